@@ -1,0 +1,96 @@
+# Targets for people and CI. Every step leaves a stamp in .kaon/cache/stamps, so what is done is not done again.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+CACHE := .kaon/cache
+STAMPS := $(CACHE)/stamps
+PY := .venv/bin/python
+BUF_VERSION := 1.75.0
+UV_VERSION := 0.13.9
+BUF := $(CACHE)/npm/node_modules/.bin/buf
+
+PROTOS := $(shell find proto -name '*.proto' 2>/dev/null)
+# A package counts as soon as it has a pyproject.toml.
+PROJECTS := $(wildcard packages/*/pyproject.toml sdk/pyproject.toml services/*/pyproject.toml deploy/local/pyproject.toml)
+SOURCES := $(wildcard packages/*/src sdk/src services/*/src deploy/local/src)
+
+export UV_PYTHON_DOWNLOADS := never
+export PYTHONUNBUFFERED := 1
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+# --- set-up ---------------------------------------------------------------------------------------------------------
+
+.PHONY: setup system generate fetch lock
+setup: $(STAMPS)/packages ## make .venv from requirements.lock, generate code, install our packages
+
+system: $(STAMPS)/system ## install what the machine lacks (Debian/Ubuntu as root); elsewhere list it
+
+$(STAMPS)/system: deploy/local/install.py
+	@mkdir -p $(STAMPS)
+	python3 deploy/local/install.py
+	@touch $@
+
+$(CACHE)/bin/uv: | $(STAMPS)/system
+	@mkdir -p $(CACHE)/bin
+	@if found=$$(command -v uv); then ln -sf "$$found" $@; else \
+	  python3 -m venv $(CACHE)/uv && $(CACHE)/uv/bin/pip install --quiet uv==$(UV_VERSION) && ln -sf ../uv/bin/uv $@; fi
+
+$(STAMPS)/venv: requirements.lock $(CACHE)/bin/uv
+	@test -x $(PY) || $(CACHE)/bin/uv venv --quiet --python 3.11 .venv
+	$(CACHE)/bin/uv pip install --quiet --python $(PY) --require-hashes -r requirements.lock
+	@touch $@
+
+generate: $(STAMPS)/generate ## proto/ -> packages/wire/src/kaonapi
+
+$(STAMPS)/generate: $(PROTOS) deploy/local/generate.py $(STAMPS)/venv
+	$(PY) deploy/local/generate.py
+	@touch $@
+
+$(STAMPS)/packages: $(PROJECTS) $(STAMPS)/generate
+	$(CACHE)/bin/uv pip install --quiet --python $(PY) --no-deps --no-build-isolation $(foreach p,$(PROJECTS),-e $(dir $p))
+	@touch $@
+
+fetch: setup ## fetch jars and data by package name, make base images, into .kaon/cache
+	$(PY) -m kaon_local fetch
+
+lock: $(CACHE)/bin/uv ## requirements.in -> requirements.lock
+	$(CACHE)/bin/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 requirements.in -o requirements.lock
+	@! grep -nE '://|--(index|extra-index|find-links)' requirements.lock
+
+# --- checks ---------------------------------------------------------------------------------------------------------
+
+$(BUF):
+	@mkdir -p $(CACHE)/npm
+	npm install --silent --no-audit --no-fund --prefix $(CACHE)/npm @bufbuild/buf@$(BUF_VERSION)
+
+.PHONY: check format test
+check: setup $(BUF) ## format, lint, types, protos
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy --strict $(SOURCES)
+	$(BUF) lint
+
+format: setup ## apply the formatter and the linter's safe fixes
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+test: fetch ## every test, on real parts
+	.venv/bin/pytest
+
+# --- run ------------------------------------------------------------------------------------------------------------
+
+.PHONY: demo dev stop clean
+demo: fetch ## the recommendations workflow on Kafka, HDFS, Hive, Spark, R, Scala and Docker, from start to report
+	$(PY) -m kaon_local demo
+
+dev: fetch ## start the whole system and leave it running (stop it with Ctrl-C)
+	$(PY) -m kaon_local dev
+
+clean: ## delete state, environment and generated code (stop everything first)
+	rm -rf .kaon .venv packages/wire/src/kaonapi
