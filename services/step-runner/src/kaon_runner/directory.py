@@ -1,0 +1,73 @@
+"""The directory of one step, as the step protocol lays it out. Nothing is made on disk before somebody needs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepDirectory:
+    """Paths of one step. `create` makes them; the runner does so before it starts a command."""
+
+    root: Path
+
+    @property
+    def context(self) -> Path:
+        """The JSON file that tells the step what it is and what it gets."""
+        return self.root / "context.json"
+
+    @property
+    def work(self) -> Path:
+        """The step's working directory."""
+        return self.root / "work"
+
+    @property
+    def outputs(self) -> Path:
+        """Where the step writes `<name>.json` for each value output."""
+        return self.root / "outputs"
+
+    @property
+    def artifacts(self) -> Path:
+        """Where the step writes a file or directory `<name>` for each artifact output."""
+        return self.root / "artifacts"
+
+    @property
+    def inputs(self) -> Path:
+        """Where local copies of artifacts are linked."""
+        return self.root / "inputs"
+
+    @property
+    def events(self) -> Path:
+        """Named pipe from the step to the runner."""
+        return self.root / "events"
+
+    @property
+    def commands(self) -> Path:
+        """Named pipe from the runner to the step."""
+        return self.root / "commands"
+
+    def paths(self) -> dict[str, str]:
+        """The "paths" of context.json."""
+        return {name: str(getattr(self, name)) for name in ("work", "outputs", "artifacts", "events", "commands")}
+
+    def create(self) -> None:
+        """Makes the directories and the two pipes; nothing happens when they are there."""
+        for path in (self.work, self.outputs, self.artifacts):
+            path.mkdir(parents=True, exist_ok=True)
+        for pipe in (self.events, self.commands):
+            if not pipe.exists():
+                os.mkfifo(pipe, 0o600)
+
+    def write_context(self, context: Mapping[str, Any]) -> None:
+        """Writes context.json."""
+        self.context.write_text(json.dumps(context, ensure_ascii=False), encoding="utf-8")
+
+    def remove(self) -> None:
+        """Removes everything; nothing happens when it was never made."""
+        shutil.rmtree(self.root, ignore_errors=True)

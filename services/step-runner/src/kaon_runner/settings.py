@@ -1,0 +1,134 @@
+"""What a runner is told when it starts. Immutable; every field has an environment variable `KAON_<NAME>`."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from kaon_runner.errors import InvalidSettings
+
+
+def _default_work() -> Path:
+    """A directory in memory where there is one: most steps write next to nothing there."""
+    parent = Path("/dev/shm")
+    usable = parent.is_dir() and os.access(parent, os.W_OK)
+    return (parent if usable else Path(tempfile.gettempdir())) / f"kaon-runner-{os.getuid()}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Settings of one runner."""
+
+    # Stable name of this runner in its pool (KAON_RUNNER_ID).
+    runner_id: str = field(default_factory=platform.node)
+    # The pool whose steps it takes (KAON_POOL).
+    pool: str = "default"
+    # Bootstrap servers of Kafka, "host:port,host:port" (KAON_KAFKA). Empty only with the in-memory transport.
+    kafka: str = ""
+    # How many slots of steps run at once (KAON_SLOTS).
+    slots: int = field(default_factory=lambda: os.cpu_count() or 1)
+    # Thousandths of a core that steps may ask for; 0: all that the machine has (KAON_CPU_MILLI).
+    cpu_milli: int = 0
+    # Bytes of memory that steps may ask for; 0: all that the machine has (KAON_MEMORY_BYTES).
+    memory_bytes: int = 0
+    # GPUs that steps may ask for (KAON_GPU).
+    gpu: int = 0
+    # How many steps beyond the free slots may wait in this process (KAON_QUEUE).
+    queue: int = 256
+    # Labels beside the detected ones, "name=value,name=value" (KAON_LABELS).
+    labels: Mapping[str, str] = field(default_factory=dict)
+    # Base URL of the artifact store: file:///..., s3://..., hdfs://... (KAON_ARTIFACTS).
+    artifacts: str = ""
+    # Base URL under which each lease gets a scratch directory of its own: hdfs://..., file:///... (KAON_SCRATCH). Empty: under `work`.
+    scratch: str = ""
+    # Local directory for step directories (KAON_WORK). Best in memory (tmpfs).
+    work: Path = field(default_factory=_default_work)
+    # Local directory for unpacked bundles, compiled code and fetched artifacts; may be shared by runners (KAON_CACHE). Empty: under `work`.
+    cache: Path | None = None
+    # The Python that runs python steps (KAON_PYTHON).
+    python: str = sys.executable
+    # Steps that one warm worker runs before it is replaced (KAON_WORKER_STEPS).
+    worker_steps: int = 10_000
+    # Steps that may wait inside a warm worker behind the running one (KAON_PREFETCH).
+    prefetch: int = 4
+    # HiveServer2, "host:port" (KAON_HIVE).
+    hive: str = ""
+    # Spark Connect server, "sc://host:port" (KAON_SPARK_CONNECT).
+    spark_connect: str = ""
+    # Docker engine, "unix:///path" or "tcp://host:port"; empty: the Docker client's own default (KAON_DOCKER_HOST).
+    docker_host: str = ""
+    # The model publisher's gRPC address, "host:port" (KAON_PUBLISHER).
+    publisher: str = ""
+    # Seconds between renewals of leases, and between heartbeats (KAON_RENEW_SECONDS).
+    renew_seconds: float = 2.0
+    # Seconds without a renewal after which a step's supervisor ends it by itself (KAON_SUPERVISOR_SECONDS).
+    supervisor_seconds: float = 60.0
+    # Seconds that running steps get to finish when the runner is asked to stop (KAON_DRAIN_SECONDS).
+    drain_seconds: float = 20.0
+    # Bytes of one step's complete log that are kept; what comes later is cut, and the log says so (KAON_LOG_LIMIT_BYTES).
+    log_limit_bytes: int = 64 * 1024 * 1024
+    # Port of the HTTP health check on 127.0.0.1; 0: none (KAON_HEALTH).
+    health: int = 0
+
+    def __post_init__(self) -> None:
+        if self.slots < 1:
+            raise InvalidSettings(f"KAON_SLOTS is {self.slots}: a runner needs at least one slot")
+        if not self.runner_id:
+            raise InvalidSettings("KAON_RUNNER_ID is empty: give the runner a name that is unique in its pool")
+
+    @property
+    def cache_directory(self) -> Path:
+        """Where unpacked bundles, compiled code and fetched artifacts are kept by digest."""
+        return self.cache or self.work / "cache"
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str], **overrides: Any) -> Settings:
+        """Settings from variables `KAON_<NAME>`; `overrides` (not None) win.
+
+        Raises:
+            InvalidSettings: a variable cannot be read; the message names it.
+        """
+        values: dict[str, Any] = {}
+        for entry in fields(cls):
+            name = "KAON_" + entry.name.upper()
+            if env.get(name):
+                values[entry.name] = _parse(name, str(entry.type), env[name])
+        values |= {name: value for name, value in overrides.items() if value is not None}
+        return cls(**values)
+
+
+def _parse(name: str, kind: str, text: str) -> Any:
+    try:
+        match kind:
+            case "int":
+                return int(text)
+            case "float":
+                return float(text)
+            case "Path" | "Path | None":
+                return Path(text)
+            case "Mapping[str, str]":
+                return parse_labels(text)
+    except ValueError as error:
+        raise InvalidSettings(f"{name}={text!r}: {error}") from error
+    return text
+
+
+def parse_labels(text: str) -> dict[str, str]:
+    """Reads "name=value,name=value".
+
+    Raises:
+        ValueError: an entry has no name or no "=".
+    """
+    labels = {}
+    for entry in filter(None, (part.strip() for part in text.split(","))):
+        name, separator, value = entry.partition("=")
+        if not separator or not name:
+            raise ValueError(f"{entry!r} is not of the form name=value")
+        labels[name] = value
+    return labels

@@ -1,0 +1,170 @@
+"""What a step type is: it says what this machine can do, and turns a prepared step into something to launch.
+
+A step type is a class without arguments, named by an entry point of group `kaon.step_types`. Its methods are called from several
+threads, so it keeps no state that is not guarded. `prepare` must return within about a second and start nothing that outlives the
+call: what takes longer (compiling, connecting, waiting) belongs into the launched process, where the supervisor can end it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+from kaon_runner.directory import StepDirectory
+from kaon_runner.errors import PlatformStepError, UserStepError
+from kaon_runner.settings import Settings
+from kaonapi.step.v1 import step_pb2
+
+__all__ = [
+    "Collects",
+    "CommandLaunch",
+    "Detection",
+    "Launch",
+    "PlatformStepError",
+    "PreparedStep",
+    "Settings",
+    "StepDirectory",
+    "StepType",
+    "UserStepError",
+    "WorkerLaunch",
+    "WorkerSpec",
+]
+
+# TERM to KILL, seconds.
+DEFAULT_GRACE_SECONDS = 3.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detection:
+    """What a step type found on this machine."""
+
+    available: bool
+    # What workflows may ask for, such as {"spark": "4.3"}. The runner adds {"step-type.<name>": "yes"} itself when available.
+    labels: Mapping[str, str] = field(default_factory=dict)
+    # Why it is not available, and what to install or set; or what was found.
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedStep:
+    """One lease, ready to launch: inputs are here, artifacts are fetched, code is unpacked."""
+
+    key: step_pb2.StepKey
+    spec: step_pb2.StepSpec
+    # Not on disk until `directory.create()`. The runner creates it before a CommandLaunch; call it before you write files in `prepare`.
+    directory: StepDirectory
+    # The content of context.json: "params", "inputs" (flat, by name), "outputs", "config", "scratch", "paths", "checkpoint", ...
+    # Artifact inputs are {"artifact": {"uri", "digest", "type", "size", "path"}}, "path" being the local copy.
+    context: Mapping[str, Any]
+    # Root of the unpacked code bundle (read-only); None when the workflow has none.
+    bundle: Path | None
+    # URL of this lease's own scratch directory; nobody has made it yet. The coordinator removes it when the run ends.
+    scratch: str
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The static settings that the workflow gives for this step."""
+        config: Mapping[str, Any] = self.context["config"]
+        return config
+
+    @property
+    def inputs(self) -> Mapping[str, Any]:
+        """Everything that is bound to the step, by name."""
+        inputs: Mapping[str, Any] = self.context["inputs"]
+        return inputs
+
+    def bundle_file(self, name: str) -> Path:
+        """The path of a file of the code bundle, given by the workflow.
+
+        Raises:
+            UserStepError: there is no bundle, no such file, or the path leads out of the bundle.
+        """
+        if self.bundle is None:
+            raise UserStepError("MissingFile", f"step {self.key.path} names {name!r}, but the workflow has no code bundle")
+        path = (self.bundle / name).resolve()
+        if not path.is_relative_to(self.bundle.resolve()) or not path.exists():
+            raise UserStepError("MissingFile", f"step {self.key.path} names {name!r}, which the code bundle does not have")
+        return path
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandLaunch:
+    """A process of its own for this step, following the step protocol.
+
+    The runner creates the step directory, writes context.json and adds KAON_STEP_DIR to the environment.
+    """
+
+    argv: tuple[str, ...]
+    # Added to the runner's environment.
+    env: Mapping[str, str] = field(default_factory=dict)
+    # None: the step's work directory.
+    cwd: Path | None = None
+    # Commands that the SUPERVISOR runs when the processes are gone and the step did not end by itself (cancel, time-out, lost lease,
+    # dead runner), one after the other, 10 s each, for example ("docker", "rm", "-f", NAME). Failures are logged, not reported.
+    cleanup: tuple[tuple[str, ...], ...] = ()
+    # Seconds between TERM and KILL.
+    grace_seconds: float = DEFAULT_GRACE_SECONDS
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerSpec:
+    """A kind of warm Python process; steps with equal specs share processes, one step at a time."""
+
+    # Identity of what is loaded, such as "python/<bundle digest>" or "r/<bundle digest>".
+    key: str
+    python: str
+    env: Mapping[str, str] = field(default_factory=dict)
+    # Modules imported before the first step arrives, such as "rpy2.robjects".
+    preload: tuple[str, ...] = ()
+    # Put before sys.path, the code bundle for example.
+    sys_path: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerLaunch:
+    """A function called in a warm Python process.
+
+    It is called as `function(**inputs)`, with `context` (a `kaon.step.StepContext`) added if it has a parameter of that name, and
+    returns its outputs by name (a dict; None if there are none or all were written as files). The process is killed with everything
+    it started when the step is cancelled.
+    """
+
+    worker: WorkerSpec
+    # "module:function".
+    target: str
+    # False: the function is called as `function(context)` whatever its parameters are; for adapters such as R's.
+    inputs_as_arguments: bool = True
+    # As for CommandLaunch.
+    cleanup: tuple[tuple[str, ...], ...] = ()
+    grace_seconds: float = DEFAULT_GRACE_SECONDS
+
+
+Launch: TypeAlias = CommandLaunch | WorkerLaunch
+
+
+class StepType(Protocol):
+    """One kind of step."""
+
+    # As workflows name it.
+    name: str
+
+    def detect(self, settings: Settings) -> Detection:
+        """Says whether this machine can run such steps. Called once at start; quick (under 2 s), never raises for what is missing."""
+
+    def prepare(self, step: PreparedStep, settings: Settings) -> Launch:
+        """Says how to launch the step.
+
+        Raises:
+            UserStepError: the step's settings or inputs are wrong; the attempt fails with class USER.
+            PlatformStepError: something that the platform provides is missing; class PLATFORM.
+        """
+
+
+@runtime_checkable
+class Collects(Protocol):
+    """A step type with something to do between a successful end and the check of the outputs."""
+
+    def collect(self, step: PreparedStep, settings: Settings) -> None:
+        """Brings outputs into the step's directory. Raises as `StepType.prepare` does."""
