@@ -1,0 +1,257 @@
+"""One real Apache Kafka broker (KRaft, broker and controller in one process)."""
+
+import base64
+import signal
+import subprocess
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.errors import KafkaError, TopicAlreadyExistsError
+
+from kaon_local.errors import ForeignServer, NotReady, StartFailed
+from kaon_local.fetch import build_once, jars
+from kaon_local.ports import HOST, free_port, listening
+from kaon_local.process import Child, Command
+from kaon_local.server import Server
+
+_JVM = ("-Xms256m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+_FORMAT_SECONDS = 60
+_ADMIN_TIMEOUT_MS = 5_000
+
+
+class TopicSpec(Protocol):
+    """What must be known of a topic to create it; `kaon_wire.topics.Topic` has this shape."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def partitions(self) -> int: ...
+    @property
+    def config(self) -> Mapping[str, str]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProxiedListener:
+    """A second listener whose clients are told to come through a proxy: they see its faults, other clients do not."""
+
+    # Where the broker listens; the proxy's upstream.
+    port: int
+    # The port on 127.0.0.1 that clients of this listener are told to use: the proxy's.
+    advertised_port: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class KafkaConfig:
+    """One broker. The ports are chosen once, so a restarted broker is where it was."""
+
+    # Directory for data, configuration and the log file; kept over restarts.
+    state: Path
+    # Created before `start` returns: a client that sends to a missing topic may block for good.
+    topics: tuple[TopicSpec, ...] = ()
+    port: int = field(default_factory=free_port)
+    controller_port: int = field(default_factory=free_port)
+    # Names a cluster whose storage is empty; existing storage keeps its name. An answer under another name is somebody else's.
+    cluster_id: str = field(default_factory=lambda: new_cluster_id())
+    proxied: ProxiedListener | None = None
+    # Broker settings added to, or instead of, the default ones.
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def address(self) -> str:
+        """host:port for clients."""
+        return f"{HOST}:{self.port}"
+
+
+class Kafka(Server):
+    """A broker for clients on this machine; `start` returns when it has a leader for every topic."""
+
+    def __init__(self, config: KafkaConfig, *, name: str = "kafka", log: Path | None = None) -> None:
+        super().__init__(name=name, state=config.state, log=log)
+        stored = _stored_cluster_id(config.state)
+        self.config = config if stored is None else replace(config, cluster_id=stored)
+
+    @property
+    def address(self) -> str:
+        return self.config.address
+
+    def endpoints(self) -> dict[str, str]:
+        return {"KAON_KAFKA": self.address}
+
+    def _prepare(self) -> None:
+        _write_settings(self.state, self.config)
+        if not (self.state / "data" / "meta.properties").exists():
+            self._format()
+
+    def _format(self) -> None:
+        """Give the empty data directory its cluster id; StartFailed with the tool's words if it does not want to."""
+        arguments = ("format", "--standalone", "-t", self.config.cluster_id, "-c", str(self.state / "server.properties"))
+        argv = (*_java(self.state), f"-XX:SharedArchiveFile={class_archive()}", "kafka.tools.StorageTool", *arguments)
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=_FORMAT_SECONDS, check=False)
+        if done.returncode != 0:
+            raise StartFailed(f"Kafka's storage could not be formatted: {done.stdout}{done.stderr}")
+
+    def _command(self) -> Command:
+        return _broker(self.state, f"-XX:SharedArchiveFile={class_archive()}")
+
+    def _probe(self) -> None:
+        if not listening(self.config.port):
+            raise NotReady(f"nothing listens at {self.address}")
+        check_cluster(self.address, self.config.cluster_id)
+        ensure_topics(self.address, self.config.topics)
+
+
+def new_cluster_id() -> str:
+    """A random cluster id in Kafka's notation (22 characters of URL-safe base64, never starting with a dash)."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A", 1).replace("-", "B")
+
+
+def _stored_cluster_id(state: Path) -> str | None:
+    meta = state / "data" / "meta.properties"
+    if not meta.exists():
+        return None
+    return next(line.removeprefix("cluster.id=") for line in meta.read_text().splitlines() if line.startswith("cluster.id="))
+
+
+def check_cluster(address: str, cluster_id: str) -> None:
+    """Raise ForeignServer unless the broker at `address` belongs to the cluster; NotReady if it does not answer yet."""
+    admin = _admin(address)
+    try:
+        found = admin.describe_cluster()["cluster_id"]
+    except KafkaError as error:
+        raise NotReady(f"the broker at {address} does not answer: {error!r}") from error
+    finally:
+        admin.close()
+    if found != cluster_id:
+        raise ForeignServer(f"the broker at {address} belongs to cluster {found}, not to {cluster_id}: it is somebody else's")
+
+
+def ensure_topics(address: str, topics: Iterable[TopicSpec]) -> None:
+    """Create the topics that do not exist and return when each has a leader; NotReady while the broker cannot yet."""
+    admin = _admin(address)
+    try:
+        known = set(admin.list_topics())
+        missing = [topic for topic in topics if topic.name not in known]
+        if missing:
+            _create(admin, missing)
+            admin.wait_for_topics([topic.name for topic in missing])
+    except TopicAlreadyExistsError as error:
+        raise NotReady(f"somebody else creates topics at {address} right now") from error
+    except KafkaError as error:
+        raise NotReady(f"the broker at {address} cannot create topics yet: {error!r}") from error
+    finally:
+        admin.close()
+
+
+def class_archive() -> Path:
+    """The archive of loaded classes that halves a broker's start; made once by a broker that runs for a moment."""
+    libs = jars("kafka")
+    return build_once(libs.with_name(f"{libs.name}-classes"), _record_classes) / "kafka.jsa"
+
+
+def _record_classes(scratch: Path) -> None:
+    config = KafkaConfig(state=scratch / "state")
+    config.state.mkdir()
+    _write_settings(config.state, config)
+    settings = str(config.state / "server.properties")
+    format_it = (*_java(config.state), "kafka.tools.StorageTool", "format", "--standalone", "-t", config.cluster_id)
+    subprocess.run((*format_it, "-c", settings), check=True, capture_output=True, timeout=_FORMAT_SECONDS)
+    recorder = _Recorder(config, scratch / "kafka.jsa")
+    recorder.start()
+    recorder.stop()
+
+
+class _Recorder(Kafka):
+    """A broker that writes the class archive when it ends."""
+
+    def __init__(self, config: KafkaConfig, archive: Path) -> None:
+        super().__init__(config)
+        self._archive = archive
+
+    def _prepare(self) -> None:
+        """Its caller has formatted the storage: no archive exists yet to do it with."""
+
+    def _command(self) -> Command:
+        return _broker(self.state, f"-XX:ArchiveClassesAtExit={self._archive}")
+
+
+def _admin(address: str) -> KafkaAdminClient:
+    try:
+        return KafkaAdminClient(bootstrap_servers=address, request_timeout_ms=_ADMIN_TIMEOUT_MS)
+    except KafkaError as error:
+        raise NotReady(f"the broker at {address} does not answer: {error!r}") from error
+
+
+def _create(admin: KafkaAdminClient, topics: list[TopicSpec]) -> None:
+    new = [NewTopic(topic.name, topic.partitions, 1, topic_configs=dict(topic.config)) for topic in topics]
+    admin.create_topics(new, timeout_ms=_ADMIN_TIMEOUT_MS)
+
+
+def _java(state: Path) -> tuple[str, ...]:
+    return ("java", *_JVM, f"-Dlog4j2.configurationFile=file:{state}/log4j2.properties", "-cp", f"{jars('kafka')}/*")
+
+
+def _broker(state: Path, archive_option: str) -> Command:
+    java, *options = _java(state)
+    argv = (java, archive_option, *options, "kafka.Kafka", str(state / "server.properties"))
+    return Command(argv=argv, cwd=state, stop_signal=signal.SIGTERM, stop_seconds=20)
+
+
+def _write_settings(state: Path, config: KafkaConfig) -> None:
+    (state / "log4j2.properties").write_text(_LOG4J)
+    lines = {**_settings(state, config), **config.settings}
+    (state / "server.properties").write_text("".join(f"{key}={value}\n" for key, value in lines.items()))
+
+
+def _settings(state: Path, config: KafkaConfig) -> dict[str, str]:
+    listeners = {"PLAINTEXT": config.port, "CONTROLLER": config.controller_port}
+    advertised = {"PLAINTEXT": config.port}
+    if config.proxied is not None:
+        listeners["PROXIED"] = config.proxied.port
+        advertised["PROXIED"] = config.proxied.advertised_port
+    single = ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic")
+    return {
+        "process.roles": "broker,controller",
+        "node.id": "1",
+        "controller.quorum.bootstrap.servers": f"{HOST}:{config.controller_port}",
+        "controller.listener.names": "CONTROLLER",
+        "inter.broker.listener.name": "PLAINTEXT",
+        "listeners": _addresses(listeners),
+        "advertised.listeners": _addresses(advertised),
+        "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in listeners),
+        "log.dirs": str(state / "data"),
+        "auto.create.topics.enable": "false",
+        "num.partitions": "4",
+        "group.initial.rebalance.delay.ms": "0",
+        "group.min.session.timeout.ms": "1000",
+        "group.consumer.session.timeout.ms": "10000",
+        "group.consumer.heartbeat.interval.ms": "1000",
+        "group.consumer.min.session.timeout.ms": "3000",
+        "group.consumer.min.heartbeat.interval.ms": "500",
+        **{f"{topic}.replication.factor": "1" for topic in single},
+        **{f"{topic}.num.partitions": "4" for topic in single},
+        **{f"{topic}.min.isr": "1" for topic in single[1:]},
+        # A killed broker stays shut until its old session has run out: with the default of 9 s, for 13 s.
+        "broker.session.timeout.ms": "3000",
+        "broker.heartbeat.interval.ms": "500",
+        "num.network.threads": "2",
+        "num.io.threads": "4",
+        "log.cleaner.dedupe.buffer.size": "16777216",
+    }
+
+
+def _addresses(listeners: Mapping[str, int]) -> str:
+    return ",".join(f"{name}://{HOST}:{port}" for name, port in listeners.items())
+
+
+_LOG4J = """\
+rootLogger.level = warn
+rootLogger.appenderRef.stdout.ref = stdout
+appender.stdout.type = Console
+appender.stdout.name = stdout
+appender.stdout.layout.type = PatternLayout
+appender.stdout.layout.pattern = %d{ISO8601} %-5p %c{1}: %m%n
+"""
