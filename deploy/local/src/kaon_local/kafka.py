@@ -1,6 +1,7 @@
 """One real Apache Kafka broker (KRaft, broker and controller in one process)."""
 
 import base64
+import shutil
 import signal
 import subprocess
 import uuid
@@ -162,6 +163,7 @@ def _record_classes(scratch: Path) -> None:
     recorder = _Recorder(config, scratch / "kafka.jsa")
     recorder.start()
     recorder.stop()
+    shutil.rmtree(config.state)
 
 
 class _Recorder(Kafka):

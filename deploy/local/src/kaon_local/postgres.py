@@ -1,0 +1,125 @@
+"""A real PostgreSQL with a data directory of its own."""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg
+
+from kaon_local.errors import LocalError, MissingTool, NotReady, StartFailed
+from kaon_local.ports import HOST, free_port
+from kaon_local.process import Command
+from kaon_local.server import Server
+
+_DEBIAN = Path("/usr/lib/postgresql")
+_INITDB_SECONDS = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostgresConfig:
+    """One PostgreSQL server with one empty database. The port is chosen once, so a restarted server is where it was."""
+
+    # Directory for data and the log; kept over restarts. The server's user must be able to reach it.
+    state: Path
+    port: int = field(default_factory=free_port)
+    database: str = "kaon"
+    # PostgreSQL refuses to run as root: when we are root, the server runs as this user.
+    user: str = "postgres"
+    # False trades safety of data for speed, where a test does not look at it.
+    durable: bool = True
+
+
+class Postgres(Server):
+    """Healthy when a query over TCP is answered and the database exists. Everybody on this machine may log in."""
+
+    def __init__(self, config: PostgresConfig, *, name: str = "postgres", log: Path | None = None) -> None:
+        super().__init__(name=name, state=config.state, log=log)
+        self.config = config
+
+    @property
+    def url(self) -> str:
+        """For SQLAlchemy."""
+        return f"postgresql+psycopg://{self.config.user}@{HOST}:{self.config.port}/{self.config.database}"
+
+    def endpoints(self) -> dict[str, str]:
+        return {"KAON_POSTGRES": self.url}
+
+    def create_database(self, name: str) -> str:
+        """Create an empty database and return its SQLAlchemy URL."""
+        with self._connect() as connection:
+            connection.execute(psycopg.sql.SQL("create database {}").format(psycopg.sql.Identifier(name)))
+        return self.url.removesuffix(self.config.database) + name
+
+    def _prepare(self) -> None:
+        data = self.state / "data"
+        if not (data / "PG_VERSION").exists():
+            self._initdb(data)
+
+    def _initdb(self, data: Path) -> None:
+        data.mkdir()
+        user = self._other_user()
+        if user is not None:
+            _check_reachable(self.state, user)
+            shutil.chown(data, user)
+        argv = [str(_program("initdb")), "--pgdata", str(data), "--username", self.config.user, "--auth", "trust", "--encoding", "UTF8"]
+        argv += ["--locale", "C.UTF-8", "--no-sync"]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=_INITDB_SECONDS, check=False, user=user, cwd=data)
+        if done.returncode != 0:
+            shutil.rmtree(data)
+            raise StartFailed(f"PostgreSQL's data directory could not be made: {done.stdout}{done.stderr}")
+
+    def _command(self) -> Command:
+        data = self.state / "data"
+        settings = {"listen_addresses": HOST, "port": str(self.config.port), "unix_socket_directories": "", "max_connections": "200"}
+        if not self.config.durable:
+            settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
+        return Command(
+            argv=(str(_program("postgres")), "-D", str(data), *options),
+            cwd=data,
+            user=self._other_user(),
+            # SIGINT is its fast shutdown; SIGTERM would wait for every client to leave.
+            stop_signal=signal.SIGINT,
+            death_signal=signal.SIGINT,
+        )
+
+    def _probe(self) -> None:
+        try:
+            with self._connect() as connection:
+                query = "select 1 from pg_database where datname = %s"
+                exists = connection.execute(query, (self.config.database,)).fetchone()
+        except psycopg.OperationalError as error:
+            raise NotReady(f"PostgreSQL does not answer at {HOST}:{self.config.port}: {error}") from error
+        if exists is None:
+            self.create_database(self.config.database)
+
+    def _connect(self) -> psycopg.Connection:
+        where = f"host={HOST} port={self.config.port} user={self.config.user} dbname=postgres connect_timeout=2"
+        return psycopg.connect(where, autocommit=True)
+
+    def _other_user(self) -> str | None:
+        return self.config.user if os.geteuid() == 0 else None
+
+
+def _program(name: str) -> Path:
+    """One of PostgreSQL's programs, newest version first: Debian keeps the server's out of the search path."""
+    versions = sorted(_DEBIAN.glob("*/bin"), key=lambda path: int(path.parent.name), reverse=True)
+    found = next((path / name for path in versions if (path / name).exists()), None) or shutil.which(name)
+    if found is None:
+        raise MissingTool(f"PostgreSQL's {name} is not installed; `make system` installs or lists what this machine lacks")
+    return Path(found)
+
+
+def _check_reachable(path: Path, user: str) -> None:
+    try:
+        pwd.getpwnam(user)
+    except KeyError as error:
+        raise MissingTool(f"this machine has no user {user}; the package postgresql makes it") from error
+    others_may_pass = 0o001
+    closed = [str(folder) for folder in (path, *path.parents) if not folder.stat().st_mode & others_may_pass]
+    if closed:
+        raise LocalError(f"PostgreSQL runs as {user}, who cannot enter {closed[0]}: choose another state directory or chmod o+x it")
