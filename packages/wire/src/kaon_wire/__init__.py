@@ -1,0 +1,1 @@
+"""Kaon's contract: topics, partitions, codecs and the generated messages (`kaonapi`)."""

@@ -1,0 +1,50 @@
+"""Canonical JSON, and the digests of values and messages.
+
+Values travel as JSON text and not as `google.protobuf.Value`, which would turn every integer into a double.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, TypeAlias
+
+from google.protobuf.message import Message
+
+from kaon_wire.errors import InvalidValue
+
+Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
+
+
+def dumps(value: Any) -> str:
+    """`value` as canonical JSON: keys sorted, no white space, UTF-8 kept, no NaN or infinity.
+
+    Raises:
+        InvalidValue: the value is not JSON; the message names what is not.
+    """
+    try:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InvalidValue(f"not a JSON value: {error}") from error
+
+
+def loads(text: str) -> Any:
+    """The value of JSON text.
+
+    Raises:
+        InvalidValue: the text is not JSON; the message says where.
+    """
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InvalidValue(f"not JSON: {error}: {text[:80]!r}") from error
+
+
+def digest_bytes(data: bytes) -> str:
+    """Digest of `data` as "sha256:" and 64 hex digits."""
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def digest_message(message: Message) -> str:
+    """Digest of a message's deterministic serialization (map entries sorted by key)."""
+    return digest_bytes(message.SerializeToString(deterministic=True))

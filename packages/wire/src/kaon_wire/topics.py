@@ -1,0 +1,146 @@
+"""The catalogue of topics. Nothing else in Kaon may name a topic.
+
+Every topic carries one protobuf message type; one record may carry many events. Partition counts are settings of a deployment
+(`Catalogue`), but some must agree: `step-events` with `run-commands` (both belong to the owner of a run's partition), and
+`runner-heartbeats` with `step-requests` (both belong to the owner of a pool).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from google.protobuf.message import Message
+
+from kaonapi.log.v1 import log_pb2
+from kaonapi.model.v1 import model_pb2
+from kaonapi.run.v1 import command_pb2, history_pb2
+from kaonapi.runner.v1 import runner_pb2
+from kaonapi.step.v1 import step_pb2
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+
+RUN_COMMANDS = "run-commands"
+STEP_REQUESTS = "step-requests"
+RUNNER_HEARTBEATS = "runner-heartbeats"
+RUNNER_COMMANDS = "runner-commands"
+STEP_EVENTS = "step-events"
+STEP_LOGS = "step-logs"
+RUN_EVENTS = "run-events"
+MODEL_EVENTS = "model-events"
+_STEP_READY_PREFIX = "step-ready."
+_DEAD_LETTER_SUFFIX = "-dlq"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Topic:
+    """One topic: its name, the only message type it carries, its partition count and how long records are kept."""
+
+    name: str
+    message: type[Message]
+    partitions: int
+    # Broker settings, as Kafka names them.
+    config: Mapping[str, str] = field(default_factory=dict)
+
+
+def step_ready(pool: str) -> str:
+    """The topic by which the matcher of `pool` hands steps to its runners."""
+    return _STEP_READY_PREFIX + pool
+
+
+def dead_letters(topic: str) -> str:
+    """The topic that keeps the records of `topic` which could not be applied, with the reason in their headers."""
+    return topic + _DEAD_LETTER_SUFFIX
+
+
+@dataclass(frozen=True, kw_only=True)
+class Catalogue:
+    """All topics of one deployment.
+
+    Args:
+        run_partitions: partitions of the engines; a run's partition is stored in its row, so this only ever grows.
+        pool_partitions: partitions of the matchers; each pool belongs to one.
+        runner_partitions: partitions of `step-ready.<pool>` and `runner-commands`; runners share them by hash.
+        pools: the pools that this deployment serves.
+        replication_factor: copies of each partition.
+    """
+
+    run_partitions: int = 8
+    pool_partitions: int = 4
+    runner_partitions: int = 16
+    pools: tuple[str, ...] = ("default",)
+    replication_factor: int = 1
+
+    def topics(self) -> tuple[Topic, ...]:
+        """Every topic that must exist before a client starts, dead-letter topics included."""
+        work = tuple(self._work_topics())
+        letters = tuple(
+            Topic(
+                name=dead_letters(topic.name),
+                message=topic.message,
+                partitions=1,
+                config=_retention(14 * DAY_MS),
+            )
+            for topic in work
+        )
+        return work + letters
+
+    def partitions_of(self, topic: str) -> int:
+        """Partition count of `topic`; KeyError when the catalogue has no such topic."""
+        return {entry.name: entry.partitions for entry in self.topics()}[topic]
+
+    def _work_topics(self) -> Iterable[Topic]:
+        yield Topic(
+            name=RUN_COMMANDS,
+            message=command_pb2.Wakeup,
+            partitions=self.run_partitions,
+            config=_retention(HOUR_MS),
+        )
+        yield Topic(
+            name=STEP_EVENTS,
+            message=step_pb2.StepEvents,
+            partitions=self.run_partitions,
+            config=_retention(7 * DAY_MS),
+        )
+        yield Topic(
+            name=STEP_REQUESTS,
+            message=step_pb2.StepRequests,
+            partitions=self.pool_partitions,
+            config=_retention(HOUR_MS),
+        )
+        yield Topic(
+            name=RUNNER_HEARTBEATS,
+            message=runner_pb2.RunnerHeartbeat,
+            partitions=self.pool_partitions,
+            config=_retention(HOUR_MS),
+        )
+        yield Topic(
+            name=RUNNER_COMMANDS,
+            message=runner_pb2.RunnerCommands,
+            partitions=self.runner_partitions,
+            config=_retention(HOUR_MS),
+        )
+        for pool in self.pools:
+            yield Topic(
+                name=step_ready(pool),
+                message=step_pb2.StepReleases,
+                partitions=self.runner_partitions,
+                config=_retention(HOUR_MS),
+            )
+        # The broker's own time: a live tail seeks by it, whatever the runners' clocks say.
+        logs = {**_retention(3 * DAY_MS), "message.timestamp.type": "LogAppendTime"}
+        yield Topic(name=STEP_LOGS, message=log_pb2.LogLines, partitions=self.run_partitions, config=logs)
+        yield Topic(
+            name=RUN_EVENTS,
+            message=history_pb2.RunEvents,
+            partitions=self.run_partitions,
+            config=_retention(7 * DAY_MS),
+        )
+        yield Topic(
+            name=MODEL_EVENTS, message=model_pb2.Announcement, partitions=1, config=_retention(30 * DAY_MS)
+        )
+
+
+def _retention(milliseconds: int) -> dict[str, str]:
+    return {"retention.ms": str(milliseconds)}

@@ -1,0 +1,1 @@
+"""Kaon's coordinator: accepts runs, decides what happens next, and hands ready steps to runners."""

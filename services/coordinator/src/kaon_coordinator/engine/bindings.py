@@ -1,0 +1,126 @@
+"""Gives bindings their values: canonical JSON text, looked up in the state where the binding stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kaon_coordinator.engine.state import BlockState, RunState, ScopeState, StepState
+from kaon_wire import canonical
+from kaon_wire.errors import KaonError
+from kaonapi.workflow.v1 import definition_pb2 as d
+
+# Evaluates a CEL expression over named values; raises KaonError with the expression and the reason.
+Evaluate = Callable[[str, Mapping[str, Any]], Any]
+
+NULL = "null"
+
+
+class BindingError(KaonError):
+    """A binding has no value here; the text says which and why."""
+
+
+def resolve(state: RunState, scope: ScopeState, binding: d.Binding, evaluate: Evaluate) -> str:
+    """The value of `binding` for a node of `scope`.
+
+    Raises:
+        BindingError: the value cannot be determined.
+    """
+    match binding.WhichOneof("source"):
+        case "literal_json":
+            return binding.literal_json
+        case "parameter":
+            return _parameter(state, binding.parameter)
+        case "item":
+            return _item(scope, binding.item)
+        case "output":
+            return _output(state, scope, binding.output)
+        case "last":
+            return _last(state, scope, binding.last, evaluate)
+        case "expression":
+            return _expression(state, scope, binding.expression, evaluate)
+        case "list":
+            values = (resolve(state, scope, each, evaluate) for each in binding.list.bindings)
+            return f"[{','.join(values)}]"
+    raise BindingError("an empty binding has no value")
+
+
+def _parameter(state: RunState, name: str) -> str:
+    if name not in state.params:
+        raise BindingError(f"the run has no parameter {name!r}")
+    return state.params[name]
+
+
+def _item(scope: ScopeState, name: str) -> str:
+    around: ScopeState | None = scope
+    while around is not None:
+        parent = around.parent
+        if parent is not None and parent.kind == "for_each" and parent.block.for_each.item == name:
+            return parent.items[around.index]
+        around = parent.scope if parent is not None else None
+    raise BindingError(f"no foreach around this step has an item {name!r}")
+
+
+def _output(state: RunState, scope: ScopeState, reference: d.OutputReference) -> str:
+    chain = _chain(state, reference.step)
+    around: ScopeState | None = scope
+    while around is not None:
+        for depth, name in enumerate(chain):
+            if name in around.nodes:
+                return _descend(around, chain[depth:], reference.output)
+        around = around.parent.scope if around.parent is not None else None
+    raise BindingError(f"step {reference.step!r} is not reachable from here")
+
+
+def _chain(state: RunState, step: str) -> tuple[str, ...]:
+    try:
+        return state.workflow.chains[step]
+    except KeyError:
+        raise BindingError(f"the workflow has no step {step!r}") from None
+
+
+def _descend(scope: ScopeState, chain: tuple[str, ...], output: str) -> str:
+    node = scope.nodes.get(chain[0])
+    if node is None:
+        return NULL
+    if isinstance(node, StepState):
+        return node.outputs.get(output, NULL)
+    cells = list(node.cells.values())
+    match node.kind:
+        case "for_each":
+            # A cell that was never started has no value, and keeps its place.
+            by_index = {cell.index: cell for cell in cells}
+            values = (
+                _descend(by_index[index], chain[1:], output) if index in by_index else NULL
+                for index in range(len(node.items))
+            )
+            return f"[{','.join(values)}]"
+        case _:
+            return _descend(cells[-1], chain[1:], output) if cells else NULL
+
+
+def _last(state: RunState, scope: ScopeState, last: d.LastReference, evaluate: Evaluate) -> str:
+    around: ScopeState | None = scope
+    while around is not None:
+        parent = around.parent
+        if parent is not None and parent.kind == "repeat":
+            break
+        around = parent.scope if parent is not None else None
+    if around is None or around.parent is None:
+        raise BindingError(f"last({last.output.step}) stands outside of every repeat")
+    previous = _previous_pass(around.parent, around.index)
+    if previous is None:
+        return resolve(state, scope, last.fallback, evaluate)
+    return _output(state, previous, last.output)
+
+
+def _previous_pass(block: BlockState, number: int) -> ScopeState | None:
+    return next((cell for cell in block.cells.values() if cell.index == number - 1), None)
+
+
+def _expression(state: RunState, scope: ScopeState, expression: d.Expression, evaluate: Evaluate) -> str:
+    variables = {
+        name: canonical.loads(resolve(state, scope, binding, evaluate))
+        for name, binding in sorted(expression.variables.items())
+    }
+    return canonical.dumps(evaluate(expression.cel, variables))

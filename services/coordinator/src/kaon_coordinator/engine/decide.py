@@ -1,0 +1,107 @@
+"""What follows from a message: events for the history and actions for the shell.
+
+One `Decision` handles one message. Each event is folded into the state as soon as it is decided, so later parts of the same
+decision see it. Consequences wait in an agenda instead of on the call stack: a chain of any length costs no depth.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.actions import Action
+from kaon_coordinator.engine.bindings import Evaluate
+from kaon_coordinator.engine.evolve import evolve
+from kaon_coordinator.engine.limits import DEFAULT, Limits
+from kaon_coordinator.engine.messages import Cancel, Message, Start
+from kaon_coordinator.engine.state import RunState
+from kaonapi.run.v1 import history_pb2
+from kaonapi.step.v1 import step_pb2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """All that a decision may know besides the state and the message."""
+
+    # Microseconds since the epoch.
+    now_us: int
+    evaluate: Evaluate
+    limits: Limits = DEFAULT
+
+
+@dataclass(kw_only=True)
+class Decision:
+    """The outcome of one message, while it is being made."""
+
+    state: RunState
+    context: Context
+    events: list[history_pb2.HistoryEvent] = field(default_factory=list)
+    actions: list[Action] = field(default_factory=list)
+    agenda: deque[Callable[[], None]] = field(default_factory=deque)
+    # Reports under a lease that is not, or no longer, the step's.
+    stale: int = 0
+
+    def emit(self, **event: Any) -> None:
+        """Appends the event (the name of its field and its message) to the history and folds it into the state."""
+        record = history_pb2.HistoryEvent(
+            run_id=self.state.run_id, seq=self.state.seq + 1, time_us=self.context.now_us, **event
+        )
+        evolve(self.state, record)
+        self.events.append(record)
+
+    def act(self, action: Action) -> None:
+        """Asks the shell for something, once the events are durable."""
+        self.actions.append(action)
+
+    def then(self, consequence: Callable[[], None]) -> None:
+        """Puts a consequence on the agenda."""
+        self.agenda.append(consequence)
+
+    def settle(self) -> None:
+        """Works the agenda off."""
+        while self.agenda:
+            self.agenda.popleft()()
+
+
+def decide(state: RunState, message: Message, context: Context) -> Decision:
+    """Decides what follows from `message` and folds it into `state`.
+
+    Total: a message that no longer fits (late, doubled, stale) gives no events, at most a revoke.
+    """
+    from kaon_coordinator.engine import blocks, steps
+
+    decision = Decision(state=state, context=context)
+    match message:
+        case Start():
+            _start(decision)
+        case Cancel():
+            blocks.cancel_run(decision, message)
+        case _:
+            steps.handle(decision, message)
+    decision.settle()
+    return decision
+
+
+def submit(state: RunState, *, submitted: history_pb2.RunSubmitted, context: Context) -> Decision:
+    """The first event of a run that has just been accepted."""
+    decision = Decision(state=state, context=context)
+    decision.emit(run_submitted=submitted)
+    return decision
+
+
+def _start(decision: Decision) -> None:
+    from kaon_coordinator.engine import blocks
+
+    state = decision.state
+    if state.status != t.PENDING:
+        return
+    decision.emit(run_started=history_pb2.RunStarted())
+    decision.then(lambda: blocks.start_scope(decision, state.root))
+
+
+def user_error(kind: str, message: str) -> step_pb2.StepError:
+    """An error of the workflow's own making."""
+    return step_pb2.StepError(error_class=step_pb2.ERROR_CLASS_USER, type=kind, message=message)

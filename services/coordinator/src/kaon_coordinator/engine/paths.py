@@ -1,0 +1,35 @@
+"""Readable paths of instances: `cycle#2/regions[US]/train`, `choose=0/small`."""
+
+from __future__ import annotations
+
+import re
+
+_UNSAFE = re.compile(r"[\[\]/#=\s]")
+
+
+def item_cell(block_path: str, key: str) -> str:
+    """The path of a foreach's cell."""
+    return f"{block_path}[{key}]"
+
+
+def pass_cell(block_path: str, number: int) -> str:
+    """The path of a repeat's pass, counted from 1."""
+    return f"{block_path}#{number}"
+
+
+def case_cell(block_path: str, case: str) -> str:
+    """The path of a branch's taken case: its index, or "else"."""
+    return f"{block_path}={case}"
+
+
+def item_key(item: object, index: int) -> str:
+    """The key of a foreach's item: the item itself when it is short and fit for a path, else its index.
+
+    An object may name itself by a string or integer under "key", "id" or "name".
+    """
+    if isinstance(item, dict):
+        item = next((item[name] for name in ("key", "id", "name") if name in item), None)
+    if isinstance(item, bool) or not isinstance(item, str | int) or item == "":
+        return str(index)
+    text = str(item)
+    return str(index) if len(text) > 80 or _UNSAFE.search(text) else text

@@ -1,0 +1,57 @@
+"""The rows in which a run's state is kept: what the store writes and recovery reads. Counters are not kept: they follow from
+the statuses, so they can never disagree with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepRow:
+    """One step instance. Times are microseconds since the epoch, 0 when they have not come."""
+
+    path: str
+    # Order of creation within the run.
+    position: int
+    name: str
+    # A `kaonapi.run.v1.Status`.
+    status: int
+    attempt: int
+    generation: int
+    runner_id: str
+    incarnation: str
+    ready_us: int
+    start_us: int
+    end_us: int
+    retry_us: int
+    # Canonical JSON of everything that nobody queries by.
+    data: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BlockRow:
+    """One instance of a foreach, repeat or branch ("for_each", "repeat", "branch"), or one of their cells ("cell")."""
+
+    path: str
+    position: int
+    kind: str
+    status: int
+    # Canonical JSON.
+    data: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunRow:
+    """The run itself, as its owner changes it."""
+
+    run_id: str
+    status: int
+    # Sequence number of the newest event.
+    seq: int
+    start_us: int
+    end_us: int
+    # Canonical JSON of the error's fields; empty when there is none.
+    error: str
+    cancel_requested: bool
+    steps_total: int
+    steps_succeeded: int

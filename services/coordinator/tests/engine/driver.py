@@ -1,0 +1,142 @@
+"""Plays the shell and the runners for an engine under test: no transport, no store, no clock but its own."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.actions import RequestStep, RevokeLease, WatchRetry
+from kaon_coordinator.engine.compiled import compile_workflow
+from kaon_coordinator.engine.decide import Context, Decision, decide, submit
+from kaon_coordinator.engine.evolve import evolve
+from kaon_coordinator.engine.messages import (
+    Failed,
+    Lease,
+    Message,
+    RetryDue,
+    Start,
+    Started,
+    Stopped,
+    Succeeded,
+)
+from kaon_coordinator.engine.rows_codec import digest
+from kaon_coordinator.engine.state import RunState, StepState
+from kaon_coordinator.engine.validate import validate
+from kaon_wire import canonical
+from kaonapi.run.v1 import history_pb2
+from kaonapi.step.v1 import step_pb2
+from kaonapi.workflow.v1 import definition_pb2 as d
+
+# What a step answers: its outputs, or an error.
+Behaviour = Callable[[StepState], Mapping[str, object] | step_pb2.StepError]
+
+
+def no_expressions(cel: str, variables: Mapping[str, object]) -> object:
+    raise AssertionError(f"unexpected expression {cel!r} over {variables}")
+
+
+@dataclass
+class Driver:
+    """Runs one workflow to its end."""
+
+    definition: d.WorkflowDefinition
+    behaviour: Behaviour
+    params: Mapping[str, object] = field(default_factory=dict)
+    seed: int = 0
+    evaluate: Callable[[str, Mapping[str, object]], object] = no_expressions
+
+    def __post_init__(self) -> None:
+        assert validate(self.definition) == []
+        self.state = self.fresh()
+        self.history: list[history_pb2.HistoryEvent] = []
+        self.requested: list[str] = []
+        self.retries: list[WatchRetry] = []
+        self.revoked: list[RevokeLease] = []
+        self.now_us = 1_000_000
+        self.random = random.Random(self.seed)
+        submitted = history_pb2.RunSubmitted(
+            workflow=self.definition.name,
+            params_json={name: canonical.dumps(value) for name, value in self.params.items()},
+        )
+        self.absorb(submit(self.state, submitted=submitted, context=self.context()))
+
+    def fresh(self) -> RunState:
+        return RunState(run_id="r1", workflow=compile_workflow(self.definition, "v1"))
+
+    def context(self) -> Context:
+        self.now_us += 1
+        return Context(now_us=self.now_us, evaluate=self.evaluate)
+
+    def tell(self, message: Message) -> Decision:
+        return self.absorb(decide(self.state, message, self.context()))
+
+    def absorb(self, decision: Decision) -> Decision:
+        self.history += decision.events
+        for action in decision.actions:
+            match action:
+                case RequestStep():
+                    self.requested.append(action.path)
+                case WatchRetry():
+                    self.retries.append(action)
+                case RevokeLease():
+                    self.revoked.append(action)
+        return decision
+
+    def lease(self, path: str, runner: str = "a") -> Lease:
+        step = self.state.steps[path]
+        return Lease(
+            path=path,
+            attempt=step.attempt,
+            generation=step.generation,
+            runner_id=runner,
+            incarnation=runner,
+        )
+
+    def take(self) -> str:
+        return self.requested.pop(self.random.randrange(len(self.requested)))
+
+    def execute(self, path: str) -> None:
+        lease = self.lease(path)
+        self.tell(Started(lease=lease))
+        answer = self.behaviour(self.state.steps[path])
+        if isinstance(answer, step_pb2.StepError):
+            self.tell(Failed(lease=lease, error=answer))
+        else:
+            outputs = {name: canonical.dumps(value) for name, value in answer.items()}
+            self.tell(Succeeded(lease=lease, outputs=outputs))
+
+    def run(self) -> RunState:
+        self.tell(Start())
+        self.drain()
+        return self.state
+
+    def drain(self) -> None:
+        """Executes what is requested, lets time pass for retries and answers revokes, until nothing is left."""
+        while self.requested or self.retries or self.revoked:
+            if self.requested:
+                path = self.take()
+                if self.state.steps[path].status == t.READY:
+                    self.execute(path)
+            elif self.revoked:
+                revoke = self.revoked.pop()
+                self.tell(Stopped(lease=self.lease(revoke.path)))
+            else:
+                retry = self.retries.pop()
+                self.now_us = max(self.now_us, retry.due_us)
+                self.tell(RetryDue(path=retry.path, generation=retry.generation))
+
+    def replayed(self, events: int | None = None) -> RunState:
+        state = self.fresh()
+        for event in self.history[:events]:
+            evolve(state, event)
+        return state
+
+    def check_replay(self) -> None:
+        assert digest(self.replayed()) == digest(self.state)
+
+
+def failure(message: str = "boom", *, platform: bool = False) -> step_pb2.StepError:
+    kind = step_pb2.ERROR_CLASS_PLATFORM if platform else step_pb2.ERROR_CLASS_USER
+    return step_pb2.StepError(error_class=kind, type="Test", message=message)
