@@ -1,0 +1,203 @@
+"""The interface of the store and its guarantees.
+
+Every call is one transaction: done whole or not at all, and durable when it returns (with `relaxed` durability the newest
+transactions may be lost when the machine, not the process, dies; their order holds). Calls block; asyncio callers go through
+`StoreThread`. A store may be called from several threads. Whatever the database refuses for the moment is `Unavailable`: then it
+is not known whether the transaction took place, and an owner must read its partition anew.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from kaon_coordinator.engine.rows import BlockRow, StepRow
+from kaon_coordinator.store.records import (
+    InboxRow,
+    LoadedRun,
+    LogChunk,
+    NewRun,
+    PartitionBatch,
+    RunPage,
+    RunRecord,
+    WorkflowRecord,
+)
+from kaon_wire.errors import Conflict, KaonError
+from kaonapi.log.v1 import log_pb2
+from kaonapi.run.v1 import command_pb2, history_pb2
+from kaonapi.workflow.v1 import definition_pb2
+
+__all__ = [
+    "Fenced",
+    "InboxRow",
+    "LoadedRun",
+    "LogChunk",
+    "NewRun",
+    "PartitionBatch",
+    "RunPage",
+    "RunRecord",
+    "Store",
+    "WorkflowRecord",
+]
+
+
+class Fenced(KaonError):
+    """Someone else owns the partition by now: nothing was written, and this owner must drop it."""
+
+
+class Store(ABC):
+    """What the coordinator must not forget."""
+
+    # Workflows
+
+    @abstractmethod
+    def put_workflow(
+        self, tenant: str, definition: definition_pb2.WorkflowDefinition, version: str, now_us: int
+    ) -> tuple[WorkflowRecord, bool]:
+        """Stores a definition and makes it the current version of its name. False when this version was there already; then
+        the stored one stays as it is, and only becomes current again."""
+
+    @abstractmethod
+    def get_workflow(self, tenant: str, name: str, version: str = "") -> WorkflowRecord:
+        """One version, or the current one.
+
+        Raises:
+            NotFound: the tenant has no such workflow or version.
+        """
+
+    @abstractmethod
+    def list_workflows(self, tenant: str) -> list[WorkflowRecord]:
+        """The current version of every workflow of the tenant, by name."""
+
+    # Submitters
+
+    @abstractmethod
+    def submit_runs(self, runs: Sequence[NewRun]) -> list[tuple[RunRecord, bool] | Conflict]:
+        """Stores runs together with their start commands, all in one transaction, and answers each in its place.
+
+        A run whose idempotency key was used before for the same payload (workflow, version, parameters) is not stored: the first
+        run is returned, with False. With another payload the answer is a `Conflict`. However many submit at once, in this process
+        or in others, one key makes one run.
+        """
+
+    def submit_run(self, run: NewRun) -> tuple[RunRecord, bool]:
+        """Stores one run as `submit_runs` does.
+
+        Raises:
+            Conflict: the idempotency key was used for another payload.
+        """
+        (answer,) = self.submit_runs([run])
+        if isinstance(answer, Conflict):
+            raise answer
+        return answer
+
+    @abstractmethod
+    def add_command(
+        self, tenant: str, run_id: str, command: command_pb2.RunCommand, now_us: int
+    ) -> RunRecord:
+        """Stores a command for the run's owner. A run that has ended gets none.
+
+        Raises:
+            NotFound: the tenant has no such run.
+        """
+
+    # Readers. They see committed transactions only and do not wait for writers.
+
+    @abstractmethod
+    def get_run(self, tenant: str, run_id: str) -> RunRecord:
+        """One run.
+
+        Raises:
+            NotFound: the tenant has no such run.
+        """
+
+    @abstractmethod
+    def list_runs(
+        self, tenant: str, *, workflow: str = "", status: int = 0, page_size: int = 50, page_token: str = ""
+    ) -> RunPage:
+        """Runs of the tenant, newest first; of one workflow or in one status where given. Runs submitted between two pages move
+        nothing: no run is shown twice or left out.
+
+        Raises:
+            InvalidValue: the page token is none that this method gave.
+        """
+
+    @abstractmethod
+    def list_steps(self, run_id: str) -> list[StepRow]:
+        """The steps of a run in order of their creation."""
+
+    @abstractmethod
+    def list_blocks(self, run_id: str) -> list[BlockRow]:
+        """The blocks and cells of a run in order of their creation."""
+
+    @abstractmethod
+    def history(self, run_id: str, after_seq: int = 0, limit: int = 1000) -> list[history_pb2.HistoryEvent]:
+        """Events of a run with a seq above `after_seq`, in order, at most `limit`. Committed events never change or vanish."""
+
+    # Owners of partitions and pools
+
+    @abstractmethod
+    def claim_partition(self, partition: int, owner: str) -> int:
+        """Makes the caller the owner and returns its epoch, higher than any before. When this returns, no transaction of an
+        earlier owner is under way, and none will ever be committed."""
+
+    @abstractmethod
+    def claim_pool(self, pool: str, owner: str) -> int:
+        """Raises the pool's epoch and returns it, higher than any before."""
+
+    @abstractmethod
+    def load_runs(self, partition: int) -> list[LoadedRun]:
+        """Every run of the partition that has not ended. The cost does not depend on how many have."""
+
+    @abstractmethod
+    def load_run(self, run_id: str) -> LoadedRun:
+        """One run, ended or not.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+
+    @abstractmethod
+    def unapplied(self, partition: int, limit: int = 1000) -> list[InboxRow]:
+        """Commands of the partition that no batch has named as applied, oldest first."""
+
+    @abstractmethod
+    def commit(self, batch: PartitionBatch) -> None:
+        """Applies a batch in one transaction. Its first statement is the fence.
+
+        Raises:
+            Fenced: the epoch is not the partition's current one; nothing was written.
+            Conflict: an event with this run and seq is there already; nothing was written.
+        """
+
+    @abstractmethod
+    def unpublished(self, partition: int, limit: int = 1000) -> list[history_pb2.HistoryEvent]:
+        """Events past their runs' published marks, each run's in order of seq, at most `limit`."""
+
+    # Logs
+
+    @abstractmethod
+    def archive_logs(self, records: Sequence[log_pb2.LogLines]) -> frozenset[str]:
+        """Keeps what steps printed and returns the ids of the runs that got new lines. A line that comes again is dropped. Each
+        lease has a bound (see `LogBounds`); what goes beyond it is counted, not kept."""
+
+    @abstractmethod
+    def read_logs(
+        self, run_id: str, path: str = "", after_chunk: int = 0, limit: int = 100
+    ) -> list[LogChunk]:
+        """Lines of the steps at or under `path` (empty: of all) in the order in which they arrived, after the given chunk. A chunk
+        that is committed later has a higher id than every chunk of its run that could be read before."""
+
+    # Life
+
+    @abstractmethod
+    def check(self) -> None:
+        """Returns when the database answers.
+
+        Raises:
+            Unavailable: it does not.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Closes all connections. No call may follow."""
