@@ -1,0 +1,200 @@
+"""Turns what users bind to steps into messages, and checks that each value is known where it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kaon.dsl import types, values
+from kaon.dsl.blocks import ForEach, Part, Repeat, Step
+from kaon.dsl.errors import WorkflowError
+from kaon.dsl.scopes import Place, Scope
+from kaon.dsl.source import Source
+from kaon.dsl.values import Expr, Item, Last, Parameter, Reference, Value
+from kaonapi.workflow.v1 import definition_pb2 as d
+
+
+@dataclass(frozen=True, kw_only=True)
+class Use:
+    """Where a value is used."""
+
+    # What is being bound, as errors call it: 'step "train": input "rows"'.
+    what: str
+    # The line to show when something is wrong.
+    source: Source
+    # The block that uses the value; for the condition of a repeat the repeat itself.
+    place: Place
+    # The condition of a repeat is evaluated inside of it, after everything else.
+    at_end: bool = False
+
+    def around(self) -> list[Place]:
+        """The blocks in which the value is used, outermost first."""
+        chain = self.place.chain()
+        return chain if self.at_end else chain[:-1]
+
+    def error(self, problem: str) -> WorkflowError:
+        """An error that names the use."""
+        return WorkflowError(f"{self.what} {problem}", self.source)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Binder:
+    """Binds values within one workflow."""
+
+    steps: Mapping[str, Place]
+    declared: Mapping[str, Parameter]
+    # Parameters found on the way that carry their own declaration.
+    found: dict[str, Parameter] = field(default_factory=dict)
+
+    def bind(self, value: Any, use: Use) -> tuple[d.Binding, d.ValueType]:
+        """The message for a value and the value's type, as far as it is known (else ANY).
+
+        Raises:
+            WorkflowError: the value is not JSON, or not known where it is used.
+        """
+        match value:
+            case Reference():
+                return self._reference(value, use)
+            case Parameter():
+                return self._parameter(value, use)
+            case Item():
+                self._check_item(value, use)
+                return d.Binding(item=value.name), d.VALUE_TYPE_ANY
+            case Last():
+                return self._last(value, use)
+            case Expr():
+                return self._expression(value, use), d.VALUE_TYPE_ANY
+            case list() | tuple() if _holds_values(value):
+                return self._list(value, use), d.VALUE_TYPE_LIST
+            case Part():
+                raise use.error("is a step or a block; name the output of a step")
+        if _holds_values(value):
+            raise use.error("is a dict with a reference in it; give each reference as an input of its own")
+        return d.Binding(literal_json=values.literal(value, use.what, use.source)), types.type_of(value)
+
+    def _reference(self, value: Reference, use: Use) -> tuple[d.Binding, d.ValueType]:
+        wanted = self._place(value.step, str(value), use)
+        kind = value.type if not _joined(_rest(wanted, use, value)) else d.VALUE_TYPE_LIST
+        return d.Binding(output=d.OutputReference(step=wanted.name, output=value.output)), kind
+
+    def _place(self, step: Step, written: str, use: Use) -> Place:
+        place = self.steps.get(step.name)
+        if place is None or place.block is not step:
+            raise use.error(f"refers to {written}, but that step is not part of the workflow")
+        return place
+
+    def _parameter(self, value: Parameter, use: Use) -> tuple[d.Binding, d.ValueType]:
+        declared = self.declared.get(value.name) or self.found.get(value.name)
+        if declared is None:
+            if value.type is None:
+                known = ", ".join(sorted(self.declared)) or "none"
+                raise use.error(
+                    f"uses parameter {value.name!r}, which the workflow does not declare; declared: {known}"
+                )
+            declared = self.found[value.name] = value
+        check_same_parameter(declared, value)
+        assert declared.type is not None
+        return d.Binding(parameter=value.name), declared.type
+
+    def _check_item(self, value: Item, use: Use) -> None:
+        loops = [place.block for place in use.around() if isinstance(place.block, ForEach)]
+        if not any(loop.each is value for loop in loops):
+            raise use.error(f"uses {value}, but does not stand in the foreach over it")
+
+    def _last(self, value: Last, use: Use) -> tuple[d.Binding, d.ValueType]:
+        repeats = [place for place in use.around() if isinstance(place.block, Repeat)]
+        if not repeats:
+            raise use.error(f"uses {value} outside of every repeat; only there is a previous pass")
+        wanted, output = self._last_output(value, use)
+        chain = wanted.chain()
+        if repeats[-1] not in chain:
+            raise use.error(
+                f"uses {value}, but step {wanted.name!r} does not stand in {repeats[-1].block.label}, "
+                "the innermost repeat around it"
+            )
+        inner = chain[chain.index(repeats[-1]) + 1 :]
+        fallback, _ = self.bind(value.fallback, use)
+        assert isinstance(wanted.block, Step)
+        kind = d.VALUE_TYPE_LIST if _joined(inner) else wanted.block.outputs[output]
+        reference = d.OutputReference(step=wanted.name, output=output)
+        return d.Binding(last=d.LastReference(output=reference, fallback=fallback)), kind
+
+    def _last_output(self, value: Last, use: Use) -> tuple[Place, str]:
+        if isinstance(value.output, Reference):
+            return self._place(value.output.step, str(value), use), value.output.output
+        name, output = value.output
+        place = self.steps.get(name)
+        if place is None:
+            raise use.error(f"uses {value}, but the workflow has no step {name!r}")
+        assert isinstance(place.block, Step)
+        if output not in place.block.outputs:
+            known = ", ".join(place.block.outputs) or "none"
+            raise use.error(f"uses {value}, but step {name!r} has no output {output!r}; it declares {known}")
+        return place, output
+
+    def _expression(self, value: Expr, use: Use) -> d.Binding:
+        variables = {name: self.bind(variable, use)[0] for name, variable in value.variables.items()}
+        return d.Binding(expression=d.Expression(cel=value.cel, variables=variables))
+
+    def _list(self, value: list[Any] | tuple[Any, ...], use: Use) -> d.Binding:
+        return d.Binding(list=d.BindingList(bindings=[self.bind(element, use)[0] for element in value]))
+
+
+def check_same_parameter(declared: Parameter, other: Parameter) -> None:
+    """Checks that a parameter is declared in one way only.
+
+    Raises:
+        WorkflowError: it is declared in two ways.
+    """
+    if other is declared or other.type is None:
+        return
+    if (declared.type, declared.default_json, declared.description) != (
+        other.type,
+        other.default_json,
+        other.description,
+    ):
+        raise WorkflowError(
+            f"parameter {other.name!r} is declared otherwise at {declared.source}", other.source
+        )
+
+
+def _rest(wanted: Place, use: Use, value: Reference) -> list[Place]:
+    """The places from where the way to the wanted step leaves the way to the use; checks that it comes before."""
+    theirs, ours = wanted.chain(), use.place.chain()
+    for depth, (there, here) in enumerate(zip(theirs, ours, strict=False)):
+        if there.scope is not here.scope:
+            raise use.error(
+                f"refers to {value}, which belongs to another case of {here.scope.holder.block.label}"
+            )  # type: ignore[union-attr]
+        if there is not here:
+            _check_before(there.scope, there, here, use, value)
+            return theirs[depth:]
+    if wanted is use.place:
+        raise use.error(f"refers to {value}, its own output; in a repeat use last(...)")
+    if not use.at_end:
+        raise use.error(f"refers to {value}, which lies inside of it")
+    return theirs[len(ours) :]
+
+
+def _check_before(scope: Scope, there: Place, here: Place, use: Use, value: Reference) -> None:
+    if scope.precedes(there.block, here.block):
+        return
+    if scope.precedes(here.block, there.block):
+        hint = "comes after it; in a repeat, last(...) gives the previous pass's value"
+    else:
+        hint = f"need not have ended before: write {there.name} >> {here.name}"
+    raise use.error(f"refers to {value}, which {hint}")
+
+
+def _joined(places: list[Place]) -> bool:
+    """Whether a foreach lies on the way inwards, so that the value is a list of its cells' values."""
+    return any(isinstance(place.block, ForEach) for place in places)
+
+
+def _holds_values(value: object) -> bool:
+    if isinstance(value, Value | Part):
+        return True
+    if isinstance(value, dict):
+        return any(_holds_values(element) for element in value.values())
+    return isinstance(value, list | tuple) and any(_holds_values(element) for element in value)

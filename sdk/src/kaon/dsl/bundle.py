@@ -1,0 +1,102 @@
+"""The code bundle: the workflow's directory as a zip file that is the same, byte for byte, for the same content."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from kaon.dsl import ignore
+from kaon.dsl.errors import WorkflowError
+from kaon_wire import canonical
+
+# A bundle is code and small resources; data belongs into artifacts.
+MAX_BYTES = 32 * 1024 * 1024
+_TIME = (1980, 1, 1, 0, 0, 0)
+_UNIX = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """A code bundle."""
+
+    # "sha256:..." of `data`.
+    digest: str
+    # A zip file.
+    data: bytes
+    # Paths in it, sorted, relative to the workflow's directory.
+    files: tuple[str, ...]
+
+
+def make_bundle(root: Path, *, max_bytes: int = MAX_BYTES) -> Bundle:
+    """Packs the directory `root`, without what .kaonignore and the defaults leave out.
+
+    Raises:
+        WorkflowError: it is larger than `max_bytes`, or a file cannot be read.
+    """
+    try:
+        files = sorted(_files(root), key=lambda file: file.relative_to(root).as_posix())
+        _check_size(root, files, max_bytes)
+        buffer = io.BytesIO()
+        # Stored, not compressed: the bytes then depend on no version of a compressor.
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+            for file in files:
+                archive.writestr(_entry(root, file), file.read_bytes())
+    except OSError as error:
+        raise WorkflowError(f"the code bundle cannot be made: {error}") from error
+    data = buffer.getvalue()
+    names = tuple(file.relative_to(root).as_posix() for file in files)
+    return Bundle(digest=canonical.digest_bytes(data), data=data, files=names)
+
+
+def _entry(root: Path, file: Path) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(file.relative_to(root).as_posix(), _TIME)
+    info.create_system = _UNIX
+    info.external_attr = (0o100755 if os.access(file, os.X_OK) else 0o100644) << 16
+    return info
+
+
+def _files(root: Path) -> Iterator[Path]:
+    rules = ignore.parse(ignore.DEFAULTS)
+    if (root / ignore.IGNORE_FILE).is_file():
+        rules += ignore.parse((root / ignore.IGNORE_FILE).read_text(encoding="utf-8").splitlines())
+    for directory, folders, names in os.walk(root):
+        here = Path(directory)
+        folders[:] = sorted(name for name in folders if not _out(rules, root, here / name, directory=True))
+        for name in folders:
+            _check_folder(root, here / name)
+        yield from (here / name for name in names if not _out(rules, root, here / name, directory=False))
+
+
+def _out(rules: list[ignore.Rule], root: Path, path: Path, *, directory: bool) -> bool:
+    if directory and (path / "pyvenv.cfg").exists():
+        return True
+    return ignore.ignored(rules, path.relative_to(root).as_posix(), directory=directory)
+
+
+def _check_folder(root: Path, folder: Path) -> None:
+    if folder.is_symlink():
+        raise WorkflowError(
+            f"{folder.relative_to(root)} in {root} is a link to a directory, which a code bundle cannot hold; "
+            f"name it in {ignore.IGNORE_FILE}, or put the files there"
+        )
+
+
+def _check_size(root: Path, files: list[Path], max_bytes: int) -> None:
+    sizes = {file: file.stat().st_size for file in files}
+    total = sum(sizes.values())
+    if total <= max_bytes:
+        return
+    largest = sorted(sizes, key=lambda file: -sizes[file])[:3]
+    named = ", ".join(f"{file.relative_to(root)} ({_mebibytes(sizes[file])})" for file in largest)
+    raise WorkflowError(
+        f"the code bundle of {root} would be {_mebibytes(total)}; the limit is {_mebibytes(max_bytes)}. "
+        f"Largest files: {named}. Name what steps do not load in {ignore.IGNORE_FILE}; data belongs into artifacts"
+    )
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / 2**20:.1f} MiB"

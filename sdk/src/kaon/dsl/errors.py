@@ -1,0 +1,20 @@
+"""The error of the workflow language."""
+
+from __future__ import annotations
+
+from kaon.dsl.source import Source
+from kaon_wire.errors import InvalidValue
+
+
+class WorkflowError(InvalidValue):
+    """A workflow is wrong as it is written.
+
+    Attributes:
+        source: the line of the user's code to look at; None when the mistake is in no particular line.
+        problem: what is wrong and what to do, without the place.
+    """
+
+    def __init__(self, problem: str, source: Source | None = None) -> None:
+        super().__init__(f"{source}: {problem}" if source is not None else problem)
+        self.problem = problem
+        self.source = source

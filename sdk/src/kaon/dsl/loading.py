@@ -1,0 +1,77 @@
+"""Loads the workflow that a file defines."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+
+from kaon.dsl.errors import WorkflowError
+from kaon.dsl.source import Source
+from kaon.dsl.workflow import Workflow
+from kaon_wire.errors import KaonError
+
+
+def load_workflow(file: str | Path, name: str | None = None) -> Workflow:
+    """Runs a Python file and returns the workflow that it defines; `name` chooses among several.
+
+    The file's directory comes first on the module path, as if the file was run.
+
+    Raises:
+        WorkflowError: the file is missing, fails, or does not define exactly one workflow (of that name).
+    """
+    path = Path(file).resolve()
+    if not path.is_file():
+        raise WorkflowError(f"there is no file {file}")
+    module = _run(path)
+    found = {id(each): each for each in vars(module).values() if isinstance(each, Workflow)}
+    workflows = [each for each in found.values() if name is None or each.name == name]
+    if len(workflows) == 1:
+        return workflows[0]
+    if not workflows:
+        wanted = "no Workflow" if name is None else f"no Workflow {name!r}"
+        raise WorkflowError(
+            f'{file} defines {wanted}; assign it to a name: wf = Workflow("my-workflow", body)'
+        )
+    raise WorkflowError(
+        f"{file} defines several workflows: {', '.join(sorted(each.name for each in workflows))}; name one"
+    )
+
+
+def _run(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise WorkflowError(f"{path} is no Python file; its name must end in .py")
+    module = importlib.util.module_from_spec(spec)
+    directory = str(path.parent)
+    if directory not in sys.path:
+        sys.path.insert(0, directory)
+    previous = sys.modules.get(path.stem)
+    sys.modules[path.stem] = module
+    try:
+        spec.loader.exec_module(module)
+    except KaonError:
+        _restore(path.stem, previous)
+        raise
+    except (Exception, SystemExit) as error:
+        _restore(path.stem, previous)
+        raise WorkflowError(f"{type(error).__name__}: {error}", _raised_at(error, path)) from error
+    return module
+
+
+def _restore(name: str, previous: ModuleType | None) -> None:
+    if previous is None:
+        sys.modules.pop(name, None)
+    else:
+        sys.modules[name] = previous
+
+
+def _raised_at(error: BaseException, path: Path) -> Source:
+    """The innermost line of the workflow's directory that the error passed, else of the file itself."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return Source(file=error.filename, line=error.lineno or 1)
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).is_relative_to(path.parent)]
+    return Source(file=own[-1].filename, line=own[-1].lineno or 1) if own else Source(file=str(path), line=1)

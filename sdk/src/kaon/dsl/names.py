@@ -1,0 +1,52 @@
+"""Which names are good."""
+
+from __future__ import annotations
+
+import re
+
+from kaon.dsl.errors import WorkflowError
+from kaon.dsl.source import Source
+
+MAX_LENGTH = 63
+
+_BLOCK = re.compile(r"[a-z](?:[a-z0-9-]*[a-z0-9])?")
+_VALUE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def check_block_name(name: object, what: str, source: Source) -> str:
+    """`name`, when it may be a segment of a path.
+
+    Raises:
+        WorkflowError: it may not.
+    """
+    if not isinstance(name, str) or not _BLOCK.fullmatch(name) or len(name) > MAX_LENGTH:
+        raise WorkflowError(
+            f"{name!r} is not a good name for a {what}: use lower-case letters, digits and hyphens, "
+            f"a letter first, at most {MAX_LENGTH} characters, such as {_suggest(name)!r}",
+            source,
+        )
+    return name
+
+
+def check_value_name(name: object, what: str, source: Source) -> str:
+    """`name`, when it may be the name of an input, output, item or parameter.
+
+    Raises:
+        WorkflowError: it may not.
+    """
+    if not isinstance(name, str) or not _VALUE.fullmatch(name) or len(name) > MAX_LENGTH:
+        raise WorkflowError(
+            f"{name!r} is not a good name for {what}: use letters, digits and underscores, "
+            f"no digit first, at most {MAX_LENGTH} characters",
+            source,
+        )
+    return name
+
+
+def block_name(text: str) -> str:
+    """`text` made into a good block name; empty when nothing of it can be used."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-0123456789")[:MAX_LENGTH].strip("-")
+
+
+def _suggest(name: object) -> str:
+    return block_name(str(name)) or "train-model"

@@ -1,0 +1,122 @@
+"""How a step is retried and what it occupies."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeAlias
+
+from kaon.dsl.errors import WorkflowError
+from kaon.dsl.source import Source, caller
+from kaonapi.workflow.v1 import definition_pb2 as d
+
+# "250ms", "30s", "10m", "1h30m", "2d", a number of seconds, or a timedelta.
+Duration: TypeAlias = str | int | float | timedelta
+# "512MiB", "2GB", or a number of bytes.
+Size: TypeAlias = str | int
+
+_MILLISECONDS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB)")
+_BYTES = {"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_BYTES |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retry:
+    """How often and when a failed step is tried again. What the platform breaks is retried anyhow and counts apart.
+
+    Raises:
+        WorkflowError: a number is out of range.
+    """
+
+    # Attempts in all, the first included; at least 1.
+    max_attempts: int = 3
+    # Wait before the second attempt.
+    backoff: Duration = "1s"
+    # Each further wait is longer by this factor; at least 1.
+    factor: float = 2.0
+    # No wait is longer than this.
+    max_backoff: Duration = "1h"
+
+    def __post_init__(self) -> None:
+        if type(self.max_attempts) is not int or self.max_attempts < 1:
+            raise WorkflowError(
+                f"Retry(max_attempts={self.max_attempts!r}) must be a whole number of at least 1", caller()
+            )
+        if not isinstance(self.factor, int | float) or not self.factor >= 1:
+            raise WorkflowError(f"Retry(factor={self.factor!r}) must be at least 1", caller())
+        self.to_proto(caller())
+
+    def to_proto(self, source: Source) -> d.RetryPolicy:
+        """The policy as a message; `source` is named by errors."""
+        return d.RetryPolicy(
+            max_attempts=self.max_attempts,
+            backoff_ms=milliseconds(self.backoff, "Retry(backoff)", source),
+            backoff_factor=float(self.factor),
+            max_backoff_ms=milliseconds(self.max_backoff, "Retry(max_backoff)", source),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What a step occupies at its runner while it runs.
+
+    Raises:
+        WorkflowError: a number is negative or a size cannot be read.
+    """
+
+    # Places in the runner's count of steps at once.
+    slots: int = 1
+    # Cores; 0.5 is half a core.
+    cpu: float = 0
+    memory: Size = 0
+    gpu: int = 0
+
+    def __post_init__(self) -> None:
+        if self.slots < 1 or self.cpu < 0 or self.gpu < 0:
+            raise WorkflowError(
+                f"{self}: slots must be at least 1, cpu and gpu must not be negative", caller()
+            )
+        size_in_bytes(self.memory, "Resources(memory)", caller())
+
+    def to_proto(self, source: Source) -> d.Resources:
+        """The resources as a message; `source` is named by errors."""
+        return d.Resources(
+            slots=self.slots,
+            cpu_milli=round(self.cpu * 1000),
+            memory_bytes=size_in_bytes(self.memory, "Resources(memory)", source),
+            gpu=self.gpu,
+        )
+
+
+def milliseconds(duration: object, what: str, source: Source) -> int:
+    """A duration in milliseconds.
+
+    Raises:
+        WorkflowError: it cannot be read, or is negative.
+    """
+    if isinstance(duration, timedelta):
+        duration = duration.total_seconds()
+    if isinstance(duration, int | float) and not isinstance(duration, bool) and 0 <= duration < 10**10:
+        return round(duration * 1000)
+    if isinstance(duration, str) and _DURATION.fullmatch(duration):
+        return round(sum(float(number) * _MILLISECONDS[unit] for number, unit in _PART.findall(duration)))
+    raise WorkflowError(
+        f'{what}: {duration!r} is no duration; write "30s", "10m", "1h30m" or a number of seconds', source
+    )
+
+
+def size_in_bytes(size: object, what: str, source: Source) -> int:
+    """A size in bytes.
+
+    Raises:
+        WorkflowError: it cannot be read, or is negative.
+    """
+    if isinstance(size, int) and not isinstance(size, bool) and size >= 0:
+        return size
+    if isinstance(size, str) and (match := _SIZE.fullmatch(size.strip())):
+        return round(float(match[1]) * _BYTES[match[2]])
+    raise WorkflowError(f'{what}: {size!r} is no size; write "512MiB", "2GB" or a number of bytes', source)

@@ -1,0 +1,188 @@
+"""Turns a body as it was written into scopes: graphs of named blocks, nested sequences and parallels flattened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from kaon.dsl.blocks import Block, Branch, ForEach, Parallel, Part, Repeat, Sequence, Step
+from kaon.dsl.errors import WorkflowError
+
+
+@dataclass(eq=False, kw_only=True)
+class Scope:
+    """One graph: its blocks in the order of their first mention, and who comes before whom."""
+
+    # The place of the block that this scope is the body of; None for the outermost.
+    holder: Place | None
+    places: dict[Block, Place] = field(default_factory=dict)
+    edges: set[tuple[Block, Block]] = field(default_factory=set)
+    # For each block, as a bit set over the order of `places`: what surely has succeeded before it starts.
+    before: dict[Block, int] = field(default_factory=dict)
+
+    def precedes(self, first: Block, second: Block) -> bool:
+        """Whether there is a path from `first` to `second`."""
+        return bool(self.before[second] >> self.places[first].index & 1)
+
+
+@dataclass(eq=False, kw_only=True)
+class Place:
+    """Where a block stands."""
+
+    block: Block
+    scope: Scope
+    # Position in the scope's order.
+    index: int
+    name: str = ""
+    # The block's bodies: one of a foreach or repeat, one for each way of a branch (`otherwise` last).
+    bodies: list[Scope] = field(default_factory=list)
+
+    def chain(self) -> list[Place]:
+        """The places around this one, outermost first, itself last."""
+        chain = [self]
+        while (holder := chain[-1].scope.holder) is not None:
+            chain.append(holder)
+        return chain[::-1]
+
+
+def build(body: Part) -> Scope:
+    """The scopes of a body, checked for cycles, with a name for every block.
+
+    Raises:
+        WorkflowError: a cycle, or a name used twice.
+    """
+    root = _scope(body, None)
+    _name(list(walk(root)))
+    for scope in {place.scope: None for place in walk(root)}:
+        _order(scope)
+    return root
+
+
+def walk(scope: Scope) -> Iterator[Place]:
+    """Every place of a scope and of those in it, each before what it holds, in the order of mention."""
+    for place in scope.places.values():
+        yield place
+        for body in place.bodies:
+            yield from walk(body)
+
+
+def _scope(body: Part, holder: Place | None) -> Scope:
+    scope = Scope(holder=holder)
+    _flatten(body, scope)
+    for place in scope.places.values():
+        place.bodies = [_scope(inner, place) for inner in _bodies(place.block)]
+    return scope
+
+
+def _bodies(block: Block) -> list[Part]:
+    match block:
+        case ForEach() | Repeat():
+            return [block.body]
+        case Branch():
+            otherwise = [] if block.otherwise is None else [block.otherwise]
+            return [*(case.body for case in block.cases), *otherwise]
+    return []
+
+
+def _flatten(part: Part, scope: Scope) -> tuple[dict[Block, None], dict[Block, None]]:
+    """Adds a part's blocks and edges to the scope; returns the blocks that it begins with, and those that it ends with."""
+    match part:
+        case Sequence():
+            ends = [_flatten(inner, scope) for inner in part.parts]
+            for (_, before), (after, _) in zip(ends, ends[1:], strict=False):
+                scope.edges.update((source, target) for source in before for target in after)
+            return ends[0][0], ends[-1][1]
+        case Parallel():
+            first: dict[Block, None] = {}
+            last: dict[Block, None] = {}
+            for inner in part.parts:
+                begins, finishes = _flatten(inner, scope)
+                first |= begins
+                last |= finishes
+            return first, last
+        case Block():
+            if part not in scope.places:
+                scope.places[part] = Place(block=part, scope=scope, index=len(scope.places))
+            return {part: None}, {part: None}
+    raise WorkflowError(f"{part!r} cannot stand in a body", part.source)
+
+
+def _name(places: list[Place]) -> None:
+    """Gives every place its name: the user's, else the block's stem with a number where it is taken."""
+    taken: dict[str, Place] = {}
+    for place in places:
+        if place.block.name is not None:
+            _take(place, place.block.name, taken)
+    for place in places:
+        if place.block.name is None:
+            stem, number = place.block.stem, 1
+            while (name := stem if number == 1 else f"{stem}-{number}") in taken:
+                number += 1
+            _take(place, name, taken)
+
+
+def _take(place: Place, name: str, taken: dict[str, Place]) -> None:
+    place.name = name
+    other = taken.setdefault(name, place)
+    if other is place:
+        return
+    if other.block is place.block:
+        raise WorkflowError(
+            f"{place.block.label} stands in two places, {_where(other)} and {_where(place)}; make a second one "
+            "with a name of its own",
+            place.block.source,
+        )
+    raise WorkflowError(
+        f"the name {name!r} is used twice: also at {other.block.source}; every name is unique in a workflow",
+        place.block.source,
+    )
+
+
+def _where(place: Place) -> str:
+    holder = place.scope.holder
+    return "outside of every block" if holder is None else f"in {holder.block.label}"
+
+
+def _order(scope: Scope) -> None:
+    """Fills `before`.
+
+    Raises:
+        WorkflowError: there is a cycle.
+    """
+    successors: dict[Block, list[Block]] = {block: [] for block in scope.places}
+    waits = dict.fromkeys(scope.places, 0)
+    for source, target in scope.edges:
+        successors[source].append(target)
+        waits[target] += 1
+    scope.before = dict.fromkeys(scope.places, 0)
+    ready = [block for block, count in waits.items() if count == 0]
+    while ready:
+        block = ready.pop()
+        bits = scope.before[block] | 1 << scope.places[block].index
+        for after in successors[block]:
+            scope.before[after] |= bits
+            waits[after] -= 1
+            if waits[after] == 0:
+                ready.append(after)
+    if stuck := [block for block, count in waits.items() if count]:
+        _raise_cycle(scope, stuck)
+
+
+def _raise_cycle(scope: Scope, stuck: list[Block]) -> None:
+    """Names one cycle among the blocks that wait for each other for ever."""
+    rest = set(stuck)
+    predecessors = {
+        block: min(
+            (source for source, target in scope.edges if target is block and source in rest),
+            key=lambda source: scope.places[source].index,
+        )
+        for block in stuck
+    }
+    trail = [stuck[0]]
+    while (before := predecessors[trail[-1]]) not in trail:
+        trail.append(before)
+    cycle = [before, *reversed(trail[trail.index(before) :])]
+    names = " >> ".join(scope.places[block].name for block in cycle)
+    raise WorkflowError(
+        f"the order of the steps is a cycle: {names}; use repeat(...) to run steps again", cycle[0].source
+    )

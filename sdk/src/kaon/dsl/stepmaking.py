@@ -1,0 +1,171 @@
+"""Makes one step of whatever type from what the user wrote."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from kaon.dsl import names, types, values
+from kaon.dsl.blocks import Part, Step
+from kaon.dsl.errors import WorkflowError
+from kaon.dsl.policies import Resources, Retry, milliseconds
+from kaon.dsl.source import Source
+from kaonapi.workflow.v1 import definition_pb2 as d
+
+_ISOLATION = {"": d.ISOLATION_UNSPECIFIED, "warm": d.ISOLATION_WARM, "process": d.ISOLATION_PROCESS}
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*(?:!?=[A-Za-z0-9][A-Za-z0-9._/-]*)?")
+_OPTIONS = ("outputs", "retry", "timeout", "pool", "labels", "resources", "priority", "isolation", "inputs")
+
+
+def make(
+    step_type: str,
+    name: str,
+    given: Mapping[str, Any],
+    source: Source,
+    *,
+    config: Mapping[str, Any],
+    file: str | None = None,
+    function: Callable[..., Any] | None = None,
+) -> Step:
+    """A step of type `step_type`; `given` holds the options common to all types, and the inputs.
+
+    Raises:
+        WorkflowError: something that the user wrote is wrong.
+    """
+    names.check_block_name(name, "step", source)
+    options, inputs = _split(name, given, source)
+    values.literal(config, f"step {name!r}: config", source)
+    return Step(
+        name=name,
+        type=names.check_block_name(step_type, "step type", source),
+        inputs=inputs,
+        outputs=_outputs(name, options.get("outputs"), source),
+        config=dict(config),
+        policy=_policy(name, options, source),
+        file=file,
+        function=function,
+        source=source,
+    )
+
+
+def _split(name: str, given: Mapping[str, Any], source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What was given, parted into options and inputs."""
+    options = {key: value for key, value in given.items() if key in _OPTIONS}
+    inputs = {key: value for key, value in given.items() if key not in _OPTIONS}
+    for key in inputs:
+        if meant := difflib.get_close_matches(key, _OPTIONS, 1, cutoff=0.82):
+            raise WorkflowError(
+                f"step {name!r}: did you mean {meant[0]!r} by {key!r}? An input of that name goes into inputs={{...}}",
+                source,
+            )
+    more = options.get("inputs") or {}
+    if not isinstance(more, Mapping):
+        raise WorkflowError(f"step {name!r}: inputs is a dict of values by name, not {more!r}", source)
+    if twice := sorted(inputs.keys() & more.keys()):
+        raise WorkflowError(f"step {name!r}: input {twice[0]!r} is given twice", source)
+    inputs |= more
+    for key, value in inputs.items():
+        names.check_value_name(key, f"an input of step {name!r}", source)
+        if isinstance(value, Part):
+            raise WorkflowError(_instead_of_output(name, key, value), source)
+    return options, inputs
+
+
+def _instead_of_output(name: str, key: str, value: Part) -> str:
+    if isinstance(value, Step):
+        outputs = (
+            " or ".join(f'{value.name}["{output}"]' for output in value.outputs) or "it declares no outputs"
+        )
+        return f"step {name!r}: input {key!r} is the whole step {value.name!r}; name one of its outputs: {outputs}"
+    return f"step {name!r}: input {key!r} is a block; name the output of a step in it"
+
+
+def _outputs(name: str, given: object, source: Source) -> dict[str, d.ValueType]:
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise WorkflowError(
+            f'step {name!r}: outputs is a dict of types by name, such as {{"rows": int}}', source
+        )
+    outputs = {}
+    for output, written in given.items():
+        names.check_value_name(output, f"an output of step {name!r}", source)
+        kind = types.parse(written)
+        if kind is None:
+            raise WorkflowError(
+                f"step {name!r}: output {output!r} is declared {written!r}, which is no type; the types are "
+                f"{types.ALL_NAMES}",
+                source,
+            )
+        outputs[output] = kind
+    return outputs
+
+
+def _policy(name: str, options: Mapping[str, Any], source: Source) -> d.Step:
+    """The step's message with everything that does not depend on the workflow around it."""
+    policy = d.Step(
+        timeout_ms=milliseconds(options.get("timeout") or 0, f"step {name!r}: timeout", source),
+        pool=_pool(name, options.get("pool"), source),
+        labels=_labels(name, options.get("labels"), source),
+        priority=_priority(name, options.get("priority"), source),
+        isolation=_isolation(name, options.get("isolation"), source),
+    )
+    if (retry := _retry(name, options.get("retry"), source)) is not None:
+        policy.retry.CopyFrom(retry)
+    if (resources := options.get("resources")) is not None:
+        if not isinstance(resources, Resources):
+            raise WorkflowError(f"step {name!r}: resources is Resources(...), not {resources!r}", source)
+        policy.resources.CopyFrom(resources.to_proto(source))
+    return policy
+
+
+def _retry(name: str, given: object, source: Source) -> d.RetryPolicy | None:
+    if given is None:
+        return None
+    if type(given) is int and given >= 1:
+        given = Retry(max_attempts=given)
+    if not isinstance(given, Retry):
+        raise WorkflowError(
+            f"step {name!r}: retry is Retry(...) or the number of attempts in all, not {given!r}", source
+        )
+    return given.to_proto(source)
+
+
+def _pool(name: str, given: object, source: Source) -> str:
+    return (
+        ""
+        if given in (None, "", "default")
+        else names.check_block_name(given, f"pool (of step {name!r})", source)
+    )
+
+
+def _labels(name: str, given: object, source: Source) -> list[str]:
+    if given is None:
+        return []
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise WorkflowError(f"step {name!r}: labels is a list of expressions, not {given!r}", source)
+    labels = list(given)
+    for label in labels:
+        if not isinstance(label, str) or not _LABEL.fullmatch(label):
+            raise WorkflowError(
+                f'step {name!r}: {label!r} is no label expression; write "gpu", "spark=4.3" or "gpu!=none"',
+                source,
+            )
+    return sorted(set(labels))
+
+
+def _priority(name: str, given: object, source: Source) -> int:
+    if given is None:
+        return 0
+    if type(given) is not int or not -(2**31) <= given < 2**31:
+        raise WorkflowError(f"step {name!r}: priority is a whole number, not {given!r}", source)
+    return given
+
+
+def _isolation(name: str, given: object, source: Source) -> d.Isolation:
+    given = given or ""
+    if not isinstance(given, str) or given not in _ISOLATION:
+        raise WorkflowError(f'step {name!r}: isolation is "warm" or "process", not {given!r}', source)
+    return _ISOLATION[given]

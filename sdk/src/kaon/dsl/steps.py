@@ -1,0 +1,169 @@
+"""Makes steps: one function for each step type, and `step` for the types of plug-ins.
+
+Every function takes the step's name first, its inputs as further keyword arguments (or in `inputs=` where a name is taken), and:
+
+    outputs         what the step must produce, by name: a Python type for a value (int, list, ...), a word for an artifact ("dataset")
+    retry           Retry(...), or the number of attempts in all
+    timeout         how long one attempt may run: "10m", seconds, or a timedelta
+    pool, labels    where it runs: a pool's name; expressions over runners' labels such as "spark=4.3" or "gpu!=none"
+    resources       Resources(...): what it occupies meanwhile
+    priority        higher goes first
+    isolation       "warm" (shares a worker process with earlier steps) or "process" (one of its own)
+
+Inputs are JSON values, outputs of other steps (`wrangle["users"]`), items, parameters, `last(...)`, `expr(...)`, or lists of these.
+Files are named relative to the directory of the file that makes the Workflow, and travel in the code bundle.
+Mistakes raise WorkflowError with the file and line of the call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from kaon.dsl import functions, names, types
+from kaon.dsl.blocks import Step
+from kaon.dsl.errors import WorkflowError
+from kaon.dsl.source import Source, caller
+from kaon.dsl.stepmaking import make
+from kaon.dsl.values import Reference
+
+__all__ = ["docker", "hive", "publish", "python", "r", "scala", "shell", "spark", "step"]
+
+
+def python(name: str, function: Callable[..., Any], /, **rest: Any) -> Step:
+    """Calls a function with the inputs as arguments; what it returns is a dict of the outputs.
+
+    steps.python("wrangle", recommend.wrangle, users=get_users["users"], outputs={"clean": "dataset", "regions": list})
+
+    The function stands at the top of a module under the workflow's directory or of an installed package. A parameter named
+    `context` receives the step's context (progress, logs, checkpoints).
+    """
+    source = caller()
+    made = make("python", name, rest, source, config={}, function=functions.check(name, function, source))
+    functions.check_inputs(name, function, set(made.inputs), source)
+    return made
+
+
+def hive(name: str, /, query: str, **rest: Any) -> Step:
+    """Runs a SQL query over HiveServer2's protocol; `query` is SQL, or a file of it whose name ends in ".sql"."""
+    source = caller()
+    _check_text(name, "query", query, source)
+    if query.strip().lower().endswith(".sql") and not query.split()[1:]:
+        return make("hive", name, rest, source, config={"file": query}, file=query)
+    return make("hive", name, rest, source, config={"query": query})
+
+
+def spark(name: str, function_or_script: Callable[..., Any] | str, /, **rest: Any) -> Step:
+    """Calls a PySpark function with the inputs as arguments, or runs a PySpark script (a file's name).
+
+    The function's parameter `spark`, if it has one, is the session.
+    """
+    source = caller()
+    if isinstance(function_or_script, str):
+        return make("spark", name, rest, source, config={"file": function_or_script}, file=function_or_script)
+    function = functions.check(name, function_or_script, source)
+    made = make("spark", name, rest, source, config={}, function=function)
+    functions.check_inputs(name, function, set(made.inputs), source, provided=functions.CONTEXT | {"spark"})
+    return made
+
+
+def r(name: str, file: str, /, *, function: str | None = None, **rest: Any) -> Step:
+    """Runs an R script, or a function of it."""
+    source = caller()
+    config = (
+        {"file": file}
+        if function is None
+        else {"file": file, "function": _check_text(name, "function", function, source)}
+    )
+    return make("r", name, rest, source, config=config, file=file)
+
+
+def scala(name: str, file: str, /, *, main: str | None = None, **rest: Any) -> Step:
+    """Compiles a Scala source file (once for each content) and runs its main object; `main` names it when there are several."""
+    source = caller()
+    config = (
+        {"file": file} if main is None else {"file": file, "main": _check_text(name, "main", main, source)}
+    )
+    return make("scala", name, rest, source, config=config, file=file)
+
+
+def docker(
+    name: str, /, image: str, *, argv: Iterable[str] = (), env: Mapping[str, str] | None = None, **rest: Any
+) -> Step:
+    """Runs a container of `image` with the step's directory mounted; without `argv` the image's own command."""
+    source = caller()
+    _check_text(name, "image", image, source)
+    config: dict[str, Any] = {
+        "image": image,
+        "argv": _check_argv(name, argv, source),
+        "env": _check_env(name, env, source),
+    }
+    return make("docker", name, rest, source, config=config)
+
+
+def shell(name: str, /, argv: Iterable[str], *, env: Mapping[str, str] | None = None, **rest: Any) -> Step:
+    """Runs a program with its arguments; no shell reads them. For a pipeline: argv=["sh", "-c", "a | b"]."""
+    source = caller()
+    words = _check_argv(name, argv, source)
+    if not words:
+        raise WorkflowError(f"step {name!r}: argv is empty; its first word is the program", source)
+    return make("shell", name, rest, source, config={"argv": words, "env": _check_env(name, env, source)})
+
+
+def publish(name: str, model_name: str, /, *, model: Reference, metrics: Any = None, **rest: Any) -> Step:
+    """Hands a model to the publisher and waits for its validation.
+
+    Args:
+        name: the step's name.
+        model_name: under which name the model is published.
+        model: the output that holds it: an artifact.
+        metrics: numbers to keep with it: a dict, or an output of type map or metrics.
+        rest: options and further inputs.
+    """
+    source = caller()
+    names.check_block_name(model_name, "model", source)
+    if isinstance(model, Reference) and not (
+        types.is_artifact(model.type) or types.name_of(model.type) == "any"
+    ):
+        raise WorkflowError(
+            f"step {name!r}: model is {model}, which is of type {types.name_of(model.type)}; "
+            'it must be an artifact, such as one declared outputs={"model": "model"}',
+            source,
+        )
+    inputs = {"model": model} | ({} if metrics is None else {"metrics": metrics})
+    return make("publish", name, rest | inputs, source, config={"model_name": model_name})
+
+
+def step(
+    type: str, name: str, /, *, config: Mapping[str, Any] | None = None, file: str | None = None, **rest: Any
+) -> Step:
+    """A step of any type that runners provide, with its static settings; `file` is checked, bundled and put into them."""
+    settings = dict(config or {}) | ({} if file is None else {"file": file})
+    return make(type, name, rest, caller(), config=settings, file=file)
+
+
+def _check_text(name: str, what: str, value: object, source: Source) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise WorkflowError(f"step {name!r}: {what} must be text, not {value!r}", source)
+    return value
+
+
+def _check_argv(name: str, argv: object, source: Source) -> list[str]:
+    if isinstance(argv, str) or not isinstance(argv, Iterable):
+        raise WorkflowError(
+            f'step {name!r}: argv is a list of words such as ["ls", "-l"], not {argv!r}', source
+        )
+    words = list(argv)
+    if wrong := [word for word in words if not isinstance(word, str)]:
+        raise WorkflowError(f"step {name!r}: {wrong[0]!r} in argv is no text", source)
+    return words
+
+
+def _check_env(name: str, env: object, source: Source) -> dict[str, str]:
+    if env is None:
+        return {}
+    if not isinstance(env, Mapping) or not all(
+        isinstance(text, str) for pair in env.items() for text in pair
+    ):
+        raise WorkflowError(f"step {name!r}: env is a dict of texts by name, not {env!r}", source)
+    return dict(env)

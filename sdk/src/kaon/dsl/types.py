@@ -1,0 +1,78 @@
+"""The types of parameters and outputs, and how users write them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TypeAlias
+
+from kaonapi.workflow.v1 import definition_pb2 as d
+
+# A Python type (str, int, float, bool, list, dict, object) or one of the names below, such as "dataset".
+TypeLike: TypeAlias = type | str
+
+_VALUES: dict[str, d.ValueType] = {
+    "string": d.VALUE_TYPE_STRING,
+    "int": d.VALUE_TYPE_INT,
+    "float": d.VALUE_TYPE_FLOAT,
+    "bool": d.VALUE_TYPE_BOOL,
+    "list": d.VALUE_TYPE_LIST,
+    "map": d.VALUE_TYPE_MAP,
+    "any": d.VALUE_TYPE_ANY,
+}
+_ARTIFACTS: dict[str, d.ValueType] = {
+    "file": d.VALUE_TYPE_FILE,
+    "dataset": d.VALUE_TYPE_DATASET,
+    "model": d.VALUE_TYPE_MODEL,
+    "metrics": d.VALUE_TYPE_METRICS,
+    "plot": d.VALUE_TYPE_PLOT,
+    "table": d.VALUE_TYPE_TABLE,
+    "text": d.VALUE_TYPE_TEXT,
+}
+_BY_NAME = {**_VALUES, **_ARTIFACTS}
+_NAMES = {number: name for name, number in _BY_NAME.items()}
+_BY_PYTHON: dict[type, str] = {
+    str: "string",
+    int: "int",
+    float: "float",
+    bool: "bool",
+    list: "list",
+    tuple: "list",
+    dict: "map",
+    object: "any",
+}
+
+ALL_NAMES = ", ".join(_BY_NAME)
+VALUE_NAMES = ", ".join(_VALUES)
+
+
+def parse(written: object) -> d.ValueType | None:
+    """The type that the user wrote; None when there is no such type."""
+    if written is Any:
+        return d.VALUE_TYPE_ANY
+    if isinstance(written, type):
+        written = _BY_PYTHON.get(written)
+    return _BY_NAME.get(written) if isinstance(written, str) else None
+
+
+def name_of(value_type: d.ValueType) -> str:
+    """How users write the type."""
+    return _NAMES[value_type]
+
+
+def is_artifact(value_type: d.ValueType) -> bool:
+    """Whether outputs of this type are files or directories kept by digest."""
+    return _NAMES[value_type] in _ARTIFACTS
+
+
+def type_of(value: object) -> d.ValueType:
+    """The type of a JSON value; ANY for null."""
+    return _BY_NAME[_BY_PYTHON.get(type(value), "any")]
+
+
+def fits(value: object, value_type: d.ValueType) -> bool:
+    """Whether a JSON value may stand where `value_type` is declared. An integer is a float too; true is no integer."""
+    if value_type == d.VALUE_TYPE_ANY:
+        return True
+    if value_type == d.VALUE_TYPE_FLOAT:
+        return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
+    return value is not None and type_of(value) == value_type

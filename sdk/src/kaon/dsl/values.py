@@ -1,0 +1,205 @@
+"""Values that are known only while a workflow runs: what users bind to the inputs of steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from kaon.dsl import names, types
+from kaon.dsl.errors import WorkflowError
+from kaon.dsl.source import Source, caller
+from kaon_wire import canonical
+from kaon_wire.errors import InvalidValue
+
+if TYPE_CHECKING:
+    from kaon.dsl.blocks import Step
+    from kaonapi.workflow.v1 import definition_pb2 as d
+
+
+class Value:
+    """A value that is known only while the workflow runs."""
+
+    def _unknown(self, *_: object) -> NoReturn:
+        raise WorkflowError(
+            f"{self} has no value while the workflow is built; write the condition or computation as "
+            'expr("x > 3", x=...), and loop with for_each',
+            caller(),
+        )
+
+    __bool__ = __iter__ = __lt__ = __le__ = __gt__ = __ge__ = _unknown
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __truediv__ = _unknown
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Reference(Value):
+    """An output of a step: `step["output"]`.
+
+    Outside of a foreach it stands for the list of its cells' values, outside of a repeat for the last pass's value, and for null
+    when the step's branch was not taken.
+    """
+
+    step: Step
+    output: str
+    source: Source
+
+    @property
+    def type(self) -> d.ValueType:
+        """The type that the step declares."""
+        return self.step.outputs[self.output]
+
+    def __str__(self) -> str:
+        return f'{self.step.name}["{self.output}"]'
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Item(Value):
+    """The item of a foreach; `each` makes it."""
+
+    name: str
+    source: Source
+
+    def __str__(self) -> str:
+        return f"item {self.name!r}"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Parameter(Value):
+    """A value that the submitter of a run may set; `param` makes it."""
+
+    name: str
+    # None: only a mention of a parameter that the workflow declares.
+    type: d.ValueType | None
+    # Canonical JSON; None when the submitter must set the parameter.
+    default_json: str | None
+    description: str
+    source: Source
+
+    def __str__(self) -> str:
+        return f"parameter {self.name!r}"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Last(Value):
+    """An output of the previous pass of the enclosing repeat; `last` makes it."""
+
+    # A name pair where the step is written further down.
+    output: Reference | tuple[str, str]
+    fallback: Any
+    source: Source
+
+    def __str__(self) -> str:
+        output = self.output if isinstance(self.output, Reference) else '{}["{}"]'.format(*self.output)
+        return f"last({output})"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Expr(Value):
+    """A CEL expression over named values; `expr` makes it."""
+
+    cel: str
+    variables: dict[str, Any]
+    source: Source
+
+    def __str__(self) -> str:
+        return f"expr({self.cel!r})"
+
+
+_REQUIRED = object()
+
+
+def param(
+    name: str, type: types.TypeLike | None = None, *, default: Any = _REQUIRED, description: str = ""
+) -> Parameter:
+    """A parameter of the workflow.
+
+    With a type it declares the parameter; without one it mentions a parameter that is declared elsewhere. Without a default the
+    submitter must set it.
+
+        min_ratings = param("min_ratings", int, default=20, description="users with fewer are left out")
+        steps.python("wrangle", wrangle, min_ratings=min_ratings)
+
+    Raises:
+        WorkflowError: the name or type is not good, or the default is not of the type.
+    """
+    source = caller()
+    names.check_value_name(name, "a parameter", source)
+    if type is None and default is not _REQUIRED:
+        type = types.name_of(types.type_of(default))
+    if type is None:
+        return Parameter(name=name, type=None, default_json=None, description=description, source=source)
+    parsed = types.parse(type)
+    if parsed is None or types.is_artifact(parsed):
+        raise WorkflowError(
+            f"parameter {name!r}: {type!r} is no type of parameters: {types.VALUE_NAMES}", source
+        )
+    text = None if default is _REQUIRED else _default(name, parsed, default, source)
+    return Parameter(name=name, type=parsed, default_json=text, description=description, source=source)
+
+
+def last(output: Reference | str, default: Any = None) -> Last:
+    """What a step of the enclosing repeat gave in the previous pass; `default` in the first pass.
+
+    A step that is written further down is named: `last("validate-model.score", default=0.0)`.
+
+    Raises:
+        WorkflowError: `output` is neither `step["output"]` nor "step.output".
+    """
+    source = caller()
+    if isinstance(output, str):
+        step, dot, name = output.partition(".")
+        if not (step and dot and name):
+            raise WorkflowError(
+                f'last({output!r}): write last("step.output") or last(step["output"])', source
+            )
+        return Last(output=(step, name), fallback=default, source=source)
+    if not isinstance(output, Reference):
+        raise WorkflowError(
+            f'last() takes the output of a step, such as step["score"], not {output!r}', source
+        )
+    return Last(output=output, fallback=default, source=source)
+
+
+def expr(cel: str, **variables: Any) -> Expr:
+    """A CEL expression over named values: `expr("rmse < limit", rmse=validate["rmse"], limit=0.95)`.
+
+    Raises:
+        WorkflowError: the expression is not CEL, or its names and the given ones differ.
+    """
+    import cel as engine
+
+    source = caller()
+    try:
+        program = engine.compile(cel)
+    except (ValueError, TypeError) as error:
+        raise WorkflowError(f"expr({cel!r}) is not a CEL expression: {error}", source) from None
+    missing = sorted(set(program.variables) - set(variables))
+    if missing:
+        raise WorkflowError(f"expr({cel!r}) uses {', '.join(missing)}; give each as an argument", source)
+    unused = sorted(set(variables) - set(program.variables))
+    if unused:
+        raise WorkflowError(f"expr({cel!r}) does not use {', '.join(unused)}", source)
+    return Expr(cel=cel, variables=variables, source=source)
+
+
+def literal(value: object, what: str, source: Source) -> str:
+    """Canonical JSON of a value.
+
+    Raises:
+        WorkflowError: the value is not JSON.
+    """
+    try:
+        return canonical.dumps(value)
+    except InvalidValue as error:
+        raise WorkflowError(
+            f"{what}: {error}; a step receives JSON values and outputs of other steps", source
+        ) from None
+
+
+def _default(name: str, value_type: d.ValueType, value: object, source: Source) -> str:
+    text = literal(value, f"default of parameter {name!r}", source)
+    value = canonical.loads(text)
+    if not types.fits(value, value_type):
+        raise WorkflowError(
+            f"parameter {name!r} is declared {types.name_of(value_type)}, but its default is {text}", source
+        )
+    return canonical.dumps(float(value)) if types.name_of(value_type) == "float" else text  # type: ignore[arg-type]

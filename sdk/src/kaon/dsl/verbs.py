@@ -1,0 +1,181 @@
+"""The words with which bodies are written; each operator stands for one of them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from kaon.dsl import names
+from kaon.dsl.blocks import Branch, Each, ForEach, Parallel, Part, Repeat, Sequence, Until, When, check_part
+from kaon.dsl.errors import WorkflowError
+from kaon.dsl.source import Source, caller
+from kaonapi.workflow.v1 import definition_pb2 as d
+
+_EXHAUSTED = {"fail": d.EXHAUSTED_FAIL, "accept": d.EXHAUSTED_ACCEPT}
+_PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
+
+
+def sequence(*parts: Part) -> Sequence:
+    """Runs the parts one after the other; `a >> b`.
+
+    Raises:
+        WorkflowError: there is none, or one is no part.
+    """
+    source = caller()
+    return Sequence(parts=_parts(parts, "sequence", source), source=source)
+
+
+def parallel(*parts: Part) -> Parallel:
+    """Runs the parts side by side; `a | b`. What follows waits for all of them.
+
+    Raises:
+        WorkflowError: there is none, or one is no part.
+    """
+    source = caller()
+    return Parallel(parts=_parts(parts, "parallel", source), source=source)
+
+
+def each(
+    item: str,
+    items: Any,
+    *,
+    max_concurrency: int = 0,
+    tolerate: int | str = 0,
+    name: str | None = None,
+) -> Each:
+    """Says over which items a body runs, and is the item itself when it is given to a step of that body.
+
+        region = each("region", wrangle["regions"], max_concurrency=4, tolerate="20%")
+        train = steps.r("train-region", "r/train.R", region=region)
+        wrangle >> train ** region
+
+    Args:
+        item: what the body calls its item.
+        items: an output, a parameter, an expression or a literal that gives a list.
+        max_concurrency: how many cells run at once; 0 means all.
+        tolerate: how many cells may fail, as a number or as a percentage; with 0 the first failure stops the others.
+        name: the foreach's name in paths; by default that of the output or parameter that gives the items.
+
+    Raises:
+        WorkflowError: one of them is wrong.
+    """
+    source = caller()
+    names.check_value_name(item, "an item", source)
+    if name is not None:
+        names.check_block_name(name, "foreach", source)
+    if type(max_concurrency) is not int or max_concurrency < 0:
+        raise WorkflowError(
+            f"each({item!r}): max_concurrency must be 0 (all) or more, not {max_concurrency!r}", source
+        )
+    return Each(
+        name=item,
+        items=items,
+        max_concurrency=max_concurrency,
+        failure=_failure(item, tolerate, source),
+        block=name,
+        source=source,
+    )
+
+
+def for_each(item: Each, body: Part) -> ForEach:
+    """Runs the body once for each item; `body ** item`. The results are joined in the order of the items.
+
+    Raises:
+        WorkflowError: the item was not made by `each`, or the body is no part.
+    """
+    source = caller()
+    if not isinstance(item, Each):
+        raise WorkflowError(
+            'for_each takes each(...) first: for_each(each("region", wrangle["regions"]), body)', source
+        )
+    return ForEach(each=item, body=check_part(body, "for_each", source), name=item.block, source=source)
+
+
+def until(condition: Any, *, max_iterations: int, exhausted: str = "fail", name: str | None = None) -> Until:
+    """Says when a repeat ends, for `body ** until(...)`; see `repeat`."""
+    source = caller()
+    return _until(condition, max_iterations, exhausted, name, source)
+
+
+def repeat(
+    body: Part, *, until: Any, max_iterations: int, exhausted: str = "fail", name: str | None = None
+) -> Repeat:
+    """Runs the body again until the condition holds; `body ** until(condition, max_iterations=...)`.
+
+    Args:
+        body: what runs in each pass; its steps may use `last(...)`.
+        until: an output of type bool of a step, or `expr(...)`, evaluated after each pass.
+        max_iterations: passes in all, at least 1.
+        exhausted: "fail": the repeat fails when the condition does not hold after the last pass; "accept": it succeeds.
+        name: the repeat's name in paths; by default "cycle".
+
+    Raises:
+        WorkflowError: one of them is wrong.
+    """
+    source = caller()
+    rule = _until(until, max_iterations, exhausted, name, source)
+    return Repeat(until=rule, body=check_part(body, "repeat", source), name=name, source=source)
+
+
+def when(condition: Any, body: Part) -> When:
+    """One way of a `branch`: the body, and the condition (an output of type bool, or `expr(...)`) under which it runs.
+
+    Raises:
+        WorkflowError: the body is no part.
+    """
+    source = caller()
+    return When(condition=condition, body=check_part(body, "when", source), source=source)
+
+
+def branch(*cases: When, otherwise: Part | None = None, name: str | None = None) -> Branch:
+    """Runs the body of the first case whose condition holds, else `otherwise`, else nothing.
+
+        branch(when(expr("n < 1000", n=count["n"]), small), otherwise=large)
+
+    Raises:
+        WorkflowError: there is no case, or one was not made by `when`.
+    """
+    source = caller()
+    if not cases or not all(isinstance(case, When) for case in cases):
+        raise WorkflowError("branch takes when(condition, body), once or more", source)
+    if name is not None:
+        names.check_block_name(name, "branch", source)
+    if otherwise is not None:
+        check_part(otherwise, "branch", source)
+    return Branch(cases=cases, otherwise=otherwise, name=name, source=source)
+
+
+def _until(condition: Any, max_iterations: int, exhausted: str, name: str | None, source: Source) -> Until:
+    if type(max_iterations) is not int or max_iterations < 1:
+        raise WorkflowError(
+            f"repeat: max_iterations must be a whole number of at least 1, not {max_iterations!r}", source
+        )
+    if exhausted not in _EXHAUSTED:
+        raise WorkflowError(f'repeat: exhausted must be "fail" or "accept", not {exhausted!r}', source)
+    if name is not None:
+        names.check_block_name(name, "repeat", source)
+    return Until(
+        condition=condition,
+        max_iterations=max_iterations,
+        exhausted=_EXHAUSTED[exhausted],
+        block=name,
+        source=source,
+    )
+
+
+def _parts(parts: tuple[Part, ...], verb: str, source: Source) -> tuple[Part, ...]:
+    if not parts:
+        raise WorkflowError(f"{verb}() is empty; give it at least one step or block", source)
+    return tuple(check_part(part, verb, source) for part in parts)
+
+
+def _failure(item: str, tolerate: object, source: Source) -> d.FailurePolicy | None:
+    if type(tolerate) is int and tolerate >= 0:
+        return d.FailurePolicy(count=tolerate) if tolerate else None
+    match = _PERCENT.fullmatch(tolerate.strip()) if isinstance(tolerate, str) else None
+    if match and float(match[1]) <= 100:
+        return d.FailurePolicy(percent=float(match[1]))
+    raise WorkflowError(
+        f'each({item!r}): tolerate is a number of cells or a percentage such as "20%", not {tolerate!r}',
+        source,
+    )
