@@ -1,0 +1,375 @@
+"""The coordinator's heart: owns partitions and pools, and turns what arrives into decisions, transactions and sends.
+
+Everything that changes state happens in one turn at a time, under one lock. Records are acknowledged only when `on_batch` has
+returned: after the transaction, and after every send that follows from it has been acknowledged by the broker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.bindings import Evaluate
+from kaon_coordinator.engine.decide import Context
+from kaon_coordinator.engine.limits import DEFAULT, Limits
+from kaon_coordinator.shell.inbound import Inbound, sort_records
+from kaon_coordinator.shell.leases import LEASE_SECONDS, LeaseBook, LeaseId
+from kaon_coordinator.shell.outbox import Outbox
+from kaon_coordinator.shell.partition import Partition, Stored
+from kaon_coordinator.shell.pools import Pools
+from kaon_coordinator.shell.sinks import Sinks
+from kaon_coordinator.shell.turn import Effects, Turn, rows_of
+from kaon_coordinator.shell.workflows import Workflows
+from kaon_coordinator.store.base import Fenced, LoadedRun, PartitionBatch
+from kaon_coordinator.store.thread import StoreThread
+from kaon_coordinator.transport.base import Incoming, Transport
+from kaon_wire import topics
+from kaon_wire.partitioning import partition_of
+from kaonapi.run.v1 import command_pb2
+from kaonapi.step.v1 import step_pb2
+from kaonapi.workflow.v1 import definition_pb2 as d
+
+log = structlog.get_logger(__name__)
+
+INBOX_BATCH = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clocks:
+    """Both kinds of time, injected."""
+
+    # Microseconds since the epoch.
+    now_us: Callable[[], int] = lambda: time.time_ns() // 1000
+    # Seconds that never jump.
+    monotonic: Callable[[], float] = time.monotonic
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShellSettings:
+    """What the shell needs to know."""
+
+    # Name of this process, for the logs and the partitions' rows.
+    owner: str
+    catalogue: topics.Catalogue
+    limits: Limits = DEFAULT
+    lease_seconds: float = LEASE_SECONDS
+    # How often time is looked at: timers, leases, matchers.
+    tick_seconds: float = 0.1
+    # How often unapplied commands are looked for, in case that a wake-up was lost.
+    poll_seconds: float = 1.0
+
+
+@dataclass(kw_only=True)
+class Counters:
+    """What happened since the start, for metrics and tests."""
+
+    stale_leases: int = 0
+    expired_leases: int = 0
+    quarantined: int = 0
+    fenced: int = 0
+    committed_events: int = 0
+
+
+@dataclass(kw_only=True)
+class _Barrier:
+    """Overdue leases that wait until everything which was there after their deadline has been read."""
+
+    leases: list[LeaseId] = field(default_factory=list)
+    # Offset of step-events up to which must be read.
+    end: int = 0
+
+
+class Coordinator:
+    """Handles what the transport delivers, the passing of time, and wake-ups.
+
+    Args:
+        settings: names and bounds.
+        store: where the truth is kept.
+        transport: how other processes are heard and told.
+        evaluate: evaluates expressions.
+        sinks: who else wants to know: the API's feed of live events, and the log archive.
+        clocks: time.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: ShellSettings,
+        store: StoreThread,
+        transport: Transport,
+        evaluate: Evaluate,
+        sinks: Sinks,
+        clocks: Clocks | None = None,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._transport = transport
+        self._evaluate = evaluate
+        self._sinks = sinks
+        self._clocks = clocks or Clocks()
+        self._workflows = Workflows(self._load_definition)
+        self._partitions: dict[int, Partition] = {}
+        self._positions: dict[int, int] = {}
+        self._barriers: dict[int, _Barrier] = {}
+        self._inbox_filled: set[int] = set()
+        self._woken = asyncio.Event()
+        self._lock = asyncio.Lock()
+        self.counters = Counters()
+        self.pools = Pools(catalogue=settings.catalogue, clock=self._clocks.monotonic)
+
+    # --- what the transport delivers ----------------------------------------------------------------------------
+
+    async def on_assigned(self, topic: str, partitions: Iterable[int]) -> None:
+        """Takes over partitions: raises their epoch, and derives from the rows what was in flight."""
+        async with self._lock:
+            if topic == topics.STEP_EVENTS:
+                for number in sorted(partitions):
+                    await self._open_partition(number)
+            elif topic == topics.STEP_REQUESTS:
+                await self._open_pools(frozenset(partitions))
+
+    async def on_revoked(self, topic: str, partitions: Iterable[int]) -> None:
+        """Gives partitions up; what they owe is derived by their next owner."""
+        async with self._lock:
+            if topic == topics.STEP_EVENTS:
+                for number in partitions:
+                    self._drop_partition(number)
+            elif topic == topics.STEP_REQUESTS:
+                self.pools.close(frozenset(partitions))
+
+    async def on_batch(self, records: Sequence[Incoming]) -> None:
+        """Applies a batch; returns when all that follows from it is durable and sent."""
+        inbound = sort_records(records)
+        for record, reason in inbound.poison:
+            self.counters.quarantined += 1
+            log.error("record quarantined", topic=record.topic, offset=record.offset, reason=reason)
+            await self._transport.quarantine(record, reason)
+        await self._sinks.logs(inbound.logs)
+        self._sinks.progress(inbound.reports)
+        async with self._lock:
+            await self._turn(inbound)
+            for record in records:
+                if record.topic == topics.STEP_EVENTS:
+                    self._positions[record.partition] = record.offset + 1
+
+    def wake(self, partition: int) -> bool:
+        """Tells that a partition's inbox has been filled; False when another process owns the partition."""
+        if partition not in self._partitions:
+            return False
+        self._inbox_filled.add(partition)
+        self._woken.set()
+        return True
+
+    # --- the passing of time ------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Looks at time and at woken inboxes until cancelled. An error ends it, and with it the process."""
+        next_poll = 0.0
+        while True:
+            try:
+                await asyncio.wait_for(self._woken.wait(), self._settings.tick_seconds)
+            except TimeoutError:
+                pass
+            self._woken.clear()
+            now = self._clocks.monotonic()
+            if now >= next_poll:
+                self._inbox_filled |= set(self._partitions)
+                next_poll = now + self._settings.poll_seconds
+            await self._tick(now)
+
+    async def _tick(self, now: float) -> None:
+        if not self._transport.connected:
+            for partition in self._partitions.values():
+                partition.watch.leases.deafen(now)
+        await self._raise_barriers(now)
+        async with self._lock:
+            await self._turn(Inbound())
+
+    async def _raise_barriers(self, now: float) -> None:
+        """Fetches an end offset for the leases that have become overdue: they expire when all before it has been read."""
+        overdue = {
+            number: leases
+            for number, partition in self._partitions.items()
+            if number not in self._barriers and (leases := partition.watch.leases.overdue(now))
+        }
+        if not overdue:
+            return
+        ends = await self._transport.end_offsets([(topics.STEP_EVENTS, number) for number in overdue])
+        for number, leases in overdue.items():
+            self._barriers[number] = _Barrier(leases=leases, end=ends[topics.STEP_EVENTS, number])
+
+    def _expired(self, partition: Partition) -> list[LeaseId]:
+        barrier = self._barriers.get(partition.number)
+        position = self._positions.get(partition.number, 0)
+        if barrier is None or position < barrier.end:
+            return []
+        del self._barriers[partition.number]
+        now = self._clocks.monotonic()
+        return [lease for lease in barrier.leases if partition.watch.leases.is_overdue(lease, now)]
+
+    # --- one turn -----------------------------------------------------------------------------------------------
+
+    async def _turn(self, inbound: Inbound) -> None:
+        outbox = Outbox(self._settings.catalogue)
+        woken, self._inbox_filled = self._inbox_filled | inbound.inbox_filled, set()
+        for number, partition in list(self._partitions.items()):
+            effects = await self._advance(
+                partition, inbound.reports.get(number, ()), poll_inbox=number in woken
+            )
+            if effects is not None:
+                self._let_out(partition, effects, outbox)
+        for number, opened in inbound.pools_opened:
+            self._answer_pool(number, opened, outbox)
+        self.pools.hear(inbound, outbox)
+        self.pools.advance(outbox)
+        await self._transport.send(outbox.take())
+
+    async def _advance(
+        self, partition: Partition, reports: Sequence[step_pb2.StepEvents], *, poll_inbox: bool
+    ) -> Effects | None:
+        """One turn of one partition; None when nothing follows, or when its ownership was lost."""
+        now = self._clocks.monotonic()
+        turn = Turn(context=self._context())
+        expired = self._expired(partition)
+        if poll_inbox:
+            await self._apply_inbox(partition, turn)
+        for report in reports:
+            partition.apply_report(turn, report, now)
+        partition.apply_time(turn, expired)
+        self.counters.stale_leases += turn.stale
+        self.counters.expired_leases += len(expired)
+        if not await self._commit(partition, turn):
+            return None
+        return partition.effects(turn, now)
+
+    async def _apply_inbox(self, partition: Partition, turn: Turn) -> None:
+        rows = await self._store.run(self._store.store.unapplied, partition.number, INBOX_BATCH)
+        unknown = {row.run_id for row in rows} - set(partition.runs)
+        fresh = await self._unfinished(sorted(unknown))
+        for row in rows:
+            partition.apply_inbox(turn, row, fresh.get(row.run_id))
+        if len(rows) == INBOX_BATCH:
+            self._inbox_filled.add(partition.number)
+            self._woken.set()
+
+    async def _commit(self, partition: Partition, turn: Turn) -> bool:
+        if not turn.events and not turn.applied_inbox:
+            return True
+        rows = rows_of(turn)
+        batch = PartitionBatch(
+            partition=partition.number,
+            epoch=partition.epoch,
+            history=turn.events,
+            runs=rows.runs,
+            steps=rows.steps,
+            blocks=rows.blocks,
+            applied_inbox=turn.applied_inbox,
+            published=partition.take_published(),
+        )
+        try:
+            await self._store.run(self._store.store.commit, batch)
+        except Fenced as error:
+            self.counters.fenced += 1
+            log.warning("partition lost to a newer owner", partition=partition.number, reason=str(error))
+            self._drop_partition(partition.number)
+            return False
+        self.counters.committed_events += len(turn.events)
+        self._sinks.committed(turn.events)
+        return True
+
+    def _let_out(self, partition: Partition, effects: Effects, outbox: Outbox) -> None:
+        outbox.history(partition.number, effects.events)
+        for incarnation, commands in effects.commands.items():
+            outbox.command(incarnation, commands)
+        for pool in {*effects.requests, *effects.ended}:
+            record = step_pb2.StepRequests(
+                pool=pool,
+                partition=partition.number,
+                epoch=partition.epoch,
+                requests=effects.requests.get(pool, ()),
+                ended=effects.ended.get(pool, ()),
+            )
+            self._tell_pool(record, outbox)
+
+    def _tell_pool(self, record: step_pb2.StepRequests, outbox: Outbox) -> None:
+        """To the matcher in this process directly, to another one over the topic: the same message."""
+        if not self.pools.requests(record):
+            outbox.step_requests(record)
+
+    def _answer_pool(self, number: int, opened: command_pb2.PoolOpened, outbox: Outbox) -> None:
+        partition = self._partitions.get(number)
+        if partition is None:
+            return
+        ready, held = partition.answer_pool(opened.pool)
+        record = step_pb2.StepRequests(
+            pool=opened.pool,
+            partition=number,
+            epoch=partition.epoch,
+            requests=ready,
+            held=held,
+            answers_pool_epoch=opened.pool_epoch,
+        )
+        self._tell_pool(record, outbox)
+
+    # --- ownership ----------------------------------------------------------------------------------------------
+
+    async def _open_partition(self, number: int) -> None:
+        epoch = await self._store.run(self._store.store.claim_partition, number, self._settings.owner)
+        leases = LeaseBook(seconds=self._settings.lease_seconds)
+        partition = Partition(number=number, epoch=epoch, leases=leases)
+        loaded = await self._store.run(self._store.store.load_runs, number)
+        stored = [await self._with_workflow(run) for run in loaded]
+        effects = partition.adopt(stored, self._clocks.monotonic())
+        effects.events = await self._store.run(self._store.store.unpublished, number)
+        partition.published = {event.run_id: event.seq for event in effects.events}
+        self._partitions[number] = partition
+        self._inbox_filled.add(number)
+        self._woken.set()
+        outbox = Outbox(self._settings.catalogue)
+        self._let_out(partition, effects, outbox)
+        self.pools.advance(outbox)
+        await self._transport.send(outbox.take())
+        log.info("partition owned", partition=number, epoch=epoch, runs=len(stored))
+
+    def _drop_partition(self, number: int) -> None:
+        self._partitions.pop(number, None)
+        self._positions.pop(number, None)
+        self._barriers.pop(number, None)
+
+    async def _open_pools(self, partitions: frozenset[int]) -> None:
+        catalogue = self._settings.catalogue
+        outbox = Outbox(catalogue)
+        for pool in catalogue.pools:
+            if partition_of(pool, catalogue.pool_partitions) not in partitions:
+                continue
+            epoch = await self._store.run(self._store.store.claim_pool, pool, self._settings.owner)
+            opened = self.pools.open(pool, epoch, outbox)
+            for number in self._partitions:
+                self._answer_pool(number, opened, outbox)
+            log.info("pool owned", pool=pool, epoch=epoch)
+        self.pools.advance(outbox)
+        await self._transport.send(outbox.take())
+
+    async def _unfinished(self, run_ids: Sequence[str]) -> dict[str, Stored]:
+        stored: dict[str, Stored] = {}
+        for run_id in run_ids:
+            run = await self._store.run(self._store.store.load_run, run_id)
+            if run.row.status not in t.TERMINAL:
+                stored[run_id] = await self._with_workflow(run)
+        return stored
+
+    async def _with_workflow(self, run: LoadedRun) -> Stored:
+        workflow = await self._workflows.get(run.tenant, run.workflow, run.version)
+        return Stored(run=run, workflow=workflow)
+
+    async def _load_definition(self, tenant: str, name: str, version: str) -> d.WorkflowDefinition:
+        record = await self._store.run(self._store.store.get_workflow, tenant, name, version)
+        return record.definition
+
+    def _context(self) -> Context:
+        return Context(now_us=self._clocks.now_us(), evaluate=self._evaluate, limits=self._settings.limits)

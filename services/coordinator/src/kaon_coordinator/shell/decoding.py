@@ -1,0 +1,48 @@
+"""Runners' records as the engine's messages."""
+
+from __future__ import annotations
+
+from kaon_coordinator.engine.messages import (
+    Failed,
+    HandedBack,
+    Lease,
+    Message,
+    Reported,
+    Started,
+    Stopped,
+    Succeeded,
+)
+from kaonapi.step.v1 import step_pb2
+
+
+def lease_of(record: step_pb2.StepEvents, key: step_pb2.StepKey) -> Lease:
+    """The claim that a record makes for one of its keys."""
+    return Lease(
+        path=key.path,
+        attempt=key.attempt,
+        generation=key.generation,
+        runner_id=record.runner_id,
+        incarnation=record.incarnation,
+    )
+
+
+def message_of(record: step_pb2.StepEvents, event: step_pb2.StepEvent) -> Message | None:
+    """The engine's message for one event; None for progress, which is shown and not kept."""
+    lease = lease_of(record, event.key)
+    match event.WhichOneof("event"):
+        case "started":
+            return Started(lease=lease)
+        case "metric":
+            return Reported(lease=lease, metric=event.metric)
+        case "checkpointed":
+            return Reported(lease=lease, checkpoint_json=event.checkpointed.checkpoint_json)
+        case "succeeded":
+            succeeded = event.succeeded
+            return Succeeded(lease=lease, outputs=dict(succeeded.outputs_json), log_json=succeeded.log_json)
+        case "failed":
+            return Failed(lease=lease, error=event.failed.error, log_json=event.failed.log_json)
+        case "stopped":
+            return Stopped(lease=lease, log_json=event.stopped.log_json)
+        case "handed_back":
+            return HandedBack(lease=lease, reason=event.handed_back.reason)
+    return None

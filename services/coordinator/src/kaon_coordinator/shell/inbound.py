@@ -1,0 +1,82 @@
+"""Sorts a batch of records by what they mean and whom they concern."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from google.protobuf.message import DecodeError
+
+from kaon_coordinator.transport.base import Incoming
+from kaon_wire import topics
+from kaonapi.log.v1 import log_pb2
+from kaonapi.run.v1 import command_pb2
+from kaonapi.runner.v1 import runner_pb2
+from kaonapi.step.v1 import step_pb2
+
+
+@dataclass(kw_only=True)
+class Inbound:
+    """A batch, decoded."""
+
+    # By engine partition, in the order of arrival.
+    reports: dict[int, list[step_pb2.StepEvents]] = field(default_factory=lambda: defaultdict(list))
+    inbox_filled: set[int] = field(default_factory=set)
+    # With the engine partition that is asked.
+    pools_opened: list[tuple[int, command_pb2.PoolOpened]] = field(default_factory=list)
+    pool_reports: list[command_pb2.PoolReport] = field(default_factory=list)
+    requests: list[step_pb2.StepRequests] = field(default_factory=list)
+    heartbeats: list[runner_pb2.RunnerHeartbeat] = field(default_factory=list)
+    logs: list[log_pb2.LogLines] = field(default_factory=list)
+    # Records that cannot be understood, with the reason.
+    poison: list[tuple[Incoming, str]] = field(default_factory=list)
+
+
+def sort_records(records: Sequence[Incoming]) -> Inbound:
+    """Decodes a batch. A record that cannot be decoded is set aside; it never stops the others."""
+    inbound = Inbound()
+    for record in records:
+        try:
+            _SORT[record.topic](inbound, record)
+        except DecodeError as error:
+            inbound.poison.append((record, f"not a {record.topic} message: {error}"))
+    return inbound
+
+
+def _report(inbound: Inbound, record: Incoming) -> None:
+    inbound.reports[record.partition].append(step_pb2.StepEvents.FromString(record.value))
+
+
+def _wakeup(inbound: Inbound, record: Incoming) -> None:
+    wakeup = command_pb2.Wakeup.FromString(record.value)
+    match wakeup.WhichOneof("wakeup"):
+        case "inbox_filled":
+            inbound.inbox_filled.add(record.partition)
+        case "pool_opened":
+            inbound.pools_opened.append((record.partition, wakeup.pool_opened))
+        case "pool_report":
+            inbound.pool_reports.append(wakeup.pool_report)
+        case None:
+            inbound.poison.append((record, "an empty wake-up"))
+
+
+def _requests(inbound: Inbound, record: Incoming) -> None:
+    inbound.requests.append(step_pb2.StepRequests.FromString(record.value))
+
+
+def _heartbeat(inbound: Inbound, record: Incoming) -> None:
+    inbound.heartbeats.append(runner_pb2.RunnerHeartbeat.FromString(record.value))
+
+
+def _logs(inbound: Inbound, record: Incoming) -> None:
+    inbound.logs.append(log_pb2.LogLines.FromString(record.value))
+
+
+_SORT: dict[str, Callable[[Inbound, Incoming], None]] = {
+    topics.STEP_EVENTS: _report,
+    topics.RUN_COMMANDS: _wakeup,
+    topics.STEP_REQUESTS: _requests,
+    topics.RUNNER_HEARTBEATS: _heartbeat,
+    topics.STEP_LOGS: _logs,
+}

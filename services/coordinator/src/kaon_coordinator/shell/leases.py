@@ -1,0 +1,85 @@
+"""Which leases must be renewed until when. Times are monotonic seconds, passed in.
+
+A lease is expired only by someone who could hear: the owner must have read the partition of step-events
+up to an end offset that was fetched after the deadline, and no lease ends within one lease time of an assignment or a reconnection. So a broker that was
+away, or an owner that was late, costs no step.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+
+LEASE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeaseId:
+    """One issue of one step of one run."""
+
+    run_id: str
+    path: str
+    generation: int
+
+
+class LeaseBook:
+    """The leases of one partition.
+
+    Args:
+        seconds: how long a lease lasts without a renewal.
+    """
+
+    def __init__(self, *, seconds: float = LEASE_SECONDS) -> None:
+        self._seconds = seconds
+        self._deadlines: dict[LeaseId, float] = {}
+        # A heap of (deadline, run, path, generation) that may lag behind the deadlines: entries are put right when they surface.
+        self._heap: list[tuple[float, str, str, int]] = []
+        self._not_before = 0.0
+
+    def __len__(self) -> int:
+        return len(self._deadlines)
+
+    def hold(self, lease: LeaseId, now: float) -> None:
+        """A runner has become the holder, or has renewed."""
+        deadline = now + self._seconds
+        known = lease in self._deadlines
+        self._deadlines[lease] = deadline
+        if not known:
+            heapq.heappush(self._heap, (deadline, lease.run_id, lease.path, lease.generation))
+
+    def renew(self, lease: LeaseId, now: float) -> bool:
+        """Prolongs a held lease; False when it is not held."""
+        if lease not in self._deadlines:
+            return False
+        self._deadlines[lease] = now + self._seconds
+        return True
+
+    def end(self, lease: LeaseId) -> None:
+        """Nobody needs to renew this lease any more."""
+        self._deadlines.pop(lease, None)
+
+    def deafen(self, now: float) -> None:
+        """The owner could not hear until now: nothing expires within one lease from here."""
+        self._not_before = now + self._seconds
+
+    def is_overdue(self, lease: LeaseId, now: float) -> bool:
+        """Whether the lease is held and its deadline has passed."""
+        deadline = self._deadlines.get(lease)
+        return deadline is not None and deadline <= now and now >= self._not_before
+
+    def overdue(self, now: float) -> list[LeaseId]:
+        """The leases whose deadline has passed; they stay in the book until they are ended."""
+        if now < self._not_before:
+            return []
+        found: list[LeaseId] = []
+        while self._heap and self._heap[0][0] <= now:
+            _, run_id, path, generation = heapq.heappop(self._heap)
+            lease = LeaseId(run_id=run_id, path=path, generation=generation)
+            deadline = self._deadlines.get(lease)
+            if deadline is None:
+                continue
+            if deadline <= now:
+                found.append(lease)
+                deadline = now
+            heapq.heappush(self._heap, (max(deadline, now + 0.001), run_id, path, generation))
+        return found

@@ -1,0 +1,216 @@
+"""One engine partition, as its owner keeps it in memory: the unfinished runs, their leases and timers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.actions import RevokeLease, RevokeReason, WatchRetry
+from kaon_coordinator.engine.compiled import CompiledWorkflow
+from kaon_coordinator.engine.decide import Context, Decision, submit
+from kaon_coordinator.engine.messages import LeaseExpired, Message
+from kaon_coordinator.engine.rows_codec import restore
+from kaon_coordinator.engine.state import RunState, StepState
+from kaon_coordinator.engine.steps import revoke_unless_current, watch
+from kaon_coordinator.shell import requests
+from kaon_coordinator.shell.decoding import lease_of, message_of
+from kaon_coordinator.shell.leases import LeaseBook, LeaseId
+from kaon_coordinator.shell.timers import Timers
+from kaon_coordinator.shell.turn import Effects, Turn, Watch, effects_of
+from kaon_coordinator.store.base import InboxRow, LoadedRun
+from kaonapi.run.v1 import history_pb2
+from kaonapi.step.v1 import step_pb2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """An unfinished run as the store has it, with its compiled definition."""
+
+    run: LoadedRun
+    workflow: CompiledWorkflow
+
+
+class Partition:
+    """What the owner of one partition knows.
+
+    Args:
+        number: the partition.
+        epoch: the fencing token under which it is owned.
+        leases: the book of leases.
+    """
+
+    def __init__(self, *, number: int, epoch: int, leases: LeaseBook) -> None:
+        self.number = number
+        self.epoch = epoch
+        self.runs: dict[str, RunState] = {}
+        self.watch = Watch(leases=leases, timers=Timers())
+        # Up to which seq each run's history has been published, not yet noted in the store.
+        self.published: dict[str, int] = {}
+
+    def adopt(self, loaded: Iterable[Stored], now: float) -> Effects:
+        """Takes over unfinished runs from the store. What was in flight is derived anew: requests, leases and timers."""
+        effects = Effects()
+        for stored in loaded:
+            state = _restore(stored)
+            self.runs[state.run_id] = state
+            for step in state.steps.values():
+                self._resume(state, step, effects, now)
+        self.watch.leases.deafen(now)
+        return effects
+
+    def _resume(self, state: RunState, step: StepState, effects: Effects, now: float) -> None:
+        turn = Turn(context=NO_CONTEXT)
+        if step.status == t.READY:
+            self._request(state, step, effects)
+        elif step.status in {t.RUNNING, t.CANCELLING}:
+            turn.actions.append((state, watch(step)))
+            if step.status == t.CANCELLING:
+                turn.actions.append((state, _repeated_revoke(step)))
+        elif step.status == t.PENDING and step.retry_us:
+            retry = WatchRetry(path=step.path, generation=step.generation, due_us=step.retry_us)
+            turn.actions.append((state, retry))
+        again = self.effects(turn, now)
+        for incarnation, commands in again.commands.items():
+            effects.commands[incarnation] += commands
+
+    def _request(self, state: RunState, step: StepState, effects: Effects) -> None:
+        request = requests.step_request(state, step, partition=self.number, epoch=self.epoch)
+        effects.requests[request.pool].append(request)
+
+    def effects(self, turn: Turn, now: float) -> Effects:
+        """What a durable turn lets out; ended runs leave the memory."""
+        effects = effects_of(turn, self.watch, partition=self.number, epoch=self.epoch, now=now)
+        for state in turn.touched.values():
+            if state.ended:
+                self.runs.pop(state.run_id, None)
+        for event in turn.events:
+            self.published[event.run_id] = event.seq
+        return effects
+
+    def take_published(self) -> dict[str, int]:
+        """How far the runs' histories have been published since the last call."""
+        published, self.published = self.published, {}
+        return published
+
+    def apply_inbox(self, turn: Turn, row: InboxRow, fresh: Stored | None) -> None:
+        """Applies a command; `fresh` is the run when it was not in memory and has not ended."""
+        state = self.runs.get(row.run_id)
+        if state is None and fresh is not None:
+            state = _restore(fresh)
+            self.runs[row.run_id] = state
+        turn.applied_inbox.append(row.inbox_id)
+        if state is None:
+            return
+        if state.seq == 0:
+            turn.absorb(state, self._submitted(state, turn.context))
+        turn.tell(state, self._command(row))
+
+    def _submitted(self, state: RunState, context: Context) -> Decision:
+        submitted = history_pb2.RunSubmitted(
+            workflow=state.workflow.definition.name,
+            version=state.workflow.version,
+            tenant=state.tenant,
+            submitter=state.submitter,
+            params_json=state.params,
+        )
+        return submit(state, submitted=submitted, context=context)
+
+    def _command(self, row: InboxRow) -> Message:
+        from kaon_coordinator.engine.messages import Cancel, Start
+
+        if row.command.HasField("cancel"):
+            cancel = row.command.cancel
+            return Cancel(reason=cancel.reason, requester=cancel.requester)
+        return Start()
+
+    def apply_report(self, turn: Turn, record: step_pb2.StepEvents, now: float) -> None:
+        """Applies a runner's record: its renewal and its events."""
+        for event in record.events:
+            message = message_of(record, event)
+            if message is None:
+                continue
+            state = self.runs.get(event.key.run_id)
+            if state is None:
+                self._disown(turn, record, event.key)
+            else:
+                turn.tell(state, message)
+        for key in record.renewal.held:
+            self._renew(turn, record, key, now, queued=False)
+        for key in record.renewal.queued:
+            self._renew(turn, record, key, now, queued=True)
+
+    def _renew(
+        self, turn: Turn, record: step_pb2.StepEvents, key: step_pb2.StepKey, now: float, *, queued: bool
+    ) -> None:
+        state = self.runs.get(key.run_id)
+        if state is None:
+            self._disown(turn, record, key)
+            return
+        decision = Decision(state=state, context=turn.context)
+        if revoke_unless_current(decision, lease_of(record, key), queued=queued) and not queued:
+            lease = LeaseId(run_id=key.run_id, path=key.path, generation=key.generation)
+            self.watch.leases.renew(lease, now)
+        turn.absorb(state, decision)
+
+    def _disown(self, turn: Turn, record: step_pb2.StepEvents, key: step_pb2.StepKey) -> None:
+        """Tells a runner to drop a step of a run that has ended: the owner has every unfinished run of its partition in memory."""
+        turn.stale += 1
+        turn.disowned.append((record.incarnation, key))
+
+    def apply_time(self, turn: Turn, overdue: Iterable[LeaseId]) -> None:
+        """Applies the passing of time: due timers, and the leases that are known to have expired."""
+        for run_id, message in self.watch.timers.take_due(turn.context.now_us):
+            state = self.runs.get(run_id)
+            if state is not None:
+                turn.tell(state, message)
+        for lease in overdue:
+            self.watch.leases.end(lease)
+            state = self.runs.get(lease.run_id)
+            if state is not None:
+                turn.tell(state, LeaseExpired(path=lease.path, generation=lease.generation))
+
+    def answer_pool(self, pool: str) -> tuple[list[step_pb2.StepRequest], list[step_pb2.StepHeld]]:
+        """Everything of this partition that the new matcher of a pool must know."""
+        ready: list[step_pb2.StepRequest] = []
+        held: list[step_pb2.StepHeld] = []
+        for state in self.runs.values():
+            for step in state.steps.values():
+                if requests.pool_of(step) != pool:
+                    continue
+                if step.status == t.READY:
+                    ready.append(requests.step_request(state, step, partition=self.number, epoch=self.epoch))
+                elif step.status in {t.RUNNING, t.CANCELLING}:
+                    held.append(requests.held_step(state, step))
+        return ready, held
+
+
+def _restore(stored: Stored) -> RunState:
+    run = stored.run
+    return restore(
+        workflow=stored.workflow,
+        run=run.row,
+        tenant=run.tenant,
+        submitter=run.submitter,
+        params=dict(run.params),
+        steps=run.steps,
+        blocks=run.blocks,
+    )
+
+
+def _repeated_revoke(step: StepState) -> RevokeLease:
+    return RevokeLease(
+        path=step.path,
+        attempt=step.attempt,
+        generation=step.generation,
+        incarnation=step.incarnation,
+        reason=RevokeReason(step.stop_reason),
+    )
+
+
+def _never(expression: str, variables: object) -> object:
+    raise AssertionError(f"no decision is made here, yet {expression!r} over {variables!r} was evaluated")
+
+
+# For turns that only carry actions.
+NO_CONTEXT = Context(now_us=0, evaluate=_never)

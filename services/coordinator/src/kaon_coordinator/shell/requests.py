@@ -1,0 +1,96 @@
+"""What leaves the engine for a pool's matcher or a runner, built from the state."""
+
+from __future__ import annotations
+
+from kaon_coordinator.engine.actions import RevokeLease, RevokeReason
+from kaon_coordinator.engine.state import RunState, ScopeState, StepState
+from kaonapi.runner.v1 import runner_pb2
+from kaonapi.step.v1 import step_pb2
+
+DEFAULT_POOL = "default"
+
+_REASONS = {
+    RevokeReason.CANCELLED: runner_pb2.REVOKE_REASON_CANCELLED,
+    RevokeReason.TIMED_OUT: runner_pb2.REVOKE_REASON_TIMED_OUT,
+    RevokeReason.STALE_LEASE: runner_pb2.REVOKE_REASON_STALE_LEASE,
+}
+
+
+def pool_of(step: StepState) -> str:
+    """The pool that a step runs in."""
+    return step.block.step.pool or DEFAULT_POOL
+
+
+def key_of(run_id: str, step: StepState) -> step_pb2.StepKey:
+    """The newest issue of a step."""
+    return step_pb2.StepKey(run_id=run_id, path=step.path, attempt=step.attempt, generation=step.generation)
+
+
+def step_request(state: RunState, step: StepState, *, partition: int, epoch: int) -> step_pb2.StepRequest:
+    """The request for a READY step, with everything that a runner needs."""
+    declared = step.block.step
+    definition = state.workflow.definition
+    spec = step_pb2.StepSpec(
+        type=declared.type,
+        workflow=definition.name,
+        tenant=state.tenant,
+        inputs_json=step.inputs,
+        outputs=declared.outputs,
+        config_json=declared.config_json,
+        timeout_ms=declared.timeout_ms,
+        code_bundle=definition.code_bundle,
+        iteration=_iteration(step.scope),
+        isolation=declared.isolation,
+        checkpoint_json=step.checkpoint_json,
+    )
+    return step_pb2.StepRequest(
+        key=key_of(state.run_id, step),
+        partition=partition,
+        epoch=epoch,
+        pool=pool_of(step),
+        priority=declared.priority,
+        resources=declared.resources,
+        labels=declared.labels,
+        ready_time_us=step.ready_us,
+        spec=spec,
+    )
+
+
+def held_step(state: RunState, step: StepState) -> step_pb2.StepHeld:
+    """A running step, as a pool's new matcher must know it."""
+    return step_pb2.StepHeld(
+        key=key_of(state.run_id, step),
+        incarnation=step.incarnation,
+        resources=step.block.step.resources,
+        tenant=state.tenant,
+    )
+
+
+def revoke(run_id: str, action: RevokeLease, *, partition: int, epoch: int) -> runner_pb2.RunnerCommand:
+    """The command that takes a lease back."""
+    key = step_pb2.StepKey(
+        run_id=run_id, path=action.path, attempt=action.attempt, generation=action.generation
+    )
+    return runner_pb2.RunnerCommand(
+        revoke=runner_pb2.RevokeStep(
+            key=key, epoch=epoch, partition=partition, reason=_REASONS[action.reason]
+        )
+    )
+
+
+def revoke_stale(key: step_pb2.StepKey, *, partition: int, epoch: int) -> runner_pb2.RunnerCommand:
+    """The command that answers a claim to a step which nobody should hold."""
+    return runner_pb2.RunnerCommand(
+        revoke=runner_pb2.RevokeStep(
+            key=key, epoch=epoch, partition=partition, reason=runner_pb2.REVOKE_REASON_STALE_LEASE
+        )
+    )
+
+
+def _iteration(scope: ScopeState) -> int:
+    around: ScopeState | None = scope
+    while around is not None and around.parent is not None:
+        if around.parent.kind == "repeat":
+            return around.index
+        around = around.parent.scope
+    return 0
