@@ -1,0 +1,1 @@
+"""How a coordinator hears and tells: the same interface over Kafka (`faust`) and over memory (`memory`)."""
