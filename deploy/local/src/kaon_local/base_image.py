@@ -34,16 +34,20 @@ def ensure_base(client: docker.DockerClient) -> str:
 
     KAON_BASE_IMAGE names another one, which is pulled if the engine does not have it, for machines that reach a registry of images.
     """
-    other = os.environ.get("KAON_BASE_IMAGE")
-    name = other or f"{REPOSITORY}:{_key()}"
+    name = base_name()
     try:
         client.images.get(name)
     except ImageNotFound:
-        if other is None:
+        if name.startswith(REPOSITORY + ":"):
             _import(client, name)
         else:
-            client.images.pull(other)
+            client.images.pull(name)
     return name
+
+
+def base_name() -> str:
+    """What the base image is called, whether it exists yet or not."""
+    return os.environ.get("KAON_BASE_IMAGE") or f"{REPOSITORY}:{_key()}"
 
 
 def _key() -> str:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import structlog
 
@@ -27,7 +28,7 @@ from kaon_coordinator.shell.turn import Effects, Turn, rows_of
 from kaon_coordinator.shell.workflows import Workflows
 from kaon_coordinator.store.base import Fenced, LoadedRun, PartitionBatch
 from kaon_coordinator.store.thread import StoreThread
-from kaon_coordinator.transport.base import Incoming, Transport
+from kaon_coordinator.transport.base import Incoming, Send, Transport
 from kaon_wire import topics
 from kaon_wire.partitioning import partition_of
 from kaonapi.run.v1 import command_pb2
@@ -77,11 +78,14 @@ class Counters:
 
 @dataclass(kw_only=True)
 class _Barrier:
-    """Overdue leases that wait until everything which was there after their deadline has been read."""
+    """Overdue leases that wait until all that was said before their deadline has been heard."""
 
-    leases: list[LeaseId] = field(default_factory=list)
-    # Offset of step-events up to which must be read.
-    end: int = 0
+    leases: list[LeaseId]
+    # What the record says that the owner has sent to itself after the deadline.
+    token: str
+    # When it is sent again, in monotonic seconds.
+    resend: float
+    passed: bool = False
 
 
 class Coordinator:
@@ -114,7 +118,6 @@ class Coordinator:
         self._clocks = clocks or Clocks()
         self._workflows = Workflows(self._load_definition)
         self._partitions: dict[int, Partition] = {}
-        self._positions: dict[int, int] = {}
         self._barriers: dict[int, _Barrier] = {}
         self._inbox_filled: set[int] = set()
         self._woken = asyncio.Event()
@@ -153,9 +156,6 @@ class Coordinator:
         self._sinks.progress(inbound.reports)
         async with self._lock:
             await self._turn(inbound)
-            for record in records:
-                if record.topic == topics.STEP_EVENTS:
-                    self._positions[record.partition] = record.offset + 1
 
     def wake(self, partition: int) -> bool:
         """Tells that a partition's inbox has been filled; False when another process owns the partition."""
@@ -191,22 +191,33 @@ class Coordinator:
             await self._turn(Inbound())
 
     async def _raise_barriers(self, now: float) -> None:
-        """Fetches an end offset for the leases that have become overdue: they expire when all before it has been read."""
-        overdue = {
-            number: leases
-            for number, partition in self._partitions.items()
-            if number not in self._barriers and (leases := partition.watch.leases.overdue(now))
-        }
-        if not overdue:
-            return
-        ends = await self._transport.end_offsets([(topics.STEP_EVENTS, number) for number in overdue])
-        for number, leases in overdue.items():
-            self._barriers[number] = _Barrier(leases=leases, end=ends[topics.STEP_EVENTS, number])
+        """Sends a record to the partition of each overdue lease: when it comes back, everything before it has been heard."""
+        sends = []
+        for number, partition in self._partitions.items():
+            barrier = self._barriers.get(number)
+            if barrier is None:
+                overdue = partition.watch.leases.overdue(now)
+                if not overdue:
+                    continue
+                barrier = _Barrier(leases=overdue, token=uuid.uuid4().hex, resend=now)
+                self._barriers[number] = barrier
+            if not barrier.passed and now >= barrier.resend:
+                barrier.resend = now + self._settings.lease_seconds
+                record = step_pb2.StepEvents(partition=number, barrier=barrier.token)
+                value = record.SerializeToString()
+                sends.append(Send(topic=topics.STEP_EVENTS, partition=number, value=value))
+        if sends:
+            await self._transport.send(sends)
+
+    def _hear_barriers(self, partition: int, reports: Sequence[step_pb2.StepEvents]) -> None:
+        barrier = self._barriers.get(partition)
+        if barrier is not None and any(report.barrier == barrier.token for report in reports):
+            barrier.passed = True
 
     def _expired(self, partition: Partition) -> list[LeaseId]:
+        """The leases that have expired: overdue, and not renewed by anything that was said before their barrier."""
         barrier = self._barriers.get(partition.number)
-        position = self._positions.get(partition.number, 0)
-        if barrier is None or position < barrier.end:
+        if barrier is None or not barrier.passed:
             return []
         del self._barriers[partition.number]
         now = self._clocks.monotonic()
@@ -235,11 +246,12 @@ class Coordinator:
         """One turn of one partition; None when nothing follows, or when its ownership was lost."""
         now = self._clocks.monotonic()
         turn = Turn(context=self._context())
-        expired = self._expired(partition)
         if poll_inbox:
             await self._apply_inbox(partition, turn)
         for report in reports:
             partition.apply_report(turn, report, now)
+        self._hear_barriers(partition.number, reports)
+        expired = self._expired(partition)
         partition.apply_time(turn, expired)
         self.counters.stale_leases += turn.stale
         self.counters.expired_leases += len(expired)
@@ -338,7 +350,6 @@ class Coordinator:
 
     def _drop_partition(self, number: int) -> None:
         self._partitions.pop(number, None)
-        self._positions.pop(number, None)
         self._barriers.pop(number, None)
 
     async def _open_pools(self, partitions: frozenset[int]) -> None:

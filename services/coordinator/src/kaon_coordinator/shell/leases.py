@@ -1,8 +1,8 @@
 """Which leases must be renewed until when. Times are monotonic seconds, passed in.
 
-A lease is expired only by someone who could hear: the owner must have read the partition of step-events
-up to an end offset that was fetched after the deadline, and no lease ends within one lease time of an assignment or a reconnection. So a broker that was
-away, or an owner that was late, costs no step.
+A lease is expired only by someone who could hear: after the deadline the owner sends a record to itself and waits until it has
+read it, and with it everything that runners said before; and no lease ends within one lease time of an assignment or a
+reconnection. So a broker that was away, or an owner that was late, costs no step.
 """
 
 from __future__ import annotations

@@ -1,0 +1,231 @@
+"""The whole system on this machine: the servers that Kaon needs, and Kaon's own services as separate processes."""
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import docker
+
+from kaon_local import probes
+from kaon_local.base_image import base_name, ensure_base
+from kaon_local.docker_engine import DockerConfig, DockerEngine, engine_answers
+from kaon_local.hdfs import Hdfs, HdfsConfig
+from kaon_local.kafka import Kafka, KafkaConfig
+from kaon_local.paths import cache
+from kaon_local.ports import free_port
+from kaon_local.registry import Registry, RegistryConfig
+from kaon_local.server import Component
+from kaon_local.service import Service, ServiceConfig
+from kaon_local.spark import SparkConfig, SparkServer
+from kaon_local.supervisor import Report, Supervisor
+from kaon_wire.topics import Catalogue
+
+HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SystemConfig:
+    """What of the system is wanted."""
+
+    # Everything that it writes lies under here.
+    state: Path
+    runners: int = 2
+    # Steps that one runner executes at once.
+    slots: int = 4
+    # HDFS and the Spark server; without them steps of types hive and spark find no runner.
+    engines: bool = True
+    # A Docker engine and an image registry. None: when this machine can have one.
+    docker: bool | None = None
+    publisher: bool = True
+    # Where the coordinator keeps its rows; None: a SQLite file of its own.
+    database: str | None = None
+    catalogue: Catalogue = field(default_factory=Catalogue)
+    # Fixed ports for people; 0: free ones.
+    api_port: int = 0
+    publisher_port: int = 0
+    # Added to the environment of all services.
+    env: Mapping[str, str] = field(default_factory=dict)
+    # Bootstrap servers that the runners use instead of the broker's own, for fault tests.
+    runner_kafka: str | None = None
+
+
+class System:
+    """All components of one system. Start it with `start`, or as a context manager."""
+
+    def __init__(self, config: SystemConfig, *, report: Report = lambda line: None) -> None:
+        self.config = config
+        self.supervisor = Supervisor(report=report)
+        self._base: list[Component] = []
+        add = self.supervisor.add
+        self.kafka = add(Kafka(KafkaConfig(state=config.state / "kafka", topics=config.catalogue.topics())))
+        self.hdfs: Hdfs | None = None
+        self.spark: SparkServer | None = None
+        self.docker: DockerEngine | None = None
+        self.registry: Registry | None = None
+        self._add_engines()
+        self._add_docker()
+        self.coordinator = add(self._coordinator(), after=[self.kafka])
+        self.publisher: Service | None = None
+        if config.publisher:
+            after = [each for each in (self.kafka, self.docker, self.registry) if each is not None]
+            self.publisher = add(self._publisher(), after=after)
+        self.runners = [self.add_runner(number) for number in range(1, config.runners + 1)]
+
+    def __enter__(self) -> "System":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Starts everything and returns when all of it is healthy."""
+        self.config.state.mkdir(parents=True, exist_ok=True)
+        self.supervisor.start()
+
+    def stop(self) -> None:
+        """Stops everything, the services first."""
+        self.supervisor.stop()
+
+    @property
+    def api(self) -> str:
+        """Address of the coordinator's gRPC API."""
+        return self.coordinator.config.endpoints["KAON_SERVER"]
+
+    def environment(self) -> dict[str, str]:
+        """What a client needs to find the system, as environment variables."""
+        return self.supervisor.environment()
+
+    def add_runner(self, number: int, **env: str) -> Service:
+        """Adds one more runner; the caller starts it when the system is up already."""
+        after = [each for each in (self.kafka, self.hdfs, self.spark, self.docker) if each is not None]
+        return self.supervisor.add(self._runner(number, env), after=after)
+
+    def _add_engines(self) -> None:
+        if not self.config.engines:
+            return
+        state = self.config.state
+        self.hdfs = self.supervisor.add(Hdfs(HdfsConfig(state=state / "hdfs")))
+        spark = SparkServer(SparkConfig(state=state / "spark", hdfs=self.hdfs.uri))
+        self.spark = self.supervisor.add(spark, after=[self.hdfs])
+
+    def _add_docker(self) -> None:
+        wanted = self.config.docker
+        if wanted is None:
+            wanted = can_have_docker()
+        if not wanted:
+            return
+        state = self.config.state
+        self.docker = self.supervisor.add(_EngineWithBase(DockerConfig(state=docker_state())))
+        self.registry = self.supervisor.add(Registry(RegistryConfig(state=state / "registry")))
+
+    def _common(self) -> dict[str, str]:
+        catalogue = self.config.catalogue
+        common = {
+            "KAON_KAFKA": self.kafka.address,
+            "KAON_ARTIFACTS": f"file://{self.config.state}/artifacts",
+            "KAON_RUN_PARTITIONS": str(catalogue.run_partitions),
+            "KAON_POOL_PARTITIONS": str(catalogue.pool_partitions),
+            "KAON_RUNNER_PARTITIONS": str(catalogue.runner_partitions),
+            "KAON_POOLS": ",".join(catalogue.pools),
+        }
+        if self.docker is not None:
+            common |= self.docker.endpoints()
+        if self.spark is not None:
+            common |= self.spark.endpoints()
+        return common | dict(self.config.env)
+
+    def _coordinator(self) -> Service:
+        state = self.config.state / "coordinator"
+        address = f"{HOST}:{self.config.api_port or free_port()}"
+        database = self.config.database or f"sqlite:///{state}/kaon.db"
+        return Service(
+            ServiceConfig(
+                name="coordinator",
+                state=state,
+                module="kaon_coordinator",
+                probe=partial(probes.grpc_serving, address),
+                env=self._common() | {"KAON_ADDRESS": address, "KAON_DATABASE": database},
+                endpoints={"KAON_SERVER": address},
+            )
+        )
+
+    def _publisher(self) -> Service:
+        state = self.config.state / "publisher"
+        address = f"{HOST}:{self.config.publisher_port or free_port()}"
+        env = self._common() | {
+            "KAON_PUBLISHER_ADDRESS": address,
+            "KAON_PUBLISHER_DATABASE": f"sqlite:///{state}/models.db",
+            "KAON_PUBLISHER_LAYOUTS": str(state / "layouts"),
+        }
+        if self.registry is not None:
+            env["KAON_REGISTRY"] = self.registry.address
+        if self.docker is not None:
+            env["KAON_SERVING_BASE"] = base_name()
+        return Service(
+            ServiceConfig(
+                name="model-publisher",
+                state=state,
+                module="kaon_publisher",
+                probe=partial(probes.grpc_serving, address),
+                env=env,
+                endpoints={"KAON_PUBLISHER": address},
+            )
+        )
+
+    def _runner(self, number: int, extra: Mapping[str, str]) -> Service:
+        name = f"step-runner-{number}"
+        state = self.config.state / name
+        health = free_port()
+        env = self._common() | {
+            "KAON_RUNNER_ID": f"runner-{number}",
+            "KAON_SLOTS": str(self.config.slots),
+            "KAON_WORK": str(state / "work"),
+            "KAON_CACHE": str(self.config.state / "runner-cache"),
+            "KAON_HEALTH": str(health),
+            "KAON_PYTHON": sys.executable,
+        }
+        if self.hdfs is not None:
+            env["KAON_SCRATCH"] = f"{self.hdfs.uri}/kaon/scratch"
+        if self.publisher is not None:
+            env["KAON_PUBLISHER"] = self.publisher.config.endpoints["KAON_PUBLISHER"]
+        if self.config.runner_kafka is not None:
+            env["KAON_KAFKA"] = self.config.runner_kafka
+        return Service(
+            ServiceConfig(
+                name=name,
+                state=state,
+                module="kaon_runner",
+                probe=partial(probes.http_ok, f"http://{HOST}:{health}/health"),
+                env=env | dict(extra),
+                start_seconds=90,
+                stop_seconds=30,
+            )
+        )
+
+
+def can_have_docker() -> bool:
+    """Whether a Docker engine answers here, or can be started: that takes root, and the engine installed."""
+    found = engine_answers(DockerConfig(state=docker_state()).url)
+    return found or (os.geteuid() == 0 and shutil.which("dockerd") is not None)
+
+
+def docker_state() -> Path:
+    """Images are expensive to make, so the engine's data outlives a demo."""
+    return cache() / "docker"
+
+
+class _EngineWithBase(DockerEngine):
+    """An engine that has the image on which models are served."""
+
+    def start(self) -> None:
+        super().start()
+        client = docker.DockerClient(base_url=self.config.url, timeout=300)
+        try:
+            ensure_base(client)
+        finally:
+            client.close()
