@@ -15,10 +15,7 @@ from kaon_runner.errors import InvalidSettings
 
 
 def _default_work() -> Path:
-    """A directory in memory where there is one: most steps write next to nothing there."""
-    parent = Path("/dev/shm")
-    usable = parent.is_dir() and os.access(parent, os.W_OK)
-    return (parent if usable else Path(tempfile.gettempdir())) / f"kaon-runner-{os.getuid()}"
+    return Path(tempfile.gettempdir()) / f"kaon-runner-{os.getuid()}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +44,7 @@ class Settings:
     artifacts: str = ""
     # Base URL under which each lease gets a scratch directory of its own: hdfs://..., file:///... (KAON_SCRATCH). Empty: under `work`.
     scratch: str = ""
-    # Local directory for step directories (KAON_WORK). Best in memory (tmpfs).
+    # Local directory for step directories (KAON_WORK). It holds what steps write before it goes to the artifact store.
     work: Path = field(default_factory=_default_work)
     # Local directory for unpacked bundles, compiled code and fetched artifacts; may be shared by runners (KAON_CACHE). Empty: under `work`.
     cache: Path | None = None

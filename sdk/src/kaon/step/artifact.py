@@ -1,0 +1,54 @@
+"""Artifacts as a step sees them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """A file or directory that another step produced, or that this step registers where it already lives.
+
+    It is path-like: `open(artifact)` and `pandas.read_csv(artifact)` read the local copy.
+    """
+
+    # Where it is kept, such as "hdfs://..." or "file:///...".
+    uri: str
+    # "sha256:..." of its content; empty for one that lives elsewhere and is not kept by digest.
+    digest: str = ""
+    # "dataset", "model", "metrics", "plot", "table", "text" or "file".
+    type: str = "file"
+    # Bytes.
+    size: int = 0
+    # The local copy; None for one that is not copied here.
+    path: Path | None = None
+
+    @classmethod
+    def from_reference(cls, reference: Mapping[str, Any]) -> Artifact:
+        """From the content of `{"artifact": ...}`."""
+        path = reference.get("path")
+        return cls(
+            uri=reference["uri"],
+            digest=reference.get("digest", ""),
+            type=reference.get("type", "file"),
+            size=reference.get("size", 0),
+            path=Path(path) if path else None,
+        )
+
+    def __fspath__(self) -> str:
+        if self.path is None:
+            raise FileNotFoundError(f"artifact {self.uri} has no local copy; read it at its uri")
+        return os.fspath(self.path)
+
+
+def revive(value: Any) -> Any:
+    """`value` with every artifact reference in it, at any depth of lists, as an `Artifact`."""
+    if isinstance(value, list):
+        return [revive(item) for item in value]
+    if isinstance(value, dict) and value.keys() == {"artifact"}:
+        return Artifact.from_reference(value["artifact"])
+    return value

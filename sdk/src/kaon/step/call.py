@@ -1,0 +1,159 @@
+"""Calls a step's function, and says in the protocol's words what came of it."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from kaon.step.artifact import Artifact
+from kaon.step.context import StepContext
+
+_OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_TRACEBACK_LIMIT = 8000
+ARTIFACT_TYPES = frozenset({"file", "dataset", "model", "metrics", "plot", "table", "text"})
+
+
+class InvalidTarget(Exception):
+    """The function that the workflow names cannot be loaded."""
+
+
+class InvalidOutputs(Exception):
+    """What the function returned cannot be its outputs."""
+
+
+@lru_cache(maxsize=256)
+def load(target: str) -> tuple[Callable[..., Any], bool]:
+    """The function `module:function`, and whether it takes the context.
+
+    Raises:
+        InvalidTarget: there is no such function, in words. An error inside of the module is raised as it is.
+    """
+    module_name, separator, name = target.partition(":")
+    if not separator:
+        raise InvalidTarget(f"{target!r} is not of the form module:function")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
+            raise InvalidTarget(f"there is no module {module_name!r} in the code bundle or the environment") from error
+        raise
+    function: Any = module
+    for part in name.split("."):
+        function = getattr(function, part, None)
+    if not callable(function):
+        raise InvalidTarget(f"module {module_name!r} has no function {name!r}")
+    return function, takes_context(function)
+
+
+def takes_context(function: Callable[..., Any]) -> bool:
+    """Whether the function has a parameter named `context`."""
+    try:
+        return "context" in inspect.signature(function).parameters
+    except (ValueError, TypeError):  # some functions written in C do not tell
+        return False
+
+
+def call(target: str, context: StepContext, *, inputs_as_arguments: bool = True) -> dict[str, Any]:
+    """Runs the function and returns its outputs by name, as plain JSON.
+
+    Artifacts are {"path": local path} or {"uri": ..., "type": ...}.
+
+    Raises:
+        InvalidTarget: the function cannot be found.
+        InvalidOutputs: it returned something that cannot be its outputs.
+    """
+    function, with_context = load(target)
+    if not inputs_as_arguments:
+        returned = function(context)
+    elif with_context and "context" not in context.inputs:
+        returned = function(**context.inputs, context=context)
+    else:
+        returned = function(**context.inputs)
+    return named(returned, context.outputs)
+
+
+def named(returned: Any, declared: Mapping[str, str]) -> dict[str, Any]:
+    """What a function returned, by output name.
+
+    A dict whose keys are all declared outputs is taken as it is; any other value is the value of the only declared output.
+    """
+    if returned is None and (not declared or _written_as_files(declared)):
+        return {}
+    if isinstance(returned, dict) and (not declared or len(declared) > 1 or returned.keys() == declared.keys()):
+        values = returned
+    elif len(declared) == 1:
+        values = {next(iter(declared)): returned}
+    elif returned is None:
+        values = {}
+    else:
+        names = ", ".join(declared) or "none"
+        raise InvalidOutputs(f"the step returned a {type(returned).__name__}; return a dict of its outputs ({names})")
+    return {str(name): plain(value, declared.get(name, "any")) for name, value in values.items()}
+
+
+def plain(value: Any, kind: str) -> Any:
+    """`value` as JSON, artifacts as references."""
+    if kind in ARTIFACT_TYPES:
+        if isinstance(value, Artifact):
+            reference: dict[str, Any] = {"uri": value.uri, "type": value.type}
+            return reference | ({"digest": value.digest, "size": value.size} if value.digest else {})
+        if isinstance(value, (str, os.PathLike)):
+            text = os.fspath(value)
+            return {"uri": text, "type": kind} if "://" in str(text) else {"path": str(Path(text).absolute())}
+    if isinstance(value, (list, tuple)):
+        return [plain(item, "any") for item in value]
+    if isinstance(value, dict):
+        return {str(name): plain(item, "any") for name, item in value.items()}
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    # numpy's and similar scalars
+    item = getattr(value, "item", None)
+    if callable(item) and getattr(value, "ndim", 0) == 0:
+        return item()
+    raise InvalidOutputs(f"an output of type {type(value).__name__} is not JSON; return plain values, or a path for an artifact")
+
+
+def failure(error: BaseException) -> dict[str, Any]:
+    """The error event for an exception of the step's code."""
+    frames = _user_frames(error.__traceback__)
+    text = "".join(traceback.format_exception(type(error), error, frames))
+    where = _place(frames)
+    return {
+        "kind": "error",
+        "type": type(error).__name__,
+        "message": (str(error) or type(error).__name__) + (f" ({where})" if where else ""),
+        "user": True,
+        "traceback": text[-_TRACEBACK_LIMIT:],
+    }
+
+
+def _user_frames(frames: TracebackType | None) -> TracebackType | None:
+    """The traceback from the first frame on that is not ours."""
+    first = frames
+    while first is not None and first.tb_frame.f_code.co_filename.startswith(_OWN):
+        first = first.tb_next
+    return first or frames
+
+
+def _place(frames: TracebackType | None) -> str:
+    """File and line of the innermost frame that is neither ours nor a library's."""
+    place = ""
+    while frames is not None:
+        name = frames.tb_frame.f_code.co_filename
+        if not name.startswith((_OWN, sys.prefix, sys.base_prefix, "<")):
+            place = f"{os.path.basename(name)}:{frames.tb_lineno}"
+        frames = frames.tb_next
+    return place
+
+
+def _written_as_files(declared: Mapping[str, str]) -> bool:
+    """Whether None can mean that every output is a file that has been written."""
+    return all(kind in ARTIFACT_TYPES for kind in declared.values()) or len(declared) != 1

@@ -1,0 +1,157 @@
+"""The context of one execution of a step."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from kaon.step.artifact import revive
+
+Emit: TypeAlias = Callable[[dict[str, Any]], None]
+
+_CHECKPOINT_LIMIT_BYTES = 64 * 1024
+
+
+class StepCancelled(BaseException):  # noqa: N818 -- like KeyboardInterrupt: code that catches Exception must not catch it
+    """Raised in a step that has been cancelled and does not watch `context.cancelled` itself."""
+
+
+class StepContext:
+    """What a step knows about itself, and how it speaks to Kaon. Thread-safe.
+
+    Args:
+        document: the content of context.json.
+        emit: takes events of the step protocol.
+    """
+
+    def __init__(self, document: Mapping[str, Any], emit: Emit) -> None:
+        self._document = document
+        self._emit = emit
+        self._inputs: dict[str, Any] | None = None
+        self._cancelled = threading.Event()
+        self._watched = False
+
+    @property
+    def run_id(self) -> str:
+        """The run."""
+        return str(self._document["run_id"])
+
+    @property
+    def workflow(self) -> str:
+        """The workflow's name."""
+        return str(self._document["workflow"])
+
+    @property
+    def step(self) -> str:
+        """The readable path, such as "cycle#2/regions[US]/train"."""
+        return str(self._document["step"])
+
+    @property
+    def attempt(self) -> int:
+        """1 for the first attempt."""
+        return int(self._document["attempt"])
+
+    @property
+    def iteration(self) -> int:
+        """Pass of the innermost repeat, from 1; 0 outside of a repeat."""
+        return int(self._document["iteration"])
+
+    @property
+    def inputs(self) -> Mapping[str, Any]:
+        """Everything that is bound to the step, by name; artifacts as `Artifact`."""
+        if self._inputs is None:
+            self._inputs = {name: revive(value) for name, value in self._document["inputs"].items()}
+        return self._inputs
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """The inputs that are plain values."""
+        params: Mapping[str, Any] = self._document["params"]
+        return params
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The static settings of the step."""
+        config: Mapping[str, Any] = self._document["config"]
+        return config
+
+    @property
+    def outputs(self) -> Mapping[str, str]:
+        """The declared outputs and their types."""
+        outputs: Mapping[str, str] = self._document["outputs"]
+        return outputs
+
+    @property
+    def scratch(self) -> str:
+        """URL of a scratch directory of this attempt's own, removed when the run ends. It does not exist until you make it."""
+        return str(self._document["scratch"])
+
+    @property
+    def last_checkpoint(self) -> Any:
+        """What the previous attempt saved last; None when there is nothing."""
+        return self._document["checkpoint"]
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the step has been asked to stop. A step that reads this has a few seconds from then on to end by itself; in
+        one that never does, `StepCancelled` is raised at once."""
+        self._watched = True
+        return self._cancelled.is_set()
+
+    @property
+    def directory(self) -> Path:
+        """The step's directory; it may not exist yet."""
+        return Path(self._document["paths"]["work"]).parent
+
+    @property
+    def work(self) -> Path:
+        """A local directory for temporary files, gone after the step."""
+        return self._made("work")
+
+    def artifact_path(self, name: str) -> Path:
+        """Where to write the artifact output `name`, as a file or a directory.
+
+        Raises:
+            ValueError: the step declares no such output.
+        """
+        if name not in self.outputs:
+            raise ValueError(f"step {self.step} declares no output {name!r}; it declares {', '.join(self.outputs) or 'none'}")
+        return self._made("artifacts") / name
+
+    def progress(self, fraction: float, message: str = "") -> None:
+        """Says how far the step has come.
+
+        Args:
+            fraction: 0 to 1.
+            message: in words, for people.
+        """
+        self._emit({"kind": "progress", "fraction": min(1.0, max(0.0, float(fraction))), "message": str(message)[:1000]})
+
+    def metric(self, name: str, value: float) -> None:
+        """Reports a number."""
+        self._emit({"kind": "metric", "name": str(name)[:200], "value": float(value)})
+
+    def checkpoint(self, value: Any) -> None:
+        """Saves a JSON value for the step's next attempt, which reads it as `last_checkpoint`.
+
+        Raises:
+            ValueError: the value is larger than 64 KiB as JSON.
+        """
+        size = len(json.dumps(value))
+        if size > _CHECKPOINT_LIMIT_BYTES:
+            raise ValueError(f"a checkpoint of {size} bytes is too large: keep it under {_CHECKPOINT_LIMIT_BYTES}, the rest as files")
+        self._emit({"kind": "checkpoint", "value": value})
+
+    def cancel(self) -> bool:
+        """Marks the step as cancelled. Called by the harness; True when the step watches `cancelled` itself."""
+        self._cancelled.set()
+        return self._watched
+
+    def _made(self, name: str) -> Path:
+        path = Path(self._document["paths"][name])
+        os.makedirs(path, exist_ok=True)
+        return path

@@ -1,0 +1,100 @@
+"""Runs one function as a step in a process of its own: `python -m kaon.step.main module:function`.
+
+Obeys the step protocol: reads $KAON_STEP_DIR/context.json, writes `outputs/<name>.json`, sends events through the pipe `events`.
+Exit code 0 means success, 1 that the step failed and said why.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from kaon.step.call import ARTIFACT_TYPES, InvalidOutputs, InvalidTarget, call, failure
+from kaon.step.context import StepCancelled, StepContext
+
+# A write of at most this many bytes to a pipe is not mixed with others.
+_EVENT_BYTES = 4000
+
+
+class EventPipe:
+    """The pipe to the runner.
+
+    Args:
+        path: the named pipe; the runner has it open for reading.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        self._lock = threading.Lock()
+
+    def send(self, event: dict[str, Any]) -> None:
+        """Writes one line; what is too long in it is cut."""
+        line = self._line(event)
+        with self._lock:
+            os.write(self._fd, line)
+
+    def _line(self, event: dict[str, Any]) -> bytes:
+        line = json.dumps(event).encode() + b"\n"
+        if len(line) <= _EVENT_BYTES:
+            return line
+        if event["kind"] == "checkpoint":
+            raise ValueError(f"a checkpoint of {len(line)} bytes is too large for a step in a process of its own: keep it under {_EVENT_BYTES}")
+        # The end of a traceback says most. JSON may need six bytes for one character.
+        cut = {name: value[-_EVENT_BYTES // 16 :] if isinstance(value, str) else value for name, value in event.items()}
+        return json.dumps(cut).encode() + b"\n"
+
+
+def write_outputs(outputs: dict[str, Any], context: StepContext) -> None:
+    """Writes what a function returned to where the runner looks for it."""
+    directory = context.directory
+    for name, value in outputs.items():
+        path = value.get("path") if isinstance(value, dict) and context.outputs.get(name) in ARTIFACT_TYPES else None
+        if path is None:
+            (directory / "outputs" / f"{name}.json").write_text(json.dumps(value, allow_nan=False), encoding="utf-8")
+        elif Path(path) != directory / "artifacts" / name:
+            _place(Path(path), directory / "artifacts" / name)
+
+
+def _place(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target)
+    else:
+        shutil.copyfile(source, target)
+
+
+def main() -> None:
+    """Entry point."""
+    directory = Path(os.environ["KAON_STEP_DIR"])
+    document = json.loads((directory / "context.json").read_text(encoding="utf-8"))
+    pipe = EventPipe(directory / "events")
+    context = StepContext(document, pipe.send)
+
+    def on_term(number: int, frame: FrameType | None) -> None:
+        if not context.cancel():
+            raise StepCancelled
+
+    signal.signal(signal.SIGTERM, on_term)
+    whole = len(sys.argv) > 2 and sys.argv[2] == "--whole"
+    try:
+        write_outputs(call(sys.argv[1], context, inputs_as_arguments=not whole), context)
+    except StepCancelled:
+        sys.exit(128 + signal.SIGTERM)
+    except SystemExit:
+        raise
+    except (InvalidTarget, InvalidOutputs) as error:
+        pipe.send({"kind": "error", "type": type(error).__name__, "message": str(error), "user": True, "traceback": ""})
+        sys.exit(1)
+    except BaseException as error:
+        pipe.send(failure(error))
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

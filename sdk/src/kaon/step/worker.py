@@ -1,0 +1,150 @@
+"""A warm worker: runs one step after the other in one process.
+
+Started by the runner under a supervisor as `python -m kaon.step.worker FD TOKEN [MODULE...]`. FD is a packet socket: one JSON document a
+packet. A request is {"id", "target", "whole", "context"} or, when it is too large for a packet, {"file": path of the request}. The
+answer is {"id", "kind": "succeeded", "outputs"} or {"id", "kind": "error", ...}; events of the step come before it. After each step
+the line "<TOKEN> <id>" is written to stdout and stderr, so that the runner knows which step printed what.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+from importlib import import_module
+from types import FrameType
+from typing import Any
+
+from kaon.step.call import InvalidOutputs, InvalidTarget, call, failure
+from kaon.step.context import StepCancelled, StepContext
+
+# A packet must fit the socket's buffer with room to spare; larger documents go through files.
+PACKET_BYTES = 64 * 1024
+_PR_SET_PDEATHSIG = 1
+
+
+class Worker:
+    """Serves requests until the runner closes the socket.
+
+    Args:
+        channel: the packet socket.
+        token: what marks the end of a step's output.
+    """
+
+    def __init__(self, channel: socket.socket, token: str) -> None:
+        self._channel = channel
+        self._token = token
+        self._current: StepContext | None = None
+        self._id = 0
+        # User threads may emit while the main thread does.
+        self._lock = threading.Lock()
+
+    def serve(self) -> None:
+        """Runs step after step; returns when the runner is gone."""
+        signal.signal(signal.SIGTERM, self._on_term)
+        while True:
+            packet = self._channel.recv(2 * PACKET_BYTES)
+            if not packet:
+                return
+            request = json.loads(packet)
+            if "file" in request:
+                request = _read_file(request["file"])
+            self._run(request)
+
+    def _run(self, request: dict[str, Any]) -> None:
+        self._id = request["id"]
+        context = StepContext(request["context"], self._emit)
+        self._current = context
+        try:
+            outputs = call(request["target"], context, inputs_as_arguments=not request["whole"])
+            answer = {"kind": "succeeded", "outputs": outputs}
+        except StepCancelled:
+            os._exit(128 + signal.SIGTERM)
+        except (InvalidTarget, InvalidOutputs) as error:
+            answer = {"kind": "error", "type": type(error).__name__, "message": str(error), "user": True, "traceback": ""}
+        except SystemExit as error:
+            answer = _exit_answer(error)
+        except BaseException as error:
+            answer = failure(error)
+        self._current = None
+        self._mark()
+        try:
+            self._emit(answer)
+        except ValueError as error:
+            self._emit({"kind": "error", "type": "InvalidOutputs", "message": f"the outputs are not JSON: {error}", "user": True, "traceback": ""})
+
+    def _mark(self) -> None:
+        """Ends the step's output."""
+        mark = f"\n{self._token} {self._id}\n".encode()
+        for stream, fd in ((sys.stdout, 1), (sys.stderr, 2)):
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                pass  # closed by the step; what it had written by then is out
+            os.write(fd, mark)
+
+    def _emit(self, event: dict[str, Any]) -> None:
+        data = json.dumps({"id": self._id, **event}, allow_nan=False).encode()
+        if len(data) > PACKET_BYTES:
+            data = json.dumps({"id": self._id, "kind": "file", "path": self._to_file(data)}).encode()
+        with self._lock:
+            self._channel.send(data)
+
+    def _to_file(self, data: bytes) -> str:
+        """Writes what is too large for a packet; the reader deletes it."""
+        import tempfile
+
+        fd, path = tempfile.mkstemp(prefix="kaon-answer-")
+        with os.fdopen(fd, "wb") as file:
+            file.write(data)
+        return path
+
+    def _on_term(self, number: int, frame: FrameType | None) -> None:
+        current = self._current
+        if current is None:
+            os._exit(0)
+        if not current.cancel():
+            raise StepCancelled
+
+
+def _exit_answer(error: SystemExit) -> dict[str, Any]:
+    code = error.code if isinstance(error.code, int) else int(error.code is not None)
+    if code == 0:
+        return {"kind": "succeeded", "outputs": {}}
+    return {"kind": "error", "type": "ExitCode", "message": f"the step called sys.exit({error.code!r})", "user": True, "traceback": ""}
+
+
+def _read_file(path: str) -> dict[str, Any]:
+    with open(path, "rb") as file:
+        data: dict[str, Any] = json.load(file)
+    os.unlink(path)
+    return data
+
+
+def _follow(token: str) -> None:
+    """Dies with the supervisor, whatever ends it."""
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def main() -> None:
+    """Entry point."""
+    fd, token, *preload = sys.argv[1:]
+    _follow(token)
+    sys.argv[1:] = []
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    channel = socket.socket(fileno=int(fd))
+    channel.set_inheritable(False)
+    for name in preload:
+        import_module(name)
+    Worker(channel, token).serve()
+
+
+if __name__ == "__main__":
+    main()

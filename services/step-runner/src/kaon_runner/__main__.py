@@ -1,0 +1,79 @@
+"""`python -m kaon_runner`: one runner as a process of its own, over Kafka. SIGTERM and SIGINT drain it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from kaon_runner.bootstrap import RunnerService, build_runner
+from kaon_runner.errors import InvalidSettings
+from kaon_runner.health import HealthServer
+from kaon_runner.logsetup import configure
+from kaon_runner.settings import Settings
+from kaon_wire.errors import KaonError
+
+_log = logging.getLogger(__name__)
+
+
+def parse(arguments: Sequence[str]) -> Settings:
+    """Settings from the environment and the command line, which wins.
+
+    Raises:
+        InvalidSettings: something is missing or malformed.
+    """
+    parser = argparse.ArgumentParser(
+        prog="kaon-runner",
+        description="Runs the steps of one pool. Every setting is an environment variable KAON_<NAME>; see kaon_runner/settings.py.",
+    )
+    parser.add_argument("--kafka", help="bootstrap servers, host:port,host:port (KAON_KAFKA)")
+    parser.add_argument("--pool", help="pool whose steps it takes (KAON_POOL)")
+    parser.add_argument("--runner-id", help="stable name of this runner (KAON_RUNNER_ID)")
+    parser.add_argument("--slots", type=int, help="slots of steps that run at once (KAON_SLOTS)")
+    parser.add_argument("--artifacts", help="base URL of the artifact store (KAON_ARTIFACTS)")
+    parser.add_argument("--health", type=int, help="port of the health check on 127.0.0.1 (KAON_HEALTH)")
+    settings = Settings.from_env(os.environ, **vars(parser.parse_args(arguments)))
+    if not settings.kafka:
+        raise InvalidSettings("KAON_KAFKA is not set: give the bootstrap servers, such as KAON_KAFKA=127.0.0.1:9092")
+    if not settings.artifacts:
+        raise InvalidSettings("KAON_ARTIFACTS is not set: give the artifact store's URL, such as file:///var/lib/kaon/artifacts")
+    return settings
+
+
+async def serve(service: RunnerService) -> None:
+    """Runs until a signal asks to stop."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, service.request_stop)
+    await service.run()
+
+
+def main() -> None:
+    """Entry point. Exit codes: 0 left in order, 1 cannot go on, 2 wrong settings."""
+    configure(os.environ.get("KAON_LOG_LEVEL", "info"))
+    try:
+        settings = parse(sys.argv[1:])
+    except InvalidSettings as error:
+        print(f"kaon-runner: {error}", file=sys.stderr)
+        sys.exit(2)
+    from kaon_runner.transport.kafka import KafkaTransport
+
+    service = build_runner(settings, KafkaTransport(settings.kafka, pool=settings.pool))
+    about = {"runner_id": settings.runner_id, "incarnation": service.incarnation, "pool": settings.pool}
+    health = HealthServer(settings.health, ready=lambda: service.ready, about=about) if settings.health else None
+    try:
+        asyncio.run(serve(service))
+    except KaonError as error:
+        _log.error("the runner cannot go on: %s", error)
+        sys.exit(1)
+    finally:
+        if health is not None:
+            health.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,227 @@
+"""The composition root: settings and a transport become a runner at work."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import psutil
+from google.protobuf.message import Message
+
+from kaon_runner.execution import Surroundings
+from kaon_runner.heartbeats import Heartbeats, RecentDuration
+from kaon_runner.leases import LeaseTable
+from kaon_runner.outbox import Outbox
+from kaon_runner.preparing import Artifacts, Preparer
+from kaon_runner.registry import StepTypes
+from kaon_runner.runner import Runner
+from kaon_runner.settings import Settings
+from kaon_runner.slots import Amount, Slots
+from kaon_runner.transport.base import Transport
+from kaon_runner.workers import WorkerPool
+
+_log = logging.getLogger(__name__)
+_LEAVE_SECONDS = 5.0
+
+
+def build_runner(settings: Settings, transport: Transport, artifacts: Artifacts | None = None) -> RunnerService:
+    """A runner over `transport`, not started yet.
+
+    Args:
+        settings: see `Settings`.
+        transport: not started; the runner closes it.
+        artifacts: None for the store that the settings name.
+    """
+    return RunnerService(settings, transport, artifacts or _gateway(settings))
+
+
+def _gateway(settings: Settings) -> Artifacts:
+    from kaon_runner.artifacts import ArtifactGateway
+
+    return ArtifactGateway(settings)
+
+
+class RunnerService:
+    """One incarnation of a runner: `run` in a process of its own, or `start` and `stop` beside other parts.
+
+    Args:
+        settings: see `Settings`.
+        transport: not started; the service closes it.
+        artifacts: the store.
+    """
+
+    def __init__(self, settings: Settings, transport: Transport, artifacts: Artifacts) -> None:
+        settings.work.mkdir(parents=True, exist_ok=True)
+        self.settings = replace(settings, work=settings.work.absolute())
+        self.incarnation = f"{settings.runner_id}-{secrets.token_hex(8)}"
+        self._transport = transport
+        self._artifacts = artifacts
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event | None = None
+        self._drain_seconds = settings.drain_seconds
+        self._thread: threading.Thread | None = None
+        self._ready = threading.Event()
+        self._failure: BaseException | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether the transport is connected and the hello is acknowledged."""
+        return self._ready.is_set()
+
+    def start(self) -> None:
+        """Runs in a thread of its own; returns when the runner has said hello.
+
+        Raises:
+            KaonError: it could not start.
+        """
+        self._thread = threading.Thread(target=self._run_in_thread, name=f"runner-{self.settings.runner_id}", daemon=True)
+        self._thread.start()
+        while not self._ready.wait(0.05):
+            if not self._thread.is_alive():
+                assert self._failure is not None
+                raise self._failure
+
+    def stop(self, drain_seconds: float | None = None) -> None:
+        """Drains and ends; returns when it has. Safe from any thread, and when it never started.
+
+        Args:
+            drain_seconds: how long running steps may still take; None: as set.
+        """
+        self.request_stop(drain_seconds)
+        if self._thread is not None:
+            self._thread.join()
+
+    def request_stop(self, drain_seconds: float | None = None) -> None:
+        """Like `stop`, without waiting."""
+        if drain_seconds is not None:
+            self._drain_seconds = drain_seconds
+        if self._loop is not None and self._stopping is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._stopping.set)
+
+    async def run(self) -> None:
+        """Works until `stop`, then drains and leaves."""
+        self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        executor = ThreadPoolExecutor(max_workers=max(4, self.settings.slots), thread_name_prefix="step-files")
+        try:
+            await self._serve(executor)
+        finally:
+            self._ready.clear()
+            await self._loop.run_in_executor(None, self._transport.close)
+            executor.shutdown(wait=False, cancel_futures=True)
+
+    async def _serve(self, executor: ThreadPoolExecutor) -> None:
+        assert self._loop is not None
+        assert self._stopping is not None
+        types = await self._loop.run_in_executor(executor, StepTypes.discover, self.settings)
+        runner = self._compose(types, executor)
+        loop = self._loop
+
+        def deliver(messages: Sequence[Message]) -> None:
+            loop.call_soon_threadsafe(runner.receive, messages)
+
+        await loop.run_in_executor(executor, self._transport.start, self.incarnation, deliver)
+        alive = loop.create_task(runner.keep_alive(), name="keep-alive")
+        try:
+            await self._say_hello(runner, alive)
+            await self._wait(alive)
+            await runner.drain(self._drain_seconds)
+        finally:
+            alive.cancel()
+            await runner.leave(_LEAVE_SECONDS)
+        _log.info("runner %s has left", self.settings.runner_id)
+
+    async def _say_hello(self, runner: Runner, alive: asyncio.Task[None]) -> None:
+        hello = asyncio.ensure_future(runner.hello.wait())
+        await asyncio.wait((hello, alive), return_when=asyncio.FIRST_COMPLETED)
+        if alive.done():
+            hello.cancel()
+            alive.result()
+        self._ready.set()
+        _log.info("runner %s is ready as %s", self.settings.runner_id, self.incarnation)
+
+    async def _wait(self, alive: asyncio.Task[None]) -> None:
+        """Until asked to stop; raises when the renewals end, for a runner that does not renew must not go on."""
+        assert self._stopping is not None
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        await asyncio.wait((stopping, alive), return_when=asyncio.FIRST_COMPLETED)
+        if not stopping.done():
+            stopping.cancel()
+            alive.result()
+
+    def _compose(self, types: StepTypes, executor: ThreadPoolExecutor) -> Runner:
+        settings = self.settings
+        leases, recent, slots = LeaseTable(), RecentDuration(), Slots(capacity_of(settings))
+        outbox = Outbox(self._transport, runner_id=settings.runner_id, incarnation=self.incarnation)
+        artifacts = self._artifacts
+        pool = WorkerPool(
+            directory=settings.work,
+            worker_steps=settings.worker_steps,
+            prefetch=settings.prefetch,
+            idle_limit=2 * settings.slots,
+            deadline_seconds=settings.supervisor_seconds,
+        )
+        preparer = Preparer(
+            artifacts, work=settings.work, scratch=settings.scratch, incarnation=self.incarnation
+        )
+
+        def around(runner: Runner) -> Surroundings:
+            return Surroundings(
+                settings=settings,
+                preparer=preparer,
+                artifacts=artifacts,
+                pool=pool,
+                step_types=types.available,
+                executor=executor,
+                report=runner.report,
+                send_log=outbox.logs,
+            )
+
+        heartbeats = Heartbeats(
+            pool=settings.pool,
+            runner_id=settings.runner_id,
+            incarnation=self.incarnation,
+            capacity=slots.capacity,
+            labels={**types.labels, **settings.labels},
+            leases=leases,
+            recent=recent,
+            warm_bundles=lambda: warm_bundles(pool),
+        )
+        return Runner(
+            around=around,
+            outbox=outbox,
+            heartbeats=heartbeats,
+            leases=leases,
+            slots=slots,
+            recent=recent,
+            queue_limit=settings.queue,
+            renew_seconds=settings.renew_seconds,
+            supervisor_seconds=settings.supervisor_seconds,
+        )
+
+    def _run_in_thread(self) -> None:
+        try:
+            asyncio.run(self.run())
+        except BaseException as error:
+            self._failure = error
+            _log.exception("the runner ended with an error")
+
+
+def capacity_of(settings: Settings) -> Amount:
+    """What the runner offers: as set, or what the machine has."""
+    return Amount(
+        slots=settings.slots,
+        cpu_milli=settings.cpu_milli or 1000 * (psutil.cpu_count() or 1),
+        memory_bytes=settings.memory_bytes or psutil.virtual_memory().total,
+        gpu=settings.gpu,
+    )
+
+
+def warm_bundles(pool: WorkerPool) -> list[str]:
+    """The digests of the bundles for which a worker waits."""
+    return sorted({key.partition("/")[2] for key in pool.warm_keys()} - {""})

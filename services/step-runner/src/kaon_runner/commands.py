@@ -1,0 +1,143 @@
+"""Runs a step that is a process of its own, by the step protocol: directory, pipes, output, exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kaon_runner.directory import StepDirectory
+from kaon_runner.logs import STDERR, STDOUT, StepLog
+from kaon_runner.steptypes.base import CommandLaunch
+from kaon_runner.supervision import child as supervision
+from kaon_runner.supervision.child import Child, Ending
+from kaonapi.log.v1 import log_pb2
+
+_log = logging.getLogger(__name__)
+_READ_BYTES = 64 * 1024
+_EVENT_LINE_BYTES = 1024 * 1024
+
+
+class CommandRun:
+    """One process.
+
+    Args:
+        launch: what to run.
+        directory: created, with context.json.
+        log: takes its output.
+        on_event: takes what it says through the events pipe, the "error" events included.
+    """
+
+    def __init__(
+        self,
+        launch: CommandLaunch,
+        directory: StepDirectory,
+        log: StepLog,
+        on_event: Callable[[Mapping[str, Any]], None],
+    ) -> None:
+        self._launch = launch
+        self._directory = directory
+        self._log = log
+        self._on_event = on_event
+        self._loop = asyncio.get_running_loop()
+        self._child: Child | None = None
+        self._stop_requested = False
+        self._partial = b""
+
+    async def run(self, *, deadline_seconds: float, memory_bytes: int) -> Ending:
+        """Runs it to its end; no process of it is left then.
+
+        Raises:
+            PlatformStepError: it cannot be started.
+        """
+        order = supervision.Order(
+            argv=self._launch.argv,
+            env={**os.environ, **self._launch.env, "KAON_STEP_DIR": str(self._directory.root)},
+            cwd=self._launch.cwd or self._directory.work,
+            cleanup=self._launch.cleanup,
+            grace_seconds=self._launch.grace_seconds,
+            deadline_seconds=deadline_seconds,
+            memory_bytes=memory_bytes,
+        )
+        # Reading and writing, so that the step never waits for us to open it, and never sees us close it.
+        events = os.open(self._directory.events, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            child = self._child = await supervision.start(order)
+            if self._stop_requested:
+                child.stop()
+            self._watch(child, events)
+            try:
+                return await asyncio.shield(child.ended)
+            finally:
+                self._unwatch(child, events)
+        finally:
+            os.close(events)
+
+    def stop(self) -> None:
+        """Asks the step to stop, then ends it; `run` returns when nothing is left."""
+        self._stop_requested = True
+        self._command({"kind": "cancel"})
+        if self._child is not None:
+            self._child.stop()
+
+    def renew(self, seconds: float) -> None:
+        """See `Child.renew`."""
+        if self._child is not None:
+            self._child.renew(seconds)
+
+    def _command(self, message: Mapping[str, Any]) -> None:
+        """Writes to the commands pipe when the step reads it."""
+        try:
+            fd = os.open(self._directory.commands, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return  # nobody reads
+        with contextlib.suppress(OSError):
+            os.write(fd, json.dumps(message).encode() + b"\n")
+        os.close(fd)
+
+    def _watch(self, child: Child, events: int) -> None:
+        self._loop.add_reader(child.stdout, self._printed, child.stdout, STDOUT)
+        self._loop.add_reader(child.stderr, self._printed, child.stderr, STDERR)
+        self._loop.add_reader(events, self._said, events)
+
+    def _unwatch(self, child: Child, events: int) -> None:
+        """Reads what is left, then lets go."""
+        for fd, stream in ((child.stdout, STDOUT), (child.stderr, STDERR)):
+            while self._printed(fd, stream):
+                pass
+            self._loop.remove_reader(fd)
+            os.close(fd)
+        self._said(events)
+        self._loop.remove_reader(events)
+        self._log.end_streams()
+
+    def _printed(self, fd: int, stream: log_pb2.Stream.ValueType) -> bool:
+        """Reads once; True when there may be more."""
+        try:
+            data = os.read(fd, _READ_BYTES)
+        except BlockingIOError:
+            return False
+        if not data:
+            self._loop.remove_reader(fd)
+            return False
+        self._log.feed(stream, data)
+        return True
+
+    def _said(self, fd: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while data := os.read(fd, _READ_BYTES):
+                *lines, self._partial = (self._partial + data).split(b"\n")
+                self._partial = self._partial[-_EVENT_LINE_BYTES:]
+                for line in lines:
+                    self._heard(line)
+
+    def _heard(self, line: bytes) -> None:
+        try:
+            message = json.loads(line)
+            self._on_event(message)
+        except (ValueError, KeyError, TypeError) as error:
+            self._log.remark(f"a line on the events channel does not follow the step protocol ({error}): {line[:200]!r}")

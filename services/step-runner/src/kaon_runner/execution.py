@@ -1,0 +1,305 @@
+"""One lease from its start to its report."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from kaon_runner import outputs, reports
+from kaon_runner.commands import CommandRun
+from kaon_runner.errors import UserStepError
+from kaon_runner.leases import Lease
+from kaon_runner.logs import LogStore, StepLog
+from kaon_runner.preparing import Artifacts, Preparer
+from kaon_runner.settings import Settings
+from kaon_runner.slots import Amount, Claim
+from kaon_runner.steptypes.base import Collects, CommandLaunch, PreparedStep, StepType, WorkerLaunch
+from kaon_runner.supervision.child import Ending
+from kaon_runner.workers import Requeued, WarmWorker, WorkerOutcome, WorkerPool, WorkerTask
+from kaonapi.log.v1 import log_pb2
+from kaonapi.step.v1 import step_pb2
+
+_log = logging.getLogger(__name__)
+
+
+class Stop(Enum):
+    """Why a step is stopped."""
+
+    # By the engine: report StepStopped.
+    REVOKED = "revoked"
+    # By the engine, because somebody else holds the step: report nothing.
+    STALE = "stale"
+    # Here, because the attempt took too long: report StepFailed.
+    TIMEOUT = "timeout"
+    # Here, because the runner leaves: hand back.
+    LEAVING = "leaving"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What all executions of a runner share."""
+
+    settings: Settings
+    preparer: Preparer
+    artifacts: Artifacts
+    pool: WorkerPool
+    step_types: Mapping[str, StepType]
+    executor: Executor
+    report: Callable[[Lease, step_pb2.StepEvent], None]
+    send_log: Callable[[int, log_pb2.LogLines], bool]
+
+
+class Execution:
+    """Executes one lease.
+
+    Args:
+        lease: what to execute.
+        around: shared.
+        claim: what it occupies; None when it is to follow another step in `behind`.
+        behind: the worker whose running step it follows.
+    """
+
+    def __init__(self, lease: Lease, around: Surroundings, *, claim: Claim | None, behind: WarmWorker | None = None) -> None:
+        self.lease = lease
+        self.started = False
+        self._claim = claim
+        self._behind = behind
+        self._around = around
+        self._loop = asyncio.get_running_loop()
+        self._stop: Stop | None = None
+        self._task: WorkerTask | None = None
+        self._command: CommandRun | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._error: Mapping[str, Any] | None = None
+        key = lease.key
+        path = around.settings.work / "logs" / f"{id(self):x}-{key.generation}.log"
+        store = LogStore(path, around.settings.log_limit_bytes)
+        self.log = StepLog(key, store, lambda lines: around.send_log(lease.partition, lines))
+
+    @property
+    def claim(self) -> Claim | None:
+        """What it occupies now, to be given back after `run`."""
+        return self._task.claim if self._task is not None else self._claim
+
+    @property
+    def lane(self) -> tuple[str, ...]:
+        """Steps of one lane may follow each other in one worker."""
+        return lane_of(self.lease.request)
+
+    async def run(self) -> None:
+        """Executes and reports.
+
+        Raises:
+            Requeued: it was not started, or ended with a worker that was stopped for another step; it goes back to the queue.
+        """
+        try:
+            result = await self._attempt()
+        except Requeued:
+            raise
+        except Exception as error:
+            if not isinstance(error, UserStepError):
+                _log.exception("step failed in the runner", extra=_fields(self.lease))
+            result = reports.from_exception(error)
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._report(result)
+
+    def stop(self, why: Stop) -> None:
+        """Ends it; `run` returns when no process of it is left. The first reason counts, but losing the lease outranks all."""
+        if self._stop is None or why is Stop.STALE:
+            self._stop = why
+        if self._command is not None:
+            self._command.stop()
+        elif self._task is not None:
+            self._stop_in_worker(self._task)
+
+    def renew(self, seconds: float) -> None:
+        """The lease has been renewed: the supervisor waits on."""
+        if self._command is not None:
+            self._command.renew(seconds)
+        elif self._task is not None and self._task.worker is not None and self._task.worker.child is not None:
+            self._task.worker.child.renew(seconds)
+
+    async def _attempt(self) -> step_pb2.StepSucceeded | step_pb2.StepFailed | None:
+        """None: stopped before it began."""
+        request = self.lease.request
+        step_type = self._around.step_types.get(request.spec.type)
+        if step_type is None:
+            raise UserStepError("UnknownStepType", f"this runner has no step type {request.spec.type!r}")
+        quick = self._around.preparer.is_quick(request.spec)
+        step = self._around.preparer.prepare(request) if quick else await self._off_loop(self._around.preparer.prepare, request)
+        try:
+            if quick and getattr(step_type, "inline", False):
+                launch = step_type.prepare(step, self._around.settings)
+            else:
+                launch = await self._off_loop(step_type.prepare, step, self._around.settings)
+            if self._stop is not None:
+                return None
+            if isinstance(launch, WorkerLaunch):
+                return await self._in_worker(step, step_type, launch)
+            return await self._as_command(step, step_type, launch)
+        finally:
+            if step.directory.root.exists():
+                await self._off_loop(step.directory.remove)
+
+    async def _in_worker(
+        self, step: PreparedStep, step_type: StepType, launch: WorkerLaunch
+    ) -> step_pb2.StepSucceeded | step_pb2.StepFailed | None:
+        task = WorkerTask(
+            target=launch.target,
+            whole=not launch.inputs_as_arguments,
+            context=json.dumps(step.context, ensure_ascii=False, separators=(",", ":")),
+            log=self.log,
+            lane=self.lane,
+            wanted=Amount.wanted(self.lease.request.resources),
+            claim=self._claim,
+            on_started=self._started,
+            on_event=self._event,
+            outcome=self._loop.create_future(),
+        )
+        self._task = task
+        if self._claim is not None:
+            await self._around.pool.submit(launch.worker, task)
+        elif self._behind is not None and self._behind.tasks and self._behind.spec == launch.worker:
+            self._behind.submit(task)
+        else:
+            raise Requeued
+        if self._stop is not None:
+            self._stop_in_worker(task)
+        outcome = await task.outcome
+        return await self._worker_result(step, step_type, outcome)
+
+    async def _worker_result(
+        self, step: PreparedStep, step_type: StepType, outcome: WorkerOutcome
+    ) -> step_pb2.StepSucceeded | step_pb2.StepFailed | None:
+        if outcome.ending is not None:
+            if outcome.ending.reason == "stopped" and self._stop is None:
+                raise Requeued
+            return None if self._stop is not None else reports.from_ending(outcome.ending, self.log.tail())
+        assert outcome.answer is not None
+        if outcome.answer["kind"] == "error":
+            return reports.from_error_event(outcome.answer)
+        return await self._collect(step, step_type, outcome.answer["outputs"])
+
+    async def _as_command(
+        self, step: PreparedStep, step_type: StepType, launch: CommandLaunch
+    ) -> step_pb2.StepSucceeded | step_pb2.StepFailed | None:
+        if self._claim is None:
+            raise Requeued
+        step.directory.create()
+        step.directory.write_context(step.context)
+        self._command = CommandRun(launch, step.directory, self.log, self._event)
+        self._started()
+        ending = await self._command.run(
+            deadline_seconds=self._around.settings.supervisor_seconds,
+            memory_bytes=self.lease.request.resources.memory_bytes,
+        )
+        if ending.reason == "stopped" or self._stop is not None:
+            return None
+        if ending != Ending(code=0):
+            return reports.from_error_event(self._error) if self._error else reports.from_ending(ending, self.log.tail())
+        return await self._collect(step, step_type, {})
+
+    async def _collect(
+        self, step: PreparedStep, step_type: StepType, returned: Mapping[str, Any]
+    ) -> step_pb2.StepSucceeded:
+        if isinstance(step_type, Collects):
+            await self._off_loop(step_type.collect, step, self._around.settings)
+        arguments = (step.spec, step.directory, self._around.artifacts, returned)
+        quick = outputs.is_quick(step.spec) and not step.directory.root.exists()
+        collected = outputs.collect(*arguments) if quick else await self._off_loop(outputs.collect, *arguments)
+        return step_pb2.StepSucceeded(outputs_json=collected)
+
+    async def _report(self, result: step_pb2.StepSucceeded | step_pb2.StepFailed | None) -> None:
+        if self._stop is Stop.TIMEOUT and result is None:
+            limit = self.lease.request.spec.timeout_ms / 1000
+            result = reports.failed(
+                reports.USER, "Timeout", f"the attempt ran longer than its limit of {limit:g} s", self.log.tail()
+            )
+        log_json = await self._finish_log()
+        key = self.lease.key
+        if self._stop is Stop.STALE:
+            return
+        if result is None and self._stop is Stop.LEAVING:
+            report = reports.event(key, handed_back=step_pb2.StepHandedBack(reason="the runner is leaving"))
+        elif result is None:
+            report = reports.event(key, stopped=step_pb2.StepStopped(log_json=log_json))
+        elif isinstance(result, step_pb2.StepSucceeded):
+            result.log_json = log_json
+            report = reports.event(key, succeeded=result)
+        else:
+            result.log_json = log_json
+            report = reports.event(key, failed=result)
+        self._around.report(self.lease, report)
+
+    async def _finish_log(self) -> str:
+        """Sends the last lines, stores the complete log, and returns its reference as JSON."""
+        self.log.end_streams()
+        self.log.flush()
+        store = self.log.store
+        if store.size == 0 or self._stop is Stop.STALE:
+            store.remove()
+            return ""
+        return await self._off_loop(self._store_log)
+
+    def _store_log(self) -> str:
+        path = self.log.store.finish()
+        assert path is not None
+        try:
+            return json.dumps({"artifact": self._around.artifacts.put(path, "text")}, separators=(",", ":"), sort_keys=True)
+        except Exception:
+            # The lines have left by the log topic; a result must not fail for its log.
+            _log.exception("the log could not be stored", extra=_fields(self.lease))
+            return ""
+        finally:
+            self.log.store.remove()
+
+    def _started(self) -> None:
+        if self.started:
+            return
+        self.started = True
+        self._around.report(self.lease, reports.event(self.lease.key, started=step_pb2.StepStarted()))
+        timeout = self.lease.request.spec.timeout_ms
+        if timeout > 0:
+            self._timer = self._loop.call_later(timeout / 1000, self.stop, Stop.TIMEOUT)
+
+    def _event(self, message: Mapping[str, Any]) -> None:
+        if message.get("kind") == "error":
+            self._error = message
+            return
+        event = reports.from_protocol(self.lease.key, message)
+        if event is not None:
+            self._around.report(self.lease, event)
+
+    def _stop_in_worker(self, task: WorkerTask) -> None:
+        worker = task.worker
+        if worker is None:
+            return
+        for waiting in worker.take_back():
+            if waiting is task:
+                task.settle(WorkerOutcome(ending=Ending(reason="stopped")))
+            else:
+                waiting.requeue()
+        if task in worker.tasks:
+            worker.close()
+        else:
+            worker.settle_idle()
+
+    async def _off_loop(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return await self._loop.run_in_executor(self._around.executor, function, *arguments)
+
+
+def lane_of(request: step_pb2.StepRequest) -> tuple[str, ...]:
+    """See `Execution.lane`."""
+    return request.spec.type, request.spec.code_bundle, str(request.spec.isolation)
+
+
+def _fields(lease: Lease) -> dict[str, Any]:
+    key = lease.key
+    return {"run": key.run_id, "step": key.path, "attempt": key.attempt, "generation": key.generation}

@@ -1,0 +1,137 @@
+"""Which leases this runner holds or has queued. Pure: no clock, no I/O.
+
+A release is a hint that may come twice, late, or after its revoke; the generation says which issue of a step is the latest, and the
+epoch says which owner of an engine partition is. Both only rise, so whatever is older is refused here.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+
+from kaonapi.step.v1 import step_pb2
+
+# (run id, path): a step, whatever its attempt.
+StepId: TypeAlias = tuple[str, str]
+
+
+class Phase(Enum):
+    """Where a lease stands at this runner."""
+
+    QUEUED = "queued"
+    HELD = "held"
+
+
+class Verdict(Enum):
+    """What becomes of a release."""
+
+    ACCEPTED = "accepted"
+    # Here already, or was: nothing to do.
+    DUPLICATE = "duplicate"
+    # Issued by an owner of the engine partition that has been succeeded since; to be handed back.
+    STALE_EPOCH = "stale-epoch"
+
+
+@dataclass(kw_only=True)
+class Lease:
+    """One release that this runner accepted and that has not ended."""
+
+    request: step_pb2.StepRequest
+    phase: Phase = Phase.QUEUED
+
+    @property
+    def key(self) -> step_pb2.StepKey:
+        return self.request.key
+
+    @property
+    def partition(self) -> int:
+        """The engine partition that hears about it."""
+        return self.request.partition
+
+
+def step_id(key: step_pb2.StepKey) -> StepId:
+    """The step that `key` is an issue of."""
+    return key.run_id, key.path
+
+
+class LeaseTable:
+    """The leases of one incarnation.
+
+    Args:
+        remembered: how many ended leases are remembered, so that late duplicates of their releases are recognised.
+    """
+
+    def __init__(self, *, remembered: int = 20_000) -> None:
+        self._leases: dict[StepId, Lease] = {}
+        self._ended: OrderedDict[StepId, int] = OrderedDict()
+        self._epochs: dict[int, int] = {}
+        self._remembered = remembered
+
+    def __len__(self) -> int:
+        return len(self._leases)
+
+    def offer(self, request: step_pb2.StepRequest) -> tuple[Verdict, Lease | None]:
+        """Takes a release up.
+
+        Returns:
+            The verdict; when accepted, also the older lease of the same step that it supersedes, already forgotten here: its
+            execution must be stopped and must report nothing.
+        """
+        if not self.note_epoch(request.partition, request.epoch):
+            return Verdict.STALE_EPOCH, None
+        step = step_id(request.key)
+        current = self._leases.get(step)
+        newest = current.key.generation if current else self._ended.get(step, 0)
+        if request.key.generation <= newest:
+            return Verdict.DUPLICATE, None
+        self._ended.pop(step, None)
+        self._leases[step] = Lease(request=request)
+        return Verdict.ACCEPTED, current
+
+    def note_epoch(self, partition: int, epoch: int) -> bool:
+        """Remembers the highest epoch of an engine partition; False when `epoch` is lower than one seen before."""
+        highest = self._epochs.get(partition, 0)
+        if epoch < highest:
+            return False
+        self._epochs[partition] = epoch
+        return True
+
+    def find(self, key: step_pb2.StepKey) -> Lease | None:
+        """The lease with exactly this attempt and generation; None when it is not here (any more)."""
+        lease = self._leases.get(step_id(key))
+        matches = lease is not None and (lease.key.attempt, lease.key.generation) == (key.attempt, key.generation)
+        return lease if matches else None
+
+    def hold(self, lease: Lease) -> None:
+        """The lease's step is about to execute."""
+        lease.phase = Phase.HELD
+
+    def end(self, key: step_pb2.StepKey) -> None:
+        """Forgets the lease and remembers that this generation and all before it are over; also for a lease that never came."""
+        step = step_id(key)
+        if self.find(key) is not None:
+            del self._leases[step]
+        if step not in self._leases:
+            self._ended[step] = max(key.generation, self._ended.get(step, 0))
+            self._ended.move_to_end(step)
+            while len(self._ended) > self._remembered:
+                self._ended.popitem(last=False)
+
+    def keys(self, phase: Phase) -> list[step_pb2.StepKey]:
+        """The keys of all leases in `phase`."""
+        return [lease.key for lease in self._leases.values() if lease.phase is phase]
+
+    def leases(self) -> Iterable[Lease]:
+        """All leases, in the order of their release."""
+        return tuple(self._leases.values())
+
+    def renewals(self) -> dict[int, step_pb2.LeaseRenewal]:
+        """One renewal for each engine partition that has leases here, naming all of them."""
+        renewals: dict[int, step_pb2.LeaseRenewal] = defaultdict(step_pb2.LeaseRenewal)
+        for lease in self._leases.values():
+            renewal = renewals[lease.partition]
+            (renewal.held if lease.phase is Phase.HELD else renewal.queued).append(lease.key)
+        return dict(renewals)

@@ -1,0 +1,196 @@
+"""What leaves the runner: events in batches, logs, renewals, heartbeats. Results are kept and sent again until acknowledged.
+
+Lives on the runner's loop; only the transport's acknowledgements come from elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from kaon_runner.batching import Batch
+from kaon_runner.transport.base import Transport
+from kaon_wire.partitioning import partition_of
+from kaon_wire.topics import RUNNER_HEARTBEATS, STEP_EVENTS, STEP_LOGS
+from kaonapi.log.v1 import log_pb2
+from kaonapi.runner.v1 import runner_pb2
+from kaonapi.step.v1 import step_pb2
+
+_log = logging.getLogger(__name__)
+
+# Records of events on their way to one partition; more wait here and travel together.
+_IN_FLIGHT = 64
+# Bytes of logs on their way; beyond, lines are dropped (and counted) so that a stopped broker does not fill the memory.
+_LOG_BYTES_IN_FLIGHT = 8 * 1024 * 1024
+_RESEND_SECONDS = 0.5
+
+
+@dataclass(kw_only=True)
+class _Lane:
+    """What goes to one engine partition."""
+
+    batch: Batch[step_pb2.StepEvent] = field(default_factory=lambda: Batch(window=0.003))
+    timer: asyncio.TimerHandle | asyncio.Handle | None = None
+    timer_due: float = 0.0
+    sequence: int = 0
+    # Sent and not acknowledged, by sequence.
+    unacknowledged: dict[int, step_pb2.StepEvents] = field(default_factory=dict)
+    # Not delivered; sent again, in order, when nothing else of this lane is on its way.
+    failed: dict[int, step_pb2.StepEvents] = field(default_factory=dict)
+    renewing: bool = False
+
+
+class Outbox:
+    """All that one incarnation says.
+
+    Args:
+        transport: started by the runner.
+        runner_id, incarnation: who speaks.
+    """
+
+    def __init__(self, transport: Transport, *, runner_id: str, incarnation: str) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._transport = transport
+        self._runner_id = runner_id
+        self._incarnation = incarnation
+        self._lanes: dict[int, _Lane] = {}
+        self._log_bytes = 0
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def event(self, partition: int, event: step_pb2.StepEvent, *, urgent: bool) -> None:
+        """Sends an event to the owner of an engine partition.
+
+        Args:
+            urgent: leaves at once when nothing has left within the last milliseconds; others wait those for company.
+        """
+        lane = self._lanes.setdefault(partition, _Lane())
+        lane.batch.add(event)
+        self._schedule(partition, lane, urgent=urgent)
+
+    def renew(self, partition: int, renewal: step_pb2.LeaseRenewal, renewed: Callable[[], None]) -> None:
+        """Sends a renewal, unless the one before is still on its way. `renewed` is called when it is acknowledged."""
+        lane = self._lanes.setdefault(partition, _Lane())
+        if lane.renewing:
+            return
+        lane.renewing = True
+
+        def done(error: Exception | None) -> None:
+            lane.renewing = False
+            if error is None:
+                renewed()
+            else:
+                _log.warning("renewal for partition %s was not delivered: %s", partition, error)
+
+        record = self._record(partition)
+        record.renewal.CopyFrom(renewal)
+        self._send(STEP_EVENTS, partition, record, done)
+
+    def logs(self, partition: int, lines: log_pb2.LogLines) -> bool:
+        """Sends log lines; False, and nothing is sent, when too much is on its way already."""
+        size = lines.ByteSize()
+        if self._log_bytes + size > _LOG_BYTES_IN_FLIGHT:
+            return False
+        self._log_bytes += size
+
+        def done(error: Exception | None) -> None:
+            self._log_bytes -= size
+            if error is not None:
+                _log.warning("%s log lines were not delivered: %s", len(lines.lines), error)
+
+        lines.incarnation = self._incarnation
+        self._send(STEP_LOGS, partition, lines, done)
+        return True
+
+    def heartbeat(self, heartbeat: runner_pb2.RunnerHeartbeat, done: Callable[[Exception | None], None]) -> None:
+        """Sends a heartbeat to the matcher of the pool."""
+        partition = partition_of(heartbeat.pool, self._transport.partitions(RUNNER_HEARTBEATS))
+        self._send(RUNNER_HEARTBEATS, partition, heartbeat, done)
+
+    async def drained(self) -> None:
+        """Returns when everything that was said is acknowledged."""
+        for partition, lane in self._lanes.items():
+            self._flush(partition, lane)
+        await self._idle.wait()
+
+    def _record(self, partition: int) -> step_pb2.StepEvents:
+        return step_pb2.StepEvents(runner_id=self._runner_id, incarnation=self._incarnation, partition=partition)
+
+    def _schedule(self, partition: int, lane: _Lane, *, urgent: bool) -> None:
+        now = self._loop.time()
+        due = lane.batch.due(now)
+        if due is None:
+            return
+        at = now + (due if urgent else max(due, 0.002))
+        if lane.timer is not None:
+            if lane.timer_due <= at:
+                return
+            lane.timer.cancel()
+        lane.timer_due = at
+        flush = (self._flush, partition, lane)
+        lane.timer = self._loop.call_soon(*flush) if at <= now else self._loop.call_at(at, *flush)
+
+    def _flush(self, partition: int, lane: _Lane) -> None:
+        if lane.timer is not None:
+            lane.timer.cancel()
+            lane.timer = None
+        if not lane.batch or lane.failed or len(lane.unacknowledged) >= _IN_FLIGHT:
+            return  # an acknowledgement will come back here
+        record = self._record(partition)
+        record.events.extend(lane.batch.depart(self._loop.time()))
+        lane.sequence += 1
+        self._send_events(partition, lane, lane.sequence, record)
+
+    def _send_events(self, partition: int, lane: _Lane, sequence: int, record: step_pb2.StepEvents) -> None:
+        lane.unacknowledged[sequence] = record
+        self._send(STEP_EVENTS, partition, record, lambda error: self._settled(partition, lane, sequence, error))
+
+    def _settled(self, partition: int, lane: _Lane, sequence: int, error: Exception | None) -> None:
+        record = lane.unacknowledged.pop(sequence)
+        if error is not None:
+            _log.warning("%s events for partition %s will be sent again: %s", len(record.events), partition, error)
+            lane.failed[sequence] = record
+            self._busy(1)
+        if lane.failed and not lane.unacknowledged:
+            self._loop.call_later(_RESEND_SECONDS, self._resend, partition, lane)
+        elif lane.batch and not lane.failed:
+            self._schedule(partition, lane, urgent=True)
+
+    def _resend(self, partition: int, lane: _Lane) -> None:
+        failed, lane.failed = lane.failed, {}
+        for sequence in sorted(failed):
+            self._send_events(partition, lane, sequence, failed[sequence])
+        self._busy(-len(failed))
+
+    def _send(
+        self,
+        topic: str,
+        partition: int,
+        message: step_pb2.StepEvents | log_pb2.LogLines | runner_pb2.RunnerHeartbeat,
+        done: Callable[[Exception | None], None],
+    ) -> None:
+        self._busy(1)
+
+        def finish(error: Exception | None) -> None:
+            done(error)
+            self._busy(-1)
+
+        def acknowledged(error: Exception | None) -> None:
+            if threading.get_ident() == self._thread:
+                self._loop.call_soon(finish, error)
+            elif not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(finish, error)
+
+        self._transport.send(topic, partition, message, acknowledged)
+
+    def _busy(self, change: int) -> None:
+        self._in_flight += change
+        if self._in_flight:
+            self._idle.clear()
+        else:
+            self._idle.set()

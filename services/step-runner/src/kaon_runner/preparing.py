@@ -1,0 +1,124 @@
+"""From a release to a prepared step: the context, local copies of artifacts, the unpacked code."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from kaon_runner import values
+from kaon_runner.directory import StepDirectory
+from kaon_runner.steptypes.base import PreparedStep
+from kaon_wire import canonical
+from kaonapi.step.v1 import step_pb2
+
+PROTOCOL = 1
+_PLAIN = frozenset(string.ascii_letters + string.digits + ".-/")
+
+
+class Artifacts(Protocol):
+    """What preparing and collecting need of the artifact store."""
+
+    def fetch(self, reference: Mapping[str, Any]) -> Path | None:
+        """The local copy; None for an artifact that lives elsewhere and is read there."""
+
+    def bundle(self, digest: str) -> Path:
+        """The directory of the unpacked code bundle."""
+
+    def has_bundle(self, digest: str) -> bool:
+        """Whether `bundle` answers at once."""
+
+    def put(self, path: Path, kind: str) -> dict[str, Any]:
+        """Stores a file or directory and returns its reference: "uri", "digest", "type", "size"."""
+
+
+class Preparer:
+    """Prepares steps.
+
+    Args:
+        artifacts: the store.
+        work: where step directories go.
+        scratch: base URL of scratch directories.
+        incarnation: this life of the runner.
+    """
+
+    def __init__(self, artifacts: Artifacts, *, work: Path, scratch: str, incarnation: str) -> None:
+        self._artifacts = artifacts
+        self._work = work
+        self._scratch = scratch or (work / "scratch").as_uri()
+        self._incarnation = incarnation
+        self._count = 0
+
+    def is_quick(self, spec: step_pb2.StepSpec) -> bool:
+        """Whether `prepare` needs no files: it may be called on the loop then."""
+        return not any('"artifact"' in text for text in spec.inputs_json.values()) and (
+            not spec.code_bundle or self._artifacts.has_bundle(spec.code_bundle)
+        )
+
+    def prepare(self, request: step_pb2.StepRequest) -> PreparedStep:
+        """The step with its inputs here and its code unpacked. May take as long as its artifacts are large.
+
+        Raises:
+            PlatformStepError: an artifact or the bundle cannot be read.
+        """
+        key, spec = request.key, request.spec
+        self._count += 1
+        directory = StepDirectory(root=self._work / "steps" / f"{self._incarnation[-8:]}-{self._count}")
+        scratch = self.scratch_of(key)
+        bundle = self._artifacts.bundle(spec.code_bundle) if spec.code_bundle else None
+        context = self._context(key, spec, directory, scratch)
+        return PreparedStep(
+            key=key, spec=spec, directory=directory, context=context, bundle=bundle, scratch=scratch
+        )
+
+    def scratch_of(self, key: step_pb2.StepKey) -> str:
+        """URL of the scratch directory of this lease."""
+        lease = f"{key.attempt}-{key.generation}-{self._incarnation}"
+        return "/".join((self._scratch.rstrip("/"), quoted(key.run_id), quoted(key.path), lease))
+
+    def _context(
+        self, key: step_pb2.StepKey, spec: step_pb2.StepSpec, directory: StepDirectory, scratch: str
+    ) -> dict[str, Any]:
+        inputs = {name: self._localized(canonical.loads(text)) for name, text in sorted(spec.inputs_json.items())}
+        return {
+            "protocol": PROTOCOL,
+            "run_id": key.run_id,
+            "workflow": spec.workflow,
+            "tenant": spec.tenant,
+            "step": key.path,
+            "name": key.path.rpartition("/")[2],
+            "attempt": key.attempt,
+            "generation": key.generation,
+            "iteration": spec.iteration,
+            "inputs": inputs,
+            "params": {name: value for name, value in inputs.items() if not _holds_artifact(value)},
+            "outputs": values.declared(spec),
+            "scratch": scratch,
+            "paths": directory.paths(),
+            "config": canonical.loads(spec.config_json) if spec.config_json else {},
+            "checkpoint": canonical.loads(spec.checkpoint_json) if spec.checkpoint_json else None,
+        }
+
+    def _localized(self, value: Any) -> Any:
+        """`value` with the path of its local copy added to every artifact reference in it."""
+        if isinstance(value, list):
+            return [self._localized(item) for item in value]
+        if not _is_reference(value):
+            return value
+        reference = value["artifact"]
+        path = self._artifacts.fetch(reference)
+        return {"artifact": {**reference, "path": str(path)} if path else reference}
+
+
+def quoted(name: str) -> str:
+    """`name` with everything that a URL or a file system may take amiss as `_hex`; different names stay different."""
+    return "".join(letter if letter in _PLAIN else "".join(f"_{byte:02x}" for byte in letter.encode()) for letter in name)
+
+
+def _is_reference(value: Any) -> bool:
+    return isinstance(value, dict) and value.keys() == {"artifact"}
+
+
+def _holds_artifact(value: Any) -> bool:
+    return _is_reference(value) or (isinstance(value, list) and any(_holds_artifact(item) for item in value))

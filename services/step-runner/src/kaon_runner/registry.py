@@ -1,0 +1,45 @@
+"""Finds the step types that are installed, and asks each whether it works on this machine."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+
+from kaon_runner.settings import Settings
+from kaon_runner.steptypes.base import Detection, StepType
+
+_log = logging.getLogger(__name__)
+GROUP = "kaon.step_types"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepTypes:
+    """What this runner can execute."""
+
+    available: Mapping[str, StepType]
+    # Those that each type detected, and "step-type.<name>": "yes" for each available type.
+    labels: Mapping[str, str]
+
+    @classmethod
+    def discover(cls, settings: Settings) -> StepTypes:
+        """Loads and asks every installed type. One that cannot be loaded is logged and left out."""
+        available: dict[str, StepType] = {}
+        labels: dict[str, str] = {}
+        for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+            step_type, detection = _detect(entry, settings)
+            _log.info("step type %s: %s (%s)", entry.name, "yes" if detection.available else "no", detection.reason)
+            if step_type is not None and detection.available:
+                available[step_type.name] = step_type
+                labels |= {**detection.labels, f"step-type.{step_type.name}": "yes"}
+        return cls(available=available, labels=labels)
+
+
+def _detect(entry: EntryPoint, settings: Settings) -> tuple[StepType | None, Detection]:
+    try:
+        step_type: StepType = entry.load()()
+        return step_type, step_type.detect(settings)
+    except Exception as error:
+        _log.exception("step type %s cannot be loaded", entry.name)
+        return None, Detection(available=False, reason=f"cannot be loaded: {error}")

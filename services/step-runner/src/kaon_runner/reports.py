@@ -1,0 +1,84 @@
+"""The events that a runner reports, and how ends of processes become failures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from kaon_runner.errors import PlatformStepError, UserStepError
+from kaon_runner.supervision.child import Ending, signal_name
+from kaon_wire import canonical
+from kaonapi.step.v1 import step_pb2
+
+USER = step_pb2.ERROR_CLASS_USER
+PLATFORM = step_pb2.ERROR_CLASS_PLATFORM
+_DETAILS_LIMIT = 8000
+_MESSAGE_LIMIT = 4000
+
+
+def event(key: step_pb2.StepKey, **what: Any) -> step_pb2.StepEvent:
+    """An event of this moment; `what` is the one field of the oneof."""
+    return step_pb2.StepEvent(key=key, time_us=time.time_ns() // 1000, **what)
+
+
+def failed(
+    error_class: step_pb2.ErrorClass.ValueType, kind: str, message: str, details: str = ""
+) -> step_pb2.StepFailed:
+    """A failure, its texts bounded."""
+    return step_pb2.StepFailed(
+        error=step_pb2.StepError(
+            error_class=error_class, type=kind, message=message[:_MESSAGE_LIMIT], details=details[-_DETAILS_LIMIT:]
+        )
+    )
+
+
+def from_exception(error: BaseException) -> step_pb2.StepFailed:
+    """The failure that an exception of the runner's own code means for the step."""
+    if isinstance(error, UserStepError):
+        return failed(USER, error.kind, str(error), error.details)
+    if isinstance(error, PlatformStepError):
+        return failed(PLATFORM, error.kind, str(error), error.details)
+    return failed(PLATFORM, type(error).__name__, f"the runner failed on this step: {error}")
+
+
+def from_error_event(message: Mapping[str, Any]) -> step_pb2.StepFailed:
+    """The failure that a step told about itself."""
+    error_class = USER if message.get("user", True) else PLATFORM
+    return failed(
+        error_class, str(message.get("type", "Error")), str(message.get("message", "")), str(message.get("traceback", ""))
+    )
+
+
+def from_ending(ending: Ending, stderr: str) -> step_pb2.StepFailed:
+    """The failure that an end of a process means. The caller knows that it was not a success."""
+    if ending.reason in ("deadline", "orphaned"):
+        return failed(PLATFORM, "LeaseExpired", "the runner could not renew the lease in time, so the step was ended", stderr)
+    if ending.reason == "lost":
+        return failed(PLATFORM, "SupervisorLost", "the supervisor of the step was killed, so the step was ended", stderr)
+    if ending.oom:
+        return failed(USER, "OutOfMemory", "the kernel killed the step for lack of memory: ask for more, or use less", stderr)
+    if ending.signal is not None:
+        name = signal_name(ending.signal)
+        return failed(USER, "Signal", f"the step was ended by {name}", stderr)
+    return failed(USER, "ExitCode", f"the step ended with exit code {ending.code}", stderr)
+
+
+def from_protocol(key: step_pb2.StepKey, message: Mapping[str, Any]) -> step_pb2.StepEvent | None:
+    """The event for a line of the step's event channel; None when it says nothing that is reported.
+
+    Raises:
+        ValueError, KeyError, TypeError: the line does not follow the protocol.
+    """
+    match message["kind"]:
+        case "progress":
+            progress = step_pb2.StepProgress(
+                fraction=float(message.get("fraction", -1.0)), message=str(message.get("message", ""))[:1000]
+            )
+            return event(key, progress=progress)
+        case "metric":
+            return event(key, metric=step_pb2.StepMetric(name=str(message["name"])[:200], value=float(message["value"])))
+        case "checkpoint":
+            text = canonical.dumps(message["value"])
+            return event(key, checkpointed=step_pb2.StepCheckpointed(checkpoint_json=text))
+    raise ValueError(f"unknown kind {message['kind']!r}")

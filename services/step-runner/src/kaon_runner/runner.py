@@ -1,0 +1,314 @@
+"""The runner: releases and commands come in, executions run, events go out. Everything here happens on one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from google.protobuf.message import Message
+
+from kaon_runner import reports
+from kaon_runner.execution import Execution, Stop, Surroundings, lane_of
+from kaon_runner.heartbeats import Heartbeats, RecentDuration
+from kaon_runner.leases import Lease, LeaseTable, Phase, StepId, Verdict, step_id
+from kaon_runner.outbox import Outbox
+from kaon_runner.slots import Amount, Claim, Slots
+from kaon_runner.workers import Requeued, WarmWorker
+from kaonapi.runner.v1 import runner_pb2
+from kaonapi.step.v1 import step_pb2
+
+_log = logging.getLogger(__name__)
+EVERYONE = "*"
+# While steps run: how often output and long steps are looked at.
+_TICK_SECONDS = 0.05
+_FINAL = frozenset({"succeeded", "failed", "stopped", "handed_back"})
+
+
+class Runner:
+    """One incarnation at work.
+
+    Args:
+        around: what executions share; its `report` must be this runner's `report`.
+        outbox: where events leave.
+        heartbeats: composes them.
+        leases, slots, recent: this incarnation's accounts.
+        queue_limit: releases that may wait here beyond what runs.
+    """
+
+    def __init__(
+        self,
+        *,
+        around: Callable[[Runner], Surroundings],
+        outbox: Outbox,
+        heartbeats: Heartbeats,
+        leases: LeaseTable,
+        slots: Slots,
+        recent: RecentDuration,
+        queue_limit: int,
+        renew_seconds: float,
+        supervisor_seconds: float,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._outbox = outbox
+        self._heartbeats = heartbeats
+        self._leases = leases
+        self._slots = slots
+        self._recent = recent
+        self._queue_limit = queue_limit
+        self._renew_seconds = renew_seconds
+        self._supervisor_seconds = supervisor_seconds
+        self._queue: deque[Lease] = deque()
+        self._executions: dict[StepId, Execution] = {}
+        # Of leases that were superseded: still ending, and they must report nothing.
+        self._orphans: set[Execution] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._draining = False
+        self._ticking = False
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+        self.hello = asyncio.Event()
+        self._around = around(self)
+
+    # --- what comes in ------------------------------------------------------------------------------------------------
+
+    def receive(self, messages: Sequence[Message]) -> None:
+        """Takes records from the transport, in order."""
+        for message in messages:
+            if isinstance(message, step_pb2.StepReleases):
+                if message.incarnation == self._heartbeats.incarnation:
+                    for request in message.releases:
+                        self._release(request)
+            elif isinstance(message, runner_pb2.RunnerCommands):
+                if message.incarnation in (self._heartbeats.incarnation, EVERYONE):
+                    for command in message.commands:
+                        self._obey(command)
+        self._admit()
+
+    def _release(self, request: step_pb2.StepRequest) -> None:
+        verdict, superseded = self._leases.offer(request)
+        if verdict is Verdict.STALE_EPOCH:
+            self._hand_back(request, "issued by an owner of the partition that has been succeeded")
+        if verdict is not Verdict.ACCEPTED:
+            return
+        if superseded is not None:
+            self._abandon(superseded)
+        refusal = self._refusal(request)
+        if refusal:
+            self._hand_back(request, refusal)
+            self._leases.end(request.key)
+            return
+        lease = self._leases.find(request.key)
+        assert lease is not None
+        self._queue.append(lease)
+
+    def _refusal(self, request: step_pb2.StepRequest) -> str:
+        """Why the release is not taken, in words; empty when it is."""
+        if self._draining:
+            return "the runner is draining"
+        if request.spec.type not in self._around.step_types:
+            return f"the runner has no step type {request.spec.type!r}"
+        excess = Amount.wanted(request.resources).excess(self._slots.capacity)
+        if excess:
+            return f"the step asks for {excess} that the runner has"
+        if len(self._queue) >= self._queue_limit:
+            return f"the runner's queue of {self._queue_limit} is full"
+        return ""
+
+    def _obey(self, command: runner_pb2.RunnerCommand) -> None:
+        match command.WhichOneof("command"):
+            case "revoke":
+                self._revoke(command.revoke)
+            case "withdraw":
+                self._withdraw(command.withdraw)
+            case "drain":
+                self._start_draining()
+            case "report":
+                self.beat()
+
+    def _revoke(self, revoke: runner_pb2.RevokeStep) -> None:
+        if not self._leases.note_epoch(revoke.partition, revoke.epoch):
+            return
+        stale = revoke.reason == runner_pb2.REVOKE_REASON_STALE_LEASE
+        lease = self._leases.find(revoke.key)
+        execution = self._executions.get(step_id(revoke.key))
+        if lease is not None and execution is not None and execution.lease is lease:
+            execution.stop(Stop.STALE if stale else Stop.REVOKED)
+            return
+        if lease is not None:
+            self._queue.remove(lease)
+        self._leases.end(revoke.key)
+        if not stale:
+            # Queued, unknown or ended: no process of it is left in any case, and the engine waits to hear so.
+            self._outbox.event(revoke.partition, reports.event(revoke.key, stopped=step_pb2.StepStopped()), urgent=True)
+
+    def _withdraw(self, withdraw: runner_pb2.WithdrawStep) -> None:
+        lease = self._leases.find(withdraw.key)
+        if lease is None or lease.phase is not Phase.QUEUED or lease not in self._queue:
+            return  # started meanwhile: whoever starts first holds it
+        self._queue.remove(lease)
+        self._hand_back(lease.request, "withdrawn")
+        self._leases.end(lease.key)
+
+    def _hand_back(self, request: step_pb2.StepRequest, reason: str) -> None:
+        event = reports.event(request.key, handed_back=step_pb2.StepHandedBack(reason=reason))
+        self._outbox.event(request.partition, event, urgent=True)
+
+    def _abandon(self, lease: Lease) -> None:
+        """Another generation of the step has replaced this lease, which the table has forgotten."""
+        execution = self._executions.get(step_id(lease.key))
+        if execution is not None and execution.lease is lease:
+            del self._executions[step_id(lease.key)]
+            self._orphans.add(execution)
+            execution.stop(Stop.STALE)
+        elif lease in self._queue:
+            self._queue.remove(lease)
+
+    # --- executions ---------------------------------------------------------------------------------------------------
+
+    def _admit(self) -> None:
+        """Starts what fits, in the order of release."""
+        while self._queue:
+            lease = self._queue[0]
+            wanted = Amount.wanted(lease.request.resources)
+            claim, behind = self._slots.take(wanted), None
+            if claim is None:
+                behind = self._room_behind(lease, wanted)
+                if behind is None:
+                    return
+            self._queue.popleft()
+            self._execute(lease, claim, behind)
+
+    def _room_behind(self, lease: Lease, wanted: Amount) -> WarmWorker | None:
+        if not self._around.preparer.is_quick(lease.request.spec):
+            return None
+        return self._around.pool.room_behind(lane_of(lease.request), wanted)
+
+    def _execute(self, lease: Lease, claim: Claim | None, behind: WarmWorker | None) -> None:
+        execution = Execution(lease, self._around, claim=claim, behind=behind)
+        self._executions[step_id(lease.key)] = execution
+        if claim is not None:
+            self._leases.hold(lease)
+        task = self._loop.create_task(self._run(execution))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        self._quiet.clear()
+        self._tick_soon()
+
+    async def _run(self, execution: Execution) -> None:
+        began = time.monotonic()
+        requeued = False
+        try:
+            await execution.run()
+        except Requeued:
+            requeued = True
+        except Exception:
+            _log.exception("an execution failed to report")
+        if execution.claim is not None:
+            self._slots.give_back(execution.claim)
+        self._recent.add(time.monotonic() - began)
+        self._settle(execution, requeued=requeued)
+        self._admit()
+
+    def _settle(self, execution: Execution, *, requeued: bool) -> None:
+        lease = execution.lease
+        if execution in self._orphans:
+            self._orphans.discard(execution)
+        else:
+            del self._executions[step_id(lease.key)]
+            if requeued:
+                lease.phase = Phase.QUEUED
+                self._queue.appendleft(lease)
+            else:
+                self._leases.end(lease.key)
+        if not self._executions and not self._orphans and not self._queue:
+            self._quiet.set()
+
+    def report(self, lease: Lease, event: step_pb2.StepEvent) -> None:
+        """Sends an event of a lease, unless the lease is no longer ours."""
+        if self._leases.find(lease.key) is not lease:
+            return
+        kind = event.WhichOneof("event")
+        if kind == "started":
+            self._leases.hold(lease)
+        self._outbox.event(lease.partition, event, urgent=kind in _FINAL)
+
+    # --- time ---------------------------------------------------------------------------------------------------------
+
+    def beat(self, *, leaving: bool = False) -> None:
+        """Sends a heartbeat now."""
+
+        def done(error: Exception | None) -> None:
+            if error is None:
+                self.hello.set()
+                self._around.pool.renew_idle(self._supervisor_seconds)
+            else:
+                _log.warning("heartbeat was not delivered: %s", error)
+
+        self._outbox.heartbeat(self._heartbeats.next(draining=self._draining, leaving=leaving), done)
+
+    async def keep_alive(self) -> None:
+        """Heartbeats and renews until cancelled."""
+        while True:
+            self.beat()
+            self._renew()
+            await asyncio.sleep(self._renew_seconds)
+
+    def _renew(self) -> None:
+        for partition, renewal in self._leases.renewals().items():
+            held = tuple(e for e in self._executions.values() if e.lease.partition == partition)
+
+            def renewed(held: tuple[Execution, ...] = held) -> None:
+                for execution in held:
+                    execution.renew(self._supervisor_seconds)
+
+            self._outbox.renew(partition, renewal, renewed)
+
+    def _tick_soon(self) -> None:
+        if not self._ticking:
+            self._ticking = True
+            self._loop.call_later(_TICK_SECONDS, self._tick)
+
+    def _tick(self) -> None:
+        self._ticking = False
+        self._around.pool.look()
+        for execution in (*self._executions.values(), *self._orphans):
+            if execution.log.waiting:
+                execution.log.tick()
+        if self._executions or self._orphans:
+            self._tick_soon()
+
+    # --- the end ------------------------------------------------------------------------------------------------------
+
+    def _start_draining(self) -> None:
+        if self._draining:
+            return
+        self._draining = True
+        for lease in tuple(self._queue):
+            self._hand_back(lease.request, "the runner is draining")
+            self._leases.end(lease.key)
+        self._queue.clear()
+        if not self._executions and not self._orphans:
+            self._quiet.set()
+        self.beat()
+
+    async def drain(self, grace_seconds: float) -> None:
+        """Takes nothing more; lets running steps finish for a while, then stops them and hands them back. Returns when none runs."""
+        self._start_draining()
+        try:
+            await asyncio.wait_for(self._quiet.wait(), grace_seconds)
+        except TimeoutError:
+            for execution in tuple(self._executions.values()):
+                execution.stop(Stop.LEAVING)
+            await self._quiet.wait()
+
+    async def leave(self, seconds: float) -> None:
+        """Ends the workers, says goodbye and waits, at most `seconds`, until everything said is acknowledged."""
+        await self._around.pool.close()
+        self.beat(leaving=True)
+        try:
+            await asyncio.wait_for(self._outbox.drained(), seconds)
+        except TimeoutError:
+            _log.error("the queue did not acknowledge everything within %s s; the engine will find out by time", seconds)

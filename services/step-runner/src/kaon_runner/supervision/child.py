@@ -1,0 +1,236 @@
+"""The runner's side of a supervised child: start it, hear what becomes of it, have it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kaon_runner.errors import PlatformStepError
+from kaon_runner.supervision import groups
+
+_log = logging.getLogger(__name__)
+_SCRIPT = str(Path(__file__).with_name("supervisor.py"))
+# How long processes may take to die after the supervisor itself was killed.
+_DESTROY_SECONDS = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What a supervisor is asked to run."""
+
+    argv: tuple[str, ...]
+    # The child's whole environment.
+    env: Mapping[str, str]
+    cwd: Path | None = None
+    # Run by the supervisor when the child did not end by itself.
+    cleanup: tuple[tuple[str, ...], ...] = ()
+    # TERM to KILL, seconds.
+    grace_seconds: float = 3.0
+    # Seconds without a renewal after which the supervisor ends the child by itself.
+    deadline_seconds: float = 60.0
+    # Bound of memory; 0: none.
+    memory_bytes: int = 0
+    # File descriptors that the child gets beside its output.
+    keep: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """How a child ended. No process of it is left."""
+
+    # Exit code; None when a signal ended it, or when nobody knows.
+    code: int | None = None
+    # The signal that ended it.
+    signal: int | None = None
+    # "exited" (by itself), "stopped" (on request), "deadline" (no renewal), "orphaned", "lost" (its supervisor was killed).
+    reason: str = "exited"
+    # The kernel killed it for lack of memory.
+    oom: bool = False
+
+
+@dataclass(kw_only=True)
+class Child:
+    """A supervised child process."""
+
+    pid: int
+    # Non-blocking reading ends of its output.
+    stdout: int
+    stderr: int
+    ended: asyncio.Future[Ending] = field(repr=False)
+    _supervisor: _SupervisorProcess = field(repr=False)
+
+    def renew(self, seconds: float) -> None:
+        """The lease lives: the supervisor waits another `seconds`."""
+        self._supervisor.say({"renew": seconds})
+
+    def stop(self) -> None:
+        """TERM, grace, KILL of everything. `ended` tells when all are gone."""
+        self._supervisor.say({"stop": True})
+
+
+class _SupervisorProcess:
+    """The supervisor as a process of ours, and the socket to it."""
+
+    def __init__(self, order: Order, process: subprocess.Popen[bytes], control: socket.socket, token: str) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._order = order
+        self._process = process
+        self._control = control
+        self._token = token
+        self._buffer = b""
+        self._ending: Ending | None = None
+        self.running: asyncio.Future[int] = self._loop.create_future()
+        self.ended: asyncio.Future[Ending] = self._loop.create_future()
+        self._loop.add_reader(control, self._readable)
+
+    def say(self, message: Mapping[str, Any]) -> None:
+        try:
+            self._control.send(json.dumps(message).encode() + b"\n")
+        except OSError:
+            pass  # it has ended; `ended` tells
+
+    def _readable(self) -> None:
+        try:
+            data = self._control.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._closed()
+            return
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        for line in lines:
+            self._heard(json.loads(line))
+
+    def _heard(self, message: Mapping[str, Any]) -> None:
+        match message["kind"]:
+            case "running":
+                if message["group"] == "proc":
+                    _warn_once()
+                self.running.set_result(message["pid"])
+            case "failed":
+                self.running.set_exception(PlatformStepError("CannotStart", message["message"]))
+                self._ending = Ending(reason="failed")
+            case "cleanup":
+                _log.warning("cleanup command failed: %s: %s", message["argv"], message["message"])
+            case "ended":
+                self._ending = _ending(message)
+
+    def _closed(self) -> None:
+        self._loop.remove_reader(self._control)
+        self._control.close()
+        self._loop.create_task(self._reap(), name="reap-supervisor")
+
+    async def _reap(self) -> None:
+        await self._loop.run_in_executor(None, self._process.wait)
+        if self._ending is None:
+            await self._loop.run_in_executor(None, self._destroy)
+            self._ending = Ending(reason="lost")
+        if not self.running.done():
+            self.running.set_exception(PlatformStepError("CannotStart", "the supervisor ended before the child ran"))
+        if not self.ended.done():
+            self.ended.set_result(self._ending)
+
+    def _destroy(self) -> None:
+        """The supervisor was killed: does its work."""
+        group = groups.find(self._token, self._process.pid)
+        if not groups.destroy(group, _DESTROY_SECONDS):
+            _log.error("processes %s are left and cannot be killed", sorted(group.members()))
+        for argv in self._order.cleanup:
+            subprocess.run(argv, check=False, timeout=_DESTROY_SECONDS, stdin=subprocess.DEVNULL)
+
+
+async def start(order: Order) -> Child:
+    """Starts a child under a supervisor of its own.
+
+    Raises:
+        PlatformStepError: it could not be started; the message says why.
+    """
+    stdout, child_stdout = os.pipe()
+    stderr, child_stderr = os.pipe()
+    control, theirs = socket.socketpair()
+    token = secrets.token_hex(8)
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-S", "-E", _SCRIPT, str(theirs.fileno())],
+            stdin=subprocess.DEVNULL,
+            stdout=child_stdout,
+            stderr=child_stderr,
+            pass_fds=(theirs.fileno(), *order.keep),
+            start_new_session=True,
+        )
+    finally:
+        for fd in (child_stdout, child_stderr):
+            os.close(fd)
+        theirs.close()
+    message = json.dumps(_message(order, token)).encode() + b"\n"
+    control.sendall(message)
+    control.setblocking(False)
+    supervisor = _SupervisorProcess(order, process, control, token)
+    for fd in (stdout, stderr):
+        os.set_blocking(fd, False)
+    try:
+        pid = await supervisor.running
+    except BaseException:
+        os.close(stdout)
+        os.close(stderr)
+        raise
+    return Child(pid=pid, stdout=stdout, stderr=stderr, ended=supervisor.ended, _supervisor=supervisor)
+
+
+def _message(order: Order, token: str) -> dict[str, Any]:
+    return {
+        "argv": order.argv,
+        "env": dict(order.env),
+        "cwd": str(order.cwd) if order.cwd else None,
+        "token": token,
+        "grace": order.grace_seconds,
+        "deadline": order.deadline_seconds,
+        "cleanup": order.cleanup,
+        "memory": order.memory_bytes,
+        "keep": order.keep,
+    }
+
+
+def _ending(message: Mapping[str, Any]) -> Ending:
+    status = message["status"]
+    known = status is not None
+    return Ending(
+        code=os.WEXITSTATUS(status) if known and os.WIFEXITED(status) else None,
+        signal=os.WTERMSIG(status) if known and os.WIFSIGNALED(status) else None,
+        reason=message["reason"],
+        oom=message["oom"],
+    )
+
+
+def signal_name(number: int) -> str:
+    """For example "SIGKILL"."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+_warned = False
+
+
+def _warn_once() -> None:
+    global _warned  # noqa: PLW0603 -- one line per process, whatever the number of runners in it
+    if not _warned:
+        _warned = True
+        _log.warning(
+            "no cgroup can be written here: steps are ended by a walk over /proc instead; give the runner a writable cgroup "
+            "(v2, or the v1 freezer) for a guarantee that holds against processes that fork without pause"
+        )

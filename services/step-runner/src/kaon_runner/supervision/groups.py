@@ -1,0 +1,274 @@
+"""A group of processes that can be ended as a whole, whatever its members do (fork, setsid, daemonize).
+
+Three kinds, the best that works here is taken: cgroup v2 with cgroup.kill, cgroup v1 with the freezer, and, where no cgroup can be
+written, a walk over /proc for everything that descends from the supervisor (which is a child subreaper) or carries its mark.
+Standard library only: the supervisor imports this without site-packages.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+
+# Environment variable by which members are recognised when they have no cgroup.
+MARK = "KAON_SUPERVISED"
+# Between two looks at what is still alive, seconds.
+LOOK_SECONDS = 0.01
+
+
+class Group:
+    """A group without a cgroup: members are the supervisor's descendants and all processes that carry its mark.
+
+    Args:
+        token: unique name of the group.
+        root: the supervisor's process id.
+    """
+
+    kind = "proc"
+
+    def __init__(self, token: str, root: int) -> None:
+        self.token = token
+        self.root = root
+
+    def enter(self) -> None:
+        """Makes the calling process a member; it has the mark in its environment when it executes a program."""
+
+    def members(self) -> set[int]:
+        """Process ids of all live members, without the supervisor itself."""
+        parents, marked = _processes(self.token)
+        found = {pid for pid in marked if pid != self.root}
+        level = {self.root}
+        while level:
+            level = {pid for pid, parent in parents.items() if parent in level} - found
+            found |= level
+        return found - {self.root, os.getpid()}
+
+    def send(self, number: int) -> None:
+        """Sends a signal to every member."""
+        for pid in self.members():
+            _kill(pid, number)
+
+    def kill(self) -> None:
+        """SIGKILL to all; repeat until `members` is empty."""
+        self.send(signal.SIGKILL)
+
+    def remove(self) -> None:
+        """Removes what `create` made."""
+
+
+class CgroupV2(Group):
+    """Members of one cgroup of the unified hierarchy."""
+
+    kind = "cgroup-v2"
+
+    def __init__(self, token: str, root: int, path: str) -> None:
+        super().__init__(token, root)
+        self.path = path
+
+    def enter(self) -> None:
+        """Joins the cgroup."""
+        _write(self.path + "/cgroup.procs", "0")
+
+    def members(self) -> set[int]:
+        """Process ids in the cgroup. Zombies are not listed."""
+        return _procs(self.path)
+
+    def kill(self) -> None:
+        """Kills all at once, those being forked included."""
+        try:
+            _write(self.path + "/cgroup.kill", "1")
+        except OSError:
+            self.send(signal.SIGKILL)  # before Linux 5.14
+
+    def remove(self) -> None:
+        """Removes the cgroup; it is empty by now."""
+        _rmdir(self.path)
+
+
+class CgroupV1(CgroupV2):
+    """Members of one cgroup of the freezer: frozen while they are killed, so that none forks meanwhile."""
+
+    kind = "cgroup-v1"
+
+    def kill(self) -> None:
+        """Freezes, kills, thaws."""
+        _try_write(self.path + "/freezer.state", "FROZEN")
+        self.send(signal.SIGKILL)
+        _try_write(self.path + "/freezer.state", "THAWED")
+
+
+def create(token: str, root: int) -> Group:
+    """A new group of the best kind that works here."""
+    makers: tuple[tuple[type[CgroupV2], Callable[[], str | None]], ...] = (
+        (CgroupV2, _v2_parent),
+        (CgroupV1, lambda: _v1_parent("freezer")),
+    )
+    for kind, parent in makers:
+        directory = parent()
+        if directory is None:
+            continue
+        path = directory + "/kaon-" + token
+        try:
+            os.mkdir(path)
+        except OSError:
+            continue
+        return kind(token, root, path)
+    return Group(token, root)
+
+
+def find(token: str, root: int) -> Group:
+    """The group that a supervisor created under this token, seen from another process."""
+    for kind, directory in ((CgroupV2, _v2_parent()), (CgroupV1, _v1_parent("freezer"))):
+        if directory is not None and os.path.isdir(directory + "/kaon-" + token):
+            return kind(token, root, directory + "/kaon-" + token)
+    return Group(token, root)
+
+
+def destroy(group: Group, seconds: float) -> bool:
+    """Kills every member and waits for their end; False when some still live after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while group.members():
+        group.kill()
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(LOOK_SECONDS)
+    group.remove()
+    return True
+
+
+class MemoryLimit:
+    """A memory cgroup of its own: a bound, and a way to know that the kernel killed for it.
+
+    Args:
+        token: unique name.
+        limit: bytes.
+    """
+
+    def __init__(self, token: str, limit: int) -> None:
+        self._path = ""
+        parent = _v1_parent("memory")
+        if parent is None or limit <= 0:
+            return
+        path = parent + "/kaon-" + token
+        try:
+            os.mkdir(path)
+            _write(path + "/memory.limit_in_bytes", str(limit))
+        except OSError:
+            _rmdir(path)
+            return
+        _try_write(path + "/memory.memsw.limit_in_bytes", str(limit))
+        self._path = path
+
+    def enter(self) -> None:
+        """Makes the calling process a member."""
+        if self._path:
+            _write(self._path + "/cgroup.procs", "0")
+
+    def remove(self) -> None:
+        """Removes the cgroup."""
+        if self._path:
+            _rmdir(self._path)
+
+    def kills(self) -> int:
+        """How many processes the kernel has killed for lack of memory: in this cgroup, or on the whole machine where there is none."""
+        path, field = (self._path + "/memory.oom_control", "oom_kill") if self._path else ("/proc/vmstat", "oom_kill")
+        for line in _read(path).splitlines():
+            name, _, value = line.partition(" ")
+            if name == field:
+                return int(value)
+        return 0
+
+
+def _v2_parent() -> str | None:
+    """The directory of our own cgroup in the unified hierarchy, wherever it is mounted."""
+    for mount in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified"):
+        if os.path.exists(mount + "/cgroup.controllers"):
+            return _usable(mount + _own("0::"))
+    return None
+
+
+def _v1_parent(controller: str) -> str | None:
+    for line in _read("/proc/self/cgroup").splitlines():
+        _, names, path = line.split(":", 2)
+        if controller in names.split(","):
+            return _usable("/sys/fs/cgroup/" + controller + path.rstrip("/"))
+    return None
+
+
+def _own(prefix: str) -> str:
+    for line in _read("/proc/self/cgroup").splitlines():
+        if line.startswith(prefix):
+            return line[len(prefix) :].rstrip("/")
+    return ""
+
+
+def _usable(path: str) -> str | None:
+    return path if os.access(path, os.W_OK) else None
+
+
+def _procs(path: str) -> set[int]:
+    return {int(line) for line in _read(path + "/cgroup.procs").split()}
+
+
+def _processes(token: str) -> tuple[dict[int, int], set[int]]:
+    """Parent by process id, and the processes that carry the mark."""
+    mark = f"{MARK}={token}".encode()
+    parents: dict[int, int] = {}
+    marked: set[int] = set()
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        state, parent = _stat(name)
+        if state in ("", "Z", "X"):
+            continue
+        parents[int(name)] = parent
+        if mark in _read_bytes(f"/proc/{name}/environ").split(b"\0"):
+            marked.add(int(name))
+    return parents, marked
+
+
+def _stat(pid: str) -> tuple[str, int]:
+    # The name is in parentheses and may hold anything, parentheses included.
+    rest = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    return (rest[0], int(rest[1])) if rest else ("", 0)
+
+
+def _kill(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass
+
+
+def _read(path: str) -> str:
+    return _read_bytes(path).decode("utf-8", "replace")
+
+
+def _read_bytes(path: str) -> bytes:
+    """The content; empty when the file, or the process that it tells about, is gone."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w") as file:
+        file.write(text)
+
+
+def _try_write(path: str, text: str) -> None:
+    try:
+        _write(path, text)
+    except OSError:
+        pass
+
+
+def _rmdir(path: str) -> None:
+    try:
+        os.rmdir(path)
+    except OSError:
+        pass

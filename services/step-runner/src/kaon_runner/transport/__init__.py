@@ -1,0 +1,1 @@
+"""How records reach a runner and leave it: one interface, Kafka and memory behind it."""

@@ -1,0 +1,427 @@
+"""Warm Python workers: long-lived processes that run one step after the other.
+
+Requests wait in the packet socket itself, of which the runner keeps both ends: a packet is received exactly once, so whatever the
+runner can still receive from the worker's end has not been started, and can go elsewhere. The worker needs no thread for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import secrets
+import socket
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kaon_runner.errors import PlatformStepError
+from kaon_runner.logs import STDERR, STDOUT, StepLog
+from kaon_runner.slots import Amount, Claim
+from kaon_runner.steptypes.base import WorkerSpec
+from kaon_runner.supervision import child as supervision
+from kaon_runner.supervision.child import Child, Ending
+
+_log = logging.getLogger(__name__)
+
+PACKET_BYTES = 64 * 1024
+_READ_BYTES = 64 * 1024
+_PIPE_ROUNDS = 64
+# A step that runs longer gets its output read as it comes, and what waits behind it goes elsewhere.
+SLOW_SECONDS = 0.05
+# Steps are put behind a running one only where they have been this short.
+_SHORT_SECONDS = 0.02
+
+
+class Requeued(Exception):  # noqa: N818 -- an outcome, not a fault
+    """The step was not started and waits for another worker."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerOutcome:
+    """How a step in a worker ended: with an answer of its own, or with the worker."""
+
+    # "succeeded" with "outputs", or "error" with "type", "message", "traceback".
+    answer: Mapping[str, Any] | None = None
+    # How the worker ended when it gave no answer.
+    ending: Ending | None = None
+
+
+@dataclass(kw_only=True, eq=False)
+class WorkerTask:
+    """One step for a worker."""
+
+    target: str
+    whole: bool
+    # The content of context.json, as JSON text.
+    context: str
+    log: StepLog
+    # Tells which steps may follow each other on one claim.
+    lane: tuple[str, ...]
+    wanted: Amount
+    # What it occupies; None while it waits behind another step, whose claim it inherits.
+    claim: Claim | None
+    on_started: Callable[[], None]
+    on_event: Callable[[Mapping[str, Any]], None]
+    outcome: asyncio.Future[WorkerOutcome]
+    id: int = 0
+    started_at: float = 0.0
+    worker: WarmWorker | None = None
+    started: bool = False
+
+    def settle(self, outcome: WorkerOutcome) -> None:
+        if not self.outcome.done():
+            self.outcome.set_result(outcome)
+
+    def requeue(self) -> None:
+        self.worker = None
+        if not self.outcome.done():
+            self.outcome.set_exception(Requeued())
+
+
+class WarmWorker:
+    """One worker process and what is on its way to it."""
+
+    def __init__(self, spec: WorkerSpec, pool: WorkerPool) -> None:
+        self.spec = spec
+        self.tasks: deque[WorkerTask] = deque()
+        self.steps = 0
+        # Moving average of how long its steps took, seconds.
+        self.average = 0.0
+        self.child: Child | None = None
+        self.closed = False
+        self._pool = pool
+        self._loop = asyncio.get_running_loop()
+        self._token = "\x1e" + secrets.token_hex(8)
+        self._channel, self._peer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        for end in (self._channel, self._peer):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * PACKET_BYTES)
+        self._next_id = 0
+        self._partial = {STDOUT: b"", STDERR: b""}
+        self._reading = False
+
+    async def start(self, deadline_seconds: float) -> None:
+        """Starts the process. Steps may be submitted before: they wait in the socket."""
+        self._peer.setblocking(True)
+        spec = self.spec
+        env = {**os.environ, **spec.env, "PYTHONUNBUFFERED": "1", "PYTHONPATH": _python_path(spec)}
+        order = supervision.Order(
+            argv=(spec.python, "-m", "kaon.step.worker", str(self._peer.fileno()), self._token, *spec.preload),
+            env=env,
+            cwd=self._pool.directory,
+            deadline_seconds=deadline_seconds,
+            keep=(self._peer.fileno(),),
+        )
+        self.child = await supervision.start(order)
+        self._channel.setblocking(False)
+        self._loop.add_reader(self._channel, self._readable)
+        self.child.ended.add_done_callback(lambda future: self._ended(future.result()))
+
+    @property
+    def busy_seconds(self) -> float:
+        """How long the step at the front has been running."""
+        return time.monotonic() - self.tasks[0].started_at if self.tasks else 0.0
+
+    def submit(self, task: WorkerTask) -> None:
+        """Sends a step; it starts when those before it have ended."""
+        self._next_id += 1
+        task.id = self._next_id
+        task.worker = self
+        packet = (
+            f'{{"id":{task.id},"target":{json.dumps(task.target)},"whole":{json.dumps(task.whole)},"context":{task.context}}}'
+        ).encode()
+        if len(packet) > PACKET_BYTES:
+            packet = json.dumps({"file": _to_file(packet)}).encode()
+        self._channel.send(packet)
+        self.tasks.append(task)
+        if len(self.tasks) == 1:
+            self._front_started()
+
+    def take_back(self) -> list[WorkerTask]:
+        """Everything that was submitted and has not been started."""
+        taken = []
+        while True:
+            try:
+                packet = self._peer.recv(2 * PACKET_BYTES, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                break
+            if not packet:
+                break
+            taken.append(packet)
+        back = [self.tasks.pop() for _ in taken]
+        for packet in taken:
+            _discard_file(packet)
+        return back[::-1]
+
+    def settle_idle(self) -> None:
+        """After `take_back`: tells the pool when nothing is left to do here."""
+        if not self.tasks:
+            self._pool.became_idle(self)
+
+    def look(self) -> None:
+        """Called regularly while a step runs: a long one gets its output read as it comes."""
+        if self.tasks and not self._reading and self.busy_seconds > SLOW_SECONDS:
+            self._watch_output(True)
+
+    def close(self) -> None:
+        """Ends the process and all that it started."""
+        if self.child is not None and not self.closed:
+            self.closed = True
+            self.child.stop()
+
+    def _front_started(self) -> None:
+        task = self.tasks[0]
+        task.started_at = time.monotonic()
+        if not task.started:
+            task.started = True
+            task.on_started()
+
+    def _readable(self) -> None:
+        while True:
+            try:
+                packet = self._channel.recv(2 * PACKET_BYTES)
+            except (BlockingIOError, ConnectionResetError):
+                return
+            if not packet:
+                return
+            self._heard(json.loads(packet))
+
+    def _heard(self, message: dict[str, Any]) -> None:
+        if message["kind"] == "file":
+            message = _read_file(message["path"])
+        if not self.tasks or message["id"] != self.tasks[0].id:
+            _log.warning("a worker spoke for step %s after its end", message["id"])
+            return
+        task = self.tasks[0]
+        if message["kind"] not in ("succeeded", "error"):
+            task.on_event(message)
+            return
+        self._finish(task, WorkerOutcome(answer=message))
+
+    def _finish(self, task: WorkerTask, outcome: WorkerOutcome) -> None:
+        if self._reading:
+            self._watch_output(False)
+        self._drain(task)
+        self.tasks.popleft()
+        self.steps += 1
+        took = time.monotonic() - task.started_at
+        self.average = took if self.steps == 1 else 0.8 * self.average + 0.2 * took
+        if self.tasks:
+            following = self.tasks[0]
+            if following.claim is None:
+                following.claim, task.claim = task.claim, None
+            self._front_started()
+        task.settle(outcome)
+        if not self.tasks:
+            self._pool.became_idle(self)
+
+    def _drain(self, task: WorkerTask) -> None:
+        """Reads what the step had printed when it ended: up to its mark."""
+        assert self.child is not None
+        mark = f"\n{self._token} {task.id}\n".encode()
+        for stream, fd in ((STDOUT, self.child.stdout), (STDERR, self.child.stderr)):
+            data = self._partial[stream]
+            for _ in range(_PIPE_ROUNDS):
+                if mark in data:
+                    break
+                more = _read(fd)
+                if not more:
+                    break
+                data += more
+            printed, _, self._partial[stream] = data.partition(mark)
+            if printed:
+                task.log.feed(stream, printed)
+        task.log.end_streams()
+
+    def _watch_output(self, on: bool) -> None:
+        assert self.child is not None
+        self._reading = on
+        for stream, fd in ((STDOUT, self.child.stdout), (STDERR, self.child.stderr)):
+            if on:
+                self._loop.add_reader(fd, self._printed, stream, fd)
+            else:
+                self._loop.remove_reader(fd)
+
+    def _printed(self, stream: int, fd: int) -> None:
+        """Live output of a long step. What may be the beginning of a mark stays until it is known."""
+        data = _read(fd)
+        if not data:
+            self._loop.remove_reader(fd)
+            return
+        data = self._partial[stream] + data  # type: ignore[index]
+        cut = data.rfind(b"\n" + self._token.encode())
+        if cut < 0:
+            last = data.rfind(b"\n")
+            cut = last if last >= 0 and len(data) - last <= len(self._token) + 1 else len(data)
+        if self.tasks and cut:
+            self.tasks[0].log.feed(stream, data[:cut])  # type: ignore[arg-type]
+        self._partial[stream] = data[cut:]  # type: ignore[index]
+
+    def _ended(self, ending: Ending) -> None:
+        """The process is gone."""
+        self.closed = True
+        assert self.child is not None
+        self._readable()
+        waiting = self.take_back()
+        if self._reading:
+            self._watch_output(False)
+        self._loop.remove_reader(self._channel)
+        running = list(self.tasks)
+        for task in running:
+            self._drain(task)
+        self.tasks.clear()
+        for end in (self._channel, self._peer):
+            end.close()
+        for fd in (self.child.stdout, self.child.stderr):
+            os.close(fd)
+        self._pool.forget(self)
+        for task in running:
+            task.settle(WorkerOutcome(ending=ending))
+        for task in waiting:
+            task.requeue()
+
+
+class WorkerPool:
+    """All warm workers of one runner.
+
+    Args:
+        directory: working directory of the processes.
+        worker_steps: steps after which a worker is replaced.
+        prefetch: steps that may wait behind a running one in its worker.
+        idle_limit: idle workers that are kept.
+        deadline_seconds: see `supervision.Order`.
+    """
+
+    def __init__(self, *, directory: Any, worker_steps: int, prefetch: int, idle_limit: int, deadline_seconds: float) -> None:
+        self.directory = directory
+        self._worker_steps = worker_steps
+        self._prefetch = prefetch
+        self._idle_limit = idle_limit
+        self._deadline_seconds = deadline_seconds
+        self._workers: list[WarmWorker] = []
+        self._idle: list[WarmWorker] = []
+
+    @property
+    def workers(self) -> tuple[WarmWorker, ...]:
+        """All, busy and idle."""
+        return tuple(self._workers)
+
+    def warm_keys(self) -> list[str]:
+        """The keys of the specs for which a worker waits."""
+        return sorted({worker.spec.key for worker in self._idle})
+
+    def room_behind(self, lane: tuple[str, ...], wanted: Amount) -> WarmWorker | None:
+        """A worker that runs short steps of this lane and may be given one more to wait for it; the one with the fewest."""
+        best: WarmWorker | None = None
+        for worker in self._workers:
+            tasks = worker.tasks
+            fits = (
+                tasks
+                and len(tasks) <= self._prefetch
+                and not worker.closed
+                and worker.steps > 0
+                and worker.average < _SHORT_SECONDS
+                and tasks[0].lane == lane
+                and tasks[0].wanted == wanted
+                and worker.steps + len(tasks) < self._worker_steps
+            )
+            if fits and (best is None or len(tasks) < len(best.tasks)):
+                best = worker
+        return best if best is None or best.busy_seconds < SLOW_SECONDS else None
+
+    async def submit(self, spec: WorkerSpec, task: WorkerTask) -> None:
+        """Gives a step that has a claim to an idle worker, or to a new one.
+
+        Raises:
+            PlatformStepError: no worker can be started.
+        """
+        worker = self._take_idle(spec)
+        if worker is None:
+            worker = WarmWorker(spec, self)
+            self._workers.append(worker)
+            try:
+                await worker.start(self._deadline_seconds)
+            except PlatformStepError:
+                self._workers.remove(worker)
+                raise
+        worker.submit(task)
+
+    def became_idle(self, worker: WarmWorker) -> None:
+        """A worker has run its last step."""
+        if worker.closed or worker in self._idle:
+            return
+        if worker.steps >= self._worker_steps:
+            worker.close()
+            return
+        self._idle.append(worker)
+        if len(self._idle) > self._idle_limit:
+            self._idle.pop(0).close()
+
+    def forget(self, worker: WarmWorker) -> None:
+        """A worker's process is gone."""
+        self._workers.remove(worker)
+        if worker in self._idle:
+            self._idle.remove(worker)
+
+    def look(self) -> None:
+        """Called regularly: reads the output of long steps, and takes back what waits behind them."""
+        for worker in self._workers:
+            worker.look()
+            if len(worker.tasks) > 1 and worker.busy_seconds > SLOW_SECONDS:
+                for task in worker.take_back():
+                    task.requeue()
+                worker.settle_idle()
+
+    def renew_idle(self, seconds: float) -> None:
+        """Idle workers live as long as the runner does."""
+        for worker in self._idle:
+            if worker.child is not None:
+                worker.child.renew(seconds)
+
+    async def close(self) -> None:
+        """Ends all workers and returns when they are gone."""
+        children = [worker.child for worker in self._workers if worker.child is not None]
+        for worker in tuple(self._workers):
+            worker.close()
+        for child in children:
+            await asyncio.shield(child.ended)
+
+    def _take_idle(self, spec: WorkerSpec) -> WarmWorker | None:
+        for index in range(len(self._idle) - 1, -1, -1):
+            if self._idle[index].spec == spec:
+                return self._idle.pop(index)
+        return None
+
+
+def _python_path(spec: WorkerSpec) -> str:
+    return os.pathsep.join(filter(None, (*spec.sys_path, spec.env.get("PYTHONPATH", os.environ.get("PYTHONPATH", "")))))
+
+
+def _read(fd: int) -> bytes:
+    try:
+        return os.read(fd, _READ_BYTES)
+    except BlockingIOError:
+        return b""
+
+
+def _to_file(data: bytes) -> str:
+    fd, path = tempfile.mkstemp(prefix="kaon-request-")
+    with os.fdopen(fd, "wb") as file:
+        file.write(data)
+    return path
+
+
+def _read_file(path: str) -> dict[str, Any]:
+    with open(path, "rb") as file:
+        message: dict[str, Any] = json.load(file)
+    os.unlink(path)
+    return message
+
+
+def _discard_file(packet: bytes) -> None:
+    if packet.startswith(b'{"file"'):
+        os.unlink(json.loads(packet)["file"])

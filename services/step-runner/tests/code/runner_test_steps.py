@@ -1,0 +1,112 @@
+"""Steps that the runner's tests execute."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from kaon.step import Artifact, StepContext
+
+
+def nothing():
+    return None
+
+
+def add(a, b):
+    return {"sum": a + b}
+
+
+def whoami():
+    return {"pid": os.getpid()}
+
+
+def speak(text):
+    print(text)
+    print("to stderr", file=sys.stderr)
+    os.write(1, b"by descriptor\n")
+    subprocess.run(["echo", "by a child"], check=True)
+    return {}
+
+
+def chatty(context: StepContext):
+    context.progress(0.5, "half")
+    context.metric("rmse", 0.9)
+    context.checkpoint({"epoch": 3})
+    return {"last": context.last_checkpoint}
+
+
+def fail():
+    raise ValueError("the data is odd")
+
+
+def leave(code):
+    os._exit(code)
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def wrong_outputs():
+    return {"other": 1}
+
+
+def wrong_type():
+    return {"sum": "a text"}
+
+
+def sleep(seconds):
+    time.sleep(seconds)
+
+
+def sleep_and_tell(seconds, path):
+    with open(path, "w") as file:
+        file.write(str(os.getpid()))
+    time.sleep(seconds)
+
+
+def watch(context: StepContext, path: str):
+    while not context.cancelled:
+        time.sleep(0.01)
+    with open(path, "w") as file:
+        file.write("ended by itself")
+
+
+def write_model(context: StepContext):
+    context.artifact_path("model").write_text("weights")
+    return {"rmse": 0.5}
+
+
+def read_model(model: Artifact):
+    return {"text": open(model).read(), "digest": model.digest}
+
+
+def print_much(megabytes):
+    line = "x" * 99 + "\n"
+    block = line * 1000
+    for _ in range(megabytes * 10):
+        sys.stdout.write(block)
+
+
+def large(size):
+    return {"text": "y" * size}
+
+
+def echo_size(text):
+    return {"size": len(text)}
+
+
+def escape(path):
+    """Leaves a daemon in a session of its own that ignores SIGTERM, and sleeps."""
+    code = f"""
+import os, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+open({path!r}, "w").write(str(os.getpid()))
+time.sleep(1000)
+"""
+    subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    while not os.path.exists(path) or not open(path).read():
+        time.sleep(0.01)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(1000)
