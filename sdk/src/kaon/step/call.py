@@ -83,11 +83,13 @@ def call(target: str, context: StepContext, *, inputs_as_arguments: bool = True)
 def named(returned: Any, declared: Mapping[str, str]) -> dict[str, Any]:
     """What a function returned, by output name.
 
-    A dict whose keys are all declared outputs is taken as it is; any other value is the value of the only declared output.
+    A dict is taken as outputs by name. When only one output is declared, any other value is its value, and so is a dict if the
+    output may be a dict and is not its only key.
     """
     if returned is None and (not declared or _written_as_files(declared)):
         return {}
-    if isinstance(returned, dict) and (not declared or len(declared) > 1 or returned.keys() == declared.keys()):
+    one_dict = len(declared) == 1 and next(iter(declared.values())) in ("map", "any")
+    if isinstance(returned, dict) and (not one_dict or returned.keys() == declared.keys()):
         values = returned
     elif len(declared) == 1:
         values = {next(iter(declared)): returned}
