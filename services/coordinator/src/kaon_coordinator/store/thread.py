@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Concatenate, ParamSpec, TypeVar
+from functools import partial
+from typing import ParamSpec, TypeVar
 
 from kaon_coordinator.store.base import Store
 
@@ -27,25 +28,16 @@ class StoreThread:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
 
-    async def run(self, call: Callable[Concatenate[Store, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Makes a call on the writing thread, after every earlier one: `await thread.run(Store.commit, batch)`. When the waiting
-        task is cancelled the call still takes place."""
-        return await self._on(self._writer, call, *args, **kwargs)
+    async def run(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Makes a call on the writing thread, after every earlier one: `await thread.run(thread.store.commit, batch)`. When the
+        waiting task is cancelled the call still takes place."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._writer, partial(call, *args, **kwargs))
 
-    async def read(self, call: Callable[Concatenate[Store, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+    async def read(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Makes a call that only reads, beside the writing thread."""
-        return await self._on(self._readers, call, *args, **kwargs)
-
-    async def _on(
-        self,
-        threads: ThreadPoolExecutor,
-        call: Callable[Concatenate[Store, P], R],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R:
-        # By name, so that every implementation's own method is called.
-        bound: Callable[P, R] = getattr(self.store, call.__name__)
-        return await asyncio.get_running_loop().run_in_executor(threads, lambda: bound(*args, **kwargs))
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._readers, partial(call, *args, **kwargs))
 
     async def close(self) -> None:
         """Waits for the calls under way and closes the store."""

@@ -1,0 +1,156 @@
+"""Connections to the two databases, and what of them differs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.sql.dml import Insert
+
+from kaon_wire.errors import InvalidValue, Unavailable
+
+# Another process may hold SQLite's only write lock; its transactions take milliseconds.
+_BUSY_MS = 20_000
+# Pages after which SQLite moves its write-ahead log into the database: 32 MiB, so that it seldom stalls a commit.
+_CHECKPOINT_PAGES = 8_000
+_READ_CONNECTIONS = 4
+
+
+class Durability(StrEnum):
+    """What a committed transaction survives."""
+
+    # The end of the machine.
+    FULL = "full"
+    # The end of the process; a machine that loses power may lose the newest transactions.
+    RELAXED = "relaxed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Database:
+    """One engine for transactions that write and one for those that only read."""
+
+    writer: Engine
+    reader: Engine
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether this is the embedded database."""
+        return self.writer.dialect.name == "sqlite"
+
+    def insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
+        """An INSERT with this database's ON CONFLICT."""
+        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+
+    def close(self) -> None:
+        """Closes every connection."""
+        self.reader.dispose()
+        self.writer.dispose()
+
+
+def open_database(url: str, durability: Durability) -> Database:
+    """Prepares connections to `sqlite:///FILE` or `postgresql+psycopg://USER@HOST:PORT/NAME`; none is made yet.
+
+    Raises:
+        InvalidValue: the URL names neither.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise InvalidValue(f"not a database URL: {error}") from error
+    if parsed.get_backend_name() == "sqlite" and parsed.database not in {None, "", ":memory:"}:
+        return _sqlite(parsed, durability)
+    if parsed.drivername == "postgresql+psycopg":
+        return _postgresql(parsed, durability)
+    shown = parsed.render_as_string(hide_password=True)
+    raise InvalidValue(f"database {shown}: use sqlite:///FILE or postgresql+psycopg://USER@HOST:PORT/NAME")
+
+
+def _sqlite(url: URL, durability: Durability) -> Database:
+    synchronous = "FULL" if durability is Durability.FULL else "NORMAL"
+    settings = (
+        "PRAGMA journal_mode=WAL",
+        f"PRAGMA synchronous={synchronous}",
+        f"PRAGMA busy_timeout={_BUSY_MS}",
+        f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}",
+        "PRAGMA foreign_keys=ON",
+        "PRAGMA cache_size=-32000",
+    )
+    writer = create_engine(url, pool_size=1, max_overflow=0)
+    # IMMEDIATE: a transaction that writes never has to upgrade a read lock, which SQLite may refuse.
+    _use_transactions(writer, settings, "BEGIN IMMEDIATE")
+    reader = create_engine(url, pool_size=_READ_CONNECTIONS, max_overflow=0)
+    _use_transactions(reader, (*settings, "PRAGMA query_only=ON"), "BEGIN")
+    return Database(writer=writer, reader=reader)
+
+
+def _use_transactions(engine: Engine, settings: Sequence[str], begin: str) -> None:
+    """Takes transactions out of the hands of Python's driver, which begins them late."""
+
+    @event.listens_for(engine, "connect")
+    def connect(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+        for setting in settings:
+            connection.execute(setting).close()
+
+    @event.listens_for(engine, "begin")
+    def start(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+
+def _postgresql(url: URL, durability: Durability) -> Database:
+    synchronous = "on" if durability is Durability.FULL else "off"
+    arguments = {
+        "options": f"-c synchronous_commit={synchronous} -c timezone=UTC",
+        "application_name": "kaon",
+    }
+    # READ COMMITTED, the default: an update that has waited for a lock sees what the other has committed, which the fence needs.
+    writer = create_engine(url, connect_args=arguments, pool_size=2, max_overflow=2, paramstyle="format")
+    reader = create_engine(url, connect_args=arguments, pool_size=_READ_CONNECTIONS, max_overflow=0)
+    return Database(writer=writer, reader=reader)
+
+
+@contextmanager
+def refusals(what: str) -> Iterator[None]:
+    """Turns what a database refuses for the moment into `Unavailable`."""
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeout) as error:
+        raise Unavailable(f"the database does not answer ({what}): {error.args[0]}") from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise Unavailable(f"the connection to the database broke ({what}): {error.args[0]}") from error
+        raise
+
+
+class Bulk:
+    """One statement for many rows, straight to the driver: SQLAlchemy writes the SQL once, and no row passes through it again."""
+
+    def __init__(self, database: Database, statement: Any, columns: Sequence[str]) -> None:
+        compiled = statement.compile(dialect=database.writer.dialect)
+        self._sql = str(compiled)
+        expected = tuple(compiled.positiontup or ())
+        if expected != tuple(columns):
+            raise AssertionError(f"rows have the columns {columns}, the statement takes {expected}")
+
+    def execute(self, connection: Connection, rows: list[tuple[Any, ...]]) -> None:
+        """Runs the statement for every row; nothing happens without one."""
+        if rows:
+            connection.exec_driver_sql(self._sql, rows)
+
+
+def upsert(database: Database, table: Table) -> Insert:
+    """Inserts a row of all columns, or replaces what stands under its primary key."""
+    statement = database.insert(table)
+    keys = [column.name for column in table.primary_key]
+    values = {
+        column.name: statement.excluded[column.name] for column in table.columns if column.name not in keys
+    }
+    return statement.on_conflict_do_update(index_elements=keys, set_=values)

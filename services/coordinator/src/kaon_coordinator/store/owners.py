@@ -1,0 +1,227 @@
+"""What the owners of partitions and pools read and write."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from operator import attrgetter
+from typing import Any, TypeVar
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Table,
+    bindparam,
+    case,
+    delete,
+    insert,
+    literal_column,
+    select,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
+
+from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.rows import BlockRow, RunRow, StepRow
+from kaon_coordinator.store import reads
+from kaon_coordinator.store.base import Fenced
+from kaon_coordinator.store.database import Bulk, Database, upsert
+from kaon_coordinator.store.records import InboxRow, LoadedRun, PartitionBatch
+from kaon_coordinator.store.tables import blocks, history, inbox, partitions, pools, runs, steps
+from kaon_wire.errors import Conflict, NotFound
+from kaonapi.run.v1 import command_pb2, history_pb2
+
+Record = TypeVar("Record", StepRow, BlockRow)
+
+_RUN_ENDED = (t.SUCCEEDED, t.FAILED, t.CANCELLED)
+_RUN_CHANGES = (
+    "status",
+    "seq",
+    "start_us",
+    "end_us",
+    "error",
+    "cancel_requested",
+    "steps_total",
+    "steps_succeeded",
+)
+_step_values = attrgetter(*(column.name for column in reads.STEP_COLUMNS))
+_block_values = attrgetter(*(column.name for column in reads.BLOCK_COLUMNS))
+
+
+class Commits:
+    """Writes the batches of owners."""
+
+    def __init__(self, database: Database) -> None:
+        names = [column.name for column in history.columns]
+        self._history = Bulk(database, insert(history), names)
+        self._steps = Bulk(database, upsert(database, steps), [column.name for column in steps.columns])
+        self._blocks = Bulk(database, upsert(database, blocks), [column.name for column in blocks.columns])
+        changes: dict[str, Any] = {name: bindparam(name) for name in _RUN_CHANGES}
+        change = update(runs).where(runs.c.run_id == bindparam("key")).values(changes)
+        self._runs = Bulk(database, change, (*_RUN_CHANGES, "key"))
+        self._published = Bulk(database, _mark_published(), ("mark", "mark_again", "key", "mark_above"))
+        self._applied = Bulk(database, delete(inbox).where(inbox.c.inbox_id == bindparam("id")), ("id",))
+
+    def write(self, connection: Connection, batch: PartitionBatch) -> None:
+        """Applies a batch, fence first."""
+        check_fence(connection, batch.partition, batch.epoch)
+        try:
+            self._history.execute(connection, [_history_row(event) for event in batch.history])
+        except IntegrityError as error:
+            raise Conflict(
+                f"partition {batch.partition}: an event is stored already: {error.orig}"
+            ) from error
+        self._runs.execute(connection, [_run_values(row) for row in batch.runs])
+        self._steps.execute(
+            connection, [(i, *_step_values(row)) for i, rows in batch.steps.items() for row in rows]
+        )
+        self._blocks.execute(
+            connection, [(i, *_block_values(row)) for i, rows in batch.blocks.items() for row in rows]
+        )
+        self._applied.execute(connection, [(inbox_id,) for inbox_id in batch.applied_inbox])
+        # After the runs: whether one is done with depends on its new seq.
+        self._published.execute(connection, [(seq, seq, i, seq) for i, seq in batch.published.items()])
+
+
+def check_fence(connection: Connection, partition: int, epoch: int) -> None:
+    """Locks the partition's row if the epoch is the current one; an update, because reading would not exclude a new owner."""
+    holds = (partitions.c.partition == partition) & (partitions.c.epoch == epoch)
+    if connection.execute(update(partitions).where(holds).values(epoch=epoch)).rowcount != 1:
+        raise Fenced(
+            f"partition {partition}: epoch {epoch} is not the current one; another coordinator owns the partition"
+        )
+
+
+def claim(database: Database, connection: Connection, table: Table, key: int | str, owner: str) -> int:
+    """Raises the epoch of a partition or pool by one, from 0 when nobody has owned it."""
+    (key_column,) = table.primary_key
+    first = database.insert(table).values({key_column: key, "epoch": 1, "owner": owner})
+    raised = {"epoch": table.c.epoch + 1, "owner": first.excluded.owner}
+    statement = first.on_conflict_do_update(index_elements=[key_column], set_=raised).returning(table.c.epoch)
+    return int(connection.execute(statement).scalar_one())
+
+
+def claim_partition(database: Database, connection: Connection, partition: int, owner: str) -> int:
+    """A new epoch of a partition."""
+    return claim(database, connection, partitions, partition, owner)
+
+
+def claim_pool(database: Database, connection: Connection, pool: str, owner: str) -> int:
+    """A new epoch of a pool."""
+    return claim(database, connection, pools, pool, owner)
+
+
+def load_runs(connection: Connection, partition: int) -> list[LoadedRun]:
+    """The runs of a partition that have not ended."""
+    unfinished = (*_open(partition), runs.c.status.not_in(_RUN_ENDED))
+    found = connection.execute(
+        select(runs).where(*unfinished).order_by(runs.c.create_us, runs.c.run_id)
+    ).all()
+    if not found:
+        return []
+    step_rows = _by_run(connection, steps, reads.STEP_COLUMNS, StepRow, unfinished)
+    block_rows = _by_run(connection, blocks, reads.BLOCK_COLUMNS, BlockRow, unfinished)
+    return [
+        LoadedRun(
+            **reads.run_fields(row),
+            steps=step_rows.get(row.run_id, ()),
+            blocks=block_rows.get(row.run_id, ()),
+        )
+        for row in found
+    ]
+
+
+def load_run(connection: Connection, run_id: str) -> LoadedRun:
+    """One run with its rows."""
+    row = connection.execute(select(runs).where(runs.c.run_id == run_id)).first()
+    if row is None:
+        raise NotFound(f"there is no run {run_id!r}")
+    return LoadedRun(
+        **reads.run_fields(row),
+        steps=reads.list_steps(connection, run_id),
+        blocks=reads.list_blocks(connection, run_id),
+    )
+
+
+def unapplied(connection: Connection, partition: int, limit: int) -> list[InboxRow]:
+    """Commands that wait for the partition's owner."""
+    query = select(inbox).where(inbox.c.partition == partition).order_by(inbox.c.inbox_id).limit(limit)
+    return [
+        InboxRow(
+            inbox_id=row.inbox_id,
+            run_id=row.run_id,
+            command=command_pb2.RunCommand.FromString(row.command),
+            create_us=row.create_us,
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def unpublished(connection: Connection, partition: int, limit: int) -> list[history_pb2.HistoryEvent]:
+    """Events past their runs' marks."""
+    query = (
+        select(history.c.event)
+        .join(runs, runs.c.run_id == history.c.run_id)
+        .where(*_open(partition), runs.c.published_seq < runs.c.seq, history.c.seq > runs.c.published_seq)
+        .order_by(history.c.run_id, history.c.seq)
+        .limit(limit)
+    )
+    return [history_pb2.HistoryEvent.FromString(data) for data in connection.execute(query).scalars()]
+
+
+def _open(partition: int) -> tuple[ColumnElement[bool], ...]:
+    # Literal, or the partial index would not be used.
+    return runs.c.partition == partition, runs.c.open == literal_column("1")
+
+
+def _by_run(
+    connection: Connection,
+    table: Table,
+    columns: Iterable[Column[Any]],
+    record: type[Record],
+    chosen: Iterable[ColumnElement[bool]],
+) -> dict[str, list[Record]]:
+    query = (
+        select(table.c.run_id, *columns)
+        .join(runs, runs.c.run_id == table.c.run_id)
+        .where(*chosen)
+        .order_by(table.c.position)
+    )
+    found: dict[str, list[Record]] = defaultdict(list)
+    names = [column.name for column in columns]
+    for run_id, *values in connection.execute(query):
+        found[run_id].append(record(**dict(zip(names, values, strict=True))))
+    return found
+
+
+def _mark_published() -> Any:
+    """Raises a run's mark; a run that has ended with everything published is done with."""
+    done = runs.c.status.in_([literal_column(str(int(status))) for status in _RUN_ENDED])
+    complete = done & (runs.c.seq <= bindparam("mark_again"))
+    return (
+        update(runs)
+        .where(runs.c.run_id == bindparam("key"), runs.c.published_seq < bindparam("mark_above"))
+        .ordered_values(
+            (runs.c.published_seq, bindparam("mark")),
+            (runs.c.open, case((complete, literal_column("0")), else_=runs.c.open)),
+        )
+    )
+
+
+def _history_row(event: history_pb2.HistoryEvent) -> tuple[Any, ...]:
+    return event.run_id, event.seq, event.SerializeToString(deterministic=True)
+
+
+def _run_values(row: RunRow) -> tuple[Any, ...]:
+    return (
+        row.status,
+        row.seq,
+        row.start_us,
+        row.end_us,
+        row.error,
+        int(row.cancel_requested),
+        row.steps_total,
+        row.steps_succeeded,
+        row.run_id,
+    )

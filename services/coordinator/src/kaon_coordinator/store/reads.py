@@ -1,0 +1,112 @@
+"""Runs, their rows and histories, as readers ask for them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Row, select, tuple_
+
+from kaon_coordinator.engine.rows import BlockRow, RunRow, StepRow
+from kaon_coordinator.store.records import RunPage, RunRecord
+from kaon_coordinator.store.tables import blocks, history, runs, steps
+from kaon_wire import canonical
+from kaon_wire.errors import InvalidValue, NotFound
+from kaonapi.run.v1 import history_pb2
+
+STEP_COLUMNS = [column for column in steps.c if column.name != "run_id"]
+BLOCK_COLUMNS = [column for column in blocks.c if column.name != "run_id"]
+
+
+def get_run(connection: Connection, tenant: str, run_id: str) -> RunRecord:
+    """One run of a tenant."""
+    row = connection.execute(select(runs).where(runs.c.run_id == run_id, runs.c.tenant == tenant)).first()
+    if row is None:
+        raise NotFound(f"there is no run {run_id!r}")
+    return run_record(row)
+
+
+def list_runs(
+    connection: Connection, tenant: str, workflow: str, status: int, page_size: int, page_token: str
+) -> RunPage:
+    """One page of a tenant's runs."""
+    query = select(runs).where(runs.c.tenant == tenant)
+    if workflow:
+        query = query.where(runs.c.workflow == workflow)
+    if status:
+        query = query.where(runs.c.status == status)
+    if page_token:
+        query = query.where(tuple_(runs.c.create_us, runs.c.run_id) < tuple_(*_place(page_token)))
+    query = query.order_by(runs.c.create_us.desc(), runs.c.run_id.desc()).limit(page_size + 1)
+    found = [run_record(row) for row in connection.execute(query)]
+    page = found[:page_size]
+    return RunPage(runs=page, next_page_token=_token(page[-1]) if len(found) > page_size else "")
+
+
+def list_steps(connection: Connection, run_id: str) -> list[StepRow]:
+    """The steps of a run in order of their creation."""
+    query = select(*STEP_COLUMNS).where(steps.c.run_id == run_id).order_by(steps.c.position)
+    return [StepRow(**row) for row in connection.execute(query).mappings()]
+
+
+def list_blocks(connection: Connection, run_id: str) -> list[BlockRow]:
+    """The blocks and cells of a run in order of their creation."""
+    query = select(*BLOCK_COLUMNS).where(blocks.c.run_id == run_id).order_by(blocks.c.position)
+    return [BlockRow(**row) for row in connection.execute(query).mappings()]
+
+
+def events(connection: Connection, run_id: str, after_seq: int, limit: int) -> list[history_pb2.HistoryEvent]:
+    """Events of a run after a seq."""
+    query = (
+        select(history.c.event)
+        .where(history.c.run_id == run_id, history.c.seq > after_seq)
+        .order_by(history.c.seq)
+        .limit(limit)
+    )
+    return [history_pb2.HistoryEvent.FromString(data) for data in connection.execute(query).scalars()]
+
+
+def run_record(row: Row[Any]) -> RunRecord:
+    """A row of table runs as a record."""
+    return RunRecord(**run_fields(row))
+
+
+def run_fields(row: Row[Any]) -> Mapping[str, Any]:
+    """The fields of a `RunRecord`."""
+    return {
+        "tenant": row.tenant,
+        "workflow": row.workflow,
+        "version": row.version,
+        "partition": row.partition,
+        "params": canonical.loads(row.params),
+        "submitter": row.submitter,
+        "create_us": row.create_us,
+        "published_seq": row.published_seq,
+        "row": RunRow(
+            run_id=row.run_id,
+            status=row.status,
+            seq=row.seq,
+            start_us=row.start_us,
+            end_us=row.end_us,
+            error=row.error,
+            cancel_requested=bool(row.cancel_requested),
+            steps_total=row.steps_total,
+            steps_succeeded=row.steps_succeeded,
+        ),
+    }
+
+
+def _token(last: RunRecord) -> str:
+    return base64.urlsafe_b64encode(f"{last.create_us}:{last.run_id}".encode()).decode()
+
+
+def _place(token: str) -> tuple[int, str]:
+    try:
+        create_us, _, run_id = base64.urlsafe_b64decode(token.encode()).decode().partition(":")
+        return int(create_us), run_id
+    except (binascii.Error, ValueError) as error:
+        raise InvalidValue(
+            f"page token {token[:80]!r}: use the next_page_token of an answer as it is"
+        ) from error

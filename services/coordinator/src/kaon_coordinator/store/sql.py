@@ -1,0 +1,168 @@
+"""The store on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+
+from sqlalchemy import Connection, Engine, text
+
+from kaon_coordinator.engine.rows import BlockRow, StepRow
+from kaon_coordinator.store import owners, reads, workflows
+from kaon_coordinator.store.base import Store
+from kaon_coordinator.store.database import Database, Durability, open_database, refusals
+from kaon_coordinator.store.logs import LogArchive, LogBounds
+from kaon_coordinator.store.migrate import migrate
+from kaon_coordinator.store.records import (
+    InboxRow,
+    LoadedRun,
+    LogChunk,
+    NewRun,
+    PartitionBatch,
+    RunPage,
+    RunRecord,
+    WorkflowRecord,
+)
+from kaon_coordinator.store.submissions import Submissions
+from kaon_wire.errors import Conflict
+from kaonapi.log.v1 import log_pb2
+from kaonapi.run.v1 import command_pb2, history_pb2
+from kaonapi.workflow.v1 import definition_pb2
+
+
+def open_store(
+    url: str, *, durability: Durability = Durability.FULL, log_bounds: LogBounds | None = None
+) -> Store:
+    """Opens `sqlite:///FILE` (made when it is missing, in a directory that exists) or `postgresql+psycopg://...` (the database must
+    exist), and brings its tables up to date.
+
+    Raises:
+        InvalidValue: the URL names neither.
+        Unavailable: the database does not answer.
+        Conflict: it belongs to a newer version of Kaon.
+    """
+    database = open_database(url, durability)
+    try:
+        with refusals("migrate"):
+            migrate(database)
+        return SqlStore(database, log_bounds or LogBounds())
+    except BaseException:
+        database.close()
+        raise
+
+
+class SqlStore(Store):
+    """Every method is one transaction around a function of the module that knows the subject; the interface says what holds."""
+
+    def __init__(self, database: Database, log_bounds: LogBounds) -> None:
+        self._database = database
+        self._submissions = Submissions(database)
+        self._commits = owners.Commits(database)
+        self._logs = LogArchive(database, log_bounds)
+
+    def put_workflow(
+        self, tenant: str, definition: definition_pb2.WorkflowDefinition, version: str, now_us: int
+    ) -> tuple[WorkflowRecord, bool]:
+        record = WorkflowRecord(
+            tenant=tenant, name=definition.name, version=version, definition=definition, create_us=now_us
+        )
+        with self._writing("put_workflow") as connection:
+            created = workflows.put(self._database, connection, record)
+            return (record if created else workflows.get(connection, tenant, record.name, version)), created
+
+    def get_workflow(self, tenant: str, name: str, version: str = "") -> WorkflowRecord:
+        with self._reading("get_workflow") as connection:
+            return workflows.get(connection, tenant, name, version)
+
+    def list_workflows(self, tenant: str) -> list[WorkflowRecord]:
+        with self._reading("list_workflows") as connection:
+            return workflows.of_tenant(connection, tenant)
+
+    def submit_runs(self, runs: Sequence[NewRun]) -> list[tuple[RunRecord, bool] | Conflict]:
+        with self._writing("submit_runs") as connection:
+            return self._submissions.submit(connection, runs)
+
+    def add_command(
+        self, tenant: str, run_id: str, command: command_pb2.RunCommand, now_us: int
+    ) -> RunRecord:
+        with self._writing("add_command") as connection:
+            return self._submissions.add_command(connection, tenant, run_id, command, now_us)
+
+    def get_run(self, tenant: str, run_id: str) -> RunRecord:
+        with self._reading("get_run") as connection:
+            return reads.get_run(connection, tenant, run_id)
+
+    def list_runs(
+        self, tenant: str, *, workflow: str = "", status: int = 0, page_size: int = 50, page_token: str = ""
+    ) -> RunPage:
+        with self._reading("list_runs") as connection:
+            return reads.list_runs(connection, tenant, workflow, status, page_size, page_token)
+
+    def list_steps(self, run_id: str) -> list[StepRow]:
+        with self._reading("list_steps") as connection:
+            return reads.list_steps(connection, run_id)
+
+    def list_blocks(self, run_id: str) -> list[BlockRow]:
+        with self._reading("list_blocks") as connection:
+            return reads.list_blocks(connection, run_id)
+
+    def history(self, run_id: str, after_seq: int = 0, limit: int = 1000) -> list[history_pb2.HistoryEvent]:
+        with self._reading("history") as connection:
+            return reads.events(connection, run_id, after_seq, limit)
+
+    def claim_partition(self, partition: int, owner: str) -> int:
+        with self._writing("claim_partition") as connection:
+            return owners.claim_partition(self._database, connection, partition, owner)
+
+    def claim_pool(self, pool: str, owner: str) -> int:
+        with self._writing("claim_pool") as connection:
+            return owners.claim_pool(self._database, connection, pool, owner)
+
+    def load_runs(self, partition: int) -> list[LoadedRun]:
+        with self._reading("load_runs") as connection:
+            return owners.load_runs(connection, partition)
+
+    def load_run(self, run_id: str) -> LoadedRun:
+        with self._reading("load_run") as connection:
+            return owners.load_run(connection, run_id)
+
+    def unapplied(self, partition: int, limit: int = 1000) -> list[InboxRow]:
+        with self._reading("unapplied") as connection:
+            return owners.unapplied(connection, partition, limit)
+
+    def commit(self, batch: PartitionBatch) -> None:
+        with self._writing("commit") as connection:
+            self._commits.write(connection, batch)
+
+    def unpublished(self, partition: int, limit: int = 1000) -> list[history_pb2.HistoryEvent]:
+        with self._reading("unpublished") as connection:
+            return owners.unpublished(connection, partition, limit)
+
+    def archive_logs(self, records: Sequence[log_pb2.LogLines]) -> frozenset[str]:
+        with self._writing("archive_logs") as connection:
+            return self._logs.archive(connection, records)
+
+    def read_logs(
+        self, run_id: str, path: str = "", after_chunk: int = 0, limit: int = 100
+    ) -> list[LogChunk]:
+        with self._reading("read_logs") as connection:
+            return self._logs.read(connection, run_id, path, after_chunk, limit)
+
+    def check(self) -> None:
+        with self._reading("check") as connection:
+            connection.execute(text("SELECT 1"))
+
+    def close(self) -> None:
+        self._database.close()
+
+    def _writing(self, what: str) -> AbstractContextManager[Connection]:
+        return _transaction(self._database.writer, what)
+
+    def _reading(self, what: str) -> AbstractContextManager[Connection]:
+        return _transaction(self._database.reader, what)
+
+
+@contextmanager
+def _transaction(engine: Engine, what: str) -> Iterator[Connection]:
+    with refusals(what), engine.begin() as connection:
+        yield connection

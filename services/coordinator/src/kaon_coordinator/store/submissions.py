@@ -1,0 +1,145 @@
+"""Runs and commands on their way in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+from sqlalchemy import Connection, Row, insert, select, tuple_
+
+from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.rows import RunRow
+from kaon_coordinator.store import reads
+from kaon_coordinator.store.database import Bulk, Database
+from kaon_coordinator.store.records import NewRun, RunRecord
+from kaon_coordinator.store.tables import inbox, runs
+from kaon_wire import canonical
+from kaon_wire.errors import Conflict
+from kaonapi.run.v1 import command_pb2
+
+_Key: TypeAlias = tuple[str, str, str]
+_INBOX_COLUMNS = ("partition", "run_id", "command", "create_us")
+
+
+class Submissions:
+    """Stores what submitters want."""
+
+    def __init__(self, database: Database) -> None:
+        columns = [column.name for column in runs.columns]
+        new_run = database.insert(runs).on_conflict_do_nothing(
+            index_elements=["tenant", "workflow", "idempotency_key"]
+        )
+        self._new_run = Bulk(database, new_run, columns)
+        new_command = insert(inbox).values(dict.fromkeys(_INBOX_COLUMNS))
+        self._new_command = Bulk(database, new_command, _INBOX_COLUMNS)
+
+    def submit(
+        self, connection: Connection, new: Sequence[NewRun]
+    ) -> list[tuple[RunRecord, bool] | Conflict]:
+        """Stores runs with their start commands; the unique constraint decides who was first."""
+        # In one order everywhere: two transactions that wait for each other's keys would never end.
+        rows = [_row(run) for run in sorted(new, key=_key)]
+        self._new_run.execute(connection, rows)
+        first = _first_of_keys(connection, {_key(run) for run in new if run.idempotency_key})
+        created = [run for run in new if not run.idempotency_key or first[_key(run)].run_id == run.run_id]
+        self._new_command.execute(connection, [_start_command(run) for run in created])
+        return [
+            _answer(run, first[_key(run)]) if run.idempotency_key else (_record(run), True) for run in new
+        ]
+
+    def add_command(
+        self, connection: Connection, tenant: str, run_id: str, command: command_pb2.RunCommand, now_us: int
+    ) -> RunRecord:
+        """Stores a command unless the run has ended."""
+        run = reads.get_run(connection, tenant, run_id)
+        if run.row.status not in t.TERMINAL:
+            data = command.SerializeToString(deterministic=True)
+            self._new_command.execute(connection, [(run.partition, run_id, data, now_us)])
+        return run
+
+
+def _key(run: NewRun) -> _Key:
+    return run.tenant, run.workflow, run.idempotency_key
+
+
+def _first_of_keys(connection: Connection, keys: set[_Key]) -> dict[_Key, Row[Any]]:
+    if not keys:
+        return {}
+    columns = tuple_(runs.c.tenant, runs.c.workflow, runs.c.idempotency_key)
+    rows = connection.execute(select(runs).where(columns.in_(sorted(keys))))
+    return {(row.tenant, row.workflow, row.idempotency_key): row for row in rows}
+
+
+def _answer(run: NewRun, first: Row[Any]) -> tuple[RunRecord, bool] | Conflict:
+    if first.run_id == run.run_id:
+        return _record(run), True
+    if first.payload_digest == _payload_digest(run):
+        return reads.run_record(first), False
+    return Conflict(
+        f"idempotency key {run.idempotency_key!r} was used for run {first.run_id} of workflow {run.workflow!r} "
+        "with another version or other parameters; use a new key for a new run"
+    )
+
+
+def _payload_digest(run: NewRun) -> str:
+    payload = [run.workflow, run.version, dict(run.params)]
+    return canonical.digest_bytes(canonical.dumps(payload).encode())
+
+
+def _start_command(run: NewRun) -> tuple[Any, ...]:
+    command = command_pb2.RunCommand(run_id=run.run_id, start=command_pb2.StartRun())
+    return run.partition, run.run_id, command.SerializeToString(deterministic=True), run.now_us
+
+
+def _record(run: NewRun) -> RunRecord:
+    return RunRecord(
+        tenant=run.tenant,
+        workflow=run.workflow,
+        version=run.version,
+        partition=run.partition,
+        params=dict(run.params),
+        submitter=run.submitter,
+        create_us=run.now_us,
+        row=_fresh_row(run.run_id),
+        published_seq=0,
+    )
+
+
+def _fresh_row(run_id: str) -> RunRow:
+    return RunRow(
+        run_id=run_id,
+        status=t.PENDING,
+        seq=0,
+        start_us=0,
+        end_us=0,
+        error="",
+        cancel_requested=False,
+        steps_total=0,
+        steps_succeeded=0,
+    )
+
+
+def _row(run: NewRun) -> tuple[Any, ...]:
+    values = {
+        "run_id": run.run_id,
+        "tenant": run.tenant,
+        "workflow": run.workflow,
+        "version": run.version,
+        "partition": run.partition,
+        "params": canonical.dumps(dict(run.params)),
+        "submitter": run.submitter,
+        "idempotency_key": run.idempotency_key or None,
+        "payload_digest": _payload_digest(run),
+        "create_us": run.now_us,
+        "status": int(t.PENDING),
+        "seq": 0,
+        "published_seq": 0,
+        "start_us": 0,
+        "end_us": 0,
+        "error": "",
+        "cancel_requested": 0,
+        "steps_total": 0,
+        "steps_succeeded": 0,
+        "open": 1,
+    }
+    return tuple(values[column.name] for column in runs.columns)

@@ -1,0 +1,211 @@
+"""The tables. `migrations/` makes them; a test holds the two together."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+__all__ = [
+    "blocks",
+    "history",
+    "inbox",
+    "log_chunks",
+    "log_leases",
+    "metadata",
+    "partitions",
+    "pools",
+    "runs",
+    "steps",
+    "workflow_names",
+    "workflows",
+]
+
+# SQLite counts rows up only in a column that is declared INTEGER.
+_ROW_ID = BigInteger().with_variant(Integer(), "sqlite")
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+    }
+)
+
+workflows = Table(
+    "workflows",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    # A serialized WorkflowDefinition.
+    Column("definition", LargeBinary, nullable=False),
+    Column("create_us", BigInteger, nullable=False),
+    PrimaryKeyConstraint("tenant", "name", "version"),
+)
+
+# Which version of a name was registered last.
+workflow_names = Table(
+    "workflow_names",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("current_version", Text, nullable=False),
+    PrimaryKeyConstraint("tenant", "name"),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("run_id", Text, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("workflow", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    # Canonical JSON: an object of canonical JSON texts.
+    Column("params", Text, nullable=False),
+    Column("submitter", Text, nullable=False),
+    # NULL when the submitter gave none: NULLs are never equal.
+    Column("idempotency_key", Text),
+    # What an idempotency key stands for: workflow, version and parameters.
+    Column("payload_digest", Text, nullable=False),
+    Column("create_us", BigInteger, nullable=False),
+    Column("status", SmallInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("published_seq", BigInteger, nullable=False),
+    Column("start_us", BigInteger, nullable=False),
+    Column("end_us", BigInteger, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("cancel_requested", SmallInteger, nullable=False),
+    Column("steps_total", Integer, nullable=False),
+    Column("steps_succeeded", Integer, nullable=False),
+    # 1 until the run has ended and its whole history is known to be published. What an owner must look at when it takes a
+    # partition over is found by this, however many runs are done with.
+    Column("open", SmallInteger, nullable=False),
+    PrimaryKeyConstraint("run_id"),
+    UniqueConstraint(
+        "tenant", "workflow", "idempotency_key", name="runs_tenant_workflow_idempotency_key_key"
+    ),
+    Index("runs_open_idx", "partition", sqlite_where=text("open = 1"), postgresql_where=text("open = 1")),
+    Index("runs_newest_idx", "tenant", "create_us", "run_id"),
+    Index("runs_newest_of_workflow_idx", "tenant", "workflow", "create_us", "run_id"),
+)
+
+steps = Table(
+    "steps",
+    metadata,
+    Column("run_id", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("status", SmallInteger, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("runner_id", Text, nullable=False),
+    Column("incarnation", Text, nullable=False),
+    Column("ready_us", BigInteger, nullable=False),
+    Column("start_us", BigInteger, nullable=False),
+    Column("end_us", BigInteger, nullable=False),
+    Column("retry_us", BigInteger, nullable=False),
+    Column("data", Text, nullable=False),
+    PrimaryKeyConstraint("run_id", "path"),
+)
+
+blocks = Table(
+    "blocks",
+    metadata,
+    Column("run_id", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("status", SmallInteger, nullable=False),
+    Column("data", Text, nullable=False),
+    PrimaryKeyConstraint("run_id", "path"),
+)
+
+# Append-only: the database itself refuses to change or delete a row (see the first migration).
+history = Table(
+    "history",
+    metadata,
+    Column("run_id", Text, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    # A HistoryEvent, serialized deterministically.
+    Column("event", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("run_id", "seq"),
+)
+
+# Commands that are not applied yet; an applied one is in the run's history and leaves.
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("inbox_id", _ROW_ID, Identity(), primary_key=True),
+    Column("partition", Integer, nullable=False),
+    Column("run_id", Text, nullable=False),
+    # A serialized RunCommand.
+    Column("command", LargeBinary, nullable=False),
+    Column("create_us", BigInteger, nullable=False),
+    Index("inbox_partition_idx", "partition", "inbox_id"),
+)
+
+# Who may write: the fence of every owner's transactions.
+partitions = Table(
+    "partitions",
+    metadata,
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("owner", Text, nullable=False),
+)
+
+pools = Table(
+    "pools",
+    metadata,
+    Column("pool", Text, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("owner", Text, nullable=False),
+    PrimaryKeyConstraint("pool"),
+)
+
+# One lease whose output is archived, and how much of it.
+log_leases = Table(
+    "log_leases",
+    metadata,
+    Column("lease_id", _ROW_ID, Identity(), primary_key=True),
+    Column("run_id", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    # Two lives of runners can print under one generation until the engine has told one of them to stop.
+    Column("incarnation", Text, nullable=False),
+    Column("lines", Integer, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    # 1 once the lease has reached its bound.
+    Column("full", SmallInteger, nullable=False),
+    UniqueConstraint("run_id", "path", "attempt", "generation", "incarnation", name="log_leases_lease_key"),
+)
+
+log_chunks = Table(
+    "log_chunks",
+    metadata,
+    Column("chunk_id", _ROW_ID, Identity(), primary_key=True),
+    Column("run_id", Text, nullable=False),
+    Column("lease_id", _ROW_ID, ForeignKey("log_leases.lease_id"), nullable=False),
+    # Both 0 when the record only says that lines were lost.
+    Column("first_sequence", BigInteger, nullable=False),
+    Column("last_sequence", BigInteger, nullable=False),
+    # A serialized LogLines.
+    Column("payload", LargeBinary, nullable=False),
+    Index("log_chunks_run_idx", "run_id", "chunk_id"),
+    Index("log_chunks_lease_idx", "lease_id", "last_sequence"),
+)
