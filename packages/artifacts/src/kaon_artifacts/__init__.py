@@ -1,0 +1,14 @@
+"""Content-addressed artifacts over fsspec."""
+
+from kaon_artifacts.artifact import Artifact
+from kaon_artifacts.errors import ArtifactError, ArtifactMissing, DigestMismatch, StoreUnavailable
+from kaon_artifacts.store import ArtifactStore
+
+__all__ = [
+    "Artifact",
+    "ArtifactError",
+    "ArtifactMissing",
+    "ArtifactStore",
+    "DigestMismatch",
+    "StoreUnavailable",
+]

@@ -1,0 +1,183 @@
+"""The store: content under its digest."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from kaon_artifacts.archive import pack, unpack
+from kaon_artifacts.artifact import DIRECTORY, FILE, Artifact
+from kaon_artifacts.errors import ArtifactError, ArtifactMissing, DigestMismatch, StoreUnavailable
+from kaon_artifacts.filesystem import open_filesystem
+
+_CHUNK = 1 << 20
+# Up to this size a packed directory stays in memory.
+_SPOOL_BYTES = 8 << 20
+
+
+class ArtifactStore:
+    """Artifacts under one base URL. Thread-safe as far as the file system is; the ones listed are.
+
+    Args:
+        base_url: `file:///...`, `s3://bucket/...` or `hdfs://host:port/...`.
+
+    Raises:
+        InvalidValue: the URL is of a kind that is not supported.
+    """
+
+    def __init__(self, base_url: str) -> None:
+        self.base_url = base_url.rstrip("/")
+        self._fs, self._root, self._prefix = open_filesystem(self.base_url)
+
+    def put_file(self, path: Path, type_: str = "file") -> Artifact:
+        """Keeps a file.
+
+        Raises:
+            StoreUnavailable: it could not be written.
+        """
+        with path.open("rb") as content:
+            return self._put(content, type_, FILE)
+
+    def put_directory(self, path: Path, type_: str = "file") -> Artifact:
+        """Keeps a directory with everything in it.
+
+        Raises:
+            ArtifactError: it holds something that cannot be kept.
+            StoreUnavailable: it could not be written.
+        """
+        with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as packed:
+            pack(path, packed)
+            packed.seek(0)
+            return self._put(packed, type_, DIRECTORY)
+
+    def put_bytes(self, data: bytes, type_: str = "file") -> Artifact:
+        """Keeps bytes as a file.
+
+        Raises:
+            StoreUnavailable: they could not be written.
+        """
+        with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as content:
+            content.write(data)
+            content.seek(0)
+            return self._put(content, type_, FILE)
+
+    def by_digest(self, digest: str, type_: str = "file") -> Artifact:
+        """The artifact that has, or would have, this digest here."""
+        return Artifact(uri=self._prefix + self._path(digest), digest=digest, type=type_)
+
+    def exists(self, artifact: Artifact) -> bool:
+        """Whether it is kept."""
+        with _translated(artifact):
+            return bool(self._fs.exists(self._path_of(artifact)))
+
+    def open(self, artifact: Artifact) -> Any:
+        """The kept bytes as a binary stream, unchecked.
+
+        Raises:
+            ArtifactMissing: it is not kept.
+        """
+        with _translated(artifact):
+            return self._fs.open(self._path_of(artifact), "rb")
+
+    def fetch(self, artifact: Artifact, destination: Path) -> Path:
+        """Copies it to `destination`, which must not exist: a file, or a directory that is unpacked.
+
+        Raises:
+            ArtifactMissing: it is not kept.
+            DigestMismatch: what is kept has another digest; nothing is left at the destination.
+        """
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        partial = destination.with_name(f".{destination.name}.{uuid.uuid4().hex}")
+        try:
+            with self.open(artifact) as source, partial.open("wb") as target:
+                found = _copy(source, target)
+            if found != artifact.digest:
+                raise DigestMismatch(f"{artifact.uri} has digest {found}, not {artifact.digest}")
+            if artifact.is_directory:
+                with partial.open("rb") as packed:
+                    unpack(packed, destination)
+            else:
+                partial.rename(destination)
+        finally:
+            partial.unlink(missing_ok=True)
+        return destination
+
+    def delete(self, artifact: Artifact) -> None:
+        """Forgets it; what is not there is forgotten already."""
+        with _translated(artifact):
+            try:
+                self._fs.rm_file(self._path_of(artifact))
+            except FileNotFoundError:
+                return
+
+    def _put(self, content: IO[bytes], type_: str, media_type: str) -> Artifact:
+        digest, size = _measure(content)
+        artifact = Artifact(
+            uri=self._prefix + self._path(digest), digest=digest, type=type_, size=size, media_type=media_type
+        )
+        with _translated(artifact):
+            if not self._fs.exists(self._path(digest)):
+                self._write(content, self._path(digest))
+        return artifact
+
+    def _write(self, content: IO[bytes], path: str) -> None:
+        """Writes beside the place and moves it there, so that nobody sees half of it."""
+        directory = path.rsplit("/", 1)[0]
+        partial = f"{directory}/.{uuid.uuid4().hex}"
+        self._fs.makedirs(directory, exist_ok=True)
+        try:
+            with self._fs.open(partial, "wb") as target:
+                shutil.copyfileobj(content, target, _CHUNK)
+            self._fs.mv(partial, path)
+        except BaseException:
+            if self._fs.exists(partial):
+                self._fs.rm_file(partial)
+            # Somebody else may have moved the same content there first.
+            if not self._fs.exists(path):
+                raise
+
+    def _path(self, digest: str) -> str:
+        algorithm, _, value = digest.partition(":")
+        if algorithm != "sha256" or len(value) != 64:
+            raise ArtifactError(f"{digest!r} is not a digest of the form sha256:<64 hex digits>")
+        return f"{self._root}/{algorithm}/{value[:2]}/{value}"
+
+    def _path_of(self, artifact: Artifact) -> str:
+        if not artifact.uri.startswith(self._prefix + self._root):
+            raise ArtifactError(f"{artifact.uri} is not in the store at {self.base_url}")
+        return artifact.uri[len(self._prefix) :]
+
+
+def _measure(content: IO[bytes]) -> tuple[str, int]:
+    hasher, size = hashlib.sha256(), 0
+    while chunk := content.read(_CHUNK):
+        hasher.update(chunk)
+        size += len(chunk)
+    content.seek(0)
+    return f"sha256:{hasher.hexdigest()}", size
+
+
+def _copy(source: IO[bytes], target: IO[bytes]) -> str:
+    hasher = hashlib.sha256()
+    while chunk := source.read(_CHUNK):
+        hasher.update(chunk)
+        target.write(chunk)
+    return f"sha256:{hasher.hexdigest()}"
+
+
+@contextmanager
+def _translated(artifact: Artifact) -> Iterator[None]:
+    try:
+        yield
+    except ArtifactError:
+        raise
+    except FileNotFoundError as error:
+        raise ArtifactMissing(f"artifact {artifact.digest} is not at {artifact.uri}") from error
+    except OSError as error:
+        raise StoreUnavailable(f"artifact {artifact.uri}: {error}") from error
