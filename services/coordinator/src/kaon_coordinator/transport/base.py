@@ -3,8 +3,8 @@
 - Records of one partition are delivered in the order of their offsets, without gaps.
 - A record is acknowledged only after the `on_batch` that received it has returned. What was not acknowledged is delivered again, to
   this member of the group or to the partition's next owner. So a record may come twice; none is lost.
-- Partitions with the same number of topics that are read together and have the same partition count (`run-commands`,
-  `step-events`, `step-logs`; `step-requests`, `runner-heartbeats`) always belong to the same member.
+- The partitions p of `run-commands`, `step-events` and `step-logs` always belong to the same member, and so do those of
+  `step-requests` and `runner-heartbeats`.
 - No call of the handler overlaps another one.
 """
 
@@ -56,8 +56,8 @@ class Handler(Protocol):
     async def on_assigned(self, topic: str, partitions: Iterable[int]) -> None:
         """These partitions of `topic` now belong to this member; their records come only after this has returned.
 
-        Called for newly gained partitions only. Partitions of `step-events` are announced after those of every other topic have
-        been revoked, and before those of `step-requests`.
+        Called for newly gained partitions only, topics in the order of `GROUP_TOPICS`, after everything that was lost has been
+        revoked.
         """
 
     async def on_revoked(self, topic: str, partitions: Iterable[int]) -> None:
