@@ -47,7 +47,7 @@ class Binder:
     # Parameters found on the way that carry their own declaration.
     found: dict[str, Parameter] = field(default_factory=dict)
 
-    def bind(self, value: Any, use: Use) -> tuple[d.Binding, d.ValueType]:
+    def bind(self, value: Any, use: Use) -> tuple[d.Binding, d.ValueType.ValueType]:
         """The message for a value and the value's type, as far as it is known (else ANY).
 
         Raises:
@@ -73,7 +73,7 @@ class Binder:
             raise use.error("is a dict with a reference in it; give each reference as an input of its own")
         return d.Binding(literal_json=values.literal(value, use.what, use.source)), types.type_of(value)
 
-    def _reference(self, value: Reference, use: Use) -> tuple[d.Binding, d.ValueType]:
+    def _reference(self, value: Reference, use: Use) -> tuple[d.Binding, d.ValueType.ValueType]:
         wanted = self._place(value.step, str(value), use)
         kind = value.type if not _joined(_rest(wanted, use, value)) else d.VALUE_TYPE_LIST
         return d.Binding(output=d.OutputReference(step=wanted.name, output=value.output)), kind
@@ -84,7 +84,7 @@ class Binder:
             raise use.error(f"refers to {written}, but that step is not part of the workflow")
         return place
 
-    def _parameter(self, value: Parameter, use: Use) -> tuple[d.Binding, d.ValueType]:
+    def _parameter(self, value: Parameter, use: Use) -> tuple[d.Binding, d.ValueType.ValueType]:
         declared = self.declared.get(value.name) or self.found.get(value.name)
         if declared is None:
             if value.type is None:
@@ -102,7 +102,7 @@ class Binder:
         if not any(loop.each is value for loop in loops):
             raise use.error(f"uses {value}, but does not stand in the foreach over it")
 
-    def _last(self, value: Last, use: Use) -> tuple[d.Binding, d.ValueType]:
+    def _last(self, value: Last, use: Use) -> tuple[d.Binding, d.ValueType.ValueType]:
         repeats = [place for place in use.around() if isinstance(place.block, Repeat)]
         if not repeats:
             raise use.error(f"uses {value} outside of every repeat; only there is a previous pass")
@@ -165,8 +165,8 @@ def _rest(wanted: Place, use: Use, value: Reference) -> list[Place]:
     for depth, (there, here) in enumerate(zip(theirs, ours, strict=False)):
         if there.scope is not here.scope:
             raise use.error(
-                f"refers to {value}, which belongs to another case of {here.scope.holder.block.label}"
-            )  # type: ignore[union-attr]
+                f"refers to {value}, which belongs to another case of {theirs[depth - 1].block.label}"
+            )
         if there is not here:
             _check_before(there.scope, there, here, use, value)
             return theirs[depth:]

@@ -94,7 +94,7 @@ class Step(Block):
     name: str
     type: str
     inputs: Mapping[str, Any]
-    outputs: Mapping[str, d.ValueType]
+    outputs: Mapping[str, d.ValueType.ValueType]
     # Static settings of the step type.
     config: Mapping[str, Any]
     # Where it runs and how, as far as the definition says it: everything but type, inputs, outputs and config.
@@ -154,7 +154,7 @@ class Until:
 
     condition: Any
     max_iterations: int
-    exhausted: d.Exhausted
+    exhausted: d.Exhausted.ValueType
     # Name of the repeat; None means the default.
     block: str | None
     source: Source

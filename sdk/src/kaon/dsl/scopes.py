@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
-from kaon.dsl.blocks import Block, Branch, ForEach, Parallel, Part, Repeat, Sequence, Step
+from kaon.dsl.blocks import Block, Branch, ForEach, Parallel, Part, Repeat, Sequence
 from kaon.dsl.errors import WorkflowError
 
 
@@ -89,7 +90,7 @@ def _flatten(part: Part, scope: Scope) -> tuple[dict[Block, None], dict[Block, N
     match part:
         case Sequence():
             ends = [_flatten(inner, scope) for inner in part.parts]
-            for (_, before), (after, _) in zip(ends, ends[1:], strict=False):
+            for (_, before), (after, _) in pairwise(ends):
                 scope.edges.update((source, target) for source in before for target in after)
             return ends[0][0], ends[-1][1]
         case Parallel():

@@ -82,7 +82,7 @@ def _instead_of_output(name: str, key: str, value: Part) -> str:
     return f"step {name!r}: input {key!r} is a block; name the output of a step in it"
 
 
-def _outputs(name: str, given: object, source: Source) -> dict[str, d.ValueType]:
+def _outputs(name: str, given: object, source: Source) -> dict[str, d.ValueType.ValueType]:
     if given is None:
         return {}
     if not isinstance(given, Mapping):
@@ -164,7 +164,7 @@ def _priority(name: str, given: object, source: Source) -> int:
     return given
 
 
-def _isolation(name: str, given: object, source: Source) -> d.Isolation:
+def _isolation(name: str, given: object, source: Source) -> d.Isolation.ValueType:
     given = given or ""
     if not isinstance(given, str) or given not in _ISOLATION:
         raise WorkflowError(f'step {name!r}: isolation is "warm" or "process", not {given!r}', source)

@@ -2,7 +2,8 @@
 
 Every function takes the step's name first, its inputs as further keyword arguments (or in `inputs=` where a name is taken), and:
 
-    outputs         what the step must produce, by name: a Python type for a value (int, list, ...), a word for an artifact ("dataset")
+    outputs         what the step must produce, by name: a Python type for a value (int, list, ...), a word
+                    for an artifact ("dataset", "model", "metrics", "plot", "table", "text", "file")
     retry           Retry(...), or the number of attempts in all
     timeout         how long one attempt may run: "10m", seconds, or a timedelta
     pool, labels    where it runs: a pool's name; expressions over runners' labels such as "spark=4.3" or "gpu!=none"
@@ -135,11 +136,17 @@ def publish(name: str, model_name: str, /, *, model: Reference, metrics: Any = N
 
 
 def step(
-    type: str, name: str, /, *, config: Mapping[str, Any] | None = None, file: str | None = None, **rest: Any
+    step_type: str,
+    name: str,
+    /,
+    *,
+    config: Mapping[str, Any] | None = None,
+    file: str | None = None,
+    **rest: Any,
 ) -> Step:
     """A step of any type that runners provide, with its static settings; `file` is checked, bundled and put into them."""
     settings = dict(config or {}) | ({} if file is None else {"file": file})
-    return make(type, name, rest, caller(), config=settings, file=file)
+    return make(step_type, name, rest, caller(), config=settings, file=file)
 
 
 def _check_text(name: str, what: str, value: object, source: Source) -> str:

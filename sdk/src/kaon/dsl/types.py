@@ -10,7 +10,7 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 # A Python type (str, int, float, bool, list, dict, object) or one of the names below, such as "dataset".
 TypeLike: TypeAlias = type | str
 
-_VALUES: dict[str, d.ValueType] = {
+_VALUES: dict[str, d.ValueType.ValueType] = {
     "string": d.VALUE_TYPE_STRING,
     "int": d.VALUE_TYPE_INT,
     "float": d.VALUE_TYPE_FLOAT,
@@ -19,7 +19,7 @@ _VALUES: dict[str, d.ValueType] = {
     "map": d.VALUE_TYPE_MAP,
     "any": d.VALUE_TYPE_ANY,
 }
-_ARTIFACTS: dict[str, d.ValueType] = {
+_ARTIFACTS: dict[str, d.ValueType.ValueType] = {
     "file": d.VALUE_TYPE_FILE,
     "dataset": d.VALUE_TYPE_DATASET,
     "model": d.VALUE_TYPE_MODEL,
@@ -45,7 +45,7 @@ ALL_NAMES = ", ".join(_BY_NAME)
 VALUE_NAMES = ", ".join(_VALUES)
 
 
-def parse(written: object) -> d.ValueType | None:
+def parse(written: object) -> d.ValueType.ValueType | None:
     """The type that the user wrote; None when there is no such type."""
     if written is Any:
         return d.VALUE_TYPE_ANY
@@ -54,22 +54,22 @@ def parse(written: object) -> d.ValueType | None:
     return _BY_NAME.get(written) if isinstance(written, str) else None
 
 
-def name_of(value_type: d.ValueType) -> str:
+def name_of(value_type: d.ValueType.ValueType) -> str:
     """How users write the type."""
     return _NAMES[value_type]
 
 
-def is_artifact(value_type: d.ValueType) -> bool:
+def is_artifact(value_type: d.ValueType.ValueType) -> bool:
     """Whether outputs of this type are files or directories kept by digest."""
     return _NAMES[value_type] in _ARTIFACTS
 
 
-def type_of(value: object) -> d.ValueType:
+def type_of(value: object) -> d.ValueType.ValueType:
     """The type of a JSON value; ANY for null."""
     return _BY_NAME[_BY_PYTHON.get(type(value), "any")]
 
 
-def fits(value: object, value_type: d.ValueType) -> bool:
+def fits(value: object, value_type: d.ValueType.ValueType) -> bool:
     """Whether a JSON value may stand where `value_type` is declared. An integer is a float too; true is no integer."""
     if value_type == d.VALUE_TYPE_ANY:
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -43,7 +44,7 @@ class Reference(Value):
     source: Source
 
     @property
-    def type(self) -> d.ValueType:
+    def type(self) -> d.ValueType.ValueType:
         """The type that the step declares."""
         return self.step.outputs[self.output]
 
@@ -68,7 +69,7 @@ class Parameter(Value):
 
     name: str
     # None: only a mention of a parameter that the workflow declares.
-    type: d.ValueType | None
+    type: d.ValueType.ValueType | None
     # Canonical JSON; None when the submitter must set the parameter.
     default_json: str | None
     description: str
@@ -105,15 +106,17 @@ class Expr(Value):
 
 
 _REQUIRED = object()
+# What a CEL macro names for itself, as x in list.all(x, x > 0).
+_BOUND = re.compile(r"\.(?:all|exists|exists_one|existsOne|map|filter)\(\s*(\w+)\s*,")
 
 
 def param(
-    name: str, type: types.TypeLike | None = None, *, default: Any = _REQUIRED, description: str = ""
+    name: str, kind: types.TypeLike | None = None, /, *, default: Any = _REQUIRED, description: str = ""
 ) -> Parameter:
     """A parameter of the workflow.
 
-    With a type it declares the parameter; without one it mentions a parameter that is declared elsewhere. Without a default the
-    submitter must set it.
+    With a kind (int, str, list, ...) or a default it declares the parameter; with neither it mentions one that is declared elsewhere.
+    Without a default the submitter must set it.
 
         min_ratings = param("min_ratings", int, default=20, description="users with fewer are left out")
         steps.python("wrangle", wrangle, min_ratings=min_ratings)
@@ -123,14 +126,14 @@ def param(
     """
     source = caller()
     names.check_value_name(name, "a parameter", source)
-    if type is None and default is not _REQUIRED:
-        type = types.name_of(types.type_of(default))
-    if type is None:
+    if kind is None and default is not _REQUIRED:
+        kind = types.name_of(types.type_of(default))
+    if kind is None:
         return Parameter(name=name, type=None, default_json=None, description=description, source=source)
-    parsed = types.parse(type)
+    parsed = types.parse(kind)
     if parsed is None or types.is_artifact(parsed):
         raise WorkflowError(
-            f"parameter {name!r}: {type!r} is no type of parameters: {types.VALUE_NAMES}", source
+            f"parameter {name!r}: {kind!r} is no type of parameters: {types.VALUE_NAMES}", source
         )
     text = None if default is _REQUIRED else _default(name, parsed, default, source)
     return Parameter(name=name, type=parsed, default_json=text, description=description, source=source)
@@ -172,10 +175,11 @@ def expr(cel: str, **variables: Any) -> Expr:
         program = engine.compile(cel)
     except (ValueError, TypeError) as error:
         raise WorkflowError(f"expr({cel!r}) is not a CEL expression: {error}", source) from None
-    missing = sorted(set(program.variables) - set(variables))
+    used = set(program.variables())
+    missing = sorted(used - set(variables) - set(_BOUND.findall(cel)))
     if missing:
         raise WorkflowError(f"expr({cel!r}) uses {', '.join(missing)}; give each as an argument", source)
-    unused = sorted(set(variables) - set(program.variables))
+    unused = sorted(set(variables) - used)
     if unused:
         raise WorkflowError(f"expr({cel!r}) does not use {', '.join(unused)}", source)
     return Expr(cel=cel, variables=variables, source=source)
@@ -195,7 +199,7 @@ def literal(value: object, what: str, source: Source) -> str:
         ) from None
 
 
-def _default(name: str, value_type: d.ValueType, value: object, source: Source) -> str:
+def _default(name: str, value_type: d.ValueType.ValueType, value: object, source: Source) -> str:
     text = literal(value, f"default of parameter {name!r}", source)
     value = canonical.loads(text)
     if not types.fits(value, value_type):
