@@ -25,7 +25,8 @@ def put(database: Database, connection: Connection, record: WorkflowRecord) -> b
             create_us=record.create_us,
         )
         .on_conflict_do_nothing()
-    )
+        .returning(workflows.c.version)
+    ).first()
     name = database.insert(workflow_names).values(
         tenant=record.tenant, name=record.name, current_version=record.version
     )
@@ -34,7 +35,7 @@ def put(database: Database, connection: Connection, record: WorkflowRecord) -> b
             index_elements=["tenant", "name"], set_={"current_version": name.excluded.current_version}
         )
     )
-    return added.rowcount == 1
+    return added is not None
 
 
 def get(connection: Connection, tenant: str, name: str, version: str) -> WorkflowRecord:

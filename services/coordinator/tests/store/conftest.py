@@ -1,0 +1,59 @@
+"""The same tests on both databases."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from kaon_coordinator.store.base import Store
+from kaon_coordinator.store.sql import open_store
+from kaon_local.postgres import Postgres, PostgresConfig
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """One PostgreSQL server for all tests; each test has a database of its own in it."""
+    state = Path(tempfile.mkdtemp(prefix="kaon-postgres-"))
+    # The server runs as another user when we are root.
+    state.chmod(0o711)
+    server = Postgres(PostgresConfig(state=state, durable=False))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(state, ignore_errors=True)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.real)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/kaon.db"
+    server: Postgres = request.getfixturevalue("postgres")
+    return server.create_database(f"test_{uuid4().hex}")
+
+
+@pytest.fixture
+def open_another(url: str) -> Iterator[Callable[[], Store]]:
+    """Opens further stores on the same database, as other processes would."""
+    stores: list[Store] = []
+
+    def another() -> Store:
+        stores.append(open_store(url))
+        return stores[-1]
+
+    yield another
+    for store in stores:
+        store.close()
+
+
+@pytest.fixture
+def store(open_another: Callable[[], Store]) -> Store:
+    """A store on an empty database."""
+    return open_another()

@@ -1,0 +1,56 @@
+"""A process that ends in the middle of a transaction: `python crash_child.py URL CALL STATEMENTS`.
+
+It makes the call and is killed by itself after that many statements of it; 0 means: after the commit.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Engine, event
+
+from kaon_coordinator.store.base import Store
+from kaon_coordinator.store.sql import open_store
+from tests.store.build import batch, new_run
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _die_after(statements: int) -> None:
+    left = statements
+
+    def count(*_: Any) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            _die()
+
+    event.listen(Engine, "after_cursor_execute", count)
+
+
+def commit(store: Store) -> None:
+    """A batch with something in every table."""
+    run = store.load_run("run")
+    epoch = store.claim_partition(3, "child")
+    (start,) = store.unapplied(3)
+    full = replace(batch(epoch, run), applied_inbox=[start.inbox_id], published={"run": 1})
+    _die_after(int(sys.argv[3]))
+    store.commit(full)
+
+
+def submit(store: Store) -> None:
+    """A new run with an idempotency key."""
+    _die_after(int(sys.argv[3]))
+    store.submit_run(new_run(run_id="run", idempotency_key="key"))
+
+
+if __name__ == "__main__":
+    {"commit": commit, "submit": submit}[sys.argv[2]](open_store(sys.argv[1]))
+    if int(sys.argv[3]) == 0:
+        _die()

@@ -1,0 +1,63 @@
+"""How a database comes to its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, text
+
+from kaon_coordinator.store import migrate
+from kaon_coordinator.store.base import Store
+from kaon_coordinator.store.sql import open_store
+from kaon_coordinator.store.tables import metadata
+from kaon_wire.errors import Conflict
+
+from .build import submitted
+
+
+def test_the_migrations_make_the_tables_that_the_code_expects(store: Store, url: str) -> None:
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+        assert migrate.revision(connection) == migrate.HEAD
+    engine.dispose()
+
+
+def test_the_newest_migration_is_the_one_that_is_looked_for() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrate.__file__).with_name("migrations")))
+    config.set_main_option("path_separator", "os")
+    assert ScriptDirectory.from_config(config).get_current_head() == migrate.HEAD
+
+
+def test_what_is_there_survives_another_start(store: Store, open_another: Callable[[], Store]) -> None:
+    run = submitted(store)
+    assert open_another().get_run("default", run.run_id) == run
+
+
+def test_processes_that_start_together_make_the_tables_once(url: str) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        stores = list(threads.map(open_store, [url] * 4))
+    run = submitted(stores[0])
+    assert all(store.get_run("default", run.run_id) == run for store in stores)
+    for store in stores:
+        store.close()
+
+
+def test_a_database_of_a_newer_version_is_left_alone(store: Store, url: str) -> None:
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(Conflict, match="newer version of Kaon"):
+        open_store(url)
+    with engine.connect() as connection:
+        assert migrate.revision(connection) == "9999"
+    engine.dispose()

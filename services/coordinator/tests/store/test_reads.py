@@ -1,0 +1,86 @@
+"""What the API reads."""
+
+from __future__ import annotations
+
+import pytest
+
+from kaon_coordinator.store.base import Store
+from kaon_wire.errors import InvalidValue, NotFound
+from kaonapi.run.v1 import run_pb2
+from .build import batch, block_row, event, run_row, step_row, submitted
+
+
+def _pages(store: Store, size: int, **filters: object) -> list[list[str]]:
+    pages, token = [], ""
+    while True:
+        page = store.list_runs("default", page_size=size, page_token=token, **filters)  # type: ignore[arg-type]
+        pages.append([run.run_id for run in page.runs])
+        token = page.next_page_token
+        if not token:
+            return pages
+
+
+def test_runs_are_listed_newest_first_in_pages(store: Store) -> None:
+    # Two of the same microsecond: their ids decide.
+    times = {"a": 10, "b": 20, "c": 20, "d": 30, "e": 40}
+    for run_id, now_us in times.items():
+        submitted(store, run_id=run_id, now_us=now_us)
+    assert _pages(store, 2) == [["e", "d"], ["c", "b"], ["a"]]
+    assert _pages(store, 5) == [["e", "d", "c", "b", "a"]]
+
+
+def test_runs_submitted_between_two_pages_move_nothing(store: Store) -> None:
+    for number in range(4):
+        submitted(store, run_id=f"old-{number}", now_us=number)
+    first = store.list_runs("default", page_size=2)
+    submitted(store, run_id="new", now_us=100)
+    second = store.list_runs("default", page_size=2, page_token=first.next_page_token)
+    assert [run.run_id for run in (*first.runs, *second.runs)] == ["old-3", "old-2", "old-1", "old-0"]
+
+
+def test_runs_are_listed_by_workflow_and_status(store: Store) -> None:
+    submitted(store, run_id="a", workflow="weekly")
+    run = submitted(store, run_id="b", workflow="nightly")
+    store.commit(batch(store.claim_partition(3, "me"), run))
+    assert _pages(store, 10, workflow="weekly") == [["a"]]
+    assert _pages(store, 10, status=run_pb2.STATUS_RUNNING) == [["b"]]
+    assert _pages(store, 10, workflow="weekly", status=run_pb2.STATUS_RUNNING) == [[]]
+
+
+def test_a_page_token_from_elsewhere_is_refused(store: Store) -> None:
+    for token in ("%%%", "bm9wZQ==", "x"):
+        with pytest.raises(InvalidValue, match="next_page_token"):
+            store.list_runs("default", page_token=token)
+
+
+def test_tenants_do_not_see_each_others_runs(store: Store) -> None:
+    run = submitted(store, tenant="mine")
+    assert store.get_run("mine", run.run_id) == run
+    assert store.list_runs("theirs").runs == []
+    with pytest.raises(NotFound, match=run.run_id):
+        store.get_run("theirs", run.run_id)
+
+
+def test_a_run_is_shown_as_its_owner_left_it(store: Store) -> None:
+    run = submitted(store)
+    epoch = store.claim_partition(3, "me")
+    row = run_row(run.run_id, seq=2, cancel_requested=True, error='{"type":"ValueError"}', steps_succeeded=7)
+    store.commit(batch(epoch, run))
+    store.commit(batch(epoch, run, first=3, last=4))
+    store.commit(
+        batch(epoch, run, first=5, last=5, cancel_requested=True, error=row.error, steps_succeeded=7)
+    )
+    found = store.get_run("default", run.run_id)
+    assert found.row == run_row(run.run_id, seq=5, cancel_requested=True, error=row.error, steps_succeeded=7)
+    assert (found.params, found.submitter, found.version) == (run.params, run.submitter, run.version)
+    assert store.list_steps(run.run_id) == [step_row()]
+    assert store.list_blocks(run.run_id) == [block_row()]
+
+
+def test_history_is_read_in_order_from_any_place(store: Store) -> None:
+    run = submitted(store)
+    store.commit(batch(store.claim_partition(3, "me"), run, last=12))
+    assert [found.seq for found in store.history(run.run_id)] == list(range(1, 13))
+    assert store.history(run.run_id, after_seq=9, limit=2) == [event(run.run_id, 10), event(run.run_id, 11)]
+    assert store.history(run.run_id, after_seq=12) == []
+    assert store.history("nobody") == []
