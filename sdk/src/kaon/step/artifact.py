@@ -24,6 +24,8 @@ class Artifact:
     type: str = "file"
     # Bytes.
     size: int = 0
+    # How it is kept, such as "application/x-tar" for a directory; empty when that is not known.
+    media_type: str = ""
     # The local copy; None for one that is not copied here.
     path: Path | None = None
 
@@ -36,8 +38,14 @@ class Artifact:
             digest=reference.get("digest", ""),
             type=reference.get("type", "file"),
             size=reference.get("size", 0),
+            media_type=reference.get("media_type", ""),
             path=Path(path) if path else None,
         )
+
+    def to_reference(self) -> dict[str, Any]:
+        """What stands for it in an output; the local copy is not part of it."""
+        kept = {"digest": self.digest, "size": self.size, "media_type": self.media_type}
+        return {"uri": self.uri, "type": self.type} | {name: value for name, value in kept.items() if value}
 
     def __fspath__(self) -> str:
         if self.path is None:

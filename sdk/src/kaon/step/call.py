@@ -105,8 +105,7 @@ def plain(value: Any, kind: str) -> Any:
     """`value` as JSON, artifacts as references."""
     if kind in ARTIFACT_TYPES:
         if isinstance(value, Artifact):
-            reference: dict[str, Any] = {"uri": value.uri, "type": value.type}
-            return reference | ({"digest": value.digest, "size": value.size} if value.digest else {})
+            return value.to_reference()
         if isinstance(value, (str, os.PathLike)):
             text = os.fspath(value)
             return {"uri": text, "type": kind} if "://" in str(text) else {"path": str(Path(text).absolute())}

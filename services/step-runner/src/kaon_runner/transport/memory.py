@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import threading
-from collections.abc import Iterable
 
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 
 from kaon_runner.transport.base import Deliver, Done, TransportClosed
-from kaon_wire.memory import MemoryBroker, Reader, Record
+from kaon_runner.transport.decoding import Decoder
+from kaon_wire.memory import MemoryBroker, Reader
 from kaon_wire.partitioning import partition_of
-from kaon_wire.topics import RUNNER_COMMANDS, dead_letters, step_ready
-from kaonapi.runner.v1 import runner_pb2
-from kaonapi.step.v1 import step_pb2
-
-_log = logging.getLogger(__name__)
 
 
 class MemoryTransport:
@@ -28,10 +22,7 @@ class MemoryTransport:
 
     def __init__(self, broker: MemoryBroker, *, pool: str) -> None:
         self._broker = broker
-        self._types: dict[str, type[Message]] = {
-            step_ready(pool): step_pb2.StepReleases,
-            RUNNER_COMMANDS: runner_pb2.RunnerCommands,
-        }
+        self._decoder = Decoder(pool, broker.produce)  # type: ignore[arg-type]
         self._reader: Reader | None = None
         self._deliver: Deliver | None = None
         # Held while records are taken and delivered, so that two producers cannot swap them.
@@ -42,7 +33,7 @@ class MemoryTransport:
         """See `Transport`."""
         self._deliver = deliver
         reader = self._broker.reader(self._wake)
-        for topic in self._types:
+        for topic in self._decoder.types:
             reader.assign(topic, partition_of(incarnation, self.partitions(topic)))
         self._reader = reader
         self._wake()
@@ -74,18 +65,8 @@ class MemoryTransport:
         with self._order:
             if self._reader is None or self._deliver is None:
                 return
-            messages = list(self._decode(self._reader.poll()))
+            records = self._reader.poll()
+            decoded = (self._decoder.decode(r.topic, r.partition, r.offset, r.value) for r in records)
+            messages = [message for message in decoded if message is not None]
             if messages:
                 self._deliver(messages)
-
-    def _decode(self, records: Iterable[Record]) -> Iterable[Message]:
-        for record in records:
-            try:
-                yield self._types[record.topic].FromString(record.value)
-            except DecodeError as error:
-                self._quarantine(record, error)
-
-    def _quarantine(self, record: Record, error: DecodeError) -> None:
-        _log.error("undecodable record %s/%s@%s: %s", record.topic, record.partition, record.offset, error)
-        headers = {"reason": f"undecodable: {error}".encode(), "source": f"{record.topic}/{record.partition}/{record.offset}".encode()}
-        self._broker.produce(dead_letters(record.topic), 0, record.value, headers)

@@ -1,0 +1,47 @@
+"""From records to messages. What cannot be decoded is set aside, with the reason, and the next record is read."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from google.protobuf.message import DecodeError, Message
+
+from kaon_wire.topics import RUNNER_COMMANDS, dead_letters, step_ready
+from kaonapi.runner.v1 import runner_pb2
+from kaonapi.step.v1 import step_pb2
+
+_log = logging.getLogger(__name__)
+# (topic, partition, value, headers)
+Produce: TypeAlias = Callable[[str, int, bytes, Mapping[str, bytes]], None]
+
+
+class Decoder:
+    """Decodes what a runner of `pool` reads.
+
+    Args:
+        pool: names the step-ready topic.
+        quarantine: produces to the dead-letter topics.
+    """
+
+    def __init__(self, pool: str, quarantine: Produce) -> None:
+        self.types: Mapping[str, type[Message]] = {
+            step_ready(pool): step_pb2.StepReleases,
+            RUNNER_COMMANDS: runner_pb2.RunnerCommands,
+        }
+        # Undecodable records so far.
+        self.quarantined = 0
+        self._quarantine = quarantine
+
+    def decode(self, topic: str, partition: int, offset: int, value: bytes) -> Message | None:
+        """The message; None when there is none in the record, which has been set aside then."""
+        try:
+            return self.types[topic].FromString(value)
+        except DecodeError as error:
+            self.quarantined += 1
+            _log.error("undecodable record %s/%s@%s was set aside: %s", topic, partition, offset, error)
+            reason = f"not a {self.types[topic].DESCRIPTOR.name}: {error}".encode()
+            source = f"{topic}/{partition}/{offset}".encode()
+            self._quarantine(dead_letters(topic), 0, value, {"reason": reason, "source": source})
+            return None

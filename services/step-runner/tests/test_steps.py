@@ -1,0 +1,244 @@
+"""What becomes of steps on a real runner, over the in-memory transport."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from harness import MemorySystem, python, request, shell
+from kaon_artifacts import Artifact, ArtifactStore
+
+from kaonapi.log.v1 import log_pb2
+from kaonapi.step.v1 import step_pb2
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MemorySystem]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent / "code"))
+        with MemorySystem(tmp_path_factory.mktemp("work")) as system:
+            yield system
+
+
+def run(system: MemorySystem, request: step_pb2.StepRequest) -> step_pb2.StepEvent:
+    system.release(request)
+    return system.final(request.key)
+
+
+def outputs(event: step_pb2.StepEvent) -> dict[str, object]:
+    assert event.WhichOneof("event") == "succeeded", event
+    return {name: json.loads(text) for name, text in event.succeeded.outputs_json.items()}
+
+
+def error(event: step_pb2.StepEvent) -> step_pb2.StepError:
+    assert event.WhichOneof("event") == "failed", event
+    return event.failed.error
+
+
+def stored(system: MemorySystem, log_json: str) -> bytes:
+    with ArtifactStore(system.settings.artifacts).open(Artifact.from_json(json.loads(log_json)["artifact"])) as file:
+        return bytes(file.read())
+
+
+def test_a_function_gets_its_inputs_and_gives_its_outputs(system: MemorySystem) -> None:
+    event = run(system, python("add", inputs={"a": 20, "b": 22}, outputs={"sum": "int"}))
+    assert outputs(event) == {"sum": 42}
+
+
+def test_a_step_is_reported_as_started_and_then_as_succeeded(system: MemorySystem) -> None:
+    wanted = python("nothing")
+    run(system, wanted)
+    assert system.of(wanted.key) == ["started", "succeeded"]
+
+
+def test_steps_of_one_bundle_share_a_warm_process(system: MemorySystem) -> None:
+    pids = {str(outputs(run(system, python("whoami", outputs={"pid": "int"})))["pid"]) for _ in range(5)}
+    assert len(pids) == 1
+
+
+def test_an_isolated_step_has_a_process_of_its_own(system: MemorySystem) -> None:
+    pids = {str(outputs(run(system, python("whoami", outputs={"pid": "int"}, isolation="PROCESS")))["pid"]) for _ in range(2)}
+    assert len(pids) == 2
+
+
+@pytest.mark.parametrize("isolation", ["WARM", "PROCESS"])
+def test_everything_that_a_step_prints_is_captured_with_its_stream(system: MemorySystem, isolation: str) -> None:
+    wanted = python("speak", inputs={"text": "grüezi"}, isolation=isolation)
+    log_json = run(system, wanted).succeeded.log_json
+    lines = system.wait(lambda: len(found := system.lines(wanted.key)) >= 4 and found)
+    out = [line.text for line in lines if line.stream == log_pb2.STREAM_STDOUT]
+    assert sorted(out) == ["by a child", "by descriptor", "grüezi"]
+    assert [line.text for line in lines if line.stream == log_pb2.STREAM_STDERR] == ["to stderr"]
+    assert [line.sequence for line in lines] == [1, 2, 3, 4]
+    assert sorted(stored(system, log_json).decode().split("\n")) == sorted(["", "by a child", "by descriptor", "grüezi", "to stderr"])
+
+
+def test_a_step_that_prints_nothing_has_no_log(system: MemorySystem) -> None:
+    assert run(system, python("nothing")).succeeded.log_json == ""
+
+
+def test_lines_are_attributed_to_the_step_that_printed_them(system: MemorySystem) -> None:
+    wanted = [python("speak", inputs={"text": f"step {number}"}) for number in range(12)]
+    system.release(*wanted)
+    for number, one in enumerate(wanted):
+        system.final(one.key)
+        assert f"step {number}" in [line.text for line in system.lines(one.key)]
+        assert len(system.lines(one.key)) == 4
+
+
+@pytest.mark.parametrize("isolation", ["WARM", "PROCESS"])
+def test_progress_metrics_and_checkpoints_are_reported(system: MemorySystem, isolation: str) -> None:
+    wanted = python("chatty", outputs={"last": "any"}, isolation=isolation, checkpoint={"epoch": 2})
+    assert outputs(run(system, wanted)) == {"last": {"epoch": 2}}
+    assert system.of(wanted.key) == ["started", "progress", "metric", "checkpointed", "succeeded"]
+    events = {event.WhichOneof("event"): event for event in system.events if event.key == wanted.key}
+    assert (events["progress"].progress.fraction, events["progress"].progress.message) == (0.5, "half")
+    assert (events["metric"].metric.name, events["metric"].metric.value) == ("rmse", 0.9)
+    assert json.loads(events["checkpointed"].checkpointed.checkpoint_json) == {"epoch": 3}
+
+
+@pytest.mark.parametrize("isolation", ["WARM", "PROCESS"])
+def test_an_exception_fails_the_step_with_its_type_message_and_line(system: MemorySystem, isolation: str) -> None:
+    failed = error(run(system, python("fail", isolation=isolation)))
+    assert (failed.error_class, failed.type) == (step_pb2.ERROR_CLASS_USER, "ValueError")
+    assert failed.message.startswith("the data is odd (runner_test_steps.py:")
+    assert 'raise ValueError("the data is odd")' in failed.details
+    assert "kaon/step" not in failed.details
+
+
+@pytest.mark.parametrize("isolation", ["WARM", "PROCESS"])
+def test_an_exit_code_fails_the_step(system: MemorySystem, isolation: str) -> None:
+    failed = error(run(system, python("leave", inputs={"code": 3}, isolation=isolation)))
+    assert (failed.type, failed.message) == ("ExitCode", "the step ended with exit code 3")
+
+
+@pytest.mark.parametrize("isolation", ["WARM", "PROCESS"])
+def test_an_end_by_signal_names_the_signal(system: MemorySystem, isolation: str) -> None:
+    failed = error(run(system, python("die", isolation=isolation)))
+    assert (failed.type, failed.message) == ("Signal", "the step was ended by SIGKILL")
+
+
+@pytest.mark.parametrize("isolation", ["WARM", "PROCESS"])
+def test_outputs_other_than_declared_fail_the_step_and_are_named(system: MemorySystem, isolation: str) -> None:
+    failed = error(run(system, python("wrong_outputs", outputs={"sum": "int"}, isolation=isolation)))
+    assert failed.type == "OutputMismatch"
+    assert "did not produce sum (int)" in failed.message
+    assert "produced other, which it does not declare" in failed.message
+
+
+def test_an_output_of_another_type_fails_the_step(system: MemorySystem) -> None:
+    failed = error(run(system, python("wrong_type", outputs={"sum": "int"})))
+    assert failed.message == 'output sum is declared as int, the step produced "a text"'
+
+
+@pytest.mark.parametrize("isolation", ["WARM", "PROCESS"])
+def test_a_step_that_takes_too_long_is_ended_and_fails(system: MemorySystem, isolation: str) -> None:
+    failed = error(run(system, python("sleep", inputs={"seconds": 60}, timeout_ms=300, isolation=isolation)))
+    assert (failed.error_class, failed.type) == (step_pb2.ERROR_CLASS_USER, "Timeout")
+    assert "0.3 s" in failed.message
+
+
+@pytest.mark.parametrize("isolation", ["WARM", "PROCESS"])
+def test_an_artifact_goes_from_one_step_to_the_next(system: MemorySystem, isolation: str) -> None:
+    made = outputs(run(system, python("write_model", outputs={"model": "model", "rmse": "float"}, isolation=isolation)))
+    model = made["model"]
+    assert isinstance(model, dict)
+    digest = "sha256:" + hashlib.sha256(b"weights").hexdigest()
+    assert model["artifact"] == {"digest": digest, "size": 7, "type": "model"} | {
+        name: model["artifact"][name] for name in ("uri", "media_type")
+    }
+    wanted = {"text": "string", "digest": "string"}
+    read = outputs(run(system, python("read_model", inputs={"model": model}, outputs=wanted, isolation=isolation)))
+    assert read == {"text": "weights", "digest": digest}
+
+
+def test_values_larger_than_a_packet_pass_both_ways(system: MemorySystem) -> None:
+    text = "z" * 100_000
+    assert outputs(run(system, python("echo_size", inputs={"text": text}, outputs={"size": "int"}))) == {"size": 100_000}
+    assert outputs(run(system, python("large", inputs={"size": 100_000}, outputs={"text": "string"}))) == {"text": "y" * 100_000}
+
+
+def test_a_value_too_large_for_the_history_is_refused_with_advice(system: MemorySystem) -> None:
+    failed = error(run(system, python("large", inputs={"size": 300_000}, outputs={"text": "string"})))
+    assert failed.type == "OutputTooLarge"
+    assert "declare it as an artifact" in failed.message
+
+
+def test_a_function_that_does_not_exist_is_named(system: MemorySystem) -> None:
+    failed = error(run(system, python("absent")))
+    assert failed.type == "InvalidTarget"
+    assert "'absent'" in failed.message
+
+
+def test_code_comes_from_the_bundle(system: MemorySystem, tmp_path: Path) -> None:
+    archive = tmp_path / "bundle.zip"
+    with zipfile.ZipFile(archive, "w") as bundle:
+        bundle.writestr("bundled/steps.py", "def answer():\n    return {'value': 'from the bundle'}\n")
+        bundle.writestr("bundled/__init__.py", "")
+        bundle.writestr("hello.sh", "echo hello")
+    digest = ArtifactStore(system.settings.artifacts).put_file(archive, "file").digest
+    wanted = request("python", {"function": "bundled.steps:answer"}, outputs={"value": "string"}, bundle=digest)
+    assert outputs(run(system, wanted)) == {"value": "from the bundle"}
+    system.wait(lambda: any(digest in beat.warm_bundles for beat in system.heartbeats))
+
+
+def test_a_bundle_that_is_not_there_is_a_fault_of_the_platform(system: MemorySystem) -> None:
+    wanted = request("python", {"function": "a:b"}, bundle="sha256:" + 64 * "0")
+    failed = error(run(system, wanted))
+    assert (failed.error_class, failed.type) == (step_pb2.ERROR_CLASS_PLATFORM, "CodeBundle")
+
+
+def test_an_argument_with_spaces_and_quotes_stays_one_argument(system: MemorySystem) -> None:
+    code = "import sys,json,os; json.dump(sys.argv[1] + os.environ['KAON_INPUT_TEXT'], open(os.environ['KAON_STEP_DIR'] + '/outputs/seen.json', 'w'))"
+    text = """a 'b' "c" $HOME; rm"""
+    wanted = shell(sys.executable, "-c", code, "${text}", inputs={"text": text}, outputs={"seen": "string"})
+    assert outputs(run(system, wanted)) == {"seen": text + text}
+
+
+def test_a_failing_program_shows_the_end_of_its_stderr(system: MemorySystem) -> None:
+    failed = error(run(system, shell("sh", "-c", "echo out of luck >&2; exit 4")))
+    assert (failed.type, failed.message, failed.details) == ("ExitCode", "the step ended with exit code 4", "out of luck\n")
+
+
+def test_a_program_that_does_not_exist_is_named(system: MemorySystem) -> None:
+    failed = error(run(system, shell("no-such-program")))
+    assert failed.type == "CannotStart"
+    assert "'no-such-program'" in failed.message
+
+
+def test_a_placeholder_without_input_is_named(system: MemorySystem) -> None:
+    assert "${absent}" in error(run(system, shell("echo", "${absent}"))).message
+
+
+def test_a_step_of_100_mb_of_output_neither_fills_the_memory_nor_fails(system: MemorySystem) -> None:
+    wanted = python("print_much", inputs={"megabytes": 100})
+    beside = [python("nothing") for _ in range(20)]
+    system.release(wanted)
+    system.started(wanted.key)
+    for one in beside:
+        system.release(one)
+        assert system.final(one.key, 5).WhichOneof("event") == "succeeded"
+    event = system.final(wanted.key, 60)
+    assert event.WhichOneof("event") == "succeeded"
+    records = [record for record in system.logs if record.key == wanted.key]
+    sent = sum(len(record.lines) for record in records)
+    dropped = sum(record.dropped for record in records)
+    remarks = [line for record in records for line in record.lines if line.stream == log_pb2.STREAM_SYSTEM]
+    assert sent - len(remarks) + dropped == 1_000_000
+    assert dropped > sent
+    kept = stored(system, event.succeeded.log_json)
+    assert len(kept) == 64 * 1024 * 1024
+    assert "64" in remarks[0].text or "67108864" in remarks[0].text
+
+
+def test_a_text_without_a_line_end_is_shown_while_the_step_runs(system: MemorySystem) -> None:
+    wanted = shell("sh", "-c", "printf 'enter: '; sleep 30")
+    system.release(wanted)
+    system.wait(lambda: [line.text for line in system.lines(wanted.key)] == ["enter: "], 5)
+    system.revoke(wanted.key, 1)
+    assert system.final(wanted.key).WhichOneof("event") == "stopped"
