@@ -175,7 +175,7 @@ def request(
 
 def python(function: str, **rest: Any) -> step_pb2.StepRequest:
     """A python step of tests/code/steps.py."""
-    return request("python", {"function": f"runner_test_steps:{function}"}, **rest)
+    return request("python", {"entry": f"runner_test_steps:{function}"}, **rest)
 
 
 def shell(*argv: str, **rest: Any) -> step_pb2.StepRequest:

@@ -182,13 +182,13 @@ def test_code_comes_from_the_bundle(system: MemorySystem, tmp_path: Path) -> Non
         bundle.writestr("bundled/__init__.py", "")
         bundle.writestr("hello.sh", "echo hello")
     digest = ArtifactStore(system.settings.artifacts).put_file(archive, "file").digest
-    wanted = request("python", {"function": "bundled.steps:answer"}, outputs={"value": "string"}, bundle=digest)
+    wanted = request("python", {"entry": "bundled.steps:answer"}, outputs={"value": "string"}, bundle=digest)
     assert outputs(run(system, wanted)) == {"value": "from the bundle"}
     system.wait(lambda: any(digest in beat.warm_bundles for beat in system.heartbeats))
 
 
 def test_a_bundle_that_is_not_there_is_a_fault_of_the_platform(system: MemorySystem) -> None:
-    wanted = request("python", {"function": "a:b"}, bundle="sha256:" + 64 * "0")
+    wanted = request("python", {"entry": "a:b"}, bundle="sha256:" + 64 * "0")
     failed = error(run(system, wanted))
     assert (failed.error_class, failed.type) == (step_pb2.ERROR_CLASS_PLATFORM, "CodeBundle")
 

@@ -19,7 +19,7 @@ from kaonapi.workflow.v1 import definition_pb2
 
 
 class PythonStepType:
-    """Config: {"function": "module:function"}."""
+    """Config: {"entry": "module:function"}."""
 
     name = "python"
     # `prepare` is quick enough for the runner's loop.
@@ -32,9 +32,9 @@ class PythonStepType:
 
     def prepare(self, step: PreparedStep, settings: Settings) -> Launch:
         """See `StepType`."""
-        target = step.config.get("function")
+        target = step.config.get("entry")
         if not isinstance(target, str) or ":" not in target:
-            raise UserStepError("InvalidConfig", f'step {step.key.path}: "function" must be "module:function", it is {target!r}')
+            raise UserStepError("InvalidConfig", f'step {step.key.path}: "entry" must be "module:function", it is {target!r}')
         bundle = (str(step.bundle),) if step.bundle is not None else ()
         if step.spec.isolation == definition_pb2.ISOLATION_PROCESS:
             path = os.pathsep.join(filter(None, (*bundle, os.environ.get("PYTHONPATH", ""))))
