@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from kaon_coordinator.engine.compiled import inner_graphs
 from kaon_coordinator.engine.limits import DEFAULT, Limits
@@ -14,16 +14,45 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}\Z")
 
 
-def validate(definition: d.WorkflowDefinition, limits: Limits = DEFAULT) -> list[str]:
-    """The problems of a definition; empty when it can be run."""
-    checker = _Checker(definition, limits)
+# What is wrong with the form of an expression; empty when it can be parsed.
+CheckExpression = Callable[[str], str]
+
+
+def accept_any(expression: str) -> str:
+    """Leaves an expression's form to its evaluation."""
+    return ""
+
+
+def validate(
+    definition: d.WorkflowDefinition,
+    limits: Limits = DEFAULT,
+    check_expression: CheckExpression = accept_any,
+    check_label: CheckExpression = accept_any,
+) -> list[str]:
+    """The problems of a definition; empty when it can be run.
+
+    Args:
+        definition: what is to be registered.
+        limits: the engine's bounds.
+        check_expression: says what is wrong with a CEL expression.
+        check_label: says what is wrong with an expression over runners' labels.
+    """
+    checker = _Checker(definition, limits, check_expression, check_label)
     return list(checker.problems())
 
 
 class _Checker:
-    def __init__(self, definition: d.WorkflowDefinition, limits: Limits) -> None:
+    def __init__(
+        self,
+        definition: d.WorkflowDefinition,
+        limits: Limits,
+        check_expression: CheckExpression,
+        check_label: CheckExpression,
+    ) -> None:
         self._definition = definition
         self._limits = limits
+        self._check_expression = check_expression
+        self._check_label = check_label
         self._parameters = {parameter.name for parameter in definition.parameters}
         # For every block: the names around it, itself last. Filled while names are checked.
         self._chains: dict[str, tuple[str, ...]] = {}
@@ -101,6 +130,9 @@ class _Checker:
             yield from _json_problem(f"{name}: config", step.config_json)
         if step.timeout_ms < 0 or step.retry.max_attempts < 0 or step.retry.backoff_ms < 0:
             yield f"{name}: timeout, attempts and back-off must not be negative"
+        for label in step.labels:
+            if problem := self._check_label(label):
+                yield f"{name}: label {label!r}: {problem}"
         for output, kind in sorted(step.outputs.items()):
             if kind == d.VALUE_TYPE_UNSPECIFIED:
                 yield f"{name}: output {output!r} has no type"
@@ -126,6 +158,8 @@ class _Checker:
                 yield from self._reference(binding.last.output, place)
                 yield from self._binding(binding.last.fallback, around, place)
             case "expression":
+                if problem := self._check_expression(binding.expression.cel):
+                    yield f"{place}: {problem}"
                 for _, variable in sorted(binding.expression.variables.items()):
                     yield from self._binding(variable, around, place)
             case "list":
