@@ -1,0 +1,68 @@
+"""LogService: what steps printed, archived and live."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from kaon_coordinator.api import principal
+from kaon_coordinator.api.log_archive import LogSource
+from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.store.thread import StoreThread
+from kaonapi.log.v1 import log_pb2, log_pb2_grpc
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogParts:
+    """What the service works with."""
+
+    store: StoreThread
+    source: LogSource
+    # How often a quiet run is looked up in the store, in seconds: another process may archive its lines.
+    poll_seconds: float = 0.5
+    # Lines travel apart from events: those of the last moments may come up to this long after the run's end.
+    settle_seconds: float = 1.5
+
+
+class LogServicer(log_pb2_grpc.LogServiceServicer):
+    """Reads what the steps of a caller's runs printed."""
+
+    def __init__(self, parts: LogParts) -> None:
+        self._parts = parts
+
+    async def ReadLogs(  # noqa: N802
+        self, request: log_pb2.ReadLogsRequest, context: Any
+    ) -> AsyncIterator[log_pb2.ReadLogsResponse]:
+        tenant = principal.current().tenant
+        # Also says that the run is there and the caller's.
+        ended = await self._has_ended(tenant, request.run_id)
+        seen = 0
+        loop = asyncio.get_running_loop()
+        last_news = loop.time()
+        with self._parts.source.follow(request.run_id) as news:
+            while True:
+                news.clear()
+                while chunks := await self._parts.source.read(request.run_id, request.path, seen):
+                    for chunk in chunks:
+                        yield log_pb2.ReadLogsResponse(lines=log_pb2.LogLines.FromString(chunk.payload))
+                    seen, last_news = chunks[-1].chunk_id, loop.time()
+                settled = ended and loop.time() - last_news >= self._parts.settle_seconds
+                if settled or not request.follow:
+                    return
+                await _until(news, self._parts.poll_seconds)
+                if not ended and await self._has_ended(tenant, request.run_id):
+                    ended, last_news = True, loop.time()
+
+    async def _has_ended(self, tenant: str, run_id: str) -> bool:
+        run = await self._parts.store.read(self._parts.store.store.get_run, tenant, run_id)
+        return run.row.status in t.TERMINAL
+
+
+async def _until(news: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await news.wait()
+    except TimeoutError:
+        return

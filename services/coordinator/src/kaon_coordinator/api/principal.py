@@ -1,0 +1,52 @@
+"""Who calls: every call carries a principal from the first day; development has a default one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from kaon_wire.errors import InvalidValue
+
+TENANT_KEY = "kaon-tenant"
+PRINCIPAL_KEY = "kaon-principal"
+
+_TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
+_NAME = re.compile(r"[ -~]{1,200}\Z")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Principal:
+    """The caller of one RPC."""
+
+    # Whose workflows and runs it sees.
+    tenant: str = "default"
+    name: str = "anonymous"
+
+
+# Set by the edge for the time of one call.
+_current: ContextVar[Principal] = ContextVar("principal")
+
+
+def current() -> Principal:
+    """The caller of the RPC that is being served."""
+    return _current.get()
+
+
+def enter(metadata: Iterable[tuple[str, str | bytes]]) -> Principal:
+    """Takes the caller from a call's metadata and makes it the current one of this task.
+
+    Raises:
+        InvalidValue: the metadata names a tenant or principal that cannot be.
+    """
+    given = {key: value for key, value in metadata if key in {TENANT_KEY, PRINCIPAL_KEY}}
+    tenant = given.get(TENANT_KEY, Principal.tenant)
+    name = given.get(PRINCIPAL_KEY, Principal.name)
+    if not isinstance(tenant, str) or not _TENANT.match(tenant):
+        raise InvalidValue(f"metadata {TENANT_KEY} {tenant!r}: use lower-case letters, digits and hyphens")
+    if not isinstance(name, str) or not _NAME.match(name):
+        raise InvalidValue(f"metadata {PRINCIPAL_KEY} {name!r}: use 1 to 200 printable ASCII characters")
+    principal = Principal(tenant=tenant, name=name)
+    _current.set(principal)
+    return principal

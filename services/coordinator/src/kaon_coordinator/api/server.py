@@ -1,0 +1,128 @@
+"""The gRPC server: Kaon's services, health and reflection on one address."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from grpc import aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
+from grpc_health.v1.health import aio as health  # type: ignore[import-untyped]
+from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
+
+from kaon_artifacts import ArtifactStore
+from kaon_coordinator.api.edge import Edge
+from kaon_coordinator.api.feed import RunFeed
+from kaon_coordinator.api.log_archive import LogSource
+from kaon_coordinator.api.logs import LogParts, LogServicer
+from kaon_coordinator.api.runners import Runners, RunnerServicer
+from kaon_coordinator.api.runs import RunParts, RunServicer, Wake
+from kaon_coordinator.api.watch import Watcher
+from kaon_coordinator.api.workflows import Validate, WorkflowParts, WorkflowServicer
+from kaon_coordinator.store.thread import StoreThread
+from kaon_wire.errors import Unavailable
+from kaonapi.log.v1 import log_pb2, log_pb2_grpc
+from kaonapi.run.v1 import run_service_pb2, run_service_pb2_grpc
+from kaonapi.runner.v1 import runner_pb2, runner_pb2_grpc
+from kaonapi.workflow.v1 import workflow_service_pb2, workflow_service_pb2_grpc
+
+SERVICES = (
+    workflow_service_pb2.DESCRIPTOR.services_by_name["WorkflowService"].full_name,
+    run_service_pb2.DESCRIPTOR.services_by_name["RunService"].full_name,
+    log_pb2.DESCRIPTOR.services_by_name["LogService"].full_name,
+    runner_pb2.DESCRIPTOR.services_by_name["RunnerService"].full_name,
+)
+
+# Far beyond the largest definition, so that one that is too large is refused in words.
+_LARGEST_MESSAGE = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiParts:
+    """Everything that the API works with."""
+
+    store: StoreThread
+    artifacts: ArtifactStore
+    validate: Validate
+    feed: RunFeed
+    logs: LogSource
+    runners: Runners
+    wake: Wake
+    # Partitions among which new runs are spread.
+    partitions: int
+    # Microseconds since the epoch.
+    now_us: Callable[[], int]
+    # How often quiet runs are looked up in the store for who watches them, in seconds.
+    poll_seconds: float = 0.5
+    # How long after a run's end its last lines may come, in seconds.
+    settle_seconds: float = 1.5
+
+
+class ApiServer:
+    """Serves the API. Health is NOT_SERVING until `serving` says otherwise."""
+
+    def __init__(self, parts: ApiParts) -> None:
+        self._health = health.HealthServicer()
+        limits = [
+            ("grpc.max_receive_message_length", _LARGEST_MESSAGE),
+            ("grpc.max_send_message_length", -1),
+            # Another process on the same port would take half of the calls.
+            ("grpc.so_reuseport", 0),
+        ]
+        self._server = aio.server(interceptors=[Edge()], options=limits)
+        self._add_services(parts)
+
+    async def start(self, address: str) -> int:
+        """Listens at `host:port` and returns the port, which the system chooses when it is 0.
+
+        Raises:
+            Unavailable: the address cannot be listened on.
+        """
+        try:
+            port = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise Unavailable(f"cannot listen on {address}: {error}") from error
+        await self.serving(ready=False)
+        await self._server.start()
+        return port
+
+    async def serving(self, *, ready: bool) -> None:
+        """Tells health checks whether runs are taken and moved on."""
+        status = (
+            health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
+        )
+        for service in ("", *SERVICES):
+            await self._health.set(service, status)
+
+    async def stop(self, grace: float) -> None:
+        """Takes no new calls, and ends those that still run after `grace` seconds."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace)
+
+    def _add_services(self, parts: ApiParts) -> None:
+        watcher = Watcher(store=parts.store, feed=parts.feed, poll_seconds=parts.poll_seconds)
+        runs = RunParts(
+            store=parts.store,
+            feed=parts.feed,
+            watcher=watcher,
+            wake=parts.wake,
+            partitions=parts.partitions,
+            now_us=parts.now_us,
+        )
+        workflows = WorkflowParts(
+            store=parts.store, artifacts=parts.artifacts, validate=parts.validate, now_us=parts.now_us
+        )
+        logs = LogParts(
+            store=parts.store,
+            source=parts.logs,
+            poll_seconds=parts.poll_seconds,
+            settle_seconds=parts.settle_seconds,
+        )
+        server = self._server
+        workflow_service_pb2_grpc.add_WorkflowServiceServicer_to_server(WorkflowServicer(workflows), server)
+        run_service_pb2_grpc.add_RunServiceServicer_to_server(RunServicer(runs), server)
+        log_pb2_grpc.add_LogServiceServicer_to_server(LogServicer(logs), server)
+        runner_pb2_grpc.add_RunnerServiceServicer_to_server(RunnerServicer(parts.runners), server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        names = (*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
+        reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), server)

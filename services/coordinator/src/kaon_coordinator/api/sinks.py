@@ -1,0 +1,58 @@
+"""The API's ear: what the owner of partitions makes durable and what runners tell, passed on to feed and archive."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import structlog
+
+from kaon_coordinator.api.feed import RunFeed
+from kaon_coordinator.api.log_archive import LogArchive
+from kaon_wire.errors import KaonError
+from kaonapi.log.v1 import log_pb2
+from kaonapi.run.v1 import history_pb2, run_pb2
+from kaonapi.step.v1 import step_pb2
+
+log = structlog.get_logger(__name__)
+
+
+class ApiSinks:
+    """Implements the shell's `Sinks`."""
+
+    def __init__(self, feed: RunFeed, archive: LogArchive) -> None:
+        self._feed = feed
+        self._archive = archive
+
+    def committed(self, events: Sequence[history_pb2.HistoryEvent]) -> None:
+        """History events that are durable, in order of seq for each run."""
+        self._feed.publish(events)
+
+    def progress(self, reports: Mapping[int, Sequence[step_pb2.StepEvents]]) -> None:
+        """Runners' records, for the progress in them."""
+        for records in reports.values():
+            for record in records:
+                for event in record.events:
+                    if event.HasField("progress"):
+                        self._feed.publish_progress(event.key.run_id, _view(record, event))
+
+    async def logs(self, lines: Sequence[log_pb2.LogLines]) -> None:
+        """Lines that steps printed; returns when they are archived. While the database is away they are left to the steps' log
+        artifacts, which hold every line."""
+        try:
+            await self._archive.archive(lines)
+        except KaonError as error:
+            log.warning("log lines not archived", records=len(lines), error=str(error))
+
+
+def _view(record: step_pb2.StepEvents, event: step_pb2.StepEvent) -> run_pb2.StepView:
+    key, progress = event.key, event.progress
+    return run_pb2.StepView(
+        path=key.path,
+        name=key.path.rsplit("/", 1)[-1],
+        status=run_pb2.STATUS_RUNNING,
+        attempt=key.attempt,
+        generation=key.generation,
+        runner_id=record.runner_id,
+        progress=progress.fraction,
+        progress_message=progress.message,
+    )

@@ -1,0 +1,66 @@
+"""From records of the store to messages of the API."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from kaon_coordinator.engine.rows import BlockRow
+from kaon_coordinator.engine.rows_codec import CELL, block_view, cell_block, timestamp
+from kaon_coordinator.store.base import RunRecord, WorkflowRecord
+from kaon_wire import canonical
+from kaonapi.run.v1 import run_pb2
+from kaonapi.step.v1 import step_pb2
+from kaonapi.workflow.v1 import workflow_service_pb2
+
+
+def workflow(record: WorkflowRecord) -> workflow_service_pb2.Workflow:
+    """A registered version."""
+    return workflow_service_pb2.Workflow(
+        name=record.name,
+        version=record.version,
+        definition=record.definition,
+        create_time=timestamp(record.create_us),
+    )
+
+
+def run(record: RunRecord) -> run_pb2.Run:
+    """A run as it stands."""
+    row = record.row
+    return run_pb2.Run(
+        run_id=row.run_id,
+        workflow=record.workflow,
+        version=record.version,
+        tenant=record.tenant,
+        status=run_pb2.Status.ValueType(row.status),
+        params_json=record.params,
+        create_time=timestamp(record.create_us),
+        start_time=timestamp(row.start_us),
+        end_time=timestamp(row.end_us),
+        error=_error(row.error),
+        last_seq=row.seq,
+        submitter=record.submitter,
+        steps_total=row.steps_total,
+        steps_succeeded=row.steps_succeeded,
+    )
+
+
+def blocks(rows: Iterable[BlockRow]) -> list[run_pb2.BlockView]:
+    """Foreaches, repeats and branches; their cells are counted in them."""
+    shown: list[BlockRow] = []
+    cells: dict[str, list[BlockRow]] = defaultdict(list)
+    for row in rows:
+        if row.kind == CELL:
+            cells[cell_block(row)].append(row)
+        else:
+            shown.append(row)
+    return [block_view(row, cells[row.path]) for row in shown]
+
+
+def _error(text: str) -> step_pb2.StepError | None:
+    if not text:
+        return None
+    data = canonical.loads(text)
+    return step_pb2.StepError(
+        error_class=data["class"], type=data["type"], message=data["message"], details=data["details"]
+    )

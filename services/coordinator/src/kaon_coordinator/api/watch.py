@@ -1,0 +1,75 @@
+"""Following a run: its history from the store, then live, without gap or duplicate."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from kaon_coordinator.api.feed import RunFeed, Subscription, Update
+from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.store.thread import StoreThread
+from kaonapi.run.v1 import history_pb2
+
+_PAGE = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watcher:
+    """Follows runs for their watchers."""
+
+    store: StoreThread
+    feed: RunFeed
+    # How often a quiet run is looked up in the store, in seconds: another process may own it.
+    poll_seconds: float = 0.5
+
+    async def watch(self, tenant: str, run_id: str, after_seq: int) -> AsyncIterator[Update]:
+        """The run's events past `after_seq` in order of seq, and the progress of its steps; ends with the run.
+
+        Raises:
+            NotFound: the tenant has no such run.
+        """
+        seq = after_seq
+        # Subscribed before the first read: what is committed between the two waits in the subscription.
+        with self.feed.subscribe(run_id) as live:
+            while True:
+                # The run first: when it has ended, the events read after it are all there are.
+                run = await self.store.read(self.store.store.get_run, tenant, run_id)
+                while events := await self.store.read(self.store.store.history, run_id, seq, _PAGE):
+                    for event in events:
+                        yield event
+                    seq = events[-1].seq
+                if run.row.status in t.TERMINAL and seq >= run.row.seq:
+                    return
+                async for update in self._live(live, seq):
+                    yield update
+                    seq = update.seq if isinstance(update, history_pb2.HistoryEvent) else seq
+                    if _is_end(update):
+                        return
+
+    async def _live(self, live: Subscription, seq: int) -> AsyncIterator[Update]:
+        """Live updates that follow on `seq`; ends when the store must be asked."""
+        while updates := await live.next(self.poll_seconds):
+            fresh, gap = _following(updates, seq)
+            for update in fresh:
+                yield update
+                seq = update.seq if isinstance(update, history_pb2.HistoryEvent) else seq
+            if gap:
+                return
+
+
+def _following(updates: Sequence[Update], seq: int) -> tuple[list[Update], bool]:
+    """The updates up to the first gap in the seqs, without what was seen before; and whether there is a gap."""
+    fresh: list[Update] = []
+    for update in updates:
+        if isinstance(update, history_pb2.HistoryEvent):
+            if update.seq <= seq:
+                continue
+            if update.seq > seq + 1:
+                return fresh, True
+            seq = update.seq
+        fresh.append(update)
+    return fresh, False
+
+
+def _is_end(update: Update) -> bool:
+    return isinstance(update, history_pb2.HistoryEvent) and update.HasField("run_ended")

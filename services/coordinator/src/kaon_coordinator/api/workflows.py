@@ -1,0 +1,125 @@
+"""WorkflowService: keeps definitions and the code that their steps load."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import tempfile
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import structlog
+
+from kaon_artifacts import ArtifactStore
+from kaon_coordinator.api import principal, views
+from kaon_coordinator.api.errors import InvalidRequest, Problem
+from kaon_coordinator.store.thread import StoreThread
+from kaon_wire import canonical
+from kaon_wire.errors import InvalidValue
+from kaonapi.workflow.v1 import definition_pb2 as d
+from kaonapi.workflow.v1 import workflow_service_pb2, workflow_service_pb2_grpc
+
+log = structlog.get_logger(__name__)
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
+LARGEST_BUNDLE = 256 * 1024 * 1024
+
+# The problems of a definition; empty when it can be run.
+Validate = Callable[[d.WorkflowDefinition], Sequence[str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkflowParts:
+    """What the service works with."""
+
+    store: StoreThread
+    # Where runners fetch code bundles by digest.
+    artifacts: ArtifactStore
+    validate: Validate
+    # Microseconds since the epoch.
+    now_us: Callable[[], int]
+
+
+class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
+    """Everything that is said about a caller's workflows goes through here."""
+
+    def __init__(self, parts: WorkflowParts) -> None:
+        self._parts = parts
+        self._threads = parts.store
+        self._store = parts.store.store
+
+    async def UploadBundle(  # noqa: N802
+        self, request_iterator: AsyncIterator[workflow_service_pb2.UploadBundleRequest], context: Any
+    ) -> workflow_service_pb2.UploadBundleResponse:
+        with tempfile.TemporaryDirectory(prefix="kaon-bundle-") as directory:
+            path = Path(directory) / "bundle.zip"
+            with path.open("wb") as target:
+                digest, size = await _receive(request_iterator, target)
+            await asyncio.to_thread(self._parts.artifacts.put_file, path)
+        log.info("code bundle stored", digest=digest, size=size)
+        return workflow_service_pb2.UploadBundleResponse(digest=digest, size_bytes=size)
+
+    async def RegisterWorkflow(  # noqa: N802
+        self, request: workflow_service_pb2.RegisterWorkflowRequest, context: Any
+    ) -> workflow_service_pb2.RegisterWorkflowResponse:
+        definition = request.definition
+        # A large definition takes a while to look through.
+        problems = list(await asyncio.to_thread(self._parts.validate, definition))
+        if definition.code_bundle and not problems:
+            problems = await self._bundle_problems(definition.code_bundle)
+        if problems:
+            told = [Problem(field="definition", text=problem) for problem in problems]
+            raise InvalidRequest(f"workflow {definition.name[:80]!r} cannot be registered", told)
+        version = canonical.digest_message(definition)
+        tenant = principal.current().tenant
+        record, created = await self._threads.run(
+            self._store.put_workflow, tenant, definition, version, self._parts.now_us()
+        )
+        log.info("workflow registered", workflow=record.name, version=version, tenant=tenant, created=created)
+        return workflow_service_pb2.RegisterWorkflowResponse(workflow=views.workflow(record), created=created)
+
+    async def GetWorkflow(  # noqa: N802
+        self, request: workflow_service_pb2.GetWorkflowRequest, context: Any
+    ) -> workflow_service_pb2.GetWorkflowResponse:
+        tenant = principal.current().tenant
+        record = await self._threads.read(self._store.get_workflow, tenant, request.name, request.version)
+        return workflow_service_pb2.GetWorkflowResponse(workflow=views.workflow(record))
+
+    async def ListWorkflows(  # noqa: N802
+        self, request: workflow_service_pb2.ListWorkflowsRequest, context: Any
+    ) -> workflow_service_pb2.ListWorkflowsResponse:
+        records = await self._threads.read(self._store.list_workflows, principal.current().tenant)
+        return workflow_service_pb2.ListWorkflowsResponse(workflows=[views.workflow(it) for it in records])
+
+    async def _bundle_problems(self, digest: str) -> list[str]:
+        if not _DIGEST.match(digest):
+            return [f"code_bundle {digest[:80]!r} is not a digest of the form sha256:<64 hex digits>"]
+        artifact = self._parts.artifacts.by_digest(digest)
+        if await asyncio.to_thread(self._parts.artifacts.exists, artifact):
+            return []
+        return [f"code bundle {digest} is not here: upload it first"]
+
+
+async def _receive(
+    pieces: AsyncIterator[workflow_service_pb2.UploadBundleRequest], target: IO[bytes]
+) -> tuple[str, int]:
+    """Writes what comes and returns its digest, which is the one that was named, and its size."""
+    hasher, size, named = hashlib.sha256(), 0, ""
+    async for piece in pieces:
+        named = named or piece.digest
+        if not _DIGEST.match(named):
+            raise InvalidValue(f"digest {named[:80]!r}: the first message must name sha256:<64 hex digits>")
+        size += len(piece.data)
+        if size > LARGEST_BUNDLE:
+            raise InvalidValue(f"the bundle is larger than {LARGEST_BUNDLE} bytes: keep data out of it")
+        hasher.update(piece.data)
+        await asyncio.to_thread(target.write, piece.data)
+    if not named:
+        raise InvalidValue("the upload is empty: the first message must name the digest")
+    found = f"sha256:{hasher.hexdigest()}"
+    if found != named:
+        raise InvalidValue(f"the data has digest {found}, not {named}: it was cut or changed on the way")
+    return found, size
