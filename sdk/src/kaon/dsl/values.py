@@ -115,7 +115,7 @@ def param(
 ) -> Parameter:
     """A parameter of the workflow.
 
-    With a kind (int, str, list, ...) or a default it declares the parameter; with neither it mentions one that is declared elsewhere.
+    With a kind (int, str, list, ...) or a default it declares the parameter; with neither it mentions one declared elsewhere.
     Without a default the submitter must set it.
 
         min_ratings = param("min_ratings", int, default=20, description="users with fewer are left out")

@@ -1,0 +1,29 @@
+"""The client of Kaon's services."""
+
+from kaon.client.channel import Endpoints
+from kaon.client.client import Client
+from kaon.client.errors import (
+    AccessDenied,
+    Conflict,
+    InvalidValue,
+    KaonError,
+    NotFound,
+    ServerError,
+    Unavailable,
+)
+from kaon.client.models import Models
+from kaon.client.retrying import Patience
+
+__all__ = [
+    "AccessDenied",
+    "Client",
+    "Conflict",
+    "Endpoints",
+    "InvalidValue",
+    "KaonError",
+    "Models",
+    "NotFound",
+    "Patience",
+    "ServerError",
+    "Unavailable",
+]

@@ -1,0 +1,60 @@
+"""Where the services are and who calls them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import grpc
+
+DEFAULT_SERVER = "127.0.0.1:7070"
+DEFAULT_PUBLISHER = "127.0.0.1:7071"
+# Definitions and histories may be large; the server has limits of its own.
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoints:
+    """Addresses and principal of one client."""
+
+    # host:port of the coordinator.
+    server: str = DEFAULT_SERVER
+    # host:port of the model publisher.
+    publisher: str = DEFAULT_PUBLISHER
+    # Empty means the service's default.
+    tenant: str = ""
+    principal: str = ""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Endpoints:
+        """Reads KAON_SERVER, KAON_PUBLISHER, KAON_TENANT and KAON_PRINCIPAL."""
+        return cls(
+            server=environment.get("KAON_SERVER") or DEFAULT_SERVER,
+            publisher=environment.get("KAON_PUBLISHER") or DEFAULT_PUBLISHER,
+            tenant=environment.get("KAON_TENANT", ""),
+            principal=environment.get("KAON_PRINCIPAL", ""),
+        )
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What every call carries."""
+        named = (("kaon-tenant", self.tenant), ("kaon-principal", self.principal))
+        return tuple((key, value) for key, value in named if value)
+
+
+def connect(address: str) -> grpc.Channel:
+    """A channel; it connects with the first call."""
+    options = [
+        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_reconnect_backoff_ms", 1000),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 100),
+        # Notices a peer that is gone without a word; servers take more than one ping in five minutes for abuse.
+        ("grpc.keepalive_time_ms", 330_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        # A server on this machine is not behind a proxy.
+        ("grpc.enable_http_proxy", 0),
+    ]
+    return grpc.insecure_channel(address, options=options)

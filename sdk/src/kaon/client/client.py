@@ -1,0 +1,291 @@
+"""The client of Kaon's services: everything that a user can ask for, as plain calls."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from kaon.client import params as parameters
+from kaon.client.channel import Endpoints, connect
+from kaon.client.errors import NotFound, translated
+from kaon.client.models import Models
+from kaon.client.retrying import Patience
+from kaon.dsl import Workflow
+from kaonapi.log.v1 import log_pb2, log_pb2_grpc
+from kaonapi.run.v1 import run_pb2, run_service_pb2, run_service_pb2_grpc
+from kaonapi.runner.v1 import runner_pb2, runner_pb2_grpc
+from kaonapi.workflow.v1 import definition_pb2, workflow_service_pb2, workflow_service_pb2_grpc
+
+T = TypeVar("T")
+
+_CHUNK_BYTES = 1024 * 1024
+_CALL = Patience(total=5)
+_WATCH = Patience(total=60)
+
+
+@dataclass(kw_only=True)
+class _Position:
+    """How far a watch has come, over however many streams."""
+
+    seq: int
+    ended: bool = False
+
+    def passes(self, update: run_service_pb2.WatchRunResponse) -> bool:
+        """Whether the update is new; takes note of it."""
+        if not update.HasField("event"):
+            return True
+        if update.event.seq <= self.seq:
+            return False
+        self.seq = update.event.seq
+        self.ended = update.event.HasField("run_ended")
+        return True
+
+
+class Client:
+    """Talks to the coordinator and, under `models`, to the publisher. Thread-safe; close it, or use it in a with statement.
+
+        with Client() as client:
+            run = client.submit(workflow, {"min_ratings": 30}).run
+            for update in client.watch(run.run_id):
+                ...
+
+    Args:
+        endpoints: where the services are; by default as the environment says.
+        patience: how long a call is tried again while nobody answers.
+        watch_patience: the same for streams that were there before.
+
+    Every call raises a KaonError: NotFound, InvalidValue, Conflict, Unavailable, AccessDenied or ServerError.
+    """
+
+    def __init__(
+        self,
+        endpoints: Endpoints | None = None,
+        *,
+        patience: Patience = _CALL,
+        watch_patience: Patience = _WATCH,
+    ) -> None:
+        self.endpoints = endpoints or Endpoints.from_environment()
+        self._patience = patience
+        self._watch_patience = watch_patience
+        self._channel = connect(self.endpoints.server)
+        self._workflows = workflow_service_pb2_grpc.WorkflowServiceStub(self._channel)
+        self._runs = run_service_pb2_grpc.RunServiceStub(self._channel)
+        self._logs = log_pb2_grpc.LogServiceStub(self._channel)
+        self._runners = runner_pb2_grpc.RunnerServiceStub(self._channel)
+        self.models = Models(self.endpoints, patience=patience, watch_patience=watch_patience)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connections; streams that are open end."""
+        self._channel.close()
+        self.models.close()
+
+    # --- workflows
+
+    def register(self, workflow: Workflow) -> workflow_service_pb2.RegisterWorkflowResponse:
+        """Uploads the workflow's code, unless this version is known, and registers its definition."""
+        definition = workflow.definition()
+        if definition.code_bundle and not self._is_known(workflow):
+            self.upload_bundle(workflow.bundle().digest, workflow.bundle().data)
+        return self.register_definition(definition)
+
+    def register_definition(
+        self, definition: definition_pb2.WorkflowDefinition
+    ) -> workflow_service_pb2.RegisterWorkflowResponse:
+        """Registers a definition whose code bundle is there."""
+        request = workflow_service_pb2.RegisterWorkflowRequest(definition=definition)
+        return self._call(lambda: self._workflows.RegisterWorkflow(request, metadata=self.endpoints.metadata))
+
+    def upload_bundle(self, digest: str, data: bytes) -> workflow_service_pb2.UploadBundleResponse:
+        """Stores a code bundle under its digest."""
+
+        def pieces() -> Iterator[workflow_service_pb2.UploadBundleRequest]:
+            for start in range(0, max(len(data), 1), _CHUNK_BYTES):
+                yield workflow_service_pb2.UploadBundleRequest(
+                    digest="" if start else digest, data=data[start : start + _CHUNK_BYTES]
+                )
+
+        return self._call(lambda: self._workflows.UploadBundle(pieces(), metadata=self.endpoints.metadata))
+
+    def workflow(self, name: str, version: str = "") -> workflow_service_pb2.Workflow:
+        """A registered workflow; without a version the current one."""
+        request = workflow_service_pb2.GetWorkflowRequest(name=name, version=version)
+        return self._call(
+            lambda: self._workflows.GetWorkflow(request, metadata=self.endpoints.metadata)
+        ).workflow
+
+    def workflows(self) -> list[workflow_service_pb2.Workflow]:
+        """The current version of every workflow, by name."""
+        request = workflow_service_pb2.ListWorkflowsRequest()
+        response = self._call(
+            lambda: self._workflows.ListWorkflows(request, metadata=self.endpoints.metadata)
+        )
+        return list(response.workflows)
+
+    # --- runs
+
+    def submit(
+        self, workflow: Workflow, params: Mapping[str, Any] | None = None, key: str = ""
+    ) -> run_service_pb2.SubmitRunResponse:
+        """Registers the workflow and starts a run of exactly this version.
+
+        Args:
+            workflow: what to run.
+            params: values of its parameters by name; defaults stand for the others.
+            key: idempotency key: a second submit with the same key gives the first one's run.
+        """
+        encoded = parameters.encode(workflow.definition(), params or {})
+        registered = self.register(workflow).workflow
+        return self.submit_encoded(registered.name, registered.version, encoded, key)
+
+    def submit_registered(
+        self, name: str, params: Mapping[str, Any] | None = None, key: str = "", version: str = ""
+    ) -> run_service_pb2.SubmitRunResponse:
+        """Starts a run of a workflow that is registered; without a version of the current one."""
+        found = self.workflow(name, version)
+        return self.submit_encoded(
+            name, found.version, parameters.encode(found.definition, params or {}), key
+        )
+
+    def submit_encoded(
+        self, name: str, version: str, params_json: Mapping[str, str], key: str
+    ) -> run_service_pb2.SubmitRunResponse:
+        """Starts a run; parameters are canonical JSON by name."""
+        request = run_service_pb2.SubmitRunRequest(
+            workflow=name,
+            version=version,
+            params_json=dict(params_json),
+            # With a key of its own a call that is tried again cannot make a second run.
+            idempotency_key=key or uuid.uuid4().hex,
+        )
+        return self._call(lambda: self._runs.SubmitRun(request, metadata=self.endpoints.metadata))
+
+    def run(self, run_id: str) -> run_service_pb2.GetRunResponse:
+        """A run with its steps and blocks, as it stands."""
+        request = run_service_pb2.GetRunRequest(run_id=run_id)
+        return self._call(lambda: self._runs.GetRun(request, metadata=self.endpoints.metadata))
+
+    def runs(
+        self,
+        workflow: str = "",
+        status: run_pb2.Status.ValueType = run_pb2.STATUS_UNSPECIFIED,
+        limit: int = 50,
+    ) -> list[run_pb2.Run]:
+        """Up to `limit` runs, newest first; of one workflow or status when they are given."""
+        found: list[run_pb2.Run] = []
+        token = ""
+        while len(found) < limit:
+            request = run_service_pb2.ListRunsRequest(
+                workflow=workflow, status=status, page_size=min(limit - len(found), 500), page_token=token
+            )
+            response = self._list_runs(request)
+            found.extend(response.runs)
+            token = response.next_page_token
+            if not token:
+                break
+        return found[:limit]
+
+    def _list_runs(self, request: run_service_pb2.ListRunsRequest) -> run_service_pb2.ListRunsResponse:
+        return self._call(lambda: self._runs.ListRuns(request, metadata=self.endpoints.metadata))
+
+    def cancel(self, run_id: str, reason: str = "") -> run_pb2.Run:
+        """Asks a run to stop, and returns it as it stands."""
+        request = run_service_pb2.CancelRunRequest(run_id=run_id, reason=reason)
+        return self._call(lambda: self._runs.CancelRun(request, metadata=self.endpoints.metadata)).run
+
+    def watch(self, run_id: str, after_seq: int = 0) -> Iterator[run_service_pb2.WatchRunResponse]:
+        """The run's history after `after_seq`, then live, and the progress of its steps; ends after RunEnded.
+
+        A broken stream goes on after the last event seen, so that every event comes exactly once.
+        """
+        self.run(run_id)  # tells at once, and in words, when there is no such run or server
+        return self._watch(run_id, after_seq)
+
+    def _watch(self, run_id: str, after_seq: int) -> Iterator[run_service_pb2.WatchRunResponse]:
+        position = _Position(seq=after_seq)
+
+        def opened() -> Iterator[run_service_pb2.WatchRunResponse]:
+            request = run_service_pb2.WatchRunRequest(run_id=run_id, after_seq=position.seq)
+            return self._stream(lambda: self._runs.WatchRun(request, metadata=self.endpoints.metadata))
+
+        def complete() -> bool:
+            return position.ended or self._has_seen_all(run_id, position.seq)
+
+        for update in self._watch_patience.stream(opened, complete=complete):
+            if position.passes(update):
+                yield update
+
+    def _has_seen_all(self, run_id: str, seq: int) -> bool:
+        """Whether a watch that ended after event `seq` has missed nothing."""
+        run = self.run(run_id).run
+        return run.HasField("end_time") and run.last_seq <= seq
+
+    # --- logs and runners
+
+    def logs(self, run_id: str, path: str = "", *, follow: bool = False) -> Iterator[log_pb2.LogLines]:
+        """What the steps at or under `path` printed, old lines first; with `follow` live until the run ends.
+
+        A broken stream starts again, and what was seen is left out.
+        """
+        self.run(run_id)  # as above
+        return self._follow(run_id, path) if follow else self._read_logs(run_id, path, follow=False)
+
+    def _follow(self, run_id: str, path: str) -> Iterator[log_pb2.LogLines]:
+        seen: dict[tuple[str, int, int, str], int] = {}
+        ended = False
+
+        def opened() -> Iterator[log_pb2.LogLines]:
+            nonlocal ended
+            yield from self._read_logs(run_id, path, follow=True)
+            ended = True
+
+        for lines in self._watch_patience.stream(opened, complete=lambda: ended):
+            lease = (lines.key.path, lines.key.attempt, lines.key.generation, lines.incarnation)
+            new = [line for line in lines.lines if line.sequence > seen.get(lease, 0)]
+            if not new:
+                continue
+            seen[lease] = new[-1].sequence
+            fresh = log_pb2.LogLines(
+                key=lines.key, incarnation=lines.incarnation, lines=new, dropped=lines.dropped
+            )
+            yield fresh
+
+    def _read_logs(self, run_id: str, path: str, *, follow: bool) -> Iterator[log_pb2.LogLines]:
+        request = log_pb2.ReadLogsRequest(run_id=run_id, path=path, follow=follow)
+        for response in self._stream(lambda: self._logs.ReadLogs(request, metadata=self.endpoints.metadata)):
+            yield response.lines
+
+    def runners(self, pool: str = "") -> list[runner_pb2.Runner]:
+        """The runners that are heard of, by pool and id."""
+        request = runner_pb2.ListRunnersRequest(pool=pool)
+        return list(
+            self._call(lambda: self._runners.ListRunners(request, metadata=self.endpoints.metadata)).runners
+        )
+
+    def _is_known(self, workflow: Workflow) -> bool:
+        try:
+            self.workflow(workflow.name, workflow.version)
+        except NotFound:
+            return False
+        return True
+
+    def _call(self, send: Callable[[], T]) -> T:
+        def attempt() -> T:
+            with translated(self.endpoints.server):
+                return send()
+
+        return self._patience.call(attempt)
+
+    def _stream(self, opened: Callable[[], Iterator[T]]) -> Iterator[T]:
+        with translated(self.endpoints.server):
+            yield from opened()

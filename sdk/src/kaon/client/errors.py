@@ -1,0 +1,76 @@
+"""What can go wrong between a client and Kaon's services, in words for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+
+from kaon_wire.errors import Conflict, InvalidValue, KaonError, NotFound, Unavailable
+
+__all__ = [
+    "AccessDenied",
+    "Conflict",
+    "InvalidValue",
+    "KaonError",
+    "NotFound",
+    "ServerError",
+    "Unavailable",
+    "translated",
+]
+
+
+class AccessDenied(KaonError):
+    """The principal may not do this."""
+
+
+class ServerError(KaonError):
+    """The service failed in a way that is not the caller's fault."""
+
+
+_KINDS: dict[grpc.StatusCode, type[KaonError]] = {
+    grpc.StatusCode.NOT_FOUND: NotFound,
+    grpc.StatusCode.INVALID_ARGUMENT: InvalidValue,
+    grpc.StatusCode.OUT_OF_RANGE: InvalidValue,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: InvalidValue,
+    grpc.StatusCode.ALREADY_EXISTS: Conflict,
+    grpc.StatusCode.ABORTED: Conflict,
+    grpc.StatusCode.FAILED_PRECONDITION: Conflict,
+    grpc.StatusCode.UNAVAILABLE: Unavailable,
+    grpc.StatusCode.DEADLINE_EXCEEDED: Unavailable,
+    grpc.StatusCode.CANCELLED: Unavailable,
+    grpc.StatusCode.PERMISSION_DENIED: AccessDenied,
+    grpc.StatusCode.UNAUTHENTICATED: AccessDenied,
+}
+
+
+@contextmanager
+def translated(address: str) -> Iterator[None]:
+    """Turns gRPC's errors into Kaon's; `address` is named when nobody answers.
+
+    Raises:
+        KaonError: one of the kinds above.
+    """
+    try:
+        yield
+    except grpc.RpcError as error:
+        raise _translate(error, address) from error
+
+
+def _translate(error: grpc.RpcError, address: str) -> KaonError:
+    # What a stub raises is a grpc.Call too, which the types do not say.
+    call: Any = error
+    code: grpc.StatusCode = call.code() if hasattr(call, "code") else grpc.StatusCode.UNKNOWN
+    details = (call.details() if hasattr(call, "details") else None) or str(error)
+    kind = _KINDS.get(code, ServerError)
+    if code is grpc.StatusCode.UNIMPLEMENTED:
+        return ServerError(f"the service at {address} does not offer this: {details}")
+    if kind is Unavailable:
+        return Unavailable(
+            f"no answer from {address} ({details}); is it running? --server or KAON_SERVER names another one"
+        )
+    if kind is ServerError:
+        return ServerError(f"{address} failed ({code.name}): {details}")
+    return kind(details)

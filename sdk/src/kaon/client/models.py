@@ -1,0 +1,76 @@
+"""The publisher's side of the client: models and their announcements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from kaon.client.channel import Endpoints, connect
+from kaon.client.errors import translated
+from kaon.client.retrying import Patience
+from kaonapi.model.v1 import model_pb2, model_pb2_grpc
+
+T = TypeVar("T")
+
+# Continues after the last announcement that the consumer acknowledged.
+FROM_ACKNOWLEDGED = -1
+
+
+class Models:
+    """Lists, shows and watches published models; `Client.models` is one. Errors are those of `Client`."""
+
+    def __init__(self, endpoints: Endpoints, *, patience: Patience, watch_patience: Patience) -> None:
+        self._endpoints = endpoints
+        self._patience = patience
+        self._watch_patience = watch_patience
+        self._channel = connect(endpoints.publisher)
+        self._stub = model_pb2_grpc.ModelServiceStub(self._channel)
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._channel.close()
+
+    def list(self, model: str = "") -> list[model_pb2.ModelVersion]:
+        """The newest version of every model, or all versions of one."""
+        request = model_pb2.ListModelsRequest(model=model)
+        response = self._call(lambda: self._stub.ListModels(request, metadata=self._endpoints.metadata))
+        return [*response.versions]
+
+    def get(self, model: str, version: int = 0) -> model_pb2.GetModelResponse:
+        """One version of a model (0 is the newest), and who has picked it up."""
+        request = model_pb2.GetModelRequest(model=model, version=version)
+        return self._call(lambda: self._stub.GetModel(request, metadata=self._endpoints.metadata))
+
+    def watch(
+        self, consumer: str, model: str = "", after_cursor: int = FROM_ACKNOWLEDGED
+    ) -> Iterator[model_pb2.Announcement]:
+        """Every announcement after the cursor, then live ones, without end; a broken stream goes on where it was.
+
+        Args:
+            consumer: stable name of the watching system.
+            model: only this one; empty means all.
+            after_cursor: the last one known; by default the last that this consumer acknowledged.
+        """
+        cursor = after_cursor
+
+        def opened() -> Iterator[model_pb2.WatchModelsResponse]:
+            request = model_pb2.WatchModelsRequest(consumer=consumer, model=model, after_cursor=cursor)
+            with translated(self._endpoints.publisher):
+                yield from self._stub.WatchModels(request, metadata=self._endpoints.metadata)
+
+        for response in self._watch_patience.stream(opened, complete=lambda: False):
+            if response.announcement.cursor > cursor:
+                cursor = response.announcement.cursor
+                yield response.announcement
+
+    def acknowledge(self, consumer: str, cursor: int) -> None:
+        """Tells that the consumer has picked up what the cursor stands for, and everything before it."""
+        request = model_pb2.AcknowledgeModelRequest(consumer=consumer, cursor=cursor)
+        self._call(lambda: self._stub.AcknowledgeModel(request, metadata=self._endpoints.metadata))
+
+    def _call(self, send: Callable[[], T]) -> T:
+        def attempt() -> T:
+            with translated(self._endpoints.publisher):
+                return send()
+
+        return self._patience.call(attempt)

@@ -1,0 +1,54 @@
+"""The parameters of a run, checked against the definition before they are sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kaon.dsl import types
+from kaon_wire import canonical
+from kaon_wire.errors import InvalidValue
+from kaonapi.workflow.v1 import definition_pb2 as d
+
+
+def encode(definition: d.WorkflowDefinition, params: Mapping[str, Any]) -> dict[str, str]:
+    """Canonical JSON by name.
+
+    Raises:
+        InvalidValue: a parameter is unknown, missing or of another type; the message names it.
+    """
+    declared = {parameter.name: parameter for parameter in definition.parameters}
+    for name in params:
+        if name not in declared:
+            known = ", ".join(declared) or "none"
+            raise InvalidValue(f"workflow {definition.name!r} has no parameter {name!r}; it has: {known}")
+    for parameter in declared.values():
+        if not parameter.HasField("default_json") and parameter.name not in params:
+            raise InvalidValue(
+                f"workflow {definition.name!r} needs parameter {parameter.name!r} ({types.name_of(parameter.type)})"
+            )
+    return {name: _encode(declared[name], value) for name, value in params.items()}
+
+
+def parse(definition: d.WorkflowDefinition, written: Mapping[str, str]) -> dict[str, Any]:
+    """Values from the texts of a command line: JSON, or plain text where the parameter is a string or the text is no JSON."""
+    kinds = {parameter.name: parameter.type for parameter in definition.parameters}
+    return {name: _parse(kinds.get(name, d.VALUE_TYPE_ANY), text) for name, text in written.items()}
+
+
+def _encode(parameter: d.Parameter, value: Any) -> str:
+    text = canonical.dumps(value)
+    value = canonical.loads(text)
+    if not types.fits(value, parameter.type):
+        raise InvalidValue(
+            f"parameter {parameter.name!r} must be of type {types.name_of(parameter.type)}, not {text}"
+        )
+    return canonical.dumps(float(value)) if parameter.type == d.VALUE_TYPE_FLOAT else text
+
+
+def _parse(kind: d.ValueType.ValueType, text: str) -> Any:
+    try:
+        value = canonical.loads(text)
+    except InvalidValue:
+        return text
+    return text if kind == d.VALUE_TYPE_STRING and not isinstance(value, str) else value
