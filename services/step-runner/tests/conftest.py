@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kaon_local.kafka import Kafka, KafkaConfig
 
+from kaon_local.kafka import Kafka, KafkaConfig
 from kaon_wire.topics import Catalogue
 
 HERE = Path(__file__).parent

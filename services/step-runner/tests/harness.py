@@ -40,7 +40,9 @@ class MemorySystem:
             **settings,
         }
         self.settings = Settings(**values)
-        self.runner: RunnerService = build_runner(self.settings, MemoryTransport(self.broker, pool=self.settings.pool))
+        self.runner: RunnerService = build_runner(
+            self.settings, MemoryTransport(self.broker, pool=self.settings.pool)
+        )
         self._changed = threading.Condition()
         self.events: list[step_pb2.StepEvent] = []
         self.records: list[step_pb2.StepEvents] = []
@@ -160,16 +162,26 @@ def request(
         workflow="test",
         tenant="default",
         inputs_json={name: json.dumps(value) for name, value in (inputs or {}).items()},
-        outputs={name: definition_pb2.ValueType.Value("VALUE_TYPE_" + type_.upper()) for name, type_ in (outputs or {}).items()},
+        outputs={
+            name: definition_pb2.ValueType.Value("VALUE_TYPE_" + type_.upper())
+            for name, type_ in (outputs or {}).items()
+        },
         config_json=json.dumps(config),
         timeout_ms=timeout_ms,
         isolation=definition_pb2.Isolation.Value("ISOLATION_" + isolation),
         code_bundle=bundle,
         checkpoint_json="" if checkpoint is None else json.dumps(checkpoint),
     )
-    key = step_pb2.StepKey(run_id="run-1", path=path or f"step-{uuid.uuid4().hex[:8]}", attempt=1, generation=generation)
+    key = step_pb2.StepKey(
+        run_id="run-1", path=path or f"step-{uuid.uuid4().hex[:8]}", attempt=1, generation=generation
+    )
     return step_pb2.StepRequest(
-        key=key, partition=0, epoch=epoch, pool="default", resources=definition_pb2.Resources(**(resources or {})), spec=spec
+        key=key,
+        partition=0,
+        epoch=epoch,
+        pool="default",
+        resources=definition_pb2.Resources(**(resources or {})),
+        spec=spec,
     )
 
 

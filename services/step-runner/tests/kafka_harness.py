@@ -60,7 +60,11 @@ class KafkaSystem:
         )
         catalogue = Catalogue()
         self._ready = catalogue.partitions_of(step_ready("default"))
-        parts = [TopicPartition(t, p) for t in (STEP_EVENTS, RUNNER_HEARTBEATS) for p in range(catalogue.partitions_of(t))]
+        parts = [
+            TopicPartition(t, p)
+            for t in (STEP_EVENTS, RUNNER_HEARTBEATS)
+            for p in range(catalogue.partitions_of(t))
+        ]
         self._consumer.assign(parts)
         self._consumer.seek_to_end(*parts)
         for part in parts:
@@ -90,9 +94,13 @@ class KafkaSystem:
 
     def release(self, incarnation: str, *requests: step_pb2.StepRequest) -> None:
         """Hands steps to a runner, and waits for the broker's acknowledgement."""
-        record = step_pb2.StepReleases(pool="default", incarnation=incarnation, pool_epoch=1, releases=requests)
+        record = step_pb2.StepReleases(
+            pool="default", incarnation=incarnation, pool_epoch=1, releases=requests
+        )
         partition = partition_of(incarnation, self._ready)
-        self._producer.send(step_ready("default"), value=record.SerializeToString(), partition=partition).get(30)
+        self._producer.send(step_ready("default"), value=record.SerializeToString(), partition=partition).get(
+            30
+        )
 
     def of(self, key: step_pb2.StepKey) -> list[str]:
         """The kinds of events heard about a lease, in order."""
@@ -102,7 +110,9 @@ class KafkaSystem:
         """The event that ends a lease."""
 
         def found() -> step_pb2.StepEvent | None:
-            return next((e for e in tuple(self.events) if e.key == key and e.WhichOneof("event") in FINAL), None)
+            return next(
+                (e for e in tuple(self.events) if e.key == key and e.WhichOneof("event") in FINAL), None
+            )
 
         event: step_pb2.StepEvent = self.wait(found, seconds)
         return event

@@ -86,7 +86,9 @@ def test_a_release_of_a_lower_epoch_is_handed_back(system: MemorySystem) -> None
     assert system.final(late.key).handed_back.reason.startswith("issued by an owner")
 
 
-def test_a_revoke_of_a_step_that_never_came_is_answered_and_its_late_release_ignored(system: MemorySystem) -> None:
+def test_a_revoke_of_a_step_that_never_came_is_answered_and_its_late_release_ignored(
+    system: MemorySystem,
+) -> None:
     wanted = python("nothing")
     system.revoke(wanted.key, CANCELLED)
     assert system.final(wanted.key).WhichOneof("event") == "stopped"
@@ -105,7 +107,9 @@ def test_a_queued_step_that_is_cancelled_never_starts(system: MemorySystem) -> N
     assert system.of(queued.key) == ["stopped"]
 
 
-def test_a_queued_step_that_is_withdrawn_is_handed_back_and_a_running_one_is_not(system: MemorySystem) -> None:
+def test_a_queued_step_that_is_withdrawn_is_handed_back_and_a_running_one_is_not(
+    system: MemorySystem,
+) -> None:
     running, queued = shell("sleep", "1"), shell("sleep", "31")
     system.release(running, queued)
     system.started(running.key)
@@ -153,7 +157,9 @@ def test_a_duplicate_release_starts_nothing(system: MemorySystem) -> None:
 def test_a_higher_generation_supersedes_the_lower_one_which_reports_nothing_more(
     system: MemorySystem, tmp_path: Path
 ) -> None:
-    old = python("sleep_and_tell", inputs={"seconds": 60, "path": str(tmp_path / "pid")}, path="same", generation=1)
+    old = python(
+        "sleep_and_tell", inputs={"seconds": 60, "path": str(tmp_path / "pid")}, path="same", generation=1
+    )
     new = python("nothing", path="same", generation=2)
     system.release(old)
     pid = read_pid(tmp_path / "pid")
@@ -261,7 +267,11 @@ def test_a_lease_that_cannot_be_renewed_is_ended_by_its_supervisor(tmp_path: Pat
 
 
 def test_a_runner_has_no_step_directories_left(system: MemorySystem) -> None:
-    for wanted in (shell("true"), python("fail"), python("chatty", outputs={"last": "any"}, isolation="PROCESS")):
+    for wanted in (
+        shell("true"),
+        python("fail"),
+        python("chatty", outputs={"last": "any"}, isolation="PROCESS"),
+    ):
         system.release(wanted)
         system.final(wanted.key)
     after = python("nothing")

@@ -9,7 +9,9 @@ from kaon_runner.leases import LeaseTable, Phase, Verdict
 from kaonapi.step.v1 import step_pb2
 
 
-def release(path: str = "a", generation: int = 1, *, partition: int = 0, epoch: int = 1) -> step_pb2.StepRequest:
+def release(
+    path: str = "a", generation: int = 1, *, partition: int = 0, epoch: int = 1
+) -> step_pb2.StepRequest:
     key = step_pb2.StepKey(run_id="r", path=path, attempt=1, generation=generation)
     return step_pb2.StepRequest(key=key, partition=partition, epoch=epoch)
 

@@ -16,10 +16,10 @@ import psutil
 import pytest
 from harness import python, shell
 from kafka_harness import KafkaSystem, RunnerProcess
-from kaon_local.kafka import Kafka, KafkaConfig
-from kaon_local.ports import free_port
 from processes import read_pid, wait_gone
 
+from kaon_local.kafka import Kafka, KafkaConfig
+from kaon_local.ports import free_port
 from kaon_wire.topics import Catalogue
 
 pytestmark = [
@@ -92,7 +92,9 @@ def test_a_step_whose_supervisor_is_killed_is_ended_and_fails(
     wanted = python("escape", inputs={"path": str(tmp_path / "pid")}, isolation="PROCESS")
     system.release(system.incarnation(runner), wanted)
     daemon = read_pid(tmp_path / "pid")
-    supervisor = next(p for p in psutil.Process(runner.process.pid).children() if "supervisor.py" in " ".join(p.cmdline()))
+    supervisor = next(
+        p for p in psutil.Process(runner.process.pid).children() if "supervisor.py" in " ".join(p.cmdline())
+    )
     os.kill(supervisor.pid, signal.SIGKILL)
     assert system.final(wanted.key).failed.error.type == "SupervisorLost"
     wait_gone(daemon, 1)
@@ -128,7 +130,9 @@ def test_the_cleanup_commands_run_although_the_runner_is_dead(
         time.sleep(0.01)
 
 
-def test_the_health_check_tells_whether_the_runner_is_ready(kafka: Kafka, system: KafkaSystem, tmp_path: Path) -> None:
+def test_the_health_check_tells_whether_the_runner_is_ready(
+    kafka: Kafka, system: KafkaSystem, tmp_path: Path
+) -> None:
     port = free_port()
     runner = RunnerProcess(kafka.address, tmp_path, KAON_HEALTH=str(port))
     try:

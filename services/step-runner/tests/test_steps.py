@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from harness import MemorySystem, python, request, shell
-from kaon_artifacts import Artifact, ArtifactStore
 
+from kaon_artifacts import Artifact, ArtifactStore
 from kaonapi.log.v1 import log_pb2
 from kaonapi.step.v1 import step_pb2
 
@@ -41,7 +41,9 @@ def error(event: step_pb2.StepEvent) -> step_pb2.StepError:
 
 
 def stored(system: MemorySystem, log_json: str) -> bytes:
-    with ArtifactStore(system.settings.artifacts).open(Artifact.from_json(json.loads(log_json)["artifact"])) as file:
+    with ArtifactStore(system.settings.artifacts).open(
+        Artifact.from_json(json.loads(log_json)["artifact"])
+    ) as file:
         return bytes(file.read())
 
 
@@ -62,12 +64,17 @@ def test_steps_of_one_bundle_share_a_warm_process(system: MemorySystem) -> None:
 
 
 def test_an_isolated_step_has_a_process_of_its_own(system: MemorySystem) -> None:
-    pids = {str(outputs(run(system, python("whoami", outputs={"pid": "int"}, isolation="PROCESS")))["pid"]) for _ in range(2)}
+    pids = {
+        str(outputs(run(system, python("whoami", outputs={"pid": "int"}, isolation="PROCESS")))["pid"])
+        for _ in range(2)
+    }
     assert len(pids) == 2
 
 
 @pytest.mark.parametrize("isolation", ["WARM", "PROCESS"])
-def test_everything_that_a_step_prints_is_captured_with_its_stream(system: MemorySystem, isolation: str) -> None:
+def test_everything_that_a_step_prints_is_captured_with_its_stream(
+    system: MemorySystem, isolation: str
+) -> None:
     wanted = python("speak", inputs={"text": "grüezi"}, isolation=isolation)
     log_json = run(system, wanted).succeeded.log_json
     lines = system.wait(lambda: len(found := system.lines(wanted.key)) >= 4 and found)
@@ -75,7 +82,8 @@ def test_everything_that_a_step_prints_is_captured_with_its_stream(system: Memor
     assert sorted(out) == ["by a child", "by descriptor", "grüezi"]
     assert [line.text for line in lines if line.stream == log_pb2.STREAM_STDERR] == ["to stderr"]
     assert [line.sequence for line in lines] == [1, 2, 3, 4]
-    assert sorted(stored(system, log_json).decode().split("\n")) == sorted(["", "by a child", "by descriptor", "grüezi", "to stderr"])
+    kept = stored(system, log_json).decode().splitlines()
+    assert sorted(kept) == ["by a child", "by descriptor", "grüezi", "to stderr"]
 
 
 def test_a_step_that_prints_nothing_has_no_log(system: MemorySystem) -> None:
@@ -103,7 +111,9 @@ def test_progress_metrics_and_checkpoints_are_reported(system: MemorySystem, iso
 
 
 @pytest.mark.parametrize("isolation", ["WARM", "PROCESS"])
-def test_an_exception_fails_the_step_with_its_type_message_and_line(system: MemorySystem, isolation: str) -> None:
+def test_an_exception_fails_the_step_with_its_type_message_and_line(
+    system: MemorySystem, isolation: str
+) -> None:
     failed = error(run(system, python("fail", isolation=isolation)))
     assert (failed.error_class, failed.type) == (step_pb2.ERROR_CLASS_USER, "ValueError")
     assert failed.message.startswith("the data is odd (runner_test_steps.py:")
@@ -124,7 +134,9 @@ def test_an_end_by_signal_names_the_signal(system: MemorySystem, isolation: str)
 
 
 @pytest.mark.parametrize("isolation", ["WARM", "PROCESS"])
-def test_outputs_other_than_declared_fail_the_step_and_are_named(system: MemorySystem, isolation: str) -> None:
+def test_outputs_other_than_declared_fail_the_step_and_are_named(
+    system: MemorySystem, isolation: str
+) -> None:
     failed = error(run(system, python("wrong_outputs", outputs={"sum": "int"}, isolation=isolation)))
     assert failed.type == "OutputMismatch"
     assert "did not produce sum (int)" in failed.message
@@ -145,7 +157,9 @@ def test_a_step_that_takes_too_long_is_ended_and_fails(system: MemorySystem, iso
 
 @pytest.mark.parametrize("isolation", ["WARM", "PROCESS"])
 def test_an_artifact_goes_from_one_step_to_the_next(system: MemorySystem, isolation: str) -> None:
-    made = outputs(run(system, python("write_model", outputs={"model": "model", "rmse": "float"}, isolation=isolation)))
+    made = outputs(
+        run(system, python("write_model", outputs={"model": "model", "rmse": "float"}, isolation=isolation))
+    )
     model = made["model"]
     assert isinstance(model, dict)
     digest = "sha256:" + hashlib.sha256(b"weights").hexdigest()
@@ -153,14 +167,20 @@ def test_an_artifact_goes_from_one_step_to_the_next(system: MemorySystem, isolat
         name: model["artifact"][name] for name in ("uri", "media_type")
     }
     wanted = {"text": "string", "digest": "string"}
-    read = outputs(run(system, python("read_model", inputs={"model": model}, outputs=wanted, isolation=isolation)))
+    read = outputs(
+        run(system, python("read_model", inputs={"model": model}, outputs=wanted, isolation=isolation))
+    )
     assert read == {"text": "weights", "digest": digest}
 
 
 def test_values_larger_than_a_packet_pass_both_ways(system: MemorySystem) -> None:
     text = "z" * 100_000
-    assert outputs(run(system, python("echo_size", inputs={"text": text}, outputs={"size": "int"}))) == {"size": 100_000}
-    assert outputs(run(system, python("large", inputs={"size": 100_000}, outputs={"text": "string"}))) == {"text": "y" * 100_000}
+    assert outputs(run(system, python("echo_size", inputs={"text": text}, outputs={"size": "int"}))) == {
+        "size": 100_000
+    }
+    assert outputs(run(system, python("large", inputs={"size": 100_000}, outputs={"text": "string"}))) == {
+        "text": "y" * 100_000
+    }
 
 
 def test_a_value_too_large_for_the_history_is_refused_with_advice(system: MemorySystem) -> None:
@@ -194,7 +214,10 @@ def test_a_bundle_that_is_not_there_is_a_fault_of_the_platform(system: MemorySys
 
 
 def test_an_argument_with_spaces_and_quotes_stays_one_argument(system: MemorySystem) -> None:
-    code = "import sys,json,os; json.dump(sys.argv[1] + os.environ['KAON_INPUT_TEXT'], open(os.environ['KAON_STEP_DIR'] + '/outputs/seen.json', 'w'))"
+    code = (
+        "import sys, json, os; seen = sys.argv[1] + os.environ['KAON_INPUT_TEXT']; "
+        "json.dump(seen, open(os.environ['KAON_STEP_DIR'] + '/outputs/seen.json', 'w'))"
+    )
     text = """a 'b' "c" $HOME; rm"""
     wanted = shell(sys.executable, "-c", code, "${text}", inputs={"text": text}, outputs={"seen": "string"})
     assert outputs(run(system, wanted)) == {"seen": text + text}
@@ -202,7 +225,11 @@ def test_an_argument_with_spaces_and_quotes_stays_one_argument(system: MemorySys
 
 def test_a_failing_program_shows_the_end_of_its_stderr(system: MemorySystem) -> None:
     failed = error(run(system, shell("sh", "-c", "echo out of luck >&2; exit 4")))
-    assert (failed.type, failed.message, failed.details) == ("ExitCode", "the step ended with exit code 4", "out of luck\n")
+    assert (failed.type, failed.message, failed.details) == (
+        "ExitCode",
+        "the step ended with exit code 4",
+        "out of luck\n",
+    )
 
 
 def test_a_program_that_does_not_exist_is_named(system: MemorySystem) -> None:

@@ -43,7 +43,9 @@ def load(target: str) -> tuple[Callable[..., Any], bool]:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
-            raise InvalidTarget(f"there is no module {module_name!r} in the code bundle or the environment") from error
+            raise InvalidTarget(
+                f"there is no module {module_name!r} in the code bundle or the environment"
+            ) from error
         raise
     function: Any = module
     for part in name.split("."):
@@ -97,7 +99,9 @@ def named(returned: Any, declared: Mapping[str, str]) -> dict[str, Any]:
         values = {}
     else:
         names = ", ".join(declared) or "none"
-        raise InvalidOutputs(f"the step returned a {type(returned).__name__}; return a dict of its outputs ({names})")
+        raise InvalidOutputs(
+            f"the step returned a {type(returned).__name__}; return a dict of its outputs ({names})"
+        )
     return {str(name): plain(value, declared.get(name, "any")) for name, value in values.items()}
 
 
@@ -119,7 +123,9 @@ def plain(value: Any, kind: str) -> Any:
     item = getattr(value, "item", None)
     if callable(item) and getattr(value, "ndim", 0) == 0:
         return item()
-    raise InvalidOutputs(f"an output of type {type(value).__name__} is not JSON; return plain values, or a path for an artifact")
+    raise InvalidOutputs(
+        f"an output of type {type(value).__name__} is not JSON; return plain values, or a path for an artifact"
+    )
 
 
 def failure(error: BaseException) -> dict[str, Any]:

@@ -16,7 +16,7 @@ Emit: TypeAlias = Callable[[dict[str, Any]], None]
 _CHECKPOINT_LIMIT_BYTES = 64 * 1024
 
 
-class StepCancelled(BaseException):  # noqa: N818 -- like KeyboardInterrupt: code that catches Exception must not catch it
+class StepCancelled(BaseException):
     """Raised in a step that has been cancelled and does not watch `context.cancelled` itself."""
 
 
@@ -119,7 +119,9 @@ class StepContext:
             ValueError: the step declares no such output.
         """
         if name not in self.outputs:
-            raise ValueError(f"step {self.step} declares no output {name!r}; it declares {', '.join(self.outputs) or 'none'}")
+            raise ValueError(
+                f"step {self.step} declares no output {name!r}; it declares {', '.join(self.outputs) or 'none'}"
+            )
         return self._made("artifacts") / name
 
     def progress(self, fraction: float, message: str = "") -> None:
@@ -129,7 +131,13 @@ class StepContext:
             fraction: 0 to 1.
             message: in words, for people.
         """
-        self._emit({"kind": "progress", "fraction": min(1.0, max(0.0, float(fraction))), "message": str(message)[:1000]})
+        self._emit(
+            {
+                "kind": "progress",
+                "fraction": min(1.0, max(0.0, float(fraction))),
+                "message": str(message)[:1000],
+            }
+        )
 
     def metric(self, name: str, value: float) -> None:
         """Reports a number."""
@@ -143,7 +151,9 @@ class StepContext:
         """
         size = len(json.dumps(value))
         if size > _CHECKPOINT_LIMIT_BYTES:
-            raise ValueError(f"a checkpoint of {size} bytes is too large: keep it under {_CHECKPOINT_LIMIT_BYTES}, the rest as files")
+            raise ValueError(
+                f"a checkpoint of {size} bytes is too large: keep it under {_CHECKPOINT_LIMIT_BYTES}, the rest as files"
+            )
         self._emit({"kind": "checkpoint", "value": value})
 
     def cancel(self) -> bool:

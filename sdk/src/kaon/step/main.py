@@ -45,9 +45,14 @@ class EventPipe:
         if len(line) <= _EVENT_BYTES:
             return line
         if event["kind"] == "checkpoint":
-            raise ValueError(f"a checkpoint of {len(line)} bytes is too large for a step in a process of its own: keep it under {_EVENT_BYTES}")
+            raise ValueError(
+                f"a checkpoint of {len(line)} bytes is too large for a step in a process of its own: keep it under {_EVENT_BYTES}"
+            )
         # The end of a traceback says most. JSON may need six bytes for one character.
-        cut = {name: value[-_EVENT_BYTES // 16 :] if isinstance(value, str) else value for name, value in event.items()}
+        cut = {
+            name: value[-_EVENT_BYTES // 16 :] if isinstance(value, str) else value
+            for name, value in event.items()
+        }
         return json.dumps(cut).encode() + b"\n"
 
 
@@ -55,9 +60,15 @@ def write_outputs(outputs: dict[str, Any], context: StepContext) -> None:
     """Writes what a function returned to where the runner looks for it."""
     directory = context.directory
     for name, value in outputs.items():
-        path = value.get("path") if isinstance(value, dict) and context.outputs.get(name) in ARTIFACT_TYPES else None
+        path = (
+            value.get("path")
+            if isinstance(value, dict) and context.outputs.get(name) in ARTIFACT_TYPES
+            else None
+        )
         if path is None:
-            (directory / "outputs" / f"{name}.json").write_text(json.dumps(value, allow_nan=False), encoding="utf-8")
+            (directory / "outputs" / f"{name}.json").write_text(
+                json.dumps(value, allow_nan=False), encoding="utf-8"
+            )
         elif Path(path) != directory / "artifacts" / name:
             _place(Path(path), directory / "artifacts" / name)
 
@@ -89,7 +100,15 @@ def main() -> None:
     except SystemExit:
         raise
     except (InvalidTarget, InvalidOutputs) as error:
-        pipe.send({"kind": "error", "type": type(error).__name__, "message": str(error), "user": True, "traceback": ""})
+        pipe.send(
+            {
+                "kind": "error",
+                "type": type(error).__name__,
+                "message": str(error),
+                "user": True,
+                "traceback": "",
+            }
+        )
         sys.exit(1)
     except BaseException as error:
         pipe.send(failure(error))

@@ -1,7 +1,7 @@
 """A warm worker: runs one step after the other in one process.
 
-Started by the runner under a supervisor as `python -m kaon.step.worker FD TOKEN [MODULE...]`. FD is a packet socket: one JSON document a
-packet. A request is {"id", "target", "whole", "context"} or, when it is too large for a packet, {"file": path of the request}. The
+Started by the runner under a supervisor as `python -m kaon.step.worker FD TOKEN [MODULE...]`. FD is a packet socket: one JSON
+document a packet. A request is {"id", "target", "whole", "context"} or, when it is too large for a packet, {"file": path of the request}. The
 answer is {"id", "kind": "succeeded", "outputs"} or {"id", "kind": "error", ...}; events of the step come before it. After each step
 the line "<TOKEN> <id>" is written to stdout and stderr, so that the runner knows which step printed what.
 """
@@ -61,11 +61,17 @@ class Worker:
         self._current = context
         try:
             outputs = call(request["target"], context, inputs_as_arguments=not request["whole"])
-            answer = {"kind": "succeeded", "outputs": outputs}
+            answer: dict[str, Any] = {"kind": "succeeded", "outputs": outputs}
         except StepCancelled:
             os._exit(128 + signal.SIGTERM)
         except (InvalidTarget, InvalidOutputs) as error:
-            answer = {"kind": "error", "type": type(error).__name__, "message": str(error), "user": True, "traceback": ""}
+            answer = {
+                "kind": "error",
+                "type": type(error).__name__,
+                "message": str(error),
+                "user": True,
+                "traceback": "",
+            }
         except SystemExit as error:
             answer = _exit_answer(error)
         except BaseException as error:
@@ -75,7 +81,15 @@ class Worker:
         try:
             self._emit(answer)
         except ValueError as error:
-            self._emit({"kind": "error", "type": "InvalidOutputs", "message": f"the outputs are not JSON: {error}", "user": True, "traceback": ""})
+            self._emit(
+                {
+                    "kind": "error",
+                    "type": "InvalidOutputs",
+                    "message": f"the outputs are not JSON: {error}",
+                    "user": True,
+                    "traceback": "",
+                }
+            )
 
     def _mark(self) -> None:
         """Ends the step's output."""
@@ -115,7 +129,13 @@ def _exit_answer(error: SystemExit) -> dict[str, Any]:
     code = error.code if isinstance(error.code, int) else int(error.code is not None)
     if code == 0:
         return {"kind": "succeeded", "outputs": {}}
-    return {"kind": "error", "type": "ExitCode", "message": f"the step called sys.exit({error.code!r})", "user": True, "traceback": ""}
+    return {
+        "kind": "error",
+        "type": "ExitCode",
+        "message": f"the step called sys.exit({error.code!r})",
+        "user": True,
+        "traceback": "",
+    }
 
 
 def _read_file(path: str) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def parse(arguments: Sequence[str]) -> Settings:
     """
     parser = argparse.ArgumentParser(
         prog="kaon-runner",
-        description="Runs the steps of one pool. Every setting is an environment variable KAON_<NAME>; see kaon_runner/settings.py.",
+        description="Runs the steps of one pool. Every setting is a variable KAON_<NAME>; see kaon_runner/settings.py.",
     )
     parser.add_argument("--kafka", help="bootstrap servers, host:port,host:port (KAON_KAFKA)")
     parser.add_argument("--pool", help="pool whose steps it takes (KAON_POOL)")
@@ -38,9 +38,13 @@ def parse(arguments: Sequence[str]) -> Settings:
     parser.add_argument("--health", type=int, help="port of the health check on 127.0.0.1 (KAON_HEALTH)")
     settings = Settings.from_env(os.environ, **vars(parser.parse_args(arguments)))
     if not settings.kafka:
-        raise InvalidSettings("KAON_KAFKA is not set: give the bootstrap servers, such as KAON_KAFKA=127.0.0.1:9092")
+        raise InvalidSettings(
+            "KAON_KAFKA is not set: give the bootstrap servers, such as KAON_KAFKA=127.0.0.1:9092"
+        )
     if not settings.artifacts:
-        raise InvalidSettings("KAON_ARTIFACTS is not set: give the artifact store's URL, such as file:///var/lib/kaon/artifacts")
+        raise InvalidSettings(
+            "KAON_ARTIFACTS is not set: give the artifact store's URL, such as file:///var/lib/kaon/artifacts"
+        )
     return settings
 
 
@@ -64,7 +68,9 @@ def main() -> None:
 
     service = build_runner(settings, KafkaTransport(settings.kafka, pool=settings.pool))
     about = {"runner_id": settings.runner_id, "incarnation": service.incarnation, "pool": settings.pool}
-    health = HealthServer(settings.health, ready=lambda: service.ready, about=about) if settings.health else None
+    health = (
+        HealthServer(settings.health, ready=lambda: service.ready, about=about) if settings.health else None
+    )
     try:
         asyncio.run(serve(service))
     except KaonError as error:

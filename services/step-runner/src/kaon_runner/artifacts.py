@@ -60,7 +60,9 @@ class ArtifactGateway:
     def put(self, path: Path, kind: str) -> dict[str, Any]:
         """See `preparing.Artifacts`."""
         try:
-            stored = self._store.put_directory(path, kind) if path.is_dir() else self._store.put_file(path, kind)
+            stored = (
+                self._store.put_directory(path, kind) if path.is_dir() else self._store.put_file(path, kind)
+            )
         except (OSError, ArtifactError) as error:
             raise PlatformStepError("ArtifactStore", f"cannot store {path.name}: {error}") from error
         return dict(stored.to_json())

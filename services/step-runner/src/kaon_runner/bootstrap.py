@@ -29,7 +29,9 @@ _log = logging.getLogger(__name__)
 _LEAVE_SECONDS = 5.0
 
 
-def build_runner(settings: Settings, transport: Transport, artifacts: Artifacts | None = None) -> RunnerService:
+def build_runner(
+    settings: Settings, transport: Transport, artifacts: Artifacts | None = None
+) -> RunnerService:
     """A runner over `transport`, not started yet.
 
     Args:
@@ -79,7 +81,9 @@ class RunnerService:
         Raises:
             KaonError: it could not start.
         """
-        self._thread = threading.Thread(target=self._run_in_thread, name=f"runner-{self.settings.runner_id}", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run_in_thread, name=f"runner-{self.settings.runner_id}", daemon=True
+        )
         self._thread.start()
         while not self._ready.wait(0.05):
             if not self._thread.is_alive():
@@ -107,7 +111,9 @@ class RunnerService:
         """Works until `stop`, then drains and leaves."""
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
-        executor = ThreadPoolExecutor(max_workers=max(4, self.settings.slots), thread_name_prefix="step-files")
+        executor = ThreadPoolExecutor(
+            max_workers=max(4, self.settings.slots), thread_name_prefix="step-files"
+        )
         try:
             await self._serve(executor)
         finally:

@@ -140,4 +140,6 @@ class CommandRun:
             message = json.loads(line)
             self._on_event(message)
         except (ValueError, KeyError, TypeError) as error:
-            self._log.remark(f"a line on the events channel does not follow the step protocol ({error}): {line[:200]!r}")
+            self._log.remark(
+                f"a line on the events channel does not follow the step protocol ({error}): {line[:200]!r}"
+            )

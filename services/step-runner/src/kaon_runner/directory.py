@@ -54,7 +54,9 @@ class StepDirectory:
 
     def paths(self) -> dict[str, str]:
         """The "paths" of context.json."""
-        return {name: str(getattr(self, name)) for name in ("work", "outputs", "artifacts", "events", "commands")}
+        return {
+            name: str(getattr(self, name)) for name in ("work", "outputs", "artifacts", "events", "commands")
+        }
 
     def create(self) -> None:
         """Makes the directories and the two pipes; nothing happens when they are there."""

@@ -1,4 +1,4 @@
-"""The runner's errors. A step that raises one of the first two fails with that class; everything else is a fault of the platform."""
+"""The runner's errors. A step that raises one of the first two fails with that class; all else is a fault of the platform."""
 
 from __future__ import annotations
 

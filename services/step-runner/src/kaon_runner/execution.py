@@ -65,7 +65,9 @@ class Execution:
         behind: the worker whose running step it follows.
     """
 
-    def __init__(self, lease: Lease, around: Surroundings, *, claim: Claim | None, behind: WarmWorker | None = None) -> None:
+    def __init__(
+        self, lease: Lease, around: Surroundings, *, claim: Claim | None, behind: WarmWorker | None = None
+    ) -> None:
         self.lease = lease
         self.started = False
         self._claim = claim
@@ -133,7 +135,11 @@ class Execution:
         if step_type is None:
             raise UserStepError("UnknownStepType", f"this runner has no step type {request.spec.type!r}")
         quick = self._around.preparer.is_quick(request.spec)
-        step = self._around.preparer.prepare(request) if quick else await self._off_loop(self._around.preparer.prepare, request)
+        step = (
+            self._around.preparer.prepare(request)
+            if quick
+            else await self._off_loop(self._around.preparer.prepare, request)
+        )
         try:
             if quick and getattr(step_type, "inline", False):
                 launch = step_type.prepare(step, self._around.settings)
@@ -203,7 +209,11 @@ class Execution:
         if ending.reason == "stopped" or self._stop is not None:
             return None
         if ending != Ending(code=0):
-            return reports.from_error_event(self._error) if self._error else reports.from_ending(ending, self.log.tail())
+            return (
+                reports.from_error_event(self._error)
+                if self._error
+                else reports.from_ending(ending, self.log.tail())
+            )
         return await self._collect(step, step_type, {})
 
     async def _collect(
@@ -213,14 +223,19 @@ class Execution:
             await self._off_loop(step_type.collect, step, self._around.settings)
         arguments = (step.spec, step.directory, self._around.artifacts, returned)
         quick = outputs.is_quick(step.spec) and not step.directory.root.exists()
-        collected = outputs.collect(*arguments) if quick else await self._off_loop(outputs.collect, *arguments)
+        collected = (
+            outputs.collect(*arguments) if quick else await self._off_loop(outputs.collect, *arguments)
+        )
         return step_pb2.StepSucceeded(outputs_json=collected)
 
     async def _report(self, result: step_pb2.StepSucceeded | step_pb2.StepFailed | None) -> None:
         if self._stop is Stop.TIMEOUT and result is None:
             limit = self.lease.request.spec.timeout_ms / 1000
             result = reports.failed(
-                reports.USER, "Timeout", f"the attempt ran longer than its limit of {limit:g} s", self.log.tail()
+                reports.USER,
+                "Timeout",
+                f"the attempt ran longer than its limit of {limit:g} s",
+                self.log.tail(),
             )
         log_json = await self._finish_log()
         key = self.lease.key
@@ -246,13 +261,16 @@ class Execution:
         if store.size == 0 or self._stop is Stop.STALE:
             store.remove()
             return ""
-        return await self._off_loop(self._store_log)
+        reference: str = await self._off_loop(self._store_log)
+        return reference
 
     def _store_log(self) -> str:
         path = self.log.store.finish()
         assert path is not None
         try:
-            return json.dumps({"artifact": self._around.artifacts.put(path, "text")}, separators=(",", ":"), sort_keys=True)
+            return json.dumps(
+                {"artifact": self._around.artifacts.put(path, "text")}, separators=(",", ":"), sort_keys=True
+            )
         except Exception:
             # The lines have left by the log topic; a result must not fail for its log.
             _log.exception("the log could not be stored", extra=_fields(self.lease))

@@ -102,7 +102,10 @@ class LeaseTable:
     def find(self, key: step_pb2.StepKey) -> Lease | None:
         """The lease with exactly this attempt and generation; None when it is not here (any more)."""
         lease = self._leases.get(step_id(key))
-        matches = lease is not None and (lease.key.attempt, lease.key.generation) == (key.attempt, key.generation)
+        matches = lease is not None and (lease.key.attempt, lease.key.generation) == (
+            key.attempt,
+            key.generation,
+        )
         return lease if matches else None
 
     def hold(self, lease: Lease) -> None:

@@ -102,7 +102,7 @@ class StepLog:
         self._dropped = 0
         self._lines: list[log_pb2.LogLine] = []
         self._bytes = 0
-        self._partial: dict[int, bytes] = {}
+        self._partial: dict[log_pb2.Stream.ValueType, bytes] = {}
         self._partial_since = 0.0
         self._tail = b""
         self._tokens = float(_BURST_BYTES)
@@ -114,7 +114,7 @@ class StepLog:
         """Whether `tick` has something to do."""
         return bool(self._lines or self._partial or self._dropped)
 
-    def feed(self, stream: log_pb2.Stream, data: bytes) -> None:
+    def feed(self, stream: log_pb2.Stream.ValueType, data: bytes) -> None:
         """Takes what the step printed."""
         if stream == STDERR:
             self._tail = (self._tail + data)[-_TAIL_BYTES:]
@@ -140,7 +140,7 @@ class StepLog:
     def end_streams(self) -> None:
         """The step's output has ended: what came without a line end is a line."""
         for stream, data in sorted(self._partial.items()):
-            self._line(log_pb2.Stream.ValueType(stream), data)
+            self._line(stream, data)
         self._partial.clear()
 
     def tick(self) -> None:
@@ -173,16 +173,18 @@ class StepLog:
             self._sequence += 1
             text = data[start : start + _LINE_BYTES].decode("utf-8", "replace").rstrip("\r")
             self._lines.append(
-                log_pb2.LogLine(sequence=self._sequence, time_us=time.time_ns() // 1000, stream=stream, text=text)
+                log_pb2.LogLine(
+                    sequence=self._sequence, time_us=time.time_ns() // 1000, stream=stream, text=text
+                )
             )
             self._bytes += len(data)
         if self._bytes >= _RECORD_BYTES:
             self.flush()
 
-    def _keep_partial(self, stream: log_pb2.Stream, data: bytes) -> None:
+    def _keep_partial(self, stream: log_pb2.Stream.ValueType, data: bytes) -> None:
         if not self._partial:
             self._partial_since = self._clock()
-        self._partial[int(stream)] = data
+        self._partial[stream] = data
 
     def _allow(self, size: int) -> bool:
         now = self._clock()
@@ -193,7 +195,7 @@ class StepLog:
         self._tokens -= size
         return True
 
-    def _drop(self, stream: log_pb2.Stream, text: bytes) -> None:
+    def _drop(self, stream: log_pb2.Stream.ValueType, text: bytes) -> None:
         """Loses all lines that end in `text`. Their numbers are used up, so that readers see the gap."""
         lines = text.count(b"\n")
         self._sequence += lines

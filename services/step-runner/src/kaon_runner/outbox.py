@@ -107,7 +107,9 @@ class Outbox:
         self._send(STEP_LOGS, partition, lines, done)
         return True
 
-    def heartbeat(self, heartbeat: runner_pb2.RunnerHeartbeat, done: Callable[[Exception | None], None]) -> None:
+    def heartbeat(
+        self, heartbeat: runner_pb2.RunnerHeartbeat, done: Callable[[Exception | None], None]
+    ) -> None:
         """Sends a heartbeat to the matcher of the pool."""
         partition = partition_of(heartbeat.pool, self._transport.partitions(RUNNER_HEARTBEATS))
         self._send(RUNNER_HEARTBEATS, partition, heartbeat, done)
@@ -119,7 +121,9 @@ class Outbox:
         await self._idle.wait()
 
     def _record(self, partition: int) -> step_pb2.StepEvents:
-        return step_pb2.StepEvents(runner_id=self._runner_id, incarnation=self._incarnation, partition=partition)
+        return step_pb2.StepEvents(
+            runner_id=self._runner_id, incarnation=self._incarnation, partition=partition
+        )
 
     def _schedule(self, partition: int, lane: _Lane, *, urgent: bool) -> None:
         now = self._loop.time()
@@ -132,8 +136,10 @@ class Outbox:
                 return
             lane.timer.cancel()
         lane.timer_due = at
-        flush = (self._flush, partition, lane)
-        lane.timer = self._loop.call_soon(*flush) if at <= now else self._loop.call_at(at, *flush)
+        if at <= now:
+            lane.timer = self._loop.call_soon(self._flush, partition, lane)
+        else:
+            lane.timer = self._loop.call_at(at, self._flush, partition, lane)
 
     def _flush(self, partition: int, lane: _Lane) -> None:
         if lane.timer is not None:
@@ -148,12 +154,16 @@ class Outbox:
 
     def _send_events(self, partition: int, lane: _Lane, sequence: int, record: step_pb2.StepEvents) -> None:
         lane.unacknowledged[sequence] = record
-        self._send(STEP_EVENTS, partition, record, lambda error: self._settled(partition, lane, sequence, error))
+        self._send(
+            STEP_EVENTS, partition, record, lambda error: self._settled(partition, lane, sequence, error)
+        )
 
     def _settled(self, partition: int, lane: _Lane, sequence: int, error: Exception | None) -> None:
         record = lane.unacknowledged.pop(sequence)
         if error is not None:
-            _log.warning("%s events for partition %s will be sent again: %s", len(record.events), partition, error)
+            _log.warning(
+                "%s events for partition %s will be sent again: %s", len(record.events), partition, error
+            )
             lane.failed[sequence] = record
             self._busy(1)
         if lane.failed and not lane.unacknowledged:

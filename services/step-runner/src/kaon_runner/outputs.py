@@ -36,7 +36,9 @@ def collect(
     produced: dict[str, Any] = {**_files(directory), **returned}
     _compare(spec, produced)
     return {
-        name: _artifact(spec, name, value, artifacts) if values.is_artifact(spec.outputs[name]) else _value(spec, name, value)
+        name: _artifact(spec, name, value, artifacts)
+        if values.is_artifact(spec.outputs[name])
+        else _value(spec, name, value)
         for name, value in sorted(produced.items())
     }
 
@@ -60,11 +62,15 @@ def _files(directory: StepDirectory) -> dict[str, Any]:
 
 def _parsed(path: Path) -> Any:
     if path.suffix != ".json":
-        raise UserStepError("OutputMismatch", f"the step wrote outputs/{path.name}: the files there are named <output>.json")
+        raise UserStepError(
+            "OutputMismatch", f"the step wrote outputs/{path.name}: the files there are named <output>.json"
+        )
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise UserStepError("OutputMismatch", f"outputs/{path.name} is not one JSON value: {error}") from error
+        raise UserStepError(
+            "OutputMismatch", f"outputs/{path.name} is not one JSON value: {error}"
+        ) from error
 
 
 def _compare(spec: step_pb2.StepSpec, produced: Mapping[str, Any]) -> None:
@@ -74,24 +80,33 @@ def _compare(spec: step_pb2.StepSpec, produced: Mapping[str, Any]) -> None:
         return
     parts = []
     if missing:
-        parts.append("it did not produce " + ", ".join(f"{name} ({values.type_name(spec.outputs[name])})" for name in missing))
+        parts.append(
+            "it did not produce "
+            + ", ".join(f"{name} ({values.type_name(spec.outputs[name])})" for name in missing)
+        )
     if extra:
         parts.append("it produced " + ", ".join(extra) + ", which it does not declare")
     declared = ", ".join(f"{name}: {kind}" for name, kind in values.declared(spec).items()) or "none"
-    raise UserStepError("OutputMismatch", f"the step's outputs are not the declared ones: {'; '.join(parts)}. Declared: {declared}")
+    raise UserStepError(
+        "OutputMismatch",
+        f"the step's outputs are not the declared ones: {'; '.join(parts)}. Declared: {declared}",
+    )
 
 
 def _value(spec: step_pb2.StepSpec, name: str, value: Any) -> str:
     kind = values.type_name(spec.outputs[name])
     if not values.matches(value, kind):
-        raise UserStepError("OutputMismatch", f"output {name} is declared as {kind}, the step produced {_short(value)}")
+        raise UserStepError(
+            "OutputMismatch", f"output {name} is declared as {kind}, the step produced {_short(value)}"
+        )
     try:
         text = canonical.dumps(value)
     except InvalidValue as error:
         raise UserStepError("OutputMismatch", f"output {name}: {error}") from error
     if len(text) > _VALUE_LIMIT_BYTES:
         raise UserStepError(
-            "OutputTooLarge", f"output {name} has {len(text)} bytes as JSON, the limit is {_VALUE_LIMIT_BYTES}: declare it as an artifact"
+            "OutputTooLarge",
+            f"output {name} has {len(text)} bytes as JSON, the limit is {_VALUE_LIMIT_BYTES}: declare it as an artifact",
         )
     return text
 

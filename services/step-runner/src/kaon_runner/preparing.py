@@ -80,7 +80,9 @@ class Preparer:
     def _context(
         self, key: step_pb2.StepKey, spec: step_pb2.StepSpec, directory: StepDirectory, scratch: str
     ) -> dict[str, Any]:
-        inputs = {name: self._localized(canonical.loads(text)) for name, text in sorted(spec.inputs_json.items())}
+        inputs = {
+            name: self._localized(canonical.loads(text)) for name, text in sorted(spec.inputs_json.items())
+        }
         return {
             "protocol": PROTOCOL,
             "run_id": key.run_id,
@@ -113,7 +115,9 @@ class Preparer:
 
 def quoted(name: str) -> str:
     """`name` with everything that a URL or a file system may take amiss as `_hex`; different names stay different."""
-    return "".join(letter if letter in _PLAIN else "".join(f"_{byte:02x}" for byte in letter.encode()) for letter in name)
+    return "".join(
+        letter if letter in _PLAIN else "".join(f"_{byte:02x}" for byte in letter.encode()) for letter in name
+    )
 
 
 def _is_reference(value: Any) -> bool:

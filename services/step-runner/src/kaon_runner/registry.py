@@ -29,7 +29,9 @@ class StepTypes:
         labels: dict[str, str] = {}
         for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
             step_type, detection = _detect(entry, settings)
-            _log.info("step type %s: %s (%s)", entry.name, "yes" if detection.available else "no", detection.reason)
+            _log.info(
+                "step type %s: %s (%s)", entry.name, "yes" if detection.available else "no", detection.reason
+            )
             if step_type is not None and detection.available:
                 available[step_type.name] = step_type
                 labels |= {**detection.labels, f"step-type.{step_type.name}": "yes"}

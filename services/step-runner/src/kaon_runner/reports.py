@@ -28,7 +28,10 @@ def failed(
     """A failure, its texts bounded."""
     return step_pb2.StepFailed(
         error=step_pb2.StepError(
-            error_class=error_class, type=kind, message=message[:_MESSAGE_LIMIT], details=details[-_DETAILS_LIMIT:]
+            error_class=error_class,
+            type=kind,
+            message=message[:_MESSAGE_LIMIT],
+            details=details[-_DETAILS_LIMIT:],
         )
     )
 
@@ -46,18 +49,33 @@ def from_error_event(message: Mapping[str, Any]) -> step_pb2.StepFailed:
     """The failure that a step told about itself."""
     error_class = USER if message.get("user", True) else PLATFORM
     return failed(
-        error_class, str(message.get("type", "Error")), str(message.get("message", "")), str(message.get("traceback", ""))
+        error_class,
+        str(message.get("type", "Error")),
+        str(message.get("message", "")),
+        str(message.get("traceback", "")),
     )
 
 
 def from_ending(ending: Ending, stderr: str) -> step_pb2.StepFailed:
     """The failure that an end of a process means. The caller knows that it was not a success."""
     if ending.reason in ("deadline", "orphaned"):
-        return failed(PLATFORM, "LeaseExpired", "the runner could not renew the lease in time, so the step was ended", stderr)
+        return failed(
+            PLATFORM,
+            "LeaseExpired",
+            "the runner could not renew the lease in time, so the step was ended",
+            stderr,
+        )
     if ending.reason == "lost":
-        return failed(PLATFORM, "SupervisorLost", "the supervisor of the step was killed, so the step was ended", stderr)
+        return failed(
+            PLATFORM, "SupervisorLost", "the supervisor of the step was killed, so the step was ended", stderr
+        )
     if ending.oom:
-        return failed(USER, "OutOfMemory", "the kernel killed the step for lack of memory: ask for more, or use less", stderr)
+        return failed(
+            USER,
+            "OutOfMemory",
+            "the kernel killed the step for lack of memory: ask for more, or use less",
+            stderr,
+        )
     if ending.signal is not None:
         name = signal_name(ending.signal)
         return failed(USER, "Signal", f"the step was ended by {name}", stderr)
@@ -77,7 +95,10 @@ def from_protocol(key: step_pb2.StepKey, message: Mapping[str, Any]) -> step_pb2
             )
             return event(key, progress=progress)
         case "metric":
-            return event(key, metric=step_pb2.StepMetric(name=str(message["name"])[:200], value=float(message["value"])))
+            return event(
+                key,
+                metric=step_pb2.StepMetric(name=str(message["name"])[:200], value=float(message["value"])),
+            )
         case "checkpoint":
             text = canonical.dumps(message["value"])
             return event(key, checkpointed=step_pb2.StepCheckpointed(checkpoint_json=text))

@@ -76,15 +76,14 @@ class Runner:
 
     def receive(self, messages: Sequence[Message]) -> None:
         """Takes records from the transport, in order."""
+        own = self._heartbeats.incarnation
         for message in messages:
-            if isinstance(message, step_pb2.StepReleases):
-                if message.incarnation == self._heartbeats.incarnation:
-                    for request in message.releases:
-                        self._release(request)
-            elif isinstance(message, runner_pb2.RunnerCommands):
-                if message.incarnation in (self._heartbeats.incarnation, EVERYONE):
-                    for command in message.commands:
-                        self._obey(command)
+            if isinstance(message, step_pb2.StepReleases) and message.incarnation == own:
+                for request in message.releases:
+                    self._release(request)
+            elif isinstance(message, runner_pb2.RunnerCommands) and message.incarnation in (own, EVERYONE):
+                for command in message.commands:
+                    self._obey(command)
         self._admit()
 
     def _release(self, request: step_pb2.StepRequest) -> None:
@@ -142,7 +141,9 @@ class Runner:
         self._leases.end(revoke.key)
         if not stale:
             # Queued, unknown or ended: no process of it is left in any case, and the engine waits to hear so.
-            self._outbox.event(revoke.partition, reports.event(revoke.key, stopped=step_pb2.StepStopped()), urgent=True)
+            self._outbox.event(
+                revoke.partition, reports.event(revoke.key, stopped=step_pb2.StepStopped()), urgent=True
+            )
 
     def _withdraw(self, withdraw: runner_pb2.WithdrawStep) -> None:
         lease = self._leases.find(withdraw.key)
@@ -295,7 +296,10 @@ class Runner:
         self.beat()
 
     async def drain(self, grace_seconds: float) -> None:
-        """Takes nothing more; lets running steps finish for a while, then stops them and hands them back. Returns when none runs."""
+        """Takes nothing more; lets running steps finish for a while, then stops them and hands them back.
+
+        Returns when none runs.
+        """
         self._start_draining()
         try:
             await asyncio.wait_for(self._quiet.wait(), grace_seconds)
@@ -311,4 +315,7 @@ class Runner:
         try:
             await asyncio.wait_for(self._outbox.drained(), seconds)
         except TimeoutError:
-            _log.error("the queue did not acknowledge everything within %s s; the engine will find out by time", seconds)
+            _log.error(
+                "the queue did not acknowledge everything within %s s; the engine will find out by time",
+                seconds,
+            )

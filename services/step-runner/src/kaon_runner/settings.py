@@ -42,11 +42,13 @@ class Settings:
     labels: Mapping[str, str] = field(default_factory=dict)
     # Base URL of the artifact store: file:///..., s3://..., hdfs://... (KAON_ARTIFACTS).
     artifacts: str = ""
-    # Base URL under which each lease gets a scratch directory of its own: hdfs://..., file:///... (KAON_SCRATCH). Empty: under `work`.
+    # Base URL under which each lease gets a scratch directory of its own: hdfs://..., file:///... (KAON_SCRATCH).
+    # Empty: under `work`.
     scratch: str = ""
     # Local directory for step directories (KAON_WORK). It holds what steps write before it goes to the artifact store.
     work: Path = field(default_factory=_default_work)
-    # Local directory for unpacked bundles, compiled code and fetched artifacts; may be shared by runners (KAON_CACHE). Empty: under `work`.
+    # Local directory for unpacked bundles, compiled code and fetched artifacts; may be shared by runners (KAON_CACHE).
+    # Empty: under `work`.
     cache: Path | None = None
     # The Python that runs python steps (KAON_PYTHON).
     python: str = sys.executable
@@ -77,7 +79,9 @@ class Settings:
         if self.slots < 1:
             raise InvalidSettings(f"KAON_SLOTS is {self.slots}: a runner needs at least one slot")
         if not self.runner_id:
-            raise InvalidSettings("KAON_RUNNER_ID is empty: give the runner a name that is unique in its pool")
+            raise InvalidSettings(
+                "KAON_RUNNER_ID is empty: give the runner a name that is unique in its pool"
+            )
 
     @property
     def cache_directory(self) -> Path:

@@ -1,4 +1,4 @@
-"""The runner's own accounting of what steps occupy. Pure, and final: what does not fit is handed back, whatever a matcher thought."""
+"""The runner's own accounting of what steps occupy. Pure, and final: what does not fit is handed back."""
 
 from __future__ import annotations
 
@@ -62,7 +62,12 @@ class Amount:
 
     def excess(self, limit: Amount) -> str:
         """In words, what this asks for beyond `limit`; empty when it fits."""
-        names = (("slots", "slots"), ("cpu_milli", "thousandths of a core"), ("memory_bytes", "bytes of memory"), ("gpu", "GPUs"))
+        names = (
+            ("slots", "slots"),
+            ("cpu_milli", "thousandths of a core"),
+            ("memory_bytes", "bytes of memory"),
+            ("gpu", "GPUs"),
+        )
         parts = (
             f"{getattr(self, name)} {words} of {getattr(limit, name)}"
             for name, words in names

@@ -25,6 +25,7 @@ from kaon_runner.slots import Amount, Claim
 from kaon_runner.steptypes.base import WorkerSpec
 from kaon_runner.supervision import child as supervision
 from kaon_runner.supervision.child import Child, Ending
+from kaonapi.log.v1 import log_pb2
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ SLOW_SECONDS = 0.05
 _SHORT_SECONDS = 0.02
 
 
-class Requeued(Exception):  # noqa: N818 -- an outcome, not a fault
+class Requeued(Exception):
     """The step was not started and waits for another worker."""
 
 
@@ -101,7 +102,7 @@ class WarmWorker:
         for end in (self._channel, self._peer):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * PACKET_BYTES)
         self._next_id = 0
-        self._partial = {STDOUT: b"", STDERR: b""}
+        self._partial: dict[log_pb2.Stream.ValueType, bytes] = {STDOUT: b"", STDERR: b""}
         self._reading = False
 
     async def start(self, deadline_seconds: float) -> None:
@@ -110,7 +111,14 @@ class WarmWorker:
         spec = self.spec
         env = {**os.environ, **spec.env, "PYTHONUNBUFFERED": "1", "PYTHONPATH": _python_path(spec)}
         order = supervision.Order(
-            argv=(spec.python, "-m", "kaon.step.worker", str(self._peer.fileno()), self._token, *spec.preload),
+            argv=(
+                spec.python,
+                "-m",
+                "kaon.step.worker",
+                str(self._peer.fileno()),
+                self._token,
+                *spec.preload,
+            ),
             env=env,
             cwd=self._pool.directory,
             deadline_seconds=deadline_seconds,
@@ -246,20 +254,20 @@ class WarmWorker:
             else:
                 self._loop.remove_reader(fd)
 
-    def _printed(self, stream: int, fd: int) -> None:
+    def _printed(self, stream: log_pb2.Stream.ValueType, fd: int) -> None:
         """Live output of a long step. What may be the beginning of a mark stays until it is known."""
         data = _read(fd)
         if not data:
             self._loop.remove_reader(fd)
             return
-        data = self._partial[stream] + data  # type: ignore[index]
+        data = self._partial[stream] + data
         cut = data.rfind(b"\n" + self._token.encode())
         if cut < 0:
             last = data.rfind(b"\n")
             cut = last if last >= 0 and len(data) - last <= len(self._token) + 1 else len(data)
         if self.tasks and cut:
-            self.tasks[0].log.feed(stream, data[:cut])  # type: ignore[arg-type]
-        self._partial[stream] = data[cut:]  # type: ignore[index]
+            self.tasks[0].log.feed(stream, data[:cut])
+        self._partial[stream] = data[cut:]
 
     def _ended(self, ending: Ending) -> None:
         """The process is gone."""
@@ -296,7 +304,9 @@ class WorkerPool:
         deadline_seconds: see `supervision.Order`.
     """
 
-    def __init__(self, *, directory: Any, worker_steps: int, prefetch: int, idle_limit: int, deadline_seconds: float) -> None:
+    def __init__(
+        self, *, directory: Any, worker_steps: int, prefetch: int, idle_limit: int, deadline_seconds: float
+    ) -> None:
         self.directory = directory
         self._worker_steps = worker_steps
         self._prefetch = prefetch
@@ -398,7 +408,9 @@ class WorkerPool:
 
 
 def _python_path(spec: WorkerSpec) -> str:
-    return os.pathsep.join(filter(None, (*spec.sys_path, spec.env.get("PYTHONPATH", os.environ.get("PYTHONPATH", "")))))
+    return os.pathsep.join(
+        filter(None, (*spec.sys_path, spec.env.get("PYTHONPATH", os.environ.get("PYTHONPATH", ""))))
+    )
 
 
 def _read(fd: int) -> bytes:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from kaon.step import Artifact, StepContext
 
@@ -106,7 +107,7 @@ open({path!r}, "w").write(str(os.getpid()))
 time.sleep(1000)
 """
     subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
-    while not os.path.exists(path) or not open(path).read():
+    while not os.path.exists(path) or not Path(path).read_text():
         time.sleep(0.01)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     time.sleep(1000)

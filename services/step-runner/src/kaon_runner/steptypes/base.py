@@ -53,7 +53,8 @@ class PreparedStep:
 
     key: step_pb2.StepKey
     spec: step_pb2.StepSpec
-    # Not on disk until `directory.create()`. The runner creates it before a CommandLaunch; call it before you write files in `prepare`.
+    # Not on disk until `directory.create()`. The runner creates it before a CommandLaunch; call it before you write files in
+    # `prepare`.
     directory: StepDirectory
     # The content of context.json: "params", "inputs" (flat, by name), "outputs", "config", "scratch", "paths", "checkpoint", ...
     # Artifact inputs are {"artifact": {"uri", "digest", "type", "size", "path"}}, "path" being the local copy.
@@ -82,10 +83,14 @@ class PreparedStep:
             UserStepError: there is no bundle, no such file, or the path leads out of the bundle.
         """
         if self.bundle is None:
-            raise UserStepError("MissingFile", f"step {self.key.path} names {name!r}, but the workflow has no code bundle")
+            raise UserStepError(
+                "MissingFile", f"step {self.key.path} names {name!r}, but the workflow has no code bundle"
+            )
         path = (self.bundle / name).resolve()
         if not path.is_relative_to(self.bundle.resolve()) or not path.exists():
-            raise UserStepError("MissingFile", f"step {self.key.path} names {name!r}, which the code bundle does not have")
+            raise UserStepError(
+                "MissingFile", f"step {self.key.path} names {name!r}, which the code bundle does not have"
+            )
         return path
 
 
@@ -101,8 +106,8 @@ class CommandLaunch:
     env: Mapping[str, str] = field(default_factory=dict)
     # None: the step's work directory.
     cwd: Path | None = None
-    # Commands that the SUPERVISOR runs when the processes are gone and the step did not end by itself (cancel, time-out, lost lease,
-    # dead runner), one after the other, 10 s each, for example ("docker", "rm", "-f", NAME). Failures are logged, not reported.
+    # Commands that the SUPERVISOR runs when the processes are gone and the step did not end by itself (cancel, time-out, lost
+    # lease, dead runner), one after the other, 10 s each, for example ("docker", "rm", "-f", NAME). Failures are logged, not reported.
     cleanup: tuple[tuple[str, ...], ...] = ()
     # Seconds between TERM and KILL.
     grace_seconds: float = DEFAULT_GRACE_SECONDS
@@ -151,7 +156,10 @@ class StepType(Protocol):
     name: str
 
     def detect(self, settings: Settings) -> Detection:
-        """Says whether this machine can run such steps. Called once at start; quick (under 2 s), never raises for what is missing."""
+        """Says whether this machine can run such steps.
+
+        Called once at start; quick (under 2 s); never raises for what is missing.
+        """
 
     def prepare(self, step: PreparedStep, settings: Settings) -> Launch:
         """Says how to launch the step.

@@ -28,13 +28,17 @@ class PythonStepType:
     def detect(self, settings: Settings) -> Detection:
         """Always available: the runner itself is Python."""
         version = ".".join(platform.python_version_tuple()[:2])
-        return Detection(available=True, labels={"python": version}, reason=f"Python {platform.python_version()}")
+        return Detection(
+            available=True, labels={"python": version}, reason=f"Python {platform.python_version()}"
+        )
 
     def prepare(self, step: PreparedStep, settings: Settings) -> Launch:
         """See `StepType`."""
         target = step.config.get("entry")
         if not isinstance(target, str) or ":" not in target:
-            raise UserStepError("InvalidConfig", f'step {step.key.path}: "entry" must be "module:function", it is {target!r}')
+            raise UserStepError(
+                "InvalidConfig", f'step {step.key.path}: "entry" must be "module:function", it is {target!r}'
+            )
         bundle = (str(step.bundle),) if step.bundle is not None else ()
         if step.spec.isolation == definition_pb2.ISOLATION_PROCESS:
             path = os.pathsep.join(filter(None, (*bundle, os.environ.get("PYTHONPATH", ""))))

@@ -16,8 +16,8 @@ _PLACEHOLDER = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_-]*)\}")
 class ShellStepType:
     """Config: {"argv": ["program", "--name", "${name}"], "env": {...}}.
 
-    `${name}` becomes the value of input `name` (an artifact's local path), as one argument whatever it holds. Every input is also in
-    the environment as KAON_INPUT_<NAME>.
+    `${name}` becomes the value of input `name` (an artifact's local path), as one argument whatever it holds. Every input is also
+    in the environment as KAON_INPUT_<NAME>.
     """
 
     name = "shell"
@@ -32,7 +32,9 @@ class ShellStepType:
         """See `StepType`."""
         argv = step.config.get("argv")
         if not isinstance(argv, list) or not argv or not all(isinstance(word, str) for word in argv):
-            raise UserStepError("InvalidConfig", f'step {step.key.path}: "argv" must be a list of strings, it is {argv!r}')
+            raise UserStepError(
+                "InvalidConfig", f'step {step.key.path}: "argv" must be a list of strings, it is {argv!r}'
+            )
         texts = {name: as_text(value) for name, value in step.inputs.items()}
         env = dict(step.config.get("env", {}))
         env |= {f"KAON_INPUT_{name.upper().replace('-', '_')}": text for name, text in texts.items()}
@@ -55,7 +57,9 @@ def _filled(word: str, texts: Mapping[str, str], path: str) -> str:
     def replaced(match: re.Match[str]) -> str:
         name = match.group(1)
         if name not in texts:
-            raise UserStepError("InvalidConfig", f"step {path}: argv names ${{{name}}}, but the step has no such input")
+            raise UserStepError(
+                "InvalidConfig", f"step {path}: argv names ${{{name}}}, but the step has no such input"
+            )
         return texts[name]
 
     return _PLACEHOLDER.sub(replaced, word)

@@ -82,7 +82,9 @@ class Child:
 class _SupervisorProcess:
     """The supervisor as a process of ours, and the socket to it."""
 
-    def __init__(self, order: Order, process: subprocess.Popen[bytes], control: socket.socket, token: str) -> None:
+    def __init__(
+        self, order: Order, process: subprocess.Popen[bytes], control: socket.socket, token: str
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._order = order
         self._process = process
@@ -139,7 +141,9 @@ class _SupervisorProcess:
             await self._loop.run_in_executor(None, self._destroy)
             self._ending = Ending(reason="lost")
         if not self.running.done():
-            self.running.set_exception(PlatformStepError("CannotStart", "the supervisor ended before the child ran"))
+            self.running.set_exception(
+                PlatformStepError("CannotStart", "the supervisor ended before the child ran")
+            )
         if not self.ended.done():
             self.ended.set_result(self._ending)
 
@@ -163,14 +167,8 @@ async def start(order: Order) -> Child:
     control, theirs = socket.socketpair()
     token = secrets.token_hex(8)
     try:
-        process = subprocess.Popen(
-            [sys.executable, "-S", "-E", _SCRIPT, str(theirs.fileno())],
-            stdin=subprocess.DEVNULL,
-            stdout=child_stdout,
-            stderr=child_stderr,
-            pass_fds=(theirs.fileno(), *order.keep),
-            start_new_session=True,
-        )
+        # Takes about a millisecond: not worth a thread.
+        process = _spawn((child_stdout, child_stderr), (theirs.fileno(), *order.keep))
     finally:
         for fd in (child_stdout, child_stderr):
             os.close(fd)
@@ -188,6 +186,18 @@ async def start(order: Order) -> Child:
         os.close(stderr)
         raise
     return Child(pid=pid, stdout=stdout, stderr=stderr, ended=supervisor.ended, _supervisor=supervisor)
+
+
+def _spawn(output: tuple[int, int], kept: tuple[int, ...]) -> subprocess.Popen[bytes]:
+    """The supervisor's process; the first of `kept` is its end of the control socket."""
+    return subprocess.Popen(
+        [sys.executable, "-S", "-E", _SCRIPT, str(kept[0])],
+        stdin=subprocess.DEVNULL,
+        stdout=output[0],
+        stderr=output[1],
+        pass_fds=kept,
+        start_new_session=True,
+    )
 
 
 def _message(order: Order, token: str) -> dict[str, Any]:

@@ -172,8 +172,13 @@ class MemoryLimit:
             _rmdir(self._path)
 
     def kills(self) -> int:
-        """How many processes the kernel has killed for lack of memory: in this cgroup, or on the whole machine where there is none."""
-        path, field = (self._path + "/memory.oom_control", "oom_kill") if self._path else ("/proc/vmstat", "oom_kill")
+        """How many processes the kernel has killed for lack of memory.
+
+        In this cgroup, or on the whole machine where there is none.
+        """
+        path, field = (
+            (self._path + "/memory.oom_control", "oom_kill") if self._path else ("/proc/vmstat", "oom_kill")
+        )
         for line in _read(path).splitlines():
             name, _, value = line.partition(" ")
             if name == field:

@@ -20,7 +20,7 @@ from typing import Any
 
 # The directory that holds the package: nothing else puts it on the path here.
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-from kaon_runner.supervision import groups  # noqa: E402
+from kaon_runner.supervision import groups
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -71,7 +71,11 @@ class Supervisor:
         if self._reason != "exited":
             self._terminate()
         self._kill_all()
-        oom = self._memory.kills() > self._kills_before and self._status is not None and os.WIFSIGNALED(self._status)
+        oom = (
+            self._memory.kills() > self._kills_before
+            and self._status is not None
+            and os.WIFSIGNALED(self._status)
+        )
         self._memory.remove()
         if self._reason != "exited":
             self._clean_up()
@@ -106,7 +110,7 @@ class Supervisor:
             for fd in self._order["keep"]:
                 os.set_inheritable(fd, True)
             env = {**self._order["env"], groups.MARK: self._order["token"]}
-            os.execvpe(self._order["argv"][0], self._order["argv"], env)  # noqa: S606
+            os.execvpe(self._order["argv"][0], self._order["argv"], env)
         except BaseException as error:
             os.write(report, f"cannot start {self._order['argv'][0]!r}: {error}".encode())
         finally:
@@ -194,7 +198,7 @@ class Supervisor:
             pid = os.fork()
             if pid == 0:
                 try:
-                    os.execvp(argv[0], argv)  # noqa: S606
+                    os.execvp(argv[0], argv)
                 finally:
                     os._exit(127)
             self._await(pid, argv)

@@ -36,7 +36,10 @@ class Transport(Protocol):
         """
 
     def send(self, topic: str, partition: int, message: Message, done: Done) -> None:
-        """Hands a record over; `done` is told when it is acknowledged by all replicas. Does not wait, never raises: what goes wrong is told to `done`."""
+        """Hands a record over; `done` is told when it is acknowledged by all replicas.
+
+        Does not wait, never raises: what goes wrong is told to `done`.
+        """
 
     def partitions(self, topic: str) -> int:
         """The number of partitions of `topic`."""

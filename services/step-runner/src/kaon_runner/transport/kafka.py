@@ -1,7 +1,7 @@
 """The transport over Apache Kafka: one consumer with assigned partitions and no group, one idempotent producer.
 
-The consumer lives in one thread of its own, for it is not thread-safe; the producer is. Both reconnect by themselves after a broker's
-restart. A producer that has failed to deliver is replaced, because an idempotent one may refuse everything after a gap.
+The consumer lives in one thread of its own, for it is not thread-safe; the producer is. Both reconnect by themselves after a
+broker's restart. A producer that has failed to deliver is replaced, because an idempotent one may refuse everything after a gap.
 """
 
 from __future__ import annotations
@@ -60,7 +60,9 @@ class KafkaTransport:
             self._consumer = self._new_consumer(incarnation)
         except KafkaError as error:
             raise Unavailable(f"Kafka at {','.join(self._servers)} does not answer: {error!r}") from error
-        self._thread = threading.Thread(target=self._consume, args=(deliver,), name="kafka-consumer", daemon=True)
+        self._thread = threading.Thread(
+            target=self._consume, args=(deliver,), name="kafka-consumer", daemon=True
+        )
         self._thread.start()
 
     def send(self, topic: str, partition: int, message: Message, done: Done) -> None:
@@ -188,5 +190,7 @@ class KafkaTransport:
 
 def _existing(partitions: set[int] | None, topic: str) -> set[int]:
     if not partitions:
-        raise Unavailable(f"Kafka has no topic {topic}: create the topics of the catalogue before a runner starts")
+        raise Unavailable(
+            f"Kafka has no topic {topic}: create the topics of the catalogue before a runner starts"
+        )
     return partitions
