@@ -23,6 +23,8 @@ class Settings:
     address: str = "127.0.0.1:7070"
     # KAON_ARTIFACTS: where artifacts and code bundles are kept, as an fsspec URL.
     artifacts: str = "file:///var/lib/kaon/artifacts"
+    # KAON_SCRATCH: where steps have their scratch space; empty: runners keep it to themselves, and nothing is removed here.
+    scratch: str = ""
     # KAON_DURABILITY: "synchronous" (every commit reaches the disk) or "relaxed".
     durability: str = "synchronous"
     # KAON_OWNER: name of this process; unique among the coordinators.
@@ -48,6 +50,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         database=environment.get("KAON_DATABASE", default.database),
         address=environment.get("KAON_ADDRESS", default.address),
         artifacts=environment.get("KAON_ARTIFACTS", default.artifacts),
+        scratch=environment.get("KAON_SCRATCH", default.scratch),
         durability=durability,
         owner=environment.get("KAON_OWNER", default.owner),
         lease_seconds=_number(environment, "KAON_LEASE_SECONDS", default.lease_seconds),

@@ -1,0 +1,1 @@
+"""Kaon in one process, without a broker or a server."""

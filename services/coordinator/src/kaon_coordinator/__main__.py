@@ -1,0 +1,78 @@
+"""`python -m kaon_coordinator`: one coordinator as a process of its own, over Kafka. SIGTERM and SIGINT stop it in order."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+
+import structlog
+
+from kaon_coordinator.settings import Settings, settings_from
+from kaon_wire.errors import KaonError
+
+log = structlog.get_logger("kaon_coordinator")
+
+
+async def serve(settings: Settings) -> None:
+    """Runs until a signal asks to stop, or until it cannot go on."""
+    from kaon_coordinator.bootstrap import Application
+    from kaon_coordinator.transport.faust import FaustTransport
+
+    application = Application(settings, FaustTransport(settings.kafka, catalogue=settings.catalogue))
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    await application.start()
+    waits = [asyncio.ensure_future(application.wait()), asyncio.ensure_future(stopping.wait())]
+    try:
+        done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in waits:
+            task.cancel()
+        await application.stop()
+
+
+def main() -> None:
+    """Entry point. Exit codes: 0 stopped in order, 1 cannot go on, 2 wrong settings."""
+    parser = argparse.ArgumentParser(
+        prog="kaon-coordinator",
+        description="Accepts runs, decides what is next, and hands ready steps to runners. Every setting is an environment "
+        "variable; kaon_coordinator/settings.py lists them.",
+    )
+    parser.parse_args()
+    _configure_logs()
+    try:
+        settings = settings_from(os.environ)
+    except KaonError as error:
+        print(f"kaon-coordinator: {error}", file=sys.stderr)
+        sys.exit(2)
+    try:
+        asyncio.run(serve(settings))
+    except KaonError as error:
+        log.error("the coordinator cannot go on", reason=str(error))
+        sys.exit(1)
+
+
+def _configure_logs() -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+if __name__ == "__main__":
+    main()

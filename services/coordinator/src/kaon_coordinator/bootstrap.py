@@ -1,0 +1,153 @@
+"""The composition root: settings and a transport become a coordinator at work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
+
+import structlog
+
+from kaon_artifacts import ArtifactStore
+from kaon_coordinator import expressions
+from kaon_coordinator.api.feed import RunFeed
+from kaon_coordinator.api.log_archive import LogArchive
+from kaon_coordinator.api.server import ApiParts, ApiServer
+from kaon_coordinator.api.sinks import ApiSinks
+from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.limits import DEFAULT
+from kaon_coordinator.engine.validate import validate
+from kaon_coordinator.matching.labels import label_problem
+from kaon_coordinator.scratch import ScratchSpace
+from kaon_coordinator.settings import Settings
+from kaon_coordinator.shell.coordinator import Clocks, Coordinator, ShellSettings
+from kaon_coordinator.store.base import Store
+from kaon_coordinator.store.database import Durability
+from kaon_coordinator.store.sql import open_store
+from kaon_coordinator.store.thread import StoreThread
+from kaon_coordinator.transport.base import Send, Transport
+from kaon_wire import topics
+from kaon_wire.errors import NotFound
+from kaonapi.log.v1 import log_pb2
+from kaonapi.run.v1 import command_pb2, history_pb2
+from kaonapi.step.v1 import step_pb2
+from kaonapi.workflow.v1 import definition_pb2 as d
+
+log = structlog.get_logger(__name__)
+
+STOP_SECONDS = 5.0
+_DURABILITY = {"synchronous": Durability.FULL, "relaxed": Durability.RELAXED}
+
+
+class Application:
+    """One coordinator: `start`, then `wait` until something ends it, then `stop`.
+
+    Args:
+        settings: see `Settings`.
+        transport: not started.
+    """
+
+    def __init__(self, settings: Settings, transport: Transport) -> None:
+        self._settings = settings
+        self._transport = transport
+        self._store = StoreThread(open_store(settings.database, durability=_DURABILITY[settings.durability]))
+        feed, archive = RunFeed(), LogArchive(self._store)
+        self._scratch = ScratchSpace(settings.scratch, self._ended) if settings.scratch else None
+        clocks = Clocks()
+        self.coordinator = Coordinator(
+            settings=ShellSettings(
+                owner=settings.owner, catalogue=settings.catalogue, lease_seconds=settings.lease_seconds
+            ),
+            store=self._store,
+            transport=transport,
+            evaluate=expressions.evaluate,
+            sinks=_Sinks(ApiSinks(feed, archive), self._scratch),
+            clocks=clocks,
+        )
+        self._api = ApiServer(
+            ApiParts(
+                store=self._store,
+                artifacts=ArtifactStore(settings.artifacts),
+                validate=_validate,
+                feed=feed,
+                logs=archive,
+                runners=self.coordinator.pools.runners,
+                wake=self._wake,
+                partitions=settings.catalogue.run_partitions,
+                now_us=clocks.now_us,
+            )
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> int:
+        """Listens, joins the other coordinators, and returns the API's port.
+
+        Raises:
+            KaonError: something that is needed does not answer.
+        """
+        port = await self._api.start(self._settings.address)
+        await self._transport.start(self.coordinator)
+        work: list[Callable[[], Awaitable[None]]] = [self.coordinator.run, self._transport.failed]
+        if self._scratch is not None:
+            work.append(self._scratch.run)
+        self._tasks = [asyncio.ensure_future(each()) for each in work]  # type: ignore[arg-type]
+        await self._api.serving(ready=True)
+        log.info("coordinator ready", owner=self._settings.owner, port=port)
+        return port
+
+    async def wait(self) -> None:
+        """Returns never, or raises what makes it impossible to go on: the process must end then."""
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+
+    async def stop(self) -> None:
+        """Ends in order: what was begun is finished, what was not is derived by the next owner."""
+        await self._api.serving(ready=False)
+        await self._api.stop(STOP_SECONDS)
+        await self._transport.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._store.close()
+
+    async def _wake(self, partition: int) -> None:
+        """The owner in this process at once, one in another process by a record."""
+        if self.coordinator.wake(partition):
+            return
+        wakeup = command_pb2.Wakeup(inbox_filled=command_pb2.InboxFilled(partition=partition))
+        send = Send(topic=topics.RUN_COMMANDS, partition=partition, value=wakeup.SerializeToString())
+        await self._transport.send([send])
+
+    async def _ended(self, run_ids: Iterable[str]) -> set[str]:
+        return {run_id for run_id in run_ids if await self._store.read(_has_ended, self._store.store, run_id)}
+
+
+class _Sinks:
+    """The API's sinks, and the scratch space that an ended run no longer needs."""
+
+    def __init__(self, api: ApiSinks, scratch: ScratchSpace | None) -> None:
+        self._api = api
+        self._scratch = scratch
+        self.progress: Callable[[Mapping[int, Sequence[step_pb2.StepEvents]]], None] = api.progress
+        self.logs: Callable[[Sequence[log_pb2.LogLines]], Awaitable[None]] = api.logs
+
+    def committed(self, events: Sequence[history_pb2.HistoryEvent]) -> None:
+        """History events that are durable."""
+        self._api.committed(events)
+        if self._scratch is not None:
+            for event in events:
+                if event.HasField("run_ended"):
+                    self._scratch.run_ended(event.run_id)
+
+
+def _has_ended(store: Store, run_id: str) -> bool:
+    try:
+        return store.load_run(run_id).row.status in t.TERMINAL
+    except NotFound:
+        return True
+
+
+_validate: Callable[[d.WorkflowDefinition], list[str]] = partial(
+    validate, limits=DEFAULT, check_expression=expressions.check, check_label=label_problem
+)
