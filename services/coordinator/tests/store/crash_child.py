@@ -15,7 +15,7 @@ from sqlalchemy import Engine, event
 
 from kaon_coordinator.store.base import Store
 from kaon_coordinator.store.sql import open_store
-from tests.store.build import batch, new_run
+from .build import batch, new_run
 
 
 def _die() -> None:

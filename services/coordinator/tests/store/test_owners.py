@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from kaon_coordinator.store.base import Fenced, LoadedRun, PartitionBatch, Store
 from kaon_wire.errors import Conflict, NotFound
 from kaonapi.run.v1 import run_pb2
+
 from .build import batch, block_row, event, run_row, step_row, submitted
 
 ENDED = {"status": run_pb2.STATUS_SUCCEEDED, "end_us": 9_000}

@@ -7,6 +7,7 @@ import pytest
 from kaon_coordinator.store.base import Store
 from kaon_wire.errors import InvalidValue, NotFound
 from kaonapi.run.v1 import run_pb2
+
 from .build import batch, block_row, event, run_row, step_row, submitted
 
 

@@ -11,6 +11,7 @@ import pytest
 from kaon_coordinator.store.base import RunRecord, Store
 from kaon_wire.errors import Conflict, NotFound
 from kaonapi.run.v1 import command_pb2, run_pb2
+
 from .build import batch, new_run, submitted
 
 

@@ -82,6 +82,11 @@ class RunFeed:
         """By path: how far the running steps of a run have come, as far as this process was told."""
         return dict(self._progress.get(run_id, {}))
 
+    @property
+    def watched(self) -> frozenset[str]:
+        """The runs that somebody watches."""
+        return frozenset(self._subscriptions)
+
     @contextmanager
     def subscribe(self, run_id: str) -> Iterator[Subscription]:
         """Collects what happens to a run from now on, beginning with the present progress of its steps."""

@@ -1,0 +1,189 @@
+"""A real gRPC server over a real SQLite store; what belongs to other parts of the coordinator is small and in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc import aio
+
+from kaon_artifacts import ArtifactStore
+from kaon_coordinator.api.feed import RunFeed
+from kaon_coordinator.api.log_archive import LogArchive
+from kaon_coordinator.api.server import ApiParts, ApiServer
+from kaon_coordinator.store.base import PartitionBatch, RunRecord, Store
+from kaon_coordinator.store.sql import open_store
+from kaon_coordinator.store.thread import StoreThread
+from kaonapi.log.v1 import log_pb2_grpc
+from kaonapi.run.v1 import history_pb2, run_pb2, run_service_pb2, run_service_pb2_grpc
+from kaonapi.runner.v1 import runner_pb2, runner_pb2_grpc
+from kaonapi.workflow.v1 import definition_pb2 as d
+from kaonapi.workflow.v1 import workflow_service_pb2, workflow_service_pb2_grpc
+
+from ..store.build import batch
+
+NOW_US = 1_700_000_000_000_000
+PARTITIONS = 8
+
+
+@dataclass(kw_only=True)
+class Others:
+    """What the API works with and other parts of the coordinator provide."""
+
+    # Partitions that were woken, in order.
+    wakes: asyncio.Queue[int] = field(default_factory=asyncio.Queue)
+    # What the next definition is found to be wrong with.
+    problems: list[str] = field(default_factory=list)
+    broker_is_down: bool = False
+    known_runners: list[runner_pb2.Runner] = field(default_factory=list)
+
+    async def wake(self, partition: int) -> None:
+        """As the coordinator wakes the owner of a partition."""
+        if self.broker_is_down:
+            raise ConnectionError("no broker")
+        self.wakes.put_nowait(partition)
+
+    def validate(self, definition: d.WorkflowDefinition) -> Sequence[str]:
+        """As the engine validates."""
+        return self.problems
+
+    def list_runners(self, pool: str) -> Sequence[runner_pb2.Runner]:
+        """As the matchers know them."""
+        return [runner for runner in self.known_runners if pool in {"", runner.pool}]
+
+
+@dataclass(kw_only=True)
+class Api:
+    """A served API and what stands behind it."""
+
+    parts: ApiParts
+    server: ApiServer
+    address: str
+    thread: StoreThread
+    artifacts: ArtifactStore
+    feed: RunFeed
+    archive: LogArchive
+    channel: aio.Channel
+    others: Others
+
+    @property
+    def store(self) -> Store:
+        """The store behind the API."""
+        return self.thread.store
+
+    @property
+    def workflows(self) -> workflow_service_pb2_grpc.WorkflowServiceAsyncStub:
+        """A client."""
+        return workflow_service_pb2_grpc.WorkflowServiceStub(self.channel)
+
+    @property
+    def runs(self) -> run_service_pb2_grpc.RunServiceAsyncStub:
+        """A client."""
+        return run_service_pb2_grpc.RunServiceStub(self.channel)
+
+    @property
+    def logs(self) -> log_pb2_grpc.LogServiceAsyncStub:
+        """A client."""
+        return log_pb2_grpc.LogServiceStub(self.channel)
+
+    @property
+    def runners(self) -> runner_pb2_grpc.RunnerServiceAsyncStub:
+        """A client."""
+        return runner_pb2_grpc.RunnerServiceStub(self.channel)
+
+    async def register(self, **changes: Any) -> workflow_service_pb2.Workflow:
+        """A registered workflow."""
+        request = workflow_service_pb2.RegisterWorkflowRequest(definition=definition(**changes))
+        return (await self.workflows.RegisterWorkflow(request)).workflow
+
+    async def submit(self, **fields: Any) -> run_pb2.Run:
+        """A submitted run of the registered workflow."""
+        return (await self.runs.SubmitRun(submission(**fields))).run
+
+    def record(self, run: run_pb2.Run) -> RunRecord:
+        """A run as the store has it."""
+        return self.store.get_run(run.tenant, run.run_id)
+
+    def advance(self, run: run_pb2.Run, *, last: int, publish: bool = True, **row: Any) -> None:
+        """Acts as the owner of the run: makes events up to `last` durable, and publishes them unless they are another process's."""
+        record = self.record(run)
+        epoch = self.store.claim_partition(record.partition, "owner")
+        decided = batch(epoch, record, first=record.row.seq + 1, last=last, **row)
+        self._commit(decided, publish)
+
+    def end(self, run: run_pb2.Run, *, publish: bool = True) -> None:
+        """Acts as the owner of the run: ends it with one more event."""
+        record = self.record(run)
+        epoch = self.store.claim_partition(record.partition, "owner")
+        seq = record.row.seq + 1
+        decided = batch(epoch, record, first=seq, last=seq, status=run_pb2.STATUS_SUCCEEDED, end_us=NOW_US)
+        ended = history_pb2.RunEnded(status=run_pb2.STATUS_SUCCEEDED)
+        event = history_pb2.HistoryEvent(run_id=run.run_id, seq=seq, run_ended=ended)
+        self._commit(replace(decided, history=[event]), publish)
+
+    def _commit(self, decided: PartitionBatch, publish: bool) -> None:
+        self.store.commit(decided)
+        if publish:
+            self.feed.publish(decided.history)
+
+
+def definition(**changes: Any) -> d.WorkflowDefinition:
+    """A workflow with a parameter of each kind."""
+    fields: dict[str, Any] = {
+        "name": "nightly",
+        "parameters": [
+            d.Parameter(name="model", type=d.VALUE_TYPE_MODEL, default_json="null"),
+            d.Parameter(name="name", type=d.VALUE_TYPE_STRING, default_json='"x"'),
+            d.Parameter(name="rate", type=d.VALUE_TYPE_FLOAT, default_json="0.5"),
+            d.Parameter(name="users", type=d.VALUE_TYPE_INT),
+        ],
+    }
+    return d.WorkflowDefinition(**(fields | changes))
+
+
+def submission(**fields: Any) -> run_service_pb2.SubmitRunRequest:
+    """A submission of that workflow."""
+    usual: dict[str, Any] = {"workflow": "nightly", "params_json": {"users": "10"}}
+    return run_service_pb2.SubmitRunRequest(**(usual | fields))
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    """A served API. Quiet runs are looked up every 50 ms, and the lines of an ended run may come for 200 ms."""
+    thread = StoreThread(open_store(f"sqlite:///{tmp_path}/kaon.db"))
+    feed, archive, others = RunFeed(), LogArchive(thread), Others()
+    artifacts = ArtifactStore(f"file://{tmp_path}/artifacts")
+    parts = ApiParts(
+        store=thread,
+        artifacts=artifacts,
+        validate=others.validate,
+        feed=feed,
+        logs=archive,
+        runners=others.list_runners,
+        wake=others.wake,
+        partitions=PARTITIONS,
+        now_us=lambda: NOW_US,
+        poll_seconds=0.05,
+        settle_seconds=0.2,
+    )
+    server = ApiServer(parts)
+    address = f"127.0.0.1:{await server.start('127.0.0.1:0')}"
+    async with grpc.aio.insecure_channel(address) as channel:
+        yield Api(
+            parts=parts,
+            server=server,
+            address=address,
+            thread=thread,
+            artifacts=artifacts,
+            feed=feed,
+            archive=archive,
+            channel=channel,
+            others=others,
+        )
+    await server.stop(grace=0)
+    await thread.close()

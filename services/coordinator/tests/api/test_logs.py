@@ -1,0 +1,79 @@
+"""LogService: archived lines, then live ones."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from grpc import StatusCode, aio
+
+from kaonapi.log.v1 import log_pb2
+from kaonapi.run.v1 import run_pb2
+from kaonapi.step.v1 import step_pb2
+
+from .conftest import Api
+
+
+def _lines(run: run_pb2.Run, *numbers: int, path: str = "work") -> log_pb2.LogLines:
+    key = step_pb2.StepKey(run_id=run.run_id, path=path, attempt=1, generation=1)
+    lines = [log_pb2.LogLine(sequence=number, text=f"line {number}") for number in numbers]
+    return log_pb2.LogLines(key=key, incarnation="life-1", lines=lines)
+
+
+async def _next(call: Any) -> Any:
+    """The next lines; EOF at the end of the call."""
+    answer = await asyncio.wait_for(call.read(), 10)
+    return answer if answer is aio.EOF else answer.lines
+
+
+async def _all(call: Any) -> list[log_pb2.LogLines]:
+    found = []
+    while (lines := await _next(call)) is not aio.EOF:
+        found.append(lines)
+    return found
+
+
+async def _begin(api: Api) -> run_pb2.Run:
+    await api.register()
+    return await api.submit()
+
+
+async def test_archived_lines_are_read_in_the_order_in_which_they_came(api: Api) -> None:
+    run = await _begin(api)
+    records = [_lines(run, 1, 2), _lines(run, 1, path="other"), _lines(run, 3)]
+    await api.archive.archive(records)
+    assert await _all(api.logs.ReadLogs(log_pb2.ReadLogsRequest(run_id=run.run_id))) == records
+    only = api.logs.ReadLogs(log_pb2.ReadLogsRequest(run_id=run.run_id, path="other"))
+    assert await _all(only) == [records[1]]
+
+
+async def test_more_lines_than_one_page_are_read(api: Api) -> None:
+    run = await _begin(api)
+    records = [_lines(run, number) for number in range(1, 251)]
+    await api.archive.archive(records)
+    assert await _all(api.logs.ReadLogs(log_pb2.ReadLogsRequest(run_id=run.run_id))) == records
+
+
+@pytest.mark.parametrize("here", [True, False], ids=["archived here", "archived by another process"])
+async def test_following_ends_with_the_run_and_with_its_last_lines(api: Api, here: bool) -> None:
+    run = await _begin(api)
+    archive = api.archive.archive if here else lambda records: api.thread.run(api.store.archive_logs, records)
+    await archive([_lines(run, 1)])
+    call = api.logs.ReadLogs(log_pb2.ReadLogsRequest(run_id=run.run_id, follow=True))
+    assert await _next(call) == _lines(run, 1)
+    await archive([_lines(run, 1, 2)])
+    assert await _next(call) == _lines(run, 2)
+    api.end(run)
+    # Lines may come after the end of the run.
+    await archive([_lines(run, 3)])
+    assert await _all(call) == [_lines(run, 3)]
+
+
+async def test_only_logs_of_ones_own_runs_can_be_read(api: Api) -> None:
+    run = await _begin(api)
+    await api.archive.archive([_lines(run, 1)])
+    call = api.logs.ReadLogs(log_pb2.ReadLogsRequest(run_id=run.run_id), metadata=(("kaon-tenant", "other"),))
+    with pytest.raises(aio.AioRpcError) as told:
+        await _all(call)
+    assert told.value.code() == StatusCode.NOT_FOUND
