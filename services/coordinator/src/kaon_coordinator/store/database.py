@@ -13,7 +13,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.sql.dml import Insert
 
 from kaon_wire.errors import InvalidValue, Unavailable
 
@@ -128,29 +127,3 @@ def refusals(what: str) -> Iterator[None]:
         if error.connection_invalidated:
             raise Unavailable(f"the connection to the database broke ({what}): {error.args[0]}") from error
         raise
-
-
-class Bulk:
-    """One statement for many rows, straight to the driver: SQLAlchemy writes the SQL once, and no row passes through it again."""
-
-    def __init__(self, database: Database, statement: Any, columns: Sequence[str]) -> None:
-        compiled = statement.compile(dialect=database.writer.dialect)
-        self._sql = str(compiled)
-        expected = tuple(compiled.positiontup or ())
-        if expected != tuple(columns):
-            raise AssertionError(f"rows have the columns {columns}, the statement takes {expected}")
-
-    def execute(self, connection: Connection, rows: list[tuple[Any, ...]]) -> None:
-        """Runs the statement for every row; nothing happens without one."""
-        if rows:
-            connection.exec_driver_sql(self._sql, rows)
-
-
-def upsert(database: Database, table: Table) -> Insert:
-    """Inserts a row of all columns, or replaces what stands under its primary key."""
-    statement = database.insert(table)
-    keys = [column.name for column in table.primary_key]
-    values = {
-        column.name: statement.excluded[column.name] for column in table.columns if column.name not in keys
-    }
-    return statement.on_conflict_do_update(index_elements=keys, set_=values)

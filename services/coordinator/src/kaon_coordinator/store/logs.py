@@ -13,7 +13,8 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Row, bindparam, func, insert, or_, select, text, update
 
-from kaon_coordinator.store.database import Bulk, Database
+from kaon_coordinator.store.bulk import Bulk
+from kaon_coordinator.store.database import Database
 from kaon_coordinator.store.records import LogChunk
 from kaon_coordinator.store.tables import log_chunks, log_leases
 from kaonapi.log.v1 import log_pb2

@@ -26,7 +26,8 @@ from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.store import reads
 from kaon_coordinator.store.base import Fenced
-from kaon_coordinator.store.database import Bulk, Database, upsert
+from kaon_coordinator.store.bulk import Bulk, upsert
+from kaon_coordinator.store.database import Database
 from kaon_coordinator.store.records import InboxRow, LoadedRun, PartitionBatch
 from kaon_coordinator.store.tables import blocks, history, inbox, partitions, pools, runs, steps
 from kaon_wire.errors import Conflict, NotFound
@@ -53,6 +54,12 @@ class Commits:
     """Writes the batches of owners."""
 
     def __init__(self, database: Database) -> None:
+        holds = (partitions.c.partition == bindparam("key")) & (partitions.c.epoch == bindparam("held"))
+        self._fence = Bulk(
+            database,
+            update(partitions).where(holds).values(epoch=bindparam("epoch")),
+            ("epoch", "key", "held"),
+        )
         names = [column.name for column in history.columns]
         self._history = Bulk(database, insert(history), names)
         self._steps = Bulk(database, upsert(database, steps), [column.name for column in steps.columns])
@@ -65,7 +72,11 @@ class Commits:
 
     def write(self, connection: Connection, batch: PartitionBatch) -> None:
         """Applies a batch, fence first."""
-        check_fence(connection, batch.partition, batch.epoch)
+        # An update, because reading would not exclude a new owner: it holds the partition's row until the transaction ends.
+        if self._fence.execute_one(connection, (batch.epoch, batch.partition, batch.epoch)) != 1:
+            raise Fenced(
+                f"partition {batch.partition}: epoch {batch.epoch} is not the current one; another coordinator owns the partition"
+            )
         try:
             self._history.execute(connection, [_history_row(event) for event in batch.history])
         except IntegrityError as error:
@@ -82,15 +93,6 @@ class Commits:
         self._applied.execute(connection, [(inbox_id,) for inbox_id in batch.applied_inbox])
         # After the runs: whether one is done with depends on its new seq.
         self._published.execute(connection, [(seq, seq, i, seq) for i, seq in batch.published.items()])
-
-
-def check_fence(connection: Connection, partition: int, epoch: int) -> None:
-    """Locks the partition's row if the epoch is the current one; an update, because reading would not exclude a new owner."""
-    holds = (partitions.c.partition == partition) & (partitions.c.epoch == epoch)
-    if connection.execute(update(partitions).where(holds).values(epoch=epoch)).rowcount != 1:
-        raise Fenced(
-            f"partition {partition}: epoch {epoch} is not the current one; another coordinator owns the partition"
-        )
 
 
 def claim(database: Database, connection: Connection, table: Table, key: int | str, owner: str) -> int:

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, Row, insert, select, tuple_
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.rows import RunRow
 from kaon_coordinator.store import reads
-from kaon_coordinator.store.database import Bulk, Database
+from kaon_coordinator.store.bulk import Bulk
+from kaon_coordinator.store.database import Database
 from kaon_coordinator.store.records import NewRun, RunRecord
 from kaon_coordinator.store.tables import inbox, runs
 from kaon_wire import canonical
