@@ -224,6 +224,8 @@ class Client:
         for update in self._watch_patience.stream(opened, complete=complete):
             if position.passes(update):
                 yield update
+            if position.ended:
+                return
 
     def _has_seen_all(self, run_id: str, seq: int) -> bool:
         """Whether a watch that ended after event `seq` has missed nothing."""

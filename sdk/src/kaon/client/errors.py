@@ -68,6 +68,7 @@ def _translate(error: grpc.RpcError, address: str) -> KaonError:
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return ServerError(f"the service at {address} does not offer this: {details}")
     if kind is Unavailable:
+        details = details.rsplit(": ", 1)[-1]  # of a chain of causes the last is the one that helps
         return Unavailable(
             f"no answer from {address} ({details}); is it running? --server or KAON_SERVER names another one"
         )

@@ -1,0 +1,141 @@
+"""Commands about workflow definitions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from kaon.cli import options, output, words
+from kaon.dsl import Workflow, load_workflow, types
+from kaonapi.workflow.v1 import definition_pb2
+
+app = typer.Typer(help="Show registered workflows.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_workflows(server: options.Server = options.SERVER, json: options.AsJson = False) -> None:
+    """List the current version of every workflow.
+
+    \b
+    kaon workflows list
+    """
+    with options.client(server=server) as client:
+        found = client.workflows()
+    if json:
+        for workflow in found:
+            output.print_json(workflow)
+        return
+    output.print_table(
+        ("WORKFLOW", "VERSION", "REGISTERED", "DESCRIPTION"),
+        (
+            (each.name, each.version[:19], words.moment(each.create_time), each.definition.description)
+            for each in found
+        ),
+        nothing="No workflow is registered. Register one by starting a run: kaon submit FILE",
+    )
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The workflow's name.", show_default=False)],
+    version: Annotated[str, typer.Option("--version", help="sha256:...; without it the current one.")] = "",
+    server: options.Server = options.SERVER,
+    json: options.AsJson = False,
+) -> None:
+    """Show a workflow: its parameters, and its blocks and steps.
+
+    \b
+    kaon workflows show recommendations
+    """
+    with options.client(server=server) as client:
+        found = client.workflow(name, version)
+    if json:
+        output.print_json(found)
+        return
+    output.console().print(f"registered {words.moment(found.create_time)}", style="dim")
+    print_definition(found.definition, found.version)
+
+
+def validate(
+    file: options.WorkflowFile, workflow: options.WorkflowName = None, json: options.AsJson = False
+) -> None:
+    """Check the workflow of FILE, without a server, and show what it consists of.
+
+    \b
+    kaon validate recommendations.py
+    kaon validate recommendations.py --json | jq .definition.body
+    """
+    loaded = load_workflow(file, workflow)
+    definition = loaded.definition()
+    if json:
+        output.print_json(_summary(loaded, definition))
+        return
+    print_definition(definition, loaded.version)
+    if definition.code_bundle:
+        bundle = loaded.bundle()
+        output.console().print(
+            f"code bundle: {len(bundle.files)} files, {words.size(len(bundle.data))}", style="dim"
+        )
+
+
+def print_definition(definition: definition_pb2.WorkflowDefinition, version: str) -> None:
+    """Prints a definition as an indented list."""
+    out = output.console()
+    out.print(f"[bold]{definition.name}[/]  {version[:19]}")
+    if definition.description:
+        out.print(definition.description, markup=False)
+    for parameter in definition.parameters:
+        default = f" = {parameter.default_json}" if parameter.HasField("default_json") else " (must be given)"
+        about = f"  {parameter.description}" if parameter.description else ""
+        out.print(
+            f"  parameter {parameter.name}: {types.name_of(parameter.type)}{default}{about}", markup=False
+        )
+    for line in _lines(definition.body, 1):
+        out.print(line, markup=False, soft_wrap=True)
+
+
+def _summary(workflow: Workflow, definition: definition_pb2.WorkflowDefinition) -> dict[str, object]:
+    return {
+        "name": workflow.name,
+        "version": workflow.version,
+        "definition": output.as_dict(definition),
+        "bundle_files": list(workflow.bundle().files) if definition.code_bundle else [],
+    }
+
+
+def _lines(graph: definition_pb2.Graph, depth: int) -> Iterator[str]:
+    before: dict[str, list[str]] = {}
+    for edge in graph.edges:
+        before.setdefault(edge.target, []).append(edge.source)
+    indent = "  " * depth
+    for block in graph.blocks:
+        after = f"  after {', '.join(before[block.name])}" if block.name in before else ""
+        yield f"{indent}{block.name}: {_kind(block)}{after}"
+        match block.WhichOneof("kind"):
+            case "for_each":
+                yield from _lines(block.for_each.body, depth + 1)
+            case "repeat":
+                yield from _lines(block.repeat.body, depth + 1)
+            case "branch":
+                for index, case in enumerate(block.branch.cases):
+                    yield f"{indent}  case {index}:"
+                    yield from _lines(case.body, depth + 2)
+                if block.branch.HasField("otherwise"):
+                    yield f"{indent}  otherwise:"
+                    yield from _lines(block.branch.otherwise, depth + 2)
+
+
+def _kind(block: definition_pb2.Block) -> str:
+    match block.WhichOneof("kind"):
+        case "step":
+            outputs = ", ".join(
+                f"{name} ({types.name_of(kind)})" for name, kind in sorted(block.step.outputs.items())
+            )
+            return f"{block.step.type} step" + (f" gives {outputs}" if outputs else "")
+        case "for_each":
+            return f"for each {block.for_each.item}"
+        case "repeat":
+            return f"repeat, at most {block.repeat.max_iterations} passes"
+    return "branch"

@@ -1,0 +1,104 @@
+"""The live view of a run: feed it what a watch yields, and print it or let it follow."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+
+from kaon.cli.live.lines import line
+from kaon.cli.live.render import draw
+from kaon.cli.live.tree import RunTree
+from kaonapi.run.v1 import history_pb2, run_pb2, run_service_pb2
+from kaonapi.workflow.v1 import definition_pb2
+
+_HEAD_AND_FOOT_ROWS = 5
+
+
+class RunView:
+    """What a run looks like. Thread-safe: it may be fed while it is drawn.
+
+        view = RunView(workflow.definition())
+        status = view.follow(client.watch(run_id))
+
+    Args:
+        definition: shows what has not begun yet; without it the view shows what it hears of.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        definition: definition_pb2.WorkflowDefinition | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.tree = RunTree(definition)
+        self._clock = clock
+        self._lock = threading.Lock()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run has ended."""
+        return self.tree.ended
+
+    @property
+    def status(self) -> run_pb2.Status.ValueType:
+        """The run's status."""
+        return self.tree.root.status
+
+    def feed(self, message: run_service_pb2.WatchRunResponse | history_pb2.HistoryEvent) -> None:
+        """Takes note of one message, in the order of their arrival."""
+        with self._lock:
+            if isinstance(message, history_pb2.HistoryEvent):
+                self.tree.event(message)
+            elif message.HasField("event"):
+                self.tree.event(message.event)
+            elif message.HasField("progress"):
+                self.tree.progress(message.progress)
+
+    def render(self, max_rows: int | None = None) -> RenderableType:
+        """The picture, as it is now."""
+        with self._lock:
+            return draw(self.tree, int(self._clock() * 1e6), max_rows=max_rows)
+
+    def __rich__(self) -> RenderableType:
+        return self.render()
+
+    def follow(
+        self,
+        updates: Iterable[run_service_pb2.WatchRunResponse | history_pb2.HistoryEvent],
+        console: Console | None = None,
+    ) -> run_pb2.Status.ValueType:
+        """Shows the updates as they come, and returns the run's status after the last one.
+
+        On a terminal the picture is redrawn in place; elsewhere each fact is one line.
+        """
+        console = console or Console()
+        if console.is_terminal:
+            self._redraw(updates, console)
+        else:
+            self._print_lines(updates, console)
+        return self.status
+
+    def _redraw(
+        self, updates: Iterable[run_service_pb2.WatchRunResponse | history_pb2.HistoryEvent], console: Console
+    ) -> None:
+        def picture() -> RenderableType:
+            return self.render(max_rows=max(console.height - _HEAD_AND_FOOT_ROWS, 3))
+
+        with Live(get_renderable=picture, console=console, refresh_per_second=5, transient=True):
+            for update in updates:
+                self.feed(update)
+        console.print(self.render())
+
+    def _print_lines(
+        self, updates: Iterable[run_service_pb2.WatchRunResponse | history_pb2.HistoryEvent], console: Console
+    ) -> None:
+        for update in updates:
+            self.feed(update)
+            event = update if isinstance(update, history_pb2.HistoryEvent) else update.event
+            if (text := line(event)) is not None:
+                console.print(text, soft_wrap=True, markup=False, highlight=False)

@@ -1,0 +1,88 @@
+"""The entry point of `kaon`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+
+from kaon.cli.commands import logs, models, runners, runs, workflows
+from kaon.cli.plugins import PluginGroup
+from kaon_wire.errors import KaonError
+
+FAILURE = 1
+USAGE = 2
+INTERRUPTED = 130
+
+# What typer raises when a command line is wrong; it does not export the class itself.
+_UsageError: Any = typer.BadParameter.__mro__[1]
+
+app = typer.Typer(
+    cls=PluginGroup,
+    name="kaon",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="""Kaon orchestrates machine-learning workflows whose steps run in different engines.
+
+\b
+kaon run recommendations.py                 run a workflow here, without any server
+kaon submit recommendations.py --watch      run it on a server, and look on
+kaon list                                   what runs, and what ran
+kaon logs RUN                               what its steps printed
+
+KAON_SERVER and KAON_PUBLISHER name the services, KAON_TENANT and KAON_PRINCIPAL who you are.
+Exit codes: 0 done, 1 failed, 2 wrong usage (or, from watch and run, a cancelled run).""",
+)
+app.command("submit")(runs.submit)
+app.command("list")(runs.list_runs)
+app.command("show")(runs.show)
+app.command("watch")(runs.watch)
+app.command("logs")(logs.logs)
+app.command("cancel")(runs.cancel)
+app.command("runners")(runners.runners)
+app.command("validate")(workflows.validate)
+app.add_typer(models.app, name="models")
+app.add_typer(workflows.app, name="workflows")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs one command and ends the process: one line on standard error and a code when it fails."""
+    sys.exit(execute(arguments))
+
+
+def execute(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code."""
+    try:
+        code = app(args=arguments, prog_name="kaon", standalone_mode=False)
+        sys.stdout.flush()
+    except KaonError as error:
+        return _fail(str(error), FAILURE)
+    except typer.Abort:
+        return _fail("stopped", INTERRUPTED)
+    except KeyboardInterrupt:
+        return _fail("stopped", INTERRUPTED)
+    except BrokenPipeError:
+        # The reader has gone, as in `kaon list | head`; nothing more can be said, not even at the interpreter's end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILURE
+    except _UsageError as error:
+        return _wrong_usage(error)
+    return code if isinstance(code, int) else 0
+
+
+def _wrong_usage(error: BaseException) -> int:
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "kaon"
+    text = str(getattr(error, "format_message", lambda: error)())
+    if not text:  # help was printed instead of a command
+        return USAGE
+    return _fail(f"{text.rstrip('.')} (see {command} --help)", USAGE)
+
+
+def _fail(text: str, code: int) -> int:
+    sys.stderr.write(f"kaon: {text}\n")
+    return code

@@ -1,0 +1,98 @@
+"""What commands print: tables for people, JSON lines for scripts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from kaon_wire import canonical
+
+_JSON = "_json"
+
+
+def console() -> Console:
+    """Where people read: standard output."""
+    return Console(highlight=False)
+
+
+def print_json(value: Message | dict[str, Any]) -> None:
+    """Prints one line of JSON, and flushes it so that a reader gets it at once."""
+    plain = as_dict(value) if isinstance(value, Message) else value
+    sys.stdout.write(json.dumps(plain, ensure_ascii=False, separators=(",", ":")) + "\n")
+    sys.stdout.flush()
+
+
+def as_dict(message: Message) -> dict[str, Any]:
+    """A message as JSON-like values.
+
+    Fields that are not set stand with their default; absent messages and unset alternatives are left out. Enum values come without
+    their prefix, times in ISO 8601, and fields whose name ends in "_json" as the values that they hold, without that ending.
+    """
+    found: dict[str, Any] = {}
+    for field in message.DESCRIPTOR.fields:
+        if field.has_presence and not message.HasField(field.name):
+            continue
+        name, value = field.name, getattr(message, field.name)
+        if name.endswith(_JSON):
+            name, value = name.removesuffix(_JSON), _parsed(value)
+        found[name] = _plain(field, value)
+    return found
+
+
+def _parsed(value: Any) -> Any:
+    if isinstance(value, str):
+        return canonical.loads(value) if value else None
+    if hasattr(value, "items"):
+        return {key: canonical.loads(text) for key, text in sorted(value.items())}
+    return [canonical.loads(text) for text in value]
+
+
+def _plain(field: Any, value: Any) -> Any:
+    if isinstance(value, dict | list) or value is None:
+        return value
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        kind = field.message_type.fields_by_name["value"]
+        return {str(key): _single(kind, value[key]) for key in sorted(value)}
+    if field.is_repeated:
+        return [_single(field, element) for element in value]
+    return _single(field, value)
+
+
+def _single(field: Any, value: Any) -> Any:
+    if isinstance(value, Timestamp):
+        return value.ToJsonString()
+    if isinstance(value, Message):
+        return as_dict(value)
+    if field.enum_type is not None:
+        return _enum(field, value)
+    return value.hex() if isinstance(value, bytes) else value
+
+
+def _enum(field: Any, number: int) -> str:
+    enum = field.enum_type
+    prefix = enum.values_by_number[0].name.removesuffix("UNSPECIFIED")
+    known = enum.values_by_number.get(number)
+    return known.name.removeprefix(prefix) if known is not None else str(number)
+
+
+def print_table(columns: Iterable[str], rows: Iterable[Iterable[str | Text]], *, nothing: str) -> None:
+    """Prints rows under headings, or what to say when there are none."""
+    rows = [tuple(row) for row in rows]
+    out = console()
+    if not rows:
+        out.print(nothing, style="dim")
+        return
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+    out.print(table, soft_wrap=not out.is_terminal)

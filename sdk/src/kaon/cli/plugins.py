@@ -1,0 +1,67 @@
+"""Commands that other packages bring along, by the entry-point group `kaon.commands`.
+
+An entry point's name is the command's; it leads to a typer.Typer or to a function. It is loaded when the command is called or its
+help is shown, so that other commands do not wait for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from kaon_wire.errors import KaonError
+
+GROUP = "kaon.commands"
+# Commands that the SDK names in its help, and the packages that bring them.
+EXPECTED = {"run": "kaon-embedded"}
+
+
+class PluginGroup(TyperGroup):
+    """The commands of this package and those of entry points."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        own = super().list_commands(ctx)
+        return sorted({*own, *_found()})
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        own = super().get_command(ctx, cmd_name)
+        if own is not None:
+            return own
+        found = _found()
+        if cmd_name in found:
+            return load(found[cmd_name])
+        if cmd_name in EXPECTED:
+            raise KaonError(
+                f"kaon {cmd_name} comes with package {EXPECTED[cmd_name]}, which is not installed"
+            )
+        return None
+
+
+def load(entry: EntryPoint) -> Any:
+    """The command of an entry point.
+
+    Raises:
+        KaonError: it cannot be loaded, or is neither a typer.Typer nor a function.
+    """
+    try:
+        target = entry.load()
+    except Exception as error:
+        raise KaonError(f"command {entry.name!r} ({entry.value}) cannot be loaded: {error}") from error
+    if isinstance(target, typer.Typer):
+        app = target
+    elif callable(target):
+        app = typer.Typer(add_completion=False)
+        app.command()(target)
+    else:
+        raise KaonError(f"command {entry.name!r} ({entry.value}) is neither a typer.Typer nor a function")
+    command = typer.main.get_command(app)
+    command.name = entry.name
+    return command
+
+
+def _found() -> Mapping[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=GROUP)}

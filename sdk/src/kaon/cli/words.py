@@ -1,0 +1,70 @@
+"""How statuses, times and sizes are said."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from kaonapi.run.v1 import run_pb2
+
+_S = run_pb2
+
+# Sign and colour.
+LOOKS: dict[run_pb2.Status.ValueType, tuple[str, str]] = {
+    _S.STATUS_UNSPECIFIED: ("·", "dim"),
+    _S.STATUS_PENDING: ("·", "dim"),
+    _S.STATUS_READY: ("◌", "cyan"),
+    _S.STATUS_RUNNING: ("●", "blue"),
+    _S.STATUS_SUCCEEDED: ("✓", "green"),
+    _S.STATUS_FAILED: ("✗", "bold red"),
+    _S.STATUS_SKIPPED: ("-", "dim"),
+    _S.STATUS_CANCELLING: ("◍", "yellow"),
+    _S.STATUS_CANCELLED: ("⊘", "yellow"),
+    _S.STATUS_TIMED_OUT: ("✗", "bold red"),
+    _S.STATUS_QUARANTINED: ("✗", "bold red"),
+    _S.STATUS_WAITING: ("◌", "magenta"),
+    _S.STATUS_PAUSED: ("‖", "magenta"),
+}
+
+
+def status(value: run_pb2.Status.ValueType) -> str:
+    """A status as users read it: SUCCEEDED."""
+    return run_pb2.Status.Name(value).removeprefix("STATUS_")
+
+
+def parse_status(text: str) -> run_pb2.Status.ValueType | None:
+    """The status that the user wrote; None when there is none of that name."""
+    name = f"STATUS_{text.upper()}"
+    return run_pb2.Status.Value(name) if name in set(run_pb2.Status.keys()) else None
+
+
+def duration(seconds: float) -> str:
+    """A span of time, short: 0.4s, 12s, 3m05s, 2h07m."""
+    if seconds < 10:
+        return f"{max(seconds, 0):.1f}s"
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes}m{rest:02}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02}m"
+
+
+def moment(time: Timestamp) -> str:
+    """A time of day with its date, in the local zone; empty for none."""
+    if not time.seconds:
+        return ""
+    return datetime.fromtimestamp(time.seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def clock(time_us: int) -> str:
+    """A time of day in the local zone."""
+    return datetime.fromtimestamp(time_us / 1e6).astimezone().strftime("%H:%M:%S")
+
+
+def size(count: int) -> str:
+    """A number of bytes, short."""
+    for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if count >= factor:
+            return f"{count / factor:.1f} {unit}"
+    return f"{count} B"
