@@ -137,7 +137,8 @@ def failure(error: BaseException) -> dict[str, Any]:
         "kind": "error",
         "type": type(error).__name__,
         "message": (str(error) or type(error).__name__) + (f" ({where})" if where else ""),
-        "user": True,
+        # Step types mark errors of what the platform provides, such as a server that does not answer.
+        "user": not getattr(error, "platform_fault", False),
         "traceback": text[-_TRACEBACK_LIMIT:],
     }
 

@@ -56,6 +56,16 @@ class StepContext:
         return int(self._document["attempt"])
 
     @property
+    def generation(self) -> int:
+        """The lease's fencing token: higher with every new issue of the step."""
+        return int(self._document["generation"])
+
+    @property
+    def tenant(self) -> str:
+        """On whose account the step runs."""
+        return str(self._document["tenant"])
+
+    @property
     def iteration(self) -> int:
         """Pass of the innermost repeat, from 1; 0 outside of a repeat."""
         return int(self._document["iteration"])

@@ -184,6 +184,7 @@ class RunnerService:
                 pool=pool,
                 step_types=types.available,
                 executor=executor,
+                logs=settings.work / "logs",
                 report=runner.report,
                 send_log=outbox.logs,
             )

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+_NAMES = ("work", "outputs", "artifacts", "events", "commands")
+
 
 @dataclass(frozen=True, kw_only=True)
 class StepDirectory:
@@ -54,9 +56,12 @@ class StepDirectory:
 
     def paths(self) -> dict[str, str]:
         """The "paths" of context.json."""
-        return {
-            name: str(getattr(self, name)) for name in ("work", "outputs", "artifacts", "events", "commands")
-        }
+        root = str(self.root)
+        return {name: f"{root}/{name}" for name in _NAMES}
+
+    def exists(self) -> bool:
+        """Whether anything was made on disk."""
+        return os.path.exists(self.root)
 
     def create(self) -> None:
         """Makes the directories and the two pipes; nothing happens when they are there."""

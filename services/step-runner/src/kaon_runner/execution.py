@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 from kaon_runner import outputs, reports
@@ -19,13 +20,14 @@ from kaon_runner.logs import LogStore, StepLog
 from kaon_runner.preparing import Artifacts, Preparer
 from kaon_runner.settings import Settings
 from kaon_runner.slots import Amount, Claim
-from kaon_runner.steptypes.base import Collects, CommandLaunch, PreparedStep, StepType, WorkerLaunch
+from kaon_runner.steptypes.base import CommandLaunch, PreparedStep, StepType, WorkerLaunch
 from kaon_runner.supervision.child import Ending
 from kaon_runner.workers import Requeued, WarmWorker, WorkerOutcome, WorkerPool, WorkerTask
 from kaonapi.log.v1 import log_pb2
 from kaonapi.step.v1 import step_pb2
 
 _log = logging.getLogger(__name__)
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class Stop(Enum):
@@ -51,6 +53,8 @@ class Surroundings:
     pool: WorkerPool
     step_types: Mapping[str, StepType]
     executor: Executor
+    # Where complete logs are kept while their steps run.
+    logs: Path
     report: Callable[[Lease, step_pb2.StepEvent], None]
     send_log: Callable[[int, log_pb2.LogLines], bool]
 
@@ -72,6 +76,8 @@ class Execution:
         self.started = False
         self._claim = claim
         self._behind = behind
+        if behind is not None:
+            behind.expect()
         self._around = around
         self._loop = asyncio.get_running_loop()
         self._stop: Stop | None = None
@@ -80,19 +86,13 @@ class Execution:
         self._timer: asyncio.TimerHandle | None = None
         self._error: Mapping[str, Any] | None = None
         key = lease.key
-        path = around.settings.work / "logs" / f"{id(self):x}-{key.generation}.log"
-        store = LogStore(path, around.settings.log_limit_bytes)
+        store = LogStore(around.logs, f"{id(self):x}-{key.generation}.log", around.settings.log_limit_bytes)
         self.log = StepLog(key, store, lambda lines: around.send_log(lease.partition, lines))
 
     @property
     def claim(self) -> Claim | None:
         """What it occupies now, to be given back after `run`."""
         return self._task.claim if self._task is not None else self._claim
-
-    @property
-    def lane(self) -> tuple[str, ...]:
-        """Steps of one lane may follow each other in one worker."""
-        return lane_of(self.lease.request)
 
     async def run(self) -> None:
         """Executes and reports.
@@ -108,6 +108,8 @@ class Execution:
             if not isinstance(error, UserStepError):
                 _log.exception("step failed in the runner", extra=_fields(self.lease))
             result = reports.from_exception(error)
+        finally:
+            self._give_up_place()
         if self._timer is not None:
             self._timer.cancel()
         await self._report(result)
@@ -151,7 +153,7 @@ class Execution:
                 return await self._in_worker(step, step_type, launch)
             return await self._as_command(step, step_type, launch)
         finally:
-            if step.directory.root.exists():
+            if step.directory.exists():
                 await self._off_loop(step.directory.remove)
 
     async def _in_worker(
@@ -160,20 +162,24 @@ class Execution:
         task = WorkerTask(
             target=launch.target,
             whole=not launch.inputs_as_arguments,
-            context=json.dumps(step.context, ensure_ascii=False, separators=(",", ":")),
+            context=_encode(step.context),
             log=self.log,
-            lane=self.lane,
+            lane=lane_of(self.lease.request),
             wanted=Amount.wanted(self.lease.request.resources),
-            claim=self._claim,
+            claim=None,
             on_started=self._started,
             on_event=self._event,
             outcome=self._loop.create_future(),
         )
-        self._task = task
-        if self._claim is not None:
+        behind = self._arrive()
+        follows = behind is not None and behind.spec == launch.worker and not behind.closed
+        task.claim, self._task = self._claim, task
+        if behind is not None and follows and (behind.tasks or task.claim is not None):
+            behind.submit(task)
+        elif task.claim is not None:
+            if behind is not None:
+                behind.settle_idle()
             await self._around.pool.submit(launch.worker, task)
-        elif self._behind is not None and self._behind.tasks and self._behind.spec == launch.worker:
-            self._behind.submit(task)
         else:
             raise Requeued
         if self._stop is not None:
@@ -219,10 +225,11 @@ class Execution:
     async def _collect(
         self, step: PreparedStep, step_type: StepType, returned: Mapping[str, Any]
     ) -> step_pb2.StepSucceeded:
-        if isinstance(step_type, Collects):
-            await self._off_loop(step_type.collect, step, self._around.settings)
+        collect = getattr(step_type, "collect", None)
+        if collect is not None:
+            await self._off_loop(collect, step, self._around.settings)
         arguments = (step.spec, step.directory, self._around.artifacts, returned)
-        quick = outputs.is_quick(step.spec) and not step.directory.root.exists()
+        quick = outputs.is_quick(step.spec) and not step.directory.exists()
         collected = (
             outputs.collect(*arguments) if quick else await self._off_loop(outputs.collect, *arguments)
         )
@@ -309,12 +316,26 @@ class Execution:
         else:
             worker.settle_idle()
 
+    def _arrive(self) -> WarmWorker | None:
+        """Takes up the place that was promised, with the claim that may wait there; None when none is promised any more."""
+        behind, self._behind = self._behind, None
+        if behind is not None:
+            claim = behind.arrive()
+            self._claim = self._claim or claim
+        return behind
+
+    def _give_up_place(self) -> None:
+        """When the place was promised and never taken up."""
+        behind = self._arrive()
+        if behind is not None:
+            behind.settle_idle()
+
     async def _off_loop(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return await self._loop.run_in_executor(self._around.executor, function, *arguments)
 
 
 def lane_of(request: step_pb2.StepRequest) -> tuple[str, ...]:
-    """See `Execution.lane`."""
+    """Steps of one lane may follow each other in one worker."""
     return request.spec.type, request.spec.code_bundle, str(request.spec.isolation)
 
 

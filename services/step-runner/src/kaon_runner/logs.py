@@ -29,19 +29,26 @@ class LogStore:
     """The complete log: in memory while it is small, then in a file.
 
     Args:
-        path: where the file goes.
+        directory: where the file goes.
+        name: of the file.
         limit: bytes that are kept.
     """
 
     MEMORY_BYTES = 64 * 1024
 
-    def __init__(self, path: Path, limit: int) -> None:
-        self.path = path
+    def __init__(self, directory: Path, name: str, limit: int) -> None:
+        self._directory = directory
+        self._name = name
         self.limit = limit
         self.size = 0
         self.cut = False
         self._parts: list[bytes] = []
         self._written = False
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._directory / self._name
 
     def add(self, data: bytes) -> bool:
         """Keeps `data` as far as there is room. True when this is where the log is cut."""

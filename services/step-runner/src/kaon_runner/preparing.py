@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import string
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,7 +14,7 @@ from kaon_wire import canonical
 from kaonapi.step.v1 import step_pb2
 
 PROTOCOL = 1
-_PLAIN = frozenset(string.ascii_letters + string.digits + ".-/")
+_UNSAFE = re.compile(r"[^A-Za-z0-9./-]")
 
 
 class Artifacts(Protocol):
@@ -45,7 +45,7 @@ class Preparer:
 
     def __init__(self, artifacts: Artifacts, *, work: Path, scratch: str, incarnation: str) -> None:
         self._artifacts = artifacts
-        self._work = work
+        self._steps = work / "steps"
         self._scratch = scratch or (work / "scratch").as_uri()
         self._incarnation = incarnation
         self._count = 0
@@ -64,7 +64,7 @@ class Preparer:
         """
         key, spec = request.key, request.spec
         self._count += 1
-        directory = StepDirectory(root=self._work / "steps" / f"{self._incarnation[-8:]}-{self._count}")
+        directory = StepDirectory(root=self._steps / f"{self._incarnation[-8:]}-{self._count}")
         scratch = self.scratch_of(key)
         bundle = self._artifacts.bundle(spec.code_bundle) if spec.code_bundle else None
         context = self._context(key, spec, directory, scratch)
@@ -75,7 +75,7 @@ class Preparer:
     def scratch_of(self, key: step_pb2.StepKey) -> str:
         """URL of the scratch directory of this lease."""
         lease = f"{key.attempt}-{key.generation}-{self._incarnation}"
-        return "/".join((self._scratch.rstrip("/"), quoted(key.run_id), quoted(key.path), lease))
+        return "/".join((self._scratch.rstrip("/"), key.run_id, quoted(key.path), lease))
 
     def _context(
         self, key: step_pb2.StepKey, spec: step_pb2.StepSpec, directory: StepDirectory, scratch: str
@@ -115,9 +115,7 @@ class Preparer:
 
 def quoted(name: str) -> str:
     """`name` with everything that a URL or a file system may take amiss as `_hex`; different names stay different."""
-    return "".join(
-        letter if letter in _PLAIN else "".join(f"_{byte:02x}" for byte in letter.encode()) for letter in name
-    )
+    return _UNSAFE.sub(lambda match: "".join(f"_{byte:02x}" for byte in match.group().encode()), name)
 
 
 def _is_reference(value: Any) -> bool:

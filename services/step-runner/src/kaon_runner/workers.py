@@ -102,6 +102,10 @@ class WarmWorker:
         for end in (self._channel, self._peer):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * PACKET_BYTES)
         self._next_id = 0
+        # Steps that have been promised the place behind the running one and are still being prepared.
+        self._expected = 0
+        # The claim of the last step, for the first of them.
+        self._kept: Claim | None = None
         self._partial: dict[log_pb2.Stream.ValueType, bytes] = {STDOUT: b"", STDERR: b""}
         self._reading = False
 
@@ -133,6 +137,16 @@ class WarmWorker:
     def busy_seconds(self) -> float:
         """How long the step at the front has been running."""
         return time.monotonic() - self.tasks[0].started_at if self.tasks else 0.0
+
+    def expect(self) -> None:
+        """Somebody will come who was promised the place behind the running step."""
+        self._expected += 1
+
+    def arrive(self) -> Claim | None:
+        """The promised one is here, or gives up. Returns the claim that waits for it, if the step before has ended."""
+        self._expected -= 1
+        claim, self._kept = self._kept, None
+        return claim
 
     def submit(self, task: WorkerTask) -> None:
         """Sends a step; it starts when those before it have ended."""
@@ -166,8 +180,8 @@ class WarmWorker:
         return back[::-1]
 
     def settle_idle(self) -> None:
-        """After `take_back`: tells the pool when nothing is left to do here."""
-        if not self.tasks:
+        """Tells the pool when there is nothing to do here and nobody is expected."""
+        if not self.tasks and not self._expected:
             self._pool.became_idle(self)
 
     def look(self) -> None:
@@ -223,9 +237,10 @@ class WarmWorker:
             if following.claim is None:
                 following.claim, task.claim = task.claim, None
             self._front_started()
+        elif self._expected:
+            self._kept, task.claim = task.claim, None
         task.settle(outcome)
-        if not self.tasks:
-            self._pool.became_idle(self)
+        self.settle_idle()
 
     def _drain(self, task: WorkerTask) -> None:
         """Reads what the step had printed when it ended: up to its mark."""

@@ -1,0 +1,1 @@
+"""Helpers of the step protocol in other languages: `kaon.R` and `Kaon.scala`, one file each."""

@@ -1,0 +1,130 @@
+"""Runs SQL statements over HiveServer2's protocol and keeps the last one's rows."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from impala import dbapi
+from impala.error import Error as HiveError
+
+from kaon.step import Artifact, StepContext
+from kaon_runner.children.faults import EngineError, PlatformFault
+from kaon_runner.children.statements import split
+
+_POLL_SECONDS = 0.05
+_SLOW_POLL_SECONDS = 0.5
+_ENDED = frozenset({"FINISHED_STATE", "CANCELED_STATE", "CLOSED_STATE", "ERROR_STATE"})
+_FRAME_TYPES = ("dataset", "table")
+
+
+def run(context: StepContext) -> dict[str, Any]:
+    """Runs the step's statements one after the other in one session."""
+    statements = split(_script(context))
+    if not statements:
+        raise EngineError("the query holds no statement")
+    parameters = {name: bound(name, value) for name, value in context.inputs.items()}
+    connection = _connect()
+    try:
+        cursor = connection.cursor(user="kaon")
+        for number, statement in enumerate(statements, 1):
+            context.progress((number - 1) / len(statements), f"statement {number} of {len(statements)}")
+            _execute(cursor, statement, parameters)
+        return _outputs(context, cursor)
+    except HiveError as error:
+        raise EngineError(f"Hive: {error}") from error
+    finally:
+        connection.close()
+
+
+def bound(name: str, value: Any) -> Any:
+    """A value as a statement's parameter.
+
+    Raises:
+        EngineError: a list or a map, which SQL has no parameter for.
+    """
+    if isinstance(value, Artifact):
+        return value.uri
+    if isinstance(value, list | dict):
+        raise EngineError(
+            f"input {name} is a {type(value).__name__}; a query's parameters are texts, numbers and true or false"
+        )
+    return value
+
+
+def _script(context: StepContext) -> str:
+    file = context.config.get("file")
+    if file:
+        return Path(os.environ["KAON_BUNDLE"], str(file)).read_text(encoding="utf-8")
+    return str(context.config["query"])
+
+
+def _connect() -> Any:
+    host, _, port = os.environ["KAON_HIVE"].rpartition(":")
+    try:
+        return dbapi.connect(
+            host=host, port=int(port), auth_mechanism="PLAIN", user="kaon", password="", timeout=None
+        )
+    except OSError as error:
+        raise PlatformFault(f"HiveServer2 at {host}:{port} does not answer: {error}") from error
+    except HiveError as error:
+        raise PlatformFault(f"HiveServer2 at {host}:{port} refuses a session: {error}") from error
+
+
+def _execute(cursor: Any, statement: str, parameters: dict[str, Any]) -> None:
+    # Without parameters a % in the statement is left alone.
+    used = parameters if "%(" in statement or ":" in statement else None
+    cursor.execute_async(statement, used)
+    try:
+        _await_end(cursor)
+    except BaseException:
+        _cancel(cursor)
+        raise
+
+
+def _await_end(cursor: Any) -> None:
+    began = time.monotonic()
+    while (status := cursor.status()) not in _ENDED:
+        time.sleep(_POLL_SECONDS if time.monotonic() - began < 5 else _SLOW_POLL_SECONDS)
+    if status != "FINISHED_STATE":
+        log = cursor.get_log()
+        raise EngineError(f"Hive ended the statement as {status}{': ' + log if log else ''}")
+
+
+def _cancel(cursor: Any) -> None:
+    """Cancels the running statement from a connection of its own: this one may wait in the middle of an answer."""
+    from impala._thrift_gen.TCLIService import TCLIService
+
+    operation = getattr(cursor, "_last_operation", None)
+    if operation is None:
+        return
+    try:
+        other = _connect()
+        try:
+            request = TCLIService.TCancelOperationReq(operationHandle=operation.handle)
+            other.service.client.CancelOperation(request)
+        finally:
+            other.close()
+    except Exception as error:
+        # The session ends with this process's connection, and its statements with it.
+        print(
+            f"cancelling by a second connection failed ({error}); the session is closed instead", flush=True
+        )
+
+
+def _outputs(context: StepContext, cursor: Any) -> dict[str, Any]:
+    rows = cursor.fetchall() if cursor.has_result_set else []
+    columns = [column[0].rsplit(".", 1)[-1] for column in cursor.description or ()]
+    found: dict[str, Any] = {"rows": len(rows)} if "rows" in context.outputs else {}
+    frames = [name for name, kind in context.outputs.items() if kind in _FRAME_TYPES]
+    if len(frames) > 1:
+        raise EngineError(f"a query has one result, but the step declares {frames}")
+    if frames:
+        if not columns:
+            raise EngineError(f"the last statement has no rows to write to {frames[0]}")
+        pd.DataFrame(rows, columns=columns).to_parquet(context.artifact_path(frames[0]), index=False)
+    print(f"{len(rows)} rows", flush=True)
+    return found

@@ -1,0 +1,98 @@
+"""Asks the model publisher to publish a model, and tells each stage."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import grpc
+
+from kaon.step import Artifact, StepContext
+from kaon_runner.children.faults import EngineError, PlatformFault
+from kaonapi.model.v1 import model_pb2, model_pb2_grpc
+
+# How long an unreachable publisher is tried again within one attempt.
+PATIENCE_SECONDS = 60.0
+_LAST_STAGE = model_pb2.STAGE_ANNOUNCED
+
+
+def run(context: StepContext) -> dict[str, Any]:
+    """Publishes the input `model`; the idempotency key is the run and the step, so that every attempt asks for the same version."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    pause = 0.2
+    while True:
+        try:
+            return _outputs(context, _publish(context))
+        except grpc.RpcError as error:
+            if error.code() != grpc.StatusCode.UNAVAILABLE:
+                raise EngineError(f"the publisher refused the model: {error.details()}") from error
+            if time.monotonic() + pause > deadline:
+                raise PlatformFault(
+                    f"the publisher at {os.environ['KAON_PUBLISHER']} does not answer"
+                ) from error
+            context.progress(0.0, "the publisher does not answer, trying again")
+            time.sleep(pause)
+            pause = min(pause * 2, 5.0)
+
+
+def _publish(context: StepContext) -> model_pb2.ModelVersion:
+    with grpc.insecure_channel(os.environ["KAON_PUBLISHER"]) as channel:
+        metadata = (("kaon-tenant", str(context.tenant)), ("kaon-principal", f"run/{context.run_id}"))
+        stream = model_pb2_grpc.ModelServiceStub(channel).PublishModel(_request(context), metadata=metadata)
+        return _follow(context, stream)
+
+
+def _follow(context: StepContext, stream: Iterator[model_pb2.PublishModelResponse]) -> model_pb2.ModelVersion:
+    for told in stream:
+        name = model_pb2.Stage.Name(told.stage).removeprefix("STAGE_").lower()
+        print(f"{name}: {told.message}" if told.message else name, flush=True)
+        if told.stage == model_pb2.STAGE_REJECTED:
+            raise EngineError(f"the model was rejected: {told.message}")
+        context.progress(told.stage / _LAST_STAGE, name)
+        if told.stage == _LAST_STAGE:
+            return told.version
+    raise PlatformFault("the publisher ended without saying what became of the model")
+
+
+def _request(context: StepContext) -> model_pb2.PublishModelRequest:
+    model: Artifact = context.inputs["model"]
+    lineage = model_pb2.Lineage(
+        workflow=context.workflow,
+        run_id=context.run_id,
+        step=context.step,
+        data_digests=sorted(
+            {
+                value.digest
+                for name, value in context.inputs.items()
+                if isinstance(value, Artifact) and name != "model"
+            }
+        ),
+    )
+    return model_pb2.PublishModelRequest(
+        model=context.config["model_name"],
+        artifact_uri=model.uri,
+        artifact_digest=model.digest,
+        metrics=_numbers(context.inputs.get("metrics") or {}),
+        lineage=lineage,
+        idempotency_key=f"{context.run_id}/{context.step}",
+    )
+
+
+def _numbers(metrics: Any) -> dict[str, float]:
+    if not isinstance(metrics, Mapping):
+        raise EngineError(f"metrics must be a map of numbers, not {metrics!r}")
+    wrong = [
+        name
+        for name, value in metrics.items()
+        if isinstance(value, bool) or not isinstance(value, int | float)
+    ]
+    if wrong:
+        raise EngineError(f"metrics {wrong} are no numbers")
+    return {name: float(value) for name, value in metrics.items()}
+
+
+def _outputs(context: StepContext, version: model_pb2.ModelVersion) -> dict[str, Any]:
+    known = {"version": version.version, "digest": version.image_digest, "reference": version.image_reference}
+    return {name: known[name] for name in context.outputs if name in known}

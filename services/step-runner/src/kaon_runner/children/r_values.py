@@ -1,0 +1,78 @@
+"""Between Python's values and R's: JSON values, and datasets as data frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rpy2 import robjects
+from rpy2.robjects import pandas2ri
+from rpy2.robjects.vectors import DataFrame, FactorVector, ListVector, Vector
+
+from kaon.step import Artifact, StepContext
+from kaon_runner.children.faults import EngineError
+
+_PARQUET = b"PAR1"
+
+
+def to_r(value: Any) -> Any:
+    """A JSON value as R's; a dataset as a data frame, another artifact as its local path."""
+    if isinstance(value, Artifact):
+        if value.type in {"dataset", "table"} and value.path is not None and Path(value.path).is_file():
+            return pandas2ri.converter.py2rpy(_frame(Path(value.path)))
+        return str(value.path or value.uri)
+    if value is None:
+        return robjects.NULL
+    if isinstance(value, dict):
+        return ListVector({name: to_r(each) for name, each in value.items()})
+    if isinstance(value, list):
+        return _list(value)
+    return value
+
+
+def outputs(result: Any, context: StepContext) -> dict[str, Any]:
+    """A function's named list as outputs; a data frame for an artifact output is written as CSV.
+
+    Raises:
+        EngineError: it is no named list, or holds what cannot be an output.
+    """
+    if not isinstance(result, ListVector) or isinstance(result, DataFrame) or result.names is robjects.NULL:
+        raise EngineError("the R function must return a named list of its outputs")
+    found: dict[str, Any] = {}
+    for name, value in zip(result.names, result, strict=True):
+        if isinstance(value, DataFrame):
+            pandas2ri.converter.rpy2py(value).to_csv(context.artifact_path(name), index=False)
+        else:
+            found[name] = from_r(value)
+    return found
+
+
+def from_r(value: Any) -> Any:
+    """An R value as JSON: a vector of one is a scalar, a longer one a list, a named list a dict."""
+    if value is robjects.NULL:
+        return None
+    if isinstance(value, ListVector):
+        if value.names is robjects.NULL:
+            return [from_r(each) for each in value]
+        return {str(name): from_r(each) for name, each in zip(value.names, value, strict=True)}
+    if isinstance(value, FactorVector):
+        return list(value.iter_labels())
+    if isinstance(value, Vector):
+        values = list(value)
+        return values[0] if len(values) == 1 else values
+    raise EngineError(f"an R value of class {type(value).__name__} cannot be an output")
+
+
+def _frame(path: Path) -> pd.DataFrame:
+    with path.open("rb") as file:
+        parquet = file.read(4) == _PARQUET
+    return pd.read_parquet(path) if parquet else pd.read_csv(path)
+
+
+def _list(values: list[Any]) -> Any:
+    if all(isinstance(value, str) for value in values):
+        return robjects.StrVector(values)
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        return robjects.FloatVector(values)
+    return robjects.r["list"](*map(to_r, values))

@@ -1,0 +1,40 @@
+"""Hive steps: SQL over HiveServer2's protocol."""
+
+from __future__ import annotations
+
+import sys
+
+from kaon_runner.steptypes import config
+from kaon_runner.steptypes.base import Detection, Launch, PreparedStep, Settings, WorkerLaunch, WorkerSpec
+
+
+class HiveStepType:
+    """Config: {"query": "SELECT ..."} or {"file": "sql/x.sql"}; several statements are separated by `;`.
+
+    Inputs are bound by name (`%(name)s` or `:name`) as values, never as text of the query; an artifact gives its address. The
+    last statement's rows are written as Parquet to the one declared dataset or table output, and counted in output `rows`.
+    """
+
+    name = "hive"
+
+    def detect(self, settings: Settings) -> Detection:
+        """Available when a server's address is known."""
+        if not settings.hive:
+            return Detection(
+                available=False,
+                reason="set KAON_HIVE to the host:port of a HiveServer2 (python -m kaon_local starts one)",
+            )
+        return Detection(available=True, labels={"hive": "true"}, reason=f"HiveServer2 at {settings.hive}")
+
+    def prepare(self, step: PreparedStep, settings: Settings) -> Launch:
+        """See `StepType`."""
+        if config.one_of(step, "query", "file") == "file":
+            step.bundle_file(config.text(step, "file"))
+        env = {"KAON_HIVE": settings.hive, "KAON_BUNDLE": str(step.bundle or "")}
+        spec = WorkerSpec(
+            key=f"hive/{step.spec.code_bundle}",
+            python=sys.executable,
+            env=env,
+            preload=("impala.dbapi", "pandas"),
+        )
+        return WorkerLaunch(worker=spec, target="kaon_runner.children.hive:run", inputs_as_arguments=False)

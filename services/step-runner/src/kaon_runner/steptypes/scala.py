@@ -1,0 +1,48 @@
+"""Scala steps: a source file that is compiled once for each content, or a jar, run in a JVM of its own."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import kaon.helpers
+from kaon_runner.steptypes import config, jvm
+from kaon_runner.steptypes.base import CommandLaunch, Detection, Launch, PreparedStep, Settings
+
+
+class ScalaStepType:
+    """Config: {"file": "X.scala" or "X.jar", "main": "package.Object", "jvm_options": ["-Xmx512m"]}.
+
+    `main` may be left out when the source has one object with a main method. The helper object `Kaon` is compiled in.
+    """
+
+    name = "scala"
+
+    def detect(self, settings: Settings) -> Detection:
+        """Available with Java and pyspark, whose jars hold the compiler."""
+        version = jvm.scala_version()
+        if not version or jvm.java() is None:
+            return Detection(
+                available=False,
+                reason="install Java 17 and the Python package pyspark, whose jars hold the compiler",
+            )
+        return Detection(available=True, labels={"scala": version}, reason=f"Scala {version}")
+
+    def prepare(self, step: PreparedStep, settings: Settings) -> Launch:
+        """See `StepType`."""
+        file = step.bundle_file(config.text(step, "file"))
+        main = config.optional_text(step, "main")
+        helper = Path(kaon.helpers.__file__).parent / "Kaon.scala"
+        options = tuple(str(each) for each in step.config.get("jvm_options", ("-Xmx512m",)))
+        cache = settings.cache_directory / "scala"
+        argv = (
+            sys.executable,
+            "-m",
+            "kaon_runner.children.scala",
+            str(file),
+            str(helper),
+            str(cache),
+            main,
+            *options,
+        )
+        return CommandLaunch(argv=argv, grace_seconds=1.0)

@@ -1,0 +1,80 @@
+"""Spark steps: a PySpark function or script, as a client of a Spark Connect server, or with a driver of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import uuid
+
+from kaon_runner.errors import PlatformStepError, UserStepError
+from kaon_runner.steptypes import config, jvm
+from kaon_runner.steptypes.base import CommandLaunch, Detection, Launch, PreparedStep, Settings
+
+DRIVERS = ("connect", "classic")
+
+
+class SparkStepType:
+    """Config: {"entry": "module:function"} or {"file": "x.py"}, {"driver": "connect" | "classic", "conf": {...}}.
+
+    The function gets the inputs as arguments, and `spark` (the session) and `context` when it has such parameters; in a script
+    they are globals. With "connect" the step's code runs in a client process of its own, away from the server's driver.
+    """
+
+    name = "spark"
+
+    def detect(self, settings: Settings) -> Detection:
+        """Available with pyspark, and with a Spark Connect server or Java for a driver of the step's own."""
+        version = jvm.spark_version()
+        if not version:
+            return Detection(available=False, reason="install the Python package pyspark[connect]")
+        if not settings.spark_connect and jvm.java() is None:
+            return Detection(available=False, reason="set KAON_SPARK_CONNECT to a server, or install Java 17")
+        where = settings.spark_connect or "a driver in the step's process"
+        return Detection(available=True, labels={"spark": version}, reason=f"Spark {version}, {where}")
+
+    def prepare(self, step: PreparedStep, settings: Settings) -> Launch:
+        """See `StepType`."""
+        code = config.one_of(step, "entry", "file")
+        if code == "file":
+            step.bundle_file(config.text(step, "file"))
+        driver = step.config.get("driver") or ("connect" if settings.spark_connect else "classic")
+        if driver not in DRIVERS:
+            raise UserStepError(
+                "InvalidConfig", f'step {step.key.path}: "driver" must be one of {DRIVERS}, it is {driver!r}'
+            )
+        if driver == "connect" and not settings.spark_connect:
+            raise PlatformStepError(
+                "NoSparkServer", "this runner knows no Spark Connect server: set KAON_SPARK_CONNECT"
+            )
+        bundle = str(step.bundle or "")
+        env = {
+            "PYTHONPATH": os.pathsep.join(filter(None, (bundle, os.environ.get("PYTHONPATH", "")))),
+            "KAON_BUNDLE": bundle,
+            "PYSPARK_PYTHON": sys.executable,
+        }
+        cleanup: tuple[tuple[str, ...], ...] = ()
+        if driver == "connect":
+            session = str(session_id(step))
+            env |= {
+                "KAON_SPARK_CONNECT": settings.spark_connect,
+                "KAON_SPARK_SESSION": session,
+                "SPARK_CONNECT_MODE_ENABLED": "1",
+            }
+            cleanup = (
+                (
+                    sys.executable,
+                    "-m",
+                    "kaon_runner.children.spark_interrupt",
+                    settings.spark_connect,
+                    session,
+                ),
+            )
+        argv = (sys.executable, "-u", "-m", "kaon.step.main", "kaon_runner.children.spark:run", "--whole")
+        return CommandLaunch(argv=argv, env=env, cleanup=cleanup)
+
+
+def session_id(step: PreparedStep) -> uuid.UUID:
+    """The Spark Connect session of a lease: known beforehand, so that it can be ended when the client is gone."""
+    lease = f"{step.key.run_id}/{step.key.path}/{step.key.generation}"
+    return uuid.UUID(bytes=hashlib.sha256(lease.encode()).digest()[:16], version=4)
