@@ -15,7 +15,7 @@ from kaon_local.paths import cache
 
 REPOSITORY = "kaon/base-python"
 _SUITE = "bookworm"
-_PACKAGES = ("python3-minimal", "ca-certificates")
+_PACKAGES = ("python3", "ca-certificates")
 # Documentation and translations: half of the size, of no use in a container.
 _LEFT_OUT = ("/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/man/*")
 _EPOCH = "1700000000"
