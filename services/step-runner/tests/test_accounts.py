@@ -61,15 +61,25 @@ def test_after_a_lone_departure_the_next_hardly_waits() -> None:
 
 
 def test_a_batch_at_its_limit_leaves_at_once() -> None:
-    batch = Batch[int](window=10.0, limit=2)
+    batch = Batch[int](window=10.0, limit=20)
     for number in range(20):
         batch.add(number)
     batch.depart(0.0)
-    batch.add(1)
+    for number in range(19):
+        batch.add(number)
     assert batch.due(0.0) != 0.0
-    batch.add(2)
+    batch.add(19)
     assert batch.due(0.0) == 0.0
 
 
 def test_an_empty_batch_has_nothing_due() -> None:
     assert Batch[int]().due(0.0) is None
+
+
+def test_a_departure_carries_no_more_than_its_weight_limit() -> None:
+    batch = Batch[str](weight_limit=100)
+    for name in "abc":
+        batch.add(name, 60)
+    batch.add("d", 500)
+    assert [batch.depart(0.0) for _ in range(4)] == [["a"], ["b"], ["c"], ["d"]]
+    assert len(batch) == 0

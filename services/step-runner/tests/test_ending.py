@@ -127,7 +127,6 @@ def test_a_step_prefetched_behind_a_long_one_can_be_withdrawn(system: MemorySyst
     long, behind = python("sleep", inputs={"seconds": 30}), python("nothing")
     system.release(long, behind)
     system.started(long.key)
-    time.sleep(0.3)  # long enough for the runner to see that the first one is long
     system.command(withdraw=runner_pb2.WithdrawStep(key=behind.key, pool_epoch=1))
     assert system.final(behind.key).handed_back.reason == "withdrawn"
 

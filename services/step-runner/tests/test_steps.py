@@ -234,7 +234,7 @@ def test_a_failing_program_shows_the_end_of_its_stderr(system: MemorySystem) -> 
 
 def test_a_program_that_does_not_exist_is_named(system: MemorySystem) -> None:
     failed = error(run(system, shell("no-such-program")))
-    assert failed.type == "CannotStart"
+    assert (failed.error_class, failed.type) == (step_pb2.ERROR_CLASS_USER, "CannotStart")
     assert "'no-such-program'" in failed.message
 
 
@@ -269,3 +269,17 @@ def test_a_text_without_a_line_end_is_shown_while_the_step_runs(system: MemorySy
     system.wait(lambda: [line.text for line in system.lines(wanted.key)] == ["enter: "], 5)
     system.revoke(wanted.key, 1)
     assert system.final(wanted.key).WhichOneof("event") == "stopped"
+
+
+def test_a_step_that_takes_more_memory_than_it_asked_for_is_told_so(system: MemorySystem) -> None:
+    code = "x = bytearray(200_000_000)"
+    failed = error(run(system, shell(sys.executable, "-c", code, resources={"memory_bytes": 50_000_000})))
+    assert (failed.error_class, failed.type) == (step_pb2.ERROR_CLASS_USER, "OutOfMemory")
+
+
+def test_many_large_outputs_together_are_refused(system: MemorySystem) -> None:
+    names = ["a", "b", "c"]
+    wanted = python(
+        "large_each", inputs={"size": 200_000, "names": names}, outputs=dict.fromkeys(names, "string")
+    )
+    assert error(run(system, wanted)).type == "OutputTooLarge"

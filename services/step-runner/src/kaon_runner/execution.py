@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -41,6 +42,8 @@ class Stop(Enum):
     TIMEOUT = "timeout"
     # Here, because the runner leaves: hand back.
     LEAVING = "leaving"
+    # By the matcher, before it started: hand back.
+    WITHDRAWN = "withdrawn"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +77,7 @@ class Execution:
     ) -> None:
         self.lease = lease
         self.started = False
+        self._started_at = 0.0
         self._claim = claim
         self._behind = behind
         if behind is not None:
@@ -93,6 +97,11 @@ class Execution:
     def claim(self) -> Claim | None:
         """What it occupies now, to be given back after `run`."""
         return self._task.claim if self._task is not None else self._claim
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been executing; 0 before it started."""
+        return time.monotonic() - self._started_at if self.started else 0.0
 
     async def run(self) -> None:
         """Executes and reports.
@@ -122,6 +131,22 @@ class Execution:
             self._command.stop()
         elif self._task is not None:
             self._stop_in_worker(self._task)
+
+    def withdraw(self) -> None:
+        """Hands the step back if it has not started; `run` returns soon then. Nothing happens if it has."""
+        if self.started or self._stop is not None:
+            return
+        task = self._task
+        if task is None:
+            self._stop = Stop.WITHDRAWN  # it is being prepared
+        elif task.worker is not None:
+            for waiting in reversed(task.worker.take_back()):
+                if waiting is task:
+                    self._stop = Stop.WITHDRAWN
+                    task.settle(WorkerOutcome(ending=Ending(reason="stopped")))
+                else:
+                    waiting.requeue()
+            task.worker.settle_idle()
 
     def renew(self, seconds: float) -> None:
         """The lease has been renewed: the supervisor waits on."""
@@ -248,8 +273,9 @@ class Execution:
         key = self.lease.key
         if self._stop is Stop.STALE:
             return
-        if result is None and self._stop is Stop.LEAVING:
-            report = reports.event(key, handed_back=step_pb2.StepHandedBack(reason="the runner is leaving"))
+        if result is None and self._stop in (Stop.LEAVING, Stop.WITHDRAWN):
+            reason = "withdrawn" if self._stop is Stop.WITHDRAWN else "the runner is leaving"
+            report = reports.event(key, handed_back=step_pb2.StepHandedBack(reason=reason))
         elif result is None:
             report = reports.event(key, stopped=step_pb2.StepStopped(log_json=log_json))
         elif isinstance(result, step_pb2.StepSucceeded):
@@ -289,6 +315,7 @@ class Execution:
         if self.started:
             return
         self.started = True
+        self._started_at = time.monotonic()
         self._around.report(self.lease, reports.event(self.lease.key, started=step_pb2.StepStarted()))
         timeout = self.lease.request.spec.timeout_ms
         if timeout > 0:
@@ -306,7 +333,7 @@ class Execution:
         worker = task.worker
         if worker is None:
             return
-        for waiting in worker.take_back():
+        for waiting in reversed(worker.take_back()):
             if waiting is task:
                 task.settle(WorkerOutcome(ending=Ending(reason="stopped")))
             else:

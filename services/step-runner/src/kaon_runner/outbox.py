@@ -70,7 +70,7 @@ class Outbox:
             urgent: leaves at once when nothing has left within the last milliseconds; others wait those for company.
         """
         lane = self._lanes.setdefault(partition, _Lane())
-        lane.batch.add(event)
+        lane.batch.add(event, event.ByteSize())
         self._schedule(partition, lane, urgent=urgent)
 
     def renew(self, partition: int, renewal: step_pb2.LeaseRenewal, renewed: Callable[[], None]) -> None:
@@ -145,12 +145,12 @@ class Outbox:
         if lane.timer is not None:
             lane.timer.cancel()
             lane.timer = None
-        if not lane.batch or lane.failed or len(lane.unacknowledged) >= _IN_FLIGHT:
-            return  # an acknowledgement will come back here
-        record = self._record(partition)
-        record.events.extend(lane.batch.depart(self._loop.time()))
-        lane.sequence += 1
-        self._send_events(partition, lane, lane.sequence, record)
+        # What stays is taken up when an acknowledgement comes.
+        while lane.batch and not lane.failed and len(lane.unacknowledged) < _IN_FLIGHT:
+            record = self._record(partition)
+            record.events.extend(lane.batch.depart(self._loop.time()))
+            lane.sequence += 1
+            self._send_events(partition, lane, lane.sequence, record)
 
     def _send_events(self, partition: int, lane: _Lane, sequence: int, record: step_pb2.StepEvents) -> None:
         lane.unacknowledged[sequence] = record

@@ -16,6 +16,8 @@ from kaon_wire.errors import InvalidValue
 from kaonapi.step.v1 import step_pb2
 
 _VALUE_LIMIT_BYTES = 256 * 1024
+# All outputs of a step travel in one record.
+_TOTAL_LIMIT_BYTES = 512 * 1024
 
 
 def collect(
@@ -33,14 +35,21 @@ def collect(
         UserStepError: something declared is missing, something undeclared is there, or a type is wrong.
         PlatformStepError: an artifact cannot be stored.
     """
-    produced: dict[str, Any] = {**_files(directory), **returned}
+    produced: dict[str, Any] = {**(_files(directory) if directory.exists() else {}), **returned}
     _compare(spec, produced)
-    return {
+    collected = {
         name: _artifact(spec, name, value, artifacts)
         if values.is_artifact(spec.outputs[name])
         else _value(spec, name, value)
         for name, value in sorted(produced.items())
     }
+    size = sum(map(len, collected.values()))
+    if size > _TOTAL_LIMIT_BYTES:
+        raise UserStepError(
+            "OutputTooLarge",
+            f"the outputs have {size} bytes as JSON together, the limit is {_TOTAL_LIMIT_BYTES}: declare large ones as artifacts",
+        )
+    return collected
 
 
 def is_quick(spec: step_pb2.StepSpec) -> bool:

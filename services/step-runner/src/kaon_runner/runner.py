@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -147,8 +146,12 @@ class Runner:
 
     def _withdraw(self, withdraw: runner_pb2.WithdrawStep) -> None:
         lease = self._leases.find(withdraw.key)
-        if lease is None or lease.phase is not Phase.QUEUED or lease not in self._queue:
+        if lease is None or lease.phase is not Phase.QUEUED:
             return  # started meanwhile: whoever starts first holds it
+        execution = self._executions.get(step_id(lease.key))
+        if execution is not None:
+            execution.withdraw()  # it waits in a worker behind another step
+            return
         self._queue.remove(lease)
         self._hand_back(lease.request, "withdrawn")
         self._leases.end(lease.key)
@@ -199,7 +202,6 @@ class Runner:
         self._tick_soon()
 
     async def _run(self, execution: Execution) -> None:
-        began = time.monotonic()
         requeued = False
         try:
             await execution.run()
@@ -209,7 +211,8 @@ class Runner:
             _log.exception("an execution failed to report")
         if execution.claim is not None:
             self._slots.give_back(execution.claim)
-        self._recent.add(time.monotonic() - began)
+        if execution.started and not requeued:
+            self._recent.add(execution.seconds)
         self._settle(execution, requeued=requeued)
         self._admit()
 

@@ -19,12 +19,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kaon_runner.errors import PlatformStepError
 from kaon_runner.logs import STDERR, STDOUT, StepLog
 from kaon_runner.slots import Amount, Claim
 from kaon_runner.steptypes.base import WorkerSpec
 from kaon_runner.supervision import child as supervision
 from kaon_runner.supervision.child import Child, Ending
+from kaon_wire.errors import KaonError
 from kaonapi.log.v1 import log_pb2
 
 _log = logging.getLogger(__name__)
@@ -189,6 +189,12 @@ class WarmWorker:
         if self.tasks and not self._reading and self.busy_seconds > SLOW_SECONDS:
             self._watch_output(True)
 
+    def discard(self) -> None:
+        """Lets go of what was made for a process that could not be started."""
+        self.closed = True
+        self._channel.close()
+        self._peer.close()
+
     def close(self) -> None:
         """Ends the process and all that it started."""
         if self.child is not None and not self.closed:
@@ -304,7 +310,8 @@ class WarmWorker:
         self._pool.forget(self)
         for task in running:
             task.settle(WorkerOutcome(ending=ending))
-        for task in waiting:
+        # The last first: each goes to the front of the queue.
+        for task in reversed(waiting):
             task.requeue()
 
 
@@ -362,7 +369,7 @@ class WorkerPool:
         """Gives a step that has a claim to an idle worker, or to a new one.
 
         Raises:
-            PlatformStepError: no worker can be started.
+            UserStepError, PlatformStepError: no worker can be started.
         """
         worker = self._take_idle(spec)
         if worker is None:
@@ -370,8 +377,9 @@ class WorkerPool:
             self._workers.append(worker)
             try:
                 await worker.start(self._deadline_seconds)
-            except PlatformStepError:
+            except KaonError:
                 self._workers.remove(worker)
+                worker.discard()
                 raise
         worker.submit(task)
 
@@ -397,7 +405,7 @@ class WorkerPool:
         for worker in self._workers:
             worker.look()
             if len(worker.tasks) > 1 and worker.busy_seconds > SLOW_SECONDS:
-                for task in worker.take_back():
+                for task in reversed(worker.take_back()):
                     task.requeue()
                 worker.settle_idle()
 

@@ -94,6 +94,10 @@ def large(size):
     return {"text": "y" * size}
 
 
+def large_each(size, names):
+    return dict.fromkeys(names, "y" * size)
+
+
 def echo_size(text):
     return {"size": len(text)}
 

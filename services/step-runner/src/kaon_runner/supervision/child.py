@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kaon_runner.errors import PlatformStepError
+from kaon_runner.errors import PlatformStepError, UserStepError
 from kaon_runner.supervision import groups
+from kaon_wire.errors import KaonError
 
 _log = logging.getLogger(__name__)
 _SCRIPT = str(Path(__file__).with_name("supervisor.py"))
@@ -123,7 +124,8 @@ class _SupervisorProcess:
                     _warn_once()
                 self.running.set_result(message["pid"])
             case "failed":
-                self.running.set_exception(PlatformStepError("CannotStart", message["message"]))
+                fault = UserStepError if message["program"] else PlatformStepError
+                self.running.set_exception(fault("CannotStart", message["message"]))
                 self._ending = Ending(reason="failed")
             case "cleanup":
                 _log.warning("cleanup command failed: %s: %s", message["argv"], message["message"])
@@ -160,7 +162,8 @@ async def start(order: Order) -> Child:
     """Starts a child under a supervisor of its own.
 
     Raises:
-        PlatformStepError: it could not be started; the message says why.
+        UserStepError: the program is not there or cannot be executed.
+        PlatformStepError: it could not be started for another reason.
     """
     stdout, child_stdout = os.pipe()
     stderr, child_stderr = os.pipe()
@@ -181,9 +184,10 @@ async def start(order: Order) -> Child:
         os.set_blocking(fd, False)
     try:
         pid = await supervisor.running
-    except BaseException:
+    except KaonError:
         os.close(stdout)
         os.close(stderr)
+        await supervisor.ended
         raise
     return Child(pid=pid, stdout=stdout, stderr=stderr, ended=supervisor.ended, _supervisor=supervisor)
 

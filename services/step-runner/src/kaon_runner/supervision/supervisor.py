@@ -2,7 +2,7 @@
 
 Started by the runner as `python -S -E supervisor.py FD`; FD is a stream socket of JSON lines. The runner says first what to run
 (see `Supervisor`), then {"renew": seconds} and {"stop": true}. The supervisor answers {"kind": "running", "pid", "group"} or
-{"kind": "failed", "message"}, and at the end {"kind": "ended", "status", "reason", "oom"}: every process is gone by then.
+{"kind": "failed", "message", "program"}, and at the end {"kind": "ended", "status", "reason", "oom"}: no process is left then.
 When the socket closes (the runner is dead) or no renewal comes in time, it ends the child by itself.
 """
 
@@ -64,7 +64,7 @@ class Supervisor:
         if error:
             self._group.remove()
             self._memory.remove()
-            self._say({"kind": "failed", "message": error})
+            self._say({"kind": "failed", **error})
             return
         self._say({"kind": "running", "pid": self._main, "group": self._group.kind})
         self._watch()
@@ -81,8 +81,11 @@ class Supervisor:
             self._clean_up()
         self._say({"kind": "ended", "status": self._status, "reason": self._reason, "oom": oom})
 
-    def _spawn(self) -> str:
-        """Forks the child. Returns what went wrong, in words; empty when it runs."""
+    def _spawn(self) -> dict[str, Any]:
+        """Forks the child.
+
+        Returns what went wrong: "message", and whether it is the "program" that is wrong; empty when it runs.
+        """
         read_end, write_end = os.pipe()
         self._main = os.fork()
         if self._main == 0:
@@ -90,14 +93,18 @@ class Supervisor:
             self._become(write_end)
         os.close(write_end)
         with os.fdopen(read_end, "rb") as report:
-            error = report.read().decode("utf-8", "replace")
+            text = report.read()
         _detach_output(self._order["keep"])
-        if error:
-            os.waitpid(self._main, 0)
+        if not text:
+            return {}
+        os.waitpid(self._main, 0)
+        error: dict[str, Any] = json.loads(text)
         return error
 
     def _become(self, report: int) -> None:
         """In the forked child: becomes the program, or reports why not."""
+        program = self._order["argv"][0]
+        wrong = False
         try:
             os.setsid()
             self._group.enter()
@@ -110,9 +117,13 @@ class Supervisor:
             for fd in self._order["keep"]:
                 os.set_inheritable(fd, True)
             env = {**self._order["env"], groups.MARK: self._order["token"]}
-            os.execvpe(self._order["argv"][0], self._order["argv"], env)
+            wrong = True
+            os.execvpe(program, self._order["argv"], env)
         except BaseException as error:
-            os.write(report, f"cannot start {self._order['argv'][0]!r}: {error}".encode())
+            os.write(
+                report,
+                json.dumps({"message": f"cannot start {program!r}: {error}", "program": wrong}).encode(),
+            )
         finally:
             os._exit(127)
 
