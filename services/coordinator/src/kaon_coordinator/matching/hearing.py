@@ -1,0 +1,108 @@
+"""What a heartbeat changes: the runner's offer, and where tickets turn out to be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kaon_coordinator.matching.amounts import NOTHING, ONE_SLOT, plus
+from kaon_coordinator.matching.effects import Withdraw
+from kaon_coordinator.matching.runners import RunnerState
+from kaon_coordinator.matching.state import PoolState
+from kaon_coordinator.matching.tickets import Place, StepId, Ticket, step_id
+from kaonapi.runner.v1 import runner_pb2
+from kaonapi.step.v1 import step_pb2
+
+# Heartbeats in a row that do not name a release which they should.
+_MISSED = 2
+
+
+def hear(state: PoolState, heartbeat: runner_pb2.RunnerHeartbeat, now: float) -> None:
+    """Takes a heartbeat in; old ones and those of departed runners change nothing."""
+    if state.has_departed(heartbeat.incarnation):
+        return
+    runner = state.fleet.get(heartbeat.incarnation)
+    if runner is not None and heartbeat.sequence <= runner.heartbeat.sequence:
+        return
+    if heartbeat.leaving:
+        state.note_departed(heartbeat.incarnation)
+        if runner is not None:
+            state.remove_runner(runner)
+        return
+    if runner is None:
+        runner = state.fleet.add(heartbeat, now)
+    offer = (runner.capacity, runner.labels)
+    sent = runner.hear(heartbeat, now, state.settings.depth)
+    if offer != (runner.capacity, runner.labels):
+        state.fleet.changed()
+        state.shares.total = state.fleet.total()
+    _adopt_orphans(state, runner)
+    named = _place_named(state, runner, sent)
+    _count_missed(state, runner, named, sent, now)
+    state.stirred = True
+
+
+def _adopt_orphans(state: PoolState, runner: RunnerState) -> None:
+    for ticket in state.orphans.pop(runner.incarnation, {}).values():
+        state.attach(ticket, runner)
+        ticket.started = True
+
+
+def _place_named(state: PoolState, runner: RunnerState, sent: float) -> set[StepId]:
+    named: set[StepId] = set()
+    foreign = NOTHING
+    for key, running in _keys(runner.heartbeat):
+        step = step_id(key)
+        ticket = state.tickets.get(step)
+        if ticket is None or ticket.generation != key.generation:
+            if not state.is_over(step, key.generation):
+                foreign = plus(foreign, ticket.lane.need if ticket is not None else ONE_SLOT)
+        elif _is_here(state, runner, ticket, running=running):
+            named.add(step)
+            _confirm(state, ticket, running=running, sent=sent)
+        else:
+            foreign = plus(foreign, ticket.lane.need)
+    runner.foreign = foreign
+    return named
+
+
+def _keys(heartbeat: runner_pb2.RunnerHeartbeat) -> Iterator[tuple[step_pb2.StepKey, bool]]:
+    for key in heartbeat.running:
+        yield key, True
+    for key in heartbeat.queued:
+        yield key, False
+
+
+def _is_here(state: PoolState, runner: RunnerState, ticket: Ticket, *, running: bool) -> bool:
+    """Whether the ticket is at this runner; it is moved here when it was thought elsewhere and is better placed here."""
+    if ticket.place is Place.RELEASED and ticket.incarnation == runner.incarnation:
+        return True
+    if ticket.place is Place.RELEASED:
+        if ticket.started or not running:
+            return False
+        # Released twice, and this one has begun.
+        state.effects.append(Withdraw(incarnation=ticket.incarnation, key=ticket.key))
+    state.detach(ticket)
+    state.attach(ticket, runner)
+    return True
+
+
+def _confirm(state: PoolState, ticket: Ticket, *, running: bool, sent: float) -> None:
+    ticket.missed = 0
+    if ticket.released is None:
+        ticket.released = sent
+    if running:
+        ticket.started = True
+        ticket.withdrawn = None
+    elif sent >= ticket.released + state.settings.in_flight:
+        ticket.queued = True
+
+
+def _count_missed(state: PoolState, runner: RunnerState, named: set[StepId], sent: float, now: float) -> None:
+    for ticket in tuple(runner.tickets.values()):
+        if ticket.step in named or ticket.released is None:
+            continue
+        if sent < ticket.released + state.settings.in_flight:
+            continue
+        ticket.missed += 1
+        if ticket.missed >= _MISSED:
+            state.lose(ticket, now)

@@ -1,0 +1,266 @@
+"""The matcher of one pool: told what is asked for and what is offered, it says what goes where.
+
+Inputs only change what it knows; `tick` returns what follows from them, so that many inputs share one round of matching. Call it
+after every batch of inputs and at least every 0.1 s. Times are seconds of one monotonic clock.
+"""
+
+from __future__ import annotations
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from kaon_coordinator.matching.amounts import plus, wanted
+from kaon_coordinator.matching.effects import AskRunners, Effect, OpenPool, Release, ReportPool
+from kaon_coordinator.matching.explain import explain
+from kaon_coordinator.matching.hearing import hear
+from kaon_coordinator.matching.placement import Round
+from kaon_coordinator.matching.runners import RunnerState
+from kaon_coordinator.matching.settings import DEFAULT, MatcherSettings
+from kaon_coordinator.matching.state import PoolState
+from kaon_coordinator.matching.survey import drop_silent, withdraw_queued
+from kaon_coordinator.matching.tickets import Place, Ticket, step_id
+from kaonapi.run.v1 import command_pb2
+from kaonapi.runner.v1 import runner_pb2
+from kaonapi.step.v1 import step_pb2
+
+
+class PoolMatcher:
+    """Owns no truth: what it knows it was told, and is told again after it was lost.
+
+    Args:
+        pool: the pool's name.
+        epoch: raised with every owner of the pool; runners and engines ignore lower ones.
+        run_partitions: how many engine partitions there are; each gets reports.
+        now: when it was opened.
+        settings: its bounds.
+    """
+
+    def __init__(
+        self,
+        *,
+        pool: str,
+        epoch: int,
+        run_partitions: int,
+        now: float,
+        settings: MatcherSettings = DEFAULT,
+    ) -> None:
+        self.pool = pool
+        self.epoch = epoch
+        self._partitions = run_partitions
+        self._settings = settings
+        self._state = PoolState(settings)
+        self._engine_epochs: dict[int, int] = {}
+        # The first owner of a pool can find nothing at runners.
+        self._settled = now if epoch <= 1 else now + settings.settle
+        self._fresh: list[Ticket] = []
+        self._last_tick = now
+        self._next_survey = now
+        self._next_report = now + settings.report
+
+    # --- inputs --------------------------------------------------------------------------------------------------
+
+    def open(self) -> list[Effect]:
+        """What a new owner asks: engines for what is READY and held, runners for a heartbeat."""
+        opened = command_pb2.PoolOpened(pool=self.pool, pool_epoch=self.epoch)
+        return [OpenPool(message=opened), AskRunners(pool=self.pool, pool_epoch=self.epoch)]
+
+    def requests(self, record: step_pb2.StepRequests, now: float) -> None:
+        """What the owner of an engine partition says. Records of an owner that has been succeeded are ignored."""
+        if record.epoch < self._engine_epochs.get(record.partition, 0):
+            return
+        self._engine_epochs[record.partition] = record.epoch
+        for ended in record.ended:
+            self._end(ended.key, now)
+        for held in record.held:
+            self._hold(held, record.partition, now)
+        due = self._settled if record.answers_pool_epoch else now
+        for request in record.requests:
+            self._request(request, now, due)
+
+    def heartbeat(self, heartbeat: runner_pb2.RunnerHeartbeat, now: float) -> None:
+        """What a runner says."""
+        hear(self._state, heartbeat, now)
+
+    def deafen(self, now: float) -> None:
+        """Nothing could be heard until now: the silence of runners before this says nothing about them."""
+        for runner in self._state.fleet:
+            runner.heard = max(runner.heard, now)
+
+    # --- outputs -------------------------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> list[Effect]:
+        """What is to be done now. The effects of the previous tick must have been sent (and acknowledged) before."""
+        if now - self._last_tick > self._settings.stall:
+            self.deafen(now)
+        self._last_tick = now
+        state = self._state
+        for ticket in self._fresh:
+            ticket.released = now
+        self._fresh.clear()
+        state.unpark(now)
+        survey = now >= self._next_survey
+        if survey:
+            self._next_survey = now + self._settings.survey
+            drop_silent(state, now)
+            state.stirred = True
+        if state.stirred and len(state.waiting):
+            self._match(now)
+        state.stirred = False
+        if survey:
+            withdraw_queued(state, now)
+        if now >= self._next_report:
+            self._next_report = now + self._settings.report
+            self._report()
+        effects, state.effects = state.effects, []
+        return effects
+
+    def explain(self, key: step_pb2.StepKey, now: float) -> str:
+        """Why the step waits, in words; its attempt and generation do not matter."""
+        return explain(self._state, self.pool, step_id(key), now)
+
+    def runners(self) -> list[runner_pb2.Runner]:
+        """The runners that are heard, by their names."""
+        found = sorted(self._state.fleet, key=lambda runner: (runner.runner_id, runner.incarnation))
+        return [_view(runner) for runner in found]
+
+    @property
+    def waiting(self) -> int:
+        """How many steps wait for a runner."""
+        return len(self._state.waiting) + sum(1 for _ in self._state.parked())
+
+    # --- what is asked for ---------------------------------------------------------------------------------------
+
+    def _request(self, request: step_pb2.StepRequest, now: float, due: float) -> None:
+        state = self._state
+        step = step_id(request.key)
+        generation = request.key.generation
+        if state.is_over(step, generation):
+            return
+        known = state.tickets.get(step)
+        if known is not None and generation <= known.generation:
+            return
+        ticket = Ticket(
+            step=step,
+            attempt=request.key.attempt,
+            generation=generation,
+            request=request,
+            tenant=request.spec.tenant,
+            priority=request.priority,
+            lane=state.lanes.of(request),
+            partition=request.partition,
+            sequence=state.next_sequence(),
+            since=now,
+        )
+        if known is not None:
+            self._supersede(known, ticket, now)
+        state.tickets[step] = ticket
+        if due > now:
+            state.park(ticket, due)
+        else:
+            state.enqueue(ticket)
+
+    def _supersede(self, old: Ticket, new: Ticket, now: float) -> None:
+        """An older issue gives way: its runner handed it back or was lost, so another one is better."""
+        runner = self._state.fleet.get(old.incarnation) if old.place is Place.RELEASED else None
+        self._state.detach(old)
+        if runner is None:
+            return
+        new.avoid, new.avoid_until = runner.incarnation, now + self._settings.avoid
+        if old.started:
+            # Its processes may still be there; the next heartbeat knows.
+            runner.foreign = plus(runner.foreign, old.lane.need)
+
+    def _hold(self, held: step_pb2.StepHeld, partition: int, now: float) -> None:
+        state = self._state
+        step = step_id(held.key)
+        known = state.tickets.get(step)
+        if state.is_over(step, held.key.generation):
+            return
+        if known is not None:
+            if held.key.generation < known.generation or known.started:
+                return
+            state.forget(known)
+        ticket = Ticket(
+            step=step,
+            attempt=held.key.attempt,
+            generation=held.key.generation,
+            request=None,
+            tenant=held.tenant,
+            priority=0,
+            lane=state.lanes.get(wanted(held.resources), (), ""),
+            partition=partition,
+            sequence=state.next_sequence(),
+            since=now,
+            place=Place.RELEASED,
+            incarnation=held.incarnation,
+        )
+        state.tickets[step] = ticket
+        runner = state.fleet.get(held.incarnation)
+        if runner is None:
+            state.orphans[held.incarnation][step] = ticket
+        else:
+            state.attach(ticket, runner)
+        ticket.started = True
+
+    def _end(self, key: step_pb2.StepKey, now: float) -> None:
+        state = self._state
+        step = step_id(key)
+        state.note_ended(step, key.generation)
+        ticket = state.tickets.get(step)
+        if ticket is None or ticket.generation > key.generation:
+            return
+        runner = state.fleet.get(ticket.incarnation) if ticket.place is Place.RELEASED else None
+        if runner is not None and ticket.sent:
+            runner.pace.ended(now - ticket.sent, ticket.load)
+            runner.set_limit(self._settings.depth)
+        state.forget(ticket)
+
+    # --- what follows --------------------------------------------------------------------------------------------
+
+    def _match(self, now: float) -> None:
+        state = self._state
+        placed = Round(state.waiting, state.fleet, state.shares, self._settings, now).run()
+        for ticket in placed.parked:
+            state.park(ticket, ticket.avoid_until)
+        for incarnation, tickets in placed.releases.items():
+            requests = [ticket.request for ticket in tickets if ticket.request is not None]
+            state.effects.append(Release(incarnation=incarnation, requests=requests))
+            self._fresh += tickets
+
+    def _report(self) -> None:
+        state = self._state
+        waiting = [state.waiting.of_partition(number) for number in range(self._partitions)]
+        for ticket in state.parked():
+            waiting[ticket.partition] += 1
+        released = [0] * self._partitions
+        for runner in state.fleet:
+            for ticket in runner.tickets.values():
+                if not ticket.started:
+                    released[ticket.partition] += 1
+        for number in range(self._partitions):
+            report = command_pb2.PoolReport(
+                pool=self.pool,
+                pool_epoch=self.epoch,
+                partition=number,
+                waiting=waiting[number],
+                released=released[number],
+            )
+            state.effects.append(ReportPool(message=report))
+
+
+def _view(runner: RunnerState) -> runner_pb2.Runner:
+    heartbeat = runner.heartbeat
+    started = sum(1 for ticket in runner.tickets.values() if ticket.started)
+    heard = Timestamp()
+    heard.FromMicroseconds(heartbeat.time_us)
+    return runner_pb2.Runner(
+        runner_id=heartbeat.runner_id,
+        incarnation=heartbeat.incarnation,
+        pool=heartbeat.pool,
+        labels=heartbeat.labels,
+        capacity=heartbeat.capacity,
+        running=started,
+        queued=len(runner.tickets) - started,
+        draining=heartbeat.draining,
+        version=heartbeat.version,
+        last_heartbeat_time=heard,
+    )

@@ -1,0 +1,39 @@
+"""How many steps a runner shall have outstanding: as many as cover the round trip, slots x (1 + round trip / step duration).
+
+Short steps then travel in batches, and long ones are not hoarded. Seconds.
+"""
+
+from __future__ import annotations
+
+_WEIGHT = 0.2
+# No round trip is believed to be longer: more is a step's duration.
+_LONGEST_ROUND_TRIP = 0.05
+_SHORTEST_STEP = 0.001
+
+
+class Pace:
+    """One runner's pace, learnt from what it says and from how soon its steps end."""
+
+    def __init__(self) -> None:
+        self._round_trip = _LONGEST_ROUND_TRIP
+        self._duration: float | None = None
+        self._told: float | None = None
+
+    def told(self, seconds: float) -> None:
+        """The runner's own average; 0 when it has none."""
+        self._told = seconds or None
+
+    def ended(self, seconds: float, queue_factor: float) -> None:
+        """A step ended `seconds` after its release, when `queue_factor` steps were outstanding for each slot."""
+        self._round_trip = min(self._round_trip * 1.01, max(seconds, _SHORTEST_STEP), _LONGEST_ROUND_TRIP)
+        duration = max(seconds - self._round_trip, 0.0) / max(queue_factor, 1.0)
+        if self._duration is None:
+            self._duration = duration
+        self._duration += _WEIGHT * (duration - self._duration)
+
+    def factor(self, most: float) -> float:
+        """Outstanding steps for each slot, from 1 to `most`."""
+        duration = self._duration if self._duration is not None else self._told
+        if duration is None:
+            return 1.0
+        return min(most, 1.0 + self._round_trip / max(duration, _SHORTEST_STEP))

@@ -1,0 +1,98 @@
+"""One life of a runner, as its pool's matcher sees it."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from kaon_coordinator.matching.amounts import NOTHING, Amount, fits_beside, minus, offered, plus, scaled
+from kaon_coordinator.matching.pace import Pace
+from kaon_coordinator.matching.tickets import StepId, Ticket
+from kaonapi.runner.v1 import runner_pb2
+
+# An issue of a step: which step, which generation.
+Issue: TypeAlias = tuple[StepId, int]
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class RunnerState:
+    """What a runner said last, and what it was given since."""
+
+    heartbeat: runner_pb2.RunnerHeartbeat
+    heard: float
+    capacity: Amount = NOTHING
+    labels: dict[str, str] = field(default_factory=dict)
+    warm: frozenset[str] = frozenset()
+    # Released here and not ended.
+    tickets: dict[StepId, Ticket] = field(default_factory=dict)
+    # What they occupy.
+    used: Amount = NOTHING
+    # What the runner has that this matcher has no ticket for.
+    foreign: Amount = NOTHING
+    # `capacity` times the depth: what may be outstanding.
+    limit: Amount = NOTHING
+    pace: Pace = field(default_factory=Pace)
+    # Kept free for this ticket.
+    reserved: Ticket | None = None
+    # Arrival minus sending time of the last heartbeats, in seconds of two clocks: the least of them is the fastest way.
+    delays: deque[float] = field(default_factory=lambda: deque(maxlen=32))
+
+    @property
+    def incarnation(self) -> str:
+        return self.heartbeat.incarnation
+
+    @property
+    def runner_id(self) -> str:
+        return self.heartbeat.runner_id
+
+    @property
+    def accepts(self) -> bool:
+        """Whether it takes anything new."""
+        return not (self.heartbeat.draining or self.heartbeat.leaving)
+
+    def hear(self, heartbeat: runner_pb2.RunnerHeartbeat, now: float, depth: float) -> float:
+        """Takes a newer heartbeat in. Returns when it was sent, on this side's clock."""
+        self.heartbeat = heartbeat
+        self.heard = now
+        self.capacity = offered(heartbeat.capacity)
+        self.labels = dict(heartbeat.labels)
+        self.warm = frozenset(heartbeat.warm_bundles)
+        self.pace.told(heartbeat.recent_step_us / 1e6)
+        self.set_limit(depth)
+        delay = now - heartbeat.time_us / 1e6
+        self.delays.append(delay)
+        return now - (delay - min(self.delays))
+
+    def set_limit(self, depth: float) -> None:
+        """Computes anew how much may be outstanding."""
+        self.limit = scaled(self.capacity, self.pace.factor(depth))
+
+    def take(self, ticket: Ticket) -> None:
+        """The ticket is at this runner now."""
+        self.tickets[ticket.step] = ticket
+        self.used = plus(self.used, ticket.lane.need)
+        ticket.incarnation = self.incarnation
+
+    def drop(self, ticket: Ticket) -> None:
+        """The ticket is at this runner no more."""
+        del self.tickets[ticket.step]
+        self.used = minus(self.used, ticket.lane.need)
+
+    @property
+    def outstanding(self) -> Amount:
+        """What all that the runner has occupies."""
+        return plus(self.used, self.foreign)
+
+    @property
+    def load(self) -> float:
+        """Slots asked of it for each slot that it has."""
+        return (self.used[0] + self.foreign[0]) / (self.capacity[0] or 1)
+
+    def has_room(self, need: Amount) -> bool:
+        """Whether `need` may be outstanding here too."""
+        return fits_beside(need, self.outstanding, self.limit)
+
+    def is_free_for(self, need: Amount) -> bool:
+        """Whether `need` could run here at once."""
+        return fits_beside(need, self.outstanding, self.capacity)

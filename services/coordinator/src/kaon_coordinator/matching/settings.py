@@ -1,0 +1,38 @@
+"""The matcher's bounds. Times are seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatcherSettings:
+    """How patient a matcher is."""
+
+    # A runner unheard for so long is dropped, and what it has not started goes elsewhere.
+    lease: float = 10.0
+    # A runner unheard for so long gets nothing new; runners are heard every 2 s.
+    quiet: float = 5.0
+    # How long a new matcher waits for runners to say what they already have, before it releases what engines say is READY.
+    settle: float = 2.5
+    # A heartbeat speaks about a release when it was sent at least so long after it; it takes two of them to miss one.
+    in_flight: float = 1.0
+    # A step that was handed back does not go to the same runner again for so long.
+    avoid: float = 2.0
+    # A release that has been queued at its runner for so long goes elsewhere when another runner is free.
+    withdraw: float = 1.0
+    # A request too large for what becomes free piece by piece gets a runner kept free for it after so long.
+    reserve: float = 2.0
+    # How often pool reports are sent.
+    report: float = 3.0
+    # How often runners are looked at for silence, and their queues for what could go elsewhere.
+    survey: float = 0.25
+    # At most so many times a runner's slots are outstanding at it.
+    depth: float = 8.0
+    # A matcher that was not called for so long could not hear, and blames no runner for it.
+    stall: float = 2.0
+    # How often a release may get lost before the request is forgotten: the engine sends it again when it is still READY.
+    losses: int = 2
+
+
+DEFAULT = MatcherSettings()
