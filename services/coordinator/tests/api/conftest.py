@@ -154,7 +154,7 @@ def submission(**fields: Any) -> run_service_pb2.SubmitRunRequest:
 
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
-    """A served API. Quiet runs are looked up every 50 ms, and the lines of an ended run may come for 200 ms."""
+    """A served API. Quiet runs are looked up every 50 ms, and the lines of an ended run may come for a second."""
     thread = StoreThread(open_store(f"sqlite:///{tmp_path}/kaon.db"))
     feed, archive, others = RunFeed(), LogArchive(thread), Others()
     artifacts = ArtifactStore(f"file://{tmp_path}/artifacts")
@@ -169,7 +169,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         partitions=PARTITIONS,
         now_us=lambda: NOW_US,
         poll_seconds=0.05,
-        settle_seconds=0.2,
+        settle_seconds=1,
     )
     server = ApiServer(parts)
     address = f"127.0.0.1:{await server.start('127.0.0.1:0')}"

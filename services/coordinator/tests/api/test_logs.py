@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from grpc import StatusCode, aio
 
+from kaon_coordinator.store.base import RunRecord
 from kaonapi.log.v1 import log_pb2
 from kaonapi.run.v1 import run_pb2
 from kaonapi.step.v1 import step_pb2
@@ -34,6 +35,20 @@ async def _all(call: Any) -> list[log_pb2.LogLines]:
     return found
 
 
+def _notice_the_end(api: Api, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """An event that is set once the API has read that a run has ended."""
+    noticed, loop, get_run = asyncio.Event(), asyncio.get_running_loop(), api.store.get_run
+
+    def reading(tenant: str, run_id: str) -> RunRecord:
+        run = get_run(tenant, run_id)
+        if run.row.end_us:
+            loop.call_soon_threadsafe(noticed.set)
+        return run
+
+    monkeypatch.setattr(api.store, "get_run", reading)
+    return noticed
+
+
 async def _begin(api: Api) -> run_pb2.Run:
     await api.register()
     return await api.submit()
@@ -56,7 +71,9 @@ async def test_more_lines_than_one_page_are_read(api: Api) -> None:
 
 
 @pytest.mark.parametrize("here", [True, False], ids=["archived here", "archived by another process"])
-async def test_following_ends_with_the_run_and_with_its_last_lines(api: Api, here: bool) -> None:
+async def test_following_ends_with_the_run_and_with_its_last_lines(
+    api: Api, here: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = await _begin(api)
     archive = api.archive.archive if here else lambda records: api.thread.run(api.store.archive_logs, records)
     await archive([_lines(run, 1)])
@@ -64,7 +81,9 @@ async def test_following_ends_with_the_run_and_with_its_last_lines(api: Api, her
     assert await _next(call) == _lines(run, 1)
     await archive([_lines(run, 1, 2)])
     assert await _next(call) == _lines(run, 2)
+    noticed = _notice_the_end(api, monkeypatch)
     api.end(run)
+    await asyncio.wait_for(noticed.wait(), 10)
     # Lines may come after the end of the run.
     await archive([_lines(run, 3)])
     assert await _all(call) == [_lines(run, 3)]

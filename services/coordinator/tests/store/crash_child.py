@@ -15,6 +15,7 @@ from sqlalchemy import Engine, event
 
 from kaon_coordinator.store.base import Store
 from kaon_coordinator.store.sql import open_store
+
 from .build import batch, new_run
 
 

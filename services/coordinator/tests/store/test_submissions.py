@@ -111,6 +111,21 @@ def test_a_command_waits_for_the_owner_of_the_run(store: Store) -> None:
     assert [row.inbox_id for row in store.unapplied(3, limit=1)] == [start.inbox_id]
 
 
+def test_commands_that_come_at_once_are_all_kept(open_another: Callable[[], Store]) -> None:
+    stores = [open_another() for _ in range(4)]
+    run = submitted(stores[0])
+    together = Barrier(len(stores))
+
+    def cancel(store: Store) -> None:
+        together.wait()
+        for _ in range(25):
+            store.add_command("default", run.run_id, _cancel(run.run_id), 2_000)
+
+    with ThreadPoolExecutor(len(stores)) as threads:
+        list(threads.map(cancel, stores))
+    assert len(stores[0].unapplied(3)) == 1 + 4 * 25
+
+
 def test_a_run_that_has_ended_gets_no_command(store: Store) -> None:
     run = submitted(store)
     epoch = store.claim_partition(3, "me")

@@ -38,7 +38,7 @@ class Watcher:
                     for event in events:
                         yield event
                     seq = events[-1].seq
-                if run.row.status in t.TERMINAL and seq >= run.row.seq:
+                if run.row.status in t.TERMINAL:
                     return
                 async for update in self._live(live, seq):
                     yield update
