@@ -85,7 +85,7 @@ class Binder:
         return place
 
     def _parameter(self, value: Parameter, use: Use) -> tuple[d.Binding, d.ValueType.ValueType]:
-        declared = self.declared.get(value.name) or self.found.get(value.name)
+        declared = self.declared.get(value.name, self.found.get(value.name))
         if declared is None:
             if value.type is None:
                 known = ", ".join(sorted(self.declared)) or "none"

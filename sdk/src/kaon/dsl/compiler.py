@@ -91,7 +91,7 @@ class _Compiler:
     def _config(self, step: Step) -> dict[str, Any]:
         config = dict(step.config)
         if step.function is not None:
-            config["function"] = functions.entry(step.name, step.function, self.root, step.source)
+            config["entry"] = functions.entry(step.name, step.function, self.root, step.source)
         if step.file is not None:
             config["file"] = _check_file(step, step.file, self.root)
         return config

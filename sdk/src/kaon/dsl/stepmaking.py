@@ -16,7 +16,18 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 
 _ISOLATION = {"": d.ISOLATION_UNSPECIFIED, "warm": d.ISOLATION_WARM, "process": d.ISOLATION_PROCESS}
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*(?:!?=[A-Za-z0-9][A-Za-z0-9._/-]*)?")
-_OPTIONS = ("outputs", "retry", "timeout", "pool", "labels", "resources", "priority", "isolation", "inputs")
+_OPTIONS = (
+    "config",
+    "outputs",
+    "retry",
+    "timeout",
+    "pool",
+    "labels",
+    "resources",
+    "priority",
+    "isolation",
+    "inputs",
+)
 
 
 def make(
@@ -36,13 +47,13 @@ def make(
     """
     names.check_block_name(name, "step", source)
     options, inputs = _split(name, given, source)
-    values.literal(config, f"step {name!r}: config", source)
+    settings = _settings(name, config, options.get("config"), source)
     return Step(
         name=name,
         type=names.check_block_name(step_type, "step type", source),
         inputs=inputs,
         outputs=_outputs(name, options.get("outputs"), source),
-        config=dict(config),
+        config=settings,
         policy=_policy(name, options, source),
         file=file,
         function=function,
@@ -71,6 +82,19 @@ def _split(name: str, given: Mapping[str, Any], source: Source) -> tuple[dict[st
         if isinstance(value, Part):
             raise WorkflowError(_instead_of_output(name, key, value), source)
     return options, inputs
+
+
+def _settings(name: str, own: Mapping[str, Any], given: object, source: Source) -> dict[str, Any]:
+    """The step type's settings: those that its function knows, and further ones given as they are."""
+    if given is None:
+        given = {}
+    if not isinstance(given, Mapping):
+        raise WorkflowError(f"step {name!r}: config is a dict of settings, not {given!r}", source)
+    if twice := sorted(own.keys() & given.keys()):
+        raise WorkflowError(f"step {name!r}: setting {twice[0]!r} is given twice", source)
+    settings = {**own, **given}
+    values.literal(settings, f"step {name!r}: config", source)
+    return settings
 
 
 def _instead_of_output(name: str, key: str, value: Part) -> str:

@@ -10,6 +10,7 @@ Every function takes the step's name first, its inputs as further keyword argume
     resources       Resources(...): what it occupies meanwhile
     priority        higher goes first
     isolation       "warm" (shares a worker process with earlier steps) or "process" (one of its own)
+    config          further settings of the step type, such as {"driver": "classic"} for spark
 
 Inputs are JSON values, outputs of other steps (`wrangle["users"]`), items, parameters, `last(...)`, `expr(...)`, or lists of these.
 Files are named relative to the directory of the file that makes the Workflow, and travel in the code bundle.
@@ -18,6 +19,7 @@ Mistakes raise WorkflowError with the file and line of the call.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -29,6 +31,9 @@ from kaon.dsl.stepmaking import make
 from kaon.dsl.values import Reference
 
 __all__ = ["docker", "hive", "publish", "python", "r", "scala", "shell", "spark", "step"]
+
+# What the shell step type fills in.
+_PLACEHOLDER = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_-]*)\}")
 
 
 def python(name: str, function: Callable[..., Any], /, **rest: Any) -> Step:
@@ -103,12 +108,21 @@ def docker(
 
 
 def shell(name: str, /, argv: Iterable[str], *, env: Mapping[str, str] | None = None, **rest: Any) -> Step:
-    """Runs a program with its arguments; no shell reads them. For a pipeline: argv=["sh", "-c", "a | b"]."""
+    """Runs a program with its arguments; no shell reads them. For a pipeline: argv=["sh", "-c", "a | b"].
+
+    `${name}` in a word becomes the value of input `name`, an artifact's local path.
+    """
     source = caller()
     words = _check_argv(name, argv, source)
     if not words:
         raise WorkflowError(f"step {name!r}: argv is empty; its first word is the program", source)
-    return make("shell", name, rest, source, config={"argv": words, "env": _check_env(name, env, source)})
+    made = make("shell", name, rest, source, config={"argv": words, "env": _check_env(name, env, source)})
+    for placeholder in _PLACEHOLDER.findall(" ".join(words)):
+        if placeholder not in made.inputs:
+            raise WorkflowError(
+                f"step {name!r}: argv names ${{{placeholder}}}, but there is no such input", source
+            )
+    return made
 
 
 def publish(name: str, model_name: str, /, *, model: Reference, metrics: Any = None, **rest: Any) -> Step:
@@ -135,18 +149,9 @@ def publish(name: str, model_name: str, /, *, model: Reference, metrics: Any = N
     return make("publish", name, rest | inputs, source, config={"model_name": model_name})
 
 
-def step(
-    step_type: str,
-    name: str,
-    /,
-    *,
-    config: Mapping[str, Any] | None = None,
-    file: str | None = None,
-    **rest: Any,
-) -> Step:
-    """A step of any type that runners provide, with its static settings; `file` is checked, bundled and put into them."""
-    settings = dict(config or {}) | ({} if file is None else {"file": file})
-    return make(step_type, name, rest, caller(), config=settings, file=file)
+def step(step_type: str, name: str, /, *, file: str | None = None, **rest: Any) -> Step:
+    """A step of any type that runners provide, with its settings in `config`; `file` is checked, bundled and put into them."""
+    return make(step_type, name, rest, caller(), config={} if file is None else {"file": file}, file=file)
 
 
 def _check_text(name: str, what: str, value: object, source: Source) -> str:

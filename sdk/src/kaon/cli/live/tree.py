@@ -135,7 +135,7 @@ class RunTree:
     def _step_leased(self, fact: history_pb2.StepLeased, time_us: int) -> None:
         node = self._node(fact.path, "step")
         node.status, node.runner, node.attempt = _S.STATUS_RUNNING, fact.runner_id, fact.attempt
-        node.start_us, node.end_us, node.message = time_us, 0, ""
+        node.start_us, node.end_us, node.message, node.error = time_us, 0, "", ""
 
     def _step_reported(self, fact: history_pb2.StepReported, _: int) -> None:
         if fact.HasField("metric"):

@@ -1,0 +1,241 @@
+"""A small server that offers Kaon's API over real gRPC, with runs that tests script."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from concurrent import futures
+from dataclasses import dataclass, field
+
+import grpc
+
+from kaon_wire import canonical
+from kaonapi.log.v1 import log_pb2, log_pb2_grpc
+from kaonapi.model.v1 import model_pb2, model_pb2_grpc
+from kaonapi.run.v1 import history_pb2, run_pb2, run_service_pb2, run_service_pb2_grpc
+from kaonapi.runner.v1 import runner_pb2, runner_pb2_grpc
+from kaonapi.step.v1 import step_pb2
+from kaonapi.workflow.v1 import workflow_service_pb2, workflow_service_pb2_grpc
+
+Update = run_service_pb2.WatchRunResponse
+
+
+@dataclass
+class World:
+    """What the server knows, and what it was asked."""
+
+    bundles: dict[str, bytes] = field(default_factory=dict)
+    workflows: dict[str, workflow_service_pb2.Workflow] = field(default_factory=dict)
+    runs: dict[str, run_pb2.Run] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)
+    # The history of every run, and after how many events each stream of it breaks.
+    history: list[history_pb2.HistoryEvent] = field(default_factory=list)
+    progress: list[run_pb2.StepView] = field(default_factory=list)
+    breaks_after: list[int] = field(default_factory=list)
+    watched_after: list[int] = field(default_factory=list)
+    logs: list[log_pb2.LogLines] = field(default_factory=list)
+    announcements: list[model_pb2.Announcement] = field(default_factory=list)
+    acknowledged: dict[str, int] = field(default_factory=dict)
+    metadata: list[dict[str, str]] = field(default_factory=list)
+    uploads: int = 0
+    # How many unary calls are refused before one is answered.
+    refusals: int = 0
+
+    def note(self, context: grpc.ServicerContext) -> None:
+        self.metadata.append({str(key): str(value) for key, value in context.invocation_metadata()})
+
+    def take_break(self) -> int | None:
+        return self.breaks_after.pop(0) if self.breaks_after else None
+
+
+def event(seq: int, **fact: object) -> history_pb2.HistoryEvent:
+    """One fact of run "r1"; seconds pass with seq."""
+    return history_pb2.HistoryEvent(run_id="r1", seq=seq, time_us=seq * 1_000_000, **fact)  # type: ignore[arg-type]
+
+
+def short_history(
+    status: run_pb2.Status.ValueType = run_pb2.STATUS_SUCCEEDED,
+) -> list[history_pb2.HistoryEvent]:
+    """A run of one step "a" that ends with `status`."""
+    error = None
+    if status == run_pb2.STATUS_FAILED:
+        error = step_pb2.StepError(type="ValueError", message="bad data")
+    return [
+        event(1, run_submitted=history_pb2.RunSubmitted(workflow="w")),
+        event(2, run_started=history_pb2.RunStarted()),
+        event(3, step_became_ready=history_pb2.StepBecameReady(path="a", attempt=1, generation=1)),
+        event(4, step_leased=history_pb2.StepLeased(path="a", attempt=1, generation=1, runner_id="host-1")),
+        event(5, step_ended=history_pb2.StepEndedEvent(path="a", status=status, attempt=1, error=error)),
+        event(6, run_ended=history_pb2.RunEnded(status=status, error=error)),
+    ]
+
+
+class _Workflows(workflow_service_pb2_grpc.WorkflowServiceServicer):
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def UploadBundle(self, request_iterator, context):  # type: ignore[no-untyped-def]
+        pieces = list(request_iterator)
+        data = b"".join(piece.data for piece in pieces)
+        assert pieces[0].digest == "sha256:" + hashlib.sha256(data).hexdigest()
+        assert not any(piece.digest for piece in pieces[1:])
+        self.world.bundles[pieces[0].digest] = data
+        self.world.uploads += 1
+        return workflow_service_pb2.UploadBundleResponse(digest=pieces[0].digest, size_bytes=len(data))
+
+    def RegisterWorkflow(self, request, context):  # type: ignore[no-untyped-def]
+        definition = request.definition
+        if definition.code_bundle and definition.code_bundle not in self.world.bundles:
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, "upload the bundle first")
+        version = canonical.digest_message(definition)
+        created = version not in self.world.workflows
+        workflow = workflow_service_pb2.Workflow(name=definition.name, version=version, definition=definition)
+        self.world.workflows[version] = workflow
+        return workflow_service_pb2.RegisterWorkflowResponse(workflow=workflow, created=created)
+
+    def GetWorkflow(self, request, context):  # type: ignore[no-untyped-def]
+        found = [each for each in self.world.workflows.values() if request.version in ("", each.version)]
+        found = [each for each in found if each.name == request.name]
+        if not found:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"there is no workflow {request.name!r}")
+        return workflow_service_pb2.GetWorkflowResponse(workflow=found[-1])
+
+    def ListWorkflows(self, request, context):  # type: ignore[no-untyped-def]
+        return workflow_service_pb2.ListWorkflowsResponse(workflows=self.world.workflows.values())
+
+
+class _Runs(run_service_pb2_grpc.RunServiceServicer):
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def SubmitRun(self, request, context):  # type: ignore[no-untyped-def]
+        self.world.note(context)
+        if self.world.refusals:
+            self.world.refusals -= 1
+            context.abort(grpc.StatusCode.UNAVAILABLE, "starting")
+        if request.idempotency_key in self.world.keys:
+            run = self.world.runs[self.world.keys[request.idempotency_key]]
+            if run.params_json != request.params_json:
+                context.abort(grpc.StatusCode.ALREADY_EXISTS, "this key was used with other parameters")
+            return run_service_pb2.SubmitRunResponse(run=run, created=False)
+        run = run_pb2.Run(
+            run_id=f"r{len(self.world.runs) + 1}",
+            workflow=request.workflow,
+            version=request.version,
+            status=run_pb2.STATUS_PENDING,
+            params_json=request.params_json,
+        )
+        self.world.runs[run.run_id] = run
+        self.world.keys[request.idempotency_key] = run.run_id
+        return run_service_pb2.SubmitRunResponse(run=run, created=True)
+
+    def GetRun(self, request, context):  # type: ignore[no-untyped-def]
+        self.world.note(context)
+        return run_service_pb2.GetRunResponse(
+            run=self._run(request.run_id, context),
+            steps=[
+                run_pb2.StepView(
+                    path="a",
+                    name="a",
+                    type="shell",
+                    status=run_pb2.STATUS_RUNNING,
+                    attempt=2,
+                    runner_id="host-1",
+                )
+            ],
+        )
+
+    def ListRuns(self, request, context):  # type: ignore[no-untyped-def]
+        runs = [
+            run
+            for run in self.world.runs.values()
+            if request.status in (run_pb2.STATUS_UNSPECIFIED, run.status)
+        ]
+        start = int(request.page_token or 0)
+        end = start + min(request.page_size, 2)
+        token = str(end) if end < len(runs) else ""
+        return run_service_pb2.ListRunsResponse(runs=runs[start:end], next_page_token=token)
+
+    def WatchRun(self, request, context):  # type: ignore[no-untyped-def]
+        self._run(request.run_id, context)
+        self.world.watched_after.append(request.after_seq)
+        breaks_after = self.world.take_break()
+        yield from (Update(progress=view) for view in self.world.progress)
+        # One event twice: delivery after a break may overlap.
+        for sent, each in enumerate(self.world.history[max(request.after_seq - 1, 0) :]):
+            if sent == breaks_after:
+                context.abort(grpc.StatusCode.UNAVAILABLE, "the coordinator restarts")
+            yield Update(event=each)
+
+    def CancelRun(self, request, context):  # type: ignore[no-untyped-def]
+        run = self._run(request.run_id, context)
+        run.status = run_pb2.STATUS_CANCELLING
+        return run_service_pb2.CancelRunResponse(run=run)
+
+    def _run(self, run_id, context):  # type: ignore[no-untyped-def]
+        if run_id not in self.world.runs:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"there is no run {run_id!r}")
+        return self.world.runs[run_id]
+
+
+class _Logs(log_pb2_grpc.LogServiceServicer):
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def ReadLogs(self, request, context):  # type: ignore[no-untyped-def]
+        sent, breaks_after = 0, self.world.take_break() if request.follow else None
+        for lines in self.world.logs:
+            if not lines.key.path.startswith(request.path):
+                continue
+            if sent == breaks_after:
+                context.abort(grpc.StatusCode.UNAVAILABLE, "the coordinator restarts")
+            sent += 1
+            yield log_pb2.ReadLogsResponse(lines=lines)
+
+
+class _Runners(runner_pb2_grpc.RunnerServiceServicer):
+    def ListRunners(self, request, context):  # type: ignore[no-untyped-def]
+        runner = runner_pb2.Runner(runner_id="host-1", pool="default", labels={"python": "3.11"}, running=2)
+        return runner_pb2.ListRunnersResponse(runners=[runner] if request.pool in ("", "default") else [])
+
+
+class _Models(model_pb2_grpc.ModelServiceServicer):
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def ListModels(self, request, context):  # type: ignore[no-untyped-def]
+        return model_pb2.ListModelsResponse(versions=[each.version for each in self.world.announcements])
+
+    def GetModel(self, request, context):  # type: ignore[no-untyped-def]
+        for each in self.world.announcements:
+            if each.version.model == request.model and request.version in (0, each.version.version):
+                return model_pb2.GetModelResponse(
+                    version=each.version, pickups=[model_pb2.Pickup(consumer="shop")]
+                )
+        context.abort(grpc.StatusCode.NOT_FOUND, f"there is no model {request.model!r}")
+        raise AssertionError
+
+    def WatchModels(self, request, context) -> Iterator[model_pb2.WatchModelsResponse]:  # type: ignore[no-untyped-def]
+        self.world.watched_after.append(request.after_cursor)
+        for each in self.world.announcements:
+            if each.cursor > request.after_cursor:
+                yield model_pb2.WatchModelsResponse(announcement=each)
+                if self.world.take_break() is not None:
+                    context.abort(grpc.StatusCode.UNAVAILABLE, "the publisher restarts")
+
+    def AcknowledgeModel(self, request, context):  # type: ignore[no-untyped-def]
+        self.world.acknowledged[request.consumer] = request.cursor
+        return model_pb2.AcknowledgeModelResponse()
+
+
+def start(world: World) -> tuple[grpc.Server, str]:
+    """A running server on a free port, and its address."""
+    server = grpc.server(futures.ThreadPoolExecutor(4))
+    workflow_service_pb2_grpc.add_WorkflowServiceServicer_to_server(_Workflows(world), server)
+    run_service_pb2_grpc.add_RunServiceServicer_to_server(_Runs(world), server)
+    log_pb2_grpc.add_LogServiceServicer_to_server(_Logs(world), server)
+    runner_pb2_grpc.add_RunnerServiceServicer_to_server(_Runners(), server)
+    model_pb2_grpc.add_ModelServiceServicer_to_server(_Models(world), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    return server, f"127.0.0.1:{port}"

@@ -1,0 +1,106 @@
+"""Operators and verbs give the same definition, byte for byte; so does the same text again."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kaon import Part, Step, Workflow, each, expr, for_each, parallel, repeat, sequence, steps, until
+
+# A tree: a leaf, or ("seq" | "par", trees), or ("each" | "repeat", tree).
+Tree = str | tuple[str, "list[Tree] | Tree"]
+
+leaves = st.just("leaf")
+trees = st.recursive(
+    leaves,
+    lambda inner: st.one_of(
+        st.tuples(st.sampled_from(["seq", "par"]), st.lists(inner, min_size=1, max_size=4)),
+        st.tuples(st.sampled_from(["each", "repeat"]), inner),
+    ),
+    max_leaves=14,
+)
+
+
+@dataclass
+class Names:
+    """Gives out the same names in the same order, however often a tree is built."""
+
+    numbers: itertools.count[int] = field(default_factory=itertools.count)
+
+    def step(self) -> Step:
+        return steps.shell(f"s{next(self.numbers)}", argv=["true"])
+
+
+def by_verbs(tree: Tree, names: Names) -> Part:
+    if isinstance(tree, str):
+        return names.step()
+    kind, inner = tree
+    match kind:
+        case "seq":
+            return sequence(*(by_verbs(each, names) for each in inner))
+        case "par":
+            return parallel(*(by_verbs(each, names) for each in inner))
+        case "each":
+            return for_each(each(f"i{next(names.numbers)}", [1, 2]), by_verbs(inner, names))  # type: ignore[arg-type]
+    return repeat(by_verbs(inner, names), until=expr("true"), max_iterations=2)  # type: ignore[arg-type]
+
+
+def by_operators(tree: Tree, names: Names) -> Part:
+    if isinstance(tree, str):
+        return names.step()
+    kind, inner = tree
+    if kind in ("seq", "par"):
+        parts = [by_operators(each, names) for each in inner]
+        joined = parts[0]
+        for part in parts[1:]:
+            joined = joined >> part if kind == "seq" else joined | part
+        return joined
+    if kind == "each":
+        item = each(f"i{next(names.numbers)}", [1, 2])
+        return by_operators(inner, names) ** item  # type: ignore[arg-type]
+    return by_operators(inner, names) ** until(expr("true"), max_iterations=2)  # type: ignore[arg-type]
+
+
+def serialized(build: Callable[[Tree, Names], Part], tree: Tree) -> bytes:
+    return Workflow("w", build(tree, Names())).definition().SerializeToString(deterministic=True)
+
+
+@given(trees)
+@settings(max_examples=300, deadline=None)
+def test_operators_and_verbs_give_the_same_bytes(tree: Tree) -> None:
+    assert serialized(by_operators, tree) == serialized(by_verbs, tree)
+
+
+@given(trees)
+@settings(max_examples=100, deadline=None)
+def test_building_again_gives_the_same_bytes(tree: Tree) -> None:
+    assert serialized(by_verbs, tree) == serialized(by_verbs, tree)
+
+
+@given(trees)
+@settings(max_examples=100, deadline=None)
+def test_grouping_within_a_sequence_or_parallel_makes_no_difference(tree: Tree) -> None:
+    def regrouped(inner: Tree, names: Names) -> Part:
+        return sequence(parallel(sequence(by_verbs(inner, names))))
+
+    assert serialized(regrouped, tree) == serialized(by_verbs, tree)
+
+
+@given(trees)
+@settings(max_examples=100, deadline=None)
+def test_graphs_are_acyclic_with_sorted_edges_between_their_own_blocks(tree: Tree) -> None:
+    def check(graph: object) -> None:
+        names = [block.name for block in graph.blocks]  # type: ignore[attr-defined]
+        edges = [(edge.source, edge.target) for edge in graph.edges]  # type: ignore[attr-defined]
+        assert edges == sorted(set(edges))
+        assert all(names.index(source) < names.index(target) for source, target in edges)
+        for block in graph.blocks:  # type: ignore[attr-defined]
+            for kind in ("for_each", "repeat"):
+                if block.HasField(kind):
+                    check(getattr(block, kind).body)
+
+    check(Workflow("w", by_verbs(tree, Names())).definition().body)
