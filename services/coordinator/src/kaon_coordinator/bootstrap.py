@@ -17,7 +17,7 @@ from kaon_coordinator.api.sinks import ApiSinks
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.limits import DEFAULT
 from kaon_coordinator.engine.validate import validate
-from kaon_coordinator.matching.labels import label_problem
+from kaon_coordinator.matching.labels import parse_label_expression
 from kaon_coordinator.scratch import ScratchSpace
 from kaon_coordinator.settings import Settings
 from kaon_coordinator.shell.coordinator import Clocks, Coordinator, ShellSettings
@@ -27,7 +27,7 @@ from kaon_coordinator.store.sql import open_store
 from kaon_coordinator.store.thread import StoreThread
 from kaon_coordinator.transport.base import Send, Transport
 from kaon_wire import topics
-from kaon_wire.errors import NotFound
+from kaon_wire.errors import InvalidValue, NotFound
 from kaonapi.log.v1 import log_pb2
 from kaonapi.run.v1 import command_pb2, history_pb2
 from kaonapi.step.v1 import step_pb2
@@ -148,6 +148,14 @@ def _has_ended(store: Store, run_id: str) -> bool:
         return True
 
 
+def _label_problem(text: str) -> str:
+    try:
+        parse_label_expression(text)
+    except InvalidValue as error:
+        return str(error)
+    return ""
+
+
 _validate: Callable[[d.WorkflowDefinition], list[str]] = partial(
-    validate, limits=DEFAULT, check_expression=expressions.check, check_label=label_problem
+    validate, limits=DEFAULT, check_expression=expressions.check, check_label=_label_problem
 )

@@ -123,7 +123,9 @@ class Coordinator:
         self._woken = asyncio.Event()
         self._lock = asyncio.Lock()
         self.counters = Counters()
-        self.pools = Pools(catalogue=settings.catalogue, clock=self._clocks.monotonic)
+        self.pools = Pools(
+            catalogue=settings.catalogue, clock=self._clocks.monotonic, tell_engine=self._tell_engine
+        )
 
     # --- what the transport delivers ----------------------------------------------------------------------------
 
@@ -186,6 +188,7 @@ class Coordinator:
         if not self._transport.connected:
             for partition in self._partitions.values():
                 partition.watch.leases.deafen(now)
+            self.pools.deafen()
         await self._raise_barriers(now)
         async with self._lock:
             await self._turn(Inbound())
@@ -236,7 +239,9 @@ class Coordinator:
                 self._let_out(partition, effects, outbox)
         for number, opened in inbound.pools_opened:
             self._answer_pool(number, opened, outbox)
-        self.pools.hear(inbound, outbox)
+        for report in inbound.pool_reports:
+            self._compare_pool(report, outbox)
+        self.pools.hear(inbound)
         self.pools.advance(outbox)
         await self._transport.send(outbox.take())
 
@@ -328,6 +333,27 @@ class Coordinator:
         )
         self._tell_pool(record, outbox)
 
+    def _compare_pool(self, report: command_pb2.PoolReport, outbox: Outbox) -> None:
+        """Requests again what a matcher does not know. What it knows already it ignores."""
+        partition = self._partitions.get(report.partition)
+        if partition is None:
+            return
+        ready, _ = partition.answer_pool(report.pool) if partition.misses(report) else ([], [])
+        if ready:
+            log.info("requests sent again", pool=report.pool, partition=partition.number, steps=len(ready))
+            record = step_pb2.StepRequests(
+                pool=report.pool, partition=partition.number, epoch=partition.epoch, requests=ready
+            )
+            self._tell_pool(record, outbox)
+
+    def _tell_engine(self, number: int, wakeup: command_pb2.Wakeup, outbox: Outbox) -> None:
+        if number not in self._partitions:
+            outbox.wakeup(number, wakeup)
+        elif wakeup.HasField("pool_opened"):
+            self._answer_pool(number, wakeup.pool_opened, outbox)
+        elif wakeup.HasField("pool_report"):
+            self._compare_pool(wakeup.pool_report, outbox)
+
     # --- ownership ----------------------------------------------------------------------------------------------
 
     async def _open_partition(self, number: int) -> None:
@@ -359,9 +385,7 @@ class Coordinator:
             if partition_of(pool, catalogue.pool_partitions) not in partitions:
                 continue
             epoch = await self._store.run(self._store.store.claim_pool, pool, self._settings.owner)
-            opened = self.pools.open(pool, epoch, outbox)
-            for number in self._partitions:
-                self._answer_pool(number, opened, outbox)
+            self.pools.open(pool, epoch, outbox)
             log.info("pool owned", pool=pool, epoch=epoch)
         self.pools.advance(outbox)
         await self._transport.send(outbox.take())

@@ -19,7 +19,7 @@ from kaon_coordinator.shell.leases import LeaseBook, LeaseId
 from kaon_coordinator.shell.timers import Timers
 from kaon_coordinator.shell.turn import Effects, Turn, Watch, effects_of
 from kaon_coordinator.store.base import InboxRow, LoadedRun
-from kaonapi.run.v1 import history_pb2
+from kaonapi.run.v1 import command_pb2, history_pb2
 from kaonapi.step.v1 import step_pb2
 
 
@@ -47,6 +47,8 @@ class Partition:
         self.watch = Watch(leases=leases, timers=Timers())
         # Up to which seq each run's history has been published, not yet noted in the store.
         self.published: dict[str, int] = {}
+        # Pools whose last report named too few.
+        self._missed: set[str] = set()
 
     def adopt(self, loaded: Iterable[Stored], now: float) -> Effects:
         """Takes over unfinished runs from the store. What was in flight is derived anew: requests, leases and timers."""
@@ -169,6 +171,20 @@ class Partition:
             state = self.runs.get(lease.run_id)
             if state is not None:
                 turn.tell(state, LeaseExpired(path=lease.path, generation=lease.generation))
+
+    def misses(self, report: command_pb2.PoolReport) -> bool:
+        """Whether a matcher knows fewer requests than there are READY steps, twice in a row: once may be a matter of time."""
+        ready = sum(
+            step.status == t.READY and requests.pool_of(step) == report.pool
+            for state in self.runs.values()
+            for step in state.steps.values()
+        )
+        missing = report.waiting + report.released < ready
+        again = missing and report.pool in self._missed
+        self._missed.discard(report.pool)
+        if missing and not again:
+            self._missed.add(report.pool)
+        return again
 
     def answer_pool(self, pool: str) -> tuple[list[step_pb2.StepRequest], list[step_pb2.StepHeld]]:
         """Everything of this partition that the new matcher of a pool must know."""

@@ -8,6 +8,8 @@ from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
 
 DEFAULT_POOL = "default"
+# Runners have this label, with the name behind it, for each step type that they can execute.
+STEP_TYPE_LABEL = "step-type."
 
 _REASONS = {
     RevokeReason.CANCELLED: runner_pb2.REVOKE_REASON_CANCELLED,
@@ -50,7 +52,7 @@ def step_request(state: RunState, step: StepState, *, partition: int, epoch: int
         pool=pool_of(step),
         priority=declared.priority,
         resources=declared.resources,
-        labels=declared.labels,
+        labels=[*declared.labels, f"{STEP_TYPE_LABEL}{declared.type}"],
         ready_time_us=step.ready_us,
         spec=spec,
     )

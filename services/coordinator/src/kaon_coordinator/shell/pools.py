@@ -1,0 +1,110 @@
+"""The matchers of the pools that this process owns, and the sends that follow from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from kaon_coordinator.matching.effects import AskRunners, Effect, OpenPool, Release, ReportPool, Withdraw
+from kaon_coordinator.matching.matcher import PoolMatcher
+from kaon_coordinator.shell.inbound import Inbound
+from kaon_coordinator.shell.outbox import EVERY_RUNNER, Outbox
+from kaon_wire import topics
+from kaon_wire.partitioning import partition_of
+from kaonapi.run.v1 import command_pb2
+from kaonapi.runner.v1 import runner_pb2
+from kaonapi.step.v1 import step_pb2
+
+# Tells the owner of an engine partition something: directly when that is this process.
+TellEngine = Callable[[int, command_pb2.Wakeup, Outbox], None]
+
+
+class Pools:
+    """The matchers of one process.
+
+    Args:
+        catalogue: the deployment's topics.
+        clock: monotonic seconds.
+        tell_engine: how the owners of engine partitions are told what a matcher asks or reports.
+    """
+
+    def __init__(
+        self, *, catalogue: topics.Catalogue, clock: Callable[[], float], tell_engine: TellEngine
+    ) -> None:
+        self._catalogue = catalogue
+        self._clock = clock
+        self._tell_engine = tell_engine
+        self._matchers: dict[str, PoolMatcher] = {}
+
+    def open(self, pool: str, epoch: int, outbox: Outbox) -> None:
+        """Takes a pool over: engines are asked what is READY, runners what they have."""
+        matcher = PoolMatcher(
+            pool=pool, epoch=epoch, run_partitions=self._catalogue.run_partitions, now=self._clock()
+        )
+        self._matchers[pool] = matcher
+        for effect in matcher.open():
+            self._let_out(matcher, effect, outbox)
+
+    def close(self, partitions: frozenset[int]) -> None:
+        """Gives up the pools of these partitions; their next owner is told everything anew."""
+        for pool in list(self._matchers):
+            if partition_of(pool, self._catalogue.pool_partitions) in partitions:
+                del self._matchers[pool]
+
+    def requests(self, record: step_pb2.StepRequests) -> bool:
+        """Hands a record to its pool's matcher; False when that lives in another process."""
+        matcher = self._matchers.get(record.pool)
+        if matcher is None:
+            return False
+        matcher.requests(record, self._clock())
+        return True
+
+    def hear(self, inbound: Inbound) -> None:
+        """Takes in what arrived for the matchers."""
+        now = self._clock()
+        for record in inbound.requests:
+            self.requests(record)
+        for heartbeat in inbound.heartbeats:
+            matcher = self._matchers.get(heartbeat.pool)
+            if matcher is not None:
+                matcher.heartbeat(heartbeat, now)
+
+    def deafen(self) -> None:
+        """Nothing could be heard until now."""
+        for matcher in self._matchers.values():
+            matcher.deafen(self._clock())
+
+    def advance(self, outbox: Outbox) -> None:
+        """Lets every matcher match."""
+        for matcher in self._matchers.values():
+            for effect in matcher.tick(self._clock()):
+                self._let_out(matcher, effect, outbox)
+
+    def runners(self, pool: str) -> Sequence[runner_pb2.Runner]:
+        """The runners of a pool, or of all pools when it is empty."""
+        return [
+            runner
+            for matcher in self._matchers.values()
+            if pool in {"", matcher.pool}
+            for runner in matcher.runners()
+        ]
+
+    def explain(self, pool: str, key: step_pb2.StepKey) -> str:
+        """Why a READY step waits, in words; empty when the pool's matcher lives in another process."""
+        matcher = self._matchers.get(pool)
+        return matcher.explain(key, self._clock()) if matcher is not None else ""
+
+    def _let_out(self, matcher: PoolMatcher, effect: Effect, outbox: Outbox) -> None:
+        match effect:
+            case Release(incarnation=incarnation, requests=requests):
+                outbox.releases(matcher.pool, matcher.epoch, {incarnation: requests})
+            case Withdraw(incarnation=incarnation, key=key):
+                withdraw = runner_pb2.WithdrawStep(key=key, pool_epoch=matcher.epoch)
+                outbox.command(incarnation, [runner_pb2.RunnerCommand(withdraw=withdraw)])
+            case AskRunners(pool_epoch=epoch):
+                report = runner_pb2.ReportRunner(pool_epoch=epoch)
+                outbox.command(EVERY_RUNNER, [runner_pb2.RunnerCommand(report=report)])
+            case OpenPool(message=opened):
+                for partition in range(self._catalogue.run_partitions):
+                    self._tell_engine(partition, command_pb2.Wakeup(pool_opened=opened), outbox)
+            case ReportPool(message=report_):
+                self._tell_engine(report_.partition, command_pb2.Wakeup(pool_report=report_), outbox)

@@ -1,0 +1,1 @@
+"""Publishes validated models: images, registry of models, announcements."""

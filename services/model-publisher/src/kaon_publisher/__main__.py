@@ -1,0 +1,60 @@
+"""`python -m kaon_publisher`: one publisher as a process of its own. SIGTERM and SIGINT stop it in order."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+
+import structlog
+
+from kaon_publisher.settings import Settings, settings_from
+from kaon_wire.errors import KaonError
+
+log = structlog.get_logger("kaon_publisher")
+
+
+async def serve(settings: Settings) -> None:
+    """Runs until a signal asks to stop."""
+    from kaon_publisher.bootstrap import Application
+
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    application = Application(settings)
+    await application.start()
+    await stopping.wait()
+    await application.stop()
+
+
+def main() -> None:
+    """Entry point. Exit codes: 0 stopped in order, 1 cannot go on."""
+    parser = argparse.ArgumentParser(
+        prog="kaon-publisher",
+        description="Publishes validated models. Every setting is an environment variable; kaon_publisher/settings.py lists them.",
+    )
+    parser.parse_args()
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    try:
+        asyncio.run(serve(settings_from(os.environ)))
+    except KaonError as error:
+        log.error("the publisher cannot go on", reason=str(error))
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""Tells watchers in this process and the broker about announcements."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+import structlog
+from kafka import KafkaProducer
+from kafka.errors import KafkaError
+
+from kaon_publisher.store import ModelStore
+from kaon_wire.topics import MODEL_EVENTS
+
+log = structlog.get_logger(__name__)
+
+
+class Bell:
+    """Wakes everyone who waits for an announcement."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def ring(self) -> None:
+        """There is a new announcement."""
+        self._event.set()
+        self._event = asyncio.Event()
+
+    async def wait(self, seconds: float) -> None:
+        """Returns at the next ring, at the latest after `seconds`: another process may have announced something."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
+        except TimeoutError:
+            return
+
+
+class Broker(Protocol):
+    """Where announcements are told beside gRPC."""
+
+    def send(self, value: bytes) -> None:
+        """Returns when the broker has acknowledged it; raises OSError when it does not."""
+
+    def close(self) -> None:
+        """Ends the connection."""
+
+
+class KafkaBroker:
+    """Topic model-events."""
+
+    def __init__(self, address: str) -> None:
+        self._producer = KafkaProducer(
+            bootstrap_servers=address.split(","), acks="all", retries=5, reconnect_backoff_max_ms=1000
+        )
+
+    def send(self, value: bytes) -> None:
+        """See `Broker`."""
+        try:
+            self._producer.send(MODEL_EVENTS, value=value, partition=0).get(timeout=30)
+        except KafkaError as error:
+            raise OSError(f"model-events: {error}") from error
+
+    def close(self) -> None:
+        """See `Broker`."""
+        self._producer.close(timeout=5)
+
+
+class Announcer:
+    """Sends what the broker has not acknowledged, now and after every ring, in order."""
+
+    def __init__(self, store: ModelStore, bell: Bell, broker: Broker) -> None:
+        self._store = store
+        self._bell = bell
+        self._broker = broker
+
+    async def run(self) -> None:
+        """Works until cancelled. While the broker is away the announcements wait in their rows."""
+        while True:
+            try:
+                await asyncio.to_thread(self._send_all)
+            except OSError as error:
+                log.warning("announcement waits for the broker", reason=str(error))
+            await self._bell.wait(5.0)
+
+    def _send_all(self) -> None:
+        for tenant, cursor in self._store.unsent():
+            (announcement,) = self._store.announcements(tenant, cursor - 1, limit=1)
+            self._broker.send(announcement.SerializeToString())
+            self._store.mark_sent(tenant, cursor)

@@ -1,0 +1,97 @@
+"""The composition root: settings become a publisher at work."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import structlog
+from grpc import aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
+from grpc_health.v1.health import aio as health  # type: ignore[import-untyped]
+from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
+
+import kaon_publisher
+from kaon_artifacts import ArtifactStore
+from kaon_publisher.announcing import Announcer, Bell, KafkaBroker
+from kaon_publisher.checking import Engine
+from kaon_publisher.publishing import Publishing
+from kaon_publisher.pushing import LayoutTarget, RegistryTarget
+from kaon_publisher.service import ModelServicer
+from kaon_publisher.settings import Settings
+from kaon_publisher.store import ModelStore
+from kaon_wire.errors import Unavailable
+from kaonapi.model.v1 import model_pb2, model_pb2_grpc
+
+log = structlog.get_logger(__name__)
+
+SERVICE = model_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
+STOP_SECONDS = 5.0
+
+
+class Application:
+    """One publisher: `start`, then `wait`, then `stop`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._store = ModelStore(settings.database)
+        self._bell = Bell()
+        self._health = health.HealthServicer()
+        self._server = aio.server(options=[("grpc.so_reuseport", 0)])
+        self._broker = KafkaBroker(settings.kafka) if settings.kafka else None
+        self._announcing: asyncio.Task[None] | None = None
+
+    async def start(self) -> int:
+        """Listens and returns the port.
+
+        Raises:
+            KaonError: something that the settings name does not answer.
+        """
+        publishing = build_publishing(self._settings)
+        servicer = ModelServicer(store=self._store, publishing=publishing, bell=self._bell)
+        model_pb2_grpc.add_ModelServiceServicer_to_server(servicer, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = (SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+        try:
+            port = self._server.add_insecure_port(self._settings.address)
+        except RuntimeError as error:
+            raise Unavailable(f"cannot listen on {self._settings.address}: {error}") from error
+        await self._server.start()
+        if self._broker is not None:
+            announcer = Announcer(self._store, self._bell, self._broker)
+            self._announcing = asyncio.create_task(announcer.run())
+        for name in ("", SERVICE):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        log.info("publisher ready", port=port, checked=publishing.checker is not None)
+        return port
+
+    async def stop(self) -> None:
+        """Ends in order; a publication that is under way is asked for again by its step."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(STOP_SECONDS)
+        if self._announcing is not None:
+            self._announcing.cancel()
+            await asyncio.gather(self._announcing, return_exceptions=True)
+        if self._broker is not None:
+            await asyncio.to_thread(self._broker.close)
+        self._store.close()
+
+
+def build_publishing(settings: Settings) -> Publishing:
+    """What publications work with, as far as this machine and the settings provide it.
+
+    Raises:
+        EngineUnavailable: a serving base is named, so models are to be run, but no engine answers.
+    """
+    checker = Engine(settings.docker_host, settings.layouts / "base") if settings.serving_base else None
+    target = RegistryTarget(settings.registry) if settings.registry else LayoutTarget(settings.layouts)
+    app = Path(kaon_publisher.__file__).with_name("serve_app.py").read_bytes()
+    return Publishing(
+        artifacts=ArtifactStore(settings.artifacts),
+        checker=checker,
+        unchecked_because="no Docker engine and no serving base are set (KAON_SERVING_BASE)",
+        serving_base=settings.serving_base,
+        target=target,
+        app=app,
+    )

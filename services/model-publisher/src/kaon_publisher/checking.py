@@ -1,0 +1,161 @@
+"""Everything that needs a Docker engine: the base's layers, and running an image to ask it for a prediction."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+import time
+import uuid
+from pathlib import Path
+from typing import Any, cast
+
+import docker
+import structlog
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+
+from kaon_publisher.errors import EngineUnavailable, ModelRejected
+from kaon_publisher.images import APP_PATH, Base, Blob, Image, docker_archive
+from kaon_publisher.model import Probe, difference
+
+log = structlog.get_logger(__name__)
+
+START_SECONDS = 20.0
+MEMORY = "512m"
+
+
+class Engine:
+    """A Docker engine.
+
+    Args:
+        host: its address; empty for the usual place.
+        cache: where the base's layers are kept.
+    """
+
+    def __init__(self, host: str, cache: Path) -> None:
+        self._cache = cache
+        try:
+            self._client = docker.DockerClient(base_url=host or None, timeout=60)
+            self._client.ping()
+        except (DockerException, OSError) as error:
+            raise EngineUnavailable(
+                f"no Docker engine answers at {host or 'its usual place'}: {error}"
+            ) from error
+
+    def base(self, image: str) -> Base:
+        """The layers and the configuration of an image that the engine has.
+
+        Raises:
+            EngineUnavailable: the engine does not have it.
+        """
+        try:
+            found = self._client.images.get(image)
+        except ImageNotFound as error:
+            raise EngineUnavailable(
+                f"the engine has no image {image}, which KAON_SERVING_BASE names"
+            ) from error
+        diff_ids: list[str] = found.attrs["RootFS"]["Layers"]
+        if not all(self._layer_path(each).exists() for each in diff_ids):
+            self._export(found)
+        layers = [
+            Blob(digest=each, size=self._layer_path(each).stat().st_size, path=self._layer_path(each))
+            for each in diff_ids
+        ]
+        env = found.attrs["Config"].get("Env") or Base.env
+        return Base(layers=layers, architecture=found.attrs["Architecture"], env=env)
+
+    def check(self, image: Image, probe: Probe) -> str:
+        """Loads the image, runs it without network, asks the probe and compares. Returns in words how it was checked.
+
+        Raises:
+            ModelRejected: it does not start, does not answer, or answers something else.
+            EngineUnavailable: the engine does not do its part.
+        """
+        name = f"kaon-check-{uuid.uuid4().hex[:12]}"
+        tag = f"kaon/model-check:{image.digest.removeprefix('sha256:')[:20]}"
+        began = time.monotonic()
+        try:
+            self._client.images.load(docker_archive(image, tag))
+            container = self._client.containers.run(
+                tag,
+                name=name,
+                detach=True,
+                network_mode="none",
+                mem_limit=MEMORY,
+                memswap_limit=MEMORY,
+                pids_limit=64,
+                read_only=True,
+                cap_drop=["ALL"],
+            )
+            answer = self._ask(container, probe)
+        except APIError as error:
+            raise EngineUnavailable(f"the Docker engine refused the image: {error.explanation}") from error
+        except (DockerException, OSError) as error:
+            raise EngineUnavailable(f"the Docker engine does not answer: {error}") from error
+        finally:
+            self._remove(name)
+        if found := difference(probe.expected, answer, probe.tolerance):
+            raise ModelRejected(f"the model's image answers its probe differently: {found}")
+        return f"run in a container and asked its probe in {time.monotonic() - began:.1f} s; the answer was as expected"
+
+    def _ask(self, container: Any, probe: Probe) -> Any:
+        """Asks from inside of the container: it has no network to be asked over."""
+        self._await_serving(container)
+        request = json.dumps(probe.request)
+        script = f'printf %s "$PROBE" | python3 /{APP_PATH} ask'
+        code, output = container.exec_run(["sh", "-c", script], environment={"PROBE": request})
+        text = output.decode(errors="replace")
+        if code:
+            raise ModelRejected(f"the model did not answer its probe: {text[-800:]}")
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise ModelRejected(f"the model's answer is not JSON: {text[:200]!r}") from error
+
+    def _await_serving(self, container: Any) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while b"serving" not in container.logs():
+            container.reload()
+            if container.status == "exited":
+                raise ModelRejected(
+                    f"the model's image ended at once: {container.logs().decode(errors='replace')[-800:]}"
+                )
+            if time.monotonic() > deadline:
+                raise ModelRejected(f"the model's image does not serve after {START_SECONDS:g} s")
+            time.sleep(0.05)
+
+    def _remove(self, name: str) -> None:
+        try:
+            self._client.api.remove_container(name, force=True, v=True)
+        except NotFound:
+            return
+        except (DockerException, OSError) as error:
+            log.warning("container not removed", name=name, reason=str(error))
+
+    def _layer_path(self, diff_id: str) -> Path:
+        return self._cache / diff_id.removeprefix("sha256:")
+
+    def _export(self, image: Any) -> None:
+        """Writes the layers of an image to the cache, each under its digest."""
+        self._cache.mkdir(parents=True, exist_ok=True)
+        whole = self._cache / f".export-{uuid.uuid4().hex}"
+        try:
+            with whole.open("wb") as target:
+                for chunk in image.save():
+                    target.write(chunk)
+            with tarfile.open(whole) as tar:
+                manifest = json.load(cast(io.BufferedReader, tar.extractfile("manifest.json")))
+                for name in manifest[0]["Layers"]:
+                    self._keep(cast(io.BufferedReader, tar.extractfile(name)))
+        finally:
+            whole.unlink(missing_ok=True)
+
+    def _keep(self, content: io.BufferedReader) -> None:
+        partial = self._cache / f".layer-{uuid.uuid4().hex}"
+        hasher = hashlib.sha256()
+        with partial.open("wb") as target:
+            while chunk := content.read(1 << 20):
+                hasher.update(chunk)
+                target.write(chunk)
+        partial.rename(self._cache / hasher.hexdigest())

@@ -1,0 +1,179 @@
+"""OCI images, written by ourselves so that the same input has the same digest. Pure.
+
+Formats: OCI Image Format Specification 1.1 (manifest, configuration, layer) and Image Layout 1.0.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
+# Layers are not compressed: their digest is then also their diff id, and does not depend on a compressor's version.
+LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
+INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
+MODEL_DIR = "kaon/model"
+APP_PATH = "kaon/serve_app.py"
+PORT = 8080
+_EPOCH = "1970-01-01T00:00:00Z"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blob:
+    """Content with its digest; either in memory or a file."""
+
+    digest: str
+    size: int
+    data: bytes = b""
+    path: Path | None = None
+
+    def read(self) -> bytes:
+        """The content."""
+        return self.path.read_bytes() if self.path is not None else self.data
+
+
+@dataclass(frozen=True, kw_only=True)
+class Base:
+    """The image under the model's layer: its layers, and what of its configuration is kept."""
+
+    layers: Sequence[Blob] = ()
+    architecture: str = "amd64"
+    env: Sequence[str] = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """An assembled image."""
+
+    manifest: Blob
+    config: Blob
+    # The base's, then the model's.
+    layers: Sequence[Blob]
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """What the image is known by."""
+        return self.manifest.digest
+
+    @property
+    def blobs(self) -> Sequence[Blob]:
+        """Everything that it consists of."""
+        return (*self.layers, self.config, self.manifest)
+
+
+def blob_of(data: bytes) -> Blob:
+    """Content in memory."""
+    return Blob(digest=f"sha256:{hashlib.sha256(data).hexdigest()}", size=len(data), data=data)
+
+
+def assemble(*, model: Path, app: bytes, base: Base, labels: Mapping[str, str]) -> Image:
+    """The image that serves the model in directory `model` by the program `app`.
+
+    Args:
+        model: the model's files; times, owners and their order on disk do not matter.
+        app: the serving program.
+        base: what is under it.
+        labels: kept in the configuration; they are part of what the digest stands for.
+    """
+    layer = blob_of(_layer(model, app))
+    layers = (*base.layers, layer)
+    config = {
+        "architecture": base.architecture,
+        "os": "linux",
+        "created": _EPOCH,
+        "config": {
+            "Env": list(base.env),
+            "Entrypoint": ["python3", f"/{APP_PATH}"],
+            "WorkingDir": f"/{MODEL_DIR}",
+            "ExposedPorts": {f"{PORT}/tcp": {}},
+            "User": "65534:65534",
+            "Labels": dict(sorted(labels.items())),
+        },
+        "rootfs": {"type": "layers", "diff_ids": [each.digest for each in layers]},
+        "history": [{"created": _EPOCH, "created_by": "kaon"} for _ in layers],
+    }
+    config_blob = blob_of(_json(config))
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST_TYPE,
+        "config": _descriptor(CONFIG_TYPE, config_blob),
+        "layers": [_descriptor(LAYER_TYPE, each) for each in layers],
+    }
+    return Image(manifest=blob_of(_json(manifest)), config=config_blob, layers=layers, labels=labels)
+
+
+def write_layout(image: Image, directory: Path) -> None:
+    """Writes an OCI image layout; what is there already is left alone."""
+    blobs = directory / "blobs" / "sha256"
+    blobs.mkdir(parents=True, exist_ok=True)
+    for blob in image.blobs:
+        target = blobs / blob.digest.removeprefix("sha256:")
+        if not target.exists():
+            partial = target.with_suffix(".partial")
+            partial.write_bytes(blob.read())
+            partial.rename(target)
+    index = {
+        "schemaVersion": 2,
+        "mediaType": INDEX_TYPE,
+        "manifests": [_descriptor(MANIFEST_TYPE, image.manifest)],
+    }
+    (directory / "oci-layout").write_bytes(_json({"imageLayoutVersion": "1.0.0"}))
+    (directory / "index.json").write_bytes(_json(index))
+
+
+def docker_archive(image: Image, name: str) -> bytes:
+    """The image in the form that `docker load` takes, without the layers that an engine which has the base has already."""
+    hexes = [blob.digest.removeprefix("sha256:") for blob in image.layers]
+    config = image.config.digest.removeprefix("sha256:")
+    manifest = [
+        {"Config": f"{config}.json", "RepoTags": [name], "Layers": [f"{each}/layer.tar" for each in hexes]}
+    ]
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        _add(tar, f"{config}.json", image.config.read())
+        _add(tar, f"{hexes[-1]}/layer.tar", image.layers[-1].read())
+        _add(tar, "manifest.json", _json(manifest))
+    return buffer.getvalue()
+
+
+def _layer(model: Path, app: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        _add_directory(tar, "kaon")
+        _add_directory(tar, MODEL_DIR)
+        for path in sorted(model.rglob("*"), key=lambda each: each.relative_to(model).parts):
+            name = f"{MODEL_DIR}/{path.relative_to(model).as_posix()}"
+            if path.is_dir():
+                _add_directory(tar, name)
+            else:
+                _add(tar, name, path.read_bytes())
+        _add(tar, APP_PATH, app)
+    return buffer.getvalue()
+
+
+def _add_directory(tar: tarfile.TarFile, name: str) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+    tar.addfile(entry)
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mode = len(data), 0o644
+    tar.addfile(entry, io.BytesIO(data))
+
+
+def _descriptor(media_type: str, blob: Blob) -> dict[str, Any]:
+    return {"mediaType": media_type, "digest": blob.digest, "size": blob.size}
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()

@@ -1,0 +1,128 @@
+"""One publication: from an artifact to an announced version. Every stage may be repeated; the last one takes effect once."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from kaon_artifacts import Artifact, ArtifactStore
+from kaon_artifacts.artifact import DIRECTORY
+from kaon_publisher import images
+from kaon_publisher.errors import ModelRejected
+from kaon_publisher.images import Base, Image
+from kaon_publisher.model import Probe, read_probe
+from kaon_publisher.pushing import Target
+from kaon_wire import canonical
+from kaonapi.model.v1 import model_pb2
+
+
+class Checker(Protocol):
+    """Runs images."""
+
+    def base(self, image: str) -> Base:
+        """The image on which models are served."""
+
+    def check(self, image: Image, probe: Probe) -> str:
+        """Runs an image and asks its probe; says in words how. Raises ModelRejected."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Publishing:
+    """What publications work with."""
+
+    artifacts: ArtifactStore
+    # None: there is no Docker engine; the text says why.
+    checker: Checker | None
+    unchecked_because: str
+    serving_base: str
+    target: Target
+    # The serving program.
+    app: bytes
+
+    def prepare(
+        self, tenant: str, request: model_pb2.PublishModelRequest
+    ) -> Iterator[model_pb2.PublishModelResponse]:
+        """Goes through the stages before the record; the last response has the version as it is to be recorded.
+
+        Raises:
+            ModelRejected: the model is not what it must be.
+            KaonError: something that is needed does not answer.
+        """
+        yield _stage(model_pb2.STAGE_ASSEMBLING, f"assembling {request.model}")
+        with tempfile.TemporaryDirectory(prefix="kaon-model-") as scratch:
+            directory = self._fetch(request, Path(scratch) / "model")
+            probe = read_probe(directory)
+            image = images.assemble(model=directory, app=self.app, base=self._base(), labels=_labels(request))
+        yield _stage(model_pb2.STAGE_CHECKING, f"checking {image.digest}")
+        verification, details = self._verify(image, probe)
+        yield _stage(model_pb2.STAGE_PUSHING, details)
+        reference = self.target.push(image, f"kaon/{tenant}/{request.model}")
+        version = model_pb2.ModelVersion(
+            model=request.model,
+            tenant=tenant,
+            image_digest=image.digest,
+            image_reference=reference,
+            artifact_digest=request.artifact_digest,
+            artifact_uri=request.artifact_uri,
+            metrics=request.metrics,
+            lineage=request.lineage,
+            verification=verification,
+            verification_details=details,
+            stage=model_pb2.STAGE_RECORDED,
+        )
+        yield model_pb2.PublishModelResponse(
+            stage=model_pb2.STAGE_RECORDED, message=reference, version=version
+        )
+
+    def _fetch(self, request: model_pb2.PublishModelRequest, directory: Path) -> Path:
+        artifact = Artifact(
+            uri=request.artifact_uri, digest=request.artifact_digest, type="model", media_type=DIRECTORY
+        )
+        return self.artifacts.fetch(artifact, directory)
+
+    def _base(self) -> Base:
+        return self.checker.base(self.serving_base) if self.checker is not None else Base()
+
+    def _verify(self, image: Image, probe: Probe) -> tuple[model_pb2.Verification.ValueType, str]:
+        if self.checker is None:
+            return (
+                model_pb2.VERIFICATION_NOT_RUN,
+                f"assembled without a base and not run: {self.unchecked_because}",
+            )
+        return model_pb2.VERIFICATION_RUN_IN_CONTAINER, self.checker.check(image, probe)
+
+
+def payload_digest(request: model_pb2.PublishModelRequest) -> str:
+    """Digest of what is asked for, whatever the key."""
+    bare = model_pb2.PublishModelRequest()
+    bare.CopyFrom(request)
+    bare.idempotency_key = ""
+    return canonical.digest_message(bare)
+
+
+def check_request(request: model_pb2.PublishModelRequest) -> None:
+    """Names what is missing in a request.
+
+    Raises:
+        ModelRejected: something is.
+    """
+    needed: Mapping[str, str] = {
+        "model": request.model,
+        "artifact_uri": request.artifact_uri,
+        "artifact_digest": request.artifact_digest,
+        "idempotency_key": request.idempotency_key,
+    }
+    missing = [name for name, value in needed.items() if not value]
+    if missing:
+        raise ModelRejected(f"the request lacks {', '.join(missing)}")
+
+
+def _labels(request: model_pb2.PublishModelRequest) -> dict[str, str]:
+    return {"kaon.model": request.model, "kaon.artifact": request.artifact_digest}
+
+
+def _stage(stage: model_pb2.Stage.ValueType, message: str) -> model_pb2.PublishModelResponse:
+    return model_pb2.PublishModelResponse(stage=stage, message=message)

@@ -1,0 +1,83 @@
+"""Brings an image to where consumers find it: a registry, or a directory."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Protocol
+
+import oras.provider
+import requests
+
+from kaon_publisher.errors import RegistryUnavailable
+from kaon_publisher.images import MANIFEST_TYPE, Blob, Image, write_layout
+
+
+class Target(Protocol):
+    """Where images go."""
+
+    def push(self, image: Image, repository: str) -> str:
+        """Brings the image there and returns its reference, which ends in its digest. Pushing again changes nothing.
+
+        Raises:
+            RegistryUnavailable: it could not be brought there.
+        """
+
+
+class LayoutTarget:
+    """OCI layouts, one directory for each image."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def push(self, image: Image, repository: str) -> str:
+        """See `Target`."""
+        target = self._directory / repository / image.digest.removeprefix("sha256:")
+        write_layout(image, target)
+        return f"oci:{target}@{image.digest}"
+
+
+class RegistryTarget:
+    """An image registry that speaks the OCI Distribution Specification."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    def push(self, image: Image, repository: str) -> str:
+        """See `Target`."""
+        registry = oras.provider.Registry(hostname=self._address, insecure=True)
+        container = registry.get_container(
+            f"{self._address}/{repository}:{image.digest.removeprefix('sha256:')[:20]}"
+        )
+        try:
+            with tempfile.TemporaryDirectory(prefix="kaon-push-") as scratch:
+                for blob in (*image.layers, image.config):
+                    path = _as_file(blob, Path(scratch))
+                    descriptor = {"digest": blob.digest, "size": blob.size}
+                    answer = registry.upload_blob(str(path), container, descriptor)
+                    _check(answer, f"blob {blob.digest}")
+            url = f"{registry.prefix}://{self._address}/v2/{repository}/manifests/{image.digest}"
+            # Our own bytes, not the library's: the digest must be ours.
+            answer = registry.do_request(
+                url, "PUT", data=image.manifest.data, headers={"Content-Type": MANIFEST_TYPE}
+            )
+            _check(answer, f"manifest {image.digest}")
+        except (requests.RequestException, ValueError) as error:
+            raise RegistryUnavailable(f"the registry {self._address} does not answer: {error}") from error
+        stored = answer.headers.get("Docker-Content-Digest", image.digest)
+        if stored != image.digest:
+            raise RegistryUnavailable(f"the registry stored {stored}, not {image.digest}")
+        return f"{self._address}/{repository}@{image.digest}"
+
+
+def _as_file(blob: Blob, scratch: Path) -> Path:
+    if blob.path is not None:
+        return blob.path
+    path = scratch / blob.digest.removeprefix("sha256:")
+    path.write_bytes(blob.data)
+    return path
+
+
+def _check(answer: requests.Response, what: str) -> None:
+    if answer.status_code not in {200, 201, 202}:
+        raise RegistryUnavailable(f"the registry refused {what}: {answer.status_code} {answer.text[:300]}")

@@ -1,0 +1,158 @@
+"""ModelService over gRPC: translation and status codes; the work is elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from functools import partial
+from typing import Any, TypeVar
+
+import grpc
+import structlog
+from google.protobuf import timestamp_pb2
+
+from kaon_artifacts import ArtifactMissing, DigestMismatch
+from kaon_publisher.announcing import Bell
+from kaon_publisher.errors import ModelRejected
+from kaon_publisher.publishing import Publishing, check_request, payload_digest
+from kaon_publisher.store import ModelStore
+from kaon_wire.errors import Conflict, InvalidValue, KaonError, NotFound
+from kaonapi.model.v1 import model_pb2, model_pb2_grpc
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+# How often watchers look for what another process has announced, in seconds.
+LOOK_SECONDS = 1.0
+_CODES: Mapping[type[KaonError], grpc.StatusCode] = {
+    NotFound: grpc.StatusCode.NOT_FOUND,
+    Conflict: grpc.StatusCode.ALREADY_EXISTS,
+    InvalidValue: grpc.StatusCode.INVALID_ARGUMENT,
+}
+
+
+class ModelServicer(model_pb2_grpc.ModelServiceServicer):
+    """Publishes, lists and announces models."""
+
+    def __init__(
+        self,
+        *,
+        store: ModelStore,
+        publishing: Publishing,
+        bell: Bell,
+        now_us: Callable[[], int] | None = None,
+    ) -> None:
+        self._store = store
+        self._publishing = publishing
+        self._bell = bell
+        self._now_us = now_us or (lambda: time.time_ns() // 1000)
+
+    async def PublishModel(  # noqa: N802
+        self, request: model_pb2.PublishModelRequest, context: Any
+    ) -> AsyncIterator[model_pb2.PublishModelResponse]:
+        """See the proto."""
+        tenant = _tenant(context)
+        try:
+            async for response in self._publish(tenant, request):
+                yield response
+        except (ModelRejected, ArtifactMissing, DigestMismatch) as error:
+            log.info("model rejected", model=request.model, reason=str(error))
+            yield model_pb2.PublishModelResponse(stage=model_pb2.STAGE_REJECTED, message=str(error))
+        except KaonError as error:
+            await _abort(context, error)
+
+    async def _publish(
+        self, tenant: str, request: model_pb2.PublishModelRequest
+    ) -> AsyncIterator[model_pb2.PublishModelResponse]:
+        check_request(request)
+        key, payload = request.idempotency_key, payload_digest(request)
+        known = await asyncio.to_thread(self._store.published, tenant, key, payload)
+        if known is None:
+            stages = self._publishing.prepare(tenant, request)
+            record = None
+            while (response := await asyncio.to_thread(_next, stages)) is not None:
+                yield response
+                record = response.version if response.HasField("version") else record
+            assert record is not None
+            known = await asyncio.to_thread(self._store.announce, record, key, payload, self._now_us())
+            self._bell.ring()
+        yield model_pb2.PublishModelResponse(
+            stage=model_pb2.STAGE_ANNOUNCED, message=f"{known.model} version {known.version}", version=known
+        )
+
+    async def ListModels(  # noqa: N802
+        self, request: model_pb2.ListModelsRequest, context: Any
+    ) -> model_pb2.ListModelsResponse:
+        """See the proto."""
+        versions = await _ask(context, self._store.versions, _tenant(context), request.model)
+        return model_pb2.ListModelsResponse(versions=versions)
+
+    async def GetModel(  # noqa: N802
+        self, request: model_pb2.GetModelRequest, context: Any
+    ) -> model_pb2.GetModelResponse:
+        """See the proto."""
+        version, pickups = await _ask(
+            context, self._store.version, _tenant(context), request.model, request.version
+        )
+        shown = [model_pb2.Pickup(consumer=each.consumer, time=_stamp(each.time_us)) for each in pickups]
+        return model_pb2.GetModelResponse(version=version, pickups=shown)
+
+    async def WatchModels(  # noqa: N802
+        self, request: model_pb2.WatchModelsRequest, context: Any
+    ) -> AsyncIterator[model_pb2.WatchModelsResponse]:
+        """See the proto."""
+        tenant, cursor = _tenant(context), request.after_cursor
+        if cursor < 0:
+            cursor = await _ask(context, self._store.acknowledged, tenant, request.consumer)
+        while True:
+            found = await _ask(context, self._store.announcements, tenant, cursor, request.model)
+            for announcement in found:
+                cursor = announcement.cursor
+                yield model_pb2.WatchModelsResponse(announcement=announcement)
+            if not found:
+                await self._bell.wait(LOOK_SECONDS)
+
+    async def AcknowledgeModel(  # noqa: N802
+        self, request: model_pb2.AcknowledgeModelRequest, context: Any
+    ) -> model_pb2.AcknowledgeModelResponse:
+        """See the proto."""
+        await _ask(
+            context,
+            self._store.acknowledge,
+            _tenant(context),
+            request.consumer,
+            request.cursor,
+            self._now_us(),
+        )
+        return model_pb2.AcknowledgeModelResponse()
+
+
+def _next(stages: Iterator[model_pb2.PublishModelResponse]) -> model_pb2.PublishModelResponse | None:
+    return next(stages, None)
+
+
+async def _ask(context: Any, call: Callable[..., T], *args: Any) -> T:
+    try:
+        return await asyncio.to_thread(partial(call, *args))
+    except KaonError as error:
+        await _abort(context, error)
+        raise
+
+
+async def _abort(context: Any, error: KaonError) -> None:
+    code = next(
+        (code for kind, code in _CODES.items() if isinstance(error, kind)), grpc.StatusCode.UNAVAILABLE
+    )
+    await context.abort(code, str(error))
+
+
+def _tenant(context: Any) -> str:
+    metadata = dict(context.invocation_metadata() or ())
+    return str(metadata.get("kaon-tenant", "default"))
+
+
+def _stamp(time_us: int) -> timestamp_pb2.Timestamp:
+    stamp = timestamp_pb2.Timestamp()
+    stamp.FromMicroseconds(time_us)
+    return stamp

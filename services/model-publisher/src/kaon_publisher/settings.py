@@ -1,0 +1,45 @@
+"""What a publisher can be told, by environment variables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Settings of one publisher. Each field's variable is named beside it."""
+
+    # KAON_PUBLISHER_ADDRESS: where the gRPC API listens.
+    address: str = "127.0.0.1:7071"
+    # KAON_PUBLISHER_DATABASE: an SQLAlchemy URL.
+    database: str = "sqlite:///models.db"
+    # KAON_ARTIFACTS: where artifacts are kept.
+    artifacts: str = "file:///var/lib/kaon/artifacts"
+    # KAON_PUBLISHER_LAYOUTS: directory of the OCI layouts.
+    layouts: Path = Path("layouts")
+    # KAON_REGISTRY: host:port of an image registry; empty: images stay OCI layouts.
+    registry: str = ""
+    # KAON_SERVING_BASE: image with Python 3 on which models are served, known to the Docker engine; empty: images are assembled
+    # without a base and not run.
+    serving_base: str = ""
+    # DOCKER_HOST: the Docker engine; empty: its usual place.
+    docker_host: str = ""
+    # KAON_KAFKA: brokers; empty: announcements go over gRPC only.
+    kafka: str = ""
+
+
+def settings_from(environment: Mapping[str, str]) -> Settings:
+    """The settings that the environment gives; what it does not mention has its default."""
+    default = Settings()
+    return Settings(
+        address=environment.get("KAON_PUBLISHER_ADDRESS", default.address),
+        database=environment.get("KAON_PUBLISHER_DATABASE", default.database),
+        artifacts=environment.get("KAON_ARTIFACTS", default.artifacts),
+        layouts=Path(environment.get("KAON_PUBLISHER_LAYOUTS", default.layouts)).absolute(),
+        registry=environment.get("KAON_REGISTRY", default.registry),
+        serving_base=environment.get("KAON_SERVING_BASE", default.serving_base),
+        docker_host=environment.get("DOCKER_HOST", default.docker_host),
+        kafka=environment.get("KAON_KAFKA", default.kafka),
+    )
