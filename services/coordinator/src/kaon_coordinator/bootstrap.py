@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 
 import structlog
@@ -28,9 +28,7 @@ from kaon_coordinator.store.thread import StoreThread
 from kaon_coordinator.transport.base import Send, Transport
 from kaon_wire import topics
 from kaon_wire.errors import InvalidValue, NotFound
-from kaonapi.log.v1 import log_pb2
 from kaonapi.run.v1 import command_pb2, history_pb2
-from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 log = structlog.get_logger(__name__)
@@ -61,7 +59,7 @@ class Application:
             store=self._store,
             transport=transport,
             evaluate=expressions.evaluate,
-            sinks=_Sinks(ApiSinks(feed, archive), self._scratch),
+            sinks=_Sinks(feed, archive, self._scratch),
             clocks=clocks,
         )
         self._api = ApiServer(
@@ -90,7 +88,7 @@ class Application:
         work: list[Callable[[], Awaitable[None]]] = [self.coordinator.run, self._transport.failed]
         if self._scratch is not None:
             work.append(self._scratch.run)
-        self._tasks = [asyncio.ensure_future(each()) for each in work]  # type: ignore[arg-type]
+        self._tasks = [asyncio.ensure_future(each()) for each in work]
         await self._api.serving(ready=True)
         log.info("coordinator ready", owner=self._settings.owner, port=port)
         return port
@@ -123,18 +121,16 @@ class Application:
         return {run_id for run_id in run_ids if await self._store.read(_has_ended, self._store.store, run_id)}
 
 
-class _Sinks:
+class _Sinks(ApiSinks):
     """The API's sinks, and the scratch space that an ended run no longer needs."""
 
-    def __init__(self, api: ApiSinks, scratch: ScratchSpace | None) -> None:
-        self._api = api
+    def __init__(self, feed: RunFeed, archive: LogArchive, scratch: ScratchSpace | None) -> None:
+        super().__init__(feed, archive)
         self._scratch = scratch
-        self.progress: Callable[[Mapping[int, Sequence[step_pb2.StepEvents]]], None] = api.progress
-        self.logs: Callable[[Sequence[log_pb2.LogLines]], Awaitable[None]] = api.logs
 
     def committed(self, events: Sequence[history_pb2.HistoryEvent]) -> None:
         """History events that are durable."""
-        self._api.committed(events)
+        super().committed(events)
         if self._scratch is not None:
             for event in events:
                 if event.HasField("run_ended"):

@@ -11,7 +11,7 @@ def explain(state: PoolState, pool: str, step: StepId, now: float) -> str:
     """One sentence about where a step is, or what it waits for."""
     ticket = state.tickets.get(step)
     if ticket is None:
-        return f"The matcher of pool {pool!r} has no request for this step: it is not ready, or has ended, or is asked for again soon."
+        return f"The matcher of pool {pool!r} has no request for this step: it is not ready, or it has ended."
     if ticket.place is Place.RELEASED:
         return _released(state, ticket)
     if ticket.place is Place.PARKED:

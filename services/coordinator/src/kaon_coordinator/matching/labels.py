@@ -1,4 +1,4 @@
-"""Expressions over the labels of runners: `spark=4.3`, `gpu!=none`, `docker`, `!docker`, `region in (eu, us)`, `region not in (eu)`."""
+"""Expressions over the labels of runners: `spark=4.3`, `gpu!=none`, `docker`, `!docker`, `region in (eu, us)`."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class Shares:
             self._held[tenant] = left
 
     def of(self, tenant: str) -> float:
-        """The tenant's dominant share: the largest fraction that it holds of any resource. Over 1 when steps are queued at runners."""
+        """The largest fraction that the tenant holds of any resource. Over 1 when steps are queued at runners."""
         held = self._held.get(tenant)
         if held is None:
             return 0.0

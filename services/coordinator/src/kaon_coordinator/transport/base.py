@@ -50,8 +50,8 @@ class Incoming:
 
 
 class Handler(Protocol):
-    """What the shell does with what arrives. Anything that these methods raise ends the transport: nothing more is delivered, nothing
-    more is acknowledged, and `Transport.failed` raises it, so that the process can end."""
+    """What the shell does with what arrives. Anything that these methods raise ends the transport: nothing more is delivered
+    or acknowledged, and `Transport.failed` raises it, so that the process can end."""
 
     async def on_assigned(self, topic: str, partitions: Iterable[int]) -> None:
         """These partitions of `topic` now belong to this member; their records come only after this has returned.
@@ -90,8 +90,8 @@ class Transport(Protocol):
         """
 
     async def send(self, sends: Sequence[Send]) -> None:
-        """Sends a batch and returns when the broker has acknowledged all of it. Records for one partition keep their order. Waits and
-        tries again while the broker is away, for minutes if need be.
+        """Sends a batch and returns when the broker has acknowledged all of it. Records for one partition keep their order.
+        Waits and tries again while the broker is away, for minutes if need be.
 
         Raises:
             Unavailable: a record was finally refused; others of the batch may have been written.

@@ -1,0 +1,64 @@
+"""`kaon run FILE`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+
+from kaon.cli import options
+from kaon.cli.commands import runs
+from kaon_embedded.system import EmbeddedSettings, EmbeddedSystem
+
+
+def run(
+    file: options.WorkflowFile,
+    param: options.Params = None,
+    workflow: options.WorkflowName = None,
+    slots: Annotated[int, typer.Option("--slots", min=1, help="Steps that run at once.")] = os.cpu_count()
+    or 2,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            "--state",
+            help="Keep runs, logs and artifacts in this directory; otherwise they are gone afterwards.",
+        ),
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show what coordinator and runner log.")] = False,
+    json: options.AsJson = False,
+) -> None:
+    """Run the workflow of FILE here and now, without a broker or a server. Exit code: 0 it succeeded, 1 it failed, 2 it was cancelled.
+
+    \b
+    kaon run tour.py
+    kaon run tour.py -p count=5 --slots 4
+    kaon run tour.py --state .kaon/local      # keeps what the run leaves
+    """
+    _configure_logs(verbose=verbose)
+    with tempfile.TemporaryDirectory(prefix="kaon-run-") as scratch:
+        settings = EmbeddedSettings(state=state or Path(scratch), slots=slots)
+        with EmbeddedSystem(settings) as system:
+            runs.submit(
+                file=file,
+                param=param,
+                key="",
+                watch=True,
+                workflow=workflow,
+                server=system.address,
+                json=json,
+            )
+
+
+def _configure_logs(*, verbose: bool) -> None:
+    level = logging.INFO if verbose else logging.ERROR
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s %(message)s")
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
