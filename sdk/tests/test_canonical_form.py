@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kaon import Part, Step, Workflow, each, expr, for_each, parallel, repeat, sequence, steps, until
+from kaon import (
+    Part,
+    Step,
+    Workflow,
+    WorkflowError,
+    each,
+    expr,
+    for_each,
+    parallel,
+    repeat,
+    sequence,
+    steps,
+    until,
+)
 
 # A tree: a leaf, or ("seq" | "par", trees), or ("each" | "repeat", tree).
 Tree = str | tuple[str, "list[Tree] | Tree"]
@@ -104,3 +121,54 @@ def test_graphs_are_acyclic_with_sorted_edges_between_their_own_blocks(tree: Tre
                     check(getattr(block, kind).body)
 
     check(Workflow("w", by_verbs(tree, Names())).definition().body)
+
+
+@given(st.integers(2, 7), st.sets(st.tuples(st.integers(0, 6), st.integers(0, 6))), st.data())
+@settings(max_examples=300, deadline=None)
+def test_a_reference_is_accepted_exactly_when_a_path_leads_from_its_step(
+    count: int, pairs: set[tuple[int, int]], data: st.DataObject
+) -> None:
+    edges = {(low, high) for low, high in pairs if low < high < count}
+    maker, user = data.draw(st.permutations(range(count)))[:2]
+    made = [shell(f"s{number}", number, maker, user, None) for number in range(count)]
+    reference = made[maker]["x"]
+    made[user] = shell(f"s{user}", user, maker, user, reference)
+    body = parallel(*made, *(made[low] >> made[high] for low, high in sorted(edges)))
+    if reaches(edges, maker, user):
+        Workflow("w", body)
+    else:
+        with pytest.raises(WorkflowError, match=f"input 'value' refers to s{maker}"):
+            Workflow("w", body)
+
+
+@pytest.mark.parametrize("seed", ["1", "2"])
+def test_the_bytes_do_not_depend_on_the_order_of_sets(seed: str) -> None:
+    code = (
+        "from kaon import *\n"
+        "s = [steps.shell(f's{n}', argv=['x'], b=1, a=2, outputs={'y': int, 'x': int}) for n in range(9)]\n"
+        "w = Workflow('w', (s[8] | s[1] | s[5]) >> (s[3] | s[0]) >> (s[7] | s[2]), parameters={'q': 1, 'p': 2})\n"
+        "print(w.version)"
+    )
+    environment = {**os.environ, "PYTHONHASHSEED": seed}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout.strip() == "VERSION"
+
+
+def shell(name: str, number: int, maker: int, user: int, value: object) -> Step:
+    outputs = {"x": int} if number == maker else {}
+    return steps.shell(
+        name, argv=["true"], outputs=outputs, inputs={"value": value} if number == user else {}
+    )
+
+
+def reaches(edges: set[tuple[int, int]], start: int, goal: int) -> bool:
+    reached, open_ends = {start}, [start]
+    while open_ends:
+        here = open_ends.pop()
+        for low, high in edges:
+            if low == here and high not in reached:
+                reached.add(high)
+                open_ends.append(high)
+    return goal in reached

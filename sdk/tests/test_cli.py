@@ -107,6 +107,15 @@ def test_runs_are_listed_shown_and_cancelled(kaon: Kaon, flow: str) -> None:
     assert json.loads(kaon("list", "--status", "cancelling", "--json")[1])["status"] == "CANCELLING"
 
 
+def test_a_row_in_a_pipe_is_one_line(kaon: Kaon, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    world.runs["r1"] = run_pb2.Run(run_id="r1" * 20, workflow="w" * 50, status=run_pb2.STATUS_FAILED)
+    head, row = kaon("list")[1].splitlines()
+    assert head.startswith("RUN ")
+    assert "r1" * 20 in row
+    assert "w" * 50 in row
+
+
 def test_logs_are_printed_with_their_step(kaon: Kaon, world: World, flow: str) -> None:
     kaon("submit", flow)
     key = step_pb2.StepKey(run_id="r1", path="a", attempt=1, generation=1)

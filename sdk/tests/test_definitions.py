@@ -106,7 +106,7 @@ def test_a_step_carries_its_policy() -> None:
         retry=Retry(max_attempts=4, backoff="500ms", factor=3, max_backoff="1m"),
         timeout="1h30m",
         pool="gpu",
-        labels=["spark=4.3", "gpu!=none"],
+        labels=["spark=4.3", "gpu!=none", "!slow", "zone not in (a, b)", "docker"],
         resources=Resources(slots=2, cpu=1.5, memory="2GiB", gpu=1),
         priority=-3,
         isolation="process",
@@ -117,7 +117,7 @@ def test_a_step_carries_its_policy() -> None:
     )
     assert message.timeout_ms == 5_400_000
     assert message.pool == "gpu"
-    assert list(message.labels) == ["gpu!=none", "spark=4.3"]
+    assert list(message.labels) == ["!slow", "docker", "gpu!=none", "spark=4.3", "zone not in (a, b)"]
     assert message.resources == d.Resources(slots=2, cpu_milli=1500, memory_bytes=2**31, gpu=1)
     assert message.priority == -3
     assert message.isolation == d.ISOLATION_PROCESS

@@ -16,6 +16,7 @@ from rich.text import Text
 from kaon_wire import canonical
 
 _JSON = "_json"
+_WIDE = 10_000
 
 
 def console() -> Console:
@@ -91,8 +92,12 @@ def print_table(columns: Iterable[str], rows: Iterable[Iterable[str | Text]], *,
         out.print(nothing, style="dim")
         return
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    *short, last = columns
+    for column in short:
+        table.add_column(column, no_wrap=True)
+    table.add_column(last, overflow="fold", min_width=8)
     for row in rows:
         table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
-    out.print(table, soft_wrap=not out.is_terminal)
+    if not out.is_terminal:  # in a file or pipe a row is one line, however long
+        out = Console(highlight=False, width=_WIDE)
+    out.print(table)

@@ -15,7 +15,12 @@ from kaon.dsl.source import Source
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 _ISOLATION = {"": d.ISOLATION_UNSPECIFIED, "warm": d.ISOLATION_WARM, "process": d.ISOLATION_PROCESS}
-_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*(?:!?=[A-Za-z0-9][A-Za-z0-9._/-]*)?")
+_WORD = r"[A-Za-z0-9](?:[A-Za-z0-9._/-]*[A-Za-z0-9])?"
+_LABEL = re.compile(
+    rf"(?:!\s*)?{_WORD}"  # there, or not there
+    rf"|{_WORD}\s*(?:==?|!=)\s*{_WORD}"
+    rf"|{_WORD}\s+(?:not\s+)?in\s*\(\s*{_WORD}(?:\s*,\s*{_WORD})*\s*\)"
+)
 _OPTIONS = (
     "config",
     "outputs",
@@ -174,7 +179,8 @@ def _labels(name: str, given: object, source: Source) -> list[str]:
     for label in labels:
         if not isinstance(label, str) or not _LABEL.fullmatch(label):
             raise WorkflowError(
-                f'step {name!r}: {label!r} is no label expression; write "gpu", "spark=4.3" or "gpu!=none"',
+                f'step {name!r}: {label!r} is no label expression; write "gpu", "!gpu", "spark=4.3", '
+                '"gpu!=none" or "zone in (a, b)"',
                 source,
             )
     return sorted(set(labels))
