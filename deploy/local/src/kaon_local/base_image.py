@@ -80,5 +80,5 @@ def _sources() -> Iterator[str]:
     """The lines and files from which this machine's own Debian packages come."""
     listed = (Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*")))
     for path in listed:
-        if path.suffix in {".list", ".sources"} and _SUITE in path.read_text():
+        if path.suffix in {".list", ".sources"} and path.is_file() and _SUITE in path.read_text():
             yield str(path)
