@@ -1,0 +1,357 @@
+"""The transport over Kafka. Faust is the consumer shell and nothing more.
+
+Safe use of it, each point measured: no tables; concurrency 1; nothing is raised inside an agent, because Faust takes that for an
+acknowledgement; streams without acknowledgement feed a list which ONE task drains whole, and events are acknowledged only after the
+handler has returned; sends leave through a producer of our own; offsets are checked for gaps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import tempfile
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import faust
+import structlog
+
+from kaon_coordinator.transport.base import GROUP_TOPICS, Handler, Incoming, Send, TopicPartition
+from kaon_coordinator.transport.deadletters import headers_of
+from kaon_coordinator.transport.offsets import EndOffsets
+from kaon_coordinator.transport.ownership import by_topic, check_assignment, check_counts
+from kaon_coordinator.transport.producing import Outgoing, Producing
+from kaon_wire.errors import KaonError, Unavailable
+from kaon_wire.topics import RUN_COMMANDS, Catalogue, dead_letters
+
+log = structlog.get_logger(__name__)
+
+
+class OffsetGap(KaonError):
+    """Records are missing between two that were delivered. Nothing after the gap is acknowledged, so a new process reads them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaustSettings:
+    """How a coordinator takes part. Times are seconds."""
+
+    group: str = "kaon-coordinator"
+    # A member unheard for so long loses its partitions.
+    session: float = 10.0
+    heartbeat: float = 2.0
+    commit_interval: float = 0.5
+    # A send that cannot be delivered for so long is given up.
+    patience: float = 300.0
+    # The broker unheard for so long counts as away; it is asked when there is nothing else to hear.
+    silence: float = 4.0
+    probe: float = 1.0
+    stop: float = 8.0
+    # Records that may wait for the handler before reading pauses.
+    buffered: int = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Assignment:
+    """A rebalance has ended."""
+
+    partitions: frozenset[TopicPartition]
+    generation: int
+
+
+# What the draining task works off, in order.
+_Item: TypeAlias = "_Assignment | faust.Event"
+
+
+DEFAULT = FaustSettings()
+
+
+class FaustTransport:
+    """One member of the coordinators' consumer group; see `kaon_coordinator.transport.base.Transport`.
+
+    Args:
+        bootstrap: host:port of a broker, or several with commas.
+        catalogue: the deployment's topics: the broker's partition counts must agree with it.
+        settings: times and bounds.
+    """
+
+    def __init__(self, bootstrap: str, *, catalogue: Catalogue, settings: FaustSettings = DEFAULT) -> None:
+        self._bootstrap = bootstrap
+        self._catalogue = catalogue
+        self._settings = settings
+        self._last_contact = time.monotonic()
+        self._producing = Producing(bootstrap=bootstrap, patience=settings.patience, heard=self._hear)
+        self._offsets = EndOffsets(bootstrap=bootstrap, patience=settings.patience, heard=self._hear)
+        self._app: Any = None
+        # Faust insists on a directory; nothing in it matters.
+        self._scratch = tempfile.TemporaryDirectory(prefix="kaon-faust-", ignore_cleanup_errors=True)
+        self._items: deque[_Item] = deque()
+        self._filled = asyncio.Event()
+        self._drained = asyncio.Event()
+        self._owned: frozenset[TopicPartition] = frozenset()
+        self._generation = -1
+        self._expected: dict[TopicPartition, int] = {}
+        self._ended: asyncio.Future[None] | None = None
+        self._stopping = False
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # --- the interface -------------------------------------------------------------------------------------------
+
+    async def start(self, handler: Handler) -> None:
+        self._ended = asyncio.get_running_loop().create_future()
+        await self._producing.start()
+        try:
+            await self._offsets.start()
+            await self._check_topics()
+            self._hear()
+            self._app = self._new_app()
+            self._spawn(self._drain(handler), "drain")
+            self._spawn(self._probe(), "probe")
+            await self._app.start()
+            self._spawn(self._watch_app(), "watch")
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        if self._stopping:
+            return
+        self._stopping = True
+        await self._stop_app()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._offsets.stop()
+        await self._producing.stop()
+        self._scratch.cleanup()
+        self._end(None)
+
+    async def failed(self) -> None:
+        if self._ended is None:
+            raise Unavailable("the transport was not started")
+        await asyncio.shield(self._ended)
+
+    async def send(self, sends: Sequence[Send]) -> None:
+        await self._producing.send(sends)
+
+    async def end_offsets(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+        return await self._offsets.get(partitions)
+
+    async def quarantine(self, incoming: Incoming, reason: str) -> None:
+        headers = tuple(headers_of(incoming, reason).items())
+        letter = Outgoing(
+            topic=dead_letters(incoming.topic), partition=0, value=incoming.value, headers=headers
+        )
+        await self._producing.send([letter])
+
+    @property
+    def connected(self) -> bool:
+        return time.monotonic() - self._last_contact < self._settings.silence
+
+    @property
+    def last_contact(self) -> float:
+        return self._last_contact
+
+    # --- Faust ---------------------------------------------------------------------------------------------------
+
+    def _new_app(self) -> Any:
+        settings = self._settings
+        for name in ("faust", "mode", "aiokafka"):
+            # Their debug messages cost a tenth of the processor even when nobody prints them.
+            logger = logging.getLogger(name)
+            if logger.level == logging.NOTSET:
+                logger.setLevel(logging.WARNING)
+        app = faust.App(
+            settings.group,
+            broker=[f"kafka://{address}" for address in self._bootstrap.split(",")],
+            autodiscover=False,
+            datadir=self._scratch.name,
+            key_serializer="raw",
+            value_serializer="raw",
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            web_enabled=False,
+            broker_session_timeout=settings.session,
+            broker_heartbeat_interval=settings.heartbeat,
+            broker_request_timeout=max(settings.session, 30.0),
+            broker_commit_interval=settings.commit_interval,
+            broker_max_poll_records=2000,
+            consumer_auto_offset_reset="earliest",
+            producer_linger=0,
+            producer_request_timeout=30.0,
+            stream_wait_empty=True,
+            stream_buffer_maxsize=4096,
+        )
+        topic = app.topic(*GROUP_TOPICS, key_type=bytes, value_type=bytes, value_serializer="raw")
+        app.agent(topic, name="kaon.incoming", concurrency=1)(self._take)
+        app.on_partitions_assigned.connect(self._take_assignment, weak=False)
+        return app
+
+    async def _take(self, stream: Any) -> None:
+        """The agent: puts events aside, and never raises."""
+        events: AsyncIterator[faust.Event] = stream.noack().events()
+        async for event in events:
+            while len(self._items) >= self._settings.buffered:
+                self._drained.clear()
+                await self._drained.wait()
+            self._put(event)
+
+    async def _take_assignment(self, app: Any, assigned: Iterable[Any], *, signal: Any, **_: Any) -> None:
+        self._hear()
+        partitions = frozenset((key.topic, key.partition) for key in assigned)
+        self._put(_Assignment(partitions, app.consumer_generation_id))
+
+    def _put(self, item: _Item) -> None:
+        self._items.append(item)
+        self._filled.set()
+
+    async def _stop_app(self) -> None:
+        if self._app is None:
+            return
+        if self._ended is not None and self._ended.done():
+            # Nobody is left to work off what has been read: it is not waited for, nor acknowledged.
+            self._app.conf.stream_wait_empty = False
+        try:
+            await asyncio.wait_for(
+                asyncio.shield(asyncio.ensure_future(self._app.stop())), self._settings.stop
+            )
+        except TimeoutError:
+            log.warning(
+                "the consumer did not leave its group in time: end the process without waiting for threads"
+            )
+
+    async def _watch_app(self) -> None:
+        # Every way in which Faust gives up ends here.
+        await asyncio.wait(
+            [
+                asyncio.ensure_future(self._app._crashed.wait()),
+                asyncio.ensure_future(self._app._stopped.wait()),
+            ],
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        if not self._stopping:
+            reason = self._app._crash_reason
+            raise Unavailable(f"the Kafka consumer has given up: {reason!r}") from reason
+
+    # --- delivery ------------------------------------------------------------------------------------------------
+
+    async def _drain(self, handler: Handler) -> None:
+        while True:
+            await self._filled.wait()
+            self._filled.clear()
+            items, self._items = self._items, deque()
+            self._drained.set()
+            batch: list[faust.Event] = []
+            for item in items:
+                if isinstance(item, _Assignment):
+                    await self._deliver(handler, batch)
+                    batch = []
+                    await self._assign(handler, item)
+                else:
+                    batch.append(item)
+            await self._deliver(handler, batch)
+
+    async def _deliver(self, handler: Handler, events: list[faust.Event]) -> None:
+        """Hands a batch over, and acknowledges it when it has been applied."""
+        mine = [event for event in events if (event.message.topic, event.message.partition) in self._owned]
+        if not mine:
+            return
+        self._hear()
+        records = [_incoming(event) for event in mine]
+        for record in records:
+            self._check_offset(record)
+        await handler.on_batch(records)
+        for event in mine:
+            event.ack()
+
+    def _check_offset(self, record: Incoming) -> None:
+        key = (record.topic, record.partition)
+        expected = self._expected.get(key, record.offset)
+        if record.offset > expected:
+            raise OffsetGap(
+                f"{record.topic}/{record.partition} went from offset {expected - 1} to {record.offset}: records are missing"
+            )
+        self._expected[key] = record.offset + 1
+
+    async def _assign(self, handler: Handler, assignment: _Assignment) -> None:
+        """Tells the handler what a rebalance has changed. When another rebalance went on without this member, somebody else may
+        have owned everything in the meantime: then all is lost and gained."""
+        check_assignment(assignment.partitions)
+        kept = self._owned & assignment.partitions
+        if assignment.generation != self._generation + 1:
+            kept = frozenset()
+        self._generation = assignment.generation
+        lost, self._owned = self._owned - kept, kept
+        for key in lost:
+            self._expected.pop(key, None)
+        for topic, numbers in by_topic(lost):
+            await handler.on_revoked(topic, numbers)
+        for topic, numbers in by_topic(assignment.partitions - kept):
+            await handler.on_assigned(topic, numbers)
+        self._owned = assignment.partitions
+        log.info(
+            "partitions assigned", partitions=len(assignment.partitions), generation=assignment.generation
+        )
+
+    # --- contact -------------------------------------------------------------------------------------------------
+
+    def _hear(self) -> None:
+        self._last_contact = time.monotonic()
+
+    async def _probe(self) -> None:
+        """Asks the broker something whenever it has not been heard for a while."""
+        while True:
+            silence = time.monotonic() - self._last_contact
+            if silence >= self._settings.probe:
+                await self._offsets.get([(RUN_COMMANDS, 0)])
+            await asyncio.sleep(self._settings.probe)
+
+    async def _check_topics(self) -> None:
+        counts = {topic: await self._producing.partitions(topic) for topic in GROUP_TOPICS}
+        missing = [topic for topic, count in counts.items() if count == 0]
+        if missing:
+            raise Unavailable(
+                f"these topics do not exist at {self._bootstrap}: {', '.join(missing)}; create them first"
+            )
+        check_counts(counts)
+        for topic, count in counts.items():
+            if count != self._catalogue.partitions_of(topic):
+                raise Unavailable(
+                    f"topic {topic} has {count} partitions at {self._bootstrap}, but "
+                    f"{self._catalogue.partitions_of(topic)} are configured: make them agree"
+                )
+
+    # --- ends ----------------------------------------------------------------------------------------------------
+
+    def _spawn(self, work: Any, name: str) -> None:
+        task: asyncio.Task[None] = asyncio.create_task(work, name=f"transport {name}")
+        task.add_done_callback(self._on_done)
+        self._tasks.append(task)
+
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("the transport has failed", task=task.get_name(), reason=repr(error))
+            self._end(error)
+
+    def _end(self, error: BaseException | None) -> None:
+        if self._ended is None or self._ended.done():
+            return
+        if error is None:
+            self._ended.set_result(None)
+        else:
+            self._ended.set_exception(error)
+            # Whoever never asks must not be told at garbage collection.
+            self._ended.exception()
+
+
+def _incoming(event: faust.Event) -> Incoming:
+    message = event.message
+    return Incoming(
+        topic=message.topic,
+        partition=message.partition,
+        offset=message.offset,
+        timestamp_ms=round(message.timestamp * 1000),
+        value=event.value,
+    )

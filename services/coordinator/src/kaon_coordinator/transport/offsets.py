@@ -1,0 +1,75 @@
+"""Asks the broker for end offsets, through a consumer without a group."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka import TopicPartition as KafkaPartition
+from aiokafka.errors import KafkaError
+
+from kaon_coordinator.transport.base import TopicPartition
+from kaon_wire.errors import Unavailable
+
+_PAUSE_SECONDS = 0.25
+_CLOSE_SECONDS = 3.0
+
+
+class EndOffsets:
+    """Answers how far partitions reach, now.
+
+    Args:
+        bootstrap: host:port of a broker, or several with commas.
+        patience: seconds after which a question without an answer is given up.
+        heard: called whenever the broker has answered.
+    """
+
+    def __init__(self, *, bootstrap: str, patience: float, heard: Callable[[], None]) -> None:
+        self._bootstrap = bootstrap
+        self._patience = patience
+        self._heard = heard
+        self._consumer: AIOKafkaConsumer | None = None
+
+    async def start(self) -> None:
+        """Connects.
+
+        Raises:
+            Unavailable: no broker answers.
+        """
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap, enable_auto_commit=False, request_timeout_ms=5_000
+        )
+        try:
+            await consumer.start()
+        except KafkaError as error:
+            raise Unavailable(f"no broker answers at {self._bootstrap}: {error!r}") from error
+        self._consumer = consumer
+
+    async def stop(self) -> None:
+        """Disconnects, within a bounded time."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            try:
+                await asyncio.wait_for(consumer.stop(), _CLOSE_SECONDS)
+            except (TimeoutError, KafkaError):
+                # It only ever asked questions: nothing is lost.
+                pass
+
+    async def get(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """The end offsets; see `Transport.end_offsets`."""
+        asked = [KafkaPartition(topic, number) for topic, number in partitions]
+        deadline = time.monotonic() + self._patience
+        while True:
+            if self._consumer is None:
+                raise Unavailable("the transport is not started, or was stopped")
+            try:
+                found = await self._consumer.end_offsets(asked)
+            except KafkaError as error:
+                if time.monotonic() > deadline or not error.retriable:
+                    raise Unavailable(f"the broker did not tell its end offsets: {error!r}") from error
+                await asyncio.sleep(_PAUSE_SECONDS)
+            else:
+                self._heard()
+                return {(key.topic, key.partition): offset for key, offset in found.items()}
