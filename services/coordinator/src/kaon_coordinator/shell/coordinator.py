@@ -154,10 +154,11 @@ class Coordinator:
             self.counters.quarantined += 1
             log.error("record quarantined", topic=record.topic, offset=record.offset, reason=reason)
             await self._transport.quarantine(record, reason)
-        await self._sinks.logs(inbound.logs)
         self._sinks.progress(inbound.reports)
         async with self._lock:
             await self._turn(inbound)
+        # After the turn, so that no step waits for lines to be archived; before the records are acknowledged.
+        await self._sinks.logs(inbound.logs)
 
     def wake(self, partition: int) -> bool:
         """Tells that a partition's inbox has been filled; False when another process owns the partition."""
@@ -363,8 +364,7 @@ class Coordinator:
         loaded = await self._store.run(self._store.store.load_runs, number)
         stored = [await self._with_workflow(run) for run in loaded]
         effects = partition.adopt(stored, self._clocks.monotonic())
-        effects.events = await self._store.run(self._store.store.unpublished, number)
-        partition.published = {event.run_id: event.seq for event in effects.events}
+        await self._publish_rest(partition)
         self._partitions[number] = partition
         self._inbox_filled.add(number)
         self._woken.set()
@@ -373,6 +373,17 @@ class Coordinator:
         self.pools.advance(outbox)
         await self._transport.send(outbox.take())
         log.info("partition owned", partition=number, epoch=epoch, runs=len(stored))
+
+    async def _publish_rest(self, partition: Partition) -> None:
+        """Publishes the history that earlier owners have not, part by part: a mark must never jump over what is not published."""
+        store = self._store.store
+        while events := await self._store.run(store.unpublished, partition.number):
+            outbox = Outbox(self._settings.catalogue)
+            outbox.history(partition.number, events)
+            await self._transport.send(outbox.take())
+            marks = {event.run_id: event.seq for event in events}
+            batch = PartitionBatch(partition=partition.number, epoch=partition.epoch, published=marks)
+            await self._store.run(store.commit, batch)
 
     def _drop_partition(self, number: int) -> None:
         self._partitions.pop(number, None)
