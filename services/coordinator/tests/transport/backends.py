@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer
-from kaon_local.kafka import Kafka, KafkaConfig
 
 from kaon_coordinator.transport.base import Handler, Incoming, Send, TopicPartition, Transport
 from kaon_coordinator.transport.faust import FaustSettings, FaustTransport
 from kaon_coordinator.transport.memory import MemoryGroup, MemoryTransport
 from kaon_coordinator.transport.producing import Producing
+from kaon_local.kafka import Kafka, KafkaConfig
 from kaon_wire.memory import MemoryBroker
 from kaon_wire.topics import Catalogue
 
@@ -83,9 +83,7 @@ class KafkaBackend:
 
     def member(self) -> Transport:
         settings = FaustSettings(stop=3.0)
-        self._members.append(
-            FaustTransport(self.broker.address, catalogue=CATALOGUE, settings=settings)
-        )
+        self._members.append(FaustTransport(self.broker.address, catalogue=CATALOGUE, settings=settings))
         return self._members[-1]
 
     async def produce(self, sends: Sequence[Send]) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kaon_coordinator.matching.amounts import NOTHING, ONE_SLOT, plus
+from kaon_coordinator.matching.amounts import ONE_SLOT, Amount
 from kaon_coordinator.matching.effects import Withdraw
-from kaon_coordinator.matching.runners import RunnerState
+from kaon_coordinator.matching.runners import Issue, RunnerState
 from kaon_coordinator.matching.state import PoolState
 from kaon_coordinator.matching.tickets import Place, StepId, Ticket, step_id
 from kaonapi.runner.v1 import runner_pb2
@@ -49,19 +49,19 @@ def _adopt_orphans(state: PoolState, runner: RunnerState) -> None:
 
 def _place_named(state: PoolState, runner: RunnerState, sent: float) -> set[StepId]:
     named: set[StepId] = set()
-    foreign = NOTHING
+    strangers: dict[Issue, Amount] = {}
     for key, running in _keys(runner.heartbeat):
         step = step_id(key)
         ticket = state.tickets.get(step)
         if ticket is None or ticket.generation != key.generation:
             if not state.is_over(step, key.generation):
-                foreign = plus(foreign, ticket.lane.need if ticket is not None else ONE_SLOT)
+                strangers[step, key.generation] = ticket.lane.need if ticket is not None else ONE_SLOT
         elif _is_here(state, runner, ticket, running=running):
             named.add(step)
             _confirm(state, ticket, running=running, sent=sent)
         else:
-            foreign = plus(foreign, ticket.lane.need)
-    runner.foreign = foreign
+            strangers[step, key.generation] = ticket.lane.need
+    runner.meet(strangers)
     return named
 
 

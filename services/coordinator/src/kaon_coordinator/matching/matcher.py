@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from kaon_coordinator.matching.amounts import plus, wanted
+from kaon_coordinator.matching.amounts import wanted
 from kaon_coordinator.matching.effects import AskRunners, Effect, OpenPool, Release, ReportPool
 from kaon_coordinator.matching.explain import explain
 from kaon_coordinator.matching.hearing import hear
 from kaon_coordinator.matching.placement import Round
-from kaon_coordinator.matching.runners import RunnerState
+from kaon_coordinator.matching.runners import Issue, RunnerState
 from kaon_coordinator.matching.settings import DEFAULT, MatcherSettings
 from kaon_coordinator.matching.state import PoolState
 from kaon_coordinator.matching.survey import drop_silent, withdraw_queued
@@ -167,7 +167,7 @@ class PoolMatcher:
         new.avoid, new.avoid_until = runner.incarnation, now + self._settings.avoid
         if old.started:
             # Its processes may still be there; the next heartbeat knows.
-            runner.foreign = plus(runner.foreign, old.lane.need)
+            runner.add_stranger((old.step, old.generation), old.lane.need)
 
     def _hold(self, held: step_pb2.StepHeld, partition: int, now: float) -> None:
         state = self._state
@@ -198,6 +198,7 @@ class PoolMatcher:
         if runner is None:
             state.orphans[held.incarnation][step] = ticket
         else:
+            runner.dismiss((step, ticket.generation))
             state.attach(ticket, runner)
         ticket.started = True
 
@@ -207,12 +208,18 @@ class PoolMatcher:
         state.note_ended(step, key.generation)
         ticket = state.tickets.get(step)
         if ticket is None or ticket.generation > key.generation:
+            self._dismiss((step, key.generation))
             return
         runner = state.fleet.get(ticket.incarnation) if ticket.place is Place.RELEASED else None
         if runner is not None and ticket.sent:
             runner.pace.ended(now - ticket.sent, ticket.load)
             runner.set_limit(self._settings.depth)
         state.forget(ticket)
+
+    def _dismiss(self, issue: Issue) -> None:
+        for runner in self._state.fleet:
+            if runner.dismiss(issue):
+                self._state.stirred = True
 
     # --- what follows --------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 _WEIGHT = 0.2
 # No round trip is believed to be longer: more is a step's duration.
 _LONGEST_ROUND_TRIP = 0.05
-_SHORTEST_STEP = 0.001
+_SHORTEST_STEP = 0.00025
 
 
 class Pace:
@@ -33,7 +33,9 @@ class Pace:
 
     def factor(self, most: float) -> float:
         """Outstanding steps for each slot, from 1 to `most`."""
-        duration = self._duration if self._duration is not None else self._told
-        if duration is None:
+        known = [duration for duration in (self._duration, self._told) if duration is not None]
+        if not known:
             return 1.0
+        # What is hoarded by mistake is withdrawn; what travels one by one by mistake stays slow.
+        duration = min(known)
         return min(most, 1.0 + self._round_trip / max(duration, _SHORTEST_STEP))

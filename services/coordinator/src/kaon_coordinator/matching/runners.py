@@ -28,7 +28,8 @@ class RunnerState:
     tickets: dict[StepId, Ticket] = field(default_factory=dict)
     # What they occupy.
     used: Amount = NOTHING
-    # What the runner has that this matcher has no ticket for.
+    # What the runner has that this matcher has no ticket for, and what that occupies.
+    strangers: dict[Issue, Amount] = field(default_factory=dict)
     foreign: Amount = NOTHING
     # `capacity` times the depth: what may be outstanding.
     limit: Amount = NOTHING
@@ -78,6 +79,25 @@ class RunnerState:
         """The ticket is at this runner no more."""
         del self.tickets[ticket.step]
         self.used = minus(self.used, ticket.lane.need)
+
+    def meet(self, strangers: dict[Issue, Amount]) -> None:
+        """These are all that the runner has without a ticket."""
+        self.strangers = strangers
+        self.foreign = NOTHING
+        for need in strangers.values():
+            self.foreign = plus(self.foreign, need)
+
+    def add_stranger(self, issue: Issue, need: Amount) -> None:
+        """The runner may still be busy with something that has no ticket any more."""
+        self.meet({**self.strangers, issue: need})
+
+    def dismiss(self, issue: Issue) -> bool:
+        """This one has a ticket now, or has ended; False when it was not a stranger here."""
+        need = self.strangers.pop(issue, None)
+        if need is None:
+            return False
+        self.foreign = minus(self.foreign, need)
+        return True
 
     @property
     def outstanding(self) -> Amount:

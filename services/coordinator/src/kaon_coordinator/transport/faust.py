@@ -198,7 +198,7 @@ class FaustTransport:
                 await self._drained.wait()
             self._put(event)
 
-    async def _take_assignment(self, app: Any, *arguments: Any, signal: Any, **_: Any) -> None:
+    async def _take_assignment(self, app: Any, /, *arguments: Any, signal: Any, **_: Any) -> None:
         self._hear()
         (assigned,) = arguments
         partitions = frozenset((key.topic, key.partition) for key in assigned)
