@@ -65,9 +65,7 @@ def _script(context: StepContext) -> str:
 def _connect() -> Any:
     host, _, port = os.environ["KAON_HIVE"].rpartition(":")
     try:
-        return dbapi.connect(
-            host=host, port=int(port), auth_mechanism="PLAIN", user="kaon", password="", timeout=None
-        )
+        return dbapi.connect(host=host, port=int(port), auth_mechanism="PLAIN", user="kaon", password="kaon")
     except OSError as error:
         raise PlatformFault(f"HiveServer2 at {host}:{port} does not answer: {error}") from error
     except HiveError as error:

@@ -13,6 +13,7 @@ from rpy2.rinterface_lib.embedded import RRuntimeError
 
 from kaon.step import StepContext
 from kaon_runner.children.faults import EngineError
+from kaon_runner.children.r_offer import offer
 
 # Errors keep the call in which they arose, and the calls around it.
 _RUN = """
@@ -40,11 +41,12 @@ def run(context: StepContext) -> dict[str, Any] | None:
     robjects.r["Sys.setenv"](KAON_STEP_DIR=str(context.directory))
     robjects.r["setwd"](str(context.work))
     place = robjects.r["new.env"]()
+    outputs = offer(place, context)
     try:
         _source(os.environ["KAON_R_HELPER"], place)
         _source(str(Path(os.environ["KAON_BUNDLE"]) / context.config["file"]), place)
         function = context.config.get("function")
-        return _call(function, place, context) if function else None
+        return _call(function, place, context) if function else outputs
     except RRuntimeError as error:
         raise EngineError(f"R: {str(error).strip()}") from None
     finally:

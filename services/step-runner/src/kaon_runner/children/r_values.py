@@ -20,7 +20,7 @@ def to_r(value: Any) -> Any:
     """A JSON value as R's; a dataset as a data frame, another artifact as its local path."""
     if isinstance(value, Artifact):
         if value.type in {"dataset", "table"} and value.path is not None and Path(value.path).is_file():
-            return pandas2ri.converter.py2rpy(_frame(Path(value.path)))
+            return frame(value)
         return str(value.path or value.uri)
     if value is None:
         return robjects.NULL
@@ -62,6 +62,12 @@ def from_r(value: Any) -> Any:
         values = list(value)
         return values[0] if len(values) == 1 else values
     raise EngineError(f"an R value of class {type(value).__name__} cannot be an output")
+
+
+def frame(artifact: Artifact) -> Any:
+    """A dataset as an R data frame."""
+    with robjects.conversion.localconverter(robjects.default_converter + pandas2ri.converter):
+        return robjects.conversion.get_conversion().py2rpy(_frame(Path(artifact)))
 
 
 def _frame(path: Path) -> pd.DataFrame:

@@ -1,0 +1,1 @@
+"""Steps of the recommendations workflow that are written in Python."""

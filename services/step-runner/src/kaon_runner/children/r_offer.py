@@ -1,0 +1,68 @@
+"""What `kaon.R` stands on: the step's inputs, and functions that call back into Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rpy2 import robjects
+from rpy2.rinterface import rternalize
+
+from kaon.step import Artifact, StepContext
+from kaon_runner.children import r_values
+
+
+# R knows the functions by address only: Python must not drop them while a script runs.
+_kept: list[Any] = []
+
+
+def offer(place: Any, context: StepContext) -> dict[str, Any]:
+    """Puts everything into the R environment `place`; the outputs that the script gives appear in the returned dict."""
+    outputs: dict[str, Any] = {}
+
+    def dataset(name: Any) -> Any:
+        artifact = context.inputs[str(name[0])]
+        if not isinstance(artifact, Artifact):
+            raise TypeError(f"input {name[0]} is no dataset")
+        return r_values.frame(artifact)
+
+    def output(name: Any, value: Any) -> Any:
+        outputs[str(name[0])] = r_values.from_r(robjects.default_converter.rpy2py(value))
+        return value
+
+    def artifact_path(name: Any) -> Any:
+        return robjects.StrVector([str(context.artifact_path(str(name[0])))])
+
+    def progress(fraction: Any, message: Any) -> Any:
+        context.progress(float(fraction[0]), str(message[0]))
+        return robjects.BoolVector([True])
+
+    def metric(name: Any, value: Any) -> Any:
+        context.metric(str(name[0]), float(value[0]))
+        return robjects.BoolVector([True])
+
+    place["..kaon_inputs"] = robjects.ListVector(
+        {name: r_values.to_r(_plain(value)) for name, value in context.inputs.items()}
+    )
+    place["..kaon_iteration"] = context.iteration
+    functions: dict[str, Callable[..., Any]] = {
+        "dataset": dataset,
+        "output": output,
+        "artifact_path": artifact_path,
+        "progress": progress,
+        "metric": metric,
+    }
+    _kept.clear()
+    for name, function in functions.items():
+        _kept.append(rternalize(function, signature=False))
+        place[f"..kaon_{name}"] = _kept[-1]
+    return outputs
+
+
+def _plain(value: Any) -> Any:
+    """Artifacts as paths: a data frame is made only of what a script asks for by `kaon_dataset`."""
+    if isinstance(value, Artifact):
+        return str(value.path or value.uri)
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return value
