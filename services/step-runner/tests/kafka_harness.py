@@ -51,9 +51,14 @@ class RunnerProcess:
 
 
 class KafkaSystem:
-    """Hears what runners say, and releases steps to them."""
+    """Hears what runners say, and releases steps to them.
 
-    def __init__(self, address: str) -> None:
+    Args:
+        address: of the broker.
+        from_beginning: hears what was said before, too.
+    """
+
+    def __init__(self, address: str, *, from_beginning: bool = False) -> None:
         self._producer = KafkaProducer(bootstrap_servers=address, acks="all", reconnect_backoff_max_ms=500)
         self._consumer = KafkaConsumer(
             bootstrap_servers=address, group_id=None, auto_offset_reset="latest", reconnect_backoff_max_ms=500
@@ -66,7 +71,7 @@ class KafkaSystem:
             for p in range(catalogue.partitions_of(t))
         ]
         self._consumer.assign(parts)
-        self._consumer.seek_to_end(*parts)
+        (self._consumer.seek_to_beginning if from_beginning else self._consumer.seek_to_end)(*parts)
         for part in parts:
             self._consumer.position(part)
         self.events: list[step_pb2.StepEvent] = []

@@ -42,10 +42,11 @@ def test_a_cancel_leaves_no_process_even_of_a_daemon_that_ignores_sigterm(
 def test_a_step_that_watches_for_the_cancel_may_end_by_itself(system: MemorySystem, tmp_path: Path) -> None:
     wanted = python("watch", inputs={"path": str(tmp_path / "said")})
     system.release(wanted)
-    system.started(wanted.key)
-    time.sleep(0.3)  # the function must be inside of its loop
+    system.wait((tmp_path / "said").exists)
     system.revoke(wanted.key, CANCELLED)
-    system.final(wanted.key)
+    began = time.monotonic()
+    assert system.final(wanted.key).WhichOneof("event") == "stopped"
+    assert time.monotonic() - began < 1.5
     assert (tmp_path / "said").read_text() == "ended by itself"
 
 

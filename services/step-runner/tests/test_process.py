@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import signal
@@ -10,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -22,18 +22,7 @@ from kaon_local.kafka import Kafka, KafkaConfig
 from kaon_local.ports import free_port
 from kaon_wire.topics import Catalogue
 
-pytestmark = [
-    pytest.mark.real,
-    # Clients that lose their broker leave refused sockets to the garbage collector.
-    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
-
-@pytest.fixture(autouse=True)
-def _garbage() -> Iterator[None]:
-    """Collects refused sockets where their warnings are expected."""
-    yield
-    gc.collect()
+pytestmark = pytest.mark.real
 
 
 @pytest.fixture
@@ -160,21 +149,20 @@ def test_results_survive_a_broker_that_is_away_for_half_a_minute(tmp_path: Path)
     broker = Kafka(KafkaConfig(state=tmp_path / "broker", topics=Catalogue().topics()))
     broker.start()
     runner = RunnerProcess(broker.address, tmp_path / "runner")
-    system = KafkaSystem(broker.address)
     try:
-        incarnation = system.incarnation(runner)
-        ends_meanwhile, goes_on = shell("sleep", "5"), shell("sleep", "45")
-        system.release(incarnation, ends_meanwhile, goes_on)
-        system.wait(lambda: system.of(goes_on.key) == ["started"])
+        ends_meanwhile, goes_on, after = shell("sleep", "5"), shell("sleep", "45"), python("nothing")
+        with closing(KafkaSystem(broker.address)) as system:
+            incarnation = system.incarnation(runner)
+            system.release(incarnation, ends_meanwhile, goes_on)
+            system.wait(lambda: system.of(goes_on.key) == ["started"])
         broker.kill()
-        time.sleep(30)
+        time.sleep(30)  # the outage itself
         broker.start()
-        assert system.final(ends_meanwhile.key, 60).WhichOneof("event") == "succeeded"
-        assert system.final(goes_on.key, 60).WhichOneof("event") == "succeeded"
-        after = python("nothing")
-        system.release(incarnation, after)
-        assert system.final(after.key).WhichOneof("event") == "succeeded"
+        with closing(KafkaSystem(broker.address, from_beginning=True)) as system:
+            assert system.final(ends_meanwhile.key, 60).WhichOneof("event") == "succeeded"
+            assert system.final(goes_on.key, 60).WhichOneof("event") == "succeeded"
+            system.release(incarnation, after)
+            assert system.final(after.key).WhichOneof("event") == "succeeded"
     finally:
         runner.end()
-        system.close()
         broker.stop()

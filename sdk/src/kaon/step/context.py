@@ -113,6 +113,11 @@ class StepContext:
         return self._cancelled.is_set()
 
     @property
+    def is_cancelled(self) -> bool:
+        """Like `cancelled`, for the harness: asking does not mean that the step watches."""
+        return self._cancelled.is_set()
+
+    @property
     def directory(self) -> Path:
         """The step's directory; it may not exist yet."""
         return Path(self._document["paths"]["work"]).parent

@@ -76,7 +76,7 @@ class Worker:
             answer = _exit_answer(error)
         except BaseException as error:
             answer = failure(error)
-        self._current = None
+        stopping, self._current = context.is_cancelled, None
         self._mark()
         try:
             self._emit(answer)
@@ -90,6 +90,8 @@ class Worker:
                     "traceback": "",
                 }
             )
+        if stopping:
+            os._exit(0)
 
     def _mark(self) -> None:
         """Ends the step's output."""

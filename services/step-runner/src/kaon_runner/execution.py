@@ -219,6 +219,11 @@ class Execution:
             if outcome.ending.reason == "stopped" and self._stop is None:
                 raise Requeued
             return None if self._stop is not None else reports.from_ending(outcome.ending, self.log.tail())
+        worker = self._task.worker if self._task is not None else None
+        if self._stop is not None and worker is not None and worker.closed:
+            # It ended by itself when it was asked to; what it gave may be half of it.
+            await worker.gone()
+            return None
         assert outcome.answer is not None
         if outcome.answer["kind"] == "error":
             return reports.from_error_event(outcome.answer)

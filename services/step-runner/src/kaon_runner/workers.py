@@ -201,6 +201,11 @@ class WarmWorker:
             self.closed = True
             self.child.stop()
 
+    async def gone(self) -> None:
+        """Returns when no process of it is left."""
+        if self.child is not None:
+            await asyncio.shield(self.child.ended)
+
     def _front_started(self) -> None:
         task = self.tasks[0]
         task.started_at = time.monotonic()
