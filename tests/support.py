@@ -30,15 +30,15 @@ class Api:
     """
 
     def __init__(self, address: str) -> None:
-        self._channel = grpc.insecure_channel(
+        self.channel = grpc.insecure_channel(
             address, options=[("grpc.max_reconnect_backoff_ms", 500), ("grpc.initial_reconnect_backoff_ms", 100)]
         )
-        self.runs = run_service_pb2_grpc.RunServiceStub(self._channel)
-        self.workflows = workflow_service_pb2_grpc.WorkflowServiceStub(self._channel)
+        self.runs = run_service_pb2_grpc.RunServiceStub(self.channel)
+        self.workflows = workflow_service_pb2_grpc.WorkflowServiceStub(self.channel)
 
     def close(self) -> None:
         """Closes the connection."""
-        self._channel.close()
+        self.channel.close()
 
     def register(self, workflow: Workflow) -> str:
         """Uploads the code and registers the definition; returns its version."""
