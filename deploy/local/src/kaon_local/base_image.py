@@ -58,7 +58,9 @@ def _key() -> str:
 def _import(client: docker.DockerClient, name: str) -> None:
     repository, tag = name.rsplit(":", 1)
     with root_file_system().open("rb") as tar:
-        client.api.import_image_from_data(iter(lambda: tar.read(1 << 20), b""), repository=repository, tag=tag)
+        client.api.import_image_from_data(
+            iter(lambda: tar.read(1 << 20), b""), repository=repository, tag=tag
+        )
 
 
 def _bootstrap(scratch: Path) -> None:
@@ -69,7 +71,11 @@ def _bootstrap(scratch: Path) -> None:
     run(
         [
             *("mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(_PACKAGES)}", *exclude),
-            *('--customize-hook=rm -rf "$1"/var/cache/apt/* "$1"/var/lib/apt/lists/*', _SUITE, str(scratch / "rootfs.tar")),
+            *(
+                '--customize-hook=rm -rf "$1"/var/cache/apt/* "$1"/var/lib/apt/lists/*',
+                _SUITE,
+                str(scratch / "rootfs.tar"),
+            ),
             *_sources(),
         ],
         what="making a base image",

@@ -20,7 +20,10 @@ _TIMEOUT_SECONDS = 10
 
 @dataclass(frozen=True, kw_only=True)
 class DockerConfig:
-    """An engine of our own, where the machine runs none. There is one at a time: engines share the machine's bridge and firewall."""
+    """An engine of our own, where the machine runs none.
+
+    There is one at a time: engines share the machine's bridge and firewall.
+    """
 
     # Directory for images and containers; kept over restarts, so that base images are made once.
     state: Path
@@ -63,13 +66,22 @@ class DockerEngine(Server):
         if shutil.which("dockerd") is None:
             raise MissingTool(f"no Docker engine answers at {self.config.url} and dockerd is not installed")
         if os.geteuid() != 0:
-            raise MissingTool(f"no Docker engine answers at {self.config.url}, and only root can start one: start it, or allow us its socket")
+            raise MissingTool(
+                f"no Docker engine answers at {self.config.url}, and only root can start one: start it, or allow us its socket"
+            )
 
     def _prepare(self) -> None:
         """The engine makes its own directories."""
 
     def _command(self) -> Command:
-        folders = ("--data-root", str(self.state / "data"), "--exec-root", "/run/kaon-docker", "--pidfile", "/run/kaon-docker.pid")
+        folders = (
+            "--data-root",
+            str(self.state / "data"),
+            "--exec-root",
+            "/run/kaon-docker",
+            "--pidfile",
+            "/run/kaon-docker.pid",
+        )
         # With SIGTERM it ends its containers and its containerd; SIGKILL would leave both.
         return Command(
             argv=("dockerd", "--host", self.config.url, *folders),

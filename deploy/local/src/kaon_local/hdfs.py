@@ -173,7 +173,9 @@ def _write_configuration(config: HdfsConfig) -> None:
     for folder in ("hdfs", "datanode", "static"):
         (conf / "webapps" / folder).mkdir(parents=True, exist_ok=True)
     (conf / "log4j.properties").write_text(_LOG4J)
-    _write_xml(conf / "core-site.xml", {"fs.defaultFS": config.uri, "hadoop.tmp.dir": str(config.state / "tmp")})
+    _write_xml(
+        conf / "core-site.xml", {"fs.defaultFS": config.uri, "hadoop.tmp.dir": str(config.state / "tmp")}
+    )
     _write_xml(conf / "hdfs-site.xml", _settings(config))
 
 

@@ -16,7 +16,7 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError
 from kaon_local.errors import ForeignServer, NotReady, StartFailed
 from kaon_local.fetch import build_once, jars
 from kaon_local.ports import HOST, free_port, listening
-from kaon_local.process import Child, Command
+from kaon_local.process import Command
 from kaon_local.server import Server
 
 _JVM = ("-Xms256m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
@@ -56,7 +56,7 @@ class KafkaConfig:
     port: int = field(default_factory=free_port)
     controller_port: int = field(default_factory=free_port)
     # Names a cluster whose storage is empty; existing storage keeps its name. An answer under another name is somebody else's.
-    cluster_id: str = field(default_factory=lambda: new_cluster_id())
+    cluster_id: str = field(default_factory=lambda: new_cluster_id())  # noqa: PLW0108 -- defined below
     proxied: ProxiedListener | None = None
     # Broker settings added to, or instead of, the default ones.
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -89,8 +89,20 @@ class Kafka(Server):
 
     def _format(self) -> None:
         """Give the empty data directory its cluster id; StartFailed with the tool's words if it does not want to."""
-        arguments = ("format", "--standalone", "-t", self.config.cluster_id, "-c", str(self.state / "server.properties"))
-        argv = (*_java(self.state), f"-XX:SharedArchiveFile={class_archive()}", "kafka.tools.StorageTool", *arguments)
+        arguments = (
+            "format",
+            "--standalone",
+            "-t",
+            self.config.cluster_id,
+            "-c",
+            str(self.state / "server.properties"),
+        )
+        argv = (
+            *_java(self.state),
+            f"-XX:SharedArchiveFile={class_archive()}",
+            "kafka.tools.StorageTool",
+            *arguments,
+        )
         done = subprocess.run(argv, capture_output=True, text=True, timeout=_FORMAT_SECONDS, check=False)
         if done.returncode != 0:
             raise StartFailed(f"Kafka's storage could not be formatted: {done.stdout}{done.stderr}")
@@ -107,14 +119,24 @@ class Kafka(Server):
 
 def new_cluster_id() -> str:
     """A random cluster id in Kafka's notation (22 characters of URL-safe base64, never starting with a dash)."""
-    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A", 1).replace("-", "B")
+    return (
+        base64.urlsafe_b64encode(uuid.uuid4().bytes)
+        .decode()
+        .rstrip("=")
+        .replace("-", "A", 1)
+        .replace("-", "B")
+    )
 
 
 def _stored_cluster_id(state: Path) -> str | None:
     meta = state / "data" / "meta.properties"
     if not meta.exists():
         return None
-    return next(line.removeprefix("cluster.id=") for line in meta.read_text().splitlines() if line.startswith("cluster.id="))
+    return next(
+        line.removeprefix("cluster.id=")
+        for line in meta.read_text().splitlines()
+        if line.startswith("cluster.id=")
+    )
 
 
 def check_cluster(address: str, cluster_id: str) -> None:
@@ -127,7 +149,9 @@ def check_cluster(address: str, cluster_id: str) -> None:
     finally:
         admin.close()
     if found != cluster_id:
-        raise ForeignServer(f"the broker at {address} belongs to cluster {found}, not to {cluster_id}: it is somebody else's")
+        raise ForeignServer(
+            f"the broker at {address} belongs to cluster {found}, not to {cluster_id}: it is somebody else's"
+        )
 
 
 def ensure_topics(address: str, topics: Iterable[TopicSpec]) -> None:
@@ -158,7 +182,14 @@ def _record_classes(scratch: Path) -> None:
     config.state.mkdir()
     _write_settings(config.state, config)
     settings = str(config.state / "server.properties")
-    format_it = (*_java(config.state), "kafka.tools.StorageTool", "format", "--standalone", "-t", config.cluster_id)
+    format_it = (
+        *_java(config.state),
+        "kafka.tools.StorageTool",
+        "format",
+        "--standalone",
+        "-t",
+        config.cluster_id,
+    )
     subprocess.run((*format_it, "-c", settings), check=True, capture_output=True, timeout=_FORMAT_SECONDS)
     recorder = _Recorder(config, scratch / "kafka.jsa")
     recorder.start()
@@ -193,7 +224,13 @@ def _create(admin: KafkaAdminClient, topics: list[TopicSpec]) -> None:
 
 
 def _java(state: Path) -> tuple[str, ...]:
-    return ("java", *_JVM, f"-Dlog4j2.configurationFile=file:{state}/log4j2.properties", "-cp", f"{jars('kafka')}/*")
+    return (
+        "java",
+        *_JVM,
+        f"-Dlog4j2.configurationFile=file:{state}/log4j2.properties",
+        "-cp",
+        f"{jars('kafka')}/*",
+    )
 
 
 def _broker(state: Path, archive_option: str) -> Command:

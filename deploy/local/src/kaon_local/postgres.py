@@ -65,16 +65,33 @@ class Postgres(Server):
         if user is not None:
             _check_reachable(self.state, user)
             shutil.chown(data, user)
-        argv = [str(_program("initdb")), "--pgdata", str(data), "--username", self.config.user, "--auth", "trust", "--encoding", "UTF8"]
+        argv = [
+            str(_program("initdb")),
+            "--pgdata",
+            str(data),
+            "--username",
+            self.config.user,
+            "--auth",
+            "trust",
+            "--encoding",
+            "UTF8",
+        ]
         argv += ["--locale", "C.UTF-8", "--no-sync"]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=_INITDB_SECONDS, check=False, user=user, cwd=data)
+        done = subprocess.run(
+            argv, capture_output=True, text=True, timeout=_INITDB_SECONDS, check=False, user=user, cwd=data
+        )
         if done.returncode != 0:
             shutil.rmtree(data)
             raise StartFailed(f"PostgreSQL's data directory could not be made: {done.stdout}{done.stderr}")
 
     def _command(self) -> Command:
         data = self.state / "data"
-        settings = {"listen_addresses": HOST, "port": str(self.config.port), "unix_socket_directories": "", "max_connections": "200"}
+        settings = {
+            "listen_addresses": HOST,
+            "port": str(self.config.port),
+            "unix_socket_directories": "",
+            "max_connections": "200",
+        }
         if not self.config.durable:
             settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
         options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
@@ -98,7 +115,9 @@ class Postgres(Server):
             self.create_database(self.config.database)
 
     def _connect(self) -> psycopg.Connection:
-        where = f"host={HOST} port={self.config.port} user={self.config.user} dbname=postgres connect_timeout=2"
+        where = (
+            f"host={HOST} port={self.config.port} user={self.config.user} dbname=postgres connect_timeout=2"
+        )
         return psycopg.connect(where, autocommit=True)
 
     def _other_user(self) -> str | None:
@@ -110,7 +129,9 @@ def _program(name: str) -> Path:
     versions = sorted(_DEBIAN.glob("*/bin"), key=lambda path: int(path.parent.name), reverse=True)
     found = next((path / name for path in versions if (path / name).exists()), None) or shutil.which(name)
     if found is None:
-        raise MissingTool(f"PostgreSQL's {name} is not installed; `make system` installs or lists what this machine lacks")
+        raise MissingTool(
+            f"PostgreSQL's {name} is not installed; `make system` installs or lists what this machine lacks"
+        )
     return Path(found)
 
 
@@ -122,4 +143,6 @@ def _check_reachable(path: Path, user: str) -> None:
     others_may_pass = 0o001
     closed = [str(folder) for folder in (path, *path.parents) if not folder.stat().st_mode & others_may_pass]
     if closed:
-        raise LocalError(f"PostgreSQL runs as {user}, who cannot enter {closed[0]}: choose another state directory or chmod o+x it")
+        raise LocalError(
+            f"PostgreSQL runs as {user}, who cannot enter {closed[0]}: choose another state directory or chmod o+x it"
+        )

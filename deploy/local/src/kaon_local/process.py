@@ -103,7 +103,9 @@ def _spawn(command: Command, log: Path) -> subprocess.Popen[bytes]:
 def _wrapper(command: Command) -> list[str]:
     """`setpriv` sets the death signal and the user, then becomes the program: no process of its own remains."""
     if not shutil.which(command.argv[0]):
-        raise MissingTool(f"{command.argv[0]} is not installed; `make system` installs or lists what this machine lacks")
+        raise MissingTool(
+            f"{command.argv[0]} is not installed; `make system` installs or lists what this machine lacks"
+        )
     if sys.platform != "linux":
         return []
     words = ["setpriv", "--pdeathsig", command.death_signal.name.removeprefix("SIG")]
@@ -116,7 +118,9 @@ class _Spawner:
     """The thread that starts every child."""
 
     def __init__(self) -> None:
-        self._calls: queue.SimpleQueue[tuple[Callable[[], subprocess.Popen[bytes]], Future[subprocess.Popen[bytes]]]]
+        self._calls: queue.SimpleQueue[
+            tuple[Callable[[], subprocess.Popen[bytes]], Future[subprocess.Popen[bytes]]]
+        ]
         self._calls = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None

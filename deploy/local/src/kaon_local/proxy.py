@@ -25,12 +25,17 @@ class ProxyConfig:
 
 
 class TcpProxy:
-    """Passes bytes both ways until told otherwise. Every method may be called from any thread and takes effect before it returns."""
+    """Passes bytes both ways until told otherwise.
+
+    Every method may be called from any thread and takes effect before it returns.
+    """
 
     def __init__(self, config: ProxyConfig) -> None:
         self.config = config
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name=f"proxy-{config.port}", daemon=True)
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name=f"proxy-{config.port}", daemon=True
+        )
         self._server: asyncio.Server | None = None
         self._links: set[asyncio.Task[None]] = set()
         self._delay = 0.0
@@ -155,5 +160,7 @@ class TcpProxy:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()

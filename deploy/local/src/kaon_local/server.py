@@ -47,7 +47,9 @@ class Server(ABC):
         start_seconds: how long it may take to become healthy.
     """
 
-    def __init__(self, *, name: str, state: Path, log: Path | None = None, start_seconds: float = 60.0) -> None:
+    def __init__(
+        self, *, name: str, state: Path, log: Path | None = None, start_seconds: float = 60.0
+    ) -> None:
         self.name = name
         self.state = state.absolute()
         self.log = (log or state / f"{name}.log").absolute()
@@ -87,7 +89,9 @@ class Server(ABC):
         except BaseException as error:
             child.stop()
             if isinstance(error, NotReady | OSError):
-                raise StartFailed(f"{self.name} is not healthy after {self.start_seconds:.0f} s: {error}{self._tail()}") from error
+                raise StartFailed(
+                    f"{self.name} is not healthy after {self.start_seconds:.0f} s: {error}{self._tail()}"
+                ) from error
             raise
         self.started_in = time.monotonic() - began
         _log.info("%s is up after %.1f s", self.name, self.started_in)
@@ -143,7 +147,9 @@ class Server(ABC):
 
     def _check_alive(self, child: Child) -> None:
         if not child.running:
-            raise StartFailed(f"{self.name} ended with exit code {child.exit_code} while it started{self._tail()}")
+            raise StartFailed(
+                f"{self.name} ended with exit code {child.exit_code} while it started{self._tail()}"
+            )
 
     def _tail(self) -> str:
         if not self.log.exists():

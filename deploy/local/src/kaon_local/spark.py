@@ -149,7 +149,11 @@ def _connect_query(url: str) -> None:
 
 def _server(config: SparkConfig, archive_option: str) -> Command:
     home = spark_home()
-    settings = [word for key, value in {**_settings(config), **config.settings}.items() for word in ("--conf", f"{key}={value}")]
+    settings = [
+        word
+        for key, value in {**_settings(config), **config.settings}.items()
+        for word in ("--conf", f"{key}={value}")
+    ]
     hive = {"hive.server2.thrift.port": str(config.hive_port), "hive.server2.thrift.bind.host": HOST}
     argv = (
         *("java", archive_option, f"-Xmx{config.heap}", *_JVM),

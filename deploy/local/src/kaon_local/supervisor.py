@@ -35,7 +35,9 @@ class Supervisor:
             raise LocalError(f"two components are called {component.name}")
         names = frozenset(other.name for other in after)
         if strangers := names - self._components.keys():
-            raise LocalError(f"{component.name} is to start after {', '.join(sorted(strangers))}: add those first")
+            raise LocalError(
+                f"{component.name} is to start after {', '.join(sorted(strangers))}: add those first"
+            )
         self._components[component.name] = component
         self._after[component.name] = names
         return component
@@ -61,7 +63,10 @@ class Supervisor:
     def stop(self) -> None:
         """Stop all, the dependent ones first. Every one is tried; the first error is raised at the end."""
         self._stopping.set()
-        before = {name: frozenset(n for n, after in self._after.items() if name in after) for name in self._components}
+        before = {
+            name: frozenset(n for n, after in self._after.items() if name in after)
+            for name in self._components
+        }
         self._walk(before, self._stop_one)
 
     def wait_for_end(self, seconds: float | None = None) -> Component | None:
@@ -100,7 +105,10 @@ class Supervisor:
     def _walk(self, after: Mapping[str, frozenset[str]], work: Callable[[str], None]) -> None:
         """Do `work` for every name once it is done for all names in `after[name]`, in parallel where that allows it."""
         errors: list[BaseException] = []
-        with ThreadPoolExecutor(max(1, len(after)), thread_name_prefix="supervisor") as pool, self._until_interrupted():
+        with (
+            ThreadPoolExecutor(max(1, len(after)), thread_name_prefix="supervisor") as pool,
+            self._until_interrupted(),
+        ):
             waiting = dict(after)
             running: dict[Future[None], str] = {}
             done: set[str] = set()
@@ -136,5 +144,7 @@ class Supervisor:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()

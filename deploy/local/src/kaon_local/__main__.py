@@ -1,0 +1,60 @@
+"""`python -m kaon_local`: fetch what is needed, run the demo, or keep a whole system running for development."""
+
+import argparse
+import os
+import sys
+
+from kaon_local.errors import LocalError
+
+# People find a system that they left running at the addresses that the clients use by default.
+API_PORT, PUBLISHER_PORT = 7070, 7071
+
+
+def main() -> int:
+    """Entry point; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m kaon_local", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser(
+        "fetch", help="fetch jars and data by package name, and make base images, into .kaon/cache"
+    )
+    demo = commands.add_parser(
+        "demo", help="run the recommendations workflow on a whole system, and stop everything"
+    )
+    dev = commands.add_parser("dev", help="start a whole system and keep it running until Ctrl-C")
+    for command in (demo, dev):
+        command.add_argument(
+            "--runners", type=int, default=int(os.environ.get("RUNNERS", "2")), help="how many step-runners"
+        )
+        command.add_argument(
+            "--no-docker", action="store_true", help="without a Docker engine, even where there can be one"
+        )
+    demo.add_argument(
+        "-p", "--param", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the workflow"
+    )
+    arguments = parser.parse_args()
+    try:
+        return _run(arguments)
+    except LocalError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from kaon_local import demo, fetch_all
+
+    docker = False if getattr(arguments, "no_docker", False) else None
+    match arguments.command:
+        case "fetch":
+            return fetch_all.fetch_all()
+        case "demo":
+            return demo.run(runners=arguments.runners, docker=docker, params=arguments.param)
+        case _:
+            return demo.develop(
+                runners=arguments.runners, docker=docker, api_port=API_PORT, publisher_port=PUBLISHER_PORT
+            )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

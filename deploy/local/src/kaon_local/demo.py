@@ -1,0 +1,182 @@
+"""The demo: the recommendations workflow on a whole system, a consumer that picks its model up, and a report."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from kaon_local.fetch import movielens
+from kaon_local.paths import ROOT
+from kaon_local.system import System, SystemConfig
+
+STATE = ROOT / ".kaon"
+EXAMPLES = ROOT / "examples"
+# Whom the consumer recommends something to.
+REQUEST = {"user": 42, "n": 5}
+_TYPES = {
+    "markdown": "report.md",
+    "html": "report.html",
+    "error_plot": "error.png",
+    "convergence_plot": "convergence.png",
+}
+
+
+def run(*, runners: int, docker: bool | None, params: Sequence[str]) -> int:
+    """Runs the demo and stops everything; returns the exit code."""
+    began = time.monotonic()
+    state = _fresh(STATE / "demo")
+    print(f"Kaon's demo; logs and data under {_shown(state)}\n")
+    with _interruptible():
+        system = System(SystemConfig(state=state, runners=runners, docker=docker), report=_say)
+        try:
+            system.start()
+            code = _workflow(system, state, params)
+        finally:
+            print()
+            system.stop()
+    print(f"\n{'Done' if code == 0 else 'FAILED'} after {time.monotonic() - began:.0f} s.")
+    return code
+
+
+def develop(*, runners: int, docker: bool | None, api_port: int, publisher_port: int) -> int:
+    """Keeps a system running until Ctrl-C; what it holds is kept for the next time."""
+    state = STATE / "dev"
+    config = SystemConfig(
+        state=state, runners=runners, docker=docker, api_port=api_port, publisher_port=publisher_port
+    )
+    with _interruptible():
+        system = System(config, report=_say)
+        try:
+            system.start()
+            print(f"\nKaon runs; logs and data under {_shown(state)}. Try, in another terminal:\n")
+            print("    . .venv/bin/activate\n    kaon submit examples/tour/workflow.py --watch")
+            print(
+                f"    kaon submit examples/recommendations/workflow.py -p data={_shown(movielens().resolve())} --watch\n"
+            )
+            print("Ctrl-C stops everything.")
+            ended = system.supervisor.wait_for_end()
+            if ended is not None:
+                print(
+                    f"\n{ended.name} has ended by itself; its log: {', '.join(map(str, ended.logs))}",
+                    file=sys.stderr,
+                )
+            return 1
+        except KeyboardInterrupt:
+            return 0
+        finally:
+            print()
+            system.stop()
+
+
+def _workflow(system: System, state: Path, params: Sequence[str]) -> int:
+    env = (
+        os.environ
+        | system.environment()
+        | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    )
+    given = [word for each in (f"data={movielens()}", *params) for word in ("-p", each)]
+    workflow = EXAMPLES / "recommendations" / "workflow.py"
+    argv = ["kaon", "submit", str(workflow), *given, "--key", f"demo-{os.getpid()}", "--watch"]
+    print("\n$ kaon submit examples/recommendations/workflow.py --watch\n", flush=True)
+    code = subprocess.run(argv, env=env, check=False).returncode
+    run = _newest_run(env)
+    _collect_report(run, state)
+    if code:
+        print(
+            f"\nThe run ended {run['run']['status'].removeprefix('STATUS_')}: {run['run'].get('error', {}).get('message', '')}"
+        )
+        return code
+    _tell_model(run)
+    return _consume(system, env, state)
+
+
+def _newest_run(env: dict[str, str]) -> dict[str, Any]:
+    listed = subprocess.run(
+        ["kaon", "list", "-n", "1", "--json"], env=env, check=True, capture_output=True, text=True
+    )
+    run_id = json.loads(listed.stdout.splitlines()[0])["run_id"]
+    shown = subprocess.run(
+        ["kaon", "show", run_id, "--json"], env=env, check=True, capture_output=True, text=True
+    )
+    found: dict[str, Any] = json.loads(shown.stdout)
+    return found
+
+
+def _steps(run: dict[str, Any]) -> dict[str, dict[str, str]]:
+    return {step["path"]: step.get("outputs_json", {}) for step in run.get("steps", [])}
+
+
+def _tell_model(run: dict[str, Any]) -> None:
+    steps = _steps(run)
+    published = steps["publish"]
+    passes = sorted(path for path in steps if path.endswith("/validate-model"))
+    history = json.loads(steps[passes[-1]]["history"])
+    print("\nPasses:")
+    for number, each in enumerate(history, 1):
+        verdict = "stable" if each["stable"] else "not stable"
+        print(
+            f"  {number}: mean rank-biased overlap {each['mean']:.3f}, 95 % interval {each['low']:.3f} to {each['high']:.3f}, "
+            f"threshold {each['threshold']:g}: {verdict}"
+        )
+    print(f"\nModel: recommendations version {published['version']}, {json.loads(published['digest'])}")
+    print(f"       {json.loads(published['reference'])}")
+
+
+def _collect_report(run: dict[str, Any], state: Path) -> None:
+    outputs = _steps(run).get("report", {})
+    for name, file in _TYPES.items():
+        if name in outputs:
+            artifact = json.loads(outputs[name])["artifact"]
+            shutil.copyfile(artifact["uri"].removeprefix("file://"), state / file)
+    if outputs:
+        print(f"\nReport: {_shown(state / 'report.html')} (and report.md)")
+
+
+def _consume(system: System, env: dict[str, str], state: Path) -> int:
+    assert system.publisher is not None
+    argv = [
+        sys.executable,
+        str(EXAMPLES / "consumer" / "consumer.py"),
+        *("--publisher", system.publisher.config.endpoints["KAON_PUBLISHER"]),
+        *("--name", "shop", "--once", "--state", str(state / "consumer"), "--request", json.dumps(REQUEST)),
+    ]
+    print("\nA production system that watches for models picks it up:\n", flush=True)
+    return subprocess.run(argv, env=env, check=False).returncode
+
+
+def _fresh(directory: Path) -> Path:
+    """An empty directory; what the demo before left is gone."""
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    return directory
+
+
+def _say(line: str) -> None:
+    print(f"  {line}", flush=True)
+
+
+def _shown(path: Path) -> str:
+    """A path as people read it: from where they are, when it lies below."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM ends everything as Ctrl-C does."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

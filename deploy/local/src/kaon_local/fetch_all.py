@@ -1,0 +1,25 @@
+"""Everything that is fetched or made once for a machine."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from kaon_local import base_image, fetch, kafka, spark
+from kaon_local.system import can_have_docker
+
+
+def fetch_all() -> int:
+    """Fetches jars and data and makes class archives and the base image, as far as they are missing; returns the exit code."""
+    work = [
+        ("Kafka's jars and class archive", kafka.class_archive),
+        ("HDFS's jars", lambda: fetch.jars("hdfs")),
+        ("Spark's class archive", spark.class_archive),
+        ("MovieLens 100k", fetch.movielens),
+    ]
+    if can_have_docker():
+        work.append(("the base image", base_image.root_file_system))
+    with ThreadPoolExecutor(3) as pool:
+        futures = [(name, pool.submit(call)) for name, call in work]
+        for name, future in futures:
+            if not future.done():
+                print(f"fetching {name}", flush=True)
+            future.result()
+    return 0
