@@ -34,6 +34,13 @@ class Storm(RuleBasedStateMachine):
         self.asked += count
         self.pool.ask(*asked, *asked[:1])
 
+    @precondition(lambda self: self.asked > len(self.done))
+    @rule(data=st.data())
+    def ask_again(self, data: st.DataObject) -> None:
+        """What an engine does when it is not sure."""
+        known = sorted({f"s{n}" for n in range(self.asked)} - self.done)
+        self.pool.ask(request(data.draw(st.sampled_from(known))))
+
     @rule(runner=st.sampled_from(["r0", "r1", "r2"]))
     def start(self, runner: str) -> None:
         host = self.pool.hosts[runner]

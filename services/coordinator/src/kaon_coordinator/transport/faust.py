@@ -24,6 +24,7 @@ from kaon_coordinator.transport.deadletters import headers_of
 from kaon_coordinator.transport.offsets import EndOffsets
 from kaon_coordinator.transport.ownership import by_topic, check_assignment, check_counts
 from kaon_coordinator.transport.producing import Outgoing, Producing
+from kaon_coordinator.transport.threads import ConsumerThread
 from kaon_wire.errors import KaonError, Unavailable
 from kaon_wire.topics import RUN_COMMANDS, Catalogue, dead_letters
 
@@ -86,7 +87,7 @@ class FaustTransport:
         self._offsets = EndOffsets(bootstrap=bootstrap, patience=settings.patience, heard=self._hear)
         self._app: Any = None
         # Faust insists on a directory; nothing in it matters.
-        self._scratch = tempfile.TemporaryDirectory(prefix="kaon-faust-", ignore_cleanup_errors=True)
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._items: deque[_Item] = deque()
         self._filled = asyncio.Event()
         self._drained = asyncio.Event()
@@ -101,12 +102,13 @@ class FaustTransport:
 
     async def start(self, handler: Handler) -> None:
         self._ended = asyncio.get_running_loop().create_future()
-        await self._producing.start()
         try:
+            await self._producing.start()
             await self._offsets.start()
             await self._check_topics()
             self._hear()
-            self._app = self._new_app()
+            self._scratch = tempfile.TemporaryDirectory(prefix="kaon-faust-", ignore_cleanup_errors=True)
+            self._app = self._new_app(self._scratch.name)
             self._spawn(self._drain(handler), "drain")
             self._spawn(self._probe(), "probe")
             await self._app.start()
@@ -125,7 +127,8 @@ class FaustTransport:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._offsets.stop()
         await self._producing.stop()
-        self._scratch.cleanup()
+        if self._scratch is not None:
+            self._scratch.cleanup()
         self._end(None)
 
     async def failed(self) -> None:
@@ -156,7 +159,7 @@ class FaustTransport:
 
     # --- Faust ---------------------------------------------------------------------------------------------------
 
-    def _new_app(self) -> Any:
+    def _new_app(self, directory: str) -> Any:
         settings = self._settings
         for name in ("faust", "mode", "aiokafka"):
             # Their debug messages cost a tenth of the processor even when nobody prints them.
@@ -167,7 +170,7 @@ class FaustTransport:
             settings.group,
             broker=[f"kafka://{address}" for address in self._bootstrap.split(",")],
             autodiscover=False,
-            datadir=self._scratch.name,
+            datadir=directory,
             key_serializer="raw",
             value_serializer="raw",
             topic_allow_declare=False,
@@ -186,6 +189,8 @@ class FaustTransport:
         )
         topic = app.topic(*GROUP_TOPICS, key_type=bytes, value_type=bytes, value_serializer="raw")
         app.agent(topic, name="kaon.incoming", concurrency=1)(self._take)
+        consumer: Any = app.consumer
+        consumer._thread.Worker = ConsumerThread
         app.on_partitions_assigned.connect(self._take_assignment, weak=False)
         return app
 
@@ -214,14 +219,15 @@ class FaustTransport:
         if self._ended is not None and self._ended.done():
             # Nobody is left to work off what has been read: it is not waited for, nor acknowledged.
             self._app.conf.stream_wait_empty = False
+        stopping = asyncio.ensure_future(self._app.stop())
         try:
-            await asyncio.wait_for(
-                asyncio.shield(asyncio.ensure_future(self._app.stop())), self._settings.stop
-            )
+            await asyncio.wait_for(asyncio.shield(stopping), self._settings.stop)
         except TimeoutError:
-            log.warning(
-                "the consumer did not leave its group in time: end the process without waiting for threads"
-            )
+            log.warning("the consumer could not leave its group in time and is abandoned")
+            stopping.cancel()
+            thread = self._app.consumer._thread._thread
+            if thread is not None:
+                thread.abandon()
 
     async def _watch_app(self) -> None:
         # Every way in which Faust gives up ends here.
@@ -306,7 +312,10 @@ class FaustTransport:
         while True:
             silence = time.monotonic() - self._last_contact
             if silence >= self._settings.probe:
-                await self._offsets.get([(RUN_COMMANDS, 0)])
+                try:
+                    await self._offsets.get([(RUN_COMMANDS, 0)])
+                except Unavailable as error:
+                    log.warning("the broker does not answer", seconds=round(silence), reason=str(error))
             await asyncio.sleep(self._settings.probe)
 
     async def _check_topics(self) -> None:

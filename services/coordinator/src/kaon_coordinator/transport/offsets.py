@@ -11,6 +11,7 @@ from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import KafkaError
 
 from kaon_coordinator.transport.base import TopicPartition
+from kaon_coordinator.transport.transient import may_pass
 from kaon_wire.errors import Unavailable
 
 _PAUSE_SECONDS = 0.25
@@ -44,6 +45,7 @@ class EndOffsets:
         try:
             await consumer.start()
         except KafkaError as error:
+            await consumer.stop()
             raise Unavailable(f"no broker answers at {self._bootstrap}: {error!r}") from error
         self._consumer = consumer
 
@@ -67,7 +69,7 @@ class EndOffsets:
             try:
                 found = await self._consumer.end_offsets(asked)
             except KafkaError as error:
-                if time.monotonic() > deadline or not error.retriable:
+                if time.monotonic() > deadline or not may_pass(error):
                     raise Unavailable(f"the broker did not tell its end offsets: {error!r}") from error
                 await asyncio.sleep(_PAUSE_SECONDS)
             else:

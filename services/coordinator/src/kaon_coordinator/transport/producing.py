@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from kaon_coordinator.transport.base import Send, TopicPartition
+from kaon_coordinator.transport.transient import may_pass
 from kaon_wire.errors import Unavailable
 
 log = structlog.get_logger(__name__)
@@ -73,6 +74,7 @@ class Producing:
         try:
             await producer.start()
         except KafkaError as error:
+            await producer.stop()
             raise Unavailable(f"no broker answers at {self._bootstrap}: {error!r}") from error
         self._producer = producer
 
@@ -168,7 +170,7 @@ def _outgoing(record: Outgoing | Send) -> Outgoing:
 
 def _judge(record: Outgoing, error: KafkaError) -> None:
     """Raises when trying again cannot help."""
-    if not error.retriable:
+    if not may_pass(error):
         raise Unavailable(
             f"the broker refused a record of {len(record.value)} bytes for {record.topic}/{record.partition}: {error!r}"
         ) from error

@@ -1,0 +1,186 @@
+"""Kills and outages, with a real broker and real processes."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kaon_coordinator.transport.base import Send
+from kaon_coordinator.transport.faust import FaustTransport
+from kaon_local.ports import free_port
+from kaon_wire.errors import Unavailable
+from kaon_wire.topics import RUN_EVENTS, STEP_EVENTS, Catalogue
+
+from . import consumer_child
+from .backends import CATALOGUE, KafkaBackend, Recorder
+from .test_contract import joined, numbered
+
+pytestmark = pytest.mark.real
+
+COUNT = 20_000
+
+
+class Child:
+    """A consumer process and the file that it applies records to."""
+
+    def __init__(self, kafka: KafkaBackend, path: Path) -> None:
+        self.path = path
+        self._kafka = kafka
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        counts = (str(CATALOGUE.run_partitions), str(CATALOGUE.pool_partitions))
+        arguments = (consumer_child.__file__, self._kafka.broker.address, str(self.path), *counts)
+        self._process = await asyncio.create_subprocess_exec(sys.executable, *arguments)
+
+    async def kill(self) -> None:
+        assert self._process is not None
+        if self._process.returncode is None:
+            self._process.kill()
+        await self._process.wait()
+
+    def lines(self) -> list[list[str]]:
+        if not self.path.exists():
+            return []
+        return [line.split() for line in self.path.read_text().splitlines()]
+
+    def applied(self) -> list[tuple[int, int, int]]:
+        """(partition, offset, value), in the order of the application."""
+        return [
+            (int(line[0]), int(line[1]), int(line[2]))
+            for line in self.lines()
+            if line[0] not in {"assigned", "revoked"}
+        ]
+
+
+async def eventually(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Waits for what another process does to a file; there is no event to wait for."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        await asyncio.sleep(0.02)
+
+
+async def test_nothing_is_lost_when_a_member_is_killed_again_and_again(
+    kafka: KafkaBackend, tmp_path: Path
+) -> None:
+    child = Child(kafka, tmp_path / "applied")
+    await kafka.produce(numbered(STEP_EVENTS, COUNT))
+    for kill in range(4):
+        await child.start()
+        await eventually(lambda goal=kill: len(child.applied()) > (goal + 1) * COUNT // 8)  # type: ignore[misc]
+        await child.kill()
+
+    await child.start()
+    await eventually(lambda: len({value for _, _, value in child.applied()}) == COUNT)
+    await child.kill()
+
+    # The first application of each record is in the order of its partition.
+    seen: dict[int, int] = defaultdict(lambda: -1)
+    for partition, offset, _ in child.applied():
+        assert offset <= seen[partition] + 1
+        seen[partition] = max(seen[partition], offset)
+
+
+async def test_the_other_member_goes_on_when_one_is_killed(kafka: KafkaBackend, tmp_path: Path) -> None:
+    children = [Child(kafka, tmp_path / "one"), Child(kafka, tmp_path / "two")]
+    for child in children:
+        await child.start()
+    await eventually(lambda: all(child.lines() for child in children))
+    await kafka.produce(numbered(STEP_EVENTS, COUNT // 2))
+    await eventually(lambda: all(child.applied() for child in children))
+
+    await children[0].kill()
+    killed = time.monotonic()
+    await kafka.produce(numbered(STEP_EVENTS, COUNT // 2, start=COUNT // 2))
+    await eventually(lambda: len({value for child in children for _, _, value in child.applied()}) == COUNT)
+
+    assert time.monotonic() - killed < 3.0 + 5.0
+    await children[1].kill()
+
+
+async def test_nothing_is_lost_when_the_broker_is_killed_and_started_again(kafka: KafkaBackend) -> None:
+    recorder = Recorder()
+    await joined(kafka, recorder)
+    await kafka.produce(numbered(STEP_EVENTS, 2000))
+
+    sending = asyncio.create_task(_send_in_parts(kafka))
+    await recorder.until(lambda: len(recorder.records) > 3000)
+    kafka.broker.kill()
+    await asyncio.to_thread(kafka.broker.start)
+    await sending
+    await recorder.until(lambda: len({record.value for record in recorder.records}) == 20_000)
+
+    for partition in range(8):
+        first_seen = list(dict.fromkeys(int(value) for value in recorder.values(STEP_EVENTS, partition)))
+        assert first_seen == list(range(partition, 20_000, 8))
+
+
+async def _send_in_parts(kafka: KafkaBackend) -> None:
+    for start in range(2000, 20_000, 200):
+        await kafka.produce(numbered(STEP_EVENTS, 200, start=start))
+
+
+async def test_a_send_outlasts_a_broker_that_is_away_for_more_than_30_seconds(kafka: KafkaBackend) -> None:
+    member, recorder = kafka.member(), Recorder()
+    await member.start(recorder)
+    await recorder.until(lambda: bool(recorder.owned))
+    kafka.broker.kill()
+
+    sending = asyncio.create_task(
+        member.send([Send(topic=RUN_EVENTS, partition=0, value=b"%d" % n) for n in range(100)])
+    )
+    asking = asyncio.create_task(member.end_offsets([(RUN_EVENTS, 1)]))
+    await asyncio.sleep(33)
+    assert not sending.done()
+    assert not member.connected
+    await asyncio.to_thread(kafka.broker.start)
+    await sending
+
+    assert await asking == {(RUN_EVENTS, 1): 0}
+    assert member.connected
+    letters = await kafka.letters(RUN_EVENTS, 100)
+    assert [letter.value for letter in letters] == [b"%d" % n for n in range(100)]
+    # The group comes back too.
+    await kafka.produce(numbered(STEP_EVENTS, 8))
+    await recorder.until(lambda: len(recorder.records) == 8)
+
+
+async def test_stopping_is_bounded_when_the_broker_is_away(kafka: KafkaBackend) -> None:
+    member, recorder = kafka.member(), Recorder()
+    await member.start(recorder)
+    await recorder.until(lambda: bool(recorder.owned))
+    kafka.broker.kill()
+
+    began = time.monotonic()
+    await member.stop()
+
+    assert time.monotonic() - began < 12
+
+
+async def test_a_record_that_the_broker_refuses_is_an_error_at_once(kafka: KafkaBackend) -> None:
+    member, recorder = kafka.member(), Recorder()
+    await member.start(recorder)
+
+    with pytest.raises(Unavailable, match="refused a record of 2000000 bytes"):
+        await member.send([Send(topic=RUN_EVENTS, partition=0, value=bytes(2_000_000))])
+
+
+async def test_starting_without_a_broker_says_so() -> None:
+    port = free_port()
+
+    with pytest.raises(Unavailable, match=f"no broker answers at 127.0.0.1:{port}"):
+        await FaustTransport(f"127.0.0.1:{port}", catalogue=CATALOGUE).start(Recorder())
+
+
+async def test_partition_counts_that_differ_from_the_configuration_are_refused(kafka: KafkaBackend) -> None:
+    other = Catalogue(run_partitions=16, pool_partitions=4)
+
+    with pytest.raises(Unavailable, match="topic run-commands has 8 partitions"):
+        await FaustTransport(kafka.broker.address, catalogue=other).start(Recorder())
