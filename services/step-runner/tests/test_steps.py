@@ -111,6 +111,15 @@ def test_progress_metrics_and_checkpoints_are_reported(system: MemorySystem, iso
 
 
 @pytest.mark.parametrize("isolation", ["WARM", "PROCESS"])
+def test_a_checkpoint_longer_than_a_line_of_the_channel_is_kept(system: MemorySystem, isolation: str) -> None:
+    wanted = python("save_much", isolation=isolation)
+    run(system, wanted)
+    assert system.of(wanted.key) == ["started", "checkpointed", "succeeded"]
+    event = next(e for e in system.events if e.key == wanted.key and e.WhichOneof("event") == "checkpointed")
+    assert json.loads(event.checkpointed.checkpoint_json) == {"text": "s" * 30_000}
+
+
+@pytest.mark.parametrize("isolation", ["WARM", "PROCESS"])
 def test_an_exception_fails_the_step_with_its_type_message_and_line(
     system: MemorySystem, isolation: str
 ) -> None:

@@ -27,10 +27,11 @@ class EventPipe:
     """The pipe to the runner.
 
     Args:
-        path: the named pipe; the runner has it open for reading.
+        path: the named pipe; the runner has it open for reading. A checkpoint that is too long for it goes into a file beside it.
     """
 
     def __init__(self, path: Path) -> None:
+        self._checkpoint = path.with_name("checkpoint.json")
         self._fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         self._lock = threading.Lock()
 
@@ -45,15 +46,20 @@ class EventPipe:
         if len(line) <= _EVENT_BYTES:
             return line
         if event["kind"] == "checkpoint":
-            raise ValueError(
-                f"a checkpoint of {len(line)} bytes is too large for a step in a process of its own: keep it under {_EVENT_BYTES}"
-            )
+            return self._by_file(event["value"])
         # The end of a traceback says most. JSON may need six bytes for one character.
         cut = {
             name: value[-_EVENT_BYTES // 16 :] if isinstance(value, str) else value
             for name, value in event.items()
         }
         return json.dumps(cut).encode() + b"\n"
+
+    def _by_file(self, value: Any) -> bytes:
+        # Moved into place: the runner never reads half of it.
+        partial = self._checkpoint.with_suffix(".new")
+        partial.write_text(json.dumps(value), encoding="utf-8")
+        partial.rename(self._checkpoint)
+        return json.dumps({"kind": "checkpoint", "file": self._checkpoint.name}).encode() + b"\n"
 
 
 def write_outputs(outputs: dict[str, Any], context: StepContext) -> None:

@@ -138,8 +138,10 @@ class CommandRun:
     def _heard(self, line: bytes) -> None:
         try:
             message = json.loads(line)
+            if message["kind"] == "checkpoint" and "file" in message:
+                message["value"] = json.loads(self._directory.checkpoint.read_text(encoding="utf-8"))
             self._on_event(message)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OSError) as error:
             self._log.remark(
                 f"a line on the events channel does not follow the step protocol ({error}): {line[:200]!r}"
             )

@@ -50,6 +50,11 @@ class StepDirectory:
         return self.root / "events"
 
     @property
+    def checkpoint(self) -> Path:
+        """A checkpoint that is too long for a line of `events`."""
+        return self.root / "checkpoint.json"
+
+    @property
     def commands(self) -> Path:
         """Named pipe from the runner to the step."""
         return self.root / "commands"

@@ -37,6 +37,10 @@ def chatty(context: StepContext):
     return {"last": context.last_checkpoint}
 
 
+def save_much(context: StepContext):
+    context.checkpoint({"text": "s" * 30_000})
+
+
 def fail():
     raise ValueError("the data is odd")
 

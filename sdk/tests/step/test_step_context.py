@@ -1,0 +1,129 @@
+"""What a step's code gets from Kaon, and how its results are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kaon.step import Artifact, StepContext
+from kaon.step.call import InvalidOutputs, named, takes_context
+
+
+def document(tmp_path: Path, **rest: Any) -> dict[str, Any]:
+    paths = {name: str(tmp_path / name) for name in ("work", "outputs", "artifacts", "events", "commands")}
+    base = {
+        "run_id": "run-1",
+        "workflow": "w",
+        "step": "cycle#2/train",
+        "attempt": 2,
+        "iteration": 2,
+        "inputs": {},
+        "params": {},
+        "config": {},
+        "outputs": {"model": "model"},
+        "scratch": "file:///scratch",
+        "checkpoint": None,
+        "paths": paths,
+    }
+    return {**base, **rest}
+
+
+def context(tmp_path: Path, **rest: Any) -> tuple[StepContext, list[dict[str, Any]]]:
+    events: list[dict[str, Any]] = []
+    return StepContext(document(tmp_path, **rest), events.append), events
+
+
+def test_artifacts_among_the_inputs_are_objects_also_within_lists(tmp_path: Path) -> None:
+    reference = {
+        "artifact": {"uri": "file:///x", "digest": "sha256:1", "type": "model", "size": 3, "path": "/local/x"}
+    }
+    step, _ = context(tmp_path, inputs={"one": reference, "many": [reference, None], "rank": 4})
+    one = step.inputs["one"]
+    assert isinstance(one, Artifact)
+    assert (one.uri, one.type, one.size, one.path) == ("file:///x", "model", 3, Path("/local/x"))
+    assert step.inputs["many"] == [one, None]
+    assert step.inputs["rank"] == 4
+
+
+def test_an_artifact_without_a_local_copy_says_where_to_read_it() -> None:
+    with pytest.raises(FileNotFoundError, match="hdfs://data"):
+        open(Artifact(uri="hdfs://data"))
+
+
+def test_directories_are_made_on_first_use(tmp_path: Path) -> None:
+    step, _ = context(tmp_path)
+    assert not (tmp_path / "artifacts").exists()
+    step.artifact_path("model").write_text("x")
+    assert (tmp_path / "artifacts" / "model").read_text() == "x"
+    assert step.work.is_dir()
+
+
+def test_an_undeclared_artifact_is_refused_by_name(tmp_path: Path) -> None:
+    step, _ = context(tmp_path)
+    with pytest.raises(ValueError, match="'plot'; it declares model"):
+        step.artifact_path("plot")
+
+
+def test_progress_stays_between_0_and_1(tmp_path: Path) -> None:
+    step, events = context(tmp_path)
+    step.progress(1.5, "done")
+    step.metric("rmse", 1)
+    assert events == [
+        {"kind": "progress", "fraction": 1.0, "message": "done"},
+        {"kind": "metric", "name": "rmse", "value": 1.0},
+    ]
+
+
+def test_a_checkpoint_that_is_too_large_is_refused(tmp_path: Path) -> None:
+    step, events = context(tmp_path)
+    with pytest.raises(ValueError, match="too large"):
+        step.checkpoint("x" * 70_000)
+    assert events == []
+
+
+def test_a_step_watches_its_cancel_from_the_first_look_on(tmp_path: Path) -> None:
+    ignorant, watching = context(tmp_path)[0], context(tmp_path)[0]
+    assert not watching.cancelled
+    assert not ignorant.cancel()
+    assert watching.cancel()
+    assert watching.cancelled
+
+
+@pytest.mark.parametrize(
+    ("returned", "declared", "expected"),
+    [
+        ({"a": 1, "b": 2}, {"a": "int", "b": "int"}, {"a": 1, "b": 2}),
+        ({"a": 1}, {"a": "int"}, {"a": 1}),
+        (5, {"a": "int"}, {"a": 5}),
+        ({"x": 1}, {"a": "map"}, {"a": {"x": 1}}),
+        ({"a": {"x": 1}}, {"a": "map"}, {"a": {"x": 1}}),
+        ({"other": 1}, {"a": "int"}, {"other": 1}),
+        (None, {}, {}),
+        (None, {"model": "model"}, {}),
+        ("/tmp/m", {"model": "model"}, {"model": {"path": "/tmp/m"}}),
+        ("hdfs://h/m", {"model": "model"}, {"model": {"uri": "hdfs://h/m", "type": "model"}}),
+        ((1, 2), {"a": "list"}, {"a": [1, 2]}),
+    ],
+)
+def test_what_a_function_returns_becomes_its_outputs(
+    returned: Any, declared: dict[str, str], expected: dict[str, Any]
+) -> None:
+    assert named(returned, declared) == expected
+
+
+def test_a_value_that_is_no_json_is_refused_by_its_type() -> None:
+    with pytest.raises(InvalidOutputs, match="set"):
+        named({"a": {1, 2}}, {"a": "list"})
+
+
+def test_a_single_value_for_several_outputs_is_refused_with_their_names() -> None:
+    with pytest.raises(InvalidOutputs, match="a, b"):
+        named(1, {"a": "int", "b": "int"})
+
+
+def test_only_a_parameter_named_context_gets_the_context() -> None:
+    assert takes_context(lambda context, a: a)
+    assert takes_context(lambda a, *, context: a)
+    assert not takes_context(lambda a: a)
