@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def test_artifacts_among_the_inputs_are_objects_also_within_lists(tmp_path: Path
 
 def test_an_artifact_without_a_local_copy_says_where_to_read_it() -> None:
     with pytest.raises(FileNotFoundError, match="hdfs://data"):
-        open(Artifact(uri="hdfs://data"))
+        os.fspath(Artifact(uri="hdfs://data"))
 
 
 def test_directories_are_made_on_first_use(tmp_path: Path) -> None:
