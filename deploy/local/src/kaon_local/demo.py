@@ -90,9 +90,7 @@ def _workflow(system: System, state: Path, params: Sequence[str]) -> int:
     run = _newest_run(env)
     _collect_report(run, state)
     if code:
-        print(
-            f"\nThe run ended {run['run']['status'].removeprefix('STATUS_')}: {run['run'].get('error', {}).get('message', '')}"
-        )
+        print(f"\nThe run ended {run['run']['status']}: {run['run'].get('error', {}).get('message', '')}")
         return code
     _tell_model(run)
     return _consume(system, env, state)
@@ -110,15 +108,15 @@ def _newest_run(env: dict[str, str]) -> dict[str, Any]:
     return found
 
 
-def _steps(run: dict[str, Any]) -> dict[str, dict[str, str]]:
-    return {step["path"]: step.get("outputs_json", {}) for step in run.get("steps", [])}
+def _steps(run: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {step["path"]: step.get("outputs", {}) for step in run.get("steps", [])}
 
 
 def _tell_model(run: dict[str, Any]) -> None:
     steps = _steps(run)
     published = steps["publish"]
     passes = sorted(path for path in steps if path.endswith("/validate-model"))
-    history = json.loads(steps[passes[-1]]["history"])
+    history = steps[passes[-1]]["history"]
     print("\nPasses:")
     for number, each in enumerate(history, 1):
         verdict = "stable" if each["stable"] else "not stable"
@@ -126,15 +124,15 @@ def _tell_model(run: dict[str, Any]) -> None:
             f"  {number}: mean rank-biased overlap {each['mean']:.3f}, 95 % interval {each['low']:.3f} to {each['high']:.3f}, "
             f"threshold {each['threshold']:g}: {verdict}"
         )
-    print(f"\nModel: recommendations version {published['version']}, {json.loads(published['digest'])}")
-    print(f"       {json.loads(published['reference'])}")
+    print(f"\nModel: recommendations version {published['version']}, {published['digest']}")
+    print(f"       {published['reference']}")
 
 
 def _collect_report(run: dict[str, Any], state: Path) -> None:
     outputs = _steps(run).get("report", {})
     for name, file in _TYPES.items():
         if name in outputs:
-            artifact = json.loads(outputs[name])["artifact"]
+            artifact = outputs[name]["artifact"]
             shutil.copyfile(artifact["uri"].removeprefix("file://"), state / file)
     if outputs:
         print(f"\nReport: {_shown(state / 'report.html')} (and report.md)")
