@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import tempfile
 import time
 from collections import deque
@@ -86,8 +87,6 @@ class FaustTransport:
         self._producing = Producing(bootstrap=bootstrap, patience=settings.patience, heard=self._hear)
         self._offsets = EndOffsets(bootstrap=bootstrap, patience=settings.patience, heard=self._hear)
         self._app: Any = None
-        # Faust insists on a directory; nothing in it matters.
-        self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._items: deque[_Item] = deque()
         self._filled = asyncio.Event()
         self._drained = asyncio.Event()
@@ -107,8 +106,7 @@ class FaustTransport:
             await self._offsets.start()
             await self._check_topics()
             self._hear()
-            self._scratch = tempfile.TemporaryDirectory(prefix="kaon-faust-", ignore_cleanup_errors=True)
-            self._app = self._new_app(self._scratch.name)
+            self._app = self._new_app()
             self._spawn(self._drain(handler), "drain")
             self._spawn(self._probe(), "probe")
             await self._app.start()
@@ -127,8 +125,6 @@ class FaustTransport:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._offsets.stop()
         await self._producing.stop()
-        if self._scratch is not None:
-            self._scratch.cleanup()
         self._end(None)
 
     async def failed(self) -> None:
@@ -159,7 +155,7 @@ class FaustTransport:
 
     # --- Faust ---------------------------------------------------------------------------------------------------
 
-    def _new_app(self, directory: str) -> Any:
+    def _new_app(self) -> Any:
         settings = self._settings
         for name in ("faust", "mode", "aiokafka"):
             # Their debug messages cost a tenth of the processor even when nobody prints them.
@@ -170,7 +166,8 @@ class FaustTransport:
             settings.group,
             broker=[f"kafka://{address}" for address in self._bootstrap.split(",")],
             autodiscover=False,
-            datadir=directory,
+            # Faust insists on a directory; without tables it stays empty, so all processes may share it.
+            datadir=f"{tempfile.gettempdir()}/kaon-faust-{os.getuid()}",
             key_serializer="raw",
             value_serializer="raw",
             topic_allow_declare=False,
