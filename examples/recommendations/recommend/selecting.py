@@ -13,9 +13,6 @@ import pandas as pd
 from kaon.step import Artifact, StepContext
 from recommend import serve
 
-# A regional model keeps so many items: more are never shown.
-KEPT_ITEMS = 300
-
 
 def select(
     context: StepContext,
@@ -68,6 +65,8 @@ def served(
     """Everything that `serve.Model` needs, as JSON."""
     known = pd.read_csv(items, dtype=str, keep_default_na=False)
     seen = ratings.groupby("user")["item"].apply(list)
+    counts = ratings["item"].value_counts()
+    shown = {str(item) for item in counts.index[counts >= LEAST_RATINGS]}
     region_of = ratings.drop_duplicates("user").set_index("user")["region"]
     return {
         "titles": dict(zip(known["item"], known["title"], strict=True)),
@@ -76,13 +75,17 @@ def served(
             for user, rated in seen.items()
         },
         "regions": {
-            choice["region"]: _items_of(regional[choice["region"]])
+            choice["region"]: _regional(regional[choice["region"]])
             if choice["chosen"] == "regional"
             else None
             for choice in choices
         },
         "user_factors": _factors(Path(global_model, "users.csv"), "user"),
-        "item_factors": _factors(Path(global_model, "items.csv"), "item"),
+        "item_factors": {
+            item: factors
+            for item, factors in _factors(Path(global_model, "items.csv"), "item").items()
+            if item in shown
+        },
         "popular": [
             str(item)
             for item in ratings["item"]
@@ -94,18 +97,19 @@ def served(
     }
 
 
-def _items_of(model: Artifact) -> list[list[Any]]:
-    """A regional model's best items with their scores."""
+def _regional(model: Artifact) -> dict[str, Any]:
+    """A regional model whole: what is served is what was validated."""
     weights = pd.read_csv(Path(model, "weights.csv")).iloc[0]
-    table = pd.read_csv(Path(model, "items.csv"), dtype={"item": str})
-    table["score"] = weights["intercept"] + weights["base"] * (weights["mean"] + table["bias"])
-    best = table.sort_values(["score", "item"], ascending=[False, True]).head(KEPT_ITEMS)
-    return [[item, round(float(score), 4)] for item, score in zip(best["item"], best["score"], strict=True)]
+    return {
+        "weights": {name: float(weights[name]) for name in ("mean", "intercept", "base", "direction")},
+        "items": _factors(Path(model, "items.csv"), "item", ("bias", "f")),
+        "users": _factors(Path(model, "users.csv"), "user", ("bias", "f")),
+    }
 
 
-def _factors(path: Path, name: str) -> dict[str, list[float]]:
+def _factors(path: Path, name: str, prefixes: tuple[str, ...] = ("f",)) -> dict[str, list[float]]:
     table = pd.read_csv(path, dtype={name: str})
-    columns = [column for column in table.columns if column.startswith("f")]
+    columns = [column for column in table.columns if column.startswith(prefixes)]
     values = table[columns].round(5).to_numpy().tolist()
     return dict(zip(table[name], values, strict=True))
 

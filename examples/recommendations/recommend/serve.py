@@ -10,8 +10,8 @@ import json
 class Model:
     """Recommends items that the user has not rated.
 
-    A user of a region with a model of its own gets that model's best items; one of another region the items nearest to the user's
-    factors; a stranger gets what is popular.
+    A user of a region with a model of its own gets what that one predicts to be rated best; one of another region what the global
+    one does; a stranger gets what is popular.
     """
 
     def __init__(self, path):
@@ -31,22 +31,36 @@ class Model:
         regional = self._data["regions"].get(known["region"])
         seen = set(known["seen"])
         if regional is not None:
-            best = [(item, score) for item, score in regional if item not in seen][:number]
+            best = self._best(_regional_scores(regional, user), seen, number)
             return self._answer(user, known["region"], "regional", best)
-        return self._answer(user, known["region"], "global", self._nearest(user, seen, number))
+        return self._answer(user, known["region"], "global", self._global(user, seen, number))
 
-    def _nearest(self, user, seen, number):
+    def _global(self, user, seen, number):
         factors = self._data["user_factors"].get(user)
         if factors is None:
             return [(item, 0.0) for item in self._data["popular"] if item not in seen][:number]
-        scores = (
-            (sum(a * b for a, b in zip(factors, values, strict=True)), item)
-            for item, values in self._data["item_factors"].items()
-            if item not in seen
-        )
-        return [(item, round(score, 4)) for score, item in heapq.nlargest(number, scores)]
+        scores = ((_product(factors, values), item) for item, values in self._data["item_factors"].items())
+        return self._best(scores, seen, number)
+
+    def _best(self, scores, seen, number):
+        unseen = (each for each in scores if each[1] not in seen)
+        return [(item, round(score, 4)) for score, item in heapq.nlargest(number, unseen)]
 
     def _answer(self, user, region, model, best):
         titles = self._data["titles"]
         items = [{"item": item, "title": titles.get(item, item), "score": score} for item, score in best]
         return {"user": user, "region": region, "model": model, "items": items}
+
+
+def _regional_scores(model, user):
+    """The rating of each item as the regional model predicts it for `user`; one it does not know is taken as average."""
+    weights = model["weights"]
+    bias, *factors = model["users"].get(user, [0.0, 0.0, 0.0])
+    for item, (item_bias, *item_factors) in model["items"].items():
+        base = weights["mean"] + bias + item_bias
+        direction = _product(factors, item_factors)
+        yield weights["intercept"] + weights["base"] * base + weights["direction"] * direction, item
+
+
+def _product(left, right):
+    return sum(a * b for a, b in zip(left, right, strict=True))
