@@ -31,7 +31,8 @@ class Api:
 
     def __init__(self, address: str) -> None:
         self.channel = grpc.insecure_channel(
-            address, options=[("grpc.max_reconnect_backoff_ms", 500), ("grpc.initial_reconnect_backoff_ms", 100)]
+            address,
+            options=[("grpc.max_reconnect_backoff_ms", 500), ("grpc.initial_reconnect_backoff_ms", 100)],
         )
         self.runs = run_service_pb2_grpc.RunServiceStub(self.channel)
         self.workflows = workflow_service_pb2_grpc.WorkflowServiceStub(self.channel)
@@ -99,7 +100,9 @@ class Api:
             pass
         return self.get(run_id).run
 
-    def await_event(self, run_id: str, matches: Callable[[history_pb2.HistoryEvent], bool]) -> history_pb2.HistoryEvent:
+    def await_event(
+        self, run_id: str, matches: Callable[[history_pb2.HistoryEvent], bool]
+    ) -> history_pb2.HistoryEvent:
         """The first event of the run that matches."""
         for event in self.history(run_id):
             if matches(event):

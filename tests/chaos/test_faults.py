@@ -32,8 +32,12 @@ def test_a_killed_runners_step_runs_again_elsewhere_and_the_run_succeeds(
     ledger = tmp_path / "ledger"
     run = api.submit(load("faults/workflow.py"), count=3, seconds=6.0, ledger=str(ledger))
     leased = api.await_leased(run, "/train")
-    victim = next(each for each in light_system.runners if each.config.env["KAON_RUNNER_ID"] == leased.runner_id)
-    until(lambda: any(line["event"] == "started" for line in ledger_lines(ledger)), seconds=20, what="a start")
+    victim = next(
+        each for each in light_system.runners if each.config.env["KAON_RUNNER_ID"] == leased.runner_id
+    )
+    until(
+        lambda: any(line["event"] == "started" for line in ledger_lines(ledger)), seconds=20, what="a start"
+    )
     victim.kill()
     ended = api.wait(run)
     assert ended.status == run_pb2.STATUS_SUCCEEDED
@@ -45,11 +49,15 @@ def test_a_killed_runners_step_runs_again_elsewhere_and_the_run_succeeds(
     assert set(done(ledger).values()) == {1}
 
 
-def test_a_killed_runner_leaves_no_process_of_its_steps(light_system: System, api: Api, tmp_path: Path) -> None:
+def test_a_killed_runner_leaves_no_process_of_its_steps(
+    light_system: System, api: Api, tmp_path: Path
+) -> None:
     ledger = tmp_path / "ledger"
     api.submit(load("faults/workflow.py"), count=4, seconds=60.0, ledger=str(ledger))
     until(
-        lambda: sum(line["event"] == "started" for line in ledger_lines(ledger)) == 4, seconds=20, what="four starts"
+        lambda: sum(line["event"] == "started" for line in ledger_lines(ledger)) == 4,
+        seconds=20,
+        what="four starts",
     )
     pids = [line["pid"] for line in ledger_lines(ledger) if line["event"] == "started"]
     for runner in light_system.runners:
@@ -62,7 +70,11 @@ def test_a_killed_coordinator_goes_on_and_runs_no_finished_step_again(
 ) -> None:
     ledger = tmp_path / "ledger"
     run = api.submit(load("faults/workflow.py"), count=6, seconds=3.0, ledger=str(ledger))
-    until(lambda: done(ledger)["regions[r0]/train"] >= 1 or sum(done(ledger).values()) >= 3, seconds=40, what="steps")
+    until(
+        lambda: done(ledger)["regions[r0]/train"] >= 1 or sum(done(ledger).values()) >= 3,
+        seconds=40,
+        what="steps",
+    )
     light_system.coordinator.kill()
     light_system.coordinator.start()
     assert api.wait(run).status == run_pb2.STATUS_SUCCEEDED
@@ -77,9 +89,7 @@ def test_a_killed_broker_comes_back_and_nothing_acknowledged_is_lost(
     ledger = tmp_path / "ledger"
     workflow = load("faults/workflow.py")
     version = api.register(workflow)
-    runs = [
-        api.submit_version("faults", version, count=2, seconds=2.0, ledger=str(ledger)) for _ in range(5)
-    ]
+    runs = [api.submit_version("faults", version, count=2, seconds=2.0, ledger=str(ledger)) for _ in range(5)]
     until(lambda: sum(done(ledger).values()) >= 3, seconds=40, what="steps")
     light_system.kafka.kill()
     runs += [
@@ -88,10 +98,14 @@ def test_a_killed_broker_comes_back_and_nothing_acknowledged_is_lost(
     light_system.kafka.start()
     for run in runs:
         assert api.wait(run, 180).status == run_pb2.STATUS_SUCCEEDED
-        assert all(step.lost_runners == 0 for step in api.steps(run).values()), "an absent broker costs no step"
+        assert all(step.lost_runners == 0 for step in api.steps(run).values()), (
+            "an absent broker costs no step"
+        )
 
 
-def test_an_acknowledged_submit_survives_the_coordinators_death(light_system: System, api: Api, tmp_path: Path) -> None:
+def test_an_acknowledged_submit_survives_the_coordinators_death(
+    light_system: System, api: Api, tmp_path: Path
+) -> None:
     ledger = tmp_path / "ledger"
     workflow = load("faults/workflow.py")
     version = api.register(workflow)

@@ -19,7 +19,9 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 @pytest.fixture(scope="module")
 def light(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     state = tmp_path_factory.mktemp("light")
-    with System(SystemConfig(state=state, engines=False, docker=False, publisher=False), report=print) as system:
+    with System(
+        SystemConfig(state=state, engines=False, docker=False, publisher=False), report=print
+    ) as system:
         yield system
 
 
@@ -69,7 +71,9 @@ def test_a_step_that_exits_by_a_signal_fails_with_the_signals_name(api: Api, tmp
     assert "SIGSEGV" in run.error.message
 
 
-def test_a_step_that_prints_100_mb_succeeds_and_its_logs_are_bounded(api: Api, light: System, tmp_path: Path) -> None:
+def test_a_step_that_prints_100_mb_succeeds_and_its_logs_are_bounded(
+    api: Api, light: System, tmp_path: Path
+) -> None:
     run, step = run_alone(api, "prints-much", tmp_path / "ledger")
     assert run.status == run_pb2.STATUS_SUCCEEDED, run.error
     logs = log_pb2_grpc.LogServiceStub(api.channel)

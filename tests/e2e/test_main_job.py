@@ -1,0 +1,120 @@
+"""The main job on real parts: Kafka, HDFS, Hive, Spark, R, Scala and, where there is one, a Docker engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+from support import Api
+
+from kaon import load_workflow
+from kaon_local.fetch import movielens
+from kaon_local.paths import ROOT
+from kaon_local.system import System
+from kaonapi.model.v1 import model_pb2, model_pb2_grpc
+from kaonapi.run.v1 import run_pb2
+
+pytestmark = [pytest.mark.real, pytest.mark.e2e, pytest.mark.timeout(400)]
+
+WORKFLOW = ROOT / "examples" / "recommendations" / "workflow.py"
+
+
+@pytest.fixture
+def api(system: System) -> Iterator[Api]:
+    api = Api(system.api)
+    yield api
+    api.close()
+
+
+def regions_of(steps: dict[str, run_pb2.StepView]) -> set[str]:
+    paths = (path for path in steps if path.startswith("cycle#1/") and path.endswith("/train-region"))
+    return {path.partition("[")[2].partition("]")[0] for path in paths}
+
+
+def passes_of(steps: dict[str, run_pb2.StepView]) -> list[dict[str, object]]:
+    last = max(path for path in steps if path.endswith("/validate-model"))
+    history: list[dict[str, object]] = json.loads(steps[last].outputs_json["history"])
+    return history
+
+
+def test_the_main_job_repeats_until_stable_and_publishes_a_model_that_is_picked_up(
+    system: System, api: Api, tmp_path: Path
+) -> None:
+    run = api.submit(load_workflow(WORKFLOW), data=str(movielens()))
+    ended = api.wait(run, 300)
+    steps = api.steps(run)
+    assert ended.status == run_pb2.STATUS_SUCCEEDED, ended.error
+    history = passes_of(steps)
+    assert [each["stable"] for each in history] == [False] * (len(history) - 1) + [True]
+    assert len(history) >= 2, "with the default settings the first pass is not stable"
+    assert history[1]["shrinkage"] > history[0]["shrinkage"], "what changes is decided by the last result"
+    assert all((each["low"] >= each["threshold"]) == each["stable"] for each in history)
+    assert len(regions_of(steps)) == 7
+    assert "<img" in Path(uri_of(steps["report"], "html")).read_text()
+    check_published(system, steps["publish"])
+    check_consumer(system, tmp_path)
+
+
+def uri_of(step: run_pb2.StepView, output: str) -> str:
+    uri: str = json.loads(step.outputs_json[output])["artifact"]["uri"]
+    return uri.removeprefix("file://")
+
+
+def check_published(system: System, step: run_pb2.StepView) -> None:
+    assert system.publisher is not None
+    with grpc.insecure_channel(system.publisher.config.endpoints["KAON_PUBLISHER"]) as channel:
+        request = model_pb2.GetModelRequest(model="recommendations")
+        version = model_pb2_grpc.ModelServiceStub(channel).GetModel(request).version
+    assert version.image_digest == json.loads(step.outputs_json["digest"])
+    assert version.lineage.data_digests
+    wanted = model_pb2.VERIFICATION_RUN_IN_CONTAINER if system.docker else model_pb2.VERIFICATION_NOT_RUN
+    assert version.verification == wanted, version.verification_details
+
+
+def check_consumer(system: System, state: Path) -> None:
+    assert system.publisher is not None
+    argv = [
+        sys.executable,
+        str(ROOT / "examples" / "consumer" / "consumer.py"),
+        *("--publisher", system.publisher.config.endpoints["KAON_PUBLISHER"]),
+        *("--once", "--state", str(state), "--request", '{"user": 42, "n": 5}'),
+    ]
+    env = os.environ | system.environment()
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "Recommendations for user 42" in done.stdout
+    assert (
+        len(
+            [line for line in done.stdout.splitlines() if line.lstrip()[:2] in {f"{n}." for n in range(1, 6)}]
+        )
+        == 5
+    )
+
+
+@pytest.mark.parametrize("count", [3, 11])
+def test_the_regions_are_counted_at_run_time(api: Api, count: int) -> None:
+    """One pass is enough to see it: every interval reaches a threshold of 0."""
+    run = api.submit(load_workflow(WORKFLOW), data=str(movielens()), max_regions=count, threshold=0.0)
+    ended = api.wait(run, 300)
+    steps = api.steps(run)
+    assert ended.status == run_pb2.STATUS_SUCCEEDED, ended.error
+    assert len(regions_of(steps)) == count
+    assert len(passes_of(steps)) == 1
+
+
+def test_a_run_that_never_gets_stable_ends_failed_with_the_reason(api: Api) -> None:
+    """Stability of 1 is out of reach; five passes over a small cohort show it."""
+    run = api.submit(
+        load_workflow(WORKFLOW), data=str(movielens()), max_regions=1, min_ratings=100, threshold=1.0
+    )
+    ended = api.wait(run, 380)
+    assert ended.status == run_pb2.STATUS_FAILED
+    assert ended.error.type == "RepeatExhausted"
+    assert "after 5 passes" in ended.error.message
+    assert api.steps(run)["publish"].status == run_pb2.STATUS_SKIPPED

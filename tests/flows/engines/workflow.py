@@ -1,0 +1,22 @@
+"""One workflow for each engine, with a step that never ends by itself."""
+
+from __future__ import annotations
+
+import work
+
+from kaon import Workflow, steps
+
+OUT = {"out": int}
+SQL = "SELECT sum(a.id * b.id % 7) AS total FROM range(0, 10000000) a CROSS JOIN range(0, 10000000) b"
+
+FLOWS = {
+    "hive": Workflow("endless-hive", steps.hive("only", SQL, outputs={"rows": int})),
+    "spark": Workflow("endless-spark", steps.spark("only", work.count_forever, outputs=OUT)),
+    "r": Workflow("endless-r", steps.r("only", "r/sleep.R", outputs=OUT)),
+    "scala": Workflow("endless-scala", steps.scala("only", "scala/Sleep.scala", outputs=OUT)),
+}
+
+
+def docker_flow(image: str) -> Workflow:
+    """The image is known only when the test runs."""
+    return Workflow("endless-docker", steps.docker("only", image, argv=["sleep", "1000"], outputs=OUT))
