@@ -35,18 +35,12 @@ def report(
 def _errors(last: Mapping[str, Any]) -> Figure:
     choices = last["choices"]
     figure, axes = plt.subplots(figsize=(8, 3.6), layout="constrained")
-    for offset, name, colour in ((-0.2, "regional", _REGIONAL), (0.2, "global", _GLOBAL)):
-        places = [index + offset for index in range(len(choices))]
-        axes.bar(
-            places,
-            [choice[f"{name}_rmse"] for choice in choices],
-            width=0.38,
-            color=colour,
-            label=f"{name} model",
-        )
+    for name, colour, marker in (("regional", _REGIONAL, "o"), ("global", _GLOBAL, "D")):
+        errors = [choice[f"{name}_rmse"] for choice in choices]
+        axes.plot(range(len(choices)), errors, marker, color=colour, markersize=8, label=f"{name} model")
     axes.set_xticks(range(len(choices)), [choice["region"] for choice in choices])
-    lowest = min(min(choice["regional_rmse"], choice["global_rmse"]) for choice in choices)
-    axes.set_ylim(bottom=max(0.0, lowest - 0.1))
+    axes.grid(axis="y", color="#e5e5e5")
+    axes.margins(y=0.25)
     axes.set(xlabel="region (first digit of the zip code)", ylabel="RMSE on held-out ratings")
     axes.legend(frameon=False, ncols=2, loc="upper right")
     axes.spines[["top", "right"]].set_visible(False)
@@ -62,10 +56,9 @@ def _convergence(history: Sequence[Mapping[str, Any]]) -> Figure:
         [each["high"] - each["mean"] for each in history],
     ]
     axes.errorbar(passes, means, yerr=spread, marker="o", capsize=5, color=_LINE, label="mean, 95 % interval")
-    for number, each in zip(passes, history, strict=True):
-        axes.scatter(
-            [number] * len(each["overlaps"]), each["overlaps"].values(), s=14, color=_REGIONAL, alpha=0.5
-        )
+    places = [number for number, each in zip(passes, history, strict=True) for _ in each["overlaps"]]
+    overlaps = [value for each in history for value in each["overlaps"].values()]
+    axes.scatter(places, overlaps, s=14, color=_REGIONAL, alpha=0.5, label="each model")
     threshold = history[-1]["threshold"]
     axes.axhline(threshold, color=_GLOBAL, linestyle="--", label=f"threshold {threshold:g}")
     axes.set_xticks(
@@ -106,9 +99,10 @@ _CHOICES = ["region", "RMSE regional", "RMSE global", "chosen"]
 _METHOD = (
     "The items are ranked twice for each model, from two sets of users who have nothing in common: for a region by the biases that "
     "its model gives them, for the global model by their mean deviation from what their users give on average, both drawn towards "
-    "zero by the pass's shrinkage. The agreement of the two rankings is the extrapolated rank-biased overlap of the 50 best items (Webber, Moffat and Zobel 2010, persistence 0.95); the mean over all models has a "
-    "percentile bootstrap interval (Efron 1979, 2,000 resamples). The models are stable when the interval's lower end reaches the "
-    "threshold; if not, the next pass is regularised more, the further it is away the more."
+    "zero by the pass's shrinkage. The agreement of the two rankings is the extrapolated rank-biased overlap of their 50 best "
+    "items (Webber, Moffat and Zobel 2010, persistence 0.95); the mean over all models has a percentile bootstrap interval (Efron 1979, "
+    "2,000 resamples). The models are stable when the interval's lower end reaches the threshold; if not, the next pass is "
+    "regularised more, the further it is away the more."
 )
 
 

@@ -13,6 +13,9 @@ import pandas as pd
 from kaon.step import Artifact, StepContext
 from recommend import serve
 
+# Items with fewer ratings in the cohort are not shown: a few enthusiasts are not enough to recommend something to all.
+LEAST_RATINGS = 20
+
 
 def select(
     context: StepContext,
