@@ -33,7 +33,9 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", help="Show what coordinator and runner log.")] = False,
     json: options.AsJson = False,
 ) -> None:
-    """Run the workflow of FILE here and now, without a broker or a server. Exit code: 0 it succeeded, 1 it failed, 2 it was cancelled.
+    """Run the workflow of FILE here and now, without a broker or a server.
+
+    Exit code: 0 it succeeded, 1 it failed, 2 it was cancelled.
 
     \b
     kaon run tour.py
