@@ -97,12 +97,12 @@ def _choice_rows(last: Mapping[str, Any]) -> list[list[str]]:
 _PASSES = ["pass", "shrinkage", "mean overlap", "95 % interval", "verdict"]
 _CHOICES = ["region", "RMSE regional", "RMSE global", "chosen"]
 _METHOD = (
-    "The items are ranked twice for each model, from two sets of users who have nothing in common: for a region by the biases that "
-    "its model gives them, for the global model by their mean deviation from what their users give on average, both drawn towards "
-    "zero by the pass's shrinkage. The agreement of the two rankings is the extrapolated rank-biased overlap of their 50 best "
-    "items (Webber, Moffat and Zobel 2010, persistence 0.95); the mean over all models has a percentile bootstrap interval (Efron 1979, "
-    "2,000 resamples). The models are stable when the interval's lower end reaches the threshold; if not, the next pass is "
-    "regularised more, the further it is away the more."
+    "The items are ranked twice for each model, from two sets of users who have nothing in common: for a region by the "
+    "biases that its model gives them, for the global model by their mean deviation from what their users give on average, "
+    "both drawn towards zero by the pass's shrinkage. The agreement of the two rankings is the extrapolated rank-biased "
+    "overlap of their 50 best items (Webber, Moffat and Zobel 2010, persistence 0.95); the mean over all models has a "
+    "percentile bootstrap interval (Efron 1979, 2,000 resamples). The models are stable when the interval's lower end "
+    "reaches the threshold; if not, the next pass is regularised more, the further it is away the more."
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -78,17 +78,13 @@ def served(
             for user, rated in seen.items()
         },
         "regions": {
-            choice["region"]: _regional(regional[choice["region"]])
+            choice["region"]: _regional(regional[choice["region"]], shown)
             if choice["chosen"] == "regional"
             else None
             for choice in choices
         },
         "user_factors": _factors(Path(global_model, "users.csv"), "user"),
-        "item_factors": {
-            item: factors
-            for item, factors in _factors(Path(global_model, "items.csv"), "item").items()
-            if item in shown
-        },
+        "item_factors": _only(shown, _factors(Path(global_model, "items.csv"), "item")),
         "popular": [
             str(item)
             for item in ratings["item"]
@@ -100,14 +96,18 @@ def served(
     }
 
 
-def _regional(model: Artifact) -> dict[str, Any]:
-    """A regional model whole: what is served is what was validated."""
+def _regional(model: Artifact, shown: Set[str]) -> dict[str, Any]:
+    """A regional model with both biases and its directions: what is served is what was validated."""
     weights = pd.read_csv(Path(model, "weights.csv")).iloc[0]
     return {
         "weights": {name: float(weights[name]) for name in ("mean", "intercept", "base", "direction")},
-        "items": _factors(Path(model, "items.csv"), "item", ("bias", "f")),
+        "items": _only(shown, _factors(Path(model, "items.csv"), "item", ("bias", "f"))),
         "users": _factors(Path(model, "users.csv"), "user", ("bias", "f")),
     }
+
+
+def _only(shown: Set[str], factors: Mapping[str, list[float]]) -> dict[str, list[float]]:
+    return {item: values for item, values in factors.items() if item in shown}
 
 
 def _factors(path: Path, name: str, prefixes: tuple[str, ...] = ("f",)) -> dict[str, list[float]]:
