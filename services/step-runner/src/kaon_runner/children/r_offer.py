@@ -11,7 +11,6 @@ from rpy2.rinterface import rternalize
 from kaon.step import Artifact, StepContext
 from kaon_runner.children import r_values
 
-
 # R knows the functions by address only: Python must not drop them while a script runs.
 _kept: list[Any] = []
 
