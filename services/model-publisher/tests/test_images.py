@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kaon_publisher.errors import ModelRejected
+from kaon_publisher.images import Base, assemble, blob_of, docker_archive, write_layout
+from kaon_publisher.model import difference, read_probe
+
+from .models import write_model
+
+FILES = st.dictionaries(
+    st.text("abcxyz", min_size=1, max_size=4), st.binary(max_size=100), min_size=1, max_size=4
+)
+
+
+def image_of(directory: Path, app: bytes = b"app"):  # type: ignore[no-untyped-def]
+    return assemble(model=directory, app=app, base=Base(layers=[blob_of(b"base")]), labels={"a": "b"})
+
+
+def write(directory: Path, files: dict[str, bytes], *, time: int, backwards: bool) -> Path:
+    directory.mkdir(exist_ok=True)
+    for name in sorted(files, reverse=backwards):
+        (directory / name).write_bytes(files[name])
+        os.utime(directory / name, (time, time))
+    return directory
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@given(files=FILES)
+def test_the_same_files_give_the_same_digest_whatever_their_times_and_order(
+    tmp_path_factory: pytest.TempPathFactory, files: dict[str, bytes]
+) -> None:
+    place = tmp_path_factory.mktemp("model")
+    one = image_of(write(place / "one", files, time=1, backwards=False))
+    two = image_of(write(place / "two", files, time=2_000_000_000, backwards=True))
+    assert one.digest == two.digest
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@given(files=FILES, extra=st.binary(min_size=1, max_size=5))
+def test_another_byte_gives_another_digest(
+    tmp_path_factory: pytest.TempPathFactory, files: dict[str, bytes], extra: bytes
+) -> None:
+    place = tmp_path_factory.mktemp("model")
+    name = min(files)
+    one = image_of(write(place / "one", files, time=1, backwards=False))
+    two = image_of(write(place / "two", files | {name: files[name] + extra}, time=1, backwards=False))
+    assert one.digest != two.digest
+
+
+def test_a_layout_holds_every_blob_under_its_digest(tmp_path: Path) -> None:
+    image = image_of(write_model(tmp_path / "model"))
+    write_layout(image, tmp_path / "layout")
+    write_layout(image, tmp_path / "layout")
+    index = json.loads((tmp_path / "layout" / "index.json").read_bytes())
+    assert index["manifests"][0]["digest"] == image.digest
+    for path in (tmp_path / "layout" / "blobs" / "sha256").iterdir():
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name
+    config = json.loads(image.config.read())
+    assert config["rootfs"]["diff_ids"] == [layer.digest for layer in image.layers]
+
+
+def test_the_archive_for_an_engine_leaves_out_the_bases_layers(tmp_path: Path) -> None:
+    image = image_of(write_model(tmp_path / "model"))
+    with tarfile.open(fileobj=io.BytesIO(docker_archive(image, "x:y"))) as tar:
+        names = tar.getnames()
+    assert [name for name in names if name.endswith("/layer.tar")] == [
+        f"{image.layers[-1].digest.removeprefix('sha256:')}/layer.tar"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("expected", "found", "text"),
+    [
+        ({"a": 1}, {"a": 1.0 + 1e-9}, ""),
+        ({"a": 1}, {"a": 1.1}, "answer.a is 1.1, expected 1 within 1e-06"),
+        ({"a": [1, 2]}, {"a": [1]}, "answer.a has 1 entries, expected 2"),
+        ({"a": [{"t": "x"}]}, {"a": [{"t": "y"}]}, "answer.a[0].t is 'y', expected 'x'"),
+        ({"a": 1}, {"b": 1}, "answer has ['b'], expected ['a']"),
+        ({"a": True}, {"a": 1.5}, "answer.a is 1.5, expected True"),
+    ],
+)
+def test_differences_are_told_with_their_place(expected: object, found: object, text: str) -> None:
+    assert difference(expected, found, 1e-6) == text
+
+
+def test_what_is_no_model_is_rejected_in_words(tmp_path: Path) -> None:
+    with pytest.raises(ModelRejected, match="has no kaon-model"):
+        read_probe(tmp_path)
+    with pytest.raises(ModelRejected, match="format 7"):
+        read_probe(write_model(tmp_path / "a", format=7))
+    with pytest.raises(ModelRejected, match="has no other"):
+        read_probe(write_model(tmp_path / "b", entry="other:Model"))
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "kaon-model.json").write_text("{")
+    with pytest.raises(ModelRejected, match="not of the form"):
+        read_probe(tmp_path / "c")
