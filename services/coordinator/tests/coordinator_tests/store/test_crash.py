@@ -21,7 +21,7 @@ WITHIN_SUBMIT = range(1, 4)
 
 def _crash(url: str, call: str, statements: int) -> None:
     tests = Path(__file__).parents[2]
-    argv = [sys.executable, "-m", "tests.store.crash_child", url, call, str(statements)]
+    argv = [sys.executable, "-m", "coordinator_tests.store.crash_child", url, call, str(statements)]
     done = subprocess.run(argv, cwd=tests, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
 

@@ -7,7 +7,7 @@ import pytest
 
 from kaon_coordinator.engine import transitions as t
 
-ARCHITECTURE = Path(__file__).parents[4] / "docs" / "architecture.md"
+ARCHITECTURE = Path(__file__).parents[5] / "docs" / "architecture.md"
 
 
 @pytest.mark.parametrize(("name", "table"), [("step", t.STEP), ("run", t.RUN)])
