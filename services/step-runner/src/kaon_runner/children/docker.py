@@ -1,43 +1,50 @@
 """Runs one container, streams what it prints, and removes it whatever happens.
 
+The program in the container follows the step protocol by itself: the runner reads the events pipe that it writes to, and takes its
+outputs from the mounted directory. This process ends with the container's exit code.
+
 As a program (`python -m kaon_runner.children.docker HOST NAME`) it removes the container of a step that was killed.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
 import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.types import Mount
 
-from kaon.step import Artifact, StepContext
+from kaon.step import StepCancelled, StepContext
+from kaon_runner.children.container_view import STEP_DIR, ContainerView
 from kaon_runner.children.faults import EngineError, PlatformFault
 from kaon_runner.steptypes.docker import name_of
 from kaon_runner.steptypes.shell import as_text
 
-STEP_DIR = "/kaon/step"
-INPUTS_DIR = "/kaon/inputs"
+# TERM to KILL of a container whose step is cancelled, seconds; the step's own grace is 3.
+_STOP_SECONDS = 1
 
 
 def run(context: StepContext) -> None:
-    """Runs the step's container to its end."""
+    """Runs the step's container to its end and exits with its code."""
     client = _client(os.environ.get("KAON_DOCKER_HOST", ""))
-    name = name_of(context.run_id, context.step, context.generation)
+    name = name_of(context.scratch)
     try:
         _ensure_image(client, context)
-        remove(client, name)
         container = client.containers.create(name=name, **_options(context))
         try:
-            _execute(context, container)
+            code = _execute(context, container)
         finally:
             remove(client, name)
     except APIError as error:
         raise EngineError(f"the Docker engine refused the container: {error.explanation}") from error
     except (DockerException, OSError) as error:
         raise PlatformFault(f"the Docker engine does not answer: {error}") from error
+    finally:
+        client.close()
+    sys.exit(code)
 
 
 def remove(client: docker.DockerClient, name: str) -> None:
@@ -77,51 +84,71 @@ def _ensure_image(client: docker.DockerClient, context: StepContext) -> None:
 
 def _options(context: StepContext) -> dict[str, Any]:
     config = context.config
-    mounts = {str(context.directory): {"bind": STEP_DIR, "mode": "rw"}}
-    env = {"KAON_STEP_DIR": STEP_DIR, **config.get("env", {})}
-    for name, value in context.inputs.items():
-        text = as_text(value) if not isinstance(value, Artifact) else value.uri
-        if isinstance(value, Artifact) and value.path is not None:
-            text = f"{INPUTS_DIR}/{name}"
-            mounts[str(Path(value.path).resolve())] = {"bind": text, "mode": "ro"}
-        env[f"KAON_INPUT_{name.upper().replace('-', '_')}"] = text
+    document = json.loads((context.directory / "context.json").read_text(encoding="utf-8"))
+    view = ContainerView()
+    translated = view.translate(document)
+    (context.directory / "context.json").write_text(
+        json.dumps(translated, ensure_ascii=False), encoding="utf-8"
+    )
+    inputs = {
+        f"KAON_INPUT_{name.upper().replace('-', '_')}": as_text(value)
+        for name, value in translated["inputs"].items()
+    }
+    mounts = [Mount(type="bind", source=str(context.directory), target=STEP_DIR)]
+    mounts += [
+        Mount(type="bind", source=str(path), target=target, read_only=True) for path, target in view.mounts
+    ]
     options: dict[str, Any] = {
         "image": config["image"],
         "command": config.get("argv") or None,
-        "environment": env,
-        "volumes": mounts,
+        "environment": {"KAON_STEP_DIR": STEP_DIR, **inputs, **(config.get("env") or {})},
+        "mounts": mounts,
         "working_dir": f"{STEP_DIR}/work",
-        "network_mode": config.get("network", "none"),
+        "network_mode": config.get("network") or "none",
+        "user": config.get("user") or f"{os.getuid()}:{os.getgid()}",
         "init": True,
         "labels": {"kaon.run": context.run_id, "kaon.step": context.step},
     }
+    return options | _limits(context)
+
+
+def _limits(context: StepContext) -> dict[str, Any]:
+    config = context.config
+    limits: dict[str, Any] = {}
     if config.get("memory_bytes"):
-        options |= {"mem_limit": config["memory_bytes"], "memswap_limit": config["memory_bytes"]}
+        limits |= {"mem_limit": config["memory_bytes"], "memswap_limit": config["memory_bytes"]}
     if config.get("cpus"):
-        options["nano_cpus"] = int(float(config["cpus"]) * 1e9)
+        limits["nano_cpus"] = int(float(config["cpus"]) * 1e9)
     if config.get("pids"):
-        options["pids_limit"] = config["pids"]
-    return options
+        limits["pids_limit"] = config["pids"]
+    return limits
 
 
-def _execute(context: StepContext, container: Any) -> None:
+def _execute(context: StepContext, container: Any) -> int:
     # Attached before the start, so that no line is missed.
     stream = container.attach(stream=True, stdout=True, stderr=True, demux=True, logs=False)
-    container.start()
-    for out, err in stream:
-        for data, target in ((out, sys.stdout), (err, sys.stderr)):
-            if data:
-                target.buffer.write(data)
-                target.buffer.flush()
-    code = container.wait()["StatusCode"]
+    try:
+        container.start()
+        _copy(stream)
+        code = int(container.wait()["StatusCode"])
+    except StepCancelled:
+        container.stop(timeout=_STOP_SECONDS)
+        raise
     container.reload()
     if container.attrs["State"]["OOMKilled"]:
         limit = context.config.get("memory_bytes")
         raise EngineError(
             f"the container was killed for using more memory than its limit of {limit} bytes (OOM)"
         )
-    if code:
-        raise EngineError(f"the container ended with exit code {code}")
+    return code
+
+
+def _copy(stream: Any) -> None:
+    for out, err in stream:
+        for data, target in ((out, sys.stdout), (err, sys.stderr)):
+            if data:
+                target.buffer.write(data)
+                target.buffer.flush()
 
 
 def main() -> None:

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from impala import dbapi
+from impala._thrift_gen.TCLIService import ttypes as TCLIService
 from impala.error import Error as HiveError
+from thrift.transport.TTransport import TTransportException
 
 from kaon.step import Artifact, StepContext
 from kaon_runner.children.faults import EngineError, PlatformFault
-from kaon_runner.children.statements import split
+from kaon_runner.children.statements import UnknownName, bind, split
 
 _POLL_SECONDS = 0.05
 _SLOW_POLL_SECONDS = 0.5
-_ENDED = frozenset({"FINISHED_STATE", "CANCELED_STATE", "CLOSED_STATE", "ERROR_STATE"})
+_ENDED = frozenset(
+    {
+        TCLIService.TOperationState.FINISHED_STATE,
+        TCLIService.TOperationState.CANCELED_STATE,
+        TCLIService.TOperationState.CLOSED_STATE,
+        TCLIService.TOperationState.ERROR_STATE,
+    }
+)
 _FRAME_TYPES = ("dataset", "table")
 
 
@@ -26,33 +36,42 @@ def run(context: StepContext) -> dict[str, Any]:
     statements = split(_script(context))
     if not statements:
         raise EngineError("the query holds no statement")
-    parameters = {name: bound(name, value) for name, value in context.inputs.items()}
+    bound = _bound(statements, context.inputs)
+    try:
+        return _run(context, bound)
+    except HiveError as error:
+        raise EngineError(f"Hive: {error}") from error
+    except TTransportException as error:
+        raise PlatformFault(
+            f"HiveServer2 at {os.environ['KAON_HIVE']} does not answer any more: {error}"
+        ) from error
+
+
+def _run(context: StepContext, statements: list[str]) -> dict[str, Any]:
     connection = _connect()
     try:
         cursor = connection.cursor(user="kaon")
         for number, statement in enumerate(statements, 1):
             context.progress((number - 1) / len(statements), f"statement {number} of {len(statements)}")
-            _execute(cursor, statement, parameters)
+            _execute(cursor, statement)
         return _outputs(context, cursor)
-    except HiveError as error:
-        raise EngineError(f"Hive: {error}") from error
     finally:
         connection.close()
 
 
-def bound(name: str, value: Any) -> Any:
-    """A value as a statement's parameter.
+def _bound(statements: list[str], inputs: Mapping[str, Any]) -> list[str]:
+    """The statements with the inputs in them; an artifact is its address.
 
     Raises:
-        EngineError: a list or a map, which SQL has no parameter for.
+        EngineError: a statement names an input that is not there, or one that SQL has no literal for.
     """
-    if isinstance(value, Artifact):
-        return value.uri
-    if isinstance(value, list | dict):
-        raise EngineError(
-            f"input {name} is a {type(value).__name__}; a query's parameters are texts, numbers and true or false"
-        )
-    return value
+    values = {name: value.uri if isinstance(value, Artifact) else value for name, value in inputs.items()}
+    try:
+        return [bind(statement, values) for statement in statements]
+    except UnknownName as error:
+        raise EngineError(str(error)) from error
+    except TypeError as error:
+        raise EngineError(f"{error}; a query's parameters are texts, numbers and true or false") from error
 
 
 def _script(context: StepContext) -> str:
@@ -66,17 +85,15 @@ def _connect() -> Any:
     host, _, port = os.environ["KAON_HIVE"].rpartition(":")
     try:
         return dbapi.connect(host=host, port=int(port), auth_mechanism="PLAIN", user="kaon", password="kaon")
-    except OSError as error:
+    except (OSError, TTransportException) as error:
         raise PlatformFault(f"HiveServer2 at {host}:{port} does not answer: {error}") from error
     except HiveError as error:
         raise PlatformFault(f"HiveServer2 at {host}:{port} refuses a session: {error}") from error
 
 
-def _execute(cursor: Any, statement: str, parameters: dict[str, Any]) -> None:
-    # Without parameters a % in the statement is left alone.
-    used = parameters if "%(" in statement or ":" in statement else None
-    cursor.execute_async(statement, used)
+def _execute(cursor: Any, statement: str) -> None:
     try:
+        cursor.execute_async(statement)
         _await_end(cursor)
     except BaseException:
         _cancel(cursor)
@@ -85,17 +102,25 @@ def _execute(cursor: Any, statement: str, parameters: dict[str, Any]) -> None:
 
 def _await_end(cursor: Any) -> None:
     began = time.monotonic()
-    while (status := cursor.status()) not in _ENDED:
+    while (answer := _status(cursor)).operationState not in _ENDED:
         time.sleep(_POLL_SECONDS if time.monotonic() - began < 5 else _SLOW_POLL_SECONDS)
-    if status != "FINISHED_STATE":
-        log = cursor.get_log()
-        raise EngineError(f"Hive ended the statement as {status}{': ' + log if log else ''}")
+    if answer.operationState != TCLIService.TOperationState.FINISHED_STATE:
+        state = TCLIService.TOperationState._VALUES_TO_NAMES[answer.operationState]
+        raise EngineError(f"Hive: {answer.errorMessage or f'the statement ended as {state}'}")
+
+
+def _status(cursor: Any) -> Any:
+    """The server's whole answer: the cursor's own `status` leaves out why a statement failed."""
+    operation = cursor._last_operation
+    answer = operation._rpc(
+        "GetOperationStatus", TCLIService.TGetOperationStatusReq(operationHandle=operation.handle), True
+    )
+    operation.update_has_result_set(answer)
+    return answer
 
 
 def _cancel(cursor: Any) -> None:
     """Cancels the running statement from a connection of its own: this one may wait in the middle of an answer."""
-    from impala._thrift_gen.TCLIService import TCLIService
-
     operation = getattr(cursor, "_last_operation", None)
     if operation is None:
         return

@@ -15,6 +15,19 @@ from kaonapi.model.v1 import model_pb2, model_pb2_grpc
 
 # How long an unreachable publisher is tried again within one attempt.
 PATIENCE_SECONDS = 60.0
+# Answers that are about the request; all others are about the publisher.
+_REFUSALS = frozenset(
+    {
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.ALREADY_EXISTS,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.PERMISSION_DENIED,
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.OUT_OF_RANGE,
+        grpc.StatusCode.UNIMPLEMENTED,
+    }
+)
 _LAST_STAGE = model_pb2.STAGE_ANNOUNCED
 
 
@@ -26,8 +39,12 @@ def run(context: StepContext) -> dict[str, Any]:
         try:
             return _outputs(context, _publish(context))
         except grpc.RpcError as error:
-            if error.code() != grpc.StatusCode.UNAVAILABLE:
+            if error.code() in _REFUSALS:
                 raise EngineError(f"the publisher refused the model: {error.details()}") from error
+            if error.code() != grpc.StatusCode.UNAVAILABLE:
+                raise PlatformFault(
+                    f"the publisher failed ({error.code().name}): {error.details()}"
+                ) from error
             if time.monotonic() + pause > deadline:
                 raise PlatformFault(
                     f"the publisher at {os.environ['KAON_PUBLISHER']} does not answer"
@@ -64,9 +81,10 @@ def _request(context: StepContext) -> model_pb2.PublishModelRequest:
         step=context.step,
         data_digests=sorted(
             {
-                value.digest
+                digest
                 for name, value in context.inputs.items()
-                if isinstance(value, Artifact) and name != "model"
+                if name != "model"
+                for digest in _digests(value)
             }
         ),
     )
@@ -78,6 +96,15 @@ def _request(context: StepContext) -> model_pb2.PublishModelRequest:
         lineage=lineage,
         idempotency_key=f"{context.run_id}/{context.step}",
     )
+
+
+def _digests(value: Any) -> Iterator[str]:
+    """The digests of the artifacts in an input; what lives elsewhere has none."""
+    if isinstance(value, Artifact) and value.digest:
+        yield value.digest
+    elif isinstance(value, list):
+        for each in value:
+            yield from _digests(each)
 
 
 def _numbers(metrics: Any) -> dict[str, float]:

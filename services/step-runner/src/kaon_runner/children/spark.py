@@ -5,29 +5,58 @@ from __future__ import annotations
 import inspect
 import os
 import runpy
+import socket
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import grpc
 from pyspark.sql import SparkSession
 
 from kaon.step import StepContext
 from kaon.step.call import load
 from kaon_runner.children.faults import PlatformFault
+from kaon_runner.children.spark_interrupt import USER, release
 
-USER = "kaon"
+_CONNECT_SECONDS = 5.0
+# Words of Spark Connect's errors when the server is gone, or is another one than before.
+_SERVER_LOST = (
+    "UNAVAILABLE",
+    "INVALID_HANDLE.SESSION_CHANGED",
+    "INVALID_HANDLE.SESSION_NOT_FOUND",
+    "RETRIES_EXCEEDED",
+)
 
 
 def run(context: StepContext) -> Any:
     """Runs the step; its session ends with it, and with the session everything that the server does for it."""
-    connect = os.environ.get("KAON_SPARK_CONNECT", "")
-    spark = _connect(context, connect) if connect else _classic(context)
+    server = os.environ.get("KAON_SPARK_CONNECT", "")
+    if not server:
+        spark = _classic(context)
+        try:
+            return _execute(context, spark)
+        finally:
+            spark.stop()
+    session = os.environ["KAON_SPARK_SESSION"]
+    spark = _connect(context, server, session)
     try:
         return _execute(context, spark)
+    except Exception as error:
+        if any(word in str(error) for word in _SERVER_LOST) and not _answers(server):
+            raise PlatformFault(f"the Spark server {server} was lost: {error}") from error
+        raise
     finally:
-        if connect:
-            spark.interruptAll()
-        spark.stop()
+        _release(server, session)
+
+
+def _release(server: str, session: str) -> None:
+    """Ends the session at the server; pyspark's own way would try for minutes to reach one that is gone."""
+    try:
+        release(server, session)
+    except grpc.RpcError as error:
+        print(f"the Spark session could not be released: {error}", file=sys.stderr, flush=True)
 
 
 def session_url(server: str, session: str) -> str:
@@ -35,17 +64,27 @@ def session_url(server: str, session: str) -> str:
     return f"{server}/;user_id={USER};session_id={session}"
 
 
-def _connect(context: StepContext, server: str) -> SparkSession:
+def _connect(context: StepContext, server: str, session: str) -> SparkSession:
+    if not _answers(server):
+        raise PlatformFault(f"the Spark server {server} does not answer")
     try:
-        spark = SparkSession.builder.remote(
-            session_url(server, os.environ["KAON_SPARK_SESSION"])
-        ).getOrCreate()
+        spark = SparkSession.builder.remote(session_url(server, session)).getOrCreate()
         for name, value in context.config.get("conf", {}).items():
             spark.conf.set(name, value)
     except Exception as error:
         raise PlatformFault(f"the Spark server {server} does not answer: {error}") from error
     spark.registerProgressHandler(_progress_handler(context))  # type: ignore[arg-type]
     return spark
+
+
+def _answers(server: str) -> bool:
+    """Whether something listens there. pyspark would try for ten minutes to find out."""
+    place = urlsplit(server)
+    try:
+        socket.create_connection((place.hostname or "", place.port or 15002), _CONNECT_SECONDS).close()
+    except OSError:
+        return False
+    return True
 
 
 def _classic(context: StepContext) -> SparkSession:
@@ -82,7 +121,8 @@ def _execute(context: StepContext, spark: SparkSession) -> Any:
     if file:
         path = Path(os.environ["KAON_BUNDLE"]) / file
         runpy.run_path(str(path), init_globals={"spark": spark, "context": context}, run_name="__main__")
-        return None
+        # A script's outputs are the files that it wrote: there is nothing to return.
+        raise SystemExit(0)
     function, _ = load(context.config["entry"])
     given = {"spark": spark, "context": context}
     wanted = inspect.signature(function).parameters

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 
 from kaon_runner.errors import UserStepError
 from kaon_runner.steptypes import config
-from kaon_runner.steptypes.base import Detection, Launch, PreparedStep, Settings, WorkerLaunch, WorkerSpec
+from kaon_runner.steptypes.base import CommandLaunch, Detection, Launch, PreparedStep, Settings
+from kaon_runner.steptypes.lease import lease_id
 
+# Docker's own smallest limit.
+_LEAST_MEMORY_BYTES = 6 * 1024 * 1024
+_SETTINGS = ("image", "argv", "env", "network", "user", "memory_bytes", "cpus", "pids", "pull")
 PULL_POLICIES = ("missing", "always", "never")
 
 
 class DockerStepType:
-    """Config: {"image", "argv": [...], "env": {...}, "network", "memory_bytes", "cpus", "pids", "pull": "missing|always|never"}.
+    """Config: {"image", "argv": [...], "env": {...}, "network", "user", "memory_bytes", "cpus", "pids", "pull"}.
 
-    The step's directory is mounted at /kaon/step, which KAON_STEP_DIR names in the container; artifact inputs are mounted
-    read-only under /kaon/inputs. Every input is in the environment as KAON_INPUT_<NAME>.
+    Only `image` must be given. `network` is "none" unless another is named; `user` is the runner's own, so that what the container
+    writes can be read and removed; `pull` is "missing" (the default), "always" or "never".
+
+    The step's directory is mounted at /kaon/step, which KAON_STEP_DIR names in the container; artifact inputs are mounted read-only
+    at /kaon/inputs/<name> (in a list: /kaon/inputs/<name>/<index>). context.json has these paths. Every input is in the environment
+    as KAON_INPUT_<NAME>.
     """
 
     name = "docker"
@@ -37,34 +44,35 @@ class DockerStepType:
 
     def prepare(self, step: PreparedStep, settings: Settings) -> Launch:
         """See `StepType`."""
-        config.text(step, "image")
-        argv = step.config.get("argv", [])
-        if not isinstance(argv, list) or not all(isinstance(word, str) for word in argv):
-            raise UserStepError(
-                "InvalidConfig", f'step {step.key.path}: "argv" must be a list of strings, it is {argv!r}'
-            )
-        if step.config.get("pull", "missing") not in PULL_POLICIES:
-            raise UserStepError(
-                "InvalidConfig", f'step {step.key.path}: "pull" must be one of {PULL_POLICIES}'
-            )
-        step.directory.create()
-        step.directory.write_context(step.context)
-        name = container_name(step)
-        env = {"KAON_DOCKER_HOST": settings.docker_host} if settings.docker_host else {}
-        return WorkerLaunch(
-            worker=WorkerSpec(key="docker", python=sys.executable, env=env, preload=("docker",)),
-            target="kaon_runner.children.docker:run",
-            inputs_as_arguments=False,
-            cleanup=((sys.executable, "-m", "kaon_runner.children.docker", settings.docker_host, name),),
+        _check(step)
+        # A process of its own, not a warm one: only a command's clean-up outlives the runner, and only a command's events are read.
+        program = ("-u", "-m", "kaon.step.main", "kaon_runner.children.docker:run", "--whole")
+        remover = ("-m", "kaon_runner.children.docker", settings.docker_host, name_of(step.scratch))
+        return CommandLaunch(
+            argv=(sys.executable, *program),
+            env={"KAON_DOCKER_HOST": settings.docker_host},
+            cleanup=((sys.executable, *remover),),
         )
 
 
-def container_name(step: PreparedStep) -> str:
-    """A name for the lease's container that nothing else has."""
-    return name_of(step.key.run_id, step.key.path, step.key.generation)
+def _check(step: PreparedStep) -> None:
+    config.only(step, _SETTINGS)
+    config.text(step, "image")
+    config.texts(step, "argv")
+    config.text_map(step, "env")
+    config.optional_text(step, "network")
+    config.optional_text(step, "user")
+    config.number(step, "memory_bytes", least=_LEAST_MEMORY_BYTES)
+    config.number(step, "cpus", least=0.01, whole=False)
+    config.number(step, "pids", least=1)
+    if step.config.get("pull", "missing") not in PULL_POLICIES:
+        wanted = ", ".join(PULL_POLICIES)
+        raise UserStepError(
+            "InvalidConfig",
+            f'step {step.key.path}: "pull" must be one of {wanted}, it is {step.config["pull"]!r}',
+        )
 
 
-def name_of(run_id: str, path: str, generation: int) -> str:
-    """A name for the lease's container that nothing else has."""
-    lease = f"{run_id}/{path}/{generation}"
-    return f"kaon-step-{hashlib.sha256(lease.encode()).hexdigest()[:20]}"
+def name_of(scratch: str) -> str:
+    """A name for the container of the execution with this scratch directory that nothing else has."""
+    return f"kaon-step-{lease_id(scratch)[:20]}"

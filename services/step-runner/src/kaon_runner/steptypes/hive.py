@@ -11,8 +11,9 @@ from kaon_runner.steptypes.base import Detection, Launch, PreparedStep, Settings
 class HiveStepType:
     """Config: {"query": "SELECT ..."} or {"file": "sql/x.sql"}; several statements are separated by `;`.
 
-    Inputs are bound by name (`%(name)s` or `:name`) as values, never as text of the query; an artifact gives its address. The
-    last statement's rows are written as Parquet to the one declared dataset or table output, and counted in output `rows`.
+    Inputs are bound by name (`%(name)s` or `:name`, outside of quotes) as values, never as text of the query: they cannot name a
+    table or a column. An artifact gives its address. The last statement's rows go as Parquet to the one declared dataset or
+    table, and counted in `rows`.
     """
 
     name = "hive"
@@ -28,6 +29,7 @@ class HiveStepType:
 
     def prepare(self, step: PreparedStep, settings: Settings) -> Launch:
         """See `StepType`."""
+        config.only(step, ("query", "file"))
         if config.one_of(step, "query", "file") == "file":
             step.bundle_file(config.text(step, "file"))
         env = {"KAON_HIVE": settings.hive, "KAON_BUNDLE": str(step.bundle or "")}

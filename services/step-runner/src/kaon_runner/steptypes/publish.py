@@ -25,6 +25,7 @@ class PublishStepType:
 
     def prepare(self, step: PreparedStep, settings: Settings) -> Launch:
         """See `StepType`."""
+        config.only(step, ("model_name",))
         config.text(step, "model_name")
         model = step.inputs.get("model")
         if not isinstance(model, dict) or model.keys() != {"artifact"}:

@@ -38,6 +38,7 @@ class RStepType:
 
     def prepare(self, step: PreparedStep, settings: Settings) -> Launch:
         """See `StepType`."""
+        config.only(step, ("file", "function"))
         step.bundle_file(config.text(step, "file"))
         config.optional_text(step, "function")
         step.directory.create()

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import kaon.helpers
+from kaon_runner.errors import UserStepError
 from kaon_runner.steptypes import config, jvm
 from kaon_runner.steptypes.base import CommandLaunch, Detection, Launch, PreparedStep, Settings
 
@@ -13,7 +14,8 @@ from kaon_runner.steptypes.base import CommandLaunch, Detection, Launch, Prepare
 class ScalaStepType:
     """Config: {"file": "X.scala" or "X.jar", "main": "package.Object", "jvm_options": ["-Xmx512m"]}.
 
-    `main` may be left out when the source has one object with a main method. The helper object `Kaon` is compiled in.
+    `main` may be left out when the source has one object with a main method; a jar always needs it.
+    The helper object `Kaon` is compiled in.
     """
 
     name = "scala"
@@ -30,10 +32,15 @@ class ScalaStepType:
 
     def prepare(self, step: PreparedStep, settings: Settings) -> Launch:
         """See `StepType`."""
+        config.only(step, ("file", "main", "jvm_options"))
         file = step.bundle_file(config.text(step, "file"))
         main = config.optional_text(step, "main")
+        if file.suffix == ".jar" and not main:
+            raise UserStepError(
+                "InvalidConfig", f'step {step.key.path}: {file.name} is a jar: give "main", the object to run'
+            )
         helper = Path(kaon.helpers.__file__).parent / "Kaon.scala"
-        options = tuple(str(each) for each in step.config.get("jvm_options", ("-Xmx512m",)))
+        options = config.texts(step, "jvm_options") or ("-Xmx512m",)
         cache = settings.cache_directory / "scala"
         argv = (
             sys.executable,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 import uuid
@@ -10,6 +9,7 @@ import uuid
 from kaon_runner.errors import PlatformStepError, UserStepError
 from kaon_runner.steptypes import config, jvm
 from kaon_runner.steptypes.base import CommandLaunch, Detection, Launch, PreparedStep, Settings
+from kaon_runner.steptypes.lease import lease_id
 
 DRIVERS = ("connect", "classic")
 
@@ -35,6 +35,8 @@ class SparkStepType:
 
     def prepare(self, step: PreparedStep, settings: Settings) -> Launch:
         """See `StepType`."""
+        config.only(step, ("entry", "file", "driver", "conf"))
+        config.text_map(step, "conf")
         code = config.one_of(step, "entry", "file")
         if code == "file":
             step.bundle_file(config.text(step, "file"))
@@ -75,6 +77,5 @@ class SparkStepType:
 
 
 def session_id(step: PreparedStep) -> uuid.UUID:
-    """The Spark Connect session of a lease: known beforehand, so that it can be ended when the client is gone."""
-    lease = f"{step.key.run_id}/{step.key.path}/{step.key.generation}"
-    return uuid.UUID(bytes=hashlib.sha256(lease.encode()).digest()[:16], version=4)
+    """The Spark Connect session of one execution: known beforehand, so that it can be ended when the client is gone."""
+    return uuid.UUID(hex=lease_id(step.scratch)[:32], version=4)

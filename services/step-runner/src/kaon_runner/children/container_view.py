@@ -1,0 +1,38 @@
+"""The step's directory and inputs as the program in a container sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+STEP_DIR = "/kaon/step"
+INPUTS_DIR = "/kaon/inputs"
+
+
+@dataclass(kw_only=True)
+class ContainerView:
+    """Translates a context; afterwards `mounts` says what the translation needs."""
+
+    # Path on this machine -> read-only path in the container, for every artifact input. One path may be needed under two names.
+    mounts: list[tuple[Path, str]] = field(default_factory=list)
+
+    def translate(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """The content of context.json with the container's paths."""
+        return {
+            **document,
+            "paths": {name: f"{STEP_DIR}/{Path(path).name}" for name, path in document["paths"].items()},
+            "inputs": {
+                name: self._translated(value, f"{INPUTS_DIR}/{name}")
+                for name, value in document["inputs"].items()
+            },
+        }
+
+    def _translated(self, value: Any, target: str) -> Any:
+        if isinstance(value, list):
+            return [self._translated(item, f"{target}/{number}") for number, item in enumerate(value)]
+        if not isinstance(value, dict) or value.keys() != {"artifact"} or not value["artifact"].get("path"):
+            return value
+        self.mounts.append((Path(value["artifact"]["path"]).resolve(), target))
+        return {"artifact": {**value["artifact"], "path": target}}
