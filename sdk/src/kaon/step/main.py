@@ -47,12 +47,15 @@ class EventPipe:
             return line
         if event["kind"] == "checkpoint":
             return self._by_file(event["value"])
-        # The end of a traceback says most. JSON may need six bytes for one character.
-        cut = {
-            name: value[-_EVENT_BYTES // 16 :] if isinstance(value, str) else value
-            for name, value in event.items()
-        }
-        return json.dumps(cut).encode() + b"\n"
+        # JSON may need up to six bytes for one character, so the longest texts that fit are found by trying.
+        length = _EVENT_BYTES
+        while len(line) > _EVENT_BYTES:
+            length //= 2
+            line = (
+                json.dumps({name: _shortened(name, value, length) for name, value in event.items()}).encode()
+                + b"\n"
+            )
+        return line
 
     def _by_file(self, value: Any) -> bytes:
         # Moved into place: the runner never reads half of it.
@@ -60,6 +63,13 @@ class EventPipe:
         partial.write_text(json.dumps(value), encoding="utf-8")
         partial.rename(self._checkpoint)
         return json.dumps({"kind": "checkpoint", "file": self._checkpoint.name}).encode() + b"\n"
+
+
+def _shortened(name: str, value: Any, length: int) -> Any:
+    if not isinstance(value, str):
+        return value
+    # The end of a traceback says most, and the beginning of everything else.
+    return value[-length:] if name == "traceback" else value[:length]
 
 
 def write_outputs(outputs: dict[str, Any], context: StepContext) -> None:

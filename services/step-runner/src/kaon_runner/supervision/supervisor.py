@@ -77,7 +77,9 @@ class Supervisor:
             and os.WIFSIGNALED(self._status)
         )
         self._memory.remove()
-        if self._reason != "exited":
+        # A child that was killed could not tidy up after itself, whoever killed it.
+        killed = self._status is not None and os.WIFSIGNALED(self._status)
+        if self._reason != "exited" or killed:
             self._clean_up()
         self._say({"kind": "ended", "status": self._status, "reason": self._reason, "oom": oom})
 
