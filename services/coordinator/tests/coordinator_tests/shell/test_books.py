@@ -1,0 +1,101 @@
+"""The books about time, and how sends are packed."""
+
+from __future__ import annotations
+
+from kaon_coordinator.engine.messages import RetryDue
+from kaon_coordinator.shell.leases import LeaseBook, LeaseId
+from kaon_coordinator.shell.outbox import EVERY_RUNNER, RECORD_BYTES, Outbox
+from kaon_coordinator.shell.timers import Timers
+from kaon_wire import topics
+from kaon_wire.partitioning import partition_of
+from kaonapi.run.v1 import history_pb2
+from kaonapi.runner.v1 import runner_pb2
+from kaonapi.step.v1 import step_pb2
+
+LEASE = LeaseId(run_id="r", path="s", generation=1)
+OTHER = LeaseId(run_id="r", path="t", generation=1)
+
+
+def test_an_unrenewed_lease_becomes_overdue_and_stays_so_until_it_ends() -> None:
+    book = LeaseBook(seconds=10)
+    book.hold(LEASE, 0)
+    assert book.overdue(9.9) == []
+    assert book.overdue(10.1) == [LEASE]
+    assert book.overdue(10.2) == [LEASE]
+    book.end(LEASE)
+    assert book.overdue(10.3) == []
+
+
+def test_a_renewal_prolongs_only_what_is_held() -> None:
+    book = LeaseBook(seconds=10)
+    book.hold(LEASE, 0)
+    assert book.renew(LEASE, 8)
+    assert not book.renew(OTHER, 8)
+    assert book.overdue(17) == []
+    assert book.overdue(18.1) == [LEASE]
+
+
+def test_nothing_expires_within_a_lease_of_silence_on_the_owners_side() -> None:
+    book = LeaseBook(seconds=10)
+    book.hold(LEASE, 0)
+    book.deafen(9)
+    assert book.overdue(18.9) == []
+    assert not book.is_overdue(LEASE, 18.9)
+    assert book.overdue(19.1) == [LEASE]
+
+
+def test_messages_come_when_they_are_due_and_in_their_order() -> None:
+    timers = Timers()
+    late, early = RetryDue(path="late", generation=1), RetryDue(path="early", generation=1)
+    timers.set(20, "r", late)
+    timers.set(10, "r", early)
+    assert timers.next_us() == 10
+    assert timers.take_due(9) == []
+    assert timers.take_due(20) == [("r", early), ("r", late)]
+
+
+def catalogue() -> topics.Catalogue:
+    return topics.Catalogue(run_partitions=2, runner_partitions=3)
+
+
+def test_commands_to_one_runner_share_a_record_in_its_partition() -> None:
+    outbox = Outbox(catalogue())
+    for _ in range(2):
+        outbox.command("runner-1", [runner_pb2.RunnerCommand(drain=runner_pb2.DrainRunner())])
+    (send,) = outbox.take()
+    assert (send.topic, send.partition) == (topics.RUNNER_COMMANDS, partition_of("runner-1", 3))
+    assert len(runner_pb2.RunnerCommands.FromString(send.value).commands) == 2
+    assert outbox.take() == []
+
+
+def test_a_command_to_every_runner_goes_to_every_partition() -> None:
+    outbox = Outbox(catalogue())
+    outbox.command(EVERY_RUNNER, [runner_pb2.RunnerCommand(report=runner_pb2.ReportRunner())])
+    assert [send.partition for send in outbox.take()] == [0, 1, 2]
+
+
+def test_no_record_outgrows_the_broker_and_nothing_is_lost_in_the_split() -> None:
+    outbox = Outbox(catalogue())
+    spec = step_pb2.StepSpec(config_json="x" * 60_000)
+    requests = [step_pb2.StepRequest(key=step_pb2.StepKey(path=str(n)), spec=spec) for n in range(50)]
+    ended = [step_pb2.StepEnded(key=step_pb2.StepKey(path="over"))]
+    outbox.step_requests(step_pb2.StepRequests(pool="default", requests=requests, ended=ended))
+    records = [step_pb2.StepRequests.FromString(send.value) for send in outbox.take()]
+    assert len(records) > 1
+    assert all(record.ByteSize() < RECORD_BYTES + 70_000 for record in records)
+    assert [request.key.path for record in records for request in record.requests] == [
+        str(n) for n in range(50)
+    ]
+    assert [len(record.ended) for record in records] == [1] + [0] * (len(records) - 1)
+
+
+def test_history_leaves_in_order_in_records_of_bounded_size() -> None:
+    outbox = Outbox(catalogue())
+    submitted = history_pb2.RunSubmitted(params_json={"p": "x" * 100_000})
+    events = [history_pb2.HistoryEvent(seq=n, run_submitted=submitted) for n in range(1, 13)]
+    outbox.history(1, events)
+    sends = outbox.take()
+    assert {(send.topic, send.partition) for send in sends} == {(topics.RUN_EVENTS, 1)}
+    seqs = [event.seq for send in sends for event in history_pb2.RunEvents.FromString(send.value).events]
+    assert len(sends) > 1
+    assert seqs == list(range(1, 13))

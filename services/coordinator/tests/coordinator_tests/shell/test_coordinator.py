@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from kaon_coordinator.engine import transitions as t
+from kaon_wire import topics
+from kaonapi.runner.v1 import runner_pb2
+from kaonapi.step.v1 import step_pb2
+
+from .world import Member, World
+
+STARTED = {"started": step_pb2.StepStarted()}
+SUCCEEDED = {"succeeded": step_pb2.StepSucceeded(outputs_json={"out": "1"})}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+@pytest.fixture
+async def member(world: World) -> AsyncIterator[Member]:
+    member = Member(world, "first")
+    await member.start()
+    yield member
+    await member.stop()
+
+
+def status(member: Member, run_id: str = "run") -> int:
+    return member.store.store.get_run("default", run_id).row.status
+
+
+async def test_a_submitted_run_whose_wakeup_was_lost_is_found_and_runs(world: World, member: Member) -> None:
+    world.hello()
+    world.submit(member, steps=2)
+    for request in await world.released(2):
+        world.report(request.key, **STARTED)
+        world.report(request.key, **SUCCEEDED)
+    await world.until(lambda: status(member) == t.SUCCEEDED)
+
+
+async def test_a_lease_expires_only_after_what_was_said_before_has_been_heard(
+    world: World, member: Member
+) -> None:
+    world.hello()
+    world.submit(member)
+    (first,) = await world.released()
+    world.report(first.key, **STARTED)
+    await world.until(lambda: any(event.HasField("step_leased") for event in member.sinks.events))
+    # The runner's renewal lies unread before the barrier: the owner hears it, and nothing expires.
+    world.clock.now += 11
+    world.renew(first.key)
+    world.hello(running=[first.key])
+    await asyncio.sleep(0.1)
+    assert member.coordinator.counters.expired_leases == 0
+    world.clock.now += 11
+    world.hello("runner-2")
+    (second,) = await world.released()
+    assert member.coordinator.counters.expired_leases == 1
+    assert (second.key.attempt, second.key.generation) == (1, 2)
+
+
+async def test_a_silent_broker_costs_no_lease(
+    world: World, member: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.hello()
+    world.submit(member)
+    (request,) = await world.released()
+    world.report(request.key, **STARTED)
+    await world.until(lambda: any(event.HasField("step_leased") for event in member.sinks.events))
+    monkeypatch.setattr(type(member.transport), "connected", property(lambda _: False))
+    world.clock.now += 60
+    await asyncio.sleep(0.05)
+    monkeypatch.undo()
+    await asyncio.sleep(0.05)
+    assert member.coordinator.counters.expired_leases == 0
+
+
+async def test_the_late_word_of_an_old_holder_changes_nothing_and_is_answered_with_a_revoke(
+    world: World, member: Member
+) -> None:
+    world.hello()
+    world.submit(member)
+    (first,) = await world.released()
+    world.report(first.key, **STARTED)
+    await world.until(lambda: any(event.HasField("step_leased") for event in member.sinks.events))
+    world.clock.now += 11
+    world.hello("runner-2")
+    (second,) = await world.released()
+    await world.commanded()
+    world.renew(first.key)
+    (command,) = await world.commanded()
+    assert command.revoke.reason == runner_pb2.REVOKE_REASON_STALE_LEASE
+    assert command.revoke.epoch == 1
+    world.report(first.key, **SUCCEEDED)
+    world.report(second.key, "runner-2", **STARTED)
+    world.report(second.key, "runner-2", **SUCCEEDED)
+    await world.until(lambda: any(event.HasField("run_ended") for event in member.sinks.events))
+    holders = [
+        event.step_leased.incarnation for event in member.sinks.events if event.HasField("step_leased")
+    ]
+    assert holders == ["runner-1", "runner-2"]
+
+
+async def test_an_owner_that_was_succeeded_writes_nothing_and_lets_nothing_out(
+    world: World, member: Member
+) -> None:
+    world.hello()
+    world.submit(member)
+    (request,) = await world.released()
+    # Another process takes the partition over while this one sleeps through it.
+    member.store.store.claim_partition(0, "second")
+    before = member.store.store.history("run")
+    sent = world.broker.end_offset(topics.RUN_EVENTS, 0)
+    world.report(request.key, **STARTED)
+    await world.until(lambda: member.coordinator.counters.fenced == 1)
+    assert member.store.store.history("run") == before
+    assert world.broker.end_offset(topics.RUN_EVENTS, 0) == sent
+
+
+async def test_the_next_owner_derives_what_was_in_flight(world: World, member: Member) -> None:
+    world.hello()
+    world.submit(member, steps=2)
+    held, ready = await world.released(2)
+    world.report(held.key, **STARTED)
+    await world.until(lambda: any(event.HasField("step_leased") for event in member.sinks.events))
+    await member.transport.stop()
+    successor = Member(world, "second")
+    await successor.start()
+    try:
+        await world.until(lambda: successor.coordinator.pools.explain("default", ready.key) != "")
+        # A new matcher waits for runners to say what they have before it trusts what engines say is READY.
+        world.clock.now += 3
+        world.hello("runner-2")
+        world.hello(running=[held.key])
+        (again,) = await world.released()
+        assert again.key == ready.key, "what was READY is requested again, what is held is not"
+        assert again.epoch == 2
+        for key, who in ((held.key, "runner-1"), (again.key, "runner-2")):
+            world.report(key, who, **SUCCEEDED)
+        await world.until(lambda: status(successor) == t.SUCCEEDED)
+    finally:
+        await successor.stop()
+
+
+async def test_bytes_that_are_no_message_go_to_the_dead_letters_and_stop_nobody(
+    world: World, member: Member
+) -> None:
+    for topic in (topics.STEP_EVENTS, topics.RUN_COMMANDS, topics.STEP_REQUESTS, topics.RUNNER_HEARTBEATS):
+        world.broker.produce(topic, 0, b"\xff\xff\xff")
+    await world.until(lambda: member.coordinator.counters.quarantined == 4)
+    assert world.broker.end_offset(topics.dead_letters(topics.STEP_EVENTS), 0) == 1
+    world.hello()
+    world.submit(member)
+    assert await world.released()

@@ -1,0 +1,186 @@
+"""A coordinator's shell over the in-memory broker and SQLite, with a clock that tests move and a runner that they play."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from kaon_coordinator.shell.coordinator import Clocks, Coordinator, ShellSettings
+from kaon_coordinator.store.base import NewRun
+from kaon_coordinator.store.sql import open_store
+from kaon_coordinator.store.thread import StoreThread
+from kaon_coordinator.transport.memory import MemoryGroup, MemoryTransport
+from kaon_wire import canonical, topics
+from kaon_wire.memory import MemoryBroker
+from kaon_wire.partitioning import partition_of
+from kaonapi.log.v1 import log_pb2
+from kaonapi.run.v1 import history_pb2
+from kaonapi.runner.v1 import runner_pb2
+from kaonapi.step.v1 import step_pb2
+from kaonapi.workflow.v1 import definition_pb2 as d
+
+CATALOGUE = topics.Catalogue(run_partitions=1, pool_partitions=1, runner_partitions=1)
+INCARNATION = "runner-1"
+
+
+class Silent:
+    """Sinks that keep what was committed."""
+
+    def __init__(self) -> None:
+        self.events: list[history_pb2.HistoryEvent] = []
+
+    def committed(self, events: Sequence[history_pb2.HistoryEvent]) -> None:
+        self.events += events
+
+    def progress(self, reports: Mapping[int, Sequence[step_pb2.StepEvents]]) -> None:
+        """Not looked at."""
+
+    async def logs(self, lines: Sequence[log_pb2.LogLines]) -> None:
+        """Not looked at."""
+
+
+class Clock:
+    """Both kinds of time, moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def clocks(self) -> Clocks:
+        return Clocks(now_us=lambda: int(self.now * 1e6), monotonic=lambda: self.now)
+
+
+class Member:
+    """One coordinator of the world."""
+
+    def __init__(self, world: World, owner: str) -> None:
+        self.store = StoreThread(open_store(world.url))
+        self.transport = MemoryTransport(world.group)
+        self.sinks = Silent()
+        self.coordinator = Coordinator(
+            settings=ShellSettings(owner=owner, catalogue=CATALOGUE, tick_seconds=0.005, poll_seconds=0.01),
+            store=self.store,
+            transport=self.transport,
+            evaluate=lambda expression, values: None,
+            sinks=self.sinks,
+            clocks=world.clock.clocks(),
+        )
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        await self.transport.start(self.coordinator)
+        self._task = asyncio.create_task(self.coordinator.run())
+
+    async def stop(self) -> None:
+        await self.transport.stop()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self.store.close()
+
+
+class World:
+    """Broker, database and clock; members and a runner come and go."""
+
+    def __init__(self, directory: Path) -> None:
+        self.url = f"sqlite:///{directory}/kaon.db"
+        self.clock = Clock()
+        self.broker = MemoryBroker(CATALOGUE.topics())
+        self.group = MemoryGroup(self.broker)
+        self.ready = self._reader(topics.step_ready("default"))
+        self.commands = self._reader(topics.RUNNER_COMMANDS)
+        self._sequence = 0
+
+    def _reader(self, topic: str):  # type: ignore[no-untyped-def]
+        reader = self.broker.reader(lambda: None)
+        reader.assign(topic, 0)
+        return reader
+
+    def submit(self, member: Member, run_id: str = "run", steps: int = 1) -> None:
+        """A run of some parallel steps, acknowledged."""
+        blocks = [
+            d.Block(name=f"s{n}", step=d.Step(type="python", outputs={"out": d.VALUE_TYPE_INT}))
+            for n in range(steps)
+        ]
+        definition = d.WorkflowDefinition(name="w", body=d.Graph(blocks=blocks))
+        version = canonical.digest_message(definition)
+        store = member.store.store
+        store.put_workflow("default", definition, version, 1)
+        store.submit_run(
+            NewRun(
+                run_id=run_id,
+                tenant="default",
+                workflow="w",
+                version=version,
+                partition=0,
+                params={},
+                submitter="me",
+                idempotency_key="",
+                now_us=1,
+            )
+        )
+        # Owners look for what nobody woke them for every now and then.
+        self.clock.now += 0.1
+
+    def hello(self, incarnation: str = INCARNATION, **keys: Sequence[step_pb2.StepKey]) -> None:
+        """A heartbeat."""
+        self._sequence += 1
+        heartbeat = runner_pb2.RunnerHeartbeat(
+            pool="default",
+            runner_id=incarnation,
+            incarnation=incarnation,
+            sequence=self._sequence,
+            labels={"step-type.python": "yes"},
+            time_us=int(self.clock.now * 1e6),
+            **keys,  # type: ignore[arg-type]
+        )
+        heartbeat.capacity.slots = 8
+        heartbeat.capacity.cpu_milli = 8000
+        heartbeat.capacity.memory_bytes = 1 << 30
+        self._produce(topics.RUNNER_HEARTBEATS, heartbeat.SerializeToString())
+
+    def report(self, key: step_pb2.StepKey, incarnation: str = INCARNATION, **event: object) -> None:
+        """A runner's word about one step."""
+        record = step_pb2.StepEvents(runner_id=incarnation, incarnation=incarnation)
+        record.events.append(step_pb2.StepEvent(key=key, **event))  # type: ignore[arg-type]
+        self._produce(topics.STEP_EVENTS, record.SerializeToString())
+
+    def renew(self, *keys: step_pb2.StepKey, incarnation: str = INCARNATION) -> None:
+        """A runner's renewal."""
+        record = step_pb2.StepEvents(runner_id=incarnation, incarnation=incarnation)
+        record.renewal.held.extend(keys)
+        self._produce(topics.STEP_EVENTS, record.SerializeToString())
+
+    def _produce(self, topic: str, value: bytes) -> None:
+        partition = partition_of("default", 1)
+        self.broker.produce(topic, partition, value)
+
+    async def released(self, count: int = 1) -> list[step_pb2.StepRequest]:
+        """The next releases to the runner."""
+        found: list[step_pb2.StepRequest] = []
+        async with asyncio.timeout(5):
+            while len(found) < count:
+                for record in self.ready.poll():
+                    found += step_pb2.StepReleases.FromString(record.value).releases
+                await asyncio.sleep(0.002)
+        return found
+
+    async def commanded(self) -> list[runner_pb2.RunnerCommand]:
+        """The next commands other than requests for a heartbeat."""
+        async with asyncio.timeout(5):
+            while True:
+                found = [
+                    command
+                    for record in self.commands.poll()
+                    for command in runner_pb2.RunnerCommands.FromString(record.value).commands
+                    if not command.HasField("report")
+                ]
+                if found:
+                    return found
+                await asyncio.sleep(0.002)
+
+    async def until(self, condition) -> None:  # type: ignore[no-untyped-def]
+        """Returns when the condition holds."""
+        async with asyncio.timeout(5):
+            while not condition():  # noqa: ASYNC110 -- what is awaited has no event
+                await asyncio.sleep(0.002)
