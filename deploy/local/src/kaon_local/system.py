@@ -188,6 +188,8 @@ class System:
             "KAON_CACHE": str(self.config.state / "runner-cache"),
             "KAON_HEALTH": str(health),
             "KAON_PYTHON": sys.executable,
+            # A system that is stopped here waits for no step: its run goes on when the system is started again.
+            "KAON_DRAIN_SECONDS": "1",
         }
         if self.hdfs is not None:
             env["KAON_SCRATCH"] = f"{self.hdfs.uri}/kaon/scratch"
