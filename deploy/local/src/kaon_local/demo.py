@@ -168,13 +168,14 @@ def _shown(path: Path) -> str:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """SIGTERM ends everything as Ctrl-C does."""
+    """SIGTERM ends everything as Ctrl-C does, also where a shell has told us to ignore Ctrl-C."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
