@@ -94,7 +94,8 @@ def test_an_artifact_is_read_by_the_server_at_its_address(system: MemorySystem, 
     data = tmp_path / "users.csv"
     data.write_text("user,age\n1,30\n2,40\n")
     files = {
-        "sql/read.sql": "CREATE OR REPLACE TEMPORARY VIEW u (user INT, age INT) USING csv OPTIONS (path %(users)s, header 'true');\n"
+        "sql/read.sql": "CREATE OR REPLACE TEMPORARY VIEW u (user INT, age INT) USING csv\n"
+        "OPTIONS (path %(users)s, header 'true');\n"
         "SELECT sum(age) AS age FROM u"
     }
     wanted = request(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 from impala import dbapi
-from impala._thrift_gen.TCLIService import ttypes as TCLIService
+from impala._thrift_gen.TCLIService.ttypes import TCancelOperationReq, TGetOperationStatusReq, TOperationState
 from impala.error import Error as HiveError
 from thrift.transport.TTransport import TTransportException
 
@@ -22,10 +22,10 @@ _POLL_SECONDS = 0.05
 _SLOW_POLL_SECONDS = 0.5
 _ENDED = frozenset(
     {
-        TCLIService.TOperationState.FINISHED_STATE,
-        TCLIService.TOperationState.CANCELED_STATE,
-        TCLIService.TOperationState.CLOSED_STATE,
-        TCLIService.TOperationState.ERROR_STATE,
+        TOperationState.FINISHED_STATE,
+        TOperationState.CANCELED_STATE,
+        TOperationState.CLOSED_STATE,
+        TOperationState.ERROR_STATE,
     }
 )
 _FRAME_TYPES = ("dataset", "table")
@@ -104,8 +104,8 @@ def _await_end(cursor: Any) -> None:
     began = time.monotonic()
     while (answer := _status(cursor)).operationState not in _ENDED:
         time.sleep(_POLL_SECONDS if time.monotonic() - began < 5 else _SLOW_POLL_SECONDS)
-    if answer.operationState != TCLIService.TOperationState.FINISHED_STATE:
-        state = TCLIService.TOperationState._VALUES_TO_NAMES[answer.operationState]
+    if answer.operationState != TOperationState.FINISHED_STATE:
+        state = TOperationState._VALUES_TO_NAMES[answer.operationState]
         raise EngineError(f"Hive: {answer.errorMessage or f'the statement ended as {state}'}")
 
 
@@ -113,7 +113,7 @@ def _status(cursor: Any) -> Any:
     """The server's whole answer: the cursor's own `status` leaves out why a statement failed."""
     operation = cursor._last_operation
     answer = operation._rpc(
-        "GetOperationStatus", TCLIService.TGetOperationStatusReq(operationHandle=operation.handle), True
+        "GetOperationStatus", TGetOperationStatusReq(operationHandle=operation.handle), True
     )
     operation.update_has_result_set(answer)
     return answer
@@ -127,7 +127,7 @@ def _cancel(cursor: Any) -> None:
     try:
         other = _connect()
         try:
-            request = TCLIService.TCancelOperationReq(operationHandle=operation.handle)
+            request = TCancelOperationReq(operationHandle=operation.handle)
             other.service.client.CancelOperation(request)
         finally:
             other.close()

@@ -13,7 +13,8 @@ from kaon.step import Artifact, StepContext
 from kaon_runner.children.faults import EngineError, PlatformFault
 from kaonapi.model.v1 import model_pb2, model_pb2_grpc
 
-# How long an unreachable publisher is tried again within one attempt.
+# How long an unreachable publisher is tried again within one attempt, seconds; a variable of the environment may say otherwise.
+PATIENCE_VARIABLE = "KAON_PUBLISHER_PATIENCE_SECONDS"
 PATIENCE_SECONDS = 60.0
 # Answers that are about the request; all others are about the publisher.
 _REFUSALS = frozenset(
@@ -33,7 +34,7 @@ _LAST_STAGE = model_pb2.STAGE_ANNOUNCED
 
 def run(context: StepContext) -> dict[str, Any]:
     """Publishes the input `model`; the idempotency key is the run and the step, so that every attempt asks for the same version."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + float(os.environ.get(PATIENCE_VARIABLE) or PATIENCE_SECONDS)
     pause = 0.2
     while True:
         try:

@@ -26,7 +26,8 @@ def offer(place: Any, context: StepContext) -> dict[str, Any]:
         return r_values.frame(artifact)
 
     def output(name: Any, value: Any) -> Any:
-        outputs[str(name[0])] = r_values.from_r(robjects.default_converter.rpy2py(value))
+        named = str(name[0])
+        outputs[named] = r_values.output(named, robjects.default_converter.rpy2py(value), context)
         return value
 
     def artifact_path(name: Any) -> Any:

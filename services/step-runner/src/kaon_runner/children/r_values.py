@@ -14,6 +14,8 @@ from kaon.step import Artifact, StepContext
 from kaon_runner.children.faults import EngineError
 
 _PARQUET = b"PAR1"
+# R has no larger integers; it calculates with larger numbers as doubles.
+_LARGEST_INTEGER = 2**31 - 1
 
 
 def to_r(value: Any) -> Any:
@@ -28,6 +30,8 @@ def to_r(value: Any) -> Any:
         return ListVector({name: to_r(each) for name, each in value.items()})
     if isinstance(value, list):
         return _list(value)
+    if isinstance(value, int) and abs(value) > _LARGEST_INTEGER:
+        return float(value)
     return value
 
 
@@ -44,8 +48,16 @@ def outputs(result: Any, context: StepContext) -> dict[str, Any]:
         if isinstance(value, DataFrame):
             pandas2ri.converter.rpy2py(value).to_csv(context.artifact_path(name), index=False)
         else:
-            found[name] = from_r(value)
+            found[name] = output(name, value, context)
     return found
+
+
+def output(name: str, value: Any, context: StepContext) -> Any:
+    """An R value as the output `name`. Numbers of R are mostly doubles: whole ones can be an output of type int."""
+    plain = from_r(value)
+    if context.outputs.get(name) == "int" and isinstance(plain, float) and plain.is_integer():
+        return int(plain)
+    return plain
 
 
 def from_r(value: Any) -> Any:
@@ -81,4 +93,6 @@ def _list(values: list[Any]) -> Any:
         return robjects.StrVector(values)
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         return robjects.FloatVector(values)
+    if all(isinstance(value, bool) for value in values):
+        return robjects.BoolVector(values)
     return robjects.r["list"](*map(to_r, values))

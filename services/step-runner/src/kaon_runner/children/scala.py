@@ -51,7 +51,7 @@ def compiled(file: Path, helper: Path, cache: Path, jars: Path, java: str) -> Pa
     cache.mkdir(parents=True, exist_ok=True)
     with _locked(jar.with_suffix(".lock")):
         if not jar.exists():
-            _compile([file, helper], jar, jars, java)
+            _compile(file, helper, jar, jars, java)
     return jar
 
 
@@ -73,7 +73,7 @@ def main_object(file: Path) -> str:
     return f"{package[1]}.{found[0]}" if package else found[0]
 
 
-def _compile(sources: list[Path], jar: Path, jars: Path, java: str) -> None:
+def _compile(source: Path, helper: Path, jar: Path, jars: Path, java: str) -> None:
     with tempfile.TemporaryDirectory(dir=jar.parent) as scratch:
         target = Path(scratch) / "out.jar"
         argv = [
@@ -85,11 +85,22 @@ def _compile(sources: list[Path], jar: Path, jars: Path, java: str) -> None:
             "-usejavacp",
             "-deprecation",
         ]
-        print(f"compiling {sources[0].name}", flush=True)
-        done = subprocess.run([*argv, "-d", str(target), *map(str, sources)], check=False)
+        print(f"compiling {source.name}", flush=True)
+        files = (str(source), str(_in_package_of(source, helper, Path(scratch))))
+        done = subprocess.run([*argv, "-d", str(target), *files], check=False)
         if done.returncode:
-            sys.exit(f"scala: {sources[0].name} does not compile")
+            sys.exit(f"scala: {source.name} does not compile")
         target.rename(jar)
+
+
+def _in_package_of(source: Path, helper: Path, scratch: Path) -> Path:
+    """The helper in the source's package: what has no package cannot be named from one that has."""
+    package = _PACKAGE.search(source.read_text(encoding="utf-8"))
+    if package is None:
+        return helper
+    moved = scratch / helper.name
+    moved.write_text(f"package {package[1]}\n{helper.read_text(encoding='utf-8')}", encoding="utf-8")
+    return moved
 
 
 @contextmanager

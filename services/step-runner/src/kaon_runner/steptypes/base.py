@@ -107,8 +107,8 @@ class CommandLaunch:
     # None: the step's work directory.
     cwd: Path | None = None
     # Commands that the SUPERVISOR runs when the processes are gone and the step did not end by itself (cancel, time-out, lost
-    # lease, dead runner, a signal from anybody), one after the other, 10 s each, for example ("docker", "rm", "-f", NAME). Failures are logged, not
-    # reported.
+    # lease, dead runner, a signal from anybody), one after the other, 10 s each, such as ("docker", "rm", "-f", NAME). Failures
+    # are logged, not reported.
     cleanup: tuple[tuple[str, ...], ...] = ()
     # Seconds between TERM and KILL.
     grace_seconds: float = DEFAULT_GRACE_SECONDS

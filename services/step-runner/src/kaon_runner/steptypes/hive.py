@@ -30,8 +30,10 @@ class HiveStepType:
     def prepare(self, step: PreparedStep, settings: Settings) -> Launch:
         """See `StepType`."""
         config.only(step, ("query", "file"))
-        if config.one_of(step, "query", "file") == "file":
-            step.bundle_file(config.text(step, "file"))
+        source = config.one_of(step, "query", "file")
+        text = config.text(step, source)
+        if source == "file":
+            step.bundle_file(text)
         env = {"KAON_HIVE": settings.hive, "KAON_BUNDLE": str(step.bundle or "")}
         spec = WorkerSpec(
             key=f"hive/{step.spec.code_bundle}",

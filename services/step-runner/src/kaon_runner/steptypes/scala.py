@@ -15,7 +15,7 @@ class ScalaStepType:
     """Config: {"file": "X.scala" or "X.jar", "main": "package.Object", "jvm_options": ["-Xmx512m"]}.
 
     `main` may be left out when the source has one object with a main method; a jar always needs it.
-    The helper object `Kaon` is compiled in.
+    The helper object `Kaon` is compiled into the source's package.
     """
 
     name = "scala"

@@ -38,8 +38,9 @@ class SparkStepType:
         config.only(step, ("entry", "file", "driver", "conf"))
         config.text_map(step, "conf")
         code = config.one_of(step, "entry", "file")
+        text = config.text(step, code)
         if code == "file":
-            step.bundle_file(config.text(step, "file"))
+            step.bundle_file(text)
         driver = step.config.get("driver") or ("connect" if settings.spark_connect else "classic")
         if driver not in DRIVERS:
             raise UserStepError(

@@ -1,0 +1,197 @@
+"""Docker steps on a real engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import psutil
+import pytest
+from engines import (
+    CANCEL_SECONDS,
+    artifact,
+    content,
+    error,
+    outputs,
+    platform_error,
+    progress,
+    run,
+    soon,
+    texts,
+    user_error,
+)
+from harness import MemorySystem, request
+
+from kaonapi.runner.v1 import runner_pb2
+
+pytestmark = pytest.mark.real
+
+PROTOCOL = """
+import json, os, sys
+step = os.environ["KAON_STEP_DIR"]
+context = json.load(open(step + "/context.json"))
+with open(step + "/events", "w") as events:
+    events.write(json.dumps({"kind": "progress", "fraction": 0.5, "message": "inside"}) + "\\n")
+one = open(context["inputs"]["data"]["artifact"]["path"]).read()
+many = [open(each["artifact"]["path"]).read() for each in context["inputs"]["parts"]]
+assert os.environ["KAON_INPUT_DATA"] == "/kaon/inputs/data"
+assert os.path.samefile(context["paths"]["work"], os.getcwd())
+json.dump([one, *many], open(context["paths"]["outputs"] + "/texts.json", "w"))
+open(context["paths"]["artifacts"] + "/model", "w").write(one)
+print("to stdout", flush=True)
+print("to stderr", file=sys.stderr, flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory, engine: docker.DockerClient) -> Iterator[MemorySystem]:
+    host = engine.api.base_url.replace("http+docker://localhost", "unix:///var/run/docker.sock")
+    with MemorySystem(tmp_path_factory.mktemp("docker"), docker_host=host) as running:
+        yield running
+
+
+@pytest.fixture
+def left(engine: docker.DockerClient) -> Iterator[None]:
+    """Fails when a test leaves a container of a step."""
+    yield
+    assert _containers(engine) == []
+
+
+def _containers(engine: docker.DockerClient, step: str = "") -> list[str]:
+    label = f"kaon.step={step}" if step else "kaon.step"
+    found = engine.api.containers(all=True, filters={"label": label})
+    return [str(each["Names"][0]) for each in found]
+
+
+def test_a_container_follows_the_step_protocol(
+    system: MemorySystem, image: str, tmp_path: Path, left: None
+) -> None:
+    for name in ("data", "part"):
+        (tmp_path / name).write_text(f"a {name}")
+    part = artifact(system, tmp_path / "part", "file")
+    wanted = request(
+        "docker",
+        {"image": image, "argv": ["python3", "-c", PROTOCOL]},
+        inputs={"data": artifact(system, tmp_path / "data", "dataset"), "parts": [part, part]},
+        outputs={"texts": "list", "model": "model"},
+    )
+    began = time.monotonic()
+    found = outputs(run(system, wanted))
+    print(f"docker: {time.monotonic() - began:.2f} s")
+    assert found["texts"] == ["a data", "a part", "a part"]
+    assert content(system, found["model"]) == b"a data"
+    assert progress(system, wanted) == ["inside"]
+    assert {"to stdout", "to stderr"} <= set(texts(system, wanted))
+
+
+def test_an_exit_code_is_the_steps(system: MemorySystem, image: str, left: None) -> None:
+    wanted = request("docker", {"image": image, "argv": ["sh", "-c", "echo out of luck >&2; exit 7"]})
+    failed = error(run(system, wanted))
+    assert (failed.type, failed.message) == ("ExitCode", "the step ended with exit code 7")
+    assert "out of luck" in failed.details
+
+
+def test_what_a_program_says_about_its_failure_is_the_error(
+    system: MemorySystem, image: str, left: None
+) -> None:
+    told = json.dumps({"kind": "error", "type": "NoModel", "message": "nothing to learn from", "user": True})
+    argv = ["sh", "-c", f"echo '{told}' > $KAON_STEP_DIR/events; exit 1"]
+    failed = error(run(system, request("docker", {"image": image, "argv": argv})))
+    assert (failed.type, failed.message) == ("NoModel", "nothing to learn from")
+
+
+def test_too_much_memory_is_named(system: MemorySystem, image: str, left: None) -> None:
+    wanted = request(
+        "docker",
+        {"image": image, "argv": ["python3", "-c", "bytearray(300_000_000)"], "memory_bytes": 50_000_000},
+    )
+    assert "more memory than its limit of 50000000 bytes (OOM)" in user_error(run(system, wanted))
+
+
+def test_a_program_that_is_not_in_the_image_is_named(system: MemorySystem, image: str, left: None) -> None:
+    failed = error(run(system, request("docker", {"image": image, "argv": ["no-such-program"]})))
+    assert (failed.type, failed.message) == ("ExitCode", "the step ended with exit code 127")
+    assert "no-such-program" in failed.details
+
+
+def test_an_image_that_is_not_there_is_named(system: MemorySystem, left: None) -> None:
+    wanted = request("docker", {"image": "kaon/no-such-image:1", "pull": "never"})
+    assert 'image kaon/no-such-image:1 is not on this machine, and "pull" is "never"' in user_error(
+        run(system, wanted)
+    )
+
+
+def test_there_is_no_network_unless_it_is_asked_for(system: MemorySystem, image: str, left: None) -> None:
+    argv = ["sh", "-c", "ls /sys/class/net > $KAON_STEP_DIR/artifacts/net"]
+    wanted = request("docker", {"image": image, "argv": argv}, outputs={"net": "text"})
+    assert content(system, outputs(run(system, wanted))["net"]).split() == [b"lo"]
+
+
+def test_a_cancel_removes_the_container(
+    system: MemorySystem, image: str, engine: docker.DockerClient, left: None
+) -> None:
+    argv = ["sh", "-c", "trap '' TERM; echo up; while true; do sleep 1; done"]
+    wanted = request("docker", {"image": image, "argv": argv})
+    system.release(wanted)
+    soon(lambda: "up" in texts(system, wanted), 30, "the container runs")
+    began = time.monotonic()
+    system.revoke(wanted.key, runner_pb2.REVOKE_REASON_CANCELLED)
+    assert system.final(wanted.key).WhichOneof("event") == "stopped"
+    assert _containers(engine, wanted.key.path) == []
+    assert time.monotonic() - began < CANCEL_SECONDS
+    print(f"docker: cancelled in {time.monotonic() - began:.2f} s")
+
+
+def test_a_killed_step_leaves_no_container(
+    system: MemorySystem, image: str, engine: docker.DockerClient, left: None
+) -> None:
+    wanted = request("docker", {"image": image, "argv": ["sleep", "600"]})
+    system.release(wanted)
+    soon(lambda: _containers(engine, wanted.key.path), 30, "the container is there")
+    victims = [
+        each
+        for each in psutil.Process().children(recursive=True)
+        if "kaon_runner.children.docker:run" in each.cmdline()
+    ]
+    assert len(victims) == 1
+    os.kill(victims[0].pid, signal.SIGKILL)
+    assert error(system.final(wanted.key)).type == "Signal"
+    assert _containers(engine, wanted.key.path) == []
+
+
+def test_a_killed_runner_leaves_no_container(
+    system: MemorySystem, image: str, engine: docker.DockerClient, tmp_path: Path, left: None
+) -> None:
+    config = json.dumps({"image": image, "argv": ["sleep", "600"]})
+    program = str(Path(__file__).with_name("lone_runner.py"))
+    host = system.settings.docker_host
+    runner = subprocess.Popen([sys.executable, program, str(tmp_path), host, "docker", config, "lone"])
+    try:
+        soon(lambda: _containers(engine, "lone"), 60, "the container is there")
+    finally:
+        runner.kill()
+        runner.wait()
+    soon(lambda: not _containers(engine, "lone"), CANCEL_SECONDS, "the container is gone")
+
+
+@pytest.fixture
+def lost_system(tmp_path: Path, system: MemorySystem) -> Iterator[MemorySystem]:
+    """A runner whose engine goes away after it was found."""
+    link = tmp_path / "docker.sock"
+    link.symlink_to("/var/run/docker.sock")
+    with MemorySystem(tmp_path / "lost", docker_host=f"unix://{link}") as running:
+        link.unlink()
+        yield running
+
+
+def test_an_engine_that_does_not_answer_is_a_fault_of_the_platform(
+    lost_system: MemorySystem, image: str
+) -> None:
+    assert "no Docker engine answers" in platform_error(run(lost_system, request("docker", {"image": image})))
