@@ -59,7 +59,7 @@ def test_a_user_of_a_region_with_its_own_model_gets_what_that_predicts_best(
     person = pd.read_csv(tmp_path / "regional-0" / "users.csv").set_index("user").loc[user]
     weights = pd.read_csv(tmp_path / "regional-0" / "weights.csv").iloc[0]
     base = weights["mean"] + person["bias"] + items["bias"]
-    direction = items[["f.1", "f.2"]] @ person[["f.1", "f.2"]]
+    direction = items[["f.1", "f.2"]].dot(person[["f.1", "f.2"]])
     expected = weights["intercept"] + weights["base"] * base + weights["direction"] * direction
     _assert_best(serve.Model(str(model)).predict({"user": user, "n": 5}), expected, _unseen(tmp_path, user))
 
@@ -73,7 +73,7 @@ def test_a_user_of_another_region_gets_what_the_global_model_predicts_best(
     columns = [f"f{number}" for number in range(1, RANK + 1)]
     answer = serve.Model(str(model)).predict({"user": user, "n": 5})
     assert answer["model"] == "global"
-    _assert_best(answer, items[columns] @ person[columns], _unseen(tmp_path, user))
+    _assert_best(answer, items[columns].dot(person[columns]), _unseen(tmp_path, user))
 
 
 def test_a_stranger_gets_what_is_popular(model: Path) -> None:
