@@ -9,7 +9,6 @@ from pathlib import Path
 
 import docker
 import pytest
-from docker.errors import NotFound
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))  # the helpers beside these tests
@@ -90,15 +89,3 @@ def spark_system(
 def spark_ui(spark: SparkServer) -> str:
     """Where the Spark server's REST API answers."""
     return spark.endpoints()["KAON_SPARK_UI"]
-
-
-def containers(client: docker.DockerClient, step: str) -> list[str]:
-    """The names of the containers of a step, running or not."""
-    found = client.containers.list(all=True, filters={"label": f"kaon.step={step}"}, ignore_removed=True)
-    names = []
-    for each in found:
-        try:
-            names.append(str(each.name))
-        except NotFound:
-            continue
-    return names
