@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import work
+import endless
 
 from kaon import Workflow, steps
 
@@ -11,7 +11,7 @@ SQL = "SELECT sum(a.id * b.id % 7) AS total FROM range(0, 10000000) a CROSS JOIN
 
 FLOWS = {
     "hive": Workflow("endless-hive", steps.hive("only", SQL, outputs={"rows": int})),
-    "spark": Workflow("endless-spark", steps.spark("only", work.count_forever, outputs=OUT)),
+    "spark": Workflow("endless-spark", steps.spark("only", endless.count_forever, outputs=OUT)),
     "r": Workflow("endless-r", steps.r("only", "r/sleep.R", outputs=OUT)),
     "scala": Workflow("endless-scala", steps.scala("only", "scala/Sleep.scala", outputs=OUT)),
 }

@@ -152,11 +152,12 @@ def _user_frames(frames: TracebackType | None) -> TracebackType | None:
 
 
 def _place(frames: TracebackType | None) -> str:
-    """File and line of the innermost frame that is neither ours nor a library's."""
+    """File and line of the innermost frame that is neither ours, nor a step type's, nor a library's."""
     place = ""
     while frames is not None:
         name = frames.tb_frame.f_code.co_filename
-        if not name.startswith((_OWN, sys.prefix, sys.base_prefix, "<")):
+        inside = f"{os.sep}kaon_runner{os.sep}children{os.sep}" in name
+        if not inside and not name.startswith((_OWN, sys.prefix, sys.base_prefix, "<")):
             place = f"{os.path.basename(name)}:{frames.tb_lineno}"
         frames = frames.tb_next
     return place

@@ -142,9 +142,6 @@ class WorkerLaunch:
     target: str
     # False: the function is called as `function(context)` whatever its parameters are; for adapters such as R's.
     inputs_as_arguments: bool = True
-    # As for CommandLaunch.
-    cleanup: tuple[tuple[str, ...], ...] = ()
-    grace_seconds: float = DEFAULT_GRACE_SECONDS
 
 
 Launch: TypeAlias = CommandLaunch | WorkerLaunch

@@ -55,6 +55,4 @@ class RStepType:
             env=env | {"KAON_BUNDLE": str(step.bundle)},
             preload=("rpy2.robjects",),
         )
-        return WorkerLaunch(
-            worker=spec, target="kaon_runner.children.r:run", inputs_as_arguments=False, grace_seconds=1.0
-        )
+        return WorkerLaunch(worker=spec, target="kaon_runner.children.r:run", inputs_as_arguments=False)
