@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -116,3 +117,46 @@ def test_an_acknowledged_submit_survives_the_coordinators_death(
     assert again == run, "the same idempotency key gives the same run"
     assert api.wait(run).status == run_pb2.STATUS_SUCCEEDED
     assert done(ledger)["join"] == 1
+
+
+def test_a_paused_runner_that_wakes_as_a_zombie_changes_nothing(
+    light_system: System, api: Api, tmp_path: Path
+) -> None:
+    ledger = tmp_path / "ledger"
+    run = api.submit(load("faults/workflow.py"), count=2, seconds=6.0, ledger=str(ledger))
+    leased = api.await_leased(run, "/train")
+    zombie = next(
+        each for each in light_system.runners if each.config.env["KAON_RUNNER_ID"] == leased.runner_id
+    )
+    zombie.pause()
+    try:
+        api.await_event(
+            run, lambda event: event.HasField("step_lease_lost") and event.step_lease_lost.path == leased.path
+        )
+    finally:
+        zombie.resume()
+    assert api.wait(run).status == run_pb2.STATUS_SUCCEEDED
+    step = api.steps(run)[leased.path]
+    assert step.generation == 2
+    assert step.runner_id != leased.runner_id, "only the new holder's result counts"
+
+
+def test_a_coordinator_that_dies_again_and_again_runs_nothing_twice(
+    light_system: System, api: Api, tmp_path: Path
+) -> None:
+    ledger = tmp_path / "ledger"
+    workflow = load("faults/workflow.py")
+    version = api.register(workflow)
+    runs = [
+        api.submit_version("faults", version, count=3, seconds=1.0, ledger=str(ledger)) for _ in range(10)
+    ]
+    for _ in range(3):
+        time.sleep(1.0)
+        light_system.coordinator.kill()
+        light_system.coordinator.start()
+    assert {api.wait(run).status for run in runs} == {run_pb2.STATUS_SUCCEEDED}
+    executions = Counter(
+        (line["run"], line["step"]) for line in ledger_lines(ledger) if line["event"] == "done"
+    )
+    assert set(executions.values()) == {1}
+    assert len(executions) == 50

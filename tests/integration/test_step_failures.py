@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kafka import KafkaProducer
 from support import Api, alive, ledger_lines, load, until
 
 from kaon_local.system import System, SystemConfig
@@ -110,3 +111,17 @@ def test_logs_of_a_step_can_be_read_with_their_order(api: Api, tmp_path: Path) -
         numbers = by_attempt.setdefault(response.lines.key.attempt, [])
         numbers += [line.sequence for line in response.lines.lines]
     assert all(numbers == sorted(numbers) for numbers in by_attempt.values())
+
+
+def test_garbage_on_the_topics_kills_nobody(api: Api, light: System, tmp_path: Path) -> None:
+    catalogue = light.config.catalogue
+    read = [topic for topic in catalogue.topics() if not topic.name.endswith("-dlq")]
+    producer = KafkaProducer(bootstrap_servers=light.kafka.address)
+    for topic in read:
+        for partition in range(topic.partitions):
+            producer.send(topic.name, value=b"\xff\xfe no message", partition=partition)
+    producer.flush()
+    producer.close()
+    run = api.submit(load("faults/workflow.py"), count=2, seconds=0.1, ledger=str(tmp_path / "ledger"))
+    assert api.wait(run, 30).status == run_pb2.STATUS_SUCCEEDED
+    assert all(component.running for component in light.supervisor.components)
