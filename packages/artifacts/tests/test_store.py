@@ -7,7 +7,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kaon_artifacts import Artifact, ArtifactError, ArtifactMissing, ArtifactStore, DigestMismatch
+from kaon_artifacts import (
+    Artifact,
+    ArtifactError,
+    ArtifactMissing,
+    ArtifactStore,
+    DigestMismatch,
+    StoreUnavailable,
+)
 from kaon_wire.errors import InvalidValue
 
 
@@ -94,6 +101,33 @@ def test_an_artifact_of_another_store_is_refused(store: ArtifactStore) -> None:
     foreign = Artifact(uri="file:///elsewhere/sha256/00/00", digest="sha256:" + "0" * 64)
     with pytest.raises(ArtifactError, match="not in the store"):
         store.open(foreign)
+
+
+@pytest.mark.parametrize("place", ["store2/x", "store/../secret"])
+def test_what_lies_beside_a_store_is_not_in_it(store: ArtifactStore, tmp_path: Path, place: str) -> None:
+    (tmp_path / "store2").mkdir()
+    for name in ("store2/x", "secret"):
+        (tmp_path / name).write_text("not ours")
+    outside = Artifact(uri=f"{tmp_path.as_uri()}/{place}", digest="sha256:" + "0" * 64)
+    for call in (store.open, store.exists, store.delete):
+        with pytest.raises(ArtifactError, match="not in the store"):
+            call(outside)
+
+
+def test_a_link_to_a_directory_is_refused_and_not_kept_empty(store: ArtifactStore, tmp_path: Path) -> None:
+    (tmp_path / "d" / "real").mkdir(parents=True)
+    (tmp_path / "d" / "link").symlink_to("real")
+    with pytest.raises(ArtifactError, match="link is a link to a directory"):
+        store.put_directory(tmp_path / "d")
+
+
+def test_a_rename_that_is_refused_in_silence_is_an_error_and_leaves_nothing(
+    store: ArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store._fs, "mv", lambda *_: None)
+    with pytest.raises(StoreUnavailable, match="could not be renamed"):
+        store.put_bytes(b"x")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_an_unknown_kind_of_url_is_refused() -> None:

@@ -13,7 +13,7 @@ def pack(directory: Path, target: IO[bytes]) -> None:
     """Writes `directory` as a tar file: entries sorted by name, times and owners zero, modes 644 and 755.
 
     Raises:
-        ArtifactError: it holds something other than files and directories, or a link that leads out of it.
+        ArtifactError: it holds something other than files and directories, or a link to a directory or out of it.
     """
     root = directory.resolve()
     with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as tar:
@@ -25,6 +25,9 @@ def pack(directory: Path, target: IO[bytes]) -> None:
 
 def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:
     entry = tarfile.TarInfo(name)
+    if path.is_symlink() and path.is_dir():
+        # It would be kept empty, and following it may never end.
+        raise ArtifactError(f"{name} is a link to a directory: put the files there instead")
     if path.is_dir():
         entry.type, entry.mode = tarfile.DIRTYPE, 0o755
         tar.addfile(entry)

@@ -135,6 +135,9 @@ class ArtifactStore:
             with self._fs.open(partial, "wb") as target:
                 shutil.copyfileobj(content, target, _CHUNK)
             self._fs.mv(partial, path)
+            # HDFS refuses to rename without raising: when the place is taken, or when it cannot.
+            if self._fs.exists(partial):
+                raise OSError(f"{partial} could not be renamed to {path}")
         except BaseException:
             if self._fs.exists(partial):
                 self._fs.rm_file(partial)
@@ -149,9 +152,11 @@ class ArtifactStore:
         return f"{self._root}/{algorithm}/{value[:2]}/{value}"
 
     def _path_of(self, artifact: Artifact) -> str:
-        if not artifact.uri.startswith(self._prefix + self._root):
+        path = artifact.uri.removeprefix(self._prefix)
+        inside = artifact.uri.startswith(f"{self._prefix}{self._root}/") and ".." not in path.split("/")
+        if not inside:
             raise ArtifactError(f"{artifact.uri} is not in the store at {self.base_url}")
-        return artifact.uri[len(self._prefix) :]
+        return path
 
 
 def _measure(content: IO[bytes]) -> tuple[str, int]:
