@@ -23,6 +23,9 @@ log = structlog.get_logger(__name__)
 
 START_SECONDS = 20.0
 MEMORY = "512m"
+# A check's container says when nobody can need it any more, so that the next check removes what a killed publisher left.
+CHECK_SECONDS = 300
+EXPIRY_LABEL = "kaon.check.expires"
 
 
 class Engine:
@@ -73,14 +76,17 @@ class Engine:
             EngineUnavailable: the engine does not do its part.
         """
         name = f"kaon-check-{uuid.uuid4().hex[:12]}"
-        tag = f"kaon/model-check:{image.digest.removeprefix('sha256:')[:20]}"
+        # A tag of its own: removing it takes the image from nobody else who checks the same one.
+        tag = f"kaon/model-check:{name}"
         began = time.monotonic()
         try:
+            self._remove_expired()
             self._client.images.load(docker_archive(image, tag))
             container = self._client.containers.run(
                 tag,
                 name=name,
                 detach=True,
+                labels={EXPIRY_LABEL: str(int(time.time()) + CHECK_SECONDS)},
                 network_mode="none",
                 mem_limit=MEMORY,
                 memswap_limit=MEMORY,
@@ -95,6 +101,7 @@ class Engine:
             raise EngineUnavailable(f"the Docker engine does not answer: {error}") from error
         finally:
             self._remove(name)
+            self._untag(tag)
         if found := difference(probe.expected, answer, probe.tolerance):
             raise ModelRejected(f"the model's image answers its probe differently: {found}")
         return f"run in a container and asked its probe in {time.monotonic() - began:.1f} s; the answer was as expected"
@@ -132,6 +139,21 @@ class Engine:
             return
         except (DockerException, OSError) as error:
             log.warning("container not removed", name=name, reason=str(error))
+
+    def _untag(self, tag: str) -> None:
+        try:
+            self._client.images.remove(tag)
+        except NotFound:
+            return
+        except (DockerException, OSError) as error:
+            log.warning("checked image not removed", tag=tag, reason=str(error))
+
+    def _remove_expired(self) -> None:
+        for found in self._client.api.containers(all=True, filters={"label": EXPIRY_LABEL}):
+            if int(found["Labels"][EXPIRY_LABEL]) < time.time():
+                name = found["Names"][0].removeprefix("/")
+                self._remove(name)
+                self._untag(found["Image"])
 
     def _layer_path(self, diff_id: str) -> Path:
         return self._cache / diff_id.removeprefix("sha256:")

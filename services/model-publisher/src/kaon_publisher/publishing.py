@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from kaon_publisher.model import Probe, read_probe
 from kaon_publisher.pushing import Target
 from kaon_wire import canonical
 from kaonapi.model.v1 import model_pb2
+
+# Names become parts of paths and of image references.
+_NAME = re.compile(r"[a-z0-9]+(-+[a-z0-9]+)*")
 
 
 class Checker(Protocol):
@@ -104,7 +108,7 @@ def payload_digest(request: model_pb2.PublishModelRequest) -> str:
 
 
 def check_request(request: model_pb2.PublishModelRequest) -> None:
-    """Names what is missing in a request.
+    """Names what is missing or malformed in a request.
 
     Raises:
         ModelRejected: something is.
@@ -118,6 +122,19 @@ def check_request(request: model_pb2.PublishModelRequest) -> None:
     missing = [name for name, value in needed.items() if not value]
     if missing:
         raise ModelRejected(f"the request lacks {', '.join(missing)}")
+    check_name("model", request.model)
+
+
+def check_name(what: str, name: str) -> None:
+    """Refuses what is no name of a model or a tenant.
+
+    Raises:
+        ModelRejected: it is none.
+    """
+    if len(name) > 100 or not _NAME.fullmatch(name):
+        raise ModelRejected(
+            f"{what} {name[:100]!r} is no name: use up to 100 lower-case letters, digits, and hyphens between them"
+        )
 
 
 def _labels(request: model_pb2.PublishModelRequest) -> dict[str, str]:

@@ -15,7 +15,7 @@ from google.protobuf import timestamp_pb2
 from kaon_artifacts import ArtifactMissing, DigestMismatch
 from kaon_publisher.announcing import Bell
 from kaon_publisher.errors import ModelRejected
-from kaon_publisher.publishing import Publishing, check_request, payload_digest
+from kaon_publisher.publishing import Publishing, check_name, check_request, payload_digest
 from kaon_publisher.store import ModelStore
 from kaon_wire.errors import Conflict, InvalidValue, KaonError, NotFound
 from kaonapi.model.v1 import model_pb2, model_pb2_grpc
@@ -65,6 +65,7 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
     async def _publish(
         self, tenant: str, request: model_pb2.PublishModelRequest
     ) -> AsyncIterator[model_pb2.PublishModelResponse]:
+        check_name("tenant", tenant)
         check_request(request)
         key, payload = request.idempotency_key, payload_digest(request)
         known = await asyncio.to_thread(self._store.published, tenant, key, payload)

@@ -23,6 +23,7 @@ from kaon_local.probes import grpc_serving
 from kaon_local.registry import Registry, RegistryConfig
 from kaon_local.server import wait_until
 from kaon_local.system import can_have_docker, docker_state
+from kaon_publisher.checking import EXPIRY_LABEL
 from kaonapi.model.v1 import model_pb2, model_pb2_grpc
 
 from .models import CRASHING, write_model
@@ -48,8 +49,10 @@ class Publisher:
         }
         self.artifacts = ArtifactStore(self.env["KAON_ARTIFACTS"])
 
-    def start(self) -> None:
-        self.process = subprocess.Popen([sys.executable, "-m", "kaon_publisher"], env=self.env)
+    def start(self, *program: str) -> None:
+        self.state.mkdir(exist_ok=True)
+        arguments = [sys.executable, *(program or ("-m", "kaon_publisher"))]
+        self.process = subprocess.Popen(arguments, env=self.env)
 
         def alive() -> None:
             assert self.process.poll() is None, "the publisher has ended"
@@ -60,7 +63,8 @@ class Publisher:
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         self.channel.close()
-        self.process.send_signal(number)
+        if self.process.poll() is None:
+            self.process.send_signal(number)
         return self.process.wait(20)
 
     def request(self, model: Path, key: str = "k") -> model_pb2.PublishModelRequest:
@@ -128,25 +132,53 @@ def test_a_watcher_resumes_after_what_it_acknowledged(tmp_path: Path) -> None:
         assert [pickup.consumer for pickup in got.pickups] == ["c"]
 
 
-@pytest.mark.parametrize("stage", ["STAGE_ASSEMBLING", "STAGE_CHECKING", "STAGE_PUSHING", "STAGE_RECORDED"])
-def test_killed_at_any_stage_the_model_is_announced_once_with_the_same_digest(
-    tmp_path: Path, stage: str
+@pytest.mark.parametrize(
+    ("call", "moment", "recorded"),
+    [
+        ("assemble", "before", 0),
+        ("assemble", "after", 0),
+        ("push", "before", 0),
+        ("push", "after", 0),
+        # Both rows are written, but not committed.
+        ("write", "after", 0),
+        # Recorded and announced, but nobody was told.
+        ("commit", "after", 1),
+    ],
+)
+def test_killed_between_any_two_stages_the_model_is_announced_once(
+    tmp_path: Path, call: str, moment: str, recorded: int
 ) -> None:
     publisher = Publisher(tmp_path)
-    publisher.start()
+    publisher.start(str(Path(__file__).with_name("dying.py")), moment, call)
     request = publisher.request(write_model(tmp_path / "model"))
-    stream = publisher.stub.PublishModel(request)
-    for response in stream:
-        if response.stage == model_pb2.Stage.Value(stage):
-            publisher.process.send_signal(signal.SIGKILL)
-            break
-    publisher.end(signal.SIGKILL)
+    with pytest.raises(grpc.RpcError):
+        publisher.publish(request)
+    assert publisher.end(signal.SIGKILL) == -signal.SIGKILL
     with running(publisher):
+        before = publisher.stub.ListModels(model_pb2.ListModelsRequest(model="m")).versions
+        assert len(before) == recorded
         once, again = publisher.publish(request).version, publisher.publish(request).version
         assert once == again
-        assert [each.version.image_digest for each in publisher.announcements()] == [once.image_digest]
-        listed = publisher.stub.ListModels(model_pb2.ListModelsRequest(model="m")).versions
-        assert [version.version for version in listed] == [1]
+        # A second model ends the watch: between the two there must be nothing else.
+        write_model(tmp_path / "model", tolerance_note="another")
+        other = publisher.publish(publisher.request(tmp_path / "model", key="other")).version
+        digests = [each.version.image_digest for each in publisher.announcements(count=2)]
+        assert digests == [once.image_digest, other.image_digest]
+        assert (once.version, other.version) == (1, 2)
+
+
+@pytest.mark.parametrize("name", ["../../../escape", "Upper", "a/b", "-a", "a" * 101])
+def test_names_that_could_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> None:
+    with running(Publisher(tmp_path / "state")) as publisher:
+        request = publisher.request(write_model(tmp_path / "model"))
+        calls = [(model_pb2.PublishModelRequest(), "default"), (model_pb2.PublishModelRequest(), name)]
+        for (asked, tenant), model in zip(calls, (name, "m"), strict=True):
+            asked.CopyFrom(request)
+            asked.model = model
+            last = list(publisher.stub.PublishModel(asked, metadata=(("kaon-tenant", tenant),)))[-1]
+            assert last.stage == model_pb2.STAGE_REJECTED
+            assert "is no name" in last.message
+        assert not (tmp_path / "state" / "layouts").exists()
 
 
 @pytest.fixture(scope="module")
@@ -179,16 +211,40 @@ def with_engine(tmp_path: Path, engine: DockerEngine) -> Iterator[Publisher]:
 def test_an_image_is_run_asked_and_pushed_by_its_own_digest(
     with_engine: Publisher, engine: DockerEngine, tmp_path: Path
 ) -> None:
+    client = docker.DockerClient(base_url=engine.config.url)
+    # An engine that others use too may hold images of its own.
+    before = {tag for each in client.images.list("kaon/model-check") for tag in each.tags}
     began = time.monotonic()
     last = with_engine.publish(with_engine.request(write_model(tmp_path / "model")))
     print(f"published in {time.monotonic() - began:.2f} s")
     assert last.stage == model_pb2.STAGE_ANNOUNCED, last.message
     assert last.version.verification == model_pb2.VERIFICATION_RUN_IN_CONTAINER
     assert last.version.image_reference.endswith(last.version.image_digest)
-    client = docker.DockerClient(base_url=engine.config.url)
     client.api.pull(last.version.image_reference)
     assert client.containers.list(all=True, filters={"name": "kaon-check"}) == []
+    assert set(client.images.get(last.version.image_reference).tags) <= before
     client.close()
+
+
+def test_what_a_killed_publisher_left_in_the_engine_is_removed_when_its_time_is_over(
+    with_engine: Publisher, engine: DockerEngine, tmp_path: Path
+) -> None:
+    client = docker.DockerClient(base_url=engine.config.url)
+    expiry = {"old": int(time.time()) - 1, "busy": int(time.time()) + 60}
+    left = {
+        name: client.containers.create(
+            with_engine.env["KAON_SERVING_BASE"], ["true"], labels={EXPIRY_LABEL: str(until)}
+        )
+        for name, until in expiry.items()
+    }
+    try:
+        with_engine.publish(with_engine.request(write_model(tmp_path / "model")))
+        alive = {each.id for each in client.containers.list(all=True, filters={"label": EXPIRY_LABEL})}
+        assert left["busy"].id in alive
+        assert left["old"].id not in alive
+    finally:
+        left["busy"].remove(force=True)
+        client.close()
 
 
 @pytest.mark.parametrize(
