@@ -66,7 +66,6 @@ def _import(client: docker.DockerClient, name: str) -> None:
 def _bootstrap(scratch: Path) -> None:
     if shutil.which("mmdebstrap") is None:
         raise MissingTool("mmdebstrap is needed to make a base image; or name one to pull in KAON_BASE_IMAGE")
-    os.environ.setdefault("SOURCE_DATE_EPOCH", _EPOCH)
     exclude = [f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT]
     run(
         [
@@ -79,6 +78,7 @@ def _bootstrap(scratch: Path) -> None:
             *_sources(),
         ],
         what="making a base image",
+        env={"SOURCE_DATE_EPOCH": _EPOCH},
     )
 
 

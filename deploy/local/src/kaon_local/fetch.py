@@ -2,11 +2,12 @@
 
 import fcntl
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -49,10 +50,13 @@ def movielens() -> Path:
     return build_once(cache() / "data" / "ml-100k", _unpack_movielens)
 
 
-def run(argv: list[str], *, what: str) -> None:
+def run(argv: list[str], *, what: str, env: Mapping[str, str] | None = None) -> None:
     """Run a tool to its end; FetchFailed with the end of its output if it fails, MissingTool if it is not there."""
     try:
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        environment = {**os.environ, **(env or {})}
+        done = subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=environment
+        )
     except FileNotFoundError as error:
         raise MissingTool(
             f"{argv[0]} is needed for {what}; `make system` installs or lists what this machine lacks"
