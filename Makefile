@@ -81,7 +81,7 @@ format: setup ## apply the formatter and the linter's safe fixes
 	.venv/bin/ruff format .
 
 test: fetch ## every test, on real parts
-	.venv/bin/pytest
+	$(PY) -m kaon_local with-engine .venv/bin/pytest
 
 # --- run ------------------------------------------------------------------------------------------------------------
 

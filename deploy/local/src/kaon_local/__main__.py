@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import subprocess
 import sys
 
 from kaon_local.errors import LocalError
@@ -16,6 +17,12 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser(
         "fetch", help="fetch jars and data by package name, and make base images, into .kaon/cache"
+    )
+    engine = commands.add_parser(
+        "with-engine", help="run a command with a Docker engine beside it, where there can be one"
+    )
+    engine.add_argument(
+        "argv", nargs=argparse.REMAINDER, metavar="COMMAND", help="the command and its arguments"
     )
     demo = commands.add_parser(
         "demo", help="run the recommendations workflow on a whole system, and stop everything"
@@ -48,12 +55,34 @@ def _run(arguments: argparse.Namespace) -> int:
     match arguments.command:
         case "fetch":
             return fetch_all.fetch_all()
+        case "with-engine":
+            return with_engine(arguments.argv)
         case "demo":
             return demo.run(runners=arguments.runners, docker=docker, params=arguments.param)
         case _:
             return demo.develop(
                 runners=arguments.runners, docker=docker, api_port=API_PORT, publisher_port=PUBLISHER_PORT
             )
+
+
+def with_engine(argv: list[str]) -> int:
+    """Runs a command to its end and returns its exit code; the engine is stopped afterwards when it is ours."""
+    from kaon_local.docker_engine import DockerConfig, DockerEngine
+    from kaon_local.system import can_have_docker, docker_state
+
+    if not can_have_docker():
+        print(
+            "no Docker engine answers here, and none can be started: tests that need one are skipped",
+            flush=True,
+        )
+        return subprocess.run(argv, check=False).returncode
+    engine = DockerEngine(DockerConfig(state=docker_state()))
+    engine.start()
+    try:
+        return subprocess.run(argv, check=False).returncode
+    finally:
+        if engine.ours:
+            engine.stop()
 
 
 if __name__ == "__main__":

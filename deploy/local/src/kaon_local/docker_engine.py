@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,6 +98,9 @@ class DockerEngine(Server):
 
 def engine_answers(url: str) -> bool:
     """Whether a Docker engine can be used at `url`."""
+    # Docker's client leaves its socket open when nobody answers, so a missing or dead socket file is told beforehand.
+    if url.startswith("unix://") and not _accepts(url.removeprefix("unix://")):
+        return False
     try:
         client = docker.DockerClient(base_url=url, timeout=_TIMEOUT_SECONDS)
     except DockerException:
@@ -107,3 +111,13 @@ def engine_answers(url: str) -> bool:
         return False
     finally:
         client.close()
+
+
+def _accepts(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(_TIMEOUT_SECONDS)
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+    return True
