@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from kaon_coordinator.engine.actions import Timer
 from kaonapi.step.v1 import step_pb2
 
 
@@ -16,10 +17,104 @@ class Start:
 
 @dataclass(frozen=True, kw_only=True)
 class Cancel:
-    """Stop the run."""
+    """Stop the run, or what is under `path`."""
 
     reason: str
     requester: str
+    path: str = ""
+    # Hooks are stopped too.
+    force: bool = False
+    # What stops counts as skipped.
+    skip: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pause:
+    """Start nothing new."""
+
+    reason: str
+    requester: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resume:
+    """Go on after a pause."""
+
+    reason: str
+    requester: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signal:
+    """Something from outside for a gate, or for the running step at `path`."""
+
+    name: str
+    # Canonical JSON.
+    payload_json: str
+    requester: str
+    path: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """An answer to an approval."""
+
+    path: str
+    approved: bool
+    comment: str
+    requester: str
+    roles: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retry:
+    """Run again what failed at or under `path` (empty: everywhere)."""
+
+    path: str
+    reason: str
+    requester: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restart:
+    """Run again the block at `path` and everything after it."""
+
+    path: str
+    reason: str
+    requester: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """Settle a step or block by hand."""
+
+    path: str
+    # SUCCEEDED, FAILED or SKIPPED.
+    status: int
+    # Canonical JSON by output name.
+    outputs: Mapping[str, str]
+    reason: str
+    requester: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetPriority:
+    """Change the run's priority."""
+
+    priority: int
+    requester: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChildEnded:
+    """The run of a sub-workflow block has ended."""
+
+    path: str
+    child_run_id: str
+    status: int
+    # Canonical JSON by name.
+    outputs: Mapping[str, str]
+    error: step_pb2.StepError | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,9 +205,109 @@ class AttemptTimedOut:
     generation: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Due:
+    """A watched time has come. Late and doubled ones change nothing."""
+
+    timer: Timer
+    path: str
+    due_us: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Continued:
+    """The next turn of a foreach that has more cells to start."""
+
+    path: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemsRead:
+    """The items of a foreach have been read, each canonical JSON."""
+
+    path: str
+    items: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ManifestsWritten:
+    """Large inputs of a step are kept as artifacts."""
+
+    path: str
+    # References, canonical JSON by input name.
+    inputs: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoFound:
+    """An equal execution has given these outputs."""
+
+    path: str
+    key: str
+    outputs: Mapping[str, str]
+    # The execution.
+    run_id: str
+    source_path: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoMissed:
+    """There is no equal execution that may be used."""
+
+    path: str
+    key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PermitsGranted:
+    """The step (or run, with an empty path) holds its permits."""
+
+    path: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChildPrepared:
+    """The workflow of a sub-workflow block is known and its parameters are complete."""
+
+    path: str
+    # A fresh id.
+    child_run_id: str
+    workflow: str
+    version: str
+    params: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unprepared:
+    """What a block needed from outside cannot be had: it fails."""
+
+    path: str
+    # "BindingError" for the workflow's fault, "Platform" for storage that refused for good.
+    kind: str
+    problem: str
+
+
 Message: TypeAlias = (
     Start
     | Cancel
+    | Pause
+    | Resume
+    | Signal
+    | Answer
+    | Retry
+    | Restart
+    | Mark
+    | SetPriority
+    | ChildEnded
+    | Due
+    | Continued
+    | ItemsRead
+    | ManifestsWritten
+    | MemoFound
+    | MemoMissed
+    | PermitsGranted
+    | ChildPrepared
+    | Unprepared
     | Started
     | Reported
     | Succeeded
