@@ -120,7 +120,7 @@ class WatchTime:
 
 @dataclass(frozen=True, kw_only=True)
 class Continue:
-    """Send `Continued` in the next turn: more cells wait to be started than one decision should start."""
+    """Send `Continued` in the next turn: the node at this path can go on, and one decision should not do it all at once."""
 
     path: str
 
@@ -204,6 +204,8 @@ class SubmitChild:
     version: str
     params: Mapping[str, str]
     priority: int
+    # How many runs are around the child.
+    depth: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,9 @@ from kaonapi.step.v1 import step_pb2
 class Start:
     """Begin the run: its acknowledged submission has reached its owner."""
 
+    # Forks: paths of blocks that begin anew.
+    reset: tuple[str, ...] = ()
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cancel:
@@ -216,7 +219,7 @@ class Due:
 
 @dataclass(frozen=True, kw_only=True)
 class Continued:
-    """The next turn of a foreach that has more cells to start."""
+    """The node at this path may be able to go on."""
 
     path: str
 
