@@ -120,7 +120,7 @@ class ApiServer:
         )
         server = self._server
         workflow_service_pb2_grpc.add_WorkflowServiceServicer_to_server(WorkflowServicer(workflows), server)
-        run_service_pb2_grpc.add_RunServiceServicer_to_server(RunServicer(runs), server)
+        run_service_pb2_grpc.add_RunServiceServicer_to_server(RunServicer(runs), server)  # type: ignore[abstract]
         log_pb2_grpc.add_LogServiceServicer_to_server(LogServicer(logs), server)
         runner_pb2_grpc.add_RunnerServiceServicer_to_server(RunnerServicer(parts.runners), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)

@@ -1,7 +1,7 @@
 """What the engine wants done outside of it.
 
-Two kinds. What belongs to the decision (`SubmitChild`, `TellRun`, `RememberStep`, `ReleasePermits`) is written in the same
-transaction as the events. Everything else happens after that transaction, and losing it is harmless: each is derivable from the state (see
+Two kinds. What belongs to the decision (`SubmitChild`, `TellRun`, `RememberStep`, `ReleasePermits`) is in the transaction of
+the events. Everything else happens after that transaction, and losing it is harmless: each is derivable from the state (see
 `engine.resume`), a READY step without a holder is requested again, a stale renewal is revoked again.
 """
 
@@ -145,7 +145,7 @@ class WriteManifests:
 
 @dataclass(frozen=True, kw_only=True)
 class LookUpMemo:
-    """Look for an equal execution; answer with `MemoFound` (its artifacts exist, it is not older than `max_age_ms`, it is none of this
+    """Look for an equal execution. Answer with `MemoFound` (its artifacts exist, not older than `max_age_ms`, not of this
     run) or `MemoMissed`."""
 
     path: str
