@@ -21,6 +21,7 @@ from kaon import (
     each,
     expr,
     for_each,
+    group,
     parallel,
     repeat,
     sequence,
@@ -28,7 +29,7 @@ from kaon import (
     until,
 )
 
-# A tree: a leaf, or ("seq" | "par", trees), or ("each" | "repeat", tree).
+# A tree: a leaf, or ("seq" | "par", trees), or a word and the tree that it is around.
 Tree = str | tuple[str, "list[Tree] | Tree"]
 
 leaves = st.just("leaf")
@@ -36,7 +37,7 @@ trees = st.recursive(
     leaves,
     lambda inner: st.one_of(
         st.tuples(st.sampled_from(["seq", "par"]), st.lists(inner, min_size=1, max_size=4)),
-        st.tuples(st.sampled_from(["each", "repeat"]), inner),
+        st.tuples(st.sampled_from(["each", "repeat", "finally", "failure", "group", "any"]), inner),
     ),
     max_leaves=14,
 )
@@ -63,7 +64,21 @@ def by_verbs(tree: Tree, names: Names) -> Part:
             return parallel(*(by_verbs(each, names) for each in inner))
         case "each":
             return for_each(each(f"i{next(names.numbers)}", [1, 2]), by_verbs(inner, names))  # type: ignore[arg-type]
-    return repeat(by_verbs(inner, names), until=expr("true"), max_iterations=2)  # type: ignore[arg-type]
+        case "repeat":
+            return repeat(by_verbs(inner, names), until=expr("true"), max_iterations=2, backoff="1s")  # type: ignore[arg-type]
+    return hooked(kind, by_verbs(inner, names), names)  # type: ignore[arg-type]
+
+
+def hooked(kind: str, part: Part, names: Names) -> Part:
+    """What the words of hooks, groups and rules make of a part; there are no operators for them."""
+    match kind:
+        case "finally":
+            return part.finally_(names.step())
+        case "failure":
+            return part.on_failure(names.step() >> names.step())
+        case "group":
+            return group(part, timeout="1m")
+    return names.step() >> group(part).when_any()
 
 
 def by_operators(tree: Tree, names: Names) -> Part:
@@ -79,7 +94,9 @@ def by_operators(tree: Tree, names: Names) -> Part:
     if kind == "each":
         item = each(f"i{next(names.numbers)}", [1, 2])
         return by_operators(inner, names) ** item  # type: ignore[arg-type]
-    return by_operators(inner, names) ** until(expr("true"), max_iterations=2)  # type: ignore[arg-type]
+    if kind == "repeat":
+        return by_operators(inner, names) ** until(expr("true"), max_iterations=2, backoff="1s")  # type: ignore[arg-type]
+    return hooked(kind, by_operators(inner, names), names)  # type: ignore[arg-type]
 
 
 def serialized(build: Callable[[Tree, Names], Part], tree: Tree) -> bytes:
@@ -115,8 +132,10 @@ def test_graphs_are_acyclic_with_sorted_edges_between_their_own_blocks(tree: Tre
         edges = [(edge.source, edge.target) for edge in graph.edges]  # type: ignore[attr-defined]
         assert edges == sorted(set(edges))
         assert all(names.index(source) < names.index(target) for source, target in edges)
+        phases = {block.name: block.phase for block in graph.blocks}  # type: ignore[attr-defined]
+        assert all(phases[source] == phases[target] for source, target in edges)
         for block in graph.blocks:  # type: ignore[attr-defined]
-            for kind in ("for_each", "repeat"):
+            for kind in ("for_each", "repeat", "group"):
                 if block.HasField(kind):
                     check(getattr(block, kind).body)
 
@@ -155,6 +174,21 @@ def test_the_bytes_do_not_depend_on_the_order_of_sets(seed: str) -> None:
     )
     # Written down: another value here means that every registered workflow gets a new version.
     assert done.stdout.strip() == "sha256:f0759a6a67368ebdfc684c9904f9ea9dc9051edc807fe00cdef64887620d6b7c"
+
+
+@given(trees)
+@settings(max_examples=100, deadline=None)
+def test_hooks_given_to_the_workflow_are_those_of_its_body(tree: Tree) -> None:
+    def serialize(*, to_workflow: bool) -> bytes:
+        names = Names()
+        body, alert, clean = by_verbs(tree, names), names.step(), names.step()
+        if to_workflow:
+            workflow = Workflow("w", body, on_failure=alert, finally_=clean)
+        else:
+            workflow = Workflow("w", body.on_failure(alert).finally_(clean))
+        return workflow.definition().SerializeToString(deterministic=True)
+
+    assert serialize(to_workflow=True) == serialize(to_workflow=False)
 
 
 def shell(name: str, number: int, maker: int, user: int, value: object) -> Step:

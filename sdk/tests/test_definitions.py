@@ -5,25 +5,42 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Callable
+from datetime import UTC, date, datetime
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kaon import (
+    Part,
     Resources,
     Retry,
     Workflow,
+    approval,
     branch,
     each,
     expr,
     for_each,
+    grid,
+    group,
+    halving,
+    integers,
     last,
+    log_uniform,
+    median,
+    outcome,
     parallel,
     param,
     repeat,
+    run_info,
+    sample,
     sequence,
+    signal,
     steps,
+    sub_workflow,
+    timer,
+    uniform,
     until,
     when,
 )
@@ -199,6 +216,241 @@ flow = Workflow("all", body)
         "shell",
         "gate",
     }
+
+
+def only(part: Part, **rest: Any) -> d.Block:
+    (block,) = Workflow("w", part, **rest).definition().body.blocks
+    return block
+
+
+def test_hooks_of_the_whole_body_are_blocks_of_its_graph() -> None:
+    a, b = shell("a"), shell("b", outputs={"x": int})
+    alert, clean = shell("alert", why=outcome()["error"]), shell("clean", x=b["x"], run=run_info())
+    graph = Workflow("w", (a >> b).on_failure(alert).finally_(clean)).definition().body
+    assert {block.name: block.phase for block in graph.blocks} == {
+        "a": d.PHASE_UNSPECIFIED,
+        "b": d.PHASE_UNSPECIFIED,
+        "alert": d.PHASE_ON_FAILURE,
+        "clean": d.PHASE_FINALLY,
+    }
+    assert edges(graph) == ["a->b"]
+    why = graph.blocks[2].step.inputs["why"].expression
+    assert (why.cel, why.variables["value"].HasField("outcome")) == ('value["error"]', True)
+    assert graph.blocks[3].step.inputs["run"].HasField("run_info")
+
+
+def test_a_part_with_hooks_within_a_body_becomes_a_group() -> None:
+    a, b, c, clean = (shell(name) for name in ("a", "b", "c", "clean"))
+    graph = Workflow("w", a >> (b >> c).finally_(clean)).definition().body
+    assert edges(graph) == ["a->group"]
+    inner = graph.blocks[1].group.body
+    assert [(block.name, block.phase) for block in inner.blocks] == [
+        ("b", 0),
+        ("c", 0),
+        ("clean", d.PHASE_FINALLY),
+    ]
+
+
+def test_the_hooks_of_a_cell_belong_to_its_body() -> None:
+    a, clean = shell("a"), shell("clean")
+    body = only(a.finally_(clean) ** each("i", [1])).for_each.body
+    assert [block.name for block in body.blocks] == ["a", "clean"]
+
+
+def test_a_group_keeps_its_name_times_and_hooks() -> None:
+    a, clean, alert = shell("a"), shell("clean"), shell("alert")
+    made = group(a, name="training", timeout="2h", deadline="1h", finally_=clean).on_failure(alert)
+    block = only(made)
+    assert (block.name, block.timeout_ms, block.deadline_ms) == ("training", 7_200_000, 3_600_000)
+    assert [inner.name for inner in block.group.body.blocks] == ["a", "alert", "clean"]
+
+
+def test_a_rule_says_when_a_block_starts() -> None:
+    a, b, first, done, all_good = (shell(name) for name in ("a", "b", "first", "done", "all-good"))
+    body = (a | b) >> (first.when_any() | done.when_all_done() | all_good.when_all_succeeded())
+    rules = {block.name: block.trigger for block in Workflow("w", body).definition().body.blocks}
+    assert rules == {
+        "a": d.TRIGGER_RULE_UNSPECIFIED,
+        "b": d.TRIGGER_RULE_UNSPECIFIED,
+        "first": d.TRIGGER_RULE_ANY_SUCCEEDED,
+        "done": d.TRIGGER_RULE_ALL_DONE,
+        "all-good": d.TRIGGER_RULE_ALL_SUCCEEDED,
+    }
+
+
+def test_a_step_with_a_rule_still_has_its_outputs() -> None:
+    a = shell("a")
+    b = shell("b", outputs={"x": int}).when_any()
+    graph = Workflow("w", a >> b >> shell("c", x=b["x"])).definition().body
+    assert graph.blocks[2].step.inputs["x"].output == d.OutputReference(step="b", output="x")
+
+
+def test_gates_say_what_they_wait_for() -> None:
+    ok = approval("ok", roles=["owner", "admin"], message="Publish?", timeout="2d", on_timeout="reject")
+    data = signal("data", signal="data-ready", timeout="1h", default={"rows": 0}, deadline="30m")
+    load = shell("load", rows=data["payload"]["rows"], by=ok["by"])
+    blocks = Workflow("w", ok >> data >> timer("pause", after="10m") >> load).definition().body.blocks
+    assert blocks[0].gate.approval == d.Approval(
+        roles=["admin", "owner"], message="Publish?", reject_fails=True
+    )
+    assert (blocks[0].gate.timeout_ms, blocks[0].gate.on_timeout) == (172_800_000, d.GATE_TIMEOUT_REJECT)
+    assert blocks[1].gate.signal.name == "data-ready"
+    assert (blocks[1].gate.on_timeout, blocks[1].gate.default_json) == (d.GATE_TIMEOUT_DEFAULT, '{"rows":0}')
+    assert blocks[1].deadline_ms == 1_800_000
+    assert blocks[2].gate.timer.after_ms.literal_json == "600000"
+    rows = blocks[3].step.inputs["rows"].expression
+    assert (rows.cel, rows.variables["value"].output.step) == ('value["rows"]', "data")
+
+
+def test_a_timer_takes_times_and_values() -> None:
+    at = datetime(2026, 11, 24, 6, tzinfo=UTC)
+    assert only(timer("t", at=at)).gate.timer.at.literal_json == '"2026-11-24T06:00:00Z"'
+    assert (
+        only(timer("t", at="2026-11-24T06:00:00+01:00")).gate.timer.at.literal_json
+        == '"2026-11-24T06:00:00+01:00"'
+    )
+    assert only(timer("t", after=param("wait", int))).gate.timer.after_ms.parameter == "wait"
+
+
+def test_a_sub_workflow_is_named_or_given_itself() -> None:
+    train = shell("train", day=param("day", "date"), outputs={"rmse": float, "model": "model"})
+    child = Workflow("child", train, outputs={"rmse": train["rmse"], "model": train["model"]})
+    named = sub_workflow("named", "other", outputs={"score": float}, version="sha256:" + "0" * 64, n=3)
+    given = sub_workflow("given", child, day="2026-11-24", timeout="1h")
+    last_one = shell("end", score=named["score"], model=given["model"])
+    workflow = Workflow("w", named >> given >> last_one)
+    blocks = workflow.definition().body.blocks
+    assert blocks[0].sub_workflow.params["n"].literal_json == "3"
+    assert blocks[0].sub_workflow.outputs == {"score": d.VALUE_TYPE_FLOAT}
+    assert (blocks[1].sub_workflow.workflow, blocks[1].timeout_ms) == ("child", 3_600_000)
+    assert blocks[1].sub_workflow.outputs == {"rmse": d.VALUE_TYPE_FLOAT, "model": d.VALUE_TYPE_MODEL}
+    assert blocks[2].step.inputs["model"].output == d.OutputReference(step="given", output="model")
+    assert workflow.children == (child,)
+
+
+def test_a_foreach_may_search_a_grid() -> None:
+    start = shell("start", outputs={"depths": list})
+    trial = each("trial", grid(lr=[0.1, 0.01], depth=start["depths"]), stop_early=median("loss", min_step=3))
+    train = shell("train", lr=trial["lr"], all=trial)
+    loop = Workflow("w", start >> train**trial).definition().body.blocks[1].for_each
+    assert loop.sweep.grid.axes["lr"].literal_json == "[0.1,0.01]"
+    assert loop.sweep.grid.axes["depth"].output.output == "depths"
+    assert not loop.HasField("items")
+    assert loop.early_stopping == d.EarlyStopping(
+        metric="loss", goal=d.GOAL_MINIMIZE, median=d.MedianRule(min_step=3, min_cells=3)
+    )
+    lr = loop.body.blocks[0].step.inputs["lr"].expression
+    assert (lr.cel, lr.variables["value"].item) == ('value["lr"]', "trial")
+
+
+def test_a_foreach_may_search_a_sample() -> None:
+    space = sample(
+        {"lr": log_uniform(1e-4, 1)},
+        count=20,
+        seed=7,
+        depth=integers(2, 8),
+        drop=uniform(0, 0.5),
+        kind=["a", "b"],
+    )
+    rule = halving("acc", goal="maximize", eta=4)
+    loop = only(shell("a") ** each("trial", space, stop_early=rule)).for_each
+    drawn = loop.sweep.random
+    assert (drawn.count, drawn.seed) == (20, 7)
+    assert drawn.axes["lr"].log_uniform == d.Range(low=1e-4, high=1)
+    assert drawn.axes["depth"].integer == d.Range(low=2, high=8)
+    assert drawn.axes["drop"].uniform == d.Range(low=0, high=0.5)
+    assert drawn.axes["kind"].choice.literal_json == '["a","b"]'
+    assert loop.early_stopping.halving == d.SuccessiveHalving(min_step=1, eta=4)
+    assert loop.early_stopping.goal == d.GOAL_MAXIMIZE
+
+
+def test_items_may_come_from_an_artifact_of_json_lines() -> None:
+    start = shell("start", outputs={"rows": "dataset"})
+    loop = Workflow("w", start >> shell("a") ** each("row", start["rows"])).definition().body.blocks[1]
+    assert loop.for_each.items.output.output == "rows"
+
+
+def test_a_repeat_may_wait_between_its_passes() -> None:
+    a = shell("a", outputs={"ok": bool})
+    loop = only(
+        repeat(a, until=a["ok"], max_iterations=4, backoff="10s", factor=3, max_backoff="1m", timeout="1h")
+    )
+    assert (loop.repeat.backoff_ms, loop.repeat.backoff_factor, loop.repeat.max_backoff_ms) == (
+        10_000,
+        3,
+        60_000,
+    )
+    assert loop.timeout_ms == 3_600_000
+
+
+def test_a_step_may_be_memoized_tagged_exclusive_and_bounded(build: Build, project: Path) -> None:
+    (project / "requirements.txt").write_text("")
+    workflow = build("""
+from kaon import *
+step = steps.shell(
+    "a", argv=["x"], tags=["gpu", "db"], memo=Memo(salt="2", max_age="1d"), exclusive=True, requirements="requirements.txt",
+    timeout="1m", total_timeout="1h", deadline="10m", resources=Resources(custom={"licence": 2}),
+    retry=Retry(jitter=0.1, rules={ValueError: 1, "Http*": RetryRule(max_attempts=9, backoff="30s")}),
+)
+w = Workflow("w", step)
+""")
+    (block,) = workflow.definition().body.blocks
+    step = block.step
+    assert list(step.tags) == ["db", "gpu"]
+    assert step.memo == d.Memo(enabled=True, salt="2", max_age_ms=86_400_000)
+    assert (step.exclusive, step.requirements_file) == (True, "requirements.txt")
+    assert (step.timeout_ms, block.timeout_ms, block.deadline_ms) == (60_000, 3_600_000, 600_000)
+    assert step.resources.custom == {"licence": 2}
+    assert step.retry.jitter == 0.1
+    assert list(step.retry.rules) == [
+        d.RetryRule(error_type="ValueError", max_attempts=1),
+        d.RetryRule(error_type="Http*", max_attempts=9, backoff_ms=30_000),
+    ]
+    assert workflow.definition().code_bundle == workflow.bundle().digest
+
+
+def test_parameters_have_choices_checks_and_dates() -> None:
+    body = shell(
+        "a",
+        day=param("day", date, default=date(2026, 11, 24)),
+        kind=param("kind", str, choices=["b", "a"]),
+        rate=param("rate", float, default=1, check="value > 0 && value <= 1"),
+    )
+    declared = {each.name: each for each in Workflow("w", body).definition().parameters}
+    assert (declared["day"].type, declared["day"].default_json) == (d.VALUE_TYPE_DATE, '"2026-11-24"')
+    assert list(declared["kind"].choices_json) == ['"b"', '"a"']
+    assert declared["rate"].constraint_cel == "value > 0 && value <= 1"
+
+
+def test_a_workflow_says_what_its_runs_give_and_how_long_they_may_take() -> None:
+    train = shell("train", outputs={"rmse": float})
+    body = train ** each("i", [1, 2])
+    workflow = Workflow(
+        "w",
+        body,
+        outputs={"scores": train["rmse"], "best": expr("s[0]", s=train["rmse"])},
+        timeout="2h",
+        deadline="1h",
+        max_active_runs=3,
+    )
+    definition = workflow.definition()
+    assert definition.outputs["scores"].type == d.VALUE_TYPE_LIST
+    assert definition.outputs["scores"].value.output == d.OutputReference(step="train", output="rmse")
+    assert definition.outputs["best"].type == d.VALUE_TYPE_ANY
+    assert (definition.timeout_ms, definition.deadline_ms, definition.max_active_runs) == (
+        7_200_000,
+        3_600_000,
+        3,
+    )
+
+
+def test_the_workflow_of_a_file_may_run_another_one_of_it(build: Build) -> None:
+    workflow = build("""
+from kaon import *
+child = Workflow("child", steps.shell("a", argv=["x"]))
+parent = Workflow("parent", sub_workflow("c", child))
+""")
+    assert workflow.name == "parent"
 
 
 def test_publish_takes_a_model_and_its_metrics() -> None:

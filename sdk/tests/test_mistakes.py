@@ -16,7 +16,7 @@ Build = Callable[[str], Workflow]
 START = """\
 from kaon import *
 def step(name, **rest): return steps.shell(name, argv=["true"], **rest)
-a = step("a", outputs={"x": int, "ok": bool, "rows": list, "data": "dataset"})
+a = step("a", outputs={"x": int, "ok": bool, "rows": list, "data": "dataset", "fit": "model"})
 b = step("b", outputs={"y": int})
 """
 END = '\nw = Workflow("w", body)\n'
@@ -35,7 +35,7 @@ MISTAKES = [
     ('body = a >> step("c", v=last(a["x"], 0))', 2, "outside of every repeat"),
     ('body = a >> b ** each("i", a["x"])', 5, "comes from a value of type int; it must be a list"),
     ('body = b ** each("i", 3)', 5, "int; it must be a list"),
-    ('body = a >> b ** each("i", a["data"])', 5, "dataset; it must be a list"),
+    ('body = a >> b ** each("i", a["fit"])', 5, "model; it must be a list"),
     ('body = a ** until(a["x"], max_iterations=2)', 5, "is a value of type int; it must be a bool"),
     ('body = a ** until(a["x"] == 3, max_iterations=2)', 5, "is always false"),
     (
@@ -103,6 +103,107 @@ MISTAKES = [
     ('body = a >> b ** each("r", a["rows"]) ** each("s", a["rows"])', 5, "write (x ** a) ** b"),
     ('for r in a["rows"]: body = a', 5, "loop with for_each"),
     ('body = a if a["ok"] else b', 5, "has no value while the workflow is built"),
+    # hooks and groups
+    ("body = a.finally_(a)", 2, "step 'a' stands both in the body and in finally_"),
+    ("body = (a.on_failure(b)).finally_(b)", 2, "stands both in on_failure and in finally_"),
+    ("body = a.finally_()", 5, "finally_() is empty"),
+    ("body = a.on_failure(3)", 5, "on_failure joins steps and blocks, not 3"),
+    (
+        'body = a.finally_(step("c", v=outcome())) >> step("e", v=outcome())',
+        2,
+        "known only in finally_ and on_failure",
+    ),
+    ('c = step("c", outputs={"z": int}); body = a.finally_(c) >> step("e", v=c["z"])', 2, "is a hook"),
+    (
+        'c = step("c", outputs={"z": int}); body = step("e", v=c["z"]).finally_(c)',
+        2,
+        "belongs to step 'c', a hook that runs later",
+    ),
+    ('body = group(a, name="Bad")', 5, "'Bad' is not a good name for a group"),
+    # when a block starts
+    ("body = a.when_any()", 5, "step 'a' has a rule of when to start, but nothing comes before it"),
+    ("body = a >> b.when_any().when_all_done()", 5, "has a rule of when to start already"),
+    ("body = (a >> b.when_any()) | (a >> b.when_all_done())", 5, "has another rule of when to start"),
+    ("body = b >> sequence(a, step('c')).when_any()", 5, "belongs to one block"),
+    # gates
+    ('body = approval("Ok?")', 5, "'Ok?' is not a good name for a gate"),
+    ('body = approval("ok", roles="owner")', 5, "roles is a list"),
+    ('body = approval("ok", timeout="1h", on_timeout="pass")', 5, 'on_timeout is one of "fail", "approve"'),
+    ('body = approval("ok", on_timeout="skip")', 5, "but no timeout"),
+    ('body = signal("s", timeout="1h", on_timeout="default")', 5, "and default=... belong together"),
+    ('body = signal("s", default=1)', 5, "but no timeout"),
+    ('body = signal("s", signal="no spaces")', 5, "is no good name for a signal"),
+    ('body = timer("t")', 5, 'give either after="10m" or at='),
+    ('body = timer("t", after="soon")', 5, "'soon' is no duration"),
+    ('body = timer("t", at="2026-11-24 06:00")', 5, "is a time with its zone"),
+    ('body = a >> timer("t", after=a["rows"])', 5, "it must be a number of milliseconds"),
+    (
+        'body = timer("t", after="1s") >> step("c", v=approval("ok")["nope"])',
+        5,
+        "gate 'ok' has no output 'nope'",
+    ),
+    ('g = approval("ok"); body = g >> step("c", v=g)', 2, "the whole gate 'ok'; name one of its outputs"),
+    # sub-workflows
+    ('body = sub_workflow("s", "Other")', 5, "'Other' is not a good name for a workflow"),
+    ('body = sub_workflow("s", "other", version="7")', 5, 'version is "sha256:..."'),
+    ('body = sub_workflow("s", "other", outputs={"o": set})', 5, "sub-workflow 's': output 'o' is declared"),
+    ('body = sub_workflow("s", "other")["x"]', 5, "sub-workflow 's' has no output 'x'; it declares none"),
+    ('o = Workflow("o", a); body = sub_workflow("s", o, z=1)', 5, "workflow 'o' has no parameter 'z'"),
+    (
+        'o = Workflow("o", step("c", v=param("n", int))); body = sub_workflow("s", o)',
+        5,
+        "no value for parameter 'n'",
+    ),
+    (
+        'o = Workflow("o", step("c", v=param("n", int))); body = sub_workflow("s", o, n="x")',
+        5,
+        "must be of type int",
+    ),
+    ('o = Workflow("o", a); body = sub_workflow("s", o, outputs={"x": int})', 5, "workflow 'o' gives no 'x'"),
+    # sweeps
+    ('body = b ** each("t", grid())', 5, "grid() has no axis"),
+    ('body = b ** each("t", grid(lr=[]))', 5, "axis 'lr' is empty"),
+    ('body = b ** each("t", grid(lr=3))', 5, "axis 'lr' comes from a value of type int; it must be a list"),
+    ('body = b ** each("t", grid(lr=uniform(0, 1)))', 5, "draw values with sample(...)"),
+    ('body = b ** each("t", sample(count=0, x=[1]))', 5, "count must be a whole number of at least 1"),
+    ('body = b ** each("t", sample(count=1, x=log_uniform(0, 1)))', 5, "both ends must be above 0"),
+    ('body = b ** each("t", sample(count=1, x=uniform(2, 1)))', 5, "the first must not be above the second"),
+    ('body = b ** each("t", sample(count=1, x=integers(1, 2.5)))', 5, "must be whole numbers"),
+    ('body = b ** each("t", [1], stop_early="median")', 5, "stop_early is median(...) or halving(...)"),
+    ('body = b ** each("t", [1], stop_early=median("loss", goal="low"))', 5, 'goal must be "minimize"'),
+    (
+        'body = b ** each("t", [1], stop_early=halving("loss", eta=1))',
+        5,
+        "eta must be a whole number of at least 2",
+    ),
+    ('t = each("t", grid(lr=[1])); body = step("c", v=t["depth"]) ** t', 5, "has no axis 'depth'; it has lr"),
+    # repeats
+    ('body = repeat(a, until=a["ok"])', 5, "repeat needs max_iterations"),
+    ('body = repeat(a, until=a["ok"], max_iterations=2, factor=0.5)', 5, "factor must be at least 1"),
+    ('body = repeat(a, until=a["ok"], max_iterations=2, backoff="x")', 5, "'x' is no duration"),
+    # options of steps
+    ('body = step("c", tags="gpu")', 2, "tags is a list of words"),
+    ('body = step("c", tags=["a b"])', 2, "'a b' is no good tag"),
+    ('body = step("c", memo="yes")', 2, "memo is True or Memo(...)"),
+    ('body = step("c", exclusive=1)', 2, "exclusive is True or False"),
+    ('body = step("c", requirements="none.txt")', 2, "there is no file 'none.txt'"),
+    ('body = step("c", total_timeout="x")', 2, "total_timeout: 'x' is no duration"),
+    ('body = step("c", retry=Retry(jitter=2))', 5, "must be between 0 and 1"),
+    ('body = step("c", retry=Retry(rules={"no way": 1}))', 5, "'no way' is no type of errors"),
+    ('body = step("c", retry=Retry(rules={"E": 0}))', 5, "give the number of attempts in all, at least 1"),
+    ('body = step("c", resources=Resources(custom={"licence": 0}))', 5, "write counts of at least 1"),
+    # parameters and the workflow
+    ('body = step("c", v=param("d", "date", default="24.11.2026"))', 5, "declared date, but its default is"),
+    ('body = step("c", v=param("n", int, check="value >"))', 5, "is not a CEL expression"),
+    ('body = step("c", v=param("n", int, check="x > 0"))', 5, "must be over `value`"),
+    ('body = step("c", v=param("n", int, default=0, check="value > 0"))', 5, "it must fulfil value > 0"),
+    ('body = step("c", v=param("n", int, default=3, choices=[1, 2]))', 5, "it must be one of 1, 2"),
+    ('body = step("c", v=param("n", int, choices=["x"]))', 5, 'but a choice is "x"'),
+    ('body = step("c", v=a["x"]["y"])', 2, "that step is not part of the workflow"),
+    ('body = a; x = Workflow("x", body, outputs={"y": b["y"]})', 5, "output 'y' of the workflow refers to b"),
+    ('body = a; x = Workflow("x", a.finally_(b), outputs={"y": b["y"]})', 5, "is a hook"),
+    ('body = a; x = Workflow("x", a, outputs=[1])', 5, "outputs of a workflow is a dict"),
+    ('body = a; x = Workflow("x", a, max_active_runs=-1)', 5, "max_active_runs must be 0"),
     ("body = 1 / 0", 5, "ZeroDivisionError"),
     ("body = (", 5, "SyntaxError"),
 ]

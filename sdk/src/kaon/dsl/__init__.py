@@ -1,42 +1,83 @@
 """The language in which workflows are written. Import its words from `kaon`."""
 
 from kaon.dsl import steps
-from kaon.dsl.blocks import Each, Part, Step, Until, When
+from kaon.dsl.blocks import Each, Group, Part, Triggered, Until, When
 from kaon.dsl.bundle import Bundle
 from kaon.dsl.errors import WorkflowError
+from kaon.dsl.gates import approval, signal, sub_workflow, timer
 from kaon.dsl.loading import load_workflow
-from kaon.dsl.policies import Resources, Retry
-from kaon.dsl.values import Expr, Item, Last, Parameter, Reference, expr, last, param
-from kaon.dsl.verbs import branch, each, for_each, parallel, repeat, sequence, until, when
+from kaon.dsl.policies import Memo, Resources, Retry, RetryRule
+from kaon.dsl.producers import Gate, Step, SubWorkflow
+from kaon.dsl.sweeps import Draw, Space, choice, grid, halving, integers, log_uniform, median, sample, uniform
+from kaon.dsl.values import (
+    Expr,
+    Item,
+    Last,
+    Outcome,
+    Parameter,
+    Reference,
+    RunInfo,
+    expr,
+    last,
+    outcome,
+    param,
+    run_info,
+)
+from kaon.dsl.verbs import branch, each, for_each, group, parallel, repeat, sequence, until, when
 from kaon.dsl.workflow import Workflow
 
 __all__ = [
     "Bundle",
+    "Draw",
     "Each",
     "Expr",
+    "Gate",
+    "Group",
     "Item",
     "Last",
+    "Memo",
+    "Outcome",
     "Parameter",
     "Part",
     "Reference",
     "Resources",
     "Retry",
+    "RetryRule",
+    "RunInfo",
+    "Space",
     "Step",
+    "SubWorkflow",
+    "Triggered",
     "Until",
     "When",
     "Workflow",
     "WorkflowError",
+    "approval",
     "branch",
+    "choice",
     "each",
     "expr",
     "for_each",
+    "grid",
+    "group",
+    "halving",
+    "integers",
     "last",
     "load_workflow",
+    "log_uniform",
+    "median",
+    "outcome",
     "parallel",
     "param",
     "repeat",
+    "run_info",
+    "sample",
     "sequence",
+    "signal",
     "steps",
+    "sub_workflow",
+    "timer",
+    "uniform",
     "until",
     "when",
 ]

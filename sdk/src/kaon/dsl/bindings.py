@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kaon.dsl import types, values
-from kaon.dsl.blocks import ForEach, Part, Repeat, Step
+from kaon.dsl.blocks import ForEach, Part, Repeat
 from kaon.dsl.errors import WorkflowError
-from kaon.dsl.scopes import Place, Scope
+from kaon.dsl.producers import Producer
+from kaon.dsl.scopes import BODY, Place, Scope
 from kaon.dsl.source import Source
-from kaon.dsl.values import Expr, Item, Last, Parameter, Reference, Value
+from kaon.dsl.values import Expr, Item, Last, Outcome, Parameter, Reference, RunInfo, Value
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 
@@ -23,15 +24,19 @@ class Use:
     what: str
     # The line to show when something is wrong.
     source: Source
-    # The block that uses the value; for the condition of a repeat the repeat itself.
-    place: Place
-    # The condition of a repeat is evaluated inside of it, after everything else.
+    # The block that uses the value; for the condition of a repeat the repeat itself; None for an output of the workflow.
+    place: Place | None
+    # The condition of a repeat is evaluated inside of it, after everything else; so are the workflow's outputs.
     at_end: bool = False
 
     def around(self) -> list[Place]:
         """The blocks in which the value is used, outermost first."""
-        chain = self.place.chain()
+        chain = self.chain()
         return chain if self.at_end else chain[:-1]
+
+    def chain(self) -> list[Place]:
+        """The blocks around the use, outermost first, with the user itself last."""
+        return [] if self.place is None else self.place.chain()
 
     def error(self, problem: str) -> WorkflowError:
         """An error that names the use."""
@@ -42,7 +47,8 @@ class Use:
 class Binder:
     """Binds values within one workflow."""
 
-    steps: Mapping[str, Place]
+    # Everything that has outputs, by name.
+    producers: Mapping[str, Place]
     declared: Mapping[str, Parameter]
     # Parameters found on the way that carry their own declaration.
     found: dict[str, Parameter] = field(default_factory=dict)
@@ -63,6 +69,12 @@ class Binder:
                 return d.Binding(item=value.name), d.VALUE_TYPE_ANY
             case Last():
                 return self._last(value, use)
+            case Outcome():
+                if not any(place.phase != BODY for place in use.chain()):
+                    raise use.error("uses outcome(), which is known only in finally_ and on_failure")
+                return d.Binding(outcome=d.Outcome()), d.VALUE_TYPE_MAP
+            case RunInfo():
+                return d.Binding(run_info=d.RunInfo()), d.VALUE_TYPE_MAP
             case Expr():
                 return self._expression(value, use), d.VALUE_TYPE_ANY
             case list() | tuple() if _holds_values(value):
@@ -78,10 +90,10 @@ class Binder:
         kind = value.type if not _joined(_rest(wanted, use, value)) else d.VALUE_TYPE_LIST
         return d.Binding(output=d.OutputReference(step=wanted.name, output=value.output)), kind
 
-    def _place(self, step: Step, written: str, use: Use) -> Place:
-        place = self.steps.get(step.name)
+    def _place(self, step: Producer, written: str, use: Use) -> Place:
+        place = self.producers.get(step.name)
         if place is None or place.block is not step:
-            raise use.error(f"refers to {written}, but that step is not part of the workflow")
+            raise use.error(f"refers to {written}, but that {step.noun} is not part of the workflow")
         return place
 
     def _parameter(self, value: Parameter, use: Use) -> tuple[d.Binding, d.ValueType.ValueType]:
@@ -110,12 +122,12 @@ class Binder:
         chain = wanted.chain()
         if repeats[-1] not in chain:
             raise use.error(
-                f"uses {value}, but step {wanted.name!r} does not stand in {repeats[-1].block.label}, "
+                f"uses {value}, but {wanted.block.label} does not stand in {repeats[-1].block.label}, "
                 "the innermost repeat around it"
             )
         inner = chain[chain.index(repeats[-1]) + 1 :]
         fallback, _ = self.bind(value.fallback, use)
-        assert isinstance(wanted.block, Step)
+        assert isinstance(wanted.block, Producer)
         kind = d.VALUE_TYPE_LIST if _joined(inner) else wanted.block.outputs[output]
         reference = d.OutputReference(step=wanted.name, output=output)
         return d.Binding(last=d.LastReference(output=reference, fallback=fallback)), kind
@@ -124,13 +136,15 @@ class Binder:
         if isinstance(value.output, Reference):
             return self._place(value.output.step, str(value), use), value.output.output
         name, output = value.output
-        place = self.steps.get(name)
+        place = self.producers.get(name)
         if place is None:
             raise use.error(f"uses {value}, but the workflow has no step {name!r}")
-        assert isinstance(place.block, Step)
+        assert isinstance(place.block, Producer)
         if output not in place.block.outputs:
             known = ", ".join(place.block.outputs) or "none"
-            raise use.error(f"uses {value}, but step {name!r} has no output {output!r}; it declares {known}")
+            raise use.error(
+                f"uses {value}, but {place.block.label} has no output {output!r}; it declares {known}"
+            )
         return place, output
 
     def _expression(self, value: Expr, use: Use) -> d.Binding:
@@ -149,19 +163,25 @@ def check_same_parameter(declared: Parameter, other: Parameter) -> None:
     """
     if other is declared or other.type is None:
         return
-    if (declared.type, declared.default_json, declared.description) != (
-        other.type,
-        other.default_json,
-        other.description,
-    ):
+    if _declaration(declared) != _declaration(other):
         raise WorkflowError(
             f"parameter {other.name!r} is declared otherwise at {declared.source}", other.source
         )
 
 
+def _declaration(parameter: Parameter) -> tuple[object, ...]:
+    return (
+        parameter.type,
+        parameter.default_json,
+        parameter.description,
+        parameter.check,
+        parameter.choices_json,
+    )
+
+
 def _rest(wanted: Place, use: Use, value: Reference) -> list[Place]:
     """The places from where the way to the wanted step leaves the way to the use; checks that it comes before."""
-    theirs, ours = wanted.chain(), use.place.chain()
+    theirs, ours = wanted.chain(), use.chain()
     for depth, (there, here) in enumerate(zip(theirs, ours, strict=False)):
         if there.scope is not here.scope:
             raise use.error(
@@ -169,18 +189,30 @@ def _rest(wanted: Place, use: Use, value: Reference) -> list[Place]:
             )
         if there is not here:
             _check_before(there.scope, there, here, use, value)
+            _check_no_hook(theirs[depth + 1 :], use, value)
             return theirs[depth:]
     if wanted is use.place:
         raise use.error(f"refers to {value}, its own output; in a repeat use last(...)")
     if not use.at_end:
         raise use.error(f"refers to {value}, which lies inside of it")
+    _check_no_hook(theirs[len(ours) :], use, value)
     return theirs[len(ours) :]
+
+
+def _check_no_hook(inner: list[Place], use: Use, value: Reference) -> None:
+    for place in inner:
+        if place.phase != BODY:
+            raise use.error(
+                f"refers to {value}, but {place.block.label} is a hook; its outputs are known to later hooks alone"
+            )
 
 
 def _check_before(scope: Scope, there: Place, here: Place, use: Use, value: Reference) -> None:
     if scope.precedes(there.block, here.block):
         return
-    if scope.precedes(here.block, there.block):
+    if there.phase > here.phase:
+        hint = f"belongs to {there.block.label}, a hook that runs later"
+    elif scope.precedes(here.block, there.block):
         hint = "comes after it; in a repeat, last(...) gives the previous pass's value"
     else:
         hint = f"need not have ended before: write {there.name} >> {here.name}"

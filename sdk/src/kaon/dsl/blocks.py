@@ -1,19 +1,18 @@
 """The parts of which users put a workflow together, and the operators between them.
 
 `a >> b` is `sequence(a, b)`, `a | b` is `parallel(a, b)`, `a ** each(...)` is `for_each(each, a)` and `a ** until(...)` is
-`repeat(a, until=...)`. Python binds `**` tighter than `>>`, and `>>` tighter than `|`.
+`repeat(a, until=...)`. Python binds `**` tighter than `>>`, and `>>` tighter than `|`. Every part has hooks (`.finally_(cleanup)`,
+`.on_failure(alert)`), and every block a rule of when it starts (`.when_any()`, `.when_all_done()`, `.when_all_succeeded()`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, NoReturn
 
-from kaon.dsl import types
 from kaon.dsl.errors import WorkflowError
 from kaon.dsl.source import Source, caller
-from kaon.dsl.values import Item, Reference
+from kaon.dsl.values import Expr, Item, Reference, Value
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 
@@ -33,9 +32,9 @@ class Part:
     def __pow__(self, control: object) -> ForEach | Repeat:
         source = caller()
         if isinstance(control, Each):
-            return ForEach(each=control, body=self, name=control.block, source=source)
+            return over_each(control, self, source)
         if isinstance(control, Until):
-            return Repeat(until=control, body=self, name=control.block, source=source)
+            return over_passes(control, self, source)
         raise WorkflowError(f"right of ** stands each(...) or until(...), not {_describe(control)}", source)
 
     def __rrshift__(self, before: object) -> Sequence:
@@ -43,6 +42,36 @@ class Part:
 
     def __ror__(self, beside: object) -> Parallel:
         return Parallel(parts=(check_part(beside, "|", caller()), self), source=caller())
+
+    def finally_(self, *hooks: Part) -> Group:
+        """This part with hooks that run after everything else in it, whatever became of it, cancels included.
+
+        Raises:
+            WorkflowError: there is none, or one is no part.
+        """
+        source = caller()
+        return _with_hooks(self, final=_checked(hooks, "finally_", source), source=source)
+
+    def on_failure(self, *hooks: Part) -> Group:
+        """This part with hooks that run when it has failed or timed out, before those of `finally_`.
+
+        Raises:
+            WorkflowError: there is none, or one is no part.
+        """
+        source = caller()
+        return _with_hooks(self, failure=_checked(hooks, "on_failure", source), source=source)
+
+    def when_any(self) -> Triggered:
+        """Starts as soon as one of the blocks before it has succeeded."""
+        return _triggered(self, d.TRIGGER_RULE_ANY_SUCCEEDED)
+
+    def when_all_done(self) -> Triggered:
+        """Starts when all blocks before it have ended, however; their failures stop nothing then."""
+        return _triggered(self, d.TRIGGER_RULE_ALL_DONE)
+
+    def when_all_succeeded(self) -> Triggered:
+        """Starts when all blocks before it have succeeded; when one was skipped it is skipped too."""
+        return _triggered(self, d.TRIGGER_RULE_ALL_SUCCEEDED)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,6 +101,9 @@ class Block(Part):
 
     # None: the workflow finds a name from `stem`.
     name: str | None
+    # How long the block may take in all, and when it counts as late; 0 means without limit.
+    timeout_ms: int = 0
+    deadline_ms: int = 0
 
     @property
     def stem(self) -> str:
@@ -85,61 +117,61 @@ class Block(Part):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Step(Block):
-    """A unit of work that one runner executes; the functions of `kaon.steps` make it.
+class Triggered(Part):
+    """A block together with the rule of when it starts."""
 
-    `step["output"]` is a reference to what it will produce.
+    block: Block
+    rule: d.TriggerRule.ValueType
+    source: Source
+
+    def __getitem__(self, output: str) -> Reference:
+        found: Reference = self.block[output]  # type: ignore[index]
+        return found
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Group(Block):
+    """A graph as one block: a scope of its own for hooks and time-outs.
+
+    One that `group` made is always a block. One that hooks made is only a block when it is not the whole body of something.
     """
 
-    name: str
-    type: str
-    inputs: Mapping[str, Any]
-    outputs: Mapping[str, d.ValueType.ValueType]
-    # Static settings of the step type.
-    config: Mapping[str, Any]
-    # Where it runs and how, as far as the definition says it: everything but type, inputs, outputs and config.
-    policy: d.Step
-    # A file of the workflow's directory that the step needs, as written.
-    file: str | None = None
-    # The Python function that the step calls.
-    function: Any = None
+    body: Part
+    # Only of groups that hooks made.
+    failure_hooks: tuple[Part, ...] = ()
+    final_hooks: tuple[Part, ...] = ()
+    # Made by `group`.
+    explicit: bool
+    name: str | None = None
+    timeout_ms: int = 0
+    deadline_ms: int = 0
     source: Source
 
     @property
     def stem(self) -> str:
-        return self.name
-
-    def __getitem__(self, output: str) -> Reference:
-        source = caller()
-        if output not in self.outputs:
-            raise WorkflowError(f"step {self.name!r} has no output {output!r}; {self._declared()}", source)
-        return Reference(step=self, output=output, source=source)
-
-    def __iter__(self) -> Any:
-        raise WorkflowError(
-            f'step {self.name!r} is not a list; name an output, such as {self.name}["rows"]', caller()
-        )
-
-    def __str__(self) -> str:
-        return f"step {self.name!r}"
-
-    def _declared(self) -> str:
-        if not self.outputs:
-            return 'it declares none: add outputs={"' + "name" + '": "dataset"}'
-        return "it declares " + ", ".join(
-            f"{name} ({types.name_of(kind)})" for name, kind in self.outputs.items()
-        )
+        return "group"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Each(Item):
     """The item of a foreach together with where its items come from; `each` makes it."""
 
+    # A value that gives a list, or a Space to search.
     items: Any
     max_concurrency: int
     failure: d.FailurePolicy | None
+    early_stopping: d.EarlyStopping | None
     # Name of the foreach; None when it is made from `items`.
     block: str | None
+    # Times of the foreach as a whole.
+    timeout_ms: int
+    deadline_ms: int
+
+    def __getitem__(self, key: str | int) -> Expr:
+        axes = getattr(self.items, "axes", None)
+        if axes is not None and key not in axes:
+            raise WorkflowError(f"{self} has no axis {key!r}; it has {', '.join(sorted(axes))}", caller())
+        return super().__getitem__(key)
 
     def __rpow__(self, left: object) -> Any:
         raise WorkflowError(f"left of ** {self} stands a step or a body, not {_describe(left)}", caller())
@@ -155,8 +187,15 @@ class Until:
     condition: Any
     max_iterations: int
     exhausted: d.Exhausted.ValueType
+    # Wait before the second pass, its growth and its bound; 0 means none, and the bound's default.
+    backoff_ms: int
+    backoff_factor: float
+    max_backoff_ms: int
     # Name of the repeat; None means the default.
     block: str | None
+    # Times of the repeat as a whole.
+    timeout_ms: int
+    deadline_ms: int
     source: Source
 
     def __rpow__(self, left: object) -> Any:
@@ -173,6 +212,8 @@ class ForEach(Block):
     each: Each
     body: Part
     name: str | None
+    timeout_ms: int
+    deadline_ms: int
     source: Source
 
     @property
@@ -192,6 +233,8 @@ class Repeat(Block):
     until: Until
     body: Part
     name: str | None
+    timeout_ms: int
+    deadline_ms: int
     source: Source
 
     @property
@@ -215,11 +258,44 @@ class Branch(Block):
     cases: tuple[When, ...]
     otherwise: Part | None = field(default=None)
     name: str | None
+    timeout_ms: int = 0
+    deadline_ms: int = 0
     source: Source
 
     @property
     def stem(self) -> str:
         return "branch"
+
+
+def over_each(each: Each, body: Part, source: Source) -> ForEach:
+    """The foreach that runs `body` for each item."""
+    return ForEach(
+        each=each,
+        body=body,
+        name=each.block,
+        timeout_ms=each.timeout_ms,
+        deadline_ms=each.deadline_ms,
+        source=source,
+    )
+
+
+def over_passes(until: Until, body: Part, source: Source) -> Repeat:
+    """The repeat that runs `body` until the condition holds."""
+    return Repeat(
+        until=until,
+        body=body,
+        name=until.block,
+        timeout_ms=until.timeout_ms,
+        deadline_ms=until.deadline_ms,
+        source=source,
+    )
+
+
+def unwrapped(part: Part) -> Part:
+    """`part`, without sequences and parallels of one."""
+    while isinstance(part, Sequence | Parallel) and len(part.parts) == 1:
+        part = part.parts[0]
+    return part
 
 
 def check_part(value: object, where: str, source: Source) -> Part:
@@ -233,13 +309,49 @@ def check_part(value: object, where: str, source: Source) -> Part:
     raise WorkflowError(f"{where} joins steps and blocks, not {_describe(value)}", source)
 
 
+def _checked(parts: tuple[object, ...], verb: str, source: Source) -> tuple[Part, ...]:
+    if not parts:
+        raise WorkflowError(f"{verb}() is empty; give it at least one step or block", source)
+    return tuple(check_part(part, verb, source) for part in parts)
+
+
+def _with_hooks(
+    part: Part, *, failure: tuple[Part, ...] = (), final: tuple[Part, ...] = (), source: Source
+) -> Group:
+    part = unwrapped(part)
+    if not isinstance(part, Group):
+        return Group(body=part, failure_hooks=failure, final_hooks=final, explicit=False, source=source)
+    if part.explicit:
+        return replace(part, body=_with_hooks(part.body, failure=failure, final=final, source=source))
+    return replace(
+        part, failure_hooks=part.failure_hooks + failure, final_hooks=part.final_hooks + final, source=source
+    )
+
+
+def _triggered(part: Part, rule: d.TriggerRule.ValueType) -> Triggered:
+    source = caller()
+    part = unwrapped(part)
+    if isinstance(part, Triggered):
+        _raise_two_rules(part, source)
+    if not isinstance(part, Block):
+        raise WorkflowError(
+            "a rule of when to start belongs to one block: give it to the first step, or make one of them by group(...)",
+            source,
+        )
+    return Triggered(block=part, rule=rule, source=source)
+
+
+def _raise_two_rules(part: Triggered, source: Source) -> NoReturn:
+    raise WorkflowError(f"{part.block.label} has a rule of when to start already, from {part.source}", source)
+
+
 def _spliced(parts: tuple[Part, ...], kind: type[Sequence | Parallel]) -> tuple[Part, ...]:
     """The parts with those of the same kind replaced by their own, so that long chains do not nest."""
     return tuple(inner for part in parts for inner in (part.parts if isinstance(part, kind) else (part,)))
 
 
 def _describe(value: object) -> str:
-    if isinstance(value, Reference):
+    if isinstance(value, Value):
         return f"{value}, which is data (the order of steps is written with the steps themselves)"
     if callable(value):
         return f'the function {getattr(value, "__name__", value)}; make a step of it: steps.python("name", function)'

@@ -9,13 +9,28 @@ from typing import Any
 
 from kaon.dsl import functions, types
 from kaon.dsl.bindings import Binder, Use
-from kaon.dsl.blocks import Branch, ForEach, Part, Repeat, Step
+from kaon.dsl.blocks import Block, Branch, ForEach, Group, Part, Repeat
 from kaon.dsl.errors import WorkflowError
-from kaon.dsl.scopes import Place, Scope, build, walk
+from kaon.dsl.producers import Gate, Producer, Step, SubWorkflow
+from kaon.dsl.scopes import BODY, Place, Scope, build, walk
 from kaon.dsl.source import Source
+from kaon.dsl.sweeps import Draw, Space
 from kaon.dsl.values import Parameter
 from kaon_wire import canonical
 from kaonapi.workflow.v1 import definition_pb2 as d
+
+_LISTS = frozenset({d.VALUE_TYPE_LIST, d.VALUE_TYPE_ANY})
+# Artifacts that may hold JSON lines, one item a line.
+_JSON_LINES = frozenset({d.VALUE_TYPE_FILE, d.VALUE_TYPE_DATASET, d.VALUE_TYPE_TABLE, d.VALUE_TYPE_TEXT})
+# Types whose values may be, or are, values of another one.
+_FITTING = {
+    (d.VALUE_TYPE_INT, d.VALUE_TYPE_FLOAT),
+    (d.VALUE_TYPE_STRING, d.VALUE_TYPE_DATE),
+    (d.VALUE_TYPE_DATE, d.VALUE_TYPE_STRING),
+}
+# What a timer's values may be; ANY has the words for all.
+_SPANS = {d.VALUE_TYPE_INT: "", d.VALUE_TYPE_FLOAT: "", d.VALUE_TYPE_ANY: "a number of milliseconds"}
+_TIMES = {d.VALUE_TYPE_STRING: "", d.VALUE_TYPE_ANY: "a time as text, such as 2026-11-24T06:00:00Z"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,31 +38,49 @@ class Compiled:
     """A body, checked."""
 
     body: d.Graph
+    outputs: Mapping[str, d.Output]
     # All parameters, by name: those that the workflow declares and those that its steps bring along.
     parameters: Mapping[str, Parameter]
     # Files of the workflow's directory that steps name, with the line that does.
     files: Mapping[str, Source]
     # Whether a step loads code or files.
     needs_code: bool
+    # Workflows that were given to sub-workflow blocks themselves, in the order of mention.
+    children: tuple[Any, ...]
 
 
-def compile_body(body: Part, declared: Mapping[str, Parameter], root: Path) -> Compiled:
-    """Checks a body and turns it into a graph; `root` is the directory that files and modules are looked up in.
+def compile_body(
+    body: Part, declared: Mapping[str, Parameter], root: Path, outputs: Mapping[str, Any], source: Source
+) -> Compiled:
+    """Checks a body and turns it into a graph.
+
+    Args:
+        body: what runs.
+        declared: parameters by name.
+        root: the directory that files and modules are looked up in.
+        outputs: the values that the workflow gives, by name.
+        source: the line that makes the workflow.
 
     Raises:
         WorkflowError: something in it is wrong.
     """
     scope = build(body)
     places = list(walk(scope))
-    steps = {place.name: place for place in places if isinstance(place.block, Step)}
-    binder = Binder(steps=steps, declared=declared)
-    graph = _Compiler(binder=binder, root=root).graph(scope)
-    blocks = [place.block for place in places if isinstance(place.block, Step)]
+    producers = {place.name: place for place in places if isinstance(place.block, Producer)}
+    binder = Binder(producers=producers, declared=declared)
+    compiler = _Compiler(binder=binder, root=root)
+    graph = compiler.graph(scope)
+    given = {name: compiler.output(name, value, source) for name, value in sorted(outputs.items())}
+    steps = [place.block for place in places if isinstance(place.block, Step)]
+    files = {file: step.source for step in reversed(steps) for file in _files(step)}
+    subs = [place.block for place in places if isinstance(place.block, SubWorkflow)]
     return Compiled(
         body=graph,
+        outputs=given,
         parameters={**declared, **binder.found},
-        files={step.file: step.source for step in reversed(blocks) if step.file is not None},
-        needs_code=any(step.file is not None or step.function is not None for step in blocks),
+        files=files,
+        needs_code=bool(files) or any(step.function is not None for step in steps),
+        children=tuple(dict.fromkeys(sub.child for sub in subs if sub.child is not None)),
     )
 
 
@@ -64,17 +97,64 @@ class _Compiler:
             edges=[d.Edge(source=source, target=target) for source, target in edges],
         )
 
+    def output(self, name: str, value: Any, source: Source) -> d.Output:
+        """One value that the workflow gives."""
+        use = Use(what=f"output {name!r} of the workflow", source=source, place=None, at_end=True)
+        binding, kind = self.binder.bind(value, use)
+        return d.Output(type=kind, value=binding)
+
     def _block(self, place: Place) -> d.Block:
-        match place.block:
+        block = place.block
+        message = d.Block(name=place.name, timeout_ms=block.timeout_ms, deadline_ms=block.deadline_ms)
+        if place.trigger is not None:
+            message.trigger = place.trigger.rule
+        if place.phase != BODY:
+            message.phase = place.phase
+        self._set_kind(message, block, place)
+        return message
+
+    def _set_kind(self, message: d.Block, block: Block, place: Place) -> None:
+        match block:
             case Step():
-                return d.Block(name=place.name, step=self._step(place.block, place))
+                message.step.CopyFrom(self._step(block, place))
             case ForEach():
-                return d.Block(name=place.name, for_each=self._for_each(place.block, place))
+                message.for_each.CopyFrom(self._for_each(block, place))
             case Repeat():
-                return d.Block(name=place.name, repeat=self._repeat(place.block, place))
+                message.repeat.CopyFrom(self._repeat(block, place))
             case Branch():
-                return d.Block(name=place.name, branch=self._branch(place.block, place))
-        raise WorkflowError(f"{place.block!r} cannot stand in a body", place.block.source)
+                message.branch.CopyFrom(self._branch(block, place))
+            case Group():
+                message.group.CopyFrom(d.Group(body=self.graph(place.bodies[0])))
+            case Gate():
+                message.gate.CopyFrom(self._gate(block, place))
+            case SubWorkflow():
+                message.sub_workflow.CopyFrom(self._sub_workflow(block, place))
+            case _:
+                raise WorkflowError(f"{block!r} cannot stand in a body", block.source)
+
+    def _gate(self, gate: Gate, place: Place) -> d.Gate:
+        message = d.Gate()
+        message.CopyFrom(gate.message)
+        if not message.HasField("timer"):
+            return message
+        use = Use(what=f"{gate.label}: its time", source=gate.source, place=place)
+        binding, kind = self.binder.bind(gate.due, use)
+        due = message.timer.WhichOneof("due")
+        good = _TIMES if due == "at" else _SPANS
+        if kind not in good:
+            raise use.error(f"is a value of type {types.name_of(kind)}; it must be {good[d.VALUE_TYPE_ANY]}")
+        getattr(message.timer, str(due)).CopyFrom(binding)
+        return message
+
+    def _sub_workflow(self, block: SubWorkflow, place: Place) -> d.SubWorkflow:
+        message = d.SubWorkflow(workflow=block.workflow, version=block.version, outputs=block.outputs)
+        for name, value in block.params.items():
+            use = Use(what=f"{block.label}: parameter {name!r}", source=block.source, place=place)
+            binding, kind = self.binder.bind(value, use)
+            if block.child is not None:
+                _check_fits(binding, kind, block.child.parameters[name].type, use)
+            message.params[name].CopyFrom(binding)
+        return message
 
     def _step(self, step: Step, place: Place) -> d.Step:
         message = d.Step()
@@ -85,6 +165,8 @@ class _Compiler:
             message.inputs[name].CopyFrom(self.binder.bind(value, use)[0])
         for name, kind in step.outputs.items():
             message.outputs[name] = kind
+        if step.requirements is not None:
+            message.requirements_file = _check_file(step, step.requirements, self.root)
         message.config_json = canonical.dumps(self._config(step))
         return message
 
@@ -104,18 +186,47 @@ class _Compiler:
             raise WorkflowError(
                 f"{block.label} stands in another foreach with an item {each.name!r}", block.source
             )
-        items, kind = self.binder.bind(each.items, use)
-        if kind not in (d.VALUE_TYPE_LIST, d.VALUE_TYPE_ANY):
-            raise use.error(f"comes from a value of type {types.name_of(kind)}; it must be a list")
-        if items.WhichOneof("source") == "literal_json" and kind == d.VALUE_TYPE_ANY:
-            raise use.error(f"is {items.literal_json}; it must be a list")
-        return d.ForEach(
+        message = d.ForEach(
             item=each.name,
-            items=items,
             body=self.graph(place.bodies[0]),
             max_concurrency=each.max_concurrency,
             failure=each.failure,
+            early_stopping=each.early_stopping,
         )
+        if isinstance(each.items, Space):
+            message.sweep.CopyFrom(self._sweep(each.items, block.label, place))
+        else:
+            message.items.CopyFrom(self._list(each.items, use, artifacts=True))
+        return message
+
+    def _sweep(self, space: Space, label: str, place: Place) -> d.Sweep:
+        def values(axis: str, written: Any) -> d.Binding:
+            use = Use(what=f"{label}: axis {axis!r}", source=space.source, place=place)
+            return self._list(written, use, artifacts=False)
+
+        if space.count is None:
+            return d.Sweep(grid=d.Grid(axes={axis: values(axis, each) for axis, each in space.axes.items()}))
+        drawn = d.RandomSample(count=space.count, seed=space.seed)
+        for axis, each in space.axes.items():
+            if not isinstance(each, Draw):
+                drawn.axes[axis].choice.CopyFrom(values(axis, each))
+            elif each.choices is not None:
+                drawn.axes[axis].choice.CopyFrom(values(axis, each.choices))
+            else:
+                drawn.axes[axis].CopyFrom(each.message)
+        return d.Sweep(random=drawn)
+
+    def _list(self, value: Any, use: Use, *, artifacts: bool) -> d.Binding:
+        """A value that gives a list, or if that is allowed an artifact of JSON lines."""
+        if isinstance(value, Space | Draw):
+            raise use.error("is a search space; it stands alone: each(..., grid(...))")
+        binding, kind = self.binder.bind(value, use)
+        good = _LISTS | (_JSON_LINES if artifacts else frozenset())
+        if kind not in good:
+            raise use.error(f"comes from a value of type {types.name_of(kind)}; it must be a list")
+        if binding.WhichOneof("source") == "literal_json" and kind == d.VALUE_TYPE_ANY:
+            raise use.error(f"is {binding.literal_json}; it must be a list")
+        return binding
 
     def _repeat(self, block: Repeat, place: Place) -> d.Repeat:
         rule = block.until
@@ -125,6 +236,9 @@ class _Compiler:
             until=self._condition(rule.condition, use),
             max_iterations=rule.max_iterations,
             exhausted=rule.exhausted,
+            backoff_ms=rule.backoff_ms,
+            backoff_factor=rule.backoff_factor,
+            max_backoff_ms=rule.max_backoff_ms,
         )
 
     def _branch(self, block: Branch, place: Place) -> d.Branch:
@@ -149,6 +263,24 @@ class _Compiler:
         if kind not in (d.VALUE_TYPE_BOOL, d.VALUE_TYPE_ANY):
             raise use.error(f"is a value of type {types.name_of(kind)}; it must be a bool")
         return binding
+
+
+def _check_fits(
+    binding: d.Binding, kind: d.ValueType.ValueType, wanted: d.ValueType.ValueType, use: Use
+) -> None:
+    """Checks that a value may be a parameter of another workflow, as far as its type is known."""
+    if binding.WhichOneof("source") == "literal_json":
+        good = types.fits(canonical.loads(binding.literal_json), wanted)
+    else:
+        good = kind == wanted or d.VALUE_TYPE_ANY in (kind, wanted) or (kind, wanted) in _FITTING
+    if not good:
+        raise use.error(
+            f"is a value of type {types.name_of(kind)}; it must be of type {types.name_of(wanted)}"
+        )
+
+
+def _files(step: Step) -> list[str]:
+    return [file for file in (step.file, step.requirements) if file is not None]
 
 
 def _check_file(step: Step, file: str, root: Path) -> str:
@@ -176,7 +308,13 @@ def parameter_messages(parameters: Iterable[Parameter]) -> list[d.Parameter]:
     messages = []
     for parameter in sorted(parameters, key=lambda each: each.name):
         assert parameter.type is not None
-        message = d.Parameter(name=parameter.name, type=parameter.type, description=parameter.description)
+        message = d.Parameter(
+            name=parameter.name,
+            type=parameter.type,
+            description=parameter.description,
+            constraint_cel=parameter.check,
+            choices_json=parameter.choices_json,
+        )
         if parameter.default_json is not None:
             message.default_json = parameter.default_json
         messages.append(message)

@@ -20,7 +20,8 @@ def load_workflow(file: str | Path, name: str | None = None) -> Workflow:
     The file's directory comes first on the module path, as if the file was run.
 
     Raises:
-        WorkflowError: the file is missing, fails, or does not define exactly one workflow (of that name).
+        WorkflowError: the file is missing, fails, or does not define exactly one workflow (of that name) that is no part of
+            another one.
     """
     path = Path(file).resolve()
     if not path.is_file():
@@ -28,6 +29,9 @@ def load_workflow(file: str | Path, name: str | None = None) -> Workflow:
     module = _run(path)
     found = {id(each): each for each in vars(module).values() if isinstance(each, Workflow)}
     workflows = [each for each in found.values() if name is None or each.name == name]
+    if name is None:  # a workflow that another one runs is only a part of it
+        parts = {id(child) for each in workflows for child in each.children}
+        workflows = [each for each in workflows if id(each) not in parts]
     if len(workflows) == 1:
         return workflows[0]
     if not workflows:

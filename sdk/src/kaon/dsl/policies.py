@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeAlias
 
@@ -19,9 +20,21 @@ Size: TypeAlias = str | int
 _MILLISECONDS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_ERROR_TYPE = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*\*?|\*")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB)")
 _BYTES = {"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _BYTES |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetryRule:
+    """How one class of errors is retried, for `Retry(rules=...)`."""
+
+    # Attempts in all; 1 means that such an error is not retried.
+    max_attempts: int
+    # Wait before the second attempt; None means that of the policy.
+    backoff: Duration | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +53,10 @@ class Retry:
     factor: float = 2.0
     # No wait is longer than this.
     max_backoff: Duration = "1h"
+    # Each wait is changed at random by up to this share of it, 0 to 1.
+    jitter: float = 0.0
+    # By an error's type, such as "ValueError", ValueError or "Http*": attempts in all, or a RetryRule. The first match decides.
+    rules: Mapping[str | type[BaseException], int | RetryRule] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if type(self.max_attempts) is not int or self.max_attempts < 1:
@@ -48,6 +65,8 @@ class Retry:
             )
         if not isinstance(self.factor, int | float) or not self.factor >= 1:
             raise WorkflowError(f"Retry(factor={self.factor!r}) must be at least 1", caller())
+        if not isinstance(self.jitter, int | float) or not 0 <= self.jitter <= 1:
+            raise WorkflowError(f"Retry(jitter={self.jitter!r}) must be between 0 and 1", caller())
         self.to_proto(caller())
 
     def to_proto(self, source: Source) -> d.RetryPolicy:
@@ -57,6 +76,33 @@ class Retry:
             backoff_ms=milliseconds(self.backoff, "Retry(backoff)", source),
             backoff_factor=float(self.factor),
             max_backoff_ms=milliseconds(self.max_backoff, "Retry(max_backoff)", source),
+            jitter=float(self.jitter),
+            rules=[_rule(error, rule, source) for error, rule in self.rules.items()],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memo:
+    """Lets a step take the outputs of an earlier execution with the same type, code, settings, environment and inputs by content.
+
+    Raises:
+        WorkflowError: one of them is wrong.
+    """
+
+    # Part of what is compared: another value makes old results count no more.
+    salt: str = ""
+    # How old a result may be; 0 means any age.
+    max_age: Duration = 0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.salt, str):
+            raise WorkflowError(f"Memo(salt={self.salt!r}) must be text", caller())
+        self.to_proto(caller())
+
+    def to_proto(self, source: Source) -> d.Memo:
+        """The message; `source` is named by errors."""
+        return d.Memo(
+            enabled=True, salt=self.salt, max_age_ms=milliseconds(self.max_age, "Memo(max_age)", source)
         )
 
 
@@ -74,6 +120,8 @@ class Resources:
     cpu: float = 0
     memory: Size = 0
     gpu: int = 0
+    # Countable resources that a deployment defines, such as {"licence": 1}.
+    custom: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.slots < 1 or self.cpu < 0 or self.gpu < 0:
@@ -81,6 +129,12 @@ class Resources:
                 f"{self}: slots must be at least 1, cpu and gpu must not be negative", caller()
             )
         size_in_bytes(self.memory, "Resources(memory)", caller())
+        for name, count in self.custom.items():
+            if not isinstance(name, str) or not _NAME.fullmatch(name) or type(count) is not int or count < 1:
+                raise WorkflowError(
+                    f'Resources(custom={{{name!r}: {count!r}}}): write counts of at least 1 by name, such as {{"licence": 1}}',
+                    caller(),
+                )
 
     def to_proto(self, source: Source) -> d.Resources:
         """The resources as a message; `source` is named by errors."""
@@ -89,7 +143,28 @@ class Resources:
             cpu_milli=round(self.cpu * 1000),
             memory_bytes=size_in_bytes(self.memory, "Resources(memory)", source),
             gpu=self.gpu,
+            custom=dict(self.custom),
         )
+
+
+def _rule(error: object, rule: object, source: Source) -> d.RetryRule:
+    error_type = error.__name__ if isinstance(error, type) else error
+    if not isinstance(error_type, str) or not _ERROR_TYPE.fullmatch(error_type):
+        raise WorkflowError(
+            f'Retry(rules): {error!r} is no type of errors; write "ValueError" or "Http*"', source
+        )
+    if type(rule) is int:
+        rule = RetryRule(max_attempts=rule)
+    if not isinstance(rule, RetryRule) or type(rule.max_attempts) is not int or rule.max_attempts < 1:
+        raise WorkflowError(
+            f"Retry(rules): {error_type} has {rule!r}; give the number of attempts in all, at least 1, or RetryRule(...)",
+            source,
+        )
+    return d.RetryRule(
+        error_type=error_type,
+        max_attempts=rule.max_attempts,
+        backoff_ms=0 if rule.backoff is None else milliseconds(rule.backoff, "Retry(rules): backoff", source),
+    )
 
 
 def milliseconds(duration: object, what: str, source: Source) -> int:

@@ -6,8 +6,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from kaon.dsl.blocks import Block, Branch, ForEach, Parallel, Part, Repeat, Sequence
+from kaon.dsl.blocks import (
+    Block,
+    Branch,
+    ForEach,
+    Group,
+    Parallel,
+    Part,
+    Repeat,
+    Sequence,
+    Triggered,
+    unwrapped,
+)
 from kaon.dsl.errors import WorkflowError
+from kaonapi.workflow.v1 import definition_pb2 as d
+
+BODY, ON_FAILURE, FINALLY = d.PHASE_BODY, d.PHASE_ON_FAILURE, d.PHASE_FINALLY
+_PHASES = {BODY: "the body", ON_FAILURE: "on_failure", FINALLY: "finally_"}
 
 
 @dataclass(eq=False, kw_only=True)
@@ -22,7 +37,9 @@ class Scope:
     before: dict[Block, int] = field(default_factory=dict)
 
     def precedes(self, first: Block, second: Block) -> bool:
-        """Whether there is a path from `first` to `second`."""
+        """Whether there is a path from `first` to `second`, or `second` is a hook of a later phase."""
+        if self.places[first].phase != self.places[second].phase:
+            return self.places[first].phase < self.places[second].phase
         return bool(self.before[second] >> self.places[first].index & 1)
 
 
@@ -34,8 +51,11 @@ class Place:
     scope: Scope
     # Position in the scope's order.
     index: int
+    phase: d.Phase.ValueType
+    # When it starts; None means when all before it have succeeded or were skipped.
+    trigger: Triggered | None = None
     name: str = ""
-    # The block's bodies: one of a foreach or repeat, one for each way of a branch (`otherwise` last).
+    # The block's bodies: one of a foreach, repeat or group, one for each way of a branch (`otherwise` last).
     bodies: list[Scope] = field(default_factory=list)
 
     def chain(self) -> list[Place]:
@@ -69,7 +89,14 @@ def walk(scope: Scope) -> Iterator[Place]:
 
 def _scope(body: Part, holder: Place | None) -> Scope:
     scope = Scope(holder=holder)
-    _flatten(body, scope)
+    body = unwrapped(body)
+    if isinstance(body, Group) and not body.explicit:
+        _flatten(body.body, scope, BODY)
+        for phase, hooks in ((ON_FAILURE, body.failure_hooks), (FINALLY, body.final_hooks)):
+            for hook in hooks:
+                _flatten(hook, scope, phase)
+    else:
+        _flatten(body, scope, BODY)
     for place in scope.places.values():
         place.bodies = [_scope(inner, place) for inner in _bodies(place.block)]
     return scope
@@ -82,14 +109,18 @@ def _bodies(block: Block) -> list[Part]:
         case Branch():
             otherwise = [] if block.otherwise is None else [block.otherwise]
             return [*(case.body for case in block.cases), *otherwise]
+        case Group():
+            return [block.body if block.explicit else block]
     return []
 
 
-def _flatten(part: Part, scope: Scope) -> tuple[dict[Block, None], dict[Block, None]]:
+def _flatten(
+    part: Part, scope: Scope, phase: d.Phase.ValueType
+) -> tuple[dict[Block, None], dict[Block, None]]:
     """Adds a part's blocks and edges to the scope; returns the blocks that it begins with, and those that it ends with."""
     match part:
         case Sequence():
-            ends = [_flatten(inner, scope) for inner in part.parts]
+            ends = [_flatten(inner, scope, phase) for inner in part.parts]
             for (_, before), (after, _) in pairwise(ends):
                 scope.edges.update((source, target) for source in before for target in after)
             return ends[0][0], ends[-1][1]
@@ -97,15 +128,37 @@ def _flatten(part: Part, scope: Scope) -> tuple[dict[Block, None], dict[Block, N
             first: dict[Block, None] = {}
             last: dict[Block, None] = {}
             for inner in part.parts:
-                begins, finishes = _flatten(inner, scope)
+                begins, finishes = _flatten(inner, scope, phase)
                 first |= begins
                 last |= finishes
             return first, last
+        case Triggered():
+            _add(part.block, scope, phase, part)
+            return {part.block: None}, {part.block: None}
         case Block():
-            if part not in scope.places:
-                scope.places[part] = Place(block=part, scope=scope, index=len(scope.places))
+            _add(part, scope, phase, None)
             return {part: None}, {part: None}
     raise WorkflowError(f"{part!r} cannot stand in a body", part.source)
+
+
+def _add(block: Block, scope: Scope, phase: d.Phase.ValueType, trigger: Triggered | None) -> None:
+    place = scope.places.get(block)
+    if place is None:
+        place = Place(block=block, scope=scope, index=len(scope.places), phase=phase)
+        scope.places[block] = place
+    if place.phase != phase:
+        raise WorkflowError(
+            f"{block.label} stands both in {_PHASES[place.phase]} and in {_PHASES[phase]}; make a second one with a "
+            "name of its own",
+            block.source,
+        )
+    if trigger is not None:
+        if place.trigger is not None and place.trigger.rule != trigger.rule:
+            raise WorkflowError(
+                f"{block.label} has another rule of when to start, from {place.trigger.source}",
+                trigger.source,
+            )
+        place.trigger = trigger
 
 
 def _name(places: list[Place]) -> None:
@@ -165,8 +218,19 @@ def _order(scope: Scope) -> None:
             waits[after] -= 1
             if waits[after] == 0:
                 ready.append(after)
+    _check_triggers(scope)
     if stuck := [block for block, count in waits.items() if count]:
         _raise_cycle(scope, stuck)
+
+
+def _check_triggers(scope: Scope) -> None:
+    followers = {target for _, target in scope.edges}
+    for block, place in scope.places.items():
+        if place.trigger is not None and block not in followers:
+            raise WorkflowError(
+                f"{block.label} has a rule of when to start, but nothing comes before it",
+                place.trigger.source,
+            )
 
 
 def _raise_cycle(scope: Scope, stuck: list[Block]) -> None:

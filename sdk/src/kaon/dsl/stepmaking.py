@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from kaon.dsl import names, types, values
-from kaon.dsl.blocks import Part, Step
+from kaon.dsl.blocks import Part
 from kaon.dsl.errors import WorkflowError
-from kaon.dsl.policies import Resources, Retry, milliseconds
+from kaon.dsl.policies import Memo, Resources, Retry, milliseconds
+from kaon.dsl.producers import Producer, Step
 from kaon.dsl.source import Source
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -26,13 +27,22 @@ _OPTIONS = (
     "outputs",
     "retry",
     "timeout",
+    "total_timeout",
+    "deadline",
     "pool",
     "labels",
     "resources",
     "priority",
     "isolation",
+    "tags",
+    "memo",
+    "exclusive",
+    "requirements",
     "inputs",
 )
+# An input's name may come close to these by chance.
+_OFTEN_MEANT = tuple(option for option in _OPTIONS if option not in ("tags", "memo"))
+_TAG = re.compile(_WORD)
 
 
 def make(
@@ -57,11 +67,14 @@ def make(
         name=name,
         type=names.check_block_name(step_type, "step type", source),
         inputs=inputs,
-        outputs=_outputs(name, options.get("outputs"), source),
+        outputs=outputs_by_name(f"step {name!r}", options.get("outputs"), source),
         config=settings,
         policy=_policy(name, options, source),
         file=file,
+        requirements=options.get("requirements"),
         function=function,
+        timeout_ms=_duration(name, "total_timeout", options, source),
+        deadline_ms=_duration(name, "deadline", options, source),
         source=source,
     )
 
@@ -71,7 +84,7 @@ def _split(name: str, given: Mapping[str, Any], source: Source) -> tuple[dict[st
     options = {key: value for key, value in given.items() if key in _OPTIONS}
     inputs = {key: value for key, value in given.items() if key not in _OPTIONS}
     for key in inputs:
-        if meant := difflib.get_close_matches(key, _OPTIONS, 1, cutoff=0.82):
+        if meant := difflib.get_close_matches(key, _OFTEN_MEANT, 1, cutoff=0.82):
             raise WorkflowError(
                 f"step {name!r}: did you mean {meant[0]!r} by {key!r}? An input of that name goes into inputs={{...}}",
                 source,
@@ -103,28 +116,31 @@ def _settings(name: str, own: Mapping[str, Any], given: object, source: Source) 
 
 
 def _instead_of_output(name: str, key: str, value: Part) -> str:
-    if isinstance(value, Step):
+    if isinstance(value, Producer):
         outputs = (
             " or ".join(f'{value.name}["{output}"]' for output in value.outputs) or "it declares no outputs"
         )
-        return f"step {name!r}: input {key!r} is the whole step {value.name!r}; name one of its outputs: {outputs}"
+        return f"step {name!r}: input {key!r} is the whole {value.label}; name one of its outputs: {outputs}"
     return f"step {name!r}: input {key!r} is a block; name the output of a step in it"
 
 
-def _outputs(name: str, given: object, source: Source) -> dict[str, d.ValueType.ValueType]:
+def outputs_by_name(what: str, given: object, source: Source) -> dict[str, d.ValueType.ValueType]:
+    """Declared outputs and their types, as `what` (such as 'step "train"') was given them.
+
+    Raises:
+        WorkflowError: a name or type is not good.
+    """
     if given is None:
         return {}
     if not isinstance(given, Mapping):
-        raise WorkflowError(
-            f'step {name!r}: outputs is a dict of types by name, such as {{"rows": int}}', source
-        )
+        raise WorkflowError(f'{what}: outputs is a dict of types by name, such as {{"rows": int}}', source)
     outputs = {}
     for output, written in given.items():
-        names.check_value_name(output, f"an output of step {name!r}", source)
+        names.check_value_name(output, f"an output of {what}", source)
         kind = types.parse(written)
         if kind is None:
             raise WorkflowError(
-                f"step {name!r}: output {output!r} is declared {written!r}, which is no type; the types are "
+                f"{what}: output {output!r} is declared {written!r}, which is no type; the types are "
                 f"{types.ALL_NAMES}",
                 source,
             )
@@ -135,12 +151,16 @@ def _outputs(name: str, given: object, source: Source) -> dict[str, d.ValueType.
 def _policy(name: str, options: Mapping[str, Any], source: Source) -> d.Step:
     """The step's message with everything that does not depend on the workflow around it."""
     policy = d.Step(
-        timeout_ms=milliseconds(options.get("timeout") or 0, f"step {name!r}: timeout", source),
+        timeout_ms=_duration(name, "timeout", options, source),
         pool=_pool(name, options.get("pool"), source),
         labels=_labels(name, options.get("labels"), source),
         priority=_priority(name, options.get("priority"), source),
         isolation=_isolation(name, options.get("isolation"), source),
+        tags=_tags(name, options.get("tags"), source),
+        exclusive=_exclusive(name, options.get("exclusive"), source),
     )
+    if (memo := _memo(name, options.get("memo"), source)) is not None:
+        policy.memo.CopyFrom(memo)
     if (retry := _retry(name, options.get("retry"), source)) is not None:
         policy.retry.CopyFrom(retry)
     if (resources := options.get("resources")) is not None:
@@ -148,6 +168,40 @@ def _policy(name: str, options: Mapping[str, Any], source: Source) -> d.Step:
             raise WorkflowError(f"step {name!r}: resources is Resources(...), not {resources!r}", source)
         policy.resources.CopyFrom(resources.to_proto(source))
     return policy
+
+
+def _duration(name: str, option: str, options: Mapping[str, Any], source: Source) -> int:
+    return milliseconds(options.get(option) or 0, f"step {name!r}: {option}", source)
+
+
+def _memo(name: str, given: object, source: Source) -> d.Memo | None:
+    if given is None or given is False:
+        return None
+    if given is True:
+        given = Memo()
+    if not isinstance(given, Memo):
+        raise WorkflowError(f"step {name!r}: memo is True or Memo(...), not {given!r}", source)
+    return given.to_proto(source)
+
+
+def _exclusive(name: str, given: object, source: Source) -> bool:
+    if given is not None and not isinstance(given, bool):
+        raise WorkflowError(f"step {name!r}: exclusive is True or False, not {given!r}", source)
+    return bool(given)
+
+
+def _tags(name: str, given: object, source: Source) -> list[str]:
+    if given is None:
+        return []
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise WorkflowError(f"step {name!r}: tags is a list of words, not {given!r}", source)
+    tags = list(given)
+    for tag in tags:
+        if not isinstance(tag, str) or not _TAG.fullmatch(tag):
+            raise WorkflowError(
+                f"step {name!r}: {tag!r} is no good tag; use letters, digits and hyphens", source
+            )
+    return sorted(set(tags))
 
 
 def _retry(name: str, given: object, source: Source) -> d.RetryPolicy | None:

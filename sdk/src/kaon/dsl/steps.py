@@ -6,10 +6,16 @@ Every function takes the step's name first, its inputs as further keyword argume
                     for an artifact ("dataset", "model", "metrics", "plot", "table", "text", "file")
     retry           Retry(...), or the number of attempts in all
     timeout         how long one attempt may run: "10m", seconds, or a timedelta
+    total_timeout   how long the step may take in all, with its waits and attempts
+    deadline        after this it counts as late in the history, and goes on
     pool, labels    where it runs: a pool's name; expressions over runners' labels such as "spark=4.3" or "gpu!=none"
     resources       Resources(...): what it occupies meanwhile
     priority        higher goes first
     isolation       "warm" (shares a worker process with earlier steps) or "process" (one of its own)
+    tags            words that count against the tenant's permits (`kaon permits`)
+    memo            True or Memo(...): takes the outputs of an earlier, equal execution
+    exclusive       True: an attempt begins only when no earlier one can be running any more
+    requirements    a requirements file, from which runners build the step's environment once
     config          further settings of the step type, such as {"driver": "classic"} for spark
 
 Inputs are JSON values, outputs of other steps (`wrangle["users"]`), items, parameters, `last(...)`, `expr(...)`, or lists of these.
@@ -24,8 +30,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from kaon.dsl import functions, names, types
-from kaon.dsl.blocks import Step
 from kaon.dsl.errors import WorkflowError
+from kaon.dsl.producers import Step
 from kaon.dsl.source import Source, caller
 from kaon.dsl.stepmaking import make
 from kaon.dsl.values import Reference

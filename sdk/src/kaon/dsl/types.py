@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
+from datetime import date
 from typing import Any, TypeAlias
 
 from kaonapi.workflow.v1 import definition_pb2 as d
 
-# A Python type (str, int, float, bool, list, dict, object) or one of the names below, such as "dataset".
+# A Python type (str, int, float, bool, list, dict, date, object) or one of the names below, such as "dataset".
 TypeLike: TypeAlias = type | str
 
 _VALUES: dict[str, d.ValueType.ValueType] = {
@@ -18,6 +20,7 @@ _VALUES: dict[str, d.ValueType.ValueType] = {
     "list": d.VALUE_TYPE_LIST,
     "map": d.VALUE_TYPE_MAP,
     "any": d.VALUE_TYPE_ANY,
+    "date": d.VALUE_TYPE_DATE,
 }
 _ARTIFACTS: dict[str, d.ValueType.ValueType] = {
     "file": d.VALUE_TYPE_FILE,
@@ -39,7 +42,9 @@ _BY_PYTHON: dict[type, str] = {
     tuple: "list",
     dict: "map",
     object: "any",
+    date: "date",
 }
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 ALL_NAMES = ", ".join(_BY_NAME)
 VALUE_NAMES = ", ".join(_VALUES)
@@ -75,4 +80,14 @@ def fits(value: object, value_type: d.ValueType.ValueType) -> bool:
         return True
     if value_type == d.VALUE_TYPE_FLOAT:
         return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
+    if value_type == d.VALUE_TYPE_DATE:
+        return isinstance(value, str) and is_date(value)
     return value is not None and type_of(value) == value_type
+
+
+def is_date(text: str) -> bool:
+    """Whether a text is a calendar date such as "2026-11-24"."""
+    try:
+        return _DATE.fullmatch(text) is not None and bool(date.fromisoformat(text))
+    except ValueError:
+        return False

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from kaon.dsl import names, types
+from kaon.dsl import constraints, names, types
 from kaon.dsl.errors import WorkflowError
 from kaon.dsl.source import Source, caller
 from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue
 
 if TYPE_CHECKING:
-    from kaon.dsl.blocks import Step
+    from collections.abc import Iterable
+
+    from kaon.dsl.producers import Producer
     from kaonapi.workflow.v1 import definition_pb2 as d
 
 
@@ -27,25 +30,32 @@ class Value:
             caller(),
         )
 
+    def __getitem__(self, key: str | int) -> Expr:
+        """What the value holds under a key or at a position, found at run time."""
+        source = caller()
+        if type(key) not in (str, int) or (isinstance(key, int) and key < 0):
+            raise WorkflowError(f"{self}[{key!r}]: a key is text or a position from 0", source)
+        return Expr(cel=f"value[{canonical.dumps(key)}]", variables={"value": self}, source=source)
+
     __bool__ = __iter__ = __lt__ = __le__ = __gt__ = __ge__ = _unknown
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __truediv__ = _unknown
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Reference(Value):
-    """An output of a step: `step["output"]`.
+    """An output of a step, gate or sub-workflow: `step["output"]`.
 
     Outside of a foreach it stands for the list of its cells' values, outside of a repeat for the last pass's value, and for null
     when the step's branch was not taken.
     """
 
-    step: Step
+    step: Producer
     output: str
     source: Source
 
     @property
     def type(self) -> d.ValueType.ValueType:
-        """The type that the step declares."""
+        """The type that it is declared with."""
         return self.step.outputs[self.output]
 
     def __str__(self) -> str:
@@ -73,6 +83,10 @@ class Parameter(Value):
     # Canonical JSON; None when the submitter must set the parameter.
     default_json: str | None
     description: str
+    # CEL over `value`; empty when every value of the type is good.
+    check: str = ""
+    # Canonical JSON of the only values allowed; empty means all.
+    choices_json: tuple[str, ...] = ()
     source: Source
 
     def __str__(self) -> str:
@@ -105,13 +119,40 @@ class Expr(Value):
         return f"expr({self.cel!r})"
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Outcome(Value):
+    """How a body has ended, in its hooks; `outcome` makes it."""
+
+    source: Source
+
+    def __str__(self) -> str:
+        return "outcome()"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RunInfo(Value):
+    """What identifies the run; `run_info` makes it."""
+
+    source: Source
+
+    def __str__(self) -> str:
+        return "run_info()"
+
+
 _REQUIRED = object()
 # What a CEL macro names for itself, as x in list.all(x, x > 0).
 _BOUND = re.compile(r"\.(?:all|exists|exists_one|existsOne|map|filter)\(\s*(\w+)\s*,")
 
 
 def param(
-    name: str, kind: types.TypeLike | None = None, /, *, default: Any = _REQUIRED, description: str = ""
+    name: str,
+    kind: types.TypeLike | None = None,
+    /,
+    *,
+    default: Any = _REQUIRED,
+    description: str = "",
+    choices: Iterable[Any] = (),
+    check: str = "",
 ) -> Parameter:
     """A parameter of the workflow.
 
@@ -121,22 +162,59 @@ def param(
         min_ratings = param("min_ratings", int, default=20, description="users with fewer are left out")
         steps.python("wrangle", wrangle, min_ratings=min_ratings)
 
+    Args:
+        name: letters, digits and underscores.
+        kind: a Python type (int, str, date, ...) or a type's name.
+        default: a value of the type.
+        description: for people.
+        choices: the only values allowed; none means all.
+        check: a CEL expression over `value` that must hold, such as "value > 0 && value <= 1".
+
     Raises:
-        WorkflowError: the name or type is not good, or the default is not of the type.
+        WorkflowError: the name or type is not good, or the default is not allowed.
     """
     source = caller()
     names.check_value_name(name, "a parameter", source)
     if kind is None and default is not _REQUIRED:
-        kind = types.name_of(types.type_of(default))
+        kind = "date" if isinstance(default, date) else types.name_of(types.type_of(default))
     if kind is None:
+        if check or tuple(choices):
+            raise WorkflowError(f"parameter {name!r} with choices or a check needs a type", source)
         return Parameter(name=name, type=None, default_json=None, description=description, source=source)
     parsed = types.parse(kind)
     if parsed is None or types.is_artifact(parsed):
         raise WorkflowError(
             f"parameter {name!r}: {kind!r} is no type of parameters: {types.VALUE_NAMES}", source
         )
-    text = None if default is _REQUIRED else _default(name, parsed, default, source)
-    return Parameter(name=name, type=parsed, default_json=text, description=description, source=source)
+    parameter = Parameter(
+        name=name,
+        type=parsed,
+        default_json=None if default is _REQUIRED else _fitting(name, parsed, default, "its default", source),
+        description=description,
+        check=_check_cel(name, check, source),
+        choices_json=tuple(_fitting(name, parsed, choice, "a choice", source) for choice in choices),
+        source=source,
+    )
+    if parameter.default_json is not None:
+        problem = constraints.problem(
+            name, parameter.default_json, choices_json=parameter.choices_json, check=parameter.check
+        )
+        if problem is not None:
+            raise WorkflowError(f"the default of {problem}", source)
+    return parameter
+
+
+def outcome() -> Outcome:
+    """How the body has ended, for steps in `finally_` and `on_failure`: {"status": "FAILED", "error": {...} or null}.
+
+    `outcome()["status"]` is one part of it.
+    """
+    return Outcome(source=caller())
+
+
+def run_info() -> RunInfo:
+    """What identifies the run: {"id", "workflow", "version", "tenant", "submit_time"}; `run_info()["id"]` is one part of it."""
+    return RunInfo(source=caller())
 
 
 def last(output: Reference | str, default: Any = None) -> Last:
@@ -199,11 +277,24 @@ def literal(value: object, what: str, source: Source) -> str:
         ) from None
 
 
-def _default(name: str, value_type: d.ValueType.ValueType, value: object, source: Source) -> str:
-    text = literal(value, f"default of parameter {name!r}", source)
+def _fitting(name: str, value_type: d.ValueType.ValueType, value: object, what: str, source: Source) -> str:
+    """Canonical JSON of a default or choice of a parameter."""
+    if isinstance(value, date) and type(value) is date:
+        value = value.isoformat()
+    text = literal(value, f"{what.rsplit(maxsplit=1)[-1]} of parameter {name!r}", source)
     value = canonical.loads(text)
     if not types.fits(value, value_type):
         raise WorkflowError(
-            f"parameter {name!r} is declared {types.name_of(value_type)}, but its default is {text}", source
+            f"parameter {name!r} is declared {types.name_of(value_type)}, but {what} is {text}", source
         )
     return canonical.dumps(float(value)) if types.name_of(value_type) == "float" else text  # type: ignore[arg-type]
+
+
+def _check_cel(name: str, check: object, source: Source) -> str:
+    if not isinstance(check, str):
+        raise WorkflowError(
+            f'parameter {name!r}: check is a CEL expression such as "value > 0", not {check!r}', source
+        )
+    if check and (problem := constraints.syntax_problem(check)):
+        raise WorkflowError(f"parameter {name!r}: check {check!r} {problem}", source)
+    return check

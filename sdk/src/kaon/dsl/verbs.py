@@ -6,8 +6,23 @@ import re
 from typing import Any
 
 from kaon.dsl import names
-from kaon.dsl.blocks import Branch, Each, ForEach, Parallel, Part, Repeat, Sequence, Until, When, check_part
+from kaon.dsl.blocks import (
+    Branch,
+    Each,
+    ForEach,
+    Group,
+    Parallel,
+    Part,
+    Repeat,
+    Sequence,
+    Until,
+    When,
+    check_part,
+    over_each,
+    over_passes,
+)
 from kaon.dsl.errors import WorkflowError
+from kaon.dsl.policies import Duration, milliseconds
 from kaon.dsl.source import Source, caller
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -41,6 +56,9 @@ def each(
     *,
     max_concurrency: int = 0,
     tolerate: int | str = 0,
+    stop_early: d.EarlyStopping | None = None,
+    timeout: Duration = 0,
+    deadline: Duration = 0,
     name: str | None = None,
 ) -> Each:
     """Says over which items a body runs, and is the item itself when it is given to a step of that body.
@@ -51,9 +69,13 @@ def each(
 
     Args:
         item: what the body calls its item.
-        items: an output, a parameter, an expression or a literal that gives a list.
+        items: an output, a parameter, an expression or a literal that gives a list; an artifact of JSON lines, one item a line;
+            or a search space: `grid(...)`, `sample(...)`.
         max_concurrency: how many cells run at once; 0 means all.
         tolerate: how many cells may fail, as a number or as a percentage; with 0 the first failure stops the others.
+        stop_early: `median(...)` or `halving(...)`: when a cell that does badly is stopped.
+        timeout: how long the foreach may take in all.
+        deadline: after this it counts as late, and goes on.
         name: the foreach's name in paths; by default that of the output or parameter that gives the items.
 
     Raises:
@@ -67,12 +89,19 @@ def each(
         raise WorkflowError(
             f"each({item!r}): max_concurrency must be 0 (all) or more, not {max_concurrency!r}", source
         )
+    if stop_early is not None and not isinstance(stop_early, d.EarlyStopping):
+        raise WorkflowError(
+            f"each({item!r}): stop_early is median(...) or halving(...), not {stop_early!r}", source
+        )
     return Each(
         name=item,
         items=items,
         max_concurrency=max_concurrency,
         failure=_failure(item, tolerate, source),
+        early_stopping=stop_early,
         block=name,
+        timeout_ms=milliseconds(timeout, f"each({item!r}): timeout", source),
+        deadline_ms=milliseconds(deadline, f"each({item!r}): deadline", source),
         source=source,
     )
 
@@ -88,33 +117,82 @@ def for_each(item: Each, body: Part) -> ForEach:
         raise WorkflowError(
             'for_each takes each(...) first: for_each(each("region", wrangle["regions"]), body)', source
         )
-    return ForEach(each=item, body=check_part(body, "for_each", source), name=item.block, source=source)
+    return over_each(item, check_part(body, "for_each", source), source)
 
 
-def until(condition: Any, *, max_iterations: int, exhausted: str = "fail", name: str | None = None) -> Until:
-    """Says when a repeat ends, for `body ** until(...)`; see `repeat`."""
-    source = caller()
-    return _until(condition, max_iterations, exhausted, name, source)
-
-
-def repeat(
-    body: Part, *, until: Any, max_iterations: int, exhausted: str = "fail", name: str | None = None
-) -> Repeat:
-    """Runs the body again until the condition holds; `body ** until(condition, max_iterations=...)`.
+def until(
+    condition: Any,
+    *,
+    max_iterations: int,
+    exhausted: str = "fail",
+    backoff: Duration = 0,
+    factor: float = 1.0,
+    max_backoff: Duration = "1h",
+    timeout: Duration = 0,
+    deadline: Duration = 0,
+    name: str | None = None,
+) -> Until:
+    """Says when a repeat ends, for `body ** until(...)`.
 
     Args:
-        body: what runs in each pass; its steps may use `last(...)`.
-        until: an output of type bool of a step, or `expr(...)`, evaluated after each pass.
+        condition: an output of type bool of a step, or `expr(...)`, evaluated after each pass.
         max_iterations: passes in all, at least 1.
         exhausted: "fail": the repeat fails when the condition does not hold after the last pass; "accept": it succeeds.
+        backoff: wait before the second pass.
+        factor: each further wait is longer by this factor; at least 1.
+        max_backoff: no wait is longer than this.
+        timeout: how long the repeat may take in all.
+        deadline: after this it counts as late, and goes on.
         name: the repeat's name in paths; by default "cycle".
 
     Raises:
         WorkflowError: one of them is wrong.
     """
     source = caller()
-    rule = _until(until, max_iterations, exhausted, name, source)
-    return Repeat(until=rule, body=check_part(body, "repeat", source), name=name, source=source)
+    if type(max_iterations) is not int or max_iterations < 1:
+        raise WorkflowError(
+            f"repeat: max_iterations must be a whole number of at least 1, not {max_iterations!r}", source
+        )
+    if exhausted not in _EXHAUSTED:
+        raise WorkflowError(f'repeat: exhausted must be "fail" or "accept", not {exhausted!r}', source)
+    if not isinstance(factor, int | float) or not factor >= 1:
+        raise WorkflowError(f"repeat: factor must be at least 1, not {factor!r}", source)
+    if name is not None:
+        names.check_block_name(name, "repeat", source)
+    backoff_ms = milliseconds(backoff, "repeat: backoff", source)
+    longest_ms = milliseconds(max_backoff, "repeat: max_backoff", source)
+    return Until(
+        condition=condition,
+        max_iterations=max_iterations,
+        exhausted=_EXHAUSTED[exhausted],
+        backoff_ms=backoff_ms,
+        # Without a wait these say nothing.
+        backoff_factor=float(factor) if backoff_ms else 0.0,
+        max_backoff_ms=longest_ms if backoff_ms else 0,
+        block=name,
+        timeout_ms=milliseconds(timeout, "repeat: timeout", source),
+        deadline_ms=milliseconds(deadline, "repeat: deadline", source),
+        source=source,
+    )
+
+
+def repeat(body: Part, *, until: Any, **how: Any) -> Repeat:
+    """Runs the body again until the condition holds; `body ** until(condition, max_iterations=...)`.
+
+        repeat(train >> check, until=check["good"], max_iterations=5, backoff="10s", factor=2)
+
+    Args:
+        body: what runs in each pass; its steps may use `last(...)`.
+        until: an output of type bool of a step, or `expr(...)`, evaluated after each pass.
+        how: `max_iterations` and the other arguments of `until(...)`.
+
+    Raises:
+        WorkflowError: one of them is wrong.
+    """
+    source = caller()
+    if "max_iterations" not in how:
+        raise WorkflowError("repeat needs max_iterations, the number of passes in all", source)
+    return over_passes(_until(until, **how), check_part(body, "repeat", source), source)
 
 
 def when(condition: Any, body: Part) -> When:
@@ -127,7 +205,13 @@ def when(condition: Any, body: Part) -> When:
     return When(condition=condition, body=check_part(body, "when", source), source=source)
 
 
-def branch(*cases: When, otherwise: Part | None = None, name: str | None = None) -> Branch:
+def branch(
+    *cases: When,
+    otherwise: Part | None = None,
+    timeout: Duration = 0,
+    deadline: Duration = 0,
+    name: str | None = None,
+) -> Branch:
     """Runs the body of the first case whose condition holds, else `otherwise`, else nothing.
 
         branch(when(expr("n < 1000", n=count["n"]), small), otherwise=large)
@@ -142,25 +226,58 @@ def branch(*cases: When, otherwise: Part | None = None, name: str | None = None)
         names.check_block_name(name, "branch", source)
     if otherwise is not None:
         check_part(otherwise, "branch", source)
-    return Branch(cases=cases, otherwise=otherwise, name=name, source=source)
-
-
-def _until(condition: Any, max_iterations: int, exhausted: str, name: str | None, source: Source) -> Until:
-    if type(max_iterations) is not int or max_iterations < 1:
-        raise WorkflowError(
-            f"repeat: max_iterations must be a whole number of at least 1, not {max_iterations!r}", source
-        )
-    if exhausted not in _EXHAUSTED:
-        raise WorkflowError(f'repeat: exhausted must be "fail" or "accept", not {exhausted!r}', source)
-    if name is not None:
-        names.check_block_name(name, "repeat", source)
-    return Until(
-        condition=condition,
-        max_iterations=max_iterations,
-        exhausted=_EXHAUSTED[exhausted],
-        block=name,
+    return Branch(
+        cases=cases,
+        otherwise=otherwise,
+        name=name,
+        timeout_ms=milliseconds(timeout, "branch: timeout", source),
+        deadline_ms=milliseconds(deadline, "branch: deadline", source),
         source=source,
     )
+
+
+def group(
+    body: Part,
+    *,
+    on_failure: Part | None = None,
+    finally_: Part | None = None,
+    timeout: Duration = 0,
+    deadline: Duration = 0,
+    name: str | None = None,
+) -> Group:
+    """A body as one block: a scope of its own for failures, hooks and time-outs.
+
+        group(load >> train, name="training", timeout="2h", finally_=clean_up)
+
+    Args:
+        body: what runs.
+        on_failure: runs when the body has failed or timed out; `group(body).on_failure(...)`.
+        finally_: runs after everything else, whatever became of it; `group(body).finally_(...)`.
+        timeout: how long it may take in all, hooks included.
+        deadline: after this it counts as late, and goes on.
+        name: its name in paths; by default "group".
+
+    Raises:
+        WorkflowError: one of them is wrong.
+    """
+    source = caller()
+    if name is not None:
+        names.check_block_name(name, "group", source)
+    body = check_part(body, "group", source)
+    body = body if on_failure is None else body.on_failure(on_failure)
+    body = body if finally_ is None else body.finally_(finally_)
+    return Group(
+        body=body,
+        explicit=True,
+        name=name,
+        timeout_ms=milliseconds(timeout, "group: timeout", source),
+        deadline_ms=milliseconds(deadline, "group: deadline", source),
+        source=source,
+    )
+
+
+# `repeat` has an argument of this name.
+_until = until
 
 
 def _parts(parts: tuple[Part, ...], verb: str, source: Source) -> tuple[Part, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from kaon.dsl.blocks import Part, check_part
 from kaon.dsl.bundle import Bundle, make_bundle
 from kaon.dsl.compiler import compile_body, parameter_messages
 from kaon.dsl.errors import WorkflowError
+from kaon.dsl.policies import Duration, milliseconds
 from kaon.dsl.source import Source, caller
 from kaon.dsl.values import Parameter
 from kaon_wire import canonical
@@ -29,6 +30,12 @@ class Workflow:
         body: a step, a block, or several joined by `>>`, `|`, `sequence`, ...
         parameters: what a submitter may set: `param(...)` objects, or a dict of types or default values by name. Parameters that
             steps use and that were made with a type need not be repeated here.
+        outputs: what a run gives when it succeeds, by name: values as steps take them, such as train["model"].
+        on_failure: runs when the body has failed or timed out; `body.on_failure(...)`.
+        finally_: runs after everything else, whatever became of it, cancels included; `body.finally_(...)`.
+        timeout: how long a run may take, hooks excluded; then it is stopped and ends TIMED_OUT.
+        deadline: a run that has not ended after this is reported late, and goes on.
+        max_active_runs: how many runs of this workflow may be active at once; further ones wait. 0 means without limit.
         description: for people.
         root: the directory of the code bundle, in which files are looked up; by default that of the file that makes the workflow.
 
@@ -42,6 +49,12 @@ class Workflow:
         body: Part,
         *,
         parameters: Iterable[Parameter] | Mapping[str, Any] = (),
+        outputs: Mapping[str, Any] | None = None,
+        on_failure: Part | None = None,
+        finally_: Part | None = None,
+        timeout: Duration = 0,
+        deadline: Duration = 0,
+        max_active_runs: int = 0,
         description: str = "",
         root: str | Path | None = None,
     ) -> None:
@@ -49,8 +62,18 @@ class Workflow:
         self.name = names.check_block_name(name, "workflow", self.source)
         self.description = description
         self.root = (Path(root) if root is not None else self.source.path.parent).resolve()
+        self._timeout_ms = milliseconds(timeout, "timeout of the workflow", self.source)
+        self._deadline_ms = milliseconds(deadline, "deadline of the workflow", self.source)
+        self._max_active_runs = _checked_count(max_active_runs, self.source)
+        body = check_part(body, "a workflow's body", self.source)
+        body = body if on_failure is None else body.on_failure(on_failure)
+        body = body if finally_ is None else body.finally_(finally_)
         self._compiled = compile_body(
-            check_part(body, "a workflow's body", self.source), _declared(parameters, self.source), self.root
+            body,
+            _declared(parameters, self.source),
+            self.root,
+            _checked_outputs(outputs, self.source),
+            self.source,
         )
 
     def __repr__(self) -> str:
@@ -60,6 +83,16 @@ class Workflow:
     def parameters(self) -> Mapping[str, Parameter]:
         """What a submitter may set, by name."""
         return self._compiled.parameters
+
+    @property
+    def outputs(self) -> Mapping[str, d.ValueType.ValueType]:
+        """What a run gives when it succeeds: types by name."""
+        return {name: output.type for name, output in self._compiled.outputs.items()}
+
+    @property
+    def children(self) -> Sequence[Workflow]:
+        """The workflows that were given to sub-workflow blocks themselves: they are registered before this one."""
+        return self._compiled.children
 
     def definition(self) -> d.WorkflowDefinition:
         """The definition: the same, byte for byte, for the same workflow and code.
@@ -92,6 +125,10 @@ class Workflow:
             parameters=parameter_messages(self.parameters.values()),
             body=self._compiled.body,
             code_bundle=self._bundle.digest if self._compiled.needs_code else "",
+            outputs=self._compiled.outputs,
+            timeout_ms=self._timeout_ms,
+            deadline_ms=self._deadline_ms,
+            max_active_runs=self._max_active_runs,
         )
 
     @cached_property
@@ -106,6 +143,25 @@ class Workflow:
                     f"{file} is left out of the code bundle; take it in with !{file} in .kaonignore", source
                 )
         return bundle
+
+
+def _checked_outputs(outputs: object, source: Source) -> Mapping[str, Any]:
+    if outputs is None:
+        return {}
+    if not isinstance(outputs, Mapping):
+        raise WorkflowError(
+            f'outputs of a workflow is a dict of values by name, such as {{"model": train["model"]}}, not {outputs!r}',
+            source,
+        )
+    for name in outputs:
+        names.check_value_name(name, "an output of the workflow", source)
+    return outputs
+
+
+def _checked_count(count: object, source: Source) -> int:
+    if type(count) is not int or not 0 <= count < 2**31:
+        raise WorkflowError(f"max_active_runs must be 0 (no limit) or more, not {count!r}", source)
+    return count
 
 
 def _declared(given: Iterable[Parameter] | Mapping[str, Any], source: Source) -> dict[str, Parameter]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kaon.cli import options, output, words
+from kaon.cli import kinds, options, output, words
 from kaon.dsl import Workflow, load_workflow, types
 from kaonapi.workflow.v1 import definition_pb2
 
@@ -89,11 +89,17 @@ def print_definition(definition: definition_pb2.WorkflowDefinition, version: str
     for parameter in definition.parameters:
         default = f" = {parameter.default_json}" if parameter.HasField("default_json") else " (must be given)"
         about = f"  {parameter.description}" if parameter.description else ""
+        if parameter.choices_json:
+            about += f"  one of {', '.join(parameter.choices_json)}"
+        if parameter.constraint_cel:
+            about += f"  {parameter.constraint_cel}"
         out.print(
             f"  parameter {parameter.name}: {types.name_of(parameter.type)}{default}{about}", markup=False
         )
     for line in _lines(definition.body, 1):
         out.print(line, markup=False, soft_wrap=True)
+    for name, given in sorted(definition.outputs.items()):
+        out.print(f"  gives {name}: {types.name_of(given.type)}", markup=False)
 
 
 def _summary(workflow: Workflow, definition: definition_pb2.WorkflowDefinition) -> dict[str, object]:
@@ -111,31 +117,15 @@ def _lines(graph: definition_pb2.Graph, depth: int) -> Iterator[str]:
         before.setdefault(edge.target, []).append(edge.source)
     indent = "  " * depth
     for block in graph.blocks:
-        after = f"  after {', '.join(before[block.name])}" if block.name in before else ""
-        yield f"{indent}{block.name}: {_kind(block)}{after}"
-        match block.WhichOneof("kind"):
-            case "for_each":
-                yield from _lines(block.for_each.body, depth + 1)
-            case "repeat":
-                yield from _lines(block.repeat.body, depth + 1)
-            case "branch":
-                for index, case in enumerate(block.branch.cases):
-                    yield f"{indent}  case {index}:"
-                    yield from _lines(case.body, depth + 2)
-                if block.branch.HasField("otherwise"):
-                    yield f"{indent}  otherwise:"
-                    yield from _lines(block.branch.otherwise, depth + 2)
+        yield f"{indent}{block.name}: {kinds.describe(block)}{_when(block, before.get(block.name, []))}"
+        for heading, body in kinds.bodies(block):
+            if heading:
+                yield f"{indent}  {heading}:"
+            yield from _lines(body, depth + 2 if heading else depth + 1)
 
 
-def _kind(block: definition_pb2.Block) -> str:
-    match block.WhichOneof("kind"):
-        case "step":
-            outputs = ", ".join(
-                f"{name} ({types.name_of(kind)})" for name, kind in sorted(block.step.outputs.items())
-            )
-            return f"{block.step.type} step" + (f" gives {outputs}" if outputs else "")
-        case "for_each":
-            return f"for each {block.for_each.item}"
-        case "repeat":
-            return f"repeat, at most {block.repeat.max_iterations} passes"
-    return "branch"
+def _when(block: definition_pb2.Block, before: list[str]) -> str:
+    """When a block has its turn, in words."""
+    phase, rule = kinds.PHASES.get(block.phase, ""), kinds.RULES.get(block.trigger, "")
+    after = f"  after {rule}{', '.join(before)}" if before else ""
+    return f"{f'  {phase}' if phase else ''}{after}"

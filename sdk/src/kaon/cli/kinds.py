@@ -1,0 +1,85 @@
+"""The kinds of blocks, in words, and the graphs in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kaon.cli import words
+from kaon.dsl import types
+from kaonapi.workflow.v1 import definition_pb2 as d
+
+PHASES = {d.PHASE_ON_FAILURE: "on failure", d.PHASE_FINALLY: "finally"}
+RULES = {
+    d.TRIGGER_RULE_ANY_SUCCEEDED: "any of ",
+    d.TRIGGER_RULE_ALL_DONE: "the end of ",
+    d.TRIGGER_RULE_ALL_SUCCEEDED: "the success of ",
+}
+
+
+def bodies(block: d.Block) -> Iterator[tuple[str, d.Graph]]:
+    """The graphs in a block, and what distinguishes them; empty for the only one."""
+    match block.WhichOneof("kind"):
+        case "for_each":
+            yield "", block.for_each.body
+        case "repeat":
+            yield "", block.repeat.body
+        case "group":
+            yield "", block.group.body
+        case "branch":
+            for index, case in enumerate(block.branch.cases):
+                yield f"case {index}", case.body
+            if block.branch.HasField("otherwise"):
+                yield "otherwise", block.branch.otherwise
+
+
+def all_blocks(graph: d.Graph) -> Iterator[d.Block]:
+    """Every block of a graph, at any depth, each before what it holds."""
+    for block in graph.blocks:
+        yield block
+        for _, body in bodies(block):
+            yield from all_blocks(body)
+
+
+def describe(block: d.Block) -> str:
+    """What a block does, in a few words."""
+    match block.WhichOneof("kind"):
+        case "step":
+            return f"{block.step.type} step{_gives(block.step.outputs)}"
+        case "for_each":
+            return _for_each(block.for_each)
+        case "repeat":
+            return f"repeat, at most {block.repeat.max_iterations} passes"
+        case "gate":
+            return _gate(block.gate)
+        case "sub_workflow":
+            return f"run of workflow {block.sub_workflow.workflow}{_gives(block.sub_workflow.outputs)}"
+    return block.WhichOneof("kind") or "block"
+
+
+def _gives(outputs: object) -> str:
+    listed = ", ".join(f"{name} ({types.name_of(kind)})" for name, kind in sorted(dict(outputs).items()))  # type: ignore[call-overload]
+    return f" gives {listed}" if listed else ""
+
+
+def _for_each(loop: d.ForEach) -> str:
+    text = f"for each {loop.item}"
+    if loop.HasField("sweep"):
+        space = loop.sweep.WhichOneof("space")
+        axes = loop.sweep.grid.axes if space == "grid" else loop.sweep.random.axes
+        drawn = "a grid of" if space == "grid" else f"{loop.sweep.random.count} random points of"
+        text += f" in {drawn} {', '.join(sorted(axes))}"
+    if loop.HasField("early_stopping"):
+        text += f", stopping early by {loop.early_stopping.metric}"
+    return text
+
+
+def _gate(gate: d.Gate) -> str:
+    match gate.WhichOneof("kind"):
+        case "approval":
+            who = f" by {' or '.join(gate.approval.roles)}" if gate.approval.roles else ""
+            text = f"approval{who}"
+        case "signal":
+            text = f"waits for signal {gate.signal.name}"
+        case _:
+            text = "waits for some time"
+    return text + (f", at most {words.duration(gate.timeout_ms / 1000)}" if gate.timeout_ms else "")

@@ -1,0 +1,289 @@
+"""Blocks that run nothing themselves: gates, which wait, and sub-workflows, which are runs of their own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from kaon.dsl import names, types, values
+from kaon.dsl.errors import WorkflowError
+from kaon.dsl.policies import Duration, milliseconds
+from kaon.dsl.producers import Gate, SubWorkflow
+from kaon.dsl.source import Source, caller
+from kaon.dsl.stepmaking import outputs_by_name
+from kaon.dsl.values import Value
+from kaonapi.workflow.v1 import definition_pb2 as d
+
+if TYPE_CHECKING:
+    from kaon.dsl.workflow import Workflow
+
+_APPROVAL_TIMEOUTS = {
+    "fail": d.GATE_TIMEOUT_FAIL,
+    "approve": d.GATE_TIMEOUT_DEFAULT,
+    "reject": d.GATE_TIMEOUT_REJECT,
+    "skip": d.GATE_TIMEOUT_SKIP,
+}
+_SIGNAL_TIMEOUTS = {
+    "fail": d.GATE_TIMEOUT_FAIL,
+    "default": d.GATE_TIMEOUT_DEFAULT,
+    "skip": d.GATE_TIMEOUT_SKIP,
+}
+_WORD = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+_NOTHING = object()
+
+
+def approval(
+    name: str,
+    /,
+    *,
+    message: str = "",
+    roles: Iterable[str] = (),
+    timeout: Duration = 0,
+    on_timeout: str | None = None,
+    reject_fails: bool = True,
+    deadline: Duration = 0,
+) -> Gate:
+    """Waits until somebody agrees; outputs: approved (bool), by (string), comment (string).
+
+        check >> approval("release", message="Publish the model?", roles=["owner"], timeout="2d") >> publish
+
+    It is answered by `kaon approve RUN PATH` or `kaon reject RUN PATH`.
+
+    Args:
+        name: the gate's name in paths.
+        message: what is asked.
+        roles: any one of them may answer; none means anybody.
+        timeout: how long it waits; 0 means without limit.
+        on_timeout: what then happens: "fail" (default), "approve", "reject" or "skip".
+        reject_fails: False: a rejection does not fail the gate, and `approved` tells it.
+        deadline: after this it counts as late, and goes on.
+
+    Raises:
+        WorkflowError: one of them is wrong.
+    """
+    source = caller()
+    if not isinstance(message, str):
+        raise WorkflowError(f"approval {name!r}: message is text, not {message!r}", source)
+    asked = d.Approval(roles=_roles(name, roles, source), message=message, reject_fails=bool(reject_fails))
+    gate = d.Gate(approval=asked)
+    _set_timeout(gate, f"approval {name!r}", timeout, on_timeout, _APPROVAL_TIMEOUTS, source)
+    outputs = {"approved": d.VALUE_TYPE_BOOL, "by": d.VALUE_TYPE_STRING, "comment": d.VALUE_TYPE_STRING}
+    return _gate(name, gate, outputs, None, deadline, source)
+
+
+def signal(
+    name: str,
+    /,
+    *,
+    signal: str | None = None,
+    timeout: Duration = 0,
+    on_timeout: str | None = None,
+    default: Any = _NOTHING,
+    deadline: Duration = 0,
+) -> Gate:
+    """Waits for a signal; outputs: payload (any), by (string). One that came earlier and was not used counts.
+
+        data_ready = signal("data-ready", timeout="6h", default={"rows": 0})
+        data_ready >> steps.python("load", load, rows=data_ready["payload"]["rows"])
+
+    It is sent by `kaon signal RUN data-ready '{"rows": 12}'`.
+
+    Args:
+        name: the gate's name in paths.
+        signal: the signal's name, when it is another one.
+        timeout: how long it waits; 0 means without limit.
+        on_timeout: what then happens: "fail" (default), "default" (which needs `default`) or "skip".
+        default: the payload when the time is over.
+        deadline: after this it counts as late, and goes on.
+
+    Raises:
+        WorkflowError: one of them is wrong.
+    """
+    source = caller()
+    what = f"signal {name!r}"
+    wanted = name if signal is None else signal
+    if not isinstance(wanted, str) or not _WORD.fullmatch(wanted):
+        raise WorkflowError(
+            f"{what}: {wanted!r} is no good name for a signal; use letters, digits and hyphens", source
+        )
+    gate = d.Gate(signal=d.SignalGate(name=wanted))
+    if default is not _NOTHING:
+        gate.default_json = values.literal(default, f"{what}: default", source)
+        on_timeout = on_timeout or "default"
+    _set_timeout(gate, what, timeout, on_timeout, _SIGNAL_TIMEOUTS, source)
+    if (gate.on_timeout == d.GATE_TIMEOUT_DEFAULT) != (default is not _NOTHING):
+        raise WorkflowError(f'{what}: on_timeout="default" and default=... belong together', source)
+    return _gate(name, gate, {"payload": d.VALUE_TYPE_ANY, "by": d.VALUE_TYPE_STRING}, None, deadline, source)
+
+
+def timer(name: str, /, *, after: Any = None, at: Any = None, deadline: Duration = 0) -> Gate:
+    """Waits for some time to pass, or to come; it has no outputs.
+
+        submit >> timer("settle", after="10m") >> check
+
+    Args:
+        name: the gate's name in paths.
+        after: a duration such as "10m", or a value known at run time that gives milliseconds.
+        at: a datetime with its zone, the same as text (RFC 3339), or a value known at run time that gives such a text.
+        deadline: after this it counts as late, and goes on.
+
+    Raises:
+        WorkflowError: one of them is wrong, or both are given.
+    """
+    source = caller()
+    if (after is None) == (at is None):
+        raise WorkflowError(f'timer {name!r}: give either after="10m" or at="2026-11-24T06:00:00Z"', source)
+    if at is not None:
+        gate = d.Gate(timer=d.TimerGate(at=d.Binding()))
+        due: Any = at if isinstance(at, Value) else _moment(f"timer {name!r}: at", at, source)
+    else:
+        gate = d.Gate(timer=d.TimerGate(after_ms=d.Binding()))
+        due = after if isinstance(after, Value) else milliseconds(after, f"timer {name!r}: after", source)
+    return _gate(name, gate, {}, due, deadline, source)
+
+
+def sub_workflow(
+    name: str,
+    /,
+    workflow: str | Workflow,
+    *,
+    version: str = "",
+    outputs: Mapping[str, types.TypeLike] | None = None,
+    params: Mapping[str, Any] | None = None,
+    timeout: Duration = 0,
+    deadline: Duration = 0,
+    **more: Any,
+) -> SubWorkflow:
+    """Runs another workflow of the same tenant, with a run of its own that is stopped with this one.
+
+        score = sub_workflow("score", "scoring", outputs={"rmse": float}, day=param("day", "date"))
+        score >> steps.python("report", report, rmse=score["rmse"])
+
+    Args:
+        name: the block's name in paths.
+        workflow: the other workflow's name, or the Workflow itself; then parameters are checked, its outputs are known, and it is
+            registered together with this one.
+        version: "sha256:..."; by default the version that is current when the block starts.
+        outputs: what is used of the outputs that it gives, by name, and their types.
+        params: parameters by name, besides those given as further arguments.
+        timeout: how long it may take in all.
+        deadline: after this it counts as late, and goes on.
+
+    Raises:
+        WorkflowError: one of them is wrong.
+    """
+    source = caller()
+    from kaon.dsl.workflow import Workflow
+
+    names.check_block_name(name, "sub-workflow", source)
+    what = f"sub-workflow {name!r}"
+    child = workflow if isinstance(workflow, Workflow) else None
+    wanted = names.check_block_name(child.name if child else workflow, "workflow", source)
+    if not isinstance(version, str) or (version and not re.fullmatch(r"sha256:[0-9a-f]{64}", version)):
+        raise WorkflowError(f'{what}: version is "sha256:..." with 64 digits, not {version!r}', source)
+    given = {**(params or {}), **more}
+    for key in given:
+        names.check_value_name(key, f"a parameter of {what}", source)
+    if child is not None:
+        _check_params(what, child, given, source)
+    return SubWorkflow(
+        name=name,
+        workflow=wanted,
+        version=version,
+        params=given,
+        outputs=_outputs_of(what, child, outputs, source),
+        child=child,
+        timeout_ms=milliseconds(timeout, f"{what}: timeout", source),
+        deadline_ms=milliseconds(deadline, f"{what}: deadline", source),
+        source=source,
+    )
+
+
+def _gate(
+    name: str,
+    message: d.Gate,
+    outputs: Mapping[str, d.ValueType.ValueType],
+    due: Any,
+    deadline: Duration,
+    source: Source,
+) -> Gate:
+    return Gate(
+        name=names.check_block_name(name, "gate", source),
+        message=message,
+        outputs=outputs,
+        due=due,
+        deadline_ms=milliseconds(deadline, f"gate {name!r}: deadline", source),
+        source=source,
+    )
+
+
+def _roles(name: str, roles: object, source: Source) -> list[str]:
+    if isinstance(roles, str) or not isinstance(roles, Iterable):
+        raise WorkflowError(f'approval {name!r}: roles is a list such as ["owner"], not {roles!r}', source)
+    listed = list(roles)
+    for role in listed:
+        if not isinstance(role, str) or not _WORD.fullmatch(role):
+            raise WorkflowError(f"approval {name!r}: {role!r} is no good name for a role", source)
+    return sorted(set(listed))
+
+
+def _set_timeout(
+    gate: d.Gate,
+    what: str,
+    timeout: Duration,
+    on_timeout: str | None,
+    known: Mapping[str, d.GateTimeout.ValueType],
+    source: Source,
+) -> None:
+    gate.timeout_ms = milliseconds(timeout, f"{what}: timeout", source)
+    if on_timeout is None:
+        return
+    if on_timeout not in known:
+        listed = ", ".join(f'"{each}"' for each in known)
+        raise WorkflowError(f"{what}: on_timeout is one of {listed}, not {on_timeout!r}", source)
+    if not gate.timeout_ms:
+        raise WorkflowError(f"{what}: what happens on a time-out is given, but no timeout", source)
+    gate.on_timeout = known[on_timeout]
+
+
+def _moment(what: str, at: object, source: Source) -> str:
+    try:
+        time = datetime.fromisoformat(at) if isinstance(at, str) else at
+    except ValueError:
+        time = None
+    if not isinstance(time, datetime) or time.tzinfo is None:
+        raise WorkflowError(
+            f'{what} is a time with its zone, such as "2026-11-24T06:00:00Z", not {at!r}', source
+        )
+    return time.isoformat().replace("+00:00", "Z")
+
+
+def _check_params(what: str, child: Workflow, given: Mapping[str, Any], source: Source) -> None:
+    for name in given:
+        if name not in child.parameters:
+            known = ", ".join(sorted(child.parameters)) or "none"
+            raise WorkflowError(
+                f"{what}: workflow {child.name!r} has no parameter {name!r}; it has: {known}", source
+            )
+    for name, parameter in sorted(child.parameters.items()):
+        if parameter.default_json is None and name not in given:
+            raise WorkflowError(
+                f"{what} gives no value for parameter {name!r} of workflow {child.name!r}", source
+            )
+
+
+def _outputs_of(
+    what: str, child: Workflow | None, given: object, source: Source
+) -> dict[str, d.ValueType.ValueType]:
+    declared = outputs_by_name(what, given, source)
+    if child is None:
+        return declared
+    for name in declared:
+        if name not in child.outputs:
+            known = ", ".join(sorted(child.outputs)) or "none"
+            raise WorkflowError(
+                f"{what}: workflow {child.name!r} gives no {name!r}; it gives: {known}", source
+            )
+    return declared or dict(child.outputs)

@@ -1,0 +1,115 @@
+"""The blocks that give outputs: steps, gates and sub-workflows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kaon.dsl import types
+from kaon.dsl.blocks import Block
+from kaon.dsl.errors import WorkflowError
+from kaon.dsl.source import Source, caller
+from kaon.dsl.values import Reference
+from kaonapi.workflow.v1 import definition_pb2 as d
+
+
+class Producer(Block):
+    """A block with outputs; `producer["output"]` is a reference to what it will give."""
+
+    name: str
+    outputs: Mapping[str, d.ValueType.ValueType]
+    # What errors call it.
+    noun: str
+
+    @property
+    def stem(self) -> str:
+        return self.name
+
+    @property
+    def label(self) -> str:
+        return f"{self.noun} {self.name!r}"
+
+    def __getitem__(self, output: str) -> Reference:
+        source = caller()
+        if output not in self.outputs:
+            raise WorkflowError(f"{self.label} has no output {output!r}; {self._declared()}", source)
+        return Reference(step=self, output=output, source=source)
+
+    def __iter__(self) -> Any:
+        raise WorkflowError(
+            f'{self.label} is not a list; name an output, such as {self.name}["rows"]', caller()
+        )
+
+    def __str__(self) -> str:
+        return self.label
+
+    def _declared(self) -> str:
+        if not self.outputs:
+            return 'it declares none: add outputs={"name": "dataset"}'
+        return "it declares " + ", ".join(
+            f"{name} ({types.name_of(kind)})" for name, kind in self.outputs.items()
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Step(Producer):
+    """A unit of work that one runner executes; the functions of `kaon.steps` make it."""
+
+    noun = "step"
+
+    name: str
+    type: str
+    inputs: Mapping[str, Any]
+    outputs: Mapping[str, d.ValueType.ValueType]
+    # Static settings of the step type.
+    config: Mapping[str, Any]
+    # Where it runs and how, as far as the definition says it: everything but type, inputs, outputs, config and requirements.
+    policy: d.Step
+    # Files of the workflow's directory that the step needs, as written.
+    file: str | None = None
+    requirements: str | None = None
+    # The Python function that the step calls.
+    function: Any = None
+    # Times of the step as a whole, over all its attempts.
+    timeout_ms: int = 0
+    deadline_ms: int = 0
+    source: Source
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Gate(Producer):
+    """Waits for somebody, something or some time; `approval`, `signal` and `timer` make it."""
+
+    noun = "gate"
+
+    name: str
+    outputs: Mapping[str, d.ValueType.ValueType]
+    # Everything but what is known only at run time.
+    message: d.Gate
+    # A timer's milliseconds or time.
+    due: Any = None
+    timeout_ms: int = 0
+    deadline_ms: int = 0
+    source: Source
+
+    def _declared(self) -> str:
+        return super()._declared() if self.outputs else "a timer gives none"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SubWorkflow(Producer):
+    """A run of another workflow; `sub_workflow` makes it."""
+
+    noun = "sub-workflow"
+
+    name: str
+    outputs: Mapping[str, d.ValueType.ValueType]
+    workflow: str
+    version: str
+    params: Mapping[str, Any]
+    # The Workflow itself, when it was given instead of a name.
+    child: Any = None
+    timeout_ms: int = 0
+    deadline_ms: int = 0
+    source: Source
