@@ -122,7 +122,7 @@ class ApiServer:
         workflow_service_pb2_grpc.add_WorkflowServiceServicer_to_server(WorkflowServicer(workflows), server)
         run_service_pb2_grpc.add_RunServiceServicer_to_server(RunServicer(runs), server)  # type: ignore[abstract]
         log_pb2_grpc.add_LogServiceServicer_to_server(LogServicer(logs), server)
-        runner_pb2_grpc.add_RunnerServiceServicer_to_server(RunnerServicer(parts.runners), server)
+        runner_pb2_grpc.add_RunnerServiceServicer_to_server(RunnerServicer(parts.runners), server)  # type: ignore[abstract]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = (*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
         reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), server)
