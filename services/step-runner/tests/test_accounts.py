@@ -6,15 +6,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kaon_runner.batching import Batch
+from kaon_runner.bootstrap import capacity_of
+from kaon_runner.settings import Settings
 from kaon_runner.slots import Amount, Slots
 from kaonapi.workflow.v1 import definition_pb2
 
-amounts = st.builds(Amount, slots=st.integers(1, 3), cpu_milli=st.integers(0, 2000), gpu=st.integers(0, 1))
+amounts = st.builds(
+    Amount,
+    slots=st.integers(1, 3),
+    cpu_milli=st.integers(0, 2000),
+    gpu=st.integers(0, 1),
+    custom=st.dictionaries(st.sampled_from(["licence", "seat"]), st.integers(1, 2)),
+)
 
 
 @given(st.lists(amounts, max_size=20))
 def test_no_more_is_taken_than_there_is(wanted: list[Amount]) -> None:
-    slots = Slots(Amount(slots=4, cpu_milli=3000, gpu=1))
+    slots = Slots(Amount(slots=4, cpu_milli=3000, gpu=1, custom={"licence": 3}))
     claims = [claim for one in wanted if (claim := slots.take(one)) is not None]
     assert slots.taken.within(slots.capacity)
     for claim in claims:
@@ -30,6 +38,13 @@ def test_a_step_occupies_one_slot_unless_it_says_otherwise() -> None:
 def test_what_does_not_fit_is_said_in_words() -> None:
     excess = Amount(slots=1, gpu=2).excess(Amount(slots=4, gpu=0))
     assert excess == "2 GPUs of 0"
+    excess = Amount(custom={"licence": 2}).excess(Amount(custom={"licence": 1}))
+    assert excess == "2 licence of 1"
+
+
+def test_countable_resources_are_told_as_they_are_set() -> None:
+    settings = Settings.from_env({"KAON_RESOURCES": "licence=2,seat=1"})
+    assert dict(capacity_of(settings).message().custom) == {"licence": 2, "seat": 1}
 
 
 def test_a_batch_leaves_at_once_when_nothing_left_before() -> None:

@@ -22,6 +22,7 @@ from kaon_runner.registry import StepTypes
 from kaon_runner.runner import Runner
 from kaon_runner.settings import Settings
 from kaon_runner.slots import Amount, Slots
+from kaon_runner.supervision import groups, limits
 from kaon_runner.transport.base import Transport
 from kaon_runner.workers import WorkerPool
 
@@ -124,6 +125,7 @@ class RunnerService:
     async def _serve(self, executor: ThreadPoolExecutor) -> None:
         assert self._loop is not None
         assert self._stopping is not None
+        _prepare_limits()
         types = await self._loop.run_in_executor(executor, StepTypes.discover, self.settings)
         runner = self._compose(types, executor)
         loop = self._loop
@@ -219,6 +221,23 @@ class RunnerService:
             _log.exception("the runner ended with an error")
 
 
+def _prepare_limits() -> None:
+    """Says once what keeps steps within what they ask for."""
+    groups.delegate()
+    kept = limits.kept_here()
+    missing = [name for name in groups.CONTROLLERS if name not in kept]
+    if missing:
+        _log.warning(
+            "steps are not limited in %s: no cgroup with these controllers can be written here. They are counted when steps are "
+            "placed all the same. Give the runner a writable cgroup of its own (a container's, or systemd's Delegate=yes)",
+            ", ".join(missing),
+        )
+    else:
+        _log.info(
+            "steps are limited in %s", ", ".join(f"{name} by {keeper}" for name, keeper in kept.items())
+        )
+
+
 def capacity_of(settings: Settings) -> Amount:
     """What the runner offers: as set, or what the machine has."""
     return Amount(
@@ -226,6 +245,7 @@ def capacity_of(settings: Settings) -> Amount:
         cpu_milli=settings.cpu_milli or 1000 * (psutil.cpu_count() or 1),
         memory_bytes=settings.memory_bytes or psutil.virtual_memory().total,
         gpu=settings.gpu,
+        custom=settings.resources,
     )
 
 

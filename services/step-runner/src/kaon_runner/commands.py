@@ -14,7 +14,7 @@ from kaon_runner.directory import StepDirectory
 from kaon_runner.logs import STDERR, STDOUT, StepLog
 from kaon_runner.steptypes.base import CommandLaunch
 from kaon_runner.supervision import child as supervision
-from kaon_runner.supervision.child import Child, Ending
+from kaon_runner.supervision.child import Bounds, Child, Ending
 from kaonapi.log.v1 import log_pb2
 
 _log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class CommandRun:
         self._stop_requested = False
         self._partial = b""
 
-    async def run(self, *, deadline_seconds: float, memory_bytes: int) -> Ending:
+    async def run(self, *, deadline_seconds: float, bounds: Bounds) -> Ending:
         """Runs it to its end; no process of it is left then.
 
         Raises:
@@ -61,7 +61,7 @@ class CommandRun:
             cleanup=self._launch.cleanup,
             grace_seconds=self._launch.grace_seconds,
             deadline_seconds=deadline_seconds,
-            memory_bytes=memory_bytes,
+            bounds=bounds,
         )
         # Reading and writing, so that the step never waits for us to open it, and never sees us close it.
         events = os.open(self._directory.events, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)

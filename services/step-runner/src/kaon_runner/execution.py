@@ -22,7 +22,7 @@ from kaon_runner.preparing import Artifacts, Preparer
 from kaon_runner.settings import Settings
 from kaon_runner.slots import Amount, Claim
 from kaon_runner.steptypes.base import CommandLaunch, PreparedStep, StepType, WorkerLaunch
-from kaon_runner.supervision.child import Ending
+from kaon_runner.supervision.child import Bounds, Ending
 from kaon_runner.workers import Requeued, WarmWorker, WorkerOutcome, WorkerPool, WorkerTask
 from kaonapi.log.v1 import log_pb2
 from kaonapi.step.v1 import step_pb2
@@ -97,6 +97,15 @@ class Execution:
     def claim(self) -> Claim | None:
         """What it occupies now, to be given back after `run`."""
         return self._task.claim if self._task is not None else self._claim
+
+    @property
+    def _bounds(self) -> Bounds:
+        resources = self.lease.request.resources
+        return Bounds(
+            cpu_milli=resources.cpu_milli,
+            memory_bytes=resources.memory_bytes,
+            pids=self._around.settings.step_processes,
+        )
 
     @property
     def seconds(self) -> float:
@@ -191,6 +200,7 @@ class Execution:
             log=self.log,
             lane=lane_of(self.lease.request),
             wanted=Amount.wanted(self.lease.request.resources),
+            bounds=self._bounds,
             claim=None,
             on_started=self._started,
             on_event=self._event,
@@ -240,7 +250,7 @@ class Execution:
         self._started()
         ending = await self._command.run(
             deadline_seconds=self._around.settings.supervisor_seconds,
-            memory_bytes=self.lease.request.resources.memory_bytes,
+            bounds=self._bounds,
         )
         if ending.reason == "stopped" or self._stop is not None:
             return None

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kaon_runner.errors import PlatformStepError, UserStepError
-from kaon_runner.supervision.child import Ending, signal_name
+from kaon_runner.supervision.child import Ending, Exhausted, signal_name
 from kaon_wire import canonical
 from kaonapi.step.v1 import step_pb2
 
@@ -69,17 +69,25 @@ def from_ending(ending: Ending, stderr: str) -> step_pb2.StepFailed:
         return failed(
             PLATFORM, "SupervisorLost", "the supervisor of the step was killed, so the step was ended", stderr
         )
-    if ending.oom:
-        return failed(
-            USER,
-            "OutOfMemory",
-            "the kernel killed the step for lack of memory: ask for more, or use less",
-            stderr,
-        )
+    if ending.exhausted is not None:
+        return failed(USER, "OutOfMemory", _exhausted(ending.exhausted), stderr)
     if ending.signal is not None:
         name = signal_name(ending.signal)
         return failed(USER, "Signal", f"the step was ended by {name}", stderr)
     return failed(USER, "ExitCode", f"the step ended with exit code {ending.code}", stderr)
+
+
+def _exhausted(memory: Exhausted) -> str:
+    if memory.limit_bytes == 0:
+        return "the kernel killed the step because the machine had no memory left: ask for what it needs, so that it finds room"
+    return (
+        f"the kernel killed the step when it had used all of its memory: its limit is {_mib(memory.limit_bytes)}, "
+        f"its peak was {_mib(memory.peak_bytes)}; ask for more, or use less"
+    )
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:.1f} MiB"
 
 
 def from_protocol(key: step_pb2.StepKey, message: Mapping[str, Any]) -> step_pb2.StepEvent | None:
@@ -97,7 +105,11 @@ def from_protocol(key: step_pb2.StepKey, message: Mapping[str, Any]) -> step_pb2
         case "metric":
             return event(
                 key,
-                metric=step_pb2.StepMetric(name=str(message["name"])[:200], value=float(message["value"])),
+                metric=step_pb2.StepMetric(
+                    name=str(message["name"])[:200],
+                    value=float(message["value"]),
+                    step=int(message.get("step", 0)),
+                ),
             )
         case "checkpoint":
             text = canonical.dumps(message["value"])

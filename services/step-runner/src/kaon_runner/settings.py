@@ -36,6 +36,8 @@ class Settings:
     memory_bytes: int = 0
     # GPUs that steps may ask for (KAON_GPU).
     gpu: int = 0
+    # What else steps may ask for and this runner counts, "name=number,name=number" (KAON_RESOURCES).
+    resources: Mapping[str, int] = field(default_factory=dict)
     # How many steps beyond the free slots may wait in this process (KAON_QUEUE).
     queue: int = 256
     # Labels beside the detected ones, "name=value,name=value" (KAON_LABELS).
@@ -54,6 +56,8 @@ class Settings:
     python: str = sys.executable
     # Steps that one warm worker runs before it is replaced (KAON_WORKER_STEPS).
     worker_steps: int = 10_000
+    # Processes and threads that one step may have; 0: no bound (KAON_STEP_PROCESSES).
+    step_processes: int = 4096
     # Steps that may wait inside a warm worker behind the running one (KAON_PREFETCH).
     prefetch: int = 4
     # HiveServer2, "host:port" (KAON_HIVE).
@@ -113,6 +117,8 @@ def _parse(name: str, kind: str, text: str) -> Any:
                 return float(text)
             case "Path" | "Path | None":
                 return Path(text)
+            case "Mapping[str, int]":
+                return {name: int(number) for name, number in parse_labels(text).items()}
             case "Mapping[str, str]":
                 return parse_labels(text)
     except ValueError as error:

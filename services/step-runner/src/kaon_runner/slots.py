@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from kaonapi.workflow.v1 import definition_pb2
@@ -16,6 +17,8 @@ class Amount:
     cpu_milli: int = 0
     memory_bytes: int = 0
     gpu: int = 0
+    # What a deployment defines and counts, by name.
+    custom: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def wanted(cls, resources: definition_pb2.Resources) -> Amount:
@@ -25,12 +28,17 @@ class Amount:
             cpu_milli=resources.cpu_milli,
             memory_bytes=resources.memory_bytes,
             gpu=resources.gpu,
+            custom=dict(resources.custom),
         )
 
     def message(self) -> definition_pb2.Resources:
         """As a protocol message."""
         return definition_pb2.Resources(
-            slots=self.slots, cpu_milli=self.cpu_milli, memory_bytes=self.memory_bytes, gpu=self.gpu
+            slots=self.slots,
+            cpu_milli=self.cpu_milli,
+            memory_bytes=self.memory_bytes,
+            gpu=self.gpu,
+            custom=self.custom,
         )
 
     def plus(self, other: Amount) -> Amount:
@@ -40,6 +48,7 @@ class Amount:
             cpu_milli=self.cpu_milli + other.cpu_milli,
             memory_bytes=self.memory_bytes + other.memory_bytes,
             gpu=self.gpu + other.gpu,
+            custom=_combined(self.custom, other.custom, 1),
         )
 
     def minus(self, other: Amount) -> Amount:
@@ -49,6 +58,7 @@ class Amount:
             cpu_milli=self.cpu_milli - other.cpu_milli,
             memory_bytes=self.memory_bytes - other.memory_bytes,
             gpu=self.gpu - other.gpu,
+            custom=_combined(self.custom, other.custom, -1),
         )
 
     def within(self, limit: Amount) -> bool:
@@ -58,6 +68,7 @@ class Amount:
             and self.cpu_milli <= limit.cpu_milli
             and self.memory_bytes <= limit.memory_bytes
             and self.gpu <= limit.gpu
+            and all(amount <= limit.custom.get(name, 0) for name, amount in self.custom.items())
         )
 
     def excess(self, limit: Amount) -> str:
@@ -68,12 +79,16 @@ class Amount:
             ("memory_bytes", "bytes of memory"),
             ("gpu", "GPUs"),
         )
-        parts = (
-            f"{getattr(self, name)} {words} of {getattr(limit, name)}"
-            for name, words in names
-            if getattr(self, name) > getattr(limit, name)
-        )
-        return ", ".join(parts)
+        asked = [(words, getattr(self, name), getattr(limit, name)) for name, words in names]
+        asked += [(name, amount, limit.custom.get(name, 0)) for name, amount in sorted(self.custom.items())]
+        return ", ".join(f"{amount} {words} of {most}" for words, amount, most in asked if amount > most)
+
+
+def _combined(first: Mapping[str, int], second: Mapping[str, int], sign: int) -> Mapping[str, int]:
+    if not second:
+        return first
+    totals = {**first, **{name: first.get(name, 0) + sign * amount for name, amount in second.items()}}
+    return {name: total for name, total in totals.items() if total}
 
 
 # What one running step took, to be given back exactly once.

@@ -23,7 +23,7 @@ from kaon_runner.logs import STDERR, STDOUT, StepLog
 from kaon_runner.slots import Amount, Claim
 from kaon_runner.steptypes.base import WorkerSpec
 from kaon_runner.supervision import child as supervision
-from kaon_runner.supervision.child import Child, Ending
+from kaon_runner.supervision.child import Bounds, Child, Ending
 from kaon_wire.errors import KaonError
 from kaonapi.log.v1 import log_pb2
 
@@ -64,6 +64,8 @@ class WorkerTask:
     # Tells which steps may follow each other on one claim.
     lane: tuple[str, ...]
     wanted: Amount
+    # What its process may use.
+    bounds: Bounds
     # What it occupies; None while it waits behind another step, whose claim it inherits.
     claim: Claim | None
     on_started: Callable[[], None]
@@ -87,8 +89,9 @@ class WorkerTask:
 class WarmWorker:
     """One worker process and what is on its way to it."""
 
-    def __init__(self, spec: WorkerSpec, pool: WorkerPool) -> None:
+    def __init__(self, spec: WorkerSpec, bounds: Bounds, pool: WorkerPool) -> None:
         self.spec = spec
+        self.bounds = bounds
         self.tasks: deque[WorkerTask] = deque()
         self.steps = 0
         # Moving average of how long its steps took, seconds.
@@ -126,6 +129,7 @@ class WarmWorker:
             env=env,
             cwd=self._pool.directory,
             deadline_seconds=deadline_seconds,
+            bounds=self.bounds,
             keep=(self._peer.fileno(),),
         )
         self.child = await supervision.start(order)
@@ -376,9 +380,9 @@ class WorkerPool:
         Raises:
             UserStepError, PlatformStepError: no worker can be started.
         """
-        worker = self._take_idle(spec)
+        worker = self._take_idle(spec, task.bounds)
         if worker is None:
-            worker = WarmWorker(spec, self)
+            worker = WarmWorker(spec, task.bounds, self)
             self._workers.append(worker)
             try:
                 await worker.start(self._deadline_seconds)
@@ -428,9 +432,9 @@ class WorkerPool:
         for child in children:
             await asyncio.shield(child.ended)
 
-    def _take_idle(self, spec: WorkerSpec) -> WarmWorker | None:
+    def _take_idle(self, spec: WorkerSpec, bounds: Bounds) -> WarmWorker | None:
         for index in range(len(self._idle) - 1, -1, -1):
-            if self._idle[index].spec == spec:
+            if self._idle[index].spec == spec and self._idle[index].bounds == bounds:
                 return self._idle.pop(index)
         return None
 

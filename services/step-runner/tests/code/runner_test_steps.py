@@ -1,5 +1,6 @@
 """Steps that the runner's tests execute."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -121,3 +122,29 @@ time.sleep(1000)
         time.sleep(0.01)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     time.sleep(1000)
+
+
+def eat(megabytes):
+    held = [b"x" * 2**20 for _ in range(megabytes)]
+    return {"held": len(held)}
+
+
+def burn(seconds):
+    """Uses a core for a while; returns how much of it the process got, seconds."""
+    began = time.process_time()
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+    return {"used": time.process_time() - began}
+
+
+def breed(most):
+    """Starts processes until the system refuses."""
+    started = []
+    with contextlib.suppress(OSError):
+        while len(started) < most:
+            started.append(subprocess.Popen(["sleep", "30"]))
+    for process in started:
+        process.kill()
+        process.wait()
+    return {"count": len(started)}

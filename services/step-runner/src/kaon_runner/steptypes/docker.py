@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import sys
+from contextlib import closing
 
 from kaon_runner.errors import UserStepError
 from kaon_runner.steptypes import config
@@ -12,6 +15,7 @@ from kaon_runner.steptypes.lease import lease_id
 # Docker's own smallest limit.
 _LEAST_MEMORY_BYTES = 6 * 1024 * 1024
 _SETTINGS = ("image", "argv", "env", "network", "user", "memory_bytes", "cpus", "pids", "pull")
+_DEFAULT_HOST = "unix:///var/run/docker.sock"
 PULL_POLICIES = ("missing", "always", "never")
 
 
@@ -33,9 +37,9 @@ class DockerStepType:
         import docker
 
         try:
-            client = docker.DockerClient(base_url=settings.docker_host or None, timeout=2)
-            version = str(client.version()["Version"])
-            client.close()
+            _reach(settings.docker_host)
+            with closing(docker.DockerClient(base_url=settings.docker_host or None, timeout=2)) as client:
+                version = str(client.version()["Version"])
         except (docker.errors.DockerException, OSError) as error:
             return Detection(available=False, reason=f"no Docker engine answers: {error}")
         return Detection(
@@ -53,6 +57,15 @@ class DockerStepType:
             env={"KAON_DOCKER_HOST": settings.docker_host},
             cleanup=((sys.executable, *remover),),
         )
+
+
+def _reach(host: str) -> None:
+    """Raises OSError when nobody listens at an engine's socket: the Docker client would leave its own open then."""
+    path = (host or os.environ.get("DOCKER_HOST") or _DEFAULT_HOST).removeprefix("unix://")
+    if path.startswith("/"):
+        with socket.socket(socket.AF_UNIX) as trial:
+            trial.settimeout(2)
+            trial.connect(path)
 
 
 def _check(step: PreparedStep) -> None:

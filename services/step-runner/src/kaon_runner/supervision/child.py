@@ -12,18 +12,39 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kaon_runner.errors import PlatformStepError, UserStepError
-from kaon_runner.supervision import groups
+from kaon_runner.supervision import groups, limits
 from kaon_wire.errors import KaonError
 
 _log = logging.getLogger(__name__)
 _SCRIPT = str(Path(__file__).with_name("supervisor.py"))
 # How long processes may take to die after the supervisor itself was killed.
 _DESTROY_SECONDS = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """What a child and all that it starts may use; 0: no bound."""
+
+    # Thousandths of a core.
+    cpu_milli: int = 0
+    memory_bytes: int = 0
+    # Processes and threads.
+    pids: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exhausted:
+    """The kernel has killed for lack of memory."""
+
+    # What the child was allowed, bytes; 0: all that the machine has.
+    limit_bytes: int
+    # The most that it used, bytes; 0 where nobody counts.
+    peak_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +61,7 @@ class Order:
     grace_seconds: float = 3.0
     # Seconds without a renewal after which the supervisor ends the child by itself.
     deadline_seconds: float = 60.0
-    # Bound of memory; 0: none.
-    memory_bytes: int = 0
+    bounds: Bounds = Bounds()
     # File descriptors that the child gets beside its output.
     keep: tuple[int, ...] = ()
 
@@ -56,8 +76,8 @@ class Ending:
     signal: int | None = None
     # "exited" (by itself), "stopped" (on request), "deadline" (no renewal), "orphaned", "lost" (its supervisor was killed).
     reason: str = "exited"
-    # The kernel killed it for lack of memory.
-    oom: bool = False
+    # Set when it ended so because the kernel killed it, or something that it had started, for lack of memory.
+    exhausted: Exhausted | None = None
 
 
 @dataclass(kw_only=True)
@@ -154,6 +174,7 @@ class _SupervisorProcess:
         group = groups.find(self._token, self._process.pid)
         if not groups.destroy(group, _DESTROY_SECONDS):
             _log.error("processes %s are left and cannot be killed", sorted(group.members()))
+        limits.forget(self._token)
         for argv in self._order.cleanup:
             subprocess.run(argv, check=False, timeout=_DESTROY_SECONDS, stdin=subprocess.DEVNULL)
 
@@ -213,7 +234,7 @@ def _message(order: Order, token: str) -> dict[str, Any]:
         "grace": order.grace_seconds,
         "deadline": order.deadline_seconds,
         "cleanup": order.cleanup,
-        "memory": order.memory_bytes,
+        "bounds": asdict(order.bounds),
         "keep": order.keep,
     }
 
@@ -221,11 +242,12 @@ def _message(order: Order, token: str) -> dict[str, Any]:
 def _ending(message: Mapping[str, Any]) -> Ending:
     status = message["status"]
     known = status is not None
+    memory = message["memory"]
     return Ending(
         code=os.WEXITSTATUS(status) if known and os.WIFEXITED(status) else None,
         signal=os.WTERMSIG(status) if known and os.WIFSIGNALED(status) else None,
         reason=message["reason"],
-        oom=message["oom"],
+        exhausted=Exhausted(limit_bytes=memory["limit"], peak_bytes=memory["peak"]) if memory else None,
     )
 
 

@@ -14,6 +14,12 @@ from collections.abc import Callable
 
 # Environment variable by which members are recognised when they have no cgroup.
 MARK = "KAON_SUPERVISED"
+# Where cgroups are mounted, and where the kernel tells which are ours.
+ROOT = "/sys/fs/cgroup"
+SELF = "/proc/self/cgroup"
+# The leaf to which a runner moves, because version 2 lets no process stay in a cgroup whose children are bounded.
+CONTROLLERS = ("cpu", "memory", "pids")
+RUNNER_LEAF = "kaon-runner"
 # Between two looks at what is still alive, seconds.
 LOOK_SECONDS = 0.01
 
@@ -69,7 +75,7 @@ class CgroupV2(Group):
 
     def enter(self) -> None:
         """Joins the cgroup."""
-        _write(self.path + "/cgroup.procs", "0")
+        write(self.path + "/cgroup.procs", "0")
 
     def members(self) -> set[int]:
         """Process ids in the cgroup. Zombies are not listed."""
@@ -78,13 +84,13 @@ class CgroupV2(Group):
     def kill(self) -> None:
         """Kills all at once, those being forked included."""
         try:
-            _write(self.path + "/cgroup.kill", "1")
+            write(self.path + "/cgroup.kill", "1")
         except OSError:
             self.send(signal.SIGKILL)  # before Linux 5.14
 
     def remove(self) -> None:
         """Removes the cgroup; it is empty by now."""
-        _rmdir(self.path)
+        rmdir(self.path)
 
 
 class CgroupV1(CgroupV2):
@@ -94,16 +100,16 @@ class CgroupV1(CgroupV2):
 
     def kill(self) -> None:
         """Freezes, kills, thaws."""
-        _try_write(self.path + "/freezer.state", "FROZEN")
+        try_write(self.path + "/freezer.state", "FROZEN")
         self.send(signal.SIGKILL)
-        _try_write(self.path + "/freezer.state", "THAWED")
+        try_write(self.path + "/freezer.state", "THAWED")
 
 
 def create(token: str, root: int) -> Group:
     """A new group of the best kind that works here."""
     makers: tuple[tuple[type[CgroupV2], Callable[[], str | None]], ...] = (
         (CgroupV2, _v2_parent),
-        (CgroupV1, lambda: _v1_parent("freezer")),
+        (CgroupV1, lambda: v1_parent("freezer")),
     )
     for kind, parent in makers:
         directory = parent()
@@ -118,9 +124,30 @@ def create(token: str, root: int) -> Group:
     return Group(token, root)
 
 
+def delegate() -> None:
+    """Makes bounds of version 2 possible for children.
+
+    This process moves to a leaf, so that its cgroup may have bounded children. Nothing happens where version 2 has no
+    controllers, or where other processes live in the cgroup: then the runner needs one that is delegated to it alone.
+    """
+    own = _v2_own()
+    if own is None or own.endswith("/" + RUNNER_LEAF) or _usable(own) is None:
+        return
+    controllers = [name for name in CONTROLLERS if name in read(own + "/cgroup.controllers").split()]
+    if not controllers or _procs(own) - {os.getpid()}:
+        return
+    try:
+        os.makedirs(f"{own}/{RUNNER_LEAF}", exist_ok=True)
+        write(f"{own}/{RUNNER_LEAF}/cgroup.procs", str(os.getpid()))
+    except OSError:
+        return
+    for name in controllers:
+        try_write(own + "/cgroup.subtree_control", "+" + name)
+
+
 def find(token: str, root: int) -> Group:
     """The group that a supervisor created under this token, seen from another process."""
-    for kind, directory in ((CgroupV2, _v2_parent()), (CgroupV1, _v1_parent("freezer"))):
+    for kind, directory in ((CgroupV2, _v2_parent()), (CgroupV1, v1_parent("freezer"))):
         if directory is not None and os.path.isdir(directory + "/kaon-" + token):
             return kind(token, root, directory + "/kaon-" + token)
     return Group(token, root)
@@ -138,72 +165,30 @@ def destroy(group: Group, seconds: float) -> bool:
     return True
 
 
-class MemoryLimit:
-    """A memory cgroup of its own: a bound, and a way to know that the kernel killed for it.
-
-    Args:
-        token: unique name.
-        limit: bytes.
-    """
-
-    def __init__(self, token: str, limit: int) -> None:
-        self._path = ""
-        parent = _v1_parent("memory")
-        if parent is None or limit <= 0:
-            return
-        path = parent + "/kaon-" + token
-        try:
-            os.mkdir(path)
-            _write(path + "/memory.limit_in_bytes", str(limit))
-        except OSError:
-            _rmdir(path)
-            return
-        _try_write(path + "/memory.memsw.limit_in_bytes", str(limit))
-        self._path = path
-
-    def enter(self) -> None:
-        """Makes the calling process a member."""
-        if self._path:
-            _write(self._path + "/cgroup.procs", "0")
-
-    def remove(self) -> None:
-        """Removes the cgroup."""
-        if self._path:
-            _rmdir(self._path)
-
-    def kills(self) -> int:
-        """How many processes the kernel has killed for lack of memory.
-
-        In this cgroup, or on the whole machine where there is none.
-        """
-        path, field = (
-            (self._path + "/memory.oom_control", "oom_kill") if self._path else ("/proc/vmstat", "oom_kill")
-        )
-        for line in _read(path).splitlines():
-            name, _, value = line.partition(" ")
-            if name == field:
-                return int(value)
-        return 0
-
-
 def _v2_parent() -> str | None:
-    """The directory of our own cgroup in the unified hierarchy, wherever it is mounted."""
-    for mount in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified"):
+    """Where cgroups of children go in the unified hierarchy, wherever it is mounted: beside our leaf, or in our own."""
+    own = _v2_own()
+    return None if own is None else _usable(own.removesuffix("/" + RUNNER_LEAF))
+
+
+def _v2_own() -> str | None:
+    for mount in (ROOT, ROOT + "/unified"):
         if os.path.exists(mount + "/cgroup.controllers"):
-            return _usable(mount + _own("0::"))
+            return mount + _own("0::")
     return None
 
 
-def _v1_parent(controller: str) -> str | None:
-    for line in _read("/proc/self/cgroup").splitlines():
+def v1_parent(controller: str) -> str | None:
+    """The directory of our own cgroup under a controller of version 1; None where it is not mounted, or cannot be written."""
+    for line in read(SELF).splitlines():
         _, names, path = line.split(":", 2)
         if controller in names.split(","):
-            return _usable("/sys/fs/cgroup/" + controller + path.rstrip("/"))
+            return _usable(ROOT + "/" + controller + path.rstrip("/"))
     return None
 
 
 def _own(prefix: str) -> str:
-    for line in _read("/proc/self/cgroup").splitlines():
+    for line in read(SELF).splitlines():
         if line.startswith(prefix):
             return line[len(prefix) :].rstrip("/")
     return ""
@@ -214,7 +199,7 @@ def _usable(path: str) -> str | None:
 
 
 def _procs(path: str) -> set[int]:
-    return {int(line) for line in _read(path + "/cgroup.procs").split()}
+    return {int(line) for line in read(path + "/cgroup.procs").split()}
 
 
 def _processes(token: str) -> tuple[dict[int, int], set[int]]:
@@ -236,7 +221,7 @@ def _processes(token: str) -> tuple[dict[int, int], set[int]]:
 
 def _stat(pid: str) -> tuple[str, int]:
     # The name is in parentheses and may hold anything, parentheses included.
-    rest = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    rest = read(f"/proc/{pid}/stat").rpartition(")")[2].split()
     return (rest[0], int(rest[1])) if rest else ("", 0)
 
 
@@ -247,7 +232,8 @@ def _kill(pid: int, number: int) -> None:
         pass
 
 
-def _read(path: str) -> str:
+def read(path: str) -> str:
+    """The content as text; empty when there is none."""
     return _read_bytes(path).decode("utf-8", "replace")
 
 
@@ -260,19 +246,23 @@ def _read_bytes(path: str) -> bytes:
         return b""
 
 
-def _write(path: str, text: str) -> None:
+def write(path: str, text: str) -> None:
+    """Writes to a file of the kernel's, or raises OSError."""
     with open(path, "w") as file:
         file.write(text)
 
 
-def _try_write(path: str, text: str) -> None:
+def try_write(path: str, text: str) -> bool:
+    """Whether `text` could be written."""
     try:
-        _write(path, text)
+        write(path, text)
     except OSError:
-        pass
+        return False
+    return True
 
 
-def _rmdir(path: str) -> None:
+def rmdir(path: str) -> None:
+    """Removes a cgroup if it can be removed."""
     try:
         os.rmdir(path)
     except OSError:

@@ -2,7 +2,7 @@
 
 Started by the runner as `python -S -E supervisor.py FD`; FD is a stream socket of JSON lines. The runner says first what to run
 (see `Supervisor`), then {"renew": seconds} and {"stop": true}. The supervisor answers {"kind": "running", "pid", "group"} or
-{"kind": "failed", "message", "program"}, and at the end {"kind": "ended", "status", "reason", "oom"}: no process is left then.
+{"kind": "failed", "message", "program"}, and at the end {"kind": "ended", "status", "reason", "memory"}: no process is left then.
 When the socket closes (the runner is dead) or no renewal comes in time, it ends the child by itself.
 """
 
@@ -20,7 +20,7 @@ from typing import Any
 
 # The directory that holds the package: nothing else puts it on the path here.
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-from kaon_runner.supervision import groups
+from kaon_runner.supervision import groups, limits
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -40,8 +40,8 @@ class Supervisor:
     Args:
         control: the socket to the runner.
         order: "argv", "env", "cwd" (null: as is), "token", "grace" (seconds from TERM to KILL), "deadline" (seconds, until the
-            first renewal), "cleanup" (commands for an end that the child did not choose), "memory" (bytes; 0: no bound), "keep"
-            (file descriptors for the child beside its output).
+            first renewal), "cleanup" (commands for an end that the child did not choose), "bounds" (see `limits.Limits`),
+            "keep" (file descriptors for the child beside its output).
         said: what the runner has said after the order.
     """
 
@@ -51,8 +51,7 @@ class Supervisor:
         self._buffer = said
         self._deadline = time.monotonic() + order["deadline"]
         self._group = groups.create(order["token"], os.getpid())
-        self._memory = groups.MemoryLimit(order["token"], order["memory"])
-        self._kills_before = self._memory.kills()
+        self._limits = limits.Limits(self._group, **order["bounds"])
         self._main = 0
         self._status: int | None = None
         self._reason = "exited"
@@ -62,8 +61,8 @@ class Supervisor:
         """Starts the child and returns when nothing of it is left and the runner knows."""
         error = self._spawn()
         if error:
+            self._limits.remove()
             self._group.remove()
-            self._memory.remove()
             self._say({"kind": "failed", **error})
             return
         self._say({"kind": "running", "pid": self._main, "group": self._group.kind})
@@ -71,17 +70,14 @@ class Supervisor:
         if self._reason != "exited":
             self._terminate()
         self._kill_all()
-        oom = (
-            self._memory.kills() > self._kills_before
-            and self._status is not None
-            and os.WIFSIGNALED(self._status)
-        )
-        self._memory.remove()
+        memory = self._memory()
+        self._limits.remove()
+        self._group.remove()
         # A child that was killed could not tidy up after itself, whoever killed it.
         killed = self._status is not None and os.WIFSIGNALED(self._status)
         if self._reason != "exited" or killed:
             self._clean_up()
-        self._say({"kind": "ended", "status": self._status, "reason": self._reason, "oom": oom})
+        self._say({"kind": "ended", "status": self._status, "reason": self._reason, "memory": memory})
 
     def _spawn(self) -> dict[str, Any]:
         """Forks the child.
@@ -110,7 +106,7 @@ class Supervisor:
         try:
             os.setsid()
             self._group.enter()
-            self._memory.enter()
+            self._limits.enter()
             for number in _IGNORED:
                 signal.signal(number, signal.SIG_DFL)
             _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -192,7 +188,12 @@ class Supervisor:
             self._group.kill()
             select.select([self._wake], [], [], _LOOK_SECONDS)
         self._reap()
-        self._group.remove()
+
+    def _memory(self) -> dict[str, int] | None:
+        """What the child may use and has used, when the kernel has killed it for lack of memory."""
+        if not self._limits.exhausted(self._status):
+            return None
+        return {"limit": self._limits.memory_bytes, "peak": self._limits.peak_bytes()}
 
     def _reap(self) -> None:
         """Takes the status of every child that has ended, those that were handed to us as subreaper included."""
