@@ -14,7 +14,7 @@ from kaon_coordinator.api.feed import RunFeed
 from kaon_coordinator.api.ids import new_run_id
 from kaon_coordinator.api.submitter import Submitter
 from kaon_coordinator.api.watch import Watcher
-from kaon_coordinator.engine.rows_codec import step_view
+from kaon_coordinator.engine.views import step_view
 from kaon_coordinator.store.base import NewRun
 from kaon_coordinator.store.thread import StoreThread
 from kaon_wire.errors import InvalidValue

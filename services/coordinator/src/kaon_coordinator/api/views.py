@@ -6,11 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from kaon_coordinator.engine.rows import BlockRow
-from kaon_coordinator.engine.rows_codec import CELL, block_view, cell_block, timestamp
+from kaon_coordinator.engine.rows_codec import CELL, error_of
+from kaon_coordinator.engine.views import block_view, cell_block, timestamp
 from kaon_coordinator.store.base import RunRecord, WorkflowRecord
-from kaon_wire import canonical
 from kaonapi.run.v1 import run_pb2
-from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import workflow_service_pb2
 
 
@@ -37,7 +36,7 @@ def run(record: RunRecord) -> run_pb2.Run:
         create_time=timestamp(record.create_us),
         start_time=timestamp(row.start_us),
         end_time=timestamp(row.end_us),
-        error=_error(row.error),
+        error=error_of(row.error),
         last_seq=row.seq,
         submitter=record.submitter,
         steps_total=row.steps_total,
@@ -55,12 +54,3 @@ def blocks(rows: Iterable[BlockRow]) -> list[run_pb2.BlockView]:
         else:
             shown.append(row)
     return [block_view(row, cells[row.path]) for row in shown]
-
-
-def _error(text: str) -> step_pb2.StepError | None:
-    if not text:
-        return None
-    data = canonical.loads(text)
-    return step_pb2.StepError(
-        error_class=data["class"], type=data["type"], message=data["message"], details=data["details"]
-    )

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
-from kaon_coordinator.engine.state import BlockState, RunState, ScopeState, StepState
+from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.compiled import BODY
+from kaon_coordinator.engine.state import BlockState, RunState, ScopeState
 from kaon_wire import canonical
 from kaon_wire.errors import KaonError
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -42,6 +45,10 @@ def resolve(state: RunState, scope: ScopeState, binding: d.Binding, evaluate: Ev
         case "list":
             values = (resolve(state, scope, each, evaluate) for each in binding.list.bindings)
             return f"[{','.join(values)}]"
+        case "outcome":
+            return _outcome(scope)
+        case "run_info":
+            return _run_info(state)
     raise BindingError("an empty binding has no value")
 
 
@@ -56,7 +63,7 @@ def _item(scope: ScopeState, name: str) -> str:
     while around is not None:
         parent = around.parent
         if parent is not None and parent.kind == "for_each" and parent.block.for_each.item == name:
-            return parent.items[around.index]
+            return around.item_json
         around = parent.scope if parent is not None else None
     raise BindingError(f"no foreach around this step has an item {name!r}")
 
@@ -69,34 +76,32 @@ def _output(state: RunState, scope: ScopeState, reference: d.OutputReference) ->
             if name in around.nodes:
                 return _descend(around, chain[depth:], reference.output)
         around = around.parent.scope if around.parent is not None else None
-    raise BindingError(f"step {reference.step!r} is not reachable from here")
+    raise BindingError(f"{reference.step!r} is not reachable from here")
 
 
 def _chain(state: RunState, step: str) -> tuple[str, ...]:
     try:
         return state.workflow.chains[step]
     except KeyError:
-        raise BindingError(f"the workflow has no step {step!r}") from None
+        raise BindingError(f"the workflow has no block {step!r}") from None
 
 
 def _descend(scope: ScopeState, chain: tuple[str, ...], output: str) -> str:
     node = scope.nodes.get(chain[0])
     if node is None:
         return NULL
-    if isinstance(node, StepState):
+    if len(chain) == 1:
         return node.outputs.get(output, NULL)
-    cells = list(node.cells.values())
-    match node.kind:
-        case "for_each":
-            # A cell that was never started has no value, and keeps its place.
-            by_index = {cell.index: cell for cell in cells}
-            values = (
-                _descend(by_index[index], chain[1:], output) if index in by_index else NULL
-                for index in range(len(node.items))
-            )
-            return f"[{','.join(values)}]"
-        case _:
-            return _descend(cells[-1], chain[1:], output) if cells else NULL
+    assert isinstance(node, BlockState)
+    if node.kind == "for_each":
+        # A cell that was never started has no value, and keeps its place.
+        cells = (node.cells.get(index) for index in range(node.count))
+        values = (NULL if cell is None else _descend(cell, chain[1:], output) for cell in cells)
+        return f"[{','.join(values)}]"
+    if not node.cells:
+        return NULL
+    newest = node.cells[max(node.cells)]
+    return _descend(newest, chain[1:], output)
 
 
 def _last(state: RunState, scope: ScopeState, last: d.LastReference, evaluate: Evaluate) -> str:
@@ -115,7 +120,7 @@ def _last(state: RunState, scope: ScopeState, last: d.LastReference, evaluate: E
 
 
 def _previous_pass(block: BlockState, number: int) -> ScopeState | None:
-    return next((cell for cell in block.cells.values() if cell.index == number - 1), None)
+    return block.cells.get(number - 1)
 
 
 def _expression(state: RunState, scope: ScopeState, expression: d.Expression, evaluate: Evaluate) -> str:
@@ -124,3 +129,40 @@ def _expression(state: RunState, scope: ScopeState, expression: d.Expression, ev
         for name, binding in sorted(expression.variables.items())
     }
     return canonical.dumps(evaluate(expression.cel, variables))
+
+
+def _outcome(scope: ScopeState) -> str:
+    """How the body has ended whose hooks stand around here."""
+    around: ScopeState | None = scope
+    while around is not None:
+        if around.phase != BODY:
+            error = around.outcome_error
+            told = None if error is None else {"type": error.type, "message": error.message}
+            return canonical.dumps({"status": t.short(around.outcome), "error": told})
+        around = around.parent.scope if around.parent is not None else None
+    raise BindingError("outcome() stands outside of every hook")
+
+
+def _run_info(state: RunState) -> str:
+    submitted = datetime.fromtimestamp(state.submit_us / 1_000_000, UTC)
+    return canonical.dumps(
+        {
+            "id": state.run_id,
+            "workflow": state.workflow.definition.name,
+            "version": state.workflow.version,
+            "tenant": state.tenant,
+            "submit_time": submitted.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        }
+    )
+
+
+def condition(state: RunState, scope: ScopeState, binding: d.Binding, evaluate: Evaluate) -> bool:
+    """The value of a binding that must be true or false.
+
+    Raises:
+        BindingError: it is neither, or has no value.
+    """
+    text = resolve(state, scope, binding, evaluate)
+    if text not in {"true", "false"}:
+        raise BindingError(f"a condition must be true or false, not {text[:80]}")
+    return text == "true"

@@ -7,6 +7,13 @@ from dataclasses import dataclass
 
 from kaonapi.workflow.v1 import definition_pb2 as d
 
+BODY = d.PHASE_BODY
+ON_FAILURE = d.PHASE_ON_FAILURE
+FINALLY = d.PHASE_FINALLY
+
+# Rules under which a block starts although one before it has failed.
+_FORGIVING = frozenset({d.TRIGGER_RULE_ANY_SUCCEEDED, d.TRIGGER_RULE_ALL_DONE})
+
 
 @dataclass(frozen=True, kw_only=True)
 class CompiledGraph:
@@ -14,9 +21,16 @@ class CompiledGraph:
 
     blocks: Mapping[str, d.Block]
     successors: Mapping[str, tuple[str, ...]]
-    # How many predecessors each block has.
-    in_degree: Mapping[str, int]
-    # The graphs inside of each block, by name: "body" of a foreach or repeat; "0", "1", ... and "else" of a branch.
+    predecessors: Mapping[str, tuple[str, ...]]
+    # How the blocks before each block must have ended; never unspecified.
+    rules: Mapping[str, d.TriggerRule.ValueType]
+    # When each block has its turn; never unspecified.
+    phases: Mapping[str, d.Phase.ValueType]
+    # How many blocks each phase has.
+    sizes: Mapping[d.Phase.ValueType, int]
+    # Blocks whose failure is handled by one behind them.
+    handled: frozenset[str]
+    # The graphs inside of each block, by name: "body" of a foreach, repeat or group; "0", "1", ... and "else" of a branch.
     inner: Mapping[str, Mapping[str, CompiledGraph]]
 
 
@@ -45,6 +59,8 @@ def inner_graphs(block: d.Block) -> Iterator[tuple[str, d.Graph]]:
             yield "body", block.for_each.body
         case "repeat":
             yield "body", block.repeat.body
+        case "group":
+            yield "body", block.group.body
         case "branch":
             for index, case in enumerate(block.branch.cases):
                 yield str(index), case.body
@@ -56,18 +72,30 @@ def _compile_graph(
     graph: d.Graph, around: tuple[str, ...], chains: dict[str, tuple[str, ...]]
 ) -> CompiledGraph:
     successors: dict[str, list[str]] = {block.name: [] for block in graph.blocks}
-    in_degree = dict.fromkeys(successors, 0)
+    predecessors: dict[str, list[str]] = {name: [] for name in successors}
     for edge in graph.edges:
         successors[edge.source].append(edge.target)
-        in_degree[edge.target] += 1
+        predecessors[edge.target].append(edge.source)
     inner: dict[str, dict[str, CompiledGraph]] = {}
     for block in graph.blocks:
         chain = (*around, block.name)
         chains[block.name] = chain
         inner[block.name] = {name: _compile_graph(body, chain, chains) for name, body in inner_graphs(block)}
+    rules = {block.name: block.trigger or d.TRIGGER_RULE_ALL_PASSED for block in graph.blocks}
+    phases = {block.name: block.phase or BODY for block in graph.blocks}
     return CompiledGraph(
         blocks={block.name: block for block in graph.blocks},
         successors={name: tuple(targets) for name, targets in successors.items()},
-        in_degree=in_degree,
+        predecessors={name: tuple(sources) for name, sources in predecessors.items()},
+        rules=rules,
+        phases=phases,
+        sizes={
+            phase: sum(each == phase for each in phases.values()) for phase in (BODY, ON_FAILURE, FINALLY)
+        },
+        handled=frozenset(
+            name
+            for name, targets in successors.items()
+            if any(rules[target] in _FORGIVING for target in targets)
+        ),
         inner=inner,
     )

@@ -11,15 +11,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import Action
 from kaon_coordinator.engine.bindings import Evaluate
 from kaon_coordinator.engine.evolve import evolve
 from kaon_coordinator.engine.limits import DEFAULT, Limits
-from kaon_coordinator.engine.messages import Cancel, Message, Start
+from kaon_coordinator.engine.messages import Message
 from kaon_coordinator.engine.state import RunState
 from kaonapi.run.v1 import history_pb2
 from kaonapi.step.v1 import step_pb2
+
+
+def _middle() -> float:
+    return 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +33,8 @@ class Context:
     now_us: int
     evaluate: Evaluate
     limits: Limits = DEFAULT
+    # From 0 to 1, for jitter; what was drawn is in the events.
+    random: Callable[[], float] = _middle
 
 
 @dataclass(kw_only=True)
@@ -69,18 +74,12 @@ class Decision:
 def decide(state: RunState, message: Message, context: Context) -> Decision:
     """Decides what follows from `message` and folds it into `state`.
 
-    Total: a message that no longer fits (late, doubled, stale) gives no events, at most a revoke.
+    Total: a message that no longer fits (late, doubled, stale) gives no events, at most a revoke or a refusal in the history.
     """
-    from kaon_coordinator.engine import blocks, steps
+    from kaon_coordinator.engine.handlers import handle
 
     decision = Decision(state=state, context=context)
-    match message:
-        case Start():
-            _start(decision)
-        case Cancel():
-            blocks.cancel_run(decision, message)
-        case _:
-            steps.handle(decision, message)
+    handle(decision, message)
     decision.settle()
     return decision
 
@@ -90,16 +89,6 @@ def submit(state: RunState, *, submitted: history_pb2.RunSubmitted, context: Con
     decision = Decision(state=state, context=context)
     decision.emit(run_submitted=submitted)
     return decision
-
-
-def _start(decision: Decision) -> None:
-    from kaon_coordinator.engine import blocks
-
-    state = decision.state
-    if state.status != t.PENDING:
-        return
-    decision.emit(run_started=history_pb2.RunStarted())
-    decision.then(lambda: blocks.start_scope(decision, state.root))
 
 
 def user_error(kind: str, message: str) -> step_pb2.StepError:

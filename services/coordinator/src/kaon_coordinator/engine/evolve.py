@@ -2,233 +2,145 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from kaon_coordinator.engine import evolve_blocks as blocks
+from kaon_coordinator.engine import evolve_steps as steps
 from kaon_coordinator.engine import transitions as t
-from kaon_coordinator.engine.state import (
-    BlockState,
-    Node,
-    RunState,
-    ScopeState,
-    StepState,
-    add_cell,
-    open_scope,
-)
+from kaon_coordinator.engine.resetting import reset
+from kaon_coordinator.engine.state import BufferedSignal, RunState, StepSignal, named, open_scope
 from kaonapi.run.v1 import history_pb2
-from kaonapi.step.v1 import step_pb2
 
 
 def evolve(state: RunState, event: history_pb2.HistoryEvent) -> None:
     """Applies `event`, which must be the next of the run's history, to `state` in place."""
     if event.seq != state.seq + 1:
         raise ValueError(f"run {state.run_id}: event {event.seq} does not follow {state.seq}")
-    kind = event.WhichOneof("event")
-    _FOLDS[kind or ""](state, event)
     state.seq = event.seq
+    _FOLDS[event.WhichOneof("event") or ""](state, event)
 
 
 def _run_submitted(state: RunState, event: history_pb2.HistoryEvent) -> None:
     submitted = event.run_submitted
-    state.tenant = submitted.tenant
-    state.submitter = submitted.submitter
-    state.params = dict(submitted.params_json)
+    state.submit_us = event.time_us
+    state.tenant, state.submitter = submitted.tenant, submitted.submitter
+    state.params = named(submitted.params_json)
+    state.priority, state.origin = submitted.priority, submitted.origin
+    state.parent_run_id, state.parent_path = submitted.parent.run_id, submitted.parent.path
+    state.depth = submitted.parent.depth
+    state.fork_run_id, state.fork_seq = submitted.fork.run_id, submitted.fork.seq
 
 
 def _run_started(state: RunState, event: history_pb2.HistoryEvent) -> None:
-    _set_run_status(state, t.RUNNING)
+    set_run_status(state, t.RUNNING)
     state.start_us = event.time_us
     open_scope(state, state.root)
 
 
 def _run_cancel_requested(state: RunState, event: history_pb2.HistoryEvent) -> None:
     state.cancel_requested = True
-    if state.status == t.RUNNING:
-        _set_run_status(state, t.CANCELLING)
+    state.force_stop |= event.run_cancel_requested.force
+    if state.root.stop == t.NONE:
+        state.root.stop = t.CANCELLED
+    if state.start_us and state.status != t.CANCELLING:
+        set_run_status(state, t.CANCELLING)
+
+
+def _run_paused(state: RunState, event: history_pb2.HistoryEvent) -> None:
+    set_run_status(state, t.PAUSED)
+
+
+def _run_resumed(state: RunState, event: history_pb2.HistoryEvent) -> None:
+    set_run_status(state, t.RUNNING if state.start_us else t.PENDING)
+
+
+def _run_priority_changed(state: RunState, event: history_pb2.HistoryEvent) -> None:
+    state.priority = event.run_priority_changed.priority
 
 
 def _run_ended(state: RunState, event: history_pb2.HistoryEvent) -> None:
     ended = event.run_ended
-    _close_scope(state, state.root, ended.status)
-    _set_run_status(state, ended.status)
+    blocks.close_scope(state, state.root, ended.status)
+    set_run_status(state, ended.status)
     state.end_us = event.time_us
-    state.error = _error(ended)
+    state.error = ended.error if ended.HasField("error") else None
+    state.outputs = named(ended.outputs_json)
 
 
-def _block_started(state: RunState, event: history_pb2.HistoryEvent) -> None:
-    started = event.block_started
-    block = state.blocks[started.path]
-    block.keys = tuple(started.keys)
-    block.items = tuple(started.items_json)
-    _set_block_status(state, block, t.RUNNING)
-    block.scope.active += 1
+def _blocks_reset(state: RunState, event: history_pb2.HistoryEvent) -> None:
+    reset(state, event.blocks_reset.paths)
+    if state.ended or state.start_us == 0:
+        set_run_status(state, t.RUNNING)
+    state.end_us, state.error, state.outputs = 0, None, {}
+    state.cancel_requested = state.force_stop = False
 
 
-def _cell_started(state: RunState, event: history_pb2.HistoryEvent) -> None:
-    path = event.cell_started.path
-    block = state.blocks[event.cell_started.block]
-    index = len(block.cells) + (1 if block.kind == "repeat" else 0)
-    cell = add_cell(state, block, path, index, state.take_position())
-    block.active += 1
-    open_scope(state, cell)
-
-
-def _block_ended(state: RunState, event: history_pb2.HistoryEvent) -> None:
-    ended = event.block_ended
-    block = state.blocks.get(ended.path)
-    if block is None:
-        _cell_ended(state, state.scopes[ended.path], ended)
+def _signal_received(state: RunState, event: history_pb2.HistoryEvent) -> None:
+    signal = event.signal_received
+    if not signal.path:
+        buffered = BufferedSignal(payload_json=signal.payload_json, requester=signal.requester)
+        state.signals.setdefault(signal.name, []).append(buffered)
         return
-    begun = block.status == t.RUNNING
-    block.error = _error(ended)
-    _set_block_status(state, block, ended.status)
-    _node_ended(block.scope, block, begun=begun)
-
-
-def _cell_ended(state: RunState, cell: ScopeState, ended: history_pb2.BlockEnded) -> None:
-    cell.error = _error(ended)
-    _close_scope(state, cell, ended.status)
-    assert cell.parent is not None
-    cell.parent.active -= 1
-    cell.parent.failed += ended.status in t.BROKEN
-
-
-def _step_became_ready(state: RunState, event: history_pb2.HistoryEvent) -> None:
-    ready = event.step_became_ready
-    step = state.steps[ready.path]
-    begun = step.attempt > 0
-    _set_step_status(state, step, t.READY)
-    step.attempt = ready.attempt
-    step.generation = ready.generation
-    step.ready_us = event.time_us
-    step.runner_id = step.incarnation = ""
-    step.start_us = step.retry_us = 0
-    if not begun:
-        step.inputs = dict(ready.inputs_json)
-        step.scope.active += 1
-
-
-def _step_leased(state: RunState, event: history_pb2.HistoryEvent) -> None:
-    leased = event.step_leased
-    step = state.steps[leased.path]
-    _set_step_status(state, step, t.RUNNING)
-    step.runner_id = leased.runner_id
-    step.incarnation = leased.incarnation
-    step.start_us = event.time_us
-
-
-def _step_reported(state: RunState, event: history_pb2.HistoryEvent) -> None:
-    reported = event.step_reported
-    step = state.steps[reported.path]
+    step = state.steps[signal.path]
     state.touched_steps.add(step.path)
-    if reported.HasField("metric"):
-        step.metrics[reported.metric.name] = reported.metric.value
-    else:
-        step.checkpoint_json = reported.checkpointed.checkpoint_json
+    step.signals += (StepSignal(seq=event.seq, name=signal.name, payload_json=signal.payload_json),)
 
 
-def _step_retry_scheduled(state: RunState, event: history_pb2.HistoryEvent) -> None:
-    retry = event.step_retry_scheduled
-    step = state.steps[retry.path]
-    _set_step_status(state, step, t.PENDING)
-    step.error = _error(retry)
-    step.retry_us = retry.retry_time_us
-    step.log_json = retry.log_json
-    step.runner_id = step.incarnation = ""
-    step.platform_failures += retry.error.error_class == step_pb2.ERROR_CLASS_PLATFORM
+def _gate_answered(state: RunState, event: history_pb2.HistoryEvent) -> None:
+    name = event.gate_answered.signal
+    if name:
+        waiting = state.signals[name]
+        waiting.pop(0)
+        if not waiting:
+            del state.signals[name]
 
 
-def _step_lease_lost(state: RunState, event: history_pb2.HistoryEvent) -> None:
-    lost = event.step_lease_lost
-    step = state.steps[lost.path]
-    state.touched_steps.add(step.path)
-    step.lost_runners += lost.reason == "expired"
+def _deadline_missed(state: RunState, event: history_pb2.HistoryEvent) -> None:
+    path = event.deadline_missed.path
+    node = state.node(path) if path else None
+    if node is None:
+        state.late = True
+        return
+    node.late = True
+    (state.touched_steps if path in state.steps else state.touched_blocks).add(path)
 
 
-def _step_stop_requested(state: RunState, event: history_pb2.HistoryEvent) -> None:
-    stop = event.step_stop_requested
-    step = state.steps[stop.path]
-    _set_step_status(state, step, t.CANCELLING)
-    step.stop_reason = stop.reason
+def _only_told(state: RunState, event: history_pb2.HistoryEvent) -> None:
+    """Kept for people; changes nothing."""
 
 
-def _step_ended(state: RunState, event: history_pb2.HistoryEvent) -> None:
-    ended = event.step_ended
-    step = state.steps[ended.path]
-    begun = step.attempt > 0
-    _set_step_status(state, step, ended.status)
-    step.end_us = event.time_us
-    step.retry_us = 0
-    step.outputs = dict(ended.outputs_json)
-    step.error = _error(ended)
-    step.log_json = ended.log_json
-    state.steps_succeeded += ended.status == t.SUCCEEDED
-    _node_ended(step.scope, step, begun=begun)
-
-
-def _node_ended(scope: ScopeState, node: Node, *, begun: bool) -> None:
-    """Counts a node as ended in its scope; the ones behind it may pass when it did."""
-    scope.remaining -= 1
-    scope.active -= begun
-    if node.status in t.PASSED:
-        for successor in scope.graph.successors[node.block.name]:
-            scope.waiting[successor] -= 1
-    elif node.status == t.CANCELLED:
-        scope.cancelled = True
-    elif node.status in t.BROKEN and scope.error is None:
-        scope.error = node.error
-
-
-def _close_scope(state: RunState, scope: ScopeState, status: t.Status) -> None:
-    """Ends a scope; what has not begun in it never will."""
-    for node in scope.nodes.values():
-        if node.status == t.PENDING:
-            if isinstance(node, StepState):
-                _set_step_status(state, node, t.SKIPPED)
-            else:
-                _set_block_status(state, node, t.SKIPPED)
-    scope.status = status
-    scope.remaining = scope.active = 0
-    if scope.path:
-        state.touched_blocks.add(scope.path)
-
-
-def _set_run_status(state: RunState, status: t.Status) -> None:
+def set_run_status(state: RunState, status: t.Status) -> None:
+    """Moves the run on, if the table allows it."""
     t.check(t.RUN, "", state.status, status)
     state.status = status
 
 
-def _set_step_status(state: RunState, step: StepState, status: t.Status) -> None:
-    t.check(t.STEP, step.path, step.status, status)
-    step.status = status
-    state.touched_steps.add(step.path)
-
-
-def _set_block_status(state: RunState, block: BlockState, status: t.Status) -> None:
-    t.check(t.BLOCK, block.path, block.status, status)
-    block.status = status
-    state.touched_blocks.add(block.path)
-
-
-def _error(
-    event: history_pb2.RunEnded
-    | history_pb2.BlockEnded
-    | history_pb2.StepEndedEvent
-    | history_pb2.StepRetryScheduled,
-) -> step_pb2.StepError | None:
-    return event.error if event.HasField("error") else None
-
-
-_FOLDS = {
+_FOLDS: dict[str, Callable[[RunState, history_pb2.HistoryEvent], None]] = {
     "run_submitted": _run_submitted,
     "run_started": _run_started,
     "run_cancel_requested": _run_cancel_requested,
+    "run_paused": _run_paused,
+    "run_resumed": _run_resumed,
+    "run_priority_changed": _run_priority_changed,
     "run_ended": _run_ended,
-    "block_started": _block_started,
-    "cell_started": _cell_started,
-    "block_ended": _block_ended,
-    "step_became_ready": _step_became_ready,
-    "step_leased": _step_leased,
-    "step_reported": _step_reported,
-    "step_retry_scheduled": _step_retry_scheduled,
-    "step_lease_lost": _step_lease_lost,
-    "step_stop_requested": _step_stop_requested,
-    "step_ended": _step_ended,
+    "blocks_reset": _blocks_reset,
+    "signal_received": _signal_received,
+    "gate_answered": _gate_answered,
+    "deadline_missed": _deadline_missed,
+    "block_marked": _only_told,
+    "command_refused": _only_told,
+    "block_started": blocks.block_started,
+    "cell_started": blocks.cell_started,
+    "block_ended": blocks.block_ended,
+    "phase_started": blocks.phase_started,
+    "pass_scheduled": blocks.pass_scheduled,
+    "child_run_started": blocks.child_run_started,
+    "block_stop_requested": blocks.block_stop_requested,
+    "step_became_ready": steps.step_became_ready,
+    "step_leased": steps.step_leased,
+    "step_reported": steps.step_reported,
+    "step_retry_scheduled": steps.step_retry_scheduled,
+    "step_lease_lost": steps.step_lease_lost,
+    "step_stop_requested": steps.step_stop_requested,
+    "step_ended": steps.step_ended,
 }

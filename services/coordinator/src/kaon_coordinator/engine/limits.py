@@ -11,8 +11,15 @@ class Limits:
 
     # Cells of one foreach.
     foreach_items: int = 100_000
+    # Cells of one foreach that run at once, whatever it asks for, and that one decision starts.
+    open_cells: int = 20_000
+    cells_per_decision: int = 500
     # Bytes of one value output kept inline; larger values belong into an artifact.
     inline_output_bytes: int = 65_536
+    # Bytes of one input that travels with its step; a larger one (the joined results of many cells) is kept as an artifact.
+    inline_input_bytes: int = 65_536
+    # Bytes of all parameters of a run.
+    params_bytes: int = 262_144
     # Runners that may be lost while they hold a step, before the step is suspected of killing them.
     lost_runners: int = 3
     # Attempts that may fail by the platform's fault.
@@ -24,6 +31,13 @@ class Limits:
     nesting_depth: int = 16
     # Passes of one repeat.
     iterations: int = 10_000
+    # Runs around a run of a sub-workflow.
+    run_depth: int = 10
+    # Signals of one name that wait for a gate, or that one step has got.
+    buffered_signals: int = 1_000
+    # Microseconds between the loss of an exclusive step's holder and the earliest start of the next: one lease, after which the old
+    # one stops by itself, and the grace that its supervisor gives it.
+    exclusive_wait_us: int = 20_000_000
 
 
 DEFAULT = Limits()

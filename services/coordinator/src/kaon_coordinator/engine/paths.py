@@ -22,6 +22,11 @@ def case_cell(block_path: str, case: str) -> str:
     return f"{block_path}={case}"
 
 
+def group_cell(block_path: str) -> str:
+    """The key of a group's body: the slash tells it from the group."""
+    return f"{block_path}/"
+
+
 def item_key(item: object, index: int) -> str:
     """The key of a foreach's item: the item itself when it is short and fit for a path, else its index.
 

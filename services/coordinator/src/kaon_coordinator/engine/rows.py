@@ -30,10 +30,12 @@ class StepRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BlockRow:
-    """One instance of a foreach, repeat or branch ("for_each", "repeat", "branch"), or one of their cells ("cell")."""
+    """One instance of a block, or one of its cells."""
 
+    # A cell's key: for a group's body its block's path and a slash.
     path: str
     position: int
+    # "for_each", "repeat", "branch", "group", "sub_workflow", "gate" or "cell".
     kind: str
     status: int
     # Canonical JSON.
@@ -55,3 +57,8 @@ class RunRow:
     cancel_requested: bool
     steps_total: int
     steps_succeeded: int
+    priority: int = 0
+    # Canonical JSON of the outputs by name; empty when there are none.
+    outputs: str = ""
+    # Canonical JSON of everything that nobody queries by.
+    data: str = ""

@@ -1,27 +1,28 @@
-"""Between states and rows: what changed as rows, rows back into a state, and rows as the API shows them."""
+"""Between states and rows: what changed as rows, and rows back into a state."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from google.protobuf import timestamp_pb2
-
 from kaon_coordinator.engine import transitions as t
-from kaon_coordinator.engine.compiled import CompiledWorkflow
+from kaon_coordinator.engine.compiled import BODY, CompiledWorkflow
+from kaon_coordinator.engine.counting import recount
 from kaon_coordinator.engine.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.engine.state import (
+    NO_METRICS,
     BlockState,
-    Node,
+    BufferedSignal,
     RunState,
     ScopeState,
+    StepSignal,
     StepState,
     add_cell,
     add_node,
+    named,
 )
 from kaon_wire import canonical
-from kaonapi.run.v1 import run_pb2
 from kaonapi.step.v1 import step_pb2
 
 CELL = "cell"
@@ -41,33 +42,92 @@ def take_block_rows(state: RunState) -> list[BlockRow]:
     return rows
 
 
+def take_dropped(state: RunState) -> list[str]:
+    """Paths and keys whose rows have to go, since the last call."""
+    dropped = sorted(state.dropped)
+    state.dropped.clear()
+    return dropped
+
+
+def touch_all(state: RunState) -> None:
+    """Marks everything as changed: a fork begins with rows of its own."""
+    state.touched_steps |= state.steps.keys()
+    state.touched_blocks |= state.blocks.keys() | (state.scopes.keys() - {""})
+
+
+def _compact(data: Mapping[str, Any]) -> str:
+    kept = {name: value for name, value in data.items() if value}
+    return canonical.dumps(kept) if kept else "{}"
+
+
 def run_row(state: RunState) -> RunRow:
     """The row of the run itself."""
+    data = {
+        **_scope_data(state.root),
+        "force": state.force_stop,
+        "late": state.late,
+        "floor": state.generation_floor,
+        "submit": state.submit_us,
+        "depth": state.depth,
+        "parent_path": state.parent_path,
+        "signals": {
+            name: [[each.payload_json, each.requester] for each in waiting]
+            for name, waiting in state.signals.items()
+        },
+    }
     return RunRow(
         run_id=state.run_id,
         status=state.status,
         seq=state.seq,
         start_us=state.start_us,
         end_us=state.end_us,
-        error=_error_json(state.error),
+        error=error_json(state.error),
         cancel_requested=state.cancel_requested,
         steps_total=len(state.steps),
         steps_succeeded=state.steps_succeeded,
+        priority=state.priority,
+        outputs=canonical.dumps(dict(state.outputs)) if state.outputs else "",
+        data=_compact(data),
     )
+
+
+def _scope_data(scope: ScopeState) -> dict[str, Any]:
+    return {
+        "stop": int(scope.stop),
+        "phase": int(scope.phase) if scope.phase != BODY else 0,
+        "outcome": int(scope.outcome),
+        "outcome_error": error_json(scope.outcome_error),
+    }
+
+
+def _restore_scope(scope: ScopeState, data: Mapping[str, Any]) -> None:
+    scope.stop = data.get("stop", t.NONE)
+    scope.phase = data.get("phase", BODY)
+    scope.outcome = data.get("outcome", t.NONE)
+    scope.outcome_error = error_of(data.get("outcome_error", ""))
 
 
 def step_row(step: StepState) -> StepRow:
     """One step as a row."""
     data = {
-        "inputs": step.inputs,
-        "outputs": step.outputs,
-        "error": _error_json(step.error),
+        "inputs": dict(step.inputs),
+        "outputs": dict(step.outputs),
+        "error": error_json(step.error),
         "log": step.log_json,
         "checkpoint": step.checkpoint_json,
-        "metrics": step.metrics,
+        "metrics": dict(step.metrics),
+        "reports": step.reports,
         "lost_runners": step.lost_runners,
         "platform_failures": step.platform_failures,
         "stop_reason": step.stop_reason,
+        "stop": int(step.stop),
+        "begin": step.begin_us,
+        "grant": step.grant_us,
+        "late": step.late,
+        "memo_key": step.memo_key,
+        "memo": list(step.memo_source) if step.memo_source[0] else None,
+        "signals": [[each.seq, each.name, each.payload_json] for each in step.signals],
+        "end_seq": step.end_seq if step.status in t.BROKEN else 0,
         "type": step.block.step.type,
     }
     return StepRow(
@@ -83,40 +143,66 @@ def step_row(step: StepState) -> StepRow:
         start_us=step.start_us,
         end_us=step.end_us,
         retry_us=step.retry_us,
-        data=canonical.dumps({name: value for name, value in data.items() if value}),
+        data=_compact(data),
     )
 
 
 def _block_or_cell_row(state: RunState, path: str) -> BlockRow:
     block = state.blocks.get(path)
-    if block is None:
-        return cell_row(state.scopes[path])
+    return cell_row(state.scopes[path]) if block is None else _block_row(block)
+
+
+def _block_row(block: BlockState) -> BlockRow:
     data = {
-        "keys": list(block.keys),
-        "items": list(block.items),
-        "error": _error_json(block.error),
-        "total": len(block.keys) if block.kind == "for_each" else block.block.repeat.max_iterations,
+        "case": block.case,
+        "items_digest": block.items_digest,
+        "error": error_json(block.error),
+        "total": block.count if block.kind == "for_each" else block.block.repeat.max_iterations,
+        "start": block.start_us,
+        "end": block.end_us,
+        "end_seq": block.end_seq if block.status in t.BROKEN else 0,
+        "due": block.due_us,
+        "child": block.child_run_id,
+        "outputs": dict(block.outputs),
+        "stop": int(block.stop),
+        "late": block.late,
+        **_shown_gate(block),
     }
     return BlockRow(
         path=block.path,
         position=block.position,
         kind=block.kind,
         status=block.status,
-        data=canonical.dumps({name: value for name, value in data.items() if value}),
+        data=_compact(data),
     )
+
+
+def _shown_gate(block: BlockState) -> dict[str, Any]:
+    """What people must know to answer a gate; read by the API only."""
+    if block.kind != "gate":
+        return {}
+    gate = block.block.gate
+    return {
+        "gate": gate.WhichOneof("kind"),
+        "roles": list(gate.approval.roles),
+        "message": gate.approval.message,
+        "signal": gate.signal.name,
+    }
 
 
 def cell_row(cell: ScopeState) -> BlockRow:
     """One cell as a row."""
     assert cell.parent is not None
-    data = {"block": cell.parent.path, "index": cell.index, "error": _error_json(cell.error)}
-    return BlockRow(
-        path=cell.path,
-        position=cell.position,
-        kind=CELL,
-        status=cell.status,
-        data=canonical.dumps({name: value for name, value in data.items() if value}),
-    )
+    curves = cell.parent.curves
+    data = {
+        "block": cell.parent.path,
+        "index": cell.index,
+        "item": cell.item_json,
+        "error": error_json(cell.error) if cell.status != t.RUNNING else "",
+        "reports": [] if curves is None else [list(each) for each in curves.reports.get(cell.index, ())],
+        **_scope_data(cell),
+    }
+    return BlockRow(path=cell.key, position=cell.position, kind=CELL, status=cell.status, data=_compact(data))
 
 
 def restore(
@@ -125,16 +211,19 @@ def restore(
     run: RunRow,
     tenant: str,
     submitter: str,
-    params: dict[str, str],
+    params: Mapping[str, str],
     steps: Iterable[StepRow],
     blocks: Iterable[BlockRow],
+    parent_run_id: str = "",
+    fork_run_id: str = "",
+    fork_seq: int = 0,
+    origin: str = "",
 ) -> RunState:
     """The state that was saved as these rows. Counters are counted anew."""
     state = RunState(run_id=run.run_id, workflow=workflow, tenant=tenant, submitter=submitter, params=params)
-    state.status = run.status  # type: ignore[assignment]
-    state.seq, state.start_us, state.end_us = run.seq, run.start_us, run.end_us
-    state.cancel_requested = run.cancel_requested
-    state.error = _error(run.error)
+    state.parent_run_id, state.origin = parent_run_id, origin
+    state.fork_run_id, state.fork_seq = fork_run_id, fork_seq
+    _restore_run(state, run)
     rows: list[StepRow | BlockRow] = sorted([*steps, *blocks], key=lambda row: row.position)
     for row in rows:
         if isinstance(row, StepRow):
@@ -146,16 +235,35 @@ def restore(
     state.next_position = max((row.position for row in rows), default=0) + 1
     if state.ended:
         state.root.status = state.status
-    for scope in state.scopes.values():
-        _count(scope)
+    for scope in sorted(state.scopes.values(), key=lambda each: -each.position):
+        recount(scope)
     state.steps_succeeded = sum(step.status == t.SUCCEEDED for step in state.steps.values())
     state.touched_steps.clear()
     state.touched_blocks.clear()
     return state
 
 
+def _restore_run(state: RunState, run: RunRow) -> None:
+    data: dict[str, Any] = canonical.loads(run.data) if run.data else {}
+    state.status = run.status  # type: ignore[assignment]
+    state.seq, state.start_us, state.end_us = run.seq, run.start_us, run.end_us
+    state.cancel_requested = run.cancel_requested
+    state.error = error_of(run.error)
+    state.priority = run.priority
+    state.outputs = named(canonical.loads(run.outputs)) if run.outputs else state.outputs
+    state.force_stop, state.late = data.get("force", False), data.get("late", False)
+    state.generation_floor, state.submit_us = data.get("floor", 0), data.get("submit", 0)
+    state.depth, state.parent_path = data.get("depth", 0), data.get("parent_path", "")
+    for name, waiting in data.get("signals", {}).items():
+        state.signals[name] = [BufferedSignal(payload_json=each[0], requester=each[1]) for each in waiting]
+    _restore_scope(state.root, data)
+    if state.cancel_requested and state.root.stop == t.NONE:
+        state.root.stop = t.CANCELLED
+
+
 def _scope_of(state: RunState, path: str, name: str) -> ScopeState:
-    return state.scopes[path[: -len(name)].removesuffix("/")]
+    around = path[: -len(name)]
+    return state.scopes.get(around) or state.scopes[around.removesuffix("/")]
 
 
 def _restore_step(state: RunState, row: StepRow) -> None:
@@ -166,21 +274,25 @@ def _restore_step(state: RunState, row: StepRow) -> None:
     step.status = row.status  # type: ignore[assignment]
     step.attempt, step.generation = row.attempt, row.generation
     step.runner_id, step.incarnation = row.runner_id, row.incarnation
-    step.ready_us, step.start_us, step.end_us, step.retry_us = (
-        row.ready_us,
-        row.start_us,
-        row.end_us,
-        row.retry_us,
-    )
-    step.inputs = data.get("inputs", {})
-    step.outputs = data.get("outputs", {})
-    step.error = _error(data.get("error", ""))
+    step.ready_us, step.start_us, step.end_us = row.ready_us, row.start_us, row.end_us
+    step.retry_us = row.retry_us
+    step.inputs, step.outputs = named(data.get("inputs", {})), named(data.get("outputs", {}))
+    step.error = error_of(data.get("error", ""))
     step.log_json = data.get("log", "")
     step.checkpoint_json = data.get("checkpoint", "")
-    step.metrics = data.get("metrics", {})
+    step.metrics = data.get("metrics", NO_METRICS)
+    step.reports = data.get("reports", 0)
     step.lost_runners = data.get("lost_runners", 0)
     step.platform_failures = data.get("platform_failures", 0)
-    step.stop_reason = data.get("stop_reason", "")
+    step.stop_reason, step.stop = data.get("stop_reason", ""), data.get("stop", t.NONE)
+    step.begin_us, step.grant_us = data.get("begin", 0), data.get("grant", 0)
+    step.late, step.end_seq = data.get("late", False), data.get("end_seq", 0)
+    step.memo_key = data.get("memo_key", "")
+    source = data.get("memo", ("", ""))
+    step.memo_source = (source[0], source[1])
+    step.signals = tuple(
+        StepSignal(seq=each[0], name=each[1], payload_json=each[2]) for each in data.get("signals", ())
+    )
 
 
 def _restore_block(state: RunState, row: BlockRow) -> None:
@@ -190,46 +302,28 @@ def _restore_block(state: RunState, row: BlockRow) -> None:
     assert isinstance(block, BlockState)
     data = canonical.loads(row.data)
     block.status = row.status  # type: ignore[assignment]
-    block.keys = tuple(data.get("keys", ()))
-    block.items = tuple(data.get("items", ()))
-    block.error = _error(data.get("error", ""))
+    block.case, block.items_digest = data.get("case", ""), data.get("items_digest", "")
+    block.count = data.get("total", 0) if block.kind == "for_each" else 0
+    block.start_us, block.end_us = data.get("start", 0), data.get("end", 0)
+    block.end_seq, block.due_us = data.get("end_seq", 0), data.get("due", 0)
+    block.child_run_id = data.get("child", "")
+    block.outputs = named(data.get("outputs", {}))
+    block.stop, block.late = data.get("stop", t.NONE), data.get("late", False)
+    block.error = error_of(data.get("error", ""))
+    if block.status == t.WAITING:
+        state.gates[block.path] = block
 
 
 def _restore_cell(state: RunState, row: BlockRow) -> None:
     data = canonical.loads(row.data)
-    cell = add_cell(state, state.blocks[data["block"]], row.path, data.get("index", 0), row.position)
+    block = state.blocks[data["block"]]
+    cell = add_cell(state, block, row.path, data.get("index", 0), row.position)
     cell.status = row.status  # type: ignore[assignment]
-    cell.error = _error(data.get("error", ""))
-
-
-def _count(scope: ScopeState) -> None:
-    for name, degree in scope.graph.in_degree.items():
-        if degree and scope.nodes:
-            scope.waiting[name] = degree
-    broken: list[Node] = []
-    for name, node in scope.nodes.items():
-        ended = node.status in t.TERMINAL
-        scope.remaining += not ended
-        scope.active += not ended and _begun(node)
-        scope.cancelled |= node.status == t.CANCELLED
-        if node.status in t.BROKEN:
-            broken.append(node)
-        if node.status in t.PASSED and not (node.status == t.SKIPPED and scope.status != t.RUNNING):
-            for successor in scope.graph.successors[name]:
-                scope.waiting[successor] -= 1
-        if isinstance(node, BlockState):
-            node.active = sum(cell.status == t.RUNNING for cell in node.cells.values())
-            node.failed = sum(cell.status in t.BROKEN for cell in node.cells.values())
-    if broken and scope.status == t.RUNNING:
-        scope.error = min(broken, key=_end_us).error
-
-
-def _begun(node: Node) -> bool:
-    return node.attempt > 0 if isinstance(node, StepState) else node.status == t.RUNNING
-
-
-def _end_us(node: Node) -> int:
-    return node.end_us if isinstance(node, StepState) else 0
+    cell.item_json = data.get("item", "")
+    cell.error = error_of(data.get("error", ""))
+    _restore_scope(cell, data)
+    if block.curves is not None:
+        block.curves.restore(cell.index, [(step, value) for step, value in data.get("reports", ())])
 
 
 def digest(state: RunState) -> str:
@@ -241,61 +335,18 @@ def digest(state: RunState) -> str:
         hasher.update(repr(_block_or_cell_row(state, path)).encode())
     for path, scope in sorted(state.scopes.items()):
         if scope.status == t.RUNNING:
-            counters = (path, scope.remaining, scope.active, scope.cancelled, sorted(scope.waiting.items()))
-            hasher.update(repr(counters).encode())
+            hasher.update(repr(_counters(path, scope)).encode())
     return "sha256:" + hasher.hexdigest()
 
 
-def step_view(row: StepRow) -> run_pb2.StepView:
-    """A step as the API shows it."""
-    data: dict[str, Any] = canonical.loads(row.data)
-    return run_pb2.StepView(
-        path=row.path,
-        name=row.name,
-        type=data["type"],
-        status=row.status,  # type: ignore[arg-type]
-        attempt=row.attempt,
-        generation=row.generation,
-        runner_id=row.runner_id,
-        start_time=timestamp(row.start_us),
-        end_time=timestamp(row.end_us),
-        error=_error(data.get("error", "")),
-        outputs_json=data.get("outputs", {}),
-        progress=1.0 if row.status == t.SUCCEEDED else 0.0,
-        metrics=data.get("metrics", {}),
-        lost_runners=data.get("lost_runners", 0),
-    )
+def _counters(path: str, scope: ScopeState) -> tuple[object, ...]:
+    hook = error_json(scope.hook_error)
+    waiting = sorted(scope.waiting.items())
+    return path, scope.remaining, scope.active, scope.cancelled, error_json(scope.error), hook, waiting
 
 
-def block_view(row: BlockRow, cells: Iterable[BlockRow]) -> run_pb2.BlockView:
-    """A block as the API shows it, counting its `cells`."""
-    statuses = [cell.status for cell in cells]
-    return run_pb2.BlockView(
-        path=row.path,
-        kind=row.kind,
-        status=row.status,  # type: ignore[arg-type]
-        started=len(statuses),
-        finished=sum(status in t.TERMINAL for status in statuses),
-        total=canonical.loads(row.data).get("total", 0),
-    )
-
-
-def cell_block(row: BlockRow) -> str:
-    """The path of the block that a cell's row belongs to."""
-    path: str = canonical.loads(row.data)["block"]
-    return path
-
-
-def timestamp(time_us: int) -> timestamp_pb2.Timestamp | None:
-    """Microseconds since the epoch as a timestamp; None for a time that has not come."""
-    if not time_us:
-        return None
-    stamp = timestamp_pb2.Timestamp()
-    stamp.FromMicroseconds(time_us)
-    return stamp
-
-
-def _error_json(error: step_pb2.StepError | None) -> str:
+def error_json(error: step_pb2.StepError | None) -> str:
+    """An error as canonical JSON; empty when there is none."""
     if error is None:
         return ""
     return canonical.dumps(
@@ -308,7 +359,8 @@ def _error_json(error: step_pb2.StepError | None) -> str:
     )
 
 
-def _error(text: str) -> step_pb2.StepError | None:
+def error_of(text: str) -> step_pb2.StepError | None:
+    """The error that `error_json` gave."""
     if not text:
         return None
     data = canonical.loads(text)

@@ -8,6 +8,7 @@ from kaonapi.run.v1 import run_pb2
 
 Status: TypeAlias = run_pb2.Status.ValueType
 
+NONE = run_pb2.STATUS_UNSPECIFIED
 PENDING = run_pb2.STATUS_PENDING
 READY = run_pb2.STATUS_READY
 RUNNING = run_pb2.STATUS_RUNNING
@@ -18,8 +19,10 @@ CANCELLING = run_pb2.STATUS_CANCELLING
 CANCELLED = run_pb2.STATUS_CANCELLED
 TIMED_OUT = run_pb2.STATUS_TIMED_OUT
 QUARANTINED = run_pb2.STATUS_QUARANTINED
+WAITING = run_pb2.STATUS_WAITING
+PAUSED = run_pb2.STATUS_PAUSED
 
-# What has ended for good.
+# What has ended, unless it is reset.
 TERMINAL = frozenset({SUCCEEDED, FAILED, SKIPPED, CANCELLED, TIMED_OUT, QUARANTINED})
 
 # What lets the blocks behind it start.
@@ -28,26 +31,40 @@ PASSED = frozenset({SUCCEEDED, SKIPPED})
 # What makes the scope around it fail.
 BROKEN = frozenset({FAILED, TIMED_OUT, QUARANTINED})
 
+# What can end a run.
+RUN_ENDS = frozenset({SUCCEEDED, FAILED, CANCELLED, TIMED_OUT})
+
+_RESET = frozenset({PENDING})
+
 STEP: dict[Status, frozenset[Status]] = {
-    # Also while it waits for its next attempt.
-    PENDING: frozenset({READY, SKIPPED, FAILED, CANCELLED}),
-    # READY again: under a newer generation, after a release was handed back.
-    READY: frozenset({READY, RUNNING, CANCELLED}),
+    # Also while it waits for its next attempt. SUCCEEDED: by memoization, or by hand.
+    PENDING: frozenset({READY, SKIPPED, FAILED, CANCELLED, TIMED_OUT, SUCCEEDED}),
+    # READY again: under a newer generation. TIMED_OUT: the step's time was over before a runner was found. The rest: by hand.
+    READY: frozenset({READY, RUNNING, CANCELLED, SKIPPED, TIMED_OUT, SUCCEEDED, FAILED}),
     # READY: its runner was lost. PENDING: it waits for its next attempt.
-    RUNNING: frozenset({SUCCEEDED, FAILED, PENDING, READY, CANCELLING, TIMED_OUT, QUARANTINED}),
-    # SUCCEEDED or FAILED: it ended before the stop reached it.
-    CANCELLING: frozenset({CANCELLED, TIMED_OUT, SUCCEEDED, FAILED}),
+    RUNNING: frozenset({SUCCEEDED, FAILED, PENDING, READY, CANCELLING, TIMED_OUT, QUARANTINED, SKIPPED}),
+    # SUCCEEDED or FAILED: it ended before the stop reached it. PENDING: the attempt was stopped because its time was over.
+    CANCELLING: frozenset({CANCELLED, TIMED_OUT, SKIPPED, SUCCEEDED, FAILED, PENDING}),
+    **dict.fromkeys((SUCCEEDED, FAILED, SKIPPED, CANCELLED, TIMED_OUT, QUARANTINED), _RESET),
 }
 
 BLOCK: dict[Status, frozenset[Status]] = {
-    PENDING: frozenset({RUNNING, SKIPPED, FAILED, CANCELLED}),
-    RUNNING: frozenset({SUCCEEDED, FAILED, CANCELLED, SKIPPED}),
+    PENDING: frozenset({RUNNING, WAITING, SKIPPED, FAILED, CANCELLED, SUCCEEDED}),
+    RUNNING: frozenset({SUCCEEDED, FAILED, CANCELLED, SKIPPED, TIMED_OUT}),
+    # A gate.
+    WAITING: frozenset({SUCCEEDED, FAILED, CANCELLED, SKIPPED, TIMED_OUT}),
+    # RUNNING: something inside of it was reset.
+    **dict.fromkeys((SUCCEEDED, FAILED, SKIPPED, CANCELLED, TIMED_OUT), _RESET | {RUNNING}),
 }
 
 RUN: dict[Status, frozenset[Status]] = {
-    PENDING: frozenset({RUNNING, CANCELLED}),
-    RUNNING: frozenset({SUCCEEDED, FAILED, CANCELLING}),
-    CANCELLING: frozenset({CANCELLED, FAILED}),
+    PENDING: frozenset({RUNNING, CANCELLED, PAUSED}),
+    RUNNING: frozenset({SUCCEEDED, FAILED, TIMED_OUT, CANCELLING, PAUSED}),
+    # PENDING: it was paused before it began.
+    PAUSED: frozenset({PENDING, RUNNING, CANCELLING, CANCELLED, SUCCEEDED, FAILED, TIMED_OUT}),
+    CANCELLING: frozenset({CANCELLED, FAILED, TIMED_OUT, SUCCEEDED}),
+    # Something in it was reset.
+    **dict.fromkeys((SUCCEEDED, FAILED, CANCELLED, TIMED_OUT), frozenset({RUNNING})),
 }
 
 
@@ -65,9 +82,10 @@ def diagram(table: dict[Status, frozenset[Status]]) -> str:
     """The table as a Mermaid state diagram."""
     lines = ["stateDiagram-v2"]
     for old, targets in table.items():
-        lines += [f"    {_short(old)} --> {_short(new)}" for new in sorted(targets)]
+        lines += [f"    {short(old)} --> {short(new)}" for new in sorted(targets)]
     return "\n".join(lines)
 
 
-def _short(status: Status) -> str:
+def short(status: Status) -> str:
+    """The name of a status as people write it."""
     return run_pb2.Status.Name(status).removeprefix("STATUS_")

@@ -6,13 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kaon_coordinator.engine import transitions as t
-from kaon_coordinator.engine.actions import RevokeLease, RevokeReason, WatchRetry
 from kaon_coordinator.engine.compiled import CompiledWorkflow
 from kaon_coordinator.engine.decide import Context, Decision, submit
+from kaon_coordinator.engine.leases import revoke_unless_current
 from kaon_coordinator.engine.messages import LeaseExpired, Message
+from kaon_coordinator.engine.resume import derive
 from kaon_coordinator.engine.rows_codec import restore
-from kaon_coordinator.engine.state import RunState, StepState
-from kaon_coordinator.engine.steps import revoke_unless_current, watch
+from kaon_coordinator.engine.state import RunState
+from kaon_coordinator.engine.steps import wants_runner
 from kaon_coordinator.shell import requests
 from kaon_coordinator.shell.decoding import lease_of, message_of
 from kaon_coordinator.shell.leases import LeaseBook, LeaseId
@@ -52,33 +53,14 @@ class Partition:
 
     def adopt(self, loaded: Iterable[Stored], now: float) -> Effects:
         """Takes over unfinished runs from the store. What was in flight is derived anew: requests, leases and timers."""
-        effects = Effects()
+        turn = Turn(context=NO_CONTEXT)
         for stored in loaded:
             state = _restore(stored)
             self.runs[state.run_id] = state
-            for step in state.steps.values():
-                self._resume(state, step, effects, now)
+            turn.actions += [(state, action) for action in derive(state)]
+        effects = self.effects(turn, now)
         self.watch.leases.deafen(now)
         return effects
-
-    def _resume(self, state: RunState, step: StepState, effects: Effects, now: float) -> None:
-        turn = Turn(context=NO_CONTEXT)
-        if step.status == t.READY:
-            self._request(state, step, effects)
-        elif step.status in {t.RUNNING, t.CANCELLING}:
-            turn.actions.append((state, watch(step)))
-            if step.status == t.CANCELLING:
-                turn.actions.append((state, _repeated_revoke(step)))
-        elif step.status == t.PENDING and step.retry_us:
-            retry = WatchRetry(path=step.path, generation=step.generation, due_us=step.retry_us)
-            turn.actions.append((state, retry))
-        again = self.effects(turn, now)
-        for incarnation, commands in again.commands.items():
-            effects.commands[incarnation] += commands
-
-    def _request(self, state: RunState, step: StepState, effects: Effects) -> None:
-        request = requests.step_request(state, step, partition=self.number, epoch=self.epoch)
-        effects.requests[request.pool].append(request)
 
     def effects(self, turn: Turn, now: float) -> Effects:
         """What a durable turn lets out; ended runs leave the memory."""
@@ -175,7 +157,7 @@ class Partition:
     def misses(self, report: command_pb2.PoolReport) -> bool:
         """Whether a matcher knows fewer requests than there are READY steps, twice in a row: once may be a matter of time."""
         ready = sum(
-            step.status == t.READY and requests.pool_of(step) == report.pool
+            wants_runner(state, step) and requests.pool_of(step) == report.pool
             for state in self.runs.values()
             for step in state.steps.values()
         )
@@ -194,7 +176,7 @@ class Partition:
             for step in state.steps.values():
                 if requests.pool_of(step) != pool:
                     continue
-                if step.status == t.READY:
+                if wants_runner(state, step):
                     ready.append(requests.step_request(state, step, partition=self.number, epoch=self.epoch))
                 elif step.status in {t.RUNNING, t.CANCELLING}:
                     held.append(requests.held_step(state, step))
@@ -211,16 +193,6 @@ def _restore(stored: Stored) -> RunState:
         params=dict(run.params),
         steps=run.steps,
         blocks=run.blocks,
-    )
-
-
-def _repeated_revoke(step: StepState) -> RevokeLease:
-    return RevokeLease(
-        path=step.path,
-        attempt=step.attempt,
-        generation=step.generation,
-        incarnation=step.incarnation,
-        reason=RevokeReason(step.stop_reason),
     )
 
 

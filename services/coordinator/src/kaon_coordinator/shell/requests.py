@@ -44,13 +44,15 @@ def step_request(state: RunState, step: StepState, *, partition: int, epoch: int
         iteration=_iteration(step.scope),
         isolation=declared.isolation,
         checkpoint_json=step.checkpoint_json,
+        exclusive=declared.exclusive,
+        requirements_file=declared.requirements_file,
     )
     return step_pb2.StepRequest(
         key=key_of(state.run_id, step),
         partition=partition,
         epoch=epoch,
         pool=pool_of(step),
-        priority=declared.priority,
+        priority=declared.priority + state.priority,
         resources=declared.resources,
         labels=[*declared.labels, f"{STEP_TYPE_LABEL}{declared.type}"],
         ready_time_us=step.ready_us,

@@ -1,0 +1,287 @@
+"""What people ask of a run: cancel, pause, resume, retry, restart, mark, change of priority."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kaon_coordinator.engine import runs, subworkflows
+from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.actions import EndStep, RevokeReason
+from kaon_coordinator.engine.counting import is_active, is_blocked
+from kaon_coordinator.engine.decide import Decision, user_error
+from kaon_coordinator.engine.leases import lease_of, reissue, revoke
+from kaon_coordinator.engine.messages import Cancel, Mark, Pause, Restart, Resume, Retry, SetPriority
+from kaon_coordinator.engine.refusals import refuse
+from kaon_coordinator.engine.resetting import plan
+from kaon_coordinator.engine.scopes import (
+    advance,
+    ending,
+    in_turn,
+    run_again,
+    stop_scope,
+)
+from kaon_coordinator.engine.state import BlockState, Node, ScopeState, StepState
+from kaon_coordinator.engine.stopping import request_stop
+from kaonapi.run.v1 import command_pb2, history_pb2
+
+
+def cancel(decision: Decision, message: Cancel) -> None:
+    """Stops the run, or what is under a path."""
+    if message.path:
+        _cancel_path(decision, message)
+        return
+    state = decision.state
+    if state.ended or (state.cancel_requested and (state.force_stop or not message.force)):
+        return
+    decision.emit(
+        run_cancel_requested=history_pb2.RunCancelRequested(
+            reason=message.reason, requester=message.requester, force=message.force
+        )
+    )
+    if not state.start_us:
+        runs.end(decision, t.CANCELLED, None)
+        return
+    if state.force_stop:
+        for scope in sorted(state.scopes.values(), key=lambda each: -each.position):
+            stop_scope(decision, scope)
+    stop_scope(decision, state.root)
+
+
+def _cancel_path(decision: Decision, message: Cancel) -> None:
+    state = decision.state
+    target: Node | ScopeState | None = state.node(message.path) or state.scopes.get(message.path)
+    if target is None:
+        problem = "there is no such step, block or cell"
+    elif state.ended or not _stoppable(decision, target):
+        problem = f"it is {t.short(target.status)}"
+    elif target.stop != t.NONE:
+        return
+    else:
+        status = t.SKIPPED if message.skip else t.CANCELLED
+        request_stop(
+            decision,
+            target,
+            status,
+            cause="command",
+            requester=message.requester,
+            reason=message.reason,
+        )
+        return
+    refuse(decision, "cancel", message.path, problem, message.requester)
+
+
+def _stoppable(decision: Decision, target: Node | ScopeState) -> bool:
+    if isinstance(target, ScopeState):
+        return target.status == t.RUNNING
+    pending = target.status == t.PENDING and in_turn(target) and not ending(decision, target.scope)
+    return is_active(target) or pending
+
+
+def pause(decision: Decision, message: Pause) -> None:
+    """Nothing new starts; what waits for a runner is taken back."""
+    state = decision.state
+    if state.status not in {t.PENDING, t.RUNNING}:
+        if state.status != t.PAUSED:
+            refuse(decision, "pause", "", f"the run is {t.short(state.status)}", message.requester)
+        return
+    decision.emit(run_paused=history_pb2.RunPaused(requester=message.requester, reason=message.reason))
+    for step in state.steps.values():
+        if step.status == t.READY:
+            decision.act(EndStep(path=step.path, attempt=step.attempt, generation=step.generation))
+    for block in subworkflows.running(decision):
+        command = command_pb2.RunCommand(pause=command_pb2.PauseRun(), reason="its parent was paused")
+        subworkflows.tell(decision, block, command)
+
+
+def resume(decision: Decision, message: Resume) -> None:
+    """The run goes on where it was paused."""
+    state = decision.state
+    if state.status != t.PAUSED:
+        if state.status != t.RUNNING:
+            refuse(decision, "resume", "", f"the run is {t.short(state.status)}", message.requester)
+        return
+    decision.emit(run_resumed=history_pb2.RunResumed(requester=message.requester, reason=message.reason))
+    if not state.start_us:
+        runs.go_on(decision)
+        return
+    for step in list(state.steps.values()):
+        if step.status == t.READY:
+            reissue(decision, step, reason="paused")
+        elif step.status == t.PENDING and step.retry_us:
+            _resume_retry(decision, step)
+    for block in subworkflows.running(decision):
+        command = command_pb2.RunCommand(resume=command_pb2.ResumeRun(), reason="its parent goes on")
+        subworkflows.tell(decision, block, command)
+    decision.then(lambda: advance(decision, list(state.scopes.values())))
+
+
+def _resume_retry(decision: Decision, step: StepState) -> None:
+    from kaon_coordinator.engine import steps
+
+    if step.retry_us <= decision.context.now_us:
+        steps.try_again(decision, step)
+
+
+def set_priority(decision: Decision, message: SetPriority) -> None:
+    """Changes the run's priority; what waits for a runner is requested anew."""
+    state = decision.state
+    if state.ended:
+        refuse(decision, "set_priority", "", f"the run is {t.short(state.status)}", message.requester)
+        return
+    if message.priority == state.priority:
+        return
+    decision.emit(
+        run_priority_changed=history_pb2.RunPriorityChanged(
+            priority=message.priority, requester=message.requester
+        )
+    )
+    for step in list(state.steps.values()):
+        if step.status == t.READY:
+            reissue(decision, step, reason="reprioritized")
+
+
+def retry(decision: Decision, message: Retry) -> None:
+    """Runs again what failed, was stopped, or never began because of that."""
+    if message.path and not _known(decision, message.path):
+        refuse(decision, "retry", message.path, "there is no such step, block or cell", message.requester)
+        return
+    targets = list(_failures(decision, message.path))
+    _again(decision, "retry", message, targets, nothing="nothing has failed there")
+
+
+def _known(decision: Decision, path: str) -> bool:
+    return decision.state.node(path) is not None or path in decision.state.scopes
+
+
+def _failures(decision: Decision, path: str) -> Iterator[Node]:
+    """Everything at or under a path that ended badly by itself, or was skipped because something else did."""
+    nodes: list[Node] = [*decision.state.steps.values(), *decision.state.blocks.values()]
+    for node in nodes:
+        if not _at_or_under(node.path, path):
+            continue
+        bad = node.status in t.BROKEN | {t.CANCELLED} or is_blocked(node)
+        if bad and not (isinstance(node, BlockState) and _failed_inside(node)):
+            yield node
+
+
+def _failed_inside(block: BlockState) -> bool:
+    """Whether a block ended badly only because of its cells, or before all of them had begun."""
+    if block.kind == "for_each" and block.begun:
+        return block.status != t.FAILED or block.failed > 0
+    return any(cell.status in t.BROKEN | {t.CANCELLED} for cell in block.cells.values())
+
+
+def _at_or_under(path: str, place: str) -> bool:
+    if not place or path == place:
+        return True
+    return path.startswith(place) and (place.endswith("/") or path[len(place)] in "/[#=")
+
+
+def restart(decision: Decision, message: Restart) -> None:
+    """Runs a block, or all of a cell, again with everything after it."""
+    state = decision.state
+    node = state.node(message.path)
+    cell = state.scopes.get(message.path) if message.path else None
+    targets: list[Node] = (
+        [node] if node is not None else list(cell.nodes.values()) if cell is not None else []
+    )
+    if not targets:
+        refuse(decision, "restart", message.path, "there is no such step, block or cell", message.requester)
+        return
+    _again(decision, "restart", message, targets, nothing="it has not begun")
+
+
+def _again(
+    decision: Decision, cause: str, message: Retry | Restart, targets: list[Node], *, nothing: str
+) -> None:
+    state = decision.state
+    begun = [node for node in targets if node.status != t.PENDING]
+    what = plan(begun)
+    if state.status == t.CANCELLING:
+        problem = "the run is being cancelled"
+    elif not begun:
+        problem = nothing
+    elif what.busy:
+        first = what.busy[0]
+        problem = f"{first.path} is {t.short(first.status)}: cancel it or wait for its end"
+    else:
+        opened = state.ended
+        run_again(decision, what, cause=cause, requester=message.requester, reason=message.reason)
+        if opened:
+            runs.watch_run(decision)
+        return
+    refuse(decision, cause, message.path, problem, message.requester)
+
+
+def mark(decision: Decision, message: Mark) -> None:
+    """Settles a step or block by hand; who did it and why stays in the history."""
+    node = decision.state.node(message.path)
+    problem = "there is no such step or block" if node is None else _mark_problem(decision, node, message)
+    if node is None or problem:
+        refuse(decision, "mark", message.path, problem, message.requester)
+        return
+    status = t.Status(message.status)
+    if node.status in t.TERMINAL:
+        run_again(decision, plan([node]), cause="mark", requester=message.requester, reason=message.reason)
+    decision.emit(
+        block_marked=history_pb2.BlockMarked(
+            path=node.path, status=status, requester=message.requester, reason=message.reason
+        )
+    )
+    error = None
+    if status == t.FAILED:
+        error = user_error("Marked", f"{node.path}: marked by {message.requester}: {message.reason}")
+    if isinstance(node, StepState):
+        _settle_step(decision, node, status, message, error)
+    else:
+        from kaon_coordinator.engine.scopes import end_block
+
+        end_block(decision, node, status, error, dict(message.outputs))
+
+
+def _settle_step(decision: Decision, step: StepState, status: t.Status, message: Mark, error: object) -> None:
+    from kaon_coordinator.engine import steps
+
+    if step.status in {t.RUNNING, t.CANCELLING}:
+        revoke(decision, lease_of(step), RevokeReason.STALE_LEASE)
+    steps.end(decision, step, status, outputs=dict(message.outputs), error=error)  # type: ignore[arg-type]
+
+
+def _mark_problem(decision: Decision, node: Node, message: Mark) -> str:
+    if message.status not in {t.SUCCEEDED, t.FAILED, t.SKIPPED}:
+        return "only SUCCEEDED, FAILED and SKIPPED can be marked"
+    if node.status in t.TERMINAL:
+        busy = plan([node]).busy
+        if busy or decision.state.status == t.CANCELLING:
+            return f"{busy[0].path} runs after it: cancel it first" if busy else "the run is being cancelled"
+    elif not in_turn(node) or ending(decision, node.scope):
+        return "it has not its turn: what is around it ends or has not begun"
+    elif isinstance(node, BlockState) and node.status == t.RUNNING:
+        return "it runs: cancel it first, or mark what is inside"
+    if message.status == t.SUCCEEDED:
+        return _output_problem(node, message)
+    return ""
+
+
+def _output_problem(node: Node, message: Mark) -> str:
+    from kaon_coordinator.engine import steps
+
+    outputs = dict(message.outputs)
+    if isinstance(node, StepState):
+        return steps.output_difference(node, outputs)
+    declared = declared_outputs(node)
+    missing = sorted(declared - set(outputs))
+    return f"outputs are missing: {', '.join(missing)}" if missing else ""
+
+
+def declared_outputs(block: BlockState) -> set[str]:
+    """The outputs of a gate or sub-workflow block."""
+    match block.kind:
+        case "sub_workflow":
+            return set(block.block.sub_workflow.outputs)
+        case "gate":
+            gate = block.block.gate
+            if gate.HasField("approval"):
+                return {"approved", "by", "comment"}
+            return {"payload", "by"} if gate.HasField("signal") else set()
+    return set()

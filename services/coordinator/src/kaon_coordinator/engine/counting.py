@@ -1,0 +1,79 @@
+"""Counters of scopes and blocks, counted anew from the statuses: they are never stored, so they can never disagree with them."""
+
+from __future__ import annotations
+
+from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.compiled import BODY
+from kaon_coordinator.engine.state import BlockState, Node, ScopeState
+
+
+def recount(scope: ScopeState) -> None:
+    """Counts the nodes of a scope and the cells of its blocks."""
+    scope.remaining = scope.active = 0
+    if not scope.nodes:
+        return
+    for name, node in scope.nodes.items():
+        if scope.graph.predecessors[name]:
+            scope.waiting[name] = len(scope.graph.predecessors[name])
+        if isinstance(node, BlockState):
+            _recount_cells(node)
+    for name, node in scope.nodes.items():
+        if not _ended(node):
+            if scope.status == t.RUNNING and scope.graph.phases[name] == scope.phase:
+                scope.remaining += 1
+                scope.active += is_active(node)
+            continue
+        for successor in scope.graph.successors[name]:
+            scope.waiting[successor] -= 1
+    if scope.status == t.RUNNING:
+        _judge(scope)
+
+
+def _ended(node: Node) -> bool:
+    """Whether a node has ended by itself: what a closing scope skipped never counted as ended."""
+    return node.status in t.TERMINAL and node.end_us > 0
+
+
+def is_active(node: Node) -> bool:
+    """Whether a node has begun and not ended."""
+    return node.begun and node.status not in t.TERMINAL
+
+
+def _recount_cells(block: BlockState) -> None:
+    block.active = sum(cell.status == t.RUNNING for cell in block.cells.values())
+    block.failed = sum(counts_as_failed(cell) for cell in block.cells.values())
+
+
+def counts_as_failed(cell: ScopeState) -> bool:
+    """Whether a cell counts against the failures that its foreach tolerates: it broke, or somebody cancelled it."""
+    return cell.status in t.BROKEN or (cell.status == t.CANCELLED and cell.stop == t.CANCELLED)
+
+
+def _judge(scope: ScopeState) -> None:
+    """Whether something has broken the scope, and what did so first."""
+    scope.error, scope.hook_error, scope.cancelled = None, None, False
+    broken = [node for node in scope.nodes.values() if node.status in t.BROKEN]
+    for node in sorted(broken, key=lambda each: (each.end_us, each.end_seq)):
+        note_failure(scope, node)
+    for node in scope.nodes.values():
+        if node.status == t.CANCELLED:
+            note_cancel(scope, node)
+
+
+def note_failure(scope: ScopeState, node: Node) -> None:
+    """A node has broken: unless something behind it handles that, the body fails; a failed hook is remembered."""
+    if scope.graph.phases[node.block.name] != BODY:
+        scope.hook_error = scope.hook_error or node.error
+    elif node.block.name not in scope.graph.handled and scope.error is None:
+        scope.error = node.error
+
+
+def note_cancel(scope: ScopeState, node: Node) -> None:
+    """A node was cancelled: unless something behind it handles that, the body cannot succeed."""
+    in_body = scope.graph.phases[node.block.name] == BODY
+    scope.cancelled |= in_body and node.block.name not in scope.graph.handled
+
+
+def is_blocked(node: Node) -> bool:
+    """Whether a node was skipped because of what became of the nodes before it."""
+    return node.status == t.SKIPPED and node.error is not None

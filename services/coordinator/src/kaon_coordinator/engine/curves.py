@@ -1,0 +1,135 @@
+"""Early stopping of a sweep's cells by the metric that they report.
+
+Two rules, both answered the moment a report comes, from the reports that are there: nobody waits for anybody.
+
+- Median rule (Golovin et al., Google Vizier, KDD 2017): a cell stops at step s when its best value so far is worse than the median
+  of the other cells' running means at s.
+- Asynchronous successive halving (Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys 2020), in the form that
+  stops instead of promoting: a cell that reaches the rung min_step x eta^k goes on only when it is among the best 1/eta of those
+  that have reached the rung so far.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections import defaultdict
+from collections.abc import Container, Iterable
+
+from kaonapi.workflow.v1 import definition_pb2 as d
+
+# Reports of one cell that are kept; later ones stop nothing any more.
+REPORTS = 1_000
+
+
+class Curves:
+    """What the cells of one foreach have reported, so that smaller is better."""
+
+    def __init__(self, rule: d.EarlyStopping) -> None:
+        self._rule = rule
+        self._sign = -1.0 if rule.goal == d.GOAL_MAXIMIZE else 1.0
+        # By cell: its reports (step, value) in the order of arrival.
+        self.reports: dict[int, list[tuple[int, float]]] = defaultdict(list)
+        self._sums: dict[int, float] = defaultdict(float)
+        self._best: dict[int, float] = {}
+        # By step: the running means of the cells that have reported it, sorted; and by (cell, step) each one's.
+        self._means: dict[int, list[float]] = defaultdict(list)
+        self._mean_of: dict[tuple[int, int], float] = {}
+        # By rung: the values with which cells have reached it, sorted; and by cell the highest rung that it has reached.
+        self._rungs: dict[int, list[float]] = defaultdict(list)
+        self._rung_of: dict[int, int] = {}
+
+    @property
+    def metric(self) -> str:
+        """The metric that counts."""
+        return self._rule.metric
+
+    def note(self, cell: int, step: int, value: float) -> None:
+        """Takes a report in."""
+        reports = self.reports[cell]
+        if len(reports) >= REPORTS or math.isnan(value):
+            return
+        reports.append((step, value))
+        signed = self._sign * value
+        self._sums[cell] += signed
+        self._best[cell] = min(self._best.get(cell, math.inf), signed)
+        if (cell, step) not in self._mean_of:
+            mean = self._sums[cell] / len(reports)
+            self._mean_of[cell, step] = mean
+            bisect.insort(self._means[step], mean)
+        rung = self._rung_at(step)
+        if rung > self._rung_of.get(cell, 0):
+            self._rung_of[cell] = rung
+            bisect.insort(self._rungs[rung], signed)
+
+    def restore(self, cell: int, reports: Iterable[tuple[int, float]]) -> None:
+        """Takes the reports of a cell in again."""
+        for step, value in reports:
+            self.note(cell, step, value)
+
+    def fresh(self) -> Curves:
+        """The same rule without any report."""
+        return Curves(self._rule)
+
+    def without(self, cells: Container[int]) -> Curves:
+        """The same without the reports of cells that begin anew."""
+        fresh = self.fresh()
+        for other, reports in self.reports.items():
+            if other not in cells:
+                fresh.restore(other, reports)
+        return fresh
+
+    def stops(self, cell: int, step: int) -> str:
+        """Why the cell should stop after its newest report, which was for `step`; empty when it may go on."""
+        match self._rule.WhichOneof("rule"):
+            case "median":
+                return self._worse_than_median(cell, step)
+            case "halving":
+                return self._beyond_the_best(cell, step)
+        return ""
+
+    def _worse_than_median(self, cell: int, step: int) -> str:
+        rule = self._rule.median
+        if step < max(rule.min_step, 1) or cell not in self._best:
+            return ""
+        others = list(self._means[step])
+        own = self._mean_of.get((cell, step))
+        if own is not None:
+            others.pop(bisect.bisect_left(others, own))
+        if len(others) < (rule.min_cells or 3):
+            return ""
+        middle = len(others) // 2
+        median = others[middle] if len(others) % 2 else (others[middle - 1] + others[middle]) / 2
+        if self._best[cell] <= median:
+            return ""
+        best, bound = self._sign * self._best[cell], self._sign * median
+        return f"{self.metric} at step {step}: best {best:g} is worse than the median {bound:g} of {len(others)} others"
+
+    def _beyond_the_best(self, cell: int, step: int) -> str:
+        rung = self._rung_at(step)
+        if not rung or self._rung_of.get(cell) != rung or not self._just_reached(cell, rung):
+            return ""
+        values = self._rungs[rung]
+        keep = max(1, len(values) // self._eta())
+        value = self._sign * self.reports[cell][-1][1]
+        if value <= values[keep - 1]:
+            return ""
+        shown = self._sign * value
+        return f"{self.metric} at rung {rung}: {shown:g} is not among the best {keep} of {len(values)}"
+
+    def _just_reached(self, cell: int, rung: int) -> bool:
+        reports = self.reports[cell]
+        return len(reports) < 2 or max(step for step, _ in reports[:-1]) < rung
+
+    def _eta(self) -> int:
+        return max(self._rule.halving.eta or 3, 2)
+
+    def _rung_at(self, step: int) -> int:
+        """The highest rung that `step` has reached; 0 when none."""
+        first = max(self._rule.halving.min_step, 1)
+        if not self._rule.HasField("halving") or step < first:
+            return 0
+        rung = first
+        while rung * self._eta() <= step:
+            rung *= self._eta()
+        return rung

@@ -1,0 +1,182 @@
+"""Folds the events of blocks and scopes."""
+
+from __future__ import annotations
+
+from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.counting import counts_as_failed, note_cancel, note_failure
+from kaon_coordinator.engine.state import (
+    BlockState,
+    Node,
+    RunState,
+    ScopeState,
+    StepState,
+    add_cell,
+    named,
+    open_scope,
+)
+from kaonapi.run.v1 import history_pb2
+from kaonapi.step.v1 import step_pb2
+
+
+def block_started(state: RunState, event: history_pb2.HistoryEvent) -> None:
+    """A block has begun."""
+    started = event.block_started
+    block = state.blocks[started.path]
+    block.start_us = event.time_us
+    match block.kind:
+        case "branch":
+            block.case = started.keys[0] if started.keys else ""
+        case "for_each":
+            # Old histories have the items here; now each cell brings its own.
+            block.count = started.count or len(started.keys)
+            block.items_digest = started.items_digest
+            block.items = tuple(started.items_json) or block.items
+        case "gate":
+            block.due_us = started.due_us
+            state.gates[block.path] = block
+    set_block_status(state, block, t.WAITING if block.kind == "gate" else t.RUNNING)
+    block.scope.active += 1
+
+
+def cell_started(state: RunState, event: history_pb2.HistoryEvent) -> None:
+    """A cell has begun."""
+    started = event.cell_started
+    block = state.blocks[started.block]
+    index = started.index
+    if block.kind == "repeat":
+        block.due_us = 0
+        state.touched_blocks.add(block.path)
+        index = index or len(block.cells) + 1
+    elif block.kind == "for_each" and not started.item_json:
+        index = len(block.cells)
+    cell = add_cell(state, block, started.path, index, state.take_position())
+    if block.kind == "for_each":
+        cell.item_json = started.item_json or (block.items or ())[index]
+        if len(block.cells) == block.count:
+            block.items = None
+    block.active += 1
+    open_scope(state, cell)
+
+
+def pass_scheduled(state: RunState, event: history_pb2.HistoryEvent) -> None:
+    """A repeat waits before its next pass."""
+    block = state.blocks[event.pass_scheduled.block]
+    block.due_us = event.pass_scheduled.due_us
+    state.touched_blocks.add(block.path)
+
+
+def child_run_started(state: RunState, event: history_pb2.HistoryEvent) -> None:
+    """A sub-workflow block has its run."""
+    block = state.blocks[event.child_run_started.path]
+    block.child_run_id = event.child_run_started.child_run_id
+    state.touched_blocks.add(block.path)
+
+
+def block_stop_requested(state: RunState, event: history_pb2.HistoryEvent) -> None:
+    """Something is to stop: the run (empty path), a cell, a block or a step."""
+    stop = event.block_stop_requested
+    node = state.node(stop.path) if stop.path else None
+    if node is None:
+        scope = state.scopes[stop.path]
+        scope.stop = stop.status
+        if stop.path:
+            state.touched_blocks.add(scope.key)
+        elif state.status in {t.RUNNING, t.PAUSED}:
+            t.check(t.RUN, "", state.status, t.CANCELLING)
+            state.status = t.CANCELLING
+        return
+    node.stop = stop.status
+    (state.touched_steps if isinstance(node, StepState) else state.touched_blocks).add(node.path)
+
+
+def block_ended(state: RunState, event: history_pb2.HistoryEvent) -> None:
+    """A block or a cell has ended."""
+    ended = event.block_ended
+    block = state.blocks.get(ended.path)
+    if block is None:
+        _cell_ended(state, state.scopes[ended.path], ended)
+        return
+    begun = block.status in {t.RUNNING, t.WAITING}
+    block.error = _error(ended)
+    block.outputs = named(ended.outputs_json)
+    block.end_us = event.time_us
+    block.end_seq = event.seq
+    block.due_us = 0
+    block.items = None
+    state.gates.pop(block.path, None)
+    set_block_status(state, block, ended.status)
+    node_ended(block.scope, block, begun=begun)
+
+
+def _cell_ended(state: RunState, cell: ScopeState, ended: history_pb2.BlockEnded) -> None:
+    cell.error = _error(ended)
+    close_scope(state, cell, ended.status)
+    assert cell.parent is not None
+    cell.parent.active -= 1
+    cell.parent.failed += counts_as_failed(cell)
+
+
+def phase_started(state: RunState, event: history_pb2.HistoryEvent) -> None:
+    """The body of a scope (or its failure hooks) has settled, and hooks begin."""
+    started = event.phase_started
+    scope = state.scopes[started.scope]
+    _skip_rest(state, scope)
+    scope.phase = started.phase
+    scope.outcome = started.status
+    scope.outcome_error = started.error if started.HasField("error") else None
+    scope.remaining = scope.graph.sizes[started.phase]
+    scope.active = 0
+    if scope.path:
+        state.touched_blocks.add(scope.key)
+
+
+def node_ended(scope: ScopeState, node: Node, *, begun: bool) -> None:
+    """Counts a node as ended in its scope, and for the nodes behind it."""
+    scope.remaining -= 1
+    scope.active -= begun
+    for successor in scope.graph.successors[node.block.name]:
+        scope.waiting[successor] -= 1
+    if node.status in t.BROKEN:
+        note_failure(scope, node)
+    elif node.status == t.CANCELLED:
+        note_cancel(scope, node)
+
+
+def close_scope(state: RunState, scope: ScopeState, status: t.Status) -> None:
+    """Ends a scope; what has not begun in it never will."""
+    _skip_rest(state, scope, every_phase=True)
+    scope.status = status
+    scope.remaining = scope.active = 0
+    if scope.path:
+        state.touched_blocks.add(scope.key)
+
+
+def _skip_rest(state: RunState, scope: ScopeState, *, every_phase: bool = False) -> None:
+    for node in scope.nodes.values():
+        if node.status != t.PENDING:
+            continue
+        if not every_phase and scope.graph.phases[node.block.name] != scope.phase:
+            continue
+        state.preparing.pop(node.path, None)
+        if isinstance(node, StepState):
+            set_step_status(state, node, t.SKIPPED)
+        else:
+            set_block_status(state, node, t.SKIPPED)
+
+
+def set_step_status(state: RunState, step: StepState, status: t.Status) -> None:
+    """Moves a step on, if the table allows it."""
+    t.check(t.STEP, step.path, step.status, status)
+    step.status = status
+    state.touched_steps.add(step.path)
+
+
+def set_block_status(state: RunState, block: BlockState, status: t.Status) -> None:
+    """Moves a block on, if the table allows it."""
+    t.check(t.BLOCK, block.path, block.status, status)
+    block.status = status
+    state.touched_blocks.add(block.path)
+
+
+def _error(event: history_pb2.BlockEnded) -> step_pb2.StepError | None:
+    return event.error if event.HasField("error") else None

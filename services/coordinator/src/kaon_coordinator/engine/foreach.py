@@ -1,0 +1,203 @@
+"""Foreaches: their items, how many cells run at once, how many may fail, and which are stopped early."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+
+from kaon_coordinator.engine import paths, sweeps
+from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.actions import Continue, ReadItems
+from kaon_coordinator.engine.bindings import resolve
+from kaon_coordinator.engine.counting import counts_as_failed
+from kaon_coordinator.engine.decide import Decision, user_error
+from kaon_coordinator.engine.messages import ItemsRead
+from kaon_coordinator.engine.scopes import end_block, ending, may_start, stop_scope
+from kaon_coordinator.engine.state import BlockState, Preparation, ScopeState
+from kaon_coordinator.engine.timing import watch_node
+from kaon_wire import canonical
+from kaon_wire.errors import KaonError
+from kaonapi.run.v1 import history_pb2
+
+
+def start(decision: Decision, block: BlockState) -> None:
+    """Starts a pending foreach, or has its items read first."""
+    items = _items(decision, block)
+    if items is not None:
+        _begin(decision, block, items)
+
+
+def _items(decision: Decision, block: BlockState) -> tuple[str, ...] | None:
+    """The items, each canonical JSON; None when they lie in an artifact, which is asked for."""
+    state, spec = decision.state, block.block.for_each
+    if spec.HasField("sweep"):
+        return sweeps.points(state, block.scope, spec.sweep, decision.context)
+    text = resolve(state, block.scope, spec.items, decision.context.evaluate)
+    value = canonical.loads(text)
+    if isinstance(value, dict) and value.keys() == {"artifact"}:
+        state.preparing[block.path] = Preparation(inputs={}, awaits="items")
+        decision.act(ReadItems(path=block.path, artifact_json=text))
+        return None
+    if not isinstance(value, list):
+        raise KaonError(f"a foreach needs a list or an artifact of JSON lines, not {text[:80]}")
+    return tuple(canonical.dumps(item) for item in value)
+
+
+def items_read(decision: Decision, message: ItemsRead) -> None:
+    """The items have been read from an artifact."""
+    block = decision.state.blocks.get(message.path)
+    if block is None or decision.state.preparing.pop(message.path, None) is None:
+        return
+    if block.status == t.RUNNING:
+        _take_items(decision, block, message.items)
+    elif may_start(decision, block):
+        try:
+            _begin(decision, block, message.items)
+        except KaonError as error:
+            end_block(decision, block, t.FAILED, user_error("BindingError", f"{block.path}: {error}"))
+
+
+def _begin(decision: Decision, block: BlockState, items: tuple[str, ...]) -> None:
+    _check(items, decision.context.limits.foreach_items)
+    block.items = items
+    decision.emit(
+        block_started=history_pb2.BlockStarted(
+            path=block.path, count=len(items), items_digest=digest_of(items)
+        )
+    )
+    watch_node(decision, block)
+    if items:
+        _start_cells(decision, block)
+    else:
+        end_block(decision, block, t.SUCCEEDED)
+
+
+def digest_of(items: Sequence[str]) -> str:
+    """The digest of items as JSON lines."""
+    hasher = hashlib.sha256()
+    for item in items:
+        hasher.update(item.encode() + b"\n")
+    return f"sha256:{hasher.hexdigest()}"
+
+
+def _check(items: Sequence[str], limit: int) -> None:
+    if len(items) > limit:
+        raise KaonError(f"a foreach has {len(items)} items; the limit foreach_items is {limit}")
+    seen: set[str] = set()
+    for index, item in enumerate(items):
+        key = paths.item_key(json.loads(item), index)
+        if key in seen:
+            raise KaonError(f"a foreach has two items named {key!r}")
+        seen.add(key)
+
+
+def _start_cells(decision: Decision, block: BlockState) -> None:
+    """Starts as many cells as may run at once, but not too many in one decision."""
+    from kaon_coordinator.engine.blocks import start_cell
+
+    limits = decision.context.limits
+    room = min(block.block.for_each.max_concurrency or block.count, limits.open_cells) - block.active
+    wanted = min(room, block.count - len(block.cells))
+    for _ in range(min(wanted, limits.cells_per_decision)):
+        assert block.items is not None
+        index = len(block.cells)
+        item = block.items[index]
+        key = paths.item_key(json.loads(item), index)
+        start_cell(decision, block, paths.item_cell(block.path, key), index, item)
+    if wanted > limits.cells_per_decision:
+        decision.act(Continue(path=block.path))
+
+
+def go_on(decision: Decision, block: BlockState) -> None:
+    """Starts further cells, or ends the foreach when all have ended. Doing it twice changes nothing."""
+    if _stopping(decision, block):
+        for cell in list(block.cells.values()):
+            stop_scope(decision, cell)
+    elif len(block.cells) < block.count:
+        if block.items is None:
+            _read_again(decision, block)
+        else:
+            _start_cells(decision, block)
+        return
+    if block.active == 0:
+        _end(decision, block)
+
+
+def _read_again(decision: Decision, block: BlockState) -> None:
+    """Who took the run over does not have the items that wait; they are the same as at the beginning."""
+    if block.path in decision.state.preparing:
+        return
+    try:
+        items = _items(decision, block)
+    except KaonError as error:
+        _fail(decision, block, str(error))
+        return
+    if items is not None:
+        _take_items(decision, block, items)
+
+
+def _take_items(decision: Decision, block: BlockState, items: tuple[str, ...]) -> None:
+    if digest_of(items) != block.items_digest:
+        _fail(decision, block, "the items are not those that the foreach began with")
+        return
+    block.items = items
+    if not _stopping(decision, block) and not decision.state.paused:
+        _start_cells(decision, block)
+
+
+def _fail(decision: Decision, block: BlockState, problem: str) -> None:
+    from kaon_coordinator.engine.stopping import request_stop
+
+    request_stop(decision, block, t.FAILED, cause="items", reason=problem)
+
+
+def cell_ended(decision: Decision, block: BlockState, cell: ScopeState) -> None:
+    """A cell has ended: the next one starts, or too many have failed, or all is over."""
+    if counts_as_failed(cell) and block.failed == tolerated(block) + 1:
+        for other in list(block.cells.values()):
+            stop_scope(decision, other)
+    if decision.state.paused:
+        waiting = len(block.cells) < block.count
+        if not waiting and block.active == 0:
+            _end(decision, block)
+        return
+    stopping = _stopping(decision, block)
+    if len(block.cells) < block.count and not stopping:
+        if block.items is None:
+            _read_again(decision, block)
+        else:
+            _start_cells(decision, block)
+    elif block.active == 0:
+        _end(decision, block)
+
+
+def _stopping(decision: Decision, block: BlockState) -> bool:
+    return block.stop != t.NONE or block.failed > tolerated(block) or ending(decision, block.scope)
+
+
+def _end(decision: Decision, block: BlockState) -> None:
+    if block.failed > tolerated(block):
+        first = next(cell for cell in block.cells.values() if counts_as_failed(cell))
+        error = first.error or user_error("CellCancelled", f"{first.path} was cancelled")
+        end_block(decision, block, t.FAILED, error)
+    elif len(block.cells) < block.count or any(_was_cancelled(cell) for cell in block.cells.values()):
+        end_block(decision, block, t.CANCELLED)
+    else:
+        end_block(decision, block, t.SUCCEEDED)
+
+
+def _was_cancelled(cell: ScopeState) -> bool:
+    """Whether a cell was stopped for the sake of something around it."""
+    return cell.status == t.CANCELLED and cell.stop == t.NONE
+
+
+def tolerated(block: BlockState) -> int:
+    """How many cells may fail."""
+    policy = block.block.for_each.failure
+    match policy.WhichOneof("tolerate"):
+        case "count":
+            return policy.count
+        case "percent":
+            return int(block.count * policy.percent / 100)
+    return 0

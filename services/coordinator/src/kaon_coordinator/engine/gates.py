@@ -1,0 +1,193 @@
+"""Gates: approvals, signals and timers."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.actions import SignalHolder, Timer, WatchTime
+from kaon_coordinator.engine.bindings import resolve
+from kaon_coordinator.engine.decide import Decision, user_error
+from kaon_coordinator.engine.messages import Answer, Signal
+from kaon_coordinator.engine.refusals import refuse
+from kaon_coordinator.engine.scopes import end_block
+from kaon_coordinator.engine.state import BlockState, StepSignal, StepState
+from kaon_coordinator.engine.timing import watch_node
+from kaon_wire import canonical
+from kaon_wire.errors import KaonError
+from kaonapi.run.v1 import history_pb2
+from kaonapi.workflow.v1 import definition_pb2 as d
+
+
+def start(decision: Decision, block: BlockState) -> None:
+    """Opens a gate; a signal that has come already goes through at once."""
+    gate = block.block.gate
+    due_us = _timer_due(decision, block) if gate.HasField("timer") else 0
+    if gate.timeout_ms:
+        due_us = decision.context.now_us + gate.timeout_ms * 1000
+    decision.emit(block_started=history_pb2.BlockStarted(path=block.path, due_us=due_us))
+    watch_node(decision, block)
+    if gate.HasField("signal") and decision.state.signals.get(gate.signal.name):
+        _take_signal(decision, block)
+    elif due_us and due_us <= decision.context.now_us:
+        due(decision, block)
+    elif due_us:
+        decision.act(WatchTime(timer=Timer.GATE, path=block.path, due_us=due_us))
+
+
+def _timer_due(decision: Decision, block: BlockState) -> int:
+    timer = block.block.gate.timer
+    after = timer.WhichOneof("due") == "after_ms"
+    binding = timer.after_ms if after else timer.at
+    value = canonical.loads(resolve(decision.state, block.scope, binding, decision.context.evaluate))
+    if after:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 10**13:
+            raise KaonError(f"a timer needs milliseconds, not {canonical.dumps(value)[:80]}")
+        return max(decision.context.now_us + int(value * 1000), 1)
+    return max(parse_time(value), 1)
+
+
+def parse_time(value: object) -> int:
+    """Microseconds since the epoch of an RFC 3339 time; one without an offset is UTC.
+
+    Raises:
+        KaonError: it is none.
+    """
+    if isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            pass
+        else:
+            moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            return int(moment.timestamp() * 1_000_000)
+    raise KaonError(f"a time must be like 2026-11-24T18:00:00Z, not {canonical.dumps(value)[:80]}")
+
+
+def due(decision: Decision, block: BlockState) -> None:
+    """The gate has waited long enough."""
+    gate = block.block.gate
+    if gate.HasField("timer"):
+        end_block(decision, block, t.SUCCEEDED)
+        return
+    match gate.on_timeout:
+        case d.GATE_TIMEOUT_SKIP:
+            end_block(decision, block, t.SKIPPED)
+        case d.GATE_TIMEOUT_REJECT if gate.HasField("approval"):
+            _settle(decision, block, approved=False, by="", comment="nobody answered in time")
+        case d.GATE_TIMEOUT_DEFAULT if gate.HasField("approval"):
+            _settle(decision, block, approved=True, by="", comment="nobody answered in time")
+        case d.GATE_TIMEOUT_DEFAULT:
+            outputs = {"payload": gate.default_json or "null", "by": canonical.dumps("")}
+            end_block(decision, block, t.SUCCEEDED, outputs=outputs)
+        case _:
+            error = user_error(
+                "Timeout", f"{block.path}: {_missing(gate)} within {gate.timeout_ms / 1000:g} s"
+            )
+            end_block(decision, block, t.TIMED_OUT, error)
+
+
+def _missing(gate: d.Gate) -> str:
+    return "no answer" if gate.HasField("approval") else f"no signal {gate.signal.name!r}"
+
+
+def answer(decision: Decision, message: Answer) -> None:
+    """Somebody has answered an approval."""
+    block = decision.state.gates.get(message.path)
+    if block is None or not block.block.gate.HasField("approval"):
+        refuse(decision, "answer", message.path, "no approval waits there", message.requester)
+        return
+    roles = block.block.gate.approval.roles
+    if roles and not message.roles & set(roles):
+        problem = f"needs one of the roles {', '.join(sorted(roles))}"
+        refuse(decision, "answer", message.path, problem, message.requester)
+        return
+    decision.emit(
+        gate_answered=history_pb2.GateAnswered(
+            path=block.path, by=message.requester, approved=message.approved, comment=message.comment
+        )
+    )
+    _settle(decision, block, approved=message.approved, by=message.requester, comment=message.comment)
+
+
+def _settle(decision: Decision, block: BlockState, *, approved: bool, by: str, comment: str) -> None:
+    outputs = {name: canonical.dumps(value) for name, value in _answer(approved, by, comment).items()}
+    if approved or not block.block.gate.approval.reject_fails:
+        end_block(decision, block, t.SUCCEEDED, outputs=outputs)
+        return
+    who = f" by {by}" if by else ""
+    error = user_error("Rejected", f"{block.path}: rejected{who}: {comment}")
+    end_block(decision, block, t.FAILED, error, outputs)
+
+
+def _answer(approved: bool, by: str, comment: str) -> dict[str, object]:
+    return {"approved": approved, "by": by, "comment": comment}
+
+
+def signal(decision: Decision, message: Signal) -> None:
+    """A signal has come: for a step, for the gate that waits for it, or to be kept until one does."""
+    state = decision.state
+    if state.ended:
+        refuse(decision, "signal", message.path, "the run has ended", message.requester)
+        return
+    if message.path:
+        _signal_step(decision, message)
+        return
+    if len(state.signals.get(message.name, ())) >= decision.context.limits.buffered_signals:
+        problem = (
+            f"{decision.context.limits.buffered_signals} signals {message.name!r} wait (buffered_signals)"
+        )
+        refuse(decision, "signal", "", problem, message.requester)
+        return
+    _note(decision, message)
+    waiting = [gate for gate in state.gates.values() if gate.block.gate.signal.name == message.name]
+    if waiting:
+        _take_signal(decision, min(waiting, key=lambda gate: gate.position))
+
+
+def _note(decision: Decision, message: Signal) -> None:
+    decision.emit(
+        signal_received=history_pb2.SignalReceived(
+            name=message.name,
+            payload_json=message.payload_json,
+            path=message.path,
+            requester=message.requester,
+        )
+    )
+
+
+def _take_signal(decision: Decision, block: BlockState) -> None:
+    name = block.block.gate.signal.name
+    first = decision.state.signals[name][0]
+    decision.emit(gate_answered=history_pb2.GateAnswered(path=block.path, by=first.requester, signal=name))
+    outputs = {"payload": first.payload_json, "by": canonical.dumps(first.requester)}
+    end_block(decision, block, t.SUCCEEDED, outputs=outputs)
+
+
+def _signal_step(decision: Decision, message: Signal) -> None:
+    step = decision.state.steps.get(message.path)
+    if step is None or step.status != t.RUNNING:
+        refuse(decision, "signal", message.path, "no step runs there", message.requester)
+        return
+    if len(step.signals) >= decision.context.limits.buffered_signals:
+        refuse(
+            decision, "signal", message.path, "it has too many signals (buffered_signals)", message.requester
+        )
+        return
+    _note(decision, message)
+    hand_over(decision, step, step.signals[-1])
+
+
+def hand_over(decision: Decision, step: StepState, kept: StepSignal) -> None:
+    """Hands a signal to the step's holder."""
+    decision.act(
+        SignalHolder(
+            path=step.path,
+            attempt=step.attempt,
+            generation=step.generation,
+            incarnation=step.incarnation,
+            name=kept.name,
+            payload_json=kept.payload_json,
+            seq=kept.seq,
+        )
+    )

@@ -1,0 +1,191 @@
+"""Who holds a step: the first report that matches makes its runner the holder, and only the holder's word counts."""
+
+from __future__ import annotations
+
+from kaon_coordinator.engine import gates
+from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.actions import (
+    EndStep,
+    GrantLease,
+    RevokeLease,
+    RevokeReason,
+    Timer,
+    WatchAttempt,
+    WatchTime,
+)
+from kaon_coordinator.engine.decide import Decision, user_error
+from kaon_coordinator.engine.messages import (
+    Failed,
+    HandedBack,
+    Lease,
+    LeaseExpired,
+    Reported,
+    Started,
+    Stopped,
+    Succeeded,
+)
+from kaon_coordinator.engine.state import StepState
+from kaonapi.run.v1 import history_pb2
+
+Report = Started | Reported | Succeeded | Failed | Stopped | HandedBack
+
+
+def lease_of(step: StepState) -> Lease:
+    """The step's newest issue and its holder."""
+    return Lease(
+        path=step.path,
+        attempt=step.attempt,
+        generation=step.generation,
+        runner_id=step.runner_id,
+        incarnation=step.incarnation,
+    )
+
+
+def claim(decision: Decision, message: Report) -> StepState | None:
+    """The step whose runner speaks, when its word counts: the lease is the step's newest issue, and the runner holds it or now
+    becomes its holder, be it by Started or, when that was lost, by a later report."""
+    lease = message.lease
+    step = decision.state.steps.get(lease.path)
+    if step is None:
+        return None
+    current = lease.generation == step.generation and lease.attempt == step.attempt
+    if current and step.status in {t.RUNNING, t.CANCELLING} and lease.incarnation == step.incarnation:
+        return step
+    if current and step.status == t.READY:
+        if not isinstance(message, HandedBack):
+            take(decision, step, lease)
+        return step
+    # The holder's own late or doubled word about what has ended needs no answer; everybody else must stop.
+    if not (current and step.status in t.TERMINAL and lease.incarnation == step.incarnation):
+        decision.stale += 1
+        if isinstance(message, Started | Reported):
+            revoke(decision, lease, RevokeReason.STALE_LEASE)
+    return None
+
+
+def started(decision: Decision, message: Started) -> None:
+    """A runner has begun."""
+    claim(decision, message)
+
+
+def take(decision: Decision, step: StepState, lease: Lease) -> None:
+    """Makes the runner of a lease the holder."""
+    decision.emit(
+        step_leased=history_pb2.StepLeased(
+            path=step.path,
+            attempt=step.attempt,
+            generation=step.generation,
+            runner_id=lease.runner_id,
+            incarnation=lease.incarnation,
+        )
+    )
+    decision.act(watch(step))
+    if step.block.step.exclusive:
+        grant(decision, step)
+    for kept in step.signals:
+        gates.hand_over(decision, step, kept)
+
+
+def grant(decision: Decision, step: StepState) -> None:
+    """Lets the holder of an exclusive step begin, as soon as no earlier holder can be running any more."""
+    if decision.context.now_us < step.grant_us:
+        decision.act(WatchTime(timer=Timer.GRANT, path=step.path, due_us=step.grant_us))
+        return
+    decision.act(
+        GrantLease(
+            path=step.path,
+            attempt=step.attempt,
+            generation=step.generation,
+            incarnation=step.incarnation,
+        )
+    )
+
+
+def watch(step: StepState) -> WatchAttempt:
+    """The action that watches over a running step's lease and time-out."""
+    timeout_ms = step.block.step.timeout_ms
+    return WatchAttempt(
+        path=step.path,
+        generation=step.generation,
+        incarnation=step.incarnation,
+        timeout_us=step.start_us + timeout_ms * 1000 if timeout_ms else 0,
+    )
+
+
+def revoke_unless_current(decision: Decision, lease: Lease, *, queued: bool) -> bool:
+    """Answers a renewal: True when the lease is (or, queued, may still become) the step's; else its runner is told to stop."""
+    step = decision.state.steps.get(lease.path)
+    if step is not None and lease.generation == step.generation and lease.attempt == step.attempt:
+        if step.status == t.READY:
+            # A held lease whose Started was lost: the renewal says the same.
+            if not queued:
+                take(decision, step, lease)
+            return True
+        if step.status in {t.RUNNING, t.CANCELLING} and step.incarnation == lease.incarnation:
+            if step.status == t.CANCELLING:
+                revoke(decision, lease, RevokeReason(step.stop_reason))
+            elif step.block.step.exclusive:
+                # A grant may have been lost.
+                grant(decision, step)
+            return True
+    decision.stale += 1
+    revoke(decision, lease, RevokeReason.STALE_LEASE)
+    return False
+
+
+def revoke(decision: Decision, lease: Lease, reason: RevokeReason) -> None:
+    """Tells the runner of a lease to stop."""
+    decision.act(
+        RevokeLease(
+            path=lease.path,
+            attempt=lease.attempt,
+            generation=lease.generation,
+            incarnation=lease.incarnation,
+            reason=reason,
+        )
+    )
+
+
+def handed_back(decision: Decision, message: HandedBack) -> None:
+    """The runner will not execute this release."""
+    step = claim(decision, message)
+    if step is not None:
+        reissue(decision, step, reason="handed_back")
+
+
+def expired(decision: Decision, message: LeaseExpired) -> None:
+    """Nobody has renewed the lease."""
+    step = decision.state.steps.get(message.path)
+    if step is None or step.generation != message.generation:
+        return
+    if step.status in {t.RUNNING, t.CANCELLING}:
+        reissue(decision, step, reason="expired")
+
+
+def reissue(decision: Decision, step: StepState, *, reason: str) -> None:
+    """Takes the step from its runner or from the queue; it is requested under the next generation, unless it was stopping or is
+    suspected of killing its runners."""
+    from kaon_coordinator.engine import steps
+
+    lost = lease_of(step)
+    limits = decision.context.limits
+    cut_off = step.block.step.exclusive and reason == "expired"
+    decision.emit(
+        step_lease_lost=history_pb2.StepLeaseLost(
+            path=step.path,
+            generation=step.generation,
+            incarnation=step.incarnation,
+            reason=reason,
+            grant_time_us=decision.context.now_us + limits.exclusive_wait_us if cut_off else 0,
+        )
+    )
+    if lost.incarnation and reason == "expired":
+        revoke(decision, lost, RevokeReason.STALE_LEASE)
+    if step.status == t.CANCELLING:
+        steps.end_stopped(decision, step, "")
+    elif step.lost_runners >= limits.lost_runners:
+        text = f"{step.path}: {step.lost_runners} runners were lost while they held this step"
+        steps.end(decision, step, t.QUARANTINED, error=user_error("LostRunners", text))
+    else:
+        decision.act(EndStep(path=step.path, attempt=step.attempt, generation=step.generation))
+        steps.become_ready(decision, step, attempt=step.attempt)

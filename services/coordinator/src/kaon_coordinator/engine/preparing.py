@@ -1,0 +1,188 @@
+"""What a step gathers before it asks for a runner: its inputs, an earlier equal execution, room for what is large, permits.
+
+None of it is in the history: when it is lost, it is begun again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.actions import LookUpMemo, ReleasePermits, TakePermits, WriteManifests
+from kaon_coordinator.engine.bindings import resolve
+from kaon_coordinator.engine.decide import Decision, user_error
+from kaon_coordinator.engine.messages import (
+    ManifestsWritten,
+    MemoFound,
+    MemoMissed,
+    PermitsGranted,
+    Unprepared,
+)
+from kaon_coordinator.engine.scopes import end_node, may_start
+from kaon_coordinator.engine.state import BlockState, Preparation, StepState
+from kaon_wire import canonical
+from kaon_wire.errors import KaonError
+from kaonapi.run.v1 import history_pb2
+from kaonapi.step.v1 import step_pb2
+
+
+def begin(decision: Decision, step: StepState) -> None:
+    """Binds the inputs of a pending step and gathers what else it needs."""
+    from kaon_coordinator.engine import steps
+
+    try:
+        inputs = {
+            name: resolve(decision.state, step.scope, binding, decision.context.evaluate)
+            for name, binding in sorted(step.block.step.inputs.items())
+        }
+    except KaonError as error:
+        steps.end(decision, step, t.FAILED, error=user_error("BindingError", f"{step.path}: {error}"))
+        return
+    _look_up_memo(decision, step, Preparation(inputs=inputs))
+
+
+def _look_up_memo(decision: Decision, step: StepState, preparation: Preparation) -> None:
+    memo = step.block.step.memo
+    if not memo.enabled:
+        _write_manifests(decision, step, preparation)
+        return
+    preparation.memo_key = memo_key(decision, step, preparation.inputs)
+    _await(decision, step, preparation, "memo")
+    decision.act(LookUpMemo(path=step.path, key=preparation.memo_key, max_age_ms=memo.max_age_ms))
+
+
+def _write_manifests(decision: Decision, step: StepState, preparation: Preparation) -> None:
+    limit = decision.context.limits.inline_input_bytes
+    large = {name: value for name, value in preparation.inputs.items() if len(value) > limit}
+    if not large:
+        _take_permits(decision, step, preparation)
+        return
+    _await(decision, step, preparation, "manifests")
+    decision.act(WriteManifests(path=step.path, values=large))
+
+
+def _take_permits(decision: Decision, step: StepState, preparation: Preparation) -> None:
+    tags = step.block.step.tags
+    if not tags:
+        _ready(decision, step, preparation)
+        return
+    _await(decision, step, preparation, "permits")
+    decision.act(TakePermits(path=step.path, keys=tuple(f"tag:{tag}" for tag in sorted(set(tags)))))
+
+
+def _ready(decision: Decision, step: StepState, preparation: Preparation) -> None:
+    from kaon_coordinator.engine import steps
+
+    decision.state.preparing.pop(step.path, None)
+    steps.become_ready(decision, step, attempt=1, inputs=preparation.inputs, memo_key=preparation.memo_key)
+
+
+def _await(decision: Decision, step: StepState, preparation: Preparation, what: str) -> None:
+    preparation.awaits = what
+    decision.state.preparing[step.path] = preparation
+
+
+def _answered(decision: Decision, path: str, what: str) -> tuple[StepState, Preparation] | None:
+    """The step whose preparation awaits this answer; None when it does not (any more), or may not start for now."""
+    state = decision.state
+    preparation, step = state.preparing.get(path), state.steps.get(path)
+    if preparation is None or step is None or preparation.awaits != what:
+        return None
+    if not may_start(decision, step):
+        del state.preparing[path]
+        return None
+    return step, preparation
+
+
+def memo_found(decision: Decision, message: MemoFound) -> None:
+    """An equal execution has given the outputs already."""
+    from kaon_coordinator.engine import steps
+
+    found = _answered(decision, message.path, "memo")
+    if found is None or found[1].memo_key != message.key:
+        return
+    step, preparation = found
+    if set(message.outputs) != set(step.block.step.outputs):
+        _write_manifests(decision, step, preparation)
+        return
+    source = history_pb2.MemoSource(run_id=message.run_id, path=message.source_path)
+    steps.end(decision, step, t.SUCCEEDED, outputs=dict(message.outputs), memo=source)
+
+
+def memo_missed(decision: Decision, message: MemoMissed) -> None:
+    """The step must run itself."""
+    found = _answered(decision, message.path, "memo")
+    if found is not None and found[1].memo_key == message.key:
+        _write_manifests(decision, *found)
+
+
+def manifests_written(decision: Decision, message: ManifestsWritten) -> None:
+    """Large inputs are artifacts now."""
+    found = _answered(decision, message.path, "manifests")
+    if found is not None:
+        found[1].inputs.update(message.inputs)
+        _take_permits(decision, *found)
+
+
+def permits_granted(decision: Decision, message: PermitsGranted) -> None:
+    """The step (or the run) holds its permits; they go back when it does not need them any more."""
+    from kaon_coordinator.engine import runs
+
+    state = decision.state
+    if not message.path:
+        if state.status == t.PENDING:
+            runs.begin(decision)
+        elif state.ended:
+            decision.act(ReleasePermits(path=""))
+        return
+    found = _answered(decision, message.path, "permits")
+    if found is not None:
+        _ready(decision, *found)
+        return
+    step = state.steps.get(message.path)
+    if step is None or not step.begun or step.status in t.TERMINAL:
+        decision.act(ReleasePermits(path=message.path))
+
+
+def unprepared(decision: Decision, message: Unprepared) -> None:
+    """What a step or block needs from outside cannot be had."""
+    node = decision.state.node(message.path)
+    if node is None or decision.state.preparing.pop(message.path, None) is None:
+        return
+    error = user_error(message.kind, f"{node.path}: {message.problem}")
+    if message.kind == "Platform":
+        error.error_class = step_pb2.ERROR_CLASS_PLATFORM
+    if isinstance(node, BlockState) and node.status == t.RUNNING:
+        from kaon_coordinator.engine.stopping import request_stop
+
+        request_stop(decision, node, t.FAILED, cause="items", reason=message.problem)
+    elif may_start(decision, node):
+        end_node(decision, node, t.FAILED, error)
+
+
+def memo_key(decision: Decision, step: StepState, inputs: dict[str, str]) -> str:
+    """Digest of everything that an execution's outputs depend on; artifacts count by content, wherever they lie."""
+    declared, definition = step.block.step, decision.state.workflow.definition
+    facts = {
+        "type": declared.type,
+        "config": declared.config_json,
+        "code": definition.code_bundle,
+        "environment": declared.requirements_file,
+        "outputs": {name: int(kind) for name, kind in declared.outputs.items()},
+        "salt": declared.memo.salt,
+        "inputs": {name: _by_content(json.loads(value)) for name, value in inputs.items()},
+    }
+    return f"sha256:{hashlib.sha256(canonical.dumps(facts).encode()).hexdigest()}"
+
+
+def _by_content(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_by_content(item) for item in value]
+    if isinstance(value, dict):
+        if value.keys() == {"artifact"} and isinstance(value["artifact"], dict):
+            artifact = value["artifact"]
+            return {"artifact": artifact.get("digest") or artifact.get("uri")}
+        return {name: _by_content(item) for name, item in value.items()}
+    return value

@@ -1,0 +1,15 @@
+"""Commands that came too late or do not fit: told in the history, so that whoever gave them can see it."""
+
+from __future__ import annotations
+
+from kaon_coordinator.engine.decide import Decision
+from kaonapi.run.v1 import history_pb2
+
+
+def refuse(decision: Decision, command: str, path: str, problem: str, requester: str) -> None:
+    """Notes that a command was refused and why; nothing else changes."""
+    decision.emit(
+        command_refused=history_pb2.CommandRefused(
+            command=command, path=path, problem=problem, requester=requester
+        )
+    )

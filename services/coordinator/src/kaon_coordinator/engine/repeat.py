@@ -1,0 +1,84 @@
+"""Repeats: the passes of a body until a condition holds."""
+
+from __future__ import annotations
+
+from kaon_coordinator.engine import paths
+from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.actions import Timer, WatchTime
+from kaon_coordinator.engine.bindings import condition
+from kaon_coordinator.engine.decide import Decision, user_error
+from kaon_coordinator.engine.scopes import end_block, ending
+from kaon_coordinator.engine.state import BlockState, ScopeState
+from kaon_coordinator.engine.timing import watch_node
+from kaon_wire.errors import KaonError
+from kaonapi.run.v1 import history_pb2
+from kaonapi.workflow.v1 import definition_pb2 as d
+
+HOUR_MS = 3_600_000
+
+
+def start(decision: Decision, block: BlockState) -> None:
+    """Starts the first pass."""
+    decision.emit(block_started=history_pb2.BlockStarted(path=block.path))
+    watch_node(decision, block)
+    _start_pass(decision, block, 1)
+
+
+def _start_pass(decision: Decision, block: BlockState, number: int) -> None:
+    from kaon_coordinator.engine.blocks import start_cell
+
+    start_cell(decision, block, paths.pass_cell(block.path, number), number)
+
+
+def pass_ended(decision: Decision, block: BlockState, cell: ScopeState) -> None:
+    """A pass has succeeded: the condition decides whether another follows."""
+    repeat = block.block.repeat
+    try:
+        done = condition(decision.state, cell, repeat.until, decision.context.evaluate)
+    except KaonError as error:
+        end_block(decision, block, t.FAILED, user_error("BindingError", f"{block.path}: {error}"))
+        return
+    if done:
+        end_block(decision, block, t.SUCCEEDED)
+    elif ending(decision, block.scope):
+        end_block(decision, block, t.CANCELLED)
+    elif cell.index < repeat.max_iterations:
+        _schedule_pass(decision, block, cell.index + 1)
+    elif repeat.exhausted == d.EXHAUSTED_ACCEPT:
+        end_block(decision, block, t.SUCCEEDED)
+    else:
+        text = f"{block.path}: the condition did not hold after {cell.index} passes (max_iterations)"
+        end_block(decision, block, t.FAILED, user_error("RepeatExhausted", text))
+
+
+def _schedule_pass(decision: Decision, block: BlockState, number: int) -> None:
+    repeat = block.block.repeat
+    if repeat.backoff_ms:
+        delay_ms = repeat.backoff_ms * (repeat.backoff_factor or 1.0) ** (number - 2)
+        delay_ms = min(delay_ms, repeat.max_backoff_ms or HOUR_MS)
+        due_us = decision.context.now_us + int(delay_ms * 1000)
+        decision.emit(
+            pass_scheduled=history_pb2.PassScheduled(block=block.path, number=number, due_us=due_us)
+        )
+        decision.act(WatchTime(timer=Timer.PASS, path=block.path, due_us=due_us))
+    elif not decision.state.paused:
+        _start_pass(decision, block, number)
+
+
+def go_on(decision: Decision, block: BlockState) -> None:
+    """Goes on after a pause, a reset, or the wait between two passes. Doing it twice changes nothing."""
+    last = block.cells.get(len(block.cells))
+    if block.due_us:
+        if decision.context.now_us >= block.due_us:
+            _start_pass(decision, block, len(block.cells) + 1)
+        else:
+            decision.act(WatchTime(timer=Timer.PASS, path=block.path, due_us=block.due_us))
+    elif last is not None and last.status == t.SUCCEEDED:
+        pass_ended(decision, block, last)
+
+
+def pass_due(decision: Decision, block: BlockState) -> None:
+    """The wait before a pass is over."""
+    waits = block.kind == "repeat" and block.status == t.RUNNING and block.active == 0 and block.due_us
+    if waits and not decision.state.paused and not ending(decision, block.scope):
+        go_on(decision, block)

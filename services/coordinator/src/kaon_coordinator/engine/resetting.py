@@ -1,0 +1,176 @@
+"""Makes steps and blocks as if they had never begun, so that they run again.
+
+`plan` says what must be reset together, `reset` folds it. What is reset is a set of nodes and cells; every block and scope around
+them runs again. Generations go on, so that a lease from before the reset can never count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.compiled import BODY
+from kaon_coordinator.engine.counting import is_active, recount
+from kaon_coordinator.engine.state import (
+    NO_METRICS,
+    NOTHING,
+    BlockState,
+    Node,
+    RunState,
+    ScopeState,
+    StepState,
+    drop_cell,
+)
+
+
+@dataclass(kw_only=True)
+class Plan:
+    """What is reset together."""
+
+    # Nodes by path.
+    nodes: dict[str, Node] = field(default_factory=dict)
+    # Cells by key that are dropped: later passes of a repeat.
+    cells: dict[str, ScopeState] = field(default_factory=dict)
+    # Scopes that run again, by key.
+    reopened: dict[str, ScopeState] = field(default_factory=dict)
+
+    @property
+    def paths(self) -> list[str]:
+        """Everything that is reset, in the order of creation."""
+        chosen: list[Node | ScopeState] = [*self.nodes.values(), *self.cells.values()]
+        chosen.sort(key=lambda each: each.position)
+        return [each.key if isinstance(each, ScopeState) else each.path for each in chosen]
+
+    @property
+    def busy(self) -> list[Node]:
+        """What is reset although it is active."""
+        return [node for node in self.nodes.values() if is_active(node)]
+
+
+def plan(targets: Iterable[Node]) -> Plan:
+    """What must be reset so that the targets run again: they, all that comes after them, the hooks of every scope that runs
+    again, and the passes that followed."""
+    result = Plan()
+    for node in targets:
+        _add_with_successors(result, node)
+        _reopen(result, node.scope)
+    return result
+
+
+def _add_with_successors(result: Plan, node: Node) -> None:
+    stack = [node]
+    while stack:
+        each = stack.pop()
+        if each.path in result.nodes:
+            continue
+        result.nodes[each.path] = each
+        names = each.scope.graph.successors[each.block.name]
+        stack += [after for name in names if (after := each.scope.nodes[name]).status != t.PENDING]
+
+
+def _reopen(result: Plan, scope: ScopeState) -> None:
+    """The scope runs again, and so does everything around it; what came after those is reset."""
+    if scope.key in result.reopened:
+        return
+    result.reopened[scope.key] = scope
+    for node in scope.nodes.values():
+        if scope.graph.phases[node.block.name] != BODY and node.status != t.PENDING:
+            result.nodes.setdefault(node.path, node)
+        # Skipped only because the scope was over.
+        if node.status == t.SKIPPED and not node.end_us:
+            result.nodes.setdefault(node.path, node)
+    block = scope.parent
+    if block is None:
+        return
+    if block.kind == "repeat":
+        later = [cell for index, cell in block.cells.items() if index > scope.index]
+        result.cells.update((cell.key, cell) for cell in later)
+    for name in block.scope.graph.successors[block.block.name]:
+        after = block.scope.nodes[name]
+        if after.status != t.PENDING:
+            _add_with_successors(result, after)
+    _reopen(result, block.scope)
+
+
+def reset(state: RunState, paths: Iterable[str]) -> None:
+    """Folds a reset of nodes and cells."""
+    inside: list[ScopeState] = []
+    for path in paths:
+        node = state.node(path)
+        if node is not None:
+            _reset_node(state, node)
+            inside.append(node.scope)
+        elif path in state.scopes:
+            cell = state.scopes[path]
+            assert cell.parent is not None
+            inside.append(cell.parent.scope)
+            drop_cell(state, cell)
+    _run_again(state, inside)
+
+
+def _reset_node(state: RunState, node: Node) -> None:
+    state.preparing.pop(node.path, None)
+    if isinstance(node, StepState):
+        state.steps_succeeded -= node.status == t.SUCCEEDED
+        state.touched_steps.add(node.path)
+        _clear_step(node)
+        return
+    for cell in list(node.cells.values()):
+        drop_cell(state, cell)
+    state.touched_blocks.add(node.path)
+    state.gates.pop(node.path, None)
+    node.status = t.PENDING
+    node.start_us = node.end_us = node.end_seq = node.due_us = node.count = node.active = node.failed = 0
+    node.case = node.child_run_id = node.items_digest = ""
+    node.items, node.error, node.outputs, node.stop, node.late = None, None, NOTHING, t.NONE, False
+    if node.curves is not None:
+        node.curves = node.curves.fresh()
+
+
+def _clear_step(step: StepState) -> None:
+    step.status, step.attempt = t.PENDING, 0
+    step.runner_id = step.incarnation = step.log_json = step.checkpoint_json = step.stop_reason = ""
+    step.memo_key, step.memo_source = "", ("", "")
+    step.begin_us = step.ready_us = step.start_us = step.end_us = step.end_seq = step.retry_us = 0
+    step.inputs = step.outputs = NOTHING
+    step.error, step.stop, step.late, step.signals = None, t.NONE, False, ()
+    step.metrics, step.reports, step.lost_runners, step.platform_failures = NO_METRICS, 0, 0, 0
+
+
+def _run_again(state: RunState, inside: Iterable[ScopeState]) -> None:
+    """Opens scopes and everything around them again, and counts anew."""
+    opened: dict[str, ScopeState] = {}
+    for scope in inside:
+        around: ScopeState | None = scope
+        while around is not None and around.key not in opened and around.key in state.scopes:
+            opened[around.key] = around
+            around = around.parent.scope if around.parent is not None else None
+    for scope in opened.values():
+        _open_again(state, scope)
+    _forget_reports(opened.values())
+    # Inner scopes come later in the order of creation, and must be counted first.
+    for scope in sorted(opened.values(), key=lambda each: -each.position):
+        recount(scope)
+
+
+def _open_again(state: RunState, scope: ScopeState) -> None:
+    scope.status, scope.phase, scope.stop, scope.error = t.RUNNING, BODY, t.NONE, None
+    scope.outcome, scope.outcome_error, scope.hook_error = t.NONE, None, None
+    block = scope.parent
+    if block is None:
+        return
+    state.touched_blocks |= {scope.key, block.path}
+    block.status, block.error, block.stop, block.outputs = t.RUNNING, None, t.NONE, NOTHING
+    block.end_us = block.end_seq = 0
+
+
+def _forget_reports(opened: Iterable[ScopeState]) -> None:
+    anew: dict[str, tuple[BlockState, set[int]]] = {}
+    for scope in opened:
+        block = scope.parent
+        if block is not None and block.curves is not None:
+            anew.setdefault(block.path, (block, set()))[1].add(scope.index)
+    for block, cells in anew.values():
+        assert block.curves is not None
+        block.curves = block.curves.without(cells)

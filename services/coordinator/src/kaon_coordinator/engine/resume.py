@@ -1,0 +1,105 @@
+"""What a run's new owner has to do: everything that the state implies and that its last owner may not have done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kaon_coordinator.engine import runs
+from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.actions import (
+    Action,
+    Continue,
+    RequestStep,
+    RevokeLease,
+    RevokeReason,
+    TakePermits,
+    Timer,
+    WatchRetry,
+    WatchTime,
+)
+from kaon_coordinator.engine.counting import is_active
+from kaon_coordinator.engine.decide import Context, Decision
+from kaon_coordinator.engine.gates import hand_over
+from kaon_coordinator.engine.leases import grant, lease_of, watch
+from kaon_coordinator.engine.limits import DEFAULT, Limits
+from kaon_coordinator.engine.scopes import in_turn
+from kaon_coordinator.engine.state import BlockState, RunState, StepState
+from kaon_coordinator.engine.timing import watch_node
+
+
+def derive(state: RunState, *, now_us: int = 0, limits: Limits = DEFAULT) -> list[Action]:
+    """The actions that follow from the state alone: requests, leases and timers to be watched, what was being prepared. Decides
+    nothing; doing any of it twice is harmless."""
+    decision = Decision(state=state, context=Context(now_us=now_us, evaluate=_never, limits=limits))
+    keys = runs.permit_keys(state)
+    if state.status == t.PENDING and state.seq > 0 and keys:
+        decision.act(TakePermits(path="", keys=keys))
+    if not state.ended and state.start_us:
+        runs.watch_run(decision)
+        for step in state.steps.values():
+            _derive_step(decision, step)
+        for block in state.blocks.values():
+            _derive_block(decision, block)
+        for path in _startable(state):
+            decision.act(Continue(path=path))
+    return decision.actions
+
+
+def _never(expression: str, variables: object) -> object:
+    raise AssertionError(f"no decision is made here, yet {expression!r} over {variables!r} was evaluated")
+
+
+def _derive_step(decision: Decision, step: StepState) -> None:
+    if not is_active(step):
+        return
+    watch_node(decision, step)
+    if step.status == t.READY and not decision.state.paused:
+        decision.act(RequestStep(path=step.path))
+    elif step.status == t.PENDING:
+        decision.act(WatchRetry(path=step.path, generation=step.generation, due_us=step.retry_us))
+    elif step.status in {t.RUNNING, t.CANCELLING}:
+        _derive_lease(decision, step)
+
+
+def _derive_lease(decision: Decision, step: StepState) -> None:
+    decision.act(watch(step))
+    if step.status == t.CANCELLING:
+        lease = lease_of(step)
+        decision.act(
+            RevokeLease(
+                path=lease.path,
+                attempt=lease.attempt,
+                generation=lease.generation,
+                incarnation=lease.incarnation,
+                reason=RevokeReason(step.stop_reason),
+            )
+        )
+        return
+    if step.block.step.exclusive:
+        grant(decision, step)
+    for kept in step.signals:
+        hand_over(decision, step, kept)
+
+
+def _derive_block(decision: Decision, block: BlockState) -> None:
+    if not is_active(block):
+        return
+    watch_node(decision, block)
+    if block.kind == "gate" and block.due_us:
+        decision.act(WatchTime(timer=Timer.GATE, path=block.path, due_us=block.due_us))
+    elif block.kind == "repeat" and block.due_us:
+        decision.act(WatchTime(timer=Timer.PASS, path=block.path, due_us=block.due_us))
+    elif block.kind == "for_each" and len(block.cells) < block.count:
+        decision.act(Continue(path=block.path))
+
+
+def _startable(state: RunState) -> Iterator[str]:
+    """Nodes that wait for nothing before them: what they needed from outside was asked for by the last owner."""
+    if state.paused:
+        return
+    for scope in state.scopes.values():
+        if scope.status != t.RUNNING:
+            continue
+        for name, node in scope.nodes.items():
+            if node.status == t.PENDING and not node.begun and not scope.waiting.get(name) and in_turn(node):
+                yield node.path

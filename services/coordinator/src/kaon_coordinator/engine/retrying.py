@@ -1,0 +1,39 @@
+"""Whether a failed attempt is followed by another, and when."""
+
+from __future__ import annotations
+
+from kaon_coordinator.engine.decide import Decision
+from kaon_coordinator.engine.state import StepState
+from kaonapi.step.v1 import step_pb2
+from kaonapi.workflow.v1 import definition_pb2 as d
+
+HOUR_MS = 3_600_000
+# Wait before a step that failed by the platform's fault is tried again.
+PLATFORM_BACKOFF_US = 1_000_000
+
+
+def retry_delay_us(decision: Decision, step: StepState, error: step_pb2.StepError) -> int | None:
+    """Microseconds until the next attempt; None when there is none."""
+    if error.error_class == step_pb2.ERROR_CLASS_PLATFORM:
+        again = step.platform_failures < decision.context.limits.platform_failures
+        return PLATFORM_BACKOFF_US * 2**step.platform_failures if again else None
+    policy = step.block.step.retry
+    rule = _rule(policy, error.type)
+    attempts = rule.max_attempts if rule is not None else policy.max_attempts
+    if step.attempt >= max(attempts, 1):
+        return None
+    first_ms = rule.backoff_ms if rule is not None and rule.backoff_ms else policy.backoff_ms
+    delay_ms = first_ms * (policy.backoff_factor or 2.0) ** (step.attempt - 1)
+    delay_ms = min(delay_ms, policy.max_backoff_ms or HOUR_MS)
+    spread = policy.jitter * (2 * decision.context.random() - 1) if policy.jitter else 0.0
+    return max(int(delay_ms * (1 + spread) * 1000), 1)
+
+
+def _rule(policy: d.RetryPolicy, error_type: str) -> d.RetryRule | None:
+    """The first rule that matches an error's type."""
+    for rule in policy.rules:
+        pattern = rule.error_type
+        prefix = pattern.removesuffix("*")
+        if error_type == pattern or (prefix != pattern and error_type.startswith(prefix)):
+            return rule
+    return None

@@ -1,0 +1,121 @@
+"""A run's beginning and end."""
+
+from __future__ import annotations
+
+from kaon_coordinator.engine import scopes
+from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.actions import ReleasePermits, TakePermits, TellRun, Timer, WatchTime
+from kaon_coordinator.engine.bindings import resolve
+from kaon_coordinator.engine.decide import Decision, user_error
+from kaon_coordinator.engine.messages import Start
+from kaon_coordinator.engine.resetting import plan
+from kaon_coordinator.engine.state import RunState
+from kaon_wire.errors import KaonError
+from kaonapi.run.v1 import command_pb2, history_pb2
+from kaonapi.step.v1 import step_pb2
+
+BACKFILL = "backfill:"
+
+
+def start(decision: Decision, message: Start) -> None:
+    """Begins the run, or waits for its permits."""
+    state = decision.state
+    if state.fork_run_id and state.start_us:
+        _start_fork(decision, message)
+    elif state.status == t.PENDING:
+        go_on(decision)
+
+
+def permit_keys(state: RunState) -> tuple[str, ...]:
+    """The permits that the run needs to be active."""
+    keys = []
+    if state.workflow.definition.max_active_runs:
+        keys.append(f"workflow:{state.workflow.definition.name}")
+    if state.origin.startswith(BACKFILL):
+        keys.append(state.origin)
+    return tuple(keys)
+
+
+def go_on(decision: Decision) -> None:
+    """The way of a PENDING run to its beginning."""
+    keys = permit_keys(decision.state)
+    if keys:
+        decision.act(TakePermits(path="", keys=keys))
+    else:
+        begin(decision)
+
+
+def begin(decision: Decision) -> None:
+    """Begins a PENDING run."""
+    state = decision.state
+    if state.status != t.PENDING:
+        return
+    decision.emit(run_started=history_pb2.RunStarted())
+    watch_run(decision)
+    decision.then(lambda: scopes.start_scope(decision, state.root))
+
+
+def watch_run(decision: Decision) -> None:
+    """Watches over the run's time-out and deadline."""
+    definition = decision.state.workflow.definition
+    begin_us = decision.state.start_us
+    if definition.timeout_ms:
+        due_us = begin_us + definition.timeout_ms * 1000
+        decision.act(WatchTime(timer=Timer.TIMEOUT, path="", due_us=due_us))
+    if definition.deadline_ms and not decision.state.late:
+        due_us = begin_us + definition.deadline_ms * 1000
+        decision.act(WatchTime(timer=Timer.DEADLINE, path="", due_us=due_us))
+
+
+def _start_fork(decision: Decision, message: Start) -> None:
+    """The run's state is another one's: what was active there, and what was asked for, begins anew."""
+    state = decision.state
+    if state.seq > 1:
+        return
+    chosen = [node for path in message.reset if (node := state.node(path)) is not None]
+    active = [step for step in state.steps.values() if step.begun and step.status not in t.TERMINAL]
+    waiting = [
+        block
+        for block in state.blocks.values()
+        if block.begun and block.status not in t.TERMINAL and block.kind in {"gate", "sub_workflow"}
+    ]
+    scopes.run_again(decision, plan([*chosen, *active, *waiting]), cause="fork", requester=state.submitter)
+    watch_run(decision)
+
+
+def end(decision: Decision, status: t.Status, error: step_pb2.StepError | None) -> None:
+    """Ends the run: what it holds is given back, and whoever it is part of is told."""
+    state = decision.state
+    outputs: dict[str, str] = {}
+    if status == t.SUCCEEDED:
+        try:
+            outputs = _outputs(decision)
+        except KaonError as problem:
+            status, error = t.FAILED, user_error("BindingError", f"outputs of the workflow: {problem}")
+    decision.emit(run_ended=history_pb2.RunEnded(status=status, error=error, outputs_json=outputs))
+    decision.act(ReleasePermits(path=""))
+    if state.parent_run_id:
+        ended = command_pb2.ChildEnded(
+            path=state.parent_path,
+            child_run_id=state.run_id,
+            status=status,
+            outputs_json=outputs,
+            error=error,
+        )
+        command = command_pb2.RunCommand(run_id=state.parent_run_id, child_ended=ended)
+        decision.act(TellRun(run_id=state.parent_run_id, command=command))
+
+
+def _outputs(decision: Decision) -> dict[str, str]:
+    state, context = decision.state, decision.context
+    outputs = {
+        name: resolve(state, state.root, output.value, context.evaluate)
+        for name, output in sorted(state.workflow.definition.outputs.items())
+    }
+    limit = context.limits.inline_output_bytes
+    for name, value in outputs.items():
+        if len(value) > limit:
+            raise KaonError(
+                f"{name!r} has {len(value)} bytes; the limit inline_output_bytes is {limit}: use an artifact"
+            )
+    return outputs

@@ -1,0 +1,116 @@
+"""Sub-workflows: a block whose work is a run of another workflow."""
+
+from __future__ import annotations
+
+from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.actions import PrepareChild, SubmitChild, TellRun
+from kaon_coordinator.engine.bindings import resolve
+from kaon_coordinator.engine.decide import Decision, user_error
+from kaon_coordinator.engine.messages import ChildEnded, ChildPrepared
+from kaon_coordinator.engine.scopes import end_block, ending, may_start, stop_error
+from kaon_coordinator.engine.state import BlockState, Preparation
+from kaon_coordinator.engine.timing import watch_node
+from kaon_wire.errors import KaonError
+from kaonapi.run.v1 import command_pb2, history_pb2
+from kaonapi.step.v1 import step_pb2
+
+
+def start(decision: Decision, block: BlockState) -> None:
+    """Has the other workflow looked up."""
+    state, limits = decision.state, decision.context.limits
+    if state.depth >= limits.run_depth:
+        raise KaonError(f"{state.depth} runs are around this one; the limit run_depth is {limits.run_depth}")
+    spec = block.block.sub_workflow
+    params = {
+        name: resolve(state, block.scope, binding, decision.context.evaluate)
+        for name, binding in sorted(spec.params.items())
+    }
+    state.preparing[block.path] = Preparation(inputs=params, awaits="child")
+    decision.act(PrepareChild(path=block.path, workflow=spec.workflow, version=spec.version, params=params))
+
+
+def prepared(decision: Decision, message: ChildPrepared) -> None:
+    """The child run can be submitted."""
+    state = decision.state
+    block = state.blocks.get(message.path)
+    if block is None or state.preparing.pop(message.path, None) is None or not may_start(decision, block):
+        return
+    decision.emit(block_started=history_pb2.BlockStarted(path=block.path))
+    decision.emit(
+        child_run_started=history_pb2.ChildRunStarted(
+            path=block.path,
+            child_run_id=message.child_run_id,
+            workflow=message.workflow,
+            version=message.version,
+        )
+    )
+    watch_node(decision, block)
+    decision.act(
+        SubmitChild(
+            path=block.path,
+            child_run_id=message.child_run_id,
+            workflow=message.workflow,
+            version=message.version,
+            params=message.params,
+            priority=state.priority,
+            depth=state.depth + 1,
+        )
+    )
+
+
+def ended(decision: Decision, message: ChildEnded) -> None:
+    """The child run has ended."""
+    block = decision.state.blocks.get(message.path)
+    if block is None or block.status != t.RUNNING or block.child_run_id != message.child_run_id:
+        return
+    if message.status == t.SUCCEEDED:
+        _succeeded(decision, block, message)
+    elif block.stop != t.NONE:
+        end_block(decision, block, block.stop, stop_error(block.path, block.stop))
+    else:
+        status = (
+            t.CANCELLED if message.status == t.CANCELLED and _stopped_by_us(decision, block) else t.FAILED
+        )
+        end_block(decision, block, status, None if status == t.CANCELLED else _child_error(block, message))
+
+
+def _succeeded(decision: Decision, block: BlockState, message: ChildEnded) -> None:
+    missing = sorted(set(block.block.sub_workflow.outputs) - set(message.outputs))
+    if missing:
+        text = f"{block.path}: run {message.child_run_id} gave no output {', '.join(missing)}"
+        end_block(decision, block, t.FAILED, user_error("OutputMismatch", text))
+        return
+    declared = {name: message.outputs[name] for name in block.block.sub_workflow.outputs}
+    end_block(decision, block, t.SUCCEEDED, outputs=declared)
+
+
+def _stopped_by_us(decision: Decision, block: BlockState) -> bool:
+    return ending(decision, block.scope)
+
+
+def _child_error(block: BlockState, message: ChildEnded) -> step_pb2.StepError:
+    told = message.error.message if message.error is not None else f"it was {t.short(message.status)}"  # type: ignore[arg-type]
+    return user_error("ChildFailed", f"{block.path}: run {message.child_run_id}: {told}")
+
+
+def stop(decision: Decision, block: BlockState) -> None:
+    """Has the child run stopped; its end ends the block."""
+    cancel = command_pb2.RequestRunCancel(
+        reason=f"its parent {decision.state.run_id} stops", requester="kaon", force=decision.state.force_stop
+    )
+    tell(decision, block, command_pb2.RunCommand(run_id=block.child_run_id, cancel=cancel))
+
+
+def tell(decision: Decision, block: BlockState, command: command_pb2.RunCommand) -> None:
+    """Puts a command into the child's inbox."""
+    command.requester = command.requester or f"run:{decision.state.run_id}"
+    decision.act(TellRun(run_id=block.child_run_id, command=command))
+
+
+def running(decision: Decision) -> list[BlockState]:
+    """The blocks whose child runs have not ended."""
+    return [
+        block
+        for block in decision.state.blocks.values()
+        if block.kind == "sub_workflow" and block.status == t.RUNNING
+    ]

@@ -1,0 +1,85 @@
+"""The points of a search space, as items of a foreach."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+from typing import TYPE_CHECKING, Any
+
+from kaon_coordinator.engine.bindings import resolve
+from kaon_coordinator.engine.state import RunState, ScopeState
+from kaon_wire import canonical
+from kaon_wire.errors import KaonError
+from kaonapi.workflow.v1 import definition_pb2 as d
+
+if TYPE_CHECKING:
+    from kaon_coordinator.engine.decide import Context
+
+
+def points(state: RunState, scope: ScopeState, sweep: d.Sweep, context: Context) -> tuple[str, ...]:
+    """The points, each a canonical JSON object by axis. The same state always gives the same points.
+
+    Raises:
+        KaonError: an axis is no list, or the space has more points than a foreach may have items.
+    """
+    if sweep.HasField("random"):
+        return _random_points(state, scope, sweep.random, context)
+    axes = {
+        name: _values(state, scope, name, binding, context)
+        for name, binding in sorted(sweep.grid.axes.items())
+    }
+    size = math.prod(len(values) for values in axes.values())
+    if size > context.limits.foreach_items:
+        raise KaonError(
+            f"a grid has {size} points; the limit foreach_items is {context.limits.foreach_items}"
+        )
+    return tuple(
+        canonical.dumps(dict(zip(axes, values, strict=True))) for values in itertools.product(*axes.values())
+    )
+
+
+def _values(state: RunState, scope: ScopeState, name: str, binding: d.Binding, context: Context) -> list[Any]:
+    value = canonical.loads(resolve(state, scope, binding, context.evaluate))
+    if not isinstance(value, list) or not value:
+        raise KaonError(f"axis {name!r} needs a list of values, not {canonical.dumps(value)[:80]}")
+    return value
+
+
+def _random_points(
+    state: RunState, scope: ScopeState, sample: d.RandomSample, context: Context
+) -> tuple[str, ...]:
+    choices = {
+        name: _values(state, scope, name, axis.choice, context)
+        for name, axis in sorted(sample.axes.items())
+        if axis.HasField("choice")
+    }
+    return tuple(
+        canonical.dumps(
+            {
+                name: _draw(axis, _share(sample.seed, index, name), choices.get(name, []))
+                for name, axis in sorted(sample.axes.items())
+            }
+        )
+        for index in range(sample.count)
+    )
+
+
+def _share(seed: int, index: int, axis: str) -> float:
+    """A number from 0 to below 1 that depends on nothing but the arguments, on any machine and version."""
+    drawn = hashlib.sha256(f"{seed}/{index}/{axis}".encode()).digest()
+    return int.from_bytes(drawn[:7]) / 2**56
+
+
+def _draw(axis: d.Distribution, share: float, choices: list[Any]) -> Any:
+    match axis.WhichOneof("kind"):
+        case "choice":
+            return choices[int(share * len(choices))]
+        case "uniform":
+            return axis.uniform.low + share * (axis.uniform.high - axis.uniform.low)
+        case "log_uniform":
+            low, high = math.log(axis.log_uniform.low), math.log(axis.log_uniform.high)
+            return math.exp(low + share * (high - low))
+        case _:
+            low, high = int(axis.integer.low), int(axis.integer.high)
+            return low + int(share * (high - low + 1))

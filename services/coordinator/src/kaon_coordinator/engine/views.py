@@ -1,0 +1,77 @@
+"""Rows as the API shows them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from google.protobuf import timestamp_pb2
+
+from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.rows import BlockRow, StepRow
+from kaon_coordinator.engine.rows_codec import error_of
+from kaon_wire import canonical
+from kaonapi.run.v1 import run_pb2
+
+
+def step_view(row: StepRow) -> run_pb2.StepView:
+    """A step as the API shows it."""
+    data: dict[str, Any] = canonical.loads(row.data)
+    memo_run_id, memo_path = data.get("memo", ("", ""))
+    return run_pb2.StepView(
+        path=row.path,
+        name=row.name,
+        type=data["type"],
+        status=row.status,  # type: ignore[arg-type]
+        attempt=row.attempt,
+        generation=row.generation,
+        runner_id=row.runner_id,
+        start_time=timestamp(row.start_us),
+        end_time=timestamp(row.end_us),
+        error=error_of(data.get("error", "")),
+        outputs_json=data.get("outputs", {}),
+        progress=1.0 if row.status == t.SUCCEEDED else 0.0,
+        metrics=data.get("metrics", {}),
+        lost_runners=data.get("lost_runners", 0),
+        memo_run_id=memo_run_id,
+        memo_path=memo_path,
+    )
+
+
+def block_view(row: BlockRow, cells: Iterable[BlockRow]) -> run_pb2.BlockView:
+    """A block as the API shows it, counting its `cells`."""
+    data: dict[str, Any] = canonical.loads(row.data)
+    statuses = [cell.status for cell in cells]
+    return run_pb2.BlockView(
+        path=row.path,
+        kind=row.kind,
+        status=row.status,  # type: ignore[arg-type]
+        started=len(statuses),
+        finished=sum(status in t.TERMINAL for status in statuses),
+        total=data.get("total", 0),
+        error=error_of(data.get("error", "")),
+        outputs_json=data.get("outputs", {}),
+        child_run_id=data.get("child", ""),
+        gate=data.get("gate", ""),
+        roles=data.get("roles", ()),
+        message=data.get("message", ""),
+        signal=data.get("signal", ""),
+        due_time=timestamp(data.get("due", 0)),
+        cells=Counter(t.short(status) for status in statuses),  # type: ignore[arg-type]
+    )
+
+
+def cell_block(row: BlockRow) -> str:
+    """The path of the block that a cell's row belongs to."""
+    path: str = canonical.loads(row.data)["block"]
+    return path
+
+
+def timestamp(time_us: int) -> timestamp_pb2.Timestamp | None:
+    """Microseconds since the epoch as a timestamp; None for a time that has not come."""
+    if not time_us:
+        return None
+    stamp = timestamp_pb2.Timestamp()
+    stamp.FromMicroseconds(time_us)
+    return stamp
