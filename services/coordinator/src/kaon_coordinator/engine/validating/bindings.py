@@ -1,0 +1,96 @@
+"""Whether a binding can have a value where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from kaon_coordinator.engine.validating.places import Checks, Place, json_problem
+from kaonapi.workflow.v1 import definition_pb2 as d
+
+_GATE_OUTPUTS = {"approval": ("approved", "by", "comment"), "signal": ("by", "payload"), "timer": ()}
+
+
+def binding_problems(binding: d.Binding, place: Place, what: str, checks: Checks) -> Iterator[str]:
+    """The problems of one binding; `what` names it."""
+    source = binding.WhichOneof("source")
+    if source is None:
+        yield f"{what}: the binding is empty"
+    elif source in _SOURCES:
+        yield from _SOURCES[source](binding, place, what, checks)
+
+
+def _literal(binding: d.Binding, place: Place, what: str, checks: Checks) -> Iterator[str]:
+    yield from json_problem(what, binding.literal_json)
+
+
+def _parameter(binding: d.Binding, place: Place, what: str, checks: Checks) -> Iterator[str]:
+    if binding.parameter not in checks.names.parameters:
+        yield f"{what}: the workflow has no parameter {binding.parameter!r}"
+
+
+def _item(binding: d.Binding, place: Place, what: str, checks: Checks) -> Iterator[str]:
+    items = {checks.names.blocks[name].for_each.item for name in place.chain}
+    if binding.item not in items:
+        yield f"{what}: no foreach around it has an item {binding.item!r}"
+
+
+def _output(binding: d.Binding, place: Place, what: str, checks: Checks) -> Iterator[str]:
+    yield from _reference(binding.output, what, checks)
+
+
+def _last(binding: d.Binding, place: Place, what: str, checks: Checks) -> Iterator[str]:
+    if not any(checks.names.blocks[name].HasField("repeat") for name in place.chain):
+        yield f"{what}: last() stands outside of every repeat"
+    yield from _reference(binding.last.output, what, checks)
+    yield from binding_problems(binding.last.fallback, place, what, checks)
+
+
+def _expression(binding: d.Binding, place: Place, what: str, checks: Checks) -> Iterator[str]:
+    if problem := checks.expression(binding.expression.cel):
+        yield f"{what}: {problem}"
+    for _, variable in sorted(binding.expression.variables.items()):
+        yield from binding_problems(variable, place, what, checks)
+
+
+def _list(binding: d.Binding, place: Place, what: str, checks: Checks) -> Iterator[str]:
+    for each in binding.list.bindings:
+        yield from binding_problems(each, place, what, checks)
+
+
+def _outcome(binding: d.Binding, place: Place, what: str, checks: Checks) -> Iterator[str]:
+    if not place.hook:
+        yield f"{what}: outcome() is known only in on-failure and finally blocks"
+
+
+_SOURCES: dict[str, Callable[[d.Binding, Place, str, Checks], Iterator[str]]] = {
+    "literal_json": _literal,
+    "parameter": _parameter,
+    "item": _item,
+    "output": _output,
+    "last": _last,
+    "expression": _expression,
+    "list": _list,
+    "outcome": _outcome,
+}
+
+
+def _reference(reference: d.OutputReference, what: str, checks: Checks) -> Iterator[str]:
+    block = checks.names.blocks.get(reference.step)
+    outputs = declared_outputs(block) if block is not None else None
+    if outputs is None:
+        yield f"{what}: the workflow has no step, gate or sub-workflow {reference.step!r}"
+    elif reference.output not in outputs:
+        known = ", ".join(sorted(outputs)) or "none"
+        yield f"{what}: step {reference.step!r} has no output {reference.output!r} (it has: {known})"
+
+
+def declared_outputs(block: d.Block) -> tuple[str, ...] | None:
+    """The outputs of a step, gate or sub-workflow block; None for a block that has none by its nature."""
+    match block.WhichOneof("kind"):
+        case "step":
+            return tuple(block.step.outputs)
+        case "gate":
+            return _GATE_OUTPUTS.get(block.gate.WhichOneof("kind") or "", ())
+        case "sub_workflow":
+            return tuple(block.sub_workflow.outputs)
+    return None

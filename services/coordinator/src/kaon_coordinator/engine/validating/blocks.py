@@ -1,0 +1,167 @@
+"""What each kind of block must have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from kaon_coordinator.engine.validating.bindings import binding_problems
+from kaon_coordinator.engine.validating.names import NAME
+from kaon_coordinator.engine.validating.places import Checks, Place, json_problem
+from kaonapi.workflow.v1 import definition_pb2 as d
+
+
+def block_problems(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:
+    """The problems of one block, without those of the graphs inside of it."""
+    if min(block.timeout_ms, block.deadline_ms) < 0:
+        yield f"{block.name}: timeout and deadline must not be negative"
+    kind = block.WhichOneof("kind")
+    if kind is None:
+        yield f"{block.name}: neither a step nor a foreach, repeat, branch, group, sub-workflow or gate"
+    else:
+        yield from _KINDS[kind](block, place, checks)
+
+
+def _step(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:
+    name, step = block.name, block.step
+    if not step.type:
+        yield f"{name}: a step needs a type"
+    if step.config_json:
+        yield from json_problem(f"{name}: config", step.config_json)
+    yield from _retry_problems(name, step)
+    for label in step.labels:
+        if problem := checks.label(label):
+            yield f"{name}: label {label!r}: {problem}"
+    for tag in step.tags:
+        if not NAME.match(tag):
+            yield f"{name}: tag {tag!r}: use lower-case letters, digits and hyphens"
+    for output, kind in sorted(step.outputs.items()):
+        if kind == d.VALUE_TYPE_UNSPECIFIED:
+            yield f"{name}: output {output!r} has no type"
+    for input_name, binding in sorted(step.inputs.items()):
+        yield from binding_problems(binding, place.outside, f"{name}: input {input_name!r}", checks)
+
+
+def _retry_problems(name: str, step: d.Step) -> Iterator[str]:
+    retry = step.retry
+    if min(step.timeout_ms, retry.max_attempts, retry.backoff_ms, step.memo.max_age_ms) < 0:
+        yield f"{name}: timeout, attempts, back-off and ages must not be negative"
+    if not 0 <= retry.jitter <= 1:
+        yield f"{name}: jitter must be from 0 to 1"
+    for rule in retry.rules:
+        if not rule.error_type or rule.max_attempts < 0 or rule.backoff_ms < 0:
+            yield f"{name}: a retry rule needs an error type, and no number below 0"
+
+
+def _for_each(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:
+    name, spec = block.name, block.for_each
+    if spec.HasField("sweep"):
+        if spec.HasField("items"):
+            yield f"{name}: items and a sweep cannot both say where the items come from"
+        yield from _sweep(name, spec.sweep, place, checks)
+    else:
+        yield from binding_problems(spec.items, place.outside, f"{name}: items", checks)
+    if spec.max_concurrency < 0:
+        yield f"{name}: max_concurrency must not be negative"
+    if spec.failure.count < 0 or not 0 <= spec.failure.percent <= 100:
+        yield f"{name}: tolerate a number of cells, or 0 to 100 %"
+    if spec.HasField("early_stopping"):
+        yield from _early_stopping(name, spec.early_stopping)
+
+
+def _sweep(name: str, sweep: d.Sweep, place: Place, checks: Checks) -> Iterator[str]:
+    kind = sweep.WhichOneof("space")
+    if kind == "grid":
+        if not sweep.grid.axes:
+            yield f"{name}: a grid needs an axis"
+        for axis, binding in sorted(sweep.grid.axes.items()):
+            yield from binding_problems(binding, place.outside, f"{name}: axis {axis!r}", checks)
+    elif kind == "random":
+        if not 1 <= sweep.random.count <= checks.limits.foreach_items or not sweep.random.axes:
+            yield f"{name}: a random sample needs an axis, and 1 to {checks.limits.foreach_items} points"
+        for axis, drawn in sorted(sweep.random.axes.items()):
+            yield from _distribution(f"{name}: axis {axis!r}", drawn, place, checks)
+    else:
+        yield f"{name}: a sweep needs a grid or a random sample"
+
+
+def _distribution(what: str, drawn: d.Distribution, place: Place, checks: Checks) -> Iterator[str]:
+    kind = drawn.WhichOneof("kind")
+    if kind is None:
+        yield f"{what}: it has no distribution"
+    elif kind == "choice":
+        yield from binding_problems(drawn.choice, place.outside, what, checks)
+    else:
+        span: d.Range = getattr(drawn, kind)
+        if not span.low <= span.high or (kind == "log_uniform" and span.low <= 0):
+            yield f"{what}: a range goes from low to high, and is above 0 when it is logarithmic"
+
+
+def _early_stopping(name: str, rule: d.EarlyStopping) -> Iterator[str]:
+    if not rule.metric:
+        yield f"{name}: early stopping needs the name of a metric"
+    if rule.WhichOneof("rule") is None:
+        yield f"{name}: early stopping needs a rule"
+    if min(rule.median.min_step, rule.median.min_cells, rule.halving.min_step, rule.halving.eta) < 0:
+        yield f"{name}: the numbers of an early-stopping rule must not be negative"
+    if rule.halving.eta == 1:
+        yield f"{name}: eta must be at least 2"
+
+
+def _repeat(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:
+    name, repeat, limit = block.name, block.repeat, checks.limits.iterations
+    yield from binding_problems(repeat.until, place, f"{name}: until", checks)
+    if not 1 <= repeat.max_iterations <= limit:
+        yield f"{name}: max_iterations must be from 1 to {limit}"
+    if min(repeat.backoff_ms, repeat.backoff_factor, repeat.max_backoff_ms) < 0:
+        yield f"{name}: the back-off must not be negative"
+
+
+def _branch(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:
+    for index, case in enumerate(block.branch.cases):
+        yield from binding_problems(case.condition, place.outside, f"{block.name}: condition {index}", checks)
+
+
+def _group(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:
+    yield from ()
+
+
+def _sub_workflow(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:
+    spec = block.sub_workflow
+    if not NAME.match(spec.workflow):
+        yield f"{block.name}: {spec.workflow!r} is no name of a workflow"
+    for name, binding in sorted(spec.params.items()):
+        yield from binding_problems(binding, place.outside, f"{block.name}: parameter {name!r}", checks)
+    for output, kind in sorted(spec.outputs.items()):
+        if kind == d.VALUE_TYPE_UNSPECIFIED:
+            yield f"{block.name}: output {output!r} has no type"
+
+
+def _gate(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:
+    name, gate = block.name, block.gate
+    kind = gate.WhichOneof("kind")
+    if gate.timeout_ms < 0:
+        yield f"{name}: timeout must not be negative"
+    if gate.default_json:
+        yield from json_problem(f"{name}: default", gate.default_json)
+    if kind is None:
+        yield f"{name}: a gate needs an approval, a signal or a timer"
+    elif kind == "signal" and not gate.signal.name:
+        yield f"{name}: a signal gate needs the signal's name"
+    elif kind == "timer":
+        due = gate.timer.WhichOneof("due")
+        if due is None:
+            yield f"{name}: a timer needs a time"
+        else:
+            binding = gate.timer.after_ms if due == "after_ms" else gate.timer.at
+            yield from binding_problems(binding, place.outside, f"{name}: time", checks)
+
+
+_KINDS: dict[str, Callable[[d.Block, Place, Checks], Iterator[str]]] = {
+    "step": _step,
+    "for_each": _for_each,
+    "repeat": _repeat,
+    "branch": _branch,
+    "group": _group,
+    "sub_workflow": _sub_workflow,
+    "gate": _gate,
+}

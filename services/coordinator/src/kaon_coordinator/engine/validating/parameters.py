@@ -1,0 +1,36 @@
+"""Parameters and outputs of a workflow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kaon_coordinator.engine.validating.bindings import binding_problems
+from kaon_coordinator.engine.validating.places import Checks, Place, json_problem
+from kaonapi.workflow.v1 import definition_pb2 as d
+
+
+def parameter_problems(definition: d.WorkflowDefinition, checks: Checks) -> Iterator[str]:
+    """The problems of the declared parameters, and of the workflow's own numbers."""
+    seen: set[str] = set()
+    for parameter in definition.parameters:
+        what = f"parameter {parameter.name}"
+        if parameter.name in seen:
+            yield f"{what}: declared twice"
+        seen.add(parameter.name)
+        if parameter.HasField("default_json"):
+            yield from json_problem(f"{what}: default", parameter.default_json)
+        for choice in parameter.choices_json:
+            yield from json_problem(f"{what}: choice", choice)
+        if parameter.constraint_cel and (problem := checks.expression(parameter.constraint_cel)):
+            yield f"{what}: {problem}"
+    if min(definition.timeout_ms, definition.deadline_ms, definition.max_active_runs) < 0:
+        yield "workflow: timeout, deadline and max_active_runs must not be negative"
+
+
+def output_problems(definition: d.WorkflowDefinition, checks: Checks) -> Iterator[str]:
+    """The problems of the workflow's outputs."""
+    for name, output in sorted(definition.outputs.items()):
+        what = f"output {name!r} of the workflow"
+        if output.type == d.VALUE_TYPE_UNSPECIFIED:
+            yield f"{what} has no type"
+        yield from binding_problems(output.value, Place(chain=(), hook=False), what, checks)
