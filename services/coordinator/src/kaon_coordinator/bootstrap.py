@@ -21,7 +21,7 @@ from kaon_coordinator.matching.labels import parse_label_expression
 from kaon_coordinator.scratch import ScratchSpace
 from kaon_coordinator.settings import Settings
 from kaon_coordinator.shell.coordinator import Clocks, Coordinator, ShellSettings
-from kaon_coordinator.store.base import Store
+from kaon_coordinator.store.base import RunRecord, Store
 from kaon_coordinator.store.database import Durability
 from kaon_coordinator.store.sql import open_store
 from kaon_coordinator.store.thread import StoreThread
@@ -109,9 +109,9 @@ class Application:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._store.close()
 
-    async def _wake(self, partition: int) -> None:
+    async def _wake(self, partition: int, submitted: RunRecord | None = None) -> None:
         """The owner in this process at once, one in another process by a record."""
-        if self.coordinator.wake(partition):
+        if self.coordinator.wake(partition, submitted):
             return
         wakeup = command_pb2.Wakeup(inbox_filled=command_pb2.InboxFilled(partition=partition))
         send = Send(topic=topics.RUN_COMMANDS, partition=partition, value=wakeup.SerializeToString())

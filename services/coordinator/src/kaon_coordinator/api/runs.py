@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -15,7 +15,7 @@ from kaon_coordinator.api.ids import new_run_id
 from kaon_coordinator.api.submitter import Submitter
 from kaon_coordinator.api.watch import Watcher
 from kaon_coordinator.engine.views import step_view
-from kaon_coordinator.store.base import NewRun
+from kaon_coordinator.store.base import NewRun, RunRecord
 from kaon_coordinator.store.thread import StoreThread
 from kaon_wire.errors import InvalidValue
 from kaon_wire.partitioning import partition_of
@@ -28,8 +28,12 @@ _LARGEST_PAGE = 500
 _KEY_CHARACTERS = 200
 _REASON_CHARACTERS = 2_000
 
-# Tells the owner of a partition that commands wait for it. May be lost: owners look by themselves too.
-Wake = Callable[[int], Awaitable[None]]
+
+class Wake(Protocol):
+    """Tells the owner of a partition that commands wait for it. May be lost: owners look by themselves too."""
+
+    def __call__(self, partition: int, submitted: RunRecord | None = None, /) -> Awaitable[None]:
+        """`submitted` is the run that has just been stored, when that is what the owner is told of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +85,7 @@ class RunServicer(run_service_pb2_grpc.RunServiceServicer):
         run, created = await self._submitter.submit(new)
         if created:
             log.info("run submitted", run=run.run_id, workflow=run.workflow, tenant=run.tenant)
-            self._wake(run.partition)
+            self._wake(run.partition, run)
         return run_service_pb2.SubmitRunResponse(run=views.run(run), created=created)
 
     async def GetRun(  # noqa: N802
@@ -141,15 +145,15 @@ class RunServicer(run_service_pb2_grpc.RunServiceServicer):
         self._wake(run.partition)
         return run_service_pb2.CancelRunResponse(run=views.run(run))
 
-    def _wake(self, partition: int) -> None:
+    def _wake(self, partition: int, submitted: RunRecord | None = None) -> None:
         """Beside the reply: what is durable is acknowledged whether or not a broker answers."""
-        task = asyncio.create_task(self._woken(partition))
+        task = asyncio.create_task(self._woken(partition, submitted))
         self._wakes.add(task)
         task.add_done_callback(self._wakes.discard)
 
-    async def _woken(self, partition: int) -> None:
+    async def _woken(self, partition: int, submitted: RunRecord | None) -> None:
         try:
-            await self._parts.wake(partition)
+            await self._parts.wake(partition, submitted)
         except Exception as error:
             log.warning("wake-up lost", partition=partition, error=str(error))
 

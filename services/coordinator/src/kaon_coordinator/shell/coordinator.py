@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field, fields
 
 import structlog
 
@@ -18,17 +18,19 @@ from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.bindings import Evaluate
 from kaon_coordinator.engine.decide import Context
 from kaon_coordinator.engine.limits import DEFAULT, Limits
+from kaon_coordinator.shell.barriers import Barriers
 from kaon_coordinator.shell.inbound import Inbound, sort_records
-from kaon_coordinator.shell.leases import LEASE_SECONDS, LeaseBook, LeaseId
+from kaon_coordinator.shell.leases import LEASE_SECONDS, LeaseBook
 from kaon_coordinator.shell.outbox import Outbox
 from kaon_coordinator.shell.partition import Partition, Stored
 from kaon_coordinator.shell.pools import Pools
+from kaon_coordinator.shell.publisher import Publisher
 from kaon_coordinator.shell.sinks import Sinks
 from kaon_coordinator.shell.turn import Effects, Turn, rows_of
 from kaon_coordinator.shell.workflows import Workflows
-from kaon_coordinator.store.base import Fenced, LoadedRun, PartitionBatch
+from kaon_coordinator.store.base import InboxRow, LoadedRun, PartitionBatch, RunRecord
 from kaon_coordinator.store.thread import StoreThread
-from kaon_coordinator.transport.base import Incoming, Send, Transport
+from kaon_coordinator.transport.base import Incoming, Transport
 from kaon_wire import topics
 from kaon_wire.partitioning import partition_of
 from kaonapi.run.v1 import command_pb2
@@ -77,15 +79,13 @@ class Counters:
 
 
 @dataclass(kw_only=True)
-class _Barrier:
-    """Overdue leases that wait until all that was said before their deadline has been heard."""
+class _Commands:
+    """What waited in the inboxes."""
 
-    leases: list[LeaseId]
-    # What the record says that the owner has sent to itself after the deadline.
-    token: str
-    # When it is sent again, in monotonic seconds.
-    resend: float
-    passed: bool = False
+    # By partition, oldest first.
+    rows: dict[int, list[InboxRow]] = field(default_factory=lambda: defaultdict(list))
+    # Unfinished runs that the commands concern and that were not in memory.
+    fresh: dict[str, Stored] = field(default_factory=dict)
 
 
 class Coordinator:
@@ -118,8 +118,11 @@ class Coordinator:
         self._clocks = clocks or Clocks()
         self._workflows = Workflows(self._load_definition)
         self._partitions: dict[int, Partition] = {}
-        self._barriers: dict[int, _Barrier] = {}
+        self._barriers = Barriers(settings.lease_seconds)
+        self._publisher = Publisher(settings.catalogue, transport)
         self._inbox_filled: set[int] = set()
+        # Runs that were submitted in this process, by id: nobody has to read them again.
+        self._submitted: dict[str, RunRecord] = {}
         self._woken = asyncio.Event()
         self._lock = asyncio.Lock()
         self.counters = Counters()
@@ -160,11 +163,17 @@ class Coordinator:
         # After the turn, so that no step waits for lines to be archived; before the records are acknowledged.
         await self._sinks.logs(inbound.logs)
 
-    def wake(self, partition: int) -> bool:
-        """Tells that a partition's inbox has been filled; False when another process owns the partition."""
+    def wake(self, partition: int, submitted: RunRecord | None = None) -> bool:
+        """Tells that a partition's inbox has been filled; False when another process owns the partition.
+
+        Args:
+            submitted: the run that has just been stored, when that is what has filled it.
+        """
         if partition not in self._partitions:
             return False
         self._inbox_filled.add(partition)
+        if submitted is not None:
+            self._submitted[submitted.run_id] = submitted
         self._woken.set()
         return True
 
@@ -172,72 +181,52 @@ class Coordinator:
 
     async def run(self) -> None:
         """Looks at time and at woken inboxes until cancelled. An error ends it, and with it the process."""
+        publishing = asyncio.create_task(self._publisher.run(), name="publisher")
         next_poll = 0.0
-        while True:
-            try:
-                await asyncio.wait_for(self._woken.wait(), self._settings.tick_seconds)
-            except TimeoutError:
-                pass
-            self._woken.clear()
-            now = self._clocks.monotonic()
-            if now >= next_poll:
-                self._inbox_filled |= set(self._partitions)
-                next_poll = now + self._settings.poll_seconds
-            await self._tick(now)
+        try:
+            while not publishing.done():
+                try:
+                    await asyncio.wait_for(self._woken.wait(), self._settings.tick_seconds)
+                except TimeoutError:
+                    pass
+                self._woken.clear()
+                now = self._clocks.monotonic()
+                polls = now >= next_poll
+                if polls:
+                    self._inbox_filled |= set(self._partitions)
+                    next_poll = now + self._settings.poll_seconds
+                await self._tick(now)
+                if polls:
+                    await self._write_marks()
+            publishing.result()
+        finally:
+            publishing.cancel()
 
     async def _tick(self, now: float) -> None:
         if not self._transport.connected:
             for partition in self._partitions.values():
                 partition.watch.leases.deafen(now)
             self.pools.deafen()
-        await self._raise_barriers(now)
-        async with self._lock:
-            await self._turn(Inbound())
-
-    async def _raise_barriers(self, now: float) -> None:
-        """Sends a record to the partition of each overdue lease: when it comes back, everything before it has been heard."""
-        sends = []
-        for number, partition in self._partitions.items():
-            barrier = self._barriers.get(number)
-            if barrier is None:
-                overdue = partition.watch.leases.overdue(now)
-                if not overdue:
-                    continue
-                barrier = _Barrier(leases=overdue, token=uuid.uuid4().hex, resend=now)
-                self._barriers[number] = barrier
-            if not barrier.passed and now >= barrier.resend:
-                barrier.resend = now + self._settings.lease_seconds
-                record = step_pb2.StepEvents(partition=number, barrier=barrier.token)
-                value = record.SerializeToString()
-                sends.append(Send(topic=topics.STEP_EVENTS, partition=number, value=value))
+        sends = self._barriers.due(self._partitions.values(), now)
         if sends:
             await self._transport.send(sends)
-
-    def _hear_barriers(self, partition: int, reports: Sequence[step_pb2.StepEvents]) -> None:
-        barrier = self._barriers.get(partition)
-        if barrier is not None and any(report.barrier == barrier.token for report in reports):
-            barrier.passed = True
-
-    def _expired(self, partition: Partition) -> list[LeaseId]:
-        """The leases that have expired: overdue, and not renewed by anything that was said before their barrier."""
-        barrier = self._barriers.get(partition.number)
-        if barrier is None or not barrier.passed:
-            return []
-        del self._barriers[partition.number]
-        now = self._clocks.monotonic()
-        return [lease for lease in barrier.leases if partition.watch.leases.is_overdue(lease, now)]
+        async with self._lock:
+            await self._turn(Inbound())
 
     # --- one turn -----------------------------------------------------------------------------------------------
 
     async def _turn(self, inbound: Inbound) -> None:
         outbox = Outbox(self._settings.catalogue)
         woken, self._inbox_filled = self._inbox_filled | inbound.inbox_filled, set()
-        for number, partition in list(self._partitions.items()):
-            effects = await self._advance(
-                partition, inbound.reports.get(number, ()), poll_inbox=number in woken
-            )
-            if effects is not None:
-                self._let_out(partition, effects, outbox)
+        commands = await self._read_inbox(woken & set(self._partitions))
+        now = self._clocks.monotonic()
+        turns = [
+            (partition, turn)
+            for partition in list(self._partitions.values())
+            if (turn := self._decide(partition, inbound, commands, now)) is not None
+        ]
+        for partition, turn in await self._commit(turns):
+            self._let_out(partition, partition.effects(turn, now), outbox)
         for number, opened in inbound.pools_opened:
             self._answer_pool(number, opened, outbox)
         for report in inbound.pool_reports:
@@ -246,62 +235,76 @@ class Coordinator:
         self.pools.advance(outbox)
         await self._transport.send(outbox.take())
 
-    async def _advance(
-        self, partition: Partition, reports: Sequence[step_pb2.StepEvents], *, poll_inbox: bool
-    ) -> Effects | None:
-        """One turn of one partition; None when nothing follows, or when its ownership was lost."""
-        now = self._clocks.monotonic()
+    def _decide(self, partition: Partition, inbound: Inbound, commands: _Commands, now: float) -> Turn | None:
+        """One turn of one partition; None when nothing concerns it."""
+        reports = inbound.reports.get(partition.number, ())
+        rows = commands.rows.get(partition.number, ())
+        self._barriers.hear(partition.number, reports)
+        expired = self._barriers.expired(partition, now)
         turn = Turn(context=self._context())
-        if poll_inbox:
-            await self._apply_inbox(partition, turn)
+        if not (reports or rows or expired or partition.is_due(turn.context.now_us)):
+            return None
+        for row in rows:
+            partition.apply_inbox(turn, row, commands.fresh.get(row.run_id))
         for report in reports:
             partition.apply_report(turn, report, now)
-        self._hear_barriers(partition.number, reports)
-        expired = self._expired(partition)
         partition.apply_time(turn, expired)
         self.counters.stale_leases += turn.stale
         self.counters.expired_leases += len(expired)
-        if not await self._commit(partition, turn):
-            return None
-        return partition.effects(turn, now)
+        return turn
 
-    async def _apply_inbox(self, partition: Partition, turn: Turn) -> None:
-        rows = await self._store.run(self._store.store.unapplied, partition.number, INBOX_BATCH)
-        unknown = {row.run_id for row in rows} - set(partition.runs)
-        fresh = await self._unfinished(sorted(unknown))
+    async def _read_inbox(self, partitions: set[int]) -> _Commands:
+        """The commands that wait for these partitions, with the runs that they concern and that are not in memory."""
+        submitted, self._submitted = self._submitted, {}
+        commands = _Commands()
+        if not partitions:
+            return commands
+        rows = await self._store.read(self._store.store.unapplied_of, partitions, INBOX_BATCH)
         for row in rows:
-            partition.apply_inbox(turn, row, fresh.get(row.run_id))
+            commands.rows[row.partition].append(row)
+        unknown = {row.run_id for row in rows if row.run_id not in self._partitions[row.partition].runs}
+        handed = [_as_loaded(submitted[run_id]) for run_id in unknown & submitted.keys()]
+        commands.fresh = await self._unfinished(handed, unknown - submitted.keys())
         if len(rows) == INBOX_BATCH:
-            self._inbox_filled.add(partition.number)
+            self._inbox_filled |= partitions
             self._woken.set()
+        return commands
 
-    async def _commit(self, partition: Partition, turn: Turn) -> bool:
-        if not turn.events and not turn.applied_inbox:
-            return True
-        rows = rows_of(turn)
-        batch = PartitionBatch(
-            partition=partition.number,
-            epoch=partition.epoch,
-            history=turn.events,
-            runs=rows.runs,
-            steps=rows.steps,
-            blocks=rows.blocks,
-            applied_inbox=turn.applied_inbox,
-            published=partition.take_published(),
-        )
-        try:
-            await self._store.run(self._store.store.commit, batch)
-        except Fenced as error:
+    async def _commit(self, turns: Sequence[tuple[Partition, Turn]]) -> list[tuple[Partition, Turn]]:
+        """Makes turns durable in one transaction. Returns them without those of partitions that somebody else owns by now."""
+        batches = [_batch(partition, turn) for partition, turn in turns if not turn.durable]
+        await self._write(batches)
+        owned = [(partition, turn) for partition, turn in turns if partition.number in self._partitions]
+        for partition, turn in owned:
+            self.counters.committed_events += len(turn.events)
+            self._publisher.add(partition, turn.events)
+            self._sinks.committed(turn.events)
+        return owned
+
+    async def _write_marks(self) -> None:
+        """Notes how far histories have been published, so that the next owner has little to repeat."""
+        async with self._lock:
+            await self._write(
+                [
+                    PartitionBatch(
+                        partition=partition.number,
+                        epoch=partition.epoch,
+                        published=partition.take_published(),
+                    )
+                    for partition in self._partitions.values()
+                    if partition.published
+                ]
+            )
+
+    async def _write(self, batches: Sequence[PartitionBatch]) -> None:
+        if not batches:
+            return
+        for number in await self._store.run(self._store.store.commit_all, batches):
             self.counters.fenced += 1
-            log.warning("partition lost to a newer owner", partition=partition.number, reason=str(error))
-            self._drop_partition(partition.number)
-            return False
-        self.counters.committed_events += len(turn.events)
-        self._sinks.committed(turn.events)
-        return True
+            log.warning("partition lost to a newer owner", partition=number)
+            self._drop_partition(number)
 
     def _let_out(self, partition: Partition, effects: Effects, outbox: Outbox) -> None:
-        outbox.history(partition.number, effects.events)
         for incarnation, commands in effects.commands.items():
             outbox.command(incarnation, commands)
         for pool in {*effects.requests, *effects.ended}:
@@ -387,7 +390,8 @@ class Coordinator:
 
     def _drop_partition(self, number: int) -> None:
         self._partitions.pop(number, None)
-        self._barriers.pop(number, None)
+        self._barriers.drop(number)
+        self._publisher.drop(number)
 
     async def _open_pools(self, partitions: frozenset[int]) -> None:
         catalogue = self._settings.catalogue
@@ -401,13 +405,13 @@ class Coordinator:
         self.pools.advance(outbox)
         await self._transport.send(outbox.take())
 
-    async def _unfinished(self, run_ids: Sequence[str]) -> dict[str, Stored]:
-        stored: dict[str, Stored] = {}
-        for run_id in run_ids:
-            run = await self._store.run(self._store.store.load_run, run_id)
-            if run.row.status not in t.TERMINAL:
-                stored[run_id] = await self._with_workflow(run)
-        return stored
+    async def _unfinished(self, handed: Iterable[LoadedRun], run_ids: Collection[str]) -> dict[str, Stored]:
+        loaded = await self._store.read(self._store.store.load_some, run_ids) if run_ids else []
+        return {
+            run.run_id: await self._with_workflow(run)
+            for run in (*handed, *loaded)
+            if run.row.status not in t.TERMINAL
+        }
 
     async def _with_workflow(self, run: LoadedRun) -> Stored:
         workflow = await self._workflows.get(run.tenant, run.workflow, run.version)
@@ -419,3 +423,23 @@ class Coordinator:
 
     def _context(self) -> Context:
         return Context(now_us=self._clocks.now_us(), evaluate=self._evaluate, limits=self._settings.limits)
+
+
+def _batch(partition: Partition, turn: Turn) -> PartitionBatch:
+    rows = rows_of(turn)
+    partition.note_rows(rows.steps)
+    return PartitionBatch(
+        partition=partition.number,
+        epoch=partition.epoch,
+        history=turn.events,
+        runs=rows.runs,
+        steps=rows.steps,
+        blocks=rows.blocks,
+        applied_inbox=turn.applied_inbox,
+        published=partition.take_published(),
+    )
+
+
+def _as_loaded(run: RunRecord) -> LoadedRun:
+    """A run that has only just been stored: it has neither steps nor blocks."""
+    return LoadedRun(**{each.name: getattr(run, each.name) for each in fields(run)}, steps=(), blocks=())

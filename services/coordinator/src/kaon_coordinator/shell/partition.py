@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.compiled import CompiledWorkflow
 from kaon_coordinator.engine.decide import Context, Decision, submit
 from kaon_coordinator.engine.leases import revoke_unless_current
 from kaon_coordinator.engine.messages import LeaseExpired, Message
 from kaon_coordinator.engine.resume import derive
+from kaon_coordinator.engine.rows import StepRow
 from kaon_coordinator.engine.rows_codec import restore
 from kaon_coordinator.engine.state import RunState
-from kaon_coordinator.engine.steps import wants_runner
 from kaon_coordinator.shell import requests
 from kaon_coordinator.shell.decoding import lease_of, message_of
 from kaon_coordinator.shell.leases import LeaseBook, LeaseId
 from kaon_coordinator.shell.timers import Timers
 from kaon_coordinator.shell.turn import Effects, Turn, Watch, effects_of
+from kaon_coordinator.shell.whereabouts import Whereabouts
 from kaon_coordinator.store.base import InboxRow, LoadedRun
 from kaonapi.run.v1 import command_pb2, history_pb2
 from kaonapi.step.v1 import step_pb2
@@ -48,6 +48,7 @@ class Partition:
         self.watch = Watch(leases=leases, timers=Timers())
         # Up to which seq each run's history has been published, not yet noted in the store.
         self.published: dict[str, int] = {}
+        self._whereabouts = Whereabouts()
         # Pools whose last report named too few.
         self._missed: set[str] = set()
 
@@ -57,6 +58,7 @@ class Partition:
         for stored in loaded:
             state = _restore(stored)
             self.runs[state.run_id] = state
+            self._whereabouts.note(state, state.steps)
             turn.actions += [(state, action) for action in derive(state)]
         effects = self.effects(turn, now)
         self.watch.leases.deafen(now)
@@ -68,9 +70,23 @@ class Partition:
         for state in turn.touched.values():
             if state.ended:
                 self.runs.pop(state.run_id, None)
-        for event in turn.events:
-            self.published[event.run_id] = event.seq
+                self._whereabouts.forget(state.run_id)
         return effects
+
+    def note_rows(self, rows: Mapping[str, Sequence[StepRow]]) -> None:
+        """Takes note of the steps that a turn has changed."""
+        for run_id, changed in rows.items():
+            self._whereabouts.note(self.runs[run_id], [row.path for row in changed])
+
+    def note_published(self, events: Iterable[history_pb2.HistoryEvent]) -> None:
+        """These events have been published and acknowledged."""
+        for event in events:
+            self.published[event.run_id] = event.seq
+
+    def is_due(self, now_us: int) -> bool:
+        """Whether a timer has come."""
+        next_us = self.watch.timers.next_us()
+        return next_us is not None and next_us <= now_us
 
     def take_published(self) -> dict[str, int]:
         """How far the runs' histories have been published since the last call."""
@@ -156,11 +172,7 @@ class Partition:
 
     def misses(self, report: command_pb2.PoolReport) -> bool:
         """Whether a matcher knows fewer requests than there are READY steps, twice in a row: once may be a matter of time."""
-        ready = sum(
-            wants_runner(state, step) and requests.pool_of(step) == report.pool
-            for state in self.runs.values()
-            for step in state.steps.values()
-        )
+        ready = self._whereabouts.count_ready(report.pool, self.runs)
         missing = report.waiting + report.released < ready
         again = missing and report.pool in self._missed
         self._missed.discard(report.pool)
@@ -170,16 +182,11 @@ class Partition:
 
     def answer_pool(self, pool: str) -> tuple[list[step_pb2.StepRequest], list[step_pb2.StepHeld]]:
         """Everything of this partition that the new matcher of a pool must know."""
-        ready: list[step_pb2.StepRequest] = []
-        held: list[step_pb2.StepHeld] = []
-        for state in self.runs.values():
-            for step in state.steps.values():
-                if requests.pool_of(step) != pool:
-                    continue
-                if wants_runner(state, step):
-                    ready.append(requests.step_request(state, step, partition=self.number, epoch=self.epoch))
-                elif step.status in {t.RUNNING, t.CANCELLING}:
-                    held.append(requests.held_step(state, step))
+        ready = [
+            requests.step_request(state, step, partition=self.number, epoch=self.epoch)
+            for state, step in self._whereabouts.ready(pool, self.runs)
+        ]
+        held = [requests.held_step(state, step) for state, step in self._whereabouts.held(pool, self.runs)]
         return ready, held
 
 

@@ -57,7 +57,7 @@ class Turn:
 
     @property
     def durable(self) -> bool:
-        """Whether there is nothing to be made durable."""
+        """Whether there is nothing that must be made durable first."""
         return not self.events and not self.applied_inbox
 
 
@@ -87,7 +87,6 @@ class Effects:
     ended: dict[str, list[step_pb2.StepEnded]] = field(default_factory=lambda: defaultdict(list))
     # By incarnation.
     commands: dict[str, list[runner_pb2.RunnerCommand]] = field(default_factory=lambda: defaultdict(list))
-    events: list[history_pb2.HistoryEvent] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +99,7 @@ class Watch:
 
 def effects_of(turn: Turn, watch: Watch, *, partition: int, epoch: int, now: float) -> Effects:
     """What the turn's actions let out, and what they put into the books (`now` in monotonic seconds)."""
-    effects = Effects(events=turn.events)
+    effects = Effects()
     for state, action in turn.actions:
         match action:
             case RequestStep(path=path):

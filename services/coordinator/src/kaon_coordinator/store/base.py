@@ -9,7 +9,7 @@ is not known whether the transaction took place, and an owner must read its part
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from kaon_coordinator.engine.rows import BlockRow, StepRow
 from kaon_coordinator.store.records import (
@@ -158,17 +158,38 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def unapplied(self, partition: int, limit: int = 1000) -> list[InboxRow]:
-        """Commands of the partition that no batch has named as applied, oldest first."""
+    def load_some(self, run_ids: Collection[str]) -> list[LoadedRun]:
+        """Those of the runs that are there, ended or not, in no particular order. The cost depends only on how many they are."""
 
     @abstractmethod
+    def unapplied_of(self, partitions: Collection[int], limit: int = 1000) -> list[InboxRow]:
+        """Commands of the partitions that no batch has named as applied, oldest first, at most `limit`."""
+
+    def unapplied(self, partition: int, limit: int = 1000) -> list[InboxRow]:
+        """Commands of one partition, as `unapplied_of` gives them."""
+        return self.unapplied_of([partition], limit)
+
+    @abstractmethod
+    def commit_all(self, batches: Sequence[PartitionBatch]) -> frozenset[int]:
+        """Applies batches of different partitions in one transaction. Each batch begins with its fence, which holds its partition
+        until the transaction ends. A batch whose epoch is not its partition's current one is left out, and nothing of it written;
+        its partition is in the answer. The others do not suffer from it.
+
+        Raises:
+            Conflict: an event with this run and seq is there already; nothing of any batch was written.
+        """
+
     def commit(self, batch: PartitionBatch) -> None:
-        """Applies a batch in one transaction. Its first statement is the fence.
+        """Applies one batch as `commit_all` does.
 
         Raises:
             Fenced: the epoch is not the partition's current one; nothing was written.
             Conflict: an event with this run and seq is there already; nothing was written.
         """
+        if self.commit_all([batch]):
+            raise Fenced(
+                f"partition {batch.partition}: epoch {batch.epoch} is not the current one; another coordinator owns the partition"
+            )
 
     @abstractmethod
     def unpublished(self, partition: int, limit: int = 1000) -> list[history_pb2.HistoryEvent]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -11,6 +11,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    Row,
     Table,
     bindparam,
     case,
@@ -25,7 +26,6 @@ from sqlalchemy.exc import IntegrityError
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.store import reads
-from kaon_coordinator.store.base import Fenced
 from kaon_coordinator.store.bulk import Bulk, upsert
 from kaon_coordinator.store.database import Database
 from kaon_coordinator.store.records import InboxRow, LoadedRun, PartitionBatch
@@ -70,29 +70,35 @@ class Commits:
         self._published = Bulk(database, _mark_published(), ("mark", "mark_again", "key", "mark_above"))
         self._applied = Bulk(database, delete(inbox).where(inbox.c.inbox_id == bindparam("id")), ("id",))
 
-    def write(self, connection: Connection, batch: PartitionBatch) -> None:
-        """Applies a batch, fence first."""
-        # An update, because reading would not exclude a new owner: it holds the partition's row until the transaction ends.
-        if self._fence.execute_one(connection, (batch.epoch, batch.partition, batch.epoch)) != 1:
-            raise Fenced(
-                f"partition {batch.partition}: epoch {batch.epoch} is not the current one; another coordinator owns the partition"
-            )
-        try:
-            self._history.execute(connection, [_history_row(event) for event in batch.history])
-        except IntegrityError as error:
-            raise Conflict(
-                f"partition {batch.partition}: an event is stored already: {error.orig}"
-            ) from error
-        self._runs.execute(connection, [_run_values(row) for row in batch.runs])
-        self._steps.execute(
-            connection, [(i, *_step_values(row)) for i, rows in batch.steps.items() for row in rows]
-        )
+    def write(self, connection: Connection, batches: Sequence[PartitionBatch]) -> frozenset[int]:
+        """Applies batches, fences first; returns the partitions that others own by now, of which nothing is written."""
+        # In one order everywhere: two owners that wait for each other's partitions would never end.
+        batches = sorted(batches, key=attrgetter("partition"))
+        held = [batch for batch in batches if self._is_held(connection, batch)]
+        self._write_history(connection, held)
+        # One statement for all partitions: what it costs to begin one is spread over many rows.
+        self._runs.execute(connection, [_run_values(row) for batch in held for row in batch.runs])
+        self._steps.execute(connection, [row for batch in held for row in _rows(batch.steps, _step_values)])
         self._blocks.execute(
-            connection, [(i, *_block_values(row)) for i, rows in batch.blocks.items() for row in rows]
+            connection, [row for batch in held for row in _rows(batch.blocks, _block_values)]
         )
-        self._applied.execute(connection, [(inbox_id,) for inbox_id in batch.applied_inbox])
+        applied = [(inbox_id,) for batch in held for inbox_id in batch.applied_inbox]
+        self._applied.execute(connection, applied)
         # After the runs: whether one is done with depends on its new seq.
-        self._published.execute(connection, [(seq, seq, i, seq) for i, seq in batch.published.items()])
+        marks = [(seq, seq, i, seq) for batch in held for i, seq in batch.published.items()]
+        self._published.execute(connection, marks)
+        return frozenset(batch.partition for batch in batches) - {batch.partition for batch in held}
+
+    def _is_held(self, connection: Connection, batch: PartitionBatch) -> bool:
+        # An update, because reading would not exclude a new owner: it holds the partition's row until the transaction ends.
+        return self._fence.execute_one(connection, (batch.epoch, batch.partition, batch.epoch)) == 1
+
+    def _write_history(self, connection: Connection, batches: Sequence[PartitionBatch]) -> None:
+        try:
+            rows = [_history_row(event) for batch in batches for event in batch.history]
+            self._history.execute(connection, rows)
+        except IntegrityError as error:
+            raise Conflict(f"an event is stored already: {error.orig}") from error
 
 
 def claim(database: Database, connection: Connection, table: Table, key: int | str, owner: str) -> int:
@@ -120,10 +126,19 @@ def load_runs(connection: Connection, partition: int) -> list[LoadedRun]:
     found = connection.execute(
         select(runs).where(*unfinished).order_by(runs.c.create_us, runs.c.run_id)
     ).all()
+    return _with_rows(connection, found, unfinished)
+
+
+def _with_rows(
+    connection: Connection, found: Sequence[Row[Any]], chosen: Iterable[ColumnElement[bool]]
+) -> list[LoadedRun]:
+    """The runs `found` by the condition `chosen`, with their steps and blocks."""
     if not found:
         return []
-    step_rows = _by_run(connection, steps, reads.STEP_COLUMNS, StepRow, unfinished)
-    block_rows = _by_run(connection, blocks, reads.BLOCK_COLUMNS, BlockRow, unfinished)
+    # A run that nobody has begun has neither.
+    begun = any(row.seq for row in found)
+    step_rows = _by_run(connection, steps, reads.STEP_COLUMNS, StepRow, chosen) if begun else {}
+    block_rows = _by_run(connection, blocks, reads.BLOCK_COLUMNS, BlockRow, chosen) if begun else {}
     return [
         LoadedRun(
             **reads.run_fields(row),
@@ -146,12 +161,19 @@ def load_run(connection: Connection, run_id: str) -> LoadedRun:
     )
 
 
-def unapplied(connection: Connection, partition: int, limit: int) -> list[InboxRow]:
-    """Commands that wait for the partition's owner."""
-    query = select(inbox).where(inbox.c.partition == partition).order_by(inbox.c.inbox_id).limit(limit)
+def load_some(connection: Connection, run_ids: Collection[str]) -> list[LoadedRun]:
+    """Runs with their rows."""
+    chosen = (runs.c.run_id.in_(run_ids),)
+    return _with_rows(connection, connection.execute(select(runs).where(*chosen)).all(), chosen)
+
+
+def unapplied_of(connection: Connection, partitions: Collection[int], limit: int) -> list[InboxRow]:
+    """Commands that wait for the partitions' owner."""
+    query = select(inbox).where(inbox.c.partition.in_(partitions)).order_by(inbox.c.inbox_id).limit(limit)
     return [
         InboxRow(
             inbox_id=row.inbox_id,
+            partition=row.partition,
             run_id=row.run_id,
             command=command_pb2.RunCommand.FromString(row.command),
             create_us=row.create_us,
@@ -209,6 +231,15 @@ def _mark_published() -> Any:
             (runs.c.open, case((complete, literal_column("0")), else_=runs.c.open)),
         )
     )
+
+
+def _rows(
+    by_run: Mapping[str, Sequence[Record]], values: Callable[[Record], tuple[Any, ...]]
+) -> Iterator[tuple[Any, ...]]:
+    for run_id, changed in by_run.items():
+        for each in changed:
+            value: tuple[Any, ...] = values(each)
+            yield run_id, *value
 
 
 def _history_row(event: history_pb2.HistoryEvent) -> tuple[Any, ...]:

@@ -88,6 +88,7 @@ class InboxRow:
     """A command that its run's owner has not applied yet."""
 
     inbox_id: int
+    partition: int
     run_id: str
     command: command_pb2.RunCommand
     create_us: int

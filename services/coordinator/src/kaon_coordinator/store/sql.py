@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 from sqlalchemy import Connection, Engine, text
@@ -126,13 +126,17 @@ class SqlStore(Store):
         with self._reading("load_run") as connection:
             return owners.load_run(connection, run_id)
 
-    def unapplied(self, partition: int, limit: int = 1000) -> list[InboxRow]:
-        with self._reading("unapplied") as connection:
-            return owners.unapplied(connection, partition, limit)
+    def load_some(self, run_ids: Collection[str]) -> list[LoadedRun]:
+        with self._reading("load_some") as connection:
+            return owners.load_some(connection, run_ids)
 
-    def commit(self, batch: PartitionBatch) -> None:
-        with self._writing("commit") as connection:
-            self._commits.write(connection, batch)
+    def unapplied_of(self, partitions: Collection[int], limit: int = 1000) -> list[InboxRow]:
+        with self._reading("unapplied_of") as connection:
+            return owners.unapplied_of(connection, partitions, limit)
+
+    def commit_all(self, batches: Sequence[PartitionBatch]) -> frozenset[int]:
+        with self._writing("commit_all") as connection:
+            return self._commits.write(connection, batches)
 
     def unpublished(self, partition: int, limit: int = 1000) -> list[history_pb2.HistoryEvent]:
         with self._reading("unpublished") as connection:

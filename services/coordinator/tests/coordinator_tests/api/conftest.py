@@ -42,7 +42,7 @@ class Others:
     broker_is_down: bool = False
     known_runners: list[runner_pb2.Runner] = field(default_factory=list)
 
-    async def wake(self, partition: int) -> None:
+    async def wake(self, partition: int, submitted: RunRecord | None = None) -> None:
         """As the coordinator wakes the owner of a partition."""
         if self.broker_is_down:
             raise ConnectionError("no broker")

@@ -115,11 +115,21 @@ async def test_an_owner_that_was_succeeded_writes_nothing_and_lets_nothing_out(
     # Another process takes the partition over while this one sleeps through it.
     member.store.store.claim_partition(0, "second")
     before = member.store.store.history("run")
+    await world.until(lambda: world.broker.end_offset(topics.RUN_EVENTS, 0) > 0)
     sent = world.broker.end_offset(topics.RUN_EVENTS, 0)
     world.report(request.key, **STARTED)
     await world.until(lambda: member.coordinator.counters.fenced == 1)
     assert member.store.store.history("run") == before
     assert world.broker.end_offset(topics.RUN_EVENTS, 0) == sent
+
+
+async def test_what_was_published_is_noted_although_nothing_follows(world: World, member: Member) -> None:
+    world.hello()
+    world.submit(member)
+    await world.released()
+    seq = len(member.store.store.history("run"))
+    world.clock.now += 2
+    await world.until(lambda: member.store.store.get_run("default", "run").published_seq == seq)
 
 
 async def test_the_next_owner_derives_what_was_in_flight(world: World, member: Member) -> None:

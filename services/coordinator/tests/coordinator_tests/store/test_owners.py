@@ -45,6 +45,37 @@ def test_an_older_owner_writes_nothing(store: Store) -> None:
     assert store.load_run(run.run_id).row.seq == 4
 
 
+def test_an_older_owner_of_one_partition_does_not_spoil_what_it_writes_to_others(store: Store) -> None:
+    lost, kept = submitted(store), submitted(store, partition=4)
+    old, held = store.claim_partition(3, "me"), store.claim_partition(4, "me")
+    store.claim_partition(3, "new")
+    assert store.commit_all([batch(held, kept), batch(old, lost)]) == {3}
+    assert [run.row.seq for run in store.load_some([kept.run_id])] == [2]
+    assert [run.row.seq for run in store.load_some([lost.run_id])] == [0]
+    assert store.history(lost.run_id) == []
+
+
+def test_a_conflict_in_one_partition_leaves_nothing_of_the_others(store: Store) -> None:
+    first, second = submitted(store), submitted(store, partition=4)
+    epochs = store.claim_partition(3, "me"), store.claim_partition(4, "me")
+    store.commit(batch(epochs[1], second))
+    with pytest.raises(Conflict):
+        store.commit_all([batch(epochs[0], first), batch(epochs[1], second, first=2, last=3)])
+    assert store.history(first.run_id) == []
+
+
+def test_commands_and_runs_of_several_partitions_are_read_together(store: Store) -> None:
+    third, fourth, fifth = (submitted(store, partition=number) for number in (3, 4, 5))
+    found = store.unapplied_of({3, 4})
+    assert [(row.partition, row.run_id) for row in found] == [(3, third.run_id), (4, fourth.run_id)]
+    assert [row.run_id for row in store.unapplied_of({3, 4, 5}, limit=2)] == [third.run_id, fourth.run_id]
+    store.commit(batch(store.claim_partition(3, "me"), third))
+    some = {run.run_id: run for run in store.load_some([third.run_id, fifth.run_id, "nobody"])}
+    assert some.keys() == {third.run_id, fifth.run_id}
+    assert some[third.run_id] == store.load_run(third.run_id)
+    assert (some[fifth.run_id].row.seq, list(some[fifth.run_id].steps)) == (0, [])
+
+
 def test_a_partition_that_nobody_owns_is_written_by_nobody(store: Store) -> None:
     run = submitted(store)
     for epoch in (0, 1):

@@ -1,0 +1,74 @@
+"""Overdue leases end only behind a barrier: a record that the owner has sent to itself after the deadline and has read again, and
+with it everything that runners said before."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from kaon_coordinator.shell.leases import LeaseId
+from kaon_coordinator.shell.partition import Partition
+from kaon_coordinator.transport.base import Send
+from kaon_wire import topics
+from kaonapi.step.v1 import step_pb2
+
+
+@dataclass(kw_only=True)
+class _Barrier:
+    """Overdue leases that wait until all that was said before their deadline has been heard."""
+
+    leases: list[LeaseId]
+    # What the record says that the owner has sent to itself after the deadline.
+    token: str
+    # When it is sent again, in monotonic seconds.
+    resend: float
+    passed: bool = False
+
+
+class Barriers:
+    """The barriers of all partitions of one owner, at most one each.
+
+    Args:
+        resend_seconds: a barrier that has not come back for so long is sent again.
+    """
+
+    def __init__(self, resend_seconds: float) -> None:
+        self._resend_seconds = resend_seconds
+        self._barriers: dict[int, _Barrier] = {}
+
+    def due(self, partitions: Iterable[Partition], now: float) -> list[Send]:
+        """The records to be sent now for overdue leases."""
+        return [send for partition in partitions if (send := self._due(partition, now)) is not None]
+
+    def _due(self, partition: Partition, now: float) -> Send | None:
+        barrier = self._barriers.get(partition.number)
+        if barrier is None:
+            overdue = partition.watch.leases.overdue(now)
+            if not overdue:
+                return None
+            barrier = _Barrier(leases=overdue, token=uuid.uuid4().hex, resend=now)
+            self._barriers[partition.number] = barrier
+        if barrier.passed or now < barrier.resend:
+            return None
+        barrier.resend = now + self._resend_seconds
+        record = step_pb2.StepEvents(partition=partition.number, barrier=barrier.token)
+        return Send(topic=topics.STEP_EVENTS, partition=partition.number, value=record.SerializeToString())
+
+    def hear(self, partition: int, reports: Sequence[step_pb2.StepEvents]) -> None:
+        """Looks for the partition's barrier among what has arrived."""
+        barrier = self._barriers.get(partition)
+        if barrier is not None and any(report.barrier == barrier.token for report in reports):
+            barrier.passed = True
+
+    def expired(self, partition: Partition, now: float) -> list[LeaseId]:
+        """The leases that have expired: overdue, and not renewed by anything that was said before their barrier."""
+        barrier = self._barriers.get(partition.number)
+        if barrier is None or not barrier.passed:
+            return []
+        del self._barriers[partition.number]
+        return [lease for lease in barrier.leases if partition.watch.leases.is_overdue(lease, now)]
+
+    def drop(self, partition: int) -> None:
+        """The partition belongs to somebody else."""
+        self._barriers.pop(partition, None)
