@@ -13,13 +13,20 @@ from collections.abc import Collection, Sequence
 
 from kaon_coordinator.engine.rows import BlockRow, StepRow
 from kaon_coordinator.store.records import (
+    Holder,
     InboxRow,
     LoadedRun,
     LogChunk,
+    Memo,
+    Message,
     NewRun,
     PartitionBatch,
+    PermitRecord,
+    PermitWish,
     RunPage,
     RunRecord,
+    ScheduleRecord,
+    ScheduleStep,
     WorkflowRecord,
 )
 from kaon_wire.errors import Conflict, KaonError
@@ -31,11 +38,18 @@ __all__ = [
     "Fenced",
     "InboxRow",
     "LoadedRun",
+    "Holder",
     "LogChunk",
+    "Memo",
+    "Message",
     "NewRun",
     "PartitionBatch",
+    "PermitRecord",
+    "PermitWish",
     "RunPage",
     "RunRecord",
+    "ScheduleRecord",
+    "ScheduleStep",
     "Store",
     "WorkflowRecord",
 ]
@@ -43,6 +57,12 @@ __all__ = [
 
 class Fenced(KaonError):
     """Someone else owns the partition by now: nothing was written, and this owner must drop it."""
+
+    def __init__(self, partition: int, epoch: int) -> None:
+        super().__init__(
+            f"partition {partition}: epoch {epoch} is not the current one; another coordinator owns the partition"
+        )
+        self.partition = partition
 
 
 class Store(ABC):
@@ -95,7 +115,8 @@ class Store(ABC):
     def add_command(
         self, tenant: str, run_id: str, command: command_pb2.RunCommand, now_us: int
     ) -> RunRecord:
-        """Stores a command for the run's owner. A run that has ended gets none.
+        """Stores a command for the run's owner. A run that has ended gets none but those that can open it again: retry, restart and
+        mark.
 
         Raises:
             NotFound: the tenant has no such run.
@@ -187,13 +208,88 @@ class Store(ABC):
             Conflict: an event with this run and seq is there already; nothing was written.
         """
         if self.commit_all([batch]):
-            raise Fenced(
-                f"partition {batch.partition}: epoch {batch.epoch} is not the current one; another coordinator owns the partition"
-            )
+            raise Fenced(batch.partition, batch.epoch)
 
     @abstractmethod
     def unpublished(self, partition: int, limit: int = 1000) -> list[history_pb2.HistoryEvent]:
         """Events past their runs' published marks, each run's in order of seq, at most `limit`."""
+
+    # Permits: how many may hold a key of a tenant at once. A batch gives them back.
+
+    @abstractmethod
+    def set_permits(self, tenant: str, key: str, bound: int) -> PermitRecord:
+        """Sets how many may hold a key, 0 meaning any number. Who holds it already keeps it, however many they are."""
+
+    @abstractmethod
+    def list_permits(self, tenant: str) -> list[PermitRecord]:
+        """The tenant's keys that have a bound, by key."""
+
+    @abstractmethod
+    def take_permits(
+        self, partition: int, epoch: int, wishes: Sequence[PermitWish], now_us: int
+    ) -> list[bool]:
+        """Takes the permits of each wish, all or none of them, in this order, and says for each whether it has them now.
+
+        Taking again what is held works at once. No bound is ever exceeded by this, whatever other owners do at the same time. Who
+        waits with a higher priority, or for longer, is not overtaken, unless it has not asked again for some seconds.
+
+        Raises:
+            Fenced: the epoch is not the partition's current one; nothing was taken.
+        """
+
+    # Memos
+
+    @abstractmethod
+    def find_memo(self, tenant: str, key: str) -> Memo | None:
+        """The newest execution that was remembered under a key."""
+
+    # Schedules
+
+    @abstractmethod
+    def put_schedule(self, schedule: ScheduleRecord) -> tuple[ScheduleRecord, bool]:
+        """Stores a schedule or replaces the one of its name, and returns it as it stands now; True when there was none. Partition,
+        revision and time of creation of one that was there stay its own."""
+
+    @abstractmethod
+    def get_schedule(self, tenant: str, name: str) -> ScheduleRecord:
+        """One schedule.
+
+        Raises:
+            NotFound: the tenant has no such schedule.
+        """
+
+    @abstractmethod
+    def list_schedules(self, tenant: str) -> list[ScheduleRecord]:
+        """The tenant's schedules, by name."""
+
+    @abstractmethod
+    def delete_schedule(self, tenant: str, name: str) -> None:
+        """Deletes a schedule; its runs stay.
+
+        Raises:
+            NotFound: the tenant has no such schedule.
+        """
+
+    @abstractmethod
+    def due_schedules(
+        self, partitions: Collection[int], now_us: int, limit: int = 100
+    ) -> list[ScheduleRecord]:
+        """Schedules of these partitions whose `next_us` has come, in its order."""
+
+    @abstractmethod
+    def advance_schedule(
+        self, epoch: int, step: ScheduleStep
+    ) -> list[tuple[RunRecord, bool] | Conflict] | None:
+        """Writes what the owner of the schedule's partition has decided: the runs (answered as `submit_runs` does), the messages,
+        and how the schedule stands. None, and nothing is written, when the schedule was changed or deleted since it was read.
+
+        Raises:
+            Fenced: the epoch is not the partition's current one; nothing was written.
+        """
+
+    @abstractmethod
+    def ended_runs(self, tenant: str, workflow: str, since_us: int, limit: int = 1000) -> list[RunRecord]:
+        """Runs of a workflow that have ended at or after a time, in the order of their ends."""
 
     # Logs
 

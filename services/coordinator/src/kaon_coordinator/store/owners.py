@@ -28,6 +28,7 @@ from kaon_coordinator.engine.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.store import reads
 from kaon_coordinator.store.bulk import Bulk, upsert
 from kaon_coordinator.store.database import Database
+from kaon_coordinator.store.owed import Owed
 from kaon_coordinator.store.records import InboxRow, LoadedRun, PartitionBatch
 from kaon_coordinator.store.tables import blocks, history, inbox, partitions, pools, runs, steps
 from kaon_wire.errors import Conflict, NotFound
@@ -35,7 +36,7 @@ from kaonapi.run.v1 import command_pb2, history_pb2
 
 Record = TypeVar("Record", StepRow, BlockRow)
 
-_RUN_ENDED = (t.SUCCEEDED, t.FAILED, t.CANCELLED)
+_RUN_ENDED = (t.SUCCEEDED, t.FAILED, t.CANCELLED, t.TIMED_OUT)
 _RUN_CHANGES = (
     "status",
     "seq",
@@ -45,6 +46,9 @@ _RUN_CHANGES = (
     "cancel_requested",
     "steps_total",
     "steps_succeeded",
+    "priority",
+    "outputs",
+    "data",
 )
 _step_values = attrgetter(*(column.name for column in reads.STEP_COLUMNS))
 _block_values = attrgetter(*(column.name for column in reads.BLOCK_COLUMNS))
@@ -53,7 +57,8 @@ _block_values = attrgetter(*(column.name for column in reads.BLOCK_COLUMNS))
 class Commits:
     """Writes the batches of owners."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, owed: Owed) -> None:
+        self._owed = owed
         holds = (partitions.c.partition == bindparam("key")) & (partitions.c.epoch == bindparam("held"))
         self._fence = Bulk(
             database,
@@ -65,8 +70,11 @@ class Commits:
         self._steps = Bulk(database, upsert(database, steps), [column.name for column in steps.columns])
         self._blocks = Bulk(database, upsert(database, blocks), [column.name for column in blocks.columns])
         changes: dict[str, Any] = {name: bindparam(name) for name in _RUN_CHANGES}
-        change = update(runs).where(runs.c.run_id == bindparam("key")).values(changes)
-        self._runs = Bulk(database, change, (*_RUN_CHANGES, "key"))
+        # A run that has ended may be opened again; only its published mark closes it.
+        opened = runs.c.open.bitwise_or(bindparam("opens"))
+        change = update(runs).where(runs.c.run_id == bindparam("key"))
+        change = change.ordered_values(*changes.items(), ("open", opened))
+        self._runs = Bulk(database, change, (*_RUN_CHANGES, "opens", "key"))
         self._published = Bulk(database, _mark_published(), ("mark", "mark_again", "key", "mark_above"))
         self._applied = Bulk(database, delete(inbox).where(inbox.c.inbox_id == bindparam("id")), ("id",))
 
@@ -74,10 +82,11 @@ class Commits:
         """Applies batches, fences first; returns the partitions that others own by now, of which nothing is written."""
         # In one order everywhere: two owners that wait for each other's partitions would never end.
         batches = sorted(batches, key=attrgetter("partition"))
-        held = [batch for batch in batches if self._is_held(connection, batch)]
+        held = [batch for batch in batches if self.holds(connection, batch.partition, batch.epoch)]
         self._write_history(connection, held)
         # One statement for all partitions: what it costs to begin one is spread over many rows.
         self._runs.execute(connection, [_run_values(row) for batch in held for row in batch.runs])
+        self._owed.drop(connection, held)
         self._steps.execute(connection, [row for batch in held for row in _rows(batch.steps, _step_values)])
         self._blocks.execute(
             connection, [row for batch in held for row in _rows(batch.blocks, _block_values)]
@@ -87,11 +96,13 @@ class Commits:
         # After the runs: whether one is done with depends on its new seq.
         marks = [(seq, seq, i, seq) for batch in held for i, seq in batch.published.items()]
         self._published.execute(connection, marks)
+        self._owed.write(connection, held)
         return frozenset(batch.partition for batch in batches) - {batch.partition for batch in held}
 
-    def _is_held(self, connection: Connection, batch: PartitionBatch) -> bool:
-        # An update, because reading would not exclude a new owner: it holds the partition's row until the transaction ends.
-        return self._fence.execute_one(connection, (batch.epoch, batch.partition, batch.epoch)) == 1
+    def holds(self, connection: Connection, partition: int, epoch: int) -> bool:
+        """The fence: whether the epoch is the partition's current one; it stays so until the transaction ends."""
+        # An update, because reading would not exclude a new owner.
+        return self._fence.execute_one(connection, (epoch, partition, epoch)) == 1
 
     def _write_history(self, connection: Connection, batches: Sequence[PartitionBatch]) -> None:
         try:
@@ -256,5 +267,9 @@ def _run_values(row: RunRow) -> tuple[Any, ...]:
         int(row.cancel_requested),
         row.steps_total,
         row.steps_succeeded,
+        row.priority,
+        row.outputs,
+        row.data,
+        int(row.status not in _RUN_ENDED),
         row.run_id,
     )

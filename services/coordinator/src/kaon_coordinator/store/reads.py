@@ -7,8 +7,9 @@ import binascii
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, tuple_
+from sqlalchemy import Connection, Row, literal_column, select, tuple_
 
+from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.store.records import RunPage, RunRecord
 from kaon_coordinator.store.tables import blocks, history, runs, steps
@@ -68,6 +69,20 @@ def events(connection: Connection, run_id: str, after_seq: int, limit: int) -> l
     return [history_pb2.HistoryEvent.FromString(data) for data in connection.execute(query).scalars()]
 
 
+def ended_runs(
+    connection: Connection, tenant: str, workflow: str, since_us: int, limit: int
+) -> list[RunRecord]:
+    """Runs of a workflow that have ended since a time."""
+    ended = (runs.c.end_us > literal_column("0"), runs.c.end_us >= since_us, runs.c.status.in_(t.TERMINAL))
+    query = (
+        select(runs)
+        .where(runs.c.tenant == tenant, runs.c.workflow == workflow, *ended)
+        .order_by(runs.c.end_us, runs.c.run_id)
+        .limit(limit)
+    )
+    return [run_record(row) for row in connection.execute(query)]
+
+
 def run_record(row: Row[Any]) -> RunRecord:
     """A row of table runs as a record."""
     return RunRecord(**run_fields(row))
@@ -84,6 +99,12 @@ def run_fields(row: Row[Any]) -> Mapping[str, Any]:
         "submitter": row.submitter,
         "create_us": row.create_us,
         "published_seq": row.published_seq,
+        "parent_run_id": row.parent_run_id,
+        "parent_path": row.parent_path,
+        "depth": row.depth,
+        "fork_run_id": row.fork_run_id,
+        "fork_seq": row.fork_seq,
+        "origin": row.origin,
         "row": RunRow(
             run_id=row.run_id,
             status=row.status,
@@ -94,6 +115,9 @@ def run_fields(row: Row[Any]) -> Mapping[str, Any]:
             cancel_requested=bool(row.cancel_requested),
             steps_total=row.steps_total,
             steps_succeeded=row.steps_succeeded,
+            priority=row.priority,
+            outputs=row.outputs,
+            data=row.data,
         ),
     }
 

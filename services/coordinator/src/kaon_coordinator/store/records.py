@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from kaon_coordinator.engine.rows import BlockRow, RunRow, StepRow
 from kaonapi.run.v1 import command_pb2, history_pb2
+from kaonapi.schedule.v1 import schedule_pb2
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2
 
@@ -40,6 +41,17 @@ class NewRun:
     # Unique per tenant and workflow; empty: every submission makes a run.
     idempotency_key: str
     now_us: int
+    priority: int = 0
+    # The run and its sub-workflow block that this run is a part of, and how many runs are around it.
+    parent_run_id: str = ""
+    parent_path: str = ""
+    depth: int = 0
+    # The run and event whose state this one begins with, and the blocks that begin anew all the same.
+    fork_run_id: str = ""
+    fork_seq: int = 0
+    fork_reset: Sequence[str] = ()
+    # What made it when nobody submitted it by hand, such as "schedule:nightly".
+    origin: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +70,13 @@ class RunRecord:
     row: RunRow
     # Up to which seq its history has been published.
     published_seq: int
+    # See `NewRun`.
+    parent_run_id: str = ""
+    parent_path: str = ""
+    depth: int = 0
+    fork_run_id: str = ""
+    fork_seq: int = 0
+    origin: str = ""
 
     @property
     def run_id(self) -> str:
@@ -95,6 +114,96 @@ class InboxRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Message:
+    """A command from one run's owner for another run. It becomes an inbox row, wherever that run belongs."""
+
+    run_id: str
+    command: command_pb2.RunCommand
+    now_us: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memo:
+    """The outputs of an execution, for equal executions."""
+
+    tenant: str
+    # Digest of type, code, settings, environment and inputs.
+    key: str
+    # Canonical JSON by output name.
+    outputs: Mapping[str, str]
+    # The execution.
+    run_id: str
+    path: str
+    time_us: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holder:
+    """Who holds permits: a step, or with an empty path a run."""
+
+    run_id: str
+    path: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PermitWish:
+    """One permit of every key, all or none, for one holder."""
+
+    tenant: str
+    holder: Holder
+    keys: frozenset[str]
+    # Of those among the keys whose bound is not set in the store.
+    bounds: Mapping[str, int] = field(default_factory=dict)
+    # Who waits is served by priority, then by the time since when it waits.
+    priority: int = 0
+    since_us: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PermitRecord:
+    """A key, and how many of its permits are taken."""
+
+    key: str
+    # 0 means without limit.
+    bound: int
+    taken: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleRecord:
+    """A schedule as it stands. The definition belongs to the reader of the record alone."""
+
+    tenant: str
+    # The partition whose owner submits its runs.
+    partition: int
+    definition: schedule_pb2.Schedule
+    # When it must be looked at next; 0 means always.
+    next_us: int
+    # Canonical JSON of what its owner must not forget.
+    state: str
+    # Raised by every change.
+    revision: int
+    create_us: int
+
+    @property
+    def name(self) -> str:
+        """Its name, unique per tenant."""
+        return self.definition.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleStep:
+    """What the owner of a schedule has decided: written whole, if nobody has changed the schedule meanwhile."""
+
+    # As it was read.
+    schedule: ScheduleRecord
+    next_us: int
+    state: str
+    runs: Sequence[NewRun] = ()
+    messages: Sequence[Message] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class PartitionBatch:
     """What the owner of a partition has decided, and wants durable before anything of it leaves."""
 
@@ -107,6 +216,15 @@ class PartitionBatch:
     runs: Sequence[RunRow] = ()
     steps: Mapping[str, Sequence[StepRow]] = field(default_factory=dict)
     blocks: Mapping[str, Sequence[BlockRow]] = field(default_factory=dict)
+    # By run: paths of steps and blocks that are there no more. Dropped before the others are written.
+    dropped: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    # Runs of sub-workflow blocks, stored with their start commands.
+    new_runs: Sequence[NewRun] = ()
+    # What this partition's runs owe others.
+    messages: Sequence[Message] = ()
+    memos: Sequence[Memo] = ()
+    # Whose permits are given back.
+    released: Sequence[Holder] = ()
     # Commands that are done with, whatever came of them.
     applied_inbox: Sequence[int] = ()
     # By run: up to which seq its history has been published and acknowledged. A mark never goes back.

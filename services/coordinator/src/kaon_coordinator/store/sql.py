@@ -8,19 +8,25 @@ from contextlib import AbstractContextManager, contextmanager
 from sqlalchemy import Connection, Engine, text
 
 from kaon_coordinator.engine.rows import BlockRow, StepRow
-from kaon_coordinator.store import owners, reads, workflows
-from kaon_coordinator.store.base import Store
+from kaon_coordinator.store import memos, owners, permits, reads, schedules, workflows
+from kaon_coordinator.store.base import Fenced, Store
 from kaon_coordinator.store.database import Database, Durability, open_database, refusals
 from kaon_coordinator.store.logs import LogArchive, LogBounds
 from kaon_coordinator.store.migrate import migrate
+from kaon_coordinator.store.owed import Owed
 from kaon_coordinator.store.records import (
     InboxRow,
     LoadedRun,
     LogChunk,
+    Memo,
     NewRun,
     PartitionBatch,
+    PermitRecord,
+    PermitWish,
     RunPage,
     RunRecord,
+    ScheduleRecord,
+    ScheduleStep,
     WorkflowRecord,
 )
 from kaon_coordinator.store.submissions import Submissions
@@ -57,7 +63,8 @@ class SqlStore(Store):
     def __init__(self, database: Database, log_bounds: LogBounds) -> None:
         self._database = database
         self._submissions = Submissions(database)
-        self._commits = owners.Commits(database)
+        self._commits = owners.Commits(database, Owed(database, self._submissions))
+        self._permits = permits.Permits(database)
         self._logs = LogArchive(database, log_bounds)
 
     def put_workflow(
@@ -142,6 +149,58 @@ class SqlStore(Store):
         with self._reading("unpublished") as connection:
             return owners.unpublished(connection, partition, limit)
 
+    def set_permits(self, tenant: str, key: str, bound: int) -> PermitRecord:
+        with self._writing("set_permits") as connection:
+            return permits.set_bound(self._database, connection, tenant, key, bound)
+
+    def list_permits(self, tenant: str) -> list[PermitRecord]:
+        with self._reading("list_permits") as connection:
+            return permits.bounded(connection, tenant)
+
+    def take_permits(
+        self, partition: int, epoch: int, wishes: Sequence[PermitWish], now_us: int
+    ) -> list[bool]:
+        with self._writing("take_permits") as connection:
+            self._fence(connection, partition, epoch)
+            return self._permits.take(connection, wishes, now_us)
+
+    def find_memo(self, tenant: str, key: str) -> Memo | None:
+        with self._reading("find_memo") as connection:
+            return memos.find(connection, tenant, key)
+
+    def put_schedule(self, schedule: ScheduleRecord) -> tuple[ScheduleRecord, bool]:
+        with self._writing("put_schedule") as connection:
+            return schedules.put(self._database, connection, schedule)
+
+    def get_schedule(self, tenant: str, name: str) -> ScheduleRecord:
+        with self._reading("get_schedule") as connection:
+            return schedules.get(connection, tenant, name)
+
+    def list_schedules(self, tenant: str) -> list[ScheduleRecord]:
+        with self._reading("list_schedules") as connection:
+            return schedules.of_tenant(connection, tenant)
+
+    def delete_schedule(self, tenant: str, name: str) -> None:
+        with self._writing("delete_schedule") as connection:
+            schedules.remove(connection, tenant, name)
+
+    def due_schedules(
+        self, partitions: Collection[int], now_us: int, limit: int = 100
+    ) -> list[ScheduleRecord]:
+        with self._reading("due_schedules") as connection:
+            return schedules.due(connection, partitions, now_us, limit)
+
+    def advance_schedule(
+        self, epoch: int, step: ScheduleStep
+    ) -> list[tuple[RunRecord, bool] | Conflict] | None:
+        with self._writing("advance_schedule") as connection:
+            self._fence(connection, step.schedule.partition, epoch)
+            return schedules.advance(connection, self._submissions, step)
+
+    def ended_runs(self, tenant: str, workflow: str, since_us: int, limit: int = 1000) -> list[RunRecord]:
+        with self._reading("ended_runs") as connection:
+            return reads.ended_runs(connection, tenant, workflow, since_us, limit)
+
     def archive_logs(self, records: Sequence[log_pb2.LogLines]) -> frozenset[str]:
         with self._writing("archive_logs") as connection:
             return self._logs.archive(connection, records)
@@ -158,6 +217,10 @@ class SqlStore(Store):
 
     def close(self) -> None:
         self._database.close()
+
+    def _fence(self, connection: Connection, partition: int, epoch: int) -> None:
+        if not self._commits.holds(connection, partition, epoch):
+            raise Fenced(partition, epoch)
 
     def _writing(self, what: str) -> AbstractContextManager[Connection]:
         return _transaction(self._database.writer, what)

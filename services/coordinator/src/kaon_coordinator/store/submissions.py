@@ -12,13 +12,15 @@ from kaon_coordinator.engine.rows import RunRow
 from kaon_coordinator.store import reads
 from kaon_coordinator.store.bulk import Bulk
 from kaon_coordinator.store.database import Database
-from kaon_coordinator.store.records import NewRun, RunRecord
+from kaon_coordinator.store.records import Message, NewRun, RunRecord
 from kaon_coordinator.store.tables import inbox, runs
 from kaon_wire import canonical
 from kaon_wire.errors import Conflict
 from kaonapi.run.v1 import command_pb2
 
 _Key: TypeAlias = tuple[str, str, str]
+# Commands that mean something to a run that has ended.
+REOPENING = frozenset({"retry", "restart", "mark"})
 _INBOX_COLUMNS = ("partition", "run_id", "command", "create_us")
 
 
@@ -51,12 +53,31 @@ class Submissions:
     def add_command(
         self, connection: Connection, tenant: str, run_id: str, command: command_pb2.RunCommand, now_us: int
     ) -> RunRecord:
-        """Stores a command unless the run has ended."""
+        """Stores a command unless the run has ended and the command cannot open it again."""
         run = reads.get_run(connection, tenant, run_id)
-        if run.row.status not in t.TERMINAL:
+        if run.row.status not in t.TERMINAL or command.WhichOneof("command") in REOPENING:
             data = command.SerializeToString(deterministic=True)
             self._new_command.execute(connection, [(run.partition, run_id, data, now_us)])
         return run
+
+    def tell(self, connection: Connection, messages: Sequence[Message]) -> None:
+        """Stores commands for runs wherever they belong; one for a run that is not there is for nobody."""
+        wanted = {message.run_id for message in messages}
+        query = select(runs.c.run_id, runs.c.partition).where(runs.c.run_id.in_(sorted(wanted)))
+        places = {row.run_id: row.partition for row in connection.execute(query)}
+        self._new_command.execute(
+            connection,
+            [
+                (
+                    places[message.run_id],
+                    message.run_id,
+                    message.command.SerializeToString(deterministic=True),
+                    message.now_us,
+                )
+                for message in messages
+                if message.run_id in places
+            ],
+        )
 
 
 def _key(run: NewRun) -> _Key:
@@ -83,12 +104,14 @@ def _answer(run: NewRun, first: Row[Any]) -> tuple[RunRecord, bool] | Conflict:
 
 
 def _payload_digest(run: NewRun) -> str:
-    payload = [run.workflow, run.version, dict(run.params)]
+    payload: list[Any] = [run.workflow, run.version, dict(run.params)]
+    if run.fork_run_id:
+        payload.append([run.fork_run_id, run.fork_seq, list(run.fork_reset)])
     return canonical.digest_bytes(canonical.dumps(payload).encode())
 
 
 def _start_command(run: NewRun) -> tuple[Any, ...]:
-    command = command_pb2.RunCommand(run_id=run.run_id, start=command_pb2.StartRun())
+    command = command_pb2.RunCommand(run_id=run.run_id, start=command_pb2.StartRun(reset=run.fork_reset))
     return run.partition, run.run_id, command.SerializeToString(deterministic=True), run.now_us
 
 
@@ -101,14 +124,20 @@ def _record(run: NewRun) -> RunRecord:
         params=dict(run.params),
         submitter=run.submitter,
         create_us=run.now_us,
-        row=_fresh_row(run.run_id),
+        row=_fresh_row(run),
         published_seq=0,
+        parent_run_id=run.parent_run_id,
+        parent_path=run.parent_path,
+        depth=run.depth,
+        fork_run_id=run.fork_run_id,
+        fork_seq=run.fork_seq,
+        origin=run.origin,
     )
 
 
-def _fresh_row(run_id: str) -> RunRow:
+def _fresh_row(run: NewRun) -> RunRow:
     return RunRow(
-        run_id=run_id,
+        run_id=run.run_id,
         status=t.PENDING,
         seq=0,
         start_us=0,
@@ -117,6 +146,7 @@ def _fresh_row(run_id: str) -> RunRow:
         cancel_requested=False,
         steps_total=0,
         steps_succeeded=0,
+        priority=run.priority,
     )
 
 
@@ -142,5 +172,14 @@ def _row(run: NewRun) -> tuple[Any, ...]:
         "steps_total": 0,
         "steps_succeeded": 0,
         "open": 1,
+        "priority": run.priority,
+        "parent_run_id": run.parent_run_id,
+        "parent_path": run.parent_path,
+        "depth": run.depth,
+        "fork_run_id": run.fork_run_id,
+        "fork_seq": run.fork_seq,
+        "origin": run.origin,
+        "outputs": "",
+        "data": "",
     }
     return tuple(values[column.name] for column in runs.columns)

@@ -25,10 +25,15 @@ __all__ = [
     "inbox",
     "log_chunks",
     "log_leases",
+    "memos",
     "metadata",
     "partitions",
+    "permit_holds",
+    "permit_waits",
+    "permits",
     "pools",
     "runs",
+    "schedules",
     "steps",
     "workflow_names",
     "workflows",
@@ -94,6 +99,18 @@ runs = Table(
     # 1 until the run has ended and its whole history is known to be published. What an owner must look at when it takes a
     # partition over is found by this, however many runs are done with.
     Column("open", SmallInteger, nullable=False),
+    Column("priority", Integer, nullable=False, server_default="0"),
+    # Empty unless the run belongs to a sub-workflow block of another.
+    Column("parent_run_id", Text, nullable=False, server_default=""),
+    Column("parent_path", Text, nullable=False, server_default=""),
+    Column("depth", Integer, nullable=False, server_default="0"),
+    # Empty unless the run was forked.
+    Column("fork_run_id", Text, nullable=False, server_default=""),
+    Column("fork_seq", BigInteger, nullable=False, server_default="0"),
+    Column("origin", Text, nullable=False, server_default=""),
+    # Canonical JSON, or empty.
+    Column("outputs", Text, nullable=False, server_default=""),
+    Column("data", Text, nullable=False, server_default=""),
     PrimaryKeyConstraint("run_id"),
     UniqueConstraint(
         "tenant", "workflow", "idempotency_key", name="runs_tenant_workflow_idempotency_key_key"
@@ -101,6 +118,15 @@ runs = Table(
     Index("runs_open_idx", "partition", sqlite_where=text("open = 1"), postgresql_where=text("open = 1")),
     Index("runs_newest_idx", "tenant", "create_us", "run_id"),
     Index("runs_newest_of_workflow_idx", "tenant", "workflow", "create_us", "run_id"),
+    # What has ended lately, for the schedules that wait for it.
+    Index(
+        "runs_ended_idx",
+        "tenant",
+        "workflow",
+        "end_us",
+        sqlite_where=text("end_us > 0"),
+        postgresql_where=text("end_us > 0"),
+    ),
 )
 
 steps = Table(
@@ -175,6 +201,74 @@ pools = Table(
     Column("epoch", BigInteger, nullable=False),
     Column("owner", Text, nullable=False),
     PrimaryKeyConstraint("pool"),
+)
+
+# How many may hold a key at once; its row is what those who take a permit lock.
+permits = Table(
+    "permits",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    # 0 means without limit.
+    Column("bound", Integer, nullable=False),
+    PrimaryKeyConstraint("tenant", "key"),
+)
+
+# Who holds a permit: a step, or with an empty path a run.
+permit_holds = Table(
+    "permit_holds",
+    metadata,
+    Column("run_id", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("tenant", Text, nullable=False),
+    PrimaryKeyConstraint("run_id", "path", "key"),
+    Index("permit_holds_key_idx", "tenant", "key"),
+)
+
+# Who is next: in each partition the first one of those that want the same keys. One that has not asked lately counts no more.
+permit_waits = Table(
+    "permit_waits",
+    metadata,
+    Column("run_id", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("since_us", BigInteger, nullable=False),
+    Column("asked_us", BigInteger, nullable=False),
+    PrimaryKeyConstraint("run_id", "path", "key"),
+    Index("permit_waits_key_idx", "tenant", "key"),
+)
+
+# The newest execution under a key.
+memos = Table(
+    "memos",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    # Canonical JSON: an object of canonical JSON texts.
+    Column("outputs", Text, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("time_us", BigInteger, nullable=False),
+    PrimaryKeyConstraint("tenant", "key"),
+)
+
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    # A serialized Schedule.
+    Column("definition", LargeBinary, nullable=False),
+    Column("next_us", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("create_us", BigInteger, nullable=False),
+    PrimaryKeyConstraint("tenant", "name"),
+    Index("schedules_due_idx", "partition", "next_us"),
 )
 
 # One lease whose output is archived, and how much of it.

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -61,3 +62,23 @@ def test_a_database_of_a_newer_version_is_left_alone(store: Store, url: str) -> 
     with engine.connect() as connection:
         assert migrate.revision(connection) == "9999"
     engine.dispose()
+
+
+def test_runs_of_the_first_tables_are_there_after_the_upgrade(url: str) -> None:
+    engine = create_engine(url)
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrate.__file__).with_name("migrations")))
+    config.set_main_option("path_separator", "os")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(
+            text(
+                "INSERT INTO runs VALUES ('r', 'default', 'w', 'v', 3, '{}', 'me', NULL, 'd', 1, 3, 2, 1, 5, 0, '', 0, 1, 0, 1)"
+            )
+        )
+    engine.dispose()
+    store = open_store(url)
+    (run,) = store.load_runs(3)
+    assert (run.run_id, run.row.seq, run.row.priority, run.parent_run_id) == ("r", 2, 0, "")
+    store.close()

@@ -1,0 +1,52 @@
+"""What a batch holds besides the history and rows of its own runs: children, words to other runs, memos, permits given back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, bindparam, delete
+
+from kaon_coordinator.store import permits
+from kaon_coordinator.store.bulk import Bulk
+from kaon_coordinator.store.database import Database
+from kaon_coordinator.store.memos import Memos
+from kaon_coordinator.store.records import PartitionBatch
+from kaon_coordinator.store.submissions import Submissions
+from kaon_coordinator.store.tables import blocks, steps
+
+
+class Owed:
+    """Writes it; the fences of the batches have been passed."""
+
+    def __init__(self, database: Database, submissions: Submissions) -> None:
+        self._submissions = submissions
+        self._memos = Memos(database)
+        self._drops = [
+            Bulk(
+                database,
+                delete(table).where(table.c.run_id == bindparam("run"), table.c.path == bindparam("at")),
+                ("run", "at"),
+            )
+            for table in (steps, blocks)
+        ]
+
+    def drop(self, connection: Connection, batches: Sequence[PartitionBatch]) -> None:
+        """Deletes rows of steps and blocks that are there no more."""
+        gone = [
+            (run_id, path) for batch in batches for run_id, paths in batch.dropped.items() for path in paths
+        ]
+        for bulk in self._drops:
+            bulk.execute(connection, gone)
+
+    def write(self, connection: Connection, batches: Sequence[PartitionBatch]) -> None:
+        """Writes everything else."""
+        children = [run for batch in batches for run in batch.new_runs]
+        if children:
+            self._submissions.submit(connection, children)
+        messages = [message for batch in batches for message in batch.messages]
+        if messages:
+            self._submissions.tell(connection, messages)
+        self._memos.remember(connection, [memo for batch in batches for memo in batch.memos])
+        released = {holder for batch in batches for holder in batch.released}
+        if released:
+            permits.release(connection, released)

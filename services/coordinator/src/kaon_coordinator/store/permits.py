@@ -1,0 +1,165 @@
+"""Permits: how many may hold a key at once.
+
+Who takes permits locks the rows of their keys, in the order of the keys, and then counts: whatever races, a bound is never
+exceeded, and two that want the same keys never wait for each other. The first in each partition of those that want the same keys
+and cannot have them is noted as waiting; nobody overtakes one that waits with a higher priority or for longer.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from sqlalchemy import ColumnElement, Connection, delete, func, select, tuple_
+
+from kaon_coordinator.store.bulk import Bulk, upsert
+from kaon_coordinator.store.database import Database
+from kaon_coordinator.store.records import Holder, PermitRecord, PermitWish
+from kaon_coordinator.store.tables import permit_holds, permit_waits, permits
+
+# Owners ask again every second; one that has not for so long (its run has ended, its owner died) keeps nobody waiting.
+STALE_US = 10_000_000
+
+# (tenant, key)
+_Key: TypeAlias = tuple[str, str]
+# How it ranks among those who wait: smaller goes first.
+_Rank: TypeAlias = tuple[int, int, str, str]
+
+
+@dataclass(kw_only=True)
+class _Locked:
+    """The keys of some wishes, as they stand while their rows are locked."""
+
+    bounds: dict[_Key, int]
+    holders: dict[_Key, set[Holder]] = field(default_factory=lambda: defaultdict(set))
+    waiting: dict[_Key, dict[Holder, _Rank]] = field(default_factory=lambda: defaultdict(dict))
+
+    def is_free(self, key: _Key, wish: PermitWish) -> bool:
+        """Whether one more permit of the key is left for this wish."""
+        if wish.holder in self.holders[key]:
+            return True
+        bound = self.bounds[key] or wish.bounds.get(key[1], 0)
+        if not bound:
+            return True
+        mine = _rank(wish)
+        ahead = sum(
+            rank < mine and holder != wish.holder and holder not in self.holders[key]
+            for holder, rank in self.waiting[key].items()
+        )
+        return len(self.holders[key]) + ahead < bound
+
+
+class Permits:
+    """Takes permits."""
+
+    def __init__(self, database: Database) -> None:
+        known = database.insert(permits).on_conflict_do_nothing()
+        self._known = Bulk(database, known, ["tenant", "key", "bound"])
+        held = database.insert(permit_holds).on_conflict_do_nothing()
+        self._held = Bulk(database, held, [column.name for column in permit_holds.columns])
+        self._waits = Bulk(
+            database, upsert(database, permit_waits), [column.name for column in permit_waits.columns]
+        )
+
+    def take(self, connection: Connection, wishes: Sequence[PermitWish], now_us: int) -> list[bool]:
+        """Grants what can be granted; the fence has been passed."""
+        locked = self._lock(connection, {key for wish in wishes for key in _keys(wish)}, now_us)
+        granted: list[PermitWish] = []
+        refused: dict[frozenset[str], PermitWish] = {}
+        answers = []
+        for wish in wishes:
+            # One that wants the same as one before it stands behind that one.
+            free = wish.keys not in refused and all(locked.is_free(key, wish) for key in _keys(wish))
+            answers.append(free)
+            if free:
+                granted.append(wish)
+                for key in _keys(wish):
+                    locked.holders[key].add(wish.holder)
+            elif wish.keys not in refused:
+                refused[wish.keys] = wish
+                for key in _keys(wish):
+                    locked.waiting[key][wish.holder] = _rank(wish)
+        self._write(connection, granted, list(refused.values()), now_us)
+        return answers
+
+    def _lock(self, connection: Connection, keys: Collection[_Key], now_us: int) -> _Locked:
+        ordered = sorted(keys)
+        self._known.execute(connection, [(*key, 0) for key in ordered])
+        mine = tuple_(permits.c.tenant, permits.c.key).in_(ordered)
+        rows = connection.execute(
+            select(permits).where(mine).order_by(permits.c.tenant, permits.c.key).with_for_update()
+        )
+        locked = _Locked(bounds={(row.tenant, row.key): row.bound for row in rows})
+        held = tuple_(permit_holds.c.tenant, permit_holds.c.key).in_(ordered)
+        for row in connection.execute(select(permit_holds).where(held)):
+            locked.holders[row.tenant, row.key].add(Holder(run_id=row.run_id, path=row.path))
+        waits = tuple_(permit_waits.c.tenant, permit_waits.c.key).in_(ordered)
+        fresh = permit_waits.c.asked_us > now_us - STALE_US
+        for row in connection.execute(select(permit_waits).where(waits, fresh)):
+            holder = Holder(run_id=row.run_id, path=row.path)
+            rank = (-row.priority, row.since_us, row.run_id, row.path)
+            locked.waiting[row.tenant, row.key][holder] = rank
+        return locked
+
+    def _write(
+        self,
+        connection: Connection,
+        granted: Sequence[PermitWish],
+        refused: Sequence[PermitWish],
+        now_us: int,
+    ) -> None:
+        taken = [(*_holder(wish), key, tenant) for wish in granted for tenant, key in _keys(wish)]
+        self._held.execute(connection, taken)
+        if granted:
+            waited = tuple_(permit_waits.c.run_id, permit_waits.c.path)
+            connection.execute(delete(permit_waits).where(waited.in_([_holder(wish) for wish in granted])))
+        waits = [
+            (*_holder(wish), key, tenant, wish.priority, wish.since_us, now_us)
+            for wish in refused
+            for tenant, key in _keys(wish)
+        ]
+        self._waits.execute(connection, waits)
+
+
+def release(connection: Connection, holders: Collection[Holder]) -> None:
+    """Gives back whatever these hold, and waits for them no more."""
+    whose = [(holder.run_id, holder.path) for holder in holders]
+    for table in (permit_holds, permit_waits):
+        connection.execute(delete(table).where(tuple_(table.c.run_id, table.c.path).in_(whose)))
+
+
+def set_bound(database: Database, connection: Connection, tenant: str, key: str, bound: int) -> PermitRecord:
+    """Sets a key's bound; what is taken stays taken."""
+    row = database.insert(permits).values(tenant=tenant, key=key, bound=bound)
+    connection.execute(
+        row.on_conflict_do_update(index_elements=["tenant", "key"], set_={"bound": row.excluded.bound})
+    )
+    (record,) = _records(connection, (permits.c.tenant == tenant) & (permits.c.key == key))
+    return record
+
+
+def bounded(connection: Connection, tenant: str) -> list[PermitRecord]:
+    """The keys of a tenant that have a bound, by key."""
+    return _records(connection, (permits.c.tenant == tenant) & (permits.c.bound > 0))
+
+
+def _records(connection: Connection, chosen: ColumnElement[bool]) -> list[PermitRecord]:
+    same = (permit_holds.c.tenant == permits.c.tenant) & (permit_holds.c.key == permits.c.key)
+    taken = select(func.count()).select_from(permit_holds).where(same).scalar_subquery()
+    query = select(permits.c.key, permits.c.bound, taken.label("taken")).where(chosen)
+    rows = connection.execute(query.order_by(permits.c.key))
+    return [PermitRecord(key=row.key, bound=row.bound, taken=row.taken) for row in rows]
+
+
+def _keys(wish: PermitWish) -> list[_Key]:
+    return [(wish.tenant, key) for key in sorted(wish.keys)]
+
+
+def _rank(wish: PermitWish) -> _Rank:
+    return -wish.priority, wish.since_us, wish.holder.run_id, wish.holder.path
+
+
+def _holder(wish: PermitWish) -> tuple[str, str]:
+    return wish.holder.run_id, wish.holder.path

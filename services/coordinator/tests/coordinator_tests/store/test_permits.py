@@ -1,0 +1,150 @@
+"""Permits: never more than the bound, first come first served within a priority."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, Lock
+
+import pytest
+
+from kaon_coordinator.store.base import Fenced, Holder, PartitionBatch, PermitRecord, PermitWish, Store
+
+OWNERS = 4
+ROUNDS = 30
+
+
+def wish(name: str, *keys: str, **changes: object) -> PermitWish:
+    """A step that wants permits."""
+    holder = Holder(run_id="run", path=name)
+    fields: dict[str, object] = {"tenant": "default", "holder": holder, "keys": frozenset(keys)}
+    return PermitWish(**(fields | changes))  # type: ignore[arg-type]
+
+
+def _release(store: Store, epoch: int, *names: str, partition: int = 3) -> None:
+    holders = [Holder(run_id="run", path=name) for name in names]
+    store.commit(PartitionBatch(partition=partition, epoch=epoch, released=holders))
+
+
+def test_no_more_than_the_bound_hold_a_key(store: Store) -> None:
+    epoch = store.claim_partition(3, "me")
+    assert store.set_permits("default", "tag:gpu", 2) == PermitRecord(key="tag:gpu", bound=2, taken=0)
+    wishes = [wish(name, "tag:gpu") for name in "abc"]
+    assert store.take_permits(3, epoch, wishes, 1) == [True, True, False]
+    assert store.take_permits(3, epoch, wishes, 2) == [True, True, False], "held already"
+    assert store.list_permits("default") == [PermitRecord(key="tag:gpu", bound=2, taken=2)]
+    _release(store, epoch, "a")
+    assert store.take_permits(3, epoch, [wishes[2]], 3) == [True]
+
+
+def test_all_keys_or_none(store: Store) -> None:
+    epoch = store.claim_partition(3, "me")
+    for key in ("tag:a", "tag:b"):
+        store.set_permits("default", key, 1)
+    assert store.take_permits(3, epoch, [wish("x", "tag:b")], 1) == [True]
+    assert store.take_permits(3, epoch, [wish("y", "tag:a", "tag:b")], 1) == [False]
+    taken = {record.key: record.taken for record in store.list_permits("default")}
+    assert taken == {"tag:a": 0, "tag:b": 1}
+
+
+def test_a_key_without_a_bound_is_free_and_counts_once_it_has_one(store: Store) -> None:
+    epoch = store.claim_partition(3, "me")
+    assert store.take_permits(3, epoch, [wish(name, "tag:x") for name in "abc"], 1) == [True] * 3
+    assert store.list_permits("default") == []
+    assert store.set_permits("default", "tag:x", 3).taken == 3
+    assert store.take_permits(3, epoch, [wish("d", "tag:x")], 1) == [False]
+    store.set_permits("default", "tag:x", 0)
+    assert store.take_permits(3, epoch, [wish("d", "tag:x")], 1) == [True]
+
+
+def test_a_bound_that_comes_with_the_wish_counts_where_none_is_set(store: Store) -> None:
+    epoch = store.claim_partition(3, "me")
+    wishes = [wish(name, "workflow:w", bounds={"workflow:w": 1}) for name in "ab"]
+    assert store.take_permits(3, epoch, wishes, 1) == [True, False]
+
+
+def test_tenants_do_not_share_keys(store: Store) -> None:
+    epoch = store.claim_partition(3, "me")
+    for tenant in ("default", "other"):
+        store.set_permits(tenant, "tag:x", 1)
+    wishes = [wish("a", "tag:x"), wish("b", "tag:x", tenant="other")]
+    assert store.take_permits(3, epoch, wishes, 1) == [True, True]
+
+
+def test_an_older_owner_takes_nothing(store: Store) -> None:
+    old = store.claim_partition(3, "old")
+    store.claim_partition(3, "new")
+    with pytest.raises(Fenced):
+        store.take_permits(3, old, [wish("a", "tag:x")], 1)
+    assert store.set_permits("default", "tag:x", 1).taken == 0
+
+
+def test_the_next_permit_goes_to_the_highest_priority_and_then_to_who_waits_longest(store: Store) -> None:
+    epochs = {number: store.claim_partition(number, "me") for number in (3, 4, 5)}
+    store.set_permits("default", "tag:x", 1)
+    assert store.take_permits(3, epochs[3], [wish("first", "tag:x")], 10) == [True]
+    late = wish("late", "tag:x", since_us=30)
+    early = wish("early", "tag:x", since_us=20)
+    urgent = wish("urgent", "tag:x", since_us=40, priority=5)
+    for partition, each in ((3, late), (4, early), (5, urgent)):
+        assert store.take_permits(partition, epochs[partition], [each], 50) == [False]
+    waiting = [(urgent, 5), (early, 4), (late, 3)]
+    before = "first"
+    while waiting:
+        _release(store, epochs[3], before)
+        # The others ask before the one whose turn it is.
+        for other, partition in reversed(waiting[1:]):
+            assert store.take_permits(partition, epochs[partition], [other], 60) == [False]
+        each, partition = waiting.pop(0)
+        assert store.take_permits(partition, epochs[partition], [each], 60) == [True]
+        before = each.holder.path
+
+
+def test_one_that_asks_no_more_keeps_nobody_waiting(store: Store) -> None:
+    epoch = store.claim_partition(3, "me")
+    store.set_permits("default", "tag:x", 1)
+    assert store.take_permits(3, epoch, [wish("a", "tag:x"), wish("gone", "tag:x")], 0) == [True, False]
+    _release(store, epoch, "a")
+    newer = wish("b", "tag:x", since_us=5)
+    assert store.take_permits(3, epoch, [newer], 1_000_000) == [False]
+    assert store.take_permits(3, epoch, [newer], 12_000_000) == [True]
+
+
+def test_who_gives_up_waiting_keeps_nobody_waiting(store: Store) -> None:
+    epoch = store.claim_partition(3, "me")
+    store.set_permits("default", "tag:x", 1)
+    assert store.take_permits(3, epoch, [wish("a", "tag:x"), wish("b", "tag:x")], 0) == [True, False]
+    _release(store, epoch, "a", "b")
+    assert store.take_permits(3, epoch, [wish("c", "tag:x", since_us=5)], 1) == [True]
+
+
+def test_a_bound_holds_whatever_races(open_another: Callable[[], Store]) -> None:
+    stores = [open_another() for _ in range(OWNERS)]
+    for key in ("tag:a", "tag:b"):
+        stores[0].set_permits("default", key, 1)
+    together, inside, most = Barrier(OWNERS), Lock(), [0]
+    holding: set[str] = set()
+
+    def work(number: int) -> int:
+        store, name = stores[number], f"step-{number}"
+        epoch = store.claim_partition(number, "owner")
+        # In both orders: the store locks keys in one order whatever the caller's.
+        keys = ("tag:a", "tag:b") if number % 2 else ("tag:b", "tag:a")
+        granted = 0
+        together.wait()
+        for moment in range(ROUNDS):
+            if not store.take_permits(number, epoch, [wish(name, *keys, since_us=moment)], moment)[0]:
+                continue
+            granted += 1
+            with inside:
+                holding.add(name)
+                most[0] = max(most[0], len(holding))
+            with inside:
+                holding.discard(name)
+            _release(store, epoch, name, partition=number)
+        return granted
+
+    with ThreadPoolExecutor(OWNERS) as threads:
+        granted = sum(threads.map(work, range(OWNERS)))
+    assert most == [1]
+    assert granted > OWNERS
