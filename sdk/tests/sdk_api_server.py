@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from concurrent import futures
 from dataclasses import dataclass, field
+from typing import Any
 
 import grpc
 
@@ -14,6 +15,7 @@ from kaonapi.log.v1 import log_pb2, log_pb2_grpc
 from kaonapi.model.v1 import model_pb2, model_pb2_grpc
 from kaonapi.run.v1 import history_pb2, run_pb2, run_service_pb2, run_service_pb2_grpc
 from kaonapi.runner.v1 import runner_pb2, runner_pb2_grpc
+from kaonapi.schedule.v1 import schedule_pb2, schedule_pb2_grpc
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import workflow_service_pb2, workflow_service_pb2_grpc
 
@@ -37,12 +39,32 @@ class World:
     announcements: list[model_pb2.Announcement] = field(default_factory=list)
     acknowledged: dict[str, int] = field(default_factory=dict)
     metadata: list[dict[str, str]] = field(default_factory=list)
+    # Every command and question about runs, schedules and permits, in the order of arrival.
+    asked: list[Any] = field(default_factory=list)
+    blocks: list[run_pb2.BlockView] = field(default_factory=list)
+    schedules: dict[str, schedule_pb2.Schedule] = field(default_factory=dict)
+    permits: dict[str, int] = field(default_factory=dict)
     uploads: int = 0
     # How many unary calls are refused before one is answered.
     refusals: int = 0
 
     def note(self, context: grpc.ServicerContext) -> None:
         self.metadata.append({str(key): str(value) for key, value in context.invocation_metadata()})
+
+    def refuse(self, context: grpc.ServicerContext) -> None:
+        """Ends the call as a server that restarts does, as often as the test wants."""
+        if self.refusals:
+            self.refusals -= 1
+            context.abort(grpc.StatusCode.UNAVAILABLE, "starting")
+
+    def run(self, run_id: str, context: grpc.ServicerContext) -> run_pb2.Run:
+        if run_id not in self.runs:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"there is no run {run_id!r}")
+        run = self.runs[run_id]
+        if self.history and self.history[-1].HasField("run_ended"):
+            run.last_seq = self.history[-1].seq
+            run.end_time.FromMicroseconds(self.history[-1].time_us)
+        return run
 
     def take_break(self) -> int | None:
         return self.breaks_after.pop(0) if self.breaks_after else None
@@ -110,9 +132,7 @@ class _Runs(run_service_pb2_grpc.RunServiceServicer):
 
     def SubmitRun(self, request, context):  # type: ignore[no-untyped-def]
         self.world.note(context)
-        if self.world.refusals:
-            self.world.refusals -= 1
-            context.abort(grpc.StatusCode.UNAVAILABLE, "starting")
+        self.world.refuse(context)
         if request.idempotency_key in self.world.keys:
             run = self.world.runs[self.world.keys[request.idempotency_key]]
             if run.params_json != request.params_json:
@@ -132,7 +152,7 @@ class _Runs(run_service_pb2_grpc.RunServiceServicer):
     def GetRun(self, request, context):  # type: ignore[no-untyped-def]
         self.world.note(context)
         return run_service_pb2.GetRunResponse(
-            run=self._run(request.run_id, context),
+            run=self.world.run(request.run_id, context),
             steps=[
                 run_pb2.StepView(
                     path="a",
@@ -143,6 +163,7 @@ class _Runs(run_service_pb2_grpc.RunServiceServicer):
                     runner_id="host-1",
                 )
             ],
+            blocks=self.world.blocks,
         )
 
     def ListRuns(self, request, context):  # type: ignore[no-untyped-def]
@@ -157,7 +178,7 @@ class _Runs(run_service_pb2_grpc.RunServiceServicer):
         return run_service_pb2.ListRunsResponse(runs=runs[start:end], next_page_token=token)
 
     def WatchRun(self, request, context):  # type: ignore[no-untyped-def]
-        self._run(request.run_id, context)
+        self.world.run(request.run_id, context)
         self.world.watched_after.append(request.after_seq)
         breaks_after = self.world.take_break()
         yield from (Update(progress=view) for view in self.world.progress)
@@ -168,14 +189,119 @@ class _Runs(run_service_pb2_grpc.RunServiceServicer):
             yield Update(event=each)
 
     def CancelRun(self, request, context):  # type: ignore[no-untyped-def]
-        run = self._run(request.run_id, context)
-        run.status = run_pb2.STATUS_CANCELLING
-        return run_service_pb2.CancelRunResponse(run=run)
+        self._command(request, context, run_pb2.STATUS_CANCELLING)
+        return run_service_pb2.CancelRunResponse(run=self.world.runs[request.run_id])
 
-    def _run(self, run_id, context):  # type: ignore[no-untyped-def]
-        if run_id not in self.world.runs:
-            context.abort(grpc.StatusCode.NOT_FOUND, f"there is no run {run_id!r}")
-        return self.world.runs[run_id]
+    def PauseRun(self, request, context):  # type: ignore[no-untyped-def]
+        self._command(request, context, run_pb2.STATUS_PAUSED)
+        return run_service_pb2.PauseRunResponse(run=self.world.runs[request.run_id])
+
+    def ResumeRun(self, request, context):  # type: ignore[no-untyped-def]
+        self._command(request, context, run_pb2.STATUS_RUNNING)
+        return run_service_pb2.ResumeRunResponse(run=self.world.runs[request.run_id])
+
+    def SignalRun(self, request, context):  # type: ignore[no-untyped-def]
+        self._command(request, context)
+        return run_service_pb2.SignalRunResponse(run=self.world.runs[request.run_id])
+
+    def AnswerGate(self, request, context):  # type: ignore[no-untyped-def]
+        self._command(request, context)
+        roles = self.world.metadata[-1].get("kaon-roles", "").split(",")
+        if request.path == "release" and "owner" not in roles:
+            context.abort(grpc.StatusCode.PERMISSION_DENIED, "release is answered by owner")
+        return run_service_pb2.AnswerGateResponse(run=self.world.runs[request.run_id])
+
+    def RetryRun(self, request, context):  # type: ignore[no-untyped-def]
+        self._command(request, context, run_pb2.STATUS_RUNNING)
+        return run_service_pb2.RetryRunResponse(run=self.world.runs[request.run_id])
+
+    def RestartRun(self, request, context):  # type: ignore[no-untyped-def]
+        self._command(request, context, run_pb2.STATUS_RUNNING)
+        return run_service_pb2.RestartRunResponse(run=self.world.runs[request.run_id])
+
+    def MarkBlock(self, request, context):  # type: ignore[no-untyped-def]
+        self._command(request, context)
+        return run_service_pb2.MarkBlockResponse(run=self.world.runs[request.run_id])
+
+    def SetRunPriority(self, request, context):  # type: ignore[no-untyped-def]
+        self._command(request, context)
+        self.world.runs[request.run_id].priority = request.priority
+        return run_service_pb2.SetRunPriorityResponse(run=self.world.runs[request.run_id])
+
+    def RerunRun(self, request, context):  # type: ignore[no-untyped-def]
+        return run_service_pb2.RerunRunResponse(run=self._like(request, context), created=True)
+
+    def ForkRun(self, request, context):  # type: ignore[no-untyped-def]
+        run = self._like(request, context)
+        run.forked_from_run_id, run.forked_from_seq = request.run_id, request.seq
+        return run_service_pb2.ForkRunResponse(run=run, created=True)
+
+    def GetRunAt(self, request, context):  # type: ignore[no-untyped-def]
+        run = self.world.run(request.run_id, context)
+        step = run_pb2.StepView(path="a", status=run_pb2.STATUS_READY, attempt=1)
+        return run_service_pb2.GetRunAtResponse(run=run, steps=[step], state_hash="sha256:12")
+
+    def VerifyRun(self, request, context):  # type: ignore[no-untyped-def]
+        self.world.run(request.run_id, context)
+        good = request.run_id == "r1"
+        return run_service_pb2.VerifyRunResponse(
+            seq=6, replayed_hash="sha256:12", stored_hash="sha256:12" if good else "sha256:34", matches=good
+        )
+
+    def _command(self, request, context, status=None):  # type: ignore[no-untyped-def]
+        self.world.note(context)
+        self.world.refuse(context)
+        run = self.world.run(request.run_id, context)
+        self.world.asked.append(request)
+        if status is not None:
+            run.status = status
+
+    def _like(self, request, context):  # type: ignore[no-untyped-def]
+        self._command(request, context)
+        old = self.world.runs[request.run_id]
+        run = run_pb2.Run(run_id=f"r{len(self.world.runs) + 1}", workflow=old.workflow, version=old.version)
+        run.params_json.update({**old.params_json, **request.params_json})
+        self.world.runs[run.run_id] = run
+        return run
+
+
+class _Schedules(schedule_pb2_grpc.ScheduleServiceServicer):
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def PutSchedule(self, request, context):  # type: ignore[no-untyped-def]
+        created = request.schedule.name not in self.world.schedules
+        self.world.schedules[request.schedule.name] = request.schedule
+        return schedule_pb2.PutScheduleResponse(schedule=request.schedule, created=created)
+
+    def GetSchedule(self, request, context):  # type: ignore[no-untyped-def]
+        return schedule_pb2.GetScheduleResponse(schedule=self._schedule(request.name, context))
+
+    def ListSchedules(self, request, context):  # type: ignore[no-untyped-def]
+        return schedule_pb2.ListSchedulesResponse(schedules=self.world.schedules.values())
+
+    def DeleteSchedule(self, request, context):  # type: ignore[no-untyped-def]
+        self._schedule(request.name, context)
+        del self.world.schedules[request.name]
+        return schedule_pb2.DeleteScheduleResponse()
+
+    def Backfill(self, request, context):  # type: ignore[no-untyped-def]
+        self.world.asked.append(request)
+        runs = [run_pb2.Run(run_id=f"b{day}", workflow=request.workflow) for day in (1, 2)]
+        return schedule_pb2.BackfillResponse(runs=runs, created=1)
+
+    def SetPermits(self, request, context):  # type: ignore[no-untyped-def]
+        self.world.permits[request.permits.tag] = request.permits.limit
+        return schedule_pb2.SetPermitsResponse(permits=request.permits)
+
+    def ListPermits(self, request, context):  # type: ignore[no-untyped-def]
+        permits = [schedule_pb2.Permits(tag=tag, limit=n, taken=1) for tag, n in self.world.permits.items()]
+        return schedule_pb2.ListPermitsResponse(permits=permits)
+
+    def _schedule(self, name, context):  # type: ignore[no-untyped-def]
+        if name not in self.world.schedules:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"there is no schedule {name!r}")
+        return self.world.schedules[name]
 
 
 class _Logs(log_pb2_grpc.LogServiceServicer):
@@ -235,6 +361,7 @@ def start(world: World) -> tuple[grpc.Server, str]:
     run_service_pb2_grpc.add_RunServiceServicer_to_server(_Runs(world), server)
     log_pb2_grpc.add_LogServiceServicer_to_server(_Logs(world), server)
     runner_pb2_grpc.add_RunnerServiceServicer_to_server(_Runners(), server)
+    schedule_pb2_grpc.add_ScheduleServiceServicer_to_server(_Schedules(world), server)
     model_pb2_grpc.add_ModelServiceServicer_to_server(_Models(world), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()

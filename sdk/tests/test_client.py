@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from itertools import islice
 
 import pytest
-from sdk_api_server import World, short_history
+from sdk_api_server import World, event, short_history
 
 from kaon import Workflow
-from kaon.client import Client, Conflict, Endpoints, InvalidValue, NotFound, Patience, Unavailable
+from kaon.client import (
+    AccessDenied,
+    Client,
+    Conflict,
+    Endpoints,
+    InvalidValue,
+    NotFound,
+    Patience,
+    Unavailable,
+)
 from kaon.client import params as parameters
 from kaonapi.log.v1 import log_pb2
 from kaonapi.model.v1 import model_pb2
-from kaonapi.run.v1 import run_pb2
+from kaonapi.run.v1 import history_pb2, run_pb2, run_service_pb2
+from kaonapi.schedule.v1 import schedule_pb2
 from kaonapi.step.v1 import step_pb2
 
 Build = Callable[[str], Workflow]
@@ -103,6 +114,7 @@ def test_every_call_carries_the_principal(client: Client, world: World, build: B
 def test_endpoints_come_from_the_environment() -> None:
     found = Endpoints.from_environment({"KAON_SERVER": "a:1", "KAON_PUBLISHER": "b:2", "KAON_TENANT": "t"})
     assert found == Endpoints(server="a:1", publisher="b:2", tenant="t")
+    assert Endpoints.from_environment({"KAON_ROLES": "owner, admin,"}).roles == ("owner", "admin")
     assert Endpoints.from_environment({}) == Endpoints(server="127.0.0.1:7070", publisher="127.0.0.1:7071")
 
 
@@ -171,6 +183,158 @@ def test_runs_are_listed_over_pages(client: Client, build: Build) -> None:
     assert len(client.runs()) == 5
     assert client.cancel("r2").status == run_pb2.STATUS_CANCELLING
     assert [run.run_id for run in client.runs(status=run_pb2.STATUS_CANCELLING)] == ["r2"]
+
+
+def test_a_workflow_registers_its_sub_workflows_first(client: Client, world: World, build: Build) -> None:
+    workflow = build("""
+from kaon import *
+child = Workflow("child", steps.shell("a", argv=["x"]))
+parent = Workflow("parent", sub_workflow("c", child))
+""")
+    client.submit(workflow)
+    assert [each.name for each in world.workflows.values()] == ["child", "parent"]
+
+
+def test_a_watch_of_a_run_that_was_opened_again_goes_on_after_its_first_end(
+    client: Client, world: World, build: Build
+) -> None:
+    client.submit(build(PLAIN))
+    reset = history_pb2.BlocksReset(paths=["a"], cause="retry")
+    again = [each for each in short_history() if not each.HasField("run_submitted")]
+    world.history = [*short_history(run_pb2.STATUS_FAILED), event(7, blocks_reset=reset)]
+    for each in again:
+        each.seq += 6
+        world.history.append(each)
+    assert [update.event.seq for update in client.watch("r1")] == list(range(1, 13))
+
+
+def test_a_history_ends_where_the_run_is(client: Client, world: World, build: Build) -> None:
+    client.submit(build(PLAIN))
+    assert list(client.history("r1")) == []
+    world.history = short_history()[:4]
+    world.runs["r1"].last_seq = 3
+    assert [each.seq for each in client.history("r1")] == [1, 2, 3]
+    assert [each.seq for each in client.history("r1", after_seq=2)] == [3]
+
+
+def test_commands_say_what_is_asked(client: Client, world: World, build: Build) -> None:
+    client.submit(build(CODE))
+    s = run_service_pb2
+    client.cancel("r1", "why", path="a", skip=True, force=True)
+    assert client.pause("r1", "why").status == run_pb2.STATUS_PAUSED
+    client.resume("r1")
+    client.signal("r1", "go", {"rows": 3}, path="a")
+    client.answer("r1", "ok", approved=True, comment="fine")
+    client.retry("r1", "a")
+    client.restart("r1", "a", "again")
+    client.mark("r1", "a", run_pb2.STATUS_SUCCEEDED, outputs={"x": 1}, reason="by hand")
+    assert client.set_priority("r1", 7).priority == 7
+    assert world.asked == [
+        s.CancelRunRequest(run_id="r1", reason="why", path="a", skip=True, force=True),
+        s.PauseRunRequest(run_id="r1", reason="why"),
+        s.ResumeRunRequest(run_id="r1"),
+        s.SignalRunRequest(run_id="r1", name="go", payload_json='{"rows":3}', path="a"),
+        s.AnswerGateRequest(run_id="r1", path="ok", approved=True, comment="fine"),
+        s.RetryRunRequest(run_id="r1", path="a"),
+        s.RestartRunRequest(run_id="r1", path="a", reason="again"),
+        s.MarkBlockRequest(
+            run_id="r1", path="a", status=run_pb2.STATUS_SUCCEEDED, outputs_json={"x": "1"}, reason="by hand"
+        ),
+        s.SetRunPriorityRequest(run_id="r1", priority=7),
+    ]
+
+
+def test_every_try_of_a_command_carries_the_same_request(client: Client, world: World, build: Build) -> None:
+    client.submit(build(PLAIN))
+    world.refusals = 2
+    client.signal("r1", "go")
+    client.signal("r1", "go")
+    requests = [told["kaon-request"] for told in world.metadata if "kaon-request" in told]
+    assert len(requests) == 4
+    assert len({*requests[:3]}) == 1
+    assert requests[3] != requests[0]
+    assert len(world.asked) == 2
+
+
+def test_an_answer_needs_a_role(address: str, client: Client, build: Build) -> None:
+    client.submit(build(PLAIN))
+    with pytest.raises(AccessDenied, match="release is answered by owner"):
+        client.answer("r1", "release", approved=True)
+    endpoints = Endpoints(server=address, publisher=address, roles=("owner", "admin"))
+    with Client(endpoints) as owner:
+        owner.answer("r1", "release", approved=True)
+
+
+def test_a_rerun_and_a_fork_change_parameters_of_the_declared_types(
+    client: Client, world: World, build: Build
+) -> None:
+    client.submit(build(CODE), {"limit": 2})
+    assert dict(client.rerun("r1").run.params_json) == {"limit": "2.0"}
+    assert dict(client.rerun("r1", {"limit": 3}).run.params_json) == {"limit": "3.0"}
+    forked = client.fork("r1", 4, {"limit": 4}, reset=["a"]).run
+    assert (forked.forked_from_run_id, forked.forked_from_seq) == ("r1", 4)
+    assert list(world.asked[-1].reset) == ["a"]
+    with pytest.raises(InvalidValue, match="'limit' must be of type float"):
+        client.rerun("r1", {"limit": "x"})
+
+
+def test_a_run_is_shown_as_it_was_and_verified(client: Client, build: Build) -> None:
+    client.submit(build(PLAIN))
+    assert client.run_at("r1", 3).state_hash == "sha256:12"
+    assert client.verify("r1").matches
+
+
+def test_values_that_the_declaration_does_not_allow_are_told_before_anything_is_sent(
+    client: Client, world: World, build: Build
+) -> None:
+    workflow = build("""
+from kaon import *
+day, kind = param("day", "date"), param("kind", str, choices=["a", "b"], default="a")
+n = param("n", int, default=1, check="value > 0")
+w = Workflow("w", steps.shell("a", argv=["x"], day=day, kind=kind, n=n))
+""")
+    good = {"day": date(2026, 11, 24)}
+    for params, message in (
+        ({"day": "24.11."}, "'day' must be of type date"),
+        (good | {"kind": "c"}, '\'kind\' is "c"; it must be one of "a", "b"'),
+        (good | {"n": 0}, "'n' is 0; it must fulfil value > 0"),
+    ):
+        with pytest.raises(InvalidValue, match=message):
+            client.submit(workflow, params)
+    assert not world.workflows
+    assert client.submit(workflow, good).run.params_json["day"] == '"2026-11-24"'
+
+
+def test_schedules_are_put_listed_paused_and_deleted(client: Client) -> None:
+    nightly = schedule_pb2.Schedule(
+        name="nightly", workflow="w", cron=schedule_pb2.Cron(expression="0 3 * * *")
+    )
+    assert client.schedules.put(nightly).created
+    assert not client.schedules.put(nightly).created
+    assert [each.name for each in client.schedules.list()] == ["nightly"]
+    assert client.schedules.set_paused("nightly", paused=True).paused
+    assert client.schedules.get("nightly").paused
+    client.schedules.delete("nightly")
+    with pytest.raises(NotFound, match="there is no schedule 'nightly'"):
+        client.schedules.get("nightly")
+
+
+def test_a_backfill_and_permits(client: Client, world: World) -> None:
+    filled = client.schedules.backfill(
+        "w", "day", date(2026, 1, 1), "2026-01-02", params={"n": 3}, max_active=2
+    )
+    assert ([run.run_id for run in filled.runs], filled.created) == (["b1", "b2"], 1)
+    assert world.asked[-1] == schedule_pb2.BackfillRequest(
+        workflow="w",
+        parameter="day",
+        first_date="2026-01-01",
+        last_date="2026-01-02",
+        every_days=1,
+        params_json={"n": "3"},
+        max_active=2,
+    )
+    client.schedules.set_permits("gpu", 2)
+    assert [(each.tag, each.limit, each.taken) for each in client.schedules.permits()] == [("gpu", 2, 1)]
 
 
 def lines(path: str, generation: int, *sequences: int) -> log_pb2.LogLines:

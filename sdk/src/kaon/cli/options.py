@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -36,11 +37,8 @@ PUBLISHER = DEFAULT_PUBLISHER
 
 
 def client(*, server: str = SERVER, publisher: str = PUBLISHER) -> Client:
-    """A client for the addresses that options give, with tenant and principal of the environment."""
-    found = Endpoints.from_environment()
-    return Client(
-        Endpoints(server=server, publisher=publisher, tenant=found.tenant, principal=found.principal)
-    )
+    """A client for the addresses that options give, with tenant, principal and roles of the environment."""
+    return Client(replace(Endpoints.from_environment(), server=server, publisher=publisher))
 
 
 def split_params(written: list[str] | None) -> dict[str, str]:

@@ -13,6 +13,7 @@ from kaon.client.errors import (
 )
 from kaon.client.models import Models
 from kaon.client.retrying import Patience
+from kaon.client.schedules import Schedules
 
 __all__ = [
     "AccessDenied",
@@ -24,6 +25,7 @@ __all__ = [
     "Models",
     "NotFound",
     "Patience",
+    "Schedules",
     "ServerError",
     "Unavailable",
 ]

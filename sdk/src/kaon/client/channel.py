@@ -25,21 +25,30 @@ class Endpoints:
     # Empty means the service's default.
     tenant: str = ""
     principal: str = ""
+    # What the principal may answer for, as approvals name it.
+    roles: tuple[str, ...] = ()
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Endpoints:
-        """Reads KAON_SERVER, KAON_PUBLISHER, KAON_TENANT and KAON_PRINCIPAL."""
+        """Reads KAON_SERVER, KAON_PUBLISHER, KAON_TENANT, KAON_PRINCIPAL and KAON_ROLES (with commas between them)."""
         return cls(
             server=environment.get("KAON_SERVER") or DEFAULT_SERVER,
             publisher=environment.get("KAON_PUBLISHER") or DEFAULT_PUBLISHER,
             tenant=environment.get("KAON_TENANT", ""),
             principal=environment.get("KAON_PRINCIPAL", ""),
+            roles=tuple(
+                role.strip() for role in environment.get("KAON_ROLES", "").split(",") if role.strip()
+            ),
         )
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """What every call carries."""
-        named = (("kaon-tenant", self.tenant), ("kaon-principal", self.principal))
+        named = (
+            ("kaon-tenant", self.tenant),
+            ("kaon-principal", self.principal),
+            ("kaon-roles", ",".join(self.roles)),
+        )
         return tuple((key, value) for key, value in named if value)
 
 

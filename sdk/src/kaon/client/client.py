@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from kaon.client import params as parameters
+from kaon.client.calling import Caller
 from kaon.client.channel import Endpoints, connect
-from kaon.client.errors import NotFound, translated
+from kaon.client.commands import RunCommands
+from kaon.client.errors import NotFound
 from kaon.client.models import Models
 from kaon.client.retrying import Patience
+from kaon.client.schedules import Schedules
 from kaon.dsl import Workflow
 from kaonapi.log.v1 import log_pb2, log_pb2_grpc
-from kaonapi.run.v1 import run_pb2, run_service_pb2, run_service_pb2_grpc
+from kaonapi.run.v1 import history_pb2, run_pb2, run_service_pb2, run_service_pb2_grpc
 from kaonapi.runner.v1 import runner_pb2, runner_pb2_grpc
 from kaonapi.workflow.v1 import definition_pb2, workflow_service_pb2, workflow_service_pb2_grpc
-
-T = TypeVar("T")
 
 _CHUNK_BYTES = 1024 * 1024
 _CALL = Patience(total=5)
@@ -44,7 +45,7 @@ class _Position:
         return True
 
 
-class Client:
+class Client(RunCommands):
     """Talks to the coordinator and, under `models`, to the publisher. Thread-safe; close it, or use it in a with statement.
 
         with Client() as client:
@@ -57,7 +58,8 @@ class Client:
         patience: how long a call is tried again while nobody answers.
         watch_patience: the same for streams that were there before.
 
-    Every call raises a KaonError: NotFound, InvalidValue, Conflict, Unavailable, AccessDenied or ServerError.
+    `schedules` is about what submits runs without a person. Every call raises a KaonError: NotFound, InvalidValue, Conflict,
+    Unavailable, AccessDenied or ServerError.
     """
 
     def __init__(
@@ -68,13 +70,14 @@ class Client:
         watch_patience: Patience = _WATCH,
     ) -> None:
         self.endpoints = endpoints or Endpoints.from_environment()
-        self._patience = patience
         self._watch_patience = watch_patience
         self._channel = connect(self.endpoints.server)
+        self._caller = Caller(self.endpoints.server, self.endpoints, patience)
         self._workflows = workflow_service_pb2_grpc.WorkflowServiceStub(self._channel)
         self._runs = run_service_pb2_grpc.RunServiceStub(self._channel)
         self._logs = log_pb2_grpc.LogServiceStub(self._channel)
         self._runners = runner_pb2_grpc.RunnerServiceStub(self._channel)
+        self.schedules = Schedules(self._caller, self._channel)
         self.models = Models(self.endpoints, patience=patience, watch_patience=watch_patience)
 
     def __enter__(self) -> Self:
@@ -93,7 +96,9 @@ class Client:
     # --- workflows
 
     def register(self, workflow: Workflow) -> workflow_service_pb2.RegisterWorkflowResponse:
-        """Uploads the workflow's code, unless this version is known, and registers its definition."""
+        """Uploads the workflow's code, unless this version is known, and registers its definition, its children's first."""
+        for child in workflow.children:
+            self.register(child)
         definition = workflow.definition()
         if definition.code_bundle and not self._is_known(workflow):
             self.upload_bundle(workflow.bundle().digest, workflow.bundle().data)
@@ -104,7 +109,7 @@ class Client:
     ) -> workflow_service_pb2.RegisterWorkflowResponse:
         """Registers a definition whose code bundle is there."""
         request = workflow_service_pb2.RegisterWorkflowRequest(definition=definition)
-        return self._call(lambda: self._workflows.RegisterWorkflow(request, metadata=self.endpoints.metadata))
+        return self._caller.call(self._workflows.RegisterWorkflow, request)
 
     def upload_bundle(self, digest: str, data: bytes) -> workflow_service_pb2.UploadBundleResponse:
         """Stores a code bundle under its digest."""
@@ -115,27 +120,22 @@ class Client:
                     digest="" if start else digest, data=data[start : start + _CHUNK_BYTES]
                 )
 
-        return self._call(lambda: self._workflows.UploadBundle(pieces(), metadata=self.endpoints.metadata))
+        return self._caller.upload(self._workflows.UploadBundle, pieces)
 
     def workflow(self, name: str, version: str = "") -> workflow_service_pb2.Workflow:
         """A registered workflow; without a version the current one."""
         request = workflow_service_pb2.GetWorkflowRequest(name=name, version=version)
-        return self._call(
-            lambda: self._workflows.GetWorkflow(request, metadata=self.endpoints.metadata)
-        ).workflow
+        return self._caller.call(self._workflows.GetWorkflow, request).workflow
 
     def workflows(self) -> list[workflow_service_pb2.Workflow]:
         """The current version of every workflow, by name."""
         request = workflow_service_pb2.ListWorkflowsRequest()
-        response = self._call(
-            lambda: self._workflows.ListWorkflows(request, metadata=self.endpoints.metadata)
-        )
-        return list(response.workflows)
+        return list(self._caller.call(self._workflows.ListWorkflows, request).workflows)
 
     # --- runs
 
     def submit(
-        self, workflow: Workflow, params: Mapping[str, Any] | None = None, key: str = ""
+        self, workflow: Workflow, params: Mapping[str, Any] | None = None, key: str = "", *, priority: int = 0
     ) -> run_service_pb2.SubmitRunResponse:
         """Registers the workflow and starts a run of exactly this version.
 
@@ -143,22 +143,33 @@ class Client:
             workflow: what to run.
             params: values of its parameters by name; defaults stand for the others.
             key: idempotency key: a second submit with the same key gives the first one's run.
+            priority: added to that of every step; higher goes first.
         """
         encoded = parameters.encode(workflow.definition(), params or {})
         registered = self.register(workflow).workflow
-        return self.submit_encoded(registered.name, registered.version, encoded, key)
+        return self.submit_encoded(registered.name, registered.version, encoded, key, priority=priority)
 
     def submit_registered(
-        self, name: str, params: Mapping[str, Any] | None = None, key: str = "", version: str = ""
+        self,
+        name: str,
+        params: Mapping[str, Any] | None = None,
+        key: str = "",
+        version: str = "",
+        *,
+        priority: int = 0,
     ) -> run_service_pb2.SubmitRunResponse:
         """Starts a run of a workflow that is registered; without a version of the current one."""
         found = self.workflow(name, version)
         return self.submit_encoded(
-            name, found.version, parameters.encode(found.definition, params or {}), key
+            name,
+            found.version,
+            parameters.encode(found.definition, params or {}),
+            key,
+            priority=priority,
         )
 
     def submit_encoded(
-        self, name: str, version: str, params_json: Mapping[str, str], key: str
+        self, name: str, version: str, params_json: Mapping[str, str], key: str, *, priority: int = 0
     ) -> run_service_pb2.SubmitRunResponse:
         """Starts a run; parameters are canonical JSON by name."""
         request = run_service_pb2.SubmitRunRequest(
@@ -167,13 +178,14 @@ class Client:
             params_json=dict(params_json),
             # With a key of its own a call that is tried again cannot make a second run.
             idempotency_key=key or uuid.uuid4().hex,
+            priority=priority,
         )
-        return self._call(lambda: self._runs.SubmitRun(request, metadata=self.endpoints.metadata))
+        return self._caller.call(self._runs.SubmitRun, request)
 
     def run(self, run_id: str) -> run_service_pb2.GetRunResponse:
         """A run with its steps and blocks, as it stands."""
         request = run_service_pb2.GetRunRequest(run_id=run_id)
-        return self._call(lambda: self._runs.GetRun(request, metadata=self.endpoints.metadata))
+        return self._caller.call(self._runs.GetRun, request)
 
     def runs(
         self,
@@ -196,35 +208,42 @@ class Client:
         return found[:limit]
 
     def _list_runs(self, request: run_service_pb2.ListRunsRequest) -> run_service_pb2.ListRunsResponse:
-        return self._call(lambda: self._runs.ListRuns(request, metadata=self.endpoints.metadata))
-
-    def cancel(self, run_id: str, reason: str = "") -> run_pb2.Run:
-        """Asks a run to stop, and returns it as it stands."""
-        request = run_service_pb2.CancelRunRequest(run_id=run_id, reason=reason)
-        return self._call(lambda: self._runs.CancelRun(request, metadata=self.endpoints.metadata)).run
+        return self._caller.call(self._runs.ListRuns, request)
 
     def watch(self, run_id: str, after_seq: int = 0) -> Iterator[run_service_pb2.WatchRunResponse]:
-        """The run's history after `after_seq`, then live, and the progress of its steps; ends after RunEnded.
+        """The run's history after `after_seq`, then live, and the progress of its steps, until the run has ended.
 
-        A broken stream goes on after the last event seen, so that every event comes exactly once.
+        Of a run that had ended and was opened again (by a retry) the history goes on after RunEnded. A broken stream goes on after
+        the last event seen, so that every event comes exactly once.
         """
         self.run(run_id)  # tells at once, and in words, when there is no such run or server
         return self._watch(run_id, after_seq)
+
+    def history(self, run_id: str, after_seq: int = 0) -> Iterator[history_pb2.HistoryEvent]:
+        """The run's history after `after_seq`, as far as it has come."""
+        newest = self.run(run_id).run.last_seq
+        if newest <= after_seq:
+            return
+        for update in self._watch(run_id, after_seq):
+            if update.HasField("event"):
+                yield update.event
+                if update.event.seq >= newest:
+                    return
 
     def _watch(self, run_id: str, after_seq: int) -> Iterator[run_service_pb2.WatchRunResponse]:
         position = _Position(seq=after_seq)
 
         def opened() -> Iterator[run_service_pb2.WatchRunResponse]:
             request = run_service_pb2.WatchRunRequest(run_id=run_id, after_seq=position.seq)
-            return self._stream(lambda: self._runs.WatchRun(request, metadata=self.endpoints.metadata))
+            return self._caller.stream(self._runs.WatchRun, request)
 
         def complete() -> bool:
-            return position.ended or self._has_seen_all(run_id, position.seq)
+            return self._has_seen_all(run_id, position.seq)
 
         for update in self._watch_patience.stream(opened, complete=complete):
             if position.passes(update):
                 yield update
-            if position.ended:
+            if position.ended and complete():
                 return
 
     def _has_seen_all(self, run_id: str, seq: int) -> bool:
@@ -264,15 +283,13 @@ class Client:
 
     def _read_logs(self, run_id: str, path: str, *, follow: bool) -> Iterator[log_pb2.LogLines]:
         request = log_pb2.ReadLogsRequest(run_id=run_id, path=path, follow=follow)
-        for response in self._stream(lambda: self._logs.ReadLogs(request, metadata=self.endpoints.metadata)):
+        for response in self._caller.stream(self._logs.ReadLogs, request):
             yield response.lines
 
     def runners(self, pool: str = "") -> list[runner_pb2.Runner]:
         """The runners that are heard of, by pool and id."""
         request = runner_pb2.ListRunnersRequest(pool=pool)
-        return list(
-            self._call(lambda: self._runners.ListRunners(request, metadata=self.endpoints.metadata)).runners
-        )
+        return list(self._caller.call(self._runners.ListRunners, request).runners)
 
     def _is_known(self, workflow: Workflow) -> bool:
         try:
@@ -280,14 +297,3 @@ class Client:
         except NotFound:
             return False
         return True
-
-    def _call(self, send: Callable[[], T]) -> T:
-        def attempt() -> T:
-            with translated(self.endpoints.server):
-                return send()
-
-        return self._patience.call(attempt)
-
-    def _stream(self, opened: Callable[[], Iterator[T]]) -> Iterator[T]:
-        with translated(self.endpoints.server):
-            yield from opened()

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TypeVar
+from collections.abc import Iterator
 
+from kaon.client.calling import Caller
 from kaon.client.channel import Endpoints, connect
-from kaon.client.errors import translated
 from kaon.client.retrying import Patience
 from kaonapi.model.v1 import model_pb2, model_pb2_grpc
-
-T = TypeVar("T")
 
 # Continues after the last announcement that the consumer acknowledged.
 FROM_ACKNOWLEDGED = -1
@@ -20,8 +17,7 @@ class Models:
     """Lists, shows and watches published models; `Client.models` is one. Errors are those of `Client`."""
 
     def __init__(self, endpoints: Endpoints, *, patience: Patience, watch_patience: Patience) -> None:
-        self._endpoints = endpoints
-        self._patience = patience
+        self._caller = Caller(endpoints.publisher, endpoints, patience)
         self._watch_patience = watch_patience
         self._channel = connect(endpoints.publisher)
         self._stub = model_pb2_grpc.ModelServiceStub(self._channel)
@@ -33,13 +29,13 @@ class Models:
     def list(self, model: str = "") -> list[model_pb2.ModelVersion]:
         """The newest version of every model, or all versions of one."""
         request = model_pb2.ListModelsRequest(model=model)
-        response = self._call(lambda: self._stub.ListModels(request, metadata=self._endpoints.metadata))
+        response = self._caller.call(self._stub.ListModels, request)
         return [*response.versions]
 
     def get(self, model: str, version: int = 0) -> model_pb2.GetModelResponse:
         """One version of a model (0 is the newest), and who has picked it up."""
         request = model_pb2.GetModelRequest(model=model, version=version)
-        return self._call(lambda: self._stub.GetModel(request, metadata=self._endpoints.metadata))
+        return self._caller.call(self._stub.GetModel, request)
 
     def watch(
         self, consumer: str, model: str = "", after_cursor: int = FROM_ACKNOWLEDGED
@@ -55,8 +51,7 @@ class Models:
 
         def opened() -> Iterator[model_pb2.WatchModelsResponse]:
             request = model_pb2.WatchModelsRequest(consumer=consumer, model=model, after_cursor=cursor)
-            with translated(self._endpoints.publisher):
-                yield from self._stub.WatchModels(request, metadata=self._endpoints.metadata)
+            return self._caller.stream(self._stub.WatchModels, request)
 
         for response in self._watch_patience.stream(opened, complete=lambda: False):
             if response.announcement.cursor > cursor:
@@ -66,11 +61,4 @@ class Models:
     def acknowledge(self, consumer: str, cursor: int) -> None:
         """Tells that the consumer has picked up what the cursor stands for, and everything before it."""
         request = model_pb2.AcknowledgeModelRequest(consumer=consumer, cursor=cursor)
-        self._call(lambda: self._stub.AcknowledgeModel(request, metadata=self._endpoints.metadata))
-
-    def _call(self, send: Callable[[], T]) -> T:
-        def attempt() -> T:
-            with translated(self._endpoints.publisher):
-                return send()
-
-        return self._patience.call(attempt)
+        self._caller.call(self._stub.AcknowledgeModel, request)

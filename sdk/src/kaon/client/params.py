@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
-from kaon.dsl import types
+from kaon.dsl import constraints, types
 from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue
 from kaonapi.workflow.v1 import definition_pb2 as d
 
+_TEXTS = (d.VALUE_TYPE_STRING, d.VALUE_TYPE_DATE)
 
-def encode(definition: d.WorkflowDefinition, params: Mapping[str, Any]) -> dict[str, str]:
+
+def encode(
+    definition: d.WorkflowDefinition, params: Mapping[str, Any], *, complete: bool = True
+) -> dict[str, str]:
     """Canonical JSON by name.
 
+    Args:
+        definition: declares the parameters.
+        params: values by name.
+        complete: those without a default must be there; False for changes of what is set already.
+
     Raises:
-        InvalidValue: a parameter is unknown, missing or of another type; the message names it.
+        InvalidValue: a parameter is unknown, missing, of another type or not allowed; the message names it.
     """
     declared = {parameter.name: parameter for parameter in definition.parameters}
     for name in params:
@@ -23,7 +33,7 @@ def encode(definition: d.WorkflowDefinition, params: Mapping[str, Any]) -> dict[
             known = ", ".join(declared) or "none"
             raise InvalidValue(f"workflow {definition.name!r} has no parameter {name!r}; it has: {known}")
     for parameter in declared.values():
-        if not parameter.HasField("default_json") and parameter.name not in params:
+        if complete and not parameter.HasField("default_json") and parameter.name not in params:
             raise InvalidValue(
                 f"workflow {definition.name!r} needs parameter {parameter.name!r} ({types.name_of(parameter.type)})"
             )
@@ -37,13 +47,19 @@ def parse(definition: d.WorkflowDefinition, written: Mapping[str, str]) -> dict[
 
 
 def _encode(parameter: d.Parameter, value: Any) -> str:
-    text = canonical.dumps(value)
+    text = canonical.dumps(value.isoformat() if type(value) is date else value)
     value = canonical.loads(text)
     if not types.fits(value, parameter.type):
         raise InvalidValue(
             f"parameter {parameter.name!r} must be of type {types.name_of(parameter.type)}, not {text}"
         )
-    return canonical.dumps(float(value)) if parameter.type == d.VALUE_TYPE_FLOAT else text
+    text = canonical.dumps(float(value)) if parameter.type == d.VALUE_TYPE_FLOAT else text
+    problem = constraints.problem(
+        parameter.name, text, choices_json=parameter.choices_json, check=parameter.constraint_cel
+    )
+    if problem is not None:
+        raise InvalidValue(problem)
+    return text
 
 
 def _parse(kind: d.ValueType.ValueType, text: str) -> Any:
@@ -51,4 +67,4 @@ def _parse(kind: d.ValueType.ValueType, text: str) -> Any:
         value = canonical.loads(text)
     except InvalidValue:
         return text
-    return text if kind == d.VALUE_TYPE_STRING and not isinstance(value, str) else value
+    return text if kind in _TEXTS and not isinstance(value, str) else value

@@ -1,0 +1,56 @@
+"""How calls reach a service: with the principal, in words when they fail, and again while nobody answers."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+from kaon.client.channel import Endpoints
+from kaon.client.errors import translated
+from kaon.client.retrying import Patience
+
+T = TypeVar("T")
+
+# The same in every try of one command, so that a service can tell a command that comes twice from two commands.
+REQUEST_KEY = "kaon-request"
+
+
+class Caller:
+    """Calls one service.
+
+    Args:
+        address: the service's, for errors.
+        endpoints: who calls.
+        patience: how long a call is tried again while nobody answers.
+    """
+
+    def __init__(self, address: str, endpoints: Endpoints, patience: Patience) -> None:
+        self.address = address
+        self.metadata = endpoints.metadata
+        self._patience = patience
+
+    def call(self, method: Callable[..., T], request: Any) -> T:
+        """The answer to a request that may be sent again without harm."""
+        return self._send(lambda: method(request, metadata=self.metadata))
+
+    def command(self, method: Callable[..., T], request: Any) -> T:
+        """The answer to a request that must not be done twice."""
+        metadata = (*self.metadata, (REQUEST_KEY, uuid.uuid4().hex))
+        return self._send(lambda: method(request, metadata=metadata))
+
+    def upload(self, method: Callable[..., T], pieces: Callable[[], Iterable[Any]]) -> T:
+        """The answer to a stream of requests."""
+        return self._send(lambda: method(pieces(), metadata=self.metadata))
+
+    def stream(self, method: Callable[..., Iterator[T]], request: Any) -> Iterator[T]:
+        """What a stream yields until it ends or breaks."""
+        with translated(self.address):
+            yield from method(request, metadata=self.metadata)
+
+    def _send(self, send: Callable[[], T]) -> T:
+        def attempt() -> T:
+            with translated(self.address):
+                return send()
+
+        return self._patience.call(attempt)

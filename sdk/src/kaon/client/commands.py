@@ -1,0 +1,178 @@
+"""What can be asked of a run that is there."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from kaon.client import params as parameters
+from kaon.client.calling import Caller
+from kaon_wire import canonical
+from kaonapi.run.v1 import run_pb2, run_service_pb2, run_service_pb2_grpc
+from kaonapi.workflow.v1 import definition_pb2, workflow_service_pb2, workflow_service_pb2_grpc
+
+_S = run_service_pb2
+
+
+class RunCommands:
+    """The commands of `Client`. Each is durable when it returns, and gives the run as it stood then."""
+
+    _caller: Caller
+    _runs: run_service_pb2_grpc.RunServiceStub
+    _workflows: workflow_service_pb2_grpc.WorkflowServiceStub
+
+    def cancel(
+        self, run_id: str, reason: str = "", *, path: str = "", skip: bool = False, force: bool = False
+    ) -> run_pb2.Run:
+        """Asks a run to stop, or what is under a path of it.
+
+        Args:
+            run_id: the run.
+            reason: why; it is in the history.
+            path: a block, cell or step; empty means the whole run.
+            skip: what stops counts as skipped, so that what is around it goes on.
+            force: hooks (finally, on failure) are stopped too.
+        """
+        request = _S.CancelRunRequest(run_id=run_id, reason=reason, path=path, skip=skip, force=force)
+        return self._caller.command(self._runs.CancelRun, request).run
+
+    def pause(self, run_id: str, reason: str = "") -> run_pb2.Run:
+        """Starts nothing new in a run until it is resumed; what runs goes on."""
+        return self._caller.command(self._runs.PauseRun, _S.PauseRunRequest(run_id=run_id, reason=reason)).run
+
+    def resume(self, run_id: str, reason: str = "") -> run_pb2.Run:
+        """Lets a paused run go on."""
+        return self._caller.command(
+            self._runs.ResumeRun, _S.ResumeRunRequest(run_id=run_id, reason=reason)
+        ).run
+
+    def signal(self, run_id: str, name: str, payload: Any = None, *, path: str = "") -> run_pb2.Run:
+        """Sends a signal to the gates that wait for its name, or with a path to one running step.
+
+        One that comes before its gate is kept for it.
+        """
+        text = canonical.dumps(payload)
+        request = _S.SignalRunRequest(run_id=run_id, name=name, payload_json=text, path=path)
+        return self._caller.command(self._runs.SignalRun, request).run
+
+    def answer(self, run_id: str, path: str, *, approved: bool, comment: str = "") -> run_pb2.Run:
+        """Answers the approval at a path.
+
+        Raises:
+            AccessDenied: the principal has none of the roles that may answer.
+            Conflict: it does not wait for an answer.
+        """
+        request = _S.AnswerGateRequest(run_id=run_id, path=path, approved=approved, comment=comment)
+        return self._caller.command(self._runs.AnswerGate, request).run
+
+    def retry(self, run_id: str, path: str = "", reason: str = "") -> run_pb2.Run:
+        """Runs again what has failed (at or under a path), and keeps what has succeeded.
+
+        Raises:
+            Conflict: nothing has failed there.
+        """
+        request = _S.RetryRunRequest(run_id=run_id, path=path, reason=reason)
+        return self._caller.command(self._runs.RetryRun, request).run
+
+    def restart(self, run_id: str, path: str, reason: str = "") -> run_pb2.Run:
+        """Runs again the block at a path and what comes after it, and keeps what came before.
+
+        Raises:
+            Conflict: one of these is active.
+        """
+        request = _S.RestartRunRequest(run_id=run_id, path=path, reason=reason)
+        return self._caller.command(self._runs.RestartRun, request).run
+
+    def mark(
+        self,
+        run_id: str,
+        path: str,
+        status: run_pb2.Status.ValueType,
+        *,
+        reason: str,
+        outputs: Mapping[str, Any] | None = None,
+    ) -> run_pb2.Run:
+        """Settles a step or block by hand.
+
+        Args:
+            run_id: the run.
+            path: the step or block.
+            status: SUCCEEDED, FAILED or SKIPPED.
+            reason: why; it is in the history together with who did it.
+            outputs: for SUCCEEDED: all declared outputs by name.
+        """
+        encoded = {name: canonical.dumps(value) for name, value in (outputs or {}).items()}
+        request = _S.MarkBlockRequest(
+            run_id=run_id, path=path, status=status, outputs_json=encoded, reason=reason
+        )
+        return self._caller.command(self._runs.MarkBlock, request).run
+
+    def set_priority(self, run_id: str, priority: int) -> run_pb2.Run:
+        """Changes what is added to the priority of every step of a run."""
+        request = _S.SetRunPriorityRequest(run_id=run_id, priority=priority)
+        return self._caller.command(self._runs.SetRunPriority, request).run
+
+    def rerun(
+        self, run_id: str, params: Mapping[str, Any] | None = None, *, version: str = "", key: str = ""
+    ) -> run_service_pb2.RerunRunResponse:
+        """Submits a new run like an earlier one.
+
+        Args:
+            run_id: the earlier run.
+            params: set over its parameters.
+            version: of the workflow; empty means that of the earlier run.
+            key: idempotency key.
+        """
+        encoded = self._changes(run_id, params, version)
+        request = _S.RerunRunRequest(
+            run_id=run_id, params_json=encoded, version=version, idempotency_key=key or uuid.uuid4().hex
+        )
+        return self._caller.call(self._runs.RerunRun, request)
+
+    def fork(
+        self,
+        run_id: str,
+        seq: int = 0,
+        params: Mapping[str, Any] | None = None,
+        *,
+        reset: Iterable[str] = (),
+        key: str = "",
+    ) -> run_service_pb2.ForkRunResponse:
+        """Starts a new run from the state that another one had: what had ended is kept, what was active begins anew.
+
+        Args:
+            run_id: the other run.
+            seq: its state after this event of its history; 0 means the newest.
+            params: set over its parameters, for what begins in the new run.
+            reset: paths of blocks that begin anew with everything after them.
+            key: idempotency key.
+        """
+        encoded = self._changes(run_id, params, "")
+        request = _S.ForkRunRequest(
+            run_id=run_id,
+            seq=seq,
+            params_json=encoded,
+            reset=list(reset),
+            idempotency_key=key or uuid.uuid4().hex,
+        )
+        return self._caller.call(self._runs.ForkRun, request)
+
+    def run_at(self, run_id: str, seq: int = 0) -> run_service_pb2.GetRunAtResponse:
+        """A run's state as it was after an event of its history (0: the newest), and the state's digest."""
+        return self._caller.call(self._runs.GetRunAt, _S.GetRunAtRequest(run_id=run_id, seq=seq))
+
+    def verify(self, run_id: str) -> run_service_pb2.VerifyRunResponse:
+        """Replays a run's history on the server, and compares the state with the stored one."""
+        return self._caller.call(self._runs.VerifyRun, _S.VerifyRunRequest(run_id=run_id))
+
+    def definition_of(self, run_id: str, version: str = "") -> definition_pb2.WorkflowDefinition:
+        """The definition that a run executes, or another version of it."""
+        run = self._caller.call(self._runs.GetRun, _S.GetRunRequest(run_id=run_id)).run
+        request = workflow_service_pb2.GetWorkflowRequest(name=run.workflow, version=version or run.version)
+        return self._caller.call(self._workflows.GetWorkflow, request).workflow.definition
+
+    def _changes(self, run_id: str, params: Mapping[str, Any] | None, version: str) -> dict[str, str]:
+        if not params:
+            return {}
+        return parameters.encode(self.definition_of(run_id, version), params, complete=False)

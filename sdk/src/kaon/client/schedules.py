@@ -1,0 +1,99 @@
+"""The client's side of what submits runs without a person: schedules, backfills, and the permits of tags."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+import grpc
+
+from kaon.client.calling import Caller
+from kaon_wire import canonical
+from kaonapi.schedule.v1 import schedule_pb2, schedule_pb2_grpc
+
+_S = schedule_pb2
+
+
+class Schedules:
+    """`Client.schedules` is one. Errors are those of `Client`."""
+
+    def __init__(self, caller: Caller, channel: grpc.Channel) -> None:
+        self._caller = caller
+        self._stub = schedule_pb2_grpc.ScheduleServiceStub(channel)
+
+    def put(self, schedule: schedule_pb2.Schedule) -> schedule_pb2.PutScheduleResponse:
+        """Makes a schedule, or replaces the one of its name."""
+        return self._caller.call(self._stub.PutSchedule, _S.PutScheduleRequest(schedule=schedule))
+
+    def get(self, name: str) -> schedule_pb2.Schedule:
+        """One schedule, with its next time and its last run."""
+        return self._caller.call(self._stub.GetSchedule, _S.GetScheduleRequest(name=name)).schedule
+
+    def list(self) -> Sequence[schedule_pb2.Schedule]:
+        """All schedules of the tenant, by name."""
+        return self._caller.call(self._stub.ListSchedules, _S.ListSchedulesRequest()).schedules
+
+    def delete(self, name: str) -> None:
+        """Removes a schedule; its runs stay."""
+        self._caller.command(self._stub.DeleteSchedule, _S.DeleteScheduleRequest(name=name))
+
+    def set_paused(self, name: str, *, paused: bool) -> schedule_pb2.Schedule:
+        """Pauses a schedule or lets it go on."""
+        schedule = self.get(name)
+        schedule.paused = paused
+        return self.put(schedule).schedule
+
+    def backfill(
+        self,
+        workflow: str,
+        parameter: str,
+        first: date | str,
+        last: date | str,
+        *,
+        version: str = "",
+        every_days: int = 1,
+        params: Mapping[str, Any] | None = None,
+        max_active: int = 0,
+        name: str = "",
+        priority: int = 0,
+        newest_first: bool = False,
+    ) -> schedule_pb2.BackfillResponse:
+        """Submits one run for each date of a range, as far as there is none yet.
+
+        Args:
+            workflow: its name.
+            parameter: the parameter that gets the date.
+            first: first date.
+            last: last date, included.
+            version: of the workflow; empty means the current one.
+            every_days: days from one date to the next.
+            params: the other parameters.
+            max_active: how many of these runs may be active at once; 0 means without limit.
+            name: runs of the same name and date are submitted once; empty means the workflow's name.
+            priority: of the runs.
+            newest_first: the newest date first.
+        """
+        request = _S.BackfillRequest(
+            workflow=workflow,
+            version=version,
+            parameter=parameter,
+            first_date=str(first),
+            last_date=str(last),
+            every_days=every_days,
+            params_json={key: canonical.dumps(value) for key, value in (params or {}).items()},
+            max_active=max_active,
+            name=name,
+            priority=priority,
+            newest_first=newest_first,
+        )
+        return self._caller.call(self._stub.Backfill, request)
+
+    def set_permits(self, tag: str, limit: int) -> schedule_pb2.Permits:
+        """Sets how many steps of a tag may run at once in the tenant; 0 removes the bound."""
+        permits = _S.Permits(tag=tag, limit=limit)
+        return self._caller.call(self._stub.SetPermits, _S.SetPermitsRequest(permits=permits)).permits
+
+    def permits(self) -> Sequence[schedule_pb2.Permits]:
+        """The bounds that are set, and how much of them is taken."""
+        return self._caller.call(self._stub.ListPermits, _S.ListPermitsRequest()).permits
