@@ -17,7 +17,7 @@ from kaonapi.run.v1 import history_pb2, run_pb2, run_service_pb2, run_service_pb
 from kaonapi.runner.v1 import runner_pb2, runner_pb2_grpc
 from kaonapi.schedule.v1 import schedule_pb2, schedule_pb2_grpc
 from kaonapi.step.v1 import step_pb2
-from kaonapi.workflow.v1 import workflow_service_pb2, workflow_service_pb2_grpc
+from kaonapi.workflow.v1 import definition_pb2, workflow_service_pb2, workflow_service_pb2_grpc
 
 Update = run_service_pb2.WatchRunResponse
 
@@ -323,6 +323,22 @@ class _Runners(runner_pb2_grpc.RunnerServiceServicer):
     def ListRunners(self, request, context):  # type: ignore[no-untyped-def]
         runner = runner_pb2.Runner(runner_id="host-1", pool="default", labels={"python": "3.11"}, running=2)
         return runner_pb2.ListRunnersResponse(runners=[runner] if request.pool in ("", "default") else [])
+
+    def ListPools(self, request, context):  # type: ignore[no-untyped-def]
+        demand = runner_pb2.Demand(labels=["gpu"], steps=3, wanted=definition_pb2.Resources(slots=4))
+        away = runner_pb2.UnreachablePool(pool="far", problem="it is away")
+        pool = runner_pb2.Pool(name="default", owner="c1", waiting=3, demands=[demand])
+        return runner_pb2.ListPoolsResponse(pools=[pool], unreachable=[away])
+
+    def ExplainStep(self, request, context):  # type: ignore[no-untyped-def]
+        reason = runner_pb2.WaitReason
+        reasons = [
+            reason(cause=runner_pb2.WAIT_CAUSE_WAITS_FOR, text="it waits for b", path="a"),
+            reason(cause=runner_pb2.WAIT_CAUSE_NO_LABEL, text="b waits for a runner with gpu", path="b"),
+        ]
+        return runner_pb2.ExplainStepResponse(
+            path=request.path, status=run_pb2.STATUS_PENDING, text="it waits for b", reasons=reasons
+        )
 
 
 class _Models(model_pb2_grpc.ModelServiceServicer):

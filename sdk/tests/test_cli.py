@@ -18,6 +18,7 @@ from kaon.cli.main import execute
 from kaonapi.log.v1 import log_pb2
 from kaonapi.model.v1 import model_pb2
 from kaonapi.run.v1 import run_pb2
+from kaonapi.schedule.v1 import schedule_pb2
 from kaonapi.step.v1 import step_pb2
 
 FLOW = """
@@ -142,6 +143,245 @@ def test_runners_and_models_and_workflows_are_listed(kaon: Kaon, world: World, f
     assert "a: shell step" in kaon("workflows", "show", "w")[1]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("cancel", "r1", "a", "--skip", "--reason", "x"), "a stops. Run r1 is CANCELLING.\n"),
+        (("pause", "r1"), "Nothing new starts until it is resumed. Run r1 is PAUSED.\n"),
+        (("resume", "r1"), "It goes on. Run r1 is RUNNING.\n"),
+        (("signal", "r1", "go", '{"n": 1}'), "Signal go is sent. Run r1 is PENDING.\n"),
+        (("signal", "r1", "go", "plain text", "--step", "a"), "Signal go is sent. Run r1 is PENDING.\n"),
+        (("retry", "r1"), "What failed runs again. Run r1 is RUNNING.\n"),
+        (("retry", "r1", "a"), "What failed in a runs again. Run r1 is RUNNING.\n"),
+        (("restart", "r1", "a"), "a and what comes after it run again. Run r1 is RUNNING.\n"),
+        (
+            ("mark", "r1", "a", "succeeded", "-o", "x=1", "--reason", "y"),
+            "a is marked SUCCEEDED. Run r1 is PENDING.\n",
+        ),
+        (("priority", "r1", "7"), "Its priority is 7. Run r1 is PENDING.\n"),
+        (("approve", "r1", "ok"), "ok is approved. Run r1 is PENDING.\n"),
+        (("reject", "r1", "ok", "--comment", "no"), "ok is rejected. Run r1 is PENDING.\n"),
+        (("rerun", "r1", "-p", "n=5"), "Submitted run r2 of w like r1.\n"),
+        (("fork", "r1", "--at", "4", "--reset", "a"), "Submitted run r2 of w from event 4 of r1.\n"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_command_says_what_it_does(
+    kaon: Kaon, world: World, flow: str, arguments: tuple[str, ...], told: str
+) -> None:
+    kaon("submit", flow)
+    assert kaon(*arguments) == (0, told, "")
+    assert len(world.asked) == 1
+    code, out, _ = kaon(*arguments, "--json")
+    assert (code, "r" in json.loads(out).get("run", json.loads(out))["run_id"]) == (0, True)
+
+
+def test_the_only_approval_that_waits_needs_no_path(
+    kaon: Kaon, world: World, flow: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kaon("submit", flow)
+    assert kaon("approve", "r1")[2] == "kaon: no approval of run r1 waits for an answer\n"
+    gate = run_pb2.BlockView(
+        path="release",
+        kind="gate",
+        status=run_pb2.STATUS_WAITING,
+        gate="approval",
+        roles=["owner"],
+        message="Publish?",
+    )
+    world.blocks = [gate]
+    shown = kaon("show", "r1")[1]
+    assert "release waits for approval by owner: Publish?. Answer: kaon approve r1 release" in shown
+    assert kaon("approve", "r1")[2] == "kaon: release is answered by owner\n"
+    monkeypatch.setenv("KAON_ROLES", "owner")
+    assert kaon("approve", "r1")[1] == "release is approved. Run r1 is PENDING.\n"
+    world.blocks = [gate, run_pb2.BlockView(path="b", status=run_pb2.STATUS_WAITING, gate="approval")]
+    assert "name one: release, b" in kaon("approve", "r1")[2]
+
+
+def test_blocks_are_shown_with_what_is_particular_about_them(kaon: Kaon, world: World, flow: str) -> None:
+    kaon("submit", flow)
+    view = run_pb2.BlockView
+    world.blocks = [
+        view(path="regions", kind="for_each", status=run_pb2.STATUS_RUNNING, total=5, cells={"SUCCEEDED": 3}),
+        view(path="cycle", kind="repeat", status=run_pb2.STATUS_RUNNING, started=2, total=4),
+        view(
+            path="score",
+            kind="sub_workflow",
+            status=run_pb2.STATUS_SUCCEEDED,
+            child_run_id="r7",
+            outputs_json={"x": "1"},
+        ),
+        view(path="data", kind="gate", status=run_pb2.STATUS_WAITING, gate="signal", signal="ready"),
+    ]
+    world.runs["r1"].late = True
+    shown = kaon("show", "r1")[1]
+    for text in (
+        "5 cells, 3 succeeded",
+        "pass 2 of at most 4",
+        "run r7",
+        "x=1",
+        "kaon signal r1 ready",
+        "late",
+    ):
+        assert text in shown, shown
+
+
+def test_a_run_is_shown_as_it_was_verified_and_told_event_by_event(
+    kaon: Kaon, world: World, flow: str
+) -> None:
+    kaon("submit", flow)
+    assert "as it was after event 3; state sha256:12" in kaon("show", "r1", "--at", "3")[1]
+    assert json.loads(kaon("show", "r1", "--at", "3", "--json")[1])["state_hash"] == "sha256:12"
+    assert kaon("verify", "r1") == (0, "The 6 events of run r1 give the stored state, sha256:12.\n", "")
+    kaon("submit", flow)
+    code, out, _ = kaon("verify", "r2")
+    assert (code, "give sha256:12, but sha256:34 is stored" in out) == (1, True)
+    world.history, world.runs["r1"].last_seq = short_history(), 6
+    lines = kaon("history", "r1")[1].splitlines()
+    assert len(lines) == 6
+    assert "a  READY, attempt 1, generation 1" in lines[2]
+    told = [
+        json.loads(line)["seq"] for line in kaon("history", "r1", "--after", "4", "--json")[1].splitlines()
+    ]
+    assert told == [5, 6]
+
+
+NIGHTLY = """
+name = "nightly"
+workflow = "w"
+cron = "0 3 * * *"
+time_zone = "Europe/Berlin"
+overlap = "skip"
+catch_up = "all"
+start_time = 2026-12-01T00:00:00Z
+[params]
+n = 3
+[params_cel]
+who = "time"
+"""
+
+
+def test_a_schedule_is_put_from_a_file_listed_paused_and_deleted(
+    kaon: Kaon, world: World, project: Path
+) -> None:
+    (project / "nightly.toml").write_text(NIGHTLY)
+    assert kaon("schedule", "put", str(project / "nightly.toml"))[1] == (
+        "Made schedule nightly: 0 3 * * * Europe/Berlin.\n"
+    )
+    kept = world.schedules["nightly"]
+    assert kept.params_json == {"n": "3"}
+    assert kept.params_cel == {"who": "time"}
+    assert kept.overlap == schedule_pb2.OVERLAP_SKIP
+    assert kept.catch_up == schedule_pb2.CATCH_UP_ALL
+    assert kept.start_time.ToJsonString() == "2026-12-01T00:00:00Z"
+    assert "Replaced" in kaon("schedule", "put", str(project / "nightly.toml"))[1]
+    assert kaon("schedule", "pause", "nightly")[1] == "Schedule nightly is paused.\n"
+    assert "paused" in kaon("schedule", "list")[1]
+    assert json.loads(kaon("schedule", "list", "--json")[1])["cron"]["time_zone"] == "Europe/Berlin"
+    assert kaon("schedule", "resume", "nightly")[1] == "Schedule nightly goes on.\n"
+    assert "n = 3" in kaon("schedule", "show", "nightly")[1]
+    assert kaon("schedule", "delete", "nightly")[0] == 0
+    assert kaon("schedule", "show", "nightly")[2] == "kaon: there is no schedule 'nightly'\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"workflow": "w", "cron": "x"}', "name and workflow must be given"),
+        ('{"name": "n", "workflow": "w"}', "give one of cron, every, run_finished"),
+        ('{"name": "n", "workflow": "w", "cron": "x", "every": "1h"}', "there are several"),
+        ('{"name": "n", "workflow": "w", "every": "soon"}', "'soon' is no duration"),
+        ('{"name": "n", "workflow": "w", "every": "1h", "nope": 1}', "there is no setting 'nope'"),
+        (
+            '{"name": "n", "workflow": "w", "every": "1h", "overlap": "x"}',
+            "must be one of allow, skip, buffer",
+        ),
+        ('{"name": "n", "workflow": "w", "run_finished": "o", "statuses": ["x"]}', "there is no status 'x'"),
+        ('{"name": "n", "workflow": "w", "every": "1h", "end_time": "2026"}', "write a time with its zone"),
+        ('{"name": "n", "workflow": "w", "every": "1h", "priority": "high"}', "which is no int"),
+        ("{", "n.json"),
+    ],
+)
+def test_a_schedule_file_that_is_wrong_says_what(
+    kaon: Kaon, world: World, project: Path, text: str, message: str
+) -> None:
+    (project / "n.json").write_text(text)
+    code, _, told = kaon("schedule", "put", str(project / "n.json"))
+    assert (code, message in told, len(world.schedules)) == (1, True, 0), told
+
+
+def test_triggers_are_written_by_what_happens(kaon: Kaon, world: World, project: Path) -> None:
+    for when in (
+        {"every": "6h", "anchor": "2026-01-01T00:00:00Z"},
+        {"run_finished": "other", "statuses": ["failed"]},
+        {"record_arrived": "topic"},
+        {"model_published": "m", "stage": "announced"},
+    ):
+        (project / "n.json").write_text(
+            json.dumps({"name": next(iter(when)).replace("_", "-"), "workflow": "w", **when})
+        )
+        assert kaon("schedule", "put", str(project / "n.json"))[0] == 0
+    kept = world.schedules
+    assert kept["every"].interval.every_ms == 21_600_000
+    assert list(kept["run-finished"].run_finished.statuses) == [run_pb2.STATUS_FAILED]
+    assert kept["record-arrived"].record_arrived.topic == "topic"
+    assert kept["model-published"].model_published.stage == "announced"
+    listed = kaon("schedule", "list")[1]
+    for text in ("every 6h00m", "after a run of other", "on a record of topic", "on model m"):
+        assert text in listed
+
+
+def test_a_backfill_submits_a_run_for_each_date(kaon: Kaon, world: World, flow: str) -> None:
+    kaon("submit", flow)
+    code, out, _ = kaon(
+        "backfill", "w", "who", "2026-01-01", "2026-01-31", "--every", "7", "--at-once", "2", "-p", "n=3"
+    )
+    assert (code, out) == (0, "Submitted 1 runs of w; 1 were there before.\n")
+    asked = world.asked[-1]
+    assert (asked.every_days, asked.max_active, asked.params_json) == (7, 2, {"n": "3"})
+
+
+def test_permits_are_set_and_listed(kaon: Kaon, world: World) -> None:
+    assert kaon("permits", "set", "gpu", "2")[1] == "At most 2 steps of tag gpu run at once.\n"
+    assert world.permits == {"gpu": 2}
+    assert "gpu" in kaon("permits", "list")[1]
+    assert kaon("permits", "set", "gpu", "0")[1] == "Steps of tag gpu are not bounded any more.\n"
+
+
+def test_why_tells_the_causal_chain(kaon: Kaon, flow: str) -> None:
+    kaon("submit", flow)
+    lines = kaon("why", "r1", "a")[1].splitlines()
+    assert lines == ["a is PENDING", "→ it waits for b", "  because b waits for a runner with gpu"]
+    assert json.loads(kaon("why", "r1", "a", "--json")[1])["reasons"][1]["cause"] == "NO_LABEL"
+
+
+def test_pools_are_listed_with_what_they_lack(kaon: Kaon) -> None:
+    out = kaon("pools")[1]
+    assert "4 slots with gpu for 3 steps" in out
+    assert "Pool far does not answer: it is away" in out
+
+
+def test_a_graph_is_a_mermaid_flowchart(kaon: Kaon, project: Path) -> None:
+    (project / "flow.py").write_text("""
+from kaon import *
+def step(name, **rest): return steps.shell(name, argv=["true"], **rest)
+a = step("a", outputs={"rows": list})
+body = a >> step("b") ** each("row", a["rows"]) >> approval("ok") >> branch(when(expr("true"), step("c")), otherwise=step("e"))
+w = Workflow("w", body.finally_(step("clean")))
+""")
+    lines = kaon("graph", str(project / "flow.py"))[1].splitlines()
+    assert lines[0] == "flowchart LR"
+    for line in (
+        '  subgraph rows["rows: for each row"]',
+        '  ok{{"ok: approval"}}',
+        '    subgraph branch--1["otherwise"]',
+        '  clean["clean: shell step, finally"]',
+        "  a --> rows",
+    ):
+        assert line in lines, lines
+
+
 def test_validating_needs_no_server(kaon: Kaon, flow: str, world: World) -> None:
     code, out, _ = kaon("validate", flow)
     assert code == 0
@@ -185,10 +425,22 @@ def test_an_error_in_the_workflow_names_its_line(kaon: Kaon, project: Path) -> N
 
 
 def test_every_command_teaches_by_example(kaon: Kaon) -> None:
-    for command in ("submit", "list", "show", "watch", "logs", "cancel", "runners", "validate"):
-        code, out, _ = kaon(command, "--help")
+    single = (
+        "submit list show watch logs history verify why cancel pause resume signal approve reject retry restart mark priority "
+        "rerun fork backfill runners pools validate graph"
+    )
+    groups = {
+        "schedule": "put list show delete pause resume",
+        "permits": "set list",
+        "models": "list",
+        "workflows": "list",
+    }
+    commands = [(name,) for name in single.split()]
+    commands += [(group, name) for group, names in groups.items() for name in names.split()]
+    for command in commands:
+        code, out, _ = kaon(*command, "--help")
         assert code == 0
-        assert f"kaon {command} " in out.replace("Usage: kaon", ""), command
+        assert f"kaon {' '.join(command)}" in out.replace("Usage: kaon", ""), command
 
 
 def greet(name: str) -> None:

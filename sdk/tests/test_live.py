@@ -8,12 +8,26 @@ import pytest
 from rich.console import Console
 from sdk_api_server import Update, event, short_history
 
-from kaon import Workflow, each, repeat, steps
+from kaon import (
+    Workflow,
+    approval,
+    each,
+    grid,
+    group,
+    median,
+    repeat,
+    signal,
+    steps,
+    sub_workflow,
+    timer,
+)
 from kaon.cli.live import RunView
+from kaon.cli.live.lines import describe
 from kaon.cli.live.paths import label, split
 from kaonapi.run.v1 import history_pb2 as h
 from kaonapi.run.v1 import run_pb2
 from kaonapi.step.v1 import step_pb2
+from kaonapi.workflow.v1 import definition_pb2 as d
 
 
 def definition() -> object:
@@ -113,6 +127,169 @@ def test_a_wide_foreach_folds_its_finished_cells_away() -> None:
     assert "r499" in drawn
     assert "r17 " not in drawn
     assert len(text(view, max_rows=4).splitlines()) <= 6
+
+
+def fed(view: RunView, *facts: dict[str, object]) -> str:
+    """The picture after these facts."""
+    for seq, fact in enumerate(facts, 1):
+        view.feed(event(seq, **fact))
+    return text(view, width=240)
+
+
+def gated() -> object:
+    body = (
+        approval("release", roles=["owner"], message="Publish?")
+        >> signal("data-ready")
+        >> timer("pause", after="1m")
+    )
+    return Workflow("w", body).definition()
+
+
+def test_a_gate_that_waits_says_how_to_answer_it() -> None:
+    view = RunView(gated(), clock=lambda: 10.0)  # type: ignore[arg-type]
+    drawn = fed(
+        view,
+        {"run_started": h.RunStarted()},
+        {"block_started": h.BlockStarted(path="release")},
+    )
+    assert "approval by owner: Publish?" in drawn
+    assert "kaon approve r1 release" in drawn
+    assert "waiting" in drawn
+    drawn = fed(
+        view,
+        {"gate_answered": h.GateAnswered(path="release", by="ada", approved=True, comment="fine")},
+        {"block_ended": h.BlockEnded(path="release", status=run_pb2.STATUS_SUCCEEDED)},
+        {"block_started": h.BlockStarted(path="data-ready")},
+        {"block_started": h.BlockStarted(path="pause")},
+    )
+    assert "approved by ada: fine" in drawn
+    assert "kaon approve" not in drawn
+    assert "kaon signal r1 data-ready" in drawn
+    assert "some time to pass" in drawn
+
+
+def test_a_group_shows_its_steps_and_hooks_when_their_turn_comes() -> None:
+    inner = steps.shell("load", argv=["x"]).on_failure(steps.shell("alert", argv=["x"]))
+    body = group(inner.finally_(steps.shell("clean", argv=["x"])), name="training") >> steps.shell(
+        "end", argv=["x"]
+    )
+    view = RunView(Workflow("w", body).definition(), clock=lambda: 10.0)
+    drawn = text(view)
+    assert "load" in drawn
+    assert "clean" not in drawn
+    drawn = fed(
+        view,
+        {"run_started": h.RunStarted()},
+        {"block_started": h.BlockStarted(path="training")},
+        {"cell_started": h.CellStarted(path="training/", block="training")},
+        {"step_became_ready": h.StepBecameReady(path="training/load", attempt=1)},
+        {"step_ended": h.StepEndedEvent(path="training/load", status=run_pb2.STATUS_FAILED)},
+        {
+            "phase_started": h.PhaseStarted(
+                scope="training/", phase=d.PHASE_FINALLY, status=run_pb2.STATUS_FAILED
+            )
+        },
+        {"block_ended": h.BlockEnded(path="training/", status=run_pb2.STATUS_FAILED)},
+        {"block_ended": h.BlockEnded(path="training", status=run_pb2.STATUS_FAILED)},
+    )
+    assert "clean finally" in drawn
+    assert "alert" not in drawn
+    assert drawn.count("training") == 1
+
+
+def test_hooks_of_the_run_come_with_their_phase() -> None:
+    workflow = Workflow("w", steps.shell("a", argv=["x"]), on_failure=steps.shell("alert", argv=["x"]))
+    view = RunView(workflow.definition(), clock=lambda: 10.0)
+    assert "alert" not in text(view)
+    started = h.PhaseStarted(phase=d.PHASE_ON_FAILURE, status=run_pb2.STATUS_FAILED)
+    assert "alert on failure" in fed(view, {"run_started": h.RunStarted()}, {"phase_started": started})
+
+
+def test_a_sweep_shows_its_best_cell_and_those_that_were_stopped() -> None:
+    trial = each("trial", grid(lr=[1, 2, 3]), stop_early=median("loss"))
+    view = RunView(Workflow("w", steps.shell("train", argv=["x"], lr=trial["lr"]) ** trial).definition())
+    loop = "each-trial"
+    cells = [
+        {"cell_started": h.CellStarted(path=f"{loop}[{n}]", block=loop, index=n, item_json=f'{{"lr":{n}}}')}
+        for n in range(3)
+    ]
+
+    def loss(cell: int, value: float) -> dict[str, object]:
+        metric = step_pb2.StepMetric(name="loss", value=value, step=1)
+        return {"step_reported": h.StepReported(path=f"{loop}[{cell}]/train", metric=metric)}
+
+    stop = h.BlockStopRequested(path=f"{loop}[2]", status=run_pb2.STATUS_SKIPPED, cause="early_stopping")
+    drawn = fed(
+        view,
+        {"run_started": h.RunStarted()},
+        {"block_started": h.BlockStarted(path=loop, count=3)},
+        *cells,
+        loss(0, 0.5),
+        loss(1, 0.25),
+        loss(2, 9.0),
+        {"block_stop_requested": stop},
+        {"block_ended": h.BlockEnded(path=f"{loop}[2]", status=run_pb2.STATUS_SKIPPED)},
+    )
+    assert "0 of 3 done, 1 stopped early, best 0.25 in [1]" in drawn
+    assert '{"lr":1}' in drawn
+
+
+def test_a_sub_workflow_shows_its_run_and_a_memoized_step_where_it_was_taken_from() -> None:
+    body = sub_workflow("score", "scoring") >> steps.shell("a", argv=["x"], memo=True)
+    drawn = fed(
+        RunView(Workflow("w", body).definition()),
+        {"block_started": h.BlockStarted(path="score")},
+        {"child_run_started": h.ChildRunStarted(path="score", child_run_id="r7", workflow="scoring")},
+        {
+            "step_ended": h.StepEndedEvent(
+                path="a", status=run_pb2.STATUS_SUCCEEDED, memo=h.MemoSource(run_id="r3")
+            )
+        },
+    )
+    assert "run r7 of scoring" in drawn
+    assert "taken from run r3" in drawn
+
+
+def test_paused_late_and_reopened_runs_are_shown() -> None:
+    view = RunView(definition(), clock=lambda: 10.0)  # type: ignore[arg-type]
+    drawn = fed(
+        view,
+        {"run_started": h.RunStarted()},
+        {"run_paused": h.RunPaused(reason="cluster is full")},
+        {"deadline_missed": h.DeadlineMissed()},
+    )
+    assert "PAUSED  late" in drawn
+    assert "cluster is full" in drawn
+    assert "RUNNING" in fed(view, {"run_resumed": h.RunResumed()})
+    failed = step_pb2.StepError(type="ValueError", message="bad data")
+    drawn = fed(
+        view,
+        {"block_started": h.BlockStarted(path="cycle")},
+        {"cell_started": h.CellStarted(path="cycle#1", block="cycle", index=1)},
+        {"step_ended": h.StepEndedEvent(path="cycle#1/wrangle", status=run_pb2.STATUS_FAILED, error=failed)},
+        {"block_ended": h.BlockEnded(path="cycle#1", status=run_pb2.STATUS_FAILED, error=failed)},
+        {"block_ended": h.BlockEnded(path="cycle", status=run_pb2.STATUS_FAILED, error=failed)},
+        {"run_ended": h.RunEnded(status=run_pb2.STATUS_FAILED, error=failed)},
+    )
+    assert view.ended
+    assert "bad data" in drawn
+    drawn = fed(view, {"blocks_reset": h.BlocksReset(paths=["cycle#1/wrangle"], cause="retry")})
+    assert not view.ended
+    assert "bad data" not in drawn
+    assert drawn.count("running") == 2
+    assert "pass 1" not in fed(view, {"blocks_reset": h.BlocksReset(paths=["cycle"], cause="restart")})
+
+
+def test_outputs_of_the_run_stay_in_the_picture() -> None:
+    ended = h.RunEnded(status=run_pb2.STATUS_SUCCEEDED, outputs_json={"rmse": "0.9"})
+    assert "rmse = 0.9" in fed(RunView(), {"run_started": h.RunStarted()}, {"run_ended": ended})
+
+
+def test_every_fact_of_a_history_has_words() -> None:
+    for field in h.HistoryEvent.DESCRIPTOR.oneofs_by_name["event"].fields:
+        empty = event(1)
+        getattr(empty, field.name).SetInParent()
+        assert describe(empty), field.name
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,20 @@ from typing import Any
 
 import typer
 
-from kaon.cli.commands import logs, models, runners, runs, workflows
+from kaon.cli.commands import (
+    again,
+    control,
+    graph,
+    logs,
+    models,
+    permits,
+    runners,
+    runs,
+    schedules,
+    showing,
+    waiting,
+    workflows,
+)
 from kaon.cli.plugins import PluginGroup
 from kaon_wire.errors import KaonError
 
@@ -33,18 +46,39 @@ kaon run recommendations.py                 run a workflow here, without any ser
 kaon submit recommendations.py --watch      run it on a server, and look on
 kaon list                                   what runs, and what ran
 kaon logs RUN                               what its steps printed
+kaon show RUN                               its steps, and what waits for an answer
+kaon why RUN STEP                           why a step does not run yet
 
-KAON_SERVER and KAON_PUBLISHER name the services, KAON_TENANT and KAON_PRINCIPAL who you are.
+KAON_SERVER and KAON_PUBLISHER name the services, KAON_TENANT, KAON_PRINCIPAL and KAON_ROLES who you are.
 Exit codes: 0 done, 1 failed, 2 wrong usage (or, from watch and run, a cancelled run).""",
 )
 app.command("submit")(runs.submit)
 app.command("list")(runs.list_runs)
-app.command("show")(runs.show)
+app.command("show")(showing.show)
 app.command("watch")(runs.watch)
 app.command("logs")(logs.logs)
-app.command("cancel")(runs.cancel)
+app.command("history")(showing.history)
+app.command("verify")(showing.verify)
+app.command("why")(waiting.why)
+app.command("cancel")(control.cancel)
+app.command("pause")(control.pause)
+app.command("resume")(control.resume)
+app.command("signal")(control.signal)
+app.command("approve")(control.approve)
+app.command("reject")(control.reject)
+app.command("retry")(control.retry)
+app.command("restart")(control.restart)
+app.command("mark")(control.mark)
+app.command("priority")(control.priority)
+app.command("rerun")(again.rerun)
+app.command("fork")(again.fork)
+app.command("backfill")(schedules.backfill)
 app.command("runners")(runners.runners)
+app.command("pools")(runners.pools)
 app.command("validate")(workflows.validate)
+app.command("graph")(graph.graph)
+app.add_typer(schedules.app, name="schedule")
+app.add_typer(permits.app, name="permits")
 app.add_typer(models.app, name="models")
 app.add_typer(workflows.app, name="workflows")
 

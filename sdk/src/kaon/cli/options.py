@@ -32,6 +32,31 @@ Params: TypeAlias = Annotated[
     ),
 ]
 
+Key: TypeAlias = Annotated[
+    str,
+    typer.Option("--key", help="Idempotency key: a second call with the same key gives the first one's run."),
+]
+Priority: TypeAlias = Annotated[
+    int, typer.Option("--priority", help="Added to the priority of every step; higher goes first.")
+]
+SomePath: TypeAlias = Annotated[
+    str, typer.Argument(metavar="[PATH]", help="A block, cell or step; without it the whole run.")
+]
+ThePath: TypeAlias = Annotated[
+    str, typer.Argument(metavar="PATH", help="The path of a block or step.", show_default=False)
+]
+GatePath: TypeAlias = Annotated[
+    str, typer.Argument(metavar="[PATH]", help="The approval; not needed when only one waits.")
+]
+Reason: TypeAlias = Annotated[str, typer.Option("--reason", help="Why; it is kept in the history.")]
+Comment: TypeAlias = Annotated[str, typer.Option("--comment", help="Why; it is kept in the history.")]
+Seq: TypeAlias = Annotated[
+    int, typer.Option("--at", metavar="SEQ", min=0, help="After this event of the history; 0 is the newest.")
+]
+After: TypeAlias = Annotated[
+    int, typer.Option("--after", metavar="SEQ", min=0, help="Only events after this one.")
+]
+
 SERVER = DEFAULT_SERVER
 PUBLISHER = DEFAULT_PUBLISHER
 
@@ -47,12 +72,21 @@ def split_params(written: list[str] | None) -> dict[str, str]:
     Raises:
         typer.BadParameter: one has no "=", or a name comes twice.
     """
+    return split_named(written, "-p")
+
+
+def split_named(written: list[str] | None, option: str) -> dict[str, str]:
+    """The texts of NAME=JSON options by name.
+
+    Raises:
+        typer.BadParameter: one has no "=", or a name comes twice.
+    """
     texts: dict[str, str] = {}
     for text in written or []:
         name, equals, value = text.partition("=")
         if not equals or not name:
-            raise typer.BadParameter(f"-p {text}: write -p NAME=JSON, such as -p min_ratings=30")
+            raise typer.BadParameter(f"{option} {text}: write {option} NAME=JSON, such as {option} rows=30")
         if name in texts:
-            raise typer.BadParameter(f"-p {name} is given twice")
+            raise typer.BadParameter(f"{option} {name} is given twice")
         texts[name] = value
     return texts

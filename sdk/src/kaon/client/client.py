@@ -288,8 +288,20 @@ class Client(RunCommands):
 
     def runners(self, pool: str = "") -> list[runner_pb2.Runner]:
         """The runners that are heard of, by pool and id."""
-        request = runner_pb2.ListRunnersRequest(pool=pool)
-        return list(self._caller.call(self._runners.ListRunners, request).runners)
+        return list(self.list_runners(pool).runners)
+
+    def list_runners(self, pool: str = "") -> runner_pb2.ListRunnersResponse:
+        """The same, together with the pools that could not be asked for."""
+        return self._caller.call(self._runners.ListRunners, runner_pb2.ListRunnersRequest(pool=pool))
+
+    def list_pools(self, pool: str = "") -> runner_pb2.ListPoolsResponse:
+        """What each pool has and what it lacks, and the pools that could not be asked for."""
+        return self._caller.call(self._runners.ListPools, runner_pb2.ListPoolsRequest(pool=pool))
+
+    def why(self, run_id: str, path: str) -> runner_pb2.ExplainStepResponse:
+        """Why a step does not run yet; `path` may be the name of one that has no path yet."""
+        request = runner_pb2.ExplainStepRequest(run_id=run_id, path=path)
+        return self._caller.call(self._runners.ExplainStep, request)
 
     def _is_known(self, workflow: Workflow) -> bool:
         try:

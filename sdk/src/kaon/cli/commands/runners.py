@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
@@ -15,27 +16,31 @@ def runners(
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:
-    """List the runners: what they offer, and how busy they are.
+    """List the runners: what they offer, how busy they are, and whether they get steps.
 
     \b
     kaon runners
     kaon runners --pool gpu --json
     """
     with options.client(server=server) as client:
-        found = client.runners(pool)
+        answer = client.list_runners(pool)
+    found = answer.runners
     if json:
         for runner in found:
             output.print_json(runner)
         return
     output.print_table(
-        ("RUNNER", "POOL", "SLOTS", "RUNNING", "QUEUED", "HEARD", "OFFERS"),
+        ("RUNNER", "POOL", "STATE", "SLOTS", "LOAD", "RUNNING", "QUEUED", "VERSION", "HEARD", "OFFERS"),
         (
             (
                 runner.runner_id,
                 runner.pool,
+                _condition(runner),
                 str(runner.capacity.slots),
+                f"{runner.load:.0%}",
                 str(runner.running),
                 str(runner.queued),
+                runner.version,
                 words.moment(runner.last_heartbeat_time),
                 _offers(runner),
             )
@@ -43,9 +48,66 @@ def runners(
         ),
         nothing="No runner is heard of. Is one running, and does it reach the broker?",
     )
+    _print_unreachable(answer.unreachable)
+
+
+def pools(
+    pool: Annotated[str, typer.Option("--pool", help="Only this pool.")] = "",
+    server: options.Server = options.SERVER,
+    json: options.AsJson = False,
+) -> None:
+    """List the pools: what they have, what waits in them, and what they lack.
+
+    \b
+    kaon pools
+    kaon pools --json | jq .demands
+    """
+    with options.client(server=server) as client:
+        answer = client.list_pools(pool)
+    if json:
+        for each in answer.pools:
+            output.print_json(each)
+        return
+    output.print_table(
+        ("POOL", "OWNER", "RUNNERS", "SLOTS", "USED", "WAITING", "RELEASED", "LACKS"),
+        (
+            (
+                each.name,
+                each.owner,
+                str(each.runners),
+                str(each.capacity.slots),
+                str(each.used.slots),
+                str(each.waiting),
+                str(each.released),
+                "; ".join(_demand(demand) for demand in each.demands),
+            )
+            for each in answer.pools
+        ),
+        nothing="There are no pools.",
+    )
+    _print_unreachable(answer.unreachable)
+
+
+def _demand(demand: runner_pb2.Demand) -> str:
+    labels = f" with {' '.join(demand.labels)}" if demand.labels else ""
+    impossible = f", {demand.impossible} that no runner can take" if demand.impossible else ""
+    return f"{demand.wanted.slots} slots{labels} for {demand.steps} steps{impossible}"
+
+
+def _print_unreachable(unreachable: Iterable[runner_pb2.UnreachablePool]) -> None:
+    for each in unreachable:
+        owner = f" of {each.owner}" if each.owner else ""
+        output.console().print(
+            f"Pool {each.pool}{owner} does not answer: {each.problem}", style="yellow", markup=False
+        )
+
+
+def _condition(runner: runner_pb2.Runner) -> str:
+    name = runner_pb2.RunnerCondition.Name(runner.condition).removeprefix("RUNNER_CONDITION_").lower()
+    return "open" if name == "unspecified" else name
 
 
 def _offers(runner: runner_pb2.Runner) -> str:
     labels = " ".join(f"{name}={value}" for name, value in sorted(runner.labels.items()))
     memory = f"{words.size(runner.capacity.memory_bytes)} " if runner.capacity.memory_bytes else ""
-    return f"{'draining ' if runner.draining else ''}{memory}{labels}"
+    return f"{memory}{labels}"

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from kaon.cli import options, output, words
+from kaon.cli.commands.showing import status_text, took
 from kaon.cli.live import RunView
 from kaon.client import Client, KaonError
 from kaon.client import params as parameters
 from kaon.dsl import load_workflow
-from kaon_wire import canonical
 from kaonapi.run.v1 import run_pb2, run_service_pb2
 
 # Exit codes of `watch`: how the run ended.
@@ -23,12 +22,8 @@ FAILED = 1
 def submit(
     file: options.WorkflowFile,
     param: options.Params = None,
-    key: Annotated[
-        str,
-        typer.Option(
-            "--key", help="Idempotency key: a second submit with the same key gives the first one's run."
-        ),
-    ] = "",
+    key: options.Key = "",
+    priority: options.Priority = 0,
     watch: Annotated[
         bool, typer.Option("--watch", help="Stay and show the run until it ends, as kaon watch does.")
     ] = False,
@@ -46,7 +41,7 @@ def submit(
     loaded = load_workflow(file, workflow)
     params = parameters.parse(loaded.definition(), options.split_params(param))
     with options.client(server=server) as client:
-        submitted = client.submit(loaded, params, key)
+        submitted = client.submit(loaded, params, key, priority=priority)
         _tell_submitted(submitted, json=json)
         if watch:
             _watch(client, submitted.run.run_id, RunView(loaded.definition()), json=json)
@@ -81,37 +76,14 @@ def list_runs(
             (
                 run.run_id,
                 run.workflow,
-                _status(run.status),
+                status_text(run.status),
                 _steps(run),
                 words.moment(run.create_time),
-                _took(run),
+                took(run),
             )
             for run in runs
         ),
         nothing="There are no such runs. Start one: kaon submit FILE",
-    )
-
-
-def show(run: options.RunId, server: options.Server = options.SERVER, json: options.AsJson = False) -> None:
-    """Show one run: its parameters, its steps, and why it failed.
-
-    \b
-    kaon show 01JD3Z...
-    kaon show 01JD3Z... --json
-    """
-    with options.client(server=server) as client:
-        found = client.run(run)
-    if json:
-        output.print_json(found)
-        return
-    _print_run(found.run)
-    output.print_table(
-        ("STEP", "STATUS", "ATTEMPT", "RUNNER", "TOOK", "DETAILS"),
-        (
-            (step.path, _status(step.status), str(step.attempt), step.runner_id, _took(step), _details(step))
-            for step in found.steps
-        ),
-        nothing="No step has begun yet.",
     )
 
 
@@ -126,25 +98,6 @@ def watch(run: options.RunId, server: options.Server = options.SERVER, json: opt
         found = client.run(run).run
         definition = client.workflow(found.workflow, found.version).definition
         _watch(client, run, RunView(definition), json=json)
-
-
-def cancel(
-    run: options.RunId,
-    reason: Annotated[str, typer.Option("--reason", help="Why; it is shown with the run.")] = "",
-    server: options.Server = options.SERVER,
-    json: options.AsJson = False,
-) -> None:
-    """Ask a run to stop. Its steps are stopped with everything that they started.
-
-    \b
-    kaon cancel 01JD3Z... --reason "wrong cohort"
-    """
-    with options.client(server=server) as client:
-        found = client.cancel(run, reason)
-    if json:
-        output.print_json(found)
-    else:
-        output.console().print(f"Run {found.run_id} is {words.status(found.status)}.")
 
 
 def _watch(client: Client, run_id: str, view: RunView, *, json: bool) -> None:
@@ -169,44 +122,5 @@ def _tell_submitted(submitted: run_service_pb2.SubmitRunResponse, *, json: bool)
     output.console().print(f"{what} {submitted.run.run_id} of {submitted.run.workflow}.")
 
 
-def _print_run(run: run_pb2.Run) -> None:
-    out = output.console()
-    out.print(
-        Text.assemble((run.workflow, "bold"), f"  {run.run_id}  ", _status(run.status), f"  {_took(run)}")
-    )
-    out.print(
-        f"version {run.version[:19]}  submitted {words.moment(run.create_time)} by {run.submitter or 'default'}"
-    )
-    for name, text in sorted(run.params_json.items()):
-        out.print(f"  {name} = {text}", markup=False)
-    if run.HasField("error"):
-        out.print(Text(f"{run.error.type}: {run.error.message}", style="red"))
-
-
-def _details(step: run_pb2.StepView) -> str:
-    if step.HasField("error") and step.error.message:
-        return f"{step.error.type}: {step.error.message}".splitlines()[0]
-    if step.status == run_pb2.STATUS_SUCCEEDED:
-        return "  ".join(f"{name}={_short(text)}" for name, text in sorted(step.outputs_json.items()))
-    return step.progress_message
-
-
-def _short(text: str) -> str:
-    value = canonical.loads(text)
-    if isinstance(value, dict) and value.keys() == {"artifact"}:
-        return f"{value['artifact'].get('type', 'artifact')} {str(value['artifact'].get('digest', ''))[:15]}"
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _status(status: run_pb2.Status.ValueType) -> Text:
-    return Text(words.status(status), style=words.LOOKS[status][1])
-
-
 def _steps(run: run_pb2.Run) -> str:
     return f"{run.steps_succeeded}/{run.steps_total}"
-
-
-def _took(timed: run_pb2.Run | run_pb2.StepView) -> str:
-    if not (timed.HasField("start_time") and timed.HasField("end_time")):
-        return ""
-    return words.duration(timed.end_time.ToNanoseconds() / 1e9 - timed.start_time.ToNanoseconds() / 1e9)

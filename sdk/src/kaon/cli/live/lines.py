@@ -1,53 +1,132 @@
-"""One plain line for each fact of a run's history, for terminals that cannot redraw and for log files."""
+"""One plain line for each fact of a run's history, for terminals that cannot redraw, for log files and for `kaon history`."""
 
 from __future__ import annotations
 
 from kaon.cli import words
-from kaonapi.run.v1 import history_pb2
+from kaonapi.run.v1 import history_pb2 as h
 from kaonapi.step.v1 import step_pb2
+from kaonapi.workflow.v1 import definition_pb2 as d
+
+# Facts that a reader of a live run does not miss.
+_QUIET = {"step_became_ready", "cell_started"}
+_PHASES = {d.PHASE_ON_FAILURE: "failure hooks begin", d.PHASE_FINALLY: "final hooks begin"}
 
 
-def line(event: history_pb2.HistoryEvent) -> str | None:
-    """The fact in words; None when it is of no interest to a reader."""
+def line(event: h.HistoryEvent) -> str | None:
+    """The fact in words, with its time; None when it is of no interest to somebody who looks on."""
     kind = event.WhichOneof("event")
-    fact = getattr(event, kind) if kind is not None else None
-    text = _text(fact)
+    if kind in _QUIET or (kind == "step_reported" and not event.step_reported.HasField("metric")):
+        return None
+    text = describe(event)
     return None if text is None else f"{words.clock(event.time_us)}  {text}"
 
 
-def _text(fact: object) -> str | None:
+def describe(event: h.HistoryEvent) -> str | None:
+    """The fact in words; None for one that this version does not know."""
+    kind = event.WhichOneof("event")
+    fact = getattr(event, kind) if kind is not None else None
+    return _run_text(fact) or _block_text(fact) or _step_text(fact) or _command_text(fact)
+
+
+def _run_text(fact: object) -> str | None:
     match fact:
-        case history_pb2.RunSubmitted():
-            return f"run of {fact.workflow} submitted"
-        case history_pb2.RunStarted():
+        case h.RunSubmitted():
+            return f"run of {fact.workflow} submitted{_by(fact.submitter)}{_from(fact)}"
+        case h.RunStarted():
             return "run started"
-        case history_pb2.RunCancelRequested():
-            return f"cancel requested{_because(fact.reason)}"
-        case history_pb2.RunEnded():
+        case h.RunCancelRequested():
+            return f"cancel requested{_by(fact.requester)}{_because(fact.reason)}"
+        case h.RunPaused():
+            return f"run paused{_by(fact.requester)}{_because(fact.reason)}"
+        case h.RunResumed():
+            return f"run resumed{_by(fact.requester)}{_because(fact.reason)}"
+        case h.RunPriorityChanged():
+            return f"priority is {fact.priority}{_by(fact.requester)}"
+        case h.RunEnded():
             return f"run {words.status(fact.status)}{_why(fact.error)}"
-        case history_pb2.BlockStarted():
-            return f"{fact.path}  started" + (f" ({len(fact.keys)} cells)" if fact.keys else "")
-        case history_pb2.BlockEnded():
-            return f"{fact.path}  {words.status(fact.status)}{_why(fact.error)}"
-    return _step_text(fact)
+    return None
+
+
+def _from(fact: h.RunSubmitted) -> str:
+    if fact.HasField("fork"):
+        return f", forked from event {fact.fork.seq} of run {fact.fork.run_id}"
+    if fact.HasField("parent"):
+        return f", part of run {fact.parent.run_id} ({fact.parent.path})"
+    return f", from {fact.origin}" if fact.origin else ""
+
+
+def _block_text(fact: object) -> str | None:
+    match fact:
+        case h.BlockStarted():
+            count = fact.count or len(fact.keys)
+            return f"{fact.path}  started" + (f" ({count} cells)" if count else "")
+        case h.CellStarted():
+            return f"{fact.path.rstrip('/')}  begins" + (f" with {fact.item_json}" if fact.item_json else "")
+        case h.BlockEnded():
+            return f"{fact.path.rstrip('/')}  {words.status(fact.status)}{_why(fact.error)}"
+        case h.PhaseStarted():
+            scope = f"{fact.scope.rstrip('/')}  " if fact.scope else ""
+            return f"{scope}{_PHASES.get(fact.phase, 'goes on')} after {words.status(fact.status)}{_why(fact.error)}"
+        case h.PassScheduled():
+            return f"{fact.block}  waits until {words.clock(fact.due_us)} for pass {fact.number}"
+        case h.ChildRunStarted():
+            return f"{fact.path}  is run {fact.child_run_id} of {fact.workflow}"
+        case h.DeadlineMissed():
+            return f"{fact.path or 'run'}  is late: it was due at {words.clock(fact.deadline_us)}"
+    return None
 
 
 def _step_text(fact: object) -> str | None:
     match fact:
-        case history_pb2.StepLeased():
+        case h.StepBecameReady():
+            return f"{fact.path}  READY, attempt {fact.attempt}, generation {fact.generation}"
+        case h.StepLeased():
             again = f" (attempt {fact.attempt})" if fact.attempt > 1 else ""
             return f"{fact.path}  RUNNING on {fact.runner_id}{again}"
-        case history_pb2.StepReported() if fact.HasField("metric"):
-            return f"{fact.path}  {fact.metric.name} = {fact.metric.value:.6g}"
-        case history_pb2.StepRetryScheduled():
+        case h.StepReported() if fact.HasField("metric"):
+            at = f" at step {fact.metric.step}" if fact.metric.step else ""
+            return f"{fact.path}  {fact.metric.name} = {fact.metric.value:.6g}{at}"
+        case h.StepReported():
+            return f"{fact.path}  saved a checkpoint"
+        case h.StepRetryScheduled():
             return f"{fact.path}  attempt {fact.attempt} failed, tries again{_why(fact.error)}"
-        case history_pb2.StepLeaseLost():
+        case h.StepLeaseLost():
             return f"{fact.path}  lost its runner ({fact.reason}), waits for another"
-        case history_pb2.StepStopRequested():
+        case h.StepStopRequested():
             return f"{fact.path}  stops{_because(fact.reason)}"
-        case history_pb2.StepEndedEvent():
-            return f"{fact.path}  {words.status(fact.status)}{_why(fact.error)}"
+        case h.StepEndedEvent():
+            memo = f", taken from run {fact.memo.run_id}" if fact.HasField("memo") else ""
+            return f"{fact.path}  {words.status(fact.status)}{memo}{_why(fact.error)}"
     return None
+
+
+def _command_text(fact: object) -> str | None:
+    match fact:
+        case h.BlocksReset():
+            return f"{fact.cause} of {', '.join(fact.paths)}{_by(fact.requester)}{_because(fact.reason)}"
+        case h.BlockStopRequested():
+            why = _because(fact.reason or fact.cause.replace("_", " "))
+            return f"{fact.path.rstrip('/') or 'run'}  stops, {words.status(fact.status)}{_by(fact.requester)}{why}"
+        case h.BlockMarked():
+            return (
+                f"{fact.path}  marked {words.status(fact.status)}{_by(fact.requester)}{_because(fact.reason)}"
+            )
+        case h.GateAnswered() if fact.signal:
+            return f"{fact.path}  took signal {fact.signal}{_by(fact.by)}"
+        case h.GateAnswered():
+            word = "approved" if fact.approved else "rejected"
+            return f"{fact.path}  {word}{_by(fact.by)}{_because(fact.comment)}"
+        case h.SignalReceived():
+            at = f"{fact.path}  " if fact.path else ""
+            return f"{at}signal {fact.name} came{_by(fact.requester)}: {fact.payload_json or 'null'}"
+        case h.CommandRefused():
+            at = f" of {fact.path}" if fact.path else ""
+            return f"{fact.command}{at} refused{_by(fact.requester)}: {fact.problem}"
+    return None
+
+
+def _by(who: str) -> str:
+    return f" by {who}" if who else ""
 
 
 def _because(reason: str) -> str:

@@ -9,10 +9,10 @@ _CELL = re.compile(r"(.*?)(\[[^\]]*\]|#\d+|=[a-z0-9]+)")
 
 
 def split(path: str) -> list[str]:
-    """All paths on the way to `path`, itself last: "a#1/b" gives "a", "a#1", "a#1/b"."""
+    """All paths on the way to `path`, itself last: "a#1/b" gives "a", "a#1", "a#1/b". A group's body is the group."""
     steps: list[str] = []
     prefix = ""
-    for segment in path.split("/"):
+    for segment in path.rstrip("/").split("/"):
         cell = _CELL.fullmatch(segment)
         if cell:
             steps.append(prefix + cell[1])

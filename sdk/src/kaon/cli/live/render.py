@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from kaon.cli import words
-from kaon.cli.live.tree import Node, RunTree
+from kaon.cli.live.nodes import Node
+from kaon.cli.live.tree import RunTree
 from kaonapi.run.v1 import run_pb2
 
 # More cells than this are not listed one by one: the finished ones are only counted.
@@ -65,7 +66,12 @@ def _cells(row: Row, now_us: int) -> tuple[RenderableType, ...]:
     node = row.node
     sign, style = words.LOOKS[node.status]
     return (
-        Text.assemble(indent, (f"{sign} ", style), (node.label, "bold" if node.kind != "step" else "")),
+        Text.assemble(
+            indent,
+            (f"{sign} ", style),
+            (node.label, "bold" if node.kind != "step" else ""),
+            (f" {node.hook}" if node.hook else "", "dim"),
+        ),
         Text(_state(node), style=style),
         _bar(node) or "",
         Text(_elapsed(node, now_us), style="dim"),
@@ -80,7 +86,8 @@ def _cells(row: Row, now_us: int) -> tuple[RenderableType, ...]:
 
 def _state(node: Node) -> str:
     text = words.status(node.status).lower().replace("_", " ")
-    return f"{text} (attempt {node.attempt})" if node.attempt > 1 else text
+    text = f"{text} (attempt {node.attempt})" if node.attempt > 1 else text
+    return f"{text}, late" if node.late else text
 
 
 def _bar(node: Node) -> ProgressBar | None:
@@ -103,16 +110,26 @@ def _details(node: Node) -> str:
     if node.error:
         return node.error.splitlines()[0]
     if node.kind == "for_each" and node.total:
-        return f"{node.count(run_pb2.STATUS_SUCCEEDED)} of {node.total} done"
+        return _cells_text(node)
+    parts = []
     if node.kind == "repeat" and node.total:
-        return f"pass {len(node.children)} of at most {node.total}"
-    parts = [node.message] if node.message else []
+        parts.append(f"pass {len(node.children)} of at most {node.total}")
+    parts += [part for part in (node.message, node.answer) if part]
     parts += [f"{name}={value:.4g}" for name, value in node.metrics.items()]
     if node.runner and node.status == run_pb2.STATUS_RUNNING:
         parts.append(f"on {node.runner}")
     if node.lost_runners:
         parts.append(f"lost {node.lost_runners} runner{'s' if node.lost_runners > 1 else ''}")
     return "  ".join(parts)
+
+
+def _cells_text(node: Node) -> str:
+    parts = [f"{node.count(run_pb2.STATUS_SUCCEEDED)} of {node.total} done"]
+    if skipped := node.count(run_pb2.STATUS_SKIPPED):
+        parts.append(f"{skipped} stopped early")
+    if node.best is not None:
+        parts.append(f"best {node.best[0]:.4g} in [{node.best[1]}]")
+    return ", ".join(parts)
 
 
 def _head(tree: RunTree, now_us: int) -> Text:
@@ -124,11 +141,17 @@ def _head(tree: RunTree, now_us: int) -> Text:
         (tree.workflow or "run", "bold"),
         f"  {tree.run_id}  ",
         (words.status(tree.root.status), style),
+        ("  late" if tree.root.late else "", "yellow"),
         (f"  {_elapsed(tree.root, now_us)}  {done} of {len(steps)} steps done", "dim"),
+        (f"  {tree.root.message}" if tree.root.message and not tree.root.ended else "", "dim"),
     )
 
 
 def _foot(tree: RunTree) -> list[RenderableType]:
-    if not tree.root.error:
-        return []
-    return [Text(tree.root.error, style="red" if tree.root.status != run_pb2.STATUS_CANCELLED else "yellow")]
+    waiting = [f"{node.path} waits for {node.message}" for node in tree.gates() if node.answer]
+    lines: list[RenderableType] = [Text(text, style="magenta") for text in waiting]
+    lines += [Text(f"{name} = {text}") for name, text in sorted(tree.root.outputs.items())]
+    if tree.root.error:
+        cancelled = tree.root.status == run_pb2.STATUS_CANCELLED
+        lines.append(Text(tree.root.error, style="yellow" if cancelled else "red"))
+    return lines

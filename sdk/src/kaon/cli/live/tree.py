@@ -3,60 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from itertools import pairwise
 
+from kaon.cli import kinds
 from kaon.cli.live import paths
+from kaon.cli.live.nodes import Node
 from kaonapi.run.v1 import history_pb2, run_pb2
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 _S = run_pb2
-_ENDED = {
-    _S.STATUS_SUCCEEDED,
-    _S.STATUS_FAILED,
-    _S.STATUS_SKIPPED,
-    _S.STATUS_CANCELLED,
-    _S.STATUS_TIMED_OUT,
-    _S.STATUS_QUARANTINED,
-}
-
-
-@dataclass(kw_only=True)
-class Node:
-    """A step, a block, or a cell of a block."""
-
-    path: str
-    # "step", "for_each", "repeat", "branch", "cell"; "block" when nothing says more.
-    kind: str
-    status: run_pb2.Status.ValueType = _S.STATUS_PENDING
-    attempt: int = 0
-    runner: str = ""
-    # Microseconds since the epoch; 0 when it has not happened.
-    start_us: int = 0
-    end_us: int = 0
-    # 0 to 1; negative when nothing is known.
-    progress: float = -1.0
-    message: str = ""
-    error: str = ""
-    metrics: dict[str, float] = field(default_factory=dict)
-    lost_runners: int = 0
-    # Cells that a foreach has, or passes that a repeat may have; 0 when nothing says it.
-    total: int = 0
-    children: dict[str, Node] = field(default_factory=dict)
-
-    @property
-    def label(self) -> str:
-        """What to call it under its parent."""
-        return paths.label(self.path)
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing more happens to it."""
-        return self.status in _ENDED
-
-    def count(self, *statuses: run_pb2.Status.ValueType) -> int:
-        """How many children have one of these statuses."""
-        return sum(child.status in statuses for child in self.children.values())
+# Leases that ended in order: no runner was lost.
+_GIVEN_BACK = {"handed_back", "paused", "reprioritized"}
 
 
 class RunTree:
@@ -72,9 +30,9 @@ class RunTree:
         self.workflow = definition.name if definition is not None else ""
         self._nodes: dict[str, Node] = {}
         self._blocks: dict[str, d.Block] = {}
-        if definition is not None:
-            self._blocks = {block.name: block for block in _all_blocks(definition.body)}
-            self._expect("", definition.body)
+        self._body = definition.body if definition is not None else d.Graph()
+        self._blocks = {block.name: block for block in kinds.all_blocks(self._body)}
+        self._expect("", self._body)
 
     @property
     def ended(self) -> bool:
@@ -84,6 +42,10 @@ class RunTree:
     def steps(self) -> Iterator[Node]:
         """Every step that is known, in the order in which it was first mentioned."""
         return (node for node in self._nodes.values() if node.kind == "step")
+
+    def gates(self) -> Iterator[Node]:
+        """Every gate that waits."""
+        return (node for node in self._nodes.values() if node.status == _S.STATUS_WAITING)
 
     def progress(self, view: run_pb2.StepView) -> None:
         """Takes note of a step's progress."""
@@ -96,8 +58,12 @@ class RunTree:
         """Takes note of one fact of the history."""
         self.run_id = event.run_id or self.run_id
         kind = event.WhichOneof("event")
-        if kind is not None:
-            getattr(self, f"_{kind}")(getattr(event, kind), event.time_us)
+        # Facts of a newer server are left out.
+        fold = getattr(self, f"_{kind}", None)
+        if kind is not None and fold is not None:
+            fold(getattr(event, kind), event.time_us)
+
+    # --- the run
 
     def _run_submitted(self, fact: history_pb2.RunSubmitted, time_us: int) -> None:
         self.workflow = fact.workflow
@@ -110,23 +76,96 @@ class RunTree:
     def _run_cancel_requested(self, fact: history_pb2.RunCancelRequested, _: int) -> None:
         self.root.status, self.root.message = _S.STATUS_CANCELLING, fact.reason
 
+    def _run_paused(self, fact: history_pb2.RunPaused, _: int) -> None:
+        self.root.status, self.root.message = _S.STATUS_PAUSED, fact.reason
+
+    def _run_resumed(self, _: history_pb2.RunResumed, __: int) -> None:
+        self.root.status, self.root.message = _S.STATUS_RUNNING, ""
+
     def _run_ended(self, fact: history_pb2.RunEnded, time_us: int) -> None:
-        _end(self.root, fact.status, fact.error, time_us)
+        self.root.end(fact.status, error_text(fact.error), time_us)
+        self.root.outputs = dict(fact.outputs_json)
+
+    def _deadline_missed(self, fact: history_pb2.DeadlineMissed, _: int) -> None:
+        (self._known(fact.path) if fact.path else self.root).late = True
+
+    def _blocks_reset(self, fact: history_pb2.BlocksReset, _: int) -> None:
+        for path in fact.paths:
+            self._reset(path)
+        self.root.open_again()
+
+    def _reset(self, path: str) -> None:
+        node = self._known(path)
+        inside = f"{node.path}/"
+        cells = (f"{node.path}[", f"{node.path}#", f"{node.path}=")
+        for other in [each for each in self._nodes if each.startswith((inside, *cells))]:
+            del self._nodes[other]
+        for around in paths.split(node.path)[:-1]:
+            self._nodes[around].open_again()
+        if node.kind == "cell":
+            self._nodes.pop(node.path)
+            self._nodes[paths.split(node.path)[-2]].children.pop(node.path, None)
+            return
+        node.clear()
+        if node.kind == "group":
+            self._expect(inside, self._blocks[node.label].group.body)
+
+    # --- blocks
 
     def _block_started(self, fact: history_pb2.BlockStarted, time_us: int) -> None:
         node = self._node(fact.path, "block")
         node.status, node.start_us = _S.STATUS_RUNNING, time_us
         if node.kind in ("for_each", "block"):
-            node.total = len(fact.keys)
+            node.total = fact.count or len(fact.keys)
+        if node.kind == "gate":
+            node.status = _S.STATUS_WAITING
+            node.message, node.answer = _what_is_awaited(
+                self._blocks[node.label].gate, node.path, self.run_id
+            )
 
     def _cell_started(self, fact: history_pb2.CellStarted, time_us: int) -> None:
-        node = self._node(fact.path, "cell")
+        node = self._node(fact.path, "cell" if paths.is_cell(fact.path) else "block")
         node.status, node.start_us = _S.STATUS_RUNNING, time_us
-        self._expect_cell(fact.path)
+        if fact.item_json and node.label.isdigit():  # the item has no key of its own
+            node.message = fact.item_json
+        self._node(fact.block, "block").message = ""
+        self._expect(_prefix(fact.path), self._graph_of(fact.path))
 
     def _block_ended(self, fact: history_pb2.BlockEnded, time_us: int) -> None:
-        node = self._node(fact.path, "cell" if paths.is_cell(fact.path) else "block")
-        _end(node, fact.status, fact.error, time_us)
+        if fact.path.endswith("/"):
+            return  # the body of a group, whose own end follows
+        self._known(fact.path).end(fact.status, error_text(fact.error), time_us)
+
+    def _phase_started(self, fact: history_pb2.PhaseStarted, _: int) -> None:
+        if not fact.scope:
+            self.root.message = f"body {_S.Status.Name(fact.status).removeprefix('STATUS_').lower()}"
+        self._expect(_prefix(fact.scope), self._graph_of(fact.scope), fact.phase)
+
+    def _pass_scheduled(self, fact: history_pb2.PassScheduled, _: int) -> None:
+        self._node(fact.block, "block").message = f"waits before pass {fact.number}"
+
+    def _block_stop_requested(self, fact: history_pb2.BlockStopRequested, _: int) -> None:
+        if not fact.path:
+            self.root.status, self.root.message = _S.STATUS_CANCELLING, fact.reason or fact.cause
+            return
+        node = self._known(fact.path)
+        node.status = _S.STATUS_CANCELLING
+        node.message = fact.reason or fact.cause.replace("_", " ")
+
+    def _block_marked(self, fact: history_pb2.BlockMarked, _: int) -> None:
+        self._known(fact.path).message = f"marked by {fact.requester or 'somebody'}: {fact.reason}"
+
+    def _gate_answered(self, fact: history_pb2.GateAnswered, _: int) -> None:
+        node = self._node(fact.path, "block")
+        by = f" by {fact.by}" if fact.by else ""
+        word = f"got signal {fact.signal}" if fact.signal else "approved" if fact.approved else "rejected"
+        node.message = f"{word}{by}" + (f": {fact.comment}" if fact.comment else "")
+
+    def _child_run_started(self, fact: history_pb2.ChildRunStarted, _: int) -> None:
+        node = self._node(fact.path, "block")
+        node.child_run_id, node.message = fact.child_run_id, f"run {fact.child_run_id} of {fact.workflow}"
+
+    # --- steps
 
     def _step_became_ready(self, fact: history_pb2.StepBecameReady, _: int) -> None:
         node = self._node(fact.path, "step")
@@ -138,18 +177,23 @@ class RunTree:
         node.start_us, node.end_us, node.message, node.error = time_us, 0, "", ""
 
     def _step_reported(self, fact: history_pb2.StepReported, _: int) -> None:
-        if fact.HasField("metric"):
-            self._node(fact.path, "step").metrics[fact.metric.name] = fact.metric.value
+        if not fact.HasField("metric"):
+            return
+        self._node(fact.path, "step").metrics[fact.metric.name] = fact.metric.value
+        way = paths.split(fact.path)
+        for block, cell in pairwise(way):
+            if paths.is_cell(cell) and (definition := self._blocks.get(paths.label(block))) is not None:
+                _note_best(self._nodes[block], definition.for_each, paths.label(cell), fact.metric)
 
     def _step_retry_scheduled(self, fact: history_pb2.StepRetryScheduled, time_us: int) -> None:
         node = self._node(fact.path, "step")
-        _end(node, _S.STATUS_PENDING, fact.error, time_us)
+        node.end(_S.STATUS_PENDING, error_text(fact.error), time_us)
         node.message = f"attempt {fact.attempt} failed, tries again"
 
     def _step_lease_lost(self, fact: history_pb2.StepLeaseLost, _: int) -> None:
         node = self._node(fact.path, "step")
         node.status, node.runner, node.progress = _S.STATUS_READY, "", -1.0
-        if fact.reason != "handed_back":
+        if fact.reason not in _GIVEN_BACK:
             node.lost_runners += 1
             node.message = "its runner was lost, waits for another"
 
@@ -159,11 +203,25 @@ class RunTree:
     def _step_ended(self, fact: history_pb2.StepEndedEvent, time_us: int) -> None:
         node = self._node(fact.path, "step")
         node.attempt = fact.attempt or node.attempt
-        _end(node, fact.status, fact.error, time_us)
-        node.message = ""
+        node.end(fact.status, error_text(fact.error), time_us)
+        if fact.HasField("memo"):
+            node.message = f"taken from run {fact.memo.run_id}"
+
+    # --- nodes
+
+    def _known(self, path: str) -> Node:
+        """The node of a path, whatever it is."""
+        path = path.rstrip("/")
+        if path in self._nodes:
+            return self._nodes[path]
+        if paths.is_cell(path):
+            return self._node(path, "cell")
+        block = self._blocks.get(paths.label(path))
+        return self._node(path, "step" if block is not None and block.HasField("step") else "block")
 
     def _node(self, path: str, kind: str) -> Node:
         """The node of a path, made with its parents when it is new."""
+        path = path.rstrip("/")
         if path in self._nodes:
             return self._nodes[path]
         above = paths.split(path)[:-1]
@@ -171,48 +229,60 @@ class RunTree:
             self._node(above[-1], "cell" if paths.is_cell(above[-1]) else "block") if above else self.root
         )
         node = Node(path=path, kind=kind)
-        if kind == "block" and (block := self._blocks.get(node.label)) is not None:
+        block = self._blocks.get(node.label) if kind != "cell" else None
+        if block is not None:
+            node.hook = kinds.PHASES.get(block.phase, "")
             node.kind = block.WhichOneof("kind") or kind
             node.total = block.repeat.max_iterations if node.kind == "repeat" else 0
         self._nodes[path] = parent.children[path] = node
         return node
 
-    def _expect(self, prefix: str, graph: d.Graph) -> None:
-        """Makes the nodes of a graph's blocks before anything happens to them."""
+    def _expect(self, prefix: str, graph: d.Graph, phase: d.Phase.ValueType = d.PHASE_BODY) -> None:
+        """Makes the nodes of one phase's blocks before anything happens to them."""
         for block in graph.blocks:
+            if (block.phase or d.PHASE_BODY) != phase:
+                continue
             self._node(prefix + block.name, "step" if block.HasField("step") else "block")
+            if block.HasField("group"):
+                self._expect(f"{prefix}{block.name}/", block.group.body)
 
-    def _expect_cell(self, path: str) -> None:
-        block = self._blocks.get(paths.split(path)[-2].rsplit("/", 1)[-1])
-        if block is None:
-            return
-        match block.WhichOneof("kind"):
-            case "for_each":
-                self._expect(f"{path}/", block.for_each.body)
-            case "repeat":
-                self._expect(f"{path}/", block.repeat.body)
-            case "branch":
-                case = paths.label(path)
-                self._expect(
-                    f"{path}/",
-                    block.branch.cases[int(case)].body if case.isdigit() else block.branch.otherwise,
-                )
+    def _graph_of(self, scope: str) -> d.Graph:
+        """The graph that a cell, a group's body or the run (empty path) executes; an empty one when it is not known."""
+        if not scope:
+            return self._body
+        way = paths.split(scope)
+        name = paths.label(way[-2] if paths.is_cell(scope) else way[-1])
+        found = dict(kinds.bodies(self._blocks[name])) if name in self._blocks else {}
+        if "" in found:
+            return found[""]
+        case = paths.label(scope)
+        return found.get(f"case {case}" if case.isdigit() else "otherwise", d.Graph())
 
 
-def _end(node: Node, status: run_pb2.Status.ValueType, error: step_pb2.StepError, time_us: int) -> None:
-    node.status, node.end_us = status, time_us
-    node.error = f"{error.type}: {error.message}" if error.type else error.message
+def error_text(error: step_pb2.StepError) -> str:
+    """An error in one text."""
+    return f"{error.type}: {error.message}" if error.type else error.message
 
 
-def _all_blocks(graph: d.Graph) -> Iterator[d.Block]:
-    for block in graph.blocks:
-        yield block
-        match block.WhichOneof("kind"):
-            case "for_each":
-                yield from _all_blocks(block.for_each.body)
-            case "repeat":
-                yield from _all_blocks(block.repeat.body)
-            case "branch":
-                for case in block.branch.cases:
-                    yield from _all_blocks(case.body)
-                yield from _all_blocks(block.branch.otherwise)
+def _prefix(scope: str) -> str:
+    return f"{scope.rstrip('/')}/" if scope else ""
+
+
+def _what_is_awaited(gate: d.Gate, path: str, run_id: str) -> tuple[str, str]:
+    """What a gate waits for, and the command that lets it go on."""
+    match gate.WhichOneof("kind"):
+        case "approval":
+            who = f" by {' or '.join(gate.approval.roles)}" if gate.approval.roles else ""
+            asked = f": {gate.approval.message}" if gate.approval.message else ""
+            return f"approval{who}{asked}", f"kaon approve {run_id} {path}"
+        case "signal":
+            return f"signal {gate.signal.name}", f"kaon signal {run_id} {gate.signal.name}"
+    return "some time to pass", ""
+
+
+def _note_best(node: Node, loop: d.ForEach, cell: str, metric: step_pb2.StepMetric) -> None:
+    if not loop.HasField("early_stopping") or loop.early_stopping.metric != metric.name:
+        return
+    sign = -1 if loop.early_stopping.goal == d.GOAL_MAXIMIZE else 1
+    if node.best is None or sign * metric.value < sign * node.best[0]:
+        node.best = (metric.value, cell)

@@ -1,0 +1,63 @@
+"""The command that draws a workflow."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+from kaon.cli import kinds, options, output
+from kaon.dsl import load_workflow
+from kaonapi.workflow.v1 import definition_pb2 as d
+
+
+def graph(
+    file: options.WorkflowFile, workflow: options.WorkflowName = None, json: options.AsJson = False
+) -> None:
+    """Print the workflow of FILE as a Mermaid flowchart, which GitHub and many editors draw.
+
+    \b
+    kaon graph recommendations.py > workflow.mmd
+    """
+    definition = load_workflow(file, workflow).definition()
+    if json:
+        output.print_json(definition)
+        return
+    sys.stdout.write("\n".join(mermaid(definition)) + "\n")
+
+
+def mermaid(definition: d.WorkflowDefinition) -> Iterator[str]:
+    """The lines of a flowchart."""
+    yield "flowchart LR"
+    yield from _graph(definition.body, 1)
+
+
+def _graph(body: d.Graph, depth: int) -> Iterator[str]:
+    indent = "  " * depth
+    for block in body.blocks:
+        inner = list(kinds.bodies(block))
+        if not inner:
+            yield f"{indent}{block.name}{_shape(block)}"
+            continue
+        yield f'{indent}subgraph {block.name}["{_title(block)}"]'
+        for number, (heading, graph) in enumerate(inner):
+            if heading:
+                yield f'{indent}  subgraph {block.name}--{number}["{heading}"]'
+                yield from _graph(graph, depth + 2)
+                yield f"{indent}  end"
+            else:
+                yield from _graph(graph, depth + 1)
+        yield f"{indent}end"
+    for edge in body.edges:
+        yield f"{indent}{edge.source} --> {edge.target}"
+
+
+def _title(block: d.Block) -> str:
+    hook = kinds.PHASES.get(block.phase, "")
+    text = f"{block.name}: {kinds.describe(block)}{f', {hook}' if hook else ''}"
+    return text.replace('"', "#quot;")
+
+
+def _shape(block: d.Block) -> str:
+    kind = block.WhichOneof("kind")
+    left, right = {"gate": ('{{"', '"}}'), "sub_workflow": ('[["', '"]]')}.get(str(kind), ('["', '"]'))
+    return f"{left}{_title(block)}{right}"

@@ -1,0 +1,233 @@
+"""Commands about what submits runs without a person."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kaon.cli import options, output, schedule_file, words
+from kaon.client import params as parameters
+from kaonapi.schedule.v1 import schedule_pb2
+
+app = typer.Typer(help="Submit runs at times, or when something happens.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The schedule's name.", show_default=False)]
+
+
+@app.command()
+def put(
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="A TOML or JSON file with the schedule.", show_default=False),
+    ],
+    server: options.Server = options.SERVER,
+    json: options.AsJson = False,
+) -> None:
+    """Make a schedule, or replace the one of its name.
+
+    \b
+    kaon schedule put nightly.toml
+
+    \b
+    # nightly.toml
+    name = "nightly"
+    workflow = "recommendations"
+    cron = "0 3 * * *"           # or every = "6h", run_finished = "other-workflow",
+    time_zone = "Europe/Berlin"  # record_arrived = "topic", model_published = "model"
+    overlap = "skip"             # allow, skip, buffer, cancel_other
+    catch_up = "latest"          # none, latest, all
+    [params]
+    min_ratings = 30
+    [params_cel]                 # over time and event
+    day = "time"
+    """
+    schedule = schedule_file.read(file)
+    with options.client(server=server) as client:
+        found = client.schedules.put(schedule)
+    if json:
+        output.print_json(found)
+        return
+    what = "Made" if found.created else "Replaced"
+    output.console().print(
+        f"{what} schedule {found.schedule.name}: {_when(found.schedule)}.{_next(found.schedule)}"
+    )
+
+
+@app.command("list")
+def list_schedules(server: options.Server = options.SERVER, json: options.AsJson = False) -> None:
+    """List all schedules, with their next times and last runs.
+
+    \b
+    kaon schedule list
+    """
+    with options.client(server=server) as client:
+        found = client.schedules.list()
+    if json:
+        for schedule in found:
+            output.print_json(schedule)
+        return
+    output.print_table(
+        ("SCHEDULE", "WORKFLOW", "WHEN", "NEXT", "LAST RUN", "NOTE"),
+        (
+            (
+                each.name,
+                each.workflow,
+                _when(each),
+                words.moment(each.next_time),
+                each.last_run_id,
+                "paused" if each.paused else each.last_error,
+            )
+            for each in found
+        ),
+        nothing="There are no schedules. Make one: kaon schedule put FILE",
+    )
+
+
+@app.command()
+def show(name: Name, server: options.Server = options.SERVER, json: options.AsJson = False) -> None:
+    """Show one schedule.
+
+    \b
+    kaon schedule show nightly
+    """
+    with options.client(server=server) as client:
+        found = client.schedules.get(name)
+    if json:
+        output.print_json(found)
+        return
+    out = output.console()
+    out.print(f"[bold]{found.name}[/]  {found.workflow}  {_when(found)}{'  paused' if found.paused else ''}")
+    for key, text in sorted(found.params_json.items()):
+        out.print(f"  {key} = {text}", markup=False)
+    for key, cel in sorted(found.params_cel.items()):
+        out.print(f"  {key} = {cel}  (CEL)", markup=False)
+    told = (
+        ("next", words.moment(found.next_time)),
+        ("last", words.moment(found.last_time)),
+        ("last run", found.last_run_id),
+        ("last error", found.last_error),
+    )
+    for key, text in told:
+        if text:
+            out.print(f"{key} {text}", markup=False)
+
+
+@app.command()
+def delete(name: Name, server: options.Server = options.SERVER) -> None:
+    """Remove a schedule; its runs stay.
+
+    \b
+    kaon schedule delete nightly
+    """
+    with options.client(server=server) as client:
+        client.schedules.delete(name)
+    output.console().print(f"Schedule {name} is removed; its runs stay.")
+
+
+@app.command()
+def pause(name: Name, server: options.Server = options.SERVER, json: options.AsJson = False) -> None:
+    """Let a schedule submit nothing until it is resumed.
+
+    \b
+    kaon schedule pause nightly
+    """
+    _set_paused(name, server, paused=True, json=json)
+
+
+@app.command()
+def resume(name: Name, server: options.Server = options.SERVER, json: options.AsJson = False) -> None:
+    """Let a paused schedule go on; what fell due meanwhile is treated by its catch_up.
+
+    \b
+    kaon schedule resume nightly
+    """
+    _set_paused(name, server, paused=False, json=json)
+
+
+def backfill(
+    workflow: Annotated[
+        str, typer.Argument(metavar="WORKFLOW", help="The workflow's name.", show_default=False)
+    ],
+    parameter: Annotated[
+        str, typer.Argument(metavar="PARAMETER", help="The parameter that gets the date.", show_default=False)
+    ],
+    first: Annotated[
+        str, typer.Argument(metavar="FIRST", help="First date, 2026-01-01.", show_default=False)
+    ],
+    last: Annotated[str, typer.Argument(metavar="LAST", help="Last date, included.", show_default=False)],
+    *,
+    param: options.Params = None,
+    every: Annotated[int, typer.Option("--every", min=1, help="Days from one date to the next.")] = 1,
+    at_once: Annotated[
+        int, typer.Option("--at-once", min=0, help="How many of these runs are active at once; 0 means all.")
+    ] = 0,
+    name: Annotated[
+        str,
+        typer.Option(
+            "--name", help="Runs of one name and date are submitted once; else the workflow's name."
+        ),
+    ] = "",
+    version: Annotated[str, typer.Option("--version", help="sha256:...; without it the current one.")] = "",
+    priority: options.Priority = 0,
+    newest_first: Annotated[bool, typer.Option("--newest-first", help="The newest date first.")] = False,
+    server: options.Server = options.SERVER,
+    json: options.AsJson = False,
+) -> None:
+    """Submit one run of WORKFLOW for each date of a range, as far as there is none yet.
+
+    \b
+    kaon backfill sales day 2026-01-01 2026-01-31
+    kaon backfill sales day 2026-01-01 2026-12-31 --every 7 --at-once 4 -p region=EU
+    """
+    texts = options.split_params(param)
+    with options.client(server=server) as client:
+        definition = client.workflow(workflow, version).definition
+        found = client.schedules.backfill(
+            workflow,
+            parameter,
+            first,
+            last,
+            version=version,
+            every_days=every,
+            params=parameters.parse(definition, texts),
+            max_active=at_once,
+            name=name,
+            priority=priority,
+            newest_first=newest_first,
+        )
+    if json:
+        output.print_json(found)
+        return
+    there = len(found.runs) - found.created
+    output.console().print(
+        f"Submitted {found.created} runs of {workflow}{f'; {there} were there before' if there else ''}."
+    )
+
+
+def _set_paused(name: str, server: str, *, paused: bool, json: bool) -> None:
+    with options.client(server=server) as client:
+        found = client.schedules.set_paused(name, paused=paused)
+    if json:
+        output.print_json(found)
+    else:
+        what = "is paused" if paused else f"goes on.{_next(found)}"
+        output.console().print(f"Schedule {name} {what}".rstrip(".") + ".")
+
+
+def _next(schedule: schedule_pb2.Schedule) -> str:
+    return f" Next: {words.moment(schedule.next_time)}." if schedule.HasField("next_time") else ""
+
+
+def _when(schedule: schedule_pb2.Schedule) -> str:
+    match schedule.WhichOneof("when"):
+        case "cron":
+            return f"{schedule.cron.expression} {schedule.cron.time_zone or 'UTC'}"
+        case "interval":
+            return f"every {words.duration(schedule.interval.every_ms / 1000)}"
+        case "run_finished":
+            return f"after a run of {schedule.run_finished.workflow}"
+        case "record_arrived":
+            return f"on a record of {schedule.record_arrived.topic}"
+    return f"on model {schedule.model_published.model or 'of any name'}"

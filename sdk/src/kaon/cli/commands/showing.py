@@ -1,0 +1,207 @@
+"""Commands that show one run: as it is, as it was, and how it came about."""
+
+from __future__ import annotations
+
+import typer
+from rich.text import Text
+
+from kaon.cli import options, output, words
+from kaon.cli.live.lines import describe
+from kaon_wire import canonical
+from kaonapi.run.v1 import run_pb2, run_service_pb2
+
+NOT_THE_SAME = 1
+
+
+def show(
+    run: options.RunId,
+    at: options.Seq = 0,
+    server: options.Server = options.SERVER,
+    json: options.AsJson = False,
+) -> None:
+    """Show one run: its parameters, its blocks and steps, what waits for an answer, and why it failed.
+
+    \b
+    kaon show 01JD3Z...
+    kaon show 01JD3Z... --at 120                    # as it was after this event of its history
+    kaon show 01JD3Z... --json
+    """
+    found: run_service_pb2.GetRunResponse | run_service_pb2.GetRunAtResponse
+    with options.client(server=server) as client:
+        found = client.run_at(run, at) if at else client.run(run)
+    if json:
+        output.print_json(found)
+        return
+    _print_run(found.run)
+    if isinstance(found, run_service_pb2.GetRunAtResponse):
+        output.console().print(f"as it was after event {at}; state {found.state_hash[:19]}")
+    if found.blocks:
+        output.print_table(
+            ("BLOCK", "STATUS", "DETAILS"),
+            ((block.path, status_text(block.status), block_details(block)) for block in found.blocks),
+            nothing="",
+        )
+    output.print_table(
+        ("STEP", "STATUS", "ATTEMPT", "RUNNER", "TOOK", "DETAILS"),
+        (
+            (
+                step.path,
+                status_text(step.status),
+                str(step.attempt),
+                step.runner_id,
+                took(step),
+                _details(step),
+            )
+            for step in found.steps
+        ),
+        nothing="No step has begun yet.",
+    )
+    _print_waiting(found)
+
+
+def history(
+    run: options.RunId,
+    after: options.After = 0,
+    server: options.Server = options.SERVER,
+    json: options.AsJson = False,
+) -> None:
+    """Print the events of a run so far, oldest first. Their numbers are those of `show --at` and `fork --at`.
+
+    \b
+    kaon history 01JD3Z...
+    kaon history 01JD3Z... --after 120 --json | jq -c .step_ended
+    """
+    out = output.console()
+    with options.client(server=server) as client:
+        for event in client.history(run, after):
+            if json:
+                output.print_json(event)
+                continue
+            text = describe(event) or "an event that this version of kaon does not know"
+            out.print(
+                Text.assemble((f"{event.seq:>6}  {words.clock(event.time_us)}  ", "dim"), text),
+                soft_wrap=True,
+            )
+
+
+def verify(run: options.RunId, server: options.Server = options.SERVER, json: options.AsJson = False) -> None:
+    """Replay a run's history on the server and compare the state with the stored one. Exit code: 0 they are the same, 1 not.
+
+    \b
+    kaon verify 01JD3Z...
+    """
+    with options.client(server=server) as client:
+        found = client.verify(run)
+    if json:
+        output.print_json(found)
+    elif found.matches:
+        output.console().print(
+            f"The {found.seq} events of run {run} give the stored state, {found.stored_hash[:19]}."
+        )
+    else:
+        output.console().print(
+            f"The {found.seq} events of run {run} give {found.replayed_hash[:19]}, but {found.stored_hash[:19]} is stored."
+        )
+    raise typer.Exit(0 if found.matches else NOT_THE_SAME)
+
+
+def _print_run(run: run_pb2.Run) -> None:
+    out = output.console()
+    late = "  late" if run.late else ""
+    out.print(
+        Text.assemble(
+            (run.workflow, "bold"),
+            f"  {run.run_id}  ",
+            status_text(run.status),
+            (late, "yellow"),
+            f"  {took(run)}",
+        )
+    )
+    origin = f" from {run.origin}" if run.origin else ""
+    out.print(
+        f"version {run.version[:19]}  submitted {words.moment(run.create_time)} by {run.submitter or 'default'}{origin}",
+        markup=False,
+    )
+    if run.priority:
+        out.print(f"priority {run.priority}")
+    if run.parent_run_id:
+        out.print(f"part of run {run.parent_run_id}: {run.parent_path}", markup=False)
+    if run.forked_from_run_id:
+        out.print(f"forked from event {run.forked_from_seq} of run {run.forked_from_run_id}")
+    for name, text in sorted(run.params_json.items()):
+        out.print(f"  {name} = {text}", markup=False)
+    for name, text in sorted(run.outputs_json.items()):
+        out.print(f"  gives {name} = {_short(text)}", markup=False)
+    if run.HasField("error"):
+        out.print(Text(f"{run.error.type}: {run.error.message}", style="red"))
+
+
+def _print_waiting(found: run_service_pb2.GetRunResponse | run_service_pb2.GetRunAtResponse) -> None:
+    """What can be done about what waits, as commands."""
+    out = output.console()
+    run = found.run
+    if run.status == run_pb2.STATUS_PAUSED:
+        out.print(f"Paused. Let it go on: kaon resume {run.run_id}")
+    for block in found.blocks:
+        if block.status == run_pb2.STATUS_WAITING and block.gate in ("approval", "signal"):
+            command = f"signal {run.run_id} {block.signal}"
+            if block.gate == "approval":
+                command = f"approve {run.run_id} {block.path}"
+            out.print(f"{block.path} waits for {_awaited(block)}. Answer: kaon {command}", markup=False)
+
+
+def block_details(block: run_pb2.BlockView) -> str:
+    """What is particular about a block, in words."""
+    parts = []
+    if block.HasField("error") and block.error.message:
+        parts.append(f"{block.error.type}: {block.error.message}".splitlines()[0])
+    if block.status == run_pb2.STATUS_WAITING:
+        parts.append(f"waits for {_awaited(block)}")
+    if block.kind == "for_each":
+        parts.append(
+            f"{block.total} cells"
+            + "".join(f", {count} {name.lower()}" for name, count in sorted(block.cells.items()))
+        )
+    elif block.kind == "repeat":
+        parts.append(f"pass {block.started} of at most {block.total}")
+    if block.child_run_id:
+        parts.append(f"run {block.child_run_id}")
+    if block.HasField("due_time"):
+        parts.append(f"until {words.moment(block.due_time)}")
+    parts += [f"{name}={_short(text)}" for name, text in sorted(block.outputs_json.items())]
+    return "  ".join(parts) or block.kind.replace("_", "-")
+
+
+def _awaited(block: run_pb2.BlockView) -> str:
+    if block.gate == "approval":
+        who = f" by {' or '.join(block.roles)}" if block.roles else ""
+        return f"approval{who}" + (f": {block.message}" if block.message else "")
+    return f"signal {block.signal}" if block.gate == "signal" else "some time to pass"
+
+
+def _details(step: run_pb2.StepView) -> str:
+    if step.HasField("error") and step.error.message:
+        return f"{step.error.type}: {step.error.message}".splitlines()[0]
+    if step.status == run_pb2.STATUS_SUCCEEDED:
+        memo = f"from run {step.memo_run_id}  " if step.memo_run_id else ""
+        return memo + "  ".join(f"{name}={_short(text)}" for name, text in sorted(step.outputs_json.items()))
+    return step.progress_message
+
+
+def _short(text: str) -> str:
+    value = canonical.loads(text)
+    if isinstance(value, dict) and value.keys() == {"artifact"}:
+        return f"{value['artifact'].get('type', 'artifact')} {str(value['artifact'].get('digest', ''))[:15]}"
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def status_text(status: run_pb2.Status.ValueType) -> Text:
+    """A status in its colour."""
+    return Text(words.status(status), style=words.LOOKS[status][1])
+
+
+def took(timed: run_pb2.Run | run_pb2.StepView) -> str:
+    """How long something took that has ended."""
+    if not (timed.HasField("start_time") and timed.HasField("end_time")):
+        return ""
+    return words.duration(timed.end_time.ToNanoseconds() / 1e9 - timed.start_time.ToNanoseconds() / 1e9)

@@ -1,0 +1,44 @@
+"""The command that says why a step does not run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from kaon.cli import options, output, words
+
+
+def why(
+    run: options.RunId,
+    path: Annotated[
+        str,
+        typer.Argument(
+            metavar="STEP", help="A step's path, or the name of one that has no path yet.", show_default=False
+        ),
+    ],
+    server: options.Server = options.SERVER,
+    json: options.AsJson = False,
+) -> None:
+    """Say why a step does not run yet: what it waits for, and what that waits for.
+
+    \b
+    kaon why 01JD3Z... 'regions[US]/train-region'
+    kaon why 01JD3Z... publish --json
+    """
+    with options.client(server=server) as client:
+        found = client.why(run, path)
+    if json:
+        output.print_json(found)
+        return
+    out = output.console()
+    out.print(
+        Text.assemble(
+            (found.path or path, "bold"), " is ", (words.status(found.status), words.LOOKS[found.status][1])
+        )
+    )
+    for depth, reason in enumerate(found.reasons):
+        out.print(Text(f"{'  ' * depth}{'because' if depth else '→'} {reason.text}"), soft_wrap=True)
+    if not found.reasons and found.text:
+        out.print(Text(found.text), soft_wrap=True)

@@ -1,0 +1,172 @@
+"""Schedules as people write them: TOML or JSON.
+
+name = "nightly"
+workflow = "recommendations"
+cron = "0 3 * * *"                 # or every = "6h", run_finished = "other", record_arrived = "topic", model_published = "name"
+time_zone = "Europe/Berlin"        # of cron; UTC without it
+catch_up = "latest"                # none, latest, all: times that passed while nobody could submit
+overlap = "skip"                   # allow, skip, buffer, cancel_other: when the previous run has not ended
+start_time = 2026-12-01T00:00:00Z
+end_time = 2027-12-01T00:00:00Z
+
+[params]
+min_ratings = 30
+
+[params_cel]                       # over `time` (what the run stands for) and `event` (what happened)
+day = "time"
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from kaon.cli import words
+from kaon.dsl.policies import milliseconds
+from kaon.dsl.source import Source
+from kaon_wire import canonical
+from kaon_wire.errors import InvalidValue
+from kaonapi.run.v1 import run_pb2
+from kaonapi.schedule.v1 import schedule_pb2 as s
+
+_WHEN = ("cron", "every", "run_finished", "record_arrived", "model_published")
+_KEYS = (
+    "name",
+    "workflow",
+    "version",
+    *_WHEN,
+    "time_zone",
+    "anchor",
+    "statuses",
+    "stage",
+    "params",
+    "params_cel",
+    "priority",
+    "catch_up",
+    "overlap",
+    "paused",
+    "start_time",
+    "end_time",
+)
+
+
+def read(path: Path) -> s.Schedule:
+    """The schedule that a file holds.
+
+    Raises:
+        InvalidValue: the file cannot be read, or something in it is wrong; the message names it.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        given = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except (OSError, ValueError) as error:
+        raise InvalidValue(f"{path}: {error}") from error
+    try:
+        return from_mapping(given)
+    except InvalidValue as error:
+        raise InvalidValue(f"{path}: {error}") from error
+
+
+def from_mapping(given: object) -> s.Schedule:
+    """The schedule that a file's content means.
+
+    Raises:
+        InvalidValue: something in it is wrong; the message names it.
+    """
+    if not isinstance(given, Mapping):
+        raise InvalidValue("a schedule is a table of settings by name")
+    if unknown := sorted(set(given) - set(_KEYS)):
+        raise InvalidValue(f"there is no setting {unknown[0]!r}; the settings are {', '.join(_KEYS)}")
+    schedule = s.Schedule(
+        name=_text(given, "name"), workflow=_text(given, "workflow"), version=_text(given, "version")
+    )
+    if not schedule.name or not schedule.workflow:
+        raise InvalidValue("name and workflow must be given")
+    _set_when(schedule, given)
+    schedule.priority = _of_type(given, "priority", int, 0)
+    schedule.paused = _of_type(given, "paused", bool, False)
+    schedule.catch_up = _enum(given, "catch_up", s.CatchUp, "CATCH_UP_")
+    schedule.overlap = _enum(given, "overlap", s.Overlap, "OVERLAP_")
+    for key in ("start_time", "end_time"):
+        if key in given:
+            getattr(schedule, key).CopyFrom(_time(key, given[key]))
+    for name, value in _of_type(given, "params", dict, {}).items():
+        schedule.params_json[name] = canonical.dumps(value)
+    for name, cel in _of_type(given, "params_cel", dict, {}).items():
+        schedule.params_cel[name] = cel
+    return schedule
+
+
+def _set_when(schedule: s.Schedule, given: Mapping[str, Any]) -> None:
+    chosen = [key for key in _WHEN if key in given]
+    if len(chosen) != 1:
+        raise InvalidValue(
+            f"give one of {', '.join(_WHEN)}; there {'is none' if not chosen else 'are several'}"
+        )
+    match chosen[0]:
+        case "cron":
+            schedule.cron.CopyFrom(
+                s.Cron(expression=_text(given, "cron"), time_zone=_text(given, "time_zone"))
+            )
+        case "every":
+            every = milliseconds(given["every"], "every", Source(file="schedule", line=0))
+            schedule.interval.CopyFrom(s.Interval(every_ms=every))
+            if "anchor" in given:
+                schedule.interval.anchor.CopyFrom(_time("anchor", given["anchor"]))
+        case "run_finished":
+            statuses = [_status(each) for each in _of_type(given, "statuses", list, [])]
+            schedule.run_finished.CopyFrom(
+                s.RunFinished(workflow=_text(given, "run_finished"), statuses=statuses)
+            )
+        case "record_arrived":
+            schedule.record_arrived.CopyFrom(s.RecordArrived(topic=_text(given, "record_arrived")))
+        case _:
+            model, stage = _text(given, "model_published"), _text(given, "stage")
+            schedule.model_published.CopyFrom(s.ModelPublished(model=model, stage=stage))
+
+
+def _text(given: Mapping[str, Any], key: str) -> str:
+    return str(_of_type(given, key, str, ""))
+
+
+def _of_type(given: Mapping[str, Any], key: str, kind: type, default: Any) -> Any:
+    value = given.get(key, default)
+    if type(value) is not kind:
+        raise InvalidValue(f"{key} is {value!r}, which is no {kind.__name__}")
+    return value
+
+
+def _enum(given: Mapping[str, Any], key: str, kind: Any, prefix: str) -> Any:
+    name = prefix + _text(given, key).upper()
+    if name == prefix:
+        return 0
+    names = [each.name for each in kind.DESCRIPTOR.values if each.number]
+    if name not in names:
+        known = ", ".join(each.removeprefix(prefix).lower() for each in names)
+        raise InvalidValue(f"{key} is {given[key]!r}; it must be one of {known}")
+    return kind.Value(name)
+
+
+def _status(name: object) -> run_pb2.Status.ValueType:
+    status = words.parse_status(str(name))
+    if not status:
+        raise InvalidValue(f"statuses: there is no status {name!r}")
+    return status
+
+
+def _time(key: str, value: object) -> Timestamp:
+    try:
+        time = datetime.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError:
+        time = None
+    if not isinstance(time, datetime) or time.tzinfo is None:
+        raise InvalidValue(f"{key} is {value!r}; write a time with its zone, such as 2026-12-01T00:00:00Z")
+    stamp = Timestamp()
+    stamp.FromDatetime(time.astimezone(UTC))
+    return stamp
