@@ -1,58 +1,160 @@
-"""Amounts of what steps occupy: (slots, thousandths of a core, bytes of memory, GPUs). Plain tuples, for speed."""
+"""Amounts of what steps occupy: (slots, thousandths of a core, bytes of memory, GPUs, custom). Plain tuples, for speed."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeAlias
 
 from kaonapi.workflow.v1 import definition_pb2
 
-Amount: TypeAlias = tuple[int, int, int, int]
+# Countable resources that a deployment defines: (name, how many), by name, none of them 0.
+Custom: TypeAlias = tuple[tuple[str, int], ...]
+Amount: TypeAlias = tuple[int, int, int, int, Custom]
 
-NOTHING: Amount = (0, 0, 0, 0)
-ONE_SLOT: Amount = (1, 0, 0, 0)
-NAMES = ("slots", "thousandths of a core", "bytes of memory", "GPUs")
+NOTHING: Amount = (0, 0, 0, 0, ())
+ONE_SLOT: Amount = (1, 0, 0, 0, ())
+_GIB = 1 << 30
+_MIB = 1 << 20
 
 
 def offered(resources: definition_pb2.Resources) -> Amount:
     """What a runner has."""
-    return resources.slots, resources.cpu_milli, resources.memory_bytes, resources.gpu
+    return (
+        resources.slots,
+        resources.cpu_milli,
+        resources.memory_bytes,
+        resources.gpu,
+        _custom(resources),
+    )
 
 
 def wanted(resources: definition_pb2.Resources) -> Amount:
     """What a step occupies: one slot unless it says otherwise."""
-    return resources.slots or 1, resources.cpu_milli, resources.memory_bytes, resources.gpu
+    return (
+        resources.slots or 1,
+        resources.cpu_milli,
+        resources.memory_bytes,
+        resources.gpu,
+        _custom(resources),
+    )
+
+
+def message(a: Amount) -> definition_pb2.Resources:
+    """As a protocol message."""
+    return definition_pb2.Resources(
+        slots=a[0], cpu_milli=a[1], memory_bytes=a[2], gpu=a[3], custom=dict(a[4])
+    )
 
 
 def plus(a: Amount, b: Amount) -> Amount:
     """The sum."""
-    return a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]
+    custom = _merged(a[4], b[4], int.__add__) if b[4] else a[4]
+    return a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3], custom
 
 
 def minus(a: Amount, b: Amount) -> Amount:
     """The difference."""
-    return a[0] - b[0], a[1] - b[1], a[2] - b[2], a[3] - b[3]
+    custom = _merged(a[4], b[4], int.__sub__) if b[4] else a[4]
+    return a[0] - b[0], a[1] - b[1], a[2] - b[2], a[3] - b[3], custom
+
+
+def largest(a: Amount, b: Amount) -> Amount:
+    """The larger of each resource."""
+    custom = _merged(a[4], b[4], max) if b[4] else a[4]
+    return max(a[0], b[0]), max(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3]), custom
+
+
+def times(a: Amount, count: int) -> Amount:
+    """`count` times `a`."""
+    custom = tuple((name, value * count) for name, value in a[4]) if count else ()
+    return a[0] * count, a[1] * count, a[2] * count, a[3] * count, custom
 
 
 def scaled(a: Amount, factor: float) -> Amount:
     """`a` times `factor`, rounded down."""
-    return int(a[0] * factor), int(a[1] * factor), int(a[2] * factor), int(a[3] * factor)
+    custom = tuple((name, int(value * factor)) for name, value in a[4]) if a[4] else ()
+    return int(a[0] * factor), int(a[1] * factor), int(a[2] * factor), int(a[3] * factor), custom
 
 
 def fits(a: Amount, limit: Amount) -> bool:
     """Whether `a` is at most `limit` in every respect."""
-    return a[0] <= limit[0] and a[1] <= limit[1] and a[2] <= limit[2] and a[3] <= limit[3]
+    return fits_beside(a, NOTHING, limit)
 
 
 def fits_beside(a: Amount, used: Amount, limit: Amount) -> bool:
-    """Whether `a` fits into what `used` leaves of `limit`."""
+    """Whether `a` fits into what `used` leaves of `limit`. What `a` does not ask for does not matter."""
     return (
         a[0] + used[0] <= limit[0]
         and (not a[1] or a[1] + used[1] <= limit[1])
         and (not a[2] or a[2] + used[2] <= limit[2])
         and (not a[3] or a[3] + used[3] <= limit[3])
+        and (not a[4] or _custom_fits(a[4], used[4], limit[4]))
     )
 
 
+def within_quota(a: Amount, used: Amount, quota: Amount) -> bool:
+    """Whether `a` fits beside `used` into a quota, of which 0 means without limit."""
+    if any(
+        most and part and part + held > most
+        for part, held, most in zip(a[:4], used[:4], quota[:4], strict=True)
+    ):
+        return False
+    if not quota[4]:
+        return True
+    held_custom, most_custom = dict(used[4]), dict(quota[4])
+    return all(
+        name not in most_custom or part + held_custom.get(name, 0) <= most_custom[name] for name, part in a[4]
+    )
+
+
+def dominant(held: Amount, total: Amount) -> float:
+    """The largest fraction that `held` is of any resource in `total`."""
+    share = held[0] / total[0] if total[0] else 0.0
+    if held[1] and total[1]:
+        share = max(share, held[1] / total[1])
+    if held[2] and total[2]:
+        share = max(share, held[2] / total[2])
+    if held[3] and total[3]:
+        share = max(share, held[3] / total[3])
+    if held[4]:
+        whole = dict(total[4])
+        share = max(share, *(value / whole[name] for name, value in held[4] if whole.get(name)), 0.0)
+    return share
+
+
 def in_words(a: Amount) -> str:
-    """For people: "4 slots, 2 GPUs"."""
-    return ", ".join(f"{value} {name}" for value, name in zip(a, NAMES, strict=True) if value) or "nothing"
+    """For people: "4 slots, 1.5 cores, 2 GiB of memory, 2 GPUs, 1 licence"."""
+    parts = []
+    if a[0]:
+        parts.append(f"{a[0]} slot{'s' if a[0] != 1 else ''}")
+    if a[1]:
+        parts.append(f"{a[1] / 1000:g} core{'s' if a[1] != 1000 else ''}")
+    if a[2]:
+        parts.append(f"{_size(a[2])} of memory")
+    if a[3]:
+        parts.append(f"{a[3]} GPU{'s' if a[3] != 1 else ''}")
+    parts += [f"{value} {name}" for name, value in a[4] if value]
+    return ", ".join(parts) or "nothing"
+
+
+def _size(count: int) -> str:
+    if count >= _GIB:
+        return f"{count / _GIB:.3g} GiB"
+    return f"{count / _MIB:.3g} MiB" if count >= _MIB else f"{count} bytes"
+
+
+def _custom(resources: definition_pb2.Resources) -> Custom:
+    if not resources.custom:
+        return ()
+    return tuple(sorted((name, value) for name, value in resources.custom.items() if value))
+
+
+def _merged(a: Custom, b: Custom, combine: Callable[[int, int], int]) -> Custom:
+    left, right = dict(a), dict(b)
+    merged = {name: combine(left.get(name, 0), right.get(name, 0)) for name in {*left, *right}}
+    return tuple(sorted((name, value) for name, value in merged.items() if value))
+
+
+def _custom_fits(a: Custom, used: Custom, limit: Custom) -> bool:
+    held, most = dict(used), dict(limit)
+    return all(value + held.get(name, 0) <= most.get(name, 0) for name, value in a)

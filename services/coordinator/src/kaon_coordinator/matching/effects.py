@@ -14,7 +14,8 @@ class Release:
     """Hand these steps to one life of a runner, in this order."""
 
     incarnation: str
-    requests: list[step_pb2.StepRequest]
+    # Serialized StepRequests.
+    requests: list[bytes]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,72 +1,250 @@
-"""Why a step waits, in words."""
+"""Why a step waits at its pool's matcher: in words, and as data with the numbers."""
 
 from __future__ import annotations
 
-from kaon_coordinator.matching.amounts import in_words
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kaon_coordinator.matching.amounts import NOTHING, in_words, largest, message
+from kaon_coordinator.matching.runners import RunnerState
 from kaon_coordinator.matching.state import PoolState
-from kaon_coordinator.matching.tickets import Place, StepId, Ticket
+from kaon_coordinator.matching.tickets import Lane, Place, StepId, Ticket, expressions
+from kaon_coordinator.matching.words import about, counted, timestamp_in
+from kaon_wire.errors import InvalidValue
+from kaonapi.runner.v1 import runner_pb2 as r
 
 
-def explain(state: PoolState, pool: str, step: StepId, now: float) -> str:
-    """One sentence about where a step is, or what it waits for."""
+@dataclass(frozen=True, kw_only=True)
+class Moment:
+    """When something is asked."""
+
+    # Seconds of the matcher's clock.
+    now: float
+    # Microseconds since the epoch.
+    now_us: int
+
+
+def explain(state: PoolState, pool: str, step: StepId, moment: Moment) -> list[r.WaitReason]:
+    """Where a step is, or what it waits for: at least one reason, the binding one first."""
     ticket = state.tickets.get(step)
     if ticket is None:
-        return f"The matcher of pool {pool!r} has no request for this step: it is not ready, or it has ended."
-    if ticket.place is Place.RELEASED:
-        return _released(state, ticket)
-    if ticket.place is Place.PARKED:
-        return _parked(ticket, now)
-    return _waiting(state, pool, ticket)
+        text = f"The matcher of pool {pool!r} has no request for this step: it is not ready, or it has ended."
+        reasons = [r.WaitReason(cause=r.WAIT_CAUSE_NO_REQUEST, text=text)]
+    elif ticket.place is Place.RELEASED:
+        reasons = [_released(state, ticket)]
+    elif ticket.place is Place.PARKED:
+        reasons = [_parked(state, ticket, moment)]
+    else:
+        reasons = _waiting(state, pool, ticket, moment)
+    for reason in reasons:
+        reason.path = step[1]
+    return reasons
 
 
-def _released(state: PoolState, ticket: Ticket) -> str:
+def _released(state: PoolState, ticket: Ticket) -> r.WaitReason:
     runner = state.fleet.get(ticket.incarnation)
     name = runner.runner_id if runner is not None else f"a runner that is not heard ({ticket.incarnation})"
+    cause = r.WAIT_CAUSE_AT_RUNNER
     if ticket.started:
-        return f"It runs at {name}."
-    if ticket.withdrawn is not None:
-        return f"It was queued at {name}, which was asked to give it back because another runner is free."
-    return f"It was released to {name}, which has not said yet that it runs."
+        cause, text = r.WAIT_CAUSE_RUNNING, f"It runs at {name}."
+    elif ticket.withdrawn is not None:
+        text = f"It was queued at {name}, which was asked to give it back because another runner is free."
+    else:
+        text = f"It was released to {name}, which has not said yet that it runs."
+    return r.WaitReason(cause=cause, text=text, runner_id=runner.runner_id if runner is not None else "")
 
 
-def _parked(ticket: Ticket, now: float) -> str:
-    if ticket.avoid and ticket.avoid_until > now:
-        return f"Its last runner gave it back and no other could take it; it is tried again in {ticket.avoid_until - now:.1f} s."
-    return "The matcher is new and first waits for the runners to say what they already have."
+def _parked(state: PoolState, ticket: Ticket, moment: Moment) -> r.WaitReason:
+    left = ticket.avoid_until - moment.now
+    if not ticket.avoid or left <= 0:
+        text = "The matcher is new and first waits for the runners to say what they already have."
+        return r.WaitReason(cause=r.WAIT_CAUSE_NEW_MATCHER, text=text)
+    runner = state.fleet.get(ticket.avoid)
+    return r.WaitReason(
+        cause=r.WAIT_CAUSE_HANDED_BACK,
+        text=f"Its last runner gave it back and no other could take it; it is tried again in {left:.1f} s.",
+        runner_id=runner.runner_id if runner is not None else "",
+        due_time=timestamp_in(moment.now_us, left),
+    )
 
 
-def _waiting(state: PoolState, pool: str, ticket: Ticket) -> str:
-    lane = ticket.lane
-    expressions = state.book.expressions(lane)
-    if expressions is None:
-        return f"It can never run: {state.book.mistake(lane)}."
-    runners = list(state.fleet)
-    if not runners:
-        return f"No runner of pool {pool!r} is heard."
-    for expression in expressions:
-        if not any(expression.matches(runner.labels) for runner in runners):
-            return f"No runner has {expression.text} ({len(runners)} heard in pool {pool!r})."
+def _waiting(state: PoolState, pool: str, ticket: Ticket, moment: Moment) -> list[r.WaitReason]:
+    impossible = _impossible(state, pool, ticket.lane)
+    if impossible is not None:
+        return [impossible]
+    runners = [runner for group in state.fleet.eligible(ticket.lane) for runner in group.members]
+    reasons = [_over_quota(state, pool, ticket), *_runners(state, ticket, runners, moment)]
+    found = [reason for reason in reasons if reason is not None]
+    behind = _behind(state, ticket)
+    if (
+        behind.higher_ahead
+        or behind.same_ahead
+        or any(reason.cause != r.WAIT_CAUSE_CLOSED for reason in found)
+    ):
+        return [*found, behind]
+    return found or [
+        r.WaitReason(cause=r.WAIT_CAUSE_SOON, text="A runner has room for it: it is released within moments.")
+    ]
+
+
+def _impossible(state: PoolState, pool: str, lane: Lane) -> r.WaitReason | None:
+    """What keeps the runners that are heard from ever taking it; None when one of them could, were it idle."""
+    heard = len(state.fleet)
+    try:
+        asked = expressions(lane.labels)
+    except InvalidValue as error:
+        return r.WaitReason(
+            cause=r.WAIT_CAUSE_BAD_LABEL, text=f"It can never run: {error}.", labels=lane.labels
+        )
+    if not heard:
+        return r.WaitReason(cause=r.WAIT_CAUSE_NO_RUNNER, text=f"No runner of pool {pool!r} is heard.")
     labelled = state.fleet.labelled(lane)
     if not labelled:
-        wanted = " and ".join(expression.text for expression in expressions)
-        return f"No runner has {wanted} together ({len(runners)} heard in pool {pool!r})."
-    eligible = state.fleet.eligible(lane)
-    if not eligible:
-        offers = "; ".join(sorted({in_words(runner.capacity) for runner in labelled}))
-        return f"It needs {in_words(lane.need)}, and no runner with its labels has that much (they have {offers})."
-    return _busy(state, ticket)
+        runners = list(state.fleet)
+        alone = [e.text for e in asked if not any(e.matches(runner.labels) for runner in runners)]
+        missing = alone or [e.text for e in asked]
+        together = "" if alone else " together"
+        text = f"No runner has {(' or ' if alone else ' and ').join(missing)}{together} ({heard} heard in pool {pool!r})."
+        return r.WaitReason(cause=r.WAIT_CAUSE_NO_LABEL, text=text, labels=missing, runners=heard)
+    if state.fleet.eligible(lane):
+        return None
+    most = NOTHING
+    for group in labelled:
+        most = largest(most, group.capacity)
+    offers = "; ".join(sorted({in_words(group.capacity) for group in labelled}))
+    return r.WaitReason(
+        cause=r.WAIT_CAUSE_TOO_LARGE,
+        text=f"It needs {in_words(lane.need)}, and no runner with its labels has that much (they have {offers}).",
+        wanted=message(lane.need),
+        limit=message(most),
+        runners=heard,
+    )
 
 
-def _busy(state: PoolState, ticket: Ticket) -> str:
-    eligible = state.fleet.eligible(ticket.lane)
-    accepting = [runner for runner in eligible if runner.accepts]
-    if not accepting:
-        return f"All {len(eligible)} runners that could take it are draining."
-    before = state.waiting.before(ticket)
-    steps = "no step goes" if before == 0 else "1 step goes" if before == 1 else f"{before} steps go"
-    busy = "The only runner" if len(accepting) == 1 else f"All {len(accepting)} runners"
+def _over_quota(state: PoolState, pool: str, ticket: Ticket) -> r.WaitReason | None:
+    need, tenant = ticket.lane.need, ticket.tenant
+    if state.shares.allows(tenant, need):
+        return None
+    quota, held = state.shares.entitlement(tenant).quota, state.shares.held(tenant)
+    return r.WaitReason(
+        cause=r.WAIT_CAUSE_OVER_QUOTA,
+        text=f"Its tenant {tenant!r} has {in_words(held)} of its quota of {in_words(quota)} in pool {pool!r}, "
+        f"and it needs {in_words(need)}.",
+        tenant=tenant,
+        wanted=message(need),
+        used=message(held),
+        limit=message(quota),
+        dominant_share=state.shares.of(tenant),
+    )
+
+
+def _runners(
+    state: PoolState, ticket: Ticket, runners: Sequence[RunnerState], moment: Moment
+) -> list[r.WaitReason]:
+    """What the runners that could take it do instead."""
+    need, total = ticket.lane.need, len(runners)
+    resting = [runner for runner in runners if runner.health.rest_until > moment.now]
+    closed = [runner for runner in runners if not runner.is_open and runner not in resting]
+    able = [runner for runner in runners if runner.is_open]
+    kept = [runner for runner in able if runner.reserved not in {None, ticket} and runner.has_room(need)]
+    busy = [runner for runner in able if not runner.has_room(need)]
+    counts = r.WaitReason(
+        runners=len(state.fleet),
+        eligible=total,
+        busy=len(busy),
+        closed=len(closed),
+        resting=len(resting),
+        reserved=len(kept),
+    )
+    reasons = []
+    if busy:
+        reasons.append(_busy(state, ticket, busy, total, moment.now))
+    if kept:
+        paths = sorted({runner.reserved.step[1] for runner in kept if runner.reserved is not None})
+        text = (
+            f"{counted(len(kept), 'runner is', 'runners are')} kept free for {', '.join(paths[:3])}, which needs more at "
+            "once and has waited longer."
+        )
+        reasons.append(r.WaitReason(cause=r.WAIT_CAUSE_RESERVED, text=text, others=paths))
+    if resting or closed:
+        reasons.append(_closed(resting, closed, total, moment))
+    if any(runner.has_room(need) and runner not in kept for runner in able):
+        return []
+    for reason in reasons:
+        reason.MergeFrom(counts)
+    return reasons
+
+
+def _busy(
+    state: PoolState, ticket: Ticket, busy: Sequence[RunnerState], total: int, now: float
+) -> r.WaitReason:
+    labels = " and ".join(ticket.lane.labels)
+    those = f"with {labels}" if labels else "that could take it"
+    alone = len(busy) == total == 1
+    text = f"The only runner {those} is busy" if alone else f"{len(busy)} of {total} runners {those} are busy"
+    next_free = _next_free(state, busy, now)
+    reason = r.WaitReason(cause=r.WAIT_CAUSE_BUSY)
+    if next_free is not None:
+        reason.next_free_ms = int(next_free * 1000)
+        text += f"; the next has room in about {about(next_free)}"
+    reason.text = text + "."
+    return reason
+
+
+def _next_free(state: PoolState, runners: Sequence[RunnerState], now: float) -> float | None:
+    """When the next of their steps ends, judged by how long its like took lately; None when nothing is known."""
+    left = [
+        expected - (now - ticket.sent)
+        for runner in runners
+        for ticket in runner.tickets.values()
+        if ticket.sent and (expected := _expected(state, runner, ticket)) is not None
+    ]
+    coming = [seconds for seconds in left if seconds >= 0]
+    return min(coming) if coming else None
+
+
+def _expected(state: PoolState, runner: RunnerState, ticket: Ticket) -> float | None:
+    known = state.durations.get(ticket.lane)
+    return known if known is not None else runner.heartbeat.recent_step_us / 1e6 or None
+
+
+def _closed(
+    resting: Sequence[RunnerState], closed: Sequence[RunnerState], total: int, moment: Moment
+) -> r.WaitReason:
+    reason = r.WaitReason(cause=r.WAIT_CAUSE_CLOSED)
+    parts = []
+    if resting:
+        ends = min(runner.health.rest_until for runner in resting) - moment.now
+        reason.due_time.CopyFrom(timestamp_in(moment.now_us, ends))
+        parts.append(
+            f"{counted(len(resting), 'rests', 'rest')} for {about(ends)} after losing steps again and again"
+        )
+    draining = sum(1 for runner in closed if not runner.accepts)
+    if draining:
+        parts.append(f"{counted(draining, 'is', 'are')} draining")
+    if len(closed) > draining:
+        quiet = len(closed) - draining
+        parts.append(f"{counted(quiet, 'was', 'were')} not heard lately")
+    reason.text = f"Of {counted(total, 'runner', 'runners')} that could take it {', '.join(parts)}."
+    return reason
+
+
+def _behind(state: PoolState, ticket: Ticket) -> r.WaitReason:
+    higher, own = state.waiting.before(ticket)
+    count = higher + own
+    steps = "No step goes" if count == 0 else "1 step goes" if count == 1 else f"{count} steps go"
+    text = f"{steps} before it"
+    if count:
+        text += f" ({higher} of higher priority, {own} of its own tenant that came earlier)"
     share = state.shares.of(ticket.tenant)
-    return (
-        f"{busy} that could take it {'is' if len(accepting) == 1 else 'are'} busy; {steps} before it, and its tenant "
-        f"{ticket.tenant!r} holds {share:.0%} of the pool."
+    text += (
+        f"; its tenant {ticket.tenant!r} holds {share:.0%} of the pool, and tenants that hold less go first."
+    )
+    return r.WaitReason(
+        cause=r.WAIT_CAUSE_BEHIND,
+        text=text,
+        higher_ahead=higher,
+        same_ahead=own,
+        tenant=ticket.tenant,
+        dominant_share=share,
     )

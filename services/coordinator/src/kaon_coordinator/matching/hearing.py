@@ -30,14 +30,14 @@ def hear(state: PoolState, heartbeat: runner_pb2.RunnerHeartbeat, now: float) ->
         return
     if runner is None:
         runner = state.fleet.add(heartbeat, now)
-    offer = (runner.capacity, runner.labels)
-    sent = runner.hear(heartbeat, now, state.settings.depth)
-    if offer != (runner.capacity, runner.labels):
-        state.fleet.changed()
-        state.shares.total = state.fleet.total()
+    elif now - runner.heard > state.settings.slow_silence:
+        state.fleet.slow(runner, now)
+    sent = state.fleet.hear(runner, heartbeat, now)
+    state.shares.resize(state.fleet.total)
     _adopt_orphans(state, runner)
-    named = _place_named(state, runner, sent)
+    named = _place_named(state, runner, sent, now)
     _count_missed(state, runner, named, sent, now)
+    state.fleet.settle(runner)
     state.stirred = True
 
 
@@ -47,7 +47,7 @@ def _adopt_orphans(state: PoolState, runner: RunnerState) -> None:
         ticket.started = True
 
 
-def _place_named(state: PoolState, runner: RunnerState, sent: float) -> set[StepId]:
+def _place_named(state: PoolState, runner: RunnerState, sent: float, now: float) -> set[StepId]:
     named: set[StepId] = set()
     strangers: dict[Issue, Amount] = {}
     for key, running in _keys(runner.heartbeat):
@@ -59,9 +59,11 @@ def _place_named(state: PoolState, runner: RunnerState, sent: float) -> set[Step
         elif _is_here(state, runner, ticket, running=running):
             named.add(step)
             _confirm(state, ticket, running=running, sent=sent)
+            if not running and _should_run(state, runner, ticket, sent):
+                state.fleet.slow(runner, now)
         else:
             strangers[step, key.generation] = ticket.lane.need
-    runner.meet(strangers)
+    state.fleet.meet(runner, strangers)
     return named
 
 
@@ -95,6 +97,13 @@ def _confirm(state: PoolState, ticket: Ticket, *, running: bool, sent: float) ->
         ticket.withdrawn = None
     elif sent >= ticket.released + state.settings.in_flight:
         ticket.queued = True
+
+
+def _should_run(state: PoolState, runner: RunnerState, ticket: Ticket, sent: float) -> bool:
+    """Whether the runner had a free slot and everything it needs, and should have started the step long ago."""
+    if ticket.load >= 1.0 or ticket.released is None or sent < ticket.released + state.settings.slow_start:
+        return False
+    return not ticket.lane.bundle or ticket.lane.bundle in runner.warm
 
 
 def _count_missed(state: PoolState, runner: RunnerState, named: set[StepId], sent: float, now: float) -> None:

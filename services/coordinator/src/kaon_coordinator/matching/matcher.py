@@ -6,18 +6,19 @@ after every batch of inputs and at least every 0.1 s. Times are seconds of one m
 
 from __future__ import annotations
 
-from google.protobuf.timestamp_pb2 import Timestamp
+import sys
 
 from kaon_coordinator.matching.amounts import wanted
 from kaon_coordinator.matching.effects import AskRunners, Effect, OpenPool, Release, ReportPool
-from kaon_coordinator.matching.explain import explain
+from kaon_coordinator.matching.explain import Moment, explain
 from kaon_coordinator.matching.hearing import hear
 from kaon_coordinator.matching.placement import Round
-from kaon_coordinator.matching.runners import Issue, RunnerState
 from kaon_coordinator.matching.settings import DEFAULT, MatcherSettings
 from kaon_coordinator.matching.state import PoolState
-from kaon_coordinator.matching.survey import drop_silent, withdraw_queued
+from kaon_coordinator.matching.survey import review_runners, withdraw_queued
+from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants
 from kaon_coordinator.matching.tickets import Place, Ticket, step_id
+from kaon_coordinator.matching.views import pool_view, runner_view
 from kaonapi.run.v1 import command_pb2
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
@@ -32,6 +33,7 @@ class PoolMatcher:
         run_partitions: how many engine partitions there are; each gets reports.
         now: when it was opened.
         settings: its bounds.
+        tenants: what tenants are entitled to.
     """
 
     def __init__(
@@ -42,12 +44,13 @@ class PoolMatcher:
         run_partitions: int,
         now: float,
         settings: MatcherSettings = DEFAULT,
+        tenants: Tenants = NO_LIMITS,
     ) -> None:
         self.pool = pool
         self.epoch = epoch
         self._partitions = run_partitions
         self._settings = settings
-        self._state = PoolState(settings)
+        self._state = PoolState(settings, tenants, pool)
         self._engine_epochs: dict[int, int] = {}
         # The first owner of a pool can find nothing at runners.
         self._settled = now if epoch <= 1 else now + settings.settle
@@ -100,9 +103,10 @@ class PoolMatcher:
         survey = now >= self._next_survey
         if survey:
             self._next_survey = now + self._settings.survey
-            drop_silent(state, now)
+            review_runners(state, now)
+            state.tidy()
             state.stirred = True
-        if state.stirred and len(state.waiting):
+        if state.stirred and len(state.waiting) and len(state.fleet):
             self._match(now)
         state.stirred = False
         if survey:
@@ -113,14 +117,18 @@ class PoolMatcher:
         effects, state.effects = state.effects, []
         return effects
 
-    def explain(self, key: step_pb2.StepKey, now: float) -> str:
-        """Why the step waits, in words; its attempt and generation do not matter."""
-        return explain(self._state, self.pool, step_id(key), now)
+    def explain(self, run_id: str, path: str, moment: Moment) -> list[runner_pb2.WaitReason]:
+        """Why the step waits, or where it is: the binding reason first."""
+        return explain(self._state, self.pool, (run_id, path), moment)
 
-    def runners(self) -> list[runner_pb2.Runner]:
+    def runners(self, moment: Moment) -> list[runner_pb2.Runner]:
         """The runners that are heard, by their names."""
         found = sorted(self._state.fleet, key=lambda runner: (runner.runner_id, runner.incarnation))
-        return [_view(runner) for runner in found]
+        return [runner_view(runner, self._settings, moment) for runner in found]
+
+    def view(self, moment: Moment) -> runner_pb2.Pool:
+        """What the pool has, and what it lacks."""
+        return pool_view(self._state, self.pool, self.epoch, moment)
 
     @property
     def waiting(self) -> int:
@@ -142,8 +150,8 @@ class PoolMatcher:
             step=step,
             attempt=request.key.attempt,
             generation=generation,
-            request=request,
-            tenant=request.spec.tenant,
+            request=request.SerializeToString(),
+            tenant=sys.intern(request.spec.tenant),
             priority=request.priority,
             lane=state.lanes.of(request),
             partition=request.partition,
@@ -160,14 +168,18 @@ class PoolMatcher:
 
     def _supersede(self, old: Ticket, new: Ticket, now: float) -> None:
         """An older issue gives way: its runner handed it back or was lost, so another one is better."""
-        runner = self._state.fleet.get(old.incarnation) if old.place is Place.RELEASED else None
+        fleet = self._state.fleet
+        runner = fleet.get(old.incarnation) if old.place is Place.RELEASED else None
         self._state.detach(old)
         if runner is None:
             return
         new.avoid, new.avoid_until = runner.incarnation, now + self._settings.avoid
         if old.started:
             # Its processes may still be there; the next heartbeat knows.
-            runner.add_stranger((old.step, old.generation), old.lane.need)
+            fleet.meet(runner, {**runner.strangers, (old.step, old.generation): old.lane.need})
+            fleet.settle(runner)
+        elif _is_hand_back(old, new) and runner.accepts:
+            fleet.fault(runner, now)
 
     def _hold(self, held: step_pb2.StepHeld, partition: int, now: float) -> None:
         state = self._state
@@ -198,7 +210,7 @@ class PoolMatcher:
         if runner is None:
             state.orphans[held.incarnation][step] = ticket
         else:
-            runner.dismiss((step, ticket.generation))
+            state.fleet.dismiss((step, ticket.generation))
             state.attach(ticket, runner)
         ticket.started = True
 
@@ -208,24 +220,21 @@ class PoolMatcher:
         state.note_ended(step, key.generation)
         ticket = state.tickets.get(step)
         if ticket is None or ticket.generation > key.generation:
-            self._dismiss((step, key.generation))
+            if state.fleet.dismiss((step, key.generation)):
+                state.stirred = True
             return
         runner = state.fleet.get(ticket.incarnation) if ticket.place is Place.RELEASED else None
         if runner is not None and ticket.sent:
             runner.pace.ended(now - ticket.sent, ticket.load)
             runner.set_limit(self._settings.depth)
+            state.note_duration(ticket.lane, (now - ticket.sent) / max(ticket.load, 1.0))
         state.forget(ticket)
-
-    def _dismiss(self, issue: Issue) -> None:
-        for runner in self._state.fleet:
-            if runner.dismiss(issue):
-                self._state.stirred = True
 
     # --- what follows --------------------------------------------------------------------------------------------
 
     def _match(self, now: float) -> None:
         state = self._state
-        placed = Round(state.waiting, state.fleet, state.shares, self._settings, now).run()
+        placed = Round(state, now).run()
         for ticket in placed.parked:
             state.park(ticket, ticket.avoid_until)
         for incarnation, tickets in placed.releases.items():
@@ -254,20 +263,6 @@ class PoolMatcher:
             state.effects.append(ReportPool(message=report))
 
 
-def _view(runner: RunnerState) -> runner_pb2.Runner:
-    heartbeat = runner.heartbeat
-    started = sum(1 for ticket in runner.tickets.values() if ticket.started)
-    heard = Timestamp()
-    heard.FromMicroseconds(heartbeat.time_us)
-    return runner_pb2.Runner(
-        runner_id=heartbeat.runner_id,
-        incarnation=heartbeat.incarnation,
-        pool=heartbeat.pool,
-        labels=heartbeat.labels,
-        capacity=heartbeat.capacity,
-        running=started,
-        queued=len(runner.tickets) - started,
-        draining=heartbeat.draining,
-        version=heartbeat.version,
-        last_heartbeat_time=heard,
-    )
+def _is_hand_back(old: Ticket, new: Ticket) -> bool:
+    """Whether the runner gave the step back of its own accord: it was not asked to, and nobody else wanted a new issue."""
+    return old.withdrawn is None and old.attempt == new.attempt and old.priority == new.priority

@@ -1,17 +1,29 @@
-"""One round of matching: who of those who wait gets which runner."""
+"""One round of matching: who of those who wait gets which runner. docs/scheduling.md has the rules."""
 
 from __future__ import annotations
 
 import heapq
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice
+from typing import TypeAlias
 
-from kaon_coordinator.matching.fleet import Fleet
+from kaon_coordinator.matching.groups import Group
 from kaon_coordinator.matching.runners import RunnerState
-from kaon_coordinator.matching.settings import MatcherSettings
-from kaon_coordinator.matching.shares import Shares
-from kaon_coordinator.matching.tickets import Lane, Place, Ticket
-from kaon_coordinator.matching.waiting import TenantQueues, WaitingRoom, head
+from kaon_coordinator.matching.state import PoolState
+from kaon_coordinator.matching.tickets import Place, Ticket
+from kaon_coordinator.matching.waiting import Line
+
+# Of so many groups with a free runner the best is taken; looking at more would not be worth the time.
+_GROUPS = 8
+# Of so many runners the least loaded is kept free for a large request.
+_LOOKED_AT = 64
+
+# The order of tenants: (level, highest first; share by weight; urgency; tenant).
+_Turn: TypeAlias = tuple[int, float, float, str]
+# The order of a tenant's lines: (urgency of the first, its order of arrival, line).
+_Lines: TypeAlias = list[tuple[float, int, Line]]
 
 
 @dataclass(kw_only=True)
@@ -25,159 +37,187 @@ class Placed:
 
 
 class Round:
-    """Places what waits, until no runner has room. Room only shrinks within a round, so a lane without room stays without."""
+    """Places what waits, until no runner has room. Room only shrinks within a round, so who finds none is done."""
 
-    def __init__(
-        self, waiting: WaitingRoom, fleet: Fleet, shares: Shares, settings: MatcherSettings, now: float
-    ) -> None:
-        self._waiting = waiting
-        self._fleet = fleet
-        self._shares = shares
-        self._settings = settings
+    def __init__(self, state: PoolState, now: float) -> None:
+        self._state = state
+        self._waiting = state.waiting
+        self._fleet = state.fleet
+        self._shares = state.shares
+        self._settings = state.settings
         self._now = now
-        self._runners: dict[Lane, list[tuple[int, float, int, RunnerState]]] = {}
-        self._full: set[Lane] = set()
+        self._lines: dict[str, _Lines] = {}
         self._placed = Placed()
 
     def run(self) -> Placed:
-        """Places by priority, then by dominant share, then by age."""
-        for level in self._waiting.levels():
-            self._place_level(level)
+        """Places by level, then by share, then by age."""
+        self._drop_reservations()
+        if not self._has_room():
+            return self._placed
+        turns = [self._begin(tenant, lines.values()) for tenant, lines in self._waiting.tenants().items()]
+        heapq.heapify(turns)
+        while turns and self._has_room():
+            tenant = turns[0][3]
+            if self._place_one(tenant) and self._lines[tenant]:
+                heapq.heapreplace(turns, self._turn(tenant))
+            else:
+                heapq.heappop(turns)
         return self._placed
 
-    def _place_level(self, level: dict[str, TenantQueues]) -> None:
-        tenants = [
-            (self._shares.of(tenant), self._oldest(queues), tenant) for tenant, queues in level.items()
-        ]
-        heapq.heapify(tenants)
-        turns: dict[str, list[tuple[int, Lane]]] = {}
-        while tenants:
-            _, _, tenant = heapq.heappop(tenants)
-            if tenant not in turns:
-                turns[tenant] = self._lanes_by_age(level[tenant])
-            if self._place_one(level[tenant], turns[tenant]):
-                oldest = turns[tenant][0][0] if turns[tenant] else 0
-                heapq.heappush(tenants, (self._shares.of(tenant), oldest, tenant))
-            elif not level[tenant]:
-                del level[tenant]
+    def _has_room(self) -> bool:
+        return self._fleet.with_room > 0 or bool(self._fleet.reserved)
 
-    def _place_one(self, queues: TenantQueues, lanes: list[tuple[int, Lane]]) -> bool:
-        """Places the oldest ticket of a tenant for which there is room; False when there is none."""
-        while lanes:
-            _, lane = lanes[0]
-            ticket = head(queues[lane])
-            if ticket is None:
-                del queues[lane]
-                heapq.heappop(lanes)
-                continue
-            if self._place(ticket):
-                successor = head(queues[lane])
-                if successor is None:
-                    del queues[lane]
-                    heapq.heappop(lanes)
-                else:
-                    heapq.heapreplace(lanes, (successor.sequence, lane))
+    # --- whose turn it is ----------------------------------------------------------------------------------------
+
+    def _begin(self, tenant: str, lines: Iterable[Line]) -> _Turn:
+        entries = [self._entry(line, head) for line in lines if (head := line.head()) is not None]
+        heapq.heapify(entries)
+        self._lines[tenant] = entries
+        return self._turn(tenant)
+
+    def _entry(self, line: Line, head: Ticket) -> tuple[float, int, Line]:
+        return self._waiting.urgency(head), head.sequence, line
+
+    def _turn(self, tenant: str) -> _Turn:
+        urgency, _, line = self._lines[tenant][0]
+        waited = self._now - max(line.tickets[0].since, self._state.served.get(tenant, 0.0))
+        level = line.priority + int(waited / self._settings.ageing)
+        return -level, self._shares.rank(tenant), urgency, tenant
+
+    def _place_one(self, tenant: str) -> bool:
+        """Places the most urgent ticket of a tenant for which there is room; False when there is none."""
+        lines = self._lines[tenant]
+        while lines:
+            line = lines[0][2]
+            ticket = line.head()
+            placed = ticket is not None and self._place(ticket)
+            successor = line.head()
+            if successor is None or successor is ticket:
+                heapq.heappop(lines)
+            else:
+                heapq.heapreplace(lines, self._entry(line, successor))
+            if placed:
                 return True
-            if ticket.place is Place.WAITING:
-                heapq.heappop(lanes)
         return False
 
+    # --- which runner it gets ------------------------------------------------------------------------------------
+
     def _place(self, ticket: Ticket) -> bool:
-        if ticket.lane in self._full and ticket.avoid_until <= self._now:
-            self._reserve(ticket)
+        if not self._shares.allows(ticket.tenant, ticket.lane.need):
             return False
-        runner = self._choose(ticket)
+        runner = None if self._fleet.is_full(ticket.lane) else self._choose(ticket)
+        runner = runner or self._choose_reserved(ticket)
         if runner is None:
-            self._reserve(ticket)
+            if ticket.place is Place.WAITING:
+                self._reserve(ticket)
             return False
-        self._waiting.leave(ticket, Place.RELEASED)
-        ticket.sent = self._now
-        ticket.load = runner.load
-        runner.take(ticket)
-        if runner.reserved is ticket:
-            runner.reserved = None
-        self._shares.take(ticket.tenant, ticket.lane.need)
-        self._placed.releases[runner.incarnation].append(ticket)
+        self._release(ticket, runner)
         return True
 
+    def _release(self, ticket: Ticket, runner: RunnerState) -> None:
+        need, now = ticket.lane.need, self._now
+        self._waiting.leave(ticket, Place.RELEASED)
+        ticket.sent = now
+        ticket.load = runner.load if runner.is_free_for(need) else max(runner.load, 1.0)
+        if runner.reserved is ticket:
+            self._fleet.unreserve(runner)
+        runner.take(ticket)
+        runner.remember(ticket.lane.bundle)
+        self._fleet.settle(runner)
+        if runner.group is not None:
+            runner.group.note_placed(need, now)
+        self._shares.take(ticket.tenant, need)
+        self._state.served[ticket.tenant] = now
+        self._placed.releases[runner.incarnation].append(ticket)
+
     def _choose(self, ticket: Ticket) -> RunnerState | None:
-        """The best runner with room: free before queued, warm before cold, then the least loaded."""
-        lane = ticket.lane
-        if lane not in self._runners:
-            self._runners[lane] = self._candidates(lane)
-        heap = self._runners[lane]
-        passed: list[tuple[int, float, int, RunnerState]] = []
-        chosen: RunnerState | None = None
-        while heap and chosen is None:
-            rank, load, order, runner = heap[0]
-            if not runner.has_room(lane.need):
-                heapq.heappop(heap)
-            elif (rank, load) != (fresh := (self._rank(runner, lane), runner.load)):
-                heapq.heapreplace(heap, (*fresh, order, runner))
-            elif not self._may_have(runner, ticket):
-                passed.append(heapq.heappop(heap))
-            else:
-                chosen = runner
-        for entry in passed:
-            heapq.heappush(heap, entry)
-        if not heap:
-            self._full.add(lane)
-        if chosen is None and any(runner.incarnation == ticket.avoid for *_, runner in passed):
+        """The best runner with room: free before queued, warm before cold, then the least loaded; slow ones after all."""
+        avoid = ticket.avoid if self._now < ticket.avoid_until else ""
+        groups = self._fleet.eligible(ticket.lane)
+        split = next((n for n, group in enumerate(groups) if group.slow), len(groups))
+        for alike in (groups[:split], groups[split:]):
+            runner = _best_free(alike, ticket, avoid) or _best_room(alike, ticket, avoid)
+            if runner is not None:
+                return runner
+        if not avoid:
+            self._fleet.note_full(ticket.lane)
+        elif _best_room(groups, ticket, ""):
             self._waiting.leave(ticket, Place.PARKED)
             self._placed.parked.append(ticket)
-        return chosen
+        return None
 
-    def _candidates(self, lane: Lane) -> list[tuple[int, float, int, RunnerState]]:
-        heap = [
-            (self._rank(runner, lane), runner.load, order, runner)
-            for order, runner in enumerate(self._fleet.eligible(lane))
-            if runner.has_room(lane.need) and self._is_open(runner)
-        ]
-        heapq.heapify(heap)
-        return heap
+    # --- large requests ------------------------------------------------------------------------------------------
 
-    def _is_open(self, runner: RunnerState) -> bool:
-        return runner.accepts and self._now - runner.heard <= self._settings.quiet
-
-    def _rank(self, runner: RunnerState, lane: Lane) -> int:
-        cold = bool(lane.bundle) and lane.bundle not in runner.warm
-        return (0 if runner.is_free_for(lane.need) else 2) + cold
+    def _choose_reserved(self, ticket: Ticket) -> RunnerState | None:
+        if not self._fleet.reserved or ticket.place is not Place.WAITING:
+            return None
+        for group in self._fleet.eligible(ticket.lane):
+            for runner in group.reserved:
+                if self._may_have(runner, ticket):
+                    return runner
+        return None
 
     def _may_have(self, runner: RunnerState, ticket: Ticket) -> bool:
-        if ticket.avoid == runner.incarnation and self._now < ticket.avoid_until:
-            return False
         other = runner.reserved
-        if _is_unreserved(runner, ticket) or other is None or other is ticket:
-            return True
-        # Whoever holds less still goes first; taking pieces raises its share, so the reservation's turn comes.
-        return self._shares.of(ticket.tenant) < self._shares.of(other.tenant)
+        if other is None or other is ticket:
+            return runner.is_free_for(ticket.lane.need)
+        if not runner.has_room(ticket.lane.need):
+            return False
+        if ticket.priority > other.priority:
+            return self._waiting.urgency(ticket) < self._waiting.urgency(other)
+        # Whoever holds less still goes first, for a while.
+        firm = self._now - runner.reserved_since >= self._settings.reserve_firm
+        return not firm and self._shares.rank(ticket.tenant) < self._shares.rank(other.tenant)
 
     def _reserve(self, ticket: Ticket) -> None:
         """Keeps a runner free for a request that pieces becoming free one by one would never satisfy."""
-        if ticket.place is not Place.WAITING or self._now - ticket.since < self._settings.reserve:
+        fleet, need = self._fleet, ticket.lane.need
+        if self._now - ticket.since < self._settings.reserve:
             return
-        runners = [runner for runner in self._fleet.eligible(ticket.lane) if self._is_open(runner)]
-        if any(runner.reserved is ticket for runner in runners):
+        if len(fleet.reserved) >= max(1, int(len(fleet) * self._settings.reserve_part)):
             return
-        unreserved = [runner for runner in runners if _is_unreserved(runner, ticket)]
-        if unreserved:
-            min(unreserved, key=lambda runner: runner.load).reserved = ticket
+        groups = fleet.eligible(ticket.lane)
+        if not any(group.overtaken(need, ticket.since) for group in groups):
+            return
+        if any(runner.reserved is ticket for runner in fleet.reserved):
+            return
+        members = (runner for group in groups for runner in group.members)
+        candidates = [
+            runner for runner in islice(members, _LOOKED_AT) if runner.is_open and runner.reserved is None
+        ]
+        if candidates:
+            fleet.reserve(min(candidates, key=lambda runner: runner.load), ticket, self._now)
 
-    def _lanes_by_age(self, queues: TenantQueues) -> list[tuple[int, Lane]]:
-        lanes: list[tuple[int, Lane]] = []
-        for lane in tuple(queues):
-            first = head(queues[lane])
-            if first is None:
-                del queues[lane]
-            else:
-                lanes.append((first.sequence, lane))
-        heapq.heapify(lanes)
-        return lanes
-
-    def _oldest(self, queues: TenantQueues) -> int:
-        return min((first.sequence for queue in queues.values() if (first := head(queue))), default=0)
+    def _drop_reservations(self) -> None:
+        for runner in tuple(self._fleet.reserved):
+            ticket = runner.reserved
+            if ticket is None or ticket.place is not Place.WAITING or not runner.is_open:
+                self._fleet.unreserve(runner)
 
 
-def _is_unreserved(runner: RunnerState, ticket: Ticket) -> bool:
-    other = runner.reserved
-    return other is None or other.place is not Place.WAITING or other.priority < ticket.priority
+def _best_free(groups: Iterable[Group], ticket: Ticket, avoid: str) -> RunnerState | None:
+    """The best runner at which the ticket could run at once."""
+    best: tuple[int, float] | None = None
+    chosen: RunnerState | None = None
+    found = 0
+    for group in groups:
+        for runner, distance in group.free(ticket.lane):
+            if runner.incarnation == avoid:
+                continue
+            found += 1
+            rank = (distance, runner.load)
+            if best is None or rank < best:
+                best, chosen = rank, runner
+            break
+        if found >= _GROUPS:
+            break
+    return chosen
+
+
+def _best_room(groups: Iterable[Group], ticket: Ticket, avoid: str) -> RunnerState | None:
+    """A runner at which the ticket may wait for others to end."""
+    for group in groups:
+        for runner in group.room(ticket.lane):
+            if runner.incarnation != avoid:
+                return runner
+    return None

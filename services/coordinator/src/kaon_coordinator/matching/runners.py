@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from kaon_coordinator.matching.amounts import NOTHING, Amount, fits_beside, minus, offered, plus, scaled
+from kaon_coordinator.matching.health import Health
 from kaon_coordinator.matching.pace import Pace
 from kaon_coordinator.matching.tickets import StepId, Ticket
 from kaonapi.runner.v1 import runner_pb2
+
+if TYPE_CHECKING:
+    from kaon_coordinator.matching.groups import Group
+    from kaon_coordinator.matching.shelves import Level, Shelf
+
+# So many code bundles are believed to be on its disk.
+_CACHED = 4
+# Depths differ by at least so much: runners of nearly the same depth are found together.
+_DEPTH_STEPS = 4
 
 # An issue of a step: which step, which generation.
 Issue: TypeAlias = tuple[StepId, int]
@@ -23,7 +34,9 @@ class RunnerState:
     heard: float
     capacity: Amount = NOTHING
     labels: dict[str, str] = field(default_factory=dict)
+    # Code bundles for which a warm worker waits; and those of the last steps given to it, which it probably has on its disk.
     warm: frozenset[str] = frozenset()
+    cached: tuple[str, ...] = ()
     # Released here and not ended.
     tickets: dict[StepId, Ticket] = field(default_factory=dict)
     # What they occupy.
@@ -31,11 +44,22 @@ class RunnerState:
     # What the runner has that this matcher has no ticket for, and what that occupies.
     strangers: dict[Issue, Amount] = field(default_factory=dict)
     foreign: Amount = NOTHING
-    # `capacity` times the depth: what may be outstanding.
+    # How many times the capacity may be outstanding, and what that is.
+    depth: float = 1.0
     limit: Amount = NOTHING
     pace: Pace = field(default_factory=Pace)
-    # Kept free for this ticket.
+    health: Health = field(default_factory=Health)
+    # Kept free for this ticket, since when.
     reserved: Ticket | None = None
+    reserved_since: float = 0.0
+    # It gets steps as far as it has room: it accepts them, was heard lately and does not rest.
+    is_open: bool = False
+    # Where it is to be found; written by the fleet alone. Shelves and level are empty while it has no room or is reserved.
+    group: Group | None = None
+    shelves: tuple[Shelf, ...] = ()
+    level: Level | None = None
+    # The bundles that it was shelved by.
+    shelved: tuple[frozenset[str], tuple[str, ...]] = (frozenset(), ())
     # Arrival minus sending time of the last heartbeats, in seconds of two clocks: the least of them is the fastest way.
     delays: deque[float] = field(default_factory=lambda: deque(maxlen=32))
 
@@ -65,15 +89,21 @@ class RunnerState:
         self.delays.append(delay)
         return now - (delay - min(self.delays))
 
-    def set_limit(self, depth: float) -> None:
-        """Computes anew how much may be outstanding."""
-        self.limit = scaled(self.capacity, self.pace.factor(depth))
+    def set_limit(self, most: float) -> None:
+        """Computes anew how much may be outstanding: at most so many times the capacity."""
+        self.depth = math.floor(self.pace.factor(most) * _DEPTH_STEPS) / _DEPTH_STEPS
+        self.limit = scaled(self.capacity, self.depth)
 
     def take(self, ticket: Ticket) -> None:
         """The ticket is at this runner now."""
         self.tickets[ticket.step] = ticket
         self.used = plus(self.used, ticket.lane.need)
         ticket.incarnation = self.incarnation
+
+    def remember(self, bundle: str) -> None:
+        """A step of this code bundle was given to it."""
+        if bundle and bundle not in self.cached:
+            self.cached = (*self.cached, bundle)[-_CACHED:]
 
     def drop(self, ticket: Ticket) -> None:
         """The ticket is at this runner no more."""
@@ -86,10 +116,6 @@ class RunnerState:
         self.foreign = NOTHING
         for need in strangers.values():
             self.foreign = plus(self.foreign, need)
-
-    def add_stranger(self, issue: Issue, need: Amount) -> None:
-        """The runner may still be busy with something that has no ticket any more."""
-        self.meet({**self.strangers, issue: need})
 
     def dismiss(self, issue: Issue) -> bool:
         """This one has a ticket now, or has ended; False when it was not a stranger here."""
@@ -108,6 +134,11 @@ class RunnerState:
     def load(self) -> float:
         """Slots asked of it for each slot that it has."""
         return (self.used[0] + self.foreign[0]) / (self.capacity[0] or 1)
+
+    @property
+    def has_slot(self) -> bool:
+        """Whether anything at all may be outstanding here too: nothing takes less than a slot."""
+        return self.used[0] + self.foreign[0] < self.limit[0]
 
     def has_room(self, need: Amount) -> bool:
         """Whether `need` may be outstanding here too."""

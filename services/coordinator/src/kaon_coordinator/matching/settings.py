@@ -21,8 +21,25 @@ class MatcherSettings:
     avoid: float = 2.0
     # A release that has been queued at its runner for so long goes elsewhere when another runner is free.
     withdraw: float = 1.0
-    # A request too large for what becomes free piece by piece gets a runner kept free for it after so long.
+    # One level of priority is worth so much waiting.
+    ageing: float = 60.0
+    # A request that has waited so long while smaller ones were placed gets a runner kept free for it.
     reserve: float = 2.0
+    # So long after that, also tenants with a smaller share take nothing of that runner any more.
+    reserve_firm: float = 10.0
+    # At most this part of the runners (at least one) is kept free for large requests at once.
+    reserve_part: float = 0.25
+    # A runner with so many faults (steps that it lost or handed back unstarted) within so long rests: the first time for
+    # `rest`, then twice as long each time, up to `longest_rest`. Never more than half of the runners rest.
+    faults: int = 3
+    fault_window: float = 60.0
+    rest: float = 10.0
+    longest_rest: float = 300.0
+    # A runner that had a free slot and has not started the step after so long is slow, and so is one that was silent for
+    # `slow_silence`. It counts as slow for `slow_for`.
+    slow_start: float = 3.0
+    slow_silence: float = 4.0
+    slow_for: float = 60.0
     # How often pool reports are sent.
     report: float = 3.0
     # How often runners are looked at for silence, and their queues for what could go elsewhere.

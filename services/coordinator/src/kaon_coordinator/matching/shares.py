@@ -1,32 +1,84 @@
-"""Dominant resource fairness (Ghodsi et al., NSDI 2011): whoever holds the smallest share of what it uses most goes first."""
+"""Dominant resource fairness (Ghodsi et al., NSDI 2011): whoever holds the smallest share of what it uses most goes first.
+
+Where this differs from the paper's progressive filling:
+
+- A tenant's share is divided by its weight; the paper's weights are per resource.
+- Priority goes before fairness, quotas bound it (docs/scheduling.md has the order).
+- What is queued at runners counts as held, so that short steps, which travel in batches, are shared fairly too.
+- The share is of all that the pool has, also for a tenant whose labels admit only some runners.
+- A tenant whose next request fits nowhere is passed over, so that nothing stays idle that somebody could use.
+- Nothing is taken away: a tenant that comes late waits for the first slot that becomes free, no longer.
+"""
 
 from __future__ import annotations
 
-from kaon_coordinator.matching.amounts import NOTHING, Amount, minus, plus
+from collections.abc import Iterable
+
+from kaon_coordinator.matching.amounts import NOTHING, Amount, dominant, minus, plus, within_quota
+from kaon_coordinator.matching.tenants import Entitlement, Tenants
 
 
 class Shares:
-    """What each tenant's steps occupy, against what the pool has."""
+    """What each tenant's steps occupy, against what the pool has.
 
-    def __init__(self) -> None:
+    Args:
+        tenants: what they are entitled to.
+        pool: the pool's name.
+    """
+
+    def __init__(self, tenants: Tenants, pool: str) -> None:
         self.total: Amount = NOTHING
         self._held: dict[str, Amount] = {}
+        # Share divided by weight, until what is held or there changes.
+        self._ranks: dict[str, float] = {}
+        self._tenants = tenants
+        self._pool = pool
+
+    def resize(self, total: Amount) -> None:
+        """The pool has `total` now."""
+        if total != self.total:
+            self.total = total
+            self._ranks.clear()
 
     def take(self, tenant: str, need: Amount) -> None:
         """The tenant occupies `need` more."""
         self._held[tenant] = plus(self._held.get(tenant, NOTHING), need)
+        self._ranks.pop(tenant, None)
 
     def give_back(self, tenant: str, need: Amount) -> None:
         """The tenant occupies `need` less."""
         left = minus(self._held[tenant], need)
+        self._ranks.pop(tenant, None)
         if left == NOTHING:
             del self._held[tenant]
         else:
             self._held[tenant] = left
 
+    def holders(self) -> Iterable[str]:
+        """The tenants that hold anything."""
+        return self._held.keys()
+
+    def held(self, tenant: str) -> Amount:
+        """What the tenant occupies."""
+        return self._held.get(tenant, NOTHING)
+
     def of(self, tenant: str) -> float:
         """The largest fraction that the tenant holds of any resource. Over 1 when steps are queued at runners."""
         held = self._held.get(tenant)
-        if held is None:
-            return 0.0
-        return max(part / whole if whole else 0.0 for part, whole in zip(held, self.total, strict=True))
+        return dominant(held, self.total) if held is not None else 0.0
+
+    def rank(self, tenant: str) -> float:
+        """Its share divided by its weight: the smallest goes first."""
+        rank = self._ranks.get(tenant)
+        if rank is None:
+            rank = self._ranks[tenant] = self.of(tenant) / self.entitlement(tenant).weight
+        return rank
+
+    def entitlement(self, tenant: str) -> Entitlement:
+        """What the tenant is entitled to in this pool."""
+        return self._tenants.of(tenant, self._pool)
+
+    def allows(self, tenant: str, need: Amount) -> bool:
+        """Whether the tenant's quota leaves room for `need`."""
+        quota = self.entitlement(tenant).quota
+        return quota == NOTHING or within_quota(need, self.held(tenant), quota)

@@ -12,22 +12,28 @@ from kaon_coordinator.matching.fleet import Fleet
 from kaon_coordinator.matching.runners import RunnerState
 from kaon_coordinator.matching.settings import MatcherSettings
 from kaon_coordinator.matching.shares import Shares
-from kaon_coordinator.matching.tickets import LaneBook, Lanes, Place, StepId, Ticket
+from kaon_coordinator.matching.tenants import Tenants
+from kaon_coordinator.matching.tickets import Lane, Lanes, Place, StepId, Ticket
 from kaon_coordinator.matching.waiting import WaitingRoom
 
 _REMEMBERED = 50_000
+_LANES = 10_000
+_WEIGHT = 0.2
 
 
 class PoolState:
     """The tickets and runners of one pool."""
 
-    def __init__(self, settings: MatcherSettings) -> None:
+    def __init__(self, settings: MatcherSettings, tenants: Tenants, pool: str) -> None:
         self.settings = settings
-        self.book = LaneBook()
         self.lanes = Lanes()
-        self.waiting = WaitingRoom()
-        self.fleet = Fleet(self.book)
-        self.shares = Shares()
+        self.waiting = WaitingRoom(settings.ageing)
+        self.fleet = Fleet(settings)
+        self.shares = Shares(tenants, pool)
+        # When a tenant that waits last got something.
+        self.served: dict[str, float] = {}
+        # Moving average of how long the steps of a lane took, in seconds.
+        self.durations: dict[Lane, float] = {}
         self.tickets: dict[StepId, Ticket] = {}
         # Tickets held by runners that have not been heard yet.
         self.orphans: dict[str, dict[StepId, Ticket]] = defaultdict(dict)
@@ -73,6 +79,21 @@ class PoolState:
         self.waiting.add(ticket, first=first)
         self.stirred = True
 
+    def note_duration(self, lane: Lane, seconds: float) -> None:
+        """A step of this lane took so long."""
+        known = self.durations.get(lane, seconds)
+        self.durations[lane] = known + _WEIGHT * (seconds - known)
+
+    def tidy(self) -> None:
+        """Forgets lanes that nobody asks for any more, when they are many, and when idle tenants were served."""
+        waiting = self.waiting.tenants()
+        self.served = {tenant: time for tenant, time in self.served.items() if tenant in waiting}
+        if len(self.lanes) > _LANES:
+            used = {ticket.lane for ticket in self.tickets.values()}
+            self.lanes.keep(used)
+            self.fleet.keep(used)
+            self.durations = {lane: time for lane, time in self.durations.items() if lane in used}
+
     def park(self, ticket: Ticket, due: float) -> None:
         """Lets the ticket wait for a time."""
         ticket.place = Place.PARKED
@@ -97,6 +118,7 @@ class PoolState:
         ticket.withdrawn = None
         ticket.missed = 0
         runner.take(ticket)
+        self.fleet.settle(runner)
         self.shares.take(ticket.tenant, ticket.lane.need)
 
     def detach(self, ticket: Ticket) -> None:
@@ -116,6 +138,7 @@ class PoolState:
                 del self.orphans[ticket.incarnation]
             return
         runner.drop(ticket)
+        self.fleet.settle(runner)
         self.shares.give_back(ticket.tenant, ticket.lane.need)
         self.stirred = True
 
@@ -127,6 +150,9 @@ class PoolState:
     def lose(self, ticket: Ticket, now: float) -> None:
         """The runner does not have the ticket any more and nobody said that it ended."""
         ticket.losses += 1
+        runner = self.fleet.get(ticket.incarnation)
+        if runner is not None and not ticket.started:
+            self.fleet.fault(runner, now)
         # One that had started is the engine's to give out again: only the engine knows whether it has ended.
         if ticket.started or ticket.request is None or ticket.losses > self.settings.losses:
             self.forget(ticket)
@@ -147,7 +173,7 @@ class PoolState:
                 self._reset(ticket)
                 self.enqueue(ticket, first=True)
         self.fleet.remove(runner)
-        self.shares.total = self.fleet.total()
+        self.shares.resize(self.fleet.total)
         self.stirred = True
 
     def _reset(self, ticket: Ticket) -> None:

@@ -2,58 +2,70 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 from kaon_coordinator.matching.amounts import NOTHING, Amount, fits_beside, plus
 from kaon_coordinator.matching.effects import Withdraw
 from kaon_coordinator.matching.runners import RunnerState
 from kaon_coordinator.matching.state import PoolState
-from kaon_coordinator.matching.tickets import Ticket
+from kaon_coordinator.matching.tickets import Lane, Ticket
 
 # A withdrawal that nothing came of is repeated after so many seconds.
 _REPEAT = 5.0
+# No more releases are withdrawn in one survey.
+_AT_ONCE = 200
 # A runner that is silent for so many seconds while its next life is heard is dropped at once.
 _REPLACED = 3.0
 
 
-def drop_silent(state: PoolState, now: float) -> None:
-    """Drops the runners that have not been heard for the lease time, or whose next life is heard."""
-    latest: dict[str, float] = {}
-    for runner in state.fleet:
-        latest[runner.runner_id] = max(runner.heard, latest.get(runner.runner_id, 0.0))
-    for runner in state.fleet:
-        silence = now - runner.heard
-        replaced = silence > _REPLACED and latest[runner.runner_id] > runner.heard + _REPLACED
-        if silence > state.settings.lease or replaced:
-            state.remove_runner(runner)
+def review_runners(state: PoolState, now: float) -> None:
+    """Drops the runners that have not been heard for the lease time, or whose next life is heard; shuts out the quiet ones."""
+    fleet = state.fleet
+    silent = [runner for runner in fleet if now - runner.heard > _REPLACED]
+    if silent:
+        latest: dict[str, float] = {}
+        for runner in fleet:
+            latest[runner.runner_id] = max(runner.heard, latest.get(runner.runner_id, 0.0))
+        for runner in silent:
+            replaced = latest[runner.runner_id] > runner.heard + _REPLACED
+            if now - runner.heard > state.settings.lease or replaced:
+                state.remove_runner(runner)
+            else:
+                fleet.review(runner, now)
+    for runner in tuple(fleet.unwell):
+        fleet.review(runner, now)
 
 
 def withdraw_queued(state: PoolState, now: float) -> None:
     """Asks for releases back that are queued while another runner could start them at once."""
-    free = [runner for runner in state.fleet if _is_free(runner, now, state.settings.quiet)]
-    if not free:
+    if not state.fleet.with_room:
         return
     planned: dict[str, Amount] = {}
-    for source, ticket in _queued(state, now):
-        for runner in free:
-            added = planned.get(runner.incarnation, NOTHING)
-            if runner is source or not _could_start(state, runner, ticket, added):
-                continue
-            planned[runner.incarnation] = plus(added, ticket.lane.need)
-            ticket.withdrawn = now
-            state.effects.append(Withdraw(incarnation=source.incarnation, key=ticket.key))
-            break
+    hopeless: set[Lane] = set()
+    for source, ticket in itertools.islice(_queued(state, now), _AT_ONCE):
+        if ticket.lane in hopeless:
+            continue
+        runner = _free_runner(state, source, ticket, planned)
+        if runner is None:
+            hopeless.add(ticket.lane)
+            continue
+        planned[runner.incarnation] = plus(planned.get(runner.incarnation, NOTHING), ticket.lane.need)
+        ticket.withdrawn = now
+        state.effects.append(Withdraw(incarnation=source.incarnation, key=ticket.key))
 
 
-def _is_free(runner: RunnerState, now: float, quiet: float) -> bool:
-    return runner.accepts and runner.load < 1.0 and now - runner.heard <= quiet
-
-
-def _could_start(state: PoolState, runner: RunnerState, ticket: Ticket, planned: Amount) -> bool:
+def _free_runner(
+    state: PoolState, source: RunnerState, ticket: Ticket, planned: dict[str, Amount]
+) -> RunnerState | None:
+    """A runner that could start the ticket at once, beside what is planned for it already."""
     need = ticket.lane.need
-    if not fits_beside(need, plus(runner.outstanding, planned), runner.capacity):
-        return False
-    return runner in state.fleet.eligible(ticket.lane)
+    for group in state.fleet.eligible(ticket.lane):
+        for runner, _ in group.free(ticket.lane):
+            added = planned.get(runner.incarnation, NOTHING)
+            if runner is not source and fits_beside(need, plus(runner.outstanding, added), runner.capacity):
+                return runner
+    return None
 
 
 def _queued(state: PoolState, now: float) -> Iterator[tuple[RunnerState, Ticket]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import sys
+from collections.abc import Container
+from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
 from kaon_coordinator.matching.amounts import Amount, wanted
 from kaon_coordinator.matching.labels import LabelExpression, parse_label_expression
-from kaon_wire.errors import InvalidValue
 from kaonapi.step.v1 import step_pb2
 
 # (run id, path): a step, whatever its issue.
@@ -17,37 +18,25 @@ StepId: TypeAlias = tuple[str, str]
 
 def step_id(key: step_pb2.StepKey) -> StepId:
     """The step that `key` is an issue of."""
-    return key.run_id, key.path
+    return sys.intern(key.run_id), key.path
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Lane:
-    """What requests have in common that the same runners may take, and would rather take."""
+    """What requests have in common that the same runners may take, and would rather take. Equal ones are the same object."""
 
     need: Amount
     labels: tuple[str, ...]
     bundle: str
 
 
-class LaneBook:
-    """Parses each set of label expressions once."""
+def expressions(labels: tuple[str, ...]) -> tuple[LabelExpression, ...]:
+    """The parsed label expressions of a lane.
 
-    def __init__(self) -> None:
-        self._parsed: dict[tuple[str, ...], tuple[LabelExpression, ...]] = {}
-        self._wrong: dict[tuple[str, ...], str] = {}
-
-    def expressions(self, lane: Lane) -> tuple[LabelExpression, ...] | None:
-        """The parsed labels of a lane; None when one of them cannot be understood."""
-        if lane.labels not in self._parsed and lane.labels not in self._wrong:
-            try:
-                self._parsed[lane.labels] = tuple(parse_label_expression(text) for text in lane.labels)
-            except InvalidValue as error:
-                self._wrong[lane.labels] = str(error)
-        return self._parsed.get(lane.labels)
-
-    def mistake(self, lane: Lane) -> str:
-        """Why the labels of a lane cannot be understood."""
-        return self._wrong[lane.labels]
+    Raises:
+        InvalidValue: one of them cannot be understood.
+    """
+    return tuple(parse_label_expression(text) for text in labels)
 
 
 class Place(Enum):
@@ -70,8 +59,8 @@ class Ticket:
     step: StepId
     attempt: int
     generation: int
-    # None for a step that is only known to be held.
-    request: step_pb2.StepRequest | None
+    # The serialized request, as small as it gets while it waits; None for a step that is only known to be held.
+    request: bytes | None
     tenant: str
     priority: int
     lane: Lane
@@ -83,7 +72,7 @@ class Ticket:
     place: Place = Place.WAITING
     # Where it was released to.
     incarnation: str = ""
-    # When it was released, and what was asked of the runner then, for each of its slots.
+    # When it was released, and what was asked of the runner then, for each of its slots; below 1 it could start at once.
     sent: float = 0.0
     load: float = 0.0
     # When the release had certainly left; None until then.
@@ -107,11 +96,14 @@ class Ticket:
         return step_pb2.StepKey(run_id=run_id, path=path, attempt=self.attempt, generation=self.generation)
 
 
-@dataclass(slots=True)
 class Lanes:
     """Lanes by what distinguishes them, so that equal ones are the same object and hash fast."""
 
-    known: dict[tuple[Amount, tuple[str, ...], str], Lane] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self._known: dict[tuple[Amount, tuple[str, ...], str], Lane] = {}
+
+    def __len__(self) -> int:
+        return len(self._known)
 
     def of(self, request: step_pb2.StepRequest) -> Lane:
         """The lane of a request."""
@@ -120,7 +112,11 @@ class Lanes:
     def get(self, need: Amount, labels: tuple[str, ...], bundle: str) -> Lane:
         """The lane with these properties."""
         key = (need, labels, bundle)
-        lane = self.known.get(key)
+        lane = self._known.get(key)
         if lane is None:
-            lane = self.known[key] = Lane(need, labels, bundle)
+            lane = self._known[key] = Lane(need, labels, bundle)
         return lane
+
+    def keep(self, used: Container[Lane]) -> None:
+        """Forgets all lanes but the used ones."""
+        self._known = {key: lane for key, lane in self._known.items() if lane in used}

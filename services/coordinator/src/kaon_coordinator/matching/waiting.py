@@ -1,48 +1,85 @@
-"""The waiting room: requests by priority, tenant and lane. Queues hold tickets in the order of arrival; tickets that have left by
-another way are dropped when they come up."""
+"""The waiting room: requests by tenant, priority and lane.
+
+A line holds tickets in the order of arrival; those that have left by another way are dropped when they come up.
+"""
 
 from __future__ import annotations
 
-import bisect
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 from kaon_coordinator.matching.tickets import Lane, Place, Ticket
 
-Queue: TypeAlias = deque[Ticket]
-TenantQueues: TypeAlias = dict[Lane, Queue]
+
+class Line:
+    """Who waits for the same: one tenant's tickets of one lane and priority."""
+
+    __slots__ = ("lane", "live", "priority", "tenant", "tickets")
+
+    def __init__(self, tenant: str, priority: int, lane: Lane) -> None:
+        self.tenant = tenant
+        self.priority = priority
+        self.lane = lane
+        self.tickets: deque[Ticket] = deque()
+        # How many of the tickets wait; the others are to be dropped.
+        self.live = 0
+
+    def head(self) -> Ticket | None:
+        """The first ticket that still waits; those before it are dropped."""
+        tickets = self.tickets
+        while tickets and tickets[0].place is not Place.WAITING:
+            tickets.popleft()
+        return tickets[0] if tickets else None
+
+
+LineKey: TypeAlias = tuple[int, Lane]
+Lines: TypeAlias = dict[LineKey, Line]
 
 
 class WaitingRoom:
-    """All waiting tickets of a pool."""
+    """All waiting tickets of a pool.
 
-    def __init__(self) -> None:
-        # Ascending.
-        self._priorities: list[int] = []
-        self._levels: dict[int, dict[str, TenantQueues]] = {}
+    Args:
+        ageing: how many seconds of waiting one level of priority is worth.
+    """
+
+    def __init__(self, ageing: float) -> None:
+        self._ageing = ageing
+        self._tenants: dict[str, Lines] = {}
         self._count = 0
         self._by_partition: dict[int, int] = defaultdict(int)
 
     def __len__(self) -> int:
         return self._count
 
+    def urgency(self, ticket: Ticket) -> float:
+        """The order within a tenant: when the ticket would have come if priority were waiting time. The smallest goes first.
+
+        It never changes, and only finitely many tickets that come later can have a smaller one: nobody starves."""
+        return ticket.since - ticket.priority * self._ageing
+
     def add(self, ticket: Ticket, *, first: bool = False) -> None:
-        """Lets a ticket wait; `first` puts it before the others of its lane, for one that has waited before."""
-        if ticket.priority not in self._levels:
-            bisect.insort(self._priorities, ticket.priority)
-            self._levels[ticket.priority] = {}
-        queue = self._levels[ticket.priority].setdefault(ticket.tenant, {}).setdefault(ticket.lane, deque())
+        """Lets a ticket wait; `first` puts it before the others of its line, for one that has waited before."""
+        line = self._line(ticket)
         if first:
-            queue.appendleft(ticket)
+            line.tickets.appendleft(ticket)
         else:
-            queue.append(ticket)
+            line.tickets.append(ticket)
+        line.live += 1
         ticket.place = Place.WAITING
         self._count += 1
         self._by_partition[ticket.partition] += 1
 
     def leave(self, ticket: Ticket, place: Place) -> None:
-        """The ticket waits no more; it stays in its queue until it comes up."""
+        """The ticket waits no more; it stays in its line until it comes up."""
+        line = self._line(ticket)
+        line.live -= 1
+        if not line.live:
+            lines = self._tenants[ticket.tenant]
+            del lines[ticket.priority, ticket.lane]
+            if not lines:
+                del self._tenants[ticket.tenant]
         ticket.place = place
         self._count -= 1
         self._by_partition[ticket.partition] -= 1
@@ -51,40 +88,36 @@ class WaitingRoom:
         """How many tickets of an engine partition wait."""
         return self._by_partition[partition]
 
-    def levels(self) -> Iterator[dict[str, TenantQueues]]:
-        """The tenants' queues of each priority, highest first. Empty levels are forgotten on the way."""
-        for priority in reversed(tuple(self._priorities)):
-            level = self._levels[priority]
-            yield level
-            if not level:
-                del self._levels[priority]
-                self._priorities.remove(priority)
+    def tenants(self) -> Mapping[str, Lines]:
+        """The lines of every tenant that waits for anything."""
+        return self._tenants
 
-    def before(self, ticket: Ticket) -> int:
-        """How many waiting tickets have precedence whatever the shares: higher priorities, and the tenant's own older ones."""
-        count = sum(_waiting(queue) for queue in self._queues(above=ticket.priority))
-        own = self._levels.get(ticket.priority, {}).get(ticket.tenant, {})
-        older = (
-            other
-            for queue in own.values()
-            for other in queue
-            if other.place is Place.WAITING and other.sequence < ticket.sequence
-        )
-        return count + sum(1 for _ in older)
+    def lines(self) -> Iterator[Line]:
+        """All lines."""
+        for lines in self._tenants.values():
+            yield from lines.values()
 
-    def _queues(self, *, above: int) -> Iterable[Queue]:
-        for priority in self._priorities:
-            if priority > above:
-                for tenant in self._levels[priority].values():
-                    yield from tenant.values()
+    def before(self, ticket: Ticket) -> tuple[int, int]:
+        """How many waiting tickets go before this one whatever the shares: those of higher priority, and of the rest the
+        tenant's own that are more urgent."""
+        higher = sum(line.live for line in self.lines() if line.priority > ticket.priority)
+        mine = (self.urgency(ticket), ticket.sequence)
+        own = 0
+        for line in self._tenants.get(ticket.tenant, {}).values():
+            if line.priority <= ticket.priority:
+                own += sum(1 for other in _live(line) if (self.urgency(other), other.sequence) < mine)
+        return higher, own
 
-
-def head(queue: Queue) -> Ticket | None:
-    """The first ticket of a queue that still waits; those before it are dropped."""
-    while queue and queue[0].place is not Place.WAITING:
-        queue.popleft()
-    return queue[0] if queue else None
+    def _line(self, ticket: Ticket) -> Line:
+        lines = self._tenants.get(ticket.tenant)
+        if lines is None:
+            lines = self._tenants[ticket.tenant] = {}
+        key = (ticket.priority, ticket.lane)
+        line = lines.get(key)
+        if line is None:
+            line = lines[key] = Line(ticket.tenant, ticket.priority, ticket.lane)
+        return line
 
 
-def _waiting(queue: Queue) -> int:
-    return sum(1 for ticket in queue if ticket.place is Place.WAITING)
+def _live(line: Line) -> Iterable[Ticket]:
+    return (ticket for ticket in line.tickets if ticket.place is Place.WAITING)

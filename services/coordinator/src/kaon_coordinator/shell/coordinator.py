@@ -18,6 +18,7 @@ from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.bindings import Evaluate
 from kaon_coordinator.engine.decide import Context
 from kaon_coordinator.engine.limits import DEFAULT, Limits
+from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants
 from kaon_coordinator.shell.barriers import Barriers
 from kaon_coordinator.shell.inbound import Inbound, sort_records
 from kaon_coordinator.shell.leases import LEASE_SECONDS, LeaseBook
@@ -61,6 +62,8 @@ class ShellSettings:
     catalogue: topics.Catalogue
     limits: Limits = DEFAULT
     lease_seconds: float = LEASE_SECONDS
+    # What tenants are entitled to.
+    tenants: Tenants = NO_LIMITS
     # How often time is looked at: timers, leases, matchers.
     tick_seconds: float = 0.1
     # How often unapplied commands are looked for, in case that a wake-up was lost.
@@ -127,7 +130,11 @@ class Coordinator:
         self._lock = asyncio.Lock()
         self.counters = Counters()
         self.pools = Pools(
-            catalogue=settings.catalogue, clock=self._clocks.monotonic, tell_engine=self._tell_engine
+            catalogue=settings.catalogue,
+            clock=self._clocks.monotonic,
+            now_us=self._clocks.now_us,
+            tell_engine=self._tell_engine,
+            tenants=settings.tenants,
         )
 
     # --- what the transport delivers ----------------------------------------------------------------------------

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from kaon_coordinator.transport.base import Send
 from kaon_wire import topics
@@ -14,6 +15,9 @@ from kaonapi.step.v1 import step_pb2
 
 # Bytes of protobuf in one record; brokers refuse more than 1 MiB by default.
 RECORD_BYTES = 500_000
+# Field number and wire type of a length-delimited field.
+_RELEASES_TAG = step_pb2.StepReleases.RELEASES_FIELD_NUMBER << 3 | 2
+T = TypeVar("T")
 # The incarnation that means every runner.
 EVERY_RUNNER = "*"
 
@@ -48,15 +52,16 @@ class Outbox:
         for part in _split(record):
             self._add(topics.STEP_REQUESTS, partition, part.SerializeToString())
 
-    def releases(self, pool: str, pool_epoch: int, by_runner: dict[str, list[step_pb2.StepRequest]]) -> None:
-        """Hands steps to runners."""
+    def releases(self, pool: str, pool_epoch: int, by_runner: dict[str, list[bytes]]) -> None:
+        """Hands steps to runners: serialized StepRequests."""
         for incarnation, requests in by_runner.items():
             partition = partition_of(incarnation, self._catalogue.runner_partitions)
-            for chunk in _chunks(requests):
-                record = step_pb2.StepReleases(
-                    pool=pool, incarnation=incarnation, pool_epoch=pool_epoch, releases=chunk
-                )
-                self._add(topics.step_ready(pool), partition, record.SerializeToString())
+            record = step_pb2.StepReleases(pool=pool, incarnation=incarnation, pool_epoch=pool_epoch)
+            begin = record.SerializeToString()
+            for chunk in _chunks(requests, len):
+                # A repeated message is its parts one behind the other, so what is serialized already need not be parsed.
+                value = b"".join([begin, *(part for request in chunk for part in _release(request))])
+                self._add(topics.step_ready(pool), partition, value)
 
     def command(self, incarnation: str, commands: Iterable[runner_pb2.RunnerCommand]) -> None:
         """Tells one runner, or `EVERY_RUNNER`, something."""
@@ -85,11 +90,21 @@ class Outbox:
         self._sends.append(Send(topic=topic, partition=partition, value=value))
 
 
-def _chunks(requests: Iterable[step_pb2.StepRequest]) -> Iterable[list[step_pb2.StepRequest]]:
-    chunk: list[step_pb2.StepRequest] = []
+def _release(request: bytes) -> tuple[bytes, bytes]:
+    """One element of StepReleases.releases as it is on the wire."""
+    head, size = bytearray([_RELEASES_TAG]), len(request)
+    while size > 0x7F:
+        head.append(0x80 | size & 0x7F)
+        size >>= 7
+    head.append(size)
+    return bytes(head), request
+
+
+def _chunks(requests: Iterable[T], size_of: Callable[[T], int]) -> Iterable[list[T]]:
+    chunk: list[T] = []
     size = 0
     for request in requests:
-        bytes_ = request.ByteSize()
+        bytes_ = size_of(request)
         if chunk and size + bytes_ > RECORD_BYTES:
             yield chunk
             chunk, size = [], 0
@@ -101,7 +116,7 @@ def _chunks(requests: Iterable[step_pb2.StepRequest]) -> Iterable[list[step_pb2.
 
 def _split(record: step_pb2.StepRequests) -> Iterable[step_pb2.StepRequests]:
     """One record when it fits, else several; what is small goes with the first."""
-    chunks = list(_chunks(record.requests)) or [[]]
+    chunks = list(_chunks(record.requests, step_pb2.StepRequest.ByteSize)) or [[]]
     for index, chunk in enumerate(chunks):
         part = step_pb2.StepRequests(
             pool=record.pool, partition=record.partition, epoch=record.epoch, requests=chunk

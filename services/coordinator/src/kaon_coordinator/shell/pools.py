@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from kaon_coordinator.matching.effects import AskRunners, Effect, OpenPool, Release, ReportPool, Withdraw
+from kaon_coordinator.matching.explain import Moment
 from kaon_coordinator.matching.matcher import PoolMatcher
+from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants
 from kaon_coordinator.shell.inbound import Inbound
 from kaon_coordinator.shell.outbox import EVERY_RUNNER, Outbox
 from kaon_wire import topics
@@ -24,21 +26,35 @@ class Pools:
     Args:
         catalogue: the deployment's topics.
         clock: monotonic seconds.
+        now_us: microseconds since the epoch.
+        tenants: what tenants are entitled to.
         tell_engine: how the owners of engine partitions are told what a matcher asks or reports.
     """
 
     def __init__(
-        self, *, catalogue: topics.Catalogue, clock: Callable[[], float], tell_engine: TellEngine
+        self,
+        *,
+        catalogue: topics.Catalogue,
+        clock: Callable[[], float],
+        now_us: Callable[[], int],
+        tell_engine: TellEngine,
+        tenants: Tenants = NO_LIMITS,
     ) -> None:
         self._catalogue = catalogue
         self._clock = clock
+        self._now_us = now_us
+        self._tenants = tenants
         self._tell_engine = tell_engine
         self._matchers: dict[str, PoolMatcher] = {}
 
     def open(self, pool: str, epoch: int, outbox: Outbox) -> None:
         """Takes a pool over: engines are asked what is READY, runners what they have."""
         matcher = PoolMatcher(
-            pool=pool, epoch=epoch, run_partitions=self._catalogue.run_partitions, now=self._clock()
+            pool=pool,
+            epoch=epoch,
+            run_partitions=self._catalogue.run_partitions,
+            now=self._clock(),
+            tenants=self._tenants,
         )
         self._matchers[pool] = matcher
         for effect in matcher.open():
@@ -79,19 +95,28 @@ class Pools:
             for effect in matcher.tick(self._clock()):
                 self._let_out(matcher, effect, outbox)
 
-    def runners(self, pool: str) -> Sequence[runner_pb2.Runner]:
-        """The runners of a pool, or of all pools when it is empty."""
-        return [
-            runner
-            for matcher in self._matchers.values()
-            if pool in {"", matcher.pool}
-            for runner in matcher.runners()
-        ]
+    def owned(self) -> list[str]:
+        """The pools whose matchers live in this process."""
+        return sorted(self._matchers)
 
-    def explain(self, pool: str, key: step_pb2.StepKey) -> str:
-        """Why a READY step waits, in words; empty when the pool's matcher lives in another process."""
+    def runners(self, pool: str) -> list[runner_pb2.Runner]:
+        """The runners of a pool, or of all pools when it is empty, as far as their matchers live in this process."""
+        moment = self._moment()
+        asked = [self._matchers[name] for name in self.owned() if pool in {"", name}]
+        return [runner for matcher in asked for runner in matcher.runners(moment)]
+
+    def view(self, pool: str) -> runner_pb2.Pool | None:
+        """What a pool has and what it lacks; None when its matcher lives in another process."""
         matcher = self._matchers.get(pool)
-        return matcher.explain(key, self._clock()) if matcher is not None else ""
+        return matcher.view(self._moment()) if matcher is not None else None
+
+    def explain(self, pool: str, run_id: str, path: str) -> list[runner_pb2.WaitReason] | None:
+        """Why a READY step waits; None when the pool's matcher lives in another process."""
+        matcher = self._matchers.get(pool)
+        return matcher.explain(run_id, path, self._moment()) if matcher is not None else None
+
+    def _moment(self) -> Moment:
+        return Moment(now=self._clock(), now_us=self._now_us())
 
     def _let_out(self, matcher: PoolMatcher, effect: Effect, outbox: Outbox) -> None:
         match effect:

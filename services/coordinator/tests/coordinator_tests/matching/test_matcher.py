@@ -37,7 +37,7 @@ def test_releases_for_one_runner_travel_together() -> None:
     pool.ask(request("a"), request("b"), request("c"))
 
     (release,) = [effect for effect in pool.effects if isinstance(effect, Release)]
-    assert [asked.key.path for asked in release.requests] == ["a", "b", "c"]
+    assert [step_pb2.StepRequest.FromString(data).key.path for data in release.requests] == ["a", "b", "c"]
 
 
 def test_work_is_spread_over_the_least_loaded_runners() -> None:
@@ -263,7 +263,7 @@ def test_a_silent_runner_is_dropped_after_the_lease_and_what_it_did_not_start_go
     pool.wait(2.0)
 
     assert pool.where("a") == [incarnation, other]
-    assert [runner.incarnation for runner in pool.matcher.runners()] == [other]
+    assert list(pool.runners()) == [other]
 
 
 def test_what_a_silent_runner_had_started_is_left_to_the_engine() -> None:
@@ -334,7 +334,7 @@ def test_a_late_heartbeat_of_a_runner_that_has_left_does_not_bring_it_back() -> 
     pool.matcher.heartbeat(last, pool.now)
     pool.matcher.heartbeat(late, pool.now)
 
-    assert pool.matcher.runners() == []
+    assert pool.runners() == {}
 
 
 def test_an_older_heartbeat_changes_nothing() -> None:
@@ -346,7 +346,7 @@ def test_an_older_heartbeat_changes_nothing() -> None:
 
     pool.matcher.heartbeat(old, pool.now)
 
-    assert pool.matcher.runners()[0].capacity.slots == 4
+    assert pool.runners()["r1"].capacity.slots == 4
 
 
 def test_a_draining_runner_gets_nothing_new() -> None:
@@ -582,7 +582,7 @@ def test_a_request_whose_releases_keep_getting_lost_is_forgotten_and_accepted_ag
             request("a", labels=("x", "y")),
             "No runner has x and y together",
         ),
-        (Pool(Host("r1", draining=True)), request("a"), "All 1 runners that could take it are draining."),
+        (Pool(Host("r1", draining=True)), request("a"), "Of 1 runner that could take it 1 is draining."),
     ],
 )
 def test_it_says_in_words_why_a_step_waits(pool: Pool, asked: step_pb2.StepRequest, words: str) -> None:
@@ -595,7 +595,7 @@ def test_it_says_how_many_steps_go_before() -> None:
     pool = Pool(Host("r1", slots=1))
     pool.ask(request("running"), request("older"), request("urgent", priority=1), request("a"))
 
-    assert "The only runner that could take it is busy; 2 steps go before it" in pool.why("a")
+    assert "The only runner that could take it is busy. 2 steps go before it" in pool.why("a")
 
 
 def test_it_says_that_it_does_not_know_a_step() -> None:
@@ -608,7 +608,7 @@ def test_runners_are_shown_as_they_are() -> None:
     pool.start("a")
     pool.beat()
 
-    (runner,) = pool.matcher.runners()
+    (runner,) = pool.runners().values()
 
     assert (runner.runner_id, runner.running, runner.queued) == ("r1", 1, 1)
     assert runner.labels["spark"] == "4.3"

@@ -6,8 +6,10 @@ import itertools
 from dataclasses import dataclass, field
 
 from kaon_coordinator.matching.effects import Effect, Release, Withdraw
+from kaon_coordinator.matching.explain import Moment
 from kaon_coordinator.matching.matcher import PoolMatcher
 from kaon_coordinator.matching.settings import DEFAULT, MatcherSettings
+from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2
@@ -32,6 +34,9 @@ def request(
     memory: int = 0,
     bundle: str = "",
     partition: int = 0,
+    cpu: int = 0,
+    gpu: int = 0,
+    custom: dict[str, int] | None = None,
 ) -> step_pb2.StepRequest:
     """A READY step asks for a runner."""
     return step_pb2.StepRequest(
@@ -41,7 +46,9 @@ def request(
         pool="default",
         priority=priority,
         labels=labels,
-        resources=definition_pb2.Resources(slots=slots, memory_bytes=memory),
+        resources=definition_pb2.Resources(
+            slots=slots, cpu_milli=cpu, memory_bytes=memory, gpu=gpu, custom=custom
+        ),
         spec=step_pb2.StepSpec(type="python", tenant=tenant, code_bundle=bundle),
     )
 
@@ -53,6 +60,9 @@ class Host:
     incarnation: str
     slots: int = 2
     memory: int = 0
+    cpu: int = 0
+    gpu: int = 0
+    custom: dict[str, int] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
     warm: tuple[str, ...] = ()
     recent_us: int = 0
@@ -70,7 +80,13 @@ class Host:
             runner_id=self.runner_id or self.incarnation,
             incarnation=self.incarnation,
             sequence=self.sequence,
-            capacity=definition_pb2.Resources(slots=self.slots, memory_bytes=self.memory),
+            capacity=definition_pb2.Resources(
+                slots=self.slots,
+                cpu_milli=self.cpu,
+                memory_bytes=self.memory,
+                gpu=self.gpu,
+                custom=self.custom,
+            ),
             labels=self.labels,
             running=[key(path, generation) for path, generation in self.running.items()],
             queued=[key(path, generation) for path, generation in self.queued.items()],
@@ -85,10 +101,21 @@ class Host:
 class Pool:
     """The matcher under test and everything around it."""
 
-    def __init__(self, *hosts: Host, epoch: int = 1, settings: MatcherSettings = DEFAULT) -> None:
+    def __init__(
+        self,
+        *hosts: Host,
+        epoch: int = 1,
+        settings: MatcherSettings = DEFAULT,
+        tenants: Tenants = NO_LIMITS,
+    ) -> None:
         self.now = 100.0
         self.matcher = PoolMatcher(
-            pool="default", epoch=epoch, run_partitions=2, now=self.now, settings=settings
+            pool="default",
+            epoch=epoch,
+            run_partitions=2,
+            now=self.now,
+            settings=settings,
+            tenants=tenants,
         )
         self.hosts = {host.incarnation: host for host in hosts}
         self.silent: set[str] = set()
@@ -161,12 +188,30 @@ class Pool:
         """The runners to which a step was released, in order."""
         return [incarnation for incarnation, released, _ in self.released if released == path]
 
-    def why(self, path: str) -> str:
+    @property
+    def moment(self) -> Moment:
+        """Now, by both clocks."""
+        return Moment(now=self.now, now_us=SKEW_US + int(self.now * 1e6))
+
+    def reasons(self, path: str, run: str = "run-1") -> list[runner_pb2.WaitReason]:
         """Why a step waits."""
-        return self.matcher.explain(key(path), self.now)
+        return self.matcher.explain(run, path, self.moment)
+
+    def why(self, path: str) -> str:
+        """Why a step waits, in words."""
+        return " ".join(reason.text for reason in self.reasons(path))
+
+    def runners(self) -> dict[str, runner_pb2.Runner]:
+        """The runners that the matcher knows, by incarnation."""
+        return {runner.incarnation: runner for runner in self.matcher.runners(self.moment)}
+
+    def view(self) -> runner_pb2.Pool:
+        """What the pool has and lacks."""
+        return self.matcher.view(self.moment)
 
     def _deliver(self, release: Release) -> None:
-        for asked in release.requests:
+        for data in release.requests:
+            asked = step_pb2.StepRequest.FromString(data)
             self.released.append((release.incarnation, asked.key.path, asked.key.generation))
             if release.incarnation not in self.deaf:
                 self.hosts[release.incarnation].queued[asked.key.path] = asked.key.generation

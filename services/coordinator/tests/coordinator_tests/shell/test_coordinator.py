@@ -142,7 +142,8 @@ async def test_the_next_owner_derives_what_was_in_flight(world: World, member: M
     successor = Member(world, "second")
     await successor.start()
     try:
-        await world.until(lambda: successor.coordinator.pools.explain("default", ready.key) != "")
+        pools, key = successor.coordinator.pools, ready.key
+        await world.until(lambda: pools.explain("default", key.run_id, key.path) is not None)
         # A new matcher waits for runners to say what they have before it trusts what engines say is READY.
         world.clock.now += 3
         world.hello("runner-2")

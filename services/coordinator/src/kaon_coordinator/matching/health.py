@@ -1,0 +1,45 @@
+"""Runners that cannot be relied on: slow ones come last, and those that lose steps again and again rest for a while."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from kaon_coordinator.matching.settings import MatcherSettings
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class Health:
+    """What speaks against one runner. A runner's next life starts anew."""
+
+    # When it lost or handed back a step that it had not started.
+    faults: deque[float] = field(default_factory=lambda: deque(maxlen=16))
+    # It gets nothing until then.
+    rest_until: float = 0.0
+    # Rests since it last worked for a whole longest rest without one.
+    rests: int = 0
+    # It comes last until then.
+    slow_until: float = 0.0
+
+    def fault(self, now: float, settings: MatcherSettings) -> bool:
+        """One more fault; True when the runner should rest."""
+        self.faults.append(now)
+        return self.recent(now, settings) >= settings.faults and now >= self.rest_until
+
+    def recent(self, now: float, settings: MatcherSettings) -> int:
+        """Faults that still count."""
+        return sum(1 for time in self.faults if now - time <= settings.fault_window)
+
+    def rest(self, now: float, settings: MatcherSettings) -> None:
+        """Lets it rest, twice as long as the last time."""
+        if now - self.rest_until > settings.longest_rest:
+            self.rests = 0
+        self.rest_until = now + min(settings.rest * 2**self.rests, settings.longest_rest)
+        self.rests = min(self.rests + 1, 16)
+        self.faults.clear()
+
+    def slow(self, now: float, settings: MatcherSettings) -> bool:
+        """It was seen to be slow; True when it was not known to be."""
+        known = now < self.slow_until
+        self.slow_until = now + settings.slow_for
+        return not known

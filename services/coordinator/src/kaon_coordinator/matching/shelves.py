@@ -1,0 +1,76 @@
+"""Runners with room, ordered by what is asked of them, so that the best one is found without looking at all."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from kaon_coordinator.matching.amounts import Amount, fits_beside, scaled
+from kaon_coordinator.matching.runners import RunnerState
+
+# What is outstanding, and how many times the capacity may be: alike runners with the same level are interchangeable.
+Level: TypeAlias = tuple[Amount, float]
+
+
+class Shelf:
+    """Open runners of the same capacity, by level: the least loaded first.
+
+    Args:
+        capacity: what each of them has.
+    """
+
+    __slots__ = ("_capacity", "_limits", "_order", "_runners")
+
+    def __init__(self, capacity: Amount) -> None:
+        self._capacity = capacity
+        self._runners: dict[Level, dict[RunnerState, None]] = {}
+        # Ascending: by slots first.
+        self._order: list[Level] = []
+        self._limits: dict[float, Amount] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._order)
+
+    def add(self, runner: RunnerState, level: Level) -> None:
+        """Puts a runner on its level."""
+        runners = self._runners.get(level)
+        if runners is None:
+            runners = self._runners[level] = {}
+            bisect.insort(self._order, level)
+        runners[runner] = None
+
+    def remove(self, runner: RunnerState, level: Level) -> None:
+        """Takes a runner from its level."""
+        runners = self._runners[level]
+        del runners[runner]
+        if not runners:
+            del self._runners[level]
+            del self._order[bisect.bisect_left(self._order, level)]
+
+    def free(self, need: Amount) -> Iterator[RunnerState]:
+        """Runners at which `need` could run at once, the least loaded first."""
+        capacity = self._capacity
+        most = capacity[0] - need[0]
+        for level in self._order:
+            if level[0][0] > most:
+                return
+            if fits_beside(need, level[0], capacity):
+                yield from self._runners[level]
+
+    def room(self, need: Amount) -> Iterator[RunnerState]:
+        """Runners at which `need` may be outstanding too, the least loaded first."""
+        for level in self._order:
+            if fits_beside(need, level[0], self._limit(level[1])):
+                yield from self._runners[level]
+
+    def least(self) -> Iterator[RunnerState]:
+        """All runners, the least loaded first."""
+        for level in self._order:
+            yield from self._runners[level]
+
+    def _limit(self, factor: float) -> Amount:
+        limit = self._limits.get(factor)
+        if limit is None:
+            limit = self._limits[factor] = scaled(self._capacity, factor)
+        return limit

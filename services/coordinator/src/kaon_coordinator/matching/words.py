@@ -1,0 +1,26 @@
+"""Numbers and times as people read them."""
+
+from __future__ import annotations
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+
+def counted(count: int, one: str, many: str) -> str:
+    """ "1 runner", "3 runners"."""
+    return f"{count} {one if count == 1 else many}"
+
+
+def about(seconds: float) -> str:
+    """A duration, roughly: "0.4 s", "40 s", "5 min", "2.5 h"."""
+    if seconds < 10:
+        return f"{max(seconds, 0.0):.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def timestamp_in(now_us: int, seconds: float) -> Timestamp:
+    """The time that comes in so many seconds."""
+    stamp = Timestamp()
+    stamp.FromMicroseconds(now_us + int(seconds * 1e6))
+    return stamp
