@@ -70,10 +70,10 @@ def test_an_undeclared_artifact_is_refused_by_name(tmp_path: Path) -> None:
 def test_progress_stays_between_0_and_1(tmp_path: Path) -> None:
     step, events = context(tmp_path)
     step.progress(1.5, "done")
-    step.metric("rmse", 1)
+    step.metric("rmse", 1, step=7)
     assert events == [
         {"kind": "progress", "fraction": 1.0, "message": "done"},
-        {"kind": "metric", "name": "rmse", "value": 1.0},
+        {"kind": "metric", "name": "rmse", "value": 1.0, "step": 7},
     ]
 
 

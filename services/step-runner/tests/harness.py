@@ -78,6 +78,18 @@ class MemorySystem:
         partition = partition_of(self.runner.incarnation, self.catalogue.partitions_of(RUNNER_COMMANDS))
         self.broker.produce(RUNNER_COMMANDS, partition, record.SerializeToString())
 
+    def signal(self, key: step_pb2.StepKey, name: str, payload: Any, seq: int = 1, epoch: int = 1) -> None:
+        """Sends a message to a step."""
+        self.command(
+            signal=runner_pb2.SignalStep(
+                key=key, epoch=epoch, name=name, payload_json=json.dumps(payload), signal_seq=seq
+            )
+        )
+
+    def grant(self, key: step_pb2.StepKey, epoch: int = 1) -> None:
+        """Lets an exclusive step begin."""
+        self.command(grant=runner_pb2.GrantStep(key=key, epoch=epoch))
+
     def revoke(self, key: step_pb2.StepKey, reason: int, epoch: int = 1) -> None:
         """Takes a lease back."""
         self.command(revoke=runner_pb2.RevokeStep(key=key, epoch=epoch, partition=0, reason=reason))  # type: ignore[arg-type]
@@ -155,6 +167,7 @@ def request(
     resources: Mapping[str, int] | None = None,
     bundle: str = "",
     checkpoint: Any = None,
+    exclusive: bool = False,
 ) -> step_pb2.StepRequest:
     """A release of one step."""
     spec = step_pb2.StepSpec(
@@ -171,6 +184,7 @@ def request(
         isolation=definition_pb2.Isolation.Value("ISOLATION_" + isolation),
         code_bundle=bundle,
         checkpoint_json="" if checkpoint is None else json.dumps(checkpoint),
+        exclusive=exclusive,
     )
     key = step_pb2.StepKey(
         run_id="run-1", path=path or f"step-{uuid.uuid4().hex[:8]}", attempt=1, generation=generation

@@ -1,5 +1,6 @@
+import com.fasterxml.jackson.databind.node.ObjectNode
 import com.fasterxml.jackson.databind.{JsonNode, ObjectMapper}
-import java.io.FileOutputStream
+import java.io.{BufferedReader, FileInputStream, FileOutputStream, InputStreamReader}
 import java.nio.charset.StandardCharsets.UTF_8
 import java.nio.file.{Files, Path, Paths}
 import scala.jdk.CollectionConverters._
@@ -14,6 +15,10 @@ object Kaon {
 
   /** Everything that the step is told. */
   val context: JsonNode = mapper.readTree(directory.resolve("context.json").toFile)
+
+  private lazy val commands =
+    new BufferedReader(new InputStreamReader(new FileInputStream(directory.resolve("commands").toFile), UTF_8))
+  private var seen = Set.empty[Long]
 
   private lazy val events = new FileOutputStream(directory.resolve("events").toFile)
 
@@ -40,9 +45,28 @@ object Kaon {
     send(event.put("message", message.take(1000)))
   }
 
-  /** Reports a number. */
-  def metric(name: String, value: Double): Unit =
-    send(mapper.createObjectNode().put("kind", "metric").put("name", name.take(200)).put("value", value))
+  /** Reports a number; `step` says how far the step has come, such as its epoch. */
+  def metric(name: String, value: Double, step: Long = 0): Unit = {
+    val event = mapper.createObjectNode().put("kind", "metric").put("name", name.take(200)).put("value", value)
+    send(event.put("step", step))
+  }
+
+  /** The next message to this step, with "name", "payload" and "seq"; waits until there is one. */
+  def nextSignal(): JsonNode = Iterator.continually(mapper.readTree(commands.readLine())).map(whole).find(isNew).get
+
+  // A payload that is too long for a line comes as a file.
+  private def whole(message: JsonNode): JsonNode = message match {
+    case node: ObjectNode if node.has("file") =>
+      node.set[ObjectNode]("payload", mapper.readTree(directory.resolve(node.get("file").asText()).toFile))
+    case node => node
+  }
+
+  // The same signal may come twice.
+  private def isNew(message: JsonNode): Boolean = {
+    val wanted = message.get("kind").asText() == "signal" && !seen(message.get("seq").asLong())
+    if (wanted) seen += message.get("seq").asLong()
+    wanted
+  }
 
   private def path(value: JsonNode, name: String): String = {
     val found = Option(value.get("artifact")).flatMap(artifact => Option(artifact.get("path")))

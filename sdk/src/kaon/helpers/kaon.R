@@ -21,8 +21,17 @@ kaon_artifact_path <- function(name) ..kaon_artifact_path(name)
 # How far the step has come: a fraction from 0 to 1, and in words.
 kaon_progress <- function(fraction, message = "") invisible(..kaon_progress(fraction, message))
 
-# Reports a number.
-kaon_metric <- function(name, value) invisible(..kaon_metric(name, value))
+# Reports a number; `step` says how far the step has come, such as its epoch.
+kaon_metric <- function(name, value, step = 0) invisible(..kaon_metric(name, value, step))
+
+# The messages to this step that have come since the last call: a list of lists with name, payload and seq.
+kaon_signals <- function() ..kaon_signals()
+
+# The next message (of this name) as a list with name, payload and seq; NULL when none came within `timeout` seconds.
+kaon_wait_signal <- function(name = "", timeout = -1) {
+  found <- ..kaon_wait_signal(name, timeout)
+  if (length(found) == 0) NULL else found[[1]]
+}
 
 # The pass of the innermost repeat, from 1; 0 outside of a repeat.
 kaon_iteration <- function() ..kaon_iteration

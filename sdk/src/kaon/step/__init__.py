@@ -11,5 +11,6 @@ Standard library only, so that a step starts fast.
 
 from kaon.step.artifact import Artifact
 from kaon.step.context import StepCancelled, StepContext
+from kaon.step.signals import Signal
 
-__all__ = ["Artifact", "StepCancelled", "StepContext"]
+__all__ = ["Artifact", "Signal", "StepCancelled", "StepContext"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from kaon.step.artifact import revive
+from kaon.step.signals import Inbox, Signal
 
 Emit: TypeAlias = Callable[[dict[str, Any]], None]
 
@@ -26,9 +27,11 @@ class StepContext:
     Args:
         document: the content of context.json.
         emit: takes events of the step protocol.
+        inbox: where signals come; None where none can come.
     """
 
-    def __init__(self, document: Mapping[str, Any], emit: Emit) -> None:
+    def __init__(self, document: Mapping[str, Any], emit: Emit, inbox: Inbox | None = None) -> None:
+        self._inbox = inbox
         self._document = document
         self._emit = emit
         self._inputs: dict[str, Any] | None = None
@@ -154,9 +157,36 @@ class StepContext:
             }
         )
 
-    def metric(self, name: str, value: float) -> None:
-        """Reports a number."""
-        self._emit({"kind": "metric", "name": str(name)[:200], "value": float(value)})
+    def metric(self, name: str, value: float, step: int = 0) -> None:
+        """Reports a number.
+
+        Args:
+            name: of the series, such as "rmse".
+            value: the number.
+            step: how far the step has come, such as its epoch; 0 means the number of this report.
+        """
+        self._emit({"kind": "metric", "name": str(name)[:200], "value": float(value), "step": int(step)})
+
+    def signals(self) -> list[Signal]:
+        """The messages to this step that have come since the last call, in their order."""
+        return self._inbox.take() if self._inbox is not None else []
+
+    def wait_signal(self, name: str | None = None, timeout: float | None = None) -> Signal | None:
+        """The next message of this name (None: of any name), as soon as it is there.
+
+        Args:
+            name: other messages stay for later calls.
+            timeout: seconds; None waits for as long as the step may run.
+
+        Returns:
+            None when it did not come in time, or when the step is asked to stop (see `cancelled`).
+
+        Raises:
+            RuntimeError: another thread of the step waits already.
+        """
+        if self._inbox is None:
+            raise RuntimeError("no signals reach a step here")
+        return self._inbox.wait(name, timeout)
 
     def checkpoint(self, value: Any) -> None:
         """Saves a JSON value for the step's next attempt, which reads it as `last_checkpoint`.
@@ -174,6 +204,8 @@ class StepContext:
     def cancel(self) -> bool:
         """Marks the step as cancelled. Called by the harness; True when the step watches `cancelled` itself."""
         self._cancelled.set()
+        if self._inbox is not None:
+            self._inbox.stop()
         return self._watched
 
     def _made(self, name: str) -> Path:

@@ -18,6 +18,7 @@ from typing import Any
 
 from kaon.step.call import ARTIFACT_TYPES, InvalidOutputs, InvalidTarget, call, failure
 from kaon.step.context import StepCancelled, StepContext
+from kaon.step.signals import Inbox
 
 # A write of at most this many bytes to a pipe is not mixed with others.
 _EVENT_BYTES = 4000
@@ -65,6 +66,40 @@ class EventPipe:
         return json.dumps({"kind": "checkpoint", "file": self._checkpoint.name}).encode() + b"\n"
 
 
+class CommandPipe:
+    """The pipe from the runner: what it says to the step, one JSON document a line.
+
+    Args:
+        path: the named pipe; the runner has it open, so opening it does not wait and it never ends.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._directory = path.parent
+        self.fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._partial = b""
+
+    def signals(self) -> list[dict[str, Any]]:
+        """The signals that have come; the rest is for steps that cannot be sent a TERM."""
+        messages = [self._complete(json.loads(line)) for line in self._lines()]
+        return [message for message in messages if message["kind"] == "signal"]
+
+    def _lines(self) -> list[bytes]:
+        lines: list[bytes] = []
+        try:
+            while data := os.read(self.fd, 65536):
+                *complete, self._partial = (self._partial + data).split(b"\n")
+                lines += complete
+        except BlockingIOError:
+            pass
+        return lines
+
+    def _complete(self, message: dict[str, Any]) -> dict[str, Any]:
+        if "file" not in message:
+            return message
+        payload = json.loads((self._directory / message["file"]).read_text(encoding="utf-8"))
+        return {**message, "payload": payload}
+
+
 def _shortened(name: str, value: Any, length: int) -> Any:
     if not isinstance(value, str):
         return value
@@ -101,7 +136,8 @@ def main() -> None:
     directory = Path(os.environ["KAON_STEP_DIR"])
     document = json.loads((directory / "context.json").read_text(encoding="utf-8"))
     pipe = EventPipe(directory / "events")
-    context = StepContext(document, pipe.send)
+    commands = CommandPipe(directory / "commands")
+    context = StepContext(document, pipe.send, Inbox(commands.fd, commands.signals))
 
     def on_term(number: int, frame: FrameType | None) -> None:
         if not context.cancel():

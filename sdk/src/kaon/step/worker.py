@@ -1,9 +1,9 @@
 """A warm worker: runs one step after the other in one process.
 
-Started by the runner under a supervisor as `python -m kaon.step.worker FD TOKEN [MODULE...]`. FD is a packet socket with one JSON
-document a packet. A request is {"id", "target", "whole", "context"} or, when it is too large for a packet, {"file": its path}. The
-answer is {"id", "kind": "succeeded", "outputs"} or {"id", "kind": "error", ...}; events of the step come before it. After each
-step the line "<TOKEN> <id>" is written to stdout and stderr, so that the runner knows which step printed what.
+Started by the runner under a supervisor as `python -m kaon.step.worker FD SIGNALS TOKEN [MODULE...]`. FD is a packet socket with
+one JSON document a packet. A request is {"id", "target", "whole", "context"} or, when it is too large for a packet, {"file": its
+path}. The answer is {"id", "kind": "succeeded", "outputs"} or {"id", "kind": "error", ...}; events of the step come before it.
+After each step the line "<TOKEN> <id>" is written to stdout and stderr, so that the runner knows which step printed what.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 
 from kaon.step.call import InvalidOutputs, InvalidTarget, call, failure
 from kaon.step.context import StepCancelled, StepContext
+from kaon.step.signals import Inbox
 
 # A packet must fit the socket's buffer with room to spare; larger documents go through files.
 PACKET_BYTES = 64 * 1024
@@ -32,11 +33,15 @@ class Worker:
 
     Args:
         channel: the packet socket.
+        signals: another one, on which messages to steps come: {"id", "seq", "name", "payload"}, or {"file"} as above.
         token: what marks the end of a step's output.
     """
 
-    def __init__(self, channel: socket.socket, token: str) -> None:
+    def __init__(self, channel: socket.socket, signals: socket.socket, token: str) -> None:
         self._channel = channel
+        self._signals = signals
+        # For steps that have not begun.
+        self._early: list[dict[str, Any]] = []
         self._token = token
         self._current: StepContext | None = None
         self._id = 0
@@ -57,7 +62,8 @@ class Worker:
 
     def _run(self, request: dict[str, Any]) -> None:
         self._id = request["id"]
-        context = StepContext(request["context"], self._emit)
+        inbox = Inbox(self._signals.fileno(), self._signalled)
+        context = StepContext(request["context"], self._emit, inbox)
         self._current = context
         try:
             outputs = call(request["target"], context, inputs_as_arguments=not request["whole"])
@@ -77,6 +83,7 @@ class Worker:
         except BaseException as error:
             answer = failure(error)
         stopping, self._current = context.is_cancelled, None
+        inbox.close()
         self._mark()
         try:
             self._emit(answer)
@@ -92,6 +99,21 @@ class Worker:
             )
         if stopping:
             os._exit(0)
+
+    def _signalled(self) -> list[dict[str, Any]]:
+        """The messages to the current step that have come; those to earlier steps are too late."""
+        while True:
+            try:
+                packet = self._signals.recv(2 * PACKET_BYTES, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                break
+            if not packet:
+                break
+            message = json.loads(packet)
+            self._early.append(_read_file(message["file"]) if "file" in message else message)
+        mine = [message for message in self._early if message["id"] == self._id]
+        self._early = [message for message in self._early if message["id"] > self._id]
+        return mine
 
     def _mark(self) -> None:
         """Ends the step's output."""
@@ -157,15 +179,16 @@ def _follow(token: str) -> None:
 
 def main() -> None:
     """Entry point."""
-    fd, token, *preload = sys.argv[1:]
+    fd, signals_fd, token, *preload = sys.argv[1:]
     _follow(token)
     sys.argv[1:] = []
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    channel = socket.socket(fileno=int(fd))
-    channel.set_inheritable(False)
+    channel, signals = socket.socket(fileno=int(fd)), socket.socket(fileno=int(signals_fd))
+    for end in (channel, signals):
+        end.set_inheritable(False)
     for name in preload:
         import_module(name)
-    Worker(channel, token).serve()
+    Worker(channel, signals, token).serve()
 
 
 if __name__ == "__main__":

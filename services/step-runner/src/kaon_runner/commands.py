@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import os
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,10 +17,18 @@ from kaon_runner.steptypes.base import CommandLaunch
 from kaon_runner.supervision import child as supervision
 from kaon_runner.supervision.child import Bounds, Child, Ending
 from kaonapi.log.v1 import log_pb2
+from kaonapi.runner.v1 import runner_pb2
 
 _log = logging.getLogger(__name__)
 _READ_BYTES = 64 * 1024
+_COMMAND_LINE_BYTES = 4096
 _EVENT_LINE_BYTES = 1024 * 1024
+
+
+def as_message(signal: runner_pb2.SignalStep) -> dict[str, Any]:
+    """A signal as the step protocol has it."""
+    payload = json.loads(signal.payload_json) if signal.payload_json else None
+    return {"seq": signal.signal_seq, "name": signal.name, "payload": payload}
 
 
 class CommandRun:
@@ -47,6 +56,9 @@ class CommandRun:
         self._child: Child | None = None
         self._stop_requested = False
         self._partial = b""
+        # The pipe to the step, while it runs, and what it had no room for.
+        self._commands = -1
+        self._unsent: deque[bytes] = deque()
 
     async def run(self, *, deadline_seconds: float, bounds: Bounds) -> Ending:
         """Runs it to its end; no process of it is left then.
@@ -63,8 +75,10 @@ class CommandRun:
             deadline_seconds=deadline_seconds,
             bounds=bounds,
         )
-        # Reading and writing, so that the step never waits for us to open it, and never sees us close it.
+        # Reading and writing, so that the step never waits for us to open them, and never sees us close them.
         events = os.open(self._directory.events, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._commands = os.open(self._directory.commands, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        self.look()
         try:
             child = self._child = await supervision.start(order)
             if self._stop_requested:
@@ -76,28 +90,41 @@ class CommandRun:
                 self._unwatch(child, events)
         finally:
             os.close(events)
+            os.close(self._commands)
+            self._commands = -1
 
     def stop(self) -> None:
         """Asks the step to stop, then ends it; `run` returns when nothing is left."""
         self._stop_requested = True
-        self._command({"kind": "cancel"})
+        self._say({"kind": "cancel"})
         if self._child is not None:
             self._child.stop()
+
+    def signal(self, signal: runner_pb2.SignalStep) -> None:
+        """Hands a message on to the step; it reads it when it wants to."""
+        message = {"kind": "signal", **as_message(signal)}
+        if len(json.dumps(message)) >= _COMMAND_LINE_BYTES:
+            name = f"signal-{signal.signal_seq}.json"
+            (self._directory.root / name).write_text(signal.payload_json or "null", encoding="utf-8")
+            message = {"kind": "signal", "seq": message["seq"], "name": message["name"], "file": name}
+        self._say(message)
 
     def renew(self, seconds: float) -> None:
         """See `Child.renew`."""
         if self._child is not None:
             self._child.renew(seconds)
 
-    def _command(self, message: Mapping[str, Any]) -> None:
-        """Writes to the commands pipe when the step reads it."""
-        try:
-            fd = os.open(self._directory.commands, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:
-            return  # nobody reads
-        with contextlib.suppress(OSError):
-            os.write(fd, json.dumps(message).encode() + b"\n")
-        os.close(fd)
+    def look(self) -> None:
+        """Called regularly: sends what the pipe had no room for."""
+        with contextlib.suppress(BlockingIOError):
+            while self._unsent and self._commands >= 0:
+                os.write(self._commands, self._unsent[0])
+                self._unsent.popleft()
+
+    def _say(self, message: Mapping[str, Any]) -> None:
+        """One line of at most 4096 bytes: a pipe takes it whole or not at all."""
+        self._unsent.append(json.dumps(message).encode() + b"\n")
+        self.look()
 
     def _watch(self, child: Child, events: int) -> None:
         self._loop.add_reader(child.stdout, self._printed, child.stdout, STDOUT)

@@ -25,6 +25,7 @@ from kaon_runner.steptypes.base import CommandLaunch, PreparedStep, StepType, Wo
 from kaon_runner.supervision.child import Bounds, Ending
 from kaon_runner.workers import Requeued, WarmWorker, WorkerOutcome, WorkerPool, WorkerTask
 from kaonapi.log.v1 import log_pb2
+from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
 
 _log = logging.getLogger(__name__)
@@ -89,6 +90,11 @@ class Execution:
         self._command: CommandRun | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._error: Mapping[str, Any] | None = None
+        # Of an exclusive step: whether it may begin.
+        self._granted: asyncio.Future[bool] | None = None
+        self._announced = False
+        # When what the engine has heard last about this lease was sent, seconds of the monotonic clock.
+        self._heard_at = 0.0
         key = lease.key
         store = LogStore(around.logs, f"{id(self):x}-{key.generation}.log", around.settings.log_limit_bytes)
         self.log = StepLog(key, store, lambda lines: around.send_log(lease.partition, lines))
@@ -140,10 +146,24 @@ class Execution:
             self._command.stop()
         elif self._task is not None:
             self._stop_in_worker(self._task)
+        elif self._granted is not None and not self._granted.done():
+            self._granted.set_result(False)
+
+    def grant(self) -> None:
+        """Nothing of an earlier attempt can be running any more: an exclusive step may begin."""
+        if self._granted is not None and not self._granted.done() and self._lifetime > 0:
+            self._granted.set_result(True)
+
+    def signal(self, signal: runner_pb2.SignalStep) -> None:
+        """Hands a message on to the step. Before it began nothing happens: the lease keeps what has come."""
+        if self._command is not None:
+            self._command.signal(signal)
+        elif self._task is not None and self._task.worker is not None:
+            self._task.worker.signal(self._task, signal)
 
     def withdraw(self) -> None:
         """Hands the step back if it has not started; `run` returns soon then. Nothing happens if it has."""
-        if self.started or self._stop is not None:
+        if self._announced or self._stop is not None:
             return
         task = self._task
         if task is None:
@@ -157,8 +177,20 @@ class Execution:
                     waiting.requeue()
             task.worker.settle_idle()
 
-    def renew(self, seconds: float) -> None:
-        """The lease has been renewed: the supervisor waits on."""
+    def tick(self) -> None:
+        """Called regularly: what waits for its time, or for room, may go."""
+        if self.log.waiting:
+            self.log.tick()
+        if self._command is not None:
+            self._command.look()
+
+    def renew(self, *, ago: float) -> None:
+        """A renewal of the lease that was sent `ago` seconds before now has arrived: the supervisor waits on."""
+        self._heard_at = max(self._heard_at, time.monotonic() - ago)
+        self._extend()
+
+    def _extend(self) -> None:
+        seconds = self._lifetime
         if self._command is not None:
             self._command.renew(seconds)
         elif self._task is not None and self._task.worker is not None and self._task.worker.child is not None:
@@ -181,6 +213,8 @@ class Execution:
                 launch = step_type.prepare(step, self._around.settings)
             else:
                 launch = await self._off_loop(step_type.prepare, step, self._around.settings)
+            if request.spec.exclusive:
+                await self._await_grant()
             if self._stop is not None:
                 return None
             if isinstance(launch, WorkerLaunch):
@@ -217,6 +251,9 @@ class Execution:
             await self._around.pool.submit(launch.worker, task)
         else:
             raise Requeued
+        self._pass_signals()
+        if self.lease.request.spec.exclusive:
+            self._extend()
         if self._stop is not None:
             self._stop_in_worker(task)
         outcome = await task.outcome
@@ -248,8 +285,9 @@ class Execution:
         step.directory.write_context(step.context)
         self._command = CommandRun(launch, step.directory, self.log, self._event)
         self._started()
+        self._pass_signals()
         ending = await self._command.run(
-            deadline_seconds=self._around.settings.supervisor_seconds,
+            deadline_seconds=self._lifetime,
             bounds=self._bounds,
         )
         if ending.reason == "stopped" or self._stop is not None:
@@ -331,10 +369,40 @@ class Execution:
             return
         self.started = True
         self._started_at = time.monotonic()
-        self._around.report(self.lease, reports.event(self.lease.key, started=step_pb2.StepStarted()))
+        self._announce()
         timeout = self.lease.request.spec.timeout_ms
         if timeout > 0:
             self._timer = self._loop.call_later(timeout / 1000, self.stop, Stop.TIMEOUT)
+
+    def _announce(self) -> None:
+        """Says that the lease is taken."""
+        if not self._announced:
+            self._announced = True
+            self._around.report(self.lease, reports.event(self.lease.key, started=step_pb2.StepStarted()))
+
+    async def _await_grant(self) -> None:
+        """Returns when the exclusive step may begin, or is to stop."""
+        if self._stop is None:
+            self._granted = self._loop.create_future()
+            self._heard_at = time.monotonic()
+            self._announce()
+            await self._granted
+
+    def _pass_signals(self) -> None:
+        """Hands on what came before the step began."""
+        for signal in self.lease.signals.values():
+            self.signal(signal)
+
+    @property
+    def _lifetime(self) -> float:
+        """Seconds after which the step's supervisor ends it if no renewal arrives.
+
+        For an exclusive step they count from when the engine may have heard of it last: a grant, too, may have come late.
+        """
+        settings = self._around.settings
+        if not self.lease.request.spec.exclusive:
+            return settings.supervisor_seconds
+        return max(0.0, self._heard_at + settings.exclusive_seconds - time.monotonic())
 
     def _event(self, message: Mapping[str, Any]) -> None:
         if message.get("kind") == "error":

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias
 
+from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
 
 # (run id, path): a step, whatever its attempt.
@@ -41,6 +42,8 @@ class Lease:
 
     request: step_pb2.StepRequest
     phase: Phase = Phase.QUEUED
+    # Messages to the step that have come so far, by their number: none is handed on twice.
+    signals: dict[int, runner_pb2.SignalStep] = field(default_factory=dict)
 
     @property
     def key(self) -> step_pb2.StepKey:

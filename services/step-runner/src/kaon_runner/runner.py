@@ -125,6 +125,10 @@ class Runner:
                 self._start_draining()
             case "report":
                 self.beat()
+            case "signal":
+                self._signal(command.signal)
+            case "grant":
+                self._grant(command.grant)
 
     def _revoke(self, revoke: runner_pb2.RevokeStep) -> None:
         if not self._leases.note_epoch(revoke.partition, revoke.epoch):
@@ -143,6 +147,27 @@ class Runner:
             self._outbox.event(
                 revoke.partition, reports.event(revoke.key, stopped=step_pb2.StepStopped()), urgent=True
             )
+
+    def _signal(self, signal: runner_pb2.SignalStep) -> None:
+        lease = self._lease_of(signal)
+        if lease is None or signal.signal_seq in lease.signals:
+            return
+        lease.signals[signal.signal_seq] = signal
+        execution = self._executions.get(step_id(lease.key))
+        if execution is not None:
+            execution.signal(signal)
+
+    def _grant(self, grant: runner_pb2.GrantStep) -> None:
+        lease = self._lease_of(grant)
+        execution = self._executions.get(step_id(lease.key)) if lease is not None else None
+        if execution is not None:
+            execution.grant()
+
+    def _lease_of(self, order: runner_pb2.SignalStep | runner_pb2.GrantStep) -> Lease | None:
+        """The lease that an owner of its partition speaks of; None when it is not here, or the owner has been succeeded."""
+        if not self._leases.note_epoch(order.partition, order.epoch):
+            return None
+        return self._leases.find(order.key)
 
     def _withdraw(self, withdraw: runner_pb2.WithdrawStep) -> None:
         lease = self._leases.find(withdraw.key)
@@ -186,7 +211,8 @@ class Runner:
             self._execute(lease, claim, behind)
 
     def _room_behind(self, lease: Lease, wanted: Amount) -> WarmWorker | None:
-        if not self._around.preparer.is_quick(lease.request.spec):
+        spec = lease.request.spec
+        if spec.exclusive or not self._around.preparer.is_quick(spec):
             return None
         return self._around.pool.room_behind(lane_of(lease.request), wanted)
 
@@ -264,9 +290,9 @@ class Runner:
         for partition, renewal in self._leases.renewals().items():
             held = tuple(e for e in self._executions.values() if e.lease.partition == partition)
 
-            def renewed(held: tuple[Execution, ...] = held) -> None:
+            def renewed(held: tuple[Execution, ...] = held, sent: float = self._loop.time()) -> None:
                 for execution in held:
-                    execution.renew(self._supervisor_seconds)
+                    execution.renew(ago=self._loop.time() - sent)
 
             self._outbox.renew(partition, renewal, renewed)
 
@@ -279,8 +305,7 @@ class Runner:
         self._ticking = False
         self._around.pool.look()
         for execution in (*self._executions.values(), *self._orphans):
-            if execution.log.waiting:
-                execution.log.tick()
+            execution.tick()
         if self._executions or self._orphans:
             self._tick_soon()
 

@@ -72,6 +72,9 @@ class Settings:
     renew_seconds: float = 2.0
     # Seconds without a renewal after which a step's supervisor ends it by itself (KAON_SUPERVISOR_SECONDS).
     supervisor_seconds: float = 60.0
+    # The same for exclusive steps, counted from when the last renewal that arrived was sent. It must be less than what the
+    # coordinator waits before the next holder may begin: a lease of 10 s and 20 s more (KAON_EXCLUSIVE_SECONDS).
+    exclusive_seconds: float = 15.0
     # Seconds that running steps get to finish when the runner is asked to stop (KAON_DRAIN_SECONDS).
     drain_seconds: float = 20.0
     # Bytes of one step's complete log that are kept; what comes later is cut, and the log says so (KAON_LOG_LIMIT_BYTES).

@@ -7,6 +7,7 @@ runner can still receive from the worker's end has not been started, and can go 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -19,6 +20,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kaon_runner.commands import as_message
 from kaon_runner.logs import STDERR, STDOUT, StepLog
 from kaon_runner.slots import Amount, Claim
 from kaon_runner.steptypes.base import WorkerSpec
@@ -26,6 +28,7 @@ from kaon_runner.supervision import child as supervision
 from kaon_runner.supervision.child import Bounds, Child, Ending
 from kaon_wire.errors import KaonError
 from kaonapi.log.v1 import log_pb2
+from kaonapi.runner.v1 import runner_pb2
 
 _log = logging.getLogger(__name__)
 
@@ -104,6 +107,10 @@ class WarmWorker:
         self._channel, self._peer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         for end in (self._channel, self._peer):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * PACKET_BYTES)
+        self._signals, self._signals_peer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._signals.setblocking(False)
+        # What its socket had no room for.
+        self._unsent: deque[bytes] = deque()
         self._next_id = 0
         # Steps that have been promised the place behind the running one and are still being prepared.
         self._expected = 0
@@ -123,6 +130,7 @@ class WarmWorker:
                 "-m",
                 "kaon.step.worker",
                 str(self._peer.fileno()),
+                str(self._signals_peer.fileno()),
                 self._token,
                 *spec.preload,
             ),
@@ -130,7 +138,7 @@ class WarmWorker:
             cwd=self._pool.directory,
             deadline_seconds=deadline_seconds,
             bounds=self.bounds,
-            keep=(self._peer.fileno(),),
+            keep=(self._peer.fileno(), self._signals_peer.fileno()),
         )
         self.child = await supervision.start(order)
         self._channel.setblocking(False)
@@ -188,16 +196,37 @@ class WarmWorker:
         if not self.tasks and not self._expected:
             self._pool.became_idle(self)
 
+    def signal(self, task: WorkerTask, signal: runner_pb2.SignalStep) -> None:
+        """Hands a message on to a step that was submitted here; it reads it when it wants to."""
+        if self.closed:
+            return
+        message = {"id": task.id, **as_message(signal)}
+        packet = json.dumps(message).encode()
+        if len(packet) > PACKET_BYTES:
+            packet = json.dumps({"file": _to_file(packet)}).encode()
+        self._unsent.append(packet)
+        self._send_signals()
+
+    def _send_signals(self) -> None:
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):
+            while self._unsent:
+                self._signals.send(self._unsent[0])
+                self._unsent.popleft()
+
     def look(self) -> None:
         """Called regularly while a step runs: a long one gets its output read as it comes."""
+        self._send_signals()
         if self.tasks and not self._reading and self.busy_seconds > SLOW_SECONDS:
             self._watch_output(True)
 
     def discard(self) -> None:
         """Lets go of what was made for a process that could not be started."""
         self.closed = True
-        self._channel.close()
-        self._peer.close()
+        self._close_sockets()
+
+    def _close_sockets(self) -> None:
+        for end in (self._channel, self._peer, self._signals, self._signals_peer):
+            end.close()
 
     def close(self) -> None:
         """Ends the process and all that it started."""
@@ -312,8 +341,7 @@ class WarmWorker:
         for task in running:
             self._drain(task)
         self.tasks.clear()
-        for end in (self._channel, self._peer):
-            end.close()
+        self._close_sockets()
         for fd in (self.child.stdout, self.child.stderr):
             os.close(fd)
         self._pool.forget(self)

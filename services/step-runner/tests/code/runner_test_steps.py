@@ -148,3 +148,24 @@ def breed(most):
         process.kill()
         process.wait()
     return {"count": len(started)}
+
+
+def obey(context: StepContext, path):
+    """Takes orders until it is told to end; what came while it was not looking is there when it looks."""
+    Path(path).write_text("ready")
+    heard = []
+    while (signal := context.wait_signal("order", timeout=20)) is not None:
+        heard.append(signal.payload)
+        if signal.payload == "end":
+            break
+    return {"heard": heard, "others": [signal.name for signal in context.signals()]}
+
+
+def await_in_vain(context: StepContext):
+    return {"came": context.wait_signal(timeout=0.2) is not None}
+
+
+def await_or_stop(context: StepContext, path):
+    assert not context.cancelled
+    Path(path).write_text("waiting")
+    Path(path).write_text(str(context.wait_signal()))

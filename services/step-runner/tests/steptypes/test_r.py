@@ -50,12 +50,18 @@ ENDLESS = """
 cat(Sys.getpid(), file = kaon_input("path"))
 repeat { x <- sum(runif(1e6)) }
 """
+SIGNALS = """
+first <- kaon_wait_signal("order", 20)
+second <- kaon_wait_signal()
+kaon_output("heard", paste(first$payload$speed, second$name, length(kaon_signals()), is.null(kaon_wait_signal("x", 0.1))))
+"""
 FILES = {
     "r/script.R": SCRIPT,
     "r/function.R": FUNCTION,
     "r/error.R": ERROR,
     "r/endless.R": ENDLESS,
     "r/syntax.R": "x <- (1 + \n",
+    "r/signals.R": SIGNALS,
     "r/missing.R": 'kaon_input("regoin")',
 }
 
@@ -160,3 +166,11 @@ def test_a_cancel_ends_r_in_the_middle_of_a_computation(
     assert time.monotonic() - began < CANCEL_SECONDS
     assert not alive(pid)
     print(f"r: cancelled in {time.monotonic() - began:.2f} s")
+
+
+def test_a_script_hears_signals(system: MemorySystem, code: str) -> None:
+    wanted = request("r", {"file": "r/signals.R"}, outputs={"heard": "string"}, bundle=code)
+    system.release(wanted)
+    system.signal(wanted.key, "order", {"speed": 2}, 1)
+    system.signal(wanted.key, "other", None, 2)
+    assert outputs(system.final(wanted.key, 60)) == {"heard": "2 other 0 TRUE"}

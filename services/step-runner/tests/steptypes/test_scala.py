@@ -56,7 +56,18 @@ object Endless {
 """
 FAILS = 'object Fails { def main(arguments: Array[String]): Unit = sys.error("no stable model") }\n'
 WRONG = "object Wrong { def main(arguments: Array[String]): Unit = undefinedName }\n"
+HEARS = """
+import com.fasterxml.jackson.databind.node.TextNode
+
+object Hears {
+  def main(arguments: Array[String]): Unit = {
+    val texts = Iterator.continually(Kaon.nextSignal()).take(2).map(_.get("payload").asText)
+    Kaon.output("heard", TextNode.valueOf(texts.mkString(" ")))
+  }
+}
+"""
 FILES = {
+    "Hears.scala": HEARS,
     "Mean.scala": MEAN,
     "Endless.scala": ENDLESS,
     "Fails.scala": FAILS,
@@ -138,3 +149,11 @@ def test_nothing_is_left_of_an_endless_program(
         assert error(system.final(wanted.key)).type == "Signal"
     assert time.monotonic() - began < CANCEL_SECONDS
     assert not alive(pid)
+
+
+def test_a_program_hears_signals_each_once(system: MemorySystem, code: str) -> None:
+    wanted = request("scala", {"file": "Hears.scala"}, outputs={"heard": "string"}, bundle=code)
+    system.release(wanted)
+    for seq, payload in ((1, "go"), (1, "go"), (2, "x" * 10_000)):
+        system.signal(wanted.key, "order", payload, seq)
+    assert outputs(system.final(wanted.key, 120)) == {"heard": "go " + "x" * 10_000}

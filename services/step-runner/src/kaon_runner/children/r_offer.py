@@ -8,7 +8,7 @@ from typing import Any
 from rpy2 import robjects
 from rpy2.rinterface import rternalize
 
-from kaon.step import Artifact, StepContext
+from kaon.step import Artifact, Signal, StepContext
 from kaon_runner.children import r_values
 
 # R knows the functions by address only: Python must not drop them while a script runs.
@@ -37,9 +37,17 @@ def offer(place: Any, context: StepContext) -> dict[str, Any]:
         context.progress(float(fraction[0]), str(message[0]))
         return robjects.BoolVector([True])
 
-    def metric(name: Any, value: Any) -> Any:
-        context.metric(str(name[0]), float(value[0]))
+    def metric(name: Any, value: Any, step: Any) -> Any:
+        context.metric(str(name[0]), float(value[0]), int(step[0]))
         return robjects.BoolVector([True])
+
+    def signals() -> Any:
+        return _all_to_r(context.signals())
+
+    def wait_signal(name: Any, timeout: Any) -> Any:
+        wanted, seconds = str(name[0]) or None, float(timeout[0])
+        found = context.wait_signal(wanted, seconds if seconds >= 0 else None)
+        return _all_to_r([] if found is None else [found])
 
     place["..kaon_inputs"] = robjects.ListVector(
         {name: r_values.to_r(_plain(value)) for name, value in context.inputs.items()}
@@ -51,12 +59,19 @@ def offer(place: Any, context: StepContext) -> dict[str, Any]:
         "artifact_path": artifact_path,
         "progress": progress,
         "metric": metric,
+        "signals": signals,
+        "wait_signal": wait_signal,
     }
     _kept.clear()
     for name, function in functions.items():
         _kept.append(rternalize(function, signature=False))
         place[f"..kaon_{name}"] = _kept[-1]
     return outputs
+
+
+def _all_to_r(signals: list[Signal]) -> Any:
+    fields = ({"name": each.name, "payload": each.payload, "seq": each.seq} for each in signals)
+    return robjects.r["list"](*map(r_values.to_r, fields))
 
 
 def _plain(value: Any) -> Any:
