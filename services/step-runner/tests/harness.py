@@ -168,6 +168,7 @@ def request(
     bundle: str = "",
     checkpoint: Any = None,
     exclusive: bool = False,
+    requirements: str = "",
 ) -> step_pb2.StepRequest:
     """A release of one step."""
     spec = step_pb2.StepSpec(
@@ -185,6 +186,7 @@ def request(
         code_bundle=bundle,
         checkpoint_json="" if checkpoint is None else json.dumps(checkpoint),
         exclusive=exclusive,
+        requirements_file=requirements,
     )
     key = step_pb2.StepKey(
         run_id="run-1", path=path or f"step-{uuid.uuid4().hex[:8]}", attempt=1, generation=generation

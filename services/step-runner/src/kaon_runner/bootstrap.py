@@ -6,18 +6,21 @@ import asyncio
 import logging
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import psutil
 from google.protobuf.message import Message
 
+from kaon_runner.capabilities import machine_labels
+from kaon_runner.environments import Environments
 from kaon_runner.execution import Surroundings
 from kaon_runner.heartbeats import Heartbeats, RecentDuration
 from kaon_runner.leases import LeaseTable
 from kaon_runner.outbox import Outbox
 from kaon_runner.preparing import Artifacts, Preparer
+from kaon_runner.prewarming import prewarm
 from kaon_runner.registry import StepTypes
 from kaon_runner.runner import Runner
 from kaon_runner.settings import Settings
@@ -127,8 +130,11 @@ class RunnerService:
         assert self._stopping is not None
         _prepare_limits()
         types = await self._loop.run_in_executor(executor, StepTypes.discover, self.settings)
-        runner = self._compose(types, executor)
         loop = self._loop
+        labels = await loop.run_in_executor(executor, machine_labels)
+        pool = self._worker_pool()
+        runner = self._compose(types, labels, pool, executor)
+        await prewarm(self.settings, self._artifacts, pool, executor)
 
         def deliver(messages: Sequence[Message]) -> None:
             loop.call_soon_threadsafe(runner.receive, messages)
@@ -162,20 +168,30 @@ class RunnerService:
             stopping.cancel()
             alive.result()
 
-    def _compose(self, types: StepTypes, executor: ThreadPoolExecutor) -> Runner:
+    def _worker_pool(self) -> WorkerPool:
         settings = self.settings
-        leases, recent, slots = LeaseTable(), RecentDuration(), Slots(capacity_of(settings))
-        outbox = Outbox(self._transport, runner_id=settings.runner_id, incarnation=self.incarnation)
-        artifacts = self._artifacts
-        pool = WorkerPool(
+        return WorkerPool(
             directory=settings.work,
             worker_steps=settings.worker_steps,
+            worker_memory_bytes=settings.worker_memory_bytes,
             prefetch=settings.prefetch,
             idle_limit=2 * settings.slots,
             deadline_seconds=settings.supervisor_seconds,
         )
+
+    def _compose(
+        self, types: StepTypes, labels: Mapping[str, str], pool: WorkerPool, executor: ThreadPoolExecutor
+    ) -> Runner:
+        settings = self.settings
+        leases, recent, slots = LeaseTable(), RecentDuration(), Slots(capacity_of(settings))
+        outbox = Outbox(self._transport, runner_id=settings.runner_id, incarnation=self.incarnation)
+        artifacts = self._artifacts
         preparer = Preparer(
-            artifacts, work=settings.work, scratch=settings.scratch, incarnation=self.incarnation
+            artifacts,
+            work=settings.work,
+            scratch=settings.scratch,
+            incarnation=self.incarnation,
+            environments=Environments(settings.cache_directory, python=settings.python),
         )
 
         def around(runner: Runner) -> Surroundings:
@@ -196,7 +212,7 @@ class RunnerService:
             runner_id=settings.runner_id,
             incarnation=self.incarnation,
             capacity=slots.capacity,
-            labels={**types.labels, **settings.labels},
+            labels={**labels, **types.labels, **settings.labels},
             leases=leases,
             recent=recent,
             warm_bundles=lambda: warm_bundles(pool),

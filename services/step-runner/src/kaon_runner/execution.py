@@ -202,6 +202,12 @@ class Execution:
         step_type = self._around.step_types.get(request.spec.type)
         if step_type is None:
             raise UserStepError("UnknownStepType", f"this runner has no step type {request.spec.type!r}")
+        if request.spec.requirements_file and not getattr(step_type, "has_environments", False):
+            raise UserStepError(
+                "InvalidConfig",
+                f"steps of type {request.spec.type} have no environment of their own, but step {request.key.path} names "
+                f"{request.spec.requirements_file!r}",
+            )
         quick = self._around.preparer.is_quick(request.spec)
         step = (
             self._around.preparer.prepare(request)
@@ -446,7 +452,8 @@ class Execution:
 
 def lane_of(request: step_pb2.StepRequest) -> tuple[str, ...]:
     """Steps of one lane may follow each other in one worker."""
-    return request.spec.type, request.spec.code_bundle, str(request.spec.isolation)
+    spec = request.spec
+    return spec.type, spec.code_bundle, spec.requirements_file, str(spec.isolation)
 
 
 def _fields(lease: Lease) -> dict[str, Any]:

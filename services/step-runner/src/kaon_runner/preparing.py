@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from kaon_runner import values
 from kaon_runner.directory import StepDirectory
+from kaon_runner.environments import Environments
 from kaon_runner.steptypes.base import PreparedStep
 from kaon_wire import canonical
 from kaonapi.step.v1 import step_pb2
@@ -41,9 +43,15 @@ class Preparer:
         work: where step directories go.
         scratch: base URL of scratch directories.
         incarnation: this life of the runner.
+        environments: builds what a requirements file asks for.
     """
 
-    def __init__(self, artifacts: Artifacts, *, work: Path, scratch: str, incarnation: str) -> None:
+    def __init__(
+        self, artifacts: Artifacts, *, work: Path, scratch: str, incarnation: str, environments: Environments
+    ) -> None:
+        self._environments = environments
+        # Interpreters by code bundle and requirements file, as far as they are known to be there.
+        self._pythons: dict[tuple[str, str], str] = {}
         self._artifacts = artifacts
         self._steps = work / "steps"
         self._scratch = scratch or (work / "scratch").as_uri()
@@ -52,14 +60,17 @@ class Preparer:
 
     def is_quick(self, spec: step_pb2.StepSpec) -> bool:
         """Whether `prepare` needs no files: it may be called on the loop then."""
-        return not any('"artifact"' in text for text in spec.inputs_json.values()) and (
-            not spec.code_bundle or self._artifacts.has_bundle(spec.code_bundle)
+        return (
+            not any('"artifact"' in text for text in spec.inputs_json.values())
+            and (not spec.code_bundle or self._artifacts.has_bundle(spec.code_bundle))
+            and (not spec.requirements_file or (spec.code_bundle, spec.requirements_file) in self._pythons)
         )
 
     def prepare(self, request: step_pb2.StepRequest) -> PreparedStep:
         """The step with its inputs here and its code unpacked. May take as long as its artifacts are large.
 
         Raises:
+            UserStepError: the step's environment cannot be built.
             PlatformStepError: an artifact or the bundle cannot be read.
         """
         key, spec = request.key, request.spec
@@ -68,9 +79,16 @@ class Preparer:
         scratch = self.scratch_of(key)
         bundle = self._artifacts.bundle(spec.code_bundle) if spec.code_bundle else None
         context = self._context(key, spec, directory, scratch)
-        return PreparedStep(
+        step = PreparedStep(
             key=key, spec=spec, directory=directory, context=context, bundle=bundle, scratch=scratch
         )
+        return replace(step, python=self._python_of(step)) if spec.requirements_file else step
+
+    def _python_of(self, step: PreparedStep) -> str:
+        place = step.spec.code_bundle, step.spec.requirements_file
+        if place not in self._pythons:
+            self._pythons[place] = self._environments.python_of(step.bundle_file(step.spec.requirements_file))
+        return self._pythons[place]
 
     def scratch_of(self, key: step_pb2.StepKey) -> str:
         """URL of the scratch directory of this lease."""

@@ -56,6 +56,10 @@ class Settings:
     python: str = sys.executable
     # Steps that one warm worker runs before it is replaced (KAON_WORKER_STEPS).
     worker_steps: int = 10_000
+    # Bytes of memory that a warm worker may keep between two steps before it is replaced (KAON_WORKER_MEMORY_BYTES).
+    worker_memory_bytes: int = 1024 * 1024 * 1024
+    # Digests of code bundles for which workers are started before steps ask for them, "sha256:...,sha256:..." (KAON_PREWARM).
+    prewarm: tuple[str, ...] = ()
     # Processes and threads that one step may have; 0: no bound (KAON_STEP_PROCESSES).
     step_processes: int = 4096
     # Steps that may wait inside a warm worker behind the running one (KAON_PREFETCH).
@@ -120,6 +124,8 @@ def _parse(name: str, kind: str, text: str) -> Any:
                 return float(text)
             case "Path" | "Path | None":
                 return Path(text)
+            case "tuple[str, ...]":
+                return tuple(filter(None, (part.strip() for part in text.split(","))))
             case "Mapping[str, int]":
                 return {name: int(number) for name, number in parse_labels(text).items()}
             case "Mapping[str, str]":

@@ -35,6 +35,9 @@ _log = logging.getLogger(__name__)
 PACKET_BYTES = 64 * 1024
 _READ_BYTES = 64 * 1024
 _PIPE_ROUNDS = 64
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+# A worker that is never idle is weighed after this many steps.
+_WEIGHED_STEPS = 16
 # A step that runs longer gets its output read as it comes, and what waits behind it goes elsewhere.
 SLOW_SECONDS = 0.05
 # Steps are put behind a running one only where they have been this short.
@@ -111,6 +114,7 @@ class WarmWorker:
         self._signals.setblocking(False)
         # What its socket had no room for.
         self._unsent: deque[bytes] = deque()
+        self._worn = False
         self._next_id = 0
         # Steps that have been promised the place behind the running one and are still being prepared.
         self._expected = 0
@@ -149,6 +153,16 @@ class WarmWorker:
     def busy_seconds(self) -> float:
         """How long the step at the front has been running."""
         return time.monotonic() - self.tasks[0].started_at if self.tasks else 0.0
+
+    @property
+    def worn(self) -> bool:
+        """Whether it has run as many steps as it should, or keeps more memory than it should: it gets no more."""
+        return self._worn or self.steps + len(self.tasks) >= self._pool.worker_steps
+
+    def weigh(self, limit: int) -> None:
+        """Looks how much memory it keeps between two steps."""
+        if self.child is not None and not self._worn and resident_bytes(self.child.pid) > limit:
+            self._worn = True
 
     def expect(self) -> None:
         """Somebody will come who was promised the place behind the running step."""
@@ -274,6 +288,8 @@ class WarmWorker:
         self._drain(task)
         self.tasks.popleft()
         self.steps += 1
+        if self.steps % _WEIGHED_STEPS == 0 or len(self.tasks) == 0:
+            self.weigh(self._pool.worker_memory_bytes)
         took = time.monotonic() - task.started_at
         self.average = took if self.steps == 1 else 0.8 * self.average + 0.2 * took
         if self.tasks:
@@ -358,16 +374,25 @@ class WorkerPool:
     Args:
         directory: working directory of the processes.
         worker_steps: steps after which a worker is replaced.
+        worker_memory_bytes: memory after which a worker is replaced, seen between two steps.
         prefetch: steps that may wait behind a running one in its worker.
         idle_limit: idle workers that are kept.
         deadline_seconds: see `supervision.Order`.
     """
 
     def __init__(
-        self, *, directory: Any, worker_steps: int, prefetch: int, idle_limit: int, deadline_seconds: float
+        self,
+        *,
+        directory: Any,
+        worker_steps: int,
+        worker_memory_bytes: int,
+        prefetch: int,
+        idle_limit: int,
+        deadline_seconds: float,
     ) -> None:
         self.directory = directory
-        self._worker_steps = worker_steps
+        self.worker_steps = worker_steps
+        self.worker_memory_bytes = worker_memory_bytes
         self._prefetch = prefetch
         self._idle_limit = idle_limit
         self._deadline_seconds = deadline_seconds
@@ -396,7 +421,7 @@ class WorkerPool:
                 and worker.average < _SHORT_SECONDS
                 and tasks[0].lane == lane
                 and tasks[0].wanted == wanted
-                and worker.steps + len(tasks) < self._worker_steps
+                and not worker.worn
             )
             if fits and (best is None or len(tasks) < len(best.tasks)):
                 best = worker
@@ -408,23 +433,33 @@ class WorkerPool:
         Raises:
             UserStepError, PlatformStepError: no worker can be started.
         """
-        worker = self._take_idle(spec, task.bounds)
-        if worker is None:
-            worker = WarmWorker(spec, task.bounds, self)
-            self._workers.append(worker)
-            try:
-                await worker.start(self._deadline_seconds)
-            except KaonError:
-                self._workers.remove(worker)
-                worker.discard()
-                raise
+        worker = self._take_idle(spec, task.bounds) or await self._start(spec, task.bounds)
         worker.submit(task)
+
+    async def warm(self, spec: WorkerSpec, bounds: Bounds) -> None:
+        """Starts a worker that waits for its first step.
+
+        Raises:
+            UserStepError, PlatformStepError: it cannot be started.
+        """
+        self.became_idle(await self._start(spec, bounds))
+
+    async def _start(self, spec: WorkerSpec, bounds: Bounds) -> WarmWorker:
+        worker = WarmWorker(spec, bounds, self)
+        self._workers.append(worker)
+        try:
+            await worker.start(self._deadline_seconds)
+        except KaonError:
+            self._workers.remove(worker)
+            worker.discard()
+            raise
+        return worker
 
     def became_idle(self, worker: WarmWorker) -> None:
         """A worker has run its last step."""
         if worker.closed or worker in self._idle:
             return
-        if worker.steps >= self._worker_steps:
+        if worker.worn:
             worker.close()
             return
         self._idle.append(worker)
@@ -471,6 +506,15 @@ def _python_path(spec: WorkerSpec) -> str:
     return os.pathsep.join(
         filter(None, (*spec.sys_path, spec.env.get("PYTHONPATH", os.environ.get("PYTHONPATH", ""))))
     )
+
+
+def resident_bytes(pid: int) -> int:
+    """What a process keeps in memory; 0 when it is gone."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            return int(file.read().split()[1]) * _PAGE_BYTES
+    except OSError:
+        return 0
 
 
 def _read(fd: int) -> bytes:

@@ -169,3 +169,11 @@ def await_or_stop(context: StepContext, path):
     assert not context.cancelled
     Path(path).write_text("waiting")
     Path(path).write_text(str(context.wait_signal()))
+
+
+kept = []
+
+
+def hoard(megabytes):
+    kept.append(b"x" * megabytes * 2**20)
+    return {"pid": os.getpid()}

@@ -63,6 +63,8 @@ class PreparedStep:
     bundle: Path | None
     # URL of this lease's own scratch directory; nobody has made it yet. The coordinator removes it when the run ends.
     scratch: str
+    # The interpreter of the step's own environment; empty when it has none, and runs in the runner's.
+    python: str = ""
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -150,7 +152,8 @@ Launch: TypeAlias = CommandLaunch | WorkerLaunch
 class StepType(Protocol):
     """One kind of step."""
 
-    # As workflows name it.
+    # As workflows name it. A type that runs steps in an environment of their own (`PreparedStep.python`) has a second attribute,
+    # `has_environments = True`; steps of other types must ask for none.
     name: str
 
     def detect(self, settings: Settings) -> Detection:

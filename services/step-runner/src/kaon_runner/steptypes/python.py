@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from pathlib import Path
 
 from kaon_runner.errors import UserStepError
 from kaon_runner.steptypes.base import (
@@ -24,6 +25,7 @@ class PythonStepType:
     name = "python"
     # `prepare` is quick enough for the runner's loop.
     inline = True
+    has_environments = True
 
     def detect(self, settings: Settings) -> Detection:
         """Always available: the runner itself is Python."""
@@ -40,10 +42,16 @@ class PythonStepType:
                 "InvalidConfig", f'step {step.key.path}: "entry" must be "module:function", it is {target!r}'
             )
         bundle = (str(step.bundle),) if step.bundle is not None else ()
+        python = step.python or settings.python
         if step.spec.isolation == definition_pb2.ISOLATION_PROCESS:
             path = os.pathsep.join(filter(None, (*bundle, os.environ.get("PYTHONPATH", ""))))
             return CommandLaunch(
-                argv=(settings.python, "-u", "-m", "kaon.step.main", target), env={"PYTHONPATH": path}
+                argv=(python, "-u", "-m", "kaon.step.main", target), env={"PYTHONPATH": path}
             )
-        worker = WorkerSpec(key=f"python/{step.spec.code_bundle}", python=settings.python, sys_path=bundle)
-        return WorkerLaunch(worker=worker, target=target)
+        return WorkerLaunch(worker=worker_of(step.spec.code_bundle, step.bundle, python), target=target)
+
+
+def worker_of(digest: str, bundle: Path | None, python: str) -> WorkerSpec:
+    """The kind of process that runs functions of a code bundle."""
+    path = (str(bundle),) if bundle is not None else ()
+    return WorkerSpec(key=f"python/{digest}", python=python, sys_path=path)

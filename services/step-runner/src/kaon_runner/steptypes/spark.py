@@ -22,6 +22,7 @@ class SparkStepType:
     """
 
     name = "spark"
+    has_environments = True
 
     def detect(self, settings: Settings) -> Detection:
         """Available with pyspark, and with a Spark Connect server or Java for a driver of the step's own."""
@@ -50,11 +51,11 @@ class SparkStepType:
             raise PlatformStepError(
                 "NoSparkServer", "this runner knows no Spark Connect server: set KAON_SPARK_CONNECT"
             )
-        bundle = str(step.bundle or "")
+        bundle, python = str(step.bundle or ""), step.python or sys.executable
         env = {
             "PYTHONPATH": os.pathsep.join(filter(None, (bundle, os.environ.get("PYTHONPATH", "")))),
             "KAON_BUNDLE": bundle,
-            "PYSPARK_PYTHON": sys.executable,
+            "PYSPARK_PYTHON": python,
         }
         cleanup: tuple[tuple[str, ...], ...] = ()
         if driver == "connect":
@@ -73,7 +74,7 @@ class SparkStepType:
                     session,
                 ),
             )
-        argv = (sys.executable, "-u", "-m", "kaon.step.main", "kaon_runner.children.spark:run", "--whole")
+        argv = (python, "-u", "-m", "kaon.step.main", "kaon_runner.children.spark:run", "--whole")
         return CommandLaunch(argv=argv, env=env, cleanup=cleanup)
 
 

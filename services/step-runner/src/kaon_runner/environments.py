@@ -1,0 +1,153 @@
+"""Environments of steps: built once by uv from a requirements file of the code bundle, and kept by what determines them.
+
+An environment lies on top of the runner's own: what its file names comes first, and `kaon.step`, with whatever else the runner
+has, is found behind it. Several runners may share the cache; whoever builds holds a lock meanwhile.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import logging
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from uv import find_uv_bin
+
+from kaon_runner.errors import PlatformStepError, UserStepError
+
+_log = logging.getLogger(__name__)
+_BUILD_SECONDS = 900.0
+# Lines that name another file which belongs to the requirements.
+_INCLUDE = re.compile(r"^\s*(?:-r|-c|--requirement|--constraint)[ =]?\s*(\S+)", re.MULTILINE)
+# What uv says when it is not the file that is wrong.
+_UNREACHABLE = ("error sending request", "dns error", "connection refused", "connection reset", "timed out")
+_ASK = (
+    "import platform, sysconfig; print(platform.python_version(), sysconfig.get_path('purelib'), sep='\\n')"
+)
+
+
+class Environments:
+    """Thread-safe, also between processes.
+
+    Args:
+        cache: where environments are kept.
+        python: the interpreter on whose environment they lie.
+    """
+
+    def __init__(self, cache: Path, *, python: str) -> None:
+        self._root = cache / "environments"
+        self._python = python
+        self._base: tuple[str, str] | None = None
+
+    def python_of(self, requirements: Path) -> str:
+        """The interpreter of the environment that the file describes; builds it when it is not there, which may take minutes.
+
+        Raises:
+            UserStepError: it cannot be built from this file; the message is uv's.
+            PlatformStepError: it cannot be built here, whatever the file says.
+        """
+        version, packages = self._base_of()
+        target = self._root / _digest(requirements, version, packages)
+        try:
+            if not target.exists():
+                self._root.mkdir(parents=True, exist_ok=True)
+                with _locked(target.with_suffix(".lock")):
+                    if not target.exists():
+                        self._build(requirements, target, packages)
+        except OSError as error:
+            raise PlatformStepError(
+                "Environment", f"no environment can be built in {self._root}: {error}"
+            ) from error
+        return str(target / "bin" / "python")
+
+    def _base_of(self) -> tuple[str, str]:
+        """Version of the interpreter, and where its packages are."""
+        if self._base is None:
+            told = subprocess.run(
+                [self._python, "-c", _ASK], capture_output=True, text=True, check=False, timeout=60
+            )
+            if told.returncode:
+                raise PlatformStepError(
+                    "Environment", f"KAON_PYTHON={self._python} does not run: {told.stderr[-500:]}"
+                )
+            version, packages = told.stdout.splitlines()
+            self._base = version, packages
+        return self._base
+
+    def _build(self, requirements: Path, target: Path, packages: str) -> None:
+        """Builds beside the target and moves into place, so that nobody sees half of it."""
+        began = time.monotonic()
+        holder = Path(tempfile.mkdtemp(prefix=".build-", dir=self._root))
+        try:
+            made = holder / "made"
+            self._uv(requirements, "venv", "--relocatable", "--python", self._python, str(made))
+            python = str(made / "bin" / "python")
+            self._uv(requirements, "pip", "install", "--python", python, "--requirement", str(requirements))
+            for site in made.glob("lib/python*/site-packages"):
+                (site / "kaon-runner.pth").write_text(f"import site; site.addsitedir({packages!r})\n")
+            made.rename(target)
+        finally:
+            shutil.rmtree(holder, ignore_errors=True)
+        _log.info("built the environment of %s in %.1f s", requirements.name, time.monotonic() - began)
+
+    def _uv(self, requirements: Path, *arguments: str) -> None:
+        argv = (find_uv_bin(), *arguments, "--quiet", "--no-config")
+        env = {**os.environ, "UV_PYTHON_DOWNLOADS": "never", "NO_COLOR": "1"}
+        try:
+            told = subprocess.run(
+                argv,
+                env=env,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=_BUILD_SECONDS,
+                cwd=requirements.parent,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise UserStepError(
+                "Environment",
+                f"the environment of {requirements.name} was not built within {_BUILD_SECONDS:.0f} s",
+            ) from error
+        if told.returncode == 0:
+            return
+        fault = (
+            PlatformStepError if any(sign in told.stderr.lower() for sign in _UNREACHABLE) else UserStepError
+        )
+        message = f"uv cannot build the environment of {requirements.name}: {told.stderr.strip()[:3000]}"
+        raise fault("Environment", message, told.stderr)
+
+
+def _digest(requirements: Path, *base: str) -> str:
+    """Names an environment: by the files that describe it, and by what it lies on."""
+    hasher = hashlib.sha256()
+    for text in (*base, *_texts(requirements, set())):
+        hasher.update(text.encode() + b"\0")
+    return hasher.hexdigest()
+
+
+def _texts(requirements: Path, seen: set[Path]) -> list[str]:
+    """The text of the file, and of those that it includes."""
+    seen.add(requirements)
+    text = requirements.read_text(encoding="utf-8")
+    texts = [text]
+    for name in _INCLUDE.findall(text):
+        included = (requirements.parent / name).resolve()
+        if included not in seen and included.is_file():
+            texts += _texts(included, seen)
+    return texts
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Holds the lock at `path`, which stays: whoever waits for it must not lock another file of that name."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,32 @@
+"""Workers that are started before steps ask for them, for the code bundles that the settings name."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from concurrent.futures import Executor
+
+from kaon_runner.preparing import Artifacts
+from kaon_runner.settings import Settings
+from kaon_runner.steptypes.python import worker_of
+from kaon_runner.supervision.child import Bounds
+from kaon_runner.workers import WorkerPool
+from kaon_wire.errors import KaonError
+
+_log = logging.getLogger(__name__)
+
+
+async def prewarm(settings: Settings, artifacts: Artifacts, pool: WorkerPool, executor: Executor) -> None:
+    """Unpacks each bundle and starts workers for it; the slots are shared out among the bundles.
+
+    A bundle that cannot be had is logged and left out: its steps will say so when they come.
+    """
+    loop = asyncio.get_running_loop()
+    bounds = Bounds(pids=settings.step_processes)
+    for digest in settings.prewarm:
+        try:
+            path = await loop.run_in_executor(executor, artifacts.bundle, digest)
+            for _ in range(max(1, settings.slots // len(settings.prewarm))):
+                await pool.warm(worker_of(digest, path, settings.python), bounds)
+        except KaonError as error:
+            _log.warning("no worker was started for code bundle %s: %s", digest, error)
