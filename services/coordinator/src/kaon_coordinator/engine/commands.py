@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kaon_coordinator.engine import runs, subworkflows
+from kaon_coordinator.engine import runs
 from kaon_coordinator.engine import transitions as t
-from kaon_coordinator.engine.actions import EndStep, RevokeReason
+from kaon_coordinator.engine.actions import RevokeReason
 from kaon_coordinator.engine.counting import is_active, is_blocked
 from kaon_coordinator.engine.decide import Decision, user_error
 from kaon_coordinator.engine.leases import lease_of, reissue, revoke
-from kaon_coordinator.engine.messages import Cancel, Mark, Pause, Restart, Resume, Retry, SetPriority
+from kaon_coordinator.engine.messages import Cancel, Mark, Restart, Retry, SetPriority
 from kaon_coordinator.engine.refusals import refuse
 from kaon_coordinator.engine.resetting import plan
 from kaon_coordinator.engine.scopes import (
-    advance,
     ending,
+    had_turn,
     in_turn,
     run_again,
+    stop_run,
     stop_scope,
 )
 from kaon_coordinator.engine.state import BlockState, Node, ScopeState, StepState
 from kaon_coordinator.engine.stopping import request_stop
-from kaonapi.run.v1 import command_pb2, history_pb2
+from kaonapi.run.v1 import history_pb2
 
 
 def cancel(decision: Decision, message: Cancel) -> None:
@@ -33,6 +34,7 @@ def cancel(decision: Decision, message: Cancel) -> None:
     state = decision.state
     if state.ended or (state.cancel_requested and (state.force_stop or not message.force)):
         return
+    paused = state.paused
     decision.emit(
         run_cancel_requested=history_pb2.RunCancelRequested(
             reason=message.reason, requester=message.requester, force=message.force
@@ -44,7 +46,7 @@ def cancel(decision: Decision, message: Cancel) -> None:
     if state.force_stop:
         for scope in sorted(state.scopes.values(), key=lambda each: -each.position):
             stop_scope(decision, scope)
-    stop_scope(decision, state.root)
+    stop_run(decision, paused=paused)
 
 
 def _cancel_path(decision: Decision, message: Cancel) -> None:
@@ -75,51 +77,6 @@ def _stoppable(decision: Decision, target: Node | ScopeState) -> bool:
         return target.status == t.RUNNING
     pending = target.status == t.PENDING and in_turn(target) and not ending(decision, target.scope)
     return is_active(target) or pending
-
-
-def pause(decision: Decision, message: Pause) -> None:
-    """Nothing new starts; what waits for a runner is taken back."""
-    state = decision.state
-    if state.status not in {t.PENDING, t.RUNNING}:
-        if state.status != t.PAUSED:
-            refuse(decision, "pause", "", f"the run is {t.short(state.status)}", message.requester)
-        return
-    decision.emit(run_paused=history_pb2.RunPaused(requester=message.requester, reason=message.reason))
-    for step in state.steps.values():
-        if step.status == t.READY:
-            decision.act(EndStep(path=step.path, attempt=step.attempt, generation=step.generation))
-    for block in subworkflows.running(decision):
-        command = command_pb2.RunCommand(pause=command_pb2.PauseRun(), reason="its parent was paused")
-        subworkflows.tell(decision, block, command)
-
-
-def resume(decision: Decision, message: Resume) -> None:
-    """The run goes on where it was paused."""
-    state = decision.state
-    if state.status != t.PAUSED:
-        if state.status != t.RUNNING:
-            refuse(decision, "resume", "", f"the run is {t.short(state.status)}", message.requester)
-        return
-    decision.emit(run_resumed=history_pb2.RunResumed(requester=message.requester, reason=message.reason))
-    if not state.start_us:
-        runs.go_on(decision)
-        return
-    for step in list(state.steps.values()):
-        if step.status == t.READY:
-            reissue(decision, step, reason="paused")
-        elif step.status == t.PENDING and step.retry_us:
-            _resume_retry(decision, step)
-    for block in subworkflows.running(decision):
-        command = command_pb2.RunCommand(resume=command_pb2.ResumeRun(), reason="its parent goes on")
-        subworkflows.tell(decision, block, command)
-    decision.then(lambda: advance(decision, list(state.scopes.values())))
-
-
-def _resume_retry(decision: Decision, step: StepState) -> None:
-    from kaon_coordinator.engine import steps
-
-    if step.retry_us <= decision.context.now_us:
-        steps.try_again(decision, step)
 
 
 def set_priority(decision: Decision, message: SetPriority) -> None:
@@ -195,7 +152,7 @@ def _again(
     decision: Decision, cause: str, message: Retry | Restart, targets: list[Node], *, nothing: str
 ) -> None:
     state = decision.state
-    begun = [node for node in targets if node.status != t.PENDING]
+    begun = [node for node in targets if node.status != t.PENDING and had_turn(node)]
     what = plan(begun)
     if state.status == t.CANCELLING:
         problem = "the run is being cancelled"
@@ -250,6 +207,8 @@ def _settle_step(decision: Decision, step: StepState, status: t.Status, message:
 def _mark_problem(decision: Decision, node: Node, message: Mark) -> str:
     if message.status not in {t.SUCCEEDED, t.FAILED, t.SKIPPED}:
         return "only SUCCEEDED, FAILED and SKIPPED can be marked"
+    if not had_turn(node):
+        return "its turn as a hook has not come"
     if node.status in t.TERMINAL:
         busy = plan([node]).busy
         if busy or decision.state.status == t.CANCELLING:

@@ -12,6 +12,7 @@ from kaon_coordinator.engine import (
     gates,
     leases,
     messages,
+    pausing,
     preparing,
     runs,
     steps,
@@ -24,8 +25,8 @@ from kaon_coordinator.engine.messages import Message
 _HANDLERS: dict[type[Message], Callable[[Decision, Any], None]] = {
     messages.Start: runs.start,
     messages.Cancel: commands.cancel,
-    messages.Pause: commands.pause,
-    messages.Resume: commands.resume,
+    messages.Pause: pausing.pause,
+    messages.Resume: pausing.resume,
     messages.SetPriority: commands.set_priority,
     messages.Signal: gates.signal,
     messages.Answer: gates.answer,

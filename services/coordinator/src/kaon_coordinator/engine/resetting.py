@@ -22,6 +22,7 @@ from kaon_coordinator.engine.state import (
     StepState,
     drop_cell,
 )
+from kaonapi.workflow.v1 import definition_pb2 as d
 
 
 @dataclass(kw_only=True)
@@ -32,8 +33,9 @@ class Plan:
     nodes: dict[str, Node] = field(default_factory=dict)
     # Cells by key that are dropped: later passes of a repeat.
     cells: dict[str, ScopeState] = field(default_factory=dict)
-    # Scopes that run again, by key.
+    # Scopes that run again, by key, and from which phase on.
     reopened: dict[str, ScopeState] = field(default_factory=dict)
+    phases: dict[str, d.Phase.ValueType] = field(default_factory=dict)
 
     @property
     def paths(self) -> list[str]:
@@ -49,13 +51,22 @@ class Plan:
 
 
 def plan(targets: Iterable[Node]) -> Plan:
-    """What must be reset so that the targets run again: they, all that comes after them, the hooks of every scope that runs
+    """What must be reset so that the targets run again: they, all that comes after them, the later hooks of every scope that runs
     again, and the passes that followed."""
     result = Plan()
     for node in targets:
         _add_with_successors(result, node)
-        _reopen(result, node.scope)
+        _reopen(result, node.scope, _phase_of(node))
     return result
+
+
+def _phase_of(node: Node) -> d.Phase.ValueType:
+    return node.scope.graph.phases[node.block.name]
+
+
+def _is_fresh(node: Node) -> bool:
+    """Whether a node is as if it had never begun; one that waits for its next attempt is not."""
+    return node.status == t.PENDING and not node.begun
 
 
 def _add_with_successors(result: Plan, node: Node) -> None:
@@ -66,45 +77,46 @@ def _add_with_successors(result: Plan, node: Node) -> None:
             continue
         result.nodes[each.path] = each
         names = each.scope.graph.successors[each.block.name]
-        stack += [after for name in names if (after := each.scope.nodes[name]).status != t.PENDING]
+        stack += [after for name in names if not _is_fresh(after := each.scope.nodes[name])]
 
 
-def _reopen(result: Plan, scope: ScopeState) -> None:
-    """The scope runs again, and so does everything around it; what came after those is reset."""
-    if scope.key in result.reopened:
+def _reopen(result: Plan, scope: ScopeState, phase: d.Phase.ValueType) -> None:
+    """The scope runs again from a phase on, and so does everything around it; what came after those is reset."""
+    if result.phases.get(scope.key, phase + 1) <= phase:
         return
     result.reopened[scope.key] = scope
+    result.phases[scope.key] = phase
     for node in scope.nodes.values():
-        if scope.graph.phases[node.block.name] != BODY and node.status != t.PENDING:
-            result.nodes.setdefault(node.path, node)
-        # Skipped only because the scope was over.
-        if node.status == t.SKIPPED and not node.end_us:
+        later = _phase_of(node) > phase and not _is_fresh(node)
+        # Skipped only because the phase or the scope was over.
+        unseen = _phase_of(node) >= phase and node.status == t.SKIPPED and not node.end_us
+        if later or unseen:
             result.nodes.setdefault(node.path, node)
     block = scope.parent
     if block is None:
         return
     if block.kind == "repeat":
-        later = [cell for index, cell in block.cells.items() if index > scope.index]
-        result.cells.update((cell.key, cell) for cell in later)
+        later_passes = [cell for index, cell in block.cells.items() if index > scope.index]
+        result.cells.update((cell.key, cell) for cell in later_passes)
     for name in block.scope.graph.successors[block.block.name]:
         after = block.scope.nodes[name]
-        if after.status != t.PENDING:
+        if not _is_fresh(after):
             _add_with_successors(result, after)
-    _reopen(result, block.scope)
+    _reopen(result, block.scope, _phase_of(block))
 
 
 def reset(state: RunState, paths: Iterable[str]) -> None:
     """Folds a reset of nodes and cells."""
-    inside: list[ScopeState] = []
+    inside: list[Node] = []
     for path in paths:
         node = state.node(path)
         if node is not None:
             _reset_node(state, node)
-            inside.append(node.scope)
+            inside.append(node)
         elif path in state.scopes:
             cell = state.scopes[path]
             assert cell.parent is not None
-            inside.append(cell.parent.scope)
+            inside.append(cell.parent)
             drop_cell(state, cell)
     _run_again(state, inside)
 
@@ -138,25 +150,29 @@ def _clear_step(step: StepState) -> None:
     step.metrics, step.reports, step.lost_runners, step.platform_failures = NO_METRICS, 0, 0, 0
 
 
-def _run_again(state: RunState, inside: Iterable[ScopeState]) -> None:
-    """Opens scopes and everything around them again, and counts anew."""
-    opened: dict[str, ScopeState] = {}
-    for scope in inside:
-        around: ScopeState | None = scope
-        while around is not None and around.key not in opened and around.key in state.scopes:
-            opened[around.key] = around
-            around = around.parent.scope if around.parent is not None else None
-    for scope in opened.values():
-        _open_again(state, scope)
-    _forget_reports(opened.values())
+def _run_again(state: RunState, inside: Iterable[Node]) -> None:
+    """Opens the scopes of nodes and everything around them again, and counts anew."""
+    opened: dict[str, tuple[ScopeState, d.Phase.ValueType]] = {}
+    for node in inside:
+        around: Node | None = node
+        while around is not None and around.scope.key in state.scopes:
+            scope, phase = around.scope, _phase_of(around)
+            if opened.get(scope.key, (scope, phase + 1))[1] <= phase:
+                break
+            opened[scope.key] = (scope, phase)
+            around = scope.parent
+    for scope, phase in opened.values():
+        _open_again(state, scope, phase)
+    _forget_reports(scope for scope, _ in opened.values())
     # Inner scopes come later in the order of creation, and must be counted first.
-    for scope in sorted(opened.values(), key=lambda each: -each.position):
+    for scope, _ in sorted(opened.values(), key=lambda each: -each[0].position):
         recount(scope)
 
 
-def _open_again(state: RunState, scope: ScopeState) -> None:
-    scope.status, scope.phase, scope.stop, scope.error = t.RUNNING, BODY, t.NONE, None
-    scope.outcome, scope.outcome_error, scope.hook_error = t.NONE, None, None
+def _open_again(state: RunState, scope: ScopeState, phase: d.Phase.ValueType) -> None:
+    if phase == BODY:
+        scope.stop, scope.outcome, scope.outcome_error = t.NONE, t.NONE, None
+    scope.status, scope.phase, scope.error, scope.hook_error = t.RUNNING, phase, None, None
     block = scope.parent
     if block is None:
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from kaon_coordinator.engine import transitions as t
@@ -326,16 +326,23 @@ def _restore_cell(state: RunState, row: BlockRow) -> None:
         block.curves.restore(cell.index, [(step, value) for step, value in data.get("reports", ())])
 
 
-def digest(state: RunState) -> str:
-    """Digest of everything that a run's history decides; equal for a state that was folded and one that was restored."""
-    hasher = hashlib.sha256(repr(run_row(state)).encode())
+def facts(state: RunState) -> Iterator[str]:
+    """Everything that a run's history decides, in one order: rows, and the counters of what runs."""
+    yield repr(run_row(state))
     for _, step in sorted(state.steps.items()):
-        hasher.update(repr(step_row(step)).encode())
+        yield repr(step_row(step))
     for path in sorted([*state.blocks, *(path for path in state.scopes if path)]):
-        hasher.update(repr(_block_or_cell_row(state, path)).encode())
+        yield repr(_block_or_cell_row(state, path))
     for path, scope in sorted(state.scopes.items()):
         if scope.status == t.RUNNING:
-            hasher.update(repr(_counters(path, scope)).encode())
+            yield repr(_counters(path, scope))
+
+
+def digest(state: RunState) -> str:
+    """Digest of the facts; equal for a state that was folded and one that was restored."""
+    hasher = hashlib.sha256()
+    for fact in facts(state):
+        hasher.update(fact.encode())
     return "sha256:" + hasher.hexdigest()
 
 

@@ -35,6 +35,11 @@ def in_turn(node: Node) -> bool:
     return node.scope.status == t.RUNNING and node.scope.graph.phases[node.block.name] == node.scope.phase
 
 
+def had_turn(node: Node) -> bool:
+    """Whether the phase of a node has come."""
+    return node.scope.graph.phases[node.block.name] == BODY or node.scope.outcome != t.NONE
+
+
 def start_node(decision: Decision, node: Node) -> None:
     """Starts a pending node whose predecessors have ended as its rule wants, or skips it when they have not."""
     if not may_start(decision, node) or node.path in decision.state.preparing:
@@ -226,6 +231,15 @@ def stop_scope(decision: Decision, scope: ScopeState) -> None:
             if is_active(node):
                 stop_node(decision, node, t.CANCELLED)
     decision.then(lambda: check_scope(decision, scope))
+
+
+def stop_run(decision: Decision, *, paused: bool) -> None:
+    """Stops the body of the run. The end of a pause lets hooks begin that had to wait."""
+    stop_scope(decision, decision.state.root)
+    if paused:
+        from kaon_coordinator.engine import pausing
+
+        pausing.go_on(decision)
 
 
 def stop_node(decision: Decision, node: Node, status: t.Status) -> None:

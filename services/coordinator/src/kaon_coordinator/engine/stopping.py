@@ -5,7 +5,7 @@ from __future__ import annotations
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.counting import is_active
 from kaon_coordinator.engine.decide import Decision
-from kaon_coordinator.engine.scopes import check_scope, end_node, stop_error, stop_node, stop_scope
+from kaon_coordinator.engine.scopes import check_scope, end_node, stop_error, stop_node, stop_run, stop_scope
 from kaon_coordinator.engine.state import Node, ScopeState
 from kaonapi.run.v1 import history_pb2
 
@@ -20,13 +20,16 @@ def request_stop(
     reason: str = "",
 ) -> None:
     """Stops a node, a cell or (its root scope) the run; it ends with `status` when nothing of it is left."""
+    paused = decision.state.paused
     path = target.key if isinstance(target, ScopeState) else target.path
     decision.emit(
         block_stop_requested=history_pb2.BlockStopRequested(
             path=path, status=status, cause=cause, requester=requester, reason=reason
         )
     )
-    if isinstance(target, ScopeState):
+    if target is decision.state.root:
+        stop_run(decision, paused=paused)
+    elif isinstance(target, ScopeState):
         stop_scope(decision, target)
         decision.then(lambda: check_scope(decision, target))
     elif is_active(target):

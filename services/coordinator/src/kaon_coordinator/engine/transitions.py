@@ -59,7 +59,8 @@ BLOCK: dict[Status, frozenset[Status]] = {
 
 RUN: dict[Status, frozenset[Status]] = {
     PENDING: frozenset({RUNNING, CANCELLED, PAUSED}),
-    RUNNING: frozenset({SUCCEEDED, FAILED, TIMED_OUT, CANCELLING, PAUSED}),
+    # CANCELLED: one of its blocks was.
+    RUNNING: frozenset({SUCCEEDED, FAILED, TIMED_OUT, CANCELLING, CANCELLED, PAUSED}),
     # PENDING: it was paused before it began.
     PAUSED: frozenset({PENDING, RUNNING, CANCELLING, CANCELLED, SUCCEEDED, FAILED, TIMED_OUT}),
     CANCELLING: frozenset({CANCELLED, FAILED, TIMED_OUT, SUCCEEDED}),

@@ -1,0 +1,367 @@
+"""Plays everything around one run at random: runners, storage, children, people and time, from one seed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from kaon_coordinator.engine import actions as a
+from kaon_coordinator.engine import messages as m
+from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.compiled import compile_workflow
+from kaon_coordinator.engine.decide import Context, Decision, decide, submit
+from kaon_coordinator.engine.evolve import evolve
+from kaon_coordinator.engine.leases import lease_of, revoke_unless_current
+from kaon_coordinator.engine.limits import Limits
+from kaon_coordinator.engine.resume import derive
+from kaon_coordinator.engine.rows import BlockRow, StepRow
+from kaon_coordinator.engine.rows_codec import (
+    facts,
+    restore,
+    run_row,
+    take_block_rows,
+    take_dropped,
+    take_step_rows,
+)
+from kaon_coordinator.engine.state import RunState, StepState
+from kaon_wire import canonical
+from kaonapi.run.v1 import history_pb2, run_pb2
+from kaonapi.step.v1 import step_pb2
+from kaonapi.workflow.v1 import definition_pb2 as d
+
+LIMITS = Limits(cells_per_decision=2, inline_input_bytes=40, exclusive_wait_us=2_000_000)
+
+
+def no_expressions(cel: str, variables: object) -> object:
+    raise AssertionError(f"unexpected expression {cel!r} over {variables}")
+
+
+@dataclass
+class Machine:
+    """One run and its surroundings. `step()` lets one thing happen; `history`, rows and state are compared by `check()`."""
+
+    definition: d.WorkflowDefinition
+    seed: int
+    # What happens to messages of the surroundings: the share that is doubled, or lost and derived again.
+    trouble: float = 0.1
+
+    def __post_init__(self) -> None:
+        self.random = random.Random(self.seed)
+        self.workflow = compile_workflow(self.definition, "v1")
+        self.state = RunState(run_id="r1", workflow=self.workflow)
+        self.history: list[history_pb2.HistoryEvent] = []
+        self.steps: dict[str, StepRow] = {}
+        self.blocks: dict[str, BlockRow] = {}
+        self.now_us = 1_000_000
+        # What waits to happen: messages without a time, and (due, message).
+        self.soon: list[m.Message] = []
+        self.timed: list[tuple[int, m.Message]] = []
+        self.requested: list[str] = []
+        self.holds: set[str] = set()
+        self.granted: set[tuple[str, int]] = set()
+        self.begun: list[tuple[str, int]] = []
+        self.children: dict[str, str] = {}
+        submitted = history_pb2.RunSubmitted(workflow="test", tenant="default", submitter="me")
+        self.absorb(submit(self.state, submitted=submitted, context=self.context()))
+        self.soon.append(m.Start())
+
+    def context(self) -> Context:
+        self.now_us += 1
+        return Context(now_us=self.now_us, evaluate=no_expressions, limits=LIMITS, random=self.random.random)
+
+    def tell(self, message: m.Message) -> Decision:
+        return self.absorb(decide(self.state, message, self.context()))
+
+    def absorb(self, decision: Decision) -> Decision:
+        self.history += decision.events
+        self.write_rows()
+        for action in decision.actions:
+            self.do(action)
+        return decision
+
+    def write_rows(self) -> None:
+        for path in take_dropped(self.state):
+            self.steps.pop(path, None)
+            self.blocks.pop(path, None)
+        self.steps.update((row.path, row) for row in take_step_rows(self.state))
+        self.blocks.update((row.path, row) for row in take_block_rows(self.state))
+
+    # --- the surroundings ---------------------------------------------------------------------------------------
+
+    def do(self, action: a.Action) -> None:
+        handler = _DO.get(type(action))
+        if handler is not None:
+            handler(self, action)
+
+    def later(self, message: m.Message) -> None:
+        self.soon.append(message)
+        if self.random.random() < self.trouble:
+            self.soon.append(message)
+
+    def request(self, action: a.RequestStep) -> None:
+        if action.path not in self.requested:
+            self.requested.append(action.path)
+
+    def release(self, action: a.ReleasePermits) -> None:
+        self.holds -= {path for path in self.holds if action.path in ("", path)}
+
+    def take_permits(self, action: a.TakePermits) -> None:
+        if not self.state.ended:
+            self.holds.add(action.path)
+            self.later(m.PermitsGranted(path=action.path))
+
+    def memo(self, action: a.LookUpMemo) -> None:
+        if self.random.random() < 0.5:
+            self.later(m.MemoMissed(path=action.path, key=action.key))
+            return
+        found = m.MemoFound(
+            path=action.path, key=action.key, outputs={"out": "7"}, run_id="r0", source_path="s"
+        )
+        self.later(found)
+
+    def manifests(self, action: a.WriteManifests) -> None:
+        kept = dict.fromkeys(action.values, '{"artifact":{"uri":"file:///m"}}')
+        self.later(m.ManifestsWritten(path=action.path, inputs=kept))
+
+    def items(self, action: a.ReadItems) -> None:
+        if self.random.random() < 0.05:
+            self.later(m.Unprepared(path=action.path, kind="Platform", problem="storage is away"))
+            return
+        count = int(canonical.loads(action.artifact_json)["artifact"]["digest"].split(":")[1])
+        self.later(m.ItemsRead(path=action.path, items=tuple(str(index) for index in range(count))))
+
+    def child(self, action: a.PrepareChild) -> None:
+        if self.random.random() < 0.1:
+            self.later(m.Unprepared(path=action.path, kind="BindingError", problem="no such workflow"))
+            return
+        run_id = f"c{len(self.children)}-{self.random.random()}"
+        prepared = m.ChildPrepared(
+            path=action.path, child_run_id=run_id, workflow="other", version="v1", params={}
+        )
+        self.later(prepared)
+
+    def submit_child(self, action: a.SubmitChild) -> None:
+        assert action.child_run_id not in self.children
+        self.children[action.child_run_id] = action.path
+
+    def tell_child(self, action: a.TellRun) -> None:
+        if action.command.HasField("cancel") and action.run_id in self.children:
+            self.end_child(action.run_id, t.CANCELLED)
+
+    def end_child(self, run_id: str, status: t.Status) -> None:
+        path = self.children.pop(run_id)
+        outputs = {"result": "1"} if status == t.SUCCEEDED else {}
+        self.later(m.ChildEnded(path=path, child_run_id=run_id, status=status, outputs=outputs))
+
+    def watch_retry(self, action: a.WatchRetry) -> None:
+        self.timed.append((action.due_us, m.RetryDue(path=action.path, generation=action.generation)))
+
+    def watch_attempt(self, action: a.WatchAttempt) -> None:
+        if action.timeout_us:
+            message = m.AttemptTimedOut(path=action.path, generation=action.generation)
+            self.timed.append((action.timeout_us, message))
+
+    def watch_time(self, action: a.WatchTime) -> None:
+        message = m.Due(timer=action.timer, path=action.path, due_us=action.due_us)
+        self.timed.append((action.due_us, message))
+
+    def revoked(self, action: a.RevokeLease) -> None:
+        if action.reason != a.RevokeReason.STALE_LEASE:
+            lease = m.Lease(
+                path=action.path,
+                attempt=action.attempt,
+                generation=action.generation,
+                runner_id=action.incarnation,
+                incarnation=action.incarnation,
+            )
+            self.later(m.Stopped(lease=lease))
+
+    def grant(self, action: a.GrantLease) -> None:
+        self.granted.add((action.path, action.generation))
+
+    def carry_on(self, action: a.Continue) -> None:
+        self.later(m.Continued(path=action.path))
+
+    # --- what happens -------------------------------------------------------------------------------------------
+
+    def happen(self) -> bool:
+        """Lets one thing happen; False when nothing is left."""
+        choices: list[Callable[[], object]] = []
+        if self.soon:
+            choices.append(self._soon)
+        if self.requested:
+            choices.append(self._start)
+        if running := [step for step in self.state.steps.values() if step.status == t.RUNNING]:
+            choices.append(lambda: self._report(self.random.choice(running)))
+        if self.children:
+            choices.append(self._child_ends)
+        if not choices or self.random.random() < 0.2:
+            if self.timed:
+                choices = [self._time]
+            elif self.state.gates:
+                choices = [self._answer]
+        if not choices:
+            return False
+        self.random.choice(choices)()
+        return True
+
+    def _soon(self) -> None:
+        self.tell(self.soon.pop(self.random.randrange(len(self.soon))))
+
+    def _time(self) -> None:
+        self.timed.sort(key=lambda each: each[0])
+        due_us, message = self.timed.pop(0)
+        self.now_us = max(self.now_us, due_us)
+        self.tell(message)
+
+    def _start(self) -> None:
+        path = self.requested.pop(self.random.randrange(len(self.requested)))
+        step = self.state.steps.get(path)
+        if step is None or step.status != t.READY:
+            return
+        runner = self.random.choice("abc")
+        lease = m.Lease(
+            path=path,
+            attempt=step.attempt,
+            generation=step.generation,
+            runner_id=runner,
+            incarnation=runner,
+        )
+        if self.random.random() < self.trouble:
+            self.tell(m.HandedBack(lease=lease, reason="full"))
+            return
+        assert (path, step.generation) not in self.begun
+        self.begun.append((path, step.generation))
+        self.tell(m.Started(lease=lease))
+
+    def _report(self, step: StepState) -> None:
+        lease, chance = lease_of(step), self.random.random()
+        if chance < 0.2:
+            metric = step_pb2.StepMetric(name="loss", value=self.random.random())
+            self.tell(m.Reported(lease=lease, metric=metric))
+        elif chance < 0.3:
+            self.tell(m.LeaseExpired(path=step.path, generation=step.generation))
+            self.tell(m.Succeeded(lease=lease, outputs={"out": "0"}))
+        elif chance < 0.5:
+            error = step_pb2.StepError(error_class=step_pb2.ERROR_CLASS_USER, type="ValueError", message="no")
+            self.tell(m.Failed(lease=lease, error=error))
+        else:
+            value = self.random.choice((True, False, 1, [1, 2, 3], "x" * 60))
+            self.later(m.Succeeded(lease=lease, outputs={"out": canonical.dumps(value)}))
+
+    def _child_ends(self) -> None:
+        run_id = self.random.choice(sorted(self.children))
+        self.end_child(run_id, self.random.choice((t.SUCCEEDED, t.SUCCEEDED, t.FAILED, t.CANCELLED)))
+
+    def _answer(self) -> None:
+        gate = self.random.choice(sorted(self.state.gates.values(), key=lambda each: each.path))
+        if gate.block.gate.HasField("approval"):
+            roles = frozenset({"lead"})
+            yes = self.random.random() < 0.7
+            self.tell(m.Answer(path=gate.path, approved=yes, comment="", requester="me", roles=roles))
+        elif gate.block.gate.HasField("signal"):
+            self.tell(m.Signal(name=gate.block.gate.signal.name, payload_json="1", requester="me"))
+
+    def command(self) -> None:
+        """Somebody asks for something, sensible or not."""
+        places = sorted([*self.state.steps, *self.state.blocks, *(key for key in self.state.scopes if key)])
+        path = self.random.choice(places) if places else ""
+        by: dict[str, Any] = {"reason": "why", "requester": "me"}
+        status = self.random.choice((t.SUCCEEDED, t.FAILED, t.SKIPPED))
+        commands: list[m.Message] = [
+            m.Cancel(path=path, skip=self.random.random() < 0.5, **by),
+            m.Cancel(path="" if self.random.random() < 0.2 else path, **by),
+            m.Pause(**by),
+            m.Resume(**by),
+            m.Resume(**by),
+            m.Retry(path=self.random.choice(("", path)), **by),
+            m.Restart(path=path, **by),
+            m.Mark(path=path, status=status, outputs={"out": "1"}, **by),
+            m.SetPriority(priority=self.random.randint(0, 3), requester="me"),
+            m.Signal(name="go", payload_json="1", requester="me"),
+            m.Signal(name="go", payload_json="1", requester="me", path=path),
+            m.Answer(path=path, approved=True, comment="", requester="me"),
+            m.Continued(path=path),
+        ]
+        self.tell(self.random.choice(commands))
+
+    def crash(self) -> None:
+        """The owner dies: what it had in memory, and everything that it had been asked to do, is gone."""
+        self.soon = [
+            each for each in self.soon if isinstance(each, m.Start | m.Succeeded | m.ChildEnded | m.Stopped)
+        ]
+        self.timed, self.requested = [], []
+        self.begun = [each for each in self.begun if self._held(each)]
+        self.state = self.restored()
+        for action in derive(self.state, now_us=self.now_us, limits=LIMITS):
+            self.do(action)
+
+    def _held(self, begun: tuple[str, int]) -> bool:
+        step = self.state.steps.get(begun[0])
+        return step is not None and step.generation == begun[1] and step.status != t.READY
+
+    def renew(self) -> None:
+        """Every runner renews what it holds."""
+        for step in list(self.state.steps.values()):
+            if step.status in {t.RUNNING, t.CANCELLING}:
+                decision = Decision(state=self.state, context=self.context())
+                assert revoke_unless_current(decision, lease_of(step), queued=False)
+                self.absorb(decision)
+
+    # --- checks -------------------------------------------------------------------------------------------------
+
+    def replayed(self, events: int | None = None) -> RunState:
+        state = RunState(run_id="r1", workflow=self.workflow)
+        for event in self.history[:events]:
+            evolve(state, event)
+        return state
+
+    def restored(self) -> RunState:
+        return restore(
+            workflow=self.workflow,
+            run=run_row(self.state),
+            tenant=self.state.tenant,
+            submitter=self.state.submitter,
+            params={},
+            steps=self.steps.values(),
+            blocks=self.blocks.values(),
+        )
+
+    def check(self) -> None:
+        expected = list(facts(self.state))
+        assert list(facts(self.restored())) == expected
+        assert list(facts(self.replayed())) == expected
+        if self.state.ended and not self.soon:
+            assert not self.holds
+            assert not self.children
+        for scope in self.state.scopes.values():
+            if scope.status == t.RUNNING and scope.nodes:
+                assert scope.active >= 0
+                assert scope.remaining >= 0
+
+    def told(self) -> str:
+        return "\n".join(f"{e.seq} {e.WhichOneof('event')} {str(e).splitlines()[3:]}" for e in self.history)
+
+    def status(self) -> str:
+        return run_pb2.Status.Name(self.state.status)
+
+
+_DO: dict[type, Callable[[Machine, Any], None]] = {
+    a.RequestStep: Machine.request,
+    a.ReleasePermits: Machine.release,
+    a.TakePermits: Machine.take_permits,
+    a.LookUpMemo: Machine.memo,
+    a.WriteManifests: Machine.manifests,
+    a.ReadItems: Machine.items,
+    a.PrepareChild: Machine.child,
+    a.SubmitChild: Machine.submit_child,
+    a.TellRun: Machine.tell_child,
+    a.WatchRetry: Machine.watch_retry,
+    a.WatchAttempt: Machine.watch_attempt,
+    a.WatchTime: Machine.watch_time,
+    a.RevokeLease: Machine.revoked,
+    a.GrantLease: Machine.grant,
+    a.Continue: Machine.carry_on,
+}

@@ -1,0 +1,58 @@
+"""Random workflows of all blocks under random events, commands and crashes of their owner: every run ends, and its history, its
+rows and its state always tell the same."""
+
+from __future__ import annotations
+
+import pytest
+
+from kaon_coordinator.engine.messages import Resume
+from kaon_coordinator.engine.validate import validate
+
+from .machine import Machine
+from .random_workflows import Generator
+
+SEEDS = 400
+MOVES = 3_000
+
+
+def play(seed: int, *, commands: float = 0.0, crashes: float = 0.0) -> Machine:
+    definition = Generator(seed).workflow()
+    assert validate(definition) == []
+    machine = Machine(definition, seed)
+    for move in range(MOVES):
+        quiet = move > 150
+        if not quiet and machine.random.random() < commands:
+            machine.command()
+        elif not quiet and machine.random.random() < crashes:
+            machine.crash()
+        elif not quiet and machine.random.random() < 0.05:
+            machine.renew()
+        elif machine.state.paused and quiet:
+            machine.tell(Resume(reason="", requester="me"))
+        elif not machine.happen():
+            if machine.state.ended or not machine.state.paused:
+                break
+            machine.tell(Resume(reason="", requester="me"))
+        if machine.random.random() < 0.03:
+            machine.check()
+    machine.check()
+    assert machine.state.ended, f"seed {seed}: {machine.status()}\n{machine.told()}"
+    return machine
+
+
+@pytest.mark.parametrize("start", range(0, SEEDS, 100))
+def test_a_run_ends_and_its_history_and_rows_give_its_state(start: int) -> None:
+    for seed in range(start, start + 100):
+        play(seed)
+
+
+@pytest.mark.parametrize("start", range(0, SEEDS, 100))
+def test_commands_of_any_kind_at_any_time_keep_history_and_rows_true(start: int) -> None:
+    for seed in range(start, start + 100):
+        play(seed, commands=0.1)
+
+
+@pytest.mark.parametrize("start", range(0, SEEDS, 100))
+def test_an_owner_that_dies_at_any_time_loses_nothing(start: int) -> None:
+    for seed in range(start, start + 100):
+        play(seed, commands=0.05, crashes=0.1)
