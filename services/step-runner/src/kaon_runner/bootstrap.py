@@ -14,6 +14,7 @@ import psutil
 from google.protobuf.message import Message
 
 from kaon_runner.capabilities import machine_labels
+from kaon_runner.disk import WorkDirectory
 from kaon_runner.environments import Environments
 from kaon_runner.execution import Surroundings
 from kaon_runner.heartbeats import Heartbeats, RecentDuration
@@ -31,6 +32,7 @@ from kaon_runner.workers import WorkerPool
 
 _log = logging.getLogger(__name__)
 _LEAVE_SECONDS = 5.0
+_SWEEP_SECONDS = 3600.0
 
 
 def build_runner(
@@ -65,6 +67,9 @@ class RunnerService:
         settings.work.mkdir(parents=True, exist_ok=True)
         self.settings = replace(settings, work=settings.work.absolute())
         self.incarnation = f"{settings.runner_id}-{secrets.token_hex(8)}"
+        self._work = WorkDirectory(
+            self.settings.work, self.incarnation, scratch_seconds=settings.scratch_seconds
+        )
         self._transport = transport
         self._artifacts = artifacts
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -124,11 +129,13 @@ class RunnerService:
             self._ready.clear()
             await self._loop.run_in_executor(None, self._transport.close)
             executor.shutdown(wait=False, cancel_futures=True)
+            self._work.close()
 
     async def _serve(self, executor: ThreadPoolExecutor) -> None:
         assert self._loop is not None
         assert self._stopping is not None
         _prepare_limits()
+        self._work.open()
         types = await self._loop.run_in_executor(executor, StepTypes.discover, self.settings)
         loop = self._loop
         labels = await loop.run_in_executor(executor, machine_labels)
@@ -141,14 +148,23 @@ class RunnerService:
 
         await loop.run_in_executor(executor, self._transport.start, self.incarnation, deliver)
         alive = loop.create_task(runner.keep_alive(), name="keep-alive")
+        sweeping = loop.create_task(self._sweep(executor), name="sweep")
         try:
             await self._say_hello(runner, alive)
             await self._wait(alive)
             await runner.drain(self._drain_seconds)
         finally:
             alive.cancel()
+            sweeping.cancel()
             await runner.leave(_LEAVE_SECONDS)
         _log.info("runner %s has left", self.settings.runner_id)
+
+    async def _sweep(self, executor: ThreadPoolExecutor) -> None:
+        """Removes from time to time what nobody needs any more."""
+        assert self._loop is not None
+        while True:
+            await self._loop.run_in_executor(executor, self._work.sweep)
+            await asyncio.sleep(_SWEEP_SECONDS)
 
     async def _say_hello(self, runner: Runner, alive: asyncio.Task[None]) -> None:
         hello = asyncio.ensure_future(runner.hello.wait())
@@ -188,8 +204,8 @@ class RunnerService:
         artifacts = self._artifacts
         preparer = Preparer(
             artifacts,
-            work=settings.work,
-            scratch=settings.scratch,
+            steps=self._work.steps,
+            scratch=settings.scratch or self._work.scratch.as_uri(),
             incarnation=self.incarnation,
             environments=Environments(settings.cache_directory, python=settings.python),
         )
@@ -202,7 +218,7 @@ class RunnerService:
                 pool=pool,
                 step_types=types.available,
                 executor=executor,
-                logs=settings.work / "logs",
+                logs=self._work.logs,
                 report=runner.report,
                 send_log=outbox.logs,
             )

@@ -56,6 +56,10 @@ class Settings:
     python: str = sys.executable
     # Steps that one warm worker runs before it is replaced (KAON_WORKER_STEPS).
     worker_steps: int = 10_000
+    # Bytes that a step's directory and its local scratch space may occupy together; 0: no bound (KAON_STEP_DISK_BYTES).
+    step_disk_bytes: int = 0
+    # Seconds for which scratch space under `work` stays after it was written to last (KAON_SCRATCH_SECONDS).
+    scratch_seconds: float = 7 * 86_400.0
     # Bytes of memory that a warm worker may keep between two steps before it is replaced (KAON_WORKER_MEMORY_BYTES).
     worker_memory_bytes: int = 1024 * 1024 * 1024
     # Digests of code bundles for which workers are started before steps ask for them, "sha256:...,sha256:..." (KAON_PREWARM).
