@@ -19,7 +19,7 @@ from kaon_coordinator.engine.limits import DEFAULT
 from kaon_coordinator.engine.validate import validate
 from kaon_coordinator.matching.labels import parse_label_expression
 from kaon_coordinator.scratch import ScratchSpace
-from kaon_coordinator.settings import Settings
+from kaon_coordinator.settings import Settings, advertised
 from kaon_coordinator.shell.coordinator import Clocks, Coordinator, ShellSettings
 from kaon_coordinator.store.base import RunRecord, Store
 from kaon_coordinator.store.database import Durability
@@ -54,7 +54,10 @@ class Application:
         clocks = Clocks()
         self.coordinator = Coordinator(
             settings=ShellSettings(
-                owner=settings.owner, catalogue=settings.catalogue, lease_seconds=settings.lease_seconds
+                owner=settings.owner,
+                catalogue=settings.catalogue,
+                lease_seconds=settings.lease_seconds,
+                tenants=settings.tenants,
             ),
             store=self._store,
             transport=transport,
@@ -69,7 +72,9 @@ class Application:
                 validate=_validate,
                 feed=feed,
                 logs=archive,
-                runners=self.coordinator.pools.runners,
+                matchers=self.coordinator.pools,
+                pools=settings.catalogue.pools,
+                owner=settings.owner,
                 wake=self._wake,
                 partitions=settings.catalogue.run_partitions,
                 now_us=clocks.now_us,
@@ -84,6 +89,7 @@ class Application:
             KaonError: something that is needed does not answer.
         """
         port = await self._api.start(self._settings.address)
+        self.coordinator.told_at(advertised(self._settings, port))
         await self._transport.start(self.coordinator)
         work: list[Callable[[], Awaitable[None]]] = [self.coordinator.run, self._transport.failed]
         if self._scratch is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from grpc import aio
@@ -15,7 +15,7 @@ from kaon_coordinator.api.edge import Edge
 from kaon_coordinator.api.feed import RunFeed
 from kaon_coordinator.api.log_archive import LogSource
 from kaon_coordinator.api.logs import LogParts, LogServicer
-from kaon_coordinator.api.runners import Runners, RunnerServicer
+from kaon_coordinator.api.runners import Matchers, RunnerParts, RunnerServicer
 from kaon_coordinator.api.runs import RunParts, RunServicer, Wake
 from kaon_coordinator.api.watch import Watcher
 from kaon_coordinator.api.workflows import Validate, WorkflowParts, WorkflowServicer
@@ -46,7 +46,11 @@ class ApiParts:
     validate: Validate
     feed: RunFeed
     logs: LogSource
-    runners: Runners
+    matchers: Matchers
+    # All pools of the deployment.
+    pools: Sequence[str]
+    # Name of this coordinator.
+    owner: str
     wake: Wake
     # Partitions among which new runs are spread.
     partitions: int
@@ -118,11 +122,18 @@ class ApiServer:
             poll_seconds=parts.poll_seconds,
             settle_seconds=parts.settle_seconds,
         )
+        runners = RunnerParts(
+            store=parts.store,
+            matchers=parts.matchers,
+            pools=parts.pools,
+            owner=parts.owner,
+            now_us=parts.now_us,
+        )
         server = self._server
         workflow_service_pb2_grpc.add_WorkflowServiceServicer_to_server(WorkflowServicer(workflows), server)
         run_service_pb2_grpc.add_RunServiceServicer_to_server(RunServicer(runs), server)  # type: ignore[abstract]
         log_pb2_grpc.add_LogServiceServicer_to_server(LogServicer(logs), server)
-        runner_pb2_grpc.add_RunnerServiceServicer_to_server(RunnerServicer(parts.runners), server)  # type: ignore[abstract]
+        runner_pb2_grpc.add_RunnerServiceServicer_to_server(RunnerServicer(runners), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = (*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
         reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), server)

@@ -104,6 +104,7 @@ async def test_an_address_in_use_is_told(api: Api) -> None:
 
 
 async def test_runners_are_listed_by_pool_and_name(api: Api) -> None:
+    api.others.pools["gpu"] = runner_pb2.Pool(name="gpu")
     places = [("gpu", "b"), ("default", "z"), ("default", "a")]
     api.others.known_runners += [runner_pb2.Runner(pool=pool, runner_id=name) for pool, name in places]
     every = await api.runners.ListRunners(runner_pb2.ListRunnersRequest())
