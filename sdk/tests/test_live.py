@@ -168,6 +168,23 @@ def test_a_gate_that_waits_says_how_to_answer_it() -> None:
     assert "some time to pass" in drawn
 
 
+def test_lines_and_pictures_name_the_server_where_commands_would_not_find_it() -> None:
+    view, out = RunView(gated(), server="127.0.0.1:5"), StringIO()  # type: ignore[arg-type]
+    facts: list[dict[str, object]] = [
+        {"run_started": h.RunStarted()},
+        {"block_started": h.BlockStarted(path="release")},
+        {"block_started": h.BlockStarted(path="pause")},
+        {"run_ended": h.RunEnded(status=run_pb2.STATUS_CANCELLED)},
+    ]
+    view.follow([event(seq, **fact) for seq, fact in enumerate(facts, 1)], Console(file=out, width=200))
+    told = out.getvalue()
+    assert (
+        "release  waits for approval by owner: Publish?. Answer: kaon approve r1 release --server 127.0.0.1:5"
+        in told
+    )
+    assert "pause  waits for some time to pass\n" in told
+
+
 def test_a_group_shows_its_steps_and_hooks_when_their_turn_comes() -> None:
     inner = steps.shell("load", argv=["x"]).on_failure(steps.shell("alert", argv=["x"]))
     body = group(inner.finally_(steps.shell("clean", argv=["x"])), name="training") >> steps.shell(
