@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from threading import Thread
-from typing import Protocol, cast
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import CollectorRegistry, start_http_server
-from prometheus_client.core import Metric
-from prometheus_client.registry import Collector
 
 from kaon_telemetry.metrics import REGISTRY
 from kaon_wire.errors import InvalidValue, Unavailable
-
-
-class Closable(Protocol):
-    """Something that serves until it is closed."""
-
-    def close(self) -> None:
-        """Stops serving."""
 
 
 class MetricsServer:
@@ -43,24 +32,10 @@ class MetricsServer:
             raise Unavailable(f"cannot serve metrics at {address}: {error}") from error
         self._server: WSGIServer = server
         self._thread: Thread = thread
-        self.port = cast("int", server.server_port)
+        self.port = server.server_port
 
     def close(self) -> None:
         """Stops serving."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
-
-
-class _AtScrape(Collector):
-    def __init__(self, look: Callable[[], None]) -> None:
-        self._look = look
-
-    def collect(self) -> Iterable[Metric]:
-        self._look()
-        return ()
-
-
-def at_scrape(look: Callable[[], None], registry: CollectorRegistry = REGISTRY) -> None:
-    """Calls `look` before the metrics that were declared later are read: gauges need not be kept up to date all the time."""
-    registry.register(_AtScrape(look))

@@ -34,7 +34,9 @@ class CoordinatorMetrics:
         self.step_seconds = Histogram(
             "kaon_step_seconds", "From an attempt's start to its end", registry=registry, buckets=_LONG
         )
-        self.retries = Counter("kaon_step_retries", "Attempts that failed and were retried", registry=registry)
+        self.retries = Counter(
+            "kaon_step_retries", "Attempts that failed and were retried", registry=registry
+        )
         self.lost_leases = Counter(
             "kaon_leases_lost", "Leases that ended without a result, by reason", ["reason"], registry=registry
         )
@@ -43,10 +45,14 @@ class CoordinatorMetrics:
             "kaon_stale_leases", "Reports under leases that did not count, since the start", registry=registry
         )
         self.fenced = Gauge(
-            "kaon_fenced", "Partitions lost to a newer owner in a transaction, since the start", registry=registry
+            "kaon_fenced",
+            "Partitions lost to a newer owner in a transaction, since the start",
+            registry=registry,
         )
         self.quarantined = Gauge(
-            "kaon_quarantined_records", "Records that could not be understood, since the start", registry=registry
+            "kaon_quarantined_records",
+            "Records that could not be understood, since the start",
+            registry=registry,
         )
         self.partitions = Gauge("kaon_partitions_owned", "Partitions of runs owned here", registry=registry)
         self.runs_open = Gauge("kaon_runs_open", "Runs in memory here: not ended", registry=registry)
@@ -60,6 +66,12 @@ class CoordinatorMetrics:
         self.pool_slots = Gauge("kaon_pool_slots", "Slots of the runners heard", pool, registry=registry)
         self.pool_running = Gauge("kaon_pool_steps_running", "Steps that run", pool, registry=registry)
         self.pool_runners = Gauge("kaon_pool_runners", "Runners heard", pool, registry=registry)
+        self.pool_wanted = Gauge(
+            "kaon_pool_wanted_slots",
+            "Slots that runners with these labels would have to add so that all that waits could run",
+            ["pool", "labels"],
+            registry=registry,
+        )
         self.api_seconds = Histogram(
             "kaon_api_seconds",
             "How long unary calls took, by method and gRPC status",
@@ -74,7 +86,10 @@ class RunnerMetrics:
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         self.attempts = Counter(
-            "kaon_runner_attempts", "Attempts by step type and outcome", ["type", "outcome"], registry=registry
+            "kaon_runner_attempts",
+            "Attempts by step type and outcome",
+            ["type", "outcome"],
+            registry=registry,
         )
         self.attempt_seconds = Histogram(
             "kaon_runner_attempt_seconds",
@@ -97,6 +112,9 @@ class PublisherMetrics:
             "kaon_publications", "Publications by outcome", ["outcome"], registry=registry
         )
         self.publication_seconds = Histogram(
-            "kaon_publication_seconds", "From the request to the announcement", registry=registry, buckets=_LONG
+            "kaon_publication_seconds",
+            "From the request to the announcement",
+            registry=registry,
+            buckets=_LONG,
         )
         self.watchers = Gauge("kaon_model_watchers", "Systems that watch models now", registry=registry)

@@ -1,7 +1,7 @@
 """Spans of runs, steps and attempts, as OpenTelemetry understands them.
 
-Ids follow from what they stand for: the trace from the client's W3C context or else from the run's id, a span from its run, path and
-issue. So coordinator and runner speak of the same span without asking each other, and one that is told twice is the same.
+Ids follow from what they stand for: the trace from the client's W3C context or else from the run's id, a span from its run, path
+and issue. So coordinator and runner speak of the same span without asking each other, and one that is told twice is the same.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import ReadableSpan
-    from opentelemetry.sdk.trace.export import SpanExporter, SpanProcessor
+    from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
+    from opentelemetry.sdk.trace.export import SpanExporter
+    from opentelemetry.trace import SpanContext
 
 _TRACE_PARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})\Z")
 
@@ -104,8 +105,8 @@ class NoSpans:
 
 
 def open_spans(service: str, environment: Mapping[str, str]) -> Spans:
-    """Tracing as the environment asks for it: OTEL_EXPORTER_OTLP_ENDPOINT (a collector's base URL, OTLP over HTTP) or KAON_TRACES (a
-    file that gets JSON lines); without either it is off."""
+    """Tracing as the environment asks for it: OTEL_EXPORTER_OTLP_ENDPOINT (a collector's base URL, OTLP over HTTP) or KAON_TRACES
+    (a file that gets JSON lines); without either it is off."""
     exporter = _exporter(environment)
     if exporter is None:
         return NoSpans()
@@ -120,13 +121,9 @@ def _exporter(environment: Mapping[str, str]) -> SpanExporter | None:
 
         return OTLPSpanExporter()
     if path := environment.get("KAON_TRACES"):
-        from opentelemetry.sdk.trace.export import ConsoleSpanExporter
+        from kaon_telemetry.tracefile import TraceFile
 
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        # One write a span: several processes may share the file.
-        return ConsoleSpanExporter(
-            out=Path(path).open("a", buffering=1), formatter=lambda span: span.to_json(indent=None) + "\n"
-        )
+        return TraceFile(Path(path))
     return None
 
 
@@ -186,7 +183,7 @@ class ExportedSpans:
         self._processor.shutdown()
 
 
-def _context(trace: int, span: int) -> object:
+def _context(trace: int, span: int) -> SpanContext:
     from opentelemetry.trace import SpanContext, TraceFlags
 
     return SpanContext(trace, span, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))

@@ -38,6 +38,8 @@ class Settings:
     durability: str = "synchronous"
     # KAON_OWNER: name of this process; unique among the coordinators.
     owner: str = field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}")
+    # KAON_METRICS: host:port at which Prometheus reads metrics; empty: nowhere.
+    metrics: str = ""
     # KAON_LEASE_SECONDS: how long a runner may be silent.
     lease_seconds: float = 10.0
     # KAON_RUN_PARTITIONS, KAON_POOL_PARTITIONS, KAON_RUNNER_PARTITIONS, KAON_POOLS, KAON_REPLICATION: the topics.
@@ -63,6 +65,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         artifacts=environment.get("KAON_ARTIFACTS", default.artifacts),
         scratch=environment.get("KAON_SCRATCH", default.scratch),
         durability=durability,
+        metrics=environment.get("KAON_METRICS", default.metrics),
         owner=environment.get("KAON_OWNER", default.owner),
         lease_seconds=_number(environment, "KAON_LEASE_SECONDS", default.lease_seconds),
         catalogue=catalogue_from(environment),

@@ -9,6 +9,7 @@ from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 from grpc_health.v1.health import aio as health  # type: ignore[import-untyped]
 from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
+from prometheus_client import Histogram
 
 from kaon_artifacts import ArtifactStore
 from kaon_coordinator.api.edge import Edge
@@ -56,6 +57,8 @@ class ApiParts:
     partitions: int
     # Microseconds since the epoch.
     now_us: Callable[[], int]
+    # Gets how long each unary call took, by method and status.
+    call_seconds: Histogram | None = None
     # How often quiet runs are looked up in the store for who watches them, in seconds.
     poll_seconds: float = 0.5
     # How long after a run's end its last lines may come, in seconds.
@@ -73,7 +76,7 @@ class ApiServer:
             # Another process on the same port would take half of the calls.
             ("grpc.so_reuseport", 0),
         ]
-        self._server = aio.server(interceptors=[Edge()], options=limits)
+        self._server = aio.server(interceptors=[Edge(parts.call_seconds)], options=limits)
         self._add_services(parts)
 
     async def start(self, address: str) -> int:

@@ -143,6 +143,16 @@ class Coordinator:
         """Where this process is reached by other coordinators; to be said before it owns anything."""
         self._owner = Owner(name=self._settings.owner, address=address)
 
+    @property
+    def partitions_owned(self) -> int:
+        """How many partitions of runs this process owns."""
+        return len(self._partitions)
+
+    @property
+    def runs_open(self) -> int:
+        """How many runs of these have not ended."""
+        return sum(len(partition.runs) for partition in self._partitions.values())
+
     # --- what the transport delivers ----------------------------------------------------------------------------
 
     async def on_assigned(self, topic: str, partitions: Iterable[int]) -> None:
