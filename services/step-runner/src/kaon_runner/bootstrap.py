@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import psutil
 from google.protobuf.message import Message
+from prometheus_client import CollectorRegistry
 
 from kaon_runner.capabilities import machine_labels
 from kaon_runner.disk import WorkDirectory
@@ -27,8 +28,11 @@ from kaon_runner.runner import Runner
 from kaon_runner.settings import Settings
 from kaon_runner.slots import Amount, Slots
 from kaon_runner.supervision import groups, limits
+from kaon_runner.telemetry import RunnerTelemetry
 from kaon_runner.transport.base import Transport
 from kaon_runner.workers import WorkerPool
+from kaon_telemetry.metrics import RunnerMetrics
+from kaon_telemetry.tracing import NoSpans
 
 _log = logging.getLogger(__name__)
 _LEAVE_SECONDS = 5.0
@@ -36,7 +40,10 @@ _SWEEP_SECONDS = 3600.0
 
 
 def build_runner(
-    settings: Settings, transport: Transport, artifacts: Artifacts | None = None
+    settings: Settings,
+    transport: Transport,
+    artifacts: Artifacts | None = None,
+    telemetry: RunnerTelemetry | None = None,
 ) -> RunnerService:
     """A runner over `transport`, not started yet.
 
@@ -44,8 +51,12 @@ def build_runner(
         settings: see `Settings`.
         transport: not started; the runner closes it.
         artifacts: None for the store that the settings name.
+        telemetry: None for one that nobody reads.
     """
-    return RunnerService(settings, transport, artifacts or _gateway(settings))
+    telemetry = telemetry or RunnerTelemetry(
+        settings.runner_id, RunnerMetrics(CollectorRegistry()), NoSpans()
+    )
+    return RunnerService(settings, transport, artifacts or _gateway(settings), telemetry)
 
 
 def _gateway(settings: Settings) -> Artifacts:
@@ -61,9 +72,13 @@ class RunnerService:
         settings: see `Settings`.
         transport: not started; the service closes it.
         artifacts: the store.
+        telemetry: listens.
     """
 
-    def __init__(self, settings: Settings, transport: Transport, artifacts: Artifacts) -> None:
+    def __init__(
+        self, settings: Settings, transport: Transport, artifacts: Artifacts, telemetry: RunnerTelemetry
+    ) -> None:
+        self._telemetry = telemetry
         settings.work.mkdir(parents=True, exist_ok=True)
         self.settings = replace(settings, work=settings.work.absolute())
         self.incarnation = f"{settings.runner_id}-{secrets.token_hex(8)}"
@@ -219,7 +234,7 @@ class RunnerService:
                 step_types=types.available,
                 executor=executor,
                 logs=self._work.logs,
-                report=runner.report,
+                report=self._telemetry.listening(runner.report),
                 send_log=outbox.logs,
             )
 
@@ -232,6 +247,7 @@ class RunnerService:
             leases=leases,
             recent=recent,
             warm_bundles=lambda: warm_bundles(pool),
+            told=self._telemetry.beaten,
         )
         return Runner(
             around=around,

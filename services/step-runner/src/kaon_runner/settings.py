@@ -87,6 +87,8 @@ class Settings:
     drain_seconds: float = 20.0
     # Bytes of one step's complete log that are kept; what comes later is cut, and the log says so (KAON_LOG_LIMIT_BYTES).
     log_limit_bytes: int = 64 * 1024 * 1024
+    # host:port at which Prometheus reads metrics; empty: nowhere (KAON_METRICS).
+    metrics: str = ""
     # Port of the HTTP health check on 127.0.0.1; 0: none (KAON_HEALTH).
     health: int = 0
 

@@ -72,6 +72,7 @@ def run_row(state: RunState) -> RunRow:
         "fork_reset": list(state.fork_reset),
         "depth": state.depth,
         "parent_path": state.parent_path,
+        "trace": state.trace_parent,
         "signals": {
             name: [[each.payload_json, each.requester] for each in waiting]
             for name, waiting in state.signals.items()
@@ -258,6 +259,7 @@ def _restore_run(state: RunState, run: RunRow) -> None:
     state.generation_floor, state.submit_us = data.get("floor", 0), data.get("submit", 0)
     state.depth, state.parent_path = data.get("depth", 0), data.get("parent_path", "")
     state.since_us, state.fork_reset = data.get("since", 0), tuple(data.get("fork_reset", ()))
+    state.trace_parent = data.get("trace", "")
     for name, waiting in data.get("signals", {}).items():
         state.signals[name] = [BufferedSignal(payload_json=each[0], requester=each[1]) for each in waiting]
     _restore_scope(state.root, data)

@@ -245,6 +245,8 @@ class RunState:
     # Paths of blocks that begin anew in a fork, until it has begun.
     fork_reset: tuple[str, ...] = ()
     origin: str = ""
+    # W3C trace context of whoever submitted it.
+    trace_parent: str = ""
     status: t.Status = t.PENDING
     # Sequence number of the newest event.
     seq: int = 0
