@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ class Artifact:
     uri: str
     # "sha256:..." of its content; empty for one that lives elsewhere and is not kept by digest.
     digest: str = ""
-    # "dataset", "model", "metrics", "plot", "table", "text" or "file"; "list" for a long list as JSON lines.
+    # "dataset", "model", "metrics", "plot", "table", "text" or "file".
     type: str = "file"
     # Bytes.
     size: int = 0
@@ -55,18 +54,9 @@ class Artifact:
 
 
 def revive(value: Any) -> Any:
-    """`value` with every artifact reference in it, at any depth of lists, as an `Artifact`.
-
-    A list that was too long to travel as JSON, and came as an artifact of JSON lines, is a list again.
-    """
+    """`value` with every artifact reference in it, at any depth of lists, as an `Artifact`."""
     if isinstance(value, list):
         return [revive(item) for item in value]
     if isinstance(value, dict) and value.keys() == {"artifact"}:
-        artifact = Artifact.from_reference(value["artifact"])
-        return _read_list(artifact) if artifact.type == "list" else artifact
+        return Artifact.from_reference(value["artifact"])
     return value
-
-
-def _read_list(artifact: Artifact) -> list[Any]:
-    with open(artifact, encoding="utf-8") as lines:
-        return [revive(json.loads(line)) for line in lines]

@@ -1,1 +1,0 @@
-"""What Kaon's services tell about themselves: metrics, traces, logs."""
