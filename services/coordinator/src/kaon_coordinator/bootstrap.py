@@ -21,6 +21,7 @@ from kaon_coordinator.matching.labels import parse_label_expression
 from kaon_coordinator.scratch import ScratchSpace
 from kaon_coordinator.settings import Settings
 from kaon_coordinator.shell.coordinator import Clocks, Coordinator, ShellSettings
+from kaon_coordinator.shell.desk import ArtifactDesk
 from kaon_coordinator.store.base import RunRecord, Store
 from kaon_coordinator.store.database import Durability
 from kaon_coordinator.store.sql import open_store
@@ -51,7 +52,8 @@ class Application:
         self._store = StoreThread(open_store(settings.database, durability=_DURABILITY[settings.durability]))
         feed, archive = RunFeed(), LogArchive(self._store)
         self._scratch = ScratchSpace(settings.scratch, self._ended) if settings.scratch else None
-        clocks = Clocks()
+        clocks, artifacts = Clocks(), ArtifactStore(settings.artifacts)
+        self._desk = ArtifactDesk(artifacts)
         self.coordinator = Coordinator(
             settings=ShellSettings(
                 owner=settings.owner, catalogue=settings.catalogue, lease_seconds=settings.lease_seconds
@@ -61,11 +63,12 @@ class Application:
             evaluate=expressions.evaluate,
             sinks=_Sinks(feed, archive, self._scratch),
             clocks=clocks,
+            desk=self._desk,
         )
         self._api = ApiServer(
             ApiParts(
                 store=self._store,
-                artifacts=ArtifactStore(settings.artifacts),
+                artifacts=artifacts,
                 validate=_validate,
                 feed=feed,
                 logs=archive,
@@ -107,6 +110,7 @@ class Application:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._desk.close()
         await self._store.close()
 
     async def _wake(self, partition: int, submitted: RunRecord | None = None) -> None:
