@@ -352,7 +352,7 @@ def test_permits_are_set_and_listed(kaon: Kaon, world: World) -> None:
 def test_why_tells_the_causal_chain(kaon: Kaon, flow: str) -> None:
     kaon("submit", flow)
     lines = kaon("why", "r1", "a")[1].splitlines()
-    assert lines == ["a is PENDING", "→ it waits for b", "  because b waits for a runner with gpu"]
+    assert lines == ["a is PENDING", "→ it waits for b", "  → b waits for a runner with gpu"]
     assert json.loads(kaon("why", "r1", "a", "--json")[1])["reasons"][1]["cause"] == "NO_LABEL"
 
 

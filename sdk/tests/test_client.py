@@ -244,16 +244,27 @@ def test_commands_say_what_is_asked(client: Client, world: World, build: Build) 
     ]
 
 
-def test_every_try_of_a_command_carries_the_same_request(client: Client, world: World, build: Build) -> None:
+def test_what_may_be_done_twice_is_tried_again(client: Client, world: World, build: Build) -> None:
     client.submit(build(PLAIN))
     world.refusals = 2
-    client.signal("r1", "go")
-    client.signal("r1", "go")
-    requests = [told["kaon-request"] for told in world.metadata if "kaon-request" in told]
-    assert len(requests) == 4
-    assert len({*requests[:3]}) == 1
-    assert requests[3] != requests[0]
-    assert len(world.asked) == 2
+    assert client.pause("r1").status == run_pb2.STATUS_PAUSED
+    assert len(world.asked) == 1
+
+
+def test_what_must_not_be_done_twice_is_sent_once(client: Client, world: World, build: Build) -> None:
+    client.submit(build(PLAIN))
+    commands: list[Callable[[], object]] = [
+        lambda: client.signal("r1", "go"),
+        lambda: client.answer("r1", "ok", approved=True),
+        lambda: client.retry("r1"),
+        lambda: client.restart("r1", "a"),
+        lambda: client.mark("r1", "a", run_pb2.STATUS_SKIPPED, reason="x"),
+    ]
+    for command in commands:
+        world.refusals = 1
+        with pytest.raises(Unavailable, match="It may have been done: look at the history"):
+            command()
+    assert world.asked == []
 
 
 def test_an_answer_needs_a_role(address: str, client: Client, build: Build) -> None:

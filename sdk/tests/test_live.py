@@ -22,7 +22,7 @@ from kaon import (
     timer,
 )
 from kaon.cli.live import RunView
-from kaon.cli.live.lines import describe
+from kaon.cli.live.lines import describe, line
 from kaon.cli.live.paths import label, split
 from kaonapi.run.v1 import history_pb2 as h
 from kaonapi.run.v1 import run_pb2
@@ -81,7 +81,7 @@ def test_what_has_not_begun_is_shown_from_the_definition() -> None:
     for each_event in loop_history(3):
         view.feed(each_event)
     drawn = text(view)
-    for line in (
+    for wanted in (
         "pass 1",
         "wrangle",
         "regions",
@@ -91,7 +91,7 @@ def test_what_has_not_begun_is_shown_from_the_definition() -> None:
         "pass 1 of at most 3",
         "0 of 3 done",
     ):
-        assert line in drawn, drawn
+        assert wanted in drawn, drawn
 
 
 def test_progress_attempts_and_errors_are_shown() -> None:
@@ -166,6 +166,23 @@ def test_a_gate_that_waits_says_how_to_answer_it() -> None:
     assert "kaon approve" not in drawn
     assert "kaon signal r1 data-ready" in drawn
     assert "some time to pass" in drawn
+
+
+def test_lines_and_pictures_name_the_server_where_commands_would_not_find_it() -> None:
+    view, out = RunView(gated(), server="127.0.0.1:5"), StringIO()  # type: ignore[arg-type]
+    facts: list[dict[str, object]] = [
+        {"run_started": h.RunStarted()},
+        {"block_started": h.BlockStarted(path="release")},
+        {"block_started": h.BlockStarted(path="pause")},
+        {"run_ended": h.RunEnded(status=run_pb2.STATUS_CANCELLED)},
+    ]
+    view.follow([event(seq, **fact) for seq, fact in enumerate(facts, 1)], Console(file=out, width=200))
+    told = out.getvalue()
+    assert (
+        "release  waits for approval by owner: Publish?. Answer: kaon approve r1 release --server 127.0.0.1:5"
+        in told
+    )
+    assert "pause  waits for some time to pass\n" in told
 
 
 def test_a_group_shows_its_steps_and_hooks_when_their_turn_comes() -> None:
@@ -283,6 +300,12 @@ def test_paused_late_and_reopened_runs_are_shown() -> None:
 def test_outputs_of_the_run_stay_in_the_picture() -> None:
     ended = h.RunEnded(status=run_pb2.STATUS_SUCCEEDED, outputs_json={"rmse": "0.9"})
     assert "rmse = 0.9" in fed(RunView(), {"run_started": h.RunStarted()}, {"run_ended": ended})
+
+
+def test_the_body_of_a_group_is_told_from_the_group() -> None:
+    body = event(1, block_ended=h.BlockEnded(path="training/", status=run_pb2.STATUS_SUCCEEDED))
+    assert describe(body) == "body of training  SUCCEEDED"
+    assert line(body) is None
 
 
 def test_every_fact_of_a_history_has_words() -> None:

@@ -48,6 +48,23 @@ def test_artifacts_among_the_inputs_are_objects_also_within_lists(tmp_path: Path
     assert step.inputs["rank"] == 4
 
 
+def test_a_long_list_that_came_as_json_lines_is_a_list_again(tmp_path: Path) -> None:
+    (tmp_path / "items").write_text(
+        '1\n{"a": [2]}\n{"artifact": {"uri": "hdfs://h/m", "type": "model"}}\nnull\n'
+    )
+    reference = {
+        "artifact": {
+            "uri": "file:///items",
+            "digest": "sha256:1",
+            "type": "list",
+            "media_type": "application/x-ndjson",
+            "path": str(tmp_path / "items"),
+        }
+    }
+    step, _ = context(tmp_path, inputs={"scores": reference})
+    assert step.inputs["scores"] == [1, {"a": [2]}, Artifact(uri="hdfs://h/m", type="model"), None]
+
+
 def test_an_artifact_without_a_local_copy_says_where_to_read_it() -> None:
     with pytest.raises(FileNotFoundError, match="hdfs://data"):
         os.fspath(Artifact(uri="hdfs://data"))

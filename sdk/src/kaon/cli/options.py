@@ -66,6 +66,11 @@ def client(*, server: str = SERVER, publisher: str = PUBLISHER) -> Client:
     return Client(replace(Endpoints.from_environment(), server=server, publisher=publisher))
 
 
+def unless_found(server: str) -> str:
+    """The server, when commands do not find it by themselves; else nothing."""
+    return "" if server == Endpoints.from_environment().server else server
+
+
 def split_params(written: list[str] | None) -> dict[str, str]:
     """The texts of -p options by name.
 

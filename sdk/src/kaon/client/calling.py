@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from kaon.client.channel import Endpoints
 from kaon.client.errors import translated
 from kaon.client.retrying import Patience
+from kaon_wire.errors import Unavailable
 
 T = TypeVar("T")
-
-# The same in every try of one command, so that a service can tell a command that comes twice from two commands.
-REQUEST_KEY = "kaon-request"
 
 
 class Caller:
@@ -31,13 +28,22 @@ class Caller:
         self._patience = patience
 
     def call(self, method: Callable[..., T], request: Any) -> T:
-        """The answer to a request that may be sent again without harm."""
+        """The answer to a request that may be done twice without harm."""
         return self._send(lambda: method(request, metadata=self.metadata))
 
-    def command(self, method: Callable[..., T], request: Any) -> T:
-        """The answer to a request that must not be done twice."""
-        metadata = (*self.metadata, (REQUEST_KEY, uuid.uuid4().hex))
-        return self._send(lambda: method(request, metadata=metadata))
+    def once(self, method: Callable[..., T], request: Any) -> T:
+        """The answer to a request that must not be done twice.
+
+        Raises:
+            Unavailable: the answer was lost, and nothing tells here whether it was done.
+        """
+        try:
+            with translated(self.address):
+                return method(request, metadata=self.metadata)
+        except Unavailable as error:
+            raise Unavailable(
+                f"{error}. It may have been done: look at the history before you ask again"
+            ) from error
 
     def upload(self, method: Callable[..., T], pieces: Callable[[], Iterable[Any]]) -> T:
         """The answer to a stream of requests."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 from kaon.client import params as parameters
 from kaon.client.calling import Caller
@@ -12,11 +12,17 @@ from kaon_wire import canonical
 from kaonapi.run.v1 import run_pb2, run_service_pb2, run_service_pb2_grpc
 from kaonapi.workflow.v1 import definition_pb2, workflow_service_pb2, workflow_service_pb2_grpc
 
+T = TypeVar("T")
+
 _S = run_service_pb2
 
 
 class RunCommands:
-    """The commands of `Client`. Each is durable when it returns, and gives the run as it stood then."""
+    """The commands of `Client`. Each is durable when it returns, and gives the run as it stood then.
+
+    Those that would mean something else when done twice (signal, answer, retry, restart, mark) are sent once: when their answer
+    is lost they raise Unavailable, and the history tells whether they were done.
+    """
 
     _caller: Caller
     _runs: run_service_pb2_grpc.RunServiceStub
@@ -35,17 +41,15 @@ class RunCommands:
             force: hooks (finally, on failure) are stopped too.
         """
         request = _S.CancelRunRequest(run_id=run_id, reason=reason, path=path, skip=skip, force=force)
-        return self._caller.command(self._runs.CancelRun, request).run
+        return self._caller.call(self._runs.CancelRun, request).run
 
     def pause(self, run_id: str, reason: str = "") -> run_pb2.Run:
         """Starts nothing new in a run until it is resumed; what runs goes on."""
-        return self._caller.command(self._runs.PauseRun, _S.PauseRunRequest(run_id=run_id, reason=reason)).run
+        return self._caller.call(self._runs.PauseRun, _S.PauseRunRequest(run_id=run_id, reason=reason)).run
 
     def resume(self, run_id: str, reason: str = "") -> run_pb2.Run:
         """Lets a paused run go on."""
-        return self._caller.command(
-            self._runs.ResumeRun, _S.ResumeRunRequest(run_id=run_id, reason=reason)
-        ).run
+        return self._caller.call(self._runs.ResumeRun, _S.ResumeRunRequest(run_id=run_id, reason=reason)).run
 
     def signal(self, run_id: str, name: str, payload: Any = None, *, path: str = "") -> run_pb2.Run:
         """Sends a signal to the gates that wait for its name, or with a path to one running step.
@@ -54,7 +58,7 @@ class RunCommands:
         """
         text = canonical.dumps(payload)
         request = _S.SignalRunRequest(run_id=run_id, name=name, payload_json=text, path=path)
-        return self._caller.command(self._runs.SignalRun, request).run
+        return self._once(self._runs.SignalRun, request).run
 
     def answer(self, run_id: str, path: str, *, approved: bool, comment: str = "") -> run_pb2.Run:
         """Answers the approval at a path.
@@ -64,7 +68,7 @@ class RunCommands:
             Conflict: it does not wait for an answer.
         """
         request = _S.AnswerGateRequest(run_id=run_id, path=path, approved=approved, comment=comment)
-        return self._caller.command(self._runs.AnswerGate, request).run
+        return self._once(self._runs.AnswerGate, request).run
 
     def retry(self, run_id: str, path: str = "", reason: str = "") -> run_pb2.Run:
         """Runs again what has failed (at or under a path), and keeps what has succeeded.
@@ -73,7 +77,7 @@ class RunCommands:
             Conflict: nothing has failed there.
         """
         request = _S.RetryRunRequest(run_id=run_id, path=path, reason=reason)
-        return self._caller.command(self._runs.RetryRun, request).run
+        return self._once(self._runs.RetryRun, request).run
 
     def restart(self, run_id: str, path: str, reason: str = "") -> run_pb2.Run:
         """Runs again the block at a path and what comes after it, and keeps what came before.
@@ -82,7 +86,7 @@ class RunCommands:
             Conflict: one of these is active.
         """
         request = _S.RestartRunRequest(run_id=run_id, path=path, reason=reason)
-        return self._caller.command(self._runs.RestartRun, request).run
+        return self._once(self._runs.RestartRun, request).run
 
     def mark(
         self,
@@ -106,12 +110,12 @@ class RunCommands:
         request = _S.MarkBlockRequest(
             run_id=run_id, path=path, status=status, outputs_json=encoded, reason=reason
         )
-        return self._caller.command(self._runs.MarkBlock, request).run
+        return self._once(self._runs.MarkBlock, request).run
 
     def set_priority(self, run_id: str, priority: int) -> run_pb2.Run:
         """Changes what is added to the priority of every step of a run."""
         request = _S.SetRunPriorityRequest(run_id=run_id, priority=priority)
-        return self._caller.command(self._runs.SetRunPriority, request).run
+        return self._caller.call(self._runs.SetRunPriority, request).run
 
     def rerun(
         self, run_id: str, params: Mapping[str, Any] | None = None, *, version: str = "", key: str = ""
@@ -171,6 +175,11 @@ class RunCommands:
         run = self._caller.call(self._runs.GetRun, _S.GetRunRequest(run_id=run_id)).run
         request = workflow_service_pb2.GetWorkflowRequest(name=run.workflow, version=version or run.version)
         return self._caller.call(self._workflows.GetWorkflow, request).workflow.definition
+
+    def _once(self, method: Callable[..., T], request: Any) -> T:
+        """Sends a command that must not be done twice, as soon as the service answers."""
+        self._caller.call(self._runs.GetRun, _S.GetRunRequest(run_id=request.run_id))
+        return self._caller.once(method, request)
 
     def _changes(self, run_id: str, params: Mapping[str, Any] | None, version: str) -> dict[str, str]:
         if not params:

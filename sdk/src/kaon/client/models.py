@@ -17,9 +17,9 @@ class Models:
     """Lists, shows and watches published models; `Client.models` is one. Errors are those of `Client`."""
 
     def __init__(self, endpoints: Endpoints, *, patience: Patience, watch_patience: Patience) -> None:
-        self._caller = Caller(endpoints.publisher, endpoints, patience)
         self._watch_patience = watch_patience
         self._channel = connect(endpoints.publisher)
+        self._caller = Caller(endpoints.publisher, endpoints, patience)
         self._stub = model_pb2_grpc.ModelServiceStub(self._channel)
 
     def close(self) -> None:

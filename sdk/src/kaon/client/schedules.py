@@ -36,7 +36,7 @@ class Schedules:
 
     def delete(self, name: str) -> None:
         """Removes a schedule; its runs stay."""
-        self._caller.command(self._stub.DeleteSchedule, _S.DeleteScheduleRequest(name=name))
+        self._caller.once(self._stub.DeleteSchedule, _S.DeleteScheduleRequest(name=name))
 
     def set_paused(self, name: str, *, paused: bool) -> schedule_pb2.Schedule:
         """Pauses a schedule or lets it go on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ class Artifact:
     uri: str
     # "sha256:..." of its content; empty for one that lives elsewhere and is not kept by digest.
     digest: str = ""
-    # "dataset", "model", "metrics", "plot", "table", "text" or "file".
+    # "dataset", "model", "metrics", "plot", "table", "text" or "file"; "list" for a long list as JSON lines.
     type: str = "file"
     # Bytes.
     size: int = 0
@@ -54,9 +55,18 @@ class Artifact:
 
 
 def revive(value: Any) -> Any:
-    """`value` with every artifact reference in it, at any depth of lists, as an `Artifact`."""
+    """`value` with every artifact reference in it, at any depth of lists, as an `Artifact`.
+
+    A list that was too long to travel as JSON, and came as an artifact of JSON lines, is a list again.
+    """
     if isinstance(value, list):
         return [revive(item) for item in value]
     if isinstance(value, dict) and value.keys() == {"artifact"}:
-        return Artifact.from_reference(value["artifact"])
+        artifact = Artifact.from_reference(value["artifact"])
+        return _read_list(artifact) if artifact.type == "list" else artifact
     return value
+
+
+def _read_list(artifact: Artifact) -> list[Any]:
+    with open(artifact, encoding="utf-8") as lines:
+        return [revive(json.loads(line)) for line in lines]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import os
 import signal
 import sys
@@ -12,6 +11,8 @@ import sys
 import structlog
 
 from kaon_coordinator.settings import Settings, settings_from
+from kaon_telemetry.logs import configure_logs
+from kaon_telemetry.tracing import open_spans
 from kaon_wire.errors import KaonError
 
 log = structlog.get_logger("kaon_coordinator")
@@ -22,7 +23,8 @@ async def serve(settings: Settings) -> None:
     from kaon_coordinator.bootstrap import Application
     from kaon_coordinator.transport.faust import FaustTransport
 
-    application = Application(settings, FaustTransport(settings.kafka, catalogue=settings.catalogue))
+    spans = open_spans("kaon-coordinator", os.environ)
+    application = Application(settings, FaustTransport(settings.kafka, catalogue=settings.catalogue), spans)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -47,7 +49,7 @@ def main() -> None:
         "variable; kaon_coordinator/settings.py lists them.",
     )
     parser.parse_args()
-    _configure_logs()
+    configure_logs()
     try:
         settings = settings_from(os.environ)
     except KaonError as error:
@@ -58,20 +60,6 @@ def main() -> None:
     except KaonError as error:
         log.error("the coordinator cannot go on", reason=str(error))
         sys.exit(1)
-
-
-def _configure_logs() -> None:
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
 
 
 if __name__ == "__main__":

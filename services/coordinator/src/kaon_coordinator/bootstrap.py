@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 
 import structlog
+from prometheus_client import CollectorRegistry
 
 from kaon_artifacts import ArtifactStore
 from kaon_coordinator import expressions
@@ -17,16 +18,21 @@ from kaon_coordinator.api.sinks import ApiSinks
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.limits import DEFAULT
 from kaon_coordinator.engine.validate import validate
+from kaon_coordinator.gauges import Gauges
 from kaon_coordinator.matching.labels import parse_label_expression
 from kaon_coordinator.scratch import ScratchSpace
-from kaon_coordinator.settings import Settings
+from kaon_coordinator.settings import Settings, advertised
 from kaon_coordinator.shell.coordinator import Clocks, Coordinator, ShellSettings
 from kaon_coordinator.shell.desk import ArtifactDesk
 from kaon_coordinator.store.base import RunRecord, Store
 from kaon_coordinator.store.database import Durability
 from kaon_coordinator.store.sql import open_store
 from kaon_coordinator.store.thread import StoreThread
+from kaon_coordinator.telemetry import RunTelemetry
 from kaon_coordinator.transport.base import Send, Transport
+from kaon_telemetry.endpoint import MetricsServer
+from kaon_telemetry.metrics import CoordinatorMetrics
+from kaon_telemetry.tracing import NoSpans, Spans
 from kaon_wire import topics
 from kaon_wire.errors import InvalidValue, NotFound
 from kaonapi.run.v1 import command_pb2, history_pb2
@@ -44,10 +50,16 @@ class Application:
     Args:
         settings: see `Settings`.
         transport: not started.
+        spans: where traces go; nowhere by default. Closed by `stop`.
     """
 
-    def __init__(self, settings: Settings, transport: Transport) -> None:
+    def __init__(self, settings: Settings, transport: Transport, spans: Spans | None = None) -> None:
         self._settings = settings
+        # Of this application alone: an embedded one may follow another in the same process.
+        self._registry = CollectorRegistry()
+        metrics = CoordinatorMetrics(self._registry)
+        self._metrics_server: MetricsServer | None = None
+        self._spans = spans or NoSpans()
         self._transport = transport
         self._store = StoreThread(open_store(settings.database, durability=_DURABILITY[settings.durability]))
         feed, archive = RunFeed(), LogArchive(self._store)
@@ -56,23 +68,30 @@ class Application:
         self._desk = ArtifactDesk(artifacts)
         self.coordinator = Coordinator(
             settings=ShellSettings(
-                owner=settings.owner, catalogue=settings.catalogue, lease_seconds=settings.lease_seconds
+                owner=settings.owner,
+                catalogue=settings.catalogue,
+                lease_seconds=settings.lease_seconds,
+                tenants=settings.tenants,
             ),
             store=self._store,
             transport=transport,
             evaluate=expressions.evaluate,
-            sinks=_Sinks(feed, archive, self._scratch),
+            sinks=_Sinks(feed, archive, self._scratch, RunTelemetry(metrics, self._spans)),
             clocks=clocks,
             desk=self._desk,
         )
+        self._gauges = Gauges(metrics, self.coordinator, transport, settings.catalogue.pools)
         self._api = ApiServer(
             ApiParts(
+                call_seconds=metrics.api_seconds,
                 store=self._store,
                 artifacts=artifacts,
                 validate=_validate,
                 feed=feed,
                 logs=archive,
-                runners=self.coordinator.pools.runners,
+                matchers=self.coordinator.pools,
+                pools=settings.catalogue.pools,
+                owner=settings.owner,
                 wake=self._wake,
                 partitions=settings.catalogue.run_partitions,
                 now_us=clocks.now_us,
@@ -87,8 +106,12 @@ class Application:
             KaonError: something that is needed does not answer.
         """
         port = await self._api.start(self._settings.address)
+        self.coordinator.told_at(advertised(self._settings, port))
         await self._transport.start(self.coordinator)
+        if self._settings.metrics:
+            self._metrics_server = MetricsServer(self._settings.metrics, self._registry)
         work: list[Callable[[], Awaitable[None]]] = [self.coordinator.run, self._transport.failed]
+        work.append(self._gauges.run)
         if self._scratch is not None:
             work.append(self._scratch.run)
         self._tasks = [asyncio.ensure_future(each()) for each in work]
@@ -112,6 +135,9 @@ class Application:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._desk.close()
         await self._store.close()
+        if self._metrics_server is not None:
+            await asyncio.to_thread(self._metrics_server.close)
+        await asyncio.to_thread(self._spans.close)
 
     async def _wake(self, partition: int, submitted: RunRecord | None = None) -> None:
         """The owner in this process at once, one in another process by a record."""
@@ -126,15 +152,19 @@ class Application:
 
 
 class _Sinks(ApiSinks):
-    """The API's sinks, and the scratch space that an ended run no longer needs."""
+    """The API's sinks, telemetry, and the scratch space that an ended run no longer needs."""
 
-    def __init__(self, feed: RunFeed, archive: LogArchive, scratch: ScratchSpace | None) -> None:
+    def __init__(
+        self, feed: RunFeed, archive: LogArchive, scratch: ScratchSpace | None, telemetry: RunTelemetry
+    ) -> None:
         super().__init__(feed, archive)
         self._scratch = scratch
+        self._telemetry = telemetry
 
     def committed(self, events: Sequence[history_pb2.HistoryEvent]) -> None:
         """History events that are durable."""
         super().committed(events)
+        self._telemetry.committed(events)
         if self._scratch is not None:
             for event in events:
                 if event.HasField("run_ended"):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants, tenants_from
 from kaon_wire import topics
 from kaon_wire.errors import InvalidValue
 
@@ -21,6 +25,11 @@ class Settings:
     database: str = "sqlite:///kaon.db"
     # KAON_ADDRESS: where the gRPC API listens.
     address: str = "127.0.0.1:7070"
+    # KAON_ADVERTISED_ADDRESS: where other coordinators reach it; empty: KAON_ADDRESS with the port that it got, and the host's
+    # name in place of a wildcard.
+    advertised_address: str = ""
+    # KAON_TENANTS: a TOML or JSON file with weights and quotas (docs/scheduling.md); empty: all tenants are equal.
+    tenants: Tenants = NO_LIMITS
     # KAON_ARTIFACTS: where artifacts and code bundles are kept, as an fsspec URL.
     artifacts: str = "file:///var/lib/kaon/artifacts"
     # KAON_SCRATCH: where steps have their scratch space; empty: runners keep it to themselves, and nothing is removed here.
@@ -29,6 +38,8 @@ class Settings:
     durability: str = "synchronous"
     # KAON_OWNER: name of this process; unique among the coordinators.
     owner: str = field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}")
+    # KAON_METRICS: host:port at which Prometheus reads metrics; empty: nowhere.
+    metrics: str = ""
     # KAON_LEASE_SECONDS: how long a runner may be silent.
     lease_seconds: float = 10.0
     # KAON_RUN_PARTITIONS, KAON_POOL_PARTITIONS, KAON_RUNNER_PARTITIONS, KAON_POOLS, KAON_REPLICATION: the topics.
@@ -49,13 +60,49 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         kafka=environment.get("KAON_KAFKA", default.kafka),
         database=environment.get("KAON_DATABASE", default.database),
         address=environment.get("KAON_ADDRESS", default.address),
+        advertised_address=environment.get("KAON_ADVERTISED_ADDRESS", default.advertised_address),
+        tenants=load_tenants(environment.get("KAON_TENANTS", "")),
         artifacts=environment.get("KAON_ARTIFACTS", default.artifacts),
         scratch=environment.get("KAON_SCRATCH", default.scratch),
         durability=durability,
+        metrics=environment.get("KAON_METRICS", default.metrics),
         owner=environment.get("KAON_OWNER", default.owner),
         lease_seconds=_number(environment, "KAON_LEASE_SECONDS", default.lease_seconds),
         catalogue=catalogue_from(environment),
     )
+
+
+def load_tenants(path: str) -> Tenants:
+    """The weights and quotas that a file gives; an empty path means that all tenants are equal.
+
+    Raises:
+        InvalidValue: the file is not there or not as it should be; the message names the place.
+    """
+    if not path:
+        return NO_LIMITS
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        document = json.loads(text) if path.endswith(".json") else tomllib.loads(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidValue(f"KAON_TENANTS: {path} cannot be read: {error}") from error
+    except (json.JSONDecodeError, tomllib.TOMLDecodeError) as error:
+        kind = "JSON" if path.endswith(".json") else "TOML"
+        raise InvalidValue(f"KAON_TENANTS: {path} is not {kind}: {error}") from error
+    if not isinstance(document, dict):
+        raise InvalidValue(f"KAON_TENANTS: {path} holds no table")
+    try:
+        return tenants_from(document)
+    except InvalidValue as error:
+        raise InvalidValue(f"KAON_TENANTS: {path}: {error}") from error
+
+
+def advertised(settings: Settings, port: int) -> str:
+    """Where other coordinators reach this one, once it listens on `port`."""
+    if settings.advertised_address:
+        return settings.advertised_address
+    host = settings.address.rpartition(":")[0]
+    wildcard = host in {"", "0.0.0.0", "[::]"}
+    return f"{socket.gethostname() if wildcard else host}:{port}"
 
 
 def catalogue_from(environment: Mapping[str, str]) -> topics.Catalogue:

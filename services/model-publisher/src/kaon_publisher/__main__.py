@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import os
 import signal
 import sys
@@ -12,6 +11,7 @@ import sys
 import structlog
 
 from kaon_publisher.settings import Settings, settings_from
+from kaon_telemetry.logs import configure_logs
 from kaon_wire.errors import KaonError
 
 log = structlog.get_logger("kaon_publisher")
@@ -38,17 +38,7 @@ def main() -> None:
         description="Publishes validated models. Every setting is an environment variable; kaon_publisher/settings.py lists them.",
     )
     parser.parse_args()
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    configure_logs()
     try:
         asyncio.run(serve(settings_from(os.environ)))
     except KaonError as error:

@@ -15,6 +15,10 @@ from kaon_runner.errors import InvalidSettings
 from kaon_runner.health import HealthServer
 from kaon_runner.logsetup import configure
 from kaon_runner.settings import Settings
+from kaon_runner.telemetry import RunnerTelemetry
+from kaon_telemetry.endpoint import MetricsServer
+from kaon_telemetry.metrics import RunnerMetrics
+from kaon_telemetry.tracing import open_spans
 from kaon_wire.errors import KaonError
 
 _log = logging.getLogger(__name__)
@@ -66,17 +70,24 @@ def main() -> None:
         sys.exit(2)
     from kaon_runner.transport.kafka import KafkaTransport
 
-    service = build_runner(settings, KafkaTransport(settings.kafka, pool=settings.pool))
+    spans = open_spans("kaon-runner", os.environ)
+    telemetry = RunnerTelemetry(settings.runner_id, RunnerMetrics(), spans)
+    service = build_runner(settings, KafkaTransport(settings.kafka, pool=settings.pool), telemetry=telemetry)
     about = {"runner_id": settings.runner_id, "incarnation": service.incarnation, "pool": settings.pool}
     health = (
         HealthServer(settings.health, ready=lambda: service.ready, about=about) if settings.health else None
     )
+    metrics: MetricsServer | None = None
     try:
+        metrics = MetricsServer(settings.metrics) if settings.metrics else None
         asyncio.run(serve(service))
     except KaonError as error:
         _log.error("the runner cannot go on: %s", error)
         sys.exit(1)
     finally:
+        spans.close()
+        if metrics is not None:
+            metrics.close()
         if health is not None:
             health.close()
 

@@ -12,8 +12,10 @@ from dataclasses import replace
 
 import psutil
 from google.protobuf.message import Message
+from prometheus_client import CollectorRegistry
 
 from kaon_runner.capabilities import machine_labels
+from kaon_runner.disk import WorkDirectory
 from kaon_runner.environments import Environments
 from kaon_runner.execution import Surroundings
 from kaon_runner.heartbeats import Heartbeats, RecentDuration
@@ -26,15 +28,22 @@ from kaon_runner.runner import Runner
 from kaon_runner.settings import Settings
 from kaon_runner.slots import Amount, Slots
 from kaon_runner.supervision import groups, limits
+from kaon_runner.telemetry import RunnerTelemetry
 from kaon_runner.transport.base import Transport
 from kaon_runner.workers import WorkerPool
+from kaon_telemetry.metrics import RunnerMetrics
+from kaon_telemetry.tracing import NoSpans
 
 _log = logging.getLogger(__name__)
 _LEAVE_SECONDS = 5.0
+_SWEEP_SECONDS = 3600.0
 
 
 def build_runner(
-    settings: Settings, transport: Transport, artifacts: Artifacts | None = None
+    settings: Settings,
+    transport: Transport,
+    artifacts: Artifacts | None = None,
+    telemetry: RunnerTelemetry | None = None,
 ) -> RunnerService:
     """A runner over `transport`, not started yet.
 
@@ -42,8 +51,12 @@ def build_runner(
         settings: see `Settings`.
         transport: not started; the runner closes it.
         artifacts: None for the store that the settings name.
+        telemetry: None for one that nobody reads.
     """
-    return RunnerService(settings, transport, artifacts or _gateway(settings))
+    telemetry = telemetry or RunnerTelemetry(
+        settings.runner_id, RunnerMetrics(CollectorRegistry()), NoSpans()
+    )
+    return RunnerService(settings, transport, artifacts or _gateway(settings), telemetry)
 
 
 def _gateway(settings: Settings) -> Artifacts:
@@ -59,12 +72,19 @@ class RunnerService:
         settings: see `Settings`.
         transport: not started; the service closes it.
         artifacts: the store.
+        telemetry: listens.
     """
 
-    def __init__(self, settings: Settings, transport: Transport, artifacts: Artifacts) -> None:
+    def __init__(
+        self, settings: Settings, transport: Transport, artifacts: Artifacts, telemetry: RunnerTelemetry
+    ) -> None:
+        self._telemetry = telemetry
         settings.work.mkdir(parents=True, exist_ok=True)
         self.settings = replace(settings, work=settings.work.absolute())
         self.incarnation = f"{settings.runner_id}-{secrets.token_hex(8)}"
+        self._work = WorkDirectory(
+            self.settings.work, self.incarnation, scratch_seconds=settings.scratch_seconds
+        )
         self._transport = transport
         self._artifacts = artifacts
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -124,11 +144,13 @@ class RunnerService:
             self._ready.clear()
             await self._loop.run_in_executor(None, self._transport.close)
             executor.shutdown(wait=False, cancel_futures=True)
+            self._work.close()
 
     async def _serve(self, executor: ThreadPoolExecutor) -> None:
         assert self._loop is not None
         assert self._stopping is not None
         _prepare_limits()
+        self._work.open()
         types = await self._loop.run_in_executor(executor, StepTypes.discover, self.settings)
         loop = self._loop
         labels = await loop.run_in_executor(executor, machine_labels)
@@ -141,14 +163,23 @@ class RunnerService:
 
         await loop.run_in_executor(executor, self._transport.start, self.incarnation, deliver)
         alive = loop.create_task(runner.keep_alive(), name="keep-alive")
+        sweeping = loop.create_task(self._sweep(executor), name="sweep")
         try:
             await self._say_hello(runner, alive)
             await self._wait(alive)
             await runner.drain(self._drain_seconds)
         finally:
             alive.cancel()
+            sweeping.cancel()
             await runner.leave(_LEAVE_SECONDS)
         _log.info("runner %s has left", self.settings.runner_id)
+
+    async def _sweep(self, executor: ThreadPoolExecutor) -> None:
+        """Removes from time to time what nobody needs any more."""
+        assert self._loop is not None
+        while True:
+            await self._loop.run_in_executor(executor, self._work.sweep)
+            await asyncio.sleep(_SWEEP_SECONDS)
 
     async def _say_hello(self, runner: Runner, alive: asyncio.Task[None]) -> None:
         hello = asyncio.ensure_future(runner.hello.wait())
@@ -188,8 +219,8 @@ class RunnerService:
         artifacts = self._artifacts
         preparer = Preparer(
             artifacts,
-            work=settings.work,
-            scratch=settings.scratch,
+            steps=self._work.steps,
+            scratch=settings.scratch or self._work.scratch.as_uri(),
             incarnation=self.incarnation,
             environments=Environments(settings.cache_directory, python=settings.python),
         )
@@ -202,8 +233,8 @@ class RunnerService:
                 pool=pool,
                 step_types=types.available,
                 executor=executor,
-                logs=settings.work / "logs",
-                report=runner.report,
+                logs=self._work.logs,
+                report=self._telemetry.listening(runner.report),
                 send_log=outbox.logs,
             )
 
@@ -216,6 +247,7 @@ class RunnerService:
             leases=leases,
             recent=recent,
             warm_bundles=lambda: warm_bundles(pool),
+            told=self._telemetry.beaten,
         )
         return Runner(
             around=around,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
@@ -15,6 +16,7 @@ from typing import Any
 
 from kaon_runner import outputs, reports
 from kaon_runner.commands import CommandRun
+from kaon_runner.disk import local_path
 from kaon_runner.errors import UserStepError
 from kaon_runner.leases import Lease
 from kaon_runner.logs import LogStore, StepLog
@@ -41,6 +43,8 @@ class Stop(Enum):
     STALE = "stale"
     # Here, because the attempt took too long: report StepFailed.
     TIMEOUT = "timeout"
+    # Here, because it occupies more of the disk than it may: report StepFailed.
+    DISK = "disk"
     # Here, because the runner leaves: hand back.
     LEAVING = "leaving"
     # By the matcher, before it started: hand back.
@@ -93,6 +97,9 @@ class Execution:
         # Of an exclusive step: whether it may begin.
         self._granted: asyncio.Future[bool] | None = None
         self._announced = False
+        # Where it may write on this machine; empty before it is prepared.
+        self.disk: tuple[Path, ...] = ()
+        self._used_bytes = 0
         # When what the engine has heard last about this lease was sent, seconds of the monotonic clock.
         self._heard_at = 0.0
         key = lease.key
@@ -148,6 +155,11 @@ class Execution:
             self._stop_in_worker(self._task)
         elif self._granted is not None and not self._granted.done():
             self._granted.set_result(False)
+
+    def overfill(self, used: int) -> None:
+        """It occupies `used` bytes, which is more than it may."""
+        self._used_bytes = used
+        self.stop(Stop.DISK)
 
     def grant(self) -> None:
         """Nothing of an earlier attempt can be running any more: an exclusive step may begin."""
@@ -214,6 +226,8 @@ class Execution:
             if quick
             else await self._off_loop(self._around.preparer.prepare, request)
         )
+        scratch = local_path(step.scratch)
+        self.disk = (step.directory.root, scratch) if scratch is not None else (step.directory.root,)
         try:
             if quick and getattr(step_type, "inline", False):
                 launch = step_type.prepare(step, self._around.settings)
@@ -320,14 +334,10 @@ class Execution:
         return step_pb2.StepSucceeded(outputs_json=collected)
 
     async def _report(self, result: step_pb2.StepSucceeded | step_pb2.StepFailed | None) -> None:
-        if self._stop is Stop.TIMEOUT and result is None:
-            limit = self.lease.request.spec.timeout_ms / 1000
-            result = reports.failed(
-                reports.USER,
-                "Timeout",
-                f"the attempt ran longer than its limit of {limit:g} s",
-                self.log.tail(),
-            )
+        if result is None and self._stop in (Stop.TIMEOUT, Stop.DISK):
+            result = self._overrun()
+        if not isinstance(result, step_pb2.StepSucceeded):
+            await self._clear_scratch()
         log_json = await self._finish_log()
         key = self.lease.key
         if self._stop is Stop.STALE:
@@ -344,6 +354,22 @@ class Execution:
             result.log_json = log_json
             report = reports.event(key, failed=result)
         self._around.report(self.lease, report)
+
+    def _overrun(self) -> step_pb2.StepFailed:
+        """The failure of a step that was stopped here because it used more than it may."""
+        if self._stop is Stop.DISK:
+            used, limit = (size / 2**20 for size in (self._used_bytes, self._around.settings.step_disk_bytes))
+            text = f"the step's directory and scratch space hold {used:.1f} MiB, its quota is {limit:.1f} MiB"
+            return reports.failed(reports.USER, "DiskQuota", text, self.log.tail())
+        seconds = self.lease.request.spec.timeout_ms / 1000
+        text = f"the attempt ran longer than its limit of {seconds:g} s"
+        return reports.failed(reports.USER, "Timeout", text, self.log.tail())
+
+    async def _clear_scratch(self) -> None:
+        """What a lease that gave no result has left in its local scratch space is of no use to anybody."""
+        for path in self.disk[1:]:
+            if path.exists():
+                await self._off_loop(shutil.rmtree, path, True)
 
     async def _finish_log(self) -> str:
         """Sends the last lines, stores the complete log, and returns its reference as JSON."""

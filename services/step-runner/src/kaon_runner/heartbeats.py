@@ -36,12 +36,14 @@ class Heartbeats:
     leases: LeaseTable
     recent: RecentDuration
     warm_bundles: Callable[[], Sequence[str]]
+    # Sees every heartbeat before it leaves.
+    told: Callable[[runner_pb2.RunnerHeartbeat], runner_pb2.RunnerHeartbeat] = lambda heartbeat: heartbeat
     sequence: int = 0
 
     def next(self, *, draining: bool, leaving: bool) -> runner_pb2.RunnerHeartbeat:
         """The heartbeat of this moment."""
         self.sequence += 1
-        return runner_pb2.RunnerHeartbeat(
+        heartbeat = runner_pb2.RunnerHeartbeat(
             pool=self.pool,
             runner_id=self.runner_id,
             incarnation=self.incarnation,
@@ -57,3 +59,4 @@ class Heartbeats:
             time_us=time.time_ns() // 1000,
             recent_step_us=self.recent.microseconds,
         )
+        return self.told(heartbeat)

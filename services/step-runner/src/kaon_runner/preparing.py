@@ -40,21 +40,21 @@ class Preparer:
 
     Args:
         artifacts: the store.
-        work: where step directories go.
+        steps: where step directories go.
         scratch: base URL of scratch directories.
         incarnation: this life of the runner.
         environments: builds what a requirements file asks for.
     """
 
     def __init__(
-        self, artifacts: Artifacts, *, work: Path, scratch: str, incarnation: str, environments: Environments
+        self, artifacts: Artifacts, *, steps: Path, scratch: str, incarnation: str, environments: Environments
     ) -> None:
         self._environments = environments
         # Interpreters by code bundle and requirements file, as far as they are known to be there.
         self._pythons: dict[tuple[str, str], str] = {}
         self._artifacts = artifacts
-        self._steps = work / "steps"
-        self._scratch = scratch or (work / "scratch").as_uri()
+        self._steps = steps
+        self._scratch = scratch
         self._incarnation = incarnation
         self._count = 0
 
@@ -75,7 +75,7 @@ class Preparer:
         """
         key, spec = request.key, request.spec
         self._count += 1
-        directory = StepDirectory(root=self._steps / f"{self._incarnation[-8:]}-{self._count}")
+        directory = StepDirectory(root=self._steps / str(self._count))
         scratch = self.scratch_of(key)
         bundle = self._artifacts.bundle(spec.code_bundle) if spec.code_bundle else None
         context = self._context(key, spec, directory, scratch)

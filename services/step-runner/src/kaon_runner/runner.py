@@ -6,10 +6,12 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from google.protobuf.message import Message
 
 from kaon_runner import reports
+from kaon_runner.disk import used_bytes
 from kaon_runner.execution import Execution, Stop, Surroundings, lane_of
 from kaon_runner.heartbeats import Heartbeats, RecentDuration
 from kaon_runner.leases import Lease, LeaseTable, Phase, StepId, Verdict, step_id
@@ -23,6 +25,8 @@ _log = logging.getLogger(__name__)
 EVERYONE = "*"
 # While steps run: how often output and long steps are looked at.
 _TICK_SECONDS = 0.05
+# How often what steps occupy on the disk is measured, where there is a bound.
+_MEASURE_SECONDS = 0.5
 _FINAL = frozenset({"succeeded", "failed", "stopped", "handed_back"})
 
 
@@ -66,6 +70,9 @@ class Runner:
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = False
         self._ticking = False
+        # When the disk was looked at last, and the look that is under way.
+        self._measured_at = 0.0
+        self._measuring: asyncio.Task[None] | None = None
         self._quiet = asyncio.Event()
         self._quiet.set()
         self.hello = asyncio.Event()
@@ -296,6 +303,19 @@ class Runner:
 
             self._outbox.renew(partition, renewal, renewed)
 
+    def _look_at_disks(self) -> None:
+        """Measures, away from the loop, what running steps occupy."""
+        self._measured_at = self._loop.time()
+        places = [(each, each.disk) for each in self._executions.values() if each.disk]
+        if places:
+            self._measuring = self._loop.create_task(self._measure(places))
+
+    async def _measure(self, places: Sequence[tuple[Execution, tuple[Path, ...]]]) -> None:
+        for execution, paths in places:
+            used = await self._loop.run_in_executor(self._around.executor, used_bytes, paths)
+            if used > self._around.settings.step_disk_bytes:
+                execution.overfill(used)
+
     def _tick_soon(self) -> None:
         if not self._ticking:
             self._ticking = True
@@ -304,6 +324,11 @@ class Runner:
     def _tick(self) -> None:
         self._ticking = False
         self._around.pool.look()
+        limited = self._around.settings.step_disk_bytes > 0 and (
+            self._measuring is None or self._measuring.done()
+        )
+        if limited and self._loop.time() - self._measured_at >= _MEASURE_SECONDS:
+            self._look_at_disks()
         for execution in (*self._executions.values(), *self._orphans):
             execution.tick()
         if self._executions or self._orphans:

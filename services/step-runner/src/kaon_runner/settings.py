@@ -56,6 +56,10 @@ class Settings:
     python: str = sys.executable
     # Steps that one warm worker runs before it is replaced (KAON_WORKER_STEPS).
     worker_steps: int = 10_000
+    # Bytes that a step's directory and its local scratch space may occupy together; 0: no bound (KAON_STEP_DISK_BYTES).
+    step_disk_bytes: int = 0
+    # Seconds for which scratch space under `work` stays after it was written to last (KAON_SCRATCH_SECONDS).
+    scratch_seconds: float = 7 * 86_400.0
     # Bytes of memory that a warm worker may keep between two steps before it is replaced (KAON_WORKER_MEMORY_BYTES).
     worker_memory_bytes: int = 1024 * 1024 * 1024
     # Digests of code bundles for which workers are started before steps ask for them, "sha256:...,sha256:..." (KAON_PREWARM).
@@ -83,6 +87,8 @@ class Settings:
     drain_seconds: float = 20.0
     # Bytes of one step's complete log that are kept; what comes later is cut, and the log says so (KAON_LOG_LIMIT_BYTES).
     log_limit_bytes: int = 64 * 1024 * 1024
+    # host:port at which Prometheus reads metrics; empty: nowhere (KAON_METRICS).
+    metrics: str = ""
     # Port of the HTTP health check on 127.0.0.1; 0: none (KAON_HEALTH).
     health: int = 0
 

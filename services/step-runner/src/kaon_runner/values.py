@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import date
 from typing import Any
 
 from kaonapi.step.v1 import step_pb2
@@ -21,7 +22,15 @@ _CHECKS: Mapping[str, Callable[[Any], bool]] = {
     "list": lambda value: isinstance(value, list),
     "map": lambda value: isinstance(value, dict),
     "any": lambda value: True,
+    "date": lambda value: isinstance(value, str) and _is_date(value),
 }
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def type_name(number: int) -> str:

@@ -177,3 +177,21 @@ kept = []
 def hoard(megabytes):
     kept.append(b"x" * megabytes * 2**20)
     return {"pid": os.getpid()}
+
+
+def fill(context: StepContext, where, megabytes):
+    """Writes file after file, and waits."""
+    place = context.work if where == "work" else Path(context.scratch.removeprefix("file://"))
+    place.mkdir(parents=True, exist_ok=True)
+    for number in range(megabytes):
+        (place / str(number)).write_bytes(b"x" * 2**20)
+    time.sleep(60)
+
+
+def use_scratch(context: StepContext, fails):
+    place = Path(context.scratch.removeprefix("file://"))
+    place.mkdir(parents=True)
+    (place / "kept").write_text("of use to the next")
+    if fails:
+        raise ValueError("no luck")
+    return {"place": str(place)}

@@ -13,6 +13,7 @@ from kaon.client import Client, KaonError
 from kaon.client import params as parameters
 from kaon.dsl import load_workflow
 from kaonapi.run.v1 import run_pb2, run_service_pb2
+from kaonapi.workflow.v1 import definition_pb2
 
 # Exit codes of `watch`: how the run ended.
 EXIT_CODES = {run_pb2.STATUS_SUCCEEDED: 0, run_pb2.STATUS_CANCELLED: 2}
@@ -44,7 +45,7 @@ def submit(
         submitted = client.submit(loaded, params, key, priority=priority)
         _tell_submitted(submitted, json=json)
         if watch:
-            _watch(client, submitted.run.run_id, RunView(loaded.definition()), json=json)
+            _watch(client, submitted.run.run_id, _view(loaded.definition(), server), json=json)
 
 
 def list_runs(
@@ -97,7 +98,11 @@ def watch(run: options.RunId, server: options.Server = options.SERVER, json: opt
     with options.client(server=server) as client:
         found = client.run(run).run
         definition = client.workflow(found.workflow, found.version).definition
-        _watch(client, run, RunView(definition), json=json)
+        _watch(client, run, _view(definition, server), json=json)
+
+
+def _view(definition: definition_pb2.WorkflowDefinition, server: str) -> RunView:
+    return RunView(definition, server=options.unless_found(server))
 
 
 def _watch(client: Client, run_id: str, view: RunView, *, json: bool) -> None:

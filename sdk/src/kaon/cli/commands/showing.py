@@ -56,7 +56,8 @@ def show(
         ),
         nothing="No step has begun yet.",
     )
-    _print_waiting(found)
+    if not at:
+        _print_waiting(found, server)
 
 
 def history(
@@ -136,18 +137,25 @@ def _print_run(run: run_pb2.Run) -> None:
         out.print(Text(f"{run.error.type}: {run.error.message}", style="red"))
 
 
-def _print_waiting(found: run_service_pb2.GetRunResponse | run_service_pb2.GetRunAtResponse) -> None:
+def _print_waiting(
+    found: run_service_pb2.GetRunResponse | run_service_pb2.GetRunAtResponse, server: str
+) -> None:
     """What can be done about what waits, as commands."""
     out = output.console()
     run = found.run
+    option = f" --server {named}" if (named := options.unless_found(server)) else ""
     if run.status == run_pb2.STATUS_PAUSED:
-        out.print(f"Paused. Let it go on: kaon resume {run.run_id}")
+        out.print(f"Paused. Let it go on: kaon resume {run.run_id}{option}", soft_wrap=True)
     for block in found.blocks:
         if block.status == run_pb2.STATUS_WAITING and block.gate in ("approval", "signal"):
             command = f"signal {run.run_id} {block.signal}"
             if block.gate == "approval":
                 command = f"approve {run.run_id} {block.path}"
-            out.print(f"{block.path} waits for {_awaited(block)}. Answer: kaon {command}", markup=False)
+            out.print(
+                f"{block.path} waits for {_awaited(block)}. Answer: kaon {command}{option}",
+                markup=False,
+                soft_wrap=True,
+            )
 
 
 def block_details(block: run_pb2.BlockView) -> str:

@@ -38,7 +38,7 @@ def why(
             (found.path or path, "bold"), " is ", (words.status(found.status), words.LOOKS[found.status][1])
         )
     )
-    for depth, reason in enumerate(found.reasons):
-        out.print(Text(f"{'  ' * depth}{'because' if depth else '→'} {reason.text}"), soft_wrap=True)
+    for depth, reason in enumerate(found.reasons):  # each is what the one before waits for
+        out.print(Text(f"{'  ' * depth}→ {reason.text}"), soft_wrap=True)
     if not found.reasons and found.text:
         out.print(Text(found.text), soft_wrap=True)

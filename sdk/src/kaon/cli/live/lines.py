@@ -17,6 +17,8 @@ def line(event: h.HistoryEvent) -> str | None:
     kind = event.WhichOneof("event")
     if kind in _QUIET or (kind == "step_reported" and not event.step_reported.HasField("metric")):
         return None
+    if event.block_ended.path.endswith("/"):  # the end of the group itself follows
+        return None
     text = describe(event)
     return None if text is None else f"{words.clock(event.time_us)}  {text}"
 
@@ -61,9 +63,9 @@ def _block_text(fact: object) -> str | None:
             count = fact.count or len(fact.keys)
             return f"{fact.path}  started" + (f" ({count} cells)" if count else "")
         case h.CellStarted():
-            return f"{fact.path.rstrip('/')}  begins" + (f" with {fact.item_json}" if fact.item_json else "")
+            return f"{_cell(fact.path)}  begins" + (f" with {fact.item_json}" if fact.item_json else "")
         case h.BlockEnded():
-            return f"{fact.path.rstrip('/')}  {words.status(fact.status)}{_why(fact.error)}"
+            return f"{_cell(fact.path)}  {words.status(fact.status)}{_why(fact.error)}"
         case h.PhaseStarted():
             scope = f"{fact.scope.rstrip('/')}  " if fact.scope else ""
             return f"{scope}{_PHASES.get(fact.phase, 'goes on')} after {words.status(fact.status)}{_why(fact.error)}"
@@ -123,6 +125,11 @@ def _command_text(fact: object) -> str | None:
             at = f" of {fact.path}" if fact.path else ""
             return f"{fact.command}{at} refused{_by(fact.requester)}: {fact.problem}"
     return None
+
+
+def _cell(path: str) -> str:
+    """A cell as readers see it: a group's body is told from the group by a slash."""
+    return f"body of {path.rstrip('/')}" if path.endswith("/") else path
 
 
 def _by(who: str) -> str:

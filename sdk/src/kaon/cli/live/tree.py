@@ -22,9 +22,11 @@ class RunTree:
 
     Args:
         definition: shows what has not begun yet, and the kinds of blocks.
+        server: address that commands must name; empty when they find it by themselves.
     """
 
-    def __init__(self, definition: d.WorkflowDefinition | None = None) -> None:
+    def __init__(self, definition: d.WorkflowDefinition | None = None, *, server: str = "") -> None:
+        self._option = f" --server {server}" if server else ""
         self.root = Node(path="", kind="run")
         self.run_id = ""
         self.workflow = definition.name if definition is not None else ""
@@ -42,6 +44,10 @@ class RunTree:
     def steps(self) -> Iterator[Node]:
         """Every step that is known, in the order in which it was first mentioned."""
         return (node for node in self._nodes.values() if node.kind == "step")
+
+    def node(self, path: str) -> Node | None:
+        """The node of a path; None when nothing has been heard of it."""
+        return self._nodes.get(path)
 
     def gates(self) -> Iterator[Node]:
         """Every gate that waits."""
@@ -119,9 +125,8 @@ class RunTree:
             node.total = fact.count or len(fact.keys)
         if node.kind == "gate":
             node.status = _S.STATUS_WAITING
-            node.message, node.answer = _what_is_awaited(
-                self._blocks[node.label].gate, node.path, self.run_id
-            )
+            node.message, answer = _what_is_awaited(self._blocks[node.label].gate, node.path, self.run_id)
+            node.answer = answer + self._option if answer else ""
 
     def _cell_started(self, fact: history_pb2.CellStarted, time_us: int) -> None:
         node = self._node(fact.path, "cell" if paths.is_cell(fact.path) else "block")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from rich.console import Console, RenderableType
 from rich.live import Live
 
+from kaon.cli import words
 from kaon.cli.live.lines import line
 from kaon.cli.live.render import draw
 from kaon.cli.live.tree import RunTree
@@ -26,6 +27,7 @@ class RunView:
 
     Args:
         definition: shows what has not begun yet; without it the view shows what it hears of.
+        server: address that commands must name to answer a gate; empty when they find it by themselves.
         clock: seconds since the epoch.
     """
 
@@ -33,9 +35,10 @@ class RunView:
         self,
         definition: definition_pb2.WorkflowDefinition | None = None,
         *,
+        server: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.tree = RunTree(definition)
+        self.tree = RunTree(definition, server=server)
         self._clock = clock
         self._lock = threading.Lock()
 
@@ -100,5 +103,15 @@ class RunView:
         for update in updates:
             self.feed(update)
             event = update if isinstance(update, history_pb2.HistoryEvent) else update.event
-            if (text := line(event)) is not None:
+            if (text := self._line(event)) is not None:
                 console.print(text, soft_wrap=True, markup=False, highlight=False)
+
+    def _line(self, event: history_pb2.HistoryEvent) -> str | None:
+        """The fact in words; a gate that begins to wait says how it is answered."""
+        text = line(event)
+        node = self.tree.node(event.block_started.path)
+        if text is None or node is None or node.kind != "gate":
+            return text
+        return f"{words.clock(event.time_us)}  {node.path}  waits for {node.message}" + (
+            f". Answer: {node.answer}" if node.answer else ""
+        )

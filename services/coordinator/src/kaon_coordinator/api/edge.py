@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -9,16 +10,24 @@ from typing import Any
 import grpc
 import structlog
 from grpc import aio
+from prometheus_client import Histogram
 
 from kaon_coordinator.api import principal
-from kaon_coordinator.api.errors import internal, status_of
+from kaon_coordinator.api.errors import code_of, internal, status_of
 from kaon_wire.errors import KaonError
 
 log = structlog.get_logger(__name__)
 
 
 class Edge(aio.ServerInterceptor):
-    """Wraps the handlers of Kaon's services; health checks and reflection need no principal."""
+    """Wraps the handlers of Kaon's services; health checks and reflection need no principal.
+
+    Args:
+        seconds: gets how long each unary call took, by method and status.
+    """
+
+    def __init__(self, seconds: Histogram | None = None) -> None:
+        self._seconds = seconds
 
     async def intercept_service(
         self, continuation: Any, handler_call_details: grpc.HandlerCallDetails
@@ -30,23 +39,31 @@ class Edge(aio.ServerInterceptor):
             return handler
         codecs = (handler.request_deserializer, handler.response_serializer)
         if handler.unary_unary:
-            return grpc.unary_unary_rpc_method_handler(_unary(method, handler.unary_unary), *codecs)
+            return grpc.unary_unary_rpc_method_handler(self._unary(method, handler.unary_unary), *codecs)
         if handler.unary_stream:
             return grpc.unary_stream_rpc_method_handler(_stream(method, handler.unary_stream), *codecs)
         if handler.stream_unary:
-            return grpc.stream_unary_rpc_method_handler(_unary(method, handler.stream_unary), *codecs)
+            return grpc.stream_unary_rpc_method_handler(self._unary(method, handler.stream_unary), *codecs)
         return grpc.stream_stream_rpc_method_handler(_stream(method, handler.stream_stream), *codecs)
 
+    def _unary(
+        self, method: str, inner: Callable[[Any, Any], Awaitable[Any]]
+    ) -> Callable[[Any, Any], Awaitable[Any]]:
+        name = method.rsplit("/", 1)[-1]
 
-def _unary(method: str, inner: Callable[[Any, Any], Awaitable[Any]]) -> Callable[[Any, Any], Awaitable[Any]]:
-    async def call(request: Any, context: Any) -> Any:
-        try:
-            principal.enter(context.invocation_metadata() or ())
-            return await inner(request, context)
-        except Exception as error:
-            await _tell(method, context, error)
+        async def call(request: Any, context: Any) -> Any:
+            began, code = time.perf_counter(), "OK"
+            try:
+                principal.enter(context.invocation_metadata() or ())
+                return await inner(request, context)
+            except Exception as error:
+                code = code_of(error)
+                await _tell(method, context, error)
+            finally:
+                if self._seconds is not None:
+                    self._seconds.labels(name, code).observe(time.perf_counter() - began)
 
-    return call
+        return call
 
 
 def _stream(

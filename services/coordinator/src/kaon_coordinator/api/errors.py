@@ -30,6 +30,11 @@ def status_of(error: KaonError) -> grpc.Status:
     return _status(_code(error), str(error), details)
 
 
+def code_of(error: Exception) -> str:
+    """The name of the status that tells an error."""
+    return _code(error).name if isinstance(error, KaonError) else grpc.StatusCode.INTERNAL.name
+
+
 def internal(reference: str) -> grpc.Status:
     """The status of an error that nobody has foreseen; its text stays in the log, under the reference."""
     text = f"internal error: the coordinator's log tells more under {reference}"

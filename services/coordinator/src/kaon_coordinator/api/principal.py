@@ -11,8 +11,11 @@ from kaon_wire.errors import InvalidValue
 
 TENANT_KEY = "kaon-tenant"
 PRINCIPAL_KEY = "kaon-principal"
+# With commas between them.
+ROLES_KEY = "kaon-roles"
 
 _TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
+_ROLES = re.compile(r"[A-Za-z0-9._,-]{0,1000}\Z")
 _NAME = re.compile(r"[ -~]{1,200}\Z")
 
 
@@ -23,6 +26,8 @@ class Principal:
     # Whose workflows and runs it sees.
     tenant: str = "default"
     name: str = "anonymous"
+    # As approvals name them.
+    roles: frozenset[str] = frozenset()
 
 
 # Set by the edge for the time of one call.
@@ -40,13 +45,18 @@ def enter(metadata: Iterable[tuple[str, str | bytes]]) -> Principal:
     Raises:
         InvalidValue: the metadata names a tenant or principal that cannot be.
     """
-    given = {key: value for key, value in metadata if key in {TENANT_KEY, PRINCIPAL_KEY}}
+    given = {key: value for key, value in metadata if key in {TENANT_KEY, PRINCIPAL_KEY, ROLES_KEY}}
     tenant = given.get(TENANT_KEY, Principal.tenant)
     name = given.get(PRINCIPAL_KEY, Principal.name)
     if not isinstance(tenant, str) or not _TENANT.match(tenant):
         raise InvalidValue(f"metadata {TENANT_KEY} {tenant!r}: use lower-case letters, digits and hyphens")
     if not isinstance(name, str) or not _NAME.match(name):
         raise InvalidValue(f"metadata {PRINCIPAL_KEY} {name!r}: use 1 to 200 printable ASCII characters")
-    principal = Principal(tenant=tenant, name=name)
+    roles = given.get(ROLES_KEY, "")
+    if not isinstance(roles, str) or not _ROLES.match(roles):
+        raise InvalidValue(
+            f"metadata {ROLES_KEY} {roles!r}: use letters, digits and hyphens, with commas between roles"
+        )
+    principal = Principal(tenant=tenant, name=name, roles=frozenset(filter(None, roles.split(","))))
     _current.set(principal)
     return principal

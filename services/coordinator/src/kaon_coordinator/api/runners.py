@@ -1,24 +1,207 @@
-"""RunnerService: the runners that the matchers of this process know."""
+"""RunnerService: runners and pools as their matchers know them, and why a step waits."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
 
+from kaon_coordinator.api import principal
+from kaon_coordinator.api.chain import AskMatcher, Chain, Link
+from kaon_coordinator.api.owners import TIMEOUT, Metadata, Stub, Unreachable, ask, owner_of, unreachable
+from kaon_coordinator.engine.compiled import compile_workflow
+from kaon_coordinator.engine.rows_codec import restore
+from kaon_coordinator.engine.state import Node
+from kaon_coordinator.shell.owner import Owner
+from kaon_coordinator.shell.requests import DEFAULT_POOL
+from kaon_coordinator.store.base import Store
+from kaon_coordinator.store.thread import StoreThread
+from kaonapi.run.v1 import run_pb2
 from kaonapi.runner.v1 import runner_pb2, runner_pb2_grpc
 
-# The runners of a pool, or of all pools when it is empty.
-Runners = Callable[[str], Sequence[runner_pb2.Runner]]
+
+class Matchers(Protocol):
+    """The matchers of this process."""
+
+    def owned(self) -> Sequence[str]:
+        """The pools whose matchers live in this process."""
+
+    def runners(self, pool: str) -> Sequence[runner_pb2.Runner]:
+        """The runners of such a pool."""
+
+    def view(self, pool: str) -> runner_pb2.Pool | None:
+        """What such a pool has and lacks."""
+
+    def explain(self, pool: str, run_id: str, path: str) -> list[runner_pb2.WaitReason] | None:
+        """Why a READY step waits; None when the pool's matcher does not live in this process."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunnerParts:
+    """What the service works with."""
+
+    store: StoreThread
+    matchers: Matchers
+    # All pools of the deployment.
+    pools: Sequence[str]
+    # Name of this coordinator.
+    owner: str
+    # Microseconds since the epoch.
+    now_us: Callable[[], int]
 
 
 class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
-    """Shows runners. They belong to the deployment, not to a tenant."""
+    """Runners and pools belong to the deployment, steps to their tenants."""
 
-    def __init__(self, runners: Runners) -> None:
-        self._runners = runners
+    def __init__(self, parts: RunnerParts) -> None:
+        self._parts = parts
+        self._matchers = parts.matchers
+        self._threads = parts.store
 
     async def ListRunners(  # noqa: N802
         self, request: runner_pb2.ListRunnersRequest, context: Any
     ) -> runner_pb2.ListRunnersResponse:
-        found = sorted(self._runners(request.pool), key=lambda runner: (runner.pool, runner.runner_id))
-        return runner_pb2.ListRunnersResponse(runners=found)
+        response = runner_pb2.ListRunnersResponse()
+        for pool in self._here(request.pool):
+            response.runners.extend(self._matchers.runners(pool))
+
+        async def call(stub: Stub, pool: str, metadata: Metadata) -> None:
+            asked = runner_pb2.ListRunnersRequest(pool=pool, local=True)
+            found = await stub.ListRunners(asked, timeout=TIMEOUT, metadata=metadata)
+            response.runners.extend(found.runners)
+
+        if not request.local:
+            response.unreachable.extend(await self._elsewhere(request.pool, context, call))
+        response.runners.sort(key=lambda runner: (runner.pool, runner.runner_id, runner.incarnation))
+        return response
+
+    async def ListPools(  # noqa: N802
+        self, request: runner_pb2.ListPoolsRequest, context: Any
+    ) -> runner_pb2.ListPoolsResponse:
+        response = runner_pb2.ListPoolsResponse()
+        for view in (self._matchers.view(pool) for pool in self._here(request.pool)):
+            if view is not None:
+                view.owner = self._parts.owner
+                response.pools.append(view)
+
+        async def call(stub: Stub, pool: str, metadata: Metadata) -> None:
+            asked = runner_pb2.ListPoolsRequest(pool=pool, local=True)
+            found = await stub.ListPools(asked, timeout=TIMEOUT, metadata=metadata)
+            response.pools.extend(found.pools)
+
+        if not request.local:
+            response.unreachable.extend(await self._elsewhere(request.pool, context, call))
+        response.pools.sort(key=lambda pool: pool.name)
+        return response
+
+    async def ExplainStep(  # noqa: N802
+        self, request: runner_pb2.ExplainStepRequest, context: Any
+    ) -> runner_pb2.ExplainStepResponse:
+        tenant = principal.current().tenant
+        node, links = await self._threads.read(
+            _chain, self._threads.store, tenant, request.run_id, request.path, self._parts.now_us()
+        )
+        response = runner_pb2.ExplainStepResponse(
+            path=node.path if node is not None else request.path,
+            status=node.status if node is not None else run_pb2.STATUS_PENDING,
+        )
+        for link in links:
+            if isinstance(link, AskMatcher):
+                await self._ask_matcher(request, link, response, context)
+            else:
+                response.reasons.append(link)
+        response.text = " ".join(reason.text for reason in response.reasons)
+        return response
+
+    async def _ask_matcher(
+        self,
+        request: runner_pb2.ExplainStepRequest,
+        link: AskMatcher,
+        response: runner_pb2.ExplainStepResponse,
+        context: Any,
+    ) -> None:
+        """Adds what the pool's matcher says, wherever it lives."""
+        pool = link.pool or DEFAULT_POOL
+        reasons: Sequence[runner_pb2.WaitReason] | None
+        reasons = self._matchers.explain(pool, request.run_id, link.path)
+        owner = Owner(name=self._parts.owner, address="")
+        if reasons is None:
+            owner = await owner_of(self._threads, pool)
+            reasons = await self._ask_owner(owner, pool, request, link, context)
+        for reason in reasons:
+            if link.path != response.path:
+                reason.text = f"{link.path}: {reason.text}"
+            response.reasons.append(reason)
+        if not response.pool:
+            response.pool, response.owner, response.owner_address = pool, owner.name, owner.address
+
+    async def _ask_owner(
+        self,
+        owner: Owner,
+        pool: str,
+        request: runner_pb2.ExplainStepRequest,
+        link: AskMatcher,
+        context: Any,
+    ) -> Sequence[runner_pb2.WaitReason]:
+        asked = runner_pb2.ExplainStepRequest(run_id=request.run_id, path=link.path, local=True)
+        problem = "this coordinator does not own it"
+        if not request.local:
+            try:
+                answer = await ask(
+                    owner,
+                    context,
+                    lambda stub, kept: stub.ExplainStep(asked, timeout=TIMEOUT, metadata=kept),
+                )
+                return answer.reasons
+            except Unreachable as error:
+                problem = str(error)
+        who = (
+            f"coordinator {owner.name} at {owner.address or 'an unknown address'}" if owner.name else "nobody"
+        )
+        text = (
+            f"It is ready, and waits in pool {pool!r}, which {who} owns and which cannot be asked: {problem}."
+        )
+        return [runner_pb2.WaitReason(cause=runner_pb2.WAIT_CAUSE_NO_MATCHER, text=text, path=link.path)]
+
+    def _here(self, pool: str) -> list[str]:
+        """The pools that are asked for, as far as their matchers live in this process."""
+        return [name for name in self._matchers.owned() if pool in {"", name}]
+
+    async def _elsewhere(
+        self, pool: str, context: Any, call: Callable[[Stub, str, Metadata], Awaitable[None]]
+    ) -> list[runner_pb2.UnreachablePool]:
+        """Asks the owners of the other pools; returns those that do not answer."""
+        others = [name for name in self._parts.pools if pool in {"", name}]
+        missed = []
+        for name in (name for name in others if name not in self._matchers.owned()):
+            owner = await owner_of(self._threads, name)
+            try:
+                await ask(owner, context, partial(_call, call, name))
+            except Unreachable as error:
+                missed.append(unreachable(name, owner, str(error)))
+        return missed
+
+
+async def _call(
+    call: Callable[[Stub, str, Metadata], Awaitable[None]], pool: str, stub: Stub, metadata: Metadata
+) -> None:
+    await call(stub, pool, metadata)
+
+
+def _chain(store: Store, tenant: str, run_id: str, path: str, now_us: int) -> tuple[Node | None, list[Link]]:
+    """On a thread of the store's: reads the run and follows what the step waits for."""
+    store.get_run(tenant, run_id)
+    run = store.load_run(run_id)
+    record = store.get_workflow(run.tenant, run.workflow, run.version)
+    state = restore(
+        workflow=compile_workflow(record.definition, record.version),
+        run=run.row,
+        tenant=tenant,
+        submitter=run.submitter,
+        params=run.params,
+        steps=run.steps,
+        blocks=run.blocks,
+    )
+    permits = {permit.key: permit for permit in store.list_permits(tenant)}
+    return Chain(state, permits, now_us).of(path)

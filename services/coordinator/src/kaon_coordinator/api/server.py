@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 from grpc_health.v1.health import aio as health  # type: ignore[import-untyped]
 from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
+from prometheus_client import Histogram
 
 from kaon_artifacts import ArtifactStore
 from kaon_coordinator.api.edge import Edge
 from kaon_coordinator.api.feed import RunFeed
 from kaon_coordinator.api.log_archive import LogSource
 from kaon_coordinator.api.logs import LogParts, LogServicer
-from kaon_coordinator.api.runners import Runners, RunnerServicer
+from kaon_coordinator.api.runners import Matchers, RunnerParts, RunnerServicer
 from kaon_coordinator.api.runs import RunParts, RunServicer, Wake
 from kaon_coordinator.api.watch import Watcher
 from kaon_coordinator.api.workflows import Validate, WorkflowParts, WorkflowServicer
@@ -46,12 +47,18 @@ class ApiParts:
     validate: Validate
     feed: RunFeed
     logs: LogSource
-    runners: Runners
+    matchers: Matchers
+    # All pools of the deployment.
+    pools: Sequence[str]
+    # Name of this coordinator.
+    owner: str
     wake: Wake
     # Partitions among which new runs are spread.
     partitions: int
     # Microseconds since the epoch.
     now_us: Callable[[], int]
+    # Gets how long each unary call took, by method and status.
+    call_seconds: Histogram | None = None
     # How often quiet runs are looked up in the store for who watches them, in seconds.
     poll_seconds: float = 0.5
     # How long after a run's end its last lines may come, in seconds.
@@ -69,7 +76,7 @@ class ApiServer:
             # Another process on the same port would take half of the calls.
             ("grpc.so_reuseport", 0),
         ]
-        self._server = aio.server(interceptors=[Edge()], options=limits)
+        self._server = aio.server(interceptors=[Edge(parts.call_seconds)], options=limits)
         self._add_services(parts)
 
     async def start(self, address: str) -> int:
@@ -118,11 +125,18 @@ class ApiServer:
             poll_seconds=parts.poll_seconds,
             settle_seconds=parts.settle_seconds,
         )
+        runners = RunnerParts(
+            store=parts.store,
+            matchers=parts.matchers,
+            pools=parts.pools,
+            owner=parts.owner,
+            now_us=parts.now_us,
+        )
         server = self._server
         workflow_service_pb2_grpc.add_WorkflowServiceServicer_to_server(WorkflowServicer(workflows), server)
         run_service_pb2_grpc.add_RunServiceServicer_to_server(RunServicer(runs), server)  # type: ignore[abstract]
         log_pb2_grpc.add_LogServiceServicer_to_server(LogServicer(logs), server)
-        runner_pb2_grpc.add_RunnerServiceServicer_to_server(RunnerServicer(parts.runners), server)  # type: ignore[abstract]
+        runner_pb2_grpc.add_RunnerServiceServicer_to_server(RunnerServicer(runners), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = (*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
         reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), server)

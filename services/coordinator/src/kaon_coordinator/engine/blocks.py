@@ -37,16 +37,24 @@ def _start_branch(decision: Decision, block: BlockState) -> None:
             taken = str(index)
             break
     decision.emit(block_started=history_pb2.BlockStarted(path=block.path, keys=[taken] if taken else []))
-    if not taken:
-        end_block(decision, block, t.SKIPPED)
-        return
     watch_node(decision, block)
-    start_cell(decision, block, paths.case_cell(block.path, taken), 0)
+    _enter_branch(decision, block)
+
+
+def _enter_branch(decision: Decision, block: BlockState) -> None:
+    if block.case:
+        start_cell(decision, block, paths.case_cell(block.path, block.case), 0)
+    else:
+        end_block(decision, block, t.SKIPPED)
 
 
 def _start_group(decision: Decision, block: BlockState) -> None:
     decision.emit(block_started=history_pb2.BlockStarted(path=block.path))
     watch_node(decision, block)
+    _enter_group(decision, block)
+
+
+def _enter_group(decision: Decision, block: BlockState) -> None:
     start_cell(decision, block, paths.group_cell(block.path), 0)
 
 
@@ -105,13 +113,19 @@ def stop(decision: Decision, block: BlockState, status: t.Status) -> None:
 
 
 def advance(decision: Decision, block: BlockState) -> None:
-    """Lets a running block go on that was paused, reopened or taken over. Doing it twice changes nothing."""
+    """Lets a running block go on that was paused, reopened, taken over or forked. Doing it twice changes nothing."""
     if block.status != t.RUNNING or decision.state.paused:
         return
     if block.kind == "for_each":
         foreach.go_on(decision, block)
-    elif block.kind == "repeat" and block.active == 0:
-        repeat.go_on(decision, block)
+    elif block.active == 0 and block.kind in _ENTERS:
+        if block.cells and not block.due_us:
+            cell_ended(decision, block, block.cells[max(block.cells)])
+        else:
+            _ENTERS[block.kind](decision, block)
+
+
+_ENTERS = {"repeat": repeat.go_on, "branch": _enter_branch, "group": _enter_group}
 
 
 def continued(decision: Decision, message: Continued) -> None:

@@ -17,6 +17,7 @@ from kaon_coordinator.engine.scopes import (
     ending,
     had_turn,
     in_turn,
+    nodes_at,
     run_again,
     stop_run,
     stop_scope,
@@ -24,6 +25,8 @@ from kaon_coordinator.engine.scopes import (
 from kaon_coordinator.engine.state import BlockState, Node, ScopeState, StepState
 from kaon_coordinator.engine.stopping import request_stop
 from kaonapi.run.v1 import history_pb2
+
+NOT_BEGUN = "the run has not begun"
 
 
 def cancel(decision: Decision, message: Cancel) -> None:
@@ -35,6 +38,8 @@ def cancel(decision: Decision, message: Cancel) -> None:
     if state.ended or (state.cancel_requested and (state.force_stop or not message.force)):
         return
     paused = state.paused
+    if state.root.nodes and not state.start_us:
+        runs.begin_fork(decision)
     decision.emit(
         run_cancel_requested=history_pb2.RunCancelRequested(
             reason=message.reason, requester=message.requester, force=message.force
@@ -54,6 +59,8 @@ def _cancel_path(decision: Decision, message: Cancel) -> None:
     target: Node | ScopeState | None = state.node(message.path) or state.scopes.get(message.path)
     if target is None:
         problem = "there is no such step, block or cell"
+    elif not state.start_us:
+        problem = NOT_BEGUN
     elif state.ended or not _stoppable(decision, target):
         problem = f"it is {t.short(target.status)}"
     elif target.stop != t.NONE:
@@ -136,12 +143,7 @@ def _at_or_under(path: str, place: str) -> bool:
 
 def restart(decision: Decision, message: Restart) -> None:
     """Runs a block, or all of a cell, again with everything after it."""
-    state = decision.state
-    node = state.node(message.path)
-    cell = state.scopes.get(message.path) if message.path else None
-    targets: list[Node] = (
-        [node] if node is not None else list(cell.nodes.values()) if cell is not None else []
-    )
+    targets = nodes_at(decision.state, message.path)
     if not targets:
         refuse(decision, "restart", message.path, "there is no such step, block or cell", message.requester)
         return
@@ -156,16 +158,15 @@ def _again(
     what = plan(begun)
     if state.status == t.CANCELLING:
         problem = "the run is being cancelled"
+    elif not state.start_us:
+        problem = NOT_BEGUN
     elif not begun:
         problem = nothing
     elif what.busy:
         first = what.busy[0]
         problem = f"{first.path} is {t.short(first.status)}: cancel it or wait for its end"
     else:
-        opened = state.ended
         run_again(decision, what, cause=cause, requester=message.requester, reason=message.reason)
-        if opened:
-            runs.watch_run(decision)
         return
     refuse(decision, cause, message.path, problem, message.requester)
 
@@ -207,6 +208,8 @@ def _settle_step(decision: Decision, step: StepState, status: t.Status, message:
 def _mark_problem(decision: Decision, node: Node, message: Mark) -> str:
     if message.status not in {t.SUCCEEDED, t.FAILED, t.SKIPPED}:
         return "only SUCCEEDED, FAILED and SKIPPED can be marked"
+    if not decision.state.start_us:
+        return NOT_BEGUN
     if not had_turn(node):
         return "its turn as a hook has not come"
     if node.status in t.TERMINAL:

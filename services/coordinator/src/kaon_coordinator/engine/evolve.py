@@ -26,9 +26,11 @@ def _run_submitted(state: RunState, event: history_pb2.HistoryEvent) -> None:
     state.tenant, state.submitter = submitted.tenant, submitted.submitter
     state.params = named(submitted.params_json)
     state.priority, state.origin = submitted.priority, submitted.origin
+    state.trace_parent = submitted.trace_parent
     state.parent_run_id, state.parent_path = submitted.parent.run_id, submitted.parent.path
     state.depth = submitted.parent.depth
     state.fork_run_id, state.fork_seq = submitted.fork.run_id, submitted.fork.seq
+    state.fork_reset = tuple(submitted.fork.reset)
 
 
 def _run_started(state: RunState, event: history_pb2.HistoryEvent) -> None:
@@ -68,11 +70,23 @@ def _run_ended(state: RunState, event: history_pb2.HistoryEvent) -> None:
 
 
 def _blocks_reset(state: RunState, event: history_pb2.HistoryEvent) -> None:
-    reset(state, event.blocks_reset.paths)
-    if state.ended or state.start_us == 0:
+    reset(state, event.blocks_reset.paths, event.time_us)
+    if state.start_us == 0:
+        _begin_fork(state, event.time_us)
+    elif state.ended:
         set_run_status(state, t.RUNNING)
+        state.since_us, state.late = event.time_us, False
     state.end_us, state.error, state.outputs = 0, None, {}
     state.cancel_requested = state.force_stop = False
+
+
+def _begin_fork(state: RunState, now_us: int) -> None:
+    set_run_status(state, t.RUNNING)
+    state.start_us, state.fork_reset = now_us, ()
+    for block in state.blocks.values():
+        if block.status == t.RUNNING:
+            block.since_us = now_us
+            state.touched_blocks.add(block.path)
 
 
 def _signal_received(state: RunState, event: history_pb2.HistoryEvent) -> None:

@@ -66,15 +66,11 @@ def _schedule_pass(decision: Decision, block: BlockState, number: int) -> None:
 
 
 def go_on(decision: Decision, block: BlockState) -> None:
-    """Goes on after a pause, a reset, or the wait between two passes. Doing it twice changes nothing."""
-    last = block.cells.get(len(block.cells))
-    if block.due_us:
-        if decision.context.now_us >= block.due_us:
-            _start_pass(decision, block, len(block.cells) + 1)
-        else:
-            decision.act(WatchTime(timer=Timer.PASS, path=block.path, due_us=block.due_us))
-    elif last is not None and last.status == t.SUCCEEDED:
-        pass_ended(decision, block, last)
+    """The next pass begins, unless it has to wait. Doing it twice changes nothing."""
+    if decision.context.now_us >= block.due_us:
+        _start_pass(decision, block, len(block.cells) + 1)
+    else:
+        decision.act(WatchTime(timer=Timer.PASS, path=block.path, due_us=block.due_us))
 
 
 def pass_due(decision: Decision, block: BlockState) -> None:

@@ -105,8 +105,17 @@ def _reopen(result: Plan, scope: ScopeState, phase: d.Phase.ValueType) -> None:
     _reopen(result, block.scope, _phase_of(block))
 
 
-def reset(state: RunState, paths: Iterable[str]) -> None:
-    """Folds a reset of nodes and cells."""
+def reopen(state: RunState, scope: ScopeState) -> None:
+    """Opens a scope that has ended in the phase in which it ended; what its end kept from beginning may begin."""
+    result = Plan()
+    _reopen(result, scope, scope.phase)
+    reset(state, result.paths)
+    _open_again(state, scope, scope.phase, 0)
+    recount(scope)
+
+
+def reset(state: RunState, paths: Iterable[str], now_us: int = 0) -> None:
+    """Folds a reset of nodes and cells, at a time in microseconds since the epoch."""
     inside: list[Node] = []
     for path in paths:
         node = state.node(path)
@@ -118,7 +127,7 @@ def reset(state: RunState, paths: Iterable[str]) -> None:
             assert cell.parent is not None
             inside.append(cell.parent)
             drop_cell(state, cell)
-    _run_again(state, inside)
+    _run_again(state, inside, now_us)
 
 
 def _reset_node(state: RunState, node: Node) -> None:
@@ -133,7 +142,8 @@ def _reset_node(state: RunState, node: Node) -> None:
     state.touched_blocks.add(node.path)
     state.gates.pop(node.path, None)
     node.status = t.PENDING
-    node.start_us = node.end_us = node.end_seq = node.due_us = node.count = node.active = node.failed = 0
+    node.start_us = node.since_us = node.end_us = node.end_seq = node.due_us = 0
+    node.count = node.active = node.failed = 0
     node.case = node.child_run_id = node.items_digest = ""
     node.items, node.error, node.outputs, node.stop, node.late = None, None, NOTHING, t.NONE, False
     if node.curves is not None:
@@ -150,7 +160,7 @@ def _clear_step(step: StepState) -> None:
     step.metrics, step.reports, step.lost_runners, step.platform_failures = NO_METRICS, 0, 0, 0
 
 
-def _run_again(state: RunState, inside: Iterable[Node]) -> None:
+def _run_again(state: RunState, inside: Iterable[Node], now_us: int) -> None:
     """Opens the scopes of nodes and everything around them again, and counts anew."""
     opened: dict[str, tuple[ScopeState, d.Phase.ValueType]] = {}
     for node in inside:
@@ -162,14 +172,14 @@ def _run_again(state: RunState, inside: Iterable[Node]) -> None:
             opened[scope.key] = (scope, phase)
             around = scope.parent
     for scope, phase in opened.values():
-        _open_again(state, scope, phase)
+        _open_again(state, scope, phase, now_us)
     _forget_reports(scope for scope, _ in opened.values())
     # Inner scopes come later in the order of creation, and must be counted first.
     for scope, _ in sorted(opened.values(), key=lambda each: -each[0].position):
         recount(scope)
 
 
-def _open_again(state: RunState, scope: ScopeState, phase: d.Phase.ValueType) -> None:
+def _open_again(state: RunState, scope: ScopeState, phase: d.Phase.ValueType, now_us: int) -> None:
     if phase == BODY:
         scope.stop, scope.outcome, scope.outcome_error = t.NONE, t.NONE, None
     scope.status, scope.phase, scope.error, scope.hook_error = t.RUNNING, phase, None, None
@@ -177,6 +187,8 @@ def _open_again(state: RunState, scope: ScopeState, phase: d.Phase.ValueType) ->
     if block is None:
         return
     state.touched_blocks |= {scope.key, block.path}
+    if block.status in t.TERMINAL:
+        block.since_us, block.late = now_us, False
     block.status, block.error, block.stop, block.outputs = t.RUNNING, None, t.NONE, NOTHING
     block.end_us = block.end_seq = 0
 

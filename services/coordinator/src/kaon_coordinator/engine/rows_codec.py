@@ -68,8 +68,11 @@ def run_row(state: RunState) -> RunRow:
         "late": state.late,
         "floor": state.generation_floor,
         "submit": state.submit_us,
+        "since": state.since_us,
+        "fork_reset": list(state.fork_reset),
         "depth": state.depth,
         "parent_path": state.parent_path,
+        "trace": state.trace_parent,
         "signals": {
             name: [[each.payload_json, each.requester] for each in waiting]
             for name, waiting in state.signals.items()
@@ -159,6 +162,7 @@ def _block_row(block: BlockState) -> BlockRow:
         "error": error_json(block.error),
         "total": block.count if block.kind == "for_each" else block.block.repeat.max_iterations,
         "start": block.start_us,
+        "since": block.since_us,
         "end": block.end_us,
         "end_seq": block.end_seq if block.status in t.BROKEN else 0,
         "due": block.due_us,
@@ -254,6 +258,8 @@ def _restore_run(state: RunState, run: RunRow) -> None:
     state.force_stop, state.late = data.get("force", False), data.get("late", False)
     state.generation_floor, state.submit_us = data.get("floor", 0), data.get("submit", 0)
     state.depth, state.parent_path = data.get("depth", 0), data.get("parent_path", "")
+    state.since_us, state.fork_reset = data.get("since", 0), tuple(data.get("fork_reset", ()))
+    state.trace_parent = data.get("trace", "")
     for name, waiting in data.get("signals", {}).items():
         state.signals[name] = [BufferedSignal(payload_json=each[0], requester=each[1]) for each in waiting]
     _restore_scope(state.root, data)
@@ -305,6 +311,7 @@ def _restore_block(state: RunState, row: BlockRow) -> None:
     block.case, block.items_digest = data.get("case", ""), data.get("items_digest", "")
     block.count = data.get("total", 0) if block.kind == "for_each" else 0
     block.start_us, block.end_us = data.get("start", 0), data.get("end", 0)
+    block.since_us = data.get("since", 0)
     block.end_seq, block.due_us = data.get("end_seq", 0), data.get("due", 0)
     block.child_run_id = data.get("child", "")
     block.outputs = named(data.get("outputs", {}))

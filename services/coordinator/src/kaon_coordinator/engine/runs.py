@@ -8,8 +8,10 @@ from kaon_coordinator.engine.actions import ReleasePermits, TakePermits, TellRun
 from kaon_coordinator.engine.bindings import resolve
 from kaon_coordinator.engine.decide import Decision, user_error
 from kaon_coordinator.engine.messages import Start
+from kaon_coordinator.engine.refusals import refuse
 from kaon_coordinator.engine.resetting import plan
 from kaon_coordinator.engine.state import RunState
+from kaon_coordinator.engine.timing import watch_node
 from kaon_wire.errors import KaonError
 from kaonapi.run.v1 import command_pb2, history_pb2
 from kaonapi.step.v1 import step_pb2
@@ -19,10 +21,7 @@ BACKFILL = "backfill:"
 
 def start(decision: Decision, message: Start) -> None:
     """Begins the run, or waits for its permits."""
-    state = decision.state
-    if state.fork_run_id and state.start_us:
-        _start_fork(decision, message)
-    elif state.status == t.PENDING:
+    if decision.state.status == t.PENDING:
         go_on(decision)
 
 
@@ -50,6 +49,9 @@ def begin(decision: Decision) -> None:
     state = decision.state
     if state.status != t.PENDING:
         return
+    if state.root.nodes:
+        begin_fork(decision)
+        return
     decision.emit(run_started=history_pb2.RunStarted())
     watch_run(decision)
     decision.then(lambda: scopes.start_scope(decision, state.root))
@@ -58,7 +60,7 @@ def begin(decision: Decision) -> None:
 def watch_run(decision: Decision) -> None:
     """Watches over the run's time-out and deadline."""
     definition = decision.state.workflow.definition
-    begin_us = decision.state.start_us
+    begin_us = decision.state.since_us or decision.state.start_us
     if definition.timeout_ms:
         due_us = begin_us + definition.timeout_ms * 1000
         decision.act(WatchTime(timer=Timer.TIMEOUT, path="", due_us=due_us))
@@ -67,20 +69,23 @@ def watch_run(decision: Decision) -> None:
         decision.act(WatchTime(timer=Timer.DEADLINE, path="", due_us=due_us))
 
 
-def _start_fork(decision: Decision, message: Start) -> None:
-    """The run's state is another one's: what was active there, and what was asked for, begins anew."""
+def begin_fork(decision: Decision) -> None:
+    """Begins a fork: its state is there already; what it was asked to reset runs again, and the rest goes on."""
     state = decision.state
-    if state.seq > 1:
-        return
-    chosen = [node for path in message.reset if (node := state.node(path)) is not None]
-    active = [step for step in state.steps.values() if step.begun and step.status not in t.TERMINAL]
-    waiting = [
-        block
-        for block in state.blocks.values()
-        if block.begun and block.status not in t.TERMINAL and block.kind in {"gate", "sub_workflow"}
-    ]
-    scopes.run_again(decision, plan([*chosen, *active, *waiting]), cause="fork", requester=state.submitter)
+    chosen = []
+    for path in state.fork_reset:
+        found = scopes.nodes_at(state, path)
+        chosen += [node for node in found if scopes.had_turn(node)]
+        if not found:
+            refuse(decision, "fork", path, "there was no such step, block or cell", state.submitter)
+    what = plan(chosen)
+    scopes.run_again(decision, what, cause="fork", requester=state.submitter)
     watch_run(decision)
+    for block in state.blocks.values():
+        if block.status == t.RUNNING:
+            watch_node(decision, block)
+    # The other run may have stood between two decisions.
+    decision.then(lambda: scopes.advance(decision, list(state.scopes.values())))
 
 
 def end(decision: Decision, status: t.Status, error: step_pb2.StepError | None) -> None:

@@ -7,7 +7,7 @@ from kaon_coordinator.engine.compiled import BODY, FINALLY, ON_FAILURE
 from kaon_coordinator.engine.counting import is_active, is_blocked
 from kaon_coordinator.engine.decide import Decision, user_error
 from kaon_coordinator.engine.resetting import Plan
-from kaon_coordinator.engine.state import BlockState, Node, ScopeState, StepState
+from kaon_coordinator.engine.state import BlockState, Node, RunState, ScopeState, StepState
 from kaonapi.run.v1 import history_pb2
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -38,6 +38,15 @@ def in_turn(node: Node) -> bool:
 def had_turn(node: Node) -> bool:
     """Whether the phase of a node has come."""
     return node.scope.graph.phases[node.block.name] == BODY or node.scope.outcome != t.NONE
+
+
+def nodes_at(state: RunState, path: str) -> list[Node]:
+    """The step or block at a path, or everything in the cell at it."""
+    node = state.node(path)
+    if node is not None:
+        return [node]
+    cell = state.scopes.get(path) if path else None
+    return list(cell.nodes.values()) if cell is not None else []
 
 
 def start_node(decision: Decision, node: Node) -> None:
@@ -255,14 +264,26 @@ def stop_node(decision: Decision, node: Node, status: t.Status) -> None:
 
 
 def run_again(decision: Decision, what: Plan, *, cause: str, requester: str, reason: str = "") -> None:
-    """Resets what was planned, and starts what can start."""
+    """Resets what was planned, and starts what can start. The time of what had ended counts anew."""
     reopened = list(what.reopened.values())
+    ended = [scope for scope in reopened if scope.status != t.RUNNING]
     decision.emit(
         blocks_reset=history_pb2.BlocksReset(
             paths=what.paths, cause=cause, requester=requester, reason=reason
         )
     )
+    _watch_again(decision, ended)
     decision.then(lambda: advance(decision, reopened))
+
+
+def _watch_again(decision: Decision, opened: list[ScopeState]) -> None:
+    from kaon_coordinator.engine import runs, timing
+
+    for scope in opened:
+        if scope.parent is not None:
+            timing.watch_node(decision, scope.parent)
+        else:
+            runs.watch_run(decision)
 
 
 def advance(decision: Decision, scopes: list[ScopeState]) -> None:

@@ -113,6 +113,8 @@ class BlockState:
     scope: ScopeState
     status: t.Status = t.PENDING
     start_us: int = 0
+    # Since when its time counts, when that is not its start: since it was opened again.
+    since_us: int = 0
     end_us: int = 0
     # The event that ended it.
     end_seq: int = 0
@@ -240,12 +242,18 @@ class RunState:
     # The run and event whose state this run began with.
     fork_run_id: str = ""
     fork_seq: int = 0
+    # Paths of blocks that begin anew in a fork, until it has begun.
+    fork_reset: tuple[str, ...] = ()
     origin: str = ""
+    # W3C trace context of whoever submitted it.
+    trace_parent: str = ""
     status: t.Status = t.PENDING
     # Sequence number of the newest event.
     seq: int = 0
     submit_us: int = 0
     start_us: int = 0
+    # Since when its time counts, when that is not its start: since it was opened again.
+    since_us: int = 0
     end_us: int = 0
     # Canonical JSON by name.
     outputs: Mapping[str, str] = field(default_factory=_nothing)

@@ -14,8 +14,8 @@ from kaonapi.run.v1 import history_pb2
 
 
 def begin_us(node: Node) -> int:
-    """When a node began, in microseconds since the epoch; 0 before."""
-    return node.begin_us if isinstance(node, StepState) else node.start_us
+    """Since when the time of a node counts, in microseconds since the epoch; 0 before it has begun."""
+    return node.begin_us if isinstance(node, StepState) else node.since_us or node.start_us
 
 
 def watch_node(decision: Decision, node: Node) -> None:
@@ -59,7 +59,7 @@ def _run_timeout(decision: Decision, message: Due) -> None:
     from kaon_coordinator.engine.stopping import request_stop
 
     state = decision.state
-    expected = state.start_us + state.workflow.definition.timeout_ms * 1000
+    expected = (state.since_us or state.start_us) + state.workflow.definition.timeout_ms * 1000
     if state.status in {t.RUNNING, t.PAUSED} and message.due_us == expected and state.root.stop == t.NONE:
         request_stop(decision, state.root, t.TIMED_OUT, cause="timeout")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from google.protobuf.timestamp_pb2 import Timestamp
 
 
@@ -24,3 +26,9 @@ def timestamp_in(now_us: int, seconds: float) -> Timestamp:
     stamp = Timestamp()
     stamp.FromMicroseconds(now_us + int(seconds * 1e6))
     return stamp
+
+
+def clock(time_us: int) -> str:
+    """A time: "2026-11-24 12:03:20 UTC"."""
+    moment = datetime.fromtimestamp(time_us / 1e6, UTC)
+    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")

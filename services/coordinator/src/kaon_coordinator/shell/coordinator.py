@@ -28,6 +28,7 @@ from kaon_coordinator.shell.desk import ArtifactDesk
 from kaon_coordinator.shell.inbound import Inbound, sort_records
 from kaon_coordinator.shell.leases import LEASE_SECONDS, LeaseBook
 from kaon_coordinator.shell.outbox import Outbox
+from kaon_coordinator.shell.owner import Owner
 from kaon_coordinator.shell.partition import Partition, Stored
 from kaon_coordinator.shell.pools import Pools
 from kaon_coordinator.shell.publisher import Publisher
@@ -139,6 +140,7 @@ class Coordinator:
         self._submitted: dict[str, RunRecord] = {}
         self._woken = asyncio.Event()
         self._lock = asyncio.Lock()
+        self._owner = Owner(name=settings.owner, address="")
         self.counters = Counters()
         self._answers = Answers(self._outside(desk))
         self._bases = Bases(store, self.wake)
@@ -151,6 +153,20 @@ class Coordinator:
             tell_engine=self._tell_engine,
             tenants=settings.tenants,
         )
+
+    def told_at(self, address: str) -> None:
+        """Where this process is reached by other coordinators; to be said before it owns anything."""
+        self._owner = Owner(name=self._settings.owner, address=address)
+
+    @property
+    def partitions_owned(self) -> int:
+        """How many partitions of runs this process owns."""
+        return len(self._partitions)
+
+    @property
+    def runs_open(self) -> int:
+        """How many runs of these have not ended."""
+        return sum(len(partition.runs) for partition in self._partitions.values())
 
     # --- what the transport delivers ----------------------------------------------------------------------------
 
@@ -464,7 +480,7 @@ class Coordinator:
         for pool in catalogue.pools:
             if partition_of(pool, catalogue.pool_partitions) not in partitions:
                 continue
-            epoch = await self._store.run(self._store.store.claim_pool, pool, self._settings.owner)
+            epoch = await self._store.run(self._store.store.claim_pool, pool, self._owner.written)
             self.pools.open(pool, epoch, outbox)
             log.info("pool owned", pool=pool, epoch=epoch)
         self.pools.advance(outbox)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from kaon_coordinator.engine.actions import GrantLease, RevokeLease, RevokeReason, SignalHolder
 from kaon_coordinator.engine.compiled import CompiledGraph
 from kaon_coordinator.engine.state import RunState, ScopeState, StepState
+from kaon_telemetry.tracing import run_span, step_span
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
 
@@ -65,6 +66,7 @@ def step_request(state: RunState, step: StepState, *, partition: int, epoch: int
         checkpoint_json=step.checkpoint_json,
         exclusive=declared.exclusive,
         requirements_file=declared.requirements_file,
+        trace_parent=_trace_parent(state, step),
     )
     return step_pb2.StepRequest(
         key=key_of(state.run_id, step),
@@ -77,6 +79,12 @@ def step_request(state: RunState, step: StepState, *, partition: int, epoch: int
         ready_time_us=step.ready_us,
         spec=spec,
     )
+
+
+def _trace_parent(state: RunState, step: StepState) -> str:
+    """The context of what happens inside of this issue of the step."""
+    run = run_span(state.run_id, state.trace_parent)
+    return step_span(run, state.run_id, step.path, step.generation).trace_parent
 
 
 def held_step(state: RunState, step: StepState) -> step_pb2.StepHeld:

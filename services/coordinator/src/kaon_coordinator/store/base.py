@@ -167,6 +167,10 @@ class Store(ABC):
         """Raises the pool's epoch and returns it, higher than any before."""
 
     @abstractmethod
+    def pool_owner(self, pool: str) -> str:
+        """Who claimed the pool last, as `claim_pool` was told; empty when nobody has."""
+
+    @abstractmethod
     def load_runs(self, partition: int) -> list[LoadedRun]:
         """Every run of the partition that has not ended. The cost does not depend on how many have."""
 

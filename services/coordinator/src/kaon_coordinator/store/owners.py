@@ -130,6 +130,11 @@ def claim_pool(database: Database, connection: Connection, pool: str, owner: str
     return claim(database, connection, pools, pool, owner)
 
 
+def pool_owner(connection: Connection, pool: str) -> str:
+    """Who claimed a pool last."""
+    return connection.execute(select(pools.c.owner).where(pools.c.pool == pool)).scalar() or ""
+
+
 def load_runs(connection: Connection, partition: int) -> list[LoadedRun]:
     """The runs of a partition that have not ended."""
     unfinished = (*_open(partition), runs.c.status.not_in(_RUN_ENDED))

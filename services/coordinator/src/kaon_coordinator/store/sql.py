@@ -125,6 +125,10 @@ class SqlStore(Store):
         with self._writing("claim_pool") as connection:
             return owners.claim_pool(self._database, connection, pool, owner)
 
+    def pool_owner(self, pool: str) -> str:
+        with self._reading("pool_owner") as connection:
+            return owners.pool_owner(connection, pool)
+
     def load_runs(self, partition: int) -> list[LoadedRun]:
         with self._reading("load_runs") as connection:
             return owners.load_runs(connection, partition)

@@ -41,6 +41,10 @@ class Others:
     problems: list[str] = field(default_factory=list)
     broker_is_down: bool = False
     known_runners: list[runner_pb2.Runner] = field(default_factory=list)
+    # The pools whose matchers live in this process.
+    pools: dict[str, runner_pb2.Pool] = field(
+        default_factory=lambda: {"default": runner_pb2.Pool(name="default")}
+    )
 
     async def wake(self, partition: int, submitted: RunRecord | None = None) -> None:
         """As the coordinator wakes the owner of a partition."""
@@ -52,9 +56,23 @@ class Others:
         """As the engine validates."""
         return self.problems
 
-    def list_runners(self, pool: str) -> Sequence[runner_pb2.Runner]:
+    def owned(self) -> list[str]:
+        """As the matchers of this process."""
+        return sorted(self.pools)
+
+    def runners(self, pool: str) -> list[runner_pb2.Runner]:
         """As the matchers know them."""
-        return [runner for runner in self.known_runners if pool in {"", runner.pool}]
+        return [runner for runner in self.known_runners if runner.pool == pool]
+
+    def view(self, pool: str) -> runner_pb2.Pool | None:
+        """As the pool's matcher sees it."""
+        return self.pools.get(pool)
+
+    def explain(self, pool: str, run_id: str, path: str) -> list[runner_pb2.WaitReason] | None:
+        """As the pool's matcher explains it."""
+        if pool not in self.pools:
+            return None
+        return [runner_pb2.WaitReason(cause=runner_pb2.WAIT_CAUSE_BUSY, text="All are busy.", path=path)]
 
 
 @dataclass(kw_only=True)
@@ -164,7 +182,9 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         validate=others.validate,
         feed=feed,
         logs=archive,
-        runners=others.list_runners,
+        matchers=others,
+        pools=("default", "gpu"),
+        owner="here",
         wake=others.wake,
         partitions=PARTITIONS,
         now_us=lambda: NOW_US,

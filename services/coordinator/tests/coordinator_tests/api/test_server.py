@@ -9,6 +9,7 @@ from grpc import StatusCode, aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc  # type: ignore[import-untyped]
 
+from kaon_coordinator.api import principal
 from kaon_coordinator.api.server import SERVICES, ApiServer
 from kaon_coordinator.api.sinks import ApiSinks
 from kaon_wire.errors import Unavailable
@@ -40,12 +41,18 @@ async def test_callers_see_their_own_tenant_only(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("kaon-tenant", "A b"), ("kaon-tenant", ""), ("kaon-principal", "")]
+    ("key", "value"),
+    [("kaon-tenant", "A b"), ("kaon-tenant", ""), ("kaon-principal", ""), ("kaon-roles", "a b")],
 )
 async def test_a_principal_that_cannot_be_is_refused(api: Api, key: str, value: str) -> None:
     with pytest.raises(aio.AioRpcError, match=key) as told:
         await api.runs.ListRuns(r.ListRunsRequest(), metadata=((key, value),))
     assert told.value.code() == StatusCode.INVALID_ARGUMENT
+
+
+def test_roles_are_told_with_commas_between_them() -> None:
+    assert principal.enter([("kaon-roles", "owner,admin")]).roles == {"owner", "admin"}
+    assert principal.enter([]).roles == frozenset()
 
 
 async def test_an_unforeseen_error_is_told_without_its_text(
@@ -104,6 +111,7 @@ async def test_an_address_in_use_is_told(api: Api) -> None:
 
 
 async def test_runners_are_listed_by_pool_and_name(api: Api) -> None:
+    api.others.pools["gpu"] = runner_pb2.Pool(name="gpu")
     places = [("gpu", "b"), ("default", "z"), ("default", "a")]
     api.others.known_runners += [runner_pb2.Runner(pool=pool, runner_id=name) for pool, name in places]
     every = await api.runners.ListRunners(runner_pb2.ListRunnersRequest())

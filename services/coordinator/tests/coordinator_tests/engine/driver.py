@@ -21,7 +21,15 @@ from kaon_coordinator.engine.messages import (
     Stopped,
     Succeeded,
 )
-from kaon_coordinator.engine.rows_codec import digest
+from kaon_coordinator.engine.rows import BlockRow, StepRow
+from kaon_coordinator.engine.rows_codec import (
+    digest,
+    restore,
+    run_row,
+    take_block_rows,
+    take_dropped,
+    take_step_rows,
+)
 from kaon_coordinator.engine.state import RunState, StepState
 from kaon_coordinator.engine.validate import validate
 from kaon_wire import canonical
@@ -55,6 +63,7 @@ class Driver:
         self.retries: list[WatchRetry] = []
         self.revoked: list[RevokeLease] = []
         self.now_us = 1_000_000
+        self.rows: dict[str, StepRow | BlockRow] = {}
         self.random = random.Random(self.seed)
         submitted = history_pb2.RunSubmitted(
             workflow=self.definition.name,
@@ -133,8 +142,33 @@ class Driver:
             evolve(state, event)
         return state
 
+    def take_over(self) -> None:
+        """Another owner makes the state anew from the rows, which must give the same."""
+        state = self.state
+        for path in take_dropped(state):
+            self.rows.pop(path, None)
+        self.rows.update((row.path, row) for row in [*take_step_rows(state), *take_block_rows(state)])
+        self.state = restore(
+            workflow=state.workflow,
+            run=run_row(state),
+            tenant=state.tenant,
+            submitter=state.submitter,
+            params=state.params,
+            steps=[row for row in self.rows.values() if isinstance(row, StepRow)],
+            blocks=[row for row in self.rows.values() if isinstance(row, BlockRow)],
+            fork_run_id=state.fork_run_id,
+            fork_seq=state.fork_seq,
+        )
+        assert digest(self.state) == digest(state)
+
     def check_replay(self) -> None:
         assert digest(self.replayed()) == digest(self.state)
+
+    def check_replay_over(self, beginning: RunState) -> None:
+        """Whether the history over the beginning of a fork gives its state."""
+        for event in self.history:
+            evolve(beginning, event)
+        assert digest(beginning) == digest(self.state)
 
 
 def failure(message: str = "boom", *, platform: bool = False) -> step_pb2.StepError:

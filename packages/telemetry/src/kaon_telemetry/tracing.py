@@ -1,0 +1,189 @@
+"""Spans of runs, steps and attempts, as OpenTelemetry understands them.
+
+Ids follow from what they stand for: the trace from the client's W3C context or else from the run's id, a span from its run, path
+and issue. So coordinator and runner speak of the same span without asking each other, and one that is told twice is the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
+    from opentelemetry.sdk.trace.export import SpanExporter
+    from opentelemetry.trace import SpanContext
+
+_TRACE_PARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})\Z")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpanIds:
+    """A span's place: 16 and 8 bytes as numbers, never 0; the parent is 0 when there is none."""
+
+    trace: int
+    span: int
+    parent: int = 0
+
+    @property
+    def trace_parent(self) -> str:
+        """W3C trace context of what happens inside of this span."""
+        return f"00-{self.trace:032x}-{self.span:016x}-01"
+
+
+def _number(size: int, *parts: object) -> int:
+    text = "\0".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:size]) or 1
+
+
+def is_trace_parent(text: str) -> bool:
+    """Whether a text is a W3C trace context of version 00."""
+    return _TRACE_PARENT.match(text) is not None
+
+
+def run_span(run_id: str, trace_parent: str = "") -> SpanIds:
+    """The span of a run; `trace_parent` is the context of who submitted it, if any."""
+    known = _TRACE_PARENT.match(trace_parent)
+    trace = int(known[1], 16) if known else _number(16, "run", run_id)
+    return SpanIds(trace=trace, span=_number(8, "run", run_id), parent=int(known[2], 16) if known else 0)
+
+
+def step_span(run: SpanIds, run_id: str, path: str, generation: int) -> SpanIds:
+    """The span of one issue of a step, from ready to its end."""
+    return SpanIds(trace=run.trace, span=_number(8, "step", run_id, path, generation), parent=run.span)
+
+
+def inner_span(trace_parent: str, what: str) -> SpanIds | None:
+    """A span named `what` right inside of the one that a W3C context stands for; None when it is no context."""
+    known = _TRACE_PARENT.match(trace_parent)
+    if known is None:
+        return None
+    parent = int(known[2], 16)
+    return SpanIds(trace=int(known[1], 16), span=_number(8, what, known[2]), parent=parent)
+
+
+class Spans(Protocol):
+    """Where finished spans go. Never blocks and never raises."""
+
+    def tell(
+        self,
+        name: str,
+        ids: SpanIds,
+        *,
+        start_us: int,
+        end_us: int,
+        attributes: Mapping[str, str | int | float | bool],
+        error: str = "",
+    ) -> None:
+        """Tells a span that has ended; times are microseconds since the epoch, `error` is empty when it went well."""
+
+    def close(self) -> None:
+        """Sends what waits, within a few seconds."""
+
+
+class NoSpans:
+    """Tracing is off."""
+
+    def tell(
+        self,
+        name: str,
+        ids: SpanIds,
+        *,
+        start_us: int,
+        end_us: int,
+        attributes: Mapping[str, str | int | float | bool],
+        error: str = "",
+    ) -> None:
+        """Forgets the span."""
+
+    def close(self) -> None:
+        """Nothing waits."""
+
+
+def open_spans(service: str, environment: Mapping[str, str]) -> Spans:
+    """Tracing as the environment asks for it: OTEL_EXPORTER_OTLP_ENDPOINT (a collector's base URL, OTLP over HTTP) or KAON_TRACES
+    (a file that gets JSON lines); without either it is off."""
+    exporter = _exporter(environment)
+    if exporter is None:
+        return NoSpans()
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    return ExportedSpans(service, BatchSpanProcessor(exporter))
+
+
+def _exporter(environment: Mapping[str, str]) -> SpanExporter | None:
+    if environment.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+        return OTLPSpanExporter()
+    if path := environment.get("KAON_TRACES"):
+        from kaon_telemetry.tracefile import TraceFile
+
+        return TraceFile(Path(path))
+    return None
+
+
+class ExportedSpans:
+    """Spans that go to a collector or a file, in batches, on a thread of the SDK's.
+
+    Args:
+        service: name of the service that speaks.
+        processor: takes spans that have ended.
+    """
+
+    def __init__(self, service: str, processor: SpanProcessor) -> None:
+        from opentelemetry.sdk.resources import Resource
+
+        self._processor = processor
+        self._resource = Resource.create({"service.name": service, "service.namespace": "kaon"})
+
+    def tell(
+        self,
+        name: str,
+        ids: SpanIds,
+        *,
+        start_us: int,
+        end_us: int,
+        attributes: Mapping[str, str | int | float | bool],
+        error: str = "",
+    ) -> None:
+        """See `Spans`."""
+        self._processor.on_end(self._span(name, ids, start_us, end_us, attributes, error))
+
+    def _span(
+        self,
+        name: str,
+        ids: SpanIds,
+        start_us: int,
+        end_us: int,
+        attributes: Mapping[str, str | int | float | bool],
+        error: str,
+    ) -> ReadableSpan:
+        from opentelemetry.sdk.trace import ReadableSpan
+        from opentelemetry.trace import Status, StatusCode
+
+        return ReadableSpan(
+            name=name,
+            context=_context(ids.trace, ids.span),
+            parent=_context(ids.trace, ids.parent) if ids.parent else None,
+            resource=self._resource,
+            attributes=dict(attributes),
+            status=Status(StatusCode.ERROR, error) if error else Status(StatusCode.OK),
+            start_time=start_us * 1000,
+            end_time=end_us * 1000,
+        )
+
+    def close(self) -> None:
+        """See `Spans`."""
+        self._processor.force_flush(5_000)
+        self._processor.shutdown()
+
+
+def _context(trace: int, span: int) -> SpanContext:
+    from opentelemetry.trace import SpanContext, TraceFlags
+
+    return SpanContext(trace, span, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))

@@ -1,0 +1,36 @@
+"""The code that the documents show."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from kaon import Part, Workflow
+
+DOCS = Path(__file__).parents[2] / "docs"
+PREAMBLE, *PIECES = re.findall(r"```python\n(.*?)```", (DOCS / "workflows.md").read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("piece", PIECES, ids=[piece.splitlines()[0][:40] for piece in PIECES])
+def test_a_piece_of_code_in_the_documents_builds(piece: str, tmp_path: Path) -> None:
+    names: dict[str, object] = {}
+    exec(compile(PREAMBLE, "preamble.py", "exec"), names)
+    before = set(names)
+    exec(compile(piece, "piece.py", "exec"), names)
+    bodies = [value for name, value in names.items() if name in ("body", "same") and isinstance(value, Part)]
+    made = [Workflow("w", body, root=tmp_path) for body in bodies]
+    made += [value for name, value in names.items() if name not in before and isinstance(value, Workflow)]
+    assert made
+    assert len({workflow.version for workflow in made if workflow.name == "w"}) <= 1
+
+
+def test_the_documents_name_every_command() -> None:
+    from typer.main import get_command
+
+    from kaon.cli.main import app
+
+    text = (DOCS / "workflows.md").read_text() + (DOCS.parent / "README.md").read_text()
+    commands = set(get_command(app).commands)  # type: ignore[attr-defined]
+    assert {name for name in commands if f"kaon {name}" not in text} == set()

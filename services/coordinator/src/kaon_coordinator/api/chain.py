@@ -1,0 +1,320 @@
+"""Why a step does not run, up its run's graph: what it waits for, what that waits for, and so on to the one that can be changed.
+
+Pure: reads a run's state as it is stored. Where a link is a READY step, its pool's matcher knows more (`AskMatcher`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.compiled import FINALLY
+from kaon_coordinator.engine.state import BlockState, Node, RunState, ScopeState, StepState
+from kaon_coordinator.matching.words import about, clock, timestamp_in
+from kaon_coordinator.store.records import PermitRecord
+from kaon_wire.errors import NotFound
+from kaonapi.runner.v1 import runner_pb2 as r
+
+# So many of the things that a step waits for are followed further, and the chain gets no longer.
+_FOLLOWED = 3
+_LONGEST = 24
+_DECORATION = re.compile(r"\[[^\]]*\]|#\d+|=\w+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskMatcher:
+    """Here belongs what the matcher of `pool` says about this READY step."""
+
+    path: str
+    pool: str
+
+
+Link: TypeAlias = r.WaitReason | AskMatcher
+
+
+class Chain:
+    """The causal chains of one run.
+
+    Args:
+        state: the run.
+        permits: the tenant's keys that have a bound, by key.
+        now_us: microseconds since the epoch.
+    """
+
+    def __init__(self, state: RunState, permits: Mapping[str, PermitRecord], now_us: int) -> None:
+        self._state = state
+        self._permits = permits
+        self._now_us = now_us
+        self._seen: set[str] = set()
+        self._links: list[Link] = []
+
+    def of(self, path: str) -> tuple[Node | None, list[Link]]:
+        """The step or block at a path, or of a name, and its chain. None when it has not been created yet.
+
+        Raises:
+            NotFound: the workflow has no such step.
+        """
+        node = self._state.node(path) or self._named(path)
+        if node is not None:
+            self._follow(node)
+        else:
+            self._missing(path)
+        return node, self._links
+
+    # --- finding it ----------------------------------------------------------------------------------------------
+
+    def _named(self, name: str) -> Node | None:
+        """The first instance of a block that has not ended, or else its last one."""
+        if name not in self._state.workflow.chains:
+            return None
+        nodes: list[Node] = [*self._state.steps.values(), *self._state.blocks.values()]
+        found = sorted((node for node in nodes if node.block.name == name), key=lambda node: node.position)
+        return next((node for node in found if node.status not in t.TERMINAL), found[-1] if found else None)
+
+    def _missing(self, path: str) -> None:
+        """Follows the outermost thing that has to begin first."""
+        segments = path.split("/")
+        bare = tuple(_DECORATION.sub("", segment) for segment in segments)
+        chain = self._state.workflow.chains.get(bare[-1])
+        if chain is None or bare not in {chain, chain[-1:]}:
+            raise NotFound(
+                f"the run's workflow {self._state.workflow.definition.name!r} has no step {path!r}"
+            )
+        scope = self._state.root
+        for place, block_name in enumerate(chain[:-1]):
+            wanted = segments[place] if len(segments) == len(chain) else ""
+            inner = self._enter(scope, block_name, wanted, path)
+            if inner is None:
+                return
+            scope = inner
+        self._add(r.WAIT_CAUSE_NOT_BEGUN, f"{path} waits for what is around it to begin.", path)
+        self._run_waits()
+
+    def _enter(self, scope: ScopeState, name: str, wanted: str, path: str) -> ScopeState | None:
+        """The cell of the block `name` that holds what is looked for; None when the chain is told."""
+        node = scope.nodes.get(name)
+        if not isinstance(node, BlockState):
+            self._add(r.WAIT_CAUSE_NOT_BEGUN, f"{path} waits for what is around it to begin.", path)
+            self._run_waits()
+            return None
+        cells = [cell for cell in node.cells.values() if not wanted or cell.path.endswith(wanted)]
+        alive = [cell for cell in cells if cell.status not in t.TERMINAL]
+        if alive and not wanted:
+            return alive[0]
+        if cells and wanted:
+            return cells[0]
+        self._not_begun(node, path)
+        return None
+
+    def _not_begun(self, node: BlockState, path: str) -> None:
+        spec, running = node.block, node.status == t.RUNNING
+        if running and node.kind == "for_each" and len(node.cells) < node.count:
+            most = spec.for_each.max_concurrency
+            reason = self._add(
+                r.WAIT_CAUSE_MAX_CONCURRENCY,
+                f"{path} waits for a cell of {node.path} to end: {node.active} run at once"
+                + (f", at most {most} may." if most else "."),
+                node.path,
+            )
+            reason.permits = most
+        elif node.status in t.TERMINAL:
+            self._add(
+                r.WAIT_CAUSE_ENDED,
+                f"{path} never came to be: {node.path} has ended {_status(node)}.",
+                node.path,
+            )
+            return
+        else:
+            self._add(r.WAIT_CAUSE_NOT_BEGUN, f"{path} has not begun: it is inside of {node.path}.", path)
+        self._follow(node)
+
+    # --- following it --------------------------------------------------------------------------------------------
+
+    def _follow(self, node: Node) -> None:
+        if node.path in self._seen or len(self._links) >= _LONGEST:
+            return
+        self._seen.add(node.path)
+        if isinstance(node, StepState):
+            self._step(node)
+        else:
+            self._block(node)
+
+    def _step(self, step: StepState) -> None:
+        path = step.path
+        if step.status in t.TERMINAL:
+            self._add(r.WAIT_CAUSE_ENDED, f"{path} has ended {_status(step)}.", path)
+        elif step.status == t.CANCELLING:
+            self._add(
+                r.WAIT_CAUSE_STOPPING,
+                f"{path} was asked to stop, and {step.runner_id} has not said that it has.",
+                path,
+            )
+        elif step.status == t.RUNNING:
+            text = f"{path} runs at {step.runner_id} (attempt {step.attempt}), for {self._since(step.start_us)} now."
+            self._add(r.WAIT_CAUSE_RUNNING, text, path).runner_id = step.runner_id
+        elif step.status == t.READY and not self._state.paused:
+            self._links.append(AskMatcher(path=path, pool=step.block.step.pool))
+        else:
+            self._before(step)
+
+    def _block(self, block: BlockState) -> None:
+        path = block.path
+        if block.status in t.TERMINAL:
+            self._add(r.WAIT_CAUSE_ENDED, f"{path} has ended {_status(block)}.", path)
+        elif block.status == t.PENDING:
+            self._before(block)
+        elif block.kind == "gate":
+            self._gate(block)
+        elif block.kind == "sub_workflow":
+            text = f"{path} waits for its run {block.child_run_id} to end."
+            self._add(r.WAIT_CAUSE_CHILD_RUN, text, path).others.append(block.child_run_id)
+        elif block.kind == "repeat" and not block.active and block.due_us:
+            text = f"The next pass of {path} begins {self._when(block.due_us)}."
+            self._add(r.WAIT_CAUSE_PASS, text, path).due_time.CopyFrom(timestamp_in(block.due_us, 0))
+        else:
+            self._inside(block)
+
+    def _inside(self, block: BlockState) -> None:
+        alive = [cell for cell in block.cells.values() if cell.status not in t.TERMINAL]
+        nodes = [node for cell in alive for node in _unfinished(cell)][:_FOLLOWED]
+        ended = len(block.cells) - len(alive)
+        told = f" ({ended} of {block.count} cells have ended)" if block.kind == "for_each" else ""
+        self._waits_for(block.path, nodes, f"{block.path} runs{told}, and waits for")
+
+    def _before(self, node: Node) -> None:
+        """What keeps a node from beginning."""
+        scope, path = node.scope, node.path
+        if self._run_waits():
+            return
+        if isinstance(node, StepState) and node.retry_us:
+            self._retry(node)
+        elif scope.status != t.RUNNING or scope.stop != t.NONE:
+            where = scope.path or "the run"
+            self._add(
+                r.WAIT_CAUSE_STOPPING, f"{path} will not begin: {where} is being stopped or has ended.", path
+            )
+        elif scope.graph.phases[node.block.name] != scope.phase:
+            hook = (
+                "a hook for the end"
+                if scope.graph.phases[node.block.name] == FINALLY
+                else "a hook for failures"
+            )
+            reason = self._add(r.WAIT_CAUSE_PHASE, "", path)
+            reason.text = f"{path} is {hook}: it waits until everything before it has settled."
+            self._followed(_unfinished(scope), reason)
+        else:
+            self._predecessors(node)
+
+    def _predecessors(self, node: Node) -> None:
+        scope = node.scope
+        before = [scope.nodes[name] for name in scope.graph.predecessors[node.block.name]]
+        unfinished = [each for each in before if each.status not in t.TERMINAL]
+        if unfinished:
+            self._waits_for(node.path, unfinished, f"{node.path} waits for")
+        elif isinstance(node, StepState) and (tags := self._exhausted(node.block.step.tags)):
+            words = ", ".join(f"{tag} ({each.taken} of {each.bound} taken)" for tag, each in tags.items())
+            reason = self._add(r.WAIT_CAUSE_PERMITS, f"{node.path} waits for permits: {words}.", node.path)
+            reason.tags.extend(tags)
+            reason.permits = min(each.bound for each in tags.values())
+        else:
+            text = f"Everything before {node.path} has ended: it begins within moments."
+            self._add(r.WAIT_CAUSE_SOON, text, node.path)
+
+    def _waits_for(self, path: str, nodes: Sequence[Node], words: str) -> None:
+        names = ", ".join(node.path for node in nodes[:_FOLLOWED])
+        more = f" and {len(nodes) - _FOLLOWED} more" if len(nodes) > _FOLLOWED else ""
+        reason = self._add(r.WAIT_CAUSE_WAITS_FOR, f"{words} {names or 'its next cell'}{more}.", path)
+        self._followed(nodes, reason)
+
+    def _followed(self, nodes: Iterable[Node], reason: r.WaitReason) -> None:
+        listed = list(nodes)
+        reason.others.extend(node.path for node in listed[:100])
+        for node in listed[:_FOLLOWED]:
+            self._follow(node)
+
+    # --- what ends the chain -------------------------------------------------------------------------------------
+
+    def _run_waits(self) -> bool:
+        """Whether the run itself starts nothing."""
+        state = self._state
+        if state.paused:
+            self._add(
+                r.WAIT_CAUSE_PAUSED,
+                f"The run {state.run_id} is paused: nothing new starts until it is resumed.",
+                "",
+            )
+        elif state.status == t.PENDING:
+            most = state.workflow.definition.max_active_runs
+            bound = (
+                f": at most {most} runs of {state.workflow.definition.name} are active at once"
+                if most
+                else ""
+            )
+            self._add(
+                r.WAIT_CAUSE_RUN_PENDING, f"The run {state.run_id} has not begun{bound}.", ""
+            ).permits = most
+        return state.paused or state.status == t.PENDING
+
+    def _retry(self, step: StepState) -> None:
+        why = f" ({step.error.type}: {step.error.message[:200]})" if step.error is not None else ""
+        reason = self._add(
+            r.WAIT_CAUSE_RETRY,
+            f"Attempt {step.attempt} of {step.path} failed{why}; the next one begins {self._when(step.retry_us)}.",
+            step.path,
+        )
+        reason.due_time.CopyFrom(timestamp_in(step.retry_us, 0))
+
+    def _gate(self, block: BlockState) -> None:
+        gate = block.block.gate
+        kind = gate.WhichOneof("kind") or ""
+        roles = list(gate.approval.roles)
+        words = {
+            "approval": f"for somebody{' with role ' + ' or '.join(roles) if roles else ''} to approve",
+            "signal": f"for a signal {gate.signal.name!r}",
+            "timer": "for its time to come",
+        }
+        due = (
+            f", {'until' if kind == 'timer' else 'at the latest until'} {clock(block.due_us)}"
+            if block.due_us
+            else ""
+        )
+        asked = f" ({gate.approval.message})" if gate.approval.message else ""
+        reason = self._add(r.WAIT_CAUSE_GATE, f"{block.path} waits {words[kind]}{asked}{due}.", block.path)
+        reason.gate, reason.message = kind, gate.approval.message or gate.signal.name
+        reason.roles.extend(roles)
+        if block.due_us:
+            reason.due_time.CopyFrom(timestamp_in(block.due_us, 0))
+
+    def _exhausted(self, tags: Iterable[str]) -> dict[str, PermitRecord]:
+        known = {
+            tag: self._permits[f"tag:{tag}"] for tag in sorted(set(tags)) if f"tag:{tag}" in self._permits
+        }
+        return {tag: permit for tag, permit in known.items() if permit.taken >= permit.bound}
+
+    def _add(self, cause: r.WaitCause.ValueType, text: str, path: str) -> r.WaitReason:
+        reason = r.WaitReason(cause=cause, text=text, path=path)
+        self._links.append(reason)
+        return reason
+
+    def _when(self, time_us: int) -> str:
+        return f"at {clock(time_us)} (in {about((time_us - self._now_us) / 1e6)})"
+
+    def _since(self, time_us: int) -> str:
+        return about((self._now_us - time_us) / 1e6)
+
+
+def _unfinished(scope: ScopeState) -> list[Node]:
+    """What has not ended in a scope and has its turn: what has begun first."""
+    nodes = [
+        node
+        for name, node in scope.nodes.items()
+        if node.status not in t.TERMINAL and scope.graph.phases[name] == scope.phase
+    ]
+    return sorted(nodes, key=lambda node: (node.status == t.PENDING, node.position))
+
+
+def _status(node: Node) -> str:
+    return t.short(node.status)

@@ -1,0 +1,52 @@
+"""Other coordinators, as far as one must ask them: the matcher of a pool lives with the pool's owner."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias, TypeVar
+
+from grpc import aio
+
+from kaon_coordinator.shell.owner import Owner
+from kaon_coordinator.store.thread import StoreThread
+from kaonapi.runner.v1 import runner_pb2, runner_pb2_grpc
+
+Response = TypeVar("Response")
+Stub: TypeAlias = "runner_pb2_grpc.RunnerServiceAsyncStub"
+Metadata: TypeAlias = aio.Metadata
+
+# Seconds that another coordinator has to answer.
+TIMEOUT = 3.0
+
+
+class Unreachable(Exception):
+    """The owner does not answer; the text says why."""
+
+
+async def owner_of(store: StoreThread, pool: str) -> Owner:
+    """Who owns a pool; without a name when nobody ever has."""
+    return Owner.parse(await store.read(store.store.pool_owner, pool))
+
+
+async def ask(owner: Owner, context: Any, call: Callable[[Stub, Metadata], Awaitable[Response]]) -> Response:
+    """Calls another coordinator on behalf of this call's principal.
+
+    Raises:
+        Unreachable: it does not answer.
+    """
+    if not owner.name:
+        raise Unreachable("no coordinator has owned it yet")
+    if not owner.address:
+        raise Unreachable("its owner has told no address")
+    given = context.invocation_metadata() or ()
+    kept = aio.Metadata(*((key, value) for key, value in given if key.startswith("kaon-")))
+    async with aio.insecure_channel(owner.address) as channel:
+        try:
+            return await call(runner_pb2_grpc.RunnerServiceStub(channel), kept)
+        except aio.AioRpcError as error:
+            raise Unreachable(f"{error.code().name.lower()}: {error.details()}") from error
+
+
+def unreachable(pool: str, owner: Owner, problem: str) -> runner_pb2.UnreachablePool:
+    """As a message."""
+    return runner_pb2.UnreachablePool(pool=pool, owner=owner.name, address=owner.address, problem=problem)

@@ -1,0 +1,82 @@
+"""Metrics and spans of what a runner executes, from its own reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kaon_runner.leases import Lease
+from kaon_telemetry.metrics import RunnerMetrics
+from kaon_telemetry.tracing import Spans, inner_span
+from kaonapi.runner.v1 import runner_pb2
+from kaonapi.step.v1 import step_pb2
+
+_OUTCOMES = frozenset({"succeeded", "failed", "stopped", "handed_back"})
+
+
+class RunnerTelemetry:
+    """Listens to what a runner reports and to its heartbeats.
+
+    Args:
+        runner_id: named in the spans.
+        metrics: what is counted.
+        spans: where spans go.
+    """
+
+    def __init__(self, runner_id: str, metrics: RunnerMetrics, spans: Spans) -> None:
+        self._runner_id = runner_id
+        self._metrics = metrics
+        self._spans = spans
+        # When each lease has started, microseconds since the epoch, by run, path and generation.
+        self._started: dict[tuple[str, str, int], int] = {}
+
+    def listening(
+        self, report: Callable[[Lease, step_pb2.StepEvent], None]
+    ) -> Callable[[Lease, step_pb2.StepEvent], None]:
+        """`report`, listened to."""
+
+        def listened(lease: Lease, event: step_pb2.StepEvent) -> None:
+            report(lease, event)
+            self._note(lease, event)
+
+        return listened
+
+    def _note(self, lease: Lease, event: step_pb2.StepEvent) -> None:
+        kind = event.WhichOneof("event") or ""
+        key = (event.key.run_id, event.key.path, event.key.generation)
+        if kind == "started":
+            self._started[key] = event.time_us
+        elif kind in _OUTCOMES:
+            self._ended(lease, event, kind, self._started.pop(key, 0))
+
+    def _ended(self, lease: Lease, event: step_pb2.StepEvent, outcome: str, start_us: int) -> None:
+        spec = lease.request.spec
+        self._metrics.attempts.labels(spec.type, outcome).inc()
+        if not start_us:
+            return
+        self._metrics.attempt_seconds.labels(spec.type).observe((event.time_us - start_us) / 1e6)
+        ids = inner_span(spec.trace_parent, "attempt")
+        if ids is None:
+            return
+        self._spans.tell(
+            f"execute {spec.type}",
+            ids,
+            start_us=start_us,
+            end_us=event.time_us,
+            attributes={
+                "kaon.run": event.key.run_id,
+                "kaon.step": event.key.path,
+                "kaon.attempt": event.key.attempt,
+                "kaon.generation": event.key.generation,
+                "kaon.runner": self._runner_id,
+                "kaon.outcome": outcome,
+            },
+            error=event.failed.error.message if outcome == "failed" else "",
+        )
+
+    def beaten(self, heartbeat: runner_pb2.RunnerHeartbeat) -> runner_pb2.RunnerHeartbeat:
+        """Sets the gauges from a heartbeat, and returns it."""
+        self._metrics.slots.set(heartbeat.capacity.slots)
+        self._metrics.running.set(len(heartbeat.running))
+        self._metrics.queued.set(len(heartbeat.queued))
+        self._metrics.draining.set(heartbeat.draining)
+        return heartbeat
