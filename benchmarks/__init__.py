@@ -1,0 +1,1 @@
+"""What dispatching costs: measured on the real system over real Kafka, and on a peer beside it."""

@@ -1,0 +1,111 @@
+"""`python -m benchmarks`: measures, prints a table and, where asked, writes JSON lines."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from benchmarks import report
+from benchmarks.celery_side import CelerySide
+from benchmarks.kaon_side import KaonSide
+from benchmarks.measure import Bench, Result
+from kaon_local.paths import ROOT
+
+_WORKLOADS: dict[str, Callable[[Bench], Result]] = {
+    "idle": Bench.idle,
+    "chain": Bench.chain,
+    "trigger": Bench.trigger,
+    "three": Bench.three,
+    "fan-out-100": lambda bench: bench.fan_out(100),
+    "fan-out-500": lambda bench: bench.fan_out(500),
+    "fan-out-2000": lambda bench: bench.fan_out(2000),
+    "memory": Bench.memory,
+    "foreach-100": lambda bench: bench.foreach(100),
+    "foreach-10000": lambda bench: bench.foreach(10_000),
+    "foreach-100000": lambda bench: bench.foreach(100_000),
+}
+_SHORT = ("idle", "chain", "trigger", "three", "fan-out-100", "fan-out-500", "fan-out-2000", "memory")
+# What the peer has no like of.
+_OURS_ALONE = frozenset({"foreach-100", "foreach-10000", "foreach-100000"})
+
+
+def main() -> int:
+    """Entry point; returns the exit code."""
+    options = _options()
+    state = ROOT / ".kaon" / "bench"
+    results: list[Result] = []
+    for round_ in range(options.rounds):
+        for name in options.sides:
+            shutil.rmtree(state, ignore_errors=True)
+            results += _measure(name, state, round_, options)
+    print(report.table(results))
+    return 0
+
+
+def _measure(name: str, state: Path, round_: int, options: argparse.Namespace) -> list[Result]:
+    results = []
+    ledgers = state / "ledgers"
+    ledgers.mkdir(parents=True)
+    with _side(name, state, options) as side:
+        bench = Bench(side, ledgers)
+        bench.warm()
+        for workload in options.workloads:
+            if name == "celery" and workload in _OURS_ALONE:
+                continue
+            for _ in range(1 if workload in {"idle", "memory"} else options.repeats):
+                began = time.time()
+                result = {"side": side.name, "round": round_, **_WORKLOADS[workload](bench), "time": began}
+                results.append(result)
+                _note(result, options.json)
+    return results
+
+
+def _side(name: str, state: Path, options: argparse.Namespace) -> KaonSide | CelerySide:
+    if name == "celery":
+        return CelerySide(state, processes=options.processes)
+    return KaonSide(state, durability=name, runners=options.runners, slots=options.slots)
+
+
+def _note(result: Result, path: str) -> None:
+    print(report.line(result), file=sys.stderr, flush=True)
+    if path:
+        with Path(path).open("a") as file:
+            file.write(json.dumps(result) + "\n")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=f"of {', '.join(_WORKLOADS)}")
+    parser.add_argument(
+        "--sides", default="synchronous,relaxed", help="of synchronous, relaxed, celery; in this order"
+    )
+    parser.add_argument("--peer", default="", help="celery: measured after each of our own")
+    parser.add_argument("--rounds", type=int, default=1, help="how often everything is started anew")
+    parser.add_argument("--repeats", type=int, default=3, help="how often each workload is run in a round")
+    parser.add_argument("--runners", type=int, default=2)
+    parser.add_argument("--slots", type=int, default=4, help="steps that a runner executes at once")
+    parser.add_argument("--processes", type=int, default=4, help="tasks that Celery executes at once")
+    parser.add_argument("--json", default="", metavar="FILE", help="JSON lines are appended here")
+    options = parser.parse_args()
+    options.workloads = _known(parser, options.workloads or _SHORT, _WORKLOADS)
+    sides: Sequence[str] = [*options.sides.split(","), *filter(None, [options.peer])]
+    options.sides = _known(parser, sides, ("synchronous", "relaxed", "celery"))
+    return options
+
+
+def _known(
+    parser: argparse.ArgumentParser, names: Sequence[str], known: Sequence[str] | dict[str, object]
+) -> Sequence[str]:
+    strange = [name for name in names if name not in known]
+    if strange:
+        parser.error(f"{', '.join(strange)}: use {', '.join(known)}")
+    return names
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,197 @@
+"""The coordinator alone: how many microseconds of CPU a step costs it, without a broker and with runners that are played.
+
+python -m benchmarks.alone [STEPS] [--batch N] [--profile FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import cProfile
+import pstats
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import structlog
+
+from kaon_coordinator import expressions
+from kaon_coordinator.api.feed import RunFeed
+from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.shell.coordinator import Coordinator, ShellSettings
+from kaon_coordinator.store.base import NewRun
+from kaon_coordinator.store.database import Durability
+from kaon_coordinator.store.sql import open_store
+from kaon_coordinator.store.thread import StoreThread
+from kaon_coordinator.transport.base import Incoming, Send, TopicPartition
+from kaon_wire import canonical, topics
+from kaonapi.log.v1 import log_pb2
+from kaonapi.run.v1 import history_pb2
+from kaonapi.runner.v1 import runner_pb2
+from kaonapi.step.v1 import step_pb2
+from kaonapi.workflow.v1 import definition_pb2 as d
+
+_CATALOGUE = topics.Catalogue()
+_RUNNER = "runner"
+_SECONDS = 120
+
+
+class _Sinks:
+    """As the API listens."""
+
+    def __init__(self) -> None:
+        self._feed = RunFeed()
+
+    def committed(self, events: Sequence[history_pb2.HistoryEvent]) -> None:
+        self._feed.publish(events)
+
+    def progress(self, reports: Mapping[int, Sequence[step_pb2.StepEvents]]) -> None:
+        """Nobody looks."""
+
+    async def logs(self, lines: Sequence[log_pb2.LogLines]) -> None:
+        """Nobody looks."""
+
+
+class _Transport:
+    """Acknowledges at once, and keeps what a runner would get."""
+
+    connected = True
+    last_contact = 0.0
+
+    def __init__(self) -> None:
+        self.released: list[bytes] = []
+
+    async def send(self, sends: Sequence[Send]) -> None:
+        await asyncio.sleep(0)
+        self.released += [send.value for send in sends if send.topic == topics.step_ready("default")]
+
+    async def end_offsets(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+        return {}
+
+
+async def measure(steps: int, batch: int, profile: cProfile.Profile | None) -> dict[str, float]:
+    """Runs one foreach of so many steps; `batch` of them are outstanding and are reported together."""
+    with tempfile.TemporaryDirectory() as directory:
+        store = StoreThread(open_store(f"sqlite:///{directory}/kaon.db", durability=Durability.RELAXED))
+        transport = _Transport()
+        coordinator = Coordinator(
+            settings=ShellSettings(owner="alone", catalogue=_CATALOGUE),
+            store=store,
+            transport=transport,  # type: ignore[arg-type]
+            evaluate=expressions.evaluate,
+            sinks=_Sinks(),
+        )
+        for topic in (topics.STEP_EVENTS, topics.STEP_REQUESTS):
+            await coordinator.on_assigned(topic, range(_CATALOGUE.partitions_of(topic)))
+        running = asyncio.create_task(coordinator.run())
+        await _hear(coordinator, batch, 1)
+        record, _ = store.store.submit_run(_run(store, steps))
+        if profile is not None:
+            profile.enable()
+        cpu, began = time.process_time(), time.perf_counter()
+        coordinator.wake(0, record)
+        done = 0
+        while done < steps + 1:
+            requests = [
+                request
+                for value in transport.released
+                for request in step_pb2.StepReleases.FromString(value).releases
+            ]
+            transport.released.clear()
+            if not requests:
+                # What nothing follows from, such as a run that failed, must not keep this waiting for ever.
+                assert time.perf_counter() - began < _SECONDS, f"{done} of {steps} steps were released"
+                await asyncio.sleep(0.001)
+                continue
+            done += len(requests)
+            await coordinator.on_batch([_report(requests, steps)])
+        used, took = time.process_time() - cpu, time.perf_counter() - began
+        if profile is not None:
+            profile.disable()
+        status = store.store.get_run("default", "run").row.status
+        assert status == t.SUCCEEDED, status
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await store.close()
+    return {"cpu_us_per_step": 1e6 * used / steps, "wall_us_per_step": 1e6 * took / steps}
+
+
+async def _hear(coordinator: Coordinator, slots: int, sequence: int) -> None:
+    heartbeat = runner_pb2.RunnerHeartbeat(
+        pool="default",
+        runner_id=_RUNNER,
+        incarnation=_RUNNER,
+        sequence=sequence,
+        labels={"step-type.python": "yes"},
+        time_us=time.time_ns() // 1000,
+    )
+    heartbeat.capacity.slots = slots
+    heartbeat.capacity.cpu_milli = 1000 * slots
+    heartbeat.capacity.memory_bytes = 1 << 34
+    await coordinator.on_batch([_incoming(topics.RUNNER_HEARTBEATS, heartbeat.SerializeToString())])
+
+
+def _run(store: StoreThread, steps: int) -> NewRun:
+    items = d.Binding(output=d.OutputReference(step="split", output="items"))
+    value = {"out": d.VALUE_TYPE_INT}
+    work = d.Block(
+        name="work", step=d.Step(type="python", outputs=value, inputs={"item": d.Binding(item="item")})
+    )
+    split = d.Block(name="split", step=d.Step(type="python", outputs={"items": d.VALUE_TYPE_LIST}))
+    loop = d.Block(
+        name="loop",
+        for_each=d.ForEach(item="item", items=items, body=d.Graph(blocks=[work])),
+    )
+    definition = d.WorkflowDefinition(
+        name="w", body=d.Graph(blocks=[split, loop], edges=[d.Edge(source="split", target="loop")])
+    )
+    version = canonical.digest_message(definition)
+    store.store.put_workflow("default", definition, version, 1)
+    return NewRun(
+        run_id="run",
+        tenant="default",
+        workflow="w",
+        version=version,
+        partition=0,
+        params={},
+        submitter="me",
+        idempotency_key="",
+        now_us=1,
+    )
+
+
+def _report(requests: Sequence[step_pb2.StepRequest], steps: int) -> Incoming:
+    record = step_pb2.StepEvents(runner_id=_RUNNER, incarnation=_RUNNER, partition=0)
+    for request in requests:
+        record.events.add(key=request.key, started=step_pb2.StepStarted())
+        name, value = ("items", list(range(steps))) if request.key.path == "split" else ("out", 1)
+        succeeded = step_pb2.StepSucceeded(outputs_json={name: canonical.dumps(value)})
+        record.events.add(key=request.key, succeeded=succeeded)
+    return _incoming(topics.STEP_EVENTS, record.SerializeToString())
+
+
+def _incoming(topic: str, value: bytes) -> Incoming:
+    return Incoming(topic=topic, partition=0, offset=0, timestamp_ms=0, value=value)
+
+
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.alone", description=__doc__)
+    parser.add_argument("steps", nargs="?", type=int, default=2000)
+    parser.add_argument("--batch", type=int, default=32, help="steps that are outstanding")
+    parser.add_argument("--profile", type=Path, help="write cProfile's statistics here, and show them")
+    options = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+    profile = cProfile.Profile() if options.profile else None
+    results = [
+        asyncio.run(measure(options.steps, options.batch, profile)) for _ in range(1 if profile else 3)
+    ]
+    for result in results:
+        print(" ".join(f"{name}={value:.0f}" for name, value in result.items()))
+    if profile is not None:
+        pstats.Stats(profile).sort_stats("tottime").print_stats(45)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""Our side: Kafka, one coordinator and runners as processes, and a client over gRPC."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from time import time_ns
+from types import ModuleType, TracebackType
+from typing import Self
+
+import grpc
+
+from kaon import Workflow
+from kaon_local.system import System, SystemConfig
+from kaon_wire import canonical
+from kaonapi.run.v1 import run_pb2, run_service_pb2, run_service_pb2_grpc
+from kaonapi.workflow.v1 import workflow_service_pb2, workflow_service_pb2_grpc
+
+_FLOWS = Path(__file__).parent / "flows" / "workflows.py"
+_SECONDS = 120
+
+
+class KaonSide:
+    """See `benchmarks.side.Side`.
+
+    Args:
+        state: where everything is written.
+        durability: "synchronous" or "relaxed".
+        runners, slots: how many runners, and steps that each executes at once.
+    """
+
+    def __init__(self, state: Path, *, durability: str, runners: int, slots: int) -> None:
+        self.name = f"kaon {durability}"
+        self.system = System(
+            SystemConfig(
+                state=state,
+                runners=runners,
+                slots=slots,
+                engines=False,
+                docker=False,
+                publisher=False,
+                env={"KAON_DURABILITY": durability},
+            )
+        )
+        self._runs: list[str] = []
+
+    def __enter__(self) -> Self:
+        self.system.start()
+        self._channel = grpc.insecure_channel(self.system.api)
+        self._stub = run_service_pb2_grpc.RunServiceStub(self._channel)
+        self._versions = {shape: self._register(flow) for shape, flow in _load(_FLOWS).SHAPES.items()}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._channel.close()
+        self.system.stop()
+
+    def submit(self, shape: str, ledger: Path, runs: Sequence[str], count: int = 1) -> int:
+        """See `Side.submit`."""
+        requests = [self._request(shape, ledger, run, count) for run in runs]
+        began = time_ns()
+        answers = [self._stub.SubmitRun.future(request, timeout=_SECONDS) for request in requests]
+        self._runs += [answer.result().run.run_id for answer in answers]
+        return began
+
+    def settle(self) -> None:
+        """See `Side.settle`."""
+        runs, self._runs = self._runs, []
+        for run_id in runs:
+            watched = self._stub.WatchRun(run_service_pb2.WatchRunRequest(run_id=run_id), timeout=_SECONDS)
+            for _ in watched:
+                pass
+            run = self._stub.GetRun(run_service_pb2.GetRunRequest(run_id=run_id), timeout=_SECONDS).run
+            if run.status != run_pb2.STATUS_SUCCEEDED:
+                raise RuntimeError(f"run {run_id} ended as {run_pb2.Status.Name(run.status)}: {run.error}")
+
+    def parts(self) -> Mapping[str, Sequence[int]]:
+        """See `Side.parts`."""
+        system = self.system
+        parts = {"broker": system.kafka.pids, "coordinator": system.coordinator.pids}
+        return parts | {"runners": [pid for runner in system.runners for pid in runner.pids]}
+
+    def _register(self, workflow: Workflow) -> tuple[str, str]:
+        stub = workflow_service_pb2_grpc.WorkflowServiceStub(self._channel)
+        bundle = workflow.bundle()
+        upload = workflow_service_pb2.UploadBundleRequest(digest=bundle.digest, data=bundle.data)
+        stub.UploadBundle(iter([upload]))
+        definition = workflow.definition()
+        request = workflow_service_pb2.RegisterWorkflowRequest(definition=definition)
+        return workflow.name, stub.RegisterWorkflow(request).workflow.version
+
+    def _request(self, shape: str, ledger: Path, run: str, count: int) -> run_service_pb2.SubmitRunRequest:
+        name, version = self._versions[shape]
+        params = {"ledger": str(ledger), "run": run}
+        given = params | ({"count": count} if shape in {"fan-out", "foreach"} else {})
+        return run_service_pb2.SubmitRunRequest(
+            workflow=name,
+            version=version,
+            params_json={key: canonical.dumps(value) for key, value in given.items()},
+        )
+
+
+def _load(path: Path) -> ModuleType:
+    sys.path.insert(0, str(path.parent))
+    try:
+        spec = importlib.util.spec_from_file_location("bench_workflows", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+    finally:
+        sys.path.remove(str(path.parent))
