@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kaon_runner.batching import Batch
+from kaon_runner.batching import Batch, Departures
 from kaon_runner.bootstrap import capacity_of
 from kaon_runner.settings import Settings
 from kaon_runner.slots import Amount, Slots
@@ -47,48 +48,30 @@ def test_countable_resources_are_told_as_they_are_set() -> None:
     assert dict(capacity_of(settings).message().custom) == {"licence": 2, "seat": 1}
 
 
-def test_a_batch_leaves_at_once_when_nothing_left_before() -> None:
-    batch = Batch[int](window=0.003)
-    batch.add(1)
-    assert batch.due(100.0) == 0.0
+def test_a_lone_step_is_reported_at_once() -> None:
+    departures = Departures(window=0.005, share=0.001)
+    assert departures.due(100.0, others=0) == 100.0
+    departures.depart(100.0)
+    assert departures.due(100.0001, others=0) == 100.0001
 
 
-def test_after_a_full_departure_the_next_waits_for_the_window() -> None:
-    batch = Batch[int](window=0.004)
-    for number in range(Batch.LOADED):
-        batch.add(number)
-    assert batch.depart(100.0) == list(range(Batch.LOADED))
-    batch.add(99)
-    due = batch.due(100.001)
-    assert due is not None
-    assert 0.0029 < due < 0.0031
-    assert batch.due(100.005) == 0.0
+def test_under_load_reports_wait_for_each_other_and_never_longer_than_the_window() -> None:
+    departures = Departures(window=0.005, share=0.001)
+    departures.depart(100.0)
+    assert departures.due(100.0001, others=2) == pytest.approx(100.002)
+    assert departures.due(100.0001, others=50) == pytest.approx(100.005)
+    assert departures.due(100.0070, others=50) == 100.0070
 
 
-def test_after_a_lone_departure_the_next_hardly_waits() -> None:
-    batch = Batch[int](window=0.004)
-    batch.add(1)
-    batch.depart(100.0)
-    batch.add(2)
-    due = batch.due(100.0)
-    assert due is not None
-    assert due < 0.0003
-
-
-def test_a_batch_at_its_limit_leaves_at_once() -> None:
-    batch = Batch[int](window=10.0, limit=20)
-    for number in range(20):
-        batch.add(number)
-    batch.depart(0.0)
-    for number in range(19):
-        batch.add(number)
-    assert batch.due(0.0) != 0.0
-    batch.add(19)
-    assert batch.due(0.0) == 0.0
-
-
-def test_an_empty_batch_has_nothing_due() -> None:
-    assert Batch[int]().due(0.0) is None
+def test_a_batch_is_full_at_its_limits() -> None:
+    batch = Batch[int](limit=2, weight_limit=100)
+    batch.add(1, 40)
+    assert not batch.is_full
+    batch.add(2, 10)
+    assert batch.is_full
+    assert batch.depart() == [1, 2]
+    batch.add(3, 100)
+    assert batch.is_full
 
 
 def test_a_departure_carries_no_more_than_its_weight_limit() -> None:
@@ -96,5 +79,5 @@ def test_a_departure_carries_no_more_than_its_weight_limit() -> None:
     for name in "abc":
         batch.add(name, 60)
     batch.add("d", 500)
-    assert [batch.depart(0.0) for _ in range(4)] == [["a"], ["b"], ["c"], ["d"]]
+    assert [batch.depart() for _ in range(4)] == [["a"], ["b"], ["c"], ["d"]]
     assert len(batch) == 0

@@ -23,7 +23,6 @@ from kaon_coordinator.matching.labels import parse_label_expression
 from kaon_coordinator.scratch import ScratchSpace
 from kaon_coordinator.settings import Settings, advertised
 from kaon_coordinator.shell.coordinator import Clocks, Coordinator, ShellSettings
-from kaon_coordinator.shell.desk import ArtifactDesk
 from kaon_coordinator.store.base import RunRecord, Store
 from kaon_coordinator.store.database import Durability
 from kaon_coordinator.store.sql import open_store
@@ -64,8 +63,7 @@ class Application:
         self._store = StoreThread(open_store(settings.database, durability=_DURABILITY[settings.durability]))
         feed, archive = RunFeed(), LogArchive(self._store)
         self._scratch = ScratchSpace(settings.scratch, self._ended) if settings.scratch else None
-        clocks, artifacts = Clocks(), ArtifactStore(settings.artifacts)
-        self._desk = ArtifactDesk(artifacts)
+        clocks = Clocks()
         self.coordinator = Coordinator(
             settings=ShellSettings(
                 owner=settings.owner,
@@ -78,14 +76,13 @@ class Application:
             evaluate=expressions.evaluate,
             sinks=_Sinks(feed, archive, self._scratch, RunTelemetry(metrics, self._spans)),
             clocks=clocks,
-            desk=self._desk,
         )
         self._gauges = Gauges(metrics, self.coordinator, transport, settings.catalogue.pools)
         self._api = ApiServer(
             ApiParts(
                 call_seconds=metrics.api_seconds,
                 store=self._store,
-                artifacts=artifacts,
+                artifacts=ArtifactStore(settings.artifacts),
                 validate=_validate,
                 feed=feed,
                 logs=archive,
@@ -133,7 +130,6 @@ class Application:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._desk.close()
         await self._store.close()
         if self._metrics_server is not None:
             await asyncio.to_thread(self._metrics_server.close)

@@ -12,44 +12,31 @@ class Batch(Generic[T]):
     """Collects what goes to one partition.
 
     Args:
-        window: seconds after a full departure in which what arrives waits for the next one; after a small departure less, in
-            proportion, so that a lone step is not held up by the one before it.
-        limit: entries at which it leaves whatever the time.
+        limit: entries that one departure carries at most.
         weight_limit: sum of weights that one departure carries at most, unless a single entry is heavier.
     """
 
-    # A departure of at least so many entries is a sign of load.
-    LOADED = 20
-
-    def __init__(self, *, window: float = 0.003, limit: int = 500, weight_limit: int = 400_000) -> None:
-        self._full_window = window
-        self._window = 0.0
+    def __init__(self, *, limit: int = 500, weight_limit: int = 400_000) -> None:
         self._limit = limit
         self._weight_limit = weight_limit
         self._weight = 0
         self._entries: deque[tuple[T, int]] = deque()
-        self._departed = float("-inf")
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it need not wait for company any longer."""
+        return len(self._entries) >= self._limit or self._weight >= self._weight_limit
 
     def add(self, entry: T, weight: int = 0) -> None:
         """One more to go; its weight is its size in bytes."""
         self._entries.append((entry, weight))
         self._weight += weight
 
-    def due(self, now: float) -> float | None:
-        """Seconds until it must leave; 0 when now; None when it is empty."""
-        if not self._entries:
-            return None
-        if len(self._entries) >= self._limit or self._weight >= self._weight_limit:
-            return 0.0
-        return max(0.0, self._departed + self._window - now)
-
-    def depart(self, now: float) -> list[T]:
+    def depart(self) -> list[T]:
         """The oldest entries, as many as one departure carries: they have left now."""
-        self._departed = now
-        self._window = self._full_window * min(1.0, len(self._entries) / self.LOADED)
         entries: list[T] = []
         weight = 0
         while self._entries and len(entries) < self._limit:
@@ -61,3 +48,25 @@ class Batch(Generic[T]):
             weight += size
         self._weight -= weight
         return entries
+
+
+class Departures:
+    """When all that waits leaves together: the more steps a runner has, the longer a report waits for company.
+
+    Args:
+        window: seconds between departures under load.
+        share: seconds that each other step adds to the wait, up to the window: a step that is alone is not held up.
+    """
+
+    def __init__(self, *, window: float = 0.005, share: float = 0.000_25) -> None:
+        self._window = window
+        self._share = share
+        self._departed = float("-inf")
+
+    def due(self, now: float, others: int) -> float:
+        """When the next departure is, not before `now`."""
+        return max(now, self._departed + min(self._window, self._share * others))
+
+    def depart(self, now: float) -> None:
+        """Everything leaves now."""
+        self._departed = now

@@ -215,7 +215,12 @@ class RunnerService:
     ) -> Runner:
         settings = self.settings
         leases, recent, slots = LeaseTable(), RecentDuration(), Slots(capacity_of(settings))
-        outbox = Outbox(self._transport, runner_id=settings.runner_id, incarnation=self.incarnation)
+        outbox = Outbox(
+            self._transport,
+            runner_id=settings.runner_id,
+            incarnation=self.incarnation,
+            load=lambda: len(leases),
+        )
         artifacts = self._artifacts
         preparer = Preparer(
             artifacts,

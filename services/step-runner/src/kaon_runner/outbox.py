@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from kaon_runner.batching import Batch
+from kaon_runner.batching import Batch, Departures
 from kaon_runner.transport.base import Transport
 from kaon_wire.partitioning import partition_of
 from kaon_wire.topics import RUNNER_HEARTBEATS, STEP_EVENTS, STEP_LOGS
@@ -26,15 +26,15 @@ _IN_FLIGHT = 64
 # Bytes of logs on their way; beyond, lines are dropped (and counted) so that a stopped broker does not fill the memory.
 _LOG_BYTES_IN_FLIGHT = 8 * 1024 * 1024
 _RESEND_SECONDS = 0.5
+# What is not urgent waits so long for something that is.
+_PATIENCE_SECONDS = 0.002
 
 
 @dataclass(kw_only=True)
 class _Lane:
     """What goes to one engine partition."""
 
-    batch: Batch[step_pb2.StepEvent] = field(default_factory=lambda: Batch(window=0.003))
-    timer: asyncio.TimerHandle | asyncio.Handle | None = None
-    timer_due: float = 0.0
+    batch: Batch[step_pb2.StepEvent] = field(default_factory=Batch)
     sequence: int = 0
     # Sent and not acknowledged, by sequence.
     unacknowledged: dict[int, step_pb2.StepEvents] = field(default_factory=dict)
@@ -49,15 +49,23 @@ class Outbox:
     Args:
         transport: started by the runner.
         runner_id, incarnation: who speaks.
+        load: how many steps the runner has; the one that is reported on is among them.
     """
 
-    def __init__(self, transport: Transport, *, runner_id: str, incarnation: str) -> None:
+    def __init__(
+        self, transport: Transport, *, runner_id: str, incarnation: str, load: Callable[[], int]
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._transport = transport
         self._runner_id = runner_id
         self._incarnation = incarnation
+        self._load = load
         self._lanes: dict[int, _Lane] = {}
+        self._departures = Departures()
+        # The next departure of all lanes.
+        self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
+        self._timer_due = 0.0
         self._log_bytes = 0
         self._in_flight = 0
         self._idle = asyncio.Event()
@@ -67,11 +75,11 @@ class Outbox:
         """Sends an event to the owner of an engine partition.
 
         Args:
-            urgent: leaves at once when nothing has left within the last milliseconds; others wait those for company.
+            urgent: leaves at once when the runner has no other steps, and under load within 5 ms; others wait a little for company.
         """
         lane = self._lanes.setdefault(partition, _Lane())
         lane.batch.add(event, event.ByteSize())
-        self._schedule(partition, lane, urgent=urgent)
+        self._schedule(urgent=urgent, full=lane.batch.is_full)
 
     def renew(self, partition: int, renewal: step_pb2.LeaseRenewal, renewed: Callable[[], None]) -> None:
         """Sends a renewal, unless the one before is still on its way. `renewed` is called when it is acknowledged."""
@@ -116,8 +124,7 @@ class Outbox:
 
     async def drained(self) -> None:
         """Returns when everything that was said is acknowledged."""
-        for partition, lane in self._lanes.items():
-            self._flush(partition, lane)
+        self._flush_all()
         await self._idle.wait()
 
     def _record(self, partition: int) -> step_pb2.StepEvents:
@@ -125,30 +132,35 @@ class Outbox:
             runner_id=self._runner_id, incarnation=self._incarnation, partition=partition
         )
 
-    def _schedule(self, partition: int, lane: _Lane, *, urgent: bool) -> None:
+    def _schedule(self, *, urgent: bool, full: bool) -> None:
         now = self._loop.time()
-        due = lane.batch.due(now)
-        if due is None:
-            return
-        at = now + (due if urgent else max(due, 0.002))
-        if lane.timer is not None:
-            if lane.timer_due <= at:
+        due = now if full else self._departures.due(now, self._load() - 1)
+        at = due if urgent else max(due, now + _PATIENCE_SECONDS)
+        if self._timer is not None:
+            if self._timer_due <= at:
                 return
-            lane.timer.cancel()
-        lane.timer_due = at
+            self._timer.cancel()
+        self._timer_due = at
         if at <= now:
-            lane.timer = self._loop.call_soon(self._flush, partition, lane)
+            # After what else happens in this round of the loop: steps that end together are reported together.
+            self._timer = self._loop.call_soon(self._flush_all)
         else:
-            lane.timer = self._loop.call_at(at, self._flush, partition, lane)
+            self._timer = self._loop.call_at(at, self._flush_all)
+
+    def _flush_all(self) -> None:
+        """All lanes at once: the records for one broker travel in one request."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._departures.depart(self._loop.time())
+        for partition, lane in self._lanes.items():
+            self._flush(partition, lane)
 
     def _flush(self, partition: int, lane: _Lane) -> None:
-        if lane.timer is not None:
-            lane.timer.cancel()
-            lane.timer = None
         # What stays is taken up when an acknowledgement comes.
         while lane.batch and not lane.failed and len(lane.unacknowledged) < _IN_FLIGHT:
             record = self._record(partition)
-            record.events.extend(lane.batch.depart(self._loop.time()))
+            record.events.extend(lane.batch.depart())
             lane.sequence += 1
             self._send_events(partition, lane, lane.sequence, record)
 
@@ -169,7 +181,7 @@ class Outbox:
         if lane.failed and not lane.unacknowledged:
             self._loop.call_later(_RESEND_SECONDS, self._resend, partition, lane)
         elif lane.batch and not lane.failed:
-            self._schedule(partition, lane, urgent=True)
+            self._schedule(urgent=True, full=True)
 
     def _resend(self, partition: int, lane: _Lane) -> None:
         failed, lane.failed = lane.failed, {}

@@ -122,7 +122,11 @@ def _output_problem(decision: Decision, step: StepState, outputs: object) -> str
     problem = output_difference(step, outputs)
     if problem:
         return problem
-    return decision.context.limits.too_large(outputs)
+    limit = decision.context.limits.inline_output_bytes
+    large = sorted(name for name, value in outputs.items() if len(value) > limit)
+    return (
+        f"outputs {large} exceed the limit inline_output_bytes of {limit}: use an artifact" if large else ""
+    )
 
 
 def output_difference(step: StepState, outputs: dict[str, str]) -> str:
