@@ -1,6 +1,7 @@
-"""A TCP proxy with faults on command: cut, stall, delay. It stands between a client and a server that tests must not touch."""
+"""A TCP proxy with faults on command: cut, stall, delay, reset. It stands between a client and a server tests must not touch."""
 
 import asyncio
+import random
 import threading
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
@@ -40,6 +41,8 @@ class TcpProxy:
         self._links: set[asyncio.Task[None]] = set()
         self._delay = 0.0
         self._refusing = False
+        self._resetting: asyncio.Task[None] | None = None
+        self._reset_count = 0
         self._flowing = asyncio.Event()
 
     def start(self) -> None:
@@ -67,6 +70,15 @@ class TcpProxy:
         """Hold each piece of data back for this long, in each direction, until `heal`."""
         self._call(self._set_delay(seconds))
 
+    def reset(self, share: float, *, seconds: float = 1.0, seed: int = 0) -> None:
+        """Drop this share of the connections, picked at random, every so many seconds, until `heal`; new ones are accepted."""
+        self._call(self._start_resets(share, seconds, random.Random(seed)))
+
+    @property
+    def resets(self) -> int:
+        """How many connections `reset` has dropped so far."""
+        return self._reset_count
+
     def heal(self) -> None:
         """End all faults."""
         self._call(self._heal())
@@ -83,6 +95,7 @@ class TcpProxy:
         self._server = await asyncio.start_server(self._accept, HOST, self.config.port)
 
     async def _close(self) -> None:
+        self._stop_resets()
         if self._server is not None:
             self._server.close()
         await self._drop_links()
@@ -100,7 +113,25 @@ class TcpProxy:
     async def _set_delay(self, seconds: float) -> None:
         self._delay = seconds
 
+    async def _start_resets(self, share: float, seconds: float, chance: random.Random) -> None:
+        self._stop_resets()
+        self._resetting = asyncio.create_task(self._reset_links(share, seconds, chance))
+
+    async def _reset_links(self, share: float, seconds: float, chance: random.Random) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            for link in list(self._links):
+                if chance.random() < share:
+                    link.cancel()
+                    self._reset_count += 1
+
+    def _stop_resets(self) -> None:
+        if self._resetting is not None:
+            self._resetting.cancel()
+            self._resetting = None
+
     async def _heal(self) -> None:
+        self._stop_resets()
         self._refusing = False
         self._delay = 0.0
         self._flowing.set()

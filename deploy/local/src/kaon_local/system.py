@@ -14,7 +14,7 @@ from kaon_local import probes
 from kaon_local.base_image import base_name, ensure_base
 from kaon_local.docker_engine import DockerConfig, DockerEngine, engine_answers
 from kaon_local.hdfs import Hdfs, HdfsConfig
-from kaon_local.kafka import Kafka, KafkaConfig
+from kaon_local.kafka import Kafka, KafkaConfig, ProxiedListener
 from kaon_local.paths import cache
 from kaon_local.ports import free_port
 from kaon_local.registry import Registry, RegistryConfig
@@ -51,6 +51,8 @@ class SystemConfig:
     env: Mapping[str, str] = field(default_factory=dict)
     # Bootstrap servers that the runners use instead of the broker's own, for fault tests.
     runner_kafka: str | None = None
+    # A second listener of the broker, whose clients come through a proxy.
+    proxied: ProxiedListener | None = None
 
 
 class System:
@@ -61,7 +63,10 @@ class System:
         self.supervisor = Supervisor(report=report)
         self._base: list[Component] = []
         add = self.supervisor.add
-        self.kafka = add(Kafka(KafkaConfig(state=config.state / "kafka", topics=config.catalogue.topics())))
+        broker = KafkaConfig(
+            state=config.state / "kafka", topics=config.catalogue.topics(), proxied=config.proxied
+        )
+        self.kafka = add(Kafka(broker))
         self.hdfs: Hdfs | None = None
         self.spark: SparkServer | None = None
         self.docker: DockerEngine | None = None

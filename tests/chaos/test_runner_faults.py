@@ -1,0 +1,242 @@
+"""Runners that die, sleep, lose their broker, come and go: no step is lost, none is accepted twice."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import weather
+from support import Api, ledger_lines, load, until
+
+from kaon_local.kafka import ProxiedListener
+from kaon_local.ports import HOST, free_port
+from kaon_local.proxy import ProxyConfig, TcpProxy
+from kaon_local.system import System, SystemConfig
+from kaonapi.run.v1 import run_pb2
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(weather.full_or(900, 240))]
+LEASE_SECONDS = 10.0
+
+
+@pytest.fixture
+def api(light_system: System) -> Iterator[Api]:
+    api = Api(light_system.api)
+    yield api
+    api.close()
+
+
+def test_steps_of_runners_that_are_killed_again_and_again_start_again_in_time(
+    light_system: System, api: Api, tmp_path: Path
+) -> None:
+    ledger = tmp_path / "ledger"
+    count, deaths = weather.full_or((700, 20), (120, 4))
+    run = api.submit(load("storms/storm.py"), count=count, seconds=0.8, ledger=str(ledger))
+    kills: list[tuple[float, str]] = []
+    chance = random.Random(1)
+    for _ in range(deaths):
+        until(lambda: bool(weather.running_steps(ledger)), seconds=30, what="a step runs")
+        time.sleep(0.5 + chance.random())
+        victim = chance.choice(sorted(set(weather.running_steps(ledger).values())))
+        runner = weather.runner_named(light_system, victim)
+        runner.kill()
+        kills.append((time.time(), victim))
+        runner.start()
+    assert api.wait(run, 300).status == run_pb2.STATUS_SUCCEEDED
+    weather.accepted_once(api, run)
+    assert weather.total_of(api, run) == sum(range(count))
+    waits = weather.restart_seconds(ledger, kills)
+    assert waits, "no runner died in the middle of a step"
+    print(
+        f"{deaths} kills, {len(waits)} steps lost their runner and started again after "
+        f"{sorted(waits)[len(waits) // 2]:.1f} s (median), {max(waits):.1f} s (longest)"
+    )
+    assert max(waits) <= 12
+
+
+def test_a_runner_that_sleeps_for_two_leases_wakes_to_steps_that_are_not_its_own(
+    light_system: System, api: Api, tmp_path: Path
+) -> None:
+    ledger = tmp_path / "ledger"
+    run = api.submit(load("storms/storm.py"), count=16, seconds=3.0, ledger=str(ledger))
+    until(lambda: len(weather.running_steps(ledger)) >= 8, seconds=30, what="both runners work")
+    sleeper = weather.runner_named(light_system, "runner-1")
+    taken = [step for step, runner in weather.running_steps(ledger).items() if runner == "runner-1"]
+    sleeper.pause()
+    time.sleep(2 * LEASE_SECONDS)
+    sleeper.resume()
+    assert api.wait(run).status == run_pb2.STATUS_SUCCEEDED
+    weather.accepted_once(api, run)
+    steps = api.steps(run)
+    assert {steps[step].runner_id for step in taken} == {"runner-2"}
+    # It is of use again.
+    again = api.submit(load("storms/storm.py"), count=12, seconds=0.5, ledger=str(tmp_path / "again"))
+    assert api.wait(again).status == run_pb2.STATUS_SUCCEEDED
+    runners = {lines[0]["runner"] for lines in weather.starts(tmp_path / "again").values()}
+    assert runners == {"runner-1", "runner-2"}
+
+
+def test_steps_that_kill_their_runner_are_quarantined_after_three(
+    light_system: System, api: Api, tmp_path: Path
+) -> None:
+    ledger = tmp_path / "ledger"
+    run = api.submit(load("storms/storm.py", "FLOWS")["poison"], ledger=str(ledger))
+    over = threading.Event()
+
+    def revive() -> None:
+        while not over.wait(0.2):
+            for runner in light_system.runners:
+                if not runner.running:
+                    runner.stop()
+                    runner.start()
+
+    reviver = threading.Thread(target=revive)
+    reviver.start()
+    try:
+        ended = api.wait(run, 120)
+    finally:
+        over.set()
+        reviver.join()
+    step = api.steps(run)["only"]
+    assert ended.status == run_pb2.STATUS_FAILED
+    assert step.status == run_pb2.STATUS_QUARANTINED
+    assert step.lost_runners == 3
+    assert step.attempt == 1, "lost runners use up no attempt"
+    assert len(ledger_lines(ledger)) == 3
+
+
+def test_runners_that_come_and_go_fail_no_step(light_system: System, api: Api, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger"
+    count, seconds, length = weather.full_or((5000, 180.0, 0.4), (300, 24.0, 0.4))
+    run = api.submit(load("storms/storm.py"), count=count, seconds=length, ledger=str(ledger))
+    numbers = itertools.count(100)
+    came = []
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        due = time.monotonic() + 2.0
+        runner = light_system.add_runner(next(numbers), KAON_DRAIN_SECONDS="5")
+        runner.start()
+        came.append(runner)
+        if len(came) > 2:
+            leaver = came[-3]
+            leaver.stop()
+            assert leaver.exit_code == 0
+        time.sleep(max(0.0, due - time.monotonic()))
+    ended = api.wait(run, 600)
+    assert ended.status == run_pb2.STATUS_SUCCEEDED, ended.error
+    weather.accepted_once(api, run)
+    assert weather.total_of(api, run) == sum(range(count))
+    steps = api.steps(run).values()
+    workers = {lines[0]["runner"] for lines in weather.starts(ledger).values()}
+    print(f"{len(came)} runners came and {len(came) - 2} left; {len(workers)} of them worked")
+    assert weather.lost(steps) == 0, "a runner that leaves hands back"
+    assert all(step.attempt == 1 for step in steps)
+    assert len(workers) > 2
+
+
+def test_a_coordinator_that_is_killed_under_a_wide_foreach_goes_on(
+    light_system: System, api: Api, tmp_path: Path
+) -> None:
+    ledger = tmp_path / "ledger"
+    count, deaths = weather.full_or((5000, 3), (500, 1))
+    run = api.submit(load("storms/storm.py"), count=count, seconds=0.05, ledger=str(ledger))
+    for death in range(1, deaths + 1):
+        share = count * death // (deaths + 2)
+        until(lambda share=share: len(weather.starts(ledger)) >= share, seconds=240, what=f"{share} starts")  # type: ignore[misc]
+        killed = time.monotonic()
+        light_system.coordinator.kill()
+        light_system.coordinator.start()
+        before = len(weather.starts(ledger))
+        until(lambda before=before: len(weather.starts(ledger)) > before, seconds=30, what="work goes on")  # type: ignore[misc]
+        print(f"after the coordinator's death the next step started within {time.monotonic() - killed:.1f} s")
+    assert api.wait(run, 600).status == run_pb2.STATUS_SUCCEEDED
+    weather.accepted_once(api, run)
+    assert weather.total_of(api, run) == sum(range(count))
+
+
+def test_no_step_is_lost_while_the_broker_is_away(light_system: System, api: Api, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger"
+    away = weather.full_or(30.0, 13.0)
+    run = api.submit(load("storms/storm.py"), count=24, seconds=4.0, ledger=str(ledger))
+    until(lambda: len(weather.running_steps(ledger)) >= 8, seconds=30, what="both runners work")
+    light_system.kafka.kill()
+    time.sleep(away)
+    light_system.kafka.start()
+    assert api.wait(run, 180).status == run_pb2.STATUS_SUCCEEDED
+    weather.accepted_once(api, run)
+    steps = api.steps(run).values()
+    assert weather.lost(steps) == 0, "an absent broker costs no step"
+    executions = [line for line in ledger_lines(ledger) if line["event"] == "done"]
+    assert len(executions) == 24, "nothing ran twice"
+
+
+# --- behind a proxy ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def proxy() -> Iterator[TcpProxy]:
+    with TcpProxy(ProxyConfig(upstream_port=free_port())) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def behind(proxy: TcpProxy, tmp_path: Path) -> Iterator[System]:
+    """A system in which runner-1 reaches the broker through the proxy, and runner-2 without it."""
+    listener = ProxiedListener(port=proxy.config.upstream_port, advertised_port=proxy.config.port)
+    config = SystemConfig(
+        state=tmp_path / "behind", engines=False, docker=False, publisher=False, runners=0, proxied=listener
+    )
+    system = System(config, report=print)
+    system.runners = [system.add_runner(1, KAON_KAFKA=f"{HOST}:{proxy.config.port}"), system.add_runner(2)]
+    with system:
+        yield system
+
+
+def test_a_runner_that_is_cut_from_the_broker_loses_its_steps_to_another_and_comes_back(
+    behind: System, proxy: TcpProxy, tmp_path: Path
+) -> None:
+    api = Api(behind.api)
+    ledger = tmp_path / "ledger"
+    run = api.submit(load("storms/storm.py"), count=40, seconds=3.0, ledger=str(ledger))
+    until(
+        lambda: set(weather.running_steps(ledger).values()) == {"runner-1", "runner-2"},
+        seconds=30,
+        what="both runners work",
+    )
+    cut = time.monotonic()
+    proxy.cut()
+    time.sleep(weather.full_or(30.0, 15.0))
+    proxy.heal()
+    print(f"cut for {time.monotonic() - cut:.0f} s")
+    assert api.wait(run, 180).status == run_pb2.STATUS_SUCCEEDED
+    weather.accepted_once(api, run)
+    assert weather.lost(api.steps(run).values()) > 0, "what the cut runner held went elsewhere"
+    again = api.submit(load("storms/storm.py"), count=12, seconds=0.5, ledger=str(tmp_path / "again"))
+    assert api.wait(again).status == run_pb2.STATUS_SUCCEEDED
+    runners = {lines[0]["runner"] for lines in weather.starts(tmp_path / "again").values()}
+    assert runners == {"runner-1", "runner-2"}, "the healed runner gets steps again"
+    api.close()
+
+
+def test_delay_and_resets_cost_no_lease(behind: System, proxy: TcpProxy, tmp_path: Path) -> None:
+    api = Api(behind.api)
+    ledger = tmp_path / "ledger"
+    count = weather.full_or(400, 80)
+    behind.runners[1].stop()
+    proxy.delay(0.2)
+    proxy.reset(0.05)
+    began = time.monotonic()
+    run = api.submit(load("storms/storm.py"), count=count, seconds=1.0, ledger=str(ledger))
+    assert api.wait(run, 500).status == run_pb2.STATUS_SUCCEEDED
+    weather.accepted_once(api, run)
+    steps = api.steps(run).values()
+    executions = [line for line in ledger_lines(ledger) if line["event"] == "done"]
+    print(f"{time.monotonic() - began:.0f} s with 200 ms delay, {proxy.resets} connections reset")
+    assert proxy.resets > 0
+    assert weather.lost(steps) == 0, "a lease expired although its runner was alive"
+    assert len(executions) == count
+    api.close()

@@ -1,0 +1,98 @@
+"""Functions of the workflows that are run in bad weather. Each execution leaves lines in a ledger."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+from kaon.step import StepContext
+
+
+def note(ledger: str, context: StepContext, event: str) -> None:
+    """Appends one line to the ledger, in one write."""
+    line = {
+        "step": context.step,
+        "event": event,
+        "generation": context.generation,
+        "runner": os.environ["KAON_RUNNER_ID"],
+        "pid": os.getpid(),
+        "time": time.time(),
+    }
+    with Path(ledger).open("a") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def split(count: int) -> dict[str, list[int]]:
+    return {"numbers": list(range(count))}
+
+
+def work(context: StepContext, number: int, seconds: float, ledger: str) -> dict[str, int]:
+    note(ledger, context, "started")
+    time.sleep(seconds)
+    note(ledger, context, "done")
+    return {"number": number}
+
+
+def join(numbers: list[int]) -> dict[str, int]:
+    return {"total": sum(numbers)}
+
+
+def poison(context: StepContext, ledger: str) -> dict[str, int]:
+    """Kills the runner that runs it."""
+    note(ledger, context, "started")
+    supervisor = psutil.Process().parent()
+    assert supervisor is not None
+    runner = supervisor.parent()
+    assert runner is not None
+    runner.kill()
+    time.sleep(60)
+    return {"out": 1}
+
+
+def forks_a_daemon(context: StepContext, ledger: str) -> dict[str, int]:
+    """Leaves a process in a session of its own that is deaf to SIGTERM, and becomes deaf itself."""
+    code = f"""
+import json, os, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+with open({ledger!r}, "a") as file:
+    file.write(json.dumps({{"event": "daemon", "pid": os.getpid()}}) + "\\n")
+time.sleep(1000)
+"""
+    subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    note(ledger, context, "started")
+    time.sleep(1000)
+    return {"out": 1}
+
+
+def fills_its_disk(context: StepContext, ledger: str) -> dict[str, int]:
+    note(ledger, context, "started")
+    for number in range(200):
+        (context.work / str(number)).write_bytes(b"x" * 2**20)
+        time.sleep(0.005)
+    time.sleep(60)
+    return {"out": 1}
+
+
+def eats_its_memory(context: StepContext, ledger: str) -> dict[str, int]:
+    note(ledger, context, "started")
+    held = [b"x" * 2**20 for _ in range(1000)]
+    return {"out": len(held)}
+
+
+def prints_without_newline(context: StepContext, ledger: str) -> dict[str, int]:
+    note(ledger, context, "started")
+    sys.stdout.write("loading")
+    sys.stdout.flush()
+    while not Path(ledger + ".seen").exists():
+        time.sleep(0.05)
+    for _ in range(2000):
+        sys.stdout.write("." * 1000)
+    return {"out": 1}
