@@ -5,7 +5,6 @@ They are short unless KAON_CHAOS_FULL=1, which gives them the length and the num
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 from collections import Counter, defaultdict
@@ -57,30 +56,21 @@ def starts(ledger: Path) -> Mapping[str, Sequence[Mapping[str, Any]]]:
     return found
 
 
-def restart_seconds(ledger: Path, kills: Sequence[tuple[float, str]]) -> list[float]:
-    """From each death of a runner to the next start of every step that it was running.
-
-    Args:
-        kills: when which runner was killed, in order.
-    """
-    waits = []
-    for lines in starts(ledger).values():
-        for first, second in itertools.pairwise(lines):
-            death = next((at for at, who in kills if who == first["runner"] and at >= first["time"]), None)
-            assert death is not None, f"{first['step']} was started twice although nobody died"
-            waits.append(second["time"] - death)
-    return waits
-
-
-def running_steps(ledger: Path) -> dict[str, str]:
-    """The runner of each step that has started and not ended."""
+def running_steps(ledger: Path, runner: str = "") -> dict[str, str]:
+    """The runner of each step that has started and not ended; only those of one runner when it is named."""
     running: dict[str, str] = {}
     for line in ledger_lines(ledger):
         if line["event"] == "started":
             running[line["step"]] = line["runner"]
         else:
             running.pop(line["step"], None)
-    return running
+    return {step: holder for step, holder in running.items() if runner in ("", holder)}
+
+
+def started_since(ledger: Path, steps: Iterable[str], time: float) -> bool:
+    """Whether all of the steps have started after `time`, seconds since the epoch."""
+    found = starts(ledger)
+    return all(found[step][-1]["time"] > time for step in steps)
 
 
 def lost(steps: Iterable[run_pb2.StepView]) -> int:

@@ -164,7 +164,8 @@ class PoolMatcher:
         if due > now:
             state.park(ticket, due)
         else:
-            state.enqueue(ticket)
+            # More issues than attempts: it has been at a runner that was lost or handed it back, and has waited before.
+            state.enqueue(ticket, first=generation > request.key.attempt)
 
     def _supersede(self, old: Ticket, new: Ticket, now: float) -> None:
         """An older issue gives way: its runner handed it back or was lost, so another one is better."""

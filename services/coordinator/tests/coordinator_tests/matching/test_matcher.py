@@ -140,6 +140,17 @@ def test_within_a_tenant_the_oldest_goes_first() -> None:
     assert [path for _, path, _ in pool.released] == ["s0", "s1", "s2", "s3", "s4"]
 
 
+def test_a_step_that_lost_its_runner_goes_before_those_that_came_after_it() -> None:
+    pool = Pool()
+    pool.ask(*(request(f"s{n}") for n in range(5)))
+    pool.ask(request("lost", generation=2))
+
+    pool.hosts["r1"] = Host("r1", slots=2)
+    pool.beat()
+
+    assert [path for _, path, _ in pool.released] == ["lost", "s0"]
+
+
 def test_labels_choose_the_runner() -> None:
     pool = Pool(Host("plain"), Host("spark", labels={"spark": "4.3"}))
 
