@@ -10,6 +10,7 @@ STAMPS := $(CACHE)/stamps
 PY := .venv/bin/python
 BUF_VERSION := 1.75.0
 UV_VERSION := 0.13.9
+COMPOSE := .venv/bin/docker-compose
 BUF := $(CACHE)/npm/node_modules/.bin/buf
 
 PROTOS := $(shell find proto -name '*.proto' 2>/dev/null)
@@ -91,12 +92,21 @@ bench: fetch ## measure dispatching on the real system (PEER=celery: and a peer 
 
 # --- run ------------------------------------------------------------------------------------------------------------
 
-.PHONY: demo dev stop clean
+.PHONY: demo dev clean images up down
 demo: fetch ## the recommendations workflow on Kafka, HDFS, Hive, Spark, R, Scala and Docker, from start to report
 	$(PY) -m kaon_local demo
 
 dev: fetch ## start the whole system and leave it running (stop it with Ctrl-C)
 	$(PY) -m kaon_local dev
+
+images: fetch ## build the images of docker-compose.yml, and write .env for it
+	$(PY) -m kaon_local images
+
+up: images ## the whole system in containers, left running
+	$(COMPOSE) up --detach --wait
+
+down: ## stop the system in containers; its data stays (docker compose down --volumes deletes it)
+	$(COMPOSE) down --remove-orphans
 
 clean: ## delete state, environment and generated code (stop everything first)
 	rm -rf .kaon .venv packages/wire/src/kaonapi

@@ -1,7 +1,7 @@
 """A small production system: watches for models, picks them up, and prints recommendations.
 
     python consumer.py --name shop --once --request '{"user": 42, "n": 5}'
-    python consumer.py --name shop --follow
+    python consumer.py --name shop --follow --http 8080
 
 It remembers nothing itself: the publisher knows what it has acknowledged, and tells it what came since.
 """
@@ -19,7 +19,8 @@ from types import FrameType
 from typing import Any
 
 import grpc
-from serving import Served, ServingError, serve
+from answering import InService, listen
+from serving import ServingError, serve
 
 from kaonapi.model.v1 import model_pb2, model_pb2_grpc
 
@@ -32,14 +33,15 @@ def main() -> int:
     """Entry point. Exit codes: 0 a model was picked up, 1 it could not be, 2 wrong usage."""
     arguments = parse()
     signal.signal(signal.SIGTERM, _interrupt)
-    served: Served | None = None
+    service = InService()
+    server = listen(arguments.http, service) if arguments.http else None
     try:
         for announcement in watch(arguments):
-            fresh = serve(announcement.version, arguments.state)
-            if served is not None:
-                served.close()
-            served = fresh
-            show(announcement.version, served.predict(arguments.request))
+            served = serve(announcement.version, arguments.state, arguments.registry)
+            service.switch(announcement.version, served)
+            show(announcement.version)
+            if server is None:
+                recommend(served.predict(arguments.request))
             acknowledge(arguments, announcement.cursor)
             if arguments.once:
                 return 0
@@ -49,8 +51,9 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     finally:
-        if served is not None:
-            served.close()
+        if server is not None:
+            server.shutdown()
+        service.close()
     return 1
 
 
@@ -67,6 +70,14 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument(
         "--request", type=_json_object, default={"user": 42, "n": 5}, help="a JSON object to ask the model"
+    )
+    parser.add_argument(
+        "--registry",
+        default="",
+        help="host:port to fetch images from and serve them in this process; without it the Docker engine runs them",
+    )
+    parser.add_argument(
+        "--http", type=int, default=0, metavar="PORT", help="answer predictions over HTTP, and print none"
     )
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--once", action="store_true", help="end after the first model")
@@ -105,9 +116,16 @@ def acknowledge(arguments: argparse.Namespace, cursor: int) -> None:
         model_pb2_grpc.ModelServiceStub(channel).AcknowledgeModel(request, wait_for_ready=True, timeout=30)
 
 
-def show(version: model_pb2.ModelVersion, answer: dict[str, Any]) -> None:
+def show(version: model_pb2.ModelVersion) -> None:
+    """Prints what is in service now."""
+    print(
+        f"{version.model} version {version.version} ({version.image_digest[:19]}...) is in service",
+        flush=True,
+    )
+
+
+def recommend(answer: dict[str, Any]) -> None:
     """Prints what the model recommends."""
-    print(f"{version.model} version {version.version} ({version.image_digest[:19]}...) is in service")
     items = answer.get("items")
     if not isinstance(items, list):
         print(json.dumps(answer, indent=2))

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-import io
 import json
-import shutil
-import tarfile
 import time
 import urllib.error
 import urllib.request
@@ -15,8 +11,7 @@ import uuid
 from pathlib import Path
 from typing import Any, Protocol
 
-import docker
-from docker.errors import DockerException
+from pulling import Layout, PullError, Registry, unpack
 
 from kaonapi.model.v1 import model_pb2
 
@@ -38,23 +33,37 @@ class Served(Protocol):
         """Takes it out of service."""
 
 
-def serve(version: model_pb2.ModelVersion, state: Path) -> Served:
-    """Brings a version into service: by its image, or from an OCI layout in this process.
+def serve(version: model_pb2.ModelVersion, state: Path, registry: str = "") -> Served:
+    """Brings a version into service: by running its image, or in this process.
+
+    Args:
+        version: as announced.
+        state: directory for unpacked models.
+        registry: host:port of the registry that has the image; the model is then fetched from there and served in this process.
+            Empty: the Docker engine of this machine fetches and runs the image.
 
     Raises:
         ServingError: it cannot be.
     """
-    reference = version.image_reference
-    if reference.startswith("oci:"):
-        directory = Path(reference.removeprefix("oci:").rpartition("@")[0])
-        return _InProcess(unpack(directory, version.image_digest, state))
-    return _Container(reference)
+    name = version.image_reference.rpartition("@")[0]
+    try:
+        if name.startswith("oci:"):
+            return _InProcess(unpack(Layout(Path(name.removeprefix("oci:"))), version.image_digest, state))
+        if registry:
+            source = Registry(registry, name.partition("/")[2])
+            return _InProcess(unpack(source, version.image_digest, state))
+    except PullError as error:
+        raise ServingError(str(error)) from error
+    return _Container(version.image_reference)
 
 
 class _Container:
     """The image, run by the Docker engine of this machine."""
 
     def __init__(self, reference: str) -> None:
+        import docker
+        from docker.errors import DockerException
+
         self._name = f"kaon-consumer-{uuid.uuid4().hex[:12]}"
         try:
             self._client = docker.DockerClient.from_env()
@@ -91,6 +100,8 @@ class _Container:
 
     def close(self) -> None:
         """See `Served`."""
+        import docker
+
         client = getattr(self, "_client", None)
         if client is not None:
             try:
@@ -133,37 +144,11 @@ class _InProcess:
 
     def predict(self, request: dict[str, Any]) -> dict[str, Any]:
         """See `Served`."""
-        found: dict[str, Any] = self._model.predict(request)
+        try:
+            found: dict[str, Any] = self._model.predict(request)
+        except (KeyError, ValueError, TypeError) as error:
+            raise ServingError(f"the model refuses the request: {error!r}") from error
         return found
 
     def close(self) -> None:
         """See `Served`."""
-
-
-def unpack(layout: Path, digest: str, state: Path) -> Path:
-    """The model's directory from an OCI layout. Every digest on the way is verified.
-
-    Raises:
-        ServingError: something is missing or has another digest.
-    """
-    manifest = json.loads(_blob(layout, digest))
-    target = state / digest.removeprefix("sha256:")
-    partial = target.with_suffix(".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    with tarfile.open(fileobj=io.BytesIO(_blob(layout, manifest["layers"][-1]["digest"]))) as tar:
-        tar.extractall(partial, filter="data")
-    shutil.rmtree(target, ignore_errors=True)
-    partial.rename(target)
-    return target / "kaon" / "model"
-
-
-def _blob(layout: Path, digest: str) -> bytes:
-    path = layout / "blobs" / "sha256" / digest.removeprefix("sha256:")
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ServingError(f"the layout {layout} lacks {digest}") from error
-    found = f"sha256:{hashlib.sha256(data).hexdigest()}"
-    if found != digest:
-        raise ServingError(f"{path} has digest {found}, not {digest}")
-    return data

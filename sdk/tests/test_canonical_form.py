@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -22,12 +23,16 @@ from kaon import (
     expr,
     for_each,
     group,
+    load_workflow,
     parallel,
     repeat,
     sequence,
     steps,
     until,
 )
+from kaon_wire import canonical
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 # A tree: a leaf, or ("seq" | "par", trees), or a word and the tree that it is around.
 Tree = str | tuple[str, "list[Tree] | Tree"]
@@ -174,6 +179,22 @@ def test_the_bytes_do_not_depend_on_the_order_of_sets(seed: str) -> None:
     )
     # Written down: another value here means that every registered workflow gets a new version.
     assert done.stdout.strip() == "sha256:f0759a6a67368ebdfc684c9904f9ea9dc9051edc807fe00cdef64887620d6b7c"
+
+
+@pytest.mark.parametrize(
+    ("example", "digest"),
+    [
+        ("tour", "sha256:9697a7df1b4d12018d978f3a1ac403b803f2dcbfb7525b0486f4c4e8294f3328"),
+        ("recommendations", "sha256:4234e77d83086152fe878cd1790dd1a43f3057bcb979bc91f2bdc52757c8fcc8"),
+    ],
+)
+def test_definitions_that_were_written_long_ago_keep_their_bytes(
+    example: str, digest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    definition = load_workflow(EXAMPLES / example / "workflow.py").definition()
+    definition.code_bundle = ""  # the code may change, the language must not
+    assert canonical.digest_message(definition) == digest
 
 
 @given(trees)

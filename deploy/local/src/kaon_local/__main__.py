@@ -24,6 +24,9 @@ def main() -> int:
     engine.add_argument(
         "argv", nargs=argparse.REMAINDER, metavar="COMMAND", help="the command and its arguments"
     )
+    images = commands.add_parser("images", help="build the images of docker-compose.yml, and write .env")
+    images.add_argument("names", nargs="*", metavar="IMAGE", help="only these; without any, all")
+    images.add_argument("--tag", default=os.environ.get("KAON_TAG") or "dev", help="tag of the images")
     demo = commands.add_parser(
         "demo", help="run the recommendations workflow on a whole system, and stop everything"
     )
@@ -57,12 +60,38 @@ def _run(arguments: argparse.Namespace) -> int:
             return fetch_all.fetch_all()
         case "with-engine":
             return with_engine(arguments.argv)
+        case "images":
+            return images(arguments.names, arguments.tag)
         case "demo":
             return demo.run(runners=arguments.runners, docker=docker, params=arguments.param)
         case _:
             return demo.develop(
                 runners=arguments.runners, docker=docker, api_port=API_PORT, publisher_port=PUBLISHER_PORT
             )
+
+
+def images(names: list[str], tag: str) -> int:
+    """Builds images, and writes the settings that compose needs; returns the exit code."""
+    import docker
+
+    from kaon_local import compose
+    from kaon_local.docker_engine import DockerConfig, engine_answers
+    from kaon_local.errors import MissingTool
+    from kaon_local.images import build_all, public_bases
+    from kaon_local.paths import ROOT
+    from kaon_local.system import docker_state
+
+    url = DockerConfig(state=docker_state()).url
+    if not engine_answers(url):
+        raise MissingTool(f"no Docker engine answers at {url}: start it first")
+    print(f"building on {'public' if public_bases() else 'locally made'} base images", flush=True)
+    client = docker.DockerClient(base_url=url, timeout=300)
+    for built in build_all(client, tag=tag, only=names):
+        print(f"{built.name:<32} {built.size_bytes / 1e6:6.0f} MB  {built.seconds:5.1f} s", flush=True)
+    client.close()
+    if written := compose.write_settings(ROOT / ".env"):
+        print(f".env has new settings: {', '.join(written)}")
+    return 0
 
 
 def with_engine(argv: list[str]) -> int:

@@ -26,6 +26,8 @@ def dumps(value: Any) -> str:
         return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InvalidValue(f"not a JSON value: {error}") from error
+    except RecursionError:
+        raise InvalidValue("not a JSON value: nested too deeply") from None
 
 
 def loads(text: str) -> Any:
@@ -38,6 +40,8 @@ def loads(text: str) -> Any:
         return json.loads(text)
     except ValueError as error:
         raise InvalidValue(f"not JSON: {error}: {text[:80]!r}") from error
+    except RecursionError:
+        raise InvalidValue(f"not JSON that can be read: nested too deeply: {text[:80]!r}") from None
 
 
 def digest_bytes(data: bytes) -> str:

@@ -23,6 +23,7 @@ from kaon_coordinator.matching.labels import parse_label_expression
 from kaon_coordinator.scratch import ScratchSpace
 from kaon_coordinator.settings import Settings, advertised
 from kaon_coordinator.shell.coordinator import Clocks, Coordinator, ShellSettings
+from kaon_coordinator.shell.desk import ArtifactDesk
 from kaon_coordinator.store.base import RunRecord, Store
 from kaon_coordinator.store.database import Durability
 from kaon_coordinator.store.sql import open_store
@@ -63,7 +64,8 @@ class Application:
         self._store = StoreThread(open_store(settings.database, durability=_DURABILITY[settings.durability]))
         feed, archive = RunFeed(), LogArchive(self._store)
         self._scratch = ScratchSpace(settings.scratch, self._ended) if settings.scratch else None
-        clocks = Clocks()
+        clocks, artifacts = Clocks(), ArtifactStore(settings.artifacts)
+        self._desk = ArtifactDesk(artifacts)
         self.coordinator = Coordinator(
             settings=ShellSettings(
                 owner=settings.owner,
@@ -76,13 +78,14 @@ class Application:
             evaluate=expressions.evaluate,
             sinks=_Sinks(feed, archive, self._scratch, RunTelemetry(metrics, self._spans)),
             clocks=clocks,
+            desk=self._desk,
         )
         self._gauges = Gauges(metrics, self.coordinator, transport, settings.catalogue.pools)
         self._api = ApiServer(
             ApiParts(
                 call_seconds=metrics.api_seconds,
                 store=self._store,
-                artifacts=ArtifactStore(settings.artifacts),
+                artifacts=artifacts,
                 validate=_validate,
                 feed=feed,
                 logs=archive,
@@ -130,6 +133,7 @@ class Application:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._desk.close()
         await self._store.close()
         if self._metrics_server is not None:
             await asyncio.to_thread(self._metrics_server.close)

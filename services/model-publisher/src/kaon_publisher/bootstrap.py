@@ -85,7 +85,11 @@ def build_publishing(settings: Settings) -> Publishing:
         EngineUnavailable: a serving base is named, so models are to be run, but no engine answers.
     """
     checker = Engine(settings.docker_host, settings.layouts / "base") if settings.serving_base else None
-    target = RegistryTarget(settings.registry) if settings.registry else LayoutTarget(settings.layouts)
+    target = (
+        RegistryTarget(settings.registry, settings.registry_internal)
+        if settings.registry
+        else LayoutTarget(settings.layouts)
+    )
     app = Path(kaon_publisher.__file__).with_name("serve_app.py").read_bytes()
     return Publishing(
         artifacts=ArtifactStore(settings.artifacts),

@@ -38,10 +38,16 @@ class LayoutTarget:
 
 
 class RegistryTarget:
-    """An image registry that speaks the OCI Distribution Specification."""
+    """An image registry that speaks the OCI Distribution Specification.
 
-    def __init__(self, address: str) -> None:
-        self._address = address
+    Args:
+        public: host:port by which those who pull reach it; it stands in references.
+        internal: host:port by which this process reaches it; empty: the same.
+    """
+
+    def __init__(self, public: str, internal: str = "") -> None:
+        self._public = public
+        self._address = internal or public
 
     def push(self, image: Image, repository: str) -> str:
         """See `Target`."""
@@ -67,7 +73,7 @@ class RegistryTarget:
         stored = answer.headers.get("Docker-Content-Digest", image.digest)
         if stored != image.digest:
             raise RegistryUnavailable(f"the registry stored {stored}, not {image.digest}")
-        return f"{self._address}/{repository}@{image.digest}"
+        return f"{self._public}/{repository}@{image.digest}"
 
 
 def _as_file(blob: Blob, scratch: Path) -> Path:

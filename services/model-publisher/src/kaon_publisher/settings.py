@@ -21,6 +21,9 @@ class Settings:
     layouts: Path = Path("layouts")
     # KAON_REGISTRY: host:port of an image registry; empty: images stay OCI layouts.
     registry: str = ""
+    # KAON_REGISTRY_INTERNAL: host:port by which this process reaches that registry, where it has another name for those who pull;
+    # empty: the same.
+    registry_internal: str = ""
     # KAON_SERVING_BASE: image with Python 3 on which models are served, known to the Docker engine; empty: images are assembled
     # without a base and not run.
     serving_base: str = ""
@@ -39,6 +42,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         artifacts=environment.get("KAON_ARTIFACTS", default.artifacts),
         layouts=Path(environment.get("KAON_PUBLISHER_LAYOUTS", default.layouts)).absolute(),
         registry=environment.get("KAON_REGISTRY", default.registry),
+        registry_internal=environment.get("KAON_REGISTRY_INTERNAL", default.registry_internal),
         serving_base=environment.get("KAON_SERVING_BASE", default.serving_base),
         docker_host=environment.get("DOCKER_HOST", default.docker_host),
         kafka=environment.get("KAON_KAFKA", default.kafka),

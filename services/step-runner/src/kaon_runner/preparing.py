@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -121,19 +121,33 @@ class Preparer:
         }
 
     def _localized(self, value: Any) -> Any:
-        """`value` with the path of its local copy added to every artifact reference in it."""
+        """`value` with the path of its local copy added to every artifact reference in it.
+
+        Values that were too large to travel, and came as artifacts, are put back in their place.
+        """
         if isinstance(value, list):
             return [self._localized(item) for item in value]
         if not _is_reference(value):
             return value
         reference = value["artifact"]
         path = self._artifacts.fetch(reference)
+        if path is not None and reference.get("type") in _KEPT_VALUES:
+            return self._localized(_KEPT_VALUES[reference["type"]](path.read_text(encoding="utf-8")))
         return {"artifact": {**reference, "path": str(path)} if path else reference}
 
 
 def quoted(name: str) -> str:
     """`name` with everything that a URL or a file system may take amiss as `_hex`; different names stay different."""
     return _UNSAFE.sub(lambda match: "".join(f"_{byte:02x}" for byte in match.group().encode()), name)
+
+
+def _from_lines(text: str) -> list[Any]:
+    # Not splitlines: JSON may hold other characters that count as ends of lines.
+    return [canonical.loads(line) for line in text.split("\n") if line]
+
+
+# How the engine keeps values that are too large to travel, by the type of the artifact.
+_KEPT_VALUES: Mapping[str, Callable[[str], Any]] = {"list": _from_lines, "value": canonical.loads}
 
 
 def _is_reference(value: Any) -> bool:

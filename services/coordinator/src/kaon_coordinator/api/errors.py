@@ -2,51 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 import grpc
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 from grpc_status import rpc_status  # type: ignore[import-untyped]
 
+from kaon_coordinator.problems import SHOWN_PROBLEMS, Denied, InvalidRequest, Problem
 from kaon_wire.errors import Conflict, InvalidValue, KaonError, NotFound, Unavailable
 
 # Statuses travel in headers, which gRPC bounds at 8 KiB by default.
 _MESSAGE_CHARACTERS = 2_000
-_PROBLEMS = 20
 
 _CODES: tuple[tuple[type[KaonError], grpc.StatusCode], ...] = (
     (InvalidValue, grpc.StatusCode.INVALID_ARGUMENT),
+    (Denied, grpc.StatusCode.PERMISSION_DENIED),
     (NotFound, grpc.StatusCode.NOT_FOUND),
     (Conflict, grpc.StatusCode.ALREADY_EXISTS),
     (Unavailable, grpc.StatusCode.UNAVAILABLE),
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Problem:
-    """One thing that is wrong with a request."""
-
-    # Which part of it, such as "params_json[users]".
-    field: str
-    text: str
-
-
-class InvalidRequest(InvalidValue):
-    """A request with one problem or several, all told at once."""
-
-    def __init__(self, what: str, problems: Sequence[Problem]) -> None:
-        lines = [problem.text for problem in problems[:_PROBLEMS]]
-        if len(problems) > _PROBLEMS:
-            lines.append(f"and {len(problems) - _PROBLEMS} more")
-        super().__init__(f"{what}: {lines[0]}" if len(lines) == 1 else "\n- ".join([f"{what}:", *lines]))
-        self.problems = tuple(problems)
-
-
 def status_of(error: KaonError) -> grpc.Status:
     """The gRPC status that tells an error; an `InvalidRequest` carries a google.rpc.BadRequest with its problems."""
-    details = [_bad_request(error.problems[:_PROBLEMS])] if isinstance(error, InvalidRequest) else []
+    details = [_bad_request(error.problems[:SHOWN_PROBLEMS])] if isinstance(error, InvalidRequest) else []
     return _status(_code(error), str(error), details)
 
 

@@ -9,12 +9,13 @@ from typing import Any, Protocol
 
 import structlog
 
-from kaon_coordinator.api import params, principal, views
+from kaon_coordinator import params
+from kaon_coordinator.api import principal, views
 from kaon_coordinator.api.feed import RunFeed
-from kaon_coordinator.api.ids import new_run_id
 from kaon_coordinator.api.submitter import Submitter
 from kaon_coordinator.api.watch import Watcher
 from kaon_coordinator.engine.views import step_view
+from kaon_coordinator.ids import new_run_id
 from kaon_coordinator.store.base import NewRun, RunRecord
 from kaon_coordinator.store.thread import StoreThread
 from kaon_wire.errors import InvalidValue

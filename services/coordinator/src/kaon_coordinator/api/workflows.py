@@ -15,7 +15,7 @@ import structlog
 
 from kaon_artifacts import ArtifactStore
 from kaon_coordinator.api import principal, views
-from kaon_coordinator.api.errors import InvalidRequest, Problem
+from kaon_coordinator.problems import InvalidRequest, Problem
 from kaon_coordinator.store.thread import StoreThread
 from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue

@@ -9,7 +9,7 @@ from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import RevokeReason
 from kaon_coordinator.engine.counting import is_active, is_blocked
 from kaon_coordinator.engine.decide import Decision, user_error
-from kaon_coordinator.engine.leases import lease_of, reissue, revoke
+from kaon_coordinator.engine.leases import lease_of, lose, reissue, revoke
 from kaon_coordinator.engine.messages import Cancel, Mark, Restart, Retry, SetPriority
 from kaon_coordinator.engine.refusals import refuse
 from kaon_coordinator.engine.resetting import plan
@@ -24,7 +24,8 @@ from kaon_coordinator.engine.scopes import (
 )
 from kaon_coordinator.engine.state import BlockState, Node, ScopeState, StepState
 from kaon_coordinator.engine.stopping import request_stop
-from kaonapi.run.v1 import history_pb2
+from kaon_coordinator.engine.subworkflows import tell_children
+from kaonapi.run.v1 import command_pb2, history_pb2
 
 NOT_BEGUN = "the run has not begun"
 
@@ -102,6 +103,13 @@ def set_priority(decision: Decision, message: SetPriority) -> None:
     for step in list(state.steps.values()):
         if step.status == t.READY:
             reissue(decision, step, reason="reprioritized")
+    tell_children(
+        decision,
+        command_pb2.RunCommand(
+            set_priority=command_pb2.SetRunPriority(priority=message.priority),
+            reason="its parent's was changed",
+        ),
+    )
 
 
 def retry(decision: Decision, message: Retry) -> None:
@@ -202,6 +210,7 @@ def _settle_step(decision: Decision, step: StepState, status: t.Status, message:
 
     if step.status in {t.RUNNING, t.CANCELLING}:
         revoke(decision, lease_of(step), RevokeReason.STALE_LEASE)
+        lose(decision, step, reason="marked", cut_off=True)
     steps.end(decision, step, status, outputs=dict(message.outputs), error=error)  # type: ignore[arg-type]
 
 
@@ -220,9 +229,9 @@ def _mark_problem(decision: Decision, node: Node, message: Mark) -> str:
         return "it has not its turn: what is around it ends or has not begun"
     elif isinstance(node, BlockState) and node.status == t.RUNNING:
         return "it runs: cancel it first, or mark what is inside"
-    if message.status == t.SUCCEEDED:
-        return _output_problem(node, message)
-    return ""
+    if message.status == t.SUCCEEDED and (problem := _output_problem(node, message)):
+        return problem
+    return decision.context.limits.too_large(message.outputs)
 
 
 def _output_problem(node: Node, message: Mark) -> str:

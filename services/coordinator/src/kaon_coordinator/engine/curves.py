@@ -20,6 +20,7 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 
 # Reports of one cell that are kept; later ones stop nothing any more.
 REPORTS = 1_000
+WORST = 1e300
 
 
 class Curves:
@@ -47,10 +48,10 @@ class Curves:
     def note(self, cell: int, step: int, value: float) -> None:
         """Takes a report in."""
         reports = self.reports[cell]
-        if len(reports) >= REPORTS or math.isnan(value):
+        if len(reports) >= REPORTS:
             return
         reports.append((step, value))
-        signed = self._sign * value
+        signed = self._signed(value)
         self._sums[cell] += signed
         self._best[cell] = min(self._best.get(cell, math.inf), signed)
         if (cell, step) not in self._mean_of:
@@ -61,6 +62,10 @@ class Curves:
         if rung > self._rung_of.get(cell, 0):
             self._rung_of[cell] = rung
             bisect.insort(self._rungs[rung], signed)
+
+    def _signed(self, value: float) -> float:
+        """A value so that smaller is better; no number (a diverged model) is the worst. Bounded, so that sums stay so."""
+        return WORST if math.isnan(value) else max(-WORST, min(self._sign * value, WORST))
 
     def restore(self, cell: int, reports: Iterable[tuple[int, float]]) -> None:
         """Takes the reports of a cell in again."""
@@ -92,18 +97,19 @@ class Curves:
         rule = self._rule.median
         if step < max(rule.min_step, 1) or cell not in self._best:
             return ""
-        others = list(self._means[step])
+        means = self._means[step]
         own = self._mean_of.get((cell, step))
-        if own is not None:
-            others.pop(bisect.bisect_left(others, own))
-        if len(others) < (rule.min_cells or 3):
+        place = len(means) if own is None else bisect.bisect_left(means, own)
+        others = len(means) - (own is not None)
+        if others < (rule.min_cells or 3):
             return ""
-        middle = len(others) // 2
-        median = others[middle] if len(others) % 2 else (others[middle - 1] + others[middle]) / 2
+        # The median of the others, without making a list of them.
+        low, high = (means[each + (each >= place)] for each in ((others - 1) // 2, others // 2))
+        median = (low + high) / 2
         if self._best[cell] <= median:
             return ""
         best, bound = self._sign * self._best[cell], self._sign * median
-        return f"{self.metric} at step {step}: best {best:g} is worse than the median {bound:g} of {len(others)} others"
+        return f"{self.metric} at step {step}: best {best:g} is worse than the median {bound:g} of {others} others"
 
     def _beyond_the_best(self, cell: int, step: int) -> str:
         rung = self._rung_at(step)
@@ -111,7 +117,7 @@ class Curves:
             return ""
         values = self._rungs[rung]
         keep = max(1, len(values) // self._eta())
-        value = self._sign * self.reports[cell][-1][1]
+        value = self._signed(self.reports[cell][-1][1])
         if value <= values[keep - 1]:
             return ""
         shown = self._sign * value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 
 from kaon_coordinator.engine import paths, sweeps
@@ -59,7 +58,7 @@ def items_read(decision: Decision, message: ItemsRead) -> None:
 
 
 def _begin(decision: Decision, block: BlockState, items: tuple[str, ...]) -> None:
-    _check(items, decision.context.limits.foreach_items)
+    _check(block, items, decision.context.limits.foreach_items)
     block.items = items
     decision.emit(
         block_started=history_pb2.BlockStarted(
@@ -81,12 +80,19 @@ def digest_of(items: Sequence[str]) -> str:
     return f"sha256:{hasher.hexdigest()}"
 
 
-def _check(items: Sequence[str], limit: int) -> None:
+def _key(block: BlockState, item_json: str, index: int) -> str:
+    """The key of an item in its cell's path. The points of a sweep are named by their numbers: an axis may be called anything."""
+    if block.block.for_each.HasField("sweep"):
+        return str(index)
+    return paths.item_key(canonical.loads(item_json), index)
+
+
+def _check(block: BlockState, items: Sequence[str], limit: int) -> None:
     if len(items) > limit:
         raise KaonError(f"a foreach has {len(items)} items; the limit foreach_items is {limit}")
     seen: set[str] = set()
     for index, item in enumerate(items):
-        key = paths.item_key(json.loads(item), index)
+        key = _key(block, item, index)
         if key in seen:
             raise KaonError(f"a foreach has two items named {key!r}")
         seen.add(key)
@@ -103,8 +109,8 @@ def _start_cells(decision: Decision, block: BlockState) -> None:
         assert block.items is not None
         index = len(block.cells)
         item = block.items[index]
-        key = paths.item_key(json.loads(item), index)
-        start_cell(decision, block, paths.item_cell(block.path, key), index, item)
+        cell = paths.item_cell(block.path, _key(block, item, index))
+        start_cell(decision, block, cell, index, item)
     if wanted > limits.cells_per_decision:
         decision.act(Continue(path=block.path))
 

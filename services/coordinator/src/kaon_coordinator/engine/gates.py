@@ -22,8 +22,10 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 def start(decision: Decision, block: BlockState) -> None:
     """Opens a gate; a signal that has come already goes through at once."""
     gate = block.block.gate
-    due_us = _timer_due(decision, block) if gate.HasField("timer") else 0
-    if gate.timeout_ms:
+    due_us = 0
+    if gate.HasField("timer"):
+        due_us = _timer_due(decision, block)
+    elif gate.timeout_ms:
         due_us = decision.context.now_us + gate.timeout_ms * 1000
     decision.emit(block_started=history_pb2.BlockStarted(path=block.path, due_us=due_us))
     watch_node(decision, block)
@@ -127,22 +129,29 @@ def _answer(approved: bool, by: str, comment: str) -> dict[str, object]:
 def signal(decision: Decision, message: Signal) -> None:
     """A signal has come: for a step, for the gate that waits for it, or to be kept until one does."""
     state = decision.state
+    limits = decision.context.limits
     if state.ended:
         refuse(decision, "signal", message.path, "the run has ended", message.requester)
+        return
+    if large := limits.too_large({"payload": message.payload_json}):
+        refuse(decision, "signal", message.path, large, message.requester)
         return
     if message.path:
         _signal_step(decision, message)
         return
-    if len(state.signals.get(message.name, ())) >= decision.context.limits.buffered_signals:
-        problem = (
-            f"{decision.context.limits.buffered_signals} signals {message.name!r} wait (buffered_signals)"
-        )
+    if len(state.signals.get(message.name, ())) >= limits.buffered_signals:
+        problem = f"{limits.buffered_signals} signals {message.name!r} wait (buffered_signals)"
         refuse(decision, "signal", "", problem, message.requester)
         return
     _note(decision, message)
-    waiting = [gate for gate in state.gates.values() if gate.block.gate.signal.name == message.name]
+    waiting = [gate for gate in state.gates.values() if _waits_for(gate, message.name)]
     if waiting:
         _take_signal(decision, min(waiting, key=lambda gate: gate.position))
+
+
+def _waits_for(block: BlockState, name: str) -> bool:
+    gate = block.block.gate
+    return gate.HasField("signal") and gate.signal.name == name
 
 
 def _note(decision: Decision, message: Signal) -> None:

@@ -169,23 +169,29 @@ def reissue(decision: Decision, step: StepState, *, reason: str) -> None:
 
     lost = lease_of(step)
     limits = decision.context.limits
-    cut_off = step.block.step.exclusive and reason == "expired"
+    lose(decision, step, reason=reason, cut_off=reason == "expired")
+    if lost.incarnation and reason == "expired":
+        revoke(decision, lost, RevokeReason.STALE_LEASE)
+    if step.status == t.CANCELLING:
+        steps.end_stopped(decision, step, "")
+    elif reason == "expired" and step.lost_runners >= limits.lost_runners:
+        text = f"{step.path}: {step.lost_runners} runners were lost while they held this step"
+        steps.end(decision, step, t.QUARANTINED, error=user_error("LostRunners", text))
+    else:
+        decision.act(EndStep(path=step.path, attempt=step.attempt, generation=step.generation))
+        steps.become_ready(decision, step, attempt=step.attempt)
+
+
+def lose(decision: Decision, step: StepState, *, reason: str, cut_off: bool) -> None:
+    """Takes the step from its holder; `cut_off`: it may execute on for a lease, for which an exclusive step must wait."""
+    waits = cut_off and step.block.step.exclusive
+    until_us = decision.context.now_us + decision.context.limits.exclusive_wait_us if waits else 0
     decision.emit(
         step_lease_lost=history_pb2.StepLeaseLost(
             path=step.path,
             generation=step.generation,
             incarnation=step.incarnation,
             reason=reason,
-            grant_time_us=decision.context.now_us + limits.exclusive_wait_us if cut_off else 0,
+            grant_time_us=until_us,
         )
     )
-    if lost.incarnation and reason == "expired":
-        revoke(decision, lost, RevokeReason.STALE_LEASE)
-    if step.status == t.CANCELLING:
-        steps.end_stopped(decision, step, "")
-    elif step.lost_runners >= limits.lost_runners:
-        text = f"{step.path}: {step.lost_runners} runners were lost while they held this step"
-        steps.end(decision, step, t.QUARANTINED, error=user_error("LostRunners", text))
-    else:
-        decision.act(EndStep(path=step.path, attempt=step.attempt, generation=step.generation))
-        steps.become_ready(decision, step, attempt=step.attempt)

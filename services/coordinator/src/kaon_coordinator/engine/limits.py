@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -38,6 +39,20 @@ class Limits:
     # Microseconds between the loss of an exclusive step's holder and the earliest start of the next: one lease, after which the old
     # one stops by itself, and the grace that its supervisor gives it.
     exclusive_wait_us: int = 20_000_000
+
+    def too_large(self, values: Mapping[str, str]) -> str:
+        """Which values (canonical JSON by name) are too large to be kept inline; empty when none is."""
+        bound = self.inline_output_bytes
+        large = {name: size for name, text in sorted(values.items()) if (size := _bytes(text, bound)) > bound}
+        if not large:
+            return ""
+        told = ", ".join(f"{name!r} has {size} bytes" for name, size in large.items())
+        return f"{told}; the limit inline_output_bytes is {bound}: use an artifact"
+
+
+def _bytes(text: str, bound: int) -> int:
+    """How many bytes a text has; text that cannot exceed the bound, whatever is in it, need not be encoded."""
+    return len(text) if len(text) * 4 <= bound else len(text.encode())
 
 
 DEFAULT = Limits()

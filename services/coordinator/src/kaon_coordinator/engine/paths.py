@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from kaon_wire import canonical
+
 _UNSAFE = re.compile(r"[\[\]/#=\s]")
 
 
@@ -28,13 +30,13 @@ def group_cell(block_path: str) -> str:
 
 
 def item_key(item: object, index: int) -> str:
-    """The key of a foreach's item: the item itself when it is short and fit for a path, else its index.
+    """The key of a foreach's item: the item itself when it is a short text or number and fit for a path, else its index.
 
-    An object may name itself by a string or integer under "key", "id" or "name".
+    An object may name itself by a string or number under "key", "id" or "name".
     """
     if isinstance(item, dict):
         item = next((item[name] for name in ("key", "id", "name") if name in item), None)
-    if isinstance(item, bool) or not isinstance(item, str | int) or item == "":
+    if isinstance(item, bool) or not isinstance(item, str | int | float) or item == "":
         return str(index)
-    text = str(item)
+    text = item if isinstance(item, str) else canonical.dumps(item)
     return str(index) if len(text) > 80 or _UNSAFE.search(text) else text

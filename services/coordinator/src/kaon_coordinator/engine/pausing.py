@@ -13,6 +13,8 @@ from kaonapi.run.v1 import command_pb2, history_pb2
 
 def pause(decision: Decision, message: Pause) -> None:
     """Nothing new starts; what waits for a runner is taken back."""
+    from kaon_coordinator.engine import subworkflows
+
     state = decision.state
     if state.status not in {t.PENDING, t.RUNNING}:
         if state.status != t.PAUSED:
@@ -23,12 +25,12 @@ def pause(decision: Decision, message: Pause) -> None:
         if step.status == t.READY:
             decision.act(EndStep(path=step.path, attempt=step.attempt, generation=step.generation))
     command = command_pb2.RunCommand(pause=command_pb2.PauseRun(), reason="its parent was paused")
-    _tell_children(decision, command)
+    subworkflows.tell_children(decision, command)
 
 
 def resume(decision: Decision, message: Resume) -> None:
     """The run goes on where it was paused."""
-    from kaon_coordinator.engine import runs
+    from kaon_coordinator.engine import runs, subworkflows
 
     state = decision.state
     if state.status != t.PAUSED:
@@ -40,7 +42,7 @@ def resume(decision: Decision, message: Resume) -> None:
         runs.go_on(decision)
         return
     go_on(decision)
-    _tell_children(
+    subworkflows.tell_children(
         decision, command_pb2.RunCommand(resume=command_pb2.ResumeRun(), reason="its parent goes on")
     )
 
@@ -62,10 +64,3 @@ def _try_again(decision: Decision, step: StepState) -> None:
 
     if step.retry_us <= decision.context.now_us:
         steps.try_again(decision, step)
-
-
-def _tell_children(decision: Decision, command: command_pb2.RunCommand) -> None:
-    from kaon_coordinator.engine import subworkflows
-
-    for block in subworkflows.running(decision):
-        subworkflows.tell(decision, block, command)

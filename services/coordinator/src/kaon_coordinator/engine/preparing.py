@@ -6,7 +6,6 @@ None of it is in the history: when it is lost, it is begun again.
 from __future__ import annotations
 
 import hashlib
-import json
 from typing import Any
 
 from kaon_coordinator.engine import transitions as t
@@ -37,10 +36,11 @@ def begin(decision: Decision, step: StepState) -> None:
             name: resolve(decision.state, step.scope, binding, decision.context.evaluate)
             for name, binding in sorted(step.block.step.inputs.items())
         }
+        key = memo_key(decision, step, inputs) if step.block.step.memo.enabled else ""
     except KaonError as error:
         steps.end(decision, step, t.FAILED, error=user_error("BindingError", f"{step.path}: {error}"))
         return
-    _look_up_memo(decision, step, Preparation(inputs=inputs))
+    _look_up_memo(decision, step, Preparation(inputs=inputs, memo_key=key))
 
 
 def _look_up_memo(decision: Decision, step: StepState, preparation: Preparation) -> None:
@@ -48,7 +48,6 @@ def _look_up_memo(decision: Decision, step: StepState, preparation: Preparation)
     if not memo.enabled:
         _write_manifests(decision, step, preparation)
         return
-    preparation.memo_key = memo_key(decision, step, preparation.inputs)
     _await(decision, step, preparation, "memo")
     decision.act(LookUpMemo(path=step.path, key=preparation.memo_key, max_age_ms=memo.max_age_ms))
 
@@ -163,7 +162,11 @@ def unprepared(decision: Decision, message: Unprepared) -> None:
 
 
 def memo_key(decision: Decision, step: StepState, inputs: dict[str, str]) -> str:
-    """Digest of everything that an execution's outputs depend on; artifacts count by content, wherever they lie."""
+    """Digest of everything that an execution's outputs depend on; artifacts count by content, wherever they lie.
+
+    Raises:
+        KaonError: an input cannot be read.
+    """
     declared, definition = step.block.step, decision.state.workflow.definition
     facts = {
         "type": declared.type,
@@ -172,17 +175,24 @@ def memo_key(decision: Decision, step: StepState, inputs: dict[str, str]) -> str
         "environment": declared.requirements_file,
         "outputs": {name: int(kind) for name, kind in declared.outputs.items()},
         "salt": declared.memo.salt,
-        "inputs": {name: _by_content(json.loads(value)) for name, value in inputs.items()},
+        "inputs": {name: _by_content(name, value) for name, value in inputs.items()},
     }
     return f"sha256:{hashlib.sha256(canonical.dumps(facts).encode()).hexdigest()}"
 
 
-def _by_content(value: Any) -> Any:
+def _by_content(name: str, value_json: str) -> Any:
+    try:
+        return _without_places(canonical.loads(value_json))
+    except RecursionError:
+        raise KaonError(f"input {name!r} is nested too deeply to be remembered") from None
+
+
+def _without_places(value: Any) -> Any:
     if isinstance(value, list):
-        return [_by_content(item) for item in value]
+        return [_without_places(item) for item in value]
     if isinstance(value, dict):
         if value.keys() == {"artifact"} and isinstance(value["artifact"], dict):
             artifact = value["artifact"]
             return {"artifact": artifact.get("digest") or artifact.get("uri")}
-        return {name: _by_content(item) for name, item in value.items()}
+        return {name: _without_places(item) for name, item in value.items()}
     return value

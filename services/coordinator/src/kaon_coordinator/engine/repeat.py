@@ -5,6 +5,7 @@ from __future__ import annotations
 from kaon_coordinator.engine import paths
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import Timer, WatchTime
+from kaon_coordinator.engine.backoff import backoff_ms
 from kaon_coordinator.engine.bindings import condition
 from kaon_coordinator.engine.decide import Decision, user_error
 from kaon_coordinator.engine.scopes import end_block, ending
@@ -13,8 +14,6 @@ from kaon_coordinator.engine.timing import watch_node
 from kaon_wire.errors import KaonError
 from kaonapi.run.v1 import history_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
-
-HOUR_MS = 3_600_000
 
 
 def start(decision: Decision, block: BlockState) -> None:
@@ -54,8 +53,8 @@ def pass_ended(decision: Decision, block: BlockState, cell: ScopeState) -> None:
 def _schedule_pass(decision: Decision, block: BlockState, number: int) -> None:
     repeat = block.block.repeat
     if repeat.backoff_ms:
-        delay_ms = repeat.backoff_ms * (repeat.backoff_factor or 1.0) ** (number - 2)
-        delay_ms = min(delay_ms, repeat.max_backoff_ms or HOUR_MS)
+        factor = repeat.backoff_factor or 1.0
+        delay_ms = backoff_ms(repeat.backoff_ms, factor, number - 2, repeat.max_backoff_ms)
         due_us = decision.context.now_us + int(delay_ms * 1000)
         decision.emit(
             pass_scheduled=history_pb2.PassScheduled(block=block.path, number=number, due_us=due_us)

@@ -183,6 +183,7 @@ def _open_again(state: RunState, scope: ScopeState, phase: d.Phase.ValueType, no
     if phase == BODY:
         scope.stop, scope.outcome, scope.outcome_error = t.NONE, t.NONE, None
     scope.status, scope.phase, scope.error, scope.hook_error = t.RUNNING, phase, None, None
+    scope.stopping = False
     block = scope.parent
     if block is None:
         return

@@ -22,7 +22,7 @@ from kaon_coordinator.engine.decide import Context, Decision
 from kaon_coordinator.engine.gates import hand_over
 from kaon_coordinator.engine.leases import grant, lease_of, watch
 from kaon_coordinator.engine.limits import DEFAULT, Limits
-from kaon_coordinator.engine.scopes import in_turn
+from kaon_coordinator.engine.scopes import in_turn, may_go
 from kaon_coordinator.engine.state import BlockState, RunState, StepState
 from kaon_coordinator.engine.timing import watch_node
 
@@ -101,5 +101,5 @@ def _startable(state: RunState) -> Iterator[str]:
         if scope.status != t.RUNNING:
             continue
         for name, node in scope.nodes.items():
-            if node.status == t.PENDING and not node.begun and not scope.waiting.get(name) and in_turn(node):
+            if node.status == t.PENDING and not node.begun and may_go(scope, name) and in_turn(node):
                 yield node.path

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from kaon_coordinator.engine.backoff import backoff_ms
 from kaon_coordinator.engine.decide import Decision
 from kaon_coordinator.engine.state import StepState
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
 
-HOUR_MS = 3_600_000
 # Wait before a step that failed by the platform's fault is tried again.
 PLATFORM_BACKOFF_US = 1_000_000
 
@@ -23,8 +23,8 @@ def retry_delay_us(decision: Decision, step: StepState, error: step_pb2.StepErro
     if step.attempt >= max(attempts, 1):
         return None
     first_ms = rule.backoff_ms if rule is not None and rule.backoff_ms else policy.backoff_ms
-    delay_ms = first_ms * (policy.backoff_factor or 2.0) ** (step.attempt - 1)
-    delay_ms = min(delay_ms, policy.max_backoff_ms or HOUR_MS)
+    factor = policy.backoff_factor or 2.0
+    delay_ms = backoff_ms(first_ms, factor, step.attempt - 1, policy.max_backoff_ms)
     spread = policy.jitter * (2 * decision.context.random() - 1) if policy.jitter else 0.0
     return max(int(delay_ms * (1 + spread) * 1000), 1)
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.compiled import BODY, CompiledWorkflow
 from kaon_coordinator.engine.counting import recount
+from kaon_coordinator.engine.curves import Curves
 from kaon_coordinator.engine.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.engine.state import (
-    NO_METRICS,
     BlockState,
     BufferedSignal,
     RunState,
@@ -67,6 +68,7 @@ def run_row(state: RunState) -> RunRow:
         "force": state.force_stop,
         "late": state.late,
         "floor": state.generation_floor,
+        "grant_floor": state.grant_floor_us,
         "submit": state.submit_us,
         "since": state.since_us,
         "fork_reset": list(state.fork_reset),
@@ -118,7 +120,7 @@ def step_row(step: StepState) -> StepRow:
         "error": error_json(step.error),
         "log": step.log_json,
         "checkpoint": step.checkpoint_json,
-        "metrics": dict(step.metrics),
+        "metrics": {name: _number_json(value) for name, value in step.metrics.items()},
         "reports": step.reports,
         "lost_runners": step.lost_runners,
         "platform_failures": step.platform_failures,
@@ -203,10 +205,19 @@ def cell_row(cell: ScopeState) -> BlockRow:
         "index": cell.index,
         "item": cell.item_json,
         "error": error_json(cell.error) if cell.status != t.RUNNING else "",
-        "reports": [] if curves is None else [list(each) for each in curves.reports.get(cell.index, ())],
+        "reports": [] if curves is None else _reports_json(curves, cell.index),
         **_scope_data(cell),
     }
     return BlockRow(path=cell.key, position=cell.position, kind=CELL, status=cell.status, data=_compact(data))
+
+
+def _reports_json(curves: Curves, cell: int) -> list[list[float | str]]:
+    return [[step, _number_json(value)] for step, value in curves.reports.get(cell, ())]
+
+
+def _number_json(value: float) -> float | str:
+    """A number as JSON, which has no infinity and no "nan": those are texts that `float` reads again."""
+    return value if math.isfinite(value) else repr(value)
 
 
 def restore(
@@ -256,6 +267,7 @@ def _restore_run(state: RunState, run: RunRow) -> None:
     state.priority = run.priority
     state.outputs = named(canonical.loads(run.outputs)) if run.outputs else state.outputs
     state.force_stop, state.late = data.get("force", False), data.get("late", False)
+    state.grant_floor_us = data.get("grant_floor", 0)
     state.generation_floor, state.submit_us = data.get("floor", 0), data.get("submit", 0)
     state.depth, state.parent_path = data.get("depth", 0), data.get("parent_path", "")
     state.since_us, state.fork_reset = data.get("since", 0), tuple(data.get("fork_reset", ()))
@@ -286,7 +298,8 @@ def _restore_step(state: RunState, row: StepRow) -> None:
     step.error = error_of(data.get("error", ""))
     step.log_json = data.get("log", "")
     step.checkpoint_json = data.get("checkpoint", "")
-    step.metrics = data.get("metrics", NO_METRICS)
+    if "metrics" in data:
+        step.metrics = {name: float(value) for name, value in data["metrics"].items()}
     step.reports = data.get("reports", 0)
     step.lost_runners = data.get("lost_runners", 0)
     step.platform_failures = data.get("platform_failures", 0)
@@ -330,7 +343,7 @@ def _restore_cell(state: RunState, row: BlockRow) -> None:
     cell.error = error_of(data.get("error", ""))
     _restore_scope(cell, data)
     if block.curves is not None:
-        block.curves.restore(cell.index, [(step, value) for step, value in data.get("reports", ())])
+        block.curves.restore(cell.index, [(step, float(value)) for step, value in data.get("reports", ())])
 
 
 def facts(state: RunState) -> Iterator[str]:

@@ -11,7 +11,7 @@ from kaon_coordinator.engine.messages import Start
 from kaon_coordinator.engine.refusals import refuse
 from kaon_coordinator.engine.resetting import plan
 from kaon_coordinator.engine.state import RunState
-from kaon_coordinator.engine.timing import watch_node
+from kaon_coordinator.engine.timing import begin_of_run, watch_node
 from kaon_wire.errors import KaonError
 from kaonapi.run.v1 import command_pb2, history_pb2
 from kaonapi.step.v1 import step_pb2
@@ -60,7 +60,7 @@ def begin(decision: Decision) -> None:
 def watch_run(decision: Decision) -> None:
     """Watches over the run's time-out and deadline."""
     definition = decision.state.workflow.definition
-    begin_us = decision.state.since_us or decision.state.start_us
+    begin_us = begin_of_run(decision.state)
     if definition.timeout_ms:
         due_us = begin_us + definition.timeout_ms * 1000
         decision.act(WatchTime(timer=Timer.TIMEOUT, path="", due_us=due_us))
@@ -117,10 +117,6 @@ def _outputs(decision: Decision) -> dict[str, str]:
         name: resolve(state, state.root, output.value, context.evaluate)
         for name, output in sorted(state.workflow.definition.outputs.items())
     }
-    limit = context.limits.inline_output_bytes
-    for name, value in outputs.items():
-        if len(value) > limit:
-            raise KaonError(
-                f"{name!r} has {len(value)} bytes; the limit inline_output_bytes is {limit}: use an artifact"
-            )
+    if large := context.limits.too_large(outputs):
+        raise KaonError(large)
     return outputs

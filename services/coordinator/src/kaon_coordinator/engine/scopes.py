@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.actions import ReleasePermits
 from kaon_coordinator.engine.compiled import BODY, FINALLY, ON_FAILURE
 from kaon_coordinator.engine.counting import is_active, is_blocked
 from kaon_coordinator.engine.decide import Decision, user_error
@@ -16,7 +17,7 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 def start_scope(decision: Decision, scope: ScopeState) -> None:
     """Starts what waits for nothing; a scope without nodes has ended."""
     for name, node in list(scope.nodes.items()):
-        if not scope.waiting.get(name):
+        if may_go(scope, name):
             start_node(decision, node)
     check_scope(decision, scope)
 
@@ -28,6 +29,11 @@ def may_start(decision: Decision, node: Node) -> bool:
     if isinstance(node, StepState) and node.begun:
         return False
     return in_turn(node) and not ending(decision, node.scope)
+
+
+def may_go(scope: ScopeState, name: str) -> bool:
+    """Whether a node may have what it needs of the nodes before it: they have ended, or any one of them is enough."""
+    return not scope.waiting.get(name) or scope.graph.rules[name] == d.TRIGGER_RULE_ANY_SUCCEEDED
 
 
 def in_turn(node: Node) -> bool:
@@ -131,10 +137,11 @@ def node_ended(decision: Decision, node: Node) -> None:
     scope = node.scope
     name = node.block.name
     for after in scope.graph.successors[name]:
-        any_is_enough = scope.graph.rules[after] == d.TRIGGER_RULE_ANY_SUCCEEDED
-        if not scope.waiting.get(after) or any_is_enough:
+        # A node that any one lets start looks at all of them only when this one does, or was the last.
+        if not scope.waiting.get(after) or (node.status == t.SUCCEEDED and may_go(scope, after)):
             decision.then(lambda after=after: start_node(decision, scope.nodes[after]))  # type: ignore[misc]
-    if scope.phase == BODY and node.status in t.BROKEN | {t.CANCELLED} and name not in scope.graph.handled:
+    breaks = node.status in t.BROKEN or node.status == t.CANCELLED
+    if breaks and scope.phase == BODY and name not in scope.graph.handled and not scope.stopping:
         stop_scope(decision, scope)
     decision.then(lambda: check_scope(decision, scope))
 
@@ -147,7 +154,17 @@ def check_scope(decision: Decision, scope: ScopeState) -> None:
         _phase_over(decision, scope)
 
 
+def _release_permits(decision: Decision, scope: ScopeState) -> None:
+    """What may have been given permits and now never begins gives them back, also when their grant was lost with the last owner."""
+    for name, node in scope.nodes.items():
+        tagged = isinstance(node, StepState) and node.status == t.PENDING and bool(node.block.step.tags)
+        if tagged and may_go(scope, name) and had_turn(node):
+            decision.act(ReleasePermits(path=node.path))
+
+
 def _phase_over(decision: Decision, scope: ScopeState) -> None:
+    if scope.remaining:
+        _release_permits(decision, scope)
     if scope.phase == BODY:
         status, error = _body_outcome(decision, scope)
     else:
@@ -174,8 +191,12 @@ def _next_phase(decision: Decision, scope: ScopeState, outcome: t.Status) -> d.P
 
 
 def _body_outcome(decision: Decision, scope: ScopeState) -> tuple[t.Status, step_pb2.StepError | None]:
-    if scope.stop != t.NONE and (scope.remaining or scope.cancelled or scope.parent is None):
-        return scope.stop, stop_error(scope.path or "the run", scope.stop)
+    stop = scope.stop
+    if stop == t.NONE and scope.parent is not None and scope.parent.stop == t.TIMED_OUT:
+        # The time of the block is that of its body: hooks on failure run.
+        stop = t.TIMED_OUT
+    if stop != t.NONE and (scope.remaining or scope.cancelled or scope.parent is None):
+        return stop, stop_error(scope.path or "the run", stop)
     if scope.error is not None:
         return t.FAILED, scope.error
     return (t.CANCELLED if scope.remaining or scope.cancelled else t.SUCCEEDED), None
@@ -236,6 +257,7 @@ def stop_scope(decision: Decision, scope: ScopeState) -> None:
     if scope.status != t.RUNNING:
         return
     if scope.phase == BODY or decision.state.force_stop:
+        scope.stopping = True
         for node in list(scope.nodes.values()):
             if is_active(node):
                 stop_node(decision, node, t.CANCELLED)

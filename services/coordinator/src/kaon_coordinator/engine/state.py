@@ -192,6 +192,8 @@ class ScopeState:
     hook_error: step_pb2.StepError | None = None
     # How it ends when it has stopped; unspecified (0) when nobody asked for its end.
     stop: t.Status = t.NONE
+    # What was active in it has been asked to stop. Not part of the state: asking again is harmless.
+    stopping: bool = False
 
     @property
     def key(self) -> str:
@@ -265,6 +267,8 @@ class RunState:
     late: bool = False
     # New steps begin with this generation, so that none is used twice at a path that was dropped and comes again.
     generation_floor: int = 0
+    # New exclusive steps may not be granted earlier: a runner that was cut off may still execute one at a path that was dropped.
+    grant_floor_us: int = 0
     # Signals that no gate has taken, oldest first.
     signals: dict[str, list[BufferedSignal]] = field(default_factory=dict)
     root: ScopeState = field(init=False)
@@ -326,6 +330,8 @@ def add_node(state: RunState, scope: ScopeState, name: str, block: d.Block, posi
         node = StepState(
             path=path, position=position, block=block, scope=scope, generation=state.generation_floor
         )
+        if block.step.exclusive:
+            node.grant_us = state.grant_floor_us
         state.steps[path] = node
         state.touched_steps.add(path)
     else:
@@ -361,6 +367,7 @@ def drop_cell(state: RunState, cell: ScopeState) -> None:
             state.gates.pop(node.path, None)
         else:
             state.generation_floor = max(state.generation_floor, node.generation)
+            state.grant_floor_us = max(state.grant_floor_us, node.grant_us)
             state.steps_succeeded -= node.status == t.SUCCEEDED
             del state.steps[node.path]
         _forget(state, node.path)

@@ -122,11 +122,7 @@ def _output_problem(decision: Decision, step: StepState, outputs: object) -> str
     problem = output_difference(step, outputs)
     if problem:
         return problem
-    limit = decision.context.limits.inline_output_bytes
-    large = sorted(name for name, value in outputs.items() if len(value) > limit)
-    return (
-        f"outputs {large} exceed the limit inline_output_bytes of {limit}: use an artifact" if large else ""
-    )
+    return decision.context.limits.too_large(outputs)
 
 
 def output_difference(step: StepState, outputs: dict[str, str]) -> str:

@@ -107,10 +107,8 @@ def tell(decision: Decision, block: BlockState, command: command_pb2.RunCommand)
     decision.act(TellRun(run_id=block.child_run_id, command=command))
 
 
-def running(decision: Decision) -> list[BlockState]:
-    """The blocks whose child runs have not ended."""
-    return [
-        block
-        for block in decision.state.blocks.values()
-        if block.kind == "sub_workflow" and block.status == t.RUNNING
-    ]
+def tell_children(decision: Decision, command: command_pb2.RunCommand) -> None:
+    """Puts a command into the inbox of every child that has not ended."""
+    for block in decision.state.blocks.values():
+        if block.kind == "sub_workflow" and block.status == t.RUNNING:
+            tell(decision, block, command)

@@ -9,13 +9,18 @@ from kaon_coordinator.engine.actions import Timer, WatchTime
 from kaon_coordinator.engine.counting import is_active
 from kaon_coordinator.engine.decide import Decision
 from kaon_coordinator.engine.messages import Due
-from kaon_coordinator.engine.state import BlockState, Node, StepState
+from kaon_coordinator.engine.state import BlockState, Node, RunState, StepState
 from kaonapi.run.v1 import history_pb2
 
 
 def begin_us(node: Node) -> int:
     """Since when the time of a node counts, in microseconds since the epoch; 0 before it has begun."""
     return node.begin_us if isinstance(node, StepState) else node.since_us or node.start_us
+
+
+def begin_of_run(state: RunState) -> int:
+    """Since when the time of a run counts, in microseconds since the epoch; 0 before it has begun."""
+    return state.since_us or state.start_us
 
 
 def watch_node(decision: Decision, node: Node) -> None:
@@ -25,8 +30,7 @@ def watch_node(decision: Decision, node: Node) -> None:
         due_us = begin_us(node) + block.timeout_ms * 1000
         decision.act(WatchTime(timer=Timer.TIMEOUT, path=node.path, due_us=due_us))
     if block.deadline_ms and not node.late:
-        due_us = begin_us(node) + block.deadline_ms * 1000
-        decision.act(WatchTime(timer=Timer.DEADLINE, path=node.path, due_us=due_us))
+        decision.act(WatchTime(timer=Timer.DEADLINE, path=node.path, due_us=_deadline_us(node)))
 
 
 def due(decision: Decision, message: Due) -> None:
@@ -59,7 +63,7 @@ def _run_timeout(decision: Decision, message: Due) -> None:
     from kaon_coordinator.engine.stopping import request_stop
 
     state = decision.state
-    expected = (state.since_us or state.start_us) + state.workflow.definition.timeout_ms * 1000
+    expected = begin_of_run(state) + state.workflow.definition.timeout_ms * 1000
     if state.status in {t.RUNNING, t.PAUSED} and message.due_us == expected and state.root.stop == t.NONE:
         request_stop(decision, state.root, t.TIMED_OUT, cause="timeout")
 
@@ -68,12 +72,17 @@ def _deadline(decision: Decision, message: Due) -> None:
     state = decision.state
     if message.path:
         node = _active(decision, message.path)
-        missed = node is not None and not node.late
+        missed = node is not None and not node.late and _deadline_us(node) == message.due_us
     else:
-        missed = not state.ended and state.start_us > 0 and not state.late
+        expected = begin_of_run(state) + state.workflow.definition.deadline_ms * 1000
+        missed = not state.ended and state.start_us > 0 and not state.late and expected == message.due_us
     if missed:
         missed_event = history_pb2.DeadlineMissed(path=message.path, deadline_us=message.due_us)
         decision.emit(deadline_missed=missed_event)
+
+
+def _deadline_us(node: Node) -> int:
+    return begin_us(node) + node.block.deadline_ms * 1000
 
 
 def _gate(decision: Decision, message: Due) -> None:

@@ -49,6 +49,8 @@ def validate(
 
 def _graph_problems(graph: d.Graph, around: tuple[str, ...], hook: bool, checks: Checks) -> Iterator[str]:
     """The problems of a graph inside of the blocks `around`; `hook`: it stands in a hook."""
+    if len(around) > checks.limits.nesting_depth:
+        return
     names = {block.name for block in graph.blocks}
     phases = {block.name: block.phase or BODY for block in graph.blocks}
     place = around[-1] if around else "workflow"

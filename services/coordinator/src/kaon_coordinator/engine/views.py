@@ -32,7 +32,7 @@ def step_view(row: StepRow) -> run_pb2.StepView:
         error=error_of(data.get("error", "")),
         outputs_json=data.get("outputs", {}),
         progress=1.0 if row.status == t.SUCCEEDED else 0.0,
-        metrics=data.get("metrics", {}),
+        metrics={name: float(value) for name, value in data.get("metrics", {}).items()},
         lost_runners=data.get("lost_runners", 0),
         memo_run_id=memo_run_id,
         memo_path=memo_path,

@@ -204,7 +204,7 @@ def _next_free(state: PoolState, runners: Sequence[RunnerState], now: float) -> 
 
 
 def _expected(state: PoolState, runner: RunnerState, ticket: Ticket) -> float | None:
-    known = state.durations.get(ticket.lane)
+    known = state.duration(ticket)
     return known if known is not None else runner.heartbeat.recent_step_us / 1e6 or None
 
 

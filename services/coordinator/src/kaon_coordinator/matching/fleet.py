@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from kaon_coordinator.matching.amounts import NOTHING, Amount, fits, minus, plus
 from kaon_coordinator.matching.groups import Group, Signature
@@ -14,6 +15,22 @@ from kaon_coordinator.matching.settings import MatcherSettings
 from kaon_coordinator.matching.tickets import Lane, Ticket, expressions
 from kaon_wire.errors import InvalidValue
 from kaonapi.runner.v1 import runner_pb2
+
+
+@dataclass(frozen=True, slots=True)
+class Eligible:
+    """The groups of runners that could take the steps of a lane, were they idle."""
+
+    frugal: tuple[Group, ...]
+    # They have something scarce that the steps do not need: it should stay free for those that do.
+    wasteful: tuple[Group, ...]
+    slow: tuple[Group, ...]
+    # Those that are not slow.
+    quick: frozenset[Group]
+
+    @property
+    def all(self) -> tuple[Group, ...]:
+        return (*self.frugal, *self.wasteful, *self.slow)
 
 
 class Fleet:
@@ -29,12 +46,17 @@ class Fleet:
         self._groups: dict[Signature, Group] = {}
         # Keys of labels that somebody has asked for: others do not tell runners apart.
         self._asked: set[str] = set()
-        self._eligible: dict[Lane, tuple[Group, ...]] = {}
+        self._eligible: dict[Lane, Eligible] = {}
         # Lanes for which no runner had room, with the version of their groups then.
         self._full: dict[Lane, int] = {}
         # Slow or resting.
         self.unwell: set[RunnerState] = set()
-        self.reserved: set[RunnerState] = set()
+        # Kept free, by the ticket that each is kept free for.
+        self.reserved: dict[Ticket, RunnerState] = {}
+        # At which more slots are outstanding than they have, in the order in which they became so.
+        self.crowded: dict[RunnerState, None] = {}
+        # Those with room, by the code bundles that they have.
+        self._near: dict[str, dict[RunnerState, None]] = {}
         self._strangers: dict[Issue, set[RunnerState]] = defaultdict(set)
         # How many runners have a slot for something.
         self.with_room = 0
@@ -55,16 +77,22 @@ class Fleet:
 
     def add(self, heartbeat: runner_pb2.RunnerHeartbeat, now: float) -> RunnerState:
         """A runner that was not known."""
-        runner = self._runners[heartbeat.incarnation] = RunnerState(heartbeat=heartbeat, heard=now)
+        runner = self._runners[heartbeat.incarnation] = RunnerState(
+            heartbeat=heartbeat,
+            incarnation=heartbeat.incarnation,
+            runner_id=heartbeat.runner_id,
+            heard=now,
+        )
         return runner
 
     def hear(self, runner: RunnerState, heartbeat: runner_pb2.RunnerHeartbeat, now: float) -> float:
         """Takes a newer heartbeat in. Returns when it was sent, on this side's clock."""
-        capacity, labels = runner.capacity, runner.labels
-        sent = runner.hear(heartbeat, now, self._settings.depth)
-        if runner.group is None or labels != runner.labels or capacity != runner.capacity:
+        capacity = runner.capacity
+        sent, changed = runner.hear(heartbeat, now, self._settings.depth)
+        if runner.group is None or changed:
             self.total = plus(minus(self.total, capacity), runner.capacity)
             self._regroup(runner, slow=now < runner.health.slow_until)
+        self.note_bundles(runner)
         self.review(runner, now)
         return sent
 
@@ -75,6 +103,7 @@ class Fleet:
         self.meet(runner, {})
         self.unreserve(runner)
         self.unwell.discard(runner)
+        self.crowded.pop(runner, None)
         self.total = minus(self.total, runner.capacity)
         del self._runners[runner.incarnation]
 
@@ -93,34 +122,68 @@ class Fleet:
 
     def settle(self, runner: RunnerState) -> None:
         """Puts the runner where it is to be found, after whatever has changed of it."""
+        if runner.outstanding[0] > runner.capacity[0]:
+            self.crowded[runner] = None
+        else:
+            self.crowded.pop(runner, None)
         level = None
         if runner.is_open and runner.reserved is None and runner.has_slot:
             level = (runner.outstanding, runner.depth)
         before = runner.level
-        if level == before and (level is None or runner.shelved == (runner.warm, runner.cached)):
+        if level == before:
             return
-        self._unshelve(runner)
-        group = runner.group
-        if level is None or group is None:
+        if level is None or runner.group is None:
+            self._unshelve(runner)
             return
-        runner.shelves, runner.level, runner.shelved = (
-            group.shelves(runner),
-            level,
-            (runner.warm, runner.cached),
-        )
-        for shelf in runner.shelves:
-            shelf.add(runner, level)
-        self.with_room += 1
+        shelf = runner.group.shelf
+        if before is None:
+            self.with_room += 1
+            self._join_near(runner, runner.bundles)
+        else:
+            shelf.remove(runner, before)
+        runner.level = level
+        shelf.add(runner, level)
         if before is None or level[1] > before[1] or not fits(before[0], level[0]):
-            group.version += 1
+            runner.group.version += 1
 
     def _unshelve(self, runner: RunnerState) -> None:
-        if runner.level is None:
+        if runner.level is None or runner.group is None:
             return
-        for shelf in runner.shelves:
-            shelf.remove(runner, runner.level)
-        runner.shelves, runner.level = (), None
+        runner.group.shelf.remove(runner, runner.level)
+        runner.level = None
         self.with_room -= 1
+        self._leave_near(runner, runner.bundles)
+
+    # --- code bundles --------------------------------------------------------------------------------------------
+
+    def near(self, bundle: str) -> Iterable[RunnerState]:
+        """Runners with room that have a warm worker for a code bundle or probably have it on their disk."""
+        return self._near.get(bundle, ())
+
+    def note_bundles(self, runner: RunnerState) -> None:
+        """The runner has other code bundles, or other warm workers."""
+        bundles = runner.warm.union(runner.cached)
+        if bundles != runner.bundles:
+            if runner.level is not None:
+                self._leave_near(runner, runner.bundles - bundles)
+                self._join_near(runner, bundles - runner.bundles)
+            runner.bundles = bundles
+
+    def _join_near(self, runner: RunnerState, bundles: Iterable[str]) -> None:
+        for bundle in bundles:
+            near = self._near.get(bundle)
+            if near is None:
+                near = self._near[bundle] = {}
+            near[runner] = None
+
+    def _leave_near(self, runner: RunnerState, bundles: Iterable[str]) -> None:
+        for bundle in bundles:
+            near = self._near[bundle]
+            del near[runner]
+            if not near:
+                del self._near[bundle]
+
+    # --- groups --------------------------------------------------------------------------------------------------
 
     def _regroup(self, runner: RunnerState, *, slow: bool) -> None:
         self._unshelve(runner)
@@ -131,17 +194,14 @@ class Fleet:
         if group is None:
             group = self._groups[signature] = Group(signature)
             self._forget_eligible()
-        group.members[runner] = None
-        if runner.reserved is not None:
-            group.reserved[runner] = None
+        group.join(runner)
         runner.group = group
 
     def _ungroup(self, runner: RunnerState) -> None:
         group, runner.group = runner.group, None
         if group is None:
             return
-        del group.members[runner]
-        group.reserved.pop(runner, None)
+        group.leave(runner)
         if not group.members:
             del self._groups[group.signature]
             self._forget_eligible()
@@ -150,11 +210,14 @@ class Fleet:
 
     def meet(self, runner: RunnerState, strangers: dict[Issue, Amount]) -> None:
         """These are all that the runner has without a ticket."""
+        if not strangers and not runner.strangers:
+            return
         for issue in runner.strangers.keys() - strangers.keys():
             self._forget_stranger(issue, runner)
         for issue in strangers.keys() - runner.strangers.keys():
             self._strangers[issue].add(runner)
         runner.meet(strangers)
+        self.settle(runner)
 
     def dismiss(self, issue: Issue) -> bool:
         """This one has a ticket now, or has ended; False when no runner has it without a ticket."""
@@ -175,7 +238,7 @@ class Fleet:
     def reserve(self, runner: RunnerState, ticket: Ticket, now: float) -> None:
         """Keeps the runner free for this ticket."""
         runner.reserved, runner.reserved_since = ticket, now
-        self.reserved.add(runner)
+        self.reserved[ticket] = runner
         if runner.group is not None:
             runner.group.reserved[runner] = None
         self.settle(runner)
@@ -184,8 +247,8 @@ class Fleet:
         """The runner is kept free no longer."""
         if runner.reserved is None:
             return
+        del self.reserved[runner.reserved]
         runner.reserved = None
-        self.reserved.discard(runner)
         if runner.group is not None:
             runner.group.reserved.pop(runner, None)
             self.settle(runner)
@@ -209,14 +272,22 @@ class Fleet:
 
     # --- who may take what ---------------------------------------------------------------------------------------
 
-    def eligible(self, lane: Lane) -> Sequence[Group]:
-        """The groups that have the labels and the size for a lane, busy or not; the slow ones last."""
+    def classes(self, lane: Lane) -> Eligible:
+        """The groups that have the labels and the size for a lane, busy or not, in the order of preference."""
         found = self._eligible.get(lane)
         if found is None:
             fitting = [group for group in self.labelled(lane) if fits(lane.need, group.capacity)]
-            found = tuple(sorted(fitting, key=lambda group: group.slow))
-            self._eligible[lane] = found
+            found = self._eligible[lane] = Eligible(
+                frugal=_chosen(fitting, lane, slow=False, wastes=False),
+                wasteful=_chosen(fitting, lane, slow=False, wastes=True),
+                slow=tuple(group for group in fitting if group.slow),
+                quick=frozenset(group for group in fitting if not group.slow),
+            )
         return found
+
+    def eligible(self, lane: Lane) -> tuple[Group, ...]:
+        """The groups that have the labels and the size for a lane, busy or not."""
+        return self.classes(lane).all
 
     def labelled(self, lane: Lane) -> list[Group]:
         """The groups that have the labels for a lane, whatever their size."""
@@ -251,7 +322,12 @@ class Fleet:
         return self._full.get(lane) == self._version(lane)
 
     def _version(self, lane: Lane) -> int:
-        return sum(group.version for group in self.eligible(lane))
+        found = self.classes(lane)
+        version = 0
+        for alike in (found.frugal, found.wasteful, found.slow):
+            for group in alike:
+                version += group.version
+        return version
 
     def keep(self, used: Container[Lane]) -> None:
         """Forgets what is remembered about all lanes but the used ones."""
@@ -261,3 +337,7 @@ class Fleet:
     def _forget_eligible(self) -> None:
         self._eligible.clear()
         self._full.clear()
+
+
+def _chosen(groups: Sequence[Group], lane: Lane, *, slow: bool, wastes: bool) -> tuple[Group, ...]:
+    return tuple(group for group in groups if group.slow is slow and group.wastes(lane.need) is wastes)

@@ -8,7 +8,6 @@ from typing import TypeAlias
 from kaon_coordinator.matching.amounts import Amount, fits
 from kaon_coordinator.matching.runners import RunnerState
 from kaon_coordinator.matching.shelves import Shelf
-from kaon_coordinator.matching.tickets import Lane
 
 # The labels that somebody asks for, as sorted pairs; the capacity; whether it is slow.
 Signature: TypeAlias = tuple[tuple[tuple[str, str], ...], Amount, bool]
@@ -29,36 +28,32 @@ class Group:
         self.reserved: dict[RunnerState, None] = {}
         # Raised when one of them gets room: what found none before may try again.
         self.version = 0
-        self._shelf = Shelf(self.capacity)
-        # By code bundle: those with a warm worker, and those that were given steps of it lately.
-        self._warm: dict[str, Shelf] = {}
-        self._cached: dict[str, Shelf] = {}
+        self.shelf = Shelf(self.capacity)
         # When something of this size was last placed here.
         self._placed: dict[Amount, float] = {}
 
-    def shelves(self, runner: RunnerState) -> tuple[Shelf, ...]:
-        """The shelves on which a runner belongs."""
-        shelves = [self._shelf]
-        shelves += [self._warm.setdefault(bundle, Shelf(self.capacity)) for bundle in runner.warm]
-        cached = (bundle for bundle in runner.cached if bundle not in runner.warm)
-        shelves += [self._cached.setdefault(bundle, Shelf(self.capacity)) for bundle in cached]
-        return tuple(shelves)
+    def join(self, runner: RunnerState) -> None:
+        """The runner is one of these from now on."""
+        self.members[runner] = None
+        if runner.reserved is not None:
+            self.reserved[runner] = None
 
-    def free(self, lane: Lane) -> Iterator[tuple[RunnerState, int]]:
-        """Runners at which the lane's steps could run at once: 0 for those with a warm worker, 1 for those that probably have
-        the code bundle, 2 for the others; in this order, and the least loaded first."""
-        for distance, shelf in enumerate(
-            (self._warm.get(lane.bundle), self._cached.get(lane.bundle), self._shelf)
-        ):
-            if shelf:
-                for runner in shelf.free(lane.need):
-                    yield runner, distance
+    def leave(self, runner: RunnerState) -> None:
+        """The runner is none of these any more."""
+        del self.members[runner]
+        self.reserved.pop(runner, None)
 
-    def room(self, lane: Lane) -> Iterator[RunnerState]:
-        """Runners at which the lane's steps may be outstanding too, in the same order."""
-        for shelf in (self._warm.get(lane.bundle), self._cached.get(lane.bundle), self._shelf):
-            if shelf:
-                yield from shelf.room(lane.need)
+    def wastes(self, need: Amount) -> bool:
+        """Whether it has something scarce that the step does not need: GPUs or custom resources."""
+        if self.capacity[3] and not need[3]:
+            return True
+        return bool(self.capacity[4]) and {name for name, _ in self.capacity[4]} > {
+            name for name, _ in need[4]
+        }
+
+    def free(self, need: Amount) -> Iterator[RunnerState]:
+        """All runners at which a step could run at once, the least loaded first."""
+        return self.shelf.free(need)
 
     def note_placed(self, need: Amount, now: float) -> None:
         """Something of this size was placed here."""

@@ -8,7 +8,7 @@ from kaon_coordinator.matching.amounts import ONE_SLOT, Amount
 from kaon_coordinator.matching.effects import Withdraw
 from kaon_coordinator.matching.runners import Issue, RunnerState
 from kaon_coordinator.matching.state import PoolState
-from kaon_coordinator.matching.tickets import Place, StepId, Ticket, step_id
+from kaon_coordinator.matching.tickets import Place, StepId, Ticket
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
 
@@ -37,7 +37,6 @@ def hear(state: PoolState, heartbeat: runner_pb2.RunnerHeartbeat, now: float) ->
     _adopt_orphans(state, runner)
     named = _place_named(state, runner, sent, now)
     _count_missed(state, runner, named, sent, now)
-    state.fleet.settle(runner)
     state.stirred = True
 
 
@@ -50,9 +49,16 @@ def _adopt_orphans(state: PoolState, runner: RunnerState) -> None:
 def _place_named(state: PoolState, runner: RunnerState, sent: float, now: float) -> set[StepId]:
     named: set[StepId] = set()
     strangers: dict[Issue, Amount] = {}
+    tickets, here = state.tickets, runner.tickets
     for key, running in _keys(runner.heartbeat):
-        step = step_id(key)
-        ticket = state.tickets.get(step)
+        step = (key.run_id, key.path)
+        ticket = here.get(step)
+        if running and ticket is not None and ticket.started and ticket.generation == key.generation:
+            # What most heartbeats say: nothing new.
+            ticket.missed = 0
+            named.add(step)
+            continue
+        ticket = tickets.get(step)
         if ticket is None or ticket.generation != key.generation:
             if not state.is_over(step, key.generation):
                 strangers[step, key.generation] = ticket.lane.need if ticket is not None else ONE_SLOT
@@ -103,10 +109,12 @@ def _should_run(state: PoolState, runner: RunnerState, ticket: Ticket, sent: flo
     """Whether the runner had a free slot and everything it needs, and should have started the step long ago."""
     if ticket.load >= 1.0 or ticket.released is None or sent < ticket.released + state.settings.slow_start:
         return False
-    return not ticket.lane.bundle or ticket.lane.bundle in runner.warm
+    return not ticket.bundle or ticket.bundle in runner.warm
 
 
 def _count_missed(state: PoolState, runner: RunnerState, named: set[StepId], sent: float, now: float) -> None:
+    if len(named) == len(runner.tickets):
+        return
     for ticket in tuple(runner.tickets.values()):
         if ticket.step in named or ticket.released is None:
             continue

@@ -154,6 +154,7 @@ class PoolMatcher:
             tenant=sys.intern(request.spec.tenant),
             priority=request.priority,
             lane=state.lanes.of(request),
+            bundle=sys.intern(request.spec.code_bundle),
             partition=request.partition,
             sequence=state.next_sequence(),
             since=now,
@@ -178,7 +179,6 @@ class PoolMatcher:
         if old.started:
             # Its processes may still be there; the next heartbeat knows.
             fleet.meet(runner, {**runner.strangers, (old.step, old.generation): old.lane.need})
-            fleet.settle(runner)
         elif _is_hand_back(old, new) and runner.accepts:
             fleet.fault(runner, now)
 
@@ -199,7 +199,8 @@ class PoolMatcher:
             request=None,
             tenant=held.tenant,
             priority=0,
-            lane=state.lanes.get(wanted(held.resources), (), ""),
+            lane=state.lanes.get(wanted(held.resources), ()),
+            bundle="",
             partition=partition,
             sequence=state.next_sequence(),
             since=now,
@@ -228,7 +229,7 @@ class PoolMatcher:
         if runner is not None and ticket.sent:
             runner.pace.ended(now - ticket.sent, ticket.load)
             runner.set_limit(self._settings.depth)
-            state.note_duration(ticket.lane, (now - ticket.sent) / max(ticket.load, 1.0))
+            state.note_duration(ticket, (now - ticket.sent) / max(ticket.load, 1.0))
         state.forget(ticket)
 
     # --- what follows --------------------------------------------------------------------------------------------

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeAlias
 
+from kaon_coordinator.matching.amounts import Amount
+from kaon_coordinator.matching.fleet import Eligible
 from kaon_coordinator.matching.groups import Group
 from kaon_coordinator.matching.runners import RunnerState
 from kaon_coordinator.matching.state import PoolState
-from kaon_coordinator.matching.tickets import Place, Ticket
+from kaon_coordinator.matching.tickets import Lane, Place, Ticket
 from kaon_coordinator.matching.waiting import Line
 
 # Of so many groups with a free runner the best is taken; looking at more would not be worth the time.
-_GROUPS = 8
+_GROUPS = 4
+# Of so many runners with the code bundle and some room one is taken.
+_NEAR = 8
 # Of so many runners the least loaded is kept free for a large request.
 _LOOKED_AT = 64
 
@@ -47,6 +51,8 @@ class Round:
         self._settings = state.settings
         self._now = now
         self._lines: dict[str, _Lines] = {}
+        # Lanes for which no runner has room any more.
+        self._full: set[Lane] = set()
         self._placed = Placed()
 
     def run(self) -> Placed:
@@ -103,10 +109,14 @@ class Round:
     # --- which runner it gets ------------------------------------------------------------------------------------
 
     def _place(self, ticket: Ticket) -> bool:
-        if not self._shares.allows(ticket.tenant, ticket.lane.need):
+        lane = ticket.lane
+        if not self._shares.allows(ticket.tenant, lane.need):
             return False
-        runner = None if self._fleet.is_full(ticket.lane) else self._choose(ticket)
-        runner = runner or self._choose_reserved(ticket)
+        runner = None
+        if lane not in self._full:
+            runner = self._choose(ticket)
+        if runner is None and self._fleet.reserved and ticket.place is Place.WAITING:
+            runner = self._choose_reserved(ticket)
         if runner is None:
             if ticket.place is Place.WAITING:
                 self._reserve(ticket)
@@ -122,7 +132,8 @@ class Round:
         if runner.reserved is ticket:
             self._fleet.unreserve(runner)
         runner.take(ticket)
-        runner.remember(ticket.lane.bundle)
+        if runner.remember(ticket.bundle):
+            self._fleet.note_bundles(runner)
         self._fleet.settle(runner)
         if runner.group is not None:
             runner.group.note_placed(need, now)
@@ -132,36 +143,68 @@ class Round:
 
     def _choose(self, ticket: Ticket) -> RunnerState | None:
         """The best runner with room: free before queued, warm before cold, then the least loaded; slow ones after all."""
+        lane = ticket.lane
+        if self._fleet.is_full(lane):
+            self._full.add(lane)
+            return None
         avoid = ticket.avoid if self._now < ticket.avoid_until else ""
-        groups = self._fleet.eligible(ticket.lane)
-        split = next((n for n, group in enumerate(groups) if group.slow), len(groups))
-        for alike in (groups[:split], groups[split:]):
-            runner = _best_free(alike, ticket, avoid) or _best_room(alike, ticket, avoid)
-            if runner is not None:
-                return runner
+        need, found = lane.need, self._fleet.classes(lane)
+        runner = _best_free(found.frugal, need, avoid) or _best_free(found.wasteful, need, avoid)
+        if runner is not None:
+            return self._nearer(ticket, runner, found, avoid, RunnerState.is_free_for)
+        runner = _best_with_room(found.frugal, need, avoid) or _best_with_room(found.wasteful, need, avoid)
+        if runner is not None:
+            return self._nearer(ticket, runner, found, avoid, RunnerState.has_room)
+        runner = _best_free(found.slow, need, avoid) or _best_with_room(found.slow, need, avoid)
+        if runner is not None:
+            return runner
         if not avoid:
-            self._fleet.note_full(ticket.lane)
-        elif _best_room(groups, ticket, ""):
+            self._fleet.note_full(lane)
+            self._full.add(lane)
+        elif _best_with_room(found.all, need, ""):
             self._waiting.leave(ticket, Place.PARKED)
             self._placed.parked.append(ticket)
         return None
 
+    def _nearer(
+        self,
+        ticket: Ticket,
+        chosen: RunnerState,
+        found: Eligible,
+        avoid: str,
+        fits: Callable[[RunnerState, Amount], bool],
+    ) -> RunnerState:
+        """A runner that is as good and nearer to the code bundle, when one is found soon; else the chosen one."""
+        bundle = ticket.bundle
+        best = chosen.distance(bundle)
+        if not bundle or not best:
+            return chosen
+        need = ticket.lane.need
+        for runner in islice(self._fleet.near(bundle), _NEAR):
+            distance = runner.distance(bundle)
+            if distance >= best or runner.group not in found.quick or runner.incarnation == avoid:
+                continue
+            if fits(runner, need):
+                best, chosen = distance, runner
+                if not best:
+                    break
+        return chosen
+
     # --- large requests ------------------------------------------------------------------------------------------
 
     def _choose_reserved(self, ticket: Ticket) -> RunnerState | None:
-        if not self._fleet.reserved or ticket.place is not Place.WAITING:
-            return None
+        own = self._fleet.reserved.get(ticket)
+        if own is not None and own.is_free_for(ticket.lane.need):
+            return own
         for group in self._fleet.eligible(ticket.lane):
-            for runner in group.reserved:
-                if self._may_have(runner, ticket):
+            for runner in islice(group.reserved, _LOOKED_AT):
+                if runner.has_slot and self._may_have(runner, ticket):
                     return runner
         return None
 
     def _may_have(self, runner: RunnerState, ticket: Ticket) -> bool:
         other = runner.reserved
-        if other is None or other is ticket:
-            return runner.is_free_for(ticket.lane.need)
-        if not runner.has_room(ticket.lane.need):
+        if other is None or other is ticket or not runner.has_room(ticket.lane.need):
             return False
         if ticket.priority > other.priority:
             return self._waiting.urgency(ticket) < self._waiting.urgency(other)
@@ -172,14 +215,12 @@ class Round:
     def _reserve(self, ticket: Ticket) -> None:
         """Keeps a runner free for a request that pieces becoming free one by one would never satisfy."""
         fleet, need = self._fleet, ticket.lane.need
-        if self._now - ticket.since < self._settings.reserve:
+        if self._now - ticket.since < self._settings.reserve or ticket in fleet.reserved:
             return
         if len(fleet.reserved) >= max(1, int(len(fleet) * self._settings.reserve_part)):
             return
         groups = fleet.eligible(ticket.lane)
         if not any(group.overtaken(need, ticket.since) for group in groups):
-            return
-        if any(runner.reserved is ticket for runner in fleet.reserved):
             return
         members = (runner for group in groups for runner in group.members)
         candidates = [
@@ -189,35 +230,33 @@ class Round:
             fleet.reserve(min(candidates, key=lambda runner: runner.load), ticket, self._now)
 
     def _drop_reservations(self) -> None:
-        for runner in tuple(self._fleet.reserved):
-            ticket = runner.reserved
-            if ticket is None or ticket.place is not Place.WAITING or not runner.is_open:
+        for ticket, runner in tuple(self._fleet.reserved.items()):
+            if ticket.place is not Place.WAITING or not runner.is_open:
                 self._fleet.unreserve(runner)
 
 
-def _best_free(groups: Iterable[Group], ticket: Ticket, avoid: str) -> RunnerState | None:
-    """The best runner at which the ticket could run at once."""
-    best: tuple[int, float] | None = None
+def _best_free(groups: Iterable[Group], need: Amount, avoid: str) -> RunnerState | None:
+    """The least loaded runner at which `need` could run at once."""
+    best = 9.0
     chosen: RunnerState | None = None
     found = 0
     for group in groups:
-        for runner, distance in group.free(ticket.lane):
-            if runner.incarnation == avoid:
-                continue
-            found += 1
-            rank = (distance, runner.load)
-            if best is None or rank < best:
-                best, chosen = rank, runner
-            break
+        runner = group.shelf.first_free(need, avoid)
+        if runner is None:
+            continue
+        load = runner.outstanding[0] / group.capacity[0]
+        if load < best:
+            best, chosen = load, runner
+        found += 1
         if found >= _GROUPS:
             break
     return chosen
 
 
-def _best_room(groups: Iterable[Group], ticket: Ticket, avoid: str) -> RunnerState | None:
-    """A runner at which the ticket may wait for others to end."""
+def _best_with_room(groups: Iterable[Group], need: Amount, avoid: str) -> RunnerState | None:
+    """A runner at which `need` may wait for others to end."""
     for group in groups:
-        for runner in group.room(ticket.lane):
-            if runner.incarnation != avoid:
-                return runner
+        runner = group.shelf.first_with_room(need, avoid)
+        if runner is not None:
+            return runner
     return None

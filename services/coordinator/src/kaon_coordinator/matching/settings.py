@@ -28,7 +28,7 @@ class MatcherSettings:
     # So long after that, also tenants with a smaller share take nothing of that runner any more.
     reserve_firm: float = 10.0
     # At most this part of the runners (at least one) is kept free for large requests at once.
-    reserve_part: float = 0.25
+    reserve_part: float = 0.05
     # A runner with so many faults (steps that it lost or handed back unstarted) within so long rests: the first time for
     # `rest`, then twice as long each time, up to `longest_rest`. Never more than half of the runners rest.
     faults: int = 3

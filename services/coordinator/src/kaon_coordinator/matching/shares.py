@@ -33,6 +33,7 @@ class Shares:
         self._ranks: dict[str, float] = {}
         self._tenants = tenants
         self._pool = pool
+        self._entitlements: dict[str, Entitlement] = {}
 
     def resize(self, total: Amount) -> None:
         """The pool has `total` now."""
@@ -76,9 +77,12 @@ class Shares:
 
     def entitlement(self, tenant: str) -> Entitlement:
         """What the tenant is entitled to in this pool."""
-        return self._tenants.of(tenant, self._pool)
+        found = self._entitlements.get(tenant)
+        if found is None:
+            found = self._entitlements[tenant] = self._tenants.of(tenant, self._pool)
+        return found
 
     def allows(self, tenant: str, need: Amount) -> bool:
         """Whether the tenant's quota leaves room for `need`."""
         quota = self.entitlement(tenant).quota
-        return quota == NOTHING or within_quota(need, self.held(tenant), quota)
+        return quota is NOTHING or within_quota(need, self.held(tenant), quota)

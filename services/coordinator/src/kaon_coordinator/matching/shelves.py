@@ -58,16 +58,27 @@ class Shelf:
             if fits_beside(need, level[0], capacity):
                 yield from self._runners[level]
 
-    def room(self, need: Amount) -> Iterator[RunnerState]:
-        """Runners at which `need` may be outstanding too, the least loaded first."""
+    def first_free(self, need: Amount, avoid: str) -> RunnerState | None:
+        """The first of `free`, but not the incarnation `avoid`."""
+        capacity = self._capacity
+        most = capacity[0] - need[0]
+        for level in self._order:
+            if level[0][0] > most:
+                return None
+            if fits_beside(need, level[0], capacity):
+                for runner in self._runners[level]:
+                    if runner.incarnation != avoid:
+                        return runner
+        return None
+
+    def first_with_room(self, need: Amount, avoid: str) -> RunnerState | None:
+        """The least loaded runner at which `need` may be outstanding too, but not the incarnation `avoid`."""
         for level in self._order:
             if fits_beside(need, level[0], self._limit(level[1])):
-                yield from self._runners[level]
-
-    def least(self) -> Iterator[RunnerState]:
-        """All runners, the least loaded first."""
-        for level in self._order:
-            yield from self._runners[level]
+                for runner in self._runners[level]:
+                    if runner.incarnation != avoid:
+                        return runner
+        return None
 
     def _limit(self, factor: float) -> Amount:
         limit = self._limits.get(factor)

@@ -32,8 +32,8 @@ class PoolState:
         self.shares = Shares(tenants, pool)
         # When a tenant that waits last got something.
         self.served: dict[str, float] = {}
-        # Moving average of how long the steps of a lane took, in seconds.
-        self.durations: dict[Lane, float] = {}
+        # Moving average of how long the steps of a lane and code bundle took, in seconds.
+        self._durations: dict[tuple[Lane, str], float] = {}
         self.tickets: dict[StepId, Ticket] = {}
         # Tickets held by runners that have not been heard yet.
         self.orphans: dict[str, dict[StepId, Ticket]] = defaultdict(dict)
@@ -79,20 +79,26 @@ class PoolState:
         self.waiting.add(ticket, first=first)
         self.stirred = True
 
-    def note_duration(self, lane: Lane, seconds: float) -> None:
-        """A step of this lane took so long."""
-        known = self.durations.get(lane, seconds)
-        self.durations[lane] = known + _WEIGHT * (seconds - known)
+    def note_duration(self, ticket: Ticket, seconds: float) -> None:
+        """A step like this one took so long."""
+        key = (ticket.lane, ticket.bundle)
+        known = self._durations.get(key, seconds)
+        self._durations[key] = known + _WEIGHT * (seconds - known)
+
+    def duration(self, ticket: Ticket) -> float | None:
+        """How long steps like this one took lately; None when that is not known."""
+        return self._durations.get((ticket.lane, ticket.bundle))
 
     def tidy(self) -> None:
         """Forgets lanes that nobody asks for any more, when they are many, and when idle tenants were served."""
         waiting = self.waiting.tenants()
         self.served = {tenant: time for tenant, time in self.served.items() if tenant in waiting}
+        if len(self._durations) > _LANES:
+            self._durations.clear()
         if len(self.lanes) > _LANES:
             used = {ticket.lane for ticket in self.tickets.values()}
             self.lanes.keep(used)
             self.fleet.keep(used)
-            self.durations = {lane: time for lane, time in self.durations.items() if lane in used}
 
     def park(self, ticket: Ticket, due: float) -> None:
         """Lets the ticket wait for a time."""

@@ -61,7 +61,7 @@ def _free_runner(
     """A runner that could start the ticket at once, beside what is planned for it already."""
     need = ticket.lane.need
     for group in state.fleet.eligible(ticket.lane):
-        for runner, _ in group.free(ticket.lane):
+        for runner in group.free(need):
             added = planned.get(runner.incarnation, NOTHING)
             if runner is not source and fits_beside(need, plus(runner.outstanding, added), runner.capacity):
                 return runner
@@ -69,9 +69,7 @@ def _free_runner(
 
 
 def _queued(state: PoolState, now: float) -> Iterator[tuple[RunnerState, Ticket]]:
-    for runner in state.fleet:
-        if runner.load <= 1.0:
-            continue
+    for runner in tuple(state.fleet.crowded):
         for ticket in tuple(runner.tickets.values()):
             if not ticket.queued or ticket.started or ticket.released is None:
                 continue

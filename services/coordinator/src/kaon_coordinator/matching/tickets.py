@@ -23,11 +23,10 @@ def step_id(key: step_pb2.StepKey) -> StepId:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lane:
-    """What requests have in common that the same runners may take, and would rather take. Equal ones are the same object."""
+    """What requests have in common that the same runners may take. Equal ones are the same object."""
 
     need: Amount
     labels: tuple[str, ...]
-    bundle: str
 
 
 def expressions(labels: tuple[str, ...]) -> tuple[LabelExpression, ...]:
@@ -64,6 +63,8 @@ class Ticket:
     tenant: str
     priority: int
     lane: Lane
+    # Digest of its code bundle; empty when it has none.
+    bundle: str
     # Engine partition; -1 when unknown.
     partition: int
     # Order of arrival: FIFO.
@@ -100,21 +101,21 @@ class Lanes:
     """Lanes by what distinguishes them, so that equal ones are the same object and hash fast."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[Amount, tuple[str, ...], str], Lane] = {}
+        self._known: dict[tuple[Amount, tuple[str, ...]], Lane] = {}
 
     def __len__(self) -> int:
         return len(self._known)
 
     def of(self, request: step_pb2.StepRequest) -> Lane:
         """The lane of a request."""
-        return self.get(wanted(request.resources), tuple(request.labels), request.spec.code_bundle)
+        return self.get(wanted(request.resources), tuple(request.labels))
 
-    def get(self, need: Amount, labels: tuple[str, ...], bundle: str) -> Lane:
+    def get(self, need: Amount, labels: tuple[str, ...]) -> Lane:
         """The lane with these properties."""
-        key = (need, labels, bundle)
+        key = (need, labels)
         lane = self._known.get(key)
         if lane is None:
-            lane = self._known[key] = Lane(need, labels, bundle)
+            lane = self._known[key] = Lane(need, labels)
         return lane
 
     def keep(self, used: Container[Lane]) -> None:

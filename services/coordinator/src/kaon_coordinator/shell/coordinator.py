@@ -7,10 +7,11 @@ returned: after the transaction, and after every send that follows from it has b
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 import structlog
 
@@ -18,8 +19,12 @@ from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.bindings import Evaluate
 from kaon_coordinator.engine.decide import Context
 from kaon_coordinator.engine.limits import DEFAULT, Limits
+from kaon_coordinator.ids import new_run_id
 from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants
+from kaon_coordinator.shell.answers import Answers, Outside
 from kaon_coordinator.shell.barriers import Barriers
+from kaon_coordinator.shell.bases import Bases
+from kaon_coordinator.shell.desk import ArtifactDesk
 from kaon_coordinator.shell.inbound import Inbound, sort_records
 from kaon_coordinator.shell.leases import LEASE_SECONDS, LeaseBook
 from kaon_coordinator.shell.outbox import Outbox
@@ -31,6 +36,7 @@ from kaon_coordinator.shell.sinks import Sinks
 from kaon_coordinator.shell.turn import Effects, Turn, rows_of
 from kaon_coordinator.shell.workflows import Workflows
 from kaon_coordinator.store.base import InboxRow, LoadedRun, PartitionBatch, RunRecord
+from kaon_coordinator.store.submissions import REOPENING
 from kaon_coordinator.store.thread import StoreThread
 from kaon_coordinator.transport.base import Incoming, Transport
 from kaon_wire import topics
@@ -69,6 +75,9 @@ class ShellSettings:
     tick_seconds: float = 0.1
     # How often unapplied commands are looked for, in case that a wake-up was lost.
     poll_seconds: float = 1.0
+    # A fresh id for a run that is submitted at this time; from 0 to 1, for jitter.
+    new_run_id: Callable[[int], str] = new_run_id
+    random: Callable[[], float] = random.random
 
 
 @dataclass(kw_only=True)
@@ -102,6 +111,7 @@ class Coordinator:
         evaluate: evaluates expressions.
         sinks: who else wants to know: the API's feed of live events, and the log archive.
         clocks: time.
+        desk: reads and writes artifacts for the engine; without one, what needs them fails and says why.
     """
 
     def __init__(
@@ -113,6 +123,7 @@ class Coordinator:
         evaluate: Evaluate,
         sinks: Sinks,
         clocks: Clocks | None = None,
+        desk: ArtifactDesk | None = None,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -131,6 +142,10 @@ class Coordinator:
         self._lock = asyncio.Lock()
         self._owner = Owner(name=settings.owner, address="")
         self.counters = Counters()
+        self._answers = Answers(self._outside(desk))
+        self._bases = Bases(store, self.wake)
+        # Whether others must be told that permits were given back, and when they were told last, in monotonic seconds.
+        self._freed, self._freed_told = False, 0.0
         self.pools = Pools(
             catalogue=settings.catalogue,
             clock=self._clocks.monotonic,
@@ -204,10 +219,14 @@ class Coordinator:
 
     async def run(self) -> None:
         """Looks at time and at woken inboxes until cancelled. An error ends it, and with it the process."""
-        publishing = asyncio.create_task(self._publisher.run(), name="publisher")
+        beside = [
+            asyncio.create_task(self._publisher.run(), name="publisher"),
+            asyncio.create_task(self._answers.permits.run(), name="permits"),
+        ]
         next_poll = 0.0
         try:
-            while not publishing.done():
+            while not any(task.done() for task in beside):
+                self._answers.check()
                 try:
                     await asyncio.wait_for(self._woken.wait(), self._settings.tick_seconds)
                 except TimeoutError:
@@ -221,9 +240,15 @@ class Coordinator:
                 await self._tick(now)
                 if polls:
                     await self._write_marks()
-            publishing.result()
+            for task in beside:
+                if task.done():
+                    task.result()
         finally:
-            publishing.cancel()
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
+            await self._answers.close()
+            await self._bases.close()
 
     async def _tick(self, now: float) -> None:
         if not self._transport.connected:
@@ -254,6 +279,9 @@ class Coordinator:
             self._answer_pool(number, opened, outbox)
         for report in inbound.pool_reports:
             self._compare_pool(report, outbox)
+        if inbound.permits_freed:
+            self._answers.permits.freed()
+        self._tell_freed(now, outbox)
         self.pools.hear(inbound)
         self.pools.advance(outbox)
         await self._transport.send(outbox.take())
@@ -264,13 +292,15 @@ class Coordinator:
         rows = commands.rows.get(partition.number, ())
         self._barriers.hear(partition.number, reports)
         expired = self._barriers.expired(partition, now)
-        turn = Turn(context=self._context())
-        if not (reports or rows or expired or partition.is_due(turn.context.now_us)):
+        turn = Turn(context=self._context(), partitions=self._settings.catalogue.run_partitions)
+        answers = self._answers.take(partition.number)
+        if not (reports or rows or expired or answers or partition.is_due(turn.context.now_us)):
             return None
         for row in rows:
             partition.apply_inbox(turn, row, commands.fresh.get(row.run_id))
         for report in reports:
             partition.apply_report(turn, report, now)
+        partition.apply_answers(turn, answers)
         partition.apply_time(turn, expired)
         self.counters.stale_leases += turn.stale
         self.counters.expired_leases += len(expired)
@@ -283,11 +313,14 @@ class Coordinator:
         if not partitions:
             return commands
         rows = await self._store.read(self._store.store.unapplied_of, partitions, INBOX_BATCH)
-        for row in rows:
-            commands.rows[row.partition].append(row)
         unknown = {row.run_id for row in rows if row.run_id not in self._partitions[row.partition].runs}
         handed = [_as_loaded(submitted[run_id]) for run_id in unknown & submitted.keys()]
-        commands.fresh = await self._unfinished(handed, unknown - submitted.keys())
+        reopened = {row.run_id for row in rows if row.command.WhichOneof("command") in REOPENING}
+        commands.fresh, waiting = await self._fresh(handed, unknown - submitted.keys(), reopened)
+        for row in rows:
+            # A fork's commands wait until it is known what it begins with.
+            if row.run_id not in waiting:
+                commands.rows[row.partition].append(row)
         if len(rows) == INBOX_BATCH:
             self._inbox_filled |= partitions
             self._woken.set()
@@ -330,6 +363,14 @@ class Coordinator:
     def _let_out(self, partition: Partition, effects: Effects, outbox: Outbox) -> None:
         for incarnation, commands in effects.commands.items():
             outbox.command(incarnation, commands)
+        for state, action in effects.questions:
+            self._answers.ask(partition.number, state, action)
+        for run_id in effects.told:
+            self._wake_owner(run_id, outbox)
+        if effects.released:
+            self._answers.permits.forget(partition.number, effects.released)
+            self._answers.permits.freed()
+            self._freed = True
         for pool in {*effects.requests, *effects.ended}:
             record = step_pb2.StepRequests(
                 pool=pool,
@@ -339,6 +380,21 @@ class Coordinator:
                 ended=effects.ended.get(pool, ()),
             )
             self._tell_pool(record, outbox)
+
+    def _wake_owner(self, run_id: str, outbox: Outbox) -> None:
+        """Another run's inbox has been filled. A run that lies elsewhere than its id says is found by its owner itself."""
+        number = partition_of(run_id, self._settings.catalogue.run_partitions)
+        if not self.wake(number):
+            filled = command_pb2.InboxFilled(partition=number)
+            outbox.wakeup(number, command_pb2.Wakeup(inbox_filled=filled))
+
+    def _tell_freed(self, now: float, outbox: Outbox) -> None:
+        """Tells the owners of other partitions, now and then, that permits were given back."""
+        if not self._freed or now < self._freed_told + self._settings.tick_seconds:
+            return
+        self._freed, self._freed_told = False, now
+        for number in set(range(self._settings.catalogue.run_partitions)) - set(self._partitions):
+            outbox.wakeup(number, command_pb2.Wakeup(permits_freed=command_pb2.PermitsFreed()))
 
     def _tell_pool(self, record: step_pb2.StepRequests, outbox: Outbox) -> None:
         """To the matcher in this process directly, to another one over the topic: the same message."""
@@ -415,6 +471,8 @@ class Coordinator:
         self._partitions.pop(number, None)
         self._barriers.drop(number)
         self._publisher.drop(number)
+        self._answers.drop(number)
+        self._bases.drop(number)
 
     async def _open_pools(self, partitions: frozenset[int]) -> None:
         catalogue = self._settings.catalogue
@@ -428,13 +486,25 @@ class Coordinator:
         self.pools.advance(outbox)
         await self._transport.send(outbox.take())
 
-    async def _unfinished(self, handed: Iterable[LoadedRun], run_ids: Collection[str]) -> dict[str, Stored]:
+    async def _fresh(
+        self, handed: Iterable[LoadedRun], run_ids: Collection[str], reopened: Collection[str]
+    ) -> tuple[dict[str, Stored], set[str]]:
+        """Runs that are not in memory, as commands need them, and the ids of those that cannot begin yet."""
         loaded = await self._store.read(self._store.store.load_some, run_ids) if run_ids else []
-        return {
-            run.run_id: await self._with_workflow(run)
-            for run in (*handed, *loaded)
-            if run.row.status not in t.TERMINAL
-        }
+        fresh: dict[str, Stored] = {}
+        waiting: set[str] = set()
+        for run in (*handed, *loaded):
+            if run.row.status in t.TERMINAL and run.run_id not in reopened:
+                continue
+            stored = await self._with_workflow(run)
+            if run.fork_run_id and run.row.seq == 0:
+                base = self._bases.take(run)
+                if base is None:
+                    waiting.add(run.run_id)
+                    continue
+                stored = replace(stored, base=base)
+            fresh[run.run_id] = stored
+        return fresh, waiting
 
     async def _with_workflow(self, run: LoadedRun) -> Stored:
         workflow = await self._workflows.get(run.tenant, run.workflow, run.version)
@@ -445,7 +515,27 @@ class Coordinator:
         return record.definition
 
     def _context(self) -> Context:
-        return Context(now_us=self._clocks.now_us(), evaluate=self._evaluate, limits=self._settings.limits)
+        return Context(
+            now_us=self._clocks.now_us(),
+            evaluate=self._evaluate,
+            limits=self._settings.limits,
+            random=self._settings.random,
+        )
+
+    def _outside(self, desk: ArtifactDesk | None) -> Outside:
+        return Outside(
+            store=self._store,
+            desk=desk,
+            limits=self._settings.limits,
+            now_us=self._clocks.now_us,
+            new_run_id=self._settings.new_run_id,
+            epoch_of=self._epoch_of,
+            wake=self._woken.set,
+        )
+
+    def _epoch_of(self, number: int) -> int | None:
+        partition = self._partitions.get(number)
+        return None if partition is None else partition.epoch
 
 
 def _batch(partition: Partition, turn: Turn) -> PartitionBatch:
@@ -458,6 +548,11 @@ def _batch(partition: Partition, turn: Turn) -> PartitionBatch:
         runs=rows.runs,
         steps=rows.steps,
         blocks=rows.blocks,
+        dropped=rows.dropped,
+        new_runs=turn.owed.new_runs,
+        messages=turn.owed.messages,
+        memos=turn.owed.memos,
+        released=turn.owed.released,
         applied_inbox=turn.applied_inbox,
         published=partition.take_published(),
     )

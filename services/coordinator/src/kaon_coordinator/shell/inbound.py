@@ -26,6 +26,8 @@ class Inbound:
     # With the engine partition that is asked.
     pools_opened: list[tuple[int, command_pb2.PoolOpened]] = field(default_factory=list)
     pool_reports: list[command_pb2.PoolReport] = field(default_factory=list)
+    # Somebody elsewhere has given permits back.
+    permits_freed: bool = False
     requests: list[step_pb2.StepRequests] = field(default_factory=list)
     heartbeats: list[runner_pb2.RunnerHeartbeat] = field(default_factory=list)
     logs: list[log_pb2.LogLines] = field(default_factory=list)
@@ -57,6 +59,8 @@ def _wakeup(inbound: Inbound, record: Incoming) -> None:
             inbound.pools_opened.append((record.partition, wakeup.pool_opened))
         case "pool_report":
             inbound.pool_reports.append(wakeup.pool_report)
+        case "permits_freed":
+            inbound.permits_freed = True
         case None:
             inbound.poison.append((record, "an empty wake-up"))
 

@@ -5,31 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from kaon_coordinator import replay
 from kaon_coordinator.engine.compiled import CompiledWorkflow
 from kaon_coordinator.engine.decide import Context, Decision, submit
 from kaon_coordinator.engine.leases import revoke_unless_current
-from kaon_coordinator.engine.messages import LeaseExpired, Message
+from kaon_coordinator.engine.messages import LeaseExpired, Message, PermitsGranted
 from kaon_coordinator.engine.resume import derive
 from kaon_coordinator.engine.rows import StepRow
-from kaon_coordinator.engine.rows_codec import restore
 from kaon_coordinator.engine.state import RunState
 from kaon_coordinator.shell import requests
+from kaon_coordinator.shell.commands import message_of as message_of_command
 from kaon_coordinator.shell.decoding import lease_of, message_of
 from kaon_coordinator.shell.leases import LeaseBook, LeaseId
 from kaon_coordinator.shell.timers import Timers
 from kaon_coordinator.shell.turn import Effects, Turn, Watch, effects_of
 from kaon_coordinator.shell.whereabouts import Whereabouts
-from kaon_coordinator.store.base import InboxRow, LoadedRun
+from kaon_coordinator.store.base import Holder, InboxRow, LoadedRun
 from kaonapi.run.v1 import command_pb2, history_pb2
 from kaonapi.step.v1 import step_pb2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stored:
-    """An unfinished run as the store has it, with its compiled definition."""
+    """A run as the store has it, with its compiled definition."""
 
     run: LoadedRun
     workflow: CompiledWorkflow
+    # What a fork that has not begun begins with.
+    base: RunState | None = None
 
 
 class Partition:
@@ -56,7 +59,10 @@ class Partition:
         """Takes over unfinished runs from the store. What was in flight is derived anew: requests, leases and timers."""
         turn = Turn(context=NO_CONTEXT)
         for stored in loaded:
-            state = _restore(stored)
+            if stored.run.row.seq == 0:
+                # Its start waits in the inbox.
+                continue
+            state = replay.stored(stored.run, stored.workflow)
             self.runs[state.run_id] = state
             self._whereabouts.note(state, state.steps)
             turn.actions += [(state, action) for action in derive(state)]
@@ -95,34 +101,29 @@ class Partition:
 
     def apply_inbox(self, turn: Turn, row: InboxRow, fresh: Stored | None) -> None:
         """Applies a command; `fresh` is the run when it was not in memory and has not ended."""
+        turn.applied_inbox.append(row.inbox_id)
         state = self.runs.get(row.run_id)
         if state is None and fresh is not None:
-            state = _restore(fresh)
+            state = fresh.base or replay.stored(fresh.run, fresh.workflow)
             self.runs[row.run_id] = state
-        turn.applied_inbox.append(row.inbox_id)
         if state is None:
             return
-        if state.seq == 0:
-            turn.absorb(state, self._submitted(state, turn.context))
-        turn.tell(state, self._command(row))
+        if state.seq == 0 and fresh is not None:
+            turn.absorb(state, submit(state, submitted=submitted(fresh.run, row), context=turn.context))
+        turn.tell(state, message_of_command(row.command))
+        if state.ended and row.run_id not in turn.touched:
+            # What was asked of an ended run has changed nothing.
+            del self.runs[row.run_id]
 
-    def _submitted(self, state: RunState, context: Context) -> Decision:
-        submitted = history_pb2.RunSubmitted(
-            workflow=state.workflow.definition.name,
-            version=state.workflow.version,
-            tenant=state.tenant,
-            submitter=state.submitter,
-            params_json=state.params,
-        )
-        return submit(state, submitted=submitted, context=context)
-
-    def _command(self, row: InboxRow) -> Message:
-        from kaon_coordinator.engine.messages import Cancel, Start
-
-        if row.command.HasField("cancel"):
-            cancel = row.command.cancel
-            return Cancel(reason=cancel.reason, requester=cancel.requester)
-        return Start()
+    def apply_answers(self, turn: Turn, answers: Iterable[tuple[str, Message]]) -> None:
+        """Applies what was asked outside."""
+        for run_id, message in answers:
+            state = self.runs.get(run_id)
+            if state is not None:
+                turn.tell(state, message)
+            elif isinstance(message, PermitsGranted):
+                # Nobody needs them any more.
+                turn.owed.released.append(Holder(run_id=run_id, path=message.path))
 
     def apply_report(self, turn: Turn, record: step_pb2.StepEvents, now: float) -> None:
         """Applies a runner's record: its renewal and its events."""
@@ -190,17 +191,24 @@ class Partition:
         return ready, held
 
 
-def _restore(stored: Stored) -> RunState:
-    run = stored.run
-    return restore(
-        workflow=stored.workflow,
-        run=run.row,
+def submitted(run: LoadedRun, start: InboxRow) -> history_pb2.RunSubmitted:
+    """The first event of a run's history."""
+    event = history_pb2.RunSubmitted(
+        workflow=run.workflow,
+        version=run.version,
         tenant=run.tenant,
         submitter=run.submitter,
-        params=dict(run.params),
-        steps=run.steps,
-        blocks=run.blocks,
+        params_json=run.params,
+        priority=run.row.priority,
+        origin=run.origin,
     )
+    if run.parent_run_id:
+        parent = history_pb2.RunParent(run_id=run.parent_run_id, path=run.parent_path, depth=run.depth)
+        event.parent.CopyFrom(parent)
+    if run.fork_run_id:
+        reset = start.command.start.reset
+        event.fork.CopyFrom(history_pb2.RunFork(run_id=run.fork_run_id, seq=run.fork_seq, reset=reset))
+    return event
 
 
 def _never(expression: str, variables: object) -> object:

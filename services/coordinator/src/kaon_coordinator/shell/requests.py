@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from kaon_coordinator.engine.actions import RevokeLease, RevokeReason
+from kaon_coordinator.engine.actions import GrantLease, RevokeLease, RevokeReason, SignalHolder
+from kaon_coordinator.engine.compiled import CompiledGraph
 from kaon_coordinator.engine.state import RunState, ScopeState, StepState
 from kaon_telemetry.tracing import run_span, step_span
 from kaonapi.runner.v1 import runner_pb2
@@ -22,6 +23,24 @@ _REASONS = {
 def pool_of(step: StepState) -> str:
     """The pool that a step runs in."""
     return step.block.step.pool or DEFAULT_POOL
+
+
+def pool_at(state: RunState, path: str) -> str:
+    """The pool of the step at a path, be it there or dropped by a reset meanwhile."""
+    step = state.steps.get(path)
+    if step is not None:
+        return pool_of(step)
+    name = path.rsplit("/", 1)[-1]
+    graph = state.workflow.root
+    for around in state.workflow.chains[name][:-1]:
+        graph = next(inner for inner in graph.inner[around].values() if _holds(inner, name))
+    return graph.blocks[name].step.pool or DEFAULT_POOL
+
+
+def _holds(graph: CompiledGraph, name: str) -> bool:
+    return name in graph.blocks or any(
+        _holds(inner, name) for graphs in graph.inner.values() for inner in graphs.values()
+    )
 
 
 def key_of(run_id: str, step: StepState) -> step_pb2.StepKey:
@@ -78,11 +97,15 @@ def held_step(state: RunState, step: StepState) -> step_pb2.StepHeld:
     )
 
 
-def revoke(run_id: str, action: RevokeLease, *, partition: int, epoch: int) -> runner_pb2.RunnerCommand:
-    """The command that takes a lease back."""
-    key = step_pb2.StepKey(
+def _leased(run_id: str, action: RevokeLease | GrantLease | SignalHolder) -> step_pb2.StepKey:
+    return step_pb2.StepKey(
         run_id=run_id, path=action.path, attempt=action.attempt, generation=action.generation
     )
+
+
+def revoke(run_id: str, action: RevokeLease, *, partition: int, epoch: int) -> runner_pb2.RunnerCommand:
+    """The command that takes a lease back."""
+    key = _leased(run_id, action)
     return runner_pb2.RunnerCommand(
         revoke=runner_pb2.RevokeStep(
             key=key, epoch=epoch, partition=partition, reason=_REASONS[action.reason]
@@ -95,6 +118,27 @@ def revoke_stale(key: step_pb2.StepKey, *, partition: int, epoch: int) -> runner
     return runner_pb2.RunnerCommand(
         revoke=runner_pb2.RevokeStep(
             key=key, epoch=epoch, partition=partition, reason=runner_pb2.REVOKE_REASON_STALE_LEASE
+        )
+    )
+
+
+def grant(run_id: str, action: GrantLease, *, partition: int, epoch: int) -> runner_pb2.RunnerCommand:
+    """The command that lets the holder of an exclusive step begin."""
+    key = _leased(run_id, action)
+    return runner_pb2.RunnerCommand(grant=runner_pb2.GrantStep(key=key, epoch=epoch, partition=partition))
+
+
+def signal(run_id: str, action: SignalHolder, *, partition: int, epoch: int) -> runner_pb2.RunnerCommand:
+    """The command that hands a signal to a running step."""
+    key = _leased(run_id, action)
+    return runner_pb2.RunnerCommand(
+        signal=runner_pb2.SignalStep(
+            key=key,
+            epoch=epoch,
+            partition=partition,
+            name=action.name,
+            payload_json=action.payload_json,
+            signal_seq=action.seq,
         )
     )
 

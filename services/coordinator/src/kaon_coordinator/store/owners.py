@@ -70,11 +70,10 @@ class Commits:
         self._steps = Bulk(database, upsert(database, steps), [column.name for column in steps.columns])
         self._blocks = Bulk(database, upsert(database, blocks), [column.name for column in blocks.columns])
         changes: dict[str, Any] = {name: bindparam(name) for name in _RUN_CHANGES}
-        # A run that has ended may be opened again; only its published mark closes it.
-        opened = runs.c.open.bitwise_or(bindparam("opens"))
+        # Whatever happens to a run that has ended opens it again; only its published mark closes it.
         change = update(runs).where(runs.c.run_id == bindparam("key"))
-        change = change.ordered_values(*changes.items(), ("open", opened))
-        self._runs = Bulk(database, change, (*_RUN_CHANGES, "opens", "key"))
+        change = change.ordered_values(*changes.items(), ("open", literal_column("1")))
+        self._runs = Bulk(database, change, (*_RUN_CHANGES, "key"))
         self._published = Bulk(database, _mark_published(), ("mark", "mark_again", "key", "mark_above"))
         self._applied = Bulk(database, delete(inbox).where(inbox.c.inbox_id == bindparam("id")), ("id",))
 
@@ -275,6 +274,5 @@ def _run_values(row: RunRow) -> tuple[Any, ...]:
         row.priority,
         row.outputs,
         row.data,
-        int(row.status not in _RUN_ENDED),
         row.run_id,
     )

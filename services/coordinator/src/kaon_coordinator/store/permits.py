@@ -14,10 +14,11 @@ from typing import TypeAlias
 
 from sqlalchemy import ColumnElement, Connection, delete, func, select, tuple_
 
+from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.store.bulk import Bulk, upsert
 from kaon_coordinator.store.database import Database
 from kaon_coordinator.store.records import Holder, PermitRecord, PermitWish
-from kaon_coordinator.store.tables import permit_holds, permit_waits, permits
+from kaon_coordinator.store.tables import permit_holds, permit_waits, permits, runs
 
 # Owners ask again every second; one that has not for so long (its run has ended, its owner died) keeps nobody waiting.
 STALE_US = 10_000_000
@@ -65,11 +66,15 @@ class Permits:
 
     def take(self, connection: Connection, wishes: Sequence[PermitWish], now_us: int) -> list[bool]:
         """Grants what can be granted; the fence has been passed."""
+        ended = _ended(connection, {wish.holder.run_id for wish in wishes})
         locked = self._lock(connection, {key for wish in wishes for key in _keys(wish)}, now_us)
         granted: list[PermitWish] = []
         refused: dict[frozenset[str], PermitWish] = {}
         answers = []
         for wish in wishes:
+            if wish.holder.run_id in ended:
+                answers.append(False)
+                continue
             # One that wants the same as one before it stands behind that one.
             free = wish.keys not in refused and all(locked.is_free(key, wish) for key in _keys(wish))
             answers.append(free)
@@ -123,11 +128,21 @@ class Permits:
         self._waits.execute(connection, waits)
 
 
+def _ended(connection: Connection, run_ids: Collection[str]) -> set[str]:
+    """Those of the runs that have ended: nobody would give back what they took."""
+    done = (runs.c.run_id.in_(sorted(run_ids)), runs.c.status.in_(t.TERMINAL))
+    return set(connection.execute(select(runs.c.run_id).where(*done)).scalars())
+
+
 def release(connection: Connection, holders: Collection[Holder]) -> None:
-    """Gives back whatever these hold, and waits for them no more."""
-    whose = [(holder.run_id, holder.path) for holder in holders]
+    """Gives back whatever these hold, and waits for them no more. With a run goes everything in it."""
+    whole = sorted({holder.run_id for holder in holders if not holder.path})
+    steps = sorted({(holder.run_id, holder.path) for holder in holders if holder.path})
     for table in (permit_holds, permit_waits):
-        connection.execute(delete(table).where(tuple_(table.c.run_id, table.c.path).in_(whose)))
+        if whole:
+            connection.execute(delete(table).where(table.c.run_id.in_(whole)))
+        if steps:
+            connection.execute(delete(table).where(tuple_(table.c.run_id, table.c.path).in_(steps)))
 
 
 def set_bound(database: Database, connection: Connection, tenant: str, key: str, bound: int) -> PermitRecord:

@@ -139,7 +139,7 @@ class Memo:
 
 @dataclass(frozen=True, kw_only=True)
 class Holder:
-    """Who holds permits: a step, or with an empty path a run."""
+    """Who holds permits: a step, or with an empty path a run, which gives back everything in it with its own."""
 
     run_id: str
     path: str

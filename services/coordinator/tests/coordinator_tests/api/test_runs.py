@@ -10,7 +10,7 @@ from google.rpc import error_details_pb2  # type: ignore[import-untyped]
 from grpc import StatusCode, aio
 from grpc_status import rpc_status  # type: ignore[import-untyped]
 
-from kaon_coordinator.api.ids import new_run_id
+from kaon_coordinator.ids import new_run_id
 from kaon_wire.partitioning import partition_of
 from kaonapi.run.v1 import run_pb2
 from kaonapi.run.v1 import run_service_pb2 as r

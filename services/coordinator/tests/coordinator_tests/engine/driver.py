@@ -5,13 +5,24 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from kaon_coordinator.engine import transitions as t
-from kaon_coordinator.engine.actions import RequestStep, RevokeLease, WatchRetry
+from kaon_coordinator.engine.actions import (
+    Action,
+    Continue,
+    RequestStep,
+    RevokeLease,
+    Timer,
+    WatchRetry,
+    WatchTime,
+)
 from kaon_coordinator.engine.compiled import compile_workflow
 from kaon_coordinator.engine.decide import Context, Decision, decide, submit
 from kaon_coordinator.engine.evolve import evolve
 from kaon_coordinator.engine.messages import (
+    Continued,
+    Due,
     Failed,
     Lease,
     Message,
@@ -36,6 +47,8 @@ from kaon_wire import canonical
 from kaonapi.run.v1 import history_pb2
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
+
+A = TypeVar("A")
 
 # What a step answers: its outputs, or an error.
 Behaviour = Callable[[StepState], Mapping[str, object] | step_pb2.StepError]
@@ -62,6 +75,9 @@ class Driver:
         self.requested: list[str] = []
         self.retries: list[WatchRetry] = []
         self.revoked: list[RevokeLease] = []
+        # Times that are watched, and everything that was asked for.
+        self.watched: list[WatchTime] = []
+        self.actions: list[Action] = []
         self.now_us = 1_000_000
         self.rows: dict[str, StepRow | BlockRow] = {}
         self.random = random.Random(self.seed)
@@ -83,6 +99,7 @@ class Driver:
 
     def absorb(self, decision: Decision) -> Decision:
         self.history += decision.events
+        self.actions += decision.actions
         for action in decision.actions:
             match action:
                 case RequestStep():
@@ -91,7 +108,24 @@ class Driver:
                     self.retries.append(action)
                 case RevokeLease():
                     self.revoked.append(action)
+                case WatchTime():
+                    self.watched.append(action)
+                case Continue():
+                    self.tell(Continued(path=action.path))
         return decision
+
+    def asked(self, kind: type[A]) -> list[A]:
+        """Everything of one kind that was asked for since this was asked last."""
+        found = [action for action in self.actions if isinstance(action, kind)]
+        self.actions = [action for action in self.actions if not isinstance(action, kind)]
+        return found
+
+    def let_time_pass(self, timer: Timer, path: str = "") -> Decision:
+        """The newest time that is watched for this comes."""
+        watch = [each for each in self.watched if (each.timer, each.path) == (timer, path)][-1]
+        self.watched.remove(watch)
+        self.now_us = max(self.now_us, watch.due_us)
+        return self.tell(Due(timer=timer, path=path, due_us=watch.due_us))
 
     def lease(self, path: str, runner: str = "a") -> Lease:
         step = self.state.steps[path]
@@ -122,8 +156,8 @@ class Driver:
         return self.state
 
     def drain(self) -> None:
-        """Executes what is requested, lets time pass for retries and answers revokes, until nothing is left."""
-        while self.requested or self.retries or self.revoked:
+        """Executes what is requested, lets time pass for retries and passes and answers revokes, until nothing is left."""
+        while self.requested or self.retries or self.revoked or self._passes():
             if self.requested:
                 path = self.take()
                 if self.state.steps[path].status == t.READY:
@@ -131,10 +165,15 @@ class Driver:
             elif self.revoked:
                 revoke = self.revoked.pop()
                 self.tell(Stopped(lease=self.lease(revoke.path)))
+            elif passes := self._passes():
+                self.let_time_pass(Timer.PASS, passes[0].path)
             else:
                 retry = self.retries.pop()
                 self.now_us = max(self.now_us, retry.due_us)
                 self.tell(RetryDue(path=retry.path, generation=retry.generation))
+
+    def _passes(self) -> list[WatchTime]:
+        return [each for each in self.watched if each.timer == Timer.PASS]
 
     def replayed(self, events: int | None = None) -> RunState:
         state = self.fresh()

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from kaon_artifacts import ArtifactStore
+from kaon_coordinator import expressions
 from kaon_coordinator.shell.coordinator import Clocks, Coordinator, ShellSettings
-from kaon_coordinator.store.base import NewRun
+from kaon_coordinator.shell.desk import ArtifactDesk
+from kaon_coordinator.store.base import NewRun, RunRecord
 from kaon_coordinator.store.sql import open_store
 from kaon_coordinator.store.thread import StoreThread
 from kaon_coordinator.transport.memory import MemoryGroup, MemoryTransport
@@ -15,7 +19,7 @@ from kaon_wire import canonical, topics
 from kaon_wire.memory import MemoryBroker
 from kaon_wire.partitioning import partition_of
 from kaonapi.log.v1 import log_pb2
-from kaonapi.run.v1 import history_pb2
+from kaonapi.run.v1 import command_pb2, history_pb2
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -58,12 +62,15 @@ class Member:
         self.transport = MemoryTransport(world.group)
         self.sinks = Silent()
         self.coordinator = Coordinator(
-            settings=ShellSettings(owner=owner, catalogue=CATALOGUE, tick_seconds=0.005, poll_seconds=0.01),
+            settings=ShellSettings(
+                owner=owner, catalogue=world.catalogue, tick_seconds=0.005, poll_seconds=0.01
+            ),
             store=self.store,
             transport=self.transport,
-            evaluate=lambda expression, values: None,
+            evaluate=expressions.evaluate,
             sinks=self.sinks,
             clocks=world.clock.clocks(),
+            desk=ArtifactDesk(world.artifacts),
         )
         self._task: asyncio.Task[None] | None = None
 
@@ -82,10 +89,12 @@ class Member:
 class World:
     """Broker, database and clock; members and a runner come and go."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, run_partitions: int = 1) -> None:
+        self.catalogue = replace(CATALOGUE, run_partitions=run_partitions)
+        self.artifacts = ArtifactStore(f"file://{directory}/artifacts")
         self.url = f"sqlite:///{directory}/kaon.db"
         self.clock = Clock()
-        self.broker = MemoryBroker(CATALOGUE.topics())
+        self.broker = MemoryBroker(self.catalogue.topics())
         self.group = MemoryGroup(self.broker)
         self.ready = self._reader(topics.step_ready("default"))
         self.commands = self._reader(topics.RUNNER_COMMANDS)
@@ -102,25 +111,41 @@ class World:
             d.Block(name=f"s{n}", step=d.Step(type="python", outputs={"out": d.VALUE_TYPE_INT}))
             for n in range(steps)
         ]
-        definition = d.WorkflowDefinition(name="w", body=d.Graph(blocks=blocks))
-        version = canonical.digest_message(definition)
-        store = member.store.store
-        store.put_workflow("default", definition, version, 1)
-        store.submit_run(
-            NewRun(
-                run_id=run_id,
-                tenant="default",
-                workflow="w",
-                version=version,
-                partition=0,
-                params={},
-                submitter="me",
-                idempotency_key="",
-                now_us=1,
-            )
-        )
+        version = self.register(member, d.WorkflowDefinition(name="w", body=d.Graph(blocks=blocks)))
+        self.submit_run(member, "w", version, run_id)
         # Owners look for what nobody woke them for every now and then.
         self.clock.now += 0.1
+
+    def register(self, member: Member, definition: d.WorkflowDefinition) -> str:
+        """A version of a workflow."""
+        version = canonical.digest_message(definition)
+        member.store.store.put_workflow("default", definition, version, 1)
+        return version
+
+    def submit_run(
+        self, member: Member, workflow: str, version: str, run_id: str = "run", **fields: object
+    ) -> RunRecord:
+        """A run of a registered workflow, acknowledged; its owner is woken."""
+        usual = {
+            "run_id": run_id,
+            "tenant": "default",
+            "workflow": workflow,
+            "version": version,
+            "partition": partition_of(run_id, self.catalogue.run_partitions),
+            "params": {},
+            "submitter": "me",
+            "idempotency_key": "",
+            "now_us": int(self.clock.now * 1e6),
+        }
+        run, _ = member.store.store.submit_run(NewRun(**(usual | fields)))  # type: ignore[arg-type]
+        member.coordinator.wake(run.partition)
+        return run
+
+    def command(self, member: Member, run_id: str, **command: object) -> None:
+        """A command to a run, acknowledged; its owner is woken."""
+        wish = command_pb2.RunCommand(run_id=run_id, requester="me", reason="why", **command)  # type: ignore[arg-type]
+        run = member.store.store.add_command("default", run_id, wish, int(self.clock.now * 1e6))
+        member.coordinator.wake(run.partition)
 
     def hello(self, incarnation: str = INCARNATION, **keys: Sequence[step_pb2.StepKey]) -> None:
         """A heartbeat."""
@@ -139,11 +164,13 @@ class World:
         heartbeat.capacity.memory_bytes = 1 << 30
         self._produce(topics.RUNNER_HEARTBEATS, heartbeat.SerializeToString())
 
-    def report(self, key: step_pb2.StepKey, incarnation: str = INCARNATION, **event: object) -> None:
+    def report(
+        self, key: step_pb2.StepKey, incarnation: str = INCARNATION, *, partition: int = 0, **event: object
+    ) -> None:
         """A runner's word about one step."""
         record = step_pb2.StepEvents(runner_id=incarnation, incarnation=incarnation)
         record.events.append(step_pb2.StepEvent(key=key, **event))  # type: ignore[arg-type]
-        self._produce(topics.STEP_EVENTS, record.SerializeToString())
+        self.broker.produce(topics.STEP_EVENTS, partition, record.SerializeToString())
 
     def renew(self, *keys: step_pb2.StepKey, incarnation: str = INCARNATION) -> None:
         """A runner's renewal."""
@@ -154,6 +181,14 @@ class World:
     def _produce(self, topic: str, value: bytes) -> None:
         partition = partition_of("default", 1)
         self.broker.produce(topic, partition, value)
+
+    async def releases(self) -> list[step_pb2.StepRequest]:
+        """What has been released to the runner and not been looked at."""
+        return [
+            release
+            for record in self.ready.poll()
+            for release in step_pb2.StepReleases.FromString(record.value).releases
+        ]
 
     async def released(self, count: int = 1) -> list[step_pb2.StepRequest]:
         """The next releases to the runner."""

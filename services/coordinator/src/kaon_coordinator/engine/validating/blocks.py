@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 from kaon_coordinator.engine.validating.bindings import binding_problems
@@ -45,11 +46,17 @@ def _retry_problems(name: str, step: d.Step) -> Iterator[str]:
     retry = step.retry
     if min(step.timeout_ms, retry.max_attempts, retry.backoff_ms, step.memo.max_age_ms) < 0:
         yield f"{name}: timeout, attempts, back-off and ages must not be negative"
+    yield from _growth_problems(name, retry.backoff_factor, retry.max_backoff_ms)
     if not 0 <= retry.jitter <= 1:
         yield f"{name}: jitter must be from 0 to 1"
     for rule in retry.rules:
         if not rule.error_type or rule.max_attempts < 0 or rule.backoff_ms < 0:
             yield f"{name}: a retry rule needs an error type, and no number below 0"
+
+
+def _growth_problems(name: str, factor: float, longest_ms: int) -> Iterator[str]:
+    if not 0 <= factor < math.inf or longest_ms < 0:
+        yield f"{name}: the factor and the longest wait of a back-off must not be negative or without bound"
 
 
 def _for_each(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:
@@ -92,7 +99,8 @@ def _distribution(what: str, drawn: d.Distribution, place: Place, checks: Checks
         yield from binding_problems(drawn.choice, place.outside, what, checks)
     else:
         span: d.Range = getattr(drawn, kind)
-        if not span.low <= span.high or (kind == "log_uniform" and span.low <= 0):
+        bounded = math.isfinite(span.low) and math.isfinite(span.high)
+        if not bounded or span.low > span.high or (kind == "log_uniform" and span.low <= 0):
             yield f"{what}: a range goes from low to high, and is above 0 when it is logarithmic"
 
 
@@ -112,8 +120,9 @@ def _repeat(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:
     yield from binding_problems(repeat.until, place, f"{name}: until", checks)
     if not 1 <= repeat.max_iterations <= limit:
         yield f"{name}: max_iterations must be from 1 to {limit}"
-    if min(repeat.backoff_ms, repeat.backoff_factor, repeat.max_backoff_ms) < 0:
+    if repeat.backoff_ms < 0:
         yield f"{name}: the back-off must not be negative"
+    yield from _growth_problems(name, repeat.backoff_factor, repeat.max_backoff_ms)
 
 
 def _branch(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:
@@ -148,6 +157,8 @@ def _gate(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:
     elif kind == "signal" and not gate.signal.name:
         yield f"{name}: a signal gate needs the signal's name"
     elif kind == "timer":
+        if gate.timeout_ms:
+            yield f"{name}: a timer has no time-out: it ends by itself"
         due = gate.timer.WhichOneof("due")
         if due is None:
             yield f"{name}: a timer needs a time"

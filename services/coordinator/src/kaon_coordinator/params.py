@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterator, Mapping
+from datetime import date
 from typing import Any
 
-from kaon_coordinator.api.errors import InvalidRequest, Problem
+from kaon_coordinator import expressions
+from kaon_coordinator.engine.limits import DEFAULT, Limits
+from kaon_coordinator.problems import InvalidRequest, Problem
 from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue
 from kaonapi.workflow.v1 import definition_pb2 as d
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
+
+
+def _is_date(value: Any) -> bool:
+    # `fromisoformat` takes other forms of dates too.
+    if not isinstance(value, str) or not _DATE.match(value):
+        return False
+    try:
+        date.fromisoformat(value)
+    except ValueError:
+        return False
+    return True
+
 
 _CHECKS: Mapping[int, tuple[str, Callable[[Any], bool]]] = {
     d.VALUE_TYPE_STRING: ("a string", lambda value: isinstance(value, str)),
@@ -22,14 +40,18 @@ _CHECKS: Mapping[int, tuple[str, Callable[[Any], bool]]] = {
     d.VALUE_TYPE_LIST: ("a list", lambda value: isinstance(value, list)),
     d.VALUE_TYPE_MAP: ("an object", lambda value: isinstance(value, dict)),
     d.VALUE_TYPE_ANY: ("any JSON value", lambda value: True),
+    d.VALUE_TYPE_DATE: ('a date such as "2026-11-24"', _is_date),
 }
 
 
-def complete(definition: d.WorkflowDefinition, given: Mapping[str, str]) -> dict[str, str]:
+def complete(
+    definition: d.WorkflowDefinition, given: Mapping[str, str], limits: Limits = DEFAULT
+) -> dict[str, str]:
     """The value of every parameter as canonical JSON.
 
     Raises:
-        InvalidRequest: names every parameter that is unknown, missing, not JSON or of another type.
+        InvalidRequest: names every parameter that is unknown, missing, not JSON, of another type, or none of the values allowed; or
+            says that all of them together are too large.
     """
     declared = {parameter.name: parameter for parameter in definition.parameters}
     problems = list(_unknown(declared, given))
@@ -39,6 +61,10 @@ def complete(definition: d.WorkflowDefinition, given: Mapping[str, str]) -> dict
             values[name] = _value(parameter, given.get(name))
         except InvalidValue as error:
             problems.append(_problem(name, str(error)))
+    size = sum(len(name) + len(text) for name, text in values.items())
+    if size > limits.params_bytes:
+        text = f"the parameters have {size} bytes; the limit params_bytes is {limits.params_bytes}: use an artifact"
+        problems.append(Problem(field="params_json", text=text))
     if problems:
         raise InvalidRequest(f"parameters of workflow {definition.name!r}", problems)
     return values
@@ -54,11 +80,35 @@ def _value(parameter: d.Parameter, given: str | None) -> str:
         text = canonical.dumps(value)
     except (InvalidValue, RecursionError) as error:
         raise InvalidValue(f"parameter {parameter.name!r} is {error}") from error
+    _check_type(parameter, value, text)
+    _check_choice(parameter, value, text)
+    return text
+
+
+def _check_type(parameter: d.Parameter, value: Any, text: str) -> None:
     expected, holds = _CHECKS.get(parameter.type, ("an artifact", _is_artifact))
     if not holds(value):
-        shown = text if len(text) <= 60 else text[:60] + "..."
-        raise InvalidValue(f"parameter {parameter.name!r} must be {expected}, not {shown}")
-    return text
+        raise InvalidValue(f"parameter {parameter.name!r} must be {expected}, not {_shown(text)}")
+
+
+def _check_choice(parameter: d.Parameter, value: Any, text: str) -> None:
+    choices = [canonical.dumps(canonical.loads(choice)) for choice in parameter.choices_json]
+    if choices and text not in choices:
+        allowed = _shown(", ".join(choices))
+        raise InvalidValue(f"parameter {parameter.name!r} must be one of {allowed}, not {_shown(text)}")
+    if not parameter.constraint_cel:
+        return
+    try:
+        holds = expressions.evaluate(parameter.constraint_cel, {"value": value})
+    except expressions.ExpressionError as error:
+        raise InvalidValue(f"parameter {parameter.name!r}: {error}") from error
+    if holds is not True:
+        problem = f"{_shown(text)} does not fulfil {parameter.constraint_cel!r}"
+        raise InvalidValue(f"parameter {parameter.name!r}: {problem}")
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= 60 else text[:60] + "..."
 
 
 def _is_artifact(value: Any) -> bool:

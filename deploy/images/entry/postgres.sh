@@ -1,0 +1,22 @@
+#!/bin/bash
+# Makes the databases `kaon` and `models` in an empty directory, and becomes PostgreSQL. `postgres-node healthy` tells whether it answers.
+#   POSTGRES_PASSWORD  the password of user kaon
+set -euo pipefail
+bin=$(dirname "$(command -v postgres || ls -d /usr/lib/postgresql/*/bin/postgres)")
+data=/var/lib/postgresql/data/main
+
+if [ "${1:-}" = healthy ]; then
+    exec "$bin/pg_isready" --quiet --host 127.0.0.1 --username kaon --dbname kaon
+fi
+if [ ! -f "$data/PG_VERSION" ]; then
+    # Made aside and moved into place whole: a first start that was interrupted leaves nothing.
+    rm -rf "$data.new"
+    "$bin/initdb" --pgdata "$data.new" --username kaon --auth-local trust --auth-host scram-sha-256 --encoding UTF8 \
+        --pwfile <(printf '%s' "${POSTGRES_PASSWORD:?}") > /dev/null
+    echo "host all all all scram-sha-256" >> "$data.new/pg_hba.conf"
+    for name in kaon models; do
+        echo "CREATE DATABASE $name" | "$bin/postgres" --single -D "$data.new" postgres > /dev/null
+    done
+    mv "$data.new" "$data"
+fi
+exec "$bin/postgres" -D "$data" -c listen_addresses='*' -c unix_socket_directories=/tmp -c max_connections=200

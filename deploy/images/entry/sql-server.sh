@@ -1,0 +1,40 @@
+#!/bin/bash
+# One Spark that speaks HiveServer2's protocol (port 10000) and Spark Connect's (15002), with a Derby metastore.
+#   SQL_SERVER_WAREHOUSE  where tables are kept (hdfs://hdfs-namenode:9000/warehouse)
+#   SQL_SERVER_HEAP       the JVM's heap (1g)
+set -euo pipefail
+state=/var/lib/kaon/state/spark warehouse=${SQL_SERVER_WAREHOUSE:-hdfs://hdfs-namenode:9000/warehouse} heap=${SQL_SERVER_HEAP:-1g}
+SPARK_HOME=$(python -c "import importlib.util, os; print(os.path.dirname(importlib.util.find_spec('pyspark').origin))")
+export SPARK_HOME
+mkdir -p $state
+cat > $state/log4j2.properties << END
+rootLogger.level = warn
+rootLogger.appenderRef.stdout.ref = stdout
+appender.stdout.type = Console
+appender.stdout.name = stdout
+appender.stdout.layout.type = PatternLayout
+appender.stdout.layout.pattern = %d{ISO8601} %-5p %c{1}: %m%n
+END
+cat > $state/spark.conf << END
+spark.plugins org.apache.spark.sql.connect.SparkConnectPlugin
+spark.connect.grpc.binding.address 0.0.0.0
+spark.connect.grpc.binding.port 15002
+spark.driver.host 127.0.0.1
+spark.driver.bindAddress 127.0.0.1
+spark.ui.enabled false
+spark.ui.showConsoleProgress false
+spark.local.dir /tmp/spark
+spark.sql.shuffle.partitions 4
+spark.sql.warehouse.dir $warehouse
+spark.hadoop.dfs.replication 1
+spark.hadoop.javax.jdo.option.ConnectionURL jdbc:derby:;databaseName=$state/metastore;create=true
+# A status request waits this long for news; the default of 5 s would hold back a cancel on the same connection.
+spark.hadoop.hive.server2.long.polling.timeout 250ms
+END
+case $warehouse in hdfs://*) echo "spark.hadoop.fs.defaultFS ${warehouse%/*}" >> $state/spark.conf ;; esac
+cd $state
+# Without a console of its own Derby writes where its home is. Spark's long lineages want deeper stacks with the first compiler only.
+exec "$SPARK_HOME/bin/spark-submit" --master "local[${SQL_SERVER_CORES:-2}]" --properties-file $state/spark.conf --driver-memory "$heap" \
+    --driver-java-options "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xss4m -Dderby.system.home=$state -Dlog4j2.configurationFile=file:$state/log4j2.properties" \
+    --class org.apache.spark.sql.hive.thriftserver.HiveThriftServer2 spark-internal \
+    --hiveconf hive.server2.thrift.port=10000 --hiveconf hive.server2.thrift.bind.host=0.0.0.0

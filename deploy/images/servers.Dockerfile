@@ -1,0 +1,53 @@
+# Servers that Kaon uses: the public images, started by scripts that take their settings from the environment. Context: deploy/images.
+# The same scripts work on what `make images` builds where no registry of images is reached (local.Dockerfile).
+
+ARG KAFKA_BASE=apache/kafka:4.4.0
+ARG POSTGRES_BASE=postgres:15-bookworm
+ARG REGISTRY_BASE=registry:2.8.3
+ARG GATEWAY_BASE=haproxy:2.6-bookworm
+
+FROM ${KAFKA_BASE} AS kafka
+USER root
+RUN mkdir -p /var/lib/kafka/data /var/lib/kafka/conf && chown -R 1000:1000 /var/lib/kafka
+COPY entry/kafka.sh /usr/local/bin/kafka-node
+USER 1000
+EXPOSE 9092 9093
+HEALTHCHECK --interval=2s --timeout=3s --start-period=60s --retries=10 CMD ["bash", "-c", "</dev/tcp/127.0.0.1/9092"]
+ENTRYPOINT ["kafka-node"]
+ARG VERSION=dev
+LABEL org.opencontainers.image.title="kaon kafka" org.opencontainers.image.version=$VERSION
+
+FROM ${POSTGRES_BASE} AS postgres
+USER root
+RUN mkdir -p /var/lib/postgresql/data && chown -R postgres:postgres /var/lib/postgresql/data
+COPY entry/postgres.sh /usr/local/bin/postgres-node
+USER postgres
+EXPOSE 5432
+STOPSIGNAL SIGINT
+HEALTHCHECK --interval=2s --timeout=3s --start-period=60s --retries=10 CMD ["postgres-node", "healthy"]
+ENTRYPOINT ["postgres-node"]
+ARG VERSION=dev
+LABEL org.opencontainers.image.title="kaon postgres" org.opencontainers.image.version=$VERSION
+
+FROM ${REGISTRY_BASE} AS registry
+USER root
+RUN mkdir -p /var/lib/registry && chown 10001:10001 /var/lib/registry
+COPY entry/registry.sh /usr/local/bin/registry-node
+COPY registry.yml /etc/kaon/registry.yml
+USER 10001:10001
+EXPOSE 5000
+HEALTHCHECK --interval=3s --timeout=3s --start-period=30s --retries=10 CMD ["registry-node", "healthy"]
+ENTRYPOINT ["registry-node"]
+ARG VERSION=dev
+LABEL org.opencontainers.image.title="kaon registry" org.opencontainers.image.version=$VERSION
+
+# One address for any number of coordinators.
+FROM ${GATEWAY_BASE} AS gateway
+USER root
+COPY gateway.cfg /etc/kaon/gateway.cfg
+USER 10001:10001
+EXPOSE 7070
+HEALTHCHECK --interval=3s --timeout=3s --start-period=30s --retries=10 CMD ["bash", "-c", "</dev/tcp/127.0.0.1/7070"]
+ENTRYPOINT ["haproxy", "-W", "-db", "-f", "/etc/kaon/gateway.cfg"]
+ARG VERSION=dev
+LABEL org.opencontainers.image.title="kaon gateway" org.opencontainers.image.version=$VERSION

@@ -1,0 +1,16 @@
+"""Waits that grow: between the attempts of a step, and between the passes of a repeat."""
+
+from __future__ import annotations
+
+# No wait is longer, unless a longest one is set.
+HOUR_MS = 3_600_000
+
+
+def backoff_ms(first_ms: float, factor: float, waits: int, longest_ms: int) -> float:
+    """The wait after `waits` shorter ones, in milliseconds: `first_ms` grown by `factor` each time, at most `longest_ms`."""
+    longest = float(longest_ms or HOUR_MS)
+    try:
+        grown = first_ms * factor**waits
+    except OverflowError:
+        return longest
+    return min(grown, longest)

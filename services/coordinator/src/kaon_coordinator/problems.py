@@ -1,0 +1,39 @@
+"""What can be wrong with a request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kaon_wire.errors import InvalidValue, KaonError
+
+# How many problems of one request are told; the rest is counted.
+SHOWN_PROBLEMS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One thing that is wrong with a request."""
+
+    # Which part of it, such as "params_json[users]".
+    field: str
+    text: str
+
+
+class InvalidRequest(InvalidValue):
+    """A request with one problem or several, all told at once."""
+
+    def __init__(self, what: str, problems: Sequence[Problem]) -> None:
+        lines = [problem.text for problem in problems[:SHOWN_PROBLEMS]]
+        if len(problems) > SHOWN_PROBLEMS:
+            lines.append(f"and {len(problems) - SHOWN_PROBLEMS} more")
+        super().__init__(f"{what}: {lines[0]}" if len(lines) == 1 else "\n- ".join([f"{what}:", *lines]))
+        self.problems = tuple(problems)
+
+
+class Denied(KaonError):
+    """The caller may not do this."""
+
+
+class Unfit(KaonError):
+    """What was asked for does not fit how things stand now."""

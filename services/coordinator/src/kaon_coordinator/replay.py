@@ -1,0 +1,79 @@
+"""Folds a run's history into its state, as it was after any event. Blocks: for reader threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from kaon_coordinator.engine.compiled import CompiledWorkflow
+from kaon_coordinator.engine.evolve import evolve
+from kaon_coordinator.engine.fork import fork_state
+from kaon_coordinator.engine.rows_codec import restore
+from kaon_coordinator.engine.state import RunState
+from kaon_coordinator.store.base import LoadedRun, RunRecord, Store
+from kaon_wire.errors import InvalidValue
+from kaonapi.run.v1 import history_pb2
+
+_PAGE = 500
+
+# The compiled form of (tenant, workflow, version).
+Compiled = Callable[[str, str, str], CompiledWorkflow]
+
+
+def replay(store: Store, run: RunRecord, seq: int, compiled: Compiled) -> RunState:
+    """The state after the event `seq`. Memory is bounded by the state: events are read page by page.
+
+    Raises:
+        InvalidValue: the run has no such event.
+    """
+    if not 0 <= seq <= run.row.seq:
+        raise InvalidValue(f"run {run.run_id}: there is no event {seq}; its newest is {run.row.seq}")
+    state = begin(store, run, compiled)
+    for event in _events(store, run.run_id, seq):
+        evolve(state, event)
+    return state
+
+
+def begin(store: Store, run: RunRecord, compiled: Compiled) -> RunState:
+    """The state before a run's first event: empty, or for a fork what it was forked from."""
+    chain = [run]
+    # Of a fork of a fork the oldest comes first; a loop, because such a chain may be long.
+    while chain[-1].fork_run_id:
+        chain.append(store.load_run(chain[-1].fork_run_id))
+    state = empty(chain[-1], compiled)
+    for forked, original in zip(reversed(chain[:-1]), reversed(chain[1:]), strict=True):
+        for event in _events(store, original.run_id, forked.fork_seq):
+            evolve(state, event)
+        state = fork_state(state, forked.run_id)
+    return state
+
+
+def empty(run: RunRecord, compiled: Compiled) -> RunState:
+    """The state of a run that has no history."""
+    return RunState(run_id=run.run_id, workflow=compiled(run.tenant, run.workflow, run.version))
+
+
+def stored(run: LoadedRun, workflow: CompiledWorkflow) -> RunState:
+    """The state of a run as its rows have it."""
+    return restore(
+        workflow=workflow,
+        run=run.row,
+        tenant=run.tenant,
+        submitter=run.submitter,
+        params=dict(run.params),
+        steps=run.steps,
+        blocks=run.blocks,
+        parent_run_id=run.parent_run_id,
+        fork_run_id=run.fork_run_id,
+        fork_seq=run.fork_seq,
+        origin=run.origin,
+    )
+
+
+def _events(store: Store, run_id: str, last: int) -> Iterator[history_pb2.HistoryEvent]:
+    seq = 0
+    while seq < last:
+        page = store.history(run_id, seq, min(_PAGE, last - seq))
+        if not page:
+            raise InvalidValue(f"run {run_id}: its history ends before event {last}")
+        yield from page
+        seq = page[-1].seq

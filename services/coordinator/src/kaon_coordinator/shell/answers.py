@@ -1,0 +1,231 @@
+"""What the engine asks of the world outside. The answers come back as its messages, in a later turn.
+
+Nothing here is remembered anywhere: when an answer is lost, the partition's next owner derives the question again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
+
+import structlog
+
+from kaon_artifacts.errors import ArtifactError, StoreUnavailable
+from kaon_coordinator import params
+from kaon_coordinator.engine.actions import (
+    Action,
+    Continue,
+    LookUpMemo,
+    PrepareChild,
+    ReadItems,
+    TakePermits,
+    WriteManifests,
+)
+from kaon_coordinator.engine.limits import Limits
+from kaon_coordinator.engine.messages import (
+    ChildPrepared,
+    Continued,
+    ItemsRead,
+    ManifestsWritten,
+    MemoFound,
+    MemoMissed,
+    Message,
+    PermitsGranted,
+    Unprepared,
+)
+from kaon_coordinator.engine.state import RunState
+from kaon_coordinator.shell.desk import ArtifactDesk
+from kaon_coordinator.shell.permits import Grant, PermitQueue
+from kaon_coordinator.store.thread import StoreThread
+from kaon_wire.errors import InvalidValue, KaonError, NotFound, Unavailable
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+# What is answered here; `Answers.ask` takes them.
+Question: TypeAlias = Continue | LookUpMemo | PrepareChild | ReadItems | TakePermits | WriteManifests
+
+_AT_ONCE = 16
+# Waits between attempts when a store does not answer, in seconds.
+_AGAIN = (0.5, 2.0, 5.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outside:
+    """What answers are made from."""
+
+    store: StoreThread
+    # None: what needs artifacts fails, and says why.
+    desk: ArtifactDesk | None
+    limits: Limits
+    # Microseconds since the epoch.
+    now_us: Callable[[], int]
+    # A fresh id for a run that is submitted at this time.
+    new_run_id: Callable[[int], str]
+    # The epoch under which this process owns a partition; None when it does not.
+    epoch_of: Callable[[int], int | None]
+    # Asks for a turn.
+    wake: Callable[[], None]
+
+
+class Answers:
+    """Questions under way, and answers that wait for the next turn of their partition."""
+
+    def __init__(self, outside: Outside) -> None:
+        self._outside = outside
+        self._ready: dict[int, list[tuple[str, Message]]] = defaultdict(list)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
+        self._room = asyncio.Semaphore(_AT_ONCE)
+        self.permits = PermitQueue(
+            store=outside.store,
+            epoch_of=outside.epoch_of,
+            granted=self._granted,
+            now_us=outside.now_us,
+        )
+
+    def ask(self, partition: int, state: RunState, action: Action) -> None:
+        """Has a question answered; what else an action may be is not for here."""
+        match action:
+            case Continue(path=path):
+                self._answer(partition, state.run_id, Continued(path=path))
+            case TakePermits():
+                self.permits.want(partition, state, action)
+            case LookUpMemo():
+                self._begin(partition, state, action.path, self._look_up(state, action))
+            case PrepareChild():
+                self._begin(partition, state, action.path, self._prepare(state, action))
+            case ReadItems():
+                self._begin(partition, state, action.path, self._read_items(action))
+            case WriteManifests():
+                self._begin(partition, state, action.path, self._write_manifests(action))
+
+    def waits(self, partition: int) -> bool:
+        """Whether answers wait for the partition's next turn."""
+        return bool(self._ready.get(partition))
+
+    def take(self, partition: int) -> list[tuple[str, Message]]:
+        """The answers for a partition, each with its run, in the order in which they came."""
+        return self._ready.pop(partition, [])
+
+    def drop(self, partition: int) -> None:
+        """The partition belongs to somebody else, who asks again."""
+        self._ready.pop(partition, None)
+        self.permits.drop(partition)
+
+    def check(self) -> None:
+        """Raises what nobody has foreseen."""
+        if self._failure is not None:
+            raise self._failure
+
+    async def close(self) -> None:
+        """Gives up what is under way."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _answer(self, partition: int, run_id: str, message: Message) -> None:
+        self._ready[partition].append((run_id, message))
+        self._outside.wake()
+
+    def _granted(self, grant: Grant) -> None:
+        self._answer(grant.partition, grant.holder.run_id, PermitsGranted(path=grant.holder.path))
+
+    def _begin(self, partition: int, state: RunState, path: str, answer: Awaitable[Message]) -> None:
+        task = asyncio.ensure_future(self._work(partition, state.run_id, path, answer))
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._failure = task.exception()
+            self._outside.wake()
+
+    async def _work(self, partition: int, run_id: str, path: str, answer: Awaitable[Message]) -> None:
+        async with self._room:
+            try:
+                message = await answer
+            except (StoreUnavailable, Unavailable) as error:
+                message = Unprepared(path=path, kind="Platform", problem=str(error))
+            except KaonError as error:
+                message = Unprepared(path=path, kind="BindingError", problem=str(error))
+        # A partition that was lost meanwhile, and perhaps came back, has been asked anew.
+        if self._outside.epoch_of(partition) is not None:
+            self._answer(partition, run_id, message)
+
+    async def _look_up(self, state: RunState, action: LookUpMemo) -> Message:
+        store = self._outside.store
+        memo = await _patiently(lambda: store.read(store.store.find_memo, state.tenant, action.key))
+        missed = MemoMissed(path=action.path, key=action.key)
+        if memo is None or memo.run_id == state.run_id:
+            return missed
+        if action.max_age_ms and self._outside.now_us() - memo.time_us > action.max_age_ms * 1000:
+            return missed
+        try:
+            if not await self._exist(memo.outputs):
+                return missed
+        except ArtifactError as error:
+            # It can run itself.
+            log.warning("remembered outputs not used", run=state.run_id, path=action.path, reason=str(error))
+            return missed
+        return MemoFound(
+            path=action.path,
+            key=action.key,
+            outputs=memo.outputs,
+            run_id=memo.run_id,
+            source_path=memo.path,
+        )
+
+    async def _exist(self, outputs: Mapping[str, str]) -> bool:
+        if not any('"artifact"' in text for text in outputs.values()):
+            return True
+        return await self._desk().all_exist(outputs)
+
+    async def _read_items(self, action: ReadItems) -> Message:
+        items = await _patiently(lambda: self._desk().read_items(action.artifact_json))
+        return ItemsRead(path=action.path, items=items)
+
+    async def _write_manifests(self, action: WriteManifests) -> Message:
+        inputs = {
+            name: await _patiently(lambda text=text: self._desk().write(text))  # type: ignore[misc]
+            for name, text in sorted(action.values.items())
+        }
+        return ManifestsWritten(path=action.path, inputs=inputs)
+
+    async def _prepare(self, state: RunState, action: PrepareChild) -> Message:
+        store = self._outside.store
+        try:
+            workflow = await _patiently(
+                lambda: store.read(store.store.get_workflow, state.tenant, action.workflow, action.version)
+            )
+            complete = params.complete(workflow.definition, action.params, self._outside.limits)
+        except (NotFound, InvalidValue) as error:
+            return Unprepared(path=action.path, kind="BindingError", problem=str(error))
+        return ChildPrepared(
+            path=action.path,
+            child_run_id=self._outside.new_run_id(self._outside.now_us()),
+            workflow=workflow.name,
+            version=workflow.version,
+            params=complete,
+        )
+
+    def _desk(self) -> ArtifactDesk:
+        if self._outside.desk is None:
+            raise StoreUnavailable("this coordinator has no artifact store")
+        return self._outside.desk
+
+
+async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
+    """The answer of a store that may be away for a moment."""
+    for seconds in _AGAIN:
+        try:
+            return await call()
+        except (StoreUnavailable, Unavailable) as error:
+            log.warning("asked again soon", seconds=seconds, reason=str(error))
+            await asyncio.sleep(seconds)
+    return await call()

@@ -1,0 +1,72 @@
+"""What forks begin with: the state of another run, folded from its history beside the turns."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from kaon_coordinator import replay
+from kaon_coordinator.engine.compiled import CompiledWorkflow, compile_workflow
+from kaon_coordinator.engine.state import RunState
+from kaon_coordinator.store.base import LoadedRun, Store
+from kaon_coordinator.store.thread import StoreThread
+
+log = structlog.get_logger(__name__)
+
+
+class Bases:
+    """Folds the beginnings of forks, each once.
+
+    Args:
+        store: has the histories.
+        done: is told the partition of a fork that can begin.
+    """
+
+    def __init__(self, store: StoreThread, done: Callable[[int], object]) -> None:
+        self._store = store
+        self._done = done
+        # By run, with its partition.
+        self._folding: dict[str, tuple[int, asyncio.Task[RunState]]] = {}
+
+    def take(self, fork: LoadedRun) -> RunState | None:
+        """What the fork begins with; None when it has to wait, until `done` is told."""
+        if fork.run_id not in self._folding:
+            begun = asyncio.ensure_future(self._store.read(_fold, self._store.store, fork))
+            begun.add_done_callback(lambda _: self._done(fork.partition))
+            self._folding[fork.run_id] = fork.partition, begun
+        _, task = self._folding[fork.run_id]
+        if not task.done():
+            return None
+        del self._folding[fork.run_id]
+        return task.result()
+
+    def drop(self, partition: int) -> None:
+        """The partition belongs to somebody else."""
+        for run_id in [run_id for run_id, (place, _) in self._folding.items() if place == partition]:
+            self._folding.pop(run_id)[1].cancel()
+
+    async def close(self) -> None:
+        """Gives up what is under way."""
+        tasks = [task for _, task in self._folding.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _fold(store: Store, fork: LoadedRun) -> RunState:
+    return replay.begin(store, fork, definitions(store))
+
+
+def definitions(store: Store) -> replay.Compiled:
+    """Compiled definitions, read from the store when they are needed."""
+    known: dict[tuple[str, str, str], CompiledWorkflow] = {}
+
+    def compiled(tenant: str, workflow: str, version: str) -> CompiledWorkflow:
+        key = (tenant, workflow, version)
+        if key not in known:
+            known[key] = compile_workflow(store.get_workflow(*key).definition, version)
+        return known[key]
+
+    return compiled

@@ -1,0 +1,143 @@
+"""Artifacts that the engine needs read or written, off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ParamSpec, TypeVar
+
+from kaon_artifacts import Artifact, ArtifactStore
+from kaon_artifacts.errors import ArtifactError, ArtifactMissing, DigestMismatch
+from kaon_coordinator.engine.limits import DEFAULT, Limits
+from kaon_wire import canonical
+from kaon_wire.errors import InvalidValue
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# What marks a value that was too large to travel: runners put the value back in its place.
+LIST_TYPE, VALUE_TYPE = "list", "value"
+JSON_LINES, JSON = "application/x-ndjson", "application/json"
+
+_THREADS = 4
+# Bytes of all items of one foreach.
+_ITEMS_BYTES = 256 << 20
+
+
+class ArtifactDesk:
+    """Reads and writes artifacts on threads of its own.
+
+    Args:
+        store: where they are kept.
+        limits: how many items a foreach may have.
+    """
+
+    def __init__(self, store: ArtifactStore, limits: Limits = DEFAULT) -> None:
+        self._store = store
+        self._limits = limits
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="artifacts")
+
+    async def read_items(self, artifact_json: str) -> tuple[str, ...]:
+        """The lines of an artifact of JSON lines, each canonical JSON.
+
+        Raises:
+            InvalidValue: it is none, or has too many.
+            ArtifactMissing, DigestMismatch: it is not what its reference says.
+            ArtifactError: the storage refuses.
+        """
+        return await self._run(self._read_items, artifact_json)
+
+    async def write(self, value_json: str) -> str:
+        """Keeps a value and returns the reference that stands for it, canonical JSON.
+
+        Raises:
+            ArtifactError: the storage refuses.
+        """
+        return await self._run(self._write, value_json)
+
+    async def all_exist(self, outputs: Mapping[str, str]) -> bool:
+        """Whether every artifact in these outputs is still kept; one that lives elsewhere cannot be relied on.
+
+        Raises:
+            ArtifactError: the storage refuses.
+        """
+        return await self._run(self._all_exist, outputs)
+
+    async def close(self) -> None:
+        """Waits for what is under way."""
+        await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
+
+    async def _run(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, functools.partial(call, *args, **kwargs))
+
+    def _read_items(self, artifact_json: str) -> tuple[str, ...]:
+        artifact = Artifact.from_json(canonical.loads(artifact_json)["artifact"])
+        if artifact.is_directory:
+            raise InvalidValue(f"artifact {artifact.uri} is a directory, not JSON lines")
+        if artifact.size > _ITEMS_BYTES:
+            raise InvalidValue(
+                f"artifact {artifact.uri} has {artifact.size} bytes; the limit is {_ITEMS_BYTES}"
+            )
+        items: list[str] = []
+        limit = self._limits.foreach_items
+        with self._store.open(artifact) as lines:
+            for number, line in enumerate(_bounded(lines, artifact.uri), start=1):
+                if not line.strip():
+                    continue
+                if len(items) == limit:
+                    raise InvalidValue(
+                        f"artifact {artifact.uri}: more items than the limit foreach_items of {limit}"
+                    )
+                items.append(_item(line, artifact.uri, number))
+        return tuple(items)
+
+    def _write(self, value_json: str) -> str:
+        value = canonical.loads(value_json)
+        if isinstance(value, list):
+            lines = "".join(f"{canonical.dumps(item)}\n" for item in value)
+            data, kind, media_type = lines.encode(), LIST_TYPE, JSON_LINES
+        else:
+            data, kind, media_type = value_json.encode(), VALUE_TYPE, JSON
+        kept = self._store.put_bytes(data, kind).to_json()
+        return canonical.dumps({"artifact": {**kept, "media_type": media_type}})
+
+    def _all_exist(self, outputs: Mapping[str, str]) -> bool:
+        for text in outputs.values():
+            for reference in _references(canonical.loads(text)):
+                try:
+                    if not self._store.exists(Artifact.from_json(reference)):
+                        return False
+                except (InvalidValue, ArtifactMissing, DigestMismatch):
+                    return False
+                except ArtifactError as error:
+                    if "is not in the store" not in str(error):
+                        raise
+                    return False
+        return True
+
+
+def _bounded(lines: Any, uri: str) -> Iterator[bytes]:
+    size = 0
+    for line in lines:
+        size += len(line)
+        if size > _ITEMS_BYTES:
+            raise InvalidValue(f"artifact {uri} has more than {_ITEMS_BYTES} bytes of items")
+        yield line
+
+
+def _item(line: bytes, uri: str, number: int) -> str:
+    try:
+        return canonical.dumps(canonical.loads(line.decode()))
+    except (InvalidValue, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidValue(f"artifact {uri}, line {number}: not JSON: {error}") from error
+
+
+def _references(value: Any) -> Iterator[Mapping[str, Any]]:
+    if isinstance(value, dict) and value.keys() == {"artifact"} and isinstance(value["artifact"], dict):
+        yield value["artifact"]
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _references(each)

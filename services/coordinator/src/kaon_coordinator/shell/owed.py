@@ -1,0 +1,74 @@
+"""What a turn's decisions want written together with its events: children, words to other runs, memos, permits given back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from kaon_coordinator.engine.actions import Action, ReleasePermits, RememberStep, SubmitChild, TellRun
+from kaon_coordinator.engine.runs import permit_keys
+from kaon_coordinator.engine.state import RunState
+from kaon_coordinator.store.base import Holder, Memo, Message, NewRun
+from kaon_wire.partitioning import partition_of
+
+
+@dataclass(kw_only=True)
+class Owed:
+    """Collects it, decision by decision."""
+
+    new_runs: list[NewRun] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
+    memos: list[Memo] = field(default_factory=list)
+    released: list[Holder] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.new_runs or self.messages or self.memos or self.released)
+
+    def take(self, state: RunState, action: Action, *, now_us: int, partitions: int) -> bool:
+        """Takes an action if it is of this kind; False when it is not."""
+        match action:
+            case SubmitChild():
+                self.new_runs.append(_child(state, action, now_us, partitions))
+            case TellRun():
+                command = action.command
+                command.run_id = action.run_id
+                self.messages.append(Message(run_id=action.run_id, command=command, now_us=now_us))
+            case RememberStep():
+                memo = Memo(
+                    tenant=state.tenant,
+                    key=action.key,
+                    outputs=action.outputs,
+                    run_id=state.run_id,
+                    path=action.path,
+                    time_us=now_us,
+                )
+                self.memos.append(memo)
+            case ReleasePermits():
+                if action.path or _wants_permits(state):
+                    self.released.append(Holder(run_id=state.run_id, path=action.path))
+            case _:
+                return False
+        return True
+
+
+def _wants_permits(state: RunState) -> bool:
+    """Whether the run, or anything in it, may hold permits."""
+    return bool(permit_keys(state)) or any(step.block.step.tags for step in state.steps.values())
+
+
+def _child(state: RunState, action: SubmitChild, now_us: int, partitions: int) -> NewRun:
+    return NewRun(
+        run_id=action.child_run_id,
+        tenant=state.tenant,
+        workflow=action.workflow,
+        version=action.version,
+        partition=partition_of(action.child_run_id, partitions),
+        params=action.params,
+        submitter=state.submitter,
+        idempotency_key="",
+        now_us=now_us,
+        priority=action.priority,
+        parent_run_id=state.run_id,
+        parent_path=action.path,
+        depth=action.depth,
+        origin=f"run:{state.run_id}",
+    )

@@ -1,0 +1,151 @@
+"""Who waits for permits in this process. The store decides; this asks it, for few at a time and in the right order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from kaon_coordinator.engine.actions import TakePermits
+from kaon_coordinator.engine.state import RunState
+from kaon_coordinator.store.base import Fenced, Holder, PermitWish
+from kaon_coordinator.store.thread import StoreThread
+from kaon_wire.errors import Unavailable
+
+log = structlog.get_logger(__name__)
+
+# Those who want the same keys are served in turn: it is enough to ask for the first of them.
+_AT_ONCE = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grant:
+    """A holder has its permits now."""
+
+    partition: int
+    holder: Holder
+
+
+class PermitQueue:
+    """Asks for permits until they are granted: at once, when some were given back, and every so often.
+
+    Args:
+        store: decides.
+        epoch_of: the epoch under which this process owns a partition; None when it does not.
+        granted: is told of every grant.
+        now_us: microseconds since the epoch.
+        again_seconds: how often those who wait ask again.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: StoreThread,
+        epoch_of: Callable[[int], int | None],
+        granted: Callable[[Grant], None],
+        now_us: Callable[[], int],
+        again_seconds: float = 1.0,
+    ) -> None:
+        self._store = store
+        self._epoch_of = epoch_of
+        self._granted = granted
+        self._now_us = now_us
+        self._again_seconds = again_seconds
+        # By partition and holder.
+        self._waiting: dict[int, dict[Holder, PermitWish]] = defaultdict(dict)
+        self._asked = asyncio.Event()
+
+    def want(self, partition: int, state: RunState, action: TakePermits) -> None:
+        """A step or run wants its permits."""
+        holder = Holder(run_id=state.run_id, path=action.path)
+        self._waiting[partition].setdefault(holder, self._wish(state, action, holder))
+        self._asked.set()
+
+    def _wish(self, state: RunState, action: TakePermits, holder: Holder) -> PermitWish:
+        definition = state.workflow.definition
+        own = f"workflow:{definition.name}"
+        bounds: Mapping[str, int] = {own: definition.max_active_runs} if own in action.keys else {}
+        step = state.steps.get(action.path)
+        return PermitWish(
+            tenant=state.tenant,
+            holder=holder,
+            keys=frozenset(action.keys),
+            bounds=bounds,
+            priority=state.priority + (0 if step is None else step.block.step.priority),
+            since_us=self._now_us(),
+        )
+
+    def forget(self, partition: int, holders: Iterable[Holder]) -> None:
+        """These want nothing any more."""
+        waiting = self._waiting.get(partition, {})
+        for holder in holders:
+            waiting.pop(holder, None)
+            if not holder.path:
+                for other in [each for each in waiting if each.run_id == holder.run_id]:
+                    del waiting[other]
+
+    def freed(self) -> None:
+        """Permits were given back, here or elsewhere."""
+        if any(self._waiting.values()):
+            self._asked.set()
+
+    def drop(self, partition: int) -> None:
+        """The partition belongs to somebody else."""
+        self._waiting.pop(partition, None)
+
+    async def run(self) -> None:
+        """Asks until cancelled."""
+        while True:
+            await self._until_asked()
+            self._asked.clear()
+            for partition in list(self._waiting):
+                await self._ask(partition)
+
+    async def _until_asked(self) -> None:
+        seconds = self._again_seconds if any(self._waiting.values()) else None
+        try:
+            await asyncio.wait_for(self._asked.wait(), seconds)
+        except TimeoutError:
+            return
+
+    async def _ask(self, partition: int) -> None:
+        """Asks for the first of each kind of wish, and goes on with a kind as long as all of them are granted."""
+        kinds = _kinds(self._waiting[partition].values())
+        while kinds:
+            wishes = [wish for kind in kinds.values() for wish in kind[:_AT_ONCE]]
+            answers = await self._take(partition, wishes)
+            if answers is None:
+                return
+            for wish, granted in zip(wishes, answers, strict=True):
+                if granted:
+                    self._waiting[partition].pop(wish.holder, None)
+                    self._granted(Grant(partition=partition, holder=wish.holder))
+                else:
+                    kinds.pop(wish.keys, None)
+            kinds = {keys: rest for keys, kind in kinds.items() if (rest := kind[_AT_ONCE:])}
+
+    async def _take(self, partition: int, wishes: list[PermitWish]) -> list[bool] | None:
+        epoch = self._epoch_of(partition)
+        if epoch is None:
+            self.drop(partition)
+            return None
+        try:
+            return await self._store.run(
+                self._store.store.take_permits, partition, epoch, wishes, self._now_us()
+            )
+        except Fenced:
+            # The partition's next turn finds out too.
+            self.drop(partition)
+        except Unavailable as error:
+            log.warning("permits not asked for", partition=partition, reason=str(error))
+        return None
+
+
+def _kinds(wishes: Iterable[PermitWish]) -> dict[frozenset[str], list[PermitWish]]:
+    kinds: dict[frozenset[str], list[PermitWish]] = defaultdict(list)
+    for wish in sorted(wishes, key=lambda each: (-each.priority, each.since_us)):
+        kinds[wish.keys].append(wish)
+    return kinds

@@ -1,0 +1,214 @@
+"""Input that is wrong, odd or too large: an error that names it, never a defect."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.limits import Limits
+from kaon_coordinator.engine.messages import Answer, Mark, Reported, Signal, Start, Started, Succeeded
+from kaon_coordinator.engine.rows_codec import step_row
+from kaon_coordinator.engine.validate import validate
+from kaon_coordinator.engine.views import step_view
+from kaon_coordinator.expressions import evaluate
+from kaonapi.step.v1 import step_pb2
+from kaonapi.workflow.v1 import definition_pb2 as d
+
+from .build import chain, for_each, literal, output, repeat, step, workflow
+from .driver import Driver, failure
+
+
+def works(_: object) -> dict[str, object]:
+    return {"out": 1}
+
+
+def error_of(driver: Driver) -> str:
+    assert driver.state.error is not None
+    return driver.state.error.message
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_metric_that_is_no_number_is_kept_as_it_was_reported(value: float) -> None:
+    driver = Driver(workflow(chain(step("s"))), works)
+    driver.tell(Start())
+    driver.tell(Started(lease=driver.lease("s")))
+    driver.tell(
+        Reported(lease=driver.lease("s"), metric=step_pb2.StepMetric(name="loss", value=value, step=1))
+    )
+    driver.take_over()
+    assert str(driver.state.steps["s"].metrics["loss"]) == str(value)
+    assert str(step_view(step_row(driver.state.steps["s"])).metrics["loss"]) == str(value)
+
+
+def test_outputs_that_are_nested_too_deeply_fail_what_reads_them() -> None:
+    deep = "[" * 30_000 + "]" * 30_000
+    reads = for_each("f", output("s"), chain(step("u")))
+    driver = Driver(workflow(chain(step("s"), reads)), works)
+    driver.tell(Start())
+    driver.tell(Succeeded(lease=driver.lease("s"), outputs={"out": deep}))
+    assert driver.state.blocks["f"].status == t.FAILED
+    assert "nested too deeply" in error_of(driver)
+
+
+def test_inputs_that_are_nested_too_deeply_fail_the_step_that_should_be_remembered() -> None:
+    reads = step("u", x=output("s"))
+    reads.step.memo.enabled = True
+    driver = Driver(workflow(chain(step("s"), reads)), works)
+    driver.tell(Start())
+    driver.tell(Succeeded(lease=driver.lease("s"), outputs={"out": "[" * 700 + "]" * 700}))
+    assert driver.state.status == t.FAILED
+    assert "nested too deeply" in error_of(driver)
+
+
+def test_waits_that_would_grow_beyond_all_bounds_stay_at_the_longest() -> None:
+    def behave(state):  # type: ignore[no-untyped-def]
+        return failure() if state.attempt < 1_100 else {"out": 1}
+
+    driver = Driver(workflow(chain(step("s", attempts=1_100))), behave)
+    assert driver.run().status == t.SUCCEEDED
+    passes = repeat("r", chain(step("s")), output("s"), 1_100, accept=True)
+    passes.repeat.backoff_ms, passes.repeat.backoff_factor, passes.repeat.max_backoff_ms = 1, 2.0, 5
+    driver = Driver(workflow(chain(passes)), lambda _: {"out": False})
+    assert driver.run().status == t.SUCCEEDED
+    assert len(driver.state.blocks["r"].cells) == 1_100
+
+
+def test_a_signal_without_a_name_goes_through_no_approval() -> None:
+    gate = d.Block(name="g", gate=d.Gate(approval=d.Approval(roles=["lead"])))
+    driver = Driver(workflow(chain(gate)), works)
+    driver.tell(Start())
+    driver.tell(Signal(name="", payload_json="true", requester="anybody"))
+    assert driver.state.blocks["g"].status == t.WAITING
+    driver.tell(Answer(path="g", approved=True, comment="", requester="me", roles=frozenset({"lead"})))
+    assert driver.state.status == t.SUCCEEDED
+
+
+def test_a_payload_or_outputs_by_hand_that_are_too_large_are_refused_with_the_limit() -> None:
+    large = '"' + "x" * 70_000 + '"'
+    driver = Driver(workflow(chain(step("s"))), works)
+    driver.tell(Start())
+    signal = driver.tell(Signal(name="go", payload_json=large, requester="me"))
+    mark = Mark(path="s", status=t.SUCCEEDED, outputs={"out": large}, reason="", requester="me")
+    for decided in (signal, driver.tell(mark)):
+        (refused,) = decided.events
+        assert "70002 bytes; the limit inline_output_bytes is 65536" in refused.command_refused.problem
+
+
+@pytest.mark.parametrize(
+    ("text", "good"), [("x" * 65_534, True), ("x" * 65_535, False), ("ä" * 40_000, False)]
+)
+def test_an_output_may_have_as_many_bytes_as_the_limit_says(text: str, good: bool) -> None:
+    driver = Driver(workflow(chain(step("s"))), lambda _: {"out": text})
+    assert driver.run().status == (t.SUCCEEDED if good else t.FAILED)
+    assert good or "inline_output_bytes is 65536: use an artifact" in error_of(driver)
+
+
+def test_numbers_that_are_no_whole_ones_name_their_cells() -> None:
+    driver = Driver(workflow(chain(for_each("f", literal([1, 0.5, 1e-05, -2]), chain(step("s"))))), works)
+    assert driver.run().status == t.SUCCEEDED
+    assert set(driver.state.steps) == {"f[1]/s", "f[0.5]/s", "f[1e-05]/s", "f[-2]/s"}
+
+
+def test_the_axes_of_a_sweep_may_be_called_anything() -> None:
+    each = for_each("f", literal([]), chain(step("s")))
+    each.for_each.ClearField("items")
+    each.for_each.sweep.grid.axes["name"].CopyFrom(literal(["x", "y"]))
+    each.for_each.sweep.grid.axes["size"].CopyFrom(literal([1, 2]))
+    driver = Driver(workflow(chain(each)), works)
+    assert driver.run().status == t.SUCCEEDED
+    assert set(driver.state.steps) == {f"f[{number}]/s" for number in range(4)}
+
+
+def test_a_foreach_over_more_items_than_the_limit_fails_and_names_it() -> None:
+    driver = Driver(workflow(chain(for_each("f", literal([0] * 100_001), chain(step("s"))))), works)
+    driver.run()
+    assert "100001 items; the limit foreach_items is 100000" in error_of(driver)
+
+
+@pytest.mark.parametrize("items", [7, "x", {"a": 1}, None])
+def test_a_foreach_over_something_else_than_a_list_fails_and_shows_it(items: object) -> None:
+    driver = Driver(workflow(chain(for_each("f", literal(items), chain(step("s"))))), works)
+    driver.run()
+    assert "a foreach needs a list or an artifact of JSON lines, not" in error_of(driver)
+
+
+def test_an_expression_that_divides_by_zero_fails_its_step_and_tells_expression_and_values() -> None:
+    quotient = d.Binding(expression=d.Expression(cel="x / y", variables={"x": output("a"), "y": literal(0)}))
+    driver = Driver(workflow(chain(step("a"), step("b", q=quotient))), works, evaluate=evaluate)
+    driver.run()
+    assert driver.state.steps["b"].status == t.FAILED
+    for told in ("b:", "'x / y'", '{"x":1,"y":0}', "ivi"):
+        assert told in error_of(driver)
+    driver.check_replay()
+
+
+@pytest.mark.parametrize("place", ["until", "case", "items", "timer", "output", "axis"])
+def test_an_expression_that_fails_anywhere_fails_its_block_with_the_text(place: str) -> None:
+    bad = d.Binding(expression=d.Expression(cel="x / 0", variables={"x": literal(1)}))
+    axis = for_each("f", literal([]), chain(step("s")))
+    axis.for_each.ClearField("items")
+    axis.for_each.sweep.grid.axes["a"].CopyFrom(bad)
+    blocks = {
+        "until": repeat("r", chain(step("s")), bad),
+        "case": d.Block(name="b", branch=d.Branch(cases=[d.Case(condition=bad, body=chain(step("s")))])),
+        "items": for_each("f", bad, chain(step("s"))),
+        "timer": d.Block(name="g", gate=d.Gate(timer=d.TimerGate(after_ms=bad))),
+        "output": step("s"),
+        "axis": axis,
+    }
+    definition = workflow(chain(blocks[place]))
+    if place == "output":
+        definition.outputs["given"].type = d.VALUE_TYPE_ANY
+        definition.outputs["given"].value.CopyFrom(bad)
+    driver = Driver(definition, works, evaluate=evaluate)
+    driver.run()
+    assert driver.state.status == t.FAILED
+    assert "'x / 0' over" in error_of(driver)
+    driver.check_replay()
+
+
+@pytest.mark.parametrize(
+    ("block", "text"),
+    [
+        (d.Block(name="g", gate=d.Gate(timer=d.TimerGate(after_ms=literal(1)), timeout_ms=5)), "no time-out"),
+        (d.Block(name="g", gate=d.Gate(signal=d.SignalGate())), "needs the signal's name"),
+        (
+            d.Block(name="s", step=d.Step(type="x", retry=d.RetryPolicy(backoff_factor=math.nan))),
+            "the factor and the longest wait",
+        ),
+        (
+            d.Block(name="s", step=d.Step(type="x", retry=d.RetryPolicy(backoff_factor=-1))),
+            "the factor and the longest wait",
+        ),
+    ],
+)
+def test_what_cannot_work_is_told_at_registration(block: d.Block, text: str) -> None:
+    assert text in "\n".join(validate(workflow(chain(block))))
+
+
+def test_a_range_without_bound_is_told_at_registration() -> None:
+    each = for_each("f", literal([]), chain(step("s")))
+    each.for_each.ClearField("items")
+    each.for_each.sweep.random.count = 1
+    each.for_each.sweep.random.axes["a"].uniform.high = math.inf
+    assert "a range goes from low to high" in "\n".join(validate(workflow(chain(each))))
+
+
+def test_blocks_beyond_the_nesting_limit_are_told_and_not_looked_into() -> None:
+    body = chain(step("s", x=d.Binding(item="item")))
+    for level in range(20):
+        body = chain(for_each(f"f{level}", literal([1]), body))
+    assert validate(workflow(body)) == ["f3: nested deeper than the limit nesting_depth of 16"]
+
+
+def test_an_error_text_keeps_its_beginning_and_its_details_their_end() -> None:
+    long = failure("m" * 10_000)
+    long.details = "first" + "d" * 10_000 + "last"
+    driver = Driver(workflow(chain(step("s"))), lambda _: long)
+    driver.run()
+    kept = driver.state.steps["s"].error
+    assert kept is not None
+    assert len(kept.message) == len(kept.details) == Limits().error_bytes
+    assert kept.details.endswith("last")

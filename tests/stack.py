@@ -1,0 +1,189 @@
+"""A system in containers as the tests see it: started by docker-compose.yml, with the faults that tests need."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import docker
+from docker.models.containers import Container
+from support import until
+
+from kaon_local import compose
+from kaon_local.paths import ROOT
+from kaon_local.ports import HOST, free_port
+
+TAG = "test"
+FILE = ROOT / "docker-compose.yml"
+# From "up" to all healthy, with everything else that this machine may be doing.
+START_SECONDS = 240
+PROJECT_LABEL = "com.docker.compose.project"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackConfig:
+    """One system in containers; the ports are chosen once."""
+
+    # Compose's name for it; everything in the engine carries it.
+    project: str
+    # Directory for its settings.
+    state: Path
+    # Added to what docker-compose.yml is told.
+    settings: Mapping[str, str] = field(default_factory=dict)
+    api_port: int = field(default_factory=free_port)
+    publisher_port: int = field(default_factory=free_port)
+    registry_port: int = field(default_factory=free_port)
+    consumer_port: int = field(default_factory=free_port)
+
+
+class Stack:
+    """The containers of one system. Tests name services as docker-compose.yml does."""
+
+    def __init__(self, config: StackConfig) -> None:
+        self.config = config
+        self._client = docker.DockerClient(base_url=os.environ.get("DOCKER_HOST"), timeout=60)
+        self._settings = {
+            **compose.settings(),
+            "KAON_TAG": TAG,
+            "KAON_API_PORT": str(config.api_port),
+            "KAON_PUBLISHER_PORT": str(config.publisher_port),
+            "KAON_REGISTRY_PORT": str(config.registry_port),
+            "KAON_CONSUMER_PORT": str(config.consumer_port),
+            **config.settings,
+        }
+        config.state.mkdir(parents=True, exist_ok=True)
+        self._write_settings()
+
+    @property
+    def api(self) -> str:
+        """host:port of the coordinators' gateway."""
+        return f"{HOST}:{self.config.api_port}"
+
+    @property
+    def publisher(self) -> str:
+        """host:port of the model-publisher."""
+        return f"{HOST}:{self.config.publisher_port}"
+
+    @property
+    def command(self) -> str:
+        """The compose program with this system's settings, as one shell text."""
+        words = [
+            *compose.compose_command(),
+            "--project-directory",
+            str(ROOT),
+            "--env-file",
+            str(self._env_file),
+        ]
+        return shlex.join(words)
+
+    def set(self, **settings: str) -> None:
+        """Other settings, for what is started from now on."""
+        self._settings |= settings
+        self._write_settings()
+
+    def compose(self, *words: str) -> str:
+        """Runs compose and returns its output."""
+        return compose.compose(
+            "--env-file", str(self._env_file), "--project-name", self.config.project, *words
+        )
+
+    def up(self, *words: str) -> float:
+        """Starts what the words name (nothing: everything), and returns the seconds until all are healthy."""
+        began = time.monotonic()
+        self.compose("up", "--detach", "--wait", "--wait-timeout", str(START_SECONDS), *words)
+        return time.monotonic() - began
+
+    def scale(self, service: str, count: int) -> None:
+        """As many containers of a service; returns when they are healthy."""
+        self.up("--no-recreate", "--scale", f"{service}={count}", service)
+
+    def down(self) -> None:
+        """Removes everything, the data included."""
+        self.compose("down", "--volumes", "--remove-orphans", "--timeout", "5")
+
+    def containers(self, service: str, *, running: bool = True) -> list[Container]:
+        """The containers of a service, the oldest first."""
+        labels = [f"{PROJECT_LABEL}={self.config.project}", f"com.docker.compose.service={service}"]
+        found = self._client.containers.list(all=not running, filters={"label": labels})
+        return sorted(found, key=lambda each: int(each.labels["com.docker.compose.container-number"]))
+
+    def container(self, service: str, index: int = 0) -> Container:
+        """One container of a service that runs."""
+        return self.containers(service)[index]
+
+    def healthy(self, container: Container) -> bool:
+        """Whether the container's health check says so."""
+        container.reload()
+        return bool(container.attrs["State"].get("Health", {}).get("Status") == "healthy")
+
+    def await_healthy(self, container: Container, seconds: float = 90) -> None:
+        """Returns when the container is healthy."""
+        until(lambda: self.healthy(container), seconds=seconds, what=f"{container.name} is healthy")
+
+    def cut(self, container: Container) -> None:
+        """Takes a container off its network: nobody reaches it, and it reaches nobody."""
+        self._client.networks.get(self.network).disconnect(container)
+
+    def mend(self, container: Container, service: str) -> None:
+        """Puts a container back on its network, under the name of its service."""
+        self._client.networks.get(self.network).connect(container, aliases=[service])
+
+    @property
+    def network(self) -> str:
+        """The network on which all containers are."""
+        return f"{self.config.project}_default"
+
+    def leftovers(self) -> list[str]:
+        """What the engine still has of this system: containers, networks, volumes."""
+        mine = {"label": f"{PROJECT_LABEL}={self.config.project}"}
+        containers = [
+            f"container {each.name}" for each in self._client.containers.list(all=True, filters=mine)
+        ]
+        networks = [f"network {each.name}" for each in self._client.networks.list(filters=mine)]
+        volumes = [f"volume {each.name}" for each in self._client.volumes.list(filters=mine)]
+        return [*containers, *networks, *volumes]
+
+    def predict(self, request: Mapping[str, Any]) -> Any:
+        """What the consumer answers over HTTP; None while it has no model."""
+        data = json.dumps(request).encode()
+        return self._consumer("/predict", data)
+
+    def version_in_service(self) -> int:
+        """Which version of its model the consumer serves; 0: none."""
+        answer = self._consumer("/version", None)
+        return int(answer["version"]) if answer else 0
+
+    def close(self) -> None:
+        """Closes the connection to the engine."""
+        self._client.close()
+
+    def _consumer(self, path: str, data: bytes | None) -> Any:
+        url = f"http://{HOST}:{self.config.consumer_port}{path}"
+        try:
+            with urllib.request.urlopen(url, data=data, timeout=10) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            if error.code != 503:
+                raise
+            error.close()
+            return None
+
+    @property
+    def _env_file(self) -> Path:
+        return self.config.state / "compose.env"
+
+    def _write_settings(self) -> None:
+        self._env_file.write_text("".join(f"{name}={value}\n" for name, value in self._settings.items()))
+
+
+def told(what: str, figures: Sequence[str]) -> None:
+    """Prints figures where `pytest -rP` and CI's log show them."""
+    print(f"\nFIGURES {what}: {'; '.join(figures)}", flush=True)
