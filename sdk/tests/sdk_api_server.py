@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator
 from concurrent import futures
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from kaonapi.run.v1 import history_pb2, run_pb2, run_service_pb2, run_service_pb
 from kaonapi.runner.v1 import runner_pb2, runner_pb2_grpc
 from kaonapi.schedule.v1 import schedule_pb2, schedule_pb2_grpc
 from kaonapi.step.v1 import step_pb2
+from kaonapi.system.v1 import system_pb2, system_pb2_grpc
 from kaonapi.workflow.v1 import definition_pb2, workflow_service_pb2, workflow_service_pb2_grpc
 
 Update = run_service_pb2.WatchRunResponse
@@ -44,6 +46,7 @@ class World:
     blocks: list[run_pb2.BlockView] = field(default_factory=list)
     schedules: dict[str, schedule_pb2.Schedule] = field(default_factory=dict)
     permits: dict[str, int] = field(default_factory=dict)
+    checks: list[system_pb2.Check] = field(default_factory=list)
     uploads: int = 0
     # How many unary calls are refused before one is answered.
     refusals: int = 0
@@ -341,6 +344,16 @@ class _Runners(runner_pb2_grpc.RunnerServiceServicer):
         )
 
 
+class _System(system_pb2_grpc.SystemServiceServicer):
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def Diagnose(self, request, context):  # type: ignore[no-untyped-def]
+        return system_pb2.DiagnoseResponse(
+            owner="c1", version="1", time_us=time.time_ns() // 1000, checks=self.world.checks
+        )
+
+
 class _Models(model_pb2_grpc.ModelServiceServicer):
     def __init__(self, world: World) -> None:
         self.world = world
@@ -377,6 +390,7 @@ def start(world: World) -> tuple[grpc.Server, str]:
     run_service_pb2_grpc.add_RunServiceServicer_to_server(_Runs(world), server)
     log_pb2_grpc.add_LogServiceServicer_to_server(_Logs(world), server)
     runner_pb2_grpc.add_RunnerServiceServicer_to_server(_Runners(), server)
+    system_pb2_grpc.add_SystemServiceServicer_to_server(_System(world), server)
     schedule_pb2_grpc.add_ScheduleServiceServicer_to_server(_Schedules(world), server)
     model_pb2_grpc.add_ModelServiceServicer_to_server(_Models(world), server)
     port = server.add_insecure_port("127.0.0.1:0")

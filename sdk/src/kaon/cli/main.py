@@ -12,6 +12,7 @@ import typer
 from kaon.cli.commands import (
     again,
     control,
+    doctor,
     graph,
     logs,
     models,
@@ -75,6 +76,7 @@ app.command("fork")(again.fork)
 app.command("backfill")(schedules.backfill)
 app.command("runners")(runners.runners)
 app.command("pools")(runners.pools)
+app.command("doctor")(doctor.doctor)
 app.command("validate")(workflows.validate)
 app.command("graph")(graph.graph)
 app.add_typer(schedules.app, name="schedule")

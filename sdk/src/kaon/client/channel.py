@@ -27,10 +27,13 @@ class Endpoints:
     principal: str = ""
     # What the principal may answer for, as approvals name it.
     roles: tuple[str, ...] = ()
+    # W3C trace context of what the client does: runs that it submits become part of that trace.
+    trace_parent: str = ""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Endpoints:
-        """Reads KAON_SERVER, KAON_PUBLISHER, KAON_TENANT, KAON_PRINCIPAL and KAON_ROLES (with commas between them)."""
+        """Reads KAON_SERVER, KAON_PUBLISHER, KAON_TENANT, KAON_PRINCIPAL, KAON_ROLES (with commas between them) and
+        TRACEPARENT."""
         return cls(
             server=environment.get("KAON_SERVER") or DEFAULT_SERVER,
             publisher=environment.get("KAON_PUBLISHER") or DEFAULT_PUBLISHER,
@@ -39,6 +42,7 @@ class Endpoints:
             roles=tuple(
                 role.strip() for role in environment.get("KAON_ROLES", "").split(",") if role.strip()
             ),
+            trace_parent=environment.get("TRACEPARENT", ""),
         )
 
     @property
@@ -48,6 +52,7 @@ class Endpoints:
             ("kaon-tenant", self.tenant),
             ("kaon-principal", self.principal),
             ("kaon-roles", ",".join(self.roles)),
+            ("traceparent", self.trace_parent),
         )
         return tuple((key, value) for key, value in named if value)
 

@@ -20,6 +20,7 @@ from kaon.dsl import Workflow
 from kaonapi.log.v1 import log_pb2, log_pb2_grpc
 from kaonapi.run.v1 import history_pb2, run_pb2, run_service_pb2, run_service_pb2_grpc
 from kaonapi.runner.v1 import runner_pb2, runner_pb2_grpc
+from kaonapi.system.v1 import system_pb2, system_pb2_grpc
 from kaonapi.workflow.v1 import definition_pb2, workflow_service_pb2, workflow_service_pb2_grpc
 
 _CHUNK_BYTES = 1024 * 1024
@@ -77,6 +78,7 @@ class Client(RunCommands):
         self._runs = run_service_pb2_grpc.RunServiceStub(self._channel)
         self._logs = log_pb2_grpc.LogServiceStub(self._channel)
         self._runners = runner_pb2_grpc.RunnerServiceStub(self._channel)
+        self._system = system_pb2_grpc.SystemServiceStub(self._channel)
         self.schedules = Schedules(self._caller, self._channel)
         self.models = Models(self.endpoints, patience=patience, watch_patience=watch_patience)
 
@@ -297,6 +299,10 @@ class Client(RunCommands):
     def list_pools(self, pool: str = "") -> runner_pb2.ListPoolsResponse:
         """What each pool has and what it lacks, and the pools that could not be asked for."""
         return self._caller.call(self._runners.ListPools, runner_pb2.ListPoolsRequest(pool=pool))
+
+    def diagnose(self) -> system_pb2.DiagnoseResponse:
+        """What a coordinator finds when it looks at itself, its database and its broker."""
+        return self._caller.call(self._system.Diagnose, system_pb2.DiagnoseRequest())
 
     def why(self, run_id: str, path: str) -> runner_pb2.ExplainStepResponse:
         """Why a step does not run yet; `path` may be the name of one that has no path yet."""

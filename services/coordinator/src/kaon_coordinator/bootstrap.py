@@ -93,6 +93,7 @@ class Application:
                 pools=settings.catalogue.pools,
                 owner=settings.owner,
                 wake=self._wake,
+                broker=transport,
                 partitions=settings.catalogue.run_partitions,
                 now_us=clocks.now_us,
             )

@@ -18,6 +18,7 @@ from kaon_coordinator.api.log_archive import LogSource
 from kaon_coordinator.api.logs import LogParts, LogServicer
 from kaon_coordinator.api.runners import Matchers, RunnerParts, RunnerServicer
 from kaon_coordinator.api.runs import RunParts, RunServicer, Wake
+from kaon_coordinator.api.system import Broker, SystemParts, SystemServicer
 from kaon_coordinator.api.watch import Watcher
 from kaon_coordinator.api.workflows import Validate, WorkflowParts, WorkflowServicer
 from kaon_coordinator.store.thread import StoreThread
@@ -25,6 +26,7 @@ from kaon_wire.errors import Unavailable
 from kaonapi.log.v1 import log_pb2, log_pb2_grpc
 from kaonapi.run.v1 import run_service_pb2, run_service_pb2_grpc
 from kaonapi.runner.v1 import runner_pb2, runner_pb2_grpc
+from kaonapi.system.v1 import system_pb2, system_pb2_grpc
 from kaonapi.workflow.v1 import workflow_service_pb2, workflow_service_pb2_grpc
 
 SERVICES = (
@@ -32,6 +34,7 @@ SERVICES = (
     run_service_pb2.DESCRIPTOR.services_by_name["RunService"].full_name,
     log_pb2.DESCRIPTOR.services_by_name["LogService"].full_name,
     runner_pb2.DESCRIPTOR.services_by_name["RunnerService"].full_name,
+    system_pb2.DESCRIPTOR.services_by_name["SystemService"].full_name,
 )
 
 # Far beyond the largest definition, so that one that is too large is refused in words.
@@ -53,6 +56,7 @@ class ApiParts:
     # Name of this coordinator.
     owner: str
     wake: Wake
+    broker: Broker
     # Partitions among which new runs are spread.
     partitions: int
     # Microseconds since the epoch.
@@ -132,11 +136,21 @@ class ApiServer:
             owner=parts.owner,
             now_us=parts.now_us,
         )
+        system = SystemParts(
+            store=parts.store,
+            broker=parts.broker,
+            matchers=parts.matchers,
+            pools=tuple(parts.pools),
+            partitions=parts.partitions,
+            owner=parts.owner,
+            now_us=parts.now_us,
+        )
         server = self._server
         workflow_service_pb2_grpc.add_WorkflowServiceServicer_to_server(WorkflowServicer(workflows), server)
         run_service_pb2_grpc.add_RunServiceServicer_to_server(RunServicer(runs), server)  # type: ignore[abstract]
         log_pb2_grpc.add_LogServiceServicer_to_server(LogServicer(logs), server)
         runner_pb2_grpc.add_RunnerServiceServicer_to_server(RunnerServicer(runners), server)
+        system_pb2_grpc.add_SystemServiceServicer_to_server(SystemServicer(system), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = (*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
         reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), server)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -45,6 +46,14 @@ class Others:
     pools: dict[str, runner_pb2.Pool] = field(
         default_factory=lambda: {"default": runner_pb2.Pool(name="default")}
     )
+
+    # When the broker was heard last, in seconds of the monotonic clock.
+    last_contact: float = field(default_factory=time.monotonic)
+
+    @property
+    def connected(self) -> bool:
+        """As a transport tells it."""
+        return not self.broker_is_down
 
     async def wake(self, partition: int, submitted: RunRecord | None = None) -> None:
         """As the coordinator wakes the owner of a partition."""
@@ -186,6 +195,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         pools=("default", "gpu"),
         owner="here",
         wake=others.wake,
+        broker=others,
         partitions=PARTITIONS,
         now_us=lambda: NOW_US,
         poll_seconds=0.05,

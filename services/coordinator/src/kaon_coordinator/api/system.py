@@ -1,0 +1,132 @@
+"""SystemService: whether this coordinator and what it stands on are well."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from kaon_coordinator import __version__
+from kaon_coordinator.api.runners import Matchers
+from kaon_coordinator.store.base import Store
+from kaon_coordinator.store.thread import StoreThread
+from kaon_wire.errors import KaonError
+from kaonapi.system.v1 import system_pb2, system_pb2_grpc
+
+GOOD, WARNING, BAD = system_pb2.VERDICT_GOOD, system_pb2.VERDICT_WARNING, system_pb2.VERDICT_BAD
+SLOW_SECONDS = 0.25
+# A command that nobody has applied by now has no owner: owners look every second.
+STUCK_SECONDS = 10.0
+
+
+class Broker(Protocol):
+    """What the transport says of itself."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker was heard lately."""
+
+    @property
+    def last_contact(self) -> float:
+        """When, in seconds of `time.monotonic`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SystemParts:
+    """What the service looks at."""
+
+    store: StoreThread
+    broker: Broker
+    matchers: Matchers
+    # All pools of the deployment, and how many partitions its runs are spread over.
+    pools: tuple[str, ...]
+    partitions: int
+    # Name of this coordinator.
+    owner: str
+    # Microseconds since the epoch.
+    now_us: Callable[[], int]
+
+
+class SystemServicer(system_pb2_grpc.SystemServiceServicer):
+    """Looks, and changes nothing."""
+
+    def __init__(self, parts: SystemParts) -> None:
+        self._parts = parts
+
+    async def Diagnose(  # noqa: N802
+        self, request: system_pb2.DiagnoseRequest, context: Any
+    ) -> system_pb2.DiagnoseResponse:
+        checks = [await self._database(), self._broker()]
+        if checks[0].verdict != BAD:
+            checks.append(await self._inboxes())
+        checks += [self._pool(pool) for pool in self._parts.pools]
+        return system_pb2.DiagnoseResponse(
+            owner=self._parts.owner,
+            version=__version__,
+            time_us=self._parts.now_us(),
+            checks=[check for check in checks if check.text],
+        )
+
+    async def _database(self) -> system_pb2.Check:
+        began = time.perf_counter()
+        try:
+            await asyncio.wait_for(self._parts.store.run(self._parts.store.store.check), 5.0)
+        except (KaonError, TimeoutError) as error:
+            told = str(error) or "it did not answer within 5 s"
+            return _check("database", BAD, told, "see the database's log; nothing is lost meanwhile")
+        seconds = time.perf_counter() - began
+        if seconds > SLOW_SECONDS:
+            advice = "look at its disk and its load: every hop waits for a commit"
+            return _check("database", WARNING, f"answers after {seconds * 1000:.0f} ms", advice)
+        return _check("database", GOOD, f"answers after {seconds * 1000:.1f} ms")
+
+    def _broker(self) -> system_pb2.Check:
+        ago = time.monotonic() - self._parts.broker.last_contact
+        if self._parts.broker.connected:
+            return _check("broker", GOOD, f"heard {ago:.1f} s ago")
+        advice = "check KAON_KAFKA and the brokers; runs go on when they are back"
+        return _check("broker", BAD, f"not heard for {ago:.0f} s", advice)
+
+    async def _inboxes(self) -> system_pb2.Check:
+        waiting = await self._parts.store.read(_oldest, self._parts.store.store, self._parts.partitions)
+        if waiting is None:
+            return _check("commands", GOOD, "none waits")
+        partition, create_us = waiting
+        seconds = (self._parts.now_us() - create_us) / 1e6
+        text = f"one has waited for {seconds:.0f} s in partition {partition}"
+        if seconds < STUCK_SECONDS:
+            return _check("commands", GOOD, text)
+        advice = "no coordinator seems to own the partition: does one read from the broker, with the same KAON_RUN_PARTITIONS?"
+        return _check("commands", BAD, text, advice)
+
+    def _pool(self, pool: str) -> system_pb2.Check:
+        """Nothing for a pool of another coordinator: that one tells."""
+        view, name = self._parts.matchers.view(pool), f"pool {pool}"
+        if view is None:
+            return _check(name, GOOD, "")
+        text = f"{view.runners} runners, {view.released} steps at them, {view.waiting} waiting"
+        impossible = sum(demand.impossible for demand in view.demands)
+        if view.waiting and not view.runners:
+            return _check(name, BAD, text, f"start runners with KAON_POOL={pool}")
+        if impossible:
+            advice = "see kaon why RUN STEP: no runner has the labels or resources that they ask for"
+            return _check(name, WARNING, f"{text}, {impossible} that no runner can take", advice)
+        if not view.runners:
+            return _check(name, WARNING, text, f"start runners with KAON_POOL={pool}")
+        return _check(name, GOOD, text)
+
+
+def _check(name: str, verdict: system_pb2.Verdict.ValueType, text: str, advice: str = "") -> system_pb2.Check:
+    return system_pb2.Check(name=name, verdict=verdict, text=text, advice=advice)
+
+
+def _oldest(store: Store, partitions: int) -> tuple[int, int] | None:
+    """The partition of the oldest command that waits, and since when; None when none does."""
+    rows = {number: store.unapplied(number, 1) for number in range(partitions)}
+    first = [(found[0].create_us, number) for number, found in rows.items() if found]
+    if not first:
+        return None
+    create_us, number = min(first)
+    return number, create_us
