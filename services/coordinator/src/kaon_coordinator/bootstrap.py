@@ -17,6 +17,7 @@ from kaon_coordinator.api.server import ApiParts, ApiServer
 from kaon_coordinator.api.sinks import ApiSinks
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.limits import DEFAULT
+from kaon_coordinator.engine.state import RunState
 from kaon_coordinator.engine.validate import validate
 from kaon_coordinator.gauges import Gauges
 from kaon_coordinator.matching.labels import parse_label_expression
@@ -76,7 +77,7 @@ class Application:
             store=self._store,
             transport=transport,
             evaluate=expressions.evaluate,
-            sinks=_Sinks(feed, archive, self._scratch, RunTelemetry(metrics, self._spans)),
+            sinks=_Sinks(feed, archive, self._scratch, RunTelemetry(metrics, self._spans, self._find_run)),
             clocks=clocks,
             desk=self._desk,
         )
@@ -139,6 +140,9 @@ class Application:
         if self._metrics_server is not None:
             await asyncio.to_thread(self._metrics_server.close)
         await asyncio.to_thread(self._spans.close)
+
+    def _find_run(self, run_id: str) -> RunState | None:
+        return self.coordinator.find_run(run_id)
 
     async def _wake(self, partition: int, submitted: RunRecord | None = None) -> None:
         """The owner in this process at once, one in another process by a record."""

@@ -3,13 +3,24 @@ twice, and what a crash hid from one owner is told by the next."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.state import RunState
 from kaon_telemetry.metrics import CoordinatorMetrics
 from kaon_telemetry.tracing import SpanIds, Spans, run_span, step_span
 from kaonapi.run.v1 import history_pb2
+
+
+# Runs that are followed at once, at the most.
+_REMEMBERED = 100_000
+
+
+def _forget_oldest(known: dict[Any, Any], bound: int) -> None:
+    while len(known) > bound:
+        del known[next(iter(known))]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,33 +49,56 @@ class RunTelemetry:
     Args:
         metrics: what is counted.
         spans: where spans go.
+        find: the state of a run that is owned here, for those that another owner has begun.
     """
 
-    def __init__(self, metrics: CoordinatorMetrics, spans: Spans) -> None:
+    def __init__(
+        self,
+        metrics: CoordinatorMetrics,
+        spans: Spans,
+        find: Callable[[str], RunState | None] = lambda run_id: None,
+    ) -> None:
         self._metrics = metrics
         self._spans = spans
+        self._find = find
         self._runs: dict[str, _Run] = {}
         # By run and path.
         self._issues: dict[tuple[str, str], _Issue] = {}
 
-    def adopt(self, run_id: str, workflow: str, trace_parent: str, start_us: int) -> None:
-        """Takes over a run that another owner has begun."""
-        self._runs[run_id] = _Run(ids=run_span(run_id, trace_parent), workflow=workflow, start_us=start_us)
-
     def committed(self, events: Sequence[history_pb2.HistoryEvent]) -> None:
         """Takes events in that are durable."""
         self._metrics.events.inc(len(events))
+        # Runs whose partition moved away end elsewhere.
+        _forget_oldest(self._runs, _REMEMBERED)
+        _forget_oldest(self._issues, 2 * _REMEMBERED)
         for event in events:
             handler = _HANDLERS.get(event.WhichOneof("event") or "")
             if handler is not None:
                 handler(self, event)
 
     def _run(self, run_id: str) -> _Run:
-        return self._runs.setdefault(run_id, _Run(ids=run_span(run_id)))
+        run = self._runs.get(run_id)
+        if run is None:
+            run = self._runs[run_id] = self._taken_over(run_id)
+        return run
+
+    def _taken_over(self, run_id: str) -> _Run:
+        state = self._find(run_id)
+        if state is None:
+            return _Run(ids=run_span(run_id))
+        return _Run(
+            ids=run_span(run_id, state.trace_parent),
+            workflow=state.workflow.definition.name,
+            start_us=state.submit_us,
+        )
 
     def _run_submitted(self, event: history_pb2.HistoryEvent) -> None:
         submitted = event.run_submitted
-        self.adopt(event.run_id, submitted.workflow, submitted.trace_parent, event.time_us)
+        self._runs[event.run_id] = _Run(
+            ids=run_span(event.run_id, submitted.trace_parent),
+            workflow=submitted.workflow,
+            start_us=event.time_us,
+        )
 
     def _run_ended(self, event: history_pb2.HistoryEvent) -> None:
         run, ended = self._run(event.run_id), event.run_ended

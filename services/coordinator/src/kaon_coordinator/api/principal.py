@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from kaon_telemetry.tracing import is_trace_parent
 from kaon_wire.errors import InvalidValue
 
 TENANT_KEY = "kaon-tenant"
+TRACE_KEY = "traceparent"
 PRINCIPAL_KEY = "kaon-principal"
 # With commas between them.
 ROLES_KEY = "kaon-roles"
@@ -28,6 +30,8 @@ class Principal:
     name: str = "anonymous"
     # As approvals name them.
     roles: frozenset[str] = frozenset()
+    # W3C trace context of what it does; empty when it gives none that is well formed.
+    trace_parent: str = ""
 
 
 # Set by the edge for the time of one call.
@@ -45,7 +49,9 @@ def enter(metadata: Iterable[tuple[str, str | bytes]]) -> Principal:
     Raises:
         InvalidValue: the metadata names a tenant or principal that cannot be.
     """
-    given = {key: value for key, value in metadata if key in {TENANT_KEY, PRINCIPAL_KEY, ROLES_KEY}}
+    given = {
+        key: value for key, value in metadata if key in {TENANT_KEY, PRINCIPAL_KEY, ROLES_KEY, TRACE_KEY}
+    }
     tenant = given.get(TENANT_KEY, Principal.tenant)
     name = given.get(PRINCIPAL_KEY, Principal.name)
     if not isinstance(tenant, str) or not _TENANT.match(tenant):
@@ -57,6 +63,12 @@ def enter(metadata: Iterable[tuple[str, str | bytes]]) -> Principal:
         raise InvalidValue(
             f"metadata {ROLES_KEY} {roles!r}: use letters, digits and hyphens, with commas between roles"
         )
-    principal = Principal(tenant=tenant, name=name, roles=frozenset(filter(None, roles.split(","))))
+    trace = given.get(TRACE_KEY, "")
+    principal = Principal(
+        tenant=tenant,
+        name=name,
+        roles=frozenset(filter(None, roles.split(","))),
+        trace_parent=trace if isinstance(trace, str) and is_trace_parent(trace) else "",
+    )
     _current.set(principal)
     return principal

@@ -82,6 +82,7 @@ class RunServicer(run_service_pb2_grpc.RunServiceServicer):
             submitter=caller.name,
             idempotency_key=request.idempotency_key,
             now_us=now_us,
+            trace_parent=caller.trace_parent,
         )
         run, created = await self._submitter.submit(new)
         if created:

@@ -19,6 +19,7 @@ from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.bindings import Evaluate
 from kaon_coordinator.engine.decide import Context
 from kaon_coordinator.engine.limits import DEFAULT, Limits
+from kaon_coordinator.engine.state import RunState
 from kaon_coordinator.ids import new_run_id
 from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants
 from kaon_coordinator.shell.answers import Answers, Outside
@@ -167,6 +168,10 @@ class Coordinator:
     def runs_open(self) -> int:
         """How many runs of these have not ended."""
         return sum(len(partition.runs) for partition in self._partitions.values())
+
+    def find_run(self, run_id: str) -> RunState | None:
+        """A run that is owned here and has not ended."""
+        return next((p.runs[run_id] for p in self._partitions.values() if run_id in p.runs), None)
 
     # --- what the transport delivers ----------------------------------------------------------------------------
 

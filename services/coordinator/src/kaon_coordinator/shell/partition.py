@@ -201,6 +201,7 @@ def submitted(run: LoadedRun, start: InboxRow) -> history_pb2.RunSubmitted:
         params_json=run.params,
         priority=run.row.priority,
         origin=run.origin,
+        trace_parent=start.command.start.trace_parent,
     )
     if run.parent_run_id:
         parent = history_pb2.RunParent(run_id=run.parent_run_id, path=run.parent_path, depth=run.depth)

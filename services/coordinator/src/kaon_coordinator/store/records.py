@@ -50,6 +50,8 @@ class NewRun:
     fork_run_id: str = ""
     fork_seq: int = 0
     fork_reset: Sequence[str] = ()
+    # W3C trace context of whoever submits it; empty when there is none.
+    trace_parent: str = ""
     # What made it when nobody submitted it by hand, such as "schedule:nightly".
     origin: str = ""
 

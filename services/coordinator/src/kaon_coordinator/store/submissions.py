@@ -111,7 +111,8 @@ def _payload_digest(run: NewRun) -> str:
 
 
 def _start_command(run: NewRun) -> tuple[Any, ...]:
-    command = command_pb2.RunCommand(run_id=run.run_id, start=command_pb2.StartRun(reset=run.fork_reset))
+    start = command_pb2.StartRun(reset=run.fork_reset, trace_parent=run.trace_parent)
+    command = command_pb2.RunCommand(run_id=run.run_id, start=start)
     return run.partition, run.run_id, command.SerializeToString(deterministic=True), run.now_us
 
 
