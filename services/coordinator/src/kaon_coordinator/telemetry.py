@@ -13,7 +13,6 @@ from kaon_telemetry.metrics import CoordinatorMetrics
 from kaon_telemetry.tracing import SpanIds, Spans, run_span, step_span
 from kaonapi.run.v1 import history_pb2
 
-
 # Runs that are followed at once, at the most.
 _REMEMBERED = 100_000
 
