@@ -237,9 +237,8 @@ def _behind(state: PoolState, ticket: Ticket) -> r.WaitReason:
     if count:
         text += f" ({higher} of higher priority, {own} of its own tenant that came earlier)"
     share = state.shares.of(ticket.tenant)
-    text += (
-        f"; its tenant {ticket.tenant!r} holds {share:.0%} of the pool, and tenants that hold less go first."
-    )
+    text += f"; its tenant {ticket.tenant!r} holds {share:.0%} of the pool"
+    text += ", and tenants that hold less go first." if share else "."
     return r.WaitReason(
         cause=r.WAIT_CAUSE_BEHIND,
         text=text,

@@ -13,6 +13,7 @@ from kaon_coordinator.matching.effects import AskRunners, Effect, OpenPool, Rele
 from kaon_coordinator.matching.explain import Moment, explain
 from kaon_coordinator.matching.hearing import hear
 from kaon_coordinator.matching.placement import Round
+from kaon_coordinator.matching.reserving import keep_free
 from kaon_coordinator.matching.settings import DEFAULT, MatcherSettings
 from kaon_coordinator.matching.state import PoolState
 from kaon_coordinator.matching.survey import review_runners, withdraw_queued
@@ -104,6 +105,7 @@ class PoolMatcher:
         if survey:
             self._next_survey = now + self._settings.survey
             review_runners(state, now)
+            keep_free(state, now)
             state.tidy()
             state.stirred = True
         if state.stirred and len(state.waiting) and len(state.fleet):

@@ -12,6 +12,7 @@ from typing import TypeAlias
 from kaon_coordinator.matching.amounts import Amount
 from kaon_coordinator.matching.fleet import Eligible
 from kaon_coordinator.matching.groups import Group
+from kaon_coordinator.matching.reserving import drop_reservations, may_have
 from kaon_coordinator.matching.runners import RunnerState
 from kaon_coordinator.matching.state import PoolState
 from kaon_coordinator.matching.tickets import Lane, Place, Ticket
@@ -21,8 +22,8 @@ from kaon_coordinator.matching.waiting import Line
 _GROUPS = 4
 # Of so many runners with the code bundle and some room one is taken.
 _NEAR = 8
-# Of so many runners the least loaded is kept free for a large request.
-_LOOKED_AT = 64
+# Of so many runners that are kept free for others one may be taken, when that is allowed.
+_KEPT = 64
 
 # The order of tenants: (level, highest first; share by weight; urgency; tenant).
 _Turn: TypeAlias = tuple[int, float, float, str]
@@ -48,7 +49,6 @@ class Round:
         self._waiting = state.waiting
         self._fleet = state.fleet
         self._shares = state.shares
-        self._settings = state.settings
         self._now = now
         self._lines: dict[str, _Lines] = {}
         # Lanes for which no runner has room any more.
@@ -57,7 +57,7 @@ class Round:
 
     def run(self) -> Placed:
         """Places by level, then by share, then by age."""
-        self._drop_reservations()
+        drop_reservations(self._state)
         if not self._has_room():
             return self._placed
         turns = [self._begin(tenant, lines.values()) for tenant, lines in self._waiting.tenants().items()]
@@ -87,7 +87,7 @@ class Round:
     def _turn(self, tenant: str) -> _Turn:
         urgency, _, line = self._lines[tenant][0]
         waited = self._now - max(line.tickets[0].since, self._state.served.get(tenant, 0.0))
-        level = line.priority + int(waited / self._settings.ageing)
+        level = line.priority + int(waited / self._state.settings.ageing)
         return -level, self._shares.rank(tenant), urgency, tenant
 
     def _place_one(self, tenant: str) -> bool:
@@ -118,8 +118,6 @@ class Round:
         if runner is None and self._fleet.reserved and ticket.place is Place.WAITING:
             runner = self._choose_reserved(ticket)
         if runner is None:
-            if ticket.place is Place.WAITING:
-                self._reserve(ticket)
             return False
         self._release(ticket, runner)
         return True
@@ -197,42 +195,10 @@ class Round:
         if own is not None and own.is_free_for(ticket.lane.need):
             return own
         for group in self._fleet.eligible(ticket.lane):
-            for runner in islice(group.reserved, _LOOKED_AT):
-                if runner.has_slot and self._may_have(runner, ticket):
+            for runner in islice(group.reserved, _KEPT):
+                if runner.has_slot and may_have(self._state, runner, ticket, self._now):
                     return runner
         return None
-
-    def _may_have(self, runner: RunnerState, ticket: Ticket) -> bool:
-        other = runner.reserved
-        if other is None or other is ticket or not runner.has_room(ticket.lane.need):
-            return False
-        if ticket.priority > other.priority:
-            return self._waiting.urgency(ticket) < self._waiting.urgency(other)
-        # Whoever holds less still goes first, for a while.
-        firm = self._now - runner.reserved_since >= self._settings.reserve_firm
-        return not firm and self._shares.rank(ticket.tenant) < self._shares.rank(other.tenant)
-
-    def _reserve(self, ticket: Ticket) -> None:
-        """Keeps a runner free for a request that pieces becoming free one by one would never satisfy."""
-        fleet, need = self._fleet, ticket.lane.need
-        if self._now - ticket.since < self._settings.reserve or ticket in fleet.reserved:
-            return
-        if len(fleet.reserved) >= max(1, int(len(fleet) * self._settings.reserve_part)):
-            return
-        groups = fleet.eligible(ticket.lane)
-        if not any(group.overtaken(need, ticket.since) for group in groups):
-            return
-        members = (runner for group in groups for runner in group.members)
-        candidates = [
-            runner for runner in islice(members, _LOOKED_AT) if runner.is_open and runner.reserved is None
-        ]
-        if candidates:
-            fleet.reserve(min(candidates, key=lambda runner: runner.load), ticket, self._now)
-
-    def _drop_reservations(self) -> None:
-        for ticket, runner in tuple(self._fleet.reserved.items()):
-            if ticket.place is not Place.WAITING or not runner.is_open:
-                self._fleet.unreserve(runner)
 
 
 def _best_free(groups: Iterable[Group], need: Amount, avoid: str) -> RunnerState | None:

@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from kaon_coordinator.matching.tenants import Entitlement, Tenants
+
 from .world import Host, Pool, request
 
 
@@ -176,3 +178,136 @@ def test_whatever_is_asked_a_runner_is_never_asked_for_more_than_its_depth(
     assert sum(resources.slots or 1 for resources in released) <= 8 * host.slots
     assert sum(resources.memory_bytes for resources in released) <= 8 * memory
     assert all(resources.slots <= 4 and resources.memory_bytes <= memory for resources in released)
+
+
+# Machines and wishes in the small: (slots, memory, label), (slots, memory, label, tenant, priority).
+MACHINES = st.lists(
+    st.tuples(st.integers(1, 4), st.integers(0, 8), st.sampled_from("xy")), min_size=1, max_size=5
+)
+WISHES = st.lists(
+    st.tuples(
+        st.integers(1, 4),
+        st.integers(0, 8),
+        st.sampled_from(["", "kind=x", "kind!=x", "kind in (x, y)", "other"]),
+        st.sampled_from("abc"),
+        st.integers(0, 2),
+    ),
+    min_size=1,
+    max_size=40,
+)
+
+
+def cluster(machines: list[tuple[int, int, str]], wishes: list[tuple[int, int, str, str, int]]) -> Pool:
+    """A pool of long steps that was asked for all wishes at once."""
+    hosts = [
+        Host(f"r{n}", slots=slots, memory=memory, labels={"kind": kind}, recent_us=10**9)
+        for n, (slots, memory, kind) in enumerate(machines)
+    ]
+    pool = Pool(*hosts)
+    pool.ask(
+        *(
+            request(
+                f"s{n}",
+                slots=slots,
+                memory=memory,
+                labels=(label,) if label else (),
+                tenant=tenant,
+                priority=priority,
+            )
+            for n, (slots, memory, label, tenant, priority) in enumerate(wishes)
+        )
+    )
+    return pool
+
+
+@given(machines=MACHINES, wishes=WISHES)
+@settings(max_examples=150, deadline=None)
+def test_nothing_is_placed_beyond_a_capacity_or_against_a_label_and_nothing_that_fits_is_left(
+    machines: list[tuple[int, int, str]], wishes: list[tuple[int, int, str, str, int]]
+) -> None:
+    pool = cluster(machines, wishes)
+
+    left = [[slots, memory, kind] for slots, memory, kind in machines]
+    for incarnation, path, _ in pool.released:
+        slots, memory, label, _, _ = wishes[int(path[1:])]
+        machine = left[int(incarnation[1:])]
+        assert _admits(label, str(machine[2]))
+        machine[0] -= slots  # type: ignore[operator]
+        machine[1] -= memory  # type: ignore[operator]
+    assert all(slots >= 0 and memory >= 0 for slots, memory, _ in left)  # type: ignore[operator]
+    placed = {path for _, path, _ in pool.released}
+    assert len(placed) == len(pool.released)
+    for number, (slots, memory, label, _, _) in enumerate(wishes):
+        if f"s{number}" not in placed:
+            # Memory that a step does not ask for does not matter.
+            assert not any(
+                slots <= free[0] and (not memory or memory <= free[1]) and _admits(label, str(free[2]))  # type: ignore[operator]
+                for free in left
+            )
+            assert pool.reasons(f"s{number}")
+
+
+def _admits(label: str, kind: str) -> bool:
+    return {"": True, "kind=x": kind == "x", "kind!=x": kind != "x", "kind in (x, y)": True, "other": False}[
+        label
+    ]
+
+
+@given(machines=MACHINES, wishes=WISHES, data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_every_request_that_some_runner_could_take_is_released_whatever_else_comes(
+    machines: list[tuple[int, int, str]], wishes: list[tuple[int, int, str, str, int]], data: st.DataObject
+) -> None:
+    """Also large ones, and those of low priority, while small urgent ones keep coming."""
+    pool = cluster(machines, wishes)
+    possible = {
+        f"s{number}"
+        for number, (slots, memory, label, _, _) in enumerate(wishes)
+        if any(
+            slots <= machine[0] and (not memory or memory <= machine[1]) and _admits(label, machine[2])
+            for machine in machines
+        )
+    }
+    for number in range(400):
+        pool.ask(request(f"urgent-{number}", tenant=data.draw(st.sampled_from("abd")), priority=2))
+        pool.wait(2.0)
+        running = [path for host in pool.hosts.values() for path in host.queued]
+        if running:
+            pool.end(running[number % len(running)])
+            if number % 2:
+                pool.end(running[0])
+        if possible <= {path for _, path, _ in pool.released}:
+            break
+
+    missing = possible - {path for _, path, _ in pool.released}
+    assert not missing, {path: pool.why(path) for path in missing}
+
+
+@given(
+    weights=st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(1, 4)),
+    slots=st.integers(6, 24),
+    needs=st.tuples(st.integers(1, 2), st.integers(1, 2), st.integers(1, 2)),
+)
+@settings(max_examples=80, deadline=None)
+def test_no_tenant_is_ahead_of_another_that_still_waits_by_more_than_one_step(
+    weights: tuple[int, int, int], slots: int, needs: tuple[int, int, int]
+) -> None:
+    """The bound of progressive filling with indivisible steps."""
+    named = {tenant: Entitlement(weight=float(weight)) for tenant, weight in zip("abc", weights, strict=True)}
+    pool = Pool(Host("r1", slots=slots, recent_us=10**9), tenants=Tenants(named=named))
+    pool.ask(
+        *(
+            request(f"{tenant}{n}", tenant=tenant, slots=need)
+            for n in range(slots)
+            for tenant, need in zip("abc", needs, strict=True)
+        )
+    )
+
+    held = Counter(path[0] for _, path, _ in pool.released)
+    sizes = dict(zip("abc", needs, strict=True))
+    ranks = {tenant: held[tenant] * sizes[tenant] / named[tenant].weight for tenant in "abc"}
+    for one in "abc":
+        for other in "abc":
+            # The last step of `one` was placed when it was not ahead, unless nothing of the other fitted any more.
+            before = ranks[one] - sizes[one] / named[one].weight
+            assert before <= ranks[other] + 1e-9 or sizes[other] > sizes[one]
