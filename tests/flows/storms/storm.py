@@ -35,5 +35,8 @@ FLOWS = {
         _alone(storm_work.fills_its_disk),
         _alone(storm_work.eats_its_memory, resources=Resources(memory="120MB")),
         _alone(storm_work.prints_without_newline),
+        _alone(storm_work.takes_orders),
+        _alone(storm_work.resumes, retry=2),
+        _alone(storm_work.works_alone, exclusive=True),
     )
 }

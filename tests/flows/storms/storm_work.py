@@ -96,3 +96,32 @@ def prints_without_newline(context: StepContext, ledger: str) -> dict[str, int]:
     for _ in range(2000):
         sys.stdout.write("." * 1000)
     return {"out": 1}
+
+
+def takes_orders(context: StepContext, ledger: str) -> dict[str, int]:
+    """Adds up what it is told until it is told to end."""
+    note(ledger, context, "started")
+    total = 0
+    while (order := context.wait_signal("add", timeout=60)) is not None and order.payload != "end":
+        total += order.payload
+        context.metric("total", total, step=order.seq)
+    return {"out": total}
+
+
+def resumes(context: StepContext, ledger: str) -> dict[str, int]:
+    """Fails once after half of its work, and begins where it was."""
+    note(ledger, context, "started")
+    done = context.last_checkpoint or {"half": 0}
+    if context.attempt == 1:
+        context.checkpoint({"half": 21})
+        raise ConnectionError("the line is cut")
+    return {"out": 2 * done["half"]}
+
+
+def works_alone(context: StepContext, ledger: str) -> dict[str, int]:
+    """Notes every tenth of a second that it lives."""
+    note(ledger, context, "started")
+    for _ in range(30):
+        note(ledger, context, "alive")
+        time.sleep(0.1)
+    return {"out": 1}
