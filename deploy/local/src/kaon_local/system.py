@@ -61,6 +61,8 @@ class System:
     def __init__(self, config: SystemConfig, *, report: Report = lambda line: None) -> None:
         self.config = config
         self.supervisor = Supervisor(report=report)
+        # Where each service serves its metrics, host:port.
+        self.metrics: dict[str, str] = {}
         self._base: list[Component] = []
         add = self.supervisor.add
         broker = KafkaConfig(
@@ -128,8 +130,9 @@ class System:
         self.docker = self.supervisor.add(_EngineWithBase(DockerConfig(state=docker_state())))
         self.registry = self.supervisor.add(Registry(RegistryConfig(state=state / "registry")))
 
-    def _common(self) -> dict[str, str]:
+    def _common(self, name: str) -> dict[str, str]:
         catalogue = self.config.catalogue
+        self.metrics[name] = f"{HOST}:{free_port()}"
         common = {
             "KAON_KAFKA": self.kafka.address,
             "KAON_ARTIFACTS": f"file://{self.config.state}/artifacts",
@@ -137,6 +140,7 @@ class System:
             "KAON_POOL_PARTITIONS": str(catalogue.pool_partitions),
             "KAON_RUNNER_PARTITIONS": str(catalogue.runner_partitions),
             "KAON_POOLS": ",".join(catalogue.pools),
+            "KAON_METRICS": self.metrics[name],
         }
         if self.docker is not None:
             common |= self.docker.endpoints()
@@ -154,7 +158,7 @@ class System:
                 state=state,
                 module="kaon_coordinator",
                 probe=partial(probes.grpc_serving, address),
-                env=self._common() | {"KAON_ADDRESS": address, "KAON_DATABASE": database},
+                env=self._common("coordinator") | {"KAON_ADDRESS": address, "KAON_DATABASE": database},
                 endpoints={"KAON_SERVER": address},
             )
         )
@@ -162,7 +166,7 @@ class System:
     def _publisher(self) -> Service:
         state = self.config.state / "publisher"
         address = f"{HOST}:{self.config.publisher_port or free_port()}"
-        env = self._common() | {
+        env = self._common("model-publisher") | {
             "KAON_PUBLISHER_ADDRESS": address,
             "KAON_PUBLISHER_DATABASE": f"sqlite:///{state}/models.db",
             "KAON_PUBLISHER_LAYOUTS": str(state / "layouts"),
@@ -186,7 +190,7 @@ class System:
         name = f"step-runner-{number}"
         state = self.config.state / name
         health = free_port()
-        env = self._common() | {
+        env = self._common(name) | {
             "KAON_RUNNER_ID": f"runner-{number}",
             "KAON_SLOTS": str(self.config.slots),
             "KAON_WORK": str(state / "work"),
