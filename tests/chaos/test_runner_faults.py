@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from support import Api, ledger_lines, load, until
 from kaon_local.kafka import ProxiedListener
 from kaon_local.ports import HOST, free_port
 from kaon_local.proxy import ProxyConfig, TcpProxy
+from kaon_local.service import Service
 from kaon_local.system import System, SystemConfig
 from kaonapi.run.v1 import run_pb2
 
@@ -112,30 +113,37 @@ def test_steps_that_kill_their_runner_are_quarantined_after_three(
     assert len(ledger_lines(ledger)) == 3
 
 
+def leave(runner: Service, coming: Future[None]) -> None:
+    """Asks a runner to go when it has come, and waits until it has gone."""
+    coming.result()
+    runner.stop()
+    assert runner.exit_code == 0
+
+
 def test_runners_that_come_and_go_fail_no_step(light_system: System, api: Api, tmp_path: Path) -> None:
     ledger = tmp_path / "ledger"
     count, seconds, length = weather.full_or((5000, 180.0, 0.4), (300, 24.0, 0.4))
     run = api.submit(load("storms/storm.py"), count=count, seconds=length, ledger=str(ledger))
-    numbers = itertools.count(100)
-    came = []
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        due = time.monotonic() + 2.0
-        runner = light_system.add_runner(next(numbers), KAON_DRAIN_SECONDS="5")
-        runner.start()
-        came.append(runner)
-        if len(came) > 2:
-            leaver = came[-3]
-            leaver.stop()
-            assert leaver.exit_code == 0
-        time.sleep(max(0.0, due - time.monotonic()))
+    came: list[Service] = []
+    with ThreadPoolExecutor(32) as pool:
+        coming: list[Future[None]] = []
+        going: list[Future[None]] = []
+        began = time.monotonic()
+        for turn in range(round(seconds / 2)):
+            came.append(light_system.add_runner(100 + turn, KAON_DRAIN_SECONDS="5"))
+            coming.append(pool.submit(came[-1].start))
+            if turn >= 4:
+                going.append(pool.submit(leave, came[turn - 4], coming[turn - 4]))
+            time.sleep(max(0.0, began + 2 * (turn + 1) - time.monotonic()))
+        for move in (*coming, *going):
+            move.result()
     ended = api.wait(run, 600)
     assert ended.status == run_pb2.STATUS_SUCCEEDED, ended.error
     weather.accepted_once(api, run)
     assert weather.total_of(api, run) == sum(range(count))
     steps = api.steps(run).values()
     workers = {lines[0]["runner"] for lines in weather.starts(ledger).values()}
-    print(f"{len(came)} runners came and {len(came) - 2} left; {len(workers)} of them worked")
+    print(f"{len(came)} runners came, one every 2 s, and {len(came) - 4} left; {len(workers)} runners worked")
     assert weather.lost(steps) == 0, "a runner that leaves hands back"
     assert all(step.attempt == 1 for step in steps)
     assert len(workers) > 2

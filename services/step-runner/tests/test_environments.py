@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from harness import MemorySystem, python, request, shell
+from processes import wait_gone
 
 from kaon_artifacts import ArtifactStore
 from kaon_runner.capabilities import gpu_model, java_version
@@ -157,6 +158,23 @@ def test_a_worker_that_keeps_much_memory_is_replaced(tmp_path: Path) -> None:
         first = pid_of(system, python("whoami", outputs={"pid": "int"}))
         assert pid_of(system, python("hoard", inputs={"megabytes": 150}, outputs={"pid": "int"})) == first
         assert pid_of(system, python("whoami", outputs={"pid": "int"})) != first
+
+
+def test_a_worker_that_nothing_comes_for_is_ended_and_one_that_waits_for_its_first_step_is_not(
+    tmp_path: Path,
+) -> None:
+    store = (tmp_path / "store").as_uri()
+    code = bundle(store, tmp_path, "")
+    with MemorySystem(
+        tmp_path / "work",
+        slots=1,
+        artifacts=store,
+        prewarm=(code,),
+        worker_idle_seconds=0.3,
+        renew_seconds=0.1,
+    ) as system:
+        wait_gone(pid_of(system, python("whoami", outputs={"pid": "int"})), 5)
+        assert list(system.heartbeats[-1].warm_bundles) == [code]
 
 
 # --- what the machine has ---------------------------------------------------------------------------------------------

@@ -207,6 +207,7 @@ class RunnerService:
             worker_memory_bytes=settings.worker_memory_bytes,
             prefetch=settings.prefetch,
             idle_limit=2 * settings.slots,
+            idle_seconds=settings.worker_idle_seconds,
             deadline_seconds=settings.supervisor_seconds,
         )
 

@@ -62,6 +62,8 @@ class Settings:
     scratch_seconds: float = 7 * 86_400.0
     # Bytes of memory that a warm worker may keep between two steps before it is replaced (KAON_WORKER_MEMORY_BYTES).
     worker_memory_bytes: int = 1024 * 1024 * 1024
+    # Seconds for which a warm worker waits for another step of its kind before it is ended (KAON_WORKER_IDLE_SECONDS).
+    worker_idle_seconds: float = 300.0
     # Digests of code bundles for which workers are started before steps ask for them, "sha256:...,sha256:..." (KAON_PREWARM).
     prewarm: tuple[str, ...] = ()
     # Processes and threads that one step may have; 0: no bound (KAON_STEP_PROCESSES).

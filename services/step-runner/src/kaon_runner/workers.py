@@ -115,6 +115,7 @@ class WarmWorker:
         # What its socket had no room for.
         self._unsent: deque[bytes] = deque()
         self._worn = False
+        self._ended_at = 0.0
         self._next_id = 0
         # Steps that have been promised the place behind the running one and are still being prepared.
         self._expected = 0
@@ -148,6 +149,11 @@ class WarmWorker:
         self._channel.setblocking(False)
         self._loop.add_reader(self._channel, self._readable)
         self.child.ended.add_done_callback(lambda future: self._ended(future.result()))
+
+    @property
+    def idle_seconds(self) -> float:
+        """How long ago its last step ended; 0 before its first."""
+        return time.monotonic() - self._ended_at if self.steps else 0.0
 
     @property
     def busy_seconds(self) -> float:
@@ -290,7 +296,8 @@ class WarmWorker:
         self.steps += 1
         if self.steps % _WEIGHED_STEPS == 0 or len(self.tasks) == 0:
             self.weigh(self._pool.worker_memory_bytes)
-        took = time.monotonic() - task.started_at
+        self._ended_at = time.monotonic()
+        took = self._ended_at - task.started_at
         self.average = took if self.steps == 1 else 0.8 * self.average + 0.2 * took
         if self.tasks:
             following = self.tasks[0]
@@ -377,6 +384,7 @@ class WorkerPool:
         worker_memory_bytes: memory after which a worker is replaced, seen between two steps.
         prefetch: steps that may wait behind a running one in its worker.
         idle_limit: idle workers that are kept.
+        idle_seconds: how long an idle worker is kept; one that has not run anything yet is.
         deadline_seconds: see `supervision.Order`.
     """
 
@@ -388,6 +396,7 @@ class WorkerPool:
         worker_memory_bytes: int,
         prefetch: int,
         idle_limit: int,
+        idle_seconds: float,
         deadline_seconds: float,
     ) -> None:
         self.directory = directory
@@ -395,6 +404,7 @@ class WorkerPool:
         self.worker_memory_bytes = worker_memory_bytes
         self._prefetch = prefetch
         self._idle_limit = idle_limit
+        self._idle_seconds = idle_seconds
         self._deadline_seconds = deadline_seconds
         self._workers: list[WarmWorker] = []
         self._idle: list[WarmWorker] = []
@@ -482,9 +492,12 @@ class WorkerPool:
                 worker.settle_idle()
 
     def renew_idle(self, seconds: float) -> None:
-        """Idle workers live as long as the runner does."""
-        for worker in self._idle:
-            if worker.child is not None:
+        """Idle workers live as long as the runner does, but those that nothing has come for in a long time."""
+        for worker in tuple(self._idle):
+            if worker.idle_seconds > self._idle_seconds:
+                self._idle.remove(worker)
+                worker.close()
+            elif worker.child is not None:
                 worker.child.renew(seconds)
 
     async def close(self) -> None:
