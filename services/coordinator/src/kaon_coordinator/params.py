@@ -53,6 +53,11 @@ def complete(
         InvalidRequest: names every parameter that is unknown, missing, not JSON, of another type, or none of the values allowed; or
             says that all of them together are too large.
     """
+    size = sum(len(name) + len(text) for name, text in given.items())
+    if size > limits.params_bytes:
+        text = f"they have {size} bytes; the limit params_bytes is {limits.params_bytes}: use an artifact"
+        problem = Problem(field="params_json", text=text)
+        raise InvalidRequest(f"parameters of workflow {definition.name!r}", [problem])
     declared = {parameter.name: parameter for parameter in definition.parameters}
     problems = list(_unknown(declared, given))
     values: dict[str, str] = {}
@@ -61,10 +66,6 @@ def complete(
             values[name] = _value(parameter, given.get(name))
         except InvalidValue as error:
             problems.append(_problem(name, str(error)))
-    size = sum(len(name) + len(text) for name, text in values.items())
-    if size > limits.params_bytes:
-        text = f"the parameters have {size} bytes; the limit params_bytes is {limits.params_bytes}: use an artifact"
-        problems.append(Problem(field="params_json", text=text))
     if problems:
         raise InvalidRequest(f"parameters of workflow {definition.name!r}", problems)
     return values

@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-import structlog
-
-from kaon_coordinator import params
 from kaon_coordinator.api import principal, views
+from kaon_coordinator.api.commanding import Commanding
 from kaon_coordinator.api.feed import RunFeed
-from kaon_coordinator.api.submitter import Submitter
+from kaon_coordinator.api.intake import Intake, checked_key
+from kaon_coordinator.api.travelling import Travelling
 from kaon_coordinator.api.watch import Watcher
 from kaon_coordinator.engine.views import step_view
-from kaon_coordinator.ids import new_run_id
-from kaon_coordinator.store.base import NewRun, RunRecord
 from kaon_coordinator.store.thread import StoreThread
 from kaon_wire.errors import InvalidValue
-from kaon_wire.partitioning import partition_of
-from kaonapi.run.v1 import command_pb2, history_pb2, run_pb2, run_service_pb2, run_service_pb2_grpc
-
-log = structlog.get_logger(__name__)
+from kaonapi.run.v1 import history_pb2, run_pb2, run_service_pb2
 
 _PAGE = 50
 _LARGEST_PAGE = 500
-_KEY_CHARACTERS = 200
-_REASON_CHARACTERS = 2_000
-
-
-class Wake(Protocol):
-    """Tells the owner of a partition that commands wait for it. May be lost: owners look by themselves too."""
-
-    def __call__(self, partition: int, submitted: RunRecord | None = None, /) -> Awaitable[None]:
-        """`submitted` is the run that has just been stored, when that is what the owner is told of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,50 +28,30 @@ class RunParts:
     store: StoreThread
     feed: RunFeed
     watcher: Watcher
-    wake: Wake
-    # Partitions among which new runs are spread.
-    partitions: int
-    # Microseconds since the epoch.
-    now_us: Callable[[], int]
+    intake: Intake
 
 
-class RunServicer(run_service_pb2_grpc.RunServiceServicer):
+class RunServicer(Commanding, Travelling):
     """Everything that is said about a caller's runs goes through here."""
 
     def __init__(self, parts: RunParts) -> None:
         self._parts = parts
         self._threads = parts.store
         self._store = parts.store.store
-        self._submitter = Submitter(parts.store)
-        self._wakes: set[asyncio.Task[None]] = set()
+        self._intake = parts.intake
 
     async def SubmitRun(  # noqa: N802
         self, request: run_service_pb2.SubmitRunRequest, context: Any
     ) -> run_service_pb2.SubmitRunResponse:
-        if len(request.idempotency_key) > _KEY_CHARACTERS:
-            raise InvalidValue(f"idempotency_key: use at most {_KEY_CHARACTERS} characters")
-        caller = principal.current()
-        workflow = await self._threads.read(
-            self._store.get_workflow, caller.tenant, request.workflow, request.version
+        workflow = await self._intake.workflow(request.workflow, request.version)
+        run, created = await self._intake.submit(
+            self._intake.new_run(
+                workflow,
+                request.params_json,
+                idempotency_key=checked_key(request.idempotency_key),
+                priority=request.priority,
+            )
         )
-        now_us = self._parts.now_us()
-        run_id = new_run_id(now_us)
-        new = NewRun(
-            run_id=run_id,
-            tenant=caller.tenant,
-            workflow=workflow.name,
-            version=workflow.version,
-            partition=partition_of(run_id, self._parts.partitions),
-            params=params.complete(workflow.definition, request.params_json),
-            submitter=caller.name,
-            idempotency_key=request.idempotency_key,
-            now_us=now_us,
-            trace_parent=caller.trace_parent,
-        )
-        run, created = await self._submitter.submit(new)
-        if created:
-            log.info("run submitted", run=run.run_id, workflow=run.workflow, tenant=run.tenant)
-            self._wake(run.partition, run)
         return run_service_pb2.SubmitRunResponse(run=views.run(run), created=created)
 
     async def GetRun(  # noqa: N802
@@ -132,32 +96,6 @@ class RunServicer(run_service_pb2_grpc.RunServiceServicer):
                 yield run_service_pb2.WatchRunResponse(event=update)
             else:
                 yield run_service_pb2.WatchRunResponse(progress=update)
-
-    async def CancelRun(  # noqa: N802
-        self, request: run_service_pb2.CancelRunRequest, context: Any
-    ) -> run_service_pb2.CancelRunResponse:
-        if len(request.reason) > _REASON_CHARACTERS:
-            raise InvalidValue(f"reason: use at most {_REASON_CHARACTERS} characters")
-        caller = principal.current()
-        wish = command_pb2.RequestRunCancel(reason=request.reason, requester=caller.name)
-        command = command_pb2.RunCommand(run_id=request.run_id, cancel=wish)
-        run = await self._threads.run(
-            self._store.add_command, caller.tenant, request.run_id, command, self._parts.now_us()
-        )
-        self._wake(run.partition)
-        return run_service_pb2.CancelRunResponse(run=views.run(run))
-
-    def _wake(self, partition: int, submitted: RunRecord | None = None) -> None:
-        """Beside the reply: what is durable is acknowledged whether or not a broker answers."""
-        task = asyncio.create_task(self._woken(partition, submitted))
-        self._wakes.add(task)
-        task.add_done_callback(self._wakes.discard)
-
-    async def _woken(self, partition: int, submitted: RunRecord | None) -> None:
-        try:
-            await self._parts.wake(partition, submitted)
-        except Exception as error:
-            log.warning("wake-up lost", partition=partition, error=str(error))
 
 
 def _with_progress(view: run_pb2.StepView, progress: run_pb2.StepView | None) -> run_pb2.StepView:

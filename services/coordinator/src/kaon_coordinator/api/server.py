@@ -14,10 +14,12 @@ from prometheus_client import Histogram
 from kaon_artifacts import ArtifactStore
 from kaon_coordinator.api.edge import Edge
 from kaon_coordinator.api.feed import RunFeed
+from kaon_coordinator.api.intake import Intake, Wake
 from kaon_coordinator.api.log_archive import LogSource
 from kaon_coordinator.api.logs import LogParts, LogServicer
 from kaon_coordinator.api.runners import Matchers, RunnerParts, RunnerServicer
-from kaon_coordinator.api.runs import RunParts, RunServicer, Wake
+from kaon_coordinator.api.runs import RunParts, RunServicer
+from kaon_coordinator.api.schedules import ScheduleParts, ScheduleServicer
 from kaon_coordinator.api.system import Broker, SystemParts, SystemServicer
 from kaon_coordinator.api.watch import Watcher
 from kaon_coordinator.api.workflows import Validate, WorkflowParts, WorkflowServicer
@@ -26,12 +28,14 @@ from kaon_wire.errors import Unavailable
 from kaonapi.log.v1 import log_pb2, log_pb2_grpc
 from kaonapi.run.v1 import run_service_pb2, run_service_pb2_grpc
 from kaonapi.runner.v1 import runner_pb2, runner_pb2_grpc
+from kaonapi.schedule.v1 import schedule_pb2, schedule_pb2_grpc
 from kaonapi.system.v1 import system_pb2, system_pb2_grpc
 from kaonapi.workflow.v1 import workflow_service_pb2, workflow_service_pb2_grpc
 
 SERVICES = (
     workflow_service_pb2.DESCRIPTOR.services_by_name["WorkflowService"].full_name,
     run_service_pb2.DESCRIPTOR.services_by_name["RunService"].full_name,
+    schedule_pb2.DESCRIPTOR.services_by_name["ScheduleService"].full_name,
     log_pb2.DESCRIPTOR.services_by_name["LogService"].full_name,
     runner_pb2.DESCRIPTOR.services_by_name["RunnerService"].full_name,
     system_pb2.DESCRIPTOR.services_by_name["SystemService"].full_name,
@@ -63,6 +67,8 @@ class ApiParts:
     now_us: Callable[[], int]
     # Gets how long each unary call took, by method and status.
     call_seconds: Histogram | None = None
+    # Told when a schedule was put.
+    schedules_changed: Callable[[], None] = lambda: None
     # How often quiet runs are looked up in the store for who watches them, in seconds.
     poll_seconds: float = 0.5
     # How long after a run's end its last lines may come, in seconds.
@@ -112,13 +118,15 @@ class ApiServer:
 
     def _add_services(self, parts: ApiParts) -> None:
         watcher = Watcher(store=parts.store, feed=parts.feed, poll_seconds=parts.poll_seconds)
+        intake = Intake(store=parts.store, wake=parts.wake, partitions=parts.partitions, now_us=parts.now_us)
         runs = RunParts(
             store=parts.store,
             feed=parts.feed,
             watcher=watcher,
-            wake=parts.wake,
-            partitions=parts.partitions,
-            now_us=parts.now_us,
+            intake=intake,
+        )
+        schedules = ScheduleParts(
+            store=parts.store, intake=intake, partitions=parts.partitions, changed=parts.schedules_changed
         )
         workflows = WorkflowParts(
             store=parts.store, artifacts=parts.artifacts, validate=parts.validate, now_us=parts.now_us
@@ -147,7 +155,8 @@ class ApiServer:
         )
         server = self._server
         workflow_service_pb2_grpc.add_WorkflowServiceServicer_to_server(WorkflowServicer(workflows), server)
-        run_service_pb2_grpc.add_RunServiceServicer_to_server(RunServicer(runs), server)  # type: ignore[abstract]
+        run_service_pb2_grpc.add_RunServiceServicer_to_server(RunServicer(runs), server)
+        schedule_pb2_grpc.add_ScheduleServiceServicer_to_server(ScheduleServicer(schedules), server)
         log_pb2_grpc.add_LogServiceServicer_to_server(LogServicer(logs), server)
         runner_pb2_grpc.add_RunnerServiceServicer_to_server(RunnerServicer(runners), server)
         system_pb2_grpc.add_SystemServiceServicer_to_server(SystemServicer(system), server)

@@ -9,6 +9,7 @@ from kaon_coordinator.engine.rows import BlockRow
 from kaon_coordinator.engine.rows_codec import CELL, error_of
 from kaon_coordinator.engine.views import block_view, cell_block, timestamp
 from kaon_coordinator.store.base import RunRecord, WorkflowRecord
+from kaon_wire import canonical
 from kaonapi.run.v1 import run_pb2
 from kaonapi.workflow.v1 import workflow_service_pb2
 
@@ -41,6 +42,14 @@ def run(record: RunRecord) -> run_pb2.Run:
         submitter=record.submitter,
         steps_total=row.steps_total,
         steps_succeeded=row.steps_succeeded,
+        priority=row.priority,
+        parent_run_id=record.parent_run_id,
+        parent_path=record.parent_path,
+        forked_from_run_id=record.fork_run_id,
+        forked_from_seq=record.fork_seq,
+        origin=record.origin,
+        outputs_json=canonical.loads(row.outputs) if row.outputs else {},
+        late=bool(row.data) and canonical.loads(row.data).get("late", False),
     )
 
 

@@ -151,6 +151,11 @@ class Store(ABC):
     def list_blocks(self, run_id: str) -> list[BlockRow]:
         """The blocks and cells of a run in order of their creation."""
 
+    def find_row(self, run_id: str, path: str) -> StepRow | BlockRow | None:
+        """The step, block or cell of a run at a path."""
+        rows: list[StepRow | BlockRow] = [*self.list_steps(run_id), *self.list_blocks(run_id)]
+        return next((row for row in rows if row.path == path), None)
+
     @abstractmethod
     def history(self, run_id: str, after_seq: int = 0, limit: int = 1000) -> list[history_pb2.HistoryEvent]:
         """Events of a run with a seq above `after_seq`, in order, at most `limit`. Committed events never change or vanish."""

@@ -58,6 +58,16 @@ def list_blocks(connection: Connection, run_id: str) -> list[BlockRow]:
     return [BlockRow(**row) for row in connection.execute(query).mappings()]
 
 
+def find_row(connection: Connection, run_id: str, path: str) -> StepRow | BlockRow | None:
+    """What is at a path."""
+    step = select(*STEP_COLUMNS).where(steps.c.run_id == run_id, steps.c.path == path)
+    if (row := connection.execute(step).mappings().first()) is not None:
+        return StepRow(**row)
+    block = select(*BLOCK_COLUMNS).where(blocks.c.run_id == run_id, blocks.c.path == path)
+    row = connection.execute(block).mappings().first()
+    return None if row is None else BlockRow(**row)
+
+
 def events(connection: Connection, run_id: str, after_seq: int, limit: int) -> list[history_pb2.HistoryEvent]:
     """Events of a run after a seq."""
     query = (

@@ -113,6 +113,10 @@ class SqlStore(Store):
         with self._reading("list_blocks") as connection:
             return reads.list_blocks(connection, run_id)
 
+    def find_row(self, run_id: str, path: str) -> StepRow | BlockRow | None:
+        with self._reading("find_row") as connection:
+            return reads.find_row(connection, run_id, path)
+
     def history(self, run_id: str, after_seq: int = 0, limit: int = 1000) -> list[history_pb2.HistoryEvent]:
         with self._reading("history") as connection:
             return reads.events(connection, run_id, after_seq, limit)

@@ -1,0 +1,179 @@
+"""RunService: what people ask of a run. What cannot be done is refused at once; what changes meanwhile, the engine notes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kaon_coordinator.api import principal, views
+from kaon_coordinator.api.intake import Intake
+from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.rows import BlockRow, StepRow
+from kaon_coordinator.problems import Denied, Unfit
+from kaon_coordinator.store.base import RunRecord
+from kaon_coordinator.store.thread import StoreThread
+from kaon_wire import canonical
+from kaon_wire.errors import InvalidValue
+from kaonapi.run.v1 import command_pb2, run_pb2, run_service_pb2_grpc
+from kaonapi.run.v1 import run_service_pb2 as r
+
+_FAILED = t.BROKEN | {t.CANCELLED}
+_MARKS = {t.SUCCEEDED, t.FAILED, t.SKIPPED}
+_SIGNAL_CHARACTERS = 200
+_PAYLOAD_BYTES = 65_536
+
+
+class Commanding(run_service_pb2_grpc.RunServiceServicer):
+    """The part of the service that takes commands."""
+
+    _threads: StoreThread
+    _intake: Intake
+
+    async def CancelRun(self, request: r.CancelRunRequest, context: Any) -> r.CancelRunResponse:  # noqa: N802
+        if request.path:
+            run = await self._active(request.run_id)
+            row = await self._at(run, request.path)
+            if row.status in t.TERMINAL:
+                raise Unfit(f"{request.path} is {t.short(row.status)}: there is nothing to cancel")  # type: ignore[arg-type]
+        wish = command_pb2.RequestRunCancel(
+            reason=request.reason,
+            requester=principal.current().name,
+            path=request.path,
+            force=request.force,
+            skip=request.skip,
+        )
+        told = await self._intake.command(request.run_id, reason=request.reason, cancel=wish)
+        return r.CancelRunResponse(run=views.run(told))
+
+    async def PauseRun(self, request: r.PauseRunRequest, context: Any) -> r.PauseRunResponse:  # noqa: N802
+        await self._active(request.run_id)
+        run = await self._intake.command(request.run_id, reason=request.reason, pause=command_pb2.PauseRun())
+        return r.PauseRunResponse(run=views.run(run))
+
+    async def ResumeRun(self, request: r.ResumeRunRequest, context: Any) -> r.ResumeRunResponse:  # noqa: N802
+        await self._active(request.run_id)
+        run = await self._intake.command(
+            request.run_id, reason=request.reason, resume=command_pb2.ResumeRun()
+        )
+        return r.ResumeRunResponse(run=views.run(run))
+
+    async def SignalRun(self, request: r.SignalRunRequest, context: Any) -> r.SignalRunResponse:  # noqa: N802
+        if not 0 < len(request.name) <= _SIGNAL_CHARACTERS:
+            raise InvalidValue(f"name: use 1 to {_SIGNAL_CHARACTERS} characters")
+        if len(request.payload_json) > _PAYLOAD_BYTES:
+            raise InvalidValue(f"payload_json: use at most {_PAYLOAD_BYTES} bytes")
+        payload = _canonical("payload_json", request.payload_json or "null")
+        run = await self._active(request.run_id)
+        if request.path:
+            row = await self._at(run, request.path)
+            if not isinstance(row, StepRow):
+                raise Unfit(f"{request.path} is a {row.kind}, not a step: leave the path empty for a gate")
+            if row.status in t.TERMINAL:
+                raise Unfit(f"{request.path} is {t.short(row.status)}")  # type: ignore[arg-type]
+        signal = command_pb2.SignalRun(name=request.name, payload_json=payload, path=request.path)
+        return r.SignalRunResponse(run=views.run(await self._intake.command(request.run_id, signal=signal)))
+
+    async def AnswerGate(self, request: r.AnswerGateRequest, context: Any) -> r.AnswerGateResponse:  # noqa: N802
+        run = await self._active(request.run_id)
+        row = await self._at(run, request.path)
+        gate = canonical.loads(row.data) if isinstance(row, BlockRow) and row.kind == "gate" else {}
+        if gate.get("gate") != "approval":
+            raise Unfit(f"{request.path} is not an approval")
+        if row.status != t.WAITING:
+            raise Unfit(f"{request.path} does not wait for an answer: it is {t.short(row.status)}")  # type: ignore[arg-type]
+        roles = principal.current().roles
+        if gate.get("roles") and not roles & set(gate["roles"]):
+            raise Denied(
+                f"{request.path} may be answered by {' or '.join(gate['roles'])}; you have "
+                f"{', '.join(sorted(roles)) or 'no role'}"
+            )
+        answer = command_pb2.AnswerGate(
+            path=request.path, approved=request.approved, comment=request.comment, roles=sorted(roles)
+        )
+        told = await self._intake.command(request.run_id, reason=request.comment, answer=answer)
+        return r.AnswerGateResponse(run=views.run(told))
+
+    async def RetryRun(self, request: r.RetryRunRequest, context: Any) -> r.RetryRunResponse:  # noqa: N802
+        run = await self._run(request.run_id)
+        self._not_cancelling(run)
+        if request.path:
+            await self._at(run, request.path)
+        if run.row.status not in _FAILED and not await self._has_failures(run, request.path):
+            where = f"at or under {request.path}" if request.path else "in it"
+            raise Unfit(f"run {run.run_id} is {_status(run)} and nothing has failed {where}")
+        command = command_pb2.RetryRun(path=request.path)
+        told = await self._intake.command(request.run_id, reason=request.reason, retry=command)
+        return r.RetryRunResponse(run=views.run(told))
+
+    async def RestartRun(self, request: r.RestartRunRequest, context: Any) -> r.RestartRunResponse:  # noqa: N802
+        run = await self._run(request.run_id)
+        self._not_cancelling(run)
+        row = await self._at(run, request.path)
+        if row.status == t.PENDING:
+            raise Unfit(f"{request.path} has not begun")
+        if row.status not in t.TERMINAL:
+            raise Unfit(f"{request.path} is {t.short(row.status)}: cancel it or wait for its end")  # type: ignore[arg-type]
+        command = command_pb2.RestartRun(path=request.path)
+        told = await self._intake.command(request.run_id, reason=request.reason, restart=command)
+        return r.RestartRunResponse(run=views.run(told))
+
+    async def MarkBlock(self, request: r.MarkBlockRequest, context: Any) -> r.MarkBlockResponse:  # noqa: N802
+        if not request.reason:
+            raise InvalidValue("reason: say why; it is kept in the history")
+        if request.status not in _MARKS:
+            raise InvalidValue("status: only SUCCEEDED, FAILED and SKIPPED can be marked")
+        run = await self._run(request.run_id)
+        self._not_cancelling(run)
+        await self._at(run, request.path)
+        outputs = {
+            name: _canonical(f"outputs_json[{name}]", text) for name, text in request.outputs_json.items()
+        }
+        mark = command_pb2.MarkBlock(path=request.path, status=request.status, outputs_json=outputs)
+        told = await self._intake.command(request.run_id, reason=request.reason, mark=mark)
+        return r.MarkBlockResponse(run=views.run(told))
+
+    async def SetRunPriority(  # noqa: N802
+        self, request: r.SetRunPriorityRequest, context: Any
+    ) -> r.SetRunPriorityResponse:
+        await self._active(request.run_id)
+        wish = command_pb2.SetRunPriority(priority=request.priority)
+        run = await self._intake.command(request.run_id, set_priority=wish)
+        return r.SetRunPriorityResponse(run=views.run(run))
+
+    async def _run(self, run_id: str) -> RunRecord:
+        tenant = principal.current().tenant
+        return await self._threads.read(self._threads.store.get_run, tenant, run_id)
+
+    async def _active(self, run_id: str) -> RunRecord:
+        run = await self._run(run_id)
+        if run.row.status in t.TERMINAL:
+            raise Unfit(f"run {run_id} has ended: it is {_status(run)}")
+        return run
+
+    async def _at(self, run: RunRecord, path: str) -> StepRow | BlockRow:
+        row = await self._threads.read(self._threads.store.find_row, run.run_id, path)
+        if row is None:
+            raise Unfit(f"run {run.run_id} has no step, block or cell {path!r} (yet)")
+        return row
+
+    def _not_cancelling(self, run: RunRecord) -> None:
+        if run.row.status == t.CANCELLING:
+            raise Unfit(f"run {run.run_id} is being cancelled")
+
+    async def _has_failures(self, run: RunRecord, path: str) -> bool:
+        store = self._threads.store
+        rows: list[StepRow | BlockRow] = [
+            *await self._threads.read(store.list_steps, run.run_id),
+            *await self._threads.read(store.list_blocks, run.run_id),
+        ]
+        return any(row.status in _FAILED and row.path.startswith(path) for row in rows)
+
+
+def _status(run: RunRecord) -> str:
+    return t.short(run_pb2.Status.ValueType(run.row.status))
+
+
+def _canonical(field: str, text: str) -> str:
+    try:
+        return canonical.dumps(canonical.loads(text))
+    except (InvalidValue, RecursionError) as error:
+        raise InvalidValue(f"{field}: {error}") from error

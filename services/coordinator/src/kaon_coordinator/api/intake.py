@@ -1,0 +1,170 @@
+"""How runs and commands come in: durable first, and then their owner is woken."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import structlog
+
+from kaon_coordinator import params
+from kaon_coordinator.api import principal
+from kaon_coordinator.api.submitter import Submitter
+from kaon_coordinator.ids import new_run_id
+from kaon_coordinator.store.base import NewRun, RunRecord, WorkflowRecord
+from kaon_coordinator.store.thread import StoreThread
+from kaon_wire.errors import Conflict, InvalidValue
+from kaon_wire.partitioning import partition_of
+from kaonapi.run.v1 import command_pb2
+
+log = structlog.get_logger(__name__)
+
+_KEY_CHARACTERS = 200
+_REASON_CHARACTERS = 2_000
+# What schedules and backfills begin their idempotency keys with.
+_OWN_KEYS = ("schedule:", "backfill:")
+# Runs of one transaction.
+_TOGETHER = 200
+
+
+class Wake(Protocol):
+    """Tells the owner of a partition that commands wait for it. May be lost: owners look by themselves too."""
+
+    def __call__(self, partition: int, submitted: RunRecord | None = None, /) -> Awaitable[None]:
+        """`submitted` is the run that has just been stored, when that is what the owner is told of."""
+
+
+class Intake:
+    """Stores what callers want.
+
+    Args:
+        store: where it is durable.
+        wake: tells owners.
+        partitions: among how many partitions runs are spread.
+        now_us: microseconds since the epoch.
+    """
+
+    def __init__(self, *, store: StoreThread, wake: Wake, partitions: int, now_us: Callable[[], int]) -> None:
+        self.now_us = now_us
+        self._threads = store
+        self._wake_owner = wake
+        self._partitions = partitions
+        self._submitter = Submitter(store)
+        self._wakes: set[asyncio.Task[None]] = set()
+
+    async def workflow(self, name: str, version: str) -> WorkflowRecord:
+        """A workflow of the caller's tenant.
+
+        Raises:
+            NotFound: there is no such version.
+        """
+        tenant = principal.current().tenant
+        return await self._threads.read(self._threads.store.get_workflow, tenant, name, version)
+
+    def new_run(
+        self, workflow: WorkflowRecord, given: Mapping[str, str], *, idempotency_key: str, priority: int = 0
+    ) -> NewRun:
+        """A run of the caller, its parameters checked and complete.
+
+        Raises:
+            InvalidValue: names every wrong parameter.
+        """
+        caller, now_us = principal.current(), self.now_us()
+        run_id = new_run_id(now_us)
+        return NewRun(
+            run_id=run_id,
+            tenant=workflow.tenant,
+            workflow=workflow.name,
+            version=workflow.version,
+            partition=partition_of(run_id, self._partitions),
+            params=params.complete(workflow.definition, given),
+            submitter=caller.name,
+            idempotency_key=idempotency_key,
+            now_us=now_us,
+            priority=priority,
+            trace_parent=caller.trace_parent,
+        )
+
+    async def submit(self, run: NewRun) -> tuple[RunRecord, bool]:
+        """Returns when the run is durable; False when its key was used for it before.
+
+        Raises:
+            Conflict: the idempotency key was used for another payload.
+        """
+        stored, created = await self._submitter.submit(run)
+        if created:
+            log.info("run submitted", run=stored.run_id, workflow=stored.workflow, tenant=stored.tenant)
+            self.wake(stored.partition, stored)
+        return stored, created
+
+    async def submit_all(self, runs: Sequence[NewRun]) -> list[tuple[RunRecord, bool]]:
+        """Stores many runs, some at a time; every one is answered in its place.
+
+        Raises:
+            Conflict: an idempotency key was used for another payload; what came before it is stored.
+        """
+        answers: list[tuple[RunRecord, bool]] = []
+        for first in range(0, len(runs), _TOGETHER):
+            together = runs[first : first + _TOGETHER]
+            for answer in await self._threads.run(self._threads.store.submit_runs, together):
+                if isinstance(answer, Conflict):
+                    raise answer
+                answers.append(answer)
+        for partition in {run.partition for run, created in answers if created}:
+            self.wake(partition)
+        return answers
+
+    async def command(self, run_id: str, *, reason: str = "", **command: object) -> RunRecord:
+        """Stores a command of the caller for a run; returns the run as it stands before.
+
+        Raises:
+            NotFound: the tenant has no such run.
+            InvalidValue: the reason is too long.
+        """
+        if len(reason) > _REASON_CHARACTERS:
+            raise InvalidValue(f"reason: use at most {_REASON_CHARACTERS} characters")
+        caller = principal.current()
+        wish = command_pb2.RunCommand(
+            run_id=run_id,
+            requester=caller.name,
+            reason=reason,
+            **command,  # type: ignore[arg-type]
+        )
+        store = self._threads.store
+        run = await self._threads.run(store.add_command, caller.tenant, run_id, wish, self.now_us())
+        self.wake(run.partition)
+        return run
+
+    def wake(self, partition: int, submitted: RunRecord | None = None) -> None:
+        """Beside the reply: what is durable is acknowledged whether or not a broker answers."""
+        task = asyncio.create_task(self._woken(partition, submitted))
+        self._wakes.add(task)
+        task.add_done_callback(self._wakes.discard)
+
+    async def _woken(self, partition: int, submitted: RunRecord | None) -> None:
+        try:
+            await self._wake_owner(partition, submitted)
+        except Exception as error:
+            log.warning("wake-up lost", partition=partition, error=str(error))
+
+
+def checked_key(key: str) -> str:
+    """A caller's idempotency key.
+
+    Raises:
+        InvalidValue: it is too long, or looks like one of Kaon's own.
+    """
+    if len(key) > _KEY_CHARACTERS:
+        raise InvalidValue(f"idempotency_key: use at most {_KEY_CHARACTERS} characters")
+    if key.startswith(_OWN_KEYS):
+        raise InvalidValue(
+            f"idempotency_key {key!r}: keys with {' or '.join(_OWN_KEYS)} at their start are Kaon's own"
+        )
+    return key
+
+
+def like(run: RunRecord, new: NewRun, **changes: object) -> NewRun:
+    """A new run that is said to come from an earlier one."""
+    return replace(new, priority=run.row.priority, **changes)  # type: ignore[arg-type]

@@ -1,0 +1,195 @@
+"""ScheduleService: schedules, backfills and permits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from typing import Any
+
+from kaon_coordinator.api import principal, views
+from kaon_coordinator.api.intake import Intake
+from kaon_coordinator.problems import InvalidRequest, Problem
+from kaon_coordinator.schedules import checking
+from kaon_coordinator.schedules.looking import NEVER_US, first_state, next_look_us
+from kaon_coordinator.schedules.state import ScheduleState
+from kaon_coordinator.store.base import NewRun, PermitRecord, ScheduleRecord, WorkflowRecord
+from kaon_coordinator.store.thread import StoreThread
+from kaon_wire import canonical
+from kaon_wire.errors import InvalidValue, NotFound
+from kaon_wire.partitioning import partition_of
+from kaonapi.schedule.v1 import schedule_pb2 as s
+from kaonapi.schedule.v1 import schedule_pb2_grpc
+from kaonapi.workflow.v1 import definition_pb2 as d
+
+# Runs of one backfill.
+LARGEST_BACKFILL = 1_000
+_TAG = "tag:"
+_TAG_CHARACTERS = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleParts:
+    """What the service works with."""
+
+    store: StoreThread
+    intake: Intake
+    # Among which partitions schedules are spread.
+    partitions: int
+    # Told when a schedule was put.
+    changed: Callable[[], None]
+
+
+class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
+    """Everything that is said about a caller's schedules goes through here."""
+
+    def __init__(self, parts: ScheduleParts) -> None:
+        self._parts = parts
+        self._threads = parts.store
+        self._store = parts.store.store
+        self._intake = parts.intake
+
+    async def PutSchedule(self, request: s.PutScheduleRequest, context: Any) -> s.PutScheduleResponse:  # noqa: N802
+        schedule = _told(request.schedule)
+        workflow = await self._intake.workflow(schedule.workflow, schedule.version)
+        checking.check(schedule, workflow.definition)
+        tenant, now_us = principal.current().tenant, self._intake.now_us()
+        state = await self._state(tenant, schedule, now_us)
+        record = ScheduleRecord(
+            tenant=tenant,
+            partition=partition_of(f"{tenant}/{schedule.name}", self._parts.partitions),
+            definition=schedule,
+            next_us=next_look_us(schedule, state, now_us),
+            state=state.to_json(),
+            revision=0,
+            create_us=now_us,
+        )
+        kept, created = await self._threads.run(self._store.put_schedule, record)
+        self._parts.changed()
+        return s.PutScheduleResponse(schedule=_view(kept), created=created)
+
+    async def GetSchedule(self, request: s.GetScheduleRequest, context: Any) -> s.GetScheduleResponse:  # noqa: N802
+        tenant = principal.current().tenant
+        found = await self._threads.read(self._store.get_schedule, tenant, request.name)
+        return s.GetScheduleResponse(schedule=_view(found))
+
+    async def ListSchedules(  # noqa: N802
+        self, request: s.ListSchedulesRequest, context: Any
+    ) -> s.ListSchedulesResponse:
+        found = await self._threads.read(self._store.list_schedules, principal.current().tenant)
+        return s.ListSchedulesResponse(schedules=[_view(each) for each in found])
+
+    async def DeleteSchedule(  # noqa: N802
+        self, request: s.DeleteScheduleRequest, context: Any
+    ) -> s.DeleteScheduleResponse:
+        await self._threads.run(self._store.delete_schedule, principal.current().tenant, request.name)
+        return s.DeleteScheduleResponse()
+
+    async def Backfill(self, request: s.BackfillRequest, context: Any) -> s.BackfillResponse:  # noqa: N802
+        workflow = await self._intake.workflow(request.workflow, request.version)
+        name = request.name or request.workflow
+        runs = [self._backfilled(request, workflow, name, each) for each in _dates(request, workflow)]
+        key = f"backfill:{name}"
+        await self._threads.run(self._store.set_permits, workflow.tenant, key, request.max_active)
+        answers = await self._intake.submit_all(runs)
+        return s.BackfillResponse(
+            runs=[views.run(run) for run, _ in answers], created=sum(created for _, created in answers)
+        )
+
+    async def SetPermits(self, request: s.SetPermitsRequest, context: Any) -> s.SetPermitsResponse:  # noqa: N802
+        tag, limit = request.permits.tag, request.permits.limit
+        if not 0 < len(tag) <= _TAG_CHARACTERS:
+            raise InvalidValue(f"permits.tag: use 1 to {_TAG_CHARACTERS} characters")
+        if limit < 0:
+            raise InvalidValue(f"permits.limit {limit}: use a number from 0 on; 0 removes the bound")
+        tenant = principal.current().tenant
+        record = await self._threads.run(self._store.set_permits, tenant, f"{_TAG}{tag}", limit)
+        return s.SetPermitsResponse(permits=_permits(record))
+
+    async def ListPermits(self, request: s.ListPermitsRequest, context: Any) -> s.ListPermitsResponse:  # noqa: N802
+        found = await self._threads.read(self._store.list_permits, principal.current().tenant)
+        return s.ListPermitsResponse(permits=[_permits(each) for each in found if each.key.startswith(_TAG)])
+
+    async def _state(self, tenant: str, schedule: s.Schedule, now_us: int) -> ScheduleState:
+        """How far the schedule has come; one that waits for something else than before begins anew."""
+        try:
+            old = await self._threads.read(self._store.get_schedule, tenant, schedule.name)
+        except NotFound:
+            return first_state(schedule, now_us)
+        state = ScheduleState.from_json(old.state)
+        if _when(old.definition) == _when(schedule):
+            return replace(state, last_error="")
+        return replace(
+            first_state(schedule, now_us), last_run_id=state.last_run_id, last_run_us=state.last_run_us
+        )
+
+    def _backfilled(
+        self, request: s.BackfillRequest, workflow: WorkflowRecord, name: str, day: date
+    ) -> NewRun:
+        given = {**request.params_json, request.parameter: canonical.dumps(day.isoformat())}
+        key = f"backfill:{name}:{day.isoformat()}"
+        new = self._intake.new_run(workflow, given, idempotency_key=key, priority=request.priority)
+        return replace(new, origin=f"backfill:{name}")
+
+
+def _dates(request: s.BackfillRequest, workflow: WorkflowRecord) -> list[date]:
+    """The dates of a backfill in the order of their submission.
+
+    Raises:
+        InvalidRequest: names what is wrong.
+    """
+    declared = {parameter.name: parameter.type for parameter in workflow.definition.parameters}
+    problems = []
+    if declared.get(request.parameter) not in {d.VALUE_TYPE_DATE, d.VALUE_TYPE_STRING}:
+        text = f"the workflow has no parameter {request.parameter!r} of type date or string"
+        problems.append(Problem(field="parameter", text=text))
+    limits = []
+    for field, text in (("first_date", request.first_date), ("last_date", request.last_date)):
+        try:
+            limits.append(date.fromisoformat(text))
+        except ValueError:
+            problems.append(Problem(field=field, text=f'{field} {text!r}: use a date such as "2026-11-24"'))
+    if request.every_days < 0 or request.max_active < 0:
+        problems.append(Problem(field="every_days", text="every_days and max_active must not be negative"))
+    if problems:
+        raise InvalidRequest("backfill", problems)
+    first, last = limits
+    every = request.every_days or 1
+    count = (last - first).days // every + 1
+    if not 0 < count <= LARGEST_BACKFILL:
+        text = f"from {first} to {last} there are {max(count, 0)} dates; use 1 to {LARGEST_BACKFILL}"
+        raise InvalidRequest("backfill", [Problem(field="last_date", text=text)])
+    dates = [first + timedelta(days=number * every) for number in range(count)]
+    return dates[::-1] if request.newest_first else dates
+
+
+def _told(schedule: s.Schedule) -> s.Schedule:
+    """What the caller tells; the rest is the server's to tell."""
+    told = s.Schedule()
+    told.CopyFrom(schedule)
+    for field in ("next_time", "last_time", "last_run_id", "last_error"):
+        told.ClearField(field)
+    return told
+
+
+def _when(schedule: s.Schedule) -> bytes:
+    when = schedule.WhichOneof("when")
+    message: bytes = getattr(schedule, when).SerializeToString(deterministic=True) if when else b""
+    return f"{when}:".encode() + message
+
+
+def _view(record: ScheduleRecord) -> s.Schedule:
+    state = ScheduleState.from_json(record.state)
+    schedule = s.Schedule()
+    schedule.CopyFrom(record.definition)
+    next_us = next_look_us(schedule, replace(state, buffered=None), 0)
+    if 0 < next_us < NEVER_US:
+        schedule.next_time.FromMicroseconds(next_us)
+    if state.last_run_us:
+        schedule.last_time.FromMicroseconds(state.last_run_us)
+    schedule.last_run_id, schedule.last_error = state.last_run_id, state.last_error
+    return schedule
+
+
+def _permits(record: PermitRecord) -> s.Permits:
+    return s.Permits(tag=record.key.removeprefix(_TAG), limit=record.bound, taken=record.taken)

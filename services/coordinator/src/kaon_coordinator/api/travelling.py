@@ -1,0 +1,106 @@
+"""RunService: time travel. Histories are folded on reader threads, page by page."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from kaon_coordinator import replay
+from kaon_coordinator.api import principal, views
+from kaon_coordinator.api.intake import Intake, checked_key, like
+from kaon_coordinator.engine import rows_codec
+from kaon_coordinator.engine.compiled import compile_workflow
+from kaon_coordinator.engine.scopes import nodes_at
+from kaon_coordinator.engine.state import RunState
+from kaon_coordinator.engine.views import step_view
+from kaon_coordinator.problems import Unfit
+from kaon_coordinator.shell.bases import definitions
+from kaon_coordinator.store.base import RunRecord, Store
+from kaon_coordinator.store.thread import StoreThread
+from kaonapi.run.v1 import run_service_pb2 as r
+from kaonapi.run.v1 import run_service_pb2_grpc
+
+# A run that goes on is looked at again: its rows and its history must be of the same moment.
+_ATTEMPTS = 10
+
+
+class Travelling(run_service_pb2_grpc.RunServiceServicer):
+    """The part of the service that replays histories and begins runs from earlier ones."""
+
+    _threads: StoreThread
+    _intake: Intake
+
+    async def RerunRun(self, request: r.RerunRunRequest, context: Any) -> r.RerunRunResponse:  # noqa: N802
+        run = await self._found(request.run_id)
+        workflow = await self._intake.workflow(run.workflow, request.version or run.version)
+        given = {**run.params, **request.params_json}
+        new = self._intake.new_run(workflow, given, idempotency_key=checked_key(request.idempotency_key))
+        made, created = await self._intake.submit(like(run, new, origin=f"rerun:{run.run_id}"))
+        return r.RerunRunResponse(run=views.run(made), created=created)
+
+    async def GetRunAt(self, request: r.GetRunAtRequest, context: Any) -> r.GetRunAtResponse:  # noqa: N802
+        run = await self._found(request.run_id)
+        return await self._threads.read(_run_at, self._threads.store, run, request.seq or run.row.seq)
+
+    async def ForkRun(self, request: r.ForkRunRequest, context: Any) -> r.ForkRunResponse:  # noqa: N802
+        run = await self._found(request.run_id)
+        seq = request.seq or run.row.seq
+        if seq == 0:
+            raise Unfit(f"run {run.run_id} has not begun: there is nothing to fork from")
+        workflow = await self._intake.workflow(run.workflow, run.version)
+        given = {**run.params, **request.params_json}
+        new = self._intake.new_run(workflow, given, idempotency_key=checked_key(request.idempotency_key))
+        await self._threads.read(_check_reset, self._threads.store, run, seq, tuple(request.reset))
+        fork = like(
+            run,
+            new,
+            fork_run_id=run.run_id,
+            fork_seq=seq,
+            fork_reset=tuple(request.reset),
+            origin=f"fork:{run.run_id}",
+        )
+        made, created = await self._intake.submit(fork)
+        return r.ForkRunResponse(run=views.run(made), created=created)
+
+    async def VerifyRun(self, request: r.VerifyRunRequest, context: Any) -> r.VerifyRunResponse:  # noqa: N802
+        run = await self._found(request.run_id)
+        return await self._threads.read(_verify, self._threads.store, run)
+
+    async def _found(self, run_id: str) -> RunRecord:
+        tenant = principal.current().tenant
+        return await self._threads.read(self._threads.store.get_run, tenant, run_id)
+
+
+def _run_at(store: Store, run: RunRecord, seq: int) -> r.GetRunAtResponse:
+    state = replay.replay(store, run, seq, definitions(store))
+    record = replace(run, row=rows_codec.run_row(state), params=dict(state.params))
+    rows_codec.touch_all(state)
+    steps = sorted(rows_codec.take_step_rows(state), key=lambda row: row.position)
+    blocks = sorted(rows_codec.take_block_rows(state), key=lambda row: row.position)
+    return r.GetRunAtResponse(
+        run=views.run(record),
+        steps=[step_view(row) for row in steps],
+        blocks=views.blocks(blocks),
+        state_hash=rows_codec.digest(state),
+    )
+
+
+def _check_reset(store: Store, run: RunRecord, seq: int, reset: tuple[str, ...]) -> None:
+    """Nothing but a state after that event can be forked, and only what it has can begin anew."""
+    state: RunState = replay.replay(store, run, seq, definitions(store))
+    for path in reset:
+        if not nodes_at(state, path):
+            raise Unfit(f"run {run.run_id} had no step, block or cell {path!r} after event {seq}")
+
+
+def _verify(store: Store, run: RunRecord) -> r.VerifyRunResponse:
+    for _ in range(_ATTEMPTS):
+        loaded = store.load_run(run.run_id)
+        definition = store.get_workflow(run.tenant, run.workflow, run.version).definition
+        stored = rows_codec.digest(replay.stored(loaded, compile_workflow(definition, run.version)))
+        folded = rows_codec.digest(replay.replay(store, loaded, loaded.row.seq, definitions(store)))
+        if folded == stored or store.get_run(run.tenant, run.run_id).row.seq == loaded.row.seq:
+            break
+    return r.VerifyRunResponse(
+        seq=loaded.row.seq, replayed_hash=folded, stored_hash=stored, matches=folded == stored
+    )

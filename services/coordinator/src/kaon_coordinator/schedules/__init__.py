@@ -1,0 +1,1 @@
+"""What submits runs without a person: at times, or when something happens."""

@@ -1,0 +1,73 @@
+"""Whether a schedule can be kept: everything that is wrong with it, told at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from kaon_coordinator import expressions, params
+from kaon_coordinator.problems import InvalidRequest, Problem
+from kaon_coordinator.schedules import times
+from kaon_wire.errors import InvalidValue
+from kaonapi.schedule.v1 import schedule_pb2 as s
+from kaonapi.workflow.v1 import definition_pb2 as d
+
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}\Z")
+
+
+def check(schedule: s.Schedule, definition: d.WorkflowDefinition) -> None:
+    """Checks a schedule of a workflow.
+
+    Raises:
+        InvalidRequest: names everything that is wrong.
+    """
+    problems = [
+        Problem(field=f"schedule.{field}", text=text) for field, text in _problems(schedule, definition)
+    ]
+    if problems:
+        raise InvalidRequest(f"schedule {schedule.name[:80]!r}", problems)
+
+
+def _problems(schedule: s.Schedule, definition: d.WorkflowDefinition) -> Iterator[tuple[str, str]]:
+    if not _NAME.match(schedule.name):
+        yield "name", f"name {schedule.name[:80]!r}: use lower-case letters, digits and hyphens"
+    yield from _when(schedule)
+    bounded = schedule.HasField("start_time") and schedule.HasField("end_time")
+    if bounded and schedule.end_time.ToMicroseconds() <= schedule.start_time.ToMicroseconds():
+        yield "end_time", "end_time: must be after start_time"
+    yield from _parameters(schedule, definition)
+
+
+def _when(schedule: s.Schedule) -> Iterator[tuple[str, str]]:
+    when = schedule.WhichOneof("when")
+    if when is None:
+        yield "when", "one of cron, interval, run_finished, record_arrived and model_published must be set"
+    elif when == "run_finished" and not schedule.run_finished.workflow:
+        yield "run_finished.workflow", "run_finished.workflow: name a workflow"
+    elif when == "record_arrived" and not schedule.record_arrived.topic:
+        yield "record_arrived.topic", "record_arrived.topic: name a topic"
+    try:
+        times.check(schedule)
+    except InvalidValue as error:
+        yield "when", str(error)
+
+
+def _parameters(schedule: s.Schedule, definition: d.WorkflowDefinition) -> Iterator[tuple[str, str]]:
+    declared = {parameter.name: parameter for parameter in definition.parameters}
+    for name, cel in sorted(schedule.params_cel.items()):
+        if name not in declared:
+            yield f"params_cel[{name}]", f"there is no parameter {name!r}"
+        elif problem := expressions.check(cel):
+            yield f"params_cel[{name}]", problem
+    # What is computed later is left out of the check of what is given now.
+    given_now = d.WorkflowDefinition()
+    given_now.CopyFrom(definition)
+    del given_now.parameters[:]
+    given_now.parameters.extend(
+        each for each in definition.parameters if each.name not in schedule.params_cel
+    )
+    try:
+        params.complete(given_now, schedule.params_json)
+    except InvalidRequest as error:
+        for each in error.problems:
+            yield each.field, each.text

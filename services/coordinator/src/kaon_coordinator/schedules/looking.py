@@ -1,0 +1,41 @@
+"""When a schedule must be looked at, and what has come up then. Pure."""
+
+from __future__ import annotations
+
+from kaon_coordinator.schedules import times
+from kaon_coordinator.schedules.state import Occasion, ScheduleState
+from kaonapi.schedule.v1 import schedule_pb2 as s
+
+# A time that does not come.
+NEVER_US = 1 << 62
+# A look at every round.
+ALWAYS_US = 0
+
+
+def first_state(schedule: s.Schedule, now_us: int) -> ScheduleState:
+    """How a schedule begins: with what comes after now. With CATCH_UP_ALL and a start in the past it begins there."""
+    last_us = now_us
+    if schedule.catch_up == s.CATCH_UP_ALL and schedule.HasField("start_time"):
+        last_us = min(now_us, schedule.start_time.ToMicroseconds() - 1)
+    return ScheduleState(last_us=last_us, cursor_us=now_us)
+
+
+def next_look_us(schedule: s.Schedule, state: ScheduleState, now_us: int) -> int:
+    """When the schedule must be looked at next."""
+    if schedule.paused:
+        return NEVER_US
+    if state.buffered is not None:
+        return ALWAYS_US
+    if times.is_timed(schedule):
+        return times.next_after(schedule, state.last_us) or NEVER_US
+    if schedule.HasField("end_time") and schedule.end_time.ToMicroseconds() < now_us:
+        return NEVER_US
+    return ALWAYS_US
+
+
+def times_up(schedule: s.Schedule, state: ScheduleState, now_us: int) -> tuple[list[Occasion], int]:
+    """The times that have come and are to be treated, and the newest time that is treated with them."""
+    due = times.due(schedule, state.last_us, now_us)
+    occasions = [Occasion(key=str(each), time_us=each) for each in due]
+    # What the policy leaves out is treated too.
+    return occasions, max(state.last_us, now_us)

@@ -1,0 +1,56 @@
+"""From an occasion to the run that it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from kaon_coordinator import expressions, params
+from kaon_coordinator.schedules.state import Occasion
+from kaon_coordinator.store.base import NewRun, ScheduleRecord, WorkflowRecord
+from kaon_wire import canonical
+from kaon_wire.partitioning import partition_of
+
+
+def run_for(
+    schedule: ScheduleRecord,
+    occasion: Occasion,
+    workflow: WorkflowRecord,
+    *,
+    now_us: int,
+    partitions: int,
+    new_run_id: Callable[[int], str],
+) -> NewRun:
+    """The run of an occasion, its parameters evaluated and complete.
+
+    Raises:
+        KaonError: a parameter cannot be had, or is not what the workflow declares.
+    """
+    definition = schedule.definition
+    given = dict(definition.params_json)
+    values = {"time": _rfc3339(occasion.time_us), "event": _event(occasion)}
+    for name, cel in sorted(definition.params_cel.items()):
+        given[name] = canonical.dumps(expressions.evaluate(cel, values))
+    run_id = new_run_id(now_us)
+    return NewRun(
+        run_id=run_id,
+        tenant=schedule.tenant,
+        workflow=workflow.name,
+        version=workflow.version,
+        partition=partition_of(run_id, partitions),
+        params=params.complete(workflow.definition, given),
+        submitter=f"schedule:{schedule.name}",
+        # The time of creation, because another schedule may get the name of one that was deleted.
+        idempotency_key=f"schedule:{schedule.name}:{schedule.create_us}:{occasion.key}",
+        now_us=now_us,
+        priority=definition.priority,
+        origin=f"schedule:{schedule.name}",
+    )
+
+
+def _rfc3339(time_us: int) -> str:
+    return datetime.fromtimestamp(time_us / 1_000_000, UTC).isoformat().replace("+00:00", "Z")
+
+
+def _event(occasion: Occasion) -> object:
+    return canonical.loads(occasion.event_json) if occasion.event_json else None

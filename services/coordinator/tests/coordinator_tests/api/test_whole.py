@@ -1,0 +1,313 @@
+"""Commands, time travel, backfills and permits: the API over a coordinator at work, with a runner that the test plays."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.message import Message
+from grpc import StatusCode, aio
+
+from kaon_coordinator.api.feed import RunFeed
+from kaon_coordinator.api.log_archive import LogArchive
+from kaon_coordinator.api.server import ApiParts, ApiServer
+from kaon_coordinator.engine import transitions as t
+from kaonapi.run.v1 import run_service_pb2 as r
+from kaonapi.run.v1 import run_service_pb2_grpc
+from kaonapi.schedule.v1 import schedule_pb2 as s
+from kaonapi.schedule.v1 import schedule_pb2_grpc
+from kaonapi.step.v1 import step_pb2
+from kaonapi.workflow.v1 import definition_pb2 as d
+
+from ..engine.build import chain, fan, for_each, literal, step
+from ..shell.player import playing
+from ..shell.world import Member, World
+
+BAD = step_pb2.StepError(error_class=step_pb2.ERROR_CLASS_USER, type="ValueError", message="no")
+
+
+class Whole:
+    """Everything that a test needs."""
+
+    def __init__(self, world: World, member: Member, channel: aio.Channel) -> None:
+        self.world = world
+        self.member = member
+        self.runs = run_service_pb2_grpc.RunServiceStub(channel)
+        self.schedules = schedule_pb2_grpc.ScheduleServiceStub(channel)
+
+    def register(self, *blocks: d.Block, name: str = "w", **fields: Any) -> str:
+        """A version of a workflow, its blocks one after the other."""
+        definition = d.WorkflowDefinition(name=name, body=chain(*blocks), **fields)
+        return self.world.register(self.member, definition)
+
+    async def submit(self, **fields: Any) -> str:
+        """The id of a run."""
+        request = r.SubmitRunRequest(**({"workflow": "w"} | fields))
+        return (await self.runs.SubmitRun(request)).run.run_id
+
+    def status(self, run_id: str) -> int:
+        """How a run stands."""
+        return self.member.store.store.get_run("default", run_id).row.status
+
+    async def ended(self, run_id: str) -> int:
+        """How a run has ended."""
+        await self.world.until(lambda: self.status(run_id) in t.TERMINAL)
+        return self.status(run_id)
+
+    async def waits_at(self, run_id: str, path: str, status: int) -> None:
+        """Returns when something stands so."""
+        store = self.member.store.store
+        await self.world.until(
+            lambda: (row := store.find_row(run_id, path)) is not None and row.status == status
+        )
+
+
+@pytest.fixture
+async def whole(tmp_path: Path) -> AsyncIterator[Whole]:
+    world = World(tmp_path, run_partitions=3)
+    member = Member(world, "first")
+    await member.start()
+
+    async def wake(partition: int, submitted: object = None) -> None:
+        member.coordinator.wake(partition)
+
+    server = ApiServer(
+        ApiParts(
+            store=member.store,
+            artifacts=world.artifacts,
+            validate=lambda definition: [],
+            feed=RunFeed(),
+            logs=LogArchive(member.store),
+            matchers=member.coordinator.pools,
+            broker=member.transport,
+            pools=("default",),
+            owner="first",
+            wake=wake,
+            partitions=3,
+            now_us=lambda: int(world.clock.now * 1e6),
+        )
+    )
+    port = await server.start("127.0.0.1:0")
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        yield Whole(world, member, channel)
+    await server.stop(grace=0)
+    await member.stop()
+
+
+async def refused(call: Any, request: Message, code: StatusCode, told: str, **metadata: str) -> None:
+    """The call is refused with this code, and says why."""
+    headers = [(f"kaon-{name}", value) for name, value in metadata.items()]
+    with pytest.raises(aio.AioRpcError) as error:
+        await call(request, metadata=headers)
+    assert error.value.code() == code, error.value.details()
+    assert told in (error.value.details() or "")
+
+
+PRECONDITION = StatusCode.FAILED_PRECONDITION
+
+
+def _approval(**fields: Any) -> d.Block:
+    return d.Block(name="ask", gate=d.Gate(approval=d.Approval(roles=["ml-lead", "owner"], **fields)))
+
+
+async def test_only_a_role_of_the_approval_answers_it(whole: Whole) -> None:
+    whole.register(_approval(message="Publish?"), step("s"))
+    run_id = await whole.submit()
+    await whole.waits_at(run_id, "ask", t.WAITING)
+    shown = await whole.runs.GetRun(r.GetRunRequest(run_id=run_id))
+    assert (shown.blocks[0].gate, list(shown.blocks[0].roles)) == ("approval", ["ml-lead", "owner"])
+    answer = r.AnswerGateRequest(run_id=run_id, path="ask", approved=True, comment="good")
+    call = whole.runs.AnswerGate
+    await refused(
+        call, answer, StatusCode.PERMISSION_DENIED, "ml-lead or owner; you have reader", roles="reader"
+    )
+    await refused(call, r.AnswerGateRequest(run_id=run_id, path="s"), PRECONDITION, "s is not an approval")
+    await refused(call, r.AnswerGateRequest(run_id=run_id, path="x"), PRECONDITION, "'x'")
+    async with playing(whole.world):
+        await call(answer, metadata=(("kaon-roles", "reader,owner"), ("kaon-principal", "eve")))
+        assert await whole.ended(run_id) == t.SUCCEEDED
+    shown = await whole.runs.GetRun(r.GetRunRequest(run_id=run_id))
+    assert dict(shown.blocks[0].outputs_json) == {"approved": "true", "by": '"eve"', "comment": '"good"'}
+    await refused(call, answer, PRECONDITION, "has ended: it is SUCCEEDED", roles="owner")
+
+
+async def test_a_signal_opens_its_gate_also_when_it_comes_before(whole: Whole) -> None:
+    whole.register(step("s"), d.Block(name="go", gate=d.Gate(signal=d.SignalGate(name="go"))))
+    run_id = await whole.submit()
+    await whole.waits_at(run_id, "s", t.READY)
+    await whole.runs.SignalRun(r.SignalRunRequest(run_id=run_id, name="go", payload_json='{"n": 1}'))
+    wrong = r.SignalRunRequest(run_id=run_id, name="go", path="go")
+    await refused(whole.runs.SignalRun, wrong, PRECONDITION, "go is a gate, not a step")
+    wrong = r.SignalRunRequest(run_id=run_id, name="go", payload_json="{")
+    await refused(whole.runs.SignalRun, wrong, StatusCode.INVALID_ARGUMENT, "payload_json")
+    async with playing(whole.world):
+        assert await whole.ended(run_id) == t.SUCCEEDED
+    shown = await whole.runs.GetRun(r.GetRunRequest(run_id=run_id))
+    assert shown.blocks[0].outputs_json["payload"] == '{"n":1}'
+
+
+async def test_what_cannot_be_commanded_is_refused_with_what_it_is(whole: Whole) -> None:
+    whole.register(step("a"), step("b"))
+    run_id = await whole.submit()
+    await whole.waits_at(run_id, "a", t.READY)
+    runs = whole.runs
+    await refused(runs.RetryRun, r.RetryRunRequest(run_id=run_id), PRECONDITION, "nothing has failed in it")
+    restart = r.RestartRunRequest(run_id=run_id, path="a")
+    await refused(runs.RestartRun, restart, PRECONDITION, "a is READY: cancel it or wait")
+    restart = r.RestartRunRequest(run_id=run_id, path="b")
+    await refused(runs.RestartRun, restart, PRECONDITION, "b has not begun")
+    mark = r.MarkBlockRequest(run_id=run_id, path="a", status=t.SUCCEEDED)
+    await refused(runs.MarkBlock, mark, StatusCode.INVALID_ARGUMENT, "reason: say why")
+    mark = r.MarkBlockRequest(run_id=run_id, path="a", status=t.RUNNING, reason="x")
+    await refused(runs.MarkBlock, mark, StatusCode.INVALID_ARGUMENT, "can be marked")
+    cancel = r.CancelRunRequest(run_id=run_id, path="nowhere")
+    await refused(runs.CancelRun, cancel, PRECONDITION, "no step, block or cell 'nowhere'")
+    await refused(runs.PauseRun, r.PauseRunRequest(run_id="x"), StatusCode.NOT_FOUND, "'x'")
+    async with playing(whole.world):
+        await whole.ended(run_id)
+    for call, request in (
+        (runs.PauseRun, r.PauseRunRequest(run_id=run_id)),
+        (runs.ResumeRun, r.ResumeRunRequest(run_id=run_id)),
+        (runs.SetRunPriority, r.SetRunPriorityRequest(run_id=run_id, priority=1)),
+        (runs.SignalRun, r.SignalRunRequest(run_id=run_id, name="x")),
+    ):
+        await refused(call, request, PRECONDITION, "has ended: it is SUCCEEDED")
+    await refused(runs.RetryRun, r.RetryRunRequest(run_id=run_id), PRECONDITION, "is SUCCEEDED")
+
+
+async def test_a_run_is_repaired_by_retry_restart_and_mark(whole: Whole) -> None:
+    whole.register(step("a"), step("b"))
+    fails = {"b"}
+    async with playing(whole.world, lambda it: BAD if it.key.path in fails else {"out": 1}) as player:
+        run_id = await whole.submit()
+        assert await whole.ended(run_id) == t.FAILED
+        fails.clear()
+        await whole.runs.RetryRun(r.RetryRunRequest(run_id=run_id, reason="fixed"))
+        await whole.world.until(lambda: whole.status(run_id) == t.SUCCEEDED)
+        await whole.runs.RestartRun(r.RestartRunRequest(run_id=run_id, path="b"))
+        await whole.world.until(lambda: len(player.requests) == 4)
+        await whole.ended(run_id)
+        mark = r.MarkBlockRequest(
+            run_id=run_id, path="a", status=t.SUCCEEDED, outputs_json={"out": " 7 "}, reason="known"
+        )
+        await whole.runs.MarkBlock(mark)
+        await whole.world.until(lambda: len(player.requests) == 5)
+        await whole.ended(run_id)
+    shown = await whole.runs.GetRun(r.GetRunRequest(run_id=run_id))
+    assert {each.path: each.outputs_json["out"] for each in shown.steps} == {"a": "7", "b": "1"}
+    verified = await whole.runs.VerifyRun(r.VerifyRunRequest(run_id=run_id))
+    assert verified.matches
+    assert verified.replayed_hash.startswith("sha256:")
+
+
+async def test_a_run_is_seen_as_it_was_and_forked_from_there(whole: Whole) -> None:
+    parameter = d.Parameter(name="n", type=d.VALUE_TYPE_INT, default_json="1")
+    given = d.Binding(parameter="n")
+    body = for_each("each", literal(["x", "y"]), fan(step("s", n=given)))
+    whole.register(step("a"), body, step("z", n=given), parameters=[parameter])
+    async with playing(whole.world) as player:
+        run_id = await whole.submit()
+        await whole.ended(run_id)
+        events = whole.member.store.store.history(run_id)
+        seq = next(each.seq for each in events if each.step_ended.path == "a")
+        before = await whole.runs.GetRunAt(r.GetRunAtRequest(run_id=run_id, seq=seq))
+        assert {each.path: each.status for each in before.steps} == {"a": t.SUCCEEDED, "z": t.PENDING}
+        assert (before.run.status, before.run.last_seq) == (t.RUNNING, seq)
+        now = await whole.runs.GetRunAt(r.GetRunAtRequest(run_id=run_id))
+        shown = await whole.runs.GetRun(r.GetRunRequest(run_id=run_id))
+        assert [each.path for each in now.steps] == [each.path for each in shown.steps]
+        assert now.run == shown.run
+        assert now.state_hash != before.state_hash
+        request = r.ForkRunRequest(run_id=run_id, seq=seq, params_json={"n": "5"})
+        fork = (await whole.runs.ForkRun(request)).run
+        assert (fork.forked_from_run_id, fork.forked_from_seq) == (run_id, seq)
+        await whole.ended(fork.run_id)
+    forked = [each for each in player.requests if each.key.run_id == fork.run_id]
+    assert [each.key.path for each in forked] == ["each[x]/s", "each[y]/s", "z"]
+    assert {each.spec.inputs_json["n"] for each in forked} == {"5"}
+    verified = await whole.runs.VerifyRun(r.VerifyRunRequest(run_id=fork.run_id))
+    assert verified.matches
+    wrong = r.ForkRunRequest(run_id=run_id, seq=seq, reset=["each[x]/s"])
+    await refused(whole.runs.ForkRun, wrong, PRECONDITION, f"after event {seq}")
+    wrong = r.GetRunAtRequest(run_id=run_id, seq=10_000)
+    await refused(whole.runs.GetRunAt, wrong, StatusCode.INVALID_ARGUMENT, "there is no event 10000")
+
+
+async def test_a_run_is_made_again_with_changes(whole: Whole) -> None:
+    parameters = [d.Parameter(name=name, type=d.VALUE_TYPE_INT, default_json="1") for name in ("m", "n")]
+    old = whole.register(step("a"), parameters=parameters)
+    run_id = await whole.submit(params_json={"m": "2", "n": "3"}, priority=4)
+    whole.register(step("a"), step("b"), parameters=parameters)
+    request = r.RerunRunRequest(run_id=run_id, params_json={"n": "4"}, idempotency_key="k")
+    again = (await whole.runs.RerunRun(request)).run
+    assert dict(again.params_json) == {"m": "2", "n": "4"}
+    assert (again.version, again.priority, again.origin) == (old, 4, f"rerun:{run_id}")
+    assert not (await whole.runs.RerunRun(request)).created
+
+
+async def test_parameters_are_what_the_workflow_declares(whole: Whole) -> None:
+    whole.register(
+        step("a"),
+        parameters=[
+            d.Parameter(name="day", type=d.VALUE_TYPE_DATE),
+            d.Parameter(name="rate", type=d.VALUE_TYPE_FLOAT, constraint_cel="value > 0.0 && value <= 1.0"),
+            d.Parameter(name="note", type=d.VALUE_TYPE_STRING, default_json='""'),
+            d.Parameter(name="size", type=d.VALUE_TYPE_STRING, choices_json=['"small"', '"large"']),
+        ],
+    )
+    good = {"day": '"2026-02-28"', "rate": "0.5", "size": '"small"'}
+    await whole.submit(params_json=good)
+    for name, value, told in (
+        ("day", '"2026-02-30"', "must be a date"),
+        ("day", '"20260228"', "must be a date"),
+        ("rate", "2.5", "2.5 does not fulfil 'value > 0.0"),
+        ("rate", '"x"', "must be a number"),
+        ("size", '"medium"', 'must be one of "small", "large"'),
+        ("note", f'"{"x" * 300_000}"', "the limit params_bytes is 262144"),
+    ):
+        request = r.SubmitRunRequest(workflow="w", params_json=good | {name: value})
+        await refused(whole.runs.SubmitRun, request, StatusCode.INVALID_ARGUMENT, told)
+
+
+def _backfill(**fields: Any) -> s.BackfillRequest:
+    usual = {"workflow": "w", "parameter": "day", "first_date": "2026-02-27", "last_date": "2026-03-02"}
+    return s.BackfillRequest(**(usual | fields))
+
+
+async def test_a_backfill_makes_one_run_for_each_date_and_few_of_them_at_once(whole: Whole) -> None:
+    whole.register(step("a"), parameters=[d.Parameter(name="day", type=d.VALUE_TYPE_DATE)])
+    async with playing(whole.world, lambda request: None) as player:
+        first = await whole.schedules.Backfill(_backfill(max_active=1, newest_first=True))
+        days = [run.params_json["day"] for run in first.runs]
+        assert days == ['"2026-03-02"', '"2026-03-01"', '"2026-02-28"', '"2026-02-27"']
+        assert {run.origin for run in first.runs} == {"backfill:w"}
+        for count in range(1, 5):
+            await whole.world.until(lambda count=count: len(player.requests) == count and player.running)
+            assert sum(whole.status(run.run_id) == t.RUNNING for run in first.runs) == 1
+            player.end("a", {"out": 1})
+        for run in first.runs:
+            assert await whole.ended(run.run_id) == t.SUCCEEDED
+    again = await whole.schedules.Backfill(_backfill(last_date="2026-03-03", max_active=1))
+    assert (again.created, len(again.runs)) == (1, 5)
+    for wrong, told in (
+        ({"parameter": "x"}, "no parameter 'x'"),
+        ({"first_date": "yesterday"}, "'yesterday'"),
+        ({"last_date": "2026-01-01"}, "there are 0 dates"),
+        ({"last_date": "2036-01-01"}, "use 1 to 1000"),
+    ):
+        await refused(whole.schedules.Backfill, _backfill(**wrong), StatusCode.INVALID_ARGUMENT, told)
+
+
+async def test_permits_are_set_and_shown(whole: Whole) -> None:
+    permits = s.Permits(tag="gpu", limit=2)
+    assert (await whole.schedules.SetPermits(s.SetPermitsRequest(permits=permits))).permits == permits
+    assert list((await whole.schedules.ListPermits(s.ListPermitsRequest())).permits) == [permits]
+    other = (("kaon-tenant", "other"),)
+    assert not (await whole.schedules.ListPermits(s.ListPermitsRequest(), metadata=other)).permits
+    await whole.schedules.SetPermits(s.SetPermitsRequest(permits=s.Permits(tag="gpu", limit=0)))
+    assert not (await whole.schedules.ListPermits(s.ListPermitsRequest())).permits
+    wrong = s.SetPermitsRequest(permits=s.Permits(tag="gpu", limit=-1))
+    await refused(whole.schedules.SetPermits, wrong, StatusCode.INVALID_ARGUMENT, "permits.limit -1")
