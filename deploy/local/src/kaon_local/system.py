@@ -41,7 +41,9 @@ class SystemConfig:
     # A Docker engine and an image registry. None: when this machine can have one.
     docker: bool | None = None
     publisher: bool = True
-    # Where the coordinator keeps its rows; None: a SQLite file of its own.
+    # How many coordinators share the runs; several need a database that they can share.
+    coordinators: int = 1
+    # Where coordinators keep their rows; None: a SQLite file of its own.
     database: str | None = None
     catalogue: Catalogue = field(default_factory=Catalogue)
     # Fixed ports for people; 0: free ones.
@@ -75,7 +77,9 @@ class System:
         self.registry: Registry | None = None
         self._add_engines()
         self._add_docker()
-        self.coordinator = add(self._coordinator(), after=[self.kafka])
+        names = ["coordinator", *(f"coordinator-{number}" for number in range(2, config.coordinators + 1))]
+        self.coordinators = [add(self._coordinator(name), after=[self.kafka]) for name in names]
+        self.coordinator = self.coordinators[0]
         self.publisher: Service | None = None
         if config.publisher:
             after = [each for each in (self.kafka, self.docker, self.registry) if each is not None]
@@ -102,6 +106,11 @@ class System:
     def api(self) -> str:
         """Address of the coordinator's gRPC API."""
         return self.coordinator.config.endpoints["KAON_SERVER"]
+
+    @property
+    def apis(self) -> list[str]:
+        """Addresses of all coordinators' APIs."""
+        return [each.config.env["KAON_ADDRESS"] for each in self.coordinators]
 
     def environment(self) -> dict[str, str]:
         """What a client needs to find the system, as environment variables."""
@@ -148,18 +157,19 @@ class System:
             common |= self.spark.endpoints()
         return common | dict(self.config.env)
 
-    def _coordinator(self) -> Service:
-        state = self.config.state / "coordinator"
-        address = f"{HOST}:{self.config.api_port or free_port()}"
+    def _coordinator(self, name: str) -> Service:
+        state = self.config.state / name
+        first = name == "coordinator"
+        address = f"{HOST}:{(self.config.api_port if first else 0) or free_port()}"
         database = self.config.database or f"sqlite:///{state}/kaon.db"
         return Service(
             ServiceConfig(
-                name="coordinator",
+                name=name,
                 state=state,
                 module="kaon_coordinator",
                 probe=partial(probes.grpc_serving, address),
-                env=self._common("coordinator") | {"KAON_ADDRESS": address, "KAON_DATABASE": database},
-                endpoints={"KAON_SERVER": address},
+                env=self._common(name) | {"KAON_ADDRESS": address, "KAON_DATABASE": database},
+                endpoints={"KAON_SERVER" if first else f"KAON_SERVER_{name[-1]}": address},
             )
         )
 

@@ -1,0 +1,111 @@
+"""Three coordinators share the runs of one PostgreSQL: one dies, one leaves in order, both come back."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support import Api, ledger_lines, load, until
+
+from kaon_local.postgres import Postgres, PostgresConfig
+from kaon_local.service import Service
+from kaon_local.system import System, SystemConfig
+from kaonapi.run.v1 import run_pb2
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+
+PARTITIONS = 8
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> Iterator[System]:
+    state = Path(tempfile.mkdtemp(prefix="kaon-postgres-"))
+    # The server runs as another user when we are root.
+    state.chmod(0o711)
+    server = Postgres(PostgresConfig(state=state))
+    server.start()
+    try:
+        config = SystemConfig(
+            state=tmp_path / "three",
+            coordinators=3,
+            engines=False,
+            docker=False,
+            publisher=False,
+            database=server.create_database("runs"),
+        )
+        with System(config, report=print) as system:
+            yield system
+    finally:
+        server.stop()
+        shutil.rmtree(state, ignore_errors=True)
+
+
+def owned(system: System, coordinator: Service) -> int:
+    """How many partitions a coordinator owns, as it tells Prometheus."""
+    address = system.metrics[coordinator.name]
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=5) as answer:
+        found = re.search(r"^kaon_partitions_owned (\S+)$", answer.read().decode(), re.MULTILINE)
+    assert found is not None
+    return int(float(found[1]))
+
+
+def shares(system: System) -> list[int]:
+    return [owned(system, each) for each in system.coordinators if each.running]
+
+
+def await_spread(system: System, owners: int) -> None:
+    """Waits until so many coordinators share all partitions."""
+    until(
+        lambda: len(now := shares(system)) == owners and sum(now) == PARTITIONS and min(now) > 0,
+        seconds=60,
+        what=f"{owners} owners of all partitions, not {shares(system)}",
+    )
+
+
+def test_partitions_move_when_a_coordinator_dies_leaves_or_joins_and_no_run_is_lost_or_done_twice(
+    three: System, tmp_path: Path
+) -> None:
+    apis = [Api(address) for address in three.apis]
+    await_spread(three, 3)
+    ledger, flow = tmp_path / "ledger", load("faults/workflow.py")
+    version = apis[0].register(flow)
+
+    def submit(count: int, *ways: Api) -> list[str]:
+        return [
+            ways[number % len(ways)].submit_version(
+                flow.name, version, count=2, seconds=1.0, ledger=str(ledger)
+            )
+            for number in range(count)
+        ]
+
+    runs = submit(9, *apis)
+    first, second, third = three.coordinators
+    apis[0].await_leased(runs[0], "/train")
+    third.kill()
+    runs += submit(4, *apis[:2])
+    await_spread(three, 2)
+    second.stop()
+    runs += submit(4, apis[0])
+    await_spread(three, 1)
+    third.start()
+    second.start()
+    await_spread(three, 3)
+    runs += submit(6, *apis)
+    assert first.running
+    assert Counter(apis[0].wait(run).status for run in runs) == {run_pb2.STATUS_SUCCEEDED: len(runs)}
+    done = Counter((line["run"], line["step"]) for line in ledger_lines(ledger) if line["event"] == "done")
+    assert len(done) == 4 * len(runs)
+    for run in runs:
+        accepted = Counter(
+            event.step_ended.path for event in apis[1].history(run) if event.HasField("step_ended")
+        )
+        assert set(accepted.values()) == {1}
+        assert len(accepted) == 4
+    for api in apis:
+        api.close()
