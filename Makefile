@@ -96,7 +96,7 @@ bench: fetch ## measure dispatching on the real system (PEER=celery: and a peer 
 demo: fetch ## the recommendations workflow on Kafka, HDFS, Hive, Spark, R, Scala and Docker, from start to report
 	$(PY) -m kaon_local demo
 
-dev: fetch ## start the whole system and leave it running (stop it with Ctrl-C)
+dev: fetch ## start the whole system and leave it running (stop it with Ctrl-C); RUNNERS=4 for more step-runners
 	$(PY) -m kaon_local dev
 
 images: fetch ## build the images of docker-compose.yml, and write .env for it

@@ -233,6 +233,14 @@ def test_a_drained_runner_hands_back_what_comes_later(system: MemorySystem) -> N
     assert system.final(late.key).handed_back.reason == "the runner is draining"
 
 
+def test_a_runner_that_is_told_to_drain_hands_back_what_has_not_ended_in_time(system: MemorySystem) -> None:
+    long = shell("sleep", "60")
+    system.release(long)
+    system.started(long.key)
+    system.command(drain=runner_pb2.DrainRunner(grace_ms=300))
+    assert system.final(long.key, 10).handed_back.reason == "the runner is leaving"
+
+
 def test_the_hello_tells_capacity_and_labels(system: MemorySystem) -> None:
     hello = system.heartbeats[0]
     assert (hello.runner_id, hello.incarnation, hello.sequence) == ("runner-a", system.runner.incarnation, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -103,6 +104,27 @@ def test_a_type_without_environments_refuses_a_requirements_file(system: MemoryS
     wanted = shell("true")
     wanted.spec.requirements_file = "needs.txt"
     assert run(system, wanted).failed.error.type == "InvalidConfig"
+
+
+def test_a_runner_that_leaves_does_not_wait_for_an_environment(tmp_path: Path) -> None:
+    store, archive = (tmp_path / "store").as_uri(), tmp_path / "bundle.zip"
+    with zipfile.ZipFile(archive, "w") as kept:
+        kept.writestr("needs.txt", "./slow\n")
+        kept.writestr(
+            "slow/pyproject.toml",
+            '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n',
+        )
+        building = f"open({str(tmp_path / 'building')!r}, 'w').close(); time.sleep(60)"
+        kept.writestr("slow/backend.py", f"import time\ndef build_wheel(*_): {building}\n")
+    code = ArtifactStore(store).put_file(archive, "file").digest
+    with MemorySystem(tmp_path / "work", artifacts=store) as system:
+        wanted = greet(code)
+        system.release(wanted)
+        system.wait((tmp_path / "building").exists)
+        began = time.monotonic()
+        system.runner.stop(0.2)
+        assert time.monotonic() - began < 10
+        assert system.final(wanted.key).handed_back.reason == "the runner is leaving"
 
 
 def test_an_environment_is_built_once_however_many_ask_for_it(tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ class Environments:
         self._root = cache / "environments"
         self._python = python
         self._base: tuple[str, str] | None = None
+        self._running: set[subprocess.Popen[str]] = set()
 
     def python_of(self, requirements: Path) -> str:
         """The interpreter of the environment that the file describes; builds it when it is not there, which may take minutes.
@@ -101,28 +102,37 @@ class Environments:
     def _uv(self, requirements: Path, *arguments: str) -> None:
         argv = (find_uv_bin(), *arguments, "--quiet", "--no-config")
         env = {**os.environ, "UV_PYTHON_DOWNLOADS": "never", "NO_COLOR": "1"}
-        try:
-            told = subprocess.run(
-                argv,
-                env=env,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=_BUILD_SECONDS,
-                cwd=requirements.parent,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise UserStepError(
-                "Environment",
-                f"the environment of {requirements.name} was not built within {_BUILD_SECONDS:.0f} s",
-            ) from error
-        if told.returncode == 0:
+        with subprocess.Popen(
+            argv,
+            env=env,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=requirements.parent,
+        ) as process:
+            self._running.add(process)
+            try:
+                _, said = process.communicate(timeout=_BUILD_SECONDS)
+            except subprocess.TimeoutExpired as error:
+                process.kill()
+                raise UserStepError(
+                    "Environment",
+                    f"the environment of {requirements.name} was not built within {_BUILD_SECONDS:.0f} s",
+                ) from error
+            finally:
+                self._running.discard(process)
+        if process.returncode == 0:
             return
-        fault = (
-            PlatformStepError if any(sign in told.stderr.lower() for sign in _UNREACHABLE) else UserStepError
-        )
-        message = f"uv cannot build the environment of {requirements.name}: {told.stderr.strip()[:3000]}"
-        raise fault("Environment", message, told.stderr)
+        unreachable = any(sign in said.lower() for sign in _UNREACHABLE)
+        # Killed: by somebody who has no memory left, or by `stop`.
+        fault = PlatformStepError if unreachable or process.returncode < 0 else UserStepError
+        message = f"uv cannot build the environment of {requirements.name}: {said.strip()[:3000]}"
+        raise fault("Environment", message, said)
+
+    def stop(self) -> None:
+        """Ends what is being built: the runner leaves."""
+        for process in tuple(self._running):
+            process.kill()
 
 
 def _digest(requirements: Path, *base: str) -> str:

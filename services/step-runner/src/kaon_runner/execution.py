@@ -136,14 +136,20 @@ class Execution:
         except Requeued:
             raise
         except Exception as error:
-            if not isinstance(error, UserStepError):
-                _log.exception("step failed in the runner", extra=_fields(self.lease))
-            result = reports.from_exception(error)
+            result = self._failed(error)
         finally:
             self._give_up_place()
         if self._timer is not None:
             self._timer.cancel()
         await self._report(result)
+
+    def _failed(self, error: Exception) -> step_pb2.StepFailed | None:
+        """What an exception means; nothing when the step was stopped while it was being prepared."""
+        if self._stop is not None and not self.started:
+            return None
+        if not isinstance(error, UserStepError):
+            _log.exception("step failed in the runner", extra=_fields(self.lease))
+        return reports.from_exception(error)
 
     def stop(self, why: Stop) -> None:
         """Ends it; `run` returns when no process of it is left. The first reason counts, but losing the lease outranks all."""

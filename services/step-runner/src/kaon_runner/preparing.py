@@ -90,6 +90,10 @@ class Preparer:
             self._pythons[place] = self._environments.python_of(step.bundle_file(step.spec.requirements_file))
         return self._pythons[place]
 
+    def stop(self) -> None:
+        """Ends what would keep a leaving runner waiting."""
+        self._environments.stop()
+
     def scratch_of(self, key: step_pb2.StepKey) -> str:
         """URL of the scratch directory of this lease."""
         lease = f"{key.attempt}-{key.generation}-{self._incarnation}"

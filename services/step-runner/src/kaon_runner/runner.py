@@ -130,6 +130,7 @@ class Runner:
                 self._withdraw(command.withdraw)
             case "drain":
                 self._start_draining()
+                self._loop.call_later(command.drain.grace_ms / 1000, self._hand_back_running)
             case "report":
                 self.beat()
             case "signal":
@@ -357,9 +358,13 @@ class Runner:
         try:
             await asyncio.wait_for(self._quiet.wait(), grace_seconds)
         except TimeoutError:
-            for execution in tuple(self._executions.values()):
-                execution.stop(Stop.LEAVING)
+            self._hand_back_running()
             await self._quiet.wait()
+
+    def _hand_back_running(self) -> None:
+        self._around.preparer.stop()
+        for execution in tuple(self._executions.values()):
+            execution.stop(Stop.LEAVING)
 
     async def leave(self, seconds: float) -> None:
         """Ends the workers, says goodbye and waits, at most `seconds`, until everything said is acknowledged."""
