@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from kaon import Workflow, load_workflow
+from kaon.cli import schedule_file
 from kaon.client import Client, Endpoints
 from kaon_embedded.system import EmbeddedSettings, EmbeddedSystem
 from kaonapi.run.v1 import run_pb2, run_service_pb2
+from kaonapi.schedule.v1 import schedule_pb2
 
 EXAMPLES = Path(__file__).parents[1]
 NAMES = ["gates", "hooks", "memo", "schedule", "subworkflow", "sweep", "tour"]
@@ -46,10 +48,46 @@ def ended(client: Client, run_id: str) -> run_service_pb2.GetRunResponse:
     return client.run(run_id)
 
 
+def waits(client: Client, run_id: str, path: str) -> None:
+    """Returns when the gate waits."""
+    for update in client.watch(run_id):
+        if update.event.block_started.path == path:
+            return
+    raise AssertionError(f"the run ended, and {path} never waited")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_an_example_can_be_built(load: Callable[[str], Workflow], name: str) -> None:
     workflow = load(name)
     assert workflow.definition().code_bundle == workflow.bundle().digest
+
+
+def test_gates_wait_for_a_signal_a_time_and_somebody(load: Callable[[str], Workflow], client: Client) -> None:
+    run_id = client.submit(load("gates")).run.run_id
+    waits(client, run_id, "data-ready")
+    client.signal(run_id, "data-ready", {"ratings": [3, 4, 5]})
+    waits(client, run_id, "release")
+    client.answer(run_id, "release", approved=True, comment="looks good")
+    run = ended(client, run_id).run
+    assert dict(run.outputs_json) == {"text": '"mean 4.00, released by ada"'}
+
+
+def test_sub_workflows_have_runs_of_their_own(load: Callable[[str], Workflow], client: Client) -> None:
+    run = ended(client, client.submit(load("subworkflow")).run.run_id)
+    assert run.run.status == run_pb2.STATUS_SUCCEEDED, run.run.error
+    children = [client.run(block.child_run_id).run for block in run.blocks if block.child_run_id]
+    assert {child.parent_run_id for child in children} == {run.run.run_id}
+    assert len(children) == 3
+    assert float(run.run.outputs_json["best"]) == max(
+        float(child.outputs_json["score"]) for child in children
+    )
+
+
+def test_a_sweep_stops_trials_that_do_badly(load: Callable[[str], Workflow], client: Client) -> None:
+    run = ended(client, client.submit(load("sweep")).run.run_id).run
+    assert run.status == run_pb2.STATUS_SUCCEEDED, run.error
+    assert float(run.outputs_json["best"]) < 0.02
+    assert int(run.outputs_json["stopped"]) >= 1
 
 
 @pytest.mark.parametrize(
@@ -72,3 +110,34 @@ def test_hooks_run_after_a_failure_and_always(
     assert succeeded & {"alert", "clean-up"} == hooks
     (removed,) = [line.text for lines in client.logs(run.run.run_id, "clean-up") for line in lines.lines]
     assert removed == f"{run_pb2.Status.Name(status).removeprefix('STATUS_')}: removed temporary_{rows}"
+
+
+def test_an_equal_execution_is_not_repeated(load: Callable[[str], Workflow], client: Client) -> None:
+    first = ended(client, client.submit(load("memo")).run.run_id)
+    second = ended(client, client.submit(load("memo")).run.run_id)
+    taken = {step.path: step.memo_run_id for step in second.steps}
+    assert taken == {"build-features": first.run.run_id, "report": ""}
+    assert second.run.outputs_json == first.run.outputs_json
+    other = ended(client, client.submit(load("memo"), {"users": 10}).run.run_id)
+    assert {step.memo_run_id for step in other.steps} == {""}
+
+
+def test_a_backfill_makes_a_run_for_each_day_once(load: Callable[[str], Workflow], client: Client) -> None:
+    client.register(load("schedule"))
+
+    def filled() -> schedule_pb2.BackfillResponse:
+        days = ("2026-01-01", "2026-01-03")
+        return client.schedules.backfill("daily-sales", "day", *days, params={"region": "US"})
+
+    first = filled()
+    assert first.created == 3
+    assert [ended(client, run.run_id).run.outputs_json["total"] for run in first.runs] == ["2", "4", "6"]
+    assert filled().created == 0
+
+
+def test_a_schedule_is_kept_with_its_next_time(load: Callable[[str], Workflow], client: Client) -> None:
+    client.register(load("schedule"))
+    nightly = schedule_file.read(EXAMPLES / "schedule" / "nightly.toml")
+    assert client.schedules.put(nightly).created
+    assert client.schedules.get("nightly-sales").HasField("next_time")
+    client.schedules.delete("nightly-sales")
