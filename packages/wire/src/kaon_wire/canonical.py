@@ -16,6 +16,10 @@ from kaon_wire.errors import InvalidValue
 Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
 
 
+# Made once: `json.dumps` would make one for every call.
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+
+
 def dumps(value: Any) -> str:
     """`value` as canonical JSON: keys sorted, no white space, UTF-8 kept, no NaN or infinity.
 
@@ -23,7 +27,7 @@ def dumps(value: Any) -> str:
         InvalidValue: the value is not JSON; the message names what is not.
     """
     try:
-        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        return _encode(value)
     except (TypeError, ValueError) as error:
         raise InvalidValue(f"not a JSON value: {error}") from error
     except RecursionError:

@@ -9,6 +9,7 @@ import signal
 import sys
 
 import structlog
+import uvloop
 
 from kaon_coordinator.settings import Settings, settings_from
 from kaon_telemetry.logs import configure_logs
@@ -56,6 +57,8 @@ def main() -> None:
         print(f"kaon-coordinator: {error}", file=sys.stderr)
         sys.exit(2)
     try:
+        # The policy and not one loop: Faust's consumer makes a loop of its own in its thread.
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
         asyncio.run(serve(settings))
     except KaonError as error:
         log.error("the coordinator cannot go on", reason=str(error))

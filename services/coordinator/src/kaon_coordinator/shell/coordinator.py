@@ -36,7 +36,14 @@ from kaon_coordinator.shell.publisher import Publisher
 from kaon_coordinator.shell.sinks import Sinks
 from kaon_coordinator.shell.turn import Effects, Turn, rows_of
 from kaon_coordinator.shell.workflows import Workflows
-from kaon_coordinator.store.base import InboxRow, LoadedRun, PartitionBatch, RunRecord
+from kaon_coordinator.store.base import (
+    EncodedEvent,
+    InboxRow,
+    LoadedRun,
+    PartitionBatch,
+    RunRecord,
+    encode_event,
+)
 from kaon_coordinator.store.submissions import REOPENING
 from kaon_coordinator.store.thread import StoreThread
 from kaon_coordinator.transport.base import Incoming, Transport
@@ -333,13 +340,20 @@ class Coordinator:
 
     async def _commit(self, turns: Sequence[tuple[Partition, Turn]]) -> list[tuple[Partition, Turn]]:
         """Makes turns durable in one transaction. Returns them without those of partitions that somebody else owns by now."""
-        batches = [_batch(partition, turn) for partition, turn in turns if not turn.durable]
+        encoded = [[encode_event(event) for event in turn.events] for _, turn in turns]
+        batches = [
+            _batch(partition, turn, events)
+            for (partition, turn), events in zip(turns, encoded, strict=True)
+            if not turn.durable
+        ]
         await self._write(batches)
-        owned = [(partition, turn) for partition, turn in turns if partition.number in self._partitions]
-        for partition, turn in owned:
-            self.counters.committed_events += len(turn.events)
-            self._publisher.add(partition, turn.events)
-            self._sinks.committed(turn.events)
+        owned = []
+        for (partition, turn), events in zip(turns, encoded, strict=True):
+            if partition.number in self._partitions:
+                owned.append((partition, turn))
+                self.counters.committed_events += len(events)
+                self._publisher.add(partition, events)
+                self._sinks.committed(turn.events)
         return owned
 
     async def _write_marks(self) -> None:
@@ -466,7 +480,7 @@ class Coordinator:
         store = self._store.store
         while events := await self._store.run(store.unpublished, partition.number):
             outbox = Outbox(self._settings.catalogue)
-            outbox.history(partition.number, events)
+            outbox.history(partition.number, (encode_event(event).data for event in events))
             await self._transport.send(outbox.take())
             marks = {event.run_id: event.seq for event in events}
             batch = PartitionBatch(partition=partition.number, epoch=partition.epoch, published=marks)
@@ -543,13 +557,13 @@ class Coordinator:
         return None if partition is None else partition.epoch
 
 
-def _batch(partition: Partition, turn: Turn) -> PartitionBatch:
+def _batch(partition: Partition, turn: Turn, events: Sequence[EncodedEvent]) -> PartitionBatch:
     rows = rows_of(turn)
     partition.note_rows(rows.steps)
     return PartitionBatch(
         partition=partition.number,
         epoch=partition.epoch,
-        history=turn.events,
+        history=events,
         runs=rows.runs,
         steps=rows.steps,
         blocks=rows.blocks,

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from kaon_coordinator.transport.base import Send
 from kaon_wire import topics
+from kaon_wire.packing import pack_repeated
 from kaon_wire.partitioning import partition_of
 from kaonapi.run.v1 import command_pb2, history_pb2
 from kaonapi.runner.v1 import runner_pb2
@@ -15,8 +16,6 @@ from kaonapi.step.v1 import step_pb2
 
 # Bytes of protobuf in one record; brokers refuse more than 1 MiB by default.
 RECORD_BYTES = 500_000
-# Field number and wire type of a length-delimited field.
-_RELEASES_TAG = step_pb2.StepReleases.RELEASES_FIELD_NUMBER << 3 | 2
 T = TypeVar("T")
 # The incarnation that means every runner.
 EVERY_RUNNER = "*"
@@ -34,17 +33,11 @@ class Outbox:
         self._sends: list[Send] = []
         self._commands: dict[str, list[runner_pb2.RunnerCommand]] = defaultdict(list)
 
-    def history(self, partition: int, events: Iterable[history_pb2.HistoryEvent]) -> None:
-        """Publishes history events of one engine partition, in their order."""
-        record, size = history_pb2.RunEvents(), 0
-        for event in events:
-            size += event.ByteSize()
-            if size > RECORD_BYTES and record.events:
-                self._add(topics.RUN_EVENTS, partition, record.SerializeToString())
-                record, size = history_pb2.RunEvents(), event.ByteSize()
-            record.events.append(event)
-        if record.events:
-            self._add(topics.RUN_EVENTS, partition, record.SerializeToString())
+    def history(self, partition: int, events: Iterable[bytes]) -> None:
+        """Publishes history events of one engine partition, in their order: serialized HistoryEvents."""
+        for chunk in _chunks(events, len):
+            value = pack_repeated(history_pb2.RunEvents.EVENTS_FIELD_NUMBER, chunk)
+            self._add(topics.RUN_EVENTS, partition, value)
 
     def step_requests(self, record: step_pb2.StepRequests) -> None:
         """Sends requests to a matcher in another process."""
@@ -60,8 +53,8 @@ class Outbox:
             begin = record.SerializeToString()
             for chunk in _chunks(requests, len):
                 # A repeated message is its parts one behind the other, so what is serialized already need not be parsed.
-                value = b"".join([begin, *(part for request in chunk for part in _release(request))])
-                self._add(topics.step_ready(pool), partition, value)
+                releases = pack_repeated(step_pb2.StepReleases.RELEASES_FIELD_NUMBER, chunk)
+                self._add(topics.step_ready(pool), partition, begin + releases)
 
     def command(self, incarnation: str, commands: Iterable[runner_pb2.RunnerCommand]) -> None:
         """Tells one runner, or `EVERY_RUNNER`, something."""
@@ -88,16 +81,6 @@ class Outbox:
 
     def _add(self, topic: str, partition: int, value: bytes) -> None:
         self._sends.append(Send(topic=topic, partition=partition, value=value))
-
-
-def _release(request: bytes) -> tuple[bytes, bytes]:
-    """One element of StepReleases.releases as it is on the wire."""
-    head, size = bytearray([_RELEASES_TAG]), len(request)
-    while size > 0x7F:
-        head.append(0x80 | size & 0x7F)
-        size >>= 7
-    head.append(size)
-    return bytes(head), request
 
 
 def _chunks(requests: Iterable[T], size_of: Callable[[T], int]) -> Iterable[list[T]]:

@@ -20,7 +20,7 @@ from kaon_coordinator.shell.leases import LeaseBook, LeaseId
 from kaon_coordinator.shell.timers import Timers
 from kaon_coordinator.shell.turn import Effects, Turn, Watch, effects_of
 from kaon_coordinator.shell.whereabouts import Whereabouts
-from kaon_coordinator.store.base import Holder, InboxRow, LoadedRun
+from kaon_coordinator.store.base import EncodedEvent, Holder, InboxRow, LoadedRun
 from kaonapi.run.v1 import command_pb2, history_pb2
 from kaonapi.step.v1 import step_pb2
 
@@ -84,7 +84,7 @@ class Partition:
         for run_id, changed in rows.items():
             self._whereabouts.note(self.runs[run_id], [row.path for row in changed])
 
-    def note_published(self, events: Iterable[history_pb2.HistoryEvent]) -> None:
+    def note_published(self, events: Iterable[EncodedEvent]) -> None:
         """These events have been published and acknowledged."""
         for event in events:
             self.published[event.run_id] = event.seq

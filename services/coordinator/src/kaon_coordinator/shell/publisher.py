@@ -4,13 +4,17 @@ acknowledged. What has not been published is known by the runs' marks, and publi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 
 from kaon_coordinator.shell.outbox import Outbox
 from kaon_coordinator.shell.partition import Partition
+from kaon_coordinator.store.base import EncodedEvent
 from kaon_coordinator.transport.base import Transport
 from kaon_wire import topics
-from kaonapi.run.v1 import history_pb2
+
+# Between two sends, at least. Who watches a run through the API does not wait for this.
+PAUSE_SECONDS = 0.01
 
 
 class Publisher:
@@ -24,10 +28,10 @@ class Publisher:
     def __init__(self, catalogue: topics.Catalogue, transport: Transport) -> None:
         self._catalogue = catalogue
         self._transport = transport
-        self._waiting: list[tuple[Partition, Sequence[history_pb2.HistoryEvent]]] = []
+        self._waiting: list[tuple[Partition, Sequence[EncodedEvent]]] = []
         self._filled = asyncio.Event()
 
-    def add(self, partition: Partition, events: Sequence[history_pb2.HistoryEvent]) -> None:
+    def add(self, partition: Partition, events: Sequence[EncodedEvent]) -> None:
         """Publishes durable events soon; the partition is told when they are acknowledged."""
         if events:
             self._waiting.append((partition, events))
@@ -48,8 +52,17 @@ class Publisher:
             self._filled.clear()
             waiting, self._waiting = self._waiting, []
             outbox = Outbox(self._catalogue)
-            for partition, events in waiting:
-                outbox.history(partition.number, events)
+            for number, data in _by_partition(waiting).items():
+                outbox.history(number, data)
             await self._transport.send(outbox.take())
             for partition, events in waiting:
                 partition.note_published(events)
+            # What becomes durable meanwhile travels together: a send costs the broker as much as many events do.
+            await asyncio.sleep(PAUSE_SECONDS)
+
+
+def _by_partition(waiting: Iterable[tuple[Partition, Sequence[EncodedEvent]]]) -> dict[int, list[bytes]]:
+    found: dict[int, list[bytes]] = defaultdict(list)
+    for partition, events in waiting:
+        found[partition.number] += [event.data for event in events]
+    return found

@@ -13,6 +13,7 @@ from collections.abc import Collection, Sequence
 
 from kaon_coordinator.engine.rows import BlockRow, StepRow
 from kaon_coordinator.store.records import (
+    EncodedEvent,
     Holder,
     InboxRow,
     LoadedRun,
@@ -28,6 +29,7 @@ from kaon_coordinator.store.records import (
     ScheduleRecord,
     ScheduleStep,
     WorkflowRecord,
+    encode_event,
 )
 from kaon_wire.errors import Conflict, KaonError
 from kaonapi.log.v1 import log_pb2
@@ -35,6 +37,8 @@ from kaonapi.run.v1 import command_pb2, history_pb2
 from kaonapi.workflow.v1 import definition_pb2
 
 __all__ = [
+    "EncodedEvent",
+    "encode_event",
     "Fenced",
     "InboxRow",
     "LoadedRun",

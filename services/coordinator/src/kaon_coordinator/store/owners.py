@@ -29,7 +29,7 @@ from kaon_coordinator.store import reads
 from kaon_coordinator.store.bulk import Bulk, upsert
 from kaon_coordinator.store.database import Database
 from kaon_coordinator.store.owed import Owed
-from kaon_coordinator.store.records import InboxRow, LoadedRun, PartitionBatch
+from kaon_coordinator.store.records import EncodedEvent, InboxRow, LoadedRun, PartitionBatch, encode_event
 from kaon_coordinator.store.tables import blocks, history, inbox, partitions, pools, runs, steps
 from kaon_wire.errors import Conflict, NotFound
 from kaonapi.run.v1 import command_pb2, history_pb2
@@ -257,8 +257,9 @@ def _rows(
             yield run_id, *value
 
 
-def _history_row(event: history_pb2.HistoryEvent) -> tuple[Any, ...]:
-    return event.run_id, event.seq, event.SerializeToString(deterministic=True)
+def _history_row(event: history_pb2.HistoryEvent | EncodedEvent) -> tuple[Any, ...]:
+    encoded = event if isinstance(event, EncodedEvent) else encode_event(event)
+    return encoded.run_id, encoded.seq, encoded.data
 
 
 def _run_values(row: RunRow) -> tuple[Any, ...]:

@@ -205,6 +205,20 @@ class ScheduleStep:
     messages: Sequence[Message] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class EncodedEvent:
+    """A history event, serialized deterministically: stored and published as it is."""
+
+    run_id: str
+    seq: int
+    data: bytes
+
+
+def encode_event(event: history_pb2.HistoryEvent) -> EncodedEvent:
+    """The event as it is stored."""
+    return EncodedEvent(event.run_id, event.seq, event.SerializeToString(deterministic=True))
+
+
 @dataclass(frozen=True, kw_only=True)
 class PartitionBatch:
     """What the owner of a partition has decided, and wants durable before anything of it leaves."""
@@ -213,7 +227,7 @@ class PartitionBatch:
     # The fencing token that `claim_partition` gave.
     epoch: int
     # New events; each run's in the order of their seq, following on the newest one stored.
-    history: Sequence[history_pb2.HistoryEvent] = ()
+    history: Sequence[history_pb2.HistoryEvent | EncodedEvent] = ()
     # Every run whose history grew, and every step and block that changed.
     runs: Sequence[RunRow] = ()
     steps: Mapping[str, Sequence[StepRow]] = field(default_factory=dict)

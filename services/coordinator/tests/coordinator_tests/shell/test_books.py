@@ -93,7 +93,7 @@ def test_history_leaves_in_order_in_records_of_bounded_size() -> None:
     outbox = Outbox(catalogue())
     submitted = history_pb2.RunSubmitted(params_json={"p": "x" * 100_000})
     events = [history_pb2.HistoryEvent(seq=n, run_submitted=submitted) for n in range(1, 13)]
-    outbox.history(1, events)
+    outbox.history(1, (event.SerializeToString() for event in events))
     sends = outbox.take()
     assert {(send.topic, send.partition) for send in sends} == {(topics.RUN_EVENTS, 1)}
     seqs = [event.seq for send in sends for event in history_pb2.RunEvents.FromString(send.value).events]

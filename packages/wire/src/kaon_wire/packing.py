@@ -1,0 +1,29 @@
+"""Records put together from messages that have been serialized already: nothing is encoded twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+_LENGTH_DELIMITED = 2
+
+
+def pack_repeated(field: int, messages: Iterable[bytes]) -> bytes:
+    """The serialization of a message whose only content is the repeated message field with this number.
+
+    Args:
+        field: 1 to 15.
+        messages: the serialized elements, in order.
+    """
+    tag = bytes([field << 3 | _LENGTH_DELIMITED])
+    return b"".join(part for message in messages for part in (tag, _varint(len(message)), message))
+
+
+def _varint(number: int) -> bytes:
+    if number < 0x80:
+        return bytes([number])
+    parts = []
+    while number >= 0x80:
+        parts.append(number & 0x7F | 0x80)
+        number >>= 7
+    parts.append(number)
+    return bytes(parts)
