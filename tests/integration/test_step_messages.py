@@ -1,17 +1,19 @@
-"""What goes between a run and its running steps, on the real system: checkpoints and grants."""
+"""What goes between a run and its running steps, on the real system: signals, checkpoints, grants; and their environments."""
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import six
 from support import Api, ledger_lines, load, until
 from weather import runner_named
 
 from kaon_local.system import System
-from kaonapi.run.v1 import run_pb2
+from kaonapi.run.v1 import run_pb2, run_service_pb2
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 
@@ -31,12 +33,44 @@ def out(api: Api, run: str) -> int:
     return int(json.loads(api.steps(run)["only"].outputs_json["out"]))
 
 
+def signal(api: Api, run: str, payload: object) -> None:
+    request = run_service_pb2.SignalRunRequest(
+        run_id=run, name="add", payload_json=json.dumps(payload), path="only"
+    )
+    api.runs.SignalRun(request)
+
+
+def test_signals_reach_a_running_step_and_its_numbers_come_out(
+    light_system: System, api: Api, tmp_path: Path
+) -> None:
+    run = submit(api, "takes-orders", tmp_path / "ledger")
+    api.await_leased(run, "only")
+    sent = time.monotonic()
+    for number in (1, 2, 39):
+        signal(api, run, number)
+    until(lambda: api.steps(run)["only"].metrics.get("total") == 42, seconds=10, what="the step's total")
+    print(f"three signals heard and answered within {time.monotonic() - sent:.2f} s")
+    signal(api, run, "end")
+    assert api.wait(run, 30).status == run_pb2.STATUS_SUCCEEDED
+    assert out(api, run) == 42
+
+
 def test_the_next_attempt_begins_at_the_last_ones_checkpoint(
     light_system: System, api: Api, tmp_path: Path
 ) -> None:
     run = submit(api, "resumes", tmp_path / "ledger")
     assert api.wait(run, 60).status == run_pb2.STATUS_SUCCEEDED
     assert (out(api, run), api.steps(run)["only"].attempt) == (42, 2)
+
+
+def test_a_step_runs_in_the_environment_of_its_requirements_file(
+    light_system: System, api: Api, tmp_path: Path
+) -> None:
+    run = submit(api, "tells-its-version", tmp_path / "ledger")
+    ended = api.wait(run, 120)
+    assert ended.status == run_pb2.STATUS_SUCCEEDED, ended.error
+    assert out(api, run) == 15
+    assert not six.__version__.startswith("1.15.")
 
 
 def test_an_exclusive_step_is_granted_and_never_runs_beside_an_earlier_holder(

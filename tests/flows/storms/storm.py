@@ -38,5 +38,6 @@ FLOWS = {
         _alone(storm_work.takes_orders),
         _alone(storm_work.resumes, retry=2),
         _alone(storm_work.works_alone, exclusive=True),
+        _alone(storm_work.tells_its_version, requirements="needs.txt"),
     )
 }

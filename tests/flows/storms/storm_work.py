@@ -125,3 +125,11 @@ def works_alone(context: StepContext, ledger: str) -> dict[str, int]:
         note(ledger, context, "alive")
         time.sleep(0.1)
     return {"out": 1}
+
+
+def tells_its_version(context: StepContext, ledger: str) -> dict[str, int]:
+    """The second number of the version of six, which is another one in the runner's own environment."""
+    import six
+
+    note(ledger, context, "started")
+    return {"out": int(six.__version__.split(".")[1])}
