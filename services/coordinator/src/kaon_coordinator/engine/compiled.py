@@ -22,6 +22,8 @@ class CompiledGraph:
     blocks: Mapping[str, d.Block]
     successors: Mapping[str, tuple[str, ...]]
     predecessors: Mapping[str, tuple[str, ...]]
+    # How many blocks each block waits for that waits for any.
+    degrees: Mapping[str, int]
     # How the blocks before each block must have ended; never unspecified.
     rules: Mapping[str, d.TriggerRule.ValueType]
     # When each block has its turn; never unspecified.
@@ -87,6 +89,7 @@ def _compile_graph(
         blocks={block.name: block for block in graph.blocks},
         successors={name: tuple(targets) for name, targets in successors.items()},
         predecessors={name: tuple(sources) for name, sources in predecessors.items()},
+        degrees={name: len(sources) for name, sources in predecessors.items() if sources},
         rules=rules,
         phases=phases,
         sizes={

@@ -12,9 +12,8 @@ def recount(scope: ScopeState) -> None:
     scope.remaining = scope.active = 0
     if not scope.nodes:
         return
-    for name, node in scope.nodes.items():
-        if scope.graph.predecessors[name]:
-            scope.waiting[name] = len(scope.graph.predecessors[name])
+    scope.wait_for_all()
+    for node in scope.nodes.values():
         if isinstance(node, BlockState):
             _recount_cells(node)
     for name, node in scope.nodes.items():
@@ -23,8 +22,7 @@ def recount(scope: ScopeState) -> None:
                 scope.remaining += 1
                 scope.active += is_active(node)
             continue
-        for successor in scope.graph.successors[name]:
-            scope.waiting[successor] -= 1
+        scope.note_end(name)
     if scope.status == t.RUNNING:
         _judge(scope)
 

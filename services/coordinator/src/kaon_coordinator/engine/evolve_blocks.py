@@ -134,8 +134,7 @@ def node_ended(scope: ScopeState, node: Node, *, begun: bool) -> None:
     """Counts a node as ended in its scope, and for the nodes behind it."""
     scope.remaining -= 1
     scope.active -= begun
-    for successor in scope.graph.successors[node.block.name]:
-        scope.waiting[successor] -= 1
+    scope.note_end(node.block.name)
     if node.status in t.BROKEN:
         note_failure(scope, node)
     elif node.status == t.CANCELLED:

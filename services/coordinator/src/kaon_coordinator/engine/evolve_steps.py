@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.evolve_blocks import node_ended, set_step_status
 from kaon_coordinator.engine.state import BlockState, RunState, ScopeState, StepState, named
@@ -22,7 +24,7 @@ def step_became_ready(state: RunState, event: history_pb2.HistoryEvent) -> None:
     step.runner_id = step.incarnation = step.stop_reason = ""
     step.start_us = step.retry_us = 0
     if not begun:
-        step.begin_us = event.time_us
+        step.begin_us = step.ready_us
         step.inputs = named(ready.inputs_json)
         step.memo_key = ready.memo_key
         step.scope.active += 1
@@ -33,8 +35,9 @@ def step_leased(state: RunState, event: history_pb2.HistoryEvent) -> None:
     leased = event.step_leased
     step = state.steps[leased.path]
     set_step_status(state, step, t.RUNNING)
-    step.runner_id = leased.runner_id
-    step.incarnation = leased.incarnation
+    # Few names, many steps.
+    step.runner_id = sys.intern(leased.runner_id)
+    step.incarnation = sys.intern(leased.incarnation)
     step.start_us = event.time_us
 
 
@@ -110,7 +113,8 @@ def step_ended(state: RunState, event: history_pb2.HistoryEvent) -> None:
     step.outputs = named(ended.outputs_json)
     step.error = ended.error if ended.HasField("error") else None
     step.log_json = ended.log_json
-    step.memo_source = (ended.memo.run_id, ended.memo.path)
+    if ended.HasField("memo"):
+        step.memo_source = (ended.memo.run_id, ended.memo.path)
     step.signals = ()
     state.steps_succeeded += ended.status == t.SUCCEEDED
     node_ended(step.scope, step, begun=begun)

@@ -14,9 +14,6 @@ from kaonapi.step.v1 import step_pb2
 class Start:
     """Begin the run: its acknowledged submission has reached its owner."""
 
-    # Forks: paths of blocks that begin anew.
-    reset: tuple[str, ...] = ()
-
 
 @dataclass(frozen=True, kw_only=True)
 class Cancel:

@@ -20,6 +20,8 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 # Shared by the many nodes that have nothing to keep under a name.
 NOTHING: Mapping[str, str] = MappingProxyType({})
 NO_METRICS: Mapping[str, float] = MappingProxyType({})
+# Never changed: where no node waits for another, none ends for another.
+NONE_WAITING: dict[str, int] = {}
 
 
 def _nothing() -> Mapping[str, str]:
@@ -28,6 +30,10 @@ def _nothing() -> Mapping[str, str]:
 
 def _no_metrics() -> Mapping[str, float]:
     return NO_METRICS
+
+
+def _none_waiting() -> dict[str, int]:
+    return NONE_WAITING
 
 
 def named(values: Mapping[str, str]) -> Mapping[str, str]:
@@ -174,7 +180,7 @@ class ScopeState:
     status: t.Status = t.RUNNING
     nodes: dict[str, Node] = field(default_factory=dict)
     # Predecessors that have not ended, for each node that has any.
-    waiting: dict[str, int] = field(default_factory=dict)
+    waiting: dict[str, int] = field(default_factory=_none_waiting)
     # Which nodes have their turn.
     phase: d.Phase.ValueType = BODY
     # Nodes of the phase that have not ended.
@@ -200,6 +206,16 @@ class ScopeState:
         """What its row and events call it: its path, and a slash when a block has the same."""
         group = self.parent is not None and self.parent.path == self.path
         return f"{self.path}/" if group else self.path
+
+    def wait_for_all(self) -> None:
+        """Nothing has ended yet that any node waits for."""
+        degrees = self.graph.degrees
+        self.waiting = dict(degrees) if degrees else NONE_WAITING
+
+    def note_end(self, name: str) -> None:
+        """One more node has ended that others may wait for."""
+        for successor in self.graph.successors[name]:
+            self.waiting[successor] -= 1
 
     def path_of(self, name: str) -> str:
         """The path of the node `name` in this scope."""
@@ -316,9 +332,7 @@ def open_scope(state: RunState, scope: ScopeState) -> None:
     """Creates the scope's nodes, all pending."""
     for name, block in scope.graph.blocks.items():
         add_node(state, scope, name, block, state.take_position())
-        degree = len(scope.graph.predecessors[name])
-        if degree:
-            scope.waiting[name] = degree
+    scope.wait_for_all()
     scope.remaining = scope.graph.sizes[BODY]
 
 

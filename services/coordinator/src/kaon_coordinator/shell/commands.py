@@ -72,7 +72,7 @@ def _child_ended(command: command_pb2.RunCommand) -> m.ChildEnded:
 
 
 _MESSAGES: dict[str, Callable[[command_pb2.RunCommand], m.Message]] = {
-    "start": lambda it: m.Start(reset=tuple(it.start.reset)),
+    "start": lambda it: m.Start(),
     "cancel": _cancel,
     "pause": lambda it: m.Pause(reason=it.reason, requester=it.requester),
     "resume": lambda it: m.Resume(reason=it.reason, requester=it.requester),
