@@ -20,6 +20,7 @@ from kaon_coordinator.engine.actions import (
 from kaon_coordinator.engine.compiled import compile_workflow
 from kaon_coordinator.engine.decide import Context, Decision, decide, submit
 from kaon_coordinator.engine.evolve import evolve
+from kaon_coordinator.engine.limits import Limits
 from kaon_coordinator.engine.messages import (
     Continued,
     Due,
@@ -79,6 +80,7 @@ class Driver:
         self.watched: list[WatchTime] = []
         self.actions: list[Action] = []
         self.now_us = 1_000_000
+        self.limits = Limits()
         self.rows: dict[str, StepRow | BlockRow] = {}
         self.random = random.Random(self.seed)
         submitted = history_pb2.RunSubmitted(
@@ -92,7 +94,9 @@ class Driver:
 
     def context(self) -> Context:
         self.now_us += 1
-        return Context(now_us=self.now_us, evaluate=self.evaluate)
+        return Context(
+            now_us=self.now_us, evaluate=self.evaluate, limits=self.limits, random=self.random.random
+        )
 
     def tell(self, message: Message) -> Decision:
         return self.absorb(decide(self.state, message, self.context()))
