@@ -319,7 +319,13 @@ class Fleet:
 
     def is_full(self, lane: Lane) -> bool:
         """Whether no runner has got room since `note_full`."""
-        return self._full.get(lane) == self._version(lane)
+        known = self._full.get(lane)
+        if known is None:
+            return False
+        if known == self._version(lane):
+            return True
+        del self._full[lane]
+        return False
 
     def _version(self, lane: Lane) -> int:
         found = self.classes(lane)

@@ -41,12 +41,10 @@ class RunnerState:
     cached: tuple[str, ...] = ()
     # Released here and not ended.
     tickets: dict[StepId, Ticket] = field(default_factory=dict)
-    # What they occupy.
-    used: Amount = NOTHING
     # What the runner has that this matcher has no ticket for, and what that occupies.
     strangers: dict[Issue, Amount] = field(default_factory=dict)
     foreign: Amount = NOTHING
-    # The sum of both.
+    # What all that it has occupies, with and without a ticket.
     outstanding: Amount = NOTHING
     # How many times the capacity may be outstanding, and what that is.
     depth: float = 1.0
@@ -104,7 +102,6 @@ class RunnerState:
     def take(self, ticket: Ticket) -> None:
         """The ticket is at this runner now."""
         self.tickets[ticket.step] = ticket
-        self.used = plus(self.used, ticket.lane.need)
         self.outstanding = plus(self.outstanding, ticket.lane.need)
         ticket.incarnation = self.incarnation
 
@@ -122,16 +119,16 @@ class RunnerState:
     def drop(self, ticket: Ticket) -> None:
         """The ticket is at this runner no more."""
         del self.tickets[ticket.step]
-        self.used = minus(self.used, ticket.lane.need)
         self.outstanding = minus(self.outstanding, ticket.lane.need)
 
     def meet(self, strangers: dict[Issue, Amount]) -> None:
         """These are all that the runner has without a ticket."""
+        self.outstanding = minus(self.outstanding, self.foreign)
         self.strangers = strangers
         self.foreign = NOTHING
         for need in strangers.values():
             self.foreign = plus(self.foreign, need)
-        self.outstanding = plus(self.used, self.foreign)
+        self.outstanding = plus(self.outstanding, self.foreign)
 
     def dismiss(self, issue: Issue) -> bool:
         """This one has a ticket now, or has ended; False when it was not a stranger here."""
