@@ -64,7 +64,8 @@ class Round:
         heapq.heapify(turns)
         while turns and self._has_room():
             tenant = turns[0][3]
-            if self._place_one(tenant) and self._lines[tenant]:
+            self._try_first(tenant)
+            if self._lines[tenant]:
                 heapq.heapreplace(turns, self._turn(tenant))
             else:
                 heapq.heappop(turns)
@@ -90,37 +91,32 @@ class Round:
         level = line.priority + int(waited / self._state.settings.ageing)
         return -level, self._shares.rank(tenant), urgency, tenant
 
-    def _place_one(self, tenant: str) -> bool:
-        """Places the most urgent ticket of a tenant for which there is room; False when there is none."""
+    def _try_first(self, tenant: str) -> None:
+        """Places the tenant's most urgent ticket, or drops its line from this round when there is no room for it."""
         lines = self._lines[tenant]
-        while lines:
-            line = lines[0][2]
-            ticket = line.head()
-            placed = ticket is not None and self._place(ticket)
-            successor = line.head()
-            if successor is None or successor is ticket:
-                heapq.heappop(lines)
-            else:
-                heapq.heapreplace(lines, self._entry(line, successor))
-            if placed:
-                return True
-        return False
+        line = lines[0][2]
+        ticket = line.head()
+        if ticket is not None:
+            self._place(ticket)
+        successor = line.head()
+        if successor is None or successor is ticket:
+            heapq.heappop(lines)
+        else:
+            heapq.heapreplace(lines, self._entry(line, successor))
 
     # --- which runner it gets ------------------------------------------------------------------------------------
 
-    def _place(self, ticket: Ticket) -> bool:
+    def _place(self, ticket: Ticket) -> None:
         lane = ticket.lane
         if not self._shares.allows(ticket.tenant, lane.need):
-            return False
+            return
         runner = None
         if lane not in self._full:
             runner = self._choose(ticket)
         if runner is None and self._fleet.reserved and ticket.place is Place.WAITING:
             runner = self._choose_reserved(ticket)
-        if runner is None:
-            return False
-        self._release(ticket, runner)
-        return True
+        if runner is not None:
+            self._release(ticket, runner)
 
     def _release(self, ticket: Ticket, runner: RunnerState) -> None:
         need, now = ticket.lane.need, self._now

@@ -102,6 +102,17 @@ def test_a_tenant_of_low_priority_gets_its_turn_under_a_flood_of_high_priority()
     assert pool.now <= 100.0 + 60.0 + 4.0
 
 
+def test_a_request_that_nobody_can_take_lifts_no_other_of_its_tenant() -> None:
+    pool = Pool(Host("r1", slots=1, recent_us=LONG_US))
+    pool.ask(request("running"), request("impossible", tenant="a", labels=("gpu",)))
+    pool.wait(200.0)
+    pool.ask(request("fresh", tenant="a"), request("urgent", tenant="b", priority=1))
+
+    pool.end("running")
+
+    assert paths(pool) == ["running", "urgent"]
+
+
 # --- weights and quotas --------------------------------------------------------------------------------------------
 
 
