@@ -314,7 +314,7 @@ class Execution:
         self._pass_signals()
         ending = await self._command.run(
             deadline_seconds=self._lifetime,
-            bounds=self._bounds,
+            bounds=self._bounds if launch.bounded else Bounds(),
         )
         if ending.reason == "stopped" or self._stop is not None:
             return None

@@ -80,7 +80,13 @@ class Preparer:
         bundle = self._artifacts.bundle(spec.code_bundle) if spec.code_bundle else None
         context = self._context(key, spec, directory, scratch)
         step = PreparedStep(
-            key=key, spec=spec, directory=directory, context=context, bundle=bundle, scratch=scratch
+            key=key,
+            spec=spec,
+            directory=directory,
+            context=context,
+            bundle=bundle,
+            scratch=scratch,
+            resources=request.resources,
         )
         return replace(step, python=self._python_of(step)) if spec.requirements_file else step
 

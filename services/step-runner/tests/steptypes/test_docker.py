@@ -112,7 +112,16 @@ def test_too_much_memory_is_named(system: MemorySystem, image: str, left: None) 
         "docker",
         {"image": image, "argv": ["python3", "-c", "bytearray(300_000_000)"], "memory_bytes": 50_000_000},
     )
-    assert "more memory than its limit of 50000000 bytes (OOM)" in user_error(run(system, wanted))
+    event = run(system, wanted)
+    assert "more memory than its limit of 50000000 bytes" in user_error(event)
+    assert event.failed.error.type == "OutOfMemory"
+    # Without a setting of its own the container gets what the step asks for.
+    wanted = request(
+        "docker",
+        {"image": image, "argv": ["python3", "-c", "bytearray(300_000_000)"]},
+        resources={"memory_bytes": 50_000_000, "cpu_milli": 500},
+    )
+    assert "more memory than its limit of 50000000 bytes" in user_error(run(system, wanted))
 
 
 def test_a_program_that_is_not_in_the_image_is_named(system: MemorySystem, image: str, left: None) -> None:

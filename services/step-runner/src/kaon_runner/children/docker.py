@@ -19,7 +19,7 @@ from docker.types import Mount
 
 from kaon.step import StepCancelled, StepContext
 from kaon_runner.children.container_view import STEP_DIR, ContainerView
-from kaon_runner.children.faults import EngineError, PlatformFault
+from kaon_runner.children.faults import EngineError, OutOfMemory, PlatformFault
 from kaon_runner.steptypes.docker import name_of
 from kaon_runner.steptypes.shell import as_text
 
@@ -35,7 +35,7 @@ def run(context: StepContext) -> None:
         _ensure_image(client, context)
         container = client.containers.create(name=name, **_options(context))
         try:
-            code = _execute(context, container)
+            code = _execute(container)
         finally:
             remove(client, name)
     except APIError as error:
@@ -109,22 +109,22 @@ def _options(context: StepContext) -> dict[str, Any]:
         "init": True,
         "labels": {"kaon.run": context.run_id, "kaon.step": context.step},
     }
-    return options | _limits(context)
+    return options | _limits()
 
 
-def _limits(context: StepContext) -> dict[str, Any]:
-    config = context.config
+def _limits() -> dict[str, Any]:
+    wanted = json.loads(os.environ["KAON_DOCKER_LIMITS"])
     limits: dict[str, Any] = {}
-    if config.get("memory_bytes"):
-        limits |= {"mem_limit": config["memory_bytes"], "memswap_limit": config["memory_bytes"]}
-    if config.get("cpus"):
-        limits["nano_cpus"] = int(float(config["cpus"]) * 1e9)
-    if config.get("pids"):
-        limits["pids_limit"] = config["pids"]
+    if wanted["memory_bytes"]:
+        limits |= {"mem_limit": wanted["memory_bytes"], "memswap_limit": wanted["memory_bytes"]}
+    if wanted["cpus"]:
+        limits["nano_cpus"] = int(wanted["cpus"] * 1e9)
+    if wanted["pids"]:
+        limits["pids_limit"] = wanted["pids"]
     return limits
 
 
-def _execute(context: StepContext, container: Any) -> int:
+def _execute(container: Any) -> int:
     # Attached before the start, so that no line is missed.
     stream = container.attach(stream=True, stdout=True, stderr=True, demux=True, logs=False)
     try:
@@ -136,10 +136,8 @@ def _execute(context: StepContext, container: Any) -> int:
         raise
     container.reload()
     if container.attrs["State"]["OOMKilled"]:
-        limit = context.config.get("memory_bytes")
-        raise EngineError(
-            f"the container was killed for using more memory than its limit of {limit} bytes (OOM)"
-        )
+        limit = container.attrs["HostConfig"]["Memory"]
+        raise OutOfMemory(f"the container was killed for using more memory than its limit of {limit} bytes")
     return code
 
 

@@ -11,3 +11,7 @@ class PlatformFault(Exception):
 
 class EngineError(Exception):
     """The engine refused or failed the step's own code or query, in the engine's words."""
+
+
+class OutOfMemory(EngineError):
+    """The engine has killed the step's code for using more memory than it may."""

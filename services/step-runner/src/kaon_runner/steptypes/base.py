@@ -16,6 +16,7 @@ from kaon_runner.directory import StepDirectory
 from kaon_runner.errors import PlatformStepError, UserStepError
 from kaon_runner.settings import Settings
 from kaonapi.step.v1 import step_pb2
+from kaonapi.workflow.v1 import definition_pb2
 
 __all__ = [
     "Collects",
@@ -65,6 +66,8 @@ class PreparedStep:
     scratch: str
     # The interpreter of the step's own environment; empty when it has none, and runs in the runner's.
     python: str = ""
+    # What the step asks for.
+    resources: definition_pb2.Resources = field(default_factory=definition_pb2.Resources)
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -114,6 +117,8 @@ class CommandLaunch:
     cleanup: tuple[tuple[str, ...], ...] = ()
     # Seconds between TERM and KILL.
     grace_seconds: float = DEFAULT_GRACE_SECONDS
+    # Whether the processes are kept within the step's resources. False: what they start elsewhere is, and they only wait for it.
+    bounded: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

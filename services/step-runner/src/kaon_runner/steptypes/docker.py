@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import sys
@@ -27,7 +28,7 @@ class DockerStepType:
 
     The step's directory is mounted at /kaon/step, which KAON_STEP_DIR names in the container; artifact inputs are mounted read-only
     at /kaon/inputs/<name> (in a list: /kaon/inputs/<name>/<index>). context.json has these paths. Every input is in the environment
-    as KAON_INPUT_<NAME>.
+    as KAON_INPUT_<NAME>. Without memory_bytes, cpus and pids the container gets what the step asks for.
     """
 
     name = "docker"
@@ -54,8 +55,12 @@ class DockerStepType:
         remover = ("-m", "kaon_runner.children.docker", settings.docker_host, name_of(step.scratch))
         return CommandLaunch(
             argv=(sys.executable, *program),
-            env={"KAON_DOCKER_HOST": settings.docker_host},
+            env={
+                "KAON_DOCKER_HOST": settings.docker_host,
+                "KAON_DOCKER_LIMITS": json.dumps(_limits(step, settings)),
+            },
             cleanup=((sys.executable, *remover),),
+            bounded=False,
         )
 
 
@@ -66,6 +71,15 @@ def _reach(host: str) -> None:
         with socket.socket(socket.AF_UNIX) as trial:
             trial.settimeout(2)
             trial.connect(path)
+
+
+def _limits(step: PreparedStep, settings: Settings) -> dict[str, float]:
+    """What the container may use: as its settings say, else what the step asks for; 0: no bound."""
+    return {
+        "memory_bytes": step.config.get("memory_bytes") or step.resources.memory_bytes,
+        "cpus": step.config.get("cpus") or step.resources.cpu_milli / 1000,
+        "pids": step.config.get("pids") or settings.step_processes,
+    }
 
 
 def _check(step: PreparedStep) -> None:
