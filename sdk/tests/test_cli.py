@@ -191,7 +191,7 @@ def test_the_only_approval_that_waits_needs_no_path(
     )
     world.blocks = [gate]
     shown = kaon("show", "r1")[1]
-    assert "release waits for approval by owner: Publish?. Answer: kaon approve r1 release" in shown
+    assert "release waits for approval by owner: Publish? (kaon approve r1 release)" in shown
     assert kaon("approve", "r1")[2] == "kaon: release is answered by owner\n"
     monkeypatch.setenv("KAON_ROLES", "owner")
     assert kaon("approve", "r1")[1] == "release is approved. Run r1 is PENDING.\n"

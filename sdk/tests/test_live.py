@@ -179,7 +179,7 @@ def test_lines_and_pictures_name_the_server_where_commands_would_not_find_it() -
     view.follow([event(seq, **fact) for seq, fact in enumerate(facts, 1)], Console(file=out, width=200))
     told = out.getvalue()
     assert (
-        "release  waits for approval by owner: Publish?. Answer: kaon approve r1 release --server 127.0.0.1:5"
+        "release  waits for approval by owner: Publish? (kaon approve r1 release --server 127.0.0.1:5)"
         in told
     )
     assert "pause  waits for some time to pass\n" in told

@@ -24,6 +24,11 @@ def console() -> Console:
     return Console(highlight=False)
 
 
+def say(text: str) -> None:
+    """Prints one line for people, as it is, however long."""
+    console().print(text, markup=False, soft_wrap=True)
+
+
 def print_json(value: Message | dict[str, Any]) -> None:
     """Prints one line of JSON, and flushes it so that a reader gets it at once."""
     plain = as_dict(value) if isinstance(value, Message) else value

@@ -75,4 +75,4 @@ def _tell(
         output.print_json(made)
         return
     what = "Submitted run" if made.created else "This key was used before, for run"
-    output.console().print(f"{what} {made.run.run_id} of {made.run.workflow} {how} {run}.")
+    output.say(f"{what} {made.run.run_id} of {made.run.workflow} {how} {run}.")

@@ -237,6 +237,4 @@ def _tell(run: run_pb2.Run, what: str, *, json: bool) -> None:
     if json:
         output.print_json(run)
         return
-    output.console().print(
-        f"{what}{' ' if what else ''}Run {run.run_id} is {words.status(run.status)}.", markup=False
-    )
+    output.say(f"{what}{' ' if what else ''}Run {run.run_id} is {words.status(run.status)}.")

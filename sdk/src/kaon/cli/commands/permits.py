@@ -30,9 +30,9 @@ def set_permits(
     if json:
         output.print_json(found)
     elif limit:
-        output.console().print(f"At most {limit} steps of tag {tag} run at once.", markup=False)
+        output.say(f"At most {limit} steps of tag {tag} run at once.")
     else:
-        output.console().print(f"Steps of tag {tag} are not bounded any more.", markup=False)
+        output.say(f"Steps of tag {tag} are not bounded any more.")
 
 
 @app.command("list")

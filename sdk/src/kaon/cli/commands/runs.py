@@ -124,7 +124,7 @@ def _tell_submitted(submitted: run_service_pb2.SubmitRunResponse, *, json: bool)
         output.print_json(submitted)
         return
     what = "Submitted run" if submitted.created else "This key was used before, for run"
-    output.console().print(f"{what} {submitted.run.run_id} of {submitted.run.workflow}.")
+    output.say(f"{what} {submitted.run.run_id} of {submitted.run.workflow}.")
 
 
 def _steps(run: run_pb2.Run) -> str:

@@ -50,9 +50,7 @@ def put(
         output.print_json(found)
         return
     what = "Made" if found.created else "Replaced"
-    output.console().print(
-        f"{what} schedule {found.schedule.name}: {_when(found.schedule)}.{_next(found.schedule)}"
-    )
+    output.say(f"{what} schedule {found.schedule.name}: {_when(found.schedule)}.{_next(found.schedule)}")
 
 
 @app.command("list")
@@ -123,7 +121,7 @@ def delete(name: Name, server: options.Server = options.SERVER) -> None:
     """
     with options.client(server=server) as client:
         client.schedules.delete(name)
-    output.console().print(f"Schedule {name} is removed; its runs stay.")
+    output.say(f"Schedule {name} is removed; its runs stay.")
 
 
 @app.command()
@@ -201,7 +199,7 @@ def backfill(
         output.print_json(found)
         return
     there = len(found.runs) - found.created
-    output.console().print(
+    output.say(
         f"Submitted {found.created} runs of {workflow}{f'; {there} were there before' if there else ''}."
     )
 
@@ -213,7 +211,7 @@ def _set_paused(name: str, server: str, *, paused: bool, json: bool) -> None:
         output.print_json(found)
     else:
         what = "is paused" if paused else f"goes on.{_next(found)}"
-        output.console().print(f"Schedule {name} {what}".rstrip(".") + ".")
+        output.say(f"Schedule {name} {what}".rstrip(".") + ".")
 
 
 def _next(schedule: schedule_pb2.Schedule) -> str:

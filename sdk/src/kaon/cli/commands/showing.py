@@ -34,7 +34,7 @@ def show(
         return
     _print_run(found.run)
     if isinstance(found, run_service_pb2.GetRunAtResponse):
-        output.console().print(f"as it was after event {at}; state {found.state_hash[:19]}")
+        output.say(f"as it was after event {at}; state {found.state_hash[:19]}")
     if found.blocks:
         output.print_table(
             ("BLOCK", "STATUS", "DETAILS"),
@@ -96,11 +96,9 @@ def verify(run: options.RunId, server: options.Server = options.SERVER, json: op
     if json:
         output.print_json(found)
     elif found.matches:
-        output.console().print(
-            f"The {found.seq} events of run {run} give the stored state, {found.stored_hash[:19]}."
-        )
+        output.say(f"The {found.seq} events of run {run} give the stored state, {found.stored_hash[:19]}.")
     else:
-        output.console().print(
+        output.say(
             f"The {found.seq} events of run {run} give {found.replayed_hash[:19]}, but {found.stored_hash[:19]} is stored."
         )
     raise typer.Exit(0 if found.matches else NOT_THE_SAME)
@@ -141,21 +139,16 @@ def _print_waiting(
     found: run_service_pb2.GetRunResponse | run_service_pb2.GetRunAtResponse, server: str
 ) -> None:
     """What can be done about what waits, as commands."""
-    out = output.console()
     run = found.run
     option = f" --server {named}" if (named := options.unless_found(server)) else ""
     if run.status == run_pb2.STATUS_PAUSED:
-        out.print(f"Paused. Let it go on: kaon resume {run.run_id}{option}", soft_wrap=True)
+        output.say(f"The run is paused (kaon resume {run.run_id}{option})")
     for block in found.blocks:
         if block.status == run_pb2.STATUS_WAITING and block.gate in ("approval", "signal"):
             command = f"signal {run.run_id} {block.signal}"
             if block.gate == "approval":
                 command = f"approve {run.run_id} {block.path}"
-            out.print(
-                f"{block.path} waits for {_awaited(block)}. Answer: kaon {command}{option}",
-                markup=False,
-                soft_wrap=True,
-            )
+            output.say(f"{block.path} waits for {_awaited(block)} (kaon {command}{option})")
 
 
 def block_details(block: run_pb2.BlockView) -> str:

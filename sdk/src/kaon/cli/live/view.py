@@ -113,5 +113,5 @@ class RunView:
         if text is None or node is None or node.kind != "gate":
             return text
         return f"{words.clock(event.time_us)}  {node.path}  waits for {node.message}" + (
-            f". Answer: {node.answer}" if node.answer else ""
+            f" ({node.answer})" if node.answer else ""
         )
