@@ -1,8 +1,8 @@
 """A warm worker: runs one step after the other in one process.
 
 Started by the runner under a supervisor as `python -m kaon.step.worker FD SIGNALS TOKEN [MODULE...]`. FD is a packet socket with
-one JSON document a packet. A request is {"id", "target", "whole", "context"} or, when it is too large for a packet, {"file": its
-path}. The answer is {"id", "kind": "succeeded", "outputs"} or {"id", "kind": "error", ...}; events of the step come before it.
+one JSON document a packet. A request is {"id", "target", "whole", "context"} or, when it is too large for a packet, {"id", "file":
+its path}. The answer is {"id", "kind": "succeeded", "outputs"} or {"id", "kind": "error", ...}; events of the step come before it.
 After each step the line "<TOKEN> <id>" is written to stdout and stderr, so that the runner knows which step printed what.
 """
 

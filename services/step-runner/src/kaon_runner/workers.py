@@ -33,6 +33,8 @@ from kaonapi.runner.v1 import runner_pb2
 _log = logging.getLogger(__name__)
 
 PACKET_BYTES = 64 * 1024
+# In so many bytes of a request stand its id and whether it lies in a file.
+_HEAD_BYTES = 40
 _READ_BYTES = 64 * 1024
 _PIPE_ROUNDS = 64
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -189,7 +191,7 @@ class WarmWorker:
             f'{{"id":{task.id},"target":{json.dumps(task.target)},"whole":{json.dumps(task.whole)},"context":{task.context}}}'
         ).encode()
         if len(packet) > PACKET_BYTES:
-            packet = json.dumps({"file": _to_file(packet)}).encode()
+            packet = f'{{"id":{task.id},"file":{json.dumps(_to_file(packet))}}}'.encode()
         self._channel.send(packet)
         self.tasks.append(task)
         if len(self.tasks) == 1:
@@ -197,7 +199,7 @@ class WarmWorker:
 
     def take_back(self) -> list[WorkerTask]:
         """Everything that was submitted and has not been started."""
-        taken = []
+        taken: set[int] = set()
         while True:
             try:
                 packet = self._peer.recv(2 * PACKET_BYTES, socket.MSG_DONTWAIT)
@@ -205,11 +207,12 @@ class WarmWorker:
                 break
             if not packet:
                 break
-            taken.append(packet)
-        back = [self.tasks.pop() for _ in taken]
-        for packet in taken:
+            taken.add(_id_of(packet))
             _discard_file(packet)
-        return back[::-1]
+        # Not simply the last ones: the worker receives too, and may have got one from among them.
+        back = [task for task in self.tasks if task.id in taken]
+        self.tasks = deque(task for task in self.tasks if task.id not in taken)
+        return back
 
     def settle_idle(self) -> None:
         """Tells the pool when there is nothing to do here and nobody is expected."""
@@ -552,5 +555,10 @@ def _read_file(path: str) -> dict[str, Any]:
 
 
 def _discard_file(packet: bytes) -> None:
-    if packet.startswith(b'{"file"'):
+    if b'"file"' in packet[:_HEAD_BYTES]:
         os.unlink(json.loads(packet)["file"])
+
+
+def _id_of(packet: bytes) -> int:
+    """Requests begin with their id, so that it is found without reading the rest."""
+    return int(packet[len(b'{"id":') : packet.index(b",")])

@@ -1,0 +1,88 @@
+"""What waits in a worker's socket can be taken back, while the worker takes from it too."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from pathlib import Path
+
+from kaon_runner.logs import LogStore, StepLog
+from kaon_runner.slots import Amount
+from kaon_runner.steptypes.base import WorkerSpec
+from kaon_runner.supervision.child import Bounds
+from kaon_runner.workers import PACKET_BYTES, WarmWorker, WorkerPool, WorkerTask
+from kaonapi.step.v1 import step_pb2
+
+
+class Racing:
+    """The worker's end of the socket, from which the worker receives whenever the runner has received something."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._end = end
+        self.worker_got: list[int] = []
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        packet = self._end.recv(size, flags)
+        if not self.worker_got:
+            self.worker_got.append(json.loads(self._end.recv(size, flags))["id"])
+        return packet
+
+    def close(self) -> None:
+        self._end.close()
+
+
+def task(directory: Path, context: str = "{}") -> WorkerTask:
+    key = step_pb2.StepKey(run_id="run", path="step")
+    return WorkerTask(
+        target="module:function",
+        whole=False,
+        context=context,
+        log=StepLog(key, LogStore(directory, "log", 1000), lambda lines: True),
+        lane=("python",),
+        wanted=Amount(slots=1),
+        bounds=Bounds(),
+        claim=None,
+        on_started=lambda: None,
+        on_event=lambda message: None,
+        outcome=asyncio.get_running_loop().create_future(),
+    )
+
+
+def worker(directory: Path) -> WarmWorker:
+    pool = WorkerPool(
+        directory=directory,
+        worker_steps=100,
+        worker_memory_bytes=0,
+        prefetch=4,
+        idle_limit=2,
+        idle_seconds=60.0,
+        deadline_seconds=60.0,
+    )
+    return WarmWorker(WorkerSpec(key="python/", python="python"), Bounds(), pool)
+
+
+async def test_what_the_worker_receives_meanwhile_stays_its_own(tmp_path: Path) -> None:
+    warm = worker(tmp_path)
+    tasks = [task(tmp_path) for _ in range(4)]
+    for each in tasks:
+        warm.submit(each)
+    racing = Racing(warm._peer)
+    assert json.loads(warm._peer.recv(PACKET_BYTES))["id"] == tasks[0].id
+    warm._peer = racing  # type: ignore[assignment]
+    back = warm.take_back()
+    assert racing.worker_got == [tasks[2].id]
+    assert [each.id for each in back] == [tasks[1].id, tasks[3].id]
+    assert [each.id for each in warm.tasks] == [tasks[0].id, tasks[2].id]
+    warm.discard()
+
+
+async def test_a_request_too_large_for_a_packet_is_taken_back_with_its_file(tmp_path: Path) -> None:
+    warm = worker(tmp_path)
+    large = task(tmp_path, json.dumps({"text": "x" * 2 * PACKET_BYTES}))
+    warm.submit(large)
+    file = Path(json.loads(warm._peer.recv(PACKET_BYTES, socket.MSG_PEEK))["file"])
+    assert file.exists()
+    assert warm.take_back() == [large]
+    assert not file.exists()
+    warm.discard()
