@@ -11,6 +11,7 @@ from types import TracebackType
 from kaon_coordinator.bootstrap import Application
 from kaon_coordinator.settings import Settings as CoordinatorSettings
 from kaon_coordinator.transport.memory import MemoryGroup, MemoryTransport
+from kaon_coordinator.transport.records import MemoryRecords
 from kaon_runner.bootstrap import RunnerService, build_runner
 from kaon_runner.settings import Settings as RunnerSettings
 from kaon_runner.transport.memory import MemoryTransport as RunnerTransport
@@ -107,7 +108,8 @@ class EmbeddedSystem:
             owner="embedded",
             catalogue=self._catalogue,
         )
-        application = Application(settings, MemoryTransport(MemoryGroup(self._broker)))
+        transport = MemoryTransport(MemoryGroup(self._broker))
+        application = Application(settings, transport, records=MemoryRecords(self._broker))
         self.address = f"127.0.0.1:{await application.start()}"
         self._ready.set()
         waits = [asyncio.ensure_future(application.wait()), asyncio.ensure_future(self._stopping.wait())]

@@ -23,9 +23,11 @@ async def serve(settings: Settings) -> None:
     """Runs until a signal asks to stop, or until it cannot go on."""
     from kaon_coordinator.bootstrap import Application
     from kaon_coordinator.transport.faust import FaustTransport
+    from kaon_coordinator.transport.records import KafkaRecords
 
     spans = open_spans("kaon-coordinator", os.environ)
-    application = Application(settings, FaustTransport(settings.kafka, catalogue=settings.catalogue), spans)
+    transport = FaustTransport(settings.kafka, catalogue=settings.catalogue)
+    application = Application(settings, transport, spans, KafkaRecords(settings.kafka))
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -20,7 +20,10 @@ from kaon_coordinator.engine.limits import DEFAULT
 from kaon_coordinator.engine.state import RunState
 from kaon_coordinator.engine.validate import validate
 from kaon_coordinator.gauges import Gauges
+from kaon_coordinator.ids import new_run_id
 from kaon_coordinator.matching.labels import parse_label_expression
+from kaon_coordinator.schedules.records import RecordSource
+from kaon_coordinator.schedules.scheduler import Scheduler, SchedulerParts
 from kaon_coordinator.scratch import ScratchSpace
 from kaon_coordinator.settings import Settings, advertised
 from kaon_coordinator.shell.coordinator import Clocks, Coordinator, ShellSettings
@@ -52,9 +55,16 @@ class Application:
         settings: see `Settings`.
         transport: not started.
         spans: where traces go; nowhere by default. Closed by `stop`.
+        records: reads topics for the triggers of schedules; without it they tell an error. Closed by `stop`.
     """
 
-    def __init__(self, settings: Settings, transport: Transport, spans: Spans | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        transport: Transport,
+        spans: Spans | None = None,
+        records: RecordSource | None = None,
+    ) -> None:
         self._settings = settings
         # Of this application alone: an embedded one may follow another in the same process.
         self._registry = CollectorRegistry()
@@ -82,6 +92,18 @@ class Application:
             desk=self._desk,
         )
         self._gauges = Gauges(metrics, self.coordinator, transport, settings.catalogue.pools)
+        self._records = records
+        self._scheduler = Scheduler(
+            SchedulerParts(
+                store=self._store,
+                epochs=self.coordinator.epochs,
+                wake=self._wake,
+                records=records,
+                partitions=settings.catalogue.run_partitions,
+                now_us=clocks.now_us,
+                new_run_id=new_run_id,
+            )
+        )
         self._api = ApiServer(
             ApiParts(
                 call_seconds=metrics.api_seconds,
@@ -97,6 +119,7 @@ class Application:
                 broker=transport,
                 partitions=settings.catalogue.run_partitions,
                 now_us=clocks.now_us,
+                schedules_changed=self._scheduler.changed,
             )
         )
         self._tasks: list[asyncio.Task[None]] = []
@@ -113,7 +136,7 @@ class Application:
         if self._settings.metrics:
             self._metrics_server = MetricsServer(self._settings.metrics, self._registry)
         work: list[Callable[[], Awaitable[None]]] = [self.coordinator.run, self._transport.failed]
-        work.append(self._gauges.run)
+        work += [self._gauges.run, self._scheduler.run]
         if self._scratch is not None:
             work.append(self._scratch.run)
         self._tasks = [asyncio.ensure_future(each()) for each in work]
@@ -135,6 +158,8 @@ class Application:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._records is not None:
+            await self._records.close()
         await self._desk.close()
         await self._store.close()
         if self._metrics_server is not None:

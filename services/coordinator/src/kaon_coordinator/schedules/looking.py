@@ -39,3 +39,10 @@ def times_up(schedule: s.Schedule, state: ScheduleState, now_us: int) -> tuple[l
     occasions = [Occasion(key=str(each), time_us=each) for each in due]
     # What the policy leaves out is treated too.
     return occasions, max(state.last_us, now_us)
+
+
+def is_within(schedule: s.Schedule, time_us: int) -> bool:
+    """Whether a time lies between the schedule's start and end."""
+    if schedule.HasField("start_time") and time_us < schedule.start_time.ToMicroseconds():
+        return False
+    return not (schedule.HasField("end_time") and time_us > schedule.end_time.ToMicroseconds())

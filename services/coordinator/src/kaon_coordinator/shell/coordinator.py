@@ -166,6 +166,10 @@ class Coordinator:
         """Where this process is reached by other coordinators; to be said before it owns anything."""
         self._owner = Owner(name=self._settings.owner, address=address)
 
+    def epochs(self) -> dict[int, int]:
+        """The partitions that this process owns, each with the epoch under which it does."""
+        return {number: partition.epoch for number, partition in self._partitions.items()}
+
     @property
     def partitions_owned(self) -> int:
         """How many partitions of runs this process owns."""

@@ -311,3 +311,52 @@ async def test_permits_are_set_and_shown(whole: Whole) -> None:
     assert not (await whole.schedules.ListPermits(s.ListPermitsRequest())).permits
     wrong = s.SetPermitsRequest(permits=s.Permits(tag="gpu", limit=-1))
     await refused(whole.schedules.SetPermits, wrong, StatusCode.INVALID_ARGUMENT, "permits.limit -1")
+
+
+def _schedule(**fields: Any) -> s.PutScheduleRequest:
+    usual: dict[str, Any] = {"name": "nightly", "workflow": "w", "cron": s.Cron(expression="0 3 * * *")}
+    return s.PutScheduleRequest(schedule=s.Schedule(**(usual | fields)))
+
+
+async def test_a_schedule_is_put_shown_replaced_and_deleted(whole: Whole) -> None:
+    whole.register(step("a"))
+    calls = whole.schedules
+    put = await calls.PutSchedule(_schedule())
+    assert put.created
+    # The clock of the test stands at 1000 s past the epoch.
+    assert put.schedule.next_time.ToSeconds() == 3 * 3600
+    again = await calls.PutSchedule(_schedule(cron=s.Cron(expression="0 4 * * *"), paused=True))
+    assert not again.created
+    assert not again.schedule.HasField("next_time"), "it is paused"
+    assert (await calls.GetSchedule(s.GetScheduleRequest(name="nightly"))).schedule == again.schedule
+    other = (("kaon-tenant", "other"),)
+    assert not (await calls.ListSchedules(s.ListSchedulesRequest(), metadata=other)).schedules
+    assert len((await calls.ListSchedules(s.ListSchedulesRequest())).schedules) == 1
+    await calls.DeleteSchedule(s.DeleteScheduleRequest(name="nightly"))
+    gone = s.GetScheduleRequest(name="nightly")
+    await refused(calls.GetSchedule, gone, StatusCode.NOT_FOUND, "'nightly'")
+
+
+async def test_everything_wrong_with_a_schedule_is_told(whole: Whole) -> None:
+    whole.register(step("a"), parameters=[d.Parameter(name="n", type=d.VALUE_TYPE_INT)])
+    for fields, told in (
+        ({}, "'n' is missing"),
+        ({"params_json": {"n": '"x"'}}, "'n' must be an integer"),
+        ({"params_cel": {"n": "1 +"}}, "1 +"),
+        ({"params_cel": {"m": "1", "n": "1"}}, "no parameter 'm'"),
+        ({"name": "Nightly"}, "lower-case letters"),
+        ({"cron": s.Cron(expression="* *")}, "five fields"),
+        ({"cron": s.Cron(expression="0 0 * * *", time_zone="Here")}, "no such time zone"),
+        ({"cron": None}, "one of cron, interval"),
+        ({"cron": None, "interval": s.Interval(every_ms=5)}, "interval.every_ms"),
+        ({"cron": None, "record_arrived": s.RecordArrived()}, "name a topic"),
+    ):
+        request = _schedule(**fields)
+        await refused(whole.schedules.PutSchedule, request, StatusCode.INVALID_ARGUMENT, told)
+    await refused(whole.schedules.PutSchedule, _schedule(workflow="x"), StatusCode.NOT_FOUND, "'x'")
+
+
+async def test_keys_that_schedules_and_backfills_use_are_theirs(whole: Whole) -> None:
+    whole.register(step("a"))
+    request = r.SubmitRunRequest(workflow="w", idempotency_key="schedule:nightly:1")
+    await refused(whole.runs.SubmitRun, request, StatusCode.INVALID_ARGUMENT, "Kaon's own")

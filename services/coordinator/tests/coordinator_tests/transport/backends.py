@@ -10,10 +10,12 @@ from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer
 
+from kaon_coordinator.schedules.records import RecordSource
 from kaon_coordinator.transport.base import Handler, Incoming, Send, TopicPartition, Transport
 from kaon_coordinator.transport.faust import FaustSettings, FaustTransport
 from kaon_coordinator.transport.memory import MemoryGroup, MemoryTransport
 from kaon_coordinator.transport.producing import Producing
+from kaon_coordinator.transport.records import KafkaRecords, MemoryRecords
 from kaon_local.kafka import Kafka, KafkaConfig
 from kaon_wire.memory import MemoryBroker
 from kaon_wire.topics import Catalogue
@@ -42,6 +44,9 @@ class Backend(Protocol):
     async def letters(self, topic: str, count: int) -> list[Letter]:
         """The first records of partition 0 of a topic, as soon as there are so many."""
 
+    def records(self) -> RecordSource:
+        """Reads topics for schedules; closed by whoever asked."""
+
     async def close(self) -> None:
         """Stops every member and the broker."""
 
@@ -67,6 +72,9 @@ class MemoryBackend:
         reader.close()
         assert len(found) >= count
         return [Letter(value=record.value, headers=dict(record.headers)) for record in found]
+
+    def records(self) -> RecordSource:
+        return MemoryRecords(self._broker)
 
     async def close(self) -> None:
         for member in self._members:
@@ -102,6 +110,9 @@ class KafkaBackend:
         finally:
             await consumer.stop()
         return [Letter(value=record.value, headers=dict(record.headers)) for record in found]
+
+    def records(self) -> RecordSource:
+        return KafkaRecords(self.broker.address)
 
     async def close(self) -> None:
         for member in self._members:

@@ -1,0 +1,211 @@
+"""Submits the runs of the schedules whose partitions this process owns.
+
+Every look at a schedule ends in one transaction: the runs, the words to other runs and how far the schedule has come, written
+under the partition's epoch and only if nobody has changed the schedule meanwhile. So each occasion gives one run, whoever looks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import structlog
+
+from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.schedules import looking, overlap, times
+from kaon_coordinator.schedules.finished import finished
+from kaon_coordinator.schedules.records import RecordSource, model_occasion, record_occasion
+from kaon_coordinator.schedules.runs import run_for
+from kaon_coordinator.schedules.state import Occasion, ScheduleState
+from kaon_coordinator.store.base import Fenced, Message, NewRun, ScheduleRecord, ScheduleStep
+from kaon_coordinator.store.thread import StoreThread
+from kaon_wire import topics
+from kaon_wire.errors import Conflict, KaonError, NotFound, Unavailable
+from kaon_wire.partitioning import partition_of
+from kaonapi.run.v1 import command_pb2
+
+log = structlog.get_logger(__name__)
+
+# Schedules of one round, and records of one look.
+_AT_ONCE = 100_000
+_RECORDS = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchedulerParts:
+    """What the scheduler works with."""
+
+    store: StoreThread
+    # The epochs of the partitions that this process owns.
+    epochs: Callable[[], Mapping[int, int]]
+    # Tells the owner of a partition that commands wait for it.
+    wake: Callable[[int], Awaitable[None]]
+    # None: triggers by records and models tell an error.
+    records: RecordSource | None
+    # Among which partitions runs are spread.
+    partitions: int
+    # Microseconds since the epoch.
+    now_us: Callable[[], int]
+    # A fresh id for a run that is submitted at this time.
+    new_run_id: Callable[[int], str]
+    every_seconds: float = 1.0
+
+
+class Scheduler:
+    """Looks at schedules, every so often and when one has changed."""
+
+    def __init__(self, parts: SchedulerParts) -> None:
+        self._parts = parts
+        self._store = parts.store.store
+        self._changed = asyncio.Event()
+
+    def changed(self) -> None:
+        """A schedule was put: look now."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Looks until cancelled. A database or broker that does not answer is asked again in the next round."""
+        while True:
+            self._changed.clear()
+            try:
+                await self.look()
+            except Unavailable as error:
+                log.warning("schedules not looked at", reason=str(error))
+            try:
+                await asyncio.wait_for(self._changed.wait(), self._parts.every_seconds)
+            except TimeoutError:
+                continue
+
+    async def look(self) -> None:
+        """One round."""
+        epochs = dict(self._parts.epochs())
+        if not epochs:
+            return
+        now_us = self._parts.now_us()
+        due = await self._parts.store.read(self._store.due_schedules, list(epochs), now_us, _AT_ONCE)
+        for schedule in due:
+            try:
+                await self._treat(schedule, epochs[schedule.partition], now_us)
+            except Fenced:
+                log.info("schedule left to a newer owner", schedule=schedule.name)
+
+    async def _treat(self, schedule: ScheduleRecord, epoch: int, now_us: int) -> None:
+        state = ScheduleState.from_json(schedule.state)
+        try:
+            occasions, came = await self._occasions(schedule, state, now_us)
+        except Unavailable:
+            raise
+        except KaonError as error:
+            occasions, came = [], replace(state, last_error=str(error))
+        active = bool(occasions or state.buffered) and await self._is_active(
+            schedule.tenant, state.last_run_id
+        )
+        plan = overlap.plan(schedule.definition.overlap, occasions, active=active, buffered=state.buffered)
+        runs, came = await self._runs(schedule, plan.submit, came, now_us)
+        came = replace(came, buffered=plan.buffered)
+        next_us = looking.next_look_us(schedule.definition, came, now_us)
+        if came == state and next_us == schedule.next_us:
+            return
+        step = ScheduleStep(
+            schedule=schedule,
+            next_us=next_us,
+            state=came.to_json(),
+            runs=runs,
+            messages=[_cancel(schedule, state.last_run_id, now_us)] if plan.cancel else [],
+        )
+        await self._write(step, epoch)
+
+    async def _write(self, step: ScheduleStep, epoch: int) -> None:
+        answers = await self._parts.store.run(self._store.advance_schedule, epoch, step)
+        if answers is None:
+            # Somebody has changed it: the next round sees it as it is then.
+            self._changed.set()
+            return
+        for answer in answers:
+            if isinstance(answer, Conflict):
+                log.error("scheduled run refused", schedule=step.schedule.name, reason=str(answer))
+            else:
+                run, created = answer
+                log.info("scheduled run", schedule=step.schedule.name, run=run.run_id, created=created)
+        told = [run.run_id for run in step.runs] + [message.run_id for message in step.messages]
+        for partition in {partition_of(run_id, self._parts.partitions) for run_id in told}:
+            await self._parts.wake(partition)
+
+    async def _occasions(
+        self, schedule: ScheduleRecord, state: ScheduleState, now_us: int
+    ) -> tuple[list[Occasion], ScheduleState]:
+        """What has come up since the last look, and how far the schedule has come with it."""
+        definition = schedule.definition
+        if times.is_timed(definition):
+            found, last_us = looking.times_up(definition, state, now_us)
+            return found, replace(state, last_us=last_us)
+        if definition.HasField("run_finished"):
+            found, came = await self._parts.store.read(finished, self._store, schedule, state)
+        else:
+            found, came = await self._records(schedule, state)
+        return [each for each in found if looking.is_within(definition, each.time_us)], came
+
+    async def _records(
+        self, schedule: ScheduleRecord, state: ScheduleState
+    ) -> tuple[list[Occasion], ScheduleState]:
+        if self._parts.records is None:
+            raise NotFound("this coordinator reads no topics")
+        definition = schedule.definition
+        arrived = definition.HasField("record_arrived")
+        topic = definition.record_arrived.topic if arrived else topics.MODEL_EVENTS
+        fetched = await self._parts.records.fetch(topic, state.positions, _RECORDS)
+        made = [
+            record_occasion(each)
+            if arrived
+            else model_occasion(each, schedule.tenant, definition.model_published)
+            for each in fetched.records
+        ]
+        return [each for each in made if each is not None], replace(state, positions=fetched.positions)
+
+    async def _is_active(self, tenant: str, run_id: str) -> bool:
+        if not run_id:
+            return False
+        try:
+            run = await self._parts.store.read(self._store.get_run, tenant, run_id)
+        except NotFound:
+            return False
+        return run.row.status not in t.TERMINAL
+
+    async def _runs(
+        self, schedule: ScheduleRecord, occasions: Sequence[Occasion], state: ScheduleState, now_us: int
+    ) -> tuple[list[NewRun], ScheduleState]:
+        """The runs of the occasions. One that cannot be made is told by the schedule, and passes."""
+        runs: list[NewRun] = []
+        for occasion in occasions:
+            try:
+                workflow = await self._parts.store.read(
+                    self._store.get_workflow,
+                    schedule.tenant,
+                    schedule.definition.workflow,
+                    schedule.definition.version,
+                )
+                run = run_for(
+                    schedule,
+                    occasion,
+                    workflow,
+                    now_us=now_us,
+                    partitions=self._parts.partitions,
+                    new_run_id=self._parts.new_run_id,
+                )
+            except Unavailable:
+                raise
+            except KaonError as error:
+                log.warning("scheduled run refused", schedule=schedule.name, reason=str(error))
+                state = replace(state, last_error=str(error))
+                continue
+            runs.append(run)
+            state = replace(state, last_run_id=run.run_id, last_run_us=occasion.time_us, last_error="")
+        return runs, state
+
+
+def _cancel(schedule: ScheduleRecord, run_id: str, now_us: int) -> Message:
+    requester = f"schedule:{schedule.name}"
+    wish = command_pb2.RequestRunCancel(reason="the next run of its schedule begins", requester=requester)
+    command = command_pb2.RunCommand(run_id=run_id, cancel=wish, requester=requester, reason=wish.reason)
+    return Message(run_id=run_id, command=command, now_us=now_us)

@@ -1,0 +1,144 @@
+"""Topics read from positions that the schedules keep: no consumer group, and nothing committed to the broker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from kaon_coordinator.schedules.records import Fetched, Record
+from kaon_wire.errors import NotFound, Unavailable
+from kaon_wire.memory import MemoryBroker
+
+# How long a look waits for records that are known to be there.
+_WAIT_MS = 3_000
+_ANSWER_SECONDS = 10.0
+
+
+class KafkaRecords:
+    """Reads a Kafka cluster, with a consumer of its own that is made when it is needed.
+
+    Args:
+        brokers: host:port, separated by commas.
+    """
+
+    def __init__(self, brokers: str) -> None:
+        self._brokers = brokers
+        self._consumer: AIOKafkaConsumer | None = None
+
+    async def fetch(self, topic: str, positions: Mapping[int, int], limit: int) -> Fetched:
+        """See `RecordSource`."""
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                return await self._fetch(topic, positions, limit)
+        except (KafkaError, OSError, TimeoutError) as error:
+            await self.close()
+            raise Unavailable(f"topic {topic!r} cannot be read: {error or type(error).__name__}") from error
+
+    async def _fetch(self, topic: str, positions: Mapping[int, int], limit: int) -> Fetched:
+        consumer = await self._started()
+        if topic not in await consumer.topics():
+            raise NotFound(f"there is no topic {topic!r}")
+        places = await self._assigned(consumer, topic)
+        ends = await consumer.end_offsets(list(places.values()))
+        begins = await consumer.beginning_offsets(list(places.values()))
+        following = dict(positions)
+        for number, place in places.items():
+            following[number] = max(positions.get(number, ends[place]), begins[place])
+        records: list[Record] = []
+        if any(following[number] < ends[place] for number, place in places.items()):
+            for number, place in places.items():
+                consumer.seek(place, following[number])
+            for place, batch in (await consumer.getmany(timeout_ms=_WAIT_MS, max_records=limit)).items():
+                records += [_record(each) for each in batch]
+                if batch:
+                    following[place.partition] = batch[-1].offset + 1
+        return Fetched(records=records, positions=following)
+
+    async def _assigned(self, consumer: AIOKafkaConsumer, topic: str) -> dict[int, TopicPartition]:
+        """The topic's partitions, assigned."""
+        if not consumer.partitions_for_topic(topic):
+            # The client learns about topics that are assigned.
+            first = TopicPartition(topic, 0)
+            consumer.assign([first])
+            await consumer.end_offsets([first])
+        places = {
+            number: TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()
+        }
+        if not places:
+            raise Unavailable(f"the partitions of topic {topic!r} are not known yet")
+        consumer.assign(list(places.values()))
+        return places
+
+    async def _started(self) -> AIOKafkaConsumer:
+        if self._consumer is None:
+            consumer = AIOKafkaConsumer(
+                bootstrap_servers=self._brokers, enable_auto_commit=False, auto_offset_reset="earliest"
+            )
+            try:
+                await consumer.start()
+            except BaseException:
+                await consumer.stop()
+                raise
+            self._consumer = consumer
+        return self._consumer
+
+    async def close(self) -> None:
+        """Lets go of the broker."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            # It may end with the cancellation of its own inner tasks.
+            await asyncio.gather(consumer.stop(), return_exceptions=True)
+
+
+def _record(each: Any) -> Record:
+    return Record(
+        partition=each.partition,
+        offset=each.offset,
+        time_us=each.timestamp * 1000,
+        value=each.value or b"",
+        key=each.key or b"",
+        headers={name: value or b"" for name, value in each.headers},
+    )
+
+
+class MemoryRecords:
+    """Reads the in-memory broker."""
+
+    def __init__(self, broker: MemoryBroker) -> None:
+        self._broker = broker
+
+    async def fetch(self, topic: str, positions: Mapping[int, int], limit: int) -> Fetched:
+        """See `RecordSource`."""
+        numbers = self._broker.partitions(topic)
+        if not numbers:
+            raise NotFound(f"there is no topic {topic!r}")
+        following = {
+            number: positions.get(number, self._broker.end_offset(topic, number)) for number in numbers
+        }
+        reader = self._broker.reader(lambda: None)
+        try:
+            for number in numbers:
+                reader.assign(topic, number, following[number])
+            found = reader.poll(limit)
+        finally:
+            reader.close()
+        for each in found:
+            following[each.partition] = each.offset + 1
+        records = [
+            Record(
+                partition=each.partition,
+                offset=each.offset,
+                time_us=each.timestamp_ms * 1000,
+                value=each.value,
+                headers=each.headers,
+            )
+            for each in found
+        ]
+        return Fetched(records=records, positions=following)
+
+    async def close(self) -> None:
+        """Holds nothing."""

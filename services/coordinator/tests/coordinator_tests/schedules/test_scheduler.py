@@ -1,0 +1,341 @@
+"""One run for each occasion, whoever looks: the scheduler over a real store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kaon_coordinator.ids import new_run_id
+from kaon_coordinator.schedules.looking import first_state, next_look_us
+from kaon_coordinator.schedules.scheduler import Scheduler, SchedulerParts
+from kaon_coordinator.schedules.state import ScheduleState
+from kaon_coordinator.store.base import PartitionBatch, RunRecord, ScheduleRecord
+from kaon_coordinator.store.sql import open_store
+from kaon_coordinator.store.thread import StoreThread
+from kaon_coordinator.transport.records import MemoryRecords
+from kaon_wire import canonical, topics
+from kaon_wire.memory import MemoryBroker
+from kaonapi.model.v1 import model_pb2
+from kaonapi.run.v1 import run_pb2
+from kaonapi.schedule.v1 import schedule_pb2 as s
+from kaonapi.workflow.v1 import definition_pb2 as d
+
+from ..store.build import batch, new_run
+
+HOUR_US = 3_600_000_000
+PARTITIONS = 4
+
+
+class Desk:
+    """A store, a clock, and a scheduler that owns every partition."""
+
+    def __init__(self, directory: Path) -> None:
+        self.thread = StoreThread(open_store(f"sqlite:///{directory}/kaon.db"))
+        self.store = self.thread.store
+        self.now_us = int(datetime(2026, 5, 1, 10, 0, 30, tzinfo=UTC).timestamp()) * 1_000_000
+        self.epochs = {number: self.store.claim_partition(number, "me") for number in range(PARTITIONS)}
+        self.woken: list[int] = []
+        self.broker = MemoryBroker([*topics.Catalogue().topics()], clock=lambda: self.now_us / 1e6)
+        self.scheduler = self.another()
+        self.register("w")
+
+    def another(self, **fields: Any) -> Scheduler:
+        """A scheduler as another process has it."""
+
+        async def wake(partition: int) -> None:
+            self.woken.append(partition)
+
+        usual: dict[str, Any] = {
+            "store": self.thread,
+            "epochs": lambda: self.epochs,
+            "wake": wake,
+            "records": MemoryRecords(self.broker),
+            "partitions": PARTITIONS,
+            "now_us": lambda: self.now_us,
+            "new_run_id": new_run_id,
+        }
+        return Scheduler(SchedulerParts(**(usual | fields)))
+
+    def register(self, name: str, **types: Any) -> None:
+        parameters = [d.Parameter(name=key, type=kind) for key, kind in sorted(types.items())]
+        definition = d.WorkflowDefinition(name=name, parameters=parameters)
+        self.store.put_workflow("default", definition, canonical.digest_message(definition), 1)
+
+    def put(self, name: str = "nightly", **fields: Any) -> ScheduleRecord:
+        """A schedule, as the API puts it."""
+        schedule = s.Schedule(name=name, **({"workflow": "w"} | fields))
+        state = first_state(schedule, self.now_us)
+        record = ScheduleRecord(
+            tenant="default",
+            partition=1,
+            definition=schedule,
+            next_us=next_look_us(schedule, state, self.now_us),
+            state=state.to_json(),
+            revision=0,
+            create_us=self.now_us,
+        )
+        return self.store.put_schedule(record)[0]
+
+    async def look(self, hours: float = 0, times: int = 1) -> None:
+        """Lets time pass and looks."""
+        self.now_us += int(hours * HOUR_US)
+        for _ in range(times):
+            await self.scheduler.look()
+
+    def runs(self, workflow: str = "w") -> list[RunRecord]:
+        """Oldest first."""
+        found = self.store.list_runs("default", workflow=workflow, page_size=500).runs
+        return sorted(
+            (run for run in found if run.origin.startswith("schedule:")), key=lambda run: run.run_id
+        )
+
+    def end(self, run: RunRecord, status: int = run_pb2.STATUS_SUCCEEDED, **row: Any) -> None:
+        """Ends a run, as its owner does."""
+        seq = self.store.get_run("default", run.run_id).row.seq + 1
+        epoch = self.epochs[run.partition]
+        done = batch(epoch, run, first=seq, last=seq, status=status, end_us=self.now_us, **row)
+        self.store.commit(done)
+
+    def state(self, name: str = "nightly") -> ScheduleState:
+        return ScheduleState.from_json(self.store.get_schedule("default", name).state)
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    desk = Desk(tmp_path)
+    yield desk
+    await desk.thread.close()
+
+
+HOURLY = s.Cron(expression="0 * * * *")
+
+
+async def test_a_time_gives_one_run_however_many_look(desk: Desk) -> None:
+    desk.put(cron=HOURLY)
+    others = [desk.another() for _ in range(3)]
+    for _ in range(5):
+        desk.now_us += HOUR_US
+        await asyncio.gather(*(each.look() for each in (desk.scheduler, *others)))
+    assert len(desk.runs()) == 5
+    assert {run.origin for run in desk.runs()} == {"schedule:nightly"}
+    assert {run.submitter for run in desk.runs()} == {"schedule:nightly"}
+    assert desk.state().last_run_id == desk.runs()[-1].run_id
+    assert set(desk.woken) == {run.partition for run in desk.runs()}
+
+
+async def test_an_owner_that_was_succeeded_submits_nothing(desk: Desk) -> None:
+    desk.put(cron=HOURLY)
+    desk.store.claim_partition(1, "other")
+    await desk.look(hours=1)
+    assert desk.runs() == []
+    desk.epochs[1] += 1
+    await desk.look()
+    assert len(desk.runs()) == 1
+
+
+async def test_schedules_of_other_partitions_are_left_to_their_owners(desk: Desk) -> None:
+    desk.put(cron=HOURLY)
+    del desk.epochs[1]
+    await desk.look(hours=1)
+    assert desk.runs() == []
+
+
+async def test_what_was_missed_is_made_up_for(desk: Desk) -> None:
+    desk.put("all", cron=HOURLY, catch_up=s.CATCH_UP_ALL)
+    desk.put("latest", cron=HOURLY)
+    desk.put("none", cron=HOURLY, catch_up=s.CATCH_UP_NONE)
+    # Half past: nothing has come just now.
+    await desk.look(hours=5.5, times=3)
+    origins = [run.origin.removeprefix("schedule:") for run in desk.runs()]
+    assert (origins.count("all"), origins.count("latest"), origins.count("none")) == (5, 1, 0)
+    await desk.look(hours=0.5)
+    assert len(desk.runs()) == 9
+
+
+async def test_a_paused_schedule_submits_nothing(desk: Desk) -> None:
+    desk.put(cron=HOURLY, paused=True)
+    await desk.look(hours=3)
+    assert desk.runs() == []
+
+
+async def test_what_waits_begins_when_the_previous_run_has_ended(desk: Desk) -> None:
+    desk.put(cron=HOURLY, overlap=s.OVERLAP_BUFFER)
+    for _ in range(4):
+        await desk.look(hours=1)
+    (first,) = desk.runs()
+    assert desk.state().buffered is not None
+    desk.end(first)
+    await desk.look(times=3)
+    assert len(desk.runs()) == 2
+    assert desk.state().buffered is None
+    second = desk.runs()[1]
+    assert desk.state().last_run_us == int(datetime(2026, 5, 1, 12, tzinfo=UTC).timestamp()) * 1_000_000
+    assert desk.store.get_run("default", second.run_id).row.status == run_pb2.STATUS_PENDING
+
+
+async def test_while_the_previous_run_goes_on_times_are_skipped(desk: Desk) -> None:
+    desk.put(cron=HOURLY, overlap=s.OVERLAP_SKIP)
+    for _ in range(3):
+        await desk.look(hours=1)
+    (first,) = desk.runs()
+    desk.end(first)
+    await desk.look(hours=1)
+    assert len(desk.runs()) == 2
+
+
+async def test_the_previous_run_is_cancelled_when_the_next_begins(desk: Desk) -> None:
+    desk.put(cron=HOURLY, overlap=s.OVERLAP_CANCEL_OTHER)
+    await desk.look(hours=1)
+    await desk.look(hours=1)
+    first, second = desk.runs()
+    commands = [
+        (row.run_id, row.command.WhichOneof("command"))
+        for number in range(PARTITIONS)
+        for row in desk.store.unapplied(number)
+    ]
+    assert sorted(commands) == sorted(
+        [(first.run_id, "start"), (first.run_id, "cancel"), (second.run_id, "start")]
+    )
+
+
+async def test_parameters_are_computed_from_the_time(desk: Desk) -> None:
+    desk.register("dated", day=d.VALUE_TYPE_STRING, n=d.VALUE_TYPE_INT)
+    desk.put(
+        workflow="dated",
+        cron=HOURLY,
+        params_json={"n": "4"},
+        params_cel={"day": "time"},
+        priority=3,
+    )
+    await desk.look(hours=1)
+    (run,) = desk.runs("dated")
+    assert dict(run.params) == {"day": '"2026-05-01T11:00:00Z"', "n": "4"}
+    assert run.row.priority == 3
+
+
+async def test_a_run_that_cannot_be_made_is_told_and_the_next_time_comes(desk: Desk) -> None:
+    desk.register("typed", n=d.VALUE_TYPE_INT)
+    desk.put(workflow="typed", cron=HOURLY, params_cel={"n": "time"})
+    await desk.look(hours=1)
+    assert desk.runs("typed") == []
+    assert "'n' must be an integer" in desk.state().last_error
+    assert desk.store.get_schedule("default", "nightly").next_us > desk.now_us
+
+
+async def test_every_end_of_the_other_workflow_gives_one_run(desk: Desk) -> None:
+    desk.register("source")
+    desk.put(run_finished=s.RunFinished(workflow="source"), params_cel={})
+    await desk.look()
+    runs = [desk.store.submit_run(new_run(workflow="source"))[0] for _ in range(4)]
+    await desk.look()
+    assert desk.runs() == []
+    desk.now_us += 1_000_000
+    desk.end(runs[0])
+    desk.end(runs[1], run_pb2.STATUS_FAILED)
+    await desk.look(times=3)
+    assert len(desk.runs()) == 1
+    # One whose end becomes visible late, with an earlier time.
+    desk.now_us -= 500_000
+    desk.end(runs[2])
+    desk.now_us += 5_000_000
+    await desk.look(times=3)
+    assert len(desk.runs()) == 2
+    # One that ends again, after a retry.
+    desk.end(runs[1])
+    await desk.look(times=3)
+    assert len(desk.runs()) == 3
+
+
+async def test_the_event_tells_which_run_has_ended(desk: Desk) -> None:
+    desk.register("source")
+    desk.register("follow", from_run=d.VALUE_TYPE_STRING, score=d.VALUE_TYPE_FLOAT)
+    cel = {"from_run": "event.run_id", "score": "event.outputs.score"}
+    desk.put(workflow="follow", run_finished=s.RunFinished(workflow="source"), params_cel=cel)
+    run, _ = desk.store.submit_run(new_run(workflow="source"))
+    desk.now_us += 1
+    desk.end(run, outputs='{"score":"0.5"}')
+    await desk.look()
+    (made,) = desk.runs("follow")
+    assert dict(made.params) == {"from_run": f'"{run.run_id}"', "score": "0.5"}
+
+
+TOPIC = topics.RUN_EVENTS
+
+
+async def test_every_record_gives_one_run_and_the_position_is_kept_with_it(desk: Desk) -> None:
+    desk.register("fed", who=d.VALUE_TYPE_STRING)
+    cel = {"who": "event.value.name"}
+    desk.put(workflow="fed", record_arrived=s.RecordArrived(topic=TOPIC), params_cel=cel)
+    desk.broker.produce(TOPIC, 0, b'{"name": "before"}')
+    await desk.look()
+    assert desk.runs("fed") == [], "what was there before is not new"
+    for number in range(3):
+        desk.broker.produce(TOPIC, number % 2, b'{"name": "n%d"}' % number)
+    await asyncio.gather(*(each.look() for each in (desk.scheduler, desk.another())))
+    await desk.look(times=2)
+    assert sorted(run.params["who"] for run in desk.runs("fed")) == ['"n0"', '"n1"', '"n2"']
+    # Another process goes on from there.
+    desk.broker.produce(TOPIC, 0, b'{"name": "later"}')
+    await desk.another().look()
+    assert len(desk.runs("fed")) == 4
+    assert desk.state().positions[0] == 4
+
+
+async def test_a_record_that_fits_no_parameter_is_told_and_passes(desk: Desk) -> None:
+    desk.register("fed", who=d.VALUE_TYPE_STRING)
+    cel = {"who": "event.value.name"}
+    desk.put(workflow="fed", record_arrived=s.RecordArrived(topic=TOPIC), params_cel=cel)
+    await desk.look()
+    desk.broker.produce(TOPIC, 0, b"no json")
+    desk.broker.produce(TOPIC, 0, b'{"name": "good"}')
+    await desk.look()
+    assert len(desk.runs("fed")) == 1
+    desk.put("lost", record_arrived=s.RecordArrived(topic="nowhere"))
+    await desk.look()
+    assert "no topic 'nowhere'" in desk.state("lost").last_error
+
+
+async def test_a_published_model_gives_a_run(desk: Desk) -> None:
+    desk.register("evaluate", image=d.VALUE_TYPE_STRING)
+    wanted = s.ModelPublished(model="recommender", stage="announced")
+    desk.put(workflow="evaluate", model_published=wanted, params_cel={"image": "event.image"})
+    await desk.look()
+    for model, tenant in (("recommender", "default"), ("other", "default"), ("recommender", "other")):
+        version = model_pb2.ModelVersion(
+            model=model, tenant=tenant, stage=model_pb2.STAGE_ANNOUNCED, image_reference=f"reg/{model}"
+        )
+        announced = model_pb2.Announcement(version=version)
+        desk.broker.produce(topics.MODEL_EVENTS, 0, announced.SerializeToString())
+    await desk.look(times=2)
+    (run,) = desk.runs("evaluate")
+    assert run.params["image"] == '"reg/recommender"'
+
+
+async def test_a_schedule_that_is_put_is_looked_at_soon(desk: Desk) -> None:
+    scheduler = desk.another(every_seconds=60)
+    task = asyncio.create_task(scheduler.run())
+    try:
+        await asyncio.sleep(0)
+        desk.put(cron=HOURLY)
+        desk.now_us += HOUR_US
+        scheduler.changed()
+        async with asyncio.timeout(5):
+            while not desk.runs():  # noqa: ASYNC110 -- what is awaited has no event
+                await asyncio.sleep(0.01)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_an_empty_batch_wakes_nobody(desk: Desk) -> None:
+    desk.put(run_finished=s.RunFinished(workflow="w"))
+    before = desk.store.get_schedule("default", "nightly")
+    await desk.look(times=3)
+    assert desk.store.get_schedule("default", "nightly") == before
+    assert desk.woken == []
+    desk.store.commit(PartitionBatch(partition=1, epoch=desk.epochs[1]))
