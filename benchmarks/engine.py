@@ -27,6 +27,7 @@ from kaon_coordinator.engine import messages as m
 from kaon_coordinator.engine.compiled import compile_workflow
 from kaon_coordinator.engine.decide import Context, Decision, decide, submit
 from kaon_coordinator.engine.leases import lease_of
+from kaon_coordinator.engine.limits import Limits
 from kaon_coordinator.engine.resume import derive
 from kaon_coordinator.engine.rows import BlockRow, StepRow
 from kaon_coordinator.engine.rows_codec import restore, run_row, take_block_rows, take_step_rows
@@ -93,7 +94,9 @@ class Played:
     def context(self) -> Context:
         """What the next decision knows."""
         self.now_us += 1
-        return Context(now_us=self.now_us, evaluate=evaluate)
+        # A recovery is measured with everything active at once.
+        limits = Limits(open_cells=1_000_000) if self.only_start else Limits()
+        return Context(now_us=self.now_us, evaluate=evaluate, limits=limits)
 
     def play(self) -> float:
         """Seconds of CPU until nothing is left to do."""

@@ -115,8 +115,8 @@ def _restore_scope(scope: ScopeState, data: Mapping[str, Any]) -> None:
 def step_row(step: StepState) -> StepRow:
     """One step as a row."""
     data = {
-        "inputs": dict(step.inputs),
-        "outputs": dict(step.outputs),
+        "inputs": step.inputs,
+        "outputs": step.outputs,
         "error": error_json(step.error),
         "log": step.log_json,
         "checkpoint": step.checkpoint_json,
@@ -169,7 +169,7 @@ def _block_row(block: BlockState) -> BlockRow:
         "end_seq": block.end_seq if block.status in t.BROKEN else 0,
         "due": block.due_us,
         "child": block.child_run_id,
-        "outputs": dict(block.outputs),
+        "outputs": block.outputs,
         "stop": int(block.stop),
         "late": block.late,
         **_shown_gate(block),
