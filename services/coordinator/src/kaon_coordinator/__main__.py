@@ -22,6 +22,7 @@ log = structlog.get_logger("kaon_coordinator")
 async def serve(settings: Settings) -> None:
     """Runs until a signal asks to stop, or until it cannot go on."""
     from kaon_coordinator.bootstrap import Application
+    from kaon_coordinator.shell.collecting import collect_seldom
     from kaon_coordinator.transport.faust import FaustTransport
     from kaon_coordinator.transport.records import KafkaRecords
 
@@ -33,6 +34,7 @@ async def serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     await application.start()
+    collect_seldom()
     waits = [asyncio.ensure_future(application.wait()), asyncio.ensure_future(stopping.wait())]
     try:
         done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)

@@ -14,6 +14,7 @@ from kaon_coordinator.engine.resume import derive
 from kaon_coordinator.engine.rows import StepRow
 from kaon_coordinator.engine.state import RunState
 from kaon_coordinator.shell import requests
+from kaon_coordinator.shell.collecting import paused_collection
 from kaon_coordinator.shell.commands import message_of as message_of_command
 from kaon_coordinator.shell.decoding import lease_of, message_of
 from kaon_coordinator.shell.leases import LeaseBook, LeaseId
@@ -57,16 +58,17 @@ class Partition:
 
     def adopt(self, loaded: Iterable[Stored], now: float) -> Effects:
         """Takes over unfinished runs from the store. What was in flight is derived anew: requests, leases and timers."""
-        turn = Turn(context=NO_CONTEXT)
-        for stored in loaded:
-            if stored.run.row.seq == 0:
-                # Its start waits in the inbox.
-                continue
-            state = replay.stored(stored.run, stored.workflow)
-            self.runs[state.run_id] = state
-            self._whereabouts.note(state, state.steps)
-            turn.actions += [(state, action) for action in derive(state)]
-        effects = self.effects(turn, now)
+        with paused_collection():
+            turn = Turn(context=NO_CONTEXT)
+            for stored in loaded:
+                if stored.run.row.seq == 0:
+                    # Its start waits in the inbox.
+                    continue
+                state = replay.stored(stored.run, stored.workflow)
+                self.runs[state.run_id] = state
+                self._whereabouts.note(state, state.steps)
+                turn.actions += [(state, action) for action in derive(state)]
+            effects = self.effects(turn, now)
         self.watch.leases.deafen(now)
         return effects
 
