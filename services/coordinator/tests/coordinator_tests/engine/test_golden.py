@@ -1,15 +1,21 @@
-"""Histories that earlier versions of the engine have written: they must replay for ever."""
+"""Histories that earlier versions of the engine have written: they must replay for ever.
+
+The first line of each has the definition and how the run ended; a fork's has the history of its original too. Files are added, never
+changed: "1" is the first engine, "2" the one with all blocks, whose histories are of random workflows under random commands.
+"""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.protobuf.json_format import ParseDict
 
 from kaon_coordinator.engine.compiled import compile_workflow
 from kaon_coordinator.engine.evolve import evolve
+from kaon_coordinator.engine.fork import fork_state
 from kaon_coordinator.engine.state import RunState
 from kaonapi.run.v1 import history_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -17,16 +23,32 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.jsonl"))
 
 
+def read(path: Path) -> tuple[dict[str, Any], list[history_pb2.HistoryEvent]]:
+    first, *events = (json.loads(line) for line in path.read_text().splitlines())
+    return first, [ParseDict(event, history_pb2.HistoryEvent()) for event in events]
+
+
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
 def test_an_old_history_still_gives_the_end_that_it_had(path: Path) -> None:
-    first, *events = [json.loads(line) for line in path.read_text().splitlines()]
+    first, events = read(path)
     definition = ParseDict(first["definition"], d.WorkflowDefinition())
-    state = RunState(run_id=events[0]["runId"], workflow=compile_workflow(definition, "v1"))
-    for event in events:
-        evolve(state, ParseDict(event, history_pb2.HistoryEvent()))
+    state = RunState(run_id=events[0].run_id, workflow=compile_workflow(definition, "v1"))
+    if "original" in first:
+        for event in first["original"]:
+            evolve(state, ParseDict(event, history_pb2.HistoryEvent()))
+        state = fork_state(state, events[0].run_id)
+    for old in events:
+        evolve(state, old)
     assert {path: int(step.status) for path, step in state.steps.items()} == first["end"]
     assert state.status == first["status"]
+    if "blocks" in first:
+        assert {path: int(block.status) for path, block in state.blocks.items()} == first["blocks"]
+        assert {key: int(cell.status) for key, cell in state.scopes.items() if key} == first["cells"]
+        assert dict(state.outputs) == first["outputs"]
 
 
-def test_there_are_golden_histories() -> None:
-    assert GOLDEN
+def test_every_kind_of_event_stands_in_a_golden_history() -> None:
+    kinds = {event.WhichOneof("event") for path in GOLDEN for event in read(path)[1]}
+    assert kinds == {
+        field.name for field in history_pb2.HistoryEvent.DESCRIPTOR.oneofs_by_name["event"].fields
+    }
