@@ -247,7 +247,7 @@ def test_a_sweep_shows_its_best_cell_and_those_that_were_stopped() -> None:
         {"block_stop_requested": stop},
         {"block_ended": h.BlockEnded(path=f"{loop}[2]", status=run_pb2.STATUS_SKIPPED)},
     )
-    assert "0 of 3 done, 1 stopped early, best 0.25 in [1]" in drawn
+    assert '0 of 3 done, 1 stopped early, best 0.25 in [1] {"lr":1}' in drawn
     assert '{"lr":1}' in drawn
 
 
@@ -300,6 +300,7 @@ def test_paused_late_and_reopened_runs_are_shown() -> None:
 def test_outputs_of_the_run_stay_in_the_picture() -> None:
     ended = h.RunEnded(status=run_pb2.STATUS_SUCCEEDED, outputs_json={"rmse": "0.9"})
     assert "rmse = 0.9" in fed(RunView(), {"run_started": h.RunStarted()}, {"run_ended": ended})
+    assert describe(event(1, run_ended=ended)) == "run SUCCEEDED  rmse = 0.9"
 
 
 def test_the_body_of_a_group_is_told_from_the_group() -> None:

@@ -45,7 +45,8 @@ def _run_text(fact: object) -> str | None:
         case h.RunPriorityChanged():
             return f"priority is {fact.priority}{_by(fact.requester)}"
         case h.RunEnded():
-            return f"run {words.status(fact.status)}{_why(fact.error)}"
+            given = "".join(f"  {name} = {text}" for name, text in sorted(fact.outputs_json.items()))
+            return f"run {words.status(fact.status)}{_why(fact.error)}{given}"
     return None
 
 

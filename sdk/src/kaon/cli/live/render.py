@@ -128,7 +128,10 @@ def _cells_text(node: Node) -> str:
     if skipped := node.count(run_pb2.STATUS_SKIPPED):
         parts.append(f"{skipped} stopped early")
     if node.best is not None:
-        parts.append(f"best {node.best[0]:.4g} in [{node.best[1]}]")
+        value, key = node.best
+        cell = node.children.get(f"{node.path}[{key}]")
+        item = f" {cell.message}" if cell is not None and cell.message.startswith("{") else ""
+        parts.append(f"best {value:.4g} in [{key}]{item}")
     return ", ".join(parts)
 
 
