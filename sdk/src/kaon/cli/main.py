@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import typer
@@ -53,36 +53,45 @@ kaon why RUN STEP                           why a step does not run yet
 KAON_SERVER and KAON_PUBLISHER name the services, KAON_TENANT, KAON_PRINCIPAL and KAON_ROLES who you are.
 Exit codes: 0 done, 1 failed, 2 wrong usage (or, from watch and run, a cancelled run).""",
 )
-app.command("submit")(runs.submit)
-app.command("list")(runs.list_runs)
-app.command("show")(showing.show)
-app.command("watch")(runs.watch)
-app.command("logs")(logs.logs)
-app.command("history")(showing.history)
-app.command("verify")(showing.verify)
-app.command("why")(waiting.why)
-app.command("cancel")(control.cancel)
-app.command("pause")(control.pause)
-app.command("resume")(control.resume)
-app.command("signal")(control.signal)
-app.command("approve")(control.approve)
-app.command("reject")(control.reject)
-app.command("retry")(control.retry)
-app.command("restart")(control.restart)
-app.command("mark")(control.mark)
-app.command("priority")(control.priority)
-app.command("rerun")(again.rerun)
-app.command("fork")(again.fork)
-app.command("backfill")(schedules.backfill)
-app.command("runners")(runners.runners)
-app.command("pools")(runners.pools)
-app.command("doctor")(doctor.doctor)
-app.command("validate")(workflows.validate)
-app.command("graph")(graph.graph)
-app.add_typer(schedules.app, name="schedule")
-app.add_typer(permits.app, name="permits")
-app.add_typer(models.app, name="models")
-app.add_typer(workflows.app, name="workflows")
+# By the heading under which the help lists them.
+_COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
+    "Start runs": {
+        "submit": runs.submit,
+        "rerun": again.rerun,
+        "fork": again.fork,
+        "backfill": schedules.backfill,
+    },
+    "Look at runs": {
+        "list": runs.list_runs,
+        "show": showing.show,
+        "watch": runs.watch,
+        "logs": logs.logs,
+        "history": showing.history,
+        "why": waiting.why,
+        "verify": showing.verify,
+    },
+    "Steer runs": {
+        "cancel": control.cancel,
+        "pause": control.pause,
+        "resume": control.resume,
+        "approve": control.approve,
+        "reject": control.reject,
+        "signal": control.signal,
+        "retry": control.retry,
+        "restart": control.restart,
+        "mark": control.mark,
+        "priority": control.priority,
+    },
+    "Workflow files": {"validate": workflows.validate, "graph": graph.graph},
+    "The system": {"runners": runners.runners, "pools": runners.pools, "doctor": doctor.doctor},
+}
+for _heading, _commands in _COMMANDS.items():
+    for _name, _function in _commands.items():
+        app.command(_name, rich_help_panel=_heading)(_function)
+app.add_typer(schedules.app, name="schedule", rich_help_panel="The system")
+app.add_typer(permits.app, name="permits", rich_help_panel="The system")
+app.add_typer(models.app, name="models", rich_help_panel="The system")
+app.add_typer(workflows.app, name="workflows", rich_help_panel="The system")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
