@@ -1,4 +1,4 @@
-"""RunService: time travel. Histories are folded on reader threads, page by page."""
+"""RunService: time travel. Histories are folded on threads of their own, page by page."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Travelling(run_service_pb2_grpc.RunServiceServicer):
 
     async def GetRunAt(self, request: r.GetRunAtRequest, context: Any) -> r.GetRunAtResponse:  # noqa: N802
         run = await self._found(request.run_id)
-        return await self._threads.read(_run_at, self._threads.store, run, request.seq or run.row.seq)
+        return await self._threads.study(_run_at, self._threads.store, run, request.seq or run.row.seq)
 
     async def ForkRun(self, request: r.ForkRunRequest, context: Any) -> r.ForkRunResponse:  # noqa: N802
         run = await self._found(request.run_id)
@@ -50,7 +50,7 @@ class Travelling(run_service_pb2_grpc.RunServiceServicer):
         workflow = await self._intake.workflow(run.workflow, run.version)
         given = {**run.params, **request.params_json}
         new = self._intake.new_run(workflow, given, idempotency_key=checked_key(request.idempotency_key))
-        await self._threads.read(_check_reset, self._threads.store, run, seq, tuple(request.reset))
+        await self._threads.study(_check_reset, self._threads.store, run, seq, tuple(request.reset))
         fork = like(
             run,
             new,
@@ -64,7 +64,7 @@ class Travelling(run_service_pb2_grpc.RunServiceServicer):
 
     async def VerifyRun(self, request: r.VerifyRunRequest, context: Any) -> r.VerifyRunResponse:  # noqa: N802
         run = await self._found(request.run_id)
-        return await self._threads.read(_verify, self._threads.store, run)
+        return await self._threads.study(_verify, self._threads.store, run)
 
     async def _found(self, run_id: str) -> RunRecord:
         tenant = principal.current().tenant

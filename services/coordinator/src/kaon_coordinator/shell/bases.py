@@ -12,6 +12,7 @@ from kaon_coordinator.engine.compiled import CompiledWorkflow, compile_workflow
 from kaon_coordinator.engine.state import RunState
 from kaon_coordinator.store.base import LoadedRun, Store
 from kaon_coordinator.store.thread import StoreThread
+from kaon_wire.errors import Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -33,13 +34,16 @@ class Bases:
     def take(self, fork: LoadedRun) -> RunState | None:
         """What the fork begins with; None when it has to wait, until `done` is told."""
         if fork.run_id not in self._folding:
-            begun = asyncio.ensure_future(self._store.read(_fold, self._store.store, fork))
+            begun = asyncio.ensure_future(self._store.study(_fold, self._store.store, fork))
             begun.add_done_callback(lambda _: self._done(fork.partition))
             self._folding[fork.run_id] = fork.partition, begun
         _, task = self._folding[fork.run_id]
         if not task.done():
             return None
         del self._folding[fork.run_id]
+        if isinstance(task.exception(), Unavailable):
+            log.warning("fork not begun yet", run=fork.run_id, reason=str(task.exception()))
+            return None
         return task.result()
 
     def drop(self, partition: int) -> None:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
 from kaon_artifacts import Artifact, ArtifactStore
-from kaon_artifacts.errors import ArtifactError, ArtifactMissing, DigestMismatch
+from kaon_artifacts.errors import ArtifactError, StoreUnavailable
 from kaon_coordinator.engine.limits import DEFAULT, Limits
 from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue
@@ -61,7 +61,7 @@ class ArtifactDesk:
         """Whether every artifact in these outputs is still kept; one that lives elsewhere cannot be relied on.
 
         Raises:
-            ArtifactError: the storage refuses.
+            StoreUnavailable: the storage does not answer.
         """
         return await self._run(self._all_exist, outputs)
 
@@ -110,11 +110,10 @@ class ArtifactDesk:
                 try:
                     if not self._store.exists(Artifact.from_json(reference)):
                         return False
-                except (InvalidValue, ArtifactMissing, DigestMismatch):
-                    return False
-                except ArtifactError as error:
-                    if "is not in the store" not in str(error):
-                        raise
+                except StoreUnavailable:
+                    raise
+                except (InvalidValue, ArtifactError):
+                    # It lives elsewhere.
                     return False
         return True
 

@@ -75,7 +75,8 @@ class PermitQueue:
             keys=frozenset(action.keys),
             bounds=bounds,
             priority=state.priority + (0 if step is None else step.block.step.priority),
-            since_us=self._now_us(),
+            # Runs in the order of their submission, whoever owns them.
+            since_us=self._now_us() if action.path else state.submit_us,
         )
 
     def forget(self, partition: int, holders: Iterable[Holder]) -> None:

@@ -14,6 +14,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 READERS = 2
+STUDENTS = 2
 
 
 class StoreThread:
@@ -27,6 +28,7 @@ class StoreThread:
         self.store = store
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
+        self._students = ThreadPoolExecutor(STUDENTS, thread_name_prefix="store-student")
 
     async def run(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Makes a call on the writing thread, after every earlier one: `await thread.run(thread.store.commit, batch)`. When the
@@ -39,8 +41,13 @@ class StoreThread:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._readers, partial(call, *args, **kwargs))
 
+    async def study(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Makes a call that reads much and takes its time, such as a replay: no other read waits for it."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._students, partial(call, *args, **kwargs))
+
     async def close(self) -> None:
         """Waits for the calls under way and closes the store."""
-        for threads in (self._writer, self._readers):
+        for threads in (self._writer, self._readers, self._students):
             await asyncio.to_thread(threads.shutdown)
         await asyncio.to_thread(self.store.close)

@@ -389,3 +389,37 @@ async def test_the_next_owner_asks_again_for_what_the_last_one_was_asked(
             await world.until(lambda: ended(successor, "b"))
         finally:
             await successor.stop()
+
+
+async def test_a_child_that_ends_while_its_parents_owner_is_moving_ends_its_block(
+    world: World, member: Member
+) -> None:
+    world.register(member, _child())
+    version = world.register(member, workflow(chain(_calls("child", n=literal(1)))))
+    async with playing(world, WAITS) as player:
+        world.submit_run(member, "w", version)
+        await world.until(lambda: player.running)
+        (request,) = player.running.values()
+        child, parent = request.key.run_id, run_of(member)
+        await world.until(lambda: happened(member, "step_leased", child))
+        # Another process has just become the owner of the parent's partition, and has read it already.
+        member.store.store.claim_partition(parent.partition, "second")
+        loaded = member.store.store.load_runs(parent.partition)
+        assert "run" in {each.run_id for each in loaded}
+        # In the same partition the word of the child's end may be lost with its owner: then it runs again.
+        player.play = lambda request: {"out": 7}
+        player.end("work", {"out": 7})
+        if parent.partition != run_of(member, child).partition:
+            await world.until(lambda: ended(member, child))
+        await member.transport.stop()
+        successor = Member(world, "third")
+        await successor.start()
+        try:
+            world.clock.now += 3
+            await world.until(lambda: ended(successor))
+        finally:
+            await successor.stop()
+    assert run_of(member).row.status == t.SUCCEEDED
+    ends = happened(member, "block_ended")
+    assert [dict(each.block_ended.outputs_json) for each in ends] == [{"result": "7"}]
+    verified(member)
