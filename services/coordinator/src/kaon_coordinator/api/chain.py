@@ -28,6 +28,7 @@ _DECORATION = re.compile(r"\[[^\]]*\]|#\d+|=\w+")
 class AskMatcher:
     """Here belongs what the matcher of `pool` says about this READY step."""
 
+    run_id: str
     path: str
     pool: str
 
@@ -63,6 +64,13 @@ class Chain:
         else:
             self._missing(path)
         return node, self._links
+
+    def of_run(self) -> list[Link]:
+        """What the run as a whole waits for."""
+        if not self._run_waits():
+            for node in _unfinished(self._state.root)[:_FOLLOWED]:
+                self._follow(node)
+        return self._links
 
     # --- finding it ----------------------------------------------------------------------------------------------
 
@@ -156,7 +164,7 @@ class Chain:
             text = f"{path} runs at {step.runner_id} (attempt {step.attempt}), for {self._since(step.start_us)} now."
             self._add(r.WAIT_CAUSE_RUNNING, text, path).runner_id = step.runner_id
         elif step.status == t.READY and not self._state.paused:
-            self._links.append(AskMatcher(path=path, pool=step.block.step.pool))
+            self._links.append(AskMatcher(run_id=self._state.run_id, path=path, pool=step.block.step.pool))
         else:
             self._before(step)
 

@@ -20,6 +20,9 @@ from kaon_coordinator.store.thread import StoreThread
 from kaonapi.run.v1 import run_pb2
 from kaonapi.runner.v1 import runner_pb2, runner_pb2_grpc
 
+# So many sub-workflows are followed inward.
+_DEPTH = 5
+
 
 class Matchers(Protocol):
     """The matchers of this process."""
@@ -124,13 +127,15 @@ class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
         """Adds what the pool's matcher says, wherever it lives."""
         pool = link.pool or DEFAULT_POOL
         reasons: Sequence[runner_pb2.WaitReason] | None
-        reasons = self._matchers.explain(pool, request.run_id, link.path)
+        reasons = self._matchers.explain(pool, link.run_id, link.path)
         owner = Owner(name=self._parts.owner, address="")
         if reasons is None:
             owner = await owner_of(self._threads, pool)
             reasons = await self._ask_owner(owner, pool, request, link, context)
         for reason in reasons:
-            if link.path != response.path:
+            if link.run_id != request.run_id:
+                reason.run_id = link.run_id
+            if reason.run_id or link.path != response.path:
                 reason.text = f"{link.path}: {reason.text}"
             response.reasons.append(reason)
         if not response.pool:
@@ -144,7 +149,7 @@ class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
         link: AskMatcher,
         context: Any,
     ) -> Sequence[runner_pb2.WaitReason]:
-        asked = runner_pb2.ExplainStepRequest(run_id=request.run_id, path=link.path, local=True)
+        asked = runner_pb2.ExplainStepRequest(run_id=link.run_id, path=link.path, local=True)
         problem = "this coordinator does not own it"
         if not request.local:
             try:
@@ -190,7 +195,35 @@ async def _call(
 
 
 def _chain(store: Store, tenant: str, run_id: str, path: str, now_us: int) -> tuple[Node | None, list[Link]]:
-    """On a thread of the store's: reads the run and follows what the step waits for."""
+    """On a thread of the store's: reads the run and follows what the step waits for, also into the runs of sub-workflows."""
+    node, links = _read(store, tenant, run_id, now_us).of(path)
+    told: list[Link] = []
+    for link in links:
+        told.append(link)
+        if isinstance(link, runner_pb2.WaitReason) and link.cause == runner_pb2.WAIT_CAUSE_CHILD_RUN:
+            told += _child(store, tenant, link.others[0], now_us, depth=1)
+    return node, told
+
+
+def _child(store: Store, tenant: str, run_id: str, now_us: int, *, depth: int) -> list[Link]:
+    """What the run of a sub-workflow waits for."""
+    told: list[Link] = []
+    for link in _read(store, tenant, run_id, now_us).of_run():
+        told.append(link)
+        if isinstance(link, AskMatcher):
+            continue
+        link.run_id = run_id
+        if link.cause == runner_pb2.WAIT_CAUSE_CHILD_RUN and depth < _DEPTH:
+            told += _child(store, tenant, link.others[0], now_us, depth=depth + 1)
+    return told
+
+
+def _read(store: Store, tenant: str, run_id: str, now_us: int) -> Chain:
+    """The chains of a run of this tenant.
+
+    Raises:
+        NotFound: the tenant has no such run.
+    """
     store.get_run(tenant, run_id)
     run = store.load_run(run_id)
     record = store.get_workflow(run.tenant, run.workflow, run.version)
@@ -204,4 +237,4 @@ def _chain(store: Store, tenant: str, run_id: str, path: str, now_us: int) -> tu
         blocks=run.blocks,
     )
     permits = {permit.key: permit for permit in store.list_permits(tenant)}
-    return Chain(state, permits, now_us).of(path)
+    return Chain(state, permits, now_us)

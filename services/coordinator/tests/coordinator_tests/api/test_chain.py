@@ -52,7 +52,7 @@ def test_a_step_waits_for_the_step_before_it_which_waits_for_a_runner() -> None:
     assert links(driver.state, "c") == [
         (r.WAIT_CAUSE_WAITS_FOR, "c"),
         (r.WAIT_CAUSE_WAITS_FOR, "b"),
-        AskMatcher(path="a", pool=""),
+        AskMatcher(run_id="r1", path="a", pool=""),
     ]
     assert words(driver.state, "c") == "c waits for b. b waits for a."
 
@@ -118,7 +118,7 @@ def test_a_cell_waits_for_others_when_its_foreach_runs_as_many_as_it_may() -> No
     reason = found[0]
     assert isinstance(reason, r.WaitReason)
     assert (reason.cause, reason.path, reason.permits) == (r.WAIT_CAUSE_MAX_CONCURRENCY, "each", 1)
-    assert found[-1] == AskMatcher(path="each[x]/a", pool="")
+    assert found[-1] == AskMatcher(run_id="r1", path="each[x]/a", pool="")
 
 
 def test_a_step_after_a_foreach_waits_for_its_cells() -> None:
@@ -128,7 +128,7 @@ def test_a_step_after_a_foreach_waits_for_its_cells() -> None:
     assert links(driver.state, "b") == [
         (r.WAIT_CAUSE_WAITS_FOR, "b"),
         (r.WAIT_CAUSE_WAITS_FOR, "each"),
-        AskMatcher(path="each[y]/a", pool=""),
+        AskMatcher(run_id="r1", path="each[y]/a", pool=""),
     ]
     assert "each runs (1 of 2 cells have ended), and waits for each[y]/a." in words(driver.state, "b")
 
@@ -139,7 +139,7 @@ def test_a_step_inside_of_a_block_that_has_not_begun_waits_for_what_is_before_th
     assert links(driver.state, "again#1/b") == [
         (r.WAIT_CAUSE_NOT_BEGUN, "again#1/b"),
         (r.WAIT_CAUSE_WAITS_FOR, "again"),
-        AskMatcher(path="a", pool=""),
+        AskMatcher(run_id="r1", path="a", pool=""),
     ]
 
 
@@ -147,7 +147,7 @@ def test_a_name_alone_means_the_first_instance_that_has_not_ended() -> None:
     driver = begun(for_each("each", literal(["x", "y"]), chain(step("a"))))
     driver.execute("each[x]/a")
 
-    assert links(driver.state, "a") == [AskMatcher(path="each[y]/a", pool="")]
+    assert links(driver.state, "a") == [AskMatcher(run_id="r1", path="each[y]/a", pool="")]
 
 
 def test_a_hook_waits_until_everything_else_has_settled() -> None:
@@ -156,7 +156,10 @@ def test_a_hook_waits_until_everything_else_has_settled() -> None:
     driver = Driver(workflow(fan(step("a"), hook)), nothing)
     driver.tell(Start())
 
-    assert links(driver.state, "clean") == [(r.WAIT_CAUSE_PHASE, "clean"), AskMatcher(path="a", pool="")]
+    assert links(driver.state, "clean") == [
+        (r.WAIT_CAUSE_PHASE, "clean"),
+        AskMatcher(run_id="r1", path="a", pool=""),
+    ]
 
 
 def test_a_step_whose_tag_has_no_permit_left_says_so_with_numbers() -> None:
@@ -180,3 +183,13 @@ def test_a_step_that_the_workflow_does_not_have_is_not_found(path: str) -> None:
 
     with pytest.raises(NotFound, match="has no step"):
         Chain(driver.state, {}, 0).of(path)
+
+
+def test_a_sub_workflow_waits_for_its_run_which_says_what_it_waits_for_itself() -> None:
+    child = Driver(workflow(chain(step("a"), step("b"))), nothing)
+    child.tell(Start())
+
+    assert Chain(child.state, {}, 2_000_000).of_run() == [
+        AskMatcher(run_id="r1", path="a", pool=""),
+        *Chain(child.state, {}, 2_000_000).of("b")[1][:1],
+    ]

@@ -12,7 +12,9 @@ from kaon_coordinator.engine.messages import Start
 from kaon_coordinator.engine.rows_codec import take_block_rows, take_step_rows
 from kaon_coordinator.shell.owner import Owner
 from kaon_coordinator.store.base import PartitionBatch
+from kaonapi.run.v1 import run_pb2
 from kaonapi.runner.v1 import runner_pb2
+from kaonapi.workflow.v1 import definition_pb2 as d
 
 from ..engine.build import chain, step, workflow
 from ..engine.driver import Driver
@@ -112,15 +114,37 @@ async def test_when_the_matchers_coordinator_does_not_answer_it_is_named(api: Ap
     assert "coordinator gone at 127.0.0.1:1" in reason.text
 
 
+async def test_the_chain_goes_on_inside_of_the_run_of_a_sub_workflow(api: Api) -> None:
+    inner = await ready_step(api, "default")
+    child = d.Block(name="inner", sub_workflow=d.SubWorkflow(workflow="nightly"))
+    driver = Driver(workflow(chain(child, step("after"))), lambda _: {"out": 1})
+    driver.tell(Start())
+    driver.state.blocks["inner"].child_run_id = inner
+    driver.state.blocks["inner"].status = run_pb2.STATUS_RUNNING
+    outer = await stored(api, driver)
+
+    found = await api.runners.ExplainStep(runner_pb2.ExplainStepRequest(run_id=outer, path="after"))
+
+    assert [(reason.cause, reason.path, reason.run_id) for reason in found.reasons] == [
+        (runner_pb2.WAIT_CAUSE_WAITS_FOR, "after", ""),
+        (runner_pb2.WAIT_CAUSE_CHILD_RUN, "inner", ""),
+        (runner_pb2.WAIT_CAUSE_BUSY, "a", inner),
+    ]
+
+
 async def ready_step(api: Api, pool: str) -> str:
-    """A run whose only step is READY in a pool, as its owner has written it."""
+    """A run whose only step is READY in a pool."""
     block = step("a")
     block.step.pool = pool
-    definition = workflow(chain(block))
-    await api.register(body=definition.body)
-    run = await api.submit()
-    driver = Driver(definition, lambda _: {"out": 1})
+    driver = Driver(workflow(chain(block)), lambda _: {"out": 1})
     driver.tell(Start())
+    return await stored(api, driver)
+
+
+async def stored(api: Api, driver: Driver) -> str:
+    """A run that stands as this one does, as its owner has written it."""
+    await api.register(body=driver.definition.body)
+    run = await api.submit()
     record = api.record(run)
     epoch = api.store.claim_partition(record.partition, "owner")
     batch = PartitionBatch(
