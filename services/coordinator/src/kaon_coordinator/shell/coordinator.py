@@ -34,6 +34,7 @@ from kaon_coordinator.shell.partition import Partition, Stored
 from kaon_coordinator.shell.pools import Pools
 from kaon_coordinator.shell.publisher import Publisher
 from kaon_coordinator.shell.sinks import Sinks
+from kaon_coordinator.shell.starts import Starts
 from kaon_coordinator.shell.turn import Effects, Turn, rows_of
 from kaon_coordinator.shell.workflows import Workflows
 from kaon_coordinator.store.base import (
@@ -146,6 +147,7 @@ class Coordinator:
         self._inbox_filled: set[int] = set()
         # Runs that were submitted in this process, by id: nobody has to read them again.
         self._submitted: dict[str, RunRecord] = {}
+        self._starts = Starts()
         self._woken = asyncio.Event()
         self._lock = asyncio.Lock()
         self._owner = Owner(name=settings.owner, address="")
@@ -225,8 +227,9 @@ class Coordinator:
         """
         if partition not in self._partitions:
             return False
-        self._inbox_filled.add(partition)
-        if submitted is not None:
+        if submitted is None or submitted.start is None:
+            self._inbox_filled.add(partition)
+        else:
             self._submitted[submitted.run_id] = submitted
         self._woken.set()
         return True
@@ -282,7 +285,7 @@ class Coordinator:
     async def _turn(self, inbound: Inbound) -> None:
         outbox = Outbox(self._settings.catalogue)
         woken, self._inbox_filled = self._inbox_filled | inbound.inbox_filled, set()
-        commands = await self._read_inbox(woken & set(self._partitions))
+        commands = await self._take_commands(woken & set(self._partitions))
         now = self._clocks.monotonic()
         turns = [
             (partition, turn)
@@ -322,13 +325,19 @@ class Coordinator:
         self.counters.expired_leases += len(expired)
         return turn
 
-    async def _read_inbox(self, partitions: set[int]) -> _Commands:
-        """The commands that wait for these partitions, with the runs that they concern and that are not in memory."""
+    async def _take_commands(self, woken: set[int]) -> _Commands:
+        """The commands that wait, with the runs that they concern and that are not in memory.
+
+        Args:
+            woken: partitions whose inboxes are looked into. The starts of runs that were submitted here are known without.
+        """
         submitted, self._submitted = self._submitted, {}
         commands = _Commands()
-        if not partitions:
+        starts = [run.start for run in submitted.values() if run.start is not None]
+        read = await self._store.read(self._store.store.unapplied_of, woken, INBOX_BATCH) if woken else []
+        rows = [row for row in self._starts.fresh([*starts, *read]) if row.partition in self._partitions]
+        if not rows:
             return commands
-        rows = await self._store.read(self._store.store.unapplied_of, partitions, INBOX_BATCH)
         unknown = {row.run_id for row in rows if row.run_id not in self._partitions[row.partition].runs}
         handed = [_as_loaded(submitted[run_id]) for run_id in unknown & submitted.keys()]
         reopened = {row.run_id for row in rows if row.command.WhichOneof("command") in REOPENING}
@@ -337,8 +346,9 @@ class Coordinator:
             # A fork's commands wait until it is known what it begins with.
             if row.run_id not in waiting:
                 commands.rows[row.partition].append(row)
-        if len(rows) == INBOX_BATCH:
-            self._inbox_filled |= partitions
+                self._starts.note(row)
+        if len(read) == INBOX_BATCH:
+            self._inbox_filled |= woken
             self._woken.set()
         return commands
 
@@ -493,6 +503,8 @@ class Coordinator:
     def _drop_partition(self, number: int) -> None:
         self._partitions.pop(number, None)
         self._barriers.drop(number)
+        self._starts.drop(number)
+        self._submitted = {key: run for key, run in self._submitted.items() if run.partition != number}
         self._publisher.drop(number)
         self._answers.drop(number)
         self._bases.drop(number)

@@ -79,6 +79,8 @@ class RunRecord:
     fork_run_id: str = ""
     fork_seq: int = 0
     origin: str = ""
+    # What its submission has put into the inbox; None in a record that was read.
+    start: InboxRow | None = field(default=None, compare=False)
 
     @property
     def run_id(self) -> str:

@@ -12,7 +12,7 @@ from kaon_coordinator.engine.rows import RunRow
 from kaon_coordinator.store import reads
 from kaon_coordinator.store.bulk import Bulk
 from kaon_coordinator.store.database import Database
-from kaon_coordinator.store.records import Message, NewRun, RunRecord
+from kaon_coordinator.store.records import InboxRow, Message, NewRun, RunRecord
 from kaon_coordinator.store.tables import inbox, runs
 from kaon_wire import canonical
 from kaon_wire.errors import Conflict
@@ -35,6 +35,7 @@ class Submissions:
         self._new_run = Bulk(database, new_run, columns)
         new_command = insert(inbox).values(dict.fromkeys(_INBOX_COLUMNS))
         self._new_command = Bulk(database, new_command, _INBOX_COLUMNS)
+        self._new_start = insert(inbox).returning(inbox.c.inbox_id, sort_by_parameter_order=True)
 
     def submit(
         self, connection: Connection, new: Sequence[NewRun]
@@ -45,10 +46,39 @@ class Submissions:
         self._new_run.execute(connection, rows)
         first = _first_of_keys(connection, {_key(run) for run in new if run.idempotency_key})
         created = [run for run in new if not run.idempotency_key or first[_key(run)].run_id == run.run_id]
-        self._new_command.execute(connection, [_start_command(run) for run in created])
+        starts = self._start(connection, created)
         return [
-            _answer(run, first[_key(run)]) if run.idempotency_key else (_record(run), True) for run in new
+            (_record(run, starts[run.run_id]), True)
+            if run.run_id in starts
+            else _known(run, first[_key(run)])
+            for run in new
         ]
+
+    def _start(self, connection: Connection, created: Sequence[NewRun]) -> dict[str, InboxRow]:
+        """Stores the start commands of new runs, and returns them by run: who begins the run need not read them."""
+        if not created:
+            return {}
+        commands = [_start_command(run) for run in created]
+        rows = [
+            {
+                "partition": run.partition,
+                "run_id": run.run_id,
+                "command": command.SerializeToString(deterministic=True),
+                "create_us": run.now_us,
+            }
+            for run, command in zip(created, commands, strict=True)
+        ]
+        ids = connection.execute(self._new_start, rows).scalars()
+        return {
+            run.run_id: InboxRow(
+                inbox_id=inbox_id,
+                partition=run.partition,
+                run_id=run.run_id,
+                command=command,
+                create_us=run.now_us,
+            )
+            for run, command, inbox_id in zip(created, commands, ids, strict=True)
+        }
 
     def add_command(
         self, connection: Connection, tenant: str, run_id: str, command: command_pb2.RunCommand, now_us: int
@@ -92,9 +122,8 @@ def _first_of_keys(connection: Connection, keys: set[_Key]) -> dict[_Key, Row[An
     return {(row.tenant, row.workflow, row.idempotency_key): row for row in rows}
 
 
-def _answer(run: NewRun, first: Row[Any]) -> tuple[RunRecord, bool] | Conflict:
-    if first.run_id == run.run_id:
-        return _record(run), True
+def _known(run: NewRun, first: Row[Any]) -> tuple[RunRecord, bool] | Conflict:
+    """The answer to a submission whose key belongs to an earlier one."""
     if first.payload_digest == _payload_digest(run):
         return reads.run_record(first), False
     return Conflict(
@@ -110,13 +139,12 @@ def _payload_digest(run: NewRun) -> str:
     return canonical.digest_bytes(canonical.dumps(payload).encode())
 
 
-def _start_command(run: NewRun) -> tuple[Any, ...]:
+def _start_command(run: NewRun) -> command_pb2.RunCommand:
     start = command_pb2.StartRun(reset=run.fork_reset, trace_parent=run.trace_parent)
-    command = command_pb2.RunCommand(run_id=run.run_id, start=start)
-    return run.partition, run.run_id, command.SerializeToString(deterministic=True), run.now_us
+    return command_pb2.RunCommand(run_id=run.run_id, start=start)
 
 
-def _record(run: NewRun) -> RunRecord:
+def _record(run: NewRun, start: InboxRow) -> RunRecord:
     return RunRecord(
         tenant=run.tenant,
         workflow=run.workflow,
@@ -133,6 +161,7 @@ def _record(run: NewRun) -> RunRecord:
         fork_run_id=run.fork_run_id,
         fork_seq=run.fork_seq,
         origin=run.origin,
+        start=start,
     )
 
 

@@ -28,6 +28,7 @@ def test_a_submitted_run_and_its_start_command_are_there_together(store: Store) 
     (row,) = store.unapplied(3)
     assert (row.run_id, row.create_us) == (run.run_id, 1_000)
     assert row.command.WhichOneof("command") == "start"
+    assert run.start == row, "who submits can hand the start over"
     assert store.unapplied(4) == []
 
 
