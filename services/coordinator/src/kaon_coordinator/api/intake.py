@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -25,6 +26,8 @@ _KEY_CHARACTERS = 200
 _REASON_CHARACTERS = 2_000
 # What schedules and backfills begin their idempotency keys with.
 _OWN_KEYS = ("schedule:", "backfill:")
+# Versions of workflows that need not be read again.
+_KEPT_VERSIONS = 200
 # Runs of one transaction.
 _TOGETHER = 200
 
@@ -53,15 +56,23 @@ class Intake:
         self._partitions = partitions
         self._submitter = Submitter(store)
         self._wakes: set[asyncio.Task[None]] = set()
+        # By tenant, name and version. A version never changes, and nobody changes these records.
+        self._versions: OrderedDict[tuple[str, str, str], WorkflowRecord] = OrderedDict()
 
     async def workflow(self, name: str, version: str) -> WorkflowRecord:
-        """A workflow of the caller's tenant.
+        """A workflow of the caller's tenant; an empty version is the current one. Not to be changed.
 
         Raises:
             NotFound: there is no such version.
         """
         tenant = principal.current().tenant
-        return await self._threads.read(self._threads.store.get_workflow, tenant, name, version)
+        found = self._versions.get((tenant, name, version))
+        if found is None:
+            found = await self._threads.read(self._threads.store.get_workflow, tenant, name, version)
+            self._versions[tenant, name, found.version] = found
+            while len(self._versions) > _KEPT_VERSIONS:
+                self._versions.popitem(last=False)
+        return found
 
     def new_run(
         self, workflow: WorkflowRecord, given: Mapping[str, str], *, idempotency_key: str, priority: int = 0
