@@ -23,6 +23,7 @@ from kaon_coordinator.matching.effects import Release, Withdraw
 from kaon_coordinator.matching.explain import Moment
 from kaon_coordinator.matching.matcher import PoolMatcher
 from kaon_coordinator.matching.tenants import Tenants, tenants_from
+from kaon_coordinator.shell.collecting import collect_seldom
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2
@@ -31,7 +32,10 @@ GIB = 1 << 30
 # Seconds between two rounds of matching: what a busy coordinator collects into one turn.
 TURN = 0.05
 HEARTBEAT = 2.0
-FORGET = "all"
+# The one tenant of the control.
+ALL = "all"
+# A tenant that waits for more than so many steps has a backlog: only then its share says something about fairness.
+_BACKLOG = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,7 +199,7 @@ class Cluster:
         bundle = f"sha256:{load.tenant}-{self._draw.randrange(load.bundles)}"
         seconds = load.mean * self._draw.uniform(0.5, 1.5)
         self._steps[path] = Step(load=load, asked=now, seconds=seconds, bundle=bundle)
-        return request(path, load, bundle, tenant=load.tenant if self._fair else FORGET)
+        return request(path, load, bundle, tenant=load.tenant if self._fair else ALL)
 
     def _tell(self, record: step_pb2.StepRequests, now: float) -> None:
         began = time.process_time()
@@ -264,9 +268,9 @@ class Cluster:
             self._sample_control(view)
             return
         shares = {
-            each.tenant: each.dominant_share / each.weight for each in view.tenants if each.waiting > 1000
+            each.tenant: each.dominant_share / each.weight for each in view.tenants if each.waiting > _BACKLOG
         }
-        if len(shares) >= 3 and now > 20.0:
+        if len(shares) >= 3 and now > 2.0:
             for tenant, share in shares.items():
                 self.result.shares[tenant].append(share)
 
@@ -278,7 +282,7 @@ class Cluster:
                 load = self._steps[path].load
                 held[load.tenant] += load.slots
         for load in LOADS:
-            if not load.paced and held[load.tenant] and view.waiting > 1000:
+            if not load.paced and held[load.tenant] and view.waiting > _BACKLOG:
                 self.result.shares[load.tenant].append(held[load.tenant] / view.capacity.slots / load.weight)
 
 
@@ -384,6 +388,8 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=1_000_000)
     parser.add_argument("--json", help="append the figures to this file, one object a line")
     given = parser.parse_args()
+    # As a coordinator does.
+    collect_seldom()
     # Paced requests come over so long: about three quarters of what the whole takes.
     horizon = given.requests * 8.0 / (given.runners * 5.3) * 0.75
     print(

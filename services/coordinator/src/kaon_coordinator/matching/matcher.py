@@ -220,11 +220,11 @@ class PoolMatcher:
 
     def _end(self, key: step_pb2.StepKey, now: float) -> None:
         state = self._state
-        step = step_id(key)
-        state.note_ended(step, key.generation)
+        step, generation = step_id(key), key.generation
+        state.note_ended(step, generation)
         ticket = state.tickets.get(step)
-        if ticket is None or ticket.generation > key.generation:
-            if state.fleet.dismiss((step, key.generation)):
+        if ticket is None or ticket.generation > generation:
+            if state.fleet.dismiss((step, generation)):
                 state.stirred = True
             return
         runner = state.fleet.get(ticket.incarnation) if ticket.place is Place.RELEASED else None

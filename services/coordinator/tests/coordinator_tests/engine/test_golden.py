@@ -1,7 +1,7 @@
 """Histories that earlier versions of the engine have written: they must replay for ever.
 
-The first line of each has the definition and how the run ended; a fork's has the history of its original too. Files are added, never
-changed: "1" is the first engine, "2" the one with all blocks, whose histories are of random workflows under random commands.
+The first line of each has the definition and how the run ended; a fork's has the history of its original too. Files are added,
+never changed: "1" is the first engine, "2" the one with all blocks, whose histories are of random workflows under random commands.
 """
 
 from __future__ import annotations
