@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -141,3 +143,43 @@ def test_a_schedule_is_kept_with_its_next_time(load: Callable[[str], Workflow], 
     assert client.schedules.put(nightly).created
     assert client.schedules.get("nightly-sales").HasField("next_time")
     client.schedules.delete("nightly-sales")
+
+
+def test_a_schedule_submits_runs_for_its_times(load: Callable[[str], Workflow], client: Client) -> None:
+    client.register(load("schedule"))
+    often = schedule_file.read(EXAMPLES / "schedule" / "nightly.toml")
+    often.name = "often"
+    often.interval.CopyFrom(schedule_pb2.Interval(every_ms=1000))
+    client.schedules.put(often)
+    run = first_from(client, "schedule:often")
+    client.schedules.delete("often")
+    assert ended(client, run.run_id).run.status == run_pb2.STATUS_SUCCEEDED
+    assert run.params_json["day"] == f'"{datetime.now(UTC).date().isoformat()}"'
+
+
+def test_a_run_that_has_finished_starts_another_one(load: Callable[[str], Workflow], client: Client) -> None:
+    client.register(load("hooks"))
+    after = schedule_file.from_mapping(
+        {
+            "name": "after-sales",
+            "workflow": "hooks",
+            "run_finished": "daily-sales",
+            "params_cel": {"rows": "event.outputs.total"},
+        }
+    )
+    client.schedules.put(after)
+    client.submit(load("schedule"), {"day": "2026-01-09"})
+    run = first_from(client, "schedule:after-sales")
+    client.schedules.delete("after-sales")
+    assert run.params_json["rows"] == "18"
+
+
+def first_from(client: Client, origin: str) -> run_pb2.Run:
+    """The first run that something has submitted."""
+    deadline = time.monotonic() + 60
+    while True:
+        found = [run for run in client.runs() if run.origin == origin]
+        if found:
+            return found[-1]
+        assert time.monotonic() < deadline, [run.origin for run in client.runs()]
+        time.sleep(0.1)

@@ -12,8 +12,8 @@ end_time = 2027-12-01T00:00:00Z
 [params]
 min_ratings = 30
 
-[params_cel]                       # over `time` (what the run stands for) and `event` (what happened)
-day = "time"
+[params_cel]                       # over `time` and `date` (what the run stands for) and `event` (what happened)
+day = "date"
 """
 
 from __future__ import annotations

@@ -40,8 +40,8 @@ def put(
     catch_up = "latest"          # none, latest, all
     [params]
     min_ratings = 30
-    [params_cel]                 # over time and event
-    day = "time"
+    [params_cel]                 # over time, date and event
+    day = "date"
     """
     schedule = schedule_file.read(file)
     with options.client(server=server) as client:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from zoneinfo import ZoneInfoNotFoundError
 
 from kaon_coordinator import expressions, params
 from kaon_coordinator.problems import InvalidRequest, Problem
-from kaon_coordinator.schedules import times
+from kaon_coordinator.schedules import runs, times
 from kaon_wire.errors import InvalidValue
 from kaonapi.schedule.v1 import schedule_pb2 as s
 from kaonapi.workflow.v1 import definition_pb2 as d
 
+# Expressions are tried with it.
+_SOME_TIME_US = 1_767_225_600_000_000
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}\Z")
 
 
@@ -57,7 +60,7 @@ def _parameters(schedule: s.Schedule, definition: d.WorkflowDefinition) -> Itera
     for name, cel in sorted(schedule.params_cel.items()):
         if name not in declared:
             yield f"params_cel[{name}]", f"there is no parameter {name!r}"
-        elif problem := expressions.check(cel):
+        elif problem := expressions.check(cel) or _problem_by_trying(schedule, cel):
             yield f"params_cel[{name}]", problem
     # What is computed later is left out of the check of what is given now.
     given_now = d.WorkflowDefinition()
@@ -71,3 +74,16 @@ def _parameters(schedule: s.Schedule, definition: d.WorkflowDefinition) -> Itera
     except InvalidRequest as error:
         for each in error.problems:
             yield each.field, each.text
+
+
+def _problem_by_trying(schedule: s.Schedule, cel: str) -> str:
+    """What is wrong with an expression that depends on nothing but the time; empty when it has a value."""
+    if not times.is_timed(schedule):
+        return ""
+    try:
+        expressions.evaluate(cel, runs.variables(schedule, _SOME_TIME_US, None))
+    except expressions.ExpressionError as error:
+        return str(error)
+    except (ZoneInfoNotFoundError, ValueError):
+        return ""  # the zone itself is told of
+    return ""

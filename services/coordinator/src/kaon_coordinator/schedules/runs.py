@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 from kaon_coordinator import expressions, params
 from kaon_coordinator.schedules.state import Occasion
 from kaon_coordinator.store.base import NewRun, ScheduleRecord, WorkflowRecord
 from kaon_wire import canonical
 from kaon_wire.partitioning import partition_of
+from kaonapi.schedule.v1 import schedule_pb2
 
 
 def run_for(
@@ -28,7 +30,7 @@ def run_for(
     """
     definition = schedule.definition
     given = dict(definition.params_json)
-    values = {"time": _rfc3339(occasion.time_us), "event": _event(occasion)}
+    values = variables(definition, occasion.time_us, _event(occasion))
     for name, cel in sorted(definition.params_cel.items()):
         given[name] = canonical.dumps(expressions.evaluate(cel, values))
     run_id = new_run_id(now_us)
@@ -46,6 +48,13 @@ def run_for(
         priority=definition.priority,
         origin=f"schedule:{schedule.name}",
     )
+
+
+def variables(definition: schedule_pb2.Schedule, time_us: int, event: object) -> dict[str, object]:
+    """What `params_cel` is evaluated over: the time that a run stands for, its date in the schedule's zone, and what happened."""
+    zone = ZoneInfo(definition.cron.time_zone or "UTC")
+    moment = datetime.fromtimestamp(time_us / 1_000_000, UTC)
+    return {"time": _rfc3339(time_us), "date": moment.astimezone(zone).date().isoformat(), "event": event}
 
 
 def _rfc3339(time_us: int) -> str:

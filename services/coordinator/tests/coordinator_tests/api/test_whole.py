@@ -343,6 +343,7 @@ async def test_everything_wrong_with_a_schedule_is_told(whole: Whole) -> None:
         ({}, "'n' is missing"),
         ({"params_json": {"n": '"x"'}}, "'n' must be an integer"),
         ({"params_cel": {"n": "1 +"}}, "1 +"),
+        ({"params_cel": {"n": "time.nothing('T')"}}, "nothing"),
         ({"params_cel": {"m": "1", "n": "1"}}, "no parameter 'm'"),
         ({"name": "Nightly"}, "lower-case letters"),
         ({"cron": s.Cron(expression="* *")}, "five fields"),

@@ -218,6 +218,15 @@ async def test_parameters_are_computed_from_the_time(desk: Desk) -> None:
     assert run.row.priority == 3
 
 
+async def test_a_date_is_that_of_the_schedules_time_zone(desk: Desk) -> None:
+    desk.register("dated", day=d.VALUE_TYPE_DATE)
+    cron = s.Cron(expression="30 0 * * *", time_zone="Europe/Berlin")
+    desk.put(workflow="dated", cron=cron, params_cel={"day": "date"})
+    await desk.look(hours=13)
+    (run,) = desk.runs("dated")
+    assert dict(run.params) == {"day": '"2026-05-02"'}, "it is 22:30 of the day before in UTC"
+
+
 async def test_a_run_that_cannot_be_made_is_told_and_the_next_time_comes(desk: Desk) -> None:
     desk.register("typed", n=d.VALUE_TYPE_INT)
     desk.put(workflow="typed", cron=HOURLY, params_cel={"n": "time"})
