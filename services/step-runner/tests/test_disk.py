@@ -14,7 +14,10 @@ from pathlib import Path
 import pytest
 from harness import MemorySystem, python
 
-from kaon_runner.disk import WorkDirectory, local_path, used_bytes
+from kaon_artifacts import ArtifactStore
+from kaon_runner.artifacts import ArtifactGateway
+from kaon_runner.disk import WorkDirectory, local_path, remove_unused, used_bytes
+from kaon_runner.settings import Settings
 from kaonapi.step.v1 import step_pb2
 
 MIB = 2**20
@@ -107,6 +110,34 @@ def test_scratch_space_that_is_out_of_use_is_removed(tmp_path: Path) -> None:
     work.sweep()
     assert [run.name for run in work.scratch.iterdir()] == ["used"]
     work.close()
+
+
+def test_what_nobody_has_used_for_long_leaves_the_cache(tmp_path: Path) -> None:
+    for name in ("old", "used", "old-directory"):
+        path = tmp_path / name
+        if name == "old-directory":
+            path.mkdir()
+            (path / "file").touch()
+        else:
+            path.touch()
+        if name.startswith("old"):
+            os.utime(path, (time.time() - 200, time.time() - 200))
+    remove_unused(tmp_path, 100)
+    assert [path.name for path in tmp_path.iterdir()] == ["used"]
+    remove_unused(tmp_path / "absent", 100)
+
+
+def test_an_artifact_that_is_fetched_again_counts_as_used(tmp_path: Path) -> None:
+    settings = Settings(work=tmp_path / "work", artifacts=(tmp_path / "store").as_uri())
+    (tmp_path / "model").write_text("weights")
+    reference = ArtifactStore(settings.artifacts).put_file(tmp_path / "model", "model").to_json()
+    gateway = ArtifactGateway(settings)
+    path = gateway.fetch(reference)
+    assert path is not None
+    os.utime(path, (1, 1))
+    gateway.fetch(reference)
+    remove_unused(path.parent, 100)
+    assert path.read_text() == "weights"
 
 
 def test_what_is_used_is_counted_as_it_lies_on_the_disk(tmp_path: Path) -> None:

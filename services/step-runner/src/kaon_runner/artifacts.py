@@ -37,8 +37,11 @@ class ArtifactGateway:
             return None
         target = self._place("artifacts", digest)
         with self._lock_of(digest):
-            if not target.exists():
+            try:
+                os.utime(target)  # it is in use: see `disk.remove_unused`
+            except FileNotFoundError:
                 self._fetch_to(target, Artifact.from_json(dict(reference)))
+                os.utime(target)  # an unpacked directory has the time at which it was packed
         return target
 
     def bundle(self, digest: str) -> Path:

@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from prometheus_client import CollectorRegistry
 
 from kaon_runner.capabilities import machine_labels
-from kaon_runner.disk import WorkDirectory
+from kaon_runner.disk import WorkDirectory, remove_unused
 from kaon_runner.environments import Environments
 from kaon_runner.execution import Surroundings
 from kaon_runner.heartbeats import Heartbeats, RecentDuration
@@ -179,6 +179,8 @@ class RunnerService:
         assert self._loop is not None
         while True:
             await self._loop.run_in_executor(executor, self._work.sweep)
+            fetched = self.settings.cache_directory / "artifacts"
+            await self._loop.run_in_executor(executor, remove_unused, fetched, self.settings.cache_seconds)
             await asyncio.sleep(_SWEEP_SECONDS)
 
     async def _say_hello(self, runner: Runner, alive: asyncio.Task[None]) -> None:

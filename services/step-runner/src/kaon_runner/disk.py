@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -40,6 +41,26 @@ def local_path(url: str) -> Path | None:
     """The directory that a file: URL names; None for storage elsewhere."""
     parts = urlsplit(url)
     return Path(unquote(parts.path)) if parts.scheme == "file" else None
+
+
+def remove_unused(root: Path, seconds: float) -> None:
+    """Removes the entries of a cache that nobody has used for so long; using one means to set its time of modification."""
+    limit = time.time() - seconds
+    for entry in _listed(root):
+        with contextlib.suppress(FileNotFoundError):  # another runner tidies the same cache
+            if not entry.name.startswith(".") and _modified(entry) < limit:
+                _remove_unless_used(entry, limit)
+
+
+def _remove_unless_used(entry: Path, limit: float) -> None:
+    aside = entry.with_name(f".unused-{entry.name}")
+    entry.rename(aside)
+    if _modified(aside) >= limit:
+        aside.rename(entry)  # somebody has used it just now
+    elif aside.is_dir():
+        shutil.rmtree(aside, ignore_errors=True)
+    else:
+        aside.unlink()
 
 
 class WorkDirectory:
@@ -119,6 +140,10 @@ def _try_lock(path: Path) -> IO[bytes] | None:
 
 def _listed(path: Path) -> list[Path]:
     return sorted(path.iterdir()) if path.is_dir() else []
+
+
+def _modified(path: Path) -> float:
+    return path.lstat().st_mtime
 
 
 def _last_written(root: Path) -> float:
