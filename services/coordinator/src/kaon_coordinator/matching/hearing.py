@@ -30,7 +30,7 @@ def hear(state: PoolState, heartbeat: runner_pb2.RunnerHeartbeat, now: float) ->
         return
     if runner is None:
         runner = state.fleet.add(heartbeat, now)
-    elif now - runner.heard > state.settings.slow_silence:
+    elif _was_silent(state, runner, heartbeat, now):
         state.fleet.slow(runner, now)
     sent = state.fleet.hear(runner, heartbeat, now)
     state.shares.resize(state.fleet.total)
@@ -38,6 +38,14 @@ def hear(state: PoolState, heartbeat: runner_pb2.RunnerHeartbeat, now: float) ->
     named = _place_named(state, runner, sent, now)
     _count_missed(state, runner, named, sent, now)
     state.stirred = True
+
+
+def _was_silent(
+    state: PoolState, runner: RunnerState, heartbeat: runner_pb2.RunnerHeartbeat, now: float
+) -> bool:
+    """Whether the runner was slow to say something: by its own clock too, since this side may have been slow to listen."""
+    most = state.settings.slow_silence
+    return now - runner.heard > most and heartbeat.time_us - runner.heartbeat.time_us > most * 1e6
 
 
 def _adopt_orphans(state: PoolState, runner: RunnerState) -> None:

@@ -316,6 +316,17 @@ def test_a_runner_that_was_silent_for_a_while_is_slow_for_a_minute() -> None:
     assert pool.runners()["r1"].condition == r.RUNNER_CONDITION_OPEN
 
 
+def test_a_matcher_that_was_slow_to_listen_blames_no_runner() -> None:
+    pool = Pool(Host("r1"))
+    spoken = [pool.hosts["r1"].heartbeat(pool.now + seconds) for seconds in (2.0, 4.0, 6.0)]
+
+    pool.now += 6.0
+    for heartbeat in spoken:
+        pool.matcher.heartbeat(heartbeat, pool.now)
+
+    assert pool.runners()["r1"].condition == r.RUNNER_CONDITION_OPEN
+
+
 def test_steps_that_were_withdrawn_are_no_faults() -> None:
     pool = Pool(Host("r1", slots=1, recent_us=1000), Host("r2", slots=1, draining=True))
     for number in range(4):
