@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.compiled import compile_workflow
 from kaon_coordinator.engine.decide import Context, Decision, decide, submit
 from kaon_coordinator.engine.evolve import evolve
+from kaon_coordinator.engine.fork import fork_state
 from kaon_coordinator.engine.leases import lease_of, revoke_unless_current
 from kaon_coordinator.engine.limits import Limits
 from kaon_coordinator.engine.resume import derive
@@ -26,16 +27,13 @@ from kaon_coordinator.engine.rows_codec import (
     take_step_rows,
 )
 from kaon_coordinator.engine.state import RunState, StepState
+from kaon_coordinator.expressions import evaluate
 from kaon_wire import canonical
 from kaonapi.run.v1 import history_pb2, run_pb2
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 LIMITS = Limits(cells_per_decision=2, inline_input_bytes=40, exclusive_wait_us=2_000_000)
-
-
-def no_expressions(cel: str, variables: object) -> object:
-    raise AssertionError(f"unexpected expression {cel!r} over {variables}")
 
 
 @dataclass
@@ -46,12 +44,15 @@ class Machine:
     seed: int
     # What happens to messages of the surroundings: the share that is doubled, or lost and derived again.
     trouble: float = 0.1
+    # A fork: what happened in its original before, and which places begin anew.
+    original: Sequence[history_pb2.HistoryEvent] = ()
+    reset: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
         self.workflow = compile_workflow(self.definition, "v1")
-        self.state = RunState(run_id="r1", workflow=self.workflow)
         self.history: list[history_pb2.HistoryEvent] = []
+        self.state = self.replayed()
         self.steps: dict[str, StepRow] = {}
         self.blocks: dict[str, BlockRow] = {}
         self.now_us = 1_000_000
@@ -64,12 +65,15 @@ class Machine:
         self.begun: list[tuple[str, int]] = []
         self.children: dict[str, str] = {}
         submitted = history_pb2.RunSubmitted(workflow="test", tenant="default", submitter="me")
+        if self.original:
+            fork = history_pb2.RunFork(run_id="r0", seq=len(self.original), reset=self.reset)
+            submitted.fork.CopyFrom(fork)
         self.absorb(submit(self.state, submitted=submitted, context=self.context()))
         self.soon.append(m.Start())
 
     def context(self) -> Context:
         self.now_us += 1
-        return Context(now_us=self.now_us, evaluate=no_expressions, limits=LIMITS, random=self.random.random)
+        return Context(now_us=self.now_us, evaluate=evaluate, limits=LIMITS, random=self.random.random)
 
     def tell(self, message: m.Message) -> Decision:
         return self.absorb(decide(self.state, message, self.context()))
@@ -269,6 +273,7 @@ class Machine:
         places = sorted([*self.state.steps, *self.state.blocks, *(key for key in self.state.scopes if key)])
         path = self.random.choice(places) if places else ""
         by: dict[str, Any] = {"reason": "why", "requester": "me"}
+        running = [step.path for step in self.state.steps.values() if step.status == t.RUNNING] or [path]
         status = self.random.choice((t.SUCCEEDED, t.FAILED, t.SKIPPED))
         commands: list[m.Message] = [
             m.Cancel(path=path, skip=self.random.random() < 0.5, **by),
@@ -281,7 +286,9 @@ class Machine:
             m.Mark(path=path, status=status, outputs={"out": "1"}, **by),
             m.SetPriority(priority=self.random.randint(0, 3), requester="me"),
             m.Signal(name="go", payload_json="1", requester="me"),
-            m.Signal(name="go", payload_json="1", requester="me", path=path),
+            m.Signal(name="go", payload_json="1", requester="me", path=self.random.choice(running)),
+            m.Signal(name="", payload_json="1", requester="me"),
+            m.Cancel(force=True, **by) if self.random.random() < 0.1 else m.Resume(**by),
             m.Answer(path=path, approved=True, comment="", requester="me"),
             m.Continued(path=path),
         ]
@@ -314,6 +321,10 @@ class Machine:
 
     def replayed(self, events: int | None = None) -> RunState:
         state = RunState(run_id="r1", workflow=self.workflow)
+        for event in self.original:
+            evolve(state, event)
+        if self.original:
+            state = fork_state(state, "r1")
         for event in self.history[:events]:
             evolve(state, event)
         return state
@@ -327,6 +338,8 @@ class Machine:
             params={},
             steps=self.steps.values(),
             blocks=self.blocks.values(),
+            fork_run_id=self.state.fork_run_id,
+            fork_seq=self.state.fork_seq,
         )
 
     def check(self) -> None:

@@ -20,14 +20,15 @@ RULES = (
 class Generator:
     """Makes definitions from a seed."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, depth: int = 2) -> None:
+        self._depth = depth
         self._random = random.Random(seed)
         self._names = itertools.count()
         # Steps and gates that any later block may refer to.
         self._known: list[d.OutputReference] = []
 
     def workflow(self) -> d.WorkflowDefinition:
-        definition = d.WorkflowDefinition(name="test", body=self.graph(depth=2))
+        definition = d.WorkflowDefinition(name="test", body=self.graph(self._depth))
         if self._chance(0.2):
             definition.timeout_ms = 600_000
         if self._chance(0.2):
@@ -77,9 +78,18 @@ class Generator:
         return self._random.random() < share
 
     def _value(self) -> d.Binding:
+        if self._chance(0.1):
+            return self._expression()
         if self._known and self._chance(0.7):
             return d.Binding(output=self._random.choice(self._known))
         return literal(self._random.randint(0, 9))
+
+    def _expression(self) -> d.Binding:
+        """Now and then it has no value: it divides by zero, or by something that is no number."""
+        divisor = d.Binding(output=self._random.choice(self._known)) if self._known else literal(0)
+        values = {"x": literal(self._random.randint(0, 9)), "y": divisor}
+        cel = self._random.choice(("x / 2", "x / y", "string(y) + string(x)", "[x, y]"))
+        return d.Binding(expression=d.Expression(cel=cel, variables=values))
 
     def _step(self, depth: int = 0, *, hook: bool = False) -> d.Block:
         block = step(self._name("s"), attempts=self._random.randint(1, 2), x=self._value())

@@ -15,10 +15,24 @@ SEEDS = 400
 MOVES = 3_000
 
 
-def play(seed: int, *, commands: float = 0.0, crashes: float = 0.0) -> Machine:
-    definition = Generator(seed).workflow()
+def play(seed: int, *, commands: float = 0.0, crashes: float = 0.0, depth: int = 2) -> Machine:
+    definition = Generator(seed, depth=depth).workflow()
     assert validate(definition) == []
-    machine = Machine(definition, seed)
+    return play_on(Machine(definition, seed), commands=commands, crashes=crashes)
+
+
+def play_fork(seed: int, *, commands: float = 0.0, crashes: float = 0.0) -> Machine:
+    """Plays a run, and then a fork of it from any of its events with any of its places begun anew."""
+    original = play(seed, commands=commands)
+    events = original.random.randint(1, len(original.history))
+    then = original.replayed(events)
+    places = sorted([*then.steps, *then.blocks, *(key for key in then.scopes if key)])
+    reset = original.random.sample(places, original.random.randint(0, min(2, len(places))))
+    fork = Machine(original.definition, seed, original=original.history[:events], reset=reset)
+    return play_on(fork, commands=commands, crashes=crashes)
+
+
+def play_on(machine: Machine, *, commands: float = 0.0, crashes: float = 0.0) -> Machine:
     for move in range(MOVES):
         quiet = move > 150
         if not quiet and machine.random.random() < commands:
@@ -36,7 +50,7 @@ def play(seed: int, *, commands: float = 0.0, crashes: float = 0.0) -> Machine:
         if machine.random.random() < 0.03:
             machine.check()
     machine.check()
-    assert machine.state.ended, f"seed {seed}: {machine.status()}\n{machine.told()}"
+    assert machine.state.ended, f"seed {machine.seed}: {machine.status()}\n{machine.told()}"
     return machine
 
 
@@ -56,3 +70,15 @@ def test_commands_of_any_kind_at_any_time_keep_history_and_rows_true(start: int)
 def test_an_owner_that_dies_at_any_time_loses_nothing(start: int) -> None:
     for seed in range(start, start + 100):
         play(seed, commands=0.05, crashes=0.1)
+
+
+@pytest.mark.parametrize("start", range(0, SEEDS, 100))
+def test_a_fork_from_any_event_ends_and_its_history_and_rows_give_its_state(start: int) -> None:
+    for seed in range(start, start + 100):
+        play_fork(seed, commands=0.05, crashes=0.05)
+
+
+@pytest.mark.parametrize("start", range(0, SEEDS // 4, 20))
+def test_blocks_nested_deeply_end_too(start: int) -> None:
+    for seed in range(start, start + 20):
+        play(seed, commands=0.05, crashes=0.02, depth=4)
