@@ -68,6 +68,7 @@ def run_row(state: RunState) -> RunRow:
         "force": state.force_stop,
         "late": state.late,
         "floor": state.generation_floor,
+        "next": state.next_position,
         "grant_floor": state.grant_floor_us,
         "submit": state.submit_us,
         "since": state.since_us,
@@ -247,7 +248,8 @@ def restore(
             _restore_cell(state, row)
         else:
             _restore_block(state, row)
-    state.next_position = max((row.position for row in rows), default=0) + 1
+    # What was dropped has left no row, yet its positions are not used again.
+    state.next_position = max(state.next_position, max((row.position for row in rows), default=0) + 1)
     if state.ended:
         state.root.status = state.status
     for scope in sorted(state.scopes.values(), key=lambda each: -each.position):
@@ -267,7 +269,7 @@ def _restore_run(state: RunState, run: RunRow) -> None:
     state.priority = run.priority
     state.outputs = named(canonical.loads(run.outputs)) if run.outputs else state.outputs
     state.force_stop, state.late = data.get("force", False), data.get("late", False)
-    state.grant_floor_us = data.get("grant_floor", 0)
+    state.grant_floor_us, state.next_position = data.get("grant_floor", 0), data.get("next", 1)
     state.generation_floor, state.submit_us = data.get("floor", 0), data.get("submit", 0)
     state.depth, state.parent_path = data.get("depth", 0), data.get("parent_path", "")
     state.since_us, state.fork_reset = data.get("since", 0), tuple(data.get("fork_reset", ()))
