@@ -28,14 +28,35 @@ class Models:
 
     def list(self, model: str = "") -> list[model_pb2.ModelVersion]:
         """The newest version of every model, or all versions of one."""
+        return [*self.listing(model).versions]
+
+    def listing(self, model: str = "") -> model_pb2.ListModelsResponse:
+        """Like `list`, with the current version of each model."""
         request = model_pb2.ListModelsRequest(model=model)
-        response = self._caller.call(self._stub.ListModels, request)
-        return [*response.versions]
+        return self._caller.call(self._stub.ListModels, request)
 
     def get(self, model: str, version: int = 0) -> model_pb2.GetModelResponse:
         """One version of a model (0 is the newest), and who has picked it up."""
         request = model_pb2.GetModelRequest(model=model, version=version)
         return self._caller.call(self._stub.GetModel, request)
+
+    def promote(self, model: str, version: int, reason: str = "") -> model_pb2.Announcement:
+        """Makes a version the current one; systems that serve the model switch to it."""
+        request = model_pb2.PromoteModelRequest(model=model, version=version, reason=reason)
+        return self._caller.call(self._stub.PromoteModel, request).announcement
+
+    def rollback(self, model: str, from_version: int = 0, reason: str = "") -> model_pb2.Announcement:
+        """Makes the version current again that was current before.
+
+        Args:
+            model: its name.
+            from_version: the version to leave; 0: the current one. It is asked for first, so that a call that is sent twice goes
+                back once.
+            reason: for those who read the announcement.
+        """
+        leaving = from_version or self.get(model).current
+        request = model_pb2.RollbackModelRequest(model=model, from_version=leaving, reason=reason)
+        return self._caller.call(self._stub.RollbackModel, request).announcement
 
     def watch(
         self, consumer: str, model: str = "", after_cursor: int = FROM_ACKNOWLEDGED

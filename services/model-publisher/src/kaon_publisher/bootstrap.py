@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from pathlib import Path
 
 import structlog
@@ -15,6 +17,7 @@ import kaon_publisher
 from kaon_artifacts import ArtifactStore
 from kaon_publisher.announcing import Announcer, Bell, KafkaBroker
 from kaon_publisher.checking import Engine
+from kaon_publisher.housekeeping import Housekeeping
 from kaon_publisher.publishing import Publishing
 from kaon_publisher.pushing import LayoutTarget, RegistryTarget
 from kaon_publisher.service import ModelServicer
@@ -39,7 +42,7 @@ class Application:
         self._health = health.HealthServicer()
         self._server = aio.server(options=[("grpc.so_reuseport", 0)])
         self._broker = KafkaBroker(settings.kafka) if settings.kafka else None
-        self._announcing: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> int:
         """Listens and returns the port.
@@ -47,7 +50,7 @@ class Application:
         Raises:
             KaonError: something that the settings name does not answer.
         """
-        publishing = build_publishing(self._settings)
+        publishing = build_publishing(self._settings, self._store)
         servicer = ModelServicer(store=self._store, publishing=publishing, bell=self._bell)
         model_pb2_grpc.add_ModelServiceServicer_to_server(servicer, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -60,7 +63,15 @@ class Application:
         await self._server.start()
         if self._broker is not None:
             announcer = Announcer(self._store, self._bell, self._broker)
-            self._announcing = asyncio.create_task(announcer.run())
+            self._tasks.append(asyncio.create_task(announcer.run()))
+        housekeeping = Housekeeping(
+            store=self._store,
+            target=publishing.target,
+            pushing=publishing.pushing,
+            keep=self._settings.keep,
+            now_us=now_us,
+        )
+        self._tasks.append(asyncio.create_task(housekeeping.run(self._settings.housekeeping_seconds)))
         for name in ("", SERVICE):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         log.info("publisher ready", port=port, checked=publishing.checker is not None)
@@ -70,15 +81,20 @@ class Application:
         """Ends in order; a publication that is under way is asked for again by its step."""
         await self._health.enter_graceful_shutdown()
         await self._server.stop(STOP_SECONDS)
-        if self._announcing is not None:
-            self._announcing.cancel()
-            await asyncio.gather(self._announcing, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._broker is not None:
             await asyncio.to_thread(self._broker.close)
         self._store.close()
 
 
-def build_publishing(settings: Settings) -> Publishing:
+def now_us() -> int:
+    """The time, in microseconds."""
+    return time.time_ns() // 1000
+
+
+def build_publishing(settings: Settings, store: ModelStore) -> Publishing:
     """What publications work with, as far as this machine and the settings provide it.
 
     Raises:
@@ -98,4 +114,6 @@ def build_publishing(settings: Settings) -> Publishing:
         serving_base=settings.serving_base,
         target=target,
         app=app,
+        before_push=lambda tenant, model, digest: store.begin_push(tenant, model, digest, now_us()),
+        pushing=threading.Lock(),
     )

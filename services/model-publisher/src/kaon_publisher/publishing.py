@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -45,6 +46,10 @@ class Publishing:
     target: Target
     # The serving program.
     app: bytes
+    # Told of an image (tenant, model, digest) before it is pushed.
+    before_push: Callable[[str, str, str], None]
+    # Held while an image is pushed: none is deleted meanwhile.
+    pushing: threading.Lock
 
     def prepare(
         self, tenant: str, request: model_pb2.PublishModelRequest
@@ -63,7 +68,9 @@ class Publishing:
         yield _stage(model_pb2.STAGE_CHECKING, f"checking {image.digest}")
         verification, details = self._verify(image, probe)
         yield _stage(model_pb2.STAGE_PUSHING, details)
-        reference = self.target.push(image, f"kaon/{tenant}/{request.model}")
+        with self.pushing:
+            self.before_push(tenant, request.model, image.digest)
+            reference = self.target.push(image, repository(tenant, request.model))
         version = model_pb2.ModelVersion(
             model=request.model,
             tenant=tenant,
@@ -97,6 +104,11 @@ class Publishing:
                 f"assembled without a base and not run: {self.unchecked_because}",
             )
         return model_pb2.VERIFICATION_RUN_IN_CONTAINER, self.checker.check(image, probe)
+
+
+def repository(tenant: str, model: str) -> str:
+    """The name of a model's images, without the registry."""
+    return f"kaon/{tenant}/{model}"
 
 
 def payload_digest(request: model_pb2.PublishModelRequest) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Protocol
@@ -12,6 +13,8 @@ import requests
 from kaon_publisher.errors import RegistryUnavailable
 from kaon_publisher.images import MANIFEST_TYPE, Blob, Image, write_layout
 
+DELETE_SECONDS = 30.0
+
 
 class Target(Protocol):
     """Where images go."""
@@ -21,6 +24,13 @@ class Target(Protocol):
 
         Raises:
             RegistryUnavailable: it could not be brought there.
+        """
+
+    def delete(self, repository: str, digest: str) -> None:
+        """Deletes an image; one that is not there is no error.
+
+        Raises:
+            RegistryUnavailable: it could not be deleted.
         """
 
 
@@ -35,6 +45,10 @@ class LayoutTarget:
         target = self._directory / repository / image.digest.removeprefix("sha256:")
         write_layout(image, target)
         return f"oci:{target}@{image.digest}"
+
+    def delete(self, repository: str, digest: str) -> None:
+        """See `Target`."""
+        shutil.rmtree(self._directory / repository / digest.removeprefix("sha256:"), ignore_errors=True)
 
 
 class RegistryTarget:
@@ -74,6 +88,16 @@ class RegistryTarget:
         if stored != image.digest:
             raise RegistryUnavailable(f"the registry stored {stored}, not {image.digest}")
         return f"{self._public}/{repository}@{image.digest}"
+
+    def delete(self, repository: str, digest: str) -> None:
+        """See `Target`. The registry's own garbage collection frees the space."""
+        url = f"http://{self._address}/v2/{repository}/manifests/{digest}"
+        try:
+            answer = requests.delete(url, timeout=DELETE_SECONDS)
+        except requests.RequestException as error:
+            raise RegistryUnavailable(f"the registry {self._address} does not answer: {error}") from error
+        if answer.status_code != 404:
+            _check(answer, f"to delete {digest}")
 
 
 def _as_file(blob: Blob, scratch: Path) -> Path:

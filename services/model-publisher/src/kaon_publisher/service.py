@@ -87,7 +87,11 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
     ) -> model_pb2.ListModelsResponse:
         """See the proto."""
         versions = await _ask(context, self._store.versions, _tenant(context), request.model)
-        return model_pb2.ListModelsResponse(versions=versions)
+        current = {
+            name: await _ask(context, self._store.current, _tenant(context), name)
+            for name in {version.model for version in versions}
+        }
+        return model_pb2.ListModelsResponse(versions=versions, current=current)
 
     async def GetModel(  # noqa: N802
         self, request: model_pb2.GetModelRequest, context: Any
@@ -97,7 +101,8 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
             context, self._store.version, _tenant(context), request.model, request.version
         )
         shown = [model_pb2.Pickup(consumer=each.consumer, time=_stamp(each.time_us)) for each in pickups]
-        return model_pb2.GetModelResponse(version=version, pickups=shown)
+        current = await _ask(context, self._store.current, _tenant(context), request.model)
+        return model_pb2.GetModelResponse(version=version, pickups=shown, current=current)
 
     async def WatchModels(  # noqa: N802
         self, request: model_pb2.WatchModelsRequest, context: Any
@@ -128,6 +133,39 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
         )
         return model_pb2.AcknowledgeModelResponse()
 
+    async def PromoteModel(  # noqa: N802
+        self, request: model_pb2.PromoteModelRequest, context: Any
+    ) -> model_pb2.PromoteModelResponse:
+        """See the proto."""
+        announcement = await self._switch(
+            context,
+            partial(self._store.promote, _tenant(context), request.model, request.version),
+            request.reason,
+        )
+        return model_pb2.PromoteModelResponse(announcement=announcement)
+
+    async def RollbackModel(  # noqa: N802
+        self, request: model_pb2.RollbackModelRequest, context: Any
+    ) -> model_pb2.RollbackModelResponse:
+        """See the proto."""
+        announcement = await self._switch(
+            context,
+            partial(self._store.roll_back, _tenant(context), request.model, request.from_version),
+            request.reason,
+        )
+        return model_pb2.RollbackModelResponse(announcement=announcement)
+
+    async def _switch(
+        self, context: Any, change: Callable[..., model_pb2.Announcement], reason: str
+    ) -> model_pb2.Announcement:
+        """Applies a change of the current version and wakes the watchers."""
+        call = partial(change, principal=_principal(context), reason=reason)
+        announcement = await _ask(context, call, self._now_us())
+        self._bell.ring()
+        version = announcement.version
+        log.info("current version", model=version.model, version=version.version, kind=announcement.kind)
+        return announcement
+
 
 def _next(stages: Iterator[model_pb2.PublishModelResponse]) -> model_pb2.PublishModelResponse | None:
     return next(stages, None)
@@ -151,6 +189,11 @@ async def _abort(context: Any, error: KaonError) -> None:
 def _tenant(context: Any) -> str:
     metadata = dict(context.invocation_metadata() or ())
     return str(metadata.get("kaon-tenant", "default"))
+
+
+def _principal(context: Any) -> str:
+    metadata = dict(context.invocation_metadata() or ())
+    return str(metadata.get("kaon-principal", ""))
 
 
 def _stamp(time_us: int) -> timestamp_pb2.Timestamp:

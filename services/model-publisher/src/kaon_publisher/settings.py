@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
+
+from kaon_wire.errors import InvalidValue
+
+N = TypeVar("N", int, float)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +32,11 @@ class Settings:
     # KAON_SERVING_BASE: image with Python 3 on which models are served, known to the Docker engine; empty: images are assembled
     # without a base and not run.
     serving_base: str = ""
+    # KAON_MODEL_KEEP: how many of a model's newest versions keep their images; 0: all. The current one and the one that a rollback
+    # goes back to always do.
+    keep: int = 20
+    # KAON_HOUSEKEEPING_SECONDS: pause between two rounds that delete images which nobody needs.
+    housekeeping_seconds: float = 3600.0
     # DOCKER_HOST: the Docker engine; empty: its usual place.
     docker_host: str = ""
     # KAON_KAFKA: brokers; empty: announcements go over gRPC only.
@@ -34,7 +44,11 @@ class Settings:
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
-    """The settings that the environment gives; what it does not mention has its default."""
+    """The settings that the environment gives; what it does not mention has its default.
+
+    Raises:
+        InvalidValue: a variable has no usable value; the message names it.
+    """
     default = Settings()
     return Settings(
         address=environment.get("KAON_PUBLISHER_ADDRESS", default.address),
@@ -44,6 +58,23 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         registry=environment.get("KAON_REGISTRY", default.registry),
         registry_internal=environment.get("KAON_REGISTRY_INTERNAL", default.registry_internal),
         serving_base=environment.get("KAON_SERVING_BASE", default.serving_base),
+        keep=_number(environment, "KAON_MODEL_KEEP", default.keep, least=0),
+        housekeeping_seconds=_number(
+            environment, "KAON_HOUSEKEEPING_SECONDS", default.housekeeping_seconds, least=0.1
+        ),
         docker_host=environment.get("DOCKER_HOST", default.docker_host),
         kafka=environment.get("KAON_KAFKA", default.kafka),
     )
+
+
+def _number(environment: Mapping[str, str], name: str, default: N, *, least: float) -> N:
+    text = environment.get(name)
+    if not text:
+        return default
+    try:
+        number = type(default)(text)
+    except ValueError:
+        raise InvalidValue(f"{name}: {text!r} is not a number") from None
+    if number < least:
+        raise InvalidValue(f"{name}: {text!r} must be at least {least:g}")
+    return number

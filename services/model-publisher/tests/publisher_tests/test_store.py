@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, text
 
 from kaon_publisher.store import ModelStore
 from kaon_wire.errors import Conflict, NotFound
@@ -71,3 +72,71 @@ def test_announcements_wait_until_the_broker_has_them(store: ModelStore) -> None
     assert store.unsent() == [("t", 1)]
     store.mark_sent("t", 1)
     assert store.unsent() == []
+
+
+def announced(store: ModelStore) -> list[tuple[int, int, int]]:
+    return [(each.kind, each.version.version, each.replaces) for each in store.announcements("t", 0)]
+
+
+def published(store: ModelStore, count: int) -> None:
+    for number in range(1, count + 1):
+        store.announce(record(), f"k{number}", "p", number)
+
+
+def test_a_promoted_version_is_announced_once_and_current(store: ModelStore) -> None:
+    published(store, 3)
+    first = store.promote("t", "m", 1, 9, principal="ann", reason="better")
+    again = store.promote("t", "m", 1, 10)
+    assert first == again
+    assert (first.kind, first.version.version, first.replaces) == (model_pb2.ANNOUNCEMENT_KIND_PROMOTED, 1, 3)
+    assert (first.principal, first.reason) == ("ann", "better")
+    assert store.current("t", "m") == 1
+    assert len(store.announcements("t", 0)) == 4
+
+
+def test_rollbacks_go_back_one_version_each_and_a_repeated_one_changes_nothing(store: ModelStore) -> None:
+    published(store, 3)
+    store.roll_back("t", "m", 3, 9)
+    store.roll_back("t", "m", 3, 10)
+    assert store.current("t", "m") == 2
+    store.roll_back("t", "m", 0, 11)
+    assert store.current("t", "m") == 1
+    with pytest.raises(NotFound, match="no version to go back to"):
+        store.roll_back("t", "m", 0, 12)
+    with pytest.raises(Conflict, match="version 3"):
+        store.roll_back("t", "m", 3, 13)
+    assert announced(store)[3:] == [(3, 2, 3), (3, 1, 2)]
+
+
+def test_a_version_is_published_on_top_of_what_was_rolled_back_to(store: ModelStore) -> None:
+    published(store, 2)
+    store.roll_back("t", "m", 2, 9)
+    store.announce(record(), "new", "p", 10)
+    assert announced(store)[-1] == (model_pb2.ANNOUNCEMENT_KIND_PUBLISHED, 3, 1)
+    assert store.roll_back("t", "m", 3, 11).version.version == 1, "not to the one that was left"
+
+
+def test_versions_that_were_picked_up_twice_have_the_last_time(store: ModelStore) -> None:
+    published(store, 2)
+    store.promote("t", "m", 1, 9)
+    store.acknowledge("t", "shop", 1, 10)
+    store.acknowledge("t", "shop", 3, 20)
+    _, pickups = store.version("t", "m", 1)
+    assert [(each.consumer, each.time_us) for each in pickups] == [("shop", 20)]
+
+
+def test_a_registry_of_an_older_version_is_taken_over(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/models.db"
+    store = ModelStore(url)
+    published(store, 2)
+    store.close()
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        columns = "tenant, cursor, model, version, announce_us, sent"
+        connection.execute(text(f"CREATE TABLE announcements AS SELECT {columns} FROM model_announcements"))
+        connection.execute(text("DROP TABLE model_announcements"))
+    engine.dispose()
+    store = ModelStore(url)
+    assert announced(store) == [(1, 1, 0), (1, 2, 1)]
+    assert store.current("t", "m") == 2
+    store.close()

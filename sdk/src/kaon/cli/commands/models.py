@@ -12,6 +12,7 @@ from kaonapi.model.v1 import model_pb2
 app = typer.Typer(help="Show and watch published models.", no_args_is_help=True)
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="The model's name.", show_default=False)]
+Reason = Annotated[str, typer.Option("--reason", help="Why, for those who read the announcement.")]
 SomeModel = Annotated[
     str, typer.Argument(metavar="[MODEL]", help="One model; without it all.", show_default=False)
 ]
@@ -28,17 +29,19 @@ def list_models(
     kaon models list recommender
     """
     with options.client(publisher=server) as client:
-        versions = client.models.list(model)
+        listing = client.models.listing(model)
+    versions = listing.versions
     if json:
         for version in versions:
             output.print_json(version)
         return
     output.print_table(
-        ("MODEL", "VERSION", "STAGE", "CHECKED", "RUN", "PUBLISHED", "IMAGE"),
+        ("MODEL", "VERSION", "CURRENT", "STAGE", "CHECKED", "RUN", "PUBLISHED", "IMAGE"),
         (
             (
                 version.model,
                 str(version.version),
+                "yes" if listing.current.get(version.model) == version.version else "",
                 model_pb2.Stage.Name(version.stage).removeprefix("STAGE_"),
                 _checked(version),
                 version.lineage.run_id,
@@ -70,10 +73,114 @@ def show(
         output.print_json(found)
         return
     out = output.console()
-    for name, value in _facts(found.version):
+    for name, value in _facts(found):
         out.print(f"{name:<10} {value}", markup=False, soft_wrap=True)
     for pickup in found.pickups:
         out.print(f"{'picked up':<10} by {pickup.consumer}, {words.moment(pickup.time)}", markup=False)
+
+
+@app.command()
+def promote(
+    model: Model,
+    version: Annotated[int, typer.Argument(metavar="VERSION", min=1, help="Which one.", show_default=False)],
+    reason: Reason = "",
+    server: options.Publisher = options.PUBLISHER,
+    json: options.AsJson = False,
+) -> None:
+    """Make a version the current one: systems that serve the model switch to it.
+
+    \b
+    kaon models promote recommender 3 --reason "passed the A/B test"
+    """
+    with options.client(publisher=server) as client:
+        announcement = client.models.promote(model, version, reason)
+    _print_change(announcement, as_json=json)
+
+
+@app.command()
+def rollback(
+    model: Model,
+    leaving: Annotated[
+        int, typer.Option("--from", min=0, help="The version to leave; 0 is the current one.")
+    ] = 0,
+    reason: Reason = "",
+    server: options.Publisher = options.PUBLISHER,
+    json: options.AsJson = False,
+) -> None:
+    """Make the version current again that was current before; a second time goes further back.
+
+    \b
+    kaon models rollback recommender --reason "complaints from region 8"
+    """
+    with options.client(publisher=server) as client:
+        announcement = client.models.rollback(model, leaving, reason)
+    _print_change(announcement, as_json=json)
+
+
+@app.command()
+def diff(
+    model: Model,
+    one: Annotated[int, typer.Argument(metavar="VERSION", min=1, help="The first.", show_default=False)],
+    other: Annotated[int, typer.Argument(metavar="[OTHER]", min=0, help="The second; 0 is the newest.")] = 0,
+    server: options.Publisher = options.PUBLISHER,
+    json: options.AsJson = False,
+) -> None:
+    """Show in what two versions differ: metrics with their change, data, workflow, image.
+
+    \b
+    kaon models diff recommender 2 3
+    """
+    with options.client(publisher=server) as client:
+        pair = (client.models.get(model, one).version, client.models.get(model, other).version)
+    rows = differences(*pair)
+    if json:
+        for what, here, there, change in rows:
+            output.print_json({"what": what, "one": here, "other": there, "change": change})
+        return
+    titles = ("WHAT", *(f"VERSION {version.version}" for version in pair), "CHANGE")
+    output.print_table(titles, rows, nothing="The versions do not differ.")
+
+
+def differences(
+    one: model_pb2.ModelVersion, other: model_pb2.ModelVersion
+) -> list[tuple[str, str, str, str]]:
+    """What differs between two versions: what it is, here, there, and by how much."""
+    rows = []
+    for name in sorted({*one.metrics, *other.metrics}):
+        here, there = one.metrics.get(name), other.metrics.get(name)
+        if here != there:
+            change = f"{there - here:+.6g}" if here is not None and there is not None else ""
+            rows.append((name, _number(here), _number(there), change))
+    texts = (
+        ("image", one.image_digest, other.image_digest),
+        ("artifact", one.artifact_digest, other.artifact_digest),
+        ("checked", _checked(one), _checked(other)),
+        ("workflow", _workflow(one), _workflow(other)),
+        ("run", one.lineage.run_id, other.lineage.run_id),
+        ("data", ", ".join(one.lineage.data_digests), ", ".join(other.lineage.data_digests)),
+    )
+    return [*rows, *((what, here, there, "") for what, here, there in texts if here != there)]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"
+
+
+def _workflow(version: model_pb2.ModelVersion) -> str:
+    return f"{version.lineage.workflow} {version.lineage.workflow_version}".strip()
+
+
+def _print_change(announcement: model_pb2.Announcement, *, as_json: bool) -> None:
+    if as_json:
+        output.print_json(announcement)
+        return
+    version = announcement.version
+    before = f" instead of version {announcement.replaces}" if announcement.replaces else ""
+    output.console().print(
+        f"{version.model} version {version.version} is current{before} (announcement {announcement.cursor})",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 @app.command()
@@ -112,11 +219,13 @@ def _print(announcement: model_pb2.Announcement) -> None:
     )
 
 
-def _facts(version: model_pb2.ModelVersion) -> list[tuple[str, str]]:
+def _facts(found: model_pb2.GetModelResponse) -> list[tuple[str, str]]:
+    version = found.version
     lineage = version.lineage
     metrics = "  ".join(f"{name}={value:.6g}" for name, value in sorted(version.metrics.items()))
     return [
         ("model", f"{version.model} version {version.version}"),
+        ("current", "yes" if found.current == version.version else f"no, version {found.current} is"),
         ("stage", model_pb2.Stage.Name(version.stage).removeprefix("STAGE_")),
         ("image", version.image_reference),
         ("artifact", f"{version.artifact_digest} at {version.artifact_uri}"),

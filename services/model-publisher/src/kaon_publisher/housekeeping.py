@@ -1,0 +1,92 @@
+"""Deletes images that nobody needs: pushed but never announced, or of versions beyond those that are kept."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from kaon_publisher.publishing import repository
+from kaon_publisher.pushing import Target
+from kaon_publisher.store import ModelStore
+from kaon_wire.errors import KaonError
+
+log = structlog.get_logger(__name__)
+
+# An image that was pushed this long ago and is not announced belongs to a publication that has died. One that is asked for again
+# pushes it again.
+ABANDONED_SECONDS = 3600.0
+
+
+class Housekeeping:
+    """Works beside publications, one image at a time.
+
+    Args:
+        store: the model registry.
+        target: where images are.
+        pushing: held by whoever pushes an image, so that none is deleted while it is pushed again.
+        keep: how many of a model's newest versions keep their images; 0: all.
+        now_us: the time.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: ModelStore,
+        target: Target,
+        pushing: threading.Lock,
+        keep: int,
+        now_us: Callable[[], int],
+        abandoned_seconds: float = ABANDONED_SECONDS,
+    ) -> None:
+        self._store = store
+        self._target = target
+        self._pushing = pushing
+        self._keep = keep
+        self._now_us = now_us
+        self._abandoned_us = int(abandoned_seconds * 1e6)
+
+    async def run(self, pause_seconds: float) -> None:
+        """Cleans up now and after every pause, until cancelled. What does not answer is tried again the next time."""
+        while True:
+            try:
+                await asyncio.to_thread(self.clean)
+            except (KaonError, OSError) as error:
+                log.warning("images not cleaned up", reason=str(error))
+            await asyncio.sleep(pause_seconds)
+
+    def clean(self) -> None:
+        """One round.
+
+        Raises:
+            KaonError: the registry or the database does not answer.
+        """
+        for tenant, model, digest in self._store.abandoned(self._now_us() - self._abandoned_us):
+            self._delete_abandoned(tenant, model, digest)
+        if self._keep:
+            for tenant, model in self._store.models():
+                self._retire(tenant, model)
+
+    def _delete_abandoned(self, tenant: str, model: str, digest: str) -> None:
+        with self._pushing:
+            still = (tenant, model, digest) in self._store.abandoned(self._now_us() - self._abandoned_us)
+            if not still:
+                return
+            if not self._store.needs(tenant, model, digest):
+                self._target.delete(repository(tenant, model), digest)
+                log.info("unannounced image deleted", model=model, digest=digest)
+            self._store.forget_push(tenant, model, digest)
+
+    def _retire(self, tenant: str, model: str) -> None:
+        for version in self._store.retirable(tenant, model, self._keep):
+            with self._pushing:
+                # First the mark, then the deletion: a version that seems to have its image has it. What is left after a crash
+                # between the two is found as an image that was pushed and is not needed.
+                self._store.begin_push(tenant, model, version.image_digest, 0)
+                self._store.retire(version)
+                if not self._store.needs(tenant, model, version.image_digest):
+                    self._target.delete(repository(tenant, model), version.image_digest)
+                self._store.forget_push(tenant, model, version.image_digest)
+            log.info("version retired", model=model, version=version.version)

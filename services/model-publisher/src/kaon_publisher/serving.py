@@ -1,0 +1,32 @@
+"""Which version of a model is current, and which one a rollback goes back to. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kaonapi.model.v1 import model_pb2
+
+
+def current_stack(announced: Iterable[tuple[int, int]]) -> list[int]:
+    """The versions that a rollback can go back to, the current one last.
+
+    A publication or a promotion puts its version on top; a rollback takes the top away, so that a second one goes further back.
+
+    Args:
+        announced: kind and version of a model's announcements, in order.
+    """
+    stack: list[int] = []
+    for kind, version in announced:
+        if kind == model_pb2.ANNOUNCEMENT_KIND_ROLLED_BACK:
+            while stack and stack[-1] != version:
+                stack.pop()
+        if not stack or stack[-1] != version:
+            stack.append(version)
+    return stack
+
+
+def retirable(versions: Iterable[int], stack: list[int], keep: int) -> list[int]:
+    """The versions whose images may go: all but the newest `keep`, the current one and the one that a rollback goes back to."""
+    newest = sorted(versions, reverse=True)
+    needed = {*newest[:keep], *stack[-2:]}
+    return [version for version in newest if version not in needed]
