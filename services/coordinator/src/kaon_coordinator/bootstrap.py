@@ -22,6 +22,7 @@ from kaon_coordinator.engine.validate import validate
 from kaon_coordinator.gauges import Gauges
 from kaon_coordinator.ids import new_run_id
 from kaon_coordinator.matching.labels import parse_label_expression
+from kaon_coordinator.retention import Retention
 from kaon_coordinator.schedules.records import RecordSource
 from kaon_coordinator.schedules.scheduler import Scheduler, SchedulerParts
 from kaon_coordinator.scratch import ScratchSpace
@@ -122,6 +123,7 @@ class Application:
                 schedules_changed=self._scheduler.changed,
             )
         )
+        self._retention = Retention(self._store, settings.keep, clocks.now_us)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> int:
@@ -136,7 +138,7 @@ class Application:
         if self._settings.metrics:
             self._metrics_server = MetricsServer(self._settings.metrics, self._registry)
         work: list[Callable[[], Awaitable[None]]] = [self.coordinator.run, self._transport.failed]
-        work += [self._gauges.run, self._scheduler.run]
+        work += [self._gauges.run, self._scheduler.run, self._retention.run]
         if self._scratch is not None:
             work.append(self._scratch.run)
         self._tasks = [asyncio.ensure_future(each()) for each in work]

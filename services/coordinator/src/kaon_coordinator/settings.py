@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants, tenants_from
+from kaon_coordinator.retention import Keep
 from kaon_wire import topics
 from kaon_wire.errors import InvalidValue
 
@@ -42,6 +43,8 @@ class Settings:
     metrics: str = ""
     # KAON_LEASE_SECONDS: how long a runner may be silent.
     lease_seconds: float = 10.0
+    # KAON_RETENTION_DAYS: how long ended runs are kept; KAON_LOG_RETENTION_DAYS: what their steps printed. 0: for ever.
+    keep: Keep = field(default_factory=Keep)
     # KAON_RUN_PARTITIONS, KAON_POOL_PARTITIONS, KAON_RUNNER_PARTITIONS, KAON_POOLS, KAON_REPLICATION: the topics.
     catalogue: topics.Catalogue = field(default_factory=topics.Catalogue)
 
@@ -68,6 +71,10 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         metrics=environment.get("KAON_METRICS", default.metrics),
         owner=environment.get("KAON_OWNER", default.owner),
         lease_seconds=_number(environment, "KAON_LEASE_SECONDS", default.lease_seconds),
+        keep=Keep(
+            run_days=_number(environment, "KAON_RETENTION_DAYS", default.keep.run_days, or_zero=True),
+            log_days=_number(environment, "KAON_LOG_RETENTION_DAYS", default.keep.log_days, or_zero=True),
+        ),
         catalogue=catalogue_from(environment),
     )
 
@@ -118,7 +125,7 @@ def catalogue_from(environment: Mapping[str, str]) -> topics.Catalogue:
     )
 
 
-def _number(environment: Mapping[str, str], name: str, default: float) -> float:
+def _number(environment: Mapping[str, str], name: str, default: float, *, or_zero: bool = False) -> float:
     text = environment.get(name)
     if text is None:
         return default
@@ -126,6 +133,6 @@ def _number(environment: Mapping[str, str], name: str, default: float) -> float:
         number = float(text)
     except ValueError:
         raise InvalidValue(f"{name}: {text!r} is not a number") from None
-    if number <= 0:
+    if number < 0 or (number == 0 and not or_zero):
         raise InvalidValue(f"{name}: {text!r} must be more than 0")
     return number

@@ -319,6 +319,17 @@ class Store(ABC):
         """Lines of the steps at or under `path` (empty: of all) in the order in which they arrived, after the given chunk. A chunk
         that is committed later has a higher id than every chunk of its run that could be read before."""
 
+    # Retention
+
+    @abstractmethod
+    def remove_runs(self, before_us: int, limit: int) -> list[str]:
+        """Deletes up to `limit` runs that ended before a time, with everything that belongs to them, and returns their ids. A run
+        stays while a command waits for it, and while a fork of it or its parent is there."""
+
+    @abstractmethod
+    def remove_logs(self, before_us: int, limit: int) -> list[str]:
+        """Deletes what the steps of up to `limit` runs printed that ended before a time, and returns the runs' ids."""
+
     # Life
 
     @abstractmethod

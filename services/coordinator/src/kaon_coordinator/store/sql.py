@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from sqlalchemy import Connection, Engine, text
 
 from kaon_coordinator.engine.rows import BlockRow, StepRow
-from kaon_coordinator.store import memos, owners, permits, reads, schedules, workflows
+from kaon_coordinator.store import memos, owners, permits, reads, retention, schedules, workflows
 from kaon_coordinator.store.base import Fenced, Store
 from kaon_coordinator.store.database import Database, Durability, open_database, refusals
 from kaon_coordinator.store.logs import LogArchive, LogBounds
@@ -218,6 +218,14 @@ class SqlStore(Store):
     ) -> list[LogChunk]:
         with self._reading("read_logs") as connection:
             return self._logs.read(connection, run_id, path, after_chunk, limit)
+
+    def remove_runs(self, before_us: int, limit: int) -> list[str]:
+        with self._writing("remove_runs") as connection:
+            return retention.remove_runs(connection, before_us, limit)
+
+    def remove_logs(self, before_us: int, limit: int) -> list[str]:
+        with self._writing("remove_logs") as connection:
+            return retention.remove_logs(connection, before_us, limit)
 
     def check(self) -> None:
         with self._reading("check") as connection:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Row, insert, select, tuple_
+from sqlalchemy import Connection, Row, Select, insert, select, tuple_
 
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.rows import RunRow
@@ -84,6 +84,8 @@ class Submissions:
         self, connection: Connection, tenant: str, run_id: str, command: command_pb2.RunCommand, now_us: int
     ) -> RunRecord:
         """Stores a command unless the run has ended and the command cannot open it again."""
+        # Until this is written the run is not deleted.
+        connection.execute(_present(run_id))
         run = reads.get_run(connection, tenant, run_id)
         if run.row.status not in t.TERMINAL or command.WhichOneof("command") in REOPENING:
             data = command.SerializeToString(deterministic=True)
@@ -108,6 +110,12 @@ class Submissions:
                 if message.run_id in places
             ],
         )
+
+
+def _present(run_id: str) -> Select[Any]:
+    """Keeps a run from being deleted by another transaction, and holds nobody up who changes it."""
+    query = select(runs.c.run_id).where(runs.c.run_id == run_id)
+    return query.with_for_update(read=True, key_share=True)
 
 
 def _key(run: NewRun) -> _Key:

@@ -1,0 +1,75 @@
+"""Deletes ended runs and old output, so that the database does not grow for ever."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from kaon_coordinator.store.thread import StoreThread
+from kaon_wire.errors import KaonError
+
+log = structlog.get_logger(__name__)
+
+DAY_US = 86_400_000_000
+# Between two rounds. Every coordinator goes round; what one has deleted the next does not find.
+ROUND_SECONDS = 600.0
+# Runs in one transaction: it stands before the owners' own, so it must be short.
+RUNS_AT_ONCE = 20
+# Between two transactions of a round.
+BREATH_SECONDS = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keep:
+    """How long what has ended is kept, in days; 0: for ever."""
+
+    # Runs with their steps, history and output. An idempotency key is known as long as its run.
+    run_days: float = 90.0
+    # What steps printed.
+    log_days: float = 30.0
+
+
+class Retention:
+    """One coordinator's share of the work.
+
+    Args:
+        store: the database.
+        keep: how long.
+        now_us: the time.
+    """
+
+    def __init__(self, store: StoreThread, keep: Keep, now_us: Callable[[], int]) -> None:
+        self._store = store
+        self._keep = keep
+        self._now_us = now_us
+
+    async def run(self) -> None:
+        """Goes round until cancelled; a database that does not answer is asked again in the next round."""
+        while True:
+            try:
+                await self.once()
+            except KaonError as error:
+                log.warning("retention waits for the database", reason=str(error))
+            await asyncio.sleep(ROUND_SECONDS)
+
+    async def once(self) -> int:
+        """One round; returns how many runs were deleted."""
+        store = self._store.store
+        removed = await self._remove(store.remove_runs, self._keep.run_days)
+        cleared = await self._remove(store.remove_logs, self._keep.log_days)
+        if removed or cleared:
+            log.info("old runs deleted", runs=removed, runs_without_output=cleared)
+        return removed
+
+    async def _remove(self, call: Callable[[int, int], list[str]], days: float) -> int:
+        removed = 0
+        if not days:
+            return removed
+        before_us = self._now_us() - int(days * DAY_US)
+        while found := await self._store.run(call, before_us, RUNS_AT_ONCE):
+            removed += len(found)
+            await asyncio.sleep(BREATH_SECONDS)
+        return removed

@@ -1,0 +1,62 @@
+"""Deleting what ended long ago: whole runs, or only what their steps printed."""
+
+from __future__ import annotations
+
+from sqlalchemy import ColumnElement, Connection, delete, exists, select
+
+from kaon_coordinator.store.tables import (
+    blocks,
+    history,
+    inbox,
+    log_chunks,
+    log_leases,
+    permit_holds,
+    permit_waits,
+    runs,
+    steps,
+)
+
+# Rows of one run, beside its own. History comes after the run: the database keeps it as long as its run is there.
+_OF_RUN = (steps, blocks, permit_holds, permit_waits, history, log_chunks, log_leases)
+
+
+def remove_runs(connection: Connection, before_us: int, limit: int) -> list[str]:
+    """Deletes up to `limit` runs that ended before a time, with everything that belongs to them, and returns their ids.
+
+    A run stays while others need it: one with a command that waits, with a fork, or with a parent that is still there.
+    """
+    query = select(runs.c.run_id).where(_removable(before_us)).order_by(runs.c.end_us).limit(limit)
+    # Commands hold a shared lock on the run's row while they are written: none is written for a run that goes.
+    found = list(connection.execute(query.with_for_update(skip_locked=True)).scalars())
+    if found:
+        connection.execute(delete(runs).where(runs.c.run_id.in_(found)))
+        for table in _OF_RUN:
+            connection.execute(delete(table).where(table.c.run_id.in_(found)))
+    return found
+
+
+def remove_logs(connection: Connection, before_us: int, limit: int) -> list[str]:
+    """Deletes what the steps of up to `limit` runs printed that ended before a time, and returns the runs' ids."""
+    query = (
+        select(log_leases.c.run_id)
+        .join(runs, runs.c.run_id == log_leases.c.run_id)
+        .where(runs.c.end_us > 0, runs.c.end_us < before_us)
+        .distinct()
+        .limit(limit)
+    )
+    found = list(connection.execute(query).scalars())
+    for table in (log_chunks, log_leases):
+        connection.execute(delete(table).where(table.c.run_id.in_(found)))
+    return found
+
+
+def _removable(before_us: int) -> ColumnElement[bool]:
+    fork, parent = runs.alias("fork"), runs.alias("parent")
+    return (
+        (runs.c.open == 0)
+        & (runs.c.end_us > 0)
+        & (runs.c.end_us < before_us)
+        & ~exists().where(inbox.c.run_id == runs.c.run_id)
+        & ~exists().where(fork.c.fork_run_id == runs.c.run_id)
+        & ~exists().where(parent.c.run_id == runs.c.parent_run_id)
+    )
