@@ -1,9 +1,11 @@
 """Prints the part of requirements.lock that some projects of this repository need, hashes included.
 
     python subset.py services/step-runner[hive,spark] +matplotlib > requirements.txt
+    python subset.py --ours services/step-runner
 
-A word is a project's directory with the extras wanted, or `+name` for one more package. Standard library only: it runs inside
-image builds, before anything is installed.
+With --ours it prints the directories of the projects of this repository that belong to it instead. A word is a project's directory
+with the extras wanted, or `+name` for one more package. Standard library only: it runs inside image builds, before anything is
+installed.
 """
 
 from __future__ import annotations
@@ -69,11 +71,11 @@ def closure(lock: Mapping[str, Locked], roots: Iterable[str]) -> list[str]:
     return [name for name in lock if name in wanted]
 
 
-def roots_of(words: Iterable[str], repository: Path) -> set[str]:
-    """The packages that the projects ask for, those of this repository looked through."""
+def roots_of(words: Iterable[str], repository: Path) -> tuple[set[str], set[str]]:
+    """The packages that the projects ask for, and the directories of this repository's own among them, which are looked through."""
     paths = [path for pattern in _PROJECTS for path in repository.glob(f"{pattern}/pyproject.toml")]
     ours = {_project(path)["name"]: path.parent for path in paths}
-    waiting, seen, roots = list(words), set[str](), set[str]()
+    waiting, seen, roots, found = list(words), set[str](), set[str](), set[str]()
     while waiting:
         word = waiting.pop()
         if word in seen:
@@ -84,6 +86,7 @@ def roots_of(words: Iterable[str], repository: Path) -> set[str]:
             continue
         match = _PROJECT.match(word)
         assert match is not None
+        found.add(match[1])
         for requirement in _requirements(repository / match[1], match[2] or ""):
             parts = _REQUIREMENT.match(requirement)
             assert parts is not None
@@ -91,7 +94,7 @@ def roots_of(words: Iterable[str], repository: Path) -> set[str]:
                 waiting.append(str(ours[parts[1]].relative_to(repository)))
             else:
                 roots.add(parts[1])
-    return roots
+    return roots, found
 
 
 def _requirements(directory: Path, extras: str) -> list[str]:
@@ -113,8 +116,11 @@ def normal(name: str) -> str:
 
 def main() -> None:
     repository = Path(__file__).resolve().parents[2]
+    if sys.argv[1] == "--ours":
+        print("\n".join(sorted(roots_of(sys.argv[2:], repository)[1])))
+        return
     lock = read_lock((repository / "requirements.lock").read_text(encoding="utf-8"))
-    for name in closure(lock, roots_of(sys.argv[1:], repository)):
+    for name in closure(lock, roots_of(sys.argv[1:], repository)[0]):
         print(lock[name].text)
 
 

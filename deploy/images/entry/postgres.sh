@@ -1,13 +1,22 @@
 #!/bin/bash
-# Makes the databases `kaon` and `models` in an empty directory, and becomes PostgreSQL. `postgres-node healthy` tells whether it answers.
+# Makes the databases `kaon` and `models` in an empty directory, and becomes PostgreSQL.
+#   postgres-node healthy        tells whether it answers
+#   postgres-node dump NAME      writes a database to standard output
+#   postgres-node restore NAME   replaces a database by what standard input has; nobody may be using it
 #   POSTGRES_PASSWORD  the password of user kaon
 set -euo pipefail
 bin=$(dirname "$(command -v postgres || ls -d /usr/lib/postgresql/*/bin/postgres)")
 data=/var/lib/postgresql/data/main
 
-if [ "${1:-}" = healthy ]; then
-    exec "$bin/pg_isready" --quiet --host 127.0.0.1 --username kaon --dbname kaon
-fi
+export PGHOST=/tmp PGUSER=kaon
+case ${1:-} in
+    healthy) exec "$bin/pg_isready" --quiet --host 127.0.0.1 --dbname kaon ;;
+    dump) exec "$bin/pg_dump" --format custom "${2:?the database}" ;;
+    restore)
+        "$bin/dropdb" --if-exists "${2:?the database}"
+        "$bin/createdb" "$2"
+        exec "$bin/pg_restore" --exit-on-error --single-transaction --dbname "$2" ;;
+esac
 if [ ! -f "$data/PG_VERSION" ]; then
     # Made aside and moved into place whole: a first start that was interrupted leaves nothing.
     rm -rf "$data.new"
