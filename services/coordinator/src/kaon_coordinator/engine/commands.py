@@ -129,7 +129,7 @@ def _failures(decision: Decision, path: str) -> Iterator[Node]:
     """Everything at or under a path that ended badly by itself, or was skipped because something else did."""
     nodes: list[Node] = [*decision.state.steps.values(), *decision.state.blocks.values()]
     for node in nodes:
-        if not _at_or_under(node.path, path):
+        if not at_or_under(node.path, path):
             continue
         bad = node.status in t.BROKEN | {t.CANCELLED} or is_blocked(node)
         if bad and not (isinstance(node, BlockState) and _failed_inside(node)):
@@ -143,7 +143,8 @@ def _failed_inside(block: BlockState) -> bool:
     return any(cell.status in t.BROKEN | {t.CANCELLED} for cell in block.cells.values())
 
 
-def _at_or_under(path: str, place: str) -> bool:
+def at_or_under(path: str, place: str) -> bool:
+    """Whether a path is that of a place or of something inside of it; everything is inside of the empty place."""
     if not place or path == place:
         return True
     return path.startswith(place) and (place.endswith("/") or path[len(place)] in "/[#=")

@@ -35,10 +35,12 @@ def next_look_us(schedule: s.Schedule, state: ScheduleState, now_us: int) -> int
 
 def times_up(schedule: s.Schedule, state: ScheduleState, now_us: int) -> tuple[list[Occasion], int]:
     """The times that have come and are to be treated, and the newest time that is treated with them."""
+    following = times.next_after(schedule, state.last_us)
+    if following is None or following > now_us:
+        return [], state.last_us
     due = times.due(schedule, state.last_us, now_us)
-    occasions = [Occasion(key=str(each), time_us=each) for each in due]
     # What the policy leaves out is treated too.
-    return occasions, max(state.last_us, now_us)
+    return [Occasion(key=str(each), time_us=each) for each in due], now_us
 
 
 def is_within(schedule: s.Schedule, time_us: int) -> bool:

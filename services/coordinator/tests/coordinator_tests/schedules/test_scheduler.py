@@ -348,3 +348,13 @@ async def test_an_empty_batch_wakes_nobody(desk: Desk) -> None:
     assert desk.store.get_schedule("default", "nightly") == before
     assert desk.woken == []
     desk.store.commit(PartitionBatch(partition=1, epoch=desk.epochs[1]))
+
+
+async def test_a_schedule_whose_run_waits_writes_nothing_meanwhile(desk: Desk) -> None:
+    desk.put(cron=HOURLY, overlap=s.OVERLAP_BUFFER)
+    for _ in range(2):
+        await desk.look(hours=1)
+    before = desk.store.get_schedule("default", "nightly")
+    for _ in range(5):
+        await desk.look(hours=0.01)
+    assert desk.store.get_schedule("default", "nightly") == before

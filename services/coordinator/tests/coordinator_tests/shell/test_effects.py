@@ -423,3 +423,28 @@ async def test_a_child_that_ends_while_its_parents_owner_is_moving_ends_its_bloc
     ends = happened(member, "block_ended")
     assert [dict(each.block_ended.outputs_json) for each in ends] == [{"result": "7"}]
     verified(member)
+
+
+async def test_two_processes_never_exceed_a_permit_of_one(world: World, member: Member) -> None:
+    other = Member(world, "second")
+    await other.start()
+    try:
+        await world.until(lambda: member.coordinator.epochs() and other.coordinator.epochs())
+        owned = (set(member.coordinator.epochs()), set(other.coordinator.epochs()))
+        member.store.store.set_permits("default", "tag:gpu", 1)
+        runs = [f"run-{number}" for number in range(8)]
+        async with playing(world, WAITS) as player:
+            for name in runs:
+                version = world.register(member, workflow(chain(_tagged(f"s-{name}", "gpu")), name))
+                run = world.submit_run(member, name, version, name)
+                other.coordinator.wake(run.partition)
+            places = {run_of(member, name).partition for name in runs}
+            assert all(places & each for each in owned), "both processes have runs that want it"
+            for _ in runs:
+                await world.until(lambda: player.running)
+                player.end(next(iter(player.running)), {"out": 1})
+            await world.until(lambda: all(ended(member, name) for name in runs))
+        assert player.most_at_once == 1
+        assert member.store.store.list_permits("default")[0].taken == 0
+    finally:
+        await other.stop()
