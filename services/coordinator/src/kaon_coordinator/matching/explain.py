@@ -49,6 +49,11 @@ def _released(state: PoolState, ticket: Ticket) -> r.WaitReason:
         cause, text = r.WAIT_CAUSE_RUNNING, f"It runs at {name}."
     elif ticket.withdrawn is not None:
         text = f"It was queued at {name}, which was asked to give it back because another runner is free."
+    elif ticket.queued and runner is not None:
+        steps = counted(len(runner.tickets), "step", "steps")
+        text = (
+            f"It is queued at {name}, which has {steps} for {counted(runner.capacity[0], 'slot', 'slots')}."
+        )
     else:
         text = f"It was released to {name}, which has not said yet that it runs."
     return r.WaitReason(cause=cause, text=text, runner_id=runner.runner_id if runner is not None else "")

@@ -366,6 +366,18 @@ def test_it_says_when_the_next_runner_has_room_from_how_long_such_steps_took() -
     assert (behind.cause, behind.higher_ahead, behind.same_ahead) == (r.WAIT_CAUSE_BEHIND, 0, 0)
 
 
+def test_a_step_that_is_queued_at_its_runner_says_behind_how_much() -> None:
+    pool = Pool(Host("r1", slots=1, recent_us=1000))
+    pool.ask(request("long"), request("short"))
+    pool.start("long")
+    pool.wait(4.0)
+
+    (reason,) = pool.reasons("short")
+
+    assert (reason.cause, reason.runner_id) == (r.WAIT_CAUSE_AT_RUNNER, "r1")
+    assert reason.text == "It is queued at r1, which has 2 steps for 1 slot."
+
+
 def test_a_pool_says_what_waits_and_cannot_be_placed_by_labels() -> None:
     tenants = tenants_from({"tenants": {"b": {"quota": {"slots": 1}}}})
     pool = Pool(Host("r1", slots=2, labels={"gpu": "a100"}, gpu=1, recent_us=LONG_US), tenants=tenants)
