@@ -90,6 +90,12 @@ test: fetch ## every test, on real parts
 bench: fetch ## measure dispatching on the real system (PEER=celery: and a peer beside it)
 	$(PY) -m benchmarks $(if $(PEER),--peer $(PEER))
 
+.PHONY: simulate
+SEEDS ?= 10000
+START ?= 0
+simulate: setup ## simulate the whole system: SEEDS=n runs from START=first on
+	cd tests && PYTHONPATH=. ../$(PY) -m simulation --first $(START) --seeds $(SEEDS)
+
 # --- run ------------------------------------------------------------------------------------------------------------
 
 .PHONY: demo dev clean images up down

@@ -30,8 +30,10 @@ class Verdict(Enum):
     """What becomes of a release."""
 
     ACCEPTED = "accepted"
-    # Here already, or was: nothing to do.
+    # Here already, or older than what was here: nothing to do.
     DUPLICATE = "duplicate"
+    # It was here and has ended. Nobody who has heard how would release it again: to be handed back, for a new generation.
+    OVER = "over"
     # Issued by an owner of the engine partition that has been succeeded since; to be handed back.
     STALE_EPOCH = "stale-epoch"
 
@@ -89,7 +91,8 @@ class LeaseTable:
         current = self._leases.get(step)
         newest = current.key.generation if current else self._ended.get(step, 0)
         if request.key.generation <= newest:
-            return Verdict.DUPLICATE, None
+            over = current is None and request.key.generation == newest
+            return Verdict.OVER if over else Verdict.DUPLICATE, None
         self._ended.pop(step, None)
         self._leases[step] = Lease(request=request)
         return Verdict.ACCEPTED, current

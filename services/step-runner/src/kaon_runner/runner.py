@@ -96,6 +96,8 @@ class Runner:
         verdict, superseded = self._leases.offer(request)
         if verdict is Verdict.STALE_EPOCH:
             self._hand_back(request, "issued by an owner of the partition that has been succeeded")
+        if verdict is Verdict.OVER:
+            self._hand_back(request, "it has ended here, and its end seems to be lost")
         if verdict is not Verdict.ACCEPTED:
             return
         if superseded is not None:

@@ -39,6 +39,7 @@ from kaon_coordinator.shell.turn import Effects, Turn, rows_of
 from kaon_coordinator.shell.workflows import Workflows
 from kaon_coordinator.store.base import (
     EncodedEvent,
+    Fenced,
     InboxRow,
     LoadedRun,
     PartitionBatch,
@@ -144,6 +145,9 @@ class Coordinator:
         self._partitions: dict[int, Partition] = {}
         self._barriers = Barriers(settings.lease_seconds)
         self._publisher = Publisher(settings.catalogue, transport)
+        # Partitions that somebody who was late has claimed although they are this member's: when they are claimed back, in
+        # monotonic seconds.
+        self._claimed_away: dict[int, float] = {}
         self._inbox_filled: set[int] = set()
         # Runs that were submitted in this process, by id: nobody has to read them again.
         self._submitted: dict[str, RunRecord] = {}
@@ -202,6 +206,7 @@ class Coordinator:
         async with self._lock:
             if topic == topics.STEP_EVENTS:
                 for number in partitions:
+                    self._claimed_away.pop(number, None)
                     self._drop_partition(number)
             elif topic == topics.STEP_REQUESTS:
                 self.pools.close(frozenset(partitions))
@@ -278,6 +283,7 @@ class Coordinator:
         if sends:
             await self._transport.send(sends)
         async with self._lock:
+            await self._claim_back(now)
             await self._turn(Inbound())
 
     # --- one turn -----------------------------------------------------------------------------------------------
@@ -339,9 +345,12 @@ class Coordinator:
         if not rows:
             return commands
         unknown = {row.run_id for row in rows if row.run_id not in self._partitions[row.partition].runs}
-        handed = [_as_loaded(submitted[run_id]) for run_id in unknown & submitted.keys()]
+        # Only while its start waits is a run as it was submitted: it may have begun, and ended, before the submitter was answered.
+        starting = {row.run_id for row in rows if row.command.HasField("start")}
+        known = unknown & submitted.keys() & starting
+        handed = [_as_loaded(submitted[run_id]) for run_id in known]
         reopened = {row.run_id for row in rows if row.command.WhichOneof("command") in REOPENING}
-        commands.fresh, waiting = await self._fresh(handed, unknown - submitted.keys(), reopened)
+        commands.fresh, waiting = await self._fresh(handed, unknown - known, reopened)
         for row in rows:
             # A fork's commands wait until it is known what it begins with.
             if row.run_id not in waiting:
@@ -389,9 +398,7 @@ class Coordinator:
         if not batches:
             return
         for number in await self._store.run(self._store.store.commit_all, batches):
-            self.counters.fenced += 1
-            log.warning("partition lost to a newer owner", partition=number)
-            self._drop_partition(number)
+            self._lose_partition(number)
 
     def _let_out(self, partition: Partition, effects: Effects, outbox: Outbox) -> None:
         for incarnation, commands in effects.commands.items():
@@ -472,14 +479,31 @@ class Coordinator:
 
     # --- ownership ----------------------------------------------------------------------------------------------
 
+    def _lose_partition(self, number: int) -> None:
+        """Somebody else has claimed the partition. Either this member's time is over and it will hear so soon; or a former owner
+        has claimed late what is no longer its own and will give it up: then nobody but this member would ever take it again."""
+        self.counters.fenced += 1
+        log.warning("partition lost to a newer owner", partition=number)
+        self._drop_partition(number)
+        self._claimed_away[number] = self._clocks.monotonic() + self._settings.lease_seconds
+
+    async def _claim_back(self, now: float) -> None:
+        for number in [number for number, due in self._claimed_away.items() if due <= now]:
+            await self._open_partition(number)
+
     async def _open_partition(self, number: int) -> None:
+        self._claimed_away.pop(number, None)
         epoch = await self._store.run(self._store.store.claim_partition, number, self._settings.owner)
         leases = LeaseBook(seconds=self._settings.lease_seconds)
         partition = Partition(number=number, epoch=epoch, leases=leases)
         loaded = await self._store.run(self._store.store.load_runs, number)
         stored = [await self._with_workflow(run) for run in loaded]
         effects = partition.adopt(stored, self._clocks.monotonic())
-        await self._publish_rest(partition)
+        try:
+            await self._publish_rest(partition)
+        except Fenced:
+            self._lose_partition(number)
+            return
         self._partitions[number] = partition
         self._inbox_filled.add(number)
         self._woken.set()

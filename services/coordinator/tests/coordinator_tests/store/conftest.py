@@ -1,7 +1,8 @@
-"""The same tests on both databases."""
+"""The same tests on both databases and on the store of the simulation."""
 
 from __future__ import annotations
 
+import inspect
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from simulation.memory_store import MemoryStore
 
 from kaon_coordinator.store.base import Store
 from kaon_coordinator.store.sql import open_store
@@ -30,10 +32,29 @@ def postgres() -> Iterator[Postgres]:
         shutil.rmtree(state, ignore_errors=True)
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.real)])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.real)]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The simulation's store keeps the same contract; only what looks into the tables themselves is for databases alone."""
+    if "backend" in metafunc.fixturenames:
+        looks_inside = "url" in inspect.signature(metafunc.function).parameters
+        metafunc.parametrize("backend", DATABASES if looks_inside else ["memory", *DATABASES], indirect=True)
+
+
+@pytest.fixture
+def backend(request: pytest.FixtureRequest) -> str:
+    """The kind of store."""
+    kind: str = request.param
+    return kind
+
+
+@pytest.fixture
+def url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database."""
-    if request.param == "sqlite":
+    if backend == "memory":
+        return "memory"
+    if backend == "sqlite":
         return f"sqlite:///{tmp_path}/kaon.db"
     server: Postgres = request.getfixturevalue("postgres")
     return server.create_database(f"test_{uuid4().hex}")
@@ -43,9 +64,10 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def open_another(url: str) -> Iterator[Callable[[], Store]]:
     """Opens further stores on the same database, as other processes would."""
     stores: list[Store] = []
+    memory = MemoryStore()
 
     def another() -> Store:
-        stores.append(open_store(url))
+        stores.append(memory if url == "memory" else open_store(url))
         return stores[-1]
 
     yield another

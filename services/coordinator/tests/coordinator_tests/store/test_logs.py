@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from simulation.memory_store import MemoryStore
 
 from kaon_coordinator.store.base import Store
 from kaon_coordinator.store.logs import LogBounds
@@ -36,7 +37,8 @@ def _numbers(store: Store) -> list[int]:
 @pytest.fixture
 def small(url: str) -> Iterator[Store]:
     """A store that keeps 5 lines or 60 bytes of a lease."""
-    store = open_store(url, log_bounds=LogBounds(lines=5, size_bytes=60))
+    bounds = LogBounds(lines=5, size_bytes=60)
+    store = MemoryStore(bounds) if url == "memory" else open_store(url, log_bounds=bounds)
     yield store
     store.close()
 

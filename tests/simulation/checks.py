@@ -1,0 +1,491 @@
+"""What must always hold, checked at every commit, at every record and at the end of a run.
+
+The checks keep a state of their own for every run, folded from nothing but the events that were committed. Each commit must bring
+exactly the rows that this state has, so rows and history agree at every moment, and only what has changed is looked at.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.compiled import CompiledWorkflow, compile_workflow
+from kaon_coordinator.engine.evolve import evolve
+from kaon_coordinator.engine.rows_codec import (
+    digest,
+    restore,
+    run_row,
+    take_block_rows,
+    take_dropped,
+    take_step_rows,
+)
+from kaon_coordinator.engine.state import RunState
+from kaon_coordinator.store.base import LoadedRun, NewRun, PartitionBatch, PermitWish, RunRecord
+from kaon_runner.execution import Stop
+from kaon_wire import canonical, topics
+from kaon_wire.errors import Conflict
+from kaonapi.run.v1 import history_pb2, run_pb2
+from kaonapi.step.v1 import step_pb2
+
+from .broker import Broker, Written
+from .memory_store import MemoryStore
+from .runners import Played, Witness
+
+# One run, one step of it.
+_Place = tuple[str, str]
+
+
+class Violation(AssertionError):
+    """A guarantee does not hold."""
+
+    def __init__(self, guarantee: str, text: str) -> None:
+        super().__init__(guarantee, text)
+        self.guarantee = guarantee
+        self.text = text
+
+    def __str__(self) -> str:
+        return f"{self.guarantee}: {self.text}"
+
+
+@dataclass(kw_only=True)
+class _Said:
+    """What a runner has said about one lease: (offset, time) in the order of the partition."""
+
+    records: list[tuple[int, float]] = field(default_factory=list)
+
+
+class CheckedStore(MemoryStore):
+    """A store whose every write is looked at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.checks: Checks | None = None
+
+    def _write(self, batch: PartitionBatch) -> None:
+        super()._write(batch)
+        if self.checks is not None:
+            self.checks.committed(batch)
+
+    def _submit(self, run: NewRun) -> tuple[RunRecord, bool] | Conflict:
+        answer = super()._submit(run)
+        if self.checks is not None:
+            self.checks.submitted(run)
+        return answer
+
+    def take_permits(self, partition: int, epoch: int, wishes: Any, now_us: int) -> list[bool]:
+        answers: list[bool] = super().take_permits(partition, epoch, wishes, now_us)
+        if self.checks is not None:
+            self.checks.permitted(wishes)
+        return answers
+
+
+class Checks(Witness):
+    """Follows everything that becomes durable, is published, or really runs.
+
+    Args:
+        store: the truth.
+        broker: what was said.
+        now: seconds of the world's time.
+        lease_seconds: how long a runner may be silent.
+        chance: draws samples.
+        tell: hears of every committed event, in words.
+    """
+
+    def __init__(
+        self,
+        store: CheckedStore,
+        broker: Broker,
+        *,
+        now: Callable[[], float],
+        lease_seconds: float,
+        chance: random.Random,
+        tell: Callable[[str], None] | None = None,
+    ) -> None:
+        self._store = store
+        self._tell = tell
+        self._broker = broker
+        self._now = now
+        self._lease_seconds = lease_seconds
+        self._random = chance
+        self.states: dict[str, RunState] = {}
+        self.violation: Violation | None = None
+        self.events = 0
+        self.unended: set[str] = set()
+        self._compiled: dict[tuple[str, str, str], CompiledWorkflow] = {}
+        self._generations: dict[_Place, int] = {}
+        # Digests at some places of a history: (run, seq).
+        self._samples: dict[str, list[tuple[int, str]]] = defaultdict(list)
+        self._published: dict[str, int] = defaultdict(int)
+        self._said: dict[tuple[str, str, int, str], _Said] = defaultdict(_Said)
+        # By owner: token, offset and time of its last barrier in each partition.
+        self._barriers: dict[tuple[int, str], tuple[str, int, float]] = {}
+        # Steps that somebody has settled by hand, until they have ended.
+        self._marked: set[_Place] = set()
+        self._exclusive: dict[_Place, dict[int, tuple[Played, float]]] = defaultdict(dict)
+        # What was acknowledged: run by idempotency key.
+        self.acknowledged: dict[str, str] = {}
+        self.garbage: list[tuple[str, bytes]] = []
+        store.checks = self
+        broker.watchers.append(self.written)
+
+    def fail(self, guarantee: str, text: str) -> None:
+        """Notes the first violation; the world stops at it."""
+        if self.violation is None:
+            self.violation = Violation(guarantee, f"{text} (at {self._now():.3f} s)")
+
+    # --- the store ----------------------------------------------------------------------------------------------
+
+    def submitted(self, run: NewRun) -> None:
+        """I5: one run for each idempotency key."""
+        if run.run_id in self._store.runs and run.run_id not in self.states:
+            self.unended.add(run.run_id)
+        if run.idempotency_key:
+            same = [
+                kept.record.run_id
+                for kept in self._store.runs.values()
+                if kept.record.submitter == run.submitter and not kept.record.parent_run_id
+            ]
+            if len(same) > 1:
+                self.fail("I5", f"key {run.idempotency_key} has made several runs: {same}")
+
+    def acknowledge(self, key: str, run_id: str) -> None:
+        """I1, I5: an acknowledged submission is stored, and always the same run."""
+        first = self.acknowledged.setdefault(key, run_id)
+        if first != run_id:
+            self.fail("I5", f"key {key} was acknowledged as {first} and as {run_id}")
+        if run_id not in self._store.runs:
+            self.fail("I1", f"run {run_id} was acknowledged and is not stored")
+
+    def committed(self, batch: PartitionBatch) -> None:
+        """I3, I4: a commit of the current owner, whose rows are what its events say."""
+        epoch, owner = self._store.epochs.get(batch.partition, (0, ""))
+        if batch.epoch != epoch:
+            self.fail(
+                "I3", f"partition {batch.partition}: epoch {batch.epoch} was written, {epoch} is current"
+            )
+            return
+        try:
+            for event in batch.history:
+                self._fold(event, owner, batch.partition)
+            self._compare(batch)
+        except Exception as error:
+            self.fail("I4", f"partition {batch.partition}: {type(error).__name__}: {error}")
+
+    def _fold(self, event: history_pb2.HistoryEvent, owner: str, partition: int) -> None:
+        state = self.states.get(event.run_id)
+        if state is None:
+            run = self._store.runs[event.run_id].record
+            state = self.states[event.run_id] = self._begin(run)
+        if event.seq != state.seq + 1:
+            self.fail("I4", f"run {event.run_id}: event {event.seq} follows {state.seq}")
+            return
+        self.events += 1
+        kind = event.WhichOneof("event")
+        if self._tell is not None:
+            what = " ".join(str(getattr(event, kind or "")).split())
+            self._tell(f"{owner} p{partition} {event.run_id} {event.seq} {kind} {what[:200]}")
+        look = _LOOKS.get(kind or "")
+        if look is not None:
+            look(self, state, event, owner, partition)
+        evolve(state, event)
+
+    def _workflow(self, tenant: str, name: str, version: str) -> CompiledWorkflow:
+        key = (tenant, name, version)
+        if key not in self._compiled:
+            self._compiled[key] = compile_workflow(self._store.get_workflow(*key).definition, version)
+        return self._compiled[key]
+
+    def _begin(self, run: RunRecord) -> RunState:
+        return RunState(run_id=run.run_id, workflow=self._workflow(run.tenant, run.workflow, run.version))
+
+    def _restored(self, run: LoadedRun) -> RunState:
+        return restore(
+            workflow=self._workflow(run.tenant, run.workflow, run.version),
+            run=run.row,
+            tenant=run.tenant,
+            submitter=run.submitter,
+            params=run.params,
+            steps=run.steps,
+            blocks=run.blocks,
+            parent_run_id=run.parent_run_id,
+            fork_run_id=run.fork_run_id,
+            fork_seq=run.fork_seq,
+            origin=run.origin,
+        )
+
+    def _compare(self, batch: PartitionBatch) -> None:
+        for row in batch.runs:
+            state = self.states[row.run_id]
+            if run_row(state) != row:
+                self.fail("I4", f"row of run {row.run_id} is {row}, its history says {run_row(state)}")
+            self._same("dropped", row.run_id, take_dropped(state), batch.dropped)
+            self._same("steps", row.run_id, take_step_rows(state), batch.steps)
+            self._same("blocks", row.run_id, take_block_rows(state), batch.blocks)
+            if state.ended:
+                self.unended.discard(row.run_id)
+            else:
+                self.unended.add(row.run_id)
+            if self._random.random() < 0.08 or (state.ended and self._random.random() < 0.5):
+                self._sample(row.run_id, state)
+
+    def _same(self, what: str, run_id: str, expected: list[Any], given: Any) -> None:
+        if expected != list(given.get(run_id, ())):
+            wrong = [each for each in [*expected, *given.get(run_id, ())] if each not in expected]
+            missing = [each for each in expected if each not in given.get(run_id, ())]
+            self.fail(
+                "I4",
+                f"run {run_id}: rows of {what} are not what its history says: {wrong}; missing {missing}",
+            )
+
+    def _sample(self, run_id: str, state: RunState) -> None:
+        """Rows restore to the state that the history gives."""
+        expected = digest(state)
+        self._samples[run_id].append((state.seq, expected))
+        run = self._store.load_run(run_id)
+        if digest(self._restored(run)) != expected:
+            self.fail("I4", f"run {run_id} at event {state.seq}: the rows restore to another state")
+
+    # --- single events ------------------------------------------------------------------------------------------
+
+    def _ready(self, state: RunState, event: history_pb2.HistoryEvent, owner: str, partition: int) -> None:
+        """I2: generations are never used twice."""
+        ready = event.step_became_ready
+        place = (event.run_id, ready.path)
+        if ready.generation <= self._generations.get(place, 0):
+            self.fail("I2", f"{place}: generation {ready.generation} was used before")
+        self._generations[place] = ready.generation
+
+    def _leased(self, state: RunState, event: history_pb2.HistoryEvent, owner: str, partition: int) -> None:
+        """I2: a holder only where there is none."""
+        leased = event.step_leased
+        step = state.steps[leased.path]
+        if step.status != t.READY or (leased.attempt, leased.generation) != (step.attempt, step.generation):
+            self.fail(
+                "I2", f"{leased.path}: leased as {leased.attempt}/{leased.generation}, it is {step.status}"
+            )
+
+    def _ended(self, state: RunState, event: history_pb2.HistoryEvent, owner: str, partition: int) -> None:
+        """I2: what is accepted is the holder's result, and nobody else's."""
+        ended = event.step_ended
+        step = state.steps[ended.path]
+        if step.status in t.TERMINAL:
+            self.fail("I2", f"{ended.path}: ended twice")
+        if (event.run_id, ended.path) in self._marked:
+            self._marked.discard((event.run_id, ended.path))
+            return
+        if ended.status != t.SUCCEEDED or "out" not in ended.outputs_json or ended.HasField("memo"):
+            return
+        if step.status not in {t.RUNNING, t.CANCELLING}:
+            return
+        whose = canonical.loads(ended.outputs_json["out"])
+        if (ended.attempt, ended.generation) != (step.attempt, step.generation):
+            self.fail(
+                "I2", f"{ended.path}: {ended.attempt}/{ended.generation} accepted, held is {step.generation}"
+            )
+        if whose != step.incarnation:
+            self.fail(
+                "I2", f"{ended.path}: the result of {whose} was accepted, the holder is {step.incarnation}"
+            )
+
+    def _mark(self, state: RunState, event: history_pb2.HistoryEvent, owner: str, partition: int) -> None:
+        if event.block_marked.path in state.steps:
+            self._marked.add((event.run_id, event.block_marked.path))
+
+    def _lost(self, state: RunState, event: history_pb2.HistoryEvent, owner: str, partition: int) -> None:
+        """A lease ends only for silence: nothing that was said in time may lie unread."""
+        lost = event.step_lease_lost
+        if lost.reason != "expired":
+            return
+        said = self._said.get((event.run_id, lost.path, lost.generation, lost.incarnation))
+        if said is None:
+            return
+        key = (topics.STEP_EVENTS, partition)
+        barrier = self._barriers.get((partition, owner))
+        offset, time = (len(self._broker.logs[key]), self._now()) if barrier is None else barrier[1:]
+        heard = [when for where, when in said.records if where < offset]
+        # Clocks run at slightly different rates.
+        if heard and time - heard[-1] < self._lease_seconds * 0.97:
+            self.fail(
+                "I7",
+                f"{lost.path}: generation {lost.generation} of {lost.incarnation} expired at {time:.3f} although it was renewed "
+                f"at {heard[-1]:.3f}",
+            )
+
+    # --- permits ------------------------------------------------------------------------------------------------
+
+    def permitted(self, wishes: list[PermitWish]) -> None:
+        """Never more holders than the bound."""
+        bounds: dict[tuple[str, str], int] = {}
+        for wish in wishes:
+            for key in wish.keys:
+                bound = self._store.permits.bounds.get((wish.tenant, key), 0) or wish.bounds.get(key, 0)
+                bounds[wish.tenant, key] = bound
+        for key, bound in bounds.items():
+            holders = self._store.permits.holders[key]
+            if bound and len(holders) > bound:
+                self.fail(
+                    "permits",
+                    f"{key[1]}: {len(holders)} hold it, the bound is {bound}: {sorted(map(str, holders))}",
+                )
+
+    # --- records ------------------------------------------------------------------------------------------------
+
+    def written(self, topic: str, partition: int, record: Written) -> None:
+        """Looks at every record of two topics."""
+        if topic == topics.STEP_EVENTS:
+            self._hear(partition, record)
+        elif topic == topics.RUN_EVENTS:
+            self._publish(record)
+
+    def _hear(self, partition: int, record: Written) -> None:
+        if (topics.STEP_EVENTS, record.value) in self.garbage:
+            return
+        said = step_pb2.StepEvents.FromString(record.value)
+        offset = len(self._broker.logs[topics.STEP_EVENTS, partition]) - 1
+        if said.barrier:
+            known = self._barriers.get((partition, record.sender))
+            if known is None or known[0] != said.barrier:
+                self._barriers[partition, record.sender] = (said.barrier, offset, record.time)
+            return
+        keys = [*(event.key for event in said.events), *said.renewal.held]
+        for key in keys:
+            place = (key.run_id, key.path, key.generation, said.incarnation)
+            self._said[place].records.append((offset, record.time))
+
+    def _publish(self, record: Written) -> None:
+        """The public history is what was committed, in order, without gaps; it may repeat itself."""
+        for event in history_pb2.RunEvents.FromString(record.value).events:
+            last = self._published[event.run_id]
+            kept = self._store.runs.get(event.run_id)
+            if event.seq > last + 1:
+                self.fail("public history", f"run {event.run_id}: {event.seq} was published after {last}")
+            elif kept is None or len(kept.history) < event.seq:
+                self.fail(
+                    "public history", f"run {event.run_id}: {event.seq} was published before it was durable"
+                )
+            elif event.seq == last + 1:
+                if kept.history[event.seq - 1] != event:
+                    self.fail("public history", f"run {event.run_id}: {event.seq} is not what is stored")
+                self._published[event.run_id] = event.seq
+
+    # --- what really runs ---------------------------------------------------------------------------------------
+
+    def began(self, execution: Played, lifetime: float) -> None:
+        """No two executions of an exclusive step at once."""
+        if not execution.lease.request.spec.exclusive:
+            return
+        key = execution.lease.key
+        running = self._exclusive[key.run_id, key.path]
+        now = self._now()
+        for other, until in running.values():
+            if until > now and other._around.process.alive:
+                self.fail(
+                    "exclusive",
+                    f"{key.path} runs at {execution._around.incarnation} and at {other._around.incarnation}",
+                )
+        running[id(execution)] = (execution, now + lifetime)
+        self._broker.scheduler.after(lifetime, self._end_unrenewed, execution)
+
+    def renewed(self, execution: Played, lifetime: float) -> None:
+        key = execution.lease.key
+        running = self._exclusive.get((key.run_id, key.path), {})
+        if id(execution) in running:
+            running[id(execution)] = (execution, self._now() + lifetime)
+            self._broker.scheduler.after(lifetime, self._end_unrenewed, execution)
+
+    def _end_unrenewed(self, execution: Played) -> None:
+        """Its supervisor ends it, whatever its runner does."""
+        key = execution.lease.key
+        running = self._exclusive[key.run_id, key.path]
+        entry = running.get(id(execution))
+        if entry is not None and entry[1] <= self._now() + 1e-6:
+            del running[id(execution)]
+            execution.killed()
+
+    def ended(self, execution: Played) -> None:
+        key = execution.lease.key
+        self._exclusive.get((key.run_id, key.path), {}).pop(id(execution), None)
+
+    def stopped(self, execution: Played, why: Stop) -> None:
+        """I3: nobody who rightly holds a step is told to stop it."""
+        if why not in (Stop.STALE, Stop.REVOKED):
+            return
+        key = execution.lease.key
+        state = self.states.get(key.run_id)
+        step = state.steps.get(key.path) if state is not None else None
+        if step is None or (step.attempt, step.generation) != (key.attempt, key.generation):
+            return
+        if step.incarnation == execution._around.incarnation and step.status == t.RUNNING:
+            alive = id(execution) in self._exclusive.get((key.run_id, key.path), {})
+            if alive or not execution.lease.request.spec.exclusive:
+                self.fail("I3", f"{key.path}: its holder {step.incarnation} was told to stop ({why.value})")
+
+    # --- the end ------------------------------------------------------------------------------------------------
+
+    @property
+    def all_published(self) -> bool:
+        """Whether the whole history of every run has been published."""
+        return all(self._published[run_id] == len(kept.history) for run_id, kept in self._store.runs.items())
+
+    def at_the_end(self) -> None:
+        """What can only be said when everything is over."""
+        for key, run_id in self.acknowledged.items():
+            if run_id not in self._store.runs:
+                self.fail("I1", f"run {run_id} of key {key} was acknowledged and is gone")
+        for run_id in self.unended:
+            self.fail("progress", self._story(run_id))
+        if not self.all_published:
+            late = {
+                run_id: (self._published[run_id], len(kept.history))
+                for run_id, kept in self._store.runs.items()
+                if self._published[run_id] != len(kept.history)
+            }
+            self.fail("public history", f"not all was published (published, stored): {late}")
+        for topic, value in self.garbage:
+            if not any(record.value == value for record in self._broker.logs[topics.dead_letters(topic), 0]):
+                self.fail("I6", f"a record of {topic} that means nothing is not among the dead letters")
+        for key, holders in self._store.permits.holders.items():
+            if any(self._store.has_ended(holder.run_id) for holder in holders):
+                self.fail("permits", f"{key[1]} is still held by what has ended: {sorted(map(str, holders))}")
+        for run_id, samples in self._samples.items():
+            self._replay(run_id, dict(samples))
+
+    def _replay(self, run_id: str, samples: dict[int, str]) -> None:
+        """I4: folding the stored history again gives the same states."""
+        run = self._store.runs[run_id].record
+        state = self._begin(run)
+        for event in self._store.history(run_id, limit=1 << 30):
+            evolve(state, event)
+            if state.seq in samples and digest(state) != samples[state.seq]:
+                self.fail(
+                    "I4", f"run {run_id}: its history up to {state.seq} folds into another state than before"
+                )
+
+    def _story(self, run_id: str) -> str:
+        state = self.states.get(run_id)
+        if state is None:
+            return f"run {run_id} has never begun"
+        places = [
+            f"{step.path}={run_pb2.Status.Name(step.status)}@{step.incarnation}"
+            for step in state.steps.values()
+            if step.status not in t.TERMINAL and step.status != t.PENDING
+        ]
+        blocks = [
+            f"{block.path}={run_pb2.Status.Name(block.status)}"
+            for block in state.blocks.values()
+            if block.status == t.RUNNING
+        ]
+        return f"run {run_id} has not ended: {run_pb2.Status.Name(state.status)} {places} {blocks}"
+
+
+_LOOKS: dict[str, Callable[[Checks, RunState, history_pb2.HistoryEvent, str, int], None]] = {
+    "step_became_ready": Checks._ready,
+    "step_leased": Checks._leased,
+    "step_ended": Checks._ended,
+    "step_lease_lost": Checks._lost,
+    "block_marked": Checks._mark,
+}

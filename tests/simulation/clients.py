@@ -1,0 +1,198 @@
+"""Clients: they submit with idempotency keys and try again until they are answered; they send commands; answers may be lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.store.base import RunRecord
+from kaon_wire.errors import Conflict, KaonError, NotFound
+from kaonapi.run.v1 import command_pb2, run_pb2
+
+from .loop import Process
+from .plan import Wish
+from .workflows import SIGNALS, TENANT
+
+if TYPE_CHECKING:
+    from .world import Member, World
+
+_PATIENCE = 3.0
+_STATUSES = (run_pb2.STATUS_SUCCEEDED, run_pb2.STATUS_FAILED, run_pb2.STATUS_SKIPPED)
+
+
+class Client:
+    """All clients, in one process that never fails.
+
+    Args:
+        world: where they live.
+        workflows: name and version of each definition of the plan.
+    """
+
+    def __init__(self, world: World, workflows: list[tuple[str, str]]) -> None:
+        self._world = world
+        self._workflows = workflows
+        self._random = world.draws("clients")
+        self._pending = len(world.plan.wishes)
+        self._runs: dict[int, asyncio.Future[str]] = {}
+        self.process = Process(world.scheduler, "client", failed=world._failed)
+
+    @property
+    def settled(self) -> bool:
+        """Whether every wish was acknowledged."""
+        return self._pending == 0
+
+    def begin(self) -> None:
+        """Lets every wish come at its time."""
+        for wish in self._world.plan.wishes:
+            if wish.kind == "submit":
+                self._runs[wish.run] = asyncio.Future(loop=self.process)
+        for wish in self._world.plan.wishes:
+            self._world.scheduler.at(wish.at, self._begin, wish)
+
+    def _begin(self, wish: Wish) -> None:
+        self.process.begin(self._fulfil(wish))
+
+    async def go_on(self) -> None:
+        """When everything must come to its end: nobody leaves a run paused."""
+        while True:
+            await asyncio.sleep(2.0)
+            for run_id in sorted(self._world.checks.unended):
+                state = self._world.checks.states.get(run_id)
+                if state is not None and state.status == t.PAUSED:
+                    resume = command_pb2.RunCommand(run_id=run_id, resume=command_pb2.ResumeRun())
+                    await self._insist(partial(self._command, run_id=run_id, command=resume))
+
+    async def _fulfil(self, wish: Wish) -> None:
+        if wish.kind == "submit":
+            await self._submit(wish)
+        elif wish.run in self._runs:
+            run_id = await asyncio.shield(self._runs[wish.run])
+            command = self._wanted(wish, run_id)
+            await self._insist(partial(self._command, run_id=run_id, command=command))
+        self._pending -= 1
+
+    async def _submit(self, wish: Wish) -> None:
+        name, version = self._workflows[wish.workflow]
+        key = f"key-{wish.run}"
+
+        async def submit(member: Member) -> RunRecord:
+            assert member.store is not None
+            assert member.process is not None
+            run = self._world.new_run(name, version, key, f"client-{wish.run}", member.process.now_us())
+            (answer,) = await member.store.run(self._world.store.submit_runs, [run])
+            if isinstance(answer, Conflict):
+                raise answer
+            await self._wake(member, answer[0])
+            return answer[0]  # type: ignore[no-any-return]
+
+        record = await self._insist(submit)
+        self._world.checks.acknowledge(key, record.run_id)
+        self._world.tell(f"{key} is acknowledged as run {record.run_id}")
+        if not self._runs[wish.run].done():
+            self._runs[wish.run].set_result(record.run_id)
+        # A client that is not sure asks again later, and gets the same run.
+        if wish.draw < 0.3:
+            again = await self._insist(submit)
+            self._world.checks.acknowledge(key, again.run_id)
+
+    async def _command(self, member: Member, run_id: str, command: command_pb2.RunCommand) -> RunRecord:
+        assert member.store is not None
+        assert member.process is not None
+        record = await member.store.run(
+            self._world.store.add_command, TENANT, run_id, command, member.process.now_us()
+        )
+        await self._wake(member, record)
+        return record  # type: ignore[no-any-return]
+
+    async def _wake(self, member: Member, record: RunRecord) -> None:
+        """As `bootstrap.Application` does."""
+        from .world import wake_record
+
+        assert member.coordinator is not None
+        assert member.transport is not None
+        fresh = record if record.row.seq == 0 else None
+        if not member.coordinator.wake(record.partition, fresh):
+            await member.transport.send([wake_record(record.partition)])
+
+    def _wanted(self, wish: Wish, run_id: str) -> command_pb2.RunCommand:
+        command = command_pb2.RunCommand(run_id=run_id, requester="client", reason="why")
+        state = self._world.checks.states.get(run_id)
+        places = sorted([*state.steps, *state.blocks]) if state is not None else []
+        path = places[int(wish.draw * len(places))] if places else ""
+        match wish.kind:
+            case "cancel":
+                command.cancel.CopyFrom(command_pb2.RequestRunCancel(reason="why", requester="client"))
+            case "cancel_block":
+                command.cancel.CopyFrom(
+                    command_pb2.RequestRunCancel(
+                        reason="why", requester="client", path=path, skip=wish.draw < 0.5
+                    )
+                )
+            case "answer":
+                gates = sorted(state.gates) if state is not None else []
+                path = gates[int(wish.draw * len(gates))] if gates else path
+                command.answer.CopyFrom(
+                    command_pb2.AnswerGate(path=path, approved=wish.draw < 0.7, roles=["lead"])
+                )
+            case "signal":
+                name = SIGNALS[int(wish.draw * len(SIGNALS))]
+                command.signal.CopyFrom(command_pb2.SignalRun(name=name, payload_json="1"))
+            case "retry" | "restart":
+                getattr(command, wish.kind).path = path
+            case "mark":
+                status = _STATUSES[int(wish.draw * 3)]
+                command.mark.CopyFrom(
+                    command_pb2.MarkBlock(path=path, status=status, outputs_json={"out": '"by hand"'})
+                )
+            case "set_priority":
+                command.set_priority.priority = int(wish.draw * 3)
+            case "pause" | "resume":
+                getattr(command, wish.kind).SetInParent()
+        return command
+
+    async def _insist(self, request: Callable[[Member], Awaitable[Any]]) -> Any:
+        """Asks one coordinator after the other until one answers."""
+        while True:
+            member = self._random.choice(self._world.members)
+            answer: asyncio.Future[Any] = self.process.create_future()
+            self._world.scheduler.after(self._world.broker.delay(), self._arrive, member, request, answer)
+            try:
+                return await asyncio.wait_for(answer, _PATIENCE)
+            except (TimeoutError, NotFound):
+                continue
+            except KaonError:
+                await asyncio.sleep(0.3)
+
+    def _arrive(self, member: Member, request: Callable[[Member], Awaitable[Any]], answer: Any) -> None:
+        process = member.process
+        if process is None or not process.alive or member.coordinator is None:
+            return
+        process.call_soon(lambda: process.create_task(self._serve(process, member, request, answer)))
+
+    async def _serve(
+        self, process: Process, member: Member, request: Callable[[Member], Awaitable[Any]], answer: Any
+    ) -> None:
+        """In the coordinator's process."""
+        result: Any = None
+        failure: KaonError | None = None
+        try:
+            result = await request(member)
+        except KaonError as error:
+            failure = error
+        if self._random.random() < self._world.trouble.slow:
+            return  # the answer is lost
+        self._world.scheduler.after(self._world.broker.delay(), self._answered, answer, result, failure)
+
+    def _answered(self, answer: Any, result: Any, failure: KaonError | None) -> None:
+        self.process.call_soon(self._settle, answer, result, failure)
+
+    def _settle(self, answer: Any, result: Any, failure: KaonError | None) -> None:
+        if answer.done():
+            return
+        if failure is not None:
+            answer.set_exception(failure)
+        else:
+            answer.set_result(result)

@@ -1,0 +1,491 @@
+"""A store in memory. It keeps the contract of `store.base` (the same suite runs on it as on the databases), in microseconds."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import wraps
+from typing import Any, TypeVar
+
+from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.rows import BlockRow, RunRow, StepRow
+from kaon_coordinator.store.base import (
+    EncodedEvent,
+    Fenced,
+    InboxRow,
+    LoadedRun,
+    LogChunk,
+    Memo,
+    Message,
+    NewRun,
+    PartitionBatch,
+    PermitRecord,
+    PermitWish,
+    RunPage,
+    RunRecord,
+    ScheduleRecord,
+    ScheduleStep,
+    Store,
+    WorkflowRecord,
+)
+from kaon_coordinator.store.logs import LogBounds
+from kaon_coordinator.store.submissions import REOPENING
+from kaon_wire import canonical
+from kaon_wire.errors import Conflict, InvalidValue, NotFound
+from kaonapi.log.v1 import log_pb2
+from kaonapi.run.v1 import command_pb2, history_pb2
+from kaonapi.workflow.v1 import definition_pb2
+
+from .memory_logs import MemoryLogs
+from .memory_permits import MemoryPermits
+from .memory_schedules import MemorySchedules
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(kw_only=True)
+class Kept:
+    """One run with everything that belongs to it."""
+
+    record: RunRecord
+    payload: str
+    steps: dict[str, StepRow] = field(default_factory=dict)
+    blocks: dict[str, BlockRow] = field(default_factory=dict)
+    history: list[history_pb2.HistoryEvent] = field(default_factory=list)
+    published_seq: int = 0
+    # Until it has ended with its whole history published.
+    open: bool = True
+
+    @property
+    def ended(self) -> bool:
+        return self.record.row.status in t.TERMINAL
+
+    def as_record(self) -> RunRecord:
+        if self.record.published_seq != self.published_seq:
+            self.record = replace(self.record, published_seq=self.published_seq)
+        return self.record
+
+
+def _transaction(method: F) -> F:
+    """Whole or not at all, one after the other."""
+
+    @wraps(method)
+    def locked(self: MemoryStore, *args: Any, **kwargs: Any) -> Any:
+        with self.lock:
+            return method(self, *args, **kwargs)
+
+    return locked  # type: ignore[return-value]
+
+
+class MemoryStore(Store):
+    """Everything in dictionaries."""
+
+    def __init__(self, log_bounds: LogBounds | None = None) -> None:
+        self.lock = threading.RLock()
+        self.runs: dict[str, Kept] = {}
+        self.by_partition: dict[int, dict[str, Kept]] = defaultdict(dict)
+        self.keys: dict[tuple[str, str, str], str] = {}
+        self.inbox: dict[int, dict[int, InboxRow]] = defaultdict(dict)
+        self.epochs: dict[int | str, tuple[int, str]] = {}
+        self.permits = MemoryPermits(self.has_ended)
+        self._workflows: dict[tuple[str, str, str], WorkflowRecord] = {}
+        self._current: dict[tuple[str, str], str] = {}
+        self._memos: dict[tuple[str, str], Memo] = {}
+        self._schedules = MemorySchedules()
+        self._logs = MemoryLogs(log_bounds or LogBounds())
+        self._inbox_ids = itertools.count(1)
+        self._inbox_places: dict[int, int] = {}
+
+    # --- workflows ----------------------------------------------------------------------------------------------
+
+    @_transaction
+    def put_workflow(
+        self, tenant: str, definition: definition_pb2.WorkflowDefinition, version: str, now_us: int
+    ) -> tuple[WorkflowRecord, bool]:
+        key = (tenant, definition.name, version)
+        created = key not in self._workflows
+        if created:
+            self._workflows[key] = WorkflowRecord(
+                tenant=tenant,
+                name=definition.name,
+                version=version,
+                definition=_copy(definition),
+                create_us=now_us,
+            )
+        self._current[tenant, definition.name] = version
+        return self._own(self._workflows[key]), created
+
+    @_transaction
+    def get_workflow(self, tenant: str, name: str, version: str = "") -> WorkflowRecord:
+        found = self._workflows.get((tenant, name, version or self._current.get((tenant, name), "")))
+        if found is None:
+            wanted = f"workflow {name!r} in version {version!r}" if version else f"workflow {name!r}"
+            raise NotFound(f"there is no {wanted}; register it first")
+        return self._own(found)
+
+    @_transaction
+    def list_workflows(self, tenant: str) -> list[WorkflowRecord]:
+        current = sorted((name, version) for (of, name), version in self._current.items() if of == tenant)
+        return [self._own(self._workflows[tenant, name, version]) for name, version in current]
+
+    def _own(self, record: WorkflowRecord) -> WorkflowRecord:
+        return replace(record, definition=_copy(record.definition))
+
+    # --- submitters ---------------------------------------------------------------------------------------------
+
+    @_transaction
+    def submit_runs(self, runs: Sequence[NewRun]) -> list[tuple[RunRecord, bool] | Conflict]:
+        return [self._submit(run) for run in runs]
+
+    def _submit(self, run: NewRun) -> tuple[RunRecord, bool] | Conflict:
+        if run.idempotency_key:
+            first = self.keys.setdefault((run.tenant, run.workflow, run.idempotency_key), run.run_id)
+            if first != run.run_id:
+                return self._answer(run, self.runs[first])
+        kept = Kept(record=_fresh(run), payload=_payload(run))
+        self.runs[run.run_id] = self.by_partition[run.partition][run.run_id] = kept
+        start = command_pb2.RunCommand(
+            run_id=run.run_id, start=command_pb2.StartRun(reset=list(run.fork_reset))
+        )
+        self._enqueue(kept, start, run.now_us)
+        return kept.record, True
+
+    def _answer(self, run: NewRun, first: Kept) -> tuple[RunRecord, bool] | Conflict:
+        if first.payload == _payload(run):
+            return first.as_record(), False
+        return Conflict(
+            f"idempotency key {run.idempotency_key!r} was used for run {first.record.run_id} of workflow {run.workflow!r} "
+            "with another version or other parameters; use a new key for a new run"
+        )
+
+    @_transaction
+    def add_command(
+        self, tenant: str, run_id: str, command: command_pb2.RunCommand, now_us: int
+    ) -> RunRecord:
+        record = self.get_run(tenant, run_id)
+        if record.row.status not in t.TERMINAL or command.WhichOneof("command") in REOPENING:
+            self._enqueue(self.runs[run_id], _copy(command), now_us)
+        return record
+
+    def _enqueue(self, kept: Kept, command: command_pb2.RunCommand, now_us: int) -> None:
+        inbox_id, partition = next(self._inbox_ids), kept.record.partition
+        self._inbox_places[inbox_id] = partition
+        self.inbox[partition][inbox_id] = InboxRow(
+            inbox_id=inbox_id,
+            partition=partition,
+            run_id=kept.record.run_id,
+            command=command,
+            create_us=now_us,
+        )
+
+    def _tell(self, messages: Iterable[Message]) -> None:
+        for message in messages:
+            if message.run_id in self.runs:
+                self._enqueue(self.runs[message.run_id], message.command, message.now_us)
+
+    # --- readers ------------------------------------------------------------------------------------------------
+
+    @_transaction
+    def get_run(self, tenant: str, run_id: str) -> RunRecord:
+        kept = self.runs.get(run_id)
+        if kept is None or kept.record.tenant != tenant:
+            raise NotFound(f"there is no run {run_id!r}")
+        return kept.as_record()
+
+    @_transaction
+    def list_runs(
+        self, tenant: str, *, workflow: str = "", status: int = 0, page_size: int = 50, page_token: str = ""
+    ) -> RunPage:
+        last = _place(page_token) if page_token else None
+        found = [
+            kept.as_record()
+            for kept in self.runs.values()
+            if kept.record.tenant == tenant
+            and (not workflow or kept.record.workflow == workflow)
+            and (not status or kept.record.row.status == status)
+            and (last is None or (kept.record.create_us, kept.record.run_id) < last)
+        ]
+        found.sort(key=lambda record: (record.create_us, record.run_id), reverse=True)
+        page = found[:page_size]
+        token = f"{page[-1].create_us}:{page[-1].run_id}" if len(found) > page_size else ""
+        return RunPage(runs=page, next_page_token=token)
+
+    @_transaction
+    def list_steps(self, run_id: str) -> list[StepRow]:
+        return _by_position(self.runs[run_id].steps) if run_id in self.runs else []
+
+    @_transaction
+    def list_blocks(self, run_id: str) -> list[BlockRow]:
+        return _by_position(self.runs[run_id].blocks) if run_id in self.runs else []
+
+    @_transaction
+    def history(self, run_id: str, after_seq: int = 0, limit: int = 1000) -> list[history_pb2.HistoryEvent]:
+        kept = self.runs.get(run_id)
+        if kept is None:
+            return []
+        return [event for event in kept.history if event.seq > after_seq][:limit]
+
+    @_transaction
+    def ended_runs(self, tenant: str, workflow: str, since_us: int, limit: int = 1000) -> list[RunRecord]:
+        found = [
+            kept.as_record()
+            for kept in self.runs.values()
+            if kept.ended
+            and (kept.record.tenant, kept.record.workflow) == (tenant, workflow)
+            and kept.record.row.end_us > 0
+            and kept.record.row.end_us >= since_us
+        ]
+        return sorted(found, key=lambda record: (record.row.end_us, record.run_id))[:limit]
+
+    # --- owners -------------------------------------------------------------------------------------------------
+
+    @_transaction
+    def claim_partition(self, partition: int, owner: str) -> int:
+        return self._claim(partition, owner)
+
+    @_transaction
+    def claim_pool(self, pool: str, owner: str) -> int:
+        return self._claim(pool, owner)
+
+    @_transaction
+    def pool_owner(self, pool: str) -> str:
+        return self.epochs.get(pool, (0, ""))[1]
+
+    def _claim(self, what: int | str, owner: str) -> int:
+        epoch = self.epochs.get(what, (0, ""))[0] + 1
+        self.epochs[what] = epoch, owner
+        return epoch
+
+    def holds(self, partition: int, epoch: int) -> bool:
+        """The fence: whether the epoch is the partition's current one."""
+        return self.epochs.get(partition, (0, ""))[0] == epoch and epoch > 0
+
+    @_transaction
+    def load_runs(self, partition: int) -> list[LoadedRun]:
+        found = [kept for kept in self.by_partition[partition].values() if kept.open and not kept.ended]
+        found.sort(key=lambda kept: (kept.record.create_us, kept.record.run_id))
+        return [_loaded(kept) for kept in found]
+
+    @_transaction
+    def load_run(self, run_id: str) -> LoadedRun:
+        if run_id not in self.runs:
+            raise NotFound(f"there is no run {run_id!r}")
+        return _loaded(self.runs[run_id])
+
+    @_transaction
+    def load_some(self, run_ids: Collection[str]) -> list[LoadedRun]:
+        return [_loaded(self.runs[run_id]) for run_id in sorted(run_ids) if run_id in self.runs]
+
+    @_transaction
+    def unapplied_of(self, partitions: Collection[int], limit: int = 1000) -> list[InboxRow]:
+        rows = [row for partition in partitions for row in self.inbox[partition].values()]
+        return sorted(rows, key=lambda row: row.inbox_id)[:limit]
+
+    @_transaction
+    def commit_all(self, batches: Sequence[PartitionBatch]) -> frozenset[int]:
+        held = [_decoded(batch) for batch in batches if self.holds(batch.partition, batch.epoch)]
+        for batch in held:
+            self._check_history(batch)
+        for batch in held:
+            self._write(batch)
+        return frozenset(batch.partition for batch in batches) - {batch.partition for batch in held}
+
+    def _check_history(self, batch: PartitionBatch) -> None:
+        seen: set[tuple[str, int]] = set()
+        for event in batch.history:
+            kept = self.runs[event.run_id]
+            stored = any(old.seq == event.seq for old in reversed(kept.history)) if kept.history else False
+            if (stored and event.seq <= kept.history[-1].seq) or (event.run_id, event.seq) in seen:
+                raise Conflict(f"an event is stored already: {event.run_id} {event.seq}")
+            seen.add((event.run_id, event.seq))
+
+    def _write(self, batch: PartitionBatch) -> None:
+        for event in batch.history:
+            self.runs[event.run_id].history.append(event)
+        for row in batch.runs:
+            kept = self.runs[row.run_id]
+            kept.record = replace(kept.record, row=row)
+            kept.open = True
+        for run_id, paths in batch.dropped.items():
+            for path in paths:
+                self.runs[run_id].steps.pop(path, None)
+                self.runs[run_id].blocks.pop(path, None)
+        for run_id, steps in batch.steps.items():
+            self.runs[run_id].steps.update((step.path, step) for step in steps)
+        for run_id, blocks in batch.blocks.items():
+            self.runs[run_id].blocks.update((block.path, block) for block in blocks)
+        for inbox_id in batch.applied_inbox:
+            self.inbox[self._inbox_places.get(inbox_id, -1)].pop(inbox_id, None)
+        self._mark(batch.published)
+        for run in batch.new_runs:
+            self._submit(run)
+        self._tell(batch.messages)
+        self._memos.update({(memo.tenant, memo.key): memo for memo in batch.memos})
+        self.permits.release(batch.released)
+
+    def _mark(self, published: Mapping[str, int]) -> None:
+        for run_id, seq in published.items():
+            kept = self.runs[run_id]
+            if kept.published_seq < seq:
+                kept.published_seq = seq
+                kept.open = kept.open and not (kept.ended and kept.record.row.seq <= seq)
+
+    @_transaction
+    def unpublished(self, partition: int, limit: int = 1000) -> list[history_pb2.HistoryEvent]:
+        found = [
+            event
+            for _, kept in sorted(self.by_partition[partition].items())
+            if kept.open
+            for event in kept.history
+            if event.seq > kept.published_seq
+        ]
+        return found[:limit]
+
+    def has_ended(self, run_id: str) -> bool:
+        """Whether there is such a run and it has ended."""
+        return run_id in self.runs and self.runs[run_id].ended
+
+    # --- permits, memos, schedules, logs ------------------------------------------------------------------------
+
+    @_transaction
+    def set_permits(self, tenant: str, key: str, bound: int) -> PermitRecord:
+        return self.permits.set_bound(tenant, key, bound)
+
+    @_transaction
+    def list_permits(self, tenant: str) -> list[PermitRecord]:
+        return self.permits.bounded(tenant)
+
+    @_transaction
+    def take_permits(
+        self, partition: int, epoch: int, wishes: Sequence[PermitWish], now_us: int
+    ) -> list[bool]:
+        if not self.holds(partition, epoch):
+            raise Fenced(partition, epoch)
+        return self.permits.take(wishes, now_us)
+
+    @_transaction
+    def find_memo(self, tenant: str, key: str) -> Memo | None:
+        return self._memos.get((tenant, key))
+
+    @_transaction
+    def put_schedule(self, schedule: ScheduleRecord) -> tuple[ScheduleRecord, bool]:
+        return self._schedules.put(schedule)
+
+    @_transaction
+    def get_schedule(self, tenant: str, name: str) -> ScheduleRecord:
+        return self._schedules.get(tenant, name)
+
+    @_transaction
+    def list_schedules(self, tenant: str) -> list[ScheduleRecord]:
+        return self._schedules.of_tenant(tenant)
+
+    @_transaction
+    def delete_schedule(self, tenant: str, name: str) -> None:
+        self._schedules.remove(tenant, name)
+
+    @_transaction
+    def due_schedules(
+        self, partitions: Collection[int], now_us: int, limit: int = 100
+    ) -> list[ScheduleRecord]:
+        return self._schedules.due(partitions, now_us, limit)
+
+    @_transaction
+    def advance_schedule(
+        self, epoch: int, step: ScheduleStep
+    ) -> list[tuple[RunRecord, bool] | Conflict] | None:
+        if not self.holds(step.schedule.partition, epoch):
+            raise Fenced(step.schedule.partition, epoch)
+        if not self._schedules.advance(step):
+            return None
+        answers = [self._submit(run) for run in step.runs]
+        self._tell(step.messages)
+        return answers
+
+    @_transaction
+    def archive_logs(self, records: Sequence[log_pb2.LogLines]) -> frozenset[str]:
+        return self._logs.archive(records)
+
+    @_transaction
+    def read_logs(
+        self, run_id: str, path: str = "", after_chunk: int = 0, limit: int = 100
+    ) -> list[LogChunk]:
+        return self._logs.read(run_id, path, after_chunk, limit)
+
+    # --- life ---------------------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """It always answers."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _copy(message: Any) -> Any:
+    own = type(message)()
+    own.CopyFrom(message)
+    return own
+
+
+def _decoded(batch: PartitionBatch) -> PartitionBatch:
+    decoded = [
+        history_pb2.HistoryEvent.FromString(event.data) if isinstance(event, EncodedEvent) else event
+        for event in batch.history
+    ]
+    return replace(batch, history=decoded)
+
+
+def _by_position(rows: Mapping[str, Any]) -> list[Any]:
+    return sorted(rows.values(), key=lambda row: row.position)
+
+
+def _payload(run: NewRun) -> str:
+    fork = [run.fork_run_id, run.fork_seq, list(run.fork_reset)] if run.fork_run_id else []
+    return canonical.dumps([run.workflow, run.version, dict(run.params), fork])
+
+
+def _place(token: str) -> tuple[int, str]:
+    time, separator, run_id = token.partition(":")
+    if not separator or not time.isdigit():
+        raise InvalidValue(f"page token {token[:80]!r}: use the next_page_token of an answer as it is")
+    return int(time), run_id
+
+
+def _fresh(run: NewRun) -> RunRecord:
+    row = RunRow(
+        run_id=run.run_id,
+        status=t.PENDING,
+        seq=0,
+        start_us=0,
+        end_us=0,
+        error="",
+        cancel_requested=False,
+        steps_total=0,
+        steps_succeeded=0,
+        priority=run.priority,
+    )
+    return RunRecord(
+        tenant=run.tenant,
+        workflow=run.workflow,
+        version=run.version,
+        partition=run.partition,
+        params=dict(run.params),
+        submitter=run.submitter,
+        create_us=run.now_us,
+        row=row,
+        published_seq=0,
+        parent_run_id=run.parent_run_id,
+        parent_path=run.parent_path,
+        depth=run.depth,
+        fork_run_id=run.fork_run_id,
+        fork_seq=run.fork_seq,
+        origin=run.origin,
+    )
+
+
+def _loaded(kept: Kept) -> LoadedRun:
+    fields = {name: getattr(kept.record, name) for name in RunRecord.__dataclass_fields__}
+    fields["published_seq"] = kept.published_seq
+    return LoadedRun(**fields, steps=_by_position(kept.steps), blocks=_by_position(kept.blocks))

@@ -1,0 +1,216 @@
+"""What one seed means: settings, what clients want, and what goes wrong. A plan is data, so that it can be made smaller."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+from kaon_wire import topics
+from kaonapi.workflow.v1 import definition_pb2 as d
+
+from .workflows import CHILD, Generator
+
+ALL_FEATURES = frozenset(
+    {
+        "groups",
+        "hooks",
+        "triggers",
+        "timeouts",
+        "gates",
+        "children",
+        "permits",
+        "memo",
+        "exclusive",
+        "sweeps",
+        "commands",
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """Something that a client wants."""
+
+    at: float
+    # "submit" or the name of a field of RunCommand.
+    kind: str
+    # Index of the submission that it concerns.
+    run: int
+    # Submit: index of the workflow.
+    workflow: int = 0
+    # Draws what is open in a command.
+    draw: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """Something that goes wrong."""
+
+    at: float
+    kind: str
+    # Which process, or which partition.
+    target: int = 0
+    seconds: float = 0.0
+    # Callbacks that still run before a process dies.
+    fuse: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise:
+    """Small trouble all the time, until the faults end."""
+
+    doubled: float = 0.0
+    refused: float = 0.0
+    slow: float = 0.0
+    store_refused: float = 0.0
+    store_slow: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One simulated run, whole."""
+
+    seed: int
+    coordinators: int
+    runners: int
+    slots: int
+    run_partitions: int
+    tick_seconds: float
+    lease_seconds: float
+    session_seconds: float
+    definitions: tuple[d.WorkflowDefinition, ...]
+    wishes: tuple[Wish, ...]
+    faults: tuple[Fault, ...] = ()
+    noise: Noise = field(default_factory=Noise)
+    # Wall clocks are wrong by up to so many seconds.
+    skew: float = 0.0
+    # When the faults end.
+    calm: float = 10.0
+    # How long after that everything may take.
+    patience: float = 120.0
+
+
+_PROCESS_FAULTS = (
+    "kill-coordinator",
+    "pause-coordinator",
+    "kill-runner",
+    "pause-runner",
+    "leave-coordinator",
+)
+_OTHER_FAULTS = (
+    "broker-away",
+    "store-away",
+    "slow-partition",
+    "rebalance",
+    "clock",
+    "garbage",
+    "drain-runner",
+)
+
+
+def make_plan(seed: int, features: frozenset[str] = ALL_FEATURES) -> Plan:
+    """The plan of a seed."""
+    chance = random.Random(f"plan {seed}")
+    calm = chance.uniform(3.0, 12.0)
+    definitions = _definitions(chance, features)
+    # A quarter of the seeds see no noise, a quarter no faults: what they find is easier to understand.
+    quiet, orderly = chance.random() < 0.25, chance.random() < 0.25
+    return Plan(
+        seed=seed,
+        coordinators=chance.choice((1, 2, 2, 3)),
+        runners=chance.choice((1, 2, 2, 3)),
+        slots=chance.choice((1, 2, 4)),
+        run_partitions=chance.choice((1, 2, 3)),
+        tick_seconds=chance.choice((0.3, 0.5, 0.8)),
+        lease_seconds=4.0,
+        session_seconds=4.0,
+        definitions=definitions,
+        wishes=_wishes(chance, calm, len(definitions), features),
+        faults=() if orderly else _faults(chance, calm),
+        noise=Noise() if quiet else _noise(chance),
+        skew=chance.choice((0.0, 0.0, 0.3, 1.0)),
+        calm=calm,
+    )
+
+
+def _definitions(chance: random.Random, features: frozenset[str]) -> tuple[d.WorkflowDefinition, ...]:
+    generator = Generator(chance, 0, features)
+    definitions = [generator.child()] if "children" in features else []
+    for index in range(chance.choice((1, 1, 2))):
+        generator = Generator(chance, chance.choice((1, 2, 3, 4)), features)
+        definitions.append(generator.workflow(f"w{index}"))
+    return tuple(definitions)
+
+
+def _wishes(
+    chance: random.Random, calm: float, definitions: int, features: frozenset[str]
+) -> tuple[Wish, ...]:
+    first = 1 if "children" in features else 0
+    wishes = []
+    for run in range(chance.choice((1, 1, 2, 2, 3))):
+        at = chance.uniform(0.0, calm * 0.6)
+        wishes.append(
+            Wish(
+                at=at,
+                kind="submit",
+                run=run,
+                workflow=chance.randrange(first, definitions),
+                draw=chance.random(),
+            )
+        )
+        if chance.random() < 0.12:
+            wishes.append(Wish(at=at + chance.uniform(0, 5), kind="cancel", run=run, draw=chance.random()))
+        if "gates" in features and chance.random() < 0.5:
+            wishes += [
+                Wish(at=at + chance.uniform(0, 5), kind=kind, run=run, draw=chance.random())
+                for kind in ("answer", "signal")
+            ]
+        if "commands" in features and chance.random() < 0.35:
+            wishes += _commands(chance, at, run)
+    return tuple(sorted(wishes, key=lambda wish: wish.at))
+
+
+def _commands(chance: random.Random, at: float, run: int) -> list[Wish]:
+    kind = chance.choice(("pause", "retry", "restart", "mark", "set_priority", "cancel_block"))
+    when = at + chance.uniform(0, 8)
+    wishes = [Wish(at=when, kind=kind, run=run, draw=chance.random())]
+    if kind == "pause":
+        wishes.append(Wish(at=when + chance.uniform(0.1, 4), kind="resume", run=run))
+    return wishes
+
+
+def _faults(chance: random.Random, calm: float) -> tuple[Fault, ...]:
+    faults = [_fault(chance, calm) for _ in range(chance.choice((1, 1, 2, 2, 3, 4)))]
+    return tuple(sorted(faults, key=lambda fault: fault.at))
+
+
+def _fault(chance: random.Random, calm: float) -> Fault:
+    kinds = _PROCESS_FAULTS if chance.random() < 0.65 else _OTHER_FAULTS
+    return Fault(
+        at=chance.uniform(0.0, calm),
+        kind=chance.choice(kinds),
+        target=chance.randrange(12),
+        seconds=chance.choice((0.2, 1.0, 3.0, 6.0, 9.0)) * chance.uniform(0.5, 1.2),
+        fuse=chance.randrange(40),
+    )
+
+
+def _noise(chance: random.Random) -> Noise:
+    def share(most: float) -> float:
+        return round(chance.random() * most, 3) if chance.random() < 0.4 else 0.0
+
+    return Noise(
+        doubled=share(0.2),
+        refused=share(0.01),
+        slow=share(0.1),
+        store_refused=share(0.02),
+        store_slow=share(0.05),
+    )
+
+
+def catalogue(plan: Plan) -> topics.Catalogue:
+    """The topics of a plan's deployment."""
+    return topics.Catalogue(run_partitions=plan.run_partitions, pool_partitions=2, runner_partitions=2)
+
+
+__all__ = ["ALL_FEATURES", "CHILD", "Fault", "Noise", "Plan", "Wish", "catalogue", "make_plan"]

@@ -1,0 +1,200 @@
+"""Random definitions of all blocks, small enough that thousands of them run."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+from kaon_wire import canonical
+from kaonapi.workflow.v1 import definition_pb2 as d
+
+TENANT = "default"
+# The workflow that sub-workflow blocks run.
+CHILD = "child"
+TAGS = ("gold", "silver")
+SIGNALS = ("go", "data")
+_TRIGGERS = (d.TRIGGER_RULE_ALL_SUCCEEDED, d.TRIGGER_RULE_ANY_SUCCEEDED, d.TRIGGER_RULE_ALL_DONE)
+_ON_TIMEOUT = (
+    d.GATE_TIMEOUT_FAIL,
+    d.GATE_TIMEOUT_DEFAULT,
+    d.GATE_TIMEOUT_REJECT,
+    d.GATE_TIMEOUT_SKIP,
+)
+
+
+def literal(value: object) -> d.Binding:
+    """A constant."""
+    return d.Binding(literal_json=canonical.dumps(value))
+
+
+def output(step: str, name: str = "out") -> d.Binding:
+    """An output of a step."""
+    return d.Binding(output=d.OutputReference(step=step, output=name))
+
+
+class Generator:
+    """Makes definitions.
+
+    Args:
+        chance: draws.
+        steps: about how many steps, gates and children one definition mentions.
+        features: names of what may be used besides steps, graphs, foreach, repeat and branch.
+    """
+
+    def __init__(self, chance: random.Random, steps: int, features: frozenset[str]) -> None:
+        self._random = chance
+        self._left = steps
+        self._features = features
+        self._names = itertools.count(1)
+        self._known: list[d.OutputReference] = []
+
+    def workflow(self, name: str) -> d.WorkflowDefinition:
+        """One definition, with at least one step."""
+        body = self._graph(depth=2)
+        definition = d.WorkflowDefinition(name=name, body=body)
+        if "timeouts" in self._features and self._chance(0.05):
+            definition.timeout_ms = 20_000
+        if "permits" in self._features and self._chance(0.15):
+            definition.max_active_runs = 1
+        return definition
+
+    def child(self) -> d.WorkflowDefinition:
+        """What sub-workflow blocks run: one step and an output."""
+        step = self._plain_step()
+        definition = d.WorkflowDefinition(name=CHILD, body=d.Graph(blocks=[step]))
+        definition.outputs["result"].type = d.VALUE_TYPE_ANY
+        definition.outputs["result"].value.CopyFrom(output(step.name))
+        return definition
+
+    def _chance(self, share: float) -> bool:
+        return self._random.random() < share
+
+    def _name(self, stem: str) -> str:
+        return f"{stem}{next(self._names)}"
+
+    def _graph(self, depth: int) -> d.Graph:
+        blocks = [self._block(depth)]
+        while self._left > 0 and len(blocks) < 3 and self._chance(0.7):
+            blocks.append(self._block(depth))
+        edges = [
+            d.Edge(source=a.name, target=b.name)
+            for a, b in itertools.combinations(blocks, 2)
+            if self._chance(0.5)
+        ]
+        if "triggers" in self._features:
+            targets = {edge.target for edge in edges}
+            for block in blocks:
+                if block.name in targets and self._chance(0.3):
+                    block.trigger = self._random.choice(_TRIGGERS)
+        if "hooks" in self._features and self._left > 0 and self._chance(0.25):
+            hook = self._plain_step()
+            hook.phase = self._random.choice((d.PHASE_ON_FAILURE, d.PHASE_FINALLY))
+            blocks.append(hook)
+        return d.Graph(blocks=blocks, edges=edges)
+
+    def _block(self, depth: int) -> d.Block:
+        kinds = [self._step] * 4
+        if depth and self._left > 1:
+            kinds += [self._for_each, self._for_each, self._repeat, self._branch]
+            if "groups" in self._features:
+                kinds.append(self._group)
+        if "gates" in self._features:
+            kinds.append(self._gate)
+        if "children" in self._features:
+            kinds.append(self._child)
+        block = self._random.choice(kinds)(depth)
+        if "timeouts" in self._features and self._chance(0.05):
+            block.timeout_ms = 8_000
+        return block
+
+    def _plain_step(self) -> d.Block:
+        self._left -= 1
+        step = d.Step(type="python", outputs={"out": d.VALUE_TYPE_ANY})
+        step.retry.max_attempts = self._random.randint(1, 2)
+        step.retry.backoff_ms = self._random.choice((0, 300))
+        if self._known and self._chance(0.5):
+            step.inputs["x"].output.CopyFrom(self._random.choice(self._known))
+        name = self._name("s")
+        self._known.append(d.OutputReference(step=name, output="out"))
+        return d.Block(name=name, step=step)
+
+    def _step(self, depth: int) -> d.Block:
+        block = self._plain_step()
+        if self._chance(0.1):
+            block.step.timeout_ms = 2_000
+        if "permits" in self._features and self._chance(0.25):
+            block.step.tags.append(self._random.choice(TAGS))
+        if "memo" in self._features:
+            block.step.memo.enabled = self._chance(0.1)
+        if "exclusive" in self._features:
+            block.step.exclusive = self._chance(0.1)
+        return block
+
+    def _for_each(self, depth: int) -> d.Block:
+        name = self._name("f")
+        body = self._graph(depth - 1)
+        items = literal(list(range(self._random.randint(0, 3))))
+        each = d.ForEach(item=f"i-{name}", items=items, body=body)
+        each.max_concurrency = self._random.randint(0, 2)
+        if self._chance(0.4):
+            each.failure.count = 1
+        if "sweeps" in self._features and self._chance(0.25):
+            each.ClearField("items")
+            each.sweep.grid.axes["a"].CopyFrom(literal([1, 2]))
+            each.early_stopping.metric = "loss"
+            if self._chance(0.5):
+                each.early_stopping.median.min_cells = 1
+            else:
+                each.early_stopping.halving.eta = 2
+        return d.Block(name=name, for_each=each)
+
+    def _repeat(self, depth: int) -> d.Block:
+        body = self._graph(depth - 1)
+        check = self._plain_step()
+        check.step.outputs["ok"] = d.VALUE_TYPE_BOOL
+        bodies = [block for block in body.blocks if block.phase in (d.PHASE_UNSPECIFIED, d.PHASE_BODY)]
+        body.blocks.append(check)
+        body.edges.extend(d.Edge(source=block.name, target=check.name) for block in bodies)
+        repeat = d.Repeat(
+            body=body, until=output(check.name, "ok"), max_iterations=self._random.randint(1, 3)
+        )
+        repeat.exhausted = self._random.choice((d.EXHAUSTED_FAIL, d.EXHAUSTED_ACCEPT))
+        if "timeouts" in self._features:
+            repeat.backoff_ms = self._random.choice((0, 200))
+        return d.Block(name=self._name("r"), repeat=repeat)
+
+    def _branch(self, depth: int) -> d.Block:
+        cases = [d.Case(condition=literal(self._chance(0.5)), body=self._graph(depth - 1))]
+        otherwise = self._graph(depth - 1) if self._left > 0 and self._chance(0.5) else None
+        return d.Block(name=self._name("b"), branch=d.Branch(cases=cases, otherwise=otherwise))
+
+    def _group(self, depth: int) -> d.Block:
+        return d.Block(name=self._name("u"), group=d.Group(body=self._graph(depth - 1)))
+
+    def _gate(self, depth: int) -> d.Block:
+        self._left -= 1
+        name = self._name("g")
+        gate = d.Gate()
+        match self._random.choice(("approval", "signal", "timer")):
+            case "approval":
+                gate.approval.roles.append("lead")
+                gate.approval.reject_fails = self._chance(0.5)
+                self._known.append(d.OutputReference(step=name, output="approved"))
+            case "signal":
+                gate.signal.name = self._random.choice(SIGNALS)
+                gate.default_json = "0"
+                self._known.append(d.OutputReference(step=name, output="payload"))
+            case _:
+                gate.timer.after_ms.CopyFrom(literal(self._random.randint(0, 2_000)))
+        if not gate.HasField("timer"):
+            gate.timeout_ms = 5_000
+            choices = _ON_TIMEOUT if gate.HasField("approval") else tuple(set(_ON_TIMEOUT) - {3})
+            gate.on_timeout = self._random.choice(sorted(choices))
+        return d.Block(name=name, gate=gate)
+
+    def _child(self, depth: int) -> d.Block:
+        self._left -= 1
+        name = self._name("w")
+        self._known.append(d.OutputReference(step=name, output="result"))
+        child = d.SubWorkflow(workflow=CHILD, outputs={"result": d.VALUE_TYPE_ANY})
+        return d.Block(name=name, sub_workflow=child)
