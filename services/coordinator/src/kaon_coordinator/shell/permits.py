@@ -147,6 +147,6 @@ class PermitQueue:
 
 def _kinds(wishes: Iterable[PermitWish]) -> dict[frozenset[str], list[PermitWish]]:
     kinds: dict[frozenset[str], list[PermitWish]] = defaultdict(list)
-    for wish in sorted(wishes, key=lambda each: (-each.priority, each.since_us)):
+    for wish in sorted(wishes, key=lambda each: each.rank):
         kinds[wish.keys].append(wish)
     return kinds

@@ -244,8 +244,8 @@ class Store(ABC):
         """Takes the permits of each wish, all or none of them, in this order, and says for each whether it has them now.
 
         Taking again what is held works at once. No bound is ever exceeded by this, whatever other owners do at the same time. Who
-        waits with a higher priority, or for longer, is not overtaken, unless it has not asked again for some seconds. Runs that
-        have ended get nothing.
+        ranks before (by priority and by how long it waits, see `permit_rank`) is not overtaken, unless it has not asked again for
+        some seconds. Runs that have ended get nothing.
 
         Raises:
             Fenced: the epoch is not the partition's current one; nothing was taken.

@@ -2,7 +2,7 @@
 
 Who takes permits locks the rows of their keys, in the order of the keys, and then counts: whatever races, a bound is never
 exceeded, and two that want the same keys never wait for each other. The first in each partition of those that want the same keys
-and cannot have them is noted as waiting; nobody overtakes one that waits with a higher priority or for longer.
+and cannot have them is noted as waiting; nobody overtakes one that ranks before it, by priority and by how long it waits.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Connection, delete, func, select, tuple_
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.store.bulk import Bulk, upsert
 from kaon_coordinator.store.database import Database
-from kaon_coordinator.store.records import Holder, PermitRecord, PermitWish
+from kaon_coordinator.store.records import Holder, PermitRank, PermitRecord, PermitWish, permit_rank
 from kaon_coordinator.store.tables import permit_holds, permit_waits, permits, runs
 
 # Owners ask again every second; one that has not for so long (its run has ended, its owner died) keeps nobody waiting.
@@ -25,8 +25,6 @@ STALE_US = 10_000_000
 
 # (tenant, key)
 _Key: TypeAlias = tuple[str, str]
-# How it ranks among those who wait: smaller goes first.
-_Rank: TypeAlias = tuple[int, int, str, str]
 
 
 @dataclass(kw_only=True)
@@ -35,7 +33,7 @@ class _Locked:
 
     bounds: dict[_Key, int]
     holders: dict[_Key, set[Holder]] = field(default_factory=lambda: defaultdict(set))
-    waiting: dict[_Key, dict[Holder, _Rank]] = field(default_factory=lambda: defaultdict(dict))
+    waiting: dict[_Key, dict[Holder, PermitRank]] = field(default_factory=lambda: defaultdict(dict))
 
     def is_free(self, key: _Key, wish: PermitWish) -> bool:
         """Whether one more permit of the key is left for this wish."""
@@ -44,7 +42,7 @@ class _Locked:
         bound = self.bounds[key] or wish.bounds.get(key[1], 0)
         if not bound:
             return True
-        mine = _rank(wish)
+        mine = wish.rank
         ahead = sum(
             rank < mine and holder != wish.holder and holder not in self.holders[key]
             for holder, rank in self.waiting[key].items()
@@ -85,7 +83,7 @@ class Permits:
             elif wish.keys not in refused:
                 refused[wish.keys] = wish
                 for key in _keys(wish):
-                    locked.waiting[key][wish.holder] = _rank(wish)
+                    locked.waiting[key][wish.holder] = wish.rank
         self._write(connection, granted, list(refused.values()), now_us)
         return answers
 
@@ -104,7 +102,7 @@ class Permits:
         fresh = permit_waits.c.asked_us > now_us - STALE_US
         for row in connection.execute(select(permit_waits).where(waits, fresh)):
             holder = Holder(run_id=row.run_id, path=row.path)
-            rank = (-row.priority, row.since_us, row.run_id, row.path)
+            rank = permit_rank(holder, row.priority, row.since_us)
             locked.waiting[row.tenant, row.key][holder] = rank
         return locked
 
@@ -170,10 +168,6 @@ def _records(connection: Connection, chosen: ColumnElement[bool]) -> list[Permit
 
 def _keys(wish: PermitWish) -> list[_Key]:
     return [(wish.tenant, key) for key in sorted(wish.keys)]
-
-
-def _rank(wish: PermitWish) -> _Rank:
-    return -wish.priority, wish.since_us, wish.holder.run_id, wish.holder.path
 
 
 def _holder(wish: PermitWish) -> tuple[str, str]:

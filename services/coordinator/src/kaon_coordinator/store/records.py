@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from kaon_coordinator.engine.rows import BlockRow, RunRow, StepRow
 from kaonapi.run.v1 import command_pb2, history_pb2
@@ -149,6 +150,18 @@ class Holder:
     path: str
 
 
+# Time first, then what is the same everywhere.
+PermitRank: TypeAlias = tuple[int, str, str]
+
+# One point of priority counts as so much waiting: who waits long enough has its turn, whatever comes after it.
+PRIORITY_US = 600_000_000
+
+
+def permit_rank(holder: Holder, priority: int, since_us: int) -> PermitRank:
+    """How one that waits ranks among the others; smaller goes first."""
+    return since_us - priority * PRIORITY_US, holder.run_id, holder.path
+
+
 @dataclass(frozen=True, kw_only=True)
 class PermitWish:
     """One permit of every key, all or none, for one holder."""
@@ -158,9 +171,14 @@ class PermitWish:
     keys: frozenset[str]
     # Of those among the keys whose bound is not set in the store.
     bounds: Mapping[str, int] = field(default_factory=dict)
-    # Who waits is served by priority, then by the time since when it waits.
     priority: int = 0
+    # Since when it waits.
     since_us: int = 0
+
+    @property
+    def rank(self) -> PermitRank:
+        """Smaller goes first."""
+        return permit_rank(self.holder, self.priority, self.since_us)
 
 
 @dataclass(frozen=True, kw_only=True)

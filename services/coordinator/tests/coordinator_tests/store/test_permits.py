@@ -148,3 +148,15 @@ def test_a_bound_holds_whatever_races(open_another: Callable[[], Store]) -> None
         granted = sum(threads.map(work, range(OWNERS)))
     assert most == [1]
     assert granted > OWNERS
+
+
+def test_a_high_priority_does_not_keep_others_waiting_for_ever(store: Store) -> None:
+    epoch = store.claim_partition(3, "me")
+    store.set_permits("default", "tag:x", 1)
+    hour = 3_600_000_000
+    old = wish("old", "tag:x", since_us=0)
+    urgent = wish("urgent", "tag:x", since_us=hour, priority=5)
+    assert store.take_permits(3, epoch, [wish("a", "tag:x"), old], hour) == [True, False]
+    _release(store, epoch, "a")
+    assert store.take_permits(3, epoch, [urgent], hour) == [False]
+    assert store.take_permits(3, epoch, [old], hour) == [True]
