@@ -1,6 +1,6 @@
 """The coordinator alone: how many microseconds of CPU a step costs it, without a broker and with runners that are played.
 
-python -m benchmarks.alone [STEPS] [--batch N] [--profile FILE]
+python -m benchmarks.alone [STEPS] [--batch N] [--stages | --profile FILE]
 """
 
 from __future__ import annotations
@@ -11,18 +11,25 @@ import cProfile
 import pstats
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import structlog
 
 from kaon_coordinator import expressions
 from kaon_coordinator.api.feed import RunFeed
 from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.shell import coordinator as coordinator_module
 from kaon_coordinator.shell.coordinator import Coordinator, ShellSettings
+from kaon_coordinator.shell.outbox import Outbox
+from kaon_coordinator.shell.partition import Partition
+from kaon_coordinator.shell.pools import Pools
 from kaon_coordinator.store.base import NewRun
 from kaon_coordinator.store.database import Durability
-from kaon_coordinator.store.sql import open_store
+from kaon_coordinator.store.sql import SqlStore, open_store
 from kaon_coordinator.store.thread import StoreThread
 from kaon_coordinator.transport.base import Incoming, Send, TopicPartition
 from kaon_wire import canonical, topics
@@ -34,7 +41,7 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 
 _CATALOGUE = topics.Catalogue()
 _RUNNER = "runner"
-_SECONDS = 120
+_SECONDS = 60
 
 
 class _Sinks:
@@ -68,6 +75,50 @@ class _Transport:
 
     async def end_offsets(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
         return {}
+
+
+# What a stage is called, and the functions whose CPU it is. Inner stages count for themselves alone.
+_STAGES: dict[str, tuple[tuple[Any, str], ...]] = {
+    "decode": ((coordinator_module, "sort_records"),),
+    "decide and fold": ((Coordinator, "_decide"),),
+    "rows": ((coordinator_module, "rows_of"), (Partition, "note_rows")),
+    "encode history": ((coordinator_module, "encode_event"),),
+    "transaction": ((SqlStore, "commit_all"),),
+    "requests": ((Partition, "effects"),),
+    "match": ((Pools, "requests"), (Pools, "advance")),
+    "encode records": ((Outbox, "take"), (Outbox, "history")),
+}
+
+
+@contextmanager
+def _stages(spent: dict[str, float]) -> Iterator[None]:
+    """Adds up the seconds of CPU that each stage takes."""
+    stack: list[float] = []
+    with ExitStack() as undo:
+        for stage, functions in _STAGES.items():
+            for owner, name in functions:
+                original = getattr(owner, name)
+                undo.callback(setattr, owner, name, original)
+                setattr(owner, name, _timed(original, stage, spent, stack))
+        yield
+
+
+def _timed(original: Any, stage: str, spent: dict[str, float], stack: list[float]) -> Any:
+    @wraps(original)
+    def timed(*args: Any, **kwargs: Any) -> Any:
+        # The store works on a thread of its own and contains no other stage.
+        mine = [] if stage == "transaction" else stack
+        mine.append(0.0)
+        began = time.thread_time()
+        try:
+            return original(*args, **kwargs)
+        finally:
+            took = time.thread_time() - began
+            spent[stage] = spent.get(stage, 0.0) + took - mine.pop()
+            if mine:
+                mine[-1] += took
+
+    return timed
 
 
 async def measure(steps: int, batch: int, profile: cProfile.Profile | None) -> dict[str, float]:
@@ -181,6 +232,7 @@ def main() -> None:
     parser.add_argument("steps", nargs="?", type=int, default=2000)
     parser.add_argument("--batch", type=int, default=32, help="steps that are outstanding")
     parser.add_argument("--profile", type=Path, help="write cProfile's statistics here, and show them")
+    parser.add_argument("--stages", action="store_true", help="tell where the CPU goes")
     options = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     profile = cProfile.Profile() if options.profile else None
@@ -189,6 +241,13 @@ def main() -> None:
     ]
     for result in results:
         print(" ".join(f"{name}={value:.0f}" for name, value in result.items()))
+    if options.stages:
+        spent: dict[str, float] = {}
+        with _stages(spent):
+            used = asyncio.run(measure(options.steps, options.batch, None))["cpu_us_per_step"]
+        for stage, seconds in spent.items():
+            print(f"  {stage:<16} {1e6 * seconds / options.steps:6.1f} us a step")
+        print(f"  {'the rest':<16} {used - 1e6 * sum(spent.values()) / options.steps:6.1f} us a step")
     if profile is not None:
         pstats.Stats(profile).sort_stats("tottime").print_stats(45)
 
