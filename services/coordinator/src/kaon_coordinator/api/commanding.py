@@ -30,6 +30,10 @@ class Commanding(run_service_pb2_grpc.RunServiceServicer):
     _intake: Intake
 
     async def CancelRun(self, request: r.CancelRunRequest, context: Any) -> r.CancelRunResponse:  # noqa: N802
+        if request.force and request.path:
+            raise InvalidValue("force: hooks are stopped with the whole run only; leave the path out")
+        if request.skip and not request.path:
+            raise InvalidValue("skip: a whole run cannot be skipped; name what is to count as skipped")
         if request.path:
             run = await self._active(request.run_id)
             row = await self._at(run, request.path)

@@ -107,10 +107,11 @@ def _reopen(result: Plan, scope: ScopeState, phase: d.Phase.ValueType) -> None:
 
 def reopen(state: RunState, scope: ScopeState) -> None:
     """Opens a scope that has ended in the phase in which it ended; what its end kept from beginning may begin."""
-    result = Plan()
-    _reopen(result, scope, scope.phase)
+    result, phase = Plan(), scope.phase
+    _reopen(result, scope, phase)
+    # Hooks whose turn had not come are among what is reset; they do not say where to go on.
     reset(state, result.paths)
-    _open_again(state, scope, scope.phase, 0)
+    _open_again(state, scope, phase, 0)
     recount(scope)
 
 

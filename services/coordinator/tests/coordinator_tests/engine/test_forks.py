@@ -146,6 +146,16 @@ def test_a_fork_at_the_end_with_nothing_to_do_ends_like_the_original(end: t.Stat
     assert finish(fork(original)).status == original.state.status == (end or t.SUCCEEDED)
 
 
+def test_a_fork_of_a_run_that_succeeded_does_not_begin_its_failure_hooks() -> None:
+    hook = step("alert")
+    hook.phase = d.PHASE_ON_FAILURE
+    original, ran = done(workflow(fan(step("a"), hook)))
+    forked = fork(original)
+    assert finish(forked).status == t.SUCCEEDED
+    assert not ran
+    assert forked.state.steps["alert"].status == t.SKIPPED
+
+
 def test_a_cancel_of_the_original_does_not_count_in_the_fork() -> None:
     ran, behave = counting()
     original = Driver(workflow(chain(step("a"), step("b"), step("c"))), behave)  # type: ignore[arg-type]
