@@ -24,6 +24,9 @@ from kaonapi.run.v1 import command_pb2
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
 
+# Seconds; far above every round trip.
+_LONG = 1.0
+
 
 class PoolMatcher:
     """Owns no truth: what it knows it was told, and is told again after it was lost.
@@ -229,9 +232,12 @@ class PoolMatcher:
             return
         runner = state.fleet.get(ticket.incarnation) if ticket.place is Place.RELEASED else None
         if runner is not None and ticket.sent:
-            runner.pace.ended(now - ticket.sent, ticket.load)
-            runner.set_limit(self._settings.depth)
-            state.note_duration(ticket, (now - ticket.sent) / max(ticket.load, 1.0))
+            seconds = now - ticket.sent
+            runner.pace.ended(seconds, ticket.load)
+            # A long step makes nothing deeper that is not deep.
+            if seconds < _LONG or runner.depth > 1.0:
+                runner.set_limit(self._settings.depth)
+            state.note_duration(ticket, seconds / max(ticket.load, 1.0))
         state.forget(ticket)
 
     # --- what follows --------------------------------------------------------------------------------------------

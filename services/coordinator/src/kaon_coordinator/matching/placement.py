@@ -19,7 +19,7 @@ from kaon_coordinator.matching.tickets import Lane, Place, Ticket
 from kaon_coordinator.matching.waiting import Line
 
 # Of so many groups with a free runner the best is taken; looking at more would not be worth the time.
-_GROUPS = 4
+_GROUPS = 3
 # Of so many runners with the code bundle and some room one is taken.
 _NEAR = 8
 # Of so many runners that are kept free for others one may be taken, when that is allowed.

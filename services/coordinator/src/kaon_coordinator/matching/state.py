@@ -49,10 +49,14 @@ class PoolState:
 
     def note_ended(self, step: StepId, generation: int) -> None:
         """This generation of the step and all before it are over."""
-        self._ended[step] = max(generation, self._ended.get(step, 0))
-        self._ended.move_to_end(step)
-        if len(self._ended) > _REMEMBERED:
-            self._ended.popitem(last=False)
+        ended = self._ended
+        known = ended.get(step)
+        if known is not None:
+            generation = max(generation, known)
+            ended.move_to_end(step)
+        ended[step] = generation
+        if len(ended) > _REMEMBERED:
+            ended.popitem(last=False)
 
     def is_over(self, step: StepId, generation: int) -> bool:
         """Whether this generation of the step is known to be over."""
