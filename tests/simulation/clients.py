@@ -85,8 +85,10 @@ class Client:
             (answer,) = await member.store.run(self._world.store.submit_runs, [run])
             if isinstance(answer, Conflict):
                 raise answer
-            await self._wake(member, answer[0])
-            return answer[0]  # type: ignore[no-any-return]
+            record, created = answer
+            if created:
+                await self._wake(member, record, record)
+            return record  # type: ignore[no-any-return]
 
         record = await self._insist(submit)
         self._world.checks.acknowledge(key, record.run_id)
@@ -107,14 +109,13 @@ class Client:
         await self._wake(member, record)
         return record  # type: ignore[no-any-return]
 
-    async def _wake(self, member: Member, record: RunRecord) -> None:
+    async def _wake(self, member: Member, record: RunRecord, submitted: RunRecord | None = None) -> None:
         """As `bootstrap.Application` does."""
         from .world import wake_record
 
         assert member.coordinator is not None
         assert member.transport is not None
-        fresh = record if record.row.seq == 0 else None
-        if not member.coordinator.wake(record.partition, fresh):
+        if not member.coordinator.wake(record.partition, submitted):
             await member.transport.send([wake_record(record.partition)])
 
     def _wanted(self, wish: Wish, run_id: str) -> command_pb2.RunCommand:

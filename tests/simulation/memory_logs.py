@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from kaon_coordinator.store.base import LogChunk
@@ -25,6 +26,7 @@ class MemoryLogs:
         self._bounds = bounds
         self._leases: dict[tuple[str, str, int, int, str], _Lease] = {}
         self._chunks: list[LogChunk] = []
+        self._ids = itertools.count(1)
 
     def archive(self, records: Sequence[log_pb2.LogLines]) -> frozenset[str]:
         """Keeps the new lines of records; returns the runs that got some."""
@@ -46,7 +48,7 @@ class MemoryLogs:
         lease.known.update(line.sequence for line in lines)
         self._chunks.append(
             LogChunk(
-                chunk_id=len(self._chunks) + 1,
+                chunk_id=next(self._ids),
                 key=kept.key,
                 incarnation=record.incarnation,
                 payload=kept.SerializeToString(deterministic=True),
@@ -70,6 +72,15 @@ class MemoryLogs:
             lease.lines += 1
             lease.size_bytes += size
             yield line
+
+    def runs(self) -> list[str]:
+        """The runs of which there are lines."""
+        return sorted({run_id for run_id, *_ in self._leases})
+
+    def remove(self, run_ids: Collection[str]) -> None:
+        """Deletes all lines of these runs."""
+        self._leases = {place: lease for place, lease in self._leases.items() if place[0] not in run_ids}
+        self._chunks = [chunk for chunk in self._chunks if chunk.key.run_id not in run_ids]
 
     def read(self, run_id: str, path: str, after_chunk: int, limit: int) -> list[LogChunk]:
         """Chunks of a run after an id, in the order of arrival."""

@@ -150,8 +150,8 @@ class MemoryStore(Store):
         start = command_pb2.RunCommand(
             run_id=run.run_id, start=command_pb2.StartRun(reset=list(run.fork_reset))
         )
-        self._enqueue(kept, start, run.now_us)
-        return kept.record, True
+        row = self._enqueue(kept, start, run.now_us)
+        return replace(kept.record, start=row), True
 
     def _answer(self, run: NewRun, first: Kept) -> tuple[RunRecord, bool] | Conflict:
         if first.payload == _payload(run):
@@ -170,16 +170,17 @@ class MemoryStore(Store):
             self._enqueue(self.runs[run_id], _copy(command), now_us)
         return record
 
-    def _enqueue(self, kept: Kept, command: command_pb2.RunCommand, now_us: int) -> None:
+    def _enqueue(self, kept: Kept, command: command_pb2.RunCommand, now_us: int) -> InboxRow:
         inbox_id, partition = next(self._inbox_ids), kept.record.partition
         self._inbox_places[inbox_id] = partition
-        self.inbox[partition][inbox_id] = InboxRow(
+        row = self.inbox[partition][inbox_id] = InboxRow(
             inbox_id=inbox_id,
             partition=partition,
             run_id=kept.record.run_id,
             command=command,
             create_us=now_us,
         )
+        return row
 
     def _tell(self, messages: Iterable[Message]) -> None:
         for message in messages:
@@ -413,6 +414,35 @@ class MemoryStore(Store):
         self, run_id: str, path: str = "", after_chunk: int = 0, limit: int = 100
     ) -> list[LogChunk]:
         return self._logs.read(run_id, path, after_chunk, limit)
+
+    @_transaction
+    def remove_runs(self, before_us: int, limit: int) -> list[str]:
+        kept = [each for each in self.runs.values() if self._is_removable(each, before_us)]
+        found = [each.record for each in sorted(kept, key=lambda each: each.record.row.end_us)[:limit]]
+        for record in found:
+            del self.runs[record.run_id], self.by_partition[record.partition][record.run_id]
+            self.keys = {key: run_id for key, run_id in self.keys.items() if run_id != record.run_id}
+        gone = {record.run_id for record in found}
+        self._logs.remove(gone)
+        self._memos = {key: memo for key, memo in self._memos.items() if memo.run_id not in gone}
+        return [record.run_id for record in found]
+
+    def _is_removable(self, kept: Kept, before_us: int) -> bool:
+        record = kept.record
+        waits = any(row.run_id == record.run_id for row in self.inbox[record.partition].values())
+        forked = any(other.record.fork_run_id == record.run_id for other in self.runs.values())
+        ended = 0 < record.row.end_us < before_us and not kept.open
+        return ended and not (waits or forked or record.parent_run_id in self.runs)
+
+    @_transaction
+    def remove_logs(self, before_us: int, limit: int) -> list[str]:
+        ended = [
+            run_id
+            for run_id in self._logs.runs()
+            if run_id in self.runs and 0 < self.runs[run_id].record.row.end_us < before_us
+        ][:limit]
+        self._logs.remove(set(ended))
+        return ended
 
     # --- life ---------------------------------------------------------------------------------------------------
 
