@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from harness import MemorySystem, python, shell
 
@@ -90,6 +92,27 @@ def test_no_cgroup_is_left_behind(system: MemorySystem) -> None:
     assert _cgroups() <= before
 
 
+def test_empty_cgroups_that_a_killed_supervisor_has_left_are_removed(system: MemorySystem) -> None:
+    group = groups.create("left", os.getpid())
+    left = limits.Limits(group, cpu_milli=100, memory_bytes=MIB, pids=10)
+    wanted = shell("sleep", "30", resources={"memory_bytes": 100 * MIB})
+    system.release(wanted)
+    system.started(wanted.key)
+    limits.sweep()
+    assert "kaon-left" in {path.name for path in _cgroups()}, "it is young"
+    busy = system.wait(
+        lambda: _cgroups_of({child.pid for child in psutil.Process().children(recursive=True)})
+    )
+    for path in _cgroups():
+        if path.name == "kaon-left" or path in busy:
+            os.utime(path, (1, 1))
+    limits.sweep()
+    assert "kaon-left" not in {path.name for path in _cgroups()}
+    assert busy <= _cgroups()
+    assert left.kept
+    assert group.kind != "proc"
+
+
 def test_bounds_of_version_2_are_written_to_the_groups_own_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,6 +166,16 @@ def _second_version(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(groups, "ROOT", str(root / "cgroup"))
     monkeypatch.setattr(groups, "SELF", str(root / "self"))
     return own
+
+
+def _cgroups_of(pids: set[int]) -> set[Path]:
+    """Those that hold one of our steps."""
+    found = set()
+    for path in _cgroups():
+        with contextlib.suppress(FileNotFoundError):  # of somebody else's, and gone
+            if pids & set(map(int, (path / "cgroup.procs").read_text().split())):
+                found.add(path)
+    return found
 
 
 def _cgroups() -> set[Path]:

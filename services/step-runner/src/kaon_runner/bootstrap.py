@@ -179,6 +179,7 @@ class RunnerService:
         assert self._loop is not None
         while True:
             await self._loop.run_in_executor(executor, self._work.sweep)
+            await self._loop.run_in_executor(executor, limits.sweep)
             fetched = self.settings.cache_directory / "artifacts"
             await self._loop.run_in_executor(executor, remove_unused, fetched, self.settings.cache_seconds)
             await asyncio.sleep(_SWEEP_SECONDS)

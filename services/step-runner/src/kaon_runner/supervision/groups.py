@@ -108,7 +108,7 @@ class CgroupV1(CgroupV2):
 def create(token: str, root: int) -> Group:
     """A new group of the best kind that works here."""
     makers: tuple[tuple[type[CgroupV2], Callable[[], str | None]], ...] = (
-        (CgroupV2, _v2_parent),
+        (CgroupV2, v2_parent),
         (CgroupV1, lambda: v1_parent("freezer")),
     )
     for kind, parent in makers:
@@ -147,7 +147,7 @@ def delegate() -> None:
 
 def find(token: str, root: int) -> Group:
     """The group that a supervisor created under this token, seen from another process."""
-    for kind, directory in ((CgroupV2, _v2_parent()), (CgroupV1, v1_parent("freezer"))):
+    for kind, directory in ((CgroupV2, v2_parent()), (CgroupV1, v1_parent("freezer"))):
         if directory is not None and os.path.isdir(directory + "/kaon-" + token):
             return kind(token, root, directory + "/kaon-" + token)
     return Group(token, root)
@@ -165,7 +165,7 @@ def destroy(group: Group, seconds: float) -> bool:
     return True
 
 
-def _v2_parent() -> str | None:
+def v2_parent() -> str | None:
     """Where cgroups of children go in the unified hierarchy, wherever it is mounted: beside our leaf, or in our own."""
     own = _v2_own()
     return None if own is None else _usable(own.removesuffix("/" + RUNNER_LEAF))

@@ -8,6 +8,7 @@ without site-packages.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 
 from kaon_runner.supervision import groups
@@ -108,6 +109,19 @@ def forget(token: str) -> None:
             groups.rmdir(f"{parent}/kaon-{token}")
 
 
+def sweep(age_seconds: float = 60.0) -> None:
+    """Removes empty cgroups whose supervisors were killed before they could do so.
+
+    One with a member cannot be removed, and a young one may be about to get its first.
+    """
+    parents = [groups.v2_parent(), *map(groups.v1_parent, ("freezer", *groups.CONTROLLERS))]
+    limit = time.time() - age_seconds
+    for parent in filter(None, parents):
+        for name in os.listdir(parent):
+            if name.startswith("kaon-") and name != groups.RUNNER_LEAF and _made(f"{parent}/{name}") < limit:
+                groups.rmdir(f"{parent}/{name}")
+
+
 def kept_here() -> Mapping[str, str]:
     """What keeps the bounds of steps that are started by this process, by controller; one is missing where nothing does."""
     group = groups.create(f"trial-{os.getpid()}", os.getpid())
@@ -115,6 +129,13 @@ def kept_here() -> Mapping[str, str]:
     limits.remove()
     group.remove()
     return limits.kept
+
+
+def _made(path: str) -> float:
+    try:
+        return os.stat(path).st_mtime
+    except OSError:
+        return time.time()  # it has just been removed
 
 
 def _count(path: str) -> int:
