@@ -12,6 +12,7 @@ from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 from grpc_health.v1.health import aio as health  # type: ignore[import-untyped]
 from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
+from prometheus_client import CollectorRegistry
 
 import kaon_publisher
 from kaon_artifacts import ArtifactStore
@@ -23,6 +24,8 @@ from kaon_publisher.pushing import LayoutTarget, RegistryTarget
 from kaon_publisher.service import ModelServicer
 from kaon_publisher.settings import Settings
 from kaon_publisher.store import ModelStore
+from kaon_telemetry.endpoint import MetricsServer
+from kaon_telemetry.metrics import PublisherMetrics
 from kaon_wire.errors import Unavailable
 from kaonapi.model.v1 import model_pb2, model_pb2_grpc
 
@@ -43,6 +46,8 @@ class Application:
         self._server = aio.server(options=[("grpc.so_reuseport", 0)])
         self._broker = KafkaBroker(settings.kafka) if settings.kafka else None
         self._tasks: list[asyncio.Task[None]] = []
+        self._registry = CollectorRegistry()
+        self._metrics_server: MetricsServer | None = None
 
     async def start(self) -> int:
         """Listens and returns the port.
@@ -51,7 +56,10 @@ class Application:
             KaonError: something that the settings name does not answer.
         """
         publishing = build_publishing(self._settings, self._store)
-        servicer = ModelServicer(store=self._store, publishing=publishing, bell=self._bell)
+        metrics = PublisherMetrics(self._registry)
+        if self._settings.metrics:
+            self._metrics_server = MetricsServer(self._settings.metrics, self._registry)
+        servicer = ModelServicer(store=self._store, publishing=publishing, bell=self._bell, metrics=metrics)
         model_pb2_grpc.add_ModelServiceServicer_to_server(servicer, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
@@ -86,6 +94,8 @@ class Application:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._broker is not None:
             await asyncio.to_thread(self._broker.close)
+        if self._metrics_server is not None:
+            await asyncio.to_thread(self._metrics_server.close)
         self._store.close()
 
 

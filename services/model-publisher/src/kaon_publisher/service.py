@@ -11,12 +11,14 @@ from typing import Any, TypeVar
 import grpc
 import structlog
 from google.protobuf import timestamp_pb2
+from prometheus_client import CollectorRegistry
 
 from kaon_artifacts import ArtifactMissing, DigestMismatch
 from kaon_publisher.announcing import Bell
 from kaon_publisher.errors import ModelRejected
 from kaon_publisher.publishing import Publishing, check_name, check_request, payload_digest
 from kaon_publisher.store import ModelStore
+from kaon_telemetry.metrics import PublisherMetrics
 from kaon_wire.errors import Conflict, InvalidValue, KaonError, NotFound
 from kaonapi.model.v1 import model_pb2, model_pb2_grpc
 
@@ -42,7 +44,9 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
         publishing: Publishing,
         bell: Bell,
         now_us: Callable[[], int] | None = None,
+        metrics: PublisherMetrics | None = None,
     ) -> None:
+        self._metrics = metrics or PublisherMetrics(CollectorRegistry())
         self._store = store
         self._publishing = publishing
         self._bell = bell
@@ -52,15 +56,22 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
         self, request: model_pb2.PublishModelRequest, context: Any
     ) -> AsyncIterator[model_pb2.PublishModelResponse]:
         """See the proto."""
-        tenant = _tenant(context)
+        tenant, began = _tenant(context), time.monotonic()
+        outcome = "interrupted"
         try:
             async for response in self._publish(tenant, request):
                 yield response
+            outcome = "announced"
+            self._metrics.publication_seconds.observe(time.monotonic() - began)
         except (ModelRejected, ArtifactMissing, DigestMismatch) as error:
+            outcome = "rejected"
             log.info("model rejected", model=request.model, reason=str(error))
             yield model_pb2.PublishModelResponse(stage=model_pb2.STAGE_REJECTED, message=str(error))
         except KaonError as error:
+            outcome = "failed"
             await _abort(context, error)
+        finally:
+            self._metrics.publications.labels(outcome).inc()
 
     async def _publish(
         self, tenant: str, request: model_pb2.PublishModelRequest
@@ -111,13 +122,14 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
         tenant, cursor = _tenant(context), request.after_cursor
         if cursor < 0:
             cursor = await _ask(context, self._store.acknowledged, tenant, request.consumer)
-        while True:
-            found = await _ask(context, self._store.announcements, tenant, cursor, request.model)
-            for announcement in found:
-                cursor = announcement.cursor
-                yield model_pb2.WatchModelsResponse(announcement=announcement)
-            if not found:
-                await self._bell.wait(LOOK_SECONDS)
+        with self._metrics.watchers.track_inprogress():
+            while True:
+                found = await _ask(context, self._store.announcements, tenant, cursor, request.model)
+                for announcement in found:
+                    cursor = announcement.cursor
+                    yield model_pb2.WatchModelsResponse(announcement=announcement)
+                if not found:
+                    await self._bell.wait(LOOK_SECONDS)
 
     async def AcknowledgeModel(  # noqa: N802
         self, request: model_pb2.AcknowledgeModelRequest, context: Any

@@ -41,6 +41,8 @@ class Settings:
     docker_host: str = ""
     # KAON_KAFKA: brokers; empty: announcements go over gRPC only.
     kafka: str = ""
+    # KAON_METRICS: host:port at which Prometheus reads metrics; empty: nowhere.
+    metrics: str = ""
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
@@ -64,6 +66,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         ),
         docker_host=environment.get("DOCKER_HOST", default.docker_host),
         kafka=environment.get("KAON_KAFKA", default.kafka),
+        metrics=environment.get("KAON_METRICS", default.metrics),
     )
 
 
