@@ -70,7 +70,7 @@ $(BUF):
 	@mkdir -p $(CACHE)/npm
 	npm install --silent --no-audit --no-fund --prefix $(CACHE)/npm @bufbuild/buf@$(BUF_VERSION)
 
-.PHONY: check format test
+.PHONY: check format test chaos
 check: setup $(BUF) ## format, lint, types, protos
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
@@ -80,6 +80,9 @@ check: setup $(BUF) ## format, lint, types, protos
 format: setup ## apply the formatter and the linter's safe fixes
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
+
+chaos: fetch ## random faults against the system in containers under load, MINUTES=3 SEED= (tests/chaos_suite.py)
+	$(PY) -m kaon_local with-engine $(PY) tests/chaos_suite.py --minutes $(or $(MINUTES),3) $(if $(SEED),--seed $(SEED))
 
 test: fetch ## every test, on real parts
 	$(PY) -m kaon_local with-engine .venv/bin/pytest

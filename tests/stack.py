@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -52,6 +53,7 @@ class Stack:
         self._client = docker.DockerClient(base_url=os.environ.get("DOCKER_HOST"), timeout=60)
         self._settings = {
             **compose.settings(),
+            "COMPOSE_PROJECT_NAME": config.project,
             "KAON_TAG": TAG,
             "KAON_API_PORT": str(config.api_port),
             "KAON_PUBLISHER_PORT": str(config.publisher_port),
@@ -184,6 +186,26 @@ class Stack:
         self._env_file.write_text("".join(f"{name}={value}\n" for name, value in self._settings.items()))
 
 
+def attach(state: Path) -> Stack:
+    """The system that was started with this directory."""
+    settings = dict(line.split("=", 1) for line in (state / "compose.env").read_text().splitlines())
+    config = StackConfig(
+        project=settings["COMPOSE_PROJECT_NAME"],
+        state=state,
+        settings=settings,
+        api_port=int(settings["KAON_API_PORT"]),
+        publisher_port=int(settings["KAON_PUBLISHER_PORT"]),
+        registry_port=int(settings["KAON_REGISTRY_PORT"]),
+        consumer_port=int(settings["KAON_CONSUMER_PORT"]),
+    )
+    return Stack(config)
+
+
 def told(what: str, figures: Sequence[str]) -> None:
     """Prints figures where `pytest -rP` and CI's log show them."""
     print(f"\nFIGURES {what}: {'; '.join(figures)}", flush=True)
+
+
+if __name__ == "__main__":
+    place = Path(sys.argv[1])
+    Stack(StackConfig(project=f"kaon-{place.name}", state=place)).up("--scale", "coordinator=2")

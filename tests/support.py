@@ -21,6 +21,9 @@ from kaonapi.workflow.v1 import workflow_service_pb2, workflow_service_pb2_grpc
 
 FLOWS = Path(__file__).parent / "flows"
 
+# What a client sees of a coordinator that goes or is gone: it asks again, as the SDK does.
+AWAY = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
+
 
 class Api:
     """The gRPC API as the tests use it: plain calls, so that every answer is seen as it was given.
@@ -91,7 +94,7 @@ class Api:
                         yield response.event
                 return
             except grpc.RpcError as error:
-                if error.code() != grpc.StatusCode.UNAVAILABLE:  # type: ignore[attr-defined]
+                if error.code() not in AWAY:  # type: ignore[attr-defined]
                     raise
 
     def wait(self, run_id: str, seconds: float = 120) -> run_pb2.Run:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import grpc
-from support import Api
+from support import AWAY, Api
 
 from kaon import Workflow
 from kaonapi.run.v1 import history_pb2, run_pb2
@@ -164,7 +164,7 @@ class Workload:
             try:
                 answer = api.get(run)
             except grpc.RpcError as error:
-                if error.code() not in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}:  # type: ignore[attr-defined]
+                if error.code() not in AWAY | {grpc.StatusCode.DEADLINE_EXCEEDED}:  # type: ignore[attr-defined]
                     raise
                 continue
             return answer.run, {step.path: step for step in answer.steps}

@@ -40,8 +40,8 @@ def write_settings(path: Path) -> list[str]:
     if missing:
         lines = "".join(f"{name}={value}\n" for name, value in missing.items())
         # Not for others to read: it has a password.
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as file:
-            file.write(text + ("\n" if text and not text.endswith("\n") else "") + lines)
+        path.touch(mode=0o600)
+        path.write_text(text + ("\n" if text and not text.endswith("\n") else "") + lines, encoding="utf-8")
     return list(missing)
 
 
@@ -85,7 +85,8 @@ def compose(*words: str, env: Mapping[str, str] | None = None, check: bool = Tru
         text=True,
         check=False,
     )
-    if check and done.returncode != 0:
+    # This compose ends with 0 when it does not know a flag.
+    if check and (done.returncode != 0 or "unknown flag" in done.stderr):
         print(done.stdout[-2000:], done.stderr[-4000:], file=sys.stderr, flush=True)
-        done.check_returncode()
+        raise subprocess.CalledProcessError(done.returncode or 1, done.args)
     return done.stdout
