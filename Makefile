@@ -10,7 +10,8 @@ STAMPS := $(CACHE)/stamps
 PY := .venv/bin/python
 BUF_VERSION := 1.75.0
 UV_VERSION := 0.13.9
-COMPOSE := .venv/bin/docker-compose
+# By its place: the script in .venv/bin hides exit codes.
+COMPOSE = $(wildcard .venv/lib/python3*/site-packages/compose/docker-compose)
 BUF := $(CACHE)/npm/node_modules/.bin/buf
 
 PROTOS := $(shell find proto -name '*.proto' 2>/dev/null)

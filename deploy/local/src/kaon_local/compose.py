@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 from kaon_local.base_image import base_name
@@ -46,14 +47,16 @@ def write_settings(path: Path) -> list[str]:
 
 
 def compose_command() -> list[str]:
-    """The compose program: docker's plug-in, or the one in this environment.
+    """The compose program: the one in this environment, or docker's plug-in.
+
+    The environment's is called by its place: the script that its package installs, .venv/bin/docker-compose, hides exit codes.
 
     Raises:
         MissingTool: there is none.
     """
-    beside = Path(sys.executable).with_name("docker-compose")
-    if beside.exists():
-        return [str(beside)]
+    package = find_spec("compose")
+    if package is not None and package.origin is not None:
+        return [str(Path(package.origin).with_name("docker-compose"))]
     if (
         shutil.which("docker")
         and not subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode
@@ -85,8 +88,7 @@ def compose(*words: str, env: Mapping[str, str] | None = None, check: bool = Tru
         text=True,
         check=False,
     )
-    # This compose ends with 0 when it does not know a flag.
-    if check and (done.returncode != 0 or "unknown flag" in done.stderr):
+    if check and done.returncode != 0:
         print(done.stdout[-2000:], done.stderr[-4000:], file=sys.stderr, flush=True)
-        raise subprocess.CalledProcessError(done.returncode or 1, done.args)
+        done.check_returncode()
     return done.stdout
