@@ -72,8 +72,10 @@ class Scheduler:
                 await self.look()
             except Unavailable as error:
                 log.warning("schedules not looked at", reason=str(error))
+            # Not `wait_for`: it may swallow a cancellation that comes together with the event.
             try:
-                await asyncio.wait_for(self._changed.wait(), self._parts.every_seconds)
+                async with asyncio.timeout(self._parts.every_seconds):
+                    await self._changed.wait()
             except TimeoutError:
                 continue
 

@@ -9,6 +9,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias, TypeVar
 
 import structlog
@@ -96,13 +97,13 @@ class Answers:
             case TakePermits():
                 self.permits.want(partition, state, action)
             case LookUpMemo():
-                self._begin(partition, state, action.path, self._look_up(state, action))
+                self._begin(partition, state, action.path, partial(self._look_up, state, action))
             case PrepareChild():
-                self._begin(partition, state, action.path, self._prepare(state, action))
+                self._begin(partition, state, action.path, partial(self._prepare, state, action))
             case ReadItems():
-                self._begin(partition, state, action.path, self._read_items(action))
+                self._begin(partition, state, action.path, partial(self._read_items, action))
             case WriteManifests():
-                self._begin(partition, state, action.path, self._write_manifests(action))
+                self._begin(partition, state, action.path, partial(self._write_manifests, action))
 
     def waits(self, partition: int) -> bool:
         """Whether answers wait for the partition's next turn."""
@@ -135,7 +136,9 @@ class Answers:
     def _granted(self, grant: Grant) -> None:
         self._answer(grant.partition, grant.holder.run_id, PermitsGranted(path=grant.holder.path))
 
-    def _begin(self, partition: int, state: RunState, path: str, answer: Awaitable[Message]) -> None:
+    def _begin(
+        self, partition: int, state: RunState, path: str, answer: Callable[[], Awaitable[Message]]
+    ) -> None:
         task = asyncio.ensure_future(self._work(partition, state.run_id, path, answer))
         self._tasks.add(task)
         task.add_done_callback(self._done)
@@ -146,10 +149,12 @@ class Answers:
             self._failure = task.exception()
             self._outside.wake()
 
-    async def _work(self, partition: int, run_id: str, path: str, answer: Awaitable[Message]) -> None:
+    async def _work(
+        self, partition: int, run_id: str, path: str, answer: Callable[[], Awaitable[Message]]
+    ) -> None:
         async with self._room:
             try:
-                message = await answer
+                message = await answer()
             except (StoreUnavailable, Unavailable) as error:
                 message = Unprepared(path=path, kind="Platform", problem=str(error))
             except KaonError as error:

@@ -251,8 +251,10 @@ class Coordinator:
         try:
             while not any(task.done() for task in beside):
                 self._answers.check()
+                # Not `wait_for`: it may swallow a cancellation that comes together with the event.
                 try:
-                    await asyncio.wait_for(self._woken.wait(), self._settings.tick_seconds)
+                    async with asyncio.timeout(self._settings.tick_seconds):
+                        await self._woken.wait()
                 except TimeoutError:
                     pass
                 self._woken.clear()

@@ -107,8 +107,10 @@ class PermitQueue:
 
     async def _until_asked(self) -> None:
         seconds = self._again_seconds if any(self._waiting.values()) else None
+        # Not `wait_for`: it may swallow a cancellation that comes together with the event.
         try:
-            await asyncio.wait_for(self._asked.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._asked.wait()
         except TimeoutError:
             return
 
