@@ -8,9 +8,9 @@ from typing import TypeAlias
 
 from kaon_coordinator.store.base import Holder, PermitRecord, PermitWish
 from kaon_coordinator.store.permits import STALE_US
+from kaon_coordinator.store.records import PermitRank
 
 _Key: TypeAlias = tuple[str, str]
-_Rank: TypeAlias = tuple[int, int, str, str]
 
 
 class MemoryPermits:
@@ -25,7 +25,7 @@ class MemoryPermits:
         self.bounds: dict[_Key, int] = {}
         self.holders: dict[_Key, set[Holder]] = defaultdict(set)
         # With the rank, and when it was asked last.
-        self._waiting: dict[_Key, dict[Holder, tuple[_Rank, int]]] = defaultdict(dict)
+        self._waiting: dict[_Key, dict[Holder, tuple[PermitRank, int]]] = defaultdict(dict)
 
     def take(self, wishes: Sequence[PermitWish], now_us: int) -> list[bool]:
         """Grants what can be granted."""
@@ -42,7 +42,7 @@ class MemoryPermits:
             elif wish.keys not in refused:
                 refused.add(wish.keys)
                 for key in _keys(wish):
-                    self._waiting[key][wish.holder] = _rank(wish), now_us
+                    self._waiting[key][wish.holder] = wish.rank, now_us
         return answers
 
     def is_free(self, key: _Key, wish: PermitWish, now_us: int) -> bool:
@@ -53,7 +53,7 @@ class MemoryPermits:
         bound = self.bounds.get(key, 0) or wish.bounds.get(key[1], 0)
         if not bound:
             return True
-        mine = _rank(wish)
+        mine = wish.rank
         ahead = sum(
             rank < mine and asked > now_us - STALE_US and holder != wish.holder and holder not in holders
             for holder, (rank, asked) in self._waiting[key].items()
@@ -95,7 +95,3 @@ def _belongs(each: Holder, holder: Holder) -> bool:
 
 def _keys(wish: PermitWish) -> list[_Key]:
     return [(wish.tenant, key) for key in sorted(wish.keys)]
-
-
-def _rank(wish: PermitWish) -> _Rank:
-    return -wish.priority, wish.since_us, wish.holder.run_id, wish.holder.path
