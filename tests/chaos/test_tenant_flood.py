@@ -16,6 +16,8 @@ from kaonapi.run.v1 import run_pb2
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(weather.full_or(1200, 300))]
 STEP_SECONDS = 0.2
+# A machine whose cores are taken delivers later than an idle one.
+BUSY_SECONDS = 0.1
 
 
 def start_wait(client: Client, run_id: str) -> float:
@@ -56,7 +58,8 @@ def held(ledger: Path) -> float:
 def test_under_the_flood_of_another_tenant_a_step_waits_no_longer_than_for_one_slot(
     light_system: System, tmp_path: Path
 ) -> None:
-    flood, samples = weather.full_or((20_000, 100), (1_500, 20))
+    # A list of numbers that is given inline has its bound.
+    floods, samples = weather.full_or(([10_000, 10_000], 100), ([1_500], 20))
     workflow = load("storms/storm.py")
     with (
         Client(Endpoints(server=light_system.api, tenant="flood")) as many,
@@ -65,19 +68,20 @@ def test_under_the_flood_of_another_tenant_a_step_waits_no_longer_than_for_one_s
         waits(few, workflow, tmp_path / "warm", 3, 0.0)
         idle = waits(few, workflow, tmp_path / "idle", samples, 0.1)
         ledger = tmp_path / "flood"
-        params = {"count": flood, "seconds": STEP_SECONDS, "ledger": str(ledger)}
-        run_id = many.submit(workflow, params).run.run_id
+        params = {"seconds": STEP_SECONDS, "ledger": str(ledger)}
+        runs = [many.submit(workflow, {"count": count, **params}).run.run_id for count in floods]
         until(lambda: len(weather.running_steps(ledger)) >= 8, seconds=60, what="the flood has all slots")
 
         under = waits(few, workflow, tmp_path / "calm", samples, 1.0)
 
-        assert many.run(run_id).run.status == run_pb2.STATUS_RUNNING, "the flood was over too soon"
-        many.cancel(run_id, "the test is over")
-    slot, p99 = held(ledger), int(0.99 * samples)
+        assert many.run(runs[-1]).run.status == run_pb2.STATUS_RUNNING, "the flood was over too soon"
+        for run_id in runs:
+            many.cancel(run_id, "the test is over")
+    slot, p99 = held(ledger), int(0.99 * (samples - 1))
     print(
         f"start of a step: idle p50 {idle[samples // 2] * 1e3:.0f} ms, p99 {idle[p99] * 1e3:.0f} ms; under a flood of "
-        f"{flood} steps of {STEP_SECONDS} s p50 {under[samples // 2] * 1e3:.0f} ms, p99 {under[p99] * 1e3:.0f} ms; "
+        f"{sum(floods)} steps of {STEP_SECONDS} s p50 {under[samples // 2] * 1e3:.0f} ms, p99 {under[p99] * 1e3:.0f} ms; "
         f"a slot is held for {slot * 1e3:.0f} ms (p99)"
     )
-    # What a slot is really held for on this machine at this moment.
-    assert under[p99] <= idle[p99] + slot
+    # What a slot is really held for on this machine at this moment, and what the flood's own work costs a message on its way.
+    assert under[p99] <= idle[p99] + slot + BUSY_SECONDS
