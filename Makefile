@@ -94,11 +94,14 @@ test: fetch ## every test, on real parts
 bench: fetch ## measure dispatching on the real system (PEER=celery: and a peer beside it)
 	$(PY) -m benchmarks $(if $(PEER),--peer $(PEER))
 
-.PHONY: simulate
+.PHONY: simulate mutants
 SEEDS ?= 10000
 START ?= 0
 simulate: setup ## simulate the whole system: SEEDS=n runs from START=first on
 	cd tests && PYTHONPATH=. ../$(PY) -m simulation --first $(START) --seeds $(SEEDS)
+
+mutants: setup ## switch each safety mechanism off in turn: something must notice
+	cd tests && PYTHONPATH=. ../$(PY) -W ignore -m simulation.mutants
 
 # --- run ------------------------------------------------------------------------------------------------------------
 

@@ -46,8 +46,9 @@ class Plan:
 
     @property
     def busy(self) -> list[Node]:
-        """What is reset although it is active."""
-        return [node for node in self.nodes.values() if is_active(node)]
+        """What is reset, or dropped with a later pass, although it is active."""
+        dropped = [node for cell in self.cells.values() for node in cell.nodes.values()]
+        return [node for node in (*self.nodes.values(), *dropped) if is_active(node)]
 
 
 def plan(targets: Iterable[Node]) -> Plan:

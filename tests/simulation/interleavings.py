@@ -1,0 +1,283 @@
+"""Scripted runs of the simulation: the interleavings that must be right by name. Each raises AssertionError when it goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from kaon_coordinator.transport.base import Send
+from kaon_wire import topics
+from kaon_wire.partitioning import partition_of
+from kaonapi.run.v1 import history_pb2
+from kaonapi.step.v1 import step_pb2
+from kaonapi.workflow.v1 import definition_pb2 as d
+
+from .broker import Written
+from .loop import Process
+from .plan import Fault, Plan, Wish
+from .workflows import CHILD, output
+from .world import World
+
+_Event = history_pb2.HistoryEvent
+
+
+def _definition(name: str = "w", tag: str = "") -> d.WorkflowDefinition:
+    step = d.Step(type="python", outputs={"out": d.VALUE_TYPE_ANY}, tags=[tag] if tag else [])
+    step.retry.max_attempts = 3
+    return d.WorkflowDefinition(name=name, body=d.Graph(blocks=[d.Block(name="s", step=step)]))
+
+
+def _plan(seed: int = 1, *, runs: int = 1, **changes: object) -> Plan:
+    plan = Plan(
+        seed=seed,
+        coordinators=2,
+        runners=2,
+        slots=2,
+        run_partitions=1,
+        tick_seconds=0.3,
+        lease_seconds=4.0,
+        session_seconds=4.0,
+        definitions=(_definition(),),
+        wishes=tuple(Wish(at=2.0, kind="submit", run=run) for run in range(runs)),
+        calm=8.0,
+    )
+    return replace(plan, **changes)  # type: ignore[arg-type]
+
+
+class _Script:
+    """A world whose steps always succeed, and what happened in it."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.world = World(plan)
+        self.world.behaviour.fails = self.world.behaviour.breaks = 0.0
+        self.told: list[tuple[float, _Event, str]] = []
+        self._reactions: list[tuple[str, Callable[[_Event, str], None]]] = []
+        self._fold = self.world.checks._fold
+        self.world.checks._fold = self._see  # type: ignore[method-assign]
+
+    def _see(self, event: _Event, owner: str, partition: int) -> None:
+        self._fold(event, owner, partition)
+        self.told.append((self.world.scheduler.now, event, owner))
+        for reaction in list(self._reactions):
+            if event.HasField(reaction[0]):  # type: ignore[arg-type]
+                self._reactions.remove(reaction)
+                reaction[1](event, owner)
+
+    def once(self, kind: str, do: Callable[[_Event, str], None]) -> None:
+        """Reacts to the first event of a kind."""
+        self._reactions.append((kind, do))
+
+    def run(self) -> None:
+        violation = self.world.run()
+        assert violation is None, str(violation)
+        assert not self._reactions, f"never happened: {self._reactions}"
+
+    def times(self, kind: str) -> list[float]:
+        return [when for when, event, _ in self.told if event.HasField(kind)]  # type: ignore[arg-type]
+
+    def process(self, name: str) -> Process:
+        return next(process for process in self.world.processes() if process.name == name)
+
+    def kill(self, name: str) -> None:
+        """Kills a process as soon as what it does now is done."""
+        self.world.scheduler.after(0.0, self.process(name).kill)
+
+
+def a_holder_dies_before_a_matcher_in_another_process_hears_of_its_started() -> None:
+    script = _Script(_plan())
+    world = script.world
+    for number in range(2):
+        world.broker.blocked[topics.STEP_REQUESTS, number] = 6.0
+    script.once("step_leased", lambda event, owner: script.kill(event.step_leased.incarnation))
+    script.run()
+    assert len(script.times("step_leased")) == 2
+
+
+def a_succeeded_is_lost() -> None:
+    script = _Script(_plan())
+    broker, append = script.world.broker, script.world.broker.append
+    lost: list[str] = []
+
+    def lossy(sender: str, sends: object) -> None:
+        kept = []
+        for send in sends:  # type: ignore[attr-defined]
+            if send.topic == topics.STEP_EVENTS and not lost:
+                said = step_pb2.StepEvents.FromString(send.value)
+                if any(event.HasField("succeeded") for event in said.events):
+                    lost.append(sender)
+                    continue
+            kept.append(send)
+        append(sender, kept)
+
+    broker.append = lossy  # type: ignore[method-assign]
+    script.run()
+    assert lost
+    assert len(script.times("step_leased")) == 2
+
+
+def a_stopped_coordinator_wakes_after_its_partition_moved() -> None:
+    script = _Script(_plan(coordinators=3, calm=20.0))
+    world = script.world
+    world.behaviour.longest = 12.0
+    stopped: list[str] = []
+
+    def stop(event: _Event, owner: str) -> None:
+        stopped.append(owner)
+        index = int(owner.split("-")[1].split(".", maxsplit=1)[0])
+        world.scheduler.after(
+            0.0, world.break_something, Fault(at=0, kind="pause-coordinator", target=index, seconds=9.0)
+        )
+
+    script.once("step_leased", stop)
+    script.run()
+    later = {owner for when, _, owner in script.told if when > script.times("step_leased")[0] + 1}
+    assert not later & set(stopped)
+
+
+def a_broker_is_away_for_thirty_seconds() -> None:
+    script = _Script(_plan(calm=40.0, runs=2))
+    world = script.world
+    world.behaviour.longest = 20.0
+    away = Fault(at=0, kind="broker-away", seconds=30.0)
+    script.once("step_leased", lambda event, owner: world.break_something(away))
+    script.run()
+    assert not script.times("step_lease_lost")
+    assert len(script.times("step_leased")) == 2
+
+
+def two_partitions_want_a_permit_of_one() -> None:
+    script = _Script(
+        _plan(runs=4, run_partitions=2, definitions=(_definition(tag="gold"),), coordinators=2, calm=8.0)
+    )
+    script.run()
+    running = 0
+    for _, event, _ in script.told:
+        running += event.HasField("step_leased")
+        running -= event.HasField("step_ended")
+        assert running <= 1, "two steps hold the one permit"
+    assert len({partition_of(run, 2) for run in script.world.store.runs}) == 2
+
+
+def an_api_dies_between_commit_and_wakeup() -> None:
+    script = _Script(_plan())
+    world, seen = script.world, script.world.checks.submitted
+    killed: list[str] = []
+
+    def submitted(run: object) -> None:
+        seen(run)  # type: ignore[arg-type]
+        if not killed:
+            for member in world.members:
+                if member.store is not None and member.store._writing and member.process is not None:
+                    killed.append(member.process.name)
+                    script.kill(member.process.name)
+
+    world.checks.submitted = submitted  # type: ignore[method-assign, assignment]
+    script.run()
+    assert killed
+    assert len(world.store.runs) == 1
+
+
+def a_child_ends_while_its_parents_owner_moves() -> None:
+    child = _definition(CHILD)
+    child.outputs["result"].type = d.VALUE_TYPE_ANY
+    child.outputs["result"].value.CopyFrom(output("s"))
+    block = d.Block(
+        name="w", sub_workflow=d.SubWorkflow(workflow=CHILD, outputs={"result": d.VALUE_TYPE_ANY})
+    )
+    parent = d.WorkflowDefinition(name="parent", body=d.Graph(blocks=[block]))
+    plan = _plan(definitions=(child, parent), run_partitions=3, coordinators=3)
+    script = _Script(replace(plan, wishes=(Wish(at=2.0, kind="submit", run=0, workflow=1),)))
+    owners: list[str] = []
+    script.once("child_run_started", lambda event, owner: owners.append(owner))
+    script.once("run_ended", lambda event, owner: script.kill(owners[0]))
+    script.run()
+    assert len(script.times("run_ended")) == 2
+
+
+def an_old_failure_comes_again_while_the_next_attempt_runs() -> None:
+    script = _Script(_plan(coordinators=1, runners=1))
+    world = script.world
+    world.behaviour.fails = 1.0
+    failed: list[Send] = []
+
+    def keep(topic: str, partition: int, record: Written) -> None:
+        if topic == topics.STEP_EVENTS and not failed:
+            said = step_pb2.StepEvents.FromString(record.value)
+            if any(event.HasField("failed") for event in said.events):
+                failed.append(Send(topic=topic, partition=partition, value=record.value))
+
+    def succeed_from_now_on(event: _Event, owner: str) -> None:
+        world.behaviour.fails = 0.0
+        script.once(
+            "step_leased",
+            lambda event, owner: world.scheduler.after(0.0, world.broker.append, "again", failed),
+        )
+
+    world.broker.watchers.append(keep)
+    script.once("step_retry_scheduled", succeed_from_now_on)
+    script.run()
+    assert len(script.times("step_retry_scheduled")) == 1
+
+
+def an_owner_dies_before_its_request_has_left() -> None:
+    """The next owner asks by itself, long before a pool report would show that a request is missing."""
+    script = _Script(_plan())
+    script.once("step_became_ready", lambda event, owner: script.kill(owner))
+    claimed: list[float] = []
+    claim = script.world.store.claim_partition
+
+    def claims(partition: int, owner: str) -> int:
+        claimed.append(script.world.scheduler.now)
+        return claim(partition, owner)  # type: ignore[no-any-return]
+
+    script.world.store.claim_partition = claims  # type: ignore[method-assign]
+    script.run()
+    taken = script.times("step_leased")[0]
+    settled = max([when for when in claimed if when < taken])
+    assert taken - settled < 2.9, f"requested {taken - settled:.1f} s after the take-over"
+
+
+def a_pool_moves_while_a_step_waits() -> None:
+    """The new matcher asks what is READY; pool reports would show it only after twice their period."""
+    for seed in range(1, 40):
+        script = _Script(_plan(seed, coordinators=3, runners=1))
+        world = script.world
+        opened: list[float] = []
+        claim = world.store.claim_pool
+
+        def claims(pool: str, owner: str, world: World = world, opened: list[float] = opened) -> int:
+            opened.append(world.scheduler.now)
+            return claim(pool, owner)  # type: ignore[no-any-return] # noqa: B023
+
+        world.store.claim_pool = claims  # type: ignore[method-assign]
+        moved: list[str] = []
+
+        def kill(event: _Event, owner: str, script: _Script = script, moved: list[str] = moved) -> None:
+            pool = script.world.store.epochs["default"][1].split("@")[0]
+            if pool != owner:
+                moved.append(pool)
+                script.kill(pool)
+
+        script.once("step_became_ready", kill)
+        script.run()
+        taken = script.times("step_leased")[0]
+        ready = script.times("step_became_ready")[0]
+        again = [when for when in opened if ready < when < taken]
+        if moved and again:
+            assert taken - again[-1] < 5.0, f"released {taken - again[-1]:.1f} s after the pool was opened"
+            return
+    raise AssertionError("in no seed the pool's owner was another process than the engine's")
+
+
+SCENARIOS = (
+    an_old_failure_comes_again_while_the_next_attempt_runs,
+    a_holder_dies_before_a_matcher_in_another_process_hears_of_its_started,
+    a_succeeded_is_lost,
+    a_stopped_coordinator_wakes_after_its_partition_moved,
+    a_broker_is_away_for_thirty_seconds,
+    two_partitions_want_a_permit_of_one,
+    an_api_dies_between_commit_and_wakeup,
+    a_child_ends_while_its_parents_owner_moves,
+    an_owner_dies_before_its_request_has_left,
+    a_pool_moves_while_a_step_waits,
+)

@@ -1,0 +1,223 @@
+"""The mutation check: each safety mechanism is switched off in turn, and something must notice.
+
+A mutant is a patch of named functions, applied in a process of its own; production code has no switches for it. The simulation runs
+seeds and the named interleavings until the first violation; a mutant that survives all of them fails the check.
+"""
+
+from __future__ import annotations
+
+import inspect
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kaon_coordinator.engine import leases as engine_leases
+from kaon_coordinator.matching.matcher import PoolMatcher
+from kaon_coordinator.shell.barriers import Barriers
+from kaon_coordinator.shell.partition import Partition
+
+from .interleavings import SCENARIOS
+from .memory_permits import MemoryPermits
+from .memory_store import MemoryStore
+from .running import quiet, run_seed
+
+SEEDS = 3000
+_ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mutant:
+    """One mechanism, switched off."""
+
+    name: str
+    patch: Callable[[], None]
+
+
+def _epoch_fence() -> None:
+    MemoryStore.holds = lambda self, partition, epoch: True  # type: ignore[method-assign]
+
+
+def _edit(module: Any, name: str, old: str, new: str) -> None:
+    """Puts an edited copy of a function in the place of the original, wherever it was imported."""
+    original = getattr(module, name)
+    source = inspect.getsource(original)
+    if source.count(old) != 1:
+        raise LookupError(f"{name} no longer says {old!r}: the mutant needs to be adapted")
+    scope: dict[str, Any] = {}
+    exec(compile(source.replace(old, new), f"<mutant of {name}>", "exec"), vars(module), scope)
+    for other in list(sys.modules.values()):
+        if getattr(other, name, None) is original:
+            setattr(other, name, scope[name])
+
+
+def _attempt_deduplication() -> None:
+    held = "step.status in {t.RUNNING, t.CANCELLING} and lease.incarnation"
+    over = "step.status in {t.RUNNING, t.CANCELLING, t.PENDING, *t.TERMINAL} and lease.incarnation"
+    _edit(engine_leases, "claim", held, over)
+
+
+def _holder_check() -> None:
+    held = "step.status in {t.RUNNING, t.CANCELLING} and lease.incarnation == step.incarnation:"
+    _edit(engine_leases, "claim", held, "step.status in {t.RUNNING, t.CANCELLING}:")
+
+
+def _generation_check() -> None:
+    current = "current = lease.generation == step.generation and lease.attempt == step.attempt"
+    _edit(engine_leases, "claim", current, "current = True")
+
+
+def _expiry_after_catching_up() -> None:
+    def expired(self: Barriers, partition: Partition, now: float) -> list[Any]:
+        leases = partition.watch.leases
+        return [lease for lease in leases.overdue(now) if leases.is_overdue(lease, now)]
+
+    Barriers.expired = expired  # type: ignore[method-assign]
+    Barriers.due = lambda self, partitions, now: []  # type: ignore[method-assign, assignment]
+
+
+def _idempotency_key() -> None:
+    real = MemoryStore._submit
+
+    def submit(self: MemoryStore, run: Any) -> Any:
+        self.keys.clear()
+        return real(self, run)
+
+    from .checks import CheckedStore
+
+    checked = CheckedStore._submit
+
+    def checked_submit(self: CheckedStore, run: Any) -> Any:
+        self.keys.clear()
+        return checked(self, run)
+
+    MemoryStore._submit = submit  # type: ignore[method-assign]
+    CheckedStore._submit = checked_submit  # type: ignore[method-assign]
+
+
+def _permits() -> None:
+    MemoryPermits.is_free = lambda self, key, wish, now_us: True  # type: ignore[method-assign]
+
+
+def _request_after_recovery() -> None:
+    real = Partition.adopt
+
+    def adopt(self: Partition, loaded: Any, now: float) -> Any:
+        effects = real(self, loaded, now)
+        effects.requests.clear()
+        return effects
+
+    Partition.adopt = adopt  # type: ignore[method-assign]
+
+
+def _pool_opened() -> None:
+    real = PoolMatcher.open
+
+    def opened(self: PoolMatcher) -> Any:
+        return real(self)[1:]
+
+    PoolMatcher.open = opened  # type: ignore[method-assign]
+
+
+MUTANTS = (
+    Mutant(name="epoch fence", patch=_epoch_fence),
+    Mutant(name="attempt deduplication", patch=_attempt_deduplication),
+    Mutant(name="holder check", patch=_holder_check),
+    Mutant(name="generation check", patch=_generation_check),
+    Mutant(name="expiry only after catching up", patch=_expiry_after_catching_up),
+    Mutant(name="idempotency key", patch=_idempotency_key),
+    Mutant(name="permits", patch=_permits),
+    Mutant(name="request after recovery", patch=_request_after_recovery),
+    Mutant(name="PoolOpened", patch=_pool_opened),
+)
+
+# On a real store and a real broker: a plugin of pytest applies the patch, in the processes that the tests start too.
+REAL = (
+    ("epoch fence, on SQLite", "fence", "services/coordinator/tests/coordinator_tests/store/test_owners.py"),
+    (
+        "offset commit after the handler, on Kafka",
+        "early-commit",
+        "services/coordinator/tests/coordinator_tests/transport/test_contract.py",
+    ),
+)
+
+
+def hunt(name: str) -> str:
+    """Switches a mechanism off in this process and says who noticed; empty when nobody did."""
+    quiet()
+    mutant = next(each for each in MUTANTS if each.name == name)
+    mutant.patch()
+    return next(_noticed(), "")
+
+
+def _noticed() -> Iterator[str]:
+    for scenario in SCENARIOS:
+        try:
+            scenario()
+        except AssertionError as error:
+            yield f"{scenario.__name__}: {str(error)[:90]}"
+    for seed in range(SEEDS):
+        violation = run_seed(seed).violation
+        if violation is not None:
+            yield f"seed {seed}: {str(violation)[:90]}"
+
+
+def hunt_real(patch: str, tests: str) -> str:
+    """The same for a mutant of the real store or broker: the first test that goes red."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-x",
+            "-q",
+            "-p",
+            "simulation.real_mutants",
+            tests,
+            "-k",
+            "not postgresql and not memory",
+        ],
+        cwd=_ROOT,
+        env={**os.environ, "PYTHONPATH": str(_ROOT / "tests"), "KAON_MUTANT": patch},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    return failed[0].split(" - ")[0].rsplit("::", 1)[-1] if failed else ""
+
+
+def main() -> int:
+    """Hunts all mutants and prints the table; 1 when one survives."""
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        os.environ["PYTHONHASHSEED"] = "0"
+        os.execv(sys.executable, [sys.executable, "-m", "simulation.mutants", *sys.argv[1:]])
+    survivors = 0
+    context = multiprocessing.get_context("spawn")
+    chosen = sys.argv[1:]
+    for mutant in MUTANTS:
+        if chosen and mutant.name not in chosen:
+            continue
+        began = time.monotonic()
+        with context.Pool(1) as pool:
+            survivors += _tell(mutant.name, pool.apply(hunt, (mutant.name,)), began)
+    for name, patch, tests in REAL:
+        if chosen and name not in chosen:
+            continue
+        began = time.monotonic()
+        survivors += _tell(name, hunt_real(patch, tests), began)
+    return 1 if survivors else 0
+
+
+def _tell(name: str, noticed: str, began: float) -> bool:
+    print(f"{name:42} {noticed or 'SURVIVED'}  ({time.monotonic() - began:.0f} s)", flush=True)
+    return not noticed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
