@@ -75,6 +75,8 @@ class Permits:
                 continue
             # One that wants the same as one before it stands behind that one.
             free = wish.keys not in refused and all(locked.is_free(key, wish) for key in _keys(wish))
+            # What somebody holds already, granted by an answer that was lost, is not behind those who wait for it.
+            free = free or all(wish.holder in locked.holders[key] for key in _keys(wish))
             answers.append(free)
             if free:
                 granted.append(wish)
