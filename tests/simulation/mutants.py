@@ -188,7 +188,7 @@ def hunt_real(patch: str, tests: str) -> str:
         text=True,
         check=False,
     )
-    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED ")]
     return failed[0].split(" - ")[0].rsplit("::", 1)[-1] if failed else ""
 
 
