@@ -351,8 +351,8 @@ class Checks(Witness):
             if known is None or known[0] != said.barrier:
                 self._barriers[partition, record.sender] = (said.barrier, offset, record.time)
             return
-        keys = [*(event.key for event in said.events), *said.renewal.held]
-        for key in keys:
+        # Only renewals prolong a lease; what else a runner says does not.
+        for key in said.renewal.held:
             place = (key.run_id, key.path, key.generation, said.incarnation)
             self._said[place].records.append((offset, record.time))
 
