@@ -69,6 +69,8 @@ class Outside:
     new_run_id: Callable[[int], str]
     # The epoch under which this process owns a partition; None when it does not.
     epoch_of: Callable[[int], int | None]
+    # Is told the partition and the epoch under which the store has refused.
+    fenced: Callable[[int, int], None]
     # Asks for a turn.
     wake: Callable[[], None]
 
@@ -86,6 +88,7 @@ class Answers:
             store=outside.store,
             epoch_of=outside.epoch_of,
             granted=self._granted,
+            fenced=outside.fenced,
             now_us=outside.now_us,
         )
 

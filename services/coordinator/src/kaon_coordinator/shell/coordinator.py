@@ -148,6 +148,8 @@ class Coordinator:
         # Partitions that somebody who was late has claimed although they are this member's: when they are claimed back, in
         # monotonic seconds.
         self._claimed_away: dict[int, float] = {}
+        # Partitions with the epochs under which the store has refused something beside the turns.
+        self._refused: set[tuple[int, int]] = set()
         self._inbox_filled: set[int] = set()
         # Runs that were submitted in this process, by id: nobody has to read them again.
         self._submitted: dict[str, RunRecord] = {}
@@ -285,6 +287,7 @@ class Coordinator:
         if sends:
             await self._transport.send(sends)
         async with self._lock:
+            self._lose_refused()
             await self._claim_back(now)
             await self._turn(Inbound())
 
@@ -489,6 +492,17 @@ class Coordinator:
         self._drop_partition(number)
         self._claimed_away[number] = self._clocks.monotonic() + self._settings.lease_seconds
 
+    def _refused_beside(self, number: int, epoch: int) -> None:
+        self._refused.add((number, epoch))
+        self._woken.set()
+
+    def _lose_refused(self) -> None:
+        """A partition in which nothing happens would never find out by itself that somebody else has claimed it."""
+        for number, epoch in sorted(self._refused):
+            if self._epoch_of(number) == epoch:
+                self._lose_partition(number)
+        self._refused.clear()
+
     async def _claim_back(self, now: float) -> None:
         for number in [number for number, due in self._claimed_away.items() if due <= now]:
             await self._open_partition(number)
@@ -591,6 +605,7 @@ class Coordinator:
             now_us=self._clocks.now_us,
             new_run_id=self._settings.new_run_id,
             epoch_of=self._epoch_of,
+            fenced=self._refused_beside,
             wake=self._woken.set,
         )
 

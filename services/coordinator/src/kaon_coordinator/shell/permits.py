@@ -36,6 +36,7 @@ class PermitQueue:
         store: decides.
         epoch_of: the epoch under which this process owns a partition; None when it does not.
         granted: is told of every grant.
+        fenced: is told the partition and the epoch under which the store has refused: somebody else has claimed it.
         now_us: microseconds since the epoch.
         again_seconds: how often those who wait ask again.
     """
@@ -46,12 +47,14 @@ class PermitQueue:
         store: StoreThread,
         epoch_of: Callable[[int], int | None],
         granted: Callable[[Grant], None],
+        fenced: Callable[[int, int], None],
         now_us: Callable[[], int],
         again_seconds: float = 1.0,
     ) -> None:
         self._store = store
         self._epoch_of = epoch_of
         self._granted = granted
+        self._fenced = fenced
         self._now_us = now_us
         self._again_seconds = again_seconds
         # By partition and holder.
@@ -140,8 +143,10 @@ class PermitQueue:
                 self._store.store.take_permits, partition, epoch, wishes, self._now_us()
             )
         except Fenced:
-            # The partition's next turn finds out too.
-            self.drop(partition)
+            # A partition that has come back meanwhile, under a newer epoch, has asked anew.
+            if self._epoch_of(partition) == epoch:
+                self.drop(partition)
+                self._fenced(partition, epoch)
         except Unavailable as error:
             log.warning("permits not asked for", partition=partition, reason=str(error))
         return None
