@@ -10,7 +10,12 @@ from typing import Any
 
 import pandas as pd
 from impala import dbapi
-from impala._thrift_gen.TCLIService.ttypes import TCancelOperationReq, TGetOperationStatusReq, TOperationState
+from impala._thrift_gen.TCLIService.ttypes import (
+    TCancelOperationReq,
+    TCloseOperationReq,
+    TGetOperationStatusReq,
+    TOperationState,
+)
 from impala.error import Error as HiveError
 from thrift.transport.TTransport import TTransportException
 
@@ -20,6 +25,9 @@ from kaon_runner.children.statements import UnknownName, bind, split
 
 _POLL_SECONDS = 0.05
 _SLOW_POLL_SECONDS = 0.5
+# How long a server may plan a statement, and how late after a cancel a job may begin.
+_PLANNING_SECONDS = 5.0
+_LATE_SECONDS = 2.5
 _ENDED = frozenset(
     {
         TOperationState.FINISHED_STATE,
@@ -92,11 +100,12 @@ def _connect() -> Any:
 
 
 def _execute(cursor: Any, statement: str) -> None:
+    began = time.monotonic()
     try:
         cursor.execute_async(statement)
         _await_end(cursor)
     except BaseException:
-        _cancel(cursor)
+        _cancel(cursor, age=time.monotonic() - began)
         raise
 
 
@@ -119,8 +128,12 @@ def _status(cursor: Any) -> Any:
     return answer
 
 
-def _cancel(cursor: Any) -> None:
-    """Cancels the running statement from a connection of its own: this one may wait in the middle of an answer."""
+def _cancel(cursor: Any, *, age: float) -> None:
+    """Cancels the running statement from a connection of its own: this one may wait in the middle of an answer.
+
+    A server that still plans the statement (`age` is in seconds) has no job to cancel yet, forgets the cancel, and starts it
+    afterwards: closing the operation cancels a second time, and nothing tells when there is a job.
+    """
     operation = getattr(cursor, "_last_operation", None)
     if operation is None:
         return
@@ -129,6 +142,9 @@ def _cancel(cursor: Any) -> None:
         try:
             request = TCancelOperationReq(operationHandle=operation.handle)
             other.service.client.CancelOperation(request)
+            if age < _PLANNING_SECONDS:
+                time.sleep(_LATE_SECONDS)
+            other.service.client.CloseOperation(TCloseOperationReq(operationHandle=operation.handle))
         finally:
             other.close()
     except Exception as error:
