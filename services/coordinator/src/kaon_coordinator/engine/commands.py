@@ -25,6 +25,7 @@ from kaon_coordinator.engine.scopes import (
 from kaon_coordinator.engine.state import BlockState, Node, ScopeState, StepState
 from kaon_coordinator.engine.stopping import request_stop
 from kaon_coordinator.engine.subworkflows import tell_children
+from kaon_coordinator.engine.validating.bindings import declared_outputs
 from kaonapi.run.v1 import command_pb2, history_pb2
 
 NOT_BEGUN = "the run has not begun"
@@ -241,19 +242,5 @@ def _output_problem(node: Node, message: Mark) -> str:
     outputs = dict(message.outputs)
     if isinstance(node, StepState):
         return steps.output_difference(node, outputs)
-    declared = declared_outputs(node)
-    missing = sorted(declared - set(outputs))
+    missing = sorted(set(declared_outputs(node.block) or ()) - set(outputs))
     return f"outputs are missing: {', '.join(missing)}" if missing else ""
-
-
-def declared_outputs(block: BlockState) -> set[str]:
-    """The outputs of a gate or sub-workflow block."""
-    match block.kind:
-        case "sub_workflow":
-            return set(block.block.sub_workflow.outputs)
-        case "gate":
-            gate = block.block.gate
-            if gate.HasField("approval"):
-                return {"approved", "by", "comment"}
-            return {"payload", "by"} if gate.HasField("signal") else set()
-    return set()
