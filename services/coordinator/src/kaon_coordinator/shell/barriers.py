@@ -55,14 +55,17 @@ class Barriers:
         record = step_pb2.StepEvents(partition=partition.number, barrier=barrier.token)
         return Send(topic=topics.STEP_EVENTS, partition=partition.number, value=record.SerializeToString())
 
-    def hear(self, partition: int, reports: Sequence[step_pb2.StepEvents]) -> None:
-        """Looks for the partition's barrier among what has arrived."""
+    def hear(self, partition: int, reports: Sequence[step_pb2.StepEvents]) -> bool:
+        """Looks for the partition's barrier among what has arrived; whether it is there, or was before."""
         barrier = self._barriers.get(partition)
-        if barrier is not None and any(report.barrier == barrier.token for report in reports):
-            barrier.passed = True
+        if barrier is None:
+            return False
+        barrier.passed = barrier.passed or any(report.barrier == barrier.token for report in reports)
+        return barrier.passed
 
     def expired(self, partition: Partition, now: float) -> list[LeaseId]:
-        """The leases that have expired: overdue, and not renewed by anything that was said before their barrier."""
+        """The leases that have expired: overdue, and not renewed by anything that was said before their barrier. To be asked when
+        all that arrived together with the barrier has been applied."""
         barrier = self._barriers.get(partition.number)
         if barrier is None or not barrier.passed:
             return []

@@ -320,20 +320,19 @@ class Coordinator:
         """One turn of one partition; None when nothing concerns it."""
         reports = inbound.reports.get(partition.number, ())
         rows = commands.rows.get(partition.number, ())
-        self._barriers.hear(partition.number, reports)
-        expired = self._barriers.expired(partition, now)
+        passed = self._barriers.hear(partition.number, reports)
         turn = Turn(context=self._context(), partitions=self._settings.catalogue.run_partitions)
         answers = self._answers.take(partition.number)
-        if not (reports or rows or expired or answers or partition.is_due(turn.context.now_us)):
+        if not (reports or rows or passed or answers or partition.is_due(turn.context.now_us)):
             return None
         for row in rows:
             partition.apply_inbox(turn, row, commands.fresh.get(row.run_id))
         for report in reports:
             partition.apply_report(turn, report, now)
         partition.apply_answers(turn, answers)
-        partition.apply_time(turn, expired)
+        # After the reports: what arrived together with the barrier was said before it too.
+        self.counters.expired_leases += partition.apply_time(turn, self._barriers.expired(partition, now))
         self.counters.stale_leases += turn.stale
-        self.counters.expired_leases += len(expired)
         return turn
 
     async def _take_commands(self, woken: set[int]) -> _Commands:

@@ -161,17 +161,22 @@ class Partition:
         turn.stale += 1
         turn.disowned.append((record.incarnation, key))
 
-    def apply_time(self, turn: Turn, overdue: Iterable[LeaseId]) -> None:
-        """Applies the passing of time: due timers, and the leases that are known to have expired."""
+    def apply_time(self, turn: Turn, overdue: Iterable[LeaseId]) -> int:
+        """Applies the passing of time: due timers, and the leases that are known to have expired. Returns how many of these were
+        held until now; the others' steps have ended in the same turn."""
         for run_id, message in self.watch.timers.take_due(turn.context.now_us):
             state = self.runs.get(run_id)
             if state is not None:
                 turn.tell(state, message)
+        expired = 0
         for lease in overdue:
             self.watch.leases.end(lease)
             state = self.runs.get(lease.run_id)
             if state is not None:
+                told = len(turn.events)
                 turn.tell(state, LeaseExpired(path=lease.path, generation=lease.generation))
+                expired += len(turn.events) > told
+        return expired
 
     def misses(self, report: command_pb2.PoolReport) -> bool:
         """Whether a matcher knows fewer requests than there are READY steps, twice in a row: once may be a matter of time."""

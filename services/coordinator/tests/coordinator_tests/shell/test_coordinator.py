@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.transport.base import Send
 from kaon_wire import topics
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
@@ -44,24 +45,36 @@ async def test_a_submitted_run_whose_wakeup_was_lost_is_found_and_runs(world: Wo
 
 
 async def test_a_lease_expires_only_after_what_was_said_before_has_been_heard(
-    world: World, member: Member
+    world: World, member: Member, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.hello()
     world.submit(member)
     (first,) = await world.released()
     world.report(first.key, **STARTED)
     await world.until(lambda: any(event.HasField("step_leased") for event in member.sinks.events))
-    # The runner's renewal lies unread before the barrier: the owner hears it, and nothing expires.
+    send, barriers = member.transport.send, []
+
+    async def renewal_first(sends: Sequence[Send]) -> None:
+        """The runner's renewal arrives right before the barrier, and is read together with it."""
+        if any(
+            step_pb2.StepEvents.FromString(s.value).barrier for s in sends if s.topic == topics.STEP_EVENTS
+        ):
+            barriers.append(member.transport)
+            world.renew(first.key)
+        await send(sends)
+
+    monkeypatch.setattr(member.transport, "send", renewal_first)
     world.clock.now += 11
-    world.renew(first.key)
     world.hello(running=[first.key])
-    await asyncio.sleep(0.1)
-    assert member.coordinator.counters.expired_leases == 0
+    await world.until(lambda: barriers and world.heard(topics.STEP_EVENTS))
+    monkeypatch.undo()
+    # The next barrier has nothing before it.
     world.clock.now += 11
     world.hello("runner-2")
     (second,) = await world.released()
     assert member.coordinator.counters.expired_leases == 1
     assert (second.key.attempt, second.key.generation) == (1, 2)
+    assert not barriers[1:]
 
 
 async def test_a_silent_broker_costs_no_lease(

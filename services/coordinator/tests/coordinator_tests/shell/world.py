@@ -182,6 +182,10 @@ class World:
         partition = partition_of("default", 1)
         self.broker.produce(topic, partition, value)
 
+    def heard(self, topic: str) -> bool:
+        """Whether everything that was said in a topic's only partition has been applied."""
+        return self.group.committed.get((topic, 0), 0) == self.broker.end_offset(topic, 0)
+
     async def releases(self) -> list[step_pb2.StepRequest]:
         """What has been released to the runner and not been looked at."""
         return [
