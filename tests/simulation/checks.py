@@ -23,8 +23,9 @@ from kaon_coordinator.engine.rows_codec import (
     take_dropped,
     take_step_rows,
 )
+from kaon_coordinator.engine.runs import permit_keys
 from kaon_coordinator.engine.state import RunState
-from kaon_coordinator.store.base import LoadedRun, NewRun, PartitionBatch, PermitWish, RunRecord
+from kaon_coordinator.store.base import Holder, LoadedRun, NewRun, PartitionBatch, PermitWish, RunRecord
 from kaon_runner.execution import Stop
 from kaon_wire import canonical, topics
 from kaon_wire.errors import Conflict
@@ -123,6 +124,8 @@ class Checks(Witness):
         self._said: dict[tuple[str, str, int, str], _Said] = defaultdict(_Said)
         # By owner: token, offset and time of its last barrier in each partition.
         self._barriers: dict[tuple[int, str], tuple[str, int, float]] = {}
+        # Who gives permits back in the batch that is looked at.
+        self._released: frozenset[Holder] = frozenset()
         # Steps that somebody has settled by hand, until they have ended.
         self._marked: set[_Place] = set()
         self._exclusive: dict[_Place, dict[int, tuple[Played, float]]] = defaultdict(dict)
@@ -168,6 +171,7 @@ class Checks(Witness):
                 "I3", f"partition {batch.partition}: epoch {batch.epoch} was written, {epoch} is current"
             )
             return
+        self._released = frozenset(batch.released)
         try:
             for event in batch.history:
                 self._fold(event, owner, batch.partition)
@@ -332,6 +336,16 @@ class Checks(Witness):
                     f"{key[1]}: {len(holders)} hold it, the bound is {bound}: {sorted(map(str, holders))}",
                 )
 
+    def _goes_on(self, state: RunState, event: history_pb2.HistoryEvent, owner: str, partition: int) -> None:
+        """A run that begins, or begins again, holds its permits."""
+        if event.HasField("blocks_reset") and (not state.ended or event.blocks_reset.waits):
+            return
+        holder = Holder(run_id=event.run_id, path="")
+        for key in permit_keys(state):
+            held = holder in self._store.permits.holders[state.tenant, key]
+            if not held and holder not in self._released:
+                self.fail("permits", f"run {event.run_id} goes on without a permit of {key}")
+
     # --- records ------------------------------------------------------------------------------------------------
 
     def written(self, topic: str, partition: int, record: Written) -> None:
@@ -488,4 +502,6 @@ _LOOKS: dict[str, Callable[[Checks, RunState, history_pb2.HistoryEvent, str, int
     "step_ended": Checks._ended,
     "step_lease_lost": Checks._lost,
     "block_marked": Checks._mark,
+    "run_started": Checks._goes_on,
+    "blocks_reset": Checks._goes_on,
 }

@@ -158,6 +158,33 @@ def two_partitions_want_a_permit_of_one() -> None:
     assert len({partition_of(run, 2) for run in script.world.store.runs}) == 2
 
 
+def two_partitions_want_a_permit_of_one_for_runs_that_are_opened_again() -> None:
+    definition = _definition()
+    definition.max_active_runs = 1
+    definition.body.blocks[0].step.retry.max_attempts = 1
+    wishes = [Wish(at=1.0, kind="submit", run=run) for run in range(4)]
+    wishes += [Wish(at=25.0, kind="retry", run=run) for run in range(4)]
+    plan = _plan(run_partitions=2, definitions=(definition,), wishes=tuple(wishes), calm=40.0)
+    script = _Script(plan)
+    world = script.world
+    world.behaviour.fails = 1.0
+    world.scheduler.at(24.0, lambda: setattr(world.behaviour, "fails", 0.0))
+    # Who comes after it derives who waits.
+    script.once("blocks_reset", lambda event, owner: script.kill(owner))
+    script.run()
+    active: set[str] = set()
+    for _, event, _ in script.told:
+        assert not event.HasField("blocks_reset") or event.blocks_reset.waits
+        if event.HasField("run_started"):
+            active.add(event.run_id)
+        elif event.HasField("run_ended"):
+            active.discard(event.run_id)
+        assert len(active) <= 1, f"runs {active} are active at once"
+    assert len(script.times("run_started")) == 8
+    assert len(script.times("blocks_reset")) == 4
+    assert len({partition_of(run, 2) for run in script.world.store.runs}) == 2
+
+
 def an_api_dies_between_commit_and_wakeup() -> None:
     script = _Script(_plan())
     world, seen = script.world, script.world.checks.submitted
@@ -298,6 +325,7 @@ SCENARIOS = (
     a_stopped_coordinator_wakes_after_its_partition_moved,
     a_broker_is_away_for_thirty_seconds,
     two_partitions_want_a_permit_of_one,
+    two_partitions_want_a_permit_of_one_for_runs_that_are_opened_again,
     an_api_dies_between_commit_and_wakeup,
     a_child_ends_while_its_parents_owner_moves,
     an_owner_dies_before_its_request_has_left,

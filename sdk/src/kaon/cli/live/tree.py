@@ -99,6 +99,8 @@ class RunTree:
         for path in fact.paths:
             self._reset(path)
         self.root.open_again()
+        if fact.waits:
+            self.root.status = _S.STATUS_PENDING
 
     def _reset(self, path: str) -> None:
         node = self._known(path)

@@ -261,9 +261,9 @@ class Chain:
                 if most
                 else ""
             )
-            self._add(
-                r.WAIT_CAUSE_RUN_PENDING, f"The run {state.run_id} has not begun{bound}.", ""
-            ).permits = most
+            begun = "was opened again and waits for its permit" if state.waits_since else "has not begun"
+            text = f"The run {state.run_id} {begun}{bound}."
+            self._add(r.WAIT_CAUSE_RUN_PENDING, text, "").permits = most
         return state.paused or state.status == t.PENDING
 
     def _retry(self, step: StepState) -> None:

@@ -130,6 +130,8 @@ class ReadItems:
     """Read the items of a foreach from an artifact of JSON lines; answer with `ItemsRead` or `Unprepared`."""
 
     path: str
+    # Sequence number of the run's newest event; the answer brings it back.
+    asked: int
     # The artifact's reference, canonical JSON: {"artifact": {...}}.
     artifact_json: str
 
@@ -139,6 +141,8 @@ class WriteManifests:
     """Keep inputs of a step that are too large to travel as artifacts; answer with `ManifestsWritten` or `Unprepared`."""
 
     path: str
+    # Sequence number of the run's newest event; the answer brings it back.
+    asked: int
     # Canonical JSON by input name. Lists become JSON lines, one element a line.
     values: Mapping[str, str]
 
@@ -149,6 +153,8 @@ class LookUpMemo:
     run) or `MemoMissed`."""
 
     path: str
+    # Sequence number of the run's newest event; the answer brings it back.
+    asked: int
     # Digest of type, code, settings, environment and inputs.
     key: str
     # 0 means any age.
@@ -171,6 +177,8 @@ class TakePermits:
     soon as that worked. Taking again what is held already works at once."""
 
     path: str
+    # Sequence number of the run's newest event; the answer brings it back.
+    asked: int
     # A tag's key is "tag:<tag>", a workflow's "workflow:<name>", a backfill's "backfill:<name>". A key without a bound is free.
     keys: tuple[str, ...]
 
@@ -187,6 +195,8 @@ class PrepareChild:
     """Look the workflow up, check and complete the parameters; answer with `ChildPrepared` or `Unprepared`."""
 
     path: str
+    # Sequence number of the run's newest event; the answer brings it back.
+    asked: int
     workflow: str
     # Empty means the current one.
     version: str

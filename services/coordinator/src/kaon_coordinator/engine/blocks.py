@@ -114,7 +114,7 @@ def stop(decision: Decision, block: BlockState, status: t.Status) -> None:
 
 def advance(decision: Decision, block: BlockState) -> None:
     """Lets a running block go on that was paused, reopened, taken over or forked. Doing it twice changes nothing."""
-    if block.status != t.RUNNING or decision.state.paused:
+    if block.status != t.RUNNING or decision.state.halted:
         return
     if block.kind == "for_each":
         foreach.go_on(decision, block)

@@ -39,12 +39,13 @@ def cancel(decision: Decision, message: Cancel) -> None:
     state = decision.state
     if state.ended or (state.cancel_requested and (state.force_stop or not message.force)):
         return
-    paused = state.paused
+    # Nothing of it runs, and hooks have run when it ended before.
+    paused, force = state.paused and not state.waits_since, message.force or state.waits_since > 0
     if state.root.nodes and not state.start_us:
         runs.begin_fork(decision)
     decision.emit(
         run_cancel_requested=history_pb2.RunCancelRequested(
-            reason=message.reason, requester=message.requester, force=message.force
+            reason=message.reason, requester=message.requester, force=force
         )
     )
     if not state.start_us:
@@ -118,7 +119,7 @@ def retry(decision: Decision, message: Retry) -> None:
     if message.path and not _known(decision, message.path):
         refuse(decision, "retry", message.path, "there is no such step, block or cell", message.requester)
         return
-    targets = list(_failures(decision, message.path))
+    targets = list(_failures(decision, message.path)) or list(_never_begun(decision, message.path))
     _again(decision, "retry", message, targets, nothing="nothing has failed there")
 
 
@@ -134,6 +135,15 @@ def _failures(decision: Decision, path: str) -> Iterator[Node]:
             continue
         bad = node.status in t.BROKEN | {t.CANCELLED} or is_blocked(node)
         if bad and not (isinstance(node, BlockState) and _failed_inside(node)):
+            yield node
+
+
+def _never_begun(decision: Decision, path: str) -> Iterator[Node]:
+    """What never began at or under a path because its scope was stopped before."""
+    nodes: list[Node] = [*decision.state.steps.values(), *decision.state.blocks.values()]
+    for node in nodes:
+        stopped = node.scope.status in {t.CANCELLED, t.TIMED_OUT}
+        if stopped and node.status == t.SKIPPED and not node.end_us and at_or_under(node.path, path):
             yield node
 
 

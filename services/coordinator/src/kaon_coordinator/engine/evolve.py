@@ -35,6 +35,10 @@ def _run_submitted(state: RunState, event: history_pb2.HistoryEvent) -> None:
 
 def _run_started(state: RunState, event: history_pb2.HistoryEvent) -> None:
     set_run_status(state, t.RUNNING)
+    if state.waits_since:
+        state.waits_since, state.since_us = 0, event.time_us
+        _count_time_from(state, event.time_us)
+        return
     state.start_us = event.time_us
     open_scope(state, state.root)
 
@@ -53,7 +57,7 @@ def _run_paused(state: RunState, event: history_pb2.HistoryEvent) -> None:
 
 
 def _run_resumed(state: RunState, event: history_pb2.HistoryEvent) -> None:
-    set_run_status(state, t.RUNNING if state.start_us else t.PENDING)
+    set_run_status(state, t.RUNNING if state.start_us and not state.waits_since else t.PENDING)
 
 
 def _run_priority_changed(state: RunState, event: history_pb2.HistoryEvent) -> None:
@@ -64,7 +68,7 @@ def _run_ended(state: RunState, event: history_pb2.HistoryEvent) -> None:
     ended = event.run_ended
     blocks.close_scope(state, state.root, ended.status)
     set_run_status(state, ended.status)
-    state.end_us = event.time_us
+    state.end_us, state.waits_since = event.time_us, 0
     state.error = ended.error if ended.HasField("error") else None
     state.outputs = named(ended.outputs_json)
 
@@ -74,7 +78,9 @@ def _blocks_reset(state: RunState, event: history_pb2.HistoryEvent) -> None:
     if state.start_us == 0:
         _begin_fork(state, event.time_us)
     elif state.ended:
-        set_run_status(state, t.RUNNING)
+        waits = event.blocks_reset.waits
+        set_run_status(state, t.PENDING if waits else t.RUNNING)
+        state.waits_since = event.seq if waits else 0
         state.since_us, state.late = event.time_us, False
     state.end_us, state.error, state.outputs = 0, None, {}
     state.cancel_requested = state.force_stop = False
@@ -83,6 +89,10 @@ def _blocks_reset(state: RunState, event: history_pb2.HistoryEvent) -> None:
 def _begin_fork(state: RunState, now_us: int) -> None:
     set_run_status(state, t.RUNNING)
     state.start_us, state.fork_reset = now_us, ()
+    _count_time_from(state, now_us)
+
+
+def _count_time_from(state: RunState, now_us: int) -> None:
     for block in state.blocks.values():
         if block.status == t.RUNNING:
             block.since_us = now_us

@@ -53,7 +53,7 @@ def cell_started(state: RunState, event: history_pb2.HistoryEvent) -> None:
     if block.kind == "for_each":
         cell.item_json = started.item_json or (block.items or ())[index]
         if len(block.cells) == block.count:
-            block.items = None
+            block.items = block.keys = None
     block.active += 1
     open_scope(state, cell)
 
@@ -102,7 +102,7 @@ def block_ended(state: RunState, event: history_pb2.HistoryEvent) -> None:
     block.end_us = event.time_us
     block.end_seq = event.seq
     block.due_us = 0
-    block.items = None
+    block.items = block.keys = None
     state.gates.pop(block.path, None)
     set_block_status(state, block, ended.status)
     node_ended(block.scope, block, begun=begun)

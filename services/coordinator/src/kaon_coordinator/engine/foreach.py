@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 
 from kaon_coordinator.engine import paths, sweeps
@@ -35,8 +36,8 @@ def _items(decision: Decision, block: BlockState) -> tuple[str, ...] | None:
     text = resolve(state, block.scope, spec.items, decision.context.evaluate)
     value = canonical.loads(text)
     if isinstance(value, dict) and value.keys() == {"artifact"}:
-        state.preparing[block.path] = Preparation(inputs={}, awaits="items")
-        decision.act(ReadItems(path=block.path, artifact_json=text))
+        state.preparing[block.path] = Preparation(inputs={}, awaits="items", asked=state.seq)
+        decision.act(ReadItems(path=block.path, asked=state.seq, artifact_json=text))
         return None
     if not isinstance(value, list):
         raise KaonError(f"a foreach needs a list or an artifact of JSON lines, not {text[:80]}")
@@ -46,8 +47,10 @@ def _items(decision: Decision, block: BlockState) -> tuple[str, ...] | None:
 def items_read(decision: Decision, message: ItemsRead) -> None:
     """The items have been read from an artifact."""
     block = decision.state.blocks.get(message.path)
-    if block is None or decision.state.preparing.pop(message.path, None) is None:
+    preparation = decision.state.preparing.get(message.path)
+    if block is None or preparation is None or preparation.asked != message.asked:
         return
+    del decision.state.preparing[message.path]
     if block.status == t.RUNNING:
         _take_items(decision, block, message.items)
     elif may_start(decision, block):
@@ -58,7 +61,7 @@ def items_read(decision: Decision, message: ItemsRead) -> None:
 
 
 def _begin(decision: Decision, block: BlockState, items: tuple[str, ...]) -> None:
-    _check(block, items, decision.context.limits.foreach_items)
+    block.keys = _keys(block, items, decision.context.limits.foreach_items)
     block.items = items
     decision.emit(
         block_started=history_pb2.BlockStarted(
@@ -87,15 +90,15 @@ def _key(block: BlockState, item_json: str, index: int) -> str:
     return paths.item_key(canonical.loads(item_json), index)
 
 
-def _check(block: BlockState, items: Sequence[str], limit: int) -> None:
+def _keys(block: BlockState, items: Sequence[str], limit: int) -> tuple[str, ...]:
+    """The keys of all items, which must be as many as allowed, and all different."""
     if len(items) > limit:
         raise KaonError(f"a foreach has {len(items)} items; the limit foreach_items is {limit}")
-    seen: set[str] = set()
-    for index, item in enumerate(items):
-        key = _key(block, item, index)
-        if key in seen:
-            raise KaonError(f"a foreach has two items named {key!r}")
-        seen.add(key)
+    keys = tuple(_key(block, item, index) for index, item in enumerate(items))
+    if len(set(keys)) < len(keys):
+        twice, _ = Counter(keys).most_common(1)[0]
+        raise KaonError(f"a foreach has two items named {twice!r}")
+    return keys
 
 
 def _start_cells(decision: Decision, block: BlockState) -> None:
@@ -109,7 +112,9 @@ def _start_cells(decision: Decision, block: BlockState) -> None:
         assert block.items is not None
         index = len(block.cells)
         item = block.items[index]
-        cell = paths.item_cell(block.path, _key(block, item, index))
+        # Who took the run over has only the items.
+        key = _key(block, item, index) if block.keys is None else block.keys[index]
+        cell = paths.item_cell(block.path, key)
         start_cell(decision, block, cell, index, item)
     if wanted > limits.cells_per_decision:
         decision.act(Continue(path=block.path))
@@ -148,7 +153,7 @@ def _take_items(decision: Decision, block: BlockState, items: tuple[str, ...]) -
         _fail(decision, block, "the items are not those that the foreach began with")
         return
     block.items = items
-    if not _stopping(decision, block) and not decision.state.paused:
+    if not _stopping(decision, block) and not decision.state.halted:
         _start_cells(decision, block)
 
 
@@ -163,7 +168,7 @@ def cell_ended(decision: Decision, block: BlockState, cell: ScopeState) -> None:
     if counts_as_failed(cell) and block.failed == tolerated(block) + 1:
         for other in list(block.cells.values()):
             stop_scope(decision, other)
-    if decision.state.paused:
+    if decision.state.halted:
         waiting = len(block.cells) < block.count
         if not waiting and block.active == 0:
             _end(decision, block)

@@ -24,7 +24,7 @@ def fork_state(origin: RunState, run_id: str) -> RunState:
     reset(state, plan(_under_way(state)).paths)
     if ended:
         reopen(state, state.root)
-    state.run_id, state.seq, state.status = run_id, 0, t.PENDING
+    state.run_id, state.seq, state.status, state.waits_since = run_id, 0, t.PENDING, 0
     state.parent_run_id = state.parent_path = ""
     state.submit_us = state.start_us = state.since_us = state.end_us = 0
     state.error, state.outputs = None, NOTHING

@@ -226,6 +226,8 @@ class ItemsRead:
     """The items of a foreach have been read, each canonical JSON."""
 
     path: str
+    # The question's: an answer to an earlier one does not count.
+    asked: int
     items: tuple[str, ...]
 
 
@@ -234,6 +236,8 @@ class ManifestsWritten:
     """Large inputs of a step are kept as artifacts."""
 
     path: str
+    # The question's: an answer to an earlier one does not count.
+    asked: int
     # References, canonical JSON by input name.
     inputs: Mapping[str, str]
 
@@ -243,6 +247,8 @@ class MemoFound:
     """An equal execution has given these outputs."""
 
     path: str
+    # The question's: an answer to an earlier one does not count.
+    asked: int
     key: str
     outputs: Mapping[str, str]
     # The execution.
@@ -255,6 +261,8 @@ class MemoMissed:
     """There is no equal execution that may be used."""
 
     path: str
+    # The question's: an answer to an earlier one does not count.
+    asked: int
     key: str
 
 
@@ -263,6 +271,8 @@ class PermitsGranted:
     """The step (or run, with an empty path) holds its permits."""
 
     path: str
+    # The question's: an answer to an earlier one does not count.
+    asked: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,6 +280,8 @@ class ChildPrepared:
     """The workflow of a sub-workflow block is known and its parameters are complete."""
 
     path: str
+    # The question's: an answer to an earlier one does not count.
+    asked: int
     # A fresh id.
     child_run_id: str
     workflow: str
@@ -282,6 +294,8 @@ class Unprepared:
     """What a block needed from outside cannot be had: it fails."""
 
     path: str
+    # The question's: an answer to an earlier one does not count.
+    asked: int
     # "BindingError" for the workflow's fault, "Platform" for storage that refused for good.
     kind: str
     problem: str

@@ -38,7 +38,7 @@ def resume(decision: Decision, message: Resume) -> None:
             refuse(decision, "resume", "", f"the run is {t.short(state.status)}", message.requester)
         return
     decision.emit(run_resumed=history_pb2.RunResumed(requester=message.requester, reason=message.reason))
-    if not state.start_us:
+    if not state.start_us or state.waits_since:
         runs.go_on(decision)
         return
     go_on(decision)

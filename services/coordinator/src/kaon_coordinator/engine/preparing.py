@@ -49,7 +49,14 @@ def _look_up_memo(decision: Decision, step: StepState, preparation: Preparation)
         _write_manifests(decision, step, preparation)
         return
     _await(decision, step, preparation, "memo")
-    decision.act(LookUpMemo(path=step.path, key=preparation.memo_key, max_age_ms=memo.max_age_ms))
+    decision.act(
+        LookUpMemo(
+            path=step.path,
+            asked=preparation.asked,
+            key=preparation.memo_key,
+            max_age_ms=memo.max_age_ms,
+        )
+    )
 
 
 def _write_manifests(decision: Decision, step: StepState, preparation: Preparation) -> None:
@@ -59,7 +66,7 @@ def _write_manifests(decision: Decision, step: StepState, preparation: Preparati
         _take_permits(decision, step, preparation)
         return
     _await(decision, step, preparation, "manifests")
-    decision.act(WriteManifests(path=step.path, values=large))
+    decision.act(WriteManifests(path=step.path, asked=preparation.asked, values=large))
 
 
 def _take_permits(decision: Decision, step: StepState, preparation: Preparation) -> None:
@@ -68,7 +75,11 @@ def _take_permits(decision: Decision, step: StepState, preparation: Preparation)
         _ready(decision, step, preparation)
         return
     _await(decision, step, preparation, "permits")
-    decision.act(TakePermits(path=step.path, keys=tuple(f"tag:{tag}" for tag in sorted(set(tags)))))
+    decision.act(
+        TakePermits(
+            path=step.path, asked=preparation.asked, keys=tuple(f"tag:{tag}" for tag in sorted(set(tags)))
+        )
+    )
 
 
 def _ready(decision: Decision, step: StepState, preparation: Preparation) -> None:
@@ -79,15 +90,15 @@ def _ready(decision: Decision, step: StepState, preparation: Preparation) -> Non
 
 
 def _await(decision: Decision, step: StepState, preparation: Preparation, what: str) -> None:
-    preparation.awaits = what
+    preparation.awaits, preparation.asked = what, decision.state.seq
     decision.state.preparing[step.path] = preparation
 
 
-def _answered(decision: Decision, path: str, what: str) -> tuple[StepState, Preparation] | None:
+def _answered(decision: Decision, path: str, what: str, asked: int) -> tuple[StepState, Preparation] | None:
     """The step whose preparation awaits this answer; None when it does not (any more), or may not start for now."""
     state = decision.state
     preparation, step = state.preparing.get(path), state.steps.get(path)
-    if preparation is None or step is None or preparation.awaits != what:
+    if preparation is None or step is None or (preparation.awaits, preparation.asked) != (what, asked):
         return None
     if not may_start(decision, step):
         del state.preparing[path]
@@ -99,7 +110,7 @@ def memo_found(decision: Decision, message: MemoFound) -> None:
     """An equal execution has given the outputs already."""
     from kaon_coordinator.engine import steps
 
-    found = _answered(decision, message.path, "memo")
+    found = _answered(decision, message.path, "memo", message.asked)
     if found is None or found[1].memo_key != message.key:
         return
     step, preparation = found
@@ -112,14 +123,14 @@ def memo_found(decision: Decision, message: MemoFound) -> None:
 
 def memo_missed(decision: Decision, message: MemoMissed) -> None:
     """The step must run itself."""
-    found = _answered(decision, message.path, "memo")
+    found = _answered(decision, message.path, "memo", message.asked)
     if found is not None and found[1].memo_key == message.key:
         _write_manifests(decision, *found)
 
 
 def manifests_written(decision: Decision, message: ManifestsWritten) -> None:
     """Large inputs are artifacts now."""
-    found = _answered(decision, message.path, "manifests")
+    found = _answered(decision, message.path, "manifests", message.asked)
     if found is not None:
         found[1].inputs.update(message.inputs)
         _take_permits(decision, *found)
@@ -131,16 +142,20 @@ def permits_granted(decision: Decision, message: PermitsGranted) -> None:
 
     state = decision.state
     if not message.path:
-        if state.status == t.PENDING:
+        # What was granted before it ended went back with its end.
+        if state.status == t.PENDING and message.asked >= state.waits_since:
             runs.begin(decision)
         elif state.ended:
             decision.act(ReleasePermits(path=""))
         return
-    found = _answered(decision, message.path, "permits")
+    found = _answered(decision, message.path, "permits", message.asked)
     if found is not None:
         _ready(decision, *found)
         return
     step = state.steps.get(message.path)
+    if message.path in state.preparing:
+        # It is asked anew, and what it holds already is granted again.
+        return
     if step is None or not step.begun or step.status in t.TERMINAL:
         decision.act(ReleasePermits(path=message.path))
 
@@ -148,8 +163,10 @@ def permits_granted(decision: Decision, message: PermitsGranted) -> None:
 def unprepared(decision: Decision, message: Unprepared) -> None:
     """What a step or block needs from outside cannot be had."""
     node = decision.state.node(message.path)
-    if node is None or decision.state.preparing.pop(message.path, None) is None:
+    preparation = decision.state.preparing.get(message.path)
+    if node is None or preparation is None or preparation.asked != message.asked:
         return
+    del decision.state.preparing[message.path]
     error = user_error(message.kind, f"{node.path}: {message.problem}")
     if message.kind == "Platform":
         error.error_class = step_pb2.ERROR_CLASS_PLATFORM

@@ -60,7 +60,7 @@ def _schedule_pass(decision: Decision, block: BlockState, number: int) -> None:
             pass_scheduled=history_pb2.PassScheduled(block=block.path, number=number, due_us=due_us)
         )
         decision.act(WatchTime(timer=Timer.PASS, path=block.path, due_us=due_us))
-    elif not decision.state.paused:
+    elif not decision.state.halted:
         _start_pass(decision, block, number)
 
 
@@ -75,5 +75,5 @@ def go_on(decision: Decision, block: BlockState) -> None:
 def pass_due(decision: Decision, block: BlockState) -> None:
     """The wait before a pass is over."""
     waits = block.kind == "repeat" and block.status == t.RUNNING and block.active == 0 and block.due_us
-    if waits and not decision.state.paused and not ending(decision, block.scope):
+    if waits and not decision.state.halted and not ending(decision, block.scope):
         go_on(decision, block)

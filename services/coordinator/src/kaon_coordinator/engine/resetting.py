@@ -147,7 +147,8 @@ def _reset_node(state: RunState, node: Node) -> None:
     node.start_us = node.since_us = node.end_us = node.end_seq = node.due_us = 0
     node.count = node.active = node.failed = 0
     node.case = node.child_run_id = node.items_digest = ""
-    node.items, node.error, node.outputs, node.stop, node.late = None, None, NOTHING, t.NONE, False
+    node.items = node.keys = None
+    node.error, node.outputs, node.stop, node.late = None, NOTHING, t.NONE, False
     if node.curves is not None:
         node.curves = node.curves.fresh()
 

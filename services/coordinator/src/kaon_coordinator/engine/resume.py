@@ -33,8 +33,8 @@ def derive(state: RunState, *, now_us: int = 0, limits: Limits = DEFAULT) -> lis
     decision = Decision(state=state, context=Context(now_us=now_us, evaluate=_never, limits=limits))
     keys = runs.permit_keys(state)
     if state.status == t.PENDING and state.seq > 0 and keys:
-        decision.act(TakePermits(path="", keys=keys))
-    if not state.ended and state.start_us:
+        decision.act(TakePermits(path="", asked=state.seq, keys=keys))
+    if not state.ended and state.start_us and not state.waits_since:
         runs.watch_run(decision)
         for step in state.steps.values():
             _derive_step(decision, step)
@@ -53,7 +53,7 @@ def _derive_step(decision: Decision, step: StepState) -> None:
     if not is_active(step):
         return
     watch_node(decision, step)
-    if step.status == t.READY and not decision.state.paused:
+    if step.status == t.READY and not decision.state.halted:
         decision.act(RequestStep(path=step.path))
     elif step.status == t.PENDING:
         decision.act(WatchRetry(path=step.path, generation=step.generation, due_us=step.retry_us))
@@ -95,7 +95,7 @@ def _derive_block(decision: Decision, block: BlockState) -> None:
 
 def _startable(state: RunState) -> Iterator[str]:
     """Nodes that wait for nothing before them: what they needed from outside was asked for by the last owner."""
-    if state.paused:
+    if state.halted:
         return
     for scope in state.scopes.values():
         if scope.status != t.RUNNING:

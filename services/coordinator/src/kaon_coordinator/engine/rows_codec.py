@@ -67,6 +67,7 @@ def run_row(state: RunState) -> RunRow:
         **_scope_data(state.root),
         "force": state.force_stop,
         "late": state.late,
+        "waits": state.waits_since,
         "floor": state.generation_floor,
         "next": state.next_position,
         "grant_floor": state.grant_floor_us,
@@ -271,6 +272,7 @@ def _restore_run(state: RunState, run: RunRow) -> None:
     state.force_stop, state.late = data.get("force", False), data.get("late", False)
     state.grant_floor_us, state.next_position = data.get("grant_floor", 0), data.get("next", 1)
     state.generation_floor, state.submit_us = data.get("floor", 0), data.get("submit", 0)
+    state.waits_since = data.get("waits", 0)
     state.depth, state.parent_path = data.get("depth", 0), data.get("parent_path", "")
     state.since_us, state.fork_reset = data.get("since", 0), tuple(data.get("fork_reset", ()))
     state.trace_parent = data.get("trace", "")

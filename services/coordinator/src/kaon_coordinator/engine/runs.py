@@ -36,10 +36,10 @@ def permit_keys(state: RunState) -> tuple[str, ...]:
 
 
 def go_on(decision: Decision) -> None:
-    """The way of a PENDING run to its beginning."""
+    """The way of a PENDING run to its beginning, or of one that was opened again to where it goes on."""
     keys = permit_keys(decision.state)
     if keys:
-        decision.act(TakePermits(path="", keys=keys))
+        decision.act(TakePermits(path="", asked=decision.state.seq, keys=keys))
     else:
         begin(decision)
 
@@ -48,6 +48,9 @@ def begin(decision: Decision) -> None:
     """Begins a PENDING run."""
     state = decision.state
     if state.status != t.PENDING:
+        return
+    if state.waits_since:
+        _begin_again(decision)
         return
     if state.root.nodes:
         begin_fork(decision)
@@ -80,11 +83,22 @@ def begin_fork(decision: Decision) -> None:
             refuse(decision, "fork", path, "there was no such step, block or cell", state.submitter)
     what = plan(chosen)
     scopes.run_again(decision, what, cause="fork", requester=state.submitter)
+    # The other run may have stood between two decisions.
+    _go_on_everywhere(decision)
+
+
+def _begin_again(decision: Decision) -> None:
+    """A run that was opened again has its permits; its time counts from now."""
+    decision.emit(run_started=history_pb2.RunStarted())
+    _go_on_everywhere(decision)
+
+
+def _go_on_everywhere(decision: Decision) -> None:
+    state = decision.state
     watch_run(decision)
     for block in state.blocks.values():
         if block.status == t.RUNNING:
             watch_node(decision, block)
-    # The other run may have stood between two decisions.
     decision.then(lambda: scopes.advance(decision, list(state.scopes.values())))
 
 

@@ -24,7 +24,7 @@ def start_scope(decision: Decision, scope: ScopeState) -> None:
 
 def may_start(decision: Decision, node: Node) -> bool:
     """Whether a node has not begun and nothing keeps it from beginning, its predecessors apart."""
-    if node.status != t.PENDING or decision.state.paused:
+    if node.status != t.PENDING or decision.state.halted:
         return False
     if isinstance(node, StepState) and node.begun:
         return False
@@ -286,14 +286,23 @@ def stop_node(decision: Decision, node: Node, status: t.Status) -> None:
 
 
 def run_again(decision: Decision, what: Plan, *, cause: str, requester: str, reason: str = "") -> None:
-    """Resets what was planned, and starts what can start. The time of what had ended counts anew."""
+    """Resets what was planned, and starts what can start. The time of what had ended counts anew.
+
+    A run that had ended takes its permits again first, as a new one does."""
+    from kaon_coordinator.engine import runs
+
     reopened = list(what.reopened.values())
     ended = [scope for scope in reopened if scope.status != t.RUNNING]
+    waits = decision.state.ended and bool(runs.permit_keys(decision.state))
     decision.emit(
         blocks_reset=history_pb2.BlocksReset(
-            paths=what.paths, cause=cause, requester=requester, reason=reason
+            paths=what.paths, cause=cause, requester=requester, reason=reason, waits=waits
         )
     )
+    if waits:
+        runs.go_on(decision)
+    if decision.state.waits_since:
+        return
     _watch_again(decision, ended)
     decision.then(lambda: advance(decision, reopened))
 

@@ -149,6 +149,8 @@ class BlockState:
     curves: Curves | None = None
     # Foreach: its items, canonical JSON, as long as some wait to be started. Not part of the state: they can be read again.
     items: tuple[str, ...] | None = None
+    # Foreach: their keys in the paths of cells, with the items where these were read first.
+    keys: tuple[str, ...] | None = None
 
     @property
     def kind(self) -> str:
@@ -238,8 +240,10 @@ class Preparation:
     # Canonical JSON by name.
     inputs: dict[str, str]
     memo_key: str = ""
-    # What is awaited: "memo", "manifests" or "permits".
+    # What is awaited: "memo", "manifests", "permits", "items" or "child".
     awaits: str = ""
+    # The run's newest event when that was asked for.
+    asked: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -266,6 +270,8 @@ class RunState:
     # W3C trace context of whoever submitted it.
     trace_parent: str = ""
     status: t.Status = t.PENDING
+    # The event that opened it again since when it waits for its permits; 0 when it has not to wait.
+    waits_since: int = 0
     # Sequence number of the newest event.
     seq: int = 0
     submit_us: int = 0
@@ -314,8 +320,13 @@ class RunState:
 
     @property
     def paused(self) -> bool:
-        """Whether nothing new may start for now."""
+        """Whether somebody has paused it."""
         return self.status == t.PAUSED
+
+    @property
+    def halted(self) -> bool:
+        """Whether nothing new may start for now: it is paused, or was opened again and waits for its permits."""
+        return self.status == t.PAUSED or self.waits_since > 0
 
     def take_position(self) -> int:
         """The next place in the order of creation."""

@@ -32,8 +32,8 @@ from kaonapi.step.v1 import step_pb2
 
 
 def wants_runner(state: RunState, step: StepState) -> bool:
-    """Whether the step waits for a runner, and its run is not paused."""
-    return step.status == t.READY and not state.paused
+    """Whether the step waits for a runner, and its run may go on."""
+    return step.status == t.READY and not state.halted
 
 
 def become_ready(
@@ -57,7 +57,7 @@ def become_ready(
     )
     if first:
         watch_node(decision, step)
-    if not decision.state.paused:
+    if not decision.state.halted:
         decision.act(RequestStep(path=step.path))
 
 
@@ -197,7 +197,7 @@ def retry_due(decision: Decision, message: RetryDue) -> None:
         return
     if decision.context.now_us < step.retry_us:
         decision.act(WatchRetry(path=step.path, generation=step.generation, due_us=step.retry_us))
-    elif not decision.state.paused:
+    elif not decision.state.halted:
         try_again(decision, step)
 
 

@@ -25,15 +25,27 @@ def start(decision: Decision, block: BlockState) -> None:
         name: resolve(state, block.scope, binding, decision.context.evaluate)
         for name, binding in sorted(spec.params.items())
     }
-    state.preparing[block.path] = Preparation(inputs=params, awaits="child")
-    decision.act(PrepareChild(path=block.path, workflow=spec.workflow, version=spec.version, params=params))
+    state.preparing[block.path] = Preparation(inputs=params, awaits="child", asked=state.seq)
+    decision.act(
+        PrepareChild(
+            path=block.path,
+            asked=state.seq,
+            workflow=spec.workflow,
+            version=spec.version,
+            params=params,
+        )
+    )
 
 
 def prepared(decision: Decision, message: ChildPrepared) -> None:
     """The child run can be submitted."""
     state = decision.state
     block = state.blocks.get(message.path)
-    if block is None or state.preparing.pop(message.path, None) is None or not may_start(decision, block):
+    preparation = state.preparing.get(message.path)
+    if block is None or preparation is None or preparation.asked != message.asked:
+        return
+    del state.preparing[message.path]
+    if not may_start(decision, block):
         return
     decision.emit(block_started=history_pb2.BlockStarted(path=block.path))
     decision.emit(

@@ -53,7 +53,7 @@ def _timeout(decision: Decision, message: Due) -> None:
         _run_timeout(decision, message)
         return
     node = _active(decision, message.path)
-    if node is None or node.stop != t.NONE:
+    if node is None or node.stop != t.NONE or decision.state.waits_since:
         return
     if begin_us(node) + node.block.timeout_ms * 1000 == message.due_us:
         request_stop(decision, node, t.TIMED_OUT, cause="timeout")
@@ -64,12 +64,16 @@ def _run_timeout(decision: Decision, message: Due) -> None:
 
     state = decision.state
     expected = begin_of_run(state) + state.workflow.definition.timeout_ms * 1000
+    if state.waits_since:
+        return
     if state.status in {t.RUNNING, t.PAUSED} and message.due_us == expected and state.root.stop == t.NONE:
         request_stop(decision, state.root, t.TIMED_OUT, cause="timeout")
 
 
 def _deadline(decision: Decision, message: Due) -> None:
     state = decision.state
+    if state.waits_since:
+        return
     if message.path:
         node = _active(decision, message.path)
         missed = node is not None and not node.late and _deadline_us(node) == message.due_us

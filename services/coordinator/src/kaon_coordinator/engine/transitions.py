@@ -58,14 +58,15 @@ BLOCK: dict[Status, frozenset[Status]] = {
 }
 
 RUN: dict[Status, frozenset[Status]] = {
-    PENDING: frozenset({RUNNING, CANCELLED, PAUSED}),
+    # PAUSED and what follows: also when it was opened again and waits for its permits. SUCCEEDED, FAILED: by hand.
+    PENDING: frozenset({RUNNING, CANCELLING, CANCELLED, PAUSED, SUCCEEDED, FAILED, TIMED_OUT}),
     # CANCELLED: one of its blocks was.
     RUNNING: frozenset({SUCCEEDED, FAILED, TIMED_OUT, CANCELLING, CANCELLED, PAUSED}),
-    # PENDING: it was paused before it began.
+    # PENDING: it was paused before it had its permits.
     PAUSED: frozenset({PENDING, RUNNING, CANCELLING, CANCELLED, SUCCEEDED, FAILED, TIMED_OUT}),
     CANCELLING: frozenset({CANCELLED, FAILED, TIMED_OUT, SUCCEEDED}),
-    # Something in it was reset.
-    **dict.fromkeys((SUCCEEDED, FAILED, CANCELLED, TIMED_OUT), frozenset({RUNNING})),
+    # Something in it was reset. PENDING: it waits for its permits.
+    **dict.fromkeys((SUCCEEDED, FAILED, CANCELLED, TIMED_OUT), frozenset({RUNNING, PENDING})),
 }
 
 

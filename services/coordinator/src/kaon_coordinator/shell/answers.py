@@ -39,7 +39,7 @@ from kaon_coordinator.engine.messages import (
 )
 from kaon_coordinator.engine.state import RunState
 from kaon_coordinator.shell.desk import ArtifactDesk
-from kaon_coordinator.shell.permits import Grant, PermitQueue
+from kaon_coordinator.shell.permits import Grant, PermitQueue, still_wanted
 from kaon_coordinator.store.thread import StoreThread
 from kaon_wire.errors import InvalidValue, KaonError, NotFound, Unavailable
 
@@ -49,6 +49,9 @@ T = TypeVar("T")
 
 # What is answered here; `Answers.ask` takes them.
 Question: TypeAlias = Continue | LookUpMemo | PrepareChild | ReadItems | TakePermits | WriteManifests
+
+# What takes a while.
+_Work: TypeAlias = LookUpMemo | PrepareChild | ReadItems | WriteManifests
 
 _AT_ONCE = 16
 # Waits between attempts when a store does not answer, in seconds.
@@ -98,15 +101,16 @@ class Answers:
             case Continue(path=path):
                 self._answer(partition, state.run_id, Continued(path=path))
             case TakePermits():
-                self.permits.want(partition, state, action)
+                if still_wanted(state, action):
+                    self.permits.want(partition, state, action)
             case LookUpMemo():
-                self._begin(partition, state, action.path, partial(self._look_up, state, action))
+                self._begin(partition, state, action, partial(self._look_up, state, action))
             case PrepareChild():
-                self._begin(partition, state, action.path, partial(self._prepare, state, action))
+                self._begin(partition, state, action, partial(self._prepare, state, action))
             case ReadItems():
-                self._begin(partition, state, action.path, partial(self._read_items, action))
+                self._begin(partition, state, action, partial(self._read_items, action))
             case WriteManifests():
-                self._begin(partition, state, action.path, partial(self._write_manifests, action))
+                self._begin(partition, state, action, partial(self._write_manifests, action))
 
     def waits(self, partition: int) -> bool:
         """Whether answers wait for the partition's next turn."""
@@ -137,12 +141,14 @@ class Answers:
         self._outside.wake()
 
     def _granted(self, grant: Grant) -> None:
-        self._answer(grant.partition, grant.holder.run_id, PermitsGranted(path=grant.holder.path))
+        self._answer(
+            grant.partition, grant.holder.run_id, PermitsGranted(path=grant.holder.path, asked=grant.asked)
+        )
 
     def _begin(
-        self, partition: int, state: RunState, path: str, answer: Callable[[], Awaitable[Message]]
+        self, partition: int, state: RunState, question: _Work, answer: Callable[[], Awaitable[Message]]
     ) -> None:
-        task = asyncio.ensure_future(self._work(partition, state.run_id, path, answer))
+        task = asyncio.ensure_future(self._work(partition, state.run_id, question, answer))
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
@@ -153,15 +159,16 @@ class Answers:
             self._outside.wake()
 
     async def _work(
-        self, partition: int, run_id: str, path: str, answer: Callable[[], Awaitable[Message]]
+        self, partition: int, run_id: str, question: _Work, answer: Callable[[], Awaitable[Message]]
     ) -> None:
+        path, asked = question.path, question.asked
         async with self._room:
             try:
                 message = await answer()
             except (StoreUnavailable, Unavailable) as error:
-                message = Unprepared(path=path, kind="Platform", problem=str(error))
+                message = Unprepared(path=path, asked=asked, kind="Platform", problem=str(error))
             except KaonError as error:
-                message = Unprepared(path=path, kind="BindingError", problem=str(error))
+                message = Unprepared(path=path, asked=asked, kind="BindingError", problem=str(error))
         # A partition that was lost meanwhile, and perhaps came back, has been asked anew.
         if self._outside.epoch_of(partition) is not None:
             self._answer(partition, run_id, message)
@@ -169,7 +176,7 @@ class Answers:
     async def _look_up(self, state: RunState, action: LookUpMemo) -> Message:
         store = self._outside.store
         memo = await _patiently(lambda: store.read(store.store.find_memo, state.tenant, action.key))
-        missed = MemoMissed(path=action.path, key=action.key)
+        missed = MemoMissed(path=action.path, asked=action.asked, key=action.key)
         if memo is None or memo.run_id == state.run_id:
             return missed
         if action.max_age_ms and self._outside.now_us() - memo.time_us > action.max_age_ms * 1000:
@@ -183,6 +190,7 @@ class Answers:
             return missed
         return MemoFound(
             path=action.path,
+            asked=action.asked,
             key=action.key,
             outputs=memo.outputs,
             run_id=memo.run_id,
@@ -196,14 +204,14 @@ class Answers:
 
     async def _read_items(self, action: ReadItems) -> Message:
         items = await _patiently(lambda: self._desk().read_items(action.artifact_json))
-        return ItemsRead(path=action.path, items=items)
+        return ItemsRead(path=action.path, asked=action.asked, items=items)
 
     async def _write_manifests(self, action: WriteManifests) -> Message:
         inputs = {
             name: await _patiently(lambda text=text: self._desk().write(text))  # type: ignore[misc]
             for name, text in sorted(action.values.items())
         }
-        return ManifestsWritten(path=action.path, inputs=inputs)
+        return ManifestsWritten(path=action.path, asked=action.asked, inputs=inputs)
 
     async def _prepare(self, state: RunState, action: PrepareChild) -> Message:
         store = self._outside.store
@@ -213,9 +221,10 @@ class Answers:
             )
             complete = params.complete(workflow.definition, action.params, self._outside.limits)
         except (NotFound, InvalidValue) as error:
-            return Unprepared(path=action.path, kind="BindingError", problem=str(error))
+            return Unprepared(path=action.path, asked=action.asked, kind="BindingError", problem=str(error))
         return ChildPrepared(
             path=action.path,
+            asked=action.asked,
             child_run_id=self._outside.new_run_id(self._outside.now_us()),
             workflow=workflow.name,
             version=workflow.version,

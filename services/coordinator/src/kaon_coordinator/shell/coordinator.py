@@ -407,14 +407,15 @@ class Coordinator:
     def _let_out(self, partition: Partition, effects: Effects, outbox: Outbox) -> None:
         for incarnation, commands in effects.commands.items():
             outbox.command(incarnation, commands)
-        for state, action in effects.questions:
-            self._answers.ask(partition.number, state, action)
         for run_id in effects.told:
             self._wake_owner(run_id, outbox)
         if effects.released:
+            # Before the questions: what was given back may be wanted anew in the same turn.
             self._answers.permits.forget(partition.number, effects.released)
             self._answers.permits.freed()
             self._freed = True
+        for state, action in effects.questions:
+            self._answers.ask(partition.number, state, action)
         for pool in {*effects.requests, *effects.ended}:
             record = step_pb2.StepRequests(
                 pool=pool,

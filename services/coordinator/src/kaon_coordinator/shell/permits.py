@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import TakePermits
 from kaon_coordinator.engine.state import RunState
 from kaon_coordinator.store.base import Fenced, Holder, PermitWish
@@ -27,6 +28,17 @@ class Grant:
 
     partition: int
     holder: Holder
+    # As in `TakePermits`.
+    asked: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Wanted:
+    """A wish, and the question that it answers."""
+
+    wish: PermitWish
+    # As in `TakePermits`.
+    asked: int
 
 
 class PermitQueue:
@@ -58,16 +70,18 @@ class PermitQueue:
         self._now_us = now_us
         self._again_seconds = again_seconds
         # By partition and holder.
-        self._waiting: dict[int, dict[Holder, PermitWish]] = defaultdict(dict)
+        self._waiting: dict[int, dict[Holder, _Wanted]] = defaultdict(dict)
         self._asked = asyncio.Event()
 
     def want(self, partition: int, state: RunState, action: TakePermits) -> None:
-        """A step or run wants its permits."""
+        """A step or run wants its permits. Who wants them anew keeps its place, but the answer is to the newest question."""
         holder = Holder(run_id=state.run_id, path=action.path)
-        self._waiting[partition].setdefault(holder, self._wish(state, action, holder))
+        known = self._waiting[partition].get(holder)
+        wish = self._wish(state, action, holder, None if known is None else known.wish.since_us)
+        self._waiting[partition][holder] = _Wanted(wish=wish, asked=action.asked)
         self._asked.set()
 
-    def _wish(self, state: RunState, action: TakePermits, holder: Holder) -> PermitWish:
+    def _wish(self, state: RunState, action: TakePermits, holder: Holder, since_us: int | None) -> PermitWish:
         definition = state.workflow.definition
         own = f"workflow:{definition.name}"
         bounds: Mapping[str, int] = {own: definition.max_active_runs} if own in action.keys else {}
@@ -78,9 +92,14 @@ class PermitQueue:
             keys=frozenset(action.keys),
             bounds=bounds,
             priority=state.priority + (0 if step is None else step.block.step.priority),
-            # Runs in the order of their submission, whoever owns them.
-            since_us=self._now_us() if action.path else state.submit_us,
+            since_us=since_us or self._since(state, action),
         )
+
+    def _since(self, state: RunState, action: TakePermits) -> int:
+        if action.path:
+            return self._now_us()
+        # Runs in the order of their submission, or since they were opened again, whoever owns them.
+        return state.since_us if state.waits_since else state.submit_us
 
     def forget(self, partition: int, holders: Iterable[Holder]) -> None:
         """These want nothing any more."""
@@ -121,17 +140,23 @@ class PermitQueue:
         """Asks for the first of each kind of wish, and goes on with a kind as long as all of them are granted."""
         kinds = _kinds(self._waiting[partition].values())
         while kinds:
-            wishes = [wish for kind in kinds.values() for wish in kind[:_AT_ONCE]]
-            answers = await self._take(partition, wishes)
+            first = [wanted for kind in kinds.values() for wanted in kind[:_AT_ONCE]]
+            answers = await self._take(partition, [wanted.wish for wanted in first])
             if answers is None:
                 return
-            for wish, granted in zip(wishes, answers, strict=True):
+            for wanted, granted in zip(first, answers, strict=True):
                 if granted:
-                    self._waiting[partition].pop(wish.holder, None)
-                    self._granted(Grant(partition=partition, holder=wish.holder))
+                    self._grant(partition, wanted)
                 else:
-                    kinds.pop(wish.keys, None)
+                    kinds.pop(wanted.wish.keys, None)
             kinds = {keys: rest for keys, kind in kinds.items() if (rest := kind[_AT_ONCE:])}
+
+    def _grant(self, partition: int, wanted: _Wanted) -> None:
+        """Tells of a grant, unless the holder has asked anew meanwhile: what it holds is then granted again."""
+        holder = wanted.wish.holder
+        if self._waiting[partition].get(holder, wanted) is wanted:
+            self._waiting[partition].pop(holder, None)
+            self._granted(Grant(partition=partition, holder=holder, asked=wanted.asked))
 
     async def _take(self, partition: int, wishes: list[PermitWish]) -> list[bool] | None:
         epoch = self._epoch_of(partition)
@@ -152,8 +177,16 @@ class PermitQueue:
         return None
 
 
-def _kinds(wishes: Iterable[PermitWish]) -> dict[frozenset[str], list[PermitWish]]:
-    kinds: dict[frozenset[str], list[PermitWish]] = defaultdict(list)
-    for wish in sorted(wishes, key=lambda each: each.rank):
-        kinds[wish.keys].append(wish)
+def _kinds(waiting: Iterable[_Wanted]) -> dict[frozenset[str], list[_Wanted]]:
+    kinds: dict[frozenset[str], list[_Wanted]] = defaultdict(list)
+    for wanted in sorted(waiting, key=lambda each: each.wish.rank):
+        kinds[wanted.wish.keys].append(wanted)
     return kinds
+
+
+def still_wanted(state: RunState, action: TakePermits) -> bool:
+    """Whether a run or step still waits for the permits that it wanted earlier in the same turn."""
+    if not action.path:
+        return state.status in {t.PENDING, t.PAUSED}
+    preparation = state.preparing.get(action.path)
+    return preparation is not None and preparation.awaits == "permits" and not state.ended

@@ -34,11 +34,11 @@ class Whereabouts:
 
     def count_ready(self, pool: str, runs: dict[str, RunState]) -> int:
         """How many steps wait for a runner of the pool."""
-        return sum(len(paths) for run_id, paths in self._ready[pool].items() if not runs[run_id].paused)
+        return sum(len(paths) for run_id, paths in self._ready[pool].items() if not runs[run_id].halted)
 
     def ready(self, pool: str, runs: dict[str, RunState]) -> Iterator[tuple[RunState, StepState]]:
         """The steps that wait for a runner of the pool, in order of their creation, the oldest run first."""
-        return (found for found in _steps(self._ready[pool], runs) if not found[0].paused)
+        return (found for found in _steps(self._ready[pool], runs) if not found[0].halted)
 
     def held(self, pool: str, runs: dict[str, RunState]) -> Iterator[tuple[RunState, StepState]]:
         """The steps that runners of the pool hold."""

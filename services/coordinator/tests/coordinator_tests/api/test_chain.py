@@ -8,7 +8,7 @@ import pytest
 
 from kaon_coordinator.api.chain import AskMatcher, Chain
 from kaon_coordinator.engine import transitions as t
-from kaon_coordinator.engine.messages import Failed, Start, Started
+from kaon_coordinator.engine.messages import Failed, PermitsGranted, Retry, Start, Started
 from kaon_coordinator.engine.state import RunState, StepState
 from kaon_coordinator.store.records import PermitRecord
 from kaon_wire.errors import NotFound
@@ -101,6 +101,19 @@ def test_a_run_that_has_not_begun_holds_up_everything() -> None:
     state = Driver(workflow(chain(step("a"))), nothing).state
 
     assert links(state, "a") == [(r.WAIT_CAUSE_NOT_BEGUN, "a"), (r.WAIT_CAUSE_RUN_PENDING, "")]
+
+
+def test_a_run_that_was_opened_again_says_that_it_waits_for_its_permit() -> None:
+    driver = begun(step("a"), max_active_runs=1)
+    driver.tell(PermitsGranted(path="", asked=driver.question("")))
+    driver.tell(Started(lease=driver.lease("a")))
+    driver.tell(Failed(lease=driver.lease("a"), error=failure()))
+    driver.tell(Retry(path="", reason="", requester="me"))
+
+    assert links(driver.state, "a") == [(r.WAIT_CAUSE_RUN_PENDING, "")]
+    assert words(driver.state, "a") == (
+        "The run r1 was opened again and waits for its permit: at most 1 runs of test are active at once."
+    )
 
 
 def test_a_paused_run_starts_nothing() -> None:

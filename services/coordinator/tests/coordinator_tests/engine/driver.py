@@ -118,6 +118,11 @@ class Driver:
                     self.tell(Continued(path=action.path))
         return decision
 
+    def question(self, path: str) -> int:
+        """The token of what the step or block at this path (or the run, with an empty path) has asked for."""
+        preparation = self.state.preparing.get(path)
+        return self.state.seq if preparation is None else preparation.asked
+
     def asked(self, kind: type[A]) -> list[A]:
         """Everything of one kind that was asked for since this was asked last."""
         found = [action for action in self.actions if isinstance(action, kind)]

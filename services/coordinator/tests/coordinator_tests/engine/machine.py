@@ -114,35 +114,55 @@ class Machine:
     def take_permits(self, action: a.TakePermits) -> None:
         if not self.state.ended:
             self.holds.add(action.path)
-            self.later(m.PermitsGranted(path=action.path))
+            self.later(m.PermitsGranted(path=action.path, asked=action.asked))
 
     def memo(self, action: a.LookUpMemo) -> None:
         if self.random.random() < 0.5:
-            self.later(m.MemoMissed(path=action.path, key=action.key))
+            self.later(m.MemoMissed(path=action.path, asked=action.asked, key=action.key))
             return
         found = m.MemoFound(
-            path=action.path, key=action.key, outputs={"out": "7"}, run_id="r0", source_path="s"
+            path=action.path,
+            asked=action.asked,
+            key=action.key,
+            outputs={"out": "7"},
+            run_id="r0",
+            source_path="s",
         )
         self.later(found)
 
     def manifests(self, action: a.WriteManifests) -> None:
         kept = dict.fromkeys(action.values, '{"artifact":{"uri":"file:///m"}}')
-        self.later(m.ManifestsWritten(path=action.path, inputs=kept))
+        self.later(m.ManifestsWritten(path=action.path, asked=action.asked, inputs=kept))
 
     def items(self, action: a.ReadItems) -> None:
         if self.random.random() < 0.05:
-            self.later(m.Unprepared(path=action.path, kind="Platform", problem="storage is away"))
+            self.later(
+                m.Unprepared(path=action.path, asked=action.asked, kind="Platform", problem="storage is away")
+            )
             return
         count = int(canonical.loads(action.artifact_json)["artifact"]["digest"].split(":")[1])
-        self.later(m.ItemsRead(path=action.path, items=tuple(str(index) for index in range(count))))
+        self.later(
+            m.ItemsRead(
+                path=action.path, asked=action.asked, items=tuple(str(index) for index in range(count))
+            )
+        )
 
     def child(self, action: a.PrepareChild) -> None:
         if self.random.random() < 0.1:
-            self.later(m.Unprepared(path=action.path, kind="BindingError", problem="no such workflow"))
+            self.later(
+                m.Unprepared(
+                    path=action.path, asked=action.asked, kind="BindingError", problem="no such workflow"
+                )
+            )
             return
         run_id = f"c{len(self.children)}-{self.random.random()}"
         prepared = m.ChildPrepared(
-            path=action.path, child_run_id=run_id, workflow="other", version="v1", params={}
+            path=action.path,
+            asked=action.asked,
+            child_run_id=run_id,
+            workflow="other",
+            version="v1",
+            params={},
         )
         self.later(prepared)
 

@@ -130,10 +130,10 @@ def test_a_run_waits_for_the_permits_of_its_workflow_and_its_backfill() -> None:
     driver = Driver(definition, works)
     driver.state.origin = "backfill:b1"
     driver.tell(Start())
-    assert driver.asked(TakePermits) == [TakePermits(path="", keys=("workflow:test", "backfill:b1"))]
+    assert driver.asked(TakePermits) == [TakePermits(path="", asked=1, keys=("workflow:test", "backfill:b1"))]
     assert driver.state.status == t.PENDING
-    driver.tell(PermitsGranted(path=""))
-    assert driver.tell(PermitsGranted(path="")).events == []
+    driver.tell(PermitsGranted(path="", asked=driver.question("")))
+    assert driver.tell(PermitsGranted(path="", asked=driver.question(""))).events == []
     driver.drain()
     assert driver.state.status == t.SUCCEEDED
 

@@ -267,7 +267,7 @@ def test_a_fork_waits_for_the_permit_of_its_workflow_and_then_resets_what_it_sho
     ran, behave = counting()
     original = Driver(definition, behave)  # type: ignore[arg-type]
     original.tell(Start())
-    original.tell(PermitsGranted(path=""))
+    original.tell(PermitsGranted(path="", asked=original.question("")))
     original.drain()
     ran.clear()
     forked = fork(original, reset=("b",))
@@ -276,7 +276,7 @@ def test_a_fork_waits_for_the_permit_of_its_workflow_and_then_resets_what_it_sho
     assert [type(each) for each in asked.actions] == [TakePermits]
     forked.take_over()
     assert [type(each) for each in derive(forked.state)] == [TakePermits]
-    forked.tell(PermitsGranted(path=""))
+    forked.tell(PermitsGranted(path="", asked=forked.question("")))
     forked.drain()
     assert ran == ["b"]
     assert forked.state.status == t.SUCCEEDED

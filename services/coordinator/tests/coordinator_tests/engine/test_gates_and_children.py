@@ -194,12 +194,19 @@ def with_child(*after: d.Block) -> Driver:
     driver = begun(child_block(), *after)
     (asked,) = driver.asked(PrepareChild)
     assert (asked.workflow, asked.version, asked.params) == ("other", "v7", {"p": "5"})
-    driver.tell(prepared())
+    driver.tell(prepared(driver))
     return driver
 
 
-def prepared(run_id: str = "c1") -> ChildPrepared:
-    return ChildPrepared(path="w", child_run_id=run_id, workflow="other", version="v7", params={"p": "5"})
+def prepared(driver: Driver, run_id: str = "c1") -> ChildPrepared:
+    return ChildPrepared(
+        path="w",
+        asked=driver.question("w"),
+        child_run_id=run_id,
+        workflow="other",
+        version="v7",
+        params={"p": "5"},
+    )
 
 
 def ended(status: t.Status, run_id: str = "c1", **given: str) -> ChildEnded:
@@ -215,7 +222,7 @@ def told(driver: Driver) -> list[str]:
 
 def test_a_child_run_is_submitted_once_with_params_priority_and_depth_and_gives_its_outputs() -> None:
     driver = with_child(step("after", x=output("w", "result")))
-    driver.tell(prepared("c2"))
+    driver.tell(prepared(driver, "c2"))
     (submitted,) = driver.asked(SubmitChild)
     assert (submitted.child_run_id, submitted.params, submitted.depth) == ("c1", {"p": "5"}, 1)
     driver.take_over()
@@ -286,7 +293,7 @@ def test_a_block_whose_time_is_over_stops_its_child_and_ends_timed_out() -> None
     block = child_block()
     block.timeout_ms = 1_000
     driver = begun(block)
-    driver.tell(prepared())
+    driver.tell(prepared(driver))
     driver.let_time_pass(Timer.TIMEOUT, "w")
     assert told(driver) == ["cancel"]
     driver.tell(ended(t.CANCELLED))
@@ -296,7 +303,11 @@ def test_a_block_whose_time_is_over_stops_its_child_and_ends_timed_out() -> None
 
 def test_a_child_that_cannot_be_prepared_fails_its_block() -> None:
     driver = begun(child_block())
-    driver.tell(Unprepared(path="w", kind="BindingError", problem="there is no workflow 'other'"))
+    driver.tell(
+        Unprepared(
+            path="w", asked=driver.question("w"), kind="BindingError", problem="there is no workflow 'other'"
+        )
+    )
     assert driver.state.error is not None
     assert driver.state.error.message == "w: there is no workflow 'other'"
 
@@ -304,7 +315,7 @@ def test_a_child_that_cannot_be_prepared_fails_its_block() -> None:
 def test_a_child_is_not_submitted_when_its_run_was_cancelled_meanwhile() -> None:
     driver = begun(child_block())
     driver.tell(Cancel(reason="", requester="me"))
-    driver.tell(prepared())
+    driver.tell(prepared(driver))
     assert driver.asked(SubmitChild) == []
     assert driver.state.status == t.CANCELLED
 

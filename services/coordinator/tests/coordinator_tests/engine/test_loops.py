@@ -57,8 +57,8 @@ def test_items_of_an_artifact_are_asked_for_and_read_only_once() -> None:
     driver.tell(Start())
     (asked,) = driver.asked(ReadItems)
     assert canonical.loads(asked.artifact_json)["artifact"]["digest"] == "sha256:1"
-    driver.tell(ItemsRead(path="f", items=('"x"', '"y"')))
-    assert driver.tell(ItemsRead(path="f", items=('"x"', '"y"'))).events == []
+    driver.tell(ItemsRead(path="f", asked=driver.question("f"), items=('"x"', '"y"')))
+    assert driver.tell(ItemsRead(path="f", asked=driver.question("f"), items=('"x"', '"y"'))).events == []
     driver.drain()
     assert statuses(driver) == {"f[x]/s": "SUCCEEDED", "f[y]/s": "SUCCEEDED"}
     driver.check_replay()
@@ -68,7 +68,7 @@ def test_an_empty_artifact_gives_an_empty_result() -> None:
     body = chain(for_each("f", ARTIFACT, chain(step("s"))), step("after", all=output("s")))
     driver = Driver(workflow(body), works)
     driver.tell(Start())
-    driver.tell(ItemsRead(path="f", items=()))
+    driver.tell(ItemsRead(path="f", asked=driver.question("f"), items=()))
     driver.drain()
     assert driver.state.status == t.SUCCEEDED
     assert joined(driver) == []
@@ -77,7 +77,9 @@ def test_an_empty_artifact_gives_an_empty_result() -> None:
 def test_an_artifact_that_cannot_be_read_fails_the_foreach_with_the_reason() -> None:
     driver = Driver(workflow(chain(for_each("f", ARTIFACT, chain(step("s"))))), works)
     driver.tell(Start())
-    driver.tell(Unprepared(path="f", kind="BindingError", problem="line 3 is not JSON"))
+    driver.tell(
+        Unprepared(path="f", asked=driver.question("f"), kind="BindingError", problem="line 3 is not JSON")
+    )
     assert driver.state.status == t.FAILED
     assert driver.state.error is not None
     assert driver.state.error.message == "f: line 3 is not JSON"
@@ -87,12 +89,12 @@ def test_a_new_owner_reads_the_items_again_that_have_not_been_started() -> None:
     driver = Driver(workflow(chain(for_each("f", ARTIFACT, chain(step("s")), at_once=1))), works)
     driver.tell(Start())
     items = ('"x"', '"y"', '"z"')
-    driver.tell(ItemsRead(path="f", items=items))
+    driver.tell(ItemsRead(path="f", asked=driver.question("f"), items=items))
     driver.take_over()
     driver.asked(ReadItems)
     driver.execute("f[x]/s")
     assert len(driver.asked(ReadItems)) == 1
-    driver.tell(ItemsRead(path="f", items=items))
+    driver.tell(ItemsRead(path="f", asked=driver.question("f"), items=items))
     driver.drain()
     assert driver.state.status == t.SUCCEEDED
     assert list(driver.state.steps) == ["f[x]/s", "f[y]/s", "f[z]/s"]
@@ -101,10 +103,10 @@ def test_a_new_owner_reads_the_items_again_that_have_not_been_started() -> None:
 def test_items_that_have_changed_since_the_beginning_fail_the_foreach() -> None:
     driver = Driver(workflow(chain(for_each("f", ARTIFACT, chain(step("s")), at_once=1))), works)
     driver.tell(Start())
-    driver.tell(ItemsRead(path="f", items=("1", "2")))
+    driver.tell(ItemsRead(path="f", asked=driver.question("f"), items=("1", "2")))
     driver.take_over()
     driver.execute("f[1]/s")
-    driver.tell(ItemsRead(path="f", items=("1", "3")))
+    driver.tell(ItemsRead(path="f", asked=driver.question("f"), items=("1", "3")))
     driver.drain()
     assert driver.state.blocks["f"].status == t.FAILED
     assert driver.state.status == t.FAILED

@@ -210,9 +210,9 @@ def tagged(name: str = "s") -> d.Block:
 
 def with_permit() -> Driver:
     driver = begun(tagged())
-    assert driver.asked(TakePermits) == [TakePermits(path="s", keys=("tag:gold",))]
+    assert driver.asked(TakePermits) == [TakePermits(path="s", asked=2, keys=("tag:gold",))]
     assert driver.requested == []
-    driver.tell(PermitsGranted(path="s"))
+    driver.tell(PermitsGranted(path="s", asked=driver.question("s")))
     assert driver.requested == ["s"]
     driver.asked(ReleasePermits)
     return driver
@@ -256,7 +256,7 @@ def test_permits_are_kept_over_the_wait_for_the_next_attempt() -> None:
     block = tagged()
     block.step.retry.max_attempts = 2
     driver = begun(block)
-    driver.tell(PermitsGranted(path="s"))
+    driver.tell(PermitsGranted(path="s", asked=driver.question("s")))
     driver.tell(Failed(lease=driver.lease("s"), error=failure()))
     assert driver.asked(ReleasePermits) == []
 
@@ -265,7 +265,7 @@ def test_permits_that_come_too_late_go_back() -> None:
     driver = begun(tagged(), step("after"))
     driver.tell(Cancel(path="s", skip=True, **BY))
     driver.asked(ReleasePermits)
-    driver.tell(PermitsGranted(path="s"))
+    driver.tell(PermitsGranted(path="s", asked=driver.question("s")))
     assert driver.asked(ReleasePermits) == [ReleasePermits(path="s")]
 
 
@@ -283,7 +283,7 @@ def test_a_step_that_gets_its_permits_in_a_pause_asks_again_after_it() -> None:
     driver = begun(tagged())
     driver.tell(Pause(**BY))
     driver.asked(TakePermits)
-    driver.tell(PermitsGranted(path="s"))
+    driver.tell(PermitsGranted(path="s", asked=driver.question("s")))
     assert driver.asked(ReleasePermits) == [ReleasePermits(path="s")]
     from kaon_coordinator.engine.messages import Resume
 
@@ -318,7 +318,9 @@ def test_the_key_of_an_execution_goes_by_content_and_not_by_place() -> None:
 def test_an_equal_execution_gives_its_outputs_and_is_named() -> None:
     driver = begun(memoized(1))
     (asked,) = driver.asked(LookUpMemo)
-    found = MemoFound(path="s", key=asked.key, outputs={"out": "9"}, run_id="r0", source_path="p")
+    found = MemoFound(
+        path="s", asked=asked.asked, key=asked.key, outputs={"out": "9"}, run_id="r0", source_path="p"
+    )
     driver.tell(found)
     assert driver.state.status == t.SUCCEEDED
     assert driver.state.steps["s"].memo_source == ("r0", "p")
@@ -330,9 +332,9 @@ def test_an_equal_execution_gives_its_outputs_and_is_named() -> None:
 def test_without_an_equal_execution_the_step_runs_and_is_remembered_once_it_has_succeeded() -> None:
     driver = begun(memoized(1))
     (asked,) = driver.asked(LookUpMemo)
-    driver.tell(MemoMissed(path="s", key="another"))
+    driver.tell(MemoMissed(path="s", asked=driver.question("s"), key="another"))
     assert driver.requested == []
-    driver.tell(MemoMissed(path="s", key=asked.key))
+    driver.tell(MemoMissed(path="s", asked=driver.question("s"), key=asked.key))
     driver.drain()
     assert driver.asked(RememberStep) == [RememberStep(path="s", key=asked.key, outputs={"out": "1"})]
 
@@ -340,7 +342,16 @@ def test_without_an_equal_execution_the_step_runs_and_is_remembered_once_it_has_
 def test_an_execution_with_other_outputs_than_declared_is_not_used() -> None:
     driver = begun(memoized(1))
     (asked,) = driver.asked(LookUpMemo)
-    driver.tell(MemoFound(path="s", key=asked.key, outputs={"old": "9"}, run_id="r0", source_path="p"))
+    driver.tell(
+        MemoFound(
+            path="s",
+            asked=driver.question("s"),
+            key=asked.key,
+            outputs={"old": "9"},
+            run_id="r0",
+            source_path="p",
+        )
+    )
     assert driver.requested == ["s"]
 
 
@@ -351,7 +362,7 @@ def test_large_inputs_become_artifacts_before_the_step_is_requested() -> None:
     (asked,) = driver.asked(WriteManifests)
     assert list(asked.values) == ["big"]
     assert driver.requested == []
-    driver.tell(ManifestsWritten(path="s", inputs={"big": '{"artifact":{}}'}))
+    driver.tell(ManifestsWritten(path="s", asked=driver.question("s"), inputs={"big": '{"artifact":{}}'}))
     assert driver.state.steps["s"].inputs == {"big": '{"artifact":{}}', "small": "1"}
     assert driver.requested == ["s"]
 

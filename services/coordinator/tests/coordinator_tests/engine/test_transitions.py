@@ -18,7 +18,11 @@ def test_the_documented_diagram_is_the_table(name: str, table: dict[t.Status, fr
 
 
 def test_what_has_ended_changes_only_when_it_is_reset() -> None:
-    for table, again in ((t.STEP, {t.PENDING}), (t.BLOCK, {t.PENDING, t.RUNNING}), (t.RUN, {t.RUNNING})):
+    for table, again in (
+        (t.STEP, {t.PENDING}),
+        (t.BLOCK, {t.PENDING, t.RUNNING}),
+        (t.RUN, {t.PENDING, t.RUNNING}),
+    ):
         for status in t.TERMINAL & table.keys():
             assert table[status] <= again
 
