@@ -10,6 +10,9 @@ STAMPS := $(CACHE)/stamps
 PY := .venv/bin/python
 BUF_VERSION := 1.75.0
 UV_VERSION := 0.13.9
+# The distribution's own is built with profile-guided optimization, which others often are not: a tenth of everything. rpy2 is built
+# with its headers.
+PYTHON ?= $(or $(and $(wildcard /usr/include/python3.11/Python.h),$(wildcard /usr/bin/python3.11)),3.11)
 # By its place: the script in .venv/bin hides exit codes.
 COMPOSE = $(wildcard .venv/lib/python3*/site-packages/compose/docker-compose)
 BUF := $(CACHE)/npm/node_modules/.bin/buf
@@ -44,7 +47,7 @@ $(CACHE)/bin/uv: | $(STAMPS)/system
 	  python3 -m venv $(CACHE)/uv && $(CACHE)/uv/bin/pip install --quiet uv==$(UV_VERSION) && ln -sf ../uv/bin/uv $@; fi
 
 $(STAMPS)/venv: requirements.lock $(CACHE)/bin/uv
-	@test -x $(PY) || $(CACHE)/bin/uv venv --quiet --python 3.11 .venv
+	@test -x $(PY) || $(CACHE)/bin/uv venv --quiet --python $(PYTHON) .venv
 	$(CACHE)/bin/uv pip install --quiet --python $(PY) --require-hashes -r requirements.lock
 	@touch $@
 

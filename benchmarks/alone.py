@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from prometheus_client import CollectorRegistry
 
 from kaon_coordinator import expressions
 from kaon_coordinator.api.feed import RunFeed
@@ -31,7 +32,10 @@ from kaon_coordinator.store.base import NewRun
 from kaon_coordinator.store.database import Durability
 from kaon_coordinator.store.sql import SqlStore, open_store
 from kaon_coordinator.store.thread import StoreThread
+from kaon_coordinator.telemetry import RunTelemetry
 from kaon_coordinator.transport.base import Incoming, Send, TopicPartition
+from kaon_telemetry.metrics import CoordinatorMetrics
+from kaon_telemetry.tracing import NoSpans
 from kaon_wire import canonical, topics
 from kaonapi.log.v1 import log_pb2
 from kaonapi.run.v1 import history_pb2
@@ -45,13 +49,15 @@ _SECONDS = 60
 
 
 class _Sinks:
-    """As the API listens."""
+    """As the API and the metrics listen."""
 
     def __init__(self) -> None:
         self._feed = RunFeed()
+        self._telemetry = RunTelemetry(CoordinatorMetrics(CollectorRegistry()), NoSpans())
 
     def committed(self, events: Sequence[history_pb2.HistoryEvent]) -> None:
         self._feed.publish(events)
+        self._telemetry.committed(events)
 
     def progress(self, reports: Mapping[int, Sequence[step_pb2.StepEvents]]) -> None:
         """Nobody looks."""

@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -45,6 +46,7 @@ def is_trace_parent(text: str) -> bool:
     return _TRACE_PARENT.match(text) is not None
 
 
+@lru_cache(maxsize=4096)
 def run_span(run_id: str, trace_parent: str = "") -> SpanIds:
     """The span of a run; `trace_parent` is the context of who submitted it, if any."""
     known = _TRACE_PARENT.match(trace_parent)
@@ -69,6 +71,9 @@ def inner_span(trace_parent: str, what: str) -> SpanIds | None:
 class Spans(Protocol):
     """Where finished spans go. Never blocks and never raises."""
 
+    # Whether anybody hears of them; otherwise they need not be put together.
+    heard: bool
+
     def tell(
         self,
         name: str,
@@ -87,6 +92,8 @@ class Spans(Protocol):
 
 class NoSpans:
     """Tracing is off."""
+
+    heard = False
 
     def tell(
         self,
@@ -134,6 +141,8 @@ class ExportedSpans:
         service: name of the service that speaks.
         processor: takes spans that have ended.
     """
+
+    heard = True
 
     def __init__(self, service: str, processor: SpanProcessor) -> None:
         from opentelemetry.sdk.resources import Resource

@@ -61,6 +61,8 @@ class RunTelemetry:
         self._spans = spans
         self._find = find
         self._runs: dict[str, _Run] = {}
+        # The counters of what ended, by status: looking one up costs more than counting.
+        self._steps_ended = {name: metrics.steps_ended.labels(name) for name in map(t.short, t.TERMINAL)}
         # By run and path.
         self._issues: dict[tuple[str, str], _Issue] = {}
 
@@ -143,7 +145,7 @@ class RunTelemetry:
     def _step_ended(self, event: history_pb2.HistoryEvent) -> None:
         ended = event.step_ended
         status = t.short(ended.status)
-        self._metrics.steps_ended.labels(status).inc()
+        self._steps_ended[status].inc()
         self._issue_over(event, ended.path, status, ended.error.message if ended.HasField("error") else "")
 
     def _issue_over(self, event: history_pb2.HistoryEvent, path: str, status: str, error: str) -> None:
@@ -152,6 +154,8 @@ class RunTelemetry:
             return
         if issue.start_us:
             self._metrics.step_seconds.observe((event.time_us - issue.start_us) / 1e6)
+        if not self._spans.heard:
+            return
         run = self._run(event.run_id)
         ids = step_span(run.ids, event.run_id, path, issue.generation)
         begin_us = issue.ready_us or issue.start_us

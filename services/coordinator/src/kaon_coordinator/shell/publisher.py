@@ -14,7 +14,7 @@ from kaon_coordinator.transport.base import Transport
 from kaon_wire import topics
 
 # Between two sends, at least. Who watches a run through the API does not wait for this.
-PAUSE_SECONDS = 0.01
+PAUSE_SECONDS = 0.03
 
 
 class Publisher:
