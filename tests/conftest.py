@@ -18,7 +18,7 @@ from kaon_local.system import System, SystemConfig, can_have_docker
 # What docker-compose.yml starts.
 NEEDED = (
     *("kafka", "postgres", "registry", "gateway", "coordinator", "model-publisher", "consumer"),
-    *("hdfs", "sql-server", "step-runner-full"),
+    *("hdfs", "sql-server", "step-runner-full", "object-store"),
 )
 
 

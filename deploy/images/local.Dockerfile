@@ -19,3 +19,6 @@ RUN mkdir -p /usr/share/man/man1 /usr/share/man/man7 && apt-get update -qq \
 FROM ${PYTHON_BASE} AS gateway
 RUN mkdir -p /usr/share/man/man1 /usr/share/man/man7 && apt-get update -qq \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends haproxy && rm -rf /var/lib/apt/lists/*
+
+FROM ${PYTHON_BASE} AS object-store
+COPY object-store/versitygw /usr/local/bin/versitygw

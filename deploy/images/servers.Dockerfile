@@ -5,6 +5,7 @@ ARG KAFKA_BASE=apache/kafka:4.4.0
 ARG POSTGRES_BASE=postgres:15-bookworm
 ARG REGISTRY_BASE=registry:2.8.3
 ARG GATEWAY_BASE=haproxy:2.6-bookworm
+ARG OBJECT_STORE_BASE=versity/versitygw:v1.8.0
 
 FROM ${KAFKA_BASE} AS kafka
 USER root
@@ -51,3 +52,15 @@ HEALTHCHECK --interval=3s --timeout=3s --start-period=30s --retries=10 CMD ["bas
 ENTRYPOINT ["haproxy", "-W", "-db", "-f", "/etc/kaon/gateway.cfg"]
 ARG VERSION=dev
 LABEL org.opencontainers.image.title="kaon gateway" org.opencontainers.image.version=$VERSION
+
+FROM ${OBJECT_STORE_BASE} AS object-store
+USER root
+RUN mkdir -p /var/lib/objects && chown 10001:10001 /var/lib/objects
+COPY entry/object-store.sh /usr/local/bin/object-store-node
+USER 10001:10001
+WORKDIR /var/lib/objects
+EXPOSE 9000
+HEALTHCHECK --interval=3s --timeout=3s --start-period=30s --retries=10 CMD ["object-store-node", "healthy"]
+ENTRYPOINT ["object-store-node"]
+ARG VERSION=dev
+LABEL org.opencontainers.image.title="kaon object-store" org.opencontainers.image.version=$VERSION

@@ -91,7 +91,8 @@ def roots_of(words: Iterable[str], repository: Path) -> tuple[set[str], set[str]
             parts = _REQUIREMENT.match(requirement)
             assert parts is not None
             if parts[1] in ours:
-                waiting.append(str(ours[parts[1]].relative_to(repository)))
+                extras = f"[{parts[2]}]" if parts[2] else ""
+                waiting.append(f"{ours[parts[1]].relative_to(repository)}{extras}")
             else:
                 roots.add(parts[1])
     return roots, found

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import io
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from s3fs import S3FileSystem
 
 from kaon_artifacts import (
     Artifact,
@@ -15,12 +18,9 @@ from kaon_artifacts import (
     DigestMismatch,
     StoreUnavailable,
 )
+from kaon_local.object_store import ObjectStore
+from kaon_local.ports import free_port
 from kaon_wire.errors import InvalidValue
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> ArtifactStore:
-    return ArtifactStore((tmp_path / "store").as_uri())
 
 
 def test_a_file_comes_back_as_it_was(store: ArtifactStore, tmp_path: Path) -> None:
@@ -68,9 +68,16 @@ def test_a_directorys_digest_depends_on_its_content_alone(
     assert len(digests) == 1
 
 
+def damage(store: ArtifactStore, artifact: Artifact, data: bytes) -> None:
+    path = store._path(artifact.digest)
+    store._fs.rm_file(path)
+    with store._fs.open(path, "wb") as target:
+        target.write(data)
+
+
 def test_damaged_content_is_refused_and_both_digests_are_named(store: ArtifactStore, tmp_path: Path) -> None:
     artifact = store.put_bytes(b"good")
-    Path(artifact.uri.removeprefix("file://")).write_bytes(b"bad")
+    damage(store, artifact, b"bad")
     with pytest.raises(DigestMismatch, match=artifact.digest):
         store.fetch(artifact, tmp_path / "copy")
     assert list(tmp_path.glob("*copy*")) == []
@@ -104,12 +111,14 @@ def test_an_artifact_of_another_store_is_refused(store: ArtifactStore) -> None:
 
 
 @pytest.mark.parametrize("place", ["store2/x", "store/../secret"])
-def test_what_lies_beside_a_store_is_not_in_it(store: ArtifactStore, tmp_path: Path, place: str) -> None:
+def test_what_lies_beside_a_store_is_not_in_it(
+    local_store: ArtifactStore, tmp_path: Path, place: str
+) -> None:
     (tmp_path / "store2").mkdir()
     for name in ("store2/x", "secret"):
         (tmp_path / name).write_text("not ours")
     outside = Artifact(uri=f"{tmp_path.as_uri()}/{place}", digest="sha256:" + "0" * 64)
-    for call in (store.open, store.exists, store.delete):
+    for call in (local_store.open, local_store.exists, local_store.delete):
         with pytest.raises(ArtifactError, match="not in the store"):
             call(outside)
 
@@ -122,12 +131,63 @@ def test_a_link_to_a_directory_is_refused_and_not_kept_empty(store: ArtifactStor
 
 
 def test_a_rename_that_is_refused_in_silence_is_an_error_and_leaves_nothing(
-    store: ArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    local_store: ArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store._fs, "mv", lambda *_: None)
+    monkeypatch.setattr(local_store._fs, "mv", lambda *_: None)
     with pytest.raises(StoreUnavailable, match="could not be renamed"):
-        store.put_bytes(b"x")
+        local_store.put_bytes(b"x")
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_what_is_larger_than_one_request_comes_back_whole(store: ArtifactStore, tmp_path: Path) -> None:
+    source = tmp_path / "large"
+    source.write_bytes(os.urandom(1 << 20) * 20)
+    artifact = store.put_file(source)
+    assert store.fetch(artifact, tmp_path / "copy").read_bytes() == source.read_bytes()
+
+
+class Breaking(io.BytesIO):
+    """Content whose disk fails after ten megabytes, when it is read the second time."""
+
+    reads = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.reads > 40 and self.tell() > 10 << 20:
+            raise OSError("the disk fails")
+        self.reads += 1
+        return super().read(size)
+
+
+def test_half_of_what_could_not_be_read_is_never_seen(store: ArtifactStore) -> None:
+    with pytest.raises(StoreUnavailable, match="the disk fails"):
+        store._put(Breaking(b"0" * (40 << 20)), "file", "application/octet-stream")
+    assert [path for path in store._fs.find(store._root) if store._fs.isfile(path)] == []
+
+
+def test_many_writers_of_the_same_content_agree(store: ArtifactStore) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(store.put_bytes, [b"the same"] * 16))) == 1
+    with store.open(store.put_bytes(b"the same")) as content:
+        assert content.read() == b"the same"
+
+
+@pytest.mark.real
+def test_an_object_store_that_is_away_or_refuses_is_told(
+    object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in object_store.endpoints().items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(StoreUnavailable):
+        ArtifactStore("s3://no-such-bucket/x").put_bytes(b"x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another")
+    S3FileSystem.clear_instance_cache()
+    with pytest.raises(StoreUnavailable):
+        ArtifactStore(f"{object_store.uri}/x").put_bytes(b"x")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    S3FileSystem.clear_instance_cache()
+    with pytest.raises(StoreUnavailable):
+        ArtifactStore(f"{object_store.uri}/x").put_bytes(b"x")
+    S3FileSystem.clear_instance_cache()
 
 
 def test_an_unknown_kind_of_url_is_refused() -> None:

@@ -22,9 +22,12 @@ _SOCKET = Path("/var/run/docker.sock")
 
 
 def settings() -> dict[str, str]:
-    """What docker-compose.yml must be told on this machine; the password is a new one each time."""
+    """What docker-compose.yml must be told on this machine; passwords are new ones each time."""
     return {
         "KAON_POSTGRES_PASSWORD": secrets.token_urlsafe(24),
+        # The account of the object store; of another one, where artifacts are kept there.
+        "AWS_ACCESS_KEY_ID": "kaon",
+        "AWS_SECRET_ACCESS_KEY": secrets.token_urlsafe(24),
         # The publisher in its container may use the engine's socket as a member of the socket's group.
         "KAON_DOCKER_GROUP": str(_SOCKET.stat().st_gid if _SOCKET.exists() else 0),
         "KAON_SERVING_BASE": _PUBLIC_SERVING_BASE if public_bases() else base_name(),
@@ -40,7 +43,7 @@ def write_settings(path: Path) -> list[str]:
     missing = {name: value for name, value in settings().items() if name not in known}
     if missing:
         lines = "".join(f"{name}={value}\n" for name, value in missing.items())
-        # Not for others to read: it has a password.
+        # Not for others to read: it has passwords.
         path.touch(mode=0o600)
         path.write_text(text + ("\n" if text and not text.endswith("\n") else "") + lines, encoding="utf-8")
     return list(missing)

@@ -50,12 +50,28 @@ def movielens() -> Path:
     return build_once(cache() / "data" / "ml-100k", _unpack_movielens)
 
 
-def run(argv: list[str], *, what: str, env: Mapping[str, str] | None = None) -> None:
+def object_store() -> Path:
+    """The directory with `versitygw`, an S3 server, built from Go modules that deploy/local/object-store pins with their hashes."""
+    module = DEPLOY / "object-store"
+    pinned = (module / "go.mod").read_bytes() + (module / "go.sum").read_bytes()
+    digest = hashlib.sha256(pinned).hexdigest()[:12]
+    return build_once(
+        cache() / "programs" / f"object-store-{digest}", lambda scratch: _build_go(module, scratch)
+    )
+
+
+def run(argv: list[str], *, what: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> None:
     """Run a tool to its end; FetchFailed with the end of its output if it fails, MissingTool if it is not there."""
     try:
         environment = {**os.environ, **(env or {})}
         done = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=environment
+            argv,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment,
+            cwd=cwd,
         )
     except FileNotFoundError as error:
         raise MissingTool(
@@ -90,26 +106,61 @@ def _copy_dependencies(pom: Path, scratch: Path) -> None:
     )
 
 
+_OBJECT_STORE = "github.com/versity/versitygw/cmd/versitygw"
+# What its go.mod asks for.
+_GO_NEEDED = (1, 25)
+
+
+def _build_go(module: Path, scratch: Path) -> None:
+    with tempfile.TemporaryDirectory() as unpacked:
+        go = _go() or _go_of_package(module, Path(unpacked))
+        # Without symbols: a third of the size. Linked statically, for it runs in images that are not Debian's as well.
+        words = ["build", "-mod=readonly", "-trimpath", "-ldflags=-s -w", f"-o={scratch}/", _OBJECT_STORE]
+        run(
+            [str(go), *words],
+            what="building the object store",
+            env={"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"},
+            cwd=module,
+        )
+
+
+def _go() -> Path | None:
+    """The machine's own compiler, if it is new enough."""
+    found = shutil.which("go")
+    if found is None:
+        return None
+    told = subprocess.run(
+        [found, "env", "GOVERSION"], capture_output=True, text=True, check=False, env=os.environ
+    ).stdout
+    version = tuple(int(part) for part in told.strip().removeprefix("go").split(".")[:2] if part.isdigit())
+    return Path(found) if version >= _GO_NEEDED else None
+
+
+def _go_of_package(module: Path, unpacked: Path) -> Path:
+    """The compiler that a Python package carries."""
+    _install(module / "requirements.txt", unpacked, what="fetching a Go compiler")
+    found = next(unpacked.rglob("bin/go"), None)
+    if found is None:
+        raise FetchFailed("the package with the Go compiler has no bin/go")
+    return found
+
+
+def _install(requirements: Path, target: Path, *, what: str) -> None:
+    """Python packages with their hashes, and nothing that they ask for, into a directory."""
+    options = ["--quiet", "--no-deps", "--require-hashes", "--python", sys.executable]
+    run(
+        [_uv(), "pip", "install", *options, "--target", str(target), "--requirement", str(requirements)],
+        what=what,
+    )
+
+
 _MOVIELENS_FILES = "recbole/dataset_example/ml-100k"
 _MOVIELENS_RATINGS = 100_000
 
 
 def _unpack_movielens(scratch: Path) -> None:
     with tempfile.TemporaryDirectory() as unpacked:
-        requirements = DEPLOY / "movielens" / "requirements.txt"
-        options = [
-            "--quiet",
-            "--no-deps",
-            "--require-hashes",
-            "--python",
-            sys.executable,
-            "--target",
-            unpacked,
-        ]
-        run(
-            [_uv(), "pip", "install", *options, "--requirement", str(requirements)],
-            what="fetching MovieLens 100k",
-        )
+        _install(DEPLOY / "movielens" / "requirements.txt", Path(unpacked), what="fetching MovieLens 100k")
         for kind in ("inter", "user", "item"):
             shutil.copy(Path(unpacked) / _MOVIELENS_FILES / f"ml-100k.{kind}", scratch)
     with (scratch / "ml-100k.inter").open(encoding="utf-8") as ratings:

@@ -13,6 +13,7 @@ def fetch_all() -> int:
         ("HDFS's jars", lambda: fetch.jars("hdfs")),
         ("Spark's class archive", spark.class_archive),
         ("MovieLens 100k", fetch.movielens),
+        ("the object store", fetch.object_store),
     ]
     if can_have_docker():
         work.append(("the base image", base_image.root_file_system))

@@ -16,16 +16,16 @@ import docker
 
 from kaon_local.base_image import ensure_base
 from kaon_local.errors import FetchFailed, MissingTool
-from kaon_local.fetch import jars
+from kaon_local.fetch import jars, object_store
 from kaon_local.paths import ROOT
 
 SERVICES = (
     *("coordinator", "model-publisher", "consumer", "hdfs", "sql-server"),
     *("step-runner-base", "step-runner-spark", "step-runner-r", "step-runner-full"),
 )
-SERVERS = ("kafka", "postgres", "registry", "gateway")
+SERVERS = ("kafka", "postgres", "registry", "gateway", "object-store")
 _RECIPES = ROOT / "deploy" / "images"
-# Jars that images are built with; the only thing outside of the repository that a build sees.
+# Jars and programs that images are built with; the only thing outside of the repository that a build sees.
 _CONTEXT = ROOT / ".kaon" / "images"
 _PUBLIC_REGISTRY = "https://registry-1.docker.io/v2/"
 _CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -68,6 +68,8 @@ def build_all(client: docker.DockerClient, *, tag: str, only: Sequence[str] = ()
     for name in ("kafka", "hdfs"):
         _stage(jars(name), _CONTEXT / name)
     public = public_bases()
+    if "object-store" in wanted and not public:
+        _stage(object_store(), _CONTEXT / "object-store")
     python = {} if public else {"PYTHON_BASE": ensure_base(client)}
     marks = {"VERSION": tag, "REVISION": _revision()}
     services = Build(recipe="Dockerfile", context=ROOT, arguments=python | marks, secrets=_secrets())
@@ -76,7 +78,7 @@ def build_all(client: docker.DockerClient, *, tag: str, only: Sequence[str] = ()
         if name in SERVICES:
             build = services
         else:
-            bases = {} if public else {f"{name.upper()}_BASE": _local_base(name, python)}
+            bases = {} if public else {f"{name.upper().replace('-', '_')}_BASE": _local_base(name, python)}
             build = Build(recipe="servers.Dockerfile", context=_RECIPES, arguments=bases | {"VERSION": tag})
         image = f"kaon/{name}:{tag}"
         _build(build, name, image)

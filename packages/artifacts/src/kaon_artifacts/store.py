@@ -33,7 +33,10 @@ class ArtifactStore:
 
     def __init__(self, base_url: str) -> None:
         self.base_url = base_url.rstrip("/")
-        self._fs, self._root, self._prefix = open_filesystem(self.base_url)
+        place = open_filesystem(self.base_url)
+        self._fs, self._root, self._prefix = place.fs, place.root, place.prefix
+        self._objects = place.objects
+        self._failures: tuple[type[Exception], ...] = (OSError, *place.failures)
 
     def put_file(self, path: Path, type_: str = "file") -> Artifact:
         """Keeps a file.
@@ -73,7 +76,7 @@ class ArtifactStore:
 
     def exists(self, artifact: Artifact) -> bool:
         """Whether it is kept."""
-        with _translated(artifact):
+        with self._translated(artifact):
             return bool(self._fs.exists(self._path_of(artifact)))
 
     def open(self, artifact: Artifact) -> Any:
@@ -82,7 +85,7 @@ class ArtifactStore:
         Raises:
             ArtifactMissing: it is not kept.
         """
-        with _translated(artifact):
+        with self._translated(artifact):
             return self._fs.open(self._path_of(artifact), "rb")
 
     def fetch(self, artifact: Artifact, destination: Path) -> Path:
@@ -110,7 +113,7 @@ class ArtifactStore:
 
     def delete(self, artifact: Artifact) -> None:
         """Forgets it; what is not there is forgotten already."""
-        with _translated(artifact):
+        with self._translated(artifact):
             try:
                 self._fs.rm_file(self._path_of(artifact))
             except FileNotFoundError:
@@ -121,13 +124,42 @@ class ArtifactStore:
         artifact = Artifact(
             uri=self._prefix + self._path(digest), digest=digest, type=type_, size=size, media_type=media_type
         )
-        with _translated(artifact):
-            if not self._fs.exists(self._path(digest)):
-                self._write(content, self._path(digest))
+        with self._translated(artifact):
+            try:
+                if not self._fs.exists(self._path(digest)):
+                    self._write(content, self._path(digest))
+            except FileNotFoundError as error:
+                # No bucket, or no directory that could be made.
+                raise StoreUnavailable(f"artifact {artifact.uri} cannot be written: {error}") from error
         return artifact
 
     def _write(self, content: IO[bytes], path: str) -> None:
-        """Writes beside the place and moves it there, so that nobody sees half of it."""
+        """Writes so that nobody sees half of it."""
+        if self._objects:
+            self._write_object(content, path)
+        else:
+            self._write_and_rename(content, path)
+
+    def _write_object(self, content: IO[bytes], path: str) -> None:
+        head = content.read(_SPOOL_BYTES + 1)
+        if len(head) <= _SPOOL_BYTES:
+            # One request, where parts would take three.
+            self._fs.pipe_file(path, head)
+            return
+        target = self._fs.open(path, "wb", autocommit=False)
+        try:
+            target.write(head)
+            shutil.copyfileobj(content, target, _CHUNK)
+            target.close()
+            target.commit()
+        except BaseException:
+            target.discard()
+            # It would be written after all when Python drops it.
+            target.closed = True
+            raise
+
+    def _write_and_rename(self, content: IO[bytes], path: str) -> None:
+        """Writes beside the place and moves it there."""
         directory = path.rsplit("/", 1)[0]
         partial = f"{directory}/.{uuid.uuid4().hex}"
         self._fs.makedirs(directory, exist_ok=True)
@@ -158,6 +190,17 @@ class ArtifactStore:
             raise ArtifactError(f"{artifact.uri} is not in the store at {self.base_url}")
         return path
 
+    @contextmanager
+    def _translated(self, artifact: Artifact) -> Iterator[None]:
+        try:
+            yield
+        except ArtifactError:
+            raise
+        except FileNotFoundError as error:
+            raise ArtifactMissing(f"artifact {artifact.digest} is not at {artifact.uri}") from error
+        except self._failures as error:
+            raise StoreUnavailable(f"artifact {artifact.uri}: {error}") from error
+
 
 def _measure(content: IO[bytes]) -> tuple[str, int]:
     hasher, size = hashlib.sha256(), 0
@@ -174,15 +217,3 @@ def _copy(source: IO[bytes], target: IO[bytes]) -> str:
         hasher.update(chunk)
         target.write(chunk)
     return f"sha256:{hasher.hexdigest()}"
-
-
-@contextmanager
-def _translated(artifact: Artifact) -> Iterator[None]:
-    try:
-        yield
-    except ArtifactError:
-        raise
-    except FileNotFoundError as error:
-        raise ArtifactMissing(f"artifact {artifact.digest} is not at {artifact.uri}") from error
-    except OSError as error:
-        raise StoreUnavailable(f"artifact {artifact.uri}: {error}") from error

@@ -24,7 +24,8 @@ class ScratchSpace:
     """
 
     def __init__(self, base_url: str, ended: Ended) -> None:
-        self._fs, self._root, _ = open_filesystem(base_url)
+        place = open_filesystem(base_url)
+        self._fs, self._root = place.fs, place.root
         self._ended = ended
         self._done: asyncio.Queue[str] = asyncio.Queue()
 
