@@ -16,6 +16,8 @@ from .engine.driver import Driver, failure
 class Told:
     """Keeps the spans that it is told."""
 
+    heard = True
+
     def __init__(self) -> None:
         self.spans: dict[str, tuple[SpanIds, Mapping[str, Any], str]] = {}
 
