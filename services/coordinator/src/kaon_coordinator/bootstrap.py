@@ -16,7 +16,7 @@ from kaon_coordinator.api.log_archive import LogArchive
 from kaon_coordinator.api.server import ApiParts, ApiServer
 from kaon_coordinator.api.sinks import ApiSinks
 from kaon_coordinator.engine import transitions as t
-from kaon_coordinator.engine.limits import DEFAULT
+from kaon_coordinator.engine.limits import Limits
 from kaon_coordinator.engine.state import RunState
 from kaon_coordinator.engine.validate import validate
 from kaon_coordinator.gauges import Gauges
@@ -77,17 +77,18 @@ class Application:
         feed, archive = RunFeed(), LogArchive(self._store)
         self._scratch = ScratchSpace(settings.scratch, self._ended) if settings.scratch else None
         clocks, artifacts = Clocks(), ArtifactStore(settings.artifacts)
-        self._desk = ArtifactDesk(artifacts)
+        self._desk = ArtifactDesk(artifacts, settings.limits)
         self.coordinator = Coordinator(
             settings=ShellSettings(
                 owner=settings.owner,
                 catalogue=settings.catalogue,
+                limits=settings.limits,
                 lease_seconds=settings.lease_seconds,
                 tenants=settings.tenants,
             ),
             store=self._store,
             transport=transport,
-            evaluate=expressions.evaluate,
+            evaluate=partial(expressions.evaluate, cost_limit=settings.limits.cel_cost),
             sinks=_Sinks(feed, archive, self._scratch, RunTelemetry(metrics, self._spans, self._find_run)),
             clocks=clocks,
             desk=self._desk,
@@ -103,6 +104,7 @@ class Application:
                 partitions=settings.catalogue.run_partitions,
                 now_us=clocks.now_us,
                 new_run_id=new_run_id,
+                limits=settings.limits,
             )
         )
         self._api = ApiServer(
@@ -110,7 +112,8 @@ class Application:
                 call_seconds=metrics.api_seconds,
                 store=self._store,
                 artifacts=artifacts,
-                validate=_validate,
+                validate=_validator(settings.limits),
+                limits=settings.limits,
                 feed=feed,
                 logs=archive,
                 matchers=self.coordinator.pools,
@@ -218,6 +221,5 @@ def _label_problem(text: str) -> str:
     return ""
 
 
-_validate: Callable[[d.WorkflowDefinition], list[str]] = partial(
-    validate, limits=DEFAULT, check_expression=expressions.check, check_label=_label_problem
-)
+def _validator(limits: Limits) -> Callable[[d.WorkflowDefinition], list[str]]:
+    return partial(validate, limits=limits, check_expression=expressions.check, check_label=_label_problem)

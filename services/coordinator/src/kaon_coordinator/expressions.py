@@ -8,6 +8,8 @@ from typing import Any
 
 import cel
 
+from kaon_coordinator.engine.limits import DEFAULT
+from kaon_coordinator.expression_cost import Shape, shape_of
 from kaon_wire import canonical
 from kaon_wire.errors import KaonError
 
@@ -18,14 +20,20 @@ class ExpressionError(KaonError):
     """An expression has no value; the text has the expression, its values and the reason."""
 
 
-def evaluate(expression: str, variables: Mapping[str, Any]) -> Any:
+def evaluate(expression: str, variables: Mapping[str, Any], cost_limit: int = DEFAULT.cel_cost) -> Any:
     """The JSON value of a CEL expression over `variables` (JSON values by name).
 
     Raises:
-        ExpressionError: it cannot be parsed, or not be evaluated over these values.
+        ExpressionError: it cannot be parsed, not be evaluated over these values, or would cost too much.
     """
     try:
-        return _compile(expression).execute(dict(variables))
+        program, shape = _compile(expression)
+        cost = shape.cost(variables)
+        if cost > cost_limit:
+            raise ValueError(
+                f"it may cost {cost}; the limit cel_cost is {cost_limit}: its lists are too long for it"
+            )
+        return program.execute(dict(variables))
     except (ValueError, TypeError, RuntimeError, KeyError, ArithmeticError) as error:
         values = canonical.dumps(variables)[:500]
         raise ExpressionError(f"expression {expression!r} over {values}: {error}") from error
@@ -41,7 +49,7 @@ def check(expression: str) -> str:
 
 
 @lru_cache(maxsize=4_096)
-def _compile(expression: str) -> Any:
+def _compile(expression: str) -> tuple[Any, Shape]:
     if len(expression) > MAX_LENGTH:
         raise ValueError(f"longer than {MAX_LENGTH} characters")
-    return cel.compile(expression)
+    return cel.compile(expression), shape_of(expression)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kaon_coordinator.engine.limits import DEFAULT, Limits, limits_from
 from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants, tenants_from
 from kaon_coordinator.retention import Keep
 from kaon_wire import topics
@@ -43,6 +44,8 @@ class Settings:
     metrics: str = ""
     # KAON_LEASE_SECONDS: how long a runner may be silent.
     lease_seconds: float = 10.0
+    # KAON_LIMITS: bounds that keep one run from harming the others, such as "foreach_items=1000, iterations=50".
+    limits: Limits = DEFAULT
     # KAON_RETENTION_DAYS: how long ended runs are kept; KAON_LOG_RETENTION_DAYS: what their steps printed. 0: for ever.
     keep: Keep = field(default_factory=Keep)
     # KAON_RUN_PARTITIONS, KAON_POOL_PARTITIONS, KAON_RUNNER_PARTITIONS, KAON_POOLS, KAON_REPLICATION: the topics.
@@ -71,12 +74,20 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         metrics=environment.get("KAON_METRICS", default.metrics),
         owner=environment.get("KAON_OWNER", default.owner),
         lease_seconds=_number(environment, "KAON_LEASE_SECONDS", default.lease_seconds),
+        limits=_limits(environment.get("KAON_LIMITS", "")),
         keep=Keep(
             run_days=_number(environment, "KAON_RETENTION_DAYS", default.keep.run_days, or_zero=True),
             log_days=_number(environment, "KAON_LOG_RETENTION_DAYS", default.keep.log_days, or_zero=True),
         ),
         catalogue=catalogue_from(environment),
     )
+
+
+def _limits(text: str) -> Limits:
+    try:
+        return limits_from(text)
+    except InvalidValue as error:
+        raise InvalidValue(f"KAON_LIMITS: {error}") from error
 
 
 def load_tenants(path: str) -> Tenants:

@@ -106,7 +106,7 @@ def from_protocol(key: step_pb2.StepKey, message: Mapping[str, Any]) -> step_pb2
             return event(
                 key,
                 metric=step_pb2.StepMetric(
-                    name=str(message["name"])[:200],
+                    name=str(message["name"]),
                     value=float(message["value"]),
                     step=int(message.get("step", 0)),
                 ),

@@ -13,6 +13,7 @@ import structlog
 from kaon_coordinator import params
 from kaon_coordinator.api import principal
 from kaon_coordinator.api.submitter import Submitter
+from kaon_coordinator.engine.limits import DEFAULT, Limits
 from kaon_coordinator.ids import new_run_id
 from kaon_coordinator.store.base import NewRun, RunRecord, WorkflowRecord
 from kaon_coordinator.store.thread import StoreThread
@@ -47,10 +48,20 @@ class Intake:
         wake: tells owners.
         partitions: among how many partitions runs are spread.
         now_us: microseconds since the epoch.
+        limits: bounds of parameters.
     """
 
-    def __init__(self, *, store: StoreThread, wake: Wake, partitions: int, now_us: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        *,
+        store: StoreThread,
+        wake: Wake,
+        partitions: int,
+        now_us: Callable[[], int],
+        limits: Limits = DEFAULT,
+    ) -> None:
         self.now_us = now_us
+        self.limits = limits
         self._threads = store
         self._wake_owner = wake
         self._partitions = partitions
@@ -90,7 +101,7 @@ class Intake:
             workflow=workflow.name,
             version=workflow.version,
             partition=partition_of(run_id, self._partitions),
-            params=params.complete(workflow.definition, given),
+            params=params.complete(workflow.definition, given, self.limits),
             submitter=caller.name,
             idempotency_key=idempotency_key,
             now_us=now_us,

@@ -52,7 +52,7 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
     async def PutSchedule(self, request: s.PutScheduleRequest, context: Any) -> s.PutScheduleResponse:  # noqa: N802
         schedule = _told(request.schedule)
         workflow = await self._intake.workflow(schedule.workflow, schedule.version)
-        checking.check(schedule, workflow.definition)
+        checking.check(schedule, workflow.definition, self._intake.limits)
         tenant, now_us = principal.current().tenant, self._intake.now_us()
         state = await self._state(tenant, schedule, now_us)
         record = ScheduleRecord(

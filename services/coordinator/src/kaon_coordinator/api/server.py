@@ -23,6 +23,7 @@ from kaon_coordinator.api.schedules import ScheduleParts, ScheduleServicer
 from kaon_coordinator.api.system import Broker, SystemParts, SystemServicer
 from kaon_coordinator.api.watch import Watcher
 from kaon_coordinator.api.workflows import Validate, WorkflowParts, WorkflowServicer
+from kaon_coordinator.engine.limits import DEFAULT, Limits
 from kaon_coordinator.store.thread import StoreThread
 from kaon_wire.errors import Unavailable
 from kaonapi.log.v1 import log_pb2, log_pb2_grpc
@@ -65,6 +66,8 @@ class ApiParts:
     partitions: int
     # Microseconds since the epoch.
     now_us: Callable[[], int]
+    # Bounds of what is submitted.
+    limits: Limits = DEFAULT
     # Gets how long each unary call took, by method and status.
     call_seconds: Histogram | None = None
     # Told when a schedule was put.
@@ -118,7 +121,13 @@ class ApiServer:
 
     def _add_services(self, parts: ApiParts) -> None:
         watcher = Watcher(store=parts.store, feed=parts.feed, poll_seconds=parts.poll_seconds)
-        intake = Intake(store=parts.store, wake=parts.wake, partitions=parts.partitions, now_us=parts.now_us)
+        intake = Intake(
+            store=parts.store,
+            wake=parts.wake,
+            partitions=parts.partitions,
+            now_us=parts.now_us,
+            limits=parts.limits,
+        )
         runs = RunParts(
             store=parts.store,
             feed=parts.feed,

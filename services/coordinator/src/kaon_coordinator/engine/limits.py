@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields
+
+from kaon_wire.errors import InvalidValue
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +38,35 @@ class Limits:
     run_depth: int = 10
     # Signals of one name that wait for a gate, or that one step has got.
     buffered_signals: int = 1_000
+    # Distinct names of metrics that one step reports, characters of such a name, and metrics that one step reports in all.
+    metric_names: int = 100
+    metric_name_characters: int = 200
+    metric_reports: int = 100_000
+    # Bytes of one checkpoint.
+    checkpoint_bytes: int = 65_536
+    # What one expression may cost, in elements of lists that are copied: about 20 ns each.
+    cel_cost: int = 20_000_000
     # Microseconds between the loss of an exclusive step's holder and the earliest start of the next: one lease, after which the old
     # one stops by itself, and the grace that its supervisor gives it.
     exclusive_wait_us: int = 20_000_000
+
+    def report_problem(self, metrics: Collection[str], reports: int, metric: str) -> str:
+        """Which limit one more report of a metric exceeds, for a step that has reported others; empty when it exceeds none."""
+        if len(metric) > self.metric_name_characters:
+            return (
+                f"a metric's name has {len(metric)} characters; the limit metric_name_characters is "
+                f"{self.metric_name_characters}: {metric[:80]!r}..."
+            )
+        if metric not in metrics and len(metrics) >= self.metric_names:
+            return f"{metric!r} is one metric more than the limit metric_names, which is {self.metric_names}"
+        if reports >= self.metric_reports:
+            return f"{reports} metrics were reported; the limit metric_reports is {self.metric_reports}"
+        return ""
+
+    def checkpoint_problem(self, checkpoint_json: str) -> str:
+        """How much larger than allowed a checkpoint is; empty when it is not."""
+        size, bound = _bytes(checkpoint_json, self.checkpoint_bytes), self.checkpoint_bytes
+        return f"a checkpoint has {size} bytes; the limit checkpoint_bytes is {bound}" if size > bound else ""
 
     def too_large(self, values: Mapping[str, str]) -> str:
         """Which values (canonical JSON by name) are too large to be kept inline; empty when none is."""
@@ -48,6 +76,24 @@ class Limits:
             return ""
         told = ", ".join(f"{name!r} has {size} bytes" for name, size in large.items())
         return f"{told}; the limit inline_output_bytes is {bound}: use an artifact"
+
+
+def limits_from(text: str) -> Limits:
+    """The limits that a text like "foreach_items=1000, iterations=50" gives; what it does not mention has its default.
+
+    Raises:
+        InvalidValue: it names no limit, or gives a value that is no whole number above 0.
+    """
+    given: dict[str, int] = {}
+    names = {each.name for each in fields(Limits)}
+    for part in filter(None, (each.strip() for each in text.split(","))):
+        name, _, value = (each.strip() for each in part.partition("="))
+        if name not in names:
+            raise InvalidValue(f"there is no limit {name!r}; there are {', '.join(sorted(names))}")
+        if not (value.isascii() and value.isdigit() and int(value) > 0):
+            raise InvalidValue(f"the limit {name} must be a whole number above 0, not {value!r}")
+        given[name] = int(value)
+    return Limits(**given)
 
 
 def _bytes(text: str, bound: int) -> int:

@@ -13,7 +13,7 @@ from kaon_coordinator.engine.actions import (
 )
 from kaon_coordinator.engine.decide import Decision, user_error
 from kaon_coordinator.engine.evolve_steps import sweep_around
-from kaon_coordinator.engine.leases import claim, lease_of, revoke
+from kaon_coordinator.engine.leases import claim, lease_of, lose, revoke
 from kaon_coordinator.engine.messages import (
     AttemptTimedOut,
     Failed,
@@ -79,15 +79,32 @@ def reported(decision: Decision, message: Reported) -> None:
     step = claim(decision, message)
     if step is None:
         return
+    limits, metric = decision.context.limits, message.metric
+    if metric is None:
+        problem = limits.checkpoint_problem(message.checkpoint_json)
+    else:
+        problem = limits.report_problem(step.metrics, step.reports, metric.name)
+    if problem:
+        _end_attempt(decision, step, problem)
+        return
     report = history_pb2.StepReported(path=step.path)
-    if message.metric is None:
+    if metric is None:
         report.checkpointed.checkpoint_json = message.checkpoint_json
         decision.emit(step_reported=report)
         return
-    report.metric.CopyFrom(message.metric)
-    report.metric.step = message.metric.step or step.reports + 1
+    report.metric.CopyFrom(metric)
+    report.metric.step = metric.step or step.reports + 1
     decision.emit(step_reported=report)
     _stop_early(decision, step, report.metric)
+
+
+def _end_attempt(decision: Decision, step: StepState, problem: str) -> None:
+    """Ends an attempt that exceeds a limit, without waiting for its holder; one that is stopping anyway just goes on with that."""
+    if step.status != t.RUNNING:
+        return
+    revoke(decision, lease_of(step), RevokeReason.STALE_LEASE)
+    lose(decision, step, reason="limit", cut_off=True)
+    _attempt_failed(decision, step, user_error("LimitExceeded", f"{step.path}: {problem}"), "")
 
 
 def _stop_early(decision: Decision, step: StepState, metric: step_pb2.StepMetric) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from zoneinfo import ZoneInfoNotFoundError
 
 from kaon_coordinator import expressions, params
+from kaon_coordinator.engine.limits import DEFAULT, Limits
 from kaon_coordinator.problems import InvalidRequest, Problem
 from kaon_coordinator.schedules import runs, times
 from kaon_wire.errors import InvalidValue
@@ -18,27 +19,30 @@ _SOME_TIME_US = 1_767_225_600_000_000
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}\Z")
 
 
-def check(schedule: s.Schedule, definition: d.WorkflowDefinition) -> None:
+def check(schedule: s.Schedule, definition: d.WorkflowDefinition, limits: Limits = DEFAULT) -> None:
     """Checks a schedule of a workflow.
 
     Raises:
         InvalidRequest: names everything that is wrong.
     """
     problems = [
-        Problem(field=f"schedule.{field}", text=text) for field, text in _problems(schedule, definition)
+        Problem(field=f"schedule.{field}", text=text)
+        for field, text in _problems(schedule, definition, limits)
     ]
     if problems:
         raise InvalidRequest(f"schedule {schedule.name[:80]!r}", problems)
 
 
-def _problems(schedule: s.Schedule, definition: d.WorkflowDefinition) -> Iterator[tuple[str, str]]:
+def _problems(
+    schedule: s.Schedule, definition: d.WorkflowDefinition, limits: Limits
+) -> Iterator[tuple[str, str]]:
     if not _NAME.match(schedule.name):
         yield "name", f"name {schedule.name[:80]!r}: use lower-case letters, digits and hyphens"
     yield from _when(schedule)
     bounded = schedule.HasField("start_time") and schedule.HasField("end_time")
     if bounded and schedule.end_time.ToMicroseconds() <= schedule.start_time.ToMicroseconds():
         yield "end_time", "end_time: must be after start_time"
-    yield from _parameters(schedule, definition)
+    yield from _parameters(schedule, definition, limits)
 
 
 def _when(schedule: s.Schedule) -> Iterator[tuple[str, str]]:
@@ -55,7 +59,9 @@ def _when(schedule: s.Schedule) -> Iterator[tuple[str, str]]:
         yield "when", str(error)
 
 
-def _parameters(schedule: s.Schedule, definition: d.WorkflowDefinition) -> Iterator[tuple[str, str]]:
+def _parameters(
+    schedule: s.Schedule, definition: d.WorkflowDefinition, limits: Limits
+) -> Iterator[tuple[str, str]]:
     declared = {parameter.name: parameter for parameter in definition.parameters}
     for name, cel in sorted(schedule.params_cel.items()):
         if name not in declared:
@@ -70,7 +76,7 @@ def _parameters(schedule: s.Schedule, definition: d.WorkflowDefinition) -> Itera
         each for each in definition.parameters if each.name not in schedule.params_cel
     )
     try:
-        params.complete(given_now, schedule.params_json)
+        params.complete(given_now, schedule.params_json, limits)
     except InvalidRequest as error:
         for each in error.problems:
             yield each.field, each.text

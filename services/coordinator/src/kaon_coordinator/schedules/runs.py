@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from kaon_coordinator import expressions, params
+from kaon_coordinator.engine.limits import DEFAULT, Limits
 from kaon_coordinator.schedules.state import Occasion
 from kaon_coordinator.store.base import NewRun, ScheduleRecord, WorkflowRecord
 from kaon_wire import canonical
@@ -22,6 +23,7 @@ def run_for(
     now_us: int,
     partitions: int,
     new_run_id: Callable[[int], str],
+    limits: Limits = DEFAULT,
 ) -> NewRun:
     """The run of an occasion, its parameters evaluated and complete.
 
@@ -32,7 +34,7 @@ def run_for(
     given = dict(definition.params_json)
     values = variables(definition, occasion.time_us, _event(occasion))
     for name, cel in sorted(definition.params_cel.items()):
-        given[name] = canonical.dumps(expressions.evaluate(cel, values))
+        given[name] = canonical.dumps(expressions.evaluate(cel, values, limits.cel_cost))
     run_id = new_run_id(now_us)
     return NewRun(
         run_id=run_id,
@@ -40,7 +42,7 @@ def run_for(
         workflow=workflow.name,
         version=workflow.version,
         partition=partition_of(run_id, partitions),
-        params=params.complete(workflow.definition, given),
+        params=params.complete(workflow.definition, given, limits),
         submitter=f"schedule:{schedule.name}",
         # The time of creation, because another schedule may get the name of one that was deleted.
         idempotency_key=f"schedule:{schedule.name}:{schedule.create_us}:{occasion.key}",

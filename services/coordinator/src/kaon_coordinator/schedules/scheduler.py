@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.limits import DEFAULT, Limits
 from kaon_coordinator.schedules import looking, overlap, times
 from kaon_coordinator.schedules.finished import finished
 from kaon_coordinator.schedules.records import RecordSource, model_occasion, record_occasion
@@ -49,6 +50,8 @@ class SchedulerParts:
     now_us: Callable[[], int]
     # A fresh id for a run that is submitted at this time.
     new_run_id: Callable[[int], str]
+    # Bounds of what is submitted.
+    limits: Limits = DEFAULT
     every_seconds: float = 1.0
 
 
@@ -194,6 +197,7 @@ class Scheduler:
                     now_us=now_us,
                     partitions=self._parts.partitions,
                     new_run_id=self._parts.new_run_id,
+                    limits=self._parts.limits,
                 )
             except Unavailable:
                 raise

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.limits import Limits
-from kaon_coordinator.engine.messages import Answer, Mark, Reported, Signal, Start, Started, Succeeded
+from kaon_coordinator.engine.messages import (
+    Answer,
+    Mark,
+    Reported,
+    RetryDue,
+    Signal,
+    Start,
+    Started,
+    Succeeded,
+)
 from kaon_coordinator.engine.rows_codec import step_row
 from kaon_coordinator.engine.validate import validate
 from kaon_coordinator.engine.views import step_view
-from kaon_coordinator.expressions import evaluate
+from kaon_coordinator.expressions import ExpressionError, evaluate
+from kaon_coordinator.settings import settings_from
+from kaon_wire.errors import InvalidValue
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -201,6 +214,115 @@ def test_blocks_beyond_the_nesting_limit_are_told_and_not_looked_into() -> None:
     for level in range(20):
         body = chain(for_each(f"f{level}", literal([1]), body))
     assert validate(workflow(body)) == ["f3: nested deeper than the limit nesting_depth of 16"]
+
+
+def reporting(limits: Limits, attempts: int = 1) -> Driver:
+    """A step that runs."""
+    driver = Driver(workflow(chain(step("s", attempts=attempts))), works)
+    driver.limits = limits
+    driver.tell(Start())
+    driver.tell(Started(lease=driver.lease("s")))
+    return driver
+
+
+def report(driver: Driver, name: str) -> None:
+    driver.tell(Reported(lease=driver.lease("s"), metric=step_pb2.StepMetric(name=name, value=1.0)))
+
+
+def test_a_step_that_reports_more_metrics_than_allowed_fails_and_its_holder_is_stopped() -> None:
+    driver = reporting(Limits(metric_names=2))
+    for name in ("a", "b", "a"):
+        report(driver, name)
+    assert driver.state.steps["s"].status == t.RUNNING
+    report(driver, "c")
+    assert "'c' is one metric more than the limit metric_names, which is 2" in error_of(driver)
+    assert driver.state.steps["s"].metrics.keys() == {"a", "b"}
+    assert [revoke.path for revoke in driver.revoked] == ["s"]
+    driver.check_replay()
+
+
+def test_a_metric_whose_name_is_too_long_fails_its_step_with_the_limit() -> None:
+    driver = reporting(Limits())
+    report(driver, "x" * 200)
+    report(driver, "x" * 201)
+    assert "201 characters; the limit metric_name_characters is 200" in error_of(driver)
+
+
+def test_a_step_that_reports_without_end_fails_with_the_limit() -> None:
+    driver = reporting(Limits(metric_reports=3))
+    for _ in range(4):
+        report(driver, "loss")
+    assert "3 metrics were reported; the limit metric_reports is 3" in error_of(driver)
+
+
+def test_a_checkpoint_that_is_too_large_fails_the_attempt_and_the_next_one_begins_with_the_last_good_one() -> (
+    None
+):
+    driver = reporting(Limits(checkpoint_bytes=10), attempts=2)
+    driver.tell(Reported(lease=driver.lease("s"), checkpoint_json='"12345678"'))
+    driver.tell(Reported(lease=driver.lease("s"), checkpoint_json='"1234567\u00e9"'))
+    (retry,) = driver.retries
+    driver.now_us = retry.due_us
+    driver.tell(RetryDue(path="s", generation=retry.generation))
+    failed = driver.state.steps["s"]
+    assert failed.status == t.READY
+    assert failed.error is not None
+    assert "a checkpoint has 11 bytes; the limit checkpoint_bytes is 10" in failed.error.message
+    assert failed.checkpoint_json == '"12345678"'
+
+
+def test_an_exclusive_step_that_exceeds_a_limit_waits_until_its_holder_must_have_stopped() -> None:
+    block = step("s", attempts=2)
+    block.step.exclusive = True
+    driver = Driver(workflow(chain(block)), works)
+    driver.limits = Limits(metric_names=0)
+    driver.tell(Start())
+    driver.tell(Started(lease=driver.lease("s")))
+    report(driver, "a")
+    assert driver.state.steps["s"].grant_us >= driver.now_us + driver.limits.exclusive_wait_us
+
+
+@pytest.mark.parametrize(
+    "cel",
+    [
+        "x.map(a, a + 1)",
+        "x.filter(a, x.exists(b, b == a)).size() > 0",
+        "y.map(a, y.map(b, y.map(c, a + b + c)))",
+        "[1].map(a, [a] + [a])" + ".map(a, a + a)" * 30,
+        "y.all( a, y . all (b, y.all(c, y.all(d, true))))",
+    ],
+)
+def test_an_expression_that_would_cost_too_much_is_refused_before_it_begins(cel: str) -> None:
+    values = {"x": list(range(5_000)), "y": list(range(200))}
+    with pytest.raises(ExpressionError, match=r"the limit cel_cost is 20000000"):
+        evaluate(cel, values)
+
+
+def test_expressions_of_usual_size_are_evaluated() -> None:
+    values = {"x": [{"name": str(number), "score": number} for number in range(2_000)]}
+    assert (
+        evaluate("x.filter(a, a.score > 1990).map(a, a.name + '(+' + 'x.map(' + a.name)", values)[0]
+        == "1991(+x.map(1991"
+    )
+    assert evaluate("x.all(a, a.score >= 0) && x.exists(a, a.name == '7')", values) is True
+
+
+def test_limits_are_set_by_their_names() -> None:
+    limits = settings_from({"KAON_LIMITS": "foreach_items=7, cel_cost=9"}).limits
+    assert limits == Limits(foreach_items=7, cel_cost=9)
+    for bad, told in (
+        ("items=1", "there is no limit 'items'"),
+        ("iterations=0", "above 0"),
+        ("iterations", "above 0"),
+    ):
+        with pytest.raises(InvalidValue, match=f"KAON_LIMITS: .*{told}"):
+            settings_from({"KAON_LIMITS": bad})
+
+
+def test_every_limit_is_in_the_documentation() -> None:
+    text = (Path(__file__).parents[5] / "docs" / "operations.md").read_text()
+    for each in fields(Limits):
+        assert f"| `{each.name}` |" in text
 
 
 def test_an_error_text_keeps_its_beginning_and_its_details_their_end() -> None:
