@@ -114,7 +114,7 @@ def test_logs_of_a_step_can_be_read_with_their_order(api: Api, tmp_path: Path) -
 
 
 def test_garbage_on_the_topics_kills_nobody(api: Api, light: System, tmp_path: Path) -> None:
-    catalogue = light.config.catalogue
+    catalogue = light.catalogue
     read = [topic for topic in catalogue.topics() if not topic.name.endswith("-dlq")]
     producer = KafkaProducer(bootstrap_servers=light.kafka.address)
     for topic in read:

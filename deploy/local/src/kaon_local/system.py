@@ -25,6 +25,9 @@ from kaon_local.supervisor import Report, Supervisor
 from kaon_wire.topics import Catalogue
 
 HOST = "127.0.0.1"
+# What one coordinator and a few runners need. What a runner says at once travels as one record for each partition, so every further
+# one costs broker, runner and coordinator.
+ONE_COORDINATOR = Catalogue(run_partitions=2, pool_partitions=1, runner_partitions=4)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +48,8 @@ class SystemConfig:
     coordinators: int = 1
     # Where coordinators keep their rows; None: a SQLite file of its own.
     database: str | None = None
-    catalogue: Catalogue = field(default_factory=Catalogue)
+    # None: as many partitions as one coordinator needs, or the usual number when there are several.
+    catalogue: Catalogue | None = None
     # Fixed ports for people; 0: free ones.
     api_port: int = 0
     publisher_port: int = 0
@@ -62,13 +66,14 @@ class System:
 
     def __init__(self, config: SystemConfig, *, report: Report = lambda line: None) -> None:
         self.config = config
+        self.catalogue = config.catalogue or (Catalogue() if config.coordinators > 1 else ONE_COORDINATOR)
         self.supervisor = Supervisor(report=report)
         # Where each service serves its metrics, host:port.
         self.metrics: dict[str, str] = {}
         self._base: list[Component] = []
         add = self.supervisor.add
         broker = KafkaConfig(
-            state=config.state / "kafka", topics=config.catalogue.topics(), proxied=config.proxied
+            state=config.state / "kafka", topics=self.catalogue.topics(), proxied=config.proxied
         )
         self.kafka = add(Kafka(broker))
         self.hdfs: Hdfs | None = None
@@ -140,7 +145,7 @@ class System:
         self.registry = self.supervisor.add(Registry(RegistryConfig(state=state / "registry")))
 
     def _common(self, name: str) -> dict[str, str]:
-        catalogue = self.config.catalogue
+        catalogue = self.catalogue
         self.metrics[name] = f"{HOST}:{free_port()}"
         common = {
             "KAON_KAFKA": self.kafka.address,
