@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shlex
@@ -22,7 +23,8 @@ from kaon_local import compose
 from kaon_local.paths import ROOT
 from kaon_local.ports import HOST, free_port
 
-TAG = "test"
+# Other checkouts may be tested on the same engine, and their images are others.
+TAG = f"test-{hashlib.sha256(str(ROOT).encode()).hexdigest()[:8]}"
 FILE = ROOT / "docker-compose.yml"
 # From "up" to all healthy, with everything else that this machine may be doing.
 START_SECONDS = 240
@@ -39,6 +41,8 @@ class StackConfig:
     state: Path
     # Added to what docker-compose.yml is told.
     settings: Mapping[str, str] = field(default_factory=dict)
+    # Files of compose that are laid over docker-compose.yml.
+    overrides: Sequence[Path] = ()
     api_port: int = field(default_factory=free_port)
     publisher_port: int = field(default_factory=free_port)
     registry_port: int = field(default_factory=free_port)
@@ -93,8 +97,9 @@ class Stack:
 
     def compose(self, *words: str) -> str:
         """Runs compose and returns its output."""
+        files = [word for path in self.config.overrides for word in ("--file", str(path))]
         return compose.compose(
-            "--env-file", str(self._env_file), "--project-name", self.config.project, *words
+            *files, "--env-file", str(self._env_file), "--project-name", self.config.project, *words
         )
 
     def up(self, *words: str) -> float:

@@ -7,6 +7,7 @@
 #   KAFKA_REPLICATION  copies of the broker's own topics (1)
 #   KAFKA_MIN_ISR      copies that must have a record before it is acknowledged (1)
 #   KAFKA_HEAP         the JVM's heap (256m)
+#   KAFKA_FREE_MB      free space that it waits for before it starts (64)
 set -euo pipefail
 node=${KAFKA_NODE_ID:-1} host=${KAFKA_HOST:-kafka} copies=${KAFKA_REPLICATION:-1} heap=${KAFKA_HEAP:-256m}
 voters=${KAFKA_VOTERS:-$node@$host:9093}
@@ -50,6 +51,17 @@ num.network.threads=2
 num.io.threads=4
 log.cleaner.dedupe.buffer.size=16777216
 END
+
+# A broker ends when its disk is full, and cannot start on a full one: it would die of writing to mapped files, again and again and at
+# ever longer intervals. So it is said here, and there is a start as soon as there is space.
+need=$((${KAFKA_FREE_MB:-64} * 1024))
+free_kb() { df -Pk $data | { read -r _; read -r _ _ _ free _; echo "$free"; }; }
+trap 'exit 143' TERM INT
+if [ "$(free_kb)" -lt $need ]; then
+    echo "the disk is full: $(($(free_kb) / 1024)) MB are free in $data, the broker waits for space until ${KAFKA_FREE_MB:-64} MB are"
+    until [ "$(free_kb)" -ge $need ]; do sleep 1; done
+    echo "there is space again: the broker starts"
+fi
 
 java="java -Xms$heap -Xmx$heap -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dlog4j2.configurationFile=file:$conf/log4j2.properties"
 if [ ! -f $data/log/meta.properties ]; then

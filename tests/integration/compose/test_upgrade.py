@@ -24,7 +24,7 @@ pytestmark = [
     ),
 ]
 
-PREVIOUS = "previous"
+PREVIOUS = f"{TAG}-previous"
 RUNS = 100
 
 

@@ -86,7 +86,7 @@ class SystemServicer(system_pb2_grpc.SystemServiceServicer):
         ago = time.monotonic() - self._parts.broker.last_contact
         if self._parts.broker.connected:
             return _check("broker", GOOD, f"heard {ago:.1f} s ago")
-        advice = "check KAON_KAFKA and the brokers; runs go on when they are back"
+        advice = "check KAON_KAFKA, and the brokers' logs and free disk space; runs go on when they are back"
         return _check("broker", BAD, f"not heard for {ago:.0f} s", advice)
 
     async def _inboxes(self) -> system_pb2.Check:

@@ -48,7 +48,7 @@ from kaon_coordinator.store.base import (
 )
 from kaon_coordinator.store.submissions import REOPENING
 from kaon_coordinator.store.thread import StoreThread
-from kaon_coordinator.transport.base import Incoming, Transport
+from kaon_coordinator.transport.base import Incoming, Send, Transport
 from kaon_wire import topics
 from kaon_wire.partitioning import partition_of
 from kaonapi.run.v1 import command_pb2
@@ -85,6 +85,8 @@ class ShellSettings:
     tick_seconds: float = 0.1
     # How often unapplied commands are looked for, in case that a wake-up was lost.
     poll_seconds: float = 1.0
+    # Sending that takes longer means that the broker was away.
+    stall_seconds: float = 2.0
     # A fresh id for a run that is submitted at this time; from 0 to 1, for jitter.
     new_run_id: Callable[[int], str] = new_run_id
     random: Callable[[], float] = random.random
@@ -280,16 +282,29 @@ class Coordinator:
 
     async def _tick(self, now: float) -> None:
         if not self._transport.connected:
-            for partition in self._partitions.values():
-                partition.watch.leases.deafen(now)
-            self.pools.deafen()
+            self._deafen(now)
         sends = self._barriers.due(self._partitions.values(), now)
         if sends:
-            await self._transport.send(sends)
+            await self._send(sends)
         async with self._lock:
             self._lose_refused()
             await self._claim_back(now)
             await self._turn(Inbound())
+
+    async def _send(self, sends: Sequence[Send]) -> None:
+        """Sends. What takes long has waited for a broker that was away: runners could not be heard either, and looking at time
+        stood still, so nobody else has noticed."""
+        began = self._clocks.monotonic()
+        await self._transport.send(sends)
+        now = self._clocks.monotonic()
+        if now - began > self._settings.stall_seconds:
+            self._deafen(now)
+
+    def _deafen(self, now: float) -> None:
+        """Nothing could be heard until now: no lease ends for that."""
+        for partition in self._partitions.values():
+            partition.watch.leases.deafen(now)
+        self.pools.deafen()
 
     # --- one turn -----------------------------------------------------------------------------------------------
 
@@ -314,7 +329,7 @@ class Coordinator:
         self._tell_freed(now, outbox)
         self.pools.hear(inbound)
         self.pools.advance(outbox)
-        await self._transport.send(outbox.take())
+        await self._send(outbox.take())
 
     def _decide(self, partition: Partition, inbound: Inbound, commands: _Commands, now: float) -> Turn | None:
         """One turn of one partition; None when nothing concerns it."""

@@ -93,6 +93,30 @@ async def test_a_silent_broker_costs_no_lease(
     assert member.coordinator.counters.expired_leases == 0
 
 
+async def test_a_broker_that_is_away_while_something_is_sent_costs_no_lease(
+    world: World, member: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.hello()
+    world.submit(member)
+    (request,) = await world.released()
+    world.report(request.key, **STARTED)
+    await world.until(lambda: any(event.HasField("step_leased") for event in member.sinks.events))
+    send, sent = member.transport.send, []
+
+    async def slowly(sends: Sequence[Send]) -> None:
+        if not sent:
+            world.clock.now += 60
+        sent.append(sends)
+        await send(sends)
+
+    monkeypatch.setattr(member.transport, "send", slowly)
+    await world.until(lambda: len(sent) > 50)
+    assert member.coordinator.counters.expired_leases == 0
+    world.clock.now += 11
+    world.hello(running=[request.key])
+    await world.until(lambda: member.coordinator.counters.expired_leases == 1)
+
+
 async def test_the_late_word_of_an_old_holder_changes_nothing_and_is_answered_with_a_revoke(
     world: World, member: Member
 ) -> None:
