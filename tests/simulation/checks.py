@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from kaon_coordinator import replay
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.compiled import CompiledWorkflow, compile_workflow
 from kaon_coordinator.engine.evolve import evolve
@@ -25,7 +26,15 @@ from kaon_coordinator.engine.rows_codec import (
 )
 from kaon_coordinator.engine.runs import permit_keys
 from kaon_coordinator.engine.state import RunState
-from kaon_coordinator.store.base import Holder, LoadedRun, NewRun, PartitionBatch, PermitWish, RunRecord
+from kaon_coordinator.store.base import (
+    Holder,
+    LoadedRun,
+    NewRun,
+    PartitionBatch,
+    PermitWish,
+    RunRecord,
+    Snapshot,
+)
 from kaon_runner.execution import Stop
 from kaon_wire import canonical, topics
 from kaon_wire.errors import Conflict
@@ -250,6 +259,7 @@ class Checks(Witness):
         expected = digest(state)
         self._samples[run_id].append((state.seq, expected))
         run = self._store.load_run(run_id)
+        self._store.put_snapshot(Snapshot(row=run.row, steps=run.steps, blocks=run.blocks))
         if digest(self._restored(run)) != expected:
             self.fail("I4", f"run {run_id} at event {state.seq}: the rows restore to another state")
 
@@ -478,6 +488,22 @@ class Checks(Witness):
                 self.fail(
                     "I4", f"run {run_id}: its history up to {state.seq} folds into another state than before"
                 )
+        self._replay_from_snapshot(run, digest(state))
+
+    def _replay_from_snapshot(self, run: RunRecord, expected: str) -> None:
+        """The rest of a history over a state that was kept gives the same end."""
+        kept = self._store.snapshot_seqs(run.run_id)
+        snapshot = self._store.find_snapshot(run.run_id, self._random.choice(kept))
+        assert snapshot is not None
+        workflow = self._workflow(run.tenant, run.workflow, run.version)
+        state = replay.kept(run, snapshot, workflow)
+        for event in self._store.history(run.run_id, state.seq, limit=1 << 30):
+            evolve(state, event)
+        if digest(state) != expected:
+            self.fail(
+                "I4",
+                f"run {run.run_id}: its history after {snapshot.row.seq} over the snapshot gives another end",
+            )
 
     def _story(self, run_id: str) -> str:
         state = self.states.get(run_id)

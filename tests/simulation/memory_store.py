@@ -28,6 +28,7 @@ from kaon_coordinator.store.base import (
     RunRecord,
     ScheduleRecord,
     ScheduleStep,
+    Snapshot,
     Store,
     WorkflowRecord,
 )
@@ -86,6 +87,8 @@ class MemoryStore(Store):
     def __init__(self, log_bounds: LogBounds | None = None) -> None:
         self.lock = threading.RLock()
         self.runs: dict[str, Kept] = {}
+        # By run and event.
+        self.snapshots: dict[str, dict[int, Snapshot]] = {}
         self.by_partition: dict[int, dict[str, Kept]] = defaultdict(dict)
         self.keys: dict[tuple[str, str, str], str] = {}
         self.inbox: dict[int, dict[int, InboxRow]] = defaultdict(dict)
@@ -240,6 +243,31 @@ class MemoryStore(Store):
             and kept.record.row.end_us >= since_us
         ]
         return sorted(found, key=lambda record: (record.row.end_us, record.run_id))[:limit]
+
+    # --- snapshots ----------------------------------------------------------------------------------------------
+
+    @_transaction
+    def read_snapshot(self, run_id: str) -> Snapshot | None:
+        if run_id not in self.runs:
+            raise NotFound(f"there is no run {run_id!r}")
+        loaded = _loaded(self.runs[run_id])
+        return Snapshot(row=loaded.row, steps=loaded.steps, blocks=loaded.blocks)
+
+    @_transaction
+    def put_snapshot(self, snapshot: Snapshot) -> None:
+        run_id, seq = snapshot.row.run_id, snapshot.row.seq
+        if run_id in self.runs:
+            self.snapshots.setdefault(run_id, {}).setdefault(seq, snapshot)
+
+    @_transaction
+    def find_snapshot(self, run_id: str, seq: int) -> Snapshot | None:
+        kept = self.snapshots.get(run_id, {})
+        newest = max((each for each in kept if each <= seq), default=None)
+        return None if newest is None else kept[newest]
+
+    @_transaction
+    def snapshot_seqs(self, run_id: str) -> list[int]:
+        return sorted(self.snapshots.get(run_id, {}))
 
     # --- owners -------------------------------------------------------------------------------------------------
 
@@ -420,6 +448,7 @@ class MemoryStore(Store):
         kept = [each for each in self.runs.values() if self._is_removable(each, before_us)]
         found = [each.record for each in sorted(kept, key=lambda each: each.record.row.end_us)[:limit]]
         for record in found:
+            self.snapshots.pop(record.run_id, None)
             del self.runs[record.run_id], self.by_partition[record.partition][record.run_id]
             self.keys = {key: run_id for key, run_id in self.keys.items() if run_id != record.run_id}
         gone = {record.run_id for record in found}

@@ -29,6 +29,7 @@ from kaon_coordinator.scratch import ScratchSpace
 from kaon_coordinator.settings import Settings, advertised
 from kaon_coordinator.shell.coordinator import Clocks, Coordinator, ShellSettings
 from kaon_coordinator.shell.desk import ArtifactDesk
+from kaon_coordinator.snapshots import Snapshots
 from kaon_coordinator.store.base import RunRecord, Store
 from kaon_coordinator.store.database import Durability
 from kaon_coordinator.store.sql import open_store
@@ -126,6 +127,7 @@ class Application:
                 schedules_changed=self._scheduler.changed,
             )
         )
+        self._snapshots = Snapshots(self._store, self.coordinator.open_runs)
         self._retention = Retention(self._store, settings.keep, clocks.now_us)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -141,7 +143,7 @@ class Application:
         if self._settings.metrics:
             self._metrics_server = MetricsServer(self._settings.metrics, self._registry)
         work: list[Callable[[], Awaitable[None]]] = [self.coordinator.run, self._transport.failed]
-        work += [self._gauges.run, self._scheduler.run, self._retention.run]
+        work += [self._gauges.run, self._scheduler.run, self._retention.run, self._snapshots.run]
         if self._scratch is not None:
             work.append(self._scratch.run)
         self._tasks = [asyncio.ensure_future(each()) for each in work]

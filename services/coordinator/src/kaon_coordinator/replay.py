@@ -9,7 +9,7 @@ from kaon_coordinator.engine.evolve import evolve
 from kaon_coordinator.engine.fork import fork_state
 from kaon_coordinator.engine.rows_codec import restore
 from kaon_coordinator.engine.state import RunState
-from kaon_coordinator.store.base import LoadedRun, RunRecord, Store
+from kaon_coordinator.store.base import LoadedRun, RunRecord, Snapshot, Store
 from kaon_wire.errors import InvalidValue
 from kaonapi.run.v1 import history_pb2
 
@@ -20,29 +20,59 @@ Compiled = Callable[[str, str, str], CompiledWorkflow]
 
 
 def replay(store: Store, run: RunRecord, seq: int, compiled: Compiled) -> RunState:
-    """The state after the event `seq`. Memory is bounded by the state: events are read page by page.
+    """The state after the event `seq`, from the newest snapshot on that is not newer.
+
+    Memory is bounded by the state: events are read page by page.
 
     Raises:
         InvalidValue: the run has no such event.
     """
     if not 0 <= seq <= run.row.seq:
         raise InvalidValue(f"run {run.run_id}: there is no event {seq}; its newest is {run.row.seq}")
-    state = begin(store, run, compiled)
-    for event in _events(store, run.run_id, seq):
-        evolve(state, event)
+    state = _kept(store, run, seq, compiled) or begin(store, run, compiled)
+    _fold(store, state, run.run_id, seq)
     return state
+
+
+def replay_whole(
+    store: Store, run: RunRecord, compiled: Compiled, look: Callable[[RunState], None]
+) -> RunState:
+    """The state after the newest event, folded from the first one, whatever snapshots there are; `look` sees each state."""
+    state = begin(store, run, compiled)
+    look(state)
+    for event in _events(store, run.run_id, 0, run.row.seq):
+        evolve(state, event)
+        look(state)
+    return state
+
+
+def kept(run: RunRecord, snapshot: Snapshot, workflow: CompiledWorkflow) -> RunState:
+    """The state that a snapshot of the run has kept."""
+    given = {name: value for name, value in vars(run).items() if name not in ("row", "steps", "blocks")}
+    return stored(LoadedRun(**given, **vars(snapshot)), workflow)
+
+
+def _kept(store: Store, run: RunRecord, seq: int, compiled: Compiled) -> RunState | None:
+    snapshot = store.find_snapshot(run.run_id, seq)
+    return None if snapshot is None else kept(run, snapshot, compiled(run.tenant, run.workflow, run.version))
+
+
+def _fold(store: Store, state: RunState, run_id: str, last: int) -> None:
+    for event in _events(store, run_id, state.seq, last):
+        evolve(state, event)
 
 
 def begin(store: Store, run: RunRecord, compiled: Compiled) -> RunState:
     """The state before a run's first event: empty, or for a fork what it was forked from."""
-    chain = [run]
+    chain: list[RunRecord] = [run]
+    state: RunState | None = None
     # Of a fork of a fork the oldest comes first; a loop, because such a chain may be long.
-    while chain[-1].fork_run_id:
+    while state is None and chain[-1].fork_run_id:
         chain.append(store.load_run(chain[-1].fork_run_id))
-    state = empty(chain[-1], compiled)
+        state = _kept(store, chain[-1], chain[-2].fork_seq, compiled)
+    state = state or empty(chain[-1], compiled)
     for forked, original in zip(reversed(chain[:-1]), reversed(chain[1:]), strict=True):
-        for event in _events(store, original.run_id, forked.fork_seq):
-            evolve(state, event)
+        _fold(store, state, original.run_id, forked.fork_seq)
         state = fork_state(state, forked.run_id)
     return state
 
@@ -69,8 +99,7 @@ def stored(run: LoadedRun, workflow: CompiledWorkflow) -> RunState:
     )
 
 
-def _events(store: Store, run_id: str, last: int) -> Iterator[history_pb2.HistoryEvent]:
-    seq = 0
+def _events(store: Store, run_id: str, seq: int, last: int) -> Iterator[history_pb2.HistoryEvent]:
     while seq < last:
         page = store.history(run_id, seq, min(_PAGE, last - seq))
         if not page:

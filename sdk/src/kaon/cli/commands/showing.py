@@ -97,6 +97,9 @@ def verify(run: options.RunId, server: options.Server = options.SERVER, json: op
         output.print_json(found)
     elif found.matches:
         output.say(f"The {found.seq} events of run {run} give the stored state, {found.stored_hash[:19]}.")
+    elif found.wrong_snapshots:
+        wrong = ", ".join(map(str, found.wrong_snapshots))
+        output.say(f"The snapshots of run {run} after these events are not what its history gives: {wrong}.")
     else:
         output.say(
             f"The {found.seq} events of run {run} give {found.replayed_hash[:19]}, but {found.stored_hash[:19]} is stored."

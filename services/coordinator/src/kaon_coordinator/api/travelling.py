@@ -98,9 +98,32 @@ def _verify(store: Store, run: RunRecord) -> r.VerifyRunResponse:
         loaded = store.load_run(run.run_id)
         definition = store.get_workflow(run.tenant, run.workflow, run.version).definition
         stored = rows_codec.digest(replay.stored(loaded, compile_workflow(definition, run.version)))
-        folded = rows_codec.digest(replay.replay(store, loaded, loaded.row.seq, definitions(store)))
+        folded, wrong = _folded(store, loaded)
         if folded == stored or store.get_run(run.tenant, run.run_id).row.seq == loaded.row.seq:
             break
     return r.VerifyRunResponse(
-        seq=loaded.row.seq, replayed_hash=folded, stored_hash=stored, matches=folded == stored
+        seq=loaded.row.seq,
+        replayed_hash=folded,
+        stored_hash=stored,
+        matches=folded == stored and not wrong,
+        snapshots=len(store.snapshot_seqs(run.run_id)),
+        wrong_snapshots=wrong,
     )
+
+
+def _folded(store: Store, run: RunRecord) -> tuple[str, list[int]]:
+    """The digest of what the whole history gives, and the events whose snapshots are not what it gave then."""
+    compiled = definitions(store)
+    workflow = compiled(run.tenant, run.workflow, run.version)
+    kept, wrong = set(store.snapshot_seqs(run.run_id)), []
+
+    def look(state: RunState) -> None:
+        if state.seq not in kept:
+            return
+        snapshot = store.find_snapshot(run.run_id, state.seq)
+        if snapshot is None or rows_codec.digest(replay.kept(run, snapshot, workflow)) != rows_codec.digest(
+            state
+        ):
+            wrong.append(state.seq)
+
+    return rows_codec.digest(replay.replay_whole(store, run, compiled, look)), wrong

@@ -190,6 +190,10 @@ class Coordinator:
         """How many runs of these have not ended."""
         return sum(len(partition.runs) for partition in self._partitions.values())
 
+    def open_runs(self) -> list[RunState]:
+        """The runs that are owned here and have not ended."""
+        return [state for partition in self._partitions.values() for state in partition.runs.values()]
+
     def find_run(self, run_id: str) -> RunState | None:
         """A run that is owned here and has not ended."""
         return next((p.runs[run_id] for p in self._partitions.values() if run_id in p.runs), None)

@@ -28,6 +28,7 @@ from kaon_coordinator.store.records import (
     RunRecord,
     ScheduleRecord,
     ScheduleStep,
+    Snapshot,
     WorkflowRecord,
     encode_event,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "RunRecord",
     "ScheduleRecord",
     "ScheduleStep",
+    "Snapshot",
     "Store",
     "WorkflowRecord",
 ]
@@ -163,6 +165,28 @@ class Store(ABC):
     @abstractmethod
     def history(self, run_id: str, after_seq: int = 0, limit: int = 1000) -> list[history_pb2.HistoryEvent]:
         """Events of a run with a seq above `after_seq`, in order, at most `limit`. Committed events never change or vanish."""
+
+    # Snapshots: a run's state after some event. They follow from the history, and only make looking at the past faster.
+
+    @abstractmethod
+    def read_snapshot(self, run_id: str) -> Snapshot | None:
+        """The state of a run as it stands; None when it has changed while it was read.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+
+    @abstractmethod
+    def put_snapshot(self, snapshot: Snapshot) -> None:
+        """Keeps the state of a run, unless it is kept already or the run is gone. It goes with its run."""
+
+    @abstractmethod
+    def find_snapshot(self, run_id: str, seq: int) -> Snapshot | None:
+        """The newest state that was kept after event `seq` or before; None when there is none."""
+
+    @abstractmethod
+    def snapshot_seqs(self, run_id: str) -> list[int]:
+        """After which events the run's state was kept, in order."""
 
     # Owners of partitions and pools
 

@@ -268,6 +268,16 @@ class PartitionBatch:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """The state of a run after the event `row.seq`, as its rows."""
+
+    row: RunRow
+    # Both in order of their creation.
+    steps: Sequence[StepRow]
+    blocks: Sequence[BlockRow]
+
+
+@dataclass(frozen=True, kw_only=True)
 class LogChunk:
     """Archived lines of one lease that arrived together."""
 

@@ -13,11 +13,12 @@ from kaon_coordinator.store.tables import (
     permit_holds,
     permit_waits,
     runs,
+    snapshots,
     steps,
 )
 
 # Rows of one run, beside its own. History comes after the run: the database keeps it as long as its run is there.
-_OF_RUN = (steps, blocks, permit_holds, permit_waits, history, log_chunks, log_leases)
+_OF_RUN = (steps, blocks, permit_holds, permit_waits, snapshots, history, log_chunks, log_leases)
 
 
 def remove_runs(connection: Connection, before_us: int, limit: int) -> list[str]:

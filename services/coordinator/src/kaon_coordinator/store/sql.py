@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from sqlalchemy import Connection, Engine, text
 
 from kaon_coordinator.engine.rows import BlockRow, StepRow
-from kaon_coordinator.store import memos, owners, permits, reads, retention, schedules, workflows
+from kaon_coordinator.store import memos, owners, permits, reads, retention, schedules, snapshots, workflows
 from kaon_coordinator.store.base import Fenced, Store
 from kaon_coordinator.store.database import Database, Durability, open_database, refusals
 from kaon_coordinator.store.logs import LogArchive, LogBounds
@@ -27,6 +27,7 @@ from kaon_coordinator.store.records import (
     RunRecord,
     ScheduleRecord,
     ScheduleStep,
+    Snapshot,
     WorkflowRecord,
 )
 from kaon_coordinator.store.submissions import Submissions
@@ -120,6 +121,22 @@ class SqlStore(Store):
     def history(self, run_id: str, after_seq: int = 0, limit: int = 1000) -> list[history_pb2.HistoryEvent]:
         with self._reading("history") as connection:
             return reads.events(connection, run_id, after_seq, limit)
+
+    def read_snapshot(self, run_id: str) -> Snapshot | None:
+        with self._reading("read_snapshot") as connection:
+            return snapshots.read(connection, run_id)
+
+    def put_snapshot(self, snapshot: Snapshot) -> None:
+        with self._writing("put_snapshot") as connection:
+            snapshots.put(self._database, connection, snapshot)
+
+    def find_snapshot(self, run_id: str, seq: int) -> Snapshot | None:
+        with self._reading("find_snapshot") as connection:
+            return snapshots.find(connection, run_id, seq)
+
+    def snapshot_seqs(self, run_id: str) -> list[int]:
+        with self._reading("snapshot_seqs") as connection:
+            return snapshots.seqs(connection, run_id)
 
     def claim_partition(self, partition: int, owner: str) -> int:
         with self._writing("claim_partition") as connection:

@@ -271,6 +271,17 @@ schedules = Table(
     Index("schedules_due_idx", "partition", "next_us"),
 )
 
+# The state of a run after some event, so that its past can be looked at without folding all of its history.
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("run_id", Text, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    # What `store.snapshots.encode` gives.
+    Column("state", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("run_id", "seq"),
+)
+
 # One lease whose output is archived, and how much of it.
 log_leases = Table(
     "log_leases",

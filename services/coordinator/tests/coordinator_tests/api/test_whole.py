@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,18 @@ import pytest
 from google.protobuf.message import Message
 from grpc import StatusCode, aio
 
+from kaon_coordinator import replay
 from kaon_coordinator.api.feed import RunFeed
 from kaon_coordinator.api.log_archive import LogArchive
 from kaon_coordinator.api.server import ApiParts, ApiServer
+from kaon_coordinator.engine import snapshots as rule
 from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.rows_codec import run_row, take_block_rows, take_step_rows, touch_all
+from kaon_coordinator.shell.bases import definitions
+from kaon_coordinator.snapshots import Snapshots
+from kaon_coordinator.store.base import Snapshot
+from kaonapi.run.v1 import history_pb2, run_service_pb2_grpc
 from kaonapi.run.v1 import run_service_pb2 as r
-from kaonapi.run.v1 import run_service_pb2_grpc
 from kaonapi.schedule.v1 import schedule_pb2 as s
 from kaonapi.schedule.v1 import schedule_pb2_grpc
 from kaonapi.step.v1 import step_pb2
@@ -234,6 +241,85 @@ async def test_a_run_is_seen_as_it_was_and_forked_from_there(whole: Whole) -> No
     await refused(whole.runs.ForkRun, wrong, PRECONDITION, f"after event {seq}")
     wrong = r.GetRunAtRequest(run_id=run_id, seq=10_000)
     await refused(whole.runs.GetRunAt, wrong, StatusCode.INVALID_ARGUMENT, "there is no event 10000")
+
+
+async def test_a_look_at_the_past_and_a_fork_begin_at_the_newest_snapshot_before(
+    whole: Whole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole.register(for_each("each", literal(["x", "y"]), fan(step("s"))), step("z"))
+    store = whole.member.store.store
+    async with playing(whole.world):
+        run_id = await whole.submit()
+        await whole.ended(run_id)
+        last = (await whole.runs.GetRun(r.GetRunRequest(run_id=run_id))).run.last_seq
+        before = {
+            seq: await whole.runs.GetRunAt(r.GetRunAtRequest(run_id=run_id, seq=seq))
+            for seq in range(1, last + 1)
+        }
+        record = store.get_run("default", run_id)
+        for seq in (4, 9):
+            state = replay.replay(store, record, seq, definitions(store))
+            touch_all(state)
+            steps = sorted(take_step_rows(state), key=lambda row: row.position)
+            blocks = sorted(take_block_rows(state), key=lambda row: row.position)
+            store.put_snapshot(Snapshot(row=run_row(state), steps=steps, blocks=blocks))
+        read: list[int] = []
+        history = store.history
+
+        def noted(run_id: str, after_seq: int = 0, limit: int = 1000) -> list[history_pb2.HistoryEvent]:
+            read.append(after_seq)
+            return history(run_id, after_seq, limit)
+
+        monkeypatch.setattr(store, "history", noted)
+        for seq, was in before.items():
+            assert await whole.runs.GetRunAt(r.GetRunAtRequest(run_id=run_id, seq=seq)) == was
+        assert set(read) == {0, 4, 9}
+        read.clear()
+        fork = (await whole.runs.ForkRun(r.ForkRunRequest(run_id=run_id, seq=10))).run
+        assert await whole.ended(fork.run_id) == t.SUCCEEDED
+        assert 9 in read
+        assert 0 not in read
+    for each in (run_id, fork.run_id):
+        verified = await whole.runs.VerifyRun(r.VerifyRunRequest(run_id=each))
+        assert (verified.matches, verified.snapshots) == (True, 2 if each == run_id else 0)
+
+
+async def test_a_snapshot_that_is_not_what_the_history_gives_is_told_with_its_event(whole: Whole) -> None:
+    whole.register(step("a"))
+    async with playing(whole.world):
+        run_id = await whole.submit()
+        await whole.ended(run_id)
+    store = whole.member.store.store
+    snapshot = store.read_snapshot(run_id)
+    assert snapshot is not None
+    store.put_snapshot(replace(snapshot, steps=[replace(snapshot.steps[0], attempt=7)]))
+    verified = await whole.runs.VerifyRun(r.VerifyRunRequest(run_id=run_id))
+    assert not verified.matches
+    assert verified.replayed_hash == verified.stored_hash
+    assert list(verified.wrong_snapshots) == [snapshot.row.seq]
+
+
+async def test_the_state_of_a_run_is_kept_when_its_events_outweigh_it(
+    whole: Whole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rule, "FEWEST_EVENTS", 10)
+    monkeypatch.setattr(rule, "EVENTS_PER_ROW", 3)
+    whole.register(step("a"))
+    store = whole.member.store.store
+    snapshots = Snapshots(whole.member.store, whole.member.coordinator.open_runs)
+    run_id = await whole.submit()
+    await whole.waits_at(run_id, "a", t.READY)
+    assert await snapshots.once() == 0
+    for priority in range(1, 9):
+        await whole.runs.SetRunPriority(r.SetRunPriorityRequest(run_id=run_id, priority=priority))
+    await whole.world.until(lambda: store.get_run("default", run_id).row.seq >= 20)
+    assert await snapshots.once() == 1
+    assert await snapshots.once() == 0
+    # What another owner has kept need not be kept again.
+    assert await Snapshots(whole.member.store, whole.member.coordinator.open_runs).once() == 0
+    (seq,) = store.snapshot_seqs(run_id)
+    assert seq >= 20
+    assert (await whole.runs.VerifyRun(r.VerifyRunRequest(run_id=run_id))).matches
 
 
 async def test_a_run_is_made_again_with_changes(whole: Whole) -> None:

@@ -31,6 +31,9 @@ def ended(store: Store, end_us: int, **changes: object) -> str:
     over = batch(epoch, run, status=run_pb2.STATUS_SUCCEEDED, end_us=end_us)
     store.commit(replace(over, applied_inbox=[start.inbox_id], published={run.run_id: 2}))
     key = step_pb2.StepKey(run_id=run.run_id, path="work", attempt=1, generation=1)
+    snapshot = store.read_snapshot(run.run_id)
+    assert snapshot is not None
+    store.put_snapshot(snapshot)
     store.archive_logs([log_pb2.LogLines(key=key, lines=[log_pb2.LogLine(sequence=1, text="x")])])
     return run.run_id
 
@@ -52,7 +55,7 @@ def rows_of(url: str, run_id: str) -> set[str]:
 def test_an_old_run_leaves_no_row_in_any_table_and_a_newer_one_all(store: Store, url: str) -> None:
     old, new = ended(store, OLD_US), ended(store, NEW_US)
     before = rows_of(url, new)
-    assert {"runs", "steps", "history", "log_leases", "log_chunks"} <= before
+    assert {"runs", "steps", "history", "snapshots", "log_leases", "log_chunks"} <= before
     assert store.remove_runs(BEFORE_US, 10) == [old]
     assert rows_of(url, old) == set()
     assert rows_of(url, new) == before

@@ -1,0 +1,73 @@
+"""Keeps the states of runs whose histories have grown long, beside the turns of their owner."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from kaon_coordinator.engine.snapshots import outweighs, rows_in
+from kaon_coordinator.engine.state import RunState
+from kaon_coordinator.store.thread import StoreThread
+from kaon_wire.errors import KaonError, NotFound
+
+log = structlog.get_logger(__name__)
+
+# Between two looks at the open runs.
+ROUND_SECONDS = 5.0
+
+
+class Snapshots:
+    """One coordinator's share of the work.
+
+    Two owners that keep the same state keep it once: it is the same, whoever reads it.
+
+    Args:
+        store: the database.
+        open_runs: the runs that this coordinator has in memory.
+    """
+
+    def __init__(self, store: StoreThread, open_runs: Callable[[], Iterable[RunState]]) -> None:
+        self._store = store
+        self._open_runs = open_runs
+        # By run: the event of its newest snapshot, 0 when it has none. Of runs that were long enough to ask.
+        self._newest: dict[str, int] = {}
+
+    async def run(self) -> None:
+        """Looks until cancelled; a database that does not answer is asked again in the next round."""
+        while True:
+            await asyncio.sleep(ROUND_SECONDS)
+            try:
+                await self.once()
+            except KaonError as error:
+                log.warning("snapshots wait for the database", reason=str(error))
+
+    async def once(self) -> int:
+        """One look; returns how many snapshots were taken."""
+        taken = 0
+        states = {state.run_id: state for state in self._open_runs()}
+        self._newest = {run_id: seq for run_id, seq in self._newest.items() if run_id in states}
+        for state in states.values():
+            if outweighs(state.seq - self._newest.get(state.run_id, 0), rows_in(state)):
+                taken += await self._keep(state)
+        return taken
+
+    async def _keep(self, state: RunState) -> bool:
+        store = self._store.store
+        if state.run_id not in self._newest:
+            known = await self._store.read(store.snapshot_seqs, state.run_id)
+            self._newest[state.run_id] = known[-1] if known else 0
+            if not outweighs(state.seq - self._newest[state.run_id], rows_in(state)):
+                return False
+        try:
+            snapshot = await self._store.study(store.read_snapshot, state.run_id)
+        except NotFound:
+            return False
+        if snapshot is None:
+            # It changes too often just now.
+            return False
+        await self._store.run(store.put_snapshot, snapshot)
+        self._newest[state.run_id] = snapshot.row.seq
+        log.debug("snapshot taken", run=state.run_id, seq=snapshot.row.seq)
+        return True
