@@ -3,6 +3,7 @@
 from kaon_artifacts.artifact import Artifact
 from kaon_artifacts.errors import ArtifactError, ArtifactMissing, DigestMismatch, StoreUnavailable
 from kaon_artifacts.store import ArtifactStore
+from kaon_artifacts.sweeping import Sweeper, Swept
 
 __all__ = [
     "Artifact",
@@ -11,4 +12,6 @@ __all__ = [
     "ArtifactStore",
     "DigestMismatch",
     "StoreUnavailable",
+    "Sweeper",
+    "Swept",
 ]

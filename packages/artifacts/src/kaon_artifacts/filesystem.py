@@ -25,6 +25,8 @@ class Place:
     root: str
     # What is put before a path to make a URL.
     prefix: str
+    # "file", "s3", "memory" or "hdfs".
+    scheme: str
     # An object store: nothing is renamed there, and what is written appears at once and whole.
     objects: bool = False
     # What it raises, beside OSError, when it does not answer or refuses.
@@ -44,14 +46,14 @@ def open_filesystem(base_url: str) -> Place:
     path = parts.path.rstrip("/")
     match parts.scheme:
         case "file":
-            return Place(fs=fsspec.filesystem("file"), root=path, prefix="file://")
+            return Place(fs=fsspec.filesystem("file"), root=path, prefix="file://", scheme="file")
         case "s3":
             return _s3(base_url, parts.netloc + path)
         case "memory":
-            return Place(fs=fsspec.filesystem("memory"), root=path, prefix="memory://")
+            return Place(fs=fsspec.filesystem("memory"), root=path, prefix="memory://", scheme="memory")
         case "hdfs":
             fs = _webhdfs(parts.hostname or "localhost")
-            return Place(fs=fs, root=path, prefix=f"hdfs://{parts.netloc}")
+            return Place(fs=fs, root=path, prefix=f"hdfs://{parts.netloc}", scheme="hdfs")
     raise InvalidValue(
         f"artifact store {base_url!r}: use one of {', '.join(SCHEMES)}, such as file:///var/lib/kaon"
     )
@@ -64,7 +66,7 @@ def _s3(base_url: str, root: str) -> Place:
 
     # Others write as well: what was listed once is not true for ever.
     fs = fsspec.filesystem("s3", use_listings_cache=False)
-    return Place(fs=fs, root=root, prefix="s3://", objects=True, failures=(BotoCoreError,))
+    return Place(fs=fs, root=root, prefix="s3://", scheme="s3", objects=True, failures=(BotoCoreError,))
 
 
 def _webhdfs(host: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +16,14 @@ from kaon_artifacts.archive import pack, unpack
 from kaon_artifacts.artifact import DIRECTORY, FILE, Artifact
 from kaon_artifacts.errors import ArtifactError, ArtifactMissing, DigestMismatch, StoreUnavailable
 from kaon_artifacts.filesystem import open_filesystem
+from kaon_artifacts.marks import Marks
+from kaon_artifacts.times import touch, written_at
 
 _CHUNK = 1 << 20
 # Up to this size a packed directory stays in memory.
 _SPOOL_BYTES = 8 << 20
+# What was written within this time need not be renewed.
+RENEW_SECONDS = 3600.0
 
 
 class ArtifactStore:
@@ -35,6 +40,8 @@ class ArtifactStore:
         self.base_url = base_url.rstrip("/")
         place = open_filesystem(self.base_url)
         self._fs, self._root, self._prefix = place.fs, place.root, place.prefix
+        self._scheme = place.scheme
+        self.marks = Marks(place.fs, place.root)
         self._objects = place.objects
         self._failures: tuple[type[Exception], ...] = (OSError, *place.failures)
 
@@ -79,6 +86,34 @@ class ArtifactStore:
         with self._translated(artifact):
             return bool(self._fs.exists(self._path_of(artifact)))
 
+    def renew(self, artifact: Artifact) -> None:
+        """It is needed anew: a sweep that has seen nobody who needs it leaves it alone. To be called by whoever begins to need an
+        artifact that somebody else wrote, before others depend on it.
+
+        Raises:
+            ArtifactMissing: it is not kept.
+            StoreUnavailable: the storage does not answer.
+        """
+        path = self._path_of(artifact)
+        with self._translated(artifact):
+            if time.time() - written_at(self._fs.info(path)) < RENEW_SECONDS:
+                return
+            touch(self._fs, path, self._scheme)
+            self.marks.await_undisturbed(_value_of(artifact.digest))
+            if not self._fs.exists(path):
+                raise FileNotFoundError(path)
+
+    def pin(self, artifact: Artifact) -> None:
+        """It stays whatever a sweep knows of who needs it.
+
+        Raises:
+            ArtifactMissing: it is not kept.
+            StoreUnavailable: the storage does not answer.
+        """
+        self.renew(artifact)
+        with self._translated(artifact):
+            self.marks.pin(_value_of(artifact.digest))
+
     def open(self, artifact: Artifact) -> Any:
         """The kept bytes as a binary stream, unchecked.
 
@@ -111,6 +146,30 @@ class ArtifactStore:
             partial.unlink(missing_ok=True)
         return destination
 
+    @property
+    def fs(self) -> Any:
+        """The fsspec file system, for a sweep."""
+        return self._fs
+
+    @property
+    def root(self) -> str:
+        """The store's path in the file system."""
+        return self._root
+
+    def path_of(self, value: str) -> str:
+        """Where the artifact with these hex digits is, or would be, in the file system."""
+        return f"{self._root}/sha256/{value[:2]}/{value}"
+
+    @contextmanager
+    def talking(self) -> Iterator[None]:
+        """Turns what the file system raises into `StoreUnavailable`."""
+        try:
+            yield
+        except ArtifactError:
+            raise
+        except self._failures as error:
+            raise StoreUnavailable(f"artifacts at {self.base_url}: {error}") from error
+
     def delete(self, artifact: Artifact) -> None:
         """Forgets it; what is not there is forgotten already."""
         with self._translated(artifact):
@@ -124,14 +183,19 @@ class ArtifactStore:
         artifact = Artifact(
             uri=self._prefix + self._path(digest), digest=digest, type=type_, size=size, media_type=media_type
         )
+        try:
+            self.renew(artifact)
+        except ArtifactMissing:
+            self._write_as(artifact, content)
+        return artifact
+
+    def _write_as(self, artifact: Artifact, content: IO[bytes]) -> None:
         with self._translated(artifact):
             try:
-                if not self._fs.exists(self._path(digest)):
-                    self._write(content, self._path(digest))
+                self._write(content, self._path(artifact.digest))
             except FileNotFoundError as error:
                 # No bucket, or no directory that could be made.
                 raise StoreUnavailable(f"artifact {artifact.uri} cannot be written: {error}") from error
-        return artifact
 
     def _write(self, content: IO[bytes], path: str) -> None:
         """Writes so that nobody sees half of it."""
@@ -178,10 +242,7 @@ class ArtifactStore:
                 raise
 
     def _path(self, digest: str) -> str:
-        algorithm, _, value = digest.partition(":")
-        if algorithm != "sha256" or len(value) != 64:
-            raise ArtifactError(f"{digest!r} is not a digest of the form sha256:<64 hex digits>")
-        return f"{self._root}/{algorithm}/{value[:2]}/{value}"
+        return self.path_of(_value_of(digest))
 
     def _path_of(self, artifact: Artifact) -> str:
         path = artifact.uri.removeprefix(self._prefix)
@@ -200,6 +261,14 @@ class ArtifactStore:
             raise ArtifactMissing(f"artifact {artifact.digest} is not at {artifact.uri}") from error
         except self._failures as error:
             raise StoreUnavailable(f"artifact {artifact.uri}: {error}") from error
+
+
+def _value_of(digest: str) -> str:
+    """The hex digits of a digest."""
+    algorithm, _, value = digest.partition(":")
+    if algorithm != "sha256" or len(value) != 64:
+        raise ArtifactError(f"{digest!r} is not a digest of the form sha256:<64 hex digits>")
+    return value
 
 
 def _measure(content: IO[bytes]) -> tuple[str, int]:

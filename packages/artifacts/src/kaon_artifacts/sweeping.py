@@ -1,0 +1,126 @@
+"""Deleting artifacts that nobody needs."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from kaon_artifacts.store import RENEW_SECONDS, ArtifactStore
+from kaon_artifacts.times import written_at
+from kaon_wire.errors import InvalidValue
+
+_PLACE = re.compile(r"/sha256/[0-9a-f]{2}/([0-9a-f]{64})\Z")
+# Between writing or renewing an artifact and its being named in the database must lie less than what is left of it.
+SHORTEST_GRACE_SECONDS = 24 * RENEW_SECONDS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """One artifact that lies in a store."""
+
+    # The digest's hex digits.
+    value: str
+    # Bytes.
+    size: int
+    # When it was written or taken anew, in seconds since the epoch.
+    time: float
+
+
+@dataclass(kw_only=True)
+class Swept:
+    """What a sweep found and did."""
+
+    # Artifacts that stay, and their bytes.
+    kept: int = 0
+    kept_bytes: int = 0
+    # Artifacts that were deleted, or in a dry run would be.
+    deleted: int = 0
+    deleted_bytes: int = 0
+
+
+class Sweeper:
+    """Deletes what is old and not needed. Any number may work at once, beside those who write.
+
+    Args:
+        store: the artifacts.
+        owner: a name that no other process has at the same time.
+        grace_seconds: how long what nobody needs is kept after it was written or taken anew.
+
+    Raises:
+        InvalidValue: the grace is shorter than a step may take between keeping an artifact and naming it.
+    """
+
+    def __init__(self, store: ArtifactStore, owner: str, grace_seconds: float) -> None:
+        if grace_seconds < SHORTEST_GRACE_SECONDS:
+            raise InvalidValue(
+                f"artifacts must be kept for at least {SHORTEST_GRACE_SECONDS / 86_400:g} days, not {grace_seconds / 86_400:g}"
+            )
+        self._store = store
+        self._owner = owner.replace("/", "-")
+        self._grace = grace_seconds
+
+    def due(self, every_seconds: float) -> bool:
+        """Whether the last sweep, whoever's it was, is that long ago. When it is, this one's begins: others see that."""
+        marks = self._store.marks
+        with self._store.talking():
+            if time.time() - marks.swept_at() < every_seconds:
+                return False
+            marks.sweep_begins()
+            marks.clear()
+        return True
+
+    def sweep(self, needed: Collection[str], *, dry_run: bool = False) -> Swept:
+        """Deletes what is neither needed nor pinned nor young.
+
+        Args:
+            needed: hex digits of the digests that must stay. Whatever becomes needed after they were collected must have been
+                written or renewed (`ArtifactStore.renew`) since.
+            dry_run: only counts.
+
+        Raises:
+            StoreUnavailable: the storage does not answer.
+        """
+        swept = Swept()
+        with self._store.talking():
+            pinned = self._store.marks.pinned()
+            for kept in self._all():
+                stays = kept.value in needed or kept.value in pinned or self._is_young(kept)
+                if stays or not (dry_run or self._delete(kept.value)):
+                    swept.kept += 1
+                    swept.kept_bytes += kept.size
+                else:
+                    swept.deleted += 1
+                    swept.deleted_bytes += kept.size
+        return swept
+
+    def _all(self) -> Iterator[Kept]:
+        """Directory by directory: all artifacts at once may be too many."""
+        for number in range(256):
+            directory = f"{self._store.root}/sha256/{number:02x}"
+            try:
+                found = self._store.fs.ls(directory, detail=True)
+            except FileNotFoundError:
+                # There is none, or a file went while it was listed: the next sweep sees the others.
+                continue
+            for info in found:
+                if match := _PLACE.search(str(info["name"])):
+                    yield Kept(value=match[1], size=int(info.get("size") or 0), time=written_at(info))
+
+    def _is_young(self, kept: Kept) -> bool:
+        return time.time() - kept.time < self._grace
+
+    def _delete(self, value: str) -> bool:
+        """Says whether it is deleted: somebody may have taken it anew meanwhile. See `Marks`."""
+        fs, path = self._store.fs, self._store.path_of(value)
+        with self._store.marks.deleting(value, self._owner) as until:
+            try:
+                found = Kept(value=value, size=0, time=written_at(fs.info(path)))
+                if self._is_young(found) or time.monotonic() > until:
+                    return False
+                fs.rm_file(path)
+            except FileNotFoundError:
+                # Another sweeper was faster.
+                return False
+        return True
