@@ -13,6 +13,10 @@ from kaonapi.schedule.v1 import schedule_pb2
 class MemorySchedules:
     """By tenant and name."""
 
+    def serialized(self) -> list[bytes]:
+        """Every schedule as bytes."""
+        return [record.definition.SerializeToString() for record in self._kept.values()]
+
     def __init__(self) -> None:
         self._kept: dict[tuple[str, str], ScheduleRecord] = {}
 

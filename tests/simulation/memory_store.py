@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.rows import BlockRow, RunRow, StepRow
+from kaon_coordinator.store import references
 from kaon_coordinator.store.base import (
     EncodedEvent,
     Fenced,
@@ -24,6 +25,7 @@ from kaon_coordinator.store.base import (
     PartitionBatch,
     PermitRecord,
     PermitWish,
+    References,
     RunPage,
     RunRecord,
     ScheduleRecord,
@@ -472,6 +474,37 @@ class MemoryStore(Store):
         ][:limit]
         self._logs.remove(set(ended))
         return ended
+
+    @_transaction
+    def remove_memos(self, before_us: int, limit: int) -> list[str]:
+        found = [key for key, memo in self._memos.items() if memo.time_us < before_us][:limit]
+        for key in found:
+            del self._memos[key]
+        return [key for _, key in found]
+
+    @_transaction
+    def references(self, superseded_us: int) -> References:
+        digests: set[str] = set()
+        values: set[str] = set()
+        for kept in self.runs.values():
+            references.note(repr((kept.record, kept.steps, kept.blocks)).encode(), digests, values)
+            for event in kept.history:
+                references.note(event.SerializeToString(), digests, values)
+        waiting = [row.command.SerializeToString() for rows in self.inbox.values() for row in rows.values()]
+        for data in (repr(self._memos).encode(), *self._schedules.serialized(), *waiting):
+            references.note(data, digests, values)
+        versions = [
+            references.Version(
+                name=(each.tenant, each.name),
+                version=each.version,
+                data=each.definition.SerializeToString(),
+                create_us=each.create_us,
+            )
+            for each in sorted(self._workflows.values(), key=lambda each: -each.create_us)
+        ]
+        current = {(*name, version) for name, version in self._current.items()}
+        references.add_versions(versions, current, superseded_us, digests, values)
+        return References(digests=frozenset(digests), values=frozenset(values))
 
     # --- life ---------------------------------------------------------------------------------------------------
 

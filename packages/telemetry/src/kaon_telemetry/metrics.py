@@ -59,6 +59,25 @@ class CoordinatorMetrics:
         self.connected = Gauge(
             "kaon_broker_connected", "1 while the broker was heard lately", registry=registry
         )
+        self.artifacts_deleted = Counter(
+            "kaon_artifacts_deleted",
+            "Artifacts and code bundles deleted, for nothing needed them",
+            registry=registry,
+        )
+        self.artifacts_deleted_bytes = Counter(
+            "kaon_artifacts_deleted_bytes", "Bytes of deleted artifacts", registry=registry
+        )
+        self.artifacts_kept = Gauge(
+            "kaon_artifacts_kept", "Artifacts that the last collection from here has kept", registry=registry
+        )
+        self.artifacts_kept_bytes = Gauge(
+            "kaon_artifacts_kept_bytes", "Bytes of the artifacts that it has kept", registry=registry
+        )
+        self.artifacts_swept_time = Gauge(
+            "kaon_artifacts_swept_timestamp_seconds",
+            "When the last collection from here ended; 0: none yet",
+            registry=registry,
+        )
         pool = ["pool"]
         self.pool_waiting = Gauge(
             "kaon_pool_steps_waiting", "Steps that wait for a runner", pool, registry=registry

@@ -15,6 +15,7 @@ from kaon_coordinator.api.feed import RunFeed
 from kaon_coordinator.api.log_archive import LogArchive
 from kaon_coordinator.api.server import ApiParts, ApiServer
 from kaon_coordinator.api.sinks import ApiSinks
+from kaon_coordinator.collection import Collection
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.limits import Limits
 from kaon_coordinator.engine.state import RunState
@@ -128,6 +129,12 @@ class Application:
             )
         )
         self._snapshots = Snapshots(self._store, self.coordinator.open_runs)
+        days = settings.keep.artifact_days
+        self._collection = (
+            Collection(self._store, artifacts, days=days, owner=settings.owner, metrics=metrics)
+            if days
+            else None
+        )
         self._retention = Retention(self._store, settings.keep, clocks.now_us)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -146,6 +153,8 @@ class Application:
         work += [self._gauges.run, self._scheduler.run, self._retention.run, self._snapshots.run]
         if self._scratch is not None:
             work.append(self._scratch.run)
+        if self._collection is not None:
+            work.append(self._collection.run)
         self._tasks = [asyncio.ensure_future(each()) for each in work]
         await self._api.serving(ready=True)
         log.info("coordinator ready", owner=self._settings.owner, port=port)

@@ -26,10 +26,12 @@ BREATH_SECONDS = 0.05
 class Keep:
     """How long what has ended is kept, in days; 0: for ever."""
 
-    # Runs with their steps, history and output. An idempotency key is known as long as its run.
+    # Runs with their steps, history and output, and memoized results. An idempotency key is known as long as its run.
     run_days: float = 90.0
     # What steps printed.
     log_days: float = 30.0
+    # Artifacts and code bundles that nothing needs, since they were written or taken anew; at least 1.
+    artifact_days: float = 7.0
 
 
 class Retention:
@@ -60,8 +62,9 @@ class Retention:
         store = self._store.store
         removed = await self._remove(store.remove_runs, self._keep.run_days)
         cleared = await self._remove(store.remove_logs, self._keep.log_days)
-        if removed or cleared:
-            log.info("old runs deleted", runs=removed, runs_without_output=cleared)
+        forgotten = await self._remove(store.remove_memos, self._keep.run_days)
+        if removed or cleared or forgotten:
+            log.info("old runs deleted", runs=removed, runs_without_output=cleared, memos=forgotten)
         return removed
 
     async def _remove(self, call: Callable[[int, int], list[str]], days: float) -> int:

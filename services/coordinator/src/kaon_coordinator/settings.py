@@ -46,7 +46,8 @@ class Settings:
     lease_seconds: float = 10.0
     # KAON_LIMITS: bounds that keep one run from harming the others, such as "foreach_items=1000, iterations=50".
     limits: Limits = DEFAULT
-    # KAON_RETENTION_DAYS: how long ended runs are kept; KAON_LOG_RETENTION_DAYS: what their steps printed. 0: for ever.
+    # KAON_RETENTION_DAYS: how long ended runs are kept; KAON_LOG_RETENTION_DAYS: what their steps printed;
+    # KAON_ARTIFACT_RETENTION_DAYS: artifacts that nothing needs. 0: for ever.
     keep: Keep = field(default_factory=Keep)
     # KAON_RUN_PARTITIONS, KAON_POOL_PARTITIONS, KAON_RUNNER_PARTITIONS, KAON_POOLS, KAON_REPLICATION: the topics.
     catalogue: topics.Catalogue = field(default_factory=topics.Catalogue)
@@ -78,6 +79,9 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         keep=Keep(
             run_days=_number(environment, "KAON_RETENTION_DAYS", default.keep.run_days, or_zero=True),
             log_days=_number(environment, "KAON_LOG_RETENTION_DAYS", default.keep.log_days, or_zero=True),
+            artifact_days=_number(
+                environment, "KAON_ARTIFACT_RETENTION_DAYS", default.keep.artifact_days, or_zero=True
+            ),
         ),
         catalogue=catalogue_from(environment),
     )

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from kaon_artifacts import Artifact, ArtifactStore
+import structlog
+
+from kaon_artifacts import Artifact, ArtifactMissing, ArtifactStore
 from kaon_artifacts.artifact import DIRECTORY
 from kaon_publisher import images
 from kaon_publisher.errors import ModelRejected
@@ -20,6 +22,9 @@ from kaon_publisher.pushing import Target
 from kaon_wire import canonical
 from kaonapi.model.v1 import model_pb2
 
+log = structlog.get_logger(__name__)
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 # Names become parts of paths and of image references.
 _NAME = re.compile(r"[a-z0-9]+(-+[a-z0-9]+)*")
 
@@ -84,9 +89,23 @@ class Publishing:
             verification_details=details,
             stage=model_pb2.STAGE_RECORDED,
         )
+        self.pin(version)
         yield model_pb2.PublishModelResponse(
             stage=model_pb2.STAGE_RECORDED, message=reference, version=version
         )
+
+    def pin(self, version: model_pb2.ModelVersion) -> None:
+        """Keeps the artifacts that a version's record names, the model and what it was made of, when the run is long deleted.
+
+        Raises:
+            StoreUnavailable: the storage does not answer.
+        """
+        for digest in named_artifacts(version):
+            try:
+                self.artifacts.pin(self.artifacts.by_digest(digest))
+            except ArtifactMissing:
+                # It lives elsewhere.
+                log.warning("artifact of a model is not in the store", model=version.model, digest=digest)
 
     def _fetch(self, request: model_pb2.PublishModelRequest, directory: Path) -> Path:
         artifact = Artifact(
@@ -104,6 +123,12 @@ class Publishing:
                 f"assembled without a base and not run: {self.unchecked_because}",
             )
         return model_pb2.VERIFICATION_RUN_IN_CONTAINER, self.checker.check(image, probe)
+
+
+def named_artifacts(version: model_pb2.ModelVersion) -> list[str]:
+    """The digests that a record names as artifacts."""
+    found = {version.artifact_digest, *version.lineage.data_digests}
+    return sorted(digest for digest in found if _DIGEST.fullmatch(digest))
 
 
 def repository(tenant: str, model: str) -> str:

@@ -95,6 +95,17 @@ def running(publisher: Publisher) -> Iterator[Publisher]:
             publisher.end()
 
 
+def test_the_artifacts_that_a_record_names_outlive_the_run_that_made_them(tmp_path: Path) -> None:
+    with running(Publisher(tmp_path / "publisher")) as publisher:
+        request = publisher.request(write_model(tmp_path / "model"))
+        data = publisher.artifacts.put_bytes(b"ratings")
+        elsewhere = "sha256:" + "0" * 64
+        request.lineage.data_digests.extend([data.digest, elsewhere, "not a digest"])
+        assert publisher.publish(request).version.version == 1
+        kept = {request.artifact_digest, data.digest}
+        assert publisher.artifacts.marks.pinned() == {digest.removeprefix("sha256:") for digest in kept}
+
+
 def test_without_an_engine_a_layout_is_announced_and_the_record_says_that_it_was_not_run(
     tmp_path: Path,
 ) -> None:

@@ -13,6 +13,7 @@ import structlog
 from kaon_coordinator import params
 from kaon_coordinator.api import principal
 from kaon_coordinator.api.submitter import Submitter
+from kaon_coordinator.api.taking import Taking
 from kaon_coordinator.engine.limits import DEFAULT, Limits
 from kaon_coordinator.ids import new_run_id
 from kaon_coordinator.store.base import NewRun, RunRecord, WorkflowRecord
@@ -49,6 +50,7 @@ class Intake:
         partitions: among how many partitions runs are spread.
         now_us: microseconds since the epoch.
         limits: bounds of parameters.
+        taking: renews what callers begin to need again.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Intake:
         wake: Wake,
         partitions: int,
         now_us: Callable[[], int],
+        taking: Taking,
         limits: Limits = DEFAULT,
     ) -> None:
         self.now_us = now_us
@@ -66,6 +69,7 @@ class Intake:
         self._wake_owner = wake
         self._partitions = partitions
         self._submitter = Submitter(store)
+        self.taking = taking
         self._wakes: set[asyncio.Task[None]] = set()
         # By tenant, name and version. A version never changes, and nobody changes these records.
         self._versions: OrderedDict[tuple[str, str, str], WorkflowRecord] = OrderedDict()
@@ -74,7 +78,7 @@ class Intake:
         """A workflow of the caller's tenant; an empty version is the current one. Not to be changed.
 
         Raises:
-            NotFound: there is no such version.
+            NotFound: there is no such version, or its code was deleted because nothing needed it.
         """
         tenant = principal.current().tenant
         found = self._versions.get((tenant, name, version))
@@ -83,6 +87,7 @@ class Intake:
             self._versions[tenant, name, found.version] = found
             while len(self._versions) > _KEPT_VERSIONS:
                 self._versions.popitem(last=False)
+        await self.taking.bundle(found.definition.code_bundle)
         return found
 
     def new_run(
@@ -115,6 +120,7 @@ class Intake:
         Raises:
             Conflict: the idempotency key was used for another payload.
         """
+        await self.taking.named_in(*map(str.encode, run.params.values()))
         stored, created = await self._submitter.submit(run)
         if created:
             log.info("run submitted", run=stored.run_id, workflow=stored.workflow, tenant=stored.tenant)
@@ -130,6 +136,7 @@ class Intake:
         answers: list[tuple[RunRecord, bool]] = []
         for first in range(0, len(runs), _TOGETHER):
             together = runs[first : first + _TOGETHER]
+            await self.taking.named_in(*(text.encode() for run in together for text in run.params.values()))
             for answer in await self._threads.run(self._threads.store.submit_runs, together):
                 if isinstance(answer, Conflict):
                     raise answer
@@ -154,6 +161,8 @@ class Intake:
             reason=reason,
             **command,  # type: ignore[arg-type]
         )
+        # The outputs of a step that is marked as done, or what a signal brings.
+        await self.taking.named_in(wish.SerializeToString())
         store = self._threads.store
         run = await self._threads.run(store.add_command, caller.tenant, run_id, wish, self.now_us())
         self.wake(run.partition)

@@ -53,6 +53,7 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
         schedule = _told(request.schedule)
         workflow = await self._intake.workflow(schedule.workflow, schedule.version)
         checking.check(schedule, workflow.definition, self._intake.limits)
+        await self._intake.taking.named_in(schedule.SerializeToString())
         tenant, now_us = principal.current().tenant, self._intake.now_us()
         state = await self._state(tenant, schedule, now_us)
         record = ScheduleRecord(

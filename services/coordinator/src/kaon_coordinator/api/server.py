@@ -21,6 +21,7 @@ from kaon_coordinator.api.runners import Matchers, RunnerParts, RunnerServicer
 from kaon_coordinator.api.runs import RunParts, RunServicer
 from kaon_coordinator.api.schedules import ScheduleParts, ScheduleServicer
 from kaon_coordinator.api.system import Broker, SystemParts, SystemServicer
+from kaon_coordinator.api.taking import Taking
 from kaon_coordinator.api.watch import Watcher
 from kaon_coordinator.api.workflows import Validate, WorkflowParts, WorkflowServicer
 from kaon_coordinator.engine.limits import DEFAULT, Limits
@@ -126,6 +127,7 @@ class ApiServer:
             wake=parts.wake,
             partitions=parts.partitions,
             now_us=parts.now_us,
+            taking=Taking(parts.artifacts),
             limits=parts.limits,
         )
         runs = RunParts(

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import structlog
 
-from kaon_artifacts import ArtifactStore
+from kaon_artifacts import ArtifactMissing, ArtifactStore
 from kaon_coordinator.api import principal, views
 from kaon_coordinator.problems import InvalidRequest, Problem
 from kaon_coordinator.store.thread import StoreThread
@@ -98,9 +98,11 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
         if not _DIGEST.match(digest):
             return [f"code_bundle {digest[:80]!r} is not a digest of the form sha256:<64 hex digits>"]
         artifact = self._parts.artifacts.by_digest(digest)
-        if await asyncio.to_thread(self._parts.artifacts.exists, artifact):
-            return []
-        return [f"code bundle {digest} is not here: upload it first"]
+        try:
+            await asyncio.to_thread(self._parts.artifacts.renew, artifact)
+        except ArtifactMissing:
+            return [f"code bundle {digest} is not here: upload it first"]
+        return []
 
 
 async def _receive(

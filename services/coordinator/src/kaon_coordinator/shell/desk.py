@@ -58,7 +58,7 @@ class ArtifactDesk:
         return await self._run(self._write, value_json)
 
     async def all_exist(self, outputs: Mapping[str, str]) -> bool:
-        """Whether every artifact in these outputs is still kept; one that lives elsewhere cannot be relied on.
+        """Whether every artifact in these outputs is still kept, and stays; one that lives elsewhere cannot be relied on.
 
         Raises:
             StoreUnavailable: the storage does not answer.
@@ -108,12 +108,12 @@ class ArtifactDesk:
         for text in outputs.values():
             for reference in _references(canonical.loads(text)):
                 try:
-                    if not self._store.exists(Artifact.from_json(reference)):
-                        return False
+                    # Its run may have been deleted, and with it what has kept the artifact so far.
+                    self._store.renew(Artifact.from_json(reference))
                 except StoreUnavailable:
                     raise
                 except (InvalidValue, ArtifactError):
-                    # It lives elsewhere.
+                    # It is gone, or lives elsewhere.
                     return False
         return True
 

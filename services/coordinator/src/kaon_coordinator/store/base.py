@@ -24,6 +24,7 @@ from kaon_coordinator.store.records import (
     PartitionBatch,
     PermitRecord,
     PermitWish,
+    References,
     RunPage,
     RunRecord,
     ScheduleRecord,
@@ -51,6 +52,7 @@ __all__ = [
     "PartitionBatch",
     "PermitRecord",
     "PermitWish",
+    "References",
     "RunPage",
     "RunRecord",
     "ScheduleRecord",
@@ -353,6 +355,17 @@ class Store(ABC):
     @abstractmethod
     def remove_logs(self, before_us: int, limit: int) -> list[str]:
         """Deletes what the steps of up to `limit` runs printed that ended before a time, and returns the runs' ids."""
+
+    @abstractmethod
+    def remove_memos(self, before_us: int, limit: int) -> list[str]:
+        """Forgets up to `limit` executions that were remembered before a time, and returns their keys."""
+
+    @abstractmethod
+    def references(self, superseded_us: int) -> References:
+        """The artifacts and code bundles that are named anywhere: by runs with all their history, by commands that wait, memoized
+        results, schedules, and workflows. A version of a workflow counts while it is the current one, while a run or schedule names
+        it, and when it was followed by a newer one after `superseded_us`. Reads everything, in short transactions: what moves from
+        one row to another meanwhile is seen."""
 
     # Life
 

@@ -143,6 +143,16 @@ class Memo:
 
 
 @dataclass(frozen=True, kw_only=True)
+class References:
+    """What rows name, by the hex digits of sha256 digests."""
+
+    # Artifacts and code bundles; also versions and others that are none.
+    digests: frozenset[str]
+    # Those among them that stand for values too large to travel, which may name others in their turn.
+    values: frozenset[str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Holder:
     """Who holds permits: a step, or with an empty path a run, which gives back everything in it with its own."""
 

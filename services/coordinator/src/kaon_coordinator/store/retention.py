@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, select
+from sqlalchemy import ColumnElement, Connection, delete, exists, select, tuple_
 
 from kaon_coordinator.store.tables import (
     blocks,
@@ -10,6 +10,7 @@ from kaon_coordinator.store.tables import (
     inbox,
     log_chunks,
     log_leases,
+    memos,
     permit_holds,
     permit_waits,
     runs,
@@ -49,6 +50,18 @@ def remove_logs(connection: Connection, before_us: int, limit: int) -> list[str]
     for table in (log_chunks, log_leases):
         connection.execute(delete(table).where(table.c.run_id.in_(found)))
     return found
+
+
+def remove_memos(connection: Connection, before_us: int, limit: int) -> list[str]:
+    """Forgets up to `limit` executions that were remembered before a time, and returns their keys."""
+    found = connection.execute(
+        select(memos.c.tenant, memos.c.key).where(memos.c.time_us < before_us).limit(limit)
+    ).all()
+    if found:
+        # One that was remembered anew meanwhile stays.
+        old = tuple_(memos.c.tenant, memos.c.key).in_([tuple(row) for row in found])
+        connection.execute(delete(memos).where(old, memos.c.time_us < before_us))
+    return [row.key for row in found]
 
 
 def _removable(before_us: int) -> ColumnElement[bool]:

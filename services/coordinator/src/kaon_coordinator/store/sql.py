@@ -8,7 +8,17 @@ from contextlib import AbstractContextManager, contextmanager
 from sqlalchemy import Connection, Engine, text
 
 from kaon_coordinator.engine.rows import BlockRow, StepRow
-from kaon_coordinator.store import memos, owners, permits, reads, retention, schedules, snapshots, workflows
+from kaon_coordinator.store import (
+    memos,
+    owners,
+    permits,
+    reads,
+    references,
+    retention,
+    schedules,
+    snapshots,
+    workflows,
+)
 from kaon_coordinator.store.base import Fenced, Store
 from kaon_coordinator.store.database import Database, Durability, open_database, refusals
 from kaon_coordinator.store.logs import LogArchive, LogBounds
@@ -23,6 +33,7 @@ from kaon_coordinator.store.records import (
     PartitionBatch,
     PermitRecord,
     PermitWish,
+    References,
     RunPage,
     RunRecord,
     ScheduleRecord,
@@ -243,6 +254,15 @@ class SqlStore(Store):
     def remove_logs(self, before_us: int, limit: int) -> list[str]:
         with self._writing("remove_logs") as connection:
             return retention.remove_logs(connection, before_us, limit)
+
+    def remove_memos(self, before_us: int, limit: int) -> list[str]:
+        with self._writing("remove_memos") as connection:
+            return retention.remove_memos(connection, before_us, limit)
+
+    def references(self, superseded_us: int) -> References:
+        return references.collect(
+            lambda: self._reading("references"), superseded_us, names=references.named(self._database)
+        )
 
     def check(self) -> None:
         with self._reading("check") as connection:

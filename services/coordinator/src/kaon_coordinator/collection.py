@@ -1,0 +1,153 @@
+"""Deletes artifacts and code bundles that nothing needs. By hand: `python -m kaon_coordinator.collection --dry-run`.
+
+A round asks the database what runs, memoized results, schedules and workflows name, and gives that to a sweep of the artifact
+store, which leaves alone what is young or pinned. Whatever begins to be needed meanwhile is young: it was written or renewed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+import time
+
+import structlog
+
+from kaon_artifacts import ArtifactMissing, ArtifactStore, Sweeper, Swept
+from kaon_coordinator.settings import settings_from
+from kaon_coordinator.store.base import References, Store
+from kaon_coordinator.store.references import note
+from kaon_coordinator.store.sql import open_store
+from kaon_coordinator.store.thread import StoreThread
+from kaon_telemetry.logs import configure_logs
+from kaon_telemetry.metrics import CoordinatorMetrics
+from kaon_wire.errors import KaonError
+
+log = structlog.get_logger(__name__)
+
+# Between two rounds, whichever coordinator makes them; and between two looks whether one is due.
+EVERY_SECONDS = 86_400.0
+LOOK_SECONDS = 1_800.0
+
+
+class Collection:
+    """One coordinator's share of the work.
+
+    Args:
+        store: the database.
+        artifacts: the artifacts, all of which belong to this database.
+        days: how long what nothing needs is kept.
+        owner: this process.
+        metrics: what is counted.
+
+    Raises:
+        InvalidValue: `days` is less than one.
+    """
+
+    def __init__(
+        self,
+        store: StoreThread,
+        artifacts: ArtifactStore,
+        *,
+        days: float,
+        owner: str,
+        metrics: CoordinatorMetrics,
+    ) -> None:
+        self._store = store
+        self._artifacts = artifacts
+        self._seconds = days * 86_400
+        self._sweeper = Sweeper(artifacts, owner, self._seconds)
+        self._metrics = metrics
+
+    async def run(self) -> None:
+        """Makes a round whenever the last one is a day old, until cancelled. What does not answer is asked again later."""
+        while True:
+            # First: a process that lives for less has nothing to clean up after.
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                if await asyncio.to_thread(self._sweeper.due, EVERY_SECONDS):
+                    await self.once()
+            except KaonError as error:
+                log.warning("artifacts not collected", reason=str(error))
+
+    async def once(self) -> Swept:
+        """One round.
+
+        Raises:
+            KaonError: the database or the storage does not answer.
+        """
+        swept = await self._store.study(self._sweep)
+        self._metrics.artifacts_deleted.inc(swept.deleted)
+        self._metrics.artifacts_deleted_bytes.inc(swept.deleted_bytes)
+        self._metrics.artifacts_kept.set(swept.kept)
+        self._metrics.artifacts_kept_bytes.set(swept.kept_bytes)
+        self._metrics.artifacts_swept_time.set(time.time())
+        log.info(
+            "artifacts collected", deleted=swept.deleted, deleted_bytes=swept.deleted_bytes, kept=swept.kept
+        )
+        return swept
+
+    def _sweep(self) -> Swept:
+        return self._sweeper.sweep(needed(self._store.store, self._artifacts, self._seconds))
+
+
+def needed(store: Store, artifacts: ArtifactStore, grace_seconds: float) -> set[str]:
+    """The hex digits of all digests that must stay.
+
+    Raises:
+        KaonError: the database or the storage does not answer.
+    """
+    found: References = store.references(int((time.time() - grace_seconds) * 1e6))
+    digests, waiting = set(found.digests), set(found.values)
+    seen: set[str] = set()
+    while waiting:
+        value = waiting.pop()
+        seen.add(value)
+        try:
+            with artifacts.talking(), artifacts.open(artifacts.by_digest(f"sha256:{value}")) as content:
+                for piece in content:
+                    note(piece, digests, waiting)
+        except ArtifactMissing:
+            # An earlier round's, of a run that was deleted: it names nothing any more.
+            continue
+        waiting -= seen
+    return digests
+
+
+def main() -> int:
+    """Entry point; returns the exit code. Takes the coordinator's settings."""
+    parser = argparse.ArgumentParser(prog="python -m kaon_coordinator.collection", description=__doc__)
+    parser.add_argument("--dry-run", action="store_true", help="only count what would be deleted")
+    arguments = parser.parse_args()
+    configure_logs()
+    try:
+        settings = settings_from(os.environ)
+        if not settings.keep.artifact_days:
+            print("KAON_ARTIFACT_RETENTION_DAYS is 0: artifacts are kept for ever", file=sys.stderr)
+            return 1
+        swept = _by_hand(
+            settings.database, settings.artifacts, settings.keep.artifact_days, arguments.dry_run
+        )
+    except KaonError as error:
+        print(error, file=sys.stderr)
+        return 1
+    word = "would delete" if arguments.dry_run else "deleted"
+    print(
+        f"{word} {swept.deleted} artifacts ({swept.deleted_bytes} bytes), {swept.kept} stay ({swept.kept_bytes} bytes)"
+    )
+    return 0
+
+
+def _by_hand(database: str, address: str, days: float, dry_run: bool) -> Swept:
+    artifacts = ArtifactStore(address)
+    sweeper = Sweeper(artifacts, f"by-hand-{os.getpid()}", days * 86_400)
+    store = open_store(database)
+    try:
+        return sweeper.sweep(needed(store, artifacts, days * 86_400), dry_run=dry_run)
+    finally:
+        store.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""Which artifacts and code bundles the rows name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from sqlalchemy import Column, ColumnElement, Connection, Table, select, text, tuple_
+from sqlalchemy.sql.elements import TextClause
+
+from kaon_coordinator.store.database import Database
+from kaon_coordinator.store.records import References
+from kaon_coordinator.store.tables import (
+    blocks,
+    history,
+    inbox,
+    memos,
+    runs,
+    schedules,
+    steps,
+    workflow_names,
+    workflows,
+)
+
+Reading = Callable[[], AbstractContextManager[Connection]]
+
+_PAGE = 2_000
+# As a digest, or as the end of an artifact's address.
+_DIGEST = re.compile(rb"sha256(?::|/[0-9a-f]{2}/)([0-9a-f]{64})")
+# A value that was too large to travel: what it names is in the artifact. Its JSON may lie in a text of other JSON.
+_LARGE_VALUE = re.compile(rb'sha256:([0-9a-f]{64})\\*",\\*"media_type\\*":\\*"application/(?:x-nd)?json\\*"')
+# In the order in which a name moves from one to the next: what has left one before it was read is in the next by then.
+_NAMING: tuple[tuple[Table, tuple[str, ...]], ...] = (
+    (schedules, ("definition", "state")),
+    (inbox, ("command",)),
+    (memos, ("outputs",)),
+    (runs, ("version", "params", "outputs", "data")),
+    (blocks, ("data",)),
+    (steps, ("data",)),
+    (history, ("event",)),
+)
+
+
+def collect(reading: Reading, superseded_us: int, *, names: TextClause) -> References:
+    """Everything that rows name, in many short transactions.
+
+    Args:
+        reading: begins one.
+        superseded_us: a version that a newer one has followed after this time is still needed: runs of it may be about to start.
+        names: a condition on `history`: the event has a digest in it.
+    """
+    digests: set[str] = set()
+    values: set[str] = set()
+    for table, columns in _NAMING:
+        condition = names if table is history else None
+        for data in _pages(reading, table, columns, condition):
+            note(data, digests, values)
+    with reading() as connection:
+        current = {tuple(row) for row in connection.execute(select(workflow_names))}
+    with reading() as connection:
+        query = select(workflows).order_by(workflows.c.create_us.desc()).execution_options(yield_per=_PAGE)
+        versions = [
+            Version(
+                name=(row.tenant, row.name), version=row.version, data=row.definition, create_us=row.create_us
+            )
+            for row in connection.execute(query)
+        ]
+    add_versions(versions, current, superseded_us, digests, values)
+    return References(digests=frozenset(digests), values=frozenset(values))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """One version of a workflow."""
+
+    # Tenant and name.
+    name: tuple[str, str]
+    version: str
+    # A serialized WorkflowDefinition.
+    data: bytes
+    create_us: int
+
+
+def add_versions(
+    versions: Iterable[Version],
+    current: Collection[tuple[str, ...]],
+    superseded_us: int,
+    digests: set[str],
+    values: set[str],
+) -> None:
+    """Adds what the needed ones among `versions` name, the newest first. A version may name others, whose steps it starts.
+
+    Args:
+        current: tenant, name and version of those that an empty version stands for.
+    """
+    # The same definition may be registered under many names.
+    waiting: dict[str, bytes] = {}
+    followed: dict[tuple[str, str], int] = {}
+    for each in versions:
+        value = each.version.removeprefix("sha256:")
+        waiting[value] = each.data
+        if (*each.name, each.version) in current or followed.get(each.name, superseded_us) >= superseded_us:
+            digests.add(value)
+        followed[each.name] = each.create_us
+    while needed := waiting.keys() & digests:
+        for value in needed:
+            note(waiting.pop(value), digests, values)
+
+
+def named(database: Database) -> TextClause:
+    """The condition on `history` for `collect`, which keeps the database from sending what has no digest."""
+    if database.is_sqlite:
+        return text("instr(event, CAST('sha256' AS BLOB)) > 0")
+    return text("position(CAST('sha256' AS bytea) IN event) > 0")
+
+
+def digests_in(data: bytes) -> set[str]:
+    """The hex digits of every digest in a text."""
+    return {match.decode() for match in _DIGEST.findall(data)}
+
+
+def note(data: bytes, digests: set[str], values: set[str]) -> None:
+    """Adds the digests in a text, and those among them that stand for large values."""
+    digests |= digests_in(data)
+    values.update(match.decode() for match in _LARGE_VALUE.findall(data))
+
+
+def _pages(
+    reading: Reading, table: Table, columns: Iterable[str], condition: TextClause | None
+) -> Iterator[bytes]:
+    key = list(table.primary_key.columns)
+    wanted = [table.c[name] for name in columns]
+    after: tuple[object, ...] | None = None
+    while True:
+        query = select(*key, *wanted).order_by(*key).limit(_PAGE)
+        if after is not None:
+            query = query.where(_beyond(key, after))
+        if condition is not None:
+            query = query.where(condition)
+        with reading() as connection:
+            rows = connection.execute(query).all()
+        for row in rows:
+            for value in row[len(key) :]:
+                yield value.encode() if isinstance(value, str) else bytes(value)
+        if len(rows) < _PAGE:
+            return
+        after = tuple(rows[-1][: len(key)])
+
+
+def _beyond(key: list[Column[object]], after: tuple[object, ...]) -> ColumnElement[bool]:
+    return key[0] > after[0] if len(key) == 1 else tuple_(*key) > after
