@@ -101,7 +101,7 @@ def _use_transactions(engine: Engine, settings: Sequence[str], begin: str) -> No
 
     @event.listens_for(engine, "begin")
     def start(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
+        connection.connection.execute(begin).close()
 
 
 def _postgresql(url: URL, durability: Durability) -> Database:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Engine, event
+from sqlalchemy import Connection, Engine, event
 
 from kaon_coordinator.store.base import Store
+from kaon_coordinator.store.bulk import Bulk
 from kaon_coordinator.store.sql import open_store
 
 from .build import batch, new_run
@@ -33,6 +35,24 @@ def _die_after(statements: int) -> None:
             _die()
 
     event.listen(Engine, "after_cursor_execute", count)
+    _count_bulk(count)
+
+
+def _count_bulk(count: Callable[[], None]) -> None:
+    """These statements go past SQLAlchemy."""
+    many, one = Bulk.execute, Bulk.execute_one
+
+    def execute(self: Bulk, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+        many(self, connection, rows)
+        if rows:
+            count()
+
+    def execute_one(self: Bulk, connection: Connection, row: tuple[Any, ...]) -> int:
+        changed = one(self, connection, row)
+        count()
+        return changed
+
+    Bulk.execute, Bulk.execute_one = execute, execute_one  # type: ignore[method-assign]
 
 
 def commit(store: Store) -> None:

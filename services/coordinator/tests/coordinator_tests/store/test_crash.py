@@ -14,7 +14,7 @@ from kaon_coordinator.store.base import Store
 
 from .build import batch, new_run, submitted
 
-# What each sends between the beginning and the commit (SQLite counts the beginning too).
+# What each sends between the beginning and the commit.
 WITHIN_COMMIT = range(1, 8)
 WITHIN_SUBMIT = range(1, 4)
 

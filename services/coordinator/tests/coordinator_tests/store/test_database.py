@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from kaon_coordinator.store.base import Store
+from kaon_coordinator.store.base import PartitionBatch, Store
 from kaon_coordinator.store.database import Durability, open_database
 from kaon_coordinator.store.sql import open_store
 from kaon_coordinator.store.thread import StoreThread
@@ -78,14 +78,22 @@ def test_a_server_that_comes_back_is_used_again() -> None:
         server.start()
         store = open_store(server.url)
         run = submitted(store)
+        turn = PartitionBatch(partition=3, epoch=store.claim_partition(3, "me"))
         server.kill()
-        for call in (store.check, lambda: store.submit_run(new_run()), lambda: store.load_run(run.run_id)):
+        calls = (
+            lambda: store.commit(turn),
+            store.check,
+            lambda: store.submit_run(new_run()),
+            lambda: store.load_run(run.run_id),
+        )
+        for call in calls:
             with pytest.raises(Unavailable):
                 call()
         server.start()
         store.check()
         assert store.get_run("default", run.run_id) == run
         submitted(store)
+        store.commit(turn)
         store.close()
     finally:
         server.stop()
