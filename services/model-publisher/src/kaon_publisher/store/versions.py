@@ -1,0 +1,116 @@
+"""Published versions of models."""
+
+from __future__ import annotations
+
+import json
+
+from google.protobuf import json_format
+from sqlalchemy import ColumnElement, Connection, func, insert, select, update
+
+from kaon_publisher.store.tables import versions
+from kaon_wire.errors import Conflict, NotFound
+from kaonapi.model.v1 import model_pb2
+
+
+def published(connection: Connection, tenant: str, key: str, payload: str) -> model_pb2.ModelVersion | None:
+    """The version that was published under an idempotency key; None when there is none.
+
+    Raises:
+        Conflict: the key was used for something else.
+    """
+    mine = (versions.c.tenant == tenant) & (versions.c.idempotency_key == key)
+    row = connection.execute(select(versions).where(mine)).one_or_none()
+    if row is None:
+        return None
+    if row.payload != payload:
+        raise Conflict(f"idempotency key {key!r} was used to publish another model")
+    return parse(row.record)
+
+
+def record(
+    connection: Connection, version: model_pb2.ModelVersion, key: str, payload: str, now_us: int
+) -> model_pb2.ModelVersion:
+    """Writes a version under the next number, and returns it.
+
+    Raises:
+        IntegrityError: another one took this number, or this key.
+    """
+    same = (versions.c.tenant == version.tenant) & (versions.c.model == version.model)
+    number = (connection.execute(select(func.max(versions.c.version)).where(same)).scalar() or 0) + 1
+    whole = model_pb2.ModelVersion()
+    whole.CopyFrom(version)
+    whole.version, whole.stage = number, model_pb2.STAGE_ANNOUNCED
+    whole.create_time.FromMicroseconds(now_us)
+    connection.execute(
+        insert(versions).values(
+            tenant=version.tenant,
+            model=version.model,
+            version=number,
+            idempotency_key=key,
+            payload=payload,
+            record=_format(whole),
+        )
+    )
+    return whole
+
+
+def of_model(connection: Connection, tenant: str, model: str) -> list[model_pb2.ModelVersion]:
+    """All versions of a model, newest first."""
+    query = select(versions.c.record).where(versions.c.tenant == tenant, versions.c.model == model)
+    return [parse(text) for text in connection.execute(query.order_by(versions.c.version.desc())).scalars()]
+
+
+def newest(connection: Connection, tenant: str) -> list[model_pb2.ModelVersion]:
+    """The newest version of each of a tenant's models, by name."""
+    query = select(versions.c.model, versions.c.record).where(versions.c.tenant == tenant)
+    found: dict[str, str] = {}
+    for row in connection.execute(query.order_by(versions.c.model, versions.c.version.desc())):
+        found.setdefault(row.model, row.record)
+    return [parse(text) for text in found.values()]
+
+
+def one(connection: Connection, tenant: str, model: str, number: int = 0) -> model_pb2.ModelVersion:
+    """One version; 0: the newest.
+
+    Raises:
+        NotFound: there is none.
+    """
+    for version in of_model(connection, tenant, model):
+        if number in {0, version.version}:
+            return version
+    raise NotFound(f"there is no model {model!r}" + (f" of version {number}" if number else ""))
+
+
+def models(connection: Connection) -> list[tuple[str, str]]:
+    """Tenant and name of every model."""
+    query = select(versions.c.tenant, versions.c.model).distinct()
+    return [(row.tenant, row.model) for row in connection.execute(query)]
+
+
+def alive(connection: Connection, tenant: str, model: str) -> list[model_pb2.ModelVersion]:
+    """The versions that have their images, newest first."""
+    found = of_model(connection, tenant, model)
+    return [version for version in found if version.stage != model_pb2.STAGE_RETIRED]
+
+
+def retire(connection: Connection, version: model_pb2.ModelVersion) -> None:
+    """Marks a version as one whose image is gone, or is about to be."""
+    version.stage = model_pb2.STAGE_RETIRED
+    connection.execute(update(versions).where(_this(version)).values(record=_format(version)))
+
+
+def parse(text: str) -> model_pb2.ModelVersion:
+    """A version from its column `record`."""
+    return json_format.Parse(text, model_pb2.ModelVersion())
+
+
+def _format(version: model_pb2.ModelVersion) -> str:
+    return json.dumps(json_format.MessageToDict(version), sort_keys=True)
+
+
+def _this(version: model_pb2.ModelVersion) -> ColumnElement[bool]:
+    return (
+        (versions.c.tenant == version.tenant)
+        & (versions.c.model == version.model)
+        & (versions.c.version == version.version)
+    )
