@@ -26,6 +26,8 @@ from kaon_coordinator.engine.rows_codec import (
 )
 from kaon_coordinator.engine.runs import permit_keys
 from kaon_coordinator.engine.state import RunState
+from kaon_coordinator.schedules import looking, times
+from kaon_coordinator.schedules.state import ScheduleState
 from kaon_coordinator.store.base import (
     Holder,
     LoadedRun,
@@ -33,17 +35,20 @@ from kaon_coordinator.store.base import (
     PartitionBatch,
     PermitWish,
     RunRecord,
+    ScheduleRecord,
     Snapshot,
 )
 from kaon_runner.execution import Stop
 from kaon_wire import canonical, topics
 from kaon_wire.errors import Conflict
 from kaonapi.run.v1 import history_pb2, run_pb2
+from kaonapi.schedule.v1 import schedule_pb2 as s
 from kaonapi.step.v1 import step_pb2
 
 from .broker import Broker, Written
 from .memory_store import MemoryStore
 from .runners import Played, Witness
+from .workflows import TENANT
 
 # One run, one step of it.
 _Place = tuple[str, str]
@@ -141,6 +146,10 @@ class Checks(Witness):
         # What was acknowledged: run by idempotency key.
         self.acknowledged: dict[str, str] = {}
         self.garbage: list[tuple[str, bytes]] = []
+        # The schedule that a client has put, as it was put.
+        self.scheduled: ScheduleRecord | None = None
+        # Runs by idempotency key.
+        self._by_key: dict[str, list[str]] = {}
         store.checks = self
         broker.watchers.append(self.written)
 
@@ -155,14 +164,48 @@ class Checks(Witness):
         """I5: one run for each idempotency key."""
         if run.run_id in self._store.runs and run.run_id not in self.states:
             self.unended.add(run.run_id)
-        if run.idempotency_key:
-            same = [
-                kept.record.run_id
-                for kept in self._store.runs.values()
-                if kept.record.submitter == run.submitter and not kept.record.parent_run_id
-            ]
-            if len(same) > 1:
+        if run.idempotency_key and run.run_id in self._store.runs:
+            same = self._by_key.setdefault(run.idempotency_key, [])
+            same.append(run.run_id)
+            if len(set(same)) > 1:
                 self.fail("I5", f"key {run.idempotency_key} has made several runs: {same}")
+        if run.origin.startswith("schedule:") and run.run_id in self._store.runs:
+            self._overlaps(run)
+
+    def _overlaps(self, run: NewRun) -> None:
+        """A schedule whose runs must not overlap submits only when the one before has ended."""
+        assert self.scheduled is not None
+        others = [
+            kept.record.run_id
+            for kept in self._store.runs.values()
+            if kept.record.origin == run.origin and kept.record.run_id != run.run_id and not kept.ended
+        ]
+        alone = self.scheduled.definition.overlap in (s.OVERLAP_SKIP, s.OVERLAP_BUFFER)
+        if alone and others:
+            self.fail("overlap", f"{run.origin} has submitted {run.run_id} while {others} go on")
+
+    @property
+    def schedules_over(self) -> bool:
+        """Whether nothing is left for the schedule to submit."""
+        kept = self._store.list_schedules(TENANT) if self.scheduled is not None else []
+        return all(each.next_us >= looking.NEVER_US for each in kept)
+
+    def _occasions(self) -> None:
+        """Every time that must be made up for has given its run."""
+        schedule = self.scheduled
+        if schedule is None or not self.schedules_over:
+            return
+        definition = schedule.definition
+        if (definition.overlap, definition.catch_up) != (s.OVERLAP_ALLOW, s.CATCH_UP_ALL):
+            return
+        begin_us = ScheduleState.from_json(schedule.state).last_us
+        expected = {
+            f"schedule:{schedule.name}:{schedule.create_us}:{each}"
+            for each in times.after(definition, begin_us)
+        }
+        given = {key for key in self._by_key if key.startswith("schedule:")}
+        if given != expected:
+            self.fail("schedules", f"missing {sorted(expected - given)}, too many {sorted(given - expected)}")
 
     def acknowledge(self, key: str, run_id: str) -> None:
         """I1, I5: an acknowledged submission is stored, and always the same run."""
@@ -213,7 +256,7 @@ class Checks(Witness):
         return self._compiled[key]
 
     def _begin(self, run: RunRecord) -> RunState:
-        return RunState(run_id=run.run_id, workflow=self._workflow(run.tenant, run.workflow, run.version))
+        return replay.begin(self._store, run, self._workflow)
 
     def _restored(self, run: LoadedRun) -> RunState:
         return restore(
@@ -460,6 +503,7 @@ class Checks(Witness):
         for key, run_id in self.acknowledged.items():
             if run_id not in self._store.runs:
                 self.fail("I1", f"run {run_id} of key {key} was acknowledged and is gone")
+        self._occasions()
         for run_id in self.unended:
             self.fail("progress", self._story(run_id))
         if not self.all_published:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kaon_coordinator.engine import transitions as t
-from kaon_coordinator.store.base import RunRecord
+from kaon_coordinator.schedules import looking
+from kaon_coordinator.store.base import RunRecord, ScheduleRecord
 from kaon_wire.errors import Conflict, KaonError, NotFound
+from kaon_wire.partitioning import partition_of
 from kaonapi.run.v1 import command_pb2, run_pb2
+from kaonapi.schedule.v1 import schedule_pb2 as s
 
-from .loop import Process
+from .loop import EPOCH_US, Process
 from .plan import Wish
 from .workflows import SIGNALS, TENANT
 
@@ -68,6 +73,11 @@ class Client:
     async def _fulfil(self, wish: Wish) -> None:
         if wish.kind == "submit":
             await self._submit(wish)
+        elif wish.kind == "schedule":
+            await self._insist(partial(self._put_schedule, schedule=self._schedule(wish)))
+        elif wish.kind == "fork":
+            if wish.run in self._runs:
+                await self._fork(wish, await asyncio.shield(self._runs[wish.run]))
         elif wish.run in self._runs:
             run_id = await asyncio.shield(self._runs[wish.run])
             command = self._wanted(wish, run_id)
@@ -99,6 +109,74 @@ class Client:
         if wish.draw < 0.3:
             again = await self._insist(submit)
             self._world.checks.acknowledge(key, again.run_id)
+
+    async def _fork(self, wish: Wish, origin: str) -> None:
+        """A fork of a run as it stands now, or was before."""
+        key = f"fork-{wish.run}"
+        seqs: list[int] = []
+
+        async def fork(member: Member) -> RunRecord:
+            assert member.store is not None
+            assert member.process is not None
+            run: RunRecord = await member.store.read(self._world.store.get_run, TENANT, origin)
+            if not seqs:
+                if run.row.seq == 0:
+                    raise NotFound("it has not begun")
+                seqs.append(1 + int(wish.draw * run.row.seq))
+            new = self._world.new_run(
+                run.workflow, run.version, key, f"client-{key}", member.process.now_us()
+            )
+            new = replace(new, fork_run_id=origin, fork_seq=seqs[0], fork_reset=self._reset(wish, origin))
+            (answer,) = await member.store.run(self._world.store.submit_runs, [new])
+            if isinstance(answer, Conflict):
+                raise answer
+            await self._wake(member, answer[0])
+            return answer[0]  # type: ignore[no-any-return]
+
+        record = await self._insist(fork)
+        self._world.checks.acknowledge(key, record.run_id)
+        self._world.tell(f"{key} is acknowledged as run {record.run_id}")
+
+    def _reset(self, wish: Wish, origin: str) -> tuple[str, ...]:
+        state = self._world.checks.states.get(origin)
+        places = sorted([*state.steps, *state.blocks]) if state is not None and wish.draw < 0.4 else []
+        return (places[int(wish.draw / 0.4 * len(places))],) if places else ()
+
+    def _schedule(self, wish: Wish) -> ScheduleRecord:
+        chance = random.Random(wish.draw)
+        now_us = EPOCH_US + int(self._world.scheduler.now * 1e6)
+        definition = s.Schedule(name=f"s{wish.run}", workflow=self._workflows[wish.workflow][0])
+        definition.overlap = chance.choice(s.Overlap.values()[1:])
+        definition.catch_up = chance.choice(s.CatchUp.values()[1:])
+        if chance.random() < 0.4:
+            # Nobody simulates minutes: these have passed.
+            definition.cron.expression, definition.catch_up = "* * * * *", s.CATCH_UP_ALL
+            definition.start_time.FromMicroseconds(now_us - chance.randint(60, 200) * 1_000_000)
+            definition.end_time.FromMicroseconds(now_us)
+        else:
+            definition.interval.every_ms = chance.choice((1_000, 1_500, 2_500))
+            definition.end_time.FromMicroseconds(now_us + chance.randint(1_000, 5_000) * 1_000)
+        state = looking.first_state(definition, now_us)
+        return ScheduleRecord(
+            tenant=TENANT,
+            partition=partition_of(definition.name, self._world.catalogue.run_partitions),
+            definition=definition,
+            next_us=looking.next_look_us(definition, state, now_us),
+            state=state.to_json(),
+            revision=0,
+            create_us=now_us,
+        )
+
+    async def _put_schedule(self, member: Member, schedule: ScheduleRecord) -> ScheduleRecord:
+        assert member.store is not None
+        # A client that has not been answered must not set back a schedule that runs already.
+        known = await member.store.read(self._world.store.list_schedules, TENANT)
+        if not known:
+            (known_now, _) = await member.store.run(self._world.store.put_schedule, schedule)
+            known = [known_now]
+        self._world.checks.scheduled = schedule
+        self._world.tell(f"schedule {schedule.name}: {' '.join(str(schedule.definition).split())}")
+        return known[0]  # type: ignore[no-any-return]
 
     async def _command(self, member: Member, run_id: str, command: command_pb2.RunCommand) -> RunRecord:
         assert member.store is not None

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from kaon_coordinator.engine import leases as engine_leases
+from kaon_coordinator.engine import scopes as engine_scopes
 from kaon_coordinator.matching.matcher import PoolMatcher
 from kaon_coordinator.shell.barriers import Barriers
 from kaon_coordinator.shell.partition import Partition
@@ -104,6 +105,11 @@ def _permits() -> None:
     MemoryPermits.is_free = lambda self, key, wish, now_us: True  # type: ignore[method-assign]
 
 
+def _permits_of_what_is_opened_again() -> None:
+    again = "decision.state.ended and bool(runs.permit_keys(decision.state))"
+    _edit(engine_scopes, "run_again", again, "False")
+
+
 def _request_after_recovery() -> None:
     real = Partition.adopt
 
@@ -132,6 +138,7 @@ MUTANTS = (
     Mutant(name="expiry only after catching up", patch=_expiry_after_catching_up),
     Mutant(name="idempotency key", patch=_idempotency_key),
     Mutant(name="permits", patch=_permits),
+    Mutant(name="permits of what is opened again", patch=_permits_of_what_is_opened_again),
     Mutant(name="request after recovery", patch=_request_after_recovery),
     Mutant(name="PoolOpened", patch=_pool_opened),
 )

@@ -23,6 +23,9 @@ ALL_FEATURES = frozenset(
         "exclusive",
         "sweeps",
         "commands",
+        "artifacts",
+        "forks",
+        "schedules",
     }
 )
 
@@ -32,11 +35,11 @@ class Wish:
     """Something that a client wants."""
 
     at: float
-    # "submit" or the name of a field of RunCommand.
+    # "submit", "fork", "schedule" or the name of a field of RunCommand.
     kind: str
-    # Index of the submission that it concerns.
+    # Index of the submission that it concerns; of a schedule its own.
     run: int
-    # Submit: index of the workflow.
+    # Submit, schedule: index of the workflow.
     workflow: int = 0
     # Draws what is open in a command.
     draw: float = 0.0
@@ -112,7 +115,9 @@ def make_plan(seed: int, features: frozenset[str] = ALL_FEATURES) -> Plan:
     """The plan of a seed."""
     chance = random.Random(f"plan {seed}")
     calm = chance.uniform(3.0, 12.0)
-    definitions = _definitions(chance, features)
+    # What was added later draws from a stream of its own.
+    more = random.Random(f"more {seed}")
+    definitions = _definitions(chance, features, more)
     # A quarter of the seeds see no noise, a quarter no faults: what they find is easier to understand.
     quiet, orderly = chance.random() < 0.25, chance.random() < 0.25
     return Plan(
@@ -125,7 +130,9 @@ def make_plan(seed: int, features: frozenset[str] = ALL_FEATURES) -> Plan:
         lease_seconds=4.0,
         session_seconds=4.0,
         definitions=definitions,
-        wishes=_wishes(chance, calm, len(definitions), features),
+        wishes=_with_more(
+            _wishes(chance, calm, len(definitions), features), more, calm, len(definitions), features
+        ),
         faults=() if orderly else _faults(chance, calm),
         noise=Noise() if quiet else _noise(chance),
         skew=chance.choice((0.0, 0.0, 0.3, 1.0)),
@@ -133,11 +140,13 @@ def make_plan(seed: int, features: frozenset[str] = ALL_FEATURES) -> Plan:
     )
 
 
-def _definitions(chance: random.Random, features: frozenset[str]) -> tuple[d.WorkflowDefinition, ...]:
-    generator = Generator(chance, 0, features)
+def _definitions(
+    chance: random.Random, features: frozenset[str], more: random.Random
+) -> tuple[d.WorkflowDefinition, ...]:
+    generator = Generator(chance, 0, features, more)
     definitions = [generator.child()] if "children" in features else []
     for index in range(chance.choice((1, 1, 2))):
-        generator = Generator(chance, chance.choice((1, 2, 3, 4)), features)
+        generator = Generator(chance, chance.choice((1, 2, 3, 4)), features, more)
         definitions.append(generator.workflow(f"w{index}"))
     return tuple(definitions)
 
@@ -168,6 +177,25 @@ def _wishes(
         if "commands" in features and chance.random() < 0.35:
             wishes += _commands(chance, at, run)
     return tuple(sorted(wishes, key=lambda wish: wish.at))
+
+
+def _with_more(
+    wishes: tuple[Wish, ...],
+    more: random.Random,
+    calm: float,
+    definitions: int,
+    features: frozenset[str],
+) -> tuple[Wish, ...]:
+    """Adds forks and a schedule."""
+    added = list(wishes)
+    for wish in wishes:
+        if wish.kind == "submit" and "forks" in features and more.random() < 0.15:
+            at = wish.at + more.uniform(0, 6)
+            added.append(Wish(at=at, kind="fork", run=wish.run, draw=more.random()))
+    if "schedules" in features and more.random() < 0.2:
+        at, workflow = more.uniform(0, calm * 0.5), more.randrange(definitions)
+        added.append(Wish(at=at, kind="schedule", run=0, workflow=workflow, draw=more.random()))
+    return tuple(sorted(added, key=lambda wish: wish.at))
 
 
 def _commands(chance: random.Random, at: float, run: int) -> list[Wish]:

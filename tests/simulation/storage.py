@@ -65,6 +65,10 @@ class SimStoreThread:
         self._scheduler.after(self._delay(), self._take_place, (call, args, kwargs, answer), False)
         return await answer
 
+    async def study(self, call: Callable[..., Any], *args: Any) -> Any:
+        """Makes a call that reads much."""
+        return await self.read(call, *args)
+
     async def close(self) -> None:
         """Nothing is open."""
 

@@ -8,6 +8,8 @@ import random
 from kaon_wire import canonical
 from kaonapi.workflow.v1 import definition_pb2 as d
 
+from .desk import items_artifact
+
 TENANT = "default"
 # The workflow that sub-workflow blocks run.
 CHILD = "child"
@@ -39,10 +41,14 @@ class Generator:
         chance: draws.
         steps: about how many steps, gates and children one definition mentions.
         features: names of what may be used besides steps, graphs, foreach, repeat and branch.
+        more: draws what was added later, so that everything else of a seed stays as it was.
     """
 
-    def __init__(self, chance: random.Random, steps: int, features: frozenset[str]) -> None:
+    def __init__(
+        self, chance: random.Random, steps: int, features: frozenset[str], more: random.Random
+    ) -> None:
         self._random = chance
+        self._more = more
         self._left = steps
         self._features = features
         self._names = itertools.count(1)
@@ -112,6 +118,9 @@ class Generator:
         step = d.Step(type="python", outputs={"out": d.VALUE_TYPE_ANY})
         step.retry.max_attempts = self._random.randint(1, 2)
         step.retry.backoff_ms = self._random.choice((0, 300))
+        if "artifacts" in self._features and self._more.random() < 0.2:
+            # Too large to travel.
+            step.inputs["big"].CopyFrom(literal("x" * 300))
         if self._known and self._chance(0.5):
             step.inputs["x"].output.CopyFrom(self._random.choice(self._known))
         name = self._name("s")
@@ -133,7 +142,9 @@ class Generator:
     def _for_each(self, depth: int) -> d.Block:
         name = self._name("f")
         body = self._graph(depth - 1)
-        items = literal(list(range(self._random.randint(0, 3))))
+        count = self._random.randint(0, 3)
+        kept = "artifacts" in self._features and self._more.random() < 0.5
+        items = literal(items_artifact(count) if kept else list(range(count)))
         each = d.ForEach(item=f"i-{name}", items=items, body=body)
         each.max_concurrency = self._random.randint(0, 2)
         if self._chance(0.4):

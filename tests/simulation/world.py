@@ -10,6 +10,8 @@ from typing import Any
 
 from kaon_coordinator import expressions
 from kaon_coordinator.engine.limits import Limits
+from kaon_coordinator.schedules.scheduler import Scheduler as SchedulesRunner
+from kaon_coordinator.schedules.scheduler import SchedulerParts
 from kaon_coordinator.shell.coordinator import Clocks, Coordinator, ShellSettings
 from kaon_coordinator.store.base import NewRun
 from kaon_coordinator.transport.base import Send
@@ -23,6 +25,7 @@ from . import runners
 from .broker import Broker, Group, RunnerTransport, SimTransport, Trouble
 from .checks import CheckedStore, Checks, Violation
 from .clients import Client
+from .desk import SimDesk
 from .loop import EPOCH_US, Deadlock, Process, Scheduler
 from .plan import Fault, Plan, catalogue
 from .storage import SimStoreThread, StoreTrouble
@@ -105,6 +108,8 @@ class World:
         self._ids = self.draws("ids")
         self._steps = self.draws("steps")
         self._store_draws = self.draws("store")
+        self._desk_draws = self.draws("artifacts")
+        self._schedules = any(wish.kind == "schedule" for wish in plan.wishes)
         self._skews = self.draws("skews")
         self.calm = False
         self.over = False
@@ -164,6 +169,7 @@ class World:
         return (
             self.calm
             and self.client.settled
+            and self.checks.schedules_over
             and not self.checks.unended
             and self.checks.all_published
             and self.all_read()
@@ -201,6 +207,7 @@ class World:
             evaluate=expressions.evaluate,
             sinks=_Silent(),
             clocks=Clocks(now_us=process.now_us, monotonic=process.monotonic),
+            desk=SimDesk(self.store_trouble, self._desk_draws),  # type: ignore[arg-type]
         )
         process.create_task(self._serve(member, process))
 
@@ -224,12 +231,35 @@ class World:
         parts = [
             asyncio.ensure_future(member.coordinator.run()),
             asyncio.ensure_future(member.transport.failed()),
+            asyncio.ensure_future(self._scheduler_of(member, process).run()),
         ]
         done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
         for part in done:
             error = part.exception()
             if error is not None:
                 self._ends_by(process, error)
+
+    def _scheduler_of(self, member: Member, process: Process) -> SchedulesRunner:
+        coordinator, transport = member.coordinator, member.transport
+        assert coordinator is not None
+        assert transport is not None
+
+        async def wake(partition: int) -> None:
+            if not coordinator.wake(partition):
+                await transport.send([wake_record(partition)])
+
+        parts = SchedulerParts(
+            store=member.store,  # type: ignore[arg-type]
+            epochs=coordinator.epochs,
+            wake=wake,
+            records=None,
+            partitions=self.catalogue.run_partitions,
+            now_us=process.now_us,
+            new_run_id=lambda now_us: self.new_run_id(),
+            # Between two looks nothing happens; they are what an idle world costs.
+            every_seconds=1.0 if self._schedules else 3600.0,
+        )
+        return SchedulesRunner(parts)
 
     def _ends_by(self, process: Process, error: BaseException) -> None:
         if isinstance(error, Conflict) or not isinstance(error, KaonError):
