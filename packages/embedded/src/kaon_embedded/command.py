@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated
 
-import structlog
 import typer
 
 from kaon.cli import options
 from kaon.cli.commands import runs
 from kaon_embedded.system import EmbeddedSettings, EmbeddedSystem
+from kaon_telemetry.logs import configure_logs
 
 
 def run(
@@ -42,7 +40,7 @@ def run(
     kaon run tour.py -p count=5 --slots 4
     kaon run tour.py --state .kaon/local      # keeps what the run leaves
     """
-    _configure_logs(verbose=verbose)
+    configure_logs("info" if verbose else "error", ours=["kaon_runner"])
     with tempfile.TemporaryDirectory(prefix="kaon-run-") as scratch:
         settings = EmbeddedSettings(state=state or Path(scratch), slots=slots)
         with EmbeddedSystem(settings) as system:
@@ -55,12 +53,3 @@ def run(
                 server=system.address,
                 json=json,
             )
-
-
-def _configure_logs(*, verbose: bool) -> None:
-    level = logging.INFO if verbose else logging.ERROR
-    logging.basicConfig(level=level, format="%(levelname)s %(name)s %(message)s")
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )

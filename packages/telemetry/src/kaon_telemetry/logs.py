@@ -1,15 +1,31 @@
-"""Structured logs: one JSON object a line on stderr, the same in every service."""
+"""Structured logs: one JSON object a line on stderr, the same in every service, with run, step and attempt where there are."""
 
 from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterable
 
 import structlog
+from structlog.typing import Processor
+
+# What code that logs by Python's own `logging` gives as `extra`.
+_FIELDS = ("run", "step", "attempt", "generation")
+_COMMON: tuple[Processor, ...] = (
+    structlog.contextvars.merge_contextvars,
+    structlog.processors.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.dict_tracebacks,
+)
+_RENDERER = structlog.processors.JSONRenderer()
 
 
-def configure_logs(level: str = "info") -> None:
+def configure_logs(level: str = "info", *, ours: Iterable[str] = ()) -> None:
     """Sends the logs of this process to stderr, those of libraries from warnings on.
+
+    Args:
+        level: "debug", "info", "warning" or "error".
+        ours: names of Python's own loggers that are no library's: `level` holds for them as well.
 
     Raises:
         ValueError: there is no such level.
@@ -17,15 +33,25 @@ def configure_logs(level: str = "info") -> None:
     number = logging.getLevelNamesMapping().get(level.upper())
     if number is None:
         raise ValueError(f"log level {level!r}: use debug, info, warning or error")
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks,
-            structlog.processors.JSONRenderer(),
-        ],
+        processors=[*_COMMON, _RENDERER],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_formatter())
+    logging.basicConfig(level=max(number, logging.WARNING), handlers=[handler], force=True)
+    for name in ours:
+        logging.getLogger(name).setLevel(number)
+
+
+def _formatter() -> logging.Formatter:
+    """The same lines for what comes by Python's own `logging`."""
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[
+            structlog.stdlib.add_logger_name,
+            structlog.stdlib.ExtraAdder(allow=_FIELDS),
+            *_COMMON,
+        ],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _RENDERER],
     )

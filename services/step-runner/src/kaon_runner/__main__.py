@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from kaon_runner.bootstrap import RunnerService, build_runner
 from kaon_runner.errors import InvalidSettings
 from kaon_runner.health import HealthServer
-from kaon_runner.logsetup import configure
 from kaon_runner.settings import Settings
 from kaon_runner.telemetry import RunnerTelemetry
 from kaon_telemetry.endpoint import MetricsServer
+from kaon_telemetry.logs import configure_logs
 from kaon_telemetry.metrics import RunnerMetrics
 from kaon_telemetry.tracing import open_spans
 from kaon_wire.errors import KaonError
@@ -62,7 +62,7 @@ async def serve(service: RunnerService) -> None:
 
 def main() -> None:
     """Entry point. Exit codes: 0 left in order, 1 cannot go on, 2 wrong settings."""
-    configure(os.environ.get("KAON_LOG_LEVEL", "info"))
+    configure_logs(os.environ.get("KAON_LOG_LEVEL", "info"), ours=["kaon_runner"])
     try:
         settings = parse(sys.argv[1:])
     except InvalidSettings as error:
