@@ -74,12 +74,15 @@ $(BUF):
 	@mkdir -p $(CACHE)/npm
 	npm install --silent --no-audit --no-fund --prefix $(CACHE)/npm @bufbuild/buf@$(BUF_VERSION)
 
-.PHONY: check format test chaos
+.PHONY: check breaking format test chaos
 check: setup $(BUF) ## format, lint, types, protos
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy --strict $(SOURCES)
 	$(BUF) lint
+
+breaking: $(BUF) ## tell whether protos have only gained fields since AGAINST=commit (HEAD~1)
+	$(BUF) breaking --against "$$(git rev-parse --git-common-dir)#format=git,ref=$$(git rev-parse $(or $(AGAINST),HEAD~1))"
 
 format: setup ## apply the formatter and the linter's safe fixes
 	.venv/bin/ruff check --fix .

@@ -83,7 +83,12 @@ def stack(images: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> 
         yield attach(Path(found))
         return
     assert images
-    config = StackConfig(project=f"kaon-test-{os.getpid()}", state=tmp_path_factory.mktemp("stack"))
+    state = tmp_path_factory.mktemp("stack")
+    tenants = state / "tenants.toml"
+    tenants.write_text("[tenants.small]\nquota = { slots = 1 }\n")
+    config = StackConfig(
+        project=f"kaon-test-{os.getpid()}", state=state, settings={"KAON_TENANTS_FILE": str(tenants)}
+    )
     stack = Stack(config)
     up = f"up --detach --wait --wait-timeout {START_SECONDS} --scale coordinator=2 --scale step-runner=1"
     down = "down --volumes --remove-orphans --timeout 5"

@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,15 @@ class Stack:
             str(self._env_file),
         ]
         return shlex.join(words)
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """What docker-compose.yml is told."""
+        return self._settings
+
+    def over(self, *files: Path) -> Stack:
+        """The same system with files laid over docker-compose.yml."""
+        return Stack(replace(self.config, settings=self._settings, overrides=files))
 
     def set(self, **settings: str) -> None:
         """Other settings, for what is started from now on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import stat
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from kaon_local import compose
+from kaon_local import compose, images
 from kaon_local.paths import ROOT
 
 LOCK = """\
@@ -67,6 +68,25 @@ def test_everything_that_a_service_asks_for_is_locked(subset: ModuleType, words:
     lock = subset.read_lock((ROOT / "requirements.lock").read_text())
     assert set(map(subset.normal, roots)) <= set(subset.closure(lock, roots))
     assert "packages/wire" in ours
+
+
+@pytest.mark.parametrize("name", images.SERVERS)
+def test_a_server_stands_on_a_pinned_public_image_that_an_argument_replaces(name: str) -> None:
+    recipe = (ROOT / "deploy" / "images" / "servers.Dockerfile").read_text()
+    argument = images.base_argument(name)
+    assert re.search(rf"^ARG {argument}=\S+:\S+$", recipe, re.MULTILINE), "it has a tag"
+    assert f"\nFROM ${{{argument}}} AS {name}\n" in recipe
+    assert f"`{argument}`" in (ROOT / "deploy" / "images" / "README.md").read_text()
+
+
+def test_every_setting_of_a_coordinator_can_be_given_to_compose() -> None:
+    told = (ROOT / "services" / "coordinator" / "src" / "kaon_coordinator" / "settings.py").read_text()
+    known = set(re.findall(r"KAON_[A-Z_]+", told))
+    # Its place in the container, and the container's own name.
+    known -= {"KAON_ADDRESS", "KAON_OWNER"}
+    given = set(re.findall(r"^ +(KAON_[A-Z_]+):", (ROOT / "docker-compose.yml").read_text(), re.MULTILINE))
+    assert known
+    assert known <= given
 
 
 def test_settings_for_compose_are_written_once_and_not_for_others_to_read(

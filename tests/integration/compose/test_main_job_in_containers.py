@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 import grpc
@@ -20,10 +19,6 @@ pytestmark = [pytest.mark.real, pytest.mark.e2e, pytest.mark.timeout(900)]
 WORKFLOW = ROOT / "examples" / "recommendations" / "workflow.py"
 
 
-@pytest.mark.skipif(
-    not os.environ.get("KAON_LONG_TESTS"),
-    reason="the main job takes minutes beside the whole stack on two cores: KAON_LONG_TESTS=1",
-)
 def test_the_main_job_ends_in_predictions_over_http(stack: Stack, api: Api) -> None:
     began = time.monotonic()
     run = api.submit(load_workflow(WORKFLOW), data="/data/ml-100k")

@@ -78,12 +78,17 @@ def build_all(client: docker.DockerClient, *, tag: str, only: Sequence[str] = ()
         if name in SERVICES:
             build = services
         else:
-            bases = {} if public else {f"{name.upper().replace('-', '_')}_BASE": _local_base(name, python)}
+            bases = {} if public else {base_argument(name): _local_base(name, python)}
             build = Build(recipe="servers.Dockerfile", context=_RECIPES, arguments=bases | {"VERSION": tag})
         image = f"kaon/{name}:{tag}"
         _build(build, name, image)
         size = int(client.images.get(image).attrs["Size"])
         yield Built(name=image, size_bytes=size, seconds=time.monotonic() - began)
+
+
+def base_argument(server: str) -> str:
+    """The build argument that names the image on which a server's stands."""
+    return f"{server.upper().replace('-', '_')}_BASE"
 
 
 def public_bases() -> bool:
