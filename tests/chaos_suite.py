@@ -22,7 +22,7 @@ from pathlib import Path
 
 import docker
 from container_faults import SERVICES, Fault, choose, inject
-from stack import TAG, Stack, StackConfig
+from stack import NEEDED, TAG, Stack, StackConfig
 from support import load, until
 from watching import Watcher
 from workload import Outcome, Workload
@@ -125,7 +125,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
     arguments = parser.parse_args()
     client = docker.DockerClient(base_url=os.environ.get("DOCKER_HOST"), timeout=300)
-    for built in build_all(client, tag=TAG):
+    for built in build_all(client, tag=TAG, only=NEEDED):
         print(f"{built.name} built in {built.seconds:.0f} s", flush=True)
     client.close()
     print(f"chaos: seed {arguments.seed}", flush=True)

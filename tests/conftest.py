@@ -9,17 +9,11 @@ from pathlib import Path
 import docker
 import pytest
 from pytest_docker.plugin import get_docker_services
-from stack import FILE, START_SECONDS, TAG, Stack, StackConfig, attach, told
+from stack import FILE, NEEDED, START_SECONDS, TAG, Stack, StackConfig, attach, told
 
 from kaon_local.docker_engine import engine_answers
 from kaon_local.images import build_all
 from kaon_local.system import System, SystemConfig, can_have_docker
-
-# What docker-compose.yml starts.
-NEEDED = (
-    *("kafka", "postgres", "registry", "gateway", "coordinator", "model-publisher", "consumer"),
-    *("hdfs", "sql-server", "step-runner-full", "object-store"),
-)
 
 
 @pytest.fixture(scope="session")

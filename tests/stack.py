@@ -26,6 +26,11 @@ from kaon_local.ports import HOST, free_port
 # Other checkouts may be tested on the same engine, and their images are others.
 TAG = f"test-{hashlib.sha256(str(ROOT).encode()).hexdigest()[:8]}"
 FILE = ROOT / "docker-compose.yml"
+# What docker-compose.yml starts.
+NEEDED = (
+    *("kafka", "postgres", "registry", "gateway", "coordinator", "model-publisher", "consumer"),
+    *("hdfs", "sql-server", "step-runner-full", "object-store"),
+)
 # From "up" to all healthy, with everything else that this machine may be doing.
 START_SECONDS = 240
 PROJECT_LABEL = "com.docker.compose.project"
@@ -121,9 +126,10 @@ class Stack:
         """As many containers of a service; returns when they are healthy."""
         self.up("--no-recreate", "--scale", f"{service}={count}", service)
 
-    def down(self) -> None:
-        """Removes everything, the data included."""
-        self.compose("down", "--volumes", "--remove-orphans", "--timeout", "5")
+    def down(self, *, data: bool = True) -> None:
+        """Removes everything, the data included unless it is to stay."""
+        volumes = ["--volumes"] if data else []
+        self.compose("down", *volumes, "--remove-orphans", "--timeout", "5")
 
     def containers(self, service: str, *, running: bool = True) -> list[Container]:
         """The containers of a service, the oldest first."""

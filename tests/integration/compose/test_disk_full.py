@@ -102,3 +102,13 @@ def test_a_full_disk_of_the_broker_is_a_pause_that_is_named(small: Stack) -> Non
         ],
     )
     assert outcome.lost == 0, "a broker that is away costs no lease"
+
+
+def test_down_leaves_the_data_alone_and_with_volumes_nothing(small: Stack) -> None:
+    """Seen by the project's label: other systems on the same engine are not looked at."""
+    small.down(data=False)
+    left = small.leftovers()
+    assert left, "the data is there"
+    assert {each.split()[0] for each in left} == {"volume"}, left
+    small.down()
+    assert small.leftovers() == []

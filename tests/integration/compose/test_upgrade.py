@@ -63,7 +63,9 @@ def previous(images: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) 
         yield stack
     finally:
         stack.down()
+        left = stack.leftovers()
         stack.close()
+    assert not left, f"compose down left {left}"
 
 
 def test_an_upgrade_with_a_hundred_runs_under_way_fails_no_step(previous: Stack) -> None:
