@@ -9,14 +9,21 @@ from typing import Any
 
 from kaon_publisher import images
 from kaon_publisher.__main__ import main
+from kaon_publisher.announcing import KafkaBroker
+from kaon_publisher.publishing import Publishing
 from kaon_publisher.pushing import LayoutTarget
 from kaon_publisher.store import ModelStore
 
 CALLS: dict[str, tuple[Any, str]] = {
     "assemble": (images, "assemble"),
+    "begin": (ModelStore, "begin_push"),
     "push": (LayoutTarget, "push"),
+    "pin": (Publishing, "pin"),
     "write": (ModelStore, "_announce"),
     "commit": (ModelStore, "announce"),
+    "send": (KafkaBroker, "send"),
+    "mark": (ModelStore, "mark_sent"),
+    "roll": (ModelStore, "roll_back"),
 }
 
 

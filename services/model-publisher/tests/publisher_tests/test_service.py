@@ -8,25 +8,31 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import docker
 import grpc
 import pytest
+from kafka import KafkaConsumer
 
 from kaon_artifacts import ArtifactStore
 from kaon_local.base_image import ensure_base
 from kaon_local.docker_engine import DockerConfig, DockerEngine
+from kaon_local.kafka import Kafka, KafkaConfig
 from kaon_local.ports import free_port
 from kaon_local.probes import grpc_serving
 from kaon_local.registry import Registry, RegistryConfig
 from kaon_local.server import wait_until
 from kaon_local.system import can_have_docker, docker_state
 from kaon_publisher.checking import EXPIRY_LABEL
+from kaon_wire.topics import MODEL_EVENTS, Catalogue
 from kaonapi.model.v1 import model_pb2, model_pb2_grpc
 
 from .models import CRASHING, write_model
+
+# A consumer switches within this time.
+SWITCH_SECONDS = 5.0
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 
@@ -148,8 +154,10 @@ def test_a_watcher_resumes_after_what_it_acknowledged(tmp_path: Path) -> None:
     [
         ("assemble", "before", 0),
         ("assemble", "after", 0),
+        ("begin", "after", 0),
         ("push", "before", 0),
         ("push", "after", 0),
+        ("pin", "after", 0),
         # Both rows are written, but not committed.
         ("write", "after", 0),
         # Recorded and announced, but nobody was told.
@@ -176,6 +184,90 @@ def test_killed_between_any_two_stages_the_model_is_announced_once(
         digests = [each.version.image_digest for each in publisher.announcements(count=2)]
         assert digests == [once.image_digest, other.image_digest]
         assert (once.version, other.version) == (1, 2)
+
+
+@pytest.fixture(scope="module")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+    """A broker with an empty topic."""
+    broker = Kafka(KafkaConfig(state=tmp_path_factory.mktemp("kafka"), topics=Catalogue().topics()))
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+def told(kafka: Kafka, tenant: str, until: int) -> list[int]:
+    """The cursors of a tenant's announcements in the topic, in order, the first time that `until` is there."""
+    consumer = KafkaConsumer(MODEL_EVENTS, bootstrap_servers=kafka.address, auto_offset_reset="earliest")
+    found: list[int] = []
+    deadline = time.monotonic() + 30
+    while until not in found:
+        assert time.monotonic() < deadline, f"announcement {until} is not in the topic: {found}"
+        for records in consumer.poll(timeout_ms=500).values():
+            said = [model_pb2.Announcement.FromString(record.value) for record in records]
+            found += [each.cursor for each in said if each.version.tenant == tenant]
+    consumer.close()
+    return found
+
+
+# How often the first one is told: whether a broker has it is not known when its acknowledgement was not written down.
+@pytest.mark.parametrize(
+    ("call", "moment", "times"),
+    [("send", "before", 1), ("send", "after", 2), ("mark", "before", 2), ("mark", "after", 1)],
+)
+def test_killed_while_it_tells_the_broker_every_announcement_is_told_in_order(
+    tmp_path: Path, kafka: Kafka, call: str, moment: str, times: int
+) -> None:
+    tenant = f"{call}-{moment}"
+    publisher = Publisher(tmp_path, KAON_KAFKA=kafka.address)
+    publisher.start(str(Path(__file__).with_name("dying.py")), moment, call)
+    request = publisher.request(write_model(tmp_path / "model"))
+    metadata = (("kaon-tenant", tenant),)
+    # It is recorded before it is told: the answer may still come.
+    with suppress(grpc.RpcError):
+        list(publisher.stub.PublishModel(request, metadata=metadata))
+    assert publisher.process.wait(20) == -signal.SIGKILL
+    publisher.channel.close()
+    with running(publisher):
+        again = list(publisher.stub.PublishModel(request, metadata=metadata))[-1].version
+        write_model(tmp_path / "model", tolerance_note="another")
+        other = publisher.request(tmp_path / "model", key="other")
+        assert list(publisher.stub.PublishModel(other, metadata=metadata))[-1].version.version == 2
+        assert again.version == 1
+        assert told(kafka, tenant, until=2) == [1] * times + [2]
+
+
+def test_killed_after_a_rollback_was_recorded_consumers_switch_soon_and_once(tmp_path: Path) -> None:
+    publisher = Publisher(tmp_path)
+    publisher.start(str(Path(__file__).with_name("dying.py")), "after", "roll")
+    for key in ("one", "two"):
+        write_model(tmp_path / "model", tolerance_note=key)
+        publisher.publish(publisher.request(tmp_path / "model", key=key))
+    asked = model_pb2.RollbackModelRequest(model="m", from_version=2)
+    with pytest.raises(grpc.RpcError):
+        publisher.stub.RollbackModel(asked)
+    assert publisher.end(signal.SIGKILL) == -signal.SIGKILL
+    with running(publisher):
+        began = time.monotonic()
+        assert [each.version.version for each in publisher.announcements(after=2)] == [1]
+        assert time.monotonic() - began < SWITCH_SECONDS
+        # The caller who got no answer asks again, and goes back no further.
+        assert publisher.stub.RollbackModel(asked).announcement.cursor == 3
+
+
+def test_a_watching_consumer_hears_of_a_rollback_within_seconds(tmp_path: Path) -> None:
+    with running(Publisher(tmp_path / "state")) as publisher:
+        for key in ("one", "two"):
+            write_model(tmp_path / "model", tolerance_note=key)
+            publisher.publish(publisher.request(tmp_path / "model", key=key))
+        watch = publisher.stub.WatchModels(model_pb2.WatchModelsRequest(consumer="shop", after_cursor=1))
+        assert next(watch).announcement.version.version == 2
+        began = time.monotonic()
+        publisher.stub.RollbackModel(model_pb2.RollbackModelRequest(model="m", from_version=2))
+        assert next(watch).announcement.version.version == 1
+        took = time.monotonic() - began
+        watch.cancel()
+        print(f"FIGURES rollback: heard after {took * 1000:.0f} ms")
+        assert took < SWITCH_SECONDS
 
 
 @pytest.mark.parametrize("name", ["../../../escape", "Upper", "a/b", "-a", "a" * 101])
