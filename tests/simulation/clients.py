@@ -157,7 +157,7 @@ class Client:
             definition.interval.every_ms = chance.choice((1_000, 1_500, 2_500))
             definition.end_time.FromMicroseconds(now_us + chance.randint(1_000, 5_000) * 1_000)
         state = looking.first_state(definition, now_us)
-        return ScheduleRecord(
+        schedule = ScheduleRecord(
             tenant=TENANT,
             partition=partition_of(definition.name, self._world.catalogue.run_partitions),
             definition=definition,
@@ -166,6 +166,9 @@ class Client:
             revision=0,
             create_us=now_us,
         )
+        # Before anybody can treat it.
+        self._world.checks.scheduled = schedule
+        return schedule
 
     async def _put_schedule(self, member: Member, schedule: ScheduleRecord) -> ScheduleRecord:
         assert member.store is not None
@@ -174,7 +177,6 @@ class Client:
         if not known:
             (known_now, _) = await member.store.run(self._world.store.put_schedule, schedule)
             known = [known_now]
-        self._world.checks.scheduled = schedule
         self._world.tell(f"schedule {schedule.name}: {' '.join(str(schedule.definition).split())}")
         return known[0]  # type: ignore[no-any-return]
 

@@ -101,6 +101,13 @@ def test_a_checkpoint_that_is_too_large_is_refused(tmp_path: Path) -> None:
     assert events == []
 
 
+def test_a_metric_whose_name_is_too_long_is_refused_and_not_cut(tmp_path: Path) -> None:
+    step, events = context(tmp_path)
+    with pytest.raises(ValueError, match="201 characters, the limit is 200"):
+        step.metric("x" * 201, 1.0)
+    assert events == []
+
+
 def test_a_step_watches_its_cancel_from_the_first_look_on(tmp_path: Path) -> None:
     ignorant, watching = context(tmp_path)[0], context(tmp_path)[0]
     assert not watching.cancelled

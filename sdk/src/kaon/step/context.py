@@ -15,6 +15,7 @@ from kaon.step.signals import Inbox, Signal
 Emit: TypeAlias = Callable[[dict[str, Any]], None]
 
 _CHECKPOINT_LIMIT_BYTES = 64 * 1024
+_METRIC_NAME_CHARACTERS = 200
 
 
 class StepCancelled(BaseException):
@@ -164,8 +165,15 @@ class StepContext:
             name: of the series, such as "rmse".
             value: the number.
             step: how far the step has come, such as its epoch; 0 means the number of this report.
+
+        Raises:
+            ValueError: the name has more than 200 characters.
         """
-        self._emit({"kind": "metric", "name": str(name)[:200], "value": float(value), "step": int(step)})
+        if len(str(name)) > _METRIC_NAME_CHARACTERS:
+            raise ValueError(
+                f"the name of a metric has {len(str(name))} characters, the limit is {_METRIC_NAME_CHARACTERS}"
+            )
+        self._emit({"kind": "metric", "name": str(name), "value": float(value), "step": int(step)})
 
     def signals(self) -> list[Signal]:
         """The messages to this step that have come since the last call, in their order."""
