@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import signal
 import sys
 from collections.abc import Sequence
+
+import uvloop
 
 from kaon_runner.bootstrap import RunnerService, build_runner
 from kaon_runner.errors import InvalidSettings
@@ -60,6 +63,13 @@ async def serve(service: RunnerService) -> None:
     await service.run()
 
 
+def _collect_seldom() -> None:
+    """Steps leave no cycles behind: what the program consists of is never looked through again, new objects seldom."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+
+
 def main() -> None:
     """Entry point. Exit codes: 0 left in order, 1 cannot go on, 2 wrong settings."""
     configure_logs(os.environ.get("KAON_LOG_LEVEL", "info"), ours=["kaon_runner"])
@@ -80,7 +90,8 @@ def main() -> None:
     metrics: MetricsServer | None = None
     try:
         metrics = MetricsServer(settings.metrics) if settings.metrics else None
-        asyncio.run(serve(service))
+        _collect_seldom()
+        uvloop.run(serve(service))
     except KaonError as error:
         _log.error("the runner cannot go on: %s", error)
         sys.exit(1)
