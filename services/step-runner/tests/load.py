@@ -19,7 +19,7 @@ def main() -> None:
     os.environ["PYTHONPATH"] = str(harness.CODE)
     with (
         tempfile.TemporaryDirectory() as work,
-        harness.MemorySystem(Path(work), slots=2, prefetch=8) as system,
+        harness.MemorySystem(Path(work), slots=4, prefetch=4) as system,
     ):
         for _ in range(3):
             measure(system, steps, outstanding)

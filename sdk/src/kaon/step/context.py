@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -36,7 +35,7 @@ class StepContext:
         self._document = document
         self._emit = emit
         self._inputs: dict[str, Any] | None = None
-        self._cancelled = threading.Event()
+        self._cancelled = False
         self._watched = False
 
     @property
@@ -114,12 +113,12 @@ class StepContext:
         """Whether the step has been asked to stop. A step that reads this has a few seconds from then on to end by itself; in
         one that never does, `StepCancelled` is raised at once."""
         self._watched = True
-        return self._cancelled.is_set()
+        return self._cancelled
 
     @property
     def is_cancelled(self) -> bool:
         """Like `cancelled`, for the harness: asking does not mean that the step watches."""
-        return self._cancelled.is_set()
+        return self._cancelled
 
     @property
     def directory(self) -> Path:
@@ -211,7 +210,7 @@ class StepContext:
 
     def cancel(self) -> bool:
         """Marks the step as cancelled. Called by the harness; True when the step watches `cancelled` itself."""
-        self._cancelled.set()
+        self._cancelled = True
         if self._inbox is not None:
             self._inbox.stop()
         return self._watched

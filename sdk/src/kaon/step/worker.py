@@ -25,6 +25,8 @@ from kaon.step.signals import Inbox
 
 # A packet must fit the socket's buffer with room to spare; larger documents go through files.
 PACKET_BYTES = 64 * 1024
+# Made once: `json.dumps` would make one for every call.
+_encode = json.JSONEncoder(allow_nan=False).encode
 _PR_SET_PDEATHSIG = 1
 
 
@@ -55,7 +57,7 @@ class Worker:
             packet = self._channel.recv(2 * PACKET_BYTES)
             if not packet:
                 return
-            request = json.loads(packet)
+            request = json.loads(packet.decode())
             if "file" in request:
                 request = _read_file(request["file"])
             self._run(request)
@@ -126,7 +128,7 @@ class Worker:
             os.write(fd, mark)
 
     def _emit(self, event: dict[str, Any]) -> None:
-        data = json.dumps({"id": self._id, **event}, allow_nan=False).encode()
+        data = _encode({"id": self._id, **event}).encode()
         if len(data) > PACKET_BYTES:
             data = json.dumps({"id": self._id, "kind": "file", "path": self._to_file(data)}).encode()
         with self._lock:

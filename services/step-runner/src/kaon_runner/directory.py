@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 _NAMES = ("work", "outputs", "artifacts", "events", "commands")
 
@@ -17,7 +15,13 @@ _NAMES = ("work", "outputs", "artifacts", "events", "commands")
 class StepDirectory:
     """Paths of one step. `create` makes them; the runner does so before it starts a command."""
 
-    root: Path
+    # Where it is, or will be. Text, for most steps need no more of it.
+    place: str
+
+    @cached_property
+    def root(self) -> Path:
+        """The directory itself."""
+        return Path(self.place)
 
     @property
     def context(self) -> Path:
@@ -61,12 +65,11 @@ class StepDirectory:
 
     def paths(self) -> dict[str, str]:
         """The "paths" of context.json."""
-        root = str(self.root)
-        return {name: f"{root}/{name}" for name in _NAMES}
+        return {name: f"{self.place}/{name}" for name in _NAMES}
 
     def exists(self) -> bool:
         """Whether anything was made on disk."""
-        return os.path.exists(self.root)
+        return os.access(self.place, os.F_OK)
 
     def create(self) -> None:
         """Makes the directories and the two pipes; nothing happens when they are there."""
@@ -76,9 +79,9 @@ class StepDirectory:
             if not pipe.exists():
                 os.mkfifo(pipe, 0o600)
 
-    def write_context(self, context: Mapping[str, Any]) -> None:
+    def write_context(self, context: str) -> None:
         """Writes context.json."""
-        self.context.write_text(json.dumps(context, ensure_ascii=False), encoding="utf-8")
+        self.context.write_text(context, encoding="utf-8")
 
     def remove(self) -> None:
         """Removes everything; nothing happens when it was never made."""

@@ -31,7 +31,6 @@ from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
 
 _log = logging.getLogger(__name__)
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class Stop(Enum):
@@ -97,8 +96,7 @@ class Execution:
         # Of an exclusive step: whether it may begin.
         self._granted: asyncio.Future[bool] | None = None
         self._announced = False
-        # Where it may write on this machine; empty before it is prepared.
-        self.disk: tuple[Path, ...] = ()
+        self._step: PreparedStep | None = None
         self._used_bytes = 0
         # When what the engine has heard last about this lease was sent, seconds of the monotonic clock.
         self._heard_at = 0.0
@@ -110,6 +108,14 @@ class Execution:
     def claim(self) -> Claim | None:
         """What it occupies now, to be given back after `run`."""
         return self._task.claim if self._task is not None else self._claim
+
+    @property
+    def disk(self) -> tuple[Path, ...]:
+        """Where it may write on this machine; empty before it is prepared."""
+        if self._step is None:
+            return ()
+        scratch = local_path(self._step.scratch)
+        return (self._step.directory.root, *([] if scratch is None else [scratch]))
 
     @property
     def _bounds(self) -> Bounds:
@@ -232,8 +238,7 @@ class Execution:
             if quick
             else await self._off_loop(self._around.preparer.prepare, request)
         )
-        scratch = local_path(step.scratch)
-        self.disk = (step.directory.root, scratch) if scratch is not None else (step.directory.root,)
+        self._step = step
         try:
             if quick and getattr(step_type, "inline", False):
                 launch = step_type.prepare(step, self._around.settings)
@@ -256,7 +261,7 @@ class Execution:
         task = WorkerTask(
             target=launch.target,
             whole=not launch.inputs_as_arguments,
-            context=_encode(step.context),
+            context=step.context_json,
             log=self.log,
             lane=lane_of(self.lease.request),
             wanted=Amount.wanted(self.lease.request.resources),
@@ -308,7 +313,7 @@ class Execution:
         if self._claim is None:
             raise Requeued
         step.directory.create()
-        step.directory.write_context(step.context)
+        step.directory.write_context(step.context_json)
         self._command = CommandRun(launch, step.directory, self.log, self._event)
         self._started()
         self._pass_signals()

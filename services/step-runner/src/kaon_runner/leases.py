@@ -46,15 +46,16 @@ class Lease:
     phase: Phase = Phase.QUEUED
     # Messages to the step that have come so far, by their number: none is handed on twice.
     signals: dict[int, runner_pb2.SignalStep] = field(default_factory=dict)
+    # Of the request, read once.
+    key: step_pb2.StepKey = field(init=False)
+    step: StepId = field(init=False)
+    # The engine partition that hears about it.
+    partition: int = field(init=False)
 
-    @property
-    def key(self) -> step_pb2.StepKey:
-        return self.request.key
-
-    @property
-    def partition(self) -> int:
-        """The engine partition that hears about it."""
-        return self.request.partition
+    def __post_init__(self) -> None:
+        self.key = self.request.key
+        self.step = step_id(self.key)
+        self.partition = self.request.partition
 
 
 def step_id(key: step_pb2.StepKey) -> StepId:
@@ -113,6 +114,10 @@ class LeaseTable:
             key.generation,
         )
         return lease if matches else None
+
+    def holds(self, lease: Lease) -> bool:
+        """Whether the lease is here still, and nothing has replaced it."""
+        return self._leases.get(lease.step) is lease
 
     def hold(self, lease: Lease) -> None:
         """The lease's step is about to execute."""

@@ -54,7 +54,8 @@ def collect(
 
 def is_quick(spec: step_pb2.StepSpec) -> bool:
     """Whether `collect` reads and stores no files when the step has no directory."""
-    return not any(values.is_artifact(number) for number in spec.outputs.values())
+    declared = spec.outputs
+    return not any(values.is_artifact(declared[name]) for name in declared)
 
 
 def _files(directory: StepDirectory) -> dict[str, Any]:
@@ -83,10 +84,10 @@ def _parsed(path: Path) -> Any:
 
 
 def _compare(spec: step_pb2.StepSpec, produced: Mapping[str, Any]) -> None:
-    missing = sorted(set(spec.outputs) - set(produced))
-    extra = sorted(set(produced) - set(spec.outputs))
-    if not missing and not extra:
+    wanted, given = set(spec.outputs), set(produced)
+    if wanted == given:
         return
+    missing, extra = sorted(wanted - given), sorted(given - wanted)
     parts = []
     if missing:
         parts.append(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,10 @@ from kaon_wire import canonical
 from kaonapi.step.v1 import step_pb2
 
 PROTOCOL = 1
-_UNSAFE = re.compile(r"[^A-Za-z0-9./-]")
+_SAFE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789./-")
+# Of a text, it is only the text in quotes.
+_quote = json.JSONEncoder(ensure_ascii=False).encode
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class Artifacts(Protocol):
@@ -61,7 +64,7 @@ class Preparer:
     def is_quick(self, spec: step_pb2.StepSpec) -> bool:
         """Whether `prepare` needs no files: it may be called on the loop then."""
         return (
-            not any('"artifact"' in text for text in spec.inputs_json.values())
+            not _refers(spec)
             and (not spec.code_bundle or self._artifacts.has_bundle(spec.code_bundle))
             and (not spec.requirements_file or (spec.code_bundle, spec.requirements_file) in self._pythons)
         )
@@ -75,15 +78,14 @@ class Preparer:
         """
         key, spec = request.key, request.spec
         self._count += 1
-        directory = StepDirectory(root=self._steps / str(self._count))
+        directory = StepDirectory(place=f"{self._steps}/{self._count}")
         scratch = self.scratch_of(key)
         bundle = self._artifacts.bundle(spec.code_bundle) if spec.code_bundle else None
-        context = self._context(key, spec, directory, scratch)
         step = PreparedStep(
             key=key,
             spec=spec,
             directory=directory,
-            context=context,
+            context_json=self._context(key, spec, directory, scratch),
             bundle=bundle,
             scratch=scratch,
             resources=request.resources,
@@ -107,28 +109,39 @@ class Preparer:
 
     def _context(
         self, key: step_pb2.StepKey, spec: step_pb2.StepSpec, directory: StepDirectory, scratch: str
-    ) -> dict[str, Any]:
-        inputs = {
-            name: self._localized(canonical.loads(text)) for name, text in sorted(spec.inputs_json.items())
-        }
-        return {
-            "protocol": PROTOCOL,
-            "run_id": key.run_id,
-            "workflow": spec.workflow,
-            "tenant": spec.tenant,
-            "step": key.path,
-            "name": key.path.rpartition("/")[2],
-            "attempt": key.attempt,
-            "generation": key.generation,
-            "iteration": spec.iteration,
+    ) -> str:
+        """context.json, put together from the JSON that has come: most of it is handed on as it is."""
+        path = key.path
+        inputs, params = self._inputs(spec)
+        parts = {
+            "protocol": str(PROTOCOL),
+            "run_id": _quote(key.run_id),
+            "workflow": _quote(spec.workflow),
+            "tenant": _quote(spec.tenant),
+            "step": _quote(path),
+            "name": _quote(path.rpartition("/")[2]),
+            "attempt": str(key.attempt),
+            "generation": str(key.generation),
+            "iteration": str(spec.iteration),
             "inputs": inputs,
-            "params": {name: value for name, value in inputs.items() if not _holds_artifact(value)},
-            "outputs": values.declared(spec),
-            "scratch": scratch,
-            "paths": directory.paths(),
-            "config": canonical.loads(spec.config_json) if spec.config_json else {},
-            "checkpoint": canonical.loads(spec.checkpoint_json) if spec.checkpoint_json else None,
+            "params": params,
+            "outputs": _encode(values.declared(spec)),
+            "scratch": _quote(scratch),
+            "paths": _encode(directory.paths()),
+            "config": spec.config_json or "{}",
+            "checkpoint": spec.checkpoint_json or "null",
         }
+        return _object(parts)
+
+    def _inputs(self, spec: step_pb2.StepSpec) -> tuple[str, str]:
+        """The "inputs" and the "params" of context.json."""
+        texts = {name: spec.inputs_json[name] for name in sorted(spec.inputs_json)}
+        if not _refers(spec):
+            text = _object(texts)
+            return text, text
+        inputs = {name: self._localized(canonical.loads(text)) for name, text in texts.items()}
+        params = {name: value for name, value in inputs.items() if not _holds_artifact(value)}
+        return _encode(inputs), _encode(params)
 
     def _localized(self, value: Any) -> Any:
         """`value` with the path of its local copy added to every artifact reference in it.
@@ -146,9 +159,34 @@ class Preparer:
         return {"artifact": {**reference, "path": str(path)} if path else reference}
 
 
+def _object(parts: Mapping[str, str]) -> str:
+    """A JSON object from the JSON of its values."""
+    return "{" + ",".join([f"{_quote(name)}:{text}" for name, text in parts.items()]) + "}"
+
+
+def _refers(spec: step_pb2.StepSpec) -> bool:
+    """Whether an input may be, or hold, an artifact."""
+    texts = spec.inputs_json
+    # Not over values(): the map is one of Python's own making, and slow.
+    return any('"artifact"' in texts[name] for name in texts)
+
+
+class _Quoting(dict[int, str]):
+    """For `str.translate`: what stands for a character, found when it comes first."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        safe = character in _SAFE
+        self[code] = character if safe else "".join(f"_{byte:02x}" for byte in character.encode())
+        return self[code]
+
+
+_quoting = _Quoting()
+
+
 def quoted(name: str) -> str:
     """`name` with everything that a URL or a file system may take amiss as `_hex`; different names stay different."""
-    return _UNSAFE.sub(lambda match: "".join(f"_{byte:02x}" for byte in match.group().encode()), name)
+    return name.translate(_quoting)
 
 
 def _from_lines(text: str) -> list[Any]:

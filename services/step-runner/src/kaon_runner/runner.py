@@ -228,7 +228,7 @@ class Runner:
 
     def _execute(self, lease: Lease, claim: Claim | None, behind: WarmWorker | None) -> None:
         execution = Execution(lease, self._around, claim=claim, behind=behind)
-        self._executions[step_id(lease.key)] = execution
+        self._executions[lease.step] = execution
         if claim is not None:
             self._leases.hold(lease)
         task = self._loop.create_task(self._run(execution))
@@ -257,7 +257,7 @@ class Runner:
         if execution in self._orphans:
             self._orphans.discard(execution)
         else:
-            del self._executions[step_id(lease.key)]
+            del self._executions[lease.step]
             if requeued:
                 lease.phase = Phase.QUEUED
                 self._queue.appendleft(lease)
@@ -268,7 +268,7 @@ class Runner:
 
     def report(self, lease: Lease, event: step_pb2.StepEvent) -> None:
         """Sends an event of a lease, unless the lease is no longer ours."""
-        if self._leases.find(lease.key) is not lease:
+        if not self._leases.holds(lease):
             return
         kind = event.WhichOneof("event")
         if kind == "started":

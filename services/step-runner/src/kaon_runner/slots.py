@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TypeAlias
 
 from kaonapi.workflow.v1 import definition_pb2
@@ -23,13 +24,7 @@ class Amount:
     @classmethod
     def wanted(cls, resources: definition_pb2.Resources) -> Amount:
         """What a step with these resources occupies; a step takes one slot unless it says otherwise."""
-        return cls(
-            slots=resources.slots or 1,
-            cpu_milli=resources.cpu_milli,
-            memory_bytes=resources.memory_bytes,
-            gpu=resources.gpu,
-            custom=dict(resources.custom),
-        )
+        return _wanted(resources.SerializeToString(deterministic=True))
 
     def message(self) -> definition_pb2.Resources:
         """As a protocol message."""
@@ -82,6 +77,19 @@ class Amount:
         asked = [(words, getattr(self, name), getattr(limit, name)) for name, words in names]
         asked += [(name, amount, limit.custom.get(name, 0)) for name, amount in sorted(self.custom.items())]
         return ", ".join(f"{amount} {words} of {most}" for words, amount, most in asked if amount > most)
+
+
+@lru_cache(maxsize=256)
+def _wanted(data: bytes) -> Amount:
+    """Made once for all steps that ask for the same."""
+    resources = definition_pb2.Resources.FromString(data)
+    return Amount(
+        slots=resources.slots or 1,
+        cpu_milli=resources.cpu_milli,
+        memory_bytes=resources.memory_bytes,
+        gpu=resources.gpu,
+        custom=dict(resources.custom),
+    )
 
 
 def _combined(first: Mapping[str, int], second: Mapping[str, int], sign: int) -> Mapping[str, int]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 from kaon_runner.leases import Lease
 from kaon_telemetry.metrics import RunnerMetrics
-from kaon_telemetry.tracing import Spans, inner_span
+from kaon_telemetry.tracing import NoSpans, Spans, inner_span
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
 
@@ -26,6 +27,10 @@ class RunnerTelemetry:
         self._runner_id = runner_id
         self._metrics = metrics
         self._spans = spans
+        self._traced = not isinstance(spans, NoSpans)
+        # Counters and histograms by their labels: finding one costs more than counting.
+        self._attempts = cache(metrics.attempts.labels)
+        self._seconds = cache(metrics.attempt_seconds.labels)
         # When each lease has started, microseconds since the epoch, by run, path and generation.
         self._started: dict[tuple[str, str, int], int] = {}
 
@@ -42,7 +47,7 @@ class RunnerTelemetry:
 
     def _note(self, lease: Lease, event: step_pb2.StepEvent) -> None:
         kind = event.WhichOneof("event") or ""
-        key = (event.key.run_id, event.key.path, event.key.generation)
+        key = (*lease.step, lease.key.generation)
         if kind == "started":
             self._started[key] = event.time_us
         elif kind in _OUTCOMES:
@@ -50,10 +55,12 @@ class RunnerTelemetry:
 
     def _ended(self, lease: Lease, event: step_pb2.StepEvent, outcome: str, start_us: int) -> None:
         spec = lease.request.spec
-        self._metrics.attempts.labels(spec.type, outcome).inc()
+        self._attempts(spec.type, outcome).inc()
         if not start_us:
             return
-        self._metrics.attempt_seconds.labels(spec.type).observe((event.time_us - start_us) / 1e6)
+        self._seconds(spec.type).observe((event.time_us - start_us) / 1e6)
+        if not self._traced:
+            return
         ids = inner_span(spec.trace_parent, "attempt")
         if ids is None:
             return

@@ -45,7 +45,7 @@ def is_artifact(number: int) -> bool:
 
 def declared(spec: step_pb2.StepSpec) -> dict[str, str]:
     """The "outputs" of context.json."""
-    return {name: type_name(number) for name, number in sorted(spec.outputs.items())}
+    return {name: type_name(spec.outputs[name]) for name in sorted(spec.outputs)}
 
 
 def matches(value: Any, name: str) -> bool:

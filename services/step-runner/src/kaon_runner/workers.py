@@ -31,6 +31,7 @@ from kaonapi.log.v1 import log_pb2
 from kaonapi.runner.v1 import runner_pb2
 
 _log = logging.getLogger(__name__)
+_quote = json.JSONEncoder().encode
 
 PACKET_BYTES = 64 * 1024
 # In so many bytes of a request stand its id and whether it lies in a file.
@@ -38,8 +39,9 @@ _HEAD_BYTES = 40
 _READ_BYTES = 64 * 1024
 _PIPE_ROUNDS = 64
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-# A worker that is never idle is weighed after this many steps.
+# A worker is weighed after so many steps, and after each that took so long: shorter ones cannot have taken much.
 _WEIGHED_STEPS = 16
+_WEIGHED_SECONDS = 0.01
 # A step that runs longer gets its output read as it comes, and what waits behind it goes elsewhere.
 SLOW_SECONDS = 0.05
 # Steps are put behind a running one only where they have been this short.
@@ -187,8 +189,9 @@ class WarmWorker:
         self._next_id += 1
         task.id = self._next_id
         task.worker = self
+        whole = "true" if task.whole else "false"
         packet = (
-            f'{{"id":{task.id},"target":{json.dumps(task.target)},"whole":{json.dumps(task.whole)},"context":{task.context}}}'
+            f'{{"id":{task.id},"target":{_quote(task.target)},"whole":{whole},"context":{task.context}}}'
         ).encode()
         if len(packet) > PACKET_BYTES:
             packet = f'{{"id":{task.id},"file":{json.dumps(_to_file(packet))}}}'.encode()
@@ -297,10 +300,10 @@ class WarmWorker:
         self._drain(task)
         self.tasks.popleft()
         self.steps += 1
-        if self.steps % _WEIGHED_STEPS == 0 or len(self.tasks) == 0:
-            self.weigh(self._pool.worker_memory_bytes)
         self._ended_at = time.monotonic()
         took = self._ended_at - task.started_at
+        if took > _WEIGHED_SECONDS or self.steps % _WEIGHED_STEPS == 0:
+            self.weigh(self._pool.worker_memory_bytes)
         self.average = took if self.steps == 1 else 0.8 * self.average + 0.2 * took
         if self.tasks:
             following = self.tasks[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,8 @@ def prepared(config: Mapping[str, Any], root: Path, scratch: str = "file:///scra
     return PreparedStep(
         key=wanted.key,
         spec=wanted.spec,
-        directory=StepDirectory(root=root / "step"),
-        context={"config": config, "inputs": {}},
+        directory=StepDirectory(place=str(root / "step")),
+        context_json=json.dumps({"config": config, "inputs": {}}),
         bundle=bundle,
         scratch=scratch,
     )

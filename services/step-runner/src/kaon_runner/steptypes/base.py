@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from kaon_runner.directory import StepDirectory
 from kaon_runner.errors import PlatformStepError, UserStepError
 from kaon_runner.settings import Settings
+from kaon_wire import canonical
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2
 
@@ -57,9 +59,8 @@ class PreparedStep:
     # Not on disk until `directory.create()`. The runner creates it before a CommandLaunch; call it before you write files in
     # `prepare`.
     directory: StepDirectory
-    # The content of context.json: "params", "inputs" (flat, by name), "outputs", "config", "scratch", "paths", "checkpoint", ...
-    # Artifact inputs are {"artifact": {"uri", "digest", "type", "size", "path"}}, "path" being the local copy.
-    context: Mapping[str, Any]
+    # The content of context.json, as text. See `context`.
+    context_json: str
     # Root of the unpacked code bundle (read-only); None when the workflow has none.
     bundle: Path | None
     # URL of this lease's own scratch directory; nobody has made it yet. The coordinator removes it when the run ends.
@@ -69,11 +70,19 @@ class PreparedStep:
     # What the step asks for.
     resources: definition_pb2.Resources = field(default_factory=definition_pb2.Resources)
 
+    @cached_property
+    def context(self) -> Mapping[str, Any]:
+        """What context.json says: "params", "inputs" (flat, by name), "outputs", "config", "scratch", "paths", "checkpoint", ...
+
+        Artifact inputs are {"artifact": {"uri", "digest", "type", "size", "path"}}, "path" being the local copy.
+        """
+        context: Mapping[str, Any] = canonical.loads(self.context_json)
+        return context
+
     @property
     def config(self) -> Mapping[str, Any]:
-        """The static settings that the workflow gives for this step."""
-        config: Mapping[str, Any] = self.context["config"]
-        return config
+        """The static settings that the workflow gives for this step; shared by all steps that have the same."""
+        return _config(self.spec.config_json)
 
     @property
     def inputs(self) -> Mapping[str, Any]:
@@ -97,6 +106,12 @@ class PreparedStep:
                 "MissingFile", f"step {self.key.path} names {name!r}, which the code bundle does not have"
             )
         return path
+
+
+@lru_cache(maxsize=256)
+def _config(text: str) -> Mapping[str, Any]:
+    config: Mapping[str, Any] = canonical.loads(text) if text else {}
+    return config
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,7 +42,7 @@ class RStepType:
         step.bundle_file(config.text(step, "file"))
         config.optional_text(step, "function")
         step.directory.create()
-        step.directory.write_context(step.context)
+        step.directory.write_context(step.context_json)
         env = {
             "KAON_R_HELPER": str(Path(kaon.helpers.__file__).parent / "kaon.R"),
             # One step, one core: two cells of a foreach must not fight over all of them.
