@@ -263,7 +263,10 @@ async def work(
         RecentDuration(),
     )
     outbox = Outbox(
-        transport, runner_id=settings.runner_id, incarnation=incarnation, load=lambda: len(leases)
+        transport,
+        runner_id=settings.runner_id,
+        incarnation=incarnation,
+        company=lambda: len(leases) - 1 if recent.short else 0,
     )
 
     def around(runner: Runner) -> Any:

@@ -51,16 +51,23 @@ def test_countable_resources_are_told_as_they_are_set() -> None:
 def test_a_lone_step_is_reported_at_once() -> None:
     departures = Departures(window=0.005, share=0.001)
     assert departures.due(100.0, others=0) == 100.0
-    departures.depart(100.0)
+    departures.depart()
     assert departures.due(100.0001, others=0) == 100.0001
 
 
 def test_under_load_reports_wait_for_each_other_and_never_longer_than_the_window() -> None:
     departures = Departures(window=0.005, share=0.001)
-    departures.depart(100.0)
+    assert departures.due(100.0, others=50) == pytest.approx(100.005)
     assert departures.due(100.0001, others=2) == pytest.approx(100.002)
-    assert departures.due(100.0001, others=50) == pytest.approx(100.005)
     assert departures.due(100.0070, others=50) == 100.0070
+    departures.depart()
+    assert departures.due(100.0080, others=3) == pytest.approx(100.011)
+
+
+def test_when_no_other_step_is_left_what_has_waited_for_it_leaves() -> None:
+    departures = Departures(window=0.005, share=0.001)
+    assert departures.due(100.0, others=1) == pytest.approx(100.001)
+    assert departures.due(100.0005, others=0) == 100.0005
 
 
 def test_a_batch_is_full_at_its_limits() -> None:

@@ -51,22 +51,29 @@ class Batch(Generic[T]):
 
 
 class Departures:
-    """When all that waits leaves together: the more steps a runner has, the longer a report waits for company.
+    """When all that waits leaves together: the more short steps a runner has, the longer a report waits for theirs.
 
     Args:
-        window: seconds between departures under load.
+        window: seconds that a report waits at most.
         share: seconds that each other step adds to the wait, up to the window: a step that is alone is not held up.
     """
 
-    def __init__(self, *, window: float = 0.005, share: float = 0.000_25) -> None:
+    def __init__(self, *, window: float = 0.006, share: float = 0.000_5) -> None:
         self._window = window
         self._share = share
-        self._departed = float("-inf")
+        # Since when something has been waiting.
+        self._since: float | None = None
 
     def due(self, now: float, others: int) -> float:
-        """When the next departure is, not before `now`."""
-        return max(now, self._departed + min(self._window, self._share * others))
+        """When what has come now leaves with all that waits, not before `now`.
 
-    def depart(self, now: float) -> None:
+        Args:
+            others: steps that are expected to end soon.
+        """
+        if self._since is None:
+            self._since = now
+        return max(now, self._since + min(self._window, self._share * others))
+
+    def depart(self) -> None:
         """Everything leaves now."""
-        self._departed = now
+        self._since = None

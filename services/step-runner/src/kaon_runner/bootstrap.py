@@ -223,7 +223,7 @@ class RunnerService:
             self._transport,
             runner_id=settings.runner_id,
             incarnation=self.incarnation,
-            load=lambda: len(leases),
+            company=lambda: len(leases) - 1 if recent.short else 0,
         )
         artifacts = self._artifacts
         preparer = Preparer(

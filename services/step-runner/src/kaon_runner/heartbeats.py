@@ -11,12 +11,19 @@ from kaon_runner.leases import LeaseTable, Phase
 from kaon_runner.slots import Amount
 from kaonapi.runner.v1 import runner_pb2
 
+_SHORT_US = 20_000
+
 
 class RecentDuration:
     """Moving average of how long steps took, microseconds; 0 before the first."""
 
     def __init__(self) -> None:
         self.microseconds = 0
+
+    @property
+    def short(self) -> bool:
+        """Whether steps have been ending within moments of their start."""
+        return 0 < self.microseconds < _SHORT_US
 
     def add(self, seconds: float) -> None:
         """One more step has ended."""

@@ -49,18 +49,18 @@ class Outbox:
     Args:
         transport: started by the runner.
         runner_id, incarnation: who speaks.
-        load: how many steps the runner has; the one that is reported on is among them.
+        company: how many other steps of the runner will be reported on soon.
     """
 
     def __init__(
-        self, transport: Transport, *, runner_id: str, incarnation: str, load: Callable[[], int]
+        self, transport: Transport, *, runner_id: str, incarnation: str, company: Callable[[], int]
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._transport = transport
         self._runner_id = runner_id
         self._incarnation = incarnation
-        self._load = load
+        self._company = company
         self._lanes: dict[int, _Lane] = {}
         self._departures = Departures()
         # The next departure of all lanes.
@@ -75,7 +75,7 @@ class Outbox:
         """Sends an event to the owner of an engine partition.
 
         Args:
-            urgent: leaves at once when the runner has no other steps, and under load within 5 ms; others wait a little for company.
+            urgent: leaves at once when the runner has no other short steps, else within 6 ms; others wait a little for company.
         """
         lane = self._lanes.setdefault(partition, _Lane())
         lane.batch.add(event, event.ByteSize())
@@ -134,7 +134,7 @@ class Outbox:
 
     def _schedule(self, *, urgent: bool, full: bool) -> None:
         now = self._loop.time()
-        due = now if full else self._departures.due(now, self._load() - 1)
+        due = now if full else self._departures.due(now, self._company())
         at = due if urgent else max(due, now + _PATIENCE_SECONDS)
         if self._timer is not None:
             if self._timer_due <= at:
@@ -152,7 +152,7 @@ class Outbox:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._departures.depart(self._loop.time())
+        self._departures.depart()
         for partition, lane in self._lanes.items():
             self._flush(partition, lane)
 
