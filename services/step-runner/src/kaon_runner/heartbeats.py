@@ -11,6 +11,7 @@ from kaon_runner.leases import LeaseTable, Phase
 from kaon_runner.slots import Amount
 from kaonapi.runner.v1 import runner_pb2
 
+# Microseconds: other steps of a runner whose steps are this short are worth waiting for.
 _SHORT_US = 20_000
 
 
