@@ -1,4 +1,7 @@
-"""From the images of the previous commit to those of this one, with runs under way. KAON_LONG_TESTS=1 runs it."""
+"""From the images of the previous commit to those of this one, with runs under way. KAON_LONG_TESTS=1 runs it.
+
+KAON_UPGRADE_FROM names another commit to come from.
+"""
 
 from __future__ import annotations
 
