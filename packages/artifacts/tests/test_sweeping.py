@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from collections.abc import Callable
@@ -154,13 +155,17 @@ def test_sweepers_and_writers_that_race_for_long_lose_nothing(
     for data in contents:
         local_store.put_bytes(data)
     missing: list[bytes] = []
+    swept: list[str] = []
     stop = threading.Event()
     # Time does not pass between a writer's keeping something and its looking: the grace is longer than that.
     looking = [threading.Lock() for _ in range(3)]
 
     def write(number: int) -> None:
         mine = ArtifactStore(local_store.base_url)
-        for turn in range(40):
+        for turn in itertools.count():
+            # However slow the sweepers are: there is no race before they have deleted something.
+            if turn >= 40 and swept:
+                return
             data = contents[(number * 7 + turn) % len(contents)]
             with looking[number]:
                 if not mine.exists(mine.put_bytes(data)):
@@ -170,20 +175,22 @@ def test_sweepers_and_writers_that_race_for_long_lose_nothing(
         with looking[0], looking[1], looking[2]:
             age(local_store, 8 * DAY)
 
-    def sweep(name: str) -> int:
-        deleted = 0
+    def sweep(name: str) -> None:
         while not stop.is_set():
             grow_older()
-            deleted += sweeper(ArtifactStore(local_store.base_url), name).sweep(set()).deleted
+            if sweeper(ArtifactStore(local_store.base_url), name).sweep(set()).deleted:
+                swept.append(name)
             stop.wait(0.01)
-        return deleted
 
     with ThreadPoolExecutor(5) as pool:
         sweeps = [pool.submit(sweep, name) for name in ("one", "two")]
-        for writing in [pool.submit(write, number) for number in range(3)]:
-            writing.result(60)
-        stop.set()
-        assert sum(each.result(60) for each in sweeps) > 0
+        try:
+            for writing in [pool.submit(write, number) for number in range(3)]:
+                writing.result(60)
+        finally:
+            stop.set()
+        for sweeping in sweeps:
+            sweeping.result(60)
     assert missing == []
 
 

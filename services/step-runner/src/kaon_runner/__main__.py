@@ -11,8 +11,6 @@ import signal
 import sys
 from collections.abc import Sequence
 
-import uvloop
-
 from kaon_runner.bootstrap import RunnerService, build_runner
 from kaon_runner.errors import InvalidSettings
 from kaon_runner.health import HealthServer
@@ -91,7 +89,8 @@ def main() -> None:
     try:
         metrics = MetricsServer(settings.metrics) if settings.metrics else None
         _collect_seldom()
-        uvloop.run(serve(service))
+        # Not uvloop: under load it forgets to watch a socket whose number another had before, and a supervisor's end goes unheard.
+        asyncio.run(serve(service))
     except KaonError as error:
         _log.error("the runner cannot go on: %s", error)
         sys.exit(1)
