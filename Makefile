@@ -92,6 +92,7 @@ chaos: fetch ## random faults against the system in containers under load, MINUT
 	$(PY) -m kaon_local with-engine $(PY) tests/chaos_suite.py --minutes $(or $(MINUTES),3) $(if $(SEED),--seed $(SEED))
 
 test: fetch ## every test, on real parts
+	$(PY) -m kaon_local fetch --object-store
 	$(PY) -m kaon_local with-engine .venv/bin/pytest
 
 # --- figures --------------------------------------------------------------------------------------------------------

@@ -15,8 +15,11 @@ def main() -> int:
     """Entry point; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m kaon_local", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser(
+    fetch = commands.add_parser(
         "fetch", help="fetch jars and data by package name, and make base images, into .kaon/cache"
+    )
+    fetch.add_argument(
+        "--object-store", action="store_true", help="build the S3 server too, which tests and its image need"
     )
     engine = commands.add_parser(
         "with-engine", help="run a command with a Docker engine beside it, where there can be one"
@@ -57,7 +60,7 @@ def _run(arguments: argparse.Namespace) -> int:
     docker = False if getattr(arguments, "no_docker", False) else None
     match arguments.command:
         case "fetch":
-            return fetch_all.fetch_all()
+            return fetch_all.fetch_all(object_store=arguments.object_store)
         case "with-engine":
             return with_engine(arguments.argv)
         case "images":

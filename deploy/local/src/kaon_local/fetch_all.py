@@ -6,15 +6,20 @@ from kaon_local import base_image, fetch, kafka, spark
 from kaon_local.system import can_have_docker
 
 
-def fetch_all() -> int:
-    """Fetches jars and data and makes class archives and the base image, as far as they are missing; returns the exit code."""
+def fetch_all(*, object_store: bool) -> int:
+    """Fetches jars and data and makes class archives and the base image, as far as they are missing; returns the exit code.
+
+    Args:
+        object_store: builds the S3 server too, which takes minutes.
+    """
     work = [
         ("Kafka's jars and class archive", kafka.class_archive),
         ("HDFS's jars", lambda: fetch.jars("hdfs")),
         ("Spark's class archive", spark.class_archive),
         ("MovieLens 100k", fetch.movielens),
-        ("the object store", fetch.object_store),
     ]
+    if object_store:
+        work.append(("the object store", fetch.object_store))
     if can_have_docker():
         work.append(("the base image", base_image.root_file_system))
     with ThreadPoolExecutor(3) as pool:
