@@ -22,7 +22,7 @@ from pathlib import Path
 
 import docker
 from container_faults import SERVICES, Fault, choose, inject
-from stack import NEEDED, TAG, Stack, StackConfig
+from stack import NEEDED, TAG, Stack, StackConfig, alone
 from support import load, until
 from watching import Watcher
 from workload import Outcome, Workload
@@ -104,16 +104,10 @@ def _check_announcements(watchers: list[Watcher], published: set[str]) -> None:
 @contextmanager
 def system(state: Path) -> Iterator[Stack]:
     """A system in containers for the suite alone."""
-    stack = Stack(StackConfig(project=f"kaon-chaos-{os.getpid()}", state=state))
     scale = [word for name, count in SERVICES.items() if count > 1 for word in ("--scale", f"{name}={count}")]
-    try:
+    with alone(StackConfig(project=f"kaon-chaos-{os.getpid()}", state=state)) as stack:
         stack.up(*scale)
         yield stack
-    finally:
-        stack.down()
-        left = stack.leftovers()
-        stack.close()
-        assert not left, f"compose down left {left}"
 
 
 def main() -> int:

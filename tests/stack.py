@@ -10,7 +10,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -206,9 +207,28 @@ class Stack:
         self._env_file.write_text("".join(f"{name}={value}\n" for name, value in self._settings.items()))
 
 
+@contextmanager
+def alone(config: StackConfig) -> Iterator[Stack]:
+    """A system of its own, to be started by whoever uses it; taken down behind it with nothing left over."""
+    stack = Stack(config)
+    try:
+        yield stack
+    finally:
+        stack.down()
+        left = stack.leftovers()
+        stack.close()
+        assert not left, f"compose down left {left}"
+
+
+def settings_in(file: Path) -> dict[str, str]:
+    """What a file of compose's settings says."""
+    lines = file.read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
 def attach(state: Path) -> Stack:
     """The system that was started with this directory."""
-    settings = dict(line.split("=", 1) for line in (state / "compose.env").read_text().splitlines())
+    settings = settings_in(state / "compose.env")
     config = StackConfig(
         project=settings["COMPOSE_PROJECT_NAME"],
         state=state,

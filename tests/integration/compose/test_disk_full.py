@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from stack import Stack, StackConfig, told
+from stack import Stack, StackConfig, alone, told
 from support import Api, load, until
 from workload import Workload
 
@@ -31,17 +31,11 @@ def small(images: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> 
     config = StackConfig(
         project=f"kaon-disk-{os.getpid()}", state=tmp_path_factory.mktemp("disk"), overrides=(OVERRIDE,)
     )
-    stack = Stack(config)
-    try:
+    with alone(config) as stack:
         stack.up("--no-deps", "disk-holder", "kafka", "postgres")
         stack.compose("run", "--rm", "--no-deps", "topics")
         stack.up("--no-deps", "coordinator", "gateway", "step-runner")
         yield stack
-    finally:
-        stack.down()
-        left = stack.leftovers()
-        stack.close()
-    assert not left, f"compose down left {left}"
 
 
 def fill(stack: Stack) -> None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from stack import Stack, StackConfig, told
+from stack import Stack, StackConfig, alone, settings_in, told
 from support import Api, load, until
 
 from kaon_local.paths import ROOT
@@ -26,20 +26,13 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def with_s3(images: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The system as deploy/compose/s3.env makes it."""
-    lines = (ROOT / "deploy" / "compose" / "s3.env").read_text().splitlines()
-    settings = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    settings = settings_in(ROOT / "deploy" / "compose" / "s3.env")
     config = StackConfig(
         project=f"kaon-s3-{os.getpid()}", state=tmp_path_factory.mktemp("s3"), settings=settings
     )
-    stack = Stack(config)
-    try:
+    with alone(config) as stack:
         told("with an object store", [f"healthy after {stack.up():.0f} s"])
         yield stack
-    finally:
-        stack.down()
-        left = stack.leftovers()
-        stack.close()
-    assert not left, f"compose down left {left}"
 
 
 def test_a_model_is_made_published_and_served_with_artifacts_in_the_object_store(with_s3: Stack) -> None:

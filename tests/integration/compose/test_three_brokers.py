@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from stack import Stack, StackConfig, told
+from stack import Stack, StackConfig, alone, settings_in, told
 from support import load, until
 from workload import Workload
 
@@ -29,20 +29,13 @@ AWAY_SECONDS = 8.0
 @pytest.fixture(scope="module")
 def three(images: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The system as deploy/compose/ha.env makes it."""
-    lines = (ROOT / "deploy" / "compose" / "ha.env").read_text().splitlines()
-    settings = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    settings = settings_in(ROOT / "deploy" / "compose" / "ha.env")
     config = StackConfig(
         project=f"kaon-ha-{os.getpid()}", state=tmp_path_factory.mktemp("three"), settings=settings
     )
-    stack = Stack(config)
-    try:
+    with alone(config) as stack:
         stack.up("--scale", "coordinator=2", "--scale", "step-runner=2")
         yield stack
-    finally:
-        stack.down()
-        left = stack.leftovers()
-        stack.close()
-    assert not left, f"compose down left {left}"
 
 
 def working(stack: Stack) -> Workload:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from stack import TAG, Stack, StackConfig, told
+from stack import TAG, Stack, StackConfig, alone, told
 from support import load, until
 from workload import Workload
 
@@ -60,15 +60,9 @@ def previous(images: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) 
         state=Path(tmp_path_factory.mktemp("upgrade")),
         settings={"KAON_TAG": PREVIOUS},
     )
-    stack = Stack(config)
-    try:
+    with alone(config) as stack:
         stack.up("--scale", "coordinator=2", "--scale", "step-runner=2")
         yield stack
-    finally:
-        stack.down()
-        left = stack.leftovers()
-        stack.close()
-    assert not left, f"compose down left {left}"
 
 
 def test_an_upgrade_with_a_hundred_runs_under_way_fails_no_step(previous: Stack) -> None:

@@ -7,7 +7,7 @@ from functools import cache
 
 from kaon_runner.leases import Lease
 from kaon_telemetry.metrics import RunnerMetrics
-from kaon_telemetry.tracing import NoSpans, Spans, inner_span
+from kaon_telemetry.tracing import Spans, inner_span
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
 
@@ -27,7 +27,6 @@ class RunnerTelemetry:
         self._runner_id = runner_id
         self._metrics = metrics
         self._spans = spans
-        self._traced = not isinstance(spans, NoSpans)
         # Counters and histograms by their labels: finding one costs more than counting.
         self._attempts = cache(metrics.attempts.labels)
         self._seconds = cache(metrics.attempt_seconds.labels)
@@ -59,7 +58,7 @@ class RunnerTelemetry:
         if not start_us:
             return
         self._seconds(spec.type).observe((event.time_us - start_us) / 1e6)
-        if not self._traced:
+        if not self._spans.heard:
             return
         ids = inner_span(spec.trace_parent, "attempt")
         if ids is None:
