@@ -35,6 +35,16 @@ def status(member: Member, run_id: str = "run") -> int:
     return member.store.store.get_run("default", run_id).row.status
 
 
+async def leased(world: World, member: Member) -> step_pb2.StepRequest:
+    """The step of a new run, which a runner holds."""
+    world.hello()
+    world.submit(member)
+    (request,) = await world.released()
+    world.report(request.key, **STARTED)
+    await world.until(lambda: any(event.HasField("step_leased") for event in member.sinks.events))
+    return request
+
+
 async def test_a_submitted_run_whose_wakeup_was_lost_is_found_and_runs(world: World, member: Member) -> None:
     world.hello()
     world.submit(member, steps=2)
@@ -47,11 +57,7 @@ async def test_a_submitted_run_whose_wakeup_was_lost_is_found_and_runs(world: Wo
 async def test_a_lease_expires_only_after_what_was_said_before_has_been_heard(
     world: World, member: Member, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.hello()
-    world.submit(member)
-    (first,) = await world.released()
-    world.report(first.key, **STARTED)
-    await world.until(lambda: any(event.HasField("step_leased") for event in member.sinks.events))
+    first = await leased(world, member)
     send, barriers = member.transport.send, []
 
     async def renewal_first(sends: Sequence[Send]) -> None:
@@ -80,11 +86,7 @@ async def test_a_lease_expires_only_after_what_was_said_before_has_been_heard(
 async def test_a_silent_broker_costs_no_lease(
     world: World, member: Member, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.hello()
-    world.submit(member)
-    (request,) = await world.released()
-    world.report(request.key, **STARTED)
-    await world.until(lambda: any(event.HasField("step_leased") for event in member.sinks.events))
+    await leased(world, member)
     monkeypatch.setattr(type(member.transport), "connected", property(lambda _: False))
     world.clock.now += 60
     await asyncio.sleep(0.05)
@@ -96,11 +98,7 @@ async def test_a_silent_broker_costs_no_lease(
 async def test_a_broker_that_is_away_while_something_is_sent_costs_no_lease(
     world: World, member: Member, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.hello()
-    world.submit(member)
-    (request,) = await world.released()
-    world.report(request.key, **STARTED)
-    await world.until(lambda: any(event.HasField("step_leased") for event in member.sinks.events))
+    request = await leased(world, member)
     send, sent = member.transport.send, []
 
     async def slowly(sends: Sequence[Send]) -> None:
@@ -120,11 +118,7 @@ async def test_a_broker_that_is_away_while_something_is_sent_costs_no_lease(
 async def test_the_late_word_of_an_old_holder_changes_nothing_and_is_answered_with_a_revoke(
     world: World, member: Member
 ) -> None:
-    world.hello()
-    world.submit(member)
-    (first,) = await world.released()
-    world.report(first.key, **STARTED)
-    await world.until(lambda: any(event.HasField("step_leased") for event in member.sinks.events))
+    first = await leased(world, member)
     world.clock.now += 11
     world.hello("runner-2")
     (second,) = await world.released()
