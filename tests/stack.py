@@ -166,13 +166,22 @@ class Stack:
 
     def leftovers(self) -> list[str]:
         """What the engine still has of this system: containers, networks, volumes."""
-        mine = {"label": f"{PROJECT_LABEL}={self.config.project}"}
-        containers = [
-            f"container {each.name}" for each in self._client.containers.list(all=True, filters=mine)
-        ]
+        mine = self._mine
+        containers = [f"container {each.name}" for each in self._everything()]
         networks = [f"network {each.name}" for each in self._client.networks.list(filters=mine)]
         volumes = [f"volume {each.name}" for each in self._client.volumes.list(filters=mine)]
         return [*containers, *networks, *volumes]
+
+    def last_words(self, lines: int = 12) -> str:
+        """How every container is, and the end of what those said that are not well, or that decide what happens."""
+        told = []
+        for each in self._everything():
+            told.append(f"{each.name}: {each.status}, {each.health}")
+            talkative = each.labels["com.docker.compose.service"] in {"coordinator", "step-runner"}
+            if talkative or each.health == "unhealthy":
+                said = each.logs(tail=lines).decode(errors="replace").splitlines()
+                told += [f"    {line[:300]}" for line in said]
+        return "\n".join(told)
 
     def predict(self, request: Mapping[str, Any]) -> Any:
         """What the consumer answers over HTTP; None while it has no model."""
@@ -198,6 +207,13 @@ class Stack:
                 raise
             error.close()
             return None
+
+    @property
+    def _mine(self) -> dict[str, str]:
+        return {"label": f"{PROJECT_LABEL}={self.config.project}"}
+
+    def _everything(self) -> list[Container]:
+        return list(self._client.containers.list(all=True, filters=self._mine))
 
     @property
     def _env_file(self) -> Path:

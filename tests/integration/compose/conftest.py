@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 from stack import Stack
@@ -15,3 +15,13 @@ def api(stack: Stack) -> Iterator[Api]:
     api = Api(stack.api)
     yield api
     api.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What the containers said last belongs to a failure: they are gone when somebody reads of it."""
+    report = yield
+    stacks = [each for each in getattr(item, "funcargs", {}).values() if isinstance(each, Stack)]
+    if report.failed:
+        report.sections += [("containers", stack.last_words()) for stack in stacks]
+    return report

@@ -26,7 +26,7 @@ def test_what_a_backup_holds_goes_on_after_it_is_restored(stack: Stack, api: Api
     fan_out = load("containers/workflow.py", "fan_out")
     ended = api.submit(fan_out, count=2, seconds=0.1)
     assert api.wait(ended).status == run_pb2.STATUS_SUCCEEDED
-    history = [event.SerializeToString() for event in api.history(ended)]
+    history = list(api.history(ended))
     running = api.submit(fan_out, count=8, seconds=5.0)
     api.await_leased(running, "work")
     backup = postgres(stack, "dump", "kaon")
@@ -37,6 +37,6 @@ def test_what_a_backup_holds_goes_on_after_it_is_restored(stack: Stack, api: Api
     for service in services:
         for container in stack.containers(service):
             stack.await_healthy(container)
-    assert [event.SerializeToString() for event in api.history(ended)] == history
+    assert list(api.history(ended)) == history
     assert api.wait(running, 120).status == run_pb2.STATUS_SUCCEEDED
     told("backup", [f"{len(backup) / 1e6:.1f} MB"])

@@ -56,8 +56,10 @@ def test_a_restart_of_the_broker_costs_no_step(stack: Stack, work: Workload) -> 
 def test_a_killed_coordinators_runs_go_on_with_the_other(stack: Stack, work: Workload) -> None:
     victim = stack.container("coordinator")
     victim.kill()
-    finish(work, "kill of one of two coordinators")
-    victim.start()
+    try:
+        finish(work, "kill of one of two coordinators")
+    finally:
+        victim.start()
     stack.await_healthy(victim)
 
 
@@ -87,11 +89,13 @@ def test_a_runner_that_is_frozen_for_a_moment_keeps_its_steps(stack: Stack, work
 def test_a_publication_waits_for_a_registry_that_is_away(stack: Stack, api: Api) -> None:
     registry = stack.container("registry")
     registry.kill()
-    run = api.submit(load("containers/workflow.py", "publishing"), factor=5.0)
-    api.await_leased(run, "publish")
-    time.sleep(FAULT_SECONDS)
-    assert api.get(run).run.status == run_pb2.STATUS_RUNNING
-    registry.start()
+    try:
+        run = api.submit(load("containers/workflow.py", "publishing"), factor=5.0)
+        api.await_leased(run, "publish")
+        time.sleep(FAULT_SECONDS)
+        assert api.get(run).run.status == run_pb2.STATUS_RUNNING
+    finally:
+        registry.start()
     ended = api.wait(run, 90)
     assert ended.status == run_pb2.STATUS_SUCCEEDED, ended.error
     until(lambda: stack.predict({"x": 2}) == {"y": 10.0}, seconds=20, what="the consumer's prediction")

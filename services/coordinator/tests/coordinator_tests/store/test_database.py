@@ -6,13 +6,15 @@ import asyncio
 import shutil
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from kaon_coordinator.store.base import PartitionBatch, Store
-from kaon_coordinator.store.database import Durability, open_database
+from kaon_coordinator.store.database import PATIENCE, Durability, open_database
 from kaon_coordinator.store.sql import open_store
 from kaon_coordinator.store.thread import StoreThread
 from kaon_local.postgres import Postgres, PostgresConfig
@@ -67,6 +69,26 @@ def test_readers_do_not_wait_for_a_transaction_under_way(store: Store, url: str)
         assert store.get_run("default", run.run_id).row.seq == 0
         connection.rollback()
     other.close()
+
+
+@pytest.mark.real
+def test_an_owner_that_stops_in_the_middle_of_a_transaction_does_not_stop_its_successor(
+    postgres: Postgres,
+) -> None:
+    store = open_store(postgres.url)
+    epoch = store.claim_partition(5, "frozen")
+    frozen = open_database(postgres.url, Durability.FULL)
+    with frozen.writer.connect() as connection:
+        transaction = connection.begin()
+        connection.execute(text("UPDATE partitions SET epoch = epoch WHERE partition = 5"))
+        began = time.monotonic()
+        assert store.claim_partition(5, "successor") == epoch + 1
+        assert time.monotonic() - began < PATIENCE + 5
+        with pytest.raises(DBAPIError):
+            connection.execute(text("SELECT 1"))
+        transaction.close()
+    frozen.close()
+    store.close()
 
 
 @pytest.mark.real

@@ -18,6 +18,15 @@ from kaonapi.model.v1 import model_pb2
 
 __all__ = ["ModelStore", "Pickup"]
 
+# A PostgreSQL that has vanished without a word is noticed, and one that this process forgets holds no locks for it. Seconds, but
+# the user time-out is milliseconds.
+_NETWORK = {
+    "connect_timeout": 10,
+    "tcp_user_timeout": 10_000,
+    "keepalives_idle": 5,
+    "options": "-c idle_in_transaction_session_timeout=10s",
+}
+
 
 class ModelStore:
     """Models, announcements, and who has acknowledged them. Calls block and may come from any thread.
@@ -232,7 +241,7 @@ class ModelStore:
 
 
 def _open(url: str) -> Engine:
-    engine = create_engine(url)
+    engine = create_engine(url, connect_args=_NETWORK if url.startswith("postgresql") else {})
     if engine.dialect.name == "sqlite":
 
         @event.listens_for(engine, "connect")
