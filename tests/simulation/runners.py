@@ -225,15 +225,20 @@ class Surroundings:
 
 
 _clock = Clock()
+# What `play` replaces.
+REPLACED = (
+    (kaon_runner.heartbeats, "time"),
+    (kaon_runner.reports, "time"),
+    (kaon_runner.runner, "Execution"),
+    (kaon_runner.runner, "_TICK_SECONDS"),
+)
 
 
 def play(scheduler: Scheduler) -> None:
     """Puts the played execution and the simulated clock in place of the real ones, in this process."""
     _clock.scheduler = scheduler
-    kaon_runner.heartbeats.time = _clock  # type: ignore[assignment]
-    kaon_runner.reports.time = _clock  # type: ignore[assignment]
-    kaon_runner.runner.Execution = Played  # type: ignore[assignment, misc]
-    kaon_runner.runner._TICK_SECONDS = 60.0
+    for (module, name), stand_in in zip(REPLACED, (_clock, _clock, Played, 60.0), strict=True):
+        setattr(module, name, stand_in)
 
 
 @dataclass(frozen=True, kw_only=True)
