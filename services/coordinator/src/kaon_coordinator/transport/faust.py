@@ -22,6 +22,7 @@ import structlog
 
 from kaon_coordinator.transport.base import GROUP_TOPICS, Handler, Incoming, Send, TopicPartition
 from kaon_coordinator.transport.deadletters import headers_of
+from kaon_coordinator.transport.membership import Membership
 from kaon_coordinator.transport.offsets import EndOffsets
 from kaon_coordinator.transport.ownership import by_topic, check_assignment, check_counts
 from kaon_coordinator.transport.producing import Outgoing, Producing
@@ -50,6 +51,9 @@ class FaustSettings:
     # The broker unheard for so long counts as away; it is asked when there is nothing else to hear.
     silence: float = 4.0
     probe: float = 1.0
+    # A member that its group has not heard for so long ends, if the broker answers. The group itself waits 60 s for one
+    # that is to join again.
+    outside: float = 120.0
     stop: float = 8.0
     # Records that may wait for the handler before reading pauses.
     buffered: int = 20_000
@@ -111,6 +115,12 @@ class FaustTransport:
             self._spawn(self._probe(), "probe")
             await self._app.start()
             self._spawn(self._watch_app(), "watch")
+            membership = Membership(
+                self._app.consumer._thread._consumer,
+                connected=lambda: self.connected,
+                patience=self._settings.outside,
+            )
+            self._spawn(membership.watch(), "membership")
         except BaseException:
             await self.stop()
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from kaon_coordinator.transport.base import Send
-from kaon_coordinator.transport.faust import FaustTransport
+from kaon_coordinator.transport.faust import FaustSettings, FaustTransport
 from kaon_local.ports import free_port
 from kaon_wire.errors import Unavailable
 from kaon_wire.topics import RUN_EVENTS, STEP_EVENTS, Catalogue
@@ -176,6 +177,32 @@ async def test_stopping_is_bounded_when_the_broker_is_away(kafka: KafkaBackend) 
     await member.stop()
 
     assert time.monotonic() - began < 12
+
+
+async def test_a_member_that_its_group_does_not_hear_ends_although_the_broker_answers(
+    kafka: KafkaBackend,
+) -> None:
+    settings = FaustSettings(heartbeat=0.5, outside=4.0, stop=1.0)
+    member, recorder = (
+        FaustTransport(kafka.broker.address, catalogue=CATALOGUE, settings=settings),
+        Recorder(),
+    )
+    await member.start(recorder)
+    await recorder.until(lambda: bool(recorder.owned))
+    # What heartbeats answer counts: a quiet group is well.
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(member.failed(), 2 * settings.outside)
+
+    standstill = threading.Event()
+    consumer = member._app.consumer._thread
+    consumer.thread_loop.call_soon_threadsafe(standstill.wait, 60)
+    try:
+        with pytest.raises(Unavailable, match="has not heard this member for 4 s"):
+            await asyncio.wait_for(member.failed(), 4 * settings.outside)
+        assert member.connected
+    finally:
+        standstill.set()
+        await member.stop()
 
 
 async def test_a_record_that_the_broker_refuses_is_an_error_at_once(kafka: KafkaBackend) -> None:
