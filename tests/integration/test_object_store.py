@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from s3fs import S3FileSystem
 from support import Api, load
 
 from kaon_artifacts import Artifact, ArtifactStore
@@ -51,6 +52,8 @@ def test_a_model_goes_from_step_to_publisher_by_the_object_store(
     assert model.uri.startswith("s3://kaon/artifacts/sha256/")
     for name, value in object_store.endpoints().items():
         monkeypatch.setenv(name, value)
+    # Other tests of this process may have used another server: a process keeps the one that it used first.
+    S3FileSystem.clear_instance_cache()
     copy = ArtifactStore("s3://kaon/artifacts").fetch(model, tmp_path / "model")
     assert any(path.is_file() for path in copy.rglob("*"))
     assert not (s3_system.config.state / "artifacts").exists()

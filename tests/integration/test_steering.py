@@ -174,6 +174,8 @@ def test_a_run_is_shown_as_it_was_and_forked_from_there(client: Client, params: 
 
 
 def test_a_priority_is_kept(client: Client, params: dict[str, str]) -> None:
+    # It waits for its signal, so it has not ended before the priority comes.
+    Path(params["fixed"]).touch()
     run_id = submitted(client, params)
     client.set_priority(run_id, 7)
     until(client, run_id, run_priority_changed={"priority": 7})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import threading
@@ -157,8 +158,9 @@ def test_sweepers_and_writers_that_race_for_long_lose_nothing(
     missing: list[bytes] = []
     swept: list[str] = []
     stop = threading.Event()
-    # Time does not pass between a writer's keeping something and its looking: the grace is longer than that.
-    looking = [threading.Lock() for _ in range(3)]
+    # Time does not pass between a writer's keeping something and its looking, nor in the middle of a sweep: the grace is longer
+    # than the one, and a sweeper whose mark has grown old deletes no more.
+    busy = [threading.Lock() for _ in range(5)]
 
     def write(number: int) -> None:
         mine = ArtifactStore(local_store.base_url)
@@ -167,23 +169,27 @@ def test_sweepers_and_writers_that_race_for_long_lose_nothing(
             if turn >= 40 and swept:
                 return
             data = contents[(number * 7 + turn) % len(contents)]
-            with looking[number]:
+            with busy[number]:
                 if not mine.exists(mine.put_bytes(data)):
                     missing.append(data)
 
     def grow_older() -> None:
-        with looking[0], looking[1], looking[2]:
+        with contextlib.ExitStack() as nobody:
+            for lock in busy:
+                nobody.enter_context(lock)
             age(local_store, 8 * DAY)
 
-    def sweep(name: str) -> None:
+    def sweep(number: int) -> None:
+        name = f"sweeper {number}"
         while not stop.is_set():
             grow_older()
-            if sweeper(ArtifactStore(local_store.base_url), name).sweep(set()).deleted:
-                swept.append(name)
+            with busy[number]:
+                if sweeper(ArtifactStore(local_store.base_url), name).sweep(set()).deleted:
+                    swept.append(name)
             stop.wait(0.01)
 
     with ThreadPoolExecutor(5) as pool:
-        sweeps = [pool.submit(sweep, name) for name in ("one", "two")]
+        sweeps = [pool.submit(sweep, number) for number in (3, 4)]
         try:
             for writing in [pool.submit(write, number) for number in range(3)]:
                 writing.result(60)
