@@ -172,13 +172,15 @@ class Stack:
         volumes = [f"volume {each.name}" for each in self._client.volumes.list(filters=mine)]
         return [*containers, *networks, *volumes]
 
-    def last_words(self, lines: int = 12) -> str:
-        """How every container is, and the end of what those said that are not well, or that decide what happens."""
+    def last_words(self, lines: int = 40) -> str:
+        """How every container is, the end of what those said that are not well, and what the coordinators' threads are doing."""
         told = []
         for each in self._everything():
             told.append(f"{each.name}: {each.status}, {each.health}")
-            talkative = each.labels["com.docker.compose.service"] in {"coordinator", "step-runner"}
-            if talkative or each.health == "unhealthy":
+            coordinator = each.labels["com.docker.compose.service"] == "coordinator"
+            if coordinator and each.status == "running":
+                each.kill("SIGUSR2")
+            if coordinator or each.health == "unhealthy":
                 said = each.logs(tail=lines).decode(errors="replace").splitlines()
                 told += [f"    {line[:300]}" for line in said]
         return "\n".join(told)

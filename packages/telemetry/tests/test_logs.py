@@ -55,3 +55,13 @@ def test_an_exception_is_in_its_line() -> None:
 def test_an_unknown_level_is_refused() -> None:
     with pytest.raises(ValueError, match="loud"):
         configure_logs("loud")
+
+
+def test_a_process_tells_by_signal_what_its_threads_are_doing() -> None:
+    program = (
+        "import os, signal\nfrom kaon_telemetry.logs import configure_logs\nconfigure_logs()\n"
+        "def hanging():\n    os.kill(os.getpid(), signal.SIGUSR2)\nhanging()\nprint('goes on')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "in hanging" in done.stderr
+    assert done.stdout == "goes on\n"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
+import signal
 import sys
 from collections.abc import Iterable
 
@@ -21,7 +23,7 @@ _RENDERER = structlog.processors.JSONRenderer()
 
 
 def configure_logs(level: str = "info", *, ours: Iterable[str] = ()) -> None:
-    """Sends the logs of this process to stderr, those of libraries from warnings on.
+    """Sends the logs of this process to stderr, those of libraries from warnings on. SIGUSR2 adds what every thread is doing.
 
     Args:
         level: "debug", "info", "warning" or "error".
@@ -43,6 +45,8 @@ def configure_logs(level: str = "info", *, ours: Iterable[str] = ()) -> None:
     logging.basicConfig(level=max(number, logging.WARNING), handlers=[handler], force=True)
     for name in ours:
         logging.getLogger(name).setLevel(number)
+    # Of a process that hangs nothing else can be learned. To the original stream, for it wants a descriptor.
+    faulthandler.register(signal.SIGUSR2, file=sys.__stderr__ or sys.stderr)
 
 
 def _formatter() -> logging.Formatter:
