@@ -6,6 +6,8 @@ Exit code 0 means success, 1 that the step failed and said why.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import json
 import os
 import shutil
@@ -131,8 +133,29 @@ def _place(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
+class Leaving:
+    """Ends the process without the exit handlers of C libraries: some of them (pyarrow's and gRPC's threads) now and then abort a
+    process that has long done its work. Python's own have run by then, and its threads have ended."""
+
+    def __init__(self) -> None:
+        # Unknown as long as something unforeseen may still be told by Python itself.
+        self.code: int | None = None
+
+    def __call__(self) -> None:
+        """The first to be registered with `atexit`, so the last to be called."""
+        if self.code is None:
+            return
+        for stream in (sys.stdout, sys.stderr):
+            # Whoever read it may have gone.
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(self.code)
+
+
 def main() -> None:
     """Entry point."""
+    leaving = Leaving()
+    atexit.register(leaving)
     directory = Path(os.environ["KAON_STEP_DIR"])
     document = json.loads((directory / "context.json").read_text(encoding="utf-8"))
     pipe = EventPipe(directory / "events")
@@ -144,11 +167,21 @@ def main() -> None:
             raise StepCancelled
 
     signal.signal(signal.SIGTERM, on_term)
+    try:
+        leaving.code = _run(context, pipe)
+    except SystemExit as error:
+        leaving.code = _code_of(error)
+        # Python prints what it may carry.
+        raise
+    sys.exit(leaving.code)
+
+
+def _run(context: StepContext, pipe: EventPipe) -> int:
     whole = len(sys.argv) > 2 and sys.argv[2] == "--whole"
     try:
         write_outputs(call(sys.argv[1], context, inputs_as_arguments=not whole), context)
     except StepCancelled:
-        sys.exit(128 + signal.SIGTERM)
+        return 128 + signal.SIGTERM
     except SystemExit:
         raise
     except (InvalidTarget, InvalidOutputs) as error:
@@ -161,10 +194,17 @@ def main() -> None:
                 "traceback": "",
             }
         )
-        sys.exit(1)
+        return 1
     except BaseException as error:
         pipe.send(failure(error))
-        sys.exit(1)
+        return 1
+    return 0
+
+
+def _code_of(error: SystemExit) -> int:
+    if error.code is None:
+        return 0
+    return error.code & 0xFF if isinstance(error.code, int) else 1
 
 
 if __name__ == "__main__":
