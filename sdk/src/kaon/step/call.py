@@ -166,3 +166,8 @@ def _place(frames: TracebackType | None) -> str:
 def _written_as_files(declared: Mapping[str, str]) -> bool:
     """Whether None can mean that every output is a file that has been written."""
     return all(kind in ARTIFACT_TYPES for kind in declared.values()) or len(declared) != 1
+
+
+def exit_code(error: SystemExit) -> int:
+    """The code with which Python would end for it."""
+    return error.code if isinstance(error.code, int) else int(error.code is not None)

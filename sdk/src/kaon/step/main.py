@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from kaon.step.call import ARTIFACT_TYPES, InvalidOutputs, InvalidTarget, call, failure
+from kaon.step.call import ARTIFACT_TYPES, InvalidOutputs, InvalidTarget, call, exit_code, failure
 from kaon.step.context import StepCancelled, StepContext
 from kaon.step.signals import Inbox
 
@@ -170,7 +170,8 @@ def main() -> None:
     try:
         leaving.code = _run(context, pipe)
     except SystemExit as error:
-        leaving.code = _code_of(error)
+        # As the system cuts it.
+        leaving.code = exit_code(error) & 0xFF
         # Python prints what it may carry.
         raise
     sys.exit(leaving.code)
@@ -199,12 +200,6 @@ def _run(context: StepContext, pipe: EventPipe) -> int:
         pipe.send(failure(error))
         return 1
     return 0
-
-
-def _code_of(error: SystemExit) -> int:
-    if error.code is None:
-        return 0
-    return error.code & 0xFF if isinstance(error.code, int) else 1
 
 
 if __name__ == "__main__":

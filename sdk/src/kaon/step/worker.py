@@ -19,7 +19,7 @@ from importlib import import_module
 from types import FrameType
 from typing import Any
 
-from kaon.step.call import InvalidOutputs, InvalidTarget, call, failure
+from kaon.step.call import InvalidOutputs, InvalidTarget, call, exit_code, failure
 from kaon.step.context import StepCancelled, StepContext
 from kaon.step.signals import Inbox
 
@@ -152,8 +152,7 @@ class Worker:
 
 
 def _exit_answer(error: SystemExit) -> dict[str, Any]:
-    code = error.code if isinstance(error.code, int) else int(error.code is not None)
-    if code == 0:
+    if exit_code(error) == 0:
         return {"kind": "succeeded", "outputs": {}}
     return {
         "kind": "error",

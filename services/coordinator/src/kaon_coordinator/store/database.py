@@ -15,23 +15,13 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, Operationa
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from kaon_wire.errors import InvalidValue, Unavailable
+from kaon_wire.postgres import connect_arguments
 
 # Another process may hold SQLite's only write lock; its transactions take milliseconds.
 _BUSY_MS = 20_000
 # Pages after which SQLite moves its write-ahead log into the database: 32 MiB, so that it seldom stalls a commit.
 _CHECKPOINT_PAGES = 8_000
 _READ_CONNECTIONS = 4
-# Seconds, as long as the coordinators' group waits for a member: whoever stops in the middle of a transaction (a frozen process, a
-# machine off the network) holds its rows' locks no longer, so that its successor can claim them.
-PATIENCE = 10
-# What libpq is told of a server that has vanished without a word.
-_NETWORK = {
-    "connect_timeout": PATIENCE,
-    "tcp_user_timeout": PATIENCE * 1000,
-    "keepalives_idle": PATIENCE // 2,
-    "keepalives_interval": 2,
-    "keepalives_count": 3,
-}
 
 
 class Durability(StrEnum):
@@ -117,11 +107,7 @@ def _use_transactions(engine: Engine, settings: Sequence[str], begin: str) -> No
 
 def _postgresql(url: URL, durability: Durability) -> Database:
     synchronous = "on" if durability is Durability.FULL else "off"
-    arguments = {
-        "options": f"-c synchronous_commit={synchronous} -c timezone=UTC -c idle_in_transaction_session_timeout={PATIENCE}s",
-        "application_name": "kaon",
-        **_NETWORK,
-    }
+    arguments = connect_arguments(f"-c synchronous_commit={synchronous} -c timezone=UTC")
     # READ COMMITTED, the default: an update that has waited for a lock sees what the other has committed, which the fence needs.
     writer = create_engine(url, connect_args=arguments, pool_size=2, max_overflow=2, paramstyle="format")
     reader = create_engine(url, connect_args=arguments, pool_size=_READ_CONNECTIONS, max_overflow=0)

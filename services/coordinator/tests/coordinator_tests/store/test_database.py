@@ -14,11 +14,12 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from kaon_coordinator.store.base import PartitionBatch, Store
-from kaon_coordinator.store.database import PATIENCE, Durability, open_database
+from kaon_coordinator.store.database import Durability, open_database
 from kaon_coordinator.store.sql import open_store
 from kaon_coordinator.store.thread import StoreThread
 from kaon_local.postgres import Postgres, PostgresConfig
 from kaon_wire.errors import InvalidValue, Unavailable
+from kaon_wire.postgres import PATIENCE
 
 from .build import new_run, submitted
 

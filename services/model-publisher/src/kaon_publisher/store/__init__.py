@@ -14,18 +14,10 @@ from kaon_publisher.serving import retirable
 from kaon_publisher.store import announcements, consumers, pushes, tables, versions
 from kaon_publisher.store.consumers import Pickup
 from kaon_wire.errors import Conflict, NotFound, Unavailable
+from kaon_wire.postgres import connect_arguments
 from kaonapi.model.v1 import model_pb2
 
 __all__ = ["ModelStore", "Pickup"]
-
-# A PostgreSQL that has vanished without a word is noticed, and one that this process forgets holds no locks for it. Seconds, but
-# the user time-out is milliseconds.
-_NETWORK = {
-    "connect_timeout": 10,
-    "tcp_user_timeout": 10_000,
-    "keepalives_idle": 5,
-    "options": "-c idle_in_transaction_session_timeout=10s",
-}
 
 
 class ModelStore:
@@ -241,7 +233,7 @@ class ModelStore:
 
 
 def _open(url: str) -> Engine:
-    engine = create_engine(url, connect_args=_NETWORK if url.startswith("postgresql") else {})
+    engine = create_engine(url, connect_args=connect_arguments() if url.startswith("postgresql") else {})
     if engine.dialect.name == "sqlite":
 
         @event.listens_for(engine, "connect")
