@@ -23,6 +23,7 @@ from prometheus_client import CollectorRegistry
 from kaon_coordinator import expressions
 from kaon_coordinator.api.feed import RunFeed
 from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.shell import committing
 from kaon_coordinator.shell import coordinator as coordinator_module
 from kaon_coordinator.shell.coordinator import Coordinator, ShellSettings
 from kaon_coordinator.shell.outbox import Outbox
@@ -87,8 +88,8 @@ class _Transport:
 _STAGES: dict[str, tuple[tuple[Any, str], ...]] = {
     "decode": ((coordinator_module, "sort_records"),),
     "decide and fold": ((Coordinator, "_decide"),),
-    "rows": ((coordinator_module, "rows_of"), (Partition, "note_rows")),
-    "encode history": ((coordinator_module, "encode_event"),),
+    "rows": ((committing, "rows_of"), (Partition, "note_rows")),
+    "encode history": ((committing, "encode_event"),),
     "transaction": ((SqlStore, "commit_all"),),
     "requests": ((Partition, "effects"),),
     "match": ((Pools, "requests"), (Pools, "advance")),

@@ -30,6 +30,7 @@ from kaon_coordinator.store.base import (
     RunRecord,
     ScheduleRecord,
     ScheduleStep,
+    SetAside,
     Snapshot,
     Store,
     WorkflowRecord,
@@ -96,6 +97,8 @@ class MemoryStore(Store):
         self.inbox: dict[int, dict[int, InboxRow]] = defaultdict(dict)
         self.epochs: dict[int | str, tuple[int, str]] = {}
         self.permits = MemoryPermits(self.has_ended)
+        # By kind, tenant and name.
+        self.aside: dict[tuple[str, str, str], SetAside] = {}
         self._workflows: dict[tuple[str, str, str], WorkflowRecord] = {}
         self._current: dict[tuple[str, str], str] = {}
         self._memos: dict[tuple[str, str], Memo] = {}
@@ -296,7 +299,11 @@ class MemoryStore(Store):
 
     @_transaction
     def load_runs(self, partition: int) -> list[LoadedRun]:
-        found = [kept for kept in self.by_partition[partition].values() if kept.open and not kept.ended]
+        found = [
+            kept
+            for kept in self.by_partition[partition].values()
+            if kept.open and not kept.ended and not self.is_aside(kept.record.run_id)
+        ]
         found.sort(key=lambda kept: (kept.record.create_us, kept.record.run_id))
         return [_loaded(kept) for kept in found]
 
@@ -312,7 +319,12 @@ class MemoryStore(Store):
 
     @_transaction
     def unapplied_of(self, partitions: Collection[int], limit: int = 1000) -> list[InboxRow]:
-        rows = [row for partition in partitions for row in self.inbox[partition].values()]
+        rows = [
+            row
+            for partition in partitions
+            for row in self.inbox[partition].values()
+            if not self.is_aside(row.run_id)
+        ]
         return sorted(rows, key=lambda row: row.inbox_id)[:limit]
 
     @_transaction
@@ -356,6 +368,8 @@ class MemoryStore(Store):
         self._tell(batch.messages)
         self._memos.update({(memo.tenant, memo.key): memo for memo in batch.memos})
         self.permits.release(batch.released)
+        for row in batch.set_aside:
+            self.put_aside(row)
 
     def _mark(self, published: Mapping[str, int]) -> None:
         for run_id, seq in published.items():
@@ -374,6 +388,25 @@ class MemoryStore(Store):
             if event.seq > kept.published_seq
         ]
         return found[:limit]
+
+    # --- what is set aside --------------------------------------------------------------------------------------
+
+    @_transaction
+    def put_aside(self, row: SetAside) -> None:
+        self.aside[row.kind, row.tenant, row.name] = row
+
+    @_transaction
+    def list_set_aside(self, limit: int) -> list[SetAside]:
+        found = sorted(self.aside.values(), key=lambda row: (-row.time_us, row.name))
+        return found[:limit] if limit else found
+
+    @_transaction
+    def take_back(self, kind: str, tenant: str, name: str) -> bool:
+        return self.aside.pop((kind, tenant, name), None) is not None
+
+    def is_aside(self, run_id: str) -> bool:
+        """Whether a run is set aside."""
+        return ("run", "", run_id) in self.aside
 
     def has_ended(self, run_id: str) -> bool:
         """Whether there is such a run and it has ended."""

@@ -54,6 +54,14 @@ class CoordinatorMetrics:
             "Records that could not be understood, since the start",
             registry=registry,
         )
+        self.faults = Gauge(
+            "kaon_engine_faults",
+            "Runs that were ended or set aside because of something unforeseen, since the start",
+            registry=registry,
+        )
+        self.set_aside = Gauge(
+            "kaon_runs_set_aside", "Runs of partitions owned here that nobody touches", registry=registry
+        )
         self.partitions = Gauge("kaon_partitions_owned", "Partitions of runs owned here", registry=registry)
         self.runs_open = Gauge("kaon_runs_open", "Runs in memory here: not ended", registry=registry)
         self.connected = Gauge(

@@ -15,6 +15,7 @@ import time
 import structlog
 
 from kaon_artifacts import ArtifactMissing, ArtifactStore, Sweeper, Swept
+from kaon_coordinator.faults import going_on
 from kaon_coordinator.settings import settings_from
 from kaon_coordinator.store.base import References, Store
 from kaon_coordinator.store.references import note
@@ -65,11 +66,9 @@ class Collection:
         while True:
             # First: a process that lives for less has nothing to clean up after.
             await asyncio.sleep(LOOK_SECONDS)
-            try:
+            with going_on("artifacts were collected"):
                 if await asyncio.to_thread(self._sweeper.due, EVERY_SECONDS):
                     await self.once()
-            except KaonError as error:
-                log.warning("artifacts not collected", reason=str(error))
 
     async def once(self) -> Swept:
         """One round.

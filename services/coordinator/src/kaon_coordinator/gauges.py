@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
+from kaon_coordinator.faults import going_on
 from kaon_coordinator.shell.coordinator import Coordinator
 from kaon_coordinator.transport.base import Transport
 from kaon_telemetry.metrics import CoordinatorMetrics
@@ -31,7 +32,8 @@ class Gauges:
     async def run(self) -> None:
         """Looks until cancelled."""
         while True:
-            self.look()
+            with going_on("the coordinator was measured"):
+                self.look()
             await asyncio.sleep(SECONDS)
 
     def look(self) -> None:
@@ -40,12 +42,15 @@ class Gauges:
         metrics.stale.set(counters.stale_leases)
         metrics.fenced.set(counters.fenced)
         metrics.quarantined.set(counters.quarantined)
+        metrics.faults.set(counters.faults)
+        metrics.set_aside.set(self._coordinator.runs_aside)
         metrics.partitions.set(self._coordinator.partitions_owned)
         metrics.runs_open.set(self._coordinator.runs_open)
         metrics.connected.set(self._transport.connected)
         metrics.pool_wanted.clear()
         for name in self._pools:
-            self._look_at_pool(name, self._coordinator.pools.view(name))
+            with going_on("a pool was measured", pool=name):
+                self._look_at_pool(name, self._coordinator.pools.view(name))
 
     def _look_at_pool(self, name: str, pool: runner_pb2.Pool | None) -> None:
         """A pool that another coordinator owns shows nothing here."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import structlog
 
+from kaon_coordinator.faults import going_on
 from kaon_coordinator.store.thread import StoreThread
-from kaon_wire.errors import KaonError
 
 log = structlog.get_logger(__name__)
 
@@ -51,10 +51,8 @@ class Retention:
     async def run(self) -> None:
         """Goes round until cancelled; a database that does not answer is asked again in the next round."""
         while True:
-            try:
+            with going_on("old runs were deleted"):
                 await self.once()
-            except KaonError as error:
-                log.warning("retention waits for the database", reason=str(error))
             await asyncio.sleep(ROUND_SECONDS)
 
     async def once(self) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 import structlog
 
 from kaon_artifacts.filesystem import open_filesystem
+from kaon_coordinator.faults import going_on
 
 log = structlog.get_logger(__name__)
 
@@ -36,9 +37,11 @@ class ScratchSpace:
     async def run(self) -> None:
         """Removes what ended before this process began, then what ends, until cancelled. Storage that does not answer is logged:
         what is left is found at the next start."""
-        await self._sweep()
+        with going_on("scratch space was swept"):
+            await self._sweep()
         while True:
-            await self._remove(await self._done.get())
+            with going_on("scratch space was removed"):
+                await self._remove(await self._done.get())
 
     async def _sweep(self) -> None:
         try:

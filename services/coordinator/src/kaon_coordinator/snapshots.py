@@ -9,8 +9,9 @@ import structlog
 
 from kaon_coordinator.engine.snapshots import outweighs, rows_in
 from kaon_coordinator.engine.state import RunState
+from kaon_coordinator.faults import going_on
 from kaon_coordinator.store.thread import StoreThread
-from kaon_wire.errors import KaonError, NotFound
+from kaon_wire.errors import NotFound
 
 log = structlog.get_logger(__name__)
 
@@ -38,10 +39,8 @@ class Snapshots:
         """Looks until cancelled; a database that does not answer is asked again in the next round."""
         while True:
             await asyncio.sleep(ROUND_SECONDS)
-            try:
+            with going_on("snapshots were taken"):
                 await self.once()
-            except KaonError as error:
-                log.warning("snapshots wait for the database", reason=str(error))
 
     async def once(self) -> int:
         """One look; returns how many snapshots were taken."""
@@ -50,7 +49,8 @@ class Snapshots:
         self._newest = {run_id: seq for run_id, seq in self._newest.items() if run_id in states}
         for state in states.values():
             if outweighs(state.seq - self._newest.get(state.run_id, 0), rows_in(state)):
-                taken += await self._keep(state)
+                with going_on("a snapshot was taken", run=state.run_id):
+                    taken += await self._keep(state)
         return taken
 
     async def _keep(self, state: RunState) -> bool:

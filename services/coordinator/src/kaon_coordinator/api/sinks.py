@@ -8,6 +8,7 @@ import structlog
 
 from kaon_coordinator.api.feed import RunFeed
 from kaon_coordinator.api.log_archive import LogArchive
+from kaon_coordinator.faults import note_fault
 from kaon_wire.errors import KaonError
 from kaonapi.log.v1 import log_pb2
 from kaonapi.run.v1 import history_pb2, run_pb2
@@ -42,6 +43,17 @@ class ApiSinks:
             await self._archive.archive(lines)
         except KaonError as error:
             log.warning("log lines not archived", records=len(lines), error=str(error))
+        except Exception as error:
+            await self._archive_apart(lines, error)
+
+    async def _archive_apart(self, lines: Sequence[log_pb2.LogLines], error: Exception) -> None:
+        """Archives in halves, until the record is alone that the database refuses."""
+        if len(lines) == 1:
+            note_fault("log lines were archived", error, run=lines[0].key.run_id, path=lines[0].key.path)
+            return
+        middle = len(lines) // 2
+        await self.logs(lines[:middle])
+        await self.logs(lines[middle:])
 
 
 def _view(record: step_pb2.StepEvents, event: step_pb2.StepEvent) -> run_pb2.StepView:

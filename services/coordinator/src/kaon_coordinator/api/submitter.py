@@ -6,7 +6,7 @@ import asyncio
 
 from kaon_coordinator.store.base import NewRun, RunRecord
 from kaon_coordinator.store.thread import StoreThread
-from kaon_wire.errors import Conflict
+from kaon_wire.errors import Conflict, KaonError
 
 _AT_ONCE = 200
 
@@ -45,6 +45,12 @@ class Submitter:
         try:
             results = await self._store.run(self._store.store.submit_runs, [run for run, _ in together])
         except Exception as error:
+            if len(together) > 1 and not isinstance(error, KaonError):
+                # One of them cannot be stored: the others do not suffer from it.
+                middle = len(together) // 2
+                await self._store_together(together[:middle])
+                await self._store_together(together[middle:])
+                return
             for _, answer in together:
                 if not answer.done():
                     answer.set_exception(error)

@@ -20,6 +20,9 @@ from kaon_coordinator.engine.state import RunState
 from kaonapi.run.v1 import history_pb2
 from kaonapi.step.v1 import step_pb2
 
+# The type of the errors that are nobody's: something was raised that nobody has foreseen.
+ENGINE_FAULT = "EngineFault"
+
 
 def _middle() -> float:
     return 0.5

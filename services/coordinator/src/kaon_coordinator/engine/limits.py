@@ -21,6 +21,8 @@ class Limits:
     inline_output_bytes: int = 65_536
     # Bytes of one input that travels with its step; a larger one (the joined results of many cells) is kept as an artifact.
     inline_input_bytes: int = 65_536
+    # Bytes of one item of a foreach that is read from an artifact.
+    item_bytes: int = 262_144
     # Bytes of all parameters of a run.
     params_bytes: int = 262_144
     # Runners that may be lost while they hold a step, before the step is suspected of killing them.

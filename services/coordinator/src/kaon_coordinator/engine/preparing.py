@@ -11,7 +11,7 @@ from typing import Any
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import LookUpMemo, ReleasePermits, TakePermits, WriteManifests
 from kaon_coordinator.engine.bindings import resolve
-from kaon_coordinator.engine.decide import Decision, user_error
+from kaon_coordinator.engine.decide import ENGINE_FAULT, Decision, user_error
 from kaon_coordinator.engine.messages import (
     ManifestsWritten,
     MemoFound,
@@ -168,7 +168,7 @@ def unprepared(decision: Decision, message: Unprepared) -> None:
         return
     del decision.state.preparing[message.path]
     error = user_error(message.kind, f"{node.path}: {message.problem}")
-    if message.kind == "Platform":
+    if message.kind in {"Platform", ENGINE_FAULT}:
         error.error_class = step_pb2.ERROR_CLASS_PLATFORM
     if isinstance(node, BlockState) and node.status == t.RUNNING:
         from kaon_coordinator.engine.stopping import request_stop

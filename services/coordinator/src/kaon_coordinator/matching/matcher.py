@@ -19,6 +19,7 @@ from kaon_coordinator.matching.state import PoolState
 from kaon_coordinator.matching.survey import review_runners, withdraw_queued
 from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants
 from kaon_coordinator.matching.tickets import Place, Ticket, step_id
+from kaon_coordinator.matching.troubles import Trouble
 from kaon_coordinator.matching.views import pool_view, runner_view
 from kaonapi.run.v1 import command_pb2
 from kaonapi.runner.v1 import runner_pb2
@@ -76,12 +77,21 @@ class PoolMatcher:
             return
         self._engine_epochs[record.partition] = record.epoch
         for ended in record.ended:
-            self._end(ended.key, now)
+            try:
+                self._end(ended.key, now)
+            except Exception as error:
+                self._state.note_trouble(step_id(ended.key), record.partition, error)
         for held in record.held:
-            self._hold(held, record.partition, now)
+            try:
+                self._hold(held, record.partition, now)
+            except Exception as error:
+                self._state.note_trouble(step_id(held.key), record.partition, error)
         due = self._settled if record.answers_pool_epoch else now
         for request in record.requests:
-            self._request(request, now, due)
+            try:
+                self._request(request, now, due)
+            except Exception as error:
+                self._state.note_trouble(step_id(request.key), record.partition, error)
 
     def heartbeat(self, heartbeat: runner_pb2.RunnerHeartbeat, now: float) -> None:
         """What a runner says."""
@@ -121,6 +131,11 @@ class PoolMatcher:
             self._report()
         effects, state.effects = state.effects, []
         return effects
+
+    def take_troubles(self) -> list[Trouble]:
+        """The steps with which nothing could be done since the last call; nothing of them waits any more."""
+        troubles, self._state.troubles = self._state.troubles, []
+        return troubles
 
     def explain(self, run_id: str, path: str, moment: Moment) -> list[runner_pb2.WaitReason]:
         """Why the step waits, or where it is: the binding reason first."""

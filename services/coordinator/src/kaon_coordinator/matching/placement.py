@@ -97,7 +97,10 @@ class Round:
         line = lines[0][2]
         ticket = line.head()
         if ticket is not None:
-            self._place(ticket)
+            try:
+                self._place(ticket)
+            except Exception as error:
+                self._state.note_trouble(ticket.step, ticket.partition, error)
         successor = line.head()
         if successor is None or successor is ticket:
             heapq.heappop(lines)

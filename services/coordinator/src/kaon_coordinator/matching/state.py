@@ -14,6 +14,7 @@ from kaon_coordinator.matching.settings import MatcherSettings
 from kaon_coordinator.matching.shares import Shares
 from kaon_coordinator.matching.tenants import Tenants
 from kaon_coordinator.matching.tickets import Lane, Lanes, Place, StepId, Ticket
+from kaon_coordinator.matching.troubles import Trouble
 from kaon_coordinator.matching.waiting import WaitingRoom
 
 _REMEMBERED = 50_000
@@ -38,6 +39,8 @@ class PoolState:
         # Tickets held by runners that have not been heard yet.
         self.orphans: dict[str, dict[StepId, Ticket]] = defaultdict(dict)
         self.effects: list[Effect] = []
+        # Steps that were dropped, until somebody is told.
+        self.troubles: list[Trouble] = []
         # Something has changed that may let a waiting ticket go.
         self.stirred = False
         self._ended: OrderedDict[StepId, int] = OrderedDict()
@@ -73,6 +76,14 @@ class PoolState:
         return incarnation in self._departed
 
     # --- moves of a ticket ---------------------------------------------------------------------------------------
+
+    def note_trouble(self, step: StepId, partition: int, error: Exception) -> None:
+        """Something unforeseen was raised for a step: it is dropped, and whoever has asked for it is told."""
+        run_id, path = step
+        self.troubles.append(Trouble(run_id=run_id, path=path, partition=partition, error=error))
+        ticket = self.tickets.get(step)
+        if ticket is not None:
+            self.forget(ticket)
 
     def next_sequence(self) -> int:
         """The place in the order of arrival."""

@@ -25,6 +25,7 @@ from kaon_coordinator.engine.actions import (
     TakePermits,
     WriteManifests,
 )
+from kaon_coordinator.engine.decide import ENGINE_FAULT
 from kaon_coordinator.engine.limits import Limits
 from kaon_coordinator.engine.messages import (
     ChildPrepared,
@@ -38,6 +39,7 @@ from kaon_coordinator.engine.messages import (
     Unprepared,
 )
 from kaon_coordinator.engine.state import RunState
+from kaon_coordinator.faults import note_fault
 from kaon_coordinator.shell.desk import ArtifactDesk
 from kaon_coordinator.shell.permits import Grant, PermitQueue, still_wanted
 from kaon_coordinator.store.thread import StoreThread
@@ -74,6 +76,8 @@ class Outside:
     epoch_of: Callable[[int], int | None]
     # Is told the partition and the epoch under which the store has refused.
     fenced: Callable[[int, int], None]
+    # Is told the partition and the run with which its owner cannot go on, what was going on, and what was raised.
+    faulted: Callable[[int, str, str, BaseException], None]
     # Asks for a turn.
     wake: Callable[[], None]
 
@@ -92,6 +96,7 @@ class Answers:
             epoch_of=outside.epoch_of,
             granted=self._granted,
             fenced=outside.fenced,
+            faulted=outside.faulted,
             now_us=outside.now_us,
         )
 
@@ -169,6 +174,9 @@ class Answers:
                 message = Unprepared(path=path, asked=asked, kind="Platform", problem=str(error))
             except KaonError as error:
                 message = Unprepared(path=path, asked=asked, kind="BindingError", problem=str(error))
+            except Exception as error:
+                fault = note_fault(f"{type(question).__name__} was answered", error, run=run_id, path=path)
+                message = Unprepared(path=path, asked=asked, kind=ENGINE_FAULT, problem=str(fault))
         # A partition that was lost meanwhile, and perhaps came back, has been asked anew.
         if self._outside.epoch_of(partition) is not None:
             self._answer(partition, run_id, message)

@@ -17,15 +17,19 @@ import structlog
 
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.bindings import Evaluate
+from kaon_coordinator.engine.compiled import CompiledWorkflow
 from kaon_coordinator.engine.decide import Context
 from kaon_coordinator.engine.limits import DEFAULT, Limits
 from kaon_coordinator.engine.state import RunState
+from kaon_coordinator.faults import Fault, going_on, note_fault
 from kaon_coordinator.ids import new_run_id
 from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants
 from kaon_coordinator.shell.answers import Answers, Outside
 from kaon_coordinator.shell.barriers import Barriers
 from kaon_coordinator.shell.bases import Bases
+from kaon_coordinator.shell.committing import commit, prepare
 from kaon_coordinator.shell.desk import ArtifactDesk
+from kaon_coordinator.shell.ending import EndingParts, Endings
 from kaon_coordinator.shell.inbound import Inbound, sort_records
 from kaon_coordinator.shell.leases import LEASE_SECONDS, LeaseBook
 from kaon_coordinator.shell.outbox import Outbox
@@ -35,7 +39,7 @@ from kaon_coordinator.shell.pools import Pools
 from kaon_coordinator.shell.publisher import Publisher
 from kaon_coordinator.shell.sinks import Sinks
 from kaon_coordinator.shell.starts import Starts
-from kaon_coordinator.shell.turn import Effects, Turn, rows_of
+from kaon_coordinator.shell.turn import Effects, FaultedRun, Turn
 from kaon_coordinator.shell.workflows import Workflows
 from kaon_coordinator.store.base import (
     EncodedEvent,
@@ -50,6 +54,7 @@ from kaon_coordinator.store.submissions import REOPENING
 from kaon_coordinator.store.thread import StoreThread
 from kaon_coordinator.transport.base import Incoming, Send, Transport
 from kaon_wire import topics
+from kaon_wire.errors import Unavailable
 from kaon_wire.partitioning import partition_of
 from kaonapi.run.v1 import command_pb2
 from kaonapi.step.v1 import step_pb2
@@ -101,6 +106,8 @@ class Counters:
     quarantined: int = 0
     fenced: int = 0
     committed_events: int = 0
+    # Runs, schedules and records for which something unforeseen was raised.
+    faults: int = 0
 
 
 @dataclass(kw_only=True)
@@ -160,6 +167,13 @@ class Coordinator:
         self._lock = asyncio.Lock()
         self._owner = Owner(name=settings.owner, address="")
         self.counters = Counters()
+        parts = EndingParts(
+            store=store,
+            workflow=self._workflow_of,
+            context=self._context,
+            partitions=settings.catalogue.run_partitions,
+        )
+        self._endings = Endings(parts)
         self._answers = Answers(self._outside(desk))
         self._bases = Bases(store, self.wake)
         # Whether others must be told that permits were given back, and when they were told last, in monotonic seconds.
@@ -170,6 +184,7 @@ class Coordinator:
             now_us=self._clocks.now_us,
             tell_engine=self._tell_engine,
             tenants=settings.tenants,
+            faulted=self._fault,
         )
 
     def told_at(self, address: str) -> None:
@@ -189,6 +204,11 @@ class Coordinator:
     def runs_open(self) -> int:
         """How many runs of these have not ended."""
         return sum(len(partition.runs) for partition in self._partitions.values())
+
+    @property
+    def runs_aside(self) -> int:
+        """How many runs of its partitions this process does not touch."""
+        return sum(len(partition.aside) for partition in self._partitions.values())
 
     def open_runs(self) -> list[RunState]:
         """The runs that are owned here and have not ended."""
@@ -226,7 +246,8 @@ class Coordinator:
             self.counters.quarantined += 1
             log.error("record quarantined", topic=record.topic, offset=record.offset, reason=reason)
             await self._transport.quarantine(record, reason)
-        self._sinks.progress(inbound.reports)
+        with going_on("progress was shown"):
+            self._sinks.progress(inbound.reports)
         async with self._lock:
             await self._turn(inbound)
         # After the turn, so that no step waits for lines to be archived; before the records are acknowledged.
@@ -315,7 +336,9 @@ class Coordinator:
     async def _turn(self, inbound: Inbound) -> None:
         outbox = Outbox(self._settings.catalogue)
         woken, self._inbox_filled = self._inbox_filled | inbound.inbox_filled, set()
-        commands = await self._take_commands(woken & set(self._partitions))
+        woken &= set(self._partitions)
+        await self._take_back(woken, outbox)
+        commands = await self._take_commands(woken)
         now = self._clocks.monotonic()
         turns = [
             (partition, turn)
@@ -328,6 +351,7 @@ class Coordinator:
             self._answer_pool(number, opened, outbox)
         for report in inbound.pool_reports:
             self._compare_pool(report, outbox)
+        await self._end_faulted(outbox)
         if inbound.permits_freed:
             self._answers.permits.freed()
         self._tell_freed(now, outbox)
@@ -364,7 +388,11 @@ class Coordinator:
         commands = _Commands()
         starts = [run.start for run in submitted.values() if run.start is not None]
         read = await self._store.read(self._store.store.unapplied_of, woken, INBOX_BATCH) if woken else []
-        rows = [row for row in self._starts.fresh([*starts, *read]) if row.partition in self._partitions]
+        rows = [
+            row
+            for row in self._starts.fresh([*starts, *read])
+            if row.partition in self._partitions and row.run_id not in self._partitions[row.partition].aside
+        ]
         if not rows:
             return commands
         unknown = {row.run_id for row in rows if row.run_id not in self._partitions[row.partition].runs}
@@ -373,12 +401,17 @@ class Coordinator:
         known = unknown & submitted.keys() & starting
         handed = [_as_loaded(submitted[run_id]) for run_id in known]
         reopened = {row.run_id for row in rows if row.command.WhichOneof("command") in REOPENING}
-        commands.fresh, waiting = await self._fresh(handed, unknown - known, reopened)
+        commands.fresh, waiting, faults = await self._fresh(handed, unknown - known, reopened)
         for row in rows:
             # A fork's commands wait until it is known what it begins with.
-            if row.run_id not in waiting:
+            if row.run_id in waiting:
+                continue
+            self._starts.note(row)
+            if row.run_id in faults:
+                fault = FaultedRun(run_id=row.run_id, fault=faults[row.run_id])
+                self._partitions[row.partition].faulted.setdefault(row.run_id, fault).rows.append(row)
+            else:
                 commands.rows[row.partition].append(row)
-                self._starts.note(row)
         if len(read) == INBOX_BATCH:
             self._inbox_filled |= woken
             self._woken.set()
@@ -386,21 +419,71 @@ class Coordinator:
 
     async def _commit(self, turns: Sequence[tuple[Partition, Turn]]) -> list[tuple[Partition, Turn]]:
         """Makes turns durable in one transaction. Returns them without those of partitions that somebody else owns by now."""
-        encoded = [[encode_event(event) for event in turn.events] for _, turn in turns]
-        batches = [
-            _batch(partition, turn, events)
-            for (partition, turn), events in zip(turns, encoded, strict=True)
-            if not turn.durable
-        ]
-        await self._write(batches)
+        written = [prepare(partition, turn) for partition, turn in turns]
+        for number in await commit(self._store, written):
+            self._lose_partition(number)
         owned = []
-        for (partition, turn), events in zip(turns, encoded, strict=True):
+        for each in written:
+            partition, turn = each.partition, each.turn
             if partition.number in self._partitions:
                 owned.append((partition, turn))
-                self.counters.committed_events += len(events)
-                self._publisher.add(partition, events)
-                self._sinks.committed(turn.events)
+                for run_id in turn.faulted:
+                    partition.forget(run_id)
+                partition.faulted |= turn.faulted
+                self._made_durable(
+                    partition, turn, [event for event in each.history if event.run_id not in turn.faulted]
+                )
         return owned
+
+    def _made_durable(self, partition: Partition, turn: Turn, events: Sequence[EncodedEvent]) -> None:
+        self.counters.committed_events += len(events)
+        self._publisher.add(partition, events)
+        with going_on("events were told", partition=partition.number):
+            self._sinks.committed(turn.events)
+
+    async def _end_faulted(self, outbox: Outbox) -> None:
+        """Ends the runs with which this owner cannot go on."""
+        for partition in list(self._partitions.values()):
+            while partition.faulted and self._partitions.get(partition.number) is partition:
+                run_id = next(iter(partition.faulted))
+                self.counters.faults += 1
+                turn, kept = await self._endings.end(partition, partition.faulted[run_id])
+                del partition.faulted[run_id]
+                if not kept:
+                    self._lose_partition(partition.number)
+                elif turn is not None:
+                    self._made_durable(partition, turn, [encode_event(event) for event in turn.events])
+                    self._let_out(partition, partition.effects(turn, self._clocks.monotonic()), outbox)
+
+    async def _take_back(self, woken: set[int], outbox: Outbox) -> None:
+        """Takes runs over again that were set aside, when somebody has asked for it."""
+        asked = [number for number in woken if self._partitions[number].aside]
+        if not asked:
+            return
+        kept = await self._store.read(self._store.store.list_set_aside, 0)
+        still = {each.name for each in kept if each.kind == "run"}
+        for number in asked:
+            partition = self._partitions[number]
+            back = partition.aside - still
+            if not back:
+                continue
+            partition.aside -= back
+            log.info("runs taken back", partition=number, runs=sorted(back))
+            loaded = await self._store.read(self._store.store.load_some, back)
+            running = [run for run in loaded if run.row.status not in t.TERMINAL]
+            await self._adopt(partition, running, outbox)
+
+    async def _adopt(self, partition: Partition, loaded: Sequence[LoadedRun], outbox: Outbox) -> None:
+        stored = []
+        for run in loaded:
+            try:
+                stored.append(await self._with_workflow(run))
+            except Unavailable:
+                raise
+            except Exception as error:
+                partition.fault(run.run_id, "its workflow was read", error)
+        effects = partition.adopt(stored, self._clocks.monotonic())
+        self._let_out(partition, effects, outbox)
 
     async def _write_marks(self) -> None:
         """Notes how far histories have been published, so that the next owner has little to repeat."""
@@ -434,7 +517,10 @@ class Coordinator:
             self._answers.permits.freed()
             self._freed = True
         for state, action in effects.questions:
-            self._answers.ask(partition.number, state, action)
+            try:
+                self._answers.ask(partition.number, state, action)
+            except Exception as error:
+                partition.fault(state.run_id, "something was asked for it", error)
         for pool in {*effects.requests, *effects.ended}:
             record = step_pb2.StepRequests(
                 pool=pool,
@@ -531,9 +617,9 @@ class Coordinator:
         epoch = await self._store.run(self._store.store.claim_partition, number, self._settings.owner)
         leases = LeaseBook(seconds=self._settings.lease_seconds)
         partition = Partition(number=number, epoch=epoch, leases=leases)
+        aside = await self._store.read(self._store.store.list_set_aside, 0)
+        partition.aside |= {each.name for each in aside if each.kind == "run" and each.partition == number}
         loaded = await self._store.run(self._store.store.load_runs, number)
-        stored = [await self._with_workflow(run) for run in loaded]
-        effects = partition.adopt(stored, self._clocks.monotonic())
         try:
             await self._publish_rest(partition)
         except Fenced:
@@ -543,10 +629,11 @@ class Coordinator:
         self._inbox_filled.add(number)
         self._woken.set()
         outbox = Outbox(self._settings.catalogue)
-        self._let_out(partition, effects, outbox)
+        await self._adopt(partition, loaded, outbox)
+        await self._end_faulted(outbox)
         self.pools.advance(outbox)
         await self._transport.send(outbox.take())
-        log.info("partition owned", partition=number, epoch=epoch, runs=len(stored))
+        log.info("partition owned", partition=number, epoch=epoch, runs=len(loaded))
 
     async def _publish_rest(self, partition: Partition) -> None:
         """Publishes the history that earlier owners have not, part by part: a mark must never jump over what is not published."""
@@ -582,27 +669,41 @@ class Coordinator:
 
     async def _fresh(
         self, handed: Iterable[LoadedRun], run_ids: Collection[str], reopened: Collection[str]
-    ) -> tuple[dict[str, Stored], set[str]]:
-        """Runs that are not in memory, as commands need them, and the ids of those that cannot begin yet."""
+    ) -> tuple[dict[str, Stored], set[str], dict[str, Fault]]:
+        """Runs that are not in memory, as commands need them, the ids of those that cannot begin yet, and those that never can."""
         loaded = await self._store.read(self._store.store.load_some, run_ids) if run_ids else []
         fresh: dict[str, Stored] = {}
         waiting: set[str] = set()
+        faults: dict[str, Fault] = {}
         for run in (*handed, *loaded):
             if run.row.status in t.TERMINAL and run.run_id not in reopened:
                 continue
-            stored = await self._with_workflow(run)
-            if run.fork_run_id and run.row.seq == 0:
-                base = self._bases.take(run)
-                if base is None:
-                    waiting.add(run.run_id)
-                    continue
-                stored = replace(stored, base=base)
-            fresh[run.run_id] = stored
-        return fresh, waiting
+            try:
+                stored = await self._fresh_one(run)
+            except Unavailable:
+                raise
+            except Exception as error:
+                faults[run.run_id] = note_fault("it was read", error, run=run.run_id)
+                continue
+            if stored is None:
+                waiting.add(run.run_id)
+            else:
+                fresh[run.run_id] = stored
+        return fresh, waiting, faults
+
+    async def _fresh_one(self, run: LoadedRun) -> Stored | None:
+        """A run as commands need it; None when it cannot begin yet."""
+        stored = await self._with_workflow(run)
+        if run.fork_run_id and run.row.seq == 0:
+            base = self._bases.take(run)
+            return None if base is None else replace(stored, base=base)
+        return stored
 
     async def _with_workflow(self, run: LoadedRun) -> Stored:
-        workflow = await self._workflows.get(run.tenant, run.workflow, run.version)
-        return Stored(run=run, workflow=workflow)
+        return Stored(run=run, workflow=await self._workflow_of(run))
+
+    async def _workflow_of(self, run: LoadedRun) -> CompiledWorkflow:
+        return await self._workflows.get(run.tenant, run.workflow, run.version)
 
     async def _load_definition(self, tenant: str, name: str, version: str) -> d.WorkflowDefinition:
         record = await self._store.run(self._store.store.get_workflow, tenant, name, version)
@@ -625,32 +726,22 @@ class Coordinator:
             new_run_id=self._settings.new_run_id,
             epoch_of=self._epoch_of,
             fenced=self._refused_beside,
+            faulted=self._fault,
             wake=self._woken.set,
         )
+
+    def _fault(self, number: int, run_id: str, doing: str, error: BaseException) -> None:
+        """Something unforeseen was raised for a run beside the turns: the next one ends it."""
+        partition = self._partitions.get(number)
+        if partition is None:
+            note_fault(doing, error, run=run_id)
+            return
+        partition.fault(run_id, doing, error)
+        self._woken.set()
 
     def _epoch_of(self, number: int) -> int | None:
         partition = self._partitions.get(number)
         return None if partition is None else partition.epoch
-
-
-def _batch(partition: Partition, turn: Turn, events: Sequence[EncodedEvent]) -> PartitionBatch:
-    rows = rows_of(turn)
-    partition.note_rows(rows.steps)
-    return PartitionBatch(
-        partition=partition.number,
-        epoch=partition.epoch,
-        history=events,
-        runs=rows.runs,
-        steps=rows.steps,
-        blocks=rows.blocks,
-        dropped=rows.dropped,
-        new_runs=turn.owed.new_runs,
-        messages=turn.owed.messages,
-        memos=turn.owed.memos,
-        released=turn.owed.released,
-        applied_inbox=turn.applied_inbox,
-        published=partition.take_published(),
-    )
 
 
 def _as_loaded(run: RunRecord) -> LoadedRun:

@@ -6,7 +6,7 @@ import asyncio
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, BinaryIO, ParamSpec, TypeVar
 
 from kaon_artifacts import Artifact, ArtifactStore
 from kaon_artifacts.errors import ArtifactError, StoreUnavailable
@@ -84,7 +84,7 @@ class ArtifactDesk:
         items: list[str] = []
         limit = self._limits.foreach_items
         with self._store.open(artifact) as lines:
-            for number, line in enumerate(_bounded(lines, artifact.uri), start=1):
+            for number, line in enumerate(_bounded(lines, artifact.uri, self._limits.item_bytes), start=1):
                 if not line.strip():
                     continue
                 if len(items) == limit:
@@ -118,10 +118,15 @@ class ArtifactDesk:
         return True
 
 
-def _bounded(lines: Any, uri: str) -> Iterator[bytes]:
-    size = 0
-    for line in lines:
-        size += len(line)
+def _bounded(lines: BinaryIO, uri: str, most: int) -> Iterator[bytes]:
+    """Reads lines, of which none is kept in memory that is longer than an item may be."""
+    size = number = 0
+    while line := lines.readline(most + 2):
+        size, number = size + len(line), number + 1
+        if len(line) > most and len(line.rstrip(b"\r\n")) > most:
+            raise InvalidValue(
+                f"artifact {uri}, line {number}: an item has more bytes than the limit item_bytes of {most}"
+            )
         if size > _ITEMS_BYTES:
             raise InvalidValue(f"artifact {uri} has more than {_ITEMS_BYTES} bytes of items")
         yield line
@@ -129,8 +134,11 @@ def _bounded(lines: Any, uri: str) -> Iterator[bytes]:
 
 def _item(line: bytes, uri: str, number: int) -> str:
     try:
-        return canonical.dumps(canonical.loads(line.decode()))
-    except (InvalidValue, UnicodeDecodeError, RecursionError) as error:
+        item = canonical.dumps(canonical.loads(line.decode()))
+        # Half of a surrogate pair is JSON, but no text that could be stored.
+        item.encode()
+        return item
+    except (InvalidValue, UnicodeError, RecursionError) as error:
         raise InvalidValue(f"artifact {uri}, line {number}: not JSON: {error}") from error
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from google.protobuf.message import DecodeError
 
+from kaon_coordinator.faults import note_fault
 from kaon_coordinator.transport.base import Incoming
 from kaon_wire import topics
 from kaonapi.log.v1 import log_pb2
@@ -36,13 +37,16 @@ class Inbound:
 
 
 def sort_records(records: Sequence[Incoming]) -> Inbound:
-    """Decodes a batch. A record that cannot be decoded is set aside; it never stops the others."""
+    """Decodes a batch. A record that cannot be understood is set aside; it never stops the others."""
     inbound = Inbound()
     for record in records:
         try:
             _SORT[record.topic](inbound, record)
         except DecodeError as error:
             inbound.poison.append((record, f"not a {record.topic} message: {error}"))
+        except Exception as error:
+            fault = note_fault("a record was read", error, topic=record.topic, offset=record.offset)
+            inbound.poison.append((record, str(fault)))
     return inbound
 
 

@@ -31,7 +31,8 @@ class Owed:
             case TellRun():
                 command = action.command
                 command.run_id = action.run_id
-                self.messages.append(Message(run_id=action.run_id, command=command, now_us=now_us))
+                message = Message(run_id=action.run_id, command=command, now_us=now_us, sender=state.run_id)
+                self.messages.append(message)
             case RememberStep():
                 memo = Memo(
                     tenant=state.tenant,
@@ -48,6 +49,15 @@ class Owed:
             case _:
                 return False
         return True
+
+    def without(self, run_id: str) -> Owed:
+        """The same without what one run wants."""
+        return Owed(
+            new_runs=[run for run in self.new_runs if run.parent_run_id != run_id],
+            messages=[message for message in self.messages if message.sender != run_id],
+            memos=[memo for memo in self.memos if memo.run_id != run_id],
+            released=[holder for holder in self.released if holder.run_id != run_id],
+        )
 
 
 def _wants_permits(state: RunState) -> bool:

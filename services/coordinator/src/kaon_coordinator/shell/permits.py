@@ -49,6 +49,7 @@ class PermitQueue:
         epoch_of: the epoch under which this process owns a partition; None when it does not.
         granted: is told of every grant.
         fenced: is told the partition and the epoch under which the store has refused: somebody else has claimed it.
+        faulted: is told the partition and the run whose wish the store refuses, what was going on, and what was raised.
         now_us: microseconds since the epoch.
         again_seconds: how often those who wait ask again.
     """
@@ -60,6 +61,7 @@ class PermitQueue:
         epoch_of: Callable[[int], int | None],
         granted: Callable[[Grant], None],
         fenced: Callable[[int, int], None],
+        faulted: Callable[[int, str, str, BaseException], None],
         now_us: Callable[[], int],
         again_seconds: float = 1.0,
     ) -> None:
@@ -67,6 +69,7 @@ class PermitQueue:
         self._epoch_of = epoch_of
         self._granted = granted
         self._fenced = fenced
+        self._faulted = faulted
         self._now_us = now_us
         self._again_seconds = again_seconds
         # By partition and holder.
@@ -174,7 +177,27 @@ class PermitQueue:
                 self._fenced(partition, epoch)
         except Unavailable as error:
             log.warning("permits not asked for", partition=partition, reason=str(error))
+        except Exception as error:
+            return await self._take_apart(partition, wishes, error)
         return None
+
+    async def _take_apart(
+        self, partition: int, wishes: list[PermitWish], error: Exception
+    ) -> list[bool] | None:
+        """Asks again in halves, until the wish is alone that the store refuses."""
+        if len(wishes) == 1:
+            holder = wishes[0].holder
+            self.forget(partition, [holder])
+            self._faulted(partition, holder.run_id, "its permits were taken", error)
+            return [False]
+        middle = len(wishes) // 2
+        answers: list[bool] = []
+        for half in (wishes[:middle], wishes[middle:]):
+            answered = await self._take(partition, half)
+            if answered is None:
+                return None
+            answers += answered
+        return answers
 
 
 def _kinds(waiting: Iterable[_Wanted]) -> dict[frozenset[str], list[_Wanted]]:

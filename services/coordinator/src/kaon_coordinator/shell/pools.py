@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from kaon_coordinator.faults import going_on
 from kaon_coordinator.matching.effects import AskRunners, Effect, OpenPool, Release, ReportPool, Withdraw
 from kaon_coordinator.matching.explain import Moment
 from kaon_coordinator.matching.matcher import PoolMatcher
@@ -28,6 +29,7 @@ class Pools:
         clock: monotonic seconds.
         now_us: microseconds since the epoch.
         tenants: what tenants are entitled to.
+        faulted: is told the partition and the run of a request that a matcher cannot take, what was going on, and what was raised.
         tell_engine: how the owners of engine partitions are told what a matcher asks or reports.
     """
 
@@ -38,6 +40,7 @@ class Pools:
         clock: Callable[[], float],
         now_us: Callable[[], int],
         tell_engine: TellEngine,
+        faulted: Callable[[int, str, str, BaseException], None],
         tenants: Tenants = NO_LIMITS,
     ) -> None:
         self._catalogue = catalogue
@@ -45,6 +48,7 @@ class Pools:
         self._now_us = now_us
         self._tenants = tenants
         self._tell_engine = tell_engine
+        self._faulted = faulted
         self._matchers: dict[str, PoolMatcher] = {}
 
     def open(self, pool: str, epoch: int, outbox: Outbox) -> None:
@@ -72,7 +76,17 @@ class Pools:
         if matcher is None:
             return False
         matcher.requests(record, self._clock())
+        self._tell_troubles(matcher)
         return True
+
+    def _tell_troubles(self, matcher: PoolMatcher) -> None:
+        for trouble in matcher.take_troubles():
+            self._faulted(
+                trouble.partition,
+                trouble.run_id,
+                f"{trouble.path} was matched in pool {matcher.pool}",
+                trouble.error,
+            )
 
     def hear(self, inbound: Inbound) -> None:
         """Takes in what arrived for the matchers."""
@@ -82,7 +96,8 @@ class Pools:
         for heartbeat in inbound.heartbeats:
             matcher = self._matchers.get(heartbeat.pool)
             if matcher is not None:
-                matcher.heartbeat(heartbeat, now)
+                with going_on("a heartbeat was heard", pool=matcher.pool, runner=heartbeat.incarnation):
+                    matcher.heartbeat(heartbeat, now)
 
     def deafen(self) -> None:
         """Nothing could be heard until now."""
@@ -92,8 +107,10 @@ class Pools:
     def advance(self, outbox: Outbox) -> None:
         """Lets every matcher match."""
         for matcher in self._matchers.values():
-            for effect in matcher.tick(self._clock()):
-                self._let_out(matcher, effect, outbox)
+            with going_on("a pool was matched", pool=matcher.pool):
+                for effect in matcher.tick(self._clock()):
+                    self._let_out(matcher, effect, outbox)
+            self._tell_troubles(matcher)
 
     def owned(self) -> list[str]:
         """The pools whose matchers live in this process."""

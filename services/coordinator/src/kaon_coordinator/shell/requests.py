@@ -6,10 +6,13 @@ from kaon_coordinator.engine.actions import GrantLease, RevokeLease, RevokeReaso
 from kaon_coordinator.engine.compiled import CompiledGraph
 from kaon_coordinator.engine.state import RunState, ScopeState, StepState
 from kaon_telemetry.tracing import run_span, step_span
+from kaon_wire.errors import InvalidValue
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
 
 DEFAULT_POOL = "default"
+# Bytes of one event or request: brokers refuse records of more than 1 MiB by default.
+RECORD_BYTES = 1_000_000
 # Runners have this label, with the name behind it, for each step type that they can execute.
 STEP_TYPE_LABEL = "step-type."
 
@@ -68,7 +71,7 @@ def step_request(state: RunState, step: StepState, *, partition: int, epoch: int
         requirements_file=declared.requirements_file,
         trace_parent=_trace_parent(state, step),
     )
-    return step_pb2.StepRequest(
+    request = step_pb2.StepRequest(
         key=key_of(state.run_id, step),
         partition=partition,
         epoch=epoch,
@@ -79,6 +82,11 @@ def step_request(state: RunState, step: StepState, *, partition: int, epoch: int
         ready_time_us=step.ready_us,
         spec=spec,
     )
+    if (size := request.ByteSize()) > RECORD_BYTES:
+        raise InvalidValue(
+            f"the request of {step.path} has {size} bytes; a record of a topic has at most {RECORD_BYTES}"
+        )
+    return request
 
 
 def _trace_parent(state: RunState, step: StepState) -> str:

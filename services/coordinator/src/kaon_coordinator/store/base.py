@@ -29,6 +29,7 @@ from kaon_coordinator.store.records import (
     RunRecord,
     ScheduleRecord,
     ScheduleStep,
+    SetAside,
     Snapshot,
     WorkflowRecord,
     encode_event,
@@ -57,6 +58,7 @@ __all__ = [
     "RunRecord",
     "ScheduleRecord",
     "ScheduleStep",
+    "SetAside",
     "Snapshot",
     "Store",
     "WorkflowRecord",
@@ -207,7 +209,7 @@ class Store(ABC):
 
     @abstractmethod
     def load_runs(self, partition: int) -> list[LoadedRun]:
-        """Every run of the partition that has not ended. The cost does not depend on how many have."""
+        """Every run of the partition that has not ended and is not set aside. The cost does not depend on how many have ended."""
 
     @abstractmethod
     def load_run(self, run_id: str) -> LoadedRun:
@@ -223,7 +225,8 @@ class Store(ABC):
 
     @abstractmethod
     def unapplied_of(self, partitions: Collection[int], limit: int = 1000) -> list[InboxRow]:
-        """Commands of the partitions that no batch has named as applied, oldest first, at most `limit`."""
+        """Commands of the partitions that no batch has named as applied, oldest first, at most `limit`. Those of runs that are set
+        aside wait with them."""
 
     def unapplied(self, partition: int, limit: int = 1000) -> list[InboxRow]:
         """Commands of one partition, as `unapplied_of` gives them."""
@@ -252,6 +255,20 @@ class Store(ABC):
     @abstractmethod
     def unpublished(self, partition: int, limit: int = 1000) -> list[history_pb2.HistoryEvent]:
         """Events past their runs' published marks, each run's in order of seq, at most `limit`."""
+
+    # What is set aside: owners do not touch it until it is taken back. A batch sets runs aside.
+
+    @abstractmethod
+    def put_aside(self, row: SetAside) -> None:
+        """Sets something aside; the newest reason counts."""
+
+    @abstractmethod
+    def list_set_aside(self, limit: int) -> list[SetAside]:
+        """What is set aside, the newest first, at most `limit`; all of it when that is 0."""
+
+    @abstractmethod
+    def take_back(self, kind: str, tenant: str, name: str) -> bool:
+        """Lets owners touch something again; False when it was not set aside."""
 
     # Permits: how many may hold a key of a tenant at once. A batch gives them back.
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from operator import attrgetter
 from typing import Any, TypeVar
 
+from google.protobuf.message import DecodeError
 from sqlalchemy import (
     Column,
     ColumnElement,
@@ -26,6 +27,7 @@ from sqlalchemy.exc import IntegrityError
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.store import reads
+from kaon_coordinator.store.aside import Aside, is_aside
 from kaon_coordinator.store.bulk import Bulk, upsert
 from kaon_coordinator.store.database import Database
 from kaon_coordinator.store.owed import Owed
@@ -57,8 +59,9 @@ _block_values = attrgetter(*(column.name for column in reads.BLOCK_COLUMNS))
 class Commits:
     """Writes the batches of owners."""
 
-    def __init__(self, database: Database, owed: Owed) -> None:
+    def __init__(self, database: Database, owed: Owed, aside: Aside) -> None:
         self._owed = owed
+        self._aside = aside
         holds = (partitions.c.partition == bindparam("key")) & (partitions.c.epoch == bindparam("held"))
         self._fence = Bulk(
             database,
@@ -96,6 +99,7 @@ class Commits:
         marks = [(seq, seq, i, seq) for batch in held for i, seq in batch.published.items()]
         self._published.execute(connection, marks)
         self._owed.write(connection, held)
+        self._aside.put(connection, [row for batch in held for row in batch.set_aside])
         return frozenset(batch.partition for batch in batches) - {batch.partition for batch in held}
 
     def holds(self, connection: Connection, partition: int, epoch: int) -> bool:
@@ -137,7 +141,7 @@ def pool_owner(connection: Connection, pool: str) -> str:
 
 def load_runs(connection: Connection, partition: int) -> list[LoadedRun]:
     """The runs of a partition that have not ended."""
-    unfinished = (*_open(partition), runs.c.status.not_in(_RUN_ENDED))
+    unfinished = (*_open(partition), runs.c.status.not_in(_RUN_ENDED), ~is_aside(runs.c.run_id))
     found = connection.execute(
         select(runs).where(*unfinished).order_by(runs.c.create_us, runs.c.run_id)
     ).all()
@@ -184,17 +188,26 @@ def load_some(connection: Connection, run_ids: Collection[str]) -> list[LoadedRu
 
 def unapplied_of(connection: Connection, partitions: Collection[int], limit: int) -> list[InboxRow]:
     """Commands that wait for the partitions' owner."""
-    query = select(inbox).where(inbox.c.partition.in_(partitions)).order_by(inbox.c.inbox_id).limit(limit)
+    chosen = (inbox.c.partition.in_(partitions), ~is_aside(inbox.c.run_id))
+    query = select(inbox).where(*chosen).order_by(inbox.c.inbox_id).limit(limit)
     return [
         InboxRow(
             inbox_id=row.inbox_id,
             partition=row.partition,
             run_id=row.run_id,
-            command=command_pb2.RunCommand.FromString(row.command),
+            command=_command(row.run_id, row.command),
             create_us=row.create_us,
         )
         for row in connection.execute(query)
     ]
+
+
+def _command(run_id: str, data: bytes) -> command_pb2.RunCommand:
+    """A command; an empty one when this version cannot read it, which the engine refuses."""
+    try:
+        return command_pb2.RunCommand.FromString(data)
+    except DecodeError:
+        return command_pb2.RunCommand(run_id=run_id)
 
 
 def unpublished(connection: Connection, partition: int, limit: int) -> list[history_pb2.HistoryEvent]:

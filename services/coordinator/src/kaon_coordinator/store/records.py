@@ -125,6 +125,27 @@ class Message:
     run_id: str
     command: command_pb2.RunCommand
     now_us: int
+    # The run that owes it; empty when it is a schedule.
+    sender: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetAside:
+    """Something that its owner does not touch any more, because nothing could be decided or written for it."""
+
+    # "run" or "schedule".
+    kind: str
+    # Empty for a run.
+    tenant: str
+    # The run's id, or the schedule's name.
+    name: str
+    # Its partition.
+    partition: int
+    # Stands in a coordinator's log with the stack.
+    reference: str
+    # What happened, for people.
+    reason: str
+    time_us: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -275,6 +296,8 @@ class PartitionBatch:
     applied_inbox: Sequence[int] = ()
     # By run: up to which seq its history has been published and acknowledged. A mark never goes back.
     published: Mapping[str, int] = field(default_factory=dict)
+    # Runs that the next owners must not touch.
+    set_aside: Sequence[SetAside] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, text
 
 from kaon_coordinator.engine.rows import BlockRow, StepRow
 from kaon_coordinator.store import (
+    aside,
     memos,
     owners,
     permits,
@@ -38,6 +39,7 @@ from kaon_coordinator.store.records import (
     RunRecord,
     ScheduleRecord,
     ScheduleStep,
+    SetAside,
     Snapshot,
     WorkflowRecord,
 )
@@ -75,7 +77,8 @@ class SqlStore(Store):
     def __init__(self, database: Database, log_bounds: LogBounds) -> None:
         self._database = database
         self._submissions = Submissions(database)
-        self._commits = owners.Commits(database, Owed(database, self._submissions))
+        self._aside = aside.Aside(database)
+        self._commits = owners.Commits(database, Owed(database, self._submissions), self._aside)
         self._permits = permits.Permits(database)
         self._logs = LogArchive(database, log_bounds)
 
@@ -184,6 +187,18 @@ class SqlStore(Store):
     def unpublished(self, partition: int, limit: int = 1000) -> list[history_pb2.HistoryEvent]:
         with self._reading("unpublished") as connection:
             return owners.unpublished(connection, partition, limit)
+
+    def put_aside(self, row: SetAside) -> None:
+        with self._writing("put_aside") as connection:
+            self._aside.put(connection, [row])
+
+    def list_set_aside(self, limit: int) -> list[SetAside]:
+        with self._reading("list_set_aside") as connection:
+            return aside.listed(connection, limit)
+
+    def take_back(self, kind: str, tenant: str, name: str) -> bool:
+        with self._writing("take_back") as connection:
+            return aside.take_back(connection, kind, tenant, name)
 
     def set_permits(self, tenant: str, key: str, bound: int) -> PermitRecord:
         with self._writing("set_permits") as connection:

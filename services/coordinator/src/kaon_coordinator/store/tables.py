@@ -34,6 +34,8 @@ __all__ = [
     "pools",
     "runs",
     "schedules",
+    "set_aside",
+    "snapshots",
     "steps",
     "workflow_names",
     "workflows",
@@ -280,6 +282,24 @@ snapshots = Table(
     # What `store.snapshots.encode` gives.
     Column("state", LargeBinary, nullable=False),
     PrimaryKeyConstraint("run_id", "seq"),
+)
+
+# What owners do not touch any more: nothing could be decided or written for it.
+set_aside = Table(
+    "set_aside",
+    metadata,
+    # "run" or "schedule".
+    Column("kind", Text, nullable=False),
+    # Empty for a run.
+    Column("tenant", Text, nullable=False),
+    # The run's id, or the schedule's name.
+    Column("name", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    # Stands in a coordinator's log.
+    Column("reference", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("time_us", BigInteger, nullable=False),
+    PrimaryKeyConstraint("kind", "tenant", "name"),
 )
 
 # One lease whose output is archived, and how much of it.

@@ -78,6 +78,11 @@ class Member:
         await self.transport.start(self.coordinator)
         self._task = asyncio.create_task(self.coordinator.run())
 
+    @property
+    def works(self) -> bool:
+        """Whether nothing has ended it."""
+        return self._task is not None and not self._task.done()
+
     async def stop(self) -> None:
         await self.transport.stop()
         if self._task is not None:
@@ -89,10 +94,10 @@ class Member:
 class World:
     """Broker, database and clock; members and a runner come and go."""
 
-    def __init__(self, directory: Path, run_partitions: int = 1) -> None:
+    def __init__(self, directory: Path, run_partitions: int = 1, url: str = "") -> None:
         self.catalogue = replace(CATALOGUE, run_partitions=run_partitions)
         self.artifacts = ArtifactStore(f"file://{directory}/artifacts")
-        self.url = f"sqlite:///{directory}/kaon.db"
+        self.url = url or f"sqlite:///{directory}/kaon.db"
         self.clock = Clock()
         self.broker = MemoryBroker(self.catalogue.topics())
         self.group = MemoryGroup(self.broker)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -14,23 +12,7 @@ from simulation.memory_store import MemoryStore
 
 from kaon_coordinator.store.base import Store
 from kaon_coordinator.store.sql import open_store
-from kaon_local.postgres import Postgres, PostgresConfig
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    """One PostgreSQL server for all tests; each test has a database of its own in it."""
-    state = Path(tempfile.mkdtemp(prefix="kaon-postgres-"))
-    # The server runs as another user when we are root.
-    state.chmod(0o711)
-    server = Postgres(PostgresConfig(state=state, durable=False))
-    try:
-        server.start()
-        yield server
-    finally:
-        server.stop()
-        shutil.rmtree(state, ignore_errors=True)
-
+from kaon_local.postgres import Postgres
 
 DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.real)]
 

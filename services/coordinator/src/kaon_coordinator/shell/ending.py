@@ -1,0 +1,134 @@
+"""Ends runs with which their owner cannot go on: FAILED, by ordinary events; or, when even that cannot be, sets them aside.
+
+The state in memory may be half of one decision, so it is thrown away, and the run is read as it is stored: before the turn in which
+something unforeseen was raised. That costs a read, and only then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import structlog
+
+from kaon_coordinator import replay
+from kaon_coordinator.engine.compiled import CompiledWorkflow
+from kaon_coordinator.engine.decide import Context, Decision, submit
+from kaon_coordinator.engine.faults import end_barely, end_faulted
+from kaon_coordinator.engine.state import RunState
+from kaon_coordinator.faults import note_fault
+from kaon_coordinator.shell.bases import definitions
+from kaon_coordinator.shell.committing import prepare
+from kaon_coordinator.shell.partition import Partition, submitted
+from kaon_coordinator.shell.turn import FaultedRun, Turn
+from kaon_coordinator.store.base import LoadedRun, PartitionBatch, SetAside
+from kaon_coordinator.store.thread import StoreThread
+from kaon_wire.errors import NotFound, Unavailable
+from kaonapi.run.v1 import command_pb2
+
+log = structlog.get_logger(__name__)
+
+_End = Callable[[RunState, str, Context], Decision]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndingParts:
+    """What runs are ended with."""
+
+    store: StoreThread
+    # The compiled workflow of a run.
+    workflow: Callable[[LoadedRun], Awaitable[CompiledWorkflow]]
+    # What a decision may know now.
+    context: Callable[[], Context]
+    # Among how many partitions runs are spread.
+    partitions: int
+
+
+class Endings:
+    """Ends faulted runs, one by one, each in a transaction of its own."""
+
+    def __init__(self, parts: EndingParts) -> None:
+        self._parts = parts
+        self._store = parts.store
+
+    async def end(self, partition: Partition, faulted: FaultedRun) -> tuple[Turn | None, bool]:
+        """Ends a run, or sets it aside.
+
+        Returns:
+            The durable turn that has ended it, None when nothing is to be let out; and whether the partition is still this owner's.
+
+        Raises:
+            Unavailable: it is not known whether that is durable.
+        """
+        partition.forget(faulted.run_id)
+        for how in (end_faulted, end_barely):
+            try:
+                turn = await self._decide(partition, faulted, how)
+                written = prepare(partition, turn)
+                if turn.faulted:
+                    continue
+                kept = written.batch is None or not await self._write(written.batch)
+            except Unavailable:
+                raise
+            except Exception as error:
+                note_fault("it was ended", error, run=faulted.run_id, reference_of=faulted.fault.reference)
+                continue
+            return (turn if kept else None), kept
+        partition.forget(faulted.run_id)
+        return None, await self._set_aside(partition, faulted)
+
+    async def _decide(self, partition: Partition, faulted: FaultedRun, how: _End) -> Turn:
+        parts = self._parts
+        turn = Turn(context=parts.context(), partitions=parts.partitions, applied_inbox=list(faulted.rows))
+        try:
+            run = await self._store.read(self._store.store.load_run, faulted.run_id)
+        except NotFound:
+            return turn
+        if run.partition != partition.number:
+            return turn
+        state = await self._state(run)
+        partition.runs[state.run_id] = state
+        if state.seq == 0:
+            start = next(
+                (row.command for row in faulted.rows if row.command.HasField("start")),
+                command_pb2.RunCommand(),
+            )
+            turn.absorb(state, submit(state, submitted=submitted(run, start), context=turn.context))
+        if faulted.rows or not state.ended:
+            turn.absorb(state, how(state, str(faulted.fault), turn.context))
+        if state.ended and not turn.events:
+            partition.forget(state.run_id)
+        return turn
+
+    async def _state(self, run: LoadedRun) -> RunState:
+        if run.fork_run_id and run.row.seq == 0:
+            store = self._store.store
+            return await self._store.study(replay.begin, store, run, definitions(store))
+        return replay.stored(run, await self._parts.workflow(run))
+
+    async def _set_aside(self, partition: Partition, faulted: FaultedRun) -> bool:
+        fault = faulted.fault
+        aside = SetAside(
+            kind="run",
+            tenant="",
+            name=faulted.run_id,
+            partition=partition.number,
+            reference=fault.reference,
+            reason=str(fault),
+            time_us=self._parts.context().now_us,
+        )
+        batch = PartitionBatch(
+            partition=partition.number,
+            epoch=partition.epoch,
+            applied_inbox=[row.inbox_id for row in faulted.rows],
+            set_aside=[aside],
+        )
+        if await self._write(batch):
+            return False
+        partition.aside.add(faulted.run_id)
+        log.error("run set aside", run=faulted.run_id, partition=partition.number, reference=fault.reference)
+        return True
+
+    async def _write(self, batch: PartitionBatch) -> bool:
+        """Writes a batch; whether somebody else owns its partition by now, and nothing was written."""
+        return bool(await self._store.run(self._store.store.commit_all, [batch]))
