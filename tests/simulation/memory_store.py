@@ -449,6 +449,7 @@ class MemoryStore(Store):
     @_transaction
     def delete_schedule(self, tenant: str, name: str) -> None:
         self._schedules.remove(tenant, name)
+        self.aside.pop(("schedule", tenant, name), None)
 
     @_transaction
     def due_schedules(

@@ -9,17 +9,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import structlog
 
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.limits import DEFAULT, Limits
+from kaon_coordinator.faults import Fault, going_on, note_fault
 from kaon_coordinator.schedules import looking, overlap, times
 from kaon_coordinator.schedules.finished import finished
-from kaon_coordinator.schedules.records import RecordSource, model_occasion, record_occasion
+from kaon_coordinator.schedules.records import Fetched, RecordSource, model_occasion, record_occasion
+from kaon_coordinator.schedules.resting import Resting
 from kaon_coordinator.schedules.runs import run_for
 from kaon_coordinator.schedules.state import Occasion, ScheduleState
-from kaon_coordinator.store.base import Fenced, Message, NewRun, ScheduleRecord, ScheduleStep
+from kaon_coordinator.store.base import Fenced, Message, NewRun, ScheduleRecord, ScheduleStep, SetAside
 from kaon_coordinator.store.thread import StoreThread
 from kaon_wire import topics
 from kaon_wire.errors import Conflict, KaonError, NotFound, Unavailable
@@ -31,6 +34,16 @@ log = structlog.get_logger(__name__)
 # Schedules of one round, and records of one look.
 _AT_ONCE = 100_000
 _RECORDS = 100
+# Topics that are asked at once, and how long one may take.
+_TOPICS_AT_ONCE = 32
+_TOPIC_SECONDS = 30.0
+
+# A schedule: its tenant and name.
+_Key: TypeAlias = tuple[str, str]
+
+
+class TopicSilent(KaonError):
+    """The topic of one schedule does not answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,44 +75,125 @@ class Scheduler:
         self._parts = parts
         self._store = parts.store.store
         self._changed = asyncio.Event()
+        self._resting = Resting()
+        # Schedules whose topics are being asked.
+        self._asking: dict[_Key, asyncio.Task[None]] = {}
+        self._topics = asyncio.Semaphore(_TOPICS_AT_ONCE)
+        # Schedules that are told of as set aside; None until the store was asked.
+        self._aside: set[_Key] | None = None
 
     def changed(self) -> None:
         """A schedule was put: look now."""
         self._changed.set()
 
     async def run(self) -> None:
-        """Looks until cancelled. A database or broker that does not answer is asked again in the next round."""
-        while True:
-            self._changed.clear()
-            try:
-                await self.look()
-            except Unavailable as error:
-                log.warning("schedules not looked at", reason=str(error))
-            # Not `wait_for`: it may swallow a cancellation that comes together with the event.
-            try:
-                async with asyncio.timeout(self._parts.every_seconds):
-                    await self._changed.wait()
-            except TimeoutError:
-                continue
+        """Looks until cancelled. A database that does not answer is asked again in the next round."""
+        try:
+            while True:
+                self._changed.clear()
+                with going_on("schedules were looked at"):
+                    await self._begin_round()
+                # Not `wait_for`: it may swallow a cancellation that comes together with the event.
+                try:
+                    async with asyncio.timeout(self._parts.every_seconds):
+                        await self._changed.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            asking = list(self._asking.values())
+            for task in asking:
+                task.cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
 
     async def look(self) -> None:
-        """One round."""
+        """One round; returns when the topics of all schedules have answered too."""
+        await self._begin_round()
+        await asyncio.gather(*self._asking.values())
+
+    async def _begin_round(self) -> None:
+        """Looks at every schedule whose time has come. Those that wait for records are looked at beside: a topic that does not
+        answer holds nobody up."""
         epochs = dict(self._parts.epochs())
         if not epochs:
             return
+        if self._aside is None:
+            known = await self._parts.store.read(self._store.list_set_aside, 0)
+            self._aside = {(each.tenant, each.name) for each in known if each.kind == "schedule"}
         now_us = self._parts.now_us()
         due = await self._parts.store.read(self._store.due_schedules, list(epochs), now_us, _AT_ONCE)
         for schedule in due:
-            try:
-                await self._treat(schedule, epochs[schedule.partition], now_us)
-            except Fenced:
-                log.info("schedule left to a newer owner", schedule=schedule.name)
+            key = (schedule.tenant, schedule.name)
+            if key in self._asking or self._resting.rests(schedule, now_us):
+                continue
+            epoch = epochs[schedule.partition]
+            if _reads_topic(schedule):
+                task = self._asking[key] = asyncio.ensure_future(self._beside(schedule, epoch, now_us))
+                task.add_done_callback(lambda _, key=key: self._asking.pop(key, None))  # type: ignore[misc]
+            else:
+                await self._look_at(schedule, epoch, now_us)
+
+    async def _beside(self, schedule: ScheduleRecord, epoch: int, now_us: int) -> None:
+        async with self._topics:
+            with going_on("a schedule was looked at", schedule=schedule.name):
+                await self._look_at(schedule, epoch, now_us)
+
+    async def _look_at(self, schedule: ScheduleRecord, epoch: int, now_us: int) -> None:
+        """Looks at one schedule. Whatever is wrong with it alone is told by it, and lets it rest.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        try:
+            await self._treat(schedule, epoch, now_us)
+        except Fenced:
+            log.info("schedule left to a newer owner", schedule=schedule.name)
+        except Unavailable:
+            raise
+        except TopicSilent as error:
+            log.warning("topic of a schedule not read", schedule=schedule.name, reason=str(error))
+            self._resting.begin(schedule, schedule.revision, now_us)
+        except Exception as error:
+            about = {"schedule": schedule.name, "tenant": schedule.tenant}
+            await self._set_aside(schedule, epoch, note_fault("a schedule was looked at", error, **about))
+        else:
+            self._resting.end(schedule)
+            await self._take_back(schedule)
+
+    async def _set_aside(self, schedule: ScheduleRecord, epoch: int, fault: Fault) -> None:
+        """Tells of a schedule that cannot be treated, and lets it rest."""
+        revision, now_us = schedule.revision, self._parts.now_us()
+        with going_on("a schedule was told its fault", schedule=schedule.name):
+            state = replace(ScheduleState.from_json(schedule.state), last_error=str(fault))
+            step = ScheduleStep(schedule=schedule, next_us=schedule.next_us, state=state.to_json())
+            if await self._parts.store.run(self._store.advance_schedule, epoch, step) is not None:
+                revision += 1
+        self._resting.begin(schedule, revision, now_us)
+        aside = SetAside(
+            kind="schedule",
+            tenant=schedule.tenant,
+            name=schedule.name,
+            partition=schedule.partition,
+            reference=fault.reference,
+            reason=str(fault),
+            time_us=now_us,
+        )
+        await self._parts.store.run(self._store.put_aside, aside)
+        assert self._aside is not None
+        self._aside.add((schedule.tenant, schedule.name))
+
+    async def _take_back(self, schedule: ScheduleRecord) -> None:
+        """A schedule that was told of can be treated again."""
+        key = (schedule.tenant, schedule.name)
+        assert self._aside is not None
+        if key in self._aside:
+            await self._parts.store.run(self._store.take_back, "schedule", *key)
+            self._aside.discard(key)
 
     async def _treat(self, schedule: ScheduleRecord, epoch: int, now_us: int) -> None:
         state = ScheduleState.from_json(schedule.state)
         try:
             occasions, came = await self._occasions(schedule, state, now_us)
-        except Unavailable:
+        except (Unavailable, TopicSilent):
             raise
         except KaonError as error:
             occasions, came = [], replace(state, last_error=str(error))
@@ -119,7 +213,16 @@ class Scheduler:
             runs=runs,
             messages=[_cancel(schedule, state.last_run_id, now_us)] if plan.cancel else [],
         )
-        await self._write(step, epoch)
+        try:
+            await self._write(step, epoch)
+        except KaonError:
+            raise
+        except Exception as error:
+            # What came up passes, or the schedule would never get over it.
+            fault = note_fault("runs of a schedule were stored", error, schedule=schedule.name)
+            passed = replace(state, last_us=came.last_us, cursor_us=came.cursor_us, seen=came.seen)
+            passed = replace(passed, positions=came.positions, buffered=None, last_error=str(fault))
+            await self._write(replace(step, runs=(), messages=(), state=passed.to_json()), epoch)
 
     async def _write(self, step: ScheduleStep, epoch: int) -> None:
         answers = await self._parts.store.run(self._store.advance_schedule, epoch, step)
@@ -159,7 +262,7 @@ class Scheduler:
         definition = schedule.definition
         arrived = definition.HasField("record_arrived")
         topic = definition.record_arrived.topic if arrived else topics.MODEL_EVENTS
-        fetched = await self._parts.records.fetch(topic, state.positions, _RECORDS)
+        fetched = await self._fetch(self._parts.records, topic, state)
         made = [
             record_occasion(each)
             if arrived
@@ -167,6 +270,14 @@ class Scheduler:
             for each in fetched.records
         ]
         return [each for each in made if each is not None], replace(state, positions=fetched.positions)
+
+    async def _fetch(self, records: RecordSource, topic: str, state: ScheduleState) -> Fetched:
+        try:
+            async with asyncio.timeout(_TOPIC_SECONDS):
+                return await records.fetch(topic, state.positions, _RECORDS)
+        except (Unavailable, TimeoutError) as error:
+            told = str(error) or f"topic {topic!r} has not answered for {_TOPIC_SECONDS:.0f} s"
+            raise TopicSilent(told) from error
 
     async def _is_active(self, tenant: str, run_id: str) -> bool:
         if not run_id:
@@ -205,9 +316,18 @@ class Scheduler:
                 log.warning("scheduled run refused", schedule=schedule.name, reason=str(error))
                 state = replace(state, last_error=str(error))
                 continue
+            except Exception as error:
+                fault = note_fault("a scheduled run was made", error, schedule=schedule.name)
+                state = replace(state, last_error=str(fault))
+                continue
             runs.append(run)
             state = replace(state, last_run_id=run.run_id, last_run_us=occasion.time_us, last_error="")
         return runs, state
+
+
+def _reads_topic(schedule: ScheduleRecord) -> bool:
+    definition = schedule.definition
+    return definition.HasField("record_arrived") or definition.HasField("model_published")
 
 
 def _cancel(schedule: ScheduleRecord, run_id: str, now_us: int) -> Message:

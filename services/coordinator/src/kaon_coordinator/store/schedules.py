@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, select, update
 
+from kaon_coordinator.store.aside import take_back
 from kaon_coordinator.store.database import Database
 from kaon_coordinator.store.records import RunRecord, ScheduleRecord, ScheduleStep
 from kaon_coordinator.store.submissions import Submissions
@@ -59,6 +60,7 @@ def remove(connection: Connection, tenant: str, name: str) -> None:
     chosen = (schedules.c.tenant == tenant, schedules.c.name == name)
     if connection.execute(delete(schedules).where(*chosen)).rowcount != 1:
         raise NotFound(f"there is no schedule {name!r}")
+    take_back(connection, "schedule", tenant, name)
 
 
 def due(connection: Connection, partitions: Collection[int], now_us: int, limit: int) -> list[ScheduleRecord]:

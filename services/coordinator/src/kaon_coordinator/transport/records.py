@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,10 +17,12 @@ from kaon_wire.memory import MemoryBroker
 # How long a look waits for records that are known to be there.
 _WAIT_MS = 3_000
 _ANSWER_SECONDS = 10.0
+# Consumers that are kept for the next look; what is read more seldom gets a new one.
+_CONSUMERS = 32
 
 
 class KafkaRecords:
-    """Reads a Kafka cluster, with a consumer of its own that is made when it is needed.
+    """Reads a Kafka cluster. Each topic has a consumer of its own: one that does not answer holds up nobody who reads another.
 
     Args:
         brokers: host:port, separated by commas.
@@ -27,16 +30,53 @@ class KafkaRecords:
 
     def __init__(self, brokers: str) -> None:
         self._brokers = brokers
-        self._consumer: AIOKafkaConsumer | None = None
+        # The one that was read last comes last.
+        self._topics: OrderedDict[str, _TopicReader] = OrderedDict()
 
     async def fetch(self, topic: str, positions: Mapping[int, int], limit: int) -> Fetched:
         """See `RecordSource`."""
-        try:
-            async with asyncio.timeout(_ANSWER_SECONDS):
-                return await self._fetch(topic, positions, limit)
-        except (KafkaError, OSError, TimeoutError) as error:
-            await self.close()
-            raise Unavailable(f"topic {topic!r} cannot be read: {error or type(error).__name__}") from error
+        reader = self._topics.get(topic)
+        if reader is None:
+            reader = self._topics[topic] = _TopicReader(self._brokers, topic)
+        self._topics.move_to_end(topic)
+        fetched = await reader.fetch(positions, limit)
+        for name in [name for name, each in self._topics.items() if not each.busy][:-_CONSUMERS]:
+            await self._topics.pop(name).close()
+        return fetched
+
+    async def close(self) -> None:
+        """Lets go of the broker."""
+        readers, self._topics = list(self._topics.values()), OrderedDict()
+        await asyncio.gather(*(reader.close() for reader in readers))
+
+
+class _TopicReader:
+    """Reads one topic, with a consumer that is made when it is needed."""
+
+    def __init__(self, brokers: str, topic: str) -> None:
+        self._brokers = brokers
+        self._topic = topic
+        self._consumer: AIOKafkaConsumer | None = None
+        # A consumer is assigned, moved and read by one at a time.
+        self._turn = asyncio.Lock()
+
+    @property
+    def busy(self) -> bool:
+        """Whether somebody reads it."""
+        return self._turn.locked()
+
+    async def fetch(self, positions: Mapping[int, int], limit: int) -> Fetched:
+        """See `RecordSource`."""
+        topic = self._topic
+        async with self._turn:
+            try:
+                async with asyncio.timeout(_ANSWER_SECONDS):
+                    return await self._fetch(topic, positions, limit)
+            except (KafkaError, OSError, TimeoutError) as error:
+                await self.close()
+                raise Unavailable(
+                    f"topic {topic!r} cannot be read: {error or type(error).__name__}"
+                ) from error
 
     async def _fetch(self, topic: str, positions: Mapping[int, int], limit: int) -> Fetched:
         consumer = await self._started()

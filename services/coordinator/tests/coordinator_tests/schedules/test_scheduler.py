@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from kaon_coordinator.ids import new_run_id
+from kaon_coordinator.schedules import looking
 from kaon_coordinator.schedules.looking import first_state, next_look_us
+from kaon_coordinator.schedules.records import Fetched
 from kaon_coordinator.schedules.scheduler import Scheduler, SchedulerParts
 from kaon_coordinator.schedules.state import ScheduleState
 from kaon_coordinator.store.base import PartitionBatch, RunRecord, ScheduleRecord
@@ -19,6 +21,7 @@ from kaon_coordinator.store.sql import open_store
 from kaon_coordinator.store.thread import StoreThread
 from kaon_coordinator.transport.records import MemoryRecords
 from kaon_wire import canonical, topics
+from kaon_wire.errors import Unavailable
 from kaon_wire.memory import MemoryBroker
 from kaonapi.model.v1 import model_pb2
 from kaonapi.run.v1 import run_pb2
@@ -358,3 +361,99 @@ async def test_a_schedule_whose_run_waits_writes_nothing_meanwhile(desk: Desk) -
     for _ in range(5):
         await desk.look(hours=0.01)
     assert desk.store.get_schedule("default", "nightly") == before
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Returns when the condition holds."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 -- what is awaited has no event
+            await asyncio.sleep(0.01)
+
+
+class SilentRecords:
+    """A broker one of whose topics never answers, and one of which is gone."""
+
+    def __init__(self, records: MemoryRecords) -> None:
+        self._records = records
+        self.asked = asyncio.Event()
+        self.answered = asyncio.Event()
+
+    async def fetch(self, topic: str, positions: Mapping[int, int], limit: int) -> Fetched:
+        if topic == "silent":
+            self.asked.set()
+            await self.answered.wait()
+            raise Unavailable("topic 'silent' cannot be read: it has no leader")
+        return await self._records.fetch(topic, positions, limit)
+
+    async def close(self) -> None: ...
+
+
+async def test_a_topic_that_does_not_answer_holds_nobody_up(desk: Desk) -> None:
+    records = SilentRecords(MemoryRecords(desk.broker))
+    scheduler = desk.another(records=records, every_seconds=0.01)
+    desk.put("a-silent", record_arrived=s.RecordArrived(topic="silent"))
+    desk.put("b-hourly", cron=HOURLY)
+    desk.put("c-records", record_arrived=s.RecordArrived(topic=topics.RUN_EVENTS))
+    task = asyncio.create_task(scheduler.run())
+    try:
+        await asyncio.wait_for(records.asked.wait(), 5)
+        await until(lambda: bool(desk.state("c-records").positions))
+        desk.now_us += HOUR_US
+        desk.broker.produce(topics.RUN_EVENTS, 0, b"x")
+        await until(lambda: len(desk.runs()) == 2)
+        assert {run.origin for run in desk.runs()} == {"schedule:b-hourly", "schedule:c-records"}
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    # One that has not answered rests before it is asked again, and longer each time.
+    records.answered.set()
+    scheduler = desk.another(records=records)
+    for wait_us in (0, 5_000_000, 10_000_000):
+        desk.now_us += wait_us
+        records.asked.clear()
+        await scheduler.look()
+        assert records.asked.is_set()
+        records.asked.clear()
+        await scheduler.look()
+        assert not records.asked.is_set()
+
+
+async def test_a_schedule_that_raises_is_told_of_and_the_others_go_on(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.put("a-bad", cron=HOURLY)
+    desk.put("b-good", cron=HOURLY)
+    real = looking.times_up
+
+    def times_up(schedule: s.Schedule, *args: Any) -> Any:
+        if schedule.name == "a-bad":
+            raise IndexError("of a list")
+        return real(schedule, *args)
+
+    monkeypatch.setattr(looking, "times_up", times_up)
+    await desk.look(hours=1)
+    await desk.look(hours=1)
+    assert [run.origin for run in desk.runs()] == ["schedule:b-good"] * 2
+    (aside,) = desk.store.list_set_aside(0)
+    assert (aside.kind, aside.tenant, aside.name) == ("schedule", "default", "a-bad")
+    assert aside.reference in desk.state("a-bad").last_error
+    assert "IndexError" in desk.state("a-bad").last_error
+    # As soon as it can be treated again nobody is told of it any more, also by an owner that has begun later.
+    monkeypatch.undo()
+    desk.scheduler = desk.another()
+    await desk.look(hours=1)
+    assert desk.store.list_set_aside(0) == []
+    assert [run.origin for run in desk.runs()].count("schedule:a-bad") == 1
+
+
+async def test_a_run_of_a_schedule_that_cannot_be_stored_passes(desk: Desk) -> None:
+    desk.register("texts", text=d.VALUE_TYPE_STRING)
+    # Half of a surrogate pair: JSON, but no text that a database takes.
+    desk.put("a-bad", workflow="texts", cron=HOURLY, params_json={"text": '"\\ud800"'})
+    desk.put("b-good", cron=HOURLY)
+    await desk.look(hours=1)
+    assert [run.origin for run in desk.runs()] == ["schedule:b-good"]
+    assert desk.state("a-bad").last_error
+    await desk.look(hours=1)
+    assert len(desk.runs()) == 2
+    assert desk.state("a-bad").last_us == desk.now_us
