@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Sequence
 
 from kaon_coordinator.engine import paths, sweeps
@@ -61,7 +60,10 @@ def items_read(decision: Decision, message: ItemsRead) -> None:
 
 
 def _begin(decision: Decision, block: BlockState, items: tuple[str, ...]) -> None:
-    block.keys = _keys(block, items, decision.context.limits.foreach_items)
+    limit = decision.context.limits.foreach_items
+    if len(items) > limit:
+        raise KaonError(f"a foreach has {len(items)} items; the limit foreach_items is {limit}")
+    block.keys = _keys(block, items)
     block.items = items
     decision.emit(
         block_started=history_pb2.BlockStarted(
@@ -83,22 +85,11 @@ def digest_of(items: Sequence[str]) -> str:
     return f"sha256:{hasher.hexdigest()}"
 
 
-def _key(block: BlockState, item_json: str, index: int) -> str:
-    """The key of an item in its cell's path. The points of a sweep are named by their numbers: an axis may be called anything."""
+def _keys(block: BlockState, items: Sequence[str]) -> tuple[str, ...]:
+    """The keys of all items, all different. The points of a sweep are named by their numbers: an axis may be called anything."""
     if block.block.for_each.HasField("sweep"):
-        return str(index)
-    return paths.item_key(canonical.loads(item_json), index)
-
-
-def _keys(block: BlockState, items: Sequence[str], limit: int) -> tuple[str, ...]:
-    """The keys of all items, which must be as many as allowed, and all different."""
-    if len(items) > limit:
-        raise KaonError(f"a foreach has {len(items)} items; the limit foreach_items is {limit}")
-    keys = tuple(_key(block, item, index) for index, item in enumerate(items))
-    if len(set(keys)) < len(keys):
-        twice, _ = Counter(keys).most_common(1)[0]
-        raise KaonError(f"a foreach has two items named {twice!r}")
-    return keys
+        return tuple(map(str, range(len(items))))
+    return paths.item_keys([canonical.loads(item) for item in items])
 
 
 def _start_cells(decision: Decision, block: BlockState) -> None:
@@ -108,14 +99,16 @@ def _start_cells(decision: Decision, block: BlockState) -> None:
     limits = decision.context.limits
     room = min(block.block.for_each.max_concurrency or block.count, limits.open_cells) - block.active
     wanted = min(room, block.count - len(block.cells))
+    if wanted > 0 and block.keys is None:
+        # Who took the run over has only the items.
+        assert block.items is not None
+        block.keys = _keys(block, block.items)
     for _ in range(min(wanted, limits.cells_per_decision)):
         assert block.items is not None
+        assert block.keys is not None
         index = len(block.cells)
-        item = block.items[index]
-        # Who took the run over has only the items.
-        key = _key(block, item, index) if block.keys is None else block.keys[index]
-        cell = paths.item_cell(block.path, key)
-        start_cell(decision, block, cell, index, item)
+        cell = paths.item_cell(block.path, block.keys[index])
+        start_cell(decision, block, cell, index, block.items[index])
     if wanted > limits.cells_per_decision:
         decision.act(Continue(path=block.path))
 

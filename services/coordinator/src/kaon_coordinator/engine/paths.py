@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from kaon_wire import canonical
 
@@ -27,6 +28,27 @@ def case_cell(block_path: str, case: str) -> str:
 def group_cell(block_path: str) -> str:
     """The key of a group's body: the slash tells it from the group."""
     return f"{block_path}/"
+
+
+def item_keys(items: Sequence[object]) -> tuple[str, ...]:
+    """The keys of a foreach's items, all different: each item's own (see `item_key`), and the index of every item whose own key is
+    also that of another one."""
+    keys = [item_key(item, index) for index, item in enumerate(items)]
+    holders: dict[str, list[int]] = {}
+    for index, key in enumerate(keys):
+        holders.setdefault(key, []).append(index)
+    shared = [same for same in holders.values() if len(same) > 1]
+    while shared:
+        for index in shared.pop():
+            number = str(index)
+            if keys[index] == number:
+                continue
+            keys[index] = number
+            same = holders.setdefault(number, [])
+            same.append(index)
+            if len(same) > 1:
+                shared.append(same)
+    return tuple(keys)
 
 
 def item_key(item: object, index: int) -> str:

@@ -79,15 +79,6 @@ def test_an_empty_foreach_succeeds_with_an_empty_result() -> None:
     assert inputs_of(driver, "after", "all") == []
 
 
-def test_two_items_of_the_same_name_fail_the_run_with_the_name() -> None:
-    driver = Driver(workflow(chain(for_each("f", literal(["a", "a"]), chain(step("s"))))), answer(0))
-    state = driver.run()
-    assert state.status == t.FAILED
-    assert state.error is not None
-    assert "two items named 'a'" in state.error.message
-    driver.check_replay()
-
-
 def test_a_failed_cell_stops_the_others() -> None:
     definition = workflow(chain(for_each("f", literal([1, 2, 3]), chain(step("s"))), step("after")))
     driver = Driver(definition, lambda s: failure() if s.path == "f[2]/s" else {"out": 1})
