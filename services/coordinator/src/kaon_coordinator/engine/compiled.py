@@ -30,7 +30,7 @@ class CompiledGraph:
     phases: Mapping[str, d.Phase.ValueType]
     # How many blocks each phase has.
     sizes: Mapping[d.Phase.ValueType, int]
-    # Blocks whose failure is handled by one behind them.
+    # Blocks whose failure is handled by one behind them, right behind or further on.
     handled: frozenset[str]
     # The graphs inside of each block, by name: "body" of a foreach, repeat or group; "0", "1", ... and "else" of a branch.
     inner: Mapping[str, Mapping[str, CompiledGraph]]
@@ -95,10 +95,20 @@ def _compile_graph(
         sizes={
             phase: sum(each == phase for each in phases.values()) for phase in (BODY, ON_FAILURE, FINALLY)
         },
-        handled=frozenset(
-            name
-            for name, targets in successors.items()
-            if any(rules[target] in _FORGIVING for target in targets)
-        ),
+        handled=_handled(predecessors, rules),
         inner=inner,
     )
+
+
+def _handled(
+    predecessors: Mapping[str, list[str]], rules: Mapping[str, d.TriggerRule.ValueType]
+) -> frozenset[str]:
+    """All blocks before those that start although one before them has failed."""
+    found: set[str] = set()
+    waiting = [before for name in predecessors if rules[name] in _FORGIVING for before in predecessors[name]]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += predecessors[name]
+    return frozenset(found)

@@ -87,7 +87,7 @@ def _verdict(node: Node) -> str:
                 return "start"
             if waits:
                 return ""
-            return "fail" if any(each.status in t.BROKEN for each in before) else _reason(before)
+            return "fail" if _failed(before) else _reason(before)
         case d.TRIGGER_RULE_ALL_DONE:
             return "" if waits else "start"
         case d.TRIGGER_RULE_ALL_SUCCEEDED:
@@ -97,6 +97,20 @@ def _verdict(node: Node) -> str:
     if waits:
         return ""
     return "start" if good else _reason(before)
+
+
+def _failed(before: list[Node]) -> bool:
+    """Whether a failure is why none of these has succeeded: one of them has failed, or was skipped for one that has."""
+    seen: set[str] = set()
+    stack = list(before)
+    while stack:
+        node = stack.pop()
+        if node.status in t.BROKEN:
+            return True
+        if node.path not in seen and is_blocked(node):
+            seen.add(node.path)
+            stack += [node.scope.nodes[name] for name in node.scope.graph.predecessors[node.block.name]]
+    return False
 
 
 def _reason(before: list[Node]) -> str:

@@ -146,6 +146,58 @@ def test_a_handled_failure_stops_nothing_beside_it() -> None:
     assert driver.state.status == t.SUCCEEDED
 
 
+@pytest.mark.parametrize("fails", ["broken-1", "broken-2", "broken-3"])
+def test_a_join_of_all_that_is_done_runs_whichever_block_before_it_fails(fails: str) -> None:
+    names = ["a", "b", "c"]
+    place = int(fails[-1]) - 1
+    names[place] = fails
+    body = chain(*(step(name) for name in names), join(DONE).blocks[0])
+    driver = played(body)
+    ends = ["SUCCEEDED"] * place + ["FAILED"] + ["SKIPPED"] * (2 - place) + ["SUCCEEDED"]
+    assert statuses(driver) == dict(zip([*names, "after"], ends, strict=True))
+    assert driver.state.status == t.SUCCEEDED
+
+
+def test_a_join_of_all_that_is_done_waits_for_what_a_failure_further_up_does_not_touch() -> None:
+    body = join(DONE, step("a"), step("b"))
+    body.blocks.append(step(BROKEN))
+    body.edges.append(d.Edge(source=BROKEN, target="a"))
+    driver = Driver(workflow(body), behave)
+    driver.tell(Start())
+    driver.execute(BROKEN)
+    assert driver.state.steps["a"].status == t.SKIPPED
+    assert driver.state.steps["after"].status == t.PENDING
+    driver.take_over()
+    driver.execute("b")
+    assert driver.requested[-1] == "after"
+    driver.drain()
+    assert driver.state.status == t.SUCCEEDED
+
+
+@pytest.mark.parametrize(("other", "after"), [("b", "SUCCEEDED"), ("broken-2", "FAILED")])
+def test_a_join_that_any_one_lets_start_outlives_a_failure_further_up(other: str, after: str) -> None:
+    body = join(ANY, step("a"), step(other))
+    body.blocks.append(step(BROKEN))
+    body.edges.append(d.Edge(source=BROKEN, target="a"))
+    driver = played(body)
+    assert statuses(driver) == {
+        BROKEN: "FAILED",
+        "a": "SKIPPED",
+        other: statuses(driver)[other],
+        "after": after,
+    }
+    assert t.short(driver.state.status) == after
+
+
+def test_a_join_that_any_one_lets_start_fails_when_all_before_it_were_skipped_for_a_failure() -> None:
+    body = join(ANY, step("a"))
+    body.blocks.append(step(BROKEN))
+    body.edges.append(d.Edge(source=BROKEN, target="a"))
+    driver = played(body)
+    assert statuses(driver) == {BROKEN: "FAILED", "a": "SKIPPED", "after": "FAILED"}
+    assert driver.state.status == t.FAILED
+
+
 def test_the_first_case_that_holds_is_taken() -> None:
     cases = [
         d.Case(condition=literal(value), body=chain(step(name)))
