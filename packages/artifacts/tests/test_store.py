@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -123,11 +124,17 @@ def test_what_lies_beside_a_store_is_not_in_it(
             call(outside)
 
 
-def test_a_link_to_a_directory_is_refused_and_not_kept_empty(store: ArtifactStore, tmp_path: Path) -> None:
-    (tmp_path / "d" / "real").mkdir(parents=True)
-    (tmp_path / "d" / "link").symlink_to("real")
-    with pytest.raises(ArtifactError, match="link is a link to a directory"):
-        store.put_directory(tmp_path / "d")
+def test_links_that_stay_inside_are_kept_as_links(store: ArtifactStore, tmp_path: Path) -> None:
+    source = tmp_path / "d"
+    (source / "checkpoint-100").mkdir(parents=True)
+    (source / "checkpoint-100" / "w").write_bytes(b"w")
+    (source / "latest").symlink_to("checkpoint-100")
+    (source / "absolute").symlink_to(source / "checkpoint-100" / "w")
+    (source / "chain").symlink_to("latest/../latest/w")
+    copy = store.fetch(store.put_directory(source, "model"), tmp_path / "copy")
+    assert os.readlink(copy / "latest") == "checkpoint-100"
+    assert os.readlink(copy / "absolute") == "checkpoint-100/w"
+    assert [(copy / name).read_bytes() for name in ("latest/w", "absolute", "chain")] == [b"w"] * 3
 
 
 def test_a_rename_that_is_refused_in_silence_is_an_error_and_leaves_nothing(
@@ -200,3 +207,56 @@ def test_json_and_back(store: ArtifactStore) -> None:
     assert Artifact.from_json(artifact.to_json()) == artifact
     with pytest.raises(InvalidValue, match="digest"):
         Artifact.from_json({"uri": "file:///x"})
+
+
+def test_a_truncated_artifact_is_written_anew(store: ArtifactStore, tmp_path: Path) -> None:
+    artifact = store.put_bytes(b"all of it")
+    damage(store, artifact, b"all")
+    assert store.put_bytes(b"all of it") == artifact
+    assert store.fetch(artifact, tmp_path / "copy").read_bytes() == b"all of it"
+
+
+def test_content_is_on_the_disk_before_its_name_is_known(
+    local_store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, bool]] = []
+    sync = os.fsync
+
+    def spy(descriptor: int) -> None:
+        told.append((os.readlink(f"/proc/self/fd/{descriptor}"), local_store.exists(artifact)))
+        sync(descriptor)
+
+    artifact = local_store.by_digest(f"sha256:{hashlib.sha256(b'x').hexdigest()}")
+    monkeypatch.setattr(os, "fsync", spy)
+    local_store.put_bytes(b"x")
+    directory = os.path.dirname(local_store._path(artifact.digest))
+    assert told[0][0].startswith(f"{directory}/.")
+    assert [known for _, known in told] == [False, True, True, True]
+    assert told[1][0] == directory
+
+
+def test_content_that_changes_while_it_is_stored_is_refused(local_store: ArtifactStore) -> None:
+    class Growing(io.BytesIO):
+        def seek(self, offset: int, whence: int = 0, /) -> int:
+            super().seek(0, io.SEEK_END)
+            self.write(b"more")
+            return super().seek(offset, whence)
+
+    with pytest.raises(ArtifactError, match="changed while it was stored"):
+        local_store._put(Growing(b"some"), "file", "application/octet-stream")
+    assert list(local_store._fs.find(local_store._root)) == []
+
+
+@pytest.mark.parametrize(
+    "digest",
+    [
+        "/etc/passwd",
+        "sha256:../x",
+        "sha256:" + "A" * 64,
+        "sha256:" + "0" * 63 + "/",
+        "sha256:" + "0" * 64 + "\n",
+    ],
+)
+def test_nothing_but_a_digest_becomes_a_path(local_store: ArtifactStore, digest: str) -> None:
+    with pytest.raises(ArtifactError, match="is not a digest"):
+        local_store.by_digest(digest)

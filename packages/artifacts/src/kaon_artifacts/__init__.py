@@ -1,8 +1,14 @@
 """Content-addressed artifacts over fsspec."""
 
 from kaon_artifacts.artifact import Artifact
-from kaon_artifacts.errors import ArtifactError, ArtifactMissing, DigestMismatch, StoreUnavailable
-from kaon_artifacts.store import ArtifactStore
+from kaon_artifacts.errors import (
+    ArtifactError,
+    ArtifactMissing,
+    DigestMismatch,
+    StoreUnavailable,
+    Unreadable,
+)
+from kaon_artifacts.store import ArtifactStore, check_digest
 from kaon_artifacts.sweeping import Sweeper, Swept
 
 __all__ = [
@@ -14,4 +20,6 @@ __all__ = [
     "StoreUnavailable",
     "Sweeper",
     "Swept",
+    "Unreadable",
+    "check_digest",
 ]

@@ -17,3 +17,7 @@ class DigestMismatch(ArtifactError):
 
 class StoreUnavailable(ArtifactError):
     """The storage does not answer, or refuses."""
+
+
+class Unreadable(ArtifactError):
+    """Something is not the plain file or directory that it should be, or larger than it may be."""

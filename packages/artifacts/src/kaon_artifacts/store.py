@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 import shutil
 import tempfile
 import time
@@ -12,13 +14,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from kaon_artifacts import opening
 from kaon_artifacts.archive import pack, unpack
 from kaon_artifacts.artifact import DIRECTORY, FILE, Artifact
+from kaon_artifacts.durable import move, sync_directory
 from kaon_artifacts.errors import ArtifactError, ArtifactMissing, DigestMismatch, StoreUnavailable
 from kaon_artifacts.filesystem import open_filesystem
 from kaon_artifacts.marks import Marks
 from kaon_artifacts.times import touch, written_at
 
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 _CHUNK = 1 << 20
 # Up to this size a packed directory stays in memory.
 _SPOOL_BYTES = 8 << 20
@@ -49,16 +54,17 @@ class ArtifactStore:
         """Keeps a file.
 
         Raises:
+            Unreadable: it is no plain file; a link is none.
             StoreUnavailable: it could not be written.
         """
-        with path.open("rb") as content:
+        with opening.file(path) as content:
             return self._put(content, type_, FILE)
 
     def put_directory(self, path: Path, type_: str = "file") -> Artifact:
         """Keeps a directory with everything in it.
 
         Raises:
-            ArtifactError: it holds something that cannot be kept.
+            Unreadable: it holds something that cannot be kept.
             StoreUnavailable: it could not be written.
         """
         with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as packed:
@@ -135,13 +141,14 @@ class ArtifactStore:
         try:
             with self.open(artifact) as source, partial.open("wb") as target:
                 found = _copy(source, target)
+                _sync(target)
             if found != artifact.digest:
                 raise DigestMismatch(f"{artifact.uri} has digest {found}, not {artifact.digest}")
             if artifact.is_directory:
                 with partial.open("rb") as packed:
                     unpack(packed, destination)
             else:
-                partial.rename(destination)
+                move(partial, destination)
         finally:
             partial.unlink(missing_ok=True)
         return destination
@@ -184,36 +191,50 @@ class ArtifactStore:
             uri=self._prefix + self._path(digest), digest=digest, type=type_, size=size, media_type=media_type
         )
         try:
-            self.renew(artifact)
+            if self._is_whole(artifact):
+                self.renew(artifact)
+                return artifact
         except ArtifactMissing:
-            self._write_as(artifact, content)
+            pass
+        self._write_as(artifact, content)
         return artifact
+
+    def _is_whole(self, artifact: Artifact) -> bool:
+        """Whether what is kept has the artifact's size: what a loss of power has cut short is written anew.
+
+        Raises:
+            ArtifactMissing: nothing is.
+        """
+        with self._translated(artifact):
+            return int(self._fs.info(self._path_of(artifact))["size"]) == artifact.size
 
     def _write_as(self, artifact: Artifact, content: IO[bytes]) -> None:
         with self._translated(artifact):
             try:
-                self._write(content, self._path(artifact.digest))
+                self._write(_Checked(content, artifact), self._path(artifact.digest))
             except FileNotFoundError as error:
                 # No bucket, or no directory that could be made.
                 raise StoreUnavailable(f"artifact {artifact.uri} cannot be written: {error}") from error
 
-    def _write(self, content: IO[bytes], path: str) -> None:
+    def _write(self, content: _Checked, path: str) -> None:
         """Writes so that nobody sees half of it."""
         if self._objects:
             self._write_object(content, path)
         else:
             self._write_and_rename(content, path)
 
-    def _write_object(self, content: IO[bytes], path: str) -> None:
+    def _write_object(self, content: _Checked, path: str) -> None:
         head = content.read(_SPOOL_BYTES + 1)
         if len(head) <= _SPOOL_BYTES:
             # One request, where parts would take three.
+            content.check()
             self._fs.pipe_file(path, head)
             return
         target = self._fs.open(path, "wb", autocommit=False)
         try:
             target.write(head)
             shutil.copyfileobj(content, target, _CHUNK)
+            content.check()
             target.close()
             target.commit()
         except BaseException:
@@ -222,7 +243,7 @@ class ArtifactStore:
             target.closed = True
             raise
 
-    def _write_and_rename(self, content: IO[bytes], path: str) -> None:
+    def _write_and_rename(self, content: _Checked, path: str) -> None:
         """Writes beside the place and moves it there."""
         directory = path.rsplit("/", 1)[0]
         partial = f"{directory}/.{uuid.uuid4().hex}"
@@ -230,7 +251,14 @@ class ArtifactStore:
         try:
             with self._fs.open(partial, "wb") as target:
                 shutil.copyfileobj(content, target, _CHUNK)
+                content.check()
+                if self._scheme == "file":
+                    _sync(target)
+            self._make_room(path, content.size)
             self._fs.mv(partial, path)
+            if self._scheme == "file":
+                for place in (directory, directory.rpartition("/")[0], self._root):
+                    sync_directory(place)
             # HDFS refuses to rename without raising: when the place is taken, or when it cannot.
             if self._fs.exists(partial):
                 raise OSError(f"{partial} could not be renamed to {path}")
@@ -238,8 +266,20 @@ class ArtifactStore:
             if self._fs.exists(partial):
                 self._fs.rm_file(partial)
             # Somebody else may have moved the same content there first.
-            if not self._fs.exists(path):
+            if self._size_of(path) != content.size:
                 raise
+
+    def _make_room(self, path: str, size: int) -> None:
+        """Removes what is damaged: HDFS moves nothing to a place that is taken."""
+        if self._scheme == "hdfs" and self._size_of(path) not in (None, size):
+            self._fs.rm_file(path)
+
+    def _size_of(self, path: str) -> int | None:
+        """None: there is nothing."""
+        try:
+            return int(self._fs.info(path)["size"])
+        except FileNotFoundError:
+            return None
 
     def _path(self, digest: str) -> str:
         return self.path_of(_value_of(digest))
@@ -265,10 +305,48 @@ class ArtifactStore:
 
 def _value_of(digest: str) -> str:
     """The hex digits of a digest."""
-    algorithm, _, value = digest.partition(":")
-    if algorithm != "sha256" or len(value) != 64:
-        raise ArtifactError(f"{digest!r} is not a digest of the form sha256:<64 hex digits>")
-    return value
+    check_digest(digest)
+    return digest.removeprefix("sha256:")
+
+
+def check_digest(digest: str) -> None:
+    """Refuses what is no digest: nothing else ever becomes part of a path.
+
+    Raises:
+        ArtifactError: it is none.
+    """
+    if not _DIGEST.fullmatch(digest):
+        raise ArtifactError(f"{digest[:80]!r} is not a digest of the form sha256:<64 hex digits>")
+
+
+class _Checked:
+    """Content on its way into the store: it must still be what was measured."""
+
+    def __init__(self, content: IO[bytes], artifact: Artifact) -> None:
+        self._content = content
+        self._artifact = artifact
+        self._hasher = hashlib.sha256()
+        self.size = artifact.size
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._content.read(size)
+        self._hasher.update(data)
+        return data
+
+    def check(self) -> None:
+        """To be called at its end.
+
+        Raises:
+            ArtifactError: somebody has written to it meanwhile.
+        """
+        if f"sha256:{self._hasher.hexdigest()}" != self._artifact.digest:
+            raise ArtifactError("the content changed while it was stored: whoever writes must end first")
+
+
+def _sync(file: IO[bytes]) -> None:
+    """Brings what was written to the disk."""
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _measure(content: IO[bytes]) -> tuple[str, int]:

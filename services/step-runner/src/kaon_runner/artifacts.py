@@ -6,13 +6,16 @@ import os
 import shutil
 import tempfile
 import threading
-import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from kaon_artifacts import Artifact, ArtifactError, ArtifactStore
-from kaon_runner.errors import PlatformStepError
+from kaon_artifacts import Artifact, ArtifactError, ArtifactStore, Unreadable
+from kaon_artifacts.archive import unpack_zip
+from kaon_artifacts.artifact import DIRECTORY
+from kaon_artifacts.durable import move
+from kaon_runner.errors import PlatformStepError, UserStepError
 from kaon_runner.settings import Settings
 
 
@@ -31,16 +34,22 @@ class ArtifactGateway:
         self._bundles: dict[str, Path] = {}
 
     def fetch(self, reference: Mapping[str, Any]) -> Path | None:
-        """See `preparing.Artifacts`."""
-        digest = str(reference.get("digest", ""))
-        if not digest:
+        """See `preparing.Artifacts`. Of the reference nothing but its digest says where it is: a user may have written it."""
+        digest = reference.get("digest") or ""
+        if digest == "":
             return None
-        target = self._place("artifacts", digest)
+        artifact = self._named(digest, reference.get("media_type"))
+        target = self._place("directories" if artifact.is_directory else "artifacts", digest)
         with self._lock_of(digest):
             try:
                 os.utime(target)  # it is in use: see `disk.remove_unused`
+                whole = artifact.is_directory or target.stat().st_size == (
+                    reference.get("size") or target.stat().st_size
+                )
             except FileNotFoundError:
-                self._fetch_to(target, Artifact.from_json(dict(reference)))
+                whole = False
+            if not whole:
+                self._fetch_to(target, artifact)
                 os.utime(target)  # an unpacked directory has the time at which it was packed
         return target
 
@@ -49,8 +58,8 @@ class ArtifactGateway:
         known = self._bundles.get(digest)
         if known is not None:
             return known
-        target = self._place("bundles", digest)
         with self._lock_of(digest):
+            target = self._place("bundles", digest)
             if not target.exists():
                 self._unpack(digest, target)
         self._bundles[digest] = target
@@ -66,9 +75,24 @@ class ArtifactGateway:
             stored = (
                 self._store.put_directory(path, kind) if path.is_dir() else self._store.put_file(path, kind)
             )
+        except Unreadable as error:
+            raise UserStepError(
+                "OutputMismatch", f"{path.name} cannot be kept as an artifact: {error}"
+            ) from error
         except (OSError, ArtifactError) as error:
             raise PlatformStepError("ArtifactStore", f"cannot store {path.name}: {error}") from error
         return dict(stored.to_json())
+
+    def _named(self, digest: object, media_type: object) -> Artifact:
+        if not isinstance(digest, str):
+            raise UserStepError("InvalidArtifact", f"an artifact's digest is {str(digest)[:80]!r}, not text")
+        try:
+            artifact = self._store.by_digest(digest)
+        except ArtifactError as error:
+            raise UserStepError(
+                "InvalidArtifact", f"an input names an artifact whose digest {error}"
+            ) from error
+        return replace(artifact, media_type=DIRECTORY) if media_type == DIRECTORY else artifact
 
     def _fetch_to(self, target: Path, artifact: Artifact) -> None:
         """Copies beside the target and moves into place, so that nobody sees half of it."""
@@ -87,10 +111,9 @@ class ArtifactGateway:
         holder = Path(tempfile.mkdtemp(prefix=".bundle-", dir=target.parent))
         try:
             self._store.fetch(self._store.by_digest(digest, "file"), holder / "bundle.zip")
-            with zipfile.ZipFile(holder / "bundle.zip") as archive:
-                archive.extractall(holder / "content")
+            unpack_zip(holder / "bundle.zip", holder / "content")
             _move(holder / "content", target)
-        except (OSError, ArtifactError, zipfile.BadZipFile) as error:
+        except (OSError, ArtifactError) as error:
             raise PlatformStepError("CodeBundle", f"cannot unpack code bundle {digest}: {error}") from error
         finally:
             shutil.rmtree(holder, ignore_errors=True)
@@ -105,7 +128,7 @@ class ArtifactGateway:
 
 def _move(source: Path, target: Path) -> None:
     try:
-        os.rename(source, target)
+        move(source, target)
     except OSError:
         if not target.exists():  # another runner with the same cache was faster otherwise
             raise

@@ -7,12 +7,15 @@ import contextlib
 import json
 import logging
 import os
+import secrets
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from kaon_artifacts import opening
 from kaon_runner.directory import StepDirectory
 from kaon_runner.logs import STDERR, STDOUT, StepLog
+from kaon_runner.reports import MALFORMED
 from kaon_runner.steptypes.base import CommandLaunch
 from kaon_runner.supervision import child as supervision
 from kaon_runner.supervision.child import Bounds, Child, Ending
@@ -23,6 +26,7 @@ _log = logging.getLogger(__name__)
 _READ_BYTES = 64 * 1024
 _COMMAND_LINE_BYTES = 4096
 _EVENT_LINE_BYTES = 1024 * 1024
+_CHECKPOINT_FILE_BYTES = 1024 * 1024
 
 
 def as_message(signal: runner_pb2.SignalStep) -> dict[str, Any]:
@@ -56,6 +60,9 @@ class CommandRun:
         self._child: Child | None = None
         self._stop_requested = False
         self._partial = b""
+        # A checkpoint lies in a file and is to be read.
+        self._checkpoint_due = False
+        self._reading: asyncio.Task[None] | None = None
         # The pipe to the step, while it runs, and what it had no room for.
         self._commands = -1
         self._unsent: deque[bytes] = deque()
@@ -89,6 +96,8 @@ class CommandRun:
             finally:
                 self._unwatch(child, events)
         finally:
+            if self._reading is not None:
+                await self._reading
             os.close(events)
             os.close(self._commands)
             self._commands = -1
@@ -104,8 +113,10 @@ class CommandRun:
         """Hands a message on to the step; it reads it when it wants to."""
         message = {"kind": "signal", **as_message(signal)}
         if len(json.dumps(message)) >= _COMMAND_LINE_BYTES:
-            name = f"signal-{signal.signal_seq}.json"
-            (self._directory.root / name).write_text(signal.payload_json or "null", encoding="utf-8")
+            # Of a name that nobody knows beforehand: the step may have put a pipe into the way of any other.
+            name = f"signal-{signal.signal_seq}-{secrets.token_hex(8)}.json"
+            with (self._directory.root / name).open("x", encoding="utf-8") as file:
+                file.write(signal.payload_json or "null")
             message = {"kind": "signal", "seq": message["seq"], "name": message["name"], "file": name}
         self._say(message)
 
@@ -166,9 +177,30 @@ class CommandRun:
         try:
             message = json.loads(line)
             if message["kind"] == "checkpoint" and "file" in message:
-                message["value"] = json.loads(self._directory.checkpoint.read_text(encoding="utf-8"))
+                self._checkpoint_due = True
+                if self._reading is None or self._reading.done():
+                    self._reading = self._loop.create_task(self._read_checkpoints(), name="read-checkpoint")
+                return
             self._on_event(message)
-        except (ValueError, KeyError, TypeError, OSError) as error:
+        except MALFORMED as error:
             self._log.remark(
                 f"a line on the events channel does not follow the step protocol ({error}): {line[:200]!r}"
             )
+
+    async def _read_checkpoints(self) -> None:
+        """Reads the file that the step has named, off the loop; however often it names it meanwhile, it is read once more."""
+        while self._checkpoint_due:
+            self._checkpoint_due = False
+            try:
+                value = await self._loop.run_in_executor(None, _checkpoint_in, self._directory)
+            except (*MALFORMED, OSError) as error:
+                self._log.remark(f"a checkpoint cannot be read: {error}")
+            else:
+                self._on_event({"kind": "checkpoint", "value": value})
+
+
+def _checkpoint_in(directory: StepDirectory) -> Any:
+    with opening.directory(directory.root) as root:
+        return json.loads(
+            opening.read(directory.checkpoint.name, within=root, most=_CHECKPOINT_FILE_BYTES).decode()
+        )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+
+from kaon_runner.disk import remove_tree
 
 _NAMES = ("work", "outputs", "artifacts", "events", "commands")
 
@@ -85,4 +86,4 @@ class StepDirectory:
 
     def remove(self) -> None:
         """Removes everything; nothing happens when it was never made."""
-        shutil.rmtree(self.root, ignore_errors=True)
+        remove_tree(self.root)

@@ -6,6 +6,8 @@ import contextlib
 import fcntl
 import os
 import shutil
+import stat
+import subprocess
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,19 +24,30 @@ def used_bytes(paths: Iterable[Path]) -> int:
 
 
 def _occupied(path: Path) -> int:
+    """Not by recursion: a step may nest directories deeper than Python calls."""
     try:
-        total = path.lstat().st_blocks * _BLOCK_BYTES
-        if path.is_dir() and not path.is_symlink():
-            with os.scandir(path) as entries:
-                total += sum(
-                    _occupied(Path(entry.path))
-                    if entry.is_dir(follow_symlinks=False)
-                    else entry.stat(follow_symlinks=False).st_blocks * _BLOCK_BYTES
-                    for entry in entries
-                )
-        return total
+        status = path.lstat()
     except OSError:
         return 0
+    total, left = status.st_blocks, [str(path)] if stat.S_ISDIR(status.st_mode) else []
+    while left:
+        with contextlib.suppress(OSError), os.scandir(left.pop()) as entries:
+            for entry in entries:
+                with contextlib.suppress(OSError):
+                    total += entry.stat(follow_symlinks=False).st_blocks
+                    if entry.is_dir(follow_symlinks=False):
+                        left.append(entry.path)
+    return total * _BLOCK_BYTES
+
+
+def remove_tree(path: Path) -> None:
+    """Removes a directory and what is in it as far as that is possible, however deep it is; nothing happens when there is none."""
+    try:
+        shutil.rmtree(path, ignore_errors=True)
+    except RecursionError:
+        subprocess.run(
+            ("rm", "-rf", "--", str(path)), check=False, stdin=subprocess.DEVNULL, capture_output=True
+        )
 
 
 def local_path(url: str) -> Path | None:
@@ -58,7 +71,7 @@ def _remove_unless_used(entry: Path, limit: float) -> None:
     if _modified(aside) >= limit:
         aside.rename(entry)  # somebody has used it just now
     elif aside.is_dir():
-        shutil.rmtree(aside, ignore_errors=True)
+        remove_tree(aside)
     else:
         aside.unlink()
 
@@ -108,7 +121,7 @@ class WorkDirectory:
         limit = time.time() - self._scratch_seconds
         for run in _listed(self.scratch):
             if _last_written(run) < limit:
-                shutil.rmtree(run, ignore_errors=True)
+                remove_tree(run)
 
     def close(self) -> None:
         """Gives the directories up, with what is left in them."""
@@ -122,7 +135,7 @@ class WorkDirectory:
             return  # it lives
         life = file.name.removesuffix(_LOCK)
         for kind in ("steps", "logs"):
-            shutil.rmtree(self._root / kind / life, ignore_errors=True)
+            remove_tree(self._root / kind / life)
         file.unlink(missing_ok=True)
         lock.close()
 
@@ -148,11 +161,14 @@ def _modified(path: Path) -> float:
 
 def _last_written(root: Path) -> float:
     """When something below was made, changed or removed last."""
-    newest = 0.0
-    for directory, _, files in os.walk(root):
-        for path in (directory, *(os.path.join(directory, name) for name in files)):
-            try:
-                newest = max(newest, os.lstat(path).st_mtime)
-            except OSError:
-                continue
+    newest, left = 0.0, [str(root)]
+    while left:
+        directory = left.pop()
+        with contextlib.suppress(OSError):
+            newest = max(newest, os.lstat(directory).st_mtime)
+            with os.scandir(directory) as entries:
+                for entry in entries:
+                    newest = max(newest, entry.stat(follow_symlinks=False).st_mtime)
+                    if entry.is_dir(follow_symlinks=False):
+                        left.append(entry.path)
     return newest

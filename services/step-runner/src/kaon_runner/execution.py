@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
@@ -16,7 +15,7 @@ from typing import Any
 
 from kaon_runner import outputs, reports
 from kaon_runner.commands import CommandRun
-from kaon_runner.disk import local_path
+from kaon_runner.disk import local_path, remove_tree
 from kaon_runner.errors import UserStepError
 from kaon_runner.leases import Lease
 from kaon_runner.logs import LogStore, StepLog
@@ -380,7 +379,7 @@ class Execution:
         """What a lease that gave no result has left in its local scratch space is of no use to anybody."""
         for path in self.disk[1:]:
             if path.exists():
-                await self._off_loop(shutil.rmtree, path, True)
+                await self._off_loop(remove_tree, path)
 
     async def _finish_log(self) -> str:
         """Sends the last lines, stores the complete log, and returns its reference as JSON."""
@@ -451,7 +450,11 @@ class Execution:
         if message.get("kind") == "error":
             self._error = message
             return
-        event = reports.from_protocol(self.lease.key, message)
+        try:
+            event = reports.from_protocol(self.lease.key, message)
+        except reports.MALFORMED as error:
+            self.log.remark(f"an event of the step does not follow the step protocol ({error})")
+            return
         if event is not None:
             self._around.report(self.lease, event)
 

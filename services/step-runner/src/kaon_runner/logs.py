@@ -142,7 +142,7 @@ class StepLog:
 
     def remark(self, text: str) -> None:
         """Something that the runner says about the step."""
-        self._line(SYSTEM, text.encode())
+        self._line(SYSTEM, text.encode(errors="backslashreplace"))
 
     def end_streams(self) -> None:
         """The step's output has ended: what came without a line end is a line."""

@@ -8,14 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from kaon_artifacts import Unreadable, opening
 from kaon_runner import values
 from kaon_runner.directory import StepDirectory
 from kaon_runner.environments import Environments
+from kaon_runner.errors import UserStepError
 from kaon_runner.steptypes.base import PreparedStep
 from kaon_wire import canonical
+from kaon_wire.errors import InvalidValue
 from kaonapi.step.v1 import step_pb2
 
 PROTOCOL = 1
+# Of a value that was too large to travel.
+_KEPT_VALUE_BYTES = 256 << 20
 _SAFE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789./-")
 # Of a text, it is only the text in quotes.
 _quote = json.JSONEncoder(ensure_ascii=False).encode
@@ -73,7 +78,7 @@ class Preparer:
         """The step with its inputs here and its code unpacked. May take as long as its artifacts are large.
 
         Raises:
-            UserStepError: the step's environment cannot be built.
+            UserStepError: the step's environment cannot be built, or an input names an artifact that cannot be.
             PlatformStepError: an artifact or the bundle cannot be read.
         """
         key, spec = request.key, request.spec
@@ -139,6 +144,12 @@ class Preparer:
         if not _refers(spec):
             text = _object(texts)
             return text, text
+        try:
+            return self._with_artifacts(texts)
+        except (RecursionError, InvalidValue) as error:
+            raise UserStepError("InvalidInputs", f"the inputs cannot be read: {error}") from error
+
+    def _with_artifacts(self, texts: Mapping[str, str]) -> tuple[str, str]:
         inputs = {name: self._localized(canonical.loads(text)) for name, text in texts.items()}
         params = {name: value for name, value in inputs.items() if not _holds_artifact(value)}
         return _encode(inputs), _encode(params)
@@ -153,10 +164,14 @@ class Preparer:
         if not _is_reference(value):
             return value
         reference = value["artifact"]
+        if not isinstance(reference, dict) or not isinstance(reference.get("uri", ""), str):
+            raise UserStepError("InvalidArtifact", "an input has an artifact without a reference to it")
         path = self._artifacts.fetch(reference)
-        if path is not None and reference.get("type") in _KEPT_VALUES:
-            return self._localized(_KEPT_VALUES[reference["type"]](path.read_text(encoding="utf-8")))
-        return {"artifact": {**reference, "path": str(path)} if path else reference}
+        if path is not None and reference.get("type") in tuple(_KEPT_VALUES):
+            return self._localized(_kept_value(path, reference["type"], reference["digest"]))
+        # A path is where this runner has put it, never what a reference says.
+        told = {name: each for name, each in reference.items() if name != "path"}
+        return {"artifact": {**told, "path": str(path)} if path else told}
 
 
 def _object(parts: Mapping[str, str]) -> str:
@@ -168,7 +183,7 @@ def _refers(spec: step_pb2.StepSpec) -> bool:
     """Whether an input may be, or hold, an artifact."""
     texts = spec.inputs_json
     # Not over values(): the map is one of Python's own making, and slow.
-    return any('"artifact"' in texts[name] for name in texts)
+    return any('"artifact"' in texts[name] or "\\u" in texts[name] for name in texts)
 
 
 class _Quoting(dict[int, str]):
@@ -196,6 +211,16 @@ def _from_lines(text: str) -> list[Any]:
 
 # How the engine keeps values that are too large to travel, by the type of the artifact.
 _KEPT_VALUES: Mapping[str, Callable[[str], Any]] = {"list": _from_lines, "value": canonical.loads}
+
+
+def _kept_value(path: Path, kind: str, digest: str) -> Any:
+    """The value in the local copy of an artifact that was too large to travel."""
+    try:
+        return _KEPT_VALUES[kind](opening.read(path, most=_KEPT_VALUE_BYTES).decode())
+    except (Unreadable, UnicodeDecodeError, InvalidValue) as error:
+        raise UserStepError(
+            "InvalidArtifact", f"artifact {digest} is no {kind} that was kept as JSON: {type(error).__name__}"
+        ) from error
 
 
 def _is_reference(value: Any) -> bool:

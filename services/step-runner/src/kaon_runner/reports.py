@@ -9,12 +9,16 @@ from typing import Any
 from kaon_runner.errors import PlatformStepError, UserStepError
 from kaon_runner.supervision.child import Ending, Exhausted, signal_name
 from kaon_wire import canonical
+from kaon_wire.errors import KaonError
 from kaonapi.step.v1 import step_pb2
 
 USER = step_pb2.ERROR_CLASS_USER
 PLATFORM = step_pb2.ERROR_CLASS_PLATFORM
 _DETAILS_LIMIT = 8000
 _MESSAGE_LIMIT = 4000
+_TYPE_LIMIT = 200
+# What a line of a step's event channel raises that does not follow the protocol.
+MALFORMED = (ValueError, KeyError, TypeError, OverflowError, RecursionError, KaonError)
 
 
 def event(key: step_pb2.StepKey, **what: Any) -> step_pb2.StepEvent:
@@ -25,15 +29,20 @@ def event(key: step_pb2.StepKey, **what: Any) -> step_pb2.StepEvent:
 def failed(
     error_class: step_pb2.ErrorClass.ValueType, kind: str, message: str, details: str = ""
 ) -> step_pb2.StepFailed:
-    """A failure, its texts bounded."""
+    """A failure, its texts bounded and such that they can be sent: a step may say anything."""
     return step_pb2.StepFailed(
         error=step_pb2.StepError(
             error_class=error_class,
-            type=kind,
-            message=message[:_MESSAGE_LIMIT],
-            details=details[-_DETAILS_LIMIT:],
+            type=_sendable(kind[:_TYPE_LIMIT]),
+            message=_sendable(message[:_MESSAGE_LIMIT]),
+            details=_sendable(details[-_DETAILS_LIMIT:]),
         )
     )
+
+
+def _sendable(text: str) -> str:
+    """A text with halves of surrogate pairs written out."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def from_exception(error: BaseException) -> step_pb2.StepFailed:
@@ -94,7 +103,7 @@ def from_protocol(key: step_pb2.StepKey, message: Mapping[str, Any]) -> step_pb2
     """The event for a line of the step's event channel; None when it says nothing that is reported.
 
     Raises:
-        ValueError, KeyError, TypeError: the line does not follow the protocol.
+        one of MALFORMED: the line does not follow the protocol.
     """
     match message["kind"]:
         case "progress":
