@@ -15,6 +15,7 @@ from kaon_coordinator.transport.records import MemoryRecords
 from kaon_runner.bootstrap import RunnerService, build_runner
 from kaon_runner.settings import Settings as RunnerSettings
 from kaon_runner.transport.memory import MemoryTransport as RunnerTransport
+from kaon_service.background import until_first
 from kaon_wire.memory import MemoryBroker
 from kaon_wire.topics import Catalogue
 
@@ -112,12 +113,7 @@ class EmbeddedSystem:
         application = Application(settings, transport, records=MemoryRecords(self._broker))
         self.address = f"127.0.0.1:{await application.start()}"
         self._ready.set()
-        waits = [asyncio.ensure_future(application.wait()), asyncio.ensure_future(self._stopping.wait())]
         try:
-            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            await until_first(application.wait(), self._stopping.wait())
         finally:
-            for task in waits:
-                task.cancel()
             await application.stop()

@@ -12,6 +12,7 @@ import structlog
 import uvloop
 
 from kaon_coordinator.settings import Settings, settings_from
+from kaon_service.background import until_first
 from kaon_telemetry.logs import configure_logs
 from kaon_telemetry.tracing import open_spans
 from kaon_wire.errors import KaonError
@@ -35,14 +36,9 @@ async def serve(settings: Settings) -> None:
         loop.add_signal_handler(number, stopping.set)
     await application.start()
     collect_seldom()
-    waits = [asyncio.ensure_future(application.wait()), asyncio.ensure_future(stopping.wait())]
     try:
-        done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
+        await until_first(application.wait(), stopping.wait())
     finally:
-        for task in waits:
-            task.cancel()
         await application.stop()
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
+from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -37,6 +38,7 @@ from kaon_coordinator.store.sql import open_store
 from kaon_coordinator.store.thread import StoreThread
 from kaon_coordinator.telemetry import RunTelemetry
 from kaon_coordinator.transport.base import Send, Transport
+from kaon_service.background import BackgroundTasks
 from kaon_telemetry.endpoint import MetricsServer
 from kaon_telemetry.metrics import CoordinatorMetrics
 from kaon_telemetry.tracing import NoSpans, Spans
@@ -136,7 +138,7 @@ class Application:
             else None
         )
         self._retention = Retention(self._store, settings.keep, clocks.now_us)
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks = BackgroundTasks()
 
     async def start(self) -> int:
         """Listens, joins the other coordinators, and returns the API's port.
@@ -149,31 +151,28 @@ class Application:
         await self._transport.start(self.coordinator)
         if self._settings.metrics:
             self._metrics_server = MetricsServer(self._settings.metrics, self._registry)
-        work: list[Callable[[], Awaitable[None]]] = [self.coordinator.run, self._transport.failed]
+        work: list[Callable[[], Coroutine[Any, Any, None]]] = [self.coordinator.run, self._transport.failed]
         work += [self._gauges.run, self._scheduler.run, self._retention.run, self._snapshots.run]
         if self._scratch is not None:
             work.append(self._scratch.run)
         if self._collection is not None:
             work.append(self._collection.run)
-        self._tasks = [asyncio.ensure_future(each()) for each in work]
+        for each in work:
+            self._tasks.start(each.__qualname__, each())
         await self._api.serving(ready=True)
         log.info("coordinator ready", owner=self._settings.owner, port=port)
         return port
 
     async def wait(self) -> None:
-        """Returns never, or raises what makes it impossible to go on: the process must end then."""
-        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
+        """Returns never: raises what makes it impossible to go on. The process must end then."""
+        await self._tasks.wait()
 
     async def stop(self) -> None:
         """Ends in order: what was begun is finished, what was not is derived by the next owner."""
         await self._api.serving(ready=False)
         await self._api.stop(STOP_SECONDS)
         await self._transport.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.stop()
         if self._records is not None:
             await self._records.close()
         await self._desk.close()

@@ -11,6 +11,7 @@ import sys
 import structlog
 
 from kaon_publisher.settings import Settings, settings_from
+from kaon_service.background import until_first
 from kaon_telemetry.logs import configure_logs
 from kaon_wire.errors import KaonError
 
@@ -18,7 +19,7 @@ log = structlog.get_logger("kaon_publisher")
 
 
 async def serve(settings: Settings) -> None:
-    """Runs until a signal asks to stop."""
+    """Runs until a signal asks to stop, or raises what makes it impossible to go on."""
     from kaon_publisher.bootstrap import Application
 
     stopping = asyncio.Event()
@@ -27,8 +28,10 @@ async def serve(settings: Settings) -> None:
         loop.add_signal_handler(number, stopping.set)
     application = Application(settings)
     await application.start()
-    await stopping.wait()
-    await application.stop()
+    try:
+        await until_first(application.wait(), stopping.wait())
+    finally:
+        await application.stop()
 
 
 def main() -> None:

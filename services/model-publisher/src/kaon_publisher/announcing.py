@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Protocol
 
-import structlog
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from kaon_publisher.store import ModelStore
+from kaon_service.background import in_rounds
+from kaon_wire.errors import Unavailable
 from kaon_wire.topics import MODEL_EVENTS
-
-log = structlog.get_logger(__name__)
 
 
 class Bell:
@@ -74,13 +74,17 @@ class Announcer:
         self._broker = broker
 
     async def run(self) -> None:
-        """Works until cancelled. While the broker is away the announcements wait in their rows."""
-        while True:
-            try:
-                await asyncio.to_thread(self._send_all)
-            except OSError as error:
-                log.warning("announcement waits for the broker", reason=str(error))
-            await self._bell.wait(5.0)
+        """Works until cancelled. While the broker or the database is away the announcements wait in their rows.
+
+        Raises:
+            Exception: nobody has foreseen it.
+        """
+        await in_rounds(
+            "announcer", self._round, partial(self._bell.wait, 5.0), passing=(OSError, Unavailable)
+        )
+
+    async def _round(self) -> None:
+        await asyncio.to_thread(self._send_all)
 
     def _send_all(self) -> None:
         for tenant, cursor in self._store.unsent():

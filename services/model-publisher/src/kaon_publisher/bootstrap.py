@@ -24,6 +24,7 @@ from kaon_publisher.pushing import LayoutTarget, RegistryTarget
 from kaon_publisher.service import ModelServicer
 from kaon_publisher.settings import Settings
 from kaon_publisher.store import ModelStore
+from kaon_service.background import BackgroundTasks
 from kaon_telemetry.endpoint import MetricsServer
 from kaon_telemetry.metrics import PublisherMetrics
 from kaon_wire.errors import Unavailable
@@ -45,7 +46,7 @@ class Application:
         self._health = health.HealthServicer()
         self._server = aio.server(options=[("grpc.so_reuseport", 0)])
         self._broker = KafkaBroker(settings.kafka) if settings.kafka else None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks = BackgroundTasks()
         self._registry = CollectorRegistry()
         self._metrics_server: MetricsServer | None = None
 
@@ -71,7 +72,7 @@ class Application:
         await self._server.start()
         if self._broker is not None:
             announcer = Announcer(self._store, self._bell, self._broker)
-            self._tasks.append(asyncio.create_task(announcer.run()))
+            self._tasks.start("announcer", announcer.run())
         housekeeping = Housekeeping(
             store=self._store,
             target=publishing.target,
@@ -79,19 +80,21 @@ class Application:
             keep=self._settings.keep,
             now_us=now_us,
         )
-        self._tasks.append(asyncio.create_task(housekeeping.run(self._settings.housekeeping_seconds)))
+        self._tasks.start("housekeeping", housekeeping.run(self._settings.housekeeping_seconds))
         for name in ("", SERVICE):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         log.info("publisher ready", port=port, checked=publishing.checker is not None)
         return port
 
+    async def wait(self) -> None:
+        """Returns never: raises what makes it impossible to go on. The process must end then."""
+        await self._tasks.wait()
+
     async def stop(self) -> None:
         """Ends in order; a publication that is under way is asked for again by its step."""
         await self._health.enter_graceful_shutdown()
         await self._server.stop(STOP_SECONDS)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.stop()
         if self._broker is not None:
             await asyncio.to_thread(self._broker.close)
         if self._metrics_server is not None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 
 from kaon_publisher.publishing import repository
 from kaon_publisher.pushing import Target
 from kaon_publisher.store import ModelStore
+from kaon_service.background import in_rounds
 from kaon_wire.errors import KaonError
 
 log = structlog.get_logger(__name__)
@@ -49,13 +51,17 @@ class Housekeeping:
         self._abandoned_us = int(abandoned_seconds * 1e6)
 
     async def run(self, pause_seconds: float) -> None:
-        """Cleans up now and after every pause, until cancelled. What does not answer is tried again the next time."""
-        while True:
-            try:
-                await asyncio.to_thread(self.clean)
-            except (KaonError, OSError) as error:
-                log.warning("images not cleaned up", reason=str(error))
-            await asyncio.sleep(pause_seconds)
+        """Cleans up now and after every pause, until cancelled. What does not answer is tried again.
+
+        Raises:
+            Exception: nobody has foreseen it.
+        """
+        await in_rounds(
+            "housekeeping",
+            partial(asyncio.to_thread, self.clean),
+            partial(asyncio.sleep, pause_seconds),
+            passing=(KaonError, OSError),
+        )
 
     def clean(self) -> None:
         """One round.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeVar
@@ -12,6 +13,7 @@ import grpc
 import structlog
 from google.protobuf import timestamp_pb2
 from prometheus_client import CollectorRegistry
+from sqlalchemy.exc import SQLAlchemyError
 
 from kaon_artifacts import ArtifactMissing, DigestMismatch
 from kaon_publisher.announcing import Bell
@@ -67,7 +69,7 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
             outcome = "rejected"
             log.info("model rejected", model=request.model, reason=str(error))
             yield model_pb2.PublishModelResponse(stage=model_pb2.STAGE_REJECTED, message=str(error))
-        except KaonError as error:
+        except (KaonError, SQLAlchemyError) as error:
             outcome = "failed"
             await _abort(context, error)
         finally:
@@ -186,16 +188,29 @@ def _next(stages: Iterator[model_pb2.PublishModelResponse]) -> model_pb2.Publish
 async def _ask(context: Any, call: Callable[..., T], *args: Any) -> T:
     try:
         return await asyncio.to_thread(partial(call, *args))
-    except KaonError as error:
+    except (KaonError, SQLAlchemyError) as error:
         await _abort(context, error)
         raise
 
 
-async def _abort(context: Any, error: KaonError) -> None:
+async def _abort(context: Any, error: KaonError | SQLAlchemyError) -> None:
+    """Ends a call with an error. What a database says stays in the log, under a reference."""
+    if isinstance(error, SQLAlchemyError):
+        text = f"internal error: the publisher's log tells more under {_logged(error)}"
+        await context.abort(grpc.StatusCode.INTERNAL, text)
+    if isinstance(error.__cause__, SQLAlchemyError):
+        text = f"the models' database does not answer: the publisher's log tells more under {_logged(error)}"
+        await context.abort(grpc.StatusCode.UNAVAILABLE, text)
     code = next(
         (code for kind, code in _CODES.items() if isinstance(error, kind)), grpc.StatusCode.UNAVAILABLE
     )
     await context.abort(code, str(error))
+
+
+def _logged(error: Exception) -> str:
+    reference = uuid.uuid4().hex[:12]
+    log.error("call failed", reference=reference, exc_info=error)
+    return reference
 
 
 def _tenant(context: Any) -> str:

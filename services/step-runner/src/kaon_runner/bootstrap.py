@@ -9,6 +9,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import psutil
 from google.protobuf.message import Message
@@ -31,6 +32,7 @@ from kaon_runner.supervision import groups, limits
 from kaon_runner.telemetry import RunnerTelemetry
 from kaon_runner.transport.base import Transport
 from kaon_runner.workers import WorkerPool
+from kaon_service.background import BackgroundTasks, in_rounds, until_first
 from kaon_telemetry.metrics import RunnerMetrics
 from kaon_telemetry.tracing import NoSpans
 
@@ -162,45 +164,36 @@ class RunnerService:
             loop.call_soon_threadsafe(runner.receive, messages)
 
         await loop.run_in_executor(executor, self._transport.start, self.incarnation, deliver)
-        alive = loop.create_task(runner.keep_alive(), name="keep-alive")
-        sweeping = loop.create_task(self._sweep(executor), name="sweep")
+        # A runner that does not renew must not go on, nor one that cannot clean up.
+        tasks = BackgroundTasks()
+        tasks.start("keep-alive", runner.keep_alive())
+        tasks.start("sweep", self._keep_clean(executor))
         try:
-            await self._say_hello(runner, alive)
-            await self._wait(alive)
-            await runner.drain(self._drain_seconds)
+            await until_first(tasks.wait(), runner.hello.wait())
+            self._ready.set()
+            _log.info("runner %s is ready as %s", self.settings.runner_id, self.incarnation)
+            await until_first(tasks.wait(), self._stopping.wait())
+            await until_first(tasks.wait(), runner.drain(self._drain_seconds))
         finally:
-            alive.cancel()
-            sweeping.cancel()
+            await tasks.stop()
             await runner.leave(_LEAVE_SECONDS)
         _log.info("runner %s has left", self.settings.runner_id)
 
+    async def _keep_clean(self, executor: ThreadPoolExecutor) -> None:
+        """Removes from time to time what nobody needs any more. What cannot be removed now is tried again."""
+        await in_rounds(
+            "sweep",
+            partial(self._sweep, executor),
+            partial(asyncio.sleep, _SWEEP_SECONDS),
+            passing=(OSError,),
+        )
+
     async def _sweep(self, executor: ThreadPoolExecutor) -> None:
-        """Removes from time to time what nobody needs any more."""
         assert self._loop is not None
-        while True:
-            await self._loop.run_in_executor(executor, self._work.sweep)
-            await self._loop.run_in_executor(executor, limits.sweep)
-            fetched = self.settings.cache_directory / "artifacts"
-            await self._loop.run_in_executor(executor, remove_unused, fetched, self.settings.cache_seconds)
-            await asyncio.sleep(_SWEEP_SECONDS)
-
-    async def _say_hello(self, runner: Runner, alive: asyncio.Task[None]) -> None:
-        hello = asyncio.ensure_future(runner.hello.wait())
-        await asyncio.wait((hello, alive), return_when=asyncio.FIRST_COMPLETED)
-        if alive.done():
-            hello.cancel()
-            alive.result()
-        self._ready.set()
-        _log.info("runner %s is ready as %s", self.settings.runner_id, self.incarnation)
-
-    async def _wait(self, alive: asyncio.Task[None]) -> None:
-        """Until asked to stop; raises when the renewals end, for a runner that does not renew must not go on."""
-        assert self._stopping is not None
-        stopping = asyncio.ensure_future(self._stopping.wait())
-        await asyncio.wait((stopping, alive), return_when=asyncio.FIRST_COMPLETED)
-        if not stopping.done():
-            stopping.cancel()
-            alive.result()
+        await self._loop.run_in_executor(executor, self._work.sweep)
+        await self._loop.run_in_executor(executor, limits.sweep)
+        fetched = self.settings.cache_directory / "artifacts"
+        await self._loop.run_in_executor(executor, remove_unused, fetched, self.settings.cache_seconds)
 
     def _worker_pool(self) -> WorkerPool:
         settings = self.settings

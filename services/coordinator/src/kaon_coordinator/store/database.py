@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -11,10 +10,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import ArgumentError
 
-from kaon_wire.errors import InvalidValue, Unavailable
+from kaon_wire.errors import InvalidValue
 from kaon_wire.postgres import connect_arguments
 
 # Another process may hold SQLite's only write lock; its transactions take milliseconds.
@@ -112,28 +110,3 @@ def _postgresql(url: URL, durability: Durability) -> Database:
     writer = create_engine(url, connect_args=arguments, pool_size=2, max_overflow=2, paramstyle="format")
     reader = create_engine(url, connect_args=arguments, pool_size=_READ_CONNECTIONS, max_overflow=0)
     return Database(writer=writer, reader=reader)
-
-
-# PostgreSQL's classes of errors that lie in what was to be written, though its driver may call them operational: an index cannot
-# take so long a value. Whoever tries again gets the same answer.
-_DATA_CLASSES = ("22", "23", "54")
-
-
-def _refuses_the_data(error: Exception) -> bool:
-    state = getattr(getattr(error, "orig", None), "sqlstate", None)
-    return isinstance(state, str) and state.startswith(_DATA_CLASSES)
-
-
-@contextmanager
-def refusals(what: str) -> Iterator[None]:
-    """Turns what a database refuses for the moment into `Unavailable`."""
-    try:
-        yield
-    except (OperationalError, InterfaceError, PoolTimeout) as error:
-        if _refuses_the_data(error):
-            raise
-        raise Unavailable(f"the database does not answer ({what}): {error.args[0]}") from error
-    except DBAPIError as error:
-        if error.connection_invalidated:
-            raise Unavailable(f"the connection to the database broke ({what}): {error.args[0]}") from error
-        raise

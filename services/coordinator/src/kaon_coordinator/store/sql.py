@@ -21,7 +21,7 @@ from kaon_coordinator.store import (
     workflows,
 )
 from kaon_coordinator.store.base import Fenced, Store
-from kaon_coordinator.store.database import Database, Durability, open_database, refusals
+from kaon_coordinator.store.database import Database, Durability, open_database
 from kaon_coordinator.store.logs import LogArchive, LogBounds
 from kaon_coordinator.store.migrate import migrate
 from kaon_coordinator.store.owed import Owed
@@ -44,6 +44,7 @@ from kaon_coordinator.store.records import (
     WorkflowRecord,
 )
 from kaon_coordinator.store.submissions import Submissions
+from kaon_service.databases import refusals
 from kaon_wire.errors import Conflict
 from kaonapi.log.v1 import log_pb2
 from kaonapi.run.v1 import command_pb2, history_pb2

@@ -5,15 +5,17 @@ Recording a version and announcing it is one transaction, so it is announced exa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import IntegrityError
 
 from kaon_publisher.serving import retirable
 from kaon_publisher.store import announcements, consumers, pushes, tables, versions
 from kaon_publisher.store.consumers import Pickup
-from kaon_wire.errors import Conflict, NotFound, Unavailable
+from kaon_service.databases import refusals
+from kaon_wire.errors import Conflict, NotFound
 from kaon_wire.postgres import connect_arguments
 from kaonapi.model.v1 import model_pb2
 
@@ -21,7 +23,8 @@ __all__ = ["ModelStore", "Pickup"]
 
 
 class ModelStore:
-    """Models, announcements, and who has acknowledged them. Calls block and may come from any thread.
+    """Models, announcements, and who has acknowledged them. Calls block and may come from any thread. Each raises `Unavailable`
+    while the database does not answer.
 
     Args:
         url: an SQLAlchemy URL; the tables are made when they are missing.
@@ -32,11 +35,8 @@ class ModelStore:
 
     def __init__(self, url: str) -> None:
         self._engine = _open(url)
-        try:
-            with self._engine.begin() as connection:
-                tables.create(connection)
-        except DBAPIError as error:
-            raise Unavailable(f"the models' database does not answer: {error.orig}") from error
+        with self._writing() as connection:
+            tables.create(connection)
 
     def close(self) -> None:
         """Closes all connections."""
@@ -48,7 +48,7 @@ class ModelStore:
         Raises:
             Conflict: the key was used for something else.
         """
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             return versions.published(connection, tenant, key, payload)
 
     def announce(
@@ -61,7 +61,7 @@ class ModelStore:
             if known is not None:
                 return known
             try:
-                with self._engine.begin() as connection:
+                with self._writing() as connection:
                     return self._announce(connection, record, key, payload, now_us)
             except IntegrityError:
                 # Another one took this number, or this key; look again.
@@ -69,7 +69,7 @@ class ModelStore:
 
     def versions(self, tenant: str, model: str = "") -> list[model_pb2.ModelVersion]:
         """All versions of a model, newest first; without a name the newest version of each."""
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             return (
                 versions.of_model(connection, tenant, model) if model else versions.newest(connection, tenant)
             )
@@ -82,7 +82,7 @@ class ModelStore:
         Raises:
             NotFound: there is none.
         """
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             found = versions.one(connection, tenant, model, number)
             return found, consumers.pickups_of(connection, tenant, model, found.version)
 
@@ -90,12 +90,12 @@ class ModelStore:
         self, tenant: str, after: int, model: str = "", limit: int = 100
     ) -> list[model_pb2.Announcement]:
         """Announcements after a cursor, in order."""
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             return announcements.after(connection, tenant, after, model, limit)
 
     def current(self, tenant: str, model: str) -> int:
         """The model's current version; 0: there is none."""
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             stack = announcements.stack(connection, tenant, model)
         return stack[-1] if stack else 0
 
@@ -150,39 +150,39 @@ class ModelStore:
         """Applies a change of the current version, and returns the announcement that tells the current one."""
         while True:
             try:
-                with self._engine.begin() as connection:
+                with self._writing() as connection:
                     change(connection)
             except IntegrityError:
                 # Another one took this cursor; look again.
                 continue
-            with self._engine.connect() as connection:
+            with self._reading() as connection:
                 last = announcements.last(connection, tenant, model)
             assert last is not None
             return last
 
     def begin_push(self, tenant: str, model: str, digest: str, now_us: int) -> None:
         """An image is about to be pushed: until it is announced, it may have to be deleted again."""
-        with self._engine.begin() as connection:
+        with self._writing() as connection:
             pushes.begin(connection, tenant, model, digest, now_us)
 
     def abandoned(self, before_us: int) -> list[tuple[str, str, str]]:
         """Tenant, model and digest of images that were pushed before a time and never announced."""
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             return pushes.abandoned(connection, before_us)
 
     def forget_push(self, tenant: str, model: str, digest: str) -> None:
         """The image is gone."""
-        with self._engine.begin() as connection:
+        with self._writing() as connection:
             pushes.forget(connection, tenant, model, digest)
 
     def models(self) -> list[tuple[str, str]]:
         """Tenant and name of every model."""
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             return versions.models(connection)
 
     def retirable(self, tenant: str, model: str, keep: int) -> list[model_pb2.ModelVersion]:
         """The versions that need their images no more, `keep` being how many of the newest are kept in any case."""
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             alive = versions.alive(connection, tenant, model)
             stack = announcements.stack(connection, tenant, model)
         numbers = set(retirable((each.version for each in alive), stack, keep))
@@ -190,28 +190,28 @@ class ModelStore:
 
     def retire(self, version: model_pb2.ModelVersion) -> None:
         """Marks a version as one whose image is gone, or is about to be."""
-        with self._engine.begin() as connection:
+        with self._writing() as connection:
             versions.retire(connection, version)
 
     def needs(self, tenant: str, model: str, digest: str) -> bool:
         """Whether a version that is not retired has this image."""
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             alive = versions.alive(connection, tenant, model)
         return any(each.image_digest == digest for each in alive)
 
     def unsent(self) -> list[tuple[str, int]]:
         """Tenant and cursor of the announcements that the broker has not acknowledged, in order."""
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             return announcements.unsent(connection)
 
     def mark_sent(self, tenant: str, cursor: int) -> None:
         """The broker has acknowledged this announcement."""
-        with self._engine.begin() as connection:
+        with self._writing() as connection:
             announcements.mark_sent(connection, tenant, cursor)
 
     def acknowledged(self, tenant: str, consumer: str) -> int:
         """The last cursor that a consumer acknowledged; 0 for one that never did."""
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             return consumers.acknowledged(connection, tenant, consumer)
 
     def acknowledge(self, tenant: str, consumer: str, cursor: int, now_us: int) -> None:
@@ -220,8 +220,18 @@ class ModelStore:
         Raises:
             NotFound: there is no such announcement.
         """
-        with self._engine.begin() as connection:
+        with self._writing() as connection:
             consumers.acknowledge(connection, tenant, consumer, cursor, now_us)
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with refusals("models"), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with refusals("models"), self._engine.begin() as connection:
+            yield connection
 
     def _announce(
         self, connection: Connection, record: model_pb2.ModelVersion, key: str, payload: str, now_us: int

@@ -1,0 +1,1 @@
+"""What Kaon's services share."""
