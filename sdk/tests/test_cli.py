@@ -108,6 +108,16 @@ def test_runs_are_listed_shown_and_cancelled(kaon: Kaon, flow: str) -> None:
     assert json.loads(kaon("list", "--status", "cancelling", "--json")[1])["status"] == "CANCELLING"
 
 
+def test_a_command_that_is_not_applied_in_time_is_said_to_wait(kaon: Kaon, world: World) -> None:
+    world.runs["r1"] = run_pb2.Run(run_id="r1", workflow="w", commands_waiting=2)
+    code, out, _ = kaon("pause", "r1")
+    assert code == 3
+    assert "stored, but the coordinator that owns run r1 has not applied it yet" in out
+    assert "commands not applied yet by the run's owner: 2" in kaon("show", "r1")[1]
+    code, out, _ = kaon("pause", "r1", "--json")
+    assert (code, json.loads(out)["commands_waiting"]) == (3, 2)
+
+
 def test_a_row_in_a_pipe_is_one_line(kaon: Kaon, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     world.runs["r1"] = run_pb2.Run(run_id="r1" * 20, workflow="w" * 50, status=run_pb2.STATUS_FAILED)

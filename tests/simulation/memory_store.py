@@ -198,6 +198,11 @@ class MemoryStore(Store):
     # --- readers ------------------------------------------------------------------------------------------------
 
     @_transaction
+    def waiting_commands(self, partition: int, run_id: str) -> list[command_pb2.RunCommand]:
+        rows = sorted(self.inbox[partition].values(), key=lambda row: row.inbox_id)
+        return [_copy(row.command) for row in rows if row.run_id == run_id]
+
+    @_transaction
     def get_run(self, tenant: str, run_id: str) -> RunRecord:
         kept = self.runs.get(run_id)
         if kept is None or kept.record.tenant != tenant:

@@ -18,7 +18,10 @@ _S = run_service_pb2
 
 
 class RunCommands:
-    """The commands of `Client`. Each is durable when it returns, and gives the run as it stood then.
+    """The commands of `Client`. Each returns when the engine has applied it, and gives the run as it stands then.
+
+    A command that the engine refuses raises Conflict with the reason. When the run's owner does not answer within some seconds,
+    the command is kept and applied later: `commands_waiting` of the returned run is then not 0.
 
     Those that would mean something else when done twice (signal, answer, retry, restart, mark) are sent once: when their answer
     is lost they raise Unavailable, and the history tells whether they were done.

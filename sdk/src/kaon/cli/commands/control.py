@@ -12,6 +12,9 @@ from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue
 from kaonapi.run.v1 import run_pb2
 
+# Exit code of a command that is stored and that the run's owner has not applied in time.
+UNANSWERED = 3
+
 _MARKS = {
     "succeeded": run_pb2.STATUS_SUCCEEDED,
     "failed": run_pb2.STATUS_FAILED,
@@ -234,7 +237,16 @@ def _value(text: str) -> object:
 
 
 def _tell(run: run_pb2.Run, what: str, *, json: bool) -> None:
+    """Prints what the engine has made of a command; ends the process with `UNANSWERED` when it has not answered in time."""
     if json:
         output.print_json(run)
-        return
-    output.say(f"{what}{' ' if what else ''}Run {run.run_id} is {words.status(run.status)}.")
+    elif not run.commands_waiting:
+        output.say(f"{what}{' ' if what else ''}Run {run.run_id} is {words.status(run.status)}.")
+    else:
+        output.say(
+            f"The command is stored, but the coordinator that owns run {run.run_id} has not applied it yet; the run is "
+            f"{words.status(run.status)}. The command stays valid: `kaon show {run.run_id}` tells how many commands wait, "
+            "`kaon doctor` why."
+        )
+    if run.commands_waiting:
+        raise typer.Exit(UNANSWERED)

@@ -126,6 +126,8 @@ def _print_run(run: run_pb2.Run) -> None:
     )
     if run.priority:
         out.print(f"priority {run.priority}")
+    if run.commands_waiting:
+        out.print(f"commands not applied yet by the run's owner: {run.commands_waiting}", style="yellow")
     if run.parent_run_id:
         out.print(f"part of run {run.parent_run_id}: {run.parent_path}", markup=False)
     if run.forked_from_run_id:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kaon_coordinator.api import principal, views
+from kaon_coordinator.api import principal
 from kaon_coordinator.api.intake import Intake
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.commands import at_or_under
@@ -47,19 +47,19 @@ class Commanding(run_service_pb2_grpc.RunServiceServicer):
             skip=request.skip,
         )
         told = await self._intake.command(request.run_id, reason=request.reason, cancel=wish)
-        return r.CancelRunResponse(run=views.run(told))
+        return r.CancelRunResponse(run=told)
 
     async def PauseRun(self, request: r.PauseRunRequest, context: Any) -> r.PauseRunResponse:  # noqa: N802
         await self._active(request.run_id)
         run = await self._intake.command(request.run_id, reason=request.reason, pause=command_pb2.PauseRun())
-        return r.PauseRunResponse(run=views.run(run))
+        return r.PauseRunResponse(run=run)
 
     async def ResumeRun(self, request: r.ResumeRunRequest, context: Any) -> r.ResumeRunResponse:  # noqa: N802
         await self._active(request.run_id)
         run = await self._intake.command(
             request.run_id, reason=request.reason, resume=command_pb2.ResumeRun()
         )
-        return r.ResumeRunResponse(run=views.run(run))
+        return r.ResumeRunResponse(run=run)
 
     async def SignalRun(self, request: r.SignalRunRequest, context: Any) -> r.SignalRunResponse:  # noqa: N802
         if not 0 < len(request.name) <= _SIGNAL_CHARACTERS:
@@ -75,7 +75,7 @@ class Commanding(run_service_pb2_grpc.RunServiceServicer):
             if row.status in t.TERMINAL:
                 raise Unfit(f"{request.path} is {t.short(row.status)}")  # type: ignore[arg-type]
         signal = command_pb2.SignalRun(name=request.name, payload_json=payload, path=request.path)
-        return r.SignalRunResponse(run=views.run(await self._intake.command(request.run_id, signal=signal)))
+        return r.SignalRunResponse(run=await self._intake.command(request.run_id, signal=signal))
 
     async def AnswerGate(self, request: r.AnswerGateRequest, context: Any) -> r.AnswerGateResponse:  # noqa: N802
         run = await self._active(request.run_id)
@@ -95,7 +95,7 @@ class Commanding(run_service_pb2_grpc.RunServiceServicer):
             path=request.path, approved=request.approved, comment=request.comment, roles=sorted(roles)
         )
         told = await self._intake.command(request.run_id, reason=request.comment, answer=answer)
-        return r.AnswerGateResponse(run=views.run(told))
+        return r.AnswerGateResponse(run=told)
 
     async def RetryRun(self, request: r.RetryRunRequest, context: Any) -> r.RetryRunResponse:  # noqa: N802
         run = await self._run(request.run_id)
@@ -107,7 +107,7 @@ class Commanding(run_service_pb2_grpc.RunServiceServicer):
             raise Unfit(f"run {run.run_id} is {_status(run)} and nothing has failed {where}")
         command = command_pb2.RetryRun(path=request.path)
         told = await self._intake.command(request.run_id, reason=request.reason, retry=command)
-        return r.RetryRunResponse(run=views.run(told))
+        return r.RetryRunResponse(run=told)
 
     async def RestartRun(self, request: r.RestartRunRequest, context: Any) -> r.RestartRunResponse:  # noqa: N802
         run = await self._run(request.run_id)
@@ -119,7 +119,7 @@ class Commanding(run_service_pb2_grpc.RunServiceServicer):
             raise Unfit(f"{request.path} is {t.short(row.status)}: cancel it or wait for its end")  # type: ignore[arg-type]
         command = command_pb2.RestartRun(path=request.path)
         told = await self._intake.command(request.run_id, reason=request.reason, restart=command)
-        return r.RestartRunResponse(run=views.run(told))
+        return r.RestartRunResponse(run=told)
 
     async def MarkBlock(self, request: r.MarkBlockRequest, context: Any) -> r.MarkBlockResponse:  # noqa: N802
         if not request.reason:
@@ -134,7 +134,7 @@ class Commanding(run_service_pb2_grpc.RunServiceServicer):
         }
         mark = command_pb2.MarkBlock(path=request.path, status=request.status, outputs_json=outputs)
         told = await self._intake.command(request.run_id, reason=request.reason, mark=mark)
-        return r.MarkBlockResponse(run=views.run(told))
+        return r.MarkBlockResponse(run=told)
 
     async def SetRunPriority(  # noqa: N802
         self, request: r.SetRunPriorityRequest, context: Any
@@ -142,7 +142,7 @@ class Commanding(run_service_pb2_grpc.RunServiceServicer):
         await self._active(request.run_id)
         wish = command_pb2.SetRunPriority(priority=request.priority)
         run = await self._intake.command(request.run_id, set_priority=wish)
-        return r.SetRunPriorityResponse(run=views.run(run))
+        return r.SetRunPriorityResponse(run=run)
 
     async def _run(self, run_id: str) -> RunRecord:
         tenant = principal.current().tenant

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
@@ -11,16 +12,20 @@ from typing import Protocol
 import structlog
 
 from kaon_coordinator import params
-from kaon_coordinator.api import principal
+from kaon_coordinator.api import principal, views
+from kaon_coordinator.api.outcomes import Outcomes
 from kaon_coordinator.api.submitter import Submitter
 from kaon_coordinator.api.taking import Taking
+from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.limits import DEFAULT, Limits
 from kaon_coordinator.ids import new_run_id
+from kaon_coordinator.problems import Unfit
 from kaon_coordinator.store.base import NewRun, RunRecord, WorkflowRecord
+from kaon_coordinator.store.submissions import REOPENING
 from kaon_coordinator.store.thread import StoreThread
 from kaon_wire.errors import Conflict, InvalidValue
 from kaon_wire.partitioning import partition_of
-from kaonapi.run.v1 import command_pb2
+from kaonapi.run.v1 import command_pb2, run_pb2
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +56,7 @@ class Intake:
         now_us: microseconds since the epoch.
         limits: bounds of parameters.
         taking: renews what callers begin to need again.
+        outcomes: waits for what becomes of commands.
     """
 
     def __init__(
@@ -61,6 +67,7 @@ class Intake:
         partitions: int,
         now_us: Callable[[], int],
         taking: Taking,
+        outcomes: Outcomes,
         limits: Limits = DEFAULT,
     ) -> None:
         self.now_us = now_us
@@ -70,6 +77,7 @@ class Intake:
         self._partitions = partitions
         self._submitter = Submitter(store)
         self.taking = taking
+        self._outcomes = outcomes
         self._wakes: set[asyncio.Task[None]] = set()
         # By tenant, name and version. A version never changes, and nobody changes these records.
         self._versions: OrderedDict[tuple[str, str, str], WorkflowRecord] = OrderedDict()
@@ -145,12 +153,16 @@ class Intake:
             self.wake(partition)
         return answers
 
-    async def command(self, run_id: str, *, reason: str = "", **command: object) -> RunRecord:
-        """Stores a command of the caller for a run; returns the run as it stands before.
+    async def command(self, run_id: str, *, reason: str = "", **command: object) -> run_pb2.Run:
+        """Stores a command of the caller for a run, and waits some seconds until the run's owner has applied it.
+
+        Returns:
+            The run as it stands then; `commands_waiting` is not 0 when the owner has not answered in time. The command is kept.
 
         Raises:
             NotFound: the tenant has no such run.
             InvalidValue: the reason is too long.
+            Unfit: the run has ended, or the engine has refused the command.
         """
         if len(reason) > _REASON_CHARACTERS:
             raise InvalidValue(f"reason: use at most {_REASON_CHARACTERS} characters")
@@ -159,14 +171,25 @@ class Intake:
             run_id=run_id,
             requester=caller.name,
             reason=reason,
+            command_id=uuid.uuid4().hex,
             **command,  # type: ignore[arg-type]
         )
         # The outputs of a step that is marked as done, or what a signal brings.
         await self.taking.named_in(wish.SerializeToString())
         store = self._threads.store
-        run = await self._threads.run(store.add_command, caller.tenant, run_id, wish, self.now_us())
-        self.wake(run.partition)
-        return run
+        # Listened to before the command is stored, so that its effect cannot be missed.
+        with self._outcomes.feed.subscribe(run_id) as live:
+            run = await self._threads.run(store.add_command, caller.tenant, run_id, wish, self.now_us())
+            kind = wish.WhichOneof("command")
+            if run.row.status in t.TERMINAL and kind not in {"cancel", *REOPENING}:
+                raise Unfit(
+                    f"run {run_id} has ended: it is {t.short(run_pb2.Status.ValueType(run.row.status))}"
+                )
+            self.wake(run.partition)
+            now, waiting = await self._outcomes.outcome(run, wish, live)
+        told = views.run(now)
+        told.commands_waiting = waiting
+        return told
 
     def wake(self, partition: int, submitted: RunRecord | None = None) -> None:
         """Beside the reply: what is durable is acknowledged whether or not a broker answers."""

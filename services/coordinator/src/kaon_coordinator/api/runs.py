@@ -62,8 +62,11 @@ class RunServicer(Commanding, Travelling):
         steps = await self._threads.read(self._store.list_steps, request.run_id)
         blocks = await self._threads.read(self._store.list_blocks, request.run_id)
         progress = self._parts.feed.progress(request.run_id)
+        waiting = await self._threads.read(self._store.waiting_commands, run.partition, run.run_id)
+        shown = views.run(run)
+        shown.commands_waiting = len(waiting)
         return run_service_pb2.GetRunResponse(
-            run=views.run(run),
+            run=shown,
             steps=[_with_progress(step_view(row), progress.get(row.path)) for row in steps],
             blocks=views.blocks(blocks),
         )

@@ -17,6 +17,7 @@ from kaon_coordinator.api.feed import RunFeed
 from kaon_coordinator.api.intake import Intake, Wake
 from kaon_coordinator.api.log_archive import LogSource
 from kaon_coordinator.api.logs import LogParts, LogServicer
+from kaon_coordinator.api.outcomes import Outcomes
 from kaon_coordinator.api.runners import Matchers, RunnerParts, RunnerServicer
 from kaon_coordinator.api.runs import RunParts, RunServicer
 from kaon_coordinator.api.schedules import ScheduleParts, ScheduleServicer
@@ -77,6 +78,8 @@ class ApiParts:
     poll_seconds: float = 0.5
     # How long after a run's end its last lines may come, in seconds.
     settle_seconds: float = 1.5
+    # How long a command waits for the run's owner at most before its caller is answered, in seconds.
+    answer_seconds: float = 5.0
 
 
 class ApiServer:
@@ -128,6 +131,7 @@ class ApiServer:
             partitions=parts.partitions,
             now_us=parts.now_us,
             taking=Taking(parts.artifacts),
+            outcomes=Outcomes(store=parts.store, feed=parts.feed, answer_seconds=parts.answer_seconds),
             limits=parts.limits,
         )
         runs = RunParts(

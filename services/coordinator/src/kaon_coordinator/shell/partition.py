@@ -159,6 +159,7 @@ class Partition:
             turn.absorb(
                 state, submit(state, submitted=submitted(fresh.run, row.command), context=turn.context)
             )
+        told = len(turn.events)
         try:
             message = message_of_command(row.command)
         except InvalidValue as error:
@@ -167,6 +168,7 @@ class Partition:
             turn.absorb(state, decision)
         else:
             turn.tell(state, message)
+        _name_refusals(turn.events[told:], row.command.command_id)
         if state.ended and row.run_id not in turn.touched:
             # What was asked of an ended run has changed nothing.
             del self.runs[row.run_id]
@@ -295,6 +297,13 @@ class Partition:
             answers.append(make(state, step))
         except Exception as error:
             self.fault(state.run_id, "its requests were made", error)
+
+
+def _name_refusals(events: Iterable[history_pb2.HistoryEvent], command_id: str) -> None:
+    """Notes in refusals which command was refused, so that its requester finds the answer."""
+    for event in events:
+        if event.HasField("command_refused"):
+            event.command_refused.command_id = command_id
 
 
 def submitted(run: LoadedRun, command: command_pb2.RunCommand) -> history_pb2.RunSubmitted:

@@ -135,6 +135,10 @@ class Store(ABC):
     # Readers. They see committed transactions only and do not wait for writers.
 
     @abstractmethod
+    def waiting_commands(self, partition: int, run_id: str) -> list[command_pb2.RunCommand]:
+        """Returns the commands for one run of a partition that no batch has named as applied, oldest first."""
+
+    @abstractmethod
     def get_run(self, tenant: str, run_id: str) -> RunRecord:
         """One run.
 

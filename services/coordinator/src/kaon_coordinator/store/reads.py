@@ -12,10 +12,10 @@ from sqlalchemy import Connection, Row, literal_column, select, tuple_
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.store.records import RunPage, RunRecord
-from kaon_coordinator.store.tables import blocks, history, runs, steps
+from kaon_coordinator.store.tables import blocks, history, inbox, runs, steps
 from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue, NotFound
-from kaonapi.run.v1 import history_pb2
+from kaonapi.run.v1 import command_pb2, history_pb2
 
 STEP_COLUMNS = [column for column in steps.c if column.name != "run_id"]
 BLOCK_COLUMNS = [column for column in blocks.c if column.name != "run_id"]
@@ -27,6 +27,13 @@ def get_run(connection: Connection, tenant: str, run_id: str) -> RunRecord:
     if row is None:
         raise NotFound(f"there is no run {run_id!r}")
     return run_record(row)
+
+
+def waiting_commands(connection: Connection, partition: int, run_id: str) -> list[command_pb2.RunCommand]:
+    """The commands for a run that its owner has not applied yet, oldest first."""
+    query = select(inbox.c.command).where(inbox.c.partition == partition, inbox.c.run_id == run_id)
+    rows = connection.execute(query.order_by(inbox.c.inbox_id))
+    return [command_pb2.RunCommand.FromString(row.command) for row in rows]
 
 
 def list_runs(

@@ -111,6 +111,10 @@ class SqlStore(Store):
         with self._writing("add_command") as connection:
             return self._submissions.add_command(connection, tenant, run_id, command, now_us)
 
+    def waiting_commands(self, partition: int, run_id: str) -> list[command_pb2.RunCommand]:
+        with self._reading("waiting_commands") as connection:
+            return reads.waiting_commands(connection, partition, run_id)
+
     def get_run(self, tenant: str, run_id: str) -> RunRecord:
         with self._reading("get_run") as connection:
             return reads.get_run(connection, tenant, run_id)

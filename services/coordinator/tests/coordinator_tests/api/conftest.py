@@ -200,6 +200,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         now_us=lambda: NOW_US,
         poll_seconds=0.05,
         settle_seconds=1,
+        answer_seconds=0,
     )
     server = ApiServer(parts)
     address = f"127.0.0.1:{await server.start('127.0.0.1:0')}"

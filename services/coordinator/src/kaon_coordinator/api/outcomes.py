@@ -1,0 +1,74 @@
+"""Waits until a run's owner has applied a command, and tells a caller what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from kaon_coordinator.api.feed import RunFeed, Subscription
+from kaon_coordinator.problems import Unfit
+from kaon_coordinator.store.base import RunRecord
+from kaon_coordinator.store.thread import StoreThread
+from kaonapi.run.v1 import command_pb2, history_pb2
+
+_PAGE = 500
+# How long the store is left alone between two looks, in seconds: an owner in another process tells this one nothing.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcomes:
+    """Tells what came of commands that are stored."""
+
+    store: StoreThread
+    feed: RunFeed
+    # How long a caller waits for the owner at most, in seconds.
+    answer_seconds: float = 5.0
+
+    async def outcome(
+        self, run: RunRecord, command: command_pb2.RunCommand, live: Subscription
+    ) -> tuple[RunRecord, int]:
+        """Waits until a command is applied, for `answer_seconds` at most.
+
+        Args:
+            run: the run as it stood when the command was stored.
+            command: what was stored.
+            live: what has happened to the run since before then.
+
+        Returns:
+            The run as it stands now, and how many of its commands still wait.
+
+        Raises:
+            Unfit: the engine has refused the command.
+        """
+        waiting = await self._until_applied(run, command, live)
+        if all(each.command_id != command.command_id for each in waiting):
+            await self._raise_refusal(run, command)
+        now = await self.store.read(self.store.store.get_run, run.tenant, run.run_id)
+        return now, len(waiting)
+
+    async def _until_applied(
+        self, run: RunRecord, command: command_pb2.RunCommand, live: Subscription
+    ) -> list[command_pb2.RunCommand]:
+        loop = asyncio.get_running_loop()
+        deadline, pause = loop.time() + self.answer_seconds, _FIRST_PAUSE
+        while True:
+            waiting = await self.store.read(self.store.store.waiting_commands, run.partition, run.run_id)
+            left = deadline - loop.time()
+            if left <= 0 or all(each.command_id != command.command_id for each in waiting):
+                return waiting
+            await live.next(min(pause, left))
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    async def _raise_refusal(self, run: RunRecord, command: command_pb2.RunCommand) -> None:
+        seq = run.row.seq
+        while events := await self.store.read(self.store.store.history, run.run_id, seq, _PAGE):
+            for event in events:
+                if event.command_refused.command_id == command.command_id:
+                    raise Unfit(_refusal(event.command_refused))
+            seq = events[-1].seq
+
+
+def _refusal(refused: history_pb2.CommandRefused) -> str:
+    at = f" of {refused.path}" if refused.path else ""
+    return f"the {refused.command.replace('_', ' ')}{at} was refused: {refused.problem}"
