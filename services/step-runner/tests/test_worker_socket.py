@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 from pathlib import Path
 
+import pytest
+
+from kaon.step import packets
 from kaon_runner.logs import LogStore, StepLog
 from kaon_runner.slots import Amount
 from kaon_runner.steptypes.base import WorkerSpec
@@ -77,12 +81,49 @@ async def test_what_the_worker_receives_meanwhile_stays_its_own(tmp_path: Path) 
     warm.discard()
 
 
-async def test_a_request_too_large_for_a_packet_is_taken_back_with_its_file(tmp_path: Path) -> None:
+async def test_a_request_too_large_for_a_packet_is_taken_back_and_leaves_nothing(tmp_path: Path) -> None:
     warm = worker(tmp_path)
     large = task(tmp_path, json.dumps({"text": "x" * 2 * PACKET_BYTES}))
+    before = len(os.listdir("/proc/self/fd"))
     warm.submit(large)
-    file = Path(json.loads(warm._peer.recv(PACKET_BYTES, socket.MSG_PEEK))["file"])
-    assert file.exists()
     assert warm.take_back() == [large]
-    assert not file.exists()
+    assert len(os.listdir("/proc/self/fd")) == before
     warm.discard()
+
+
+@pytest.mark.parametrize("path", ["secret", "pipe"])
+async def test_a_worker_cannot_make_the_runner_read_or_delete_a_file(tmp_path: Path, path: str) -> None:
+    warm = worker(tmp_path)
+    told: list[object] = []
+    running = task(tmp_path)
+    running.on_event = told.append
+    warm.submit(running)
+    (tmp_path / "secret").write_text(json.dumps({"id": 1, "kind": "progress", "message": "told"}))
+    os.mkfifo(tmp_path / "pipe")
+    warm._channel.setblocking(False)
+    warm._peer.send(json.dumps({"id": 1, "kind": "file", "path": str(tmp_path / path)}).encode())
+    with (tmp_path / "secret").open() as secret:
+        socket.send_fds(warm._peer, [b'{"id":1,"beside":true}'], [secret.fileno()])
+    end, other = os.pipe()
+    socket.send_fds(warm._peer, [b"{}"], [end])
+    warm._peer.send(b"[" * 50_000)
+    warm._peer.send(b"\xff")
+    warm._readable()
+    for each in (end, other):
+        os.close(each)
+    assert (tmp_path / path).exists()
+    # What the worker itself has opened it may say.
+    assert [event for event in told if event["kind"] == "progress"] == [  # type: ignore[index]
+        {"id": 1, "kind": "progress", "message": "told"}
+    ]
+    warm.discard()
+
+
+async def test_a_document_of_any_size_passes_whole_and_one_too_large_is_refused() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        for size in (1, PACKET_BYTES, PACKET_BYTES + 1, 8 << 20):
+            packets.send(ours, b"x" * size)
+            assert len(packets.receive(theirs)) == size
+        with pytest.raises(packets.TooLarge):
+            packets.send(ours, bytes(packets.DOCUMENT_BYTES + 1))

@@ -1,8 +1,8 @@
 """A warm worker: runs one step after the other in one process.
 
 Started by the runner under a supervisor as `python -m kaon.step.worker FD SIGNALS TOKEN [MODULE...]`. FD is a packet socket with
-one JSON document a packet. A request is {"id", "target", "whole", "context"} or, when it is too large for a packet, {"id", "file":
-its path}. The answer is {"id", "kind": "succeeded", "outputs"} or {"id", "kind": "error", ...}; events of the step come before it.
+one JSON document a packet; what is too large for one comes as `packets.py` says. A request is {"id", "target", "whole", "context"}.
+The answer is {"id", "kind": "succeeded", "outputs"} or {"id", "kind": "error", ...}; events of the step come before it.
 After each step the line "<TOKEN> <id>" is written to stdout and stderr, so that the runner knows which step printed what.
 """
 
@@ -19,12 +19,11 @@ from importlib import import_module
 from types import FrameType
 from typing import Any
 
+from kaon.step import packets
 from kaon.step.call import InvalidOutputs, InvalidTarget, call, exit_code, failure
 from kaon.step.context import StepCancelled, StepContext
 from kaon.step.signals import Inbox
 
-# A packet must fit the socket's buffer with room to spare; larger documents go through files.
-PACKET_BYTES = 64 * 1024
 # Made once: `json.dumps` would make one for every call.
 _encode = json.JSONEncoder(allow_nan=False).encode
 _PR_SET_PDEATHSIG = 1
@@ -35,7 +34,7 @@ class Worker:
 
     Args:
         channel: the packet socket.
-        signals: another one, on which messages to steps come: {"id", "seq", "name", "payload"}, or {"file"} as above.
+        signals: another one, on which messages to steps come: {"id", "seq", "name", "payload"}.
         token: what marks the end of a step's output.
     """
 
@@ -54,13 +53,10 @@ class Worker:
         """Runs step after step; returns when the runner is gone."""
         signal.signal(signal.SIGTERM, self._on_term)
         while True:
-            packet = self._channel.recv(2 * PACKET_BYTES)
+            packet = packets.receive(self._channel)
             if not packet:
                 return
-            request = json.loads(packet.decode())
-            if "file" in request:
-                request = _read_file(request["file"])
-            self._run(request)
+            self._run(json.loads(packet.decode()))
 
     def _run(self, request: dict[str, Any]) -> None:
         self._id = request["id"]
@@ -89,7 +85,7 @@ class Worker:
         self._mark()
         try:
             self._emit(answer)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             self._emit(
                 {
                     "kind": "error",
@@ -106,13 +102,12 @@ class Worker:
         """The messages to the current step that have come; those to earlier steps are too late."""
         while True:
             try:
-                packet = self._signals.recv(2 * PACKET_BYTES, socket.MSG_DONTWAIT)
+                packet = packets.receive(self._signals, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 break
             if not packet:
                 break
-            message = json.loads(packet)
-            self._early.append(_read_file(message["file"]) if "file" in message else message)
+            self._early.append(json.loads(packet))
         mine = [message for message in self._early if message["id"] == self._id]
         self._early = [message for message in self._early if message["id"] > self._id]
         return mine
@@ -129,19 +124,8 @@ class Worker:
 
     def _emit(self, event: dict[str, Any]) -> None:
         data = _encode({"id": self._id, **event}).encode()
-        if len(data) > PACKET_BYTES:
-            data = json.dumps({"id": self._id, "kind": "file", "path": self._to_file(data)}).encode()
         with self._lock:
-            self._channel.send(data)
-
-    def _to_file(self, data: bytes) -> str:
-        """Writes what is too large for a packet; the reader deletes it."""
-        import tempfile
-
-        fd, path = tempfile.mkstemp(prefix="kaon-answer-")
-        with os.fdopen(fd, "wb") as file:
-            file.write(data)
-        return path
+            packets.send(self._channel, data, self._id)
 
     def _on_term(self, number: int, frame: FrameType | None) -> None:
         current = self._current
@@ -161,13 +145,6 @@ def _exit_answer(error: SystemExit) -> dict[str, Any]:
         "user": True,
         "traceback": "",
     }
-
-
-def _read_file(path: str) -> dict[str, Any]:
-    with open(path, "rb") as file:
-        data: dict[str, Any] = json.load(file)
-    os.unlink(path)
-    return data
 
 
 def _follow(token: str) -> None:

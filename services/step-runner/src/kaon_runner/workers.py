@@ -13,13 +13,14 @@ import logging
 import os
 import secrets
 import socket
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kaon.step import packets
+from kaon.step.packets import PACKET_BYTES
 from kaon_runner.commands import as_message
 from kaon_runner.logs import STDERR, STDOUT, StepLog
 from kaon_runner.slots import Amount, Claim
@@ -33,9 +34,6 @@ from kaonapi.runner.v1 import runner_pb2
 _log = logging.getLogger(__name__)
 _quote = json.JSONEncoder().encode
 
-PACKET_BYTES = 64 * 1024
-# In so many bytes of a request stand its id and whether it lies in a file.
-_HEAD_BYTES = 40
 _READ_BYTES = 64 * 1024
 _PIPE_ROUNDS = 64
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -193,9 +191,7 @@ class WarmWorker:
         packet = (
             f'{{"id":{task.id},"target":{_quote(task.target)},"whole":{whole},"context":{task.context}}}'
         ).encode()
-        if len(packet) > PACKET_BYTES:
-            packet = f'{{"id":{task.id},"file":{json.dumps(_to_file(packet))}}}'.encode()
-        self._channel.send(packet)
+        packets.send(self._channel, packet, task.id)
         self.tasks.append(task)
         if len(self.tasks) == 1:
             self._front_started()
@@ -211,7 +207,6 @@ class WarmWorker:
             if not packet:
                 break
             taken.add(_id_of(packet))
-            _discard_file(packet)
         # Not simply the last ones: the worker receives too, and may have got one from among them.
         back = [task for task in self.tasks if task.id in taken]
         self.tasks = deque(task for task in self.tasks if task.id not in taken)
@@ -226,17 +221,13 @@ class WarmWorker:
         """Hands a message on to a step that was submitted here; it reads it when it wants to."""
         if self.closed:
             return
-        message = {"id": task.id, **as_message(signal)}
-        packet = json.dumps(message).encode()
-        if len(packet) > PACKET_BYTES:
-            packet = json.dumps({"file": _to_file(packet)}).encode()
-        self._unsent.append(packet)
+        self._unsent.append(json.dumps({"id": task.id, **as_message(signal)}).encode())
         self._send_signals()
 
     def _send_signals(self) -> None:
         with contextlib.suppress(BlockingIOError, BrokenPipeError):
             while self._unsent:
-                self._signals.send(self._unsent[0])
+                packets.send(self._signals, self._unsent[0])
                 self._unsent.popleft()
 
     def look(self) -> None:
@@ -275,16 +266,18 @@ class WarmWorker:
     def _readable(self) -> None:
         while True:
             try:
-                packet = self._channel.recv(2 * PACKET_BYTES)
+                packet = packets.receive(self._channel)
+                if not packet:
+                    return
+                message = json.loads(packet)
             except (BlockingIOError, ConnectionResetError):
                 return
-            if not packet:
-                return
-            self._heard(json.loads(packet))
+            except (ValueError, RecursionError) as error:
+                _log.warning("a worker said something that cannot be read: %s", error)
+                continue
+            self._heard(message)
 
     def _heard(self, message: dict[str, Any]) -> None:
-        if message["kind"] == "file":
-            message = _read_file(message["path"])
         if not self.tasks or message["id"] != self.tasks[0].id:
             _log.warning("a worker spoke for step %s after its end", message["id"])
             return
@@ -541,25 +534,6 @@ def _read(fd: int) -> bytes:
         return os.read(fd, _READ_BYTES)
     except BlockingIOError:
         return b""
-
-
-def _to_file(data: bytes) -> str:
-    fd, path = tempfile.mkstemp(prefix="kaon-request-")
-    with os.fdopen(fd, "wb") as file:
-        file.write(data)
-    return path
-
-
-def _read_file(path: str) -> dict[str, Any]:
-    with open(path, "rb") as file:
-        message: dict[str, Any] = json.load(file)
-    os.unlink(path)
-    return message
-
-
-def _discard_file(packet: bytes) -> None:
-    if b'"file"' in packet[:_HEAD_BYTES]:
-        os.unlink(json.loads(packet)["file"])
 
 
 def _id_of(packet: bytes) -> int:
