@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -265,3 +266,23 @@ def test_a_bundle_beyond_the_limit_names_its_largest_files(project: Path) -> Non
         WorkflowError, match=r"would be 2\.9 MiB; the limit is 1\.0 MiB\. Largest files: model\.bin"
     ):
         make_bundle(project, max_bytes=2**20)
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda project: os.mkfifo(project / "odd"), "odd in .* is neither a file nor a directory"),
+        (lambda project: (project / "odd").symlink_to("/dev/zero"), "odd in .* is neither a file"),
+        (lambda project: (project / "odd").symlink_to("odd"), "cannot be made"),
+        (
+            lambda project: (project / os.fsdecode(b"odd\xff.py")).write_text(""),
+            r"odd\\xff\.py .* is not UTF-8",
+        ),
+        (lambda project: (project / ".kaonignore").write_text("[z-a]"), "kaonignore cannot be understood"),
+        (lambda project: (project / ".kaonignore").write_bytes(b"\xff"), "kaonignore cannot be understood"),
+    ],
+)
+def test_what_a_bundle_cannot_hold_is_named(project: Path, make: Callable[[Path], object], told: str) -> None:
+    make(project)
+    with pytest.raises(WorkflowError, match=told):
+        make_bundle(project)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import re
+import stat
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from kaon_wire import canonical
 
 # A bundle is code and small resources; data belongs into artifacts.
 MAX_BYTES = 32 * 1024 * 1024
+_IGNORE_BYTES = 1024 * 1024
 _TIME = (1980, 1, 1, 0, 0, 0)
 _UNIX = 3
 
@@ -44,7 +47,7 @@ def make_bundle(root: Path, *, max_bytes: int = MAX_BYTES) -> Bundle:
         # Stored, not compressed: the bytes then depend on no version of a compressor.
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
             for file in files:
-                archive.writestr(_entry(root, file), file.read_bytes())
+                archive.writestr(_entry(root, file), _content(root, file, max_bytes))
     except OSError as error:
         raise WorkflowError(f"the code bundle cannot be made: {error}") from error
     data = buffer.getvalue()
@@ -62,13 +65,16 @@ def _entry(root: Path, file: Path) -> zipfile.ZipInfo:
 def _files(root: Path) -> Iterator[Path]:
     rules = ignore.parse(ignore.DEFAULTS)
     if (root / ignore.IGNORE_FILE).is_file():
-        rules += ignore.parse((root / ignore.IGNORE_FILE).read_text(encoding="utf-8").splitlines())
+        rules += _own_rules(root)
     for directory, folders, names in os.walk(root):
         here = Path(directory)
         folders[:] = sorted(name for name in folders if not _out(rules, root, here / name, directory=True))
         for name in folders:
             _check_folder(root, here / name)
-        yield from (here / name for name in names if not _out(rules, root, here / name, directory=False))
+        for name in names:
+            if not _out(rules, root, here / name, directory=False):
+                _check_file(root, here / name)
+                yield here / name
 
 
 def _out(rules: list[ignore.Rule], root: Path, path: Path, *, directory: bool) -> bool:
@@ -83,6 +89,40 @@ def _check_folder(root: Path, folder: Path) -> None:
             f"{folder.relative_to(root)} in {root} is a link to a directory, which a code bundle cannot hold; "
             f"name it in {ignore.IGNORE_FILE}, or put the files there"
         )
+
+
+def _own_rules(root: Path) -> list[ignore.Rule]:
+    """What the directory's own ignore file says."""
+    text = _content(root, root / ignore.IGNORE_FILE, _IGNORE_BYTES)
+    try:
+        return ignore.parse(text.decode().splitlines())
+    except (UnicodeDecodeError, re.error) as error:
+        raise WorkflowError(f"{root / ignore.IGNORE_FILE} cannot be understood: {error}") from error
+
+
+def _check_file(root: Path, file: Path) -> None:
+    """Refuses what is no plain file, or a link to one: reading it may never end."""
+    told = str(file.relative_to(root)).encode(errors="surrogateescape").decode(errors="backslashreplace")
+    if told != str(file.relative_to(root)):
+        raise WorkflowError(
+            f"the name of {told} in {root} is not UTF-8: name it in {ignore.IGNORE_FILE}, or rename it"
+        )
+    if not stat.S_ISREG(file.stat().st_mode):
+        raise WorkflowError(
+            f"{told} in {root} is neither a file nor a directory, which a code bundle cannot hold; "
+            f"name it in {ignore.IGNORE_FILE}, or remove it"
+        )
+
+
+def _content(root: Path, file: Path, most: int) -> bytes:
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as content:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise WorkflowError(f"{file.relative_to(root)} in {root} is no plain file")
+        data = content.read(most + 1)
+    if len(data) > most:
+        raise WorkflowError(f"{file.relative_to(root)} in {root} has more than {most} bytes")
+    return data
 
 
 def _check_size(root: Path, files: list[Path], max_bytes: int) -> None:

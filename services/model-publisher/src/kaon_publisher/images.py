@@ -8,11 +8,14 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from kaon_artifacts import opening
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
@@ -151,10 +154,13 @@ def _layer(model: Path, app: bytes) -> bytes:
         _add_directory(tar, MODEL_DIR)
         for path in sorted(model.rglob("*"), key=lambda each: each.relative_to(model).parts):
             name = f"{MODEL_DIR}/{path.relative_to(model).as_posix()}"
-            if path.is_dir():
+            if path.is_symlink():
+                _add_link(tar, name, os.readlink(path))
+            elif path.is_dir():
                 _add_directory(tar, name)
             else:
-                _add(tar, name, path.read_bytes())
+                with opening.file(path) as content:
+                    _add(tar, name, content.read())
         _add(tar, APP_PATH, app)
     return buffer.getvalue()
 
@@ -162,6 +168,13 @@ def _layer(model: Path, app: bytes) -> bytes:
 def _add_directory(tar: tarfile.TarFile, name: str) -> None:
     entry = tarfile.TarInfo(name)
     entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+    tar.addfile(entry)
+
+
+def _add_link(tar: tarfile.TarFile, name: str, target: str) -> None:
+    """A link that stays inside of the model: the artifact holds no others."""
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.mode, entry.linkname = tarfile.SYMTYPE, 0o777, target
     tar.addfile(entry)
 
 

@@ -104,3 +104,12 @@ def test_what_is_no_model_is_rejected_in_words(tmp_path: Path) -> None:
     (tmp_path / "c" / "kaon-model.json").write_text("{")
     with pytest.raises(ModelRejected, match="not of the form"):
         read_probe(tmp_path / "c")
+
+
+def test_a_link_inside_of_a_model_stays_one_in_its_image(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint-100").mkdir()
+    (tmp_path / "latest").symlink_to("checkpoint-100")
+    with tarfile.open(fileobj=io.BytesIO(image_of(tmp_path).layers[-1].read())) as layer:
+        entry = layer.getmember("kaon/model/latest")
+    assert entry.issym()
+    assert entry.linkname == "checkpoint-100"

@@ -123,23 +123,21 @@ def succeeded(decision: Decision, message: Succeeded) -> None:
     step = claim(decision, message)
     if step is None:
         return
-    problem = _output_problem(decision, step, message.outputs)
-    if problem:
-        error = user_error("OutputMismatch", f"{step.path}: {problem}")
-        _attempt_failed(decision, step, error, message.log_json)
-        return
     outputs = dict(message.outputs)
+    kind, problem = _output_problem(decision, step, outputs)
+    if problem:
+        _attempt_failed(decision, step, user_error(kind, f"{step.path}: {problem}"), message.log_json)
+        return
     if step.memo_key:
         decision.act(RememberStep(path=step.path, key=step.memo_key, outputs=outputs))
     end(decision, step, t.SUCCEEDED, outputs=outputs, log_json=message.log_json)
 
 
-def _output_problem(decision: Decision, step: StepState, outputs: object) -> str:
-    assert isinstance(outputs, dict)
-    problem = output_difference(step, outputs)
-    if problem:
-        return problem
-    return decision.context.limits.too_large(outputs)
+def _output_problem(decision: Decision, step: StepState, outputs: dict[str, str]) -> tuple[str, str]:
+    """The type of the error, and what is wrong; empty when nothing is."""
+    if problem := output_difference(step, outputs):
+        return "OutputMismatch", problem
+    return "OutputTooLarge", decision.context.limits.too_large(outputs)
 
 
 def output_difference(step: StepState, outputs: dict[str, str]) -> str:

@@ -116,6 +116,7 @@ def test_an_output_may_have_as_many_bytes_as_the_limit_says(text: str, good: boo
     driver = Driver(workflow(chain(step("s"))), lambda _: {"out": text})
     assert driver.run().status == (t.SUCCEEDED if good else t.FAILED)
     assert good or "inline_output_bytes is 65536: use an artifact" in error_of(driver)
+    assert good or "OutputTooLarge" in str(driver.state)
 
 
 def test_numbers_that_are_no_whole_ones_name_their_cells() -> None:
