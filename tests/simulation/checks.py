@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from kaon_coordinator import replay
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.compiled import CompiledWorkflow, compile_workflow
+from kaon_coordinator.engine.decide import ENGINE_FAULT
 from kaon_coordinator.engine.evolve import evolve
 from kaon_coordinator.engine.rows_codec import (
     digest,
@@ -47,6 +48,7 @@ from kaonapi.step.v1 import step_pb2
 
 from .broker import Broker, Written
 from .memory_store import MemoryStore
+from .poison import Poison
 from .runners import Played, Witness
 from .workflows import TENANT
 
@@ -76,9 +78,14 @@ class _Said:
 class CheckedStore(MemoryStore):
     """A store whose every write is looked at."""
 
-    def __init__(self) -> None:
+    def __init__(self, poison: Poison) -> None:
         super().__init__()
+        self.poison = poison
         self.checks: Checks | None = None
+
+    def commit_all(self, batches: Sequence[PartitionBatch]) -> frozenset[int]:
+        self.poison.refuse({event.run_id for batch in batches for event in batch.history})
+        return super().commit_all(batches)  # type: ignore[no-any-return]
 
     def _write(self, batch: PartitionBatch) -> None:
         super()._write(batch)
@@ -372,6 +379,14 @@ class Checks(Witness):
                 f"at {heard[-1]:.3f}",
             )
 
+    def _run_ended(
+        self, state: RunState, event: history_pb2.HistoryEvent, owner: str, partition: int
+    ) -> None:
+        """I6: what was raised for one run ends no other."""
+        error = event.run_ended.error
+        if error.type == ENGINE_FAULT and event.run_id not in self._store.poison.raised:
+            self.fail("I6", f"run {event.run_id} was ended for another's sake: {error.message}")
+
     # --- permits ------------------------------------------------------------------------------------------------
 
     def permitted(self, wishes: list[PermitWish]) -> None:
@@ -483,7 +498,8 @@ class Checks(Witness):
             return
         key = execution.lease.key
         state = self.states.get(key.run_id)
-        step = state.steps.get(key.path) if state is not None else None
+        # A run that could not even be ended in order leaves its steps as they were.
+        step = state.steps.get(key.path) if state is not None and not state.ended else None
         if step is None or (step.attempt, step.generation) != (key.attempt, key.generation):
             return
         if step.incarnation == execution._around.incarnation and step.status == t.RUNNING:
@@ -573,5 +589,6 @@ _LOOKS: dict[str, Callable[[Checks, RunState, history_pb2.HistoryEvent, str, int
     "step_lease_lost": Checks._lost,
     "block_marked": Checks._mark,
     "run_started": Checks._goes_on,
+    "run_ended": Checks._run_ended,
     "blocks_reset": Checks._goes_on,
 }

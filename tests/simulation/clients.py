@@ -64,6 +64,8 @@ class Client:
         """When everything must come to its end: nobody leaves a run paused."""
         while True:
             await asyncio.sleep(2.0)
+            for kind, tenant, name in sorted(self._world.store.aside):
+                await self._insist(partial(self._take_back, kind=kind, tenant=tenant, name=name))
             for run_id in sorted(self._world.checks.unended):
                 state = self._world.checks.states.get(run_id)
                 if state is not None and state.status == t.PAUSED:
@@ -188,6 +190,13 @@ class Client:
         )
         await self._wake(member, record)
         return record  # type: ignore[no-any-return]
+
+    async def _take_back(self, member: Member, kind: str, tenant: str, name: str) -> None:
+        """As a retry does with what was set aside."""
+        assert member.store is not None
+        await member.store.run(self._world.store.take_back, kind, tenant, name)
+        if kind == "run":
+            await self._wake(member, await member.store.read(self._world.store.load_run, name))
 
     async def _wake(self, member: Member, record: RunRecord, submitted: RunRecord | None = None) -> None:
         """As `bootstrap.Application` does."""

@@ -17,11 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kaon_coordinator import faults
 from kaon_coordinator.engine import leases as engine_leases
 from kaon_coordinator.engine import scopes as engine_scopes
 from kaon_coordinator.matching.matcher import PoolMatcher
 from kaon_coordinator.shell.barriers import Barriers
+from kaon_coordinator.shell.ending import Endings
 from kaon_coordinator.shell.partition import Partition
+from kaon_coordinator.shell.turn import FaultedRun, Turn
 
 from .interleavings import SCENARIOS
 from .memory_permits import MemoryPermits
@@ -130,6 +133,44 @@ def _pool_opened() -> None:
     PoolMatcher.open = opened  # type: ignore[method-assign]
 
 
+def _guard() -> None:
+    """Whatever is raised for one run goes on to whoever works for all."""
+
+    def note_fault(doing: str, error: BaseException, **about: object) -> Any:
+        raise error
+
+    original = faults.note_fault
+    for module in list(sys.modules.values()):
+        if getattr(module, "note_fault", None) is original:
+            module.note_fault = note_fault  # type: ignore[attr-defined]
+
+
+def _guard_takes_back_what_was_decided() -> None:
+    def set_apart(self: Turn, run_id: str, fault: Any) -> None:
+        rows = [row for row in self.applied_inbox if row.run_id == run_id]
+        self.faulted[run_id] = FaultedRun(run_id=run_id, fault=fault, rows=rows)
+
+    Turn.set_apart = set_apart  # type: ignore[method-assign]
+
+
+def _guard_reads_the_run_anew() -> None:
+    """The state in memory, half of one decision, is what the run is ended with."""
+    real = Partition.forget
+    states: dict[str, Any] = {}
+
+    def forget(self: Partition, run_id: str) -> None:
+        if run_id in self.runs:
+            states[run_id] = self.runs[run_id]
+        real(self, run_id)
+
+    async def state(self: Endings, run: Any) -> Any:
+        return states[run.run_id] if run.run_id in states else await stored(self, run)
+
+    stored = Endings._state
+    Partition.forget = forget  # type: ignore[method-assign]
+    Endings._state = state  # type: ignore[method-assign]
+
+
 MUTANTS = (
     Mutant(name="epoch fence", patch=_epoch_fence),
     Mutant(name="attempt deduplication", patch=_attempt_deduplication),
@@ -141,6 +182,9 @@ MUTANTS = (
     Mutant(name="permits of what is opened again", patch=_permits_of_what_is_opened_again),
     Mutant(name="request after recovery", patch=_request_after_recovery),
     Mutant(name="PoolOpened", patch=_pool_opened),
+    Mutant(name="guard of one run", patch=_guard),
+    Mutant(name="a faulted run leaves its turn", patch=_guard_takes_back_what_was_decided),
+    Mutant(name="a faulted run is read anew", patch=_guard_reads_the_run_anew),
 )
 
 # On a real store and a real broker: a plugin of pytest applies the patch, in the processes that the tests start too.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from kaon_wire import topics
 from kaonapi.workflow.v1 import definition_pb2 as d
 
+from .poison import PLACES
 from .workflows import CHILD, Generator
 
 ALL_FEATURES = frozenset(
@@ -54,7 +55,7 @@ class Fault:
     # Which process, or which partition.
     target: int = 0
     seconds: float = 0.0
-    # Callbacks that still run before a process dies.
+    # Callbacks that still run before a process dies; of an engine's fault: where it is raised.
     fuse: int = 0
 
 
@@ -133,7 +134,7 @@ def make_plan(seed: int, features: frozenset[str] = ALL_FEATURES) -> Plan:
         wishes=_with_more(
             _wishes(chance, calm, len(definitions), features), more, calm, len(definitions), features
         ),
-        faults=() if orderly else _faults(chance, calm),
+        faults=(() if orderly else _faults(chance, calm)) + _engine_faults(seed, calm),
         noise=Noise() if quiet else _noise(chance),
         skew=chance.choice((0.0, 0.0, 0.3, 1.0)),
         calm=calm,
@@ -210,6 +211,22 @@ def _commands(chance: random.Random, at: float, run: int) -> list[Wish]:
 def _faults(chance: random.Random, calm: float) -> tuple[Fault, ...]:
     faults = [_fault(chance, calm) for _ in range(chance.choice((1, 1, 2, 2, 3, 4)))]
     return tuple(sorted(faults, key=lambda fault: fault.at))
+
+
+def _engine_faults(seed: int, calm: float) -> tuple[Fault, ...]:
+    """In an eighth of the seeds something is raised for single runs. From a stream of its own: other seeds stay as they are."""
+    chance = random.Random(f"engine {seed}")
+    if chance.random() > 0.125:
+        return ()
+    return tuple(
+        Fault(
+            at=chance.uniform(0.0, calm),
+            kind="engine-fault",
+            target=chance.randrange(12),
+            fuse=chance.randrange(len(PLACES)),
+        )
+        for _ in range(chance.choice((1, 2, 3)))
+    )
 
 
 def _fault(chance: random.Random, calm: float) -> Fault:

@@ -21,7 +21,7 @@ from kaon_wire.partitioning import partition_of
 from kaonapi.run.v1 import command_pb2, history_pb2
 from kaonapi.runner.v1 import runner_pb2
 
-from . import runners
+from . import poison, runners
 from .broker import Broker, Group, RunnerTransport, SimTransport, Trouble
 from .checks import CheckedStore, Checks, Violation
 from .clients import Client
@@ -88,7 +88,8 @@ class World:
         self.store_trouble = StoreTrouble(refused=plan.noise.store_refused, slow=plan.noise.store_slow)
         self.broker = Broker(self.scheduler, self.catalogue, self.trouble, self.draws("network"))
         self.group = Group(self.broker, plan.session_seconds)
-        self.store = CheckedStore()
+        self.poison = poison.Poison()
+        self.store = CheckedStore(self.poison)
         self.checks = Checks(
             self.store,
             self.broker,
@@ -137,6 +138,7 @@ class World:
 
     def prepare(self) -> None:
         """Workflows are there, processes start, clients begin."""
+        poison.apply(self.poison)
         versions = []
         for definition in self.plan.definitions:
             version = canonical.digest_message(definition)
@@ -394,6 +396,12 @@ class World:
         self.checks.garbage.append((topic, value))
         self.broker.append("nobody", [Send(topic=topic, partition=0, value=value)])
 
+    def _engine_fault(self, fault: Fault) -> None:
+        """Something that nobody has foreseen is raised for one run."""
+        running = sorted(run_id for run_id, kept in self.store.runs.items() if not kept.ended)
+        if running:
+            self.poison.arm(running[fault.target % len(running)], poison.PLACES[fault.fuse])
+
     def _drain_worker(self, fault: Fault) -> None:
         """Somebody tells a runner to take nothing more; it is replaced later."""
         process = self.workers[fault.target % len(self.workers)].process
@@ -414,6 +422,7 @@ class World:
         self.calm = True
         self.trouble.doubled = self.trouble.refused = self.trouble.slow = 0.0
         self.store_trouble.refused = self.store_trouble.slow = 0.0
+        self.poison.clear()
         now = self.scheduler.now
         self.trouble.away_until = min(self.trouble.away_until, now)
         self.store_trouble.away_until = min(self.store_trouble.away_until, now)
@@ -473,4 +482,5 @@ _FAULTS: dict[str, Callable[[World, Fault], None]] = {
     "clock": World._clock,
     "garbage": World._garbage,
     "drain-runner": World._drain_worker,
+    "engine-fault": World._engine_fault,
 }

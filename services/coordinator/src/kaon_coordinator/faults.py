@@ -42,6 +42,11 @@ class Fault:
         return f"{what}, while {self.doing}; the coordinator's log tells more under {self.reference}"
 
 
+def new_reference() -> str:
+    """What a fault is called."""
+    return uuid.uuid4().hex[:12]
+
+
 def note_fault(doing: str, error: BaseException, **about: object) -> Fault:
     """Logs something unforeseen with its stack.
 
@@ -51,7 +56,7 @@ def note_fault(doing: str, error: BaseException, **about: object) -> Fault:
         about: whom it concerns, for the log.
     """
     text = _plain(str(error)[:_CHARACTERS]) if isinstance(error, KaonError) else ""
-    fault = Fault(reference=uuid.uuid4().hex[:12], doing=doing, kind=type(error).__name__, text=text)
+    fault = Fault(reference=new_reference(), doing=doing, kind=type(error).__name__, text=text)
     told = {name: _plain(str(value)) for name, value in about.items()}
     log.error("fault contained", reference=fault.reference, doing=doing, **told, stack=_stack(error))
     return fault

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kaon_coordinator.api import principal
+from kaon_coordinator.api import principal, views
 from kaon_coordinator.api.intake import Intake
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.commands import at_or_under
@@ -99,6 +99,8 @@ class Commanding(run_service_pb2_grpc.RunServiceServicer):
 
     async def RetryRun(self, request: r.RetryRunRequest, context: Any) -> r.RetryRunResponse:  # noqa: N802
         run = await self._run(request.run_id)
+        if await self._intake.take_back(run):
+            return r.RetryRunResponse(run=views.run(run))
         self._not_cancelling(run)
         if request.path:
             await self._at(run, request.path)

@@ -185,11 +185,23 @@ class Intake:
                 raise Unfit(
                     f"run {run_id} has ended: it is {t.short(run_pb2.Status.ValueType(run.row.status))}"
                 )
+            if kind == "cancel":
+                # Who wants a run stopped wants somebody to look at it again.
+                await self.take_back(run)
             self.wake(run.partition)
             now, waiting = await self._outcomes.outcome(run, wish, live)
         told = views.run(now)
         told.commands_waiting = waiting
         return told
+
+    async def take_back(self, run: RunRecord) -> bool:
+        """Lets the owner of a run that was set aside try again; False when it was not."""
+        store = self._threads.store
+        back = await self._threads.run(store.take_back, "run", "", run.run_id)
+        if back:
+            log.info("run taken back", run=run.run_id, tenant=run.tenant)
+            self.wake(run.partition)
+        return back
 
     def wake(self, partition: int, submitted: RunRecord | None = None) -> None:
         """Beside the reply: what is durable is acknowledged whether or not a broker answers."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-from kaon_coordinator.api import principal
+from kaon_coordinator.api import aside, principal
 from kaon_coordinator.api.chain import AskMatcher, Chain, Link
 from kaon_coordinator.api.owners import TIMEOUT, Metadata, Stub, Unreachable, ask, owner_of, unreachable
 from kaon_coordinator.engine.compiled import compile_workflow
@@ -197,7 +197,7 @@ async def _call(
 def _chain(store: Store, tenant: str, run_id: str, path: str, now_us: int) -> tuple[Node | None, list[Link]]:
     """On a thread of the store's: reads the run and follows what the step waits for, also into the runs of sub-workflows."""
     node, links = _read(store, tenant, run_id, now_us).of(path)
-    told: list[Link] = []
+    told = _aside(store, run_id)
     for link in links:
         told.append(link)
         if isinstance(link, runner_pb2.WaitReason) and link.cause == runner_pb2.WAIT_CAUSE_CHILD_RUN:
@@ -205,9 +205,18 @@ def _chain(store: Store, tenant: str, run_id: str, path: str, now_us: int) -> tu
     return node, told
 
 
+def _aside(store: Store, run_id: str) -> list[Link]:
+    """That the run is set aside."""
+    found = aside.find(store, run_id)
+    if found is None:
+        return []
+    text = f"Run {run_id} is set aside: {aside.told(found)}."
+    return [runner_pb2.WaitReason(cause=runner_pb2.WAIT_CAUSE_SET_ASIDE, text=text)]
+
+
 def _child(store: Store, tenant: str, run_id: str, now_us: int, *, depth: int) -> list[Link]:
     """What the run of a sub-workflow waits for."""
-    told: list[Link] = []
+    told = _aside(store, run_id)
     for link in _read(store, tenant, run_id, now_us).of_run():
         told.append(link)
         if isinstance(link, AskMatcher):

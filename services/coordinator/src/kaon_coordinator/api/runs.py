@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
+from kaon_coordinator.api import aside as asides
 from kaon_coordinator.api import principal, views
 from kaon_coordinator.api.commanding import Commanding
 from kaon_coordinator.api.feed import RunFeed
 from kaon_coordinator.api.intake import Intake, checked_key
 from kaon_coordinator.api.travelling import Travelling
 from kaon_coordinator.api.watch import Watcher
+from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.views import step_view
 from kaon_coordinator.store.thread import StoreThread
 from kaon_wire.errors import InvalidValue
@@ -65,6 +67,10 @@ class RunServicer(Commanding, Travelling):
         waiting = await self._threads.read(self._store.waiting_commands, run.partition, run.run_id)
         shown = views.run(run)
         shown.commands_waiting = len(waiting)
+        if run.row.status not in t.TERMINAL:
+            aside = await self._threads.read(asides.find, self._store, request.run_id)
+            if aside is not None:
+                shown.error.CopyFrom(asides.error(aside))
         return run_service_pb2.GetRunResponse(
             run=shown,
             steps=[_with_progress(step_view(row), progress.get(row.path)) for row in steps],

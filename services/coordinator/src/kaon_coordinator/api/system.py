@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from kaon_coordinator import __version__
+from kaon_coordinator.api import aside
 from kaon_coordinator.api.runners import Matchers
 from kaon_coordinator.store.base import Store
 from kaon_coordinator.store.thread import StoreThread
@@ -19,6 +20,8 @@ GOOD, WARNING, BAD = system_pb2.VERDICT_GOOD, system_pb2.VERDICT_WARNING, system
 SLOW_SECONDS = 0.25
 # A command that nobody has applied by now has no owner: owners look every second.
 STUCK_SECONDS = 10.0
+# Of what is set aside.
+SHOWN_ASIDE = 20
 
 
 class Broker(Protocol):
@@ -61,6 +64,7 @@ class SystemServicer(system_pb2_grpc.SystemServiceServicer):
         checks = [await self._database(), self._broker()]
         if checks[0].verdict != BAD:
             checks.append(await self._inboxes())
+            checks += await self._set_aside()
         checks += [self._pool(pool) for pool in self._parts.pools]
         return system_pb2.DiagnoseResponse(
             owner=self._parts.owner,
@@ -100,6 +104,23 @@ class SystemServicer(system_pb2_grpc.SystemServiceServicer):
             return _check("commands", GOOD, text)
         advice = "no coordinator seems to own the partition: does one read from the broker, with the same KAON_RUN_PARTITIONS?"
         return _check("commands", BAD, text, advice)
+
+    async def _set_aside(self) -> list[system_pb2.Check]:
+        """Runs and schedules that owners do not touch, because nothing could be decided or written for them."""
+        store = self._parts.store
+        found = await store.read(store.store.list_set_aside, SHOWN_ASIDE + 1)
+        checks = [
+            _check(
+                f"{each.kind} {each.name}",
+                BAD if each.kind == "run" else WARNING,
+                f"set aside: {each.reason}",
+                aside.advice(each),
+            )
+            for each in found[:SHOWN_ASIDE]
+        ]
+        if len(found) > SHOWN_ASIDE:
+            checks.append(_check("set aside", BAD, f"more than these {SHOWN_ASIDE}", "begin with the newest"))
+        return checks
 
     def _pool(self, pool: str) -> system_pb2.Check:
         """Nothing for a pool of another coordinator: that one tells."""

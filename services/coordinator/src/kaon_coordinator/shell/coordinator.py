@@ -468,6 +468,7 @@ class Coordinator:
             if not back:
                 continue
             partition.aside -= back
+            self._starts.forget(back)
             log.info("runs taken back", partition=number, runs=sorted(back))
             loaded = await self._store.read(self._store.store.load_some, back)
             running = [run for run in loaded if run.row.status not in t.TERMINAL]

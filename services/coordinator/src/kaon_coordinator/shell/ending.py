@@ -120,7 +120,7 @@ class Endings:
         batch = PartitionBatch(
             partition=partition.number,
             epoch=partition.epoch,
-            applied_inbox=[row.inbox_id for row in faulted.rows],
+            # Its commands are not: they wait with it, for without its start, or the end of a child, it could never go on.
             set_aside=[aside],
         )
         if await self._write(batch):

@@ -36,6 +36,11 @@ class Starts:
             if len(self._applied) > self._remembered:
                 self._applied.popitem(last=False)
 
+    def forget(self, run_ids: Iterable[str]) -> None:
+        """What came of these starts was not kept."""
+        for run_id in run_ids:
+            self._applied.pop(run_id, None)
+
     def drop(self, partition: int) -> None:
         """The partition belongs to somebody else: what was applied last may not have become durable."""
         for run_id in [key for key, number in self._applied.items() if number == partition]:
