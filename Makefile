@@ -74,7 +74,7 @@ $(BUF):
 	@mkdir -p $(CACHE)/npm
 	npm install --silent --no-audit --no-fund --prefix $(CACHE)/npm @bufbuild/buf@$(BUF_VERSION)
 
-.PHONY: check breaking format test chaos
+.PHONY: check breaking format test test-quick chaos
 check: setup $(BUF) ## format, lint, types, protos
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
@@ -91,9 +91,16 @@ format: setup ## apply the formatter and the linter's safe fixes
 chaos: fetch ## random faults against the system in containers under load, MINUTES=3 SEED= (tests/chaos_suite.py)
 	$(PY) -m kaon_local with-engine $(PY) tests/chaos_suite.py --minutes $(or $(MINUTES),3) $(if $(SEED),--seed $(SEED))
 
-test: fetch ## every test, on real parts
+# As many workers as share two cores; conftest.py says which tests stay together.
+WORKERS ?= 2
+PYTEST := .venv/bin/pytest --numprocesses $(WORKERS) --dist loadgroup
+
+test: fetch ## every test, on real parts, by WORKERS=2 processes
 	$(PY) -m kaon_local fetch --object-store
-	$(PY) -m kaon_local with-engine .venv/bin/pytest
+	$(PY) -m kaon_local with-engine $(PYTEST)
+
+test-quick: setup ## the tests that start no server and no whole system: two minutes at most, for the inner loop
+	$(PYTEST) -m "not real and not e2e and not slow"
 
 # --- figures --------------------------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from kaonapi.schedule.v1 import schedule_pb2
 EXAMPLES = Path(__file__).parents[1]
 NAMES = ["gates", "hooks", "memo", "schedule", "subworkflow", "sweep", "tour"]
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 
 @pytest.fixture

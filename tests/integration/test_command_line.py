@@ -17,7 +17,7 @@ from kaon_embedded.system import EmbeddedSettings, EmbeddedSystem
 
 GATES = Path(__file__).parents[2] / "examples" / "gates" / "workflow.py"
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 Kaon = Callable[..., Any]
 

@@ -11,7 +11,7 @@ from kaon.client import Client, Endpoints
 from kaon_embedded.system import EmbeddedSettings, EmbeddedSystem
 from kaonapi.run.v1 import run_pb2
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 
 def test_a_foreach_over_json_lines_joins_a_list_that_the_next_step_gets(tmp_path: Path) -> None:

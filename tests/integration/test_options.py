@@ -38,7 +38,7 @@ import acting
 
 sys.path.pop(0)
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 _names = itertools.count()
 

@@ -17,7 +17,7 @@ from kaon_wire import topics
 from kaonapi.run.v1 import run_pb2, run_service_pb2
 from kaonapi.schedule.v1 import schedule_pb2 as s
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 SUCCEEDED = run_pb2.STATUS_SUCCEEDED
 PATIENCE = 60.0

@@ -14,7 +14,7 @@ from kaon_embedded.system import EmbeddedSettings, EmbeddedSystem
 from kaon_local.system import System, SystemConfig
 from kaonapi.run.v1 import history_pb2, run_pb2, run_service_pb2
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 SUCCEEDED, FAILED = run_pb2.STATUS_SUCCEEDED, run_pb2.STATUS_FAILED
 

@@ -11,7 +11,7 @@ from kaon.client import Client, Endpoints
 from kaon_embedded.system import EmbeddedSettings, EmbeddedSystem
 from kaonapi.runner.v1 import runner_pb2 as r
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 
 def causes(found: r.ExplainStepResponse) -> list[tuple[str, str]]:

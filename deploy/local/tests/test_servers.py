@@ -53,6 +53,7 @@ def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.real
 def test_components_start_in_order_and_stop_in_reverse(tmp_path: Path) -> None:
     said: list[str] = []
     supervisor = Supervisor(report=lambda line: said.append(line.split()[0]))
@@ -65,6 +66,7 @@ def test_components_start_in_order_and_stop_in_reverse(tmp_path: Path) -> None:
     assert all(gone(pid) for pid in pids)
 
 
+@pytest.mark.real
 def test_a_component_that_cannot_start_is_told_with_its_log_and_nothing_is_left(tmp_path: Path) -> None:
     supervisor = Supervisor()
     good = supervisor.add(http_server(tmp_path, "good", free_port()))
@@ -133,6 +135,7 @@ def test_hdfs_starts_takes_a_file_and_stops(tmp_path: Path, monkeypatch: pytest.
         hdfs.stop()
 
 
+@pytest.mark.real
 def test_a_cut_proxy_drops_its_connections_and_heals(tmp_path: Path) -> None:
     upstream = http_server(tmp_path, "upstream", free_port())
     upstream.start()

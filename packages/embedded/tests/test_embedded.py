@@ -14,7 +14,7 @@ from kaonapi.run.v1 import run_pb2
 
 TOUR = Path(__file__).parents[3] / "examples" / "tour" / "workflow.py"
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 
 def run_cli(*words: str) -> subprocess.CompletedProcess[str]:

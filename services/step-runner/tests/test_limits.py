@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import psutil
 import pytest
 from harness import MemorySystem, python, shell
 
-from kaon_runner.supervision import groups, limits
+from kaon_runner.supervision import child, groups, limits
 from kaonapi.step.v1 import step_pb2
 
 MIB = 2**20
@@ -82,14 +83,22 @@ def test_a_step_cannot_start_processes_without_end(system: MemorySystem) -> None
     assert 40 <= count < 60
 
 
-def test_no_cgroup_is_left_behind(system: MemorySystem) -> None:
-    before = _cgroups()
+def test_no_cgroup_is_left_behind(system: MemorySystem, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine: list[str] = []
+
+    def remember(size: int) -> str:
+        mine.append(token_hex(size))
+        return mine[-1]
+
+    token_hex = secrets.token_hex
+    monkeypatch.setattr(child.secrets, "token_hex", remember)
     for wanted in (
         shell("true", resources={"memory_bytes": 100 * MIB, "cpu_milli": 100}),
         shell("no-such-program"),
     ):
         run(system, wanted)
-    assert _cgroups() <= before
+    assert mine
+    assert not {f"kaon-{token}" for token in mine} & {path.name for path in _cgroups()}
 
 
 def test_empty_cgroups_that_a_killed_supervisor_has_left_are_removed(system: MemorySystem) -> None:

@@ -1,0 +1,113 @@
+"""Spreads the suite over workers, and holds quick tests (`make test-quick`) to what they promise.
+
+Servers that cost much are started once for all tests that use them: these tests run one after the other in one worker. All
+other tests are spread file by file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Sequence
+
+import pytest
+from xdist.scheduler import LoadGroupScheduling
+
+from kaon_local.server import Server
+
+# What starts something that only one worker shall have, and the name of the tests that share it. The longest come first.
+SHARED = {
+    "stack": "containers",
+    "images": "containers",
+    "system": "system",
+    "light_system": "system",
+    "engine": "engines",
+    "spark": "engines",
+    "hdfs": "engines",
+    "postgres": "databases",
+}
+# A test is quick unless it is marked with one of these.
+NOT_QUICK = ("real", "e2e", "slow")
+# Of processor time, in seconds, on a slow machine: so that the inner loop stays short.
+QUICK_CPU_SECONDS = 15.0
+
+_running: list[pytest.Item] = []
+
+
+class _ByFile(LoadGroupScheduling):
+    """Tests that share something run in one worker, and so do those of one file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        group: str = super()._split_scope(nodeid)
+        return nodeid.partition("::")[0] if group == nodeid else group
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> _ByFile:
+    """The scheduler hands out what is collected first first."""
+    config.option.loadscopereorder = False
+    return _ByFile(config, log)  # type: ignore[arg-type]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Names what each test shares, and puts the longest first: no worker is left alone with them at the end."""
+    order = list(dict.fromkeys(SHARED.values()))
+    ranks = {}
+    for item in items:
+        group = _shared(item)
+        if group is not None:
+            item.add_marker(pytest.mark.xdist_group(group))
+        ranks[item] = len(order) if group is None else order.index(group)
+    items.sort(key=ranks.__getitem__)
+
+
+def _shared(item: pytest.Item) -> str | None:
+    if not _is(item, ("real", "e2e")):
+        return None
+    names: Sequence[str] = getattr(item, "fixturenames", ())
+    return next((group for fixture, group in SHARED.items() if fixture in names), None)
+
+
+def _is(item: pytest.Item, marks: Sequence[str]) -> bool:
+    return any(item.get_closest_marker(mark) is not None for mark in marks)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Tells `refuse` which test runs."""
+    _running.append(item)
+    try:
+        return (yield)
+    finally:
+        _running.pop()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """Fails a quick test that takes too much of the processor, the processes that it started and awaited included."""
+    before = _processor_seconds()
+    result = yield
+    took = _processor_seconds() - before
+    if took > QUICK_CPU_SECONDS and not _is(pyfuncitem, NOT_QUICK):
+        pytest.fail(
+            f"a quick test may take {QUICK_CPU_SECONDS:.0f} s of processor time; this took {took:.1f} s: "
+            "make it cheaper, or mark it slow",
+            pytrace=False,
+        )
+    return result
+
+
+def _processor_seconds() -> float:
+    return sum(os.times()[:4])
+
+
+def pytest_configure() -> None:
+    """Servers start for tests only that say so."""
+    start = Server.start
+
+    def checked(server: Server) -> None:
+        if _running and not _is(_running[-1], NOT_QUICK):
+            pytest.fail(f"a quick test starts the server {server.name}: mark it real", pytrace=False)
+        start(server)
+
+    Server.start = checked  # type: ignore[method-assign]
