@@ -16,7 +16,7 @@ from processes import wait_gone
 
 from kaon_artifacts import ArtifactStore
 from kaon_runner.capabilities import gpu_model, java_version
-from kaon_runner.environments import Environments
+from kaon_runner.environments import Environments, _digest
 from kaonapi.step.v1 import step_pb2
 
 BOTH = pytest.mark.parametrize("isolation", ["WARM", "PROCESS"])
@@ -223,3 +223,32 @@ def test_the_model_of_a_graphics_processor_becomes_a_label(tmp_path: Path) -> No
     tool.chmod(0o755)
     assert gpu_model({"PATH": f"{tmp_path}:/bin:/usr/bin"}) == "nvidia-a100-sxm4-80gb"
     assert gpu_model({"PATH": str(tmp_path / "absent")}) == ""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "./vendor/lib",
+        "vendor/lib",
+        "-e ./vendor/lib",
+        "--editable=vendor/lib",
+        "lib @ ./vendor/lib",
+        "./vendor/lib[fast] ; python_version > '3'",
+        "vendor/lib/lib.py",
+        "--find-links vendor",
+        "-fvendor/lib",
+        "-r more.txt",
+        "lib @ file://ROOT/vendor/lib",
+    ],
+)
+def test_a_new_version_of_a_vendored_library_is_another_environment(tmp_path: Path, line: str) -> None:
+    names = []
+    for version in ("1", "2", "2"):
+        bundle = tmp_path / f"bundle-{len(names)}"
+        (bundle / "vendor" / "lib").mkdir(parents=True)
+        (bundle / "vendor" / "lib" / "lib.py").write_text(f"VERSION = {version}")
+        (bundle / "more.txt").write_text("./vendor/lib")
+        (bundle / "needs.txt").write_text(line if "ROOT" not in line else line.replace("ROOT", str(bundle)))
+        names.append(_digest(bundle / "needs.txt", "3.11"))
+    assert names[0] != names[1]
+    assert "ROOT" in line or names[1] == names[2]

@@ -6,6 +6,7 @@ has, is found behind it. Several runners may share the cache; whoever builds hol
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import logging
@@ -18,15 +19,23 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, cast
+from urllib.parse import unquote
 
 from uv import find_uv_bin
 
+from kaon_artifacts import ArtifactError, opening
+from kaon_artifacts.archive import pack
 from kaon_runner.errors import PlatformStepError, UserStepError
 
 _log = logging.getLogger(__name__)
 _BUILD_SECONDS = 900.0
 # Lines that name another file which belongs to the requirements.
 _INCLUDE = re.compile(r"^\s*(?:-r|-c|--requirement|--constraint)[ =]?\s*(\S+)", re.MULTILINE)
+_WORD = re.compile(r"[^\s;,@=\"']+")
+_COMMENT = re.compile(r"(?:^|\s)#.*", re.MULTILINE)
+_SHORT = re.compile(r"^-[ef]")
+_EXTRAS = re.compile(r"\[[^\]]*\]$")
 # What uv says when it is not the file that is wrong.
 _UNREACHABLE = ("error sending request", "dns error", "connection refused", "connection reset", "timed out")
 _ASK = (
@@ -144,7 +153,7 @@ def _digest(requirements: Path, *base: str) -> str:
 
 
 def _texts(requirements: Path, seen: set[Path]) -> list[str]:
-    """The text of the file, and of those that it includes."""
+    """The text of the file, of those that it includes, and what lies at every local path that they name."""
     seen.add(requirements)
     text = requirements.read_text(encoding="utf-8")
     texts = [text]
@@ -152,7 +161,61 @@ def _texts(requirements: Path, seen: set[Path]) -> list[str]:
         included = (requirements.parent / name).resolve()
         if included not in seen and included.is_file():
             texts += _texts(included, seen)
+    for place in _local_paths(text, requirements.parent):
+        if place not in seen:
+            seen.add(place)
+            texts.append(_content_of(place))
     return texts
+
+
+def _local_paths(text: str, base: Path) -> list[Path]:
+    """Every word of the file that is the path of something: better one too many than a library whose new version is never used."""
+    found: list[Path] = []
+    for word in _WORD.findall(_COMMENT.sub("", text)):
+        name = _EXTRAS.sub("", unquote(_SHORT.sub("", word).removeprefix("file://")))
+        place = (base / name).resolve()
+        with contextlib.suppress(OSError, ValueError):
+            # What lies around the file is no library of its own.
+            if name and place.exists() and place not in base.parents:
+                found.append(place)
+    return found
+
+
+def _content_of(place: Path) -> str:
+    """Digest of a file, or of a directory as it is packed.
+
+    Raises:
+        UserStepError: it cannot be read.
+    """
+    target = _Digesting()
+    try:
+        if place.is_dir():
+            pack(place, cast("IO[bytes]", target))
+        else:
+            with opening.file(place) as content:
+                shutil.copyfileobj(content, cast("IO[bytes]", target))
+    except ArtifactError as error:
+        raise UserStepError("Environment", f"the requirements name {place.name}: {error}") from error
+    return target.hexdigest()
+
+
+class _Digesting:
+    """Takes what is written and keeps only its digest."""
+
+    def __init__(self) -> None:
+        self._hasher = hashlib.sha256()
+        self._size = 0
+
+    def write(self, data: bytes) -> int:
+        self._hasher.update(data)
+        self._size += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self._size
+
+    def hexdigest(self) -> str:
+        return self._hasher.hexdigest()
 
 
 @contextmanager
