@@ -122,7 +122,9 @@ def test_a_step_watches_its_cancel_from_the_first_look_on(tmp_path: Path) -> Non
         ({"a": 1, "b": 2}, {"a": "int", "b": "int"}, {"a": 1, "b": 2}),
         ({"a": 1}, {"a": "int"}, {"a": 1}),
         (5, {"a": "int"}, {"a": 5}),
-        ({"x": 1}, {"a": "map"}, {"a": {"x": 1}}),
+        ({"a": {"a": 1}}, {"a": "map"}, {"a": {"a": 1}}),
+        ({"a": 1}, {"a": "any"}, {"a": 1}),
+        ([{"x": 1}], {"a": "any"}, {"a": [{"x": 1}]}),
         ({"a": {"x": 1}}, {"a": "map"}, {"a": {"x": 1}}),
         ({"other": 1}, {"a": "int"}, {"other": 1}),
         (None, {}, {}),
@@ -136,6 +138,20 @@ def test_what_a_function_returns_becomes_its_outputs(
     returned: Any, declared: dict[str, str], expected: dict[str, Any]
 ) -> None:
     assert named(returned, declared) == expected
+
+
+@pytest.mark.parametrize("kind", ["map", "any"])
+@pytest.mark.parametrize("returned", [{"x": 1}, {"A": {"x": 1}}, {"a": {}, "b": {}}, {}])
+def test_a_dict_without_the_only_output_by_its_name_is_refused_with_the_fix(
+    returned: dict[str, Any], kind: str
+) -> None:
+    with pytest.raises(InvalidOutputs, match=f"must have 'a' \\({kind}\\) alone: return {{'a': value}}"):
+        named(returned, {"a": kind})
+
+
+def test_data_whose_only_key_is_the_name_of_the_output_is_refused_with_the_fix() -> None:
+    with pytest.raises(InvalidOutputs, match=r"a int under that name: return {'a': value}"):
+        named({"a": 1}, {"a": "map"})
 
 
 def test_a_value_that_is_no_json_is_refused_by_its_type() -> None:

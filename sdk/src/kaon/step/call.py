@@ -85,13 +85,15 @@ def call(target: str, context: StepContext, *, inputs_as_arguments: bool = True)
 def named(returned: Any, declared: Mapping[str, str]) -> dict[str, Any]:
     """What a function returned, by output name.
 
-    A dict is taken as outputs by name. When only one output is declared, any other value is its value, and so is a dict if the
-    output may be a dict and is not its only key.
+    A dict is always taken as outputs by name. When only one output is declared, any other value is its value.
+
+    Raises:
+        InvalidOutputs: that cannot be. When a dict may have been meant as the only output's value, the text says how to write it.
     """
     if returned is None and (not declared or _written_as_files(declared)):
         return {}
-    one_dict = len(declared) == 1 and next(iter(declared.values())) in ("map", "any")
-    if isinstance(returned, dict) and (not one_dict or returned.keys() == declared.keys()):
+    if isinstance(returned, dict):
+        _check_only(returned, declared)
         values = returned
     elif len(declared) == 1:
         values = {next(iter(declared)): returned}
@@ -103,6 +105,25 @@ def named(returned: Any, declared: Mapping[str, str]) -> dict[str, Any]:
             f"the step returned a {type(returned).__name__}; return a dict of its outputs ({names})"
         )
     return {str(name): plain(value, declared.get(name, "any")) for name, value in values.items()}
+
+
+def _check_only(returned: Mapping[Any, Any], declared: Mapping[str, str]) -> None:
+    """Whether a dict has the only output by its name, when that may be a dict itself."""
+    if len(declared) != 1:
+        return
+    ((name, kind),) = declared.items()
+    if kind not in ("map", "any"):
+        return
+    fix = f"return {{{name!r}: value}} with the whole value of the output"
+    if returned.keys() != declared.keys():
+        keys = ", ".join(map(repr, returned)) or "no keys"
+        raise InvalidOutputs(
+            f"the step returned a dict with {keys}; a dict has the outputs by name, and must have {name!r} ({kind}) alone: {fix}"
+        )
+    if kind == "map" and not isinstance(returned[name], Mapping):
+        raise InvalidOutputs(
+            f"output {name!r} is declared as map, the step returned a {type(returned[name]).__name__} under that name: {fix}"
+        )
 
 
 def plain(value: Any, kind: str) -> Any:
