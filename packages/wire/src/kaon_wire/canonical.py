@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import re
 from typing import Any, TypeAlias
 
 from google.protobuf.message import Message
@@ -15,6 +17,8 @@ from kaon_wire.errors import InvalidValue
 
 Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
 
+
+_INTEGER = re.compile(r"-?[0-9]+")
 
 # Made once: `json.dumps` would make one for every call.
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
@@ -46,6 +50,14 @@ def loads(text: str) -> Any:
         raise InvalidValue(f"not JSON: {error}: {text[:80]!r}") from error
     except RecursionError:
         raise InvalidValue(f"not JSON that can be read: nested too deeply: {text[:80]!r}") from None
+
+
+def as_float(text: str) -> str:
+    """JSON text where a float is declared: an integer becomes a float, `1` becomes `1.0`; what no float can hold stays as it is."""
+    if not _INTEGER.fullmatch(text):
+        return text
+    number = float(text)
+    return text if math.isinf(number) else dumps(number)
 
 
 def digest_bytes(data: bytes) -> str:

@@ -75,15 +75,19 @@ def _value(parameter: d.Parameter, given: str | None) -> str:
     if given is None:
         if not parameter.HasField("default_json"):
             raise InvalidValue(f"parameter {parameter.name!r} is missing: it has no default")
-        return parameter.default_json
+        return _as_declared(parameter, parameter.default_json)
     try:
-        value = canonical.loads(given)
-        text = canonical.dumps(value)
+        text = _as_declared(parameter, canonical.dumps(canonical.loads(given)))
+        value = canonical.loads(text)
     except (InvalidValue, RecursionError) as error:
         raise InvalidValue(f"parameter {parameter.name!r} is {error}") from error
     _check_type(parameter, value, text)
     _check_choice(parameter, value, text)
     return text
+
+
+def _as_declared(parameter: d.Parameter, text: str) -> str:
+    return canonical.as_float(text) if parameter.type == d.VALUE_TYPE_FLOAT else text
 
 
 def _check_type(parameter: d.Parameter, value: Any, text: str) -> None:
@@ -93,7 +97,9 @@ def _check_type(parameter: d.Parameter, value: Any, text: str) -> None:
 
 
 def _check_choice(parameter: d.Parameter, value: Any, text: str) -> None:
-    choices = [canonical.dumps(canonical.loads(choice)) for choice in parameter.choices_json]
+    choices = [
+        _as_declared(parameter, canonical.dumps(canonical.loads(each))) for each in parameter.choices_json
+    ]
     if choices and text not in choices:
         allowed = _shown(", ".join(choices))
         raise InvalidValue(f"parameter {parameter.name!r} must be one of {allowed}, not {_shown(text)}")

@@ -52,6 +52,14 @@ def resolve(state: RunState, scope: ScopeState, binding: d.Binding, evaluate: Ev
     raise BindingError("an empty binding has no value")
 
 
+def typed(declared: Mapping[str, d.ValueType.ValueType], outputs: Mapping[str, str]) -> dict[str, str]:
+    """Outputs as they are declared: an integer that stands for a float becomes one."""
+    return {
+        name: canonical.as_float(text) if declared.get(name) == d.VALUE_TYPE_FLOAT else text
+        for name, text in outputs.items()
+    }
+
+
 def _parameter(state: RunState, name: str) -> str:
     if name not in state.params:
         raise BindingError(f"the run has no parameter {name!r}")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from kaon_coordinator.engine import runs
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import RevokeReason
+from kaon_coordinator.engine.bindings import typed
 from kaon_coordinator.engine.counting import is_active, is_blocked
 from kaon_coordinator.engine.decide import Decision, user_error
 from kaon_coordinator.engine.leases import lease_of, lose, reissue, revoke
@@ -214,7 +215,8 @@ def mark(decision: Decision, message: Mark) -> None:
     else:
         from kaon_coordinator.engine.scopes import end_block
 
-        end_block(decision, node, status, error, dict(message.outputs))
+        outputs = typed(node.block.sub_workflow.outputs, message.outputs)
+        end_block(decision, node, status, error, outputs)
 
 
 def _settle_step(decision: Decision, step: StepState, status: t.Status, message: Mark, error: object) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kaon_coordinator.engine import scopes
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import ReleasePermits, TakePermits, TellRun, Timer, WatchTime
-from kaon_coordinator.engine.bindings import resolve
+from kaon_coordinator.engine.bindings import resolve, typed
 from kaon_coordinator.engine.decide import Decision, user_error
 from kaon_coordinator.engine.messages import Start
 from kaon_coordinator.engine.refusals import refuse
@@ -131,6 +131,7 @@ def _outputs(decision: Decision) -> dict[str, str]:
         name: resolve(state, state.root, output.value, context.evaluate)
         for name, output in sorted(state.workflow.definition.outputs.items())
     }
+    outputs = typed({name: each.type for name, each in state.workflow.definition.outputs.items()}, outputs)
     if large := context.limits.too_large(outputs):
         raise KaonError(large)
     return outputs

@@ -11,6 +11,7 @@ from kaon_coordinator.engine.actions import (
     RevokeReason,
     WatchRetry,
 )
+from kaon_coordinator.engine.bindings import typed
 from kaon_coordinator.engine.decide import Decision, user_error
 from kaon_coordinator.engine.evolve_steps import sweep_around
 from kaon_coordinator.engine.leases import claim, lease_of, lose, revoke
@@ -123,7 +124,7 @@ def succeeded(decision: Decision, message: Succeeded) -> None:
     step = claim(decision, message)
     if step is None:
         return
-    outputs = dict(message.outputs)
+    outputs = typed(step.block.step.outputs, message.outputs)
     kind, problem = _output_problem(decision, step, outputs)
     if problem:
         _attempt_failed(decision, step, user_error(kind, f"{step.path}: {problem}"), message.log_json)
@@ -250,7 +251,7 @@ def end(
             status=status,
             attempt=step.attempt,
             generation=step.generation,
-            outputs_json=outputs or {},
+            outputs_json=typed(step.block.step.outputs, outputs or {}),
             error=error,
             log_json=log_json,
             memo=memo,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import PrepareChild, SubmitChild, TellRun
-from kaon_coordinator.engine.bindings import resolve
+from kaon_coordinator.engine.bindings import resolve, typed
 from kaon_coordinator.engine.decide import Decision, user_error
 from kaon_coordinator.engine.messages import ChildEnded, ChildPrepared
 from kaon_coordinator.engine.scopes import end_block, ending, may_start, stop_error
@@ -92,8 +92,9 @@ def _succeeded(decision: Decision, block: BlockState, message: ChildEnded) -> No
         text = f"{block.path}: run {message.child_run_id} gave no output {', '.join(missing)}"
         end_block(decision, block, t.FAILED, user_error("OutputMismatch", text))
         return
-    declared = {name: message.outputs[name] for name in block.block.sub_workflow.outputs}
-    end_block(decision, block, t.SUCCEEDED, outputs=declared)
+    wanted = block.block.sub_workflow.outputs
+    declared = {name: message.outputs[name] for name in wanted}
+    end_block(decision, block, t.SUCCEEDED, outputs=typed(wanted, declared))
 
 
 def _stopped_by_us(decision: Decision, block: BlockState) -> bool:
