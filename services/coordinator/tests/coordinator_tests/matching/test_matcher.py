@@ -6,6 +6,10 @@ import pytest
 
 from kaon_coordinator.matching.effects import AskRunners, OpenPool, Release, ReportPool
 from kaon_coordinator.matching.matcher import PoolMatcher
+from kaon_coordinator.matching.placement import Round
+from kaon_coordinator.matching.runners import RunnerState
+from kaon_coordinator.matching.tickets import Ticket
+from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2
 
@@ -624,3 +628,34 @@ def test_runners_are_shown_as_they_are() -> None:
     assert (runner.runner_id, runner.running, runner.queued) == ("r1", 1, 1)
     assert runner.labels["spark"] == "4.3"
     assert runner.last_heartbeat_time.seconds == 1_700_000_100
+
+
+def test_a_step_for_which_something_is_raised_is_dropped_and_told_and_the_others_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = Round._choose
+
+    def choose(self: Round, ticket: Ticket) -> RunnerState | None:
+        if ticket.step[1] == "bad":
+            raise OverflowError("more than a number can hold")
+        return real(self, ticket)
+
+    monkeypatch.setattr(Round, "_choose", choose)
+    matcher = PoolMatcher(pool="default", epoch=1, run_partitions=1, now=0.0)
+    record = step_pb2.StepRequests(pool="default", epoch=1)
+    record.requests.extend(request(path, partition=0) for path in ("bad", "good"))
+    matcher.requests(record, 0.0)
+    heartbeat = runner_pb2.RunnerHeartbeat(pool="default", runner_id="r", incarnation="r", sequence=1)
+    heartbeat.capacity.slots = 4
+    matcher.heartbeat(heartbeat, 0.0)
+    released = [
+        step_pb2.StepRequest.FromString(each).key.path
+        for effect in matcher.tick(0.1)
+        if isinstance(effect, Release)
+        for each in effect.requests
+    ]
+    assert released == ["good"]
+    (trouble,) = matcher.take_troubles()
+    assert (trouble.run_id, trouble.path, trouble.partition) == ("run-1", "bad", 0)
+    assert matcher.take_troubles() == []
+    assert matcher.waiting == 0

@@ -5,6 +5,7 @@ The inputs are given below the API's checks, as if one of them had been forgotte
 
 from __future__ import annotations
 
+import io
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,13 +13,25 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from prometheus_client import CollectorRegistry
 
+from kaon_coordinator.api.feed import RunFeed
+from kaon_coordinator.api.log_archive import LogArchive
+from kaon_coordinator.api.sinks import ApiSinks
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.rows_codec import error_of
-from kaon_coordinator.shell import ending, partition, turn
+from kaon_coordinator.gauges import Gauges
+from kaon_coordinator.shell import desk, ending, partition, turn
+from kaon_coordinator.shell.inbound import sort_records
 from kaon_coordinator.store.base import RunRecord
+from kaon_coordinator.store.sql import open_store
+from kaon_coordinator.store.thread import StoreThread
+from kaon_coordinator.transport.base import Incoming
 from kaon_local.postgres import Postgres
-from kaon_wire import canonical
+from kaon_telemetry.metrics import CoordinatorMetrics
+from kaon_wire import canonical, topics
+from kaon_wire.errors import InvalidValue
+from kaonapi.log.v1 import log_pb2
 from kaonapi.run.v1 import command_pb2
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -389,3 +402,103 @@ def test_a_fault_tells_no_text_that_was_not_made_for_people() -> None:
     assert told.encode()
     assert "\0" not in told
     assert canonical.dumps(told)
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (b'"a"\n"\\ud800"\n', "line 2: not JSON"),
+        (b'"a"\n"' + b"x" * 300_000 + b'"\n', "item_bytes of 262144"),
+        (b"x" * 300_000, "item_bytes of 262144"),
+    ],
+    ids=["half of a surrogate pair", "a long line", "a line without end"],
+)
+async def test_a_line_that_is_no_item_fails_its_foreach(sqlite_only: World, lines: bytes, told: str) -> None:
+    world = sqlite_only
+    member = Member(world, "first")
+    await member.start()
+    kept = canonical.dumps({"artifact": world.artifacts.put_bytes(lines).to_json()})
+    body = fan(for_each("each", d.Binding(literal_json=kept), fan(step("s"))))
+    version = world.register(member, d.WorkflowDefinition(name="w", body=body))
+    world.submit_run(member, "w", version, "bad")
+    await world.until(lambda: ended(member, "bad"))
+    assert told in error(member).message
+    assert error(member).error_class == step_pb2.ERROR_CLASS_USER
+    await member.stop()
+
+
+class _Counting(io.BytesIO):
+    """Content that tells how much of it was read at once."""
+
+    most = 0
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        line = super().readline(size)
+        self.most = max(self.most, len(line))
+        return line
+
+
+def test_a_line_of_any_length_costs_bounded_memory() -> None:
+    content = _Counting(b"x" * 10_000)
+    with pytest.raises(InvalidValue, match="item_bytes of 100"):
+        list(desk._bounded(content, "file:///x", 100))
+    assert content.most <= 102
+    assert list(desk._bounded(io.BytesIO(b"1" * 100 + b"\r\n2\n"), "file:///x", 100)) == [
+        b"1" * 100 + b"\r\n",
+        b"2\n",
+    ]
+
+
+def test_a_record_that_cannot_be_read_is_quarantined_alone() -> None:
+    good = step_pb2.StepEvents(runner_id="r").SerializeToString()
+    records = [
+        Incoming(topic=topic, partition=0, offset=offset, timestamp_ms=0, value=value)
+        for offset, (topic, value) in enumerate(
+            [(topics.STEP_EVENTS, good), ("no-such-topic", b"x"), (topics.STEP_EVENTS, b"\xff\xff")]
+        )
+    ]
+    inbound = sort_records(records)
+    assert len(inbound.reports[0]) == 1
+    assert [record.offset for record, _ in inbound.poison] == [1, 2]
+
+
+async def test_a_pool_that_cannot_be_measured_ends_nothing(sqlite_only: World) -> None:
+    """More slots are asked for in all than a message can tell, and one of the pools raises."""
+    world = sqlite_only
+    member = Member(world, "first")
+    await member.start()
+    huge = [_of_step(resources=d.Resources(slots=MOST, memory_bytes=1 << 62)) for _ in range(2)]
+    huge[1].name = "t"
+    version = world.register(member, d.WorkflowDefinition(name="w", body=fan(*huge)))
+    world.submit_run(member, "w", version, "huge")
+    await world.until(lambda: len(happened(member, "step_became_ready", "huge")) == 2)
+    metrics = CoordinatorMetrics(CollectorRegistry())
+    gauges = Gauges(metrics, member.coordinator, member.transport, ["default", "other"])
+    gauges.look()
+    assert metrics.runs_open._value.get() == 1
+    assert member.works
+    await member.stop()
+
+
+async def test_lines_that_cannot_be_archived_cost_no_others(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path}/kaon.db")
+    thread = StoreThread(store)
+    real = store.archive_logs
+
+    def archive(records: Any) -> Any:
+        if any(record.key.run_id == "bad" for record in records):
+            raise ValueError("no text for this database")
+        return real(records)
+
+    store.archive_logs = archive  # type: ignore[method-assign]
+    lines = [
+        log_pb2.LogLines(
+            key=step_pb2.StepKey(run_id=run_id, path="s", attempt=1, generation=1),
+            incarnation="r",
+            lines=[log_pb2.LogLine(sequence=1, text="hello")],
+        )
+        for run_id in ("a", "bad", "b")
+    ]
+    await ApiSinks(RunFeed(), LogArchive(thread)).logs(lines)
+    assert [bool(store.read_logs(run_id)) for run_id in ("a", "bad", "b")] == [True, False, True]
+    await thread.close()
