@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer
+from kafka.admin import KafkaAdminClient
 
 from kaon_coordinator.schedules.records import RecordSource
 from kaon_coordinator.transport.base import Handler, Incoming, Send, TopicPartition, Transport
@@ -16,7 +17,9 @@ from kaon_coordinator.transport.faust import FaustSettings, FaustTransport
 from kaon_coordinator.transport.memory import MemoryGroup, MemoryTransport
 from kaon_coordinator.transport.producing import Producing
 from kaon_coordinator.transport.records import KafkaRecords, MemoryRecords
-from kaon_local.kafka import Kafka, KafkaConfig
+from kaon_local.errors import NotReady
+from kaon_local.kafka import Kafka, KafkaConfig, ensure_topics
+from kaon_local.server import wait_until
 from kaon_wire.memory import MemoryBroker
 from kaon_wire.topics import Catalogue
 
@@ -48,7 +51,7 @@ class Backend(Protocol):
         """Reads topics for schedules; closed by whoever asked."""
 
     async def close(self) -> None:
-        """Stops every member and the broker."""
+        """Stops every member."""
 
 
 class MemoryBackend:
@@ -81,10 +84,37 @@ class MemoryBackend:
             await member.stop()
 
 
+def broker_in(state: Path) -> Kafka:
+    """A broker with the catalogue's topics, started."""
+    broker = Kafka(KafkaConfig(state=state, topics=CATALOGUE.topics()))
+    broker.start()
+    return broker
+
+
+def emptied(broker: Kafka) -> None:
+    """Makes a broker that others have used as good as new: no groups, and topics without records."""
+    admin = KafkaAdminClient(bootstrap_servers=broker.address)
+    try:
+        admin.delete_groups([each["group_id"] for each in admin.list_groups()])
+        admin.delete_topics([topic.name for topic in CATALOGUE.topics()])
+        wait_until(lambda: _none_left(admin), lambda: None, seconds=PATIENCE)
+    finally:
+        admin.close()
+    wait_until(lambda: ensure_topics(broker.address, CATALOGUE.topics()), lambda: None, seconds=PATIENCE)
+
+
+def _none_left(admin: KafkaAdminClient) -> None:
+    if left := {topic.name for topic in CATALOGUE.topics()} & set(admin.list_topics()):
+        raise NotReady(f"the topics {left} are there")
+    if groups := admin.list_groups():
+        raise NotReady(f"the groups {groups} are there")
+
+
 class KafkaBackend:
-    def __init__(self, state: Path) -> None:
-        self.broker = Kafka(KafkaConfig(state=state, topics=CATALOGUE.topics()))
-        self.broker.start()
+    """A running broker; whoever started it stops it."""
+
+    def __init__(self, broker: Kafka) -> None:
+        self.broker = broker
         self._members: list[FaustTransport] = []
         self._producing = Producing(bootstrap=self.broker.address, patience=PATIENCE, heard=lambda: None)
         self._started = False
@@ -118,7 +148,6 @@ class KafkaBackend:
         for member in self._members:
             await member.stop()
         await self._producing.stop()
-        self.broker.stop()
 
 
 @dataclass
