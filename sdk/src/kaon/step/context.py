@@ -21,6 +21,19 @@ class StepCancelled(BaseException):
     """Raised in a step that has been cancelled and does not watch `context.cancelled` itself."""
 
 
+def refuse_copy(pid: int) -> None:
+    """Lets only the step's own process speak for the step.
+
+    Raises:
+        RuntimeError: this process was forked from process `pid`.
+    """
+    if os.getpid() != pid:
+        raise RuntimeError(
+            f"process {os.getpid()} was forked by the step and cannot speak for it: only process {pid}, the step's own, can "
+            "report and receive"
+        )
+
+
 class StepContext:
     """What a step knows about itself, and how it speaks to Kaon. Thread-safe.
 

@@ -19,7 +19,7 @@ from types import FrameType
 from typing import Any
 
 from kaon.step.call import ARTIFACT_TYPES, InvalidOutputs, InvalidTarget, call, exit_code, failure
-from kaon.step.context import StepCancelled, StepContext
+from kaon.step.context import StepCancelled, StepContext, refuse_copy
 from kaon.step.signals import Inbox
 
 # A write of at most this many bytes to a pipe is not mixed with others.
@@ -37,9 +37,15 @@ class EventPipe:
         self._checkpoint = path.with_name("checkpoint.json")
         self._fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         self._lock = threading.Lock()
+        self._pid = os.getpid()
 
     def send(self, event: dict[str, Any]) -> None:
-        """Writes one line; what is too long in it is cut."""
+        """Writes one line; what is too long in it is cut.
+
+        Raises:
+            RuntimeError: in a process that the step has forked.
+        """
+        refuse_copy(self._pid)
         line = self._line(event)
         with self._lock:
             os.write(self._fd, line)
@@ -179,8 +185,12 @@ def main() -> None:
 
 def _run(context: StepContext, pipe: EventPipe) -> int:
     whole = len(sys.argv) > 2 and sys.argv[2] == "--whole"
+    pid = os.getpid()
     try:
-        write_outputs(call(sys.argv[1], context, inputs_as_arguments=not whole), context)
+        outputs = call(sys.argv[1], context, inputs_as_arguments=not whole)
+        # A process that the step has forked gives no outputs.
+        if os.getpid() == pid:
+            write_outputs(outputs, context)
     except StepCancelled:
         return 128 + signal.SIGTERM
     except SystemExit:
@@ -197,6 +207,8 @@ def _run(context: StepContext, pipe: EventPipe) -> int:
         )
         return 1
     except BaseException as error:
+        if os.getpid() != pid:
+            raise  # to the end of the forked process, as in any program
         pipe.send(failure(error))
         return 1
     return 0

@@ -4,6 +4,10 @@ Started by the runner under a supervisor as `python -m kaon.step.worker FD SIGNA
 one JSON document a packet; what is too large for one comes as `packets.py` says. A request is {"id", "target", "whole", "context"}.
 The answer is {"id", "kind": "succeeded", "outputs"} or {"id", "kind": "error", ...}; events of the step come before it.
 After each step the line "<TOKEN> <id>" is written to stdout and stderr, so that the runner knows which step printed what.
+
+Every step has its own working directory, and what it changed in the process is put back after it. Where that is not possible,
+because it has left threads or child processes, the answer says {"ends": what is left}: the worker ends, and all that it started.
+A process that a step forks is no worker: it can say nothing, and ends when the step's function ends in it.
 """
 
 from __future__ import annotations
@@ -15,18 +19,22 @@ import signal
 import socket
 import sys
 import threading
+from functools import partial
 from importlib import import_module
 from types import FrameType
 from typing import Any
 
 from kaon.step import packets
-from kaon.step.call import InvalidOutputs, InvalidTarget, call, exit_code, failure
-from kaon.step.context import StepCancelled, StepContext
+from kaon.step.call import InvalidOutputs, InvalidTarget, call, exit_code, failure, load
+from kaon.step.context import StepCancelled, StepContext, refuse_copy
+from kaon.step.place import Places
 from kaon.step.signals import Inbox
+from kaon.step.state import ProcessState, copies_of_streams, flush_streams
 
 # Made once: `json.dumps` would make one for every call.
 _encode = json.JSONEncoder(allow_nan=False).encode
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 class Worker:
@@ -48,58 +56,87 @@ class Worker:
         self._id = 0
         # User threads may emit while the main thread does.
         self._lock = threading.Lock()
+        self._pid = os.getpid()
+        self._places = Places()
+        self._streams = copies_of_streams()
+        self._loaded: set[str] = set()
 
     def serve(self) -> None:
         """Runs step after step; returns when the runner is gone."""
         signal.signal(signal.SIGTERM, self._on_term)
+        os.register_at_fork(after_in_child=self._forked)
+        self._state = ProcessState(self._streams)
         while True:
             packet = packets.receive(self._channel)
             if not packet:
+                self._places.close()
                 return
             self._run(json.loads(packet.decode()))
 
     def _run(self, request: dict[str, Any]) -> None:
         self._id = request["id"]
         inbox = Inbox(self._signals.fileno(), self._signalled)
-        context = StepContext(request["context"], self._emit, inbox)
+        context = StepContext(request["context"], partial(self._emit, self._id), inbox)
         self._current = context
-        try:
-            outputs = call(request["target"], context, inputs_as_arguments=not request["whole"])
-            answer: dict[str, Any] = {"kind": "succeeded", "outputs": outputs}
-        except StepCancelled:
-            os._exit(128 + signal.SIGTERM)
-        except (InvalidTarget, InvalidOutputs) as error:
-            answer = {
-                "kind": "error",
-                "type": type(error).__name__,
-                "message": str(error),
-                "user": True,
-                "traceback": "",
-            }
-        except SystemExit as error:
-            answer = _exit_answer(error)
-        except BaseException as error:
-            answer = failure(error)
+        answer = self._called(request, context)
         stopping, self._current = context.is_cancelled, None
         inbox.close()
-        self._mark()
+        ends = self._tidy()
         try:
-            self._emit(answer)
+            self._emit(self._id, answer | ends)
         except (ValueError, RecursionError) as error:
-            self._emit(
-                {
-                    "kind": "error",
-                    "type": "InvalidOutputs",
-                    "message": f"the outputs are not JSON: {error}",
-                    "user": True,
-                    "traceback": "",
-                }
-            )
-        if stopping:
-            os._exit(0)
+            self._emit(self._id, _error("InvalidOutputs", f"the outputs are not JSON: {error}") | ends)
+        if stopping or ends:
+            self._exit()
+
+    def _called(self, request: dict[str, Any], context: StepContext) -> dict[str, Any]:
+        """Runs the step's function and returns the answer. In a process that the step has forked, nothing is returned."""
+        try:
+            self._places.enter(request["context"]["paths"]["work"])
+        except OSError as error:
+            return _error("StepDirectory", f"the step's directory cannot be made: {error}") | {"user": False}
+        try:
+            self._load(request["target"])
+            outputs = call(request["target"], context, inputs_as_arguments=not request["whole"])
+        except BaseException as error:
+            if os.getpid() != self._pid:
+                raise  # to the end of this process, as in any program
+            return _answer(error)
+        if os.getpid() != self._pid:
+            sys.exit(0)
+        return {"kind": "succeeded", "outputs": outputs}
+
+    def _load(self, target: str) -> None:
+        """Imports the function's module. What the import changes belongs to the module, which stays: it is not put back."""
+        if target not in self._loaded:
+            load(target)
+            self._state = ProcessState(self._streams)
+            self._loaded.add(target)
+
+    def _tidy(self) -> dict[str, Any]:
+        """Ends the step's output, its directory and its changes. Returns what of the answer says that the worker ends."""
+        flush_streams()
+        left = self._state.restore()
+        mark = f"\n{self._token} {self._id}\n".encode()
+        for fd in self._streams[1:]:
+            os.write(fd, mark)
+        self._places.leave()
+        return {"ends": left} if left else {}
+
+    def _exit(self) -> None:
+        self._places.close()
+        os._exit(0)
+
+    def _forked(self) -> None:
+        """In a process that the step has forked: it is not the worker."""
+        self._channel.close()
+        self._signals.close()
+        if signal.getsignal(signal.SIGTERM) == self._on_term:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def _signalled(self) -> list[dict[str, Any]]:
         """The messages to the current step that have come; those to earlier steps are too late."""
+        refuse_copy(self._pid)
         while True:
             try:
                 packet = packets.receive(self._signals, socket.MSG_DONTWAIT)
@@ -112,45 +149,45 @@ class Worker:
         self._early = [message for message in self._early if message["id"] > self._id]
         return mine
 
-    def _mark(self) -> None:
-        """Ends the step's output."""
-        mark = f"\n{self._token} {self._id}\n".encode()
-        for stream, fd in ((sys.stdout, 1), (sys.stderr, 2)):
-            try:
-                stream.flush()
-            except (OSError, ValueError):
-                pass  # closed by the step; what it had written by then is out
-            os.write(fd, mark)
-
-    def _emit(self, event: dict[str, Any]) -> None:
-        data = _encode({"id": self._id, **event}).encode()
+    def _emit(self, number: int, event: dict[str, Any]) -> None:
+        refuse_copy(self._pid)
+        data = _encode({"id": number, **event}).encode()
         with self._lock:
-            packets.send(self._channel, data, self._id)
+            packets.send(self._channel, data, number)
 
     def _on_term(self, number: int, frame: FrameType | None) -> None:
         current = self._current
         if current is None:
-            os._exit(0)
+            self._exit()
+            return
         if not current.cancel():
             raise StepCancelled
 
 
-def _exit_answer(error: SystemExit) -> dict[str, Any]:
+def _answer(error: BaseException) -> dict[str, Any]:
+    """What the step ended with."""
+    if isinstance(error, StepCancelled):
+        os._exit(128 + signal.SIGTERM)
+    if isinstance(error, (InvalidTarget, InvalidOutputs)):
+        return _error(type(error).__name__, str(error))
+    if not isinstance(error, SystemExit):
+        return failure(error)
     if exit_code(error) == 0:
         return {"kind": "succeeded", "outputs": {}}
-    return {
-        "kind": "error",
-        "type": "ExitCode",
-        "message": f"the step called sys.exit({error.code!r})",
-        "user": True,
-        "traceback": "",
-    }
+    return _error("ExitCode", f"the step called sys.exit({error.code!r})")
+
+
+def _error(name: str, message: str) -> dict[str, Any]:
+    return {"kind": "error", "type": name, "message": message, "user": True, "traceback": ""}
 
 
 def _follow(token: str) -> None:
-    """Dies with the supervisor, whatever ends it."""
+    """Dies with the supervisor, whatever ends it, and adopts what its children leave behind."""
     parent = os.getppid()
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    library = ctypes.CDLL(None)
+    library.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    # Children that a child leaves behind become the worker's own, so that it sees them.
+    library.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
 

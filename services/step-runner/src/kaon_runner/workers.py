@@ -117,6 +117,8 @@ class WarmWorker:
         # What its socket had no room for.
         self._unsent: deque[bytes] = deque()
         self._worn = False
+        # The answer with which the worker ends, until it is gone.
+        self._last: WorkerOutcome | None = None
         self._ended_at = 0.0
         self._next_id = 0
         # Steps that have been promised the place behind the running one and are still being prepared.
@@ -282,10 +284,20 @@ class WarmWorker:
             _log.warning("a worker spoke for step %s after its end", message["id"])
             return
         task = self.tasks[0]
+        if self._last is not None:
+            return  # a thread of a step that has answered
         if message["kind"] not in ("succeeded", "error"):
             task.on_event(message)
-            return
-        self._finish(task, WorkerOutcome(answer=message))
+        elif message.get("ends"):
+            self._retire(task, message)
+        else:
+            self._finish(task, WorkerOutcome(answer=message))
+
+    def _retire(self, task: WorkerTask, answer: Mapping[str, Any]) -> None:
+        """The step has left in the process what cannot be put back: its result counts when nothing of the process is left."""
+        self._last = WorkerOutcome(answer=answer)
+        self.closed = True
+        task.log.remark(f"the step left {', '.join(map(str, answer['ends']))}: its process was ended with it")
 
     def _finish(self, task: WorkerTask, outcome: WorkerOutcome) -> None:
         if self._reading:
@@ -368,7 +380,7 @@ class WarmWorker:
             os.close(fd)
         self._pool.forget(self)
         for task in running:
-            task.settle(WorkerOutcome(ending=ending))
+            task.settle(self._last or WorkerOutcome(ending=ending))
         # The last first: each goes to the front of the queue.
         for task in reversed(waiting):
             task.requeue()

@@ -195,3 +195,125 @@ def use_scratch(context: StepContext, fails):
     if fails:
         raise ValueError("no luck")
     return {"place": str(place)}
+
+
+def write_here(text):
+    """Writes to a relative path, and reads it when others have had time to do the same."""
+    Path("out.txt").write_text(text)
+    return {"text": Path("out.txt").read_text(), "there": sorted(os.listdir()), "place": os.getcwd()}
+
+
+def relative_model(text):
+    Path("model.bin").write_text(text)
+    return {"model": "model.bin"}
+
+
+def disturb(what):
+    """Changes the process."""
+    import locale
+    import logging
+    import warnings
+
+    changes = {
+        "cwd": lambda: os.chdir("/"),
+        "environ": lambda: os.environ.update(KAON_TEST_LEAK="1", HOME="/nowhere"),
+        "unset": lambda: os.environ.pop("PATH"),
+        "signal": lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+        "alarm": lambda: signal.alarm(1000),
+        "stdout": sys.stdout.close,
+        "stderr": lambda: setattr(sys, "stderr", None),
+        "stdin": lambda: setattr(sys, "stdin", open("/dev/null")),  # noqa: SIM115
+        "descriptor": lambda: os.dup2(os.open("/dev/null", os.O_WRONLY), 1),
+        "closed": lambda: os.close(1),
+        "umask": lambda: os.umask(0o777),
+        "handler": lambda: logging.getLogger("of.a.step").addHandler(logging.StreamHandler(sys.stdout)),
+        "root": lambda: logging.basicConfig(level=logging.DEBUG, stream=sys.stdout),
+        "filters": lambda: warnings.simplefilter("error"),
+        "locale": lambda: locale.setlocale(locale.LC_ALL, "C"),
+        "path": lambda: sys.path.insert(0, "/nowhere"),
+        "recursion": lambda: sys.setrecursionlimit(99_999),
+    }
+    changes[what]()
+
+
+def observe():
+    """What a step finds in its process."""
+    import locale
+    import logging
+    import warnings
+
+    mask = os.umask(0)
+    os.umask(mask)
+    print("seen")
+    loggers = [logging.getLogger(), logging.getLogger("of.a.step")]
+    return {
+        "state": repr(
+            [
+                # The supervisor's mark is another one in each process, and so is the name of the test.
+                sorted(
+                    item
+                    for item in os.environ.items()
+                    if item[0] not in ("KAON_SUPERVISED", "PYTEST_CURRENT_TEST")
+                ),
+                signal.getsignal(signal.SIGINT),
+                signal.getitimer(signal.ITIMER_REAL)[0],
+                [getattr(sys, name) is getattr(sys, f"__{name}__") for name in ("stdin", "stdout", "stderr")],
+                os.readlink("/proc/self/fd/1").partition(":")[0],
+                mask,
+                [len(logger.handlers) for logger in loggers],
+                loggers[0].level,
+                list(warnings.filters),
+                locale.setlocale(locale.LC_ALL),
+                sys.path,
+                sys.getrecursionlimit(),
+                os.listdir(),
+            ]
+        )
+    }
+
+
+def leave_child(path, how):
+    """Ends while a process that it started still runs."""
+    code = f"import os, time; open({path!r}, 'w').write(str(os.getpid())); time.sleep(1000)"
+    if how == "child":
+        subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    else:
+        subprocess.run(["sh", "-c", '"$0" -c "$1" &', sys.executable, code], check=True)
+    while not os.path.exists(path) or not Path(path).read_text():
+        time.sleep(0.01)
+
+
+def leave_thread(context: StepContext):
+    import threading
+
+    def late():
+        while True:
+            print("late", flush=True)
+            context.metric("late", 1.0)
+            time.sleep(0.001)
+
+    threading.Thread(target=late, daemon=True).start()
+    return {"pid": os.getpid()}
+
+
+def fork_and(how):
+    """Forks; the child ends as `how` says, and the step fails after that."""
+    pid = os.fork()
+    if pid == 0:
+        if how == "exit":
+            sys.exit(0)
+        if how == "raise":
+            raise KeyError("of the child")
+        return
+    _, status = os.waitpid(pid, 0)
+    raise ValueError(f"the parent failed, the child ended with {os.waitstatus_to_exitcode(status)}")
+
+
+def report_from_fork(context: StepContext):
+    pid = os.fork()
+    if pid == 0:
+        try:
+            context.metric("of the child", 1.0)
+        finally:
+            os._exit(3 if isinstance(sys.exc_info()[1], RuntimeError) else 0)
+    return {"code": os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}
