@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
@@ -15,7 +16,7 @@ from kaon_runner.logs import LogStore, StepLog
 from kaon_runner.slots import Amount
 from kaon_runner.steptypes.base import WorkerSpec
 from kaon_runner.supervision.child import Bounds
-from kaon_runner.workers import PACKET_BYTES, WarmWorker, WorkerPool, WorkerTask
+from kaon_runner.workers import PACKET_BYTES, Requeued, WarmWorker, WorkerPool, WorkerTask
 from kaonapi.step.v1 import step_pb2
 
 
@@ -127,3 +128,18 @@ async def test_a_document_of_any_size_passes_whole_and_one_too_large_is_refused(
             assert len(packets.receive(theirs)) == size
         with pytest.raises(packets.TooLarge):
             packets.send(ours, bytes(packets.DOCUMENT_BYTES + 1))
+
+
+async def test_a_step_for_which_a_socket_has_no_room_goes_elsewhere(tmp_path: Path) -> None:
+    warm = worker(tmp_path)
+    warm._channel.setblocking(False)
+    large = json.dumps({"text": "x" * (PACKET_BYTES - 1000)})
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            warm._channel.send(large.encode())
+    last = task(tmp_path, large)
+    with pytest.raises(Requeued):
+        warm.submit(last)
+    assert last.worker is None
+    assert last not in warm.tasks
+    warm.discard()

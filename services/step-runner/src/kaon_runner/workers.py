@@ -185,7 +185,11 @@ class WarmWorker:
         return claim
 
     def submit(self, task: WorkerTask) -> None:
-        """Sends a step; it starts when those before it have ended."""
+        """Sends a step; it starts when those before it have ended.
+
+        Raises:
+            Requeued: the socket is full of steps that wait.
+        """
         self._next_id += 1
         task.id = self._next_id
         task.worker = self
@@ -193,7 +197,11 @@ class WarmWorker:
         packet = (
             f'{{"id":{task.id},"target":{_quote(task.target)},"whole":{whole},"context":{task.context}}}'
         ).encode()
-        packets.send(self._channel, packet, task.id)
+        try:
+            packets.send(self._channel, packet, task.id)
+        except BlockingIOError:
+            task.worker = None
+            raise Requeued from None
         self.tasks.append(task)
         if len(self.tasks) == 1:
             self._front_started()
