@@ -5,14 +5,20 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import shutil
 import tarfile
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import IO, Protocol
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 SECONDS = 60.0
+# An image that needs more is none of ours; a part of it is held in memory.
+MOST_BYTES = 4 << 30
+MOST_ENTRIES = 100_000
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 
 
 class PullError(Exception):
@@ -41,7 +47,8 @@ class Layout:
 
     def blob(self, digest: str) -> bytes:
         """See `Source`."""
-        return (self._directory / "blobs" / "sha256" / digest.removeprefix("sha256:")).read_bytes()
+        with (self._directory / "blobs" / "sha256" / digest.removeprefix("sha256:")).open("rb") as content:
+            return _read(content)
 
 
 class Registry:
@@ -66,47 +73,105 @@ class Registry:
     def _get(self, path: str) -> bytes:
         request = urllib.request.Request(f"{self._base}/{path}", headers={"Accept": MANIFEST_TYPE})
         with urllib.request.urlopen(request, timeout=SECONDS) as answer:
-            data: bytes = answer.read()
-            return data
+            return _read(answer)
 
 
 def unpack(source: Source, digest: str, state: Path) -> Path:
     """The model's directory, from the last layer of the image with this digest; one that is there already is used again.
 
     Raises:
-        PullError: something is missing or has another digest.
+        PullError: something is missing, has another digest, or is larger than it may be; or the layer holds something other than
+            files, directories, and links that stay inside.
     """
-    target = state / digest.removeprefix("sha256:")
+    target = state / _digest(digest).removeprefix("sha256:")
     model = target / "kaon" / "model"
     if model.is_dir():
         return model
     try:
-        manifest = json.loads(_verified(source.manifest(digest), digest))
-        layer = manifest["layers"][-1]["digest"]
-        data = _verified(source.blob(layer), layer)
+        layer = _layer_of(_verified(source.manifest(digest), digest))
+        data = _verified(source.blob(_digest(layer)), layer)
     except OSError as error:
         raise PullError(f"image {digest} cannot be fetched: {error}") from error
     partial = target.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-        for entry in tar:
-            _extract(tar, entry, partial)
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
+            _extract(tar, partial)
+    except (tarfile.TarError, ValueError, OverflowError, FileExistsError, NotADirectoryError) as error:
+        raise PullError(f"the image's layer {layer} cannot be unpacked: {error}") from error
     partial.rename(target)
     return model
 
 
-def _extract(tar: tarfile.TarFile, entry: tarfile.TarInfo, directory: Path) -> None:
-    name = PurePosixPath(entry.name)
-    if name.is_absolute() or ".." in name.parts or not (entry.isfile() or entry.isdir()):
-        raise PullError(f"the image has {entry.name}, which is not a file or a directory inside of it")
-    target = directory / name
-    if entry.isdir():
-        target.mkdir(parents=True, exist_ok=True)
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    content = tar.extractfile(entry)
-    assert content is not None
-    target.write_bytes(content.read())
+def _layer_of(manifest: bytes) -> str:
+    """The digest of the last layer that a manifest names."""
+    try:
+        return str(json.loads(manifest)["layers"][-1]["digest"])
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
+        raise PullError(f"the image's manifest cannot be read: {type(error).__name__}: {error}") from error
+
+
+def _extract(tar: tarfile.TarFile, directory: Path) -> None:
+    """Links come last, so that nothing is written through one."""
+    directory.mkdir(parents=True)
+    links: dict[PurePosixPath, str] = {}
+    size = 0
+    for number, entry in enumerate(tar, start=1):
+        size += entry.size
+        if number > MOST_ENTRIES or size > MOST_BYTES:
+            raise PullError(f"the image has more than {MOST_ENTRIES} entries or {MOST_BYTES} bytes")
+        place = _place(entry)
+        if entry.issym():
+            links[place] = entry.linkname
+        elif entry.isdir():
+            (directory / place).mkdir(parents=True, exist_ok=True)
+        else:
+            (directory / place).parent.mkdir(parents=True, exist_ok=True)
+            content = tar.extractfile(entry)
+            assert content is not None
+            with (directory / place).open("xb") as target:
+                shutil.copyfileobj(content, target)
+    _link(directory.resolve(), links)
+
+
+def _place(entry: tarfile.TarInfo) -> PurePosixPath:
+    place = PurePosixPath(entry.name)
+    plain = entry.type in (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE)
+    if place.is_absolute() or ".." in place.parts or not plain or entry.issparse():
+        raise PullError(f"the image has {entry.name}, which is no file, directory or link inside of it")
+    return place
+
+
+def _link(root: Path, links: Mapping[PurePosixPath, str]) -> None:
+    """Makes links, which may lead to files and directories of the image only."""
+    for place, told in links.items():
+        if PurePosixPath(told).is_absolute() or any(parent in links for parent in place.parents):
+            raise PullError(
+                f"the image has the link {place} to {told}, which leads out or lies behind another"
+            )
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        (root / place).symlink_to(told)
+    for place, told in links.items():
+        try:
+            inside = (root / place).resolve(strict=True).is_relative_to(root)
+        except (OSError, RuntimeError):
+            inside = False
+        if not inside:
+            raise PullError(f"the image has the link {place} to {told}, which leads to nothing inside of it")
+
+
+def _read(content: IO[bytes]) -> bytes:
+    data = content.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise PullError(f"a part of the image has more than {MOST_BYTES} bytes")
+    return data
+
+
+def _digest(told: str) -> str:
+    """`told`, of which nothing becomes a path that is no digest."""
+    if not _DIGEST.fullmatch(told):
+        raise PullError(f"{told[:80]!r} is not a digest of the form sha256:<64 hex digits>")
+    return told
 
 
 def _verified(data: bytes, digest: str) -> bytes:

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pulling
+import pytest
+
+
+def blob(layout: Path, data: bytes) -> str:
+    value = hashlib.sha256(data).hexdigest()
+    (layout / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
+    (layout / "blobs" / "sha256" / value).write_bytes(data)
+    return f"sha256:{value}"
+
+
+def entry(name: str, *, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
+    made = tarfile.TarInfo(f"kaon/model/{name}")
+    made.type, made.linkname = kind, link
+    return made
+
+
+def unpacked(directory: Path, *entries: tarfile.TarInfo) -> Path:
+    """What the consumer makes of an image with these entries and a file of one byte, `checkpoint-100/w`."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for each in entries:
+            tar.addfile(each)
+        weights = entry("checkpoint-100/w")
+        weights.size = 1
+        tar.addfile(weights, io.BytesIO(b"w"))
+    layer = blob(directory, buffer.getvalue())
+    manifest = blob(directory, json.dumps({"layers": [{"digest": layer}]}).encode())
+    return pulling.unpack(pulling.Layout(directory), manifest, directory / "state")
+
+
+def link(name: str, target: str) -> tarfile.TarInfo:
+    return entry(name, kind=tarfile.SYMTYPE, link=target)
+
+
+def test_a_link_that_stays_inside_is_kept(tmp_path: Path) -> None:
+    model = unpacked(tmp_path, link("latest", "checkpoint-100"))
+    assert (model / "latest").is_symlink()
+    assert (model / "latest" / "w").read_bytes() == b"w"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        (link("out", "../../../../x"),),
+        (link("out", "/etc/passwd"),),
+        (link("broken", "nothing"),),
+        (link("a", "b"), link("b", "a")),
+        (link("checkpoint-100", "/tmp"),),
+        (link("d", "checkpoint-100"), link("d/inner", "w")),
+        (entry("pipe", kind=tarfile.FIFOTYPE),),
+        (entry("device", kind=tarfile.CHRTYPE),),
+        (entry("hard", kind=tarfile.LNKTYPE, link="/etc/passwd"),),
+        (entry("sparse", kind=tarfile.GNUTYPE_SPARSE),),
+        (entry("../../../x"),),
+        (entry("checkpoint-100/w"),),
+    ],
+)
+def test_whatever_leads_out_or_is_no_file_is_refused(
+    tmp_path: Path, bad: tuple[tarfile.TarInfo, ...]
+) -> None:
+    with pytest.raises(pulling.PullError):
+        unpacked(tmp_path, *bad)
+    assert all(path.suffix == ".partial" for path in (tmp_path / "state").iterdir())
+
+
+@pytest.mark.parametrize(("bound", "most"), [("MOST_ENTRIES", 1), ("MOST_BYTES", 200)])
+def test_an_image_has_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str, most: int) -> None:
+    monkeypatch.setattr(pulling, bound, most)
+    with pytest.raises(pulling.PullError, match="more than"):
+        unpacked(tmp_path, entry("a"), entry("b"))
+
+
+@pytest.mark.parametrize("manifest", [b"[" * 100_000, b"{}", b'{"layers": [{"digest": "sha256:../../x"}]}'])
+def test_a_manifest_that_is_none_is_refused(tmp_path: Path, manifest: bytes) -> None:
+    digest = blob(tmp_path, manifest)
+    with pytest.raises(pulling.PullError, match=r"manifest cannot be read|not a digest"):
+        pulling.unpack(pulling.Layout(tmp_path), digest, tmp_path / "state")
