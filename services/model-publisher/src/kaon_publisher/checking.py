@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
+import os
 import tarfile
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any
 
 import docker
 import structlog
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
+from kaon_artifacts import Unreadable, opening
+from kaon_artifacts.durable import move
 from kaon_publisher.errors import EngineUnavailable, ModelRejected
 from kaon_publisher.images import APP_PATH, Base, Blob, Image, docker_archive
 from kaon_publisher.model import Probe, difference
@@ -25,6 +28,9 @@ START_SECONDS = 20.0
 MEMORY = "512m"
 # A check's container says when nobody can need it any more, so that the next check removes what a killed publisher left.
 CHECK_SECONDS = 300
+_MANIFEST_BYTES = 1 << 20
+# An engine itself allows no more than 127.
+_MOST_LAYERS = 1000
 EXPIRY_LABEL = "kaon.check.expires"
 
 
@@ -117,7 +123,7 @@ class Engine:
             raise ModelRejected(f"the model did not answer its probe: {text[-800:]}")
         try:
             return json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ModelRejected(f"the model's answer is not JSON: {text[:200]!r}") from error
 
     def _await_serving(self, container: Any) -> None:
@@ -166,18 +172,59 @@ class Engine:
             with whole.open("wb") as target:
                 for chunk in image.save():
                     target.write(chunk)
-            with tarfile.open(whole) as tar:
-                manifest = json.load(cast(io.BufferedReader, tar.extractfile("manifest.json")))
-                for name in manifest[0]["Layers"]:
-                    self._keep(cast(io.BufferedReader, tar.extractfile(name)))
+            with tarfile.open(whole, mode="r:") as tar:
+                for layer in exported_layers(tar):
+                    self._keep(layer)
+        except (tarfile.TarError, ValueError) as error:
+            raise EngineUnavailable(
+                f"what the engine exports of image {image.id} is no image: {error}"
+            ) from error
         finally:
             whole.unlink(missing_ok=True)
 
-    def _keep(self, content: io.BufferedReader) -> None:
+    def _keep(self, content: IO[bytes]) -> None:
+        """Brings a layer to the disk before its name is known."""
         partial = self._cache / f".layer-{uuid.uuid4().hex}"
         hasher = hashlib.sha256()
-        with partial.open("wb") as target:
-            while chunk := content.read(1 << 20):
-                hasher.update(chunk)
-                target.write(chunk)
-        partial.rename(self._cache / hasher.hexdigest())
+        try:
+            with partial.open("wb") as target:
+                while chunk := content.read(1 << 20):
+                    hasher.update(chunk)
+                    target.write(chunk)
+                target.flush()
+                os.fsync(target.fileno())
+            move(partial, self._cache / hasher.hexdigest())
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def exported_layers(tar: tarfile.TarFile) -> Iterator[IO[bytes]]:
+    """The layers of an image as an engine exports it.
+
+    Raises:
+        EngineUnavailable: it is not of the form that an export has.
+    """
+    try:
+        manifest = json.loads(
+            opening.bounded(_member(tar, "manifest.json"), _MANIFEST_BYTES, "manifest.json")
+        )
+        names: list[str] = manifest[0]["Layers"]
+    except (ValueError, TypeError, LookupError, RecursionError, Unreadable) as error:
+        raise EngineUnavailable(
+            f"the manifest of an exported image cannot be read: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(names, list) or len(names) > _MOST_LAYERS:
+        raise EngineUnavailable(f"an exported image names no list of at most {_MOST_LAYERS} layers")
+    for name in names:
+        yield _member(tar, name)
+
+
+def _member(tar: tarfile.TarFile, name: object) -> IO[bytes]:
+    try:
+        # An engine may export a layer that an image has twice as a link to the first.
+        content = tar.extractfile(name) if isinstance(name, str) else None
+    except (KeyError, RecursionError) as error:
+        raise EngineUnavailable(f"an exported image lacks {name}") from error
+    if content is None:
+        raise EngineUnavailable(f"an exported image has {str(name)[:200]!r}, which is not a file")
+    return content

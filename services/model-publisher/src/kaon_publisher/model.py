@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kaon_artifacts import Unreadable, opening
 from kaon_publisher.errors import ModelRejected
 
 FILE = "kaon-model.json"
+_MOST_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,17 +33,19 @@ def read_probe(directory: Path) -> Probe:
         ModelRejected: the directory is no model; the text says what is missing.
     """
     path = directory / FILE
-    if not path.is_file():
+    if not path.exists():
         raise ModelRejected(f"the model has no {FILE}: it must be a directory that holds one")
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(opening.read(path, most=_MOST_BYTES).decode())
         module = str(document["entry"]).partition(":")[0]
         probe = Probe(
             request=document["probe"]["request"],
             expected=document["probe"]["expected"],
             tolerance=float(document["probe"].get("tolerance", 1e-6)),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except Unreadable as error:
+        raise ModelRejected(f"{FILE} cannot be read: {error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ModelRejected(
             f"{FILE} is not of the form that it must have: {type(error).__name__}: {error}"
         ) from error

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kaon_publisher.errors import ModelRejected
+from kaon_publisher.checking import exported_layers
+from kaon_publisher.errors import EngineUnavailable, ModelRejected
 from kaon_publisher.images import Base, assemble, blob_of, docker_archive, write_layout
 from kaon_publisher.model import difference, read_probe
 
@@ -113,3 +114,46 @@ def test_a_link_inside_of_a_model_stays_one_in_its_image(tmp_path: Path) -> None
         entry = layer.getmember("kaon/model/latest")
     assert entry.issym()
     assert entry.linkname == "checkpoint-100"
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "[]", '{"entry": "a", "probe": []}', " " * (17 << 20)])
+def test_what_a_model_says_of_itself_is_the_users_error(tmp_path: Path, text: str) -> None:
+    (tmp_path / "kaon-model.json").write_text(text)
+    with pytest.raises(ModelRejected, match=r"not of the form|more than 16777216 bytes"):
+        read_probe(tmp_path)
+
+
+def test_a_model_that_describes_itself_by_a_pipe_or_a_link_is_rejected(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "kaon-model.json")
+    with pytest.raises(ModelRejected, match="a named pipe, not a file"):
+        read_probe(tmp_path)
+    (tmp_path / "kaon-model.json").unlink()
+    (tmp_path / "kaon-model.json").symlink_to("/dev/zero")
+    with pytest.raises(ModelRejected, match="a link, not a file"):
+        read_probe(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "told"),
+    [
+        (b"[" * 100_000, "RecursionError"),
+        (b"{}", "cannot be read"),
+        (b'[{"Layers": "abc"}]', "no list of at most"),
+        (b'[{"Layers": ["absent"]}]', "lacks absent"),
+        (b'[{"Layers": ["pipe"]}]', "not a file"),
+        (b'[{"Layers": [{}]}]', "not a file"),
+        (b" " * (2 << 20), "more than 1048576 bytes"),
+    ],
+)
+def test_an_export_that_is_no_image_is_refused_in_words(manifest: bytes, told: str) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        pipe = tarfile.TarInfo("pipe")
+        pipe.type = tarfile.FIFOTYPE
+        tar.addfile(pipe)
+        entry = tarfile.TarInfo("manifest.json")
+        entry.size = len(manifest)
+        tar.addfile(entry, io.BytesIO(manifest))
+    buffer.seek(0)
+    with tarfile.open(fileobj=buffer) as tar, pytest.raises(EngineUnavailable, match=told):
+        list(exported_layers(tar))
