@@ -309,14 +309,14 @@ def _value_of(digest: str) -> str:
     return digest.removeprefix("sha256:")
 
 
-def check_digest(digest: str) -> None:
+def check_digest(digest: object) -> None:
     """Refuses what is no digest: nothing else ever becomes part of a path.
 
     Raises:
         ArtifactError: it is none.
     """
-    if not _DIGEST.fullmatch(digest):
-        raise ArtifactError(f"{digest[:80]!r} is not a digest of the form sha256:<64 hex digits>")
+    if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+        raise ArtifactError(f"{str(digest)[:80]!r} is not a digest of the form sha256:<64 hex digits>")
 
 
 class _Checked:

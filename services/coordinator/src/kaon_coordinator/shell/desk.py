@@ -74,13 +74,10 @@ class ArtifactDesk:
         return await loop.run_in_executor(self._threads, functools.partial(call, *args, **kwargs))
 
     def _read_items(self, artifact_json: str) -> tuple[str, ...]:
-        artifact = Artifact.from_json(canonical.loads(artifact_json)["artifact"])
-        if artifact.is_directory:
-            raise InvalidValue(f"artifact {artifact.uri} is a directory, not JSON lines")
-        if artifact.size > _ITEMS_BYTES:
-            raise InvalidValue(
-                f"artifact {artifact.uri} has {artifact.size} bytes; the limit is {_ITEMS_BYTES}"
-            )
+        told = Artifact.from_json(canonical.loads(artifact_json)["artifact"])
+        if told.is_directory:
+            raise InvalidValue(f"artifact {told.digest} is a directory, not JSON lines")
+        artifact = self._kept(told)
         items: list[str] = []
         limit = self._limits.foreach_items
         with self._store.open(artifact) as lines:
@@ -93,6 +90,17 @@ class ArtifactDesk:
                     )
                 items.append(_item(line, artifact.uri, number))
         return tuple(items)
+
+    def _kept(self, told: Artifact) -> Artifact:
+        """Where our store has an artifact. A user may have written its reference, so that nothing but the digest counts.
+
+        Raises:
+            InvalidValue: its digest is none.
+        """
+        try:
+            return self._store.by_digest(told.digest)
+        except ArtifactError as error:
+            raise InvalidValue(f"a reference to an artifact whose digest {error}") from error
 
     def _write(self, value_json: str) -> str:
         value = canonical.loads(value_json)
@@ -109,7 +117,7 @@ class ArtifactDesk:
             for reference in _references(canonical.loads(text)):
                 try:
                     # Its run may have been deleted, and with it what has kept the artifact so far.
-                    self._store.renew(Artifact.from_json(reference))
+                    self._store.renew(self._kept(Artifact.from_json(reference)))
                 except StoreUnavailable:
                     raise
                 except (InvalidValue, ArtifactError):

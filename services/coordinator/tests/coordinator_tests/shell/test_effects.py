@@ -12,8 +12,10 @@ from kaon_coordinator import replay
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.rows_codec import digest
 from kaon_coordinator.shell.bases import definitions
+from kaon_coordinator.shell.desk import ArtifactDesk
 from kaon_coordinator.store.base import RunRecord
 from kaon_wire import canonical
+from kaon_wire.errors import InvalidValue
 from kaonapi.run.v1 import command_pb2, history_pb2
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
@@ -95,6 +97,29 @@ async def test_items_that_cannot_be_read_fail_their_foreach(
     await world.until(lambda: ended(member))
     assert run_of(member).row.status == t.FAILED
     assert told in run_of(member).row.error
+
+
+@pytest.mark.parametrize(
+    "told", [{"uri": "file:///etc/passwd"}, {"size": 1 << 62}, {"size": "many", "uri": ""}]
+)
+async def test_of_a_reference_only_its_digest_says_where_an_artifact_is(
+    world: World, told: dict[str, object]
+) -> None:
+    kept = world.artifacts.put_bytes(b"1\n2\n").to_json() | told
+    desk = ArtifactDesk(world.artifacts)
+    assert await desk.read_items(canonical.dumps({"artifact": kept})) == ("1", "2")
+    assert await desk.all_exist({"x": canonical.dumps({"artifact": kept})})
+    await desk.close()
+
+
+@pytest.mark.parametrize("digest", ["/etc/passwd", "sha256:../../x", "", 7, None, "sha256:" + "A" * 64])
+async def test_what_is_no_digest_is_no_reference(world: World, digest: object) -> None:
+    kept = world.artifacts.put_bytes(b"1\n").to_json() | {"digest": digest}
+    desk = ArtifactDesk(world.artifacts)
+    with pytest.raises(InvalidValue, match="is not a digest"):
+        await desk.read_items(canonical.dumps({"artifact": kept}))
+    assert not await desk.all_exist({"x": canonical.dumps({"artifact": kept})})
+    await desk.close()
 
 
 async def test_an_input_too_large_to_travel_is_kept_as_a_list_of_json_lines(
