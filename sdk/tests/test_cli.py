@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 from sdk_api_server import World, short_history
 
 from kaon.cli import plugins
-from kaon.cli.main import execute
+from kaon.cli.main import app, execute
 from kaonapi.log.v1 import log_pb2
 from kaonapi.model.v1 import model_pb2
 from kaonapi.run.v1 import run_pb2
@@ -116,6 +118,26 @@ def test_a_command_that_is_not_applied_in_time_is_said_to_wait(kaon: Kaon, world
     assert "commands not applied yet by the run's owner: 2" in kaon("show", "r1")[1]
     code, out, _ = kaon("pause", "r1", "--json")
     assert (code, json.loads(out)["commands_waiting"]) == (3, 2)
+
+
+def test_help_shows_what_stands_in_brackets_and_keeps_the_order_of_its_groups(kaon: Kaon) -> None:
+    shown = kaon("--help")[1]
+    groups = ["Start runs", "Look at runs", "Steer runs", "Workflow files", "The system"]
+    assert [shown.index(f" {group} ") for group in groups] == sorted(
+        shown.index(f" {group} ") for group in groups
+    )
+    for words, command in _commands((), typer.main.get_command(app)):
+        shown = " ".join(kaon(*words, "--help")[1].split())
+        texts = [command.help or "", *(getattr(option, "help", None) or "" for option in command.params)]
+        for bracketed in re.findall(r"\[[a-z_]+\]", " ".join(texts).replace("\\[", "[")):
+            assert bracketed in shown, words
+
+
+def _commands(words: tuple[str, ...], command: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command of this package with the words that call it."""
+    yield words, command
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from _commands((*words, name), inner)
 
 
 def test_a_row_in_a_pipe_is_one_line(kaon: Kaon, world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,6 +84,11 @@ MISTAKES = [
     ('body = step("c", outputs={"o": set})', 2, "which is no type"),
     ('body = steps.shell("c", argv="ls -l")', 5, "argv is a list of words"),
     ('body = steps.shell("c", argv=["ls", "${dir}"])', 5, "argv names ${dir}, but there is no such input"),
+    (
+        'body = steps.shell("c", argv=["ls"], env={"D": "${d}"})',
+        5,
+        "env D names ${d}, but there is no such input",
+    ),
     ('body = a >> steps.publish("c", "m", model=a["x"])', 5, "it must be an artifact"),
     ('body = step("c", v=param("n", int, default="x"))', 5, 'declared int, but its default is "x"'),
     ('body = step("c", v=param("n", "dataset"))', 5, "'dataset' is no type of parameters"),

@@ -12,6 +12,9 @@ from kaon_artifacts import ArtifactStore
 from kaon_local.hdfs import Hdfs, HdfsConfig
 from kaon_local.object_store import ObjectStore, ObjectStoreConfig
 
+# A directory whose name must be escaped in a URL.
+ODD = "a b%20c#d"
+
 
 @pytest.fixture(scope="session")
 def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
@@ -37,7 +40,7 @@ def hdfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hdfs]:
 def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ArtifactStore:
     """An empty store, once in each place."""
     if request.param == "file":
-        return ArtifactStore((tmp_path / "store").as_uri())
+        return ArtifactStore((tmp_path / ODD / "store").as_uri())
     server = request.getfixturevalue("object_store" if request.param == "s3" else "hdfs")
     for name, value in server.endpoints().items():
         monkeypatch.setenv(name, value)
@@ -47,4 +50,4 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.fixture
 def local_store(tmp_path: Path) -> ArtifactStore:
     """An empty store in a directory, for what only a directory can show."""
-    return ArtifactStore((tmp_path / "store").as_uri())
+    return ArtifactStore((tmp_path / ODD / "store").as_uri())

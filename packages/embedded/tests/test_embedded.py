@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import signal
 import subprocess
 import sys
 import time
@@ -46,3 +48,58 @@ def test_runs_survive_the_end_of_the_process(tmp_path: Path) -> None:
         while client.run(run).run.status != run_pb2.STATUS_SUCCEEDED:
             assert time.monotonic() < deadline, client.run(run)
             time.sleep(0.1)
+
+
+WORKFLOW = """
+import pathlib, sys, time
+from kaon import Workflow, steps
+
+print("loading")
+
+def work(wait):
+    print("working")
+    while wait:
+        time.sleep(0.05)
+    return {{"n": 1}}
+
+def tidy(place):
+    pathlib.Path(place).write_text("tidied")
+
+body = steps.python("work", work, wait={wait}, outputs={{"n": int}})
+workflow = Workflow("w", body, finally_=steps.python("tidy", tidy, place={place!r}))
+"""
+
+
+def _workflow(directory: Path, *, wait: bool) -> Path:
+    file = directory / "flow.py"
+    file.write_text(WORKFLOW.format(wait=wait, place=str(directory / "tidied")))
+    return file
+
+
+def test_a_relative_state_with_odd_characters_serves_steps_and_json_is_all_that_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    done = run_cli(str(_workflow(tmp_path, wait=False)), "--state", "../my state%20", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    updates = [json.loads(line) for line in done.stdout.splitlines()]
+    assert updates[-1]["event"]["run_ended"]["status"] == "SUCCEEDED"
+    assert "loading" in done.stderr
+    assert {each.name for each in tmp_path.iterdir()} >= {"my state%20", "tidied"}
+    assert not list((tmp_path / "here").iterdir())
+
+
+def test_the_first_interrupt_stops_the_run_and_lets_its_hooks_run(tmp_path: Path) -> None:
+    argv = [str(Path(sys.executable).with_name("kaon")), "run", str(_workflow(tmp_path, wait=True))]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        while "work  RUNNING" not in (line := process.stdout.readline()):
+            assert line, process.stderr.read()
+        process.send_signal(signal.SIGINT)
+        told = process.stderr.read()
+        assert process.wait() == 2, told
+    assert "its steps are cancelled, then its hooks run" in told
+    assert "is CANCELLED; stopped: work." in told
+    assert (tmp_path / "tidied").read_text() == "tidied"

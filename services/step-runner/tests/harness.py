@@ -206,6 +206,6 @@ def python(function: str, **rest: Any) -> step_pb2.StepRequest:
     return request("python", {"entry": f"runner_test_steps:{function}"}, **rest)
 
 
-def shell(*argv: str, **rest: Any) -> step_pb2.StepRequest:
+def shell(*argv: str, env: Mapping[str, str] | None = None, **rest: Any) -> step_pb2.StepRequest:
     """A shell step."""
-    return request("shell", {"argv": list(argv)}, **rest)
+    return request("shell", {"argv": list(argv), "env": dict(env or {})}, **rest)

@@ -232,6 +232,15 @@ def test_an_argument_with_spaces_and_quotes_stays_one_argument(system: MemorySys
     assert outputs(run(system, wanted)) == {"seen": text + text}
 
 
+def test_the_environment_is_filled_in_as_arguments_are(system: MemorySystem) -> None:
+    code = 'printf \'"%s"\' "$SAID" > "$KAON_STEP_DIR/outputs/seen.json"'
+    wanted = shell(
+        "sh", "-c", code, env={"SAID": "<${text}>"}, inputs={"text": "hi"}, outputs={"seen": "string"}
+    )
+    assert outputs(run(system, wanted)) == {"seen": "<hi>"}
+    assert "env SAID names ${absent}" in error(run(system, shell("env", env={"SAID": "${absent}"}))).message
+
+
 def test_a_failing_program_shows_the_end_of_its_stderr(system: MemorySystem) -> None:
     failed = error(run(system, shell("sh", "-c", "echo out of luck >&2; exit 4")))
     assert (failed.type, failed.message, failed.details) == (

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import fsspec
 
@@ -46,7 +46,8 @@ def open_filesystem(base_url: str) -> Place:
     path = parts.path.rstrip("/")
     match parts.scheme:
         case "file":
-            return Place(fs=fsspec.filesystem("file"), root=path, prefix="file://", scheme="file")
+            # A URL: a space is written %20 in it.
+            return Place(fs=fsspec.filesystem("file"), root=unquote(path), prefix="file://", scheme="file")
         case "s3":
             return _s3(base_url, parts.netloc + path)
         case "memory":

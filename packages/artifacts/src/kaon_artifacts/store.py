@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import quote, unquote
 
 from kaon_artifacts import opening
 from kaon_artifacts.archive import pack, unpack
@@ -85,7 +86,7 @@ class ArtifactStore:
 
     def by_digest(self, digest: str, type_: str = "file") -> Artifact:
         """The artifact that has, or would have, this digest here."""
-        return Artifact(uri=self._prefix + self._path(digest), digest=digest, type=type_)
+        return Artifact(uri=self._url(self._path(digest)), digest=digest, type=type_)
 
     def exists(self, artifact: Artifact) -> bool:
         """Whether it is kept."""
@@ -188,7 +189,7 @@ class ArtifactStore:
     def _put(self, content: IO[bytes], type_: str, media_type: str) -> Artifact:
         digest, size = _measure(content)
         artifact = Artifact(
-            uri=self._prefix + self._path(digest), digest=digest, type=type_, size=size, media_type=media_type
+            uri=self._url(self._path(digest)), digest=digest, type=type_, size=size, media_type=media_type
         )
         try:
             if self._is_whole(artifact):
@@ -281,13 +282,18 @@ class ArtifactStore:
         except FileNotFoundError:
             return None
 
+    def _url(self, path: str) -> str:
+        return self._prefix + (quote(path) if self._scheme == "file" else path)
+
     def _path(self, digest: str) -> str:
         return self.path_of(_value_of(digest))
 
     def _path_of(self, artifact: Artifact) -> str:
         path = artifact.uri.removeprefix(self._prefix)
-        inside = artifact.uri.startswith(f"{self._prefix}{self._root}/") and ".." not in path.split("/")
-        if not inside:
+        if self._scheme == "file":
+            path = unquote(path)
+        inside = path.startswith(f"{self._root}/") and ".." not in path.split("/")
+        if not (inside and artifact.uri.startswith(self._prefix)):
             raise ArtifactError(f"{artifact.uri} is not in the store at {self.base_url}")
         return path
 

@@ -33,7 +33,8 @@ def run(
 ) -> None:
     """Run the workflow of FILE here and now, without a broker or a server.
 
-    Exit code: 0 it succeeded, 1 it failed, 2 it was cancelled.
+    Exit code: 0 it succeeded, 1 it failed, 2 it was cancelled. Ctrl-C cancels the run and stays until its hooks have run;
+    a second one ends at once, with exit code 130.
 
     \b
     kaon run tour.py
@@ -41,15 +42,10 @@ def run(
     kaon run tour.py --state .kaon/local      # keeps what the run leaves
     """
     configure_logs("info" if verbose else "error", ours=["kaon_runner"])
+    # Before anything is started: what is wrong with the file is told at once.
+    loaded, params = runs.prepare(file, workflow, param)
     with tempfile.TemporaryDirectory(prefix="kaon-run-") as scratch:
         settings = EmbeddedSettings(state=state or Path(scratch), slots=slots)
         with EmbeddedSystem(settings) as system:
-            runs.submit(
-                file=file,
-                param=param,
-                key="",
-                watch=True,
-                workflow=workflow,
-                server=system.address,
-                json=json,
-            )
+            code = runs.start(loaded, params, watch=True, owns=True, server=system.address, json=json)
+    raise typer.Exit(code)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
+from urllib.parse import quote
 
 from kaon_coordinator.bootstrap import Application
 from kaon_coordinator.settings import Settings as CoordinatorSettings
@@ -36,7 +37,8 @@ class EmbeddedSystem:
     """Kaon in this process; a context manager. `address` is where its gRPC API listens, on this machine only."""
 
     def __init__(self, settings: EmbeddedSettings) -> None:
-        self._settings = settings
+        # Absolute, since steps have working directories of their own.
+        self._settings = replace(settings, state=settings.state.resolve())
         self._catalogue = Catalogue(run_partitions=1, pool_partitions=1, runner_partitions=1)
         self._broker = MemoryBroker(self._catalogue.topics())
         self._ready = threading.Event()
@@ -83,11 +85,11 @@ class EmbeddedSystem:
 
     @property
     def _artifacts(self) -> str:
-        return (self._settings.state.absolute() / "artifacts").as_uri()
+        return (self._settings.state / "artifacts").as_uri()
 
     @property
     def _scratch(self) -> str:
-        return (self._settings.state.absolute() / "scratch").as_uri()
+        return (self._settings.state / "scratch").as_uri()
 
     def _run_coordinator(self) -> None:
         try:
@@ -101,7 +103,7 @@ class EmbeddedSystem:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
         settings = CoordinatorSettings(
-            database=f"sqlite:///{self._settings.state.absolute()}/kaon.db",
+            database=f"sqlite:///{quote(str(self._settings.state))}/kaon.db",
             address="127.0.0.1:0",
             artifacts=self._artifacts,
             scratch=self._scratch,

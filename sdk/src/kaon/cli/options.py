@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, TypeAlias
@@ -10,6 +12,7 @@ import typer
 
 from kaon.client import Client, Endpoints
 from kaon.client.channel import DEFAULT_PUBLISHER, DEFAULT_SERVER
+from kaon.dsl import Workflow, load_workflow
 
 Server: TypeAlias = Annotated[
     str, typer.Option("--server", envvar="KAON_SERVER", help="Address of the coordinator, host:port.")
@@ -59,6 +62,16 @@ After: TypeAlias = Annotated[
 
 SERVER = DEFAULT_SERVER
 PUBLISHER = DEFAULT_PUBLISHER
+
+
+def load(file: Path, name: str | None) -> Workflow:
+    """The workflow of a file. What the file prints while it is loaded goes to standard error: standard output is the command's.
+
+    Raises:
+        WorkflowError: the file does not define the workflow.
+    """
+    with redirect_stdout(sys.stderr):
+        return load_workflow(file, name)
 
 
 def client(*, server: str = SERVER, publisher: str = PUBLISHER) -> Client:

@@ -29,6 +29,11 @@ def say(text: str) -> None:
     console().print(text, markup=False, soft_wrap=True)
 
 
+def note(text: str) -> None:
+    """Prints one line for people on standard error, beside what a script reads."""
+    Console(stderr=True, highlight=False).print(text, markup=False, soft_wrap=True)
+
+
 def print_json(value: Message | dict[str, Any]) -> None:
     """Prints one line of JSON, and flushes it so that a reader gets it at once."""
     plain = as_dict(value) if isinstance(value, Message) else value

@@ -18,14 +18,19 @@ from kaon_wire.errors import KaonError
 GROUP = "kaon.commands"
 # Commands that the SDK names in its help, and the packages that bring them.
 EXPECTED = {"run": "kaon-embedded"}
+# Under which heading the help lists them.
+HEADINGS = {"run": "Start runs"}
 
 
 class PluginGroup(TyperGroup):
     """The commands of this package and those of entry points."""
 
     def list_commands(self, ctx: Any) -> list[str]:
+        """All commands in the order of the help: this package's in the order in which they were added."""
         own = super().list_commands(ctx)
-        return sorted({*own, *_found()})
+        brought = sorted(_found().keys() - set(own))
+        first = [name for name in brought if name in HEADINGS]
+        return [*first, *own, *(name for name in brought if name not in HEADINGS)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         own = super().get_command(ctx, cmd_name)
@@ -60,6 +65,7 @@ def load(entry: EntryPoint) -> Any:
         raise KaonError(f"command {entry.name!r} ({entry.value}) is neither a typer.Typer nor a function")
     command = typer.main.get_command(app)
     command.name = entry.name
+    command.rich_help_panel = HEADINGS.get(entry.name, "Further commands")
     return command
 
 

@@ -102,7 +102,11 @@ def scala(name: str, file: str, /, *, main: str | None = None, **rest: Any) -> S
 def docker(
     name: str, /, image: str, *, argv: Iterable[str] = (), env: Mapping[str, str] | None = None, **rest: Any
 ) -> Step:
-    """Runs a container of `image` with the step's directory mounted; without `argv` the image's own command."""
+    """Runs a container of `image` with the step's directory mounted; without `argv` the image's own command.
+
+    `${name}` with the name of an input becomes its value, in a word of argv and in a value of env; any other stays as it is, for a
+    shell in the container. Of an artifact it is the path in the container.
+    """
     source = caller()
     _check_text(name, "image", image, source)
     config: dict[str, Any] = {
@@ -116,18 +120,20 @@ def docker(
 def shell(name: str, /, argv: Iterable[str], *, env: Mapping[str, str] | None = None, **rest: Any) -> Step:
     """Runs a program with its arguments; no shell reads them. For a pipeline: argv=["sh", "-c", "a | b"].
 
-    `${name}` in a word becomes the value of input `name`, an artifact's local path.
+    `${name}` in a word of argv, or in a value of env, becomes the value of input `name`: of an artifact its local path.
     """
     source = caller()
     words = _check_argv(name, argv, source)
     if not words:
         raise WorkflowError(f"step {name!r}: argv is empty; its first word is the program", source)
-    made = make("shell", name, rest, source, config={"argv": words, "env": _check_env(name, env, source)})
-    for placeholder in _PLACEHOLDER.findall(" ".join(words)):
-        if placeholder not in made.inputs:
-            raise WorkflowError(
-                f"step {name!r}: argv names ${{{placeholder}}}, but there is no such input", source
-            )
+    texts = _check_env(name, env, source)
+    made = make("shell", name, rest, source, config={"argv": words, "env": texts})
+    for where, text in (*(("argv", word) for word in words), *((f"env {key}", texts[key]) for key in texts)):
+        for placeholder in _PLACEHOLDER.findall(text):
+            if placeholder not in made.inputs:
+                raise WorkflowError(
+                    f"step {name!r}: {where} names ${{{placeholder}}}, but there is no such input", source
+                )
     return made
 
 

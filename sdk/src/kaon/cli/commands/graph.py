@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator
 
 from kaon.cli import kinds, options, output
-from kaon.dsl import load_workflow
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 
@@ -18,7 +17,7 @@ def graph(
     \b
     kaon graph recommendations.py > workflow.mmd
     """
-    definition = load_workflow(file, workflow).definition()
+    definition = options.load(file, workflow).definition()
     if json:
         output.print_json(definition)
         return

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from kaon.cli import options, output, words
 from kaon.cli.commands.showing import status_text, took
+from kaon.cli.following import Follower
 from kaon.cli.live import RunView
-from kaon.client import Client, KaonError
 from kaon.client import params as parameters
-from kaon.dsl import load_workflow
+from kaon.dsl import Workflow
 from kaonapi.run.v1 import run_pb2, run_service_pb2
 from kaonapi.workflow.v1 import definition_pb2
-
-# Exit codes of `watch`: how the run ended.
-EXIT_CODES = {run_pb2.STATUS_SUCCEEDED: 0, run_pb2.STATUS_CANCELLED: 2}
-FAILED = 1
 
 
 def submit(
@@ -39,13 +36,47 @@ def submit(
     kaon submit recommendations.py -p min_ratings=30 -p 'regions=["US","CA"]' --watch
     kaon submit recommendations.py --key nightly-2026-11-23
     """
-    loaded = load_workflow(file, workflow)
-    params = parameters.parse(loaded.definition(), options.split_params(param))
+    loaded, params = prepare(file, workflow, param)
+    code = start(loaded, params, key=key, priority=priority, watch=watch, server=server, json=json)
+    raise typer.Exit(code)
+
+
+def prepare(file: Path, workflow: str | None, param: list[str] | None) -> tuple[Workflow, dict[str, object]]:
+    """Loads the workflow of a file and parses the parameters of -p options for it."""
+    loaded = options.load(file, workflow)
+    return loaded, parameters.parse(loaded.definition(), options.split_params(param))
+
+
+def start(
+    loaded: Workflow,
+    params: dict[str, object],
+    *,
+    key: str = "",
+    priority: int = 0,
+    watch: bool,
+    owns: bool = False,
+    server: str,
+    json: bool,
+) -> int:
+    """Submits a run and, with `watch`, shows it until it ends. Returns the exit code.
+
+    Args:
+        loaded: the workflow.
+        params: values of parameters by name.
+        key: idempotency key.
+        priority: of the run.
+        watch: stays until the run ends.
+        owns: Ctrl-C cancels the run.
+        server: address of the coordinator.
+        json: prints lines of JSON.
+    """
     with options.client(server=server) as client:
         submitted = client.submit(loaded, params, key, priority=priority)
         _tell_submitted(submitted, json=json)
-        if watch:
-            _watch(client, submitted.run.run_id, _view(loaded.definition(), server), json=json)
+        if not watch:
+            return 0
+        view = _view(loaded.definition(), server)
+        return Follower(client, submitted.run.run_id, view, json=json, owns=owns).follow()
 
 
 def list_runs(
@@ -98,25 +129,12 @@ def watch(run: options.RunId, server: options.Server = options.SERVER, json: opt
     with options.client(server=server) as client:
         found = client.run(run).run
         definition = client.workflow(found.workflow, found.version).definition
-        _watch(client, run, _view(definition, server), json=json)
+        code = Follower(client, run, _view(definition, server), json=json).follow()
+    raise typer.Exit(code)
 
 
 def _view(definition: definition_pb2.WorkflowDefinition, server: str) -> RunView:
     return RunView(definition, server=options.unless_found(server))
-
-
-def _watch(client: Client, run_id: str, view: RunView, *, json: bool) -> None:
-    """Shows the run until it ends, and ends the process with the code that tells how."""
-    updates = client.watch(run_id)
-    if json:
-        for update in updates:
-            view.feed(update)
-            output.print_json(update)
-    else:
-        view.follow(updates, output.console())
-    if not view.ended:
-        raise KaonError(f"run {run_id} was not seen to its end")
-    raise typer.Exit(EXIT_CODES.get(view.status, FAILED))
 
 
 def _tell_submitted(submitted: run_service_pb2.SubmitRunResponse, *, json: bool) -> None:

@@ -38,9 +38,9 @@ def put(
     time_zone = "Europe/Berlin"  # record_arrived = "topic", model_published = "model"
     overlap = "skip"             # allow, skip, buffer, cancel_other
     catch_up = "latest"          # none, latest, all
-    [params]
+    \\[params]
     min_ratings = 30
-    [params_cel]                 # over time, date and event
+    \\[params_cel]                 # over time, date and event
     day = "date"
     """
     schedule = schedule_file.read(file)

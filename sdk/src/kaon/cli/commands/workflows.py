@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from kaon.cli import kinds, options, output, words
-from kaon.dsl import Workflow, load_workflow, types
+from kaon.dsl import Workflow, types
 from kaonapi.workflow.v1 import definition_pb2
 
 app = typer.Typer(help="Show registered workflows.", no_args_is_help=True)
@@ -67,7 +67,7 @@ def validate(
     kaon validate recommendations.py
     kaon validate recommendations.py --json | jq .definition.body
     """
-    loaded = load_workflow(file, workflow)
+    loaded = options.load(file, workflow)
     definition = loaded.definition()
     if json:
         output.print_json(_summary(loaded, definition))

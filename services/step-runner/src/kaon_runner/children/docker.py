@@ -21,7 +21,7 @@ from kaon.step import StepCancelled, StepContext
 from kaon_runner.children.container_view import STEP_DIR, ContainerView
 from kaon_runner.children.faults import EngineError, OutOfMemory, PlatformFault
 from kaon_runner.steptypes.docker import name_of
-from kaon_runner.steptypes.shell import as_text
+from kaon_runner.steptypes.shell import as_text, filled
 
 # TERM to KILL of a container whose step is cancelled, seconds; the step's own grace is 3.
 _STOP_SECONDS = 1
@@ -90,18 +90,17 @@ def _options(context: StepContext) -> dict[str, Any]:
     (context.directory / "context.json").write_text(
         json.dumps(translated, ensure_ascii=False), encoding="utf-8"
     )
-    inputs = {
-        f"KAON_INPUT_{name.upper().replace('-', '_')}": as_text(value)
-        for name, value in translated["inputs"].items()
-    }
+    texts = {name: as_text(value) for name, value in translated["inputs"].items()}
+    inputs = {f"KAON_INPUT_{name.upper().replace('-', '_')}": text for name, text in texts.items()}
+    given = {name: filled(text, texts, None) for name, text in (config.get("env") or {}).items()}
     mounts = [Mount(type="bind", source=str(context.directory), target=STEP_DIR)]
     mounts += [
         Mount(type="bind", source=str(path), target=target, read_only=True) for path, target in view.mounts
     ]
     options: dict[str, Any] = {
         "image": config["image"],
-        "command": config.get("argv") or None,
-        "environment": {"KAON_STEP_DIR": STEP_DIR, **inputs, **(config.get("env") or {})},
+        "command": [filled(word, texts, None) for word in config.get("argv") or ()] or None,
+        "environment": {"KAON_STEP_DIR": STEP_DIR, **inputs, **given},
         "mounts": mounts,
         "working_dir": f"{STEP_DIR}/work",
         "network_mode": config.get("network") or "none",

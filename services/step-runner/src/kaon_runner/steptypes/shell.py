@@ -16,8 +16,8 @@ _PLACEHOLDER = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_-]*)\}")
 class ShellStepType:
     """Config: {"argv": ["program", "--name", "${name}"], "env": {...}}.
 
-    `${name}` becomes the value of input `name` (an artifact's local path), as one argument whatever it holds. Every input is also
-    in the environment as KAON_INPUT_<NAME>.
+    `${name}` in a word of argv, and in a value of env, becomes the value of input `name` (an artifact's local path), whatever it
+    holds. Every input is also in the environment as KAON_INPUT_<NAME>.
     """
 
     name = "shell"
@@ -36,11 +36,15 @@ class ShellStepType:
                 "InvalidConfig", f'step {step.key.path}: "argv" must be a list of strings, it is {argv!r}'
             )
         texts = {name: as_text(value) for name, value in step.inputs.items()}
-        env = dict(step.config.get("env", {}))
+        env = {
+            name: filled(text, texts, f"step {step.key.path}: env {name}")
+            for name, text in step.config.get("env", {}).items()
+        }
         env |= {f"KAON_INPUT_{name.upper().replace('-', '_')}": text for name, text in texts.items()}
         if step.bundle is not None:
             env["KAON_BUNDLE"] = str(step.bundle)
-        return CommandLaunch(argv=tuple(_filled(word, texts, step.key.path) for word in argv), env=env)
+        where = f"step {step.key.path}: argv"
+        return CommandLaunch(argv=tuple(filled(word, texts, where) for word in argv), env=env)
 
 
 def as_text(value: Any) -> str:
@@ -53,13 +57,24 @@ def as_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _filled(word: str, texts: Mapping[str, str], path: str) -> str:
+def filled(word: str, texts: Mapping[str, str], where: str | None) -> str:
+    """A text with the values of inputs in place of their `${name}`.
+
+    Args:
+        word: the text.
+        texts: the inputs' values by name.
+        where: names the text in the error; None leaves what is no input as it is.
+
+    Raises:
+        UserStepError: the text names an input that the step does not have.
+    """
+
     def replaced(match: re.Match[str]) -> str:
         name = match.group(1)
-        if name not in texts:
-            raise UserStepError(
-                "InvalidConfig", f"step {path}: argv names ${{{name}}}, but the step has no such input"
-            )
-        return texts[name]
+        if name in texts:
+            return texts[name]
+        if where is None:
+            return match.group()
+        raise UserStepError("InvalidConfig", f"{where} names ${{{name}}}, but the step has no such input")
 
     return _PLACEHOLDER.sub(replaced, word)

@@ -1,0 +1,87 @@
+"""Follows a run in the terminal until it ends; Ctrl-C stops a run that belongs to the command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kaon.cli import output, words
+from kaon.cli.live import RunView
+from kaon.client import Client, KaonError
+from kaonapi.run.v1 import run_pb2, run_service_pb2
+
+# How the run ended, as an exit code.
+EXIT_CODES = {run_pb2.STATUS_SUCCEEDED: 0, run_pb2.STATUS_CANCELLED: 2}
+FAILED = 1
+
+
+class Follower:
+    """Shows one run until it ends.
+
+    Args:
+        client: reads the run.
+        run_id: the run.
+        view: what people see of it.
+        json: prints each update as a line of JSON instead.
+        owns: the first Ctrl-C cancels the run and stays until its hooks have run; the second ends at once.
+    """
+
+    def __init__(self, client: Client, run_id: str, view: RunView, *, json: bool, owns: bool = False) -> None:
+        self._client = client
+        self._run_id = run_id
+        self._view = view
+        self._json = json
+        self._owns = owns
+        self._seq = 0
+
+    def follow(self) -> int:
+        """Returns the exit code that tells how the run ended.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C; of a run that the command owns, the second.
+            KaonError: the stream ended before the run did.
+        """
+        try:
+            self._show()
+        except KeyboardInterrupt:
+            if not self._owns:
+                raise
+            self._stop()
+        if not self._view.ended:
+            raise KaonError(f"run {self._run_id} was not seen to its end")
+        return EXIT_CODES.get(self._view.status, FAILED)
+
+    def _show(self) -> None:
+        updates = self._noted(self._client.watch(self._run_id, self._seq))
+        if not self._json:
+            self._view.follow(updates, output.console())
+            return
+        for update in updates:
+            self._view.feed(update)
+            output.print_json(update)
+
+    def _noted(
+        self, updates: Iterator[run_service_pb2.WatchRunResponse]
+    ) -> Iterator[run_service_pb2.WatchRunResponse]:
+        for update in updates:
+            yield update
+            # What was not handled when Ctrl-C came is shown again.
+            self._seq = max(self._seq, update.event.seq)
+
+    def _stop(self) -> None:
+        """Cancels the run and shows it until its hooks have run."""
+        output.note(
+            "Stopping the run: its steps are cancelled, then its hooks run. Press Ctrl-C again to end at once."
+        )
+        try:
+            self._client.cancel(self._run_id, "Ctrl-C")
+            self._show()
+        except KeyboardInterrupt:
+            output.note(
+                f"Ended at once: hooks of run {self._run_id} that had not ended did not run to their end."
+            )
+            raise
+        steps = self._client.run(self._run_id).steps
+        stopped = [step.path for step in steps if step.status == run_pb2.STATUS_CANCELLED]
+        output.note(
+            f"Run {self._run_id} is {words.status(self._view.status)}; stopped: {', '.join(stopped) or 'no step'}."
+        )
