@@ -63,7 +63,8 @@ def load(entry: EntryPoint) -> Any:
         app.command()(target)
     else:
         raise KaonError(f"command {entry.name!r} ({entry.value}) is neither a typer.Typer nor a function")
-    command = typer.main.get_command(app)
+    # Not `click.Command`: the heading is typer's own.
+    command: Any = typer.main.get_command(app)
     command.name = entry.name
     command.rich_help_panel = HEADINGS.get(entry.name, "Further commands")
     return command
