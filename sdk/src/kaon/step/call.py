@@ -18,6 +18,7 @@ from kaon.step.context import StepContext
 
 _OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _TRACEBACK_LIMIT = 8000
+_BASES_LIMIT = 20
 ARTIFACT_TYPES = frozenset({"file", "dataset", "model", "metrics", "plot", "table", "text"})
 
 
@@ -104,7 +105,14 @@ def named(returned: Any, declared: Mapping[str, str]) -> dict[str, Any]:
         raise InvalidOutputs(
             f"the step returned a {type(returned).__name__}; return a dict of its outputs ({names})"
         )
-    return {str(name): plain(value, declared.get(name, "any")) for name, value in values.items()}
+    return {str(name): _output(str(name), value, declared) for name, value in values.items()}
+
+
+def _output(name: str, value: Any, declared: Mapping[str, str]) -> Any:
+    try:
+        return plain(value, declared.get(name, "any"))
+    except InvalidOutputs as error:
+        raise InvalidOutputs(f"output {name}: {error}") from error
 
 
 def _check_only(returned: Mapping[Any, Any], declared: Mapping[str, str]) -> None:
@@ -143,9 +151,14 @@ def plain(value: Any, kind: str) -> Any:
     # numpy's and similar scalars
     item = getattr(value, "item", None)
     if callable(item) and getattr(value, "ndim", 0) == 0:
-        return item()
+        content = item()
+        # Some have no plain form, such as numpy's dates.
+        if content is None or isinstance(content, (bool, int, float, str)):
+            return content
+    library = type(value).__module__.partition(".")[0]
+    shown = type(value).__name__ if library == "builtins" else f"{library}.{type(value).__name__}"
     raise InvalidOutputs(
-        f"an output of type {type(value).__name__} is not JSON; return plain values, or a path for an artifact"
+        f"a value of type {shown} is not JSON; return plain values, or a path for an artifact"
     )
 
 
@@ -157,11 +170,32 @@ def failure(error: BaseException) -> dict[str, Any]:
     return {
         "kind": "error",
         "type": type(error).__name__,
-        "message": (str(error) or type(error).__name__) + (f" ({where})" if where else ""),
+        # What a retry rule for OSError, say, matches too; the nearest first.
+        "bases": [each.__name__ for each in type(error).__mro__[1:] if issubclass(each, Exception)][
+            :_BASES_LIMIT
+        ],
+        "message": (_text(error) or type(error).__name__) + (f" ({where})" if where else ""),
         # Step types mark errors of what the platform provides, such as a server that does not answer.
         "user": not getattr(error, "platform_fault", False),
         "traceback": text[-_TRACEBACK_LIMIT:],
     }
+
+
+def told(kind: str, message: str) -> dict[str, Any]:
+    """The error event for what the step did wrong without raising an exception of its own."""
+    return {"kind": "error", "type": kind, "message": message, "user": True, "traceback": ""}
+
+
+def exit_answer(error: SystemExit) -> dict[str, Any]:
+    """The error event for a `sys.exit` that tells of a failure."""
+    return told("ExitCode", f"the step called sys.exit({error.code!r})")
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as problem:
+        return f"its text cannot be made: {type(problem).__name__} in its __str__"
 
 
 def _user_frames(frames: TracebackType | None) -> TracebackType | None:
@@ -187,6 +221,19 @@ def _place(frames: TracebackType | None) -> str:
 def _written_as_files(declared: Mapping[str, str]) -> bool:
     """Whether None can mean that every output is a file that has been written."""
     return all(kind in ARTIFACT_TYPES for kind in declared.values()) or len(declared) != 1
+
+
+def find_code() -> None:
+    """Puts the code bundle before everything else that is imported from now on.
+
+    Not earlier: its `types.py` or `token.py` would be taken for Python's while Python starts.
+    """
+    path = os.environ.pop("KAON_CODE_PATH", "")
+    if path:
+        sys.path[:0] = path.split(os.pathsep)
+        # For the programs that the step starts.
+        old = os.environ.get("PYTHONPATH", "")
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (path, old)))
 
 
 def exit_code(error: SystemExit) -> int:

@@ -18,7 +18,17 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from kaon.step.call import ARTIFACT_TYPES, InvalidOutputs, InvalidTarget, call, exit_code, failure
+from kaon.step.call import (
+    ARTIFACT_TYPES,
+    InvalidOutputs,
+    InvalidTarget,
+    call,
+    exit_answer,
+    exit_code,
+    failure,
+    find_code,
+    told,
+)
 from kaon.step.context import StepCancelled, StepContext, refuse_copy
 from kaon.step.signals import Inbox
 
@@ -160,6 +170,7 @@ class Leaving:
 
 def main() -> None:
     """Entry point."""
+    find_code()
     leaving = Leaving()
     atexit.register(leaving)
     directory = Path(os.environ["KAON_STEP_DIR"])
@@ -193,18 +204,12 @@ def _run(context: StepContext, pipe: EventPipe) -> int:
             write_outputs(outputs, context)
     except StepCancelled:
         return 128 + signal.SIGTERM
-    except SystemExit:
+    except SystemExit as error:
+        if exit_code(error) and os.getpid() == pid:
+            pipe.send(exit_answer(error))
         raise
     except (InvalidTarget, InvalidOutputs) as error:
-        pipe.send(
-            {
-                "kind": "error",
-                "type": type(error).__name__,
-                "message": str(error),
-                "user": True,
-                "traceback": "",
-            }
-        )
+        pipe.send(told(type(error).__name__, str(error)))
         return 1
     except BaseException as error:
         if os.getpid() != pid:

@@ -19,20 +19,32 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from types import FrameType
 from typing import Any
 
 from kaon.step import packets
-from kaon.step.call import InvalidOutputs, InvalidTarget, call, exit_code, failure, load
+from kaon.step.call import (
+    InvalidOutputs,
+    InvalidTarget,
+    call,
+    exit_answer,
+    exit_code,
+    failure,
+    find_code,
+    load,
+    told,
+)
 from kaon.step.context import StepCancelled, StepContext, refuse_copy
 from kaon.step.place import Places
 from kaon.step.signals import Inbox
 from kaon.step.state import ProcessState, copies_of_streams, flush_streams
 
-# Made once: `json.dumps` would make one for every call.
+# Made once: `json.dumps` would make one for every call. A number of an event may be none (a metric), one of an output not.
 _encode = json.JSONEncoder(allow_nan=False).encode
+_encode_event = json.JSONEncoder().encode
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -76,7 +88,7 @@ class Worker:
     def _run(self, request: dict[str, Any]) -> None:
         self._id = request["id"]
         inbox = Inbox(self._signals.fileno(), self._signalled)
-        context = StepContext(request["context"], partial(self._emit, self._id), inbox)
+        context = StepContext(request["context"], partial(self._emit, self._id, encode=_encode_event), inbox)
         self._current = context
         answer = self._called(request, context)
         stopping, self._current = context.is_cancelled, None
@@ -84,8 +96,8 @@ class Worker:
         ends = self._tidy()
         try:
             self._emit(self._id, answer | ends)
-        except (ValueError, RecursionError) as error:
-            self._emit(self._id, _error("InvalidOutputs", f"the outputs are not JSON: {error}") | ends)
+        except (ValueError, TypeError, RecursionError) as error:
+            self._emit(self._id, told("InvalidOutputs", f"the outputs are not JSON: {error}") | ends)
         if stopping or ends:
             self._exit()
 
@@ -94,7 +106,7 @@ class Worker:
         try:
             self._places.enter(request["context"]["paths"]["work"])
         except OSError as error:
-            return _error("StepDirectory", f"the step's directory cannot be made: {error}") | {"user": False}
+            return told("StepDirectory", f"the step's directory cannot be made: {error}") | {"user": False}
         try:
             self._load(request["target"])
             outputs = call(request["target"], context, inputs_as_arguments=not request["whole"])
@@ -149,9 +161,9 @@ class Worker:
         self._early = [message for message in self._early if message["id"] > self._id]
         return mine
 
-    def _emit(self, number: int, event: dict[str, Any]) -> None:
+    def _emit(self, number: int, event: dict[str, Any], encode: Callable[[Any], str] = _encode) -> None:
         refuse_copy(self._pid)
-        data = _encode({"id": number, **event}).encode()
+        data = encode({"id": number, **event}).encode()
         with self._lock:
             packets.send(self._channel, data, number)
 
@@ -169,16 +181,12 @@ def _answer(error: BaseException) -> dict[str, Any]:
     if isinstance(error, StepCancelled):
         os._exit(128 + signal.SIGTERM)
     if isinstance(error, (InvalidTarget, InvalidOutputs)):
-        return _error(type(error).__name__, str(error))
+        return told(type(error).__name__, str(error))
     if not isinstance(error, SystemExit):
         return failure(error)
     if exit_code(error) == 0:
         return {"kind": "succeeded", "outputs": {}}
-    return _error("ExitCode", f"the step called sys.exit({error.code!r})")
-
-
-def _error(name: str, message: str) -> dict[str, Any]:
-    return {"kind": "error", "type": name, "message": message, "user": True, "traceback": ""}
+    return exit_answer(error)
 
 
 def _follow(token: str) -> None:
@@ -197,6 +205,7 @@ def main() -> None:
     fd, signals_fd, token, *preload = sys.argv[1:]
     _follow(token)
     sys.argv[1:] = []
+    find_code()
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     channel, signals = socket.socket(fileno=int(fd)), socket.socket(fileno=int(signals_fd))
     for end in (channel, signals):

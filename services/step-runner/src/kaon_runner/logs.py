@@ -111,6 +111,8 @@ class StepLog:
         self._bytes = 0
         self._partial: dict[log_pb2.Stream.ValueType, bytes] = {}
         self._partial_since = 0.0
+        # Streams whose last line was told before its end had come: that end is no line of its own.
+        self._told_early: set[log_pb2.Stream.ValueType] = set()
         self._tail = b""
         self._tokens = float(_BURST_BYTES)
         self._refilled = clock()
@@ -127,6 +129,9 @@ class StepLog:
             self._tail = (self._tail + data)[-_TAIL_BYTES:]
         if self.store.add(data):
             self.remark(f"the log is longer than {self.store.limit} bytes: the rest is not kept")
+        if stream in self._told_early:
+            self._told_early.discard(stream)
+            data = data.removeprefix(b"\n")
         text = self._partial.pop(stream, b"") + data
         if not self._allow(len(data)):
             self._drop(stream, text)
@@ -154,6 +159,7 @@ class StepLog:
         """Sends what has waited long enough; called about every 100 ms."""
         now = self._clock()
         if self._partial and now - self._partial_since >= 0.2:
+            self._told_early.update(self._partial)
             self.end_streams()
         if self._lines or (self._dropped and now - self._waiting_since >= 1.0):
             self.flush()

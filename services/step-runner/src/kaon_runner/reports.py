@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kaon_runner.errors import PlatformStepError, UserStepError
@@ -17,6 +17,7 @@ PLATFORM = step_pb2.ERROR_CLASS_PLATFORM
 _DETAILS_LIMIT = 8000
 _MESSAGE_LIMIT = 4000
 _TYPE_LIMIT = 200
+_BASES_LIMIT = 20
 # What a line of a step's event channel raises that does not follow the protocol.
 MALFORMED = (ValueError, KeyError, TypeError, OverflowError, RecursionError, KaonError)
 
@@ -27,7 +28,11 @@ def event(key: step_pb2.StepKey, **what: Any) -> step_pb2.StepEvent:
 
 
 def failed(
-    error_class: step_pb2.ErrorClass.ValueType, kind: str, message: str, details: str = ""
+    error_class: step_pb2.ErrorClass.ValueType,
+    kind: str,
+    message: str,
+    details: str = "",
+    bases: Sequence[object] = (),
 ) -> step_pb2.StepFailed:
     """A failure, its texts bounded and such that they can be sent: a step may say anything."""
     return step_pb2.StepFailed(
@@ -36,6 +41,7 @@ def failed(
             type=_sendable(kind[:_TYPE_LIMIT]),
             message=_sendable(message[:_MESSAGE_LIMIT]),
             details=_sendable(details[-_DETAILS_LIMIT:]),
+            type_bases=[_sendable(str(each)[:_TYPE_LIMIT]) for each in bases[:_BASES_LIMIT]],
         )
     )
 
@@ -62,6 +68,7 @@ def from_error_event(message: Mapping[str, Any]) -> step_pb2.StepFailed:
         str(message.get("type", "Error")),
         str(message.get("message", "")),
         str(message.get("traceback", "")),
+        bases if isinstance(bases := message.get("bases"), list) else (),
     )
 
 
@@ -80,10 +87,23 @@ def from_ending(ending: Ending, stderr: str) -> step_pb2.StepFailed:
         )
     if ending.exhausted is not None:
         return failed(USER, "OutOfMemory", _exhausted(ending.exhausted), stderr)
+    if ending.before_start:
+        return failed(USER, "CannotStart", _not_started(ending, stderr), stderr)
     if ending.signal is not None:
         name = signal_name(ending.signal)
         return failed(USER, "Signal", f"the step was ended by {name}", stderr)
+    if ending.code == 0:
+        text = "the step's process ended with exit code 0 (by os._exit, or a library did) before the step gave a result"
+        return failed(USER, "ExitCode", text, stderr)
     return failed(USER, "ExitCode", f"the step ended with exit code {ending.code}", stderr)
+
+
+def _not_started(ending: Ending, stderr: str) -> str:
+    how = f"by {signal_name(ending.signal)}" if ending.signal is not None else f"with exit code {ending.code}"
+    last = stderr.rstrip().rpartition("\n")[2]
+    return f"the process for the step ended {how} each time before it could begin" + (
+        f": {last}" if last else ""
+    )
 
 
 def _exhausted(memory: Exhausted) -> str:

@@ -16,7 +16,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kaon.step import packets
@@ -42,6 +42,8 @@ _WEIGHED_STEPS = 16
 _WEIGHED_SECONDS = 0.01
 # A step that runs longer gets its output read as it comes, and what waits behind it goes elsewhere.
 SLOW_SECONDS = 0.05
+# Workers that may end before their first step, one after the other, until the step fails that they were started for.
+_STARTS = 3
 # Steps are put behind a running one only where they have been this short.
 _SHORT_SECONDS = 0.02
 
@@ -132,7 +134,8 @@ class WarmWorker:
         """Starts the process. Steps may be submitted before: they wait in the socket."""
         self._peer.setblocking(True)
         spec = self.spec
-        env = {**os.environ, **spec.env, "PYTHONUNBUFFERED": "1", "PYTHONPATH": _python_path(spec)}
+        code = os.pathsep.join(spec.sys_path)
+        env = {**os.environ, **spec.env, "PYTHONUNBUFFERED": "1", "KAON_CODE_PATH": code}
         order = supervision.Order(
             argv=(
                 spec.python,
@@ -153,6 +156,11 @@ class WarmWorker:
         self._channel.setblocking(False)
         self._loop.add_reader(self._channel, self._readable)
         self.child.ended.add_done_callback(lambda future: self._ended(future.result()))
+
+    @property
+    def kind(self) -> tuple[str, str, Bounds]:
+        """Workers of one kind start in the same way."""
+        return self.spec.key, self.spec.python, self.bounds
 
     @property
     def idle_seconds(self) -> float:
@@ -313,6 +321,7 @@ class WarmWorker:
         self._drain(task)
         self.tasks.popleft()
         self.steps += 1
+        self._pool.worked(self)
         self._ended_at = time.monotonic()
         took = self._ended_at - task.started_at
         if took > _WEIGHED_SECONDS or self.steps % _WEIGHED_STEPS == 0:
@@ -379,6 +388,10 @@ class WarmWorker:
         if self._reading:
             self._watch_output(False)
         self._loop.remove_reader(self._channel)
+        if waiting and not self.steps and self._pool.stillborn(self, ending):
+            # It could not even begin: with the next worker it would be the same.
+            self.tasks.extendleft(reversed(waiting))
+            waiting, ending = [], replace(ending, before_start=True)
         running = list(self.tasks)
         for task in running:
             self._drain(task)
@@ -427,6 +440,8 @@ class WorkerPool:
         self._deadline_seconds = deadline_seconds
         self._workers: list[WarmWorker] = []
         self._idle: list[WarmWorker] = []
+        # By kind: workers that ended before their first step, one after the other.
+        self._stillborn: dict[tuple[str, str, Bounds], int] = {}
 
     @property
     def workers(self) -> tuple[WarmWorker, ...]:
@@ -495,6 +510,20 @@ class WorkerPool:
         if len(self._idle) > self._idle_limit:
             self._idle.pop(0).close()
 
+    def worked(self, worker: WarmWorker) -> None:
+        """A worker has executed a step: its kind can be started."""
+        if self._stillborn:
+            self._stillborn.pop(worker.kind, None)
+
+    def stillborn(self, worker: WarmWorker, ending: Ending) -> bool:
+        """A worker has ended by itself before its first step. True when too many of its kind have, one after the other."""
+        if ending.reason != "exited":
+            return False
+        deaths = self._stillborn.pop(worker.kind, 0) + 1
+        if deaths < _STARTS:
+            self._stillborn[worker.kind] = deaths
+        return deaths >= _STARTS
+
     def forget(self, worker: WarmWorker) -> None:
         """A worker's process is gone."""
         self._workers.remove(worker)
@@ -532,12 +561,6 @@ class WorkerPool:
             if self._idle[index].spec == spec and self._idle[index].bounds == bounds:
                 return self._idle.pop(index)
         return None
-
-
-def _python_path(spec: WorkerSpec) -> str:
-    return os.pathsep.join(
-        filter(None, (*spec.sys_path, spec.env.get("PYTHONPATH", os.environ.get("PYTHONPATH", ""))))
-    )
 
 
 def resident_bytes(pid: int) -> int:

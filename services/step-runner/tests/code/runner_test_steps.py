@@ -1,6 +1,7 @@
 """Steps that the runner's tests execute."""
 
 import contextlib
+import datetime
 import os
 import signal
 import subprocess
@@ -317,3 +318,38 @@ def report_from_fork(context: StepContext):
         finally:
             os._exit(3 if isinstance(sys.exc_info()[1], RuntimeError) else 0)
     return {"code": os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}
+
+
+def exit_with(text):
+    sys.exit(text)
+
+
+class Mute(Exception):
+    def __str__(self):
+        raise RuntimeError("no words")
+
+
+def raise_mute():
+    raise Mute
+
+
+class Dated:
+    """As numpy's datetime64: a scalar whose plain form is no JSON."""
+
+    ndim = 0
+
+    def item(self):
+        return datetime.date(2026, 1, 1)
+
+
+def dated():
+    return {"day": Dated()}
+
+
+def connect():
+    raise ConnectionRefusedError("nobody there")
+
+
+def diverge(context: StepContext):
+    for value in (float("nan"), float("inf"), float("-inf"), 1.0):
+        context.metric("loss", value)

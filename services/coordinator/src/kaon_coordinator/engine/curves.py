@@ -46,7 +46,9 @@ class Curves:
         return self._rule.metric
 
     def note(self, cell: int, step: int, value: float) -> None:
-        """Takes a report in."""
+        """Takes a report in; one that is no number (a diverged model) or infinite compares with nothing and is left out."""
+        if not math.isfinite(value):
+            return
         reports = self.reports[cell]
         if len(reports) >= REPORTS:
             return
@@ -64,8 +66,8 @@ class Curves:
             bisect.insort(self._rungs[rung], signed)
 
     def _signed(self, value: float) -> float:
-        """A value so that smaller is better; no number (a diverged model) is the worst. Bounded, so that sums stay so."""
-        return WORST if math.isnan(value) else max(-WORST, min(self._sign * value, WORST))
+        """A value so that smaller is better. Bounded, so that sums stay so."""
+        return max(-WORST, min(self._sign * value, WORST))
 
     def restore(self, cell: int, reports: Iterable[tuple[int, float]]) -> None:
         """Takes the reports of a cell in again."""

@@ -18,7 +18,7 @@ def retry_delay_us(decision: Decision, step: StepState, error: step_pb2.StepErro
         again = step.platform_failures < decision.context.limits.platform_failures
         return PLATFORM_BACKOFF_US * 2**step.platform_failures if again else None
     policy = step.block.step.retry
-    rule = _rule(policy, error.type)
+    rule = matching_rule(policy, error)
     attempts = rule.max_attempts if rule is not None else policy.max_attempts
     if step.attempt >= max(attempts, 1):
         return None
@@ -29,11 +29,12 @@ def retry_delay_us(decision: Decision, step: StepState, error: step_pb2.StepErro
     return max(int(delay_ms * (1 + spread) * 1000), 1)
 
 
-def _rule(policy: d.RetryPolicy, error_type: str) -> d.RetryRule | None:
-    """The first rule that matches an error's type."""
-    for rule in policy.rules:
-        pattern = rule.error_type
-        prefix = pattern.removesuffix("*")
-        if error_type == pattern or (prefix != pattern and error_type.startswith(prefix)):
-            return rule
-    return None
+def matching_rule(policy: d.RetryPolicy, error: step_pb2.StepError) -> d.RetryRule | None:
+    """The first rule that matches an error's type, or else its nearest base class that has one."""
+    types = (error.type, *error.type_bases)
+    return next((rule for each in types for rule in policy.rules if _matches(rule.error_type, each)), None)
+
+
+def _matches(pattern: str, error_type: str) -> bool:
+    prefix = pattern.removesuffix("*")
+    return error_type == pattern or (prefix != pattern and error_type.startswith(prefix))

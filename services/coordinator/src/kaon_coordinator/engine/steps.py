@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import (
     EndStep,
@@ -96,7 +98,8 @@ def reported(decision: Decision, message: Reported) -> None:
     report.metric.CopyFrom(metric)
     report.metric.step = metric.step or step.reports + 1
     decision.emit(step_reported=report)
-    _stop_early(decision, step, report.metric)
+    if math.isfinite(metric.value):
+        _stop_early(decision, step, report.metric)
 
 
 def _end_attempt(decision: Decision, step: StepState, problem: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from kaon_coordinator.engine import transitions as t
@@ -141,11 +143,17 @@ def test_another_metric_stops_nothing() -> None:
     assert not report(driver, "e", 9.0, name="accuracy")
 
 
-def test_a_model_that_diverged_is_the_worst() -> None:
-    driver = running(MEDIAN)
-    assert not any(report(driver, cell, 1.0) for cell in "abcd")
-    assert report(driver, "e", float("nan"))
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("rule", [MEDIAN, HALVING])
+def test_what_is_no_number_is_kept_and_no_rule_counts_it(rule: d.EarlyStopping, value: float) -> None:
+    driver = running(rule, at_once=6)
+    assert not report(driver, "a", value)
+    assert not report(driver, "b", 1.0)
+    assert not any(report(driver, cell, 1.0) for cell in "cd")
+    assert not report(driver, "e", value)
+    assert str(driver.state.steps["f[e]/s"].metrics["loss"]) == str(value)
     driver.take_over()
+    assert report(driver, "f", 9.0)
 
 
 def test_halving_decides_at_once_among_those_that_have_reached_the_rung() -> None:

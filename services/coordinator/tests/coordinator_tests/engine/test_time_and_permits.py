@@ -36,6 +36,7 @@ from kaon_coordinator.engine.messages import (
     Succeeded,
 )
 from kaon_coordinator.engine.resume import derive
+from kaon_coordinator.engine.retrying import matching_rule
 from kaon_wire import canonical
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -424,3 +425,24 @@ def test_values_stay_canonical_json() -> None:
     driver = begun(step("s", x=literal({"b": 1, "a": [1.5, None]})))
     driver.drain()
     assert driver.state.steps["s"].inputs["x"] == canonical.dumps({"a": [1.5, None], "b": 1})
+
+
+@pytest.mark.parametrize(
+    ("rules", "bases", "attempts"),
+    [
+        ({"OSError": 3}, ["ConnectionError", "OSError", "Exception"], 3),
+        ({"Exception": 1, "OSError": 3}, ["ConnectionError", "OSError", "Exception"], 3),
+        ({"OSError": 3, "ConnectionRefusedError": 1}, ["ConnectionError", "OSError", "Exception"], 1),
+        ({"Connection*": 3}, ["ConnectionError"], 3),
+        # As in histories from before errors named their base classes.
+        ({"OSError": 3}, [], 2),
+    ],
+)
+def test_a_retry_rule_covers_subclasses_and_the_nearest_class_counts(
+    rules: dict[str, int], bases: list[str], attempts: int
+) -> None:
+    policy = d.RetryPolicy(max_attempts=2)
+    for name, most in rules.items():
+        policy.rules.add(error_type=name, max_attempts=most)
+    rule = matching_rule(policy, step_pb2.StepError(type="ConnectionRefusedError", type_bases=bases))
+    assert (rule.max_attempts if rule is not None else policy.max_attempts) == attempts

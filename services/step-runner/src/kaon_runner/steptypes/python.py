@@ -44,9 +44,9 @@ class PythonStepType:
         bundle = (str(step.bundle),) if step.bundle is not None else ()
         python = step.python or settings.python
         if step.spec.isolation == definition_pb2.ISOLATION_PROCESS:
-            path = os.pathsep.join(filter(None, (*bundle, os.environ.get("PYTHONPATH", ""))))
             return CommandLaunch(
-                argv=(python, "-u", "-m", "kaon.step.main", target), env={"PYTHONPATH": path}
+                argv=(python, "-u", "-m", "kaon.step.main", target),
+                env={"KAON_CODE_PATH": os.pathsep.join(bundle)},
             )
         return WorkerLaunch(worker=worker_of(step.spec.code_bundle, step.bundle, python), target=target)
 

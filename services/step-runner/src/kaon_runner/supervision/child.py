@@ -78,6 +78,8 @@ class Ending:
     reason: str = "exited"
     # Set when it ended so because the kernel killed it, or something that it had started, for lack of memory.
     exhausted: Exhausted | None = None
+    # Whether it ended before it had taken its first step.
+    before_start: bool = False
 
 
 @dataclass(kw_only=True)
