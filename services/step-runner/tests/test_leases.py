@@ -65,6 +65,15 @@ def test_a_release_of_a_succeeded_owner_is_refused_by_its_epoch() -> None:
     assert not table.note_epoch(0, 6)
 
 
+def test_what_is_here_is_not_refused_when_its_old_release_comes_again_after_a_change_of_owner() -> None:
+    table = LeaseTable()
+    _, _ = table.offer(release(generation=2, epoch=6))
+    assert table.note_epoch(0, 7)
+    assert table.offer(release(generation=2, epoch=6))[0] is Verdict.DUPLICATE
+    assert table.offer(release(generation=1, epoch=6))[0] is Verdict.DUPLICATE
+    assert table.offer(release(generation=3, epoch=6))[0] is Verdict.STALE_EPOCH
+
+
 def test_renewals_name_every_lease_by_partition() -> None:
     table = LeaseTable()
     table.offer(release("a"))

@@ -86,10 +86,13 @@ class LeaseTable:
             The verdict; when accepted, also the older lease of the same step that it supersedes, already forgotten here: its
             execution must be stopped and must report nothing.
         """
-        if not self.note_epoch(request.partition, request.epoch):
-            return Verdict.STALE_EPOCH, None
         step = step_id(request.key)
         current = self._leases.get(step)
+        fresh = self.note_epoch(request.partition, request.epoch)
+        if not fresh:
+            # A new matcher that has heard an old request releases it to whoever has it: its holder must not hand it back.
+            here = current is not None and request.key.generation <= current.key.generation
+            return Verdict.DUPLICATE if here else Verdict.STALE_EPOCH, None
         newest = current.key.generation if current else self._ended.get(step, 0)
         if request.key.generation <= newest:
             over = current is None and request.key.generation == newest
