@@ -95,9 +95,11 @@ chaos: fetch ## random faults against the system in containers under load, MINUT
 WORKERS ?= 2
 PYTEST := .venv/bin/pytest --numprocesses $(WORKERS) --dist loadgroup
 
-test: fetch ## every test, on real parts, by WORKERS=2 processes
+# Tests that start servers come last and one after the other: two systems at once are more than two cores carry in time.
+test: fetch ## every test: first those without servers, by WORKERS=2 processes, then those on real parts
 	$(PY) -m kaon_local fetch --object-store
-	$(PY) -m kaon_local with-engine $(PYTEST)
+	$(PYTEST) -m "not real and not e2e"
+	$(PY) -m kaon_local with-engine .venv/bin/pytest -m "real or e2e"
 
 test-quick: setup ## the tests that start no server and no whole system: two minutes at most, for the inner loop
 	$(PYTEST) -m "not real and not e2e and not slow"
