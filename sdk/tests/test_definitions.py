@@ -469,6 +469,30 @@ def test_a_workflow_without_code_has_no_bundle(build: Build) -> None:
     assert workflow.definition().code_bundle == ""
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        'argv=["./bin/load"]',
+        'argv=["bin/../bin/load", "now"]',
+        'argv=["perl", "${KAON_BUNDLE}/bin/load"]',
+        'argv=["sh", "-c", "$KAON_BUNDLE/bin/load"]',
+        'argv=["env"], env={"PERL5LIB": "${KAON_BUNDLE}/lib"}',
+    ],
+)
+def test_programs_of_the_workflow_travel_in_its_bundle(build: Build, project: Path, settings: str) -> None:
+    program(project / "bin" / "load")
+    workflow = build(f'from kaon import *\nw = Workflow("w", steps.shell("a", {settings}))\n')
+    assert workflow.definition().code_bundle == workflow.bundle().digest
+    entry = zipfile.ZipFile(BytesIO(workflow.bundle().data)).getinfo("bin/load")
+    assert entry.external_attr >> 16 & 0o111
+
+
+def program(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o755)
+
+
 def test_the_bundle_holds_the_code_and_nothing_else(build: Build, project: Path) -> None:
     (project / "train.R").write_text("1")
     (project / "data.csv").write_text("2")

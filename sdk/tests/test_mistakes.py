@@ -256,6 +256,27 @@ def test_a_function_outside_of_the_directory_without_a_module_is_refused(build: 
         )
 
 
+@pytest.mark.parametrize(
+    ("program", "told"),
+    [
+        ("./absent", "there is no file './absent'"),
+        ("./plain", "./plain may not be executed; chmod"),
+        ("../outside", "lies outside of the workflow's directory"),
+        ("bin", None),
+    ],
+)
+def test_a_program_that_no_runner_would_get_is_refused(
+    build: Build, project: Path, program: str, told: str | None
+) -> None:
+    (project / "plain").touch(0o644)
+    text = f'from kaon import *\nw = Workflow("w", steps.shell("a", argv=["{program}"]))\n'
+    if told is None:
+        build(text)
+        return
+    with pytest.raises(WorkflowError, match=re.escape(told)):
+        build(text)
+
+
 def test_an_ignored_file_that_a_step_needs_is_named(build: Build, project: Path) -> None:
     (project / "train.R").write_text("1")
     (project / ".kaonignore").write_text("*.R\n")

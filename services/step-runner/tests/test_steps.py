@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from harness import MemorySystem, python, request, shell
 
+from kaon.dsl.bundle import make_bundle
 from kaon_artifacts import Artifact, ArtifactStore
 from kaonapi.log.v1 import log_pb2
 from kaonapi.step.v1 import step_pb2
@@ -214,6 +215,31 @@ def test_code_comes_from_the_bundle(system: MemorySystem, tmp_path: Path) -> Non
     wanted = request("python", {"entry": "bundled.steps:answer"}, outputs={"value": "string"}, bundle=digest)
     assert outputs(run(system, wanted)) == {"value": "from the bundle"}
     system.wait(lambda: any(digest in beat.warm_bundles for beat in system.heartbeats))
+
+
+def test_a_shell_step_runs_programs_of_its_bundle(system: MemorySystem, tmp_path: Path) -> None:
+    code = tmp_path / "code"
+    (code / "bin").mkdir(parents=True)
+    load, plain = code / "bin" / "load", code / "plain"
+    load.write_text(
+        '#!/bin/sh\nprintf \'"%s %s"\' "$1" "$(cat "$KAON_BUNDLE/plain")" > "$KAON_STEP_DIR/outputs/seen.json"\n'
+    )
+    load.chmod(0o755)
+    plain.write_text("told")
+    made = make_bundle(code)
+    digest = ArtifactStore(system.settings.artifacts).put_bytes(made.data, "file").digest
+    for argv in (("./bin/load", "a"), ("sh", "${KAON_BUNDLE}/bin/load", "a")):
+        assert outputs(run(system, shell(*argv, outputs={"seen": "string"}, bundle=digest))) == {
+            "seen": "a told"
+        }
+    for argv, told in (
+        (("./plain",), "chmod +x"),
+        (("./absent",), "does not have"),
+        (("../../x",), "does not have"),
+    ):
+        failed = error(run(system, shell(*argv, bundle=digest)))
+        assert (failed.error_class, told in failed.message) == (step_pb2.ERROR_CLASS_USER, True), failed
+    assert "has no code bundle" in error(run(system, shell("./bin/load"))).message
 
 
 def test_a_bundle_that_is_not_there_is_a_fault_of_the_platform(system: MemorySystem) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,14 +73,14 @@ def compile_body(
     graph = compiler.graph(scope)
     given = {name: compiler.output(name, value, source) for name, value in sorted(outputs.items())}
     steps = [place.block for place in places if isinstance(place.block, Step)]
-    files = {file: step.source for step in reversed(steps) for file in _files(step)}
+    files = {os.path.normpath(file): step.source for step in reversed(steps) for file in _files(step)}
     subs = [place.block for place in places if isinstance(place.block, SubWorkflow)]
     return Compiled(
         body=graph,
         outputs=given,
         parameters={**declared, **binder.found},
         files=files,
-        needs_code=bool(files) or any(step.function is not None for step in steps),
+        needs_code=bool(files) or any(step.function is not None or step.reads_bundle for step in steps),
         children=tuple(dict.fromkeys(sub.child for sub in subs if sub.child is not None)),
     )
 
@@ -174,6 +175,8 @@ class _Compiler:
         config = dict(step.config)
         if step.function is not None:
             config["entry"] = functions.entry(step.name, step.function, self.root, step.source)
+        if step.program is not None:
+            _check_program(step, step.program, self.root)
         if step.file is not None:
             config["file"] = _check_file(step, step.file, self.root)
         return config
@@ -280,7 +283,15 @@ def _check_fits(
 
 
 def _files(step: Step) -> list[str]:
-    return [file for file in (step.file, step.requirements) if file is not None]
+    return [file for file in (step.file, step.requirements, step.program) if file is not None]
+
+
+def _check_program(step: Step, program: str, root: Path) -> None:
+    if not os.access(root / _check_file(step, program, root), os.X_OK):
+        raise WorkflowError(
+            f"step {step.name!r}: {program} may not be executed; chmod +x it, or name the program that reads it",
+            step.source,
+        )
 
 
 def _check_file(step: Step, file: str, root: Path) -> str:

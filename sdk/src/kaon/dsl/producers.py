@@ -69,6 +69,10 @@ class Step(Producer):
     # Files of the workflow's directory that the step needs, as written.
     file: str | None = None
     requirements: str | None = None
+    # Its program, when that is one of these files.
+    program: str | None = None
+    # Whether it reads the code bundle otherwise.
+    reads_bundle: bool = False
     # The Python function that the step calls.
     function: Any = None
     # Times of the step as a whole, over all its attempts.

@@ -53,6 +53,8 @@ def make(
     *,
     config: Mapping[str, Any],
     file: str | None = None,
+    program: str | None = None,
+    reads_bundle: bool = False,
     function: Callable[..., Any] | None = None,
 ) -> Step:
     """A step of type `step_type`; `given` holds the options common to all types, and the inputs.
@@ -71,6 +73,8 @@ def make(
         config=settings,
         policy=_policy(name, options, source),
         file=file,
+        program=program,
+        reads_bundle=reads_bundle,
         requirements=options.get("requirements"),
         function=function,
         timeout_ms=_duration(name, "total_timeout", options, source),

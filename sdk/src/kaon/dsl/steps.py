@@ -38,7 +38,8 @@ from kaon.dsl.values import Reference
 
 __all__ = ["docker", "hive", "publish", "python", "r", "scala", "shell", "spark", "step"]
 
-# What the shell step type fills in.
+# What the shell step type fills in: inputs, and the directory of the code bundle.
+_BUNDLE = "KAON_BUNDLE"
 _PLACEHOLDER = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_-]*)\}")
 
 
@@ -121,16 +122,27 @@ def shell(name: str, /, argv: Iterable[str], *, env: Mapping[str, str] | None = 
     """Runs a program with its arguments; no shell reads them. For a pipeline: argv=["sh", "-c", "a | b"].
 
     `${name}` in a word of argv, or in a value of env, becomes the value of input `name`: of an artifact its local path.
+    A program named with a relative path, such as "./load", is a file of the workflow's directory. `${KAON_BUNDLE}` becomes the
+    runner's copy of that directory: argv=["perl", "${KAON_BUNDLE}/load.pl"].
     """
     source = caller()
     words = _check_argv(name, argv, source)
     if not words:
         raise WorkflowError(f"step {name!r}: argv is empty; its first word is the program", source)
     texts = _check_env(name, env, source)
-    made = make("shell", name, rest, source, config={"argv": words, "env": texts})
+    own = "/" in words[0] and not words[0].startswith("/") and "${" not in words[0]
+    made = make(
+        "shell",
+        name,
+        rest,
+        source,
+        config={"argv": words, "env": texts},
+        program=words[0] if own else None,
+        reads_bundle=any(_BUNDLE in text for text in (*words, *texts.values())),
+    )
     for where, text in (*(("argv", word) for word in words), *((f"env {key}", texts[key]) for key in texts)):
         for placeholder in _PLACEHOLDER.findall(text):
-            if placeholder not in made.inputs:
+            if placeholder not in made.inputs and placeholder != _BUNDLE:
                 raise WorkflowError(
                     f"step {name!r}: {where} names ${{{placeholder}}}, but there is no such input", source
                 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from kaon_runner.errors import UserStepError
 from kaon_runner.steptypes.base import CommandLaunch, Detection, Launch, PreparedStep, Settings
 
+# Names the directory of the code bundle, in placeholders and in the environment.
+BUNDLE = "KAON_BUNDLE"
 _PLACEHOLDER = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_-]*)\}")
 
 
@@ -17,7 +20,8 @@ class ShellStepType:
     """Config: {"argv": ["program", "--name", "${name}"], "env": {...}}.
 
     `${name}` in a word of argv, and in a value of env, becomes the value of input `name` (an artifact's local path), whatever it
-    holds. Every input is also in the environment as KAON_INPUT_<NAME>.
+    holds. Every input is also in the environment as KAON_INPUT_<NAME>. A program named with a relative path, such as "./load", is a
+    file of the code bundle; `${KAON_BUNDLE}`, and the variable of that name, is the bundle's directory.
     """
 
     name = "shell"
@@ -36,15 +40,28 @@ class ShellStepType:
                 "InvalidConfig", f'step {step.key.path}: "argv" must be a list of strings, it is {argv!r}'
             )
         texts = {name: as_text(value) for name, value in step.inputs.items()}
+        bundle = {BUNDLE: str(step.bundle)} if step.bundle is not None else {}
+        known = bundle | texts
         env = {
-            name: filled(text, texts, f"step {step.key.path}: env {name}")
+            name: filled(text, known, f"step {step.key.path}: env {name}")
             for name, text in step.config.get("env", {}).items()
         }
-        env |= {f"KAON_INPUT_{name.upper().replace('-', '_')}": text for name, text in texts.items()}
-        if step.bundle is not None:
-            env["KAON_BUNDLE"] = str(step.bundle)
-        where = f"step {step.key.path}: argv"
-        return CommandLaunch(argv=tuple(filled(word, texts, where) for word in argv), env=env)
+        env |= {f"KAON_INPUT_{name.upper().replace('-', '_')}": text for name, text in texts.items()} | bundle
+        program, *words = (filled(word, known, f"step {step.key.path}: argv") for word in argv)
+        return CommandLaunch(argv=(_located(step, program), *words), env=env)
+
+
+def _located(step: PreparedStep, program: str) -> str:
+    """Where a program is: one of the workflow's own, named with a relative path, is in the code bundle."""
+    if "/" not in program or program.startswith("/"):
+        return program
+    path = step.bundle_file(program)
+    if not os.access(path, os.X_OK):
+        raise UserStepError(
+            "InvalidConfig",
+            f"step {step.key.path}: {program} may not be executed; chmod +x it, or name the program that reads it",
+        )
+    return str(path)
 
 
 def as_text(value: Any) -> str:
