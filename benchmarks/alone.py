@@ -137,7 +137,7 @@ async def measure(steps: int, batch: int, profile: cProfile.Profile | None) -> d
             settings=ShellSettings(owner="alone", catalogue=_CATALOGUE),
             store=store,
             transport=transport,  # type: ignore[arg-type]
-            evaluate=expressions.evaluate,
+            meter=expressions.Meter,
             sinks=_Sinks(),
         )
         for topic in (topics.STEP_EVENTS, topics.STEP_REQUESTS):

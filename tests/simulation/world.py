@@ -206,7 +206,7 @@ class World:
             settings=self._shell_settings(process.name),
             store=member.store,  # type: ignore[arg-type]
             transport=member.transport,
-            evaluate=expressions.evaluate,
+            meter=expressions.Meter,
             sinks=_Silent(),
             clocks=Clocks(now_us=process.now_us, monotonic=process.monotonic),
             desk=SimDesk(self.store_trouble, self._desk_draws),  # type: ignore[arg-type]

@@ -19,6 +19,11 @@ Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | 
 
 
 _INTEGER = re.compile(r"-?[0-9]+")
+# Lists and objects within one another, at the edges.
+DEEPEST = 100
+
+# A NUL character and half of a surrogate pair as JSON escapes, behind an even number of backslashes.
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 # Made once: `json.dumps` would make one for every call.
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
@@ -28,14 +33,32 @@ def dumps(value: Any) -> str:
     """`value` as canonical JSON: keys sorted, no white space, UTF-8 kept, no NaN or infinity.
 
     Raises:
-        InvalidValue: the value is not JSON; the message names what is not.
+        InvalidValue: the value is not JSON, or has text that cannot be kept; the message says what is wrong.
     """
     try:
-        return _encode(value)
+        text = _encode(value)
     except (TypeError, ValueError) as error:
         raise InvalidValue(f"not a JSON value: {error}") from error
     except RecursionError:
         raise InvalidValue("not a JSON value: nested too deeply") from None
+    if not text.isascii():
+        _check_pairs(text)
+    if "\\u0000" in text and _NUL.search(text):
+        raise InvalidValue("a text in it has a NUL character, which no text may have")
+    return text
+
+
+def strict(text: str) -> str:
+    """JSON text in its canonical form, for what comes from outside.
+
+    Raises:
+        InvalidValue: it is not JSON, has NaN, an infinite number, a NUL character or half of a surrogate pair, or
+            is nested too deeply.
+    """
+    value = loads(text)
+    if text.count("[") + text.count("{") > DEEPEST and _depth(value) > DEEPEST:
+        raise InvalidValue(f"nested deeper than {DEEPEST} lists and objects: {text[:80]!r}")
+    return dumps(value)
 
 
 def loads(text: str) -> Any:
@@ -68,3 +91,21 @@ def digest_bytes(data: bytes) -> str:
 def digest_message(message: Message) -> str:
     """Digest of a message's deterministic serialization (map entries sorted by key)."""
     return digest_bytes(message.SerializeToString(deterministic=True))
+
+
+def _check_pairs(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidValue(
+            f"a text in it has half of a surrogate pair (\\u{ord(text[error.start]):04x}), which is no character"
+        ) from None
+
+
+def _depth(value: Any) -> int:
+    depth, level = 0, [value]
+    while level:
+        inner = [each for each in level if isinstance(each, list | dict)]
+        depth += bool(inner)
+        level = [part for each in inner for part in (each.values() if isinstance(each, dict) else each)]
+    return depth

@@ -17,6 +17,7 @@ from kaon.client.models import Models
 from kaon.client.retrying import Patience
 from kaon.client.schedules import Schedules
 from kaon.dsl import Workflow
+from kaon_wire import bounds
 from kaonapi.log.v1 import log_pb2, log_pb2_grpc
 from kaonapi.run.v1 import history_pb2, run_pb2, run_service_pb2, run_service_pb2_grpc
 from kaonapi.runner.v1 import runner_pb2, runner_pb2_grpc
@@ -174,7 +175,8 @@ class Client(RunCommands):
         self, name: str, version: str, params_json: Mapping[str, str], key: str, *, priority: int = 0
     ) -> run_service_pb2.SubmitRunResponse:
         """Starts a run; parameters are canonical JSON by name."""
-        request = run_service_pb2.SubmitRunRequest(
+        request = bounds.made(
+            run_service_pb2.SubmitRunRequest,
             workflow=name,
             version=version,
             params_json=dict(params_json),

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from kaon.client import params as parameters
 from kaon.client.calling import Caller
-from kaon_wire import canonical
+from kaon_wire import bounds, canonical
 from kaonapi.run.v1 import run_pb2, run_service_pb2, run_service_pb2_grpc
 from kaonapi.workflow.v1 import definition_pb2, workflow_service_pb2, workflow_service_pb2_grpc
 
@@ -117,7 +117,7 @@ class RunCommands:
 
     def set_priority(self, run_id: str, priority: int) -> run_pb2.Run:
         """Changes what is added to the priority of every step of a run."""
-        request = _S.SetRunPriorityRequest(run_id=run_id, priority=priority)
+        request = bounds.made(_S.SetRunPriorityRequest, run_id=run_id, priority=priority)
         return self._caller.call(self._runs.SetRunPriority, request).run
 
     def rerun(

@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 
 from kaon.client.calling import Caller
-from kaon_wire import canonical
+from kaon_wire import bounds, canonical
 from kaonapi.schedule.v1 import schedule_pb2, schedule_pb2_grpc
 
 _S = schedule_pb2
@@ -74,7 +74,8 @@ class Schedules:
             priority: of the runs.
             newest_first: the newest date first.
         """
-        request = _S.BackfillRequest(
+        request = bounds.made(
+            _S.BackfillRequest,
             workflow=workflow,
             version=version,
             parameter=parameter,
@@ -91,7 +92,7 @@ class Schedules:
 
     def set_permits(self, tag: str, limit: int) -> schedule_pb2.Permits:
         """Sets how many steps of a tag may run at once in the tenant; 0 removes the bound."""
-        permits = _S.Permits(tag=tag, limit=limit)
+        permits = bounds.made(_S.Permits, tag=tag, limit=limit)
         return self._caller.call(self._stub.SetPermits, _S.SetPermitsRequest(permits=permits)).permits
 
     def permits(self) -> Sequence[schedule_pb2.Permits]:

@@ -92,7 +92,7 @@ class Application:
             ),
             store=self._store,
             transport=transport,
-            evaluate=partial(expressions.evaluate, cost_limit=settings.limits.cel_cost),
+            meter=partial(expressions.Meter, settings.limits.cel_cost),
             sinks=_Sinks(feed, archive, self._scratch, RunTelemetry(metrics, self._spans, self._find_run)),
             clocks=clocks,
             desk=self._desk,

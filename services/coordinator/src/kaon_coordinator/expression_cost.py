@@ -1,51 +1,113 @@
 """What a CEL expression may cost at most, told before it is evaluated: its evaluation cannot be interrupted.
 
-Only macros (`map`, `filter`, `all`, `exists`, `exists_one`) go over lists, and they can stand inside one another. The estimate is
-an upper bound: it takes every list to be as long as the longest that the values have, or that can be made of them.
+The unit is the copy of one number in a list (about 20 ns). Values are copied as a whole, with everything in them: once on their way
+into the library, by every `+` of texts and lists, and again and again by macros (`map`, `filter`, `all`, `exists`, `exists_one`),
+which go over lists and can stand inside one another. The estimate is an upper bound from the sizes of the actual values: it takes
+every list to be as long as the longest that there is, or that can be made of them, and every operator to copy all that is named
+around it.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-# Making a list copies it with every element, which costs about 20 ns for each; looking at an element costs about 20 of that.
+# Looking at an element costs as much as copying so many, and so does taking one over from Python.
 _LOOK = 20
+_TAKE_OVER = 6
+# A text of so many characters costs as much more as a number.
+_CHARACTERS = 256
+# Looking at the states of a pattern once for each of so many characters.
+_STATE = 13
+# The library compiles no pattern that has many more.
+_MOST_STATES = 300_000
+# Another entry of a map.
+_ENTRY = 4
 _TEXTS = re.compile(
     r'"""(?:\\.|[^\\])*?"""|\'\'\'(?:\\.|[^\\])*?\'\'\'|"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'', re.S
 )
 _MACRO = re.compile(r"\.\s*(map|filter|all|exists_one|exists)\s*\($")
 _MAKING = frozenset({"map", "filter"})
+_FIXED_PATTERN = re.compile(r'\bmatches\s*\(\s*""\s*\)')
+_TIMES = re.compile(r"\{\s*(\d*)\s*,?\s*(\d*)\s*\}")
+# What is looked at: parentheses, operators over whole values, names, and whether a name is a function or a field.
+_TOKEN = re.compile(r"[()]|\+|==|!=|\.?\s*[A-Za-z_]\w*\s*\(?")
+
+
+@dataclass(kw_only=True)
+class Scope:
+    """The expression itself, or what stands in the parentheses of one macro."""
+
+    # Of the macro; empty for the expression itself.
+    macro: str = ""
+    # Operators and functions that may go through whole values.
+    operations: int = 0
+    # States of the patterns of `matches`: each may be looked at for each character.
+    states: int = 0
+    # The names in it, as often as they stand there.
+    names: list[str] = field(default_factory=list)
+    inner: list[Scope] = field(default_factory=list)
+
+    def weight(self, weights: Mapping[str, int]) -> int:
+        """How much all that is named costs to copy."""
+        return sum(weights.get(name, 0) for name in self.names)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
     """What in an expression decides about its cost."""
 
-    # Macros by nesting: (name, the macros in its parentheses).
-    macros: tuple[Any, ...]
+    outer: Scope
     # Additions outside of macros, and inside of those whose results further macros go over: each may put two lists together.
     outer_sums: int
     inner_sums: int
     # The longest list that is written in the expression has fewer elements.
     written: int
+    characters: int
 
     def cost(self, variables: Mapping[str, Any]) -> int:
-        """The most that an evaluation over these values costs, in copied elements."""
-        if not self.macros:
-            return 0
-        longest = max(longest_in(variables), self.written) * (1 + self.outer_sums)
-        # What one macro puts together another may put together once more.
-        longest <<= min(self.inner_sums, 64)
-        return sum(_cost(macro, longest) for macro in self.macros)
+        """The most that an evaluation over these values costs."""
+        weights = {name: weight_of(value) for name, value in variables.items()}
+        named = self.outer.weight(weights) + self.characters
+        total = _TAKE_OVER * sum(weights.values())
+        total += self.outer.operations * named + self.outer.states * _STATE * named
+        if self.outer.inner:
+            longest = max(longest_in(variables), self.written) * (1 + self.outer_sums)
+            # What one macro puts together another may put together once more.
+            longest <<= min(self.inner_sums, 64)
+            heaviest = max((*weights.values(), longest)) * (1 + self.outer_sums) << min(self.inner_sums, 64)
+            total += sum(_cost(each, longest, heaviest, weights) for each in self.outer.inner)
+        return total
 
 
-def _cost(macro: Any, longest: int) -> int:
-    name, inner = macro
-    own = longest * max(longest, _LOOK) if name in _MAKING else longest * _LOOK
-    return own + longest * sum(_cost(each, longest) for each in inner)
+def _cost(scope: Scope, longest: int, heaviest: int, weights: Mapping[str, int]) -> int:
+    """What one macro costs over a list of this length, which weighs as much as the heaviest value."""
+    named = scope.weight(weights)
+    own = longest * _LOOK + scope.operations * (heaviest + longest * named)
+    own += scope.states * _STATE * (heaviest + longest * (named + 1))
+    if scope.macro in _MAKING:
+        # The list is copied with every element that comes to it, half of it on average.
+        own += longest * (heaviest + longest * named) // 2
+        heaviest += longest * named
+    return own + longest * sum(_cost(each, longest, heaviest, weights) for each in scope.inner)
+
+
+def weight_of(value: Any) -> int:
+    """What it costs to copy a JSON value with everything in it."""
+    weight, stack = 0, [value]
+    while stack:
+        each = stack.pop()
+        weight += 1
+        if isinstance(each, Mapping):
+            weight += sum(_ENTRY + len(key) // _CHARACTERS for key in each)
+            stack += each.values()
+        elif isinstance(each, list):
+            stack += each
+        elif isinstance(each, str):
+            weight += len(each) // _CHARACTERS
+    return weight
 
 
 def longest_in(value: Any) -> int:
@@ -65,28 +127,70 @@ def longest_in(value: Any) -> int:
 def shape_of(expression: str) -> Shape:
     """The shape of an expression that can be parsed."""
     text = _TEXTS.sub('""', expression)
-    macros: list[Any] = []
-    # For every open parenthesis: where the macros in it belong, and whether it is inside of a macro.
-    around: list[tuple[list[Any], bool]] = [(macros, False)]
+    states = _states_of(expression, text)
+    outermost = Scope()
+    # For every open parenthesis: the scope that its content belongs to.
+    around = [outermost]
     outer = inner = last = 0
-    for index, character in enumerate(text):
-        found, inside = around[-1]
-        if character == "(":
-            macro = _MACRO.search(text, max(0, index - 40), index + 1)
-            if macro is None:
-                around.append((found, inside))
-            else:
-                own: list[Any] = []
-                found.append((macro[1], own))
-                around.append((own, True))
-                if not inside:
-                    last = inner
-        elif character == ")" and len(around) > 1:
-            around.pop()
-        elif character == "+":
-            outer += not inside
-            inner += inside
-    if macros and not macros[-1][1]:
+    for found in _TOKEN.finditer(text):
+        token, scope = found[0], around[-1]
+        if token == ")":
+            if len(around) > 1:
+                around.pop()
+        elif token == "+":
+            scope.operations += 1
+            outer += scope is outermost
+            inner += scope is not outermost
+        elif token in {"==", "!="}:
+            scope.operations += 1
+        elif not token.endswith("("):
+            _named(scope, token)
+        elif (macro := _MACRO.search(text, max(0, found.end() - 40), found.end())) is not None:
+            scope.inner.append(Scope(macro=macro[1]))
+            around.append(scope.inner[-1])
+            if scope is outermost:
+                last = inner
+        else:
+            _called(scope, token, states)
+            around.append(scope)
+    if outermost.inner and not outermost.inner[-1].inner:
         # Nothing goes over what the last macro gives.
         inner = last
-    return Shape(macros=tuple(macros), outer_sums=outer, inner_sums=inner, written=text.count(",") + 1)
+    return Shape(
+        outer=outermost,
+        outer_sums=outer,
+        inner_sums=inner,
+        written=text.count(",") + 1,
+        characters=len(expression) // _CHARACTERS,
+    )
+
+
+def _named(scope: Scope, token: str) -> None:
+    """A variable, a field or a word of the language."""
+    if token == "in":
+        scope.operations += 1
+    elif not token.startswith("."):
+        scope.names.append(token.strip())
+
+
+def _called(scope: Scope, token: str, states: int) -> None:
+    """A parenthesis, or a function in front of it."""
+    name = token.strip(" .(\t\r\n")
+    if name == "matches":
+        scope.states += states
+    elif name not in {"", "size", "has"}:
+        scope.operations += 1
+
+
+def _states_of(expression: str, text: str) -> int:
+    """The most states that a pattern has: each repetition `{n}` makes n of what stands before it. What a value gives is unknown."""
+    calls = len(re.findall(r"\bmatches\b", text))
+    if calls > len(_FIXED_PATTERN.findall(text)):
+        return _MOST_STATES
+    most = 1
+    for found in _TEXTS.finditer(expression):
+        states = len(found[0])
+        for low, high in _TIMES.findall(found[0]):
+            states = min(states * max(int(low[:6] or 1), int(high[:6] or 1), 1), _MOST_STATES)
+        most = max(most, states)
+    return most

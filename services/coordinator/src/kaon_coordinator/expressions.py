@@ -11,7 +11,7 @@ import cel
 from kaon_coordinator.engine.limits import DEFAULT
 from kaon_coordinator.expression_cost import Shape, shape_of
 from kaon_wire import canonical
-from kaon_wire.errors import KaonError
+from kaon_wire.errors import InvalidValue, KaonError
 
 MAX_LENGTH = 4_096
 
@@ -20,30 +20,94 @@ class ExpressionError(KaonError):
     """An expression has no value; the text has the expression, its values and the reason."""
 
 
+class Meter:
+    """Evaluates the expressions of one turn of the engine, and counts what they may cost.
+
+    An evaluation cannot be interrupted, and nothing else happens meanwhile: no expression may cost more than the limit, nor all
+    those of one node together; when those of a turn have cost a quarter of it, the engine leaves the others to later turns.
+    """
+
+    def __init__(self, cost_limit: int = DEFAULT.cel_cost) -> None:
+        self._limit = cost_limit
+        self._turn = 0
+        self._node = 0
+
+    @property
+    def cost(self) -> int:
+        """What the turn has evaluated."""
+        return self._turn
+
+    @property
+    def spent(self) -> bool:
+        """Whether the turn has evaluated enough."""
+        return self._turn >= self._limit // 4
+
+    def begin_node(self) -> None:
+        """The expressions of another node follow."""
+        self._node = 0
+
+    def __call__(self, expression: str, variables: Mapping[str, Any]) -> Any:
+        """The JSON value of an expression; see `evaluate`."""
+        cost = cost_of(expression, variables)
+        self._node += cost
+        self._turn += min(cost, self._limit)
+        return _evaluate(expression, variables, self._node, self._limit)
+
+
 def evaluate(expression: str, variables: Mapping[str, Any], cost_limit: int = DEFAULT.cel_cost) -> Any:
     """The JSON value of a CEL expression over `variables` (JSON values by name).
 
     Raises:
         ExpressionError: it cannot be parsed, not be evaluated over these values, or would cost too much.
     """
+    return _evaluate(expression, variables, cost_of(expression, variables), cost_limit)
+
+
+def cost_of(expression: str, variables: Mapping[str, Any]) -> int:
+    """The most that an evaluation may cost; 0 for what cannot be parsed, which `evaluate` tells."""
     try:
-        program, shape = _compile(expression)
-        cost = shape.cost(variables)
+        _, shape = _compile(expression)
+    except Exception:
+        return 0
+    return shape.cost(variables)
+
+
+def _evaluate(expression: str, variables: Mapping[str, Any], cost: int, cost_limit: int) -> Any:
+    try:
         if cost > cost_limit:
             raise ValueError(
-                f"it may cost {cost}; the limit cel_cost is {cost_limit}: its lists are too long for it"
+                f"it may cost {cost}; the limit cel_cost is {cost_limit}: its values are too large for it"
             )
+        program, _ = _compile(expression)
         return program.execute(dict(variables))
-    except (ValueError, TypeError, RuntimeError, KeyError, ArithmeticError) as error:
-        values = canonical.dumps(variables)[:500]
-        raise ExpressionError(f"expression {expression!r} over {values}: {error}") from error
+    # The library raises what its authors thought of last, Rust's panics included: whatever it is, this expression has no value.
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
+            raise
+        raise ExpressionError(
+            f"expression {expression!r} over {_shown(variables)}: {_reason(error)}"
+        ) from error
+
+
+def _shown(variables: Mapping[str, Any]) -> str:
+    try:
+        return canonical.dumps(variables)[:500]
+    except InvalidValue:
+        return ascii(variables)[:500]
+
+
+def _reason(error: BaseException) -> str:
+    """What the library says, in words where it says only a key."""
+    if isinstance(error, KeyError):
+        return f"there is no key {error}"
+    return str(error) or type(error).__name__
 
 
 def check(expression: str) -> str:
     """What is wrong with an expression's form; empty when it can be parsed."""
     try:
         _compile(expression)
-    except (ValueError, TypeError, RuntimeError) as error:
+    except Exception as error:
         return f"expression {expression!r}: {error}"
     return ""
 

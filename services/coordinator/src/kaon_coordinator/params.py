@@ -15,6 +15,7 @@ from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue
 from kaonapi.workflow.v1 import definition_pb2 as d
 
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
 
 
@@ -77,9 +78,9 @@ def _value(parameter: d.Parameter, given: str | None) -> str:
             raise InvalidValue(f"parameter {parameter.name!r} is missing: it has no default")
         return _as_declared(parameter, parameter.default_json)
     try:
-        text = _as_declared(parameter, canonical.dumps(canonical.loads(given)))
+        text = _as_declared(parameter, canonical.strict(given))
         value = canonical.loads(text)
-    except (InvalidValue, RecursionError) as error:
+    except InvalidValue as error:
         raise InvalidValue(f"parameter {parameter.name!r} is {error}") from error
     _check_type(parameter, value, text)
     _check_choice(parameter, value, text)
@@ -122,7 +123,9 @@ def _is_artifact(value: Any) -> bool:
     if not isinstance(value, dict) or set(value) != {"artifact"}:
         return False
     artifact = value["artifact"]
-    return isinstance(artifact, dict) and isinstance(artifact.get("uri"), str)
+    if not isinstance(artifact, dict) or not isinstance(artifact.get("uri"), str):
+        return False
+    return isinstance(artifact.get("digest"), str) and _DIGEST.match(artifact["digest"]) is not None
 
 
 def _unknown(declared: Mapping[str, d.Parameter], given: Mapping[str, str]) -> Iterator[Problem]:

@@ -18,6 +18,7 @@ import kaon_publisher
 from kaon_artifacts import ArtifactStore
 from kaon_publisher.announcing import Announcer, Bell, KafkaBroker
 from kaon_publisher.checking import Engine
+from kaon_publisher.edge import Edge
 from kaon_publisher.housekeeping import Housekeeping
 from kaon_publisher.publishing import Publishing
 from kaon_publisher.pushing import LayoutTarget, RegistryTarget
@@ -44,7 +45,7 @@ class Application:
         self._store = ModelStore(settings.database)
         self._bell = Bell()
         self._health = health.HealthServicer()
-        self._server = aio.server(options=[("grpc.so_reuseport", 0)])
+        self._server = aio.server(interceptors=[Edge()], options=[("grpc.so_reuseport", 0)])
         self._broker = KafkaBroker(settings.kafka) if settings.kafka else None
         self._tasks = BackgroundTasks()
         self._registry = CollectorRegistry()

@@ -181,6 +181,6 @@ def _status(run: RunRecord) -> str:
 
 def _canonical(field: str, text: str) -> str:
     try:
-        return canonical.dumps(canonical.loads(text))
-    except (InvalidValue, RecursionError) as error:
+        return canonical.strict(text)
+    except InvalidValue as error:
         raise InvalidValue(f"{field}: {error}") from error

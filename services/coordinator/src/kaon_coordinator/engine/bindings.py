@@ -10,7 +10,7 @@ from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.compiled import BODY
 from kaon_coordinator.engine.state import BlockState, RunState, ScopeState
 from kaon_wire import canonical
-from kaon_wire.errors import KaonError
+from kaon_wire.errors import InvalidValue, KaonError
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 # Evaluates a CEL expression over named values; raises KaonError with the expression and the reason.
@@ -136,7 +136,11 @@ def _expression(state: RunState, scope: ScopeState, expression: d.Expression, ev
         name: canonical.loads(resolve(state, scope, binding, evaluate))
         for name, binding in sorted(expression.variables.items())
     }
-    return canonical.dumps(evaluate(expression.cel, variables))
+    value = evaluate(expression.cel, variables)
+    try:
+        return canonical.dumps(value)
+    except InvalidValue as error:
+        raise BindingError(f"expression {expression.cel!r}: its value is {error}") from error
 
 
 def _outcome(scope: ScopeState) -> str:

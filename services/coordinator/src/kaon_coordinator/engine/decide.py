@@ -7,11 +7,11 @@ decision see it. Consequences wait in an agenda instead of on the call stack: a 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
-from kaon_coordinator.engine.actions import Action
+from kaon_coordinator.engine.actions import Action, Continue
 from kaon_coordinator.engine.bindings import Evaluate
 from kaon_coordinator.engine.evolve import evolve
 from kaon_coordinator.engine.limits import DEFAULT, Limits
@@ -28,6 +28,33 @@ def _middle() -> float:
     return 0.5
 
 
+class Meter(Protocol):
+    """What the expressions of a turn may cost."""
+
+    @property
+    def spent(self) -> bool:
+        """Whether the turn has evaluated enough: what needs more is left to a later one."""
+
+    def begin_node(self) -> None:
+        """The expressions of another node follow."""
+
+
+class MeteredEvaluate(Meter, Protocol):
+    """Evaluates expressions, and counts what they cost."""
+
+    def __call__(self, expression: str, variables: Mapping[str, Any], /) -> Any:
+        """The value of an expression over named values; raises KaonError with the expression and the reason."""
+
+
+class Unmetered:
+    """Expressions cost nothing."""
+
+    spent = False
+
+    def begin_node(self) -> None:
+        """Nothing is counted."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Context:
     """All that a decision may know besides the state and the message."""
@@ -36,6 +63,7 @@ class Context:
     now_us: int
     evaluate: Evaluate
     limits: Limits = DEFAULT
+    meter: Meter = field(default_factory=Unmetered)
     # From 0 to 1, for jitter; what was drawn is in the events.
     random: Callable[[], float] = _middle
 
@@ -63,6 +91,15 @@ class Decision:
     def act(self, action: Action) -> None:
         """Asks the shell for something, once the events are durable."""
         self.actions.append(action)
+
+    def defers(self, path: str) -> bool:
+        """Whether what is to be evaluated for the node at a path has to wait for a later turn, which is then asked for."""
+        meter = self.context.meter
+        if meter.spent:
+            self.act(Continue(path=path))
+            return True
+        meter.begin_node()
+        return False
 
     def then(self, consequence: Callable[[], None]) -> None:
         """Puts a consequence on the agenda."""

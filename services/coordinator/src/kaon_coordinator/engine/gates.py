@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import SignalHolder, Timer, WatchTime
+from kaon_coordinator.engine.backoff import later_us
 from kaon_coordinator.engine.bindings import resolve
 from kaon_coordinator.engine.decide import Decision, user_error
 from kaon_coordinator.engine.messages import Answer, Signal
@@ -14,6 +15,7 @@ from kaon_coordinator.engine.scopes import end_block
 from kaon_coordinator.engine.state import BlockState, StepSignal, StepState
 from kaon_coordinator.engine.timing import watch_node
 from kaon_wire import canonical
+from kaon_wire.bounds import END_OF_TIME_US, LONGEST_MS
 from kaon_wire.errors import KaonError
 from kaonapi.run.v1 import history_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -26,7 +28,7 @@ def start(decision: Decision, block: BlockState) -> None:
     if gate.HasField("timer"):
         due_us = _timer_due(decision, block)
     elif gate.timeout_ms:
-        due_us = decision.context.now_us + gate.timeout_ms * 1000
+        due_us = later_us(decision.context.now_us, gate.timeout_ms * 1000)
     decision.emit(block_started=history_pb2.BlockStarted(path=block.path, due_us=due_us))
     watch_node(decision, block)
     if gate.HasField("signal") and decision.state.signals.get(gate.signal.name):
@@ -43,9 +45,11 @@ def _timer_due(decision: Decision, block: BlockState) -> int:
     binding = timer.after_ms if after else timer.at
     value = canonical.loads(resolve(decision.state, block.scope, binding, decision.context.evaluate))
     if after:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 10**13:
-            raise KaonError(f"a timer needs milliseconds, not {canonical.dumps(value)[:80]}")
-        return max(decision.context.now_us + int(value * 1000), 1)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LONGEST_MS:
+            raise KaonError(
+                f"a timer needs milliseconds, from 0 to {LONGEST_MS}, not {canonical.dumps(value)[:80]}"
+            )
+        return max(later_us(decision.context.now_us, int(value * 1000)), 1)
     return max(parse_time(value), 1)
 
 
@@ -62,7 +66,7 @@ def parse_time(value: object) -> int:
             pass
         else:
             moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-            return int(moment.timestamp() * 1_000_000)
+            return min(int(moment.timestamp() * 1_000_000), END_OF_TIME_US)
     raise KaonError(f"a time must be like 2026-11-24T18:00:00Z, not {canonical.dumps(value)[:80]}")
 
 

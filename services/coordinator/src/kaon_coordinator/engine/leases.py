@@ -13,6 +13,7 @@ from kaon_coordinator.engine.actions import (
     WatchAttempt,
     WatchTime,
 )
+from kaon_coordinator.engine.backoff import later_us
 from kaon_coordinator.engine.decide import Decision, user_error
 from kaon_coordinator.engine.messages import (
     Failed,
@@ -108,7 +109,7 @@ def watch(step: StepState) -> WatchAttempt:
         path=step.path,
         generation=step.generation,
         incarnation=step.incarnation,
-        timeout_us=step.start_us + timeout_ms * 1000 if timeout_ms else 0,
+        timeout_us=later_us(step.start_us, timeout_ms * 1000) if timeout_ms else 0,
     )
 
 

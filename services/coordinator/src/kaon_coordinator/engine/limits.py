@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 
+from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue
 
 
@@ -54,6 +55,8 @@ class Limits:
 
     def report_problem(self, metrics: Collection[str], reports: int, metric: str) -> str:
         """Which limit one more report of a metric exceeds, for a step that has reported others; empty when it exceeds none."""
+        if "\0" in metric:
+            return f"a metric's name has a NUL character, which no text may have: {metric[:80]!r}"
         if len(metric) > self.metric_name_characters:
             return (
                 f"a metric's name has {len(metric)} characters; the limit metric_name_characters is "
@@ -68,7 +71,13 @@ class Limits:
     def checkpoint_problem(self, checkpoint_json: str) -> str:
         """How much larger than allowed a checkpoint is; empty when it is not."""
         size, bound = _bytes(checkpoint_json, self.checkpoint_bytes), self.checkpoint_bytes
-        return f"a checkpoint has {size} bytes; the limit checkpoint_bytes is {bound}" if size > bound else ""
+        if size > bound:
+            return f"a checkpoint has {size} bytes; the limit checkpoint_bytes is {bound}"
+        try:
+            canonical.strict(checkpoint_json)
+        except InvalidValue as error:
+            return f"a checkpoint cannot be kept: {error}"
+        return ""
 
     def too_large(self, values: Mapping[str, str]) -> str:
         """Which values (canonical JSON by name) are too large to be kept inline; empty when none is."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kaon_coordinator.engine import paths
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import Timer, WatchTime
-from kaon_coordinator.engine.backoff import backoff_ms
+from kaon_coordinator.engine.backoff import backoff_ms, later_us
 from kaon_coordinator.engine.bindings import condition
 from kaon_coordinator.engine.decide import Decision, user_error
 from kaon_coordinator.engine.scopes import end_block, ending
@@ -31,6 +31,8 @@ def _start_pass(decision: Decision, block: BlockState, number: int) -> None:
 
 def pass_ended(decision: Decision, block: BlockState, cell: ScopeState) -> None:
     """A pass has succeeded: the condition decides whether another follows."""
+    if decision.defers(block.path):
+        return
     repeat = block.block.repeat
     try:
         done = condition(decision.state, cell, repeat.until, decision.context.evaluate)
@@ -55,7 +57,7 @@ def _schedule_pass(decision: Decision, block: BlockState, number: int) -> None:
     if repeat.backoff_ms:
         factor = repeat.backoff_factor or 1.0
         delay_ms = backoff_ms(repeat.backoff_ms, factor, number - 2, repeat.max_backoff_ms)
-        due_us = decision.context.now_us + int(delay_ms * 1000)
+        due_us = later_us(decision.context.now_us, int(delay_ms * 1000))
         decision.emit(
             pass_scheduled=history_pb2.PassScheduled(block=block.path, number=number, due_us=due_us)
         )

@@ -89,6 +89,9 @@ def _derive_block(decision: Decision, block: BlockState) -> None:
         decision.act(WatchTime(timer=Timer.GATE, path=block.path, due_us=block.due_us))
     elif block.kind == "repeat" and block.due_us:
         decision.act(WatchTime(timer=Timer.PASS, path=block.path, due_us=block.due_us))
+    elif block.kind == "repeat" and block.cells and block.active == 0:
+        # Whether its last pass was enough was not evaluated in the turn of that pass.
+        decision.act(Continue(path=block.path))
     elif block.kind == "for_each" and len(block.cells) < block.count:
         decision.act(Continue(path=block.path))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from kaon_coordinator.engine import scopes
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import ReleasePermits, TakePermits, TellRun, Timer, WatchTime
+from kaon_coordinator.engine.backoff import later_us
 from kaon_coordinator.engine.bindings import resolve, typed
 from kaon_coordinator.engine.decide import Decision, user_error
 from kaon_coordinator.engine.messages import Start
@@ -65,10 +66,10 @@ def watch_run(decision: Decision) -> None:
     definition = decision.state.workflow.definition
     begin_us = begin_of_run(decision.state)
     if definition.timeout_ms:
-        due_us = begin_us + definition.timeout_ms * 1000
+        due_us = later_us(begin_us, definition.timeout_ms * 1000)
         decision.act(WatchTime(timer=Timer.TIMEOUT, path="", due_us=due_us))
     if definition.deadline_ms and not decision.state.late:
-        due_us = begin_us + definition.deadline_ms * 1000
+        due_us = later_us(begin_us, definition.deadline_ms * 1000)
         decision.act(WatchTime(timer=Timer.DEADLINE, path="", due_us=due_us))
 
 
@@ -127,6 +128,7 @@ def end(decision: Decision, status: t.Status, error: step_pb2.StepError | None) 
 
 def _outputs(decision: Decision) -> dict[str, str]:
     state, context = decision.state, decision.context
+    context.meter.begin_node()
     outputs = {
         name: resolve(state, state.root, output.value, context.evaluate)
         for name, output in sorted(state.workflow.definition.outputs.items())

@@ -61,6 +61,8 @@ def start_node(decision: Decision, node: Node) -> None:
         return
     verdict = _verdict(node)
     if verdict == "start":
+        if decision.defers(node.path):
+            return
         if isinstance(node, StepState):
             from kaon_coordinator.engine import preparing
 

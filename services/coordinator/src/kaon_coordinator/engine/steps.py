@@ -13,6 +13,7 @@ from kaon_coordinator.engine.actions import (
     RevokeReason,
     WatchRetry,
 )
+from kaon_coordinator.engine.backoff import later_us
 from kaon_coordinator.engine.bindings import typed
 from kaon_coordinator.engine.decide import Decision, user_error
 from kaon_coordinator.engine.evolve_steps import sweep_around
@@ -30,6 +31,8 @@ from kaon_coordinator.engine.scopes import node_ended, stop_error
 from kaon_coordinator.engine.state import RunState, StepState
 from kaon_coordinator.engine.stopping import request_stop
 from kaon_coordinator.engine.timing import watch_node
+from kaon_wire import canonical
+from kaon_wire.errors import InvalidValue
 from kaonapi.run.v1 import history_pb2
 from kaonapi.step.v1 import step_pb2
 
@@ -141,7 +144,19 @@ def _output_problem(decision: Decision, step: StepState, outputs: dict[str, str]
     """The type of the error, and what is wrong; empty when nothing is."""
     if problem := output_difference(step, outputs):
         return "OutputMismatch", problem
-    return "OutputTooLarge", decision.context.limits.too_large(outputs)
+    if problem := decision.context.limits.too_large(outputs):
+        return "OutputTooLarge", problem
+    return "OutputMismatch", _malformed(outputs)
+
+
+def _malformed(outputs: dict[str, str]) -> str:
+    """Which outputs are no JSON that can be kept and handed on; empty when all are."""
+    for name, text in sorted(outputs.items()):
+        try:
+            canonical.strict(text)
+        except InvalidValue as error:
+            return f"output {name!r}: {error}"
+    return ""
 
 
 def output_difference(step: StepState, outputs: dict[str, str]) -> str:
@@ -176,7 +191,7 @@ def _attempt_failed(decision: Decision, step: StepState, error: step_pb2.StepErr
             path=step.path,
             attempt=step.attempt,
             error=error,
-            retry_time_us=decision.context.now_us + delay_us,
+            retry_time_us=later_us(decision.context.now_us, delay_us),
             log_json=log_json,
         )
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import Timer, WatchTime
+from kaon_coordinator.engine.backoff import later_us
 from kaon_coordinator.engine.counting import is_active
 from kaon_coordinator.engine.decide import Decision
 from kaon_coordinator.engine.messages import Due
@@ -27,7 +28,7 @@ def watch_node(decision: Decision, node: Node) -> None:
     """Watches over a node's time-out and deadline, counted from its beginning."""
     block = node.block
     if block.timeout_ms and node.stop == t.NONE:
-        due_us = begin_us(node) + block.timeout_ms * 1000
+        due_us = later_us(begin_us(node), block.timeout_ms * 1000)
         decision.act(WatchTime(timer=Timer.TIMEOUT, path=node.path, due_us=due_us))
     if block.deadline_ms and not node.late:
         decision.act(WatchTime(timer=Timer.DEADLINE, path=node.path, due_us=_deadline_us(node)))
@@ -55,7 +56,7 @@ def _timeout(decision: Decision, message: Due) -> None:
     node = _active(decision, message.path)
     if node is None or node.stop != t.NONE or decision.state.waits_since:
         return
-    if begin_us(node) + node.block.timeout_ms * 1000 == message.due_us:
+    if later_us(begin_us(node), node.block.timeout_ms * 1000) == message.due_us:
         request_stop(decision, node, t.TIMED_OUT, cause="timeout")
 
 
@@ -63,7 +64,7 @@ def _run_timeout(decision: Decision, message: Due) -> None:
     from kaon_coordinator.engine.stopping import request_stop
 
     state = decision.state
-    expected = begin_of_run(state) + state.workflow.definition.timeout_ms * 1000
+    expected = later_us(begin_of_run(state), state.workflow.definition.timeout_ms * 1000)
     if state.waits_since:
         return
     if state.status in {t.RUNNING, t.PAUSED} and message.due_us == expected and state.root.stop == t.NONE:
@@ -78,7 +79,7 @@ def _deadline(decision: Decision, message: Due) -> None:
         node = _active(decision, message.path)
         missed = node is not None and not node.late and _deadline_us(node) == message.due_us
     else:
-        expected = begin_of_run(state) + state.workflow.definition.deadline_ms * 1000
+        expected = later_us(begin_of_run(state), state.workflow.definition.deadline_ms * 1000)
         missed = not state.ended and state.start_us > 0 and not state.late and expected == message.due_us
     if missed:
         missed_event = history_pb2.DeadlineMissed(path=message.path, deadline_us=message.due_us)
@@ -86,7 +87,7 @@ def _deadline(decision: Decision, message: Due) -> None:
 
 
 def _deadline_us(node: Node) -> int:
-    return begin_us(node) + node.block.deadline_ms * 1000
+    return later_us(begin_us(node), node.block.deadline_ms * 1000)
 
 
 def _gate(decision: Decision, message: Due) -> None:

@@ -10,6 +10,7 @@ from kaon_coordinator.engine.validating.blocks import block_problems
 from kaon_coordinator.engine.validating.names import Names, collect_names
 from kaon_coordinator.engine.validating.parameters import output_problems, parameter_problems
 from kaon_coordinator.engine.validating.places import Checks, Place
+from kaon_wire import bounds
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 # What is wrong with the form of an expression; empty when it can be parsed.
@@ -44,7 +45,7 @@ def validate(
     problems += parameter_problems(definition, checks)
     problems += _graph_problems(definition.body, (), False, checks)
     problems += output_problems(definition, checks)
-    return problems
+    return problems or [each.text for each in bounds.violations(definition)]
 
 
 def _graph_problems(graph: d.Graph, around: tuple[str, ...], hook: bool, checks: Checks) -> Iterator[str]:

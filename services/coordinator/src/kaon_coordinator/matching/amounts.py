@@ -13,6 +13,8 @@ Amount: TypeAlias = tuple[int, int, int, int, Custom]
 
 NOTHING: Amount = (0, 0, 0, 0, ())
 ONE_SLOT: Amount = (1, 0, 0, 0, ())
+_INT32_MAX = 2**31 - 1
+_INT64_MAX = 2**63 - 1
 _GIB = 1 << 30
 _MIB = 1 << 20
 
@@ -29,21 +31,29 @@ def offered(resources: definition_pb2.Resources) -> Amount:
 
 
 def wanted(resources: definition_pb2.Resources) -> Amount:
-    """What a step occupies: one slot unless it says otherwise."""
+    """What a step occupies: one slot unless it says otherwise. Less than nothing makes no room for others."""
     return (
-        resources.slots or 1,
-        resources.cpu_milli,
-        resources.memory_bytes,
-        resources.gpu,
-        _custom(resources),
+        max(resources.slots, 0) or 1,
+        max(resources.cpu_milli, 0),
+        max(resources.memory_bytes, 0),
+        max(resources.gpu, 0),
+        tuple(each for each in _custom(resources) if each[1] > 0),
     )
 
 
 def message(a: Amount) -> definition_pb2.Resources:
-    """As a protocol message."""
+    """As a protocol message; a sum that is larger than its field is shown as the largest that there is."""
     return definition_pb2.Resources(
-        slots=a[0], cpu_milli=a[1], memory_bytes=a[2], gpu=a[3], custom=dict(a[4])
+        slots=_within(a[0], _INT32_MAX),
+        cpu_milli=_within(a[1], _INT64_MAX),
+        memory_bytes=_within(a[2], _INT64_MAX),
+        gpu=_within(a[3], _INT32_MAX),
+        custom={name: _within(value, _INT64_MAX) for name, value in a[4]},
     )
+
+
+def _within(value: int, most: int) -> int:
+    return max(-most, min(value, most))
 
 
 def plus(a: Amount, b: Amount) -> Amount:

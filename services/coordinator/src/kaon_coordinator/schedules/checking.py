@@ -90,6 +90,6 @@ def _problem_by_trying(schedule: s.Schedule, cel: str) -> str:
         expressions.evaluate(cel, runs.variables(schedule, _SOME_TIME_US, None))
     except expressions.ExpressionError as error:
         return str(error)
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):
         return ""  # the zone itself is told of
     return ""

@@ -104,7 +104,7 @@ def _cron(cron: s.Cron, time_us: int) -> Iterator[int]:
         )
     try:
         zone = ZoneInfo(cron.time_zone or "UTC")
-    except (ZoneInfoNotFoundError, ValueError) as error:
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise InvalidValue(f"cron.time_zone {cron.time_zone!r}: there is no such time zone") from error
     begin = (_EPOCH + timedelta(microseconds=time_us)).astimezone(zone)
     try:

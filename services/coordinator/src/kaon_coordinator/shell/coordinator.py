@@ -16,9 +16,8 @@ from dataclasses import dataclass, field, fields, replace
 import structlog
 
 from kaon_coordinator.engine import transitions as t
-from kaon_coordinator.engine.bindings import Evaluate
 from kaon_coordinator.engine.compiled import CompiledWorkflow
-from kaon_coordinator.engine.decide import Context
+from kaon_coordinator.engine.decide import Context, MeteredEvaluate
 from kaon_coordinator.engine.limits import DEFAULT, Limits
 from kaon_coordinator.engine.state import RunState
 from kaon_coordinator.faults import Fault, going_on, note_fault
@@ -127,7 +126,7 @@ class Coordinator:
         settings: names and bounds.
         store: where the truth is kept.
         transport: how other processes are heard and told.
-        evaluate: evaluates expressions.
+        meter: counts what the expressions of one turn cost, and evaluates them.
         sinks: who else wants to know: the API's feed of live events, and the log archive.
         clocks: time.
         desk: reads and writes artifacts for the engine; without one, what needs them fails and says why.
@@ -139,7 +138,7 @@ class Coordinator:
         settings: ShellSettings,
         store: StoreThread,
         transport: Transport,
-        evaluate: Evaluate,
+        meter: Callable[[], MeteredEvaluate],
         sinks: Sinks,
         clocks: Clocks | None = None,
         desk: ArtifactDesk | None = None,
@@ -147,7 +146,7 @@ class Coordinator:
         self._settings = settings
         self._store = store
         self._transport = transport
-        self._evaluate = evaluate
+        self._meter = meter
         self._sinks = sinks
         self._clocks = clocks or Clocks()
         self._workflows = Workflows(self._load_definition)
@@ -711,9 +710,11 @@ class Coordinator:
         return record.definition
 
     def _context(self) -> Context:
+        meter = self._meter()
         return Context(
             now_us=self._clocks.now_us(),
-            evaluate=self._evaluate,
+            evaluate=meter,
+            meter=meter,
             limits=self._settings.limits,
             random=self._settings.random,
         )

@@ -40,9 +40,23 @@ def message_of(record: step_pb2.StepEvents, event: step_pb2.StepEvent) -> Messag
             succeeded = event.succeeded
             return Succeeded(lease=lease, outputs=dict(succeeded.outputs_json), log_json=succeeded.log_json)
         case "failed":
-            return Failed(lease=lease, error=event.failed.error, log_json=event.failed.log_json)
+            error = event.failed.error
+            return Failed(lease=lease, error=_printable(error), log_json=event.failed.log_json)
         case "stopped":
             return Stopped(lease=lease, log_json=event.stopped.log_json)
         case "handed_back":
-            return HandedBack(lease=lease, reason=event.handed_back.reason)
+            return HandedBack(lease=lease, reason=_without_nul(event.handed_back.reason))
     return None
+
+
+def _printable(error: step_pb2.StepError) -> step_pb2.StepError:
+    """An error as it can be kept: databases have no NUL in texts."""
+    texts = (error.type, error.message, error.details)
+    if not any("\0" in text for text in texts):
+        return error
+    kind, message, details = map(_without_nul, texts)
+    return step_pb2.StepError(error_class=error.error_class, type=kind, message=message, details=details)
+
+
+def _without_nul(text: str) -> str:
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")

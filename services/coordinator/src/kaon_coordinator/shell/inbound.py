@@ -51,7 +51,11 @@ def sort_records(records: Sequence[Incoming]) -> Inbound:
 
 
 def _report(inbound: Inbound, record: Incoming) -> None:
-    inbound.reports[record.partition].append(step_pb2.StepEvents.FromString(record.value))
+    report = step_pb2.StepEvents.FromString(record.value)
+    if "\0" in report.runner_id or "\0" in report.incarnation:
+        inbound.poison.append((record, f"no runner is called {report.runner_id[:80]!r}"))
+    else:
+        inbound.reports[record.partition].append(report)
 
 
 def _wakeup(inbound: Inbound, record: Incoming) -> None:

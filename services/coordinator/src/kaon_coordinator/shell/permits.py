@@ -12,6 +12,7 @@ import structlog
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import TakePermits
 from kaon_coordinator.engine.state import RunState
+from kaon_coordinator.shell import requests
 from kaon_coordinator.store.base import Fenced, Holder, PermitWish
 from kaon_coordinator.store.thread import StoreThread
 from kaon_wire.errors import Unavailable
@@ -94,7 +95,7 @@ class PermitQueue:
             holder=holder,
             keys=frozenset(action.keys),
             bounds=bounds,
-            priority=state.priority + (0 if step is None else step.block.step.priority),
+            priority=state.priority if step is None else requests.priority_of(state, step),
             since_us=since_us or self._since(state, action),
         )
 

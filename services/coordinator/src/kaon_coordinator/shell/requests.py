@@ -16,6 +16,7 @@ RECORD_BYTES = 1_000_000
 # Runners have this label, with the name behind it, for each step type that they can execute.
 STEP_TYPE_LABEL = "step-type."
 
+_HIGHEST = 2**31 - 1
 _REASONS = {
     RevokeReason.CANCELLED: runner_pb2.REVOKE_REASON_CANCELLED,
     RevokeReason.TIMED_OUT: runner_pb2.REVOKE_REASON_TIMED_OUT,
@@ -26,6 +27,11 @@ _REASONS = {
 def pool_of(step: StepState) -> str:
     """The pool that a step runs in."""
     return step.block.step.pool or DEFAULT_POOL
+
+
+def priority_of(state: RunState, step: StepState) -> int:
+    """How early a step goes: its own priority and its run's, as far as one number holds both."""
+    return max(-_HIGHEST, min(step.block.step.priority + state.priority, _HIGHEST))
 
 
 def pool_at(state: RunState, path: str) -> str:
@@ -76,7 +82,7 @@ def step_request(state: RunState, step: StepState, *, partition: int, epoch: int
         partition=partition,
         epoch=epoch,
         pool=pool_of(step),
-        priority=declared.priority + state.priority,
+        priority=priority_of(state, step),
         resources=declared.resources,
         labels=[*declared.labels, f"{STEP_TYPE_LABEL}{declared.type}"],
         ready_time_us=step.ready_us,

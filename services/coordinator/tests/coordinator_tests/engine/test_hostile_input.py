@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
 from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.decide import Context
 from kaon_coordinator.engine.limits import Limits
 from kaon_coordinator.engine.messages import (
     Answer,
@@ -23,7 +24,7 @@ from kaon_coordinator.engine.messages import (
 from kaon_coordinator.engine.rows_codec import step_row
 from kaon_coordinator.engine.validate import validate
 from kaon_coordinator.engine.views import step_view
-from kaon_coordinator.expressions import ExpressionError, evaluate
+from kaon_coordinator.expressions import ExpressionError, Meter, evaluate
 from kaon_coordinator.settings import settings_from
 from kaon_wire.errors import InvalidValue
 from kaonapi.step.v1 import step_pb2
@@ -55,24 +56,27 @@ def test_a_metric_that_is_no_number_is_kept_as_it_was_reported(value: float) -> 
     assert str(step_view(step_row(driver.state.steps["s"])).metrics["loss"]) == str(value)
 
 
-def test_outputs_that_are_nested_too_deeply_fail_what_reads_them() -> None:
-    deep = "[" * 30_000 + "]" * 30_000
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[" * 30_000 + "]" * 30_000, "nested too deeply"),
+        ("[" * 101 + "]" * 101, "nested deeper than 100"),
+        (r'{"a":["\ud800"]}', "half of a surrogate pair"),
+        (r'"\u0000"', "NUL"),
+        ("NaN", "Out of range"),
+        ("1e400", "Out of range"),
+        ("{", "not JSON"),
+    ],
+)
+def test_outputs_that_cannot_be_kept_fail_their_step_and_name_it(text: str, told: str) -> None:
     reads = for_each("f", output("s"), chain(step("u")))
     driver = Driver(workflow(chain(step("s"), reads)), works)
     driver.tell(Start())
-    driver.tell(Succeeded(lease=driver.lease("s"), outputs={"out": deep}))
-    assert driver.state.blocks["f"].status == t.FAILED
-    assert "nested too deeply" in error_of(driver)
-
-
-def test_inputs_that_are_nested_too_deeply_fail_the_step_that_should_be_remembered() -> None:
-    reads = step("u", x=output("s"))
-    reads.step.memo.enabled = True
-    driver = Driver(workflow(chain(step("s"), reads)), works)
-    driver.tell(Start())
-    driver.tell(Succeeded(lease=driver.lease("s"), outputs={"out": "[" * 700 + "]" * 700}))
+    driver.tell(Succeeded(lease=driver.lease("s"), outputs={"out": text}))
     assert driver.state.status == t.FAILED
-    assert "nested too deeply" in error_of(driver)
+    assert "output 'out'" in error_of(driver)
+    assert told in error_of(driver)
+    driver.check_replay()
 
 
 def test_waits_that_would_grow_beyond_all_bounds_stay_at_the_longest() -> None:
@@ -291,20 +295,86 @@ def test_an_exclusive_step_that_exceeds_a_limit_waits_until_its_holder_must_have
         "y.map(a, y.map(b, y.map(c, a + b + c)))",
         "[1].map(a, [a] + [a])" + ".map(a, a + a)" * 30,
         "y.all( a, y . all (b, y.all(c, y.all(d, true))))",
+        " + ".join(["t"] * 1_000),
+        " + ".join(["x"] * 100),
+        " == ".join(["x"] * 800),
+        "y.map(a, t)",
+        "y.all(a, t + t != t)",
+        "t.matches(t)",
+        "t.matches('(a?){100}{100}')",
     ],
 )
 def test_an_expression_that_would_cost_too_much_is_refused_before_it_begins(cel: str) -> None:
-    values = {"x": list(range(5_000)), "y": list(range(200))}
+    values = {"x": list(range(7_000)), "y": list(range(200)), "t": "x" * 250_000}
     with pytest.raises(ExpressionError, match=r"the limit cel_cost is 20000000"):
         evaluate(cel, values)
 
 
-def test_expressions_of_usual_size_are_evaluated() -> None:
-    values = {"x": [{"name": str(number), "score": number} for number in range(2_000)]}
-    assert (
-        evaluate("x.filter(a, a.score > 1990).map(a, a.name + '(+' + 'x.map(' + a.name)", values)[0]
-        == "1991(+x.map(1991"
+@pytest.mark.parametrize(
+    ("cel", "values", "told"),
+    [
+        ("xs[0]", {"xs": []}, "index out of bounds"),
+        ("m.loss", {"m": {}}, "there is no key 'loss'"),
+        ("m['loss']", {"m": {}}, "there is no key 'loss'"),
+        ("y", {}, "'y'"),
+        ("x + 1", {"x": 2**63 - 1}, "overflow"),
+        ("x + 1", {"x": 2**70}, ""),
+        ("x", {"x": "\ud800"}, ""),
+        ("int(x)", {"x": 1e300}, "overflow"),
+        ("x % y", {"x": 1, "y": 0}, "zero"),
+    ],
+)
+def test_whatever_an_expression_does_it_gives_a_value_or_an_error_of_its_run(
+    cel: str, values: dict[str, object], told: str
+) -> None:
+    with pytest.raises(ExpressionError) as error:
+        evaluate(cel, values)
+    assert repr(cel) in str(error.value)
+    assert told in str(error.value)
+
+
+def test_what_a_turn_may_evaluate_is_bounded_and_the_rest_follows_in_later_turns() -> None:
+    count = 40
+    heavy = d.Binding(
+        expression=d.Expression(cel="size(x.map(a, a))", variables={"x": literal(list(range(1_500)))})
     )
+    body = chain(step("s", x=heavy), repeat("r", chain(step("u")), heavy_condition(), 2))
+    turns: list[Meter] = []
+
+    class Metered(Driver):
+        def context(self) -> Context:
+            turns.append(Meter())
+            return replace(super().context(), evaluate=turns[-1], meter=turns[-1])
+
+    driver = Metered(workflow(chain(for_each("f", literal(list(range(count))), body))), works)
+    assert driver.run().status == t.SUCCEEDED
+    assert max(meter.cost for meter in turns) < Limits().cel_cost // 4 + 2_000_000
+    assert sum(meter.cost for meter in turns) > count * 1_000_000
+    assert all(step.inputs.get("x", "1500") == "1500" for step in driver.state.steps.values())
+    driver.check_replay()
+
+
+def heavy_condition() -> d.Binding:
+    values = {"x": literal(list(range(1_500)))}
+    return d.Binding(expression=d.Expression(cel="size(x.map(a, a)) > 0", variables=values))
+
+
+def test_the_expressions_of_one_step_are_bounded_together() -> None:
+    one = d.Expression(cel="size(x.map(a, a))", variables={"x": literal(list(range(3_000)))})
+    block = step("s", **{f"i{number}": d.Binding(expression=one) for number in range(20)})
+    meter = Meter()
+    driver = Driver(workflow(chain(block)), works, evaluate=meter)
+    driver.run()
+    assert "the limit cel_cost is 20000000" in error_of(driver)
+
+
+def test_expressions_of_usual_size_are_evaluated() -> None:
+    values = {"x": [{"name": str(number), "score": number} for number in range(1_000)]}
+    assert (
+        evaluate("x.filter(a, a.score > 990).map(a, a.name + '(+' + 'x.map(' + a.name)", values)[0]
+        == "991(+x.map(991"
+    )
+    assert evaluate("x.all(a, a.name.matches('^[0-9]{1,4}$'))", values) is True
     assert evaluate("x.all(a, a.score >= 0) && x.exists(a, a.name == '7')", values) is True
 
 

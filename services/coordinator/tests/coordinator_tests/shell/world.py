@@ -67,7 +67,7 @@ class Member:
             ),
             store=self.store,
             transport=self.transport,
-            evaluate=expressions.evaluate,
+            meter=expressions.Meter,
             sinks=self.sinks,
             clocks=world.clock.clocks(),
             desk=ArtifactDesk(world.artifacts),

@@ -43,6 +43,6 @@ class Checks:
 def json_problem(place: str, text: str) -> Iterator[str]:
     """Whether a text is JSON."""
     try:
-        canonical.loads(text)
+        canonical.strict(text)
     except KaonError as error:
         yield f"{place}: {error}"

@@ -1,0 +1,232 @@
+"""Bounds of what callers send: one check of any request, made from its descriptor.
+
+Every integer has a range, from the tables below; texts have no NUL and a length; JSON in texts is JSON, without NUL, half surrogate
+pairs, NaN, infinities and endless nesting; numbers are finite, and enums have a value that is declared. What passes can be added to
+the clock and to one another, and kept in any database.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+
+from kaon_wire import canonical
+from kaon_wire.errors import InvalidValue
+
+M = TypeVar("M", bound=Message)
+
+# Ten years. Longer waits are "without limit".
+LONGEST_MS = 315_576_000_000
+# The last second of the year 9999, in microseconds since the epoch: nothing falls due later.
+END_OF_TIME_US = 253_402_300_799_000_000
+HIGHEST_PRIORITY = 1_000_000_000
+MOST = 1_000_000_000
+TEXT_CHARACTERS = 4_096
+# Times that callers tell are earlier, in seconds since the epoch: what is computed from them is still a date.
+_YEAR_2200 = 7_258_118_400
+_INT32_MAX = 2**31 - 1
+_INT64_MAX = 2**63 - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """The least and the largest value of an integer."""
+
+    low: int
+    high: int
+
+    def problem(self, value: int) -> str:
+        """What is wrong with a value; empty when it is in the range."""
+        return "" if self.low <= value <= self.high else f"{value}: must be from {self.low} to {self.high}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Violation:
+    """A field that is out of its bounds."""
+
+    # From the request on, such as "schedule.priority" or "params_json[users]".
+    field: str
+    text: str
+
+
+_POSITION = Range(low=0, high=_INT64_MAX)
+_COUNT = Range(low=0, high=MOST)
+# By the end of the field's name.
+_BY_ENDING: Mapping[str, Range] = {
+    "_ms": Range(low=0, high=LONGEST_MS),
+    "_us": Range(low=0, high=END_OF_TIME_US),
+    "priority": Range(low=-HIGHEST_PRIORITY, high=HIGHEST_PRIORITY),
+    "seq": _POSITION,
+    "version": _POSITION,
+    "max_attempts": Range(low=0, high=1_000_000),
+    "min_step": _POSITION,
+    "min_cells": _COUNT,
+    "max_concurrency": _COUNT,
+    "max_active_runs": _COUNT,
+    "max_active": _COUNT,
+}
+# By the field's full name, which goes before its ending.
+_BY_NAME: Mapping[str, Range] = {
+    "google.protobuf.Timestamp.seconds": Range(low=0, high=_YEAR_2200),
+    "google.protobuf.Timestamp.nanos": Range(low=0, high=999_999_999),
+    "kaonapi.run.v1.ListRunsRequest.page_size": Range(low=0, high=500),
+    "kaonapi.schedule.v1.BackfillRequest.every_days": Range(low=0, high=36_600),
+    "kaonapi.schedule.v1.Permits.limit": _COUNT,
+    # Told by the server: what a caller sends is not looked at.
+    "kaonapi.schedule.v1.Permits.taken": Range(low=-_INT32_MAX - 1, high=_INT32_MAX),
+    "kaonapi.model.v1.WatchModelsRequest.after_cursor": Range(low=-1, high=_INT64_MAX),
+    "kaonapi.model.v1.AcknowledgeModelRequest.cursor": _POSITION,
+    "kaonapi.workflow.v1.FailurePolicy.count": _COUNT,
+    "kaonapi.workflow.v1.RandomSample.count": _COUNT,
+    "kaonapi.workflow.v1.RandomSample.seed": Range(low=-_INT64_MAX - 1, high=_INT64_MAX),
+    "kaonapi.workflow.v1.Repeat.max_iterations": _COUNT,
+    "kaonapi.workflow.v1.SuccessiveHalving.eta": _COUNT,
+    "kaonapi.workflow.v1.Resources.slots": Range(low=0, high=1_000_000),
+    "kaonapi.workflow.v1.Resources.cpu_milli": _COUNT,
+    "kaonapi.workflow.v1.Resources.memory_bytes": Range(low=0, high=2**50),
+    "kaonapi.workflow.v1.Resources.gpu": Range(low=0, high=1_000_000),
+    "kaonapi.workflow.v1.Resources.CustomEntry.value": _COUNT,
+}
+_INTEGERS = frozenset(
+    {
+        FieldDescriptor.CPPTYPE_INT32,
+        FieldDescriptor.CPPTYPE_INT64,
+        FieldDescriptor.CPPTYPE_UINT32,
+        FieldDescriptor.CPPTYPE_UINT64,
+    }
+)
+_REALS = frozenset({FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT})
+# What is as long as its definition may be: the engine bounds that as a whole.
+_DEFINITIONS = "kaonapi.workflow.v1."
+
+
+def range_of(field: FieldDescriptor) -> Range | None:
+    """The range of an integer field; None when the tables say nothing about it."""
+    by_name = _BY_NAME.get(field.full_name)
+    if by_name is not None:
+        return by_name
+    return next((each for ending, each in _BY_ENDING.items() if field.name.endswith(ending)), None)
+
+
+def violations(message: Message, at: str = "") -> list[Violation]:
+    """Everything in a message that is out of its bounds, in the order of its fields."""
+    return list(_message(message, at))
+
+
+def check(message: Message) -> None:
+    """Checks a message.
+
+    Raises:
+        InvalidValue: names the first field that is out of its bounds, and the bound.
+    """
+    for each in _message(message, ""):
+        raise InvalidValue(each.text)
+
+
+def made(kind: type[M], **values: Any) -> M:
+    """A message with these values, all of them within their bounds.
+
+    Raises:
+        InvalidValue: names the first field that is not, and the bound.
+    """
+    for name, value in values.items():
+        bound = _named_range(kind, name) if isinstance(value, int) else None
+        if bound is not None and (problem := bound.problem(value)):
+            raise InvalidValue(f"{name} {problem}")
+    try:
+        message = kind(**values)
+    except UnicodeEncodeError as error:
+        raise InvalidValue(f"a text has half of a surrogate pair, which is no character: {error}") from error
+    check(message)
+    return message
+
+
+def integer_fields(root: Descriptor) -> dict[str, FieldDescriptor]:
+    """Every integer field of a message and of what is in it, by its full name."""
+    found: dict[str, FieldDescriptor] = {}
+    seen, waiting = {root.full_name}, [root]
+    while waiting:
+        for field in waiting.pop().fields:
+            if field.cpp_type in _INTEGERS:
+                found[field.full_name] = field
+            elif field.message_type is not None and field.message_type.full_name not in seen:
+                seen.add(field.message_type.full_name)
+                waiting.append(field.message_type)
+    return found
+
+
+def _message(message: Message, at: str) -> Iterator[Violation]:
+    for field, value in message.ListFields():
+        name = f"{at}.{field.name}" if at else field.name
+        if _is_map(field):
+            yield from _map(field, value, name)
+        elif field.is_repeated:
+            for index, each in enumerate(value):
+                yield from _value(field, each, f"{name}[{index}]", json=field.name.endswith("_json"))
+        else:
+            yield from _value(field, value, name, json=field.name.endswith("_json"))
+
+
+def _map(field: FieldDescriptor, values: Any, name: str) -> Iterator[Violation]:
+    assert field.message_type is not None
+    keys, entries = field.message_type.fields_by_name["key"], field.message_type.fields_by_name["value"]
+    for key in values:
+        shown = f"{name}[{str(key)[:80]}]".replace("\0", "\\0")
+        yield from _value(keys, key, shown, json=False)
+        yield from _value(entries, values[key], shown, json=field.name.endswith("_json"))
+
+
+def _value(field: FieldDescriptor, value: Any, name: str, *, json: bool) -> Iterator[Violation]:
+    kind = field.cpp_type
+    if kind == FieldDescriptor.CPPTYPE_MESSAGE:
+        yield from _message(value, name)
+        return
+    if kind == FieldDescriptor.CPPTYPE_STRING:
+        problem = _text_problem(field, value, json=json) if isinstance(value, str) else ""
+    elif kind == FieldDescriptor.CPPTYPE_ENUM:
+        assert field.enum_type is not None
+        declared = field.enum_type.values_by_number
+        names = ", ".join(field.enum_type.values_by_name)
+        problem = "" if value in declared else f"{value} is none of {names}"
+    elif kind in _REALS:
+        problem = "" if math.isfinite(value) else f"{value} is not a finite number"
+    elif kind in _INTEGERS:
+        bound = _cached_range(field)
+        problem = bound.problem(value) if bound is not None else ""
+    else:
+        problem = ""
+    if problem:
+        yield Violation(field=name, text=f"{name} {problem}")
+
+
+def _text_problem(field: FieldDescriptor, text: str, *, json: bool) -> str:
+    if "\0" in text:
+        return "has a NUL character, which no text may have"
+    if json:
+        if not text:
+            return ""
+        try:
+            canonical.strict(text)
+        except InvalidValue as error:
+            return f"is {error}" if str(error).startswith("n") else f"cannot be kept: {error}"
+    elif len(text) > TEXT_CHARACTERS and not field.full_name.startswith(_DEFINITIONS):
+        return f"has {len(text)} characters; use at most {TEXT_CHARACTERS}"
+    return ""
+
+
+def _named_range(kind: type[Message], name: str) -> Range | None:
+    field: Any = kind.DESCRIPTOR.fields_by_name[name]
+    return range_of(field)
+
+
+_cached_range = lru_cache(maxsize=None)(range_of)
+
+
+def _is_map(field: FieldDescriptor) -> bool:
+    return field.message_type is not None and field.message_type.GetOptions().map_entry
