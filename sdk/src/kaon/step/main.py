@@ -205,7 +205,8 @@ def _run(context: StepContext, pipe: EventPipe) -> int:
     except StepCancelled:
         return 128 + signal.SIGTERM
     except SystemExit as error:
-        if exit_code(error) and os.getpid() == pid:
+        # A number is the process's own code, which the runner tells of together with the end of what was printed.
+        if isinstance(error.code, str) and os.getpid() == pid:
             pipe.send(exit_answer(error))
         raise
     except (InvalidTarget, InvalidOutputs) as error:

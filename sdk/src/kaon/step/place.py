@@ -27,10 +27,13 @@ class Places:
         self._root = os.path.dirname(work)
         spare, self._spare = self._spare, ""
         if not spare or not _moved(spare, self._root):
-            os.makedirs(work)
-            # A time that no change can leave behind, whatever the resolution of the file system's clock is.
-            for path in (work, self._root):
-                os.utime(path, (0, 0))
+            # Some step types lay the directory out beforehand: then it is not this worker's to move on.
+            found = os.path.isdir(self._root)
+            os.makedirs(work, exist_ok=True)
+            if not found:
+                # A time that no change can leave behind, whatever the resolution of the file system's clock is.
+                for path in (work, self._root):
+                    os.utime(path, (0, 0))
         os.chdir(work)
 
     def leave(self) -> None:
