@@ -23,7 +23,7 @@ async def test_a_submitted_run_is_durable_and_its_owner_is_woken(api: Api) -> No
     run = await api.submit(params_json={"users": "10", "rate": "1"})
     assert run.version == workflow.version
     assert run.status == run_pb2.STATUS_PENDING
-    assert dict(run.params_json) == {"users": "10", "rate": "1", "name": '"x"', "model": "null"}
+    assert dict(run.params_json) == {"users": "10", "rate": "1.0", "name": '"x"', "model": "null"}
     assert (run.tenant, run.submitter) == ("default", "anonymous")
     assert run.create_time.ToMicroseconds() == NOW_US
     partition = partition_of(run.run_id, PARTITIONS)
