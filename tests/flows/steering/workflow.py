@@ -5,7 +5,8 @@ import steering
 from kaon import Workflow, each, param, steps
 
 start = steps.python("start", steering.start, note=param("note", str), outputs={"regions": list})
-region = each("region", start["regions"], tolerate=0)
+# One after the other: "eu" has succeeded when "us" fails.
+region = each("region", start["regions"], max_concurrency=1)
 work = steps.python("work", steering.work, region=region, fixed=param("fixed", str), outputs={"result": str})
 hold = steps.python("hold", steering.hold, outputs={"said": str})
 join = steps.python(
