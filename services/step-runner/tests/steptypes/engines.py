@@ -106,5 +106,6 @@ def busy(ui: str) -> int:
 
 
 def _asked(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=5) as answer:
+    # Beside an endless query the server may take its time.
+    with urllib.request.urlopen(url, timeout=60) as answer:
         return json.load(answer)
