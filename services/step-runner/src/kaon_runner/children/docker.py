@@ -21,7 +21,7 @@ from kaon.step import StepCancelled, StepContext
 from kaon_runner.children.container_view import STEP_DIR, ContainerView
 from kaon_runner.children.faults import EngineError, OutOfMemory, PlatformFault
 from kaon_runner.steptypes.docker import name_of
-from kaon_runner.steptypes.shell import as_text, filled
+from kaon_runner.steptypes.shell import as_text, filled, variables
 
 # TERM to KILL of a container whose step is cancelled, seconds; the step's own grace is 3.
 _STOP_SECONDS = 1
@@ -91,7 +91,6 @@ def _options(context: StepContext) -> dict[str, Any]:
         json.dumps(translated, ensure_ascii=False), encoding="utf-8"
     )
     texts = {name: as_text(value) for name, value in translated["inputs"].items()}
-    inputs = {f"KAON_INPUT_{name.upper().replace('-', '_')}": text for name, text in texts.items()}
     given = {name: filled(text, texts, None) for name, text in (config.get("env") or {}).items()}
     mounts = [Mount(type="bind", source=str(context.directory), target=STEP_DIR)]
     mounts += [
@@ -100,7 +99,7 @@ def _options(context: StepContext) -> dict[str, Any]:
     options: dict[str, Any] = {
         "image": config["image"],
         "command": [filled(word, texts, None) for word in config.get("argv") or ()] or None,
-        "environment": {"KAON_STEP_DIR": STEP_DIR, **inputs, **given},
+        "environment": {"KAON_STEP_DIR": STEP_DIR, **variables(texts), **given},
         "mounts": mounts,
         "working_dir": f"{STEP_DIR}/work",
         "network_mode": config.get("network") or "none",

@@ -46,7 +46,7 @@ class ShellStepType:
             name: filled(text, known, f"step {step.key.path}: env {name}")
             for name, text in step.config.get("env", {}).items()
         }
-        env |= {f"KAON_INPUT_{name.upper().replace('-', '_')}": text for name, text in texts.items()} | bundle
+        env |= variables(texts) | bundle
         program, *words = (filled(word, known, f"step {step.key.path}: argv") for word in argv)
         return CommandLaunch(argv=(_located(step, program), *words), env=env)
 
@@ -72,6 +72,11 @@ def as_text(value: Any) -> str:
         reference = value["artifact"]
         return str(reference.get("path") or reference["uri"])
     return json.dumps(value, ensure_ascii=False)
+
+
+def variables(texts: Mapping[str, str]) -> dict[str, str]:
+    """The environment variables that carry the inputs of a step, from their texts by name."""
+    return {f"KAON_INPUT_{name.upper().replace('-', '_')}": text for name, text in texts.items()}
 
 
 def filled(word: str, texts: Mapping[str, str], where: str | None) -> str:
