@@ -366,6 +366,21 @@ def test_logs_that_are_followed_come_once_although_the_stream_breaks(
     assert [line.text for each in client.logs("r1", "b") for line in each.lines] == ["b1"]
 
 
+def test_a_gap_is_told_once_and_without_what_was_seen_before_the_stream_broke(
+    client: Client, world: World, build: Build
+) -> None:
+    client.submit(build(PLAIN))
+    after = lines("a", 1, 90, 91)
+    after.gap.CopyFrom(log_pb2.LogGap(first_sequence=2, last_sequence=89))
+    world.logs = [lines("a", 1, 1, 2, 3), after]
+    world.breaks_after = [1]
+    told = list(client.logs("r1", follow=True))
+    assert [line.sequence for each in told for line in each.lines] == [1, 2, 3, 90, 91]
+    assert [(each.gap.first_sequence, each.gap.last_sequence) for each in told if each.HasField("gap")] == [
+        (4, 89)
+    ]
+
+
 def announcement(cursor: int) -> model_pb2.Announcement:
     return model_pb2.Announcement(cursor=cursor, version=model_pb2.ModelVersion(model="m", version=cursor))
 

@@ -35,7 +35,7 @@ from kaon_coordinator.store.base import (
     Store,
     WorkflowRecord,
 )
-from kaon_coordinator.store.logs import LogBounds
+from kaon_coordinator.store.log_bounds import LogBounds
 from kaon_coordinator.store.submissions import REOPENING
 from kaon_wire import canonical
 from kaon_wire.errors import Conflict, InvalidValue, NotFound

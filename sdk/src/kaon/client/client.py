@@ -260,7 +260,8 @@ class Client(RunCommands):
     def logs(self, run_id: str, path: str = "", *, follow: bool = False) -> Iterator[log_pb2.LogLines]:
         """What the steps at or under `path` printed, old lines first; with `follow` live until the run ends.
 
-        A broken stream starts again, and what was seen is left out.
+        Of a lease that printed very much the first and the last lines are there, and `gap` of what follows tells which are not:
+        `whole_log` has them. A broken stream starts again, and what was seen is left out.
         """
         self.run(run_id)  # as above
         return self._follow(run_id, path) if follow else self._read_logs(run_id, path, follow=False)
@@ -276,14 +277,18 @@ class Client(RunCommands):
 
         for lines in self._watch_patience.stream(opened, complete=lambda: ended):
             lease = (lines.key.path, lines.key.attempt, lines.key.generation, lines.incarnation)
-            new = [line for line in lines.lines if line.sequence > seen.get(lease, 0)]
+            last = seen.get(lease, 0)
+            new = [line for line in lines.lines if line.sequence > last]
             if not new:
                 continue
             seen[lease] = new[-1].sequence
-            fresh = log_pb2.LogLines(
-                key=lines.key, incarnation=lines.incarnation, lines=new, dropped=lines.dropped
+            yield log_pb2.LogLines(
+                key=lines.key,
+                incarnation=lines.incarnation,
+                lines=new,
+                dropped=lines.dropped,
+                gap=_rest_of(lines, last),
             )
-            yield fresh
 
     def _read_logs(self, run_id: str, path: str, *, follow: bool) -> Iterator[log_pb2.LogLines]:
         request = log_pb2.ReadLogsRequest(run_id=run_id, path=path, follow=follow)
@@ -317,3 +322,11 @@ class Client(RunCommands):
         except NotFound:
             return False
         return True
+
+
+def _rest_of(lines: log_pb2.LogLines, seen: int) -> log_pb2.LogGap | None:
+    """The gap before lines, as far as it lies behind what was seen."""
+    first = max(lines.gap.first_sequence, seen + 1)
+    if first > lines.gap.last_sequence:
+        return None
+    return log_pb2.LogGap(first_sequence=first, last_sequence=lines.gap.last_sequence)

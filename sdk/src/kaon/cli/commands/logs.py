@@ -40,6 +40,8 @@ def logs(
 
 def _print(lines: log_pb2.LogLines) -> None:
     out = output.console()
+    if lines.HasField("gap"):
+        out.print(Text(_gap(lines), style="red"), soft_wrap=True)
     for line in lines.lines:
         text = Text.assemble(
             (f"{words.clock(line.time_us)} ", "dim"),
@@ -54,3 +56,9 @@ def _print(lines: log_pb2.LogLines) -> None:
                 style="red",
             )
         )
+
+
+def _gap(lines: log_pb2.LogLines) -> str:
+    key, gap = lines.key, lines.gap
+    missing = gap.last_sequence - gap.first_sequence + 1
+    return f"{key.path}: {missing} lines are left out here, {gap.first_sequence} to {gap.last_sequence} of attempt {key.attempt}"

@@ -10,6 +10,7 @@ from typing import Any
 from kaon_coordinator.api import principal
 from kaon_coordinator.api.log_archive import LogSource
 from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.store.base import LogChunk
 from kaon_coordinator.store.thread import StoreThread
 from kaonapi.log.v1 import log_pb2, log_pb2_grpc
 
@@ -38,7 +39,7 @@ class LogServicer(log_pb2_grpc.LogServiceServicer):
         tenant = principal.current().tenant
         # Also says that the run is there and the caller's.
         ended = await self._has_ended(tenant, request.run_id)
-        seen = 0
+        seen, gaps = 0, _Gaps()
         loop = asyncio.get_running_loop()
         last_news = loop.time()
         with self._parts.source.follow(request.run_id) as news:
@@ -46,7 +47,7 @@ class LogServicer(log_pb2_grpc.LogServiceServicer):
                 news.clear()
                 while chunks := await self._parts.source.read(request.run_id, request.path, seen):
                     for chunk in chunks:
-                        yield log_pb2.ReadLogsResponse(lines=log_pb2.LogLines.FromString(chunk.payload))
+                        yield log_pb2.ReadLogsResponse(lines=gaps.told(chunk))
                     seen, last_news = chunks[-1].chunk_id, loop.time()
                 settled = ended and loop.time() - last_news >= self._parts.settle_seconds
                 if settled or not request.follow:
@@ -58,6 +59,30 @@ class LogServicer(log_pb2_grpc.LogServiceServicer):
     async def _has_ended(self, tenant: str, run_id: str) -> bool:
         run = await self._parts.store.read(self._parts.store.store.get_run, tenant, run_id)
         return run.row.status in t.TERMINAL
+
+
+class _Gaps:
+    """Tells one reader which lines it will not see: those that were left out before it came to them."""
+
+    def __init__(self) -> None:
+        # The newest number by lease, of leases that have a tail: nothing is left out of others.
+        self._seen: dict[tuple[str, int, int, str], int] = {}
+
+    def told(self, chunk: LogChunk) -> log_pb2.LogLines:
+        """The chunk's lines, with the gap before them."""
+        record = log_pb2.LogLines.FromString(chunk.payload)
+        if chunk.left_out is None or not record.lines:
+            return record
+        first, last = chunk.left_out
+        if record.lines[0].sequence < first:
+            return record
+        lease = (chunk.key.path, chunk.key.attempt, chunk.key.generation, chunk.incarnation)
+        seen = self._seen.get(lease, 0)
+        first = max(first, seen + 1)
+        if first <= last:
+            record.gap.CopyFrom(log_pb2.LogGap(first_sequence=first, last_sequence=last))
+        self._seen[lease] = max(seen, record.lines[-1].sequence)
+        return record
 
 
 async def _until(news: asyncio.Event, seconds: float) -> None:

@@ -1,20 +1,21 @@
-"""The archive of what steps printed: records as they arrived, without repeated lines, bounded for each lease.
+"""The archive of what steps printed: records as they arrived, without repeated lines, of each lease its head and its tail.
 
 A record that comes again is recognised by the sequence numbers of its lines, in whatever order records come. Archivers work one
 after the other, so that ids of chunks ascend in the order in which they become visible and a reader that goes on after the last id
-it saw misses nothing.
+it saw misses nothing but what is left out. Rows that fall out of the tail are hidden at once, and deleted many at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, or_, select, text, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, or_, select, text, update
 
 from kaon_coordinator.store.bulk import Bulk
 from kaon_coordinator.store.database import Database
+from kaon_coordinator.store.log_bounds import Kept, LogBounds, visible
 from kaon_coordinator.store.records import LogChunk
 from kaon_coordinator.store.tables import log_chunks, log_leases
 from kaonapi.log.v1 import log_pb2
@@ -22,27 +23,19 @@ from kaonapi.step.v1 import step_pb2
 
 _Lease: TypeAlias = tuple[str, str, int, int, str]
 _LEASE_COLUMNS = ("run_id", "path", "attempt", "generation", "incarnation")
-_COUNTS = ("lines", "bytes", "full")
-_CHUNK_COLUMNS = ("run_id", "lease_id", "first_sequence", "last_sequence", "payload")
-
-
-@dataclass(frozen=True, kw_only=True)
-class LogBounds:
-    """How much of one lease's output is archived; the whole of it is the step's log artifact."""
-
-    lines: int = 10_000
-    # Of UTF-8 text.
-    size_bytes: int = 4 * 1024 * 1024
+_KEPT = ("full", "head_last", "tail_first")
+_COUNTS = ("lines", "bytes", *_KEPT, "tail_bytes", "last_sequence")
+_CHUNK_COLUMNS = ("run_id", "lease_id", "first_sequence", "last_sequence", "bytes", "payload")
 
 
 @dataclass(kw_only=True)
 class _Archived:
-    """How much there is of one lease."""
+    """What there is of one lease."""
 
     lease_id: int
-    lines: int
-    size_bytes: int
-    full: bool
+    kept: Kept
+    # Where the tail began before this transaction.
+    tail_began: int
     # Sequence numbers that arrived in this transaction.
     fresh: set[int] = field(default_factory=set)
 
@@ -69,12 +62,11 @@ class LogArchive:
             lease = _lease(record)
             if lease not in leases:
                 leases[lease] = self._open(connection, lease)
-            kept = self._keep(connection, leases[lease], record)
-            if kept is not None:
-                chunks.append(_chunk_row(leases[lease].lease_id, kept))
+            chunks += self._rows(connection, leases[lease], record)
         self._chunk.execute(connection, chunks)
-        counts = [(it.lines, it.size_bytes, int(it.full), it.lease_id) for it in leases.values()]
-        self._counts.execute(connection, counts)
+        for archived in leases.values():
+            self._leave_out(connection, archived)
+        self._counts.execute(connection, [_counts_row(archived) for archived in leases.values()])
         return frozenset(chunk[0] for chunk in chunks)
 
     def read(
@@ -83,10 +75,13 @@ class LogArchive:
         """Chunks of a run after an id, in the order of arrival."""
         query = (
             select(
-                log_chunks.c.chunk_id, log_chunks.c.payload, *(log_leases.c[name] for name in _LEASE_COLUMNS)
+                log_chunks.c.chunk_id,
+                log_chunks.c.payload,
+                log_chunks.c.first_sequence,
+                *(log_leases.c[name] for name in (*_LEASE_COLUMNS, *_KEPT)),
             )
             .join(log_leases, log_leases.c.lease_id == log_chunks.c.lease_id)
-            .where(log_chunks.c.run_id == run_id, log_chunks.c.chunk_id > after_chunk)
+            .where(log_chunks.c.run_id == run_id, log_chunks.c.chunk_id > after_chunk, _IS_SHOWN)
             .order_by(log_chunks.c.chunk_id)
             .limit(limit)
         )
@@ -99,51 +94,81 @@ class LogArchive:
 
     def _open(self, connection: Connection, lease: _Lease) -> _Archived:
         values = dict(zip(_LEASE_COLUMNS, lease, strict=True))
-        fresh = {"lines": 0, "bytes": 0, "full": 0}
+        fresh = dict.fromkeys(_COUNTS, 0)
         connection.execute(self._database.insert(log_leases).values(values | fresh).on_conflict_do_nothing())
         row = connection.execute(select(log_leases).filter_by(**values)).one()
-        return _Archived(lease_id=row.lease_id, lines=row.lines, size_bytes=row.bytes, full=bool(row.full))
+        kept = Kept(
+            head_lines=row.lines,
+            head_bytes=row.bytes,
+            closed=bool(row.full),
+            head_last=row.head_last,
+            tail_first=row.tail_first,
+            tail_bytes=row.tail_bytes,
+            last=row.last_sequence,
+        )
+        return _Archived(lease_id=row.lease_id, kept=kept, tail_began=row.tail_first)
 
-    def _keep(
+    def _rows(
         self, connection: Connection, archived: _Archived, record: log_pb2.LogLines
-    ) -> log_pb2.LogLines | None:
-        """The part of a record that is new and fits; None when nothing of it is."""
-        if archived.full:
-            return None
+    ) -> list[tuple[Any, ...]]:
+        """Rows for the part of a record that is new and stays."""
+        kept = archived.kept
+        if not record.lines:
+            return [_chunk_row(archived, record, (), record.dropped)]
         known = archived.fresh | _stored_sequences(connection, archived.lease_id, record.lines)
         lines = [line for line in record.lines if line.sequence not in known]
-        if record.lines and not lines:
-            return None
         archived.fresh.update(line.sequence for line in lines)
-        kept = list(self._fitting(archived, lines))
-        return log_pb2.LogLines(
-            key=record.key, incarnation=record.incarnation, lines=kept, dropped=record.dropped
-        )
+        parts = kept.take(lines, self._bounds)
+        dropped = [record.dropped, 0] if parts.head else [0, record.dropped]
+        told = zip((parts.head, parts.tail), dropped, strict=True)
+        return [_chunk_row(archived, record, part, lost) for part, lost in told if part]
 
-    def _fitting(self, archived: _Archived, lines: Iterable[log_pb2.LogLine]) -> Iterable[log_pb2.LogLine]:
-        for line in lines:
-            size = len(line.text.encode())
-            fits = (
-                archived.lines < self._bounds.lines and archived.size_bytes + size <= self._bounds.size_bytes
+    def _leave_out(self, connection: Connection, archived: _Archived) -> None:
+        """Makes room in the tail, and deletes rows that are left out, when there are enough of them."""
+        kept = archived.kept
+        crowded = kept.tail_bytes > self._bounds.tail_bytes
+        if crowded:
+            kept.tail_first = max(kept.tail_first, self._fitting(connection, archived))
+        slack = self._bounds.slack
+        if not crowded and kept.tail_first // slack == archived.tail_began // slack:
+            return
+        of_tail = (log_chunks.c.lease_id == archived.lease_id) & (log_chunks.c.last_sequence > kept.head_last)
+        of_tail &= log_chunks.c.first_sequence > kept.head_last
+        connection.execute(delete(log_chunks).where(of_tail, log_chunks.c.last_sequence < kept.tail_first))
+        rest = select(func.coalesce(func.sum(log_chunks.c.bytes), 0)).where(of_tail)
+        kept.tail_bytes = int(connection.execute(rest).scalar_one())
+
+    def _fitting(self, connection: Connection, archived: _Archived) -> int:
+        """The number from which the tail's rows take three quarters of its room at most; the newest row stays whatever it takes."""
+        query = (
+            select(log_chunks.c.first_sequence, log_chunks.c.last_sequence, log_chunks.c.bytes)
+            .where(
+                log_chunks.c.lease_id == archived.lease_id,
+                log_chunks.c.last_sequence >= archived.kept.tail_first,
             )
-            if not fits:
-                archived.full = True
-                yield _told_as_cut(line, archived)
-                return
-            archived.lines += 1
-            archived.size_bytes += size
-            yield line
+            .order_by(log_chunks.c.last_sequence.desc())
+        )
+        room, newest = self._bounds.tail_bytes * 3 // 4, 0
+        for row in connection.execute(query).all():
+            room -= row.bytes
+            if room < 0 and newest > row.last_sequence:
+                return int(row.last_sequence) + 1
+            newest = newest or row.first_sequence
+        return 0
 
 
-def _told_as_cut(line: log_pb2.LogLine, archived: _Archived) -> log_pb2.LogLine:
-    """Stands in place of the first line that is not kept."""
-    return log_pb2.LogLine(
-        sequence=line.sequence,
-        time_us=line.time_us,
-        stream=log_pb2.STREAM_SYSTEM,
-        text=f"the step printed more than is kept here ({archived.lines} lines, {archived.size_bytes} bytes): "
-        "the rest is in the step's log artifact",
-    )
+# Either of the head, or not left out.
+_IS_SHOWN = or_(
+    log_leases.c.full == 0,
+    log_chunks.c.first_sequence <= log_leases.c.head_last,
+    log_chunks.c.last_sequence >= log_leases.c.tail_first,
+)
+
+
+def _counts_row(archived: _Archived) -> tuple[Any, ...]:
+    kept = archived.kept
+    counts = (kept.head_lines, kept.head_bytes, int(kept.closed), kept.head_last, kept.tail_first)
+    return (*counts, kept.tail_bytes, kept.last, archived.lease_id)
 
 
 def _stored_sequences(connection: Connection, lease_id: int, lines: Sequence[log_pb2.LogLine]) -> set[int]:
@@ -165,12 +190,24 @@ def _lease(record: log_pb2.LogLines) -> _Lease:
     return key.run_id, key.path, key.attempt, key.generation, record.incarnation
 
 
-def _chunk_row(lease_id: int, record: log_pb2.LogLines) -> tuple[Any, ...]:
-    numbers = [line.sequence for line in record.lines] or [0]
-    payload = record.SerializeToString(deterministic=True)
-    return record.key.run_id, lease_id, min(numbers), max(numbers), payload
+def _chunk_row(
+    archived: _Archived, record: log_pb2.LogLines, lines: Sequence[log_pb2.LogLine], dropped: int
+) -> tuple[Any, ...]:
+    kept = archived.kept
+    numbers = [line.sequence for line in lines] or [kept.last if kept.closed else 0]
+    size = sum(len(line.text.encode()) for line in lines)
+    stored = log_pb2.LogLines(key=record.key, incarnation=record.incarnation, lines=lines, dropped=dropped)
+    payload = stored.SerializeToString(deterministic=True)
+    return record.key.run_id, archived.lease_id, min(numbers), max(numbers), size, payload
 
 
 def _log_chunk(row: Row[Any]) -> LogChunk:
     key = step_pb2.StepKey(run_id=row.run_id, path=row.path, attempt=row.attempt, generation=row.generation)
-    return LogChunk(chunk_id=row.chunk_id, key=key, incarnation=row.incarnation, payload=row.payload)
+    left_out = (row.head_last + 1, row.tail_first - 1) if row.full else None
+    payload = row.payload
+    # Of the tail only its first chunk may begin before it.
+    if left_out is not None and left_out[0] <= row.first_sequence <= left_out[1]:
+        payload = visible(payload, left_out)
+    return LogChunk(
+        chunk_id=row.chunk_id, key=key, incarnation=row.incarnation, payload=payload, left_out=left_out
+    )

@@ -320,3 +320,6 @@ class LogChunk:
     incarnation: str
     # A serialized `kaonapi.log.v1.LogLines`.
     payload: bytes
+    # The first and the last number of the lease that are left out between its head and its tail, the last one lower when there is
+    # none; None while it has no tail.
+    left_out: tuple[int, int] | None

@@ -22,7 +22,8 @@ from kaon_coordinator.store import (
 )
 from kaon_coordinator.store.base import Fenced, Store
 from kaon_coordinator.store.database import Database, Durability, open_database
-from kaon_coordinator.store.logs import LogArchive, LogBounds
+from kaon_coordinator.store.log_bounds import LogBounds
+from kaon_coordinator.store.logs import LogArchive
 from kaon_coordinator.store.migrate import migrate
 from kaon_coordinator.store.owed import Owed
 from kaon_coordinator.store.records import (

@@ -313,10 +313,17 @@ log_leases = Table(
     Column("generation", BigInteger, nullable=False),
     # Two lives of runners can print under one generation until the engine has told one of them to stop.
     Column("incarnation", Text, nullable=False),
+    # Of its head.
     Column("lines", Integer, nullable=False),
     Column("bytes", BigInteger, nullable=False),
-    # 1 once the lease has reached its bound.
+    # 1 once the head takes no further numbers: those after `head_last` are of the tail, or left out below `tail_first`.
     Column("full", SmallInteger, nullable=False),
+    Column("head_last", BigInteger, nullable=False, server_default="0"),
+    Column("tail_first", BigInteger, nullable=False, server_default="0"),
+    # Of the tail's rows, among them those that are left out and not deleted yet.
+    Column("tail_bytes", BigInteger, nullable=False, server_default="0"),
+    # The largest number that has come.
+    Column("last_sequence", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("run_id", "path", "attempt", "generation", "incarnation", name="log_leases_lease_key"),
 )
 
@@ -326,9 +333,11 @@ log_chunks = Table(
     Column("chunk_id", _ROW_ID, Identity(), primary_key=True),
     Column("run_id", Text, nullable=False),
     Column("lease_id", _ROW_ID, ForeignKey("log_leases.lease_id"), nullable=False),
-    # Both 0 when the record only says that lines were lost.
+    # When the record only says that lines were lost: both 0 while the head is open, then the largest number that has come.
     Column("first_sequence", BigInteger, nullable=False),
     Column("last_sequence", BigInteger, nullable=False),
+    # Of the lines' text.
+    Column("bytes", BigInteger, nullable=False, server_default="0"),
     # A serialized LogLines.
     Column("payload", LargeBinary, nullable=False),
     Index("log_chunks_run_idx", "run_id", "chunk_id"),

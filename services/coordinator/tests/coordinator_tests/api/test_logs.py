@@ -9,6 +9,7 @@ import pytest
 from grpc import StatusCode, aio
 
 from kaon_coordinator.store.base import RunRecord
+from kaon_coordinator.store.log_bounds import LogBounds
 from kaonapi.log.v1 import log_pb2
 from kaonapi.run.v1 import run_pb2
 from kaonapi.step.v1 import step_pb2
@@ -87,6 +88,44 @@ async def test_following_ends_with_the_run_and_with_its_last_lines(
     # Lines may come after the end of the run.
     await archive([_lines(run, 3)])
     assert await _all(call) == [_lines(run, 3)]
+
+
+def _gap(first: int, last: int) -> log_pb2.LogGap:
+    return log_pb2.LogGap(first_sequence=first, last_sequence=last)
+
+
+async def test_a_reader_is_told_which_lines_are_not_kept(api: Api) -> None:
+    run = await _begin(api)
+    head, last = LogBounds().head_lines, 20_000
+    for first in range(1, last, 500):
+        await api.archive.archive([_lines(run, *range(first, first + 500))])
+    read = await _all(api.logs.ReadLogs(log_pb2.ReadLogsRequest(run_id=run.run_id)))
+    numbers = [line.sequence for lines in read for line in lines.lines]
+    kept = last - LogBounds().tail_lines
+    assert numbers == [*range(1, head + 1), *range(kept + 1, last + 1)]
+    told = [lines for lines in read if lines.HasField("gap")]
+    assert [lines.gap for lines in told] == [_gap(head + 1, kept)]
+    assert told[0].lines[0].sequence == kept + 1
+
+
+async def test_a_follower_is_told_of_what_it_has_not_seen_alone(api: Api) -> None:
+    run = await _begin(api)
+    head, tail = LogBounds().head_lines, LogBounds().tail_lines
+    await api.archive.archive([_lines(run, *range(1, head + 1)), _lines(run, *range(head + 1, head + 101))])
+    call = api.logs.ReadLogs(log_pb2.ReadLogsRequest(run_id=run.run_id, follow=True))
+    for _ in range(2):
+        assert not (await _next(call)).HasField("gap")
+    seen = head + 100
+    # All of the tail as the follower knows it goes at once, and a line more.
+    await api.archive.archive([_lines(run, *range(seen + 1, seen + tail + 2))])
+    lines = await _next(call)
+    assert lines.gap == _gap(seen + 1, seen + 1)
+    assert [line.sequence for line in lines.lines] == [*range(seen + 2, seen + tail + 2)]
+    await api.archive.archive([_lines(run, seen + tail + 2)])
+    assert not (await _next(call)).HasField("gap")
+    late = await _all(api.logs.ReadLogs(log_pb2.ReadLogsRequest(run_id=run.run_id)))
+    assert [lines.gap for lines in late if lines.HasField("gap")] == [_gap(head + 1, seen + 2)]
+    call.cancel()
 
 
 async def test_only_logs_of_ones_own_runs_can_be_read(api: Api) -> None:

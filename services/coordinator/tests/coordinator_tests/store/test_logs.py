@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import random
+from collections.abc import Iterator, Sequence
 
 import pytest
 from simulation.memory_store import MemoryStore
+from sqlalchemy import create_engine, func, select
 
 from kaon_coordinator.store.base import Store
-from kaon_coordinator.store.logs import LogBounds
+from kaon_coordinator.store.log_bounds import LogBounds
 from kaon_coordinator.store.sql import open_store
+from kaon_coordinator.store.tables import log_chunks
 from kaonapi.log.v1 import log_pb2
 from kaonapi.step.v1 import step_pb2
 
@@ -30,15 +33,17 @@ def _read(store: Store, path: str = "", after_chunk: int = 0) -> list[log_pb2.Lo
     return [log_pb2.LogLines.FromString(chunk.payload) for chunk in chunks]
 
 
-def _numbers(store: Store) -> list[int]:
-    return [line.sequence for record in _read(store) for line in record.lines]
+def _numbers(store: Store, path: str = "") -> list[int]:
+    return [line.sequence for record in _read(store, path) for line in record.lines]
+
+
+SMALL = LogBounds(head_lines=5, tail_lines=20, head_bytes=60, tail_bytes=400)
 
 
 @pytest.fixture
 def small(url: str) -> Iterator[Store]:
-    """A store that keeps 5 lines or 60 bytes of a lease."""
-    bounds = LogBounds(lines=5, size_bytes=60)
-    store = MemoryStore(bounds) if url == "memory" else open_store(url, log_bounds=bounds)
+    """A store that keeps little of a lease."""
+    store = MemoryStore(SMALL) if url == "memory" else open_store(url, log_bounds=SMALL)
     yield store
     store.close()
 
@@ -85,25 +90,94 @@ def test_a_record_that_only_says_what_was_lost_is_kept(store: Store) -> None:
     assert _read(store) == [_lines(dropped=40)]
 
 
-def test_a_lease_is_cut_at_its_bound_and_told_so_once(small: Store) -> None:
-    small.archive_logs([_lines(1, 2, 3, 4)])
-    small.archive_logs([_lines(5, 6, 7)])
-    assert small.archive_logs([_lines(8), _lines(9, dropped=2)]) == frozenset()
-    assert _numbers(small) == [1, 2, 3, 4, 5, 6]
-    told = _read(small)[-1].lines[-1]
-    assert told.stream == log_pb2.STREAM_SYSTEM
-    assert "5 lines" in told.text
-    small.archive_logs([_lines(1, path="other")])
-    assert len(_read(small, path="other")) == 1
+def test_of_a_lease_the_first_and_the_last_lines_stay_and_others_are_not_touched(small: Store) -> None:
+    small.archive_logs([_lines(*range(1, 5)), _lines(1, path="other")])
+    small.archive_logs([_lines(*range(5, 31))])
+    assert [chunk.left_out for chunk in small.read_logs("run")] == [(6, 10), None, (6, 10), (6, 10)]
+    assert _numbers(small, "work") == [*range(1, 6), *range(11, 31)]
+    assert _numbers(small, "other") == [1]
 
 
-def test_a_lease_is_cut_at_its_bytes_too(small: Store) -> None:
-    record = _lines(1, 2)
-    record.lines[0].text = "ü" * 29
-    small.archive_logs([record])
-    kept, told = _read(small)[0].lines
-    assert kept.text == "ü" * 29
-    assert "58 bytes" in told.text
+def test_lines_that_are_left_out_stay_so_when_they_come_again(small: Store) -> None:
+    for number in range(1, 101):
+        small.archive_logs([_lines(number)])
+    kept = _numbers(small)
+    assert small.archive_logs([_lines(*range(1, 101)), _lines(*range(40, 60))]) == frozenset()
+    assert _numbers(small) == kept == [*range(1, 6), *range(81, 101)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_comes_the_first_and_the_last_lines_stay_and_the_gap_is_exact(
+    small: Store, seed: int
+) -> None:
+    draw = random.Random(seed)
+    for case in range(12):
+        path, total = f"case-{case}", draw.choice([1, 5, 6, 24, 25, 26, 27, 60, 130])
+        for records in _deliveries(draw, path, total):
+            small.archive_logs(records)
+        wanted = [n for n in range(1, total + 1) if n <= 5 or n > total - 20]
+        assert _numbers(small, path) == wanted, (path, total)
+        told = {chunk.left_out for chunk in small.read_logs("run", path)}
+        assert len(told) == 1
+        (left_out,) = told
+        assert (left_out is None) == (total <= 5)
+        if left_out is not None:
+            assert list(range(left_out[0], left_out[1] + 1)) == [*range(6, total - 19)]
+
+
+def _deliveries(draw: random.Random, path: str, total: int) -> Iterator[list[log_pb2.LogLines]]:
+    """All lines up to `total` in records and calls of any size, with some that come again as after a takeover."""
+    at = 1
+    while at <= total:
+        records = []
+        for _ in range(draw.randint(1, 4)):
+            first = max(1, at - draw.choice([0, 0, 0, 1, 7, 40]))
+            at = min(total + 1, at + draw.choice([1, 1, 2, 5, 30]))
+            records.append(_sized(path, range(first, at), 1))
+            if at > total:
+                break
+        yield records
+
+
+def _sized(path: str, numbers: Sequence[int], size: int) -> log_pb2.LogLines:
+    record = _lines(*numbers, path=path)
+    for line in record.lines:
+        line.text = "ü" * (size // 2) + "." * (size % 2)
+    return record
+
+
+@pytest.mark.parametrize("size", [7, 31, 62])
+def test_a_lease_is_bounded_in_its_bytes_too(small: Store, size: int) -> None:
+    for number in range(1, 201, 2):
+        small.archive_logs([_sized("work", (number, number + 1), size)])
+    numbers, left_out = _numbers(small), small.read_logs("run")[-1].left_out
+    assert left_out is not None
+    assert numbers == [*range(1, left_out[0]), *range(left_out[1] + 1, 201)]
+    head, tail = left_out[0] - 1, 200 - left_out[1]
+    assert head == min(5, SMALL.head_bytes // size)
+    # The tail is at least half full.
+    assert min(20, 200 // size) <= tail <= min(20, (SMALL.tail_bytes + 2 * size) // size)
+
+
+def test_one_line_that_is_larger_than_the_head_is_of_the_tail(small: Store) -> None:
+    small.archive_logs([_sized("work", (1,), 61), _sized("work", (2,), 1)])
+    assert _numbers(small) == [1, 2]
+    small.archive_logs([_sized("work", range(3, 51), 1)])
+    assert _numbers(small) == [*range(31, 51)]
+    assert small.read_logs("run")[0].left_out == (1, 30)
+
+
+def test_rows_of_a_lease_are_bounded_while_its_log_flows(small: Store, url: str) -> None:
+    if url == "memory":
+        pytest.skip("looks into the tables")
+    engine, most = create_engine(url), 0
+    for number in range(1, 301):
+        small.archive_logs([_lines(number), _lines(dropped=1)])
+        with engine.connect() as connection:
+            most = max(most, connection.execute(select(func.count()).select_from(log_chunks)).scalar_one())
+    engine.dispose()
+    # One for each line and one for each record of lost ones.
+    assert most <= 2 * (SMALL.head_lines + SMALL.tail_lines + SMALL.slack)
 
 
 def test_logs_are_read_by_path(store: Store) -> None:

@@ -19,6 +19,8 @@ from kaon_coordinator.store.base import Store
 from kaon_coordinator.store.sql import open_store
 from kaon_coordinator.store.tables import metadata
 from kaon_wire.errors import Conflict
+from kaonapi.log.v1 import log_pb2
+from kaonapi.step.v1 import step_pb2
 
 from .build import submitted
 
@@ -33,10 +35,7 @@ def test_the_migrations_make_the_tables_that_the_code_expects(store: Store, url:
 
 
 def test_the_newest_migration_is_the_one_that_is_looked_for() -> None:
-    config = Config()
-    config.set_main_option("script_location", str(Path(migrate.__file__).with_name("migrations")))
-    config.set_main_option("path_separator", "os")
-    assert ScriptDirectory.from_config(config).get_current_head() == migrate.HEAD
+    assert ScriptDirectory.from_config(_config()).get_current_head() == migrate.HEAD
 
 
 def test_what_is_there_survives_another_start(store: Store, open_another: Callable[[], Store]) -> None:
@@ -65,20 +64,52 @@ def test_a_database_of_a_newer_version_is_left_alone(store: Store, url: str) -> 
 
 
 def test_runs_of_the_first_tables_are_there_after_the_upgrade(url: str) -> None:
-    engine = create_engine(url)
-    config = Config()
-    config.set_main_option("script_location", str(Path(migrate.__file__).with_name("migrations")))
-    config.set_main_option("path_separator", "os")
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
-        connection.execute(
-            text(
-                "INSERT INTO runs VALUES ('r', 'default', 'w', 'v', 3, '{}', 'me', NULL, 'd', 1, 3, 2, 1, 5, 0, '', 0, 1, 0, 1)"
-            )
-        )
-    engine.dispose()
+    _fill(
+        url,
+        "0001",
+        "INSERT INTO runs VALUES ('r', 'default', 'w', 'v', 3, '{}', 'me', NULL, 'd', 1, 3, 2, 1, 5, 0, '', 0, 1, 0, 1)",
+    )
     store = open_store(url)
     (run,) = store.load_runs(3)
     assert (run.run_id, run.row.seq, run.row.priority, run.parent_run_id) == ("r", 2, 0, "")
     store.close()
+
+
+def test_a_lease_that_was_full_goes_on_with_its_tail_after_the_upgrade(url: str) -> None:
+    key = step_pb2.StepKey(run_id="r", path="p", attempt=1, generation=1)
+    old, new = (
+        log_pb2.LogLines(key=key, incarnation="i", lines=[log_pb2.LogLine(sequence=number)])
+        for number in (10_001, 10_002)
+    )
+    _fill(
+        url,
+        "0005",
+        "INSERT INTO log_leases VALUES (1, 'r', 'p', 1, 1, 'i', 10000, 5, 1)",
+        f"INSERT INTO log_chunks VALUES (1, 'r', 1, 1, 10001, decode('{old.SerializeToString().hex()}', 'hex'))"
+        if url.startswith("postgresql")
+        else f"INSERT INTO log_chunks VALUES (1, 'r', 1, 1, 10001, X'{old.SerializeToString().hex()}')",
+    )
+    store = open_store(url)
+    store.archive_logs([old, new])
+    assert [chunk.payload for chunk in store.read_logs("r")] == [
+        each.SerializeToString(deterministic=True) for each in (old, new)
+    ]
+    store.close()
+
+
+def _fill(url: str, revision: str, *statements: str) -> None:
+    """Makes the tables of an earlier version, with something in them."""
+    engine, config = create_engine(url), _config()
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        for statement in statements:
+            connection.execute(text(statement))
+    engine.dispose()
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrate.__file__).with_name("migrations")))
+    config.set_main_option("path_separator", "os")
+    return config
