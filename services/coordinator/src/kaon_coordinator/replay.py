@@ -28,7 +28,7 @@ def replay(store: Store, run: RunRecord, seq: int, compiled: Compiled) -> RunSta
         InvalidValue: the run has no such event.
     """
     if not 0 <= seq <= run.row.seq:
-        raise InvalidValue(f"run {run.run_id}: there is no event {seq}; its newest is {run.row.seq}")
+        raise InvalidValue(f"seq: run {run.run_id}: there is no event {seq}; its newest is {run.row.seq}")
     state = _kept(store, run, seq, compiled) or begin(store, run, compiled)
     _fold(store, state, run.run_id, seq)
     return state

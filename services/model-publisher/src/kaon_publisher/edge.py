@@ -11,6 +11,7 @@ from grpc import aio
 
 from kaon_wire import bounds
 from kaon_wire.errors import InvalidValue
+from kaon_wire.statuses import fitting
 
 
 class Edge(aio.ServerInterceptor):
@@ -48,7 +49,7 @@ def _checking(decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
 def _unary(inner: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     async def call(request: Any, context: Any) -> Any:
         if isinstance(request, InvalidValue):
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(request)[:2_000])
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, fitting(str(request)))
         return await inner(request, context)
 
     return call
@@ -57,7 +58,7 @@ def _unary(inner: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 def _stream(inner: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     async def call(request: Any, context: Any) -> Any:
         if isinstance(request, InvalidValue):
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(request)[:2_000])
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, fitting(str(request)))
         async for response in inner(request, context):
             yield response
 

@@ -22,6 +22,7 @@ from kaon_publisher.publishing import Publishing, check_name, check_request, pay
 from kaon_publisher.store import ModelStore
 from kaon_telemetry.metrics import PublisherMetrics
 from kaon_wire.errors import Conflict, InvalidValue, KaonError, NotFound
+from kaon_wire.statuses import fitting
 from kaonapi.model.v1 import model_pb2, model_pb2_grpc
 
 log = structlog.get_logger(__name__)
@@ -204,7 +205,7 @@ async def _abort(context: Any, error: KaonError | SQLAlchemyError) -> None:
     code = next(
         (code for kind, code in _CODES.items() if isinstance(error, kind)), grpc.StatusCode.UNAVAILABLE
     )
-    await context.abort(code, str(error))
+    await context.abort(code, fitting(str(error)))
 
 
 def _logged(error: Exception) -> str:

@@ -11,9 +11,11 @@ from grpc_status import rpc_status  # type: ignore[import-untyped]
 
 from kaon_coordinator.problems import SHOWN_PROBLEMS, Denied, InvalidRequest, Problem
 from kaon_wire.errors import Conflict, InvalidValue, KaonError, NotFound, Unavailable
+from kaon_wire.statuses import fitting
 
-# Statuses travel in headers, which gRPC bounds at 8 KiB by default.
-_MESSAGE_CHARACTERS = 2_000
+# Of the problems beside the message: both together, and the message once more, go into a header of 8 KiB.
+_PROBLEM_BYTES = 2_300
+_PROBLEM_CHARACTERS = 100
 
 _CODES: tuple[tuple[type[KaonError], grpc.StatusCode], ...] = (
     (InvalidValue, grpc.StatusCode.INVALID_ARGUMENT),
@@ -48,22 +50,26 @@ def _code(error: KaonError) -> grpc.StatusCode:
 
 
 def _bad_request(problems: Iterable[Problem]) -> error_details_pb2.BadRequest:
-    violations = [
-        error_details_pb2.BadRequest.FieldViolation(field=problem.field[:100], description=problem.text[:100])
-        for problem in problems
-    ]
-    return error_details_pb2.BadRequest(field_violations=violations)
+    """The problems, as many of them as fit."""
+    told = error_details_pb2.BadRequest()
+    for problem in problems:
+        told.field_violations.add(
+            field=fitting(problem.field[:_PROBLEM_CHARACTERS]),
+            description=fitting(problem.text[:_PROBLEM_CHARACTERS]),
+        )
+        if told.ByteSize() > _PROBLEM_BYTES:
+            del told.field_violations[-1]
+            break
+    return told
 
 
 def _status(
     code: grpc.StatusCode, message: str, details: Iterable[error_details_pb2.BadRequest]
 ) -> grpc.Status:
-    if len(message) > _MESSAGE_CHARACTERS:
-        message = message[:_MESSAGE_CHARACTERS] + " ..."
     packed = []
     for detail in details:
         packed.append(any_pb2.Any())
         packed[-1].Pack(detail)
-    told = status_pb2.Status(code=code.value[0], message=message, details=packed)
+    told = status_pb2.Status(code=code.value[0], message=fitting(message), details=packed)
     status: grpc.Status = rpc_status.to_status(told)
     return status

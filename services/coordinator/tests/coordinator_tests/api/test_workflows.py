@@ -101,3 +101,13 @@ async def test_a_definition_of_five_megabytes_is_refused_in_words(api: Api) -> N
     api.others.problems.append("the definition has too many bytes")
     with pytest.raises(aio.AioRpcError, match="too many bytes"):
         await api.register(description="x" * 5_000_000)
+
+
+@pytest.mark.parametrize("letter", ["x", "ä", "\U0001f600"])
+async def test_problems_in_any_letters_are_told_in_words(api: Api, letter: str) -> None:
+    """What does not fit into the header of a status reaches its caller as RESOURCE_EXHAUSTED."""
+    api.others.problems += [f"{letter * 150}: no such step type" for _ in range(30)]
+    for _ in range(5):
+        with pytest.raises(aio.AioRpcError, match=f"{letter}{letter}") as told:
+            await api.register()
+        assert told.value.code() == StatusCode.INVALID_ARGUMENT
