@@ -104,6 +104,11 @@ test: fetch ## every test: first those without servers, by WORKERS=2 processes, 
 test-quick: setup ## the tests that start no server and no whole system: two minutes at most, for the inner loop
 	$(PYTEST) -m "not real and not e2e and not slow"
 
+# The same tests as in the suite, with other examples each time.
+.PHONY: hunt
+hunt: setup ## hostile definitions and requests against engine, API and publisher, TIMES=50 times as many as `make test` tries
+	KAON_HUNT=$(or $(TIMES),50) $(PYTEST) --timeout 0 -k hostile -m "not real and not e2e"
+
 # --- figures --------------------------------------------------------------------------------------------------------
 
 .PHONY: bench

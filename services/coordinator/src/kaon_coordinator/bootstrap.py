@@ -116,7 +116,7 @@ class Application:
                 call_seconds=metrics.api_seconds,
                 store=self._store,
                 artifacts=artifacts,
-                validate=_validator(settings.limits),
+                validate=validator(settings.limits),
                 limits=settings.limits,
                 feed=feed,
                 logs=archive,
@@ -231,5 +231,5 @@ def _label_problem(text: str) -> str:
     return ""
 
 
-def _validator(limits: Limits) -> Callable[[d.WorkflowDefinition], list[str]]:
+def validator(limits: Limits) -> Callable[[d.WorkflowDefinition], list[str]]:
     return partial(validate, limits=limits, check_expression=expressions.check, check_label=_label_problem)

@@ -7,101 +7,35 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
 from google.protobuf.message import Message
 from grpc import StatusCode, aio
 
 from kaon_coordinator import replay
-from kaon_coordinator.api.feed import RunFeed
-from kaon_coordinator.api.log_archive import LogArchive
-from kaon_coordinator.api.server import ApiParts, ApiServer
 from kaon_coordinator.engine import snapshots as rule
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.rows_codec import run_row, take_block_rows, take_step_rows, touch_all
 from kaon_coordinator.shell.bases import definitions
 from kaon_coordinator.snapshots import Snapshots
 from kaon_coordinator.store.base import Snapshot
-from kaonapi.run.v1 import history_pb2, run_service_pb2_grpc
+from kaonapi.run.v1 import history_pb2
 from kaonapi.run.v1 import run_service_pb2 as r
 from kaonapi.schedule.v1 import schedule_pb2 as s
-from kaonapi.schedule.v1 import schedule_pb2_grpc
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
 
-from ..engine.build import chain, fan, for_each, literal, step
+from ..engine.build import fan, for_each, literal, step
 from ..shell.player import playing
-from ..shell.world import Member, World
+from ..shell.world import World
+from .whole import Whole, serving
 
 BAD = step_pb2.StepError(error_class=step_pb2.ERROR_CLASS_USER, type="ValueError", message="no")
 
 
-class Whole:
-    """Everything that a test needs."""
-
-    def __init__(self, world: World, member: Member, channel: aio.Channel) -> None:
-        self.world = world
-        self.member = member
-        self.runs = run_service_pb2_grpc.RunServiceStub(channel)
-        self.schedules = schedule_pb2_grpc.ScheduleServiceStub(channel)
-
-    def register(self, *blocks: d.Block, name: str = "w", **fields: Any) -> str:
-        """A version of a workflow, its blocks one after the other."""
-        definition = d.WorkflowDefinition(name=name, body=chain(*blocks), **fields)
-        return self.world.register(self.member, definition)
-
-    async def submit(self, **fields: Any) -> str:
-        """The id of a run."""
-        request = r.SubmitRunRequest(**({"workflow": "w"} | fields))
-        return (await self.runs.SubmitRun(request)).run.run_id
-
-    def status(self, run_id: str) -> int:
-        """How a run stands."""
-        return self.member.store.store.get_run("default", run_id).row.status
-
-    async def ended(self, run_id: str) -> int:
-        """How a run has ended."""
-        await self.world.until(lambda: self.status(run_id) in t.TERMINAL)
-        return self.status(run_id)
-
-    async def waits_at(self, run_id: str, path: str, status: int) -> None:
-        """Returns when something stands so."""
-        store = self.member.store.store
-        await self.world.until(
-            lambda: (row := store.find_row(run_id, path)) is not None and row.status == status
-        )
-
-
 @pytest.fixture
 async def whole(tmp_path: Path) -> AsyncIterator[Whole]:
-    world = World(tmp_path, run_partitions=3)
-    member = Member(world, "first")
-    await member.start()
-
-    async def wake(partition: int, submitted: object = None) -> None:
-        member.coordinator.wake(partition)
-
-    server = ApiServer(
-        ApiParts(
-            store=member.store,
-            artifacts=world.artifacts,
-            validate=lambda definition: [],
-            feed=RunFeed(),
-            logs=LogArchive(member.store),
-            matchers=member.coordinator.pools,
-            broker=member.transport,
-            pools=("default",),
-            owner="first",
-            wake=wake,
-            partitions=3,
-            now_us=lambda: int(world.clock.now * 1e6),
-        )
-    )
-    port = await server.start("127.0.0.1:0")
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield Whole(world, member, channel)
-    await server.stop(grace=0)
-    await member.stop()
+    async with serving(World(tmp_path, run_partitions=3)) as whole:
+        yield whole
 
 
 async def refused(call: Any, request: Message, code: StatusCode, told: str, **metadata: str) -> None:

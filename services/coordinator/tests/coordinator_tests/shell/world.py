@@ -105,6 +105,10 @@ class World:
         self.commands = self._reader(topics.RUNNER_COMMANDS)
         self._sequence = 0
 
+    def now_us(self) -> int:
+        """The wall clock."""
+        return int(self.clock.now * 1e6)
+
     def _reader(self, topic: str):  # type: ignore[no-untyped-def]
         reader = self.broker.reader(lambda: None)
         reader.assign(topic, 0)
@@ -225,6 +229,6 @@ class World:
 
     async def until(self, condition) -> None:  # type: ignore[no-untyped-def]
         """Returns when the condition holds."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not condition():  # noqa: ASYNC110 -- what is awaited has no event
                 await asyncio.sleep(0.002)
