@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,48 @@ def test_runs_survive_the_end_of_the_process(tmp_path: Path) -> None:
         while client.run(run).run.status != run_pb2.STATUS_SUCCEEDED:
             assert time.monotonic() < deadline, client.run(run)
             time.sleep(0.1)
+
+
+ODD = """
+from kaon import Workflow, steps
+import {helper}
+
+def work():
+    from {helper} import value
+    return {{"n": value}}
+
+workflow = Workflow("odd", steps.python("work", work, outputs={{"n": int}}))
+"""
+
+
+@pytest.fixture
+def forgets(tmp_path: Path) -> Iterator[None]:
+    """Forgets the modules that were loaded from the test's directory."""
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        module = sys.modules[name]
+        if str(tmp_path) in f"{getattr(module, '__file__', '')} {getattr(module, '__path__', '')}":
+            del sys.modules[name]
+
+
+@pytest.mark.usefixtures("forgets")
+def test_workflows_run_whatever_their_files_are_called(tmp_path: Path) -> None:
+    names = {"test_flow.py": "conftest", "flow_test.py": "tests.value", "tests/conftest.py": "test_near"}
+    workflows = []
+    for number, (name, helper) in enumerate(names.items()):
+        file = tmp_path / str(number) / name
+        beside = file.parent / f"{helper.replace('.', '/')}.py"
+        beside.parent.mkdir(parents=True)
+        file.write_text(ODD.format(helper=helper))
+        beside.write_text(f"value = {number}")
+        workflows.append(load_workflow(file))
+    settings = EmbeddedSettings(state=tmp_path / "state", slots=2)
+    with EmbeddedSystem(settings) as system, Client(Endpoints(server=system.address)) as client:
+        runs = [client.submit(each).run.run_id for each in workflows]
+        for run in runs:
+            *_, last = client.watch(run)
+            assert last.event.run_ended.status == run_pb2.STATUS_SUCCEEDED, last
 
 
 WORKFLOW = """

@@ -10,6 +10,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+from kaon.cli import output
 from kaon.client import Client, Endpoints
 from kaon.client.channel import DEFAULT_PUBLISHER, DEFAULT_SERVER
 from kaon.dsl import Workflow, load_workflow
@@ -65,13 +66,19 @@ PUBLISHER = DEFAULT_PUBLISHER
 
 
 def load(file: Path, name: str | None) -> Workflow:
-    """The workflow of a file. What the file prints while it is loaded goes to standard error: standard output is the command's.
+    """The workflow of a file, checked. What may go wrong with it is told.
+
+    What the file prints while it is loaded goes to standard error, as warnings do: standard output is the command's.
 
     Raises:
-        WorkflowError: the file does not define the workflow.
+        WorkflowError: the file does not define the workflow, or the workflow could not run.
     """
     with redirect_stdout(sys.stderr):
-        return load_workflow(file, name)
+        workflow = load_workflow(file, name)
+    workflow.definition()
+    for warning in workflow.warnings:
+        output.note(f"warning: {warning}")
+    return workflow
 
 
 def client(*, server: str = SERVER, publisher: str = PUBLISHER) -> Client:

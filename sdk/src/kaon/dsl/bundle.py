@@ -7,12 +7,13 @@ import os
 import re
 import stat
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from kaon.dsl import ignore
+from kaon.dsl import environments, ignore
 from kaon.dsl.errors import WorkflowError
+from kaon.dsl.source import Source
 from kaon_wire import canonical
 
 # A bundle is code and small resources; data belongs into artifacts.
@@ -34,14 +35,27 @@ class Bundle:
     files: tuple[str, ...]
 
 
-def make_bundle(root: Path, *, max_bytes: int = MAX_BYTES) -> Bundle:
+def make_bundle(
+    root: Path,
+    *,
+    needed: Mapping[str, Source] | None = None,
+    wanted: Collection[str] = (),
+    max_bytes: int = MAX_BYTES,
+) -> Bundle:
     """Packs the directory `root`, without what .kaonignore and the defaults leave out.
 
+    Args:
+        root: the directory.
+        needed: paths in it that steps cannot do without, with the lines that ask for them: whatever the defaults say, they are in.
+        wanted: paths that are in whatever the defaults say, unless .kaonignore leaves them out.
+        max_bytes: how large it may be.
+
     Raises:
-        WorkflowError: it is larger than `max_bytes`, or a file cannot be read.
+        WorkflowError: it is larger than `max_bytes`, a file cannot be read, or .kaonignore leaves out what is needed.
     """
     try:
-        files = sorted(_files(root), key=lambda file: file.relative_to(root).as_posix())
+        found = _found(root, needed or {}, wanted)
+        files = sorted(found, key=lambda file: file.relative_to(root).as_posix())
         _check_size(root, files, max_bytes)
         buffer = io.BytesIO()
         # Stored, not compressed: the bytes then depend on no version of a compressor.
@@ -62,10 +76,46 @@ def _entry(root: Path, file: Path) -> zipfile.ZipInfo:
     return info
 
 
-def _files(root: Path) -> Iterator[Path]:
-    rules = ignore.parse(ignore.DEFAULTS)
-    if (root / ignore.IGNORE_FILE).is_file():
-        rules += _own_rules(root)
+def _found(root: Path, needed: Mapping[str, Source], wanted: Collection[str]) -> set[Path]:
+    if environments.is_environment(root):
+        raise WorkflowError(
+            f"{root} is a Python environment itself; put the workflow's files into a directory of their own"
+        )
+    own = _own_rules(root) if (root / ignore.IGNORE_FILE).is_file() else []
+    files = set(_files(root, ignore.parse(ignore.DEFAULTS) + own))
+    files.update(root / path for path in wanted if not _problem(root, own, path))
+    for path, source in needed.items():
+        if root / path not in files:
+            if problem := _problem(root, own, path):
+                raise WorkflowError(problem, source)
+            _check_file(root, root / path)
+            files.add(root / path)
+    return files
+
+
+def _problem(root: Path, own: list[ignore.Rule], path: str) -> str:
+    """Why a file that a step needs is left out nevertheless; empty when it is not."""
+    if environments.holds(root, root / path):
+        return f"{path} lies in a Python environment, which no code bundle holds"
+    rule = _excluding(own, PurePosixPath(path))
+    if rule is None:
+        return ""
+    return (
+        f"{path} is left out of the code bundle by line {rule.line} of {ignore.IGNORE_FILE} ({rule.text}), "
+        f"but this line needs it; remove that rule, or take the file in with !{path}"
+    )
+
+
+def _excluding(own: list[ignore.Rule], path: PurePosixPath) -> ignore.Rule | None:
+    """The rule of the ignore file that leaves a file out, or a directory around it."""
+    decides = ignore.deciding(own, str(path), directory=False)
+    if decides is not None:
+        return None if decides.keeps else decides
+    around = (ignore.deciding(own, str(parent), directory=True) for parent in path.parents)
+    return next((rule for rule in around if rule is not None and not rule.keeps), None)
+
+
+def _files(root: Path, rules: list[ignore.Rule]) -> Iterator[Path]:
     for directory, folders, names in os.walk(root):
         here = Path(directory)
         folders[:] = sorted(name for name in folders if not _out(rules, root, here / name, directory=True))
@@ -78,7 +128,7 @@ def _files(root: Path) -> Iterator[Path]:
 
 
 def _out(rules: list[ignore.Rule], root: Path, path: Path, *, directory: bool) -> bool:
-    if directory and (path / "pyvenv.cfg").exists():
+    if directory and environments.is_environment(path):
         return True
     return ignore.ignored(rules, path.relative_to(root).as_posix(), directory=directory)
 

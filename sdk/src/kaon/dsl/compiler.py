@@ -44,6 +44,8 @@ class Compiled:
     parameters: Mapping[str, Parameter]
     # Files of the workflow's directory that steps name, with the line that does.
     files: Mapping[str, Source]
+    # The steps that call functions.
+    calling: tuple[Step, ...]
     # Whether a step loads code or files.
     needs_code: bool
     # Workflows that were given to sub-workflow blocks themselves, in the order of mention.
@@ -74,13 +76,15 @@ def compile_body(
     given = {name: compiler.output(name, value, source) for name, value in sorted(outputs.items())}
     steps = [place.block for place in places if isinstance(place.block, Step)]
     files = {os.path.normpath(file): step.source for step in reversed(steps) for file in _files(step)}
+    calling = tuple(step for step in steps if step.function is not None)
     subs = [place.block for place in places if isinstance(place.block, SubWorkflow)]
     return Compiled(
         body=graph,
         outputs=given,
         parameters={**declared, **binder.found},
         files=files,
-        needs_code=bool(files) or any(step.function is not None or step.reads_bundle for step in steps),
+        calling=calling,
+        needs_code=bool(files or calling) or any(step.reads_bundle for step in steps),
         children=tuple(dict.fromkeys(sub.child for sub in subs if sub.child is not None)),
     )
 
@@ -174,7 +178,7 @@ class _Compiler:
     def _config(self, step: Step) -> dict[str, Any]:
         config = dict(step.config)
         if step.function is not None:
-            config["entry"] = functions.entry(step.name, step.function, self.root, step.source)
+            config["entry"] = str(functions.entry(step.name, step.function, self.root, step.source))
         if step.program is not None:
             _check_program(step, step.program, self.root)
         if step.file is not None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import builtins
 import inspect
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kaon.dsl import environments, modules
 from kaon.dsl.errors import WorkflowError
 from kaon.dsl.source import Source
 
@@ -37,7 +40,6 @@ def check(name: str, function: object, source: Source) -> Callable[..., Any]:
             "move it to the top of its module",
             source,
         )
-    _check_same(name, function, qualname, source)
     return function
 
 
@@ -70,52 +72,122 @@ def check_inputs(
         raise WorkflowError(f"step {name!r} gives {_list(unknown)}, which {written} does not take", source)
 
 
-def entry(name: str, function: Callable[..., Any], root: Path, source: Source) -> str:
-    """The function as "module:name", as a runner imports it with `root` (the code bundle) on its path.
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """How a runner imports a function."""
+
+    # With the code bundle on the path; empty parts never occur.
+    module: str
+    qualname: str
+    # Whether the module is in the bundle; otherwise an environment gives it.
+    bundled: bool
+
+    def __str__(self) -> str:
+        return f"{self.module}:{self.qualname}"
+
+
+def entry(name: str, function: Callable[..., Any], root: Path, source: Source) -> Entry:
+    """The function as a runner imports it with `root` (the code bundle) on its path.
 
     Raises:
         WorkflowError: the function's module cannot be imported from there.
     """
-    file = (
-        inspect.getsourcefile(inspect.unwrap(function))
-        if inspect.isfunction(inspect.unwrap(function))
-        else None
-    )
-    if file is None or not Path(file).resolve().is_relative_to(root):
-        return _entry_elsewhere(name, function, root, source)
-    relative = Path(file).resolve().relative_to(root).with_suffix("")
-    parts = relative.parts[:-1] if relative.name == "__init__" else relative.parts
+    file = _file(function)
+    relative = modules.within(root, file) if file is not None else None
+    if relative is None:
+        return _entry_elsewhere(name, function, file, root, source)
+    path = relative.with_suffix("")
+    parts = path.parts[:-1] if path.name == "__init__" else path.parts
     if not parts or not all(part.isidentifier() for part in parts):
         raise WorkflowError(
-            f"step {name!r}: {relative}.py cannot be imported by that name; rename it to letters, digits and underscores",
+            f"step {name!r}: {relative} cannot be imported by that name; rename it to letters, digits and underscores",
             source,
         )
-    return f"{'.'.join(parts)}:{function.__qualname__}"
+    if parts[0] in modules.KAON or _is_taken(parts[0], root):
+        raise WorkflowError(
+            f"step {name!r}: {relative} has the name of a module {parts[0]!r} of Python or Kaon, which runners would import in "
+            "its place; rename it",
+            source,
+        )
+    return Entry(module=".".join(parts), qualname=function.__qualname__, bundled=True)
 
 
-def _entry_elsewhere(name: str, function: Callable[..., Any], root: Path, source: Source) -> str:
-    """The entry of a function that comes from an installed package."""
+def _is_taken(module: str, root: Path) -> bool:
+    """Whether a module of Python's own has been imported by this name."""
+    if module not in sys.stdlib_module_names or module not in sys.modules:
+        return False
+    file = getattr(sys.modules[module], "__file__", None)
+    return file is None or modules.within(root, Path(file)) is None
+
+
+def _file(function: Callable[..., Any]) -> Path | None:
+    """The file that defines a function; None for what is written in C, or at a prompt."""
+    plain = inspect.unwrap(function)
+    file = inspect.getsourcefile(plain) if inspect.isfunction(plain) else None
+    file = file or getattr(sys.modules.get(function.__module__), "__file__", None)
+    return Path(file) if file is not None else None
+
+
+def _entry_elsewhere(
+    name: str, function: Callable[..., Any], file: Path | None, root: Path, source: Source
+) -> Entry:
+    """The entry of a function that comes from an environment."""
     if function.__module__ == "__main__":
         raise WorkflowError(
             f"step {name!r}: function {function.__qualname__!r} is not in a file under {root}, so runners would not get it",
             source,
         )
-    return f"{function.__module__}:{function.__qualname__}"
+    if file is not None and not environments.gives(file.resolve()):
+        what = f"step {name!r}: function {function.__qualname__!r}"
+        raise WorkflowError(modules.outside(what, file.resolve(), root), source)
+    return Entry(module=function.__module__, qualname=function.__qualname__, bundled=False)
 
 
-def _check_same(name: str, function: object, qualname: str, source: Source) -> None:
-    found: Any = sys.modules.get(function.__module__)
-    if found is None:  # a module that was loaded and dropped again: nothing to compare with
-        return
-    for part in qualname.split("."):
-        found = getattr(found, part, None)
-    # A function may be wrapped under its own name while its module is still being read, so its absence proves nothing.
-    if found is not None and inspect.unwrap(found) is not inspect.unwrap(function):  # type: ignore[arg-type]
+def check_found(name: str, function: Callable[..., Any], source: Source) -> None:
+    """Checks that runners find this very function by its name, now that its module has been read to the end.
+
+    Raises:
+        WorkflowError: they find another one, or none.
+    """
+    plain = inspect.unwrap(function)
+    missing = object()
+    found: Any = missing
+    space = getattr(plain, "__globals__", {})
+    if (
+        space.get("__name__") != function.__module__
+    ):  # a class, what is written in C, what a library gives under another name
+        space = vars(sys.modules.get(function.__module__, builtins))
+    for index, part in enumerate(function.__qualname__.split(".")):
+        found = getattr(found, part, missing) if index else space.get(part, missing)
+    if not _calls(found, function):
+        instead = (
+            "nothing" if found is missing else _where(inspect.unwrap(found) if callable(found) else found)
+        )
         raise WorkflowError(
-            f"step {name!r}: {function.__module__}.{qualname} is now something else than the function given; "
-            "give each function a name of its own",
+            f"step {name!r} was given {_where(plain)}, but runners look for {function.__module__}.{function.__qualname__} "
+            f"and find {instead}; give each function a name of its own",
             source,
         )
+
+
+def _calls(found: object, function: object) -> bool:
+    """Whether what was found is the function that was given, or wraps it."""
+    if inspect.ismethod(found):  # made anew at every look
+        return found == function
+    while found is not function:
+        if not hasattr(found, "__wrapped__"):
+            return False
+        found = found.__wrapped__
+    return True
+
+
+def _where(found: object) -> str:
+    code = getattr(found, "__code__", None)
+    return (
+        f"the function in line {code.co_firstlineno} of {code.co_filename}"
+        if code is not None
+        else repr(found)
+    )
 
 
 def _list(names: list[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -30,26 +31,34 @@ class Rule:
     directories_only: bool
     # The line began with "!": what it matches is taken in again.
     keeps: bool
+    # As it is written, and the number of its line.
+    text: str
+    line: int
 
 
 def parse(lines: Iterable[str]) -> list[Rule]:
     """The rules of an ignore file's lines; empty lines and those that begin with # say nothing."""
-    texts = (line.rstrip() for line in lines)
-    return [_rule(text) for text in texts if text and not text.startswith("#")]
+    texts = ((text.rstrip(), number) for number, text in enumerate(lines, 1))
+    return [_rule(text, number) for text, number in texts if text and not text.startswith("#")]
 
 
 def ignored(rules: Iterable[Rule], path: str, *, directory: bool) -> bool:
     """Whether the last rule that matches leaves `path` (relative, with "/") out."""
-    verdict = False
-    for rule in rules:
-        if (directory or not rule.directories_only) and rule.pattern.fullmatch(path):
-            verdict = not rule.keeps
-    return verdict
+    rule = deciding(rules, path, directory=directory)
+    return rule is not None and not rule.keeps
 
 
-def _rule(text: str) -> Rule:
-    keeps = text.startswith("!")
-    text = text.removeprefix("!")
+def deciding(rules: Iterable[Rule], path: str, *, directory: bool) -> Rule | None:
+    """The last rule that matches `path`."""
+    matching = (
+        rule for rule in rules if (directory or not rule.directories_only) and rule.pattern.fullmatch(path)
+    )
+    return next(iter(deque(matching, maxlen=1)), None)
+
+
+def _rule(line: str, number: int) -> Rule:
+    keeps = line.startswith("!")
+    text = line.removeprefix("!")
     directories_only = text.endswith("/")
     text = text.rstrip("/")
     anchored = "/" in text
@@ -58,6 +67,8 @@ def _rule(text: str) -> Rule:
         pattern=re.compile(prefix + _regex(text.lstrip("/")), re.DOTALL),
         directories_only=directories_only,
         keeps=keeps,
+        text=line,
+        line=number,
     )
 
 

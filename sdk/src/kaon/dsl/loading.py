@@ -5,9 +5,12 @@ from __future__ import annotations
 import importlib.util
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
+from kaon.dsl import environments, modules
 from kaon.dsl.errors import WorkflowError
 from kaon.dsl.source import Source
 from kaon.dsl.workflow import Workflow
@@ -17,7 +20,7 @@ from kaon_wire.errors import KaonError
 def load_workflow(file: str | Path, name: str | None = None) -> Workflow:
     """Runs a Python file and returns the workflow that it defines; `name` chooses among several.
 
-    The file's directory comes first on the module path, as if the file was run.
+    The file's directory comes first on the module path while it runs, as if it was run by Python.
 
     Raises:
         WorkflowError: the file is missing, fails, or does not define exactly one workflow (of that name) that is no part of
@@ -26,6 +29,7 @@ def load_workflow(file: str | Path, name: str | None = None) -> Workflow:
     path = Path(file).resolve()
     if not path.is_file():
         raise WorkflowError(f"there is no file {file}")
+    _check_name(path)
     module = _run(path)
     found = {id(each): each for each in vars(module).values() if isinstance(each, Workflow)}
     workflows = [each for each in found.values() if name is None or each.name == name]
@@ -44,18 +48,30 @@ def load_workflow(file: str | Path, name: str | None = None) -> Workflow:
     )
 
 
+def _check_name(path: Path) -> None:
+    """Refuses files that would be imported in place of Kaon, or a workflow's file in place of what runs already."""
+    candidates = (file for name in modules.KAON for file in (f"{name}.py", f"{name}/__init__.py"))
+    for file in candidates:
+        if (path.parent / file).is_file():
+            raise WorkflowError(f"{path.parent / file} {modules.TAKEN}")
+    if path.stem in sys.stdlib_module_names and path.stem in sys.modules:
+        known = getattr(sys.modules[path.stem], "__file__", None)
+        if known is None or environments.gives(Path(known).resolve()):
+            raise WorkflowError(
+                f"{path} has the name of Python's own module {path.stem!r}, which runners would import in its place; rename it"
+            )
+
+
 def _run(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise WorkflowError(f"{path} is no Python file; its name must end in .py")
     module = importlib.util.module_from_spec(spec)
-    directory = str(path.parent)
-    if directory not in sys.path:
-        sys.path.insert(0, directory)
     previous = sys.modules.get(path.stem)
     sys.modules[path.stem] = module
     try:
-        spec.loader.exec_module(module)
+        with _on_path(str(path.parent)):
+            spec.loader.exec_module(module)
     except KaonError:
         _restore(path.stem, previous)
         raise
@@ -63,6 +79,19 @@ def _run(path: Path) -> ModuleType:
         _restore(path.stem, previous)
         raise WorkflowError(f"{type(error).__name__}: {error}", _raised_at(error, path)) from error
     return module
+
+
+@contextmanager
+def _on_path(directory: str) -> Iterator[None]:
+    """Puts the directory first on the module path, and away again: what Kaon imports later is not to be taken from there."""
+    added = directory not in sys.path
+    if added:
+        sys.path.insert(0, directory)
+    try:
+        yield
+    finally:
+        if added and directory in sys.path:
+            sys.path.remove(directory)
 
 
 def _restore(name: str, previous: ModuleType | None) -> None:

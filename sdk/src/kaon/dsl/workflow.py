@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from kaon.dsl import names, types, values
+from kaon.dsl import functions, modules, names, types, values
 from kaon.dsl.bindings import check_same_parameter
 from kaon.dsl.blocks import Part, check_part
 from kaon.dsl.bundle import Bundle, make_bundle
@@ -98,8 +98,9 @@ class Workflow:
         """The definition: the same, byte for byte, for the same workflow and code.
 
         Raises:
-            WorkflowError: the code bundle cannot be made.
+            WorkflowError: the code bundle cannot be made, or runners would find another function than a step was given.
         """
+        self._check_functions()
         definition = d.WorkflowDefinition()
         definition.CopyFrom(self._definition)
         return definition
@@ -113,9 +114,14 @@ class Workflow:
         """The code that the steps load: the files of `root`.
 
         Raises:
-            WorkflowError: it is too large, or leaves out a file that a step names.
+            WorkflowError: it is too large, or .kaonignore leaves out a file that a step needs.
         """
         return self._bundle
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What may go wrong at runners: files of the code bundle that have the names of Python's own modules."""
+        return modules.shadowing(self._bundle.files) if self._compiled.needs_code else ()
 
     @cached_property
     def _definition(self) -> d.WorkflowDefinition:
@@ -133,16 +139,33 @@ class Workflow:
 
     @cached_property
     def _bundle(self) -> Bundle:
+        needed = self._needed()
+        path = self.source.path.resolve()
+        own = path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else ""
         try:
-            bundle = make_bundle(self.root)
+            bundle = make_bundle(self.root, needed=needed, wanted=[own] if path.is_file() and own else [])
         except WorkflowError as error:
-            raise WorkflowError(error.problem, self.source) from error
-        for file, source in self._compiled.files.items():
-            if Path(file).as_posix() not in bundle.files:
-                raise WorkflowError(
-                    f"{file} is left out of the code bundle; take it in with !{file} in .kaonignore", source
-                )
+            raise WorkflowError(error.problem, error.source or self.source) from error
+        if ours := modules.ours(bundle.files):
+            raise WorkflowError(f"{ours} in {self.root} {modules.TAKEN}", self.source)
         return bundle
+
+    def _needed(self) -> Mapping[str, Source]:
+        """The files that steps name, or load as modules, with the lines that ask for them."""
+        needed = modules.Needed(self.root, self.source.path.parent.resolve())
+        for file, source in self._compiled.files.items():
+            needed.add_file(Path(file).as_posix(), source)
+        for step in self._compiled.calling:
+            assert step.function is not None
+            entry = functions.entry(step.name, step.function, self.root, step.source)
+            if entry.bundled:
+                needed.add_module(entry.module, step.source)
+        return needed.files
+
+    def _check_functions(self) -> None:
+        for step in self._compiled.calling:
+            assert step.function is not None
+            functions.check_found(step.name, step.function, step.source)
 
 
 def _checked_outputs(outputs: object, source: Source) -> Mapping[str, Any]:
