@@ -1,17 +1,21 @@
-"""What happens before every call: its request is within its bounds."""
+"""What happens around every call: its request is within its bounds, and what nobody has foreseen goes out without its text."""
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from typing import Any
 
 import grpc
+import structlog
 from google.protobuf.message import DecodeError
 from grpc import aio
 
 from kaon_wire import bounds
 from kaon_wire.errors import InvalidValue
 from kaon_wire.statuses import fitting
+
+log = structlog.get_logger(__name__)
 
 
 class Edge(aio.ServerInterceptor):
@@ -48,18 +52,45 @@ def _checking(decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
 
 def _unary(inner: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     async def call(request: Any, context: Any) -> Any:
-        if isinstance(request, InvalidValue):
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, fitting(str(request)))
-        return await inner(request, context)
+        try:
+            await _refuse(request, context)
+            return await inner(request, context)
+        except aio.AbortError:
+            raise
+        except Exception as error:
+            await abort_internal(context, error)
 
     return call
 
 
 def _stream(inner: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     async def call(request: Any, context: Any) -> Any:
-        if isinstance(request, InvalidValue):
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, fitting(str(request)))
-        async for response in inner(request, context):
-            yield response
+        try:
+            await _refuse(request, context)
+            async for response in inner(request, context):
+                yield response
+        except aio.AbortError:
+            raise
+        except Exception as error:
+            await abort_internal(context, error)
 
     return call
+
+
+async def _refuse(request: Any, context: Any) -> None:
+    """Ends the call of a request that is out of its bounds."""
+    if isinstance(request, InvalidValue):
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, fitting(str(request)))
+
+
+async def abort_internal(context: Any, error: Exception) -> None:
+    """Ends a call with something that nobody has foreseen. Its text stays in the log, under a reference."""
+    text = f"internal error: the publisher's log tells more under {logged(error)}"
+    await context.abort(grpc.StatusCode.INTERNAL, text)
+
+
+def logged(error: Exception) -> str:
+    """Logs an error with its stack, and returns the reference under which it stands there."""
+    reference = uuid.uuid4().hex[:12]
+    log.error("call failed", reference=reference, exc_info=error)
+    return reference

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeVar
@@ -15,8 +14,9 @@ from google.protobuf import timestamp_pb2
 from prometheus_client import CollectorRegistry
 from sqlalchemy.exc import SQLAlchemyError
 
-from kaon_artifacts import ArtifactMissing, DigestMismatch
+from kaon_artifacts.errors import ArtifactError, StoreUnavailable
 from kaon_publisher.announcing import Bell
+from kaon_publisher.edge import abort_internal, logged
 from kaon_publisher.errors import ModelRejected
 from kaon_publisher.publishing import Publishing, check_name, check_request, payload_digest
 from kaon_publisher.store import ModelStore
@@ -66,13 +66,13 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
                 yield response
             outcome = "announced"
             self._metrics.publication_seconds.observe(time.monotonic() - began)
-        except (ModelRejected, ArtifactMissing, DigestMismatch) as error:
+        except (KaonError, SQLAlchemyError) as error:
+            if not _rejects(error):
+                outcome = "failed"
+                await _abort(context, error)
             outcome = "rejected"
             log.info("model rejected", model=request.model, reason=str(error))
             yield model_pb2.PublishModelResponse(stage=model_pb2.STAGE_REJECTED, message=str(error))
-        except (KaonError, SQLAlchemyError) as error:
-            outcome = "failed"
-            await _abort(context, error)
         finally:
             self._metrics.publications.labels(outcome).inc()
 
@@ -194,24 +194,22 @@ async def _ask(context: Any, call: Callable[..., T], *args: Any) -> T:
         raise
 
 
+def _rejects(error: Exception) -> bool:
+    """Whether the same request would fail in the same way again: model or artifact are not what they must be."""
+    return isinstance(error, ModelRejected | ArtifactError) and not isinstance(error, StoreUnavailable)
+
+
 async def _abort(context: Any, error: KaonError | SQLAlchemyError) -> None:
     """Ends a call with an error. What a database says stays in the log, under a reference."""
     if isinstance(error, SQLAlchemyError):
-        text = f"internal error: the publisher's log tells more under {_logged(error)}"
-        await context.abort(grpc.StatusCode.INTERNAL, text)
+        await abort_internal(context, error)
     if isinstance(error.__cause__, SQLAlchemyError):
-        text = f"the models' database does not answer: the publisher's log tells more under {_logged(error)}"
+        text = f"the models' database does not answer: the publisher's log tells more under {logged(error)}"
         await context.abort(grpc.StatusCode.UNAVAILABLE, text)
     code = next(
         (code for kind, code in _CODES.items() if isinstance(error, kind)), grpc.StatusCode.UNAVAILABLE
     )
     await context.abort(code, fitting(str(error)))
-
-
-def _logged(error: Exception) -> str:
-    reference = uuid.uuid4().hex[:12]
-    log.error("call failed", reference=reference, exc_info=error)
-    return reference
 
 
 def _tenant(context: Any) -> str:

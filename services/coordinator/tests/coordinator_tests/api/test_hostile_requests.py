@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import hostile
+import hostile_calls
 from google.protobuf.descriptor import Descriptor, MethodDescriptor
 from google.protobuf.message import Message
-from google.rpc import error_details_pb2  # type: ignore[import-untyped]
-from grpc import StatusCode, aio
-from grpc_status import rpc_status  # type: ignore[import-untyped]
 from hypothesis import event, given
 from hypothesis import strategies as st
 
@@ -36,21 +34,7 @@ from ..shell.world import World
 from .whole import Whole, serving
 
 FILES = (log_pb2, r, runner_pb2, s, system_pb2, w)
-METHODS: list[MethodDescriptor] = [
-    method
-    for file in FILES
-    for service in file.DESCRIPTOR.services_by_name.values()
-    for method in service.methods
-]
-# What docs/workflows.md and the protos tell callers of.
-DOCUMENTED = {
-    StatusCode.OK,
-    StatusCode.INVALID_ARGUMENT,
-    StatusCode.NOT_FOUND,
-    StatusCode.FAILED_PRECONDITION,
-    StatusCode.ALREADY_EXISTS,
-    StatusCode.PERMISSION_DENIED,
-}
+METHODS = hostile_calls.methods(file.DESCRIPTOR for file in FILES)
 METADATA = (
     (),
     (("kaon-roles", "lead"),),
@@ -60,8 +44,6 @@ METADATA = (
     (("kaon-roles", ",,"),),
     (("traceparent", "00-zz"),),
 )
-# How long a stream is listened to that has no end.
-STREAM_SECONDS = 0.05
 
 
 class Caller:
@@ -122,36 +104,10 @@ class Caller:
 
     async def call(self, method: MethodDescriptor, request: Message, metadata: Any = ()) -> Any:
         """The answer, if the call is not refused."""
-        path = f"/{method.containing_service.full_name}/{method.name}"
-        kinds: Any = method.input_type._concrete_class, method.output_type._concrete_class
-        codecs = {
-            "request_serializer": kinds[0].SerializeToString,
-            "response_deserializer": kinds[1].FromString,
-        }
-        channel = self.whole.channel
-        code, answer, error = StatusCode.OK, None, None
-        try:
-            if method.client_streaming:
-                answer = await channel.stream_unary(path, **codecs)(
-                    iter([request, request]), metadata=metadata
-                )
-            elif method.server_streaming:
-                stream = channel.unary_stream(path, **codecs)(
-                    request, metadata=metadata, timeout=STREAM_SECONDS
-                )
-                answer = [each async for each in stream]
-            else:
-                answer = await channel.unary_unary(path, **codecs)(request, metadata=metadata)
-        except aio.AioRpcError as refused:
-            code, error = refused.code(), refused
-        if method.server_streaming and code == StatusCode.DEADLINE_EXCEEDED:
-            code = StatusCode.OK
+        code, answer = await hostile_calls.call(self.whole.channel, method, request, metadata)
         self.codes[code.name] += 1
         event(f"{method.name}: {code.name}")
-        assert code in DOCUMENTED, (method.name, request, error)
-        if error is not None:
-            _check_words(method, request, error)
-        return answer if code == StatusCode.OK else None
+        return answer
 
     async def run(self, definition: d.WorkflowDefinition, chance: random.Random) -> bool:
         """Registers a definition and submits a run of it. Whether it was accepted."""
@@ -171,20 +127,6 @@ class Caller:
         run_id = getattr(getattr(answer, "run", None), "run_id", "")
         if run_id:
             self.known["run_id"] = [*self.known["run_id"][-4:], run_id]
-
-
-def _check_words(method: MethodDescriptor, request: Message, error: aio.AioRpcError) -> None:
-    """The error is in words; what is wrong with a request names the field, or what it should be."""
-    text = error.details() or ""
-    assert text.strip(), (method.name, request)
-    assert "Traceback" not in text
-    if error.code() != StatusCode.INVALID_ARGUMENT:
-        return
-    status = rpc_status.from_call(error)
-    details = error_details_pb2.BadRequest()
-    named = any(each.Unpack(details) and details.field_violations for each in status.details)
-    names = {field.name for part in hostile.parts(request) for field in part.DESCRIPTOR.fields}
-    assert named or any(name in text for name in {*names, "kaon-"}), (method.name, request, text)
 
 
 def outcome(chance: random.Random, request: step_pb2.StepRequest) -> Outcome:
