@@ -132,7 +132,7 @@ def retry(
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:
-    """Run again what has failed, and keep what has succeeded.
+    """Run again what has failed, and keep what has succeeded, also in the runs of sub-workflows.
 
     \b
     kaon retry 01JD3Z...
@@ -153,7 +153,7 @@ def restart(
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:
-    """Run again a block or step and what comes after it, and keep what came before.
+    """Run again a block or step and what comes after it, and keep what came before. A sub-workflow gets a new run.
 
     \b
     kaon restart 01JD3Z... train

@@ -73,7 +73,8 @@ def _block_text(fact: object) -> str | None:
         case h.PassScheduled():
             return f"{fact.block}  waits until {words.clock(fact.due_us)} for pass {fact.number}"
         case h.ChildRunStarted():
-            return f"{fact.path}  is run {fact.child_run_id} of {fact.workflow}"
+            verb = "goes on as" if fact.continued else "is"
+            return f"{fact.path}  {verb} run {fact.child_run_id} of {fact.workflow}"
         case h.DeadlineMissed():
             return f"{fact.path or 'run'}  is late: it was due at {words.clock(fact.deadline_us)}"
     return None

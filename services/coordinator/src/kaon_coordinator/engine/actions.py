@@ -202,6 +202,8 @@ class PrepareChild:
     version: str
     # Canonical JSON by name.
     params: Mapping[str, str]
+    # The run that is to go on, if it can, in place of a new one; empty when there is none.
+    continues: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

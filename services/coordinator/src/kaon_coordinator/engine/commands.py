@@ -25,7 +25,7 @@ from kaon_coordinator.engine.scopes import (
 )
 from kaon_coordinator.engine.state import BlockState, Node, ScopeState, StepState
 from kaon_coordinator.engine.stopping import request_stop
-from kaon_coordinator.engine.subworkflows import tell_children
+from kaon_coordinator.engine.subworkflows import tell_children, to_continue
 from kaon_coordinator.engine.validating.bindings import declared_outputs
 from kaonapi.run.v1 import command_pb2, history_pb2
 
@@ -120,8 +120,14 @@ def retry(decision: Decision, message: Retry) -> None:
     if message.path and not _known(decision, message.path):
         refuse(decision, "retry", message.path, "there is no such step, block or cell", message.requester)
         return
-    targets = list(_failures(decision, message.path)) or list(_never_begun(decision, message.path))
+    targets: list[Node] = []
+    # Its parent goes on with it where it has failed; what it tolerated is not the parent's concern.
+    if not message.asked or decision.state.status != t.SUCCEEDED:
+        targets = list(_failures(decision, message.path)) or list(_never_begun(decision, message.path))
     _again(decision, "retry", message, targets, nothing="nothing has failed there")
+    if message.asked and decision.state.ended:
+        # It was refused: the parent is told once more how the run ended.
+        runs.tell_parent(decision)
 
 
 def _known(decision: Decision, path: str) -> bool:
@@ -175,6 +181,7 @@ def _again(
     decision: Decision, cause: str, message: Retry | Restart, targets: list[Node], *, nothing: str
 ) -> None:
     state = decision.state
+    asked = message.asked if isinstance(message, Retry) else 0
     begun = [node for node in targets if node.status != t.PENDING and had_turn(node)]
     what = plan(begun)
     if state.status == t.CANCELLING:
@@ -187,9 +194,17 @@ def _again(
         first = what.busy[0]
         problem = f"{first.path} is {t.short(first.status)}: cancel it or wait for its end"
     else:
-        run_again(decision, what, cause=cause, requester=message.requester, reason=message.reason)
+        run_again(
+            decision,
+            what,
+            cause=cause,
+            requester=message.requester,
+            reason=message.reason,
+            continued=to_continue(what.nodes.values()) if cause == "retry" else (),
+            asked=asked,
+        )
         return
-    refuse(decision, cause, message.path, problem, message.requester)
+    refuse(decision, cause, message.path, problem, message.requester, asked)
 
 
 def mark(decision: Decision, message: Mark) -> None:

@@ -74,11 +74,13 @@ def _run_ended(state: RunState, event: history_pb2.HistoryEvent) -> None:
 
 
 def _blocks_reset(state: RunState, event: history_pb2.HistoryEvent) -> None:
-    reset(state, event.blocks_reset.paths, event.time_us)
+    told = event.blocks_reset
+    reset(state, told.paths, event.time_us, frozenset(told.continued))
+    state.asked = max(state.asked, told.asked)
     if state.start_us == 0:
         _begin_fork(state, event.time_us)
     elif state.ended:
-        waits = event.blocks_reset.waits
+        waits = told.waits
         set_run_status(state, t.PENDING if waits else t.RUNNING)
         state.waits_since = event.seq if waits else 0
         state.since_us, state.late = event.time_us, False
@@ -129,6 +131,10 @@ def _deadline_missed(state: RunState, event: history_pb2.HistoryEvent) -> None:
     (state.touched_steps if path in state.steps else state.touched_blocks).add(path)
 
 
+def _command_refused(state: RunState, event: history_pb2.HistoryEvent) -> None:
+    state.asked = max(state.asked, event.command_refused.asked)
+
+
 def _only_told(state: RunState, event: history_pb2.HistoryEvent) -> None:
     """Kept for people; changes nothing."""
 
@@ -152,7 +158,7 @@ _FOLDS: dict[str, Callable[[RunState, history_pb2.HistoryEvent], None]] = {
     "gate_answered": _gate_answered,
     "deadline_missed": _deadline_missed,
     "block_marked": _only_told,
-    "command_refused": _only_told,
+    "command_refused": _command_refused,
     "block_started": blocks.block_started,
     "cell_started": blocks.cell_started,
     "block_ended": blocks.block_ended,

@@ -67,8 +67,10 @@ def pass_scheduled(state: RunState, event: history_pb2.HistoryEvent) -> None:
 
 def child_run_started(state: RunState, event: history_pb2.HistoryEvent) -> None:
     """A sub-workflow block has its run."""
-    block = state.blocks[event.child_run_started.path]
-    block.child_run_id = event.child_run_started.child_run_id
+    started = event.child_run_started
+    block = state.blocks[started.path]
+    block.child_run_id, block.continues = started.child_run_id, ""
+    block.asked = event.seq if started.continued else 0
     state.touched_blocks.add(block.path)
 
 

@@ -24,12 +24,14 @@ def fault_error(message: str) -> step_pb2.StepError:
     return step_pb2.StepError(error_class=step_pb2.ERROR_CLASS_PLATFORM, type=ENGINE_FAULT, message=message)
 
 
-def end_faulted(state: RunState, message: str, context: Context) -> Decision:
+def end_faulted(state: RunState, message: str, context: Context, asked: int = 0) -> Decision:
     """Ends the run FAILED and everything that is active in it CANCELLED, so that a retry begins there. To a run that has ended only
-    a refusal is added."""
+    a refusal is added. `asked` is that of a retry by its parent which could not be applied."""
     decision = Decision(state=state, context=context)
-    if state.ended:
+    if state.ended and not asked:
         refuse(decision, "command", "", message, "kaon")
+    _refuse_parent(decision, message, asked)
+    if state.ended:
         return decision
     for step in sorted(state.steps.values(), key=lambda each: -each.position):
         if is_active(step):
@@ -39,13 +41,22 @@ def end_faulted(state: RunState, message: str, context: Context) -> Decision:
     return decision
 
 
-def end_barely(state: RunState, message: str, context: Context) -> Decision:
+def end_barely(state: RunState, message: str, context: Context, asked: int = 0) -> Decision:
     """Ends the run FAILED and leaves what is in it as it is: for a run whose parts cannot be ended either."""
     decision = Decision(state=state, context=context)
+    _refuse_parent(decision, message, asked)
     if state.ended:
         return decision
     runs.end(decision, t.FAILED, fault_error(message))
     return decision
+
+
+def _refuse_parent(decision: Decision, message: str, asked: int) -> None:
+    """Notes that the parent's retry was refused: it waits for an end that knows of it."""
+    if asked:
+        refuse(decision, "retry", "", message, "kaon", asked)
+        if decision.state.ended:
+            runs.tell_parent(decision)
 
 
 def _end_step(decision: Decision, step: StepState) -> None:

@@ -26,6 +26,10 @@ def fork_state(origin: RunState, run_id: str) -> RunState:
         reopen(state, state.root)
     state.run_id, state.seq, state.status, state.waits_since = run_id, 0, t.PENDING, 0
     state.parent_run_id = state.parent_path = ""
+    state.asked = 0
+    for block in state.blocks.values():
+        # Those runs are the original's.
+        block.continues = ""
     state.submit_us = state.start_us = state.since_us = state.end_us = 0
     state.error, state.outputs = None, NOTHING
     state.cancel_requested = state.force_stop = state.late = False

@@ -73,6 +73,8 @@ class Retry:
     path: str
     reason: str
     requester: str
+    # The parent's event with which it goes on with this run; 0 when it was not the parent that asked.
+    asked: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +117,8 @@ class ChildEnded:
     # Canonical JSON by name.
     outputs: Mapping[str, str]
     error: step_pb2.StepError | None = None
+    # The newest wish of the parent that the child go on; 0 when there was none.
+    asked: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -282,7 +286,7 @@ class ChildPrepared:
     path: str
     # The question's: an answer to an earlier one does not count.
     asked: int
-    # A fresh id.
+    # A fresh id, or that of the run that the question wants to go on.
     child_run_id: str
     workflow: str
     version: str

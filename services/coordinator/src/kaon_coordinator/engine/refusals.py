@@ -6,10 +6,10 @@ from kaon_coordinator.engine.decide import Decision
 from kaonapi.run.v1 import history_pb2
 
 
-def refuse(decision: Decision, command: str, path: str, problem: str, requester: str) -> None:
-    """Notes that a command was refused and why; nothing else changes."""
+def refuse(decision: Decision, command: str, path: str, problem: str, requester: str, asked: int = 0) -> None:
+    """Notes that a command was refused and why; nothing else changes. `asked` is that of a parent's retry."""
     decision.emit(
         command_refused=history_pb2.CommandRefused(
-            command=command, path=path, problem=problem, requester=requester
+            command=command, path=path, problem=problem, requester=requester, asked=asked
         )
     )

@@ -6,7 +6,7 @@ them runs again. Generations go on, so that a lease from before the reset can ne
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from kaon_coordinator.engine import transitions as t
@@ -66,8 +66,9 @@ def _phase_of(node: Node) -> d.Phase.ValueType:
 
 
 def _is_fresh(node: Node) -> bool:
-    """Whether a node is as if it had never begun; one that waits for its next attempt is not."""
-    return node.status == t.PENDING and not node.begun
+    """Whether a node is as if it had never begun; one that waits for its next attempt is not, nor one whose run is to go on."""
+    goes_on = isinstance(node, BlockState) and node.continues != ""
+    return node.status == t.PENDING and not node.begun and not goes_on
 
 
 def _add_with_successors(result: Plan, node: Node) -> None:
@@ -116,13 +117,15 @@ def reopen(state: RunState, scope: ScopeState) -> None:
     recount(scope)
 
 
-def reset(state: RunState, paths: Iterable[str], now_us: int = 0) -> None:
-    """Folds a reset of nodes and cells, at a time in microseconds since the epoch."""
+def reset(
+    state: RunState, paths: Iterable[str], now_us: int = 0, continued: Collection[str] = frozenset()
+) -> None:
+    """Folds a reset of nodes and cells, at a time in microseconds since the epoch; the runs of the blocks `continued` go on."""
     inside: list[Node] = []
     for path in paths:
         node = state.node(path)
         if node is not None:
-            _reset_node(state, node)
+            _reset_node(state, node, keeps_run=path in continued)
             inside.append(node)
         elif path in state.scopes:
             cell = state.scopes[path]
@@ -132,7 +135,7 @@ def reset(state: RunState, paths: Iterable[str], now_us: int = 0) -> None:
     _run_again(state, inside, now_us)
 
 
-def _reset_node(state: RunState, node: Node) -> None:
+def _reset_node(state: RunState, node: Node, *, keeps_run: bool) -> None:
     state.preparing.pop(node.path, None)
     if isinstance(node, StepState):
         state.steps_succeeded -= node.status == t.SUCCEEDED
@@ -145,7 +148,8 @@ def _reset_node(state: RunState, node: Node) -> None:
     state.gates.pop(node.path, None)
     node.status = t.PENDING
     node.start_us = node.since_us = node.end_us = node.end_seq = node.due_us = 0
-    node.count = node.active = node.failed = 0
+    node.count = node.active = node.failed = node.asked = 0
+    node.continues = (node.child_run_id or node.continues) if keeps_run else ""
     node.case = node.child_run_id = node.items_digest = ""
     node.items = node.keys = None
     node.error, node.outputs, node.stop, node.late = None, NOTHING, t.NONE, False

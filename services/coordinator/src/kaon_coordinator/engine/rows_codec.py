@@ -76,6 +76,7 @@ def run_row(state: RunState) -> RunRow:
         "fork_reset": list(state.fork_reset),
         "depth": state.depth,
         "parent_path": state.parent_path,
+        "asked": state.asked,
         "trace": state.trace_parent,
         "signals": {
             name: [[each.payload_json, each.requester] for each in waiting]
@@ -171,6 +172,8 @@ def _block_row(block: BlockState) -> BlockRow:
         "end_seq": block.end_seq if block.status in t.BROKEN else 0,
         "due": block.due_us,
         "child": block.child_run_id,
+        "asked": block.asked,
+        "continues": block.continues,
         "outputs": block.outputs,
         "stop": int(block.stop),
         "late": block.late,
@@ -274,6 +277,7 @@ def _restore_run(state: RunState, run: RunRow) -> None:
     state.generation_floor, state.submit_us = data.get("floor", 0), data.get("submit", 0)
     state.waits_since = data.get("waits", 0)
     state.depth, state.parent_path = data.get("depth", 0), data.get("parent_path", "")
+    state.asked = data.get("asked", 0)
     state.since_us, state.fork_reset = data.get("since", 0), tuple(data.get("fork_reset", ()))
     state.trace_parent = data.get("trace", "")
     for name, waiting in data.get("signals", {}).items():
@@ -330,7 +334,8 @@ def _restore_block(state: RunState, row: BlockRow) -> None:
     block.start_us, block.end_us = data.get("start", 0), data.get("end", 0)
     block.since_us = data.get("since", 0)
     block.end_seq, block.due_us = data.get("end_seq", 0), data.get("due", 0)
-    block.child_run_id = data.get("child", "")
+    block.child_run_id, block.asked = data.get("child", ""), data.get("asked", 0)
+    block.continues = data.get("continues", "")
     block.outputs = named(data.get("outputs", {}))
     block.stop, block.late = data.get("stop", t.NONE), data.get("late", False)
     block.error = error_of(data.get("error", ""))

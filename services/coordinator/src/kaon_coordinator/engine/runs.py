@@ -105,7 +105,6 @@ def _go_on_everywhere(decision: Decision) -> None:
 
 def end(decision: Decision, status: t.Status, error: step_pb2.StepError | None) -> None:
     """Ends the run: what it holds is given back, and whoever it is part of is told."""
-    state = decision.state
     outputs: dict[str, str] = {}
     if status == t.SUCCEEDED:
         try:
@@ -114,16 +113,24 @@ def end(decision: Decision, status: t.Status, error: step_pb2.StepError | None) 
             status, error = t.FAILED, user_error("BindingError", f"outputs of the workflow: {problem}")
     decision.emit(run_ended=history_pb2.RunEnded(status=status, error=error, outputs_json=outputs))
     decision.act(ReleasePermits(path=""))
-    if state.parent_run_id:
-        ended = command_pb2.ChildEnded(
-            path=state.parent_path,
-            child_run_id=state.run_id,
-            status=status,
-            outputs_json=outputs,
-            error=error,
-        )
-        command = command_pb2.RunCommand(run_id=state.parent_run_id, child_ended=ended)
-        decision.act(TellRun(run_id=state.parent_run_id, command=command))
+    tell_parent(decision)
+
+
+def tell_parent(decision: Decision) -> None:
+    """Tells the run that an ended run is part of, if there is one, how it ended."""
+    state = decision.state
+    if not state.parent_run_id:
+        return
+    ended = command_pb2.ChildEnded(
+        path=state.parent_path,
+        child_run_id=state.run_id,
+        status=state.status,
+        outputs_json=state.outputs,
+        error=state.error,
+        asked=state.asked,
+    )
+    command = command_pb2.RunCommand(run_id=state.parent_run_id, child_ended=ended)
+    decision.act(TellRun(run_id=state.parent_run_id, command=command))
 
 
 def _outputs(decision: Decision) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import ReleasePermits
 from kaon_coordinator.engine.compiled import BODY, FINALLY, ON_FAILURE
@@ -301,10 +303,28 @@ def stop_node(decision: Decision, node: Node, status: t.Status) -> None:
         blocks.stop(decision, node, status)
 
 
-def run_again(decision: Decision, what: Plan, *, cause: str, requester: str, reason: str = "") -> None:
+def run_again(
+    decision: Decision,
+    what: Plan,
+    *,
+    cause: str,
+    requester: str,
+    reason: str = "",
+    continued: Sequence[str] = (),
+    asked: int = 0,
+) -> None:
     """Resets what was planned, and starts what can start. The time of what had ended counts anew.
 
-    A run that had ended takes its permits again first, as a new one does."""
+    A run that had ended takes its permits again first, as a new one does.
+
+    Args:
+        decision: the decision.
+        what: what is reset.
+        cause: why, as `BlocksReset` has it.
+        requester: who wants it.
+        reason: for people.
+        continued: the sub-workflow blocks among them whose runs go on.
+        asked: that of a retry by the run's parent."""
     from kaon_coordinator.engine import runs
 
     reopened = list(what.reopened.values())
@@ -312,7 +332,13 @@ def run_again(decision: Decision, what: Plan, *, cause: str, requester: str, rea
     waits = decision.state.ended and bool(runs.permit_keys(decision.state))
     decision.emit(
         blocks_reset=history_pb2.BlocksReset(
-            paths=what.paths, cause=cause, requester=requester, reason=reason, waits=waits
+            paths=what.paths,
+            cause=cause,
+            requester=requester,
+            reason=reason,
+            waits=waits,
+            continued=continued,
+            asked=asked,
         )
     )
     if waits:

@@ -139,6 +139,10 @@ class BlockState:
     due_us: int = 0
     # Sub-workflow: its run.
     child_run_id: str = ""
+    # Sub-workflow: the event with which that run was asked to go on, and which its end has to name; 0 for a run that is new.
+    asked: int = 0
+    # Sub-workflow that has not begun: the run that is to go on, if it can, in place of a new one.
+    continues: str = ""
     # Gate, sub-workflow: canonical JSON by name.
     outputs: Mapping[str, str] = field(default_factory=_nothing)
     error: step_pb2.StepError | None = None
@@ -261,6 +265,8 @@ class RunState:
     parent_run_id: str = ""
     parent_path: str = ""
     depth: int = 0
+    # The newest event of the parent with which it has asked this run to go on; 0 when there was none.
+    asked: int = 0
     # The run and event whose state this run began with.
     fork_run_id: str = ""
     fork_seq: int = 0

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import PrepareChild, SubmitChild, TellRun
 from kaon_coordinator.engine.bindings import resolve, typed
 from kaon_coordinator.engine.decide import Decision, user_error
 from kaon_coordinator.engine.messages import ChildEnded, ChildPrepared
 from kaon_coordinator.engine.scopes import end_block, ending, may_start, stop_error
-from kaon_coordinator.engine.state import BlockState, Preparation
+from kaon_coordinator.engine.state import BlockState, Node, Preparation
 from kaon_coordinator.engine.timing import watch_node
 from kaon_wire.errors import KaonError
 from kaonapi.run.v1 import command_pb2, history_pb2
 from kaonapi.step.v1 import step_pb2
+
+# The type of the error of a block whose run has not succeeded.
+CHILD_FAILED = "ChildFailed"
 
 
 def start(decision: Decision, block: BlockState) -> None:
@@ -33,12 +38,13 @@ def start(decision: Decision, block: BlockState) -> None:
             workflow=spec.workflow,
             version=spec.version,
             params=params,
+            continues=block.continues,
         )
     )
 
 
 def prepared(decision: Decision, message: ChildPrepared) -> None:
-    """The child run can be submitted."""
+    """The child run can be submitted, or asked to go on."""
     state = decision.state
     block = state.blocks.get(message.path)
     preparation = state.preparing.get(message.path)
@@ -47,6 +53,7 @@ def prepared(decision: Decision, message: ChildPrepared) -> None:
     del state.preparing[message.path]
     if not may_start(decision, block):
         return
+    continued = message.child_run_id == block.continues
     decision.emit(block_started=history_pb2.BlockStarted(path=block.path))
     decision.emit(
         child_run_started=history_pb2.ChildRunStarted(
@@ -54,12 +61,30 @@ def prepared(decision: Decision, message: ChildPrepared) -> None:
             child_run_id=message.child_run_id,
             workflow=message.workflow,
             version=message.version,
+            continued=continued,
         )
     )
     watch_node(decision, block)
+    if continued:
+        _go_on(decision, block)
+    else:
+        _submit(decision, message)
+
+
+def _go_on(decision: Decision, block: BlockState) -> None:
+    """Has the child run go on where it failed or was stopped, with the priority that this run has now."""
+    reason = f"its parent {decision.state.run_id} was retried"
+    retry = command_pb2.RetryRun(asked=block.asked)
+    tell(decision, block, command_pb2.RunCommand(retry=retry, reason=reason))
+    priority = command_pb2.SetRunPriority(priority=decision.state.priority)
+    tell(decision, block, command_pb2.RunCommand(set_priority=priority, reason=reason))
+
+
+def _submit(decision: Decision, message: ChildPrepared) -> None:
+    state = decision.state
     decision.act(
         SubmitChild(
-            path=block.path,
+            path=message.path,
             child_run_id=message.child_run_id,
             workflow=message.workflow,
             version=message.version,
@@ -73,7 +98,9 @@ def prepared(decision: Decision, message: ChildPrepared) -> None:
 def ended(decision: Decision, message: ChildEnded) -> None:
     """The child run has ended."""
     block = decision.state.blocks.get(message.path)
-    if block is None or block.status != t.RUNNING or block.child_run_id != message.child_run_id:
+    if block is None or block.status != t.RUNNING:
+        return
+    if (block.child_run_id, block.asked) != (message.child_run_id, message.asked):
         return
     if message.status == t.SUCCEEDED:
         _succeeded(decision, block, message)
@@ -103,7 +130,18 @@ def _stopped_by_us(decision: Decision, block: BlockState) -> bool:
 
 def _child_error(block: BlockState, message: ChildEnded) -> step_pb2.StepError:
     told = message.error.message if message.error is not None else f"it was {t.short(message.status)}"  # type: ignore[arg-type]
-    return user_error("ChildFailed", f"{block.path}: run {message.child_run_id}: {told}")
+    return user_error(CHILD_FAILED, f"{block.path}: run {message.child_run_id}: {told}")
+
+
+def to_continue(nodes: Iterable[Node]) -> list[str]:
+    """The paths of the blocks among some nodes that have a run which failed or was stopped, and so can go on."""
+    return [node.path for node in nodes if isinstance(node, BlockState) and _can_go_on(node)]
+
+
+def _can_go_on(block: BlockState) -> bool:
+    if block.status == t.FAILED and block.child_run_id:
+        return block.error is not None and block.error.type == CHILD_FAILED
+    return bool(block.continues or block.child_run_id) and block.status != t.SUCCEEDED
 
 
 def stop(decision: Decision, block: BlockState) -> None:

@@ -40,8 +40,10 @@ from kaon_coordinator.engine.messages import (
 )
 from kaon_coordinator.engine.state import RunState
 from kaon_coordinator.faults import note_fault
+from kaon_coordinator.shell.continuing import hindrance
 from kaon_coordinator.shell.desk import ArtifactDesk
 from kaon_coordinator.shell.permits import Grant, PermitQueue, still_wanted
+from kaon_coordinator.store.base import WorkflowRecord
 from kaon_coordinator.store.thread import StoreThread
 from kaon_wire.errors import InvalidValue, KaonError, NotFound, Unavailable
 
@@ -233,11 +235,27 @@ class Answers:
         return ChildPrepared(
             path=action.path,
             asked=action.asked,
-            child_run_id=self._outside.new_run_id(self._outside.now_us()),
+            child_run_id=await self._child_run(state, action, workflow, complete),
             workflow=workflow.name,
             version=workflow.version,
             params=complete,
         )
+
+    async def _child_run(
+        self, state: RunState, action: PrepareChild, wanted: WorkflowRecord, complete: Mapping[str, str]
+    ) -> str:
+        """The id of the run that can go on for a block, or of a new one."""
+        store = self._outside.store
+        if action.continues:
+            reason = await _patiently(
+                lambda: store.read(hindrance, store.store, state, action, wanted, complete)
+            )
+            if not reason:
+                return action.continues
+            log.info(
+                "a new child run", run=state.run_id, path=action.path, before=action.continues, reason=reason
+            )
+        return self._outside.new_run_id(self._outside.now_us())
 
     def _desk(self) -> ArtifactDesk:
         if self._outside.desk is None:

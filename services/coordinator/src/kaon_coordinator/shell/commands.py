@@ -68,7 +68,13 @@ def _child_ended(command: command_pb2.RunCommand) -> m.ChildEnded:
         status=ended.status,
         outputs=dict(ended.outputs_json),
         error=ended.error if ended.HasField("error") else None,
+        asked=ended.asked,
     )
+
+
+def _retry(command: command_pb2.RunCommand) -> m.Retry:
+    retry = command.retry
+    return m.Retry(path=retry.path, reason=command.reason, requester=command.requester, asked=retry.asked)
 
 
 _MESSAGES: dict[str, Callable[[command_pb2.RunCommand], m.Message]] = {
@@ -78,7 +84,7 @@ _MESSAGES: dict[str, Callable[[command_pb2.RunCommand], m.Message]] = {
     "resume": lambda it: m.Resume(reason=it.reason, requester=it.requester),
     "signal": _signal,
     "answer": _answer,
-    "retry": lambda it: m.Retry(path=it.retry.path, reason=it.reason, requester=it.requester),
+    "retry": _retry,
     "restart": lambda it: m.Restart(path=it.restart.path, reason=it.reason, requester=it.requester),
     "mark": _mark,
     "set_priority": lambda it: m.SetPriority(priority=it.set_priority.priority, requester=it.requester),

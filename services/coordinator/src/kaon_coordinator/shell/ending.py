@@ -28,7 +28,7 @@ from kaonapi.run.v1 import command_pb2
 
 log = structlog.get_logger(__name__)
 
-_End = Callable[[RunState, str, Context], Decision]
+_End = Callable[[RunState, str, Context, int], Decision]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +95,8 @@ class Endings:
             )
             turn.absorb(state, submit(state, submitted=submitted(run, start), context=turn.context))
         if faulted.rows or not state.ended:
-            turn.absorb(state, how(state, str(faulted.fault), turn.context))
+            asked = max((row.command.retry.asked for row in faulted.rows), default=0)
+            turn.absorb(state, how(state, str(faulted.fault), turn.context, asked))
         if state.ended and not turn.events:
             partition.forget(state.run_id)
         return turn

@@ -68,6 +68,7 @@ class Driver:
     params: Mapping[str, object] = field(default_factory=dict)
     seed: int = 0
     evaluate: Callable[[str, Mapping[str, object]], object] = no_expressions
+    run_id: str = "r1"
 
     def __post_init__(self) -> None:
         assert validate(self.definition) == []
@@ -90,7 +91,7 @@ class Driver:
         self.absorb(submit(self.state, submitted=submitted, context=self.context()))
 
     def fresh(self) -> RunState:
-        return RunState(run_id="r1", workflow=compile_workflow(self.definition, "v1"))
+        return RunState(run_id=self.run_id, workflow=compile_workflow(self.definition, "v1"))
 
     def context(self) -> Context:
         self.now_us += 1

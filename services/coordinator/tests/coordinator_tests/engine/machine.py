@@ -63,7 +63,10 @@ class Machine:
         self.holds: set[str] = set()
         self.granted: set[tuple[str, int]] = set()
         self.begun: list[tuple[str, int]] = []
+        # Children that have not ended, all that there were with their blocks, and when each was asked to go on.
         self.children: dict[str, str] = {}
+        self.places: dict[str, str] = {}
+        self.asked: dict[str, int] = {}
         submitted = history_pb2.RunSubmitted(workflow="test", tenant="default", submitter="me")
         if self.original:
             fork = history_pb2.RunFork(run_id="r0", seq=len(self.original), reset=self.reset)
@@ -155,7 +158,8 @@ class Machine:
                 )
             )
             return
-        run_id = f"c{len(self.children)}-{self.random.random()}"
+        goes_on = action.continues in self.places and self.random.random() < 0.8
+        run_id = action.continues if goes_on else f"c{len(self.children)}-{self.random.random()}"
         prepared = m.ChildPrepared(
             path=action.path,
             asked=action.asked,
@@ -168,16 +172,32 @@ class Machine:
 
     def submit_child(self, action: a.SubmitChild) -> None:
         assert action.child_run_id not in self.children
-        self.children[action.child_run_id] = action.path
+        self.children[action.child_run_id] = self.places[action.child_run_id] = action.path
 
     def tell_child(self, action: a.TellRun) -> None:
-        if action.command.HasField("cancel") and action.run_id in self.children:
+        if action.command.HasField("retry"):
+            self.go_on(action.run_id, action.command.retry.asked)
+        elif action.command.HasField("cancel") and action.run_id in self.children:
             self.end_child(action.run_id, t.CANCELLED)
 
+    def go_on(self, run_id: str, asked: int) -> None:
+        """A child is to go on; perhaps somebody has made it succeed meanwhile."""
+        assert run_id not in self.children
+        self.children[run_id] = self.places[run_id]
+        if self.random.random() < self.trouble:
+            self.later(self.end_of(run_id, t.FAILED))
+        self.asked[run_id] = asked
+        if self.random.random() < 0.2:
+            self.end_child(run_id, t.SUCCEEDED)
+
     def end_child(self, run_id: str, status: t.Status) -> None:
-        path = self.children.pop(run_id)
+        del self.children[run_id]
+        self.later(self.end_of(run_id, status))
+
+    def end_of(self, run_id: str, status: t.Status) -> m.ChildEnded:
         outputs = {"result": "1"} if status == t.SUCCEEDED else {}
-        self.later(m.ChildEnded(path=path, child_run_id=run_id, status=status, outputs=outputs))
+        path, asked = self.places[run_id], self.asked.get(run_id, 0)
+        return m.ChildEnded(path=path, child_run_id=run_id, status=status, outputs=outputs, asked=asked)
 
     def watch_retry(self, action: a.WatchRetry) -> None:
         self.timed.append((action.due_us, m.RetryDue(path=action.path, generation=action.generation)))

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from kaon_coordinator.engine.messages import Resume
+from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.messages import Resume, Retry
 from kaon_coordinator.engine.validate import validate
 
 from .machine import Machine
@@ -15,10 +16,12 @@ SEEDS = 400
 MOVES = 3_000
 
 
-def play(seed: int, *, commands: float = 0.0, crashes: float = 0.0, depth: int = 2) -> Machine:
+def play(
+    seed: int, *, commands: float = 0.0, crashes: float = 0.0, depth: int = 2, retries: int = 0
+) -> Machine:
     definition = Generator(seed, depth=depth).workflow()
     assert validate(definition) == []
-    return play_on(Machine(definition, seed), commands=commands, crashes=crashes)
+    return play_on(Machine(definition, seed), commands=commands, crashes=crashes, retries=retries)
 
 
 def play_fork(seed: int, *, commands: float = 0.0, crashes: float = 0.0) -> Machine:
@@ -32,7 +35,7 @@ def play_fork(seed: int, *, commands: float = 0.0, crashes: float = 0.0) -> Mach
     return play_on(fork, commands=commands, crashes=crashes)
 
 
-def play_on(machine: Machine, *, commands: float = 0.0, crashes: float = 0.0) -> Machine:
+def play_on(machine: Machine, *, commands: float = 0.0, crashes: float = 0.0, retries: int = 0) -> Machine:
     for move in range(MOVES):
         quiet = move > 150
         if not quiet and machine.random.random() < commands:
@@ -44,6 +47,10 @@ def play_on(machine: Machine, *, commands: float = 0.0, crashes: float = 0.0) ->
         elif machine.state.paused and quiet:
             machine.tell(Resume(reason="", requester="me"))
         elif not machine.happen():
+            if machine.state.ended and retries and machine.state.status != t.SUCCEEDED:
+                retries -= 1
+                machine.tell(Retry(path="", reason="", requester="me"))
+                continue
             if machine.state.ended or not machine.state.paused:
                 break
             machine.tell(Resume(reason="", requester="me"))
@@ -64,6 +71,14 @@ def test_a_run_ends_and_its_history_and_rows_give_its_state(start: int) -> None:
 def test_commands_of_any_kind_at_any_time_keep_history_and_rows_true(start: int) -> None:
     for seed in range(start, start + 100):
         play(seed, commands=0.1)
+
+
+def test_a_run_that_is_retried_goes_on_with_its_children() -> None:
+    continued = 0
+    for seed in range(100):
+        machine = play(seed, commands=0.05, crashes=0.05, retries=3)
+        continued += sum(event.child_run_started.continued for event in machine.history)
+    assert continued > 10
 
 
 @pytest.mark.parametrize("start", range(0, SEEDS, 100))

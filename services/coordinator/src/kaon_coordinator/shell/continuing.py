@@ -1,0 +1,56 @@
+"""Whether the run that a sub-workflow block had can go on when its parent is retried, or a new one has to begin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.actions import PrepareChild
+from kaon_coordinator.engine.state import RunState
+from kaon_coordinator.store.base import RunRecord, Store, WorkflowRecord
+from kaon_wire.errors import NotFound
+
+
+def hindrance(
+    store: Store, state: RunState, action: PrepareChild, wanted: WorkflowRecord, params: Mapping[str, str]
+) -> str:
+    """Why the run `action.continues` cannot go on in place of a new one; empty when it can.
+
+    Args:
+        store: where the run is looked up.
+        state: the parent.
+        action: its question.
+        wanted: the workflow that a new run would have.
+        params: the parameters that a new run would have, complete.
+    """
+    try:
+        run = store.get_run(state.tenant, action.continues)
+        # Before the run is read: what is applied by then stands in its row.
+        stopped = _is_being_cancelled(store, run)
+        run = store.get_run(state.tenant, action.continues)
+    except NotFound:
+        return "it is not there any more"
+    if (run.parent_run_id, run.parent_path) != (state.run_id, action.path):
+        return f"it belongs to {run.parent_path} of run {run.parent_run_id}"
+    if (run.workflow, run.version) != (wanted.name, wanted.version):
+        return f"it is one of workflow {run.workflow}, version {run.version}"
+    if dict(run.params) != dict(params):
+        return "its parameters are others"
+    if not run.row.start_us:
+        return "it never began"
+    if stopped or run.row.status == t.CANCELLING:
+        return "it is being cancelled"
+    if run.row.status == t.FAILED and not _has_failures(store, run):
+        return "nothing in it has failed that could run again"
+    return ""
+
+
+def _is_being_cancelled(store: Store, run: RunRecord) -> bool:
+    commands = store.waiting_commands(run.partition, run.run_id)
+    return any(command.HasField("cancel") and not command.cancel.path for command in commands)
+
+
+def _has_failures(store: Store, run: RunRecord) -> bool:
+    statuses = {row.status for row in store.list_steps(run.run_id)}
+    statuses |= {row.status for row in store.list_blocks(run.run_id)}
+    return not statuses.isdisjoint(t.BROKEN | {t.CANCELLED})
