@@ -38,6 +38,9 @@ class World:
     breaks_after: list[int] = field(default_factory=list)
     watched_after: list[int] = field(default_factory=list)
     logs: list[log_pb2.LogLines] = field(default_factory=list)
+    # The whole log of the only attempt, and the requests for it.
+    whole_log: bytes = b""
+    whole_log_asked: list[log_pb2.ReadWholeLogRequest] = field(default_factory=list)
     announcements: list[model_pb2.Announcement] = field(default_factory=list)
     acknowledged: dict[str, int] = field(default_factory=dict)
     metadata: list[dict[str, str]] = field(default_factory=list)
@@ -320,6 +323,16 @@ class _Logs(log_pb2_grpc.LogServiceServicer):
                 context.abort(grpc.StatusCode.UNAVAILABLE, "the coordinator restarts")
             sent += 1
             yield log_pb2.ReadLogsResponse(lines=lines)
+
+    def ReadWholeLog(self, request, context):  # type: ignore[no-untyped-def]
+        self.world.whole_log_asked.append(request)
+        data, breaks_after = self.world.whole_log, self.world.take_break()
+        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        yield log_pb2.ReadWholeLogResponse(attempt=3, size_bytes=len(data), digest=digest)
+        for sent, start in enumerate(range(request.offset, len(data), 4)):
+            if sent == breaks_after:
+                context.abort(grpc.StatusCode.UNAVAILABLE, "the coordinator restarts")
+            yield log_pb2.ReadWholeLogResponse(data=data[start : start + 4])
 
 
 class _Runners(runner_pb2_grpc.RunnerServiceServicer):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -157,6 +158,48 @@ def test_logs_are_printed_with_their_step(kaon: Kaon, world: World, flow: str) -
     assert "a [x] hello" in out
     assert "3 lines were left out" in out
     assert json.loads(kaon("logs", "r1", "--json")[1])["lines"][0]["text"] == "[x] hello"
+
+
+def test_lines_that_are_left_out_are_told_with_the_command_that_has_them(
+    kaon: Kaon, world: World, flow: str
+) -> None:
+    kaon("submit", flow)
+    key = step_pb2.StepKey(run_id="r1", path="each[a b]/a", attempt=2, generation=1)
+    gap = log_pb2.LogGap(first_sequence=2001, last_sequence=9000)
+    world.logs = [log_pb2.LogLines(key=key, gap=gap, lines=[log_pb2.LogLine(sequence=9001, text="end")])]
+    told, line = kaon("logs", "r1")[1].splitlines()
+    assert "7000 lines are left out here, 2001 to 9000" in told
+    assert told.endswith("kaon logs r1 'each[a b]/a' --whole --attempt 2")
+    assert line.endswith("end")
+
+
+def test_a_whole_log_goes_to_standard_output_or_to_a_file_as_it_is(
+    kaon: Kaon, world: World, flow: str, tmp_path: Path
+) -> None:
+    kaon("submit", flow)
+    world.whole_log = "für\r\nalle\n".encode()
+    code, out, err = kaon("logs", "r1", "a", "--whole")
+    assert (code, out.encode(), err) == (0, world.whole_log, "")
+    target = tmp_path / "a.log"
+    target.write_text("older")
+    assert kaon("logs", "r1", "a", "--whole", "--attempt", "3", "--output", str(target)) == (0, "", "")
+    assert target.read_bytes() == world.whole_log
+    assert [each.attempt for each in world.whole_log_asked] == [0, 3]
+    code, _, err = kaon("logs", "r1", "a", "--whole", "--output", str(tmp_path / "none" / "a.log"))
+    assert code == 1
+    assert "cannot be written" in err
+    assert kaon("logs", "r1", "a", "--whole", "--output", os.devnull)[0] == 0
+    assert not Path(os.devnull).is_file()
+    assert {each.name for each in tmp_path.iterdir() if each.name.startswith(".a.log")} == set()
+
+
+@pytest.mark.parametrize(
+    "words", [("--whole",), ("a", "--whole", "-f"), ("a", "--whole", "--json"), ("a", "--attempt", "1")]
+)
+def test_options_of_whole_logs_that_do_not_fit_are_refused(kaon: Kaon, words: tuple[str, ...]) -> None:
+    code, _, err = kaon("logs", "r1", *words)
+    assert code == 2
+    assert "--whole" in err
 
 
 def test_runners_and_models_and_workflows_are_listed(kaon: Kaon, world: World, flow: str) -> None:

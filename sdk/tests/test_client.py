@@ -381,6 +381,32 @@ def test_a_gap_is_told_once_and_without_what_was_seen_before_the_stream_broke(
     ]
 
 
+def test_a_whole_log_goes_on_where_its_stream_broke(client: Client, world: World, build: Build) -> None:
+    client.submit(build(PLAIN))
+    world.whole_log = bytes(range(50))
+    world.breaks_after = [0, 5, 1]
+    assert b"".join(client.whole_log("r1", "a")) == world.whole_log
+    # The attempt is held on to once it is known.
+    assert [(each.offset, each.attempt) for each in world.whole_log_asked] == [
+        (0, 0),
+        (0, 3),
+        (20, 3),
+        (24, 3),
+    ]
+
+
+def test_a_log_that_is_replaced_while_it_is_read_is_not_mixed(
+    client: Client, world: World, build: Build
+) -> None:
+    client.submit(build(PLAIN))
+    world.whole_log, world.breaks_after = bytes(50), [5]
+    pieces = client.whole_log("r1", "a")
+    next(pieces)
+    world.whole_log = bytes(49)
+    with pytest.raises(Conflict, match="replaced while it was read"):
+        list(pieces)
+
+
 def announcement(cursor: int) -> model_pb2.Announcement:
     return model_pb2.Announcement(cursor=cursor, version=model_pb2.ModelVersion(model="m", version=cursor))
 

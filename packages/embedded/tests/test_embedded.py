@@ -12,7 +12,8 @@ import pytest
 
 from kaon import load_workflow
 from kaon.client import Client, Endpoints
-from kaon_embedded.system import EmbeddedSettings, EmbeddedSystem
+from kaon_embedded.system import EmbeddedSettings, EmbeddedSystem, look
+from kaon_wire.errors import NotFound
 from kaonapi.run.v1 import run_pb2
 
 TOUR = Path(__file__).parents[3] / "examples" / "tour" / "workflow.py"
@@ -21,7 +22,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 
 def run_cli(*words: str) -> subprocess.CompletedProcess[str]:
-    argv = [str(Path(sys.executable).with_name("kaon")), "run", *words]
+    return kaon("run", *words)
+
+
+def kaon(*words: str) -> subprocess.CompletedProcess[str]:
+    argv = [str(Path(sys.executable).with_name("kaon")), *words]
     return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=100)
 
 
@@ -131,6 +136,50 @@ def test_a_relative_state_with_odd_characters_serves_steps_and_json_is_all_that_
     assert "loading" in done.stderr
     assert {each.name for each in tmp_path.iterdir()} >= {"my state%20", "tidied"}
     assert not list((tmp_path / "here").iterdir())
+
+
+TALKATIVE = """
+from kaon import Workflow, steps
+
+def talk():
+    print("\\n".join(f"line {n}" for n in range(1, 15_001)))
+    raise ValueError("told")
+
+workflow = Workflow("w", steps.python("talk", talk))
+"""
+
+
+def test_what_a_run_has_left_can_be_looked_at_and_a_long_log_has_its_end_and_is_there_as_a_whole(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "flow.py").write_text(TALKATIVE)
+    state = tmp_path / "state"
+    settings = EmbeddedSettings(state=state, slots=1)
+    with EmbeddedSystem(settings) as system, Client(Endpoints(server=system.address)) as client:
+        run = client.submit(load_workflow(tmp_path / "flow.py")).run.run_id
+        assert list(client.watch(run))[-1].event.run_ended.status == run_pb2.STATUS_FAILED
+    with look(state) as address, Client(Endpoints(server=address)) as client:
+        records = list(client.logs(run, "talk"))
+    numbers = [int(line.text.removeprefix("line ")) for record in records for line in record.lines]
+    assert numbers == [*range(1, 2001), *range(7001, 15_001)]
+    (gap,) = (record.gap for record in records if record.HasField("gap"))
+    assert (gap.first_sequence, gap.last_sequence) == (2001, 7000)
+    whole = kaon("logs", run, "talk", "--whole", "--state", str(state))
+    assert (whole.returncode, whole.stderr) == (0, "")
+    assert whole.stdout.splitlines() == [f"line {n}" for n in range(1, 15_001)]
+
+
+def test_who_looks_at_a_state_moves_nothing_and_a_directory_without_runs_is_refused(tmp_path: Path) -> None:
+    workflow, settings = load_workflow(TOUR), EmbeddedSettings(state=tmp_path / "state", slots=1)
+    with EmbeddedSystem(settings) as system, Client(Endpoints(server=system.address)) as client:
+        run = client.submit(workflow, {"count": 2}).run.run_id
+    with look(settings.state) as address, Client(Endpoints(server=address)) as client:
+        seen = client.run(run).run.last_seq
+    with look(settings.state) as address, Client(Endpoints(server=address)) as client:
+        assert client.run(run).run.last_seq == seen
+    with pytest.raises(NotFound, match="keeps no runs"), look(tmp_path):
+        pass
+    assert [each.name for each in tmp_path.iterdir()] == ["state"]
 
 
 def test_the_first_interrupt_stops_the_run_and_lets_its_hooks_run(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
-"""`kaon run FILE`."""
+"""`kaon run FILE`, and what lets other commands look into the directory that it leaves."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +13,7 @@ import typer
 
 from kaon.cli import options
 from kaon.cli.commands import runs
-from kaon_embedded.system import EmbeddedSettings, EmbeddedSystem
+from kaon_embedded.system import EmbeddedSettings, EmbeddedSystem, look
 from kaon_telemetry.logs import configure_logs
 
 
@@ -49,3 +51,11 @@ def run(
         with EmbeddedSystem(settings) as system:
             code = runs.start(loaded, params, watch=True, owns=True, server=system.address, json=json)
     raise typer.Exit(code)
+
+
+@contextmanager
+def open_state(state: Path) -> Iterator[str]:
+    """The address at which commands with `--state` find the runs in a directory."""
+    configure_logs("error")
+    with look(state) as address:
+        yield address

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
 
 from kaon_coordinator.bootstrap import Application
+from kaon_coordinator.retention import Keep
 from kaon_coordinator.settings import Settings as CoordinatorSettings
+from kaon_coordinator.transport.base import Handler
 from kaon_coordinator.transport.memory import MemoryGroup, MemoryTransport
 from kaon_coordinator.transport.records import MemoryRecords
 from kaon_runner.bootstrap import RunnerService, build_runner
 from kaon_runner.settings import Settings as RunnerSettings
 from kaon_runner.transport.memory import MemoryTransport as RunnerTransport
 from kaon_service.background import until_first
+from kaon_wire.errors import NotFound
 from kaon_wire.memory import MemoryBroker
 from kaon_wire.topics import Catalogue
+
+_FOR_EVER = Keep(run_days=0, log_days=0, artifact_days=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +38,32 @@ class EmbeddedSettings:
     slots: int
     # Seconds that running steps get when the system is stopped.
     drain_seconds: float = 0.0
+    # Only answers what is asked about the state, beside whoever runs it: decides, executes and deletes nothing.
+    looking: bool = False
+
+
+class _Onlooker(MemoryTransport):
+    """A transport that is assigned nothing: its coordinator owns no runs."""
+
+    async def start(self, handler: Handler) -> None:
+        """Reads nothing."""
+
+    async def failed(self) -> None:
+        """Returns never."""
+        await asyncio.Event().wait()
+
+
+@contextmanager
+def look(state: Path) -> Iterator[str]:
+    """The address at which the runs in a directory of `kaon run --state` can be looked at, as long as the context lasts.
+
+    Raises:
+        NotFound: the directory keeps no runs.
+    """
+    if not (state / "kaon.db").is_file():
+        raise NotFound(f"{state} keeps no runs: `kaon run FILE --state {state}` makes such a directory")
+    with EmbeddedSystem(EmbeddedSettings(state=state, slots=0, looking=True)) as system:
+        yield system.address
 
 
 class EmbeddedSystem:
@@ -55,8 +88,9 @@ class EmbeddedSystem:
         self._ready.wait()
         if self._failure is not None:
             raise self._failure
-        self._runner = self._make_runner()
-        self._runner.start()
+        if not self._settings.looking:
+            self._runner = self._make_runner()
+            self._runner.start()
         return self
 
     def __exit__(
@@ -106,12 +140,13 @@ class EmbeddedSystem:
             database=f"sqlite:///{quote(str(self._settings.state))}/kaon.db",
             address="127.0.0.1:0",
             artifacts=self._artifacts,
-            scratch=self._scratch,
+            scratch="" if self._settings.looking else self._scratch,
             durability="relaxed",
             owner="embedded",
             catalogue=self._catalogue,
+            keep=_FOR_EVER if self._settings.looking else Keep(),
         )
-        transport = MemoryTransport(MemoryGroup(self._broker))
+        transport = (_Onlooker if self._settings.looking else MemoryTransport)(MemoryGroup(self._broker))
         application = Application(settings, transport, records=MemoryRecords(self._broker))
         self.address = f"127.0.0.1:{await application.start()}"
         self._ready.set()

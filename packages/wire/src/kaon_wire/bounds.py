@@ -75,6 +75,8 @@ _BY_ENDING: Mapping[str, Range] = {
 _BY_NAME: Mapping[str, Range] = {
     "google.protobuf.Timestamp.seconds": Range(low=0, high=_YEAR_2200),
     "google.protobuf.Timestamp.nanos": Range(low=0, high=999_999_999),
+    "kaonapi.log.v1.ReadWholeLogRequest.attempt": _COUNT,
+    "kaonapi.log.v1.ReadWholeLogRequest.offset": _POSITION,
     "kaonapi.run.v1.ListRunsRequest.page_size": Range(low=0, high=500),
     "kaonapi.schedule.v1.BackfillRequest.every_days": Range(low=0, high=36_600),
     "kaonapi.schedule.v1.Permits.limit": _COUNT,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from contextlib import redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
 
-from kaon.cli import output
+from kaon.cli import output, plugins
 from kaon.client import Client, Endpoints
 from kaon.client.channel import DEFAULT_PUBLISHER, DEFAULT_SERVER
 from kaon.dsl import Workflow, load_workflow
@@ -20,6 +21,12 @@ Server: TypeAlias = Annotated[
 ]
 Publisher: TypeAlias = Annotated[
     str, typer.Option("--server", envvar="KAON_PUBLISHER", help="Address of the model publisher, host:port.")
+]
+State: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--state", metavar="DIR", help="Look into a directory of `kaon run --state` instead of a server."
+    ),
 ]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON object a line, for scripts.")]
 RunId: TypeAlias = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
@@ -84,6 +91,21 @@ def load(file: Path, name: str | None) -> Workflow:
 def client(*, server: str = SERVER, publisher: str = PUBLISHER) -> Client:
     """A client for the addresses that options give, with tenant, principal and roles of the environment."""
     return Client(replace(Endpoints.from_environment(), server=server, publisher=publisher))
+
+
+@contextmanager
+def reached(*, server: str, state: Path | None) -> Iterator[Client]:
+    """A client for a server, or for the runs that are kept in a directory.
+
+    Raises:
+        KaonError: the directory keeps no runs.
+    """
+    if state is None:
+        with client(server=server) as found:
+            yield found
+        return
+    with plugins.state_opener()(state) as address, client(server=address) as found:
+        yield found
 
 
 def unless_found(server: str) -> str:

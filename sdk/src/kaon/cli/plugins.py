@@ -6,8 +6,10 @@ help is shown, so that other commands do not wait for it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -16,6 +18,8 @@ from typer.core import TyperGroup
 from kaon_wire.errors import KaonError
 
 GROUP = "kaon.commands"
+# Of the entry point that opens directories of `kaon run --state`.
+STATES = "kaon.states"
 # Commands that the SDK names in its help, and the packages that bring them.
 EXPECTED = {"run": "kaon-embedded"}
 # Under which heading the help lists them.
@@ -44,6 +48,18 @@ class PluginGroup(TyperGroup):
                 f"kaon {cmd_name} comes with package {EXPECTED[cmd_name]}, which is not installed"
             )
         return None
+
+
+def state_opener() -> Callable[[Path], AbstractContextManager[str]]:
+    """What serves the runs in a directory of `kaon run --state`, to be looked at: a context manager that gives the address.
+
+    Raises:
+        KaonError: the package that brings it is not installed.
+    """
+    for entry in entry_points(group=STATES):
+        opener: Callable[[Path], AbstractContextManager[str]] = entry.load()
+        return opener
+    raise KaonError(f"--state comes with package {EXPECTED['run']}, which is not installed")
 
 
 def load(entry: EntryPoint) -> Any:

@@ -16,6 +16,7 @@ from kaon.client.errors import NotFound
 from kaon.client.models import Models
 from kaon.client.retrying import Patience
 from kaon.client.schedules import Schedules
+from kaon.client.whole_log import WholeLog
 from kaon.dsl import Workflow
 from kaon_wire import bounds
 from kaonapi.log.v1 import log_pb2, log_pb2_grpc
@@ -265,6 +266,16 @@ class Client(RunCommands):
         """
         self.run(run_id)  # as above
         return self._follow(run_id, path) if follow else self._read_logs(run_id, path, follow=False)
+
+    def whole_log(self, run_id: str, path: str, attempt: int = 0) -> Iterator[bytes]:
+        """All that an attempt of a step printed, as its runner stored it when the attempt ended, piece by piece; without a number
+        of the newest attempt. Where the runner has left something out, a line of it says so.
+
+        Raises:
+            NotFound: no log of it is stored. Conflict: it has not ended.
+        """
+        self.run(run_id)  # as above
+        return WholeLog(self._caller, self._logs, run_id, path, attempt).read(self._watch_patience)
 
     def _follow(self, run_id: str, path: str) -> Iterator[log_pb2.LogLines]:
         seen: dict[tuple[str, int, int, str], int] = {}

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
 from kaon.cli import options, output, words
+from kaon_wire.errors import KaonError
 from kaonapi.log.v1 import log_pb2
 
 _STYLES = {log_pb2.STREAM_STDERR: "yellow", log_pb2.STREAM_SYSTEM: "magenta"}
@@ -21,21 +27,64 @@ def logs(
     follow: Annotated[
         bool, typer.Option("-f", "--follow", help="Stay until the run ends, and show new lines.")
     ] = False,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="All of one attempt of the step, without names and times.")
+    ] = False,
+    attempt: Annotated[
+        int, typer.Option("--attempt", metavar="N", min=0, help="With --whole: which; 0 is the newest.")
+    ] = 0,
+    to: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="With --whole: write it there.")
+    ] = None,
+    state: options.State = None,
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:
     """Print what the steps of a run printed.
 
+    Of a step that printed very much the first and the last lines are shown, and between them how many are left out; once an attempt
+    has ended, --whole gives all of it.
+
     \b
     kaon logs 01JD3Z...
     kaon logs 01JD3Z... 'cycle#2/regions[US]/train-region' -f
+    kaon logs 01JD3Z... train --whole --output train.log
+    kaon logs 01JD3Z... --state .kaon/local     # of what `kaon run --state` left there
     """
-    with options.client(server=server) as client:
+    if whole and (follow or json or not path):
+        raise typer.BadParameter("--whole goes with the PATH of one step, and without --follow and --json")
+    if not whole and (attempt or to):
+        raise typer.BadParameter("--attempt and --output go with --whole")
+    with options.reached(server=server, state=state) as client:
+        if whole:
+            _copy(client.whole_log(run, path, attempt), to)
+            return
         for lines in client.logs(run, path, follow=follow):
             if json:
                 output.print_json(lines)
             else:
                 _print(lines)
+
+
+def _copy(pieces: Iterator[bytes], to: Path | None) -> None:
+    """Writes the pieces to standard output or to a file, which is there when it is whole."""
+    if to is None:
+        for piece in pieces:
+            sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+        return
+    try:
+        if to.exists() and not to.is_file():  # a device or a pipe
+            with to.open("wb") as target:
+                target.writelines(pieces)
+            return
+        with tempfile.TemporaryDirectory(dir=to.parent, prefix=f".{to.name}.") as directory:
+            partial = Path(directory) / "log"
+            with partial.open("wb") as target:
+                target.writelines(pieces)
+            partial.replace(to)
+    except OSError as error:
+        raise KaonError(f"{to} cannot be written: {error}") from error
 
 
 def _print(lines: log_pb2.LogLines) -> None:
@@ -61,4 +110,7 @@ def _print(lines: log_pb2.LogLines) -> None:
 def _gap(lines: log_pb2.LogLines) -> str:
     key, gap = lines.key, lines.gap
     missing = gap.last_sequence - gap.first_sequence + 1
-    return f"{key.path}: {missing} lines are left out here, {gap.first_sequence} to {gap.last_sequence} of attempt {key.attempt}"
+    return (
+        f"{key.path}: {missing} lines are left out here, {gap.first_sequence} to {gap.last_sequence}; when the attempt has ended, "
+        f"all are told by: kaon logs {key.run_id} {shlex.quote(key.path)} --whole --attempt {key.attempt}"
+    )

@@ -83,6 +83,7 @@ def list_runs(
     workflow: Annotated[str, typer.Option("--workflow", help="Only runs of this workflow.")] = "",
     status: Annotated[str, typer.Option("--status", help="Only runs of this status, such as failed.")] = "",
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many at most.")] = 20,
+    state: options.State = None,
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:
@@ -96,7 +97,7 @@ def list_runs(
     if wanted is None:
         known = ", ".join(name.removeprefix("STATUS_").lower() for name in run_pb2.Status.keys()[1:])
         raise typer.BadParameter(f"--status {status}: there is no such status; the statuses are {known}")
-    with options.client(server=server) as client:
+    with options.reached(server=server, state=state) as client:
         runs = client.runs(workflow, wanted, limit)
     if json:
         for run in runs:

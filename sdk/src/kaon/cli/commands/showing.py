@@ -16,6 +16,7 @@ NOT_THE_SAME = 1
 def show(
     run: options.RunId,
     at: options.Seq = 0,
+    state: options.State = None,
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:
@@ -27,7 +28,7 @@ def show(
     kaon show 01JD3Z... --json
     """
     found: run_service_pb2.GetRunResponse | run_service_pb2.GetRunAtResponse
-    with options.client(server=server) as client:
+    with options.reached(server=server, state=state) as client:
         found = client.run_at(run, at) if at else client.run(run)
     if json:
         output.print_json(found)

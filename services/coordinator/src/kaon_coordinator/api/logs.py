@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
-from kaon_coordinator.api import principal
+from kaon_artifacts import ArtifactStore
+from kaon_coordinator.api import principal, whole_log
 from kaon_coordinator.api.log_archive import LogSource
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.store.base import LogChunk
@@ -21,6 +22,8 @@ class LogParts:
 
     store: StoreThread
     source: LogSource
+    # Where runners store whole logs.
+    artifacts: ArtifactStore
     # How often a quiet run is looked up in the store, in seconds: another process may archive its lines.
     poll_seconds: float = 0.5
     # Lines travel apart from events: those of the last moments may come up to this long after the run's end.
@@ -55,6 +58,17 @@ class LogServicer(log_pb2_grpc.LogServiceServicer):
                 await _until(news, self._parts.poll_seconds)
                 if not ended and await self._has_ended(tenant, request.run_id):
                     ended, last_news = True, loop.time()
+
+    async def ReadWholeLog(  # noqa: N802
+        self, request: log_pb2.ReadWholeLogRequest, context: Any
+    ) -> AsyncIterator[log_pb2.ReadWholeLogResponse]:
+        # Also says that the run is there and the caller's.
+        await self._has_ended(principal.current().tenant, request.run_id)
+        stored = await self._parts.store.study(
+            whole_log.find, self._parts.store.store, request.run_id, request.path, request.attempt
+        )
+        async for piece in whole_log.read(self._parts.artifacts, stored, request.offset):
+            yield piece
 
     async def _has_ended(self, tenant: str, run_id: str) -> bool:
         run = await self._parts.store.read(self._parts.store.store.get_run, tenant, run_id)

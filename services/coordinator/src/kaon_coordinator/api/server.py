@@ -149,6 +149,7 @@ class ApiServer:
         logs = LogParts(
             store=parts.store,
             source=parts.logs,
+            artifacts=parts.artifacts,
             poll_seconds=parts.poll_seconds,
             settle_seconds=parts.settle_seconds,
         )

@@ -1,0 +1,137 @@
+"""The whole log of one attempt, as its runner stored it: found by the run's rows and history, read piece by piece."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from kaon_artifacts import Artifact, ArtifactError, ArtifactMissing, ArtifactStore
+from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.rows import StepRow
+from kaon_coordinator.problems import Unfit
+from kaon_coordinator.store.base import Store
+from kaon_wire import canonical
+from kaon_wire.errors import InvalidValue, NotFound, Unavailable
+from kaonapi.log.v1 import log_pb2
+from kaonapi.run.v1 import history_pb2
+
+_PIECE_BYTES = 256 * 1024
+_PAGE = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredLog:
+    """Where the log of an attempt is."""
+
+    artifact: Artifact
+    attempt: int
+    # Names the attempt in errors.
+    told: str
+
+
+def find(store: Store, run_id: str, path: str, attempt: int) -> StoredLog:
+    """The log of an attempt of a step, of the newest when `attempt` is 0.
+
+    Raises:
+        NotFound: there is no such step, it has no such attempt, or of that no log was stored.
+        Unfit: the attempt has not ended, or the path is a block's.
+    """
+    step = store.find_row(run_id, path)
+    if step is None:
+        raise NotFound(f"run {run_id} has no step {path!r}, or it has not begun")
+    if not isinstance(step, StepRow):
+        raise Unfit(f"{path!r} of run {run_id} is a block: name one of its steps")
+    number = attempt or step.attempt
+    told = f"attempt {number} of step {path} of run {run_id}"
+    log_json = _stored(store, run_id, step, attempt)
+    if log_json is None and number == step.attempt and step.status not in t.TERMINAL:
+        status = t.short(step.status)  # type: ignore[arg-type]
+        raise Unfit(
+            f"{told} has not ended, it is {status}: its whole log is stored when it ends. Until then its lines can be followed, "
+            "and the logs of attempts before it can be asked for by their numbers"
+        )
+    if log_json is None:
+        raise NotFound(f"there is no {told} that has ended; its newest one is {step.attempt}")
+    if not log_json:
+        raise NotFound(f"{told} has no log: {_why_none(step)}")
+    return StoredLog(artifact=_artifact(log_json, told), attempt=number, told=told)
+
+
+async def read(
+    artifacts: ArtifactStore, log: StoredLog, offset: int
+) -> AsyncIterator[log_pb2.ReadWholeLogResponse]:
+    """The log from a byte on, in pieces.
+
+    Raises:
+        NotFound: it is no longer kept.
+        InvalidValue: it is shorter than `offset`.
+        Unavailable: the artifact store does not answer.
+    """
+    size = log.artifact.size
+    if offset > size:
+        raise InvalidValue(f"offset {offset}: the log of {log.told} has {size} bytes")
+    yield log_pb2.ReadWholeLogResponse(attempt=log.attempt, size_bytes=size, digest=log.artifact.digest)
+    source = await asyncio.to_thread(_opened, artifacts, log, offset)
+    try:
+        while data := await asyncio.to_thread(_piece, artifacts, source):
+            yield log_pb2.ReadWholeLogResponse(data=data)
+    finally:
+        await asyncio.to_thread(source.close)
+
+
+def _stored(store: Store, run_id: str, step: StepRow, attempt: int) -> str | None:
+    """The reference to an attempt's log, empty when there is none; None for an attempt that has not ended."""
+    has_ended = step.status in t.TERMINAL or (step.status == t.PENDING and step.retry_us > 0)
+    if has_ended and attempt in (0, step.attempt):
+        return str(canonical.loads(step.data).get("log", ""))
+    found = None
+    if attempt:
+        for event in _events(store, run_id):
+            if event.step_retry_scheduled.path == step.path and event.step_retry_scheduled.attempt == attempt:
+                found = event.step_retry_scheduled.log_json
+            if event.step_ended.path == step.path and event.step_ended.attempt == attempt:
+                found = event.step_ended.log_json
+    return found
+
+
+def _events(store: Store, run_id: str) -> Iterator[history_pb2.HistoryEvent]:
+    seq = 0
+    while events := store.history(run_id, seq, _PAGE):
+        yield from events
+        seq = events[-1].seq
+
+
+def _why_none(step: StepRow) -> str:
+    memo_run_id, memo_path = canonical.loads(step.data).get("memo", ("", ""))
+    if memo_run_id:
+        return f"its outputs are those of step {memo_path} of run {memo_run_id}"
+    return "it printed nothing, or its runner was lost or could not store it; what arrived of it can be read all the same"
+
+
+def _artifact(log_json: str, told: str) -> Artifact:
+    value = canonical.loads(log_json)
+    if not isinstance(value, dict) or not isinstance(value.get("artifact"), dict):
+        raise InvalidValue(f"the log of {told} is no artifact: {log_json[:200]}")
+    return Artifact.from_json(value["artifact"])
+
+
+def _opened(artifacts: ArtifactStore, log: StoredLog, offset: int) -> Any:
+    try:
+        source = artifacts.open(log.artifact)
+        with artifacts.talking():
+            source.seek(offset)
+        return source
+    except ArtifactMissing as error:
+        raise NotFound(f"the log of {log.told} was deleted from the artifact store: {error}") from error
+    except ArtifactError as error:
+        raise Unavailable(f"the log of {log.told} cannot be read: {error}") from error
+
+
+def _piece(artifacts: ArtifactStore, source: Any) -> bytes:
+    try:
+        with artifacts.talking():
+            return bytes(source.read(_PIECE_BYTES))
+    except ArtifactError as error:
+        raise Unavailable(f"the log cannot be read on: {error}") from error
