@@ -285,7 +285,8 @@ def parts(whole: Message) -> Iterator[Message]:
             for each in value:
                 yield from parts(each)
         elif field.message_type.fields_by_name["value"].message_type is not None:
-            for key in value:
+            # The order of a map's entries is the library's own affair; what is drawn must not depend on it.
+            for key in sorted(value):
                 yield from parts(value[key])
 
 
@@ -547,8 +548,8 @@ def _passes() -> d.Graph:
     before = d.Binding(
         last=d.LastReference(output=d.OutputReference(step="b", output="out"), fallback=_literal(0))
     )
-    body = _chain(_step("b", inputs={"before": before}), _step("done", outputs={"out": d.VALUE_TYPE_BOOL}))
-    again = d.Repeat(body=body, until=_output("done"), max_iterations=3, exhausted=d.EXHAUSTED_ACCEPT)
+    body = _chain(_step("b", inputs={"before": before}), _step("done", outputs={"ok": d.VALUE_TYPE_BOOL}))
+    again = d.Repeat(body=body, until=_output("done", "ok"), max_iterations=3, exhausted=d.EXHAUSTED_ACCEPT)
     again.backoff_ms, again.backoff_factor, again.max_backoff_ms = 10, 2.0, 1_000
     return _chain(d.Block(name="again", repeat=again), _step("z", inputs={"b": _output("b")}))
 

@@ -45,6 +45,7 @@ from kaon_wire.errors import Conflict
 from kaonapi.run.v1 import history_pb2, run_pb2
 from kaonapi.schedule.v1 import schedule_pb2 as s
 from kaonapi.step.v1 import step_pb2
+from kaonapi.workflow.v1 import definition_pb2 as d
 
 from .broker import Broker, Written
 from .memory_store import MemoryStore
@@ -344,6 +345,8 @@ class Checks(Witness):
         if ended.status != t.SUCCEEDED or "out" not in ended.outputs_json or ended.HasField("memo"):
             return
         if step.status not in {t.RUNNING, t.CANCELLING}:
+            return
+        if step.block.step.outputs["out"] != d.VALUE_TYPE_ANY:
             return
         whose = canonical.loads(ended.outputs_json["out"])
         if (ended.attempt, ended.generation) != (step.attempt, step.generation):

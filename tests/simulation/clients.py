@@ -18,7 +18,7 @@ from kaonapi.run.v1 import command_pb2, run_pb2
 from kaonapi.schedule.v1 import schedule_pb2 as s
 
 from .loop import EPOCH_US, Process
-from .plan import Wish
+from .plan import HOSTILE, Wish
 from .workflows import SIGNALS, TENANT
 
 if TYPE_CHECKING:
@@ -61,13 +61,19 @@ class Client:
         self.process.begin(self._fulfil(wish))
 
     async def go_on(self) -> None:
-        """When everything must come to its end: nobody leaves a run paused."""
+        """When everything must come to its end: nobody leaves a run paused, and those are cancelled that may never end."""
         while True:
             await asyncio.sleep(2.0)
             for kind, tenant, name in sorted(self._world.store.aside):
                 await self._insist(partial(self._take_back, kind=kind, tenant=tenant, name=name))
             for run_id in sorted(self._world.checks.unended):
                 state = self._world.checks.states.get(run_id)
+                workflow = self._world.store.runs[run_id].record.workflow
+                if workflow.startswith(HOSTILE):
+                    force = self._random.random() < 0.5
+                    cancel = command_pb2.RequestRunCancel(reason="over", requester="client", force=force)
+                    command = command_pb2.RunCommand(run_id=run_id, cancel=cancel)
+                    await self._insist(partial(self._command, run_id=run_id, command=command))
                 if state is not None and state.status == t.PAUSED:
                     resume = command_pb2.RunCommand(run_id=run_id, resume=command_pb2.ResumeRun())
                     await self._insist(partial(self._command, run_id=run_id, command=resume))

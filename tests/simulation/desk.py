@@ -7,8 +7,10 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
+from kaon_artifacts import Artifact
 from kaon_artifacts.errors import StoreUnavailable
 from kaon_wire import canonical
+from kaon_wire.errors import InvalidValue
 
 from .storage import StoreTrouble
 
@@ -31,9 +33,16 @@ class SimDesk:
         self._random = chance
 
     async def read_items(self, artifact_json: str) -> tuple[str, ...]:
-        """The numbers that the artifact's name promises."""
+        """The numbers that the artifact's name promises.
+
+        Raises:
+            InvalidValue: it promises none.
+        """
         await self._answer()
-        count = int(canonical.loads(artifact_json)["artifact"]["digest"].removeprefix("sha256:"))
+        digest = Artifact.from_json(canonical.loads(artifact_json)["artifact"]).digest
+        if not (number := digest.removeprefix("sha256:")).isdecimal() or len(number) > 2:
+            raise InvalidValue(f"a reference to an artifact whose digest {digest!r} is none of these")
+        count = int(number)
         return tuple(str(number) for number in range(count))
 
     async def write(self, value_json: str) -> str:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import hostile
+
+from kaon_coordinator.bootstrap import validator
+from kaon_coordinator.engine.limits import Limits
 from kaon_wire import topics
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -27,8 +31,14 @@ ALL_FEATURES = frozenset(
         "artifacts",
         "forks",
         "schedules",
+        "hostile",
     }
 )
+# What definitions are called that have extremes in their fields, and the first of their submissions.
+HOSTILE = "hostile"
+_HOSTILE_RUNS = 100
+# What is wrong with such a definition; nothing that is large is simulated.
+problems_of = validator(Limits(foreach_items=60, iterations=20))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +131,7 @@ def make_plan(seed: int, features: frozenset[str] = ALL_FEATURES) -> Plan:
     definitions = _definitions(chance, features, more)
     # A quarter of the seeds see no noise, a quarter no faults: what they find is easier to understand.
     quiet, orderly = chance.random() < 0.25, chance.random() < 0.25
-    return Plan(
+    plan = Plan(
         seed=seed,
         coordinators=chance.choice((1, 2, 2, 3)),
         runners=chance.choice((1, 2, 2, 3)),
@@ -139,6 +149,35 @@ def make_plan(seed: int, features: frozenset[str] = ALL_FEATURES) -> Plan:
         skew=chance.choice((0.0, 0.0, 0.3, 1.0)),
         calm=calm,
     )
+    return _with_hostile(plan) if "hostile" in features else plan
+
+
+def _with_hostile(plan: Plan) -> Plan:
+    """In an eighth of the seeds somebody submits definitions with extremes in any of their fields, as far as they are accepted.
+    From a stream of its own: other seeds stay as they are."""
+    chance = random.Random(f"hostile {plan.seed}")
+    if chance.random() > 0.125:
+        return plan
+    made = [hostile.hostile_definition(chance, f"{HOSTILE}-{number}")[0] for number in range(6)]
+    accepted = tuple(each for each in made if each.name.startswith(HOSTILE) and not problems_of(each))[:2]
+    first = len(plan.definitions)
+    wishes = [
+        Wish(
+            at=chance.uniform(0.0, plan.calm * 0.6),
+            kind="submit",
+            run=_HOSTILE_RUNS + number,
+            workflow=first + number,
+            draw=chance.random(),
+        )
+        for number in range(len(accepted))
+    ]
+    wishes += [
+        Wish(at=wish.at + chance.uniform(0, 5), kind=kind, run=wish.run, draw=chance.random())
+        for wish in wishes
+        for kind in chance.sample(("cancel_block", "retry", "restart", "mark", "signal", "answer"), 2)
+    ]
+    both = tuple(sorted([*plan.wishes, *wishes], key=lambda wish: wish.at))
+    return replace(plan, definitions=plan.definitions + accepted, wishes=both)
 
 
 def _definitions(

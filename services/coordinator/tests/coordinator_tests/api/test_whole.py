@@ -367,7 +367,11 @@ async def test_everything_wrong_with_a_schedule_is_told(whole: Whole) -> None:
         ({"params_cel": {"m": "1", "n": "1"}}, "no parameter 'm'"),
         ({"name": "Nightly"}, "lower-case letters"),
         ({"cron": s.Cron(expression="* *")}, "five fields"),
-        ({"cron": s.Cron(expression="0 0 * * *", time_zone="Here")}, "no such time zone"),
+        *(
+            ({"cron": s.Cron(expression="0 0 * * *", time_zone=zone)}, "no such time zone")
+            # A directory, a file that is no zone, and places outside.
+            for zone in ("Here", "Europe", "tzdata.zi", "zone.tab", "../UTC", "/etc/localtime", "x" * 300)
+        ),
         ({"cron": None}, "one of cron, interval"),
         ({"cron": None, "interval": s.Interval(every_ms=5)}, "interval.every_ms"),
         ({"cron": None, "record_arrived": s.RecordArrived()}, "name a topic"),

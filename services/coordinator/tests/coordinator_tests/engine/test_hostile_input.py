@@ -9,11 +9,15 @@ from pathlib import Path
 import pytest
 
 from kaon_coordinator.engine import transitions as t
-from kaon_coordinator.engine.decide import Context
+from kaon_coordinator.engine.actions import Continue
+from kaon_coordinator.engine.backoff import later_us
+from kaon_coordinator.engine.decide import Context, Decision
 from kaon_coordinator.engine.limits import Limits
 from kaon_coordinator.engine.messages import (
     Answer,
+    Continued,
     Mark,
+    Message,
     Reported,
     RetryDue,
     Signal,
@@ -21,12 +25,16 @@ from kaon_coordinator.engine.messages import (
     Started,
     Succeeded,
 )
+from kaon_coordinator.engine.resume import derive
 from kaon_coordinator.engine.rows_codec import step_row
 from kaon_coordinator.engine.validate import validate
 from kaon_coordinator.engine.views import step_view
 from kaon_coordinator.expressions import ExpressionError, Meter, evaluate
 from kaon_coordinator.settings import settings_from
+from kaon_coordinator.shell import requests
+from kaon_wire.bounds import END_OF_TIME_US, HIGHEST_PRIORITY, LONGEST_MS
 from kaon_wire.errors import InvalidValue
+from kaonapi.run.v1 import history_pb2
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -352,6 +360,89 @@ def test_what_a_turn_may_evaluate_is_bounded_and_the_rest_follows_in_later_turns
     assert sum(meter.cost for meter in turns) > count * 1_000_000
     assert all(step.inputs.get("x", "1500") == "1500" for step in driver.state.steps.values())
     driver.check_replay()
+
+
+class Owner(Driver):
+    """An owner whose turns may evaluate nothing while they are `spent`: what it leaves for later ones is noted, and not done."""
+
+    spent = False
+
+    def __post_init__(self) -> None:
+        self.left: list[str] = []
+        super().__post_init__()
+
+    def context(self) -> Context:
+        meter = Meter(0 if self.spent else Limits().cel_cost)
+        return replace(super().context(), evaluate=meter, meter=meter)
+
+    def tell(self, message: Message) -> Decision:
+        if self.spent and isinstance(message, Continued):
+            self.left.append(message.path)
+            return Decision(state=self.state, context=self.context())
+        return super().tell(message)
+
+
+@pytest.mark.parametrize(
+    ("place", "left"),
+    [("until", "r"), ("until in a cell", "f[1]/r"), ("case", "b"), ("input", "u"), ("items", "f")],
+)
+def test_what_an_owner_has_left_for_a_later_turn_its_successor_does(place: str, left: str) -> None:
+    one = d.Binding(expression=d.Expression(cel="[1]"))
+    blocks = {
+        "until": repeat("r", chain(step("u")), heavy_condition(), 2),
+        "until in a cell": for_each(
+            "f", literal([1]), chain(repeat("r", chain(step("u")), heavy_condition(), 2))
+        ),
+        "case": d.Block(
+            name="b", branch=d.Branch(cases=[d.Case(condition=heavy_condition(), body=chain(step("u")))])
+        ),
+        "input": step("u", x=one),
+        "items": for_each("f", one, chain(step("u"))),
+    }
+    driver = Owner(workflow(chain(step("s"), blocks[place], step("z"))), works)
+    driver.tell(Start())
+    if place.startswith("until"):
+        driver.execute(driver.take())
+    driver.spent = True
+    driver.execute(driver.take())
+    assert driver.left == [left]
+    assert not driver.requested
+    # Its successor knows the rows only.
+    driver.take_over()
+    driver.spent = False
+    for action in derive(driver.state, now_us=driver.now_us):
+        assert isinstance(action, Continue)
+        driver.tell(Continued(path=action.path))
+    driver.drain()
+    assert driver.state.status == t.SUCCEEDED
+    driver.check_replay()
+
+
+@pytest.mark.parametrize("since", [0, 1_800_000_000_000_000, END_OF_TIME_US])
+@pytest.mark.parametrize("wait", [0, 1, LONGEST_MS * 1000, 2**62, 2**63 - 1, 2**80])
+def test_no_time_is_later_than_the_end_of_time(since: int, wait: int) -> None:
+    assert since <= later_us(since, wait) <= END_OF_TIME_US
+    history_pb2.PassScheduled(due_us=later_us(since, wait))
+
+
+@pytest.mark.parametrize(
+    ("own", "runs", "told"),
+    [
+        (2**31 - 1, 1, 2**31 - 1),
+        (-(2**31), -1, -(2**31) + 1),
+        (2**31 - 1, -(2**31), -1),
+        (HIGHEST_PRIORITY, HIGHEST_PRIORITY, 2 * HIGHEST_PRIORITY),
+    ],
+)
+def test_a_priority_is_as_high_as_a_request_can_say(own: int, runs: int, told: int) -> None:
+    block = step("s")
+    block.step.priority = own
+    driver = Driver(workflow(chain(step("s"))), works)
+    driver.tell(Start())
+    state, ready = driver.state, driver.state.steps["s"]
+    state.priority, ready.block = runs, block
+    request = requests.step_request(state, ready, partition=0, epoch=1)
+    assert request.priority == told
 
 
 def heavy_condition() -> d.Binding:
