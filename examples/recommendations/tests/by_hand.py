@@ -167,5 +167,6 @@ def _outputs(directory: Path, declared: Mapping[str, str]) -> dict[str, Any]:
         where = isinstance(value, dict) and "uri" in value
         found[path.stem] = {"artifact": {"digest": "", "size": 0, **value}} if where else value
     for path in sorted((directory / "artifacts").iterdir()):
-        found[path.name] = artifact(path, declared[path.name])
+        name = path.name.partition(".")[0]
+        found[name] = artifact(path, declared[name])
     return found

@@ -98,6 +98,48 @@ def test_workflows_run_whatever_their_files_are_called(tmp_path: Path) -> None:
             assert last.event.run_ended.status == run_pb2.STATUS_SUCCEEDED, last
 
 
+NAMED = """
+import gzip, pathlib
+from kaon import Workflow, steps
+
+def write(context):
+    for place in (context.work / "ratings.csv.gz", context.artifact_path("more", ".csv.gz")):
+        place.write_bytes(gzip.compress(b"user,rating\\n1,5\\n"))
+    return {"ratings": context.work / "ratings.csv.gz"}
+
+def read(ratings, more):
+    opened = {".gz": gzip.open, ".csv": open}
+    texts = [opened[pathlib.Path(each).suffix](each, "rt").read() for each in (ratings, more)]
+    return {"names": [pathlib.Path(each).name for each in (ratings, more)], "same": texts[0] == texts[1]}
+
+code = 'case "$1" in */ratings.csv.gz) gzip -dc "$1" | wc -l > "$KAON_STEP_DIR/outputs/lines.json";; esac'
+files = {"ratings": "dataset", "more": "dataset"}
+
+def chain(isolation):
+    made = steps.python(f"write-{isolation}", write, outputs=files, isolation=isolation)
+    found, inputs = {"names": list, "same": bool}, {"ratings": made["ratings"], "more": made["more"]}
+    other = {"warm": "process", "process": "warm"}[isolation]
+    after = steps.python(f"read-{isolation}", read, outputs=found, isolation=other, **inputs)
+    argv = ["sh", "-c", code, "sh", "${ratings}"]
+    return made >> (after | steps.shell(f"count-{isolation}", argv, ratings=made["ratings"], outputs={"lines": int}))
+
+workflow = Workflow("named", chain("warm") | chain("process"))
+"""
+
+
+def test_files_keep_their_names_from_step_to_step(tmp_path: Path) -> None:
+    file = tmp_path / "flow.py"
+    file.write_text(NAMED)
+    done = run_cli(str(file), "--state", str(tmp_path / "state"), "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    updates = [json.loads(line) for line in done.stdout.splitlines()]
+    ends = [update["event"]["step_ended"] for update in updates if "step_ended" in update.get("event", {})]
+    given = {end["path"]: end["outputs"] for end in ends}
+    for isolation in ("warm", "process"):
+        assert given[f"read-{isolation}"] == {"names": ["ratings.csv.gz", "more.csv.gz"], "same": True}
+        assert given[f"count-{isolation}"] == {"lines": 2}
+
+
 WORKFLOW = """
 import pathlib, sys, time
 from kaon import Workflow, steps

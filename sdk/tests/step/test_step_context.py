@@ -84,6 +84,22 @@ def test_an_undeclared_artifact_is_refused_by_name(tmp_path: Path) -> None:
         step.artifact_path("plot")
 
 
+def test_an_output_may_have_an_extension(tmp_path: Path) -> None:
+    step, _ = context(tmp_path)
+    assert step.artifact_path("model", ".tar.gz") == tmp_path / "artifacts" / "model.tar.gz"
+    for wrong in ("tar.gz", ".", "..", "./x", "/x"):
+        with pytest.raises(ValueError, match="is no extension"):
+            step.artifact_path("model", wrong)
+
+
+def test_an_artifact_that_is_handed_on_keeps_what_is_known_of_it() -> None:
+    reference = {"uri": "file:///x", "digest": "sha256:1", "type": "dataset", "size": 3, "name": "x.csv.gz"}
+    artifact = Artifact.from_reference({**reference, "path": "/cache/x.csv.gz"})
+    assert (artifact.name, artifact.path) == ("x.csv.gz", Path("/cache/x.csv.gz"))
+    assert artifact.to_reference() == reference
+    assert "name" not in Artifact(uri="hdfs://data").to_reference()
+
+
 def test_progress_stays_between_0_and_1(tmp_path: Path) -> None:
     step, events = context(tmp_path)
     step.progress(1.5, "done")

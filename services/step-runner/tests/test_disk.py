@@ -134,9 +134,9 @@ def test_an_artifact_that_is_fetched_again_counts_as_used(tmp_path: Path) -> Non
     gateway = ArtifactGateway(settings)
     path = gateway.fetch(reference)
     assert path is not None
-    os.utime(path, (1, 1))
+    os.utime(path.parent, (1, 1))
     gateway.fetch(reference)
-    remove_unused(path.parent, 100)
+    remove_unused(path.parent.parent, 100)
     assert path.read_text() == "weights"
 
 

@@ -173,7 +173,7 @@ def test_an_artifact_goes_from_one_step_to_the_next(system: MemorySystem, isolat
     model = made["model"]
     assert isinstance(model, dict)
     digest = "sha256:" + hashlib.sha256(b"weights").hexdigest()
-    assert model["artifact"] == {"digest": digest, "size": 7, "type": "model"} | {
+    assert model["artifact"] == {"digest": digest, "size": 7, "type": "model", "name": "model"} | {
         name: model["artifact"][name] for name in ("uri", "media_type")
     }
     wanted = {"text": "string", "digest": "string"}
@@ -181,6 +181,57 @@ def test_an_artifact_goes_from_one_step_to_the_next(system: MemorySystem, isolat
         run(system, python("read_model", inputs={"model": model}, outputs=wanted, isolation=isolation))
     )
     assert read == {"text": "weights", "digest": digest}
+
+
+@pytest.mark.parametrize("isolation", ["WARM", "PROCESS"])
+@pytest.mark.parametrize("where", ["work", "artifacts", "elsewhere"])
+def test_a_file_keeps_its_name_from_one_step_to_the_next(
+    system: MemorySystem, isolation: str, where: str
+) -> None:
+    made = outputs(
+        run(
+            system,
+            python(
+                "write_ratings",
+                inputs={"where": where},
+                outputs={"ratings": "dataset", "parts": "dataset"},
+                isolation=isolation,
+            ),
+        )
+    )
+    assert made["ratings"]["artifact"]["name"] == "ratings.csv.gz"
+    assert made["parts"]["artifact"]["name"] == "parts"
+    wanted = {"names": "list", "text": "string"}
+    assert outputs(run(system, python("read_ratings", inputs=made, outputs=wanted, isolation=isolation))) == {
+        "names": ["ratings.csv.gz", "ratings.csv.gz", "parts", "one.csv"],
+        "text": "a,b",
+    }
+    code = """case "$1" in */ratings.csv.gz) echo "\\"$(gzip -dc "$1")\\"" > "$KAON_STEP_DIR/outputs/text.json";; esac"""
+    told = shell("sh", "-c", code, "sh", "${ratings}", inputs=made, outputs={"text": "string"})
+    assert outputs(run(system, told)) == {"text": "a,b"}
+
+
+@pytest.mark.parametrize("isolation", ["WARM", "PROCESS"])
+def test_a_directory_that_is_returned_is_the_same_artifact_in_a_warm_process_and_in_one_of_its_own(
+    system: MemorySystem, isolation: str
+) -> None:
+    wanted = {"model": "model", "digest": "string"}
+    made = outputs(run(system, python("return_directory", outputs=wanted, isolation=isolation)))
+    assert made["model"]["artifact"]["digest"] == made["digest"]
+
+
+@pytest.mark.parametrize("isolation", ["WARM", "PROCESS"])
+@pytest.mark.parametrize("path", ["/dev/zero", "/dev/stdin/absent"])
+def test_a_returned_path_that_is_no_file_fails_the_step_by_name(
+    system: MemorySystem, isolation: str, path: str
+) -> None:
+    wanted = python("give_back", inputs={"path": path}, outputs={"model": "model"}, isolation=isolation)
+    failed = error(run(system, wanted))
+    assert (failed.error_class, failed.type in {"OutputMismatch", "InvalidOutputs"}) == (
+        step_pb2.ERROR_CLASS_USER,
+        True,
+    )
+    assert path.rpartition("/")[2] in failed.message
 
 
 def test_values_larger_than_a_packet_pass_both_ways(system: MemorySystem) -> None:

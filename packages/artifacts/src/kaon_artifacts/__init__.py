@@ -8,6 +8,7 @@ from kaon_artifacts.errors import (
     StoreUnavailable,
     Unreadable,
 )
+from kaon_artifacts.names import checked_name
 from kaon_artifacts.store import ArtifactStore, check_digest
 from kaon_artifacts.sweeping import Sweeper, Swept
 
@@ -22,4 +23,5 @@ __all__ = [
     "Swept",
     "Unreadable",
     "check_digest",
+    "checked_name",
 ]

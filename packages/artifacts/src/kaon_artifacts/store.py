@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote, unquote
@@ -19,9 +20,16 @@ from kaon_artifacts import opening
 from kaon_artifacts.archive import pack, unpack
 from kaon_artifacts.artifact import DIRECTORY, FILE, Artifact
 from kaon_artifacts.durable import move, sync_directory
-from kaon_artifacts.errors import ArtifactError, ArtifactMissing, DigestMismatch, StoreUnavailable
+from kaon_artifacts.errors import (
+    ArtifactError,
+    ArtifactMissing,
+    DigestMismatch,
+    StoreUnavailable,
+    Unreadable,
+)
 from kaon_artifacts.filesystem import open_filesystem
 from kaon_artifacts.marks import Marks
+from kaon_artifacts.names import checked_name
 from kaon_artifacts.times import touch, written_at
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
@@ -51,27 +59,34 @@ class ArtifactStore:
         self._objects = place.objects
         self._failures: tuple[type[Exception], ...] = (OSError, *place.failures)
 
-    def put_file(self, path: Path, type_: str = "file") -> Artifact:
+    def put_file(self, path: Path, type_: str = "file", *, name: str | None = None) -> Artifact:
         """Keeps a file.
 
+        Args:
+            path: where it is.
+            type_: what it is, for people.
+            name: what it is called; None for the path's last component, empty for no name.
+
         Raises:
-            Unreadable: it is no plain file; a link is none.
+            Unreadable: it is no plain file, and a link is none; or it cannot be called so.
             StoreUnavailable: it could not be written.
         """
+        name = _name_of(path, name)
         with opening.file(path) as content:
-            return self._put(content, type_, FILE)
+            return replace(self._put(content, type_, FILE), name=name)
 
-    def put_directory(self, path: Path, type_: str = "file") -> Artifact:
-        """Keeps a directory with everything in it.
+    def put_directory(self, path: Path, type_: str = "file", *, name: str | None = None) -> Artifact:
+        """Keeps a directory with everything in it. Arguments as for `put_file`.
 
         Raises:
-            Unreadable: it holds something that cannot be kept.
+            Unreadable: it holds something that cannot be kept, or cannot be called so.
             StoreUnavailable: it could not be written.
         """
+        name = _name_of(path, name)
         with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as packed:
             pack(path, packed)
             packed.seek(0)
-            return self._put(packed, type_, DIRECTORY)
+            return replace(self._put(packed, type_, DIRECTORY), name=name)
 
     def put_bytes(self, data: bytes, type_: str = "file") -> Artifact:
         """Keeps bytes as a file.
@@ -307,6 +322,15 @@ class ArtifactStore:
             raise ArtifactMissing(f"artifact {artifact.digest} is not at {artifact.uri}") from error
         except self._failures as error:
             raise StoreUnavailable(f"artifact {artifact.uri}: {error}") from error
+
+
+def _name_of(path: Path, name: str | None) -> str:
+    if name is None:
+        name = "" if path.name == ".." else path.name
+    try:
+        return checked_name(name)
+    except ArtifactError as error:
+        raise Unreadable(f"its name {error}") from error
 
 
 def _value_of(digest: str) -> str:

@@ -36,8 +36,9 @@ object Kaon {
   def output(name: String, value: JsonNode): Unit =
     Files.write(directory.resolve("outputs").resolve(s"$name.json"), mapper.writeValueAsBytes(value))
 
-  /** Where to write the artifact output `name`, as a file or a directory. */
-  def artifactPath(name: String): Path = directory.resolve("artifacts").resolve(name)
+  /** Where to write the artifact output `name`, as a file or a directory; `extension` ends the file's name, such as ".csv.gz". */
+  def artifactPath(name: String, extension: String = ""): Path =
+    directory.resolve("artifacts").resolve(s"$name$extension")
 
   /** How far the step has come: a fraction from 0 to 1, and in words. */
   def progress(fraction: Double, message: String = ""): Unit = {

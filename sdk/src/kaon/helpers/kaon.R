@@ -15,8 +15,8 @@ kaon_dataset <- function(name) ..kaon_dataset(name)
 # Gives the step's output `name` a value: a scalar, a vector or a named list.
 kaon_output <- function(name, value) ..kaon_output(name, value)
 
-# Where to write the artifact output `name`, as a file or a directory.
-kaon_artifact_path <- function(name) ..kaon_artifact_path(name)
+# Where to write the artifact output `name`, as a file or a directory; `extension` ends the file's name, such as ".csv.gz".
+kaon_artifact_path <- function(name, extension = "") ..kaon_artifact_path(name, extension)
 
 # How far the step has come: a fraction from 0 to 1, and in words.
 kaon_progress <- function(fraction, message = "") invisible(..kaon_progress(fraction, message))

@@ -27,7 +27,9 @@ class Artifact:
     size: int = 0
     # How it is kept, such as "application/x-tar" for a directory; empty when that is not known.
     media_type: str = ""
-    # The local copy; None for one that is not copied here.
+    # What the file or directory was called where it was written, such as "ratings.csv.gz"; empty when that is not known.
+    name: str = ""
+    # The local copy, which has this name; None for one that is not copied here.
     path: Path | None = None
 
     @classmethod
@@ -40,13 +42,19 @@ class Artifact:
             type=reference.get("type", "file"),
             size=reference.get("size", 0),
             media_type=reference.get("media_type", ""),
+            name=reference.get("name", ""),
             path=Path(path) if path else None,
         )
 
     def to_reference(self) -> dict[str, Any]:
         """What stands for it in an output; the local copy is not part of it."""
-        kept = {"digest": self.digest, "size": self.size, "media_type": self.media_type}
-        return {"uri": self.uri, "type": self.type} | {name: value for name, value in kept.items() if value}
+        kept = {
+            "digest": self.digest,
+            "size": self.size,
+            "media_type": self.media_type,
+            "name": self.name,
+        }
+        return {"uri": self.uri, "type": self.type} | {field: value for field, value in kept.items() if value}
 
     def __fspath__(self) -> str:
         if self.path is None:

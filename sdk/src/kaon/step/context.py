@@ -143,17 +143,23 @@ class StepContext:
         """A local directory for temporary files, gone after the step."""
         return self._made("work")
 
-    def artifact_path(self, name: str) -> Path:
+    def artifact_path(self, name: str, extension: str = "") -> Path:
         """Where to write the artifact output `name`, as a file or a directory.
 
+        Args:
+            name: of the output.
+            extension: what the file's name ends with, such as ".csv.gz"; steps that read the artifact find it under that name.
+
         Raises:
-            ValueError: the step declares no such output.
+            ValueError: the step declares no such output, or that is no extension.
         """
         if name not in self.outputs:
             raise ValueError(
                 f"step {self.step} declares no output {name!r}; it declares {', '.join(self.outputs) or 'none'}"
             )
-        return self._made("artifacts") / name
+        if extension and (not extension.startswith(".") or extension.strip(".") == "" or "/" in extension):
+            raise ValueError(f"{extension!r} is no extension: it begins with a dot and has no slash in it")
+        return self._made("artifacts") / f"{name}{extension}"
 
     def progress(self, fraction: float, message: str = "") -> None:
         """Says how far the step has come.

@@ -10,7 +10,6 @@ import atexit
 import contextlib
 import json
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -30,6 +29,7 @@ from kaon.step.call import (
     told,
 )
 from kaon.step.context import StepCancelled, StepContext, refuse_copy
+from kaon.step.keeping import keep
 from kaon.step.signals import Inbox
 
 # A write of at most this many bytes to a pipe is not mixed with others.
@@ -138,15 +138,8 @@ def write_outputs(outputs: dict[str, Any], context: StepContext) -> None:
             (directory / "outputs" / f"{name}.json").write_text(
                 json.dumps(value, allow_nan=False), encoding="utf-8"
             )
-        elif Path(path) != directory / "artifacts" / name:
-            _place(Path(path), directory / "artifacts" / name)
-
-
-def _place(source: Path, target: Path) -> None:
-    if source.is_dir():
-        shutil.copytree(source, target)
-    else:
-        shutil.copyfile(source, target)
+        else:
+            keep(Path(path), directory, name)
 
 
 class Leaving:

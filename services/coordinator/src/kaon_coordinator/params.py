@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from typing import Any
 
+from kaon_artifacts import ArtifactError, checked_name
 from kaon_coordinator import expressions
 from kaon_coordinator.engine.limits import DEFAULT, Limits
 from kaon_coordinator.problems import InvalidRequest, Problem
@@ -95,6 +96,15 @@ def _check_type(parameter: d.Parameter, value: Any, text: str) -> None:
     expected, holds = _CHECKS.get(parameter.type, ("an artifact", _is_artifact))
     if not holds(value):
         raise InvalidValue(f"parameter {parameter.name!r} must be {expected}, not {_shown(text)}")
+    if holds is _is_artifact:
+        _check_name(parameter, value)
+
+
+def _check_name(parameter: d.Parameter, value: Any) -> None:
+    try:
+        checked_name(value["artifact"].get("name", ""))
+    except ArtifactError as error:
+        raise InvalidValue(f"parameter {parameter.name!r} is an artifact whose name {error}") from error
 
 
 def _check_choice(parameter: d.Parameter, value: Any, text: str) -> None:

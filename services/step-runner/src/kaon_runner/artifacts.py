@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kaon_artifacts import Artifact, ArtifactError, ArtifactStore, Unreadable
+from kaon_artifacts import Artifact, ArtifactError, ArtifactStore, Unreadable, checked_name
 from kaon_artifacts.archive import unpack_zip
 from kaon_artifacts.artifact import DIRECTORY
 from kaon_artifacts.durable import move
+from kaon_runner.copies import LocalCopies
 from kaon_runner.errors import PlatformStepError, UserStepError
 from kaon_runner.settings import Settings
 
@@ -29,29 +30,25 @@ class ArtifactGateway:
     def __init__(self, settings: Settings) -> None:
         self._store = ArtifactStore(settings.artifacts or (settings.work / "artifacts").as_uri())
         self._cache = settings.cache_directory
+        self._copies = LocalCopies(self._cache)
         self._locks: dict[str, threading.Lock] = {}
         self._guard = threading.Lock()
         self._bundles: dict[str, Path] = {}
 
     def fetch(self, reference: Mapping[str, Any]) -> Path | None:
-        """See `preparing.Artifacts`. Of the reference nothing but its digest says where it is: a user may have written it."""
+        """See `preparing.Artifacts`. A user may have written the reference: nothing but its digest says where the artifact is."""
+        try:
+            name = checked_name(reference.get("name", ""))
+        except ArtifactError as error:
+            raise UserStepError("InvalidArtifact", f"an input is an artifact whose name {error}") from error
         digest = reference.get("digest") or ""
         if digest == "":
             return None
-        artifact = self._named(digest, reference.get("media_type"))
-        target = self._place("directories" if artifact.is_directory else "artifacts", digest)
-        with self._lock_of(digest):
-            try:
-                os.utime(target)  # it is in use: see `disk.remove_unused`
-                whole = artifact.is_directory or target.stat().st_size == (
-                    reference.get("size") or target.stat().st_size
-                )
-            except FileNotFoundError:
-                whole = False
-            if not whole:
-                self._fetch_to(target, artifact)
-                os.utime(target)  # an unpacked directory has the time at which it was packed
-        return target
+        artifact = replace(self._artifact_of(digest, reference.get("media_type")), name=name)
+        try:
+            return self._copies.copy_of(artifact, partial(self._store.fetch, artifact))
+        except (OSError, ArtifactError) as error:
+            raise PlatformStepError("ArtifactStore", f"cannot fetch {artifact.uri}: {error}") from error
 
     def bundle(self, digest: str) -> Path:
         """See `preparing.Artifacts`."""
@@ -59,7 +56,7 @@ class ArtifactGateway:
         if known is not None:
             return known
         with self._lock_of(digest):
-            target = self._place("bundles", digest)
+            target = self._cache / "bundles" / digest.replace(":", "-")
             if not target.exists():
                 self._unpack(digest, target)
         self._bundles[digest] = target
@@ -69,12 +66,11 @@ class ArtifactGateway:
         """See `preparing.Artifacts`."""
         return digest in self._bundles
 
-    def put(self, path: Path, kind: str) -> dict[str, Any]:
+    def put(self, path: Path, kind: str, name: str) -> dict[str, Any]:
         """See `preparing.Artifacts`."""
+        keep = self._store.put_directory if path.is_dir() else self._store.put_file
         try:
-            stored = (
-                self._store.put_directory(path, kind) if path.is_dir() else self._store.put_file(path, kind)
-            )
+            stored = keep(path, kind, name=name)
         except Unreadable as error:
             raise UserStepError(
                 "OutputMismatch", f"{path.name} cannot be kept as an artifact: {error}"
@@ -83,7 +79,7 @@ class ArtifactGateway:
             raise PlatformStepError("ArtifactStore", f"cannot store {path.name}: {error}") from error
         return dict(stored.to_json())
 
-    def _named(self, digest: object, media_type: object) -> Artifact:
+    def _artifact_of(self, digest: object, media_type: object) -> Artifact:
         if not isinstance(digest, str):
             raise UserStepError("InvalidArtifact", f"an artifact's digest is {str(digest)[:80]!r}, not text")
         try:
@@ -93,18 +89,6 @@ class ArtifactGateway:
                 "InvalidArtifact", f"an input names an artifact whose digest {error}"
             ) from error
         return replace(artifact, media_type=DIRECTORY) if media_type == DIRECTORY else artifact
-
-    def _fetch_to(self, target: Path, artifact: Artifact) -> None:
-        """Copies beside the target and moves into place, so that nobody sees half of it."""
-        target.parent.mkdir(parents=True, exist_ok=True)
-        holder = Path(tempfile.mkdtemp(prefix=".fetch-", dir=target.parent))
-        try:
-            self._store.fetch(artifact, holder / "content")
-            _move(holder / "content", target)
-        except (OSError, ArtifactError) as error:
-            raise PlatformStepError("ArtifactStore", f"cannot fetch {artifact.uri}: {error}") from error
-        finally:
-            shutil.rmtree(holder, ignore_errors=True)
 
     def _unpack(self, digest: str, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -117,9 +101,6 @@ class ArtifactGateway:
             raise PlatformStepError("CodeBundle", f"cannot unpack code bundle {digest}: {error}") from error
         finally:
             shutil.rmtree(holder, ignore_errors=True)
-
-    def _place(self, kind: str, digest: str) -> Path:
-        return self._cache / kind / digest.replace(":", "-")
 
     def _lock_of(self, digest: str) -> threading.Lock:
         with self._guard:

@@ -15,8 +15,9 @@ import psutil
 from google.protobuf.message import Message
 from prometheus_client import CollectorRegistry
 
+from kaon_runner import copies
 from kaon_runner.capabilities import machine_labels
-from kaon_runner.disk import WorkDirectory, remove_unused
+from kaon_runner.disk import WorkDirectory
 from kaon_runner.environments import Environments
 from kaon_runner.execution import Surroundings
 from kaon_runner.heartbeats import Heartbeats, RecentDuration
@@ -38,7 +39,7 @@ from kaon_telemetry.tracing import NoSpans
 
 _log = logging.getLogger(__name__)
 _LEAVE_SECONDS = 5.0
-_SWEEP_SECONDS = 3600.0
+_SWEEP_SECONDS = copies.TIDY_SECONDS
 
 
 def build_runner(
@@ -167,7 +168,7 @@ class RunnerService:
         # A runner that does not renew must not go on, nor one that cannot clean up.
         tasks = BackgroundTasks()
         tasks.start("keep-alive", runner.keep_alive())
-        tasks.start("sweep", self._keep_clean(executor))
+        tasks.start("sweep", self._keep_clean(executor, runner))
         try:
             await until_first(tasks.wait(), runner.hello.wait())
             self._ready.set()
@@ -179,21 +180,21 @@ class RunnerService:
             await runner.leave(_LEAVE_SECONDS)
         _log.info("runner %s has left", self.settings.runner_id)
 
-    async def _keep_clean(self, executor: ThreadPoolExecutor) -> None:
+    async def _keep_clean(self, executor: ThreadPoolExecutor, runner: Runner) -> None:
         """Removes from time to time what nobody needs any more. What cannot be removed now is tried again."""
         await in_rounds(
             "sweep",
-            partial(self._sweep, executor),
+            partial(self._sweep, executor, runner),
             partial(asyncio.sleep, _SWEEP_SECONDS),
             passing=(OSError,),
         )
 
-    async def _sweep(self, executor: ThreadPoolExecutor) -> None:
+    async def _sweep(self, executor: ThreadPoolExecutor, runner: Runner) -> None:
         assert self._loop is not None
         await self._loop.run_in_executor(executor, self._work.sweep)
         await self._loop.run_in_executor(executor, limits.sweep)
-        fetched = self.settings.cache_directory / "artifacts"
-        await self._loop.run_in_executor(executor, remove_unused, fetched, self.settings.cache_seconds)
+        tidy = partial(copies.tidy, self.settings.cache_directory, self.settings.cache_seconds)
+        await self._loop.run_in_executor(executor, tidy, runner.copies())
 
     def _worker_pool(self) -> WorkerPool:
         settings = self.settings

@@ -9,6 +9,7 @@ import shutil
 import stat
 import subprocess
 import time
+import uuid
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
@@ -57,20 +58,25 @@ def local_path(url: str) -> Path | None:
 
 
 def remove_unused(root: Path, seconds: float) -> None:
-    """Removes the entries of a cache that nobody has used for so long; using one means to set its time of modification."""
+    """Removes the entries of a cache that nobody has used for so long; using one means to set its time of modification.
+
+    What a runner that died has left half made is such an entry, too.
+    """
     limit = time.time() - seconds
     for entry in _listed(root):
         with contextlib.suppress(FileNotFoundError):  # another runner tidies the same cache
-            if not entry.name.startswith(".") and _modified(entry) < limit:
+            if _modified(entry) < limit:
                 _remove_unless_used(entry, limit)
 
 
 def _remove_unless_used(entry: Path, limit: float) -> None:
-    aside = entry.with_name(f".unused-{entry.name}")
+    aside = entry.with_name(f".unused-{uuid.uuid4().hex}")
     entry.rename(aside)
     if _modified(aside) >= limit:
-        aside.rename(entry)  # somebody has used it just now
-    elif aside.is_dir():
+        with contextlib.suppress(OSError):  # it was made anew meanwhile
+            aside.rename(entry)  # somebody has used it just now
+            return
+    if aside.is_dir():
         remove_tree(aside)
     else:
         aside.unlink()

@@ -19,13 +19,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, cast
 from urllib.parse import unquote
 
 from uv import find_uv_bin
 
-from kaon_artifacts import ArtifactError, opening
-from kaon_artifacts.archive import pack
+from kaon_artifacts import ArtifactError
+from kaon_artifacts.digesting import digest_of
 from kaon_runner.errors import PlatformStepError, UserStepError
 
 _log = logging.getLogger(__name__)
@@ -187,35 +186,10 @@ def _content_of(place: Path) -> str:
     Raises:
         UserStepError: it cannot be read.
     """
-    target = _Digesting()
     try:
-        if place.is_dir():
-            pack(place, cast("IO[bytes]", target))
-        else:
-            with opening.file(place) as content:
-                shutil.copyfileobj(content, cast("IO[bytes]", target))
+        return digest_of(place)
     except ArtifactError as error:
         raise UserStepError("Environment", f"the requirements name {place.name}: {error}") from error
-    return target.hexdigest()
-
-
-class _Digesting:
-    """Takes what is written and keeps only its digest."""
-
-    def __init__(self) -> None:
-        self._hasher = hashlib.sha256()
-        self._size = 0
-
-    def write(self, data: bytes) -> int:
-        self._hasher.update(data)
-        self._size += len(data)
-        return len(data)
-
-    def tell(self) -> int:
-        return self._size
-
-    def hexdigest(self) -> str:
-        return self._hasher.hexdigest()
 
 
 @contextmanager

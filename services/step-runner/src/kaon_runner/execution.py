@@ -117,6 +117,11 @@ class Execution:
         return (self._step.directory.root, *([] if scratch is None else [scratch]))
 
     @property
+    def copies(self) -> tuple[Path, ...]:
+        """The local copies of artifacts that it reads; none before it is prepared."""
+        return () if self._step is None else self._step.copies
+
+    @property
     def _bounds(self) -> Bounds:
         resources = self.lease.request.resources
         return Bounds(
@@ -397,7 +402,9 @@ class Execution:
         assert path is not None
         try:
             return json.dumps(
-                {"artifact": self._around.artifacts.put(path, "text")}, separators=(",", ":"), sort_keys=True
+                {"artifact": self._around.artifacts.put(path, "text", "")},
+                separators=(",", ":"),
+                sort_keys=True,
             )
         except Exception:
             # The lines have left by the log topic; a result must not fail for its log.

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from kaon_artifacts import Unreadable, opening
+from kaon_artifacts import ArtifactError, Unreadable, checked_name, opening
 from kaon_runner import values
 from kaon_runner.directory import StepDirectory
 from kaon_runner.errors import UserStepError
@@ -34,13 +34,14 @@ def collect(
     """The outputs as canonical JSON by name; artifacts are stored.
 
     Args:
-        returned: what the step's function returned; artifacts as {"path"} or {"uri", "type"}.
+        returned: what the step's function returned; artifacts as {"path"} or {"uri", "type", ...}.
 
     Raises:
         UserStepError: something declared is missing, something undeclared is there, or a type is wrong.
         PlatformStepError: an artifact cannot be stored.
     """
-    produced: dict[str, Any] = {**(_files(directory) if directory.exists() else {}), **returned}
+    files = _files(spec, directory) if directory.exists() else {}
+    produced: dict[str, Any] = {**files, **_beyond(files, returned)}
     _compare(spec, produced)
     collected = {
         name: _artifact(spec, name, value, artifacts)
@@ -63,15 +64,23 @@ def is_quick(spec: step_pb2.StepSpec) -> bool:
     return not any(values.is_artifact(declared[name]) for name in declared)
 
 
-def _files(directory: StepDirectory) -> dict[str, Any]:
+def _files(spec: step_pb2.StepSpec, directory: StepDirectory) -> dict[str, Any]:
     """What the step wrote: values from outputs/, paths from artifacts/."""
     found: dict[str, Any] = {}
+    written: dict[str, str] = {}
+    # Protobuf's own map cannot be asked for a name that is no text.
+    declared = dict(spec.outputs)
     try:
         with opening.directory(directory.root) as root:
             for name, place in _entries(root, "outputs"):
                 found[name.removesuffix(".json")] = _parsed(place, name)
-            for name, _ in _entries(root, "artifacts"):
-                found[name] = {"path": str(_inside(directory, name))}
+            for entry, _ in _entries(root, "artifacts"):
+                name = _output_of(entry, declared)
+                if name in written:
+                    both = f"artifacts/{_shown(written[name])} and artifacts/{_shown(entry)}"
+                    raise UserStepError("OutputMismatch", f"the step wrote {both} for output {name}")
+                written[name] = entry
+                found[name] = _inside(directory, entry, name)
     except Unreadable as error:
         raise UserStepError("OutputMismatch", f"the step's directory: {error}") from error
     return found
@@ -89,25 +98,54 @@ def _entries(root: int, what: str) -> Iterator[tuple[str, int]]:
             yield name, place
 
 
-def _inside(directory: StepDirectory, name: str) -> Path:
-    """What the step left as artifacts/`name`; a link may lead to something else in the step's directory."""
-    path = directory.artifacts / name
+def _beyond(files: Mapping[str, Any], returned: Mapping[str, Any]) -> dict[str, Any]:
+    """What the step returned, without the paths of what it wrote to artifacts/: those are known already."""
+    written = {
+        name: file["entry"] for name, file in files.items() if isinstance(file, dict) and "entry" in file
+    }
+    return {
+        name: value
+        for name, value in returned.items()
+        if name not in written or not isinstance(value, dict) or value.get("path") != written[name]
+    }
+
+
+def _output_of(entry: str, declared: Mapping[str, int]) -> str:
+    """The output for which the step wrote artifacts/`entry`: its name, or its name with an extension."""
+    stem = entry.partition(".")[0]
+    if entry in declared or stem not in declared or not values.is_artifact(declared[stem]):
+        return entry
+    return stem
+
+
+def _inside(directory: StepDirectory, entry: str, output: str) -> dict[str, str]:
+    """Where artifacts/`entry` is, and what it is called. A link may lead to something else in the step's directory, which gives the
+    name when the entry has none but the output's."""
+    path = directory.artifacts / entry
     if not path.is_symlink():
-        return path
+        return {"path": str(path), "name": entry, "entry": str(path)}
+    told = os.readlink(path)
     try:
         target = path.resolve(strict=True)
     except (OSError, RuntimeError) as error:
         raise UserStepError(
-            "OutputMismatch", f"artifacts/{name} is a link to {_target(path)}, where nothing is"
+            "OutputMismatch", f"artifacts/{_shown(entry)} is a link to {_shown(told)}, where nothing is"
         ) from error
     if not target.is_relative_to(directory.root.resolve()):
-        text = f"artifacts/{name} is a link to {_target(path)}, which leads out of the step's directory"
-        raise UserStepError("OutputMismatch", text)
-    return target
+        link = f"artifacts/{_shown(entry)} is a link to {_shown(told)}"
+        raise UserStepError("OutputMismatch", f"{link}, which leads out of the step's directory")
+    name = entry if entry != output else _last_of(told, target)
+    return {"path": str(target), "name": name, "entry": str(path)}
 
 
-def _target(link: Path) -> str:
-    return os.readlink(link).encode(errors="backslashreplace").decode()
+def _last_of(told: str, target: Path) -> str:
+    """What a path calls the file or directory to which it leads."""
+    last = Path(told).name
+    return target.name if last in ("", "..") else last
+
+
+def _shown(path: str) -> str:
+    return path.encode(errors="backslashreplace").decode()
 
 
 def _parsed(place: int, name: str) -> Any:
@@ -173,9 +211,12 @@ def _canonical(name: str, value: Any) -> str:
 def _artifact(spec: step_pb2.StepSpec, name: str, value: Any, artifacts: Artifacts) -> str:
     kind = values.type_name(spec.outputs[name])
     if isinstance(value, dict) and isinstance(value.get("path"), str):
-        reference = artifacts.put(_existing(name, kind, value["path"]), kind)
+        place = _existing(name, kind, value["path"])
+        called = value.get("name", _last_of(value["path"], place))
+        reference = artifacts.put(place, kind, _called(name, called))
     elif isinstance(value, dict) and isinstance(value.get("uri"), str):
         reference = {"type": kind, "size": 0, "digest": "", **value}
+        _called(name, reference.get("name", ""))
     else:
         raise UserStepError(
             "OutputMismatch",
@@ -191,6 +232,18 @@ def _existing(name: str, kind: str, path: str) -> Path:
     except (OSError, RuntimeError, ValueError) as error:
         told = ascii(path)[1:-1]
         raise UserStepError("OutputMismatch", f"output {name} ({kind}): there is no file {told}") from error
+
+
+def _called(output: str, name: Any) -> str:
+    """The name of an artifact, which the step has chosen.
+
+    Raises:
+        UserStepError: it is none.
+    """
+    try:
+        return checked_name(name)
+    except ArtifactError as error:
+        raise UserStepError("OutputMismatch", f"output {output} is an artifact whose name {error}") from error
 
 
 def _short(value: Any) -> str:

@@ -31,7 +31,7 @@ class Artifacts(Protocol):
     """What preparing and collecting need of the artifact store."""
 
     def fetch(self, reference: Mapping[str, Any]) -> Path | None:
-        """The local copy; None for an artifact that lives elsewhere and is read there."""
+        """The local copy, which has the artifact's name; None for an artifact that lives elsewhere and is read there."""
 
     def bundle(self, digest: str) -> Path:
         """The directory of the unpacked code bundle."""
@@ -39,8 +39,11 @@ class Artifacts(Protocol):
     def has_bundle(self, digest: str) -> bool:
         """Whether `bundle` answers at once."""
 
-    def put(self, path: Path, kind: str) -> dict[str, Any]:
-        """Stores a file or directory and returns its reference: "uri", "digest", "type", "size"."""
+    def put(self, path: Path, kind: str, name: str) -> dict[str, Any]:
+        """Stores a file or directory and returns its reference: "uri", "digest", "type", "size", "name".
+
+        An empty name is none, and is not told.
+        """
 
 
 class Preparer:

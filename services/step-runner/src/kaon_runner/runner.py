@@ -275,6 +275,11 @@ class Runner:
             self._leases.hold(lease)
         self._outbox.event(lease.partition, event, urgent=kind in _FINAL)
 
+    def copies(self) -> list[Path]:
+        """The local copies of artifacts that running steps read."""
+        running = (*self._executions.values(), *self._orphans)
+        return [path for execution in running for path in execution.copies]
+
     # --- time ---------------------------------------------------------------------------------------------------------
 
     def beat(self, *, leaving: bool = False) -> None:

@@ -60,7 +60,7 @@ class Settings:
     step_disk_bytes: int = 0
     # Seconds for which scratch space under `work` stays after it was written to last (KAON_SCRATCH_SECONDS).
     scratch_seconds: float = 7 * 86_400.0
-    # Seconds for which a fetched artifact stays in the cache after it was used last (KAON_CACHE_SECONDS).
+    # Seconds for which a fetched artifact stays in the cache after it was used last, at least three hours (KAON_CACHE_SECONDS).
     cache_seconds: float = 7 * 86_400.0
     # Bytes of memory that a warm worker may keep between two steps before it is replaced (KAON_WORKER_MEMORY_BYTES).
     worker_memory_bytes: int = 1024 * 1024 * 1024

@@ -2,14 +2,17 @@
 
 import contextlib
 import datetime
+import gzip
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 from kaon.step import Artifact, StepContext
+from kaon_artifacts.digesting import digest_of
 
 
 def nothing():
@@ -85,6 +88,41 @@ def watch(context: StepContext, path: str):
 def write_model(context: StepContext):
     context.artifact_path("model").write_text("weights")
     return {"rmse": 0.5}
+
+
+def write_ratings(context: StepContext, where: str):
+    parts = context.work / "parts"
+    parts.mkdir()
+    (parts / "one.csv").write_text("a,b")
+    if where == "artifacts":
+        place = context.artifact_path("ratings", ".csv.gz")
+    else:
+        directory = context.work if where == "work" else Path(tempfile.mkdtemp())
+        place = directory / "ratings.csv.gz"
+    place.write_bytes(gzip.compress(b"a,b", mtime=0))
+    return {"parts": parts} if where == "artifacts" else {"ratings": place, "parts": str(parts)}
+
+
+def read_ratings(ratings: Artifact, parts: Artifact):
+    names = [ratings.name, Path(ratings).name, Path(parts).name, *os.listdir(parts)]
+    assert not Path(ratings).is_symlink()
+    assert not Path(parts).is_symlink()
+    return {"names": names, "text": gzip.decompress(Path(ratings).read_bytes()).decode()}
+
+
+def return_directory(context: StepContext):
+    directory = context.work / "model"
+    (directory / "checkpoint-1").mkdir(parents=True)
+    (directory / "checkpoint-1" / "w").write_text("weights")
+    (directory / "run.sh").write_text("")
+    (directory / "run.sh").chmod(0o755)
+    (directory / "latest").symlink_to("checkpoint-1")
+    (directory / "absolute").symlink_to(directory / "checkpoint-1" / "w")
+    return {"model": directory, "digest": digest_of(directory)}
+
+
+def give_back(path):
+    return path
 
 
 def read_model(model: Artifact):

@@ -42,7 +42,7 @@ with open(step + "/events", "w") as events:
     events.write(json.dumps({"kind": "progress", "fraction": 0.5, "message": "inside"}) + "\\n")
 one = open(context["inputs"]["data"]["artifact"]["path"]).read()
 many = [open(each["artifact"]["path"]).read() for each in context["inputs"]["parts"]]
-assert os.environ["KAON_INPUT_DATA"] == "/kaon/inputs/data"
+assert os.environ["KAON_INPUT_DATA"] == "/kaon/inputs/data/data"
 assert os.path.samefile(context["paths"]["work"], os.getcwd())
 json.dump([one, *many], open(context["paths"]["outputs"] + "/texts.json", "w"))
 open(context["paths"]["artifacts"] + "/model", "w").write(one)

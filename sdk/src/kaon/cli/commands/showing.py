@@ -198,7 +198,10 @@ def _details(step: run_pb2.StepView) -> str:
 def _short(text: str) -> str:
     value = canonical.loads(text)
     if isinstance(value, dict) and value.keys() == {"artifact"}:
-        return f"{value['artifact'].get('type', 'artifact')} {str(value['artifact'].get('digest', ''))[:15]}"
+        artifact = value["artifact"]
+        told = (artifact.get("type", "artifact"), str(artifact.get("digest", ""))[:15], artifact.get("name"))
+        texts = [str(each) for each in told if each]
+        return " ".join(each if each.isprintable() else ascii(each) for each in texts)
     return text if len(text) <= 60 else text[:57] + "..."
 
 

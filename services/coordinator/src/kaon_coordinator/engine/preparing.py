@@ -179,7 +179,7 @@ def unprepared(decision: Decision, message: Unprepared) -> None:
 
 
 def memo_key(decision: Decision, step: StepState, inputs: dict[str, str]) -> str:
-    """Digest of everything that an execution's outputs depend on; artifacts count by content, wherever they lie.
+    """Digest of everything that an execution's outputs depend on; artifacts count by content and name, wherever they lie.
 
     Raises:
         KaonError: an input cannot be read.
@@ -210,6 +210,8 @@ def _without_places(value: Any) -> Any:
     if isinstance(value, dict):
         if value.keys() == {"artifact"} and isinstance(value["artifact"], dict):
             artifact = value["artifact"]
-            return {"artifact": artifact.get("digest") or artifact.get("uri")}
+            content = {"artifact": artifact.get("digest") or artifact.get("uri")}
+            # A step may read its name, or be told by its extension how to read it.
+            return content | {"name": artifact["name"]} if artifact.get("name") else content
         return {name: _without_places(item) for name, item in value.items()}
     return value

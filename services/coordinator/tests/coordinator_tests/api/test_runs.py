@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -97,6 +98,22 @@ async def test_values_are_kept_as_canonical_json(api: Api) -> None:
     run = await api.submit(params_json={"users": " 10 ", "model": artifact})
     assert run.params_json["users"] == "10"
     assert run.params_json["model"] == '{"artifact":{"digest":"sha256:' + "1" * 64 + '","uri":"file:///m"}}'
+
+
+@pytest.mark.parametrize("name", ["../../x", "", ".", "x" * 256, 7, None])
+async def test_the_name_of_an_artifact_is_one_component_of_a_path(api: Api, name: object) -> None:
+    await api.register()
+    digest = "sha256:" + "1" * 64
+    given = json.dumps({"artifact": {"uri": "file:///m", "digest": digest, "name": name}})
+    if name == "":
+        await api.submit(params_json={"users": "10", "model": given})
+        return
+    with pytest.raises(aio.AioRpcError) as refused:
+        await api.submit(params_json={"users": "10", "model": given})
+    assert refused.value.code() == StatusCode.INVALID_ARGUMENT
+    told = refused.value.details() or ""
+    assert "parameter 'model' is an artifact whose name" in told
+    assert ascii(name)[:70] in told
 
 
 async def test_an_idempotency_key_makes_one_run_of_many_submissions(api: Api) -> None:

@@ -316,6 +316,15 @@ def test_the_key_of_an_execution_goes_by_content_and_not_by_place() -> None:
     assert key_of(1) != key_of(1, salt="new")
 
 
+def test_the_name_of_an_artifact_counts_for_a_step_may_read_it() -> None:
+    table = {"uri": "file:///a", "digest": "sha256:1"}
+    keys = [key_of({"artifact": table | {"name": name}}) for name in ("1.csv", "2.csv", "1.csv")]
+    assert keys[0] == keys[2] != keys[1]
+    # What was remembered of artifacts without a name, before there were names, is found as ever.
+    assert key_of({"artifact": table | {"name": ""}}) == key_of({"artifact": table})
+    assert key_of({"artifact": table}) == key_of({"artifact": "sha256:1"})
+
+
 def test_an_equal_execution_gives_its_outputs_and_is_named() -> None:
     driver = begun(memoized(1))
     (asked,) = driver.asked(LookUpMemo)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
+from kaon_artifacts import Artifact
 from kaon_coordinator.store.base import Memo, ScheduleRecord, Store
 from kaon_wire import canonical
 from kaonapi.run.v1 import command_pb2, history_pb2, run_pb2
@@ -95,6 +96,17 @@ def test_large_values_are_told_apart_however_deep_their_name_lies(store: Store) 
     inner = artifact("manifest", "application/x-ndjson")
     deep = canonical.dumps({"inputs": canonical.dumps({"rows": inner})})
     submitted(store, params={"data": deep, "other": artifact("file")})
+    assert store.references(NEVER_US).values == {value("manifest")}
+
+
+def test_what_is_named_is_found_whatever_it_is_called(store: Store) -> None:
+    def called(word: str, media_type: str) -> str:
+        kept = Artifact(uri="file:///x", digest=f"sha256:{value(word)}", media_type=media_type)
+        return canonical.dumps({"artifact": replace(kept, name='sha256:"} \\"').to_json()})
+
+    inputs = canonical.dumps({"rows": called("manifest", "application/x-ndjson")})
+    submitted(store, params={"data": inputs, "other": called("file", "application/octet-stream")})
+    assert words(store, "manifest", "file") == {"manifest", "file"}
     assert store.references(NEVER_US).values == {value("manifest")}
 
 

@@ -34,5 +34,8 @@ class ContainerView:
             return [self._translated(item, f"{target}/{number}") for number, item in enumerate(value)]
         if not isinstance(value, dict) or value.keys() != {"artifact"} or not value["artifact"].get("path"):
             return value
-        self.mounts.append((Path(value["artifact"]["path"]).resolve(), target))
-        return {"artifact": {**value["artifact"], "path": target}}
+        path, name = Path(value["artifact"]["path"]), value["artifact"].get("name")
+        # Of one without a name, the copy's name says nothing.
+        seen = f"{target}/{name}" if name else target
+        self.mounts.append((path.resolve(), seen))
+        return {"artifact": {**value["artifact"], "path": seen}}

@@ -164,6 +164,7 @@ def _outputs(context: StepContext, cursor: Any) -> dict[str, Any]:
     if frames:
         if not columns:
             raise EngineError(f"the last statement has no rows to write to {frames[0]}")
-        pd.DataFrame(rows, columns=columns).to_parquet(context.artifact_path(frames[0]), index=False)
+        place = context.artifact_path(frames[0], ".parquet")
+        pd.DataFrame(rows, columns=columns).to_parquet(place, index=False)
     print(f"{len(rows)} rows", flush=True)
     return found

@@ -30,8 +30,8 @@ def offer(place: Any, context: StepContext) -> dict[str, Any]:
         outputs[named] = r_values.output(named, robjects.default_converter.rpy2py(value), context)
         return value
 
-    def artifact_path(name: Any) -> Any:
-        return robjects.StrVector([str(context.artifact_path(str(name[0])))])
+    def artifact_path(name: Any, extension: Any) -> Any:
+        return robjects.StrVector([str(context.artifact_path(str(name[0]), str(extension[0])))])
 
     def progress(fraction: Any, message: Any) -> Any:
         context.progress(float(fraction[0]), str(message[0]))

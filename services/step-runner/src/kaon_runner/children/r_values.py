@@ -46,7 +46,7 @@ def outputs(result: Any, context: StepContext) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in zip(result.names, result, strict=True):
         if isinstance(value, DataFrame):
-            pandas2ri.converter.rpy2py(value).to_csv(context.artifact_path(name), index=False)
+            pandas2ri.converter.rpy2py(value).to_csv(context.artifact_path(name, ".csv"), index=False)
         else:
             found[name] = output(name, value, context)
     return found

@@ -7,7 +7,7 @@ call: what takes longer (compiling, connecting, waiting) belongs into the launch
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -74,7 +74,7 @@ class PreparedStep:
     def context(self) -> Mapping[str, Any]:
         """What context.json says: "params", "inputs" (flat, by name), "outputs", "config", "scratch", "paths", "checkpoint", ...
 
-        Artifact inputs are {"artifact": {"uri", "digest", "type", "size", "path"}}, "path" being the local copy.
+        Artifact inputs are {"artifact": {"uri", "digest", "type", "size", "name", "path"}}, "path" being the local copy.
         """
         context: Mapping[str, Any] = canonical.loads(self.context_json)
         return context
@@ -89,6 +89,12 @@ class PreparedStep:
         """Everything that is bound to the step, by name."""
         inputs: Mapping[str, Any] = self.context["inputs"]
         return inputs
+
+    @property
+    def copies(self) -> tuple[Path, ...]:
+        """The local copies of the artifacts among the inputs."""
+        # Most steps have none, and reading all inputs takes time.
+        return tuple(_copies_in(list(self.inputs.values()))) if '"artifact"' in self.context_json else ()
 
     def bundle_file(self, name: str) -> Path:
         """The path of a file of the code bundle, given by the workflow.
@@ -106,6 +112,14 @@ class PreparedStep:
                 "MissingFile", f"step {self.key.path} names {name!r}, which the code bundle does not have"
             )
         return path
+
+
+def _copies_in(value: Any) -> Iterator[Path]:
+    if isinstance(value, list):
+        for each in value:
+            yield from _copies_in(each)
+    elif isinstance(value, dict) and value.keys() == {"artifact"} and value["artifact"].get("path"):
+        yield Path(value["artifact"]["path"])
 
 
 @lru_cache(maxsize=256)

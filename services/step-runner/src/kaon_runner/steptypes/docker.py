@@ -27,7 +27,8 @@ class DockerStepType:
     writes can be read and removed; `pull` is "missing" (the default), "always" or "never".
 
     The step's directory is mounted at /kaon/step, which KAON_STEP_DIR names in the container; artifact inputs are mounted read-only
-    at /kaon/inputs/<name> (in a list: /kaon/inputs/<name>/<index>). context.json has these paths. Every input is in the environment
+    at /kaon/inputs/<input>/<name of the file> (in a list: /kaon/inputs/<input>/<index>/<name of the file>), without the last part
+    when the artifact has no name. context.json has these paths. Every input is in the environment
     as KAON_INPUT_<NAME>; `${name}` with the name of an input becomes its value, in argv and in the values of env. Without
     memory_bytes, cpus and pids the container gets what the step asks for.
     """
