@@ -19,10 +19,11 @@ SHARED = {
     "stack": "containers",
     "images": "containers",
     "system": "system",
-    "light_system": "system",
+    "shared_system": "system",
     "engine": "engines",
     "spark": "engines",
     "hdfs": "engines",
+    "three_coordinators": "databases",
     "postgres": "databases",
 }
 # A test is quick unless it is marked with one of these.

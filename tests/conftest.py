@@ -9,10 +9,12 @@ from pathlib import Path
 import docker
 import pytest
 from pytest_docker.plugin import get_docker_services
+from shared_system import SharedSystem
 from stack import FILE, NEEDED, START_SECONDS, TAG, Stack, StackConfig, attach, told
 
 from kaon_local.docker_engine import engine_answers
 from kaon_local.images import build_all
+from kaon_local.postgres import temporary_postgres
 from kaon_local.system import System, SystemConfig, can_have_docker
 
 
@@ -38,12 +40,43 @@ def system(state: Path, docker_wanted: bool) -> Iterator[System]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def shared_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedSystem]:
+    """Kafka, the coordinator and two runners, started once; tests that break it ask for `light_system`."""
+    shared = SharedSystem(tmp_path_factory.mktemp("shared"))
+    yield shared
+    shared.discard()
+
+
 @pytest.fixture
-def light_system(tmp_path: Path) -> Iterator[System]:
-    """Kafka, the coordinator and two runners, for one test alone: it may be broken at will."""
-    config = SystemConfig(state=tmp_path / "light", engines=False, docker=False, publisher=False)
-    with System(config, report=print) as running:
-        yield running
+def light_system(shared_system: SharedSystem, request: pytest.FixtureRequest) -> Iterator[System]:
+    """The shared system, which this test may break at will: it is mended afterwards, or replaced if the test failed."""
+    failed = request.session.testsfailed
+    yield shared_system.system
+    if request.session.testsfailed > failed:
+        shared_system.discard()
+        return
+    try:
+        shared_system.mend()
+    except BaseException:
+        shared_system.discard()
+        raise
+
+
+@pytest.fixture(scope="session")
+def three_coordinators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """Three coordinators that share the runs of one PostgreSQL, and two runners."""
+    with temporary_postgres() as server:
+        config = SystemConfig(
+            state=tmp_path_factory.mktemp("three"),
+            coordinators=3,
+            engines=False,
+            docker=False,
+            publisher=False,
+            database=server.create_database("runs"),
+        )
+        with System(config, report=print) as system:
+            yield system
 
 
 @pytest.fixture(scope="session")

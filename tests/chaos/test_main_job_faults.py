@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
+from shared_system import revive
 from support import Api
 
 from kaon import load_workflow
 from kaon_local.fetch import movielens
 from kaon_local.paths import ROOT
-from kaon_local.system import System, SystemConfig
+from kaon_local.system import System
 from kaonapi.run.v1 import history_pb2, run_pb2
 
 pytestmark = [pytest.mark.real, pytest.mark.e2e, pytest.mark.timeout(400)]
@@ -21,10 +21,10 @@ def ended(event: history_pb2.HistoryEvent, step: str) -> bool:
     return event.HasField("step_ended") and event.step_ended.path.endswith(step)
 
 
-def test_the_main_job_survives_the_death_of_a_runner_the_coordinator_and_the_broker(tmp_path: Path) -> None:
+def test_the_main_job_survives_the_death_of_a_runner_the_coordinator_and_the_broker(system: System) -> None:
     workflow = load_workflow(ROOT / "examples" / "recommendations" / "workflow.py")
-    with System(SystemConfig(state=tmp_path / "system", docker=False), report=print) as system:
-        api = Api(system.api)
+    api = Api(system.api)
+    try:
         run = api.submit(workflow, data=str(movielens()), max_regions=4, threshold=0.0)
 
         victim = api.await_leased(run, "/train-region").runner_id
@@ -42,7 +42,9 @@ def test_the_main_job_survives_the_death_of_a_runner_the_coordinator_and_the_bro
 
         assert api.wait(run, 300).status == run_pb2.STATUS_SUCCEEDED
         steps = api.steps(run)
+    finally:
         api.close()
+        revive((system.kafka, system.coordinator, *system.runners))
     assert any(step.lost_runners for step in steps.values()), "a killed runner held something"
     assert {path: steps[path].generation for path in before} == before, "no finished step ran again"
     assert all(step.attempt == 1 for step in steps.values()), "deaths of the platform use up no attempt"

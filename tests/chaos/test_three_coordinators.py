@@ -3,47 +3,20 @@
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support import Api, ledger_lines, load, until
 
-from kaon_local.postgres import Postgres, PostgresConfig
 from kaon_local.service import Service
-from kaon_local.system import System, SystemConfig
+from kaon_local.system import System
 from kaonapi.run.v1 import run_pb2
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
 PARTITIONS = 8
-
-
-@pytest.fixture
-def three(tmp_path: Path) -> Iterator[System]:
-    state = Path(tempfile.mkdtemp(prefix="kaon-postgres-"))
-    # The server runs as another user when we are root.
-    state.chmod(0o711)
-    server = Postgres(PostgresConfig(state=state))
-    server.start()
-    try:
-        config = SystemConfig(
-            state=tmp_path / "three",
-            coordinators=3,
-            engines=False,
-            docker=False,
-            publisher=False,
-            database=server.create_database("runs"),
-        )
-        with System(config, report=print) as system:
-            yield system
-    finally:
-        server.stop()
-        shutil.rmtree(state, ignore_errors=True)
 
 
 def owned(system: System, coordinator: Service) -> int:
@@ -69,8 +42,9 @@ def await_spread(system: System, owners: int) -> None:
 
 
 def test_partitions_move_when_a_coordinator_dies_leaves_or_joins_and_no_run_is_lost_or_done_twice(
-    three: System, tmp_path: Path
+    three_coordinators: System, tmp_path: Path
 ) -> None:
+    three = three_coordinators
     apis = [Api(address) for address in three.apis]
     await_spread(three, 3)
     ledger, flow = tmp_path / "ledger", load("faults/workflow.py")

@@ -12,35 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from shared_system import SharedSystem
 from support import load
 
 from kaon.client import Client, Endpoints
-from kaon_local.system import System, SystemConfig
+from kaon_local.system import System
 from kaonapi.run.v1 import run_pb2
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 CLIENT = f"00-{TRACE}-b7ad6b7169203331-01"
-
-
-@pytest.fixture(scope="module")
-def traces(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("traces") / "traces.jsonl"
-
-
-@pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory, traces: Path) -> Iterator[System]:
-    config = SystemConfig(
-        state=tmp_path_factory.mktemp("told"),
-        runners=1,
-        engines=False,
-        docker=False,
-        publisher=False,
-        env={"KAON_TRACES": str(traces)},
-    )
-    with System(config, report=print) as running:
-        yield running
 
 
 def submitted(system: System) -> str:
@@ -57,18 +39,18 @@ def scraped(address: str) -> str:
         return str(answer.read().decode())
 
 
-def test_every_service_counts_what_it_did(told: System) -> None:
-    submitted(told)
-    coordinator = scraped(told.metrics["coordinator"])
+def test_every_service_counts_what_it_did(light_system: System) -> None:
+    submitted(light_system)
+    coordinator = scraped(light_system.metrics["coordinator"])
     assert 'kaon_runs_ended_total{status="SUCCEEDED"}' in coordinator
     assert 'kaon_api_seconds_count{code="OK",method="SubmitRun"}' in coordinator
-    runner = scraped(told.metrics["step-runner-1"])
-    assert 'kaon_runner_attempts_total{outcome="succeeded",type="python"}' in runner
-    assert "kaon_runner_slots 4.0" in runner
+    runners = [scraped(light_system.metrics[runner.name]) for runner in light_system.runners]
+    assert 'kaon_runner_attempts_total{outcome="succeeded",type="python"}' in "".join(runners)
+    assert all("kaon_runner_slots 4.0" in runner for runner in runners)
 
 
-def test_the_doctor_finds_a_healthy_coordinator(told: System) -> None:
-    environment = {**os.environ, "KAON_SERVER": told.api, "KAON_PUBLISHER": "127.0.0.1:1"}
+def test_the_doctor_finds_a_healthy_coordinator(light_system: System) -> None:
+    environment = {**os.environ, "KAON_SERVER": light_system.api, "KAON_PUBLISHER": "127.0.0.1:1"}
     asked = [str(Path(sys.executable).with_name("kaon")), "doctor", "--json"]
     found = subprocess.run(asked, env=environment, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stdout + found.stderr
@@ -78,11 +60,14 @@ def test_the_doctor_finds_a_healthy_coordinator(told: System) -> None:
     assert verdicts["publisher"] == "warning"
 
 
-def test_a_run_is_one_trace_from_the_client_to_its_steps(told: System, traces: Path) -> None:
-    run_id = submitted(told)
+def test_a_run_is_one_trace_from_the_client_to_its_steps(
+    light_system: System, shared_system: SharedSystem
+) -> None:
+    run_id = submitted(light_system)
     # Spans leave in batches; a service that ends in order has sent all of its own.
-    told.stop()
-    spans = [json.loads(line) for line in traces.read_text().splitlines()]
+    for service in (light_system.coordinator, *light_system.runners):
+        service.restart()
+    spans = [json.loads(line) for line in shared_system.traces.read_text().splitlines()]
     mine = [span for span in spans if span["attributes"]["kaon.run"] == run_id]
     assert {span["context"]["trace_id"] for span in mine} == {f"0x{TRACE}"}
     run = only(span for span in mine if span["name"].startswith("run "))

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from kafka import KafkaProducer
+from shared_system import SharedSystem
 from support import load
 
 from kaon.client import Client, Endpoints
 from kaon_embedded.system import EmbeddedSettings, EmbeddedSystem
-from kaon_local.system import System, SystemConfig
 from kaon_wire import topics
 from kaonapi.run.v1 import run_pb2, run_service_pb2
 from kaonapi.schedule.v1 import schedule_pb2 as s
@@ -33,17 +33,17 @@ class Server:
 
 
 @pytest.fixture(scope="module", params=["embedded", pytest.param("kafka", marks=pytest.mark.real)])
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    state = tmp_path_factory.mktemp("scheduling")
+def server(
+    request: pytest.FixtureRequest, shared_system: SharedSystem, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
     if request.param == "kafka":
-        config = SystemConfig(state=state, engines=False, docker=False, publisher=False)
-        with System(config, report=print) as system:
-            producer = KafkaProducer(bootstrap_servers=system.kafka.address)
-            send = producer.send
-            yield Server(system.api, lambda topic, value: send(topic, value, partition=0).get(30).offset)
-            producer.close()
+        system = shared_system.system
+        producer = KafkaProducer(bootstrap_servers=system.kafka.address)
+        send = producer.send
+        yield Server(system.api, lambda topic, value: send(topic, value, partition=0).get(30).offset)
+        producer.close()
         return
-    with EmbeddedSystem(EmbeddedSettings(state=state, slots=2)) as embedded:
+    with EmbeddedSystem(EmbeddedSettings(state=tmp_path_factory.mktemp("scheduling"), slots=2)) as embedded:
         yield Server(embedded.address)
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from shared_system import SharedSystem
 from support import load
 
 from kaon.client import Client, Conflict, Endpoints
 from kaon_embedded.system import EmbeddedSettings, EmbeddedSystem
-from kaon_local.system import System, SystemConfig
 from kaonapi.run.v1 import history_pb2, run_pb2, run_service_pb2
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
@@ -20,15 +20,14 @@ SUCCEEDED, FAILED = run_pb2.STATUS_SUCCEEDED, run_pb2.STATUS_FAILED
 
 
 @pytest.fixture(scope="module", params=["embedded", pytest.param("kafka", marks=pytest.mark.real)])
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server(
+    request: pytest.FixtureRequest, shared_system: SharedSystem, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     """Address of the API of a system, without engines."""
-    state = tmp_path_factory.mktemp("steering")
     if request.param == "kafka":
-        config = SystemConfig(state=state, engines=False, docker=False, publisher=False)
-        with System(config, report=print) as system:
-            yield system.api
+        yield shared_system.system.api
         return
-    with EmbeddedSystem(EmbeddedSettings(state=state, slots=2)) as embedded:
+    with EmbeddedSystem(EmbeddedSettings(state=tmp_path_factory.mktemp("steering"), slots=2)) as embedded:
         yield embedded.address
 
 

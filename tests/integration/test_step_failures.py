@@ -9,7 +9,7 @@ import pytest
 from kafka import KafkaProducer
 from support import Api, alive, ledger_lines, load, until
 
-from kaon_local.system import System, SystemConfig
+from kaon_local.system import System
 from kaonapi.log.v1 import log_pb2, log_pb2_grpc
 from kaonapi.run.v1 import run_pb2
 from kaonapi.step.v1 import step_pb2
@@ -17,18 +17,9 @@ from kaonapi.step.v1 import step_pb2
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 
 
-@pytest.fixture(scope="module")
-def light(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    state = tmp_path_factory.mktemp("light")
-    with System(
-        SystemConfig(state=state, engines=False, docker=False, publisher=False), report=print
-    ) as system:
-        yield system
-
-
 @pytest.fixture
-def api(light: System) -> Iterator[Api]:
-    api = Api(light.api)
+def api(light_system: System) -> Iterator[Api]:
+    api = Api(light_system.api)
     yield api
     api.close()
 
@@ -73,7 +64,7 @@ def test_a_step_that_exits_by_a_signal_fails_with_the_signals_name(api: Api, tmp
 
 
 def test_a_step_that_prints_100_mb_succeeds_and_its_logs_are_bounded(
-    api: Api, light: System, tmp_path: Path
+    api: Api, light_system: System, tmp_path: Path
 ) -> None:
     run, step = run_alone(api, "prints-much", tmp_path / "ledger")
     assert run.status == run_pb2.STATUS_SUCCEEDED, run.error
@@ -113,10 +104,10 @@ def test_logs_of_a_step_can_be_read_with_their_order(api: Api, tmp_path: Path) -
     assert all(numbers == sorted(numbers) for numbers in by_attempt.values())
 
 
-def test_garbage_on_the_topics_kills_nobody(api: Api, light: System, tmp_path: Path) -> None:
-    catalogue = light.catalogue
+def test_garbage_on_the_topics_kills_nobody(api: Api, light_system: System, tmp_path: Path) -> None:
+    catalogue = light_system.catalogue
     read = [topic for topic in catalogue.topics() if not topic.name.endswith("-dlq")]
-    producer = KafkaProducer(bootstrap_servers=light.kafka.address)
+    producer = KafkaProducer(bootstrap_servers=light_system.kafka.address)
     for topic in read:
         for partition in range(topic.partitions):
             producer.send(topic.name, value=b"\xff\xfe no message", partition=partition)
@@ -124,4 +115,4 @@ def test_garbage_on_the_topics_kills_nobody(api: Api, light: System, tmp_path: P
     producer.close()
     run = api.submit(load("faults/workflow.py"), count=2, seconds=0.1, ledger=str(tmp_path / "ledger"))
     assert api.wait(run, 30).status == run_pb2.STATUS_SUCCEEDED
-    assert all(component.running for component in light.supervisor.components)
+    assert all(component.running for component in light_system.supervisor.components)

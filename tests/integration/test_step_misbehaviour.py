@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support import Api, alive, ledger_lines, load, until
 
-from kaon_local.system import System, SystemConfig
+from kaon_local.system import System
 from kaonapi.log.v1 import log_pb2, log_pb2_grpc
 from kaonapi.run.v1 import run_pb2
 from kaonapi.step.v1 import step_pb2
@@ -16,22 +16,9 @@ from kaonapi.step.v1 import step_pb2
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 
 
-@pytest.fixture(scope="module")
-def light(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    config = SystemConfig(
-        state=tmp_path_factory.mktemp("light"),
-        engines=False,
-        docker=False,
-        publisher=False,
-        env={"KAON_STEP_DISK_BYTES": str(50 * 2**20)},
-    )
-    with System(config, report=print) as system:
-        yield system
-
-
 @pytest.fixture
-def api(light: System) -> Iterator[Api]:
-    api = Api(light.api)
+def api(light_system: System) -> Iterator[Api]:
+    api = Api(light_system.api)
     yield api
     api.close()
 
@@ -52,12 +39,12 @@ def test_a_cancel_ends_a_step_deaf_to_sigterm_and_the_daemon_that_it_left(api: A
 
 
 def test_a_step_that_fills_its_disk_quota_fails_with_figures_and_leaves_nothing(
-    api: Api, light: System, tmp_path: Path
+    api: Api, light_system: System, tmp_path: Path
 ) -> None:
     run = api.wait(submit(api, "fills-its-disk", tmp_path / "ledger"), 30)
     assert (run.error.type, run.error.error_class) == ("DiskQuota", step_pb2.ERROR_CLASS_USER)
     assert "its quota is 50.0 MiB" in run.error.message
-    left = [path for runner in light.runners for path in (runner.state / "work" / "steps").glob("*/*")]
+    left = [path for runner in light_system.runners for path in (runner.state / "work" / "steps").glob("*/*")]
     assert left == []
 
 

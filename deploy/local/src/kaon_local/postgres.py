@@ -5,6 +5,9 @@ import pwd
 import shutil
 import signal
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +34,25 @@ class PostgresConfig:
     user: str = "postgres"
     # False trades safety of data for speed, where a test does not look at it.
     durable: bool = True
+
+
+@contextmanager
+def temporary_postgres(*, durable: bool = True) -> Iterator["Postgres"]:
+    """Run a server whose data is deleted at the end; it may be stopped and started meanwhile.
+
+    Args:
+        durable: see `PostgresConfig`.
+    """
+    state = Path(tempfile.mkdtemp(prefix="kaon-postgres-"))
+    # The server runs as another user when we are root.
+    state.chmod(0o711)
+    server = Postgres(PostgresConfig(state=state, durable=durable))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(state, ignore_errors=True)
 
 
 class Postgres(Server):

@@ -42,6 +42,14 @@ class Supervisor:
         self._after[component.name] = names
         return component
 
+    def remove(self, component: Component) -> None:
+        """Forget a component that has been stopped, and that no other one starts after."""
+        if component.running:
+            raise LocalError(f"{component.name} is running: stop it first")
+        if users := [name for name, others in self._after.items() if component.name in others]:
+            raise LocalError(f"{', '.join(sorted(users))} starts after {component.name}: remove that first")
+        del self._components[component.name], self._after[component.name]
+
     @property
     def components(self) -> tuple[Component, ...]:
         """In the order in which they were added."""

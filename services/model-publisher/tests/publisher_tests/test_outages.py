@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import grpc
 import pytest
 from grpc import aio
 
-from kaon_local.postgres import Postgres, PostgresConfig
+from kaon_local.postgres import Postgres, temporary_postgres
 from kaon_publisher.announcing import Announcer, Bell
 from kaon_publisher.bootstrap import build_publishing
 from kaon_publisher.service import ModelServicer
@@ -58,16 +56,8 @@ class NotingBroker:
 
 @pytest.fixture
 def server() -> Iterator[Postgres]:
-    state = Path(tempfile.mkdtemp(prefix="kaon-postgres-"))
-    # The server runs as another user when we are root.
-    state.chmod(0o711)
-    server = Postgres(PostgresConfig(state=state, durable=False))
-    server.start()
-    try:
+    with temporary_postgres(durable=False) as server:
         yield server
-    finally:
-        server.stop()
-        shutil.rmtree(state, ignore_errors=True)
 
 
 def announce(store: ModelStore, count: int) -> None:

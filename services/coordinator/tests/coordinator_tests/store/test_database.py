@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -17,7 +15,7 @@ from kaon_coordinator.store.base import PartitionBatch, Store
 from kaon_coordinator.store.database import Durability, open_database
 from kaon_coordinator.store.sql import open_store
 from kaon_coordinator.store.thread import StoreThread
-from kaon_local.postgres import Postgres, PostgresConfig
+from kaon_local.postgres import Postgres, temporary_postgres
 from kaon_wire.errors import InvalidValue, Unavailable
 from kaon_wire.postgres import PATIENCE
 
@@ -94,11 +92,7 @@ def test_an_owner_that_stops_in_the_middle_of_a_transaction_does_not_stop_its_su
 
 @pytest.mark.real
 def test_a_server_that_comes_back_is_used_again() -> None:
-    state = Path(tempfile.mkdtemp(prefix="kaon-postgres-"))
-    state.chmod(0o711)
-    server = Postgres(PostgresConfig(state=state))
-    try:
-        server.start()
+    with temporary_postgres() as server:
         store = open_store(server.url)
         run = submitted(store)
         turn = PartitionBatch(partition=3, epoch=store.claim_partition(3, "me"))
@@ -118,9 +112,6 @@ def test_a_server_that_comes_back_is_used_again() -> None:
         submitted(store)
         store.commit(turn)
         store.close()
-    finally:
-        server.stop()
-        shutil.rmtree(state, ignore_errors=True)
 
 
 async def test_writes_happen_in_the_order_in_which_they_were_asked_for(store: Store) -> None:
