@@ -22,7 +22,7 @@ from pathlib import Path
 
 import docker
 from container_faults import SERVICES, Fault, choose, inject
-from stack import NEEDED, TAG, Stack, StackConfig, alone
+from stack import NEEDED, TAG, Stack, StackConfig, alone, remove_orphans
 from support import load, until
 from watching import Watcher
 from workload import Outcome, Workload
@@ -105,6 +105,7 @@ def _check_announcements(watchers: list[Watcher], published: set[str]) -> None:
 def system(state: Path) -> Iterator[Stack]:
     """A system in containers for the suite alone."""
     scale = [word for name, count in SERVICES.items() if count > 1 for word in ("--scale", f"{name}={count}")]
+    remove_orphans()
     with alone(StackConfig(project=f"kaon-chaos-{os.getpid()}", state=state)) as stack:
         stack.up(*scale)
         yield stack

@@ -10,7 +10,7 @@ import docker
 import pytest
 from pytest_docker.plugin import get_docker_services
 from shared_system import SharedSystem
-from stack import FILE, NEEDED, START_SECONDS, TAG, Stack, StackConfig, attach, told
+from stack import FILE, NEEDED, START_SECONDS, TAG, Stack, StackConfig, attach, remove_orphans, told
 
 from kaon_local.docker_engine import engine_answers
 from kaon_local.images import build_all
@@ -87,6 +87,7 @@ def images(docker_wanted: bool) -> tuple[str, ...]:
     url = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
     if not docker_wanted or not engine_answers(url):
         pytest.skip("no Docker engine answers: make test brings one along")
+    remove_orphans()
     client = docker.DockerClient(base_url=url, timeout=300)
     try:
         built = list(build_all(client, tag=TAG, only=NEEDED))
@@ -119,8 +120,13 @@ def stack(images: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> 
     stack = Stack(config)
     up = f"up --detach --wait --wait-timeout {START_SECONDS} --scale coordinator=2 --scale step-runner=1"
     down = "down --volumes --remove-orphans --timeout 5"
-    with get_docker_services(stack.command, str(FILE), config.project, [up], [down]):
-        yield stack
+    try:
+        with get_docker_services(stack.command, str(FILE), config.project, [up], [down]):
+            yield stack
+    except BaseException:
+        # What did not come up has not been taken down.
+        stack.down()
+        raise
     left = stack.leftovers()
     stack.close()
     assert not left, f"compose down left {left}"

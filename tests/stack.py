@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shlex
 import sys
 import time
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import docker
+import psutil
 from docker.models.containers import Container
 from support import until
 
@@ -223,6 +225,32 @@ class Stack:
 
     def _write_settings(self) -> None:
         self._env_file.write_text("".join(f"{name}={value}\n" for name, value in self._settings.items()))
+
+
+def remove_orphans() -> None:
+    """Removes systems of test processes that have ended without taking them down: they would take the machine from this one.
+
+    Projects of tests end in the number of their process.
+    """
+    client = docker.DockerClient(base_url=os.environ.get("DOCKER_HOST"), timeout=120)
+    try:
+        wanted = {"label": PROJECT_LABEL}
+        for container in client.containers.list(all=True, filters=wanted):
+            if _orphaned(container.labels[PROJECT_LABEL]):
+                container.remove(force=True, v=True)
+        for network in client.networks.list(filters=wanted):
+            if _orphaned(network.attrs["Labels"][PROJECT_LABEL]):
+                network.remove()
+        for volume in client.volumes.list(filters=wanted):
+            if _orphaned(volume.attrs["Labels"][PROJECT_LABEL]):
+                volume.remove(force=True)
+    finally:
+        client.close()
+
+
+def _orphaned(project: str) -> bool:
+    found = re.fullmatch(r"kaon-[a-z0-9]+-(\d+)", project)
+    return found is not None and not psutil.pid_exists(int(found[1]))
 
 
 @contextmanager

@@ -13,7 +13,7 @@ RUN mkdir -p /var/lib/kafka/data /var/lib/kafka/conf && chown -R 1000:1000 /var/
 COPY entry/kafka.sh /usr/local/bin/kafka-node
 USER 1000
 EXPOSE 9092 9093
-HEALTHCHECK --interval=2s --timeout=3s --start-period=60s --retries=10 CMD ["bash", "-c", "</dev/tcp/127.0.0.1/9092"]
+HEALTHCHECK --interval=5s --timeout=10s --start-period=90s --retries=6 CMD ["bash", "-c", "</dev/tcp/127.0.0.1/9092"]
 ENTRYPOINT ["kafka-node"]
 ARG VERSION=dev
 LABEL org.opencontainers.image.title="kaon kafka" org.opencontainers.image.version=$VERSION
@@ -25,7 +25,7 @@ COPY entry/postgres.sh /usr/local/bin/postgres-node
 USER postgres
 EXPOSE 5432
 STOPSIGNAL SIGINT
-HEALTHCHECK --interval=2s --timeout=3s --start-period=60s --retries=10 CMD ["postgres-node", "healthy"]
+HEALTHCHECK --interval=5s --timeout=10s --start-period=90s --retries=6 CMD ["postgres-node", "healthy"]
 ENTRYPOINT ["postgres-node"]
 ARG VERSION=dev
 LABEL org.opencontainers.image.title="kaon postgres" org.opencontainers.image.version=$VERSION
@@ -37,7 +37,7 @@ COPY entry/registry.sh /usr/local/bin/registry-node
 COPY registry.yml /etc/kaon/registry.yml
 USER 10001:10001
 EXPOSE 5000
-HEALTHCHECK --interval=3s --timeout=3s --start-period=30s --retries=10 CMD ["registry-node", "healthy"]
+HEALTHCHECK --interval=5s --timeout=10s --start-period=90s --retries=6 CMD ["registry-node", "healthy"]
 ENTRYPOINT ["registry-node"]
 ARG VERSION=dev
 LABEL org.opencontainers.image.title="kaon registry" org.opencontainers.image.version=$VERSION
@@ -48,7 +48,7 @@ USER root
 COPY gateway.cfg /etc/kaon/gateway.cfg
 USER 10001:10001
 EXPOSE 7070
-HEALTHCHECK --interval=3s --timeout=3s --start-period=30s --retries=10 CMD ["bash", "-c", "</dev/tcp/127.0.0.1/7070"]
+HEALTHCHECK --interval=5s --timeout=10s --start-period=90s --retries=6 CMD ["bash", "-c", "</dev/tcp/127.0.0.1/7070"]
 ENTRYPOINT ["haproxy", "-W", "-db", "-f", "/etc/kaon/gateway.cfg"]
 ARG VERSION=dev
 LABEL org.opencontainers.image.title="kaon gateway" org.opencontainers.image.version=$VERSION
@@ -60,7 +60,7 @@ COPY entry/object-store.sh /usr/local/bin/object-store-node
 USER 10001:10001
 WORKDIR /var/lib/objects
 EXPOSE 9000
-HEALTHCHECK --interval=3s --timeout=3s --start-period=30s --retries=10 CMD ["object-store-node", "healthy"]
+HEALTHCHECK --interval=5s --timeout=10s --start-period=90s --retries=6 CMD ["object-store-node", "healthy"]
 ENTRYPOINT ["object-store-node"]
 ARG VERSION=dev
 LABEL org.opencontainers.image.title="kaon object-store" org.opencontainers.image.version=$VERSION
