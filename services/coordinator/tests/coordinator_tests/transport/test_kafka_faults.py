@@ -117,7 +117,8 @@ async def test_the_other_member_goes_on_when_one_is_killed(
     await kafka.produce(numbered(STEP_EVENTS, COUNT // 2, start=COUNT // 2))
     await eventually(lambda: len({value for child in children for _, _, value in child.applied()}) == COUNT)
 
-    assert time.monotonic() - killed < 3.0 + 5.0
+    # The session of 3 s runs out; the rest is a slow machine's. A group that waited for the dead member would take minutes.
+    assert time.monotonic() - killed < 3.0 + 20.0
 
 
 async def test_nothing_is_lost_when_the_broker_is_killed_and_started_again(kafka: KafkaBackend) -> None:
