@@ -9,12 +9,11 @@ state=/var/lib/kaon/state conf=/tmp/hdfs-conf
 
 if [ "$1" = healthy ]; then
     # A DataNode counts when the NameNode has heard of it.
-    exec python3 - "$namenode" << 'END'
-import json, sys, urllib.request
-url = f"http://{sys.argv[1]}:9870/jmx?qry=Hadoop:service=NameNode,name=FSNamesystemState"
-(bean,) = json.load(urllib.request.urlopen(url, timeout=4))["beans"]
-sys.exit(0 if bean["NumLiveDataNodes"] >= 1 and bean["FSState"] == "Operational" else 1)
-END
+    exec 3<> "/dev/tcp/$namenode/9870"
+    printf 'GET /jmx?qry=Hadoop:service=NameNode,name=FSNamesystemState HTTP/1.0\r\nHost: localhost\r\n\r\n' >&3
+    state=$(cat <&3)
+    grep -Eq '"NumLiveDataNodes" : [1-9]' <<< "$state" && grep -Eq '"FSState" : "Operational"' <<< "$state"
+    exit
 fi
 
 # The jars hold no web pages; their servers want the folders nonetheless.

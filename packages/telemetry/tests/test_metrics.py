@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import urllib.error
 import urllib.request
 
 import pytest
@@ -17,6 +18,22 @@ def test_prometheus_reads_what_was_counted() -> None:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics") as answer:
             assert 'kaon_runs_ended_total{status="FAILED"} 2.0' in answer.read().decode()
+    finally:
+        server.close()
+
+
+def test_health_is_asked_for_at_the_same_address() -> None:
+    well = False
+    server = MetricsServer("127.0.0.1:0", CollectorRegistry(), healthy=lambda: well)
+    url = f"http://127.0.0.1:{server.port}/health"
+    try:
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(url)
+        refused.value.close()
+        assert refused.value.code == 503
+        well = True
+        with urllib.request.urlopen(url) as answer:
+            assert answer.status == 200
     finally:
         server.close()
 

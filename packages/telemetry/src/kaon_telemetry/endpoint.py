@@ -1,37 +1,55 @@
-"""Serves the metrics of this process over HTTP."""
+"""Serves the metrics and the health of this process over HTTP."""
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Callable, Iterable
+from socketserver import ThreadingMixIn
 from threading import Thread
-from wsgiref.simple_server import WSGIServer
+from typing import TYPE_CHECKING
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from kaon_telemetry.metrics import REGISTRY
 from kaon_wire.errors import InvalidValue, Unavailable
 
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
 
 class MetricsServer:
-    """GET /metrics at `host:port`, on a thread of its own.
+    """GET /metrics and GET /health at `host:port`, on threads of its own.
 
     Args:
         address: port 0 takes a free one; see `port`.
+        registry: what /metrics shows.
+        healthy: whether /health answers 200 or 503. Called on the server's threads.
 
     Raises:
         InvalidValue: the address is none.
         Unavailable: it cannot be listened on.
     """
 
-    def __init__(self, address: str, registry: CollectorRegistry = REGISTRY) -> None:
+    def __init__(
+        self,
+        address: str,
+        registry: CollectorRegistry = REGISTRY,
+        healthy: Callable[[], bool] = lambda: True,
+    ) -> None:
         host, colon, port = address.rpartition(":")
         if not (colon and host and port.isdigit()):
             raise InvalidValue(f"KAON_METRICS: {address!r} is not host:port")
+        application = _with_health(make_wsgi_app(registry), healthy)
         try:
-            server, thread = start_http_server(int(port), addr=host, registry=registry)
+            family = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0][0]
+            kind: type[WSGIServer] = type("_Server", (_Server,), {"address_family": family})
+            server: WSGIServer = make_server(host, int(port), application, kind, _Quiet)
         except OSError as error:
             raise Unavailable(f"cannot serve metrics at {address}: {error}") from error
-        self._server: WSGIServer = server
-        self._thread: Thread = thread
+        self._server = server
+        self._thread = Thread(target=server.serve_forever, name="metrics", daemon=True)
+        self._thread.start()
         self.port = server.server_port
 
     def close(self) -> None:
@@ -39,3 +57,25 @@ class MetricsServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    """A slow reader holds up nobody."""
+
+    daemon_threads = True
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Says nothing: health is asked for every few seconds."""
+
+
+def _with_health(metrics: WSGIApplication, healthy: Callable[[], bool]) -> WSGIApplication:
+    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if environ["PATH_INFO"] != "/health":
+            return metrics(environ, start_response)
+        well = healthy()
+        start_response("200 OK" if well else "503 Service Unavailable", [("Content-Type", "text/plain")])
+        return [b"healthy\n" if well else b"not healthy\n"]
+
+    return answer

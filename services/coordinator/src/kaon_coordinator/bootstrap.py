@@ -150,7 +150,9 @@ class Application:
         self.coordinator.told_at(advertised(self._settings, port))
         await self._transport.start(self.coordinator)
         if self._settings.metrics:
-            self._metrics_server = MetricsServer(self._settings.metrics, self._registry)
+            self._metrics_server = MetricsServer(
+                self._settings.metrics, self._registry, healthy=lambda: self._api.ready
+            )
         work: list[Callable[[], Coroutine[Any, Any, None]]] = [self.coordinator.run, self._transport.failed]
         work += [self._gauges.run, self._scheduler.run, self._retention.run, self._snapshots.run]
         if self._scratch is not None:

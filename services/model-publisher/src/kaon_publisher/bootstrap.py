@@ -50,6 +50,7 @@ class Application:
         self._tasks = BackgroundTasks()
         self._registry = CollectorRegistry()
         self._metrics_server: MetricsServer | None = None
+        self._ready = False
 
     async def start(self) -> int:
         """Listens and returns the port.
@@ -60,7 +61,9 @@ class Application:
         publishing = build_publishing(self._settings, self._store)
         metrics = PublisherMetrics(self._registry)
         if self._settings.metrics:
-            self._metrics_server = MetricsServer(self._settings.metrics, self._registry)
+            self._metrics_server = MetricsServer(
+                self._settings.metrics, self._registry, healthy=lambda: self._ready
+            )
         servicer = ModelServicer(store=self._store, publishing=publishing, bell=self._bell, metrics=metrics)
         model_pb2_grpc.add_ModelServiceServicer_to_server(servicer, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -84,6 +87,7 @@ class Application:
         self._tasks.start("housekeeping", housekeeping.run(self._settings.housekeeping_seconds))
         for name in ("", SERVICE):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        self._ready = True
         log.info("publisher ready", port=port, checked=publishing.checker is not None)
         return port
 
@@ -93,6 +97,7 @@ class Application:
 
     async def stop(self) -> None:
         """Ends in order; a publication that is under way is asked for again by its step."""
+        self._ready = False
         await self._health.enter_graceful_shutdown()
         await self._server.stop(STOP_SECONDS)
         await self._tasks.stop()

@@ -83,9 +83,10 @@ class ApiParts:
 
 
 class ApiServer:
-    """Serves the API. Health is NOT_SERVING until `serving` says otherwise."""
+    """Serves the API. Health is NOT_SERVING, and `ready` False, until `serving` says otherwise."""
 
     def __init__(self, parts: ApiParts) -> None:
+        self.ready = False
         self._health = health.HealthServicer()
         limits = [
             ("grpc.max_receive_message_length", _LARGEST_MESSAGE),
@@ -112,6 +113,7 @@ class ApiServer:
 
     async def serving(self, *, ready: bool) -> None:
         """Tells health checks whether runs are taken and moved on."""
+        self.ready = ready
         status = (
             health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
         )
