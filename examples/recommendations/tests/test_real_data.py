@@ -30,7 +30,7 @@ def tables(steps: Steps, data: Path) -> dict[str, Any]:
     return dict(_good(steps.python("recommend.importing:import_data", {"data": str(data)}, declared)).outputs)
 
 
-@pytest.mark.parametrize(("regions", "users"), [(3, 294), (7, 632), (11, 943)])
+@pytest.mark.parametrize(("regions", "users"), [(3, 294), (11, 943)])
 def test_the_cohort_has_as_many_regions_as_are_asked_for(
     steps: Steps, tables: dict[str, Any], regions: int, users: int
 ) -> None:
