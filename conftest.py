@@ -1,7 +1,7 @@
 """Spreads the suite over workers, and holds quick tests (`make test-quick`) to what they promise.
 
-Servers that cost much are started once for all tests that use them: these tests run one after the other in one worker. All
-other tests are spread file by file.
+Servers that cost much are started once for all tests that use them: these tests run one after the other in one worker, and the
+servers end with the last of them, not with the session. All other tests are spread file by file.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from kaon_local.server import Server
 SHARED = {
     "stack": "containers",
     "images": "containers",
-    "system": "system",
-    "shared_system": "system",
+    "system": "whole system",
+    "shared_system": "small system",
     "engine": "engines",
     "spark": "engines",
     "hdfs": "engines",
@@ -69,6 +69,11 @@ def _shared(item: pytest.Item) -> str | None:
     return next((group for fixture, group in SHARED.items() if fixture in names), None)
 
 
+def _servers(item: pytest.Item) -> tuple[str | None, str]:
+    """Which servers a test uses: the same fixture of another package starts others."""
+    return _shared(item), item.nodeid.partition("tests/")[0]
+
+
 def _is(item: pytest.Item, marks: Sequence[str]) -> bool:
     return any(item.get_closest_marker(mark) is not None for mark in marks)
 
@@ -81,6 +86,26 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         return (yield)
     finally:
         _running.pop()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(
+    item: pytest.Item, nextitem: pytest.Item | None
+) -> Generator[None, object, object]:
+    """Ends servers behind the last test that shares them: idle ones take the processor from the tests that follow."""
+    result = yield
+    group = _shared(item)
+    if group is not None and nextitem is not None and _servers(item) != _servers(nextitem):
+        _end_fixtures(item, [name for name, shared in SHARED.items() if shared == group])
+    return result
+
+
+def _end_fixtures(item: pytest.Item, names: Sequence[str]) -> None:
+    """Tears fixtures down before their scope ends; whatever asks for them again gets new ones."""
+    known = item.session._fixturemanager._arg2fixturedefs
+    for name in names:
+        for fixture in known.get(name, ()):
+            fixture.finish(item._request)  # type: ignore[attr-defined]
 
 
 @pytest.hookimpl(wrapper=True)
