@@ -20,7 +20,8 @@ from kaon_runner.commands import CommandRun
 from kaon_runner.directory import StepDirectory
 from kaon_runner.environments import Environments
 from kaon_runner.errors import UserStepError
-from kaon_runner.logs import LogStore, StepLog
+from kaon_runner.log_store import LogStore
+from kaon_runner.logs import StepLog
 from kaon_runner.preparing import Preparer
 from kaon_runner.settings import Settings
 from kaon_runner.steptypes.base import CommandLaunch

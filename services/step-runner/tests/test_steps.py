@@ -354,7 +354,8 @@ def test_a_step_of_100_mb_of_output_neither_fills_the_memory_nor_fails(system: M
     assert sent - len(remarks) + dropped == 1_000_000
     assert dropped > sent
     kept = stored(system, event.succeeded.log_json)
-    assert len(kept) == 64 * 1024 * 1024
+    assert 48 * 1024 * 1024 <= len(kept) <= 64 * 1024 * 1024 + 200
+    assert b" bytes are left out here" in kept
     assert "64" in remarks[0].text or "67108864" in remarks[0].text
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from kaon.step import packets
-from kaon_runner.logs import LogStore, StepLog
+from kaon_runner.log_store import LogStore
+from kaon_runner.logs import StepLog
 from kaon_runner.slots import Amount
 from kaon_runner.steptypes.base import WorkerSpec
 from kaon_runner.supervision.child import Bounds

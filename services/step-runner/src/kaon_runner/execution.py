@@ -18,7 +18,8 @@ from kaon_runner.commands import CommandRun
 from kaon_runner.disk import local_path, remove_tree
 from kaon_runner.errors import UserStepError
 from kaon_runner.leases import Lease
-from kaon_runner.logs import LogStore, StepLog
+from kaon_runner.log_store import LogStore
+from kaon_runner.logs import StepLog
 from kaon_runner.preparing import Artifacts, Preparer
 from kaon_runner.settings import Settings
 from kaon_runner.slots import Amount, Claim

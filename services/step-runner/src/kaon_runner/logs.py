@@ -1,15 +1,17 @@
 """What one step prints: cut into lines for the log topic, and kept whole, up to a bound, for the log artifact.
 
 A step that prints faster than logs may leave loses lines on the topic, which are counted; it is not slowed down, and it costs
-neither memory nor much time.
+little memory and time. The newest ones are held for a moment: they leave when the step is quiet or over, for the end matters most.
 """
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import dataclass
 
+from kaon_runner.log_store import LogStore
 from kaonapi.log.v1 import log_pb2
 from kaonapi.step.v1 import step_pb2
 
@@ -23,65 +25,28 @@ _RECORD_BYTES = 64 * 1024
 _BURST_BYTES = 2 * 1024 * 1024
 _BYTES_PER_SECOND = 1024 * 1024
 _TAIL_BYTES = 4000
+# What is held of a step that prints too fast.
+_HELD_BYTES = 256 * 1024
 
 
-class LogStore:
-    """The complete log: in memory while it is small, then in a file.
+@dataclass(frozen=True, kw_only=True)
+class _Held:
+    """Whole lines that could not leave when they came."""
 
-    Args:
-        directory: where the file goes.
-        name: of the file.
-        limit: bytes that are kept.
-    """
+    stream: log_pb2.Stream.ValueType
+    # The number of the first one.
+    first: int
+    lines: int
+    text: bytes
 
-    MEMORY_BYTES = 64 * 1024
-
-    def __init__(self, directory: Path, name: str, limit: int) -> None:
-        self._directory = directory
-        self._name = name
-        self.limit = limit
-        self.size = 0
-        self.cut = False
-        self._parts: list[bytes] = []
-        self._written = False
-
-    @property
-    def path(self) -> Path:
-        """The file."""
-        return self._directory / self._name
-
-    def add(self, data: bytes) -> bool:
-        """Keeps `data` as far as there is room. True when this is where the log is cut."""
-        room = self.limit - self.size
-        was_cut = self.cut
-        if len(data) > room:
-            data = data[:room]
-            self.cut = True
-        if data:
-            self._parts.append(data)
-            self.size += len(data)
-            if self.size > self.MEMORY_BYTES:
-                self._spill()
-        return self.cut and not was_cut
-
-    def finish(self) -> Path | None:
-        """The file with everything; None when nothing was printed."""
-        if self.size == 0:
-            return None
-        self._spill()
-        return self.path
-
-    def remove(self) -> None:
-        """Deletes the file."""
-        if self._written:
-            self.path.unlink(missing_ok=True)
-
-    def _spill(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("ab") as file:
-            file.writelines(self._parts)
-        self._parts.clear()
-        self._written = True
+    def newest(self, size: int) -> _Held:
+        """The last lines, of `size` bytes at most."""
+        if len(self.text) <= size:
+            return self
+        text = self.text[len(self.text) - size :]
+        text = text[text.find(b"\n") + 1 :]
+        lines = text.count(b"\n")
+        return _Held(stream=self.stream, first=self.first + self.lines - lines, lines=lines, text=text)
 
 
 class StepLog:
@@ -113,6 +78,8 @@ class StepLog:
         self._partial_since = 0.0
         # Streams whose last line was told before its end had come: that end is no line of its own.
         self._told_early: set[log_pb2.Stream.ValueType] = set()
+        self._held: deque[_Held] = deque()
+        self._held_bytes = 0
         self._tail = b""
         self._tokens = float(_BURST_BYTES)
         self._refilled = clock()
@@ -121,21 +88,25 @@ class StepLog:
     @property
     def waiting(self) -> bool:
         """Whether `tick` has something to do."""
-        return bool(self._lines or self._partial or self._dropped)
+        return bool(self._lines or self._partial or self._dropped or self._held)
 
     def feed(self, stream: log_pb2.Stream.ValueType, data: bytes) -> None:
         """Takes what the step printed."""
         if stream == STDERR:
             self._tail = (self._tail + data)[-_TAIL_BYTES:]
         if self.store.add(data):
-            self.remark(f"the log is longer than {self.store.limit} bytes: the rest is not kept")
+            self.remark(
+                f"the log is longer than {self.store.limit} bytes: only its beginning and its end are kept"
+            )
         if stream in self._told_early:
             self._told_early.discard(stream)
             data = data.removeprefix(b"\n")
         text = self._partial.pop(stream, b"") + data
         if not self._allow(len(data)):
-            self._drop(stream, text)
+            self._hold(stream, text)
             return
+        if self._held:
+            self._release(sent=self._allow(self._held_bytes))
         *lines, rest = text.split(b"\n")
         for line in lines:
             self._line(stream, line)
@@ -147,10 +118,15 @@ class StepLog:
 
     def remark(self, text: str) -> None:
         """Something that the runner says about the step."""
+        self._release(sent=True)
         self._line(SYSTEM, text.encode(errors="backslashreplace"))
 
     def end_streams(self) -> None:
-        """The step's output has ended: what came without a line end is a line."""
+        """The step's output has ended: what is held leaves, and what came without a line end is a line."""
+        self._release(sent=True)
+        self._end_partials()
+
+    def _end_partials(self) -> None:
         for stream, data in sorted(self._partial.items()):
             self._line(stream, data)
         self._partial.clear()
@@ -158,9 +134,11 @@ class StepLog:
     def tick(self) -> None:
         """Sends what has waited long enough; called about every 100 ms."""
         now = self._clock()
-        if self._partial and now - self._partial_since >= 0.2:
+        if self._held and self._allow(self._held_bytes):
+            self._release(sent=True)
+        if self._partial and now - self._partial_since >= 0.2 and not self._held:
             self._told_early.update(self._partial)
-            self.end_streams()
+            self._end_partials()
         if self._lines or (self._dropped and now - self._waiting_since >= 1.0):
             self.flush()
 
@@ -184,15 +162,16 @@ class StepLog:
     def _line(self, stream: log_pb2.Stream.ValueType, data: bytes) -> None:
         for start in range(0, len(data) or 1, _LINE_BYTES):
             self._sequence += 1
-            text = data[start : start + _LINE_BYTES].decode("utf-8", "replace").rstrip("\r")
-            self._lines.append(
-                log_pb2.LogLine(
-                    sequence=self._sequence, time_us=time.time_ns() // 1000, stream=stream, text=text
-                )
-            )
-            self._bytes += len(data)
+            self._append(self._sequence, stream, data[start : start + _LINE_BYTES])
         if self._bytes >= _RECORD_BYTES:
             self.flush()
+
+    def _append(self, number: int, stream: log_pb2.Stream.ValueType, data: bytes) -> None:
+        text = data.decode("utf-8", "replace").rstrip("\r")
+        self._lines.append(
+            log_pb2.LogLine(sequence=number, time_us=time.time_ns() // 1000, stream=stream, text=text)
+        )
+        self._bytes += len(data)
 
     def _keep_partial(self, stream: log_pb2.Stream.ValueType, data: bytes) -> None:
         if not self._partial:
@@ -208,14 +187,42 @@ class StepLog:
         self._tokens -= size
         return True
 
-    def _drop(self, stream: log_pb2.Stream.ValueType, text: bytes) -> None:
-        """Loses all lines that end in `text`. Their numbers are used up, so that readers see the gap."""
+    def _hold(self, stream: log_pb2.Stream.ValueType, text: bytes) -> None:
+        """Holds the lines that end in `text`, and loses those before them that are too many. The numbers of lost lines are used up,
+        so that readers see the gap."""
+        end = text.rfind(b"\n") + 1
         lines = text.count(b"\n")
-        self._sequence += lines
-        self._dropped += lines
-        rest = text[text.rfind(b"\n") + 1 :]
+        if lines:
+            whole = _Held(stream=stream, first=self._sequence + 1, lines=lines, text=text[:end])
+            held = whole.newest(_HELD_BYTES)
+            self._sequence += lines
+            self._dropped += lines - held.lines
+            self._held.append(held)
+            self._held_bytes += len(held.text)
+        while self._held_bytes > _HELD_BYTES:
+            self._lose()
+        rest = text[end:]
         if len(rest) > _LINE_BYTES:
             self._sequence += 1
             self._dropped += 1
         elif rest:
             self._keep_partial(stream, rest)
+
+    def _lose(self) -> None:
+        lost = self._held.popleft()
+        self._held_bytes -= len(lost.text)
+        self._dropped += lost.lines
+
+    def _release(self, *, sent: bool) -> None:
+        """What is held leaves, or is lost: lines with larger numbers follow."""
+        while self._held:
+            if not sent:
+                self._lose()
+                continue
+            held = self._held.popleft()
+            self._held_bytes -= len(held.text)
+            for number, line in enumerate(held.text.split(b"\n")[:-1], held.first):
+                # It has one number: what is longer than a line may be is in the complete log.
+                self._append(number, held.stream, line[:_LINE_BYTES])
+                if self._bytes >= _RECORD_BYTES:
+                    self.flush()

@@ -89,7 +89,8 @@ class Settings:
     exclusive_seconds: float = 15.0
     # Seconds that running steps get to finish when the runner is asked to stop (KAON_DRAIN_SECONDS).
     drain_seconds: float = 20.0
-    # Bytes of one step's complete log that are kept; what comes later is cut, and the log says so (KAON_LOG_LIMIT_BYTES).
+    # Bytes of one step's complete log that are kept, of its beginning and of its end; between them it says what is left out
+    # (KAON_LOG_LIMIT_BYTES).
     log_limit_bytes: int = 64 * 1024 * 1024
     # host:port at which Prometheus reads metrics; empty: nowhere (KAON_METRICS).
     metrics: str = ""

@@ -1,0 +1,128 @@
+"""The complete log of one step on disk: its beginning and its end, when it is longer than what is kept."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import IO
+
+
+class _Spool:
+    """Bytes in a file; the newest ones wait in memory until they are worth a write."""
+
+    MEMORY_BYTES = 64 * 1024
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size = 0
+        self._parts: list[bytes] = []
+        self._waiting = 0
+        self._written = False
+
+    def add(self, data: bytes) -> None:
+        self._parts.append(data)
+        self.size += len(data)
+        self._waiting += len(data)
+        if self._waiting > self.MEMORY_BYTES:
+            self.spill()
+
+    def spill(self) -> None:
+        """Writes what waits."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("ab") as file:
+            file.writelines(self._parts)
+        self._parts.clear()
+        self._waiting = 0
+        self._written = True
+
+    def remove(self) -> None:
+        """Deletes the file."""
+        if self._written:
+            self.path.unlink(missing_ok=True)
+
+
+class LogStore:
+    """The complete log, bounded: half of the bound goes to its beginning, the rest to its end. In memory while it is small.
+
+    Args:
+        directory: where the file goes.
+        name: of the file.
+        limit: bytes that are kept.
+    """
+
+    def __init__(self, directory: Path, name: str, limit: int) -> None:
+        self._directory = directory
+        self._name = name
+        self.limit = limit
+        self._head = _Spool(directory / name)
+        self._ends_line = True
+        # The end: the older of two segments goes when the newer one is full.
+        self._segment = max(1, limit // 4)
+        self._segments = 0
+        self._older, self._newer = self._next_segment(), self._next_segment()
+        self._left_out = 0
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._head.path
+
+    @property
+    def size(self) -> int:
+        """Bytes that are kept by now."""
+        return self._head.size + self._older.size + self._newer.size
+
+    def add(self, data: bytes) -> bool:
+        """Keeps `data`. True when the first bytes of the log are left out for it."""
+        room = max(0, self.limit - 2 * self._segment - self._head.size)
+        if data[:room]:
+            self._head.add(data[:room])
+            self._ends_line = data[:room].endswith(b"\n")
+        was_whole = not self._left_out
+        for start in range(room, len(data), self._segment):
+            self._add_to_end(data[start : start + self._segment])
+        return was_whole and self._left_out > 0
+
+    def finish(self) -> Path | None:
+        """The file with everything, which says what is left out and where; None when nothing was printed."""
+        if self.size == 0:
+            return None
+        self._head.spill()
+        if self._newer.size:
+            with self.path.open("ab") as target:
+                self._copy_end(target)
+        return self.path
+
+    def remove(self) -> None:
+        """Deletes the files."""
+        for spool in (self._head, self._older, self._newer):
+            spool.remove()
+
+    def _copy_end(self, target: IO[bytes]) -> None:
+        for number, spool in enumerate(each for each in (self._older, self._newer) if each.size):
+            spool.spill()
+            with spool.path.open("rb") as source:
+                if number == 0 and self._left_out:
+                    target.write(self._notice(source))
+                shutil.copyfileobj(source, target)
+            spool.remove()
+
+    def _add_to_end(self, data: bytes) -> None:
+        if self._newer.size + len(data) > self._segment:
+            self._left_out += self._older.size
+            self._older.remove()
+            self._older, self._newer = self._newer, self._next_segment()
+        self._newer.add(data)
+
+    def _next_segment(self) -> _Spool:
+        self._segments += 1
+        return _Spool(self._directory / f"{self._name}.{self._segments}")
+
+    def _notice(self, oldest: IO[bytes]) -> bytes:
+        """The line between beginning and end; the end begins with a whole line, if one of a usual length is there."""
+        cut = len(oldest.readline(_Spool.MEMORY_BYTES))
+        text = (
+            f"[kaon: {self._left_out + cut} bytes are left out here: the runner keeps {self.limit} bytes of a step's log, its "
+            "beginning and its end]\n"
+        )
+        return (b"" if self._ends_line else b"\n") + text.encode()

@@ -1,0 +1,140 @@
+"""What is kept of a long log, and what leaves of one that comes too fast: the beginning and the end."""
+
+from __future__ import annotations
+
+import random
+import re
+from pathlib import Path
+
+import pytest
+
+from kaon_runner.log_store import LogStore
+from kaon_runner.logs import STDERR, STDOUT, StepLog
+from kaonapi.log.v1 import log_pb2
+from kaonapi.step.v1 import step_pb2
+
+
+def _line(number: int, size: int = 8) -> bytes:
+    return b"%0*d\n" % (size - 1, number)
+
+
+@pytest.mark.parametrize("total", [0, 1, 10, 64, 65, 90, 128, 129, 200, 5000])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_beginning_and_the_end_of_a_log_are_kept_and_what_is_left_out_is_told(
+    tmp_path: Path, total: int, seed: int
+) -> None:
+    draw, store = random.Random(seed), LogStore(tmp_path, "log", 1024)
+    data = b"".join(_line(number) for number in range(total))
+    at, told = 0, 0
+    while at < len(data):
+        size = draw.choice([1, 8, 100, 900, 3000])
+        told += store.add(data[at : at + size])
+        at += size
+        assert store.size <= 1024
+    path = store.finish()
+    kept = b"" if path is None else path.read_bytes()
+    found = re.search(rb"\n?\[kaon: (\d+) bytes are left out here.*\]\n", kept)
+    assert (found is not None) == bool(told) == (told == 1)
+    if found is None:
+        assert kept == data
+    else:
+        head, tail = kept[: found.start()] + b"\n", kept[found.end() :]
+        assert data.startswith(head)
+        assert data.endswith(tail)
+        assert tail.startswith(b"0"), "a whole line"
+        assert len(head) + int(found.group(1)) + len(tail) == len(data)
+        assert len(head) == 512
+        assert 248 <= len(tail) <= 512
+    assert {each.name for each in tmp_path.iterdir()} == ({"log"} if data else set())
+    store.remove()
+    assert not list(tmp_path.iterdir())
+
+
+class Flow:
+    """A log whose lines arrive here."""
+
+    def __init__(self, directory: Path) -> None:
+        self.now = 0.0
+        self.records: list[log_pb2.LogLines] = []
+        store = LogStore(directory, "log", 64 * 1024 * 1024)
+        self.log = StepLog(step_pb2.StepKey(), store, self._take, lambda: self.now)
+
+    def _take(self, record: log_pb2.LogLines) -> bool:
+        self.records.append(record)
+        return True
+
+    @property
+    def lines(self) -> list[log_pb2.LogLine]:
+        return [
+            line for record in self.records for line in record.lines if line.stream != log_pb2.STREAM_SYSTEM
+        ]
+
+    @property
+    def dropped(self) -> int:
+        return sum(record.dropped for record in self.records)
+
+    def flood(self, total: int) -> None:
+        """Prints so much at once that most of it is lost."""
+        for first in range(0, total, 1_000):
+            text = b"".join(_line(number, 64) for number in range(first, first + 1_000))
+            self.log.feed(STDOUT if first % 2_000 else STDERR, text)
+
+
+@pytest.fixture
+def flow(tmp_path: Path) -> Flow:
+    return Flow(tmp_path)
+
+
+def _is_complete(flow: Flow, total: int) -> None:
+    """Every line has come or is counted, in order, and the last ones have come."""
+    numbers = [line.sequence for line in flow.lines]
+    assert numbers == sorted(set(numbers))
+    assert [int(line.text) for line in flow.lines] == [number - 1 for number in numbers]
+    assert len(numbers) + flow.dropped == total
+    assert numbers[-4_000:] == [*range(total - 4_000 + 1, total + 1)]
+
+
+def test_the_last_lines_of_a_step_that_prints_too_fast_leave_at_its_end(flow: Flow) -> None:
+    flow.flood(75_000)
+    flow.log.end_streams()
+    flow.log.flush()
+    _is_complete(flow, 75_000)
+    assert flow.dropped > 35_000
+
+
+def test_they_leave_when_the_step_is_quiet_and_before_what_it_says_then(flow: Flow) -> None:
+    flow.flood(75_000)
+    flow.log.tick()
+    sent = len(flow.lines)
+    assert flow.log.waiting
+    flow.now += 1
+    flow.log.tick()
+    _is_complete(flow, 75_000)
+    assert len(flow.lines) - sent >= 4_000
+    flow.flood(75_000)
+    flow.now += 1
+    flow.log.feed(STDERR, _line(75_000, 64))
+    flow.log.flush()
+    assert [line.sequence for line in flow.lines][-4_000:] == [*range(146_002, 150_002)]
+
+
+def test_they_are_lost_while_the_step_goes_on_too_fast(flow: Flow) -> None:
+    for _ in range(10):
+        flow.flood(13_000)
+        flow.now += 0.1
+        flow.log.tick()
+    flow.log.end_streams()
+    flow.log.flush()
+    numbers = [line.sequence for line in flow.lines]
+    assert numbers == sorted(set(numbers))
+    assert len(numbers) + flow.dropped == 130_000
+    assert sum(len(line.text) + 1 for line in flow.lines) <= (2 + 1) * 1024 * 1024 + 256 * 1024
+
+
+def test_a_remark_does_not_overtake_what_is_held(flow: Flow) -> None:
+    flow.flood(50_000)
+    flow.log.remark("something is left behind")
+    flow.log.flush()
+    told = [line.sequence for record in flow.records for line in record.lines]
+    assert told == sorted(set(told))
+    assert told[-1] == 50_001
