@@ -360,6 +360,9 @@ def test_a_schedule_is_put_from_a_file_listed_paused_and_deleted(
     assert kaon("schedule", "show", "nightly")[2] == "kaon: there is no schedule 'nightly'\n"
 
 
+_EVERY = '{"name": "n", "workflow": "w", "every": "1h", %s}'
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -376,6 +379,18 @@ def test_a_schedule_is_put_from_a_file_listed_paused_and_deleted(
         ('{"name": "n", "workflow": "w", "every": "1h", "end_time": "2026"}', "write a time with its zone"),
         ('{"name": "n", "workflow": "w", "every": "1h", "priority": "high"}', "which is no int"),
         ("{", "n.json"),
+        (_EVERY % '"priority": 99999999999', "priority 99999999999: must be from -1000000000 to 1000000000"),
+        (_EVERY % '"params": {"x": 1e999}', "params: 'x': not a JSON value"),
+        (_EVERY % '"params": {"x": "a\\u0000"}', "params: 'x': a text in it has a NUL character"),
+        (_EVERY % '"params": {"\\ud800": 1}', "params has half of a surrogate pair"),
+        (_EVERY % '"params_cel": {"x": 3}', "x is 3, which is no str"),
+        (_EVERY % '"params_cel": {"x": "\\u0000"}', "params_cel[x] has a NUL character"),
+        (_EVERY % '"version": "\\ud800"', "version has half of a surrogate pair"),
+        (_EVERY % '"end_time": "9999-12-31T00:00:00Z"', "end_time.seconds 253402214400: must be from"),
+        (_EVERY % '"end_time": "0001-01-01T00:00:00+14:00"', "end_time is '0001-01-01T00:00:00+14:00'"),
+        (_EVERY % ('"params": {"x": ' + 9_000 * "[" + 9_000 * "]" + "}"), "nested too deeply"),
+        ('{"name": "n", "workflow": "w", "every": "9999999999999999999999d"}', "which are ten years"),
+        ('{"name": "n", "workflow": "w", "cron": "\\ud800"}', "cron has half of a surrogate pair"),
     ],
 )
 def test_a_schedule_file_that_is_wrong_says_what(

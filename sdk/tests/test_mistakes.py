@@ -197,7 +197,11 @@ MISTAKES = [
     ('body = step("c", retry=Retry(jitter=2))', 5, "must be between 0 and 1"),
     ('body = step("c", retry=Retry(rules={"no way": 1}))', 5, "'no way' is no type of errors"),
     ('body = step("c", retry=Retry(rules={"E": 0}))', 5, "give the number of attempts in all, at least 1"),
-    ('body = step("c", resources=Resources(custom={"licence": 0}))', 5, "write counts of at least 1"),
+    (
+        'body = step("c", resources=Resources(custom={"licence": 0}))',
+        5,
+        "licence must be a whole number of at least 1",
+    ),
     # parameters and the workflow
     ('body = step("c", v=param("d", "date", default="24.11.2026"))', 5, "declared date, but its default is"),
     ('body = step("c", v=param("n", int, check="value >"))', 5, "is not a CEL expression"),

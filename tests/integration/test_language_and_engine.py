@@ -9,7 +9,7 @@ import pytest
 
 from kaon import Part, Workflow
 from kaon_coordinator import expressions
-from kaon_coordinator.engine.validate import validate
+from kaon_wire.definitions.validate import validate
 
 DOCS = Path(__file__).parents[2] / "docs" / "workflows.md"
 PREAMBLE, *PIECES = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)

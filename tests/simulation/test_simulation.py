@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kaon_coordinator import expressions
-from kaon_coordinator.engine.validate import validate
+from kaon_wire.definitions.validate import validate
 
 from .plan import make_plan
 

@@ -28,13 +28,15 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from kaon.cli import words
+from kaon.dsl.errors import WorkflowError
 from kaon.dsl.policies import milliseconds
 from kaon.dsl.source import Source
-from kaon_wire import canonical
+from kaon_wire import bounds, canonical
 from kaon_wire.errors import InvalidValue
 from kaonapi.run.v1 import run_pb2
 from kaonapi.schedule.v1 import schedule_pb2 as s
 
+_NOWHERE = Source(file="", line=0)
 _WHEN = ("cron", "every", "run_finished", "record_arrived", "model_published")
 _KEYS = (
     "name",
@@ -67,6 +69,8 @@ def read(path: Path) -> s.Schedule:
         given = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except (OSError, ValueError) as error:
         raise InvalidValue(f"{path}: {error}") from error
+    except RecursionError:
+        raise InvalidValue(f"{path}: nested too deeply") from None
     try:
         return from_mapping(given)
     except InvalidValue as error:
@@ -83,24 +87,35 @@ def from_mapping(given: object) -> s.Schedule:
         raise InvalidValue("a schedule is a table of settings by name")
     if unknown := sorted(set(given) - set(_KEYS)):
         raise InvalidValue(f"there is no setting {unknown[0]!r}; the settings are {', '.join(_KEYS)}")
-    schedule = s.Schedule(
-        name=_text(given, "name"), workflow=_text(given, "workflow"), version=_text(given, "version")
+    schedule = bounds.made(
+        s.Schedule,
+        name=_text(given, "name"),
+        workflow=_text(given, "workflow"),
+        version=_text(given, "version"),
+        priority=_of_type(given, "priority", int, 0),
+        paused=_of_type(given, "paused", bool, False),
     )
     if not schedule.name or not schedule.workflow:
         raise InvalidValue("name and workflow must be given")
     _set_when(schedule, given)
-    schedule.priority = _of_type(given, "priority", int, 0)
-    schedule.paused = _of_type(given, "paused", bool, False)
     schedule.catch_up = _enum(given, "catch_up", s.CatchUp, "CATCH_UP_")
     schedule.overlap = _enum(given, "overlap", s.Overlap, "OVERLAP_")
     for key in ("start_time", "end_time"):
         if key in given:
             getattr(schedule, key).CopyFrom(_time(key, given[key]))
-    for name, value in _of_type(given, "params", dict, {}).items():
-        schedule.params_json[name] = canonical.dumps(value)
-    for name, cel in _of_type(given, "params_cel", dict, {}).items():
-        schedule.params_cel[name] = cel
+    _set_params(schedule, _of_type(given, "params", dict, {}), _of_type(given, "params_cel", dict, {}))
+    bounds.check(schedule)
     return schedule
+
+
+def _set_params(schedule: s.Schedule, values: Mapping[str, Any], expressions: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        try:
+            schedule.params_json[_kept(name, "params")] = canonical.dumps(value)
+        except InvalidValue as error:
+            raise InvalidValue(f"params: {name!r}: {error}") from error
+    for name in expressions:
+        schedule.params_cel[_kept(name, "params_cel")] = _text(expressions, name)
 
 
 def _set_when(schedule: s.Schedule, given: Mapping[str, Any]) -> None:
@@ -115,7 +130,7 @@ def _set_when(schedule: s.Schedule, given: Mapping[str, Any]) -> None:
                 s.Cron(expression=_text(given, "cron"), time_zone=_text(given, "time_zone"))
             )
         case "every":
-            every = milliseconds(given["every"], "every", Source(file="schedule", line=0))
+            every = _every(given["every"])
             schedule.interval.CopyFrom(s.Interval(every_ms=every))
             if "anchor" in given:
                 schedule.interval.anchor.CopyFrom(_time("anchor", given["anchor"]))
@@ -131,8 +146,24 @@ def _set_when(schedule: s.Schedule, given: Mapping[str, Any]) -> None:
             schedule.model_published.CopyFrom(s.ModelPublished(model=model, stage=stage))
 
 
+def _every(given: object) -> int:
+    try:
+        return milliseconds(given, "every", _NOWHERE)
+    except WorkflowError as error:
+        raise InvalidValue(error.problem) from None
+
+
 def _text(given: Mapping[str, Any], key: str) -> str:
-    return str(_of_type(given, key, str, ""))
+    return _kept(_of_type(given, key, str, ""), key)
+
+
+def _kept(text: str, key: str) -> str:
+    """A text that a message can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidValue(f"{key} has half of a surrogate pair, which is no character: {error}") from error
+    return text
 
 
 def _of_type(given: Mapping[str, Any], key: str, kind: type, default: Any) -> Any:
@@ -168,5 +199,8 @@ def _time(key: str, value: object) -> Timestamp:
     if not isinstance(time, datetime) or time.tzinfo is None:
         raise InvalidValue(f"{key} is {value!r}; write a time with its zone, such as 2026-12-01T00:00:00Z")
     stamp = Timestamp()
-    stamp.FromDatetime(time.astimezone(UTC))
+    try:
+        stamp.FromDatetime(time.astimezone(UTC))
+    except (OverflowError, ValueError) as error:
+        raise InvalidValue(f"{key} is {value!r}: {error}") from error
     return stamp

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kaon.dsl import functions, types
+from kaon.dsl import checks, functions, types
 from kaon.dsl.bindings import Binder, Use
 from kaon.dsl.blocks import Block, Branch, ForEach, Group, Part, Repeat
 from kaon.dsl.errors import WorkflowError
@@ -48,6 +48,8 @@ class Compiled:
     calling: tuple[Step, ...]
     # Whether a step loads code or files.
     needs_code: bool
+    # The lines that make the blocks, by the blocks' names.
+    sources: Mapping[str, Source]
     # Workflows that were given to sub-workflow blocks themselves, in the order of mention.
     children: tuple[Any, ...]
 
@@ -84,6 +86,7 @@ def compile_body(
         parameters={**declared, **binder.found},
         files=files,
         calling=calling,
+        sources={place.name: place.block.source for place in places},
         needs_code=bool(files or calling) or any(step.reads_bundle for step in steps),
         children=tuple(dict.fromkeys(sub.child for sub in subs if sub.child is not None)),
     )
@@ -304,14 +307,14 @@ def _check_file(step: Step, file: str, root: Path) -> str:
     Raises:
         WorkflowError: there is no such file under `root`.
     """
-    if not isinstance(file, str) or not file:
+    if not checks.text(file, f"step {step.name!r}: a file's name", step.source):
         raise WorkflowError(f"step {step.name!r}: {file!r} is no file name", step.source)
     path = (root / file).resolve()
     if not path.is_relative_to(root):
         raise WorkflowError(
             f"step {step.name!r}: file {file!r} lies outside of the workflow's directory {root}", step.source
         )
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise WorkflowError(
             f"step {step.name!r}: there is no file {file!r} in the workflow's directory {root}", step.source
         )

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from kaon.dsl import names, types, values
+from kaon.dsl import checks, names, types, values
 from kaon.dsl.errors import WorkflowError
 from kaon.dsl.policies import Duration, milliseconds
 from kaon.dsl.producers import Gate, SubWorkflow
@@ -64,8 +64,7 @@ def approval(
         WorkflowError: one of them is wrong.
     """
     source = caller()
-    if not isinstance(message, str):
-        raise WorkflowError(f"approval {name!r}: message is text, not {message!r}", source)
+    checks.text(message, f"approval {name!r}: message", source)
     asked = d.Approval(roles=_roles(name, roles, source), message=message, reject_fails=bool(reject_fails))
     gate = d.Gate(approval=asked)
     _set_timeout(gate, f"approval {name!r}", timeout, on_timeout, _APPROVAL_TIMEOUTS, source)

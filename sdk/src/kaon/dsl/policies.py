@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeAlias
 
+from kaon.dsl import checks, types
 from kaon.dsl.errors import WorkflowError
 from kaon.dsl.source import Source, caller
+from kaon_wire import bounds
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 # "250ms", "30s", "10m", "1h30m", "2d", a number of seconds, or a timedelta.
@@ -25,6 +27,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB)")
 _BYTES = {"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _BYTES |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+_LARGEST = 2**50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,11 +62,10 @@ class Retry:
     rules: Mapping[str | type[BaseException], int | RetryRule] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if type(self.max_attempts) is not int or self.max_attempts < 1:
-            raise WorkflowError(
-                f"Retry(max_attempts={self.max_attempts!r}) must be a whole number of at least 1", caller()
-            )
-        if not isinstance(self.factor, int | float) or not self.factor >= 1:
+        checks.whole(
+            self.max_attempts, "Retry(max_attempts)", caller(), d.RetryPolicy, "max_attempts", least=1
+        )
+        if not types.is_real(self.factor) or self.factor < 1:
             raise WorkflowError(f"Retry(factor={self.factor!r}) must be at least 1", caller())
         if not isinstance(self.jitter, int | float) or not 0 <= self.jitter <= 1:
             raise WorkflowError(f"Retry(jitter={self.jitter!r}) must be between 0 and 1", caller())
@@ -95,8 +97,7 @@ class Memo:
     max_age: Duration = 0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.salt, str):
-            raise WorkflowError(f"Memo(salt={self.salt!r}) must be text", caller())
+        checks.text(self.salt, "Memo(salt)", caller())
         self.to_proto(caller())
 
     def to_proto(self, source: Source) -> d.Memo:
@@ -124,17 +125,22 @@ class Resources:
     custom: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.slots < 1 or self.cpu < 0 or self.gpu < 0:
+        if not isinstance(self.cpu, int | float) or not 0 <= self.cpu <= bounds.MOST / 1000:
             raise WorkflowError(
-                f"{self}: slots must be at least 1, cpu and gpu must not be negative", caller()
+                f"Resources(cpu={self.cpu!r}): write cores, from 0 to {bounds.MOST // 1000}", caller()
             )
+        checks.whole(self.slots, "Resources(slots)", caller(), d.Resources, "slots", least=1)
+        checks.whole(self.gpu, "Resources(gpu)", caller(), d.Resources, "gpu", least=0)
         size_in_bytes(self.memory, "Resources(memory)", caller())
         for name, count in self.custom.items():
-            if not isinstance(name, str) or not _NAME.fullmatch(name) or type(count) is not int or count < 1:
+            if not isinstance(name, str) or not _NAME.fullmatch(name):
                 raise WorkflowError(
-                    f'Resources(custom={{{name!r}: {count!r}}}): write counts of at least 1 by name, such as {{"licence": 1}}',
+                    f'Resources(custom): {name!r} is no good name; write counts by name, such as {{"licence": 1}}',
                     caller(),
                 )
+            checks.whole(
+                count, f"Resources(custom): {name}", caller(), d.Resources.CustomEntry, "value", least=1
+            )
 
     def to_proto(self, source: Source) -> d.Resources:
         """The resources as a message; `source` is named by errors."""
@@ -155,11 +161,13 @@ def _rule(error: object, rule: object, source: Source) -> d.RetryRule:
         )
     if type(rule) is int:
         rule = RetryRule(max_attempts=rule)
-    if not isinstance(rule, RetryRule) or type(rule.max_attempts) is not int or rule.max_attempts < 1:
+    if not isinstance(rule, RetryRule):
         raise WorkflowError(
             f"Retry(rules): {error_type} has {rule!r}; give the number of attempts in all, at least 1, or RetryRule(...)",
             source,
         )
+    what = f"Retry(rules): {error_type}: give the number of attempts in all, at least 1; it"
+    checks.whole(rule.max_attempts, what, source, d.RetryRule, "max_attempts", least=1)
     return d.RetryRule(
         error_type=error_type,
         max_attempts=rule.max_attempts,
@@ -173,15 +181,21 @@ def milliseconds(duration: object, what: str, source: Source) -> int:
     Raises:
         WorkflowError: it cannot be read, or is negative.
     """
-    if isinstance(duration, timedelta):
-        duration = duration.total_seconds()
-    if isinstance(duration, int | float) and not isinstance(duration, bool) and 0 <= duration < 10**10:
-        return round(duration * 1000)
-    if isinstance(duration, str) and _DURATION.fullmatch(duration):
-        return round(sum(float(number) * _MILLISECONDS[unit] for number, unit in _PART.findall(duration)))
-    raise WorkflowError(
-        f'{what}: {duration!r} is no duration; write "30s", "10m", "1h30m" or a number of seconds', source
-    )
+    given = duration.total_seconds() if isinstance(duration, timedelta) else duration
+    total = -1.0
+    if isinstance(given, int | float) and not isinstance(given, bool):
+        total = min(given, bounds.LONGEST_MS) * 1000
+    elif isinstance(given, str) and _DURATION.fullmatch(given):
+        total = sum(float(number) * _MILLISECONDS[unit] for number, unit in _PART.findall(given))
+    if not total >= 0:
+        raise WorkflowError(
+            f'{what}: {duration!r} is no duration; write "30s", "10m", "1h30m" or a number of seconds', source
+        )
+    if total > bounds.LONGEST_MS:
+        raise WorkflowError(
+            f"{what}: {duration!r} is longer than {bounds.LONGEST_MS} ms, which are ten years", source
+        )
+    return round(total)
 
 
 def size_in_bytes(size: object, what: str, source: Source) -> int:
@@ -190,8 +204,15 @@ def size_in_bytes(size: object, what: str, source: Source) -> int:
     Raises:
         WorkflowError: it cannot be read, or is negative.
     """
-    if isinstance(size, int) and not isinstance(size, bool) and size >= 0:
-        return size
-    if isinstance(size, str) and (match := _SIZE.fullmatch(size.strip())):
-        return round(float(match[1]) * _BYTES[match[2]])
-    raise WorkflowError(f'{what}: {size!r} is no size; write "512MiB", "2GB" or a number of bytes', source)
+    total = -1.0
+    if isinstance(size, int) and not isinstance(size, bool):
+        total = min(size, _LARGEST + 1)
+    elif isinstance(size, str) and (match := _SIZE.fullmatch(size.strip())):
+        total = float(match[1]) * _BYTES[match[2]]
+    if total < 0:
+        raise WorkflowError(
+            f'{what}: {size!r} is no size; write "512MiB", "2GB" or a number of bytes', source
+        )
+    if total > _LARGEST:
+        raise WorkflowError(f"{what}: {size!r} is more than {_LARGEST} bytes, which are 1024 TiB", source)
+    return round(total)

@@ -18,6 +18,7 @@ from kaon.dsl.blocks import (
     Triggered,
     unwrapped,
 )
+from kaon.dsl.checks import limits
 from kaon.dsl.errors import WorkflowError
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -72,7 +73,7 @@ def build(body: Part) -> Scope:
     Raises:
         WorkflowError: a cycle, or a name used twice.
     """
-    root = _scope(body, None)
+    root = _scope(body, None, limits().nesting_depth)
     _name(list(walk(root)))
     for scope in {place.scope: None for place in walk(root)}:
         _order(scope)
@@ -87,7 +88,13 @@ def walk(scope: Scope) -> Iterator[Place]:
             yield from walk(body)
 
 
-def _scope(body: Part, holder: Place | None) -> Scope:
+def _scope(body: Part, holder: Place | None, depth: int) -> Scope:
+    """The scope of a body, in which there may be further ones down to `depth`."""
+    if holder is not None and depth < 0:
+        raise WorkflowError(
+            f"{holder.block.label} is nested deeper than the limit nesting_depth of {limits().nesting_depth}",
+            holder.block.source,
+        )
     scope = Scope(holder=holder)
     body = unwrapped(body)
     if isinstance(body, Group) and not body.explicit:
@@ -98,7 +105,7 @@ def _scope(body: Part, holder: Place | None) -> Scope:
     else:
         _flatten(body, scope, BODY)
     for place in scope.places.values():
-        place.bodies = [_scope(inner, place) for inner in _bodies(place.block)]
+        place.bodies = [_scope(inner, place, depth - 1) for inner in _bodies(place.block)]
     return scope
 
 

@@ -13,6 +13,7 @@ from kaon.dsl.errors import WorkflowError
 from kaon.dsl.policies import Memo, Resources, Retry, milliseconds
 from kaon.dsl.producers import Producer, Step
 from kaon.dsl.source import Source
+from kaon_wire import bounds
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 _ISOLATION = {"": d.ISOLATION_UNSPECIFIED, "warm": d.ISOLATION_WARM, "process": d.ISOLATION_PROCESS}
@@ -247,8 +248,12 @@ def _labels(name: str, given: object, source: Source) -> list[str]:
 def _priority(name: str, given: object, source: Source) -> int:
     if given is None:
         return 0
-    if type(given) is not int or not -(2**31) <= given < 2**31:
-        raise WorkflowError(f"step {name!r}: priority is a whole number, not {given!r}", source)
+    if type(given) is not int or abs(given) > bounds.HIGHEST_PRIORITY:
+        raise WorkflowError(
+            f"step {name!r}: priority is a whole number from {-bounds.HIGHEST_PRIORITY} to {bounds.HIGHEST_PRIORITY}, "
+            f"not {given!r}",
+            source,
+        )
     return given
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kaon.dsl import names
+from kaon.dsl import checks, names, types
 from kaon.dsl.errors import WorkflowError
 from kaon.dsl.source import Source, caller
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -66,8 +65,7 @@ def sample(axes: Mapping[str, Any] | None = None, /, *, count: int, seed: int = 
         WorkflowError: one of them is wrong.
     """
     source = caller()
-    if type(count) is not int or count < 1:
-        raise WorkflowError(f"sample: count must be a whole number of at least 1, not {count!r}", source)
+    checks.whole(count, "sample: count", source, d.RandomSample, "count", least=1)
     if type(seed) is not int or not -(2**63) <= seed < 2**63:
         raise WorkflowError(f"sample: seed must be a whole number, not {seed!r}", source)
     return Space(axes=_axes("sample", axes, named, source), count=count, seed=seed, source=source)
@@ -116,10 +114,9 @@ def median(metric: str, *, goal: str = "minimize", min_step: int = 1, min_cells:
         WorkflowError: one of them is wrong.
     """
     source = caller()
-    _check_at_least("median", "min_cells", min_cells, 1, source)
-    rule = d.MedianRule(
-        min_step=_check_at_least("median", "min_step", min_step, 1, source), min_cells=min_cells
-    )
+    checks.whole(min_cells, "median: min_cells", source, d.MedianRule, "min_cells", least=1)
+    checks.whole(min_step, "median: min_step", source, d.MedianRule, "min_step", least=1)
+    rule = d.MedianRule(min_step=min_step, min_cells=min_cells)
     return d.EarlyStopping(metric=_metric(metric, source), goal=_goal(goal, source), median=rule)
 
 
@@ -136,8 +133,9 @@ def halving(metric: str, *, goal: str = "minimize", eta: int = 3, min_step: int 
         WorkflowError: one of them is wrong.
     """
     source = caller()
-    _check_at_least("halving", "eta", eta, 2, source)
-    rule = d.SuccessiveHalving(min_step=_check_at_least("halving", "min_step", min_step, 1, source), eta=eta)
+    checks.whole(eta, "halving: eta", source, d.SuccessiveHalving, "eta", least=2)
+    checks.whole(min_step, "halving: min_step", source, d.SuccessiveHalving, "min_step", least=1)
+    rule = d.SuccessiveHalving(min_step=min_step, eta=eta)
     return d.EarlyStopping(metric=_metric(metric, source), goal=_goal(goal, source), halving=rule)
 
 
@@ -163,32 +161,20 @@ def _axes(
 
 
 def _range(verb: str, low: float, high: float, source: Source) -> d.Range:
-    if not (_is_number(low) and _is_number(high)):
+    if not (types.is_real(low) and types.is_real(high)):
         raise WorkflowError(f"{verb}({low!r}, {high!r}): both ends must be numbers", source)
     if low > high:
         raise WorkflowError(f"{verb}({low!r}, {high!r}): the first must not be above the second", source)
     return d.Range(low=low, high=high)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _metric(metric: object, source: Source) -> str:
     if not isinstance(metric, str) or not metric.strip() or len(metric) > 200:
         raise WorkflowError(f"stop_early: metric must be a metric's name, not {metric!r}", source)
-    return metric
+    return checks.text(metric, "stop_early: metric", source)
 
 
 def _goal(goal: object, source: Source) -> d.Goal.ValueType:
     if not isinstance(goal, str) or goal not in _GOALS:
         raise WorkflowError(f'stop_early: goal must be "minimize" or "maximize", not {goal!r}', source)
     return _GOALS[goal]
-
-
-def _check_at_least(verb: str, what: str, value: object, least: int, source: Source) -> int:
-    if type(value) is not int or not least <= value < 2**31:
-        raise WorkflowError(
-            f"{verb}: {what} must be a whole number of at least {least}, not {value!r}", source
-        )
-    return value

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from datetime import date
 from typing import Any, TypeAlias
 
@@ -74,12 +74,18 @@ def type_of(value: object) -> d.ValueType.ValueType:
     return _BY_NAME[_BY_PYTHON.get(type(value), "any")]
 
 
+def is_real(value: object) -> bool:
+    """Whether `value` is a number that a float can hold, and finite."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and abs(value) <= sys.float_info.max  # type: ignore[arg-type]
+
+
 def fits(value: object, value_type: d.ValueType.ValueType) -> bool:
     """Whether a JSON value may stand where `value_type` is declared. An integer is a float too; true is no integer."""
     if value_type == d.VALUE_TYPE_ANY:
         return True
     if value_type == d.VALUE_TYPE_FLOAT:
-        return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
+        return is_real(value)
     if value_type == d.VALUE_TYPE_DATE:
         return isinstance(value, str) and is_date(value)
     return value is not None and type_of(value) == value_type

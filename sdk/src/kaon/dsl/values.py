@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from kaon.dsl import constraints, names, types
+from kaon.dsl import checks, constraints, names, types
 from kaon.dsl.errors import WorkflowError
 from kaon.dsl.source import Source, caller
 from kaon_wire import canonical
+from kaon_wire.definitions.limits import EXPRESSION_CHARACTERS
 from kaon_wire.errors import InvalidValue
 
 if TYPE_CHECKING:
@@ -175,6 +176,7 @@ def param(
     """
     source = caller()
     names.check_value_name(name, "a parameter", source)
+    checks.text(description, f"parameter {name!r}: description", source)
     if kind is None and default is not _REQUIRED:
         kind = "date" if isinstance(default, date) else types.name_of(types.type_of(default))
     if kind is None:
@@ -249,6 +251,11 @@ def expr(cel: str, **variables: Any) -> Expr:
     import cel as engine
 
     source = caller()
+    checks.text(cel, "the expression of expr", source)
+    if len(cel) > EXPRESSION_CHARACTERS:
+        raise WorkflowError(
+            f"expr({cel[:80]!r}...) has {len(cel)} characters; use at most {EXPRESSION_CHARACTERS}", source
+        )
     try:
         program = engine.compile(cel)
     except (ValueError, TypeError) as error:
@@ -287,13 +294,23 @@ def _fitting(name: str, value_type: d.ValueType.ValueType, value: object, what: 
         raise WorkflowError(
             f"parameter {name!r} is declared {types.name_of(value_type)}, but {what} is {text}", source
         )
-    return canonical.dumps(float(value)) if types.name_of(value_type) == "float" else text  # type: ignore[arg-type]
+    if types.name_of(value_type) != "float":
+        return text
+    if not types.is_real(value):
+        raise WorkflowError(f"parameter {name!r}: {what} is {text[:80]}, which no float can hold", source)
+    return canonical.dumps(float(value))  # type: ignore[arg-type]
 
 
 def _check_cel(name: str, check: object, source: Source) -> str:
     if not isinstance(check, str):
         raise WorkflowError(
             f'parameter {name!r}: check is a CEL expression such as "value > 0", not {check!r}', source
+        )
+    checks.text(check, f"parameter {name!r}: check", source)
+    if len(check) > EXPRESSION_CHARACTERS:
+        raise WorkflowError(
+            f"parameter {name!r}: check has {len(check)} characters; use at most {EXPRESSION_CHARACTERS}",
+            source,
         )
     if check and (problem := constraints.syntax_problem(check)):
         raise WorkflowError(f"parameter {name!r}: check {check!r} {problem}", source)

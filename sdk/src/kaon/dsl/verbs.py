@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from kaon.dsl import names
+from kaon.dsl import checks, names, types
 from kaon.dsl.blocks import (
     Branch,
     Each,
@@ -85,10 +85,8 @@ def each(
     names.check_value_name(item, "an item", source)
     if name is not None:
         names.check_block_name(name, "foreach", source)
-    if type(max_concurrency) is not int or max_concurrency < 0:
-        raise WorkflowError(
-            f"each({item!r}): max_concurrency must be 0 (all) or more, not {max_concurrency!r}", source
-        )
+    what = f"each({item!r}): max_concurrency"
+    checks.whole(max_concurrency, what, source, d.ForEach, "max_concurrency", least=0)
     if stop_early is not None and not isinstance(stop_early, d.EarlyStopping):
         raise WorkflowError(
             f"each({item!r}): stop_early is median(...) or halving(...), not {stop_early!r}", source
@@ -149,13 +147,10 @@ def until(
         WorkflowError: one of them is wrong.
     """
     source = caller()
-    if type(max_iterations) is not int or max_iterations < 1:
-        raise WorkflowError(
-            f"repeat: max_iterations must be a whole number of at least 1, not {max_iterations!r}", source
-        )
+    checks.whole(max_iterations, "repeat: max_iterations", source, d.Repeat, "max_iterations", least=1)
     if exhausted not in _EXHAUSTED:
         raise WorkflowError(f'repeat: exhausted must be "fail" or "accept", not {exhausted!r}', source)
-    if not isinstance(factor, int | float) or not factor >= 1:
+    if not types.is_real(factor) or factor < 1:
         raise WorkflowError(f"repeat: factor must be at least 1, not {factor!r}", source)
     if name is not None:
         names.check_block_name(name, "repeat", source)
@@ -288,6 +283,7 @@ def _parts(parts: tuple[Part, ...], verb: str, source: Source) -> tuple[Part, ..
 
 def _failure(item: str, tolerate: object, source: Source) -> d.FailurePolicy | None:
     if type(tolerate) is int and tolerate >= 0:
+        checks.whole(tolerate, f"each({item!r}): tolerate", source, d.FailurePolicy, "count", least=0)
         return d.FailurePolicy(count=tolerate) if tolerate else None
     match = _PERCENT.fullmatch(tolerate.strip()) if isinstance(tolerate, str) else None
     if match and float(match[1]) <= 100:

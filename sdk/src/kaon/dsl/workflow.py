@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from kaon.dsl import functions, modules, names, types, values
+from kaon.dsl import checks, functions, modules, names, types, values
 from kaon.dsl.bindings import check_same_parameter
 from kaon.dsl.blocks import Part, check_part
 from kaon.dsl.bundle import Bundle, make_bundle
@@ -17,6 +17,7 @@ from kaon.dsl.policies import Duration, milliseconds
 from kaon.dsl.source import Source, caller
 from kaon.dsl.values import Parameter
 from kaon_wire import canonical
+from kaon_wire.definitions.validate import validate
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 
@@ -60,7 +61,7 @@ class Workflow:
     ) -> None:
         self.source = caller()
         self.name = names.check_block_name(name, "workflow", self.source)
-        self.description = description
+        self.description = checks.text(description, "the description of the workflow", self.source)
         self.root = (Path(root) if root is not None else self.source.path.parent).resolve()
         self._timeout_ms = milliseconds(timeout, "timeout of the workflow", self.source)
         self._deadline_ms = milliseconds(deadline, "deadline of the workflow", self.source)
@@ -98,7 +99,8 @@ class Workflow:
         """The definition: the same, byte for byte, for the same workflow and code.
 
         Raises:
-            WorkflowError: the code bundle cannot be made, or runners would find another function than a step was given.
+            WorkflowError: a server would refuse it, the code bundle cannot be made, or runners would find another function than a
+                step was given.
         """
         self._check_functions()
         definition = d.WorkflowDefinition()
@@ -125,7 +127,7 @@ class Workflow:
 
     @cached_property
     def _definition(self) -> d.WorkflowDefinition:
-        return d.WorkflowDefinition(
+        definition = d.WorkflowDefinition(
             name=self.name,
             description=self.description,
             parameters=parameter_messages(self.parameters.values()),
@@ -136,6 +138,10 @@ class Workflow:
             deadline_ms=self._deadline_ms,
             max_active_runs=self._max_active_runs,
         )
+        if problems := validate(definition, checks.limits()):
+            about = problems[0].partition(": ")[0]
+            raise WorkflowError("; ".join(problems), self._compiled.sources.get(about, self.source))
+        return definition
 
     @cached_property
     def _bundle(self) -> Bundle:
@@ -182,9 +188,8 @@ def _checked_outputs(outputs: object, source: Source) -> Mapping[str, Any]:
 
 
 def _checked_count(count: object, source: Source) -> int:
-    if type(count) is not int or not 0 <= count < 2**31:
-        raise WorkflowError(f"max_active_runs must be 0 (no limit) or more, not {count!r}", source)
-    return count
+    what = "max_active_runs must be 0 (no limit) or more; it"
+    return checks.whole(count, what, source, d.WorkflowDefinition, "max_active_runs", least=0)
 
 
 def _declared(given: Iterable[Parameter] | Mapping[str, Any], source: Source) -> dict[str, Parameter]:

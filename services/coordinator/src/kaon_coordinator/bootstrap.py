@@ -20,7 +20,6 @@ from kaon_coordinator.collection import Collection
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.limits import Limits
 from kaon_coordinator.engine.state import RunState
-from kaon_coordinator.engine.validate import validate
 from kaon_coordinator.gauges import Gauges
 from kaon_coordinator.ids import new_run_id
 from kaon_coordinator.matching.labels import parse_label_expression
@@ -43,6 +42,7 @@ from kaon_telemetry.endpoint import MetricsServer
 from kaon_telemetry.metrics import CoordinatorMetrics
 from kaon_telemetry.tracing import NoSpans, Spans
 from kaon_wire import topics
+from kaon_wire.definitions.validate import validate
 from kaon_wire.errors import InvalidValue, NotFound
 from kaonapi.run.v1 import command_pb2, history_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d

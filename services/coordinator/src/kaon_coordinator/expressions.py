@@ -11,9 +11,8 @@ import cel
 from kaon_coordinator.engine.limits import DEFAULT
 from kaon_coordinator.expression_cost import Shape, shape_of
 from kaon_wire import canonical
+from kaon_wire.definitions.limits import EXPRESSION_CHARACTERS
 from kaon_wire.errors import InvalidValue, KaonError
-
-MAX_LENGTH = 4_096
 
 
 class ExpressionError(KaonError):
@@ -114,6 +113,6 @@ def check(expression: str) -> str:
 
 @lru_cache(maxsize=4_096)
 def _compile(expression: str) -> tuple[Any, Shape]:
-    if len(expression) > MAX_LENGTH:
-        raise ValueError(f"longer than {MAX_LENGTH} characters")
+    if len(expression) > EXPRESSION_CHARACTERS:
+        raise ValueError(f"longer than {EXPRESSION_CHARACTERS} characters")
     return cel.compile(expression), shape_of(expression)

@@ -26,7 +26,7 @@ from kaon_coordinator.engine.scopes import (
 from kaon_coordinator.engine.state import BlockState, Node, ScopeState, StepState
 from kaon_coordinator.engine.stopping import request_stop
 from kaon_coordinator.engine.subworkflows import tell_children, to_continue
-from kaon_coordinator.engine.validating.bindings import declared_outputs
+from kaon_wire.definitions.bindings import declared_outputs
 from kaonapi.run.v1 import command_pb2, history_pb2
 
 NOT_BEGUN = "the run has not begun"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from kaon_wire.definitions.graphs import inner_graphs
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 BODY = d.PHASE_BODY
@@ -52,22 +53,6 @@ def compile_workflow(definition: d.WorkflowDefinition, version: str) -> Compiled
     chains: dict[str, tuple[str, ...]] = {}
     root = _compile_graph(definition.body, (), chains)
     return CompiledWorkflow(version=version, definition=definition, root=root, chains=chains)
-
-
-def inner_graphs(block: d.Block) -> Iterator[tuple[str, d.Graph]]:
-    """The graphs inside of a block with their names."""
-    match block.WhichOneof("kind"):
-        case "for_each":
-            yield "body", block.for_each.body
-        case "repeat":
-            yield "body", block.repeat.body
-        case "group":
-            yield "body", block.group.body
-        case "branch":
-            for index, case in enumerate(block.branch.cases):
-                yield str(index), case.body
-            if block.branch.HasField("otherwise"):
-                yield "else", block.branch.otherwise
 
 
 def _compile_graph(

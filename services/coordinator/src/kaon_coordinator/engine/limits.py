@@ -6,15 +6,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 
 from kaon_wire import canonical
+from kaon_wire.definitions import limits
+from kaon_wire.definitions.limits import DefinitionLimits
 from kaon_wire.errors import InvalidValue
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
-    """Bounds of the engine."""
+class Limits(DefinitionLimits):
+    """Bounds of the engine, those of definitions among them."""
 
-    # Cells of one foreach.
-    foreach_items: int = 100_000
     # Cells of one foreach that run at once, whatever it asks for, and that one decision starts.
     open_cells: int = 20_000
     cells_per_decision: int = 500
@@ -32,11 +32,6 @@ class Limits:
     platform_failures: int = 5
     # Bytes of an error's message and of its details.
     error_bytes: int = 8_192
-    # Bytes of a definition, and depth of blocks within blocks.
-    definition_bytes: int = 1_048_576
-    nesting_depth: int = 16
-    # Passes of one repeat.
-    iterations: int = 10_000
     # Runs around a run of a sub-workflow.
     run_depth: int = 10
     # Signals of one name that wait for a gate, or that one step has got.
@@ -95,16 +90,7 @@ def limits_from(text: str) -> Limits:
     Raises:
         InvalidValue: it names no limit, or gives a value that is no whole number above 0.
     """
-    given: dict[str, int] = {}
-    names = {each.name for each in fields(Limits)}
-    for part in filter(None, (each.strip() for each in text.split(","))):
-        name, _, value = (each.strip() for each in part.partition("="))
-        if name not in names:
-            raise InvalidValue(f"there is no limit {name!r}; there are {', '.join(sorted(names))}")
-        if not (value.isascii() and value.isdigit() and int(value) > 0):
-            raise InvalidValue(f"the limit {name} must be a whole number above 0, not {value!r}")
-        given[name] = int(value)
-    return Limits(**given)
+    return Limits(**limits.parse(text, {each.name for each in fields(Limits)}))
 
 
 def _bytes(text: str, bound: int) -> int:

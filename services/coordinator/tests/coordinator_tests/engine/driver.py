@@ -43,8 +43,8 @@ from kaon_coordinator.engine.rows_codec import (
     take_step_rows,
 )
 from kaon_coordinator.engine.state import RunState, StepState
-from kaon_coordinator.engine.validate import validate
 from kaon_wire import canonical
+from kaon_wire.definitions.validate import validate
 from kaonapi.run.v1 import history_pb2
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d

@@ -27,12 +27,12 @@ from kaon_coordinator.engine.messages import (
 )
 from kaon_coordinator.engine.resume import derive
 from kaon_coordinator.engine.rows_codec import step_row
-from kaon_coordinator.engine.validate import validate
 from kaon_coordinator.engine.views import step_view
 from kaon_coordinator.expressions import ExpressionError, Meter, evaluate
 from kaon_coordinator.settings import settings_from
 from kaon_coordinator.shell import requests
 from kaon_wire.bounds import END_OF_TIME_US, HIGHEST_PRIORITY, LONGEST_MS
+from kaon_wire.definitions.validate import validate
 from kaon_wire.errors import InvalidValue
 from kaonapi.run.v1 import history_pb2
 from kaonapi.step.v1 import step_pb2

@@ -7,7 +7,7 @@ import pytest
 
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.messages import Resume, Retry
-from kaon_coordinator.engine.validate import validate
+from kaon_wire.definitions.validate import validate
 
 from .machine import Machine
 from .random_workflows import Generator

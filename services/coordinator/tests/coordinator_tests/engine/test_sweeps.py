@@ -192,7 +192,7 @@ def test_a_cell_that_begins_anew_has_not_reported_yet() -> None:
 
 @pytest.mark.parametrize("cells", [2, 50])
 def test_a_random_sample_beyond_the_limit_is_told_at_registration(cells: int) -> None:
-    from kaon_coordinator.engine.validate import validate
+    from kaon_wire.definitions.validate import validate
 
     found = validate(workflow(chain(swept(sample(1, cells)))), Limits(foreach_items=10))
     assert bool(found) == (cells > 10)

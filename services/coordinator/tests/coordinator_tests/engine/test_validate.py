@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from kaon_coordinator.engine.limits import Limits
-from kaon_coordinator.engine.validate import validate
+from kaon_wire.definitions.validate import validate
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 from .build import chain, for_each, literal, output, repeat, step, workflow

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kaon_coordinator.engine.validating.bindings import binding_problems
-from kaon_coordinator.engine.validating.places import Checks, Place, json_problem
+from kaon_wire.definitions.bindings import binding_problems
+from kaon_wire.definitions.places import Checks, Place, json_problem
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 

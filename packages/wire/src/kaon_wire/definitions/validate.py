@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
-from kaon_coordinator.engine.compiled import BODY, inner_graphs
-from kaon_coordinator.engine.limits import DEFAULT, Limits
-from kaon_coordinator.engine.validating.blocks import block_problems
-from kaon_coordinator.engine.validating.names import Names, collect_names
-from kaon_coordinator.engine.validating.parameters import output_problems, parameter_problems
-from kaon_coordinator.engine.validating.places import Checks, Place
 from kaon_wire import bounds
+from kaon_wire.definitions.blocks import block_problems
+from kaon_wire.definitions.graphs import inner_graphs
+from kaon_wire.definitions.limits import DEFAULT, DefinitionLimits
+from kaon_wire.definitions.names import Names, collect_names
+from kaon_wire.definitions.parameters import output_problems, parameter_problems
+from kaon_wire.definitions.places import Checks, Place
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 # What is wrong with the form of an expression; empty when it can be parsed.
 CheckExpression = Callable[[str], str]
+
+
+# A message within a message, at the beginning of a field's path.
+_INNER = re.compile(r"(?P<field>[a-z_]+)(?:\[(?P<index>[0-9]+)\])?\.")
 
 
 def accept_any(expression: str) -> str:
@@ -24,7 +30,7 @@ def accept_any(expression: str) -> str:
 
 def validate(
     definition: d.WorkflowDefinition,
-    limits: Limits = DEFAULT,
+    limits: DefinitionLimits = DEFAULT,
     check_expression: CheckExpression = accept_any,
     check_label: CheckExpression = accept_any,
 ) -> list[str]:
@@ -45,7 +51,23 @@ def validate(
     problems += parameter_problems(definition, checks)
     problems += _graph_problems(definition.body, (), False, checks)
     problems += output_problems(definition, checks)
-    return problems or [each.text for each in bounds.violations(definition)]
+    return problems or [_located(definition, each.text) for each in bounds.violations(definition)]
+
+
+def _located(definition: d.WorkflowDefinition, text: str) -> str:
+    """A violation, such as "body.blocks[2].step.priority 9: ...", with the name of the innermost block."""
+    message: Any = definition
+    block, rest = "", text
+    while match := _INNER.match(rest):
+        message = getattr(message, match["field"])
+        if match["index"]:
+            if isinstance(message, Mapping):
+                break
+            message = message[int(match["index"])]
+        rest = rest[match.end() :]
+        if isinstance(message, d.Block):
+            block, text = message.name, rest
+    return f"{block}: {text}" if block else text
 
 
 def _graph_problems(graph: d.Graph, around: tuple[str, ...], hook: bool, checks: Checks) -> Iterator[str]:
@@ -53,9 +75,9 @@ def _graph_problems(graph: d.Graph, around: tuple[str, ...], hook: bool, checks:
     if len(around) > checks.limits.nesting_depth:
         return
     names = {block.name for block in graph.blocks}
-    phases = {block.name: block.phase or BODY for block in graph.blocks}
+    phases = {block.name: block.phase or d.PHASE_BODY for block in graph.blocks}
     place = around[-1] if around else "workflow"
-    if BODY not in phases.values():
+    if d.PHASE_BODY not in phases.values():
         yield f"{place}: nothing to run"
     for edge in graph.edges:
         for name in (edge.source, edge.target):
@@ -67,7 +89,7 @@ def _graph_problems(graph: d.Graph, around: tuple[str, ...], hook: bool, checks:
         yield f"{place}: the blocks wait for one another in a circle"
     for block in graph.blocks:
         chain = (*around, block.name)
-        in_hook = hook or phases[block.name] != BODY
+        in_hook = hook or phases[block.name] != d.PHASE_BODY
         yield from block_problems(block, Place(chain=chain, hook=in_hook), checks)
         for _, inner in inner_graphs(block):
             yield from _graph_problems(inner, chain, in_hook, checks)

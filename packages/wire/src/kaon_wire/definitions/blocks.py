@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
-from kaon_coordinator.engine.validating.bindings import binding_problems
-from kaon_coordinator.engine.validating.names import NAME
-from kaon_coordinator.engine.validating.places import Checks, Place, json_problem
+from kaon_wire.definitions.bindings import binding_problems
+from kaon_wire.definitions.names import NAME
+from kaon_wire.definitions.places import Checks, Place, json_problem
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from kaon_coordinator.engine.validating.places import Checks, Place, json_problem
+from kaon_wire.definitions.places import Checks, Place, json_problem
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 _GATE_OUTPUTS = {"approval": ("approved", "by", "comment"), "signal": ("by", "payload"), "timer": ()}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from kaon_coordinator.engine.limits import Limits
-from kaon_coordinator.engine.validating.names import Names
 from kaon_wire import canonical
+from kaon_wire.definitions.limits import DefinitionLimits
+from kaon_wire.definitions.names import Names
 from kaon_wire.errors import KaonError
 
 
@@ -34,7 +34,7 @@ class Checks:
     """What every check may ask."""
 
     names: Names
-    limits: Limits
+    limits: DefinitionLimits
     # What is wrong with an expression or a label expression; empty when nothing is.
     expression: Callable[[str], str]
     label: Callable[[str], str]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from kaon_coordinator.engine.compiled import inner_graphs
-from kaon_coordinator.engine.limits import Limits
+from kaon_wire.definitions.graphs import inner_graphs
+from kaon_wire.definitions.limits import DefinitionLimits
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,62}\Z")
@@ -23,14 +23,16 @@ class Names:
         self.blocks: dict[str, d.Block] = {}
 
 
-def collect_names(names: Names, limits: Limits) -> Iterator[str]:
+def collect_names(names: Names, limits: DefinitionLimits) -> Iterator[str]:
     """Fills `names`, and tells what is wrong with them."""
     if not NAME.match(names.definition.name):
         yield f"workflow name {names.definition.name!r}: use lower-case letters, digits and hyphens"
     yield from _collect(names, limits, names.definition.body, ())
 
 
-def _collect(names: Names, limits: Limits, graph: d.Graph, around: tuple[str, ...]) -> Iterator[str]:
+def _collect(
+    names: Names, limits: DefinitionLimits, graph: d.Graph, around: tuple[str, ...]
+) -> Iterator[str]:
     if len(around) > limits.nesting_depth:
         yield f"{around[-1]}: nested deeper than the limit nesting_depth of {limits.nesting_depth}"
         return

@@ -1,0 +1,44 @@
+"""Limits of definitions. A deployment may set others, in KAON_LIMITS."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from kaon_wire.errors import InvalidValue
+
+# Of one expression.
+EXPRESSION_CHARACTERS = 4_096
+
+
+@dataclass(frozen=True, kw_only=True)
+class DefinitionLimits:
+    """Bounds of a definition."""
+
+    # Cells of one foreach.
+    foreach_items: int = 100_000
+    # Bytes of a definition, and depth of blocks within blocks.
+    definition_bytes: int = 1_048_576
+    nesting_depth: int = 16
+    # Passes of one repeat.
+    iterations: int = 10_000
+
+
+DEFAULT = DefinitionLimits()
+
+
+def parse(text: str, names: Collection[str]) -> dict[str, int]:
+    """The limits in a text like "foreach_items=1000, iterations=50", by name.
+
+    Raises:
+        InvalidValue: it has a name that is none of `names`, or a value that is no whole number above 0.
+    """
+    given: dict[str, int] = {}
+    for part in filter(None, (each.strip() for each in text.split(","))):
+        name, _, value = (each.strip() for each in part.partition("="))
+        if name not in names:
+            raise InvalidValue(f"there is no limit {name!r}; there are {', '.join(sorted(names))}")
+        if not (value.isascii() and value.isdigit() and int(value) > 0):
+            raise InvalidValue(f"the limit {name} must be a whole number above 0, not {value!r}")
+        given[name] = int(value)
+    return given

@@ -1,1 +1,0 @@
-"""The parts of `validate`: names, parameters, bindings, and what each kind of block must have."""
