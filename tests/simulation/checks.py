@@ -27,6 +27,7 @@ from kaon_coordinator.engine.rows_codec import (
 )
 from kaon_coordinator.engine.runs import permit_keys
 from kaon_coordinator.engine.state import RunState
+from kaon_coordinator.engine.subworkflows import CHILD_FAILED
 from kaon_coordinator.schedules import looking, times
 from kaon_coordinator.schedules.state import ScheduleState
 from kaon_coordinator.store.base import (
@@ -417,6 +418,19 @@ class Checks(Witness):
             if not held and holder not in self._released:
                 self.fail("permits", f"run {event.run_id} goes on without a permit of {key}")
 
+    def _block_ended(
+        self, state: RunState, event: history_pb2.HistoryEvent, owner: str, partition: int
+    ) -> None:
+        """What ends with its run ends with an end that knows of the last retry."""
+        ended = event.block_ended
+        block = state.blocks.get(ended.path)
+        if block is None or not block.child_run_id:
+            return
+        child, failed = self.states[block.child_run_id], ended.error.type == CHILD_FAILED
+        if (ended.status == t.SUCCEEDED or failed) and child.asked < block.asked:
+            told = f"{ended.path} of run {event.run_id} ends with run {child.run_id}"
+            self.fail("children", f"{told}, which has not heard of retry {block.asked}")
+
     # --- records ------------------------------------------------------------------------------------------------
 
     def written(self, topic: str, partition: int, record: Written) -> None:
@@ -594,4 +608,5 @@ _LOOKS: dict[str, Callable[[Checks, RunState, history_pb2.HistoryEvent, str, int
     "run_started": Checks._goes_on,
     "run_ended": Checks._run_ended,
     "blocks_reset": Checks._goes_on,
+    "block_ended": Checks._block_ended,
 }

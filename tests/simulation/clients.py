@@ -87,7 +87,7 @@ class Client:
             if wish.run in self._runs:
                 await self._fork(wish, await asyncio.shield(self._runs[wish.run]))
         elif wish.run in self._runs:
-            run_id = await asyncio.shield(self._runs[wish.run])
+            run_id = self._meant(wish, await asyncio.shield(self._runs[wish.run]))
             command = self._wanted(wish, run_id)
             await self._insist(partial(self._command, run_id=run_id, command=command))
         self._pending -= 1
@@ -213,6 +213,14 @@ class Client:
         if not member.coordinator.wake(record.partition, submitted):
             await member.transport.send([wake_record(record.partition)])
 
+    def _meant(self, wish: Wish, run_id: str) -> str:
+        """The run that a wish is about: the one that was submitted, or a child of it."""
+        state = self._world.checks.states.get(run_id)
+        if wish.kind != "retry_child" or state is None:
+            return run_id
+        children = [block.child_run_id for block in state.blocks.values() if block.child_run_id]
+        return children[int(wish.draw * len(children))] if children else run_id
+
     def _wanted(self, wish: Wish, run_id: str) -> command_pb2.RunCommand:
         command = command_pb2.RunCommand(run_id=run_id, requester="client", reason="why")
         state = self._world.checks.states.get(run_id)
@@ -238,6 +246,8 @@ class Client:
                 command.signal.CopyFrom(command_pb2.SignalRun(name=name, payload_json="1"))
             case "retry" | "restart":
                 getattr(command, wish.kind).path = path
+            case "retry_run" | "retry_child":
+                command.retry.SetInParent()
             case "mark":
                 status = _STATUSES[int(wish.draw * 3)]
                 command.mark.CopyFrom(

@@ -204,7 +204,8 @@ def an_api_dies_between_commit_and_wakeup() -> None:
     assert len(world.store.runs) == 1
 
 
-def a_child_ends_while_its_parents_owner_moves() -> None:
+def _family(**changes: object) -> Plan:
+    """A parent with one child, whose only step is "s"."""
     child = _definition(CHILD)
     child.outputs["result"].type = d.VALUE_TYPE_ANY
     child.outputs["result"].value.CopyFrom(output("s"))
@@ -212,13 +213,36 @@ def a_child_ends_while_its_parents_owner_moves() -> None:
         name="w", sub_workflow=d.SubWorkflow(workflow=CHILD, outputs={"result": d.VALUE_TYPE_ANY})
     )
     parent = d.WorkflowDefinition(name="parent", body=d.Graph(blocks=[block]))
-    plan = _plan(definitions=(child, parent), run_partitions=3, coordinators=3)
-    script = _Script(replace(plan, wishes=(Wish(at=2.0, kind="submit", run=0, workflow=1),)))
+    plan = _plan(definitions=(child, parent), run_partitions=3, coordinators=3, **changes)
+    return replace(plan, wishes=(Wish(at=2.0, kind="submit", run=0, workflow=1), *plan.wishes[1:]))
+
+
+def a_child_ends_while_its_parents_owner_moves() -> None:
+    script = _Script(_family())
     owners: list[str] = []
     script.once("child_run_started", lambda event, owner: owners.append(owner))
     script.once("run_ended", lambda event, owner: script.kill(owners[0]))
     script.run()
     assert len(script.times("run_ended")) == 2
+
+
+def a_parents_owner_dies_between_a_retry_and_what_it_asks_about_the_child() -> None:
+    wishes = (Wish(at=2.0, kind="submit", run=0), Wish(at=25.0, kind="retry_run", run=0))
+    plan = _family(wishes=wishes, calm=40.0)
+    body = plan.definitions[0].body
+    body.blocks[0].step.retry.max_attempts = 1
+    body.blocks.append(d.Block(name="last", step=body.blocks[0].step))
+    body.edges.append(d.Edge(source="s", target="last"))
+    script = _Script(plan)
+    behaviour = script.world.behaviour
+    script.once("step_ended", lambda event, owner: setattr(behaviour, "fails", 1.0))
+    script.once("blocks_reset", lambda event, owner: script.kill(owner))
+    script.once("blocks_reset", lambda event, owner: setattr(behaviour, "fails", 0.0))
+    script.run()
+    ended = [event.step_ended for _, event, _ in script.told if event.HasField("step_ended")]
+    assert [each.path for each in ended] == ["s", "last", "last"]
+    assert len(script.times("run_ended")) == 4
+    assert len(script.world.store.runs) == 2
 
 
 def an_old_failure_comes_again_while_the_next_attempt_runs() -> None:
@@ -328,6 +352,7 @@ SCENARIOS = (
     two_partitions_want_a_permit_of_one_for_runs_that_are_opened_again,
     an_api_dies_between_commit_and_wakeup,
     a_child_ends_while_its_parents_owner_moves,
+    a_parents_owner_dies_between_a_retry_and_what_it_asks_about_the_child,
     an_owner_dies_before_its_request_has_left,
     a_pool_moves_while_a_step_waits,
 )

@@ -46,7 +46,7 @@ class Wish:
     """Something that a client wants."""
 
     at: float
-    # "submit", "fork", "schedule" or the name of a field of RunCommand.
+    # "submit", "fork", "schedule", "retry_run", "retry_child" or the name of a field of RunCommand.
     kind: str
     # Index of the submission that it concerns; of a schedule its own.
     run: int
@@ -141,8 +141,12 @@ def make_plan(seed: int, features: frozenset[str] = ALL_FEATURES) -> Plan:
         lease_seconds=4.0,
         session_seconds=4.0,
         definitions=definitions,
-        wishes=_with_more(
-            _wishes(chance, calm, len(definitions), features), more, calm, len(definitions), features
+        wishes=_with_retries(
+            _with_more(
+                _wishes(chance, calm, len(definitions), features), more, calm, len(definitions), features
+            ),
+            seed,
+            features,
         ),
         faults=(() if orderly else _faults(chance, calm)) + _engine_faults(seed, calm),
         noise=Noise() if quiet else _noise(chance),
@@ -236,6 +240,25 @@ def _with_more(
         at, workflow = more.uniform(0, calm * 0.5), more.randrange(definitions)
         added.append(Wish(at=at, kind="schedule", run=0, workflow=workflow, draw=more.random()))
     return tuple(sorted(added, key=lambda wish: wish.at))
+
+
+def _with_retries(wishes: tuple[Wish, ...], seed: int, features: frozenset[str]) -> tuple[Wish, ...]:
+    """In half of the seeds runs are cancelled and retried whole, or a child of theirs is retried. From a stream of its own."""
+    chance = random.Random(f"again {seed}")
+    if not {"children", "commands"} <= features or chance.random() < 0.5:
+        return wishes
+    added = [
+        Wish(
+            at=wish.at + chance.uniform(2, 14),
+            kind=chance.choice(("cancel", "retry_run", "retry_run", "retry_child")),
+            run=wish.run,
+            draw=chance.random(),
+        )
+        for wish in wishes
+        if wish.kind == "submit"
+        for _ in range(chance.choice((2, 3, 4)))
+    ]
+    return tuple(sorted((*wishes, *added), key=lambda wish: wish.at))
 
 
 def _commands(chance: random.Random, at: float, run: int) -> list[Wish]:

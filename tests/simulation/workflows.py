@@ -65,11 +65,14 @@ class Generator:
         return definition
 
     def child(self) -> d.WorkflowDefinition:
-        """What sub-workflow blocks run: one step and an output."""
+        """What sub-workflow blocks run: two steps of a kind and an output."""
         step = self._plain_step()
-        definition = d.WorkflowDefinition(name=CHILD, body=d.Graph(blocks=[step]))
+        last = d.Block(name=self._name("s"))
+        last.step.CopyFrom(step.step)
+        edges = [d.Edge(source=step.name, target=last.name)]
+        definition = d.WorkflowDefinition(name=CHILD, body=d.Graph(blocks=[step, last], edges=edges))
         definition.outputs["result"].type = d.VALUE_TYPE_ANY
-        definition.outputs["result"].value.CopyFrom(output(step.name))
+        definition.outputs["result"].value.CopyFrom(output(last.name))
         return definition
 
     def _chance(self, share: float) -> bool:
