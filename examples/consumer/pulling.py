@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import json
+import os
 import re
 import shutil
 import tarfile
@@ -85,8 +87,17 @@ def unpack(source: Source, digest: str, state: Path) -> Path:
     """
     target = state / _digest(digest).removeprefix("sha256:")
     model = target / "kaon" / "model"
-    if model.is_dir():
-        return model
+    if not model.is_dir():
+        state.mkdir(parents=True, exist_ok=True)
+        # Nobody else unpacks the same image meanwhile, and what a consumer that died has left of it goes.
+        with target.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not model.is_dir():
+                _unpack(source, digest, target)
+    return model
+
+
+def _unpack(source: Source, digest: str, target: Path) -> None:
     try:
         layer = _layer_of(_verified(source.manifest(digest), digest))
         data = _verified(source.blob(_digest(layer)), layer)
@@ -99,8 +110,19 @@ def unpack(source: Source, digest: str, state: Path) -> Path:
             _extract(tar, partial)
     except (tarfile.TarError, ValueError, OverflowError, FileExistsError, NotADirectoryError) as error:
         raise PullError(f"the image's layer {layer} cannot be unpacked: {error}") from error
+    for directory, _, _ in os.walk(partial):
+        _sync(directory)
     partial.rename(target)
-    return model
+    _sync(target.parent)
+
+
+def _sync(path: str | Path) -> None:
+    """Brings the names in a directory to the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _layer_of(manifest: bytes) -> str:
@@ -131,6 +153,8 @@ def _extract(tar: tarfile.TarFile, directory: Path) -> None:
             assert content is not None
             with (directory / place).open("xb") as target:
                 shutil.copyfileobj(content, target)
+                target.flush()
+                os.fsync(target.fileno())
     _link(directory.resolve(), links)
 
 

@@ -3,7 +3,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pulling
@@ -23,8 +25,8 @@ def entry(name: str, *, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfil
     return made
 
 
-def unpacked(directory: Path, *entries: tarfile.TarInfo) -> Path:
-    """What the consumer makes of an image with these entries and a file of one byte, `checkpoint-100/w`."""
+def image(directory: Path, *entries: tarfile.TarInfo) -> str:
+    """The digest of an image with these entries and a file of one byte, `checkpoint-100/w`."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for each in entries:
@@ -33,8 +35,12 @@ def unpacked(directory: Path, *entries: tarfile.TarInfo) -> Path:
         weights.size = 1
         tar.addfile(weights, io.BytesIO(b"w"))
     layer = blob(directory, buffer.getvalue())
-    manifest = blob(directory, json.dumps({"layers": [{"digest": layer}]}).encode())
-    return pulling.unpack(pulling.Layout(directory), manifest, directory / "state")
+    return blob(directory, json.dumps({"layers": [{"digest": layer}]}).encode())
+
+
+def unpacked(directory: Path, *entries: tarfile.TarInfo) -> Path:
+    """What the consumer makes of `image`."""
+    return pulling.unpack(pulling.Layout(directory), image(directory, *entries), directory / "state")
 
 
 def link(name: str, target: str) -> tarfile.TarInfo:
@@ -69,7 +75,41 @@ def test_whatever_leads_out_or_is_no_file_is_refused(
 ) -> None:
     with pytest.raises(pulling.PullError):
         unpacked(tmp_path, *bad)
-    assert all(path.suffix == ".partial" for path in (tmp_path / "state").iterdir())
+    assert {path.suffix for path in (tmp_path / "state").iterdir()} <= {".partial", ".lock"}
+
+
+def test_a_model_is_on_the_disk_before_its_directory_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: set[str] = set()
+    sync, rename = os.fsync, Path.rename
+
+    def spy(descriptor: int) -> None:
+        synced.add(os.readlink(f"/proc/self/fd/{descriptor}"))
+        sync(descriptor)
+
+    def move(source: Path, target: Path) -> Path:
+        written = {str(path) for path in (source, *source.rglob("*")) if not path.is_symlink()}
+        assert written <= synced
+        return rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", spy)
+    monkeypatch.setattr(Path, "rename", move)
+    unpacked(tmp_path, link("latest", "checkpoint-100"))
+    assert str(tmp_path / "state") in synced
+
+
+def test_consumers_that_fetch_the_same_image_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
+    digest, layout, state = image(tmp_path), pulling.Layout(tmp_path), tmp_path / "state"
+    left = state / f"{digest.removeprefix('sha256:')}.partial" / "kaon" / "left by one that died"
+    left.mkdir(parents=True)
+    with ThreadPoolExecutor(8) as pool:
+        (model,) = set(pool.map(lambda _: pulling.unpack(layout, digest, state), range(16)))
+    assert [str(path.relative_to(model)) for path in sorted(model.rglob("*"))] == [
+        "checkpoint-100",
+        "checkpoint-100/w",
+    ]
+    assert not list(state.glob("*.partial"))
 
 
 @pytest.mark.parametrize(("bound", "most"), [("MOST_ENTRIES", 1), ("MOST_BYTES", 200)])

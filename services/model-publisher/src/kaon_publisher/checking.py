@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import tarfile
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from kaon_artifacts import Unreadable, opening
 from kaon_artifacts.durable import move
 from kaon_publisher.errors import EngineUnavailable, ModelRejected
-from kaon_publisher.images import APP_PATH, Base, Blob, Image, docker_archive
+from kaon_publisher.images import APP_PATH, Base, Blob, Image, write_docker_archive
 from kaon_publisher.model import Probe, difference
 
 log = structlog.get_logger(__name__)
@@ -87,7 +88,10 @@ class Engine:
         began = time.monotonic()
         try:
             self._remove_expired()
-            self._client.images.load(docker_archive(image, tag))
+            with tempfile.TemporaryFile(prefix="kaon-check-") as archive:
+                write_docker_archive(image, tag, archive)
+                archive.seek(0)
+                self._client.images.load(archive)
             container = self._client.containers.run(
                 tag,
                 name=name,

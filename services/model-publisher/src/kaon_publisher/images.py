@@ -1,4 +1,4 @@
-"""OCI images, written by ourselves so that the same input has the same digest. Pure.
+"""OCI images, written by ourselves so that the same input has the same digest. None of a model's files is held in memory.
 
 Formats: OCI Image Format Specification 1.1 (manifest, configuration, layer) and Image Layout 1.0.
 """
@@ -13,9 +13,10 @@ import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from kaon_artifacts import opening
+from kaon_artifacts import durable, opening
+from kaon_artifacts.digesting import digest_of
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
@@ -37,9 +38,14 @@ class Blob:
     data: bytes = b""
     path: Path | None = None
 
+    def open(self) -> IO[bytes]:
+        """The content as a stream."""
+        return self.path.open("rb") if self.path is not None else io.BytesIO(self.data)
+
     def read(self) -> bytes:
         """The content."""
-        return self.path.read_bytes() if self.path is not None else self.data
+        with self.open() as content:
+            return content.read()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +83,7 @@ def blob_of(data: bytes) -> Blob:
     return Blob(digest=f"sha256:{hashlib.sha256(data).hexdigest()}", size=len(data), data=data)
 
 
-def assemble(*, model: Path, app: bytes, base: Base, labels: Mapping[str, str]) -> Image:
+def assemble(*, model: Path, app: bytes, base: Base, labels: Mapping[str, str], scratch: Path) -> Image:
     """The image that serves the model in directory `model` by the program `app`.
 
     Args:
@@ -85,8 +91,9 @@ def assemble(*, model: Path, app: bytes, base: Base, labels: Mapping[str, str]) 
         app: the serving program.
         base: what is under it.
         labels: kept in the configuration; they are part of what the digest stands for.
+        scratch: a directory that stays for as long as the image is used; the model's layer is written there.
     """
-    layer = blob_of(_layer(model, app))
+    layer = _layer(model, app, scratch / "layer.tar")
     layers = (*base.layers, layer)
     config = {
         "architecture": base.architecture,
@@ -114,42 +121,40 @@ def assemble(*, model: Path, app: bytes, base: Base, labels: Mapping[str, str]) 
 
 
 def write_layout(image: Image, directory: Path) -> None:
-    """Writes an OCI image layout; what is there already is left alone."""
+    """Writes an OCI image layout to the disk; the blobs that are there already, whole, are left alone."""
     blobs = directory / "blobs" / "sha256"
-    blobs.mkdir(parents=True, exist_ok=True)
+    durable.make_directory(blobs)
     for blob in image.blobs:
         target = blobs / blob.digest.removeprefix("sha256:")
-        if not target.exists():
-            partial = target.with_suffix(".partial")
-            partial.write_bytes(blob.read())
-            partial.rename(target)
+        if not (target.exists() and target.stat().st_size == blob.size):
+            with blob.open() as content:
+                durable.write(content, target)
     index = {
         "schemaVersion": 2,
         "mediaType": INDEX_TYPE,
         "manifests": [_descriptor(MANIFEST_TYPE, image.manifest)],
     }
-    (directory / "oci-layout").write_bytes(_json({"imageLayoutVersion": "1.0.0"}))
-    (directory / "index.json").write_bytes(_json(index))
+    durable.write(io.BytesIO(_json({"imageLayoutVersion": "1.0.0"})), directory / "oci-layout")
+    # Last: whoever finds it finds everything.
+    durable.write(io.BytesIO(_json(index)), directory / "index.json")
 
 
-def docker_archive(image: Image, name: str) -> bytes:
-    """The image in the form that `docker load` takes, without the layers that an engine which has the base has already."""
+def write_docker_archive(image: Image, name: str, target: IO[bytes]) -> None:
+    """Writes the image in the form that `docker load` takes, without the layers that an engine which has the base has already."""
     hexes = [blob.digest.removeprefix("sha256:") for blob in image.layers]
     config = image.config.digest.removeprefix("sha256:")
     manifest = [
         {"Config": f"{config}.json", "RepoTags": [name], "Layers": [f"{each}/layer.tar" for each in hexes]}
     ]
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
+    with tarfile.open(fileobj=target, mode="w") as tar:
         _add(tar, f"{config}.json", image.config.read())
-        _add(tar, f"{hexes[-1]}/layer.tar", image.layers[-1].read())
+        with image.layers[-1].open() as layer:
+            _copy(tar, f"{hexes[-1]}/layer.tar", layer, image.layers[-1].size)
         _add(tar, "manifest.json", _json(manifest))
-    return buffer.getvalue()
 
 
-def _layer(model: Path, app: bytes) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+def _layer(model: Path, app: bytes, target: Path) -> Blob:
+    with tarfile.open(target, mode="w", format=tarfile.PAX_FORMAT) as tar:
         _add_directory(tar, "kaon")
         _add_directory(tar, MODEL_DIR)
         for path in sorted(model.rglob("*"), key=lambda each: each.relative_to(model).parts):
@@ -160,9 +165,9 @@ def _layer(model: Path, app: bytes) -> bytes:
                 _add_directory(tar, name)
             else:
                 with opening.file(path) as content:
-                    _add(tar, name, content.read())
+                    _copy(tar, name, content, os.fstat(content.fileno()).st_size)
         _add(tar, APP_PATH, app)
-    return buffer.getvalue()
+    return Blob(digest=digest_of(target), size=target.stat().st_size, path=target)
 
 
 def _add_directory(tar: tarfile.TarFile, name: str) -> None:
@@ -179,9 +184,13 @@ def _add_link(tar: tarfile.TarFile, name: str, target: str) -> None:
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    _copy(tar, name, io.BytesIO(data), len(data))
+
+
+def _copy(tar: tarfile.TarFile, name: str, content: IO[bytes], size: int) -> None:
     entry = tarfile.TarInfo(name)
-    entry.size, entry.mode = len(data), 0o644
-    tar.addfile(entry, io.BytesIO(data))
+    entry.size, entry.mode = size, 0o644
+    tar.addfile(entry, content)
 
 
 def _descriptor(media_type: str, blob: Blob) -> dict[str, Any]:

@@ -69,13 +69,19 @@ class Publishing:
         with tempfile.TemporaryDirectory(prefix="kaon-model-") as scratch:
             directory = self._fetch(request, Path(scratch) / "model")
             probe = read_probe(directory)
-            image = images.assemble(model=directory, app=self.app, base=self._base(), labels=_labels(request))
-        yield _stage(model_pb2.STAGE_CHECKING, f"checking {image.digest}")
-        verification, details = self._verify(image, probe)
-        yield _stage(model_pb2.STAGE_PUSHING, details)
-        with self.pushing:
-            self.before_push(tenant, request.model, image.digest)
-            reference = self.target.push(image, repository(tenant, request.model))
+            image = images.assemble(
+                model=directory,
+                app=self.app,
+                base=self._base(),
+                labels=_labels(request),
+                scratch=Path(scratch),
+            )
+            yield _stage(model_pb2.STAGE_CHECKING, f"checking {image.digest}")
+            verification, details = self._verify(image, probe)
+            yield _stage(model_pb2.STAGE_PUSHING, details)
+            with self.pushing:
+                self.before_push(tenant, request.model, image.digest)
+                reference = self.target.push(image, repository(tenant, request.model))
         version = model_pb2.ModelVersion(
             model=request.model,
             tenant=tenant,

@@ -38,7 +38,8 @@ class World:
 
     def push(self, content: int) -> Image:
         directory = write_model(self.place / f"model-{content}", size=content)
-        image = assemble(model=directory, app=b"", base=Base(layers=[blob_of(b"base")]), labels={})
+        base = Base(layers=[blob_of(b"base")])
+        image = assemble(model=directory, app=b"", base=base, labels={}, scratch=self.place)
         self.store.begin_push("t", "m", image.digest, self.now_us)
         self.target.push(image, repository("t", "m"))
         return image

@@ -5,6 +5,8 @@ import io
 import json
 import os
 import tarfile
+import tempfile
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 
 from kaon_publisher.checking import exported_layers
 from kaon_publisher.errors import EngineUnavailable, ModelRejected
-from kaon_publisher.images import Base, assemble, blob_of, docker_archive, write_layout
+from kaon_publisher.images import Base, assemble, blob_of, write_docker_archive, write_layout
 from kaon_publisher.model import difference, read_probe
 
 from .models import write_model
@@ -24,7 +26,8 @@ FILES = st.dictionaries(
 
 
 def image_of(directory: Path, app: bytes = b"app"):  # type: ignore[no-untyped-def]
-    return assemble(model=directory, app=app, base=Base(layers=[blob_of(b"base")]), labels={"a": "b"})
+    base, scratch = Base(layers=[blob_of(b"base")]), Path(tempfile.mkdtemp(dir=directory.parent))
+    return assemble(model=directory, app=app, base=base, labels={"a": "b"}, scratch=scratch)
 
 
 def write(directory: Path, files: dict[str, bytes], *, time: int, backwards: bool) -> Path:
@@ -72,11 +75,59 @@ def test_a_layout_holds_every_blob_under_its_digest(tmp_path: Path) -> None:
 
 def test_the_archive_for_an_engine_leaves_out_the_bases_layers(tmp_path: Path) -> None:
     image = image_of(write_model(tmp_path / "model"))
-    with tarfile.open(fileobj=io.BytesIO(docker_archive(image, "x:y"))) as tar:
+    archive = io.BytesIO()
+    write_docker_archive(image, "x:y", archive)
+    archive.seek(0)
+    with tarfile.open(fileobj=archive) as tar:
         names = tar.getnames()
     assert [name for name in names if name.endswith("/layer.tar")] == [
         f"{image.layers[-1].digest.removeprefix('sha256:')}/layer.tar"
     ]
+
+
+def test_a_model_is_never_held_in_memory(tmp_path: Path) -> None:
+    size = 64 << 20
+    directory = write_model(tmp_path / "model")
+    (directory / "weights").write_bytes(bytes(size))
+    tracemalloc.start()
+    try:
+        image = image_of(directory)
+        write_layout(image, tmp_path / "layout")
+        with (tmp_path / "archive").open("wb") as archive:
+            write_docker_archive(image, "x:y", archive)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert image.layers[-1].size > size
+    assert peak < size / 4
+
+
+def test_a_layout_is_on_the_disk_before_it_is_known_and_what_is_cut_short_is_written_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, layout = image_of(write_model(tmp_path / "model")), tmp_path / "deep" / "layout"
+    synced: list[str] = []
+    sync, rename = os.fsync, os.rename
+
+    def spy(descriptor: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        sync(descriptor)
+
+    def move(source: Path, target: Path) -> None:
+        assert synced[-1] == str(source)
+        assert target.name != "index.json" or len(os.listdir(layout / "blobs" / "sha256")) == len(image.blobs)
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", spy)
+    monkeypatch.setattr(os, "rename", move)
+    write_layout(image, layout)
+    made = (layout / "blobs" / "sha256", layout / "blobs", layout, layout.parent, tmp_path)
+    assert {str(place) for place in made} <= set(synced)
+    blob = layout / "blobs" / "sha256" / image.layers[-1].digest.removeprefix("sha256:")
+    whole = blob.read_bytes()
+    blob.write_bytes(whole[:5])
+    write_layout(image, layout)
+    assert blob.read_bytes() == whole
 
 
 @pytest.mark.parametrize(
@@ -108,9 +159,10 @@ def test_what_is_no_model_is_rejected_in_words(tmp_path: Path) -> None:
 
 
 def test_a_link_inside_of_a_model_stays_one_in_its_image(tmp_path: Path) -> None:
-    (tmp_path / "checkpoint-100").mkdir()
-    (tmp_path / "latest").symlink_to("checkpoint-100")
-    with tarfile.open(fileobj=io.BytesIO(image_of(tmp_path).layers[-1].read())) as layer:
+    model = tmp_path / "model"
+    (model / "checkpoint-100").mkdir(parents=True)
+    (model / "latest").symlink_to("checkpoint-100")
+    with image_of(model).layers[-1].open() as content, tarfile.open(fileobj=content) as layer:
         entry = layer.getmember("kaon/model/latest")
     assert entry.issym()
     assert entry.linkname == "checkpoint-100"

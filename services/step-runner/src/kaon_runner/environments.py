@@ -25,6 +25,7 @@ from uv import find_uv_bin
 
 from kaon_artifacts import ArtifactError
 from kaon_artifacts.digesting import digest_of
+from kaon_artifacts.durable import sync_and_move
 from kaon_runner.errors import PlatformStepError, UserStepError
 
 _log = logging.getLogger(__name__)
@@ -102,7 +103,7 @@ class Environments:
             self._uv(requirements, "pip", "install", "--python", python, "--requirement", str(requirements))
             for site in made.glob("lib/python*/site-packages"):
                 (site / "kaon-runner.pth").write_text(f"import site; site.addsitedir({packages!r})\n")
-            made.rename(target)
+            sync_and_move(made, target)
         finally:
             shutil.rmtree(holder, ignore_errors=True)
         _log.info("built the environment of %s in %.1f s", requirements.name, time.monotonic() - began)

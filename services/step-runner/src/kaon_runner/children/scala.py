@@ -74,6 +74,9 @@ def main_object(file: Path) -> str:
 
 
 def _compile(source: Path, helper: Path, jar: Path, jars: Path, java: str) -> None:
+    # Most steps compile nothing, and need not wait for it.
+    from kaon_artifacts.durable import sync_and_move
+
     with tempfile.TemporaryDirectory(dir=jar.parent) as scratch:
         target = Path(scratch) / "out.jar"
         argv = [
@@ -90,7 +93,7 @@ def _compile(source: Path, helper: Path, jar: Path, jars: Path, java: str) -> No
         done = subprocess.run([*argv, "-d", str(target), *files], check=False)
         if done.returncode:
             sys.exit(f"scala: {source.name} does not compile")
-        target.rename(jar)
+        sync_and_move(target, jar)
 
 
 def _in_package_of(source: Path, helper: Path, scratch: Path) -> Path:
