@@ -30,6 +30,8 @@ Known = Mapping[str, Sequence[str]]
 
 # How often a hunt tries what the suite tries once.
 TIMES = int(os.environ.get("KAON_HUNT", "1"))
+# An empty database for a hunt, as an SQLAlchemy URL; empty: SQLite.
+DATABASE = os.environ.get("KAON_HUNT_DATABASE", "")
 # What `hostile_definition` may call as a sub-workflow.
 CHILD = "child"
 
@@ -110,6 +112,8 @@ TEXTS = (
     "x" * 4_096,
     "x" * 4_097,
     "\u00e4" * 40_000,
+    # Long and not to be compressed: too long for any database's index.
+    "".join(chr(0x4E00 + number * 7_919 % 20_000) for number in range(4_000)),
 )
 JSONS = (
     "null",
@@ -602,6 +606,16 @@ def _nested() -> d.Graph:
     )
 
 
+def _long() -> d.Graph:
+    """Foreachs within one another, with names as long as they may be."""
+    body = _chain(_step("s" * 63))
+    for level in range(9):
+        items = ["\U0001f600" * 80] if level else ["\U0001f600" * 80, "a"]
+        each = d.ForEach(item=f"i{level}", items=_literal(items), body=body)
+        body = _chain(d.Block(name=f"f{level}".ljust(63, "x"), for_each=each))
+    return body
+
+
 SHAPES: Sequence[Callable[[], d.Graph]] = (
     _inputs,
     _settings,
@@ -614,4 +628,5 @@ SHAPES: Sequence[Callable[[], d.Graph]] = (
     _child,
     _gates,
     _nested,
+    _long,
 )

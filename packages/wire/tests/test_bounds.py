@@ -40,6 +40,15 @@ def test_every_integer_of_every_request_has_a_bound(root: Descriptor) -> None:
     assert not unbounded
 
 
+@pytest.mark.parametrize("root", REQUESTS, ids=lambda root: root.name)
+def test_what_becomes_part_of_a_key_is_short_enough_for_any_index(root: Descriptor) -> None:
+    """By the names that such fields have."""
+    for field in root.fields:
+        if field.name in {"idempotency_key", "consumer", "tag"}:
+            request = root._concrete_class(**{field.name: "x" * (bounds.KEY_CHARACTERS + 1)})
+            assert bounds.violations(request), field.full_name
+
+
 def test_sums_of_what_is_allowed_fit() -> None:
     assert 2 * bounds.HIGHEST_PRIORITY < 2**31
     assert bounds.END_OF_TIME_US + bounds.LONGEST_MS * 1000 < 2**63
@@ -73,6 +82,11 @@ def test_sums_of_what_is_allowed_fit() -> None:
         (definition_pb2.Resources(custom={"gpu": -1}), "custom[gpu] -1: must be from 0 to"),
         (definition_pb2.RetryPolicy(jitter=float("nan")), "jitter nan is not a finite number"),
         (run_service_pb2.GetRunRequest(run_id="x" * 5_000), "run_id has 5000 characters; use at most 4096"),
+        (schedule_pb2.BackfillRequest(name="x" * 201), "name has 201 characters; use at most 200"),
+        (
+            model_pb2.AcknowledgeModelRequest(consumer="x" * 201),
+            "consumer has 201 characters; use at most 200",
+        ),
     ],
 )
 def test_what_is_out_of_bounds_is_told_by_field_and_bound(message: object, told: str) -> None:

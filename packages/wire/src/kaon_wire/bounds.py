@@ -28,6 +28,8 @@ END_OF_TIME_US = 253_402_300_799_000_000
 HIGHEST_PRIORITY = 1_000_000_000
 MOST = 1_000_000_000
 TEXT_CHARACTERS = 4_096
+# Of texts that become part of a key: PostgreSQL's indexes hold 2,704 bytes, and a character has up to four.
+KEY_CHARACTERS = 200
 # Times that callers tell are earlier, in seconds since the epoch: what is computed from them is still a date.
 _YEAR_2200 = 7_258_118_400
 _INT32_MAX = 2**31 - 1
@@ -95,6 +97,19 @@ _BY_NAME: Mapping[str, Range] = {
     "kaonapi.workflow.v1.Resources.gpu": Range(low=0, high=1_000_000),
     "kaonapi.workflow.v1.Resources.CustomEntry.value": _COUNT,
 }
+# By the field's full name.
+_KEYS = frozenset(
+    {
+        "kaonapi.model.v1.AcknowledgeModelRequest.consumer",
+        "kaonapi.model.v1.PublishModelRequest.idempotency_key",
+        "kaonapi.model.v1.WatchModelsRequest.consumer",
+        "kaonapi.run.v1.ForkRunRequest.idempotency_key",
+        "kaonapi.run.v1.RerunRunRequest.idempotency_key",
+        "kaonapi.run.v1.SubmitRunRequest.idempotency_key",
+        "kaonapi.schedule.v1.BackfillRequest.name",
+        "kaonapi.schedule.v1.Permits.tag",
+    }
+)
 _INTEGERS = frozenset(
     {
         FieldDescriptor.CPPTYPE_INT32,
@@ -217,8 +232,9 @@ def _text_problem(field: FieldDescriptor, text: str, *, json: bool) -> str:
             canonical.strict(text)
         except InvalidValue as error:
             return f"is {error}" if str(error).startswith("n") else f"cannot be kept: {error}"
-    elif len(text) > TEXT_CHARACTERS and not field.full_name.startswith(_DEFINITIONS):
-        return f"has {len(text)} characters; use at most {TEXT_CHARACTERS}"
+    elif not field.full_name.startswith(_DEFINITIONS):
+        most = KEY_CHARACTERS if field.full_name in _KEYS else TEXT_CHARACTERS
+        return f"has {len(text)} characters; use at most {most}" if len(text) > most else ""
     return ""
 
 

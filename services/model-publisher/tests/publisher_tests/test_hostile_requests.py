@@ -32,7 +32,7 @@ def settings(directory: Path) -> Settings:
     """A publisher without a registry, an engine and a broker."""
     return Settings(
         address="127.0.0.1:0",
-        database=f"sqlite:///{directory}/models.db",
+        database=hostile.DATABASE or f"sqlite:///{directory}/models.db",
         artifacts=(directory / "artifacts").as_uri(),
         layouts=directory / "layouts",
     )

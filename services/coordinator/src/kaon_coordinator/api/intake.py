@@ -29,7 +29,6 @@ from kaonapi.run.v1 import command_pb2, run_pb2
 
 log = structlog.get_logger(__name__)
 
-_KEY_CHARACTERS = 200
 _REASON_CHARACTERS = 2_000
 # What schedules and backfills begin their idempotency keys with.
 _OWN_KEYS = ("schedule:", "backfill:")
@@ -220,10 +219,8 @@ def checked_key(key: str) -> str:
     """A caller's idempotency key.
 
     Raises:
-        InvalidValue: it is too long, or looks like one of Kaon's own.
+        InvalidValue: it looks like one of Kaon's own.
     """
-    if len(key) > _KEY_CHARACTERS:
-        raise InvalidValue(f"idempotency_key: use at most {_KEY_CHARACTERS} characters")
     if key.startswith(_OWN_KEYS):
         raise InvalidValue(
             f"idempotency_key {key!r}: keys with {' or '.join(_OWN_KEYS)} at their start are Kaon's own"

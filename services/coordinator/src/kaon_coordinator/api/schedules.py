@@ -25,7 +25,6 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 # Runs of one backfill.
 LARGEST_BACKFILL = 1_000
 _TAG = "tag:"
-_TAG_CHARACTERS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,8 +98,8 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
 
     async def SetPermits(self, request: s.SetPermitsRequest, context: Any) -> s.SetPermitsResponse:  # noqa: N802
         tag, limit = request.permits.tag, request.permits.limit
-        if not 0 < len(tag) <= _TAG_CHARACTERS:
-            raise InvalidValue(f"permits.tag: use 1 to {_TAG_CHARACTERS} characters")
+        if not tag:
+            raise InvalidValue("permits.tag: name the tag")
         if limit < 0:
             raise InvalidValue(f"permits.limit {limit}: use a number from 0 on; 0 removes the bound")
         tenant = principal.current().tenant

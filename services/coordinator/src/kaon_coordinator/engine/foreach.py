@@ -87,9 +87,13 @@ def digest_of(items: Sequence[str]) -> str:
 
 def _keys(block: BlockState, items: Sequence[str]) -> tuple[str, ...]:
     """The keys of all items, all different. The points of a sweep are named by their numbers: an axis may be called anything."""
+    numbers = tuple(map(str, range(len(items))))
     if block.block.for_each.HasField("sweep"):
-        return tuple(map(str, range(len(items))))
-    return paths.item_keys([canonical.loads(item) for item in items])
+        return numbers
+    keys = paths.item_keys([canonical.loads(item) for item in items])
+    # One that has begun goes on with the names that it began with, whatever the bound was then.
+    begun = 0 in block.cells and block.cells[0].path != paths.item_cell(block.path, "0")
+    return keys if begun or paths.fits(block.path, keys) else numbers
 
 
 def _start_cells(decision: Decision, block: BlockState) -> None:

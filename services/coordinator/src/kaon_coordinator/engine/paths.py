@@ -7,12 +7,21 @@ from collections.abc import Sequence
 
 from kaon_wire import canonical
 
+# Bytes of the path of a cell that is named by its item; longer ones are named by their numbers. With all that can be around and
+# inside of it, no path is longer than an index of a database holds (2,704 bytes in PostgreSQL).
+NAMED_BYTES = 1_000
+
 _UNSAFE = re.compile(r"[\[\]/#=\s]")
 
 
 def item_cell(block_path: str, key: str) -> str:
     """The path of a foreach's cell."""
     return f"{block_path}[{key}]"
+
+
+def fits(block_path: str, keys: Sequence[str]) -> bool:
+    """Whether the cells of a foreach can be named so."""
+    return all(len(item_cell(block_path, key).encode()) <= NAMED_BYTES for key in keys)
 
 
 def pass_cell(block_path: str, number: int) -> str:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kaon_coordinator.engine import paths as cell_paths
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.messages import ItemsRead, Start
 from kaon_coordinator.engine.paths import item_key, item_keys
@@ -82,3 +83,44 @@ def test_a_new_owner_gives_the_cells_that_wait_the_names_that_the_old_one_would_
                 driver.tell(ItemsRead(path="f", asked=driver.question("f"), items=items))
         assert driver.state.status == t.SUCCEEDED
         assert {cell.key for cell in driver.state.blocks["f"].cells.values()} == names
+
+
+# PostgreSQL's indexes hold 2,704 bytes: a path, its run's id and a tag.
+PATH_BYTES = 2_500
+
+
+def deep(levels: int, item: str) -> Driver:
+    """Foreachs within one another, whose names are as long as they may be, over two items."""
+    body = chain(step("s" * 63))
+    for level in range(levels):
+        name = f"f{level}-".ljust(63, "x")
+        body = chain(for_each(name, literal([item, f"{item[1:]}z"] if level == 0 else [item]), body))
+    return Driver(workflow(body), lambda _: {"out": 1})
+
+
+@pytest.mark.parametrize("item", ["x" * 80, "ä" * 80, "\U0001f600" * 80])
+def test_no_path_is_too_long_for_an_index_however_deep_and_long_the_names_are(item: str) -> None:
+    driver = deep(15, item)
+    assert driver.run().status == t.SUCCEEDED
+    paths = [*driver.state.steps, *driver.state.blocks, *driver.state.scopes]
+    assert max(len(path.encode()) for path in paths) < PATH_BYTES
+    assert any(f"[{item}]" in path for path in paths)
+    driver.check_replay()
+
+
+@pytest.mark.parametrize("bound", [0, 1_000, 100_000])
+def test_a_foreach_that_has_begun_keeps_its_names_whatever_the_bound_is(
+    bound: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after an upgrade: cells that are still to begin are called as those that have begun."""
+    items = ["a", "1", "0"]
+    driver = Driver(
+        workflow(chain(for_each("f", literal(items), chain(step("s")), at_once=1))), lambda _: {"out": 1}
+    )
+    driver.tell(Start())
+    assert set(driver.state.steps) == {"f[a]/s"}
+    driver.take_over()
+    monkeypatch.setattr(cell_paths, "NAMED_BYTES", bound)
+    driver.drain()
+    assert driver.state.status == t.SUCCEEDED
+    assert set(driver.state.steps) == {"f[a]/s", "f[1]/s", "f[0]/s"}

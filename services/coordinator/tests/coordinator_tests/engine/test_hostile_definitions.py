@@ -30,6 +30,8 @@ from kaonapi.step.v1 import step_pb2
 from .machine import LIMITS, Machine
 
 MOVES, COMMANDS = 120, 12
+# What an index of PostgreSQL holds, less what stands beside a path in it.
+INDEX_BYTES = 2_500
 _INT32 = frozenset({"position", "attempt", "steps_total", "steps_succeeded", "priority", "status"})
 
 
@@ -115,7 +117,7 @@ def _check_row(row: StepRow | BlockRow | RunRow) -> None:
         if isinstance(value, str):
             assert "\0" not in value, each.name
             assert "\\u0000" not in value.replace("\\\\", ""), each.name
-            value.encode()
+            assert len(value.encode()) < INDEX_BYTES or each.name not in {"path", "run_id"}, each.name
         elif isinstance(value, int):
             width = 31 if each.name in _INT32 else 63
             assert -(2**width) <= value < 2**width, (each.name, value)
