@@ -13,6 +13,7 @@ from typing import TypeAlias
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.compiled import FINALLY
 from kaon_coordinator.engine.state import BlockState, Node, RunState, ScopeState, StepState
+from kaon_coordinator.engine.upstream import briefly
 from kaon_coordinator.matching.words import about, clock, timestamp_in
 from kaon_coordinator.store.records import PermitRecord
 from kaon_wire.errors import NotFound
@@ -21,6 +22,7 @@ from kaonapi.runner.v1 import runner_pb2 as r
 # So many of the things that a step waits for are followed further, and the chain gets no longer.
 _FOLLOWED = 3
 _LONGEST = 24
+_WHY_CHARACTERS = 2_000
 _DECORATION = re.compile(r"\[[^\]]*\]|#\d+|=\w+")
 
 
@@ -131,7 +133,7 @@ class Chain:
         elif node.status in t.TERMINAL:
             self._add(
                 r.WAIT_CAUSE_ENDED,
-                f"{path} never came to be: {node.path} has ended {_status(node)}.",
+                f"{path} never came to be: {node.path} has ended {_ended(node)}.",
                 node.path,
             )
             return
@@ -153,7 +155,7 @@ class Chain:
     def _step(self, step: StepState) -> None:
         path = step.path
         if step.status in t.TERMINAL:
-            self._add(r.WAIT_CAUSE_ENDED, f"{path} has ended {_status(step)}.", path)
+            self._add(r.WAIT_CAUSE_ENDED, f"{path} has ended {_ended(step)}.", path)
         elif step.status == t.CANCELLING:
             self._add(
                 r.WAIT_CAUSE_STOPPING,
@@ -171,7 +173,7 @@ class Chain:
     def _block(self, block: BlockState) -> None:
         path = block.path
         if block.status in t.TERMINAL:
-            self._add(r.WAIT_CAUSE_ENDED, f"{path} has ended {_status(block)}.", path)
+            self._add(r.WAIT_CAUSE_ENDED, f"{path} has ended {_ended(block)}.", path)
         elif block.status == t.PENDING:
             self._before(block)
         elif block.kind == "gate":
@@ -201,9 +203,8 @@ class Chain:
             self._retry(node)
         elif scope.status != t.RUNNING or scope.stop != t.NONE:
             where = scope.path or "the run"
-            self._add(
-                r.WAIT_CAUSE_STOPPING, f"{path} will not begin: {where} is being stopped or has ended.", path
-            )
+            text = f"{path} will not begin: {where} is being stopped or has ended{briefly(scope.error)}."
+            self._add(r.WAIT_CAUSE_STOPPING, text, path)
         elif scope.graph.phases[node.block.name] != scope.phase:
             hook = (
                 "a hook for the end"
@@ -267,10 +268,9 @@ class Chain:
         return state.paused or state.status == t.PENDING
 
     def _retry(self, step: StepState) -> None:
-        why = f" ({step.error.type}: {step.error.message[:200]})" if step.error is not None else ""
         reason = self._add(
             r.WAIT_CAUSE_RETRY,
-            f"Attempt {step.attempt} of {step.path} failed{why}; the next one begins {self._when(step.retry_us)}.",
+            f"Attempt {step.attempt} of {step.path} failed{briefly(step.error)}; the next one begins {self._when(step.retry_us)}.",
             step.path,
         )
         reason.due_time.CopyFrom(timestamp_in(step.retry_us, 0))
@@ -324,5 +324,7 @@ def _unfinished(scope: ScopeState) -> list[Node]:
     return sorted(nodes, key=lambda node: (node.status == t.PENDING, node.position))
 
 
-def _status(node: Node) -> str:
-    return t.short(node.status)
+def _ended(node: Node) -> str:
+    """How a node has ended, and why, in full: what failed before it stands at the end of that."""
+    why = f": {node.error.type}: {node.error.message}"[:_WHY_CHARACTERS] if node.error is not None else ""
+    return t.short(node.status) + why.rstrip(".")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine import upstream
 from kaon_coordinator.engine.actions import ReleasePermits
 from kaon_coordinator.engine.compiled import BODY, FINALLY, ON_FAILURE
 from kaon_coordinator.engine.counting import is_active, is_blocked
@@ -74,16 +75,19 @@ def start_node(decision: Decision, node: Node) -> None:
 
             blocks.start(decision, node)
     elif verdict == "fail":
-        error = user_error("UpstreamFailed", f"{node.path}: none of the blocks before it has succeeded")
-        end_node(decision, node, t.FAILED, error)
-    elif verdict:
-        end_node(decision, node, t.SKIPPED, user_error("UpstreamFailed", f"{node.path}: {verdict}"))
+        end_node(decision, node, t.FAILED, upstream.none_succeeded(node, _before(node)))
+    elif verdict == "skip":
+        end_node(decision, node, t.SKIPPED, upstream.skipped(node, _before(node)))
+
+
+def _before(node: Node) -> list[Node]:
+    return [node.scope.nodes[each] for each in node.scope.graph.predecessors[node.block.name]]
 
 
 def _verdict(node: Node) -> str:
-    """ "start", "fail", or why the node is skipped; empty while it has to wait."""
+    """ "start", "fail" or "skip"; empty while it has to wait."""
     scope, name = node.scope, node.block.name
-    before = [scope.nodes[each] for each in scope.graph.predecessors[name]]
+    before = _before(node)
     waits = bool(scope.waiting.get(name))
     match scope.graph.rules[name]:
         case d.TRIGGER_RULE_ANY_SUCCEEDED:
@@ -91,7 +95,7 @@ def _verdict(node: Node) -> str:
                 return "start"
             if waits:
                 return ""
-            return "fail" if _failed(before) else _reason(before)
+            return "fail" if _failed(before) else "skip"
         case d.TRIGGER_RULE_ALL_DONE:
             return "" if waits else "start"
         case d.TRIGGER_RULE_ALL_SUCCEEDED:
@@ -100,7 +104,7 @@ def _verdict(node: Node) -> str:
             good = all(each.status in t.PASSED and not is_blocked(each) for each in before)
     if waits:
         return ""
-    return "start" if good else _reason(before)
+    return "start" if good else "skip"
 
 
 def _failed(before: list[Node]) -> bool:
@@ -113,13 +117,8 @@ def _failed(before: list[Node]) -> bool:
             return True
         if node.path not in seen and is_blocked(node):
             seen.add(node.path)
-            stack += [node.scope.nodes[name] for name in node.scope.graph.predecessors[node.block.name]]
+            stack += _before(node)
     return False
-
-
-def _reason(before: list[Node]) -> str:
-    other = next((each for each in before if each.status != t.SUCCEEDED), before[0])
-    return f"{other.path} is {t.short(other.status)}"
 
 
 def end_node(

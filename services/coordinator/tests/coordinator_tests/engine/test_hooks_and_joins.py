@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from kaon_coordinator.api.chain import AskMatcher, Chain
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import RequestStep, Timer
 from kaon_coordinator.engine.messages import (
@@ -133,6 +134,60 @@ def test_what_is_behind_a_skipped_join_is_skipped_with_the_reason() -> None:
     error = driver.state.steps["last"].error
     assert error is not None
     assert (error.type, error.message) == ("UpstreamFailed", "last: after is SKIPPED")
+
+
+def told(driver: Driver, path: str) -> str:
+    node = driver.state.node(path)
+    assert node is not None
+    assert node.error is not None
+    assert node.error.type == "UpstreamFailed"
+    return node.error.message
+
+
+def test_a_join_that_none_lets_start_names_what_failed_before_it_and_so_does_the_run() -> None:
+    driver = played(join(ANY, step("broken-a"), SKIPPED_BRANCH, step("broken-b")))
+    why = "broken-a is FAILED (Test: boom); broken-b is FAILED (Test: boom); a is SKIPPED"
+    assert told(driver, "after") == f"after: none of the blocks before it has succeeded: {why}"
+    assert driver.state.error is not None
+    assert driver.state.error.message == told(driver, "after")
+    assert why in words(driver, "after")
+
+
+def test_a_join_with_very_many_failures_before_it_names_some_of_them() -> None:
+    driver = played(join(ANY, *(step(f"broken-{number:03}") for number in range(40))))
+    message = told(driver, "after")
+    assert message.count("Test") == 5
+    assert message.endswith("; and 35 more")
+
+
+@pytest.mark.parametrize("rule", [d.TRIGGER_RULE_UNSPECIFIED, ALL])
+@pytest.mark.parametrize(
+    "before", [(step("broken"),), (SKIPPED_BRANCH, step("broken")), (step("a"), step("broken"))]
+)
+def test_what_is_skipped_for_a_failure_names_it_however_far_it_is(
+    rule: d.TriggerRule.ValueType, before: tuple[d.Block, ...]
+) -> None:
+    body = join(rule, *before)
+    last, handler = step("last"), step("handler")
+    handler.trigger = ANY
+    body.blocks.extend([last, handler])
+    body.edges.append(d.Edge(source="after", target="last"))
+    body.edges.append(d.Edge(source="last", target="handler"))
+    driver = played(body)
+    cause = "broken is FAILED (Test: boom)"
+    assert told(driver, "after") == f"after: {cause}"
+    assert told(driver, "last") == f"last: after is SKIPPED, since {cause}"
+    assert (
+        told(driver, "handler")
+        == f"handler: none of the blocks before it has succeeded: last is SKIPPED, since {cause}"
+    )
+    assert cause in words(driver, "last")
+
+
+def words(driver: Driver, path: str) -> str:
+    """What `kaon why` says."""
+    _, found = Chain(driver.state, {}, 2_000_000).of(path)
+    return " ".join(link.text for link in found if not isinstance(link, AskMatcher))
 
 
 def test_a_handled_failure_stops_nothing_beside_it() -> None:
