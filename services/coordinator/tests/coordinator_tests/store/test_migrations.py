@@ -81,13 +81,15 @@ def test_a_lease_that_was_full_goes_on_with_its_tail_after_the_upgrade(url: str)
         log_pb2.LogLines(key=key, incarnation="i", lines=[log_pb2.LogLine(sequence=number)])
         for number in (10_001, 10_002)
     )
+    data = old.SerializeToString().hex()
+    payload = f"decode('{data}', 'hex')" if url.startswith("postgresql") else f"X'{data}'"
     _fill(
         url,
         "0005",
-        "INSERT INTO log_leases VALUES (1, 'r', 'p', 1, 1, 'i', 10000, 5, 1)",
-        f"INSERT INTO log_chunks VALUES (1, 'r', 1, 1, 10001, decode('{old.SerializeToString().hex()}', 'hex'))"
-        if url.startswith("postgresql")
-        else f"INSERT INTO log_chunks VALUES (1, 'r', 1, 1, 10001, X'{old.SerializeToString().hex()}')",
+        'INSERT INTO log_leases (run_id, path, attempt, generation, incarnation, lines, bytes, "full") '
+        "VALUES ('r', 'p', 1, 1, 'i', 10000, 5, 1)",
+        "INSERT INTO log_chunks (run_id, lease_id, first_sequence, last_sequence, payload) "
+        f"SELECT run_id, lease_id, 1, 10001, {payload} FROM log_leases",
     )
     store = open_store(url)
     store.archive_logs([old, new])
