@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import json
@@ -100,11 +101,19 @@ def test_a_model_is_on_the_disk_before_its_directory_is_known(
 
 
 def test_consumers_that_fetch_the_same_image_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
-    digest, layout, state = image(tmp_path), pulling.Layout(tmp_path), tmp_path / "state"
-    left = state / f"{digest.removeprefix('sha256:')}.partial" / "kaon" / "left by one that died"
+    digest, state = image(tmp_path), tmp_path / "state"
+    target = state / digest.removeprefix("sha256:")
+
+    class Watched(pulling.Layout):
+        def blob(self, digest: str) -> bytes:
+            with target.with_suffix(".lock").open("w") as lock, pytest.raises(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return super().blob(digest)
+
+    left = target.with_suffix(".partial") / "kaon" / "left by one that died"
     left.mkdir(parents=True)
-    with ThreadPoolExecutor(8) as pool:
-        (model,) = set(pool.map(lambda _: pulling.unpack(layout, digest, state), range(16)))
+    with ThreadPoolExecutor(4) as pool:
+        (model,) = set(pool.map(lambda _: pulling.unpack(Watched(tmp_path), digest, state), range(4)))
     assert [str(path.relative_to(model)) for path in sorted(model.rglob("*"))] == [
         "checkpoint-100",
         "checkpoint-100/w",

@@ -16,6 +16,7 @@ from kaon_artifacts import (
     ArtifactError,
     ArtifactMissing,
     ArtifactStore,
+    ArtifactSuspect,
     DigestMismatch,
     StoreUnavailable,
 )
@@ -214,6 +215,35 @@ def test_a_truncated_artifact_is_written_anew(store: ArtifactStore, tmp_path: Pa
     damage(store, artifact, b"all")
     assert store.put_bytes(b"all of it") == artifact
     assert store.fetch(artifact, tmp_path / "copy").read_bytes() == b"all of it"
+
+
+def test_an_artifact_that_a_reader_has_found_damaged_is_written_anew(
+    store: ArtifactStore, tmp_path: Path
+) -> None:
+    artifact = store.put_bytes(b"good")
+    damage(store, artifact, b"evil")
+    assert store.put_bytes(b"good") == artifact, "nobody has read it"
+    with pytest.raises(DigestMismatch):
+        store.fetch(artifact, tmp_path / "copy")
+    with pytest.raises(ArtifactSuspect, match="was found damaged"):
+        store.renew(artifact)
+    # What is needed stays needed, and what only a faulty reader has found damaged is still there.
+    store.pin(artifact)
+    assert store.exists(artifact)
+    assert store.put_bytes(b"good") == artifact
+    store.renew(artifact)
+    assert store.fetch(artifact, tmp_path / "copy").read_bytes() == b"good"
+    assert [path for path in store._fs.find(store._root) if "suspects" in path] == []
+
+
+def test_damage_in_a_store_that_cannot_be_written_is_told_all_the_same(
+    local_store: ArtifactStore, tmp_path: Path
+) -> None:
+    artifact = local_store.put_bytes(b"good")
+    damage(local_store, artifact, b"evil")
+    Path(local_store.root, "suspects").write_text("in the way")
+    with pytest.raises(DigestMismatch):
+        local_store.fetch(artifact, tmp_path / "copy")
 
 
 def test_content_is_on_the_disk_before_its_name_is_known(

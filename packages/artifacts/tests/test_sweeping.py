@@ -74,6 +74,38 @@ def test_what_is_taken_anew_is_young_again(store: ArtifactStore, later: Callable
             assert content.read() == data
 
 
+def test_nothing_remains_of_a_suspicion_when_the_artifact_is_gone(
+    store: ArtifactStore, later: Callable[[float], None]
+) -> None:
+    artifact = store.put_bytes(b"damaged")
+    store.marks.suspect(value(artifact))
+    later(8 * DAY)
+    assert sweeper(store).sweep(set()).deleted == 1
+    assert store.put_bytes(b"damaged") == artifact
+    store.renew(artifact)
+
+
+@pytest.mark.parametrize("damage", ["suspect", "cut short"])
+def test_what_is_written_over_something_damaged_outlasts_a_sweep_that_had_seen_that(
+    local_store: ArtifactStore, damage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact = local_store.put_bytes(b"good")
+    if damage == "suspect":
+        local_store.marks.suspect(value(artifact))
+    else:
+        Path(local_store.path_of(value(artifact))).write_bytes(b"g")
+    await_undisturbed = local_store.marks.await_undisturbed
+
+    def deleted_meanwhile(digits: str) -> None:
+        local_store.fs.rm_file(local_store.path_of(digits))
+        await_undisturbed(digits)
+
+    monkeypatch.setattr(local_store.marks, "await_undisturbed", deleted_meanwhile)
+    local_store.put_bytes(b"good")
+    with local_store.open(artifact) as content:
+        assert content.read() == b"good"
+
+
 def test_what_is_gone_cannot_be_renewed_or_pinned(store: ArtifactStore) -> None:
     absent = store.by_digest("sha256:" + "0" * 64)
     for call in (store.renew, store.pin):

@@ -4,6 +4,7 @@ from kaon_artifacts.artifact import Artifact
 from kaon_artifacts.errors import (
     ArtifactError,
     ArtifactMissing,
+    ArtifactSuspect,
     DigestMismatch,
     StoreUnavailable,
     Unreadable,
@@ -17,6 +18,7 @@ __all__ = [
     "ArtifactError",
     "ArtifactMissing",
     "ArtifactStore",
+    "ArtifactSuspect",
     "DigestMismatch",
     "StoreUnavailable",
     "Sweeper",

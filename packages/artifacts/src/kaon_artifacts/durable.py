@@ -12,6 +12,12 @@ from typing import IO
 _CHUNK = 1 << 20
 
 
+def sync(file: IO[bytes]) -> None:
+    """Brings what was written to the disk."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
 def sync_directory(path: Path | str) -> None:
     """Brings the names in a directory to the disk."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -73,8 +79,7 @@ def write(content: IO[bytes], target: Path) -> None:
     try:
         with partial.open("wb") as file:
             shutil.copyfileobj(content, file, _CHUNK)
-            file.flush()
-            os.fsync(file.fileno())
+            sync(file)
         move(partial, target)
     finally:
         partial.unlink(missing_ok=True)

@@ -11,6 +11,10 @@ class ArtifactMissing(ArtifactError):
     """There is nothing at the artifact's address."""
 
 
+class ArtifactSuspect(ArtifactMissing):
+    """Somebody has read something else at the artifact's address: it must be written anew before others rely on it."""
+
+
 class DigestMismatch(ArtifactError):
     """What was read is not what the digest says."""
 

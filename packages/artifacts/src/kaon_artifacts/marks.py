@@ -1,4 +1,4 @@
-"""Small files beside the artifacts: what must not be deleted, and what is being deleted just now."""
+"""Small files beside the artifacts: what must not be deleted, what is being deleted just now, and what was found damaged."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ class Marks:
     def __init__(self, fs: Any, root: str) -> None:
         self._fs = fs
         self._deleting, self._pins, self._swept = f"{root}/deleting", f"{root}/pins", f"{root}/swept"
+        self._suspects = f"{root}/suspects"
 
     @contextmanager
     def deleting(self, value: str, owner: str) -> Iterator[float]:
@@ -75,6 +76,18 @@ class Marks:
     def pinned(self) -> frozenset[str]:
         """What is pinned, as hex digits."""
         return frozenset(self._names(self._pins))
+
+    def suspect(self, value: str) -> None:
+        """Somebody has read something else than the artifact. It is not deleted for that: the reader may be at fault."""
+        self._make(self._suspects, f"{self._suspects}/{value}")
+
+    def is_suspect(self, value: str) -> bool:
+        """Whether somebody has read something else since the artifact was written."""
+        return bool(self._fs.exists(f"{self._suspects}/{value}"))
+
+    def trust(self, value: str) -> None:
+        """The artifact has just been written, by somebody who has its content; or it is gone."""
+        self._remove(f"{self._suspects}/{value}")
 
     def swept_at(self) -> float:
         """When somebody began to sweep last, in seconds since the epoch; 0 when nobody has."""

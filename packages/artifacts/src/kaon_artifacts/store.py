@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
 import shutil
 import tempfile
@@ -19,10 +17,12 @@ from urllib.parse import quote, unquote
 from kaon_artifacts import opening
 from kaon_artifacts.archive import pack, unpack
 from kaon_artifacts.artifact import DIRECTORY, FILE, Artifact
-from kaon_artifacts.durable import move, sync_directory
+from kaon_artifacts.content import CHUNK, Checked, copy, measure
+from kaon_artifacts.durable import move, sync, sync_directory
 from kaon_artifacts.errors import (
     ArtifactError,
     ArtifactMissing,
+    ArtifactSuspect,
     DigestMismatch,
     StoreUnavailable,
     Unreadable,
@@ -33,7 +33,6 @@ from kaon_artifacts.names import checked_name
 from kaon_artifacts.times import touch, written_at
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
-_CHUNK = 1 << 20
 # Up to this size a packed directory stays in memory.
 _SPOOL_BYTES = 8 << 20
 # What was written within this time need not be renewed.
@@ -114,8 +113,15 @@ class ArtifactStore:
 
         Raises:
             ArtifactMissing: it is not kept.
+            ArtifactSuspect: somebody has found it damaged, and nobody has written it since.
             StoreUnavailable: the storage does not answer.
         """
+        with self._translated(artifact):
+            if self.marks.is_suspect(_value_of(artifact.digest)):
+                raise ArtifactSuspect(f"artifact {artifact.digest} at {artifact.uri} was found damaged")
+        self._renew(artifact)
+
+    def _renew(self, artifact: Artifact) -> None:
         path = self._path_of(artifact)
         with self._translated(artifact):
             if time.time() - written_at(self._fs.info(path)) < RENEW_SECONDS:
@@ -132,7 +138,7 @@ class ArtifactStore:
             ArtifactMissing: it is not kept.
             StoreUnavailable: the storage does not answer.
         """
-        self.renew(artifact)
+        self._renew(artifact)
         with self._translated(artifact):
             self.marks.pin(_value_of(artifact.digest))
 
@@ -150,15 +156,17 @@ class ArtifactStore:
 
         Raises:
             ArtifactMissing: it is not kept.
-            DigestMismatch: what is kept has another digest; nothing is left at the destination.
+            DigestMismatch: what is kept has another digest; nothing is left at the destination. Whoever keeps the artifact next
+                writes it anew.
         """
         destination.parent.mkdir(parents=True, exist_ok=True)
         partial = destination.with_name(f".{destination.name}.{uuid.uuid4().hex}")
         try:
             with self.open(artifact) as source, partial.open("wb") as target:
-                found = _copy(source, target)
-                _sync(target)
+                found = copy(source, target)
+                sync(target)
             if found != artifact.digest:
+                self._note_damage(artifact)
                 raise DigestMismatch(f"{artifact.uri} has digest {found}, not {artifact.digest}")
             if artifact.is_directory:
                 with partial.open("rb") as packed:
@@ -168,6 +176,14 @@ class ArtifactStore:
         finally:
             partial.unlink(missing_ok=True)
         return destination
+
+    def _note_damage(self, artifact: Artifact) -> None:
+        try:
+            with self.talking():
+                self.marks.suspect(_value_of(artifact.digest))
+        except StoreUnavailable:
+            # It may be read only. The error that is raised anyway tells of the damage.
+            return
 
     @property
     def fs(self) -> Any:
@@ -202,7 +218,7 @@ class ArtifactStore:
                 return
 
     def _put(self, content: IO[bytes], type_: str, media_type: str) -> Artifact:
-        digest, size = _measure(content)
+        digest, size = measure(content)
         artifact = Artifact(
             uri=self._url(self._path(digest)), digest=digest, type=type_, size=size, media_type=media_type
         )
@@ -210,10 +226,24 @@ class ArtifactStore:
             if self._is_whole(artifact):
                 self.renew(artifact)
                 return artifact
-        except ArtifactMissing:
-            pass
+            damaged = True
+        except ArtifactMissing as error:
+            damaged = isinstance(error, ArtifactSuspect)
         self._write_as(artifact, content)
+        if damaged:
+            self._settle(artifact, content)
         return artifact
+
+    def _settle(self, artifact: Artifact, content: IO[bytes]) -> None:
+        """What was written over something old may be deleted by a sweep that had looked at that: see `Marks`."""
+        value = _value_of(artifact.digest)
+        with self._translated(artifact):
+            self.marks.trust(value)
+            self.marks.await_undisturbed(value)
+            gone = not self._fs.exists(self._path_of(artifact))
+        if gone:
+            content.seek(0)
+            self._write_as(artifact, content)
 
     def _is_whole(self, artifact: Artifact) -> bool:
         """Whether what is kept has the artifact's size: what a loss of power has cut short is written anew.
@@ -227,19 +257,19 @@ class ArtifactStore:
     def _write_as(self, artifact: Artifact, content: IO[bytes]) -> None:
         with self._translated(artifact):
             try:
-                self._write(_Checked(content, artifact), self._path(artifact.digest))
+                self._write(Checked(content, artifact), self._path(artifact.digest))
             except FileNotFoundError as error:
                 # No bucket, or no directory that could be made.
                 raise StoreUnavailable(f"artifact {artifact.uri} cannot be written: {error}") from error
 
-    def _write(self, content: _Checked, path: str) -> None:
+    def _write(self, content: Checked, path: str) -> None:
         """Writes so that nobody sees half of it."""
         if self._objects:
             self._write_object(content, path)
         else:
             self._write_and_rename(content, path)
 
-    def _write_object(self, content: _Checked, path: str) -> None:
+    def _write_object(self, content: Checked, path: str) -> None:
         head = content.read(_SPOOL_BYTES + 1)
         if len(head) <= _SPOOL_BYTES:
             # One request, where parts would take three.
@@ -249,7 +279,7 @@ class ArtifactStore:
         target = self._fs.open(path, "wb", autocommit=False)
         try:
             target.write(head)
-            shutil.copyfileobj(content, target, _CHUNK)
+            shutil.copyfileobj(content, target, CHUNK)
             content.check()
             target.close()
             target.commit()
@@ -259,17 +289,17 @@ class ArtifactStore:
             target.closed = True
             raise
 
-    def _write_and_rename(self, content: _Checked, path: str) -> None:
+    def _write_and_rename(self, content: Checked, path: str) -> None:
         """Writes beside the place and moves it there."""
         directory = path.rsplit("/", 1)[0]
         partial = f"{directory}/.{uuid.uuid4().hex}"
         self._fs.makedirs(directory, exist_ok=True)
         try:
             with self._fs.open(partial, "wb") as target:
-                shutil.copyfileobj(content, target, _CHUNK)
+                shutil.copyfileobj(content, target, CHUNK)
                 content.check()
                 if self._scheme == "file":
-                    _sync(target)
+                    sync(target)
             self._make_room(path, content.size)
             self._fs.mv(partial, path)
             if self._scheme == "file":
@@ -287,7 +317,9 @@ class ArtifactStore:
 
     def _make_room(self, path: str, size: int) -> None:
         """Removes what is damaged: HDFS moves nothing to a place that is taken."""
-        if self._scheme == "hdfs" and self._size_of(path) not in (None, size):
+        if self._scheme != "hdfs" or (found := self._size_of(path)) is None:
+            return
+        if found != size or self.marks.is_suspect(path.rpartition("/")[2]):
             self._fs.rm_file(path)
 
     def _size_of(self, path: str) -> int | None:
@@ -347,50 +379,3 @@ def check_digest(digest: object) -> None:
     """
     if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
         raise ArtifactError(f"{str(digest)[:80]!r} is not a digest of the form sha256:<64 hex digits>")
-
-
-class _Checked:
-    """Content on its way into the store: it must still be what was measured."""
-
-    def __init__(self, content: IO[bytes], artifact: Artifact) -> None:
-        self._content = content
-        self._artifact = artifact
-        self._hasher = hashlib.sha256()
-        self.size = artifact.size
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._content.read(size)
-        self._hasher.update(data)
-        return data
-
-    def check(self) -> None:
-        """To be called at its end.
-
-        Raises:
-            ArtifactError: somebody has written to it meanwhile.
-        """
-        if f"sha256:{self._hasher.hexdigest()}" != self._artifact.digest:
-            raise ArtifactError("the content changed while it was stored: whoever writes must end first")
-
-
-def _sync(file: IO[bytes]) -> None:
-    """Brings what was written to the disk."""
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _measure(content: IO[bytes]) -> tuple[str, int]:
-    hasher, size = hashlib.sha256(), 0
-    while chunk := content.read(_CHUNK):
-        hasher.update(chunk)
-        size += len(chunk)
-    content.seek(0)
-    return f"sha256:{hasher.hexdigest()}", size
-
-
-def _copy(source: IO[bytes], target: IO[bytes]) -> str:
-    hasher = hashlib.sha256()
-    while chunk := source.read(_CHUNK):
-        hasher.update(chunk)
-        target.write(chunk)
-    return f"sha256:{hasher.hexdigest()}"

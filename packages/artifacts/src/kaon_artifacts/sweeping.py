@@ -120,6 +120,7 @@ class Sweeper:
                 if self._is_young(found) or time.monotonic() > until:
                     return False
                 fs.rm_file(path)
+                self._store.marks.trust(value)
             except FileNotFoundError:
                 # Another sweeper was faster.
                 return False
