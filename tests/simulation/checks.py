@@ -15,7 +15,7 @@ from typing import Any
 from kaon_coordinator import replay
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.compiled import CompiledWorkflow, compile_workflow
-from kaon_coordinator.engine.decide import ENGINE_FAULT
+from kaon_coordinator.engine.decide import ENGINE_FAULT, Decision
 from kaon_coordinator.engine.evolve import evolve
 from kaon_coordinator.engine.rows_codec import (
     digest,
@@ -26,10 +26,12 @@ from kaon_coordinator.engine.rows_codec import (
     take_step_rows,
 )
 from kaon_coordinator.engine.runs import permit_keys
+from kaon_coordinator.engine.scopes import ending
 from kaon_coordinator.engine.state import RunState
 from kaon_coordinator.engine.subworkflows import CHILD_FAILED
 from kaon_coordinator.schedules import looking, times
 from kaon_coordinator.schedules.state import ScheduleState
+from kaon_coordinator.shell.partition import NO_CONTEXT
 from kaon_coordinator.store.base import (
     Holder,
     LoadedRun,
@@ -421,13 +423,14 @@ class Checks(Witness):
     def _block_ended(
         self, state: RunState, event: history_pb2.HistoryEvent, owner: str, partition: int
     ) -> None:
-        """What ends with its run ends with an end that knows of the last retry."""
+        """What fails with its run fails with an end that knows of the last retry, unless it was to stop."""
         ended = event.block_ended
         block = state.blocks.get(ended.path)
         if block is None or not block.child_run_id:
             return
-        child, failed = self.states[block.child_run_id], ended.error.type == CHILD_FAILED
-        if (ended.status == t.SUCCEEDED or failed) and child.asked < block.asked:
+        child = self.states[block.child_run_id]
+        stops = ending(Decision(state=state, context=NO_CONTEXT), block.scope)
+        if ended.error.type == CHILD_FAILED and not stops and child.asked < block.asked:
             told = f"{ended.path} of run {event.run_id} ends with run {child.run_id}"
             self.fail("children", f"{told}, which has not heard of retry {block.asked}")
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from kaon_coordinator.transport.base import Send
 from kaon_wire import topics
 from kaon_wire.partitioning import partition_of
-from kaonapi.run.v1 import history_pb2
+from kaonapi.run.v1 import history_pb2, run_pb2
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -245,6 +245,58 @@ def a_parents_owner_dies_between_a_retry_and_what_it_asks_about_the_child() -> N
     assert len(script.world.store.runs) == 2
 
 
+def a_child_that_was_retried_by_hand_fails_just_before_its_parents_retry_reaches_it() -> None:
+    wishes = (
+        Wish(at=2.0, kind="submit", run=0),
+        Wish(at=20.0, kind="retry_child", run=0),
+        Wish(at=21.0, kind="retry_run", run=0),
+    )
+    plan = _family(wishes=wishes, calm=40.0)
+    plan.definitions[0].body.blocks[0].step.retry.max_attempts = 1
+    script = _Script(plan)
+    world = script.world
+    world.behaviour.fails = 1.0
+    held: list[_Event] = []
+
+    def go_on(event: _Event, owner: str) -> None:
+        world.behaviour.fails, world.behaviour.longest = 0.0, 200.0
+        script.once("step_leased", lambda event, owner: held.append(event))
+
+    def fail(event: _Event, owner: str) -> None:
+        """The child's owner hears of the failure, and only then of the parent's wish."""
+        partition = world.store.runs[held[0].run_id].record.partition
+        world.broker.blocked[topics.RUN_COMMANDS, partition] = world.scheduler.now + 2.0
+        world.behaviour.longest = 1.0
+        said = _failure_of(held[0]).SerializeToString()
+        world.broker.append("runner", [Send(topic=topics.STEP_EVENTS, partition=partition, value=said)])
+
+    script.once("blocks_reset", go_on)
+    script.once("child_run_started", lambda event, owner: script.once("child_run_started", fail))
+    script.run()
+    ends = [
+        run_pb2.Status.Name(event.run_ended.status)
+        for _, event, _ in script.told
+        if event.HasField("run_ended")
+    ]
+    assert ends == [f"STATUS_{word}" for word in ("FAILED", "FAILED", "FAILED", "SUCCEEDED", "SUCCEEDED")]
+
+
+def _failure_of(event: _Event) -> step_pb2.StepEvents:
+    """What the holder of a step says of its failure."""
+    leased = event.step_leased
+    key = step_pb2.StepKey(
+        run_id=event.run_id, path=leased.path, attempt=leased.attempt, generation=leased.generation
+    )
+    failed = step_pb2.StepFailed(
+        error=step_pb2.StepError(error_class=step_pb2.ERROR_CLASS_USER, message="no")
+    )
+    return step_pb2.StepEvents(
+        runner_id=leased.runner_id,
+        incarnation=leased.incarnation,
+        events=[step_pb2.StepEvent(key=key, failed=failed)],
+    )
+
+
 def an_old_failure_comes_again_while_the_next_attempt_runs() -> None:
     script = _Script(_plan(coordinators=1, runners=1))
     world = script.world
@@ -353,6 +405,7 @@ SCENARIOS = (
     an_api_dies_between_commit_and_wakeup,
     a_child_ends_while_its_parents_owner_moves,
     a_parents_owner_dies_between_a_retry_and_what_it_asks_about_the_child,
+    a_child_that_was_retried_by_hand_fails_just_before_its_parents_retry_reaches_it,
     an_owner_dies_before_its_request_has_left,
     a_pool_moves_while_a_step_waits,
 )

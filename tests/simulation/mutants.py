@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from kaon_coordinator import faults
+from kaon_coordinator.engine import handlers, messages
 from kaon_coordinator.engine import leases as engine_leases
 from kaon_coordinator.engine import scopes as engine_scopes
+from kaon_coordinator.engine import subworkflows as engine_subworkflows
 from kaon_coordinator.matching.matcher import PoolMatcher
 from kaon_coordinator.shell.barriers import Barriers
 from kaon_coordinator.shell.ending import Endings
@@ -113,6 +115,12 @@ def _permits_of_what_is_opened_again() -> None:
     _edit(engine_scopes, "run_again", again, "False")
 
 
+def _end_from_before_a_retry() -> None:
+    known = "message.asked != block.asked and _is_wanted_still(decision, block, message)"
+    _edit(engine_subworkflows, "ended", known, "False")
+    handlers._HANDLERS[messages.ChildEnded] = engine_subworkflows.ended
+
+
 def _request_after_recovery() -> None:
     real = Partition.adopt
 
@@ -180,6 +188,7 @@ MUTANTS = (
     Mutant(name="idempotency key", patch=_idempotency_key),
     Mutant(name="permits", patch=_permits),
     Mutant(name="permits of what is opened again", patch=_permits_of_what_is_opened_again),
+    Mutant(name="an end from before a retry", patch=_end_from_before_a_retry),
     Mutant(name="request after recovery", patch=_request_after_recovery),
     Mutant(name="PoolOpened", patch=_pool_opened),
     Mutant(name="guard of one run", patch=_guard),

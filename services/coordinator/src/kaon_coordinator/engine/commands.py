@@ -117,6 +117,9 @@ def set_priority(decision: Decision, message: SetPriority) -> None:
 
 def retry(decision: Decision, message: Retry) -> None:
     """Runs again what failed, was stopped, or never began because of that."""
+    if 0 < message.asked <= decision.state.asked:
+        # Its parent has asked twice.
+        return
     if message.path and not _known(decision, message.path):
         refuse(decision, "retry", message.path, "there is no such step, block or cell", message.requester)
         return

@@ -73,11 +73,16 @@ def prepared(decision: Decision, message: ChildPrepared) -> None:
 
 def _go_on(decision: Decision, block: BlockState) -> None:
     """Has the child run go on where it failed or was stopped, with the priority that this run has now."""
+    _retry(decision, block)
+    priority = command_pb2.SetRunPriority(priority=decision.state.priority)
+    tell(decision, block, command_pb2.RunCommand(set_priority=priority, reason="as its parent's"))
+
+
+def _retry(decision: Decision, block: BlockState) -> None:
+    """Asks the child run to go on; asking twice changes nothing."""
     reason = f"its parent {decision.state.run_id} was retried"
     retry = command_pb2.RetryRun(asked=block.asked)
     tell(decision, block, command_pb2.RunCommand(retry=retry, reason=reason))
-    priority = command_pb2.SetRunPriority(priority=decision.state.priority)
-    tell(decision, block, command_pb2.RunCommand(set_priority=priority, reason=reason))
 
 
 def _submit(decision: Decision, message: ChildPrepared) -> None:
@@ -98,9 +103,11 @@ def _submit(decision: Decision, message: ChildPrepared) -> None:
 def ended(decision: Decision, message: ChildEnded) -> None:
     """The child run has ended."""
     block = decision.state.blocks.get(message.path)
-    if block is None or block.status != t.RUNNING:
+    if block is None or block.status != t.RUNNING or block.child_run_id != message.child_run_id:
         return
-    if (block.child_run_id, block.asked) != (message.child_run_id, message.asked):
+    if message.asked != block.asked and _is_wanted_still(decision, block, message):
+        # It ended before it was asked to go on; or its owner, of an earlier version, does not say what it was asked.
+        _retry(decision, block)
         return
     if message.status == t.SUCCEEDED:
         _succeeded(decision, block, message)
@@ -111,6 +118,11 @@ def ended(decision: Decision, message: ChildEnded) -> None:
             t.CANCELLED if message.status == t.CANCELLED and _stopped_by_us(decision, block) else t.FAILED
         )
         end_block(decision, block, status, None if status == t.CANCELLED else _child_error(block, message))
+
+
+def _is_wanted_still(decision: Decision, block: BlockState, message: ChildEnded) -> bool:
+    """Whether a child run that has ended, and may not have heard of the last retry, is to go on."""
+    return message.status != t.SUCCEEDED and block.stop == t.NONE and not _stopped_by_us(decision, block)
 
 
 def _succeeded(decision: Decision, block: BlockState, message: ChildEnded) -> None:

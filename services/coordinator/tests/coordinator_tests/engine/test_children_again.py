@@ -295,6 +295,46 @@ def test_an_end_from_before_the_retry_does_not_count() -> None:
     assert played.status("r1") == "SUCCEEDED"
 
 
+def of_an_older_owner(status: t.Status) -> ChildEnded:
+    """The end of the child as owners of earlier versions tell it, who know of no retry by a parent."""
+    outputs = {"result": "9"} if status == t.SUCCEEDED else {}
+    return ChildEnded(path="w", child_run_id="c1", status=status, outputs=outputs)
+
+
+def retried_and_running() -> Family:
+    played = family(fails="b")
+    played.fails, played.waits = set(), {"b"}
+    played.root.tell(RETRY)
+    played.play()
+    assert played.root.state.blocks["w"].asked > 0
+    return played
+
+
+def test_a_success_counts_whether_or_not_it_knows_of_the_retry() -> None:
+    played = retried_and_running()
+    played.root.tell(of_an_older_owner(t.SUCCEEDED))
+    assert played.status("r1") == "SUCCEEDED"
+
+
+def test_a_failure_that_does_not_know_of_the_retry_has_the_child_asked_once_more_and_once_is_enough() -> None:
+    played = retried_and_running()
+    before = len(played.runs["c1"].history)
+    played.root.tell(of_an_older_owner(t.FAILED))
+    assert [action.command.WhichOneof("command") for action in played.root.actions[-1:]] == ["retry"]
+    played.play()
+    assert len(played.runs["c1"].history) == before
+    played.waits = set()
+    played.play()
+    assert played.status("r1") == "SUCCEEDED"
+
+
+def test_of_a_child_that_is_to_stop_any_end_counts() -> None:
+    played = retried_and_running()
+    played.root.tell(Cancel(**BY))
+    played.root.tell(of_an_older_owner(t.CANCELLED))
+    assert played.status("r1") == "CANCELLED"
+
+
 @pytest.mark.parametrize("how", [end_faulted, end_barely])
 def test_a_child_that_cannot_be_retried_by_a_fault_is_no_reason_to_wait_for_ever(how) -> None:  # type: ignore[no-untyped-def]
     played = family(fails="b")
