@@ -1,7 +1,8 @@
 """Histories that earlier versions of the engine have written: they must replay for ever.
 
 The first line of each has the definition and how the run ended; a fork's has the history of its original too. Files are added,
-never changed: "1" is the first engine, "2" the one with all blocks, whose histories are of random workflows under random commands.
+never changed: "1" is the first engine, "2" the one with all blocks, whose histories are of random workflows under random commands,
+"3" the one whose retried parents go on with their children.
 """
 
 from __future__ import annotations
