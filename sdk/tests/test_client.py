@@ -381,6 +381,20 @@ def test_a_gap_is_told_once_and_without_what_was_seen_before_the_stream_broke(
     ]
 
 
+def test_lines_that_the_runner_lost_are_told_to_a_follower_and_once(
+    client: Client, world: World, build: Build
+) -> None:
+    client.submit(build(PLAIN))
+    lost = [lines("a", 1), lines("a", 1, 9), lines("a", 1)]
+    for record, dropped in zip(lost, (4, 3, 2), strict=True):
+        record.dropped = dropped
+    world.logs = [lines("a", 1, 1), *lost]
+    world.breaks_after = [2, 3]
+    told = list(client.logs("r1", follow=True))
+    assert [each.dropped for each in told] == [0, 4, 3, 2]
+    assert [line.sequence for each in told for line in each.lines] == [1, 9]
+
+
 def test_a_whole_log_goes_on_where_its_stream_broke(client: Client, world: World, build: Build) -> None:
     client.submit(build(PLAIN))
     world.whole_log = bytes(range(50))

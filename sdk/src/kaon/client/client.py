@@ -13,6 +13,7 @@ from kaon.client.calling import Caller
 from kaon.client.channel import Endpoints, connect
 from kaon.client.commands import RunCommands
 from kaon.client.errors import NotFound
+from kaon.client.following import Followed
 from kaon.client.models import Models
 from kaon.client.retrying import Patience
 from kaon.client.schedules import Schedules
@@ -278,28 +279,18 @@ class Client(RunCommands):
         return WholeLog(self._caller, self._logs, run_id, path, attempt).read(self._watch_patience)
 
     def _follow(self, run_id: str, path: str) -> Iterator[log_pb2.LogLines]:
-        seen: dict[tuple[str, int, int, str], int] = {}
-        ended = False
+        followed, ended = Followed(), False
 
         def opened() -> Iterator[log_pb2.LogLines]:
             nonlocal ended
+            followed.begin()
             yield from self._read_logs(run_id, path, follow=True)
             ended = True
 
         for lines in self._watch_patience.stream(opened, complete=lambda: ended):
-            lease = (lines.key.path, lines.key.attempt, lines.key.generation, lines.incarnation)
-            last = seen.get(lease, 0)
-            new = [line for line in lines.lines if line.sequence > last]
-            if not new:
-                continue
-            seen[lease] = new[-1].sequence
-            yield log_pb2.LogLines(
-                key=lines.key,
-                incarnation=lines.incarnation,
-                lines=new,
-                dropped=lines.dropped,
-                gap=_rest_of(lines, last),
-            )
+            news = followed.news(lines)
+            if news is not None:
+                yield news
 
     def _read_logs(self, run_id: str, path: str, *, follow: bool) -> Iterator[log_pb2.LogLines]:
         request = log_pb2.ReadLogsRequest(run_id=run_id, path=path, follow=follow)
@@ -333,11 +324,3 @@ class Client(RunCommands):
         except NotFound:
             return False
         return True
-
-
-def _rest_of(lines: log_pb2.LogLines, seen: int) -> log_pb2.LogGap | None:
-    """The gap before lines, as far as it lies behind what was seen."""
-    first = max(lines.gap.first_sequence, seen + 1)
-    if first > lines.gap.last_sequence:
-        return None
-    return log_pb2.LogGap(first_sequence=first, last_sequence=lines.gap.last_sequence)
