@@ -188,6 +188,12 @@ MISTAKES = [
     ('body = repeat(a, until=a["ok"], max_iterations=2, factor=0.5)', 5, "factor must be at least 1"),
     ('body = repeat(a, until=a["ok"], max_iterations=2, backoff="x")', 5, "'x' is no duration"),
     # options of steps
+    ('body = step("c", pool="a b")', 2, "'a b' is not a good name for the pool of step 'c': use letters"),
+    (
+        'body = step("c", outputs={"a-b": int})',
+        2,
+        "'a-b' is not a good name for an output of step 'c': use letters",
+    ),
     ('body = step("c", tags="gpu")', 2, "tags is a list of words"),
     ('body = step("c", tags=["a b"])', 2, "'a b' is no good tag"),
     ('body = step("c", memo="yes")', 2, "memo is True or Memo(...)"),

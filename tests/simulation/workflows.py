@@ -148,7 +148,7 @@ class Generator:
         count = self._random.randint(0, 3)
         kept = "artifacts" in self._features and self._more.random() < 0.5
         items = literal(items_artifact(count) if kept else list(range(count)))
-        each = d.ForEach(item=f"i-{name}", items=items, body=body)
+        each = d.ForEach(item=f"i_{name}", items=items, body=body)
         each.max_concurrency = self._random.randint(0, 2)
         if self._chance(0.4):
             each.failure.count = 1

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from kaon_runner.batching import Batch, Departures
 from kaon_runner.bootstrap import capacity_of
+from kaon_runner.errors import InvalidSettings
 from kaon_runner.settings import Settings
 from kaon_runner.slots import Amount, Slots
 from kaonapi.workflow.v1 import definition_pb2
@@ -46,6 +47,12 @@ def test_what_does_not_fit_is_said_in_words() -> None:
 def test_countable_resources_are_told_as_they_are_set() -> None:
     settings = Settings.from_env({"KAON_RESOURCES": "licence=2,seat=1"})
     assert dict(capacity_of(settings).message().custom) == {"licence": 2, "seat": 1}
+
+
+def test_a_runner_is_of_a_pool_that_can_be_named() -> None:
+    assert Settings.from_env({"KAON_POOL": "gpu_a100"}).pool == "gpu_a100"
+    with pytest.raises(InvalidSettings, match="KAON_POOL: 'a b' is no name of a pool: use letters"):
+        Settings.from_env({"KAON_POOL": "a b"})
 
 
 def test_a_lone_step_is_reported_at_once() -> None:

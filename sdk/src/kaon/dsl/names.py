@@ -6,11 +6,11 @@ import re
 
 from kaon.dsl.errors import WorkflowError
 from kaon.dsl.source import Source
+from kaon_wire.definitions.names import POOL_NAME, POOL_NAME_RULE, VALUE_NAME, VALUE_NAME_RULE
 
 MAX_LENGTH = 63
 
 _BLOCK = re.compile(r"[a-z](?:[a-z0-9-]*[a-z0-9])?")
-_VALUE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def check_block_name(name: object, what: str, source: Source) -> str:
@@ -34,12 +34,19 @@ def check_value_name(name: object, what: str, source: Source) -> str:
     Raises:
         WorkflowError: it may not.
     """
-    if not isinstance(name, str) or not _VALUE.fullmatch(name) or len(name) > MAX_LENGTH:
-        raise WorkflowError(
-            f"{name!r} is not a good name for {what}: use letters, digits and underscores, "
-            f"no digit first, at most {MAX_LENGTH} characters",
-            source,
-        )
+    if not isinstance(name, str) or not VALUE_NAME.match(name):
+        raise WorkflowError(f"{name!r} is not a good name for {what}: {VALUE_NAME_RULE}", source)
+    return name
+
+
+def check_pool_name(name: object, what: str, source: Source) -> str:
+    """`name`, when it may be the name of a pool.
+
+    Raises:
+        WorkflowError: it may not.
+    """
+    if not isinstance(name, str) or not POOL_NAME.match(name):
+        raise WorkflowError(f"{name!r} is not a good name for {what}: {POOL_NAME_RULE}", source)
     return name
 
 

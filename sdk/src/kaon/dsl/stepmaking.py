@@ -225,7 +225,7 @@ def _pool(name: str, given: object, source: Source) -> str:
     return (
         ""
         if given in (None, "", "default")
-        else names.check_block_name(given, f"pool (of step {name!r})", source)
+        else names.check_pool_name(given, f"the pool of step {name!r}", source)
     )
 
 

@@ -14,6 +14,7 @@ from kaon_coordinator.engine.limits import DEFAULT, Limits, limits_from
 from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants, tenants_from
 from kaon_coordinator.retention import Keep
 from kaon_wire import topics
+from kaon_wire.definitions.names import POOL_NAME, POOL_NAME_RULE
 from kaon_wire.errors import InvalidValue
 
 
@@ -128,14 +129,20 @@ def advertised(settings: Settings, port: int) -> str:
 
 
 def catalogue_from(environment: Mapping[str, str]) -> topics.Catalogue:
-    """The topics that the environment describes; the same variables must be given to every service."""
+    """The topics that the environment describes; the same variables must be given to every service.
+
+    Raises:
+        InvalidValue: a variable has no usable value; the message names it.
+    """
     default = topics.Catalogue()
-    pools = environment.get("KAON_POOLS", "")
+    pools = tuple(each.strip() for each in environment.get("KAON_POOLS", "").split(",") if each.strip())
+    if wrong := [pool for pool in pools if not POOL_NAME.match(pool)]:
+        raise InvalidValue(f"KAON_POOLS: {wrong[0]!r} is no name of a pool: {POOL_NAME_RULE}")
     return topics.Catalogue(
         run_partitions=int(_number(environment, "KAON_RUN_PARTITIONS", default.run_partitions)),
         pool_partitions=int(_number(environment, "KAON_POOL_PARTITIONS", default.pool_partitions)),
         runner_partitions=int(_number(environment, "KAON_RUNNER_PARTITIONS", default.runner_partitions)),
-        pools=tuple(pool.strip() for pool in pools.split(",") if pool.strip()) or default.pools,
+        pools=pools or default.pools,
         replication_factor=int(_number(environment, "KAON_REPLICATION", default.replication_factor)),
     )
 

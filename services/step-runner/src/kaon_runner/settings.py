@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kaon_runner.errors import InvalidSettings
+from kaon_wire.definitions.names import POOL_NAME, POOL_NAME_RULE
 
 
 def _default_work() -> Path:
@@ -100,6 +101,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.slots < 1:
             raise InvalidSettings(f"KAON_SLOTS is {self.slots}: a runner needs at least one slot")
+        if not POOL_NAME.match(self.pool):
+            raise InvalidSettings(f"KAON_POOL: {self.pool!r} is no name of a pool: {POOL_NAME_RULE}")
         if not self.runner_id:
             raise InvalidSettings(
                 "KAON_RUNNER_ID is empty: give the runner a name that is unique in its pool"

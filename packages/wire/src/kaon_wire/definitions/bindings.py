@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from kaon_wire.definitions.names import value_names
 from kaon_wire.definitions.places import Checks, Place, json_problem
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -48,6 +49,7 @@ def _last(binding: d.Binding, place: Place, what: str, checks: Checks) -> Iterat
 def _expression(binding: d.Binding, place: Place, what: str, checks: Checks) -> Iterator[str]:
     if problem := checks.expression(binding.expression.cel):
         yield f"{what}: {problem}"
+    yield from value_names(f"{what}: variable", binding.expression.variables)
     for _, variable in sorted(binding.expression.variables.items()):
         yield from binding_problems(variable, place, what, checks)
 

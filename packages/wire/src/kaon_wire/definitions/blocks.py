@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 
 from kaon_wire.definitions.bindings import binding_problems
-from kaon_wire.definitions.names import NAME
+from kaon_wire.definitions.names import NAME, POOL_NAME, POOL_NAME_RULE, value_names
 from kaon_wire.definitions.places import Checks, Place, json_problem
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -26,6 +26,10 @@ def _step(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:
     name, step = block.name, block.step
     if not step.type:
         yield f"{name}: a step needs a type"
+    if step.pool and not POOL_NAME.match(step.pool):
+        yield f"{name}: pool {step.pool[:80]!r}: {POOL_NAME_RULE}"
+    yield from value_names(f"{name}: input", step.inputs)
+    yield from value_names(f"{name}: output", step.outputs)
     if step.config_json:
         yield from json_problem(f"{name}: config", step.config_json)
     yield from _retry_problems(name, step)
@@ -61,6 +65,7 @@ def _growth_problems(name: str, factor: float, longest_ms: int) -> Iterator[str]
 
 def _for_each(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:
     name, spec = block.name, block.for_each
+    yield from value_names(f"{name}: item", [spec.item])
     if spec.HasField("sweep"):
         if spec.HasField("items"):
             yield f"{name}: items and a sweep cannot both say where the items come from"
@@ -77,6 +82,7 @@ def _for_each(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:
 
 def _sweep(name: str, sweep: d.Sweep, place: Place, checks: Checks) -> Iterator[str]:
     kind = sweep.WhichOneof("space")
+    yield from value_names(f"{name}: axis", (*sweep.grid.axes, *sweep.random.axes))
     if kind == "grid":
         if not sweep.grid.axes:
             yield f"{name}: a grid needs an axis"
@@ -138,6 +144,8 @@ def _sub_workflow(block: d.Block, place: Place, checks: Checks) -> Iterator[str]
     spec = block.sub_workflow
     if not NAME.match(spec.workflow):
         yield f"{block.name}: {spec.workflow!r} is no name of a workflow"
+    yield from value_names(f"{block.name}: parameter", spec.params)
+    yield from value_names(f"{block.name}: output", spec.outputs)
     for name, binding in sorted(spec.params.items()):
         yield from binding_problems(binding, place.outside, f"{block.name}: parameter {name!r}", checks)
     for output, kind in sorted(spec.outputs.items()):

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from kaon_wire.definitions.graphs import inner_graphs
 from kaon_wire.definitions.limits import DefinitionLimits
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,62}\Z")
+# Parameters, inputs, outputs, items, axes: they are variables of expressions, arguments of functions and names of files.
+VALUE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}\Z")
+VALUE_NAME_RULE = "use letters, digits and underscores, no digit first, at most 63 characters"
+# Pools are parts of topics' names.
+POOL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z")
+POOL_NAME_RULE = (
+    "use letters, digits, dots, hyphens and underscores, a letter or digit first, at most 63 characters"
+)
 
 
 class Names:
@@ -21,6 +29,13 @@ class Names:
         # For every block: the names around it, itself last.
         self.chains: dict[str, tuple[str, ...]] = {}
         self.blocks: dict[str, d.Block] = {}
+
+
+def value_names(what: str, names: Iterable[str]) -> Iterator[str]:
+    """The problems of names of values; `what` says whose they are."""
+    for name in sorted(names):
+        if not VALUE_NAME.match(name):
+            yield f"{what} {name[:80]!r}: {VALUE_NAME_RULE}"
 
 
 def collect_names(names: Names, limits: DefinitionLimits) -> Iterator[str]:

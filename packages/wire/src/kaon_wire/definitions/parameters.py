@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kaon_wire.definitions.bindings import binding_problems
+from kaon_wire.definitions.names import value_names
 from kaon_wire.definitions.places import Checks, Place, json_problem
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -12,6 +13,7 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 def parameter_problems(definition: d.WorkflowDefinition, checks: Checks) -> Iterator[str]:
     """The problems of the declared parameters, and of the workflow's own numbers."""
     seen: set[str] = set()
+    yield from value_names("parameter", (parameter.name for parameter in definition.parameters))
     for parameter in definition.parameters:
         what = f"parameter {parameter.name}"
         if parameter.name in seen:
@@ -29,6 +31,7 @@ def parameter_problems(definition: d.WorkflowDefinition, checks: Checks) -> Iter
 
 def output_problems(definition: d.WorkflowDefinition, checks: Checks) -> Iterator[str]:
     """The problems of the workflow's outputs."""
+    yield from value_names("output of the workflow", definition.outputs)
     for name, output in sorted(definition.outputs.items()):
         what = f"output {name!r} of the workflow"
         if output.type == d.VALUE_TYPE_UNSPECIFIED:

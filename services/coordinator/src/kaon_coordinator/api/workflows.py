@@ -18,7 +18,7 @@ from kaon_coordinator.api import principal, views
 from kaon_coordinator.problems import InvalidRequest, Problem
 from kaon_coordinator.store.thread import StoreThread
 from kaon_wire import canonical
-from kaon_wire.errors import InvalidValue
+from kaon_wire.errors import InvalidValue, NotFound
 from kaonapi.workflow.v1 import definition_pb2 as d
 from kaonapi.workflow.v1 import workflow_service_pb2, workflow_service_pb2_grpc
 
@@ -66,15 +66,17 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
         self, request: workflow_service_pb2.RegisterWorkflowRequest, context: Any
     ) -> workflow_service_pb2.RegisterWorkflowResponse:
         definition = request.definition
-        # A large definition takes a while to look through.
-        problems = list(await asyncio.to_thread(self._parts.validate, definition))
+        version = canonical.digest_message(definition)
+        tenant = principal.current().tenant
+        # What was registered once goes on, whatever is asked of new definitions since then.
+        problems = (
+            [] if await self._is_known(tenant, definition.name, version) else await self._problems(definition)
+        )
         if definition.code_bundle and not problems:
             problems = await self._bundle_problems(definition.code_bundle)
         if problems:
             told = [Problem(field="definition", text=problem) for problem in problems]
             raise InvalidRequest(f"workflow {definition.name[:80]!r} cannot be registered", told)
-        version = canonical.digest_message(definition)
-        tenant = principal.current().tenant
         record, created = await self._threads.run(
             self._store.put_workflow, tenant, definition, version, self._parts.now_us()
         )
@@ -93,6 +95,17 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
     ) -> workflow_service_pb2.ListWorkflowsResponse:
         records = await self._threads.read(self._store.list_workflows, principal.current().tenant)
         return workflow_service_pb2.ListWorkflowsResponse(workflows=[views.workflow(it) for it in records])
+
+    async def _problems(self, definition: d.WorkflowDefinition) -> list[str]:
+        # A large definition takes a while to look through.
+        return list(await asyncio.to_thread(self._parts.validate, definition))
+
+    async def _is_known(self, tenant: str, name: str, version: str) -> bool:
+        try:
+            await self._threads.read(self._store.get_workflow, tenant, name, version)
+        except NotFound:
+            return False
+        return True
 
     async def _bundle_problems(self, digest: str) -> list[str]:
         if not _DIGEST.match(digest):

@@ -87,6 +87,17 @@ async def test_all_problems_of_a_definition_are_told_at_once(api: Api) -> None:
     assert missing.value.code() == StatusCode.NOT_FOUND
 
 
+async def test_a_version_that_is_stored_goes_on_when_new_definitions_must_be_otherwise(api: Api) -> None:
+    first = await api.register()
+    api.others.problems += ["a: input 'b-c': use letters"]
+    again = await api.workflows.RegisterWorkflow(w.RegisterWorkflowRequest(definition=definition()))
+    assert (again.created, again.workflow.version) == (False, first.version)
+    changed = definition()
+    changed.description = "another"
+    with pytest.raises(aio.AioRpcError, match="use letters"):
+        await api.workflows.RegisterWorkflow(w.RegisterWorkflowRequest(definition=changed))
+
+
 async def test_a_workflow_whose_code_is_not_here_is_refused(api: Api) -> None:
     data = _bundle()
     with pytest.raises(aio.AioRpcError, match="upload it first"):

@@ -135,7 +135,7 @@ class Generator:
         if self._chance(0.2):
             artifact = {"uri": "file:///items", "digest": f"sha256:{self._random.randint(0, 3)}"}
             items = literal({"artifact": artifact})
-        each = d.ForEach(item=f"i-{name}", items=items, body=body, max_concurrency=self._random.randint(0, 2))
+        each = d.ForEach(item=f"i_{name}", items=items, body=body, max_concurrency=self._random.randint(0, 2))
         if self._chance(0.4):
             each.failure.count = self._random.randint(1, 2)
         if self._chance(0.3):

@@ -481,6 +481,12 @@ def test_limits_are_set_by_their_names() -> None:
             settings_from({"KAON_LIMITS": bad})
 
 
+def test_pools_of_the_deployment_have_names_that_topics_can_have() -> None:
+    assert settings_from({"KAON_POOLS": "default, gpu_a100"}).catalogue.pools == ("default", "gpu_a100")
+    with pytest.raises(InvalidValue, match="KAON_POOLS: 'a b' is no name of a pool: use letters"):
+        settings_from({"KAON_POOLS": "default, a b"})
+
+
 def test_every_limit_is_in_the_documentation() -> None:
     text = (Path(__file__).parents[5] / "docs" / "operations.md").read_text()
     for each in fields(Limits):
