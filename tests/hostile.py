@@ -616,6 +616,15 @@ def _long() -> d.Graph:
     return body
 
 
+def _wide() -> d.Graph:
+    """Inputs and items that are large together, and not each for itself."""
+    cel = "x + x + x + x"
+    big = _cel(cel, x=_literal("\u00e4" * 7_000))
+    each = d.ForEach(item="i", items=d.Binding(list=d.BindingList(bindings=[big, big])))
+    each.body.CopyFrom(_chain(_step("b", inputs={f"x{number}": d.Binding(item="i") for number in range(20)})))
+    return _chain(_step("a"), d.Block(name="each", for_each=each))
+
+
 SHAPES: Sequence[Callable[[], d.Graph]] = (
     _inputs,
     _settings,
@@ -629,4 +638,5 @@ SHAPES: Sequence[Callable[[], d.Graph]] = (
     _gates,
     _nested,
     _long,
+    _wide,
 )

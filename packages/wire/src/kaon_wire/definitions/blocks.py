@@ -32,6 +32,12 @@ def _step(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:
     yield from value_names(f"{name}: output", step.outputs)
     if step.config_json:
         yield from json_problem(f"{name}: config", step.config_json)
+    size, most = (
+        step.ByteSize() - sum(each.ByteSize() for each in step.inputs.values()),
+        checks.limits.step_bytes,
+    )
+    if size > most:
+        yield f"{name}: the step has {size} bytes beside its inputs; the limit step_bytes is {most}: use a file"
     yield from _retry_problems(name, step)
     for label in step.labels:
         if problem := checks.label(label):
@@ -160,6 +166,9 @@ def _gate(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:
         yield f"{name}: timeout must not be negative"
     if gate.default_json:
         yield from json_problem(f"{name}: default", gate.default_json)
+        size, most = len(gate.default_json.encode()), checks.limits.inline_output_bytes
+        if size > most:
+            yield f"{name}: the default has {size} bytes; the limit inline_output_bytes is {most}"
     if kind is None:
         yield f"{name}: a gate needs an approval, a signal or a timer"
     elif kind == "signal" and not gate.signal.name:

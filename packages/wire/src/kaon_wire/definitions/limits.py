@@ -22,6 +22,10 @@ class DefinitionLimits:
     nesting_depth: int = 16
     # Passes of one repeat.
     iterations: int = 10_000
+    # Bytes of what a step declares beside its inputs (its config above all): it travels with the step, in one record.
+    step_bytes: int = 262_144
+    # Bytes of one value output kept inline, and of a gate's default; larger values belong into an artifact.
+    inline_output_bytes: int = 65_536
 
 
 DEFAULT = DefinitionLimits()

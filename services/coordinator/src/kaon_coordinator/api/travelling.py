@@ -17,11 +17,14 @@ from kaon_coordinator.problems import Unfit
 from kaon_coordinator.shell.bases import definitions
 from kaon_coordinator.store.base import RunRecord, Store
 from kaon_coordinator.store.thread import StoreThread
+from kaon_wire.errors import InvalidValue
 from kaonapi.run.v1 import run_service_pb2 as r
 from kaonapi.run.v1 import run_service_pb2_grpc
 
 # A run that goes on is looked at again: its rows and its history must be of the same moment.
 _ATTEMPTS = 10
+# That a fork resets: they are in its first event.
+_PLACES = 1_000
 
 
 class Travelling(run_service_pb2_grpc.RunServiceServicer):
@@ -50,13 +53,18 @@ class Travelling(run_service_pb2_grpc.RunServiceServicer):
         workflow = await self._intake.workflow(run.workflow, run.version)
         given = {**run.params, **request.params_json}
         new = self._intake.new_run(workflow, given, idempotency_key=checked_key(request.idempotency_key))
-        await self._threads.study(_check_reset, self._threads.store, run, seq, tuple(request.reset))
+        reset = tuple(dict.fromkeys(request.reset))
+        if len(reset) > _PLACES:
+            raise InvalidValue(
+                f"reset names {len(reset)} places; use at most {_PLACES}, or what is around them"
+            )
+        await self._threads.study(_check_reset, self._threads.store, run, seq, reset)
         fork = like(
             run,
             new,
             fork_run_id=run.run_id,
             fork_seq=seq,
-            fork_reset=tuple(request.reset),
+            fork_reset=reset,
             origin=f"fork:{run.run_id}",
         )
         made, created = await self._intake.submit(fork)

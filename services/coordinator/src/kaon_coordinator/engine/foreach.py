@@ -63,6 +63,8 @@ def _begin(decision: Decision, block: BlockState, items: tuple[str, ...]) -> Non
     limit = decision.context.limits.foreach_items
     if len(items) > limit:
         raise KaonError(f"a foreach has {len(items)} items; the limit foreach_items is {limit}")
+    if problem := decision.context.limits.items_problem(items):
+        raise KaonError(problem)
     block.keys = _keys(block, items)
     block.items = items
     decision.emit(

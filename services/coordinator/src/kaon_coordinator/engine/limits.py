@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from kaon_wire import canonical
 from kaon_wire.definitions import limits
 from kaon_wire.definitions.limits import DefinitionLimits
 from kaon_wire.errors import InvalidValue
+
+# What stands for an input that is kept as an artifact, at most.
+_REFERENCE_BYTES = 512
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,11 +21,13 @@ class Limits(DefinitionLimits):
     # Cells of one foreach that run at once, whatever it asks for, and that one decision starts.
     open_cells: int = 20_000
     cells_per_decision: int = 500
-    # Bytes of one value output kept inline; larger values belong into an artifact.
-    inline_output_bytes: int = 65_536
+    # Bytes of all value outputs of a step or a run together, with their names: they are one event, which is one record.
+    outputs_bytes: int = 524_288
     # Bytes of one input that travels with its step; a larger one (the joined results of many cells) is kept as an artifact.
     inline_input_bytes: int = 65_536
-    # Bytes of one item of a foreach that is read from an artifact.
+    # Bytes of all inputs that travel with a step, in one record; the largest of more are kept as artifacts.
+    inputs_bytes: int = 524_288
+    # Bytes of one item of a foreach.
     item_bytes: int = 262_144
     # Bytes of all parameters of a run.
     params_bytes: int = 262_144
@@ -75,13 +80,44 @@ class Limits(DefinitionLimits):
         return ""
 
     def too_large(self, values: Mapping[str, str]) -> str:
-        """Which values (canonical JSON by name) are too large to be kept inline; empty when none is."""
+        """Which values (canonical JSON by name) are too large to be kept inline; empty when none is, nor all together."""
         bound = self.inline_output_bytes
         large = {name: size for name, text in sorted(values.items()) if (size := _bytes(text, bound)) > bound}
-        if not large:
+        if large:
+            told = ", ".join(f"{name!r} has {size} bytes" for name, size in large.items())
+            return f"{told}; the limit inline_output_bytes is {bound}: use an artifact"
+        if (size := _all_bytes(values, self.outputs_bytes)) > self.outputs_bytes:
+            return f"all outputs have {size} bytes; the limit outputs_bytes is {self.outputs_bytes}: use artifacts"
+        return ""
+
+    def apart(self, inputs: Mapping[str, str]) -> dict[str, str]:
+        """Which inputs (canonical JSON by name) are to be kept as artifacts: every large one, and then the largest until all others
+        may travel together."""
+        apart = {name: text for name, text in inputs.items() if len(text) > self.inline_input_bytes}
+        if not apart and not self.inputs_problem(inputs):
+            return apart
+        rest = sorted((len(text.encode()), name) for name, text in inputs.items() if name not in apart)
+        size = sum(each for each, _ in rest) + _REFERENCE_BYTES * len(apart)
+        while rest and size > self.inputs_bytes and rest[-1][0] > _REFERENCE_BYTES:
+            largest, name = rest.pop()
+            size += _REFERENCE_BYTES - largest
+            apart[name] = inputs[name]
+        return apart
+
+    def inputs_problem(self, inputs: Mapping[str, str]) -> str:
+        """How much more than allowed travels with a step; empty when it does not."""
+        size = _all_bytes(inputs, self.inputs_bytes)
+        if size <= self.inputs_bytes:
             return ""
-        told = ", ".join(f"{name!r} has {size} bytes" for name, size in large.items())
-        return f"{told}; the limit inline_output_bytes is {bound}: use an artifact"
+        return f"{len(inputs)} inputs have {size} bytes; the limit inputs_bytes is {self.inputs_bytes}: use fewer"
+
+    def items_problem(self, items: Sequence[str]) -> str:
+        """Which item of a foreach is larger than allowed; empty when none is."""
+        bound = self.item_bytes
+        for index, item in enumerate(items):
+            if (size := _bytes(item, bound)) > bound:
+                return f"item {index} has {size} bytes; the limit item_bytes is {bound}: use an artifact"
+        return ""
 
 
 def limits_from(text: str) -> Limits:
@@ -91,6 +127,14 @@ def limits_from(text: str) -> Limits:
         InvalidValue: it names no limit, or gives a value that is no whole number above 0.
     """
     return Limits(**limits.parse(text, {each.name for each in fields(Limits)}))
+
+
+def _all_bytes(values: Mapping[str, str], bound: int) -> int:
+    """How many bytes values have with their names, as `_bytes` counts."""
+    characters = sum(len(name) + len(text) for name, text in values.items())
+    if characters * 4 <= bound:
+        return characters
+    return sum(len(name.encode()) + len(text.encode()) for name, text in values.items())
 
 
 def _bytes(text: str, bound: int) -> int:

@@ -60,13 +60,21 @@ def _look_up_memo(decision: Decision, step: StepState, preparation: Preparation)
 
 
 def _write_manifests(decision: Decision, step: StepState, preparation: Preparation) -> None:
-    limit = decision.context.limits.inline_input_bytes
-    large = {name: value for name, value in preparation.inputs.items() if len(value) > limit}
+    large = decision.context.limits.apart(preparation.inputs)
     if not large:
-        _take_permits(decision, step, preparation)
+        _inputs_there(decision, step, preparation)
         return
     _await(decision, step, preparation, "manifests")
     decision.act(WriteManifests(path=step.path, asked=preparation.asked, values=large))
+
+
+def _inputs_there(decision: Decision, step: StepState, preparation: Preparation) -> None:
+    """The inputs are what travels."""
+    if problem := decision.context.limits.inputs_problem(preparation.inputs):
+        decision.state.preparing.pop(step.path, None)
+        end_node(decision, step, t.FAILED, user_error("InputsTooLarge", f"{step.path}: {problem}"))
+    else:
+        _take_permits(decision, step, preparation)
 
 
 def _take_permits(decision: Decision, step: StepState, preparation: Preparation) -> None:
@@ -133,7 +141,7 @@ def manifests_written(decision: Decision, message: ManifestsWritten) -> None:
     found = _answered(decision, message.path, "manifests", message.asked)
     if found is not None:
         found[1].inputs.update(message.inputs)
-        _take_permits(decision, *found)
+        _inputs_there(decision, *found)
 
 
 def permits_granted(decision: Decision, message: PermitsGranted) -> None:

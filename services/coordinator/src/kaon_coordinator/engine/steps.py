@@ -36,6 +36,9 @@ from kaon_wire.errors import InvalidValue
 from kaonapi.run.v1 import history_pb2
 from kaonapi.step.v1 import step_pb2
 
+# Of the type of an error.
+_TYPE_CHARACTERS = 200
+
 
 def wants_runner(state: RunState, step: StepState) -> bool:
     """Whether the step waits for a runner, and its run may go on."""
@@ -282,6 +285,7 @@ def _bounded(error: step_pb2.StepError, decision: Decision) -> step_pb2.StepErro
     limit = decision.context.limits.error_bytes
     bounded = step_pb2.StepError()
     bounded.CopyFrom(error)
+    bounded.type = error.type[:_TYPE_CHARACTERS]
     bounded.message = error.message[:limit]
     bounded.details = error.details[-limit:]
     return bounded

@@ -14,6 +14,9 @@ from kaon_coordinator.engine.messages import (
 )
 from kaonapi.step.v1 import step_pb2
 
+# Of the reason for which a runner hands a step back.
+_REASON_CHARACTERS = 2_000
+
 
 def lease_of(record: step_pb2.StepEvents, key: step_pb2.StepKey) -> Lease:
     """The claim that a record makes for one of its keys."""
@@ -45,7 +48,7 @@ def message_of(record: step_pb2.StepEvents, event: step_pb2.StepEvent) -> Messag
         case "stopped":
             return Stopped(lease=lease, log_json=event.stopped.log_json)
         case "handed_back":
-            return HandedBack(lease=lease, reason=_without_nul(event.handed_back.reason))
+            return HandedBack(lease=lease, reason=_without_nul(event.handed_back.reason[:_REASON_CHARACTERS]))
     return None
 
 

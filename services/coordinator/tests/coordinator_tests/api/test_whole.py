@@ -173,6 +173,10 @@ async def test_a_run_is_seen_as_it_was_and_forked_from_there(whole: Whole) -> No
     assert verified.matches
     wrong = r.ForkRunRequest(run_id=run_id, seq=seq, reset=["each[x]/s"])
     await refused(whole.runs.ForkRun, wrong, PRECONDITION, f"after event {seq}")
+    wrong = r.ForkRunRequest(run_id=run_id, seq=seq, reset=[f"each[{number}]" for number in range(1_001)])
+    await refused(
+        whole.runs.ForkRun, wrong, StatusCode.INVALID_ARGUMENT, "reset names 1001 places; use at most 1000"
+    )
     wrong = r.GetRunAtRequest(run_id=run_id, seq=10_000)
     await refused(whole.runs.GetRunAt, wrong, StatusCode.INVALID_ARGUMENT, "there is no event 10000")
 

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from kaon_coordinator.engine import transitions as t
-from kaon_coordinator.engine.actions import Continue
+from kaon_coordinator.engine.actions import Continue, WriteManifests
 from kaon_coordinator.engine.backoff import later_us
 from kaon_coordinator.engine.decide import Context, Decision
 from kaon_coordinator.engine.limits import Limits
 from kaon_coordinator.engine.messages import (
     Answer,
     Continued,
+    ManifestsWritten,
     Mark,
     Message,
     Reported,
@@ -31,6 +32,8 @@ from kaon_coordinator.engine.views import step_view
 from kaon_coordinator.expressions import ExpressionError, Meter, evaluate
 from kaon_coordinator.settings import settings_from
 from kaon_coordinator.shell import requests
+from kaon_coordinator.store.base import encode_event
+from kaon_wire import canonical
 from kaon_wire.bounds import END_OF_TIME_US, HIGHEST_PRIORITY, LONGEST_MS
 from kaon_wire.definitions.validate import validate
 from kaon_wire.errors import InvalidValue
@@ -445,6 +448,68 @@ def test_a_priority_is_as_high_as_a_request_can_say(own: int, runs: int, told: i
     assert request.priority == told
 
 
+def test_inputs_that_no_record_holds_together_travel_as_artifacts() -> None:
+    inputs = {f"x{number}": literal("\u00e4" * (20_000 + number)) for number in range(16)}
+    driver = Driver(workflow(chain(step("s", **inputs))), works)
+    driver.tell(Start())
+    (write,) = driver.asked(WriteManifests)
+    # The largest, and no more than necessary.
+    assert set(write.values) == {f"x{number}" for number in range(13, 16)}
+    kept = dict.fromkeys(write.values, '{"artifact":{"digest":"sha256:0","uri":"file:///x"}}')
+    driver.tell(ManifestsWritten(path="s", asked=write.asked, inputs=kept))
+    ready = driver.state.steps["s"]
+    assert ready.status == t.READY
+    assert requests.step_request(driver.state, ready, partition=0, epoch=1).ByteSize() < requests.RECORD_BYTES
+    assert max(len(encode_event(event).data) for event in driver.history) < requests.RECORD_BYTES
+
+
+def test_inputs_that_are_too_many_even_as_artifacts_fail_their_step_with_the_limit() -> None:
+    inputs = {f"x{number}": literal("x" * 400) for number in range(2_000)}
+    driver = Driver(workflow(chain(step("s", **inputs))), works)
+    assert driver.run().status == t.FAILED
+    assert "2000 inputs have" in error_of(driver)
+    assert "the limit inputs_bytes is 524288" in error_of(driver)
+
+
+def test_outputs_that_no_record_holds_together_fail_their_step_with_the_limit() -> None:
+    block = step("s")
+    names = [f"o{number}" for number in range(10)]
+    for name in names:
+        block.step.outputs[name] = d.VALUE_TYPE_ANY
+    del block.step.outputs["out"]
+    driver = Driver(workflow(chain(block)), lambda _: dict.fromkeys(names, "x" * 60_000))
+    assert driver.run().status == t.FAILED
+    assert "all outputs have 600040 bytes; the limit outputs_bytes is 524288" in error_of(driver)
+
+
+def test_outputs_of_a_run_that_no_record_holds_together_fail_it_with_the_limit() -> None:
+    definition = workflow(chain(step("s")))
+    for number in range(10):
+        definition.outputs[f"o{number}"].type = d.VALUE_TYPE_ANY
+        definition.outputs[f"o{number}"].value.CopyFrom(output("s"))
+    driver = Driver(definition, lambda _: {"out": "x" * 60_000})
+    assert driver.run().status == t.FAILED
+    assert "the limit outputs_bytes is 524288" in error_of(driver)
+
+
+def test_an_item_that_is_too_large_fails_its_foreach_with_the_limit() -> None:
+    driver = Driver(workflow(chain(for_each("f", literal([1, "x" * 300_000]), chain(step("s"))))), works)
+    assert driver.run().status == t.FAILED
+    assert "item 1 has 300002 bytes; the limit item_bytes is 262144" in error_of(driver)
+
+
+def test_what_would_travel_with_a_step_is_bounded_at_registration() -> None:
+    block = step("s", x=literal("x" * 300_000))
+    assert validate(workflow(chain(block))) == []
+    block.step.config_json = canonical.dumps("x" * 300_000)
+    (told,) = validate(workflow(chain(block)))
+    assert told.startswith("s: the step has 3000")
+    assert "the limit step_bytes is 262144" in told
+    gate = d.Gate(signal=d.SignalGate(name="go"), default_json=canonical.dumps("x" * 70_000))
+    (told,) = validate(workflow(chain(d.Block(name="g", gate=gate))))
+    assert told == "g: the default has 70002 bytes; the limit inline_output_bytes is 65536"
+
+
 def heavy_condition() -> d.Binding:
     values = {"x": literal(list(range(1_500)))}
     return d.Binding(expression=d.Expression(cel="size(x.map(a, a)) > 0", variables=values))
@@ -495,10 +560,12 @@ def test_every_limit_is_in_the_documentation() -> None:
 
 def test_an_error_text_keeps_its_beginning_and_its_details_their_end() -> None:
     long = failure("m" * 10_000)
+    long.type = "t" * 10_000
     long.details = "first" + "d" * 10_000 + "last"
     driver = Driver(workflow(chain(step("s"))), lambda _: long)
     driver.run()
     kept = driver.state.steps["s"].error
     assert kept is not None
+    assert len(kept.type) == 200
     assert len(kept.message) == len(kept.details) == Limits().error_bytes
     assert kept.details.endswith("last")
