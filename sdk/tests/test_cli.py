@@ -302,6 +302,17 @@ def test_blocks_are_shown_with_what_is_particular_about_them(kaon: Kaon, world: 
         assert text in shown, shown
 
 
+@pytest.mark.parametrize(("name", "shown"), [("a.csv.gz", "a.csv.gz"), ("a\x1b[2J", r"'a\x1b[2J'")])
+def test_an_artifact_is_shown_with_its_name_and_no_name_speaks_to_the_terminal(
+    kaon: Kaon, world: World, flow: str, name: str, shown: str
+) -> None:
+    kaon("submit", flow)
+    reference = {"artifact": {"type": "model", "digest": "sha256:1234567890", "name": name}}
+    outputs, done = {"m": json.dumps(reference)}, run_pb2.STATUS_SUCCEEDED
+    world.blocks = [run_pb2.BlockView(path="b", kind="gate", status=done, outputs_json=outputs)]
+    assert f"m=model sha256:12345678 {shown}" in kaon("show", "r1")[1]
+
+
 def test_a_run_is_shown_as_it_was_verified_and_told_event_by_event(
     kaon: Kaon, world: World, flow: str
 ) -> None:

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import MemorySystem, python
+from harness import MemorySystem, python, shell
 
 from kaon_artifacts import ArtifactStore
+from kaon_runner import bootstrap, copies
 from kaon_runner.artifacts import ArtifactGateway
 from kaon_runner.disk import WorkDirectory, local_path, remove_unused, used_bytes
 from kaon_runner.settings import Settings
@@ -138,6 +139,24 @@ def test_an_artifact_that_is_fetched_again_counts_as_used(tmp_path: Path) -> Non
     gateway.fetch(reference)
     remove_unused(path.parent.parent, 100)
     assert path.read_text() == "weights"
+
+
+def test_a_runner_that_tidies_its_cache_tells_what_its_steps_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[Path, float, list[Path]]] = []
+    monkeypatch.setattr(copies, "tidy", lambda *arguments: told.append(arguments))
+    monkeypatch.setattr(bootstrap, "_SWEEP_SECONDS", 0.05)
+    (tmp_path / "model").write_text("weights")
+    with MemorySystem(tmp_path / "work", cache_seconds=7.0) as system:
+        reference = ArtifactStore(system.settings.artifacts).put_file(tmp_path / "model", "model").to_json()
+        wanted = shell("sh", "-c", "sleep 60", "sh", "${model}", inputs={"model": {"artifact": reference}})
+        system.release(wanted)
+        cache, seconds, (copy,) = system.wait(lambda: next((each for each in told if each[2]), None))
+        system.revoke(wanted.key, 1)
+        assert system.final(wanted.key).WhichOneof("event") == "stopped"
+    assert (cache, seconds) == (system.settings.cache_directory, 7.0)
+    assert (copy.name, copy.read_text()) == ("model", "weights")
 
 
 def test_what_is_used_is_counted_as_it_lies_on_the_disk(tmp_path: Path) -> None:
