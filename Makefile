@@ -19,6 +19,7 @@ BUF := $(CACHE)/npm/node_modules/.bin/buf
 
 PROTOS := $(shell find proto -name '*.proto' 2>/dev/null)
 # A package counts as soon as it has a pyproject.toml.
+VERSION := packages/wire/src/kaon_wire/version.py
 PROJECTS := $(wildcard packages/*/pyproject.toml sdk/pyproject.toml services/*/pyproject.toml deploy/local/pyproject.toml)
 SOURCES := $(wildcard packages/*/src sdk/src services/*/src deploy/local/src)
 
@@ -57,7 +58,7 @@ $(STAMPS)/generate: $(PROTOS) deploy/local/generate.py $(STAMPS)/venv
 	$(PY) deploy/local/generate.py
 	@touch $@
 
-$(STAMPS)/packages: $(PROJECTS) $(STAMPS)/generate
+$(STAMPS)/packages: $(PROJECTS) $(VERSION) $(STAMPS)/generate
 	$(CACHE)/bin/uv pip install --quiet --python $(PY) --no-deps --no-build-isolation $(foreach p,$(PROJECTS),-e $(dir $p))
 	@touch $@
 

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, version
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,10 @@ def kaon(
 
 
 Kaon = Callable[..., tuple[int, str, str]]
+
+
+def test_the_version_is_that_of_the_package(kaon: Kaon) -> None:
+    assert kaon("--version") == (0, f"kaon {version('kaon')}\n", "")
 
 
 def test_a_submit_prints_the_run(kaon: Kaon, world: World, flow: str) -> None:

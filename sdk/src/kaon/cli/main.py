@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -26,6 +26,7 @@ from kaon.cli.commands import (
 )
 from kaon.cli.plugins import PluginGroup
 from kaon_wire.errors import KaonError
+from kaon_wire.version import VERSION
 
 FAILURE = 1
 USAGE = 2
@@ -53,6 +54,26 @@ kaon why RUN STEP                           why a step does not run yet
 KAON_SERVER and KAON_PUBLISHER name the services, KAON_TENANT, KAON_PRINCIPAL and KAON_ROLES who you are.
 Exit codes: 0 done, 1 failed, 2 wrong usage (or, from watch and run, a cancelled run).""",
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"kaon {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version of this package."
+        ),
+    ] = False,
+) -> None:
+    """Takes the options that stand before a command."""
+
+
 # By the heading under which the help lists them.
 _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Start runs": {

@@ -1,3 +1,1 @@
 """Kaon's coordinator: accepts runs, decides what happens next, and hands ready steps to runners."""
-
-__version__ = "0.1.0"

@@ -1,3 +1,1 @@
 """Kaon's step-runner: takes leases, executes steps in supervised processes, and reports what became of them."""
-
-__version__ = "0.1.0"

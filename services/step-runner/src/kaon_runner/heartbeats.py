@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from kaon_runner import __version__
 from kaon_runner.leases import LeaseTable, Phase
 from kaon_runner.slots import Amount
+from kaon_wire.version import VERSION
 from kaonapi.runner.v1 import runner_pb2
 
 # Microseconds: other steps of a runner whose steps are this short are worth waiting for.
@@ -63,7 +63,7 @@ class Heartbeats:
             draining=draining,
             leaving=leaving,
             warm_bundles=self.warm_bundles(),
-            version=__version__,
+            version=VERSION,
             time_us=time.time_ns() // 1000,
             recent_step_us=self.recent.microseconds,
         )

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from kaon_coordinator import __version__
 from kaon_coordinator.api import aside
 from kaon_coordinator.api.runners import Matchers
 from kaon_coordinator.store.base import Store
 from kaon_coordinator.store.thread import StoreThread
 from kaon_wire.errors import KaonError
+from kaon_wire.version import VERSION
 from kaonapi.system.v1 import system_pb2, system_pb2_grpc
 
 GOOD, WARNING, BAD = system_pb2.VERDICT_GOOD, system_pb2.VERDICT_WARNING, system_pb2.VERDICT_BAD
@@ -68,7 +68,7 @@ class SystemServicer(system_pb2_grpc.SystemServiceServicer):
         checks += [self._pool(pool) for pool in self._parts.pools]
         return system_pb2.DiagnoseResponse(
             owner=self._parts.owner,
-            version=__version__,
+            version=VERSION,
             time_us=self._parts.now_us(),
             checks=[check for check in checks if check.text],
         )
