@@ -130,6 +130,45 @@ def test_files_that_steps_name_are_bundled_whatever_they_are_called(project: Pat
     )  # fmt: skip
 
 
+def test_what_the_words_of_a_shell_step_name_is_bundled_or_refused(project: Path) -> None:
+    text = (
+        START
+        + "w = Workflow('w', steps.shell('a', argv=['perl', '-I${KAON_BUNDLE}/no', '${KAON_BUNDLE}/%s', '1']))\n"
+    )
+    write(
+        project,
+        {
+            "tests/load.pl": "",
+            "tests/test_more.py": "import test_deep",
+            "tests/test_deep.py": "",
+            "lib/x.pm": "",
+        },
+    )
+    for named, more in (("tests/load.pl", []), ("tests/test_more.py", ["tests/test_deep.py"])):
+        write(project, {"flow.py": text % named})
+        wanted = sorted(["flow.py", "lib/x.pm", named, *more])
+        assert list(load_workflow(project / "flow.py").bundle().files) == wanted
+    for named in ("lib", "lib/", "./"):
+        write(project, {"flow.py": text % named})
+        assert load_workflow(project / "flow.py").bundle().files == ("flow.py", "lib/x.pm")
+    for named, told in (
+        ("tests", r"flow\.py:2: tests/ is left out of the code bundle; take it in with !tests/"),
+        ("gone.pl", r"flow\.py:2: step 'a': there is no file 'gone\.pl'"),
+        ("../x", r"flow\.py:2: step 'a': file '\.\./x' lies outside"),
+    ):
+        write(project, {"flow.py": text % named})
+        with pytest.raises(WorkflowError, match=told):
+            load_workflow(project / "flow.py").definition()
+
+
+def test_a_link_to_a_file_of_the_directory_takes_its_target_along(project: Path) -> None:
+    write(project, {"tests/x.R": "1", "flow.py": START + 'w = Workflow("w", steps.r("a", "x.R"))\n'})
+    (project / "x.R").symlink_to("tests/x.R")
+    workflow = load_workflow(project / "flow.py")
+    assert '"tests/x.R"' in entry(workflow)
+    assert workflow.bundle().files == ("flow.py", "tests/x.R", "x.R")
+
+
 @pytest.mark.parametrize(
     ("lines", "told"),
     [

@@ -487,6 +487,23 @@ w = Workflow("w", body.finally_(step("clean")))
         assert line in lines, lines
 
 
+def test_a_file_with_the_name_of_a_python_module_is_told_beside_what_a_script_reads(
+    kaon: Kaon, project: Path, world: World
+) -> None:
+    (project / "flow.py").write_text(
+        "from kaon import *\ndef f(): ...\nw = Workflow('w', steps.python('a', f))\n"
+    )
+    (project / "token.py").touch()
+    for words in (("validate",), ("submit",), ("graph",)):
+        code, out, told = kaon(*words, str(project / "flow.py"))
+        assert (code, "token" in out) == (0, False), told
+        assert told.startswith("warning: token.py has the name of Python's own module 'token'")
+    assert json.loads(kaon("validate", str(project / "flow.py"), "--json")[1])["bundle_files"] == [
+        "flow.py",
+        "token.py",
+    ]
+
+
 def test_validating_needs_no_server(kaon: Kaon, flow: str, world: World) -> None:
     code, out, _ = kaon("validate", flow)
     assert code == 0

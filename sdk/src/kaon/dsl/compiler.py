@@ -42,7 +42,7 @@ class Compiled:
     outputs: Mapping[str, d.Output]
     # All parameters, by name: those that the workflow declares and those that its steps bring along.
     parameters: Mapping[str, Parameter]
-    # Files of the workflow's directory that steps name, with the line that does.
+    # Files of the workflow's directory that steps name, with the line that does; directories end in "/".
     files: Mapping[str, Source]
     # The steps that call functions.
     calling: tuple[Step, ...]
@@ -77,7 +77,7 @@ def compile_body(
     graph = compiler.graph(scope)
     given = {name: compiler.output(name, value, source) for name, value in sorted(outputs.items())}
     steps = [place.block for place in places if isinstance(place.block, Step)]
-    files = {os.path.normpath(file): step.source for step in reversed(steps) for file in _files(step)}
+    files = {file: step.source for step in reversed(steps) for file in _files(step, root)}
     calling = tuple(step for step in steps if step.function is not None)
     subs = [place.block for place in places if isinstance(place.block, SubWorkflow)]
     return Compiled(
@@ -289,8 +289,18 @@ def _check_fits(
         )
 
 
-def _files(step: Step) -> list[str]:
-    return [file for file in (step.file, step.requirements, step.program) if file is not None]
+def _files(step: Step, root: Path) -> list[str]:
+    """What the step names in the bundle: files, and directories, whose paths end in "/"."""
+    given = [_check_file(step, file, root) for file in (step.file, step.requirements) if file is not None]
+    programs = [] if step.program is None else [os.path.normpath(step.program)]
+    return given + programs + [_check_named(step, path, root) for path in step.named]
+
+
+def _check_named(step: Step, path: str, root: Path) -> str:
+    if os.path.isdir(root / path) and (root / path).resolve().is_relative_to(root):
+        return f"{os.path.normpath(path)}/"
+    _check_file(step, path, root)
+    return os.path.normpath(path)
 
 
 def _check_program(step: Step, program: str, root: Path) -> None:

@@ -71,7 +71,8 @@ class Step(Producer):
     requirements: str | None = None
     # Its program, when that is one of these files.
     program: str | None = None
-    # Whether it reads the code bundle otherwise.
+    # What its words name in the code bundle, and whether it reads that otherwise.
+    named: tuple[str, ...] = ()
     reads_bundle: bool = False
     # The Python function that the step calls.
     function: Any = None

@@ -55,6 +55,7 @@ def make(
     config: Mapping[str, Any],
     file: str | None = None,
     program: str | None = None,
+    named: tuple[str, ...] = (),
     reads_bundle: bool = False,
     function: Callable[..., Any] | None = None,
 ) -> Step:
@@ -75,6 +76,7 @@ def make(
         policy=_policy(name, options, source),
         file=file,
         program=program,
+        named=named,
         reads_bundle=reads_bundle,
         requirements=options.get("requirements"),
         function=function,

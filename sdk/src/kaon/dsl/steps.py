@@ -40,6 +40,7 @@ __all__ = ["docker", "hive", "publish", "python", "r", "scala", "shell", "spark"
 
 # What the shell step type fills in: inputs, and the directory of the code bundle.
 _BUNDLE = "KAON_BUNDLE"
+_IN_BUNDLE = re.compile(r"\$\{KAON_BUNDLE\}/+([^$]+)")
 _PLACEHOLDER = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_-]*)\}")
 
 
@@ -138,6 +139,7 @@ def shell(name: str, /, argv: Iterable[str], *, env: Mapping[str, str] | None = 
         source,
         config={"argv": words, "env": texts},
         program=words[0] if own else None,
+        named=tuple(match[1] for word in words if (match := _IN_BUNDLE.fullmatch(word))),
         reads_bundle=any(_BUNDLE in text for text in (*words, *texts.values())),
     )
     for where, text in (*(("argv", word) for word in words), *((f"env {key}", texts[key]) for key in texts)):

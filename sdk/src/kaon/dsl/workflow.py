@@ -13,6 +13,7 @@ from kaon.dsl.blocks import Part, check_part
 from kaon.dsl.bundle import Bundle, make_bundle
 from kaon.dsl.compiler import compile_body, parameter_messages
 from kaon.dsl.errors import WorkflowError
+from kaon.dsl.ignore import IGNORE_FILE
 from kaon.dsl.policies import Duration, milliseconds
 from kaon.dsl.source import Source, caller
 from kaon.dsl.values import Parameter
@@ -152,15 +153,26 @@ class Workflow:
             bundle = make_bundle(self.root, needed=needed, wanted=[own] if path.is_file() and own else [])
         except WorkflowError as error:
             raise WorkflowError(error.problem, error.source or self.source) from error
+        self._check_directories(bundle.files)
         if ours := modules.ours(bundle.files):
             raise WorkflowError(f"{ours} in {self.root} {modules.TAKEN}", self.source)
         return bundle
+
+    def _check_directories(self, bundled: Sequence[str]) -> None:
+        for directory, source in self._compiled.files.items():
+            named = directory.endswith("/") and directory != "./"
+            if named and not any(file.startswith(directory) for file in bundled):
+                raise WorkflowError(
+                    f"{directory} is left out of the code bundle; take it in with !{directory} in {IGNORE_FILE}",
+                    source,
+                )
 
     def _needed(self) -> Mapping[str, Source]:
         """The files that steps name, or load as modules, with the lines that ask for them."""
         needed = modules.Needed(self.root, self.source.path.parent.resolve())
         for file, source in self._compiled.files.items():
-            needed.add_file(Path(file).as_posix(), source)
+            if not file.endswith("/"):
+                needed.add_file(file, source)
         for step in self._compiled.calling:
             assert step.function is not None
             entry = functions.entry(step.name, step.function, self.root, step.source)
