@@ -17,6 +17,7 @@ import psutil
 from kaon import Workflow
 from kaon_wire import canonical
 from kaonapi.run.v1 import history_pb2, run_pb2, run_service_pb2, run_service_pb2_grpc
+from kaonapi.workflow.v1 import definition_pb2 as d
 from kaonapi.workflow.v1 import workflow_service_pb2, workflow_service_pb2_grpc
 
 FLOWS = Path(__file__).parent / "flows"
@@ -44,12 +45,12 @@ class Api:
         """Closes the connection."""
         self.channel.close()
 
-    def register(self, workflow: Workflow) -> str:
-        """Uploads the code and registers the definition; returns its version."""
+    def register(self, workflow: Workflow, definition: d.WorkflowDefinition | None = None) -> str:
+        """Uploads the code and registers the workflow's definition, or another one for its code; returns its version."""
         bundle = workflow.bundle()
         upload = workflow_service_pb2.UploadBundleRequest(digest=bundle.digest, data=bundle.data)
         self.workflows.UploadBundle(iter([upload]), wait_for_ready=True)
-        request = workflow_service_pb2.RegisterWorkflowRequest(definition=workflow.definition())
+        request = workflow_service_pb2.RegisterWorkflowRequest(definition=definition or workflow.definition())
         return self.workflows.RegisterWorkflow(request).workflow.version
 
     def submit(self, workflow: Workflow, key: str = "", **params: Any) -> str:

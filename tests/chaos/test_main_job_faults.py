@@ -25,7 +25,7 @@ def test_the_main_job_survives_the_death_of_a_runner_the_coordinator_and_the_bro
     workflow = load_workflow(ROOT / "examples" / "recommendations" / "workflow.py")
     api = Api(system.api)
     try:
-        run = api.submit(workflow, data=str(movielens()), max_regions=4, threshold=0.0)
+        run = api.submit(workflow, data=str(movielens()), max_regions=2, threshold=0.0)
 
         victim = api.await_leased(run, "/train-region").runner_id
         runner = next(each for each in system.runners if each.config.env["KAON_RUNNER_ID"] == victim)
