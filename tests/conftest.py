@@ -49,6 +49,12 @@ def shared_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedSy
 
 
 @pytest.fixture
+def small_system(shared_system: SharedSystem) -> System:
+    """The shared system, for tests that leave it as they found it."""
+    return shared_system.system
+
+
+@pytest.fixture
 def light_system(shared_system: SharedSystem, request: pytest.FixtureRequest) -> Iterator[System]:
     """The shared system, which this test may break at will: it is mended afterwards, or replaced if the test failed."""
     failed = request.session.testsfailed

@@ -37,7 +37,10 @@ class SharedSystem:
         return self._system
 
     def mend(self) -> None:
-        """Ends what a test has added, revives what it has killed or paused, and cancels the runs that it has left."""
+        """Ends what a test has added, revives what it has killed or paused, and cancels the runs that it has left.
+
+        The coordinator begins anew: it remembers runners that could not be relied on, and gives them less.
+        """
         system = self.system
         own = (system.kafka, *system.coordinators, *system.runners)
         for component in system.supervisor.components:
@@ -46,6 +49,7 @@ class SharedSystem:
                 system.supervisor.remove(component)
         revive(own)
         _end_runs(system.api)
+        system.coordinator.restart()
 
     def discard(self) -> None:
         """Stops the system, if there is one."""

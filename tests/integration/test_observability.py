@@ -39,18 +39,18 @@ def scraped(address: str) -> str:
         return str(answer.read().decode())
 
 
-def test_every_service_counts_what_it_did(light_system: System) -> None:
-    submitted(light_system)
-    coordinator = scraped(light_system.metrics["coordinator"])
+def test_every_service_counts_what_it_did(small_system: System) -> None:
+    submitted(small_system)
+    coordinator = scraped(small_system.metrics["coordinator"])
     assert 'kaon_runs_ended_total{status="SUCCEEDED"}' in coordinator
     assert 'kaon_api_seconds_count{code="OK",method="SubmitRun"}' in coordinator
-    runners = [scraped(light_system.metrics[runner.name]) for runner in light_system.runners]
+    runners = [scraped(small_system.metrics[runner.name]) for runner in small_system.runners]
     assert 'kaon_runner_attempts_total{outcome="succeeded",type="python"}' in "".join(runners)
     assert all("kaon_runner_slots 4.0" in runner for runner in runners)
 
 
-def test_the_doctor_finds_a_healthy_coordinator(light_system: System) -> None:
-    environment = {**os.environ, "KAON_SERVER": light_system.api, "KAON_PUBLISHER": "127.0.0.1:1"}
+def test_the_doctor_finds_a_healthy_coordinator(small_system: System) -> None:
+    environment = {**os.environ, "KAON_SERVER": small_system.api, "KAON_PUBLISHER": "127.0.0.1:1"}
     asked = [str(Path(sys.executable).with_name("kaon")), "doctor", "--json"]
     found = subprocess.run(asked, env=environment, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stdout + found.stderr

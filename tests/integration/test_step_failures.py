@@ -18,8 +18,8 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 
 
 @pytest.fixture
-def api(light_system: System) -> Iterator[Api]:
-    api = Api(light_system.api)
+def api(small_system: System) -> Iterator[Api]:
+    api = Api(small_system.api)
     yield api
     api.close()
 
@@ -64,7 +64,7 @@ def test_a_step_that_exits_by_a_signal_fails_with_the_signals_name(api: Api, tmp
 
 
 def test_a_step_that_prints_100_mb_succeeds_and_its_logs_are_bounded(
-    api: Api, light_system: System, tmp_path: Path
+    api: Api, small_system: System, tmp_path: Path
 ) -> None:
     run, step = run_alone(api, "prints-much", tmp_path / "ledger")
     assert run.status == run_pb2.STATUS_SUCCEEDED, run.error
@@ -104,10 +104,10 @@ def test_logs_of_a_step_can_be_read_with_their_order(api: Api, tmp_path: Path) -
     assert all(numbers == sorted(numbers) for numbers in by_attempt.values())
 
 
-def test_garbage_on_the_topics_kills_nobody(api: Api, light_system: System, tmp_path: Path) -> None:
-    catalogue = light_system.catalogue
+def test_garbage_on_the_topics_kills_nobody(api: Api, small_system: System, tmp_path: Path) -> None:
+    catalogue = small_system.catalogue
     read = [topic for topic in catalogue.topics() if not topic.name.endswith("-dlq")]
-    producer = KafkaProducer(bootstrap_servers=light_system.kafka.address)
+    producer = KafkaProducer(bootstrap_servers=small_system.kafka.address)
     for topic in read:
         for partition in range(topic.partitions):
             producer.send(topic.name, value=b"\xff\xfe no message", partition=partition)
@@ -115,4 +115,4 @@ def test_garbage_on_the_topics_kills_nobody(api: Api, light_system: System, tmp_
     producer.close()
     run = api.submit(load("faults/workflow.py"), count=2, seconds=0.1, ledger=str(tmp_path / "ledger"))
     assert api.wait(run, 30).status == run_pb2.STATUS_SUCCEEDED
-    assert all(component.running for component in light_system.supervisor.components)
+    assert all(component.running for component in small_system.supervisor.components)

@@ -17,8 +17,8 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 
 
 @pytest.fixture
-def api(light_system: System) -> Iterator[Api]:
-    api = Api(light_system.api)
+def api(small_system: System) -> Iterator[Api]:
+    api = Api(small_system.api)
     yield api
     api.close()
 
@@ -39,12 +39,12 @@ def test_a_cancel_ends_a_step_deaf_to_sigterm_and_the_daemon_that_it_left(api: A
 
 
 def test_a_step_that_fills_its_disk_quota_fails_with_figures_and_leaves_nothing(
-    api: Api, light_system: System, tmp_path: Path
+    api: Api, small_system: System, tmp_path: Path
 ) -> None:
     run = api.wait(submit(api, "fills-its-disk", tmp_path / "ledger"), 30)
     assert (run.error.type, run.error.error_class) == ("DiskQuota", step_pb2.ERROR_CLASS_USER)
     assert "its quota is 50.0 MiB" in run.error.message
-    left = [path for runner in light_system.runners for path in (runner.state / "work" / "steps").glob("*/*")]
+    left = [path for runner in small_system.runners for path in (runner.state / "work" / "steps").glob("*/*")]
     assert left == []
 
 
