@@ -110,7 +110,8 @@ def test_steps_that_kill_their_runner_are_quarantined_after_three(
     assert step.status == run_pb2.STATUS_QUARANTINED
     assert step.lost_runners == 3
     assert step.attempt == 1, "lost runners use up no attempt"
-    assert len(ledger_lines(ledger)) == 3
+    # On a busy machine a runner may die before it has told that the step began: such a start is not the step's loss.
+    assert {line["generation"] for line in ledger_lines(ledger)} == {1, 2, 3}
 
 
 def leave(runner: Service, coming: Future[None]) -> None:
@@ -122,7 +123,7 @@ def leave(runner: Service, coming: Future[None]) -> None:
 
 def test_runners_that_come_and_go_fail_no_step(light_system: System, api: Api, tmp_path: Path) -> None:
     ledger = tmp_path / "ledger"
-    count, seconds, length = weather.full_or((5000, 180.0, 0.4), (300, 24.0, 0.4))
+    count, seconds, length = weather.full_or((5000, 180.0, 0.4), (300, 24.0, 1.2))
     run = api.submit(load("storms/storm.py"), count=count, seconds=length, ledger=str(ledger))
     came: list[Service] = []
     with ThreadPoolExecutor(32) as pool:
