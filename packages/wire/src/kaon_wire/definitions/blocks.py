@@ -10,6 +10,9 @@ from kaon_wire.definitions.names import NAME, POOL_NAME, POOL_NAME_RULE, value_n
 from kaon_wire.definitions.places import Checks, Place, json_problem
 from kaonapi.workflow.v1 import definition_pb2 as d
 
+# Whole numbers up to this one are told exactly by the numbers that ranges are made of.
+_WHOLE = 2**53
+
 
 def block_problems(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:
     """The problems of one block, without those of the graphs inside of it."""
@@ -114,6 +117,10 @@ def _distribution(what: str, drawn: d.Distribution, place: Place, checks: Checks
         bounded = math.isfinite(span.low) and math.isfinite(span.high)
         if not bounded or span.low > span.high or (kind == "log_uniform" and span.low <= 0):
             yield f"{what}: a range goes from low to high, and is above 0 when it is logarithmic"
+        elif not math.isfinite(span.high - span.low):
+            yield f"{what}: the range is wider than a number can tell"
+        elif kind == "integer" and max(abs(span.low), abs(span.high)) > _WHOLE:
+            yield f"{what}: a range of whole numbers lies within {-_WHOLE} and {_WHOLE}"
 
 
 def _early_stopping(name: str, rule: d.EarlyStopping) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from kaon_coordinator.engine.bindings import resolve
@@ -12,6 +13,9 @@ from kaon_coordinator.engine.state import RunState, ScopeState
 from kaon_wire import canonical
 from kaon_wire.errors import KaonError
 from kaonapi.workflow.v1 import definition_pb2 as d
+
+# Of all points of one sweep.
+_SPACE_CHARACTERS = 64 << 20
 
 if TYPE_CHECKING:
     from kaon_coordinator.engine.decide import Context
@@ -34,9 +38,26 @@ def points(state: RunState, scope: ScopeState, sweep: d.Sweep, context: Context)
         raise KaonError(
             f"a grid has {size} points; the limit foreach_items is {context.limits.foreach_items}"
         )
-    return tuple(
-        canonical.dumps(dict(zip(axes, values, strict=True))) for values in itertools.product(*axes.values())
-    )
+    every = (dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values()))
+    return _bounded(every)
+
+
+def _bounded(space: Iterable[dict[str, Any]]) -> tuple[str, ...]:
+    """The points as canonical JSON: many points may have one large value each.
+
+    Raises:
+        KaonError: all together are too large.
+    """
+    points: list[str] = []
+    size = 0
+    for point in space:
+        points.append(canonical.dumps(point))
+        size += len(points[-1])
+        if size > _SPACE_CHARACTERS:
+            raise KaonError(
+                f"the points of a sweep have more than {_SPACE_CHARACTERS} characters: use artifacts"
+            )
+    return tuple(points)
 
 
 def _values(state: RunState, scope: ScopeState, name: str, binding: d.Binding, context: Context) -> list[Any]:
@@ -54,15 +75,17 @@ def _random_points(
         for name, axis in sorted(sample.axes.items())
         if axis.HasField("choice")
     }
-    return tuple(
-        canonical.dumps(
+    axes = sorted(sample.axes.items())
+    try:
+        return _bounded(
             {
                 name: _draw(axis, _share(sample.seed, index, name), choices.get(name, []))
-                for name, axis in sorted(sample.axes.items())
+                for name, axis in axes
             }
+            for index in range(sample.count)
         )
-        for index in range(sample.count)
-    )
+    except OverflowError as error:
+        raise KaonError(f"a range of a random sample is wider than a number can tell: {error}") from error
 
 
 def _share(seed: int, index: int, axis: str) -> float:

@@ -6,10 +6,12 @@ import math
 
 import pytest
 
+from kaon_coordinator.engine import sweeps
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.limits import Limits
 from kaon_coordinator.engine.messages import Reported, Retry, Start, Started, Stopped
 from kaon_wire import canonical
+from kaon_wire.definitions.validate import validate
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -192,7 +194,45 @@ def test_a_cell_that_begins_anew_has_not_reported_yet() -> None:
 
 @pytest.mark.parametrize("cells", [2, 50])
 def test_a_random_sample_beyond_the_limit_is_told_at_registration(cells: int) -> None:
-    from kaon_wire.definitions.validate import validate
-
     found = validate(workflow(chain(swept(sample(1, cells)))), Limits(foreach_items=10))
     assert bool(found) == (cells > 10)
+
+
+def one_axis(**axis: d.Range) -> d.WorkflowDefinition:
+    """A random sample of one axis."""
+    each = for_each("f", literal([]), chain(step("s")))
+    each.for_each.ClearField("items")
+    each.for_each.sweep.random.count = 3
+    each.for_each.sweep.random.axes["a"].CopyFrom(d.Distribution(**axis))  # type: ignore[arg-type]
+    return workflow(chain(each))
+
+
+WIDEST = d.Range(low=-1.7e308, high=1.7e308)
+
+
+@pytest.mark.parametrize("kind", ["uniform", "integer"])
+def test_a_range_that_is_wider_than_a_number_can_tell_is_refused(kind: str) -> None:
+    definition = one_axis(**{kind: WIDEST})
+    assert validate(definition) == ["f: axis 'a': the range is wider than a number can tell"]
+    # One that was registered before fails its foreach, and nothing else.
+    narrow = one_axis(**{kind: d.Range(low=0, high=1)})
+    driver = Driver(narrow, works)
+    spec = driver.state.workflow.definition.body.blocks[0].for_each
+    getattr(spec.sweep.random.axes["a"], kind).CopyFrom(WIDEST)
+    assert driver.run().status == t.FAILED
+    assert driver.state.error is not None
+    assert driver.state.error.error_class == step_pb2.ERROR_CLASS_USER
+
+
+def test_whole_numbers_of_a_range_are_told_exactly() -> None:
+    assert validate(one_axis(integer=d.Range(low=0, high=2.0**53))) == []
+    assert "lies within" in validate(one_axis(integer=d.Range(low=0, high=2.0**54)))[0]
+
+
+def test_points_that_are_too_large_together_fail_their_foreach(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeps, "_SPACE_CHARACTERS", 1_000)
+    definition = one_axis(choice=literal(["x" * 400]))  # type: ignore[arg-type]
+    driver = Driver(definition, works)
+    assert driver.run().status == t.FAILED
+    assert driver.state.error is not None
+    assert "the points of a sweep have more than 1000 characters" in driver.state.error.message
