@@ -9,6 +9,7 @@ CACHE := .kaon/cache
 STAMPS := $(CACHE)/stamps
 PY := .venv/bin/python
 BUF_VERSION := 1.75.0
+MERMAID_VERSION := 11.17.2
 UV_VERSION := 0.13.9
 # The distribution's own is built with profile-guided optimization, which others often are not: a tenth of everything. rpy2 is built
 # with its headers.
@@ -16,12 +17,13 @@ PYTHON ?= $(or $(and $(wildcard /usr/include/python3.11/Python.h),$(wildcard /us
 # By its place: the script in .venv/bin hides exit codes.
 COMPOSE = $(wildcard .venv/lib/python3*/site-packages/compose/docker-compose)
 BUF := $(CACHE)/npm/node_modules/.bin/buf
+MERMAID := $(CACHE)/mermaid-$(MERMAID_VERSION).min.js
 
 PROTOS := $(shell find proto -name '*.proto' 2>/dev/null)
 # A package counts as soon as it has a pyproject.toml.
 VERSION := packages/wire/src/kaon_wire/version.py
 PROJECTS := $(wildcard packages/*/pyproject.toml sdk/pyproject.toml services/*/pyproject.toml deploy/local/pyproject.toml)
-SOURCES := $(wildcard packages/*/src sdk/src services/*/src deploy/local/src)
+SOURCES := $(wildcard packages/*/src sdk/src services/*/src deploy/local/src) docs/docsite
 
 export UV_PYTHON_DOWNLOADS := never
 export PYTHONUNBUFFERED := 1
@@ -109,6 +111,18 @@ test-quick: setup ## the tests that start no server and no whole system: two min
 .PHONY: hunt
 hunt: setup ## hostile definitions and requests against engine, API and publisher, TIMES=50 times as many as `make test` tries
 	KAON_HUNT=$(or $(TIMES),50) $(PYTEST) --timeout 0 -k hostile -m "not real and not e2e"
+
+# --- documentation --------------------------------------------------------------------------------------------------
+
+# Of the package only the one file that a browser needs.
+$(MERMAID):
+	@mkdir -p $(CACHE)/mermaid
+	cd $(CACHE)/mermaid && npm pack --silent mermaid@$(MERMAID_VERSION) && tar -xzf mermaid-$(MERMAID_VERSION).tgz package/dist/mermaid.min.js
+	mv $(CACHE)/mermaid/package/dist/mermaid.min.js $@ && rm -r $(CACHE)/mermaid
+
+.PHONY: docs
+docs: setup $(MERMAID) ## build the documentation's site into .kaon/docs/site: pages, generated references, links checked
+	PYTHONPATH=docs $(PY) -m docsite $(MERMAID)
 
 # --- figures --------------------------------------------------------------------------------------------------------
 

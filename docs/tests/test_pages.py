@@ -1,0 +1,79 @@
+"""Pages as the site lays them out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from docsite import pages, text
+from docsite.__main__ import ROOT
+
+
+def test_links_between_the_pages_of_the_repository_lead_to_files(tmp_path: Path) -> None:
+    contents = pages.stage(ROOT, tmp_path)
+    laid_out = [page for group in contents.values() for page in group]
+    assert "docs/workflows" in laid_out
+    assert all((tmp_path / f"{page}.md").is_file() for page in laid_out)
+
+
+def test_every_page_of_the_repository_is_on_the_site(tmp_path: Path) -> None:
+    pages.stage(ROOT, tmp_path)
+    folders = [folder for folder in ROOT.iterdir() if not folder.name.startswith(".")]
+    written = {path for folder in [*folders, ROOT] for path in folder.glob("*.md")}
+    written |= {
+        path for folder in folders for path in folder.rglob("*.md") if "node_modules" not in path.parts
+    }
+    assert {path for path in written if not (tmp_path / path.relative_to(ROOT)).is_file()} == set()
+
+
+def test_a_link_that_leads_nowhere_fails_the_build(tmp_path: Path) -> None:
+    repository = tmp_path / "repository"
+    (repository / "docs").mkdir(parents=True)
+    (repository / "README.md").write_text(
+        "[one](docs/one.md) [two](docs/two.md#here) [web](https://example.org/x)\n"
+    )
+    (repository / "docs" / "one.md").write_text("[back](../README.md) and [gone](gone.py)\n")
+    with pytest.raises(pages.BrokenLink, match=r"docs/two\.md"):
+        pages.stage(repository, tmp_path / "site")
+
+
+def test_what_a_page_links_to_is_copied_beside_it(tmp_path: Path) -> None:
+    repository = tmp_path / "repository"
+    (repository / "docs").mkdir(parents=True)
+    (repository / "README.md").write_text("[code](docs/run.py) [docs](docs/)\n")
+    (repository / "docs" / "run.py").write_text("pass\n")
+    (repository / "docs" / "README.md").write_text("# Docs\n")
+    pages.stage(repository, tmp_path / "site")
+    assert (tmp_path / "site" / "docs" / "run.py").read_text() == "pass\n"
+    assert "[docs](docs/README.md)" in (tmp_path / "site" / "README.md").read_text()
+
+
+def test_docstrings_become_markdown() -> None:
+    docstring = """Waits for <name> and *args.
+
+        code(as, it="is")
+
+    Args:
+        name: which one, such as `a[0]`,
+            over two lines.
+
+    Raises:
+        NotFound: it is not there.
+    """
+    assert text.prose(docstring).splitlines() == [
+        r"Waits for \<name> and \*args.",
+        "",
+        '    code(as, it="is")',
+        "",
+        "",
+        "**Args**",
+        "",
+        "- `name`: which one, such as `a[0]`,",
+        "  over two lines.",
+        "",
+        "",
+        "**Raises**",
+        "",
+        "- `NotFound`: it is not there.",
+    ]
