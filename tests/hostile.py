@@ -156,6 +156,7 @@ JSONS = (
     '{"a":{"b":[]}}',
     '{"artifact":{}}',
     '{"artifact":null}',
+    '{"artifact":{"uri":1,"digest":[]}}',
     '{"artifact":{"uri":"file:///etc/passwd","digest":"/etc/passwd"}}',
     '{"artifact":{"uri":"file:///x","digest":"sha256:' + "0" * 64 + '","type":"file","size_bytes":-1}}',
     json.dumps("z" * 70_000),

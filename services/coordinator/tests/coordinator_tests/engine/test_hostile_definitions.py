@@ -62,6 +62,14 @@ class HostileMachine(Machine):
         if step is not None and step.status == t.READY:
             requests.step_request(self.state, step, partition=0, epoch=1)
 
+    def items(self, action: a.ReadItems) -> None:
+        """As a desk does with a reference that is none."""
+        try:
+            super().items(action)
+        except (TypeError, KeyError, ValueError, IndexError):
+            problem = m.Unprepared(path=action.path, asked=action.asked, kind="BindingError", problem="none")
+            self.later(problem)
+
     def _report(self, step: StepState) -> None:
         """What a runner may say, be it a runner of ours or not."""
         if self.odd.random() < 0.5:
