@@ -56,17 +56,17 @@ class HostileMachine(Machine):
         for each in self.history[-20:]:
             assert len(encode_event(each).data) <= requests.RECORD_BYTES
 
-    def request(self, action: a.RequestStep) -> None:
-        super().request(action)
-        step = self.state.steps.get(action.path)
-        if step is not None and step.status == t.READY:
-            requests.step_request(self.state, step, partition=0, epoch=1)
-
-    def items(self, action: a.ReadItems) -> None:
-        """As a desk does with a reference that is none."""
+    def do(self, action: a.Action) -> None:
+        """What leaves for a matcher fits into a record, and a desk refuses a reference that is none."""
+        if isinstance(action, a.RequestStep):
+            step = self.state.steps.get(action.path)
+            if step is not None and step.status == t.READY:
+                requests.step_request(self.state, step, partition=0, epoch=1)
         try:
-            super().items(action)
+            super().do(action)
         except (TypeError, KeyError, ValueError, IndexError):
+            if not isinstance(action, a.ReadItems):
+                raise
             problem = m.Unprepared(path=action.path, asked=action.asked, kind="BindingError", problem="none")
             self.later(problem)
 
