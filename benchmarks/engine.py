@@ -25,7 +25,8 @@ from pathlib import Path
 from kaon_coordinator.engine import actions as a
 from kaon_coordinator.engine import messages as m
 from kaon_coordinator.engine.compiled import compile_workflow
-from kaon_coordinator.engine.decide import Context, Decision, decide, submit
+from kaon_coordinator.engine.decide import decide, submit
+from kaon_coordinator.engine.decision import Context, Decision
 from kaon_coordinator.engine.leases import lease_of
 from kaon_coordinator.engine.limits import Limits
 from kaon_coordinator.engine.resume import derive

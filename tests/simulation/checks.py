@@ -15,7 +15,7 @@ from typing import Any
 from kaon_coordinator import replay
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.compiled import CompiledWorkflow, compile_workflow
-from kaon_coordinator.engine.decide import ENGINE_FAULT, Decision
+from kaon_coordinator.engine.decision import ENGINE_FAULT, Decision
 from kaon_coordinator.engine.evolve import evolve
 from kaon_coordinator.engine.rows_codec import (
     digest,

@@ -20,7 +20,7 @@ from typing import Any
 from kaon_coordinator import faults
 from kaon_coordinator.engine import handlers, messages
 from kaon_coordinator.engine import leases as engine_leases
-from kaon_coordinator.engine import scopes as engine_scopes
+from kaon_coordinator.engine import rerun as engine_rerun
 from kaon_coordinator.engine import subworkflows as engine_subworkflows
 from kaon_coordinator.matching.matcher import PoolMatcher
 from kaon_coordinator.shell.barriers import Barriers
@@ -111,8 +111,8 @@ def _permits() -> None:
 
 
 def _permits_of_what_is_opened_again() -> None:
-    again = "decision.state.ended and bool(runs.permit_keys(decision.state))"
-    _edit(engine_scopes, "run_again", again, "False")
+    again = "decision.state.ended and bool(permit_keys(decision.state))"
+    _edit(engine_rerun, "run_again", again, "False")
 
 
 def _end_from_before_a_retry() -> None:

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kaon_coordinator.engine import runs
+from kaon_coordinator.engine import run_ends, runs
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import RevokeReason
 from kaon_coordinator.engine.bindings import typed
 from kaon_coordinator.engine.counting import is_active, is_blocked
-from kaon_coordinator.engine.decide import Decision, user_error
-from kaon_coordinator.engine.leases import lease_of, lose, reissue, revoke
+from kaon_coordinator.engine.decision import Decision, user_error
+from kaon_coordinator.engine.leases import lease_of, lose, revoke
 from kaon_coordinator.engine.messages import Cancel, Mark, Restart, Retry, SetPriority
+from kaon_coordinator.engine.readiness import ending, had_turn, in_turn
 from kaon_coordinator.engine.refusals import refuse
+from kaon_coordinator.engine.rerun import run_again
 from kaon_coordinator.engine.resetting import plan
-from kaon_coordinator.engine.scopes import (
-    ending,
-    had_turn,
-    in_turn,
-    nodes_at,
-    run_again,
-    stop_run,
-    stop_scope,
-)
+from kaon_coordinator.engine.scopes import end_block, nodes_at, stop_scope
 from kaon_coordinator.engine.state import BlockState, Node, ScopeState, StepState
+from kaon_coordinator.engine.steps import end as end_step
+from kaon_coordinator.engine.steps import output_difference, reissue
 from kaon_coordinator.engine.stopping import request_stop
 from kaon_coordinator.engine.subworkflows import tell_children, to_continue
 from kaon_wire.definitions.bindings import declared_outputs
@@ -50,12 +46,12 @@ def cancel(decision: Decision, message: Cancel) -> None:
         )
     )
     if not state.start_us:
-        runs.end(decision, t.CANCELLED, None)
+        run_ends.end(decision, t.CANCELLED, None)
         return
     if state.force_stop:
         for scope in sorted(state.scopes.values(), key=lambda each: -each.position):
             stop_scope(decision, scope)
-    stop_run(decision, paused=paused)
+    runs.stop(decision, paused=paused)
 
 
 def _cancel_path(decision: Decision, message: Cancel) -> None:
@@ -130,7 +126,7 @@ def retry(decision: Decision, message: Retry) -> None:
     _again(decision, "retry", message, targets, nothing="nothing has failed there")
     if message.asked and decision.state.ended:
         # It was refused: the parent is told once more how the run ended.
-        runs.tell_parent(decision)
+        run_ends.tell_parent(decision)
 
 
 def _known(decision: Decision, path: str) -> bool:
@@ -231,19 +227,15 @@ def mark(decision: Decision, message: Mark) -> None:
     if isinstance(node, StepState):
         _settle_step(decision, node, status, message, error)
     else:
-        from kaon_coordinator.engine.scopes import end_block
-
         outputs = typed(node.block.sub_workflow.outputs, message.outputs)
         end_block(decision, node, status, error, outputs)
 
 
 def _settle_step(decision: Decision, step: StepState, status: t.Status, message: Mark, error: object) -> None:
-    from kaon_coordinator.engine import steps
-
     if step.status in {t.RUNNING, t.CANCELLING}:
         revoke(decision, lease_of(step), RevokeReason.STALE_LEASE)
         lose(decision, step, reason="marked", cut_off=True)
-    steps.end(decision, step, status, outputs=dict(message.outputs), error=error)  # type: ignore[arg-type]
+    end_step(decision, step, status, outputs=dict(message.outputs), error=error)  # type: ignore[arg-type]
 
 
 def _mark_problem(decision: Decision, node: Node, message: Mark) -> str:
@@ -267,10 +259,8 @@ def _mark_problem(decision: Decision, node: Node, message: Mark) -> str:
 
 
 def _output_problem(node: Node, message: Mark) -> str:
-    from kaon_coordinator.engine import steps
-
     outputs = dict(message.outputs)
     if isinstance(node, StepState):
-        return steps.output_difference(node, outputs)
+        return output_difference(node, outputs)
     missing = sorted(set(declared_outputs(node.block) or ()) - set(outputs))
     return f"outputs are missing: {', '.join(missing)}" if missing else ""

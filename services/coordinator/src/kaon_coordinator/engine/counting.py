@@ -75,3 +75,19 @@ def note_cancel(scope: ScopeState, node: Node) -> None:
 def is_blocked(node: Node) -> bool:
     """Whether a node was skipped because of what became of the nodes before it."""
     return node.status == t.SKIPPED and node.error is not None
+
+
+def tolerated(block: BlockState) -> int:
+    """How many cells of a foreach may fail."""
+    policy = block.block.for_each.failure
+    match policy.WhichOneof("tolerate"):
+        case "count":
+            return policy.count
+        case "percent":
+            return int(block.count * policy.percent / 100)
+    return 0
+
+
+def too_many_failed(block: BlockState) -> bool:
+    """Whether more cells of a foreach have failed than it tolerates."""
+    return block.kind == "for_each" and block.failed > tolerated(block)

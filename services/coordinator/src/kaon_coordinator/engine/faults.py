@@ -6,11 +6,11 @@ expression is evaluated, no hook begins, and nothing that may have raised is cal
 
 from __future__ import annotations
 
-from kaon_coordinator.engine import runs
+from kaon_coordinator.engine import run_ends
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import EndStep, RevokeReason
 from kaon_coordinator.engine.counting import is_active
-from kaon_coordinator.engine.decide import ENGINE_FAULT, Context, Decision
+from kaon_coordinator.engine.decision import ENGINE_FAULT, Context, Decision
 from kaon_coordinator.engine.leases import lease_of, lose, revoke
 from kaon_coordinator.engine.refusals import refuse
 from kaon_coordinator.engine.state import BlockState, RunState, ScopeState, StepState
@@ -37,7 +37,7 @@ def end_faulted(state: RunState, message: str, context: Context, asked: int = 0)
         if is_active(step):
             _end_step(decision, step)
     _end_blocks(decision)
-    runs.end(decision, t.FAILED, fault_error(message))
+    run_ends.end(decision, t.FAILED, fault_error(message))
     return decision
 
 
@@ -47,7 +47,7 @@ def end_barely(state: RunState, message: str, context: Context, asked: int = 0) 
     _refuse_parent(decision, message, asked)
     if state.ended:
         return decision
-    runs.end(decision, t.FAILED, fault_error(message))
+    run_ends.end(decision, t.FAILED, fault_error(message))
     return decision
 
 
@@ -56,7 +56,7 @@ def _refuse_parent(decision: Decision, message: str, asked: int) -> None:
     if asked:
         refuse(decision, "retry", "", message, "kaon", asked)
         if decision.state.ended:
-            runs.tell_parent(decision)
+            run_ends.tell_parent(decision)
 
 
 def _end_step(decision: Decision, step: StepState) -> None:

@@ -9,18 +9,20 @@ from kaon_coordinator.engine import paths, sweeps
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import Continue, ReadItems
 from kaon_coordinator.engine.bindings import resolve
-from kaon_coordinator.engine.counting import counts_as_failed
-from kaon_coordinator.engine.decide import Decision, user_error
+from kaon_coordinator.engine.counting import counts_as_failed, tolerated
+from kaon_coordinator.engine.decision import BlockKind, Decision, user_error
 from kaon_coordinator.engine.messages import ItemsRead
-from kaon_coordinator.engine.scopes import end_block, ending, may_start, stop_scope
+from kaon_coordinator.engine.readiness import ending, may_start
+from kaon_coordinator.engine.scopes import end_block, start_cell, stop_cells, stop_scope
 from kaon_coordinator.engine.state import BlockState, Preparation, ScopeState
+from kaon_coordinator.engine.stopping import request_stop
 from kaon_coordinator.engine.timing import watch_node
 from kaon_wire import canonical
 from kaon_wire.errors import KaonError
 from kaonapi.run.v1 import history_pb2
 
 
-def start(decision: Decision, block: BlockState) -> None:
+def _start(decision: Decision, block: BlockState) -> None:
     """Starts a pending foreach, or has its items read first."""
     items = _items(decision, block)
     if items is not None:
@@ -100,8 +102,6 @@ def _keys(block: BlockState, items: Sequence[str]) -> tuple[str, ...]:
 
 def _start_cells(decision: Decision, block: BlockState) -> None:
     """Starts as many cells as may run at once, but not too many in one decision."""
-    from kaon_coordinator.engine.blocks import start_cell
-
     limits = decision.context.limits
     room = min(block.block.for_each.max_concurrency or block.count, limits.open_cells) - block.active
     wanted = min(room, block.count - len(block.cells))
@@ -119,7 +119,7 @@ def _start_cells(decision: Decision, block: BlockState) -> None:
         decision.act(Continue(path=block.path))
 
 
-def go_on(decision: Decision, block: BlockState) -> None:
+def _advance(decision: Decision, block: BlockState) -> None:
     """Starts further cells, or ends the foreach when all have ended. Doing it twice changes nothing."""
     if _stopping(decision, block):
         for cell in list(block.cells.values()):
@@ -157,12 +157,10 @@ def _take_items(decision: Decision, block: BlockState, items: tuple[str, ...]) -
 
 
 def _fail(decision: Decision, block: BlockState, problem: str) -> None:
-    from kaon_coordinator.engine.stopping import request_stop
-
     request_stop(decision, block, t.FAILED, cause="items", reason=problem)
 
 
-def cell_ended(decision: Decision, block: BlockState, cell: ScopeState) -> None:
+def _cell_ended(decision: Decision, block: BlockState, cell: ScopeState) -> None:
     """A cell has ended: the next one starts, or too many have failed, or all is over."""
     if counts_as_failed(cell) and block.failed == tolerated(block) + 1:
         for other in list(block.cells.values()):
@@ -202,12 +200,4 @@ def _was_cancelled(cell: ScopeState) -> bool:
     return cell.status == t.CANCELLED and cell.stop == t.NONE
 
 
-def tolerated(block: BlockState) -> int:
-    """How many cells may fail."""
-    policy = block.block.for_each.failure
-    match policy.WhichOneof("tolerate"):
-        case "count":
-            return policy.count
-        case "percent":
-            return int(block.count * policy.percent / 100)
-    return 0
+KIND = BlockKind(start=_start, stop=stop_cells, cell_ended=_cell_ended, advance=_advance)

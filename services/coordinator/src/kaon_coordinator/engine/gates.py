@@ -5,14 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from kaon_coordinator.engine import transitions as t
-from kaon_coordinator.engine.actions import SignalHolder, Timer, WatchTime
+from kaon_coordinator.engine.actions import Timer, WatchTime
 from kaon_coordinator.engine.backoff import later_us
 from kaon_coordinator.engine.bindings import resolve
-from kaon_coordinator.engine.decide import Decision, user_error
-from kaon_coordinator.engine.messages import Answer, Signal
+from kaon_coordinator.engine.decision import BlockKind, Decision, user_error
+from kaon_coordinator.engine.leases import hand_over
+from kaon_coordinator.engine.messages import Answer, Due, Signal
 from kaon_coordinator.engine.refusals import refuse
-from kaon_coordinator.engine.scopes import end_block
-from kaon_coordinator.engine.state import BlockState, StepSignal, StepState
+from kaon_coordinator.engine.scopes import end_block, stop_error
+from kaon_coordinator.engine.state import BlockState
 from kaon_coordinator.engine.timing import watch_node
 from kaon_wire import canonical
 from kaon_wire.bounds import END_OF_TIME_US, LONGEST_MS
@@ -21,7 +22,7 @@ from kaonapi.run.v1 import history_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 
-def start(decision: Decision, block: BlockState) -> None:
+def _start(decision: Decision, block: BlockState) -> None:
     """Opens a gate; a signal that has come already goes through at once."""
     gate = block.block.gate
     due_us = 0
@@ -34,7 +35,7 @@ def start(decision: Decision, block: BlockState) -> None:
     if gate.HasField("signal") and decision.state.signals.get(gate.signal.name):
         _take_signal(decision, block)
     elif due_us and due_us <= decision.context.now_us:
-        due(decision, block)
+        _time_over(decision, block)
     elif due_us:
         decision.act(WatchTime(timer=Timer.GATE, path=block.path, due_us=due_us))
 
@@ -70,8 +71,14 @@ def parse_time(value: object) -> int:
     raise KaonError(f"a time must be like 2026-11-24T18:00:00Z, not {canonical.dumps(value)[:80]}")
 
 
-def due(decision: Decision, block: BlockState) -> None:
-    """The gate has waited long enough."""
+def due(decision: Decision, message: Due) -> None:
+    """A gate may have waited long enough."""
+    block = decision.state.gates.get(message.path)
+    if block is not None and block.due_us == message.due_us:
+        _time_over(decision, block)
+
+
+def _time_over(decision: Decision, block: BlockState) -> None:
     gate = block.block.gate
     if gate.HasField("timer"):
         end_block(decision, block, t.SUCCEEDED)
@@ -191,16 +198,8 @@ def _signal_step(decision: Decision, message: Signal) -> None:
     hand_over(decision, step, step.signals[-1])
 
 
-def hand_over(decision: Decision, step: StepState, kept: StepSignal) -> None:
-    """Hands a signal to the step's holder."""
-    decision.act(
-        SignalHolder(
-            path=step.path,
-            attempt=step.attempt,
-            generation=step.generation,
-            incarnation=step.incarnation,
-            name=kept.name,
-            payload_json=kept.payload_json,
-            seq=kept.seq,
-        )
-    )
+def _stop(decision: Decision, block: BlockState, status: t.Status) -> None:
+    end_block(decision, block, status, stop_error(block.path, status))
+
+
+KIND = BlockKind(start=_start, stop=_stop)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from kaon_coordinator.engine import (
-    blocks,
     commands,
     foreach,
     gates,
@@ -14,13 +13,44 @@ from kaon_coordinator.engine import (
     messages,
     pausing,
     preparing,
+    repeat,
     runs,
+    scopes,
     steps,
+    stopping,
     subworkflows,
     timing,
 )
-from kaon_coordinator.engine.decide import Decision
-from kaon_coordinator.engine.messages import Message
+from kaon_coordinator.engine.actions import Timer, WatchTime
+from kaon_coordinator.engine.decision import Decision
+from kaon_coordinator.engine.messages import Due, Message, PermitsGranted
+
+
+def due(decision: Decision, message: Due) -> None:
+    """A watched time has come; one that no longer fits changes nothing."""
+    if decision.context.now_us < message.due_us:
+        decision.act(WatchTime(timer=message.timer, path=message.path, due_us=message.due_us))
+        return
+    _DUE[message.timer](decision, message)
+
+
+def _timeout(decision: Decision, message: Due) -> None:
+    answer = stopping.timeout if message.path else runs.timeout
+    answer(decision, message)
+
+
+def _permits_granted(decision: Decision, message: PermitsGranted) -> None:
+    answer = preparing.permits_granted if message.path else runs.permits_granted
+    answer(decision, message)
+
+
+_DUE: dict[Timer, Callable[[Decision, Due], None]] = {
+    Timer.TIMEOUT: _timeout,
+    Timer.DEADLINE: timing.deadline,
+    Timer.GATE: gates.due,
+    Timer.PASS: repeat.due,
+    Timer.GRANT: leases.grant_due,
+}
 
 _HANDLERS: dict[type[Message], Callable[[Decision, Any], None]] = {
     messages.Start: runs.start,
@@ -35,17 +65,17 @@ _HANDLERS: dict[type[Message], Callable[[Decision, Any], None]] = {
     messages.Mark: commands.mark,
     messages.ChildEnded: subworkflows.ended,
     messages.ChildPrepared: subworkflows.prepared,
-    messages.Due: timing.due,
-    messages.Continued: blocks.continued,
+    messages.Due: due,
+    messages.Continued: scopes.continued,
     messages.ItemsRead: foreach.items_read,
     messages.ManifestsWritten: preparing.manifests_written,
     messages.MemoFound: preparing.memo_found,
     messages.MemoMissed: preparing.memo_missed,
-    messages.PermitsGranted: preparing.permits_granted,
+    messages.PermitsGranted: _permits_granted,
     messages.Unprepared: preparing.unprepared,
     messages.Started: leases.started,
-    messages.HandedBack: leases.handed_back,
-    messages.LeaseExpired: leases.expired,
+    messages.HandedBack: steps.handed_back,
+    messages.LeaseExpired: steps.expired,
     messages.Reported: steps.reported,
     messages.Succeeded: steps.succeeded,
     messages.Failed: steps.failed,

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from kaon_coordinator.engine import gates
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import (
-    EndStep,
     GrantLease,
     RevokeLease,
     RevokeReason,
+    SignalHolder,
     Timer,
     WatchAttempt,
     WatchTime,
 )
 from kaon_coordinator.engine.backoff import later_us
-from kaon_coordinator.engine.decide import Decision, user_error
+from kaon_coordinator.engine.decision import Decision
 from kaon_coordinator.engine.messages import (
+    Due,
     Failed,
     HandedBack,
     Lease,
-    LeaseExpired,
     Reported,
     Started,
     Stopped,
     Succeeded,
 )
-from kaon_coordinator.engine.state import StepState
+from kaon_coordinator.engine.state import StepSignal, StepState
 from kaonapi.run.v1 import history_pb2
 
 Report = Started | Reported | Succeeded | Failed | Stopped | HandedBack
@@ -84,7 +83,7 @@ def take(decision: Decision, step: StepState, lease: Lease) -> None:
     if step.block.step.exclusive:
         grant(decision, step)
     for kept in step.signals:
-        gates.hand_over(decision, step, kept)
+        hand_over(decision, step, kept)
 
 
 def grant(decision: Decision, step: StepState) -> None:
@@ -100,6 +99,13 @@ def grant(decision: Decision, step: StepState) -> None:
             incarnation=step.incarnation,
         )
     )
+
+
+def grant_due(decision: Decision, message: Due) -> None:
+    """An exclusive step may have waited long enough for an earlier holder."""
+    step = decision.state.steps.get(message.path)
+    if step is not None and step.status == t.RUNNING and step.grant_us <= message.due_us:
+        grant(decision, step)
 
 
 def watch(step: StepState) -> WatchAttempt:
@@ -147,42 +153,6 @@ def revoke(decision: Decision, lease: Lease, reason: RevokeReason) -> None:
     )
 
 
-def handed_back(decision: Decision, message: HandedBack) -> None:
-    """The runner will not execute this release."""
-    step = claim(decision, message)
-    if step is not None:
-        reissue(decision, step, reason="handed_back")
-
-
-def expired(decision: Decision, message: LeaseExpired) -> None:
-    """Nobody has renewed the lease."""
-    step = decision.state.steps.get(message.path)
-    if step is None or step.generation != message.generation:
-        return
-    if step.status in {t.RUNNING, t.CANCELLING}:
-        reissue(decision, step, reason="expired")
-
-
-def reissue(decision: Decision, step: StepState, *, reason: str) -> None:
-    """Takes the step from its runner or from the queue; it is requested under the next generation, unless it was stopping or is
-    suspected of killing its runners."""
-    from kaon_coordinator.engine import steps
-
-    lost = lease_of(step)
-    limits = decision.context.limits
-    lose(decision, step, reason=reason, cut_off=reason == "expired")
-    if lost.incarnation and reason == "expired":
-        revoke(decision, lost, RevokeReason.STALE_LEASE)
-    if step.status == t.CANCELLING:
-        steps.end_stopped(decision, step, "")
-    elif reason == "expired" and step.lost_runners >= limits.lost_runners:
-        text = f"{step.path}: {step.lost_runners} runners were lost while they held this step"
-        steps.end(decision, step, t.QUARANTINED, error=user_error("LostRunners", text))
-    else:
-        decision.act(EndStep(path=step.path, attempt=step.attempt, generation=step.generation))
-        steps.become_ready(decision, step, attempt=step.attempt)
-
-
 def lose(decision: Decision, step: StepState, *, reason: str, cut_off: bool) -> None:
     """Takes the step from its holder; `cut_off`: it may execute on for a lease, for which an exclusive step must wait."""
     waits = cut_off and step.block.step.exclusive
@@ -194,5 +164,20 @@ def lose(decision: Decision, step: StepState, *, reason: str, cut_off: bool) -> 
             incarnation=step.incarnation,
             reason=reason,
             grant_time_us=until_us,
+        )
+    )
+
+
+def hand_over(decision: Decision, step: StepState, kept: StepSignal) -> None:
+    """Hands a signal to the step's holder."""
+    decision.act(
+        SignalHolder(
+            path=step.path,
+            attempt=step.attempt,
+            generation=step.generation,
+            incarnation=step.incarnation,
+            name=kept.name,
+            payload_json=kept.payload_json,
+            seq=kept.seq,
         )
     )

@@ -8,10 +8,11 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from kaon_coordinator.engine import steps
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import LookUpMemo, ReleasePermits, TakePermits, WriteManifests
 from kaon_coordinator.engine.bindings import resolve
-from kaon_coordinator.engine.decide import ENGINE_FAULT, Decision, user_error
+from kaon_coordinator.engine.decision import ENGINE_FAULT, Decision, user_error
 from kaon_coordinator.engine.messages import (
     ManifestsWritten,
     MemoFound,
@@ -19,8 +20,10 @@ from kaon_coordinator.engine.messages import (
     PermitsGranted,
     Unprepared,
 )
-from kaon_coordinator.engine.scopes import end_node, may_start
+from kaon_coordinator.engine.readiness import may_start
+from kaon_coordinator.engine.scopes import end_node
 from kaon_coordinator.engine.state import BlockState, Preparation, StepState
+from kaon_coordinator.engine.stopping import request_stop
 from kaon_wire import canonical
 from kaon_wire.errors import KaonError
 from kaonapi.run.v1 import history_pb2
@@ -29,8 +32,6 @@ from kaonapi.step.v1 import step_pb2
 
 def begin(decision: Decision, step: StepState) -> None:
     """Binds the inputs of a pending step and gathers what else it needs."""
-    from kaon_coordinator.engine import steps
-
     try:
         inputs = {
             name: resolve(decision.state, step.scope, binding, decision.context.evaluate)
@@ -91,8 +92,6 @@ def _take_permits(decision: Decision, step: StepState, preparation: Preparation)
 
 
 def _ready(decision: Decision, step: StepState, preparation: Preparation) -> None:
-    from kaon_coordinator.engine import steps
-
     decision.state.preparing.pop(step.path, None)
     steps.become_ready(decision, step, attempt=1, inputs=preparation.inputs, memo_key=preparation.memo_key)
 
@@ -116,8 +115,6 @@ def _answered(decision: Decision, path: str, what: str, asked: int) -> tuple[Ste
 
 def memo_found(decision: Decision, message: MemoFound) -> None:
     """An equal execution has given the outputs already."""
-    from kaon_coordinator.engine import steps
-
     found = _answered(decision, message.path, "memo", message.asked)
     if found is None or found[1].memo_key != message.key:
         return
@@ -145,17 +142,8 @@ def manifests_written(decision: Decision, message: ManifestsWritten) -> None:
 
 
 def permits_granted(decision: Decision, message: PermitsGranted) -> None:
-    """The step (or the run) holds its permits; they go back when it does not need them any more."""
-    from kaon_coordinator.engine import runs
-
+    """The step holds its permits; they go back when it does not need them any more."""
     state = decision.state
-    if not message.path:
-        # What was granted before it ended went back with its end.
-        if state.status == t.PENDING and message.asked >= state.waits_since:
-            runs.begin(decision)
-        elif state.ended:
-            decision.act(ReleasePermits(path=""))
-        return
     found = _answered(decision, message.path, "permits", message.asked)
     if found is not None:
         _ready(decision, *found)
@@ -179,8 +167,6 @@ def unprepared(decision: Decision, message: Unprepared) -> None:
     if message.kind in {"Platform", ENGINE_FAULT}:
         error.error_class = step_pb2.ERROR_CLASS_PLATFORM
     if isinstance(node, BlockState) and node.status == t.RUNNING:
-        from kaon_coordinator.engine.stopping import request_stop
-
         request_stop(decision, node, t.FAILED, cause="items", reason=message.problem)
     elif may_start(decision, node):
         end_node(decision, node, t.FAILED, error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kaon_coordinator.engine.decide import Decision
+from kaon_coordinator.engine.decision import Decision
 from kaonapi.run.v1 import history_pb2
 
 

@@ -7,8 +7,10 @@ from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import Timer, WatchTime
 from kaon_coordinator.engine.backoff import backoff_ms, later_us
 from kaon_coordinator.engine.bindings import condition
-from kaon_coordinator.engine.decide import Decision, user_error
-from kaon_coordinator.engine.scopes import end_block, ending
+from kaon_coordinator.engine.decision import BlockKind, Decision, user_error
+from kaon_coordinator.engine.messages import Due
+from kaon_coordinator.engine.readiness import ending
+from kaon_coordinator.engine.scopes import advance_cell, end_block, end_with_cell, start_cell, stop_cells
 from kaon_coordinator.engine.state import BlockState, ScopeState
 from kaon_coordinator.engine.timing import watch_node
 from kaon_wire.errors import KaonError
@@ -16,7 +18,7 @@ from kaonapi.run.v1 import history_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 
-def start(decision: Decision, block: BlockState) -> None:
+def _start(decision: Decision, block: BlockState) -> None:
     """Starts the first pass."""
     decision.emit(block_started=history_pb2.BlockStarted(path=block.path))
     watch_node(decision, block)
@@ -24,13 +26,14 @@ def start(decision: Decision, block: BlockState) -> None:
 
 
 def _start_pass(decision: Decision, block: BlockState, number: int) -> None:
-    from kaon_coordinator.engine.blocks import start_cell
-
     start_cell(decision, block, paths.pass_cell(block.path, number), number)
 
 
-def pass_ended(decision: Decision, block: BlockState, cell: ScopeState) -> None:
-    """A pass has succeeded: the condition decides whether another follows."""
+def _pass_ended(decision: Decision, block: BlockState, cell: ScopeState) -> None:
+    """A pass has ended: when it has succeeded, the condition decides whether another follows."""
+    if cell.status != t.SUCCEEDED:
+        end_with_cell(decision, block, cell)
+        return
     if decision.defers(block.path):
         return
     repeat = block.block.repeat
@@ -66,7 +69,7 @@ def _schedule_pass(decision: Decision, block: BlockState, number: int) -> None:
         _start_pass(decision, block, number)
 
 
-def go_on(decision: Decision, block: BlockState) -> None:
+def _enter(decision: Decision, block: BlockState) -> None:
     """The next pass begins, unless it has to wait. Doing it twice changes nothing."""
     if decision.context.now_us >= block.due_us:
         _start_pass(decision, block, len(block.cells) + 1)
@@ -74,8 +77,18 @@ def go_on(decision: Decision, block: BlockState) -> None:
         decision.act(WatchTime(timer=Timer.PASS, path=block.path, due_us=block.due_us))
 
 
-def pass_due(decision: Decision, block: BlockState) -> None:
-    """The wait before a pass is over."""
+def due(decision: Decision, message: Due) -> None:
+    """The wait before a pass may be over."""
+    block = decision.state.blocks.get(message.path)
+    if block is None or block.due_us != message.due_us:
+        return
     waits = block.kind == "repeat" and block.status == t.RUNNING and block.active == 0 and block.due_us
     if waits and not decision.state.halted and not ending(decision, block.scope):
-        go_on(decision, block)
+        _enter(decision, block)
+
+
+def _advance(decision: Decision, block: BlockState) -> None:
+    advance_cell(decision, block, _enter)
+
+
+KIND = BlockKind(start=_start, stop=stop_cells, cell_ended=_pass_ended, advance=_advance)

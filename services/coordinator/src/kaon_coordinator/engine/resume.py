@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kaon_coordinator.engine import runs
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import (
     Action,
@@ -18,24 +17,24 @@ from kaon_coordinator.engine.actions import (
     WatchTime,
 )
 from kaon_coordinator.engine.counting import is_active
-from kaon_coordinator.engine.decide import Context, Decision
-from kaon_coordinator.engine.gates import hand_over
-from kaon_coordinator.engine.leases import grant, lease_of, watch
+from kaon_coordinator.engine.decision import Context, Decision
+from kaon_coordinator.engine.leases import grant, hand_over, lease_of, watch
 from kaon_coordinator.engine.limits import DEFAULT, Limits
-from kaon_coordinator.engine.scopes import in_turn, may_go
+from kaon_coordinator.engine.readiness import in_turn, may_go
+from kaon_coordinator.engine.run_permits import permit_keys
 from kaon_coordinator.engine.state import BlockState, RunState, StepState
-from kaon_coordinator.engine.timing import watch_node
+from kaon_coordinator.engine.timing import watch_node, watch_run
 
 
 def derive(state: RunState, *, now_us: int = 0, limits: Limits = DEFAULT) -> list[Action]:
     """The actions that follow from the state alone: requests, leases and timers to be watched, what was being prepared. Decides
     nothing; doing any of it twice is harmless."""
     decision = Decision(state=state, context=Context(now_us=now_us, evaluate=_never, limits=limits))
-    keys = runs.permit_keys(state)
+    keys = permit_keys(state)
     if state.status == t.PENDING and state.seq > 0 and keys:
         decision.act(TakePermits(path="", asked=state.seq, keys=keys))
     if not state.ended and state.start_us and not state.waits_since:
-        runs.watch_run(decision)
+        watch_run(decision)
         for step in state.steps.values():
             _derive_step(decision, step)
         for block in state.blocks.values():

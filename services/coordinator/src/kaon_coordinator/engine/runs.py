@@ -1,23 +1,21 @@
-"""A run's beginning and end."""
+"""A run's beginning, what goes on when it was paused or opened again, and its stop."""
 
 from __future__ import annotations
 
 from kaon_coordinator.engine import scopes
 from kaon_coordinator.engine import transitions as t
-from kaon_coordinator.engine.actions import ReleasePermits, TakePermits, TellRun, Timer, WatchTime
+from kaon_coordinator.engine.actions import ReleasePermits
 from kaon_coordinator.engine.backoff import later_us
-from kaon_coordinator.engine.bindings import resolve, typed
-from kaon_coordinator.engine.decide import Decision, user_error
-from kaon_coordinator.engine.messages import Start
+from kaon_coordinator.engine.decision import Decision
+from kaon_coordinator.engine.messages import Due, PermitsGranted, Start
+from kaon_coordinator.engine.readiness import had_turn
 from kaon_coordinator.engine.refusals import refuse
+from kaon_coordinator.engine.rerun import run_again
 from kaon_coordinator.engine.resetting import plan
-from kaon_coordinator.engine.state import RunState
-from kaon_coordinator.engine.timing import begin_of_run, watch_node
-from kaon_wire.errors import KaonError
-from kaonapi.run.v1 import command_pb2, history_pb2
-from kaonapi.step.v1 import step_pb2
-
-BACKFILL = "backfill:"
+from kaon_coordinator.engine.run_permits import permit_keys, take_permits
+from kaon_coordinator.engine.steps import reissue, try_again
+from kaon_coordinator.engine.timing import begin_of_run, watch_node, watch_run
+from kaonapi.run.v1 import history_pb2
 
 
 def start(decision: Decision, message: Start) -> None:
@@ -26,23 +24,22 @@ def start(decision: Decision, message: Start) -> None:
         go_on(decision)
 
 
-def permit_keys(state: RunState) -> tuple[str, ...]:
-    """The permits that the run needs to be active."""
-    keys = []
-    if state.workflow.definition.max_active_runs:
-        keys.append(f"workflow:{state.workflow.definition.name}")
-    if state.origin.startswith(BACKFILL):
-        keys.append(state.origin)
-    return tuple(keys)
-
-
 def go_on(decision: Decision) -> None:
     """The way of a PENDING run to its beginning, or of one that was opened again to where it goes on."""
-    keys = permit_keys(decision.state)
-    if keys:
-        decision.act(TakePermits(path="", asked=decision.state.seq, keys=keys))
+    if permit_keys(decision.state):
+        take_permits(decision)
     else:
         begin(decision)
+
+
+def permits_granted(decision: Decision, message: PermitsGranted) -> None:
+    """The run holds its permits; they go back when it does not need them any more."""
+    state = decision.state
+    # What was granted before it ended went back with its end.
+    if state.status == t.PENDING and message.asked >= state.waits_since:
+        begin(decision)
+    elif state.ended:
+        decision.act(ReleasePermits(path=""))
 
 
 def begin(decision: Decision) -> None:
@@ -61,29 +58,17 @@ def begin(decision: Decision) -> None:
     decision.then(lambda: scopes.start_scope(decision, state.root))
 
 
-def watch_run(decision: Decision) -> None:
-    """Watches over the run's time-out and deadline."""
-    definition = decision.state.workflow.definition
-    begin_us = begin_of_run(decision.state)
-    if definition.timeout_ms:
-        due_us = later_us(begin_us, definition.timeout_ms * 1000)
-        decision.act(WatchTime(timer=Timer.TIMEOUT, path="", due_us=due_us))
-    if definition.deadline_ms and not decision.state.late:
-        due_us = later_us(begin_us, definition.deadline_ms * 1000)
-        decision.act(WatchTime(timer=Timer.DEADLINE, path="", due_us=due_us))
-
-
 def begin_fork(decision: Decision) -> None:
     """Begins a fork: its state is there already; what it was asked to reset runs again, and the rest goes on."""
     state = decision.state
     chosen = []
     for path in state.fork_reset:
         found = scopes.nodes_at(state, path)
-        chosen += [node for node in found if scopes.had_turn(node)]
+        chosen += [node for node in found if had_turn(node)]
         if not found:
             refuse(decision, "fork", path, "there was no such step, block or cell", state.submitter)
     what = plan(chosen)
-    scopes.run_again(decision, what, cause="fork", requester=state.submitter)
+    run_again(decision, what, cause="fork", requester=state.submitter)
     # The other run may have stood between two decisions.
     _go_on_everywhere(decision)
 
@@ -103,44 +88,31 @@ def _go_on_everywhere(decision: Decision) -> None:
     decision.then(lambda: scopes.advance(decision, list(state.scopes.values())))
 
 
-def end(decision: Decision, status: t.Status, error: step_pb2.StepError | None) -> None:
-    """Ends the run: what it holds is given back, and whoever it is part of is told."""
-    outputs: dict[str, str] = {}
-    if status == t.SUCCEEDED:
-        try:
-            outputs = _outputs(decision)
-        except KaonError as problem:
-            status, error = t.FAILED, user_error("BindingError", f"outputs of the workflow: {problem}")
-    decision.emit(run_ended=history_pb2.RunEnded(status=status, error=error, outputs_json=outputs))
-    decision.act(ReleasePermits(path=""))
-    tell_parent(decision)
+def resume(decision: Decision) -> None:
+    """Does what had to wait for the end of a pause; when the run is being stopped that concerns its hooks only."""
+    for step in list(decision.state.steps.values()):
+        if step.status == t.READY:
+            reissue(decision, step, reason="paused")
+        elif step.status == t.PENDING and 0 < step.retry_us <= decision.context.now_us:
+            try_again(decision, step)
+    decision.then(lambda: scopes.advance(decision, list(decision.state.scopes.values())))
 
 
-def tell_parent(decision: Decision) -> None:
-    """Tells the run that an ended run is part of, if there is one, how it ended."""
+def stop(decision: Decision, *, paused: bool) -> None:
+    """Stops the body of the run. The end of a pause lets hooks begin that had to wait."""
+    scopes.stop_scope(decision, decision.state.root)
+    if paused:
+        resume(decision)
+
+
+def timeout(decision: Decision, message: Due) -> None:
+    """The run may have taken too long."""
     state = decision.state
-    if not state.parent_run_id:
+    expected = later_us(begin_of_run(state), state.workflow.definition.timeout_ms * 1000)
+    if state.waits_since or message.due_us != expected:
         return
-    ended = command_pb2.ChildEnded(
-        path=state.parent_path,
-        child_run_id=state.run_id,
-        status=state.status,
-        outputs_json=state.outputs,
-        error=state.error,
-        asked=state.asked,
-    )
-    command = command_pb2.RunCommand(run_id=state.parent_run_id, child_ended=ended)
-    decision.act(TellRun(run_id=state.parent_run_id, command=command))
-
-
-def _outputs(decision: Decision) -> dict[str, str]:
-    state, context = decision.state, decision.context
-    context.meter.begin_node()
-    outputs = {
-        name: resolve(state, state.root, output.value, context.evaluate)
-        for name, output in sorted(state.workflow.definition.outputs.items())
-    }
-    outputs = typed({name: each.type for name, each in state.workflow.definition.outputs.items()}, outputs)
-    if large := context.limits.too_large(outputs):
-        raise KaonError(large)
-    return outputs
+    if state.status in {t.RUNNING, t.PAUSED} and state.root.stop == t.NONE:
+        paused = state.paused
+        event = history_pb2.BlockStopRequested(path=state.root.key, status=t.TIMED_OUT, cause="timeout")
+        decision.emit(block_stop_requested=event)
+        stop(decision, paused=paused)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
+from kaon_coordinator.engine import run_ends, upstream
 from kaon_coordinator.engine import transitions as t
-from kaon_coordinator.engine import upstream
 from kaon_coordinator.engine.actions import ReleasePermits
 from kaon_coordinator.engine.compiled import BODY, FINALLY, ON_FAILURE
-from kaon_coordinator.engine.counting import is_active, is_blocked
-from kaon_coordinator.engine.decide import Decision, user_error
-from kaon_coordinator.engine.resetting import Plan
+from kaon_coordinator.engine.counting import is_active
+from kaon_coordinator.engine.decision import Decision, user_error
+from kaon_coordinator.engine.messages import Continued
+from kaon_coordinator.engine.readiness import before, ending, had_turn, may_go, may_start, verdict
 from kaon_coordinator.engine.state import BlockState, Node, RunState, ScopeState, StepState
+from kaon_wire.errors import KaonError
 from kaonapi.run.v1 import history_pb2
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -25,100 +27,38 @@ def start_scope(decision: Decision, scope: ScopeState) -> None:
     check_scope(decision, scope)
 
 
-def may_start(decision: Decision, node: Node) -> bool:
-    """Whether a node has not begun and nothing keeps it from beginning, its predecessors apart."""
-    if node.status != t.PENDING or decision.state.halted:
-        return False
-    if isinstance(node, StepState) and node.begun:
-        return False
-    return in_turn(node) and not ending(decision, node.scope)
-
-
-def may_go(scope: ScopeState, name: str) -> bool:
-    """Whether a node may have what it needs of the nodes before it: they have ended, or any one of them is enough."""
-    return not scope.waiting.get(name) or scope.graph.rules[name] == d.TRIGGER_RULE_ANY_SUCCEEDED
-
-
-def in_turn(node: Node) -> bool:
-    """Whether its scope runs the node's phase."""
-    return node.scope.status == t.RUNNING and node.scope.graph.phases[node.block.name] == node.scope.phase
-
-
-def had_turn(node: Node) -> bool:
-    """Whether the phase of a node has come."""
-    return node.scope.graph.phases[node.block.name] == BODY or node.scope.outcome != t.NONE
-
-
-def nodes_at(state: RunState, path: str) -> list[Node]:
-    """The step or block at a path, or everything in the cell at it."""
-    node = state.node(path)
-    if node is not None:
-        return [node]
-    cell = state.scopes.get(path) if path else None
-    return list(cell.nodes.values()) if cell is not None else []
-
-
 def start_node(decision: Decision, node: Node) -> None:
     """Starts a pending node whose predecessors have ended as its rule wants, or skips it when they have not."""
     if not may_start(decision, node) or node.path in decision.state.preparing:
         return
-    verdict = _verdict(node)
-    if verdict == "start":
+    found = verdict(node)
+    if found == "start":
         if decision.defers(node.path):
             return
         if isinstance(node, StepState):
-            from kaon_coordinator.engine import preparing
-
-            preparing.begin(decision, node)
+            decision.kinds.step.start(decision, node)
         else:
-            from kaon_coordinator.engine import blocks
-
-            blocks.start(decision, node)
-    elif verdict == "fail":
-        end_node(decision, node, t.FAILED, upstream.none_succeeded(node, _before(node)))
-    elif verdict == "skip":
-        end_node(decision, node, t.SKIPPED, upstream.skipped(node, _before(node)))
+            _start_block(decision, node)
+    elif found == "fail":
+        end_node(decision, node, t.FAILED, upstream.none_succeeded(node, before(node)))
+    elif found == "skip":
+        end_node(decision, node, t.SKIPPED, upstream.skipped(node, before(node)))
 
 
-def _before(node: Node) -> list[Node]:
-    return [node.scope.nodes[each] for each in node.scope.graph.predecessors[node.block.name]]
+def _start_block(decision: Decision, block: BlockState) -> None:
+    try:
+        decision.kinds.blocks[block.kind].start(decision, block)
+    except KaonError as error:
+        end_block(decision, block, t.FAILED, user_error("BindingError", f"{block.path}: {error}"))
 
 
-def _verdict(node: Node) -> str:
-    """ "start", "fail" or "skip"; empty while it has to wait."""
-    scope, name = node.scope, node.block.name
-    before = _before(node)
-    waits = bool(scope.waiting.get(name))
-    match scope.graph.rules[name]:
-        case d.TRIGGER_RULE_ANY_SUCCEEDED:
-            if not before or any(each.status == t.SUCCEEDED for each in before):
-                return "start"
-            if waits:
-                return ""
-            return "fail" if _failed(before) else "skip"
-        case d.TRIGGER_RULE_ALL_DONE:
-            return "" if waits else "start"
-        case d.TRIGGER_RULE_ALL_SUCCEEDED:
-            good = all(each.status == t.SUCCEEDED for each in before)
-        case _:
-            good = all(each.status in t.PASSED and not is_blocked(each) for each in before)
-    if waits:
-        return ""
-    return "start" if good else "skip"
-
-
-def _failed(before: list[Node]) -> bool:
-    """Whether a failure is why none of these has succeeded: one of them has failed, or was skipped for one that has."""
-    seen: set[str] = set()
-    stack = list(before)
-    while stack:
-        node = stack.pop()
-        if node.status in t.BROKEN:
-            return True
-        if node.path not in seen and is_blocked(node):
-            seen.add(node.path)
-            stack += _before(node)
-    return False
+def start_cell(decision: Decision, block: BlockState, key: str, index: int, item_json: str = "") -> None:
+    """Starts a cell of a block."""
+    decision.emit(
+        cell_started=history_pb2.CellStarted(path=key, block=block.path, index=index, item_json=item_json)
+    )
+    cell = block.cells[index]
+    decision.then(lambda: start_scope(decision, cell))
 
 
 def end_node(
@@ -126,9 +66,7 @@ def end_node(
 ) -> None:
     """Ends a node that needs nothing else to be ended."""
     if isinstance(node, StepState):
-        from kaon_coordinator.engine import steps
-
-        steps.end(decision, node, status, error=error)
+        decision.kinds.step.end(decision, node, status, error)
     else:
         end_block(decision, node, status, error)
 
@@ -233,40 +171,23 @@ def _end_scope(
 ) -> None:
     """Ends the run, or a cell and perhaps its block with it."""
     if scope.parent is None:
-        from kaon_coordinator.engine import runs
-
-        runs.end(decision, status, error)
+        run_ends.end(decision, status, error)
         return
-    from kaon_coordinator.engine import blocks
-
     decision.emit(block_ended=history_pb2.BlockEnded(path=scope.key, status=status, error=error))
-    blocks.cell_ended(decision, scope.parent, scope)
+    cell_ended(decision, scope.parent, scope)
 
 
-def ending(decision: Decision, scope: ScopeState) -> bool:
-    """Whether nothing new may start in `scope`: the run, the scope or something around it is ending. What happens around hooks
-    does not end them."""
-    if decision.state.force_stop:
-        return True
-    around: ScopeState | None = scope
-    while around is not None:
-        if around.status != t.RUNNING:
-            return True
-        if around.phase != BODY:
-            return False
-        if around.error is not None or around.cancelled or around.stop != t.NONE:
-            return True
-        parent = around.parent
-        if parent is not None and (parent.stop != t.NONE or _too_many_failed(parent)):
-            return True
-        around = parent.scope if parent is not None else None
-    return False
+def cell_ended(decision: Decision, block: BlockState, cell: ScopeState) -> None:
+    """What the end of a cell brings about in its block."""
+    if block.stop == t.NONE:
+        decision.kinds.blocks[block.kind].cell_ended(decision, block, cell)
+    elif block.active == 0:
+        end_block(decision, block, block.stop, stop_error(block.path, block.stop))
 
 
-def _too_many_failed(block: BlockState) -> bool:
-    from kaon_coordinator.engine import foreach
-
-    return block.kind == "for_each" and block.failed > foreach.tolerated(block)
+def end_with_cell(decision: Decision, block: BlockState, cell: ScopeState) -> None:
+    """Ends a block as its cell has ended."""
+    end_block(decision, block, cell.status, None if cell.status == t.SUCCEEDED else cell.error)
 
 
 def stop_scope(decision: Decision, scope: ScopeState) -> None:
@@ -281,91 +202,68 @@ def stop_scope(decision: Decision, scope: ScopeState) -> None:
     decision.then(lambda: check_scope(decision, scope))
 
 
-def stop_run(decision: Decision, *, paused: bool) -> None:
-    """Stops the body of the run. The end of a pause lets hooks begin that had to wait."""
-    stop_scope(decision, decision.state.root)
-    if paused:
-        from kaon_coordinator.engine import pausing
-
-        pausing.go_on(decision)
-
-
 def stop_node(decision: Decision, node: Node, status: t.Status) -> None:
     """Stops an active node; `status` is how one ends of which nothing has to be waited for."""
     if isinstance(node, StepState):
-        from kaon_coordinator.engine import steps
-
-        steps.stop(decision, node, status)
+        decision.kinds.step.stop(decision, node, status)
     else:
-        from kaon_coordinator.engine import blocks
-
-        blocks.stop(decision, node, status)
+        decision.kinds.blocks[node.kind].stop(decision, node, status)
 
 
-def run_again(
-    decision: Decision,
-    what: Plan,
-    *,
-    cause: str,
-    requester: str,
-    reason: str = "",
-    continued: Sequence[str] = (),
-    asked: int = 0,
-) -> None:
-    """Resets what was planned, and starts what can start. The time of what had ended counts anew.
-
-    A run that had ended takes its permits again first, as a new one does.
-
-    Args:
-        decision: the decision.
-        what: what is reset.
-        cause: why, as `BlocksReset` has it.
-        requester: who wants it.
-        reason: for people.
-        continued: the sub-workflow blocks among them whose runs go on.
-        asked: that of a retry by the run's parent."""
-    from kaon_coordinator.engine import runs
-
-    reopened = list(what.reopened.values())
-    ended = [scope for scope in reopened if scope.status != t.RUNNING]
-    waits = decision.state.ended and bool(runs.permit_keys(decision.state))
-    decision.emit(
-        blocks_reset=history_pb2.BlocksReset(
-            paths=what.paths,
-            cause=cause,
-            requester=requester,
-            reason=reason,
-            waits=waits,
-            continued=continued,
-            asked=asked,
-        )
-    )
-    if waits:
-        runs.go_on(decision)
-    if decision.state.waits_since:
+def stop_cells(decision: Decision, block: BlockState, status: t.Status) -> None:
+    """Stops the cells of an active block; one without active cells ends at once."""
+    if block.active == 0:
+        end_block(decision, block, block.stop or status, stop_error(block.path, block.stop or status))
         return
-    _watch_again(decision, ended)
-    decision.then(lambda: advance(decision, reopened))
-
-
-def _watch_again(decision: Decision, opened: list[ScopeState]) -> None:
-    from kaon_coordinator.engine import runs, timing
-
-    for scope in opened:
-        if scope.parent is not None:
-            timing.watch_node(decision, scope.parent)
-        else:
-            runs.watch_run(decision)
+    for cell in list(block.cells.values()):
+        stop_scope(decision, cell)
 
 
 def advance(decision: Decision, scopes: list[ScopeState]) -> None:
     """Starts what can start in scopes that were paused or run again. Doing it twice changes nothing."""
-    from kaon_coordinator.engine import blocks
-
     for scope in sorted(scopes, key=lambda each: -each.position):
         if scope.status != t.RUNNING or scope.key not in decision.state.scopes:
             continue
         for node in list(scope.nodes.values()):
             if isinstance(node, BlockState) and node.status == t.RUNNING:
-                blocks.advance(decision, node)
+                advance_block(decision, node)
         start_scope(decision, scope)
+
+
+def advance_block(decision: Decision, block: BlockState) -> None:
+    """Lets a running block go on that was paused, reopened, taken over or forked. Doing it twice changes nothing."""
+    if block.status == t.RUNNING and not decision.state.halted:
+        decision.kinds.blocks[block.kind].advance(decision, block)
+
+
+def advance_cell(
+    decision: Decision, block: BlockState, enter: Callable[[Decision, BlockState], None]
+) -> None:
+    """Lets a block go on that has one cell at a time; `enter` starts the next one."""
+    if block.active:
+        return
+    if block.cells and not block.due_us:
+        cell_ended(decision, block, block.cells[max(block.cells)])
+    else:
+        enter(decision, block)
+
+
+def continued(decision: Decision, message: Continued) -> None:
+    """A node may be able to go on."""
+    node = decision.state.node(message.path)
+    if node is None:
+        return
+    if isinstance(node, BlockState) and node.status == t.RUNNING:
+        if not ending(decision, node.scope):
+            advance_block(decision, node)
+    else:
+        start_node(decision, node)
+
+
+def nodes_at(state: RunState, path: str) -> list[Node]:
+    """The step or block at a path, or everything in the cell at it."""
+    node = state.node(path)
+    if node is not None:
+        return [node]
+    cell = state.scopes.get(path) if path else None
+    return list(cell.nodes.values()) if cell is not None else []

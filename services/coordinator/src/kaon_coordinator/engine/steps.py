@@ -15,12 +15,14 @@ from kaon_coordinator.engine.actions import (
 )
 from kaon_coordinator.engine.backoff import later_us
 from kaon_coordinator.engine.bindings import typed
-from kaon_coordinator.engine.decide import Decision, user_error
+from kaon_coordinator.engine.decision import Decision, user_error
 from kaon_coordinator.engine.evolve_steps import sweep_around
 from kaon_coordinator.engine.leases import claim, lease_of, lose, revoke
 from kaon_coordinator.engine.messages import (
     AttemptTimedOut,
     Failed,
+    HandedBack,
+    LeaseExpired,
     Reported,
     RetryDue,
     Stopped,
@@ -244,6 +246,40 @@ def try_again(decision: Decision, step: StepState) -> None:
     become_ready(decision, step, attempt=step.attempt if by_platform else step.attempt + 1)
 
 
+def handed_back(decision: Decision, message: HandedBack) -> None:
+    """The runner will not execute this release."""
+    step = claim(decision, message)
+    if step is not None:
+        reissue(decision, step, reason="handed_back")
+
+
+def expired(decision: Decision, message: LeaseExpired) -> None:
+    """Nobody has renewed the lease."""
+    step = decision.state.steps.get(message.path)
+    if step is None or step.generation != message.generation:
+        return
+    if step.status in {t.RUNNING, t.CANCELLING}:
+        reissue(decision, step, reason="expired")
+
+
+def reissue(decision: Decision, step: StepState, *, reason: str) -> None:
+    """Takes the step from its runner or from the queue; it is requested under the next generation, unless it was stopping or is
+    suspected of killing its runners."""
+    lost = lease_of(step)
+    limits = decision.context.limits
+    lose(decision, step, reason=reason, cut_off=reason == "expired")
+    if lost.incarnation and reason == "expired":
+        revoke(decision, lost, RevokeReason.STALE_LEASE)
+    if step.status == t.CANCELLING:
+        end_stopped(decision, step, "")
+    elif reason == "expired" and step.lost_runners >= limits.lost_runners:
+        text = f"{step.path}: {step.lost_runners} runners were lost while they held this step"
+        end(decision, step, t.QUARANTINED, user_error("LostRunners", text))
+    else:
+        decision.act(EndStep(path=step.path, attempt=step.attempt, generation=step.generation))
+        become_ready(decision, step, attempt=step.attempt)
+
+
 def attempt_timed_out(decision: Decision, message: AttemptTimedOut) -> None:
     """The runner has not ended an attempt by itself whose time is over."""
     step = decision.state.steps.get(message.path)
@@ -255,9 +291,9 @@ def end(
     decision: Decision,
     step: StepState,
     status: t.Status,
+    error: step_pb2.StepError | None = None,
     *,
     outputs: dict[str, str] | None = None,
-    error: step_pb2.StepError | None = None,
     log_json: str = "",
     memo: history_pb2.MemoSource | None = None,
 ) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.backoff import later_us
 from kaon_coordinator.engine.counting import is_active
-from kaon_coordinator.engine.decide import Decision
-from kaon_coordinator.engine.scopes import check_scope, end_node, stop_error, stop_node, stop_run, stop_scope
+from kaon_coordinator.engine.decision import Decision
+from kaon_coordinator.engine.messages import Due
+from kaon_coordinator.engine.scopes import check_scope, end_node, stop_error, stop_node, stop_scope
 from kaon_coordinator.engine.state import Node, ScopeState
+from kaon_coordinator.engine.timing import active_node, begin_us
 from kaonapi.run.v1 import history_pb2
 
 
@@ -19,20 +22,26 @@ def request_stop(
     requester: str = "",
     reason: str = "",
 ) -> None:
-    """Stops a node, a cell or (its root scope) the run; it ends with `status` when nothing of it is left."""
-    paused = decision.state.paused
+    """Stops a node or a cell; it ends with `status` when nothing of it is left."""
     path = target.key if isinstance(target, ScopeState) else target.path
     decision.emit(
         block_stop_requested=history_pb2.BlockStopRequested(
             path=path, status=status, cause=cause, requester=requester, reason=reason
         )
     )
-    if target is decision.state.root:
-        stop_run(decision, paused=paused)
-    elif isinstance(target, ScopeState):
+    if isinstance(target, ScopeState):
         stop_scope(decision, target)
         decision.then(lambda: check_scope(decision, target))
     elif is_active(target):
         stop_node(decision, target, status)
     else:
         end_node(decision, target, status, stop_error(path, status))
+
+
+def timeout(decision: Decision, message: Due) -> None:
+    """A step or block may have taken too long."""
+    node = active_node(decision, message.path)
+    if node is None or node.stop != t.NONE or decision.state.waits_since:
+        return
+    if later_us(begin_us(node), node.block.timeout_ms * 1000) == message.due_us:
+        request_stop(decision, node, t.TIMED_OUT, cause="timeout")

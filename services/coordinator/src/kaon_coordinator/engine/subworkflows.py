@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import PrepareChild, SubmitChild, TellRun
 from kaon_coordinator.engine.bindings import resolve, typed
-from kaon_coordinator.engine.decide import Decision, user_error
+from kaon_coordinator.engine.decision import BlockKind, Decision, user_error
 from kaon_coordinator.engine.messages import ChildEnded, ChildPrepared
-from kaon_coordinator.engine.scopes import end_block, ending, may_start, stop_error
+from kaon_coordinator.engine.readiness import ending, may_start
+from kaon_coordinator.engine.scopes import end_block, stop_error
 from kaon_coordinator.engine.state import BlockState, Node, Preparation
 from kaon_coordinator.engine.timing import watch_node
 from kaon_wire.errors import KaonError
@@ -20,7 +21,7 @@ from kaonapi.step.v1 import step_pb2
 CHILD_FAILED = "ChildFailed"
 
 
-def start(decision: Decision, block: BlockState) -> None:
+def _start(decision: Decision, block: BlockState) -> None:
     """Has the other workflow looked up."""
     state, limits = decision.state, decision.context.limits
     if state.depth >= limits.run_depth:
@@ -164,6 +165,11 @@ def stop(decision: Decision, block: BlockState) -> None:
     tell(decision, block, command_pb2.RunCommand(run_id=block.child_run_id, cancel=cancel))
 
 
+def _stop(decision: Decision, block: BlockState, status: t.Status) -> None:
+    """Has the child run stopped; its end ends the block, whatever the status would be of one that nothing keeps."""
+    stop(decision, block)
+
+
 def tell(decision: Decision, block: BlockState, command: command_pb2.RunCommand) -> None:
     """Puts a command into the child's inbox."""
     command.requester = command.requester or f"run:{decision.state.run_id}"
@@ -175,3 +181,6 @@ def tell_children(decision: Decision, command: command_pb2.RunCommand) -> None:
     for block in decision.state.blocks.values():
         if block.kind == "sub_workflow" and block.status == t.RUNNING:
             tell(decision, block, command)
+
+
+KIND = BlockKind(start=_start, stop=_stop)

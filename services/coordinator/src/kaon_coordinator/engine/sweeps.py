@@ -6,9 +6,10 @@ import hashlib
 import itertools
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kaon_coordinator.engine.bindings import resolve
+from kaon_coordinator.engine.decision import Context
 from kaon_coordinator.engine.state import RunState, ScopeState
 from kaon_wire import canonical
 from kaon_wire.errors import KaonError
@@ -16,9 +17,6 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 
 # Of all points of one sweep.
 _SPACE_CHARACTERS = 64 << 20
-
-if TYPE_CHECKING:
-    from kaon_coordinator.engine.decide import Context
 
 
 def points(state: RunState, scope: ScopeState, sweep: d.Sweep, context: Context) -> tuple[str, ...]:

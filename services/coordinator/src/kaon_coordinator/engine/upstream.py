@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.counting import is_blocked
-from kaon_coordinator.engine.decide import user_error
+from kaon_coordinator.engine.decision import user_error
 from kaon_coordinator.engine.state import Node
 from kaonapi.step.v1 import step_pb2
 

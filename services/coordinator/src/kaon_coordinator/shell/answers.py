@@ -25,7 +25,7 @@ from kaon_coordinator.engine.actions import (
     TakePermits,
     WriteManifests,
 )
-from kaon_coordinator.engine.decide import ENGINE_FAULT
+from kaon_coordinator.engine.decision import ENGINE_FAULT
 from kaon_coordinator.engine.limits import Limits
 from kaon_coordinator.engine.messages import (
     ChildPrepared,

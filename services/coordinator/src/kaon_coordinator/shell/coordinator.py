@@ -17,7 +17,7 @@ import structlog
 
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.compiled import CompiledWorkflow
-from kaon_coordinator.engine.decide import Context, MeteredEvaluate
+from kaon_coordinator.engine.decision import Context, MeteredEvaluate
 from kaon_coordinator.engine.limits import DEFAULT, Limits
 from kaon_coordinator.engine.state import RunState
 from kaon_coordinator.faults import Fault, going_on, note_fault

@@ -18,7 +18,8 @@ from kaon_coordinator.engine.actions import (
     WatchRetry,
     WatchTime,
 )
-from kaon_coordinator.engine.decide import Context, Decision, decide
+from kaon_coordinator.engine.decide import decide
+from kaon_coordinator.engine.decision import Context, Decision
 from kaon_coordinator.engine.messages import AttemptTimedOut, Due, Message, RetryDue
 from kaon_coordinator.engine.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.engine.rows_codec import run_row, take_block_rows, take_dropped, take_step_rows

@@ -18,7 +18,8 @@ from kaon_coordinator.engine.actions import (
     WatchTime,
 )
 from kaon_coordinator.engine.compiled import compile_workflow
-from kaon_coordinator.engine.decide import Context, Decision, decide, submit
+from kaon_coordinator.engine.decide import decide, submit
+from kaon_coordinator.engine.decision import Context, Decision
 from kaon_coordinator.engine.evolve import evolve
 from kaon_coordinator.engine.limits import Limits
 from kaon_coordinator.engine.messages import (

@@ -11,7 +11,8 @@ from kaon_coordinator.engine import actions as a
 from kaon_coordinator.engine import messages as m
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.compiled import compile_workflow
-from kaon_coordinator.engine.decide import Context, Decision, decide, submit
+from kaon_coordinator.engine.decide import decide, submit
+from kaon_coordinator.engine.decision import Context, Decision
 from kaon_coordinator.engine.evolve import evolve
 from kaon_coordinator.engine.fork import fork_state
 from kaon_coordinator.engine.leases import lease_of, revoke_unless_current

@@ -8,7 +8,7 @@ import pytest
 
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import Continue, PrepareChild, Timer
-from kaon_coordinator.engine.decide import Context
+from kaon_coordinator.engine.decision import Context
 from kaon_coordinator.engine.faults import end_barely, end_faulted
 from kaon_coordinator.engine.fork import fork_state
 from kaon_coordinator.engine.messages import (

@@ -18,7 +18,7 @@ from kaon_coordinator.bootstrap import validator
 from kaon_coordinator.engine import actions as a
 from kaon_coordinator.engine import messages as m
 from kaon_coordinator.engine import transitions as t
-from kaon_coordinator.engine.decide import Context
+from kaon_coordinator.engine.decision import Context
 from kaon_coordinator.engine.leases import lease_of
 from kaon_coordinator.engine.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.engine.rows_codec import run_row

@@ -1,0 +1,66 @@
+"""Running again what was reset: a retry, a restart, a mark, a fork."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.decision import Decision
+from kaon_coordinator.engine.resetting import Plan
+from kaon_coordinator.engine.run_permits import permit_keys, take_permits
+from kaon_coordinator.engine.scopes import advance
+from kaon_coordinator.engine.state import ScopeState
+from kaon_coordinator.engine.timing import watch_node, watch_run
+from kaonapi.run.v1 import history_pb2
+
+
+def run_again(
+    decision: Decision,
+    what: Plan,
+    *,
+    cause: str,
+    requester: str,
+    reason: str = "",
+    continued: Sequence[str] = (),
+    asked: int = 0,
+) -> None:
+    """Resets what was planned, and starts what can start. The time of what had ended counts anew.
+
+    A run that had ended takes its permits again first, as a new one does.
+
+    Args:
+        decision: the decision.
+        what: what is reset.
+        cause: why, as `BlocksReset` has it.
+        requester: who wants it.
+        reason: for people.
+        continued: the sub-workflow blocks among them whose runs go on.
+        asked: that of a retry by the run's parent."""
+    reopened = list(what.reopened.values())
+    ended = [scope for scope in reopened if scope.status != t.RUNNING]
+    waits = decision.state.ended and bool(permit_keys(decision.state))
+    decision.emit(
+        blocks_reset=history_pb2.BlocksReset(
+            paths=what.paths,
+            cause=cause,
+            requester=requester,
+            reason=reason,
+            waits=waits,
+            continued=continued,
+            asked=asked,
+        )
+    )
+    if waits:
+        take_permits(decision)
+    if decision.state.waits_since:
+        return
+    _watch_again(decision, ended)
+    decision.then(lambda: advance(decision, reopened))
+
+
+def _watch_again(decision: Decision, opened: list[ScopeState]) -> None:
+    for scope in opened:
+        if scope.parent is not None:
+            watch_node(decision, scope.parent)
+        else:
+            watch_run(decision)

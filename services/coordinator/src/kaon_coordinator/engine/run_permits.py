@@ -1,0 +1,24 @@
+"""The permits that a run needs to be active."""
+
+from __future__ import annotations
+
+from kaon_coordinator.engine.actions import TakePermits
+from kaon_coordinator.engine.decision import Decision
+from kaon_coordinator.engine.state import RunState
+
+BACKFILL = "backfill:"
+
+
+def permit_keys(state: RunState) -> tuple[str, ...]:
+    """The permits that the run needs to be active."""
+    keys = []
+    if state.workflow.definition.max_active_runs:
+        keys.append(f"workflow:{state.workflow.definition.name}")
+    if state.origin.startswith(BACKFILL):
+        keys.append(state.origin)
+    return tuple(keys)
+
+
+def take_permits(decision: Decision) -> None:
+    """Asks for the run's permits."""
+    decision.act(TakePermits(path="", asked=decision.state.seq, keys=permit_keys(decision.state)))
