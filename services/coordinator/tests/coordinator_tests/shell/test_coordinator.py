@@ -102,9 +102,11 @@ async def test_a_broker_that_is_away_while_something_is_sent_costs_no_lease(
     send, sent = member.transport.send, []
 
     async def slowly(sends: Sequence[Send]) -> None:
-        if not sent:
-            world.clock.now += 60
-        sent.append(sends)
+        # History is published beside the turns, which do not wait for it.
+        if all(each.topic != topics.RUN_EVENTS for each in sends):
+            if not sent:
+                world.clock.now += 60
+            sent.append(sends)
         await send(sends)
 
     monkeypatch.setattr(member.transport, "send", slowly)
