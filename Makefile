@@ -78,9 +78,11 @@ $(BUF):
 	npm install --silent --no-audit --no-fund --prefix $(CACHE)/npm @bufbuild/buf@$(BUF_VERSION)
 
 .PHONY: check breaking format test test-quick chaos
-check: setup $(BUF) ## format, lint, types, protos
+check: setup $(BUF) ## format, lint, imports, types, protos
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
+	$(PY) deploy/local/imports.py
+	.venv/bin/lint-imports --no-logo --cache-dir $(CACHE)/import-linter
 	.venv/bin/mypy --strict $(SOURCES)
 	$(BUF) lint
 

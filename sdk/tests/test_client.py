@@ -21,6 +21,7 @@ from kaon.client import (
     Unavailable,
 )
 from kaon.client import params as parameters
+from kaon_wire import canonical
 from kaonapi.log.v1 import log_pb2
 from kaonapi.model.v1 import model_pb2
 from kaonapi.run.v1 import history_pb2, run_pb2, run_service_pb2
@@ -52,7 +53,6 @@ def test_a_submit_uploads_the_code_once_and_registers_the_definition(
 
 def test_a_large_bundle_travels_in_pieces(client: Client, world: World) -> None:
     data = bytes(range(256)) * 10_000
-    from kaon_wire import canonical
 
     assert client.upload_bundle(canonical.digest_bytes(data), data).size_bytes == len(data)
     assert world.bundles[canonical.digest_bytes(data)] == data

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from kaon import Part, Workflow
+from kaon.cli.main import app
 
 DOCS = Path(__file__).parents[2] / "docs"
 PREAMBLE, *PIECES = re.findall(r"```python\n(.*?)```", (DOCS / "workflows.md").read_text(), re.DOTALL)
@@ -33,8 +34,6 @@ def test_a_piece_of_code_in_the_documents_builds(
 
 def test_the_documents_name_every_command() -> None:
     from typer.main import get_command
-
-    from kaon.cli.main import app
 
     text = (DOCS / "workflows.md").read_text() + (DOCS.parent / "README.md").read_text()
     commands = set(get_command(app).commands)  # type: ignore[attr-defined]

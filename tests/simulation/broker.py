@@ -16,6 +16,9 @@ from kaon_coordinator.transport.base import GROUP_TOPICS, Handler, Incoming, Sen
 from kaon_coordinator.transport.ownership import by_topic, share
 from kaon_wire import topics
 from kaon_wire.errors import Unavailable
+from kaon_wire.partitioning import partition_of
+from kaonapi.runner.v1 import runner_pb2
+from kaonapi.step.v1 import step_pb2
 
 from .loop import EPOCH_US, Process, Scheduler
 
@@ -461,8 +464,6 @@ class RunnerTransport:
         process.on_death.append(self._cursor.close)
 
     def start(self, incarnation: str, deliver: Callable[[Sequence[Message]], None]) -> None:
-        from kaon_wire.partitioning import partition_of
-
         self._deliver = deliver
         partition = partition_of(incarnation, self._broker.catalogue.runner_partitions)
         for topic in (topics.step_ready(self._pool), topics.RUNNER_COMMANDS):
@@ -491,9 +492,6 @@ class RunnerTransport:
 
 
 def _decode(topic: str, value: bytes) -> Message:
-    from kaonapi.runner.v1 import runner_pb2
-    from kaonapi.step.v1 import step_pb2
-
     kind: Any = runner_pb2.RunnerCommands if topic == topics.RUNNER_COMMANDS else step_pb2.StepReleases
     return kind.FromString(value)  # type: ignore[no-any-return]
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.schedules import looking
 from kaon_coordinator.store.base import RunRecord, ScheduleRecord
+from kaon_coordinator.transport.base import Send
+from kaon_wire import topics
 from kaon_wire.errors import Conflict, KaonError, NotFound
 from kaon_wire.partitioning import partition_of
 from kaonapi.run.v1 import command_pb2, run_pb2
@@ -206,8 +208,6 @@ class Client:
 
     async def _wake(self, member: Member, record: RunRecord, submitted: RunRecord | None = None) -> None:
         """As `bootstrap.Application` does."""
-        from .world import wake_record
-
         assert member.coordinator is not None
         assert member.transport is not None
         if not member.coordinator.wake(record.partition, submitted):
@@ -302,3 +302,9 @@ class Client:
             answer.set_exception(failure)
         else:
             answer.set_result(result)
+
+
+def wake_record(partition: int) -> Send:
+    """As `bootstrap` sends it."""
+    wakeup = command_pb2.Wakeup(inbox_filled=command_pb2.InboxFilled(partition=partition))
+    return Send(topic=topics.RUN_COMMANDS, partition=partition, value=wakeup.SerializeToString())

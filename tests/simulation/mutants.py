@@ -28,6 +28,7 @@ from kaon_coordinator.shell.ending import Endings
 from kaon_coordinator.shell.partition import Partition
 from kaon_coordinator.shell.turn import FaultedRun, Turn
 
+from .checks import CheckedStore
 from .interleavings import SCENARIOS
 from .memory_permits import MemoryPermits
 from .memory_store import MemoryStore
@@ -93,8 +94,6 @@ def _idempotency_key() -> None:
     def submit(self: MemoryStore, run: Any) -> Any:
         self.keys.clear()
         return real(self, run)
-
-    from .checks import CheckedStore
 
     checked = CheckedStore._submit
 

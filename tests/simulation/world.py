@@ -18,13 +18,13 @@ from kaon_coordinator.transport.base import Send
 from kaon_wire import canonical, topics
 from kaon_wire.errors import Conflict, KaonError
 from kaon_wire.partitioning import partition_of
-from kaonapi.run.v1 import command_pb2, history_pb2
+from kaonapi.run.v1 import history_pb2
 from kaonapi.runner.v1 import runner_pb2
 
 from . import poison, runners
 from .broker import Broker, Group, RunnerTransport, SimTransport, Trouble
 from .checks import CheckedStore, Checks, Violation
-from .clients import Client
+from .clients import Client, wake_record
 from .desk import SimDesk
 from .loop import EPOCH_US, Deadlock, Process, Scheduler
 from .plan import Fault, Plan, catalogue
@@ -458,12 +458,6 @@ class World:
             idempotency_key=key,
             now_us=now_us,
         )
-
-
-def wake_record(partition: int) -> Send:
-    """As `bootstrap` sends it."""
-    wakeup = command_pb2.Wakeup(inbox_filled=command_pb2.InboxFilled(partition=partition))
-    return Send(topic=topics.RUN_COMMANDS, partition=partition, value=wakeup.SerializeToString())
 
 
 _READ_BY_COORDINATORS = frozenset(

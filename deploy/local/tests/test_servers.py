@@ -17,6 +17,7 @@ from types import ModuleType
 import psutil
 import pytest
 
+from kaon_artifacts import ArtifactStore
 from kaon_local import LocalError, StartFailed, Supervisor
 from kaon_local.errors import ForeignServer
 from kaon_local.hdfs import Hdfs, HdfsConfig
@@ -119,8 +120,6 @@ def test_kafka_keeps_its_topics_over_kill_and_restart_and_is_told_from_another_c
 
 @pytest.mark.real
 def test_hdfs_starts_takes_a_file_and_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from kaon_artifacts import ArtifactStore
-
     hdfs = Hdfs(HdfsConfig(state=tmp_path / "hdfs"))
     hdfs.start()
     try:

@@ -5,7 +5,12 @@ import os
 import subprocess
 import sys
 
-from kaon_local.errors import LocalError
+from kaon_local import compose, demo, fetch_all
+from kaon_local.docker_engine import DockerConfig, DockerEngine, engine_answers
+from kaon_local.errors import LocalError, MissingTool
+from kaon_local.images import build_all, public_bases
+from kaon_local.paths import ROOT
+from kaon_local.system import can_have_docker, docker_state
 
 # People find a system that they left running at the addresses that the clients use by default.
 API_PORT, PUBLISHER_PORT = 7070, 7071
@@ -55,8 +60,6 @@ def main() -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from kaon_local import demo, fetch_all
-
     docker = False if getattr(arguments, "no_docker", False) else None
     match arguments.command:
         case "fetch":
@@ -77,13 +80,6 @@ def images(names: list[str], tag: str) -> int:
     """Builds images, and writes the settings that compose needs; returns the exit code."""
     import docker
 
-    from kaon_local import compose
-    from kaon_local.docker_engine import DockerConfig, engine_answers
-    from kaon_local.errors import MissingTool
-    from kaon_local.images import build_all, public_bases
-    from kaon_local.paths import ROOT
-    from kaon_local.system import docker_state
-
     url = DockerConfig(state=docker_state()).url
     if not engine_answers(url):
         raise MissingTool(f"no Docker engine answers at {url}: start it first")
@@ -99,9 +95,6 @@ def images(names: list[str], tag: str) -> int:
 
 def with_engine(argv: list[str]) -> int:
     """Runs a command to its end and returns its exit code; the engine is stopped afterwards when it is ours."""
-    from kaon_local.docker_engine import DockerConfig, DockerEngine
-    from kaon_local.system import can_have_docker, docker_state
-
     if not can_have_docker():
         print(
             "no Docker engine answers here, and none can be started: tests that need one are skipped",

@@ -12,7 +12,7 @@ from kaon.dsl.errors import WorkflowError
 from kaon.dsl.producers import Producer
 from kaon.dsl.scopes import BODY, Place, Scope
 from kaon.dsl.source import Source
-from kaon.dsl.values import Expr, Item, Last, Outcome, Parameter, Reference, RunInfo, Value
+from kaon.dsl.values import Expr, HasOutputs, Item, Last, Outcome, Parameter, Reference, RunInfo, Value
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 
@@ -90,9 +90,9 @@ class Binder:
         kind = value.type if not _joined(_rest(wanted, use, value)) else d.VALUE_TYPE_LIST
         return d.Binding(output=d.OutputReference(step=wanted.name, output=value.output)), kind
 
-    def _place(self, step: Producer, written: str, use: Use) -> Place:
+    def _place(self, step: HasOutputs, written: str, use: Use) -> Place:
         place = self.producers.get(step.name)
-        if place is None or place.block is not step:
+        if place is None or not isinstance(place.block, Producer) or place.block is not step:
             raise use.error(f"refers to {written}, but that {step.noun} is not part of the workflow")
         return place
 

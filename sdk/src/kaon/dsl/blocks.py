@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 from kaon.dsl.errors import WorkflowError
+from kaon.dsl.names import block_name
 from kaon.dsl.source import Source, caller
 from kaon.dsl.values import Expr, Item, Reference, Value
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -218,8 +219,6 @@ class ForEach(Block):
 
     @property
     def stem(self) -> str:
-        from kaon.dsl.names import block_name
-
         items = self.each.items
         named = getattr(items, "output", None) or getattr(items, "name", None)
         written = block_name(named) if isinstance(named, str) else ""

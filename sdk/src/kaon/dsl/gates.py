@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kaon.dsl import checks, names, types, values
 from kaon.dsl.errors import WorkflowError
@@ -14,10 +14,8 @@ from kaon.dsl.producers import Gate, SubWorkflow
 from kaon.dsl.source import Source, caller
 from kaon.dsl.stepmaking import outputs_by_name
 from kaon.dsl.values import Value
+from kaon.dsl.workflow import Workflow
 from kaonapi.workflow.v1 import definition_pb2 as d
-
-if TYPE_CHECKING:
-    from kaon.dsl.workflow import Workflow
 
 _APPROVAL_TIMEOUTS = {
     "fail": d.GATE_TIMEOUT_FAIL,
@@ -174,8 +172,6 @@ def sub_workflow(
         WorkflowError: one of them is wrong.
     """
     source = caller()
-    from kaon.dsl.workflow import Workflow
-
     names.check_block_name(name, "sub-workflow", source)
     what = f"sub-workflow {name!r}"
     child = workflow if isinstance(workflow, Workflow) else None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from kaon.dsl import checks, constraints, names, types
 from kaon.dsl.errors import WorkflowError
@@ -13,12 +14,7 @@ from kaon.dsl.source import Source, caller
 from kaon_wire import canonical
 from kaon_wire.definitions.limits import EXPRESSION_CHARACTERS
 from kaon_wire.errors import InvalidValue
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from kaon.dsl.producers import Producer
-    from kaonapi.workflow.v1 import definition_pb2 as d
+from kaonapi.workflow.v1 import definition_pb2 as d
 
 
 class Value:
@@ -42,6 +38,22 @@ class Value:
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __truediv__ = _unknown
 
 
+class HasOutputs(Protocol):
+    """A step, gate or sub-workflow: a block that gives outputs."""
+
+    @property
+    def name(self) -> str:
+        """The block's name in paths."""
+
+    @property
+    def noun(self) -> str:
+        """What errors call it."""
+
+    @property
+    def outputs(self) -> Mapping[str, d.ValueType.ValueType]:
+        """The types of its outputs by name."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Reference(Value):
     """An output of a step, gate or sub-workflow: `step["output"]`.
@@ -50,7 +62,7 @@ class Reference(Value):
     when the step's branch was not taken.
     """
 
-    step: Producer
+    step: HasOutputs
     output: str
     source: Source
 

@@ -11,7 +11,11 @@ import sys
 import structlog
 import uvloop
 
+from kaon_coordinator.bootstrap import Application
 from kaon_coordinator.settings import Settings, settings_from
+from kaon_coordinator.shell.collecting import collect_seldom
+from kaon_coordinator.transport.faust import FaustTransport
+from kaon_coordinator.transport.records import KafkaRecords
 from kaon_service.background import until_first
 from kaon_telemetry.logs import configure_logs
 from kaon_telemetry.tracing import open_spans
@@ -22,11 +26,6 @@ log = structlog.get_logger("kaon_coordinator")
 
 async def serve(settings: Settings) -> None:
     """Runs until a signal asks to stop, or until it cannot go on."""
-    from kaon_coordinator.bootstrap import Application
-    from kaon_coordinator.shell.collecting import collect_seldom
-    from kaon_coordinator.transport.faust import FaustTransport
-    from kaon_coordinator.transport.records import KafkaRecords
-
     spans = open_spans("kaon-coordinator", os.environ)
     transport = FaustTransport(settings.kafka, catalogue=settings.catalogue)
     application = Application(settings, transport, spans, KafkaRecords(settings.kafka))

@@ -10,6 +10,7 @@ import sys
 
 import structlog
 
+from kaon_publisher.bootstrap import Application
 from kaon_publisher.settings import Settings, settings_from
 from kaon_service.background import until_first
 from kaon_telemetry.logs import configure_logs
@@ -20,8 +21,6 @@ log = structlog.get_logger("kaon_publisher")
 
 async def serve(settings: Settings) -> None:
     """Runs until a signal asks to stop, or raises what makes it impossible to go on."""
-    from kaon_publisher.bootstrap import Application
-
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

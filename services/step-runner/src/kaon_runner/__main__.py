@@ -16,6 +16,7 @@ from kaon_runner.errors import InvalidSettings
 from kaon_runner.health import HealthServer
 from kaon_runner.settings import Settings
 from kaon_runner.telemetry import RunnerTelemetry
+from kaon_runner.transport.kafka import KafkaTransport
 from kaon_telemetry.endpoint import MetricsServer
 from kaon_telemetry.logs import configure_logs
 from kaon_telemetry.metrics import RunnerMetrics
@@ -76,7 +77,6 @@ def main() -> None:
     except InvalidSettings as error:
         print(f"kaon-runner: {error}", file=sys.stderr)
         sys.exit(2)
-    from kaon_runner.transport.kafka import KafkaTransport
 
     spans = open_spans("kaon-runner", os.environ)
     telemetry = RunnerTelemetry(settings.runner_id, RunnerMetrics(), spans)

@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 from prometheus_client import CollectorRegistry
 
 from kaon_runner import copies
+from kaon_runner.artifacts import ArtifactGateway
 from kaon_runner.capabilities import machine_labels
 from kaon_runner.disk import WorkDirectory
 from kaon_runner.environments import Environments
@@ -63,8 +64,6 @@ def build_runner(
 
 
 def _gateway(settings: Settings) -> Artifacts:
-    from kaon_runner.artifacts import ArtifactGateway
-
     return ArtifactGateway(settings)
 
 

@@ -10,7 +10,7 @@ from kaon_coordinator.matching.amounts import NOTHING, Amount, fits, minus, plus
 from kaon_coordinator.matching.groups import Group, Signature
 from kaon_coordinator.matching.health import Health
 from kaon_coordinator.matching.labels import LabelExpression
-from kaon_coordinator.matching.runners import Issue, RunnerState
+from kaon_coordinator.matching.runners import Issue, RunnerGroup, RunnerState
 from kaon_coordinator.matching.settings import MatcherSettings
 from kaon_coordinator.matching.tickets import Lane, Ticket, expressions
 from kaon_wire.errors import InvalidValue
@@ -21,15 +21,15 @@ from kaonapi.runner.v1 import runner_pb2
 class Eligible:
     """The groups of runners that could take the steps of a lane, were they idle."""
 
-    frugal: tuple[Group, ...]
+    frugal: tuple[RunnerGroup, ...]
     # They have something scarce that the steps do not need: it should stay free for those that do.
-    wasteful: tuple[Group, ...]
-    slow: tuple[Group, ...]
+    wasteful: tuple[RunnerGroup, ...]
+    slow: tuple[RunnerGroup, ...]
     # Those that are not slow.
-    quick: frozenset[Group]
+    quick: frozenset[RunnerGroup]
 
     @property
-    def all(self) -> tuple[Group, ...]:
+    def all(self) -> tuple[RunnerGroup, ...]:
         return (*self.frugal, *self.wasteful, *self.slow)
 
 
@@ -43,7 +43,7 @@ class Fleet:
     def __init__(self, settings: MatcherSettings) -> None:
         self._settings = settings
         self._runners: dict[str, RunnerState] = {}
-        self._groups: dict[Signature, Group] = {}
+        self._groups: dict[Signature, RunnerGroup] = {}
         # Keys of labels that somebody has asked for: others do not tell runners apart.
         self._asked: set[str] = set()
         self._eligible: dict[Lane, Eligible] = {}
@@ -285,11 +285,11 @@ class Fleet:
             )
         return found
 
-    def eligible(self, lane: Lane) -> tuple[Group, ...]:
+    def eligible(self, lane: Lane) -> tuple[RunnerGroup, ...]:
         """The groups that have the labels and the size for a lane, busy or not."""
         return self.classes(lane).all
 
-    def labelled(self, lane: Lane) -> list[Group]:
+    def labelled(self, lane: Lane) -> list[RunnerGroup]:
         """The groups that have the labels for a lane, whatever their size."""
         try:
             asked = expressions(lane.labels)
@@ -345,5 +345,7 @@ class Fleet:
         self._full.clear()
 
 
-def _chosen(groups: Sequence[Group], lane: Lane, *, slow: bool, wastes: bool) -> tuple[Group, ...]:
+def _chosen(
+    groups: Sequence[RunnerGroup], lane: Lane, *, slow: bool, wastes: bool
+) -> tuple[RunnerGroup, ...]:
     return tuple(group for group in groups if group.slow is slow and group.wastes(lane.need) is wastes)

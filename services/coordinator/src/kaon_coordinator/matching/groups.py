@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypeAlias
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from kaon_coordinator.matching.amounts import Amount, fits
-from kaon_coordinator.matching.runners import RunnerState
-from kaon_coordinator.matching.shelves import Shelf
+from kaon_coordinator.matching.shelves import Shelf, Shelved
+from kaon_coordinator.matching.tickets import Ticket
 
 # The labels that somebody asks for, as sorted pairs; the capacity; whether it is slow.
 Signature: TypeAlias = tuple[tuple[tuple[str, str], ...], Amount, bool]
 
 
-class Group:
+class Alike(Shelved, Protocol):
+    """What a group knows of a runner."""
+
+    @property
+    def reserved(self) -> Ticket | None:
+        """The ticket for which the runner is kept free."""
+
+
+Runner = TypeVar("Runner", bound=Alike)
+
+
+class Group(Generic[Runner]):
     """Runners that are alike.
 
     Args:
@@ -24,21 +35,21 @@ class Group:
         self.signature = signature
         labels, self.capacity, self.slow = signature
         self.labels = dict(labels)
-        self.members: dict[RunnerState, None] = {}
-        self.reserved: dict[RunnerState, None] = {}
+        self.members: dict[Runner, None] = {}
+        self.reserved: dict[Runner, None] = {}
         # Raised when one of them gets room: what found none before may try again.
         self.version = 0
-        self.shelf = Shelf(self.capacity)
+        self.shelf: Shelf[Runner] = Shelf(self.capacity)
         # When something of this size was last placed here.
         self._placed: dict[Amount, float] = {}
 
-    def join(self, runner: RunnerState) -> None:
+    def join(self, runner: Runner) -> None:
         """The runner is one of these from now on."""
         self.members[runner] = None
         if runner.reserved is not None:
             self.reserved[runner] = None
 
-    def leave(self, runner: RunnerState) -> None:
+    def leave(self, runner: Runner) -> None:
         """The runner is none of these any more."""
         del self.members[runner]
         self.reserved.pop(runner, None)
@@ -51,7 +62,7 @@ class Group:
             name for name, _ in need[4]
         }
 
-    def free(self, need: Amount) -> Iterator[RunnerState]:
+    def free(self, need: Amount) -> Iterator[Runner]:
         """All runners at which a step could run at once, the least loaded first."""
         return self.shelf.free(need)
 

@@ -11,9 +11,8 @@ from typing import TypeAlias
 
 from kaon_coordinator.matching.amounts import Amount
 from kaon_coordinator.matching.fleet import Eligible
-from kaon_coordinator.matching.groups import Group
 from kaon_coordinator.matching.reserving import drop_reservations, may_have
-from kaon_coordinator.matching.runners import RunnerState
+from kaon_coordinator.matching.runners import RunnerGroup, RunnerState
 from kaon_coordinator.matching.state import PoolState
 from kaon_coordinator.matching.tickets import Lane, Place, Ticket
 from kaon_coordinator.matching.waiting import Line
@@ -200,7 +199,7 @@ class Round:
         return None
 
 
-def _best_free(groups: Iterable[Group], need: Amount, avoid: str) -> RunnerState | None:
+def _best_free(groups: Iterable[RunnerGroup], need: Amount, avoid: str) -> RunnerState | None:
     """The least loaded runner at which `need` could run at once."""
     best = 9.0
     chosen: RunnerState | None = None
@@ -218,7 +217,7 @@ def _best_free(groups: Iterable[Group], need: Amount, avoid: str) -> RunnerState
     return chosen
 
 
-def _best_with_room(groups: Iterable[Group], need: Amount, avoid: str) -> RunnerState | None:
+def _best_with_room(groups: Iterable[RunnerGroup], need: Amount, avoid: str) -> RunnerState | None:
     """A runner at which `need` may wait for others to end."""
     for group in groups:
         runner = group.shelf.first_with_room(need, avoid)

@@ -5,17 +5,15 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from kaon_coordinator.matching.amounts import NOTHING, Amount, fits_beside, minus, offered, plus, scaled
+from kaon_coordinator.matching.groups import Group
 from kaon_coordinator.matching.health import Health
 from kaon_coordinator.matching.pace import Pace
+from kaon_coordinator.matching.shelves import Level
 from kaon_coordinator.matching.tickets import StepId, Ticket
 from kaonapi.runner.v1 import runner_pb2
-
-if TYPE_CHECKING:
-    from kaon_coordinator.matching.groups import Group
-    from kaon_coordinator.matching.shelves import Level
 
 # So many code bundles are believed to be on its disk.
 _CACHED = 4
@@ -59,7 +57,7 @@ class RunnerState:
     # It gets steps as far as it has room: it accepts them, was heard lately and does not rest.
     is_open: bool = False
     # Where it is to be found; written by the fleet alone. The level is None while it has no room or is reserved.
-    group: Group | None = None
+    group: RunnerGroup | None = None
     level: Level | None = None
     # The bundles by which it is found in its group.
     bundles: frozenset[str] = frozenset()
@@ -156,3 +154,6 @@ class RunnerState:
     def is_free_for(self, need: Amount) -> bool:
         """Whether `need` could run here at once."""
         return fits_beside(need, self.outstanding, self.capacity)
+
+
+RunnerGroup: TypeAlias = Group[RunnerState]

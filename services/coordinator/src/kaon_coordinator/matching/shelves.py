@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterator
-from typing import TypeAlias
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from kaon_coordinator.matching.amounts import Amount, fits_beside, scaled
-from kaon_coordinator.matching.runners import RunnerState
 
 # What is outstanding, and how many times the capacity may be: alike runners with the same level are interchangeable.
 Level: TypeAlias = tuple[Amount, float]
 
 
-class Shelf:
+class Shelved(Protocol):
+    """What a shelf knows of a runner."""
+
+    @property
+    def incarnation(self) -> str:
+        """The runner's life."""
+
+
+Runner = TypeVar("Runner", bound=Shelved)
+
+
+class Shelf(Generic[Runner]):
     """Open runners of the same capacity, by level: the least loaded first.
 
     Args:
@@ -24,7 +34,7 @@ class Shelf:
 
     def __init__(self, capacity: Amount) -> None:
         self._capacity = capacity
-        self._runners: dict[Level, dict[RunnerState, None]] = {}
+        self._runners: dict[Level, dict[Runner, None]] = {}
         # Ascending: by slots first.
         self._order: list[Level] = []
         self._limits: dict[float, Amount] = {}
@@ -32,7 +42,7 @@ class Shelf:
     def __bool__(self) -> bool:
         return bool(self._order)
 
-    def add(self, runner: RunnerState, level: Level) -> None:
+    def add(self, runner: Runner, level: Level) -> None:
         """Puts a runner on its level."""
         runners = self._runners.get(level)
         if runners is None:
@@ -40,7 +50,7 @@ class Shelf:
             bisect.insort(self._order, level)
         runners[runner] = None
 
-    def remove(self, runner: RunnerState, level: Level) -> None:
+    def remove(self, runner: Runner, level: Level) -> None:
         """Takes a runner from its level."""
         runners = self._runners[level]
         del runners[runner]
@@ -48,7 +58,7 @@ class Shelf:
             del self._runners[level]
             del self._order[bisect.bisect_left(self._order, level)]
 
-    def free(self, need: Amount) -> Iterator[RunnerState]:
+    def free(self, need: Amount) -> Iterator[Runner]:
         """Runners at which `need` could run at once, the least loaded first."""
         capacity = self._capacity
         most = capacity[0] - need[0]
@@ -58,7 +68,7 @@ class Shelf:
             if fits_beside(need, level[0], capacity):
                 yield from self._runners[level]
 
-    def first_free(self, need: Amount, avoid: str) -> RunnerState | None:
+    def first_free(self, need: Amount, avoid: str) -> Runner | None:
         """The first of `free`, but not the incarnation `avoid`."""
         capacity = self._capacity
         most = capacity[0] - need[0]
@@ -71,7 +81,7 @@ class Shelf:
                         return runner
         return None
 
-    def first_with_room(self, need: Amount, avoid: str) -> RunnerState | None:
+    def first_with_room(self, need: Amount, avoid: str) -> Runner | None:
         """The least loaded runner at which `need` may be outstanding too, but not the incarnation `avoid`."""
         for level in self._order:
             if fits_beside(need, level[0], self._limit(level[1])):

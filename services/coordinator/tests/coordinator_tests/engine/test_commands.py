@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kaon_coordinator.engine import transitions as t
-from kaon_coordinator.engine.actions import EndStep, RequestStep, RevokeLease, TakePermits
+from kaon_coordinator.engine.actions import EndStep, RequestStep, RevokeLease, SignalHolder, TakePermits
 from kaon_coordinator.engine.messages import (
     Cancel,
     Failed,
@@ -317,8 +317,6 @@ def test_a_new_priority_asks_anew_for_what_waits() -> None:
 
 
 def test_a_signal_reaches_the_step_that_runs_and_its_next_holder_too() -> None:
-    from kaon_coordinator.engine.actions import SignalHolder
-
     driver = begun(step("a"))
     signal = Signal(name="more", payload_json="1", requester="me", path="a")
     driver.tell(signal)

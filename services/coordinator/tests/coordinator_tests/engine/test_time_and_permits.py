@@ -29,6 +29,7 @@ from kaon_coordinator.engine.messages import (
     Pause,
     PermitsGranted,
     Restart,
+    Resume,
     Retry,
     Start,
     Started,
@@ -286,7 +287,6 @@ def test_a_step_that_gets_its_permits_in_a_pause_asks_again_after_it() -> None:
     driver.asked(TakePermits)
     driver.tell(PermitsGranted(path="s", asked=driver.question("s")))
     assert driver.asked(ReleasePermits) == [ReleasePermits(path="s")]
-    from kaon_coordinator.engine.messages import Resume
 
     driver.tell(Resume(**BY))
     assert len(driver.asked(TakePermits)) == 1

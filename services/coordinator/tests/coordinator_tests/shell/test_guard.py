@@ -20,6 +20,7 @@ from kaon_coordinator.api.log_archive import LogArchive
 from kaon_coordinator.api.sinks import ApiSinks
 from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.rows_codec import error_of
+from kaon_coordinator.faults import note_fault
 from kaon_coordinator.gauges import Gauges
 from kaon_coordinator.shell import desk, ending, partition, turn
 from kaon_coordinator.shell.inbound import sort_records
@@ -394,9 +395,6 @@ async def test_what_the_database_refuses_of_one_run_is_written_without_it(
 
 
 def test_a_fault_tells_no_text_that_was_not_made_for_people() -> None:
-    from kaon_coordinator.faults import note_fault
-    from kaon_wire.errors import InvalidValue
-
     assert "secret" not in str(note_fault("x was done", KeyError("secret")))
     told = str(note_fault("x was done", InvalidValue("half \ud800 and \0")))
     assert told.encode()

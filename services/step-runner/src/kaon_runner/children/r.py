@@ -12,6 +12,7 @@ from rpy2.rinterface_lib import callbacks
 from rpy2.rinterface_lib.embedded import RRuntimeError
 
 from kaon.step import StepContext
+from kaon_runner.children import r_values
 from kaon_runner.children.faults import EngineError
 from kaon_runner.children.r_offer import offer
 
@@ -60,8 +61,6 @@ def _source(file: str, place: Any) -> None:
 
 
 def _call(name: str, place: Any, context: StepContext) -> dict[str, Any]:
-    from kaon_runner.children import r_values
-
     arguments = {each: r_values.to_r(value) for each, value in context.inputs.items()}
     place["..kaon_arguments"] = robjects.ListVector(arguments)
     expression = robjects.r["parse"](text=f"do.call({name}, ..kaon_arguments)")

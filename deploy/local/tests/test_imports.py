@@ -1,0 +1,57 @@
+"""The check of imports that `make check` runs finds what it is for."""
+
+from __future__ import annotations
+
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[1] / "imports.py"
+ENGINE = "services/coordinator/src/kaon_coordinator/engine/new.py"
+
+
+@pytest.fixture(scope="module")
+def problems() -> Callable[[str, str], list[str]]:
+    found = runpy.run_path(str(SCRIPT))["problems"]
+    assert callable(found)
+    return found
+
+
+@pytest.mark.parametrize(
+    "imported",
+    [
+        "import kaon",
+        "from kaon_wire import topics",
+        "import os, kaonapi.run.v1.run_pb2",
+        "from .world import World",
+    ],
+)
+def test_a_function_imports_nothing_of_ours(problems: Callable[[str, str], list[str]], imported: str) -> None:
+    inside = f"class X:\n    async def f(self):\n        if self:\n            {imported}\n"
+    assert [problem.split(":")[:2] for problem in problems("sdk/x.py", inside)] == [["sdk/x.py", "4"]]
+    assert problems("sdk/x.py", f"{imported}\n") == []
+    assert problems("sdk/x.py", "def f():\n    import pandas\n    from docker import errors\n") == []
+
+
+@pytest.mark.parametrize(
+    "imported", ["import structlog", "from google.auth import x", "from kaon_service import databases"]
+)
+def test_the_engine_stands_on_the_standard_library_and_the_wire(
+    problems: Callable[[str, str], list[str]], imported: str
+) -> None:
+    assert len(problems(ENGINE, f"{imported}\n")) == 1
+    assert problems("services/coordinator/src/kaon_coordinator/shell/new.py", f"{imported}\n") == []
+
+
+def test_what_the_engine_may_import_is_no_problem(problems: Callable[[str, str], list[str]]) -> None:
+    allowed = [
+        "math",
+        "kaon_wire.canonical",
+        "kaonapi.run.v1",
+        "google.protobuf.message",
+        "kaon_coordinator.engine.state",
+    ]
+    assert problems(ENGINE, "".join(f"import {name}\n" for name in allowed)) == []
+    assert len(problems(ENGINE, "import kaon_coordinator.store\n")) == 1
