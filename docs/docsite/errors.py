@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +27,6 @@ All derive from `KaonError`.
 _STEPS = """## Types of failed steps and blocks
 
 `StepError.type` is the name of the exception that a step's own code raised, or one of these.
-[steps.md](../docs/steps.md) explains the usual ones.
 A *user* error is one of the workflow: it uses up an attempt, and `Retry` decides what follows.
 A *platform* error uses up none: the step is issued again.
 """
@@ -57,8 +57,9 @@ def page(repository: Path) -> str:
         (f"`{kind.__name__}`", ", ".join(codes[kind]), plain((kind.__doc__ or "").split("\n\n")[0]))
         for kind in kinds
     ]
+    meanings = explained(repository)
     failures = [
-        (f"`{name}`", ", ".join(sorted(whose)))
+        (f"`{name}`", ", ".join(sorted(whose)), meanings.get(name, ""))
         for name, whose in sorted(types_of_failures(repository).items())
     ]
     return "\n".join(
@@ -66,10 +67,17 @@ def page(repository: Path) -> str:
             _INTRODUCTION,
             table(("Exception", "gRPC codes", "Meaning"), rows),
             _STEPS,
-            table(("Type", "Whose fault"), failures),
+            table(("Type", "Whose fault", "Meaning"), failures),
             _EXIT_CODES,
         ]
     )
+
+
+def explained(repository: Path) -> dict[str, str]:
+    """What the tables of docs/steps.md say about types of failures."""
+    text = (repository / "docs" / "steps.md").read_text(encoding="utf-8").partition("## How steps fail")[2]
+    rows = re.findall(r"^\| (`[^|]*`) \| (.*) \|$", text, re.MULTILINE)
+    return {name: meaning for names, meaning in rows for name in re.findall(r"`(\w+)`", names)}
 
 
 def types_of_failures(repository: Path) -> dict[str, set[str]]:

@@ -15,6 +15,7 @@ from typer.main import get_command
 import kaon
 import kaon.client
 import kaon.step
+from docsite import errors
 from docsite.__main__ import ROOT, references
 from kaon.cli.main import app
 from kaon_telemetry import metrics
@@ -107,15 +108,11 @@ def test_every_message_service_and_enum_is_there(pages: dict[str, str]) -> None:
     ] == []
 
 
-def test_types_of_failures_that_the_documents_explain_are_there(pages: dict[str, str]) -> None:
-    table = (ROOT / "docs" / "steps.md").read_text().split("## How steps fail")[1]
-    explained = {
-        name
-        for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
-        for name in re.findall(r"`(\w+)`", row)
-    }
-    assert len(explained) > 10
-    assert sorted(name for name in explained if f"| `{name}` |" not in pages["reference/errors"]) == []
+def test_every_type_of_failure_is_explained_and_every_explained_one_is_there(pages: dict[str, str]) -> None:
+    raised, told = set(errors.types_of_failures(ROOT)), set(errors.explained(ROOT))
+    assert len(raised) > 25
+    assert raised == told
+    assert sorted(name for name in raised if f"| `{name}` |" not in pages["reference/errors"]) == []
 
 
 def variables(path: Path) -> Iterator[str]:
