@@ -426,11 +426,11 @@ class Checks(Witness):
         """What fails with its run fails with an end that knows of the last retry, unless it was to stop."""
         ended = event.block_ended
         block = state.blocks.get(ended.path)
-        if block is None or not block.child_run_id:
+        if block is None or not block.child_run_id or ended.error.type != CHILD_FAILED:
             return
         child = self.states[block.child_run_id]
         stops = ending(Decision(state=state, context=NO_CONTEXT), block.scope)
-        if ended.error.type == CHILD_FAILED and not stops and child.asked < block.asked:
+        if not stops and child.asked < block.asked:
             told = f"{ended.path} of run {event.run_id} ends with run {child.run_id}"
             self.fail("children", f"{told}, which has not heard of retry {block.asked}")
 

@@ -225,7 +225,10 @@ def test_who_looks_at_a_state_moves_nothing_and_a_directory_without_runs_is_refu
 
 
 def test_the_first_interrupt_stops_the_run_and_lets_its_hooks_run(tmp_path: Path) -> None:
-    argv = [str(Path(sys.executable).with_name("kaon")), "run", str(_workflow(tmp_path, wait=True))]
+    program = str(Path(sys.executable).with_name("kaon"))
+    # Tests that run in the background of a shell ignore interrupts, and so would what they start.
+    hearing = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    argv = [sys.executable, "-c", hearing, program, "run", str(_workflow(tmp_path, wait=True))]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stderr is not None
