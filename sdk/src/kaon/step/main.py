@@ -26,6 +26,7 @@ from kaon.step.call import (
     exit_code,
     failure,
     find_code,
+    load,
     told,
 )
 from kaon.step.context import StepCancelled, StepContext, refuse_copy
@@ -163,7 +164,6 @@ class Leaving:
 
 def main() -> None:
     """Entry point."""
-    find_code()
     leaving = Leaving()
     atexit.register(leaving)
     directory = Path(os.environ["KAON_STEP_DIR"])
@@ -187,11 +187,19 @@ def main() -> None:
     sys.exit(leaving.code)
 
 
+def _whole() -> bool:
+    """Whether the function takes the whole context in place of the inputs."""
+    return len(sys.argv) > 2 and sys.argv[2] == "--whole"
+
+
 def _run(context: StepContext, pipe: EventPipe) -> int:
-    whole = len(sys.argv) > 2 and sys.argv[2] == "--whole"
     pid = os.getpid()
     try:
-        outputs = call(sys.argv[1], context, inputs_as_arguments=not whole)
+        if _whole():
+            # Kaon's own function, which runs the step's: nothing that it imports is taken from the step's code.
+            load(sys.argv[1])
+        find_code()
+        outputs = call(sys.argv[1], context, inputs_as_arguments=not _whole())
         # A process that the step has forked gives no outputs.
         if os.getpid() == pid:
             write_outputs(outputs, context)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import uuid
 
@@ -53,7 +52,7 @@ class SparkStepType:
             )
         bundle, python = str(step.bundle or ""), step.python or sys.executable
         env = {
-            "PYTHONPATH": os.pathsep.join(filter(None, (bundle, os.environ.get("PYTHONPATH", "")))),
+            "KAON_CODE_PATH": bundle,
             "KAON_BUNDLE": bundle,
             "PYSPARK_PYTHON": python,
         }
