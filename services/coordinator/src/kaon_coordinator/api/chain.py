@@ -14,7 +14,7 @@ from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.compiled import FINALLY
 from kaon_coordinator.engine.state import BlockState, Node, RunState, ScopeState, StepState
 from kaon_coordinator.engine.upstream import briefly
-from kaon_coordinator.matching.words import about, clock, timestamp_in
+from kaon_coordinator.matching.formatting import about, clock, timestamp_in
 from kaon_coordinator.store.records import PermitRecord
 from kaon_wire.errors import NotFound
 from kaonapi.runner.v1 import runner_pb2 as r

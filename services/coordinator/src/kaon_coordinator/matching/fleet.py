@@ -85,10 +85,12 @@ class Fleet:
         )
         return runner
 
-    def hear(self, runner: RunnerState, heartbeat: runner_pb2.RunnerHeartbeat, now: float) -> float:
+    def apply_heartbeat(
+        self, runner: RunnerState, heartbeat: runner_pb2.RunnerHeartbeat, now: float
+    ) -> float:
         """Takes a newer heartbeat in. Returns when it was sent, on this side's clock."""
         capacity = runner.capacity
-        sent, changed = runner.hear(heartbeat, now, self._settings.depth)
+        sent, changed = runner.apply_heartbeat(heartbeat, now, self._settings.depth)
         if runner.group is None or changed:
             self.total = plus(minus(self.total, capacity), runner.capacity)
             self._regroup(runner, slow=now < runner.health.slow_until)
@@ -135,21 +137,21 @@ class Fleet:
         if level is None or runner.group is None:
             self._unshelve(runner)
             return
-        shelf = runner.group.shelf
+        load_index = runner.group.load_index
         if before is None:
             self.with_room += 1
             self._join_near(runner, runner.bundles)
         else:
-            shelf.remove(runner, before)
+            load_index.remove(runner, before)
         runner.level = level
-        shelf.add(runner, level)
+        load_index.add(runner, level)
         if before is None or level[1] > before[1] or not fits(before[0], level[0]):
             runner.group.version += 1
 
     def _unshelve(self, runner: RunnerState) -> None:
         if runner.level is None or runner.group is None:
             return
-        runner.group.shelf.remove(runner, runner.level)
+        runner.group.load_index.remove(runner, runner.level)
         runner.level = None
         self.with_room -= 1
         self._leave_near(runner, runner.bundles)

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from kaon_coordinator.matching.amounts import Amount, fits
-from kaon_coordinator.matching.shelves import Shelf, Shelved
+from kaon_coordinator.matching.load_index import Indexed, LoadIndex
 from kaon_coordinator.matching.tickets import Ticket
 
 # The labels that somebody asks for, as sorted pairs; the capacity; whether it is slow.
 Signature: TypeAlias = tuple[tuple[tuple[str, str], ...], Amount, bool]
 
 
-class Alike(Shelved, Protocol):
+class Alike(Indexed, Protocol):
     """What a group knows of a runner."""
 
     @property
@@ -39,7 +39,7 @@ class Group(Generic[Runner]):
         self.reserved: dict[Runner, None] = {}
         # Raised when one of them gets room: what found none before may try again.
         self.version = 0
-        self.shelf: Shelf[Runner] = Shelf(self.capacity)
+        self.load_index: LoadIndex[Runner] = LoadIndex(self.capacity)
         # When something of this size was last placed here.
         self._placed: dict[Amount, float] = {}
 
@@ -64,7 +64,7 @@ class Group(Generic[Runner]):
 
     def free(self, need: Amount) -> Iterator[Runner]:
         """All runners at which a step could run at once, the least loaded first."""
-        return self.shelf.free(need)
+        return self.load_index.free(need)
 
     def note_placed(self, need: Amount, now: float) -> None:
         """Something of this size was placed here."""

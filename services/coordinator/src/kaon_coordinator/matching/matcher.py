@@ -11,12 +11,12 @@ import sys
 from kaon_coordinator.matching.amounts import wanted
 from kaon_coordinator.matching.effects import AskRunners, Effect, OpenPool, Release, ReportPool
 from kaon_coordinator.matching.explain import Moment, explain
-from kaon_coordinator.matching.hearing import hear
+from kaon_coordinator.matching.heartbeats import apply_heartbeat
+from kaon_coordinator.matching.maintenance import review_runners, withdraw_queued
 from kaon_coordinator.matching.placement import Round
 from kaon_coordinator.matching.reserving import keep_free
 from kaon_coordinator.matching.settings import DEFAULT, MatcherSettings
 from kaon_coordinator.matching.state import PoolState
-from kaon_coordinator.matching.survey import review_runners, withdraw_queued
 from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants
 from kaon_coordinator.matching.tickets import Place, Ticket, step_id
 from kaon_coordinator.matching.troubles import Trouble
@@ -61,7 +61,7 @@ class PoolMatcher:
         self._settled = now if epoch <= 1 else now + settings.settle
         self._fresh: list[Ticket] = []
         self._last_tick = now
-        self._next_survey = now
+        self._next_maintenance = now
         self._next_report = now + settings.report
 
     # --- inputs --------------------------------------------------------------------------------------------------
@@ -94,8 +94,8 @@ class PoolMatcher:
                 self._state.note_trouble(step_id(request.key), record.partition, error)
 
     def heartbeat(self, heartbeat: runner_pb2.RunnerHeartbeat, now: float) -> None:
-        """What a runner says."""
-        hear(self._state, heartbeat, now)
+        """Apply a heartbeat of a runner."""
+        apply_heartbeat(self._state, heartbeat, now)
 
     def deafen(self, now: float) -> None:
         """Nothing could be heard until now: the silence of runners before this says nothing about them."""
@@ -114,9 +114,9 @@ class PoolMatcher:
             ticket.released = now
         self._fresh.clear()
         state.unpark(now)
-        survey = now >= self._next_survey
-        if survey:
-            self._next_survey = now + self._settings.survey
+        maintain = now >= self._next_maintenance
+        if maintain:
+            self._next_maintenance = now + self._settings.maintenance
             review_runners(state, now)
             keep_free(state, now)
             state.tidy()
@@ -124,7 +124,7 @@ class PoolMatcher:
         if state.stirred and len(state.waiting) and len(state.fleet):
             self._match(now)
         state.stirred = False
-        if survey:
+        if maintain:
             withdraw_queued(state, now)
         if now >= self._next_report:
             self._next_report = now + self._settings.report
@@ -248,7 +248,7 @@ class PoolMatcher:
         runner = state.fleet.get(ticket.incarnation) if ticket.place is Place.RELEASED else None
         if runner is not None and ticket.sent:
             seconds = now - ticket.sent
-            runner.pace.ended(seconds, ticket.load)
+            runner.prefetch.record(seconds, ticket.load)
             # A long step makes nothing deeper that is not deep.
             if seconds < _LONG or runner.depth > 1.0:
                 runner.set_limit(self._settings.depth)

@@ -205,7 +205,7 @@ def _best_free(groups: Iterable[RunnerGroup], need: Amount, avoid: str) -> Runne
     chosen: RunnerState | None = None
     found = 0
     for group in groups:
-        runner = group.shelf.first_free(need, avoid)
+        runner = group.load_index.first_free(need, avoid)
         if runner is None:
             continue
         load = runner.outstanding[0] / group.capacity[0]
@@ -220,7 +220,7 @@ def _best_free(groups: Iterable[RunnerGroup], need: Amount, avoid: str) -> Runne
 def _best_with_room(groups: Iterable[RunnerGroup], need: Amount, avoid: str) -> RunnerState | None:
     """A runner at which `need` may wait for others to end."""
     for group in groups:
-        runner = group.shelf.first_with_room(need, avoid)
+        runner = group.load_index.first_with_room(need, avoid)
         if runner is not None:
             return runner
     return None

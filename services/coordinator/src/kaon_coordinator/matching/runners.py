@@ -10,8 +10,8 @@ from typing import TypeAlias
 from kaon_coordinator.matching.amounts import NOTHING, Amount, fits_beside, minus, offered, plus, scaled
 from kaon_coordinator.matching.groups import Group
 from kaon_coordinator.matching.health import Health
-from kaon_coordinator.matching.pace import Pace
-from kaon_coordinator.matching.shelves import Level
+from kaon_coordinator.matching.load_index import Level
+from kaon_coordinator.matching.prefetch import Prefetch
 from kaon_coordinator.matching.tickets import StepId, Ticket
 from kaonapi.runner.v1 import runner_pb2
 
@@ -49,7 +49,7 @@ class RunnerState:
     limit: Amount = NOTHING
     # What the limit was computed from.
     _limited: tuple[float, Amount] = (0.0, NOTHING)
-    pace: Pace = field(default_factory=Pace)
+    prefetch: Prefetch = field(default_factory=Prefetch)
     health: Health = field(default_factory=Health)
     # Kept free for this ticket, since when.
     reserved: Ticket | None = None
@@ -69,7 +69,9 @@ class RunnerState:
         """Whether it takes anything new."""
         return not (self.heartbeat.draining or self.heartbeat.leaving)
 
-    def hear(self, heartbeat: runner_pb2.RunnerHeartbeat, now: float, most: float) -> tuple[float, bool]:
+    def apply_heartbeat(
+        self, heartbeat: runner_pb2.RunnerHeartbeat, now: float, most: float
+    ) -> tuple[float, bool]:
         """Takes a newer heartbeat in. Returns when it was sent, on this side's clock, and whether its labels or its capacity are
         new."""
         before, self.heartbeat, self.heard = self.heartbeat, heartbeat, now
@@ -84,7 +86,7 @@ class RunnerState:
         warm = frozenset(heartbeat.warm_bundles)
         if warm != self.warm:
             self.warm = warm
-        self.pace.told(heartbeat.recent_step_us / 1e6)
+        self.prefetch.report(heartbeat.recent_step_us / 1e6)
         self.set_limit(most)
         delay = now - heartbeat.time_us / 1e6
         self.delays.append(delay)
@@ -92,7 +94,7 @@ class RunnerState:
 
     def set_limit(self, most: float) -> None:
         """Computes anew how much may be outstanding: at most so many times the capacity."""
-        depth = math.floor(self.pace.factor(most) * _DEPTH_STEPS) / _DEPTH_STEPS
+        depth = math.floor(self.prefetch.factor(most) * _DEPTH_STEPS) / _DEPTH_STEPS
         if (depth, self.capacity) != self._limited:
             self._limited = (depth, self.capacity)
             self.depth, self.limit = depth, scaled(self.capacity, depth)

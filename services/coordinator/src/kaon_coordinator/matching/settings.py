@@ -42,8 +42,8 @@ class MatcherSettings:
     slow_for: float = 60.0
     # How often pool reports are sent.
     report: float = 3.0
-    # How often runners are looked at for silence, and their queues for what could go elsewhere.
-    survey: float = 0.25
+    # How often silent runners are dropped, and queued steps withdrawn that another runner could start.
+    maintenance: float = 0.25
     # At most so many times a runner's slots are outstanding at it.
     depth: float = 8.0
     # A matcher that was not called for so long could not hear, and blames no runner for it.

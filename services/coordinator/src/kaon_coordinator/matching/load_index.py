@@ -1,4 +1,4 @@
-"""Runners with room, ordered by what is asked of them, so that the best one is found without looking at all."""
+"""An index of the runners that have room, ordered by load: the best runner is found without a scan of them all."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from kaon_coordinator.matching.amounts import Amount, fits_beside, scaled
 Level: TypeAlias = tuple[Amount, float]
 
 
-class Shelved(Protocol):
-    """What a shelf knows of a runner."""
+class Indexed(Protocol):
+    """What the index reads of a runner."""
 
     @property
     def incarnation(self) -> str:
-        """The runner's life."""
+        """The life of the runner process."""
 
 
-Runner = TypeVar("Runner", bound=Shelved)
+Runner = TypeVar("Runner", bound=Indexed)
 
 
-class Shelf(Generic[Runner]):
+class LoadIndex(Generic[Runner]):
     """Open runners of the same capacity, by level: the least loaded first.
 
     Args:
@@ -43,7 +43,7 @@ class Shelf(Generic[Runner]):
         return bool(self._order)
 
     def add(self, runner: Runner, level: Level) -> None:
-        """Puts a runner on its level."""
+        """Add a runner at its level."""
         runners = self._runners.get(level)
         if runners is None:
             runners = self._runners[level] = {}
@@ -51,7 +51,7 @@ class Shelf(Generic[Runner]):
         runners[runner] = None
 
     def remove(self, runner: Runner, level: Level) -> None:
-        """Takes a runner from its level."""
+        """Remove a runner from its level."""
         runners = self._runners[level]
         del runners[runner]
         if not runners:
@@ -59,7 +59,7 @@ class Shelf(Generic[Runner]):
             del self._order[bisect.bisect_left(self._order, level)]
 
     def free(self, need: Amount) -> Iterator[Runner]:
-        """Runners at which `need` could run at once, the least loaded first."""
+        """Yield the runners that could start `need` at once, the least loaded first."""
         capacity = self._capacity
         most = capacity[0] - need[0]
         for level in self._order:
@@ -69,7 +69,7 @@ class Shelf(Generic[Runner]):
                 yield from self._runners[level]
 
     def first_free(self, need: Amount, avoid: str) -> Runner | None:
-        """The first of `free`, but not the incarnation `avoid`."""
+        """Return the first runner of `free` that is not the incarnation `avoid`."""
         capacity = self._capacity
         most = capacity[0] - need[0]
         for level in self._order:
@@ -82,7 +82,7 @@ class Shelf(Generic[Runner]):
         return None
 
     def first_with_room(self, need: Amount, avoid: str) -> Runner | None:
-        """The least loaded runner at which `need` may be outstanding too, but not the incarnation `avoid`."""
+        """Return the least loaded runner that may have `need` outstanding too and is not the incarnation `avoid`."""
         for level in self._order:
             if fits_beside(need, level[0], self._limit(level[1])):
                 for runner in self._runners[level]:

@@ -1,4 +1,4 @@
-"""What a heartbeat changes: the runner's offer, and where tickets turn out to be."""
+"""Applies a heartbeat: the offer of the runner changes, and its tickets are placed where it names them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from kaonapi.step.v1 import step_pb2
 _MISSED = 2
 
 
-def hear(state: PoolState, heartbeat: runner_pb2.RunnerHeartbeat, now: float) -> None:
-    """Takes a heartbeat in; old ones and those of departed runners change nothing."""
+def apply_heartbeat(state: PoolState, heartbeat: runner_pb2.RunnerHeartbeat, now: float) -> None:
+    """Apply a heartbeat. Old ones and those of departed runners change nothing."""
     if state.has_departed(heartbeat.incarnation):
         return
     runner = state.fleet.get(heartbeat.incarnation)
@@ -32,7 +32,7 @@ def hear(state: PoolState, heartbeat: runner_pb2.RunnerHeartbeat, now: float) ->
         runner = state.fleet.add(heartbeat, now)
     elif _was_silent(state, runner, heartbeat, now):
         state.fleet.slow(runner, now)
-    sent = state.fleet.hear(runner, heartbeat, now)
+    sent = state.fleet.apply_heartbeat(runner, heartbeat, now)
     state.shares.resize(state.fleet.total)
     _adopt_orphans(state, runner)
     named = _place_named(state, runner, sent, now)

@@ -1,4 +1,4 @@
-"""How many steps a runner shall have outstanding: as many as cover the round trip, slots x (1 + round trip / step duration).
+"""How many steps are released to a runner in advance: as many as cover the round trip, slots x (1 + round trip / step duration).
 
 Short steps then travel in batches, and long ones are not hoarded. Seconds.
 """
@@ -11,20 +11,20 @@ _LONGEST_ROUND_TRIP = 0.05
 _SHORTEST_STEP = 0.00025
 
 
-class Pace:
-    """One runner's pace, learnt from what it says and from how soon its steps end."""
+class Prefetch:
+    """The prefetch factor of one runner, from the average that it reports and from how soon its steps end."""
 
     def __init__(self) -> None:
         self._round_trip = _LONGEST_ROUND_TRIP
         self._duration: float | None = None
-        self._told: float | None = None
+        self._reported: float | None = None
 
-    def told(self, seconds: float) -> None:
-        """The runner's own average; 0 when it has none."""
-        self._told = seconds or None
+    def report(self, seconds: float) -> None:
+        """Take the average step duration that the runner reports; 0 when it has none."""
+        self._reported = seconds or None
 
-    def ended(self, seconds: float, queue_factor: float) -> None:
-        """A step ended `seconds` after its release, when `queue_factor` steps were outstanding for each slot."""
+    def record(self, seconds: float, queue_factor: float) -> None:
+        """Record that a step ended `seconds` after its release, when `queue_factor` steps were outstanding for each slot."""
         self._round_trip = min(self._round_trip * 1.01, max(seconds, _SHORTEST_STEP), _LONGEST_ROUND_TRIP)
         duration = max(seconds - self._round_trip, 0.0) / max(queue_factor, 1.0)
         if self._duration is None:
@@ -32,8 +32,8 @@ class Pace:
         self._duration += _WEIGHT * (duration - self._duration)
 
     def factor(self, most: float) -> float:
-        """Outstanding steps for each slot, from 1 to `most`."""
-        known = [duration for duration in (self._duration, self._told) if duration is not None]
+        """Return the outstanding steps for each slot, from 1 to `most`."""
+        known = [duration for duration in (self._duration, self._reported) if duration is not None]
         if not known:
             return 1.0
         # What is hoarded by mistake is withdrawn; what travels one by one by mistake stays slow.

@@ -1,4 +1,4 @@
-"""What a matcher looks at from time to time: silent runners, and steps that are queued at one runner while another is free."""
+"""Periodic maintenance of a pool: drops silent runners, and withdraws steps that wait at one runner while another is free."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from kaon_coordinator.matching.tickets import Lane, Ticket
 
 # A withdrawal that nothing came of is repeated after so many seconds.
 _REPEAT = 5.0
-# No more releases are withdrawn in one survey.
+# At most so many releases are withdrawn in one pass.
 _AT_ONCE = 200
 # A runner that is silent for so many seconds while its next life is heard is dropped at once.
 _REPLACED = 3.0
 
 
 def review_runners(state: PoolState, now: float) -> None:
-    """Drops the runners that have not been heard for the lease time, or whose next life is heard; shuts out the quiet ones."""
+    """Drop the runners that have not been heard for the lease time, or whose next incarnation is heard; exclude the quiet ones."""
     fleet = state.fleet
     silent = [runner for runner in fleet if now - runner.heard > _REPLACED]
     if silent:
@@ -38,7 +38,7 @@ def review_runners(state: PoolState, now: float) -> None:
 
 
 def withdraw_queued(state: PoolState, now: float) -> None:
-    """Asks for releases back that are queued while another runner could start them at once."""
+    """Withdraw releases that are queued while another runner could start them at once."""
     if not state.fleet.with_room:
         return
     planned: dict[str, Amount] = {}
