@@ -484,10 +484,10 @@ class Checks(Witness):
         running = self._exclusive[key.run_id, key.path]
         now = self._now()
         for other, until in running.values():
-            if until > now and other._around.process.alive:
+            if until > now and other.world.process.alive:
                 self.fail(
                     "exclusive",
-                    f"{key.path} runs at {execution._around.incarnation} and at {other._around.incarnation}",
+                    f"{key.path} runs at {execution.world.incarnation} and at {other.world.incarnation}",
                 )
         running[id(execution)] = (execution, now + lifetime)
         self._broker.scheduler.after(lifetime, self._end_unrenewed, execution)
@@ -522,7 +522,7 @@ class Checks(Witness):
         step = state.steps.get(key.path) if state is not None and not state.ended else None
         if step is None or (step.attempt, step.generation) != (key.attempt, key.generation):
             return
-        if step.incarnation == execution._around.incarnation and step.status == t.RUNNING:
+        if step.incarnation == execution.world.incarnation and step.status == t.RUNNING:
             alive = id(execution) in self._exclusive.get((key.run_id, key.path), {})
             if alive or not execution.lease.request.spec.exclusive:
                 self.fail("I3", f"{key.path}: its holder {step.incarnation} was told to stop ({why.value})")

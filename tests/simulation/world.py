@@ -15,6 +15,7 @@ from kaon_coordinator.schedules.scheduler import SchedulerParts
 from kaon_coordinator.shell.coordinator import Clocks, Coordinator, ShellSettings
 from kaon_coordinator.store.base import NewRun
 from kaon_coordinator.transport.base import Send
+from kaon_runner.settings import Settings
 from kaon_wire import canonical, topics
 from kaon_wire.errors import Conflict, KaonError
 from kaon_wire.partitioning import partition_of
@@ -277,23 +278,21 @@ class World:
         incarnation = f"runner-{worker.index}.{worker.lives}"
         process = worker.process = self._process(incarnation)
         process.on_death.append(lambda: self._later(self.start_worker, worker))
-        settings = runners.RunnerSettings(
+        settings = Settings(
             runner_id=f"runner-{worker.index}",
             slots=self.plan.slots,
+            queue=8,
             renew_seconds=1.0,
             exclusive_seconds=self.plan.lease_seconds + 2.0,
         )
-        process.begin(
-            runners.work(
-                settings,
-                incarnation,
-                RunnerTransport(process, self.broker, runners.POOL),
-                self.behaviour,
-                self._steps,
-                self.checks,
-                process,
-            )
+        played = runners.World(
+            process=process,
+            incarnation=incarnation,
+            behaviour=self.behaviour,
+            random=self._steps,
+            witness=self.checks,
         )
+        process.begin(runners.work(settings, RunnerTransport(process, self.broker, settings.pool), played))
         self.tell(f"{incarnation} starts")
 
     def _process(self, name: str) -> Process:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kaon_runner.batching import Batch, Departures
-from kaon_runner.bootstrap import capacity_of
+from kaon_runner.composition import capacity_of
 from kaon_runner.errors import InvalidSettings
 from kaon_runner.settings import Settings
 from kaon_runner.slots import Amount, Slots

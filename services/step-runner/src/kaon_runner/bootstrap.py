@@ -6,30 +6,25 @@ import asyncio
 import logging
 import secrets
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
-import psutil
 from google.protobuf.message import Message
 from prometheus_client import CollectorRegistry
 
 from kaon_runner import copies
 from kaon_runner.artifacts import ArtifactGateway
 from kaon_runner.capabilities import machine_labels
+from kaon_runner.composition import Parts, capacity_of, compose_runner
 from kaon_runner.disk import WorkDirectory
 from kaon_runner.environments import Environments
-from kaon_runner.execution import Surroundings
-from kaon_runner.heartbeats import Heartbeats, RecentDuration
-from kaon_runner.leases import LeaseTable
-from kaon_runner.outbox import Outbox
 from kaon_runner.preparing import Artifacts, Preparer
 from kaon_runner.prewarming import prewarm
 from kaon_runner.registry import StepTypes
 from kaon_runner.runner import Runner
 from kaon_runner.settings import Settings
-from kaon_runner.slots import Amount, Slots
 from kaon_runner.supervision import groups, limits
 from kaon_runner.telemetry import RunnerTelemetry
 from kaon_runner.transport.base import Transport
@@ -155,9 +150,9 @@ class RunnerService:
         self._work.open()
         types = await self._loop.run_in_executor(executor, StepTypes.discover, self.settings)
         loop = self._loop
-        labels = await loop.run_in_executor(executor, machine_labels)
         pool = self._worker_pool()
-        runner = self._compose(types, labels, pool, executor)
+        parts = await loop.run_in_executor(executor, self._parts, types, pool, executor)
+        runner = compose_runner(self.settings, parts)
         await prewarm(self.settings, self._artifacts, pool, executor)
 
         def deliver(messages: Sequence[Message]) -> None:
@@ -207,18 +202,8 @@ class RunnerService:
             deadline_seconds=settings.supervisor_seconds,
         )
 
-    def _compose(
-        self, types: StepTypes, labels: Mapping[str, str], pool: WorkerPool, executor: ThreadPoolExecutor
-    ) -> Runner:
-        settings = self.settings
-        leases, recent, slots = LeaseTable(), RecentDuration(), Slots(capacity_of(settings))
-        outbox = Outbox(
-            self._transport,
-            runner_id=settings.runner_id,
-            incarnation=self.incarnation,
-            company=lambda: len(leases) - 1 if recent.short else 0,
-        )
-        artifacts = self._artifacts
+    def _parts(self, types: StepTypes, pool: WorkerPool, executor: ThreadPoolExecutor) -> Parts:
+        settings, artifacts = self.settings, self._artifacts
         preparer = Preparer(
             artifacts,
             steps=self._work.steps,
@@ -226,41 +211,18 @@ class RunnerService:
             incarnation=self.incarnation,
             environments=Environments(settings.cache_directory, python=settings.python),
         )
-
-        def around(runner: Runner) -> Surroundings:
-            return Surroundings(
-                settings=settings,
-                preparer=preparer,
-                artifacts=artifacts,
-                pool=pool,
-                step_types=types.available,
-                executor=executor,
-                logs=self._work.logs,
-                report=self._telemetry.listening(runner.report),
-                send_log=outbox.logs,
-            )
-
-        heartbeats = Heartbeats(
-            pool=settings.pool,
-            runner_id=settings.runner_id,
+        return Parts(
             incarnation=self.incarnation,
-            capacity=slots.capacity,
-            labels={**labels, **types.labels, **settings.labels},
-            leases=leases,
-            recent=recent,
-            warm_bundles=lambda: warm_bundles(pool),
-            told=self._telemetry.beaten,
-        )
-        return Runner(
-            around=around,
-            outbox=outbox,
-            heartbeats=heartbeats,
-            leases=leases,
-            slots=slots,
-            recent=recent,
-            queue_limit=settings.queue,
-            renew_seconds=settings.renew_seconds,
-            supervisor_seconds=settings.supervisor_seconds,
+            transport=self._transport,
+            telemetry=self._telemetry,
+            capacity=capacity_of(settings),
+            labels={**machine_labels(), **types.labels, **settings.labels},
+            step_types=types.available,
+            preparer=preparer,
+            artifacts=artifacts,
+            pool=pool,
+            executor=executor,
+            logs=self._work.logs,
         )
 
     def _run_in_thread(self) -> None:
@@ -286,19 +248,3 @@ def _prepare_limits() -> None:
         _log.info(
             "steps are limited in %s", ", ".join(f"{name} by {keeper}" for name, keeper in kept.items())
         )
-
-
-def capacity_of(settings: Settings) -> Amount:
-    """What the runner offers: as set, or what the machine has."""
-    return Amount(
-        slots=settings.slots,
-        cpu_milli=settings.cpu_milli or 1000 * (psutil.cpu_count() or 1),
-        memory_bytes=settings.memory_bytes or psutil.virtual_memory().total,
-        gpu=settings.gpu,
-        custom=settings.resources,
-    )
-
-
-def warm_bundles(pool: WorkerPool) -> list[str]:
-    """The digests of the bundles for which a worker waits."""
-    return sorted({key.partition("/")[2] for key in pool.warm_keys()} - {""})

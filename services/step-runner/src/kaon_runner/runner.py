@@ -35,6 +35,7 @@ class Runner:
 
     Args:
         around: what executions share; its `report` must be this runner's `report`.
+        execution: makes the execution of a lease, with the arguments of `Execution`.
         outbox: where events leave.
         heartbeats: composes them.
         leases, slots, recent: this incarnation's accounts.
@@ -45,6 +46,7 @@ class Runner:
         self,
         *,
         around: Callable[[Runner], Surroundings],
+        execution: Callable[..., Execution],
         outbox: Outbox,
         heartbeats: Heartbeats,
         leases: LeaseTable,
@@ -77,6 +79,7 @@ class Runner:
         self._quiet.set()
         self.hello = asyncio.Event()
         self._around = around(self)
+        self._execution = execution
 
     # --- what comes in ------------------------------------------------------------------------------------------------
 
@@ -227,7 +230,7 @@ class Runner:
         return self._around.pool.room_behind(lane_of(lease.request), wanted)
 
     def _execute(self, lease: Lease, claim: Claim | None, behind: WarmWorker | None) -> None:
-        execution = Execution(lease, self._around, claim=claim, behind=behind)
+        execution = self._execution(lease, self._around, claim=claim, behind=behind)
         self._executions[lease.step] = execution
         if claim is not None:
             self._leases.hold(lease)

@@ -1,0 +1,111 @@
+"""Puts a runner together from its parts. Every runner is made here: of a service, of embedded mode, of a simulation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from kaon_runner.execution import Execution, Surroundings
+from kaon_runner.heartbeats import Heartbeats, RecentDuration
+from kaon_runner.leases import LeaseTable
+from kaon_runner.outbox import Outbox
+from kaon_runner.preparing import Artifacts, Preparer
+from kaon_runner.runner import Runner
+from kaon_runner.settings import Settings
+from kaon_runner.slots import Amount, Slots
+from kaon_runner.steptypes.base import StepType
+from kaon_runner.telemetry import RunnerTelemetry
+from kaon_runner.transport.base import Transport
+from kaon_runner.workers import WorkerPool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What a runner works with, beside its settings."""
+
+    # This life of the runner.
+    incarnation: str
+    # Not necessarily started.
+    transport: Transport
+    telemetry: RunnerTelemetry
+    capacity: Amount
+    # What workflows may ask for.
+    labels: Mapping[str, str]
+    step_types: Mapping[str, StepType]
+    preparer: Preparer
+    artifacts: Artifacts
+    pool: WorkerPool
+    # For what takes too long for the loop.
+    executor: Executor
+    # The directory of logs whose steps run.
+    logs: Path
+    # Makes the execution of a lease.
+    execution: Callable[..., Execution] = Execution
+
+
+def compose_runner(settings: Settings, parts: Parts) -> Runner:
+    """Returns a runner that receives nothing yet and does not beat. Must be called on its loop."""
+    leases, recent, slots = LeaseTable(), RecentDuration(), Slots(parts.capacity)
+    outbox = Outbox(
+        parts.transport,
+        runner_id=settings.runner_id,
+        incarnation=parts.incarnation,
+        company=lambda: len(leases) - 1 if recent.short else 0,
+    )
+    heartbeats = Heartbeats(
+        pool=settings.pool,
+        runner_id=settings.runner_id,
+        incarnation=parts.incarnation,
+        capacity=slots.capacity,
+        labels=parts.labels,
+        leases=leases,
+        recent=recent,
+        warm_bundles=lambda: warm_bundles(parts.pool),
+        told=parts.telemetry.beaten,
+    )
+    return Runner(
+        around=lambda runner: _surroundings(settings, parts, runner, outbox),
+        execution=parts.execution,
+        outbox=outbox,
+        heartbeats=heartbeats,
+        leases=leases,
+        slots=slots,
+        recent=recent,
+        queue_limit=settings.queue,
+        renew_seconds=settings.renew_seconds,
+        supervisor_seconds=settings.supervisor_seconds,
+    )
+
+
+def _surroundings(settings: Settings, parts: Parts, runner: Runner, outbox: Outbox) -> Surroundings:
+    return Surroundings(
+        settings=settings,
+        preparer=parts.preparer,
+        artifacts=parts.artifacts,
+        pool=parts.pool,
+        step_types=parts.step_types,
+        executor=parts.executor,
+        logs=parts.logs,
+        report=parts.telemetry.listening(runner.report),
+        send_log=outbox.logs,
+    )
+
+
+def capacity_of(settings: Settings) -> Amount:
+    """What the runner offers: as set, or what the machine has."""
+    return Amount(
+        slots=settings.slots,
+        cpu_milli=settings.cpu_milli or 1000 * (psutil.cpu_count() or 1),
+        memory_bytes=settings.memory_bytes or psutil.virtual_memory().total,
+        gpu=settings.gpu,
+        custom=settings.resources,
+    )
+
+
+def warm_bundles(pool: WorkerPool) -> list[str]:
+    """The digests of the bundles for which a worker waits."""
+    return sorted({key.partition("/")[2] for key in pool.warm_keys()} - {""})
