@@ -22,7 +22,7 @@ from prometheus_client import CollectorRegistry
 
 from kaon_coordinator import expressions
 from kaon_coordinator.api.feed import RunFeed
-from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.shell import committing
 from kaon_coordinator.shell import coordinator as coordinator_module
 from kaon_coordinator.shell.coordinator import Coordinator, ShellSettings

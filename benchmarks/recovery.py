@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from benchmarks.engine import Played, foreach
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.compiled import compile_workflow
 from kaon_coordinator.engine.rows import BlockRow, StepRow
 from kaon_coordinator.engine.rows_codec import run_row
+from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.shell.leases import LeaseBook
 from kaon_coordinator.shell.partition import Partition, Stored
 from kaon_coordinator.store.base import NewRun, PartitionBatch, Store

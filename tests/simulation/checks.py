@@ -13,10 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kaon_coordinator import replay
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.compiled import CompiledWorkflow, compile_workflow
 from kaon_coordinator.engine.decision import ENGINE_FAULT, Decision
-from kaon_coordinator.engine.evolve import evolve
 from kaon_coordinator.engine.rows_codec import (
     digest,
     restore,
@@ -27,7 +25,9 @@ from kaon_coordinator.engine.rows_codec import (
 )
 from kaon_coordinator.engine.runs import permit_keys
 from kaon_coordinator.engine.scopes import ending
-from kaon_coordinator.engine.state import RunState
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.evolve import evolve
+from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.engine.subworkflows import CHILD_FAILED
 from kaon_coordinator.schedules import looking, times
 from kaon_coordinator.schedules.state import ScheduleState

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.schedules import looking
 from kaon_coordinator.store.base import RunRecord, ScheduleRecord
 from kaon_coordinator.transport.base import Send

@@ -51,7 +51,7 @@ def test_what_the_engine_may_import_is_no_problem(problems: Callable[[str, str],
         "kaon_wire.canonical",
         "kaonapi.run.v1",
         "google.protobuf.message",
-        "kaon_coordinator.engine.state",
+        "kaon_coordinator.engine.state.state",
     ]
     assert problems(ENGINE, "".join(f"import {name}\n" for name in allowed)) == []
     assert len(problems(ENGINE, "import kaon_coordinator.store\n")) == 1

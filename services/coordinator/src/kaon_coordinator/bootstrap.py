@@ -17,9 +17,9 @@ from kaon_coordinator.api.log_archive import LogArchive
 from kaon_coordinator.api.server import ApiParts, ApiServer
 from kaon_coordinator.api.sinks import ApiSinks
 from kaon_coordinator.collection import Collection
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.limits import Limits
-from kaon_coordinator.engine.state import RunState
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.gauges import Gauges
 from kaon_coordinator.ids import new_run_id
 from kaon_coordinator.matching.labels import parse_label_expression

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from kaon_coordinator.engine.compiled import CompiledWorkflow
-from kaon_coordinator.engine.evolve import evolve
 from kaon_coordinator.engine.fork import fork_state
 from kaon_coordinator.engine.rows_codec import restore
-from kaon_coordinator.engine.state import RunState
+from kaon_coordinator.engine.state.evolve import evolve
+from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.store.base import LoadedRun, RunRecord, Snapshot, Store
 from kaon_wire.errors import InvalidValue
 from kaonapi.run.v1 import history_pb2

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kaon_coordinator.engine import transitions as t
-from kaon_coordinator.engine.state import RunState
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.state import RunState
 from kaon_telemetry.metrics import CoordinatorMetrics
 from kaon_telemetry.tracing import SpanIds, Spans, run_span, step_span
 from kaonapi.run.v1 import history_pb2

@@ -6,9 +6,9 @@ from typing import Any
 
 from kaon_coordinator.api import principal, views
 from kaon_coordinator.api.intake import Intake
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.commands import at_or_under
 from kaon_coordinator.engine.rows import BlockRow, StepRow
+from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.problems import Denied, Unfit
 from kaon_coordinator.store.base import RunRecord
 from kaon_coordinator.store.thread import StoreThread

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from kaon_coordinator.api.feed import RunFeed, Subscription, Update
-from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.store.thread import StoreThread
 from kaonapi.run.v1 import history_pb2
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from kaon_artifacts import Artifact, ArtifactError, ArtifactMissing, ArtifactStore
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.rows import StepRow
+from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.problems import Unfit
 from kaon_coordinator.store.base import Store
 from kaon_wire import canonical

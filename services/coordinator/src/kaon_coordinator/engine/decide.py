@@ -6,7 +6,7 @@ from kaon_coordinator.engine.decision import Context, Decision
 from kaon_coordinator.engine.handlers import handle
 from kaon_coordinator.engine.kinds import KINDS
 from kaon_coordinator.engine.messages import Message
-from kaon_coordinator.engine.state import RunState
+from kaon_coordinator.engine.state.state import RunState
 from kaonapi.run.v1 import history_pb2
 
 

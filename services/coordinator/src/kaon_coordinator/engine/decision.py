@@ -14,12 +14,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol
 
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import Action, Continue
-from kaon_coordinator.engine.bindings import Evaluate
-from kaon_coordinator.engine.evolve import evolve
 from kaon_coordinator.engine.limits import DEFAULT, Limits
-from kaon_coordinator.engine.state import BlockState, Node, RunState, ScopeState, StepState
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.bindings import Evaluate
+from kaon_coordinator.engine.state.evolve import evolve
+from kaon_coordinator.engine.state.state import BlockState, Node, RunState, ScopeState, StepState
 from kaonapi.run.v1 import history_pb2
 from kaonapi.step.v1 import step_pb2
 

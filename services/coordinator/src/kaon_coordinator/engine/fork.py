@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kaon_coordinator.engine import transitions as t
-from kaon_coordinator.engine.counting import is_active
-from kaon_coordinator.engine.resetting import plan, reopen, reset
 from kaon_coordinator.engine.rows_codec import touch_all
-from kaon_coordinator.engine.state import NOTHING, Node, RunState, StepState
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.counting import is_active
+from kaon_coordinator.engine.state.resetting import plan, reopen, reset
+from kaon_coordinator.engine.state.state import NOTHING, Node, RunState, StepState
 
 
 def fork_state(origin: RunState, run_id: str) -> RunState:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import Timer, WatchTime
 from kaon_coordinator.engine.backoff import later_us
-from kaon_coordinator.engine.bindings import resolve
 from kaon_coordinator.engine.decision import BlockKind, Decision, user_error
 from kaon_coordinator.engine.leases import hand_over
 from kaon_coordinator.engine.messages import Answer, Due, Signal
 from kaon_coordinator.engine.refusals import refuse
 from kaon_coordinator.engine.scopes import end_block, stop_error
-from kaon_coordinator.engine.state import BlockState
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.bindings import resolve
+from kaon_coordinator.engine.state.state import BlockState
 from kaon_coordinator.engine.timing import watch_node
 from kaon_wire import canonical
 from kaon_wire.bounds import END_OF_TIME_US, LONGEST_MS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import (
     GrantLease,
     RevokeLease,
@@ -24,7 +23,8 @@ from kaon_coordinator.engine.messages import (
     Stopped,
     Succeeded,
 )
-from kaon_coordinator.engine.state import StepSignal, StepState
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.state import StepSignal, StepState
 from kaonapi.run.v1 import history_pb2
 
 Report = Started | Reported | Succeeded | Failed | Stopped | HandedBack

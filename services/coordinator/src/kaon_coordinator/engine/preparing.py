@@ -9,9 +9,7 @@ import hashlib
 from typing import Any
 
 from kaon_coordinator.engine import steps
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import LookUpMemo, ReleasePermits, TakePermits, WriteManifests
-from kaon_coordinator.engine.bindings import resolve
 from kaon_coordinator.engine.decision import ENGINE_FAULT, Decision, user_error
 from kaon_coordinator.engine.messages import (
     ManifestsWritten,
@@ -22,7 +20,9 @@ from kaon_coordinator.engine.messages import (
 )
 from kaon_coordinator.engine.readiness import may_start
 from kaon_coordinator.engine.scopes import end_node
-from kaon_coordinator.engine.state import BlockState, Preparation, StepState
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.bindings import resolve
+from kaon_coordinator.engine.state.state import BlockState, Preparation, StepState
 from kaon_coordinator.engine.stopping import request_stop
 from kaon_wire import canonical
 from kaon_wire.errors import KaonError

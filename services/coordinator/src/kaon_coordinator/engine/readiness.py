@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.compiled import BODY
-from kaon_coordinator.engine.counting import is_blocked, too_many_failed
 from kaon_coordinator.engine.decision import Decision
-from kaon_coordinator.engine.state import Node, ScopeState, StepState
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.counting import is_blocked, too_many_failed
+from kaon_coordinator.engine.state.state import Node, ScopeState, StepState
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 Verdict: TypeAlias = Literal["start", "fail", "skip", "wait"]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.decision import Decision
-from kaon_coordinator.engine.resetting import Plan
 from kaon_coordinator.engine.run_permits import permit_keys, take_permits
 from kaon_coordinator.engine.scopes import advance
-from kaon_coordinator.engine.state import ScopeState
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.resetting import Plan
+from kaon_coordinator.engine.state.state import ScopeState
 from kaon_coordinator.engine.timing import watch_node, watch_run
 from kaonapi.run.v1 import history_pb2
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import (
     Action,
     Continue,
@@ -16,13 +15,14 @@ from kaon_coordinator.engine.actions import (
     WatchRetry,
     WatchTime,
 )
-from kaon_coordinator.engine.counting import is_active
 from kaon_coordinator.engine.decision import Context, Decision
 from kaon_coordinator.engine.leases import grant, hand_over, lease_of, watch
 from kaon_coordinator.engine.limits import DEFAULT, Limits
 from kaon_coordinator.engine.readiness import in_turn, may_go
 from kaon_coordinator.engine.run_permits import permit_keys
-from kaon_coordinator.engine.state import BlockState, RunState, StepState
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.counting import is_active
+from kaon_coordinator.engine.state.state import BlockState, RunState, StepState
 from kaon_coordinator.engine.timing import watch_node, watch_run
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kaon_coordinator.engine.backoff import backoff_ms
 from kaon_coordinator.engine.decision import Decision
-from kaon_coordinator.engine.state import StepState
+from kaon_coordinator.engine.state.state import StepState
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
 

@@ -7,12 +7,12 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.compiled import BODY, CompiledWorkflow
-from kaon_coordinator.engine.counting import recount
-from kaon_coordinator.engine.curves import Curves
 from kaon_coordinator.engine.rows import BlockRow, RunRow, StepRow
-from kaon_coordinator.engine.state import (
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.counting import recount
+from kaon_coordinator.engine.state.curves import Curves
+from kaon_coordinator.engine.state.state import (
     BlockState,
     BufferedSignal,
     RunState,

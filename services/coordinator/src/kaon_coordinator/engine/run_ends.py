@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import ReleasePermits, TellRun
-from kaon_coordinator.engine.bindings import resolve, typed
 from kaon_coordinator.engine.decision import Decision, user_error
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.bindings import resolve, typed
 from kaon_wire.errors import KaonError
 from kaonapi.run.v1 import command_pb2, history_pb2
 from kaonapi.step.v1 import step_pb2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kaon_coordinator.engine.actions import TakePermits
 from kaon_coordinator.engine.decision import Decision
-from kaon_coordinator.engine.state import RunState
+from kaon_coordinator.engine.state.state import RunState
 
 BACKFILL = "backfill:"
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kaon_coordinator.engine import run_ends, upstream
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import ReleasePermits
 from kaon_coordinator.engine.compiled import BODY, FINALLY, ON_FAILURE
-from kaon_coordinator.engine.counting import is_active
 from kaon_coordinator.engine.decision import Decision, user_error
 from kaon_coordinator.engine.messages import Continued
 from kaon_coordinator.engine.readiness import before, ending, had_turn, may_go, may_start, verdict
-from kaon_coordinator.engine.state import BlockState, Node, RunState, ScopeState, StepState
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.counting import is_active
+from kaon_coordinator.engine.state.state import BlockState, Node, RunState, ScopeState, StepState
 from kaon_wire.errors import KaonError
 from kaonapi.run.v1 import history_pb2
 from kaonapi.step.v1 import step_pb2

@@ -6,7 +6,7 @@ and two rows. So a run that only grows gains nothing; one whose steps report muc
 
 from __future__ import annotations
 
-from kaon_coordinator.engine.state import RunState
+from kaon_coordinator.engine.state.state import RunState
 
 # Folding fewer events than this takes some 20 ms.
 FEWEST_EVENTS = 2_000

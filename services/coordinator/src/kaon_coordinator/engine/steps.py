@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import (
     EndStep,
     ReleasePermits,
@@ -14,9 +13,7 @@ from kaon_coordinator.engine.actions import (
     WatchRetry,
 )
 from kaon_coordinator.engine.backoff import later_us
-from kaon_coordinator.engine.bindings import typed
 from kaon_coordinator.engine.decision import Decision, user_error
-from kaon_coordinator.engine.evolve_steps import sweep_around
 from kaon_coordinator.engine.leases import claim, lease_of, lose, revoke
 from kaon_coordinator.engine.messages import (
     AttemptTimedOut,
@@ -30,7 +27,10 @@ from kaon_coordinator.engine.messages import (
 )
 from kaon_coordinator.engine.retrying import retry_delay_us
 from kaon_coordinator.engine.scopes import node_ended, stop_error
-from kaon_coordinator.engine.state import RunState, StepState
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.bindings import typed
+from kaon_coordinator.engine.state.evolve_steps import sweep_around
+from kaon_coordinator.engine.state.state import RunState, StepState
 from kaon_coordinator.engine.stopping import request_stop
 from kaon_coordinator.engine.timing import watch_node
 from kaon_wire import canonical

@@ -8,9 +8,9 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from kaon_coordinator.engine.bindings import resolve
 from kaon_coordinator.engine.decision import Context
-from kaon_coordinator.engine.state import RunState, ScopeState
+from kaon_coordinator.engine.state.bindings import resolve
+from kaon_coordinator.engine.state.state import RunState, ScopeState
 from kaon_wire import canonical
 from kaon_wire.errors import KaonError
 from kaonapi.workflow.v1 import definition_pb2 as d

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import Timer, WatchTime
 from kaon_coordinator.engine.backoff import later_us
-from kaon_coordinator.engine.counting import is_active
 from kaon_coordinator.engine.decision import Decision
 from kaon_coordinator.engine.messages import Due
-from kaon_coordinator.engine.state import Node, RunState, StepState
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.counting import is_active
+from kaon_coordinator.engine.state.state import Node, RunState, StepState
 from kaonapi.run.v1 import history_pb2
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kaon_coordinator.engine import transitions as t
-from kaon_coordinator.engine.counting import is_blocked
 from kaon_coordinator.engine.decision import user_error
-from kaon_coordinator.engine.state import Node
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.counting import is_blocked
+from kaon_coordinator.engine.state.state import Node
 from kaonapi.step.v1 import step_pb2
 
 UPSTREAM_FAILED = "UpstreamFailed"

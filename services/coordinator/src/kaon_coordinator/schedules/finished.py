@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.schedules.state import Occasion, ScheduleState
 from kaon_coordinator.schedules.times import SECOND_US
 from kaon_coordinator.store.base import RunRecord, ScheduleRecord, Store

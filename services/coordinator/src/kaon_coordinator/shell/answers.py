@@ -38,7 +38,7 @@ from kaon_coordinator.engine.messages import (
     PermitsGranted,
     Unprepared,
 )
-from kaon_coordinator.engine.state import RunState
+from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.faults import note_fault
 from kaon_coordinator.shell.continuing import hindrance
 from kaon_coordinator.shell.desk import ArtifactDesk

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field, fields, replace
 
 import structlog
 
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.compiled import CompiledWorkflow
 from kaon_coordinator.engine.decision import Context, MeteredEvaluate
 from kaon_coordinator.engine.limits import DEFAULT, Limits
-from kaon_coordinator.engine.state import RunState
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.faults import Fault, going_on, note_fault
 from kaon_coordinator.ids import new_run_id
 from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants

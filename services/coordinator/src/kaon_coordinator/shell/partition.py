@@ -16,7 +16,7 @@ from kaon_coordinator.engine.messages import LeaseExpired, Message, PermitsGrant
 from kaon_coordinator.engine.refusals import refuse
 from kaon_coordinator.engine.resume import derive
 from kaon_coordinator.engine.rows import StepRow
-from kaon_coordinator.engine.state import RunState, StepState
+from kaon_coordinator.engine.state.state import RunState, StepState
 from kaon_coordinator.faults import note_fault
 from kaon_coordinator.shell import requests
 from kaon_coordinator.shell.collecting import paused_collection

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import structlog
 
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import TakePermits
-from kaon_coordinator.engine.state import RunState
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.shell import requests
 from kaon_coordinator.store.base import Fenced, Holder, PermitWish
 from kaon_coordinator.store.thread import StoreThread

@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import (
     Action,
     EndStep,
@@ -23,7 +22,8 @@ from kaon_coordinator.engine.decision import Context, Decision
 from kaon_coordinator.engine.messages import AttemptTimedOut, Due, Message, RetryDue
 from kaon_coordinator.engine.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.engine.rows_codec import run_row, take_block_rows, take_dropped, take_step_rows
-from kaon_coordinator.engine.state import RunState
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.faults import Fault, note_fault
 from kaon_coordinator.shell import requests
 from kaon_coordinator.shell.leases import LeaseBook, LeaseId

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from kaon_coordinator.engine import transitions as t
-from kaon_coordinator.engine.state import RunState, StepState
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.state import RunState, StepState
 from kaon_coordinator.shell import requests
 
 _HELD = (t.RUNNING, t.CANCELLING)

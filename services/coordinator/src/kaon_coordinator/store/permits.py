@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from sqlalchemy import ColumnElement, Connection, delete, func, select, tuple_
 
-from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.store.bulk import Bulk, upsert
 from kaon_coordinator.store.database import Database
 from kaon_coordinator.store.records import Holder, PermitRank, PermitRecord, PermitWish, permit_rank

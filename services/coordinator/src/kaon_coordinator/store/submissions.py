@@ -7,8 +7,8 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Row, Select, insert, select, tuple_
 
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.rows import RunRow
+from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.store import reads
 from kaon_coordinator.store.bulk import Bulk
 from kaon_coordinator.store.database import Database

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import pytest
 
 from kaon_coordinator.api.chain import AskMatcher, Chain
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.messages import Failed, PermitsGranted, Retry, Start, Started
-from kaon_coordinator.engine.state import RunState, StepState
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.state import RunState, StepState
 from kaon_coordinator.store.records import PermitRecord
 from kaon_wire.errors import NotFound
 from kaonapi.runner.v1 import runner_pb2 as r

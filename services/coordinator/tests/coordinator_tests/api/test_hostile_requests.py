@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from kaon_coordinator import faults as note
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.decision import ENGINE_FAULT
+from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.gauges import Gauges
 from kaon_telemetry.metrics import CoordinatorMetrics
 from kaonapi.log.v1 import log_pb2

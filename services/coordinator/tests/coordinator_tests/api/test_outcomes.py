@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from google.protobuf.message import Message
 
-from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.state import transitions as t
 from kaonapi.run.v1 import run_service_pb2 as r
 
 from ..engine.build import step

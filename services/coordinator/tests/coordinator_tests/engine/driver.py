@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import (
     Action,
     Continue,
@@ -20,7 +19,6 @@ from kaon_coordinator.engine.actions import (
 from kaon_coordinator.engine.compiled import compile_workflow
 from kaon_coordinator.engine.decide import decide, submit
 from kaon_coordinator.engine.decision import Context, Decision
-from kaon_coordinator.engine.evolve import evolve
 from kaon_coordinator.engine.limits import Limits
 from kaon_coordinator.engine.messages import (
     Continued,
@@ -43,7 +41,9 @@ from kaon_coordinator.engine.rows_codec import (
     take_dropped,
     take_step_rows,
 )
-from kaon_coordinator.engine.state import RunState, StepState
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.evolve import evolve
+from kaon_coordinator.engine.state.state import RunState, StepState
 from kaon_wire import canonical
 from kaon_wire.definitions.validate import validate
 from kaonapi.run.v1 import history_pb2

@@ -9,11 +9,9 @@ from typing import Any
 
 from kaon_coordinator.engine import actions as a
 from kaon_coordinator.engine import messages as m
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.compiled import compile_workflow
 from kaon_coordinator.engine.decide import decide, submit
 from kaon_coordinator.engine.decision import Context, Decision
-from kaon_coordinator.engine.evolve import evolve
 from kaon_coordinator.engine.fork import fork_state
 from kaon_coordinator.engine.leases import lease_of, revoke_unless_current
 from kaon_coordinator.engine.limits import Limits
@@ -27,7 +25,9 @@ from kaon_coordinator.engine.rows_codec import (
     take_dropped,
     take_step_rows,
 )
-from kaon_coordinator.engine.state import RunState, StepState
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.evolve import evolve
+from kaon_coordinator.engine.state.state import RunState, StepState
 from kaon_coordinator.expressions import evaluate
 from kaon_wire import canonical
 from kaonapi.run.v1 import history_pb2, run_pb2

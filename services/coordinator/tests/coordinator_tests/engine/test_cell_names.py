@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kaon_coordinator.engine import paths as cell_paths
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.messages import ItemsRead, Start
-from kaon_coordinator.engine.paths import item_key, item_keys
+from kaon_coordinator.engine.state import paths as cell_paths
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.paths import item_key, item_keys
 from kaon_wire import canonical
 
 from .build import chain, for_each, literal, step, workflow

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import pytest
 
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import Continue, PrepareChild, Timer
 from kaon_coordinator.engine.decision import Context
 from kaon_coordinator.engine.faults import end_barely, end_faulted
@@ -23,6 +22,7 @@ from kaon_coordinator.engine.messages import (
     SetPriority,
 )
 from kaon_coordinator.engine.resume import derive
+from kaon_coordinator.engine.state import transitions as t
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 from .build import chain, fan, for_each, literal, output, step, workflow

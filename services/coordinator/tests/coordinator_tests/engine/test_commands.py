@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import EndStep, RequestStep, RevokeLease, SignalHolder, TakePermits
 from kaon_coordinator.engine.messages import (
     Cancel,
@@ -23,6 +22,7 @@ from kaon_coordinator.engine.messages import (
     Started,
     Succeeded,
 )
+from kaon_coordinator.engine.state import transitions as t
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 from .build import chain, fan, for_each, literal, output, step, workflow

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from kaon_coordinator import expressions, params
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.messages import ChildEnded, ChildPrepared, Mark, Start
+from kaon_coordinator.engine.state import transitions as t
 from kaon_wire import canonical
 from kaonapi.workflow.v1 import definition_pb2 as d
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import RevokeReason
 from kaon_coordinator.engine.messages import (
     AttemptTimedOut,
@@ -14,7 +13,8 @@ from kaon_coordinator.engine.messages import (
     Started,
     Succeeded,
 )
-from kaon_coordinator.engine.state import StepState
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.state import StepState
 from kaon_wire import canonical
 from kaonapi.workflow.v1 import definition_pb2 as d
 

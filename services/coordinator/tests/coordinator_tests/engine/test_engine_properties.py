@@ -8,7 +8,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.messages import (
     Cancel,
     HandedBack,
@@ -25,7 +24,8 @@ from kaon_coordinator.engine.rows_codec import (
     take_block_rows,
     take_step_rows,
 )
-from kaon_coordinator.engine.state import RunState, StepState
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.state import RunState, StepState
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 from .build import branch, chain, fan, for_each, literal, output, repeat, step, workflow

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import ReleasePermits, RequestStep, TakePermits, Timer, WatchTime
 from kaon_coordinator.engine.decide import submit
 from kaon_coordinator.engine.fork import fork_state
@@ -19,7 +18,8 @@ from kaon_coordinator.engine.messages import (
     Started,
 )
 from kaon_coordinator.engine.resume import derive
-from kaon_coordinator.engine.state import RunState, StepState
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.state import RunState, StepState
 from kaon_wire import canonical
 from kaonapi.run.v1 import history_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d

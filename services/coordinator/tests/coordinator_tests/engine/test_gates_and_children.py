@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import PrepareChild, SubmitChild, TellRun, Timer
 from kaon_coordinator.engine.limits import Limits
 from kaon_coordinator.engine.messages import (
@@ -19,6 +18,7 @@ from kaon_coordinator.engine.messages import (
     Start,
     Unprepared,
 )
+from kaon_coordinator.engine.state import transitions as t
 from kaon_wire import canonical
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d

@@ -15,9 +15,9 @@ import pytest
 from google.protobuf.json_format import ParseDict
 
 from kaon_coordinator.engine.compiled import compile_workflow
-from kaon_coordinator.engine.evolve import evolve
 from kaon_coordinator.engine.fork import fork_state
-from kaon_coordinator.engine.state import RunState
+from kaon_coordinator.engine.state.evolve import evolve
+from kaon_coordinator.engine.state.state import RunState
 from kaonapi.run.v1 import history_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
 

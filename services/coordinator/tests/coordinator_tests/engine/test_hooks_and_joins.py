@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from kaon_coordinator.api.chain import AskMatcher, Chain
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import RequestStep, Timer
 from kaon_coordinator.engine.messages import (
     Cancel,
@@ -16,6 +15,7 @@ from kaon_coordinator.engine.messages import (
     Start,
     Started,
 )
+from kaon_coordinator.engine.state import transitions as t
 from kaon_wire import canonical
 from kaonapi.workflow.v1 import definition_pb2 as d
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import Continue, WriteManifests
 from kaon_coordinator.engine.backoff import later_us
 from kaon_coordinator.engine.decision import Context, Decision
@@ -28,6 +27,7 @@ from kaon_coordinator.engine.messages import (
 )
 from kaon_coordinator.engine.resume import derive
 from kaon_coordinator.engine.rows_codec import step_row
+from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.views import step_view
 from kaon_coordinator.expressions import ExpressionError, Meter, evaluate
 from kaon_coordinator.settings import settings_from

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import Continue, ReadItems, Timer
 from kaon_coordinator.engine.limits import Limits
 from kaon_coordinator.engine.messages import (
@@ -17,7 +16,8 @@ from kaon_coordinator.engine.messages import (
     Start,
     Unprepared,
 )
-from kaon_coordinator.engine.state import StepState
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.state import StepState
 from kaon_wire import canonical
 from kaonapi.workflow.v1 import definition_pb2 as d
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import (
     ReleasePermits,
     RequestStep,
@@ -28,6 +27,7 @@ from kaon_coordinator.engine.messages import (
     Start,
 )
 from kaon_coordinator.engine.resume import derive
+from kaon_coordinator.engine.state import transitions as t
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 from .build import chain, fan, literal, output, repeat, step, workflow

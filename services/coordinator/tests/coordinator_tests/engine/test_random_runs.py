@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.messages import Resume, Retry
+from kaon_coordinator.engine.state import transitions as t
 from kaon_wire.definitions.validate import validate
 
 from .machine import Machine

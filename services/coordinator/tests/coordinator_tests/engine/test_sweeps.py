@@ -7,9 +7,9 @@ import math
 import pytest
 
 from kaon_coordinator.engine import sweeps
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.limits import Limits
 from kaon_coordinator.engine.messages import Reported, Retry, Start, Started, Stopped
+from kaon_coordinator.engine.state import transitions as t
 from kaon_wire import canonical
 from kaon_wire.definitions.validate import validate
 from kaonapi.step.v1 import step_pb2

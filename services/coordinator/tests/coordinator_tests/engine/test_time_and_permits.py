@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import (
     GrantLease,
     LookUpMemo,
@@ -38,6 +37,7 @@ from kaon_coordinator.engine.messages import (
 )
 from kaon_coordinator.engine.resume import derive
 from kaon_coordinator.engine.retrying import matching_rule
+from kaon_coordinator.engine.state import transitions as t
 from kaon_wire import canonical
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d

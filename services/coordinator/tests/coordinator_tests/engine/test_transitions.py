@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.state import transitions as t
 
 ARCHITECTURE = Path(__file__).parents[5] / "docs" / "architecture.md"
 

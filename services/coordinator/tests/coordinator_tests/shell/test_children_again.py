@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, delete
 
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.actions import PrepareChild
 from kaon_coordinator.engine.compiled import compile_workflow
-from kaon_coordinator.engine.state import RunState
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.shell import answers, partition
 from kaon_coordinator.shell.continuing import hindrance
 from kaon_coordinator.store.base import WorkflowRecord

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kaon_coordinator.engine import transitions as t
+from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.transport.base import Send
 from kaon_wire import topics
 from kaonapi.runner.v1 import runner_pb2

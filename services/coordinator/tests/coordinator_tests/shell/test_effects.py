@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from kaon_coordinator import replay
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.rows_codec import digest
+from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.shell.bases import definitions
 from kaon_coordinator.shell.desk import ArtifactDesk
 from kaon_coordinator.store.base import RunRecord

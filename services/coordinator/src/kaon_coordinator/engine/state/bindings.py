@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.compiled import BODY
-from kaon_coordinator.engine.state import BlockState, RunState, ScopeState
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.state import BlockState, RunState, ScopeState
 from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue, KaonError
 from kaonapi.workflow.v1 import definition_pb2 as d

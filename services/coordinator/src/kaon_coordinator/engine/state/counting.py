@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.compiled import BODY
-from kaon_coordinator.engine.state import BlockState, Node, ScopeState
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.state import BlockState, Node, ScopeState
 
 
 def recount(scope: ScopeState) -> None:

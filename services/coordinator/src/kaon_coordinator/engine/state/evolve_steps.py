@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from kaon_coordinator.engine import transitions as t
-from kaon_coordinator.engine.evolve_blocks import node_ended, set_step_status
-from kaon_coordinator.engine.state import BlockState, RunState, ScopeState, StepState, named
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.evolve_blocks import node_ended, set_step_status
+from kaon_coordinator.engine.state.state import BlockState, RunState, ScopeState, StepState, named
 from kaonapi.run.v1 import history_pb2
 from kaonapi.step.v1 import step_pb2
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeAlias
 
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.compiled import BODY, CompiledGraph, CompiledWorkflow
-from kaon_coordinator.engine.curves import Curves
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.curves import Curves
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
 

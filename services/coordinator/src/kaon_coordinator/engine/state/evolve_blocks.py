@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from kaon_coordinator.engine import transitions as t
-from kaon_coordinator.engine.counting import counts_as_failed, note_cancel, note_failure
-from kaon_coordinator.engine.state import (
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.counting import counts_as_failed, note_cancel, note_failure
+from kaon_coordinator.engine.state.state import (
     BlockState,
     Node,
     RunState,

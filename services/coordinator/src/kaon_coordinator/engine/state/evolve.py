@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kaon_coordinator.engine import evolve_blocks as blocks
-from kaon_coordinator.engine import evolve_steps as steps
-from kaon_coordinator.engine import transitions as t
-from kaon_coordinator.engine.resetting import reset
-from kaon_coordinator.engine.state import BufferedSignal, RunState, StepSignal, named, open_scope
+from kaon_coordinator.engine.state import evolve_blocks as blocks
+from kaon_coordinator.engine.state import evolve_steps as steps
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.resetting import reset
+from kaon_coordinator.engine.state.state import BufferedSignal, RunState, StepSignal, named, open_scope
 from kaonapi.run.v1 import history_pb2
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-from kaon_coordinator.engine import transitions as t
 from kaon_coordinator.engine.compiled import BODY
-from kaon_coordinator.engine.counting import is_active, recount
-from kaon_coordinator.engine.state import (
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.counting import is_active, recount
+from kaon_coordinator.engine.state.state import (
     NO_METRICS,
     NOTHING,
     BlockState,
