@@ -29,8 +29,8 @@ from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.evolve import evolve
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.engine.subworkflows import CHILD_FAILED
-from kaon_coordinator.schedules import looking, times
-from kaon_coordinator.schedules.state import ScheduleState
+from kaon_coordinator.schedules import due, times
+from kaon_coordinator.schedules.schedule_state import ScheduleState
 from kaon_coordinator.shell.partition import NO_CONTEXT
 from kaon_coordinator.store.base import (
     Holder,
@@ -199,7 +199,7 @@ class Checks(Witness):
     def schedules_over(self) -> bool:
         """Whether nothing is left for the schedule to submit."""
         kept = self._store.list_schedules(TENANT) if self.scheduled is not None else []
-        return all(each.next_us >= looking.NEVER_US for each in kept)
+        return all(each.next_us >= due.NEVER_US for each in kept)
 
     def _occasions(self) -> None:
         """Every time that must be made up for has given its run."""

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kaon_coordinator.engine.state import transitions as t
-from kaon_coordinator.schedules import looking
+from kaon_coordinator.schedules import due
 from kaon_coordinator.store.base import RunRecord, ScheduleRecord
 from kaon_coordinator.transport.base import Send
 from kaon_wire import topics
@@ -166,12 +166,12 @@ class Client:
         else:
             definition.interval.every_ms = chance.choice((1_000, 1_500, 2_500))
             definition.end_time.FromMicroseconds(now_us + chance.randint(1_000, 5_000) * 1_000)
-        state = looking.first_state(definition, now_us)
+        state = due.first_state(definition, now_us)
         schedule = ScheduleRecord(
             tenant=TENANT,
             partition=partition_of(definition.name, self._world.catalogue.run_partitions),
             definition=definition,
-            next_us=looking.next_look_us(definition, state, now_us),
+            next_us=due.next_scan_us(definition, state, now_us),
             state=state.to_json(),
             revision=0,
             create_us=now_us,

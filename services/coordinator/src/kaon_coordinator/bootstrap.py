@@ -24,8 +24,8 @@ from kaon_coordinator.gauges import Gauges
 from kaon_coordinator.ids import new_run_id
 from kaon_coordinator.matching.labels import parse_label_expression
 from kaon_coordinator.retention import Retention
-from kaon_coordinator.schedules.records import RecordSource
 from kaon_coordinator.schedules.scheduler import Scheduler, SchedulerParts
+from kaon_coordinator.schedules.topic_records import RecordSource
 from kaon_coordinator.scratch import ScratchSpace
 from kaon_coordinator.settings import Settings, advertised
 from kaon_coordinator.shell.coordinator import Clocks, Coordinator, ShellSettings

@@ -11,8 +11,8 @@ from kaon_coordinator.api import principal, views
 from kaon_coordinator.api.intake import Intake
 from kaon_coordinator.problems import InvalidRequest, Problem
 from kaon_coordinator.schedules import checking
-from kaon_coordinator.schedules.looking import NEVER_US, first_state, next_look_us
-from kaon_coordinator.schedules.state import ScheduleState
+from kaon_coordinator.schedules.due import NEVER_US, first_state, next_scan_us
+from kaon_coordinator.schedules.schedule_state import ScheduleState
 from kaon_coordinator.store.base import NewRun, PermitRecord, ScheduleRecord, WorkflowRecord
 from kaon_coordinator.store.thread import StoreThread
 from kaon_wire import canonical
@@ -59,7 +59,7 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
             tenant=tenant,
             partition=partition_of(f"{tenant}/{schedule.name}", self._parts.partitions),
             definition=schedule,
-            next_us=next_look_us(schedule, state, now_us),
+            next_us=next_scan_us(schedule, state, now_us),
             state=state.to_json(),
             revision=0,
             create_us=now_us,
@@ -182,7 +182,7 @@ def _view(record: ScheduleRecord) -> s.Schedule:
     state = ScheduleState.from_json(record.state)
     schedule = s.Schedule()
     schedule.CopyFrom(record.definition)
-    next_us = next_look_us(schedule, replace(state, buffered=None), 0)
+    next_us = next_scan_us(schedule, replace(state, buffered=None), 0)
     if 0 < next_us < NEVER_US:
         schedule.next_time.FromMicroseconds(next_us)
     if state.last_run_us:

@@ -14,13 +14,13 @@ from kaon_coordinator.matching.explain import Moment, explain
 from kaon_coordinator.matching.heartbeats import apply_heartbeat
 from kaon_coordinator.matching.maintenance import review_runners, withdraw_queued
 from kaon_coordinator.matching.placement import Round
+from kaon_coordinator.matching.pool_state import PoolState
+from kaon_coordinator.matching.pool_views import pool_view, runner_view
 from kaon_coordinator.matching.reserving import keep_free
 from kaon_coordinator.matching.settings import DEFAULT, MatcherSettings
-from kaon_coordinator.matching.state import PoolState
 from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants
 from kaon_coordinator.matching.tickets import Place, Ticket, step_id
 from kaon_coordinator.matching.troubles import Trouble
-from kaon_coordinator.matching.views import pool_view, runner_view
 from kaonapi.run.v1 import command_pb2
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2

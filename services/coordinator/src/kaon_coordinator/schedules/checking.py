@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfoNotFoundError
 from kaon_coordinator import expressions, params
 from kaon_coordinator.engine.limits import DEFAULT, Limits
 from kaon_coordinator.problems import InvalidRequest, Problem
-from kaon_coordinator.schedules import runs, times
+from kaon_coordinator.schedules import scheduled_runs, times
 from kaon_wire.errors import InvalidValue
 from kaonapi.schedule.v1 import schedule_pb2 as s
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -87,7 +87,7 @@ def _problem_by_trying(schedule: s.Schedule, cel: str) -> str:
     if not times.is_timed(schedule):
         return ""
     try:
-        expressions.evaluate(cel, runs.variables(schedule, _SOME_TIME_US, None))
+        expressions.evaluate(cel, scheduled_runs.variables(schedule, _SOME_TIME_US, None))
     except expressions.ExpressionError as error:
         return str(error)
     except (ZoneInfoNotFoundError, ValueError, OSError):

@@ -1,17 +1,17 @@
-"""What becomes of occasions while the previous run of their schedule goes on. Pure."""
+"""Decides what becomes of occasions while the previous run of their schedule is active. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kaon_coordinator.schedules.state import Occasion
+from kaon_coordinator.schedules.schedule_state import Occasion
 from kaonapi.schedule.v1 import schedule_pb2 as s
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is done."""
+    """The decision."""
 
     submit: Sequence[Occasion] = ()
     # Waits for the end of the previous run.
@@ -23,13 +23,13 @@ class Plan:
 def plan(
     policy: s.Overlap.ValueType, occasions: Sequence[Occasion], *, active: bool, buffered: Occasion | None
 ) -> Plan:
-    """What is done about occasions, oldest first.
+    """Apply the overlap policy to occasions, oldest first.
 
     Args:
-        policy: the schedule's.
-        occasions: what has come up since the last look.
+        policy: the schedule's overlap policy.
+        occasions: the occasions since the last evaluation.
         active: whether the schedule's previous run has not ended.
-        buffered: what waits since an earlier look.
+        buffered: the occasion that waits since an earlier evaluation.
     """
     match policy:
         case s.OVERLAP_SKIP:

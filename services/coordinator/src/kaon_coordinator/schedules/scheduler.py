@@ -1,7 +1,8 @@
 """Submits the runs of the schedules whose partitions this process owns.
 
-Every look at a schedule ends in one transaction: the runs, the words to other runs and how far the schedule has come, written
-under the partition's epoch and only if nobody has changed the schedule meanwhile. So each occasion gives one run, whoever looks.
+Each evaluation of a schedule ends in one transaction: runs, messages to other runs and the position of the schedule are written
+under the partition's epoch and only if no client has changed the schedule meanwhile. So each occasion gives one run, whichever
+coordinator evaluates it.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ import structlog
 from kaon_coordinator.engine.limits import DEFAULT, Limits
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.faults import Fault, going_on, note_fault
-from kaon_coordinator.schedules import looking, overlap, times
-from kaon_coordinator.schedules.finished import finished
-from kaon_coordinator.schedules.records import Fetched, RecordSource, model_occasion, record_occasion
-from kaon_coordinator.schedules.resting import Resting
-from kaon_coordinator.schedules.runs import run_for
-from kaon_coordinator.schedules.state import Occasion, ScheduleState
+from kaon_coordinator.schedules import due, overlap, times
+from kaon_coordinator.schedules.backoff import Backoff
+from kaon_coordinator.schedules.run_finished import run_finished
+from kaon_coordinator.schedules.schedule_state import Occasion, ScheduleState
+from kaon_coordinator.schedules.scheduled_runs import run_for
+from kaon_coordinator.schedules.topic_records import Fetched, RecordSource, model_occasion, record_occasion
 from kaon_coordinator.store.base import Fenced, Message, NewRun, ScheduleRecord, ScheduleStep, SetAside
 from kaon_coordinator.store.thread import StoreThread
 from kaon_wire import topics
@@ -31,10 +32,10 @@ from kaonapi.run.v1 import command_pb2
 
 log = structlog.get_logger(__name__)
 
-# Schedules of one round, and records of one look.
+# The most schedules of one scan, and records of one evaluation.
 _AT_ONCE = 100_000
 _RECORDS = 100
-# Topics that are asked at once, and how long one may take.
+# The most topics that are read at once, and how long one may take.
 _TOPICS_AT_ONCE = 32
 _TOPIC_SECONDS = 30.0
 
@@ -69,30 +70,30 @@ class SchedulerParts:
 
 
 class Scheduler:
-    """Looks at schedules, every so often and when one has changed."""
+    """Evaluates schedules, periodically and when one has changed."""
 
     def __init__(self, parts: SchedulerParts) -> None:
         self._parts = parts
         self._store = parts.store.store
         self._changed = asyncio.Event()
-        self._resting = Resting()
-        # Schedules whose topics are being asked.
+        self._backoff = Backoff()
+        # Schedules whose topics are being read.
         self._asking: dict[_Key, asyncio.Task[None]] = {}
         self._topics = asyncio.Semaphore(_TOPICS_AT_ONCE)
-        # Schedules that are told of as set aside; None until the store was asked.
+        # Schedules that are reported as set aside; None until the store was read.
         self._aside: set[_Key] | None = None
 
     def changed(self) -> None:
-        """A schedule was put: look now."""
+        """Scan now: a client has put a schedule."""
         self._changed.set()
 
     async def run(self) -> None:
-        """Looks until cancelled. A database that does not answer is asked again in the next round."""
+        """Scan until cancelled. The next scan retries when the database does not answer."""
         try:
             while True:
                 self._changed.clear()
-                with going_on("schedules were looked at"):
-                    await self._begin_round()
+                with going_on("schedules were scanned"):
+                    await self._begin_scan()
                 # Not `wait_for`: it may swallow a cancellation that comes together with the event.
                 try:
                     async with asyncio.timeout(self._parts.every_seconds):
@@ -105,14 +106,14 @@ class Scheduler:
                 task.cancel()
             await asyncio.gather(*asking, return_exceptions=True)
 
-    async def look(self) -> None:
-        """One round; returns when the topics of all schedules have answered too."""
-        await self._begin_round()
+    async def scan(self) -> None:
+        """Scan once; return when the topics of all schedules have answered too."""
+        await self._begin_scan()
         await asyncio.gather(*self._asking.values())
 
-    async def _begin_round(self) -> None:
-        """Looks at every schedule whose time has come. Those that wait for records are looked at beside: a topic that does not
-        answer holds nobody up."""
+    async def _begin_scan(self) -> None:
+        """Evaluate every due schedule. Those that wait for records are evaluated in tasks of their own: a topic that does not
+        answer delays no other schedule."""
         epochs = dict(self._parts.epochs())
         if not epochs:
             return
@@ -120,25 +121,27 @@ class Scheduler:
             known = await self._parts.store.read(self._store.list_set_aside, 0)
             self._aside = {(each.tenant, each.name) for each in known if each.kind == "schedule"}
         now_us = self._parts.now_us()
-        due = await self._parts.store.read(self._store.due_schedules, list(epochs), now_us, _AT_ONCE)
-        for schedule in due:
+        found = await self._parts.store.read(self._store.due_schedules, list(epochs), now_us, _AT_ONCE)
+        for schedule in found:
             key = (schedule.tenant, schedule.name)
-            if key in self._asking or self._resting.rests(schedule, now_us):
+            if key in self._asking or self._backoff.holds(schedule, now_us):
                 continue
             epoch = epochs[schedule.partition]
             if _reads_topic(schedule):
-                task = self._asking[key] = asyncio.ensure_future(self._beside(schedule, epoch, now_us))
+                task = self._asking[key] = asyncio.ensure_future(
+                    self._evaluate_in_task(schedule, epoch, now_us)
+                )
                 task.add_done_callback(lambda _, key=key: self._asking.pop(key, None))  # type: ignore[misc]
             else:
-                await self._look_at(schedule, epoch, now_us)
+                await self._evaluate(schedule, epoch, now_us)
 
-    async def _beside(self, schedule: ScheduleRecord, epoch: int, now_us: int) -> None:
+    async def _evaluate_in_task(self, schedule: ScheduleRecord, epoch: int, now_us: int) -> None:
         async with self._topics:
-            with going_on("a schedule was looked at", schedule=schedule.name):
-                await self._look_at(schedule, epoch, now_us)
+            with going_on("a schedule was evaluated", schedule=schedule.name):
+                await self._evaluate(schedule, epoch, now_us)
 
-    async def _look_at(self, schedule: ScheduleRecord, epoch: int, now_us: int) -> None:
-        """Looks at one schedule. Whatever is wrong with it alone is told by it, and lets it rest.
+    async def _evaluate(self, schedule: ScheduleRecord, epoch: int, now_us: int) -> None:
+        """Evaluate one schedule. An error of this schedule alone is stored in it, and delays its next evaluation.
 
         Raises:
             Unavailable: the database does not answer.
@@ -146,28 +149,30 @@ class Scheduler:
         try:
             await self._treat(schedule, epoch, now_us)
         except Fenced:
-            log.info("schedule left to a newer owner", schedule=schedule.name)
+            log.info("schedule evaluation fenced by a newer owner", schedule=schedule.name)
         except Unavailable:
             raise
         except TopicSilent as error:
-            log.warning("topic of a schedule not read", schedule=schedule.name, reason=str(error))
-            self._resting.begin(schedule, schedule.revision, now_us)
+            log.warning(
+                "read of a schedule's topic failed; retrying", schedule=schedule.name, reason=str(error)
+            )
+            self._backoff.record_failure(schedule, schedule.revision, now_us)
         except Exception as error:
             about = {"schedule": schedule.name, "tenant": schedule.tenant}
-            await self._set_aside(schedule, epoch, note_fault("a schedule was looked at", error, **about))
+            await self._set_aside(schedule, epoch, note_fault("a schedule was evaluated", error, **about))
         else:
-            self._resting.end(schedule)
+            self._backoff.clear(schedule)
             await self._take_back(schedule)
 
     async def _set_aside(self, schedule: ScheduleRecord, epoch: int, fault: Fault) -> None:
-        """Tells of a schedule that cannot be treated, and lets it rest."""
+        """Store the error of a schedule that cannot be evaluated, and delay its next evaluation."""
         revision, now_us = schedule.revision, self._parts.now_us()
-        with going_on("a schedule was told its fault", schedule=schedule.name):
+        with going_on("the error of a schedule was stored", schedule=schedule.name):
             state = replace(ScheduleState.from_json(schedule.state), last_error=str(fault))
             step = ScheduleStep(schedule=schedule, next_us=schedule.next_us, state=state.to_json())
             if await self._parts.store.run(self._store.advance_schedule, epoch, step) is not None:
                 revision += 1
-        self._resting.begin(schedule, revision, now_us)
+        self._backoff.record_failure(schedule, revision, now_us)
         aside = SetAside(
             kind="schedule",
             tenant=schedule.tenant,
@@ -182,7 +187,7 @@ class Scheduler:
         self._aside.add((schedule.tenant, schedule.name))
 
     async def _take_back(self, schedule: ScheduleRecord) -> None:
-        """A schedule that was told of can be treated again."""
+        """Remove the report of a schedule that can be evaluated again."""
         key = (schedule.tenant, schedule.name)
         assert self._aside is not None
         if key in self._aside:
@@ -203,7 +208,7 @@ class Scheduler:
         plan = overlap.plan(schedule.definition.overlap, occasions, active=active, buffered=state.buffered)
         runs, came = await self._runs(schedule, plan.submit, came, now_us)
         came = replace(came, buffered=plan.buffered)
-        next_us = looking.next_look_us(schedule.definition, came, now_us)
+        next_us = due.next_scan_us(schedule.definition, came, now_us)
         if came == state and next_us == schedule.next_us:
             return
         step = ScheduleStep(
@@ -218,7 +223,7 @@ class Scheduler:
         except KaonError:
             raise
         except Exception as error:
-            # What came up passes, or the schedule would never get over it.
+            # Pass over these occasions, or the schedule would fail on them for ever.
             fault = note_fault("runs of a schedule were stored", error, schedule=schedule.name)
             passed = replace(state, last_us=came.last_us, cursor_us=came.cursor_us, seen=came.seen)
             passed = replace(passed, positions=came.positions, buffered=None, last_error=str(fault))
@@ -227,7 +232,7 @@ class Scheduler:
     async def _write(self, step: ScheduleStep, epoch: int) -> None:
         answers = await self._parts.store.run(self._store.advance_schedule, epoch, step)
         if answers is None:
-            # Somebody has changed it: the next round sees it as it is then.
+            # A client has changed it: the next scan reads the new revision.
             self._changed.set()
             return
         for answer in answers:
@@ -235,7 +240,9 @@ class Scheduler:
                 log.error("scheduled run refused", schedule=step.schedule.name, reason=str(answer))
             else:
                 run, created = answer
-                log.info("scheduled run", schedule=step.schedule.name, run=run.run_id, created=created)
+                log.info(
+                    "scheduled run submitted", schedule=step.schedule.name, run=run.run_id, created=created
+                )
         told = [run.run_id for run in step.runs] + [message.run_id for message in step.messages]
         for partition in {partition_of(run_id, self._parts.partitions) for run_id in told}:
             await self._parts.wake(partition)
@@ -243,16 +250,16 @@ class Scheduler:
     async def _occasions(
         self, schedule: ScheduleRecord, state: ScheduleState, now_us: int
     ) -> tuple[list[Occasion], ScheduleState]:
-        """What has come up since the last look, and how far the schedule has come with it."""
+        """Return the occasions since the last evaluation, and the state after them."""
         definition = schedule.definition
         if times.is_timed(definition):
-            found, last_us = looking.times_up(definition, state, now_us)
+            found, last_us = due.due_occasions(definition, state, now_us)
             return found, replace(state, last_us=last_us)
         if definition.HasField("run_finished"):
-            found, came = await self._parts.store.read(finished, self._store, schedule, state)
+            found, came = await self._parts.store.read(run_finished, self._store, schedule, state)
         else:
             found, came = await self._records(schedule, state)
-        return [each for each in found if looking.is_within(definition, each.time_us)], came
+        return [each for each in found if due.is_within(definition, each.time_us)], came
 
     async def _records(
         self, schedule: ScheduleRecord, state: ScheduleState
@@ -291,7 +298,7 @@ class Scheduler:
     async def _runs(
         self, schedule: ScheduleRecord, occasions: Sequence[Occasion], state: ScheduleState, now_us: int
     ) -> tuple[list[NewRun], ScheduleState]:
-        """The runs of the occasions. One that cannot be made is told by the schedule, and passes."""
+        """Make the runs of the occasions. An occasion whose run is refused is passed over; the schedule keeps the error."""
         runs: list[NewRun] = []
         for occasion in occasions:
             try:

@@ -60,7 +60,7 @@ def next_after(schedule: s.Schedule, time_us: int) -> int | None:
     return next(after(schedule, time_us), None)
 
 
-def due(schedule: s.Schedule, last_us: int, now_us: int) -> list[int]:
+def due_times(schedule: s.Schedule, last_us: int, now_us: int) -> list[int]:
     """The times after `last_us` that have come and are to be treated, oldest first: what the catch-up policy leaves of them.
 
     Args:

@@ -10,7 +10,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from kaon_coordinator.schedules.records import Fetched, Record
+from kaon_coordinator.schedules.topic_records import Fetched, Record
 from kaon_wire.errors import NotFound, Unavailable
 from kaon_wire.memory import MemoryBroker
 

@@ -135,7 +135,7 @@ class Caller:
     async def let_time_pass(self, chance: random.Random) -> None:
         """Schedules, retries and time-outs fall due, and gauges are read."""
         self.whole.world.clock.now += chance.choice((0, 0.01, 61, 3_700))
-        await self.whole.scheduler.look()
+        await self.whole.scheduler.scan()
         self.gauges.look()
 
     def note(self, answer: Any) -> None:

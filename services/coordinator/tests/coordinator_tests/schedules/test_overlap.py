@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kaon_coordinator.schedules.overlap import plan
-from kaon_coordinator.schedules.state import Occasion
+from kaon_coordinator.schedules.schedule_state import Occasion
 from kaonapi.schedule.v1 import schedule_pb2 as s
 
 A, B, C = (Occasion(key=key, time_us=number) for number, key in enumerate("abc"))

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from kaon_coordinator.ids import new_run_id
-from kaon_coordinator.schedules import looking
-from kaon_coordinator.schedules.looking import first_state, next_look_us
-from kaon_coordinator.schedules.records import Fetched
+from kaon_coordinator.schedules import due
+from kaon_coordinator.schedules.due import first_state, next_scan_us
+from kaon_coordinator.schedules.schedule_state import ScheduleState
 from kaon_coordinator.schedules.scheduler import Scheduler, SchedulerParts
-from kaon_coordinator.schedules.state import ScheduleState
+from kaon_coordinator.schedules.topic_records import Fetched
 from kaon_coordinator.store.base import PartitionBatch, RunRecord, ScheduleRecord
 from kaon_coordinator.store.sql import open_store
 from kaon_coordinator.store.thread import StoreThread
@@ -77,18 +77,18 @@ class Desk:
             tenant="default",
             partition=1,
             definition=schedule,
-            next_us=next_look_us(schedule, state, self.now_us),
+            next_us=next_scan_us(schedule, state, self.now_us),
             state=state.to_json(),
             revision=0,
             create_us=self.now_us,
         )
         return self.store.put_schedule(record)[0]
 
-    async def look(self, hours: float = 0, times: int = 1) -> None:
+    async def scan(self, hours: float = 0, times: int = 1) -> None:
         """Lets time pass and looks."""
         self.now_us += int(hours * HOUR_US)
         for _ in range(times):
-            await self.scheduler.look()
+            await self.scheduler.scan()
 
     def runs(self, workflow: str = "w") -> list[RunRecord]:
         """Oldest first."""
@@ -123,7 +123,7 @@ async def test_a_time_gives_one_run_however_many_look(desk: Desk) -> None:
     others = [desk.another() for _ in range(3)]
     for _ in range(5):
         desk.now_us += HOUR_US
-        await asyncio.gather(*(each.look() for each in (desk.scheduler, *others)))
+        await asyncio.gather(*(each.scan() for each in (desk.scheduler, *others)))
     assert len(desk.runs()) == 5
     assert {run.origin for run in desk.runs()} == {"schedule:nightly"}
     assert {run.submitter for run in desk.runs()} == {"schedule:nightly"}
@@ -134,17 +134,17 @@ async def test_a_time_gives_one_run_however_many_look(desk: Desk) -> None:
 async def test_an_owner_that_was_succeeded_submits_nothing(desk: Desk) -> None:
     desk.put(cron=HOURLY)
     desk.store.claim_partition(1, "other")
-    await desk.look(hours=1)
+    await desk.scan(hours=1)
     assert desk.runs() == []
     desk.epochs[1] += 1
-    await desk.look()
+    await desk.scan()
     assert len(desk.runs()) == 1
 
 
 async def test_schedules_of_other_partitions_are_left_to_their_owners(desk: Desk) -> None:
     desk.put(cron=HOURLY)
     del desk.epochs[1]
-    await desk.look(hours=1)
+    await desk.scan(hours=1)
     assert desk.runs() == []
 
 
@@ -153,27 +153,27 @@ async def test_what_was_missed_is_made_up_for(desk: Desk) -> None:
     desk.put("latest", cron=HOURLY)
     desk.put("none", cron=HOURLY, catch_up=s.CATCH_UP_NONE)
     # Half past: nothing has come just now.
-    await desk.look(hours=5.5, times=3)
+    await desk.scan(hours=5.5, times=3)
     origins = [run.origin.removeprefix("schedule:") for run in desk.runs()]
     assert (origins.count("all"), origins.count("latest"), origins.count("none")) == (5, 1, 0)
-    await desk.look(hours=0.5)
+    await desk.scan(hours=0.5)
     assert len(desk.runs()) == 9
 
 
 async def test_a_paused_schedule_submits_nothing(desk: Desk) -> None:
     desk.put(cron=HOURLY, paused=True)
-    await desk.look(hours=3)
+    await desk.scan(hours=3)
     assert desk.runs() == []
 
 
 async def test_what_waits_begins_when_the_previous_run_has_ended(desk: Desk) -> None:
     desk.put(cron=HOURLY, overlap=s.OVERLAP_BUFFER)
     for _ in range(4):
-        await desk.look(hours=1)
+        await desk.scan(hours=1)
     (first,) = desk.runs()
     assert desk.state().buffered is not None
     desk.end(first)
-    await desk.look(times=3)
+    await desk.scan(times=3)
     assert len(desk.runs()) == 2
     assert desk.state().buffered is None
     second = desk.runs()[1]
@@ -184,17 +184,17 @@ async def test_what_waits_begins_when_the_previous_run_has_ended(desk: Desk) -> 
 async def test_while_the_previous_run_goes_on_times_are_skipped(desk: Desk) -> None:
     desk.put(cron=HOURLY, overlap=s.OVERLAP_SKIP)
     for _ in range(3):
-        await desk.look(hours=1)
+        await desk.scan(hours=1)
     (first,) = desk.runs()
     desk.end(first)
-    await desk.look(hours=1)
+    await desk.scan(hours=1)
     assert len(desk.runs()) == 2
 
 
 async def test_the_previous_run_is_cancelled_when_the_next_begins(desk: Desk) -> None:
     desk.put(cron=HOURLY, overlap=s.OVERLAP_CANCEL_OTHER)
-    await desk.look(hours=1)
-    await desk.look(hours=1)
+    await desk.scan(hours=1)
+    await desk.scan(hours=1)
     first, second = desk.runs()
     commands = [
         (row.run_id, row.command.WhichOneof("command"))
@@ -215,7 +215,7 @@ async def test_parameters_are_computed_from_the_time(desk: Desk) -> None:
         params_cel={"day": "time"},
         priority=3,
     )
-    await desk.look(hours=1)
+    await desk.scan(hours=1)
     (run,) = desk.runs("dated")
     assert dict(run.params) == {"day": '"2026-05-01T11:00:00Z"', "n": "4"}
     assert run.row.priority == 3
@@ -225,7 +225,7 @@ async def test_a_date_is_that_of_the_schedules_time_zone(desk: Desk) -> None:
     desk.register("dated", day=d.VALUE_TYPE_DATE)
     cron = s.Cron(expression="30 0 * * *", time_zone="Europe/Berlin")
     desk.put(workflow="dated", cron=cron, params_cel={"day": "date"})
-    await desk.look(hours=13)
+    await desk.scan(hours=13)
     (run,) = desk.runs("dated")
     assert dict(run.params) == {"day": '"2026-05-02"'}, "it is 22:30 of the day before in UTC"
 
@@ -233,7 +233,7 @@ async def test_a_date_is_that_of_the_schedules_time_zone(desk: Desk) -> None:
 async def test_a_run_that_cannot_be_made_is_told_and_the_next_time_comes(desk: Desk) -> None:
     desk.register("typed", n=d.VALUE_TYPE_INT)
     desk.put(workflow="typed", cron=HOURLY, params_cel={"n": "time"})
-    await desk.look(hours=1)
+    await desk.scan(hours=1)
     assert desk.runs("typed") == []
     assert "'n' must be an integer" in desk.state().last_error
     assert desk.store.get_schedule("default", "nightly").next_us > desk.now_us
@@ -242,24 +242,24 @@ async def test_a_run_that_cannot_be_made_is_told_and_the_next_time_comes(desk: D
 async def test_every_end_of_the_other_workflow_gives_one_run(desk: Desk) -> None:
     desk.register("source")
     desk.put(run_finished=s.RunFinished(workflow="source"), params_cel={})
-    await desk.look()
+    await desk.scan()
     runs = [desk.store.submit_run(new_run(workflow="source"))[0] for _ in range(4)]
-    await desk.look()
+    await desk.scan()
     assert desk.runs() == []
     desk.now_us += 1_000_000
     desk.end(runs[0])
     desk.end(runs[1], run_pb2.STATUS_FAILED)
-    await desk.look(times=3)
+    await desk.scan(times=3)
     assert len(desk.runs()) == 1
     # One whose end becomes visible late, with an earlier time.
     desk.now_us -= 500_000
     desk.end(runs[2])
     desk.now_us += 5_000_000
-    await desk.look(times=3)
+    await desk.scan(times=3)
     assert len(desk.runs()) == 2
     # One that ends again, after a retry.
     desk.end(runs[1])
-    await desk.look(times=3)
+    await desk.scan(times=3)
     assert len(desk.runs()) == 3
 
 
@@ -271,7 +271,7 @@ async def test_the_event_tells_which_run_has_ended(desk: Desk) -> None:
     run, _ = desk.store.submit_run(new_run(workflow="source"))
     desk.now_us += 1
     desk.end(run, outputs='{"score":"0.5"}')
-    await desk.look()
+    await desk.scan()
     (made,) = desk.runs("follow")
     assert dict(made.params) == {"from_run": f'"{run.run_id}"', "score": "0.5"}
 
@@ -284,16 +284,16 @@ async def test_every_record_gives_one_run_and_the_position_is_kept_with_it(desk:
     cel = {"who": "event.value.name"}
     desk.put(workflow="fed", record_arrived=s.RecordArrived(topic=TOPIC), params_cel=cel)
     desk.broker.produce(TOPIC, 0, b'{"name": "before"}')
-    await desk.look()
+    await desk.scan()
     assert desk.runs("fed") == [], "what was there before is not new"
     for number in range(3):
         desk.broker.produce(TOPIC, number % 2, b'{"name": "n%d"}' % number)
-    await asyncio.gather(*(each.look() for each in (desk.scheduler, desk.another())))
-    await desk.look(times=2)
+    await asyncio.gather(*(each.scan() for each in (desk.scheduler, desk.another())))
+    await desk.scan(times=2)
     assert sorted(run.params["who"] for run in desk.runs("fed")) == ['"n0"', '"n1"', '"n2"']
     # Another process goes on from there.
     desk.broker.produce(TOPIC, 0, b'{"name": "later"}')
-    await desk.another().look()
+    await desk.another().scan()
     assert len(desk.runs("fed")) == 4
     assert desk.state().positions[0] == 4
 
@@ -302,13 +302,13 @@ async def test_a_record_that_fits_no_parameter_is_told_and_passes(desk: Desk) ->
     desk.register("fed", who=d.VALUE_TYPE_STRING)
     cel = {"who": "event.value.name"}
     desk.put(workflow="fed", record_arrived=s.RecordArrived(topic=TOPIC), params_cel=cel)
-    await desk.look()
+    await desk.scan()
     desk.broker.produce(TOPIC, 0, b"no json")
     desk.broker.produce(TOPIC, 0, b'{"name": "good"}')
-    await desk.look()
+    await desk.scan()
     assert len(desk.runs("fed")) == 1
     desk.put("lost", record_arrived=s.RecordArrived(topic="nowhere"))
-    await desk.look()
+    await desk.scan()
     assert "no topic 'nowhere'" in desk.state("lost").last_error
 
 
@@ -316,14 +316,14 @@ async def test_a_published_model_gives_a_run(desk: Desk) -> None:
     desk.register("evaluate", image=d.VALUE_TYPE_STRING)
     wanted = s.ModelPublished(model="recommender", stage="announced")
     desk.put(workflow="evaluate", model_published=wanted, params_cel={"image": "event.image"})
-    await desk.look()
+    await desk.scan()
     for model, tenant in (("recommender", "default"), ("other", "default"), ("recommender", "other")):
         version = model_pb2.ModelVersion(
             model=model, tenant=tenant, stage=model_pb2.STAGE_ANNOUNCED, image_reference=f"reg/{model}"
         )
         announced = model_pb2.Announcement(version=version)
         desk.broker.produce(topics.MODEL_EVENTS, 0, announced.SerializeToString())
-    await desk.look(times=2)
+    await desk.scan(times=2)
     (run,) = desk.runs("evaluate")
     assert run.params["image"] == '"reg/recommender"'
 
@@ -347,7 +347,7 @@ async def test_a_schedule_that_is_put_is_looked_at_soon(desk: Desk) -> None:
 async def test_an_empty_batch_wakes_nobody(desk: Desk) -> None:
     desk.put(run_finished=s.RunFinished(workflow="w"))
     before = desk.store.get_schedule("default", "nightly")
-    await desk.look(times=3)
+    await desk.scan(times=3)
     assert desk.store.get_schedule("default", "nightly") == before
     assert desk.woken == []
     desk.store.commit(PartitionBatch(partition=1, epoch=desk.epochs[1]))
@@ -356,10 +356,10 @@ async def test_an_empty_batch_wakes_nobody(desk: Desk) -> None:
 async def test_a_schedule_whose_run_waits_writes_nothing_meanwhile(desk: Desk) -> None:
     desk.put(cron=HOURLY, overlap=s.OVERLAP_BUFFER)
     for _ in range(2):
-        await desk.look(hours=1)
+        await desk.scan(hours=1)
     before = desk.store.get_schedule("default", "nightly")
     for _ in range(5):
-        await desk.look(hours=0.01)
+        await desk.scan(hours=0.01)
     assert desk.store.get_schedule("default", "nightly") == before
 
 
@@ -411,10 +411,10 @@ async def test_a_topic_that_does_not_answer_holds_nobody_up(desk: Desk) -> None:
     for wait_us in (0, 5_000_000, 10_000_000):
         desk.now_us += wait_us
         records.asked.clear()
-        await scheduler.look()
+        await scheduler.scan()
         assert records.asked.is_set()
         records.asked.clear()
-        await scheduler.look()
+        await scheduler.scan()
         assert not records.asked.is_set()
 
 
@@ -423,16 +423,16 @@ async def test_a_schedule_that_raises_is_told_of_and_the_others_go_on(
 ) -> None:
     desk.put("a-bad", cron=HOURLY)
     desk.put("b-good", cron=HOURLY)
-    real = looking.times_up
+    real = due.due_occasions
 
-    def times_up(schedule: s.Schedule, *args: Any) -> Any:
+    def due_occasions(schedule: s.Schedule, *args: Any) -> Any:
         if schedule.name == "a-bad":
             raise IndexError("of a list")
         return real(schedule, *args)
 
-    monkeypatch.setattr(looking, "times_up", times_up)
-    await desk.look(hours=1)
-    await desk.look(hours=1)
+    monkeypatch.setattr(due, "due_occasions", due_occasions)
+    await desk.scan(hours=1)
+    await desk.scan(hours=1)
     assert [run.origin for run in desk.runs()] == ["schedule:b-good"] * 2
     (aside,) = desk.store.list_set_aside(0)
     assert (aside.kind, aside.tenant, aside.name) == ("schedule", "default", "a-bad")
@@ -441,7 +441,7 @@ async def test_a_schedule_that_raises_is_told_of_and_the_others_go_on(
     # As soon as it can be treated again nobody is told of it any more, also by an owner that has begun later.
     monkeypatch.undo()
     desk.scheduler = desk.another()
-    await desk.look(hours=1)
+    await desk.scan(hours=1)
     assert desk.store.list_set_aside(0) == []
     assert [run.origin for run in desk.runs()].count("schedule:a-bad") == 1
 
@@ -451,9 +451,9 @@ async def test_a_run_of_a_schedule_that_cannot_be_stored_passes(desk: Desk) -> N
     # Half of a surrogate pair: JSON, but no text that a database takes.
     desk.put("a-bad", workflow="texts", cron=HOURLY, params_json={"text": '"\\ud800"'})
     desk.put("b-good", cron=HOURLY)
-    await desk.look(hours=1)
+    await desk.scan(hours=1)
     assert [run.origin for run in desk.runs()] == ["schedule:b-good"]
     assert desk.state("a-bad").last_error
-    await desk.look(hours=1)
+    await desk.scan(hours=1)
     assert len(desk.runs()) == 2
     assert desk.state("a-bad").last_us == desk.now_us

@@ -11,7 +11,7 @@ from typing import Protocol
 from aiokafka import AIOKafkaConsumer
 from kafka.admin import KafkaAdminClient
 
-from kaon_coordinator.schedules.records import RecordSource
+from kaon_coordinator.schedules.topic_records import RecordSource
 from kaon_coordinator.transport.base import Handler, Incoming, Send, TopicPartition, Transport
 from kaon_coordinator.transport.faust import FaustSettings, FaustTransport
 from kaon_coordinator.transport.memory import MemoryGroup, MemoryTransport

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from kaon_coordinator import expressions, params
 from kaon_coordinator.engine.limits import DEFAULT, Limits
-from kaon_coordinator.schedules.state import Occasion
+from kaon_coordinator.schedules.schedule_state import Occasion
 from kaon_coordinator.store.base import NewRun, ScheduleRecord, WorkflowRecord
 from kaon_wire import canonical
 from kaon_wire.partitioning import partition_of

@@ -1,4 +1,4 @@
-"""Records of topics, as triggers see them."""
+"""The triggers `record_arrived` and `model_published`: records of topics, as occasions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from google.protobuf.message import DecodeError
 
-from kaon_coordinator.schedules.state import Occasion
+from kaon_coordinator.schedules.schedule_state import Occasion
 from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue
 from kaonapi.model.v1 import model_pb2

@@ -1,11 +1,11 @@
-"""Runs that have ended, as triggers see them."""
+"""The trigger `run_finished`: runs that have ended, as occasions."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from kaon_coordinator.engine.state import transitions as t
-from kaon_coordinator.schedules.state import Occasion, ScheduleState
+from kaon_coordinator.schedules.schedule_state import Occasion, ScheduleState
 from kaon_coordinator.schedules.times import SECOND_US
 from kaon_coordinator.store.base import RunRecord, ScheduleRecord, Store
 from kaon_wire import canonical
@@ -16,10 +16,10 @@ OVERLAP_US = 60 * SECOND_US
 _PAGE = 1_000
 
 
-def finished(
+def run_finished(
     store: Store, schedule: ScheduleRecord, state: ScheduleState
 ) -> tuple[list[Occasion], ScheduleState]:
-    """The runs that a schedule waits for and that have ended since the last look. Blocks: for reader threads."""
+    """Return the occasions of the runs that ended since the last evaluation. Blocks: for reader threads."""
     wanted = schedule.definition.run_finished
     statuses = set(wanted.statuses) or {run_pb2.STATUS_SUCCEEDED}
     seen, cursor_us = set(state.seen), state.cursor_us
