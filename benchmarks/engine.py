@@ -24,11 +24,11 @@ from pathlib import Path
 
 from kaon_coordinator.engine import actions as a
 from kaon_coordinator.engine import messages as m
-from kaon_coordinator.engine.compiled import compile_workflow
 from kaon_coordinator.engine.decide import decide, submit
 from kaon_coordinator.engine.decision import Context, Decision
+from kaon_coordinator.engine.definition.compiled import compile_workflow
+from kaon_coordinator.engine.definition.limits import Limits
 from kaon_coordinator.engine.leases import lease_of
-from kaon_coordinator.engine.limits import Limits
 from kaon_coordinator.engine.resume import derive
 from kaon_coordinator.engine.rows import BlockRow, StepRow
 from kaon_coordinator.engine.rows_codec import restore, run_row, take_block_rows, take_step_rows

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from benchmarks.engine import Played, foreach
-from kaon_coordinator.engine.compiled import compile_workflow
+from kaon_coordinator.engine.definition.compiled import compile_workflow
 from kaon_coordinator.engine.rows import BlockRow, StepRow
 from kaon_coordinator.engine.rows_codec import run_row
 from kaon_coordinator.engine.state import transitions as t

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kaon_coordinator import replay
-from kaon_coordinator.engine.compiled import CompiledWorkflow, compile_workflow
 from kaon_coordinator.engine.decision import ENGINE_FAULT, Decision
+from kaon_coordinator.engine.definition.compiled import CompiledWorkflow, compile_workflow
 from kaon_coordinator.engine.rows_codec import (
     digest,
     restore,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import hostile
 
 from kaon_coordinator.bootstrap import validator
-from kaon_coordinator.engine.limits import Limits
+from kaon_coordinator.engine.definition.limits import Limits
 from kaon_wire import topics
 from kaonapi.workflow.v1 import definition_pb2 as d
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kaon_coordinator import expressions
-from kaon_coordinator.engine.limits import Limits
+from kaon_coordinator.engine.definition.limits import Limits
 from kaon_coordinator.schedules.scheduler import Scheduler as SchedulesRunner
 from kaon_coordinator.schedules.scheduler import SchedulerParts
 from kaon_coordinator.shell.coordinator import Clocks, Coordinator, ShellSettings

@@ -17,7 +17,7 @@ from kaon_coordinator.api.log_archive import LogArchive
 from kaon_coordinator.api.server import ApiParts, ApiServer
 from kaon_coordinator.api.sinks import ApiSinks
 from kaon_coordinator.collection import Collection
-from kaon_coordinator.engine.limits import Limits
+from kaon_coordinator.engine.definition.limits import Limits
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.gauges import Gauges

@@ -8,7 +8,7 @@ from typing import Any
 
 import cel
 
-from kaon_coordinator.engine.limits import DEFAULT
+from kaon_coordinator.engine.definition.limits import DEFAULT
 from kaon_coordinator.expression_cost import Shape, shape_of
 from kaon_wire import canonical
 from kaon_wire.definitions.limits import EXPRESSION_CHARACTERS

@@ -10,7 +10,7 @@ from typing import Any
 
 from kaon_artifacts import ArtifactError, checked_name
 from kaon_coordinator import expressions
-from kaon_coordinator.engine.limits import DEFAULT, Limits
+from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
 from kaon_coordinator.problems import InvalidRequest, Problem
 from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from kaon_coordinator.engine.compiled import CompiledWorkflow
+from kaon_coordinator.engine.definition.compiled import CompiledWorkflow
 from kaon_coordinator.engine.fork import fork_state
 from kaon_coordinator.engine.rows_codec import restore
 from kaon_coordinator.engine.state.evolve import evolve

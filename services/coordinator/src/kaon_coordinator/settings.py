@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kaon_coordinator.engine.limits import DEFAULT, Limits, limits_from
+from kaon_coordinator.engine.definition.limits import DEFAULT, Limits, limits_from
 from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants, tenants_from
 from kaon_coordinator.retention import Keep
 from kaon_wire import topics

@@ -16,7 +16,7 @@ from prometheus_client import Histogram
 
 from kaon_coordinator.api import principal
 from kaon_coordinator.api.errors import code_of, internal, status_of
-from kaon_coordinator.engine.limits import DEFAULT
+from kaon_coordinator.engine.definition.limits import DEFAULT
 from kaon_coordinator.problems import InvalidRequest, Problem
 from kaon_wire import bounds
 from kaon_wire.errors import InvalidValue, KaonError

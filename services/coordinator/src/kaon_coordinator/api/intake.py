@@ -16,7 +16,7 @@ from kaon_coordinator.api import principal, views
 from kaon_coordinator.api.outcomes import Outcomes
 from kaon_coordinator.api.submitter import Submitter
 from kaon_coordinator.api.taking import Taking
-from kaon_coordinator.engine.limits import DEFAULT, Limits
+from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.ids import new_run_id
 from kaon_coordinator.problems import Unfit

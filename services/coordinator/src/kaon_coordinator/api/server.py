@@ -25,7 +25,7 @@ from kaon_coordinator.api.system import Broker, SystemParts, SystemServicer
 from kaon_coordinator.api.taking import Taking
 from kaon_coordinator.api.watch import Watcher
 from kaon_coordinator.api.workflows import Validate, WorkflowParts, WorkflowServicer
-from kaon_coordinator.engine.limits import DEFAULT, Limits
+from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
 from kaon_coordinator.store.thread import StoreThread
 from kaon_wire.errors import Unavailable
 from kaonapi.log.v1 import log_pb2, log_pb2_grpc

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from kaon_coordinator.engine.compiled import BODY
 from kaon_coordinator.engine.decision import Decision
+from kaon_coordinator.engine.definition.compiled import BODY
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.counting import is_blocked, too_many_failed
 from kaon_coordinator.engine.state.state import Node, ScopeState, StepState

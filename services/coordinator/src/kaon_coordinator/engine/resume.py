@@ -16,8 +16,8 @@ from kaon_coordinator.engine.actions import (
     WatchTime,
 )
 from kaon_coordinator.engine.decision import Context, Decision
+from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
 from kaon_coordinator.engine.leases import grant, hand_over, lease_of, watch
-from kaon_coordinator.engine.limits import DEFAULT, Limits
 from kaon_coordinator.engine.readiness import in_turn, may_go
 from kaon_coordinator.engine.run_permits import permit_keys
 from kaon_coordinator.engine.state import transitions as t

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from zoneinfo import ZoneInfoNotFoundError
 
 from kaon_coordinator import expressions, params
-from kaon_coordinator.engine.limits import DEFAULT, Limits
+from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
 from kaon_coordinator.problems import InvalidRequest, Problem
 from kaon_coordinator.schedules import scheduled_runs, times
 from kaon_wire.errors import InvalidValue

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 import structlog
 
-from kaon_coordinator.engine.limits import DEFAULT, Limits
+from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.faults import Fault, going_on, note_fault
 from kaon_coordinator.schedules import due, overlap, times

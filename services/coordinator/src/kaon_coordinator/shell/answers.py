@@ -26,7 +26,7 @@ from kaon_coordinator.engine.actions import (
     WriteManifests,
 )
 from kaon_coordinator.engine.decision import ENGINE_FAULT
-from kaon_coordinator.engine.limits import Limits
+from kaon_coordinator.engine.definition.limits import Limits
 from kaon_coordinator.engine.messages import (
     ChildPrepared,
     Continued,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import structlog
 
 from kaon_coordinator import replay
-from kaon_coordinator.engine.compiled import CompiledWorkflow, compile_workflow
+from kaon_coordinator.engine.definition.compiled import CompiledWorkflow, compile_workflow
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.store.base import LoadedRun, Store
 from kaon_coordinator.store.thread import StoreThread

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field, fields, replace
 
 import structlog
 
-from kaon_coordinator.engine.compiled import CompiledWorkflow
 from kaon_coordinator.engine.decision import Context, MeteredEvaluate
-from kaon_coordinator.engine.limits import DEFAULT, Limits
+from kaon_coordinator.engine.definition.compiled import CompiledWorkflow
+from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.faults import Fault, going_on, note_fault

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, ParamSpec, TypeVar
 
 from kaon_artifacts import Artifact, ArtifactStore
 from kaon_artifacts.errors import ArtifactError, StoreUnavailable
-from kaon_coordinator.engine.limits import DEFAULT, Limits
+from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
 from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue
 

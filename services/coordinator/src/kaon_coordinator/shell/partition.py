@@ -8,9 +8,9 @@ from functools import partial
 from typing import TypeVar
 
 from kaon_coordinator import replay
-from kaon_coordinator.engine.compiled import CompiledWorkflow
 from kaon_coordinator.engine.decide import submit
 from kaon_coordinator.engine.decision import Context, Decision
+from kaon_coordinator.engine.definition.compiled import CompiledWorkflow
 from kaon_coordinator.engine.leases import revoke_unless_current
 from kaon_coordinator.engine.messages import LeaseExpired, Message, PermitsGranted
 from kaon_coordinator.engine.refusals import refuse

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kaon_coordinator.engine.actions import GrantLease, RevokeLease, RevokeReason, SignalHolder
-from kaon_coordinator.engine.compiled import CompiledGraph
+from kaon_coordinator.engine.definition.compiled import CompiledGraph
 from kaon_coordinator.engine.state.state import RunState, ScopeState, StepState
 from kaon_telemetry.tracing import run_span, step_span
 from kaon_wire.errors import InvalidValue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
-from kaon_coordinator.engine.compiled import CompiledWorkflow, compile_workflow
+from kaon_coordinator.engine.definition.compiled import CompiledWorkflow, compile_workflow
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 # Reads the definition of (tenant, name, version); raises NotFound.

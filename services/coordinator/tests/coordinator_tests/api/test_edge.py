@@ -12,7 +12,7 @@ from grpc import StatusCode, aio
 
 from kaon_coordinator.api.server import ApiServer
 from kaon_coordinator.bootstrap import validator
-from kaon_coordinator.engine.limits import DEFAULT
+from kaon_coordinator.engine.definition.limits import DEFAULT
 from kaonapi.workflow.v1 import definition_pb2 as d
 from kaonapi.workflow.v1 import workflow_service_pb2 as w
 

@@ -14,7 +14,7 @@ from kaon_coordinator.api.feed import RunFeed
 from kaon_coordinator.api.log_archive import LogArchive
 from kaon_coordinator.api.server import ApiParts, ApiServer
 from kaon_coordinator.bootstrap import validator
-from kaon_coordinator.engine.limits import DEFAULT
+from kaon_coordinator.engine.definition.limits import DEFAULT
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.ids import new_run_id
 from kaon_coordinator.schedules.scheduler import Scheduler, SchedulerParts

@@ -16,10 +16,10 @@ from kaon_coordinator.engine.actions import (
     WatchRetry,
     WatchTime,
 )
-from kaon_coordinator.engine.compiled import compile_workflow
 from kaon_coordinator.engine.decide import decide, submit
 from kaon_coordinator.engine.decision import Context, Decision
-from kaon_coordinator.engine.limits import Limits
+from kaon_coordinator.engine.definition.compiled import compile_workflow
+from kaon_coordinator.engine.definition.limits import Limits
 from kaon_coordinator.engine.messages import (
     Continued,
     Due,

@@ -9,12 +9,12 @@ from typing import Any
 
 from kaon_coordinator.engine import actions as a
 from kaon_coordinator.engine import messages as m
-from kaon_coordinator.engine.compiled import compile_workflow
 from kaon_coordinator.engine.decide import decide, submit
 from kaon_coordinator.engine.decision import Context, Decision
+from kaon_coordinator.engine.definition.compiled import compile_workflow
+from kaon_coordinator.engine.definition.limits import Limits
 from kaon_coordinator.engine.fork import fork_state
 from kaon_coordinator.engine.leases import lease_of, revoke_unless_current
-from kaon_coordinator.engine.limits import Limits
 from kaon_coordinator.engine.resume import derive
 from kaon_coordinator.engine.rows import BlockRow, StepRow
 from kaon_coordinator.engine.rows_codec import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kaon_coordinator.engine.actions import PrepareChild, SubmitChild, TellRun, Timer
-from kaon_coordinator.engine.limits import Limits
+from kaon_coordinator.engine.definition.limits import Limits
 from kaon_coordinator.engine.messages import (
     Answer,
     Cancel,

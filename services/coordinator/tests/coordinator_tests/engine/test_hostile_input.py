@@ -11,7 +11,7 @@ import pytest
 from kaon_coordinator.engine.actions import Continue, WriteManifests
 from kaon_coordinator.engine.backoff import later_us
 from kaon_coordinator.engine.decision import Context, Decision
-from kaon_coordinator.engine.limits import Limits
+from kaon_coordinator.engine.definition.limits import Limits
 from kaon_coordinator.engine.messages import (
     Answer,
     Continued,

@@ -12,7 +12,7 @@ from kaon_coordinator.engine.actions import (
     WatchTime,
     WriteManifests,
 )
-from kaon_coordinator.engine.limits import Limits
+from kaon_coordinator.engine.definition.limits import Limits
 from kaon_coordinator.engine.messages import (
     Cancel,
     Due,

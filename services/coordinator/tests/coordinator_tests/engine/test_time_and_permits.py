@@ -14,7 +14,7 @@ from kaon_coordinator.engine.actions import (
     Timer,
     WriteManifests,
 )
-from kaon_coordinator.engine.limits import Limits
+from kaon_coordinator.engine.definition.limits import Limits
 from kaon_coordinator.engine.messages import (
     AttemptTimedOut,
     Cancel,

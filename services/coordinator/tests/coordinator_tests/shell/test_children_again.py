@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import create_engine, delete
 
 from kaon_coordinator.engine.actions import PrepareChild
-from kaon_coordinator.engine.compiled import compile_workflow
+from kaon_coordinator.engine.definition.compiled import compile_workflow
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.shell import answers, partition

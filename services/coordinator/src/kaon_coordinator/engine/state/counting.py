@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kaon_coordinator.engine.compiled import BODY
+from kaon_coordinator.engine.definition.compiled import BODY
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.state import BlockState, Node, ScopeState
 

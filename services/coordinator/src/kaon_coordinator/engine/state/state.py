@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeAlias
 
-from kaon_coordinator.engine.compiled import BODY, CompiledGraph, CompiledWorkflow
+from kaon_coordinator.engine.definition.compiled import BODY, CompiledGraph, CompiledWorkflow
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.curves import Curves
 from kaonapi.step.v1 import step_pb2

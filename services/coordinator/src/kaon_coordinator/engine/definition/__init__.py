@@ -1,0 +1,1 @@
+"""A workflow version, indexed for decisions, and the bounds of it and of its runs."""
