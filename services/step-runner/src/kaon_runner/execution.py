@@ -231,7 +231,7 @@ class Execution:
         step_type = self._around.step_types.get(request.spec.type)
         if step_type is None:
             raise UserStepError("UnknownStepType", f"this runner has no step type {request.spec.type!r}")
-        if request.spec.requirements_file and not getattr(step_type, "has_environments", False):
+        if request.spec.requirements_file and not step_type.has_environments:
             raise UserStepError(
                 "InvalidConfig",
                 f"steps of type {request.spec.type} have no environment of their own, but step {request.key.path} names "
@@ -245,7 +245,7 @@ class Execution:
         )
         self._step = step
         try:
-            if quick and getattr(step_type, "inline", False):
+            if quick and step_type.inline:
                 launch = step_type.prepare(step, self._around.settings)
             else:
                 launch = await self._off_loop(step_type.prepare, step, self._around.settings)
@@ -339,9 +339,8 @@ class Execution:
     async def _collect(
         self, step: PreparedStep, step_type: StepType, returned: Mapping[str, Any]
     ) -> step_pb2.StepSucceeded:
-        collect = getattr(step_type, "collect", None)
-        if collect is not None:
-            await self._off_loop(collect, step, self._around.settings)
+        if step_type.collect is not None:
+            await self._off_loop(step_type.collect, step, self._around.settings)
         arguments = (step.spec, step.directory, self._around.artifacts, returned)
         quick = outputs.is_quick(step.spec) and not step.directory.exists()
         collected = (

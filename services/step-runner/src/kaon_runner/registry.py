@@ -12,6 +12,7 @@ from kaon_runner.steptypes.base import Detection, StepType
 
 _log = logging.getLogger(__name__)
 GROUP = "kaon.step_types"
+_CONTRACT = f"{StepType.__module__}.{StepType.__qualname__}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +29,7 @@ class StepTypes:
         available: dict[str, StepType] = {}
         labels: dict[str, str] = {}
         for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
-            step_type, detection = _detect(entry, settings)
+            step_type, detection = detected(entry, settings)
             _log.info(
                 "step type %s: %s (%s)", entry.name, "yes" if detection.available else "no", detection.reason
             )
@@ -38,9 +39,12 @@ class StepTypes:
         return cls(available=available, labels=labels)
 
 
-def _detect(entry: EntryPoint, settings: Settings) -> tuple[StepType | None, Detection]:
+def detected(entry: EntryPoint, settings: Settings) -> tuple[StepType | None, Detection]:
+    """The type that an entry point names, and what it found; no type when it cannot be loaded."""
     try:
-        step_type: StepType = entry.load()()
+        step_type = entry.load()()
+        if not isinstance(step_type, StepType):
+            raise TypeError(f"{entry.value} is no step type: it must inherit from {_CONTRACT}")
         return step_type, step_type.detect(settings)
     except Exception as error:
         _log.exception("step type %s cannot be loaded", entry.name)

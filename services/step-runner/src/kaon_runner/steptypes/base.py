@@ -7,7 +7,7 @@ call: what takes longer (compiling, connecting, waiting) belongs into the launch
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -21,7 +21,6 @@ from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2
 
 __all__ = [
-    "Collects",
     "CommandLaunch",
     "Detection",
     "Launch",
@@ -183,12 +182,19 @@ class WorkerLaunch:
 Launch: TypeAlias = CommandLaunch | WorkerLaunch
 
 
+@runtime_checkable
 class StepType(Protocol):
-    """One kind of step."""
+    """One kind of step. A type inherits from this class, and with it what it does not say otherwise."""
 
-    # As workflows name it. A type that runs steps in an environment of their own (`PreparedStep.python`) has a second attribute,
-    # `has_environments = True`; steps of other types must ask for none.
+    # As workflows name it.
     name: str
+    # Whether `prepare` is so quick that the runner may call it on its loop, where nothing else happens meanwhile.
+    inline: bool = False
+    # Whether steps may have an environment of their own, which `PreparedStep.python` names. Steps of other types must ask for none.
+    has_environments: bool = False
+    # What is done between a successful end and the check of the outputs: a method that brings outputs into the step's directory,
+    # and raises as `prepare` does. None: nothing.
+    collect: Callable[[PreparedStep, Settings], None] | None = None
 
     def detect(self, settings: Settings) -> Detection:
         """Says whether this machine can run such steps.
@@ -203,11 +209,3 @@ class StepType(Protocol):
             UserStepError: the step's settings or inputs are wrong; the attempt fails with class USER.
             PlatformStepError: something that the platform provides is missing; class PLATFORM.
         """
-
-
-@runtime_checkable
-class Collects(Protocol):
-    """A step type with something to do between a successful end and the check of the outputs."""
-
-    def collect(self, step: PreparedStep, settings: Settings) -> None:
-        """Brings outputs into the step's directory. Raises as `StepType.prepare` does."""

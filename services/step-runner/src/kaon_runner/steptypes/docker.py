@@ -10,7 +10,7 @@ from contextlib import closing
 
 from kaon_runner.errors import UserStepError
 from kaon_runner.steptypes import config
-from kaon_runner.steptypes.base import CommandLaunch, Detection, Launch, PreparedStep, Settings
+from kaon_runner.steptypes.base import CommandLaunch, Detection, Launch, PreparedStep, Settings, StepType
 from kaon_runner.steptypes.lease import lease_id
 
 # Docker's own smallest limit.
@@ -20,7 +20,7 @@ _DEFAULT_HOST = "unix:///var/run/docker.sock"
 PULL_POLICIES = ("missing", "always", "never")
 
 
-class DockerStepType:
+class DockerStepType(StepType):
     """Config: {"image", "argv": [...], "env": {...}, "network", "user", "memory_bytes", "cpus", "pids", "pull"}.
 
     Only `image` must be given. `network` is "none" unless another is named; `user` is the runner's own, so that what the container

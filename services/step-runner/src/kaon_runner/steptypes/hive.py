@@ -5,10 +5,18 @@ from __future__ import annotations
 import sys
 
 from kaon_runner.steptypes import config
-from kaon_runner.steptypes.base import Detection, Launch, PreparedStep, Settings, WorkerLaunch, WorkerSpec
+from kaon_runner.steptypes.base import (
+    Detection,
+    Launch,
+    PreparedStep,
+    Settings,
+    StepType,
+    WorkerLaunch,
+    WorkerSpec,
+)
 
 
-class HiveStepType:
+class HiveStepType(StepType):
     """Config: {"query": "SELECT ..."} or {"file": "sql/x.sql"}; several statements are separated by `;`.
 
     Inputs are bound by name (`%(name)s` or `:name`, outside of quotes) as values, never as text of the query: they cannot name a

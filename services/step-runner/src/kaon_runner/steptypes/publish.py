@@ -6,10 +6,18 @@ import sys
 
 from kaon_runner.errors import UserStepError
 from kaon_runner.steptypes import config
-from kaon_runner.steptypes.base import Detection, Launch, PreparedStep, Settings, WorkerLaunch, WorkerSpec
+from kaon_runner.steptypes.base import (
+    Detection,
+    Launch,
+    PreparedStep,
+    Settings,
+    StepType,
+    WorkerLaunch,
+    WorkerSpec,
+)
 
 
-class PublishStepType:
+class PublishStepType(StepType):
     """Config: {"model_name": "recommendations"}. Inputs: `model`, an artifact, and `metrics`, a map of numbers.
 
     Outputs, as far as declared: `version` (int), `digest` and `reference` (text).

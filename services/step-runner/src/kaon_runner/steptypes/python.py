@@ -13,13 +13,14 @@ from kaon_runner.steptypes.base import (
     Launch,
     PreparedStep,
     Settings,
+    StepType,
     WorkerLaunch,
     WorkerSpec,
 )
 from kaonapi.workflow.v1 import definition_pb2
 
 
-class PythonStepType:
+class PythonStepType(StepType):
     """Config: {"entry": "module:function"}."""
 
     name = "python"

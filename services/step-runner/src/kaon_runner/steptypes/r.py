@@ -10,10 +10,18 @@ from pathlib import Path
 
 import kaon.helpers
 from kaon_runner.steptypes import config
-from kaon_runner.steptypes.base import Detection, Launch, PreparedStep, Settings, WorkerLaunch, WorkerSpec
+from kaon_runner.steptypes.base import (
+    Detection,
+    Launch,
+    PreparedStep,
+    Settings,
+    StepType,
+    WorkerLaunch,
+    WorkerSpec,
+)
 
 
-class RStepType:
+class RStepType(StepType):
     """Config: {"file": "r/train.R", "function": "train"}.
 
     The script is sourced in an environment of its own, with the helper functions of `kaon.R` in reach. With a function, that is

@@ -8,10 +8,10 @@ from pathlib import Path
 import kaon.helpers
 from kaon_runner.errors import UserStepError
 from kaon_runner.steptypes import config, jvm
-from kaon_runner.steptypes.base import CommandLaunch, Detection, Launch, PreparedStep, Settings
+from kaon_runner.steptypes.base import CommandLaunch, Detection, Launch, PreparedStep, Settings, StepType
 
 
-class ScalaStepType:
+class ScalaStepType(StepType):
     """Config: {"file": "X.scala" or "X.jar", "main": "package.Object", "jvm_options": ["-Xmx512m"]}.
 
     `main` may be left out when the source has one object with a main method; a jar always needs it.

@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from kaon_runner.errors import UserStepError
-from kaon_runner.steptypes.base import CommandLaunch, Detection, Launch, PreparedStep, Settings
+from kaon_runner.steptypes.base import CommandLaunch, Detection, Launch, PreparedStep, Settings, StepType
 
 # Names the directory of the code bundle, in placeholders and in the environment.
 BUNDLE = "KAON_BUNDLE"
 _PLACEHOLDER = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_-]*)\}")
 
 
-class ShellStepType:
+class ShellStepType(StepType):
     """Config: {"argv": ["program", "--name", "${name}"], "env": {...}}.
 
     `${name}` in a word of argv, and in a value of env, becomes the value of input `name` (an artifact's local path), whatever it

@@ -7,13 +7,13 @@ import uuid
 
 from kaon_runner.errors import PlatformStepError, UserStepError
 from kaon_runner.steptypes import config, jvm
-from kaon_runner.steptypes.base import CommandLaunch, Detection, Launch, PreparedStep, Settings
+from kaon_runner.steptypes.base import CommandLaunch, Detection, Launch, PreparedStep, Settings, StepType
 from kaon_runner.steptypes.lease import lease_id
 
 DRIVERS = ("connect", "classic")
 
 
-class SparkStepType:
+class SparkStepType(StepType):
     """Config: {"entry": "module:function"} or {"file": "x.py"}, {"driver": "connect" | "classic", "conf": {...}}.
 
     The function gets the inputs as arguments, and `spark` (the session) and `context` when it has such parameters; in a script

@@ -1,0 +1,46 @@
+"""What a step type must have is declared in one place, and one that lacks it is left out at the start."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+import pytest
+
+from kaon_runner.registry import GROUP, StepTypes, detected
+from kaon_runner.settings import Settings
+from kaon_runner.steptypes.base import StepType
+
+
+def entry(name: str) -> EntryPoint:
+    return EntryPoint(name=name.lower(), value=f"plugged_types:{name}", group=GROUP)
+
+
+def test_what_a_type_does_not_say_is_declared() -> None:
+    step_type, detection = detected(entry("Least"), Settings())
+    assert step_type is not None
+    assert detection.available
+    assert (step_type.inline, step_type.has_environments, step_type.collect) == (False, False, None)
+
+
+def test_a_type_may_collect() -> None:
+    step_type, _ = detected(entry("Collecting"), Settings())
+    assert step_type is not None
+    assert step_type.collect is not None
+
+
+def test_an_incomplete_type_is_left_out_and_told_of() -> None:
+    step_type, detection = detected(entry("Incomplete"), Settings())
+    assert step_type is None
+    assert "plugged_types:Incomplete is no step type: it must inherit from" in detection.reason
+
+
+@pytest.mark.parametrize("installed", entry_points(group=GROUP), ids=lambda entry: entry.name)
+def test_every_installed_type_is_one(installed: EntryPoint) -> None:
+    assert isinstance(installed.load()(), StepType)
+
+
+def test_a_runner_finds_the_types_that_need_nothing(tmp_path: Path) -> None:
+    types = StepTypes.discover(Settings(work=tmp_path))
+    assert {"python", "shell"} <= set(types.available)
+    assert types.labels["step-type.shell"] == "yes"
