@@ -8,17 +8,13 @@ import time
 from pathlib import Path
 
 import structlog
-from grpc import aio
-from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
-from grpc_health.v1.health import aio as health  # type: ignore[import-untyped]
-from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
 from prometheus_client import CollectorRegistry
 
 import kaon_publisher
 from kaon_artifacts import ArtifactStore
 from kaon_publisher.announcing import Announcer, Bell, KafkaBroker
+from kaon_publisher.calls import CALL_RULES
 from kaon_publisher.checking import Engine
-from kaon_publisher.edge import Edge
 from kaon_publisher.housekeeping import Housekeeping
 from kaon_publisher.publishing import Publishing
 from kaon_publisher.pushing import LayoutTarget, RegistryTarget
@@ -26,9 +22,9 @@ from kaon_publisher.service import ModelServicer
 from kaon_publisher.settings import Settings
 from kaon_publisher.store import ModelStore
 from kaon_service.background import BackgroundTasks
+from kaon_service.server import GrpcServer
 from kaon_telemetry.endpoint import MetricsServer
 from kaon_telemetry.metrics import PublisherMetrics
-from kaon_wire.errors import Unavailable
 from kaonapi.model.v1 import model_pb2, model_pb2_grpc
 
 log = structlog.get_logger(__name__)
@@ -44,13 +40,11 @@ class Application:
         self._settings = settings
         self._store = ModelStore(settings.database)
         self._bell = Bell()
-        self._health = health.HealthServicer()
-        self._server = aio.server(interceptors=[Edge()], options=[("grpc.so_reuseport", 0)])
+        self._server = GrpcServer([SERVICE], CALL_RULES)
         self._broker = KafkaBroker(settings.kafka) if settings.kafka else None
         self._tasks = BackgroundTasks()
         self._registry = CollectorRegistry()
         self._metrics_server: MetricsServer | None = None
-        self._ready = False
 
     async def start(self) -> int:
         """Listens and returns the port.
@@ -62,18 +56,11 @@ class Application:
         metrics = PublisherMetrics(self._registry)
         if self._settings.metrics:
             self._metrics_server = MetricsServer(
-                self._settings.metrics, self._registry, healthy=lambda: self._ready
+                self._settings.metrics, self._registry, healthy=lambda: self._server.ready
             )
         servicer = ModelServicer(store=self._store, publishing=publishing, bell=self._bell, metrics=metrics)
-        model_pb2_grpc.add_ModelServiceServicer_to_server(servicer, self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = (SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server)
-        try:
-            port = self._server.add_insecure_port(self._settings.address)
-        except RuntimeError as error:
-            raise Unavailable(f"cannot listen on {self._settings.address}: {error}") from error
-        await self._server.start()
+        model_pb2_grpc.add_ModelServiceServicer_to_server(servicer, self._server.grpc)
+        port = await self._server.start(self._settings.address)
         if self._broker is not None:
             announcer = Announcer(self._store, self._bell, self._broker)
             self._tasks.start("announcer", announcer.run())
@@ -85,9 +72,7 @@ class Application:
             now_us=now_us,
         )
         self._tasks.start("housekeeping", housekeeping.run(self._settings.housekeeping_seconds))
-        for name in ("", SERVICE):
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
-        self._ready = True
+        await self._server.serving(ready=True)
         log.info("publisher ready", port=port, checked=publishing.checker is not None)
         return port
 
@@ -97,8 +82,7 @@ class Application:
 
     async def stop(self) -> None:
         """Ends in order; a publication that is under way is asked for again by its step."""
-        self._ready = False
-        await self._health.enter_graceful_shutdown()
+        await self._server.serving(ready=False)
         await self._server.stop(STOP_SECONDS)
         await self._tasks.stop()
         if self._broker is not None:

@@ -1,14 +1,13 @@
-"""ModelService over gRPC: translation and status codes; the work is elsewhere."""
+"""ModelService over gRPC: translation; the work is elsewhere."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
-import grpc
 import structlog
 from google.protobuf import timestamp_pb2
 from prometheus_client import CollectorRegistry
@@ -16,25 +15,17 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from kaon_artifacts.errors import ArtifactError, StoreUnavailable
 from kaon_publisher.announcing import Bell
-from kaon_publisher.edge import abort_internal, logged
 from kaon_publisher.errors import ModelRejected
 from kaon_publisher.publishing import Publishing, check_name, check_request, payload_digest
 from kaon_publisher.store import ModelStore
 from kaon_telemetry.metrics import PublisherMetrics
-from kaon_wire.errors import Conflict, InvalidValue, KaonError, NotFound
-from kaon_wire.statuses import fitting
+from kaon_wire.errors import KaonError
 from kaonapi.model.v1 import model_pb2, model_pb2_grpc
 
 log = structlog.get_logger(__name__)
-T = TypeVar("T")
 
 # How often watchers look for what another process has announced, in seconds.
 LOOK_SECONDS = 1.0
-_CODES: Mapping[type[KaonError], grpc.StatusCode] = {
-    NotFound: grpc.StatusCode.NOT_FOUND,
-    Conflict: grpc.StatusCode.ALREADY_EXISTS,
-    InvalidValue: grpc.StatusCode.INVALID_ARGUMENT,
-}
 
 
 class ModelServicer(model_pb2_grpc.ModelServiceServicer):
@@ -69,7 +60,7 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
         except (KaonError, SQLAlchemyError) as error:
             if not _rejects(error):
                 outcome = "failed"
-                await _abort(context, error)
+                raise
             outcome = "rejected"
             log.info("model rejected", model=request.model, reason=str(error))
             yield model_pb2.PublishModelResponse(stage=model_pb2.STAGE_REJECTED, message=str(error))
@@ -100,9 +91,9 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
         self, request: model_pb2.ListModelsRequest, context: Any
     ) -> model_pb2.ListModelsResponse:
         """See the proto."""
-        versions = await _ask(context, self._store.versions, _tenant(context), request.model)
+        versions = await asyncio.to_thread(self._store.versions, _tenant(context), request.model)
         current = {
-            name: await _ask(context, self._store.current, _tenant(context), name)
+            name: await asyncio.to_thread(self._store.current, _tenant(context), name)
             for name in {version.model for version in versions}
         }
         return model_pb2.ListModelsResponse(versions=versions, current=current)
@@ -111,11 +102,11 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
         self, request: model_pb2.GetModelRequest, context: Any
     ) -> model_pb2.GetModelResponse:
         """See the proto."""
-        version, pickups = await _ask(
-            context, self._store.version, _tenant(context), request.model, request.version
+        version, pickups = await asyncio.to_thread(
+            self._store.version, _tenant(context), request.model, request.version
         )
         shown = [model_pb2.Pickup(consumer=each.consumer, time=_stamp(each.time_us)) for each in pickups]
-        current = await _ask(context, self._store.current, _tenant(context), request.model)
+        current = await asyncio.to_thread(self._store.current, _tenant(context), request.model)
         return model_pb2.GetModelResponse(version=version, pickups=shown, current=current)
 
     async def WatchModels(  # noqa: N802
@@ -124,10 +115,10 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
         """See the proto."""
         tenant, cursor = _tenant(context), request.after_cursor
         if cursor < 0:
-            cursor = await _ask(context, self._store.acknowledged, tenant, request.consumer)
+            cursor = await asyncio.to_thread(self._store.acknowledged, tenant, request.consumer)
         with self._metrics.watchers.track_inprogress():
             while True:
-                found = await _ask(context, self._store.announcements, tenant, cursor, request.model)
+                found = await asyncio.to_thread(self._store.announcements, tenant, cursor, request.model)
                 for announcement in found:
                     cursor = announcement.cursor
                     yield model_pb2.WatchModelsResponse(announcement=announcement)
@@ -138,8 +129,7 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
         self, request: model_pb2.AcknowledgeModelRequest, context: Any
     ) -> model_pb2.AcknowledgeModelResponse:
         """See the proto."""
-        await _ask(
-            context,
+        await asyncio.to_thread(
             self._store.acknowledge,
             _tenant(context),
             request.consumer,
@@ -175,7 +165,7 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
     ) -> model_pb2.Announcement:
         """Applies a change of the current version and wakes the watchers."""
         call = partial(change, principal=_principal(context), reason=reason)
-        announcement = await _ask(context, call, self._now_us())
+        announcement = await asyncio.to_thread(call, self._now_us())
         self._bell.ring()
         version = announcement.version
         log.info("current version", model=version.model, version=version.version, kind=announcement.kind)
@@ -186,30 +176,9 @@ def _next(stages: Iterator[model_pb2.PublishModelResponse]) -> model_pb2.Publish
     return next(stages, None)
 
 
-async def _ask(context: Any, call: Callable[..., T], *args: Any) -> T:
-    try:
-        return await asyncio.to_thread(partial(call, *args))
-    except (KaonError, SQLAlchemyError) as error:
-        await _abort(context, error)
-        raise
-
-
 def _rejects(error: Exception) -> bool:
     """Whether the same request would fail in the same way again: model or artifact are not what they must be."""
     return isinstance(error, ModelRejected | ArtifactError) and not isinstance(error, StoreUnavailable)
-
-
-async def _abort(context: Any, error: KaonError | SQLAlchemyError) -> None:
-    """Ends a call with an error. What a database says stays in the log, under a reference."""
-    if isinstance(error, SQLAlchemyError):
-        await abort_internal(context, error)
-    if isinstance(error.__cause__, SQLAlchemyError):
-        text = f"the models' database does not answer: the publisher's log tells more under {logged(error)}"
-        await context.abort(grpc.StatusCode.UNAVAILABLE, text)
-    code = next(
-        (code for kind, code in _CODES.items() if isinstance(error, kind)), grpc.StatusCode.UNAVAILABLE
-    )
-    await context.abort(code, fitting(str(error)))
 
 
 def _tenant(context: Any) -> str:

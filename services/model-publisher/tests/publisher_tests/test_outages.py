@@ -12,10 +12,12 @@ from grpc import aio
 
 from kaon_local.postgres import Postgres, temporary_postgres
 from kaon_publisher.announcing import Announcer, Bell
-from kaon_publisher.bootstrap import build_publishing
+from kaon_publisher.bootstrap import SERVICE, build_publishing
+from kaon_publisher.calls import CALL_RULES
 from kaon_publisher.service import ModelServicer
 from kaon_publisher.settings import settings_from
 from kaon_publisher.store import ModelStore
+from kaon_service.server import GrpcServer
 from kaonapi.model.v1 import model_pb2, model_pb2_grpc
 
 pytestmark = pytest.mark.real
@@ -110,15 +112,14 @@ def test_what_the_database_says_does_not_reach_clients(
             {"KAON_ARTIFACTS": tmp_path.as_uri(), "KAON_PUBLISHER_LAYOUTS": str(tmp_path)}
         )
         publishing = build_publishing(settings, store)
-        aio_server = aio.server()
+        server = GrpcServer([SERVICE], CALL_RULES)
         servicer = ModelServicer(store=store, publishing=publishing, bell=Bell())
-        model_pb2_grpc.add_ModelServiceServicer_to_server(servicer, aio_server)
-        port = aio_server.add_insecure_port("127.0.0.1:0")
-        await aio_server.start()
+        model_pb2_grpc.add_ModelServiceServicer_to_server(servicer, server.grpc)
+        port = await server.start("127.0.0.1:0")
         async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             with pytest.raises(aio.AioRpcError) as caught:
                 await model_pb2_grpc.ModelServiceStub(channel).ListModels(model_pb2.ListModelsRequest())
-        await aio_server.stop(0)
+        await server.stop(0)
         return caught.value
 
     store.close()

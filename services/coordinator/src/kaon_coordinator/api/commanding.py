@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kaon_coordinator.api import principal, views
+from kaon_coordinator.api import views
 from kaon_coordinator.api.intake import Intake
 from kaon_coordinator.engine.commands import at_or_under
 from kaon_coordinator.engine.rows import BlockRow, StepRow
@@ -12,6 +12,7 @@ from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.problems import Denied, Unfit
 from kaon_coordinator.store.base import RunRecord
 from kaon_coordinator.store.thread import StoreThread
+from kaon_service import principal
 from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue
 from kaonapi.run.v1 import command_pb2, run_pb2, run_service_pb2_grpc

@@ -12,7 +12,7 @@ from typing import Protocol
 import structlog
 
 from kaon_coordinator import params
-from kaon_coordinator.api import principal, views
+from kaon_coordinator.api import views
 from kaon_coordinator.api.outcomes import Outcomes
 from kaon_coordinator.api.submitter import Submitter
 from kaon_coordinator.api.taking import Taking
@@ -23,6 +23,7 @@ from kaon_coordinator.problems import Unfit
 from kaon_coordinator.store.base import NewRun, RunRecord, WorkflowRecord
 from kaon_coordinator.store.submissions import REOPENING
 from kaon_coordinator.store.thread import StoreThread
+from kaon_service import principal
 from kaon_wire.errors import Conflict, InvalidValue
 from kaon_wire.partitioning import partition_of
 from kaonapi.run.v1 import command_pb2, run_pb2

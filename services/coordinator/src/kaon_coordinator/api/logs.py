@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from kaon_artifacts import ArtifactStore
-from kaon_coordinator.api import principal, whole_log
+from kaon_coordinator.api import whole_log
 from kaon_coordinator.api.log_archive import LogSource
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.store.base import LogChunk
 from kaon_coordinator.store.thread import StoreThread
+from kaon_service import principal
 from kaonapi.log.v1 import log_pb2, log_pb2_grpc
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-from kaon_coordinator.api import aside, principal
+from kaon_coordinator.api import aside
 from kaon_coordinator.api.chain import AskMatcher, Chain, Link
 from kaon_coordinator.api.owners import TIMEOUT, Metadata, Stub, Unreachable, ask, owner_of, unreachable
 from kaon_coordinator.engine.definition.compiled import compile_workflow
@@ -17,6 +17,7 @@ from kaon_coordinator.shell.owner import Owner
 from kaon_coordinator.shell.requests import DEFAULT_POOL
 from kaon_coordinator.store.base import Store
 from kaon_coordinator.store.thread import StoreThread
+from kaon_service import principal
 from kaonapi.run.v1 import run_pb2
 from kaonapi.runner.v1 import runner_pb2, runner_pb2_grpc
 

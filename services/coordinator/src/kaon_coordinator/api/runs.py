@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kaon_coordinator.api import aside as asides
-from kaon_coordinator.api import principal, views
+from kaon_coordinator.api import views
 from kaon_coordinator.api.commanding import Commanding
 from kaon_coordinator.api.feed import RunFeed
 from kaon_coordinator.api.intake import Intake, checked_key
@@ -16,6 +16,7 @@ from kaon_coordinator.api.watch import Watcher
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.views import step_view
 from kaon_coordinator.store.thread import StoreThread
+from kaon_service import principal
 from kaon_wire.errors import InvalidValue
 from kaonapi.run.v1 import history_pb2, run_pb2, run_service_pb2
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
-from kaon_coordinator.api import principal, views
+from kaon_coordinator.api import views
 from kaon_coordinator.api.intake import Intake
 from kaon_coordinator.problems import InvalidRequest, Problem
 from kaon_coordinator.schedules import checking
@@ -15,6 +15,7 @@ from kaon_coordinator.schedules.due import NEVER_US, first_state, next_scan_us
 from kaon_coordinator.schedules.schedule_state import ScheduleState
 from kaon_coordinator.store.base import NewRun, PermitRecord, ScheduleRecord, WorkflowRecord
 from kaon_coordinator.store.thread import StoreThread
+from kaon_service import principal
 from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue, NotFound
 from kaon_wire.partitioning import partition_of

@@ -1,18 +1,14 @@
-"""The gRPC server: Kaon's services, health and reflection on one address."""
+"""The coordinator's gRPC server: which services it has, and of which parts they are made."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from grpc import aio
-from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
-from grpc_health.v1.health import aio as health  # type: ignore[import-untyped]
-from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
 from prometheus_client import Histogram
 
 from kaon_artifacts import ArtifactStore
-from kaon_coordinator.api.edge import Edge
+from kaon_coordinator.api.calls import call_rules
 from kaon_coordinator.api.feed import RunFeed
 from kaon_coordinator.api.intake import Intake, Wake
 from kaon_coordinator.api.log_archive import LogSource
@@ -27,7 +23,7 @@ from kaon_coordinator.api.watch import Watcher
 from kaon_coordinator.api.workflows import Validate, WorkflowParts, WorkflowServicer
 from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
 from kaon_coordinator.store.thread import StoreThread
-from kaon_wire.errors import Unavailable
+from kaon_service.server import GrpcServer
 from kaonapi.log.v1 import log_pb2, log_pb2_grpc
 from kaonapi.run.v1 import run_service_pb2, run_service_pb2_grpc
 from kaonapi.runner.v1 import runner_pb2, runner_pb2_grpc
@@ -82,48 +78,16 @@ class ApiParts:
     answer_seconds: float = 5.0
 
 
-class ApiServer:
+class ApiServer(GrpcServer):
     """Serves the API. Health is NOT_SERVING, and `ready` False, until `serving` says otherwise."""
 
     def __init__(self, parts: ApiParts) -> None:
-        self.ready = False
-        self._health = health.HealthServicer()
         limits = [
             ("grpc.max_receive_message_length", _LARGEST_MESSAGE),
             ("grpc.max_send_message_length", -1),
-            # Another process on the same port would take half of the calls.
-            ("grpc.so_reuseport", 0),
         ]
-        self._server = aio.server(interceptors=[Edge(parts.call_seconds)], options=limits)
+        super().__init__(SERVICES, call_rules(parts.call_seconds), limits)
         self._add_services(parts)
-
-    async def start(self, address: str) -> int:
-        """Listens at `host:port` and returns the port, which the system chooses when it is 0.
-
-        Raises:
-            Unavailable: the address cannot be listened on.
-        """
-        try:
-            port = self._server.add_insecure_port(address)
-        except RuntimeError as error:
-            raise Unavailable(f"cannot listen on {address}: {error}") from error
-        await self.serving(ready=False)
-        await self._server.start()
-        return port
-
-    async def serving(self, *, ready: bool) -> None:
-        """Tells health checks whether runs are taken and moved on."""
-        self.ready = ready
-        status = (
-            health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
-        )
-        for service in ("", *SERVICES):
-            await self._health.set(service, status)
-
-    async def stop(self, grace: float) -> None:
-        """Takes no new calls, and ends those that still run after `grace` seconds."""
-        await self._health.enter_graceful_shutdown()
-        await self._server.stop(grace)
 
     def _add_services(self, parts: ApiParts) -> None:
         watcher = Watcher(store=parts.store, feed=parts.feed, poll_seconds=parts.poll_seconds)
@@ -171,13 +135,10 @@ class ApiServer:
             owner=parts.owner,
             now_us=parts.now_us,
         )
-        server = self._server
+        server = self.grpc
         workflow_service_pb2_grpc.add_WorkflowServiceServicer_to_server(WorkflowServicer(workflows), server)
         run_service_pb2_grpc.add_RunServiceServicer_to_server(RunServicer(runs), server)
         schedule_pb2_grpc.add_ScheduleServiceServicer_to_server(ScheduleServicer(schedules), server)
         log_pb2_grpc.add_LogServiceServicer_to_server(LogServicer(logs), server)
         runner_pb2_grpc.add_RunnerServiceServicer_to_server(RunnerServicer(runners), server)
         system_pb2_grpc.add_SystemServiceServicer_to_server(SystemServicer(system), server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        names = (*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
-        reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), server)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from kaon_coordinator import replay
-from kaon_coordinator.api import principal, views
+from kaon_coordinator.api import views
 from kaon_coordinator.api.intake import Intake, checked_key, like
 from kaon_coordinator.engine import rows_codec
 from kaon_coordinator.engine.definition.compiled import compile_workflow
@@ -17,6 +17,7 @@ from kaon_coordinator.problems import Unfit
 from kaon_coordinator.shell.bases import definitions
 from kaon_coordinator.store.base import RunRecord, Store
 from kaon_coordinator.store.thread import StoreThread
+from kaon_service import principal
 from kaon_wire.errors import InvalidValue
 from kaonapi.run.v1 import run_service_pb2 as r
 from kaonapi.run.v1 import run_service_pb2_grpc

@@ -14,9 +14,10 @@ from typing import IO, Any
 import structlog
 
 from kaon_artifacts import ArtifactMissing, ArtifactStore
-from kaon_coordinator.api import principal, views
+from kaon_coordinator.api import views
 from kaon_coordinator.problems import InvalidRequest, Problem
 from kaon_coordinator.store.thread import StoreThread
+from kaon_service import principal
 from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue, NotFound
 from kaonapi.workflow.v1 import definition_pb2 as d

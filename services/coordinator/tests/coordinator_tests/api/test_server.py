@@ -9,9 +9,9 @@ from grpc import StatusCode, aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc  # type: ignore[import-untyped]
 
-from kaon_coordinator.api import principal
 from kaon_coordinator.api.server import SERVICES, ApiServer
 from kaon_coordinator.api.sinks import ApiSinks
+from kaon_service import principal
 from kaon_wire.errors import Unavailable
 from kaonapi.log.v1 import log_pb2
 from kaonapi.run.v1 import run_service_pb2 as r

@@ -34,7 +34,7 @@ class Principal:
     trace_parent: str = ""
 
 
-# Set by the edge for the time of one call.
+# Set by `enter` for the time of one call.
 _current: ContextVar[Principal] = ContextVar("principal")
 
 

@@ -1,0 +1,148 @@
+"""What happens around every call: the principal comes in, the request is within its bounds, errors go out as statuses."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+from grpc import aio
+from prometheus_client import Histogram
+
+from kaon_service.statuses import StatusTable
+from kaon_wire import bounds
+from kaon_wire.errors import InvalidValue
+
+# Only the calls of Kaon's own services pass these rules: health checks and reflection need no principal.
+_OURS = "/kaonapi."
+
+
+def _accept_anyone(_metadata: Any) -> None:
+    """Leaves it to the service to look at the metadata."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallRules:
+    """What a service asks of every call, and tells of it."""
+
+    statuses: StatusTable
+    # Takes the principal from the metadata; raises `InvalidValue` when it cannot be one.
+    enter: Callable[[Any], object] = _accept_anyone
+    # Raises `InvalidValue` for a request that is out of its bounds.
+    check: Callable[[Message], None] = bounds.check
+    # What follows the reason for which a request cannot be decoded.
+    undecodable_hint: str = ""
+    # Gets how long each unary call took, by method and status.
+    seconds: Histogram | None = None
+
+
+class CallInterceptor(aio.ServerInterceptor):
+    """Wraps the handlers of Kaon's services in the rules of their calls."""
+
+    def __init__(self, rules: CallRules) -> None:
+        self._rules = rules
+
+    async def intercept_service(
+        self, continuation: Any, handler_call_details: grpc.HandlerCallDetails
+    ) -> Any:
+        """The handler of one call, wrapped."""
+        handler = await continuation(handler_call_details)
+        method = handler_call_details.method
+        if handler is None or not method.startswith(_OURS):
+            return handler
+        codecs = (_tolerant(handler.request_deserializer), handler.response_serializer)
+        if handler.unary_unary:
+            return grpc.unary_unary_rpc_method_handler(self._unary(method, handler.unary_unary), *codecs)
+        if handler.unary_stream:
+            return grpc.unary_stream_rpc_method_handler(self._stream(method, handler.unary_stream), *codecs)
+        if handler.stream_unary:
+            inner = self._checked(handler.stream_unary)
+            return grpc.stream_unary_rpc_method_handler(self._unary(method, inner), *codecs)
+        inner = self._checked(handler.stream_stream)
+        return grpc.stream_stream_rpc_method_handler(self._stream(method, inner), *codecs)
+
+    def _unary(
+        self, method: str, inner: Callable[[Any, Any], Awaitable[Any]]
+    ) -> Callable[[Any, Any], Awaitable[Any]]:
+        name, rules = method.rsplit("/", 1)[-1], self._rules
+
+        async def call(request: Any, context: Any) -> Any:
+            began, code = time.perf_counter(), "OK"
+            try:
+                rules.enter(context.invocation_metadata() or ())
+                self._check(request)
+                return await inner(request, context)
+            except Exception as error:
+                code = rules.statuses.code_name(error)
+                await self._abort(method, context, error)
+            finally:
+                if rules.seconds is not None:
+                    rules.seconds.labels(name, code).observe(time.perf_counter() - began)
+
+        return call
+
+    def _stream(
+        self, method: str, inner: Callable[[Any, Any], AsyncIterator[Any]]
+    ) -> Callable[[Any, Any], AsyncIterator[Any]]:
+        async def call(request: Any, context: Any) -> AsyncIterator[Any]:
+            try:
+                self._rules.enter(context.invocation_metadata() or ())
+                self._check(request)
+                async for response in inner(request, context):
+                    yield response
+            except Exception as error:
+                await self._abort(method, context, error)
+
+        return call
+
+    def _checked(self, inner: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        """Checks every request of a stream."""
+
+        async def each(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+            async for request in requests:
+                self._check(request)
+                yield request
+
+        def call(requests: AsyncIterator[Any], context: Any) -> Any:
+            return inner(each(requests), context)
+
+        return call
+
+    def _check(self, request: Any) -> None:
+        """Checks a request against the bounds of its fields; the iterator of a stream's requests is none.
+
+        Raises:
+            InvalidValue: it cannot be decoded, or is out of its bounds.
+        """
+        if isinstance(request, _Undecodable):
+            raise InvalidValue(f"the request cannot be read: {request.problem}{self._rules.undecodable_hint}")
+        if isinstance(request, Message):
+            self._rules.check(request)
+
+    async def _abort(self, method: str, context: Any, error: Exception) -> None:
+        """Ends the call with the error's status."""
+        if isinstance(error, aio.AbortError):
+            raise error
+        await context.abort_with_status(self._rules.statuses.status_of(error, method))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Undecodable:
+    """Stands for a request that is no message."""
+
+    problem: str
+
+
+def _tolerant(decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """Decodes requests, so that one that is no message is refused like any other that is wrong: gRPC would call it INTERNAL."""
+
+    def decoded(data: bytes) -> Any:
+        try:
+            return decode(data)
+        except DecodeError as error:
+            return _Undecodable(problem=str(error))
+
+    return decoded

@@ -1,0 +1,65 @@
+"""A gRPC server: services of Kaon, health and reflection on one address."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from grpc import aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
+from grpc_health.v1.health import aio as health  # type: ignore[import-untyped]
+from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
+
+from kaon_service.interceptors import CallInterceptor, CallRules
+from kaon_wire.errors import Unavailable
+
+
+class GrpcServer:
+    """Serves what is added to `grpc`. Health is NOT_SERVING, and `ready` False, until `serving` says otherwise.
+
+    Args:
+        services: full names of the services that are added.
+        rules: of every call.
+        options: of gRPC, beside those that every service has.
+    """
+
+    def __init__(
+        self, services: Sequence[str], rules: CallRules, options: Sequence[tuple[str, Any]] = ()
+    ) -> None:
+        self.ready = False
+        self._services = tuple(services)
+        self._health = health.HealthServicer()
+        # Another process on the same port would take half of the calls.
+        everywhere = ("grpc.so_reuseport", 0)
+        self.grpc = aio.server(interceptors=[CallInterceptor(rules)], options=[everywhere, *options])
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
+        names = (*self._services, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
+        reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self.grpc)
+
+    async def start(self, address: str) -> int:
+        """Listens at `host:port` and returns the port, which the system chooses when it is 0.
+
+        Raises:
+            Unavailable: the address cannot be listened on.
+        """
+        try:
+            port = self.grpc.add_insecure_port(address)
+        except RuntimeError as error:
+            raise Unavailable(f"cannot listen on {address}: {error}") from error
+        await self.serving(ready=False)
+        await self.grpc.start()
+        return port
+
+    async def serving(self, *, ready: bool) -> None:
+        """Tells health checks whether calls are taken."""
+        self.ready = ready
+        status = (
+            health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
+        )
+        for service in ("", *self._services):
+            await self._health.set(service, status)
+
+    async def stop(self, grace: float) -> None:
+        """Takes no new calls, and ends those that still run after `grace` seconds."""
+        await self._health.enter_graceful_shutdown()
+        await self.grpc.stop(grace)
