@@ -1,4 +1,4 @@
-"""What can be wrong with a request."""
+"""The errors of requests: what is wrong with one, and who may not send it."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class InvalidRequest(InvalidValue):
 
 
 class Denied(KaonError):
-    """The caller may not do this."""
+    """The caller lacks a role or a tenant that the request needs."""
 
 
-class Unfit(KaonError):
-    """What was asked for does not fit how things stand now."""
+class FailedPrecondition(KaonError):
+    """The state of the run, or of what the request names, does not allow the request."""

@@ -7,9 +7,9 @@ from typing import Any
 from kaon_coordinator.api import views
 from kaon_coordinator.api.intake import Intake
 from kaon_coordinator.engine.commands import at_or_under
-from kaon_coordinator.engine.rows import BlockRow, StepRow
+from kaon_coordinator.engine.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.engine.state import transitions as t
-from kaon_coordinator.problems import Denied, Unfit
+from kaon_coordinator.problems import Denied, FailedPrecondition
 from kaon_coordinator.store.base import RunRecord
 from kaon_coordinator.store.thread import StoreThread
 from kaon_service import principal
@@ -39,7 +39,7 @@ class Commanding(run_service_pb2_grpc.RunServiceServicer):
             run = await self._active(request.run_id)
             row = await self._at(run, request.path)
             if row.status in t.TERMINAL:
-                raise Unfit(f"{request.path} is {t.short(row.status)}: there is nothing to cancel")  # type: ignore[arg-type]
+                raise FailedPrecondition(f"{request.path} is {_status(row)}: there is nothing to cancel")
         wish = command_pb2.RequestRunCancel(
             reason=request.reason,
             requester=principal.current().name,
@@ -72,9 +72,11 @@ class Commanding(run_service_pb2_grpc.RunServiceServicer):
         if request.path:
             row = await self._at(run, request.path)
             if not isinstance(row, StepRow):
-                raise Unfit(f"{request.path} is a {row.kind}, not a step: leave the path empty for a gate")
+                raise FailedPrecondition(
+                    f"{request.path} is a {row.kind}, not a step: leave the path empty for a gate"
+                )
             if row.status in t.TERMINAL:
-                raise Unfit(f"{request.path} is {t.short(row.status)}")  # type: ignore[arg-type]
+                raise FailedPrecondition(f"{request.path} is {_status(row)}")
         signal = command_pb2.SignalRun(name=request.name, payload_json=payload, path=request.path)
         return r.SignalRunResponse(run=await self._intake.command(request.run_id, signal=signal))
 
@@ -83,9 +85,9 @@ class Commanding(run_service_pb2_grpc.RunServiceServicer):
         row = await self._at(run, request.path)
         gate = canonical.loads(row.data) if isinstance(row, BlockRow) and row.kind == "gate" else {}
         if gate.get("gate") != "approval":
-            raise Unfit(f"{request.path} is not an approval")
+            raise FailedPrecondition(f"{request.path} is not an approval")
         if row.status != t.WAITING:
-            raise Unfit(f"{request.path} does not wait for an answer: it is {t.short(row.status)}")  # type: ignore[arg-type]
+            raise FailedPrecondition(f"{request.path} does not wait for an answer: it is {_status(row)}")
         roles = principal.current().roles
         if gate.get("roles") and not roles & set(gate["roles"]):
             raise Denied(
@@ -107,7 +109,7 @@ class Commanding(run_service_pb2_grpc.RunServiceServicer):
             await self._at(run, request.path)
         if run.row.status not in _FAILED and not await self._has_failures(run, request.path):
             where = f"at or under {request.path}" if request.path else "in it"
-            raise Unfit(f"run {run.run_id} is {_status(run)} and nothing has failed {where}")
+            raise FailedPrecondition(f"run {run.run_id} is {_status(run.row)} and nothing has failed {where}")
         command = command_pb2.RetryRun(path=request.path)
         told = await self._intake.command(request.run_id, reason=request.reason, retry=command)
         return r.RetryRunResponse(run=told)
@@ -117,9 +119,9 @@ class Commanding(run_service_pb2_grpc.RunServiceServicer):
         self._not_cancelling(run)
         row = await self._at(run, request.path)
         if row.status == t.PENDING:
-            raise Unfit(f"{request.path} has not begun")
+            raise FailedPrecondition(f"{request.path} has not begun")
         if row.status not in t.TERMINAL:
-            raise Unfit(f"{request.path} is {t.short(row.status)}: cancel it or wait for its end")  # type: ignore[arg-type]
+            raise FailedPrecondition(f"{request.path} is {_status(row)}: cancel it or wait for its end")
         command = command_pb2.RestartRun(path=request.path)
         told = await self._intake.command(request.run_id, reason=request.reason, restart=command)
         return r.RestartRunResponse(run=told)
@@ -154,18 +156,18 @@ class Commanding(run_service_pb2_grpc.RunServiceServicer):
     async def _active(self, run_id: str) -> RunRecord:
         run = await self._run(run_id)
         if run.row.status in t.TERMINAL:
-            raise Unfit(f"run {run_id} has ended: it is {_status(run)}")
+            raise FailedPrecondition(f"run {run_id} has ended: it is {_status(run.row)}")
         return run
 
     async def _at(self, run: RunRecord, path: str) -> StepRow | BlockRow:
         row = await self._threads.read(self._threads.store.find_row, run.run_id, path)
         if row is None:
-            raise Unfit(f"run {run.run_id} has no step, block or cell {path!r} (yet)")
+            raise FailedPrecondition(f"run {run.run_id} has no step, block or cell {path!r} (yet)")
         return row
 
     def _not_cancelling(self, run: RunRecord) -> None:
         if run.row.status == t.CANCELLING:
-            raise Unfit(f"run {run.run_id} is being cancelled")
+            raise FailedPrecondition(f"run {run.run_id} is being cancelled")
 
     async def _has_failures(self, run: RunRecord, path: str) -> bool:
         store = self._threads.store
@@ -176,8 +178,8 @@ class Commanding(run_service_pb2_grpc.RunServiceServicer):
         return any(row.status in _FAILED and at_or_under(row.path, path) for row in rows)
 
 
-def _status(run: RunRecord) -> str:
-    return t.short(run_pb2.Status.ValueType(run.row.status))
+def _status(row: RunRow | StepRow | BlockRow) -> str:
+    return t.short(run_pb2.Status.ValueType(row.status))
 
 
 def _canonical(field: str, text: str) -> str:

@@ -19,7 +19,7 @@ from kaon_coordinator.api.taking import Taking
 from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.ids import new_run_id
-from kaon_coordinator.problems import Unfit
+from kaon_coordinator.problems import FailedPrecondition
 from kaon_coordinator.store.base import NewRun, RunRecord, WorkflowRecord
 from kaon_coordinator.store.submissions import REOPENING
 from kaon_coordinator.store.thread import StoreThread
@@ -162,7 +162,7 @@ class Intake:
         Raises:
             NotFound: the tenant has no such run.
             InvalidValue: the reason is too long.
-            Unfit: the run has ended, or the engine has refused the command.
+            FailedPrecondition: the run has ended, or the engine has refused the command.
         """
         if len(reason) > _REASON_CHARACTERS:
             raise InvalidValue(f"reason: use at most {_REASON_CHARACTERS} characters")
@@ -182,7 +182,7 @@ class Intake:
             run = await self._threads.run(store.add_command, caller.tenant, run_id, wish, self.now_us())
             kind = wish.WhichOneof("command")
             if run.row.status in t.TERMINAL and kind not in {"cancel", *REOPENING}:
-                raise Unfit(
+                raise FailedPrecondition(
                     f"run {run_id} has ended: it is {t.short(run_pb2.Status.ValueType(run.row.status))}"
                 )
             if kind == "cancel":

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from kaon_coordinator.api.feed import RunFeed, Subscription
-from kaon_coordinator.problems import Unfit
+from kaon_coordinator.problems import FailedPrecondition
 from kaon_coordinator.store.base import RunRecord
 from kaon_coordinator.store.thread import StoreThread
 from kaonapi.run.v1 import command_pb2, history_pb2
@@ -39,7 +39,7 @@ class Outcomes:
             The run as it stands now, and how many of its commands still wait.
 
         Raises:
-            Unfit: the engine has refused the command.
+            FailedPrecondition: the engine has refused the command.
         """
         waiting = await self._until_applied(run, command, live)
         if all(each.command_id != command.command_id for each in waiting):
@@ -65,7 +65,7 @@ class Outcomes:
         while events := await self.store.read(self.store.store.history, run.run_id, seq, _PAGE):
             for event in events:
                 if event.command_refused.command_id == command.command_id:
-                    raise Unfit(_refusal(event.command_refused))
+                    raise FailedPrecondition(_refusal(event.command_refused))
             seq = events[-1].seq
 
 

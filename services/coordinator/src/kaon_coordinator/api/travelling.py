@@ -13,7 +13,7 @@ from kaon_coordinator.engine.definition.compiled import compile_workflow
 from kaon_coordinator.engine.scopes import nodes_at
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.engine.views import step_view
-from kaon_coordinator.problems import Unfit
+from kaon_coordinator.problems import FailedPrecondition
 from kaon_coordinator.shell.bases import definitions
 from kaon_coordinator.store.base import RunRecord, Store
 from kaon_coordinator.store.thread import StoreThread
@@ -50,7 +50,7 @@ class Travelling(run_service_pb2_grpc.RunServiceServicer):
         run = await self._found(request.run_id)
         seq = request.seq or run.row.seq
         if seq == 0:
-            raise Unfit(f"run {run.run_id} has not begun: there is nothing to fork from")
+            raise FailedPrecondition(f"run {run.run_id} has not begun: there is nothing to fork from")
         workflow = await self._intake.workflow(run.workflow, run.version)
         given = {**run.params, **request.params_json}
         new = self._intake.new_run(workflow, given, idempotency_key=checked_key(request.idempotency_key))
@@ -99,7 +99,9 @@ def _check_reset(store: Store, run: RunRecord, seq: int, reset: tuple[str, ...])
     state: RunState = replay.replay(store, run, seq, definitions(store))
     for path in reset:
         if not nodes_at(state, path):
-            raise Unfit(f"run {run.run_id} had no step, block or cell {path!r} after event {seq}")
+            raise FailedPrecondition(
+                f"run {run.run_id} had no step, block or cell {path!r} after event {seq}"
+            )
 
 
 def _verify(store: Store, run: RunRecord) -> r.VerifyRunResponse:

@@ -10,7 +10,7 @@ from typing import Any
 from kaon_artifacts import Artifact, ArtifactError, ArtifactMissing, ArtifactStore
 from kaon_coordinator.engine.rows import StepRow
 from kaon_coordinator.engine.state import transitions as t
-from kaon_coordinator.problems import Unfit
+from kaon_coordinator.problems import FailedPrecondition
 from kaon_coordinator.store.base import Store
 from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue, NotFound, Unavailable
@@ -36,19 +36,19 @@ def find(store: Store, run_id: str, path: str, attempt: int) -> StoredLog:
 
     Raises:
         NotFound: there is no such step, it has no such attempt, or of that no log was stored.
-        Unfit: the attempt has not ended, or the path is a block's.
+        FailedPrecondition: the attempt has not ended, or the path is a block's.
     """
     step = store.find_row(run_id, path)
     if step is None:
         raise NotFound(f"run {run_id} has no step {path!r}, or it has not begun")
     if not isinstance(step, StepRow):
-        raise Unfit(f"{path!r} of run {run_id} is a block: name one of its steps")
+        raise FailedPrecondition(f"{path!r} of run {run_id} is a block: name one of its steps")
     number = attempt or step.attempt
     told = f"attempt {number} of step {path} of run {run_id}"
     log_json = _stored(store, run_id, step, attempt)
     if log_json is None and number == step.attempt and step.status not in t.TERMINAL:
         status = t.short(step.status)  # type: ignore[arg-type]
-        raise Unfit(
+        raise FailedPrecondition(
             f"{told} has not ended, it is {status}: its whole log is stored when it ends. Until then its lines can be followed, "
             "and the logs of attempts before it can be asked for by their numbers"
         )
