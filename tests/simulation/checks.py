@@ -23,8 +23,8 @@ from kaon_coordinator.engine.rows_codec import (
     take_dropped,
     take_step_rows,
 )
-from kaon_coordinator.engine.runs import permit_keys
-from kaon_coordinator.engine.scopes import ending
+from kaon_coordinator.engine.scopes.readiness import ending
+from kaon_coordinator.engine.scopes.run_permits import permit_keys
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.evolve import evolve
 from kaon_coordinator.engine.state.state import RunState

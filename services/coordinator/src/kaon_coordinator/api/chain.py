@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from kaon_coordinator.engine.definition.compiled import FINALLY
+from kaon_coordinator.engine.scopes.upstream import briefly
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.state import BlockState, Node, RunState, ScopeState, StepState
-from kaon_coordinator.engine.upstream import briefly
 from kaon_coordinator.matching.formatting import about, clock, timestamp_in
 from kaon_coordinator.store.records import PermitRecord
 from kaon_wire.errors import NotFound

@@ -10,7 +10,7 @@ from kaon_coordinator.api import views
 from kaon_coordinator.api.intake import Intake, checked_key, like
 from kaon_coordinator.engine import rows_codec
 from kaon_coordinator.engine.definition.compiled import compile_workflow
-from kaon_coordinator.engine.scopes import nodes_at
+from kaon_coordinator.engine.scopes.scopes import nodes_at
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.engine.views import step_view
 from kaon_coordinator.problems import FailedPrecondition

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kaon_coordinator.engine import run_ends, runs
+from kaon_coordinator.engine import runs
 from kaon_coordinator.engine.actions import RevokeReason
 from kaon_coordinator.engine.decision import Decision, user_error
 from kaon_coordinator.engine.leases import lease_of, lose, revoke
 from kaon_coordinator.engine.messages import Cancel, Mark, Restart, Retry, SetPriority
-from kaon_coordinator.engine.readiness import ending, had_turn, in_turn
 from kaon_coordinator.engine.refusals import refuse
-from kaon_coordinator.engine.rerun import run_again
-from kaon_coordinator.engine.scopes import end_block, nodes_at, stop_scope
+from kaon_coordinator.engine.scopes import run_ends
+from kaon_coordinator.engine.scopes.readiness import ending, had_turn, in_turn
+from kaon_coordinator.engine.scopes.rerun import run_again
+from kaon_coordinator.engine.scopes.scopes import end_block, nodes_at, stop_scope
+from kaon_coordinator.engine.scopes.stopping import request_stop
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.bindings import typed
 from kaon_coordinator.engine.state.counting import is_active, is_blocked
@@ -20,7 +22,6 @@ from kaon_coordinator.engine.state.resetting import plan
 from kaon_coordinator.engine.state.state import BlockState, Node, ScopeState, StepState
 from kaon_coordinator.engine.steps import end as end_step
 from kaon_coordinator.engine.steps import output_difference, reissue
-from kaon_coordinator.engine.stopping import request_stop
 from kaon_coordinator.engine.subworkflows import tell_children, to_continue
 from kaon_wire.definitions.bindings import declared_outputs
 from kaonapi.run.v1 import command_pb2, history_pb2

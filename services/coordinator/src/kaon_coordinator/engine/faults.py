@@ -6,11 +6,11 @@ expression is evaluated, no hook begins, and nothing that may have raised is cal
 
 from __future__ import annotations
 
-from kaon_coordinator.engine import run_ends
 from kaon_coordinator.engine.actions import EndStep, RevokeReason
 from kaon_coordinator.engine.decision import ENGINE_FAULT, Context, Decision
 from kaon_coordinator.engine.leases import lease_of, lose, revoke
 from kaon_coordinator.engine.refusals import refuse
+from kaon_coordinator.engine.scopes import run_ends
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.counting import is_active
 from kaon_coordinator.engine.state.state import BlockState, RunState, ScopeState, StepState

@@ -9,15 +9,15 @@ from kaon_coordinator.engine import sweeps
 from kaon_coordinator.engine.actions import Continue, ReadItems
 from kaon_coordinator.engine.decision import BlockKind, Decision, user_error
 from kaon_coordinator.engine.messages import ItemsRead
-from kaon_coordinator.engine.readiness import ending, may_start
-from kaon_coordinator.engine.scopes import end_block, start_cell, stop_cells, stop_scope
+from kaon_coordinator.engine.scopes.readiness import ending, may_start
+from kaon_coordinator.engine.scopes.scopes import end_block, start_cell, stop_cells, stop_scope
+from kaon_coordinator.engine.scopes.stopping import request_stop
+from kaon_coordinator.engine.scopes.timing import watch_node
 from kaon_coordinator.engine.state import paths
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.bindings import resolve
 from kaon_coordinator.engine.state.counting import counts_as_failed, tolerated
 from kaon_coordinator.engine.state.state import BlockState, Preparation, ScopeState
-from kaon_coordinator.engine.stopping import request_stop
-from kaon_coordinator.engine.timing import watch_node
 from kaon_wire import canonical
 from kaon_wire.errors import KaonError
 from kaonapi.run.v1 import history_pb2

@@ -15,15 +15,13 @@ from kaon_coordinator.engine import (
     preparing,
     repeat,
     runs,
-    scopes,
     steps,
-    stopping,
     subworkflows,
-    timing,
 )
 from kaon_coordinator.engine.actions import Timer, WatchTime
 from kaon_coordinator.engine.decision import Decision
 from kaon_coordinator.engine.messages import Due, Message, PermitsGranted
+from kaon_coordinator.engine.scopes import scopes, stopping, timing
 
 
 def due(decision: Decision, message: Due) -> None:

@@ -18,12 +18,12 @@ from kaon_coordinator.engine.messages import (
     PermitsGranted,
     Unprepared,
 )
-from kaon_coordinator.engine.readiness import may_start
-from kaon_coordinator.engine.scopes import end_node
+from kaon_coordinator.engine.scopes.readiness import may_start
+from kaon_coordinator.engine.scopes.scopes import end_node
+from kaon_coordinator.engine.scopes.stopping import request_stop
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.bindings import resolve
 from kaon_coordinator.engine.state.state import BlockState, Preparation, StepState
-from kaon_coordinator.engine.stopping import request_stop
 from kaon_wire import canonical
 from kaon_wire.errors import KaonError
 from kaonapi.run.v1 import history_pb2

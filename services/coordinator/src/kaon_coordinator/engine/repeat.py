@@ -6,13 +6,19 @@ from kaon_coordinator.engine.actions import Timer, WatchTime
 from kaon_coordinator.engine.backoff import backoff_ms, later_us
 from kaon_coordinator.engine.decision import BlockKind, Decision, user_error
 from kaon_coordinator.engine.messages import Due
-from kaon_coordinator.engine.readiness import ending
-from kaon_coordinator.engine.scopes import advance_cell, end_block, end_with_cell, start_cell, stop_cells
+from kaon_coordinator.engine.scopes.readiness import ending
+from kaon_coordinator.engine.scopes.scopes import (
+    advance_cell,
+    end_block,
+    end_with_cell,
+    start_cell,
+    stop_cells,
+)
+from kaon_coordinator.engine.scopes.timing import watch_node
 from kaon_coordinator.engine.state import paths
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.bindings import condition
 from kaon_coordinator.engine.state.state import BlockState, ScopeState
-from kaon_coordinator.engine.timing import watch_node
 from kaon_wire.errors import KaonError
 from kaonapi.run.v1 import history_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from kaon_coordinator.engine import scopes
 from kaon_coordinator.engine.actions import ReleasePermits
 from kaon_coordinator.engine.backoff import later_us
 from kaon_coordinator.engine.decision import Decision
 from kaon_coordinator.engine.messages import Due, PermitsGranted, Start
-from kaon_coordinator.engine.readiness import had_turn
 from kaon_coordinator.engine.refusals import refuse
-from kaon_coordinator.engine.rerun import run_again
-from kaon_coordinator.engine.run_permits import permit_keys, take_permits
+from kaon_coordinator.engine.scopes import scopes
+from kaon_coordinator.engine.scopes.readiness import had_turn
+from kaon_coordinator.engine.scopes.rerun import run_again
+from kaon_coordinator.engine.scopes.run_permits import permit_keys, take_permits
+from kaon_coordinator.engine.scopes.timing import begin_of_run, watch_node, watch_run
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.resetting import plan
 from kaon_coordinator.engine.steps import reissue, try_again
-from kaon_coordinator.engine.timing import begin_of_run, watch_node, watch_run
 from kaonapi.run.v1 import history_pb2
 
 

@@ -26,13 +26,13 @@ from kaon_coordinator.engine.messages import (
     Succeeded,
 )
 from kaon_coordinator.engine.retrying import retry_delay_us
-from kaon_coordinator.engine.scopes import node_ended, stop_error
+from kaon_coordinator.engine.scopes.scopes import node_ended, stop_error
+from kaon_coordinator.engine.scopes.stopping import request_stop
+from kaon_coordinator.engine.scopes.timing import watch_node
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.bindings import typed
 from kaon_coordinator.engine.state.evolve_steps import sweep_around
 from kaon_coordinator.engine.state.state import RunState, StepState
-from kaon_coordinator.engine.stopping import request_stop
-from kaon_coordinator.engine.timing import watch_node
 from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue
 from kaonapi.run.v1 import history_pb2

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from kaon_coordinator.engine.actions import PrepareChild, SubmitChild, TellRun
 from kaon_coordinator.engine.decision import BlockKind, Decision, user_error
 from kaon_coordinator.engine.messages import ChildEnded, ChildPrepared
-from kaon_coordinator.engine.readiness import ending, may_start
-from kaon_coordinator.engine.scopes import end_block, stop_error
+from kaon_coordinator.engine.scopes.readiness import ending, may_start
+from kaon_coordinator.engine.scopes.scopes import end_block, stop_error
+from kaon_coordinator.engine.scopes.timing import watch_node
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.bindings import resolve, typed
 from kaon_coordinator.engine.state.state import BlockState, Node, Preparation
-from kaon_coordinator.engine.timing import watch_node
 from kaon_wire.errors import KaonError
 from kaonapi.run.v1 import command_pb2, history_pb2
 from kaonapi.step.v1 import step_pb2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from kaon_coordinator.engine.actions import Action, ReleasePermits, RememberStep, SubmitChild, TellRun
-from kaon_coordinator.engine.run_permits import permit_keys
+from kaon_coordinator.engine.scopes.run_permits import permit_keys
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.store.base import Holder, Memo, Message, NewRun
 from kaon_wire.partitioning import partition_of

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kaon_coordinator.engine import run_ends, upstream
 from kaon_coordinator.engine.actions import ReleasePermits
 from kaon_coordinator.engine.decision import Decision, user_error
 from kaon_coordinator.engine.definition.compiled import BODY, FINALLY, ON_FAILURE
 from kaon_coordinator.engine.messages import Continued
-from kaon_coordinator.engine.readiness import before, ending, had_turn, may_go, may_start, verdict
+from kaon_coordinator.engine.scopes import run_ends, upstream
+from kaon_coordinator.engine.scopes.readiness import before, ending, had_turn, may_go, may_start, verdict
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.counting import is_active
 from kaon_coordinator.engine.state.state import BlockState, Node, RunState, ScopeState, StepState

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kaon_coordinator.engine.decision import Decision
-from kaon_coordinator.engine.run_permits import permit_keys, take_permits
-from kaon_coordinator.engine.scopes import advance
+from kaon_coordinator.engine.scopes.run_permits import permit_keys, take_permits
+from kaon_coordinator.engine.scopes.scopes import advance
+from kaon_coordinator.engine.scopes.timing import watch_node, watch_run
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.resetting import Plan
 from kaon_coordinator.engine.state.state import ScopeState
-from kaon_coordinator.engine.timing import watch_node, watch_run
 from kaonapi.run.v1 import history_pb2
 
 
