@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from kaon_coordinator.engine.actions import Timer, WatchTime
 from kaon_coordinator.engine.backoff import later_us
 from kaon_coordinator.engine.decision import BlockKind, Decision, user_error
-from kaon_coordinator.engine.leases import hand_over
 from kaon_coordinator.engine.messages import Answer, Due, Signal
 from kaon_coordinator.engine.refusals import refuse
 from kaon_coordinator.engine.scopes.scopes import end_block, stop_error
@@ -15,6 +14,7 @@ from kaon_coordinator.engine.scopes.timing import watch_node
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.bindings import resolve
 from kaon_coordinator.engine.state.state import BlockState
+from kaon_coordinator.engine.steps.leases import hand_over
 from kaon_wire import canonical
 from kaon_wire.bounds import END_OF_TIME_US, LONGEST_MS
 from kaon_wire.errors import KaonError

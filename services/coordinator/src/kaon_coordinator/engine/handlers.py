@@ -5,23 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from kaon_coordinator.engine import (
-    commands,
-    foreach,
-    gates,
-    leases,
-    messages,
-    pausing,
-    preparing,
-    repeat,
-    runs,
-    steps,
-    subworkflows,
-)
+from kaon_coordinator.engine import commands, foreach, gates, messages, pausing, repeat, runs, subworkflows
 from kaon_coordinator.engine.actions import Timer, WatchTime
 from kaon_coordinator.engine.decision import Decision
 from kaon_coordinator.engine.messages import Due, Message, PermitsGranted
 from kaon_coordinator.engine.scopes import scopes, stopping, timing
+from kaon_coordinator.engine.steps import attempts, leases, preparing
 
 
 def due(decision: Decision, message: Due) -> None:
@@ -72,14 +61,14 @@ _HANDLERS: dict[type[Message], Callable[[Decision, Any], None]] = {
     messages.PermitsGranted: _permits_granted,
     messages.Unprepared: preparing.unprepared,
     messages.Started: leases.started,
-    messages.HandedBack: steps.handed_back,
-    messages.LeaseExpired: steps.expired,
-    messages.Reported: steps.reported,
-    messages.Succeeded: steps.succeeded,
-    messages.Failed: steps.failed,
-    messages.Stopped: steps.stopped,
-    messages.RetryDue: steps.retry_due,
-    messages.AttemptTimedOut: steps.attempt_timed_out,
+    messages.HandedBack: attempts.handed_back,
+    messages.LeaseExpired: attempts.expired,
+    messages.Reported: attempts.reported,
+    messages.Succeeded: attempts.succeeded,
+    messages.Failed: attempts.failed,
+    messages.Stopped: attempts.stopped,
+    messages.RetryDue: attempts.retry_due,
+    messages.AttemptTimedOut: attempts.attempt_timed_out,
 }
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from kaon_coordinator.engine import branch, foreach, gates, group, preparing, repeat, steps, subworkflows
+from kaon_coordinator.engine import branch, foreach, gates, group, repeat, subworkflows
 from kaon_coordinator.engine.decision import Kinds, StepKind
+from kaon_coordinator.engine.steps import attempts, preparing
 
 KINDS = Kinds(
-    step=StepKind(start=preparing.begin, stop=steps.stop, end=steps.end),
+    step=StepKind(start=preparing.begin, stop=attempts.stop, end=attempts.end),
     blocks={
         "for_each": foreach.KIND,
         "repeat": repeat.KIND,

@@ -17,13 +17,13 @@ from kaon_coordinator.engine.actions import (
 )
 from kaon_coordinator.engine.decision import Context, Decision
 from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
-from kaon_coordinator.engine.leases import grant, hand_over, lease_of, watch
 from kaon_coordinator.engine.scopes.readiness import in_turn, may_go
 from kaon_coordinator.engine.scopes.run_permits import permit_keys
 from kaon_coordinator.engine.scopes.timing import watch_node, watch_run
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.counting import is_active
 from kaon_coordinator.engine.state.state import BlockState, RunState, StepState
+from kaon_coordinator.engine.steps.leases import grant, hand_over, lease_of, watch
 
 
 def derive(state: RunState, *, now_us: int = 0, limits: Limits = DEFAULT) -> list[Action]:

@@ -14,7 +14,7 @@ from kaon_coordinator.engine.scopes.run_permits import permit_keys, take_permits
 from kaon_coordinator.engine.scopes.timing import begin_of_run, watch_node, watch_run
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.resetting import plan
-from kaon_coordinator.engine.steps import reissue, try_again
+from kaon_coordinator.engine.steps.attempts import reissue, try_again
 from kaonapi.run.v1 import history_pb2
 
 

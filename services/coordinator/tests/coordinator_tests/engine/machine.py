@@ -14,7 +14,6 @@ from kaon_coordinator.engine.decision import Context, Decision
 from kaon_coordinator.engine.definition.compiled import compile_workflow
 from kaon_coordinator.engine.definition.limits import Limits
 from kaon_coordinator.engine.fork import fork_state
-from kaon_coordinator.engine.leases import lease_of, revoke_unless_current
 from kaon_coordinator.engine.resume import derive
 from kaon_coordinator.engine.rows import BlockRow, StepRow
 from kaon_coordinator.engine.rows_codec import (
@@ -28,6 +27,7 @@ from kaon_coordinator.engine.rows_codec import (
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.evolve import evolve
 from kaon_coordinator.engine.state.state import RunState, StepState
+from kaon_coordinator.engine.steps.leases import lease_of, revoke_unless_current
 from kaon_coordinator.expressions import evaluate
 from kaon_wire import canonical
 from kaonapi.run.v1 import history_pb2, run_pb2

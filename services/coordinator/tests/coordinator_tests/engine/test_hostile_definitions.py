@@ -18,11 +18,11 @@ from kaon_coordinator.bootstrap import validator
 from kaon_coordinator.engine import actions as a
 from kaon_coordinator.engine import messages as m
 from kaon_coordinator.engine.decision import Context
-from kaon_coordinator.engine.leases import lease_of
 from kaon_coordinator.engine.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.engine.rows_codec import run_row
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.state import StepState
+from kaon_coordinator.engine.steps.leases import lease_of
 from kaon_coordinator.shell import decoding, requests
 from kaon_coordinator.store.base import encode_event
 from kaonapi.step.v1 import step_pb2

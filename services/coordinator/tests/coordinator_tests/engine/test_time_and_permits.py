@@ -36,8 +36,8 @@ from kaon_coordinator.engine.messages import (
     Succeeded,
 )
 from kaon_coordinator.engine.resume import derive
-from kaon_coordinator.engine.retrying import matching_rule
 from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.steps.retrying import matching_rule
 from kaon_wire import canonical
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from kaon_coordinator.engine import steps
 from kaon_coordinator.engine.actions import LookUpMemo, ReleasePermits, TakePermits, WriteManifests
 from kaon_coordinator.engine.decision import ENGINE_FAULT, Decision, user_error
 from kaon_coordinator.engine.messages import (
@@ -24,6 +23,7 @@ from kaon_coordinator.engine.scopes.stopping import request_stop
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.bindings import resolve
 from kaon_coordinator.engine.state.state import BlockState, Preparation, StepState
+from kaon_coordinator.engine.steps import attempts
 from kaon_wire import canonical
 from kaon_wire.errors import KaonError
 from kaonapi.run.v1 import history_pb2
@@ -39,7 +39,7 @@ def begin(decision: Decision, step: StepState) -> None:
         }
         key = memo_key(decision, step, inputs) if step.block.step.memo.enabled else ""
     except KaonError as error:
-        steps.end(decision, step, t.FAILED, error=user_error("BindingError", f"{step.path}: {error}"))
+        attempts.end(decision, step, t.FAILED, error=user_error("BindingError", f"{step.path}: {error}"))
         return
     _look_up_memo(decision, step, Preparation(inputs=inputs, memo_key=key))
 
@@ -93,7 +93,7 @@ def _take_permits(decision: Decision, step: StepState, preparation: Preparation)
 
 def _ready(decision: Decision, step: StepState, preparation: Preparation) -> None:
     decision.state.preparing.pop(step.path, None)
-    steps.become_ready(decision, step, attempt=1, inputs=preparation.inputs, memo_key=preparation.memo_key)
+    attempts.become_ready(decision, step, attempt=1, inputs=preparation.inputs, memo_key=preparation.memo_key)
 
 
 def _await(decision: Decision, step: StepState, preparation: Preparation, what: str) -> None:
@@ -123,7 +123,7 @@ def memo_found(decision: Decision, message: MemoFound) -> None:
         _write_manifests(decision, step, preparation)
         return
     source = history_pb2.MemoSource(run_id=message.run_id, path=message.source_path)
-    steps.end(decision, step, t.SUCCEEDED, outputs=dict(message.outputs), memo=source)
+    attempts.end(decision, step, t.SUCCEEDED, outputs=dict(message.outputs), memo=source)
 
 
 def memo_missed(decision: Decision, message: MemoMissed) -> None:

@@ -14,7 +14,6 @@ from kaon_coordinator.engine.actions import (
 )
 from kaon_coordinator.engine.backoff import later_us
 from kaon_coordinator.engine.decision import Decision, user_error
-from kaon_coordinator.engine.leases import claim, lease_of, lose, revoke
 from kaon_coordinator.engine.messages import (
     AttemptTimedOut,
     Failed,
@@ -25,7 +24,6 @@ from kaon_coordinator.engine.messages import (
     Stopped,
     Succeeded,
 )
-from kaon_coordinator.engine.retrying import retry_delay_us
 from kaon_coordinator.engine.scopes.scopes import node_ended, stop_error
 from kaon_coordinator.engine.scopes.stopping import request_stop
 from kaon_coordinator.engine.scopes.timing import watch_node
@@ -33,6 +31,8 @@ from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.bindings import typed
 from kaon_coordinator.engine.state.evolve_steps import sweep_around
 from kaon_coordinator.engine.state.state import RunState, StepState
+from kaon_coordinator.engine.steps.leases import claim, lease_of, lose, revoke
+from kaon_coordinator.engine.steps.retrying import retry_delay_us
 from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue
 from kaonapi.run.v1 import history_pb2
