@@ -24,7 +24,7 @@ from kaon_runner.settings import Settings
 from kaon_runner.slots import Amount, Claim
 from kaon_runner.steptypes.python import PythonStepType
 from kaon_runner.telemetry import RunnerTelemetry
-from kaon_runner.workers import WorkerPool
+from kaon_runner.workers.pool import WorkerPool
 from kaon_telemetry.metrics import RunnerMetrics
 from kaon_telemetry.tracing import NoSpans
 from kaon_wire import canonical

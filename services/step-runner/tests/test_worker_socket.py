@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 
 from kaon.step import packets
+from kaon.step.packets import PACKET_BYTES
 from kaon_runner.log_store import LogStore
 from kaon_runner.logs import StepLog
 from kaon_runner.slots import Amount
 from kaon_runner.steptypes.base import WorkerSpec
 from kaon_runner.supervision.child import Bounds
-from kaon_runner.workers import PACKET_BYTES, Requeued, WarmWorker, WorkerPool, WorkerTask
+from kaon_runner.workers.pool import WorkerPool
+from kaon_runner.workers.process import Requeued, WarmWorker, WorkerTask
 from kaonapi.step.v1 import step_pb2
 
 
@@ -73,9 +75,9 @@ async def test_what_the_worker_receives_meanwhile_stays_its_own(tmp_path: Path) 
     tasks = [task(tmp_path) for _ in range(4)]
     for each in tasks:
         warm.submit(each)
-    racing = Racing(warm._peer)
-    assert json.loads(warm._peer.recv(PACKET_BYTES))["id"] == tasks[0].id
-    warm._peer = racing  # type: ignore[assignment]
+    racing = Racing(warm.channel.peer)
+    assert json.loads(warm.channel.peer.recv(PACKET_BYTES))["id"] == tasks[0].id
+    warm.channel.peer = racing  # type: ignore[assignment]
     back = warm.take_back()
     assert racing.worker_got == [tasks[2].id]
     assert [each.id for each in back] == [tasks[1].id, tasks[3].id]
@@ -102,15 +104,15 @@ async def test_a_worker_cannot_make_the_runner_read_or_delete_a_file(tmp_path: P
     warm.submit(running)
     (tmp_path / "secret").write_text(json.dumps({"id": 1, "kind": "progress", "message": "told"}))
     os.mkfifo(tmp_path / "pipe")
-    warm._channel.setblocking(False)
-    warm._peer.send(json.dumps({"id": 1, "kind": "file", "path": str(tmp_path / path)}).encode())
+    warm.channel.own.setblocking(False)
+    warm.channel.peer.send(json.dumps({"id": 1, "kind": "file", "path": str(tmp_path / path)}).encode())
     with (tmp_path / "secret").open() as secret:
-        socket.send_fds(warm._peer, [b'{"id":1,"beside":true}'], [secret.fileno()])
+        socket.send_fds(warm.channel.peer, [b'{"id":1,"beside":true}'], [secret.fileno()])
     end, other = os.pipe()
-    socket.send_fds(warm._peer, [b"{}"], [end])
-    warm._peer.send(b"[" * 50_000)
-    warm._peer.send(b"\xff")
-    warm._readable()
+    socket.send_fds(warm.channel.peer, [b"{}"], [end])
+    warm.channel.peer.send(b"[" * 50_000)
+    warm.channel.peer.send(b"\xff")
+    warm.read()
     for each in (end, other):
         os.close(each)
     assert (tmp_path / path).exists()
@@ -133,11 +135,11 @@ async def test_a_document_of_any_size_passes_whole_and_one_too_large_is_refused(
 
 async def test_a_step_for_which_a_socket_has_no_room_goes_elsewhere(tmp_path: Path) -> None:
     warm = worker(tmp_path)
-    warm._channel.setblocking(False)
+    warm.channel.own.setblocking(False)
     large = json.dumps({"text": "x" * (PACKET_BYTES - 1000)})
     with contextlib.suppress(BlockingIOError):
         while True:
-            warm._channel.send(large.encode())
+            warm.channel.own.send(large.encode())
     last = task(tmp_path, large)
     with pytest.raises(Requeued):
         warm.submit(last)

@@ -21,14 +21,14 @@ from kaon_runner.composition import Parts, capacity_of, compose_runner
 from kaon_runner.disk import WorkDirectory
 from kaon_runner.environments import Environments
 from kaon_runner.preparing import Artifacts, Preparer
-from kaon_runner.prewarming import prewarm
 from kaon_runner.registry import StepTypes
 from kaon_runner.runner import Runner
 from kaon_runner.settings import Settings
 from kaon_runner.supervision import groups, limits
 from kaon_runner.telemetry import RunnerTelemetry
 from kaon_runner.transport.base import Transport
-from kaon_runner.workers import WorkerPool
+from kaon_runner.workers.pool import WorkerPool
+from kaon_runner.workers.prewarming import prewarm
 from kaon_service.background import BackgroundTasks, in_rounds, until_first
 from kaon_telemetry.metrics import RunnerMetrics
 from kaon_telemetry.tracing import NoSpans

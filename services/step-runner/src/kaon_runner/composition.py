@@ -20,7 +20,7 @@ from kaon_runner.slots import Amount, Slots
 from kaon_runner.steptypes.base import StepType
 from kaon_runner.telemetry import RunnerTelemetry
 from kaon_runner.transport.base import Transport
-from kaon_runner.workers import WorkerPool
+from kaon_runner.workers.pool import WorkerPool
 
 
 @dataclass(frozen=True, kw_only=True)

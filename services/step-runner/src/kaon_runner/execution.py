@@ -25,7 +25,8 @@ from kaon_runner.settings import Settings
 from kaon_runner.slots import Amount, Claim
 from kaon_runner.steptypes.base import CommandLaunch, PreparedStep, StepType, WorkerLaunch
 from kaon_runner.supervision.child import Bounds, Ending
-from kaon_runner.workers import Requeued, WarmWorker, WorkerOutcome, WorkerPool, WorkerTask
+from kaon_runner.workers.pool import WorkerPool
+from kaon_runner.workers.process import Requeued, WarmWorker, WorkerOutcome, WorkerTask
 from kaonapi.log.v1 import log_pb2
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2

@@ -17,7 +17,7 @@ from kaon_runner.heartbeats import Heartbeats, RecentDuration
 from kaon_runner.leases import Lease, LeaseTable, Phase, StepId, Verdict, step_id
 from kaon_runner.outbox import Outbox
 from kaon_runner.slots import Amount, Claim, Slots
-from kaon_runner.workers import Requeued, WarmWorker
+from kaon_runner.workers.process import Requeued, WarmWorker
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
 

@@ -10,7 +10,7 @@ from kaon_runner.preparing import Artifacts
 from kaon_runner.settings import Settings
 from kaon_runner.steptypes.python import worker_of
 from kaon_runner.supervision.child import Bounds
-from kaon_runner.workers import WorkerPool
+from kaon_runner.workers.pool import WorkerPool
 from kaon_wire.errors import KaonError
 
 _log = logging.getLogger(__name__)

@@ -1,0 +1,1 @@
+"""Warm Python workers: long-lived processes that run one step after the other."""

@@ -1,0 +1,328 @@
+"""One warm worker: its process, and the steps that are on their way to it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from kaon_runner.logs import StepLog
+from kaon_runner.slots import Amount, Claim
+from kaon_runner.steptypes.base import WorkerSpec
+from kaon_runner.supervision import child as supervision
+from kaon_runner.supervision.child import Bounds, Child, Ending
+from kaon_runner.workers.output import WorkerOutput
+from kaon_runner.workers.protocol import Channel
+from kaonapi.runner.v1 import runner_pb2
+
+_log = logging.getLogger(__name__)
+
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+# A worker is weighed after so many steps, and after each that took so long: shorter ones cannot have taken much.
+_WEIGHED_STEPS = 16
+_WEIGHED_SECONDS = 0.01
+# A step that runs longer gets its output read as it comes, and what waits behind it goes elsewhere.
+SLOW_SECONDS = 0.05
+
+
+class Requeued(Exception):
+    """The step was not started and waits for another worker."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerOutcome:
+    """How a step in a worker ended: with an answer of its own, or with the worker."""
+
+    # "succeeded" with "outputs", or "error" with "type", "message", "traceback".
+    answer: Mapping[str, Any] | None = None
+    # How the worker ended when it gave no answer.
+    ending: Ending | None = None
+
+
+@dataclass(kw_only=True, eq=False)
+class WorkerTask:
+    """One step for a worker."""
+
+    target: str
+    whole: bool
+    # The content of context.json, as JSON text.
+    context: str
+    log: StepLog
+    # Tells which steps may follow each other on one claim.
+    lane: tuple[str, ...]
+    wanted: Amount
+    # What its process may use.
+    bounds: Bounds
+    # What it occupies; None while it waits behind another step, whose claim it inherits.
+    claim: Claim | None
+    on_started: Callable[[], None]
+    on_event: Callable[[Mapping[str, Any]], None]
+    outcome: asyncio.Future[WorkerOutcome]
+    id: int = 0
+    started_at: float = 0.0
+    worker: WarmWorker | None = None
+    started: bool = False
+
+    def settle(self, outcome: WorkerOutcome) -> None:
+        if not self.outcome.done():
+            self.outcome.set_result(outcome)
+
+    def requeue(self) -> None:
+        self.worker = None
+        if not self.outcome.done():
+            self.outcome.set_exception(Requeued())
+
+
+class Owner(Protocol):
+    """What a worker needs of the pool that it belongs to; see `pool.WorkerPool`."""
+
+    directory: Path
+    worker_steps: int
+    worker_memory_bytes: int
+
+    def became_idle(self, worker: WarmWorker) -> None: ...
+
+    def worked(self, worker: WarmWorker) -> None: ...
+
+    def stillborn(self, worker: WarmWorker, ending: Ending) -> bool: ...
+
+    def forget(self, worker: WarmWorker) -> None: ...
+
+
+class WarmWorker:
+    """One worker process and what is on its way to it."""
+
+    def __init__(self, spec: WorkerSpec, bounds: Bounds, owner: Owner) -> None:
+        self.spec = spec
+        self.bounds = bounds
+        self.tasks: deque[WorkerTask] = deque()
+        self.steps = 0
+        # Moving average of how long its steps took, seconds.
+        self.average = 0.0
+        self.child: Child | None = None
+        self.closed = False
+        self._owner = owner
+        self._loop = asyncio.get_running_loop()
+        self.channel = Channel()
+        self._output = WorkerOutput(lambda: self.tasks[0].log if self.tasks else None)
+        self._worn = False
+        # The answer with which the worker ends, until it is gone.
+        self._last: WorkerOutcome | None = None
+        self._ended_at = 0.0
+        self._next_id = 0
+        # Steps that have been promised the place behind the running one and are still being prepared.
+        self._expected = 0
+        # The claim of the last step, for the first of them.
+        self._kept: Claim | None = None
+
+    async def start(self, deadline_seconds: float) -> None:
+        """Starts the process. Steps may be submitted before: they wait in the socket."""
+        self.channel.peer.setblocking(True)
+        spec = self.spec
+        code = os.pathsep.join(spec.sys_path)
+        env = {**os.environ, **spec.env, "PYTHONUNBUFFERED": "1", "KAON_CODE_PATH": code}
+        order = supervision.Order(
+            argv=(
+                spec.python,
+                "-m",
+                "kaon.step.worker",
+                *map(str, self.channel.given),
+                self._output.token,
+                *spec.preload,
+            ),
+            env=env,
+            cwd=self._owner.directory,
+            deadline_seconds=deadline_seconds,
+            bounds=self.bounds,
+            keep=self.channel.given,
+        )
+        self.child = await supervision.start(order)
+        self._output.attach(self.child)
+        self.channel.own.setblocking(False)
+        self._loop.add_reader(self.channel.own, self.read)
+        self.child.ended.add_done_callback(lambda future: self._ended(future.result()))
+
+    @property
+    def kind(self) -> tuple[str, str, Bounds]:
+        """Workers of one kind start in the same way."""
+        return self.spec.key, self.spec.python, self.bounds
+
+    @property
+    def idle_seconds(self) -> float:
+        """How long ago its last step ended; 0 before its first."""
+        return time.monotonic() - self._ended_at if self.steps else 0.0
+
+    @property
+    def busy_seconds(self) -> float:
+        """How long the step at the front has been running."""
+        return time.monotonic() - self.tasks[0].started_at if self.tasks else 0.0
+
+    @property
+    def worn(self) -> bool:
+        """Whether it has run as many steps as it should, or keeps more memory than it should: it gets no more."""
+        return self._worn or self.steps + len(self.tasks) >= self._owner.worker_steps
+
+    def weigh(self, limit: int) -> None:
+        """Looks how much memory it keeps between two steps."""
+        if self.child is not None and not self._worn and resident_bytes(self.child.pid) > limit:
+            self._worn = True
+
+    def expect(self) -> None:
+        """Somebody will come who was promised the place behind the running step."""
+        self._expected += 1
+
+    def arrive(self) -> Claim | None:
+        """The promised one is here, or gives up. Returns the claim that waits for it, if the step before has ended."""
+        self._expected -= 1
+        claim, self._kept = self._kept, None
+        return claim
+
+    def submit(self, task: WorkerTask) -> None:
+        """Sends a step; it starts when those before it have ended.
+
+        Raises:
+            Requeued: the socket is full of steps that wait.
+        """
+        self._next_id += 1
+        task.id = self._next_id
+        task.worker = self
+        try:
+            self.channel.submit(task.id, target=task.target, whole=task.whole, context=task.context)
+        except BlockingIOError:
+            task.worker = None
+            raise Requeued from None
+        self.tasks.append(task)
+        if len(self.tasks) == 1:
+            self._front_started()
+
+    def take_back(self) -> list[WorkerTask]:
+        """Everything that was submitted and has not been started."""
+        taken = self.channel.take_back()
+        # Not simply the last ones: the worker receives too, and may have got one from among them.
+        back = [task for task in self.tasks if task.id in taken]
+        self.tasks = deque(task for task in self.tasks if task.id not in taken)
+        return back
+
+    def settle_idle(self) -> None:
+        """Tells the pool when there is nothing to do here and nobody is expected."""
+        if not self.tasks and not self._expected:
+            self._owner.became_idle(self)
+
+    def signal(self, task: WorkerTask, signal: runner_pb2.SignalStep) -> None:
+        """Hands a message on to a step that was submitted here; it reads it when it wants to."""
+        if not self.closed:
+            self.channel.signal(task.id, signal)
+
+    def look(self) -> None:
+        """Called regularly while a step runs: a long one gets its output read as it comes."""
+        self.channel.send_signals()
+        if self.tasks and not self._output.watched and self.busy_seconds > SLOW_SECONDS:
+            self._output.watch()
+
+    def discard(self) -> None:
+        """Lets go of what was made for a process that could not be started."""
+        self.closed = True
+        self.channel.close()
+
+    def close(self) -> None:
+        """Ends the process and all that it started."""
+        if self.child is not None and not self.closed:
+            self.closed = True
+            self.child.stop()
+
+    async def gone(self) -> None:
+        """Returns when no process of it is left."""
+        if self.child is not None:
+            await asyncio.shield(self.child.ended)
+
+    def read(self) -> None:
+        """Takes what the worker has said."""
+        for message in self.channel.messages():
+            self._heard(message)
+
+    def _front_started(self) -> None:
+        task = self.tasks[0]
+        task.started_at = time.monotonic()
+        if not task.started:
+            task.started = True
+            task.on_started()
+
+    def _heard(self, message: dict[str, Any]) -> None:
+        if not self.tasks or message["id"] != self.tasks[0].id:
+            _log.warning("a worker spoke for step %s after its end", message["id"])
+            return
+        task = self.tasks[0]
+        if self._last is not None:
+            return  # a thread of a step that has answered
+        if message["kind"] not in ("succeeded", "error"):
+            task.on_event(message)
+        elif message.get("ends"):
+            self._retire(task, message)
+        else:
+            self._finish(task, WorkerOutcome(answer=message))
+
+    def _retire(self, task: WorkerTask, answer: Mapping[str, Any]) -> None:
+        """The step has left in the process what cannot be put back: its result counts when nothing of the process is left."""
+        self._last = WorkerOutcome(answer=answer)
+        self.closed = True
+        task.log.remark(f"the step left {', '.join(map(str, answer['ends']))}: its process was ended with it")
+
+    def _finish(self, task: WorkerTask, outcome: WorkerOutcome) -> None:
+        self._output.unwatch()
+        self._output.drain(task.id, task.log)
+        self.tasks.popleft()
+        self.steps += 1
+        self._owner.worked(self)
+        self._ended_at = time.monotonic()
+        took = self._ended_at - task.started_at
+        if took > _WEIGHED_SECONDS or self.steps % _WEIGHED_STEPS == 0:
+            self.weigh(self._owner.worker_memory_bytes)
+        self.average = took if self.steps == 1 else 0.8 * self.average + 0.2 * took
+        if self.tasks:
+            following = self.tasks[0]
+            if following.claim is None:
+                following.claim, task.claim = task.claim, None
+            self._front_started()
+        elif self._expected:
+            self._kept, task.claim = task.claim, None
+        task.settle(outcome)
+        self.settle_idle()
+
+    def _ended(self, ending: Ending) -> None:
+        """The process is gone."""
+        self.closed = True
+        self.read()
+        waiting = self.take_back()
+        self._output.unwatch()
+        self._loop.remove_reader(self.channel.own)
+        if waiting and not self.steps and self._owner.stillborn(self, ending):
+            # It could not even begin: with the next worker it would be the same.
+            self.tasks.extendleft(reversed(waiting))
+            waiting, ending = [], replace(ending, before_start=True)
+        running = list(self.tasks)
+        for task in running:
+            self._output.drain(task.id, task.log)
+        self.tasks.clear()
+        self.channel.close()
+        self._output.close()
+        self._owner.forget(self)
+        for task in running:
+            task.settle(self._last or WorkerOutcome(ending=ending))
+        # The last first: each goes to the front of the queue.
+        for task in reversed(waiting):
+            task.requeue()
+
+
+def resident_bytes(pid: int) -> int:
+    """What a process keeps in memory; 0 when it is gone."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            return int(file.read().split()[1]) * _PAGE_BYTES
+    except OSError:
+        return 0
