@@ -20,7 +20,7 @@ from kaon_coordinator.transport.records import MemoryRecords
 from kaon_runner.bootstrap import RunnerService, build_runner
 from kaon_runner.settings import Settings as RunnerSettings
 from kaon_runner.transport.memory import MemoryTransport as RunnerTransport
-from kaon_service.background import until_first
+from kaon_service.serve import serve_until
 from kaon_wire.errors import NotFound
 from kaon_wire.memory import MemoryBroker
 from kaon_wire.topics import Catalogue
@@ -148,9 +148,8 @@ class EmbeddedSystem:
         )
         transport = (_Onlooker if self._settings.looking else MemoryTransport)(MemoryGroup(self._broker))
         application = Application(settings, transport, records=MemoryRecords(self._broker))
-        self.address = f"127.0.0.1:{await application.start()}"
+        await serve_until(self._stopping, application, self._started)
+
+    def _started(self, port: int) -> None:
+        self.address = f"127.0.0.1:{port}"
         self._ready.set()
-        try:
-            await until_first(application.wait(), self._stopping.wait())
-        finally:
-            await application.stop()

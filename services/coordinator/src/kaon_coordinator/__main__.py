@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import signal
 import sys
 
 import structlog
@@ -16,7 +15,7 @@ from kaon_coordinator.settings import Settings, settings_from
 from kaon_coordinator.shell.collecting import collect_seldom
 from kaon_coordinator.transport.faust import FaustTransport
 from kaon_coordinator.transport.records import KafkaRecords
-from kaon_service.background import until_first
+from kaon_service.serve import serve
 from kaon_telemetry.logs import configure_logs
 from kaon_telemetry.tracing import open_spans
 from kaon_wire.errors import KaonError
@@ -24,21 +23,10 @@ from kaon_wire.errors import KaonError
 log = structlog.get_logger("kaon_coordinator")
 
 
-async def serve(settings: Settings) -> None:
-    """Runs until a signal asks to stop, or until it cannot go on."""
+def _application(settings: Settings) -> Application:
     spans = open_spans("kaon-coordinator", os.environ)
     transport = FaustTransport(settings.kafka, catalogue=settings.catalogue)
-    application = Application(settings, transport, spans, KafkaRecords(settings.kafka))
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    await application.start()
-    collect_seldom()
-    try:
-        await until_first(application.wait(), stopping.wait())
-    finally:
-        await application.stop()
+    return Application(settings, transport, spans, KafkaRecords(settings.kafka))
 
 
 def main() -> None:
@@ -58,7 +46,7 @@ def main() -> None:
     try:
         # The policy and not one loop: Faust's consumer makes a loop of its own in its thread.
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-        asyncio.run(serve(settings))
+        asyncio.run(serve(lambda: _application(settings), started=lambda _port: collect_seldom()))
     except KaonError as error:
         log.error("the coordinator cannot go on", reason=str(error))
         sys.exit(1)

@@ -5,32 +5,17 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import signal
 import sys
 
 import structlog
 
 from kaon_publisher.bootstrap import Application
-from kaon_publisher.settings import Settings, settings_from
-from kaon_service.background import until_first
+from kaon_publisher.settings import settings_from
+from kaon_service.serve import serve
 from kaon_telemetry.logs import configure_logs
 from kaon_wire.errors import KaonError
 
 log = structlog.get_logger("kaon_publisher")
-
-
-async def serve(settings: Settings) -> None:
-    """Runs until a signal asks to stop, or raises what makes it impossible to go on."""
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    application = Application(settings)
-    await application.start()
-    try:
-        await until_first(application.wait(), stopping.wait())
-    finally:
-        await application.stop()
 
 
 def main() -> None:
@@ -42,7 +27,8 @@ def main() -> None:
     parser.parse_args()
     configure_logs()
     try:
-        asyncio.run(serve(settings_from(os.environ)))
+        settings = settings_from(os.environ)
+        asyncio.run(serve(lambda: Application(settings)))
     except KaonError as error:
         log.error("the publisher cannot go on", reason=str(error))
         sys.exit(1)
