@@ -15,6 +15,7 @@ from typing import Any
 from kaon_coordinator import replay
 from kaon_coordinator.engine.decision import ENGINE_FAULT, Decision
 from kaon_coordinator.engine.definition.compiled import CompiledWorkflow, compile_workflow
+from kaon_coordinator.engine.kinds.subworkflows import CHILD_FAILED
 from kaon_coordinator.engine.rows_codec import (
     digest,
     restore,
@@ -28,7 +29,6 @@ from kaon_coordinator.engine.scopes.run_permits import permit_keys
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.evolve import evolve
 from kaon_coordinator.engine.state.state import RunState
-from kaon_coordinator.engine.subworkflows import CHILD_FAILED
 from kaon_coordinator.schedules import due, times
 from kaon_coordinator.schedules.schedule_state import ScheduleState
 from kaon_coordinator.shell.partition import NO_CONTEXT

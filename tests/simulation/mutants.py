@@ -19,7 +19,7 @@ from typing import Any
 
 from kaon_coordinator import faults
 from kaon_coordinator.engine import handlers, messages
-from kaon_coordinator.engine import subworkflows as engine_subworkflows
+from kaon_coordinator.engine.kinds import subworkflows as engine_subworkflows
 from kaon_coordinator.engine.scopes import rerun as engine_rerun
 from kaon_coordinator.engine.steps import leases as engine_leases
 from kaon_coordinator.matching.matcher import PoolMatcher

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from kaon_coordinator.engine import runs
 from kaon_coordinator.engine.actions import RevokeReason
 from kaon_coordinator.engine.decision import Decision, user_error
+from kaon_coordinator.engine.kinds.subworkflows import tell_children, to_continue
 from kaon_coordinator.engine.messages import Cancel, Mark, Restart, Retry, SetPriority
 from kaon_coordinator.engine.refusals import refuse
 from kaon_coordinator.engine.scopes import run_ends
@@ -22,7 +23,6 @@ from kaon_coordinator.engine.state.state import BlockState, Node, ScopeState, St
 from kaon_coordinator.engine.steps.attempts import end as end_step
 from kaon_coordinator.engine.steps.attempts import output_difference, reissue
 from kaon_coordinator.engine.steps.leases import lease_of, lose, revoke
-from kaon_coordinator.engine.subworkflows import tell_children, to_continue
 from kaon_wire.definitions.bindings import declared_outputs
 from kaonapi.run.v1 import command_pb2, history_pb2
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kaon_coordinator.engine.decision import Context, Decision
 from kaon_coordinator.engine.handlers import handle
-from kaon_coordinator.engine.kinds import KINDS
+from kaon_coordinator.engine.kinds.table import KINDS
 from kaon_coordinator.engine.messages import Message
 from kaon_coordinator.engine.state.state import RunState
 from kaonapi.run.v1 import history_pb2

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from kaon_coordinator.engine.actions import EndStep, RevokeReason
 from kaon_coordinator.engine.decision import ENGINE_FAULT, Context, Decision
+from kaon_coordinator.engine.kinds.subworkflows import stop as stop_child
 from kaon_coordinator.engine.refusals import refuse
 from kaon_coordinator.engine.scopes import run_ends
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.counting import is_active
 from kaon_coordinator.engine.state.state import BlockState, RunState, ScopeState, StepState
 from kaon_coordinator.engine.steps.leases import lease_of, lose, revoke
-from kaon_coordinator.engine.subworkflows import stop as stop_child
 from kaonapi.run.v1 import history_pb2
 from kaonapi.step.v1 import step_pb2
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from kaon_coordinator.engine import commands, foreach, gates, messages, pausing, repeat, runs, subworkflows
+from kaon_coordinator.engine import commands, messages, pausing, runs
 from kaon_coordinator.engine.actions import Timer, WatchTime
 from kaon_coordinator.engine.decision import Decision
+from kaon_coordinator.engine.kinds import foreach, gates, repeat, subworkflows
 from kaon_coordinator.engine.messages import Due, Message, PermitsGranted
 from kaon_coordinator.engine.scopes import scopes, stopping, timing
 from kaon_coordinator.engine.steps import attempts, leases, preparing

@@ -5,10 +5,10 @@ from __future__ import annotations
 from kaon_coordinator.engine import runs
 from kaon_coordinator.engine.actions import EndStep
 from kaon_coordinator.engine.decision import Decision
+from kaon_coordinator.engine.kinds.subworkflows import tell_children
 from kaon_coordinator.engine.messages import Pause, Resume
 from kaon_coordinator.engine.refusals import refuse
 from kaon_coordinator.engine.state import transitions as t
-from kaon_coordinator.engine.subworkflows import tell_children
 from kaonapi.run.v1 import command_pb2, history_pb2
 
 

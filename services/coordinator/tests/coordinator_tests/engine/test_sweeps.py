@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from kaon_coordinator.engine import sweeps
 from kaon_coordinator.engine.definition.limits import Limits
+from kaon_coordinator.engine.kinds import sweeps
 from kaon_coordinator.engine.messages import Reported, Retry, Start, Started, Stopped
 from kaon_coordinator.engine.state import transitions as t
 from kaon_wire import canonical

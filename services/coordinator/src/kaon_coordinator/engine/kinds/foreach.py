@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from kaon_coordinator.engine import sweeps
 from kaon_coordinator.engine.actions import Continue, ReadItems
 from kaon_coordinator.engine.decision import BlockKind, Decision, user_error
+from kaon_coordinator.engine.kinds import sweeps
 from kaon_coordinator.engine.messages import ItemsRead
 from kaon_coordinator.engine.scopes.readiness import ending, may_start
 from kaon_coordinator.engine.scopes.scopes import end_block, start_cell, stop_cells, stop_scope

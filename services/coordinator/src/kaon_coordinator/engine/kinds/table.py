@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kaon_coordinator.engine import branch, foreach, gates, group, repeat, subworkflows
 from kaon_coordinator.engine.decision import Kinds, StepKind
+from kaon_coordinator.engine.kinds import branch, foreach, gates, group, repeat, subworkflows
 from kaon_coordinator.engine.steps import attempts, preparing
 
 KINDS = Kinds(
