@@ -9,7 +9,7 @@ from typing import Protocol
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
-from kaon_publisher.store import ModelStore
+from kaon_publisher.store.registry import ModelStore
 from kaon_service.background import in_rounds
 from kaon_wire.errors import Unavailable
 from kaon_wire.topics import MODEL_EVENTS

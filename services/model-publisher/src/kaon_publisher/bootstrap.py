@@ -20,7 +20,7 @@ from kaon_publisher.publishing import Publishing
 from kaon_publisher.pushing import LayoutTarget, RegistryTarget
 from kaon_publisher.service import ModelServicer
 from kaon_publisher.settings import Settings
-from kaon_publisher.store import ModelStore
+from kaon_publisher.store.registry import ModelStore
 from kaon_service.background import BackgroundTasks
 from kaon_service.server import GrpcServer
 from kaon_telemetry.endpoint import MetricsServer

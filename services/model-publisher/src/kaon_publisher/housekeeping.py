@@ -11,7 +11,7 @@ import structlog
 
 from kaon_publisher.publishing import repository
 from kaon_publisher.pushing import Target
-from kaon_publisher.store import ModelStore
+from kaon_publisher.store.registry import ModelStore
 from kaon_service.background import in_rounds
 from kaon_wire.errors import KaonError
 

@@ -17,7 +17,7 @@ from kaon_artifacts.errors import ArtifactError, StoreUnavailable
 from kaon_publisher.announcing import Bell
 from kaon_publisher.errors import ModelRejected
 from kaon_publisher.publishing import Publishing, check_name, check_request, payload_digest
-from kaon_publisher.store import ModelStore
+from kaon_publisher.store.registry import ModelStore
 from kaon_telemetry.metrics import PublisherMetrics
 from kaon_wire.errors import KaonError
 from kaonapi.model.v1 import model_pb2, model_pb2_grpc

@@ -12,7 +12,7 @@ from kaon_publisher.__main__ import main
 from kaon_publisher.announcing import KafkaBroker
 from kaon_publisher.publishing import Publishing
 from kaon_publisher.pushing import LayoutTarget
-from kaon_publisher.store import ModelStore
+from kaon_publisher.store.registry import ModelStore
 
 CALLS: dict[str, tuple[Any, str]] = {
     "assemble": (images, "assemble"),

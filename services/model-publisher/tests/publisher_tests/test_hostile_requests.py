@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from kaon_artifacts import ArtifactStore
 from kaon_publisher.bootstrap import Application
 from kaon_publisher.settings import Settings
-from kaon_publisher.store import ModelStore
+from kaon_publisher.store.registry import ModelStore
 from kaonapi.model.v1 import model_pb2 as m
 from kaonapi.model.v1 import model_pb2_grpc
 

@@ -15,7 +15,7 @@ from kaon_publisher.images import Base, Image, assemble, blob_of
 from kaon_publisher.publishing import repository
 from kaon_publisher.pushing import LayoutTarget
 from kaon_publisher.serving import current_stack, retirable
-from kaon_publisher.store import ModelStore
+from kaon_publisher.store.registry import ModelStore
 from kaon_wire.errors import Conflict
 from kaonapi.model.v1 import model_pb2
 

@@ -16,7 +16,7 @@ from kaon_publisher.bootstrap import SERVICE, build_publishing
 from kaon_publisher.calls import CALL_RULES
 from kaon_publisher.service import ModelServicer
 from kaon_publisher.settings import settings_from
-from kaon_publisher.store import ModelStore
+from kaon_publisher.store.registry import ModelStore
 from kaon_service.server import GrpcServer
 from kaonapi.model.v1 import model_pb2, model_pb2_grpc
 

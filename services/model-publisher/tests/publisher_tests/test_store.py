@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from kaon_publisher.store import ModelStore
+from kaon_publisher.store.registry import ModelStore
 from kaon_wire.errors import Conflict, NotFound
 from kaonapi.model.v1 import model_pb2
 

@@ -1,0 +1,254 @@
+"""The model registry's rows, one noun a module; here are the transactions around them.
+
+Recording a version and announcing it is one transaction, so it is announced exactly once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import IntegrityError
+
+from kaon_publisher.serving import retirable
+from kaon_publisher.store import announcements, consumers, pushes, tables, versions
+from kaon_publisher.store.consumers import Pickup
+from kaon_service.databases import refusals
+from kaon_wire.errors import Conflict, NotFound
+from kaon_wire.postgres import connect_arguments
+from kaonapi.model.v1 import model_pb2
+
+
+class ModelStore:
+    """Models, announcements, and who has acknowledged them. Calls block and may come from any thread. Each raises `Unavailable`
+    while the database does not answer.
+
+    Args:
+        url: an SQLAlchemy URL; the tables are made when they are missing.
+
+    Raises:
+        Unavailable: the database does not answer.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._engine = _open(url)
+        with self._writing() as connection:
+            tables.create(connection)
+
+    def close(self) -> None:
+        """Closes all connections."""
+        self._engine.dispose()
+
+    def published(self, tenant: str, key: str, payload: str) -> model_pb2.ModelVersion | None:
+        """The version that was published under an idempotency key; None when there is none.
+
+        Raises:
+            Conflict: the key was used for something else.
+        """
+        with self._reading() as connection:
+            return versions.published(connection, tenant, key, payload)
+
+    def announce(
+        self, record: model_pb2.ModelVersion, key: str, payload: str, now_us: int
+    ) -> model_pb2.ModelVersion:
+        """Records a version under the next number and announces it, in one transaction. Whoever comes second with the same key gets
+        the first one's version."""
+        while True:
+            known = self.published(record.tenant, key, payload)
+            if known is not None:
+                return known
+            try:
+                with self._writing() as connection:
+                    return self._announce(connection, record, key, payload, now_us)
+            except IntegrityError:
+                # Another one took this number, or this key; look again.
+                continue
+
+    def versions(self, tenant: str, model: str = "") -> list[model_pb2.ModelVersion]:
+        """All versions of a model, newest first; without a name the newest version of each."""
+        with self._reading() as connection:
+            return (
+                versions.of_model(connection, tenant, model) if model else versions.newest(connection, tenant)
+            )
+
+    def version(
+        self, tenant: str, model: str, number: int = 0
+    ) -> tuple[model_pb2.ModelVersion, list[Pickup]]:
+        """One version (0: the newest) and who has picked it up.
+
+        Raises:
+            NotFound: there is none.
+        """
+        with self._reading() as connection:
+            found = versions.one(connection, tenant, model, number)
+            return found, consumers.pickups_of(connection, tenant, model, found.version)
+
+    def announcements(
+        self, tenant: str, after: int, model: str = "", limit: int = 100
+    ) -> list[model_pb2.Announcement]:
+        """Announcements after a cursor, in order."""
+        with self._reading() as connection:
+            return announcements.after(connection, tenant, after, model, limit)
+
+    def current(self, tenant: str, model: str) -> int:
+        """The model's current version; 0: there is none."""
+        with self._reading() as connection:
+            stack = announcements.stack(connection, tenant, model)
+        return stack[-1] if stack else 0
+
+    def promote(
+        self, tenant: str, model: str, number: int, now_us: int, *, principal: str = "", reason: str = ""
+    ) -> model_pb2.Announcement:
+        """Makes a version the current one and announces that; see the proto.
+
+        Raises:
+            NotFound: there is no such version.
+            Conflict: its image is gone.
+        """
+        version, _ = self.version(tenant, model, number)
+        if version.stage == model_pb2.STAGE_RETIRED:
+            raise Conflict(f"version {number} of model {model!r} is retired: its image is gone")
+
+        def change(connection: Connection) -> None:
+            if announcements.stack(connection, tenant, model)[-1] != number:
+                kind = model_pb2.ANNOUNCEMENT_KIND_PROMOTED
+                announcements.say(connection, version, now_us, kind=kind, principal=principal, reason=reason)
+
+        return self._switch(tenant, model, change)
+
+    def roll_back(
+        self, tenant: str, model: str, leaving: int, now_us: int, *, principal: str = "", reason: str = ""
+    ) -> model_pb2.Announcement:
+        """Makes the version current that was current before, and announces that; see the proto.
+
+        Raises:
+            NotFound: there is nothing to go back to.
+            Conflict: `leaving` is not the current version.
+        """
+        kind = model_pb2.ANNOUNCEMENT_KIND_ROLLED_BACK
+
+        def change(connection: Connection) -> None:
+            stack = announcements.stack(connection, tenant, model)
+            last = announcements.last(connection, tenant, model)
+            if leaving and last is not None and last.kind == kind and last.replaces == leaving:
+                return
+            if leaving and stack[-1:] != [leaving]:
+                raise Conflict(f"version {leaving} of model {model!r} is not the current one")
+            if len(stack) < 2:
+                raise NotFound(f"model {model!r} has no version to go back to")
+            target, _ = self.version(tenant, model, stack[-2])
+            announcements.say(connection, target, now_us, kind=kind, principal=principal, reason=reason)
+
+        return self._switch(tenant, model, change)
+
+    def _switch(
+        self, tenant: str, model: str, change: Callable[[Connection], None]
+    ) -> model_pb2.Announcement:
+        """Applies a change of the current version, and returns the announcement that tells the current one."""
+        while True:
+            try:
+                with self._writing() as connection:
+                    change(connection)
+            except IntegrityError:
+                # Another one took this cursor; look again.
+                continue
+            with self._reading() as connection:
+                last = announcements.last(connection, tenant, model)
+            assert last is not None
+            return last
+
+    def begin_push(self, tenant: str, model: str, digest: str, now_us: int) -> None:
+        """An image is about to be pushed: until it is announced, it may have to be deleted again."""
+        with self._writing() as connection:
+            pushes.begin(connection, tenant, model, digest, now_us)
+
+    def abandoned(self, before_us: int) -> list[tuple[str, str, str]]:
+        """Tenant, model and digest of images that were pushed before a time and never announced."""
+        with self._reading() as connection:
+            return pushes.abandoned(connection, before_us)
+
+    def forget_push(self, tenant: str, model: str, digest: str) -> None:
+        """The image is gone."""
+        with self._writing() as connection:
+            pushes.forget(connection, tenant, model, digest)
+
+    def models(self) -> list[tuple[str, str]]:
+        """Tenant and name of every model."""
+        with self._reading() as connection:
+            return versions.models(connection)
+
+    def retirable(self, tenant: str, model: str, keep: int) -> list[model_pb2.ModelVersion]:
+        """The versions that need their images no more, `keep` being how many of the newest are kept in any case."""
+        with self._reading() as connection:
+            alive = versions.alive(connection, tenant, model)
+            stack = announcements.stack(connection, tenant, model)
+        numbers = set(retirable((each.version for each in alive), stack, keep))
+        return [each for each in alive if each.version in numbers]
+
+    def retire(self, version: model_pb2.ModelVersion) -> None:
+        """Marks a version as one whose image is gone, or is about to be."""
+        with self._writing() as connection:
+            versions.retire(connection, version)
+
+    def needs(self, tenant: str, model: str, digest: str) -> bool:
+        """Whether a version that is not retired has this image."""
+        with self._reading() as connection:
+            alive = versions.alive(connection, tenant, model)
+        return any(each.image_digest == digest for each in alive)
+
+    def unsent(self) -> list[tuple[str, int]]:
+        """Tenant and cursor of the announcements that the broker has not acknowledged, in order."""
+        with self._reading() as connection:
+            return announcements.unsent(connection)
+
+    def mark_sent(self, tenant: str, cursor: int) -> None:
+        """The broker has acknowledged this announcement."""
+        with self._writing() as connection:
+            announcements.mark_sent(connection, tenant, cursor)
+
+    def acknowledged(self, tenant: str, consumer: str) -> int:
+        """The last cursor that a consumer acknowledged; 0 for one that never did."""
+        with self._reading() as connection:
+            return consumers.acknowledged(connection, tenant, consumer)
+
+    def acknowledge(self, tenant: str, consumer: str, cursor: int, now_us: int) -> None:
+        """The consumer has picked up everything up to the cursor. A cursor never goes back.
+
+        Raises:
+            NotFound: there is no such announcement.
+        """
+        with self._writing() as connection:
+            consumers.acknowledge(connection, tenant, consumer, cursor, now_us)
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with refusals("models"), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with refusals("models"), self._engine.begin() as connection:
+            yield connection
+
+    def _announce(
+        self, connection: Connection, record: model_pb2.ModelVersion, key: str, payload: str, now_us: int
+    ) -> model_pb2.ModelVersion:
+        whole = versions.record(connection, record, key, payload, now_us)
+        announcements.say(connection, whole, now_us, kind=model_pb2.ANNOUNCEMENT_KIND_PUBLISHED)
+        pushes.forget(connection, record.tenant, record.model, record.image_digest)
+        return whole
+
+
+def _open(url: str) -> Engine:
+    engine = create_engine(url, connect_args=connect_arguments() if url.startswith("postgresql") else {})
+    if engine.dialect.name == "sqlite":
+
+        @event.listens_for(engine, "connect")
+        def _configure(connection: object, _: object) -> None:
+            cursor = connection.cursor()  # type: ignore[attr-defined]
+            for setting in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000"):
+                cursor.execute(f"PRAGMA {setting}")
+            cursor.close()
+
+    return engine
