@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kaon.cli import output, words
+from kaon.cli import formatting, output
 from kaon.cli.live import RunView
 from kaon.client import Client, KaonError
 from kaonapi.run.v1 import run_pb2, run_service_pb2
@@ -83,5 +83,5 @@ class Follower:
         steps = self._client.run(self._run_id).steps
         stopped = [step.path for step in steps if step.status == run_pb2.STATUS_CANCELLED]
         output.note(
-            f"Run {self._run_id} is {words.status(self._view.status)}; stopped: {', '.join(stopped) or 'no step'}."
+            f"Run {self._run_id} is {formatting.status(self._view.status)}; stopped: {', '.join(stopped) or 'no step'}."
         )

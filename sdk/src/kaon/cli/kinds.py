@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kaon.cli import words
+from kaon.cli import formatting
 from kaon.dsl import types
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -82,4 +82,4 @@ def _gate(gate: d.Gate) -> str:
             text = f"waits for signal {gate.signal.name}"
         case _:
             text = "waits for some time"
-    return text + (f", at most {words.duration(gate.timeout_ms / 1000)}" if gate.timeout_ms else "")
+    return text + (f", at most {formatting.duration(gate.timeout_ms / 1000)}" if gate.timeout_ms else "")

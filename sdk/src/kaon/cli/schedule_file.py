@@ -27,7 +27,7 @@ from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from kaon.cli import words
+from kaon.cli import formatting
 from kaon.dsl.errors import WorkflowError
 from kaon.dsl.policies import milliseconds
 from kaon.dsl.source import Source
@@ -185,7 +185,7 @@ def _enum(given: Mapping[str, Any], key: str, kind: Any, prefix: str) -> Any:
 
 
 def _status(name: object) -> run_pb2.Status.ValueType:
-    status = words.parse_status(str(name))
+    status = formatting.parse_status(str(name))
     if not status:
         raise InvalidValue(f"statuses: there is no status {name!r}")
     return status

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from kaon.cli import options, output, words
+from kaon.cli import formatting, options, output
 from kaon_wire.errors import KaonError
 from kaonapi.log.v1 import log_pb2
 
@@ -93,7 +93,7 @@ def _print(lines: log_pb2.LogLines) -> None:
         out.print(Text(_gap(lines), style="red"), soft_wrap=True)
     for line in lines.lines:
         text = Text.assemble(
-            (f"{words.clock(line.time_us)} ", "dim"),
+            (f"{formatting.clock(line.time_us)} ", "dim"),
             (f"{lines.key.path} ", "cyan"),
             (line.text, _STYLES.get(line.stream, "")),
         )

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from kaon.cli import options, output, words
+from kaon.cli import formatting, options, output
 from kaonapi.model.v1 import model_pb2
 
 app = typer.Typer(help="Show and watch published models.", no_args_is_help=True)
@@ -45,7 +45,7 @@ def list_models(
                 model_pb2.Stage.Name(version.stage).removeprefix("STAGE_"),
                 _checked(version),
                 version.lineage.run_id,
-                words.moment(version.create_time),
+                formatting.moment(version.create_time),
                 version.image_digest[:19],
             )
             for version in versions
@@ -76,7 +76,7 @@ def show(
     for name, value in _facts(found):
         out.print(f"{name:<10} {value}", markup=False, soft_wrap=True)
     for pickup in found.pickups:
-        out.print(f"{'picked up':<10} by {pickup.consumer}, {words.moment(pickup.time)}", markup=False)
+        out.print(f"{'picked up':<10} by {pickup.consumer}, {formatting.moment(pickup.time)}", markup=False)
 
 
 @app.command()
@@ -212,7 +212,7 @@ def watch(
 def _print(announcement: model_pb2.Announcement) -> None:
     version = announcement.version
     output.console().print(
-        f"{announcement.cursor}  {words.moment(announcement.announce_time)}  {version.model} version {version.version}  "
+        f"{announcement.cursor}  {formatting.moment(announcement.announce_time)}  {version.model} version {version.version}  "
         f"{version.image_reference}",
         markup=False,
         soft_wrap=True,
@@ -236,7 +236,7 @@ def _facts(found: model_pb2.GetModelResponse) -> list[tuple[str, str]]:
             f"run {lineage.run_id}, step {lineage.step} of {lineage.workflow} {lineage.workflow_version[:19]}",
         ),
         ("data", ", ".join(lineage.data_digests)),
-        ("published", words.moment(version.create_time)),
+        ("published", formatting.moment(version.create_time)),
     ]
 
 

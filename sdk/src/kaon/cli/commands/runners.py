@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kaon.cli import options, output, words
+from kaon.cli import formatting, options, output
 from kaonapi.runner.v1 import runner_pb2
 
 
@@ -41,7 +41,7 @@ def runners(
                 str(runner.running),
                 str(runner.queued),
                 runner.version,
-                words.moment(runner.last_heartbeat_time),
+                formatting.moment(runner.last_heartbeat_time),
                 _offers(runner),
             )
             for runner in found
@@ -109,5 +109,5 @@ def _condition(runner: runner_pb2.Runner) -> str:
 
 def _offers(runner: runner_pb2.Runner) -> str:
     labels = " ".join(f"{name}={value}" for name, value in sorted(runner.labels.items()))
-    memory = f"{words.size(runner.capacity.memory_bytes)} " if runner.capacity.memory_bytes else ""
+    memory = f"{formatting.size(runner.capacity.memory_bytes)} " if runner.capacity.memory_bytes else ""
     return f"{memory}{labels}"

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from kaon.cli import options, output, words
-from kaon.cli.commands.showing import status_text, took
+from kaon.cli import formatting, options, output
+from kaon.cli.commands.show import status_text, took
 from kaon.cli.following import Follower
 from kaon.cli.live import RunView
 from kaon.client import params as parameters
@@ -93,7 +93,7 @@ def list_runs(
     kaon list
     kaon list --workflow recommendations --status failed --json
     """
-    wanted = words.parse_status(status) if status else run_pb2.STATUS_UNSPECIFIED
+    wanted = formatting.parse_status(status) if status else run_pb2.STATUS_UNSPECIFIED
     if wanted is None:
         known = ", ".join(name.removeprefix("STATUS_").lower() for name in run_pb2.Status.keys()[1:])
         raise typer.BadParameter(f"--status {status}: there is no such status; the statuses are {known}")
@@ -111,7 +111,7 @@ def list_runs(
                 run.workflow,
                 status_text(run.status),
                 _steps(run),
-                words.moment(run.create_time),
+                formatting.moment(run.create_time),
                 took(run),
             )
             for run in runs

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kaon.cli import options, output, schedule_file, words
+from kaon.cli import formatting, options, output, schedule_file
 from kaon.client import params as parameters
 from kaonapi.schedule.v1 import schedule_pb2
 
@@ -73,7 +73,7 @@ def list_schedules(server: options.Server = options.SERVER, json: options.AsJson
                 each.name,
                 each.workflow,
                 _when(each),
-                words.moment(each.next_time),
+                formatting.moment(each.next_time),
                 each.last_run_id,
                 "paused" if each.paused else each.last_error,
             )
@@ -102,8 +102,8 @@ def show(name: Name, server: options.Server = options.SERVER, json: options.AsJs
     for key, cel in sorted(found.params_cel.items()):
         out.print(f"  {key} = {cel}  (CEL)", markup=False)
     told = (
-        ("next", words.moment(found.next_time)),
-        ("last", words.moment(found.last_time)),
+        ("next", formatting.moment(found.next_time)),
+        ("last", formatting.moment(found.last_time)),
         ("last run", found.last_run_id),
         ("last error", found.last_error),
     )
@@ -215,7 +215,7 @@ def _set_paused(name: str, server: str, *, paused: bool, json: bool) -> None:
 
 
 def _next(schedule: schedule_pb2.Schedule) -> str:
-    return f" Next: {words.moment(schedule.next_time)}." if schedule.HasField("next_time") else ""
+    return f" Next: {formatting.moment(schedule.next_time)}." if schedule.HasField("next_time") else ""
 
 
 def _when(schedule: schedule_pb2.Schedule) -> str:
@@ -223,7 +223,7 @@ def _when(schedule: schedule_pb2.Schedule) -> str:
         case "cron":
             return f"{schedule.cron.expression} {schedule.cron.time_zone or 'UTC'}"
         case "interval":
-            return f"every {words.duration(schedule.interval.every_ms / 1000)}"
+            return f"every {formatting.duration(schedule.interval.every_ms / 1000)}"
         case "run_finished":
             return f"after a run of {schedule.run_finished.workflow}"
         case "record_arrived":

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kaon.cli import kinds, options, output, words
+from kaon.cli import formatting, kinds, options, output
 from kaon.dsl import Workflow, types
 from kaonapi.workflow.v1 import definition_pb2
 
@@ -30,7 +30,7 @@ def list_workflows(server: options.Server = options.SERVER, json: options.AsJson
     output.print_table(
         ("WORKFLOW", "VERSION", "REGISTERED", "DESCRIPTION"),
         (
-            (each.name, each.version[:19], words.moment(each.create_time), each.definition.description)
+            (each.name, each.version[:19], formatting.moment(each.create_time), each.definition.description)
             for each in found
         ),
         nothing="No workflow is registered. Register one by starting a run: kaon submit FILE",
@@ -54,7 +54,7 @@ def show(
     if json:
         output.print_json(found)
         return
-    output.console().print(f"registered {words.moment(found.create_time)}", style="dim")
+    output.console().print(f"registered {formatting.moment(found.create_time)}", style="dim")
     print_definition(found.definition, found.version)
 
 
@@ -76,7 +76,7 @@ def validate(
     if definition.code_bundle:
         bundle = loaded.bundle()
         output.console().print(
-            f"code bundle: {len(bundle.files)} files, {words.size(len(bundle.data))}", style="dim"
+            f"code bundle: {len(bundle.files)} files, {formatting.size(len(bundle.data))}", style="dim"
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kaon.cli import words
+from kaon.cli import formatting
 from kaonapi.run.v1 import history_pb2 as h
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -20,7 +20,7 @@ def line(event: h.HistoryEvent) -> str | None:
     if event.block_ended.path.endswith("/"):  # the end of the group itself follows
         return None
     text = describe(event)
-    return None if text is None else f"{words.clock(event.time_us)}  {text}"
+    return None if text is None else f"{formatting.clock(event.time_us)}  {text}"
 
 
 def describe(event: h.HistoryEvent) -> str | None:
@@ -46,7 +46,7 @@ def _run_text(fact: object) -> str | None:
             return f"priority is {fact.priority}{_by(fact.requester)}"
         case h.RunEnded():
             given = "".join(f"  {name} = {text}" for name, text in sorted(fact.outputs_json.items()))
-            return f"run {words.status(fact.status)}{_why(fact.error)}{given}"
+            return f"run {formatting.status(fact.status)}{_why(fact.error)}{given}"
     return None
 
 
@@ -66,17 +66,17 @@ def _block_text(fact: object) -> str | None:
         case h.CellStarted():
             return f"{_cell(fact.path)}  begins" + (f" with {fact.item_json}" if fact.item_json else "")
         case h.BlockEnded():
-            return f"{_cell(fact.path)}  {words.status(fact.status)}{_why(fact.error)}"
+            return f"{_cell(fact.path)}  {formatting.status(fact.status)}{_why(fact.error)}"
         case h.PhaseStarted():
             scope = f"{fact.scope.rstrip('/')}  " if fact.scope else ""
-            return f"{scope}{_PHASES.get(fact.phase, 'goes on')} after {words.status(fact.status)}{_why(fact.error)}"
+            return f"{scope}{_PHASES.get(fact.phase, 'goes on')} after {formatting.status(fact.status)}{_why(fact.error)}"
         case h.PassScheduled():
-            return f"{fact.block}  waits until {words.clock(fact.due_us)} for pass {fact.number}"
+            return f"{fact.block}  waits until {formatting.clock(fact.due_us)} for pass {fact.number}"
         case h.ChildRunStarted():
             verb = "goes on as" if fact.continued else "is"
             return f"{fact.path}  {verb} run {fact.child_run_id} of {fact.workflow}"
         case h.DeadlineMissed():
-            return f"{fact.path or 'run'}  is late: it was due at {words.clock(fact.deadline_us)}"
+            return f"{fact.path or 'run'}  is late: it was due at {formatting.clock(fact.deadline_us)}"
     return None
 
 
@@ -100,7 +100,7 @@ def _step_text(fact: object) -> str | None:
             return f"{fact.path}  stops{_because(fact.reason)}"
         case h.StepEndedEvent():
             memo = f", taken from run {fact.memo.run_id}" if fact.HasField("memo") else ""
-            return f"{fact.path}  {words.status(fact.status)}{memo}{_why(fact.error)}"
+            return f"{fact.path}  {formatting.status(fact.status)}{memo}{_why(fact.error)}"
     return None
 
 
@@ -110,11 +110,9 @@ def _command_text(fact: object) -> str | None:
             return f"{fact.cause} of {', '.join(fact.paths)}{_by(fact.requester)}{_because(fact.reason)}"
         case h.BlockStopRequested():
             why = _because(fact.reason or fact.cause.replace("_", " "))
-            return f"{fact.path.rstrip('/') or 'run'}  stops, {words.status(fact.status)}{_by(fact.requester)}{why}"
+            return f"{fact.path.rstrip('/') or 'run'}  stops, {formatting.status(fact.status)}{_by(fact.requester)}{why}"
         case h.BlockMarked():
-            return (
-                f"{fact.path}  marked {words.status(fact.status)}{_by(fact.requester)}{_because(fact.reason)}"
-            )
+            return f"{fact.path}  marked {formatting.status(fact.status)}{_by(fact.requester)}{_because(fact.reason)}"
         case h.GateAnswered() if fact.signal:
             return f"{fact.path}  took signal {fact.signal}{_by(fact.by)}"
         case h.GateAnswered():

@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from kaon.cli import words
+from kaon.cli import formatting
 from kaon.cli.live.nodes import Node
 from kaon.cli.live.tree import RunTree
 from kaonapi.run.v1 import run_pb2
@@ -64,7 +64,7 @@ def _cells(row: Row, now_us: int) -> tuple[RenderableType, ...]:
     if row.note:
         return (Text(f"{indent}  {row.note}", style="dim"), "", "", "", "")
     node = row.node
-    sign, style = words.LOOKS[node.status]
+    sign, style = formatting.LOOKS[node.status]
     return (
         Text.assemble(
             indent,
@@ -85,7 +85,7 @@ def _cells(row: Row, now_us: int) -> tuple[RenderableType, ...]:
 
 
 def _state(node: Node) -> str:
-    text = words.status(node.status).lower().replace("_", " ")
+    text = formatting.status(node.status).lower().replace("_", " ")
     text = f"{text} (attempt {node.attempt})" if node.attempt > 1 else text
     return f"{text}, late" if node.late else text
 
@@ -103,7 +103,7 @@ def _bar(node: Node) -> ProgressBar | None:
 def _elapsed(node: Node, now_us: int) -> str:
     if not node.start_us:
         return ""
-    return words.duration(((node.end_us or now_us) - node.start_us) / 1e6)
+    return formatting.duration(((node.end_us or now_us) - node.start_us) / 1e6)
 
 
 def _details(node: Node) -> str:
@@ -136,14 +136,14 @@ def _cells_text(node: Node) -> str:
 
 
 def _head(tree: RunTree, now_us: int) -> Text:
-    sign, style = words.LOOKS[tree.root.status]
+    sign, style = formatting.LOOKS[tree.root.status]
     steps = list(tree.steps())
     done = sum(step.status == run_pb2.STATUS_SUCCEEDED for step in steps)
     return Text.assemble(
         (f"{sign} ", style),
         (tree.workflow or "run", "bold"),
         f"  {tree.run_id}  ",
-        (words.status(tree.root.status), style),
+        (formatting.status(tree.root.status), style),
         ("  late" if tree.root.late else "", "yellow"),
         (f"  {_elapsed(tree.root, now_us)}  {done} of {len(steps)} steps done", "dim"),
         (f"  {tree.root.message}" if tree.root.message and not tree.root.ended else "", "dim"),

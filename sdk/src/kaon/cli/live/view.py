@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from rich.console import Console, RenderableType
 from rich.live import Live
 
-from kaon.cli import words
+from kaon.cli import formatting
 from kaon.cli.live.lines import line
 from kaon.cli.live.render import draw
 from kaon.cli.live.tree import RunTree
@@ -112,6 +112,6 @@ class RunView:
         node = self.tree.node(event.block_started.path)
         if text is None or node is None or node.kind != "gate":
             return text
-        return f"{words.clock(event.time_us)}  {node.path}  waits for {node.message}" + (
+        return f"{formatting.clock(event.time_us)}  {node.path}  waits for {node.message}" + (
             f" ({node.answer})" if node.answer else ""
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 from rich.text import Text
 
-from kaon.cli import options, output, words
+from kaon.cli import formatting, options, output
 from kaon.cli.live.lines import describe
 from kaon_wire import canonical
 from kaonapi.run.v1 import run_pb2, run_service_pb2
@@ -81,7 +81,7 @@ def history(
                 continue
             text = describe(event) or "an event that this version of kaon does not know"
             out.print(
-                Text.assemble((f"{event.seq:>6}  {words.clock(event.time_us)}  ", "dim"), text),
+                Text.assemble((f"{event.seq:>6}  {formatting.clock(event.time_us)}  ", "dim"), text),
                 soft_wrap=True,
             )
 
@@ -122,7 +122,7 @@ def _print_run(run: run_pb2.Run) -> None:
     )
     origin = f" from {run.origin}" if run.origin else ""
     out.print(
-        f"version {run.version[:19]}  submitted {words.moment(run.create_time)} by {run.submitter or 'default'}{origin}",
+        f"version {run.version[:19]}  submitted {formatting.moment(run.create_time)} by {run.submitter or 'default'}{origin}",
         markup=False,
     )
     if run.priority:
@@ -174,7 +174,7 @@ def block_details(block: run_pb2.BlockView) -> str:
     if block.child_run_id:
         parts.append(f"run {block.child_run_id}")
     if block.HasField("due_time"):
-        parts.append(f"until {words.moment(block.due_time)}")
+        parts.append(f"until {formatting.moment(block.due_time)}")
     parts += [f"{name}={_short(text)}" for name, text in sorted(block.outputs_json.items())]
     return "  ".join(parts) or block.kind.replace("_", "-")
 
@@ -207,11 +207,11 @@ def _short(text: str) -> str:
 
 def status_text(status: run_pb2.Status.ValueType) -> Text:
     """A status in its colour."""
-    return Text(words.status(status), style=words.LOOKS[status][1])
+    return Text(formatting.status(status), style=formatting.LOOKS[status][1])
 
 
 def took(timed: run_pb2.Run | run_pb2.StepView) -> str:
     """How long something took that has ended."""
     if not (timed.HasField("start_time") and timed.HasField("end_time")):
         return ""
-    return words.duration(timed.end_time.ToNanoseconds() / 1e9 - timed.start_time.ToNanoseconds() / 1e9)
+    return formatting.duration(timed.end_time.ToNanoseconds() / 1e9 - timed.start_time.ToNanoseconds() / 1e9)

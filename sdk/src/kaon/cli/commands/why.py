@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from kaon.cli import options, output, words
+from kaon.cli import formatting, options, output
 
 
 def why(
@@ -35,7 +35,9 @@ def why(
     out = output.console()
     out.print(
         Text.assemble(
-            (found.path or path, "bold"), " is ", (words.status(found.status), words.LOOKS[found.status][1])
+            (found.path or path, "bold"),
+            " is ",
+            (formatting.status(found.status), formatting.LOOKS[found.status][1]),
         )
     )
     for depth, reason in enumerate(found.reasons):  # each is what the one before waits for

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from kaon.cli import options, output, words
+from kaon.cli import formatting, options, output
 from kaon.client import Client, KaonError, NotFound
 from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue
@@ -241,11 +241,11 @@ def _tell(run: run_pb2.Run, what: str, *, json: bool) -> None:
     if json:
         output.print_json(run)
     elif not run.commands_waiting:
-        output.say(f"{what}{' ' if what else ''}Run {run.run_id} is {words.status(run.status)}.")
+        output.say(f"{what}{' ' if what else ''}Run {run.run_id} is {formatting.status(run.status)}.")
     else:
         output.say(
             f"The command is stored, but the coordinator that owns run {run.run_id} has not applied it yet; the run is "
-            f"{words.status(run.status)}. The command stays valid: `kaon show {run.run_id}` tells how many commands wait, "
+            f"{formatting.status(run.status)}. The command stays valid: `kaon show {run.run_id}` tells how many commands wait, "
             "`kaon doctor` why."
         )
     if run.commands_waiting:
