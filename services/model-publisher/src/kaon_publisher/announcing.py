@@ -1,4 +1,4 @@
-"""Tells watchers in this process and the broker about announcements."""
+"""Delivers announcements to the watchers in this process and to the broker."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from kaon_wire.errors import Unavailable
 from kaon_wire.topics import MODEL_EVENTS
 
 
-class Bell:
-    """Wakes everyone who waits for an announcement."""
+class Notifier:
+    """Wakes the watchers that wait for an announcement."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
 
-    def ring(self) -> None:
-        """There is a new announcement."""
+    def notify(self) -> None:
+        """Wake all watchers: there is a new announcement."""
         self._event.set()
         self._event = asyncio.Event()
 
     async def wait(self, seconds: float) -> None:
-        """Returns at the next ring, at the latest after `seconds`: another process may have announced something."""
+        """Return at the next notification, at the latest after `seconds`: another process may have announced a version."""
         try:
             async with asyncio.timeout(seconds):
                 await self._event.wait()
@@ -36,17 +36,17 @@ class Bell:
 
 
 class Broker(Protocol):
-    """Where announcements are told beside gRPC."""
+    """The message broker that gets the announcements, beside the watchers over gRPC."""
 
     def send(self, value: bytes) -> None:
-        """Returns when the broker has acknowledged it; raises OSError when it does not."""
+        """Send one announcement and wait for its acknowledgement; raise OSError when there is none."""
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Close the connection."""
 
 
 class KafkaBroker:
-    """Topic model-events."""
+    """The topic model-events of a Kafka broker."""
 
     def __init__(self, address: str) -> None:
         self._producer = KafkaProducer(
@@ -66,21 +66,21 @@ class KafkaBroker:
 
 
 class Announcer:
-    """Sends what the broker has not acknowledged, now and after every ring, in order."""
+    """Sends the announcements that the broker has not acknowledged, now and after every notification, in order."""
 
-    def __init__(self, store: ModelStore, bell: Bell, broker: Broker) -> None:
+    def __init__(self, store: ModelStore, notifier: Notifier, broker: Broker) -> None:
         self._store = store
-        self._bell = bell
+        self._notifier = notifier
         self._broker = broker
 
     async def run(self) -> None:
-        """Works until cancelled. While the broker or the database is away the announcements wait in their rows.
+        """Run until cancelled. While the broker or the database is away the announcements wait in their rows.
 
         Raises:
-            Exception: nobody has foreseen it.
+            Exception: an error that is neither of the broker nor of the database.
         """
         await in_rounds(
-            "announcer", self._round, partial(self._bell.wait, 5.0), passing=(OSError, Unavailable)
+            "announcer", self._round, partial(self._notifier.wait, 5.0), passing=(OSError, Unavailable)
         )
 
     async def _round(self) -> None:

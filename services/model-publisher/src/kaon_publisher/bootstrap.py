@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 import kaon_publisher
 from kaon_artifacts import ArtifactStore
-from kaon_publisher.announcing import Announcer, Bell, KafkaBroker
+from kaon_publisher.announcing import Announcer, KafkaBroker, Notifier
 from kaon_publisher.calls import CALL_RULES
 from kaon_publisher.checking import Engine
 from kaon_publisher.housekeeping import Housekeeping
@@ -39,7 +39,7 @@ class Application:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._store = ModelStore(settings.database)
-        self._bell = Bell()
+        self._notifier = Notifier()
         self._server = GrpcServer([SERVICE], CALL_RULES)
         self._broker = KafkaBroker(settings.kafka) if settings.kafka else None
         self._tasks = BackgroundTasks()
@@ -58,11 +58,13 @@ class Application:
             self._metrics_server = MetricsServer(
                 self._settings.metrics, self._registry, healthy=lambda: self._server.ready
             )
-        servicer = ModelServicer(store=self._store, publishing=publishing, bell=self._bell, metrics=metrics)
+        servicer = ModelServicer(
+            store=self._store, publishing=publishing, notifier=self._notifier, metrics=metrics
+        )
         model_pb2_grpc.add_ModelServiceServicer_to_server(servicer, self._server.grpc)
         port = await self._server.start(self._settings.address)
         if self._broker is not None:
-            announcer = Announcer(self._store, self._bell, self._broker)
+            announcer = Announcer(self._store, self._notifier, self._broker)
             self._tasks.start("announcer", announcer.run())
         housekeeping = Housekeeping(
             store=self._store,

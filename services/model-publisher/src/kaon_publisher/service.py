@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy.exc import SQLAlchemyError
 
 from kaon_artifacts.errors import ArtifactError, StoreUnavailable
-from kaon_publisher.announcing import Bell
+from kaon_publisher.announcing import Notifier
 from kaon_publisher.errors import ModelRejected
 from kaon_publisher.publishing import Publishing, check_name, check_request, payload_digest
 from kaon_publisher.store.registry import ModelStore
@@ -36,14 +36,14 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
         *,
         store: ModelStore,
         publishing: Publishing,
-        bell: Bell,
+        notifier: Notifier,
         now_us: Callable[[], int] | None = None,
         metrics: PublisherMetrics | None = None,
     ) -> None:
         self._metrics = metrics or PublisherMetrics(CollectorRegistry())
         self._store = store
         self._publishing = publishing
-        self._bell = bell
+        self._notifier = notifier
         self._now_us = now_us or (lambda: time.time_ns() // 1000)
 
     async def PublishModel(  # noqa: N802
@@ -82,7 +82,7 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
                 record = response.version if response.HasField("version") else record
             assert record is not None
             known = await asyncio.to_thread(self._store.announce, record, key, payload, self._now_us())
-            self._bell.ring()
+            self._notifier.notify()
         yield model_pb2.PublishModelResponse(
             stage=model_pb2.STAGE_ANNOUNCED, message=f"{known.model} version {known.version}", version=known
         )
@@ -123,7 +123,7 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
                     cursor = announcement.cursor
                     yield model_pb2.WatchModelsResponse(announcement=announcement)
                 if not found:
-                    await self._bell.wait(LOOK_SECONDS)
+                    await self._notifier.wait(LOOK_SECONDS)
 
     async def AcknowledgeModel(  # noqa: N802
         self, request: model_pb2.AcknowledgeModelRequest, context: Any
@@ -166,7 +166,7 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
         """Applies a change of the current version and wakes the watchers."""
         call = partial(change, principal=_principal(context), reason=reason)
         announcement = await asyncio.to_thread(call, self._now_us())
-        self._bell.ring()
+        self._notifier.notify()
         version = announcement.version
         log.info("current version", model=version.model, version=version.version, kind=announcement.kind)
         return announcement

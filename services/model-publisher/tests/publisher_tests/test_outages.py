@@ -11,7 +11,7 @@ import pytest
 from grpc import aio
 
 from kaon_local.postgres import Postgres, temporary_postgres
-from kaon_publisher.announcing import Announcer, Bell
+from kaon_publisher.announcing import Announcer, Notifier
 from kaon_publisher.bootstrap import SERVICE, build_publishing
 from kaon_publisher.calls import CALL_RULES
 from kaon_publisher.service import ModelServicer
@@ -23,7 +23,7 @@ from kaonapi.model.v1 import model_pb2, model_pb2_grpc
 pytestmark = pytest.mark.real
 
 
-class NotingBell(Bell):
+class NotingNotifier(Notifier):
     """Notes that all is told: the announcer waits for more."""
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class NotingBell(Bell):
         self.all_told = asyncio.Event()
 
     async def wait(self, seconds: float) -> None:
-        """See `Bell`."""
+        """See `Notifier`."""
         self.all_told.set()
         await super().wait(seconds)
 
@@ -72,12 +72,12 @@ def test_announcements_arrive_after_the_database_was_away_without_a_restart(serv
     async def run() -> list[int]:
         store = ModelStore(server.url)
         announce(store, 3)
-        broker, bell = NotingBroker(server), NotingBell()
-        task = asyncio.create_task(Announcer(store, bell, broker).run())
+        broker, notifier = NotingBroker(server), NotingNotifier()
+        task = asyncio.create_task(Announcer(store, notifier, broker).run())
         ended = asyncio.create_task(_ended(task))
         await _first(broker.away.wait(), ended)
         await asyncio.to_thread(server.start)
-        await _first(bell.all_told.wait(), ended)
+        await _first(notifier.all_told.wait(), ended)
         task.cancel()
         await ended
         store.close()
@@ -113,7 +113,7 @@ def test_what_the_database_says_does_not_reach_clients(
         )
         publishing = build_publishing(settings, store)
         server = GrpcServer([SERVICE], CALL_RULES)
-        servicer = ModelServicer(store=store, publishing=publishing, bell=Bell())
+        servicer = ModelServicer(store=store, publishing=publishing, notifier=Notifier())
         model_pb2_grpc.add_ModelServiceServicer_to_server(servicer, server.grpc)
         port = await server.start("127.0.0.1:0")
         async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:

@@ -45,7 +45,7 @@ def stack(connection: Connection, tenant: str, model: str) -> list[int]:
     return current_stack((row.kind, row.version) for row in connection.execute(query))
 
 
-def say(
+def append(
     connection: Connection,
     version: model_pb2.ModelVersion,
     now_us: int,
@@ -54,7 +54,7 @@ def say(
     principal: str = "",
     reason: str = "",
 ) -> None:
-    """Writes the tenant's next announcement.
+    """Append the next announcement of the tenant.
 
     Raises:
         IntegrityError: another one took this cursor.

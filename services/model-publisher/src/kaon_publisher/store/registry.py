@@ -113,7 +113,9 @@ class ModelStore:
         def change(connection: Connection) -> None:
             if announcements.stack(connection, tenant, model)[-1] != number:
                 kind = model_pb2.ANNOUNCEMENT_KIND_PROMOTED
-                announcements.say(connection, version, now_us, kind=kind, principal=principal, reason=reason)
+                announcements.append(
+                    connection, version, now_us, kind=kind, principal=principal, reason=reason
+                )
 
         return self._switch(tenant, model, change)
 
@@ -138,7 +140,7 @@ class ModelStore:
             if len(stack) < 2:
                 raise NotFound(f"model {model!r} has no version to go back to")
             target, _ = self.version(tenant, model, stack[-2])
-            announcements.say(connection, target, now_us, kind=kind, principal=principal, reason=reason)
+            announcements.append(connection, target, now_us, kind=kind, principal=principal, reason=reason)
 
         return self._switch(tenant, model, change)
 
@@ -235,7 +237,7 @@ class ModelStore:
         self, connection: Connection, record: model_pb2.ModelVersion, key: str, payload: str, now_us: int
     ) -> model_pb2.ModelVersion:
         whole = versions.record(connection, record, key, payload, now_us)
-        announcements.say(connection, whole, now_us, kind=model_pb2.ANNOUNCEMENT_KIND_PUBLISHED)
+        announcements.append(connection, whole, now_us, kind=model_pb2.ANNOUNCEMENT_KIND_PUBLISHED)
         pushes.forget(connection, record.tenant, record.model, record.image_digest)
         return whole
 
