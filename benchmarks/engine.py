@@ -28,9 +28,9 @@ from kaon_coordinator.engine.decide import decide, submit
 from kaon_coordinator.engine.decision import Context, Decision
 from kaon_coordinator.engine.definition.compiled import compile_workflow
 from kaon_coordinator.engine.definition.limits import Limits
-from kaon_coordinator.engine.resume import derive
-from kaon_coordinator.engine.rows import BlockRow, StepRow
-from kaon_coordinator.engine.rows_codec import restore, run_row, take_block_rows, take_step_rows
+from kaon_coordinator.engine.rows.codec import restore, run_row, take_block_rows, take_step_rows
+from kaon_coordinator.engine.rows.resume import derive
+from kaon_coordinator.engine.rows.rows import BlockRow, StepRow
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.engine.steps.leases import lease_of
 from kaon_coordinator.expressions import evaluate

@@ -17,8 +17,8 @@ from dataclasses import replace
 
 from benchmarks.engine import Played, foreach
 from kaon_coordinator.engine.definition.compiled import compile_workflow
-from kaon_coordinator.engine.rows import BlockRow, StepRow
-from kaon_coordinator.engine.rows_codec import run_row
+from kaon_coordinator.engine.rows.codec import run_row
+from kaon_coordinator.engine.rows.rows import BlockRow, StepRow
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.shell.leases import LeaseBook
 from kaon_coordinator.shell.partition import Partition, Stored

@@ -16,7 +16,7 @@ from kaon_coordinator import replay
 from kaon_coordinator.engine.decision import ENGINE_FAULT, Decision
 from kaon_coordinator.engine.definition.compiled import CompiledWorkflow, compile_workflow
 from kaon_coordinator.engine.kinds.subworkflows import CHILD_FAILED
-from kaon_coordinator.engine.rows_codec import (
+from kaon_coordinator.engine.rows.codec import (
     digest,
     restore,
     run_row,

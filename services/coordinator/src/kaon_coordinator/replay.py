@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from kaon_coordinator.engine.definition.compiled import CompiledWorkflow
 from kaon_coordinator.engine.fork import fork_state
-from kaon_coordinator.engine.rows_codec import restore
+from kaon_coordinator.engine.rows.codec import restore
 from kaon_coordinator.engine.state.evolve import evolve
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.store.base import LoadedRun, RunRecord, Snapshot, Store

@@ -11,7 +11,7 @@ from kaon_coordinator.api import aside
 from kaon_coordinator.api.chain import AskMatcher, Chain, Link
 from kaon_coordinator.api.owners import TIMEOUT, Metadata, Stub, Unreachable, ask, owner_of, unreachable
 from kaon_coordinator.engine.definition.compiled import compile_workflow
-from kaon_coordinator.engine.rows_codec import restore
+from kaon_coordinator.engine.rows.codec import restore
 from kaon_coordinator.engine.state.state import Node
 from kaon_coordinator.shell.owner import Owner
 from kaon_coordinator.shell.requests import DEFAULT_POOL

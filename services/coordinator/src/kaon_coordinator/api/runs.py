@@ -13,8 +13,8 @@ from kaon_coordinator.api.feed import RunFeed
 from kaon_coordinator.api.intake import Intake, checked_key
 from kaon_coordinator.api.travelling import Travelling
 from kaon_coordinator.api.watch import Watcher
+from kaon_coordinator.engine.rows.views import step_view
 from kaon_coordinator.engine.state import transitions as t
-from kaon_coordinator.engine.views import step_view
 from kaon_coordinator.store.thread import StoreThread
 from kaon_service import principal
 from kaon_wire.errors import InvalidValue

@@ -8,11 +8,11 @@ from typing import Any
 from kaon_coordinator import replay
 from kaon_coordinator.api import views
 from kaon_coordinator.api.intake import Intake, checked_key, like
-from kaon_coordinator.engine import rows_codec
 from kaon_coordinator.engine.definition.compiled import compile_workflow
+from kaon_coordinator.engine.rows import codec
+from kaon_coordinator.engine.rows.views import step_view
 from kaon_coordinator.engine.scopes.scopes import nodes_at
 from kaon_coordinator.engine.state.state import RunState
-from kaon_coordinator.engine.views import step_view
 from kaon_coordinator.problems import FailedPrecondition
 from kaon_coordinator.shell.bases import definitions
 from kaon_coordinator.store.base import RunRecord, Store
@@ -82,15 +82,15 @@ class Travelling(run_service_pb2_grpc.RunServiceServicer):
 
 def _run_at(store: Store, run: RunRecord, seq: int) -> r.GetRunAtResponse:
     state = replay.replay(store, run, seq, definitions(store))
-    record = replace(run, row=rows_codec.run_row(state), params=dict(state.params))
-    rows_codec.touch_all(state)
-    steps = sorted(rows_codec.take_step_rows(state), key=lambda row: row.position)
-    blocks = sorted(rows_codec.take_block_rows(state), key=lambda row: row.position)
+    record = replace(run, row=codec.run_row(state), params=dict(state.params))
+    codec.touch_all(state)
+    steps = sorted(codec.take_step_rows(state), key=lambda row: row.position)
+    blocks = sorted(codec.take_block_rows(state), key=lambda row: row.position)
     return r.GetRunAtResponse(
         run=views.run(record),
         steps=[step_view(row) for row in steps],
         blocks=views.blocks(blocks),
-        state_hash=rows_codec.digest(state),
+        state_hash=codec.digest(state),
     )
 
 
@@ -108,7 +108,7 @@ def _verify(store: Store, run: RunRecord) -> r.VerifyRunResponse:
     for _ in range(_ATTEMPTS):
         loaded = store.load_run(run.run_id)
         definition = store.get_workflow(run.tenant, run.workflow, run.version).definition
-        stored = rows_codec.digest(replay.stored(loaded, compile_workflow(definition, run.version)))
+        stored = codec.digest(replay.stored(loaded, compile_workflow(definition, run.version)))
         folded, wrong = _folded(store, loaded)
         if folded == stored or store.get_run(run.tenant, run.run_id).row.seq == loaded.row.seq:
             break
@@ -132,9 +132,7 @@ def _folded(store: Store, run: RunRecord) -> tuple[str, list[int]]:
         if state.seq not in kept:
             return
         snapshot = store.find_snapshot(run.run_id, state.seq)
-        if snapshot is None or rows_codec.digest(replay.kept(run, snapshot, workflow)) != rows_codec.digest(
-            state
-        ):
+        if snapshot is None or codec.digest(replay.kept(run, snapshot, workflow)) != codec.digest(state):
             wrong.append(state.seq)
 
-    return rows_codec.digest(replay.replay_whole(store, run, compiled, look)), wrong
+    return codec.digest(replay.replay_whole(store, run, compiled, look)), wrong

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kaon_artifacts import Artifact, ArtifactError, ArtifactMissing, ArtifactStore
-from kaon_coordinator.engine.rows import StepRow
+from kaon_coordinator.engine.rows.rows import StepRow
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.problems import FailedPrecondition
 from kaon_coordinator.store.base import Store

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kaon_coordinator.engine.rows_codec import touch_all
+from kaon_coordinator.engine.rows.codec import touch_all
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.counting import is_active
 from kaon_coordinator.engine.state.resetting import plan, reopen, reset

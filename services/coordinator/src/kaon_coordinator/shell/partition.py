@@ -13,8 +13,8 @@ from kaon_coordinator.engine.decision import Context, Decision
 from kaon_coordinator.engine.definition.compiled import CompiledWorkflow
 from kaon_coordinator.engine.messages import LeaseExpired, Message, PermitsGranted
 from kaon_coordinator.engine.refusals import refuse
-from kaon_coordinator.engine.resume import derive
-from kaon_coordinator.engine.rows import StepRow
+from kaon_coordinator.engine.rows.resume import derive
+from kaon_coordinator.engine.rows.rows import StepRow
 from kaon_coordinator.engine.state.state import RunState, StepState
 from kaon_coordinator.engine.steps.leases import revoke_unless_current
 from kaon_coordinator.faults import note_fault

@@ -20,8 +20,8 @@ from kaon_coordinator.engine.actions import (
 from kaon_coordinator.engine.decide import decide
 from kaon_coordinator.engine.decision import Context, Decision
 from kaon_coordinator.engine.messages import AttemptTimedOut, Due, Message, RetryDue
-from kaon_coordinator.engine.rows import BlockRow, RunRow, StepRow
-from kaon_coordinator.engine.rows_codec import run_row, take_block_rows, take_dropped, take_step_rows
+from kaon_coordinator.engine.rows.codec import run_row, take_block_rows, take_dropped, take_step_rows
+from kaon_coordinator.engine.rows.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.faults import Fault, note_fault

@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 
-from kaon_coordinator.engine.rows import BlockRow, StepRow
+from kaon_coordinator.engine.rows.rows import BlockRow, StepRow
 from kaon_coordinator.store.records import (
     EncodedEvent,
     Holder,

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from kaon_coordinator.engine.rows import BlockRow, RunRow, StepRow
+from kaon_coordinator.engine.rows.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.store import reads
 from kaon_coordinator.store.aside import Aside, is_aside

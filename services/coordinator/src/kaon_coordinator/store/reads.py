@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, literal_column, select, tuple_
 
-from kaon_coordinator.engine.rows import BlockRow, RunRow, StepRow
+from kaon_coordinator.engine.rows.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.store.records import RunPage, RunRecord
 from kaon_coordinator.store.tables import blocks, history, inbox, runs, steps

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from kaon_coordinator.engine.rows import BlockRow, RunRow, StepRow
+from kaon_coordinator.engine.rows.rows import BlockRow, RunRow, StepRow
 from kaonapi.run.v1 import command_pb2, history_pb2
 from kaonapi.schedule.v1 import schedule_pb2
 from kaonapi.step.v1 import step_pb2

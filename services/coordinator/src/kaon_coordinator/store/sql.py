@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 from sqlalchemy import Connection, Engine, text
 
-from kaon_coordinator.engine.rows import BlockRow, StepRow
+from kaon_coordinator.engine.rows.rows import BlockRow, StepRow
 from kaon_coordinator.store import (
     aside,
     memos,

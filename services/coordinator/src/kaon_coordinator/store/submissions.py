@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Row, Select, insert, select, tuple_
 
-from kaon_coordinator.engine.rows import RunRow
+from kaon_coordinator.engine.rows.rows import RunRow
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.store import reads
 from kaon_coordinator.store.bulk import Bulk

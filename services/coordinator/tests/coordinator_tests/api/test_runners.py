@@ -9,7 +9,7 @@ import pytest
 from grpc import aio
 
 from kaon_coordinator.engine.messages import Start
-from kaon_coordinator.engine.rows_codec import take_block_rows, take_step_rows
+from kaon_coordinator.engine.rows.codec import take_block_rows, take_step_rows
 from kaon_coordinator.shell.owner import Owner
 from kaon_coordinator.store.base import PartitionBatch
 from kaonapi.run.v1 import run_pb2

@@ -12,8 +12,8 @@ from google.protobuf.message import Message
 from grpc import StatusCode, aio
 
 from kaon_coordinator import replay
-from kaon_coordinator.engine import snapshots as rule
-from kaon_coordinator.engine.rows_codec import run_row, take_block_rows, take_step_rows, touch_all
+from kaon_coordinator.engine.rows import snapshots as rule
+from kaon_coordinator.engine.rows.codec import run_row, take_block_rows, take_step_rows, touch_all
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.shell.bases import definitions
 from kaon_coordinator.snapshots import Snapshots

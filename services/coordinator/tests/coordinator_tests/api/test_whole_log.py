@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from grpc import StatusCode, aio
 
-from kaon_coordinator.engine.rows import StepRow
+from kaon_coordinator.engine.rows.rows import StepRow
 from kaonapi.log.v1 import log_pb2
 from kaonapi.run.v1 import history_pb2, run_pb2
 

@@ -32,8 +32,7 @@ from kaon_coordinator.engine.messages import (
     Stopped,
     Succeeded,
 )
-from kaon_coordinator.engine.rows import BlockRow, StepRow
-from kaon_coordinator.engine.rows_codec import (
+from kaon_coordinator.engine.rows.codec import (
     digest,
     restore,
     run_row,
@@ -41,6 +40,7 @@ from kaon_coordinator.engine.rows_codec import (
     take_dropped,
     take_step_rows,
 )
+from kaon_coordinator.engine.rows.rows import BlockRow, StepRow
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.evolve import evolve
 from kaon_coordinator.engine.state.state import RunState, StepState

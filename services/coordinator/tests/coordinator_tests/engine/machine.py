@@ -14,9 +14,7 @@ from kaon_coordinator.engine.decision import Context, Decision
 from kaon_coordinator.engine.definition.compiled import compile_workflow
 from kaon_coordinator.engine.definition.limits import Limits
 from kaon_coordinator.engine.fork import fork_state
-from kaon_coordinator.engine.resume import derive
-from kaon_coordinator.engine.rows import BlockRow, StepRow
-from kaon_coordinator.engine.rows_codec import (
+from kaon_coordinator.engine.rows.codec import (
     facts,
     restore,
     run_row,
@@ -24,6 +22,8 @@ from kaon_coordinator.engine.rows_codec import (
     take_dropped,
     take_step_rows,
 )
+from kaon_coordinator.engine.rows.resume import derive
+from kaon_coordinator.engine.rows.rows import BlockRow, StepRow
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.evolve import evolve
 from kaon_coordinator.engine.state.state import RunState, StepState

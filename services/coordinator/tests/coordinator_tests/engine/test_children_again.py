@@ -21,7 +21,7 @@ from kaon_coordinator.engine.messages import (
     Retry,
     SetPriority,
 )
-from kaon_coordinator.engine.resume import derive
+from kaon_coordinator.engine.rows.resume import derive
 from kaon_coordinator.engine.state import transitions as t
 from kaonapi.workflow.v1 import definition_pb2 as d
 

@@ -17,13 +17,7 @@ from kaon_coordinator.engine.messages import (
     Stopped,
     Succeeded,
 )
-from kaon_coordinator.engine.rows_codec import (
-    digest,
-    restore,
-    run_row,
-    take_block_rows,
-    take_step_rows,
-)
+from kaon_coordinator.engine.rows.codec import digest, restore, run_row, take_block_rows, take_step_rows
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.state import RunState, StepState
 from kaonapi.workflow.v1 import definition_pb2 as d

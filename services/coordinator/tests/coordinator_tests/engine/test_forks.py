@@ -17,7 +17,7 @@ from kaon_coordinator.engine.messages import (
     Start,
     Started,
 )
-from kaon_coordinator.engine.resume import derive
+from kaon_coordinator.engine.rows.resume import derive
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.state import RunState, StepState
 from kaon_wire import canonical

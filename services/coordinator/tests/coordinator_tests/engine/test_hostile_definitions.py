@@ -18,8 +18,8 @@ from kaon_coordinator.bootstrap import validator
 from kaon_coordinator.engine import actions as a
 from kaon_coordinator.engine import messages as m
 from kaon_coordinator.engine.decision import Context
-from kaon_coordinator.engine.rows import BlockRow, RunRow, StepRow
-from kaon_coordinator.engine.rows_codec import run_row
+from kaon_coordinator.engine.rows.codec import run_row
+from kaon_coordinator.engine.rows.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.state import StepState
 from kaon_coordinator.engine.steps.leases import lease_of

@@ -25,10 +25,10 @@ from kaon_coordinator.engine.messages import (
     Started,
     Succeeded,
 )
-from kaon_coordinator.engine.resume import derive
-from kaon_coordinator.engine.rows_codec import step_row
+from kaon_coordinator.engine.rows.codec import step_row
+from kaon_coordinator.engine.rows.resume import derive
+from kaon_coordinator.engine.rows.views import step_view
 from kaon_coordinator.engine.state import transitions as t
-from kaon_coordinator.engine.views import step_view
 from kaon_coordinator.expressions import ExpressionError, Meter, evaluate
 from kaon_coordinator.settings import settings_from
 from kaon_coordinator.shell import requests

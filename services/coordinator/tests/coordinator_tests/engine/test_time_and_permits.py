@@ -35,7 +35,7 @@ from kaon_coordinator.engine.messages import (
     Stopped,
     Succeeded,
 )
-from kaon_coordinator.engine.resume import derive
+from kaon_coordinator.engine.rows.resume import derive
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.steps.retrying import matching_rule
 from kaon_wire import canonical

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kaon_coordinator import replay
-from kaon_coordinator.engine.rows_codec import digest
+from kaon_coordinator.engine.rows.codec import digest
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.shell.bases import definitions
 from kaon_coordinator.shell.desk import ArtifactDesk

@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 from kaon_coordinator.api.feed import RunFeed
 from kaon_coordinator.api.log_archive import LogArchive
 from kaon_coordinator.api.sinks import ApiSinks
-from kaon_coordinator.engine.rows_codec import error_of
+from kaon_coordinator.engine.rows.codec import error_of
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.faults import note_fault
 from kaon_coordinator.gauges import Gauges

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from uuid import uuid4
 
-from kaon_coordinator.engine.rows import BlockRow, RunRow, StepRow
+from kaon_coordinator.engine.rows.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.store.base import NewRun, PartitionBatch, RunRecord, Store
 from kaonapi.run.v1 import history_pb2, run_pb2
 

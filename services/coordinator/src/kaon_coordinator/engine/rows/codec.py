@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from kaon_coordinator.engine.definition.compiled import BODY, CompiledWorkflow
-from kaon_coordinator.engine.rows import BlockRow, RunRow, StepRow
+from kaon_coordinator.engine.rows.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.counting import recount
 from kaon_coordinator.engine.state.curves import Curves

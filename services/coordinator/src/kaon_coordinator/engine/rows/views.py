@@ -8,8 +8,8 @@ from typing import Any
 
 from google.protobuf import timestamp_pb2
 
-from kaon_coordinator.engine.rows import BlockRow, StepRow
-from kaon_coordinator.engine.rows_codec import error_of
+from kaon_coordinator.engine.rows.codec import error_of
+from kaon_coordinator.engine.rows.rows import BlockRow, StepRow
 from kaon_coordinator.engine.state import transitions as t
 from kaon_wire import canonical
 from kaonapi.run.v1 import run_pb2
