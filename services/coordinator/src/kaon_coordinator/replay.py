@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from kaon_coordinator.engine.commands.fork import fork_state
 from kaon_coordinator.engine.definition.compiled import CompiledWorkflow
-from kaon_coordinator.engine.fork import fork_state
 from kaon_coordinator.engine.rows.codec import restore
 from kaon_coordinator.engine.state.evolve import evolve
 from kaon_coordinator.engine.state.state import RunState

@@ -6,9 +6,9 @@ from typing import Any
 
 from kaon_coordinator.api import views
 from kaon_coordinator.api.intake import Intake
-from kaon_coordinator.engine.commands import at_or_under
 from kaon_coordinator.engine.rows.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.paths import at_or_under
 from kaon_coordinator.problems import Denied, FailedPrecondition
 from kaon_coordinator.store.base import RunRecord
 from kaon_coordinator.store.thread import StoreThread

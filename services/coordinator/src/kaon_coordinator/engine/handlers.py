@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from kaon_coordinator.engine import commands, messages, pausing, runs
+from kaon_coordinator.engine import messages
 from kaon_coordinator.engine.actions import Timer, WatchTime
+from kaon_coordinator.engine.commands import cancel, mark, pause, priority, retry, runs
 from kaon_coordinator.engine.decision import Decision
 from kaon_coordinator.engine.kinds import foreach, gates, repeat, subworkflows
 from kaon_coordinator.engine.messages import Due, Message, PermitsGranted
@@ -42,15 +43,15 @@ _DUE: dict[Timer, Callable[[Decision, Due], None]] = {
 
 _HANDLERS: dict[type[Message], Callable[[Decision, Any], None]] = {
     messages.Start: runs.start,
-    messages.Cancel: commands.cancel,
-    messages.Pause: pausing.pause,
-    messages.Resume: pausing.resume,
-    messages.SetPriority: commands.set_priority,
+    messages.Cancel: cancel.cancel,
+    messages.Pause: pause.pause,
+    messages.Resume: pause.resume,
+    messages.SetPriority: priority.set_priority,
     messages.Signal: gates.signal,
     messages.Answer: gates.answer,
-    messages.Retry: commands.retry,
-    messages.Restart: commands.restart,
-    messages.Mark: commands.mark,
+    messages.Retry: retry.retry,
+    messages.Restart: retry.restart,
+    messages.Mark: mark.mark,
     messages.ChildEnded: subworkflows.ended,
     messages.ChildPrepared: subworkflows.prepared,
     messages.Due: due,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from kaon_coordinator.engine.decision import Decision
 from kaonapi.run.v1 import history_pb2
 
+NOT_BEGUN = "the run has not begun"
+
 
 def refuse(decision: Decision, command: str, path: str, problem: str, requester: str, asked: int = 0) -> None:
     """Notes that a command was refused and why; nothing else changes. `asked` is that of a parent's retry."""

@@ -9,11 +9,11 @@ from typing import Any
 
 from kaon_coordinator.engine import actions as a
 from kaon_coordinator.engine import messages as m
+from kaon_coordinator.engine.commands.fork import fork_state
 from kaon_coordinator.engine.decide import decide, submit
 from kaon_coordinator.engine.decision import Context, Decision
 from kaon_coordinator.engine.definition.compiled import compile_workflow
 from kaon_coordinator.engine.definition.limits import Limits
-from kaon_coordinator.engine.fork import fork_state
 from kaon_coordinator.engine.rows.codec import (
     facts,
     restore,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from kaon_coordinator.engine.actions import ReleasePermits, RequestStep, TakePermits, Timer, WatchTime
+from kaon_coordinator.engine.commands.fork import fork_state
 from kaon_coordinator.engine.decide import submit
-from kaon_coordinator.engine.fork import fork_state
 from kaon_coordinator.engine.messages import (
     Cancel,
     LeaseExpired,

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from google.protobuf.json_format import ParseDict
 
+from kaon_coordinator.engine.commands.fork import fork_state
 from kaon_coordinator.engine.definition.compiled import compile_workflow
-from kaon_coordinator.engine.fork import fork_state
 from kaon_coordinator.engine.state.evolve import evolve
 from kaon_coordinator.engine.state.state import RunState
 from kaonapi.run.v1 import history_pb2

@@ -71,3 +71,10 @@ def item_key(item: object, index: int) -> str:
         return str(index)
     text = item if isinstance(item, str) else canonical.dumps(item)
     return str(index) if len(text) > 80 or _UNSAFE.search(text) else text
+
+
+def at_or_under(path: str, place: str) -> bool:
+    """Whether a path is that of a place or of something inside of it; everything is inside of the empty place."""
+    if not place or path == place:
+        return True
+    return path.startswith(place) and (place.endswith("/") or path[len(place)] in "/[#=")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kaon_coordinator.engine import runs
 from kaon_coordinator.engine.actions import EndStep
+from kaon_coordinator.engine.commands import runs
 from kaon_coordinator.engine.decision import Decision
 from kaon_coordinator.engine.kinds.subworkflows import tell_children
 from kaon_coordinator.engine.messages import Pause, Resume

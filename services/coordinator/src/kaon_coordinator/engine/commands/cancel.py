@@ -1,0 +1,74 @@
+"""Cancels a run, or what is under a path."""
+
+from __future__ import annotations
+
+from kaon_coordinator.engine.commands import runs
+from kaon_coordinator.engine.decision import Decision
+from kaon_coordinator.engine.messages import Cancel
+from kaon_coordinator.engine.refusals import NOT_BEGUN, refuse
+from kaon_coordinator.engine.scopes import run_ends
+from kaon_coordinator.engine.scopes.readiness import ending, in_turn
+from kaon_coordinator.engine.scopes.scopes import stop_scope
+from kaon_coordinator.engine.scopes.stopping import request_stop
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.counting import is_active
+from kaon_coordinator.engine.state.state import Node, ScopeState
+from kaonapi.run.v1 import history_pb2
+
+
+def cancel(decision: Decision, message: Cancel) -> None:
+    """Stops the run, or what is under a path."""
+    if message.path:
+        _cancel_path(decision, message)
+        return
+    state = decision.state
+    if state.ended or (state.cancel_requested and (state.force_stop or not message.force)):
+        return
+    # Nothing of it runs, and hooks have run when it ended before.
+    paused, force = state.paused and not state.waits_since, message.force or state.waits_since > 0
+    if state.root.nodes and not state.start_us:
+        runs.begin_fork(decision)
+    decision.emit(
+        run_cancel_requested=history_pb2.RunCancelRequested(
+            reason=message.reason, requester=message.requester, force=force
+        )
+    )
+    if not state.start_us:
+        run_ends.end(decision, t.CANCELLED, None)
+        return
+    if state.force_stop:
+        for scope in sorted(state.scopes.values(), key=lambda each: -each.position):
+            stop_scope(decision, scope)
+    runs.stop(decision, paused=paused)
+
+
+def _cancel_path(decision: Decision, message: Cancel) -> None:
+    state = decision.state
+    target: Node | ScopeState | None = state.node(message.path) or state.scopes.get(message.path)
+    if target is None:
+        problem = "there is no such step, block or cell"
+    elif not state.start_us:
+        problem = NOT_BEGUN
+    elif state.ended or not _stoppable(decision, target):
+        problem = f"it is {t.short(target.status)}"
+    elif target.stop != t.NONE:
+        return
+    else:
+        status = t.SKIPPED if message.skip else t.CANCELLED
+        request_stop(
+            decision,
+            target,
+            status,
+            cause="command",
+            requester=message.requester,
+            reason=message.reason,
+        )
+        return
+    refuse(decision, "cancel", message.path, problem, message.requester)
+
+
+def _stoppable(decision: Decision, target: Node | ScopeState) -> bool:
+    if isinstance(target, ScopeState):
+        return target.status == t.RUNNING
+    pending = target.status == t.PENDING and in_turn(target) and not ending(decision, target.scope)
+    return is_active(target) or pending

@@ -1,0 +1,107 @@
+"""Retries what failed or was stopped, and restarts what has run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kaon_coordinator.engine.decision import Decision
+from kaon_coordinator.engine.kinds.subworkflows import to_continue
+from kaon_coordinator.engine.messages import Restart, Retry
+from kaon_coordinator.engine.refusals import NOT_BEGUN, refuse
+from kaon_coordinator.engine.scopes import run_ends
+from kaon_coordinator.engine.scopes.readiness import had_turn
+from kaon_coordinator.engine.scopes.rerun import run_again
+from kaon_coordinator.engine.scopes.scopes import nodes_at
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.counting import is_blocked
+from kaon_coordinator.engine.state.paths import at_or_under
+from kaon_coordinator.engine.state.resetting import plan
+from kaon_coordinator.engine.state.state import BlockState, Node
+
+
+def retry(decision: Decision, message: Retry) -> None:
+    """Runs again what failed, was stopped, or never began because of that."""
+    if 0 < message.asked <= decision.state.asked:
+        # Its parent has asked twice.
+        return
+    if message.path and not _known(decision, message.path):
+        refuse(decision, "retry", message.path, "there is no such step, block or cell", message.requester)
+        return
+    targets: list[Node] = []
+    # Its parent goes on with it where it has failed; what it tolerated is not the parent's concern.
+    if not message.asked or decision.state.status != t.SUCCEEDED:
+        targets = list(_failures(decision, message.path)) or list(_never_begun(decision, message.path))
+    _again(decision, "retry", message, targets, nothing="nothing has failed there")
+    if message.asked and decision.state.ended:
+        # It was refused: the parent is told once more how the run ended.
+        run_ends.tell_parent(decision)
+
+
+def _known(decision: Decision, path: str) -> bool:
+    return decision.state.node(path) is not None or path in decision.state.scopes
+
+
+def _failures(decision: Decision, path: str) -> Iterator[Node]:
+    """Everything at or under a path that ended badly by itself, or was skipped because something else did."""
+    nodes: list[Node] = [*decision.state.steps.values(), *decision.state.blocks.values()]
+    for node in nodes:
+        if not at_or_under(node.path, path):
+            continue
+        bad = node.status in t.BROKEN | {t.CANCELLED} or is_blocked(node)
+        if bad and not (isinstance(node, BlockState) and _failed_inside(node)):
+            yield node
+
+
+def _never_begun(decision: Decision, path: str) -> Iterator[Node]:
+    """What never began at or under a path because its scope was stopped before."""
+    nodes: list[Node] = [*decision.state.steps.values(), *decision.state.blocks.values()]
+    for node in nodes:
+        stopped = node.scope.status in {t.CANCELLED, t.TIMED_OUT}
+        if stopped and node.status == t.SKIPPED and not node.end_us and at_or_under(node.path, path):
+            yield node
+
+
+def _failed_inside(block: BlockState) -> bool:
+    """Whether a block ended badly only because of its cells, or before all of them had begun."""
+    if block.kind == "for_each" and block.begun:
+        return block.status != t.FAILED or block.failed > 0
+    return any(cell.status in t.BROKEN | {t.CANCELLED} for cell in block.cells.values())
+
+
+def restart(decision: Decision, message: Restart) -> None:
+    """Runs a block, or all of a cell, again with everything after it."""
+    targets = nodes_at(decision.state, message.path)
+    if not targets:
+        refuse(decision, "restart", message.path, "there is no such step, block or cell", message.requester)
+        return
+    _again(decision, "restart", message, targets, nothing="it has not begun")
+
+
+def _again(
+    decision: Decision, cause: str, message: Retry | Restart, targets: list[Node], *, nothing: str
+) -> None:
+    state = decision.state
+    asked = message.asked if isinstance(message, Retry) else 0
+    begun = [node for node in targets if node.status != t.PENDING and had_turn(node)]
+    what = plan(begun)
+    if state.status == t.CANCELLING:
+        problem = "the run is being cancelled"
+    elif not state.start_us:
+        problem = NOT_BEGUN
+    elif not begun:
+        problem = nothing
+    elif what.busy:
+        first = what.busy[0]
+        problem = f"{first.path} is {t.short(first.status)}: cancel it or wait for its end"
+    else:
+        run_again(
+            decision,
+            what,
+            cause=cause,
+            requester=message.requester,
+            reason=message.reason,
+            continued=to_continue(what.nodes.values()) if cause == "retry" else (),
+            asked=asked,
+        )
+        return
+    refuse(decision, cause, message.path, problem, message.requester, asked)
