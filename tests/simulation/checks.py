@@ -42,7 +42,7 @@ from kaon_coordinator.store.base import (
     ScheduleRecord,
     Snapshot,
 )
-from kaon_runner.execution import Stop
+from kaon_runner.execution.surroundings import Stop
 from kaon_wire import canonical, topics
 from kaon_wire.errors import Conflict
 from kaonapi.run.v1 import history_pb2, run_pb2

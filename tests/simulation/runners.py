@@ -17,7 +17,8 @@ import kaon_runner.reports
 import kaon_runner.runner
 from kaon_runner import reports
 from kaon_runner.composition import Parts, compose_runner
-from kaon_runner.execution import Execution, Stop, Surroundings
+from kaon_runner.execution.execution import Execution
+from kaon_runner.execution.surroundings import Stop, Surroundings
 from kaon_runner.leases import Lease
 from kaon_runner.preparing import Preparer
 from kaon_runner.settings import Settings

@@ -16,10 +16,10 @@ import pytest
 from kaon_artifacts import ArtifactStore
 from kaon_runner import disk, outputs, reports
 from kaon_runner.artifacts import ArtifactGateway
-from kaon_runner.commands import CommandRun
 from kaon_runner.directory import StepDirectory
 from kaon_runner.environments import Environments
 from kaon_runner.errors import UserStepError
+from kaon_runner.execution.in_command import CommandRun
 from kaon_runner.log_store import LogStore
 from kaon_runner.logs import StepLog
 from kaon_runner.preparing import Preparer

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import psutil
 
-from kaon_runner.execution import Execution, Surroundings
+from kaon_runner.execution.execution import Execution
+from kaon_runner.execution.surroundings import Surroundings
 from kaon_runner.heartbeats import Heartbeats, RecentDuration
 from kaon_runner.leases import LeaseTable
 from kaon_runner.outbox import Outbox

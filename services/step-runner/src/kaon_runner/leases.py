@@ -10,7 +10,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
@@ -56,6 +56,12 @@ class Lease:
         self.key = self.request.key
         self.step = step_id(self.key)
         self.partition = self.request.partition
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What tells it in logs."""
+        key = self.key
+        return {"run": key.run_id, "step": key.path, "attempt": key.attempt, "generation": key.generation}
 
 
 def step_id(key: step_pb2.StepKey) -> StepId:

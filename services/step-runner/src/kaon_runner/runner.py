@@ -12,7 +12,9 @@ from google.protobuf.message import Message
 
 from kaon_runner import reports
 from kaon_runner.disk import used_bytes
-from kaon_runner.execution import Execution, Stop, Surroundings, lane_of
+from kaon_runner.execution.execution import Execution
+from kaon_runner.execution.in_worker import lane_of
+from kaon_runner.execution.surroundings import Stop, Surroundings
 from kaon_runner.heartbeats import Heartbeats, RecentDuration
 from kaon_runner.leases import Lease, LeaseTable, Phase, StepId, Verdict, step_id
 from kaon_runner.outbox import Outbox
@@ -323,7 +325,7 @@ class Runner:
 
     async def _measure(self, places: Sequence[tuple[Execution, tuple[Path, ...]]]) -> None:
         for execution, paths in places:
-            used = await self._loop.run_in_executor(self._around.executor, used_bytes, paths)
+            used = await self._around.off_loop(used_bytes, paths)
             if used > self._around.settings.step_disk_bytes:
                 execution.overfill(used)
 

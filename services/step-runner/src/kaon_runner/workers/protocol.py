@@ -16,7 +16,6 @@ from typing import Any
 
 from kaon.step import packets
 from kaon.step.packets import PACKET_BYTES
-from kaon_runner.commands import as_message
 from kaonapi.runner.v1 import runner_pb2
 
 _log = logging.getLogger(__name__)
@@ -105,6 +104,12 @@ class Channel:
         """Closes all ends."""
         for end in (self.own, self.peer, self._signals, self._signals_peer):
             end.close()
+
+
+def as_message(signal: runner_pb2.SignalStep) -> dict[str, Any]:
+    """A signal as the step protocol has it."""
+    payload = json.loads(signal.payload_json) if signal.payload_json else None
+    return {"seq": signal.signal_seq, "name": signal.name, "payload": payload}
 
 
 def _number_of(packet: bytes) -> int:

@@ -1,11 +1,10 @@
-"""Runs a step that is a process of its own, by the step protocol: directory, pipes, output, exit code."""
+"""A step that is a process of its own, by the step protocol: directory, pipes, output, exit code."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
-import logging
 import os
 import secrets
 from collections import deque
@@ -19,20 +18,14 @@ from kaon_runner.reports import MALFORMED
 from kaon_runner.steptypes.base import CommandLaunch
 from kaon_runner.supervision import child as supervision
 from kaon_runner.supervision.child import Bounds, Child, Ending
+from kaon_runner.workers.protocol import as_message
 from kaonapi.log.v1 import log_pb2
 from kaonapi.runner.v1 import runner_pb2
 
-_log = logging.getLogger(__name__)
 _READ_BYTES = 64 * 1024
 _COMMAND_LINE_BYTES = 4096
 _EVENT_LINE_BYTES = 1024 * 1024
 _CHECKPOINT_FILE_BYTES = 1024 * 1024
-
-
-def as_message(signal: runner_pb2.SignalStep) -> dict[str, Any]:
-    """A signal as the step protocol has it."""
-    payload = json.loads(signal.payload_json) if signal.payload_json else None
-    return {"seq": signal.signal_seq, "name": signal.name, "payload": payload}
 
 
 class CommandRun:

@@ -1,0 +1,1 @@
+"""One lease from its start to its report."""

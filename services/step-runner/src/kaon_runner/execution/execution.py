@@ -1,0 +1,317 @@
+"""One lease from its start to its end: prepare, wait for the grant, execute, collect, report."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kaon_runner import outputs, reports
+from kaon_runner.disk import local_path, remove_tree
+from kaon_runner.errors import UserStepError
+from kaon_runner.execution.in_command import CommandRun
+from kaon_runner.execution.in_worker import InWorker, lane_of
+from kaon_runner.execution.reporting import Reporter, Result
+from kaon_runner.execution.surroundings import Stop, Surroundings
+from kaon_runner.leases import Lease
+from kaon_runner.slots import Amount, Claim
+from kaon_runner.steptypes.base import CommandLaunch, PreparedStep, StepType, WorkerLaunch
+from kaon_runner.supervision.child import Bounds, Ending
+from kaon_runner.workers.process import Requeued, WarmWorker, WorkerOutcome, WorkerTask
+from kaonapi.runner.v1 import runner_pb2
+from kaonapi.step.v1 import step_pb2
+
+_log = logging.getLogger(__name__)
+
+
+class Execution:
+    """Executes one lease.
+
+    Args:
+        lease: what to execute.
+        around: shared.
+        claim: what it occupies; None when it is to follow another step in `behind`.
+        behind: the worker whose running step it follows.
+    """
+
+    def __init__(
+        self, lease: Lease, around: Surroundings, *, claim: Claim | None, behind: WarmWorker | None = None
+    ) -> None:
+        self.lease = lease
+        self.started = False
+        self._started_at = 0.0
+        self._around = around
+        self._reporter = Reporter(lease, around)
+        self._in_worker = InWorker(around.pool, claim=claim, behind=behind)
+        self._loop = asyncio.get_running_loop()
+        self._stop: Stop | None = None
+        self._command: CommandRun | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        # Of an exclusive step: whether it may begin.
+        self._granted: asyncio.Future[bool] | None = None
+        self._step: PreparedStep | None = None
+        self._used_bytes = 0
+        # When what the engine has heard last about this lease was sent, seconds of the monotonic clock.
+        self._heard_at = 0.0
+
+    @property
+    def claim(self) -> Claim | None:
+        """What it occupies now, to be given back after `run`."""
+        return self._in_worker.claim
+
+    @property
+    def disk(self) -> tuple[Path, ...]:
+        """Where it may write on this machine; empty before it is prepared."""
+        if self._step is None:
+            return ()
+        scratch = local_path(self._step.scratch)
+        return (self._step.directory.root, *([] if scratch is None else [scratch]))
+
+    @property
+    def copies(self) -> tuple[Path, ...]:
+        """The local copies of artifacts that it reads; none before it is prepared."""
+        return () if self._step is None else self._step.copies
+
+    @property
+    def _bounds(self) -> Bounds:
+        resources = self.lease.request.resources
+        return Bounds(
+            cpu_milli=resources.cpu_milli,
+            memory_bytes=resources.memory_bytes,
+            pids=self._around.settings.step_processes,
+        )
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been executing; 0 before it started."""
+        return time.monotonic() - self._started_at if self.started else 0.0
+
+    async def run(self) -> None:
+        """Executes and reports.
+
+        Raises:
+            Requeued: it was not started, or ended with a worker that was stopped for another step; it goes back to the queue.
+        """
+        try:
+            result = await self._attempt()
+        except Requeued:
+            raise
+        except Exception as error:
+            result = self._failed(error)
+        finally:
+            self._in_worker.give_up_place()
+        if self._timer is not None:
+            self._timer.cancel()
+        if not isinstance(result, step_pb2.StepSucceeded):
+            await self._clear_scratch()
+        await self._reporter.finish(result, self._stop, used_bytes=self._used_bytes)
+
+    def _failed(self, error: Exception) -> step_pb2.StepFailed | None:
+        """What an exception means; nothing when the step was stopped while it was being prepared."""
+        if self._stop is not None and not self.started:
+            return None
+        if not isinstance(error, UserStepError):
+            _log.exception("step failed in the runner", extra=self.lease.fields)
+        return reports.from_exception(error)
+
+    def stop(self, why: Stop) -> None:
+        """Ends it; `run` returns when no process of it is left. The first reason counts, but losing the lease outranks all."""
+        if self._stop is None or why is Stop.STALE:
+            self._stop = why
+        if self._command is not None:
+            self._command.stop()
+        elif self._in_worker.submitted:
+            self._in_worker.stop()
+        elif self._granted is not None and not self._granted.done():
+            self._granted.set_result(False)
+
+    def overfill(self, used: int) -> None:
+        """It occupies `used` bytes, which is more than it may."""
+        self._used_bytes = used
+        self.stop(Stop.DISK)
+
+    def grant(self) -> None:
+        """Nothing of an earlier attempt can be running any more: an exclusive step may begin."""
+        if self._granted is not None and not self._granted.done() and self._lifetime > 0:
+            self._granted.set_result(True)
+
+    def signal(self, signal: runner_pb2.SignalStep) -> None:
+        """Hands a message on to the step. Before it began nothing happens: the lease keeps what has come."""
+        if self._command is not None:
+            self._command.signal(signal)
+        else:
+            self._in_worker.signal(signal)
+
+    def withdraw(self) -> None:
+        """Hands the step back if it has not started; `run` returns soon then. Nothing happens if it has."""
+        if self._reporter.announced or self._stop is not None:
+            return
+        # One that no worker has is being prepared.
+        if not self._in_worker.submitted or self._in_worker.withdraw():
+            self._stop = Stop.WITHDRAWN
+
+    def tick(self) -> None:
+        """Called regularly: what waits for its time, or for room, may go."""
+        if self._reporter.log.waiting:
+            self._reporter.log.tick()
+        if self._command is not None:
+            self._command.look()
+
+    def renew(self, *, ago: float) -> None:
+        """A renewal of the lease that was sent `ago` seconds before now has arrived: the supervisor waits on."""
+        self._heard_at = max(self._heard_at, time.monotonic() - ago)
+        self._extend()
+
+    def _extend(self) -> None:
+        seconds = self._lifetime
+        if self._command is not None:
+            self._command.renew(seconds)
+        else:
+            self._in_worker.renew(seconds)
+
+    async def _attempt(self) -> Result:
+        """None: stopped before it began."""
+        request = self.lease.request
+        step_type = self._around.step_types.get(request.spec.type)
+        if step_type is None:
+            raise UserStepError("UnknownStepType", f"this runner has no step type {request.spec.type!r}")
+        if request.spec.requirements_file and not step_type.has_environments:
+            raise UserStepError(
+                "InvalidConfig",
+                f"steps of type {request.spec.type} have no environment of their own, but step {request.key.path} names "
+                f"{request.spec.requirements_file!r}",
+            )
+        quick = self._around.preparer.is_quick(request.spec)
+        step = (
+            self._around.preparer.prepare(request)
+            if quick
+            else await self._around.off_loop(self._around.preparer.prepare, request)
+        )
+        self._step = step
+        try:
+            if quick and step_type.inline:
+                launch = step_type.prepare(step, self._around.settings)
+            else:
+                launch = await self._around.off_loop(step_type.prepare, step, self._around.settings)
+            if request.spec.exclusive:
+                await self._await_grant()
+            if self._stop is not None:
+                return None
+            if isinstance(launch, WorkerLaunch):
+                return await self._as_worker_task(step, step_type, launch)
+            return await self._as_command(step, step_type, launch)
+        finally:
+            if step.directory.exists():
+                await self._around.off_loop(step.directory.remove)
+
+    async def _as_worker_task(self, step: PreparedStep, step_type: StepType, launch: WorkerLaunch) -> Result:
+        task = WorkerTask(
+            target=launch.target,
+            whole=not launch.inputs_as_arguments,
+            context=step.context_json,
+            log=self._reporter.log,
+            lane=lane_of(self.lease.request),
+            wanted=Amount.wanted(self.lease.request.resources),
+            bounds=self._bounds,
+            claim=None,
+            on_started=self._started,
+            on_event=self._reporter.event,
+            outcome=self._loop.create_future(),
+        )
+        await self._in_worker.submit(launch.worker, task)
+        self._pass_signals()
+        if self.lease.request.spec.exclusive:
+            self._extend()
+        if self._stop is not None:
+            self._in_worker.stop()
+        return await self._worker_result(step, step_type, await task.outcome)
+
+    async def _worker_result(self, step: PreparedStep, step_type: StepType, outcome: WorkerOutcome) -> Result:
+        if outcome.ending is not None:
+            if outcome.ending.reason == "stopped" and self._stop is None:
+                raise Requeued
+            if self._stop is not None:
+                return None
+            return reports.from_ending(outcome.ending, self._reporter.log.tail())
+        if self._stop is not None and await self._in_worker.left_with_worker():
+            # It ended by itself when it was asked to; what it gave may be half of it.
+            return None
+        assert outcome.answer is not None
+        if outcome.answer["kind"] == "error":
+            return reports.from_error_event(outcome.answer)
+        return await self._collect(step, step_type, outcome.answer["outputs"])
+
+    async def _as_command(self, step: PreparedStep, step_type: StepType, launch: CommandLaunch) -> Result:
+        if self._in_worker.claim is None:
+            raise Requeued
+        step.directory.create()
+        step.directory.write_context(step.context_json)
+        self._command = CommandRun(launch, step.directory, self._reporter.log, self._reporter.event)
+        self._started()
+        self._pass_signals()
+        ending = await self._command.run(
+            deadline_seconds=self._lifetime,
+            bounds=self._bounds if launch.bounded else Bounds(),
+        )
+        if ending.reason == "stopped" or self._stop is not None:
+            return None
+        if ending != Ending(code=0):
+            if self._reporter.error:
+                return reports.from_error_event(self._reporter.error)
+            return reports.from_ending(ending, self._reporter.log.tail())
+        return await self._collect(step, step_type, {})
+
+    async def _collect(
+        self, step: PreparedStep, step_type: StepType, returned: Mapping[str, Any]
+    ) -> step_pb2.StepSucceeded:
+        if step_type.collect is not None:
+            await self._around.off_loop(step_type.collect, step, self._around.settings)
+        arguments = (step.spec, step.directory, self._around.artifacts, returned)
+        quick = outputs.is_quick(step.spec) and not step.directory.exists()
+        collected = (
+            outputs.collect(*arguments) if quick else await self._around.off_loop(outputs.collect, *arguments)
+        )
+        return step_pb2.StepSucceeded(outputs_json=collected)
+
+    async def _clear_scratch(self) -> None:
+        """What a lease that gave no result has left in its local scratch space is of no use to anybody."""
+        for path in self.disk[1:]:
+            if path.exists():
+                await self._around.off_loop(remove_tree, path)
+
+    def _started(self) -> None:
+        if self.started:
+            return
+        self.started = True
+        self._started_at = time.monotonic()
+        self._reporter.announce()
+        timeout = self.lease.request.spec.timeout_ms
+        if timeout > 0:
+            self._timer = self._loop.call_later(timeout / 1000, self.stop, Stop.TIMEOUT)
+
+    async def _await_grant(self) -> None:
+        """Returns when the exclusive step may begin, or is to stop."""
+        if self._stop is None:
+            self._granted = self._loop.create_future()
+            self._heard_at = time.monotonic()
+            self._reporter.announce()
+            await self._granted
+
+    def _pass_signals(self) -> None:
+        """Hands on what came before the step began."""
+        for signal in self.lease.signals.values():
+            self.signal(signal)
+
+    @property
+    def _lifetime(self) -> float:
+        """Seconds after which the step's supervisor ends it if no renewal arrives.
+
+        For an exclusive step they count from when the engine may have heard of it last: a grant, too, may have come late.
+        """
+        settings = self._around.settings
+        if not self.lease.request.spec.exclusive:
+            return settings.supervisor_seconds
+        return max(0.0, self._heard_at + settings.exclusive_seconds - time.monotonic())

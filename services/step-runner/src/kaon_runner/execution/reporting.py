@@ -1,0 +1,122 @@
+"""Tells the engine what becomes of one lease, and stores the step's log."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from kaon_runner import reports
+from kaon_runner.execution.surroundings import Stop, Surroundings
+from kaon_runner.leases import Lease
+from kaon_runner.log_store import LogStore
+from kaon_runner.logs import StepLog
+from kaonapi.step.v1 import step_pb2
+
+_log = logging.getLogger(__name__)
+
+# How an attempt has ended; None: it was stopped.
+Result: TypeAlias = step_pb2.StepSucceeded | step_pb2.StepFailed | None
+
+
+class Reporter:
+    """Reports on one lease.
+
+    Attributes:
+        log: takes what the step prints.
+        announced: whether the engine was told that the lease is taken.
+        error: what the step has said about its own failure.
+    """
+
+    def __init__(self, lease: Lease, around: Surroundings) -> None:
+        self.announced = False
+        self.error: Mapping[str, Any] | None = None
+        self._lease = lease
+        self._around = around
+        name = f"{id(self):x}-{lease.key.generation}.log"
+        store = LogStore(around.logs, name, around.settings.log_limit_bytes)
+        self.log = StepLog(lease.key, store, lambda lines: around.send_log(lease.partition, lines))
+
+    def announce(self) -> None:
+        """Says once that the lease is taken."""
+        if not self.announced:
+            self.announced = True
+            self._tell(started=step_pb2.StepStarted())
+
+    def event(self, message: Mapping[str, Any]) -> None:
+        """Passes on what the step has said by the step protocol."""
+        if message.get("kind") == "error":
+            self.error = message
+            return
+        try:
+            event = reports.from_protocol(self._lease.key, message)
+        except reports.MALFORMED as error:
+            self.log.remark(f"an event of the step does not follow the step protocol ({error})")
+            return
+        if event is not None:
+            self._around.report(self._lease, event)
+
+    async def finish(self, result: Result, stop: Stop | None, *, used_bytes: int) -> None:
+        """Sends the log and the end.
+
+        Args:
+            result: how the attempt has ended.
+            stop: why it was stopped.
+            used_bytes: what it occupied on the disk when that was too much.
+        """
+        if result is None and stop in (Stop.TIMEOUT, Stop.DISK):
+            result = self._overrun(stop, used_bytes)
+        log_json = await self._finish_log(stop)
+        if stop is Stop.STALE:
+            return
+        if result is None and stop in (Stop.LEAVING, Stop.WITHDRAWN):
+            reason = "withdrawn" if stop is Stop.WITHDRAWN else "the runner is leaving"
+            self._tell(handed_back=step_pb2.StepHandedBack(reason=reason))
+        elif result is None:
+            self._tell(stopped=step_pb2.StepStopped(log_json=log_json))
+        elif isinstance(result, step_pb2.StepSucceeded):
+            result.log_json = log_json
+            self._tell(succeeded=result)
+        else:
+            result.log_json = log_json
+            self._tell(failed=result)
+
+    def _tell(self, **what: Any) -> None:
+        self._around.report(self._lease, reports.event(self._lease.key, **what))
+
+    def _overrun(self, stop: Stop, used_bytes: int) -> step_pb2.StepFailed:
+        """The failure of a step that was stopped here because it used more than it may."""
+        if stop is Stop.DISK:
+            used, limit = (size / 2**20 for size in (used_bytes, self._around.settings.step_disk_bytes))
+            text = f"the step's directory and scratch space hold {used:.1f} MiB, its quota is {limit:.1f} MiB"
+            return reports.failed(reports.USER, "DiskQuota", text, self.log.tail())
+        seconds = self._lease.request.spec.timeout_ms / 1000
+        text = f"the attempt ran longer than its limit of {seconds:g} s"
+        return reports.failed(reports.USER, "Timeout", text, self.log.tail())
+
+    async def _finish_log(self, stop: Stop | None) -> str:
+        """Sends the last lines, stores the complete log, and returns its reference as JSON."""
+        self.log.end_streams()
+        self.log.flush()
+        store = self.log.store
+        if store.size == 0 or stop is Stop.STALE:
+            store.remove()
+            return ""
+        return await self._around.off_loop(self._store_log)
+
+    def _store_log(self) -> str:
+        path = self.log.store.finish()
+        assert path is not None
+        try:
+            return json.dumps(
+                {"artifact": self._around.artifacts.put(path, "text", "")},
+                separators=(",", ":"),
+                sort_keys=True,
+            )
+        except Exception:
+            # The lines have left by the log topic; a result must not fail for its log.
+            _log.exception("the log could not be stored", extra=self._lease.fields)
+            return ""
+        finally:
+            self.log.store.remove()

@@ -1,0 +1,59 @@
+"""What all executions of a runner share, and the reasons for which one is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TypeVar, TypeVarTuple
+
+from kaon_runner.leases import Lease
+from kaon_runner.preparing import Artifacts, Preparer
+from kaon_runner.settings import Settings
+from kaon_runner.steptypes.base import StepType
+from kaon_runner.workers.pool import WorkerPool
+from kaonapi.log.v1 import log_pb2
+from kaonapi.step.v1 import step_pb2
+
+_Ts = TypeVarTuple("_Ts")
+_T = TypeVar("_T")
+
+
+class Stop(Enum):
+    """Why a step is stopped."""
+
+    # By the engine: report StepStopped.
+    REVOKED = "revoked"
+    # By the engine, because somebody else holds the step: report nothing.
+    STALE = "stale"
+    # Here, because the attempt took too long: report StepFailed.
+    TIMEOUT = "timeout"
+    # Here, because it occupies more of the disk than it may: report StepFailed.
+    DISK = "disk"
+    # Here, because the runner leaves: hand back.
+    LEAVING = "leaving"
+    # By the matcher, before it started: hand back.
+    WITHDRAWN = "withdrawn"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What all executions of a runner share."""
+
+    settings: Settings
+    preparer: Preparer
+    artifacts: Artifacts
+    pool: WorkerPool
+    step_types: Mapping[str, StepType]
+    executor: Executor
+    # Where complete logs are kept while their steps run.
+    logs: Path
+    report: Callable[[Lease, step_pb2.StepEvent], None]
+    send_log: Callable[[int, log_pb2.LogLines], bool]
+
+    async def off_loop(self, function: Callable[[*_Ts], _T], *arguments: *_Ts) -> _T:
+        """Calls what takes too long for the loop."""
+        return await asyncio.get_running_loop().run_in_executor(self.executor, function, *arguments)
