@@ -297,7 +297,7 @@ def test_blocks_are_shown_with_what_is_particular_about_them(kaon: Kaon, world: 
     shown = kaon("show", "r1")[1]
     for text in (
         "5 cells, 3 succeeded",
-        "pass 2 of at most 4",
+        "iteration 2 of at most 4",
         "run r7",
         "x=1",
         "kaon signal r1 ready",

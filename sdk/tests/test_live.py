@@ -72,7 +72,7 @@ def test_paths_are_split_into_the_nodes_on_the_way() -> None:
         "cycle#2/regions[US]/train",
     ]
     assert split("pick=else/a") == ["pick", "pick=else", "pick=else/a"]
-    assert [label(path) for path in ("a#2", "a[US]", "a=0", "x/b")] == ["pass 2", "US", "0", "b"]
+    assert [label(path) for path in ("a#2", "a[US]", "a=0", "x/b")] == ["iteration 2", "US", "0", "b"]
 
 
 def test_what_has_not_begun_is_shown_from_the_definition() -> None:
@@ -82,13 +82,13 @@ def test_what_has_not_begun_is_shown_from_the_definition() -> None:
         view.feed(each_event)
     drawn = text(view)
     for wanted in (
-        "pass 1",
+        "iteration 1",
         "wrangle",
         "regions",
         "r0",
         "train",
         "check",
-        "pass 1 of at most 3",
+        "iteration 1 of at most 3",
         "0 of 3 done",
     ):
         assert wanted in drawn, drawn
@@ -294,7 +294,7 @@ def test_paused_late_and_reopened_runs_are_shown() -> None:
     assert not view.ended
     assert "bad data" not in drawn
     assert drawn.count("running") == 2
-    assert "pass 1" not in fed(view, {"blocks_reset": h.BlocksReset(paths=["cycle"], cause="restart")})
+    assert "iteration 1" not in fed(view, {"blocks_reset": h.BlocksReset(paths=["cycle"], cause="restart")})
 
 
 def test_outputs_of_the_run_stay_in_the_picture() -> None:

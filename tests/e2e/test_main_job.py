@@ -110,5 +110,5 @@ def test_a_run_that_never_gets_stable_ends_failed_with_the_reason(api: Api) -> N
     ended = api.wait(run, 300)
     assert ended.status == run_pb2.STATUS_FAILED
     assert ended.error.type == "RepeatExhausted"
-    assert "after 2 passes" in ended.error.message
+    assert "after 2 iterations" in ended.error.message
     assert api.steps(run)["publish"].status == run_pb2.STATUS_SKIPPED

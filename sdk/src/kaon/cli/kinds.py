@@ -48,7 +48,7 @@ def describe(block: d.Block) -> str:
         case "for_each":
             return _for_each(block.for_each)
         case "repeat":
-            return f"repeat, at most {block.repeat.max_iterations} passes"
+            return f"repeat, at most {block.repeat.max_iterations} iterations"
         case "gate":
             return _gate(block.gate)
         case "sub_workflow":

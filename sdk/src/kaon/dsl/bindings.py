@@ -117,7 +117,7 @@ class Binder:
     def _last(self, value: Last, use: Use) -> tuple[d.Binding, d.ValueType.ValueType]:
         repeats = [place for place in use.around() if isinstance(place.block, Repeat)]
         if not repeats:
-            raise use.error(f"uses {value} outside of every repeat; only there is a previous pass")
+            raise use.error(f"uses {value} outside of every repeat; only there is a previous iteration")
         wanted, output = self._last_output(value, use)
         chain = wanted.chain()
         if repeats[-1] not in chain:
@@ -213,7 +213,7 @@ def _check_before(scope: Scope, there: Place, here: Place, use: Use, value: Refe
     if there.phase > here.phase:
         hint = f"belongs to {there.block.label}, a hook that runs later"
     elif scope.precedes(here.block, there.block):
-        hint = "comes after it; in a repeat, last(...) gives the previous pass's value"
+        hint = "comes after it; in a repeat, last(...) gives the previous iteration's value"
     else:
         hint = f"need not have ended before: write {there.name} >> {here.name}"
     raise use.error(f"refers to {value}, which {hint}")

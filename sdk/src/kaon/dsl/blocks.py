@@ -188,7 +188,7 @@ class Until:
     condition: Any
     max_iterations: int
     exhausted: d.Exhausted.ValueType
-    # Wait before the second pass, its growth and its bound; 0 means none, and the bound's default.
+    # Wait before the second iteration, its growth and its bound; 0 means none, and the bound's default.
     backoff_ms: int
     backoff_factor: float
     max_backoff_ms: int

@@ -58,8 +58,8 @@ class HasOutputs(Protocol):
 class Reference(Value):
     """An output of a step, gate or sub-workflow: `step["output"]`.
 
-    Outside of a foreach it stands for the list of its cells' values, outside of a repeat for the last pass's value, and for null
-    when the step's branch was not taken.
+    Outside of a foreach it stands for the list of its cells' values. Outside of a repeat it stands for the value of the last
+    iteration. It is null when the step's branch was not taken.
     """
 
     step: HasOutputs
@@ -108,7 +108,7 @@ class Parameter(Value):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Last(Value):
-    """An output of the previous pass of the enclosing repeat; `last` makes it."""
+    """An output of the previous iteration of the enclosing repeat; `last` makes it."""
 
     # A name pair where the step is written further down.
     output: Reference | tuple[str, str]
@@ -232,7 +232,7 @@ def run_info() -> RunInfo:
 
 
 def last(output: Reference | str, default: Any = None) -> Last:
-    """What a step of the enclosing repeat gave in the previous pass; `default` in the first pass.
+    """What a step of the enclosing repeat gave in the previous iteration; `default` in the first iteration.
 
     A step that is written further down is named: `last("validate-model.score", default=0.0)`.
 

@@ -133,10 +133,10 @@ def until(
     """Says when a repeat ends, for `body ** until(...)`.
 
     Args:
-        condition: an output of type bool of a step, or `expr(...)`, evaluated after each pass.
-        max_iterations: passes in all, at least 1.
-        exhausted: "fail": the repeat fails when the condition does not hold after the last pass; "accept": it succeeds.
-        backoff: wait before the second pass.
+        condition: an output of type bool of a step, or `expr(...)`, evaluated after each iteration.
+        max_iterations: iterations in all, at least 1.
+        exhausted: "fail": the repeat fails when the condition does not hold after the last iteration; "accept": it succeeds.
+        backoff: wait before the second iteration.
         factor: each further wait is longer by this factor; at least 1.
         max_backoff: no wait is longer than this.
         timeout: how long the repeat may take in all.
@@ -177,8 +177,8 @@ def repeat(body: Part, *, until: Any, **how: Any) -> Repeat:
         repeat(train >> check, until=check["good"], max_iterations=5, backoff="10s", factor=2)
 
     Args:
-        body: what runs in each pass; its steps may use `last(...)`.
-        until: an output of type bool of a step, or `expr(...)`, evaluated after each pass.
+        body: what runs in each iteration; its steps may use `last(...)`.
+        until: an output of type bool of a step, or `expr(...)`, evaluated after each iteration.
         how: `max_iterations` and the other arguments of `until(...)`.
 
     Raises:
@@ -186,7 +186,7 @@ def repeat(body: Part, *, until: Any, **how: Any) -> Repeat:
     """
     source = caller()
     if "max_iterations" not in how:
-        raise WorkflowError("repeat needs max_iterations, the number of passes in all", source)
+        raise WorkflowError("repeat needs max_iterations, the number of iterations in all", source)
     return over_passes(_until(until, **how), check_part(body, "repeat", source), source)
 
 

@@ -33,5 +33,5 @@ kaon_wait_signal <- function(name = "", timeout = -1) {
   if (length(found) == 0) NULL else found[[1]]
 }
 
-# The pass of the innermost repeat, from 1; 0 outside of a repeat.
+# The iteration of the innermost repeat, from 1; 0 outside of a repeat.
 kaon_iteration <- function() ..kaon_iteration

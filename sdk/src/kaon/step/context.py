@@ -83,7 +83,7 @@ class StepContext:
 
     @property
     def iteration(self) -> int:
-        """Pass of the innermost repeat, from 1; 0 outside of a repeat."""
+        """The iteration of the innermost repeat, from 1; 0 outside of a repeat."""
         return int(self._document["iteration"])
 
     @property

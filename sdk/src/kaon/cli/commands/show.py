@@ -170,7 +170,7 @@ def block_details(block: run_pb2.BlockView) -> str:
             + "".join(f", {count} {name.lower()}" for name, count in sorted(block.cells.items()))
         )
     elif block.kind == "repeat":
-        parts.append(f"pass {block.started} of at most {block.total}")
+        parts.append(f"iteration {block.started} of at most {block.total}")
     if block.child_run_id:
         parts.append(f"run {block.child_run_id}")
     if block.HasField("due_time"):

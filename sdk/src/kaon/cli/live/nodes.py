@@ -39,7 +39,7 @@ class Node:
     error: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
     lost_runners: int = 0
-    # Cells that a foreach has, or passes that a repeat may have; 0 when nothing says it.
+    # Cells that a foreach has, or iterations that a repeat may have; 0 when nothing says it.
     total: int = 0
     # It has not ended by its deadline.
     late: bool = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-# A cell of a foreach, pass of a repeat or way of a branch ends its segment with one of these.
+# A cell of a foreach, iteration of a repeat or way of a branch ends its segment with one of these.
 _CELL = re.compile(r"(.*?)(\[[^\]]*\]|#\d+|=[a-z0-9]+)")
 
 
@@ -22,7 +22,7 @@ def split(path: str) -> list[str]:
 
 
 def is_cell(path: str) -> bool:
-    """Whether the path names a cell, pass or way, not a block or step."""
+    """Whether the path names a cell, iteration or way, not a block or step."""
     return _CELL.fullmatch(path.rsplit("/", 1)[-1]) is not None
 
 
@@ -33,4 +33,4 @@ def label(path: str) -> str:
     if cell is None:
         return segment
     key = cell[2]
-    return f"pass {key[1:]}" if key[0] == "#" else key.strip("[]=")
+    return f"iteration {key[1:]}" if key[0] == "#" else key.strip("[]=")

@@ -113,7 +113,7 @@ def _details(node: Node) -> str:
         return _cells_text(node)
     parts = []
     if node.kind == "repeat" and node.total:
-        parts.append(f"pass {len(node.children)} of at most {node.total}")
+        parts.append(f"iteration {len(node.children)} of at most {node.total}")
     parts += [part for part in (node.message, node.answer) if part]
     parts += [f"{name}={value:.4g}" for name, value in node.metrics.items()]
     if node.runner and node.status == run_pb2.STATUS_RUNNING:

@@ -149,7 +149,7 @@ class RunTree:
         self._expect(_prefix(fact.scope), self._graph_of(fact.scope), fact.phase)
 
     def _pass_scheduled(self, fact: history_pb2.PassScheduled, _: int) -> None:
-        self._node(fact.block, "block").message = f"waits before pass {fact.number}"
+        self._node(fact.block, "block").message = f"waits before iteration {fact.number}"
 
     def _block_stop_requested(self, fact: history_pb2.BlockStopRequested, _: int) -> None:
         if not fact.path:

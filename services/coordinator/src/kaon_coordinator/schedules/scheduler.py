@@ -18,8 +18,8 @@ from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.faults import Fault, going_on, note_fault
 from kaon_coordinator.schedules import due, overlap, times
-from kaon_coordinator.schedules.backoff import Backoff
 from kaon_coordinator.schedules.run_finished import run_finished
+from kaon_coordinator.schedules.schedule_backoff import Backoff
 from kaon_coordinator.schedules.schedule_state import Occasion, ScheduleState
 from kaon_coordinator.schedules.scheduled_runs import run_for
 from kaon_coordinator.schedules.topic_records import Fetched, RecordSource, model_occasion, record_occasion

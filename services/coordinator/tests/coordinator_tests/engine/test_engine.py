@@ -130,7 +130,7 @@ def test_an_exhausted_repeat_fails_the_run_with_the_reason() -> None:
     assert state.status == t.FAILED
     assert state.error is not None
     assert state.error.type == "RepeatExhausted"
-    assert "after 2 passes" in state.error.message
+    assert "after 2 iterations" in state.error.message
 
 
 def test_an_exhausted_repeat_may_be_accepted() -> None:

@@ -32,7 +32,7 @@ def _start(decision: Decision, block: BlockState) -> None:
 
 
 def _start_pass(decision: Decision, block: BlockState, number: int) -> None:
-    start_cell(decision, block, paths.pass_cell(block.path, number), number)
+    start_cell(decision, block, paths.iteration_cell(block.path, number), number)
 
 
 def _pass_ended(decision: Decision, block: BlockState, cell: ScopeState) -> None:
@@ -57,7 +57,7 @@ def _pass_ended(decision: Decision, block: BlockState, cell: ScopeState) -> None
     elif repeat.exhausted == d.EXHAUSTED_ACCEPT:
         end_block(decision, block, t.SUCCEEDED)
     else:
-        text = f"{block.path}: the condition did not hold after {cell.index} passes (max_iterations)"
+        text = f"{block.path}: the condition did not hold after {cell.index} iterations (max_iterations)"
         end_block(decision, block, t.FAILED, user_error("RepeatExhausted", text))
 
 

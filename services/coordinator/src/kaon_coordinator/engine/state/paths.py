@@ -24,7 +24,7 @@ def fits(block_path: str, keys: Sequence[str]) -> bool:
     return all(len(item_cell(block_path, key).encode()) <= NAMED_BYTES for key in keys)
 
 
-def pass_cell(block_path: str, number: int) -> str:
+def iteration_cell(block_path: str, number: int) -> str:
     """The path of a repeat's pass, counted from 1."""
     return f"{block_path}#{number}"
 
