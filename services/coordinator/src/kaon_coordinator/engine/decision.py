@@ -87,8 +87,8 @@ def _no_cells(decision: Decision, block: BlockState, cell: ScopeState) -> NoRetu
     raise AssertionError(f"{cell.path} has ended, but a block of the kind {block.kind} has no cells")
 
 
-def _waits(decision: Decision, block: BlockState) -> None:
-    """Changes nothing: only a message can end the block."""
+def _nothing(decision: Decision, block: BlockState) -> None:
+    """Changes nothing: the block waits for messages only, and has nothing outside of the run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +102,16 @@ class BlockKind:
     # Follows the end of a cell of a block that was not stopped.
     cell_ended: Callable[[Decision, BlockState, ScopeState], None] = _no_cells
     # Lets a running block go on that was paused, reopened, taken over or forked. Doing it twice changes nothing.
-    advance: Callable[[Decision, BlockState], None] = _waits
+    advance: Callable[[Decision, BlockState], None] = _nothing
+    # Asks anew for what an active block waits for, since the run's last owner may not have done so. Gives actions, but no events.
+    derive: Callable[[Decision, BlockState], None] = _nothing
+    # Stops what an active block has outside of the run, which ends by a fault. Gives actions, but no events.
+    abandon: Callable[[Decision, BlockState], None] = _nothing
+
+    @property
+    def has_cells(self) -> bool:
+        """Whether the blocks hold scopes; in a fork they go on with these, and what has none begins anew."""
+        return self.cell_ended is not _no_cells
 
 
 @dataclass(frozen=True, kw_only=True)

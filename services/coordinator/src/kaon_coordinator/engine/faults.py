@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from kaon_coordinator.engine.actions import EndStep, RevokeReason
 from kaon_coordinator.engine.decision import ENGINE_FAULT, Context, Decision
-from kaon_coordinator.engine.kinds.subworkflows import stop as stop_child
+from kaon_coordinator.engine.kinds.table import KINDS
 from kaon_coordinator.engine.refusals import refuse
 from kaon_coordinator.engine.scopes import run_ends
 from kaon_coordinator.engine.state import transitions as t
@@ -84,8 +84,7 @@ def _end_blocks(decision: Decision) -> None:
             if each.status == t.RUNNING:
                 _end(decision, each.key)
         elif is_active(each):
-            if each.kind == "sub_workflow":
-                stop_child(decision, each)
+            KINDS.blocks[each.kind].abandon(decision, each)
             _end(decision, each.path)
 
 

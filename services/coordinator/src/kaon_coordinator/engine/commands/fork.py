@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kaon_coordinator.engine.kinds.table import KINDS
 from kaon_coordinator.engine.rows.codec import touch_all
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.counting import is_active
@@ -42,5 +43,5 @@ def _under_way(state: RunState) -> Iterator[Node]:
     nodes: list[Node] = [*state.steps.values(), *state.blocks.values()]
     for node in nodes:
         # Blocks with cells go on with what they have.
-        if is_active(node) and (isinstance(node, StepState) or node.kind in {"gate", "sub_workflow"}):
+        if is_active(node) and (isinstance(node, StepState) or not KINDS.blocks[node.kind].has_cells):
             yield node

@@ -201,4 +201,9 @@ def _was_cancelled(cell: ScopeState) -> bool:
     return cell.status == t.CANCELLED and cell.stop == t.NONE
 
 
-KIND = BlockKind(start=_start, stop=stop_cells, cell_ended=_cell_ended, advance=_advance)
+def _derive(decision: Decision, block: BlockState) -> None:
+    if len(block.cells) < block.count:
+        decision.act(Continue(path=block.path))
+
+
+KIND = BlockKind(start=_start, stop=stop_cells, cell_ended=_cell_ended, advance=_advance, derive=_derive)

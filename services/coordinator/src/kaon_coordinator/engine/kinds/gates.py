@@ -202,4 +202,9 @@ def _stop(decision: Decision, block: BlockState, status: t.Status) -> None:
     end_block(decision, block, status, stop_error(block.path, status))
 
 
-KIND = BlockKind(start=_start, stop=_stop)
+def _derive(decision: Decision, block: BlockState) -> None:
+    if block.due_us:
+        decision.act(WatchTime(timer=Timer.GATE, path=block.path, due_us=block.due_us))
+
+
+KIND = BlockKind(start=_start, stop=_stop, derive=_derive)

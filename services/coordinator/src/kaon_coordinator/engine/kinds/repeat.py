@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kaon_coordinator.engine.actions import Timer, WatchTime
+from kaon_coordinator.engine.actions import Continue, Timer, WatchTime
 from kaon_coordinator.engine.backoff import backoff_ms, later_us
 from kaon_coordinator.engine.decision import BlockKind, Decision, user_error
 from kaon_coordinator.engine.messages import Due
@@ -97,4 +97,12 @@ def _advance(decision: Decision, block: BlockState) -> None:
     advance_cell(decision, block, _enter)
 
 
-KIND = BlockKind(start=_start, stop=stop_cells, cell_ended=_pass_ended, advance=_advance)
+def _derive(decision: Decision, block: BlockState) -> None:
+    if block.due_us:
+        decision.act(WatchTime(timer=Timer.PASS, path=block.path, due_us=block.due_us))
+    elif block.cells and block.active == 0:
+        # Whether its last pass was enough was not evaluated in the turn of that pass.
+        decision.act(Continue(path=block.path))
+
+
+KIND = BlockKind(start=_start, stop=stop_cells, cell_ended=_pass_ended, advance=_advance, derive=_derive)

@@ -157,8 +157,8 @@ def _can_go_on(block: BlockState) -> bool:
     return bool(block.continues or block.child_run_id) and block.status != t.SUCCEEDED
 
 
-def stop(decision: Decision, block: BlockState) -> None:
-    """Has the child run stopped; its end ends the block."""
+def _abandon(decision: Decision, block: BlockState) -> None:
+    """Has the child run stopped."""
     cancel = command_pb2.RequestRunCancel(
         reason=f"its parent {decision.state.run_id} stops", requester="kaon", force=decision.state.force_stop
     )
@@ -167,7 +167,7 @@ def stop(decision: Decision, block: BlockState) -> None:
 
 def _stop(decision: Decision, block: BlockState, status: t.Status) -> None:
     """Has the child run stopped; its end ends the block, whatever the status would be of one that nothing keeps."""
-    stop(decision, block)
+    _abandon(decision, block)
 
 
 def tell(decision: Decision, block: BlockState, command: command_pb2.RunCommand) -> None:
@@ -183,4 +183,4 @@ def tell_children(decision: Decision, command: command_pb2.RunCommand) -> None:
             tell(decision, block, command)
 
 
-KIND = BlockKind(start=_start, stop=_stop)
+KIND = BlockKind(start=_start, stop=_stop, abandon=_abandon)

@@ -11,12 +11,11 @@ from kaon_coordinator.engine.actions import (
     RevokeLease,
     RevokeReason,
     TakePermits,
-    Timer,
     WatchRetry,
-    WatchTime,
 )
 from kaon_coordinator.engine.decision import Context, Decision
 from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
+from kaon_coordinator.engine.kinds.table import KINDS
 from kaon_coordinator.engine.scopes.readiness import in_turn, may_go
 from kaon_coordinator.engine.scopes.run_permits import permit_keys
 from kaon_coordinator.engine.scopes.timing import watch_node, watch_run
@@ -84,15 +83,7 @@ def _derive_block(decision: Decision, block: BlockState) -> None:
     if not is_active(block):
         return
     watch_node(decision, block)
-    if block.kind == "gate" and block.due_us:
-        decision.act(WatchTime(timer=Timer.GATE, path=block.path, due_us=block.due_us))
-    elif block.kind == "repeat" and block.due_us:
-        decision.act(WatchTime(timer=Timer.PASS, path=block.path, due_us=block.due_us))
-    elif block.kind == "repeat" and block.cells and block.active == 0:
-        # Whether its last pass was enough was not evaluated in the turn of that pass.
-        decision.act(Continue(path=block.path))
-    elif block.kind == "for_each" and len(block.cells) < block.count:
-        decision.act(Continue(path=block.path))
+    KINDS.blocks[block.kind].derive(decision, block)
 
 
 def _startable(state: RunState) -> Iterator[str]:
