@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from kaon.cli import formatting
 from kaon.dsl import types
+from kaon_wire.definitions.graphs import inner_graphs
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 PHASES = {d.PHASE_ON_FAILURE: "on failure", d.PHASE_FINALLY: "finally"}
@@ -15,21 +16,13 @@ RULES = {
     d.TRIGGER_RULE_ALL_SUCCEEDED: "the success of ",
 }
 
+_HEADINGS = {"body": "", "else": "otherwise"}
+
 
 def bodies(block: d.Block) -> Iterator[tuple[str, d.Graph]]:
     """The graphs in a block, and what distinguishes them; empty for the only one."""
-    match block.WhichOneof("kind"):
-        case "for_each":
-            yield "", block.for_each.body
-        case "repeat":
-            yield "", block.repeat.body
-        case "group":
-            yield "", block.group.body
-        case "branch":
-            for index, case in enumerate(block.branch.cases):
-                yield f"case {index}", case.body
-            if block.branch.HasField("otherwise"):
-                yield "otherwise", block.branch.otherwise
+    for name, body in inner_graphs(block):
+        yield _HEADINGS.get(name, f"case {name}"), body
 
 
 def all_blocks(graph: d.Graph) -> Iterator[d.Block]:
