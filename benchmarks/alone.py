@@ -30,11 +30,11 @@ from kaon_coordinator.shell.outbox import Outbox
 from kaon_coordinator.shell.partition import Partition
 from kaon_coordinator.shell.pools import Pools
 from kaon_coordinator.store.base import NewRun
-from kaon_coordinator.store.database import Durability
 from kaon_coordinator.store.sql import SqlStore, open_store
 from kaon_coordinator.store.thread import StoreThread
 from kaon_coordinator.telemetry import RunTelemetry
 from kaon_coordinator.transport.base import Incoming, Send, TopicPartition
+from kaon_service.databases import Durability
 from kaon_telemetry.metrics import CoordinatorMetrics
 from kaon_telemetry.tracing import NoSpans
 from kaon_wire import canonical, topics

@@ -1,23 +1,79 @@
-"""What databases refuse, and whether that passes."""
+"""Connections to the two databases, what of them differs, and what they refuse."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
 
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy import Connection, Engine, Table, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from kaon_wire.errors import Unavailable
+from kaon_wire.errors import InvalidValue, Unavailable
+from kaon_wire.postgres import connect_arguments
 
+# Another process may hold SQLite's only write lock; its transactions take milliseconds.
+_BUSY_MS = 20_000
+# Pages after which SQLite moves its write-ahead log into the database: 32 MiB, so that it seldom stalls a commit.
+_CHECKPOINT_PAGES = 8_000
+_READ_CONNECTIONS = 4
 # PostgreSQL's classes of errors that lie in what was to be written, though its driver may call them operational: an index cannot
 # take so long a value. Whoever tries again gets the same answer.
 _DATA_CLASSES = ("22", "23", "54")
 
 
-def _refuses_the_data(error: Exception) -> bool:
-    state = getattr(getattr(error, "orig", None), "sqlstate", None)
-    return isinstance(state, str) and state.startswith(_DATA_CLASSES)
+class Durability(StrEnum):
+    """What a committed transaction survives."""
+
+    # The end of the machine.
+    FULL = "full"
+    # The end of the process; a machine that loses power may lose the newest transactions.
+    RELAXED = "relaxed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Database:
+    """One engine for transactions that write and one for those that only read."""
+
+    writer: Engine
+    reader: Engine
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether this is the embedded database."""
+        return self.writer.dialect.name == "sqlite"
+
+    def insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
+        """An INSERT with this database's ON CONFLICT."""
+        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+
+    def close(self) -> None:
+        """Closes every connection."""
+        self.reader.dispose()
+        self.writer.dispose()
+
+
+def open_database(url: str, durability: Durability) -> Database:
+    """Prepares connections to `sqlite:///FILE` or `postgresql+psycopg://USER@HOST:PORT/NAME`; none is made yet.
+
+    Raises:
+        InvalidValue: the URL names neither.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise InvalidValue(f"not a database URL: {error}") from error
+    if parsed.get_backend_name() == "sqlite" and parsed.database not in {None, "", ":memory:"}:
+        return _sqlite(parsed, durability)
+    if parsed.drivername == "postgresql+psycopg":
+        return _postgresql(parsed, durability)
+    shown = parsed.render_as_string(hide_password=True)
+    raise InvalidValue(f"database {shown}: use sqlite:///FILE or postgresql+psycopg://USER@HOST:PORT/NAME")
 
 
 @contextmanager
@@ -33,3 +89,49 @@ def refusals(what: str) -> Iterator[None]:
         if error.connection_invalidated:
             raise Unavailable(f"the connection to the database broke ({what}): {error.args[0]}") from error
         raise
+
+
+def _sqlite(url: URL, durability: Durability) -> Database:
+    synchronous = "FULL" if durability is Durability.FULL else "NORMAL"
+    settings = (
+        "PRAGMA journal_mode=WAL",
+        f"PRAGMA synchronous={synchronous}",
+        f"PRAGMA busy_timeout={_BUSY_MS}",
+        f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}",
+        "PRAGMA foreign_keys=ON",
+        "PRAGMA cache_size=-32000",
+    )
+    writer = create_engine(url, pool_size=1, max_overflow=0)
+    # IMMEDIATE: a transaction that writes never has to upgrade a read lock, which SQLite may refuse.
+    _use_transactions(writer, settings, "BEGIN IMMEDIATE")
+    reader = create_engine(url, pool_size=_READ_CONNECTIONS, max_overflow=0)
+    _use_transactions(reader, (*settings, "PRAGMA query_only=ON"), "BEGIN")
+    return Database(writer=writer, reader=reader)
+
+
+def _use_transactions(engine: Engine, settings: Sequence[str], begin: str) -> None:
+    """Takes transactions out of the hands of Python's driver, which begins them late."""
+
+    @event.listens_for(engine, "connect")
+    def connect(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+        for setting in settings:
+            connection.execute(setting).close()
+
+    @event.listens_for(engine, "begin")
+    def start(connection: Connection) -> None:
+        connection.connection.execute(begin).close()
+
+
+def _postgresql(url: URL, durability: Durability) -> Database:
+    synchronous = "on" if durability is Durability.FULL else "off"
+    arguments = connect_arguments(f"-c synchronous_commit={synchronous} -c timezone=UTC")
+    # READ COMMITTED, the default: an update that has waited for a lock sees what the other has committed, which the fence needs.
+    writer = create_engine(url, connect_args=arguments, pool_size=2, max_overflow=2, paramstyle="format")
+    reader = create_engine(url, connect_args=arguments, pool_size=_READ_CONNECTIONS, max_overflow=0)
+    return Database(writer=writer, reader=reader)
+
+
+def _refuses_the_data(error: Exception) -> bool:
+    state = getattr(getattr(error, "orig", None), "sqlstate", None)
+    return isinstance(state, str) and state.startswith(_DATA_CLASSES)

@@ -32,12 +32,12 @@ from kaon_coordinator.shell.coordinator import Clocks, Coordinator, ShellSetting
 from kaon_coordinator.shell.desk import ArtifactDesk
 from kaon_coordinator.snapshots import Snapshots
 from kaon_coordinator.store.base import RunRecord, Store
-from kaon_coordinator.store.database import Durability
 from kaon_coordinator.store.sql import open_store
 from kaon_coordinator.store.thread import StoreThread
 from kaon_coordinator.telemetry import RunTelemetry
 from kaon_coordinator.transport.base import Send, Transport
 from kaon_service.background import BackgroundTasks
+from kaon_service.databases import Durability
 from kaon_telemetry.endpoint import MetricsServer
 from kaon_telemetry.metrics import CoordinatorMetrics
 from kaon_telemetry.tracing import NoSpans, Spans

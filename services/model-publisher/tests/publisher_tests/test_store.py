@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
 
 from kaon_publisher.store.registry import ModelStore
 from kaon_wire.errors import Conflict, NotFound
@@ -123,20 +122,3 @@ def test_versions_that_were_picked_up_twice_have_the_last_time(store: ModelStore
     store.acknowledge("t", "shop", 3, 20)
     _, pickups = store.version("t", "m", 1)
     assert [(each.consumer, each.time_us) for each in pickups] == [("shop", 20)]
-
-
-def test_a_registry_of_an_older_version_is_taken_over(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/models.db"
-    store = ModelStore(url)
-    published(store, 2)
-    store.close()
-    engine = create_engine(url)
-    with engine.begin() as connection:
-        columns = "tenant, cursor, model, version, announce_us, sent"
-        connection.execute(text(f"CREATE TABLE announcements AS SELECT {columns} FROM model_announcements"))
-        connection.execute(text("DROP TABLE model_announcements"))
-    engine.dispose()
-    store = ModelStore(url)
-    assert announced(store) == [(1, 1, 0), (1, 2, 1)]
-    assert store.current("t", "m") == 2
-    store.close()

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, exists, select, tuple_
 
 from kaon_coordinator.store.bulk import Bulk
-from kaon_coordinator.store.database import Database
 from kaon_coordinator.store.records import SetAside
 from kaon_coordinator.store.tables import set_aside
+from kaon_service.databases import Database
 
 _COLUMNS = [column.name for column in set_aside.columns]
 _KEYS = [column.name for column in set_aside.primary_key]

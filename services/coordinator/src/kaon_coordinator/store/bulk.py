@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Table
 from sqlalchemy.exc import DBAPIError
 
-from kaon_coordinator.store.database import Database
+from kaon_service.databases import Database
 
 
 class Bulk:

@@ -14,10 +14,10 @@ from typing import Any, TypeAlias
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, or_, select, text, update
 
 from kaon_coordinator.store.bulk import Bulk
-from kaon_coordinator.store.database import Database
 from kaon_coordinator.store.log_bounds import Kept, LogBounds, visible
 from kaon_coordinator.store.records import LogChunk
 from kaon_coordinator.store.tables import log_chunks, log_leases
+from kaon_service.databases import Database
 from kaonapi.log.v1 import log_pb2
 from kaonapi.step.v1 import step_pb2
 

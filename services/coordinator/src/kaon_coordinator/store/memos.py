@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, select
 
 from kaon_coordinator.store.bulk import Bulk, upsert
-from kaon_coordinator.store.database import Database
 from kaon_coordinator.store.records import Memo
 from kaon_coordinator.store.tables import memos
+from kaon_service.databases import Database
 from kaon_wire import canonical
 
 

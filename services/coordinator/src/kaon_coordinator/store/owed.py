@@ -8,11 +8,11 @@ from sqlalchemy import Connection, bindparam, delete
 
 from kaon_coordinator.store import permits
 from kaon_coordinator.store.bulk import Bulk
-from kaon_coordinator.store.database import Database
 from kaon_coordinator.store.memos import Memos
 from kaon_coordinator.store.records import PartitionBatch
 from kaon_coordinator.store.submissions import Submissions
 from kaon_coordinator.store.tables import blocks, steps
+from kaon_service.databases import Database
 
 
 class Owed:

@@ -29,10 +29,10 @@ from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.store import reads
 from kaon_coordinator.store.aside import Aside, is_aside
 from kaon_coordinator.store.bulk import Bulk, upsert
-from kaon_coordinator.store.database import Database
 from kaon_coordinator.store.owed import Owed
 from kaon_coordinator.store.records import EncodedEvent, InboxRow, LoadedRun, PartitionBatch, encode_event
 from kaon_coordinator.store.tables import blocks, history, inbox, partitions, pools, runs, steps
+from kaon_service.databases import Database
 from kaon_wire.errors import Conflict, NotFound
 from kaonapi.run.v1 import command_pb2, history_pb2
 

@@ -16,9 +16,9 @@ from sqlalchemy import ColumnElement, Connection, delete, func, select, tuple_
 
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.store.bulk import Bulk, upsert
-from kaon_coordinator.store.database import Database
 from kaon_coordinator.store.records import Holder, PermitRank, PermitRecord, PermitWish, permit_rank
 from kaon_coordinator.store.tables import permit_holds, permit_waits, permits, runs
+from kaon_service.databases import Database
 
 # Owners ask again every second; one that has not for so long (its run has ended, its owner died) keeps nobody waiting.
 STALE_US = 10_000_000

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from sqlalchemy import Column, ColumnElement, Connection, Table, select, text, tuple_
 from sqlalchemy.sql.elements import TextClause
 
-from kaon_coordinator.store.database import Database
 from kaon_coordinator.store.records import References
 from kaon_coordinator.store.tables import (
     blocks,
@@ -23,6 +22,7 @@ from kaon_coordinator.store.tables import (
     workflow_names,
     workflows,
 )
+from kaon_service.databases import Database
 
 Reading = Callable[[], AbstractContextManager[Connection]]
 

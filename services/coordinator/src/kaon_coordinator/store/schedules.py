@@ -8,10 +8,10 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, select, update
 
 from kaon_coordinator.store.aside import take_back
-from kaon_coordinator.store.database import Database
 from kaon_coordinator.store.records import RunRecord, ScheduleRecord, ScheduleStep
 from kaon_coordinator.store.submissions import Submissions
 from kaon_coordinator.store.tables import schedules
+from kaon_service.databases import Database
 from kaon_wire.errors import Conflict, NotFound
 from kaonapi.schedule.v1 import schedule_pb2
 

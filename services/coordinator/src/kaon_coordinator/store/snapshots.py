@@ -11,9 +11,9 @@ from sqlalchemy import Connection, select
 
 from kaon_coordinator.engine.rows.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.store import reads
-from kaon_coordinator.store.database import Database
 from kaon_coordinator.store.records import Snapshot
 from kaon_coordinator.store.tables import runs, snapshots
+from kaon_service.databases import Database
 from kaon_wire.errors import NotFound
 
 Row = TypeVar("Row", StepRow, BlockRow, RunRow)

@@ -21,10 +21,9 @@ from kaon_coordinator.store import (
     workflows,
 )
 from kaon_coordinator.store.base import Fenced, Store
-from kaon_coordinator.store.database import Database, Durability, open_database
 from kaon_coordinator.store.log_bounds import LogBounds
 from kaon_coordinator.store.logs import LogArchive
-from kaon_coordinator.store.migrate import migrate
+from kaon_coordinator.store.migrate import MIGRATIONS
 from kaon_coordinator.store.owed import Owed
 from kaon_coordinator.store.records import (
     InboxRow,
@@ -45,7 +44,7 @@ from kaon_coordinator.store.records import (
     WorkflowRecord,
 )
 from kaon_coordinator.store.submissions import Submissions
-from kaon_service.databases import refusals
+from kaon_service.databases import Database, Durability, open_database, refusals
 from kaon_wire.errors import Conflict
 from kaonapi.log.v1 import log_pb2
 from kaonapi.run.v1 import command_pb2, history_pb2
@@ -66,7 +65,7 @@ def open_store(
     database = open_database(url, durability)
     try:
         with refusals("migrate"):
-            migrate(database)
+            MIGRATIONS.apply(database)
         return SqlStore(database, log_bounds or LogBounds())
     except BaseException:
         database.close()

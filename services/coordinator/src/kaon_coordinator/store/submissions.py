@@ -11,9 +11,9 @@ from kaon_coordinator.engine.rows.rows import RunRow
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.store import reads
 from kaon_coordinator.store.bulk import Bulk
-from kaon_coordinator.store.database import Database
 from kaon_coordinator.store.records import InboxRow, Message, NewRun, RunRecord
 from kaon_coordinator.store.tables import inbox, runs
+from kaon_service.databases import Database
 from kaon_wire import canonical
 from kaon_wire.errors import Conflict
 from kaonapi.run.v1 import command_pb2

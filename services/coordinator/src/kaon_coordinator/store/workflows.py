@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, select
 
-from kaon_coordinator.store.database import Database
 from kaon_coordinator.store.records import WorkflowRecord
 from kaon_coordinator.store.tables import workflow_names, workflows
+from kaon_service.databases import Database
 from kaon_wire.errors import NotFound
 from kaonapi.workflow.v1 import definition_pb2
 

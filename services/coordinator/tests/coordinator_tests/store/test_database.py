@@ -12,10 +12,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from kaon_coordinator.store.base import PartitionBatch, Store
-from kaon_coordinator.store.database import Durability, open_database
 from kaon_coordinator.store.sql import open_store
 from kaon_coordinator.store.thread import StoreThread
 from kaon_local.postgres import Postgres, temporary_postgres
+from kaon_service.databases import Durability, open_database
 from kaon_wire.errors import InvalidValue, Unavailable
 from kaon_wire.postgres import PATIENCE
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, text
 
-from kaon_coordinator.store import migrate
 from kaon_coordinator.store.base import Store
+from kaon_coordinator.store.migrate import MIGRATIONS
 from kaon_coordinator.store.sql import open_store
 from kaon_coordinator.store.tables import metadata
 from kaon_wire.errors import Conflict
@@ -30,12 +28,12 @@ def test_the_migrations_make_the_tables_that_the_code_expects(store: Store, url:
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
-        assert migrate.revision(connection) == migrate.HEAD
+        assert MIGRATIONS.revision(connection) == MIGRATIONS.head
     engine.dispose()
 
 
 def test_the_newest_migration_is_the_one_that_is_looked_for() -> None:
-    assert ScriptDirectory.from_config(_config()).get_current_head() == migrate.HEAD
+    assert ScriptDirectory.from_config(MIGRATIONS.config()).get_current_head() == MIGRATIONS.head
 
 
 def test_what_is_there_survives_another_start(store: Store, open_another: Callable[[], Store]) -> None:
@@ -59,7 +57,7 @@ def test_a_database_of_a_newer_version_is_left_alone(store: Store, url: str) -> 
     with pytest.raises(Conflict, match="newer version of Kaon"):
         open_store(url)
     with engine.connect() as connection:
-        assert migrate.revision(connection) == "9999"
+        assert MIGRATIONS.revision(connection) == "9999"
     engine.dispose()
 
 
@@ -101,17 +99,9 @@ def test_a_lease_that_was_full_goes_on_with_its_tail_after_the_upgrade(url: str)
 
 def _fill(url: str, revision: str, *statements: str) -> None:
     """Makes the tables of an earlier version, with something in them."""
-    engine, config = create_engine(url), _config()
+    engine = create_engine(url)
     with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
+        command.upgrade(MIGRATIONS.config(connection), revision)
         for statement in statements:
             connection.execute(text(statement))
     engine.dispose()
-
-
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(migrate.__file__).with_name("migrations")))
-    config.set_main_option("path_separator", "os")
-    return config

@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from kaon_publisher.serving import retirable
-from kaon_publisher.store import announcements, consumers, pushes, tables, versions
+from kaon_publisher.store import announcements, consumers, pushes, versions
 from kaon_publisher.store.consumers import Pickup
-from kaon_service.databases import refusals
+from kaon_publisher.store.migrate import MIGRATIONS
+from kaon_service.databases import Durability, open_database, refusals
 from kaon_wire.errors import Conflict, NotFound
-from kaon_wire.postgres import connect_arguments
 from kaonapi.model.v1 import model_pb2
 
 
@@ -25,20 +25,26 @@ class ModelStore:
     while the database does not answer.
 
     Args:
-        url: an SQLAlchemy URL; the tables are made when they are missing.
+        url: `sqlite:///FILE` or `postgresql+psycopg://USER@HOST:PORT/NAME`; its tables are brought up to date.
 
     Raises:
+        InvalidValue: the URL names neither.
         Unavailable: the database does not answer.
+        Conflict: the database belongs to a newer version of Kaon.
     """
 
     def __init__(self, url: str) -> None:
-        self._engine = _open(url)
-        with self._writing() as connection:
-            tables.create(connection)
+        self._database = open_database(url, Durability.FULL)
+        try:
+            with refusals("migrate models"):
+                MIGRATIONS.apply(self._database)
+        except BaseException:
+            self._database.close()
+            raise
 
     def close(self) -> None:
         """Closes all connections."""
-        self._engine.dispose()
+        self._database.close()
 
     def published(self, tenant: str, key: str, payload: str) -> model_pb2.ModelVersion | None:
         """The version that was published under an idempotency key; None when there is none.
@@ -225,12 +231,12 @@ class ModelStore:
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with refusals("models"), self._engine.connect() as connection:
+        with refusals("models"), self._database.reader.connect() as connection:
             yield connection
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        with refusals("models"), self._engine.begin() as connection:
+        with refusals("models"), self._database.writer.begin() as connection:
             yield connection
 
     def _announce(
@@ -240,17 +246,3 @@ class ModelStore:
         announcements.append(connection, whole, now_us, kind=model_pb2.ANNOUNCEMENT_KIND_PUBLISHED)
         pushes.forget(connection, record.tenant, record.model, record.image_digest)
         return whole
-
-
-def _open(url: str) -> Engine:
-    engine = create_engine(url, connect_args=connect_arguments() if url.startswith("postgresql") else {})
-    if engine.dialect.name == "sqlite":
-
-        @event.listens_for(engine, "connect")
-        def _configure(connection: object, _: object) -> None:
-            cursor = connection.cursor()  # type: ignore[attr-defined]
-            for setting in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000"):
-                cursor.execute(f"PRAGMA {setting}")
-            cursor.close()
-
-    return engine

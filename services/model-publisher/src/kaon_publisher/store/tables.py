@@ -1,24 +1,8 @@
-"""The tables of the model registry, and how older ones become these."""
+"""The tables of the model registry; `migrations/` makes them."""
 
 from __future__ import annotations
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    Connection,
-    MetaData,
-    String,
-    Table,
-    UniqueConstraint,
-    insert,
-    inspect,
-    literal,
-    select,
-    text,
-)
-
-from kaonapi.model.v1 import model_pb2
+from sqlalchemy import BigInteger, Boolean, Column, MetaData, String, Table, UniqueConstraint
 
 metadata = MetaData()
 versions = Table(
@@ -76,24 +60,3 @@ pushes = Table(
     Column("digest", String, primary_key=True),
     Column("time_us", BigInteger, nullable=False),
 )
-
-# Announcements as they were before a version could be announced again.
-_OLD_ANNOUNCEMENTS = "announcements"
-
-
-def create(connection: Connection) -> None:
-    """Makes the tables that are missing, and moves what older ones hold; in the caller's transaction."""
-    metadata.create_all(connection)
-    if not inspect(connection).has_table(_OLD_ANNOUNCEMENTS):
-        return
-    old = Table(_OLD_ANNOUNCEMENTS, MetaData(), autoload_with=connection)
-    columns = ("tenant", "cursor", "model", "version", "announce_us", "sent", "kind", "replaces", "principal")
-    rows = select(
-        *(old.c[name] for name in columns[:6]),
-        literal(int(model_pb2.ANNOUNCEMENT_KIND_PUBLISHED)),
-        old.c.version - 1,
-        literal(""),
-        literal(""),
-    )
-    connection.execute(insert(announcements).from_select([*columns, "reason"], rows))
-    connection.execute(text(f"DROP TABLE {_OLD_ANNOUNCEMENTS}"))

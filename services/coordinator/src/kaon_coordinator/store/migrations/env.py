@@ -4,5 +4,8 @@ from alembic import context
 
 from kaon_coordinator.store.tables import metadata
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
+attributes = context.config.attributes
+context.configure(
+    connection=attributes["connection"], target_metadata=metadata, version_table=attributes["version_table"]
+)
 context.run_migrations()

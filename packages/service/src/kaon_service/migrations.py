@@ -1,0 +1,73 @@
+"""Brings a database up to date before anything else uses it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, column, inspect, select, table, text
+
+from kaon_service.databases import Database
+from kaon_wire.errors import Conflict
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+
+@dataclass(frozen=True, kw_only=True)
+class Migrations:
+    """The migrations of one service's tables."""
+
+    # Alembic's directory, with `env.py` and `versions/`.
+    scripts: Path
+    # The newest of `versions/`; a test holds them together. Known here so that an up-to-date database, the common case, is
+    # recognised without loading Alembic.
+    head: str
+    # Any number, as long as no other program on the same PostgreSQL database uses it.
+    lock: int
+    # Where a database keeps its revision; services that share a database have different ones.
+    version_table: str = "alembic_version"
+
+    def apply(self, database: Database) -> None:
+        """Applies the missing migrations in one transaction; processes that start together do it one after the other.
+
+        Raises:
+            Conflict: the database belongs to a newer version of Kaon.
+        """
+        with database.writer.begin() as connection:
+            if not database.is_sqlite:
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": self.lock})
+            if self.revision(connection) != self.head:
+                self._upgrade(connection)
+
+    def revision(self, connection: Connection) -> str | None:
+        """The newest migration that the database has; None when it has none."""
+        if not inspect(connection).has_table(self.version_table):
+            return None
+        revision: str | None = connection.execute(
+            select(column("version_num")).select_from(table(self.version_table))
+        ).scalar()
+        return revision
+
+    def config(self, connection: Connection | None = None) -> Config:
+        """What Alembic's commands work with."""
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", str(self.scripts).replace("%", "%%"))
+        config.set_main_option("path_separator", "os")
+        config.attributes.update(connection=connection, version_table=self.version_table)
+        return config
+
+    def _upgrade(self, connection: Connection) -> None:
+        from alembic import command
+        from alembic.util import CommandError
+
+        try:
+            command.upgrade(self.config(connection), "head")
+        except CommandError as error:
+            raise Conflict(
+                f"the database is at revision {self.revision(connection)}, which this version of Kaon does not know: "
+                f"use a newer version of Kaon ({error})"
+            ) from error
