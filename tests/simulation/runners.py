@@ -12,17 +12,17 @@ from typing import Any, cast
 
 from prometheus_client import CollectorRegistry
 
-import kaon_runner.heartbeats
-import kaon_runner.reports
+import kaon_runner.outbox.heartbeats
+import kaon_runner.outbox.reports
 import kaon_runner.runner
-from kaon_runner import reports
 from kaon_runner.composition import Parts, compose_runner
 from kaon_runner.execution.execution import Execution
 from kaon_runner.execution.surroundings import Stop, Surroundings
-from kaon_runner.leases import Lease
-from kaon_runner.preparing import Preparer
+from kaon_runner.leases.slots import Amount, Claim
+from kaon_runner.leases.table import Lease
+from kaon_runner.outbox import reports
+from kaon_runner.preparation.preparer import Preparer
 from kaon_runner.settings import Settings
-from kaon_runner.slots import Amount, Claim
 from kaon_runner.steptypes.python import PythonStepType
 from kaon_runner.telemetry import RunnerTelemetry
 from kaon_runner.workers.pool import WorkerPool
@@ -235,8 +235,8 @@ class World:
 _clock = Clock()
 # What `play` replaces.
 REPLACED = (
-    (kaon_runner.heartbeats, "time"),
-    (kaon_runner.reports, "time"),
+    (kaon_runner.outbox.heartbeats, "time"),
+    (kaon_runner.outbox.reports, "time"),
     (kaon_runner.runner, "_TICK_SECONDS"),
 )
 

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kaon_runner.batching import Batch, Departures
 from kaon_runner.composition import capacity_of
 from kaon_runner.errors import InvalidSettings
+from kaon_runner.leases.slots import Amount, Slots
+from kaon_runner.outbox.batching import Batch, Departures
 from kaon_runner.settings import Settings
-from kaon_runner.slots import Amount, Slots
 from kaonapi.workflow.v1 import definition_pb2
 
 amounts = st.builds(

@@ -10,7 +10,7 @@ import pytest
 
 from kaon_artifacts import durable
 from kaon_runner.children import scala
-from kaon_runner.environments import Environments
+from kaon_runner.preparation.environments import Environments
 
 # Stands for the compiler, which takes ten seconds: it writes what it is told to.
 COMPILER = '#!/bin/sh\nwhile [ "$1" != -d ]; do shift; done\necho jar > "$2"\n'

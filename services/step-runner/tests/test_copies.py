@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from kaon_artifacts import Artifact, ArtifactStore
-from kaon_runner import copies, outputs
-from kaon_runner.artifacts import ArtifactGateway
+from kaon_runner.artifacts import copies
+from kaon_runner.artifacts.gateway import ArtifactGateway
 from kaon_runner.children.container_view import ContainerView
-from kaon_runner.directory import StepDirectory
+from kaon_runner.disk.step_directory import StepDirectory
 from kaon_runner.errors import UserStepError
+from kaon_runner.outputs import collecting
 from kaon_runner.settings import Settings
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2
@@ -257,7 +258,7 @@ def collected(
     directory: StepDirectory, gateway: ArtifactGateway, returned: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     spec = step_pb2.StepSpec(outputs={"data": DATASET})
-    kept = outputs.collect(spec, directory, gateway, returned or {})
+    kept = collecting.collect(spec, directory, gateway, returned or {})
     reference: dict[str, Any] = json.loads(kept["data"])["artifact"]
     return reference
 

@@ -15,9 +15,10 @@ import pytest
 from harness import MemorySystem, python, shell
 
 from kaon_artifacts import ArtifactStore
-from kaon_runner import bootstrap, copies
-from kaon_runner.artifacts import ArtifactGateway
-from kaon_runner.disk import WorkDirectory, local_path, remove_unused, used_bytes
+from kaon_runner import bootstrap
+from kaon_runner.artifacts import copies
+from kaon_runner.artifacts.gateway import ArtifactGateway
+from kaon_runner.disk.space import WorkDirectory, local_path, remove_unused, used_bytes
 from kaon_runner.settings import Settings
 from kaonapi.step.v1 import step_pb2
 
@@ -72,7 +73,7 @@ def test_a_dead_runners_directories_are_removed_and_those_of_the_living_are_not(
     script = f"""
 import os, signal
 from pathlib import Path
-from kaon_runner.disk import WorkDirectory
+from kaon_runner.disk.space import WorkDirectory
 work = WorkDirectory(Path({str(tmp_path)!r}), "dead", scratch_seconds=60)
 work.open()
 for path in (work.steps, work.logs):

@@ -15,8 +15,8 @@ from harness import MemorySystem, python, request, shell
 from processes import wait_gone
 
 from kaon_artifacts import ArtifactStore
-from kaon_runner.capabilities import gpu_model, java_version
-from kaon_runner.environments import Environments, _digest
+from kaon_runner.capabilities.machine import gpu_model, java_version
+from kaon_runner.preparation.environments import Environments, _digest
 from kaonapi.step.v1 import step_pb2
 
 BOTH = pytest.mark.parametrize("isolation", ["WARM", "PROCESS"])

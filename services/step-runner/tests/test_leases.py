@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kaon_runner.leases import LeaseTable, Phase, Verdict
+from kaon_runner.leases.table import LeaseTable, Phase, Verdict
 from kaonapi.step.v1 import step_pb2
 
 

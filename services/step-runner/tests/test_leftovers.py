@@ -14,15 +14,17 @@ from typing import Any
 import pytest
 
 from kaon_artifacts import ArtifactStore
-from kaon_runner import disk, outputs, reports
-from kaon_runner.artifacts import ArtifactGateway
-from kaon_runner.directory import StepDirectory
-from kaon_runner.environments import Environments
+from kaon_runner.artifacts.gateway import ArtifactGateway
+from kaon_runner.disk import space
+from kaon_runner.disk.step_directory import StepDirectory
 from kaon_runner.errors import UserStepError
 from kaon_runner.execution.in_command import CommandRun
-from kaon_runner.log_store import LogStore
-from kaon_runner.logs import StepLog
-from kaon_runner.preparing import Preparer
+from kaon_runner.logs.step_log import StepLog
+from kaon_runner.logs.store import LogStore
+from kaon_runner.outbox import reports
+from kaon_runner.outputs import collecting
+from kaon_runner.preparation.environments import Environments
+from kaon_runner.preparation.preparer import Preparer
 from kaon_runner.settings import Settings
 from kaon_runner.steptypes.base import CommandLaunch
 from kaon_runner.supervision.child import Bounds, Ending
@@ -75,7 +77,7 @@ def spec_of(kind: int) -> step_pb2.StepSpec:
 
 
 def collect(directory: StepDirectory, gateway: ArtifactGateway, kind: int) -> dict[str, str]:
-    return outputs.collect(spec_of(kind), directory, gateway, {})
+    return collecting.collect(spec_of(kind), directory, gateway, {})
 
 
 @pytest.mark.parametrize(("name", "make"), LEFT)
@@ -276,7 +278,7 @@ def test_directories_deeper_than_python_calls_are_measured_and_removed(tmp_path:
         os.close(place)
         place = inner
     os.close(place)
-    assert disk.used_bytes([tmp_path / "top"]) >= 0
-    assert disk._last_written(tmp_path / "top") > 0
-    disk.remove_tree(tmp_path / "top")
+    assert space.used_bytes([tmp_path / "top"]) >= 0
+    assert space._last_written(tmp_path / "top") > 0
+    space.remove_tree(tmp_path / "top")
     assert not (tmp_path / "top").exists()

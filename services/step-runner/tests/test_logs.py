@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from kaon_runner.log_store import LogStore
-from kaon_runner.logs import STDERR, STDOUT, StepLog
+from kaon_runner.logs.step_log import STDERR, STDOUT, StepLog
+from kaon_runner.logs.store import LogStore
 from kaonapi.log.v1 import log_pb2
 from kaonapi.step.v1 import step_pb2
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from kaon_artifacts import ArtifactStore
-from kaon_runner.artifacts import ArtifactGateway
-from kaon_runner.environments import Environments
-from kaon_runner.preparing import Preparer
+from kaon_runner.artifacts.gateway import ArtifactGateway
+from kaon_runner.preparation.environments import Environments
+from kaon_runner.preparation.preparer import Preparer
 from kaon_runner.settings import Settings
 from kaon_runner.steptypes.base import PreparedStep
 from kaon_wire import canonical

@@ -13,8 +13,8 @@ import pytest
 from harness import MemorySystem, python, request
 
 from kaon_artifacts import ArtifactStore
-from kaon_runner.log_store import LogStore
-from kaon_runner.logs import STDOUT, StepLog
+from kaon_runner.logs.step_log import STDOUT, StepLog
+from kaon_runner.logs.store import LogStore
 from kaonapi.log.v1 import log_pb2
 from kaonapi.step.v1 import step_pb2
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kaon_runner import values
+from kaon_runner.outputs import values
 
 
 @pytest.mark.parametrize(

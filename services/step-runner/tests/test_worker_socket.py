@@ -13,9 +13,9 @@ import pytest
 
 from kaon.step import packets
 from kaon.step.packets import PACKET_BYTES
-from kaon_runner.log_store import LogStore
-from kaon_runner.logs import StepLog
-from kaon_runner.slots import Amount
+from kaon_runner.leases.slots import Amount
+from kaon_runner.logs.step_log import StepLog
+from kaon_runner.logs.store import LogStore
 from kaon_runner.steptypes.base import WorkerSpec
 from kaon_runner.supervision.child import Bounds
 from kaon_runner.workers.pool import WorkerPool

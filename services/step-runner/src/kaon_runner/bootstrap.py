@@ -14,14 +14,15 @@ from functools import partial
 from google.protobuf.message import Message
 from prometheus_client import CollectorRegistry
 
-from kaon_runner import copies
-from kaon_runner.artifacts import ArtifactGateway
-from kaon_runner.capabilities import machine_labels
+from kaon_runner.artifacts import copies
+from kaon_runner.artifacts.base import Artifacts
+from kaon_runner.artifacts.gateway import ArtifactGateway
+from kaon_runner.capabilities.machine import machine_labels
+from kaon_runner.capabilities.step_types import StepTypes
 from kaon_runner.composition import Parts, capacity_of, compose_runner
-from kaon_runner.disk import WorkDirectory
-from kaon_runner.environments import Environments
-from kaon_runner.preparing import Artifacts, Preparer
-from kaon_runner.registry import StepTypes
+from kaon_runner.disk.space import WorkDirectory
+from kaon_runner.preparation.environments import Environments
+from kaon_runner.preparation.preparer import Preparer
 from kaon_runner.runner import Runner
 from kaon_runner.settings import Settings
 from kaon_runner.supervision import groups, limits

@@ -9,15 +9,16 @@ from pathlib import Path
 
 import psutil
 
+from kaon_runner.artifacts.base import Artifacts
 from kaon_runner.execution.execution import Execution
 from kaon_runner.execution.surroundings import Surroundings
-from kaon_runner.heartbeats import Heartbeats, RecentDuration
-from kaon_runner.leases import LeaseTable
-from kaon_runner.outbox import Outbox
-from kaon_runner.preparing import Artifacts, Preparer
+from kaon_runner.leases.slots import Amount, Slots
+from kaon_runner.leases.table import LeaseTable
+from kaon_runner.outbox.heartbeats import Heartbeats, RecentDuration
+from kaon_runner.outbox.outbox import Outbox
+from kaon_runner.preparation.preparer import Preparer
 from kaon_runner.runner import Runner
 from kaon_runner.settings import Settings
-from kaon_runner.slots import Amount, Slots
 from kaon_runner.steptypes.base import StepType
 from kaon_runner.telemetry import RunnerTelemetry
 from kaon_runner.transport.base import Transport

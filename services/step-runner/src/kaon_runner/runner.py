@@ -10,15 +10,15 @@ from pathlib import Path
 
 from google.protobuf.message import Message
 
-from kaon_runner import reports
-from kaon_runner.disk import used_bytes
+from kaon_runner.disk.space import used_bytes
 from kaon_runner.execution.execution import Execution
 from kaon_runner.execution.in_worker import lane_of
 from kaon_runner.execution.surroundings import Stop, Surroundings
-from kaon_runner.heartbeats import Heartbeats, RecentDuration
-from kaon_runner.leases import Lease, LeaseTable, Phase, StepId, Verdict, step_id
-from kaon_runner.outbox import Outbox
-from kaon_runner.slots import Amount, Claim, Slots
+from kaon_runner.leases.slots import Amount, Claim, Slots
+from kaon_runner.leases.table import Lease, LeaseTable, Phase, StepId, Verdict, step_id
+from kaon_runner.outbox import reports
+from kaon_runner.outbox.heartbeats import Heartbeats, RecentDuration
+from kaon_runner.outbox.outbox import Outbox
 from kaon_runner.workers.process import Requeued, WarmWorker
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
-from kaon_runner.leases import Lease
+from kaon_runner.leases.table import Lease
 from kaon_telemetry.metrics import RunnerMetrics
 from kaon_telemetry.tracing import Spans, inner_span
 from kaonapi.runner.v1 import runner_pb2

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from harness import request
 
-from kaon_runner.directory import StepDirectory
+from kaon_runner.disk.step_directory import StepDirectory
 from kaon_runner.errors import UserStepError
 from kaon_runner.settings import Settings
 from kaon_runner.steptypes.base import CommandLaunch, PreparedStep, StepType

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kaon_runner.registry import GROUP, StepTypes, detected
+from kaon_runner.capabilities.step_types import GROUP, StepTypes, detected
 from kaon_runner.settings import Settings
 from kaon_runner.steptypes.base import StepType
 

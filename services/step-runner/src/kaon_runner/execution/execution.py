@@ -9,15 +9,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kaon_runner import outputs, reports
-from kaon_runner.disk import local_path, remove_tree
+from kaon_runner.disk.space import local_path, remove_tree
 from kaon_runner.errors import UserStepError
 from kaon_runner.execution.in_command import CommandRun
 from kaon_runner.execution.in_worker import InWorker, lane_of
 from kaon_runner.execution.reporting import Reporter, Result
 from kaon_runner.execution.surroundings import Stop, Surroundings
-from kaon_runner.leases import Lease
-from kaon_runner.slots import Amount, Claim
+from kaon_runner.leases.slots import Amount, Claim
+from kaon_runner.leases.table import Lease
+from kaon_runner.outbox import reports
+from kaon_runner.outputs import collecting
 from kaon_runner.steptypes.base import CommandLaunch, PreparedStep, StepType, WorkerLaunch
 from kaon_runner.supervision.child import Bounds, Ending
 from kaon_runner.workers.process import Requeued, WarmWorker, WorkerOutcome, WorkerTask
@@ -270,9 +271,11 @@ class Execution:
         if step_type.collect is not None:
             await self._around.off_loop(step_type.collect, step, self._around.settings)
         arguments = (step.spec, step.directory, self._around.artifacts, returned)
-        quick = outputs.is_quick(step.spec) and not step.directory.exists()
+        quick = collecting.is_quick(step.spec) and not step.directory.exists()
         collected = (
-            outputs.collect(*arguments) if quick else await self._around.off_loop(outputs.collect, *arguments)
+            collecting.collect(*arguments)
+            if quick
+            else await self._around.off_loop(collecting.collect, *arguments)
         )
         return step_pb2.StepSucceeded(outputs_json=collected)
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kaon_artifacts import opening
-from kaon_runner.directory import StepDirectory
-from kaon_runner.logs import STDERR, STDOUT, StepLog
-from kaon_runner.reports import MALFORMED
+from kaon_runner.disk.step_directory import StepDirectory
+from kaon_runner.logs.step_log import STDERR, STDOUT, StepLog
+from kaon_runner.outbox.reports import MALFORMED
 from kaon_runner.steptypes.base import CommandLaunch
 from kaon_runner.supervision import child as supervision
 from kaon_runner.supervision.child import Bounds, Child, Ending

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kaon_runner.slots import Claim
+from kaon_runner.leases.slots import Claim
 from kaon_runner.steptypes.base import WorkerSpec
 from kaon_runner.supervision.child import Ending
 from kaon_runner.workers.pool import WorkerPool

@@ -7,11 +7,11 @@ import logging
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-from kaon_runner import reports
 from kaon_runner.execution.surroundings import Stop, Surroundings
-from kaon_runner.leases import Lease
-from kaon_runner.log_store import LogStore
-from kaon_runner.logs import StepLog
+from kaon_runner.leases.table import Lease
+from kaon_runner.logs.step_log import StepLog
+from kaon_runner.logs.store import LogStore
+from kaon_runner.outbox import reports
 from kaonapi.step.v1 import step_pb2
 
 _log = logging.getLogger(__name__)

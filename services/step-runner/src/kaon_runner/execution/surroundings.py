@@ -10,8 +10,9 @@ from enum import Enum
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
-from kaon_runner.leases import Lease
-from kaon_runner.preparing import Artifacts, Preparer
+from kaon_runner.artifacts.base import Artifacts
+from kaon_runner.leases.table import Lease
+from kaon_runner.preparation.preparer import Preparer
 from kaon_runner.settings import Settings
 from kaon_runner.steptypes.base import StepType
 from kaon_runner.workers.pool import WorkerPool

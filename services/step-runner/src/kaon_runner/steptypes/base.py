@@ -13,7 +13,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-from kaon_runner.directory import StepDirectory
+from kaon_runner.disk.step_directory import StepDirectory
 from kaon_runner.errors import PlatformStepError, UserStepError
 from kaon_runner.settings import Settings
 from kaon_wire import canonical

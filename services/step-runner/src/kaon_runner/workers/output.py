@@ -7,7 +7,7 @@ import os
 import secrets
 from collections.abc import Callable
 
-from kaon_runner.logs import STDERR, STDOUT, StepLog
+from kaon_runner.logs.step_log import STDERR, STDOUT, StepLog
 from kaon_runner.supervision.child import Child
 from kaonapi.log.v1 import log_pb2
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from kaon_runner.slots import Amount
+from kaon_runner.leases.slots import Amount
 from kaon_runner.steptypes.base import WorkerSpec
 from kaon_runner.supervision.child import Bounds, Ending
 from kaon_runner.workers.process import SLOW_SECONDS, WarmWorker, WorkerTask

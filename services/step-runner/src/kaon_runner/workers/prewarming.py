@@ -6,7 +6,7 @@ import asyncio
 import logging
 from concurrent.futures import Executor
 
-from kaon_runner.preparing import Artifacts
+from kaon_runner.artifacts.base import Artifacts
 from kaon_runner.settings import Settings
 from kaon_runner.steptypes.python import worker_of
 from kaon_runner.supervision.child import Bounds

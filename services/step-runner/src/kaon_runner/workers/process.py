@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from kaon_runner.logs import StepLog
-from kaon_runner.slots import Amount, Claim
+from kaon_runner.leases.slots import Amount, Claim
+from kaon_runner.logs.step_log import StepLog
 from kaon_runner.steptypes.base import WorkerSpec
 from kaon_runner.supervision import child as supervision
 from kaon_runner.supervision.child import Bounds, Child, Ending

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from kaon_artifacts import ArtifactError, Unreadable, checked_name, opening
-from kaon_runner import values
-from kaon_runner.directory import StepDirectory
+from kaon_runner.artifacts.base import Artifacts
+from kaon_runner.disk.step_directory import StepDirectory
 from kaon_runner.errors import UserStepError
-from kaon_runner.preparing import Artifacts
+from kaon_runner.outputs import values
 from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue
 from kaonapi.step.v1 import step_pb2

@@ -15,7 +15,7 @@ from kaon_artifacts import Artifact, ArtifactError, ArtifactStore, Unreadable, c
 from kaon_artifacts.archive import unpack_zip
 from kaon_artifacts.artifact import DIRECTORY
 from kaon_artifacts.durable import move
-from kaon_runner.copies import LocalCopies
+from kaon_runner.artifacts.copies import LocalCopies
 from kaon_runner.errors import PlatformStepError, UserStepError
 from kaon_runner.settings import Settings
 

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kaon_runner.log_store import LogStore
+from kaon_runner.logs.store import LogStore
 from kaonapi.log.v1 import log_pb2
 from kaonapi.step.v1 import step_pb2
 

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from kaon_runner.batching import Batch, Departures
+from kaon_runner.outbox.batching import Batch, Departures
 from kaon_runner.transport.base import Transport
 from kaon_wire.partitioning import partition_of
 from kaon_wire.topics import RUNNER_HEARTBEATS, STEP_EVENTS, STEP_LOGS

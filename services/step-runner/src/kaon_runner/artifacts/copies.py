@@ -18,7 +18,7 @@ from pathlib import Path
 from kaon_artifacts import Artifact, ArtifactError
 from kaon_artifacts.digesting import digest_of
 from kaon_artifacts.durable import move, sync_directory
-from kaon_runner.disk import remove_tree, remove_unused
+from kaon_runner.disk.space import remove_tree, remove_unused
 
 # How often every runner tidies its cache.
 TIDY_SECONDS = 3600.0

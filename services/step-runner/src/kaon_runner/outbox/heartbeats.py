@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from kaon_runner.leases import LeaseTable, Phase
-from kaon_runner.slots import Amount
+from kaon_runner.leases.slots import Amount
+from kaon_runner.leases.table import LeaseTable, Phase
 from kaon_wire.version import VERSION
 from kaonapi.runner.v1 import runner_pb2
 

@@ -6,13 +6,14 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from kaon_artifacts import Unreadable, opening
-from kaon_runner import values
-from kaon_runner.directory import StepDirectory
-from kaon_runner.environments import Environments
+from kaon_runner.artifacts.base import Artifacts
+from kaon_runner.disk.step_directory import StepDirectory
 from kaon_runner.errors import UserStepError
+from kaon_runner.outputs import values
+from kaon_runner.preparation.environments import Environments
 from kaon_runner.steptypes.base import PreparedStep
 from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue
@@ -25,25 +26,6 @@ _SAFE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012345678
 # Of a text, it is only the text in quotes.
 _quote = json.JSONEncoder(ensure_ascii=False).encode
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-
-class Artifacts(Protocol):
-    """What preparing and collecting need of the artifact store."""
-
-    def fetch(self, reference: Mapping[str, Any]) -> Path | None:
-        """The local copy, which has the artifact's name; None for an artifact that lives elsewhere and is read there."""
-
-    def bundle(self, digest: str) -> Path:
-        """The directory of the unpacked code bundle."""
-
-    def has_bundle(self, digest: str) -> bool:
-        """Whether `bundle` answers at once."""
-
-    def put(self, path: Path, kind: str, name: str) -> dict[str, Any]:
-        """Stores a file or directory and returns its reference: "uri", "digest", "type", "size", "name".
-
-        An empty name is none, and is not told.
-        """
 
 
 class Preparer:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from kaon_runner.disk import remove_tree
+from kaon_runner.disk.space import remove_tree
 
 _NAMES = ("work", "outputs", "artifacts", "events", "commands")
 

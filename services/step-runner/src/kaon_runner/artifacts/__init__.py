@@ -1,0 +1,1 @@
+"""The artifact store, and local copies of what it holds."""

@@ -1,0 +1,1 @@
+"""Directories on this machine: of the runner and of each step."""

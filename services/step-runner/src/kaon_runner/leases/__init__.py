@@ -1,0 +1,1 @@
+"""Which leases the runner holds, and what they occupy."""

@@ -1,0 +1,1 @@
+"""What the runner says: events of steps, renewals, logs, heartbeats."""

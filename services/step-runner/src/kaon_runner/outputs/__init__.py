@@ -1,0 +1,1 @@
+"""Values of steps: what they declare, and what they have given."""
