@@ -13,7 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from kaon_artifacts import Artifact, ArtifactStore
-from kaon_coordinator.api.taking import Taking
+from kaon_coordinator.api.artifact_renewal import ArtifactRenewal
 from kaon_coordinator.collection import Collection
 from kaon_coordinator.store.base import Store
 from kaon_coordinator.store.sql import open_store
@@ -96,7 +96,7 @@ async def test_a_run_that_starts_while_a_round_goes_on_finds_its_artifact(
         found = real(superseded_us)
         text = reference(given)
         # As the API does.
-        Taking(artifacts)._artifacts.renew(artifacts.by_digest(given.digest))
+        ArtifactRenewal(artifacts)._artifacts.renew(artifacts.by_digest(given.digest))
         submitted(store, params={"data": text})
         return found
 
@@ -107,16 +107,16 @@ async def test_a_run_that_starts_while_a_round_goes_on_finds_its_artifact(
 
 async def test_a_caller_who_names_an_old_artifact_or_version_renews_it(artifacts: ArtifactStore) -> None:
     given, bundle = old(artifacts, b"given"), old(artifacts, b"bundle")
-    taking = Taking(artifacts)
-    await taking.named_in(reference(given).encode(), b"sha256:" + b"0" * 64)
-    await taking.bundle(bundle.digest)
+    renewal = ArtifactRenewal(artifacts)
+    await renewal.named_in(reference(given).encode(), b"sha256:" + b"0" * 64)
+    await renewal.bundle(bundle.digest)
     for each in (given, bundle):
         assert time.time() - os.stat(each.uri.removeprefix("file://")).st_mtime < 60
 
 
 async def test_a_version_whose_code_is_gone_says_what_to_do(artifacts: ArtifactStore) -> None:
     with pytest.raises(NotFound, match="register the workflow again"):
-        await Taking(artifacts).bundle("sha256:" + "0" * 64)
+        await ArtifactRenewal(artifacts).bundle("sha256:" + "0" * 64)
 
 
 def test_by_hand_it_tells_first_what_it_would_do(

@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any, Protocol
 
 from kaon_coordinator.api import aside
-from kaon_coordinator.api.chain import AskMatcher, Chain, Link
 from kaon_coordinator.api.owners import TIMEOUT, Metadata, Stub, Unreachable, ask, owner_of, unreachable
+from kaon_coordinator.api.wait_reasons import AskMatcher, Reason, WaitReasons
 from kaon_coordinator.engine.definition.compiled import compile_workflow
 from kaon_coordinator.engine.rows.codec import restore
 from kaon_coordinator.engine.state.state import Node
@@ -104,7 +104,7 @@ class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
     ) -> runner_pb2.ExplainStepResponse:
         tenant = principal.current().tenant
         node, links = await self._threads.read(
-            _chain, self._threads.store, tenant, request.run_id, request.path, self._parts.now_us()
+            _reasons, self._threads.store, tenant, request.run_id, request.path, self._parts.now_us()
         )
         response = runner_pb2.ExplainStepResponse(
             path=node.path if node is not None else request.path,
@@ -195,7 +195,9 @@ async def _call(
     await call(stub, pool, metadata)
 
 
-def _chain(store: Store, tenant: str, run_id: str, path: str, now_us: int) -> tuple[Node | None, list[Link]]:
+def _reasons(
+    store: Store, tenant: str, run_id: str, path: str, now_us: int
+) -> tuple[Node | None, list[Reason]]:
     """On a thread of the store's: reads the run and follows what the step waits for, also into the runs of sub-workflows."""
     node, links = _read(store, tenant, run_id, now_us).of(path)
     told = _aside(store, run_id)
@@ -206,7 +208,7 @@ def _chain(store: Store, tenant: str, run_id: str, path: str, now_us: int) -> tu
     return node, told
 
 
-def _aside(store: Store, run_id: str) -> list[Link]:
+def _aside(store: Store, run_id: str) -> list[Reason]:
     """That the run is set aside."""
     found = aside.find(store, run_id)
     if found is None:
@@ -215,7 +217,7 @@ def _aside(store: Store, run_id: str) -> list[Link]:
     return [runner_pb2.WaitReason(cause=runner_pb2.WAIT_CAUSE_SET_ASIDE, text=text)]
 
 
-def _child(store: Store, tenant: str, run_id: str, now_us: int, *, depth: int) -> list[Link]:
+def _child(store: Store, tenant: str, run_id: str, now_us: int, *, depth: int) -> list[Reason]:
     """What the run of a sub-workflow waits for."""
     told = _aside(store, run_id)
     for link in _read(store, tenant, run_id, now_us).of_run():
@@ -228,7 +230,7 @@ def _child(store: Store, tenant: str, run_id: str, now_us: int, *, depth: int) -
     return told
 
 
-def _read(store: Store, tenant: str, run_id: str, now_us: int) -> Chain:
+def _read(store: Store, tenant: str, run_id: str, now_us: int) -> WaitReasons:
     """The chains of a run of this tenant.
 
     Raises:
@@ -247,4 +249,4 @@ def _read(store: Store, tenant: str, run_id: str, now_us: int) -> Chain:
         blocks=run.blocks,
     )
     permits = {permit.key: permit for permit in store.list_permits(tenant)}
-    return Chain(state, permits, now_us)
+    return WaitReasons(state, permits, now_us)

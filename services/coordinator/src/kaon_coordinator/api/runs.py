@@ -8,10 +8,10 @@ from typing import Any
 
 from kaon_coordinator.api import aside as asides
 from kaon_coordinator.api import views
-from kaon_coordinator.api.commanding import Commanding
 from kaon_coordinator.api.feed import RunFeed
-from kaon_coordinator.api.intake import Intake, checked_key
-from kaon_coordinator.api.travelling import Travelling
+from kaon_coordinator.api.run_commands import RunCommandsServicer
+from kaon_coordinator.api.submission import Submission, checked_key
+from kaon_coordinator.api.time_travel import TimeTravelServicer
 from kaon_coordinator.api.watch import Watcher
 from kaon_coordinator.engine.rows.views import step_view
 from kaon_coordinator.engine.state import transitions as t
@@ -31,24 +31,24 @@ class RunParts:
     store: StoreThread
     feed: RunFeed
     watcher: Watcher
-    intake: Intake
+    submission: Submission
 
 
-class RunServicer(Commanding, Travelling):
+class RunServicer(RunCommandsServicer, TimeTravelServicer):
     """Everything that is said about a caller's runs goes through here."""
 
     def __init__(self, parts: RunParts) -> None:
         self._parts = parts
         self._threads = parts.store
         self._store = parts.store.store
-        self._intake = parts.intake
+        self._submission = parts.submission
 
     async def SubmitRun(  # noqa: N802
         self, request: run_service_pb2.SubmitRunRequest, context: Any
     ) -> run_service_pb2.SubmitRunResponse:
-        workflow = await self._intake.workflow(request.workflow, request.version)
-        run, created = await self._intake.submit(
-            self._intake.new_run(
+        workflow = await self._submission.workflow(request.workflow, request.version)
+        run, created = await self._submission.submit(
+            self._submission.new_run(
                 workflow,
                 request.params_json,
                 idempotency_key=checked_key(request.idempotency_key),

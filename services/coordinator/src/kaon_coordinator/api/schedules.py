@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from kaon_coordinator.api import views
-from kaon_coordinator.api.intake import Intake
+from kaon_coordinator.api.submission import Submission
 from kaon_coordinator.problems import InvalidRequest, Problem
 from kaon_coordinator.schedules import checking
 from kaon_coordinator.schedules.due import NEVER_US, first_state, next_scan_us
@@ -33,7 +33,7 @@ class ScheduleParts:
     """What the service works with."""
 
     store: StoreThread
-    intake: Intake
+    submission: Submission
     # Among which partitions schedules are spread.
     partitions: int
     # Told when a schedule was put.
@@ -47,14 +47,14 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
         self._parts = parts
         self._threads = parts.store
         self._store = parts.store.store
-        self._intake = parts.intake
+        self._submission = parts.submission
 
     async def PutSchedule(self, request: s.PutScheduleRequest, context: Any) -> s.PutScheduleResponse:  # noqa: N802
         schedule = _told(request.schedule)
-        workflow = await self._intake.workflow(schedule.workflow, schedule.version)
-        checking.check(schedule, workflow.definition, self._intake.limits)
-        await self._intake.taking.named_in(schedule.SerializeToString())
-        tenant, now_us = principal.current().tenant, self._intake.now_us()
+        workflow = await self._submission.workflow(schedule.workflow, schedule.version)
+        checking.check(schedule, workflow.definition, self._submission.limits)
+        await self._submission.renewal.named_in(schedule.SerializeToString())
+        tenant, now_us = principal.current().tenant, self._submission.now_us()
         state = await self._state(tenant, schedule, now_us)
         record = ScheduleRecord(
             tenant=tenant,
@@ -87,12 +87,12 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
         return s.DeleteScheduleResponse()
 
     async def Backfill(self, request: s.BackfillRequest, context: Any) -> s.BackfillResponse:  # noqa: N802
-        workflow = await self._intake.workflow(request.workflow, request.version)
+        workflow = await self._submission.workflow(request.workflow, request.version)
         name = request.name or request.workflow
         runs = [self._backfilled(request, workflow, name, each) for each in _dates(request, workflow)]
         key = f"backfill:{name}"
         await self._threads.run(self._store.set_permits, workflow.tenant, key, request.max_active)
-        answers = await self._intake.submit_all(runs)
+        answers = await self._submission.submit_all(runs)
         return s.BackfillResponse(
             runs=[views.run(run) for run, _ in answers], created=sum(created for _, created in answers)
         )
@@ -129,7 +129,7 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
     ) -> NewRun:
         given = {**request.params_json, request.parameter: canonical.dumps(day.isoformat())}
         key = f"backfill:{name}:{day.isoformat()}"
-        new = self._intake.new_run(workflow, given, idempotency_key=key, priority=request.priority)
+        new = self._submission.new_run(workflow, given, idempotency_key=key, priority=request.priority)
         return replace(new, origin=f"backfill:{name}")
 
 

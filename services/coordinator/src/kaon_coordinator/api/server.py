@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from prometheus_client import Histogram
 
 from kaon_artifacts import ArtifactStore
+from kaon_coordinator.api.artifact_renewal import ArtifactRenewal
 from kaon_coordinator.api.calls import call_rules
 from kaon_coordinator.api.feed import RunFeed
-from kaon_coordinator.api.intake import Intake, Wake
 from kaon_coordinator.api.log_archive import LogSource
 from kaon_coordinator.api.logs import LogParts, LogServicer
 from kaon_coordinator.api.outcomes import Outcomes
 from kaon_coordinator.api.runners import Matchers, RunnerParts, RunnerServicer
 from kaon_coordinator.api.runs import RunParts, RunServicer
 from kaon_coordinator.api.schedules import ScheduleParts, ScheduleServicer
+from kaon_coordinator.api.submission import Submission, Wake
 from kaon_coordinator.api.system import Broker, SystemParts, SystemServicer
-from kaon_coordinator.api.taking import Taking
 from kaon_coordinator.api.watch import Watcher
 from kaon_coordinator.api.workflows import Validate, WorkflowParts, WorkflowServicer
 from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
@@ -91,12 +91,12 @@ class ApiServer(GrpcServer):
 
     def _add_services(self, parts: ApiParts) -> None:
         watcher = Watcher(store=parts.store, feed=parts.feed, poll_seconds=parts.poll_seconds)
-        intake = Intake(
+        submission = Submission(
             store=parts.store,
             wake=parts.wake,
             partitions=parts.partitions,
             now_us=parts.now_us,
-            taking=Taking(parts.artifacts),
+            renewal=ArtifactRenewal(parts.artifacts),
             outcomes=Outcomes(store=parts.store, feed=parts.feed, answer_seconds=parts.answer_seconds),
             limits=parts.limits,
         )
@@ -104,10 +104,13 @@ class ApiServer(GrpcServer):
             store=parts.store,
             feed=parts.feed,
             watcher=watcher,
-            intake=intake,
+            submission=submission,
         )
         schedules = ScheduleParts(
-            store=parts.store, intake=intake, partitions=parts.partitions, changed=parts.schedules_changed
+            store=parts.store,
+            submission=submission,
+            partitions=parts.partitions,
+            changed=parts.schedules_changed,
         )
         workflows = WorkflowParts(
             store=parts.store, artifacts=parts.artifacts, validate=parts.validate, now_us=parts.now_us

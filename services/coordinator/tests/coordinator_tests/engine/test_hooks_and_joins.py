@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kaon_coordinator.api.chain import AskMatcher, Chain
+from kaon_coordinator.api.wait_reasons import AskMatcher, WaitReasons
 from kaon_coordinator.engine.actions import RequestStep, Timer
 from kaon_coordinator.engine.messages import (
     Cancel,
@@ -186,7 +186,7 @@ def test_what_is_skipped_for_a_failure_names_it_however_far_it_is(
 
 def words(driver: Driver, path: str) -> str:
     """What `kaon why` says."""
-    _, found = Chain(driver.state, {}, 2_000_000).of(path)
+    _, found = WaitReasons(driver.state, {}, 2_000_000).of(path)
     return " ".join(link.text for link in found if not isinstance(link, AskMatcher))
 
 

@@ -1,11 +1,11 @@
-"""RunService: what people ask of a run. What cannot be done is refused at once; what changes meanwhile, the engine notes."""
+"""RunService: commands to runs. What cannot be done is refused at once; what changes meanwhile, the engine notes."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from kaon_coordinator.api import views
-from kaon_coordinator.api.intake import Intake
+from kaon_coordinator.api.submission import Submission
 from kaon_coordinator.engine.rows.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.paths import at_or_under
@@ -24,11 +24,11 @@ _SIGNAL_CHARACTERS = 200
 _PAYLOAD_BYTES = 65_536
 
 
-class Commanding(run_service_pb2_grpc.RunServiceServicer):
+class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
     """The part of the service that takes commands."""
 
     _threads: StoreThread
-    _intake: Intake
+    _submission: Submission
 
     async def CancelRun(self, request: r.CancelRunRequest, context: Any) -> r.CancelRunResponse:  # noqa: N802
         if request.force and request.path:
@@ -47,17 +47,19 @@ class Commanding(run_service_pb2_grpc.RunServiceServicer):
             force=request.force,
             skip=request.skip,
         )
-        told = await self._intake.command(request.run_id, reason=request.reason, cancel=wish)
+        told = await self._submission.command(request.run_id, reason=request.reason, cancel=wish)
         return r.CancelRunResponse(run=told)
 
     async def PauseRun(self, request: r.PauseRunRequest, context: Any) -> r.PauseRunResponse:  # noqa: N802
         await self._active(request.run_id)
-        run = await self._intake.command(request.run_id, reason=request.reason, pause=command_pb2.PauseRun())
+        run = await self._submission.command(
+            request.run_id, reason=request.reason, pause=command_pb2.PauseRun()
+        )
         return r.PauseRunResponse(run=run)
 
     async def ResumeRun(self, request: r.ResumeRunRequest, context: Any) -> r.ResumeRunResponse:  # noqa: N802
         await self._active(request.run_id)
-        run = await self._intake.command(
+        run = await self._submission.command(
             request.run_id, reason=request.reason, resume=command_pb2.ResumeRun()
         )
         return r.ResumeRunResponse(run=run)
@@ -78,7 +80,7 @@ class Commanding(run_service_pb2_grpc.RunServiceServicer):
             if row.status in t.TERMINAL:
                 raise FailedPrecondition(f"{request.path} is {_status(row)}")
         signal = command_pb2.SignalRun(name=request.name, payload_json=payload, path=request.path)
-        return r.SignalRunResponse(run=await self._intake.command(request.run_id, signal=signal))
+        return r.SignalRunResponse(run=await self._submission.command(request.run_id, signal=signal))
 
     async def AnswerGate(self, request: r.AnswerGateRequest, context: Any) -> r.AnswerGateResponse:  # noqa: N802
         run = await self._active(request.run_id)
@@ -97,12 +99,12 @@ class Commanding(run_service_pb2_grpc.RunServiceServicer):
         answer = command_pb2.AnswerGate(
             path=request.path, approved=request.approved, comment=request.comment, roles=sorted(roles)
         )
-        told = await self._intake.command(request.run_id, reason=request.comment, answer=answer)
+        told = await self._submission.command(request.run_id, reason=request.comment, answer=answer)
         return r.AnswerGateResponse(run=told)
 
     async def RetryRun(self, request: r.RetryRunRequest, context: Any) -> r.RetryRunResponse:  # noqa: N802
         run = await self._run(request.run_id)
-        if await self._intake.take_back(run):
+        if await self._submission.take_back(run):
             return r.RetryRunResponse(run=views.run(run))
         self._not_cancelling(run)
         if request.path:
@@ -111,7 +113,7 @@ class Commanding(run_service_pb2_grpc.RunServiceServicer):
             where = f"at or under {request.path}" if request.path else "in it"
             raise FailedPrecondition(f"run {run.run_id} is {_status(run.row)} and nothing has failed {where}")
         command = command_pb2.RetryRun(path=request.path)
-        told = await self._intake.command(request.run_id, reason=request.reason, retry=command)
+        told = await self._submission.command(request.run_id, reason=request.reason, retry=command)
         return r.RetryRunResponse(run=told)
 
     async def RestartRun(self, request: r.RestartRunRequest, context: Any) -> r.RestartRunResponse:  # noqa: N802
@@ -123,7 +125,7 @@ class Commanding(run_service_pb2_grpc.RunServiceServicer):
         if row.status not in t.TERMINAL:
             raise FailedPrecondition(f"{request.path} is {_status(row)}: cancel it or wait for its end")
         command = command_pb2.RestartRun(path=request.path)
-        told = await self._intake.command(request.run_id, reason=request.reason, restart=command)
+        told = await self._submission.command(request.run_id, reason=request.reason, restart=command)
         return r.RestartRunResponse(run=told)
 
     async def MarkBlock(self, request: r.MarkBlockRequest, context: Any) -> r.MarkBlockResponse:  # noqa: N802
@@ -138,7 +140,7 @@ class Commanding(run_service_pb2_grpc.RunServiceServicer):
             name: _canonical(f"outputs_json[{name}]", text) for name, text in request.outputs_json.items()
         }
         mark = command_pb2.MarkBlock(path=request.path, status=request.status, outputs_json=outputs)
-        told = await self._intake.command(request.run_id, reason=request.reason, mark=mark)
+        told = await self._submission.command(request.run_id, reason=request.reason, mark=mark)
         return r.MarkBlockResponse(run=told)
 
     async def SetRunPriority(  # noqa: N802
@@ -146,7 +148,7 @@ class Commanding(run_service_pb2_grpc.RunServiceServicer):
     ) -> r.SetRunPriorityResponse:
         await self._active(request.run_id)
         wish = command_pb2.SetRunPriority(priority=request.priority)
-        run = await self._intake.command(request.run_id, set_priority=wish)
+        run = await self._submission.command(request.run_id, set_priority=wish)
         return r.SetRunPriorityResponse(run=run)
 
     async def _run(self, run_id: str) -> RunRecord:

@@ -35,10 +35,10 @@ class AskMatcher:
     pool: str
 
 
-Link: TypeAlias = r.WaitReason | AskMatcher
+Reason: TypeAlias = r.WaitReason | AskMatcher
 
 
-class Chain:
+class WaitReasons:
     """The causal chains of one run.
 
     Args:
@@ -52,9 +52,9 @@ class Chain:
         self._permits = permits
         self._now_us = now_us
         self._seen: set[str] = set()
-        self._links: list[Link] = []
+        self._reasons: list[Reason] = []
 
-    def of(self, path: str) -> tuple[Node | None, list[Link]]:
+    def of(self, path: str) -> tuple[Node | None, list[Reason]]:
         """The step or block at a path, or of a name, and its chain. None when it has not been created yet.
 
         Raises:
@@ -65,14 +65,14 @@ class Chain:
             self._follow(node)
         else:
             self._missing(path)
-        return node, self._links
+        return node, self._reasons
 
-    def of_run(self) -> list[Link]:
+    def of_run(self) -> list[Reason]:
         """What the run as a whole waits for."""
         if not self._run_waits():
             for node in _unfinished(self._state.root)[:_FOLLOWED]:
                 self._follow(node)
-        return self._links
+        return self._reasons
 
     # --- finding it ----------------------------------------------------------------------------------------------
 
@@ -144,7 +144,7 @@ class Chain:
     # --- following it --------------------------------------------------------------------------------------------
 
     def _follow(self, node: Node) -> None:
-        if node.path in self._seen or len(self._links) >= _LONGEST:
+        if node.path in self._seen or len(self._reasons) >= _LONGEST:
             return
         self._seen.add(node.path)
         if isinstance(node, StepState):
@@ -166,7 +166,7 @@ class Chain:
             text = f"{path} runs at {step.runner_id} (attempt {step.attempt}), for {self._since(step.start_us)} now."
             self._add(r.WAIT_CAUSE_RUNNING, text, path).runner_id = step.runner_id
         elif step.status == t.READY and not self._state.paused:
-            self._links.append(AskMatcher(run_id=self._state.run_id, path=path, pool=step.block.step.pool))
+            self._reasons.append(AskMatcher(run_id=self._state.run_id, path=path, pool=step.block.step.pool))
         else:
             self._before(step)
 
@@ -304,7 +304,7 @@ class Chain:
 
     def _add(self, cause: r.WaitCause.ValueType, text: str, path: str) -> r.WaitReason:
         reason = r.WaitReason(cause=cause, text=text, path=path)
-        self._links.append(reason)
+        self._reasons.append(reason)
         return reason
 
     def _when(self, time_us: int) -> str:

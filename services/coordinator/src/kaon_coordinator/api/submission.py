@@ -1,4 +1,4 @@
-"""How runs and commands come in: durable first, and then their owner is woken."""
+"""Submission of runs and commands: they are durable first, then their owner is woken."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import structlog
 
 from kaon_coordinator import params
 from kaon_coordinator.api import views
+from kaon_coordinator.api.artifact_renewal import ArtifactRenewal
 from kaon_coordinator.api.outcomes import Outcomes
 from kaon_coordinator.api.submitter import Submitter
-from kaon_coordinator.api.taking import Taking
 from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.ids import new_run_id
@@ -46,7 +46,7 @@ class Wake(Protocol):
         """`submitted` is the run that has just been stored, when that is what the owner is told of."""
 
 
-class Intake:
+class Submission:
     """Stores what callers want.
 
     Args:
@@ -55,7 +55,7 @@ class Intake:
         partitions: among how many partitions runs are spread.
         now_us: microseconds since the epoch.
         limits: bounds of parameters.
-        taking: renews what callers begin to need again.
+        renewal: renews what callers begin to need again.
         outcomes: waits for what becomes of commands.
     """
 
@@ -66,7 +66,7 @@ class Intake:
         wake: Wake,
         partitions: int,
         now_us: Callable[[], int],
-        taking: Taking,
+        renewal: ArtifactRenewal,
         outcomes: Outcomes,
         limits: Limits = DEFAULT,
     ) -> None:
@@ -76,7 +76,7 @@ class Intake:
         self._wake_owner = wake
         self._partitions = partitions
         self._submitter = Submitter(store)
-        self.taking = taking
+        self.renewal = renewal
         self._outcomes = outcomes
         self._wakes: set[asyncio.Task[None]] = set()
         # By tenant, name and version. A version never changes, and nobody changes these records.
@@ -95,7 +95,7 @@ class Intake:
             self._versions[tenant, name, found.version] = found
             while len(self._versions) > _KEPT_VERSIONS:
                 self._versions.popitem(last=False)
-        await self.taking.bundle(found.definition.code_bundle)
+        await self.renewal.bundle(found.definition.code_bundle)
         return found
 
     def new_run(
@@ -128,7 +128,7 @@ class Intake:
         Raises:
             Conflict: the idempotency key was used for another payload.
         """
-        await self.taking.named_in(*map(str.encode, run.params.values()))
+        await self.renewal.named_in(*map(str.encode, run.params.values()))
         stored, created = await self._submitter.submit(run)
         if created:
             log.info("run submitted", run=stored.run_id, workflow=stored.workflow, tenant=stored.tenant)
@@ -144,7 +144,7 @@ class Intake:
         answers: list[tuple[RunRecord, bool]] = []
         for first in range(0, len(runs), _TOGETHER):
             together = runs[first : first + _TOGETHER]
-            await self.taking.named_in(*(text.encode() for run in together for text in run.params.values()))
+            await self.renewal.named_in(*(text.encode() for run in together for text in run.params.values()))
             for answer in await self._threads.run(self._threads.store.submit_runs, together):
                 if isinstance(answer, Conflict):
                     raise answer
@@ -175,7 +175,7 @@ class Intake:
             **command,  # type: ignore[arg-type]
         )
         # The outputs of a step that is marked as done, or what a signal brings.
-        await self.taking.named_in(wish.SerializeToString())
+        await self.renewal.named_in(wish.SerializeToString())
         store = self._threads.store
         # Listened to before the command is stored, so that its effect cannot be missed.
         with self._outcomes.feed.subscribe(run_id) as live:

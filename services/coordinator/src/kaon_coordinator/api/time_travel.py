@@ -7,7 +7,7 @@ from typing import Any
 
 from kaon_coordinator import replay
 from kaon_coordinator.api import views
-from kaon_coordinator.api.intake import Intake, checked_key, like
+from kaon_coordinator.api.submission import Submission, checked_key, like
 from kaon_coordinator.engine.definition.compiled import compile_workflow
 from kaon_coordinator.engine.rows import codec
 from kaon_coordinator.engine.rows.views import step_view
@@ -28,18 +28,18 @@ _ATTEMPTS = 10
 _PLACES = 1_000
 
 
-class Travelling(run_service_pb2_grpc.RunServiceServicer):
+class TimeTravelServicer(run_service_pb2_grpc.RunServiceServicer):
     """The part of the service that replays histories and begins runs from earlier ones."""
 
     _threads: StoreThread
-    _intake: Intake
+    _submission: Submission
 
     async def RerunRun(self, request: r.RerunRunRequest, context: Any) -> r.RerunRunResponse:  # noqa: N802
         run = await self._found(request.run_id)
-        workflow = await self._intake.workflow(run.workflow, request.version or run.version)
+        workflow = await self._submission.workflow(run.workflow, request.version or run.version)
         given = {**run.params, **request.params_json}
-        new = self._intake.new_run(workflow, given, idempotency_key=checked_key(request.idempotency_key))
-        made, created = await self._intake.submit(like(run, new, origin=f"rerun:{run.run_id}"))
+        new = self._submission.new_run(workflow, given, idempotency_key=checked_key(request.idempotency_key))
+        made, created = await self._submission.submit(like(run, new, origin=f"rerun:{run.run_id}"))
         return r.RerunRunResponse(run=views.run(made), created=created)
 
     async def GetRunAt(self, request: r.GetRunAtRequest, context: Any) -> r.GetRunAtResponse:  # noqa: N802
@@ -51,9 +51,9 @@ class Travelling(run_service_pb2_grpc.RunServiceServicer):
         seq = request.seq or run.row.seq
         if seq == 0:
             raise FailedPrecondition(f"run {run.run_id} has not begun: there is nothing to fork from")
-        workflow = await self._intake.workflow(run.workflow, run.version)
+        workflow = await self._submission.workflow(run.workflow, run.version)
         given = {**run.params, **request.params_json}
-        new = self._intake.new_run(workflow, given, idempotency_key=checked_key(request.idempotency_key))
+        new = self._submission.new_run(workflow, given, idempotency_key=checked_key(request.idempotency_key))
         reset = tuple(dict.fromkeys(request.reset))
         if len(reset) > _PLACES:
             raise InvalidValue(
@@ -68,7 +68,7 @@ class Travelling(run_service_pb2_grpc.RunServiceServicer):
             fork_reset=reset,
             origin=f"fork:{run.run_id}",
         )
-        made, created = await self._intake.submit(fork)
+        made, created = await self._submission.submit(fork)
         return r.ForkRunResponse(run=views.run(made), created=created)
 
     async def VerifyRun(self, request: r.VerifyRunRequest, context: Any) -> r.VerifyRunResponse:  # noqa: N802

@@ -1,4 +1,4 @@
-"""What a caller begins to need again, and a collection of artifacts might be about to delete."""
+"""Renews artifacts that a caller begins to need again, and that a collection might be about to delete."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SECONDS = 1_800.0
 _KNOWN = 10_000
 
 
-class Taking:
+class ArtifactRenewal:
     """Renews artifacts by digest, each once in a while."""
 
     def __init__(self, artifacts: ArtifactStore) -> None:

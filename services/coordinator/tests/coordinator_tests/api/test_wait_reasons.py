@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from kaon_coordinator.api.chain import AskMatcher, Chain
+from kaon_coordinator.api.wait_reasons import AskMatcher, WaitReasons
 from kaon_coordinator.engine.messages import Failed, PermitsGranted, Retry, Start, Started
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.state import RunState, StepState
@@ -36,13 +36,13 @@ def links(
     state: RunState, path: str, permits: Mapping[str, PermitRecord] | None = None, now_us: int = 2_000_000
 ) -> list[tuple[r.WaitCause.ValueType, str] | AskMatcher]:
     """The chain, each link by its cause and its path."""
-    _, found = Chain(state, permits or {}, now_us).of(path)
+    _, found = WaitReasons(state, permits or {}, now_us).of(path)
     return [link if isinstance(link, AskMatcher) else (link.cause, link.path) for link in found]
 
 
 def words(state: RunState, path: str) -> str:
     """The chain in words."""
-    _, found = Chain(state, {}, 2_000_000).of(path)
+    _, found = WaitReasons(state, {}, 2_000_000).of(path)
     return " ".join(link.text for link in found if not isinstance(link, AskMatcher))
 
 
@@ -88,7 +88,7 @@ def test_a_gate_says_who_may_answer_it() -> None:
     gate = d.Block(name="ok", gate=d.Gate(approval=d.Approval(roles=["lead"], message="Ship it?")))
     driver = begun(gate, step("b"))
 
-    _, found = Chain(driver.state, {}, 2_000_000).of("b")
+    _, found = WaitReasons(driver.state, {}, 2_000_000).of("b")
     reason = found[-1]
 
     assert isinstance(reason, r.WaitReason)
@@ -126,7 +126,7 @@ def test_a_paused_run_starts_nothing() -> None:
 def test_a_cell_waits_for_others_when_its_foreach_runs_as_many_as_it_may() -> None:
     driver = begun(for_each("each", literal(["x", "y"]), chain(step("a")), at_once=1))
 
-    _, found = Chain(driver.state, {}, 2_000_000).of("each[y]/a")
+    _, found = WaitReasons(driver.state, {}, 2_000_000).of("each[y]/a")
 
     reason = found[0]
     assert isinstance(reason, r.WaitReason)
@@ -182,7 +182,7 @@ def test_a_step_whose_tag_has_no_permit_left_says_so_with_numbers() -> None:
     driver.execute(driver.take())
     permits = {"tag:db": PermitRecord(key="tag:db", bound=2, taken=2)}
 
-    _, found = Chain(driver.state, permits, 2_000_000).of("b")
+    _, found = WaitReasons(driver.state, permits, 2_000_000).of("b")
 
     reason = found[0]
     assert isinstance(reason, r.WaitReason)
@@ -195,14 +195,14 @@ def test_a_step_that_the_workflow_does_not_have_is_not_found(path: str) -> None:
     driver = begun(for_each("each", literal(["x"]), chain(step("a"))))
 
     with pytest.raises(NotFound, match="has no step"):
-        Chain(driver.state, {}, 0).of(path)
+        WaitReasons(driver.state, {}, 0).of(path)
 
 
 def test_a_sub_workflow_waits_for_its_run_which_says_what_it_waits_for_itself() -> None:
     child = Driver(workflow(chain(step("a"), step("b"))), nothing)
     child.tell(Start())
 
-    assert Chain(child.state, {}, 2_000_000).of_run() == [
+    assert WaitReasons(child.state, {}, 2_000_000).of_run() == [
         AskMatcher(run_id="r1", path="a", pool=""),
-        *Chain(child.state, {}, 2_000_000).of("b")[1][:1],
+        *WaitReasons(child.state, {}, 2_000_000).of("b")[1][:1],
     ]
