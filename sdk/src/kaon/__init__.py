@@ -1,6 +1,7 @@
 """Kaon: workflows whose steps run in different engines.
 
-Everything here is loaded on first use, so that a step that imports `kaon.step` does not pay for the workflow language.
+Every word of `kaon.dsl` is here, too. They are loaded on first use, so that a step that imports `kaon.step` does not pay for the
+workflow language.
 """
 
 from __future__ import annotations
@@ -9,124 +10,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kaon.dsl import (
-        Bundle,
-        Draw,
-        Each,
-        Expr,
-        Gate,
-        Group,
-        Item,
-        Last,
-        Memo,
-        Outcome,
-        Parameter,
-        Part,
-        Reference,
-        Resources,
-        Retry,
-        RetryRule,
-        RunInfo,
-        Space,
-        Step,
-        SubWorkflow,
-        Triggered,
-        Until,
-        When,
-        Workflow,
-        WorkflowError,
-        approval,
-        branch,
-        choice,
-        each,
-        expr,
-        for_each,
-        grid,
-        group,
-        halving,
-        integers,
-        last,
-        load_workflow,
-        log_uniform,
-        median,
-        outcome,
-        parallel,
-        param,
-        repeat,
-        run_info,
-        sample,
-        sequence,
-        signal,
-        steps,
-        sub_workflow,
-        timer,
-        uniform,
-        until,
-        when,
-    )
+    from kaon.dsl import *  # noqa: F403
 
-__all__ = [
-    "Bundle",
-    "Draw",
-    "Each",
-    "Expr",
-    "Gate",
-    "Group",
-    "Item",
-    "Last",
-    "Memo",
-    "Outcome",
-    "Parameter",
-    "Part",
-    "Reference",
-    "Resources",
-    "Retry",
-    "RetryRule",
-    "RunInfo",
-    "Space",
-    "Step",
-    "SubWorkflow",
-    "Triggered",
-    "Until",
-    "When",
-    "Workflow",
-    "WorkflowError",
-    "approval",
-    "branch",
-    "choice",
-    "each",
-    "expr",
-    "for_each",
-    "grid",
-    "group",
-    "halving",
-    "integers",
-    "last",
-    "load_workflow",
-    "log_uniform",
-    "median",
-    "outcome",
-    "parallel",
-    "param",
-    "repeat",
-    "run_info",
-    "sample",
-    "sequence",
-    "signal",
-    "steps",
-    "sub_workflow",
-    "timer",
-    "uniform",
-    "until",
-    "when",
-]
+# What Python asks for before it imports it is no word, and no reason to load the language.
+_PACKAGES = frozenset({"cli", "client", "dsl", "helpers", "step"})
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module 'kaon' has no attribute {name!r}")
-    return getattr(import_module("kaon.dsl"), name)
+    if name == "__all__":
+        return import_module("kaon.dsl").__all__
+    if not name.startswith("_") and name not in _PACKAGES:
+        language = import_module("kaon.dsl")
+        if name in language.__all__:
+            return getattr(language, name)
+    raise AttributeError(f"module 'kaon' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *import_module("kaon.dsl").__all__})
