@@ -18,6 +18,7 @@ from kaon_publisher.announcing import Notifier
 from kaon_publisher.errors import ModelRejected
 from kaon_publisher.publishing import Publishing, check_name, check_request, payload_digest
 from kaon_publisher.store.registry import ModelStore
+from kaon_service.principal import PRINCIPAL_KEY, TENANT_KEY
 from kaon_telemetry.metrics import PublisherMetrics
 from kaon_wire.errors import KaonError
 from kaonapi.model.v1 import model_pb2, model_pb2_grpc
@@ -183,12 +184,12 @@ def _rejects(error: Exception) -> bool:
 
 def _tenant(context: Any) -> str:
     metadata = dict(context.invocation_metadata() or ())
-    return str(metadata.get("kaon-tenant", "default"))
+    return str(metadata.get(TENANT_KEY, "default"))
 
 
 def _principal(context: Any) -> str:
     metadata = dict(context.invocation_metadata() or ())
-    return str(metadata.get("kaon-principal", ""))
+    return str(metadata.get(PRINCIPAL_KEY, ""))
 
 
 def _stamp(time_us: int) -> timestamp_pb2.Timestamp:

@@ -1,0 +1,211 @@
+"""What a server does around every call, over real gRPC: the rules are the same for all four shapes of a call."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2  # type: ignore[import-untyped]
+from grpc import StatusCode, aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
+from grpc_status import rpc_status  # type: ignore[import-untyped]
+from prometheus_client import CollectorRegistry, Histogram
+
+from kaon_service import principal
+from kaon_service.interceptors import CallRules
+from kaon_service.server import GrpcServer
+from kaon_service.statuses import StatusTable
+from kaon_wire.errors import Conflict, InvalidValue, KaonError, NotFound, Unavailable
+from kaonapi.model.v1 import model_pb2 as m
+
+SERVICE = "kaonapi.test.Shapes"
+SHAPES = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
+
+
+class Denied(KaonError):
+    """An error that only this service has."""
+
+
+STATUSES = StatusTable(
+    service="tester",
+    codes={Denied: StatusCode.PERMISSION_DENIED},
+    otherwise=StatusCode.FAILED_PRECONDITION,
+    details=lambda error: [error_details_pb2.ErrorInfo(reason="denied")] if isinstance(error, Denied) else (),
+    rewording=lambda error: "the database is away" if isinstance(error.__cause__, OSError) else "",
+)
+
+
+class Shapes:
+    """A service with one method of each shape, all of which do the same."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self._work = work
+
+    async def _answer(self, _context: Any) -> m.GetModelResponse:
+        self._work()
+        return m.GetModelResponse(current=len(principal.current().tenant))
+
+    async def unary_unary(self, _request: Any, context: Any) -> m.GetModelResponse:
+        """One request, one response."""
+        return await self._answer(context)
+
+    async def unary_stream(self, _request: Any, context: Any) -> AsyncIterator[m.GetModelResponse]:
+        """One request, many responses."""
+        yield await self._answer(context)
+
+    async def stream_unary(self, requests: AsyncIterator[Any], context: Any) -> m.GetModelResponse:
+        """Many requests, one response."""
+        async for _ in requests:
+            pass
+        return await self._answer(context)
+
+    async def stream_stream(
+        self, requests: AsyncIterator[Any], context: Any
+    ) -> AsyncIterator[m.GetModelResponse]:
+        """Many requests, many responses."""
+        async for _ in requests:
+            yield await self._answer(context)
+
+    def handlers(self) -> grpc.GenericRpcHandler:
+        """For the server."""
+        codecs = (m.GetModelRequest.FromString, m.GetModelResponse.SerializeToString)
+        methods = {
+            shape: getattr(grpc, f"{shape}_rpc_method_handler")(getattr(self, shape), *codecs)
+            for shape in SHAPES
+        }
+        return grpc.method_handlers_generic_handler(SERVICE, methods)
+
+
+Call = Callable[..., Awaitable[m.GetModelResponse]]
+
+
+@asynccontextmanager
+async def serving(work: Callable[[], None] = lambda: None, **rules: Any) -> AsyncIterator[tuple[Call, str]]:
+    """A server of such a service, how it is called, and its address."""
+    server = GrpcServer(
+        [SERVICE], CallRules(statuses=STATUSES, enter=principal.enter, undecodable_hint=" (a hint)", **rules)
+    )
+    server.grpc.add_generic_rpc_handlers((Shapes(work).handlers(),))
+    address = f"127.0.0.1:{await server.start('127.0.0.1:0')}"
+    async with aio.insecure_channel(address) as channel:
+
+        async def call(shape: str, data: bytes = b"", **metadata: str) -> m.GetModelResponse:
+            method: Any = getattr(channel, shape)(
+                f"/{SERVICE}/{shape}", response_deserializer=m.GetModelResponse.FromString
+            )
+            sent = iter([data]) if shape.startswith("stream") else data
+            told = method(sent, metadata=[(f"kaon-{key}", value) for key, value in metadata.items()])
+            response: m.GetModelResponse = await (told.read() if shape.endswith("stream") else told)
+            return response
+
+        yield call, address
+    await server.stop(0)
+
+
+async def refused(call: Call, *args: Any, **metadata: str) -> aio.AioRpcError:
+    """The error with which a call ends."""
+    with pytest.raises(aio.AioRpcError) as told:
+        await call(*args, **metadata)
+    return told.value
+
+
+def raising(error: Exception) -> Callable[[], None]:
+    """Work that fails."""
+
+    def work() -> None:
+        raise error
+
+    return work
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_the_principal_is_there_and_a_wrong_one_is_refused(shape: str) -> None:
+    async with serving() as (call, _):
+        assert (await call(shape, tenant="abc")).current == 3
+        error = await refused(call, shape, tenant="No Tenant")
+    assert error.code() == StatusCode.INVALID_ARGUMENT
+    assert "metadata kaon-tenant 'No Tenant'" in (error.details() or "")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_requests_that_cannot_be_read_or_are_out_of_bounds_are_refused(shape: str) -> None:
+    async with serving() as (call, _):
+        unreadable = await refused(call, shape, b"\xff")
+        unbounded = await refused(call, shape, m.GetModelRequest(model="a\0b").SerializeToString())
+    for error, words in ((unreadable, "the request cannot be read"), (unbounded, "NUL character")):
+        assert error.code() == StatusCode.INVALID_ARGUMENT
+        assert words in (error.details() or "")
+    assert (unreadable.details() or "").endswith(" (a hint)")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (InvalidValue("words"), StatusCode.INVALID_ARGUMENT),
+        (NotFound("words"), StatusCode.NOT_FOUND),
+        (Conflict("words"), StatusCode.ALREADY_EXISTS),
+        (Unavailable("words"), StatusCode.UNAVAILABLE),
+        (Denied("words"), StatusCode.PERMISSION_DENIED),
+        (KaonError("words"), StatusCode.FAILED_PRECONDITION),
+    ],
+)
+async def test_each_error_has_its_status_and_its_words(error: KaonError, code: StatusCode) -> None:
+    async with serving(raising(error)) as (call, _):
+        for shape in SHAPES:
+            told = await refused(call, shape)
+            assert (told.code(), told.details()) == (code, "words")
+            assert len(rpc_status.from_call(told).details) == isinstance(error, Denied)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_what_nobody_has_foreseen_and_what_a_service_keeps_to_itself_stay_in_the_log(
+    shape: str,
+) -> None:
+    hidden = Unavailable("the password is 1234")
+    hidden.__cause__ = OSError()
+    for error, code, words in (
+        (ZeroDivisionError("the password is 1234"), StatusCode.INTERNAL, "internal error"),
+        (hidden, StatusCode.UNAVAILABLE, "the database is away"),
+    ):
+        async with serving(raising(error)) as (call, _):
+            told = await refused(call, shape)
+        assert told.code() == code
+        assert (told.details() or "").startswith(f"{words}: the tester's log tells more under ")
+        assert "1234" not in (told.details() or "")
+
+
+async def test_unary_calls_are_timed_by_method_and_status() -> None:
+    registry = CollectorRegistry()
+    seconds = Histogram("seconds", "Of a call.", ["method", "code"], registry=registry)
+    async with serving(seconds=seconds) as (call, _):
+        await call("unary_unary")
+        await refused(call, "stream_unary", b"\xff")
+    for labels in (("unary_unary", "OK"), ("stream_unary", "INVALID_ARGUMENT")):
+        assert (
+            registry.get_sample_value("seconds_count", dict(zip(("method", "code"), labels, strict=True)))
+            == 1
+        )
+
+
+async def test_health_follows_what_the_server_is_told_and_needs_no_principal() -> None:
+    def refuse(_metadata: object) -> None:
+        raise InvalidValue("nobody")
+
+    server = GrpcServer([SERVICE], CallRules(statuses=STATUSES, enter=refuse))
+    port = await server.start("127.0.0.1:0")
+    async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        for ready in (False, True):
+            await server.serving(ready=ready)
+            status = (await stub.Check(health_pb2.HealthCheckRequest(service=SERVICE))).status
+            assert (status == health_pb2.HealthCheckResponse.SERVING) == ready == server.ready
+    await server.stop(0)
+
+
+async def test_an_address_that_is_taken_is_told() -> None:
+    async with serving() as (_, address):
+        with pytest.raises(Unavailable, match=f"cannot listen on {address}"):
+            await GrpcServer([SERVICE], CallRules(statuses=STATUSES)).start(address)
