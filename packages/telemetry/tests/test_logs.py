@@ -14,7 +14,7 @@ from kaon_telemetry.logs import configure_logs
 
 def lines(program: str, level: str = "info") -> list[dict[str, Any]]:
     """What a process of its own logs: logging belongs to the whole process."""
-    setup = f"import logging, structlog\nfrom kaon_telemetry.logs import configure_logs\nconfigure_logs({level!r}, ours=['mine'])\n"
+    setup = f"import logging, structlog\nfrom kaon_telemetry.logs import configure_logs\nconfigure_logs({level!r})\n"
     done = subprocess.run([sys.executable, "-c", setup + program], capture_output=True, text=True, check=True)
     return [json.loads(line) for line in done.stderr.splitlines()]
 
@@ -22,31 +22,34 @@ def lines(program: str, level: str = "info") -> list[dict[str, Any]]:
 def test_both_ways_give_the_same_kind_of_line_with_run_step_and_attempt() -> None:
     one, other = lines(
         "structlog.get_logger('a').info('begun', run='r', step='train', attempt=2)\n"
-        "logging.getLogger('mine.b').info('ended %s', 'well', extra={'run': 'r', 'step': 'train', 'attempt': 2})"
+        "logging.getLogger('library.b').warning('ended %s', 'well', extra={'run': 'r', 'step': 'train', 'attempt': 2})"
     )
     assert (one["event"], other["event"]) == ("begun", "ended well")
+    assert (one["level"], other["level"]) == ("info", "warning")
     for line in (one, other):
-        assert (line["run"], line["step"], line["attempt"], line["level"]) == ("r", "train", 2, "info")
+        assert (line["run"], line["step"], line["attempt"]) == ("r", "train", 2)
         assert line["timestamp"].endswith("Z")
-    assert other["logger"] == "mine.b"
+    assert other["logger"] == "library.b"
 
 
 def test_libraries_are_heard_from_warnings_on_and_ours_as_told() -> None:
+    calls = ("debug", "info", "warning", "error")
     program = "\n".join(
-        f"logging.getLogger({name!r}).{call}('{name} {call}')"
-        for name in ("library", "mine")
-        for call in ("debug", "info", "warning", "error")
+        (
+            *(f"logging.getLogger('library').{call}('library {call}')" for call in calls),
+            *(f"structlog.get_logger('ours').{call}('ours {call}')" for call in calls),
+        )
     )
     assert [line["event"] for line in lines(program)] == [
         *("library warning", "library error"),
-        *("mine info", "mine warning", "mine error"),
+        *("ours info", "ours warning", "ours error"),
     ]
-    assert [line["event"] for line in lines(program, "error")] == ["library error", "mine error"]
+    assert [line["event"] for line in lines(program, "error")] == ["library error", "ours error"]
 
 
 def test_an_exception_is_in_its_line() -> None:
     (line,) = lines(
-        "try:\n    1 / 0\nexcept ZeroDivisionError:\n    logging.getLogger('mine').exception('failed')"
+        "try:\n    1 / 0\nexcept ZeroDivisionError:\n    logging.getLogger('library').exception('failed')"
     )
     assert line["exception"][0]["exc_type"] == "ZeroDivisionError"
     assert line["event"] == "failed"

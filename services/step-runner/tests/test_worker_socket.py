@@ -10,6 +10,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from kaon.step import packets
 from kaon.step.packets import PACKET_BYTES
@@ -119,6 +120,28 @@ async def test_a_worker_cannot_make_the_runner_read_or_delete_a_file(tmp_path: P
     # What the worker itself has opened it may say.
     assert [event for event in told if event["kind"] == "progress"] == [  # type: ignore[index]
         {"id": 1, "kind": "progress", "message": "told"}
+    ]
+    warm.discard()
+
+
+async def test_a_late_message_is_logged_with_its_step(tmp_path: Path) -> None:
+    warm = worker(tmp_path)
+    ended = task(tmp_path)
+    warm.submit(ended)
+    warm.channel.own.setblocking(False)
+    for message in ({"id": 1, "kind": "succeeded", "outputs": {}}, {"id": 1, "kind": "progress"}):
+        warm.channel.peer.send(json.dumps(message).encode())
+    with capture_logs() as told:
+        warm.read()
+    assert told == [
+        {
+            "event": "late message from worker for finished step ignored",
+            "log_level": "warning",
+            "run": "run",
+            "step": "step",
+            "attempt": 0,
+            "generation": 0,
+        }
     ]
     warm.discard()
 

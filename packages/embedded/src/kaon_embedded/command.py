@@ -43,7 +43,7 @@ def run(
     kaon run tour.py -p count=5 --slots 4
     kaon run tour.py --state .kaon/local      # keeps what the run leaves
     """
-    configure_logs("info" if verbose else "error", ours=["kaon_runner"])
+    configure_logs("info" if verbose else "error")
     # Before anything is started: what is wrong with the file is told at once.
     loaded, params = runs.prepare(file, workflow, param)
     with tempfile.TemporaryDirectory(prefix="kaon-run-") as scratch:

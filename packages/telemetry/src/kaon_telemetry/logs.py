@@ -6,7 +6,6 @@ import faulthandler
 import logging
 import signal
 import sys
-from collections.abc import Iterable
 
 import structlog
 from structlog.typing import Processor
@@ -22,12 +21,11 @@ _COMMON: tuple[Processor, ...] = (
 _RENDERER = structlog.processors.JSONRenderer()
 
 
-def configure_logs(level: str = "info", *, ours: Iterable[str] = ()) -> None:
+def configure_logs(level: str = "info") -> None:
     """Sends the logs of this process to stderr, those of libraries from warnings on. SIGUSR2 adds what every thread is doing.
 
     Args:
         level: "debug", "info", "warning" or "error".
-        ours: names of Python's own loggers that are no library's: `level` holds for them as well.
 
     Raises:
         ValueError: there is no such level.
@@ -43,8 +41,6 @@ def configure_logs(level: str = "info", *, ours: Iterable[str] = ()) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_formatter())
     logging.basicConfig(level=max(number, logging.WARNING), handlers=[handler], force=True)
-    for name in ours:
-        logging.getLogger(name).setLevel(number)
     # Of a process that hangs nothing else can be learned. To the original stream, for it wants a descriptor.
     faulthandler.register(signal.SIGUSR2, file=sys.__stderr__ or sys.stderr)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
-import logging
 import os
 import signal
 import sys
 from collections.abc import Sequence
+
+import structlog
 
 from kaon_runner.bootstrap import RunnerService, build_runner
 from kaon_runner.errors import InvalidSettings
@@ -23,7 +24,7 @@ from kaon_telemetry.metrics import RunnerMetrics
 from kaon_telemetry.tracing import open_spans
 from kaon_wire.errors import KaonError
 
-_log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 
 def parse(arguments: Sequence[str]) -> Settings:
@@ -71,7 +72,7 @@ def _collect_seldom() -> None:
 
 def main() -> None:
     """Entry point. Exit codes: 0 left in order, 1 cannot go on, 2 wrong settings."""
-    configure_logs(os.environ.get("KAON_LOG_LEVEL", "info"), ours=["kaon_runner"])
+    configure_logs(os.environ.get("KAON_LOG_LEVEL", "info"))
     try:
         settings = parse(sys.argv[1:])
     except InvalidSettings as error:
@@ -92,7 +93,7 @@ def main() -> None:
         # Not uvloop: under load it forgets to watch a socket whose number another had before, and a supervisor's end goes unheard.
         asyncio.run(serve(service))
     except KaonError as error:
-        _log.error("the runner cannot go on: %s", error)
+        log.error("runner cannot go on; exiting", reason=str(error))
         sys.exit(1)
     finally:
         spans.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 import threading
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
+import structlog
 from google.protobuf.message import Message
 from prometheus_client import CollectorRegistry
 
@@ -34,7 +34,7 @@ from kaon_service.background import BackgroundTasks, in_rounds, until_first
 from kaon_telemetry.metrics import RunnerMetrics
 from kaon_telemetry.tracing import NoSpans
 
-_log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 _LEAVE_SECONDS = 5.0
 _SWEEP_SECONDS = copies.TIDY_SECONDS
 
@@ -167,13 +167,13 @@ class RunnerService:
         try:
             await until_first(tasks.wait(), runner.hello.wait())
             self._ready.set()
-            _log.info("runner %s is ready as %s", self.settings.runner_id, self.incarnation)
+            log.info("runner ready", runner=self.settings.runner_id, incarnation=self.incarnation)
             await until_first(tasks.wait(), self._stopping.wait())
             await until_first(tasks.wait(), runner.drain(self._drain_seconds))
         finally:
             await tasks.stop()
             await runner.leave(_LEAVE_SECONDS)
-        _log.info("runner %s has left", self.settings.runner_id)
+        log.info("runner left", runner=self.settings.runner_id, incarnation=self.incarnation)
 
     async def _keep_clean(self, executor: ThreadPoolExecutor, runner: Runner) -> None:
         """Removes from time to time what nobody needs any more. What cannot be removed now is tried again."""
@@ -231,7 +231,7 @@ class RunnerService:
             asyncio.run(self.run())
         except BaseException as error:
             self._failure = error
-            _log.exception("the runner ended with an error")
+            log.exception("runner failed", runner=self.settings.runner_id)
 
 
 def _prepare_limits() -> None:
@@ -240,12 +240,10 @@ def _prepare_limits() -> None:
     kept = limits.kept_here()
     missing = [name for name in groups.CONTROLLERS if name not in kept]
     if missing:
-        _log.warning(
-            "steps are not limited in %s: no cgroup with these controllers can be written here. They are counted when steps are "
-            "placed all the same. Give the runner a writable cgroup of its own (a container's, or systemd's Delegate=yes)",
-            ", ".join(missing),
+        log.warning(
+            "no writable cgroup for some limits; steps may use more than they ask for",
+            missing=missing,
+            hint="give the runner a writable cgroup of its own: a container's, or systemd's Delegate=yes",
         )
     else:
-        _log.info(
-            "steps are limited in %s", ", ".join(f"{name} by {keeper}" for name, keeper in kept.items())
-        )
+        log.info("step limits in force", kept=dict(kept))

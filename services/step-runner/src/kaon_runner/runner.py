@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import structlog
 from google.protobuf.message import Message
 
 from kaon_runner.disk.space import used_bytes
@@ -23,7 +23,7 @@ from kaon_runner.workers.process import Requeued, WarmWorker
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
 
-_log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 EVERYONE = "*"
 # While steps run: how often output and long steps are looked at.
 _TICK_SECONDS = 0.05
@@ -249,7 +249,7 @@ class Runner:
         except Requeued:
             requeued = True
         except Exception:
-            _log.exception("an execution failed to report")
+            log.exception("execution failed to report", **execution.lease.fields)
         if execution.claim is not None:
             self._slots.give_back(execution.claim)
         if execution.started and not requeued:
@@ -295,7 +295,7 @@ class Runner:
                 self.hello.set()
                 self._around.pool.renew_idle(self._supervisor_seconds)
             else:
-                _log.warning("heartbeat was not delivered: %s", error)
+                log.warning("heartbeat not delivered", reason=str(error))
 
         self._outbox.heartbeat(self._heartbeats.next(draining=self._draining, leaving=leaving), done)
 
@@ -385,7 +385,4 @@ class Runner:
         try:
             await asyncio.wait_for(self._outbox.drained(), seconds)
         except TimeoutError:
-            _log.error(
-                "the queue did not acknowledge everything within %s s; the engine will find out by time",
-                seconds,
-            )
+            log.error("records not acknowledged before exit; leases expire instead", seconds=seconds)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 
+import structlog
+
 from kaon_runner.settings import Settings
 from kaon_runner.steptypes.base import Detection, StepType
 
-_log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 GROUP = "kaon.step_types"
 _CONTRACT = f"{StepType.__module__}.{StepType.__qualname__}"
 
@@ -30,8 +31,11 @@ class StepTypes:
         labels: dict[str, str] = {}
         for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
             step_type, detection = detected(entry, settings)
-            _log.info(
-                "step type %s: %s (%s)", entry.name, "yes" if detection.available else "no", detection.reason
+            log.info(
+                "step type detected",
+                type=entry.name,
+                available=detection.available,
+                reason=detection.reason,
             )
             if step_type is not None and detection.available:
                 available[step_type.name] = step_type
@@ -47,5 +51,5 @@ def detected(entry: EntryPoint, settings: Settings) -> tuple[StepType | None, De
             raise TypeError(f"{entry.value} is no step type: it must inherit from {_CONTRACT}")
         return step_type, step_type.detect(settings)
     except Exception as error:
-        _log.exception("step type %s cannot be loaded", entry.name)
+        log.exception("step type cannot be loaded", type=entry.name)
         return None, Detection(available=False, reason=f"cannot be loaded: {error}")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import structlog
 
 from kaon_runner.disk.space import local_path, remove_tree
 from kaon_runner.errors import UserStepError
@@ -25,7 +26,7 @@ from kaon_runner.workers.process import Requeued, WarmWorker, WorkerOutcome, Wor
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
 
-_log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class Execution:
@@ -115,7 +116,7 @@ class Execution:
         if self._stop is not None and not self.started:
             return None
         if not isinstance(error, UserStepError):
-            _log.exception("step failed in the runner", extra=self.lease.fields)
+            log.exception("step failed in the runner", **self.lease.fields)
         return reports.from_exception(error)
 
     def stop(self, why: Stop) -> None:

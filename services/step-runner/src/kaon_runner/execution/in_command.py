@@ -13,6 +13,7 @@ from typing import Any
 
 from kaon_artifacts import opening
 from kaon_runner.disk.step_directory import StepDirectory
+from kaon_runner.leases.table import fields_of
 from kaon_runner.logs.step_log import STDERR, STDOUT, StepLog
 from kaon_runner.outbox.reports import MALFORMED
 from kaon_runner.steptypes.base import CommandLaunch
@@ -74,6 +75,7 @@ class CommandRun:
             grace_seconds=self._launch.grace_seconds,
             deadline_seconds=deadline_seconds,
             bounds=bounds,
+            about=fields_of(self._log.key),
         )
         # Reading and writing, so that the step never waits for us to open them, and never sees us close them.
         events = os.open(self._directory.events, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)

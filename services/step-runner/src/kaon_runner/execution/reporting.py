@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping
 from typing import Any, TypeAlias
+
+import structlog
 
 from kaon_runner.execution.surroundings import Stop, Surroundings
 from kaon_runner.leases.table import Lease
@@ -14,7 +15,7 @@ from kaon_runner.logs.store import LogStore
 from kaon_runner.outbox import reports
 from kaonapi.step.v1 import step_pb2
 
-_log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 # How an attempt has ended; None: it was stopped.
 Result: TypeAlias = step_pb2.StepSucceeded | step_pb2.StepFailed | None
@@ -116,7 +117,7 @@ class Reporter:
             )
         except Exception:
             # The lines have left by the log topic; a result must not fail for its log.
-            _log.exception("the log could not be stored", extra=self._lease.fields)
+            log.exception("step log not stored; result reported without it", **self._lease.fields)
             return ""
         finally:
             self.log.store.remove()

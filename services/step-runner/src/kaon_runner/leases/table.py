@@ -60,8 +60,12 @@ class Lease:
     @property
     def fields(self) -> dict[str, Any]:
         """What tells it in logs."""
-        key = self.key
-        return {"run": key.run_id, "step": key.path, "attempt": key.attempt, "generation": key.generation}
+        return fields_of(self.key)
+
+
+def fields_of(key: step_pb2.StepKey) -> dict[str, Any]:
+    """What tells a lease in logs."""
+    return {"run": key.run_id, "step": key.path, "attempt": key.attempt, "generation": key.generation}
 
 
 def step_id(key: step_pb2.StepKey) -> StepId:

@@ -66,7 +66,7 @@ class StepLog:
         send: Callable[[log_pb2.LogLines], bool],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._key = key
+        self.key = key
         self.store = store
         self._send = send
         self._clock = clock
@@ -146,7 +146,7 @@ class StepLog:
         """Sends all complete lines now."""
         if not self._lines and not self._dropped:
             return
-        message = log_pb2.LogLines(key=self._key, lines=self._lines, dropped=self._dropped)
+        message = log_pb2.LogLines(key=self.key, lines=self._lines, dropped=self._dropped)
         lost = self._dropped
         self._dropped = 0
         if not self._send(message):

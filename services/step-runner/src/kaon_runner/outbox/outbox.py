@@ -6,11 +6,13 @@ Lives on the runner's loop; only the transport's acknowledgements come from else
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import structlog
+
+from kaon_runner.leases.table import fields_of
 from kaon_runner.outbox.batching import Batch, Departures
 from kaon_runner.transport.base import Transport
 from kaon_wire.partitioning import partition_of
@@ -19,7 +21,7 @@ from kaonapi.log.v1 import log_pb2
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
 
-_log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 # Records of events on their way to one partition; more wait here and travel together.
 _IN_FLIGHT = 64
@@ -93,7 +95,7 @@ class Outbox:
             if error is None:
                 renewed()
             else:
-                _log.warning("renewal for partition %s was not delivered: %s", partition, error)
+                log.warning("lease renewal not delivered", partition=partition, reason=str(error))
 
         record = self._record(partition)
         record.renewal.CopyFrom(renewal)
@@ -109,7 +111,12 @@ class Outbox:
         def done(error: Exception | None) -> None:
             self._log_bytes -= size
             if error is not None:
-                _log.warning("%s log lines were not delivered: %s", len(lines.lines), error)
+                log.warning(
+                    "log lines not delivered",
+                    lines=len(lines.lines),
+                    reason=str(error),
+                    **fields_of(lines.key),
+                )
 
         lines.incarnation = self._incarnation
         self._send(STEP_LOGS, partition, lines, done)
@@ -173,8 +180,11 @@ class Outbox:
     def _settled(self, partition: int, lane: _Lane, sequence: int, error: Exception | None) -> None:
         record = lane.unacknowledged.pop(sequence)
         if error is not None:
-            _log.warning(
-                "%s events for partition %s will be sent again: %s", len(record.events), partition, error
+            log.warning(
+                "step events not delivered; resending",
+                events=len(record.events),
+                partition=partition,
+                reason=str(error),
             )
             lane.failed[sequence] = record
             self._busy(1)

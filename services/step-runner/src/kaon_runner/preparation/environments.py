@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import logging
 import os
 import re
 import shutil
@@ -21,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
+import structlog
 from uv import find_uv_bin
 
 from kaon_artifacts import ArtifactError
@@ -28,7 +28,7 @@ from kaon_artifacts.digesting import digest_of
 from kaon_artifacts.durable import sync_and_move
 from kaon_runner.errors import PlatformStepError, UserStepError
 
-_log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 _BUILD_SECONDS = 900.0
 # Lines that name another file which belongs to the requirements.
 _INCLUDE = re.compile(r"^\s*(?:-r|-c|--requirement|--constraint)[ =]?\s*(\S+)", re.MULTILINE)
@@ -106,7 +106,9 @@ class Environments:
             sync_and_move(made, target)
         finally:
             shutil.rmtree(holder, ignore_errors=True)
-        _log.info("built the environment of %s in %.1f s", requirements.name, time.monotonic() - began)
+        log.info(
+            "environment built", requirements=requirements.name, seconds=round(time.monotonic() - began, 1)
+        )
 
     def _uv(self, requirements: Path, *arguments: str) -> None:
         argv = (find_uv_bin(), *arguments, "--quiet", "--no-config")

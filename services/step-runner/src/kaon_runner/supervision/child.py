@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import os
 import secrets
 import signal
@@ -16,11 +15,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from kaon_runner.errors import PlatformStepError, UserStepError
 from kaon_runner.supervision import groups, limits
 from kaon_wire.errors import KaonError
 
-_log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 _SCRIPT = str(Path(__file__).with_name("supervisor.py"))
 # How long processes may take to die after the supervisor itself was killed.
 _DESTROY_SECONDS = 10.0
@@ -64,6 +65,8 @@ class Order:
     bounds: Bounds = Bounds()
     # File descriptors that the child gets beside its output.
     keep: tuple[int, ...] = ()
+    # Fields of log lines about it.
+    about: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +153,12 @@ class _SupervisorProcess:
                 self.running.set_exception(fault("CannotStart", message["message"]))
                 self._ending = Ending(reason="failed")
             case "cleanup":
-                _log.warning("cleanup command failed: %s: %s", message["argv"], message["message"])
+                log.warning(
+                    "cleanup command failed",
+                    argv=message["argv"],
+                    reason=message["message"],
+                    **self._order.about,
+                )
             case "ended":
                 self._ending = _ending(message)
 
@@ -175,7 +183,7 @@ class _SupervisorProcess:
         """The supervisor was killed: does its work."""
         group = groups.find(self._token, self._process.pid)
         if not groups.destroy(group, _DESTROY_SECONDS):
-            _log.error("processes %s are left and cannot be killed", sorted(group.members()))
+            log.error("processes cannot be killed", pids=sorted(group.members()), **self._order.about)
         limits.forget(self._token)
         for argv in self._order.cleanup:
             subprocess.run(argv, check=False, timeout=_DESTROY_SECONDS, stdin=subprocess.DEVNULL)
@@ -268,7 +276,8 @@ def _warn_once() -> None:
     global _warned  # noqa: PLW0603 -- one line per process, whatever the number of runners in it
     if not _warned:
         _warned = True
-        _log.warning(
-            "no cgroup can be written here: steps are ended by a walk over /proc instead; give the runner a writable cgroup "
-            "(v2, or the v1 freezer) for a guarantee that holds against processes that fork without pause"
+        log.warning(
+            "no writable cgroup; steps are ended by a walk over /proc",
+            hint="give the runner a writable cgroup (v2, or the v1 freezer) for a guarantee that holds against processes that "
+            "fork without pause",
         )

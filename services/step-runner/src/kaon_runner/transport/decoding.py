@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
+import structlog
 from google.protobuf.message import DecodeError, Message
 
 from kaon_wire.topics import RUNNER_COMMANDS, dead_letters, step_ready
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
 
-_log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 # (topic, partition, value, headers)
 Produce: TypeAlias = Callable[[str, int, bytes, Mapping[str, bytes]], None]
 
@@ -40,7 +40,13 @@ class Decoder:
             return self.types[topic].FromString(value)
         except DecodeError as error:
             self.quarantined += 1
-            _log.error("undecodable record %s/%s@%s was set aside: %s", topic, partition, offset, error)
+            log.error(
+                "undecodable record set aside",
+                topic=topic,
+                partition=partition,
+                offset=offset,
+                reason=str(error),
+            )
             reason = f"not a {self.types[topic].DESCRIPTOR.name}: {error}".encode()
             source = f"{topic}/{partition}/{offset}".encode()
             self._quarantine(dead_letters(topic), 0, value, {"reason": reason, "source": source})

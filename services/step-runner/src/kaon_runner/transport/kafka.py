@@ -6,11 +6,11 @@ broker's restart. A producer that has failed to deliver is replaced, because an 
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Mapping
 from typing import Any
 
+import structlog
 from google.protobuf.message import Message
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
@@ -21,7 +21,7 @@ from kaon_wire.errors import Unavailable
 from kaon_wire.partitioning import partition_of
 from kaon_wire.topics import RUNNER_HEARTBEATS, STEP_EVENTS, STEP_LOGS, dead_letters
 
-_log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 _POLL_MS = 500
 _RETRY_SECONDS = 0.5
 # The client's own default of 30 s would leave a runner out for that long after the broker is back.
@@ -142,7 +142,7 @@ class KafkaTransport:
                 polled = self._consumer.poll(timeout_ms=_POLL_MS)
             except Exception:
                 # The client retries what can be retried; whatever else comes up must not end the thread.
-                _log.exception("reading from Kafka failed; trying again")
+                log.exception("Kafka read failed; retrying")
                 self._closing.wait(_RETRY_SECONDS)
                 continue
             messages = self._decoded(polled)
@@ -172,7 +172,7 @@ class KafkaTransport:
             if self._closing.is_set() or self._broken or failed is not self._producer:
                 return
             self._broken = True
-        _log.error("delivery to Kafka failed, the producer is replaced: %r", reason)
+        log.error("Kafka delivery failed; replacing the producer", reason=repr(reason))
         threading.Thread(target=self._replace, name="kafka-replace", daemon=True).start()
 
     def _replace(self) -> None:
@@ -182,7 +182,7 @@ class KafkaTransport:
                 self._producer = self._new_producer()
                 break
             except (KafkaError, Unavailable) as error:
-                _log.warning("no new producer yet: %r", error)
+                log.warning("new Kafka producer failed; retrying", reason=repr(error))
                 self._closing.wait(_RETRY_SECONDS)
         self._broken = False
         old.close(timeout=1.0)

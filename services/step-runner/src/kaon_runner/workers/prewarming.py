@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from concurrent.futures import Executor
+
+import structlog
 
 from kaon_runner.artifacts.base import Artifacts
 from kaon_runner.settings import Settings
@@ -13,7 +14,7 @@ from kaon_runner.supervision.child import Bounds
 from kaon_runner.workers.pool import WorkerPool
 from kaon_wire.errors import KaonError
 
-_log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 
 async def prewarm(settings: Settings, artifacts: Artifacts, pool: WorkerPool, executor: Executor) -> None:
@@ -29,4 +30,4 @@ async def prewarm(settings: Settings, artifacts: Artifacts, pool: WorkerPool, ex
             for _ in range(max(1, settings.slots // len(settings.prewarm))):
                 await pool.warm(worker_of(digest, path, settings.python), bounds)
         except KaonError as error:
-            _log.warning("no worker was started for code bundle %s: %s", digest, error)
+            log.warning("worker not prewarmed", bundle=digest, reason=str(error))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import time
 from collections import deque
@@ -12,7 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+import structlog
+
 from kaon_runner.leases.slots import Amount, Claim
+from kaon_runner.leases.table import fields_of
 from kaon_runner.logs.step_log import StepLog
 from kaon_runner.steptypes.base import WorkerSpec
 from kaon_runner.supervision import child as supervision
@@ -20,13 +22,16 @@ from kaon_runner.supervision.child import Bounds, Child, Ending
 from kaon_runner.workers.output import WorkerOutput
 from kaon_runner.workers.protocol import Channel
 from kaonapi.runner.v1 import runner_pb2
+from kaonapi.step.v1 import step_pb2
 
-_log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 # A worker is weighed after so many steps, and after each that took so long: shorter ones cannot have taken much.
 _WEIGHED_STEPS = 16
 _WEIGHED_SECONDS = 0.01
+# Steps that a worker has ended and whose late messages can be told.
+_REMEMBERED_STEPS = 16
 # A step that runs longer gets its output read as it comes, and what waits behind it goes elsewhere.
 SLOW_SECONDS = 0.05
 
@@ -115,6 +120,8 @@ class WarmWorker:
         # The answer with which the worker ends, until it is gone.
         self._last: WorkerOutcome | None = None
         self._ended_at = 0.0
+        # The last steps that have ended, by their numbers.
+        self._ended_steps: deque[tuple[int, step_pb2.StepKey]] = deque(maxlen=_REMEMBERED_STEPS)
         self._next_id = 0
         # Steps that have been promised the place behind the running one and are still being prepared.
         self._expected = 0
@@ -140,6 +147,7 @@ class WarmWorker:
             cwd=self._owner.directory,
             deadline_seconds=deadline_seconds,
             bounds=self.bounds,
+            about={"worker": spec.key},
             keep=self.channel.given,
         )
         self.child = await supervision.start(order)
@@ -243,8 +251,19 @@ class WarmWorker:
 
     def read(self) -> None:
         """Takes what the worker has said."""
-        for message in self.channel.messages():
+        for message in self.channel.messages(self._unreadable):
             self._heard(message)
+
+    def _unreadable(self, error: Exception) -> None:
+        about = fields_of(self.tasks[0].log.key) if self.tasks else {"worker": self.spec.key}
+        log.warning("unreadable message from worker ignored", reason=str(error), **about)
+
+    def _about(self, number: object) -> dict[str, Any]:
+        """What tells a step that was here in logs, by its number."""
+        for ended, key in self._ended_steps:
+            if ended == number:
+                return fields_of(key)
+        return {"worker": self.spec.key, "number": number}
 
     def _front_started(self) -> None:
         task = self.tasks[0]
@@ -255,7 +274,7 @@ class WarmWorker:
 
     def _heard(self, message: dict[str, Any]) -> None:
         if not self.tasks or message["id"] != self.tasks[0].id:
-            _log.warning("a worker spoke for step %s after its end", message["id"])
+            log.warning("late message from worker for finished step ignored", **self._about(message["id"]))
             return
         task = self.tasks[0]
         if self._last is not None:
@@ -277,6 +296,7 @@ class WarmWorker:
         self._output.unwatch()
         self._output.drain(task.id, task.log)
         self.tasks.popleft()
+        self._ended_steps.append((task.id, task.log.key))
         self.steps += 1
         self._owner.worked(self)
         self._ended_at = time.monotonic()

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import socket
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from kaon.step import packets
 from kaon.step.packets import PACKET_BYTES
 from kaonapi.runner.v1 import runner_pb2
 
-_log = logging.getLogger(__name__)
 _quote = json.JSONEncoder().encode
 
 
@@ -73,8 +71,8 @@ class Channel:
             taken.add(_number_of(packet))
         return taken
 
-    def messages(self) -> Iterator[dict[str, Any]]:
-        """What the worker has said and nobody has read. Lines that cannot be read are logged and left out."""
+    def messages(self, unreadable: Callable[[Exception], None]) -> Iterator[dict[str, Any]]:
+        """What the worker has said and nobody has read. Tells `unreadable` of what cannot be read."""
         while True:
             try:
                 packet = packets.receive(self.own)
@@ -84,7 +82,7 @@ class Channel:
             except (BlockingIOError, ConnectionResetError):
                 return
             except (ValueError, RecursionError) as error:
-                _log.warning("a worker said something that cannot be read: %s", error)
+                unreadable(error)
                 continue
             yield message
 
