@@ -165,7 +165,7 @@ def test_a_gate_that_waits_says_how_to_answer_it() -> None:
     assert "approved by ada: fine" in drawn
     assert "kaon approve" not in drawn
     assert "kaon signal r1 data-ready" in drawn
-    assert "some time to pass" in drawn
+    assert "its time" in drawn
 
 
 def test_lines_and_pictures_name_the_server_where_commands_would_not_find_it() -> None:
@@ -182,7 +182,7 @@ def test_lines_and_pictures_name_the_server_where_commands_would_not_find_it() -
         "release  waits for approval by owner: Publish? (kaon approve r1 release --server 127.0.0.1:5)"
         in told
     )
-    assert "pause  waits for some time to pass\n" in told
+    assert "pause  waits for its time\n" in told
 
 
 def test_a_group_shows_its_steps_and_hooks_when_their_turn_comes() -> None:

@@ -66,15 +66,15 @@ def test_a_gated_run_is_answered_explained_verified_and_forked(
     assert "may be answered by owner" in kaon("approve", run_id, code=1)
     monkeypatch.setenv("KAON_ROLES", "owner")
     monkeypatch.setenv("KAON_PRINCIPAL", "ada")
-    assert "release is approved" in kaon("approve", run_id, "--comment", "fine")
+    assert "Approved release" in kaon("approve", run_id, "--comment", "fine")
     assert "run SUCCEEDED  text = " in kaon("watch", run_id)
     told = kaon("history", run_id)
     assert "release  approved by ada: fine" in told
-    assert "give the stored state" in kaon("verify", run_id)
+    assert "gives the stored state" in kaon("verify", run_id)
     seq = next(line.split()[0] for line in told.splitlines() if "release  started" in line)
     assert "release     WAITING" in kaon("show", run_id, "--at", seq)
     forked = json.loads(kaon("fork", run_id, "--at", seq, "--json"))["run"]["run_id"]
     gate_waits(server, forked, "release")
-    assert "release is rejected" in kaon("reject", forked, "--comment", "once more")
+    assert "Rejected release" in kaon("reject", forked, "--comment", "once more")
     assert execute(["watch", forked]) == 1
     assert f"forked from event {seq} of run {run_id}" in kaon("show", forked)

@@ -237,6 +237,6 @@ def test_the_first_interrupt_stops_the_run_and_lets_its_hooks_run(tmp_path: Path
         process.send_signal(signal.SIGINT)
         told = process.stderr.read()
         assert process.wait() == 2, told
-    assert "its steps are cancelled, then its hooks run" in told
-    assert "is CANCELLED; stopped: work." in told
+    assert "its steps stop, then its hooks run" in told
+    assert "is CANCELLED; cancelled steps: work." in told
     assert (tmp_path / "tidied").read_text() == "tidied"

@@ -21,30 +21,33 @@ def run(
     file: options.WorkflowFile,
     param: options.Params = None,
     workflow: options.WorkflowName = None,
-    slots: Annotated[int, typer.Option("--slots", min=1, help="Steps that run at once.")] = os.cpu_count()
-    or 2,
+    slots: Annotated[
+        int, typer.Option("--slots", min=1, help="Most steps that run concurrently.")
+    ] = os.cpu_count() or 2,
     state: Annotated[
         Path | None,
         typer.Option(
             "--state",
-            help="Keep runs, logs and artifacts in this directory; otherwise they are gone afterwards.",
+            help="Keep runs, logs and artifacts in this directory; default: delete them afterwards.",
         ),
     ] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", help="Show what coordinator and runner log.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Print the logs of coordinator and runner.")
+    ] = False,
     json: options.AsJson = False,
 ) -> None:
-    """Run the workflow of FILE here and now, without a broker or a server.
+    """Run the workflow of FILE on this machine, without a broker or a server.
 
-    Exit code: 0 it succeeded, 1 it failed, 2 it was cancelled. Ctrl-C cancels the run and stays until its hooks have run;
-    a second one ends at once, with exit code 130.
+    Exit codes: 0 succeeded, 1 failed, 2 cancelled. Ctrl-C cancels the run and waits for its hooks. A second Ctrl-C exits at once,
+    with code 130.
 
     \b
     kaon run tour.py
     kaon run tour.py -p count=5 --slots 4
-    kaon run tour.py --state .kaon/local      # keeps what the run leaves
+    kaon run tour.py --state .kaon/local      # keeps the run, its logs and artifacts
     """
     configure_logs("info" if verbose else "error")
-    # Before anything is started: what is wrong with the file is told at once.
+    # Before any part starts: an error in the file is reported at once.
     loaded, params = runs.prepare(file, workflow, param)
     with tempfile.TemporaryDirectory(prefix="kaon-run-") as scratch:
         settings = EmbeddedSettings(state=state or Path(scratch), slots=slots)
@@ -55,7 +58,7 @@ def run(
 
 @contextmanager
 def open_state(state: Path) -> Iterator[str]:
-    """The address at which commands with `--state` find the runs in a directory."""
+    """Yield the address at which commands with `--state` find the runs in a directory."""
     configure_logs("error")
     with look(state) as address:
         yield address

@@ -34,7 +34,7 @@ class Follower:
         self._seq = 0
 
     def follow(self) -> int:
-        """Returns the exit code that tells how the run ended.
+        """Show the run until it ends, and return its exit code.
 
         Raises:
             KeyboardInterrupt: Ctrl-C; of a run that the command owns, the second.
@@ -47,7 +47,7 @@ class Follower:
                 raise
             self._stop()
         if not self._view.ended:
-            raise KaonError(f"run {self._run_id} was not seen to its end")
+            raise KaonError(f"watch of run {self._run_id} ended before the run")
         return EXIT_CODES.get(self._view.status, FAILED)
 
     def _show(self) -> None:
@@ -68,20 +68,18 @@ class Follower:
             self._seq = max(self._seq, update.event.seq)
 
     def _stop(self) -> None:
-        """Cancels the run and shows it until its hooks have run."""
+        """Cancel the run and show it until its hooks have run."""
         output.note(
-            "Stopping the run: its steps are cancelled, then its hooks run. Press Ctrl-C again to end at once."
+            "Cancelling the run: its steps stop, then its hooks run. Press Ctrl-C again to exit at once."
         )
         try:
             self._client.cancel(self._run_id, "Ctrl-C")
             self._show()
         except KeyboardInterrupt:
-            output.note(
-                f"Ended at once: hooks of run {self._run_id} that had not ended did not run to their end."
-            )
+            output.note(f"Exited at once: unfinished hooks of run {self._run_id} were stopped.")
             raise
         steps = self._client.run(self._run_id).steps
         stopped = [step.path for step in steps if step.status == run_pb2.STATUS_CANCELLED]
         output.note(
-            f"Run {self._run_id} is {formatting.status(self._view.status)}; stopped: {', '.join(stopped) or 'no step'}."
+            f"Run {self._run_id} is {formatting.status(self._view.status)}; cancelled steps: {', '.join(stopped) or 'none'}."
         )

@@ -12,21 +12,21 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 PHASES = {d.PHASE_ON_FAILURE: "on failure", d.PHASE_FINALLY: "finally"}
 RULES = {
     d.TRIGGER_RULE_ANY_SUCCEEDED: "any of ",
-    d.TRIGGER_RULE_ALL_DONE: "the end of ",
-    d.TRIGGER_RULE_ALL_SUCCEEDED: "the success of ",
+    d.TRIGGER_RULE_ALL_DONE: "end of ",
+    d.TRIGGER_RULE_ALL_SUCCEEDED: "success of ",
 }
 
 _HEADINGS = {"body": "", "else": "otherwise"}
 
 
 def bodies(block: d.Block) -> Iterator[tuple[str, d.Graph]]:
-    """The graphs in a block, and what distinguishes them; empty for the only one."""
+    """Yield the bodies of a block with their headings; the heading of an only body is empty."""
     for name, body in inner_graphs(block):
         yield _HEADINGS.get(name, f"case {name}"), body
 
 
 def all_blocks(graph: d.Graph) -> Iterator[d.Block]:
-    """Every block of a graph, at any depth, each before what it holds."""
+    """Yield every block of a graph at any depth, outer blocks first."""
     for block in graph.blocks:
         yield block
         for _, body in bodies(block):
@@ -34,7 +34,7 @@ def all_blocks(graph: d.Graph) -> Iterator[d.Block]:
 
 
 def describe(block: d.Block) -> str:
-    """What a block does, in a few words."""
+    """Describe a block in a few words."""
     match block.WhichOneof("kind"):
         case "step":
             return f"{block.step.type} step{_gives(block.step.outputs)}"
@@ -74,5 +74,5 @@ def _gate(gate: d.Gate) -> str:
         case "signal":
             text = f"waits for signal {gate.signal.name}"
         case _:
-            text = "waits for some time"
+            text = "waits for a time"
     return text + (f", at most {formatting.duration(gate.timeout_ms / 1000)}" if gate.timeout_ms else "")

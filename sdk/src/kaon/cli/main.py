@@ -44,15 +44,15 @@ app = typer.Typer(
     help="""Kaon orchestrates machine-learning workflows whose steps run in different engines.
 
 \b
-kaon run recommendations.py                 run a workflow here, without any server
-kaon submit recommendations.py --watch      run it on a server, and look on
-kaon list                                   what runs, and what ran
-kaon logs RUN                               what its steps printed
-kaon show RUN                               its steps, and what waits for an answer
-kaon why RUN STEP                           why a step does not run yet
+kaon run recommendations.py                 run a workflow on this machine, without a server
+kaon submit recommendations.py --watch      run it on a server and watch it
+kaon list                                   list the runs, newest first
+kaon logs RUN                               print the logs of its steps
+kaon show RUN                               show its steps and pending approvals
+kaon why RUN STEP                           explain why a step does not run yet
 
-KAON_SERVER and KAON_PUBLISHER name the services, KAON_TENANT, KAON_PRINCIPAL and KAON_ROLES who you are.
-Exit codes: 0 done, 1 failed, 2 wrong usage (or, from watch and run, a cancelled run).""",
+KAON_SERVER and KAON_PUBLISHER are the addresses of the services. KAON_TENANT, KAON_PRINCIPAL and KAON_ROLES identify you.
+Exit codes: 0 success, 1 failure, 2 wrong usage (of watch and run also: the run was cancelled).""",
 )
 
 
@@ -71,7 +71,7 @@ def _options(
         ),
     ] = False,
 ) -> None:
-    """Takes the options that stand before a command."""
+    """Accept the options that stand before a command."""
 
 
 # By the heading under which the help lists them.
@@ -116,12 +116,12 @@ app.add_typer(workflows.app, name="workflows", rich_help_panel="The system")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs one command and ends the process: one line on standard error and a code when it fails."""
+    """Run one command and exit the process. A failure prints one line on standard error."""
     sys.exit(execute(arguments))
 
 
 def execute(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit code."""
+    """Run one command and return its exit code."""
     try:
         code = app(args=arguments, prog_name="kaon", standalone_mode=False)
         sys.stdout.flush()

@@ -25,47 +25,57 @@ Publisher: TypeAlias = Annotated[
 State: TypeAlias = Annotated[
     Path | None,
     typer.Option(
-        "--state", metavar="DIR", help="Look into a directory of `kaon run --state` instead of a server."
+        "--state", metavar="DIR", help="Read a directory that `kaon run --state` wrote, not a server."
     ),
 ]
-AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON object a line, for scripts.")]
-RunId: TypeAlias = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
+AsJson: TypeAlias = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object per line, for scripts.")
+]
+RunId: TypeAlias = Annotated[str, typer.Argument(metavar="RUN", help="The id of the run.")]
 WorkflowFile: TypeAlias = Annotated[
     Path, typer.Argument(metavar="FILE", help="A Python file that defines a Workflow.", show_default=False)
 ]
 WorkflowName: TypeAlias = Annotated[
-    str | None, typer.Option("--workflow", help="Which workflow of the file, when it defines several.")
+    str | None, typer.Option("--workflow", help="The workflow to use, when the file defines several.")
 ]
 Params: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
-        "-p", "--param", metavar="NAME=JSON", help="A parameter; again for each. Text needs no quotes."
+        "-p", "--param", metavar="NAME=JSON", help="A parameter; repeat for more. Text needs no quotes."
     ),
 ]
 
 Key: TypeAlias = Annotated[
     str,
-    typer.Option("--key", help="Idempotency key: a second call with the same key gives the first one's run."),
+    typer.Option(
+        "--key", help="Idempotency key: a second call with the same key returns the run of the first."
+    ),
 ]
 Priority: TypeAlias = Annotated[
-    int, typer.Option("--priority", help="Added to the priority of every step; higher goes first.")
+    int,
+    typer.Option(
+        "--priority", help="Priority that is added to that of every step; higher is scheduled first."
+    ),
 ]
 SomePath: TypeAlias = Annotated[
-    str, typer.Argument(metavar="[PATH]", help="A block, cell or step; without it the whole run.")
+    str, typer.Argument(metavar="[PATH]", help="Path of a block, cell or step; default: the whole run.")
 ]
 ThePath: TypeAlias = Annotated[
-    str, typer.Argument(metavar="PATH", help="The path of a block or step.", show_default=False)
+    str, typer.Argument(metavar="PATH", help="Path of a block or step.", show_default=False)
 ]
 GatePath: TypeAlias = Annotated[
-    str, typer.Argument(metavar="[PATH]", help="The approval; not needed when only one waits.")
+    str, typer.Argument(metavar="[PATH]", help="Path of the approval gate; default: the only pending one.")
 ]
-Reason: TypeAlias = Annotated[str, typer.Option("--reason", help="Why; it is kept in the history.")]
-Comment: TypeAlias = Annotated[str, typer.Option("--comment", help="Why; it is kept in the history.")]
+Reason: TypeAlias = Annotated[str, typer.Option("--reason", help="Reason, recorded in the history.")]
+Comment: TypeAlias = Annotated[str, typer.Option("--comment", help="Comment, recorded in the history.")]
 Seq: TypeAlias = Annotated[
-    int, typer.Option("--at", metavar="SEQ", min=0, help="After this event of the history; 0 is the newest.")
+    int,
+    typer.Option(
+        "--at", metavar="SEQ", min=0, help="Use the state after this event of the history; 0 is the newest."
+    ),
 ]
 After: TypeAlias = Annotated[
-    int, typer.Option("--after", metavar="SEQ", min=0, help="Only events after this one.")
+    int, typer.Option("--after", metavar="SEQ", min=0, help="Print only events after this number.")
 ]
 
 SERVER = DEFAULT_SERVER

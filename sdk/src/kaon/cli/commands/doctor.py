@@ -1,4 +1,4 @@
-"""The command that looks whether a deployment is well."""
+"""The command that checks a deployment."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Publisher: TypeAlias = Annotated[
     typer.Option("--publisher", envvar="KAON_PUBLISHER", help="Address of the model publisher, host:port."),
 ]
 _MARKS = {GOOD: ("ok", "green"), WARNING: ("warning", "yellow"), BAD: ("BAD", "red")}
-# Timestamps of people's machines and the server's should not differ more than this.
+# The clocks of this machine and of the coordinator may differ by this much.
 SKEW_SECONDS = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     name: str
     verdict: int
@@ -40,7 +40,7 @@ def doctor(
     publisher: Publisher = options.PUBLISHER,
     json: options.AsJson = False,
 ) -> None:
-    """Check a deployment, and say what is wrong with it and what to do. Exit code 1 when something does not work.
+    """Check a deployment and print each problem with advice. Exit codes: 0 no failed check, 1 at least one.
 
     \b
     kaon doctor
@@ -59,7 +59,7 @@ def _findings(client: Client) -> Iterator[Finding]:
     try:
         told = client.diagnose()
     except KaonError as error:
-        advice = "is a coordinator running there, and is KAON_SERVER right?"
+        advice = "check that a coordinator runs there and that KAON_SERVER is right"
         yield Finding(name="coordinator", verdict=BAD, text=str(error), advice=advice)
     else:
         yield from _coordinator(told, began, time.time())
@@ -68,15 +68,15 @@ def _findings(client: Client) -> Iterator[Finding]:
 
 
 def _coordinator(told: system_pb2.DiagnoseResponse, began: float, ended: float) -> Iterator[Finding]:
-    text = f"{told.owner}, version {told.version}, answers after {(ended - began) * 1000:.0f} ms"
+    text = f"{told.owner}, version {told.version}, answered after {(ended - began) * 1000:.0f} ms"
     yield Finding(name="coordinator", verdict=GOOD, text=text)
     skew = told.time_us / 1e6 - (began + ended) / 2
     if abs(skew) > SKEW_SECONDS + (ended - began):
-        advice = "set both clocks by NTP; schedules and time-outs follow the coordinator's"
+        advice = "synchronize both clocks by NTP; schedules and time-outs follow the clock of the coordinator"
         yield Finding(
             name="clocks",
             verdict=WARNING,
-            text=f"the coordinator's is {skew:+.0f} s off this one",
+            text=f"the clock of the coordinator differs by {skew:+.0f} s from this one",
             advice=advice,
         )
     for check in told.checks:
@@ -86,11 +86,11 @@ def _coordinator(told: system_pb2.DiagnoseResponse, began: float, ended: float) 
 def _runners(client: Client) -> Iterator[Finding]:
     answer = client.list_runners()
     for away in client.list_pools().unreachable:
-        advice = "its coordinator is the only one who knows the pool: look at that process"
+        advice = "only its coordinator knows the state of the pool: check that process"
         yield Finding(
             name=f"pool {away.pool}",
             verdict=BAD,
-            text=f"{away.owner or 'nobody'}: {away.problem}",
+            text=f"{away.owner or 'no owner'}: {away.problem}",
             advice=advice,
         )
     versions = {runner.version for runner in answer.runners}
@@ -109,11 +109,11 @@ def _runners(client: Client) -> Iterator[Finding]:
             )
 
 
-# What is not as it should be, and what to do.
+# Conditions that need attention, and the advice for each.
 _POORLY = {
-    runner_pb2.RUNNER_CONDITION_SLOW: "look at its machine's load and its way to the broker",
-    runner_pb2.RUNNER_CONDITION_QUIET: "it has not been heard for a while: is it stopped or cut off?",
-    runner_pb2.RUNNER_CONDITION_RESTING: "it handed back or lost steps repeatedly: look at its log",
+    runner_pb2.RUNNER_CONDITION_SLOW: "check the load of its machine and its connection to the broker",
+    runner_pb2.RUNNER_CONDITION_QUIET: "it has sent no heartbeat for a while: check that it runs and reaches the broker",
+    runner_pb2.RUNNER_CONDITION_RESTING: "it handed back or lost steps repeatedly: check its log",
 }
 
 
@@ -121,9 +121,9 @@ def _publisher(client: Client) -> Finding:
     try:
         models = client.models.list()
     except KaonError as error:
-        advice = "only steps of type publish need it; is KAON_PUBLISHER right?"
+        advice = "only steps of type publish need it; check KAON_PUBLISHER"
         return Finding(name="publisher", verdict=WARNING, text=str(error), advice=advice)
-    return Finding(name="publisher", verdict=GOOD, text=f"knows {len(models)} models")
+    return Finding(name="publisher", verdict=GOOD, text=f"lists {len(models)} models")
 
 
 def _print(finding: Finding, *, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""The command that draws a workflow."""
+"""The command that prints a workflow as a diagram."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def graph(
 
 
 def mermaid(definition: d.WorkflowDefinition) -> Iterator[str]:
-    """The lines of a flowchart."""
+    """Yield the lines of a flowchart."""
     yield "flowchart LR"
     yield from _graph(definition.body, 1)
 

@@ -1,4 +1,4 @@
-"""The command about what steps print."""
+"""The command that prints the logs of steps."""
 
 from __future__ import annotations
 
@@ -22,39 +22,40 @@ _STYLES = {log_pb2.STREAM_STDERR: "yellow", log_pb2.STREAM_SYSTEM: "magenta"}
 def logs(
     run: options.RunId,
     path: Annotated[
-        str, typer.Argument(metavar="[PATH]", help="A step, or a block with all its steps.")
+        str, typer.Argument(metavar="[PATH]", help="Path of a step, or of a block with all its steps.")
     ] = "",
     follow: Annotated[
-        bool, typer.Option("-f", "--follow", help="Stay until the run ends, and show new lines.")
+        bool, typer.Option("-f", "--follow", help="Print new lines until the run ends.")
     ] = False,
     whole: Annotated[
-        bool, typer.Option("--whole", help="All of one attempt of the step, without names and times.")
+        bool, typer.Option("--whole", help="Print the whole log of one attempt, without names and times.")
     ] = False,
     attempt: Annotated[
-        int, typer.Option("--attempt", metavar="N", min=0, help="With --whole: which; 0 is the newest.")
+        int, typer.Option("--attempt", metavar="N", min=0, help="With --whole: the attempt; 0 is the newest.")
     ] = 0,
     to: Annotated[
-        Path | None, typer.Option("--output", metavar="FILE", help="With --whole: write it there.")
+        Path | None,
+        typer.Option("--output", metavar="FILE", help="With --whole: write the log to this file."),
     ] = None,
     state: options.State = None,
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:
-    """Print what the steps of a run printed.
+    """Print the logs of the steps of a run.
 
-    Of a step that printed very much the first and the last lines are shown, and between them how many are left out; once an attempt
-    has ended, --whole gives all of it.
+    A very long log is shortened to its first and last lines, with the number of lines between them. When the attempt has ended,
+    --whole prints all of it.
 
     \b
     kaon logs 01JD3Z...
     kaon logs 01JD3Z... 'cycle#2/regions[US]/train-region' -f
     kaon logs 01JD3Z... train --whole --output train.log
-    kaon logs 01JD3Z... --state .kaon/local     # of what `kaon run --state` left there
+    kaon logs 01JD3Z... --state .kaon/local     # the logs that `kaon run --state` wrote
     """
     if whole and (follow or json or not path):
-        raise typer.BadParameter("--whole goes with the PATH of one step, and without --follow and --json")
+        raise typer.BadParameter("--whole needs the PATH of one step, and excludes --follow and --json")
     if not whole and (attempt or to):
-        raise typer.BadParameter("--attempt and --output go with --whole")
+        raise typer.BadParameter("--attempt and --output need --whole")
     with options.reached(server=server, state=state) as client:
         if whole:
             _copy(client.whole_log(run, path, attempt), to)
@@ -67,7 +68,7 @@ def logs(
 
 
 def _copy(pieces: Iterator[bytes], to: Path | None) -> None:
-    """Writes the pieces to standard output or to a file, which is there when it is whole."""
+    """Write the pieces to standard output, or to a file that appears when it is complete."""
     if to is None:
         for piece in pieces:
             sys.stdout.buffer.write(piece)
@@ -84,7 +85,7 @@ def _copy(pieces: Iterator[bytes], to: Path | None) -> None:
                 target.writelines(pieces)
             partial.replace(to)
     except OSError as error:
-        raise KaonError(f"{to} cannot be written: {error}") from error
+        raise KaonError(f"cannot write {to}: {error}") from error
 
 
 def _print(lines: log_pb2.LogLines) -> None:
@@ -101,7 +102,7 @@ def _print(lines: log_pb2.LogLines) -> None:
     if lines.dropped:
         out.print(
             Text(
-                f"{lines.key.path}: {lines.dropped} lines were left out, the step printed too fast",
+                f"{lines.key.path}: {lines.dropped} lines dropped: the step printed faster than the log is kept",
                 style="red",
             )
         )
@@ -111,6 +112,6 @@ def _gap(lines: log_pb2.LogLines) -> str:
     key, gap = lines.key, lines.gap
     missing = gap.last_sequence - gap.first_sequence + 1
     return (
-        f"{key.path}: {missing} lines are left out here, {gap.first_sequence} to {gap.last_sequence}; when the attempt has ended, "
-        f"all are told by: kaon logs {key.run_id} {shlex.quote(key.path)} --whole --attempt {key.attempt}"
+        f"{key.path}: {missing} lines left out, {gap.first_sequence} to {gap.last_sequence}. When the attempt has ended, "
+        f"print them with: kaon logs {key.run_id} {shlex.quote(key.path)} --whole --attempt {key.attempt}"
     )

@@ -1,4 +1,4 @@
-"""Commands about published models."""
+"""Commands that show, promote and watch published models."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import typer
 from kaon.cli import formatting, options, output
 from kaonapi.model.v1 import model_pb2
 
-app = typer.Typer(help="Show and watch published models.", no_args_is_help=True)
+app = typer.Typer(help="Show, promote and watch published models.", no_args_is_help=True)
 
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="The model's name.", show_default=False)]
-Reason = Annotated[str, typer.Option("--reason", help="Why, for those who read the announcement.")]
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="Name of the model.", show_default=False)]
+Reason = Annotated[str, typer.Option("--reason", help="Reason, sent with the announcement.")]
 SomeModel = Annotated[
-    str, typer.Argument(metavar="[MODEL]", help="One model; without it all.", show_default=False)
+    str, typer.Argument(metavar="[MODEL]", help="Name of a model; default: all models.", show_default=False)
 ]
 
 
@@ -57,11 +57,11 @@ def list_models(
 @app.command()
 def show(
     model: Model,
-    version: Annotated[int, typer.Option("--version", min=0, help="Which one; 0 is the newest.")] = 0,
+    version: Annotated[int, typer.Option("--version", min=0, help="Version to show; 0 is the newest.")] = 0,
     server: options.Publisher = options.PUBLISHER,
     json: options.AsJson = False,
 ) -> None:
-    """Show one version: its image, metrics, where it comes from, and who has picked it up.
+    """Show one model version: image, metrics, lineage and the consumers that picked it up.
 
     \b
     kaon models show recommender
@@ -82,12 +82,14 @@ def show(
 @app.command()
 def promote(
     model: Model,
-    version: Annotated[int, typer.Argument(metavar="VERSION", min=1, help="Which one.", show_default=False)],
+    version: Annotated[
+        int, typer.Argument(metavar="VERSION", min=1, help="Version to promote.", show_default=False)
+    ],
     reason: Reason = "",
     server: options.Publisher = options.PUBLISHER,
     json: options.AsJson = False,
 ) -> None:
-    """Make a version the current one: systems that serve the model switch to it.
+    """Make a version the current one. Systems that serve the model switch to it.
 
     \b
     kaon models promote recommender 3 --reason "passed the A/B test"
@@ -101,13 +103,13 @@ def promote(
 def rollback(
     model: Model,
     leaving: Annotated[
-        int, typer.Option("--from", min=0, help="The version to leave; 0 is the current one.")
+        int, typer.Option("--from", min=0, help="Version to roll back from; 0 is the current one.")
     ] = 0,
     reason: Reason = "",
     server: options.Publisher = options.PUBLISHER,
     json: options.AsJson = False,
 ) -> None:
-    """Make the version current again that was current before; a second time goes further back.
+    """Roll back to the version that was current before. A second rollback goes one version further.
 
     \b
     kaon models rollback recommender --reason "complaints from region 8"
@@ -120,12 +122,14 @@ def rollback(
 @app.command()
 def diff(
     model: Model,
-    one: Annotated[int, typer.Argument(metavar="VERSION", min=1, help="The first.", show_default=False)],
-    other: Annotated[int, typer.Argument(metavar="[OTHER]", min=0, help="The second; 0 is the newest.")] = 0,
+    one: Annotated[int, typer.Argument(metavar="VERSION", min=1, help="First version.", show_default=False)],
+    other: Annotated[
+        int, typer.Argument(metavar="[OTHER]", min=0, help="Second version; 0 is the newest.")
+    ] = 0,
     server: options.Publisher = options.PUBLISHER,
     json: options.AsJson = False,
 ) -> None:
-    """Show in what two versions differ: metrics with their change, data, workflow, image.
+    """Compare two versions: metrics with their change, data, workflow and image.
 
     \b
     kaon models diff recommender 2 3
@@ -144,7 +148,7 @@ def diff(
 def differences(
     one: model_pb2.ModelVersion, other: model_pb2.ModelVersion
 ) -> list[tuple[str, str, str, str]]:
-    """What differs between two versions: what it is, here, there, and by how much."""
+    """Return the differences of two versions: name, first value, second value and change."""
     rows = []
     for name in sorted({*one.metrics, *other.metrics}):
         here, there = one.metrics.get(name), other.metrics.get(name)
@@ -186,16 +190,14 @@ def _print_change(announcement: model_pb2.Announcement, *, as_json: bool) -> Non
 @app.command()
 def watch(
     model: SomeModel = "",
-    consumer: Annotated[
-        str, typer.Option("--consumer", help="Stable name of the system that watches.")
-    ] = "kaon-cli",
+    consumer: Annotated[str, typer.Option("--consumer", help="Stable name of the consumer.")] = "kaon-cli",
     after: Annotated[
         int, typer.Option("--after", min=0, help="Show announcements after this cursor; 0 means all.")
     ] = 0,
     server: options.Publisher = options.PUBLISHER,
     json: options.AsJson = False,
 ) -> None:
-    """Show announcements as they come, without end. It acknowledges nothing.
+    """Print announcements as they arrive, until interrupted. It acknowledges none of them.
 
     \b
     kaon models watch

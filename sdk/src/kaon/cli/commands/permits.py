@@ -1,4 +1,4 @@
-"""Commands about permits: how many steps of a tag may run at once."""
+"""Commands that limit how many steps of a tag run concurrently."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ import typer
 
 from kaon.cli import options, output
 
-app = typer.Typer(help="Bound how many steps of a tag run at once.", no_args_is_help=True)
+app = typer.Typer(help="Limit how many steps of a tag run concurrently.", no_args_is_help=True)
 
 
 @app.command("set")
 def set_permits(
     tag: Annotated[str, typer.Argument(metavar="TAG", show_default=False)],
     limit: Annotated[
-        int, typer.Argument(metavar="LIMIT", min=0, help="0 removes the bound.", show_default=False)
+        int,
+        typer.Argument(
+            metavar="LIMIT", min=0, help="Most concurrent steps; 0 removes the limit.", show_default=False
+        ),
     ],
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:
-    """Let at most LIMIT steps that carry TAG run at once in the tenant, everywhere.
+    """Limit the concurrent steps with TAG to LIMIT, in all runs of the tenant.
 
     \b
     kaon permits set database 4
@@ -30,14 +33,14 @@ def set_permits(
     if json:
         output.print_json(found)
     elif limit:
-        output.say(f"At most {limit} steps of tag {tag} run at once.")
+        output.say(f"Limited tag {tag} to {limit} concurrent steps.")
     else:
-        output.say(f"Steps of tag {tag} are not bounded any more.")
+        output.say(f"Removed the limit of tag {tag}.")
 
 
 @app.command("list")
 def list_permits(server: options.Server = options.SERVER, json: options.AsJson = False) -> None:
-    """List the bounds, and how much of them is taken.
+    """List the limits and how many permits are taken.
 
     \b
     kaon permits list
@@ -51,5 +54,5 @@ def list_permits(server: options.Server = options.SERVER, json: options.AsJson =
     output.print_table(
         ("TAG", "LIMIT", "TAKEN"),
         ((permits.tag, str(permits.limit), str(permits.taken)) for permits in found),
-        nothing="No tag is bounded. Bound one: kaon permits set TAG LIMIT",
+        nothing="No tag has a limit. Set one: kaon permits set TAG LIMIT",
     )

@@ -16,13 +16,13 @@ def rerun(
     run: options.RunId,
     param: options.Params = None,
     version: Annotated[
-        str, typer.Option("--version", help="sha256:...; without it that of the earlier run.")
+        str, typer.Option("--version", help="Workflow version, sha256:...; default: that of the earlier run.")
     ] = "",
     key: options.Key = "",
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:
-    """Submit a new run like an earlier one, with changes.
+    """Submit a new run with the parameters of an earlier run, and with changes.
 
     \b
     kaon rerun 01JD3Z...
@@ -40,14 +40,16 @@ def fork(
     reset: Annotated[
         list[str] | None,
         typer.Option(
-            "--reset", metavar="PATH", help="A block that begins anew with all after it; again for each."
+            "--reset",
+            metavar="PATH",
+            help="Path of a block to reset, with all blocks after it; repeat for more.",
         ),
     ] = None,
     key: options.Key = "",
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:
-    """Start a new run from the state that another one had: what had ended is kept, what was active begins anew.
+    """Start a new run from the state of another run. It keeps the nodes that had ended and restarts those that were active.
 
     \b
     kaon fork 01JD3Z... --at 120
@@ -74,5 +76,5 @@ def _tell(
     if json:
         output.print_json(made)
         return
-    what = "Submitted run" if made.created else "This key was used before, for run"
+    what = "Submitted run" if made.created else "Key already used by run"
     output.say(f"{what} {made.run.run_id} of {made.run.workflow} {how} {run}.")

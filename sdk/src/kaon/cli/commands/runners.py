@@ -12,11 +12,11 @@ from kaonapi.runner.v1 import runner_pb2
 
 
 def runners(
-    pool: Annotated[str, typer.Option("--pool", help="Only runners of this pool.")] = "",
+    pool: Annotated[str, typer.Option("--pool", help="List only runners of this pool.")] = "",
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:
-    """List the runners: what they offer, how busy they are, and whether they get steps.
+    """List the runners: capacity, labels, load and condition.
 
     \b
     kaon runners
@@ -46,17 +46,17 @@ def runners(
             )
             for runner in found
         ),
-        nothing="No runner is heard of. Is one running, and does it reach the broker?",
+        nothing="No runner has sent a heartbeat. Is one running, and does it reach the broker?",
     )
     _print_unreachable(answer.unreachable)
 
 
 def pools(
-    pool: Annotated[str, typer.Option("--pool", help="Only this pool.")] = "",
+    pool: Annotated[str, typer.Option("--pool", help="List only this pool.")] = "",
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:
-    """List the pools: what they have, what waits in them, and what they lack.
+    """List the pools: runners, slots, waiting steps and missing capacity.
 
     \b
     kaon pools

@@ -1,4 +1,4 @@
-"""Commands about runs."""
+"""Commands that submit, list and watch runs."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def submit(
     key: options.Key = "",
     priority: options.Priority = 0,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Stay and show the run until it ends, as kaon watch does.")
+        bool, typer.Option("--watch", help="Watch the run until it ends, as `kaon watch` does.")
     ] = False,
     workflow: options.WorkflowName = None,
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:
-    """Register the workflow of FILE and start a run of it.
+    """Register the workflow of FILE and submit a run of it.
 
     \b
     kaon submit recommendations.py
@@ -42,7 +42,7 @@ def submit(
 
 
 def prepare(file: Path, workflow: str | None, param: list[str] | None) -> tuple[Workflow, dict[str, object]]:
-    """Loads the workflow of a file and parses the parameters of -p options for it."""
+    """Load the workflow of a file and parse the -p options for it."""
     loaded = options.load(file, workflow)
     return loaded, parameters.parse(loaded.definition(), options.split_params(param))
 
@@ -58,7 +58,7 @@ def start(
     server: str,
     json: bool,
 ) -> int:
-    """Submits a run and, with `watch`, shows it until it ends. Returns the exit code.
+    """Submit a run and, with `watch`, show it until it ends. Return the exit code.
 
     Args:
         loaded: the workflow.
@@ -80,9 +80,11 @@ def start(
 
 
 def list_runs(
-    workflow: Annotated[str, typer.Option("--workflow", help="Only runs of this workflow.")] = "",
-    status: Annotated[str, typer.Option("--status", help="Only runs of this status, such as failed.")] = "",
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many at most.")] = 20,
+    workflow: Annotated[str, typer.Option("--workflow", help="List only runs of this workflow.")] = "",
+    status: Annotated[
+        str, typer.Option("--status", help="List only runs of this status, such as failed.")
+    ] = "",
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Most runs to list.")] = 20,
     state: options.State = None,
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
@@ -96,7 +98,7 @@ def list_runs(
     wanted = formatting.parse_status(status) if status else run_pb2.STATUS_UNSPECIFIED
     if wanted is None:
         known = ", ".join(name.removeprefix("STATUS_").lower() for name in run_pb2.Status.keys()[1:])
-        raise typer.BadParameter(f"--status {status}: there is no such status; the statuses are {known}")
+        raise typer.BadParameter(f"--status {status!r} is unknown; use one of {known}")
     with options.reached(server=server, state=state) as client:
         runs = client.runs(workflow, wanted, limit)
     if json:
@@ -116,12 +118,12 @@ def list_runs(
             )
             for run in runs
         ),
-        nothing="There are no such runs. Start one: kaon submit FILE",
+        nothing="No runs found. Submit one: kaon submit FILE",
     )
 
 
 def watch(run: options.RunId, server: options.Server = options.SERVER, json: options.AsJson = False) -> None:
-    """Show a run live, until it ends. Exit code: 0 it succeeded, 1 it failed, 2 it was cancelled.
+    """Watch a run until it ends. Exit codes: 0 succeeded, 1 failed, 2 cancelled.
 
     \b
     kaon watch 01JD3Z...
@@ -142,7 +144,7 @@ def _tell_submitted(submitted: run_service_pb2.SubmitRunResponse, *, json: bool)
     if json:
         output.print_json(submitted)
         return
-    what = "Submitted run" if submitted.created else "This key was used before, for run"
+    what = "Submitted run" if submitted.created else "Key already used by run"
     output.say(f"{what} {submitted.run.run_id} of {submitted.run.workflow}.")
 
 

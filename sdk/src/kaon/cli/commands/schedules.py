@@ -1,4 +1,4 @@
-"""Commands about what submits runs without a person."""
+"""Commands that manage schedules and submit backfills."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from kaon.cli import formatting, options, output, schedule_file
 from kaon.client import params as parameters
 from kaonapi.schedule.v1 import schedule_pb2
 
-app = typer.Typer(help="Submit runs at times, or when something happens.", no_args_is_help=True)
+app = typer.Typer(help="Manage schedules, which submit runs at times or on events.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The schedule's name.", show_default=False)]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the schedule.", show_default=False)]
 
 
 @app.command()
 def put(
     file: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="A TOML or JSON file with the schedule.", show_default=False),
+        typer.Argument(metavar="FILE", help="TOML or JSON file with the schedule.", show_default=False),
     ],
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:
-    """Make a schedule, or replace the one of its name.
+    """Create a schedule, or replace the one with its name.
 
     \b
     kaon schedule put nightly.toml
@@ -49,7 +49,7 @@ def put(
     if json:
         output.print_json(found)
         return
-    what = "Made" if found.created else "Replaced"
+    what = "Created" if found.created else "Replaced"
     output.say(f"{what} schedule {found.schedule.name}: {_when(found.schedule)}.{_next(found.schedule)}")
 
 
@@ -79,13 +79,13 @@ def list_schedules(server: options.Server = options.SERVER, json: options.AsJson
             )
             for each in found
         ),
-        nothing="There are no schedules. Make one: kaon schedule put FILE",
+        nothing="No schedules found. Create one: kaon schedule put FILE",
     )
 
 
 @app.command()
 def show(name: Name, server: options.Server = options.SERVER, json: options.AsJson = False) -> None:
-    """Show one schedule.
+    """Show one schedule: parameters, next time, last run and last error.
 
     \b
     kaon schedule show nightly
@@ -114,19 +114,19 @@ def show(name: Name, server: options.Server = options.SERVER, json: options.AsJs
 
 @app.command()
 def delete(name: Name, server: options.Server = options.SERVER) -> None:
-    """Remove a schedule; its runs stay.
+    """Delete a schedule. Its runs are kept.
 
     \b
     kaon schedule delete nightly
     """
     with options.client(server=server) as client:
         client.schedules.delete(name)
-    output.say(f"Schedule {name} is removed; its runs stay.")
+    output.say(f"Deleted schedule {name}. Its runs are kept.")
 
 
 @app.command()
 def pause(name: Name, server: options.Server = options.SERVER, json: options.AsJson = False) -> None:
-    """Let a schedule submit nothing until it is resumed.
+    """Pause a schedule: it submits no runs until it is resumed.
 
     \b
     kaon schedule pause nightly
@@ -136,7 +136,7 @@ def pause(name: Name, server: options.Server = options.SERVER, json: options.AsJ
 
 @app.command()
 def resume(name: Name, server: options.Server = options.SERVER, json: options.AsJson = False) -> None:
-    """Let a paused schedule go on; what fell due meanwhile is treated by its catch_up.
+    """Resume a paused schedule. Its catch_up policy decides about the times that it missed.
 
     \b
     kaon schedule resume nightly
@@ -146,34 +146,42 @@ def resume(name: Name, server: options.Server = options.SERVER, json: options.As
 
 def backfill(
     workflow: Annotated[
-        str, typer.Argument(metavar="WORKFLOW", help="The workflow's name.", show_default=False)
+        str, typer.Argument(metavar="WORKFLOW", help="Name of the workflow.", show_default=False)
     ],
     parameter: Annotated[
-        str, typer.Argument(metavar="PARAMETER", help="The parameter that gets the date.", show_default=False)
+        str, typer.Argument(metavar="PARAMETER", help="Parameter that gets the date.", show_default=False)
     ],
     first: Annotated[
-        str, typer.Argument(metavar="FIRST", help="First date, 2026-01-01.", show_default=False)
+        str, typer.Argument(metavar="FIRST", help="First date, such as 2026-01-01.", show_default=False)
     ],
-    last: Annotated[str, typer.Argument(metavar="LAST", help="Last date, included.", show_default=False)],
+    last: Annotated[str, typer.Argument(metavar="LAST", help="Last date, inclusive.", show_default=False)],
     *,
     param: options.Params = None,
     every: Annotated[int, typer.Option("--every", min=1, help="Days from one date to the next.")] = 1,
     at_once: Annotated[
-        int, typer.Option("--at-once", min=0, help="How many of these runs are active at once; 0 means all.")
+        int,
+        typer.Option(
+            "--at-once", min=0, help="Most of these runs that are active concurrently; 0 means no limit."
+        ),
     ] = 0,
     name: Annotated[
         str,
         typer.Option(
-            "--name", help="Runs of one name and date are submitted once; else the workflow's name."
+            "--name",
+            help="Name of the backfill: a date is submitted once per name. Default: the workflow's name.",
         ),
     ] = "",
-    version: Annotated[str, typer.Option("--version", help="sha256:...; without it the current one.")] = "",
+    version: Annotated[
+        str, typer.Option("--version", help="Workflow version, sha256:...; default: the current one.")
+    ] = "",
     priority: options.Priority = 0,
-    newest_first: Annotated[bool, typer.Option("--newest-first", help="The newest date first.")] = False,
+    newest_first: Annotated[
+        bool, typer.Option("--newest-first", help="Submit the newest date first.")
+    ] = False,
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:
-    """Submit one run of WORKFLOW for each date of a range, as far as there is none yet.
+    """Submit one run of WORKFLOW for each date of a range. Dates that have a run are left out.
 
     \b
     kaon backfill sales day 2026-01-01 2026-01-31
@@ -199,9 +207,7 @@ def backfill(
         output.print_json(found)
         return
     there = len(found.runs) - found.created
-    output.say(
-        f"Submitted {found.created} runs of {workflow}{f'; {there} were there before' if there else ''}."
-    )
+    output.say(f"Submitted {found.created} runs of {workflow}{f'; {there} existed before' if there else ''}.")
 
 
 def _set_paused(name: str, server: str, *, paused: bool, json: bool) -> None:
@@ -210,7 +216,7 @@ def _set_paused(name: str, server: str, *, paused: bool, json: bool) -> None:
     if json:
         output.print_json(found)
     else:
-        what = "is paused" if paused else f"goes on.{_next(found)}"
+        what = "is paused" if paused else f"is resumed.{_next(found)}"
         output.say(f"Schedule {name} {what}".rstrip(".") + ".")
 
 

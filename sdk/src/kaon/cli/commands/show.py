@@ -1,4 +1,4 @@
-"""Commands that show one run: as it is, as it was, and how it came about."""
+"""Commands that show one run: its state now or at an event, and its history."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def show(
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:
-    """Show one run: its parameters, its blocks and steps, what waits for an answer, and why it failed.
+    """Show one run: parameters, blocks, steps, pending approvals and errors.
 
     \b
     kaon show 01JD3Z...
-    kaon show 01JD3Z... --at 120                    # as it was after this event of its history
+    kaon show 01JD3Z... --at 120                    # the state after this event of the history
     kaon show 01JD3Z... --json
     """
     found: run_service_pb2.GetRunResponse | run_service_pb2.GetRunAtResponse
@@ -35,7 +35,7 @@ def show(
         return
     _print_run(found.run)
     if isinstance(found, run_service_pb2.GetRunAtResponse):
-        output.say(f"as it was after event {at}; state {found.state_hash[:19]}")
+        output.say(f"State after event {at}: {found.state_hash[:19]}")
     if found.blocks:
         output.print_table(
             ("BLOCK", "STATUS", "DETAILS"),
@@ -55,7 +55,7 @@ def show(
             )
             for step in found.steps
         ),
-        nothing="No step has begun yet.",
+        nothing="No step has started yet.",
     )
     if not at:
         _print_waiting(found, server)
@@ -67,7 +67,7 @@ def history(
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:
-    """Print the events of a run so far, oldest first. Their numbers are those of `show --at` and `fork --at`.
+    """Print the events of a run, oldest first. `show --at` and `fork --at` take their numbers.
 
     \b
     kaon history 01JD3Z...
@@ -79,7 +79,7 @@ def history(
             if json:
                 output.print_json(event)
                 continue
-            text = describe(event) or "an event that this version of kaon does not know"
+            text = describe(event) or "unknown event: this version of kaon is too old to show it"
             out.print(
                 Text.assemble((f"{event.seq:>6}  {formatting.clock(event.time_us)}  ", "dim"), text),
                 soft_wrap=True,
@@ -87,7 +87,7 @@ def history(
 
 
 def verify(run: options.RunId, server: options.Server = options.SERVER, json: options.AsJson = False) -> None:
-    """Replay a run's history on the server and compare the state with the stored one. Exit code: 0 they are the same, 1 not.
+    """Replay the history of a run on the server and compare the result with the stored state. Exit codes: 0 equal, 1 different.
 
     \b
     kaon verify 01JD3Z...
@@ -97,13 +97,16 @@ def verify(run: options.RunId, server: options.Server = options.SERVER, json: op
     if json:
         output.print_json(found)
     elif found.matches:
-        output.say(f"The {found.seq} events of run {run} give the stored state, {found.stored_hash[:19]}.")
+        output.say(
+            f"Replay of {found.seq} events of run {run} gives the stored state {found.stored_hash[:19]}."
+        )
     elif found.wrong_snapshots:
         wrong = ", ".join(map(str, found.wrong_snapshots))
-        output.say(f"The snapshots of run {run} after these events are not what its history gives: {wrong}.")
+        output.say(f"Snapshots of run {run} differ from its history after these events: {wrong}.")
     else:
         output.say(
-            f"The {found.seq} events of run {run} give {found.replayed_hash[:19]}, but {found.stored_hash[:19]} is stored."
+            f"Replay of {found.seq} events of run {run} gives state {found.replayed_hash[:19]}, but the stored state is "
+            f"{found.stored_hash[:19]}."
         )
     raise typer.Exit(0 if found.matches else NOT_THE_SAME)
 
@@ -128,15 +131,15 @@ def _print_run(run: run_pb2.Run) -> None:
     if run.priority:
         out.print(f"priority {run.priority}")
     if run.commands_waiting:
-        out.print(f"commands not applied yet by the run's owner: {run.commands_waiting}", style="yellow")
+        out.print(f"pending commands: {run.commands_waiting}", style="yellow")
     if run.parent_run_id:
-        out.print(f"part of run {run.parent_run_id}: {run.parent_path}", markup=False)
+        out.print(f"child of run {run.parent_run_id}: {run.parent_path}", markup=False)
     if run.forked_from_run_id:
         out.print(f"forked from event {run.forked_from_seq} of run {run.forked_from_run_id}")
     for name, text in sorted(run.params_json.items()):
         out.print(f"  {name} = {text}", markup=False)
     for name, text in sorted(run.outputs_json.items()):
-        out.print(f"  gives {name} = {_short(text)}", markup=False)
+        out.print(f"  output {name} = {_short(text)}", markup=False)
     if run.HasField("error"):
         out.print(Text(f"{run.error.type}: {run.error.message}", style="red"))
 
@@ -144,7 +147,7 @@ def _print_run(run: run_pb2.Run) -> None:
 def _print_waiting(
     found: run_service_pb2.GetRunResponse | run_service_pb2.GetRunAtResponse, server: str
 ) -> None:
-    """What can be done about what waits, as commands."""
+    """Print the commands that answer the pending gates of the run."""
     run = found.run
     option = f" --server {named}" if (named := options.unless_found(server)) else ""
     if run.status == run_pb2.STATUS_PAUSED:
@@ -158,7 +161,7 @@ def _print_waiting(
 
 
 def block_details(block: run_pb2.BlockView) -> str:
-    """What is particular about a block, in words."""
+    """Describe the state of a block in one line."""
     parts = []
     if block.HasField("error") and block.error.message:
         parts.append(f"{block.error.type}: {block.error.message}".splitlines()[0])
@@ -183,7 +186,7 @@ def _awaited(block: run_pb2.BlockView) -> str:
     if block.gate == "approval":
         who = f" by {' or '.join(block.roles)}" if block.roles else ""
         return f"approval{who}" + (f": {block.message}" if block.message else "")
-    return f"signal {block.signal}" if block.gate == "signal" else "some time to pass"
+    return f"signal {block.signal}" if block.gate == "signal" else "its time"
 
 
 def _details(step: run_pb2.StepView) -> str:
@@ -206,12 +209,12 @@ def _short(text: str) -> str:
 
 
 def status_text(status: run_pb2.Status.ValueType) -> Text:
-    """A status in its colour."""
+    """Return a status as text in its colour."""
     return Text(formatting.status(status), style=formatting.LOOKS[status][1])
 
 
 def took(timed: run_pb2.Run | run_pb2.StepView) -> str:
-    """How long something took that has ended."""
+    """Return the duration of a run or step that has ended; empty for others."""
     if not (timed.HasField("start_time") and timed.HasField("end_time")):
         return ""
     return formatting.duration(timed.end_time.ToNanoseconds() / 1e9 - timed.start_time.ToNanoseconds() / 1e9)

@@ -1,4 +1,4 @@
-"""Commands to a run that is there."""
+"""Commands that steer a run."""
 
 from __future__ import annotations
 
@@ -26,16 +26,17 @@ def cancel(
     run: options.RunId,
     path: options.SomePath = "",
     skip: Annotated[
-        bool, typer.Option("--skip", help="What stops counts as skipped: what is around it goes on.")
+        bool,
+        typer.Option("--skip", help="Mark the cancelled nodes SKIPPED so that downstream steps still run."),
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Hooks (finally, on failure) are stopped too.")
+        bool, typer.Option("--force", help="Cancel the hooks too (finally, on failure).")
     ] = False,
     reason: options.Reason = "",
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:
-    """Ask a run, or a block, cell or step of it, to stop. Steps are stopped with everything that they started.
+    """Cancel a run, or one block, cell or step of it. The runners kill the steps with all their processes.
 
     \b
     kaon cancel 01JD3Z... --reason "wrong cohort"
@@ -43,7 +44,7 @@ def cancel(
     """
     with options.client(server=server) as client:
         found = client.cancel(run, reason, path=path, skip=skip, force=force)
-    _tell(found, f"{path} stops." if path else "", json=json)
+    _tell(found, f"Cancelling {path}." if path else "", json=json)
 
 
 def pause(
@@ -52,13 +53,13 @@ def pause(
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:
-    """Start nothing new in a run until it is resumed; what runs goes on.
+    """Pause a run: no new step starts until it is resumed. Running steps continue.
 
     \b
     kaon pause 01JD3Z... --reason "the cluster is full"
     """
     with options.client(server=server) as client:
-        _tell(client.pause(run, reason), "Nothing new starts until it is resumed.", json=json)
+        _tell(client.pause(run, reason), "No new step starts until the run is resumed.", json=json)
 
 
 def resume(
@@ -67,31 +68,31 @@ def resume(
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:
-    """Let a paused run go on.
+    """Resume a paused run.
 
     \b
     kaon resume 01JD3Z...
     """
     with options.client(server=server) as client:
-        _tell(client.resume(run, reason), "It goes on.", json=json)
+        _tell(client.resume(run, reason), "Resumed.", json=json)
 
 
 def signal(
     run: options.RunId,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The signal's name.", show_default=False)],
-    payload: Annotated[str, typer.Argument(metavar="[JSON]", help="What it carries.")] = "null",
-    step: Annotated[str, typer.Option("--step", help="For the running step at this path alone.")] = "",
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the signal.", show_default=False)],
+    payload: Annotated[str, typer.Argument(metavar="[JSON]", help="Payload of the signal.")] = "null",
+    step: Annotated[str, typer.Option("--step", help="Send it to the running step at this path only.")] = "",
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:
-    """Send a signal to the gates of a run that wait for it, or to one running step. One that comes early is kept for its gate.
+    """Send a signal to the gates of a run, or to one running step. The run keeps an early signal for its gate.
 
     \b
     kaon signal 01JD3Z... data-ready '{"rows": 12}'
     kaon signal 01JD3Z... stop-soon --step train
     """
     with options.client(server=server) as client:
-        _tell(client.signal(run, name, _value(payload), path=step), f"Signal {name} is sent.", json=json)
+        _tell(client.signal(run, name, _value(payload), path=step), f"Sent signal {name}.", json=json)
 
 
 def approve(
@@ -101,10 +102,10 @@ def approve(
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:
-    """Agree to what an approval of a run asks. KAON_ROLES names your roles, with commas between them.
+    """Approve a pending approval gate. KAON_ROLES lists your roles, separated by commas.
 
     \b
-    kaon approve 01JD3Z...                          # the only approval that waits
+    kaon approve 01JD3Z...                          # the only pending approval
     kaon approve 01JD3Z... release --comment "looks good"
     """
     _answer(run, path, comment, server, approved=True, json=json)
@@ -117,7 +118,7 @@ def reject(
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:
-    """Refuse what an approval of a run asks.
+    """Reject a pending approval gate.
 
     \b
     kaon reject 01JD3Z... release --comment "rmse is worse than last week's"
@@ -132,16 +133,16 @@ def retry(
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:
-    """Run again what has failed, and keep what has succeeded, also in the runs of sub-workflows.
+    """Retry the failed steps of a run, also in its sub-workflows. Succeeded steps are kept.
 
     \b
     kaon retry 01JD3Z...
-    kaon retry 01JD3Z... 'regions[US]'              # only what failed in this cell
+    kaon retry 01JD3Z... 'regions[US]'              # only the failed steps of this cell
     """
     with options.client(server=server) as client:
         _tell(
             client.retry(run, path, reason),
-            f"What failed{f' in {path}' if path else ''} runs again.",
+            f"Retrying the failed steps{f' of {path}' if path else ''}.",
             json=json,
         )
 
@@ -153,83 +154,100 @@ def restart(
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:
-    """Run again a block or step and what comes after it, and keep what came before. A sub-workflow gets a new run.
+    """Restart a block or step and all nodes downstream of it. Nodes upstream are kept; a sub-workflow gets a new run.
 
     \b
     kaon restart 01JD3Z... train
     """
     with options.client(server=server) as client:
-        _tell(client.restart(run, path, reason), f"{path} and what comes after it run again.", json=json)
+        _tell(
+            client.restart(run, path, reason), f"Restarting {path} and the nodes downstream of it.", json=json
+        )
 
 
 def mark(
     run: options.RunId,
     path: options.ThePath,
-    status: Annotated[str, typer.Argument(metavar="STATUS", help="succeeded, failed or skipped.")],
+    status: Annotated[
+        str, typer.Argument(metavar="STATUS", help="New status: succeeded, failed or skipped.")
+    ],
     reason: Annotated[
-        str, typer.Option("--reason", help="Why; it is kept in the history.", show_default=False)
+        str, typer.Option("--reason", help="Reason, recorded in the history.", show_default=False)
     ],
     given: Annotated[
         list[str] | None,
-        typer.Option("-o", "--output", metavar="NAME=JSON", help="An output, for succeeded; again for each."),
+        typer.Option(
+            "-o", "--output", metavar="NAME=JSON", help="An output, for succeeded; repeat for more."
+        ),
     ] = None,
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:
-    """Settle a step or block by hand; who did it and why is in the history.
+    """Set the status of a step or block by hand. The history records the principal and the reason.
 
     \b
     kaon mark 01JD3Z... load succeeded -o rows=12 --reason "loaded by hand"
     kaon mark 01JD3Z... report skipped --reason "not needed today"
     """
     if status.lower() not in _MARKS:
-        raise typer.BadParameter(f"{status}: a step is marked {', '.join(_MARKS)}")
+        raise typer.BadParameter(f"STATUS {status!r} is unknown; use one of {', '.join(_MARKS)}")
     outputs = {name: _value(text) for name, text in options.split_named(given, "-o").items()}
     with options.client(server=server) as client:
         found = client.mark(run, path, _MARKS[status.lower()], outputs=outputs, reason=reason)
-    _tell(found, f"{path} is marked {status.upper()}.", json=json)
+    _tell(found, f"Marked {path} {status.upper()}.", json=json)
 
 
 def priority(
     run: options.RunId,
     value: Annotated[
-        int, typer.Argument(metavar="NUMBER", help="Higher goes first; 0 is usual.", show_default=False)
+        int,
+        typer.Argument(
+            metavar="NUMBER",
+            help="New priority; higher is scheduled first, 0 is the default.",
+            show_default=False,
+        ),
     ],
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:
-    """Change the priority of a run: what is added to that of each of its steps.
+    """Set the priority of a run. It is added to the priority of each of its steps.
 
     \b
     kaon priority 01JD3Z... 10
     kaon priority 01JD3Z... -- -5
     """
     with options.client(server=server) as client:
-        _tell(client.set_priority(run, value), f"Its priority is {value}.", json=json)
+        _tell(client.set_priority(run, value), f"Set the priority to {value}.", json=json)
 
 
 def _answer(run: str, path: str, comment: str, server: str, *, approved: bool, json: bool) -> None:
     with options.client(server=server) as client:
         path = path or _only_approval(client, run)
         found = client.answer(run, path, approved=approved, comment=comment)
-    _tell(found, f"{path} is {'approved' if approved else 'rejected'}.", json=json)
+    _tell(found, f"{'Approved' if approved else 'Rejected'} {path}.", json=json)
 
 
 def _only_approval(client: Client, run: str) -> str:
-    """The approval of the run that waits, when there is just one."""
+    """Return the path of the pending approval of the run.
+
+    Raises:
+        KaonError: the run has no pending approval, or several.
+    """
     blocks = client.run(run).blocks
     waiting = [
         block.path for block in blocks if block.status == run_pb2.STATUS_WAITING and block.gate == "approval"
     ]
     if not waiting:
-        raise NotFound(f"no approval of run {run} waits for an answer")
+        raise NotFound(f"run {run} has no pending approval")
     if len(waiting) > 1:
-        raise KaonError(f"run {run} waits for several approvals; name one: {', '.join(waiting)}")
+        raise KaonError(
+            f"run {run} has {len(waiting)} pending approvals; give the PATH of one: {', '.join(waiting)}"
+        )
     return waiting[0]
 
 
 def _value(text: str) -> object:
-    """JSON, or plain text where it is none."""
+    """Parse JSON; text that is not JSON stands for itself."""
     try:
         return canonical.loads(text)
     except InvalidValue:
@@ -237,16 +255,16 @@ def _value(text: str) -> object:
 
 
 def _tell(run: run_pb2.Run, what: str, *, json: bool) -> None:
-    """Prints what the engine has made of a command; ends the process with `UNANSWERED` when it has not answered in time."""
+    """Print the result of a command; exit with `UNANSWERED` when the owner has not applied it in time."""
     if json:
         output.print_json(run)
     elif not run.commands_waiting:
         output.say(f"{what}{' ' if what else ''}Run {run.run_id} is {formatting.status(run.status)}.")
     else:
         output.say(
-            f"The command is stored, but the coordinator that owns run {run.run_id} has not applied it yet; the run is "
-            f"{formatting.status(run.status)}. The command stays valid: `kaon show {run.run_id}` tells how many commands wait, "
-            "`kaon doctor` why."
+            f"The command is stored, but the coordinator that owns run {run.run_id} has not applied it yet. The run is "
+            f"{formatting.status(run.status)}. The command stays valid: `kaon show {run.run_id}` counts the pending commands, "
+            "and `kaon doctor` checks the coordinators."
         )
     if run.commands_waiting:
         raise typer.Exit(UNANSWERED)

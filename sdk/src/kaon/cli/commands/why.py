@@ -1,4 +1,4 @@
-"""The command that says why a step does not run."""
+"""The command that explains why a step does not run."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ def why(
     path: Annotated[
         str,
         typer.Argument(
-            metavar="STEP", help="A step's path, or the name of one that has no path yet.", show_default=False
+            metavar="STEP",
+            help="Path of a step, or the name of a step that has no path yet.",
+            show_default=False,
         ),
     ],
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:
-    """Say why a step does not run yet: what it waits for, and what that waits for.
+    """Explain why a step does not run yet, as a chain of wait reasons.
 
     \b
     kaon why 01JD3Z... 'regions[US]/train-region'

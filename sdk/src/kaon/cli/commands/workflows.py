@@ -1,4 +1,4 @@
-"""Commands about workflow definitions."""
+"""Commands that show and check workflow definitions."""
 
 from __future__ import annotations
 
@@ -33,18 +33,20 @@ def list_workflows(server: options.Server = options.SERVER, json: options.AsJson
             (each.name, each.version[:19], formatting.moment(each.create_time), each.definition.description)
             for each in found
         ),
-        nothing="No workflow is registered. Register one by starting a run: kaon submit FILE",
+        nothing="No workflow is registered. Submit a run to register one: kaon submit FILE",
     )
 
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The workflow's name.", show_default=False)],
-    version: Annotated[str, typer.Option("--version", help="sha256:...; without it the current one.")] = "",
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the workflow.", show_default=False)],
+    version: Annotated[
+        str, typer.Option("--version", help="Workflow version, sha256:...; default: the current one.")
+    ] = "",
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:
-    """Show a workflow: its parameters, and its blocks and steps.
+    """Show a workflow: parameters, blocks and steps.
 
     \b
     kaon workflows show recommendations
@@ -61,7 +63,7 @@ def show(
 def validate(
     file: options.WorkflowFile, workflow: options.WorkflowName = None, json: options.AsJson = False
 ) -> None:
-    """Check the workflow of FILE, without a server, and show what it consists of.
+    """Check the workflow of FILE without a server, and show its parameters, blocks and steps.
 
     \b
     kaon validate recommendations.py
@@ -81,13 +83,13 @@ def validate(
 
 
 def print_definition(definition: definition_pb2.WorkflowDefinition, version: str) -> None:
-    """Prints a definition as an indented list."""
+    """Print a definition as an indented list."""
     out = output.console()
     out.print(f"[bold]{definition.name}[/]  {version[:19]}")
     if definition.description:
         out.print(definition.description, markup=False)
     for parameter in definition.parameters:
-        default = f" = {parameter.default_json}" if parameter.HasField("default_json") else " (must be given)"
+        default = f" = {parameter.default_json}" if parameter.HasField("default_json") else " (required)"
         about = f"  {parameter.description}" if parameter.description else ""
         if parameter.choices_json:
             about += f"  one of {', '.join(parameter.choices_json)}"
@@ -99,7 +101,7 @@ def print_definition(definition: definition_pb2.WorkflowDefinition, version: str
     for line in _lines(definition.body, 1):
         out.print(line, markup=False, soft_wrap=True)
     for name, given in sorted(definition.outputs.items()):
-        out.print(f"  gives {name}: {types.name_of(given.type)}", markup=False)
+        out.print(f"  output {name}: {types.name_of(given.type)}", markup=False)
 
 
 def _summary(workflow: Workflow, definition: definition_pb2.WorkflowDefinition) -> dict[str, object]:
@@ -125,7 +127,7 @@ def _lines(graph: definition_pb2.Graph, depth: int) -> Iterator[str]:
 
 
 def _when(block: definition_pb2.Block, before: list[str]) -> str:
-    """When a block has its turn, in words."""
+    """Describe when a block starts."""
     phase, rule = kinds.PHASES.get(block.phase, ""), kinds.RULES.get(block.trigger, "")
     after = f"  after {rule}{', '.join(before)}" if before else ""
     return f"{f'  {phase}' if phase else ''}{after}"

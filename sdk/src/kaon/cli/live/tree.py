@@ -284,7 +284,7 @@ def _what_is_awaited(gate: d.Gate, path: str, run_id: str) -> tuple[str, str]:
             return f"approval{who}{asked}", f"kaon approve {run_id} {path}"
         case "signal":
             return f"signal {gate.signal.name}", f"kaon signal {run_id} {gate.signal.name}"
-    return "some time to pass", ""
+    return "its time", ""
 
 
 def _note_best(node: Node, loop: d.ForEach, cell: str, metric: step_pb2.StepMetric) -> None:
