@@ -35,7 +35,7 @@ class Part:
         if isinstance(control, Each):
             return over_each(control, self, source)
         if isinstance(control, Until):
-            return over_passes(control, self, source)
+            return over_iterations(control, self, source)
         raise WorkflowError(f"right of ** stands each(...) or until(...), not {_describe(control)}", source)
 
     def __rrshift__(self, before: object) -> Sequence:
@@ -278,7 +278,7 @@ def over_each(each: Each, body: Part, source: Source) -> ForEach:
     )
 
 
-def over_passes(until: Until, body: Part, source: Source) -> Repeat:
+def over_iterations(until: Until, body: Part, source: Source) -> Repeat:
     """The repeat that runs `body` until the condition holds."""
     return Repeat(
         until=until,

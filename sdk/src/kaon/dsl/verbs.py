@@ -19,7 +19,7 @@ from kaon.dsl.blocks import (
     When,
     check_part,
     over_each,
-    over_passes,
+    over_iterations,
 )
 from kaon.dsl.errors import WorkflowError
 from kaon.dsl.policies import Duration, milliseconds
@@ -187,7 +187,7 @@ def repeat(body: Part, *, until: Any, **how: Any) -> Repeat:
     source = caller()
     if "max_iterations" not in how:
         raise WorkflowError("repeat needs max_iterations, the number of iterations in all", source)
-    return over_passes(_until(until, **how), check_part(body, "repeat", source), source)
+    return over_iterations(_until(until, **how), check_part(body, "repeat", source), source)
 
 
 def when(condition: Any, body: Part) -> When:

@@ -20,7 +20,7 @@ class DefinitionLimits:
     # Bytes of a definition, and depth of blocks within blocks.
     definition_bytes: int = 1_048_576
     nesting_depth: int = 16
-    # Passes of one repeat.
+    # Iterations of one repeat.
     iterations: int = 10_000
     # Bytes of what a step declares beside its inputs (its config above all): it travels with the step, in one record.
     step_bytes: int = 262_144

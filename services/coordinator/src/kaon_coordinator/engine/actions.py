@@ -103,8 +103,8 @@ class Timer(StrEnum):
     DEADLINE = "deadline"
     # A gate has waited long enough.
     GATE = "gate"
-    # A repeat's next pass.
-    PASS = "pass"
+    # A repeat's next iteration.
+    ITERATION = "iteration"
     # An exclusive step may be granted.
     GRANT = "grant"
 

@@ -1,4 +1,4 @@
-"""Waits that grow: between the attempts of a step, and between the passes of a repeat."""
+"""Waits that grow: between the attempts of a step, and between the iterations of a repeat."""
 
 from __future__ import annotations
 

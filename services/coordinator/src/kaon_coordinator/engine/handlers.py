@@ -37,7 +37,7 @@ _DUE: dict[Timer, Callable[[Decision, Due], None]] = {
     Timer.TIMEOUT: _timeout,
     Timer.DEADLINE: timing.deadline,
     Timer.GATE: gates.due,
-    Timer.PASS: repeat.due,
+    Timer.ITERATION: repeat.due,
     Timer.GRANT: leases.grant_due,
 }
 

@@ -167,8 +167,8 @@ class Driver:
         return self.state
 
     def drain(self) -> None:
-        """Executes what is requested, lets time pass for retries and passes and answers revokes, until nothing is left."""
-        while self.requested or self.retries or self.revoked or self._passes():
+        """Executes what is requested, lets time pass for retries and iterations and answers revokes, until nothing is left."""
+        while self.requested or self.retries or self.revoked or self._iterations():
             if self.requested:
                 path = self.take()
                 if self.state.steps[path].status == t.READY:
@@ -176,15 +176,15 @@ class Driver:
             elif self.revoked:
                 revoke = self.revoked.pop()
                 self.tell(Stopped(lease=self.lease(revoke.path)))
-            elif passes := self._passes():
-                self.let_time_pass(Timer.PASS, passes[0].path)
+            elif iterations := self._iterations():
+                self.let_time_pass(Timer.ITERATION, iterations[0].path)
             else:
                 retry = self.retries.pop()
                 self.now_us = max(self.now_us, retry.due_us)
                 self.tell(RetryDue(path=retry.path, generation=retry.generation))
 
-    def _passes(self) -> list[WatchTime]:
-        return [each for each in self.watched if each.timer == Timer.PASS]
+    def _iterations(self) -> list[WatchTime]:
+        return [each for each in self.watched if each.timer == Timer.ITERATION]
 
     def replayed(self, events: int | None = None) -> RunState:
         state = self.fresh()

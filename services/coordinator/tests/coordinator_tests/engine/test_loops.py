@@ -235,7 +235,7 @@ def test_a_pass_that_is_due_during_a_pause_begins_with_its_end() -> None:
     driver.tell(Start())
     driver.execute(driver.take())
     driver.tell(Pause(reason="", requester="me"))
-    assert driver.let_time_pass(Timer.PASS, "r").events == []
+    assert driver.let_time_pass(Timer.ITERATION, "r").events == []
     driver.take_over()
     driver.tell(Resume(reason="", requester="me"))
     assert driver.requested == ["r#2/s"]

@@ -1,4 +1,4 @@
-"""Repeats: the passes of a body until a condition holds."""
+"""Repeats: the iterations of a body until a condition holds."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 
 
 def _start(decision: Decision, block: BlockState) -> None:
-    """Starts the first pass."""
+    """Starts the first iteration."""
     decision.emit(block_started=history_pb2.BlockStarted(path=block.path))
     watch_node(decision, block)
-    _start_pass(decision, block, 1)
+    _start_iteration(decision, block, 1)
 
 
-def _start_pass(decision: Decision, block: BlockState, number: int) -> None:
+def _start_iteration(decision: Decision, block: BlockState, number: int) -> None:
     start_cell(decision, block, paths.iteration_cell(block.path, number), number)
 
 
-def _pass_ended(decision: Decision, block: BlockState, cell: ScopeState) -> None:
-    """A pass has ended: when it has succeeded, the condition decides whether another follows."""
+def _iteration_ended(decision: Decision, block: BlockState, cell: ScopeState) -> None:
+    """An iteration has ended: when it has succeeded, the condition decides whether another follows."""
     if cell.status != t.SUCCEEDED:
         end_with_cell(decision, block, cell)
         return
@@ -53,7 +53,7 @@ def _pass_ended(decision: Decision, block: BlockState, cell: ScopeState) -> None
     elif ending(decision, block.scope):
         end_block(decision, block, t.CANCELLED)
     elif cell.index < repeat.max_iterations:
-        _schedule_pass(decision, block, cell.index + 1)
+        _schedule_iteration(decision, block, cell.index + 1)
     elif repeat.exhausted == d.EXHAUSTED_ACCEPT:
         end_block(decision, block, t.SUCCEEDED)
     else:
@@ -61,7 +61,7 @@ def _pass_ended(decision: Decision, block: BlockState, cell: ScopeState) -> None
         end_block(decision, block, t.FAILED, user_error("RepeatExhausted", text))
 
 
-def _schedule_pass(decision: Decision, block: BlockState, number: int) -> None:
+def _schedule_iteration(decision: Decision, block: BlockState, number: int) -> None:
     repeat = block.block.repeat
     if repeat.backoff_ms:
         factor = repeat.backoff_factor or 1.0
@@ -70,21 +70,21 @@ def _schedule_pass(decision: Decision, block: BlockState, number: int) -> None:
         decision.emit(
             pass_scheduled=history_pb2.PassScheduled(block=block.path, number=number, due_us=due_us)
         )
-        decision.act(WatchTime(timer=Timer.PASS, path=block.path, due_us=due_us))
+        decision.act(WatchTime(timer=Timer.ITERATION, path=block.path, due_us=due_us))
     elif not decision.state.halted:
-        _start_pass(decision, block, number)
+        _start_iteration(decision, block, number)
 
 
 def _enter(decision: Decision, block: BlockState) -> None:
-    """The next pass begins, unless it has to wait. Doing it twice changes nothing."""
+    """The next iteration begins, unless it has to wait. Doing it twice changes nothing."""
     if decision.context.now_us >= block.due_us:
-        _start_pass(decision, block, len(block.cells) + 1)
+        _start_iteration(decision, block, len(block.cells) + 1)
     else:
-        decision.act(WatchTime(timer=Timer.PASS, path=block.path, due_us=block.due_us))
+        decision.act(WatchTime(timer=Timer.ITERATION, path=block.path, due_us=block.due_us))
 
 
 def due(decision: Decision, message: Due) -> None:
-    """The wait before a pass may be over."""
+    """The wait before an iteration may be over."""
     block = decision.state.blocks.get(message.path)
     if block is None or block.due_us != message.due_us:
         return
@@ -99,10 +99,10 @@ def _advance(decision: Decision, block: BlockState) -> None:
 
 def _derive(decision: Decision, block: BlockState) -> None:
     if block.due_us:
-        decision.act(WatchTime(timer=Timer.PASS, path=block.path, due_us=block.due_us))
+        decision.act(WatchTime(timer=Timer.ITERATION, path=block.path, due_us=block.due_us))
     elif block.cells and block.active == 0:
-        # Whether its last pass was enough was not evaluated in the turn of that pass.
+        # Whether its last iteration was enough was not evaluated in the turn of that iteration.
         decision.act(Continue(path=block.path))
 
 
-KIND = BlockKind(start=_start, stop=stop_cells, cell_ended=_pass_ended, advance=_advance, derive=_derive)
+KIND = BlockKind(start=_start, stop=stop_cells, cell_ended=_iteration_ended, advance=_advance, derive=_derive)

@@ -121,13 +121,13 @@ def _last(state: RunState, scope: ScopeState, last: d.LastReference, evaluate: E
         around = parent.scope if parent is not None else None
     if around is None or around.parent is None:
         raise BindingError(f"last({last.output.step}) stands outside of every repeat")
-    previous = _previous_pass(around.parent, around.index)
+    previous = _previous_iteration(around.parent, around.index)
     if previous is None:
         return resolve(state, scope, last.fallback, evaluate)
     return _output(state, previous, last.output)
 
 
-def _previous_pass(block: BlockState, number: int) -> ScopeState | None:
+def _previous_iteration(block: BlockState, number: int) -> ScopeState | None:
     return block.cells.get(number - 1)
 
 

@@ -59,7 +59,7 @@ def cell_started(state: RunState, event: history_pb2.HistoryEvent) -> None:
 
 
 def pass_scheduled(state: RunState, event: history_pb2.HistoryEvent) -> None:
-    """A repeat waits before its next pass."""
+    """A repeat waits before its next iteration."""
     block = state.blocks[event.pass_scheduled.block]
     block.due_us = event.pass_scheduled.due_us
     state.touched_blocks.add(block.path)

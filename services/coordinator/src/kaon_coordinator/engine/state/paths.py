@@ -25,7 +25,7 @@ def fits(block_path: str, keys: Sequence[str]) -> bool:
 
 
 def iteration_cell(block_path: str, number: int) -> str:
-    """The path of a repeat's pass, counted from 1."""
+    """The path of a repeat's iteration, counted from 1."""
     return f"{block_path}#{number}"
 
 

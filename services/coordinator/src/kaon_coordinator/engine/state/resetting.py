@@ -31,7 +31,7 @@ class Plan:
 
     # Nodes by path.
     nodes: dict[str, Node] = field(default_factory=dict)
-    # Cells by key that are dropped: later passes of a repeat.
+    # Cells by key that are dropped: later iterations of a repeat.
     cells: dict[str, ScopeState] = field(default_factory=dict)
     # Scopes that run again, by key, and from which phase on.
     reopened: dict[str, ScopeState] = field(default_factory=dict)
@@ -46,14 +46,14 @@ class Plan:
 
     @property
     def busy(self) -> list[Node]:
-        """What is reset, or dropped with a later pass, although it is active."""
+        """What is reset, or dropped with a later iteration, although it is active."""
         dropped = [node for cell in self.cells.values() for node in cell.nodes.values()]
         return [node for node in (*self.nodes.values(), *dropped) if is_active(node)]
 
 
 def plan(targets: Iterable[Node]) -> Plan:
     """What must be reset so that the targets run again: they, all that comes after them, the later hooks of every scope that runs
-    again, and the passes that followed."""
+    again, and the iterations that followed."""
     result = Plan()
     for node in targets:
         _add_with_successors(result, node)
@@ -98,8 +98,8 @@ def _reopen(result: Plan, scope: ScopeState, phase: d.Phase.ValueType) -> None:
     if block is None:
         return
     if block.kind == "repeat":
-        later_passes = [cell for index, cell in block.cells.items() if index > scope.index]
-        result.cells.update((cell.key, cell) for cell in later_passes)
+        later_iterations = [cell for index, cell in block.cells.items() if index > scope.index]
+        result.cells.update((cell.key, cell) for cell in later_iterations)
     for name in block.scope.graph.successors[block.block.name]:
         after = block.scope.nodes[name]
         if not _is_fresh(after):

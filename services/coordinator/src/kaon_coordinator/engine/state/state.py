@@ -135,7 +135,7 @@ class BlockState:
     active: int = 0
     # Cells that ended broken, or were stopped by a command.
     failed: int = 0
-    # Gate: when its time is over. Repeat: when its next pass begins.
+    # Gate: when its time is over. Repeat: when its next iteration begins.
     due_us: int = 0
     # Sub-workflow: its run.
     child_run_id: str = ""
@@ -172,14 +172,14 @@ Node: TypeAlias = StepState | BlockState
 
 @dataclass(slots=True, kw_only=True)
 class ScopeState:
-    """One instance of a graph: the whole run, a cell of a foreach, a pass of a repeat, a taken branch or a group's body."""
+    """One instance of a graph: the whole run, a cell of a foreach, an iteration of a repeat, a taken branch or a group's body."""
 
     # Empty for the whole run; a group's body has the path of its block.
     path: str
     position: int
     graph: CompiledGraph
     parent: BlockState | None
-    # Foreach: index of the item. Repeat: number of the pass, from 1.
+    # Foreach: index of the item. Repeat: number of the iteration, from 1.
     index: int = 0
     # Foreach: the item, canonical JSON.
     item_json: str = ""
