@@ -1,4 +1,4 @@
-"""How statuses, times and sizes are said."""
+"""Formats statuses, times and sizes for people."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ LOOKS: dict[run_pb2.Status.ValueType, tuple[str, str]] = {
 
 
 def status(value: run_pb2.Status.ValueType) -> str:
-    """A status as users read it: SUCCEEDED."""
+    """Format a status: SUCCEEDED."""
     return run_pb2.Status.Name(value).removeprefix("STATUS_")
 
 
 def parse_status(text: str) -> run_pb2.Status.ValueType | None:
-    """The status that the user wrote; None when there is none of that name."""
+    """Parse the name of a status; return None when there is no such status."""
     name = f"STATUS_{text.upper()}"
     return run_pb2.Status.Value(name) if name in set(run_pb2.Status.keys()) else None
 
 
 def duration(seconds: float) -> str:
-    """A span of time, short: 0.4s, 12s, 3m05s, 2h07m."""
+    """Format a duration: 0.4s, 12s, 3m05s, 2h07m."""
     if seconds < 10:
         return f"{max(seconds, 0):.1f}s"
     whole = int(seconds)
@@ -51,19 +51,19 @@ def duration(seconds: float) -> str:
 
 
 def moment(time: Timestamp) -> str:
-    """A time of day with its date, in the local zone; empty for none."""
+    """Format a time with its date in the local zone; empty for no time."""
     if not time.seconds:
         return ""
     return datetime.fromtimestamp(time.seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def clock(time_us: int) -> str:
-    """A time of day in the local zone."""
+    """Format a time of day in the local zone."""
     return datetime.fromtimestamp(time_us / 1e6).astimezone().strftime("%H:%M:%S")
 
 
 def size(count: int) -> str:
-    """A number of bytes, short."""
+    """Format a number of bytes."""
     for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
         if count >= factor:
             return f"{count / factor:.1f} {unit}"

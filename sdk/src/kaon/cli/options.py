@@ -83,7 +83,7 @@ PUBLISHER = DEFAULT_PUBLISHER
 
 
 def load(file: Path, name: str | None) -> Workflow:
-    """The workflow of a file, checked. What may go wrong with it is told.
+    """Load and check the workflow of a file, and print its warnings.
 
     What the file prints while it is loaded goes to standard error, as warnings do: standard output is the command's.
 
@@ -99,13 +99,13 @@ def load(file: Path, name: str | None) -> Workflow:
 
 
 def client(*, server: str = SERVER, publisher: str = PUBLISHER) -> Client:
-    """A client for the addresses that options give, with tenant, principal and roles of the environment."""
+    """Make a client for the addresses of the options, with tenant, principal and roles of the environment."""
     return Client(replace(Endpoints.from_environment(), server=server, publisher=publisher))
 
 
 @contextmanager
 def reached(*, server: str, state: Path | None) -> Iterator[Client]:
-    """A client for a server, or for the runs that are kept in a directory.
+    """Make a client for a server, or for the runs that are kept in a directory.
 
     Raises:
         KaonError: the directory keeps no runs.
@@ -119,12 +119,12 @@ def reached(*, server: str, state: Path | None) -> Iterator[Client]:
 
 
 def unless_found(server: str) -> str:
-    """The server, when commands do not find it by themselves; else nothing."""
+    """Return the address of the server when it is not the one of the environment; else nothing."""
     return "" if server == Endpoints.from_environment().server else server
 
 
 def split_params(written: list[str] | None) -> dict[str, str]:
-    """The texts of -p options by name.
+    """Return the texts of -p options by name.
 
     Raises:
         typer.BadParameter: one has no "=", or a name comes twice.
@@ -133,7 +133,7 @@ def split_params(written: list[str] | None) -> dict[str, str]:
 
 
 def split_named(written: list[str] | None, option: str) -> dict[str, str]:
-    """The texts of NAME=JSON options by name.
+    """Return the texts of NAME=JSON options by name.
 
     Raises:
         typer.BadParameter: one has no "=", or a name comes twice.

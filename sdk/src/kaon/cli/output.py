@@ -25,24 +25,24 @@ def console() -> Console:
 
 
 def say(text: str) -> None:
-    """Prints one line for people, as it is, however long."""
+    """Print one line for people, without markup or wrapping."""
     console().print(text, markup=False, soft_wrap=True)
 
 
 def note(text: str) -> None:
-    """Prints one line for people on standard error, beside what a script reads."""
+    """Print one line for people on standard error, beside what a script reads."""
     Console(stderr=True, highlight=False).print(text, markup=False, soft_wrap=True)
 
 
 def print_json(value: Message | dict[str, Any]) -> None:
-    """Prints one line of JSON, and flushes it so that a reader gets it at once."""
+    """Print one line of JSON, and flush it so that a reader gets it at once."""
     plain = as_dict(value) if isinstance(value, Message) else value
     sys.stdout.write(json.dumps(plain, ensure_ascii=False, separators=(",", ":")) + "\n")
     sys.stdout.flush()
 
 
 def as_dict(message: Message) -> dict[str, Any]:
-    """A message as JSON-like values.
+    """Convert a message to JSON-like values.
 
     Fields that are not set stand with their default; absent messages and unset alternatives are left out. Enum values come without
     their prefix, times in ISO 8601, and fields whose name ends in "_json" as the values that they hold, without that ending.
@@ -95,7 +95,7 @@ def _enum(field: Any, number: int) -> str:
 
 
 def print_table(columns: Iterable[str], rows: Iterable[Iterable[str | Text]], *, nothing: str) -> None:
-    """Prints rows under headings, or what to say when there are none."""
+    """Print rows under headings, or `nothing` when there are none."""
     rows = [tuple(row) for row in rows]
     out = console()
     if not rows:

@@ -37,6 +37,7 @@ class PluginGroup(TyperGroup):
         return [*first, *own, *(name for name in brought if name not in HEADINGS)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return the command of a name, of this package or of a plug-in."""
         own = super().get_command(ctx, cmd_name)
         if own is not None:
             return own
@@ -51,7 +52,7 @@ class PluginGroup(TyperGroup):
 
 
 def state_opener() -> Callable[[Path], AbstractContextManager[str]]:
-    """What serves the runs in a directory of `kaon run --state`, to be looked at: a context manager that gives the address.
+    """Return a context manager that serves the runs in a directory of `kaon run --state` and gives the address.
 
     Raises:
         KaonError: the package that brings it is not installed.
@@ -63,7 +64,7 @@ def state_opener() -> Callable[[Path], AbstractContextManager[str]]:
 
 
 def load(entry: EntryPoint) -> Any:
-    """The command of an entry point.
+    """Load the command of an entry point.
 
     Raises:
         KaonError: it cannot be loaded, or is neither a typer.Typer nor a function.

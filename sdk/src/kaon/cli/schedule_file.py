@@ -59,7 +59,7 @@ _KEYS = (
 
 
 def read(path: Path) -> s.Schedule:
-    """The schedule that a file holds.
+    """Read the schedule of a file.
 
     Raises:
         InvalidValue: the file cannot be read, or something in it is wrong; the message names it.
@@ -78,7 +78,7 @@ def read(path: Path) -> s.Schedule:
 
 
 def from_mapping(given: object) -> s.Schedule:
-    """The schedule that a file's content means.
+    """Parse the content of a schedule file.
 
     Raises:
         InvalidValue: something in it is wrong; the message names it.
@@ -158,7 +158,7 @@ def _text(given: Mapping[str, Any], key: str) -> str:
 
 
 def _kept(text: str, key: str) -> str:
-    """A text that a message can hold."""
+    """Check that a message can hold a text, and return it."""
     try:
         text.encode()
     except UnicodeEncodeError as error:

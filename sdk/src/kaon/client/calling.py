@@ -28,11 +28,11 @@ class Caller:
         self._patience = patience
 
     def call(self, method: Callable[..., T], request: Any) -> T:
-        """The answer to a request that may be done twice without harm."""
+        """Call an idempotent method, with retries."""
         return self._send(lambda: method(request, metadata=self.metadata))
 
     def once(self, method: Callable[..., T], request: Any) -> T:
-        """The answer to a request that must not be done twice.
+        """Call a method that must not be executed twice.
 
         Raises:
             Unavailable: the answer was lost, and nothing tells here whether it was done.
@@ -46,11 +46,11 @@ class Caller:
             ) from error
 
     def upload(self, method: Callable[..., T], pieces: Callable[[], Iterable[Any]]) -> T:
-        """The answer to a stream of requests."""
+        """Call a method with a stream of requests."""
         return self._send(lambda: method(pieces(), metadata=self.metadata))
 
     def stream(self, method: Callable[..., Iterator[T]], request: Any) -> Iterator[T]:
-        """What a stream yields until it ends or breaks."""
+        """Yield the messages of a stream until it ends or breaks."""
         with translated(self.address):
             yield from method(request, metadata=self.metadata)
 

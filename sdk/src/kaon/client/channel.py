@@ -32,8 +32,11 @@ class Endpoints:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Endpoints:
-        """Reads KAON_SERVER, KAON_PUBLISHER, KAON_TENANT, KAON_PRINCIPAL, KAON_ROLES (with commas between them) and
-        TRACEPARENT."""
+        """Read the endpoints from the environment.
+
+        The variables are KAON_SERVER, KAON_PUBLISHER, KAON_TENANT, KAON_PRINCIPAL, KAON_ROLES (separated by commas) and
+        TRACEPARENT.
+        """
         return cls(
             server=environment.get("KAON_SERVER") or DEFAULT_SERVER,
             publisher=environment.get("KAON_PUBLISHER") or DEFAULT_PUBLISHER,
@@ -58,7 +61,7 @@ class Endpoints:
 
 
 def connect(address: str) -> grpc.Channel:
-    """A channel; it connects with the first call."""
+    """Make a channel; it connects with the first call."""
     options = [
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),

@@ -94,14 +94,14 @@ class Client(RunCommands):
         self.close()
 
     def close(self) -> None:
-        """Closes the connections; streams that are open end."""
+        """Close the connections; open streams end."""
         self._channel.close()
         self.models.close()
 
     # --- workflows
 
     def register(self, workflow: Workflow) -> workflow_service_pb2.RegisterWorkflowResponse:
-        """Uploads the workflow's code, unless this version is known, and registers its definition, its children's first."""
+        """Upload the code of the workflow, unless this version is known, and register it after its children."""
         for child in workflow.children:
             self.register(child)
         definition = workflow.definition()
@@ -112,12 +112,12 @@ class Client(RunCommands):
     def register_definition(
         self, definition: definition_pb2.WorkflowDefinition
     ) -> workflow_service_pb2.RegisterWorkflowResponse:
-        """Registers a definition whose code bundle is there."""
+        """Register a definition whose code bundle is stored."""
         request = workflow_service_pb2.RegisterWorkflowRequest(definition=definition)
         return self._caller.call(self._workflows.RegisterWorkflow, request)
 
     def upload_bundle(self, digest: str, data: bytes) -> workflow_service_pb2.UploadBundleResponse:
-        """Stores a code bundle under its digest."""
+        """Store a code bundle under its digest."""
 
         def pieces() -> Iterator[workflow_service_pb2.UploadBundleRequest]:
             for start in range(0, max(len(data), 1), _CHUNK_BYTES):
@@ -128,12 +128,12 @@ class Client(RunCommands):
         return self._caller.upload(self._workflows.UploadBundle, pieces)
 
     def workflow(self, name: str, version: str = "") -> workflow_service_pb2.Workflow:
-        """A registered workflow; without a version the current one."""
+        """Return a registered workflow; without a version the current one."""
         request = workflow_service_pb2.GetWorkflowRequest(name=name, version=version)
         return self._caller.call(self._workflows.GetWorkflow, request).workflow
 
     def workflows(self) -> list[workflow_service_pb2.Workflow]:
-        """The current version of every workflow, by name."""
+        """Return the current version of every workflow, by name."""
         request = workflow_service_pb2.ListWorkflowsRequest()
         return list(self._caller.call(self._workflows.ListWorkflows, request).workflows)
 
@@ -142,7 +142,7 @@ class Client(RunCommands):
     def submit(
         self, workflow: Workflow, params: Mapping[str, Any] | None = None, key: str = "", *, priority: int = 0
     ) -> run_service_pb2.SubmitRunResponse:
-        """Registers the workflow and starts a run of exactly this version.
+        """Register the workflow and start a run of exactly this version.
 
         Args:
             workflow: what to run.
@@ -163,7 +163,7 @@ class Client(RunCommands):
         *,
         priority: int = 0,
     ) -> run_service_pb2.SubmitRunResponse:
-        """Starts a run of a workflow that is registered; without a version of the current one."""
+        """Start a run of a registered workflow; without a version, of its current one."""
         found = self.workflow(name, version)
         return self.submit_encoded(
             name,
@@ -176,7 +176,7 @@ class Client(RunCommands):
     def submit_encoded(
         self, name: str, version: str, params_json: Mapping[str, str], key: str, *, priority: int = 0
     ) -> run_service_pb2.SubmitRunResponse:
-        """Starts a run; parameters are canonical JSON by name."""
+        """Start a run; parameters are canonical JSON by name."""
         request = bounds.made(
             run_service_pb2.SubmitRunRequest,
             workflow=name,
@@ -189,7 +189,7 @@ class Client(RunCommands):
         return self._caller.call(self._runs.SubmitRun, request)
 
     def run(self, run_id: str) -> run_service_pb2.GetRunResponse:
-        """A run with its steps and blocks, as it stands."""
+        """Return a run with its steps and blocks."""
         request = run_service_pb2.GetRunRequest(run_id=run_id)
         return self._caller.call(self._runs.GetRun, request)
 
@@ -217,7 +217,7 @@ class Client(RunCommands):
         return self._caller.call(self._runs.ListRuns, request)
 
     def watch(self, run_id: str, after_seq: int = 0) -> Iterator[run_service_pb2.WatchRunResponse]:
-        """The run's history after `after_seq`, then live, and the progress of its steps, until the run has ended.
+        """Watch a run: yield its events after `after_seq`, then live ones and the progress of its steps, until the run has ended.
 
         Of a run that had ended and was opened again (by a retry) the history goes on after RunEnded. A broken stream goes on after
         the last event seen, so that every event comes exactly once.
@@ -226,7 +226,7 @@ class Client(RunCommands):
         return self._watch(run_id, after_seq)
 
     def history(self, run_id: str, after_seq: int = 0) -> Iterator[history_pb2.HistoryEvent]:
-        """The run's history after `after_seq`, as far as it has come."""
+        """Yield the events of a run after `after_seq` that exist now."""
         newest = self.run(run_id).run.last_seq
         if newest <= after_seq:
             return
@@ -260,7 +260,7 @@ class Client(RunCommands):
     # --- logs and runners
 
     def logs(self, run_id: str, path: str = "", *, follow: bool = False) -> Iterator[log_pb2.LogLines]:
-        """What the steps at or under `path` printed, old lines first; with `follow` live until the run ends.
+        """Yield the log lines of the steps at or under `path`, oldest first; with `follow` live until the run ends.
 
         Of a lease that printed very much the first and the last lines are there, and `gap` of what follows tells which are not:
         `whole_log` has them. A broken stream starts again, and what was seen is left out.
@@ -269,8 +269,9 @@ class Client(RunCommands):
         return self._follow(run_id, path) if follow else self._read_logs(run_id, path, follow=False)
 
     def whole_log(self, run_id: str, path: str, attempt: int = 0) -> Iterator[bytes]:
-        """All that an attempt of a step printed, as its runner stored it when the attempt ended, piece by piece; without a number
-        of the newest attempt. Where the runner has left something out, a line of it says so.
+        """Yield the whole log of one attempt of a step, piece by piece; without a number that of the newest attempt.
+
+        The runner stores it when the attempt has ended. Where the runner has left lines out, a line of the log says so.
 
         Raises:
             NotFound: no log of it is stored. Conflict: it has not ended.
@@ -298,19 +299,19 @@ class Client(RunCommands):
             yield response.lines
 
     def runners(self, pool: str = "") -> list[runner_pb2.Runner]:
-        """The runners that are heard of, by pool and id."""
+        """Return the runners that send heartbeats, by pool and id."""
         return list(self.list_runners(pool).runners)
 
     def list_runners(self, pool: str = "") -> runner_pb2.ListRunnersResponse:
-        """The same, together with the pools that could not be asked for."""
+        """Return the runners, and the pools whose owners did not answer."""
         return self._caller.call(self._runners.ListRunners, runner_pb2.ListRunnersRequest(pool=pool))
 
     def list_pools(self, pool: str = "") -> runner_pb2.ListPoolsResponse:
-        """What each pool has and what it lacks, and the pools that could not be asked for."""
+        """Return capacity and demand of each pool, and the pools whose owners did not answer."""
         return self._caller.call(self._runners.ListPools, runner_pb2.ListPoolsRequest(pool=pool))
 
     def diagnose(self) -> system_pb2.DiagnoseResponse:
-        """What a coordinator finds when it looks at itself, its database and its broker."""
+        """Return the checks of a coordinator of itself, its database and its broker."""
         return self._caller.call(self._system.Diagnose, system_pb2.DiagnoseRequest())
 
     def why(self, run_id: str, path: str) -> runner_pb2.ExplainStepResponse:

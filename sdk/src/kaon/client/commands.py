@@ -47,7 +47,7 @@ class RunCommands:
         return self._caller.call(self._runs.CancelRun, request).run
 
     def pause(self, run_id: str, reason: str = "") -> run_pb2.Run:
-        """Starts nothing new in a run until it is resumed; what runs goes on."""
+        """Pause a run: no new step starts until it is resumed. Running steps continue."""
         return self._caller.call(self._runs.PauseRun, _S.PauseRunRequest(run_id=run_id, reason=reason)).run
 
     def resume(self, run_id: str, reason: str = "") -> run_pb2.Run:
@@ -55,7 +55,7 @@ class RunCommands:
         return self._caller.call(self._runs.ResumeRun, _S.ResumeRunRequest(run_id=run_id, reason=reason)).run
 
     def signal(self, run_id: str, name: str, payload: Any = None, *, path: str = "") -> run_pb2.Run:
-        """Sends a signal to the gates that wait for its name, or with a path to one running step.
+        """Send a signal to the gates that wait for its name, or with a path to one running step.
 
         One that comes before its gate is kept for it.
         """
@@ -74,7 +74,7 @@ class RunCommands:
         return self._once(self._runs.AnswerGate, request).run
 
     def retry(self, run_id: str, path: str = "", reason: str = "") -> run_pb2.Run:
-        """Runs again what has failed (at or under a path), and keeps what has succeeded.
+        """Retry the failed steps of a run (at or under a path), and keep the succeeded ones.
 
         Raises:
             Conflict: nothing has failed there.
@@ -83,7 +83,7 @@ class RunCommands:
         return self._once(self._runs.RetryRun, request).run
 
     def restart(self, run_id: str, path: str, reason: str = "") -> run_pb2.Run:
-        """Runs again the block at a path and what comes after it, and keeps what came before.
+        """Restart the block at a path and all nodes downstream of it, and keep those upstream.
 
         Raises:
             Conflict: one of these is active.
@@ -116,14 +116,14 @@ class RunCommands:
         return self._once(self._runs.MarkBlock, request).run
 
     def set_priority(self, run_id: str, priority: int) -> run_pb2.Run:
-        """Changes what is added to the priority of every step of a run."""
+        """Set the priority of a run, which is added to that of each of its steps."""
         request = bounds.made(_S.SetRunPriorityRequest, run_id=run_id, priority=priority)
         return self._caller.call(self._runs.SetRunPriority, request).run
 
     def rerun(
         self, run_id: str, params: Mapping[str, Any] | None = None, *, version: str = "", key: str = ""
     ) -> run_service_pb2.RerunRunResponse:
-        """Submits a new run like an earlier one.
+        """Submit a new run with the parameters of an earlier one.
 
         Args:
             run_id: the earlier run.
@@ -146,7 +146,7 @@ class RunCommands:
         reset: Iterable[str] = (),
         key: str = "",
     ) -> run_service_pb2.ForkRunResponse:
-        """Starts a new run from the state that another one had: what had ended is kept, what was active begins anew.
+        """Start a new run from the state of another run. It keeps the nodes that had ended and restarts those that were active.
 
         Args:
             run_id: the other run.
@@ -166,7 +166,7 @@ class RunCommands:
         return self._caller.call(self._runs.ForkRun, request)
 
     def run_at(self, run_id: str, seq: int = 0) -> run_service_pb2.GetRunAtResponse:
-        """A run's state as it was after an event of its history (0: the newest), and the state's digest."""
+        """Return the state of a run after an event of its history (0: the newest), and its digest."""
         return self._caller.call(self._runs.GetRunAt, _S.GetRunAtRequest(run_id=run_id, seq=seq))
 
     def verify(self, run_id: str) -> run_service_pb2.VerifyRunResponse:
@@ -174,13 +174,13 @@ class RunCommands:
         return self._caller.call(self._runs.VerifyRun, _S.VerifyRunRequest(run_id=run_id))
 
     def definition_of(self, run_id: str, version: str = "") -> definition_pb2.WorkflowDefinition:
-        """The definition that a run executes, or another version of it."""
+        """Return the definition that a run executes, or another version of it."""
         run = self._caller.call(self._runs.GetRun, _S.GetRunRequest(run_id=run_id)).run
         request = workflow_service_pb2.GetWorkflowRequest(name=run.workflow, version=version or run.version)
         return self._caller.call(self._workflows.GetWorkflow, request).workflow.definition
 
     def _once(self, method: Callable[..., T], request: Any) -> T:
-        """Sends a command that must not be done twice, as soon as the service answers."""
+        """Send a command that must not be executed twice, as soon as the service answers."""
         self._caller.call(self._runs.GetRun, _S.GetRunRequest(run_id=request.run_id))
         return self._caller.once(method, request)
 

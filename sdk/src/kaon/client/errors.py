@@ -48,7 +48,7 @@ _KINDS: dict[grpc.StatusCode, type[KaonError]] = {
 
 @contextmanager
 def translated(address: str) -> Iterator[None]:
-    """Turns gRPC's errors into Kaon's; `address` is named when nobody answers.
+    """Convert errors of gRPC into errors of Kaon; `address` is named when no service answers.
 
     Raises:
         KaonError: one of the kinds above.

@@ -24,12 +24,12 @@ class Followed:
         self._leases: dict[tuple[str, int, int, str], _Lease] = {}
 
     def begin(self) -> None:
-        """A stream starts, with the first lines."""
+        """Note that a stream starts, with the first lines."""
         for lease in self._leases.values():
             lease.dropped_now = 0
 
     def news(self, lines: log_pb2.LogLines) -> log_pb2.LogLines | None:
-        """What of a record was not told yet; None when nothing of it is new."""
+        """Return the new part of a record; None when nothing of it is new."""
         key = lines.key
         lease = self._leases.setdefault((key.path, key.attempt, key.generation, lines.incarnation), _Lease())
         new = [line for line in lines.lines if line.sequence > lease.last]

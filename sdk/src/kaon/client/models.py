@@ -23,11 +23,11 @@ class Models:
         self._stub = model_pb2_grpc.ModelServiceStub(self._channel)
 
     def close(self) -> None:
-        """Closes the connection."""
+        """Close the connection."""
         self._channel.close()
 
     def list(self, model: str = "") -> list[model_pb2.ModelVersion]:
-        """The newest version of every model, or all versions of one."""
+        """Return the newest version of every model, or all versions of one."""
         return [*self.listing(model).versions]
 
     def listing(self, model: str = "") -> model_pb2.ListModelsResponse:
@@ -41,12 +41,12 @@ class Models:
         return self._caller.call(self._stub.GetModel, request)
 
     def promote(self, model: str, version: int, reason: str = "") -> model_pb2.Announcement:
-        """Makes a version the current one; systems that serve the model switch to it."""
+        """Make a version the current one; systems that serve the model switch to it."""
         request = model_pb2.PromoteModelRequest(model=model, version=version, reason=reason)
         return self._caller.call(self._stub.PromoteModel, request).announcement
 
     def rollback(self, model: str, from_version: int = 0, reason: str = "") -> model_pb2.Announcement:
-        """Makes the version current again that was current before.
+        """Roll back to the version that was current before.
 
         Args:
             model: its name.

@@ -23,7 +23,7 @@ class Patience:
     sleep: Callable[[float], None] = time.sleep
 
     def call(self, attempt: Callable[[], T]) -> T:
-        """What `attempt` returns, once it does.
+        """Call `attempt` until it succeeds, and return its result.
 
         Raises:
             Unavailable: it raised that until patience was at its end.

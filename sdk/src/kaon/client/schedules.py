@@ -23,7 +23,7 @@ class Schedules:
         self._stub = schedule_pb2_grpc.ScheduleServiceStub(channel)
 
     def put(self, schedule: schedule_pb2.Schedule) -> schedule_pb2.PutScheduleResponse:
-        """Makes a schedule, or replaces the one of its name."""
+        """Create a schedule, or replace the one with its name."""
         return self._caller.call(self._stub.PutSchedule, _S.PutScheduleRequest(schedule=schedule))
 
     def get(self, name: str) -> schedule_pb2.Schedule:
@@ -35,7 +35,7 @@ class Schedules:
         return self._caller.call(self._stub.ListSchedules, _S.ListSchedulesRequest()).schedules
 
     def delete(self, name: str) -> None:
-        """Removes a schedule; its runs stay."""
+        """Delete a schedule; its runs are kept."""
         self._caller.once(self._stub.DeleteSchedule, _S.DeleteScheduleRequest(name=name))
 
     def set_paused(self, name: str, *, paused: bool) -> schedule_pb2.Schedule:
@@ -59,7 +59,7 @@ class Schedules:
         priority: int = 0,
         newest_first: bool = False,
     ) -> schedule_pb2.BackfillResponse:
-        """Submits one run for each date of a range, as far as there is none yet.
+        """Submit one run for each date of a range; dates that have a run are left out.
 
         Args:
             workflow: its name.
@@ -91,10 +91,10 @@ class Schedules:
         return self._caller.call(self._stub.Backfill, request)
 
     def set_permits(self, tag: str, limit: int) -> schedule_pb2.Permits:
-        """Sets how many steps of a tag may run at once in the tenant; 0 removes the bound."""
+        """Limit how many steps of a tag run concurrently in the tenant; 0 removes the limit."""
         permits = bounds.made(_S.Permits, tag=tag, limit=limit)
         return self._caller.call(self._stub.SetPermits, _S.SetPermitsRequest(permits=permits)).permits
 
     def permits(self) -> Sequence[schedule_pb2.Permits]:
-        """The bounds that are set, and how much of them is taken."""
+        """Return the limits, and how many permits of each are taken."""
         return self._caller.call(self._stub.ListPermits, _S.ListPermitsRequest()).permits

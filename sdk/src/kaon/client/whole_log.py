@@ -53,7 +53,7 @@ class WholeLog:
                 yield response.data
 
     def _begin(self, first: log_pb2.ReadWholeLogResponse) -> None:
-        """A stream that goes on must be about the same log: the step may have been run again meanwhile."""
+        """Check that a resumed stream is of the same log: the step may have run again meanwhile."""
         if self._digest not in ("", first.digest):
             raise Conflict(f"the log of step {self._path} was replaced while it was read: read it again")
         self._attempt, self._size, self._digest = first.attempt, first.size_bytes, first.digest

@@ -30,16 +30,16 @@ class Use:
     at_end: bool = False
 
     def around(self) -> list[Place]:
-        """The blocks in which the value is used, outermost first."""
+        """Return the blocks in which the value is used, outermost first."""
         chain = self.chain()
         return chain if self.at_end else chain[:-1]
 
     def chain(self) -> list[Place]:
-        """The blocks around the use, outermost first, with the user itself last."""
+        """Return the blocks around the use, outermost first, with the user itself last."""
         return [] if self.place is None else self.place.chain()
 
     def error(self, problem: str) -> WorkflowError:
-        """An error that names the use."""
+        """Make an error that names the use."""
         return WorkflowError(f"{self.what} {problem}", self.source)
 
 
@@ -54,7 +54,7 @@ class Binder:
     found: dict[str, Parameter] = field(default_factory=dict)
 
     def bind(self, value: Any, use: Use) -> tuple[d.Binding, d.ValueType.ValueType]:
-        """The message for a value and the value's type, as far as it is known (else ANY).
+        """Return the message for a value, and the type of the value as far as it is known (else ANY).
 
         Raises:
             WorkflowError: the value is not JSON, or not known where it is used.
@@ -156,7 +156,7 @@ class Binder:
 
 
 def check_same_parameter(declared: Parameter, other: Parameter) -> None:
-    """Checks that a parameter is declared in one way only.
+    """Check that a parameter is declared in one way only.
 
     Raises:
         WorkflowError: it is declared in two ways.
@@ -180,7 +180,7 @@ def _declaration(parameter: Parameter) -> tuple[object, ...]:
 
 
 def _rest(wanted: Place, use: Use, value: Reference) -> list[Place]:
-    """The places from where the way to the wanted step leaves the way to the use; checks that it comes before."""
+    """Return the places where the way to the wanted step leaves the way to the use; check that the step comes before."""
     theirs, ours = wanted.chain(), use.chain()
     for depth, (there, here) in enumerate(zip(theirs, ours, strict=False)):
         if there.scope is not here.scope:

@@ -45,7 +45,7 @@ class Part:
         return Parallel(parts=(check_part(beside, "|", caller()), self), source=caller())
 
     def finally_(self, *hooks: Part) -> Group:
-        """This part with hooks that run after everything else in it, whatever became of it, cancels included.
+        """Add hooks that run after everything else in this part, whatever its outcome, cancellation included.
 
         Raises:
             WorkflowError: there is none, or one is no part.
@@ -54,7 +54,7 @@ class Part:
         return _with_hooks(self, final=_checked(hooks, "finally_", source), source=source)
 
     def on_failure(self, *hooks: Part) -> Group:
-        """This part with hooks that run when it has failed or timed out, before those of `finally_`.
+        """Add hooks that run when this part has failed or timed out, before those of `finally_`.
 
         Raises:
             WorkflowError: there is none, or one is no part.
@@ -63,15 +63,15 @@ class Part:
         return _with_hooks(self, failure=_checked(hooks, "on_failure", source), source=source)
 
     def when_any(self) -> Triggered:
-        """Starts as soon as one of the blocks before it has succeeded."""
+        """Start this part as soon as one of the blocks before it has succeeded."""
         return _triggered(self, d.TRIGGER_RULE_ANY_SUCCEEDED)
 
     def when_all_done(self) -> Triggered:
-        """Starts when all blocks before it have ended, however; their failures stop nothing then."""
+        """Start this part when all blocks before it have ended, with any status; their failures do not stop it."""
         return _triggered(self, d.TRIGGER_RULE_ALL_DONE)
 
     def when_all_succeeded(self) -> Triggered:
-        """Starts when all blocks before it have succeeded; when one was skipped it is skipped too."""
+        """Start this part when all blocks before it have succeeded; skip it when one of them was skipped."""
         return _triggered(self, d.TRIGGER_RULE_ALL_SUCCEEDED)
 
 
@@ -150,6 +150,7 @@ class Group(Block):
 
     @property
     def stem(self) -> str:
+        """The name in paths of a block that the user gave none."""
         return "group"
 
 
@@ -219,6 +220,7 @@ class ForEach(Block):
 
     @property
     def stem(self) -> str:
+        """The name in paths of a block that the user gave none."""
         items = self.each.items
         named = getattr(items, "output", None) or getattr(items, "name", None)
         written = block_name(named) if isinstance(named, str) else ""
@@ -238,6 +240,7 @@ class Repeat(Block):
 
     @property
     def stem(self) -> str:
+        """The name in paths of a block that the user gave none."""
         return "cycle"
 
 
@@ -263,11 +266,12 @@ class Branch(Block):
 
     @property
     def stem(self) -> str:
+        """The name in paths of a block that the user gave none."""
         return "branch"
 
 
 def over_each(each: Each, body: Part, source: Source) -> ForEach:
-    """The foreach that runs `body` for each item."""
+    """Make the foreach that runs `body` for each item."""
     return ForEach(
         each=each,
         body=body,
@@ -279,7 +283,7 @@ def over_each(each: Each, body: Part, source: Source) -> ForEach:
 
 
 def over_iterations(until: Until, body: Part, source: Source) -> Repeat:
-    """The repeat that runs `body` until the condition holds."""
+    """Make the repeat that runs `body` until the condition holds."""
     return Repeat(
         until=until,
         body=body,
@@ -345,7 +349,7 @@ def _raise_two_rules(part: Triggered, source: Source) -> NoReturn:
 
 
 def _spliced(parts: tuple[Part, ...], kind: type[Sequence | Parallel]) -> tuple[Part, ...]:
-    """The parts with those of the same kind replaced by their own, so that long chains do not nest."""
+    """Flatten parts of the same kind, so that long chains do not nest."""
     return tuple(inner for part in parts for inner in (part.parts if isinstance(part, kind) else (part,)))
 
 

@@ -107,7 +107,7 @@ def _problem(root: Path, own: list[ignore.Rule], path: str) -> str:
 
 
 def _excluding(own: list[ignore.Rule], path: PurePosixPath) -> ignore.Rule | None:
-    """The rule of the ignore file that leaves a file out, or a directory around it."""
+    """Return the rule of the ignore file that leaves a file out, or a directory around it."""
     decides = ignore.deciding(own, str(path), directory=False)
     if decides is not None:
         return None if decides.keeps else decides
@@ -142,7 +142,7 @@ def _check_folder(root: Path, folder: Path) -> None:
 
 
 def _own_rules(root: Path) -> list[ignore.Rule]:
-    """What the directory's own ignore file says."""
+    """Return the rules of the directory's own ignore file."""
     text = _content(root, root / ignore.IGNORE_FILE, _IGNORE_BYTES)
     try:
         return ignore.parse(text.decode().splitlines())

@@ -45,7 +45,7 @@ def text(value: object, what: str, source: Source) -> str:
 
 
 def limits() -> DefinitionLimits:
-    """The limits of definitions: those of KAON_LIMITS, when the servers have others than the usual ones.
+    """Return the limits of definitions: those of KAON_LIMITS, when the servers have others than the usual ones.
 
     Raises:
         InvalidValue: KAON_LIMITS cannot be read.

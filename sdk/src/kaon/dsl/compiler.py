@@ -57,7 +57,7 @@ class Compiled:
 def compile_body(
     body: Part, declared: Mapping[str, Parameter], root: Path, outputs: Mapping[str, Any], source: Source
 ) -> Compiled:
-    """Checks a body and turns it into a graph.
+    """Check a body and compile it to a graph.
 
     Args:
         body: what runs.
@@ -227,7 +227,7 @@ class _Compiler:
         return d.Sweep(random=drawn)
 
     def _list(self, value: Any, use: Use, *, artifacts: bool) -> d.Binding:
-        """A value that gives a list, or if that is allowed an artifact of JSON lines."""
+        """Check that a value gives a list or, where allowed, an artifact of JSON lines."""
         if isinstance(value, Space | Draw):
             raise use.error("is a search space; it stands alone: each(..., grid(...))")
         binding, kind = self.binder.bind(value, use)
@@ -278,7 +278,7 @@ class _Compiler:
 def _check_fits(
     binding: d.Binding, kind: d.ValueType.ValueType, wanted: d.ValueType.ValueType, use: Use
 ) -> None:
-    """Checks that a value may be a parameter of another workflow, as far as its type is known."""
+    """Check that a value may be a parameter of another workflow, as far as its type is known."""
     if binding.WhichOneof("source") == "literal_json":
         good = types.fits(canonical.loads(binding.literal_json), wanted)
     else:
@@ -290,7 +290,7 @@ def _check_fits(
 
 
 def _files(step: Step, root: Path) -> list[str]:
-    """What the step names in the bundle: files, and directories, whose paths end in "/"."""
+    """Return the paths in the bundle that the step names; those of directories end in "/"."""
     given = [_check_file(step, file, root) for file in (step.file, step.requirements) if file is not None]
     programs = [] if step.program is None else [os.path.normpath(step.program)]
     return given + programs + [_check_named(step, path, root) for path in step.named]
@@ -312,7 +312,7 @@ def _check_program(step: Step, program: str, root: Path) -> None:
 
 
 def _check_file(step: Step, file: str, root: Path) -> str:
-    """A step's file as a path within the bundle.
+    """Return the path of a step's file within the bundle.
 
     Raises:
         WorkflowError: there is no such file under `root`.
@@ -332,7 +332,7 @@ def _check_file(step: Step, file: str, root: Path) -> str:
 
 
 def parameter_messages(parameters: Iterable[Parameter]) -> list[d.Parameter]:
-    """The declarations as messages, sorted by name."""
+    """Convert the declarations to messages, sorted by name."""
     messages = []
     for parameter in sorted(parameters, key=lambda each: each.name):
         assert parameter.type is not None

@@ -8,7 +8,7 @@ from kaon_wire import canonical
 
 
 def problem(name: str, text: str, *, choices_json: Sequence[str], check: str) -> str | None:
-    """What is wrong with a value of the right type, in words; None when it is good.
+    """Describe what is wrong with a value of the right type; return None when it is valid.
 
     Args:
         name: the parameter's.
@@ -30,7 +30,7 @@ def problem(name: str, text: str, *, choices_json: Sequence[str], check: str) ->
 
 
 def syntax_problem(check: str) -> str | None:
-    """What is wrong with a check itself; None when it is good."""
+    """Describe what is wrong with a check itself; return None when it is valid."""
     import cel
 
     try:

@@ -19,7 +19,7 @@ CONTEXT = frozenset({"context"})
 
 
 def check(name: str, function: object, source: Source) -> Callable[..., Any]:
-    """`function`, when a runner can find it by module and name.
+    """Check that a runner can find `function` by module and name, and return it.
 
     Raises:
         WorkflowError: it cannot be found that way.
@@ -51,7 +51,7 @@ def check_inputs(
     *,
     provided: frozenset[str] = CONTEXT,
 ) -> None:
-    """Checks that the function can be called with these inputs; what is `provided` it gets without them.
+    """Check that the function can be called with these inputs; it gets the `provided` arguments besides.
 
     Raises:
         WorkflowError: it lacks one, or gets one that it does not take.
@@ -87,7 +87,7 @@ class Entry:
 
 
 def entry(name: str, function: Callable[..., Any], root: Path, source: Source) -> Entry:
-    """The function as a runner imports it with `root` (the code bundle) on its path.
+    """Return the name by which a runner imports the function with `root` (the code bundle) on its path.
 
     Raises:
         WorkflowError: the function's module cannot be imported from there.
@@ -121,7 +121,7 @@ def _is_taken(module: str, root: Path) -> bool:
 
 
 def _file(function: Callable[..., Any]) -> Path | None:
-    """The file that defines a function; None for what is written in C, or at a prompt."""
+    """Return the file that defines a function; None for one that is written in C or at a prompt."""
     plain = inspect.unwrap(function)
     file = inspect.getsourcefile(plain) if inspect.isfunction(plain) else None
     file = file or getattr(sys.modules.get(function.__module__), "__file__", None)
@@ -131,7 +131,7 @@ def _file(function: Callable[..., Any]) -> Path | None:
 def _entry_elsewhere(
     name: str, function: Callable[..., Any], file: Path | None, root: Path, source: Source
 ) -> Entry:
-    """The entry of a function that comes from an environment."""
+    """Return the entry of a function that comes from an environment."""
     if function.__module__ == "__main__":
         raise WorkflowError(
             f"step {name!r}: function {function.__qualname__!r} is not in a file under {root}, so runners would not get it",
@@ -144,7 +144,7 @@ def _entry_elsewhere(
 
 
 def check_found(name: str, function: Callable[..., Any], source: Source) -> None:
-    """Checks that runners find this very function by its name, now that its module has been read to the end.
+    """Check that runners find this very function by its name, now that its module is complete.
 
     Raises:
         WorkflowError: they find another one, or none.

@@ -43,7 +43,7 @@ def approval(
     reject_fails: bool = True,
     deadline: Duration = 0,
 ) -> Gate:
-    """Waits until somebody agrees; outputs: approved (bool), by (string), comment (string).
+    """Wait for the approval of a person; outputs: approved (bool), by (string), comment (string).
 
         check >> approval("release", message="Publish the model?", roles=["owner"], timeout="2d") >> publish
 
@@ -80,7 +80,7 @@ def signal(
     default: Any = _NOTHING,
     deadline: Duration = 0,
 ) -> Gate:
-    """Waits for a signal; outputs: payload (any), by (string). One that came earlier and was not used counts.
+    """Wait for a signal; outputs: payload (any), by (string). An earlier signal that no gate has used counts.
 
         data_ready = signal("data-ready", timeout="6h", default={"rows": 0})
         data_ready >> steps.python("load", load, rows=data_ready["payload"]["rows"])
@@ -116,7 +116,7 @@ def signal(
 
 
 def timer(name: str, /, *, after: Any = None, at: Any = None, deadline: Duration = 0) -> Gate:
-    """Waits for some time to pass, or to come; it has no outputs.
+    """Wait for a duration or until a time; the gate has no outputs.
 
         submit >> timer("settle", after="10m") >> check
 
@@ -153,7 +153,7 @@ def sub_workflow(
     deadline: Duration = 0,
     **more: Any,
 ) -> SubWorkflow:
-    """Runs another workflow of the same tenant, with a run of its own that is stopped with this one.
+    """Run another workflow of the same tenant in a child run, which is cancelled with this run.
 
         score = sub_workflow("score", "scoring", outputs={"rmse": float}, day=param("day", "date"))
         score >> steps.python("report", report, rmse=score["rmse"])
@@ -167,6 +167,7 @@ def sub_workflow(
         params: parameters by name, besides those given as further arguments.
         timeout: how long it may take in all.
         deadline: after this it counts as late, and goes on.
+        **more: further parameters by name.
 
     Raises:
         WorkflowError: one of them is wrong.

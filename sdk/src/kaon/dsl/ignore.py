@@ -37,7 +37,7 @@ class Rule:
 
 
 def parse(lines: Iterable[str]) -> list[Rule]:
-    """The rules of an ignore file's lines; empty lines and those that begin with # say nothing."""
+    """Parse the lines of an ignore file; empty lines and those that begin with # are comments."""
     texts = ((text.rstrip(), number) for number, text in enumerate(lines, 1))
     return [_rule(text, number) for text, number in texts if text and not text.startswith("#")]
 
@@ -49,7 +49,7 @@ def ignored(rules: Iterable[Rule], path: str, *, directory: bool) -> bool:
 
 
 def deciding(rules: Iterable[Rule], path: str, *, directory: bool) -> Rule | None:
-    """The last rule that matches `path`."""
+    """Return the last rule that matches `path`."""
     matching = (
         rule for rule in rules if (directory or not rule.directories_only) and rule.pattern.fullmatch(path)
     )

@@ -18,7 +18,7 @@ from kaon_wire.errors import KaonError
 
 
 def load_workflow(file: str | Path, name: str | None = None) -> Workflow:
-    """Runs a Python file and returns the workflow that it defines; `name` chooses among several.
+    """Run a Python file and return the workflow that it defines; `name` chooses among several.
 
     The file's directory comes first on the module path while it runs, as if it was run by Python.
 
@@ -83,7 +83,7 @@ def _run(path: Path) -> ModuleType:
 
 @contextmanager
 def _on_path(directory: str) -> Iterator[None]:
-    """Puts the directory first on the module path, and away again: what Kaon imports later is not to be taken from there."""
+    """Put the directory first on the module path for a while; later imports of Kaon must not come from there."""
     added = directory not in sys.path
     if added:
         sys.path.insert(0, directory)
@@ -102,7 +102,7 @@ def _restore(name: str, previous: ModuleType | None) -> None:
 
 
 def _raised_at(error: BaseException, path: Path) -> Source:
-    """The innermost line of the workflow's directory that the error passed, else of the file itself."""
+    """Return the innermost line of the workflow's directory that the error passed, else of the file itself."""
     if isinstance(error, SyntaxError) and error.filename:
         return Source(file=error.filename, line=error.lineno or 1)
     frames = traceback.extract_tb(error.__traceback__)

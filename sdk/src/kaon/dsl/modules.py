@@ -39,11 +39,11 @@ class Needed:
         self._beside = beside
 
     def add_module(self, name: str, source: Source) -> None:
-        """Takes in a module of the bundle, which `source` names, and everything that it imports."""
+        """Add a module of the bundle, which `source` names, and everything that it imports."""
         self._resolve(name, source, (self._root,))
 
     def add_file(self, file: str, source: Source) -> None:
-        """Takes in a file that a step names: of a Python script also what it imports from its own directory or the bundle."""
+        """Add a file that a step names; of a Python script also its imports from its own directory or the bundle."""
         if file not in self.files:
             self.files[file] = source
             if file.endswith(".py"):
@@ -51,7 +51,7 @@ class Needed:
                 self._follow(script, "", tuple(dict.fromkeys((script.parent, self._root))))
 
     def _resolve(self, name: str, source: Source, places: tuple[Path, ...]) -> bool:
-        """Takes in what `name` leads to in the first of the directories that has it; whether one does."""
+        """Add the module `name` from the first directory that has it; return whether one has."""
         return any(self._resolve_in(top, name.split("."), source, places) for top in places)
 
     def _resolve_in(self, top: Path, parts: list[str], source: Source, places: tuple[Path, ...]) -> bool:
@@ -86,7 +86,7 @@ class Needed:
                 self._take_all(_absolute(node, package), source, places)
 
     def _take_all(self, package: str, source: Source, places: tuple[Path, ...]) -> None:
-        """Takes in the modules that `from package import *` imports."""
+        """Add the modules that `from package import *` imports."""
         for place in places:
             file = _module(place.joinpath(*package.split(".")), "__init__")
             for name in _exported(file) if file is not None and file.suffix == ".py" else ():
@@ -102,12 +102,12 @@ class Needed:
 
 
 def ours(files: Iterable[str]) -> str:
-    """The first of these files that would be imported in place of Kaon; empty when none would."""
+    """Return the first of these files that would be imported in place of Kaon; empty when none would."""
     return next((file for file in files if _top_module(file) in KAON), "")
 
 
 def shadowing(files: Iterable[str]) -> tuple[str, ...]:
-    """A warning for each file that has the name of one of Python's own modules."""
+    """Return a warning for each file that has the name of a standard library module."""
     return tuple(
         f"{file} has the name of Python's own module {name!r}: a step that imports {name!r}, itself or in a library, may get "
         "either of the two; rename the file"
@@ -117,7 +117,7 @@ def shadowing(files: Iterable[str]) -> tuple[str, ...]:
 
 
 def _top_module(file: str) -> str:
-    """The name by which a file of the bundle is imported from its root; empty when it is not."""
+    """Return the name by which a file of the bundle is imported from its root; empty when it is not."""
     top, _, rest = file.partition("/")
     inner = PurePosixPath(rest or top)
     name = inner.name.removesuffix("".join(inner.suffixes))
@@ -129,7 +129,7 @@ def _top_module(file: str) -> str:
 
 
 def within(root: Path, file: Path) -> Path | None:
-    """The path in the bundle of a file that a module was loaded from; None when it comes from elsewhere."""
+    """Return the path in the bundle of a file that a module was loaded from; None when it comes from elsewhere."""
     for path in (file.parent.resolve() / file.name, file.resolve()):
         if path.is_relative_to(root) and not environments.holds(root, path):
             return path.relative_to(root)
@@ -154,7 +154,7 @@ def _module(directory: Path, name: str) -> Path | None:
 
 
 def _found(name: str, beside: Path) -> Path | None:
-    """The file of a module as it is imported here."""
+    """Return the file of a module as it is imported here."""
     file = getattr(sys.modules.get(name), "__file__", None)
     if file is None and name not in sys.modules:
         spec = PathFinder.find_spec(name, [str(beside), *sys.path])
@@ -191,7 +191,7 @@ def _for_type_checkers(test: ast.expr) -> bool:
 
 
 def _names(node: ast.Import | ast.ImportFrom, package: str) -> Iterator[str]:
-    """The names that a statement imports and that may be modules."""
+    """Return the names that a statement imports and that may be modules."""
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names)
     elif base := _absolute(node, package):
@@ -200,7 +200,7 @@ def _names(node: ast.Import | ast.ImportFrom, package: str) -> Iterator[str]:
 
 
 def _absolute(node: ast.ImportFrom, package: str) -> str:
-    """What `from ... import` names, from the root of the bundle on; empty when that is nothing."""
+    """Return the module that `from ... import` names, from the root of the bundle on; empty when there is none."""
     if not node.level:
         return node.module or ""
     parts = package.split(".") if package else []

@@ -72,7 +72,7 @@ class Retry:
         self.to_proto(caller())
 
     def to_proto(self, source: Source) -> d.RetryPolicy:
-        """The policy as a message; `source` is named by errors."""
+        """Convert the policy to a message; `source` is named by errors."""
         return d.RetryPolicy(
             max_attempts=self.max_attempts,
             backoff_ms=milliseconds(self.backoff, "Retry(backoff)", source),
@@ -101,7 +101,7 @@ class Memo:
         self.to_proto(caller())
 
     def to_proto(self, source: Source) -> d.Memo:
-        """The message; `source` is named by errors."""
+        """Convert to a message; `source` is named by errors."""
         return d.Memo(
             enabled=True, salt=self.salt, max_age_ms=milliseconds(self.max_age, "Memo(max_age)", source)
         )
@@ -143,7 +143,7 @@ class Resources:
             )
 
     def to_proto(self, source: Source) -> d.Resources:
-        """The resources as a message; `source` is named by errors."""
+        """Convert the resources to a message; `source` is named by errors."""
         return d.Resources(
             slots=self.slots,
             cpu_milli=round(self.cpu * 1000),
@@ -176,7 +176,7 @@ def _rule(error: object, rule: object, source: Source) -> d.RetryRule:
 
 
 def milliseconds(duration: object, what: str, source: Source) -> int:
-    """A duration in milliseconds.
+    """Parse a duration to milliseconds.
 
     Raises:
         WorkflowError: it cannot be read, or is negative.
@@ -199,7 +199,7 @@ def milliseconds(duration: object, what: str, source: Source) -> int:
 
 
 def size_in_bytes(size: object, what: str, source: Source) -> int:
-    """A size in bytes.
+    """Parse a size to bytes.
 
     Raises:
         WorkflowError: it cannot be read, or is negative.

@@ -24,10 +24,12 @@ class Producer(Block):
 
     @property
     def stem(self) -> str:
+        """The name in paths of a block that the user gave none."""
         return self.name
 
     @property
     def label(self) -> str:
+        """The name in error messages."""
         return f"{self.noun} {self.name!r}"
 
     def __getitem__(self, output: str) -> Reference:

@@ -60,7 +60,7 @@ class Place:
     bodies: list[Scope] = field(default_factory=list)
 
     def chain(self) -> list[Place]:
-        """The places around this one, outermost first, itself last."""
+        """Return the places around this one, outermost first, itself last."""
         chain = [self]
         while (holder := chain[-1].scope.holder) is not None:
             chain.append(holder)
@@ -68,7 +68,7 @@ class Place:
 
 
 def build(body: Part) -> Scope:
-    """The scopes of a body, checked for cycles, with a name for every block.
+    """Build the scopes of a body, checked for cycles, with a name for every block.
 
     Raises:
         WorkflowError: a cycle, or a name used twice.
@@ -89,7 +89,7 @@ def walk(scope: Scope) -> Iterator[Place]:
 
 
 def _scope(body: Part, holder: Place | None, depth: int) -> Scope:
-    """The scope of a body, in which there may be further ones down to `depth`."""
+    """Build the scope of a body, in which there may be further ones down to `depth`."""
     if holder is not None and depth < 0:
         raise WorkflowError(
             f"{holder.block.label} is nested deeper than the limit nesting_depth of {limits().nesting_depth}",
@@ -124,7 +124,7 @@ def _bodies(block: Block) -> list[Part]:
 def _flatten(
     part: Part, scope: Scope, phase: d.Phase.ValueType
 ) -> tuple[dict[Block, None], dict[Block, None]]:
-    """Adds a part's blocks and edges to the scope; returns the blocks that it begins with, and those that it ends with."""
+    """Add the blocks and edges of a part to the scope; return the blocks that it begins with, and those that it ends with."""
     match part:
         case Sequence():
             ends = [_flatten(inner, scope, phase) for inner in part.parts]
@@ -169,7 +169,7 @@ def _add(block: Block, scope: Scope, phase: d.Phase.ValueType, trigger: Triggere
 
 
 def _name(places: list[Place]) -> None:
-    """Gives every place its name: the user's, else the block's stem with a number where it is taken."""
+    """Give every place its name: the user's, else the block's stem with a number where it is taken."""
     taken: dict[str, Place] = {}
     for place in places:
         if place.block.name is not None:
@@ -205,7 +205,7 @@ def _where(place: Place) -> str:
 
 
 def _order(scope: Scope) -> None:
-    """Fills `before`.
+    """Fill `before`.
 
     Raises:
         WorkflowError: there is a cycle.

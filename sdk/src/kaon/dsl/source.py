@@ -32,7 +32,7 @@ class Source:
 
 
 def caller() -> Source:
-    """The innermost line of the running code that does not belong to Kaon."""
+    """Return the innermost line of the running code that does not belong to Kaon."""
     frame = sys._getframe(1)
     while frame.f_back is not None and _is_kaon(frame.f_code.co_filename):
         frame = frame.f_back

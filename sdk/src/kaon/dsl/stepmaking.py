@@ -59,7 +59,7 @@ def make(
     reads_bundle: bool = False,
     function: Callable[..., Any] | None = None,
 ) -> Step:
-    """A step of type `step_type`; `given` holds the options common to all types, and the inputs.
+    """Make a step of type `step_type`; `given` holds the options common to all types, and the inputs.
 
     Raises:
         WorkflowError: something that the user wrote is wrong.
@@ -87,7 +87,7 @@ def make(
 
 
 def _split(name: str, given: Mapping[str, Any], source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What was given, parted into options and inputs."""
+    """Split the keyword arguments into options and inputs."""
     options = {key: value for key, value in given.items() if key in _OPTIONS}
     inputs = {key: value for key, value in given.items() if key not in _OPTIONS}
     for key in inputs:
@@ -110,7 +110,7 @@ def _split(name: str, given: Mapping[str, Any], source: Source) -> tuple[dict[st
 
 
 def _settings(name: str, own: Mapping[str, Any], given: object, source: Source) -> dict[str, Any]:
-    """The step type's settings: those that its function knows, and further ones given as they are."""
+    """Merge the settings of the step type: those that its function knows, and further ones given as they are."""
     if given is None:
         given = {}
     if not isinstance(given, Mapping):
@@ -132,7 +132,7 @@ def _instead_of_output(name: str, key: str, value: Part) -> str:
 
 
 def outputs_by_name(what: str, given: object, source: Source) -> dict[str, d.ValueType.ValueType]:
-    """Declared outputs and their types, as `what` (such as 'step "train"') was given them.
+    """Parse declared outputs and their types; errors name `what` (such as 'step "train"').
 
     Raises:
         WorkflowError: a name or type is not good.
@@ -156,7 +156,7 @@ def outputs_by_name(what: str, given: object, source: Source) -> dict[str, d.Val
 
 
 def _policy(name: str, options: Mapping[str, Any], source: Source) -> d.Step:
-    """The step's message with everything that does not depend on the workflow around it."""
+    """Make the message of the step, with everything that does not depend on the workflow around it."""
     policy = d.Step(
         timeout_ms=_duration(name, "timeout", options, source),
         pool=_pool(name, options.get("pool"), source),

@@ -45,7 +45,7 @@ _PLACEHOLDER = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_-]*)\}")
 
 
 def python(name: str, function: Callable[..., Any], /, **rest: Any) -> Step:
-    """Calls a function with the inputs as arguments; what it returns is a dict of the outputs.
+    """Call a function with the inputs as arguments; it returns a dict of the outputs.
 
     steps.python("wrangle", recommend.wrangle, users=get_users["users"], outputs={"clean": "dataset", "regions": list})
 
@@ -59,7 +59,7 @@ def python(name: str, function: Callable[..., Any], /, **rest: Any) -> Step:
 
 
 def hive(name: str, /, query: str, **rest: Any) -> Step:
-    """Runs a SQL query over HiveServer2's protocol; `query` is SQL, or a file of it whose name ends in ".sql"."""
+    """Run a SQL query over HiveServer2's protocol; `query` is SQL, or a file of it whose name ends in ".sql"."""
     source = caller()
     _check_text(name, "query", query, source)
     if query.strip().lower().endswith(".sql") and not query.split()[1:]:
@@ -68,7 +68,7 @@ def hive(name: str, /, query: str, **rest: Any) -> Step:
 
 
 def spark(name: str, function_or_script: Callable[..., Any] | str, /, **rest: Any) -> Step:
-    """Calls a PySpark function with the inputs as arguments, or runs a PySpark script (a file's name).
+    """Call a PySpark function with the inputs as arguments, or run a PySpark script (a file's name).
 
     The function's parameter `spark`, if it has one, is the session.
     """
@@ -82,7 +82,7 @@ def spark(name: str, function_or_script: Callable[..., Any] | str, /, **rest: An
 
 
 def r(name: str, file: str, /, *, function: str | None = None, **rest: Any) -> Step:
-    """Runs an R script, or a function of it."""
+    """Run an R script, or a function of it."""
     source = caller()
     config = (
         {"file": file}
@@ -104,7 +104,7 @@ def scala(name: str, file: str, /, *, main: str | None = None, **rest: Any) -> S
 def docker(
     name: str, /, image: str, *, argv: Iterable[str] = (), env: Mapping[str, str] | None = None, **rest: Any
 ) -> Step:
-    """Runs a container of `image` with the step's directory mounted; without `argv` the image's own command.
+    """Run a container of `image` with the step's directory mounted; without `argv` the image's own command.
 
     `${name}` with the name of an input becomes its value, in a word of argv and in a value of env; any other stays as it is, for a
     shell in the container. Of an artifact it is the path in the container.
@@ -120,7 +120,7 @@ def docker(
 
 
 def shell(name: str, /, argv: Iterable[str], *, env: Mapping[str, str] | None = None, **rest: Any) -> Step:
-    """Runs a program with its arguments; no shell reads them. For a pipeline: argv=["sh", "-c", "a | b"].
+    """Run a program with its arguments; no shell reads them. For a pipeline: argv=["sh", "-c", "a | b"].
 
     `${name}` in a word of argv, or in a value of env, becomes the value of input `name`: of an artifact its local path.
     A program named with a relative path, such as "./load", is a file of the workflow's directory. `${KAON_BUNDLE}` becomes the
@@ -176,7 +176,7 @@ def publish(name: str, model_name: str, /, *, model: Reference, metrics: Any = N
 
 
 def step(step_type: str, name: str, /, *, file: str | None = None, **rest: Any) -> Step:
-    """A step of any type that runners provide, with its settings in `config`; `file` is checked, bundled and put into them."""
+    """Make a step of any type that runners provide, with its settings in `config`; `file` is checked, bundled and added to them."""
     return make(step_type, name, rest, caller(), config={} if file is None else {"file": file}, file=file)
 
 

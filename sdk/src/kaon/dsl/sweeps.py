@@ -60,6 +60,7 @@ def sample(axes: Mapping[str, Any] | None = None, /, *, count: int, seed: int = 
         axes: axes by name, besides those given as arguments: `uniform`, `log_uniform`, `integers`, `choice`, or a list.
         count: how many points, at least 1.
         seed: a whole number.
+        **named: further axes by name.
 
     Raises:
         WorkflowError: one of them is wrong.
@@ -102,7 +103,7 @@ def integers(low: int, high: int, /) -> Draw:
 
 
 def median(metric: str, *, goal: str = "minimize", min_step: int = 1, min_cells: int = 3) -> d.EarlyStopping:
-    """Stops a cell whose best value so far is worse than the median of the other cells' running means.
+    """Stop a cell whose best value so far is worse than the median of the other cells' running means.
 
     Args:
         metric: the name under which steps report it: `context.metric("loss", loss, step=epoch)`.

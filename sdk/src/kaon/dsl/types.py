@@ -51,7 +51,7 @@ VALUE_NAMES = ", ".join(_VALUES)
 
 
 def parse(written: object) -> d.ValueType.ValueType | None:
-    """The type that the user wrote; None when there is no such type."""
+    """Parse the name of a type; return None when there is no such type."""
     if written is Any:
         return d.VALUE_TYPE_ANY
     if isinstance(written, type):
@@ -70,7 +70,7 @@ def is_artifact(value_type: d.ValueType.ValueType) -> bool:
 
 
 def type_of(value: object) -> d.ValueType.ValueType:
-    """The type of a JSON value; ANY for null."""
+    """Return the type of a JSON value; ANY for null."""
     return _BY_NAME[_BY_PYTHON.get(type(value), "any")]
 
 

@@ -28,7 +28,7 @@ class Value:
         )
 
     def __getitem__(self, key: str | int) -> Expr:
-        """What the value holds under a key or at a position, found at run time."""
+        """Select the element under a key or at a position, at run time."""
         source = caller()
         if type(key) not in (str, int) or (isinstance(key, int) and key < 0):
             raise WorkflowError(f"{self}[{key!r}]: a key is text or a position from 0", source)
@@ -167,7 +167,7 @@ def param(
     choices: Iterable[Any] = (),
     check: str = "",
 ) -> Parameter:
-    """A parameter of the workflow.
+    """Declare a parameter of the workflow.
 
     With a kind (int, str, list, ...) or a default it declares the parameter; with neither it mentions one declared elsewhere.
     Without a default the submitter must set it.
@@ -227,12 +227,12 @@ def outcome() -> Outcome:
 
 
 def run_info() -> RunInfo:
-    """What identifies the run: {"id", "workflow", "version", "tenant", "submit_time"}; `run_info()["id"]` is one part of it."""
+    """Refer to the identity of the run: {"id", "workflow", "version", "tenant", "submit_time"}, as in `run_info()["id"]`."""
     return RunInfo(source=caller())
 
 
 def last(output: Reference | str, default: Any = None) -> Last:
-    """What a step of the enclosing repeat gave in the previous iteration; `default` in the first iteration.
+    """Refer to the output of a step in the previous iteration of the enclosing repeat; `default` in the first iteration.
 
     A step that is written further down is named: `last("validate-model.score", default=0.0)`.
 
@@ -255,7 +255,7 @@ def last(output: Reference | str, default: Any = None) -> Last:
 
 
 def expr(cel: str, **variables: Any) -> Expr:
-    """A CEL expression over named values: `expr("rmse < limit", rmse=validate["rmse"], limit=0.95)`.
+    """Make a CEL expression over named values: `expr("rmse < limit", rmse=validate["rmse"], limit=0.95)`.
 
     Raises:
         WorkflowError: the expression is not CEL, or its names and the given ones differ.

@@ -31,7 +31,7 @@ _PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 
 
 def sequence(*parts: Part) -> Sequence:
-    """Runs the parts one after the other; `a >> b`.
+    """Run the parts one after the other; `a >> b`.
 
     Raises:
         WorkflowError: there is none, or one is no part.
@@ -41,7 +41,7 @@ def sequence(*parts: Part) -> Sequence:
 
 
 def parallel(*parts: Part) -> Parallel:
-    """Runs the parts side by side; `a | b`. What follows waits for all of them.
+    """Run the parts in parallel; `a | b`. The next part waits for all of them.
 
     Raises:
         WorkflowError: there is none, or one is no part.
@@ -105,7 +105,7 @@ def each(
 
 
 def for_each(item: Each, body: Part) -> ForEach:
-    """Runs the body once for each item; `body ** item`. The results are joined in the order of the items.
+    """Run the body once for each item; `body ** item`. The results are joined in the order of the items.
 
     Raises:
         WorkflowError: the item was not made by `each`, or the body is no part.
@@ -130,7 +130,7 @@ def until(
     deadline: Duration = 0,
     name: str | None = None,
 ) -> Until:
-    """Says when a repeat ends, for `body ** until(...)`.
+    """Set the condition that ends a repeat, the right side of `body ** ...`.
 
     Args:
         condition: an output of type bool of a step, or `expr(...)`, evaluated after each iteration.
@@ -172,7 +172,7 @@ def until(
 
 
 def repeat(body: Part, *, until: Any, **how: Any) -> Repeat:
-    """Runs the body again until the condition holds; `body ** until(condition, max_iterations=...)`.
+    """Repeat the body until the condition holds; `body ** until(condition, max_iterations=...)`.
 
         repeat(train >> check, until=check["good"], max_iterations=5, backoff="10s", factor=2)
 
@@ -207,7 +207,7 @@ def branch(
     deadline: Duration = 0,
     name: str | None = None,
 ) -> Branch:
-    """Runs the body of the first case whose condition holds, else `otherwise`, else nothing.
+    """Run the body of the first case whose condition holds, else `otherwise`, else nothing.
 
         branch(when(expr("n < 1000", n=count["n"]), small), otherwise=large)
 
@@ -240,7 +240,7 @@ def group(
     deadline: Duration = 0,
     name: str | None = None,
 ) -> Group:
-    """A body as one block: a scope of its own for failures, hooks and time-outs.
+    """Make one block of a body: a scope of its own for failures, hooks and time-outs.
 
         group(load >> train, name="training", timeout="2h", finally_=clean_up)
 

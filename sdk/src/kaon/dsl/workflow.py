@@ -97,7 +97,7 @@ class Workflow:
         return self._compiled.children
 
     def definition(self) -> d.WorkflowDefinition:
-        """The definition: the same, byte for byte, for the same workflow and code.
+        """Compile the definition: the same, byte for byte, for the same workflow and code.
 
         Raises:
             WorkflowError: a server would refuse it, the code bundle cannot be made, or runners would find another function than a
@@ -114,7 +114,7 @@ class Workflow:
         return canonical.digest_message(self._definition)
 
     def bundle(self) -> Bundle:
-        """The code that the steps load: the files of `root`.
+        """Collect the code that the steps load: the files of `root`.
 
         Raises:
             WorkflowError: it is too large, or .kaonignore leaves out a file that a step needs.
@@ -168,7 +168,7 @@ class Workflow:
                 )
 
     def _needed(self) -> Mapping[str, Source]:
-        """The files that steps name, or load as modules, with the lines that ask for them."""
+        """Return the files that steps name, or load as modules, with the lines that ask for them."""
         needed = modules.Needed(self.root, self.source.path.parent.resolve())
         for file, source in self._compiled.files.items():
             if not file.endswith("/"):

@@ -47,7 +47,7 @@ class Artifact:
         )
 
     def to_reference(self) -> dict[str, Any]:
-        """What stands for it in an output; the local copy is not part of it."""
+        """Return the JSON value that stands for the artifact in an output; the local copy is not part of it."""
         kept = {
             "digest": self.digest,
             "size": self.size,

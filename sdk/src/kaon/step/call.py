@@ -32,7 +32,7 @@ class InvalidOutputs(Exception):
 
 @lru_cache(maxsize=256)
 def load(target: str) -> tuple[Callable[..., Any], bool]:
-    """The function `module:function`, and whether it takes the context.
+    """Import the function `module:function`, and tell whether it takes the context.
 
     Raises:
         InvalidTarget: there is no such function, in words. An error inside of the module is raised as it is.
@@ -65,7 +65,7 @@ def takes_context(function: Callable[..., Any]) -> bool:
 
 
 def call(target: str, context: StepContext, *, inputs_as_arguments: bool = True) -> dict[str, Any]:
-    """Runs the function and returns its outputs by name, as plain JSON.
+    """Run the function and return its outputs by name, as plain JSON.
 
     Artifacts are {"path": local path} or {"uri": ..., "type": ...}.
 
@@ -84,7 +84,7 @@ def call(target: str, context: StepContext, *, inputs_as_arguments: bool = True)
 
 
 def named(returned: Any, declared: Mapping[str, str]) -> dict[str, Any]:
-    """What a function returned, by output name.
+    """Return the outputs of a function by name.
 
     A dict is always taken as outputs by name. When only one output is declared, any other value is its value.
 
@@ -163,7 +163,7 @@ def plain(value: Any, kind: str) -> Any:
 
 
 def failure(error: BaseException) -> dict[str, Any]:
-    """The error event for an exception of the step's code."""
+    """Make the error event for an exception of the step's code."""
     frames = _user_frames(error.__traceback__)
     text = "".join(traceback.format_exception(type(error), error, frames))
     where = _place(frames)
@@ -182,12 +182,12 @@ def failure(error: BaseException) -> dict[str, Any]:
 
 
 def told(kind: str, message: str) -> dict[str, Any]:
-    """The error event for what the step did wrong without raising an exception of its own."""
+    """Make the error event for a mistake of the step that raised no exception of its own."""
     return {"kind": "error", "type": kind, "message": message, "user": True, "traceback": ""}
 
 
 def exit_answer(error: SystemExit) -> dict[str, Any]:
-    """The error event for a `sys.exit` that tells of a failure."""
+    """Make the error event for a `sys.exit` that reports a failure."""
     return told("ExitCode", f"the step called sys.exit({error.code!r})")
 
 
@@ -199,7 +199,7 @@ def _text(error: BaseException) -> str:
 
 
 def _user_frames(frames: TracebackType | None) -> TracebackType | None:
-    """The traceback from the first frame on that is not ours."""
+    """Return the traceback from the first frame on that is not ours."""
     first = frames
     while first is not None and first.tb_frame.f_code.co_filename.startswith(_OWN):
         first = first.tb_next
@@ -224,7 +224,7 @@ def _written_as_files(declared: Mapping[str, str]) -> bool:
 
 
 def find_code() -> None:
-    """Puts the code bundle before everything else that is imported from now on.
+    """Put the code bundle before everything else that is imported from now on.
 
     Not earlier: its `types.py` or `token.py` would be taken for Python's while Python starts.
     """
@@ -237,5 +237,5 @@ def find_code() -> None:
 
 
 def exit_code(error: SystemExit) -> int:
-    """The code with which Python would end for it."""
+    """Return the code with which Python would exit for it."""
     return error.code if isinstance(error.code, int) else int(error.code is not None)

@@ -123,8 +123,11 @@ class StepContext:
 
     @property
     def cancelled(self) -> bool:
-        """Whether the step has been asked to stop. A step that reads this has a few seconds from then on to end by itself; in
-        one that never does, `StepCancelled` is raised at once."""
+        """Whether the step has been asked to stop.
+
+        A step that reads this has a few seconds from then on to end by itself. In a step that never reads it, `StepCancelled` is
+        raised at once.
+        """
         self._watched = True
         return self._cancelled
 
@@ -177,7 +180,7 @@ class StepContext:
         )
 
     def metric(self, name: str, value: float, step: int = 0) -> None:
-        """Reports a number.
+        """Report a number.
 
         Args:
             name: of the series, such as "rmse".
@@ -194,11 +197,11 @@ class StepContext:
         self._emit({"kind": "metric", "name": str(name), "value": float(value), "step": int(step)})
 
     def signals(self) -> list[Signal]:
-        """The messages to this step that have come since the last call, in their order."""
+        """Return the messages to this step since the last call, in their order."""
         return self._inbox.take() if self._inbox is not None else []
 
     def wait_signal(self, name: str | None = None, timeout: float | None = None) -> Signal | None:
-        """The next message of this name (None: of any name), as soon as it is there.
+        """Wait for the next message of this name (None: of any name), and return it.
 
         Args:
             name: other messages stay for later calls.
@@ -215,7 +218,7 @@ class StepContext:
         return self._inbox.wait(name, timeout)
 
     def checkpoint(self, value: Any) -> None:
-        """Saves a JSON value for the step's next attempt, which reads it as `last_checkpoint`.
+        """Save a JSON value for the next attempt of the step, which reads it as `last_checkpoint`.
 
         Raises:
             ValueError: the value is larger than 64 KiB as JSON.
@@ -228,7 +231,7 @@ class StepContext:
         self._emit({"kind": "checkpoint", "value": value})
 
     def cancel(self) -> bool:
-        """Marks the step as cancelled. Called by the harness; True when the step watches `cancelled` itself."""
+        """Mark the step as cancelled, for the harness. Return True when the step watches `cancelled` itself."""
         self._cancelled = True
         if self._inbox is not None:
             self._inbox.stop()

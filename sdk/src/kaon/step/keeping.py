@@ -12,7 +12,7 @@ from kaon.step.call import InvalidOutputs
 
 
 def keep(source: Path, directory: Path, output: str) -> None:
-    """Copies a file or directory into the step's directory, under its own name, and gives it as the artifact `output`.
+    """Copy a file or directory into the step's directory, under its own name, and report it as the artifact `output`.
 
     Links inside of a directory stay links.
 
@@ -63,7 +63,7 @@ def _copy(source: Path, target: Path, root: Path) -> None:
 
 
 def _link(link: Path, root: Path) -> str:
-    """What a link says in the copy: where it leads to something in the root by an absolute path, the copy has that, too."""
+    """Return the target of a link in the copy: an absolute path within the root leads into the copy."""
     told = os.readlink(link)
     target = link.resolve()
     if not os.path.isabs(told) or not target.is_relative_to(root):

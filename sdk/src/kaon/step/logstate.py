@@ -20,7 +20,7 @@ class LogState:
         self._level = logging.root.level
 
     def restore(self) -> None:
-        """Puts it back. Nothing is looked at in detail when no handler was made and the root is as it was."""
+        """Restore the state. Details are compared only when a handler was made or the root has changed."""
         root = logging.root
         if root.manager.disable != self._disabled:
             root.manager.disable = self._disabled
@@ -36,7 +36,7 @@ class LogState:
 
 
 def _made() -> list[Any]:
-    """References to all handlers there are."""
+    """Return references to all handlers."""
     made: list[Any] = logging._handlerList.copy()  # type: ignore[attr-defined]
     return made
 

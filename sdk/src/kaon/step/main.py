@@ -51,7 +51,7 @@ class EventPipe:
         self._pid = os.getpid()
 
     def send(self, event: dict[str, Any]) -> None:
-        """Writes one line; what is too long in it is cut.
+        """Write one line; texts that are too long are cut.
 
         Raises:
             RuntimeError: in a process that the step has forked.
@@ -98,7 +98,7 @@ class CommandPipe:
         self._partial = b""
 
     def signals(self) -> list[dict[str, Any]]:
-        """The signals that have come; the rest is for steps that cannot be sent a TERM."""
+        """Return the signals that have arrived; the rest is for steps that cannot be sent a TERM."""
         messages = [self._complete(json.loads(line)) for line in self._lines()]
         return [message for message in messages if message["kind"] == "signal"]
 
@@ -127,7 +127,7 @@ def _shortened(name: str, value: Any, length: int) -> Any:
 
 
 def write_outputs(outputs: dict[str, Any], context: StepContext) -> None:
-    """Writes what a function returned to where the runner looks for it."""
+    """Write the outputs of a function to the file that the runner reads."""
     directory = context.directory
     for name, value in outputs.items():
         path = (
@@ -144,15 +144,18 @@ def write_outputs(outputs: dict[str, Any], context: StepContext) -> None:
 
 
 class Leaving:
-    """Ends the process without the exit handlers of C libraries: some of them (pyarrow's and gRPC's threads) now and then abort a
-    process that has long done its work. Python's own have run by then, and its threads have ended."""
+    """Ends the process without the exit handlers of C libraries.
+
+    Some of them (of the threads of pyarrow and gRPC) occasionally abort a process that has done its work. Python's own exit
+    handlers have run by then, and its threads have ended.
+    """
 
     def __init__(self) -> None:
         # Unknown as long as something unforeseen may still be told by Python itself.
         self.code: int | None = None
 
     def __call__(self) -> None:
-        """The first to be registered with `atexit`, so the last to be called."""
+        """Run last: it is the first to be registered with `atexit`."""
         if self.code is None:
             return
         for stream in (sys.stdout, sys.stderr):

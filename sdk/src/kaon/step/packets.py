@@ -21,9 +21,11 @@ class TooLarge(ValueError):
 
 
 def send(end: socket.socket, document: bytes, number: int = 0) -> None:
-    """Sends one document.
+    """Send one document.
 
     Args:
+        end: the socket.
+        document: the bytes to send.
         number: stands at the head of its packet, when the document travels beside it.
 
     Raises:
@@ -45,7 +47,7 @@ def send(end: socket.socket, document: bytes, number: int = 0) -> None:
 
 
 def receive(end: socket.socket, flags: int = 0) -> bytes:
-    """The next document; empty when the other end is closed.
+    """Receive the next document; empty when the other end is closed.
 
     Raises:
         ValueError: what came beside a packet is no memory, or too large.

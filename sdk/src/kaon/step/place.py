@@ -19,7 +19,7 @@ class Places:
         self._spare = ""
 
     def enter(self, work: str) -> None:
-        """Makes `work` with the directory above it, and makes it the working directory.
+        """Make `work` with the directory above it, and change into it.
 
         Raises:
             OSError: it cannot be made.
@@ -47,7 +47,7 @@ class Places:
             _removed(root)
 
     def close(self) -> None:
-        """Removes what is kept for a next step."""
+        """Remove the files that are kept for a next step."""
         spare, self._spare = self._spare, ""
         if spare and _removed(spare + "/work"):
             _removed(spare)

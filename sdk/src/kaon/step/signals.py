@@ -50,7 +50,7 @@ class Inbox:
             return taken
 
     def wait(self, name: str | None, timeout: float | None) -> Signal | None:
-        """The next signal of this name (None: of any), as soon as it is there.
+        """Wait for the next signal of this name (None: of any), and return it.
 
         None when it did not come within `timeout` seconds, or when the step was asked to stop.
 
@@ -65,7 +65,7 @@ class Inbox:
             self._waiting.release()
 
     def stop(self) -> None:
-        """The step is asked to stop: who waits is woken."""
+        """Ask the step to stop: wake the waiting threads."""
         self._stopped = True
         if self._wake is not None:
             os.write(self._wake[1], b"x")

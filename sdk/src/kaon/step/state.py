@@ -47,7 +47,7 @@ class ProcessState:
         self._logging = logstate.LogState()
 
     def restore(self) -> list[str]:
-        """Puts the state back. Returns what cannot be put back, in words: the process is not fit for another step then."""
+        """Restore the state. Return a description of what cannot be restored: the process cannot run another step then."""
         threads = _thread._count()
         left = ["threads"] if threads > self._threads else []
         self._threads = min(self._threads, threads)

@@ -74,7 +74,7 @@ class Worker:
         self._loaded: set[str] = set()
 
     def serve(self) -> None:
-        """Runs step after step; returns when the runner is gone."""
+        """Run step after step; return when the runner is gone."""
         signal.signal(signal.SIGTERM, self._on_term)
         os.register_at_fork(after_in_child=self._forked)
         self._state = ProcessState(self._streams)
@@ -102,7 +102,7 @@ class Worker:
             self._exit()
 
     def _called(self, request: dict[str, Any], context: StepContext) -> dict[str, Any]:
-        """Runs the step's function and returns the answer. In a process that the step has forked, nothing is returned."""
+        """Run the step's function and return the answer. In a process that the step has forked, return nothing."""
         try:
             self._places.enter(request["context"]["paths"]["work"])
         except OSError as error:
@@ -119,14 +119,14 @@ class Worker:
         return {"kind": "succeeded", "outputs": outputs}
 
     def _load(self, target: str) -> None:
-        """Imports the function's module. What the import changes belongs to the module, which stays: it is not put back."""
+        """Import the function's module. The changes of the import belong to the module and are not restored."""
         if target not in self._loaded:
             load(target)
             self._state = ProcessState(self._streams)
             self._loaded.add(target)
 
     def _tidy(self) -> dict[str, Any]:
-        """Ends the step's output, its directory and its changes. Returns what of the answer says that the worker ends."""
+        """End the output of the step, its directory and its changes. Return the end of the worker, as part of the answer."""
         flush_streams()
         left = self._state.restore()
         mark = f"\n{self._token} {self._id}\n".encode()
@@ -147,7 +147,7 @@ class Worker:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def _signalled(self) -> list[dict[str, Any]]:
-        """The messages to the current step that have come; those to earlier steps are too late."""
+        """Return the messages to the current step; those to earlier steps are too late."""
         refuse_copy(self._pid)
         while True:
             try:
@@ -177,7 +177,7 @@ class Worker:
 
 
 def _answer(error: BaseException) -> dict[str, Any]:
-    """What the step ended with."""
+    """Return the result of the step."""
     if isinstance(error, StepCancelled):
         os._exit(128 + signal.SIGTERM)
     if isinstance(error, (InvalidTarget, InvalidOutputs)):

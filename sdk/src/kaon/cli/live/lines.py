@@ -13,7 +13,7 @@ _PHASES = {d.PHASE_ON_FAILURE: "failure hooks begin", d.PHASE_FINALLY: "final ho
 
 
 def line(event: h.HistoryEvent) -> str | None:
-    """The fact in words, with its time; None when it is of no interest to somebody who looks on."""
+    """Describe an event with its time; return None for one that is of no interest to a watcher."""
     kind = event.WhichOneof("event")
     if kind in _QUIET or (kind == "step_reported" and not event.step_reported.HasField("metric")):
         return None
@@ -24,7 +24,7 @@ def line(event: h.HistoryEvent) -> str | None:
 
 
 def describe(event: h.HistoryEvent) -> str | None:
-    """The fact in words; None for one that this version does not know."""
+    """Describe an event; return None for one that this version does not know."""
     kind = event.WhichOneof("event")
     fact = getattr(event, kind) if kind is not None else None
     return _run_text(fact) or _block_text(fact) or _step_text(fact) or _command_text(fact)
@@ -128,7 +128,7 @@ def _command_text(fact: object) -> str | None:
 
 
 def _cell(path: str) -> str:
-    """A cell as readers see it: a group's body is told from the group by a slash."""
+    """Format the path of a cell: a slash distinguishes the body of a group from the group."""
     return f"body of {path.rstrip('/')}" if path.endswith("/") else path
 
 

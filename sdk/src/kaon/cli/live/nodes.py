@@ -70,16 +70,16 @@ class Node:
         return sum(child.status in statuses for child in self.children.values())
 
     def end(self, status: run_pb2.Status.ValueType, error: str, time_us: int) -> None:
-        """Takes note of its end."""
+        """Record the end of the node."""
         self.status, self.error, self.end_us, self.answer = status, error, time_us, ""
 
     def open_again(self) -> None:
-        """It runs again, as what is around something that does."""
+        """Mark the node running again, as the nodes around a restarted one are."""
         self.status, self.error, self.message, self.end_us = _S.STATUS_RUNNING, "", "", 0
         self.outputs = {}
 
     def clear(self) -> None:
-        """It is as if it had never begun, and so is what is in it."""
+        """Reset the node and everything in it."""
         fresh = Node(
             path=self.path, kind=self.kind, hook=self.hook, total=0 if self.kind == "for_each" else self.total
         )

@@ -27,7 +27,7 @@ def is_cell(path: str) -> bool:
 
 
 def label(path: str) -> str:
-    """What to call the node under its parent: its name, or a cell's key."""
+    """Return the label of a node under its parent: its name, or the key of a cell."""
     segment = path.rsplit("/", 1)[-1]
     cell = _CELL.fullmatch(segment)
     if cell is None:

@@ -32,7 +32,7 @@ class Row:
 
 
 def draw(tree: RunTree, now_us: int, *, max_rows: int | None = None) -> RenderableType:
-    """The whole picture; at most `max_rows` lines of the tree."""
+    """Return the whole picture, with at most `max_rows` lines of the tree."""
     rows = list(_rows(tree.root, 0))
     hidden = 0 if max_rows is None else max(len(rows) - max_rows, 0)
     table = Table.grid(padding=(0, 1))

@@ -46,7 +46,7 @@ class RunTree:
         return (node for node in self._nodes.values() if node.kind == "step")
 
     def node(self, path: str) -> Node | None:
-        """The node of a path; None when nothing has been heard of it."""
+        """Return the node of a path; None when no event has named it."""
         return self._nodes.get(path)
 
     def gates(self) -> Iterator[Node]:
@@ -54,14 +54,14 @@ class RunTree:
         return (node for node in self._nodes.values() if node.status == _S.STATUS_WAITING)
 
     def progress(self, view: run_pb2.StepView) -> None:
-        """Takes note of a step's progress."""
+        """Record the progress of a step."""
         node = self._node(view.path, "step")
         node.progress = view.progress
         node.message = view.progress_message
         node.metrics.update(view.metrics)
 
     def event(self, event: history_pb2.HistoryEvent) -> None:
-        """Takes note of one fact of the history."""
+        """Apply one event of the history."""
         self.run_id = event.run_id or self.run_id
         kind = event.WhichOneof("event")
         # Facts of a newer server are left out.
@@ -217,7 +217,7 @@ class RunTree:
     # --- nodes
 
     def _known(self, path: str) -> Node:
-        """The node of a path, whatever it is."""
+        """Return the node of a path, whatever it is."""
         path = path.rstrip("/")
         if path in self._nodes:
             return self._nodes[path]
@@ -227,7 +227,7 @@ class RunTree:
         return self._node(path, "step" if block is not None and block.HasField("step") else "block")
 
     def _node(self, path: str, kind: str) -> Node:
-        """The node of a path, made with its parents when it is new."""
+        """Return the node of a path, made with its parents when it is new."""
         path = path.rstrip("/")
         if path in self._nodes:
             return self._nodes[path]
@@ -245,7 +245,7 @@ class RunTree:
         return node
 
     def _expect(self, prefix: str, graph: d.Graph, phase: d.Phase.ValueType = d.PHASE_BODY) -> None:
-        """Makes the nodes of one phase's blocks before anything happens to them."""
+        """Make the nodes of the blocks of one phase, before their first events."""
         for block in graph.blocks:
             if (block.phase or d.PHASE_BODY) != phase:
                 continue
@@ -254,7 +254,7 @@ class RunTree:
                 self._expect(f"{prefix}{block.name}/", block.group.body)
 
     def _graph_of(self, scope: str) -> d.Graph:
-        """The graph that a cell, a group's body or the run (empty path) executes; an empty one when it is not known."""
+        """Return the graph that a cell, a group's body or the run (empty path) executes; an empty one when it is not known."""
         if not scope:
             return self._body
         way = paths.split(scope)
@@ -267,7 +267,7 @@ class RunTree:
 
 
 def error_text(error: step_pb2.StepError) -> str:
-    """An error in one text."""
+    """Format an error as one text."""
     return f"{error.type}: {error.message}" if error.type else error.message
 
 
@@ -276,7 +276,7 @@ def _prefix(scope: str) -> str:
 
 
 def _what_is_awaited(gate: d.Gate, path: str, run_id: str) -> tuple[str, str]:
-    """What a gate waits for, and the command that lets it go on."""
+    """Return what a gate waits for, and the command that answers it."""
     match gate.WhichOneof("kind"):
         case "approval":
             who = f" by {' or '.join(gate.approval.roles)}" if gate.approval.roles else ""

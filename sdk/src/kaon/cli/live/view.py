@@ -53,7 +53,7 @@ class RunView:
         return self.tree.root.status
 
     def feed(self, message: run_service_pb2.WatchRunResponse | history_pb2.HistoryEvent) -> None:
-        """Takes note of one message, in the order of their arrival."""
+        """Apply one message; call it in the order of arrival."""
         with self._lock:
             if isinstance(message, history_pb2.HistoryEvent):
                 self.tree.event(message)
@@ -63,7 +63,7 @@ class RunView:
                 self.tree.progress(message.progress)
 
     def render(self, max_rows: int | None = None) -> RenderableType:
-        """The picture, as it is now."""
+        """Return the picture, as it is now."""
         with self._lock:
             return draw(self.tree, int(self._clock() * 1e6), max_rows=max_rows)
 
@@ -75,7 +75,7 @@ class RunView:
         updates: Iterable[run_service_pb2.WatchRunResponse | history_pb2.HistoryEvent],
         console: Console | None = None,
     ) -> run_pb2.Status.ValueType:
-        """Shows the updates as they come, and returns the run's status after the last one.
+        """Show the updates as they arrive, and return the status of the run after the last one.
 
         On a terminal the picture is redrawn in place; elsewhere each fact is one line.
         """
@@ -107,7 +107,7 @@ class RunView:
                 console.print(text, soft_wrap=True, markup=False, highlight=False)
 
     def _line(self, event: history_pb2.HistoryEvent) -> str | None:
-        """The fact in words; a gate that begins to wait says how it is answered."""
+        """Describe an event; for a gate that begins to wait, name the command that answers it."""
         text = line(event)
         node = self.tree.node(event.block_started.path)
         if text is None or node is None or node.kind != "gate":
