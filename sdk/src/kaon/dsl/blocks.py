@@ -18,7 +18,7 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 
 
 class Part:
-    """Anything that can stand in a workflow's body."""
+    """A part of the body of a workflow: a node, or several in order or in parallel."""
 
     source: Source
 
@@ -119,7 +119,7 @@ class Block(Part):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Triggered(Part):
-    """A block together with the rule of when it starts."""
+    """A block and its trigger rule."""
 
     block: Block
     rule: d.TriggerRule.ValueType
@@ -132,7 +132,7 @@ class Triggered(Part):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Group(Block):
-    """A graph as one block: a scope of its own for hooks and time-outs.
+    """A body as one block: a scope of its own for hooks and time-outs; `group` makes it.
 
     One that `group` made is always a block. One that hooks made is only a block when it is not the whole body of something.
     """
@@ -156,7 +156,7 @@ class Group(Block):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Each(Item):
-    """The item of a foreach together with where its items come from; `each` makes it."""
+    """The item of a foreach and the source of its items; `each` makes it."""
 
     # A value that gives a list, or a Space to search.
     items: Any
@@ -184,7 +184,7 @@ class Each(Item):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Until:
-    """When a repeat ends; `until` makes it."""
+    """The condition that ends a repeat; `until` makes it."""
 
     condition: Any
     max_iterations: int
@@ -246,7 +246,7 @@ class Repeat(Block):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class When:
-    """One way of a branch; `when` makes it."""
+    """One case of a branch; `when` makes it."""
 
     condition: Any
     body: Part

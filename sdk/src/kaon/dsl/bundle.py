@@ -25,7 +25,7 @@ _UNIX = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
-    """A code bundle."""
+    """The code bundle of a workflow: its files and their digest."""
 
     # "sha256:..." of `data`.
     digest: str

@@ -7,7 +7,7 @@ from kaon_wire.errors import InvalidValue
 
 
 class WorkflowError(InvalidValue):
-    """A workflow is wrong as it is written.
+    """The workflow is invalid; the message names the line.
 
     Attributes:
         source: the line of the user's code to look at; None when the mistake is in no particular line.

@@ -32,7 +32,7 @@ _LARGEST = 2**50
 
 @dataclass(frozen=True, kw_only=True)
 class RetryRule:
-    """How one class of errors is retried, for `Retry(rules=...)`."""
+    """The retry policy for one class of errors, for `Retry(rules=...)`."""
 
     # Attempts in all; 1 means that such an error is not retried.
     max_attempts: int
@@ -42,7 +42,7 @@ class RetryRule:
 
 @dataclass(frozen=True, kw_only=True)
 class Retry:
-    """How often and when a failed step is tried again. What the platform breaks is retried anyhow and counts apart.
+    """The retry policy of a step. Failures of the platform are always retried, and are counted separately.
 
     Raises:
         WorkflowError: a number is out of range.
@@ -85,7 +85,7 @@ class Retry:
 
 @dataclass(frozen=True, kw_only=True)
 class Memo:
-    """Lets a step take the outputs of an earlier execution with the same type, code, settings, environment and inputs by content.
+    """Memoization of a step: it takes the outputs of an earlier execution with equal type, code, settings, environment and inputs.
 
     Raises:
         WorkflowError: one of them is wrong.
@@ -109,7 +109,7 @@ class Memo:
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """What a step occupies at its runner while it runs.
+    """The resources that a step occupies at its runner while it runs.
 
     Raises:
         WorkflowError: a number is negative or a size cannot be read.

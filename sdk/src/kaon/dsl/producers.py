@@ -86,7 +86,7 @@ class Step(Producer):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Gate(Producer):
-    """Waits for somebody, something or some time; `approval`, `signal` and `timer` make it."""
+    """A block that waits for an approval, a signal or a time; `approval`, `signal` and `timer` make it."""
 
     noun = "gate"
 

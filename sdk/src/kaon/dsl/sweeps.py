@@ -18,7 +18,7 @@ _LARGEST_WHOLE = 2**53
 
 @dataclass(frozen=True, kw_only=True)
 class Draw:
-    """Where the values of one axis of a sample are drawn from."""
+    """The distribution of one axis of a sample; `choice`, `integers`, `uniform` and `log_uniform` make it."""
 
     # A list, or a value that gives one; None for a range.
     choices: Any
@@ -39,7 +39,7 @@ class Space:
 
 
 def grid(axes: Mapping[str, Any] | None = None, /, **named: Any) -> Space:
-    """All combinations of the axes' values; the last axis, in order of name, changes fastest.
+    """Make the grid of all combinations of the values of the axes. In order of name, the last axis changes fastest.
 
         trial = each("trial", grid(lr=[0.1, 0.01], depth=[4, 6, 8]))
         steps.python("train", train, lr=trial["lr"], depth=trial["depth"])
@@ -52,7 +52,7 @@ def grid(axes: Mapping[str, Any] | None = None, /, **named: Any) -> Space:
 
 
 def sample(axes: Mapping[str, Any] | None = None, /, *, count: int, seed: int = 0, **named: Any) -> Space:
-    """`count` points drawn at random; the same seed draws the same points.
+    """Draw `count` points at random; the same seed draws the same points.
 
         trial = each("trial", sample(count=20, seed=1, lr=log_uniform(1e-4, 1), depth=integers(2, 8), kind=["a", "b"]))
 
@@ -73,17 +73,17 @@ def sample(axes: Mapping[str, Any] | None = None, /, *, count: int, seed: int = 
 
 
 def choice(values: Any, /) -> Draw:
-    """Evenly from a list."""
+    """Draw an element of a list, each with the same probability."""
     return Draw(choices=values, message=d.Distribution())
 
 
 def uniform(low: float, high: float, /) -> Draw:
-    """Evenly between two numbers."""
+    """Draw a number between two bounds, uniformly."""
     return Draw(choices=None, message=d.Distribution(uniform=_range("uniform", low, high, caller())))
 
 
 def log_uniform(low: float, high: float, /) -> Draw:
-    """Evenly in the logarithm, between two numbers above 0."""
+    """Draw a number between two bounds above 0, uniformly in its logarithm."""
     source = caller()
     bounds = _range("log_uniform", low, high, source)
     if low <= 0:
@@ -92,7 +92,7 @@ def log_uniform(low: float, high: float, /) -> Draw:
 
 
 def integers(low: int, high: int, /) -> Draw:
-    """Whole numbers, both ends included."""
+    """Draw a whole number between two bounds, both inclusive."""
     source = caller()
     bounds = _range("integers", low, high, source)
     if any(type(end) is not int or abs(end) > _LARGEST_WHOLE for end in (low, high)):
@@ -122,7 +122,7 @@ def median(metric: str, *, goal: str = "minimize", min_step: int = 1, min_cells:
 
 
 def halving(metric: str, *, goal: str = "minimize", eta: int = 3, min_step: int = 1) -> d.EarlyStopping:
-    """Asynchronous successive halving: at the steps min_step x eta^k a cell goes on only when it is among the best 1/eta so far.
+    """Stop cells by asynchronous successive halving: at the steps min_step x eta^k only the best 1/eta of the cells continue.
 
     Args:
         metric: the name under which steps report it: `context.metric("loss", loss, step=epoch)`.

@@ -134,7 +134,7 @@ class Expr(Value):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Outcome(Value):
-    """How a body has ended, in its hooks; `outcome` makes it."""
+    """The outcome of a body, for its hooks; `outcome` makes it."""
 
     source: Source
 
@@ -144,7 +144,7 @@ class Outcome(Value):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RunInfo(Value):
-    """What identifies the run; `run_info` makes it."""
+    """The identity of the run; `run_info` makes it."""
 
     source: Source
 
@@ -219,7 +219,7 @@ def param(
 
 
 def outcome() -> Outcome:
-    """How the body has ended, for steps in `finally_` and `on_failure`: {"status": "FAILED", "error": {...} or null}.
+    """Refer to the outcome of the body, in `finally_` and `on_failure`: {"status": "FAILED", "error": {...} or null}.
 
     `outcome()["status"]` is one part of it.
     """

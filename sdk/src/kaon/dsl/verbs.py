@@ -61,7 +61,7 @@ def each(
     deadline: Duration = 0,
     name: str | None = None,
 ) -> Each:
-    """Says over which items a body runs, and is the item itself when it is given to a step of that body.
+    """Declare the items over which a body runs. Given to a step of that body, it stands for the item.
 
         region = each("region", wrangle["regions"], max_concurrency=4, tolerate="20%")
         train = steps.r("train-region", "r/train.R", region=region)
@@ -191,7 +191,7 @@ def repeat(body: Part, *, until: Any, **how: Any) -> Repeat:
 
 
 def when(condition: Any, body: Part) -> When:
-    """One way of a `branch`: the body, and the condition (an output of type bool, or `expr(...)`) under which it runs.
+    """Make one case of a `branch`: a body, and the condition under which it runs (an output of type bool, or `expr(...)`).
 
     Raises:
         WorkflowError: the body is no part.

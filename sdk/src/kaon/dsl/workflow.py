@@ -83,17 +83,17 @@ class Workflow:
 
     @property
     def parameters(self) -> Mapping[str, Parameter]:
-        """What a submitter may set, by name."""
+        """The declared parameters by name."""
         return self._compiled.parameters
 
     @property
     def outputs(self) -> Mapping[str, d.ValueType.ValueType]:
-        """What a run gives when it succeeds: types by name."""
+        """The types of the outputs of a run by name."""
         return {name: output.type for name, output in self._compiled.outputs.items()}
 
     @property
     def children(self) -> Sequence[Workflow]:
-        """The workflows that were given to sub-workflow blocks themselves: they are registered before this one."""
+        """The workflows that were given to sub-workflow blocks; they are registered before this one."""
         return self._compiled.children
 
     def definition(self) -> d.WorkflowDefinition:
@@ -123,7 +123,7 @@ class Workflow:
 
     @property
     def warnings(self) -> Sequence[str]:
-        """What may go wrong at runners: files of the code bundle that have the names of Python's own modules."""
+        """The warnings about the code bundle: files that have the names of standard library modules."""
         return modules.shadowing(self._bundle.files) if self._compiled.needs_code else ()
 
     @cached_property
