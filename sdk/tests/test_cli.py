@@ -381,7 +381,7 @@ _EVERY = '{"name": "n", "workflow": "w", "every": "1h", %s}'
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"workflow": "w", "cron": "x"}', "name and workflow must be given"),
+        ('{"workflow": "w", "cron": "x"}', "name and workflow are required"),
         ('{"name": "n", "workflow": "w"}', "give one of cron, every, run_finished"),
         ('{"name": "n", "workflow": "w", "cron": "x", "every": "1h"}', "there are several"),
         ('{"name": "n", "workflow": "w", "every": "soon"}', "'soon' is no duration"),
@@ -611,7 +611,7 @@ def test_run_without_its_package_says_what_is_missing(
     assert kaon("run", "x.py") == (
         1,
         "",
-        "kaon: kaon run comes with package kaon-embedded, which is not installed\n",
+        "kaon: kaon run needs package kaon-embedded, which is not installed\n",
     )
 
 

@@ -262,7 +262,7 @@ def test_what_must_not_be_done_twice_is_sent_once(client: Client, world: World, 
     ]
     for command in commands:
         world.refusals = 1
-        with pytest.raises(Unavailable, match="It may have been done: look at the history"):
+        with pytest.raises(Unavailable, match="may have executed the call: check the history"):
             command()
     assert world.asked == []
 

@@ -264,7 +264,7 @@ def test_a_sub_workflow_shows_its_run_and_a_memoized_step_where_it_was_taken_fro
         },
     )
     assert "run r7 of scoring" in drawn
-    assert "taken from run r3" in drawn
+    assert "reused from run r3" in drawn
 
 
 def test_paused_late_and_reopened_runs_are_shown() -> None:

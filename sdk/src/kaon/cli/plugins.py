@@ -45,9 +45,7 @@ class PluginGroup(TyperGroup):
         if cmd_name in found:
             return load(found[cmd_name])
         if cmd_name in EXPECTED:
-            raise KaonError(
-                f"kaon {cmd_name} comes with package {EXPECTED[cmd_name]}, which is not installed"
-            )
+            raise KaonError(f"kaon {cmd_name} needs package {EXPECTED[cmd_name]}, which is not installed")
         return None
 
 
@@ -60,7 +58,7 @@ def state_opener() -> Callable[[Path], AbstractContextManager[str]]:
     for entry in entry_points(group=STATES):
         opener: Callable[[Path], AbstractContextManager[str]] = entry.load()
         return opener
-    raise KaonError(f"--state comes with package {EXPECTED['run']}, which is not installed")
+    raise KaonError(f"--state needs package {EXPECTED['run']}, which is not installed")
 
 
 def load(entry: EntryPoint) -> Any:

@@ -96,7 +96,7 @@ def from_mapping(given: object) -> s.Schedule:
         paused=_of_type(given, "paused", bool, False),
     )
     if not schedule.name or not schedule.workflow:
-        raise InvalidValue("name and workflow must be given")
+        raise InvalidValue("name and workflow are required")
     _set_when(schedule, given)
     schedule.catch_up = _enum(given, "catch_up", s.CatchUp, "CATCH_UP_")
     schedule.overlap = _enum(given, "overlap", s.Overlap, "OVERLAP_")

@@ -1,4 +1,4 @@
-"""How calls reach a service: with the principal, in words when they fail, and again while nobody answers."""
+"""Calls a service: adds the principal, converts errors, and retries while no service answers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Caller:
                 return method(request, metadata=self.metadata)
         except Unavailable as error:
             raise Unavailable(
-                f"{error}. It may have been done: look at the history before you ask again"
+                f"{error}. The service may have executed the call: check the history before you repeat it"
             ) from error
 
     def upload(self, method: Callable[..., T], pieces: Callable[[], Iterable[Any]]) -> T:

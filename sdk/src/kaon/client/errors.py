@@ -1,4 +1,4 @@
-"""What can go wrong between a client and Kaon's services, in words for people."""
+"""The errors of the client."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ __all__ = [
 
 
 class AccessDenied(KaonError):
-    """The principal may not do this."""
+    """The principal lacks a role or a tenant that the call needs."""
 
 
 class ServerError(KaonError):
-    """The service failed in a way that is not the caller's fault."""
+    """The service failed; the caller is not at fault."""
 
 
 _KINDS: dict[grpc.StatusCode, type[KaonError]] = {
@@ -66,11 +66,11 @@ def _translate(error: grpc.RpcError, address: str) -> KaonError:
     details = (call.details() if hasattr(call, "details") else None) or str(error)
     kind = _KINDS.get(code, ServerError)
     if code is grpc.StatusCode.UNIMPLEMENTED:
-        return ServerError(f"the service at {address} does not offer this: {details}")
+        return ServerError(f"the service at {address} does not support this call: {details}")
     if kind is Unavailable:
         details = details.rsplit(": ", 1)[-1]  # of a chain of causes the last is the one that helps
         return Unavailable(
-            f"no answer from {address} ({details}); is it running? --server or KAON_SERVER names another one"
+            f"no answer from {address} ({details}); check that it runs, or set --server or KAON_SERVER"
         )
     if kind is ServerError:
         return ServerError(f"{address} failed ({code.name}): {details}")

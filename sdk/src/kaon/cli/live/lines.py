@@ -93,13 +93,13 @@ def _step_text(fact: object) -> str | None:
         case h.StepReported():
             return f"{fact.path}  saved a checkpoint"
         case h.StepRetryScheduled():
-            return f"{fact.path}  attempt {fact.attempt} failed, tries again{_why(fact.error)}"
+            return f"{fact.path}  attempt {fact.attempt} failed, retrying{_why(fact.error)}"
         case h.StepLeaseLost():
             return f"{fact.path}  lost its runner ({fact.reason}), waits for another"
         case h.StepStopRequested():
             return f"{fact.path}  stops{_because(fact.reason)}"
         case h.StepEndedEvent():
-            memo = f", taken from run {fact.memo.run_id}" if fact.HasField("memo") else ""
+            memo = f", reused from run {fact.memo.run_id}" if fact.HasField("memo") else ""
             return f"{fact.path}  {formatting.status(fact.status)}{memo}{_why(fact.error)}"
     return None
 
@@ -120,7 +120,7 @@ def _command_text(fact: object) -> str | None:
             return f"{fact.path}  {word}{_by(fact.by)}{_because(fact.comment)}"
         case h.SignalReceived():
             at = f"{fact.path}  " if fact.path else ""
-            return f"{at}signal {fact.name} came{_by(fact.requester)}: {fact.payload_json or 'null'}"
+            return f"{at}signal {fact.name} received{_by(fact.requester)}: {fact.payload_json or 'null'}"
         case h.CommandRefused():
             at = f" of {fact.path}" if fact.path else ""
             return f"{fact.command}{at} refused{_by(fact.requester)}: {fact.problem}"

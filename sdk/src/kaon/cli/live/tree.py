@@ -160,7 +160,7 @@ class RunTree:
         node.message = fact.reason or fact.cause.replace("_", " ")
 
     def _block_marked(self, fact: history_pb2.BlockMarked, _: int) -> None:
-        self._known(fact.path).message = f"marked by {fact.requester or 'somebody'}: {fact.reason}"
+        self._known(fact.path).message = f"marked by {fact.requester or 'default'}: {fact.reason}"
 
     def _gate_answered(self, fact: history_pb2.GateAnswered, _: int) -> None:
         node = self._node(fact.path, "block")
@@ -195,7 +195,7 @@ class RunTree:
     def _step_retry_scheduled(self, fact: history_pb2.StepRetryScheduled, time_us: int) -> None:
         node = self._node(fact.path, "step")
         node.end(_S.STATUS_PENDING, error_text(fact.error), time_us)
-        node.message = f"attempt {fact.attempt} failed, tries again"
+        node.message = f"attempt {fact.attempt} failed, retrying"
 
     def _step_lease_lost(self, fact: history_pb2.StepLeaseLost, _: int) -> None:
         node = self._node(fact.path, "step")
@@ -212,7 +212,7 @@ class RunTree:
         node.attempt = fact.attempt or node.attempt
         node.end(fact.status, error_text(fact.error), time_us)
         if fact.HasField("memo"):
-            node.message = f"taken from run {fact.memo.run_id}"
+            node.message = f"reused from run {fact.memo.run_id}"
 
     # --- nodes
 

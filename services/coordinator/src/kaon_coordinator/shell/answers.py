@@ -264,11 +264,11 @@ class Answers:
 
 
 async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
-    """The answer of a store that may be away for a moment."""
+    """Call a store, and retry while it is unavailable."""
     for seconds in _AGAIN:
         try:
             return await call()
         except (StoreUnavailable, Unavailable) as error:
-            log.warning("asked again soon", seconds=seconds, reason=str(error))
+            log.warning("store query failed; retrying", seconds=seconds, reason=str(error))
             await asyncio.sleep(seconds)
     return await call()

@@ -325,4 +325,4 @@ def test_runs_are_not_nested_deeper_than_the_limit() -> None:
     driver.state.depth = 10
     driver.tell(Start())
     assert driver.state.error is not None
-    assert "10 runs are around this one; the limit run_depth is 10" in driver.state.error.message
+    assert "sub-workflow nesting depth 10 reaches the limit run_depth=10" in driver.state.error.message

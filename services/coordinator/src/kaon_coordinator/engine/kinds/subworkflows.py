@@ -25,7 +25,9 @@ def _start(decision: Decision, block: BlockState) -> None:
     """Has the other workflow looked up."""
     state, limits = decision.state, decision.context.limits
     if state.depth >= limits.run_depth:
-        raise KaonError(f"{state.depth} runs are around this one; the limit run_depth is {limits.run_depth}")
+        raise KaonError(
+            f"sub-workflow nesting depth {state.depth} reaches the limit run_depth={limits.run_depth}"
+        )
     spec = block.block.sub_workflow
     params = {
         name: resolve(state, block.scope, binding, decision.context.evaluate)
