@@ -1,4 +1,4 @@
-"""The root of Kaon's errors. Each part derives its own; gRPC status codes are chosen only at the edge."""
+"""The root of Kaon's errors. Each part derives its own; gRPC status codes are chosen only in `kaon_service.statuses`."""
 
 
 class KaonError(Exception):
