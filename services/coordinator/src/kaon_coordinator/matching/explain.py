@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from kaon_coordinator.matching.amounts import NOTHING, in_words, largest, message
 from kaon_coordinator.matching.formatting import about, counted, timestamp_in
 from kaon_coordinator.matching.pool_state import PoolState
-from kaon_coordinator.matching.runners import RunnerState
+from kaon_coordinator.matching.runner_state import RunnerState
 from kaon_coordinator.matching.tickets import Lane, Place, StepId, Ticket, expressions
 from kaon_wire.errors import InvalidValue
 from kaonapi.runner.v1 import runner_pb2 as r

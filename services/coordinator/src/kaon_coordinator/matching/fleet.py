@@ -10,8 +10,8 @@ from kaon_coordinator.matching.amounts import NOTHING, Amount, fits, minus, plus
 from kaon_coordinator.matching.groups import Group, Signature
 from kaon_coordinator.matching.health import Health
 from kaon_coordinator.matching.labels import LabelExpression
-from kaon_coordinator.matching.runners import Issue, RunnerGroup, RunnerState
-from kaon_coordinator.matching.settings import MatcherSettings
+from kaon_coordinator.matching.matcher_settings import MatcherSettings
+from kaon_coordinator.matching.runner_state import Issue, RunnerGroup, RunnerState
 from kaon_coordinator.matching.tickets import Lane, Ticket, expressions
 from kaon_wire.errors import InvalidValue
 from kaonapi.runner.v1 import runner_pb2

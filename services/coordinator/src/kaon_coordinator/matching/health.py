@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from kaon_coordinator.matching.settings import MatcherSettings
+from kaon_coordinator.matching.matcher_settings import MatcherSettings
 
 
 @dataclass(eq=False, slots=True, kw_only=True)

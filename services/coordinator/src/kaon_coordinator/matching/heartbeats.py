@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from kaon_coordinator.matching.amounts import ONE_SLOT, Amount
 from kaon_coordinator.matching.effects import Withdraw
 from kaon_coordinator.matching.pool_state import PoolState
-from kaon_coordinator.matching.runners import Issue, RunnerState
+from kaon_coordinator.matching.runner_state import Issue, RunnerState
 from kaon_coordinator.matching.tickets import Place, StepId, Ticket
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2

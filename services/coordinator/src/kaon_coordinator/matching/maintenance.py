@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from kaon_coordinator.matching.amounts import NOTHING, Amount, fits_beside, plus
 from kaon_coordinator.matching.effects import Withdraw
 from kaon_coordinator.matching.pool_state import PoolState
-from kaon_coordinator.matching.runners import RunnerState
+from kaon_coordinator.matching.runner_state import RunnerState
 from kaon_coordinator.matching.tickets import Lane, Ticket
 
 # A withdrawal that nothing came of is repeated after so many seconds.

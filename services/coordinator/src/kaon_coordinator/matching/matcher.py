@@ -13,11 +13,11 @@ from kaon_coordinator.matching.effects import AskRunners, Effect, OpenPool, Rele
 from kaon_coordinator.matching.explain import Moment, explain
 from kaon_coordinator.matching.heartbeats import apply_heartbeat
 from kaon_coordinator.matching.maintenance import review_runners, withdraw_queued
+from kaon_coordinator.matching.matcher_settings import DEFAULT, MatcherSettings
 from kaon_coordinator.matching.placement import Round
 from kaon_coordinator.matching.pool_state import PoolState
 from kaon_coordinator.matching.pool_views import pool_view, runner_view
 from kaon_coordinator.matching.reserving import keep_free
-from kaon_coordinator.matching.settings import DEFAULT, MatcherSettings
 from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants
 from kaon_coordinator.matching.tickets import Place, Ticket, step_id
 from kaon_coordinator.matching.troubles import Trouble

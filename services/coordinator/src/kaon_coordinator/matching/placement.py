@@ -13,7 +13,7 @@ from kaon_coordinator.matching.amounts import Amount
 from kaon_coordinator.matching.fleet import Eligible
 from kaon_coordinator.matching.pool_state import PoolState
 from kaon_coordinator.matching.reserving import drop_reservations, may_have
-from kaon_coordinator.matching.runners import RunnerGroup, RunnerState
+from kaon_coordinator.matching.runner_state import RunnerGroup, RunnerState
 from kaon_coordinator.matching.tickets import Lane, Place, Ticket
 from kaon_coordinator.matching.waiting import Line
 

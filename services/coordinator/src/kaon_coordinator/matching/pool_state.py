@@ -9,8 +9,8 @@ from collections.abc import Iterable
 
 from kaon_coordinator.matching.effects import Effect
 from kaon_coordinator.matching.fleet import Fleet
-from kaon_coordinator.matching.runners import RunnerState
-from kaon_coordinator.matching.settings import MatcherSettings
+from kaon_coordinator.matching.matcher_settings import MatcherSettings
+from kaon_coordinator.matching.runner_state import RunnerState
 from kaon_coordinator.matching.shares import Shares
 from kaon_coordinator.matching.tenants import Tenants
 from kaon_coordinator.matching.tickets import Lane, Lanes, Place, StepId, Ticket

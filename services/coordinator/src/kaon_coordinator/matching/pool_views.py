@@ -10,9 +10,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from kaon_coordinator.matching.amounts import NOTHING, Amount, largest, message, plus, times
 from kaon_coordinator.matching.explain import Moment
 from kaon_coordinator.matching.formatting import timestamp_in
+from kaon_coordinator.matching.matcher_settings import MatcherSettings
 from kaon_coordinator.matching.pool_state import PoolState
-from kaon_coordinator.matching.runners import RunnerState
-from kaon_coordinator.matching.settings import MatcherSettings
+from kaon_coordinator.matching.runner_state import RunnerState
 from kaon_coordinator.matching.waiting import Line
 from kaonapi.runner.v1 import runner_pb2
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 
 from kaon_coordinator.matching.pool_state import PoolState
-from kaon_coordinator.matching.runners import RunnerState
+from kaon_coordinator.matching.runner_state import RunnerState
 from kaon_coordinator.matching.tickets import Place, Ticket
 
 # Of so many runners the least loaded is kept free.

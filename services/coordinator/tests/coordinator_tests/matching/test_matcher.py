@@ -7,7 +7,7 @@ import pytest
 from kaon_coordinator.matching.effects import AskRunners, OpenPool, Release, ReportPool
 from kaon_coordinator.matching.matcher import PoolMatcher
 from kaon_coordinator.matching.placement import Round
-from kaon_coordinator.matching.runners import RunnerState
+from kaon_coordinator.matching.runner_state import RunnerState
 from kaon_coordinator.matching.tickets import Ticket
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kaon_coordinator.matching.settings import MatcherSettings
+from kaon_coordinator.matching.matcher_settings import MatcherSettings
 from kaon_coordinator.matching.tenants import Entitlement, Tenants, tenants_from
 from kaonapi.runner.v1 import runner_pb2 as r
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from kaon_coordinator.matching.effects import Effect, Release, Withdraw
 from kaon_coordinator.matching.explain import Moment
 from kaon_coordinator.matching.matcher import PoolMatcher
-from kaon_coordinator.matching.settings import DEFAULT, MatcherSettings
+from kaon_coordinator.matching.matcher_settings import DEFAULT, MatcherSettings
 from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
