@@ -25,10 +25,12 @@ from kaon_coordinator.api.feed import RunFeed
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.shell import committing
 from kaon_coordinator.shell import coordinator as coordinator_module
-from kaon_coordinator.shell.coordinator import Coordinator, ShellSettings
+from kaon_coordinator.shell.coordinator import Coordinator
 from kaon_coordinator.shell.outbox import Outbox
 from kaon_coordinator.shell.partition import Partition
 from kaon_coordinator.shell.pools import Pools
+from kaon_coordinator.shell.shell_settings import ShellSettings
+from kaon_coordinator.shell.turn_loop import TurnLoop
 from kaon_coordinator.store.base import NewRun
 from kaon_coordinator.store.sql import SqlStore, open_store
 from kaon_coordinator.store.thread import StoreThread
@@ -87,7 +89,7 @@ class _Transport:
 # What a stage is called, and the functions whose CPU it is. Inner stages count for themselves alone.
 _STAGES: dict[str, tuple[tuple[Any, str], ...]] = {
     "decode": ((coordinator_module, "sort_records"),),
-    "decide and fold": ((Coordinator, "_decide"),),
+    "decide and fold": ((TurnLoop, "_decide"),),
     "rows": ((committing, "rows_of"), (Partition, "note_rows")),
     "encode history": ((committing, "encode_event"),),
     "transaction": ((SqlStore, "commit_all"),),

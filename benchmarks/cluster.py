@@ -23,7 +23,7 @@ from kaon_coordinator.matching.effects import Release, Withdraw
 from kaon_coordinator.matching.explain import Moment
 from kaon_coordinator.matching.matcher import PoolMatcher
 from kaon_coordinator.matching.tenants import Tenants, tenants_from
-from kaon_coordinator.shell.collecting import collect_seldom
+from kaon_coordinator.shell.gc_tuning import collect_seldom
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kaon_coordinator import faults
-from kaon_coordinator.shell import ending, partition, turn
+from kaon_coordinator.shell import effects, ending, partition, turn
 
 
 class EngineBroken(RuntimeError):
@@ -85,7 +85,7 @@ PLACES = ("decide", "rows", "request", "derive", "commit", "ending")
 
 _wrap(turn, "decide", "decide")
 _wrap(turn, "run_row", "rows")
-_wrap(turn.requests, "step_request", "request")
+_wrap(effects.requests, "step_request", "request")
 _wrap(partition, "derive", "derive")
 _wrap(ending, "end_faulted", "end")
 _wrap(ending, "end_barely", "end")

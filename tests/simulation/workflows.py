@@ -8,7 +8,7 @@ import random
 from kaon_wire import canonical
 from kaonapi.workflow.v1 import definition_pb2 as d
 
-from .desk import items_artifact
+from .artifact_io import items_artifact
 
 TENANT = "default"
 # The workflow that sub-workflow blocks run.

@@ -12,7 +12,8 @@ from kaon_coordinator import expressions
 from kaon_coordinator.engine.definition.limits import Limits
 from kaon_coordinator.schedules.scheduler import Scheduler as SchedulesRunner
 from kaon_coordinator.schedules.scheduler import SchedulerParts
-from kaon_coordinator.shell.coordinator import Clocks, Coordinator, ShellSettings
+from kaon_coordinator.shell.coordinator import Coordinator
+from kaon_coordinator.shell.shell_settings import Clocks, ShellSettings
 from kaon_coordinator.store.base import NewRun
 from kaon_coordinator.transport.base import Send
 from kaon_runner.settings import Settings
@@ -23,10 +24,10 @@ from kaonapi.run.v1 import history_pb2
 from kaonapi.runner.v1 import runner_pb2
 
 from . import poison, runners
+from .artifact_io import SimArtifactIO
 from .broker import Broker, Group, RunnerTransport, SimTransport, Trouble
 from .checks import CheckedStore, Checks, Violation
 from .clients import Client, wake_record
-from .desk import SimDesk
 from .loop import EPOCH_US, Deadlock, Process, Scheduler
 from .plan import Fault, Plan, catalogue
 from .storage import SimStoreThread, StoreTrouble
@@ -110,7 +111,7 @@ class World:
         self._ids = self.draws("ids")
         self._steps = self.draws("steps")
         self._store_draws = self.draws("store")
-        self._desk_draws = self.draws("artifacts")
+        self._artifact_draws = self.draws("artifacts")
         self._schedules = any(wish.kind == "schedule" for wish in plan.wishes)
         self._skews = self.draws("skews")
         self.calm = False
@@ -210,7 +211,7 @@ class World:
             meter=expressions.Meter,
             sinks=_Silent(),
             clocks=Clocks(now_us=process.now_us, monotonic=process.monotonic),
-            desk=SimDesk(self.store_trouble, self._desk_draws),  # type: ignore[arg-type]
+            artifact_io=SimArtifactIO(self.store_trouble, self._artifact_draws),  # type: ignore[arg-type]
         )
         process.create_task(self._serve(member, process))
 

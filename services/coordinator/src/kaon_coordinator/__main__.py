@@ -12,7 +12,7 @@ import uvloop
 
 from kaon_coordinator.bootstrap import Application
 from kaon_coordinator.settings import Settings, settings_from
-from kaon_coordinator.shell.collecting import collect_seldom
+from kaon_coordinator.shell.gc_tuning import collect_seldom
 from kaon_coordinator.transport.faust import FaustTransport
 from kaon_coordinator.transport.records import KafkaRecords
 from kaon_service.serve import serve

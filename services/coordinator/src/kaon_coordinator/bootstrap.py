@@ -28,8 +28,9 @@ from kaon_coordinator.schedules.scheduler import Scheduler, SchedulerParts
 from kaon_coordinator.schedules.topic_records import RecordSource
 from kaon_coordinator.scratch import ScratchSpace
 from kaon_coordinator.settings import Settings, advertised
-from kaon_coordinator.shell.coordinator import Clocks, Coordinator, ShellSettings
-from kaon_coordinator.shell.desk import ArtifactDesk
+from kaon_coordinator.shell.artifact_io import ArtifactIO
+from kaon_coordinator.shell.coordinator import Coordinator
+from kaon_coordinator.shell.shell_settings import Clocks, ShellSettings
 from kaon_coordinator.snapshots import Snapshots
 from kaon_coordinator.store.base import RunRecord, Store
 from kaon_coordinator.store.sql import open_store
@@ -81,7 +82,7 @@ class Application:
         feed, archive = RunFeed(), LogArchive(self._store)
         self._scratch = ScratchSpace(settings.scratch, self._ended) if settings.scratch else None
         clocks, artifacts = Clocks(), ArtifactStore(settings.artifacts)
-        self._desk = ArtifactDesk(artifacts, settings.limits)
+        self._artifact_io = ArtifactIO(artifacts, settings.limits)
         self.coordinator = Coordinator(
             settings=ShellSettings(
                 owner=settings.owner,
@@ -95,7 +96,7 @@ class Application:
             meter=partial(expressions.Meter, settings.limits.cel_cost),
             sinks=_Sinks(feed, archive, self._scratch, RunTelemetry(metrics, self._spans, self._find_run)),
             clocks=clocks,
-            desk=self._desk,
+            artifact_io=self._artifact_io,
         )
         self._gauges = Gauges(metrics, self.coordinator, transport, settings.catalogue.pools)
         self._records = records
@@ -177,7 +178,7 @@ class Application:
         await self._tasks.stop()
         if self._records is not None:
             await self._records.close()
-        await self._desk.close()
+        await self._artifact_io.close()
         await self._store.close()
         if self._metrics_server is not None:
             await asyncio.to_thread(self._metrics_server.close)

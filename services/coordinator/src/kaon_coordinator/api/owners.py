@@ -7,7 +7,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from grpc import aio
 
-from kaon_coordinator.shell.owner import Owner
+from kaon_coordinator.shell.pool_link import PoolOwner
 from kaon_coordinator.store.thread import StoreThread
 from kaonapi.runner.v1 import runner_pb2, runner_pb2_grpc
 
@@ -23,12 +23,14 @@ class Unreachable(Exception):
     """The owner does not answer; the text says why."""
 
 
-async def owner_of(store: StoreThread, pool: str) -> Owner:
+async def owner_of(store: StoreThread, pool: str) -> PoolOwner:
     """Who owns a pool; without a name when nobody ever has."""
-    return Owner.parse(await store.read(store.store.pool_owner, pool))
+    return PoolOwner.parse(await store.read(store.store.pool_owner, pool))
 
 
-async def ask(owner: Owner, context: Any, call: Callable[[Stub, Metadata], Awaitable[Response]]) -> Response:
+async def ask(
+    owner: PoolOwner, context: Any, call: Callable[[Stub, Metadata], Awaitable[Response]]
+) -> Response:
     """Calls another coordinator on behalf of this call's principal.
 
     Raises:
@@ -47,6 +49,6 @@ async def ask(owner: Owner, context: Any, call: Callable[[Stub, Metadata], Await
             raise Unreachable(f"{error.code().name.lower()}: {error.details()}") from error
 
 
-def unreachable(pool: str, owner: Owner, problem: str) -> runner_pb2.UnreachablePool:
+def unreachable(pool: str, owner: PoolOwner, problem: str) -> runner_pb2.UnreachablePool:
     """As a message."""
     return runner_pb2.UnreachablePool(pool=pool, owner=owner.name, address=owner.address, problem=problem)

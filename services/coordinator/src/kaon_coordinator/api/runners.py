@@ -13,7 +13,7 @@ from kaon_coordinator.api.wait_reasons import AskMatcher, Reason, WaitReasons
 from kaon_coordinator.engine.definition.compiled import compile_workflow
 from kaon_coordinator.engine.rows.codec import restore
 from kaon_coordinator.engine.state.state import Node
-from kaon_coordinator.shell.owner import Owner
+from kaon_coordinator.shell.pool_link import PoolOwner
 from kaon_coordinator.shell.requests import DEFAULT_POOL
 from kaon_coordinator.store.base import Store
 from kaon_coordinator.store.thread import StoreThread
@@ -129,7 +129,7 @@ class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
         pool = link.pool or DEFAULT_POOL
         reasons: Sequence[runner_pb2.WaitReason] | None
         reasons = self._matchers.explain(pool, link.run_id, link.path)
-        owner = Owner(name=self._parts.owner, address="")
+        owner = PoolOwner(name=self._parts.owner, address="")
         if reasons is None:
             owner = await owner_of(self._threads, pool)
             reasons = await self._ask_owner(owner, pool, request, link, context)
@@ -144,7 +144,7 @@ class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
 
     async def _ask_owner(
         self,
-        owner: Owner,
+        owner: PoolOwner,
         pool: str,
         request: runner_pb2.ExplainStepRequest,
         link: AskMatcher,

@@ -14,7 +14,7 @@ from kaon_coordinator.engine.rows.views import step_view
 from kaon_coordinator.engine.scopes.scopes import nodes_at
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.problems import FailedPrecondition
-from kaon_coordinator.shell.bases import definitions
+from kaon_coordinator.shell.fork_states import definitions
 from kaon_coordinator.store.base import RunRecord, Store
 from kaon_coordinator.store.thread import StoreThread
 from kaon_service import principal

@@ -18,9 +18,10 @@ from kaon_coordinator.engine.definition.compiled import CompiledWorkflow
 from kaon_coordinator.engine.faults import end_barely, end_faulted
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.faults import note_fault
-from kaon_coordinator.shell.bases import definitions
 from kaon_coordinator.shell.committing import prepare
-from kaon_coordinator.shell.partition import Partition, submitted
+from kaon_coordinator.shell.deciding import submitted
+from kaon_coordinator.shell.fork_states import definitions
+from kaon_coordinator.shell.partition import Partition
 from kaon_coordinator.shell.turn import FaultedRun, Turn
 from kaon_coordinator.store.base import LoadedRun, PartitionBatch, SetAside
 from kaon_coordinator.store.thread import StoreThread

@@ -9,7 +9,7 @@ from kaon_coordinator.matching.effects import AskRunners, Effect, OpenPool, Rele
 from kaon_coordinator.matching.explain import Moment
 from kaon_coordinator.matching.matcher import PoolMatcher
 from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants
-from kaon_coordinator.shell.inbound import Inbound
+from kaon_coordinator.shell.inbound.records import Inbound
 from kaon_coordinator.shell.outbox import EVERY_RUNNER, Outbox
 from kaon_wire import topics
 from kaon_wire.partitioning import partition_of

@@ -10,7 +10,7 @@ from grpc import aio
 
 from kaon_coordinator.engine.messages import Start
 from kaon_coordinator.engine.rows.codec import take_block_rows, take_step_rows
-from kaon_coordinator.shell.owner import Owner
+from kaon_coordinator.shell.pool_link import PoolOwner
 from kaon_coordinator.store.base import PartitionBatch
 from kaonapi.run.v1 import run_pb2
 from kaonapi.runner.v1 import runner_pb2
@@ -27,7 +27,7 @@ async def test_runners_of_a_pool_of_another_coordinator_are_asked_for(api: Api) 
     there = Others(pools={"gpu": runner_pb2.Pool(name="gpu", waiting=3)})
     there.known_runners.append(runner_pb2.Runner(pool="gpu", runner_id="there"))
     async with other_coordinator(api, there) as address:
-        api.store.claim_pool("gpu", Owner(name="second", address=address).written)
+        api.store.claim_pool("gpu", PoolOwner(name="second", address=address).written)
 
         runners = await api.runners.ListRunners(runner_pb2.ListRunnersRequest())
         pools = await api.runners.ListPools(runner_pb2.ListPoolsRequest())
@@ -42,7 +42,7 @@ async def test_runners_of_a_pool_of_another_coordinator_are_asked_for(api: Api) 
 
 
 async def test_a_pool_whose_owner_does_not_answer_is_named_with_its_address(api: Api) -> None:
-    api.store.claim_pool("gpu", Owner(name="gone", address="127.0.0.1:1").written)
+    api.store.claim_pool("gpu", PoolOwner(name="gone", address="127.0.0.1:1").written)
 
     found = await api.runners.ListPools(runner_pb2.ListPoolsRequest(pool="gpu"))
 
@@ -93,7 +93,7 @@ async def test_a_ready_step_is_explained_by_its_pools_matcher_wherever_it_lives(
     run_id = await ready_step(api, pool)
     there = Others(pools={"gpu": runner_pb2.Pool(name="gpu")})
     async with other_coordinator(api, there) as address:
-        api.store.claim_pool("gpu", Owner(name="second", address=address).written)
+        api.store.claim_pool("gpu", PoolOwner(name="second", address=address).written)
 
         found = await api.runners.ExplainStep(runner_pb2.ExplainStepRequest(run_id=run_id, path="a"))
 
@@ -105,7 +105,7 @@ async def test_a_ready_step_is_explained_by_its_pools_matcher_wherever_it_lives(
 
 async def test_when_the_matchers_coordinator_does_not_answer_it_is_named(api: Api) -> None:
     run_id = await ready_step(api, "gpu")
-    api.store.claim_pool("gpu", Owner(name="gone", address="127.0.0.1:1").written)
+    api.store.claim_pool("gpu", PoolOwner(name="gone", address="127.0.0.1:1").written)
 
     found = await api.runners.ExplainStep(runner_pb2.ExplainStepRequest(run_id=run_id, path="a"))
 

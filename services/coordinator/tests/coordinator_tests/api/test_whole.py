@@ -15,7 +15,7 @@ from kaon_coordinator import replay
 from kaon_coordinator.engine.rows import snapshots as rule
 from kaon_coordinator.engine.rows.codec import run_row, take_block_rows, take_step_rows, touch_all
 from kaon_coordinator.engine.state import transitions as t
-from kaon_coordinator.shell.bases import definitions
+from kaon_coordinator.shell.fork_states import definitions
 from kaon_coordinator.snapshots import Snapshots
 from kaon_coordinator.store.base import Snapshot
 from kaonapi.run.v1 import history_pb2

@@ -10,7 +10,7 @@ from kaon_coordinator.engine.actions import PrepareChild, SubmitChild, TellRun
 from kaon_coordinator.engine.messages import ChildPrepared, Start
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.state import StepState
-from kaon_coordinator.shell.commands import message_of
+from kaon_coordinator.shell.inbound.commands import message_of
 from kaonapi.run.v1 import command_pb2, history_pb2
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d

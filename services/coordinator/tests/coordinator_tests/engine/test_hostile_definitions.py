@@ -23,7 +23,8 @@ from kaon_coordinator.engine.rows.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.state import StepState
 from kaon_coordinator.engine.steps.leases import lease_of
-from kaon_coordinator.shell import decoding, requests
+from kaon_coordinator.shell import requests
+from kaon_coordinator.shell.inbound import reports
 from kaon_coordinator.store.base import encode_event
 from kaonapi.step.v1 import step_pb2
 
@@ -57,7 +58,7 @@ class HostileMachine(Machine):
             assert len(encode_event(each).data) <= requests.RECORD_BYTES
 
     def do(self, action: a.Action) -> None:
-        """What leaves for a matcher fits into a record, and a desk refuses a reference that is none."""
+        """What leaves for a matcher fits into a record, and the artifact store refuses a reference that is none."""
         if isinstance(action, a.RequestStep):
             step = self.state.steps.get(action.path)
             if step is not None and step.status == t.READY:
@@ -80,7 +81,7 @@ class HostileMachine(Machine):
         known = {"outputs_json.key": list(step.block.step.outputs) * 3}
         said = hostile.message(self.odd, step_pb2.StepEvent, known)
         said.key.CopyFrom(requests.key_of("r1", step))
-        message = decoding.message_of(record, said)
+        message = reports.message_of(record, said)
         if message is not None:
             self.tell(message)
 

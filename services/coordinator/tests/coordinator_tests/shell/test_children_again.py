@@ -14,7 +14,7 @@ from kaon_coordinator.engine.actions import PrepareChild
 from kaon_coordinator.engine.definition.compiled import compile_workflow
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.state import RunState
-from kaon_coordinator.shell import answers, partition
+from kaon_coordinator.shell import deciding, queries
 from kaon_coordinator.shell.continuing import hindrance
 from kaon_coordinator.store.base import WorkflowRecord
 from kaon_coordinator.store.sql import open_store
@@ -117,7 +117,7 @@ async def test_a_child_of_an_older_version_is_replaced_by_a_new_run(world: World
 async def test_the_next_owner_goes_on_with_the_child_that_the_last_one_was_asked_about(
     world: World, member: Member, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked, may_answer, real = threading.Event(), threading.Event(), answers.hindrance
+    asked, may_answer, real = threading.Event(), threading.Event(), queries.hindrance
 
     def held_back(*arguments: Any) -> str:
         asked.set()
@@ -126,7 +126,7 @@ async def test_the_next_owner_goes_on_with_the_child_that_the_last_one_was_asked
 
     async with playing(world, fails_at("b")) as player:
         await failed_once(world, member, player)
-        monkeypatch.setattr(answers, "hindrance", held_back)
+        monkeypatch.setattr(queries, "hindrance", held_back)
         world.command(member, "run", retry=RETRY)
         await world.until(asked.is_set)
         await member.transport.stop()
@@ -163,7 +163,7 @@ async def test_a_parent_that_was_cancelled_goes_on_with_its_child(world: World, 
 async def test_a_fault_of_the_child_at_the_retry_fails_the_parent_and_lets_it_not_wait_for_ever(
     world: World, member: Member, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = partition.message_of_command
+    real = deciding.message_of_command
 
     def faulty(command: command_pb2.RunCommand) -> Any:
         if command.retry.asked:
@@ -172,7 +172,7 @@ async def test_a_fault_of_the_child_at_the_retry_fails_the_parent_and_lets_it_no
 
     async with playing(world, fails_at("b")) as player:
         run_id = await failed_once(world, member, player)
-        monkeypatch.setattr(partition, "message_of_command", faulty)
+        monkeypatch.setattr(deciding, "message_of_command", faulty)
         world.command(member, "run", retry=RETRY)
         await world.until(lambda: happened(member, "command_refused", run_id))
         await world.until(lambda: len(happened(member, "run_ended")) == 2)

@@ -11,8 +11,8 @@ import pytest
 from kaon_coordinator import replay
 from kaon_coordinator.engine.rows.codec import digest
 from kaon_coordinator.engine.state import transitions as t
-from kaon_coordinator.shell.bases import definitions
-from kaon_coordinator.shell.desk import ArtifactDesk
+from kaon_coordinator.shell.artifact_io import ArtifactIO
+from kaon_coordinator.shell.fork_states import definitions
 from kaon_coordinator.store.base import RunRecord
 from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue
@@ -106,20 +106,20 @@ async def test_of_a_reference_only_its_digest_says_where_an_artifact_is(
     world: World, told: dict[str, object]
 ) -> None:
     kept = world.artifacts.put_bytes(b"1\n2\n").to_json() | told
-    desk = ArtifactDesk(world.artifacts)
-    assert await desk.read_items(canonical.dumps({"artifact": kept})) == ("1", "2")
-    assert await desk.all_exist({"x": canonical.dumps({"artifact": kept})})
-    await desk.close()
+    artifact_io = ArtifactIO(world.artifacts)
+    assert await artifact_io.read_items(canonical.dumps({"artifact": kept})) == ("1", "2")
+    assert await artifact_io.all_exist({"x": canonical.dumps({"artifact": kept})})
+    await artifact_io.close()
 
 
 @pytest.mark.parametrize("digest", ["/etc/passwd", "sha256:../../x", "", 7, None, "sha256:" + "A" * 64])
 async def test_what_is_no_digest_is_no_reference(world: World, digest: object) -> None:
     kept = world.artifacts.put_bytes(b"1\n").to_json() | {"digest": digest}
-    desk = ArtifactDesk(world.artifacts)
+    artifact_io = ArtifactIO(world.artifacts)
     with pytest.raises(InvalidValue, match="is not a digest"):
-        await desk.read_items(canonical.dumps({"artifact": kept}))
-    assert not await desk.all_exist({"x": canonical.dumps({"artifact": kept})})
-    await desk.close()
+        await artifact_io.read_items(canonical.dumps({"artifact": kept}))
+    assert not await artifact_io.all_exist({"x": canonical.dumps({"artifact": kept})})
+    await artifact_io.close()
 
 
 async def test_an_input_too_large_to_travel_is_kept_as_a_list_of_json_lines(

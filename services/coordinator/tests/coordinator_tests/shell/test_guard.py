@@ -22,8 +22,8 @@ from kaon_coordinator.engine.rows.codec import error_of
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.faults import note_fault
 from kaon_coordinator.gauges import Gauges
-from kaon_coordinator.shell import desk, ending, partition, turn
-from kaon_coordinator.shell.inbound import sort_records
+from kaon_coordinator.shell import artifact_io, deciding, effects, ending, turn
+from kaon_coordinator.shell.inbound.records import sort_records
 from kaon_coordinator.store.base import RunRecord
 from kaon_coordinator.store.sql import open_store
 from kaon_coordinator.store.thread import StoreThread
@@ -237,7 +237,7 @@ async def _first(world: World) -> dict[str, step_pb2.StepRequest]:
 PLACES = {
     "a decision": (turn, "decide"),
     "its rows": (turn, "run_row"),
-    "its requests": (turn.requests, "step_request"),
+    "its requests": (effects.requests, "step_request"),
 }
 
 
@@ -283,7 +283,7 @@ async def test_a_command_that_is_fatal_counts_as_applied(
     world = sqlite_only
     member = Member(world, "first")
     await member.start()
-    raised = _poison(monkeypatch, partition, "submit", times=100)
+    raised = _poison(monkeypatch, deciding, "submit", times=100)
     _two(world, member)
     await world.until(lambda: ended(member, "bad"))
     assert error(member).type == "EngineFault"
@@ -344,14 +344,14 @@ async def test_a_run_that_cannot_be_taken_over_leaves_its_partition_to_the_other
     _two(world, member)
     await _first(world)
     await member.stop()
-    real = partition.replay.stored
+    real = deciding.replay.stored
 
     def stored(run: Any, workflow: Any) -> Any:
         if run.run_id == "bad":
             raise KeyError("a block that the definition does not have")
         return real(run, workflow)
 
-    monkeypatch.setattr(partition.replay, "stored", stored)
+    monkeypatch.setattr(deciding.replay, "stored", stored)
     other = Member(world, "second")
     await other.start()
     world.hello()
@@ -439,9 +439,9 @@ class _Counting(io.BytesIO):
 def test_a_line_of_any_length_costs_bounded_memory() -> None:
     content = _Counting(b"x" * 10_000)
     with pytest.raises(InvalidValue, match="item_bytes of 100"):
-        list(desk._bounded(content, "file:///x", 100))
+        list(artifact_io._bounded(content, "file:///x", 100))
     assert content.most <= 102
-    assert list(desk._bounded(io.BytesIO(b"1" * 100 + b"\r\n2\n"), "file:///x", 100)) == [
+    assert list(artifact_io._bounded(io.BytesIO(b"1" * 100 + b"\r\n2\n"), "file:///x", 100)) == [
         b"1" * 100 + b"\r\n",
         b"2\n",
     ]

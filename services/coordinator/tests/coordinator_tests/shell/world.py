@@ -9,8 +9,9 @@ from pathlib import Path
 
 from kaon_artifacts import ArtifactStore
 from kaon_coordinator import expressions
-from kaon_coordinator.shell.coordinator import Clocks, Coordinator, ShellSettings
-from kaon_coordinator.shell.desk import ArtifactDesk
+from kaon_coordinator.shell.artifact_io import ArtifactIO
+from kaon_coordinator.shell.coordinator import Coordinator
+from kaon_coordinator.shell.shell_settings import Clocks, ShellSettings
 from kaon_coordinator.store.base import NewRun, RunRecord
 from kaon_coordinator.store.sql import open_store
 from kaon_coordinator.store.thread import StoreThread
@@ -70,7 +71,7 @@ class Member:
             meter=expressions.Meter,
             sinks=self.sinks,
             clocks=world.clock.clocks(),
-            desk=ArtifactDesk(world.artifacts),
+            artifact_io=ArtifactIO(world.artifacts),
         )
         self._task: asyncio.Task[None] | None = None
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kaon_coordinator.settings import Settings, advertised
-from kaon_coordinator.shell.owner import Owner
+from kaon_coordinator.shell.pool_link import PoolOwner
 
 from .world import Member, World
 
@@ -23,7 +23,7 @@ async def test_the_row_of_a_pool_names_its_owner_and_the_address_of_its_api(tmp_
     finally:
         await member.stop()
 
-    assert Owner.parse(row) == Owner(name="first", address="host-1:7070")
+    assert PoolOwner.parse(row) == PoolOwner(name="first", address="host-1:7070")
 
 
 @pytest.mark.parametrize(

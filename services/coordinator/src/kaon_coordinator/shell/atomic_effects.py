@@ -12,7 +12,7 @@ from kaon_wire.partitioning import partition_of
 
 
 @dataclass(kw_only=True)
-class Owed:
+class AtomicEffects:
     """Collects it, decision by decision."""
 
     new_runs: list[NewRun] = field(default_factory=list)
@@ -50,9 +50,9 @@ class Owed:
                 return False
         return True
 
-    def without(self, run_id: str) -> Owed:
+    def without(self, run_id: str) -> AtomicEffects:
         """The same without what one run wants."""
-        return Owed(
+        return AtomicEffects(
             new_runs=[run for run in self.new_runs if run.parent_run_id != run_id],
             messages=[message for message in self.messages if message.sender != run_id],
             memos=[memo for memo in self.memos if memo.run_id != run_id],

@@ -1,6 +1,6 @@
 """What the engine asks of the world outside. The answers come back as its messages, in a later turn.
 
-Nothing here is remembered anywhere: when an answer is lost, the partition's next owner derives the question again.
+Nothing here is remembered anywhere: when an answer is lost, the partition's next owner derives the query again.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ from kaon_coordinator.engine.messages import (
 )
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.faults import note_fault
+from kaon_coordinator.shell.artifact_io import ArtifactIO
 from kaon_coordinator.shell.continuing import hindrance
-from kaon_coordinator.shell.desk import ArtifactDesk
 from kaon_coordinator.shell.permits import Grant, PermitQueue, still_wanted
 from kaon_coordinator.store.base import WorkflowRecord
 from kaon_coordinator.store.thread import StoreThread
@@ -51,8 +51,8 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-# What is answered here; `Answers.ask` takes them.
-Question: TypeAlias = Continue | LookUpMemo | PrepareChild | ReadItems | TakePermits | WriteManifests
+# What is answered here; `Queries.ask` takes them.
+Query: TypeAlias = Continue | LookUpMemo | PrepareChild | ReadItems | TakePermits | WriteManifests
 
 # What takes a while.
 _Work: TypeAlias = LookUpMemo | PrepareChild | ReadItems | WriteManifests
@@ -68,7 +68,7 @@ class Outside:
 
     store: StoreThread
     # None: what needs artifacts fails, and says why.
-    desk: ArtifactDesk | None
+    artifact_io: ArtifactIO | None
     limits: Limits
     # Microseconds since the epoch.
     now_us: Callable[[], int]
@@ -84,8 +84,8 @@ class Outside:
     wake: Callable[[], None]
 
 
-class Answers:
-    """Questions under way, and answers that wait for the next turn of their partition."""
+class Queries:
+    """Queries under way, and answers that wait for the next turn of their partition."""
 
     def __init__(self, outside: Outside) -> None:
         self._outside = outside
@@ -103,7 +103,7 @@ class Answers:
         )
 
     def ask(self, partition: int, state: RunState, action: Action) -> None:
-        """Has a question answered; what else an action may be is not for here."""
+        """Has a query answered; what else an action may be is not for here."""
         match action:
             case Continue(path=path):
                 self._answer(partition, state.run_id, Continued(path=path))
@@ -153,9 +153,9 @@ class Answers:
         )
 
     def _begin(
-        self, partition: int, state: RunState, question: _Work, answer: Callable[[], Awaitable[Message]]
+        self, partition: int, state: RunState, query: _Work, answer: Callable[[], Awaitable[Message]]
     ) -> None:
-        task = asyncio.ensure_future(self._work(partition, state.run_id, question, answer))
+        task = asyncio.ensure_future(self._work(partition, state.run_id, query, answer))
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
@@ -166,9 +166,9 @@ class Answers:
             self._outside.wake()
 
     async def _work(
-        self, partition: int, run_id: str, question: _Work, answer: Callable[[], Awaitable[Message]]
+        self, partition: int, run_id: str, query: _Work, answer: Callable[[], Awaitable[Message]]
     ) -> None:
-        path, asked = question.path, question.asked
+        path, asked = query.path, query.asked
         async with self._room:
             try:
                 message = await answer()
@@ -177,7 +177,7 @@ class Answers:
             except KaonError as error:
                 message = Unprepared(path=path, asked=asked, kind="BindingError", problem=str(error))
             except Exception as error:
-                fault = note_fault(f"{type(question).__name__} was answered", error, run=run_id, path=path)
+                fault = note_fault(f"{type(query).__name__} was answered", error, run=run_id, path=path)
                 message = Unprepared(path=path, asked=asked, kind=ENGINE_FAULT, problem=str(fault))
         # A partition that was lost meanwhile, and perhaps came back, has been asked anew.
         if self._outside.epoch_of(partition) is not None:
@@ -210,15 +210,15 @@ class Answers:
     async def _exist(self, outputs: Mapping[str, str]) -> bool:
         if not any('"artifact"' in text for text in outputs.values()):
             return True
-        return await self._desk().all_exist(outputs)
+        return await self._artifact_io().all_exist(outputs)
 
     async def _read_items(self, action: ReadItems) -> Message:
-        items = await _patiently(lambda: self._desk().read_items(action.artifact_json))
+        items = await _patiently(lambda: self._artifact_io().read_items(action.artifact_json))
         return ItemsRead(path=action.path, asked=action.asked, items=items)
 
     async def _write_manifests(self, action: WriteManifests) -> Message:
         inputs = {
-            name: await _patiently(lambda text=text: self._desk().write(text))  # type: ignore[misc]
+            name: await _patiently(lambda text=text: self._artifact_io().write(text))  # type: ignore[misc]
             for name, text in sorted(action.values.items())
         }
         return ManifestsWritten(path=action.path, asked=action.asked, inputs=inputs)
@@ -257,10 +257,10 @@ class Answers:
             )
         return self._outside.new_run_id(self._outside.now_us())
 
-    def _desk(self) -> ArtifactDesk:
-        if self._outside.desk is None:
+    def _artifact_io(self) -> ArtifactIO:
+        if self._outside.artifact_io is None:
             raise StoreUnavailable("this coordinator has no artifact store")
-        return self._outside.desk
+        return self._outside.artifact_io
 
 
 async def _patiently(call: Callable[[], Awaitable[T]]) -> T:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from kaon_coordinator.store.base import InboxRow
 
 
-class Starts:
+class StartDedup:
     """Remembers which start commands have been applied: a doubled one, of a run that has ended meanwhile, would begin it anew.
 
     Args:

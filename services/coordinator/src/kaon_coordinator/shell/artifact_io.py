@@ -26,7 +26,7 @@ _THREADS = 4
 _ITEMS_BYTES = 256 << 20
 
 
-class ArtifactDesk:
+class ArtifactIO:
     """Reads and writes artifacts on threads of its own.
 
     Args:

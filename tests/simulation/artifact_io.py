@@ -20,8 +20,8 @@ def items_artifact(count: int) -> dict[str, Any]:
     return {"artifact": {"uri": f"sim://items/{count}", "digest": f"sha256:{count}"}}
 
 
-class SimDesk:
-    """Stands in for `ArtifactDesk`, in virtual time.
+class SimArtifactIO:
+    """Stands in for `ArtifactIO`, in virtual time.
 
     Args:
         trouble: how hostile the storage is: as hostile as the database.

@@ -12,7 +12,7 @@ from kaon_coordinator.shell import requests
 _HELD = (t.RUNNING, t.CANCELLING)
 
 
-class Whereabouts:
+class StepIndex:
     """Paths by pool and run, kept up to date from what each turn changes."""
 
     def __init__(self) -> None:

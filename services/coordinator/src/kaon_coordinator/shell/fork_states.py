@@ -17,7 +17,7 @@ from kaon_wire.errors import Unavailable
 log = structlog.get_logger(__name__)
 
 
-class Bases:
+class ForkStates:
     """Folds the beginnings of forks, each once.
 
     Args:

@@ -17,7 +17,7 @@ from kaon_wire import topics
 PAUSE_SECONDS = 0.03
 
 
-class Publisher:
+class HistoryPublisher:
     """Sends history in order, one batch at a time; while one is under way the next gathers.
 
     Args:

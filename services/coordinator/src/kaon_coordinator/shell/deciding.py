@@ -1,0 +1,181 @@
+"""Decides for one partition: turns what has arrived into messages of the engine, and takes its decisions into the turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kaon_coordinator import replay
+from kaon_coordinator.engine.decide import submit
+from kaon_coordinator.engine.decision import Decision
+from kaon_coordinator.engine.messages import LeaseExpired, Message, PermitsGranted
+from kaon_coordinator.engine.refusals import refuse
+from kaon_coordinator.engine.state.state import RunState
+from kaon_coordinator.engine.steps.leases import revoke_unless_current
+from kaon_coordinator.shell.inbound.commands import message_of as message_of_command
+from kaon_coordinator.shell.inbound.reports import lease_of, message_of
+from kaon_coordinator.shell.leases import LeaseId
+from kaon_coordinator.shell.partition import Partition, Stored
+from kaon_coordinator.shell.turn import Turn
+from kaon_coordinator.store.base import Holder, InboxRow, LoadedRun
+from kaon_wire.errors import InvalidValue
+from kaonapi.run.v1 import command_pb2, history_pb2
+from kaonapi.step.v1 import step_pb2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decider:
+    """Fills one turn of one partition."""
+
+    partition: Partition
+    turn: Turn
+    # Monotonic seconds.
+    now: float
+
+    def apply_command(self, row: InboxRow, fresh: Stored | None) -> None:
+        """Applies a command; `fresh` is the run when it was not in memory and has not ended."""
+        if row.run_id in self.turn.faulted:
+            # It is for the run as it is then.
+            return
+        self.turn.applied_inbox.append(row)
+        try:
+            self._apply_command(row, fresh)
+        except Exception as error:
+            self._set_apart(row.run_id, "a command was applied", error)
+
+    def _apply_command(self, row: InboxRow, fresh: Stored | None) -> None:
+        turn, runs = self.turn, self.partition.runs
+        state = runs.get(row.run_id)
+        if state is None and fresh is not None:
+            state = fresh.base or replay.stored(fresh.run, fresh.workflow)
+            runs[row.run_id] = state
+        if state is None:
+            return
+        if state.seq == 0 and fresh is not None:
+            turn.absorb(
+                state, submit(state, submitted=submitted(fresh.run, row.command), context=turn.context)
+            )
+        told = len(turn.events)
+        try:
+            message = message_of_command(row.command)
+        except InvalidValue as error:
+            decision = Decision(state=state, context=turn.context)
+            refuse(decision, "command", "", str(error), row.command.requester)
+            turn.absorb(state, decision)
+        else:
+            turn.tell(state, message)
+        _name_refusals(turn.events[told:], row.command.command_id)
+        if state.ended and row.run_id not in turn.touched:
+            # What was asked of an ended run has changed nothing.
+            del runs[row.run_id]
+
+    def apply_report(self, record: step_pb2.StepEvents) -> None:
+        """Applies a runner's record: its events and its renewal."""
+        for event in record.events:
+            try:
+                message = message_of(record, event)
+                if message is None:
+                    continue
+                state = self.partition.runs.get(event.key.run_id)
+                if state is None:
+                    self._disown(record, event.key)
+                else:
+                    self.turn.tell(state, message)
+            except Exception as error:
+                self._set_apart(event.key.run_id, "a runner's report was applied", error)
+        for key in record.renewal.held:
+            self._renew(record, key, queued=False)
+        for key in record.renewal.queued:
+            self._renew(record, key, queued=True)
+
+    def _renew(self, record: step_pb2.StepEvents, key: step_pb2.StepKey, *, queued: bool) -> None:
+        state = self.partition.runs.get(key.run_id)
+        if state is None:
+            self._disown(record, key)
+            return
+        try:
+            self._renew_lease(state, record, key, queued=queued)
+        except Exception as error:
+            self._set_apart(key.run_id, "a lease was renewed", error)
+
+    def _renew_lease(
+        self, state: RunState, record: step_pb2.StepEvents, key: step_pb2.StepKey, *, queued: bool
+    ) -> None:
+        decision = Decision(state=state, context=self.turn.context)
+        if revoke_unless_current(decision, lease_of(record, key), queued=queued) and not queued:
+            lease = LeaseId(run_id=key.run_id, path=key.path, generation=key.generation)
+            self.partition.watch.leases.renew(lease, self.now)
+        self.turn.absorb(state, decision)
+
+    def _disown(self, record: step_pb2.StepEvents, key: step_pb2.StepKey) -> None:
+        """Tells a runner to drop a step of a run that has ended: the owner has every unfinished run of its partition in memory,
+        but for those that rest."""
+        if self.partition.rests(self.turn, key.run_id):
+            return
+        self.turn.stale += 1
+        self.turn.disowned.append((record.incarnation, key))
+
+    def apply_answers(self, answers: Iterable[tuple[str, Message]]) -> None:
+        """Applies the answers to queries of the engine."""
+        for run_id, message in answers:
+            state = self.partition.runs.get(run_id)
+            if state is not None:
+                self._tell(state, message)
+            elif isinstance(message, PermitsGranted) and not self.partition.rests(self.turn, run_id):
+                # Nobody needs them any more.
+                self.turn.atomic_effects.released.append(Holder(run_id=run_id, path=message.path))
+
+    def apply_time(self, overdue: Iterable[LeaseId]) -> int:
+        """Applies the passing of time: due timers, and the leases that are known to have expired. Returns how many of these were
+        held until now; the others' steps have ended in the same turn."""
+        partition, turn = self.partition, self.turn
+        for run_id, message in partition.watch.timers.take_due(turn.context.now_us):
+            state = partition.runs.get(run_id)
+            if state is not None:
+                self._tell(state, message)
+        expired = 0
+        for lease in overdue:
+            partition.watch.leases.end(lease)
+            state = partition.runs.get(lease.run_id)
+            if state is not None:
+                told = len(turn.events)
+                self._tell(state, LeaseExpired(path=lease.path, generation=lease.generation))
+                expired += len(turn.events) > told
+        return expired
+
+    def _tell(self, state: RunState, message: Message) -> None:
+        try:
+            self.turn.tell(state, message)
+        except Exception as error:
+            self._set_apart(state.run_id, f"{type(message).__name__} was decided", error)
+
+    def _set_apart(self, run_id: str, doing: str, error: BaseException) -> None:
+        self.partition.set_apart(self.turn, run_id, doing, error)
+
+
+def _name_refusals(events: Iterable[history_pb2.HistoryEvent], command_id: str) -> None:
+    """Notes in refusals which command was refused, so that its requester finds the answer."""
+    for event in events:
+        if event.HasField("command_refused"):
+            event.command_refused.command_id = command_id
+
+
+def submitted(run: LoadedRun, command: command_pb2.RunCommand) -> history_pb2.RunSubmitted:
+    """The first event of a run's history."""
+    event = history_pb2.RunSubmitted(
+        workflow=run.workflow,
+        version=run.version,
+        tenant=run.tenant,
+        submitter=run.submitter,
+        params_json=run.params,
+        priority=run.row.priority,
+        origin=run.origin,
+        trace_parent=command.start.trace_parent,
+    )
+    if run.parent_run_id:
+        parent = history_pb2.RunParent(run_id=run.parent_run_id, path=run.parent_path, depth=run.depth)
+        event.parent.CopyFrom(parent)
+    if run.fork_run_id:
+        reset = command.start.reset
+        event.fork.CopyFrom(history_pb2.RunFork(run_id=run.fork_run_id, seq=run.fork_seq, reset=reset))
+    return event

@@ -1,0 +1,1 @@
+"""What arrives for a turn: records of the transport, and commands of the inbox."""

@@ -1,0 +1,168 @@
+"""Ownership of partitions: opened under a new epoch, lost to another owner, claimed back from one that claimed late."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.shell.dispatch import Dispatch
+from kaon_coordinator.shell.inbound.inbox import Inbox
+from kaon_coordinator.shell.leases import LeaseBook
+from kaon_coordinator.shell.outbox import Outbox
+from kaon_coordinator.shell.partition import Partition, Stored
+from kaon_coordinator.shell.partitions import Partitions
+from kaon_coordinator.shell.shell_settings import Clocks, Counters, ShellSettings
+from kaon_coordinator.shell.workflows import Workflows
+from kaon_coordinator.store.base import Fenced, LoadedRun, PartitionBatch, encode_event
+from kaon_coordinator.store.thread import StoreThread
+from kaon_coordinator.transport.base import Transport
+from kaon_wire.errors import Unavailable
+
+log = structlog.get_logger(__name__)
+
+
+class Book(Protocol):
+    """Keeps something by partition."""
+
+    def drop(self, partition: int, /) -> None:
+        """The partition belongs to another owner: nothing that is kept about it counts any more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnershipParts:
+    """What partitions are opened and dropped with."""
+
+    settings: ShellSettings
+    clocks: Clocks
+    counters: Counters
+    store: StoreThread
+    transport: Transport
+    partitions: Partitions
+    workflows: Workflows
+    inbox: Inbox
+    dispatch: Dispatch
+    # What forgets a partition that is lost or given up, in this order.
+    books: Sequence[Book]
+
+
+class Ownership:
+    """Opens, loses and claims back the partitions of one process."""
+
+    def __init__(self, parts: OwnershipParts) -> None:
+        self._parts = parts
+        self._store = parts.store
+        self._partitions = parts.partitions
+        # Partitions that another owner, which was late, has claimed although they are this member's: when they are claimed back,
+        # in monotonic seconds.
+        self._claimed_away: dict[int, float] = {}
+
+    async def open(self, number: int, outbox: Outbox) -> bool:
+        """Takes a partition over: raises its epoch, and derives from the rows what was in flight; False when it is lost at once."""
+        self._claimed_away.pop(number, None)
+        settings = self._parts.settings
+        epoch = await self._store.run(self._store.store.claim_partition, number, settings.owner)
+        leases = LeaseBook(seconds=settings.lease_seconds)
+        partition = Partition(number=number, epoch=epoch, leases=leases)
+        aside = await self._store.read(self._store.store.list_set_aside, 0)
+        partition.aside |= {each.name for each in aside if each.kind == "run" and each.partition == number}
+        loaded = await self._store.run(self._store.store.load_runs, number)
+        try:
+            await self._publish_rest(partition)
+        except Fenced:
+            self.lose(number)
+            return False
+        self._partitions.owned[number] = partition
+        self._parts.inbox.wake(number)
+        await self._adopt(partition, loaded, outbox)
+        log.info("partition owned", partition=number, epoch=epoch, runs=len(loaded))
+        return True
+
+    async def _publish_rest(self, partition: Partition) -> None:
+        """Publishes the history that earlier owners have not, part by part: a mark must never jump over what is not published."""
+        store = self._store.store
+        while events := await self._store.run(store.unpublished, partition.number):
+            outbox = Outbox(self._parts.settings.catalogue)
+            outbox.history(partition.number, (encode_event(event).data for event in events))
+            await self._parts.transport.send(outbox.take())
+            marks = {event.run_id: event.seq for event in events}
+            batch = PartitionBatch(partition=partition.number, epoch=partition.epoch, published=marks)
+            await self._store.run(store.commit, batch)
+
+    async def take_back(self, filled: Collection[int], outbox: Outbox) -> None:
+        """Takes runs over again that were set aside, when a person has asked for it."""
+        asked = [number for number in filled if self._partitions.owned[number].aside]
+        if not asked:
+            return
+        kept = await self._store.read(self._store.store.list_set_aside, 0)
+        still = {each.name for each in kept if each.kind == "run"}
+        for number in asked:
+            partition = self._partitions.owned[number]
+            back = partition.aside - still
+            if not back:
+                continue
+            partition.aside -= back
+            self._parts.inbox.forget(back)
+            log.info("runs taken back", partition=number, runs=sorted(back))
+            loaded = await self._store.read(self._store.store.load_some, back)
+            running = [run for run in loaded if run.row.status not in t.TERMINAL]
+            await self._adopt(partition, running, outbox)
+
+    async def _adopt(self, partition: Partition, loaded: Sequence[LoadedRun], outbox: Outbox) -> None:
+        stored = []
+        for run in loaded:
+            try:
+                stored.append(Stored(run=run, workflow=await self._parts.workflows.of(run)))
+            except Unavailable:
+                raise
+            except Exception as error:
+                partition.fault(run.run_id, "its workflow was read", error)
+        effects = partition.adopt(stored, self._parts.clocks.monotonic())
+        self._parts.dispatch.dispatch(partition, effects, outbox)
+
+    def lose(self, number: int) -> None:
+        """Another owner has claimed the partition. Either this member's time is over and it will hear so soon; or a former owner
+        has claimed late what is no longer its own and will give it up: then nobody but this member would ever take it again."""
+        self._parts.counters.fenced += 1
+        log.warning("partition lost to a newer owner", partition=number)
+        self._drop(number)
+        self._claimed_away[number] = self._parts.clocks.monotonic() + self._parts.settings.lease_seconds
+
+    def lose_refused(self) -> None:
+        """Loses the partitions in which the store has refused something beside the turns: one in which nothing happens would never
+        find out by itself that another owner has claimed it."""
+        refused = self._partitions.refused
+        for number, epoch in sorted(refused):
+            if self._partitions.epoch_of(number) == epoch:
+                self.lose(number)
+        refused.clear()
+
+    def due_back(self, now: float) -> list[int]:
+        """The partitions that are to be claimed back by now."""
+        return [number for number, due in self._claimed_away.items() if due <= now]
+
+    def give_up(self, number: int) -> None:
+        """Another member is assigned the partition; its next owner derives what it owes."""
+        self._claimed_away.pop(number, None)
+        self._drop(number)
+
+    def _drop(self, number: int) -> None:
+        self._partitions.owned.pop(number, None)
+        for book in self._parts.books:
+            book.drop(number)
+
+    async def write_marks(self) -> None:
+        """Notes how far histories have been published, so that the next owner has little to repeat."""
+        batches = [
+            PartitionBatch(
+                partition=partition.number, epoch=partition.epoch, published=partition.take_published()
+            )
+            for partition in self._partitions.owned.values()
+            if partition.published
+        ]
+        if batches:
+            for number in await self._store.run(self._store.store.commit_all, batches):
+                self.lose(number)

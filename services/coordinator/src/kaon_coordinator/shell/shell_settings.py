@@ -1,0 +1,59 @@
+"""What the coordinator's shell is given: names, bounds and clocks; and the counters that it keeps."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
+from kaon_coordinator.ids import new_run_id
+from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants
+from kaon_coordinator.shell.leases import LEASE_SECONDS
+from kaon_wire import topics
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clocks:
+    """Both kinds of time, injected."""
+
+    # Microseconds since the epoch.
+    now_us: Callable[[], int] = lambda: time.time_ns() // 1000
+    # Seconds that never jump.
+    monotonic: Callable[[], float] = time.monotonic
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShellSettings:
+    """Names and bounds of one coordinator."""
+
+    # Name of this process, for the logs and the partitions' rows.
+    owner: str
+    catalogue: topics.Catalogue
+    limits: Limits = DEFAULT
+    lease_seconds: float = LEASE_SECONDS
+    # What tenants are entitled to.
+    tenants: Tenants = NO_LIMITS
+    # How often the turn loop looks at time: timers, leases, matchers.
+    tick_seconds: float = 0.1
+    # How often the turn loop looks for unapplied commands, in case that a wake-up was lost.
+    poll_seconds: float = 1.0
+    # Sending that takes longer means that the broker was away.
+    stall_seconds: float = 2.0
+    # A fresh id for a run that is submitted at this time; from 0 to 1, for jitter.
+    new_run_id: Callable[[int], str] = new_run_id
+    random: Callable[[], float] = random.random
+
+
+@dataclass(kw_only=True)
+class Counters:
+    """What happened since the start, for metrics and tests."""
+
+    stale_leases: int = 0
+    expired_leases: int = 0
+    quarantined: int = 0
+    fenced: int = 0
+    committed_events: int = 0
+    # Runs, schedules and records for which something unforeseen was raised.
+    faults: int = 0

@@ -1,0 +1,255 @@
+"""The loop that turns what arrives, and the passing of time, into decisions, transactions and sends.
+
+One turn reads top to bottom in `TurnLoop.turn`: inbound, decide, commit, effects, outbox. Everything that changes state happens in
+one turn at a time, under one lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from kaon_coordinator.engine.decision import Context
+from kaon_coordinator.faults import going_on
+from kaon_coordinator.shell.barriers import Barriers
+from kaon_coordinator.shell.committing import commit, prepare
+from kaon_coordinator.shell.deciding import Decider
+from kaon_coordinator.shell.dispatch import Dispatch
+from kaon_coordinator.shell.ending import Endings
+from kaon_coordinator.shell.history_publisher import HistoryPublisher
+from kaon_coordinator.shell.inbound.inbox import Commands, Inbox
+from kaon_coordinator.shell.inbound.records import Inbound
+from kaon_coordinator.shell.outbox import Outbox
+from kaon_coordinator.shell.ownership import Ownership
+from kaon_coordinator.shell.partition import Partition
+from kaon_coordinator.shell.partitions import Partitions
+from kaon_coordinator.shell.pool_link import PoolLink
+from kaon_coordinator.shell.queries import Queries
+from kaon_coordinator.shell.shell_settings import Clocks, Counters, ShellSettings
+from kaon_coordinator.shell.turn import Turn
+from kaon_coordinator.store.base import EncodedEvent, encode_event
+from kaon_coordinator.store.thread import StoreThread
+from kaon_coordinator.transport.base import Send, Transport
+from kaonapi.log.v1 import log_pb2
+from kaonapi.run.v1 import history_pb2
+from kaonapi.step.v1 import step_pb2
+
+
+class Sinks(Protocol):
+    """Receives what has become durable, and what is only shown: the API's live feed, the log archive. None of it may raise."""
+
+    def committed(self, events: Sequence[history_pb2.HistoryEvent]) -> None:
+        """History events that are durable, in order of seq for each run."""
+
+    def progress(self, reports: Mapping[int, Sequence[step_pb2.StepEvents]]) -> None:
+        """Runners' records, for the progress in them."""
+
+    async def logs(self, lines: Sequence[log_pb2.LogLines]) -> None:
+        """Lines that steps printed; returns when they are archived."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopParts:
+    """What turns are made with."""
+
+    settings: ShellSettings
+    clocks: Clocks
+    counters: Counters
+    store: StoreThread
+    transport: Transport
+    # What a decision may know now.
+    context: Callable[[], Context]
+    partitions: Partitions
+    ownership: Ownership
+    inbox: Inbox
+    barriers: Barriers
+    queries: Queries
+    endings: Endings
+    dispatch: Dispatch
+    link: PoolLink
+    history_publisher: HistoryPublisher
+    sinks: Sinks
+    # Held by whatever changes state.
+    lock: asyncio.Lock
+
+
+class TurnLoop:
+    """Makes turns: for every batch of records, for every wake-up, and as time passes."""
+
+    def __init__(self, parts: LoopParts) -> None:
+        self._parts = parts
+        self._settings = parts.settings
+        self._clocks = parts.clocks
+        self._counters = parts.counters
+        self._partitions = parts.partitions
+        self._queries = parts.queries
+        self._ownership = parts.ownership
+
+    # --- the passing of time ------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Looks at time and at woken inboxes until cancelled. An error ends it, and with it the process."""
+        parts = self._parts
+        beside = [
+            asyncio.create_task(parts.history_publisher.run(), name="publisher"),
+            asyncio.create_task(self._queries.permits.run(), name="permits"),
+        ]
+        next_poll = 0.0
+        try:
+            while not any(task.done() for task in beside):
+                self._queries.check()
+                await self._woken_or_tick()
+                now = self._clocks.monotonic()
+                polls = now >= next_poll
+                if polls:
+                    parts.inbox.look_into_all()
+                    next_poll = now + self._settings.poll_seconds
+                await self._tick(now)
+                if polls:
+                    async with parts.lock:
+                        await self._ownership.write_marks()
+            for task in beside:
+                if task.done():
+                    task.result()
+        finally:
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
+            await self._queries.close()
+            await parts.inbox.close()
+
+    async def _woken_or_tick(self) -> None:
+        woken = self._partitions.woken
+        # Not `wait_for`: it may swallow a cancellation that comes together with the event.
+        try:
+            async with asyncio.timeout(self._settings.tick_seconds):
+                await woken.wait()
+        except TimeoutError:
+            pass
+        woken.clear()
+
+    async def _tick(self, now: float) -> None:
+        if not self._parts.transport.connected:
+            self._deafen(now)
+        sends = self._parts.barriers.due(self._partitions.owned.values(), now)
+        if sends:
+            await self._send(sends)
+        async with self._parts.lock:
+            self._ownership.lose_refused()
+            for number in self._ownership.due_back(now):
+                await self.open(number)
+            await self.turn(Inbound())
+
+    async def open(self, number: int) -> None:
+        """Takes a partition over, and lets out what was in flight. The caller holds the lock."""
+        outbox = Outbox(self._settings.catalogue)
+        if await self._ownership.open(number, outbox):
+            await self._end_faulted(outbox)
+            self._parts.link.pools.advance(outbox)
+            await self._parts.transport.send(outbox.take())
+
+    # --- one turn -----------------------------------------------------------------------------------------------
+
+    async def turn(self, inbound: Inbound) -> None:
+        """Makes one turn of all partitions; returns when all that follows is durable and sent. The caller holds the lock."""
+        parts, outbox = self._parts, Outbox(self._settings.catalogue)
+        # Inbound: with the records that are given, the commands that wait in the inboxes.
+        filled = parts.inbox.take_filled(inbound.inbox_filled)
+        await self._ownership.take_back(filled, outbox)
+        commands = await parts.inbox.read(filled)
+        # Decide.
+        now = self._clocks.monotonic()
+        turns = [
+            (partition, turn)
+            for partition in list(self._partitions.owned.values())
+            if (turn := self._decide(partition, inbound, commands, now)) is not None
+        ]
+        # Commit, and let out the effects of what is durable.
+        for partition, turn in await self._commit(turns):
+            parts.dispatch.dispatch(partition, partition.effects(turn, now), outbox)
+        parts.link.answer(inbound, outbox)
+        await self._end_faulted(outbox)
+        if inbound.permits_freed:
+            self._queries.permits.freed()
+        parts.dispatch.tell_freed(now, outbox)
+        parts.link.match(inbound, outbox)
+        # Outbox.
+        await self._send(outbox.take())
+
+    def _decide(self, partition: Partition, inbound: Inbound, commands: Commands, now: float) -> Turn | None:
+        """One turn of one partition; None when nothing concerns it."""
+        barriers = self._parts.barriers
+        reports = inbound.reports.get(partition.number, ())
+        rows = commands.rows.get(partition.number, ())
+        passed = barriers.hear(partition.number, reports)
+        turn = Turn(context=self._parts.context(), partitions=self._settings.catalogue.run_partitions)
+        answers = self._queries.take(partition.number)
+        if not (reports or rows or passed or answers or partition.is_due(turn.context.now_us)):
+            return None
+        decider = Decider(partition=partition, turn=turn, now=now)
+        for row in rows:
+            decider.apply_command(row, commands.fresh.get(row.run_id))
+        for report in reports:
+            decider.apply_report(report)
+        decider.apply_answers(answers)
+        # After the reports: what arrived together with the barrier was said before it too.
+        self._counters.expired_leases += decider.apply_time(barriers.expired(partition, now))
+        self._counters.stale_leases += turn.stale
+        return turn
+
+    async def _commit(self, turns: Sequence[tuple[Partition, Turn]]) -> list[tuple[Partition, Turn]]:
+        """Makes turns durable in one transaction. Returns them without those of partitions that another process owns by now."""
+        written = [prepare(partition, turn) for partition, turn in turns]
+        for number in await commit(self._parts.store, written):
+            self._ownership.lose(number)
+        owned = []
+        for each in written:
+            partition, turn = each.partition, each.turn
+            if partition.number in self._partitions.owned:
+                owned.append((partition, turn))
+                for run_id in turn.faulted:
+                    partition.forget(run_id)
+                partition.faulted |= turn.faulted
+                self._made_durable(
+                    partition, turn, [event for event in each.history if event.run_id not in turn.faulted]
+                )
+        return owned
+
+    def _made_durable(self, partition: Partition, turn: Turn, events: Sequence[EncodedEvent]) -> None:
+        self._counters.committed_events += len(events)
+        self._parts.history_publisher.add(partition, events)
+        with going_on("events were told", partition=partition.number):
+            self._parts.sinks.committed(turn.events)
+
+    async def _end_faulted(self, outbox: Outbox) -> None:
+        """Ends the runs with which this owner cannot go on."""
+        owned = self._partitions.owned
+        for partition in list(owned.values()):
+            while partition.faulted and owned.get(partition.number) is partition:
+                run_id = next(iter(partition.faulted))
+                self._counters.faults += 1
+                turn, kept = await self._parts.endings.end(partition, partition.faulted[run_id])
+                del partition.faulted[run_id]
+                if not kept:
+                    self._ownership.lose(partition.number)
+                elif turn is not None:
+                    self._made_durable(partition, turn, [encode_event(event) for event in turn.events])
+                    effects = partition.effects(turn, self._clocks.monotonic())
+                    self._parts.dispatch.dispatch(partition, effects, outbox)
+
+    async def _send(self, sends: Sequence[Send]) -> None:
+        """Sends. What takes long has waited for a broker that was away: runners could not be heard either, and looking at time
+        stood still, so nothing else has noticed."""
+        began = self._clocks.monotonic()
+        await self._parts.transport.send(sends)
+        now = self._clocks.monotonic()
+        if now - began > self._settings.stall_seconds:
+            self._deafen(now)
+
+    def _deafen(self, now: float) -> None:
+        """Nothing could be heard until now: no lease ends for that."""
+        for partition in self._partitions.owned.values():
+            partition.watch.leases.deafen(now)
+        self._parts.link.pools.deafen()
