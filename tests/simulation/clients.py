@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.schedules import due
 from kaon_coordinator.store.base import RunRecord, ScheduleRecord
-from kaon_coordinator.transport.base import Send
-from kaon_wire import topics
 from kaon_wire.errors import Conflict, KaonError, NotFound
 from kaon_wire.partitioning import partition_of
 from kaonapi.run.v1 import command_pb2, run_pb2
@@ -207,11 +205,8 @@ class Client:
             await self._wake(member, await member.store.read(self._world.store.load_run, name))
 
     async def _wake(self, member: Member, record: RunRecord, submitted: RunRecord | None = None) -> None:
-        """As `bootstrap.Application` does."""
         assert member.coordinator is not None
-        assert member.transport is not None
-        if not member.coordinator.wake(record.partition, submitted):
-            await member.transport.send([wake_record(record.partition)])
+        await member.coordinator.wake_owner(record.partition, submitted)
 
     def _meant(self, wish: Wish, run_id: str) -> str:
         """The run that a wish is about: the one that was submitted, or a child of it."""
@@ -302,9 +297,3 @@ class Client:
             answer.set_exception(failure)
         else:
             answer.set_result(result)
-
-
-def wake_record(partition: int) -> Send:
-    """As `bootstrap` sends it."""
-    wakeup = command_pb2.Wakeup(inbox_filled=command_pb2.InboxFilled(partition=partition))
-    return Send(topic=topics.RUN_COMMANDS, partition=partition, value=wakeup.SerializeToString())

@@ -27,7 +27,7 @@ from . import poison, runners
 from .artifact_io import SimArtifactIO
 from .broker import Broker, Group, RunnerTransport, SimTransport, Trouble
 from .checks import CheckedStore, Checks, Violation
-from .clients import Client, wake_record
+from .clients import Client
 from .loop import EPOCH_US, Deadlock, Process, Scheduler
 from .plan import Fault, Plan, catalogue
 from .storage import SimStoreThread, StoreTrouble
@@ -244,18 +244,13 @@ class World:
                 self._ends_by(process, error)
 
     def _scheduler_of(self, member: Member, process: Process) -> SchedulesRunner:
-        coordinator, transport = member.coordinator, member.transport
+        coordinator = member.coordinator
         assert coordinator is not None
-        assert transport is not None
-
-        async def wake(partition: int) -> None:
-            if not coordinator.wake(partition):
-                await transport.send([wake_record(partition)])
 
         parts = SchedulerParts(
             store=member.store,  # type: ignore[arg-type]
             epochs=coordinator.epochs,
-            wake=wake,
+            wake=coordinator.wake_owner,
             records=None,
             partitions=self.catalogue.run_partitions,
             now_us=process.now_us,

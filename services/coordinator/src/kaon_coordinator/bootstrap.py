@@ -32,20 +32,19 @@ from kaon_coordinator.shell.artifact_io import ArtifactIO
 from kaon_coordinator.shell.coordinator import Coordinator
 from kaon_coordinator.shell.shell_settings import Clocks, ShellSettings
 from kaon_coordinator.snapshots import Snapshots
-from kaon_coordinator.store.base import RunRecord, Store
+from kaon_coordinator.store.base import Store
 from kaon_coordinator.store.sql import open_store
 from kaon_coordinator.store.thread import StoreThread
 from kaon_coordinator.telemetry import RunTelemetry
-from kaon_coordinator.transport.base import Send, Transport
+from kaon_coordinator.transport.base import Transport
 from kaon_service.background import BackgroundTasks
 from kaon_service.databases import Durability
 from kaon_telemetry.endpoint import MetricsServer
 from kaon_telemetry.metrics import CoordinatorMetrics
 from kaon_telemetry.tracing import NoSpans, Spans
-from kaon_wire import topics
 from kaon_wire.definitions.validate import validate
 from kaon_wire.errors import InvalidValue, NotFound
-from kaonapi.run.v1 import command_pb2, history_pb2
+from kaonapi.run.v1 import history_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 log = structlog.get_logger(__name__)
@@ -104,7 +103,7 @@ class Application:
             SchedulerParts(
                 store=self._store,
                 epochs=self.coordinator.epochs,
-                wake=self._wake,
+                wake=self.coordinator.wake_owner,
                 records=records,
                 partitions=settings.catalogue.run_partitions,
                 now_us=clocks.now_us,
@@ -124,7 +123,7 @@ class Application:
                 matchers=self.coordinator.pools,
                 pools=settings.catalogue.pools,
                 owner=settings.owner,
-                wake=self._wake,
+                wake=self.coordinator.wake_owner,
                 broker=transport,
                 partitions=settings.catalogue.run_partitions,
                 now_us=clocks.now_us,
@@ -186,14 +185,6 @@ class Application:
 
     def _find_run(self, run_id: str) -> RunState | None:
         return self.coordinator.find_run(run_id)
-
-    async def _wake(self, partition: int, submitted: RunRecord | None = None) -> None:
-        """The owner in this process at once, one in another process by a record."""
-        if self.coordinator.wake(partition, submitted):
-            return
-        wakeup = command_pb2.Wakeup(inbox_filled=command_pb2.InboxFilled(partition=partition))
-        send = Send(topic=topics.RUN_COMMANDS, partition=partition, value=wakeup.SerializeToString())
-        await self._transport.send([send])
 
     async def _ended(self, run_ids: Iterable[str]) -> set[str]:
         return {run_id for run_id in run_ids if await self._store.read(_has_ended, self._store.store, run_id)}

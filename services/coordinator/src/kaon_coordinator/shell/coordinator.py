@@ -31,8 +31,9 @@ from kaon_coordinator.shell.turn_loop import LoopParts, Sinks, TurnLoop
 from kaon_coordinator.shell.workflows import Workflows
 from kaon_coordinator.store.base import RunRecord
 from kaon_coordinator.store.thread import StoreThread
-from kaon_coordinator.transport.base import Incoming, Transport
+from kaon_coordinator.transport.base import Incoming, Send, Transport
 from kaon_wire import topics
+from kaonapi.run.v1 import command_pb2
 
 log = structlog.get_logger(__name__)
 
@@ -148,6 +149,14 @@ class Coordinator:
             submitted: the run that has just been stored, when that is what has filled it.
         """
         return self._inbox.wake(partition, submitted)
+
+    async def wake_owner(self, partition: int, submitted: RunRecord | None = None) -> None:
+        """Wakes the owner of a partition: in this process at once, in another one by a record."""
+        if self.wake(partition, submitted):
+            return
+        wakeup = command_pb2.Wakeup(inbox_filled=command_pb2.InboxFilled(partition=partition))
+        send = Send(topic=topics.RUN_COMMANDS, partition=partition, value=wakeup.SerializeToString())
+        await self._transport.send([send])
 
     def epochs(self) -> dict[int, int]:
         """The partitions that this process owns, each with the epoch under which it does."""
