@@ -73,5 +73,5 @@ class Barriers:
         return [lease for lease in barrier.leases if partition.watch.leases.is_overdue(lease, now)]
 
     def drop(self, partition: int) -> None:
-        """The partition belongs to somebody else."""
+        """Forgets a partition that another owner has claimed."""
         self._barriers.pop(partition, None)

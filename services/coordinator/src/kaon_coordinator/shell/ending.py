@@ -133,5 +133,5 @@ class Endings:
         return True
 
     async def _write(self, batch: PartitionBatch) -> bool:
-        """Writes a batch; whether somebody else owns its partition by now, and nothing was written."""
+        """Writes a batch; whether another process owns its partition by now, and nothing was written."""
         return bool(await self._store.run(self._store.store.commit_all, [batch]))

@@ -47,7 +47,7 @@ class ForkStates:
         return task.result()
 
     def drop(self, partition: int) -> None:
-        """The partition belongs to somebody else."""
+        """Forgets a partition that another owner has claimed."""
         for run_id in [run_id for run_id, (place, _) in self._folding.items() if place == partition]:
             self._folding.pop(run_id)[1].cancel()
 

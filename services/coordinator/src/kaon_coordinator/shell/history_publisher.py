@@ -38,7 +38,7 @@ class HistoryPublisher:
             self._filled.set()
 
     def drop(self, partition: int) -> None:
-        """The partition belongs to somebody else, who publishes what has not left yet."""
+        """Forgets a partition that another owner has claimed; that owner publishes what has not left yet."""
         self._waiting = [entry for entry in self._waiting if entry[0].number != partition]
 
     async def run(self) -> None:

@@ -125,7 +125,7 @@ class Ownership:
 
     def lose(self, number: int) -> None:
         """Another owner has claimed the partition. Either this member's time is over and it will hear so soon; or a former owner
-        has claimed late what is no longer its own and will give it up: then nobody but this member would ever take it again."""
+        has claimed late what is no longer its own and will give it up: then no other member would ever take it again."""
         self._parts.counters.fenced += 1
         log.warning("partition lost to a newer owner", partition=number)
         self._drop(number)

@@ -56,7 +56,7 @@ class Partition:
         self.published: dict[str, int] = {}
         # Runs with which this owner cannot go on, until they are ended.
         self.faulted: dict[str, FaultedRun] = {}
-        # Runs that could not be ended either: nobody touches them until somebody asks for it.
+        # Runs that could not be ended either: this owner leaves them alone until a person takes them back.
         self.aside: set[str] = set()
         self._step_index = StepIndex()
         # Pools whose last report named too few.

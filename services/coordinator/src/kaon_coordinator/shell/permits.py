@@ -49,7 +49,7 @@ class PermitQueue:
         store: decides.
         epoch_of: the epoch under which this process owns a partition; None when it does not.
         granted: is told of every grant.
-        fenced: is told the partition and the epoch under which the store has refused: somebody else has claimed it.
+        fenced: is told the partition and the epoch under which the store has refused: another owner has claimed it.
         faulted: is told the partition and the run whose wish the store refuses, what was going on, and what was raised.
         now_us: microseconds since the epoch.
         again_seconds: how often those who wait ask again.
@@ -120,7 +120,7 @@ class PermitQueue:
             self._asked.set()
 
     def drop(self, partition: int) -> None:
-        """The partition belongs to somebody else."""
+        """Forgets a partition that another owner has claimed."""
         self._waiting.pop(partition, None)
 
     async def run(self) -> None:

@@ -128,7 +128,7 @@ class Queries:
         return self._ready.pop(partition, [])
 
     def drop(self, partition: int) -> None:
-        """The partition belongs to somebody else, who asks again."""
+        """Forgets a partition that another owner has claimed; that owner asks again."""
         self._ready.pop(partition, None)
         self.permits.drop(partition)
 

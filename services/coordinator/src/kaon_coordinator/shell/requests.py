@@ -128,7 +128,7 @@ def revoke(run_id: str, action: RevokeLease, *, partition: int, epoch: int) -> r
 
 
 def revoke_stale(key: step_pb2.StepKey, *, partition: int, epoch: int) -> runner_pb2.RunnerCommand:
-    """The command that answers a claim to a step which nobody should hold."""
+    """The command that answers a claim to a step that no runner should hold."""
     return runner_pb2.RunnerCommand(
         revoke=runner_pb2.RevokeStep(
             key=key, epoch=epoch, partition=partition, reason=runner_pb2.REVOKE_REASON_STALE_LEASE

@@ -42,6 +42,6 @@ class StartDedup:
             self._applied.pop(run_id, None)
 
     def drop(self, partition: int) -> None:
-        """The partition belongs to somebody else: what was applied last may not have become durable."""
+        """Forgets a partition that another owner has claimed: what was applied last may not have become durable."""
         for run_id in [key for key, number in self._applied.items() if number == partition]:
             del self._applied[run_id]

@@ -1,4 +1,4 @@
-"""Which steps of a partition wait for a runner and which are held, by pool: nobody has to look through every step for them."""
+"""Which steps of a partition wait for a runner and which are held, by pool: found without looking through every step."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class Inbox:
         self._partitions = partitions
         self._workflows = workflows
         self._filled: set[int] = set()
-        # Runs that were submitted in this process, by id: nobody has to read them again.
+        # Runs that were submitted in this process, by id: they need not be read again.
         self._submitted: dict[str, RunRecord] = {}
         self._start_dedup = StartDedup()
         self._fork_states = ForkStates(store, self.wake)
@@ -163,7 +163,7 @@ class Inbox:
         self._start_dedup.forget(run_ids)
 
     def drop(self, partition: int) -> None:
-        """The partition belongs to another owner."""
+        """Forgets a partition that another owner has claimed."""
         self._start_dedup.drop(partition)
         self._submitted = {key: run for key, run in self._submitted.items() if run.partition != partition}
         self._fork_states.drop(partition)
