@@ -37,7 +37,7 @@ def test_a_step_says_what_it_waits_for_up_to_the_runner_that_is_missing(tmp_path
 
     assert causes(found) == [("WAITS_FOR", "after"), ("NO_LABEL", "needs-gpu")]
     assert found.text == (
-        "after waits for needs-gpu. needs-gpu: No runner has accelerator=a100 (1 heard in pool 'default')."
+        "after waits for needs-gpu. needs-gpu: No runner has accelerator=a100 (1 in pool 'default')."
     )
     assert (found.pool, list(found.reasons[1].labels)) == ("default", ["accelerator=a100"])
     (demand,) = demands

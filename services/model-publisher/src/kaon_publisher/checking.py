@@ -54,7 +54,7 @@ class Engine:
             ) from error
 
     def base(self, image: str) -> Base:
-        """The layers and the configuration of an image that the engine has.
+        """Return the layers and the configuration of an image of the engine.
 
         Raises:
             EngineUnavailable: the engine does not have it.
@@ -76,7 +76,7 @@ class Engine:
         return Base(layers=layers, architecture=found.attrs["Architecture"], env=env)
 
     def check(self, image: Image, probe: Probe) -> str:
-        """Loads the image, runs it without network, asks the probe and compares. Returns in words how it was checked.
+        """Load the image, run it without network, send the probe and compare the answer. Return how it was checked.
 
         Raises:
             ModelRejected: it does not start, does not answer, or answers something else.
@@ -169,7 +169,7 @@ class Engine:
         return self._cache / diff_id.removeprefix("sha256:")
 
     def _export(self, image: Any) -> None:
-        """Writes the layers of an image to the cache, each under its digest."""
+        """Write the layers of an image to the cache, each under its digest."""
         self._cache.mkdir(parents=True, exist_ok=True)
         whole = self._cache / f".export-{uuid.uuid4().hex}"
         try:
@@ -203,7 +203,7 @@ class Engine:
 
 
 def exported_layers(tar: tarfile.TarFile) -> Iterator[IO[bytes]]:
-    """The layers of an image as an engine exports it.
+    """Return the layers of an image as an engine exports it.
 
     Raises:
         EngineUnavailable: it is not of the form that an export has.

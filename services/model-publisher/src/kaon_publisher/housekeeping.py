@@ -51,7 +51,7 @@ class Housekeeping:
         self._abandoned_us = int(abandoned_seconds * 1e6)
 
     async def run(self, pause_seconds: float) -> None:
-        """Cleans up now and after every pause, until cancelled. What does not answer is tried again.
+        """Clean up now and after every pause, until cancelled. Retry when a service does not answer.
 
         Raises:
             Exception: nobody has foreseen it.

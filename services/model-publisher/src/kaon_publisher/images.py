@@ -39,11 +39,11 @@ class Blob:
     path: Path | None = None
 
     def open(self) -> IO[bytes]:
-        """The content as a stream."""
+        """Return the content as a stream."""
         return self.path.open("rb") if self.path is not None else io.BytesIO(self.data)
 
     def read(self) -> bytes:
-        """The content."""
+        """Return the content."""
         with self.open() as content:
             return content.read()
 
@@ -84,7 +84,7 @@ def blob_of(data: bytes) -> Blob:
 
 
 def assemble(*, model: Path, app: bytes, base: Base, labels: Mapping[str, str], scratch: Path) -> Image:
-    """The image that serves the model in directory `model` by the program `app`.
+    """Assemble the image that serves the model in directory `model` by the program `app`.
 
     Args:
         model: the model's files; times, owners and their order on disk do not matter.
@@ -121,7 +121,7 @@ def assemble(*, model: Path, app: bytes, base: Base, labels: Mapping[str, str], 
 
 
 def write_layout(image: Image, directory: Path) -> None:
-    """Writes an OCI image layout to the disk; the blobs that are there already, whole, are left alone."""
+    """Write an OCI image layout to the disk; complete blobs that exist are kept."""
     blobs = directory / "blobs" / "sha256"
     durable.make_directory(blobs)
     for blob in image.blobs:
@@ -140,7 +140,7 @@ def write_layout(image: Image, directory: Path) -> None:
 
 
 def write_docker_archive(image: Image, name: str, target: IO[bytes]) -> None:
-    """Writes the image in the form that `docker load` takes, without the layers that an engine which has the base has already."""
+    """Write the image in the form that `docker load` takes, without the layers of the base."""
     hexes = [blob.digest.removeprefix("sha256:") for blob in image.layers]
     config = image.config.digest.removeprefix("sha256:")
     manifest = [
@@ -177,7 +177,7 @@ def _add_directory(tar: tarfile.TarFile, name: str) -> None:
 
 
 def _add_link(tar: tarfile.TarFile, name: str, target: str) -> None:
-    """A link that stays inside of the model: the artifact holds no others."""
+    """Add a link that stays inside of the model: the artifact holds no others."""
     entry = tarfile.TarInfo(name)
     entry.type, entry.mode, entry.linkname = tarfile.SYMTYPE, 0o777, target
     tar.addfile(entry)

@@ -27,7 +27,7 @@ class Probe:
 
 
 def read_probe(directory: Path) -> Probe:
-    """The probe of the model in a directory.
+    """Read the probe of the model in a directory.
 
     Raises:
         ModelRejected: the directory is no model; the text says what is missing.

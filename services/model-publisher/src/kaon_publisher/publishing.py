@@ -33,10 +33,10 @@ class Checker(Protocol):
     """Runs images."""
 
     def base(self, image: str) -> Base:
-        """The image on which models are served."""
+        """Return the image on which models are served."""
 
     def check(self, image: Image, probe: Probe) -> str:
-        """Runs an image and asks its probe; says in words how. Raises ModelRejected."""
+        """Run an image and send it the probe; return how it was checked. Raises ModelRejected."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +101,7 @@ class Publishing:
         )
 
     def pin(self, version: model_pb2.ModelVersion) -> None:
-        """Keeps the artifacts that a version's record names, the model and what it was made of, when the run is long deleted.
+        """Keep the artifacts that a version's record names, the model and its data, after the run is deleted.
 
         Raises:
             StoreUnavailable: the storage does not answer.
@@ -132,13 +132,13 @@ class Publishing:
 
 
 def named_artifacts(version: model_pb2.ModelVersion) -> list[str]:
-    """The digests that a record names as artifacts."""
+    """Return the digests that a record names as artifacts."""
     found = {version.artifact_digest, *version.lineage.data_digests}
     return sorted(digest for digest in found if _DIGEST.fullmatch(digest))
 
 
 def repository(tenant: str, model: str) -> str:
-    """The name of a model's images, without the registry."""
+    """Return the name of a model's images, without the registry."""
     return f"kaon/{tenant}/{model}"
 
 

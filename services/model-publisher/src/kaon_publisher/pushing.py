@@ -27,7 +27,7 @@ class Target(Protocol):
         """
 
     def delete(self, repository: str, digest: str) -> None:
-        """Deletes an image; one that is not there is no error.
+        """Delete an image; a missing one is no error.
 
         Raises:
             RegistryUnavailable: it could not be deleted.

@@ -164,7 +164,7 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
     async def _switch(
         self, context: Any, change: Callable[..., model_pb2.Announcement], reason: str
     ) -> model_pb2.Announcement:
-        """Applies a change of the current version and wakes the watchers."""
+        """Apply a change of the current version and wake the watchers."""
         call = partial(change, principal=_principal(context), reason=reason)
         announcement = await asyncio.to_thread(call, self._now_us())
         self._notifier.notify()

@@ -8,7 +8,7 @@ from kaonapi.model.v1 import model_pb2
 
 
 def current_stack(announced: Iterable[tuple[int, int]]) -> list[int]:
-    """The versions that a rollback can go back to, the current one last.
+    """Return the versions that a rollback can go back to, the current one last.
 
     A publication or a promotion puts its version on top; a rollback takes the top away, so that a second one goes further back.
 
@@ -26,7 +26,7 @@ def current_stack(announced: Iterable[tuple[int, int]]) -> list[int]:
 
 
 def retirable(versions: Iterable[int], stack: list[int], keep: int) -> list[int]:
-    """The versions whose images may go: all but the newest `keep`, the current one and the one that a rollback goes back to."""
+    """Return the versions whose images may be deleted: all but the newest `keep`, the current one and the target of a rollback."""
     newest = sorted(versions, reverse=True)
     needed = {*newest[:keep], *stack[-2:]}
     return [version for version in newest if version not in needed]

@@ -46,7 +46,7 @@ class Settings:
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
-    """The settings that the environment gives; what it does not mention has its default.
+    """Read the settings from the environment; others have their defaults.
 
     Raises:
         InvalidValue: a variable has no usable value; the message names it.

@@ -99,17 +99,19 @@ def _impossible(state: PoolState, pool: str, lane: Lane) -> r.WaitReason | None:
         asked = expressions(lane.labels)
     except InvalidValue as error:
         return r.WaitReason(
-            cause=r.WAIT_CAUSE_BAD_LABEL, text=f"It can never run: {error}.", labels=lane.labels
+            cause=r.WAIT_CAUSE_BAD_LABEL, text=f"No runner can ever take it: {error}.", labels=lane.labels
         )
     if not heard:
-        return r.WaitReason(cause=r.WAIT_CAUSE_NO_RUNNER, text=f"No runner of pool {pool!r} is heard.")
+        return r.WaitReason(
+            cause=r.WAIT_CAUSE_NO_RUNNER, text=f"No runner of pool {pool!r} sends heartbeats."
+        )
     labelled = state.fleet.labelled(lane)
     if not labelled:
         runners = list(state.fleet)
         alone = [e.text for e in asked if not any(e.matches(runner.labels) for runner in runners)]
         missing = alone or [e.text for e in asked]
         together = "" if alone else " together"
-        text = f"No runner has {(' or ' if alone else ' and ').join(missing)}{together} ({heard} heard in pool {pool!r})."
+        text = f"No runner has {(' or ' if alone else ' and ').join(missing)}{together} ({heard} in pool {pool!r})."
         return r.WaitReason(cause=r.WAIT_CAUSE_NO_LABEL, text=text, labels=missing, runners=heard)
     if state.fleet.eligible(lane):
         return None
@@ -222,14 +224,14 @@ def _closed(
         ends = min(runner.health.rest_until for runner in resting) - moment.now
         reason.due_time.CopyFrom(timestamp_in(moment.now_us, ends))
         parts.append(
-            f"{counted(len(resting), 'rests', 'rest')} for {about(ends)} after losing steps again and again"
+            f"{counted(len(resting), 'rests', 'rest')} for {about(ends)} after losing steps repeatedly"
         )
     draining = sum(1 for runner in closed if not runner.accepts)
     if draining:
         parts.append(f"{counted(draining, 'is', 'are')} draining")
     if len(closed) > draining:
         quiet = len(closed) - draining
-        parts.append(f"{counted(quiet, 'was', 'were')} not heard lately")
+        parts.append(f"{counted(quiet, 'has', 'have')} sent no heartbeat lately")
     reason.text = f"Of {counted(total, 'runner', 'runners')} that could take it {', '.join(parts)}."
     return reason
 
@@ -237,8 +239,8 @@ def _closed(
 def _behind(state: PoolState, ticket: Ticket) -> r.WaitReason:
     higher, own = state.waiting.before(ticket)
     count = higher + own
-    steps = "No step goes" if count == 0 else "1 step goes" if count == 1 else f"{count} steps go"
-    text = f"{steps} before it"
+    steps = "No step is" if count == 0 else "1 step is" if count == 1 else f"{count} steps are"
+    text = f"{steps} ahead of it"
     if count:
         text += f" ({higher} of higher priority, {own} of its own tenant that came earlier)"
     share = state.shares.of(ticket.tenant)

@@ -20,7 +20,7 @@ _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}\Z")
 
 
 def check(schedule: s.Schedule, definition: d.WorkflowDefinition, limits: Limits = DEFAULT) -> None:
-    """Checks a schedule of a workflow.
+    """Check a schedule of a workflow.
 
     Raises:
         InvalidRequest: names everything that is wrong.
@@ -83,7 +83,7 @@ def _parameters(
 
 
 def _problem_by_trying(schedule: s.Schedule, cel: str) -> str:
-    """What is wrong with an expression that depends on nothing but the time; empty when it has a value."""
+    """Describe what is wrong with an expression that depends on the time only; return "" when it has a value."""
     if not times.is_timed(schedule):
         return ""
     try:

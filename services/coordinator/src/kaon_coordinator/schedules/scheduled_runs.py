@@ -25,7 +25,7 @@ def run_for(
     new_run_id: Callable[[int], str],
     limits: Limits = DEFAULT,
 ) -> NewRun:
-    """The run of an occasion, its parameters evaluated and complete.
+    """Make the run of an occasion, with its parameters evaluated and complete.
 
     Raises:
         KaonError: a parameter cannot be had, or is not what the workflow declares.
@@ -53,7 +53,7 @@ def run_for(
 
 
 def variables(definition: schedule_pb2.Schedule, time_us: int, event: object) -> dict[str, object]:
-    """What `params_cel` is evaluated over: the time that a run stands for, its date in the schedule's zone, and what happened."""
+    """Return the variables of `params_cel`: the time of the occasion, its date in the schedule's zone, and its event."""
     zone = ZoneInfo(definition.cron.time_zone or "UTC")
     moment = datetime.fromtimestamp(time_us / 1_000_000, UTC)
     return {"time": _rfc3339(time_us), "date": moment.astimezone(zone).date().isoformat(), "event": event}

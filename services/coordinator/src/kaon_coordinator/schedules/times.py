@@ -42,7 +42,7 @@ def is_timed(schedule: s.Schedule) -> bool:
 
 
 def after(schedule: s.Schedule, time_us: int) -> Iterator[int]:
-    """The times after `time_us`, ascending, within the schedule's start and end. Microseconds since the epoch."""
+    """Yield the times after `time_us`, ascending, within the schedule's start and end. Microseconds since the epoch."""
     start_us = schedule.start_time.ToMicroseconds() if schedule.HasField("start_time") else 0
     end_us = schedule.end_time.ToMicroseconds() if schedule.HasField("end_time") else None
     # The start itself counts.
@@ -56,12 +56,12 @@ def after(schedule: s.Schedule, time_us: int) -> Iterator[int]:
 
 
 def next_after(schedule: s.Schedule, time_us: int) -> int | None:
-    """The first time after `time_us`; None when there is none any more."""
+    """Return the first time after `time_us`; None when there is none."""
     return next(after(schedule, time_us), None)
 
 
 def due_times(schedule: s.Schedule, last_us: int, now_us: int) -> list[int]:
-    """The times after `last_us` that have come and are to be treated, oldest first: what the catch-up policy leaves of them.
+    """Return the due times after `last_us` that the catch-up policy keeps, oldest first.
 
     Args:
         schedule: the schedule.
@@ -77,8 +77,8 @@ def due_times(schedule: s.Schedule, last_us: int, now_us: int) -> list[int]:
 
 
 def _newest(schedule: s.Schedule, last_us: int, now_us: int, count: int) -> list[int]:
-    """The newest `count` times that have come since `last_us`. Looks back further and further: years of times that were missed
-    need not all be told."""
+    """Return the newest `count` times since `last_us`. The search goes back in growing windows: years of missed times need not
+    all be computed."""
     window_us = _FIRST_WINDOW_US
     while True:
         begin_us = max(last_us, now_us - window_us)

@@ -55,7 +55,7 @@ class RecordSource(Protocol):
 
 
 def record_occasion(record: Record) -> Occasion:
-    """A run for any record."""
+    """Make an occasion of any record."""
     event = {
         "key": record.key.decode(errors="replace"),
         "value": _value(record.value),
@@ -67,7 +67,7 @@ def record_occasion(record: Record) -> Occasion:
 
 
 def model_occasion(record: Record, tenant: str, wanted: s.ModelPublished) -> Occasion | None:
-    """A run for an announced model; None when it is another one, or nothing that this version understands."""
+    """Make an occasion of an announced model; return None for another model, or for a record that this version cannot read."""
     try:
         announced = model_pb2.Announcement.FromString(record.value).version
     except DecodeError:

@@ -576,11 +576,11 @@ def test_a_request_whose_releases_keep_getting_lost_is_forgotten_and_accepted_ag
 @pytest.mark.parametrize(
     ("pool", "asked", "words"),
     [
-        (Pool(), request("a"), "No runner of pool 'default' is heard."),
+        (Pool(), request("a"), "No runner of pool 'default' sends heartbeats."),
         (
             Pool(Host("r1")),
             request("a", labels=("spark=4.3",)),
-            "No runner has spark=4.3 (1 heard in pool 'default').",
+            "No runner has spark=4.3 (1 in pool 'default').",
         ),
         (
             Pool(Host("r1")),
@@ -590,7 +590,7 @@ def test_a_request_whose_releases_keep_getting_lost_is_forgotten_and_accepted_ag
         (
             Pool(Host("r1")),
             request("a", labels=("a b c",)),
-            "It can never run: 'a b c' is not a label expression",
+            "No runner can ever take it: 'a b c' is not a label expression",
         ),
         (
             Pool(Host("r1", labels={"x": "1"}), Host("r2", labels={"y": "1"})),
@@ -610,7 +610,7 @@ def test_it_says_how_many_steps_go_before() -> None:
     pool = Pool(Host("r1", slots=1))
     pool.ask(request("running"), request("older"), request("urgent", priority=1), request("a"))
 
-    assert "The only runner that could take it is busy. 2 steps go before it" in pool.why("a")
+    assert "The only runner that could take it is busy. 2 steps are ahead of it" in pool.why("a")
 
 
 def test_it_says_that_it_does_not_know_a_step() -> None:

@@ -29,14 +29,14 @@ def after(
 
 
 def last(connection: Connection, tenant: str, model: str) -> model_pb2.Announcement | None:
-    """The model's last announcement."""
+    """Return the model's last announcement."""
     query = _announced().where(announcements.c.tenant == tenant, announcements.c.model == model)
     row = connection.execute(query.order_by(announcements.c.cursor.desc()).limit(1)).one_or_none()
     return None if row is None else _announcement(row)
 
 
 def stack(connection: Connection, tenant: str, model: str) -> list[int]:
-    """The versions to which rollbacks lead, the current one last."""
+    """Return the versions to which rollbacks lead, the current one last."""
     query = (
         select(announcements.c.kind, announcements.c.version)
         .where(announcements.c.tenant == tenant, announcements.c.model == model)
@@ -86,7 +86,7 @@ def unsent(connection: Connection) -> list[tuple[str, int]]:
 
 
 def mark_sent(connection: Connection, tenant: str, cursor: int) -> None:
-    """The broker has acknowledged this one."""
+    """Record that the broker has acknowledged this announcement."""
     this = (announcements.c.tenant == tenant) & (announcements.c.cursor == cursor)
     connection.execute(update(announcements).where(this).values(sent=True))
 

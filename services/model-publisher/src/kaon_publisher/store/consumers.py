@@ -30,13 +30,13 @@ def pickups_of(connection: Connection, tenant: str, model: str, version: int) ->
 
 
 def acknowledged(connection: Connection, tenant: str, consumer: str) -> int:
-    """The last cursor that a consumer acknowledged; 0 for one that never did."""
+    """Return the last cursor that a consumer acknowledged; 0 for one that never did."""
     mine = (consumers.c.tenant == tenant) & (consumers.c.consumer == consumer)
     return connection.execute(select(consumers.c.cursor).where(mine)).scalar() or 0
 
 
 def acknowledge(connection: Connection, tenant: str, consumer: str, cursor: int, now_us: int) -> None:
-    """The consumer has picked up everything up to the cursor. A cursor never goes back.
+    """Record that the consumer has picked up everything up to the cursor. A cursor never goes back.
 
     Raises:
         NotFound: there is no such announcement.
@@ -58,7 +58,7 @@ def acknowledge(connection: Connection, tenant: str, consumer: str, cursor: int,
 def _pick_up(
     connection: Connection, tenant: str, consumer: str, model: str, version: int, now_us: int
 ) -> None:
-    """A version that is picked up again, after a promotion or a rollback, has the new time."""
+    """Record the pickup of a version. A version that is picked up again, after a promotion or a rollback, gets the new time."""
     key = {"tenant": tenant, "consumer": consumer, "model": model, "version": version}
     where = [pickups.c[name] == value for name, value in key.items()]
     if not connection.execute(update(pickups).where(*where).values(time_us=now_us)).rowcount:

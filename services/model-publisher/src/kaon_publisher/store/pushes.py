@@ -8,7 +8,7 @@ from kaon_publisher.store.tables import pushes
 
 
 def begin(connection: Connection, tenant: str, model: str, digest: str, now_us: int) -> None:
-    """An image is about to be pushed: until it is announced, it may have to be deleted again."""
+    """Record an image before it is pushed: until it is announced, it may have to be deleted again."""
     this = _this(tenant, model, digest)
     if not connection.execute(update(pushes).where(this).values(time_us=now_us)).rowcount:
         connection.execute(insert(pushes).values(tenant=tenant, model=model, digest=digest, time_us=now_us))
@@ -21,7 +21,7 @@ def abandoned(connection: Connection, before_us: int) -> list[tuple[str, str, st
 
 
 def forget(connection: Connection, tenant: str, model: str, digest: str) -> None:
-    """The image is gone, or announced."""
+    """Remove the record of a push: the image is deleted, or announced."""
     connection.execute(delete(pushes).where(_this(tenant, model, digest)))
 
 

@@ -43,11 +43,11 @@ class ModelStore:
             raise
 
     def close(self) -> None:
-        """Closes all connections."""
+        """Close all connections."""
         self._database.close()
 
     def published(self, tenant: str, key: str, payload: str) -> model_pb2.ModelVersion | None:
-        """The version that was published under an idempotency key; None when there is none.
+        """Return the version that was published under an idempotency key; None when there is none.
 
         Raises:
             Conflict: the key was used for something else.
@@ -98,7 +98,7 @@ class ModelStore:
             return announcements.after(connection, tenant, after, model, limit)
 
     def current(self, tenant: str, model: str) -> int:
-        """The model's current version; 0: there is none."""
+        """Return the model's current version; 0: there is none."""
         with self._reading() as connection:
             stack = announcements.stack(connection, tenant, model)
         return stack[-1] if stack else 0
@@ -106,7 +106,7 @@ class ModelStore:
     def promote(
         self, tenant: str, model: str, number: int, now_us: int, *, principal: str = "", reason: str = ""
     ) -> model_pb2.Announcement:
-        """Makes a version the current one and announces that; see the proto.
+        """Make a version the current one and announce it; see the proto.
 
         Raises:
             NotFound: there is no such version.
@@ -128,7 +128,7 @@ class ModelStore:
     def roll_back(
         self, tenant: str, model: str, leaving: int, now_us: int, *, principal: str = "", reason: str = ""
     ) -> model_pb2.Announcement:
-        """Makes the version current that was current before, and announces that; see the proto.
+        """Make the version current that was current before, and announce it; see the proto.
 
         Raises:
             NotFound: there is nothing to go back to.
@@ -153,7 +153,7 @@ class ModelStore:
     def _switch(
         self, tenant: str, model: str, change: Callable[[Connection], None]
     ) -> model_pb2.Announcement:
-        """Applies a change of the current version, and returns the announcement that tells the current one."""
+        """Apply a change of the current version, and return the announcement of the current one."""
         while True:
             try:
                 with self._writing() as connection:
@@ -167,7 +167,7 @@ class ModelStore:
             return last
 
     def begin_push(self, tenant: str, model: str, digest: str, now_us: int) -> None:
-        """An image is about to be pushed: until it is announced, it may have to be deleted again."""
+        """Record an image before it is pushed: until it is announced, it may have to be deleted again."""
         with self._writing() as connection:
             pushes.begin(connection, tenant, model, digest, now_us)
 
@@ -177,7 +177,7 @@ class ModelStore:
             return pushes.abandoned(connection, before_us)
 
     def forget_push(self, tenant: str, model: str, digest: str) -> None:
-        """The image is gone."""
+        """Record that the image is deleted."""
         with self._writing() as connection:
             pushes.forget(connection, tenant, model, digest)
 
@@ -187,7 +187,7 @@ class ModelStore:
             return versions.models(connection)
 
     def retirable(self, tenant: str, model: str, keep: int) -> list[model_pb2.ModelVersion]:
-        """The versions that need their images no more, `keep` being how many of the newest are kept in any case."""
+        """Return the versions whose images can be deleted; the newest `keep` are always kept."""
         with self._reading() as connection:
             alive = versions.alive(connection, tenant, model)
             stack = announcements.stack(connection, tenant, model)
@@ -195,7 +195,7 @@ class ModelStore:
         return [each for each in alive if each.version in numbers]
 
     def retire(self, version: model_pb2.ModelVersion) -> None:
-        """Marks a version as one whose image is gone, or is about to be."""
+        """Mark a version as one whose image is deleted, or is about to be."""
         with self._writing() as connection:
             versions.retire(connection, version)
 
@@ -211,17 +211,17 @@ class ModelStore:
             return announcements.unsent(connection)
 
     def mark_sent(self, tenant: str, cursor: int) -> None:
-        """The broker has acknowledged this announcement."""
+        """Record that the broker has acknowledged this announcement."""
         with self._writing() as connection:
             announcements.mark_sent(connection, tenant, cursor)
 
     def acknowledged(self, tenant: str, consumer: str) -> int:
-        """The last cursor that a consumer acknowledged; 0 for one that never did."""
+        """Return the last cursor that a consumer acknowledged; 0 for one that never did."""
         with self._reading() as connection:
             return consumers.acknowledged(connection, tenant, consumer)
 
     def acknowledge(self, tenant: str, consumer: str, cursor: int, now_us: int) -> None:
-        """The consumer has picked up everything up to the cursor. A cursor never goes back.
+        """Record that the consumer has picked up everything up to the cursor. A cursor never goes back.
 
         Raises:
             NotFound: there is no such announcement.

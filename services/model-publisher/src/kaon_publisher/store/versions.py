@@ -13,7 +13,7 @@ from kaonapi.model.v1 import model_pb2
 
 
 def published(connection: Connection, tenant: str, key: str, payload: str) -> model_pb2.ModelVersion | None:
-    """The version that was published under an idempotency key; None when there is none.
+    """Return the version that was published under an idempotency key; None when there is none.
 
     Raises:
         Conflict: the key was used for something else.
@@ -30,7 +30,7 @@ def published(connection: Connection, tenant: str, key: str, payload: str) -> mo
 def record(
     connection: Connection, version: model_pb2.ModelVersion, key: str, payload: str, now_us: int
 ) -> model_pb2.ModelVersion:
-    """Writes a version under the next number, and returns it.
+    """Write a version under the next number, and return it.
 
     Raises:
         IntegrityError: another one took this number, or this key.
@@ -61,7 +61,7 @@ def of_model(connection: Connection, tenant: str, model: str) -> list[model_pb2.
 
 
 def newest(connection: Connection, tenant: str) -> list[model_pb2.ModelVersion]:
-    """The newest version of each of a tenant's models, by name."""
+    """Return the newest version of each of a tenant's models, by name."""
     query = select(versions.c.model, versions.c.record).where(versions.c.tenant == tenant)
     found: dict[str, str] = {}
     for row in connection.execute(query.order_by(versions.c.model, versions.c.version.desc())):
@@ -88,19 +88,19 @@ def models(connection: Connection) -> list[tuple[str, str]]:
 
 
 def alive(connection: Connection, tenant: str, model: str) -> list[model_pb2.ModelVersion]:
-    """The versions that have their images, newest first."""
+    """Return the versions that have their images, newest first."""
     found = of_model(connection, tenant, model)
     return [version for version in found if version.stage != model_pb2.STAGE_RETIRED]
 
 
 def retire(connection: Connection, version: model_pb2.ModelVersion) -> None:
-    """Marks a version as one whose image is gone, or is about to be."""
+    """Mark a version as one whose image is deleted, or is about to be."""
     version.stage = model_pb2.STAGE_RETIRED
     connection.execute(update(versions).where(_this(version)).values(record=_format(version)))
 
 
 def parse(text: str) -> model_pb2.ModelVersion:
-    """A version from its column `record`."""
+    """Parse a version from its column `record`."""
     return json_format.Parse(text, model_pb2.ModelVersion())
 
 
