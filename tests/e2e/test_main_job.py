@@ -11,6 +11,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from shared_system import revive
 from support import Api
 
 from kaon import load_workflow
@@ -20,7 +21,7 @@ from kaon_local.system import System
 from kaonapi.model.v1 import model_pb2, model_pb2_grpc
 from kaonapi.run.v1 import run_pb2
 
-pytestmark = [pytest.mark.real, pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.real, pytest.mark.e2e, pytest.mark.timeout(600)]
 
 WORKFLOW = ROOT / "examples" / "recommendations" / "workflow.py"
 
@@ -43,12 +44,37 @@ def passes_of(steps: dict[str, run_pb2.StepView]) -> list[dict[str, object]]:
     return history
 
 
-def test_the_main_job_repeats_until_stable_and_publishes_a_model_that_is_picked_up(
+def break_everything_once(system: System, api: Api, run: str) -> dict[str, int]:
+    """Kills a runner, the coordinator and the broker in the first pass; returns the generations of what had succeeded before."""
+    victim = api.await_leased(run, "/train-region").runner_id
+    runner = next(each for each in system.runners if each.config.env["KAON_RUNNER_ID"] == victim)
+    runner.kill()
+    runner.start()
+    api.await_event(
+        run,
+        lambda event: event.HasField("step_ended") and event.step_ended.path.endswith("/validate-region"),
+    )
+    steps = api.steps(run).items()
+    before = {path: step.generation for path, step in steps if step.status == run_pb2.STATUS_SUCCEEDED}
+    for server in (system.coordinator, system.kafka):
+        server.kill()
+        server.start()
+    return before
+
+
+def test_the_main_job_survives_deaths_repeats_until_stable_and_publishes_a_model_that_is_picked_up(
     system: System, api: Api, tmp_path: Path
 ) -> None:
     run = api.submit(load_workflow(WORKFLOW), data=str(movielens()))
-    ended = api.wait(run, 300)
+    try:
+        before = break_everything_once(system, api, run)
+        ended = api.wait(run, 500)
+    finally:
+        revive((system.kafka, system.coordinator, *system.runners))
     steps = api.steps(run)
+    assert any(step.lost_runners for step in steps.values()), "a killed runner held something"
+    assert {path: steps[path].generation for path in before} == before, "no finished step ran again"
+    assert all(step.attempt == 1 for step in steps.values()), "deaths of the platform use up no attempt"
     assert ended.status == run_pb2.STATUS_SUCCEEDED, ended.error
     history = passes_of(steps)
     assert [each["stable"] for each in history] == [False] * (len(history) - 1) + [True]
