@@ -2,7 +2,7 @@
 
 Two kinds. What belongs to the decision (`SubmitChild`, `TellRun`, `RememberStep`, `ReleasePermits`) is in the transaction of
 the events. Everything else happens after that transaction, and losing it is harmless: each is derivable from the state (see
-`engine.resume`), a READY step without a holder is requested again, a stale renewal is revoked again.
+`engine.rows.resume`), a READY step without a holder is requested again, a stale renewal is revoked again.
 """
 
 from __future__ import annotations
