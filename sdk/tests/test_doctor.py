@@ -29,7 +29,7 @@ def test_what_works_badly_is_told_with_what_to_do(world: World, capsys: pytest.C
     told = capsys.readouterr().out
     assert "ok      database: answers" in told
     assert "BAD     broker: not heard for 30 s\n        look at it" in told
-    assert "pool far: nobody: it is away" in told
+    assert "pool far: no owner: it is away" in told
 
 
 def test_findings_are_json_for_scripts(capsys: pytest.CaptureFixture[str]) -> None:
