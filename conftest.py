@@ -102,9 +102,9 @@ def pytest_runtest_teardown(
 
 def _end_fixtures(item: pytest.Item, names: Sequence[str]) -> None:
     """Tears fixtures down before their scope ends; whatever asks for them again gets new ones."""
-    known = item.session._fixturemanager._arg2fixturedefs
+    manager = item.session._fixturemanager
     for name in names:
-        for fixture in known.get(name, ()):
+        for fixture in manager.getfixturedefs(name, item) or ():
             fixture.finish(item._request)  # type: ignore[attr-defined]
 
 
