@@ -32,6 +32,8 @@ NOT_QUICK = ("real", "e2e", "slow")
 QUICK_CPU_SECONDS = 15.0 * int(os.environ.get("KAON_HUNT", "1"))
 
 _running: list[pytest.Item] = []
+# What the tests so far have started and share.
+_started: dict[pytest.FixtureDef[object], None] = {}
 
 
 class _ByFile(LoadGroupScheduling):
@@ -65,8 +67,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _shared(item: pytest.Item) -> str | None:
     if not _is(item, ("real", "e2e")):
         return None
-    names: Sequence[str] = getattr(item, "fixturenames", ())
-    return next((group for fixture, group in SHARED.items() if fixture in names), None)
+    shared = _shared_fixtures(item)
+    return next((group for name, group in SHARED.items() if name in shared), None)
+
+
+def _shared_fixtures(item: pytest.Item) -> dict[str, pytest.FixtureDef[object]]:
+    """Those fixtures of SHARED that a test uses. Others of the same names, for one test or file alone, are not meant."""
+    info = getattr(item, "_fixtureinfo", None)
+    known = {} if info is None else info.name2fixturedefs
+    found = {name: known[name][-1] for name in SHARED if name in known}
+    return {name: fixture for name, fixture in found.items() if fixture.scope == "session"}
 
 
 def _servers(item: pytest.Item) -> tuple[str | None, str]:
@@ -94,18 +104,13 @@ def pytest_runtest_teardown(
 ) -> Generator[None, object, object]:
     """Ends servers behind the last test that shares them: idle ones take the processor from the tests that follow."""
     result = yield
-    group = _shared(item)
-    if group is not None and nextitem is not None and _servers(item) != _servers(nextitem):
-        _end_fixtures(item, [name for name, shared in SHARED.items() if shared == group])
+    if _shared(item) is not None:
+        _started.update(dict.fromkeys(_shared_fixtures(item).values()))
+    if nextitem is not None and _servers(item) != _servers(nextitem):
+        while _started:
+            # Before its scope ends; whatever asks for it again gets a new one. What stands on it ends first.
+            _started.popitem()[0].finish(item._request)  # type: ignore[attr-defined]
     return result
-
-
-def _end_fixtures(item: pytest.Item, names: Sequence[str]) -> None:
-    """Tears fixtures down before their scope ends; whatever asks for them again gets new ones."""
-    manager = item.session._fixturemanager
-    for name in names:
-        for fixture in manager.getfixturedefs(name, item) or ():
-            fixture.finish(item._request)  # type: ignore[attr-defined]
 
 
 @pytest.hookimpl(wrapper=True)
