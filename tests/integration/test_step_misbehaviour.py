@@ -27,6 +27,11 @@ def submit(api: Api, name: str, ledger: Path) -> str:
     return api.submit(load("storms/storm.py", "FLOWS")[name], ledger=str(ledger))
 
 
+def directories(system: System) -> set[Path]:
+    """Those of all steps; runners that other tests have killed may have left some."""
+    return {path for runner in system.runners for path in (runner.state / "work" / "steps").glob("*/*")}
+
+
 def test_a_cancel_ends_a_step_deaf_to_sigterm_and_the_daemon_that_it_left(api: Api, tmp_path: Path) -> None:
     ledger = tmp_path / "ledger"
     run = submit(api, "forks-a-daemon", ledger)
@@ -41,11 +46,11 @@ def test_a_cancel_ends_a_step_deaf_to_sigterm_and_the_daemon_that_it_left(api: A
 def test_a_step_that_fills_its_disk_quota_fails_with_figures_and_leaves_nothing(
     api: Api, small_system: System, tmp_path: Path
 ) -> None:
+    before = directories(small_system)
     run = api.wait(submit(api, "fills-its-disk", tmp_path / "ledger"), 30)
     assert (run.error.type, run.error.error_class) == ("DiskQuota", step_pb2.ERROR_CLASS_USER)
     assert "its quota is 50.0 MiB" in run.error.message
-    left = [path for runner in small_system.runners for path in (runner.state / "work" / "steps").glob("*/*")]
-    assert left == []
+    assert directories(small_system) <= before
 
 
 def test_a_step_that_eats_its_memory_fails_with_its_limit_and_peak(api: Api, tmp_path: Path) -> None:
