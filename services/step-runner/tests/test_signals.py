@@ -166,7 +166,9 @@ def test_an_exclusive_step_that_waits_for_its_grant_can_be_stopped(system: Memor
 def test_an_exclusive_step_without_renewals_is_ended_before_the_next_may_begin(
     tmp_path: Path, isolation: str
 ) -> None:
-    with MemorySystem(tmp_path / "work", exclusive_seconds=1.0, renew_seconds=30.0) as system:
+    # Long enough for a busy machine to start the step's process in.
+    exclusive_seconds = 5.0
+    with MemorySystem(tmp_path / "work", exclusive_seconds=exclusive_seconds, renew_seconds=90.0) as system:
         path = tmp_path / "pid"
         wanted = python(
             "sleep_and_tell", inputs={"seconds": 60, "path": str(path)}, exclusive=True, isolation=isolation
@@ -176,8 +178,8 @@ def test_an_exclusive_step_without_renewals_is_ended_before_the_next_may_begin(
         heard_last = time.monotonic()
         system.grant(wanted.key)
         pid = read_pid(path)
-        wait_gone(pid, 5)
-        assert time.monotonic() - heard_last < 3
+        wait_gone(pid, 4 * exclusive_seconds)
+        assert time.monotonic() - heard_last < 5 * exclusive_seconds
         assert system.final(wanted.key).failed.error.type == "LeaseExpired"
 
 
