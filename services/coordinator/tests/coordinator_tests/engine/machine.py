@@ -182,8 +182,10 @@ class Machine:
             self.end_child(action.run_id, t.CANCELLED)
 
     def go_on(self, run_id: str, asked: int) -> None:
-        """A child is to go on; perhaps somebody has made it succeed meanwhile."""
-        assert run_id not in self.children
+        """A child is to go on; perhaps somebody has made it succeed meanwhile. Asked again for the same, it changes nothing."""
+        if run_id in self.children:
+            assert self.asked[run_id] == asked
+            return
         self.children[run_id] = self.places[run_id]
         if self.random.random() < self.trouble:
             self.later(self.end_of(run_id, t.FAILED))
