@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from kaon.cli import words
 from kaon.dsl import types
+from kaon_wire.definitions.graphs import inner_graphs
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 PHASES = {d.PHASE_ON_FAILURE: "on failure", d.PHASE_FINALLY: "finally"}
@@ -18,18 +19,11 @@ RULES = {
 
 def bodies(block: d.Block) -> Iterator[tuple[str, d.Graph]]:
     """The graphs in a block, and what distinguishes them; empty for the only one."""
-    match block.WhichOneof("kind"):
-        case "for_each":
-            yield "", block.for_each.body
-        case "repeat":
-            yield "", block.repeat.body
-        case "group":
-            yield "", block.group.body
-        case "branch":
-            for index, case in enumerate(block.branch.cases):
-                yield f"case {index}", case.body
-            if block.branch.HasField("otherwise"):
-                yield "otherwise", block.branch.otherwise
+    for name, graph in inner_graphs(block):
+        if name == "body":
+            yield "", graph
+        else:
+            yield "otherwise" if name == "else" else f"case {name}", graph
 
 
 def all_blocks(graph: d.Graph) -> Iterator[d.Block]:

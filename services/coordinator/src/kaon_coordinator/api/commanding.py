@@ -7,7 +7,7 @@ from typing import Any
 from kaon_coordinator.api import principal, views
 from kaon_coordinator.api.intake import Intake
 from kaon_coordinator.engine import transitions as t
-from kaon_coordinator.engine.commands import at_or_under
+from kaon_coordinator.engine.commands import any_failed
 from kaon_coordinator.engine.rows import BlockRow, StepRow
 from kaon_coordinator.problems import Denied, Unfit
 from kaon_coordinator.store.base import RunRecord
@@ -172,7 +172,7 @@ class Commanding(run_service_pb2_grpc.RunServiceServicer):
             *await self._threads.read(store.list_steps, run.run_id),
             *await self._threads.read(store.list_blocks, run.run_id),
         ]
-        return any(row.status in _FAILED and at_or_under(row.path, path) for row in rows)
+        return any_failed(rows, path)
 
 
 def _status(run: RunRecord) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from kaon_coordinator.engine import run_ends, runs
 from kaon_coordinator.engine import transitions as t
@@ -16,6 +16,7 @@ from kaon_coordinator.engine.readiness import ending, had_turn, in_turn
 from kaon_coordinator.engine.refusals import refuse
 from kaon_coordinator.engine.rerun import run_again
 from kaon_coordinator.engine.resetting import plan
+from kaon_coordinator.engine.rows import BlockRow, StepRow
 from kaon_coordinator.engine.scopes import end_block, nodes_at, stop_scope
 from kaon_coordinator.engine.state import BlockState, Node, ScopeState, StepState
 from kaon_coordinator.engine.steps import end as end_step
@@ -165,6 +166,11 @@ def at_or_under(path: str, place: str) -> bool:
     if not place or path == place:
         return True
     return path.startswith(place) and (place.endswith("/") or path[len(place)] in "/[#=")
+
+
+def any_failed(rows: Iterable[StepRow | BlockRow], place: str = "") -> bool:
+    """Whether one of a run's rows, at or under a place, is what a retry runs again."""
+    return any(row.status in t.BROKEN | {t.CANCELLED} and at_or_under(row.path, place) for row in rows)
 
 
 def restart(decision: Decision, message: Restart) -> None:
