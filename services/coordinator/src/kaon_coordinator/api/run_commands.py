@@ -6,9 +6,9 @@ from typing import Any
 
 from kaon_coordinator.api import views
 from kaon_coordinator.api.submission import Submission
+from kaon_coordinator.engine.commands.retry import any_failed
 from kaon_coordinator.engine.rows.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.engine.state import transitions as t
-from kaon_coordinator.engine.state.paths import at_or_under
 from kaon_coordinator.problems import Denied, FailedPrecondition
 from kaon_coordinator.store.base import RunRecord
 from kaon_coordinator.store.thread import StoreThread
@@ -177,7 +177,7 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
             *await self._threads.read(store.list_steps, run.run_id),
             *await self._threads.read(store.list_blocks, run.run_id),
         ]
-        return any(row.status in _FAILED and at_or_under(row.path, path) for row in rows)
+        return any_failed(rows, path)
 
 
 def _status(row: RunRow | StepRow | BlockRow) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kaon_coordinator.engine.actions import PrepareChild
-from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.commands.retry import any_failed
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.store.base import RunRecord, Store, WorkflowRecord
 from kaon_wire.errors import NotFound
@@ -51,6 +51,4 @@ def _is_being_cancelled(store: Store, run: RunRecord) -> bool:
 
 
 def _has_failures(store: Store, run: RunRecord) -> bool:
-    statuses = {row.status for row in store.list_steps(run.run_id)}
-    statuses |= {row.status for row in store.list_blocks(run.run_id)}
-    return not statuses.isdisjoint(t.BROKEN | {t.CANCELLED})
+    return any_failed(store.list_steps(run.run_id)) or any_failed(store.list_blocks(run.run_id))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +35,6 @@ RETRY = command_pb2.RetryRun()
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     return World(tmp_path, run_partitions=3)
-
-
-@pytest.fixture
-async def member(world: World) -> AsyncIterator[Member]:
-    member = Member(world, "first")
-    await member.start()
-    yield member
-    await member.stop()
 
 
 def child(**fields: Any) -> d.WorkflowDefinition:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -21,14 +21,6 @@ SUCCEEDED = {"succeeded": step_pb2.StepSucceeded(outputs_json={"out": "1"})}
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     return World(tmp_path)
-
-
-@pytest.fixture
-async def member(world: World) -> AsyncIterator[Member]:
-    member = Member(world, "first")
-    await member.start()
-    yield member
-    await member.stop()
 
 
 def status(member: Member, run_id: str = "run") -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +31,6 @@ BAD = step_pb2.StepError(error_class=step_pb2.ERROR_CLASS_USER, type="ValueError
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     return World(tmp_path, run_partitions=3)
-
-
-@pytest.fixture
-async def member(world: World) -> AsyncIterator[Member]:
-    member = Member(world, "first")
-    await member.start()
-    yield member
-    await member.stop()
 
 
 def run_of(member: Member, run_id: str = "run") -> RunRecord:

@@ -6,7 +6,6 @@ The inputs are given below the API's checks, as if one of them had been forgotte
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,14 +52,6 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
         return World(tmp_path)
     server: Postgres = request.getfixturevalue("postgres")
     return World(tmp_path, url=server.create_database(f"test_{uuid4().hex}"))
-
-
-@pytest.fixture
-async def member(world: World) -> AsyncIterator[Member]:
-    member = Member(world, "first")
-    await member.start()
-    yield member
-    await member.stop()
 
 
 @pytest.fixture

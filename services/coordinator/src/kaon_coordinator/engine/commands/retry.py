@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from kaon_coordinator.engine.decision import Decision
 from kaon_coordinator.engine.kinds.subworkflows import to_continue
 from kaon_coordinator.engine.messages import Restart, Retry
 from kaon_coordinator.engine.refusals import NOT_BEGUN, refuse
+from kaon_coordinator.engine.rows.rows import BlockRow, StepRow
 from kaon_coordinator.engine.scopes import run_ends
 from kaon_coordinator.engine.scopes.readiness import had_turn
 from kaon_coordinator.engine.scopes.rerun import run_again
@@ -39,6 +40,11 @@ def retry(decision: Decision, message: Retry) -> None:
 
 def _known(decision: Decision, path: str) -> bool:
     return decision.state.node(path) is not None or path in decision.state.scopes
+
+
+def any_failed(rows: Iterable[StepRow | BlockRow], place: str = "") -> bool:
+    """Tell whether a retry would run again one of a run's rows, at or under a place."""
+    return any(row.status in t.BROKEN | {t.CANCELLED} and at_or_under(row.path, place) for row in rows)
 
 
 def _failures(decision: Decision, path: str) -> Iterator[Node]:
