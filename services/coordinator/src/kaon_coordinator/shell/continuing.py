@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from kaon_coordinator.engine.actions import PrepareChild
 from kaon_coordinator.engine.commands.retry import any_failed
+from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.store.base import RunRecord, Store, WorkflowRecord
 from kaon_wire.errors import NotFound
