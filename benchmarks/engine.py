@@ -115,9 +115,7 @@ class Played:
             self.tell(what)
             return
         lease = m.Lease(
-            path=what,
-            attempt=1,
-            generation=self.state.steps[what].generation,
+            issue=self.state.steps[what].issue,
             runner_id="runner",
             incarnation="runner-1",
         )

@@ -75,7 +75,7 @@ def _holder_check() -> None:
 
 
 def _generation_check() -> None:
-    current = "current = lease.generation == step.generation and lease.attempt == step.attempt"
+    current = "current = step.is_newest(lease.issue)"
     _edit(engine_leases, "claim", current, "current = True")
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
+from kaon_coordinator.engine.issue import StepIssue
 from kaonapi.run.v1 import command_pb2
 
 
@@ -26,9 +27,7 @@ class RequestStep:
 class EndStep:
     """Tell the pool's matcher that this issue of the step needs no runner any more."""
 
-    path: str
-    attempt: int
-    generation: int
+    issue: StepIssue
 
 
 class RevokeReason(StrEnum):
@@ -43,9 +42,7 @@ class RevokeReason(StrEnum):
 class RevokeLease:
     """Tell one life of a runner to stop executing this issue of the step."""
 
-    path: str
-    attempt: int
-    generation: int
+    issue: StepIssue
     incarnation: str
     reason: RevokeReason
 
@@ -54,9 +51,7 @@ class RevokeLease:
 class GrantLease:
     """Tell the holder of an exclusive step that it may begin: nothing of an earlier attempt can be running any more."""
 
-    path: str
-    attempt: int
-    generation: int
+    issue: StepIssue
     incarnation: str
 
 
@@ -64,9 +59,7 @@ class GrantLease:
 class SignalHolder:
     """Hand a signal to the runner that holds this step. The same signal may be handed over twice; `seq` tells."""
 
-    path: str
-    attempt: int
-    generation: int
+    issue: StepIssue
     incarnation: str
     name: str
     # Canonical JSON.
@@ -78,8 +71,7 @@ class SignalHolder:
 class WatchRetry:
     """Send `RetryDue` at `due_us` (microseconds since the epoch)."""
 
-    path: str
-    generation: int
+    issue: StepIssue
     due_us: int
 
 
@@ -87,8 +79,7 @@ class WatchRetry:
 class WatchAttempt:
     """A runner has become the holder: expect renewals, and send `AttemptTimedOut` when the attempt takes longer than allowed."""
 
-    path: str
-    generation: int
+    issue: StepIssue
     incarnation: str
     # Microseconds since the epoch; 0 means without limit.
     timeout_us: int

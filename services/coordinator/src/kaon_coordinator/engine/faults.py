@@ -66,7 +66,7 @@ def _end_step(decision: Decision, step: StepState) -> None:
     if step.status == t.CANCELLING:
         revoke(decision, lease_of(step), RevokeReason.CANCELLED)
         lose(decision, step, reason="fault", cut_off=True)
-    decision.act(EndStep(path=step.path, attempt=step.attempt, generation=step.generation))
+    decision.act(EndStep(issue=step.issue))
     decision.emit(
         step_ended=history_pb2.StepEndedEvent(
             path=step.path, status=t.CANCELLED, attempt=step.attempt, generation=step.generation

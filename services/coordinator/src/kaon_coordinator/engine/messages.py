@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from kaon_coordinator.engine.actions import Timer
+from kaon_coordinator.engine.issue import StepIssue
 from kaonapi.step.v1 import step_pb2
 
 
@@ -125,10 +126,7 @@ class ChildEnded:
 class Lease:
     """The claim under which a runner reports: which issue of which step, and which life of which runner."""
 
-    path: str
-    attempt: int
-    # The fencing token.
-    generation: int
+    issue: StepIssue
     runner_id: str
     incarnation: str
 
@@ -189,24 +187,21 @@ class HandedBack:
 class LeaseExpired:
     """Nobody has renewed the lease in time, and the engine could hear all that while."""
 
-    path: str
-    generation: int
+    issue: StepIssue
 
 
 @dataclass(frozen=True, kw_only=True)
 class RetryDue:
     """The wait before the step's next attempt is over."""
 
-    path: str
-    generation: int
+    issue: StepIssue
 
 
 @dataclass(frozen=True, kw_only=True)
 class AttemptTimedOut:
     """The attempt has used up its time and the runner has not ended it by itself."""
 
-    path: str
-    generation: int
+    issue: StepIssue
 
 
 @dataclass(frozen=True, kw_only=True)

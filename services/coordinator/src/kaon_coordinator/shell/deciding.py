@@ -102,9 +102,10 @@ class Decider:
         self, state: RunState, record: step_pb2.StepEvents, key: step_pb2.StepKey, *, queued: bool
     ) -> None:
         decision = Decision(state=state, context=self.turn.context)
-        if revoke_unless_current(decision, lease_of(record, key), queued=queued) and not queued:
-            lease = LeaseId(run_id=key.run_id, path=key.path, generation=key.generation)
-            self.partition.watch.leases.renew(lease, self.now)
+        lease = lease_of(record, key)
+        if revoke_unless_current(decision, lease, queued=queued) and not queued:
+            held = LeaseId(run_id=key.run_id, issue=lease.issue)
+            self.partition.watch.leases.renew(held, self.now)
         self.turn.absorb(state, decision)
 
     def _disown(self, record: step_pb2.StepEvents, key: step_pb2.StepKey) -> None:
@@ -139,7 +140,7 @@ class Decider:
             state = partition.runs.get(lease.run_id)
             if state is not None:
                 told = len(turn.events)
-                self._tell(state, LeaseExpired(path=lease.path, generation=lease.generation))
+                self._tell(state, LeaseExpired(issue=lease.issue))
                 expired += len(turn.events) > told
         return expired
 

@@ -99,8 +99,8 @@ class _Letting:
                 _end(self.effects, watch, state, action)
             case RevokeLease(incarnation=incarnation):
                 self._command(requests.revoke, state, incarnation, action)
-            case WatchRetry(path=path, generation=generation, due_us=due_us):
-                watch.timers.set(due_us, state.run_id, RetryDue(path=path, generation=generation))
+            case WatchRetry(issue=issue, due_us=due_us):
+                watch.timers.set(due_us, state.run_id, RetryDue(issue=issue))
             case WatchAttempt():
                 _watch_attempt(watch, state, action, self.now)
             case WatchTime(timer=timer, path=path, due_us=due_us):
@@ -127,21 +127,19 @@ class _Letting:
 
 
 def _end(effects: Effects, watch: Watch, state: RunState, action: EndStep) -> None:
-    key = step_pb2.StepKey(
-        run_id=state.run_id, path=action.path, attempt=action.attempt, generation=action.generation
-    )
-    pool = requests.pool_at(state, action.path)
-    effects.ended[pool].append(step_pb2.StepEnded(key=key))
-    watch.leases.end(LeaseId(run_id=state.run_id, path=action.path, generation=action.generation))
+    issue = action.issue
+    pool = requests.pool_at(state, issue.path)
+    effects.ended[pool].append(step_pb2.StepEnded(key=requests.key_of(state.run_id, issue)))
+    watch.leases.end(LeaseId(run_id=state.run_id, issue=issue))
 
 
 def _watch_attempt(watch: Watch, state: RunState, action: WatchAttempt, now: float) -> None:
-    step = state.steps.get(action.path)
+    issue = action.issue
+    step = state.steps.get(issue.path)
     if step is None:
         return
-    if step.generation == action.generation and step.status in {t.RUNNING, t.CANCELLING}:
-        lease = LeaseId(run_id=state.run_id, path=action.path, generation=action.generation)
-        watch.leases.hold(lease, now)
+    if step.is_newest(issue) and step.status in {t.RUNNING, t.CANCELLING}:
+        watch.leases.hold(LeaseId(run_id=state.run_id, issue=issue), now)
     if action.timeout_us:
-        message = AttemptTimedOut(path=action.path, generation=action.generation)
+        message = AttemptTimedOut(issue=issue)
         watch.timers.set(action.timeout_us + TIMEOUT_GRACE_US, state.run_id, message)

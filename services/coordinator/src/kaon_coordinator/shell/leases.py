@@ -10,16 +10,17 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass
 
+from kaon_coordinator.engine.issue import StepIssue
+
 LEASE_SECONDS = 10.0
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class LeaseId:
     """One issue of one step of one run."""
 
     run_id: str
-    path: str
-    generation: int
+    issue: StepIssue
 
 
 class LeaseBook:
@@ -32,8 +33,8 @@ class LeaseBook:
     def __init__(self, *, seconds: float = LEASE_SECONDS) -> None:
         self._seconds = seconds
         self._deadlines: dict[LeaseId, float] = {}
-        # A heap of (deadline, run, path, generation) that may lag behind the deadlines: entries are put right when they surface.
-        self._heap: list[tuple[float, str, str, int]] = []
+        # A heap of (deadline, run, issue) that may lag behind the deadlines: entries are put right when they surface.
+        self._heap: list[tuple[float, str, StepIssue]] = []
         self._not_before = 0.0
 
     def __len__(self) -> int:
@@ -45,7 +46,7 @@ class LeaseBook:
         known = lease in self._deadlines
         self._deadlines[lease] = deadline
         if not known:
-            heapq.heappush(self._heap, (deadline, lease.run_id, lease.path, lease.generation))
+            heapq.heappush(self._heap, (deadline, lease.run_id, lease.issue))
 
     def renew(self, lease: LeaseId, now: float) -> bool:
         """Prolongs a held lease; False when it is not held."""
@@ -73,13 +74,13 @@ class LeaseBook:
             return []
         found: list[LeaseId] = []
         while self._heap and self._heap[0][0] <= now:
-            _, run_id, path, generation = heapq.heappop(self._heap)
-            lease = LeaseId(run_id=run_id, path=path, generation=generation)
+            _, run_id, issue = heapq.heappop(self._heap)
+            lease = LeaseId(run_id=run_id, issue=issue)
             deadline = self._deadlines.get(lease)
             if deadline is None:
                 continue
             if deadline <= now:
                 found.append(lease)
                 deadline = now
-            heapq.heappush(self._heap, (max(deadline, now + 0.001), run_id, path, generation))
+            heapq.heappush(self._heap, (max(deadline, now + 0.001), run_id, issue))
         return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kaon_coordinator.engine.actions import GrantLease, RevokeLease, RevokeReason, SignalHolder
 from kaon_coordinator.engine.definition.compiled import CompiledGraph
+from kaon_coordinator.engine.issue import StepIssue
 from kaon_coordinator.engine.state.state import RunState, ScopeState, StepState
 from kaon_telemetry.tracing import run_span, step_span
 from kaon_wire.errors import InvalidValue
@@ -52,9 +53,11 @@ def _holds(graph: CompiledGraph, name: str) -> bool:
     )
 
 
-def key_of(run_id: str, step: StepState) -> step_pb2.StepKey:
-    """The newest issue of a step."""
-    return step_pb2.StepKey(run_id=run_id, path=step.path, attempt=step.attempt, generation=step.generation)
+def key_of(run_id: str, issue: StepIssue | StepState) -> step_pb2.StepKey:
+    """How messages name an issue of a step, or the newest one of a step."""
+    return step_pb2.StepKey(
+        run_id=run_id, path=issue.path, attempt=issue.attempt, generation=issue.generation
+    )
 
 
 def step_request(state: RunState, step: StepState, *, partition: int, epoch: int) -> step_pb2.StepRequest:
@@ -111,15 +114,9 @@ def held_step(state: RunState, step: StepState) -> step_pb2.StepHeld:
     )
 
 
-def _leased(run_id: str, action: RevokeLease | GrantLease | SignalHolder) -> step_pb2.StepKey:
-    return step_pb2.StepKey(
-        run_id=run_id, path=action.path, attempt=action.attempt, generation=action.generation
-    )
-
-
 def revoke(run_id: str, action: RevokeLease, *, partition: int, epoch: int) -> runner_pb2.RunnerCommand:
     """The command that takes a lease back."""
-    key = _leased(run_id, action)
+    key = key_of(run_id, action.issue)
     return runner_pb2.RunnerCommand(
         revoke=runner_pb2.RevokeStep(
             key=key, epoch=epoch, partition=partition, reason=_REASONS[action.reason]
@@ -138,13 +135,13 @@ def revoke_stale(key: step_pb2.StepKey, *, partition: int, epoch: int) -> runner
 
 def grant(run_id: str, action: GrantLease, *, partition: int, epoch: int) -> runner_pb2.RunnerCommand:
     """The command that lets the holder of an exclusive step begin."""
-    key = _leased(run_id, action)
+    key = key_of(run_id, action.issue)
     return runner_pb2.RunnerCommand(grant=runner_pb2.GrantStep(key=key, epoch=epoch, partition=partition))
 
 
 def signal(run_id: str, action: SignalHolder, *, partition: int, epoch: int) -> runner_pb2.RunnerCommand:
     """The command that hands a signal to a running step."""
-    key = _leased(run_id, action)
+    key = key_of(run_id, action.issue)
     return runner_pb2.RunnerCommand(
         signal=runner_pb2.SignalStep(
             key=key,

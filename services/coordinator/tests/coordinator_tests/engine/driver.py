@@ -139,14 +139,7 @@ class Driver:
         return self.tell(Due(timer=timer, path=path, due_us=watch.due_us))
 
     def lease(self, path: str, runner: str = "a") -> Lease:
-        step = self.state.steps[path]
-        return Lease(
-            path=path,
-            attempt=step.attempt,
-            generation=step.generation,
-            runner_id=runner,
-            incarnation=runner,
-        )
+        return Lease(issue=self.state.steps[path].issue, runner_id=runner, incarnation=runner)
 
     def take(self) -> str:
         return self.requested.pop(self.random.randrange(len(self.requested)))
@@ -175,13 +168,13 @@ class Driver:
                     self.execute(path)
             elif self.revoked:
                 revoke = self.revoked.pop()
-                self.tell(Stopped(lease=self.lease(revoke.path)))
+                self.tell(Stopped(lease=self.lease(revoke.issue.path)))
             elif iterations := self._iterations():
                 self.let_time_pass(Timer.ITERATION, iterations[0].path)
             else:
                 retry = self.retries.pop()
                 self.now_us = max(self.now_us, retry.due_us)
-                self.tell(RetryDue(path=retry.path, generation=retry.generation))
+                self.tell(RetryDue(issue=retry.issue))
 
     def _iterations(self) -> list[WatchTime]:
         return [each for each in self.watched if each.timer == Timer.ITERATION]

@@ -203,11 +203,11 @@ class Machine:
         return m.ChildEnded(path=path, child_run_id=run_id, status=status, outputs=outputs, asked=asked)
 
     def watch_retry(self, action: a.WatchRetry) -> None:
-        self.timed.append((action.due_us, m.RetryDue(path=action.path, generation=action.generation)))
+        self.timed.append((action.due_us, m.RetryDue(issue=action.issue)))
 
     def watch_attempt(self, action: a.WatchAttempt) -> None:
         if action.timeout_us:
-            message = m.AttemptTimedOut(path=action.path, generation=action.generation)
+            message = m.AttemptTimedOut(issue=action.issue)
             self.timed.append((action.timeout_us, message))
 
     def watch_time(self, action: a.WatchTime) -> None:
@@ -217,16 +217,14 @@ class Machine:
     def revoked(self, action: a.RevokeLease) -> None:
         if action.reason != a.RevokeReason.STALE_LEASE:
             lease = m.Lease(
-                path=action.path,
-                attempt=action.attempt,
-                generation=action.generation,
+                issue=action.issue,
                 runner_id=action.incarnation,
                 incarnation=action.incarnation,
             )
             self.later(m.Stopped(lease=lease))
 
     def grant(self, action: a.GrantLease) -> None:
-        self.granted.add((action.path, action.generation))
+        self.granted.add((action.issue.path, action.issue.generation))
 
     def carry_on(self, action: a.Continue) -> None:
         self.later(m.Continued(path=action.path))
@@ -270,9 +268,7 @@ class Machine:
             return
         runner = self.random.choice("abc")
         lease = m.Lease(
-            path=path,
-            attempt=step.attempt,
-            generation=step.generation,
+            issue=step.issue,
             runner_id=runner,
             incarnation=runner,
         )
@@ -289,7 +285,7 @@ class Machine:
             metric = step_pb2.StepMetric(name="loss", value=self.random.random())
             self.tell(m.Reported(lease=lease, metric=metric))
         elif chance < 0.3:
-            self.tell(m.LeaseExpired(path=step.path, generation=step.generation))
+            self.tell(m.LeaseExpired(issue=step.issue))
             self.tell(m.Succeeded(lease=lease, outputs={"out": "0"}))
         elif chance < 0.5:
             error = step_pb2.StepError(error_class=step_pb2.ERROR_CLASS_USER, type="ValueError", message="no")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kaon_coordinator.engine.actions import EndStep, RequestStep, RevokeLease, SignalHolder, TakePermits
+from kaon_coordinator.engine.issue import StepIssue
 from kaon_coordinator.engine.messages import (
     Cancel,
     Failed,
@@ -49,7 +50,7 @@ def test_a_pause_takes_back_what_waits_for_a_runner_and_a_resume_asks_anew() -> 
     driver = begun(step("a"))
     driver.asked(EndStep)
     driver.tell(Pause(**BY))
-    assert driver.asked(EndStep) == [EndStep(path="a", attempt=1, generation=1)]
+    assert driver.asked(EndStep) == [EndStep(issue=StepIssue(path="a", attempt=1, generation=1))]
     driver.requested.clear()
     driver.take_over()
     driver.tell(Resume(**BY))
@@ -82,12 +83,12 @@ def test_a_step_that_waits_for_its_next_attempt_waits_out_the_pause(due_in_pause
     driver.requested.clear()
     if due_in_pause:
         driver.now_us = due.due_us
-        assert driver.tell(RetryDue(path="a", generation=due.generation)).events == []
+        assert driver.tell(RetryDue(issue=due.issue)).events == []
     driver.tell(Resume(**BY))
     if not due_in_pause:
         assert driver.requested == []
         driver.now_us = due.due_us
-        driver.tell(RetryDue(path="a", generation=due.generation))
+        driver.tell(RetryDue(issue=due.issue))
     assert driver.requested == ["a"]
     assert driver.state.steps["a"].attempt == 2
 
@@ -97,7 +98,7 @@ def test_a_runner_that_is_lost_during_a_pause_is_replaced_after_it() -> None:
     driver.tell(Started(lease=driver.lease("a")))
     driver.tell(Pause(**BY))
     driver.requested.clear()
-    driver.tell(LeaseExpired(path="a", generation=1))
+    driver.tell(LeaseExpired(issue=StepIssue(path="a", attempt=1, generation=1)))
     assert driver.requested == []
     driver.tell(Resume(**BY))
     assert driver.requested == ["a"]
@@ -324,9 +325,9 @@ def test_a_signal_reaches_the_step_that_runs_and_its_next_holder_too() -> None:
     driver.tell(Started(lease=driver.lease("a")))
     driver.tell(signal)
     (first,) = driver.asked(SignalHolder)
-    driver.tell(LeaseExpired(path="a", generation=1))
+    driver.tell(LeaseExpired(issue=StepIssue(path="a", attempt=1, generation=1)))
     driver.tell(Started(lease=driver.lease("a", "b")))
     (again,) = driver.asked(SignalHolder)
     assert (first.seq, first.incarnation, first.payload_json) == (again.seq, "a", "1")
-    assert (again.incarnation, again.generation) == ("b", 2)
+    assert (again.incarnation, again.issue.generation) == ("b", 2)
     driver.check_replay()

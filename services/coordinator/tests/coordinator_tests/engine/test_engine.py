@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from kaon_coordinator.engine.actions import RevokeReason
+from kaon_coordinator.engine.issue import StepIssue
 from kaon_coordinator.engine.messages import (
     AttemptTimedOut,
     Cancel,
@@ -243,7 +244,7 @@ def test_an_expired_lease_gives_a_new_generation_and_the_old_holders_result_coun
     driver.tell(Start())
     old = driver.lease("s", "a")
     driver.tell(Started(lease=old))
-    driver.tell(LeaseExpired(path="s", generation=1))
+    driver.tell(LeaseExpired(issue=StepIssue(path="s", attempt=1, generation=1)))
     assert driver.state.steps["s"].generation == 2
     assert driver.state.steps["s"].attempt == 1
     assert driver.tell(Succeeded(lease=old, outputs={"out": "9"})).events == []
@@ -257,7 +258,7 @@ def test_a_step_that_loses_three_runners_is_quarantined() -> None:
     driver.tell(Start())
     for generation in (1, 2, 3):
         driver.tell(Started(lease=driver.lease("s", f"r{generation}")))
-        driver.tell(LeaseExpired(path="s", generation=generation))
+        driver.tell(LeaseExpired(issue=StepIssue(path="s", attempt=1, generation=generation)))
     assert driver.state.steps["s"].status == t.QUARANTINED
     assert driver.state.status == t.FAILED
 
@@ -294,7 +295,7 @@ def test_an_attempt_that_takes_too_long_times_out() -> None:
     driver = Driver(workflow(chain(step("s", timeout_ms=100))), answer(1))
     driver.tell(Start())
     driver.tell(Started(lease=driver.lease("s")))
-    driver.tell(AttemptTimedOut(path="s", generation=1))
+    driver.tell(AttemptTimedOut(issue=StepIssue(path="s", attempt=1, generation=1)))
     assert driver.revoked[0].reason == RevokeReason.TIMED_OUT
     driver.drain()
     assert driver.state.steps["s"].status == t.TIMED_OUT

@@ -74,7 +74,7 @@ def act(driver: Driver, choice: int, dice: list[int]) -> None:
     held = [s.path for s in driver.state.steps.values() if s.status in {t.RUNNING, t.CANCELLING}]
     if choice == 0 and held:
         path = held[dice[0] % len(held)]
-        driver.tell(LeaseExpired(path=path, generation=driver.state.steps[path].generation))
+        driver.tell(LeaseExpired(issue=driver.state.steps[path].issue))
     elif choice == 1 and held:
         driver.tell(Stopped(lease=_held(driver, held[dice[0] % len(held)])))
     elif choice in {2, 3, 4} and held:
@@ -120,7 +120,7 @@ def test_whatever_happens_a_run_ends_and_replay_and_rows_agree(data: st.DataObje
     for path in list(driver.state.steps):
         step_ = driver.state.steps[path]
         while step_.status in {t.RUNNING, t.CANCELLING}:
-            driver.tell(LeaseExpired(path=path, generation=step_.generation))
+            driver.tell(LeaseExpired(issue=step_.issue))
             driver.drain()
     driver.drain()
     assert driver.state.ended, {path: s.status for path, s in driver.state.steps.items()}

@@ -7,6 +7,7 @@ import pytest
 from kaon_coordinator.engine.actions import ReleasePermits, RequestStep, TakePermits, Timer, WatchTime
 from kaon_coordinator.engine.commands.fork import fork_state
 from kaon_coordinator.engine.decide import submit
+from kaon_coordinator.engine.issue import StepIssue
 from kaon_coordinator.engine.messages import (
     Cancel,
     LeaseExpired,
@@ -310,4 +311,4 @@ def test_a_lease_of_the_original_expires_without_effect_on_the_fork() -> None:
     original, _ = done(workflow(chain(step("a"))))
     forked = fork(original, events=seq_of(original, "step_leased", "a"))
     forked.tell(Start())
-    assert forked.tell(LeaseExpired(path="a", generation=1)).events == []
+    assert forked.tell(LeaseExpired(issue=StepIssue(path="a", attempt=1, generation=1))).events == []

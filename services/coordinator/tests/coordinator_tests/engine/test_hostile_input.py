@@ -253,7 +253,7 @@ def test_a_step_that_reports_more_metrics_than_allowed_fails_and_its_holder_is_s
     report(driver, "c")
     assert "'c' is one metric more than the limit metric_names, which is 2" in error_of(driver)
     assert driver.state.steps["s"].metrics.keys() == {"a", "b"}
-    assert [revoke.path for revoke in driver.revoked] == ["s"]
+    assert [revoke.issue.path for revoke in driver.revoked] == ["s"]
     driver.check_replay()
 
 
@@ -279,7 +279,7 @@ def test_a_checkpoint_that_is_too_large_fails_the_attempt_and_the_next_one_begin
     driver.tell(Reported(lease=driver.lease("s"), checkpoint_json='"1234567\u00e9"'))
     (retry,) = driver.retries
     driver.now_us = retry.due_us
-    driver.tell(RetryDue(path="s", generation=retry.generation))
+    driver.tell(RetryDue(issue=retry.issue))
     failed = driver.state.steps["s"]
     assert failed.status == t.READY
     assert failed.error is not None

@@ -15,6 +15,7 @@ from kaon_coordinator.engine.actions import (
     WriteManifests,
 )
 from kaon_coordinator.engine.definition.limits import Limits
+from kaon_coordinator.engine.issue import StepIssue
 from kaon_coordinator.engine.messages import (
     AttemptTimedOut,
     Cancel,
@@ -111,7 +112,7 @@ def test_jitter_is_drawn_once_and_stands_in_the_event() -> None:
 def test_an_attempt_that_takes_too_long_is_stopped_and_the_next_has_all_its_time() -> None:
     driver = begun(step("s", attempts=2, timeout_ms=1_000))
     driver.tell(Started(lease=driver.lease("s")))
-    driver.tell(AttemptTimedOut(path="s", generation=1))
+    driver.tell(AttemptTimedOut(issue=StepIssue(path="s", attempt=1, generation=1)))
     driver.tell(Stopped(lease=driver.lease("s")))
     assert driver.state.steps["s"].status == t.PENDING
     driver.drain()
@@ -243,7 +244,7 @@ def test_permits_are_given_back_however_the_step_ends(end: str) -> None:
         case "quarantined":
             for generation in (1, 2, 3):
                 driver.tell(Started(lease=driver.lease("s")))
-                driver.tell(LeaseExpired(path="s", generation=generation))
+                driver.tell(LeaseExpired(issue=StepIssue(path="s", attempt=1, generation=generation)))
         case "handed back and skipped":
             driver.tell(HandedBack(lease=lease, reason="full"))
             assert driver.asked(ReleasePermits) == []
@@ -391,14 +392,14 @@ def exclusive() -> d.Block:
 def test_an_exclusive_step_is_granted_at_once_when_nobody_held_it_before() -> None:
     driver = begun(exclusive())
     driver.tell(Started(lease=driver.lease("s")))
-    assert [each.generation for each in driver.asked(GrantLease)] == [1]
+    assert [each.issue.generation for each in driver.asked(GrantLease)] == [1]
 
 
 def test_after_an_expiry_the_next_holder_is_granted_when_the_last_one_must_have_stopped() -> None:
     driver = begun(exclusive())
     driver.tell(Started(lease=driver.lease("s")))
     driver.asked(GrantLease)
-    driver.tell(LeaseExpired(path="s", generation=1))
+    driver.tell(LeaseExpired(issue=StepIssue(path="s", attempt=1, generation=1)))
     lost_us = driver.now_us
     driver.tell(Started(lease=driver.lease("s", "b")))
     assert driver.asked(GrantLease) == []
@@ -417,7 +418,7 @@ def test_the_wait_after_an_expiry_outlives_what_becomes_of_the_step(how: str) ->
         driver.tell(Mark(path=path, status=t.FAILED, outputs={}, **BY))
     else:
         driver.tell(Cancel(path="f", skip=True, **BY))
-        driver.tell(LeaseExpired(path=path, generation=1))
+        driver.tell(LeaseExpired(issue=StepIssue(path=path, attempt=1, generation=1)))
     assert driver.state.ended
     driver.asked(GrantLease)
     driver.take_over()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kaon_coordinator.engine.issue import StepIssue
 from kaon_coordinator.engine.messages import RetryDue
 from kaon_coordinator.shell.leases import LeaseBook, LeaseId
 from kaon_coordinator.shell.outbox import EVERY_RUNNER, RECORD_BYTES, Outbox
@@ -12,8 +13,8 @@ from kaonapi.run.v1 import history_pb2
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
 
-LEASE = LeaseId(run_id="r", path="s", generation=1)
-OTHER = LeaseId(run_id="r", path="t", generation=1)
+LEASE = LeaseId(run_id="r", issue=StepIssue(path="s", attempt=1, generation=1))
+OTHER = LeaseId(run_id="r", issue=StepIssue(path="t", attempt=1, generation=1))
 
 
 def test_an_unrenewed_lease_becomes_overdue_and_stays_so_until_it_ends() -> None:
@@ -46,7 +47,10 @@ def test_nothing_expires_within_a_lease_of_silence_on_the_owners_side() -> None:
 
 def test_messages_come_when_they_are_due_and_in_their_order() -> None:
     timers = Timers()
-    late, early = RetryDue(path="late", generation=1), RetryDue(path="early", generation=1)
+    late, early = (
+        RetryDue(issue=StepIssue(path="late", attempt=1, generation=1)),
+        RetryDue(issue=StepIssue(path="early", attempt=1, generation=1)),
+    )
     timers.set(20, "r", late)
     timers.set(10, "r", early)
     assert timers.next_us() == 10

@@ -22,7 +22,7 @@ def pause(decision: Decision, message: Pause) -> None:
     decision.emit(run_paused=history_pb2.RunPaused(requester=message.requester, reason=message.reason))
     for step in state.steps.values():
         if step.status == t.READY:
-            decision.act(EndStep(path=step.path, attempt=step.attempt, generation=step.generation))
+            decision.act(EndStep(issue=step.issue))
     command = command_pb2.RunCommand(pause=command_pb2.PauseRun(), reason="its parent was paused")
     tell_children(decision, command)
 

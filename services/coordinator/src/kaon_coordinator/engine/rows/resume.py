@@ -8,7 +8,6 @@ from kaon_coordinator.engine.actions import (
     Action,
     Continue,
     RequestStep,
-    RevokeLease,
     RevokeReason,
     TakePermits,
     WatchRetry,
@@ -22,7 +21,7 @@ from kaon_coordinator.engine.scopes.timing import watch_node, watch_run
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.counting import is_active
 from kaon_coordinator.engine.state.state import BlockState, RunState, StepState
-from kaon_coordinator.engine.steps.leases import grant, hand_over, lease_of, watch
+from kaon_coordinator.engine.steps.leases import grant, hand_over, lease_of, revoke, watch
 
 
 def derive(state: RunState, *, now_us: int = 0, limits: Limits = DEFAULT) -> list[Action]:
@@ -54,7 +53,7 @@ def _derive_step(decision: Decision, step: StepState) -> None:
     if step.status == t.READY and not decision.state.halted:
         decision.act(RequestStep(path=step.path))
     elif step.status == t.PENDING:
-        decision.act(WatchRetry(path=step.path, generation=step.generation, due_us=step.retry_us))
+        decision.act(WatchRetry(issue=step.issue, due_us=step.retry_us))
     elif step.status in {t.RUNNING, t.CANCELLING}:
         _derive_lease(decision, step)
 
@@ -62,16 +61,7 @@ def _derive_step(decision: Decision, step: StepState) -> None:
 def _derive_lease(decision: Decision, step: StepState) -> None:
     decision.act(watch(step))
     if step.status == t.CANCELLING:
-        lease = lease_of(step)
-        decision.act(
-            RevokeLease(
-                path=lease.path,
-                attempt=lease.attempt,
-                generation=lease.generation,
-                incarnation=lease.incarnation,
-                reason=RevokeReason(step.stop_reason),
-            )
-        )
+        revoke(decision, lease_of(step), RevokeReason(step.stop_reason))
         return
     if step.block.step.exclusive:
         grant(decision, step)

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from kaon_coordinator.engine.definition.compiled import BODY, CompiledGraph, CompiledWorkflow
+from kaon_coordinator.engine.issue import StepIssue
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.curves import Curves
 from kaonapi.step.v1 import step_pb2
@@ -107,6 +108,15 @@ class StepState:
     def begun(self) -> bool:
         """Whether it has become ready since it was created or reset."""
         return self.attempt > 0
+
+    @property
+    def issue(self) -> StepIssue:
+        """Its newest issue."""
+        return StepIssue(path=self.path, attempt=self.attempt, generation=self.generation)
+
+    def is_newest(self, issue: StepIssue) -> bool:
+        """Whether an issue of this step is its newest."""
+        return issue.generation == self.generation and issue.attempt == self.attempt
 
 
 @dataclass(slots=True, kw_only=True)

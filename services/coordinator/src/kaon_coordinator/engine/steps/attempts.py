@@ -190,7 +190,7 @@ def _attempt_failed(decision: Decision, step: StepState, error: step_pb2.StepErr
         timed_out = error.type == "Timeout"
         end(decision, step, t.TIMED_OUT if timed_out else t.FAILED, error=error, log_json=log_json)
         return
-    decision.act(EndStep(path=step.path, attempt=step.attempt, generation=step.generation))
+    decision.act(EndStep(issue=step.issue))
     decision.emit(
         step_retry_scheduled=history_pb2.StepRetryScheduled(
             path=step.path,
@@ -200,7 +200,7 @@ def _attempt_failed(decision: Decision, step: StepState, error: step_pb2.StepErr
             log_json=log_json,
         )
     )
-    decision.act(WatchRetry(path=step.path, generation=step.generation, due_us=step.retry_us))
+    decision.act(WatchRetry(issue=step.issue, due_us=step.retry_us))
 
 
 def stopped(decision: Decision, message: Stopped) -> None:
@@ -231,11 +231,11 @@ def end_stopped(decision: Decision, step: StepState, log_json: str) -> None:
 
 def retry_due(decision: Decision, message: RetryDue) -> None:
     """The wait before the next attempt is over."""
-    step = decision.state.steps.get(message.path)
-    if step is None or step.status != t.PENDING or step.generation != message.generation or not step.retry_us:
+    step = decision.state.steps.get(message.issue.path)
+    if step is None or step.status != t.PENDING or not step.is_newest(message.issue) or not step.retry_us:
         return
     if decision.context.now_us < step.retry_us:
-        decision.act(WatchRetry(path=step.path, generation=step.generation, due_us=step.retry_us))
+        decision.act(WatchRetry(issue=step.issue, due_us=step.retry_us))
     elif not decision.state.halted:
         try_again(decision, step)
 
@@ -255,8 +255,8 @@ def handed_back(decision: Decision, message: HandedBack) -> None:
 
 def expired(decision: Decision, message: LeaseExpired) -> None:
     """Nobody has renewed the lease."""
-    step = decision.state.steps.get(message.path)
-    if step is None or step.generation != message.generation:
+    step = decision.state.steps.get(message.issue.path)
+    if step is None or not step.is_newest(message.issue):
         return
     if step.status in {t.RUNNING, t.CANCELLING}:
         reissue(decision, step, reason="expired")
@@ -276,14 +276,14 @@ def reissue(decision: Decision, step: StepState, *, reason: str) -> None:
         text = f"{step.path}: {step.lost_runners} runners were lost while they held this step"
         end(decision, step, t.QUARANTINED, user_error("LostRunners", text))
     else:
-        decision.act(EndStep(path=step.path, attempt=step.attempt, generation=step.generation))
+        decision.act(EndStep(issue=step.issue))
         become_ready(decision, step, attempt=step.attempt)
 
 
 def attempt_timed_out(decision: Decision, message: AttemptTimedOut) -> None:
     """The runner has not ended an attempt by itself whose time is over."""
-    step = decision.state.steps.get(message.path)
-    if step is not None and step.status == t.RUNNING and step.generation == message.generation:
+    step = decision.state.steps.get(message.issue.path)
+    if step is not None and step.status == t.RUNNING and step.is_newest(message.issue):
         _request_stop(decision, step, RevokeReason.TIMED_OUT)
 
 
@@ -299,7 +299,7 @@ def end(
 ) -> None:
     """Settles a step, gives back what it holds and tells its scope."""
     if step.begun:
-        decision.act(EndStep(path=step.path, attempt=step.attempt, generation=step.generation))
+        decision.act(EndStep(issue=step.issue))
     if step.block.step.tags:
         decision.act(ReleasePermits(path=step.path))
     decision.emit(

@@ -33,9 +33,7 @@ Report = Started | Reported | Succeeded | Failed | Stopped | HandedBack
 def lease_of(step: StepState) -> Lease:
     """The step's newest issue and its holder."""
     return Lease(
-        path=step.path,
-        attempt=step.attempt,
-        generation=step.generation,
+        issue=step.issue,
         runner_id=step.runner_id,
         incarnation=step.incarnation,
     )
@@ -45,10 +43,10 @@ def claim(decision: Decision, message: Report) -> StepState | None:
     """The step whose runner speaks, when its word counts: the lease is the step's newest issue, and the runner holds it or now
     becomes its holder, be it by Started or, when that was lost, by a later report."""
     lease = message.lease
-    step = decision.state.steps.get(lease.path)
+    step = decision.state.steps.get(lease.issue.path)
     if step is None:
         return None
-    current = lease.generation == step.generation and lease.attempt == step.attempt
+    current = step.is_newest(lease.issue)
     if current and step.status in {t.RUNNING, t.CANCELLING} and lease.incarnation == step.incarnation:
         return step
     if current and step.status == t.READY:
@@ -93,9 +91,7 @@ def grant(decision: Decision, step: StepState) -> None:
         return
     decision.act(
         GrantLease(
-            path=step.path,
-            attempt=step.attempt,
-            generation=step.generation,
+            issue=step.issue,
             incarnation=step.incarnation,
         )
     )
@@ -112,8 +108,7 @@ def watch(step: StepState) -> WatchAttempt:
     """The action that watches over a running step's lease and time-out."""
     timeout_ms = step.block.step.timeout_ms
     return WatchAttempt(
-        path=step.path,
-        generation=step.generation,
+        issue=step.issue,
         incarnation=step.incarnation,
         timeout_us=later_us(step.start_us, timeout_ms * 1000) if timeout_ms else 0,
     )
@@ -121,8 +116,8 @@ def watch(step: StepState) -> WatchAttempt:
 
 def revoke_unless_current(decision: Decision, lease: Lease, *, queued: bool) -> bool:
     """Answers a renewal: True when the lease is (or, queued, may still become) the step's; else its runner is told to stop."""
-    step = decision.state.steps.get(lease.path)
-    if step is not None and lease.generation == step.generation and lease.attempt == step.attempt:
+    step = decision.state.steps.get(lease.issue.path)
+    if step is not None and step.is_newest(lease.issue):
         if step.status == t.READY:
             # A held lease whose Started was lost: the renewal says the same.
             if not queued:
@@ -144,9 +139,7 @@ def revoke(decision: Decision, lease: Lease, reason: RevokeReason) -> None:
     """Tells the runner of a lease to stop."""
     decision.act(
         RevokeLease(
-            path=lease.path,
-            attempt=lease.attempt,
-            generation=lease.generation,
+            issue=lease.issue,
             incarnation=lease.incarnation,
             reason=reason,
         )
@@ -172,9 +165,7 @@ def hand_over(decision: Decision, step: StepState, kept: StepSignal) -> None:
     """Hands a signal to the step's holder."""
     decision.act(
         SignalHolder(
-            path=step.path,
-            attempt=step.attempt,
-            generation=step.generation,
+            issue=step.issue,
             incarnation=step.incarnation,
             name=kept.name,
             payload_json=kept.payload_json,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kaon_coordinator.engine.issue import StepIssue
 from kaon_coordinator.engine.messages import (
     Failed,
     HandedBack,
@@ -21,9 +22,7 @@ _REASON_CHARACTERS = 2_000
 def lease_of(record: step_pb2.StepEvents, key: step_pb2.StepKey) -> Lease:
     """The claim that a record makes for one of its keys."""
     return Lease(
-        path=key.path,
-        attempt=key.attempt,
-        generation=key.generation,
+        issue=StepIssue(path=key.path, attempt=key.attempt, generation=key.generation),
         runner_id=record.runner_id,
         incarnation=record.incarnation,
     )

@@ -1,0 +1,16 @@
+"""The fencing key of a step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, order=True, kw_only=True, slots=True)
+class StepIssue:
+    """An issue of a step of one run: what is requested, released, held and reported."""
+
+    path: str
+    # 1-based.
+    attempt: int
+    # The fencing token.
+    generation: int
