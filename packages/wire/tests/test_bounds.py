@@ -13,9 +13,19 @@ from kaonapi.run.v1 import command_pb2, run_service_pb2
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.schedule.v1 import schedule_pb2
 from kaonapi.system.v1 import system_pb2
+from kaonapi.view.v1 import view_service_pb2
 from kaonapi.workflow.v1 import definition_pb2, workflow_service_pb2
 
-FILES = (log_pb2, model_pb2, run_service_pb2, runner_pb2, schedule_pb2, system_pb2, workflow_service_pb2)
+FILES = (
+    log_pb2,
+    model_pb2,
+    run_service_pb2,
+    runner_pb2,
+    schedule_pb2,
+    system_pb2,
+    view_service_pb2,
+    workflow_service_pb2,
+)
 REQUESTS: list[Descriptor] = [
     method.input_type
     for file in FILES
