@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,6 +16,7 @@ from grpc_status import rpc_status  # type: ignore[import-untyped]
 from prometheus_client import CollectorRegistry, Histogram
 
 from kaon_service import principal
+from kaon_service.errors import DatabaseUnavailable
 from kaon_service.interceptors import CallRules
 from kaon_service.server import GrpcServer
 from kaon_service.statuses import StatusTable
@@ -34,18 +36,20 @@ STATUSES = StatusTable(
     codes={Denied: StatusCode.PERMISSION_DENIED},
     otherwise=StatusCode.FAILED_PRECONDITION,
     details=lambda error: [error_details_pb2.ErrorInfo(reason="denied")] if isinstance(error, Denied) else (),
-    rewording=lambda error: "the database is away" if isinstance(error.__cause__, OSError) else "",
 )
 
 
 class Shapes:
     """A service with one method of each shape, all of which do the same."""
 
-    def __init__(self, work: Callable[[], None]) -> None:
+    def __init__(self, work: Callable[[], None], wait: Callable[[], Awaitable[None]] | None) -> None:
         self._work = work
+        self._wait = wait
 
     async def _answer(self, _context: Any) -> m.GetModelResponse:
         self._work()
+        if self._wait is not None:
+            await self._wait()
         return m.GetModelResponse(current=len(principal.current().tenant))
 
     async def unary_unary(self, _request: Any, context: Any) -> m.GetModelResponse:
@@ -83,12 +87,17 @@ Call = Callable[..., Awaitable[m.GetModelResponse]]
 
 
 @asynccontextmanager
-async def serving(work: Callable[[], None] = lambda: None, **rules: Any) -> AsyncIterator[tuple[Call, str]]:
+async def serving(
+    work: Callable[[], None] = lambda: None,
+    *,
+    wait: Callable[[], Awaitable[None]] | None = None,
+    **rules: Any,
+) -> AsyncIterator[tuple[Call, str]]:
     """A server of such a service, how it is called, and its address."""
     server = GrpcServer(
         [SERVICE], CallRules(statuses=STATUSES, enter=principal.enter, undecodable_hint=" (a hint)", **rules)
     )
-    server.grpc.add_generic_rpc_handlers((Shapes(work).handlers(),))
+    server.grpc.add_generic_rpc_handlers((Shapes(work, wait).handlers(),))
     address = f"127.0.0.1:{await server.start('127.0.0.1:0')}"
     async with aio.insecure_channel(address) as channel:
 
@@ -161,14 +170,14 @@ async def test_each_error_has_its_status_and_its_words(error: KaonError, code: S
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-async def test_what_nobody_has_foreseen_and_what_a_service_keeps_to_itself_stay_in_the_log(
-    shape: str,
-) -> None:
-    hidden = Unavailable("the password is 1234")
-    hidden.__cause__ = OSError()
+async def test_what_nobody_has_foreseen_and_what_a_database_says_stay_in_the_log(shape: str) -> None:
     for error, code, words in (
         (ZeroDivisionError("the password is 1234"), StatusCode.INTERNAL, "internal error"),
-        (hidden, StatusCode.UNAVAILABLE, "the database is away"),
+        (
+            DatabaseUnavailable("the password is 1234"),
+            StatusCode.UNAVAILABLE,
+            "the database does not answer",
+        ),
     ):
         async with serving(raising(error)) as (call, _):
             told = await refused(call, shape)
@@ -188,6 +197,35 @@ async def test_unary_calls_are_timed_by_method_and_status() -> None:
             registry.get_sample_value("seconds_count", dict(zip(("method", "code"), labels, strict=True)))
             == 1
         )
+
+
+@pytest.mark.parametrize("shape", ["unary_unary", "stream_unary"])
+async def test_a_call_that_its_client_gives_up_does_not_count_as_answered(shape: str) -> None:
+    counted, begun = asyncio.Event(), asyncio.Event()
+    seen: list[tuple[str, str]] = []
+
+    class Seconds:
+        """Notes the labels of what it is given, and that it was."""
+
+        def labels(self, method: str, code: str) -> Seconds:
+            seen.append((method, code))
+            return self
+
+        def observe(self, _seconds: float) -> None:
+            counted.set()
+
+    async def never() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async with serving(wait=never, seconds=Seconds()) as (_, address):
+        async with aio.insecure_channel(address) as channel:
+            method: Any = getattr(channel, shape)(f"/{SERVICE}/{shape}")
+            told = method(iter([b""]) if shape.startswith("stream") else b"")
+            await begun.wait()
+            told.cancel()
+            await counted.wait()
+    assert seen == [(shape, "CANCELLED")]
 
 
 async def test_health_follows_what_the_server_is_told_and_needs_no_principal() -> None:

@@ -14,7 +14,8 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from kaon_wire.errors import InvalidValue, Unavailable
+from kaon_service.errors import DatabaseUnavailable
+from kaon_wire.errors import InvalidValue
 from kaon_wire.postgres import connect_arguments
 
 # Another process may hold SQLite's only write lock; its transactions take milliseconds.
@@ -78,16 +79,17 @@ def open_database(url: str, durability: Durability) -> Database:
 
 @contextmanager
 def refusals(what: str) -> Iterator[None]:
-    """Turns what a database refuses for the moment into `Unavailable`."""
+    """Turns what a database refuses for the moment into `DatabaseUnavailable`."""
     try:
         yield
     except (OperationalError, InterfaceError, PoolTimeout) as error:
         if _refuses_the_data(error):
             raise
-        raise Unavailable(f"the database does not answer ({what}): {error.args[0]}") from error
+        raise DatabaseUnavailable(f"the database does not answer ({what}): {error.args[0]}") from error
     except DBAPIError as error:
         if error.connection_invalidated:
-            raise Unavailable(f"the connection to the database broke ({what}): {error.args[0]}") from error
+            words = f"the connection to the database broke ({what}): {error.args[0]}"
+            raise DatabaseUnavailable(words) from error
         raise
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -75,6 +76,10 @@ class CallInterceptor(aio.ServerInterceptor):
                 rules.enter(context.invocation_metadata() or ())
                 self._check(request)
                 return await inner(request, context)
+            except asyncio.CancelledError:
+                # By its client, which may also have waited long enough.
+                code = grpc.StatusCode.CANCELLED.name
+                raise
             except Exception as error:
                 code = rules.statuses.code_name(error)
                 await self._abort(method, context, error)

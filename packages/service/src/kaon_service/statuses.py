@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from google.rpc import status_pb2  # type: ignore[import-untyped]
 from grpc_status import rpc_status  # type: ignore[import-untyped]
 
+from kaon_service.errors import DatabaseUnavailable
 from kaon_wire.errors import Conflict, InvalidValue, KaonError, NotFound, Unavailable
 from kaon_wire.statuses import fitting
 
@@ -38,15 +39,16 @@ class StatusTable:
     otherwise: grpc.StatusCode
     # Messages of google.rpc that go beside the text of an error.
     details: Callable[[KaonError], Iterable[Message]] = lambda _error: ()
-    # Words in place of an error's own, which stay in the log; empty: its own.
-    rewording: Callable[[KaonError], str] = lambda _error: ""
 
     def status_of(self, error: Exception, method: str) -> grpc.Status:
-        """The status that tells an error, which is logged. Of one that nobody has foreseen only a reference to the log is told."""
+        """The status that tells an error, which is logged. Of one that nobody has foreseen, and of what a database says, only a
+        reference to the log is told."""
         if not isinstance(error, KaonError):
-            return self._referring(grpc.StatusCode.INTERNAL, "internal error", error, method)
-        if words := self.rewording(error):
-            return self._referring(self._code(error), words, error, method)
+            return self._referring(grpc.StatusCode.INTERNAL, "internal error", method, exc_info=error)
+        if isinstance(error, DatabaseUnavailable):
+            return self._referring(
+                self._code(error), "the database does not answer", method, error=str(error)
+            )
         log.info("call refused", method=method, error=str(error))
         return _status(self._code(error), str(error), self.details(error))
 
@@ -58,10 +60,10 @@ class StatusTable:
         codes = {**self.codes, **_COMMON}
         return next((code for kind, code in codes.items() if isinstance(error, kind)), self.otherwise)
 
-    def _referring(self, code: grpc.StatusCode, words: str, error: Exception, method: str) -> grpc.Status:
-        """Logs an error with its stack, and tells the reference under which it stands there."""
+    def _referring(self, code: grpc.StatusCode, words: str, method: str, **logged: object) -> grpc.Status:
+        """Logs an error, and tells the reference under which it stands there."""
         reference = uuid.uuid4().hex[:12]
-        log.error("call failed", method=method, reference=reference, exc_info=error)
+        log.error("call failed", method=method, reference=reference, **logged)
         return _status(code, f"{words}: the {self.service}'s log tells more under {reference}", ())
 
 

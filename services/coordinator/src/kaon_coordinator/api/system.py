@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import structlog
+
 from kaon_coordinator.api import aside
 from kaon_coordinator.api.runners import Matchers
 from kaon_coordinator.store.base import Store
@@ -15,6 +17,8 @@ from kaon_coordinator.store.thread import StoreThread
 from kaon_wire.errors import KaonError
 from kaon_wire.version import VERSION
 from kaonapi.system.v1 import system_pb2, system_pb2_grpc
+
+log = structlog.get_logger(__name__)
 
 GOOD, WARNING, BAD = system_pb2.VERDICT_GOOD, system_pb2.VERDICT_WARNING, system_pb2.VERDICT_BAD
 SLOW_SECONDS = 0.25
@@ -78,8 +82,9 @@ class SystemServicer(system_pb2_grpc.SystemServiceServicer):
         try:
             await asyncio.wait_for(self._parts.store.run(self._parts.store.store.check), 5.0)
         except (KaonError, TimeoutError) as error:
-            told = str(error) or "it did not answer within 5 s"
-            return _check("database", BAD, told, "see the database's log; nothing is lost meanwhile")
+            log.warning("database check failed", error=str(error) or "it did not answer within 5 s")
+            advice = "see the coordinator's and the database's log; nothing is lost meanwhile"
+            return _check("database", BAD, "does not answer", advice)
         seconds = time.perf_counter() - began
         if seconds > SLOW_SECONDS:
             advice = "look at its disk and its load: every hop waits for a commit"

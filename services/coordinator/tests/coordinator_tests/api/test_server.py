@@ -12,6 +12,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc  # type:
 from kaon_coordinator.api.server import SERVICES, ApiServer
 from kaon_coordinator.api.sinks import ApiSinks
 from kaon_service import principal
+from kaon_service.errors import DatabaseUnavailable
 from kaon_wire.errors import Unavailable
 from kaonapi.log.v1 import log_pb2
 from kaonapi.run.v1 import run_service_pb2 as r
@@ -72,7 +73,7 @@ async def test_a_database_that_is_away_is_told_as_unavailable(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
-        raise Unavailable("the database does not answer")
+        raise DatabaseUnavailable("connection to server at 10.1.2.3 failed: the password is 1234")
 
     await api.register()
     monkeypatch.setattr(api.store, "submit_runs", fail)
@@ -80,6 +81,8 @@ async def test_a_database_that_is_away_is_told_as_unavailable(
         with pytest.raises(aio.AioRpcError) as told:
             await api.submit()
         assert told.value.code() == StatusCode.UNAVAILABLE
+        assert "the coordinator's log tells more under" in (told.value.details() or "")
+        assert "1234" not in (told.value.details() or "")
     monkeypatch.undo()
     assert (await api.submit()).run_id
 
