@@ -19,6 +19,10 @@ COMPOSE = $(wildcard .venv/lib/python3*/site-packages/compose/docker-compose)
 BUF := $(CACHE)/npm/node_modules/.bin/buf
 MERMAID := $(CACHE)/mermaid-$(MERMAID_VERSION).min.js
 
+WEB := services/console/web
+# Only where Node is: everything but the console's page works without it.
+WEB_READY = $(wildcard $(WEB)/node_modules)
+
 PROTOS := $(shell find proto -name '*.proto' 2>/dev/null)
 # A package counts as soon as it has a pyproject.toml.
 VERSION := packages/wire/src/kaon_wire/version.py
@@ -85,6 +89,7 @@ check: setup $(BUF) ## format, lint, imports, types, protos
 	.venv/bin/lint-imports --no-logo --cache-dir $(CACHE)/import-linter
 	.venv/bin/mypy --strict $(SOURCES)
 	$(BUF) lint
+	$(if $(WEB_READY),$(MAKE) --no-print-directory web-check)
 
 breaking: $(BUF) ## tell whether protos have only gained fields since AGAINST=commit (HEAD~1)
 	$(BUF) breaking --against "$$(git rev-parse --git-common-dir)#format=git,ref=$$(git rev-parse $(or $(AGAINST),HEAD~1))"
@@ -92,6 +97,7 @@ breaking: $(BUF) ## tell whether protos have only gained fields since AGAINST=co
 format: setup ## apply the formatter and the linter's safe fixes
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
+	$(if $(WEB_READY),$(MAKE) --no-print-directory web-format)
 
 chaos: fetch ## random faults against the system in containers under load, MINUTES=3 SEED= (tests/chaos_suite.py)
 	$(PY) -m kaon_local with-engine $(PY) tests/chaos_suite.py --minutes $(or $(MINUTES),3) $(if $(SEED),--seed $(SEED))
@@ -104,6 +110,7 @@ PYTEST := .venv/bin/pytest --numprocesses $(WORKERS) --dist loadgroup
 test: fetch ## every test: first those without servers, by WORKERS=2 processes, then those on real parts
 	$(PY) -m kaon_local fetch --object-store
 	$(PYTEST) -m "not real and not e2e"
+	$(if $(WEB_READY),$(MAKE) --no-print-directory web-test)
 	$(PY) -m kaon_local with-engine .venv/bin/pytest -m "real or e2e"
 
 test-quick: setup ## the tests that start no server and no whole system: two minutes at most, for the inner loop
@@ -113,6 +120,37 @@ test-quick: setup ## the tests that start no server and no whole system: two min
 .PHONY: hunt
 hunt: setup ## hostile definitions and requests against engine, API and publisher, TIMES=50 times as many as `make test` tries
 	KAON_HUNT=$(or $(TIMES),50) $(PYTEST) --timeout 0 -k hostile -m "not real and not e2e"
+
+# --- the console's page ---------------------------------------------------------------------------------------------
+
+# The stamps stand beside what they are of: without it they count for nothing.
+WEB_PACKAGES := $(WEB)/node_modules/.package-lock.json
+WEB_CLIENTS := $(WEB)/src/gen/.stamp
+WEB_SOURCES = $(shell find $(WEB)/src $(WEB)/public $(WEB)/scripts -type f -not -path '$(WEB)/src/gen/*') $(wildcard $(WEB)/*.json $(WEB)/*.ts $(WEB)/*.html)
+WEB_PAGE := services/console/src/kaon_console/static/index.html
+
+.PHONY: web web-check web-test web-format
+web: $(WEB_PAGE) ## build the console's page from services/console/web (needs Node)
+
+$(WEB_PACKAGES): $(WEB)/package-lock.json
+	npm ci --silent --no-audit --no-fund --prefix $(WEB)
+	@touch $@
+
+$(WEB_CLIENTS): $(PROTOS) $(WEB)/buf.gen.yaml $(WEB_PACKAGES)
+	npm run --silent --prefix $(WEB) generate
+	@touch $@
+
+$(WEB_PAGE): $(WEB_SOURCES) $(WEB_CLIENTS)
+	npm run --silent --prefix $(WEB) build -- --logLevel warn
+
+web-check: $(WEB_CLIENTS) ## format, lint and types of the page
+	npm run --silent --prefix $(WEB) check
+
+web-test: $(WEB_CLIENTS) ## unit tests of the page
+	npm run --silent --prefix $(WEB) test
+
+web-format: $(WEB_PACKAGES) ## apply the page's formatter and the linter's safe fixes
+	npm run --silent --prefix $(WEB) format
 
 # --- documentation --------------------------------------------------------------------------------------------------
 

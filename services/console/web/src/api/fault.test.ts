@@ -1,0 +1,20 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+import { expect, test } from "vitest";
+import { faultOf, mayPass } from "./fault";
+
+test.each([
+  [Code.Unauthenticated, "signed-out"],
+  [Code.PermissionDenied, "forbidden"],
+  [Code.NotFound, "missing"],
+  [Code.FailedPrecondition, "refused"],
+  [Code.Unavailable, "away"],
+  [Code.Internal, "broken"],
+])("code %d is a fault of the kind %s", (code, kind) => {
+  expect(faultOf(new ConnectError("run r1 has ended", code))).toMatchObject({ kind, message: "run r1 has ended" });
+});
+
+test("a fetch without an answer is worth another try, a refusal is not", () => {
+  expect(mayPass(new TypeError("Failed to fetch"))).toBe(true);
+  expect(mayPass(ConnectError.from(new TypeError("Failed to fetch")))).toBe(true);
+  expect(mayPass(new ConnectError("no", Code.PermissionDenied))).toBe(false);
+});

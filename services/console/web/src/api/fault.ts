@@ -1,0 +1,49 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+
+/** What a failed call means to the person who looks. */
+export interface Fault {
+  kind: "signed-out" | "forbidden" | "missing" | "refused" | "away" | "broken";
+  title: string;
+  message: string;
+}
+
+const KINDS: ReadonlyMap<Code, readonly [Fault["kind"], string]> = new Map([
+  [Code.Unauthenticated, ["signed-out", "You are signed out"]],
+  [Code.PermissionDenied, ["forbidden", "You may not do this"]],
+  [Code.NotFound, ["missing", "Not found"]],
+  [Code.InvalidArgument, ["refused", "The server refuses the request"]],
+  [Code.FailedPrecondition, ["refused", "Not possible at the moment"]],
+  [Code.AlreadyExists, ["refused", "It exists already"]],
+  [Code.OutOfRange, ["refused", "Out of range"]],
+  [Code.ResourceExhausted, ["refused", "Too much at once"]],
+  [Code.Aborted, ["refused", "Somebody else was faster"]],
+  [Code.Unavailable, ["away", "The coordinator does not answer"]],
+  [Code.DeadlineExceeded, ["away", "The answer takes too long"]],
+] as const);
+
+/** Returns what went wrong, for people. */
+export function faultOf(error: unknown): Fault {
+  if (error instanceof TypeError) {
+    return {
+      kind: "away",
+      title: "The console does not answer",
+      message: "The connection to the console's server is lost.",
+    };
+  }
+  const { code, rawMessage } = ConnectError.from(error);
+  const [kind, title] = KINDS.get(code) ?? ["broken", "Something went wrong"];
+  // A fetch that never got an answer arrives as UNKNOWN with the browser's text.
+  if (code === Code.Unknown && /fetch|network/i.test(rawMessage)) {
+    return {
+      kind: "away",
+      title: "The console does not answer",
+      message: "The connection to the console's server is lost.",
+    };
+  }
+  return { kind, title, message: rawMessage };
+}
+
+/** Whether another try may help: nobody answered, rather than somebody refused. */
+export function mayPass(error: unknown): boolean {
+  return faultOf(error).kind === "away";
+}

@@ -1,0 +1,49 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+import { queryOptions } from "@tanstack/react-query";
+
+/** Who is signed in, and at what. The server says it; the browser never chooses a tenant or a role. */
+export interface Session {
+  readonly tenant: string;
+  readonly name: string;
+  readonly roles: readonly string[];
+  /** Version of the console's package, such as "0.1.0". */
+  readonly version: string;
+  /** Digest of the served bundle: another one asks for a reload. */
+  readonly build: string;
+  /** Time zone of the server, such as "Europe/Berlin". */
+  readonly timeZone: string;
+}
+
+async function fetchSession(): Promise<Session> {
+  const answer = await fetch("/session", { headers: { accept: "application/json" } });
+  if (answer.status === 401) throw new ConnectError("Nobody is signed in.", Code.Unauthenticated);
+  if (!answer.ok) throw new ConnectError(`The console's server answers ${answer.status}.`, Code.Unavailable);
+  return sessionOf(await answer.json());
+}
+
+/** Reads an answer of the server, and gives empty values for what it leaves out. */
+export function sessionOf(answer: unknown): Session {
+  const fields = (typeof answer === "object" && answer !== null ? answer : {}) as Record<string, unknown>;
+  const text = (name: string) => (typeof fields[name] === "string" ? (fields[name] as string) : "");
+  const roles = Array.isArray(fields.roles) ? fields.roles.filter((role) => typeof role === "string") : [];
+  return {
+    tenant: text("tenant"),
+    name: text("name"),
+    roles,
+    version: text("version"),
+    build: text("build"),
+    timeZone: text("timeZone"),
+  };
+}
+
+export const sessionQuery = queryOptions({
+  queryKey: ["session"],
+  queryFn: fetchSession,
+  staleTime: 60_000,
+  refetchInterval: 60_000,
+});
+
+/** Ends the session at the server. */
+export async function signOut(): Promise<void> {
+  await fetch("/logout", { method: "POST" });
+}

@@ -1,0 +1,46 @@
+import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router";
+import { validateRunsSearch } from "../runs/search";
+import { formatSearch, parseSearch } from "../shared/search";
+import { ErrorState, LoadingState } from "../shared/states";
+import { NotFound } from "./NotFound";
+import { Shell } from "./Shell";
+
+const rootRoute = createRootRoute({ component: Shell, notFoundComponent: NotFound });
+
+export const overviewRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: "/",
+  component: lazyRouteComponent(() => import("../overview/OverviewPage"), "OverviewPage"),
+});
+
+export const runsRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: "/runs",
+  validateSearch: validateRunsSearch,
+  component: lazyRouteComponent(() => import("../runs/RunsPage"), "RunsPage"),
+});
+
+/** The run page keeps its own state in the address; `src/run` reads it as texts. */
+export const runRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: "/runs/$runId",
+  component: lazyRouteComponent(() => import("./RunRoute"), "RunRoute"),
+});
+
+const routeTree = rootRoute.addChildren([overviewRoute, runsRoute, runRoute]);
+
+export const router = createRouter({
+  routeTree,
+  parseSearch,
+  stringifySearch: formatSearch,
+  defaultPreload: "intent",
+  defaultPendingComponent: () => <LoadingState />,
+  defaultErrorComponent: ({ error, reset }) => <ErrorState error={error} retry={reset} />,
+  scrollRestoration: true,
+});
+
+declare module "@tanstack/react-router" {
+  interface Register {
+    router: typeof router;
+  }
+}

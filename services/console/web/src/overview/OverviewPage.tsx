@@ -1,0 +1,6 @@
+import { RunsPage } from "../runs/RunsPage";
+
+/** Shows what needs somebody. */
+export function OverviewPage() {
+  return <RunsPage />;
+}

@@ -1,0 +1,51 @@
+import type { Status } from "../gen/kaonapi/run/v1/run_pb";
+import classes from "./StatusMark.module.css";
+import { SHAPES, statusLook, toneColor } from "./status";
+
+interface Props {
+  status: Status;
+  size?: number;
+  /** False where the label stands beside the mark as text. */
+  labelled?: boolean;
+}
+
+/** Shows a status as a shape in its colour. */
+export function StatusMark({ status, size = 14, labelled = true }: Props) {
+  const { label, shape, tone } = statusLook(status);
+  const { fill, stroke, dashed } = SHAPES[shape];
+  const color = toneColor(tone);
+  return (
+    <svg
+      className={shape === "arc" ? classes.turning : shape === "stop" ? classes.fading : classes.mark}
+      width={size}
+      height={size}
+      viewBox="0 0 16 16"
+      role={labelled ? "img" : "presentation"}
+      aria-hidden={!labelled}
+    >
+      <title>{label}</title>
+      {fill && <path d={fill} fill={color} strokeLinejoin="round" />}
+      {stroke && (
+        <path
+          d={stroke}
+          fill="none"
+          stroke={fill && shape !== "arc" ? "var(--status-cut)" : color}
+          strokeWidth={1.6}
+          strokeLinecap="round"
+          strokeLinejoin="round"
+          strokeDasharray={dashed ? "2.2 2.3" : undefined}
+        />
+      )}
+    </svg>
+  );
+}
+
+/** Shows a status as mark and word. */
+export function StatusLabel({ status, size }: { status: Status; size?: number }) {
+  return (
+    <span className={classes.label}>
+      <StatusMark status={status} size={size} labelled={false} />
+      {statusLook(status).label}
+    </span>
+  );
+}

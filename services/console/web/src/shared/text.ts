@@ -1,0 +1,49 @@
+/**
+ * Characters that change how the text around them reads without being seen: bidirectional marks and overrides, zero-width
+ * characters, separators of lines, and control characters other than tab and line feed.
+ */
+const UNSEEN = /(?![\t\n])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
+
+/** Returns text of a stranger with its unseen characters spelled out, such as "⟨U+202E⟩", so that nothing hides or turns around. */
+export function shown(text: string): string {
+  return text.replace(UNSEEN, (char) => `⟨U+${char.codePointAt(0)!.toString(16).toUpperCase().padStart(4, "0")}⟩`);
+}
+
+/** Cuts text at a length and says how much is missing. */
+export function clipped(text: string, length: number): string {
+  return text.length <= length
+    ? text
+    : `${text.slice(0, length)}… (${formatCount(text.length - length)} more characters)`;
+}
+
+/** Returns a number with thin groups: "12 345". */
+export function formatCount(count: number | bigint): string {
+  return String(count).replace(/\B(?=(\d{3})+(?!\d))/g, "\u202f");
+}
+
+/** Returns "1 run" or "3 runs". */
+export function counted(count: number, one: string, many = `${one}s`): string {
+  return `${formatCount(count)} ${count === 1 ? one : many}`;
+}
+
+/** Shortens a run's id or a digest for dense places; the whole one belongs into the tooltip. */
+export function shortId(id: string, length = 8): string {
+  const plain = id.replace(/^sha256:/, "");
+  return plain.length <= length + 1 ? plain : plain.slice(-length);
+}
+
+/** Shortens a version: the first characters of its digest. */
+export function shortVersion(version: string): string {
+  return version.replace(/^sha256:/, "").slice(0, 8);
+}
+
+/** One cell of a CSV file: quoted where needed, and with a leading apostrophe where a spreadsheet would run it as a formula. */
+export function csvCell(value: string): string {
+  const disarmed = /^[=+\-@\t\r]/.test(value) && !/^-?\d+(\.\d+)?$/.test(value) ? `'${value}` : value;
+  return /[",\n\r]/.test(disarmed) ? `"${disarmed.replaceAll('"', '""')}"` : disarmed;
+}
+
+/** Returns rows as a CSV text (RFC 4180) that no spreadsheet runs. */
+export function csv(rows: readonly (readonly string[])[]): string {
+  return `${rows.map((row) => row.map(csvCell).join(",")).join("\r\n")}\r\n`;
+}

@@ -1,0 +1,71 @@
+import { createTheme, type MantineColorsTuple } from "@mantine/core";
+
+/** Violet that is none of the status colours. */
+const accent: MantineColorsTuple = [
+  "#eeeefc",
+  "#dadaf8",
+  "#b4b4f1",
+  "#8f8fea",
+  "#7373e2",
+  "#6262d9",
+  "#5555cf",
+  "#4949b8",
+  "#3d3d9c",
+  "#30307d",
+];
+
+/** Mantine's values, taken from tokens.css so that there is one scale. */
+export const theme = createTheme({
+  primaryColor: "accent",
+  primaryShade: { light: 7, dark: 5 },
+  colors: { accent },
+  fontFamily: "var(--font-text)",
+  fontFamilyMonospace: "var(--font-mono)",
+  headings: {
+    fontWeight: "600",
+    sizes: {
+      h1: { fontSize: "var(--text-xl)", lineHeight: "1.3" },
+      h2: { fontSize: "var(--text-lg)", lineHeight: "1.35" },
+      h3: { fontSize: "var(--text-md)", lineHeight: "1.4" },
+    },
+  },
+  fontSizes: {
+    xs: "var(--text-xs)",
+    sm: "var(--text-sm)",
+    md: "var(--text-md)",
+    lg: "var(--text-lg)",
+    xl: "var(--text-xl)",
+  },
+  spacing: {
+    xs: "var(--space-1)",
+    sm: "var(--space-2)",
+    md: "var(--space-3)",
+    lg: "var(--space-4)",
+    xl: "var(--space-6)",
+  },
+  radius: {
+    xs: "2px",
+    sm: "var(--radius-sm)",
+    md: "var(--radius-md)",
+    lg: "var(--radius-lg)",
+    xl: "16px",
+  },
+  defaultRadius: "md",
+  cursorType: "pointer",
+  respectReducedMotion: true,
+  components: {
+    Button: { defaultProps: { size: "xs" } },
+    ActionIcon: { defaultProps: { variant: "subtle", color: "gray" } },
+    Tooltip: { defaultProps: { openDelay: 350, transitionProps: { duration: 100 }, withArrow: false } },
+    Modal: { defaultProps: { transitionProps: { duration: 150 }, overlayProps: { backgroundOpacity: 0.5 } } },
+    Drawer: { defaultProps: { transitionProps: { duration: 150 } } },
+    Menu: { defaultProps: { transitionProps: { duration: 100 }, shadow: "md" } },
+    TextInput: { defaultProps: { size: "xs" } },
+    Textarea: { defaultProps: { size: "xs" } },
+    NumberInput: { defaultProps: { size: "xs" } },
+    Select: { defaultProps: { size: "xs" } },
+    Checkbox: { defaultProps: { size: "xs" } },
+    Switch: { defaultProps: { size: "xs" } },
+    SegmentedControl: { defaultProps: { size: "xs" } },
+  },
+});
