@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from kaon_artifacts import ArtifactStore
-from kaon_coordinator.api import whole_log
+from kaon_coordinator.api import places, whole_log
 from kaon_coordinator.api.log_archive import LogSource
 from kaon_coordinator.engine.state import transitions as t
-from kaon_coordinator.store.base import LogChunk
+from kaon_coordinator.store.base import LogChunk, RunRecord
 from kaon_coordinator.store.thread import StoreThread
 from kaon_service import principal
 from kaonapi.log.v1 import log_pb2, log_pb2_grpc
@@ -42,38 +43,41 @@ class LogServicer(log_pb2_grpc.LogServiceServicer):
     ) -> AsyncIterator[log_pb2.ReadLogsResponse]:
         tenant = principal.current().tenant
         # Also says that the run is there and the caller's.
-        ended = await self._has_ended(tenant, request.run_id)
+        run = await self._run(tenant, request.run_id)
+        ended = run.row.status in t.TERMINAL
+        find_all = partial(places.find_all, later=request.follow and not ended)
+        around, wanted = await self._parts.store.read(find_all, self._parts.store.store, run, request.path)
         seen, gaps = 0, _Gaps()
         loop = asyncio.get_running_loop()
         last_news = loop.time()
         with self._parts.source.follow(request.run_id) as news:
             while True:
                 news.clear()
-                while chunks := await self._parts.source.read(request.run_id, request.path, seen):
+                while chunks := await self._parts.source.read(request.run_id, around, seen):
                     for chunk in chunks:
-                        yield log_pb2.ReadLogsResponse(lines=gaps.told(chunk))
+                        if wanted(chunk.key.path):
+                            yield log_pb2.ReadLogsResponse(lines=gaps.told(chunk))
                     seen, last_news = chunks[-1].chunk_id, loop.time()
                 settled = ended and loop.time() - last_news >= self._parts.settle_seconds
                 if settled or not request.follow:
                     return
                 await _until(news, self._parts.poll_seconds)
-                if not ended and await self._has_ended(tenant, request.run_id):
+                if not ended and (await self._run(tenant, request.run_id)).row.status in t.TERMINAL:
                     ended, last_news = True, loop.time()
 
     async def ReadWholeLog(  # noqa: N802
         self, request: log_pb2.ReadWholeLogRequest, context: Any
     ) -> AsyncIterator[log_pb2.ReadWholeLogResponse]:
         # Also says that the run is there and the caller's.
-        await self._has_ended(principal.current().tenant, request.run_id)
+        run = await self._run(principal.current().tenant, request.run_id)
         stored = await self._parts.store.study(
-            whole_log.find, self._parts.store.store, request.run_id, request.path, request.attempt
+            whole_log.find, self._parts.store.store, run, request.path, request.attempt
         )
         async for piece in whole_log.read(self._parts.artifacts, stored, request.offset):
             yield piece
 
-    async def _has_ended(self, tenant: str, run_id: str) -> bool:
-        run = await self._parts.store.read(self._parts.store.store.get_run, tenant, run_id)
-        return run.row.status in t.TERMINAL
+    async def _run(self, tenant: str, run_id: str) -> RunRecord:
+        return await self._parts.store.read(self._parts.store.store.get_run, tenant, run_id)
 
 
 class _Gaps:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from kaon_coordinator.api import views
+from kaon_coordinator.api import places, views
 from kaon_coordinator.api.submission import Submission
 from kaon_coordinator.engine.commands.retry import any_failed
 from kaon_coordinator.engine.rows.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.problems import Denied, FailedPrecondition
-from kaon_coordinator.store.base import RunRecord
+from kaon_coordinator.store.base import RunRecord, Store
 from kaon_coordinator.store.thread import StoreThread
 from kaon_service import principal
 from kaon_wire import canonical
@@ -37,9 +38,10 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
             raise InvalidValue("skip: a whole run cannot be skipped; name what is to count as skipped")
         if request.path:
             run = await self._active(request.run_id)
-            row = await self._at(run, request.path)
+            row = await self._at(run, request.path, places.goes_on)
             if row.status in t.TERMINAL:
-                raise FailedPrecondition(f"{request.path} is {_status(row)}: there is nothing to cancel")
+                raise FailedPrecondition(f"{row.path} is {_status(row)}: there is nothing to cancel")
+            request.path = row.path
         wish = command_pb2.RequestRunCancel(
             reason=request.reason,
             requester=principal.current().name,
@@ -72,19 +74,21 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
         payload = _canonical("payload_json", request.payload_json or "null")
         run = await self._active(request.run_id)
         if request.path:
-            row = await self._at(run, request.path)
+            row = await self._at(run, request.path, places.goes_on)
+            request.path = row.path
             if not isinstance(row, StepRow):
                 raise FailedPrecondition(
-                    f"{request.path} is a {row.kind}, not a step: leave the path empty for a gate"
+                    f"{row.path} is a {row.kind}, not a step: leave the path empty for a gate"
                 )
             if row.status in t.TERMINAL:
-                raise FailedPrecondition(f"{request.path} is {_status(row)}")
+                raise FailedPrecondition(f"{row.path} is {_status(row)}")
         signal = command_pb2.SignalRun(name=request.name, payload_json=payload, path=request.path)
         return r.SignalRunResponse(run=await self._submission.command(request.run_id, signal=signal))
 
     async def AnswerGate(self, request: r.AnswerGateRequest, context: Any) -> r.AnswerGateResponse:  # noqa: N802
         run = await self._active(request.run_id)
-        row = await self._at(run, request.path)
+        row = await self._at(run, request.path, lambda place: place.status == t.WAITING)
+        request.path = row.path
         gate = canonical.loads(row.data) if isinstance(row, BlockRow) and row.kind == "gate" else {}
         if gate.get("gate") != "approval":
             raise FailedPrecondition(f"{request.path} is not an approval")
@@ -108,7 +112,7 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
             return r.RetryRunResponse(run=views.run(run))
         self._not_cancelling(run)
         if request.path:
-            await self._at(run, request.path)
+            request.path = (await self._at(run, request.path, lambda place: place.status in _FAILED)).path
         if run.row.status not in _FAILED and not await self._has_failures(run, request.path):
             where = f"at or under {request.path}" if request.path else "in it"
             raise FailedPrecondition(f"run {run.run_id} is {_status(run.row)} and nothing has failed {where}")
@@ -119,12 +123,12 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
     async def RestartRun(self, request: r.RestartRunRequest, context: Any) -> r.RestartRunResponse:  # noqa: N802
         run = await self._run(request.run_id)
         self._not_cancelling(run)
-        row = await self._at(run, request.path)
+        row = await self._at(run, request.path, places.is_over)
         if row.status == t.PENDING:
-            raise FailedPrecondition(f"{request.path} has not begun")
+            raise FailedPrecondition(f"{row.path} has not begun")
         if row.status not in t.TERMINAL:
-            raise FailedPrecondition(f"{request.path} is {_status(row)}: cancel it or wait for its end")
-        command = command_pb2.RestartRun(path=request.path)
+            raise FailedPrecondition(f"{row.path} is {_status(row)}: cancel it or wait for its end")
+        command = command_pb2.RestartRun(path=row.path)
         told = await self._submission.command(request.run_id, reason=request.reason, restart=command)
         return r.RestartRunResponse(run=told)
 
@@ -135,11 +139,11 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
             raise InvalidValue("status: only SUCCEEDED, FAILED and SKIPPED can be marked")
         run = await self._run(request.run_id)
         self._not_cancelling(run)
-        await self._at(run, request.path)
+        row = await self._at(run, request.path)
         outputs = {
             name: _canonical(f"outputs_json[{name}]", text) for name, text in request.outputs_json.items()
         }
-        mark = command_pb2.MarkBlock(path=request.path, status=request.status, outputs_json=outputs)
+        mark = command_pb2.MarkBlock(path=row.path, status=request.status, outputs_json=outputs)
         told = await self._submission.command(request.run_id, reason=request.reason, mark=mark)
         return r.MarkBlockResponse(run=told)
 
@@ -161,11 +165,11 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
             raise FailedPrecondition(f"run {run_id} has ended: it is {_status(run.row)}")
         return run
 
-    async def _at(self, run: RunRecord, path: str) -> StepRow | BlockRow:
-        row = await self._threads.read(self._threads.store.find_row, run.run_id, path)
-        if row is None:
-            raise FailedPrecondition(f"run {run.run_id} has no step, block or cell {path!r} (yet)")
-        return row
+    async def _at(
+        self, run: RunRecord, written: str, fits: Callable[[places.Place], bool] | None = None
+    ) -> StepRow | BlockRow:
+        """What a path or name means; see `places.find`."""
+        return await self._threads.read(_row_at, self._threads.store, run, written, fits)
 
     def _not_cancelling(self, run: RunRecord) -> None:
         if run.row.status == t.CANCELLING:
@@ -178,6 +182,15 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
             *await self._threads.read(store.list_blocks, run.run_id),
         ]
         return any_failed(rows, path)
+
+
+def _row_at(
+    store: Store, run: RunRecord, written: str, fits: Callable[[places.Place], bool] | None
+) -> StepRow | BlockRow:
+    row = store.find_row(run.run_id, path := places.find(store, run, written, fits))
+    if row is None:
+        raise FailedPrecondition(f"{path} of run {run.run_id} was reset while it was looked up: try again")
+    return row
 
 
 def _status(row: RunRow | StepRow | BlockRow) -> str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from kaon_coordinator import replay
-from kaon_coordinator.api import views
+from kaon_coordinator.api import places, views
 from kaon_coordinator.api.submission import Submission, checked_key, like
 from kaon_coordinator.engine.definition.compiled import compile_workflow
 from kaon_coordinator.engine.rows import codec
@@ -59,7 +59,7 @@ class TimeTravelServicer(run_service_pb2_grpc.RunServiceServicer):
             raise InvalidValue(
                 f"reset names {len(reset)} places; use at most {_PLACES}, or what is around them"
             )
-        await self._threads.study(_check_reset, self._threads.store, run, seq, reset)
+        reset = await self._threads.study(_places_to_reset, self._threads.store, run, seq, reset)
         fork = like(
             run,
             new,
@@ -94,14 +94,18 @@ def _run_at(store: Store, run: RunRecord, seq: int) -> r.GetRunAtResponse:
     )
 
 
-def _check_reset(store: Store, run: RunRecord, seq: int, reset: tuple[str, ...]) -> None:
-    """Nothing but a state after that event can be forked, and only what it has can begin anew."""
+def _places_to_reset(store: Store, run: RunRecord, seq: int, reset: tuple[str, ...]) -> tuple[str, ...]:
+    """The paths of what is to begin anew. Nothing but a state after that event can be forked, and only what it has can."""
     state: RunState = replay.replay(store, run, seq, definitions(store))
-    for path in reset:
-        if not nodes_at(state, path):
-            raise FailedPrecondition(
-                f"run {run.run_id} had no step, block or cell {path!r} after event {seq}"
-            )
+    paths = [path if nodes_at(state, path) else _named(state, path, seq) for path in reset]
+    return tuple(dict.fromkeys(paths))
+
+
+def _named(state: RunState, written: str, seq: int) -> str:
+    listed, where = places.of_state(state), f"run {state.run_id} after event {seq}"
+    if found := places.named(listed, written):
+        return places.the_one(found, written, where)
+    raise places.missing(state.workflow, listed, written, where)
 
 
 def _verify(store: Store, run: RunRecord) -> r.VerifyRunResponse:

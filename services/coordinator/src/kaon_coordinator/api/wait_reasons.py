@@ -5,25 +5,23 @@ Pure: reads a run's state as it is stored. Where a link is a READY step, its poo
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from kaon_coordinator.api import places
 from kaon_coordinator.engine.definition.compiled import FINALLY
 from kaon_coordinator.engine.scopes.upstream import briefly
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.state import BlockState, Node, RunState, ScopeState, StepState
 from kaon_coordinator.matching.formatting import about, clock, timestamp_in
 from kaon_coordinator.store.records import PermitRecord
-from kaon_wire.errors import NotFound
 from kaonapi.runner.v1 import runner_pb2 as r
 
 # So many of the things that a step waits for are followed further, and the chain gets no longer.
 _FOLLOWED = 3
 _LONGEST = 24
 _WHY_CHARACTERS = 2_000
-_DECORATION = re.compile(r"\[[^\]]*\]|#\d+|=\w+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,21 +76,19 @@ class WaitReasons:
 
     def _named(self, name: str) -> Node | None:
         """The first instance of a block that has not ended, or else its last one."""
-        if name not in self._state.workflow.chains:
-            return None
         nodes: list[Node] = [*self._state.steps.values(), *self._state.blocks.values()]
-        found = sorted((node for node in nodes if node.block.name == name), key=lambda node: node.position)
+        found = sorted(
+            (node for node in nodes if places.names(node.path, name)), key=lambda node: node.position
+        )
         return next((node for node in found if node.status not in t.TERMINAL), found[-1] if found else None)
 
     def _missing(self, path: str) -> None:
         """Follows the outermost thing that has to begin first."""
         segments = path.split("/")
-        bare = tuple(_DECORATION.sub("", segment) for segment in segments)
+        bare = tuple(places.bare(segment) for segment in segments)
         chain = self._state.workflow.chains.get(bare[-1])
-        if chain is None or bare not in {chain, chain[-1:]}:
-            raise NotFound(
-                f"the run's workflow {self._state.workflow.definition.name!r} has no step {path!r}"
-            )
+        if chain is None or bare != chain[-len(bare) :]:
+            raise places.unknown(self._state.workflow, places.of_state(self._state), path)
         scope = self._state.root
         for place, block_name in enumerate(chain[:-1]):
             wanted = segments[place] if len(segments) == len(chain) else ""

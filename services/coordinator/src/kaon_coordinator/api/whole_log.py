@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from kaon_artifacts import Artifact, ArtifactError, ArtifactMissing, ArtifactStore
+from kaon_coordinator.api import places
 from kaon_coordinator.engine.rows.rows import StepRow
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.problems import FailedPrecondition
-from kaon_coordinator.store.base import Store
+from kaon_coordinator.store.base import RunRecord, Store
 from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue, NotFound, Unavailable
 from kaonapi.log.v1 import log_pb2
@@ -31,16 +32,15 @@ class StoredLog:
     told: str
 
 
-def find(store: Store, run_id: str, path: str, attempt: int) -> StoredLog:
+def find(store: Store, run: RunRecord, written: str, attempt: int) -> StoredLog:
     """The log of an attempt of a step, of the newest when `attempt` is 0.
 
     Raises:
         NotFound: there is no such step, it has no such attempt, or of that no log was stored.
         FailedPrecondition: the attempt has not ended, or the path is a block's.
     """
+    run_id, path = run.run_id, places.find(store, run, written)
     step = store.find_row(run_id, path)
-    if step is None:
-        raise NotFound(f"run {run_id} has no step {path!r}, or it has not begun")
     if not isinstance(step, StepRow):
         raise FailedPrecondition(f"{path!r} of run {run_id} is a block: name one of its steps")
     number = attempt or step.attempt

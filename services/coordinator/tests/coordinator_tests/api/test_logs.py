@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from kaonapi.log.v1 import log_pb2
 from kaonapi.run.v1 import run_pb2
 from kaonapi.step.v1 import step_pb2
 
+from ..store.build import batch, step_row
 from .conftest import Api
 
 
@@ -51,8 +53,14 @@ def _notice_the_end(api: Api, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
 
 
 async def _begin(api: Api) -> run_pb2.Run:
+    """A run with two steps."""
     await api.register()
-    return await api.submit()
+    run = await api.submit()
+    record = api.record(run)
+    rows = [step_row(path=path, position=place) for place, path in enumerate(("work", "other"), 1)]
+    epoch = api.store.claim_partition(record.partition, "owner")
+    api.store.commit(replace(batch(epoch, record), steps={run.run_id: rows}))
+    return run
 
 
 async def test_archived_lines_are_read_in_the_order_in_which_they_came(api: Api) -> None:

@@ -66,7 +66,7 @@ async def test_only_a_role_of_the_approval_answers_it(whole: Whole) -> None:
         call, answer, StatusCode.PERMISSION_DENIED, "ml-lead or owner; you have reader", roles="reader"
     )
     await refused(call, r.AnswerGateRequest(run_id=run_id, path="s"), PRECONDITION, "s is not an approval")
-    await refused(call, r.AnswerGateRequest(run_id=run_id, path="x"), PRECONDITION, "'x'")
+    await refused(call, r.AnswerGateRequest(run_id=run_id, path="x"), StatusCode.NOT_FOUND, "'x'")
     async with playing(whole.world):
         await call(answer, metadata=(("kaon-roles", "reader,owner"), ("kaon-principal", "eve")))
         assert await whole.ended(run_id) == t.SUCCEEDED
@@ -105,7 +105,7 @@ async def test_what_cannot_be_commanded_is_refused_with_what_it_is(whole: Whole)
     mark = r.MarkBlockRequest(run_id=run_id, path="a", status=t.RUNNING, reason="x")
     await refused(runs.MarkBlock, mark, StatusCode.INVALID_ARGUMENT, "can be marked")
     cancel = r.CancelRunRequest(run_id=run_id, path="nowhere")
-    await refused(runs.CancelRun, cancel, PRECONDITION, "no step, block or cell 'nowhere'")
+    await refused(runs.CancelRun, cancel, StatusCode.NOT_FOUND, "no step, block or cell 'nowhere'")
     await refused(runs.PauseRun, r.PauseRunRequest(run_id="x"), StatusCode.NOT_FOUND, "'x'")
     async with playing(whole.world):
         await whole.ended(run_id)
