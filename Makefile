@@ -27,7 +27,7 @@ PROTOS := $(shell find proto -name '*.proto' 2>/dev/null)
 # A package counts as soon as it has a pyproject.toml.
 VERSION := packages/wire/src/kaon_wire/version.py
 PROJECTS := $(wildcard packages/*/pyproject.toml sdk/pyproject.toml services/*/pyproject.toml deploy/local/pyproject.toml)
-SOURCES := $(wildcard packages/*/src sdk/src services/*/src deploy/local/src) docs/docsite
+SOURCES := $(wildcard $(addsuffix src,$(dir $(PROJECTS)))) docs/docsite
 
 export UV_PYTHON_DOWNLOADS := never
 export PYTHONUNBUFFERED := 1
