@@ -41,7 +41,7 @@ def _output(binding: d.Binding, place: Place, what: str, checks: Checks) -> Iter
 
 def _last(binding: d.Binding, place: Place, what: str, checks: Checks) -> Iterator[str]:
     if not any(checks.names.blocks[name].HasField("repeat") for name in place.chain):
-        yield f"{what}: last() stands outside of every repeat"
+        yield f"{what}: last() is used outside of any repeat"
     yield from _reference(binding.last.output, what, checks)
     yield from binding_problems(binding.last.fallback, place, what, checks)
 

@@ -118,7 +118,7 @@ def _distribution(what: str, drawn: d.Distribution, place: Place, checks: Checks
         if not bounded or span.low > span.high or (kind == "log_uniform" and span.low <= 0):
             yield f"{what}: a range goes from low to high, and is above 0 when it is logarithmic"
         elif not math.isfinite(span.high - span.low):
-            yield f"{what}: the range is wider than a number can tell"
+            yield f"{what}: the range exceeds floating-point numbers"
         elif kind == "integer" and max(abs(span.low), abs(span.high)) > _WHOLE:
             yield f"{what}: a range of whole numbers lies within {-_WHOLE} and {_WHOLE}"
 

@@ -1,8 +1,9 @@
-"""What the engine wants done outside of it.
+"""Actions: the I/O that the engine requests from the shell.
 
-Two kinds. What belongs to the decision (`SubmitChild`, `TellRun`, `RememberStep`, `ReleasePermits`) is in the transaction of
-the events. Everything else happens after that transaction, and losing it is harmless: each is derivable from the state (see
-`engine.rows.resume`), a READY step without a holder is requested again, a stale renewal is revoked again.
+The shell executes `SubmitChild`, `TellRun`, `RememberStep` and `ReleasePermits` in the transaction of the
+events. It executes all other actions after that transaction. Losing one of those is harmless, because each is
+derivable from the state (see `engine.rows.resume`): a READY step without a holder is requested again, and a
+stale renewal is revoked again.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ class RequestStep:
 
 @dataclass(frozen=True, kw_only=True)
 class EndStep:
-    """Tell the pool's matcher that this issue of the step needs no runner any more."""
+    """Tell the pool's matcher that this issue of the step no longer needs a runner."""
 
     issue: StepIssue
 
 
 class RevokeReason(StrEnum):
-    """Why a runner must stop."""
+    """The reason for revoking a lease."""
 
     CANCELLED = "cancelled"
     TIMED_OUT = "timed_out"
@@ -40,7 +41,7 @@ class RevokeReason(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class RevokeLease:
-    """Tell one life of a runner to stop executing this issue of the step."""
+    """Tell one incarnation of a runner to stop executing this issue of the step."""
 
     issue: StepIssue
     incarnation: str
@@ -49,7 +50,7 @@ class RevokeLease:
 
 @dataclass(frozen=True, kw_only=True)
 class GrantLease:
-    """Tell the holder of an exclusive step that it may begin: nothing of an earlier attempt can be running any more."""
+    """Allow the holder of an exclusive step to begin: no earlier attempt can still be running."""
 
     issue: StepIssue
     incarnation: str
@@ -57,7 +58,10 @@ class GrantLease:
 
 @dataclass(frozen=True, kw_only=True)
 class SignalHolder:
-    """Hand a signal to the runner that holds this step. The same signal may be handed over twice; `seq` tells."""
+    """Deliver a signal to the holder of this step.
+
+    The shell may deliver the same signal twice; the runner deduplicates by `seq`.
+    """
 
     issue: StepIssue
     incarnation: str
@@ -77,26 +81,26 @@ class WatchRetry:
 
 @dataclass(frozen=True, kw_only=True)
 class WatchAttempt:
-    """A runner has become the holder: expect renewals, and send `AttemptTimedOut` when the attempt takes longer than allowed."""
+    """Watch a new holder: expect renewals, and send `AttemptTimedOut` when the attempt exceeds its time-out."""
 
     issue: StepIssue
     incarnation: str
-    # Microseconds since the epoch; 0 means without limit.
+    # Microseconds since the epoch; 0 means no limit.
     timeout_us: int
 
 
 class Timer(StrEnum):
-    """What falls due."""
+    """The kinds of timers."""
 
-    # The time of a run (empty path), block or step is over.
+    # Time-out of a run (empty path), block or step.
     TIMEOUT = "timeout"
-    # A run or block is late.
+    # Deadline of a run, block or step.
     DEADLINE = "deadline"
-    # A gate has waited long enough.
+    # End of a gate's wait.
     GATE = "gate"
-    # A repeat's next iteration.
+    # Start of a repeat's next iteration.
     ITERATION = "iteration"
-    # An exclusive step may be granted.
+    # Earliest grant of an exclusive step.
     GRANT = "grant"
 
 
@@ -111,17 +115,20 @@ class WatchTime:
 
 @dataclass(frozen=True, kw_only=True)
 class Continue:
-    """Send `Continued` in the next turn: the node at this path can go on, and one decision should not do it all at once."""
+    """Send `Continued` in the next turn.
+
+    The node at this path can go on, but one decision must not do all of its work at once.
+    """
 
     path: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReadItems:
-    """Read the items of a foreach from an artifact of JSON lines; answer with `ItemsRead` or `Unprepared`."""
+    """Read the items of a foreach from a JSON-lines artifact; answer with `ItemsRead` or `Unprepared`."""
 
     path: str
-    # Sequence number of the run's newest event; the answer brings it back.
+    # Sequence number of the run's newest event; the answer repeats it.
     asked: int
     # The artifact's reference, canonical JSON: {"artifact": {...}}.
     artifact_json: str
@@ -129,32 +136,34 @@ class ReadItems:
 
 @dataclass(frozen=True, kw_only=True)
 class WriteManifests:
-    """Keep inputs of a step that are too large to travel as artifacts; answer with `ManifestsWritten` or `Unprepared`."""
+    """Store inputs of a step that are too large for a record as artifacts; answer with `ManifestsWritten` or `Unprepared`."""
 
     path: str
-    # Sequence number of the run's newest event; the answer brings it back.
+    # Sequence number of the run's newest event; the answer repeats it.
     asked: int
-    # Canonical JSON by input name. Lists become JSON lines, one element a line.
+    # Canonical JSON by input name. Lists become JSON lines, one element per line.
     values: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class LookUpMemo:
-    """Look for an equal execution. Answer with `MemoFound` (its artifacts exist, not older than `max_age_ms`, not of this
-    run) or `MemoMissed`."""
+    """Look up the memo of an equal execution; answer with `MemoFound` or `MemoMissed`.
+
+    A memo counts when its artifacts exist, it is at most `max_age_ms` old, and it belongs to another run.
+    """
 
     path: str
-    # Sequence number of the run's newest event; the answer brings it back.
+    # Sequence number of the run's newest event; the answer repeats it.
     asked: int
     # Digest of type, code, settings, environment and inputs.
     key: str
-    # 0 means any age.
+    # 0 means no limit.
     max_age_ms: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class RememberStep:
-    """Keep the outputs of this step for equal executions. Same transaction."""
+    """Store the outputs of this step as a memo for equal executions, in the transaction of the events."""
 
     path: str
     key: str
@@ -164,42 +173,47 @@ class RememberStep:
 
 @dataclass(frozen=True, kw_only=True)
 class TakePermits:
-    """Take one permit of every key, all or none, for this step (or, with an empty path, this run); answer with `PermitsGranted` as
-    soon as that worked. Taking again what is held already works at once."""
+    """Take one permit per key, all or none, for this step, or for the run when the path is empty.
+
+    The answer `PermitsGranted` comes as soon as all permits are free. Permits that are held already are
+    granted again at once.
+    """
 
     path: str
-    # Sequence number of the run's newest event; the answer brings it back.
+    # Sequence number of the run's newest event; the answer repeats it.
     asked: int
-    # A tag's key is "tag:<tag>", a workflow's "workflow:<name>", a backfill's "backfill:<name>". A key without a bound is free.
+    # A tag's key is "tag:<tag>", a workflow's "workflow:<name>", a backfill's "backfill:<name>". A key
+    # without a bound is always free.
     keys: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReleasePermits:
-    """Give back what the step (or the run, with an empty path) holds, if anything. Same transaction."""
+    """Release all permits of the step, or of the run when the path is empty, in the transaction of the events."""
 
     path: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareChild:
-    """Look the workflow up, check and complete the parameters; answer with `ChildPrepared` or `Unprepared`."""
+    """Resolve the child's workflow and complete its parameters; answer with `ChildPrepared` or `Unprepared`."""
 
     path: str
-    # Sequence number of the run's newest event; the answer brings it back.
+    # Sequence number of the run's newest event; the answer repeats it.
     asked: int
     workflow: str
-    # Empty means the current one.
+    # Empty means the current version.
     version: str
-    # Canonical JSON by name.
+    # Canonical JSON by parameter name.
     params: Mapping[str, str]
-    # The run that is to go on, if it can, in place of a new one; empty when there is none.
+    # An earlier child run to continue, if possible, instead of submitting a new one; empty when there is
+    # none.
     continues: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SubmitChild:
-    """Submit the run of a sub-workflow block, with this run as its parent. Same transaction."""
+    """Submit the child run of a sub-workflow block, in the transaction of the events."""
 
     path: str
     child_run_id: str
@@ -207,19 +221,19 @@ class SubmitChild:
     version: str
     params: Mapping[str, str]
     priority: int
-    # How many runs are around the child.
+    # Nesting depth of the child: the number of its ancestor runs.
     depth: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class TellRun:
-    """Put a command into another run's inbox. Same transaction."""
+    """Put a command into another run's inbox, in the transaction of the events."""
 
     run_id: str
     command: command_pb2.RunCommand
 
 
-# Written in the transaction of the events.
+# The actions that the shell executes in the transaction of the events.
 Durable: TypeAlias = SubmitChild | TellRun | RememberStep | ReleasePermits
 
 Action: TypeAlias = (

@@ -1,4 +1,4 @@
-"""What follows from a message."""
+"""The entry point of the engine: a message in, a decision out."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from kaonapi.run.v1 import history_pb2
 
 
 def decide(state: RunState, message: Message, context: Context) -> Decision:
-    """Decides what follows from `message` and folds it into `state`.
+    """Decide what follows from `message` and fold it into `state`.
 
-    Total: a message that no longer fits (late, doubled, stale) gives no events, at most a revoke or a refusal in the history.
+    The function is total: a message that no longer fits (late, duplicate or stale) produces no events, at
+    most a revoke or a recorded refusal.
     """
     decision = Decision(state=state, context=context, kinds=KINDS)
     handle(decision, message)
@@ -22,7 +23,7 @@ def decide(state: RunState, message: Message, context: Context) -> Decision:
 
 
 def submit(state: RunState, *, submitted: history_pb2.RunSubmitted, context: Context) -> Decision:
-    """The first event of a run that has just been accepted."""
+    """Return the first event of an accepted run."""
     decision = Decision(state=state, context=context)
     decision.emit(run_submitted=submitted)
     return decision

@@ -1,10 +1,11 @@
-"""A decision while it is made: events for the history and actions for the shell.
+"""A decision under construction: events for the history and actions for the shell.
 
-One `Decision` handles one message. Each event is folded into the state as soon as it is decided, so later parts of the same
-decision see it. Consequences wait in an agenda instead of on the call stack: a chain of any length costs no depth.
+One `Decision` handles one message. It folds each event into the state at once, so later parts of the same
+decision see the change. Consequences wait in an agenda instead of on the call stack: a chain of any length
+needs no stack depth.
 
-Scopes start, stop and end what is in them without knowing the kinds of nodes: a decision carries the table of the kinds, which
-`decide` gives to it.
+Scopes start, stop and end their nodes without knowing the kinds of nodes: each decision carries the table of
+kinds, which `decide` passes in.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from kaon_coordinator.engine.state.state import BlockState, Node, RunState, Scop
 from kaonapi.run.v1 import history_pb2
 from kaonapi.step.v1 import step_pb2
 
-# The type of the errors that are nobody's: something was raised that nobody has foreseen.
+# Error type of unforeseen exceptions.
 ENGINE_FAULT = "EngineFault"
 
 
@@ -32,54 +33,58 @@ def _middle() -> float:
 
 
 class Meter(Protocol):
-    """What the expressions of a turn may cost."""
+    """A budget for the cost of the expressions of one turn."""
 
     @property
     def spent(self) -> bool:
-        """Whether the turn has evaluated enough: what needs more is left to a later one."""
+        """Tell whether the turn has used up its budget: further evaluation is left to a later turn."""
 
     def begin_node(self) -> None:
-        """The expressions of another node follow."""
+        """Mark the start of another node's expressions."""
 
 
 class MeteredEvaluate(Meter, Protocol):
-    """Evaluates expressions, and counts what they cost."""
+    """Evaluates expressions and counts their cost."""
 
     def __call__(self, expression: str, variables: Mapping[str, Any], /) -> Any:
-        """The value of an expression over named values; raises KaonError with the expression and the reason."""
+        """Return the value of an expression over named values.
+
+        Raises:
+            KaonError: The expression cannot be evaluated; the text names the expression and the reason.
+        """
 
 
 class Unmetered:
-    """Expressions cost nothing."""
+    """A meter without a budget."""
 
     spent = False
 
     def begin_node(self) -> None:
-        """Nothing is counted."""
+        """Count nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """All that a decision may know besides the state and the message."""
+    """Everything besides the state and the message that a decision may depend on."""
 
     # Microseconds since the epoch.
     now_us: int
     evaluate: Evaluate
     limits: Limits = DEFAULT
     meter: Meter = field(default_factory=Unmetered)
-    # From 0 to 1, for jitter; what was drawn is in the events.
+    # Between 0 and 1, for jitter; the events record the drawn value.
     random: Callable[[], float] = _middle
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepKind:
-    """What scopes ask of steps."""
+    """The operations of scopes on steps."""
 
-    # Starts a pending step.
+    # Start a pending step.
     start: Callable[[Decision, StepState], None]
-    # Stops an active step; one that nobody holds ends at once with the status.
+    # Stop an active step; a step without a holder ends at once with the given status.
     stop: Callable[[Decision, StepState, t.Status], None]
-    # Ends a step and tells its scope.
+    # End a step and notify its scope.
     end: Callable[[Decision, StepState, t.Status, step_pb2.StepError | None], None]
 
 
@@ -88,29 +93,34 @@ def _no_cells(decision: Decision, block: BlockState, cell: ScopeState) -> NoRetu
 
 
 def _nothing(decision: Decision, block: BlockState) -> None:
-    """Changes nothing: the block waits for messages only, and has nothing outside of the run."""
+    """Do nothing: the block only waits for messages and has nothing outside the run."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BlockKind:
-    """What scopes ask of the blocks of one kind."""
+    """The operations of scopes on blocks of one kind."""
 
-    # Starts a pending block, or asks for what it needs from outside first; raises KaonError when an expression cannot be evaluated.
+    # Start a pending block, or first request what it needs from outside. Raises KaonError when an expression
+    # cannot be evaluated.
     start: Callable[[Decision, BlockState], None]
-    # Stops an active block; the status is how one ends of which nothing has to be waited for.
+    # Stop an active block. A block that waits for nothing ends at once with the given status.
     stop: Callable[[Decision, BlockState, t.Status], None]
-    # Follows the end of a cell of a block that was not stopped.
+    # Handle the end of a cell of a block that was not stopped.
     cell_ended: Callable[[Decision, BlockState, ScopeState], None] = _no_cells
-    # Lets a running block go on that was paused, reopened, taken over or forked. Doing it twice changes nothing.
+    # Continue a running block after a pause, a reopening, a takeover or a fork. Idempotent.
     advance: Callable[[Decision, BlockState], None] = _nothing
-    # Asks anew for what an active block waits for, since the run's last owner may not have done so. Gives actions, but no events.
+    # Repeat the pending questions of an active block, since the run's last owner may not have sent them.
+    # Gives actions, but no events.
     derive: Callable[[Decision, BlockState], None] = _nothing
-    # Stops what an active block has outside of the run, which ends by a fault. Gives actions, but no events.
+    # Stop whatever an active block has outside the run, which ends by a fault. Gives actions, but no events.
     abandon: Callable[[Decision, BlockState], None] = _nothing
 
     @property
     def has_cells(self) -> bool:
-        """Whether the blocks hold scopes; in a fork they go on with these, and what has none begins anew."""
+        """Tell whether blocks of this kind hold scopes.
+
+        A fork continues such blocks with their cells; blocks without cells begin anew.
+        """
         return self.cell_ended is not _no_cells
 
 
@@ -133,7 +143,7 @@ NO_KINDS = Kinds(step=StepKind(start=_no_kind, stop=_no_kind, end=_no_kind), blo
 
 @dataclass(kw_only=True)
 class Decision:
-    """The outcome of one message, while it is being made."""
+    """The outcome of one message, under construction."""
 
     state: RunState
     context: Context
@@ -141,11 +151,11 @@ class Decision:
     events: list[history_pb2.HistoryEvent] = field(default_factory=list)
     actions: list[Action] = field(default_factory=list)
     agenda: deque[Callable[[], None]] = field(default_factory=deque)
-    # Reports under a lease that is not, or no longer, the step's.
+    # Reports under a lease that is not, or no longer, the step's current lease.
     stale: int = 0
 
     def emit(self, **event: Any) -> None:
-        """Appends the event (the name of its field and its message) to the history and folds it into the state."""
+        """Append an event (field name and message) to the history and fold it into the state."""
         record = history_pb2.HistoryEvent(
             run_id=self.state.run_id, seq=self.state.seq + 1, time_us=self.context.now_us, **event
         )
@@ -153,11 +163,11 @@ class Decision:
         self.events.append(record)
 
     def act(self, action: Action) -> None:
-        """Asks the shell for something, once the events are durable."""
+        """Request an action of the shell, to be executed once the events are durable."""
         self.actions.append(action)
 
     def defers(self, path: str) -> bool:
-        """Whether what is to be evaluated for the node at a path has to wait for a later turn, which is then asked for."""
+        """Tell whether the evaluation for the node at a path must wait for a later turn; if so, request that turn."""
         meter = self.context.meter
         if meter.spent:
             self.act(Continue(path=path))
@@ -166,15 +176,15 @@ class Decision:
         return False
 
     def then(self, consequence: Callable[[], None]) -> None:
-        """Puts a consequence on the agenda."""
+        """Put a consequence on the agenda."""
         self.agenda.append(consequence)
 
     def settle(self) -> None:
-        """Works the agenda off."""
+        """Work off the agenda."""
         while self.agenda:
             self.agenda.popleft()()
 
 
 def user_error(kind: str, message: str) -> step_pb2.StepError:
-    """An error of the workflow's own making."""
+    """Return an error caused by the workflow itself."""
     return step_pb2.StepError(error_class=step_pb2.ERROR_CLASS_USER, type=kind, message=message)

@@ -1,7 +1,7 @@
-"""Ends a run that the engine cannot go on with: something was raised that nobody has foreseen.
+"""Faults: ends a run that the engine cannot continue because of an unforeseen exception.
 
-The shell has put the run's state back to what is stored. What ends here needs nothing of what the run was about to do: no
-expression is evaluated, no hook begins, and nothing that may have raised is called again.
+The shell has restored the run's state from the store. Ending the run depends on nothing that the run was
+about to do: no expression is evaluated, no hook begins, and nothing that may have raised is called again.
 """
 
 from __future__ import annotations
@@ -20,13 +20,16 @@ from kaonapi.step.v1 import step_pb2
 
 
 def fault_error(message: str) -> step_pb2.StepError:
-    """The error of such a run."""
+    """Return the error of a run that ended by a fault."""
     return step_pb2.StepError(error_class=step_pb2.ERROR_CLASS_PLATFORM, type=ENGINE_FAULT, message=message)
 
 
 def end_faulted(state: RunState, message: str, context: Context, asked: int = 0) -> Decision:
-    """Ends the run FAILED and everything that is active in it CANCELLED, so that a retry begins there. To a run that has ended only
-    a refusal is added. `asked` is that of a retry by its parent which could not be applied."""
+    """End the run FAILED and all of its active nodes CANCELLED, so that a retry begins there.
+
+    If the run has ended already, only a refusal is recorded. `asked` is the event number of the parent's
+    retry that could not be applied.
+    """
     decision = Decision(state=state, context=context)
     if state.ended and not asked:
         refuse(decision, "command", "", message, "kaon")
@@ -42,7 +45,7 @@ def end_faulted(state: RunState, message: str, context: Context, asked: int = 0)
 
 
 def end_barely(state: RunState, message: str, context: Context, asked: int = 0) -> Decision:
-    """Ends the run FAILED and leaves what is in it as it is: for a run whose parts cannot be ended either."""
+    """End the run FAILED and leave its nodes as they are: for a run whose nodes cannot be ended either."""
     decision = Decision(state=state, context=context)
     _refuse_parent(decision, message, asked)
     if state.ended:
@@ -52,7 +55,7 @@ def end_barely(state: RunState, message: str, context: Context, asked: int = 0) 
 
 
 def _refuse_parent(decision: Decision, message: str, asked: int) -> None:
-    """Notes that the parent's retry was refused: it waits for an end that knows of it."""
+    """Record the refusal of the parent's retry: the parent waits for an end that names this retry."""
     if asked:
         refuse(decision, "retry", "", message, "kaon", asked)
         if decision.state.ended:
@@ -75,7 +78,7 @@ def _end_step(decision: Decision, step: StepState) -> None:
 
 
 def _end_blocks(decision: Decision) -> None:
-    """Ends what is around the steps, from the inside out: what is inside of something was created after it."""
+    """End the enclosing blocks of the steps, innermost first: inner nodes were created after outer ones."""
     state = decision.state
     around: list[BlockState | ScopeState] = [*state.blocks.values()]
     around += [scope for scope in state.scopes.values() if scope.parent is not None]

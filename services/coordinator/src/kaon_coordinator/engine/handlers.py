@@ -1,4 +1,4 @@
-"""Which part of the engine answers which message."""
+"""The tables of handlers: which part of the engine handles which message and timer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kaon_coordinator.engine.steps import attempts, leases, preparing
 
 
 def due(decision: Decision, message: Due) -> None:
-    """A watched time has come; one that no longer fits changes nothing."""
+    """Handle a timer; ignore one that no longer applies."""
     if decision.context.now_us < message.due_us:
         decision.act(WatchTime(timer=message.timer, path=message.path, due_us=message.due_us))
         return
@@ -75,5 +75,5 @@ _HANDLERS: dict[type[Message], Callable[[Decision, Any], None]] = {
 
 
 def handle(decision: Decision, message: Message) -> None:
-    """Answers a message."""
+    """Dispatch a message to its handler."""
     _HANDLERS[type(message)](decision, message)

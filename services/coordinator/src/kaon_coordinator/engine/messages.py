@@ -1,4 +1,4 @@
-"""What the engine is told. Each message is one fact or one wish; the engine decides what follows from it."""
+"""The messages of the engine. Each one is a fact or a command, and the engine decides what follows."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from kaonapi.step.v1 import step_pb2
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """Begin the run: its acknowledged submission has reached its owner."""
+    """Begin the run: its acknowledged submission has reached the owner."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cancel:
-    """Stop the run, or what is under `path`."""
+    """Stop the run, or everything under `path`."""
 
     reason: str
     requester: str
     path: str = ""
-    # Hooks are stopped too.
+    # Also stop hooks.
     force: bool = False
-    # What stops counts as skipped.
+    # Mark the stopped nodes SKIPPED, so that downstream nodes still run.
     skip: bool = False
 
 
@@ -39,7 +39,7 @@ class Pause:
 
 @dataclass(frozen=True, kw_only=True)
 class Resume:
-    """Go on after a pause."""
+    """Continue a paused run."""
 
     reason: str
     requester: str
@@ -47,7 +47,7 @@ class Resume:
 
 @dataclass(frozen=True, kw_only=True)
 class Signal:
-    """Something from outside for a gate, or for the running step at `path`."""
+    """A signal from outside, for a gate or for the running step at `path`."""
 
     name: str
     # Canonical JSON.
@@ -58,7 +58,7 @@ class Signal:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """An answer to an approval."""
+    """An answer to an approval gate."""
 
     path: str
     approved: bool
@@ -69,18 +69,18 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class Retry:
-    """Run again what failed at or under `path` (empty: everywhere)."""
+    """Run again all failed nodes at or under `path` (empty: in the whole run)."""
 
     path: str
     reason: str
     requester: str
-    # The parent's event with which it goes on with this run; 0 when it was not the parent that asked.
+    # The parent's event number of this retry; 0 when the retry does not come from the parent.
     asked: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Restart:
-    """Run again the block at `path` and everything after it."""
+    """Run the block at `path` and everything after it again."""
 
     path: str
     reason: str
@@ -110,7 +110,7 @@ class SetPriority:
 
 @dataclass(frozen=True, kw_only=True)
 class ChildEnded:
-    """The run of a sub-workflow block has ended."""
+    """The child run of a sub-workflow block has ended."""
 
     path: str
     child_run_id: str
@@ -118,13 +118,13 @@ class ChildEnded:
     # Canonical JSON by name.
     outputs: Mapping[str, str]
     error: step_pb2.StepError | None = None
-    # The newest wish of the parent that the child go on; 0 when there was none.
+    # The newest retry of the parent that the child knows; 0 when there was none.
     asked: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lease:
-    """The claim under which a runner reports: which issue of which step, and which life of which runner."""
+    """The claim under which a runner reports: the issue of a step, and the incarnation of the runner."""
 
     issue: StepIssue
     runner_id: str
@@ -133,7 +133,7 @@ class Lease:
 
 @dataclass(frozen=True, kw_only=True)
 class Started:
-    """A runner has begun to execute the step."""
+    """A runner has started the step."""
 
     lease: Lease
 
@@ -169,7 +169,7 @@ class Failed:
 
 @dataclass(frozen=True, kw_only=True)
 class Stopped:
-    """The attempt was stopped at the engine's request; nothing of it is left."""
+    """The attempt was stopped at the engine's request, and no process of it is left."""
 
     lease: Lease
     log_json: str = ""
@@ -177,7 +177,7 @@ class Stopped:
 
 @dataclass(frozen=True, kw_only=True)
 class HandedBack:
-    """The runner will not execute this release."""
+    """The runner declines this release."""
 
     lease: Lease
     reason: str
@@ -185,7 +185,7 @@ class HandedBack:
 
 @dataclass(frozen=True, kw_only=True)
 class LeaseExpired:
-    """Nobody has renewed the lease in time, and the engine could hear all that while."""
+    """The lease was not renewed in time although the owner could receive messages throughout."""
 
     issue: StepIssue
 
@@ -199,14 +199,14 @@ class RetryDue:
 
 @dataclass(frozen=True, kw_only=True)
 class AttemptTimedOut:
-    """The attempt has used up its time and the runner has not ended it by itself."""
+    """The attempt exceeded its time-out, and the runner did not end it by itself."""
 
     issue: StepIssue
 
 
 @dataclass(frozen=True, kw_only=True)
 class Due:
-    """A watched time has come. Late and doubled ones change nothing."""
+    """A timer has fired. Late and duplicate timers change nothing."""
 
     timer: Timer
     path: str
@@ -222,20 +222,20 @@ class Continued:
 
 @dataclass(frozen=True, kw_only=True)
 class ItemsRead:
-    """The items of a foreach have been read, each canonical JSON."""
+    """The items of a foreach, each as canonical JSON."""
 
     path: str
-    # The question's: an answer to an earlier one does not count.
+    # Sequence number of the question: an answer to an earlier question does not count.
     asked: int
     items: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ManifestsWritten:
-    """Large inputs of a step are kept as artifacts."""
+    """Large inputs of a step are stored as artifacts."""
 
     path: str
-    # The question's: an answer to an earlier one does not count.
+    # Sequence number of the question: an answer to an earlier question does not count.
     asked: int
     # References, canonical JSON by input name.
     inputs: Mapping[str, str]
@@ -243,45 +243,45 @@ class ManifestsWritten:
 
 @dataclass(frozen=True, kw_only=True)
 class MemoFound:
-    """An equal execution has given these outputs."""
+    """The memo of an equal execution provides these outputs."""
 
     path: str
-    # The question's: an answer to an earlier one does not count.
+    # Sequence number of the question: an answer to an earlier question does not count.
     asked: int
     key: str
     outputs: Mapping[str, str]
-    # The execution.
+    # The execution whose memo it is.
     run_id: str
     source_path: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class MemoMissed:
-    """There is no equal execution that may be used."""
+    """No usable memo of an equal execution exists."""
 
     path: str
-    # The question's: an answer to an earlier one does not count.
+    # Sequence number of the question: an answer to an earlier question does not count.
     asked: int
     key: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class PermitsGranted:
-    """The step (or run, with an empty path) holds its permits."""
+    """The step, or the run when the path is empty, holds its permits."""
 
     path: str
-    # The question's: an answer to an earlier one does not count.
+    # Sequence number of the question: an answer to an earlier question does not count.
     asked: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChildPrepared:
-    """The workflow of a sub-workflow block is known and its parameters are complete."""
+    """The workflow of a sub-workflow block is resolved and its parameters are complete."""
 
     path: str
-    # The question's: an answer to an earlier one does not count.
+    # Sequence number of the question: an answer to an earlier question does not count.
     asked: int
-    # A fresh id, or that of the run that the question wants to go on.
+    # A fresh run id, or that of the run to be continued.
     child_run_id: str
     workflow: str
     version: str
@@ -290,12 +290,12 @@ class ChildPrepared:
 
 @dataclass(frozen=True, kw_only=True)
 class Unprepared:
-    """What a block needed from outside cannot be had: it fails."""
+    """A block's request to the outside failed for good: the block fails."""
 
     path: str
-    # The question's: an answer to an earlier one does not count.
+    # Sequence number of the question: an answer to an earlier question does not count.
     asked: int
-    # "BindingError" for the workflow's fault, "Platform" for storage that refused for good.
+    # "BindingError" when the workflow is at fault, "Platform" when storage refused permanently.
     kind: str
     problem: str
 

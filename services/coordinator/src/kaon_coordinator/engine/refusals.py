@@ -1,4 +1,4 @@
-"""Commands that came too late or do not fit: told in the history, so that whoever gave them can see it."""
+"""Refusals of commands that came too late or do not fit, recorded in the history for their requester."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ NOT_BEGUN = "the run has not begun"
 
 
 def refuse(decision: Decision, command: str, path: str, problem: str, requester: str, asked: int = 0) -> None:
-    """Notes that a command was refused and why; nothing else changes. `asked` is that of a parent's retry."""
+    """Record the refusal of a command with its reason; nothing else changes.
+
+    `asked` is the event number of a parent's retry.
+    """
     decision.emit(
         command_refused=history_pb2.CommandRefused(
             command=command, path=path, problem=problem, requester=requester, asked=asked

@@ -292,7 +292,7 @@ def test_a_running_step_that_is_marked_takes_its_runner_away() -> None:
         ("nowhere", t.SUCCEEDED, {}, "there is no such step or block"),
         ("a", t.RUNNING, {}, "only SUCCEEDED, FAILED and SKIPPED can be marked"),
         ("a", t.SUCCEEDED, {}, "outputs differ from the declared ones: missing ['out'], not declared []"),
-        ("f", t.SUCCEEDED, {}, "it runs: cancel it first, or mark what is inside"),
+        ("f", t.SUCCEEDED, {}, "it is running: cancel it first, or mark the nodes inside"),
     ],
 )
 def test_a_mark_that_does_not_fit_is_refused_with_the_reason(
@@ -321,7 +321,7 @@ def test_a_signal_reaches_the_step_that_runs_and_its_next_holder_too() -> None:
     driver = begun(step("a"))
     signal = Signal(name="more", payload_json="1", requester="me", path="a")
     driver.tell(signal)
-    assert refusals(driver) == ["no step runs there"]
+    assert refusals(driver) == ["no step is running there"]
     driver.tell(Started(lease=driver.lease("a")))
     driver.tell(signal)
     (first,) = driver.asked(SignalHolder)

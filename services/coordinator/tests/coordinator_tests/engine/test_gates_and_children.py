@@ -91,7 +91,7 @@ def test_a_second_answer_is_refused() -> None:
     driver = begun(approval(), step("after"))
     driver.tell(answer(True))
     driver.tell(answer(False))
-    assert refusals(driver) == ["no approval waits there"]
+    assert refusals(driver) == ["no approval gate is waiting there"]
     assert outputs(driver)["approved"] is True
 
 
@@ -177,7 +177,7 @@ def test_a_gate_that_is_cancelled_takes_no_answer_any_more() -> None:
     driver.tell(Cancel(reason="", requester="me"))
     assert driver.state.status == t.CANCELLED
     driver.tell(answer(True))
-    assert refusals(driver) == ["no approval waits there"]
+    assert refusals(driver) == ["no approval gate is waiting there"]
 
 
 # --- sub-workflows --------------------------------------------------------------------------------------------------

@@ -1,1 +1,1 @@
-"""What people ask of a run, one file for each command, and how a run begins and goes on."""
+"""Commands to a run, one file each, and the run's start and continuation."""

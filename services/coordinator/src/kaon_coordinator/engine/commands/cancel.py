@@ -1,4 +1,4 @@
-"""Cancels a run, or what is under a path."""
+"""The cancel command: stops a run, or everything under a path."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from kaonapi.run.v1 import history_pb2
 
 
 def cancel(decision: Decision, message: Cancel) -> None:
-    """Stops the run, or what is under a path."""
+    """Stop the run, or everything under a path."""
     if message.path:
         _cancel_path(decision, message)
         return
     state = decision.state
     if state.ended or (state.cancel_requested and (state.force_stop or not message.force)):
         return
-    # Nothing of it runs, and hooks have run when it ended before.
+    # Nothing in it is active. Its hooks ran if it ended before.
     paused, force = state.paused and not state.waits_since, message.force or state.waits_since > 0
     if state.root.nodes and not state.start_us:
         runs.begin_fork(decision)

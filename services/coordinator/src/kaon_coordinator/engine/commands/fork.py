@@ -1,4 +1,4 @@
-"""Forks: a new run that begins with the state in which another one was after some event."""
+"""Forks: new runs that begin with the state of another run after a given event."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from kaon_coordinator.engine.state.state import NOTHING, Node, RunState, StepSta
 
 
 def fork_state(origin: RunState, run_id: str) -> RunState:
-    """Makes the folded state of a run the one with which its fork `run_id` begins, before the fork's first event.
+    """Convert the folded state of a run into the initial state of its fork `run_id`, before the fork's first event.
 
-    What has ended stays as it is, and so do buffered signals. What was under way (steps with their attempts, gates that waited,
-    sub-workflows) has not begun; a stop, a pause or an end of the original does not count. `origin` itself is changed and returned:
-    a caller that needs both folds the history twice. The same state always gives the same fork.
+    Ended nodes and buffered signals are kept. Active nodes (steps with their attempts, waiting gates,
+    sub-workflows) return to their state before they began. A stop, a pause or the end of the original run is
+    discarded. The function changes and returns `origin` itself: a caller that needs both states folds the
+    history twice. It is deterministic: the same state always gives the same fork.
     """
     state = origin
     ended = state.ended
@@ -29,7 +30,7 @@ def fork_state(origin: RunState, run_id: str) -> RunState:
     state.parent_run_id = state.parent_path = ""
     state.asked = 0
     for block in state.blocks.values():
-        # Those runs are the original's.
+        # The child runs belong to the original run.
         block.continues = ""
     state.submit_us = state.start_us = state.since_us = state.end_us = 0
     state.error, state.outputs = None, NOTHING
@@ -42,6 +43,6 @@ def fork_state(origin: RunState, run_id: str) -> RunState:
 def _under_way(state: RunState) -> Iterator[Node]:
     nodes: list[Node] = [*state.steps.values(), *state.blocks.values()]
     for node in nodes:
-        # Blocks with cells go on with what they have.
+        # Blocks with cells continue with the cells that they have.
         if is_active(node) and (isinstance(node, StepState) or not KINDS.blocks[node.kind].has_cells):
             yield node

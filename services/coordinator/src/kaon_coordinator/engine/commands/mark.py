@@ -1,4 +1,4 @@
-"""Settles a step or block by hand."""
+"""The mark command: settles a step or block by hand."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from kaonapi.run.v1 import history_pb2
 
 
 def mark(decision: Decision, message: Mark) -> None:
-    """Settles a step or block by hand; who did it and why stays in the history."""
+    """Settle a step or block by hand; the history records the requester and the reason."""
     node = decision.state.node(message.path)
     problem = "there is no such step or block" if node is None else _mark_problem(decision, node, message)
     if node is None or problem:
@@ -64,9 +64,9 @@ def _mark_problem(decision: Decision, node: Node, message: Mark) -> str:
         if busy or decision.state.status == t.CANCELLING:
             return f"{busy[0].path} runs after it: cancel it first" if busy else "the run is being cancelled"
     elif not in_turn(node) or ending(decision, node.scope):
-        return "it has not its turn: what is around it ends or has not begun"
+        return "its scope is ending or has not begun"
     elif isinstance(node, BlockState) and node.status == t.RUNNING:
-        return "it runs: cancel it first, or mark what is inside"
+        return "it is running: cancel it first, or mark the nodes inside"
     if message.status == t.SUCCEEDED and (problem := _output_problem(node, message)):
         return problem
     return decision.context.limits.too_large(message.outputs)

@@ -1,4 +1,4 @@
-"""Pauses: nothing new starts, what runs goes on."""
+"""The pause and resume commands: a paused run starts nothing new, and its running steps continue."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kaonapi.run.v1 import command_pb2, history_pb2
 
 
 def pause(decision: Decision, message: Pause) -> None:
-    """Nothing new starts; what waits for a runner is taken back."""
+    """Pause the run: start nothing new and withdraw the requests of READY steps."""
     state = decision.state
     if state.status not in {t.PENDING, t.RUNNING}:
         if state.status != t.PAUSED:
@@ -28,7 +28,7 @@ def pause(decision: Decision, message: Pause) -> None:
 
 
 def resume(decision: Decision, message: Resume) -> None:
-    """The run goes on where it was paused."""
+    """Resume a paused run."""
     state = decision.state
     if state.status != t.PAUSED:
         if state.status != t.RUNNING:
@@ -40,5 +40,5 @@ def resume(decision: Decision, message: Resume) -> None:
         return
     runs.resume(decision)
     tell_children(
-        decision, command_pb2.RunCommand(resume=command_pb2.ResumeRun(), reason="its parent goes on")
+        decision, command_pb2.RunCommand(resume=command_pb2.ResumeRun(), reason="its parent continues")
     )

@@ -1,4 +1,4 @@
-"""Changes a run's priority."""
+"""The set-priority command."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kaonapi.run.v1 import command_pb2, history_pb2
 
 
 def set_priority(decision: Decision, message: SetPriority) -> None:
-    """Changes the run's priority; what waits for a runner is requested anew."""
+    """Change the run's priority and request its READY steps again with the new one."""
     state = decision.state
     if state.ended:
         refuse(decision, "set_priority", "", f"the run is {t.short(state.status)}", message.requester)

@@ -1,4 +1,4 @@
-"""Retries what failed or was stopped, and restarts what has run."""
+"""The retry and restart commands."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from kaon_coordinator.engine.state.state import BlockState, Node
 
 
 def retry(decision: Decision, message: Retry) -> None:
-    """Runs again what failed, was stopped, or never began because of that."""
+    """Run again all steps and blocks that failed, were stopped, or never began because of that."""
     if 0 < message.asked <= decision.state.asked:
-        # Its parent has asked twice.
+        # The parent sent the same retry twice.
         return
     if message.path and not _known(decision, message.path):
         refuse(decision, "retry", message.path, "there is no such step, block or cell", message.requester)
         return
     targets: list[Node] = []
-    # Its parent goes on with it where it has failed; what it tolerated is not the parent's concern.
+    # The parent continues where this run failed; failures that this run tolerated are not retried.
     if not message.asked or decision.state.status != t.SUCCEEDED:
         targets = list(_failures(decision, message.path)) or list(_never_begun(decision, message.path))
     _again(decision, "retry", message, targets, nothing="nothing has failed there")
     if message.asked and decision.state.ended:
-        # It was refused: the parent is told once more how the run ended.
+        # The retry was refused: tell the parent again how the run ended.
         run_ends.tell_parent(decision)
 
 
@@ -43,12 +43,12 @@ def _known(decision: Decision, path: str) -> bool:
 
 
 def any_failed(rows: Iterable[StepRow | BlockRow], place: str = "") -> bool:
-    """Tell whether a retry would run again one of a run's rows, at or under a place."""
+    """Tell whether a retry at or under a path would run any of a run's rows again."""
     return any(row.status in t.BROKEN | {t.CANCELLED} and at_or_under(row.path, place) for row in rows)
 
 
 def _failures(decision: Decision, path: str) -> Iterator[Node]:
-    """Everything at or under a path that ended badly by itself, or was skipped because something else did."""
+    """Return all nodes at or under a path that failed by themselves, or were skipped because of a failure."""
     nodes: list[Node] = [*decision.state.steps.values(), *decision.state.blocks.values()]
     for node in nodes:
         if not at_or_under(node.path, path):
@@ -59,7 +59,7 @@ def _failures(decision: Decision, path: str) -> Iterator[Node]:
 
 
 def _never_begun(decision: Decision, path: str) -> Iterator[Node]:
-    """What never began at or under a path because its scope was stopped before."""
+    """Return all nodes at or under a path that never began because their scope was stopped."""
     nodes: list[Node] = [*decision.state.steps.values(), *decision.state.blocks.values()]
     for node in nodes:
         stopped = node.scope.status in {t.CANCELLED, t.TIMED_OUT}
@@ -68,14 +68,14 @@ def _never_begun(decision: Decision, path: str) -> Iterator[Node]:
 
 
 def _failed_inside(block: BlockState) -> bool:
-    """Whether a block ended badly only because of its cells, or before all of them had begun."""
+    """Tell whether a block failed only because of its cells, or before all of them had begun."""
     if block.kind == "for_each" and block.begun:
         return block.status != t.FAILED or block.failed > 0
     return any(cell.status in t.BROKEN | {t.CANCELLED} for cell in block.cells.values())
 
 
 def restart(decision: Decision, message: Restart) -> None:
-    """Runs a block, or all of a cell, again with everything after it."""
+    """Run a block, or all nodes of a cell, again, together with everything after it."""
     targets = nodes_at(decision.state, message.path)
     if not targets:
         refuse(decision, "restart", message.path, "there is no such step, block or cell", message.requester)

@@ -1,4 +1,4 @@
-"""A run's beginning, what goes on when it was paused or opened again, and its stop."""
+"""The start of a run, its continuation after a pause or a reopening, and its stop."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from kaonapi.run.v1 import history_pb2
 
 
 def start(decision: Decision, message: Start) -> None:
-    """Begins the run, or waits for its permits."""
+    """Start the run, or wait for its permits."""
     if decision.state.status == t.PENDING:
         go_on(decision)
 
 
 def go_on(decision: Decision) -> None:
-    """The way of a PENDING run to its beginning, or of one that was opened again to where it goes on."""
+    """Begin a PENDING run, or continue a reopened run where it stopped, once it holds its permits."""
     if permit_keys(decision.state):
         take_permits(decision)
     else:
@@ -33,9 +33,9 @@ def go_on(decision: Decision) -> None:
 
 
 def permits_granted(decision: Decision, message: PermitsGranted) -> None:
-    """The run holds its permits; they go back when it does not need them any more."""
+    """Record that the run holds its permits, and go on; release the permits when the run no longer needs them."""
     state = decision.state
-    # What was granted before it ended went back with its end.
+    # The end of the run released its permits.
     if state.status == t.PENDING and message.asked >= state.waits_since:
         begin(decision)
     elif state.ended:
@@ -43,7 +43,7 @@ def permits_granted(decision: Decision, message: PermitsGranted) -> None:
 
 
 def begin(decision: Decision) -> None:
-    """Begins a PENDING run."""
+    """Begin a PENDING run."""
     state = decision.state
     if state.status != t.PENDING:
         return
@@ -59,7 +59,7 @@ def begin(decision: Decision) -> None:
 
 
 def begin_fork(decision: Decision) -> None:
-    """Begins a fork: its state is there already; what it was asked to reset runs again, and the rest goes on."""
+    """Begin a fork: reset and run again the requested nodes, and continue with the others."""
     state = decision.state
     chosen = []
     for path in state.fork_reset:
@@ -69,12 +69,12 @@ def begin_fork(decision: Decision) -> None:
             refuse(decision, "fork", path, "there was no such step, block or cell", state.submitter)
     what = plan(chosen)
     run_again(decision, what, cause="fork", requester=state.submitter)
-    # The other run may have stood between two decisions.
+    # The original run may have been between two decisions.
     _go_on_everywhere(decision)
 
 
 def _begin_again(decision: Decision) -> None:
-    """A run that was opened again has its permits; its time counts from now."""
+    """Continue a reopened run that holds its permits; its time-out counts from now."""
     decision.emit(run_started=history_pb2.RunStarted())
     _go_on_everywhere(decision)
 
@@ -89,7 +89,7 @@ def _go_on_everywhere(decision: Decision) -> None:
 
 
 def resume(decision: Decision) -> None:
-    """Does what had to wait for the end of a pause; when the run is being stopped that concerns its hooks only."""
+    """Do the work that the pause postponed; for a run that is being stopped, only that of its hooks."""
     for step in list(decision.state.steps.values()):
         if step.status == t.READY:
             reissue(decision, step, reason="paused")
@@ -99,14 +99,14 @@ def resume(decision: Decision) -> None:
 
 
 def stop(decision: Decision, *, paused: bool) -> None:
-    """Stops the body of the run. The end of a pause lets hooks begin that had to wait."""
+    """Stop the body of the run; hooks that a pause held back may begin."""
     scopes.stop_scope(decision, decision.state.root)
     if paused:
         resume(decision)
 
 
 def timeout(decision: Decision, message: Due) -> None:
-    """The run may have taken too long."""
+    """Stop the run when its time-out has passed."""
     state = decision.state
     expected = later_us(begin_of_run(state), state.workflow.definition.timeout_ms * 1000)
     if state.waits_since or message.due_us != expected:

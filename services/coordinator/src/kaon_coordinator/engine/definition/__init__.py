@@ -1,1 +1,1 @@
-"""A workflow version, indexed for decisions, and the bounds of it and of its runs."""
+"""Workflow versions, indexed for decisions, and the limits of definitions and runs."""

@@ -1,4 +1,4 @@
-"""A definition, indexed once per version for fast decisions."""
+"""Definitions, indexed once per version for fast decisions."""
 
 from __future__ import annotations
 
@@ -12,44 +12,45 @@ BODY = d.PHASE_BODY
 ON_FAILURE = d.PHASE_ON_FAILURE
 FINALLY = d.PHASE_FINALLY
 
-# Rules under which a block starts although one before it has failed.
+# Rules under which a block starts although a predecessor has failed.
 _FORGIVING = frozenset({d.TRIGGER_RULE_ANY_SUCCEEDED, d.TRIGGER_RULE_ALL_DONE})
 
 
 @dataclass(frozen=True, kw_only=True)
 class CompiledGraph:
-    """One graph: its blocks by name in order of mention, and who waits for whom."""
+    """One graph: its blocks by name in order of first mention, with their predecessors and successors."""
 
     blocks: Mapping[str, d.Block]
     successors: Mapping[str, tuple[str, ...]]
     predecessors: Mapping[str, tuple[str, ...]]
-    # How many blocks each block waits for that waits for any.
+    # The number of predecessors of each block that has any.
     degrees: Mapping[str, int]
-    # How the blocks before each block must have ended; never unspecified.
+    # The trigger rule of each block; never unspecified.
     rules: Mapping[str, d.TriggerRule.ValueType]
-    # When each block has its turn; never unspecified.
+    # The phase of each block; never unspecified.
     phases: Mapping[str, d.Phase.ValueType]
-    # How many blocks each phase has.
+    # The number of blocks in each phase.
     sizes: Mapping[d.Phase.ValueType, int]
-    # Blocks whose failure is handled by one behind them, right behind or further on.
+    # Blocks whose failure a direct or indirect successor handles.
     handled: frozenset[str]
-    # The graphs inside of each block, by name: "body" of a foreach, repeat or group; "0", "1", ... and "else" of a branch.
+    # The graphs inside each block, by name: "body" of a foreach, repeat or group; "0", "1", ... and "else" of
+    # a branch.
     inner: Mapping[str, Mapping[str, CompiledGraph]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class CompiledWorkflow:
-    """A workflow version, ready for decisions."""
+    """A workflow version, indexed for decisions."""
 
     version: str
     definition: d.WorkflowDefinition
     root: CompiledGraph
-    # For every block: the names of the blocks around it, outermost first, itself last.
+    # For every block: the names of its enclosing blocks, outermost first, and its own name last.
     chains: Mapping[str, tuple[str, ...]]
 
 
 def compile_workflow(definition: d.WorkflowDefinition, version: str) -> CompiledWorkflow:
-    """Indexes a definition that has passed `validate`."""
+    """Index a definition that has passed `validate`."""
     chains: dict[str, tuple[str, ...]] = {}
     root = _compile_graph(definition.body, (), chains)
     return CompiledWorkflow(version=version, definition=definition, root=root, chains=chains)
@@ -88,7 +89,7 @@ def _compile_graph(
 def _handled(
     predecessors: Mapping[str, list[str]], rules: Mapping[str, d.TriggerRule.ValueType]
 ) -> frozenset[str]:
-    """All blocks before those that start although one before them has failed."""
+    """Return all direct and indirect predecessors of the blocks that start although a predecessor has failed."""
     found: set[str] = set()
     waiting = [before for name in predecessors if rules[name] in _FORGIVING for before in predecessors[name]]
     while waiting:

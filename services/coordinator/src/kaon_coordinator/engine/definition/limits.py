@@ -1,4 +1,4 @@
-"""Bounds that keep one run from harming the others. Exceeding one is an error that names it."""
+"""Limits that keep one run from harming the others. Errors name the limit that is exceeded."""
 
 from __future__ import annotations
 
@@ -10,51 +10,54 @@ from kaon_wire.definitions import limits
 from kaon_wire.definitions.limits import DefinitionLimits
 from kaon_wire.errors import InvalidValue
 
-# What stands for an input that is kept as an artifact, at most.
+# Upper bound of the bytes of a reference to an input that is stored as an artifact.
 _REFERENCE_BYTES = 512
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits(DefinitionLimits):
-    """Bounds of the engine, those of definitions among them."""
+    """The limits of the engine, including those of definitions."""
 
-    # Cells of one foreach that run at once, whatever it asks for, and that one decision starts.
+    # Cells of one foreach that run at once, regardless of its own bound, and that one decision starts.
     open_cells: int = 20_000
     cells_per_decision: int = 500
-    # Bytes of all value outputs of a step or a run together, with their names: they are one event, which is one record.
+    # Bytes of all value outputs of a step or a run together, including their names: they form one event,
+    # which is one record.
     outputs_bytes: int = 524_288
-    # Bytes of one input that travels with its step; a larger one (the joined results of many cells) is kept as an artifact.
+    # Bytes of one input that a request carries; a larger input (the joined results of many cells) is stored
+    # as an artifact.
     inline_input_bytes: int = 65_536
-    # Bytes of all inputs that travel with a step, in one record; the largest of more are kept as artifacts.
+    # Bytes of all inputs that a request carries in one record; beyond it, the largest inputs are stored as
+    # artifacts.
     inputs_bytes: int = 524_288
     # Bytes of one item of a foreach.
     item_bytes: int = 262_144
     # Bytes of all parameters of a run.
     params_bytes: int = 262_144
-    # Runners that may be lost while they hold a step, before the step is suspected of killing them.
+    # Runners that may be lost while they hold a step before the step is quarantined as the suspected cause.
     lost_runners: int = 3
-    # Attempts that may fail by the platform's fault.
+    # Attempts that may fail because of the platform.
     platform_failures: int = 5
     # Bytes of an error's message and of its details.
     error_bytes: int = 8_192
-    # Runs around a run of a sub-workflow.
+    # Nesting depth of sub-workflows.
     run_depth: int = 10
-    # Signals of one name that wait for a gate, or that one step has got.
+    # Signals of one name that are buffered for a gate or delivered to one step.
     buffered_signals: int = 1_000
-    # Distinct names of metrics that one step reports, characters of such a name, and metrics that one step reports in all.
+    # Distinct metric names per step, characters per name, and metrics per step in total.
     metric_names: int = 100
     metric_name_characters: int = 200
     metric_reports: int = 100_000
     # Bytes of one checkpoint.
     checkpoint_bytes: int = 65_536
-    # What one expression may cost, in elements of lists that are copied: about 20 ns each.
+    # The cost of one expression, in copied list elements: about 20 ns each.
     cel_cost: int = 20_000_000
-    # Microseconds between the loss of an exclusive step's holder and the earliest start of the next: one lease, after which the old
-    # one stops by itself, and the grace that its supervisor gives it.
+    # Microseconds between the loss of an exclusive step's holder and the earliest start of the next one: one
+    # lease, after which the old holder stops by itself, plus the grace period of its supervisor.
     exclusive_wait_us: int = 20_000_000
 
     def report_problem(self, metrics: Collection[str], reports: int, metric: str) -> str:
-        """Which limit one more report of a metric exceeds, for a step that has reported others; empty when it exceeds none."""
+        """Return which limit one more metric of a step would exceed; empty when it exceeds none."""
         if "\0" in metric:
             return f"a metric's name has a NUL character, which no text may have: {metric[:80]!r}"
         if len(metric) > self.metric_name_characters:
@@ -69,7 +72,7 @@ class Limits(DefinitionLimits):
         return ""
 
     def checkpoint_problem(self, checkpoint_json: str) -> str:
-        """How much larger than allowed a checkpoint is; empty when it is not."""
+        """Describe by how much a checkpoint exceeds its limit; empty when it does not."""
         size, bound = _bytes(checkpoint_json, self.checkpoint_bytes), self.checkpoint_bytes
         if size > bound:
             return f"a checkpoint has {size} bytes; the limit checkpoint_bytes is {bound}"
@@ -80,7 +83,7 @@ class Limits(DefinitionLimits):
         return ""
 
     def too_large(self, values: Mapping[str, str]) -> str:
-        """Which values (canonical JSON by name) are too large to be kept inline; empty when none is, nor all together."""
+        """Describe which values (canonical JSON by name), or their total, exceed the limit; empty when none does."""
         bound = self.inline_output_bytes
         large = {name: size for name, text in sorted(values.items()) if (size := _bytes(text, bound)) > bound}
         if large:
@@ -91,8 +94,11 @@ class Limits(DefinitionLimits):
         return ""
 
     def apart(self, inputs: Mapping[str, str]) -> dict[str, str]:
-        """Which inputs (canonical JSON by name) are to be kept as artifacts: every large one, and then the largest until all others
-        may travel together."""
+        """Return the inputs (canonical JSON by name) to be stored as artifacts.
+
+        These are all inputs above the limit for one input, then the largest ones until the others fit into
+        one record.
+        """
         apart = {name: text for name, text in inputs.items() if len(text) > self.inline_input_bytes}
         if not apart and not self.inputs_problem(inputs):
             return apart
@@ -105,14 +111,14 @@ class Limits(DefinitionLimits):
         return apart
 
     def inputs_problem(self, inputs: Mapping[str, str]) -> str:
-        """How much more than allowed travels with a step; empty when it does not."""
+        """Describe by how much the inputs of a request exceed the limit; empty when they do not."""
         size = _all_bytes(inputs, self.inputs_bytes)
         if size <= self.inputs_bytes:
             return ""
         return f"{len(inputs)} inputs have {size} bytes; the limit inputs_bytes is {self.inputs_bytes}: use fewer"
 
     def items_problem(self, items: Sequence[str]) -> str:
-        """Which item of a foreach is larger than allowed; empty when none is."""
+        """Describe which item of a foreach exceeds the limit; empty when none does."""
         bound = self.item_bytes
         for index, item in enumerate(items):
             if (size := _bytes(item, bound)) > bound:
@@ -121,16 +127,16 @@ class Limits(DefinitionLimits):
 
 
 def limits_from(text: str) -> Limits:
-    """The limits that a text like "foreach_items=1000, iterations=50" gives; what it does not mention has its default.
+    """Parse limits from a text such as "foreach_items=1000, iterations=50"; unmentioned limits keep their defaults.
 
     Raises:
-        InvalidValue: it names no limit, or gives a value that is no whole number above 0.
+        InvalidValue: The text names an unknown limit, or a value is not a whole number above 0.
     """
     return Limits(**limits.parse(text, {each.name for each in fields(Limits)}))
 
 
 def _all_bytes(values: Mapping[str, str], bound: int) -> int:
-    """How many bytes values have with their names, as `_bytes` counts."""
+    """Return the number of bytes of values and their names, as counted by `_bytes`."""
     characters = sum(len(name) + len(text) for name, text in values.items())
     if characters * 4 <= bound:
         return characters
@@ -138,7 +144,7 @@ def _all_bytes(values: Mapping[str, str], bound: int) -> int:
 
 
 def _bytes(text: str, bound: int) -> int:
-    """How many bytes a text has; text that cannot exceed the bound, whatever is in it, need not be encoded."""
+    """Return the number of bytes of a text; a text that cannot exceed the bound in any encoding is not encoded."""
     return len(text) if len(text) * 4 <= bound else len(text.encode())
 
 

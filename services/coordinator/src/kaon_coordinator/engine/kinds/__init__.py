@@ -1,1 +1,1 @@
-"""The kinds of blocks, one file each, and the table of them."""
+"""The kinds of blocks, one file each, and their table."""

@@ -1,4 +1,4 @@
-"""Branches: the first case whose condition holds."""
+"""Branches: run the first case whose condition holds."""
 
 from __future__ import annotations
 

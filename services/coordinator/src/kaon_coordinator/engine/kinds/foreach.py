@@ -1,4 +1,4 @@
-"""Foreaches: their items, how many cells run at once, how many may fail, and which are stopped early."""
+"""Foreach blocks: items, concurrency, tolerated failures and early stopping."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from kaonapi.run.v1 import history_pb2
 
 
 def _start(decision: Decision, block: BlockState) -> None:
-    """Starts a pending foreach, or has its items read first."""
+    """Start a pending foreach, or request its items first."""
     items = _items(decision, block)
     if items is not None:
         _begin(decision, block, items)
 
 
 def _items(decision: Decision, block: BlockState) -> tuple[str, ...] | None:
-    """The items, each canonical JSON; None when they lie in an artifact, which is asked for."""
+    """Return the items, each as canonical JSON, or None after requesting items that lie in an artifact."""
     state, spec = decision.state, block.block.for_each
     if spec.HasField("sweep"):
         return sweeps.points(state, block.scope, spec.sweep, decision.context)
@@ -47,7 +47,7 @@ def _items(decision: Decision, block: BlockState) -> tuple[str, ...] | None:
 
 
 def items_read(decision: Decision, message: ItemsRead) -> None:
-    """The items have been read from an artifact."""
+    """Start the foreach with the items that the shell read from an artifact."""
     block = decision.state.blocks.get(message.path)
     preparation = decision.state.preparing.get(message.path)
     if block is None or preparation is None or preparation.asked != message.asked:
@@ -83,7 +83,7 @@ def _begin(decision: Decision, block: BlockState, items: tuple[str, ...]) -> Non
 
 
 def digest_of(items: Sequence[str]) -> str:
-    """The digest of items as JSON lines."""
+    """Return the digest of items as JSON lines."""
     hasher = hashlib.sha256()
     for item in items:
         hasher.update(item.encode() + b"\n")
@@ -91,23 +91,26 @@ def digest_of(items: Sequence[str]) -> str:
 
 
 def _keys(block: BlockState, items: Sequence[str]) -> tuple[str, ...]:
-    """The keys of all items, all different. The points of a sweep are named by their numbers: an axis may be called anything."""
+    """Return the distinct keys of all items.
+
+    Points of a sweep are keyed by number, because an axis may have any name.
+    """
     numbers = tuple(map(str, range(len(items))))
     if block.block.for_each.HasField("sweep"):
         return numbers
     keys = paths.item_keys([canonical.loads(item) for item in items])
-    # One that has begun goes on with the names that it began with, whatever the bound was then.
+    # A foreach that has begun keeps its keys, whatever the bound was then.
     begun = 0 in block.cells and block.cells[0].path != paths.item_cell(block.path, "0")
     return keys if begun or paths.fits(block.path, keys) else numbers
 
 
 def _start_cells(decision: Decision, block: BlockState) -> None:
-    """Starts as many cells as may run at once, but not too many in one decision."""
+    """Start as many cells as the concurrency allows, within the bound of one decision."""
     limits = decision.context.limits
     room = min(block.block.for_each.max_concurrency or block.count, limits.open_cells) - block.active
     wanted = min(room, block.count - len(block.cells))
     if wanted > 0 and block.keys is None:
-        # Who took the run over has only the items.
+        # After a takeover the new owner has only the items.
         assert block.items is not None
         block.keys = _keys(block, block.items)
     for _ in range(min(wanted, limits.cells_per_decision)):
@@ -121,7 +124,7 @@ def _start_cells(decision: Decision, block: BlockState) -> None:
 
 
 def _advance(decision: Decision, block: BlockState) -> None:
-    """Starts further cells, or ends the foreach when all have ended. Doing it twice changes nothing."""
+    """Start further cells, or end the foreach when all cells have ended. Idempotent."""
     if _stopping(decision, block):
         for cell in list(block.cells.values()):
             stop_scope(decision, cell)
@@ -136,7 +139,10 @@ def _advance(decision: Decision, block: BlockState) -> None:
 
 
 def _read_again(decision: Decision, block: BlockState) -> None:
-    """Who took the run over does not have the items that wait; they are the same as at the beginning."""
+    """Request the waiting items again: after a takeover the new owner does not have them.
+
+    They equal those of the start.
+    """
     if block.path in decision.state.preparing:
         return
     try:
@@ -162,7 +168,7 @@ def _fail(decision: Decision, block: BlockState, problem: str) -> None:
 
 
 def _cell_ended(decision: Decision, block: BlockState, cell: ScopeState) -> None:
-    """A cell has ended: the next one starts, or too many have failed, or all is over."""
+    """Handle the end of a cell: start the next cell, stop after too many failures, or end the foreach."""
     if counts_as_failed(cell) and block.failed == tolerated(block) + 1:
         for other in list(block.cells.values()):
             stop_scope(decision, other)
@@ -197,7 +203,7 @@ def _end(decision: Decision, block: BlockState) -> None:
 
 
 def _was_cancelled(cell: ScopeState) -> bool:
-    """Whether a cell was stopped for the sake of something around it."""
+    """Tell whether a cell was stopped because an enclosing scope was stopped."""
     return cell.status == t.CANCELLED and cell.stop == t.NONE
 
 

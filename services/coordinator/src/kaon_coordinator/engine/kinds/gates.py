@@ -23,7 +23,7 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 
 
 def _start(decision: Decision, block: BlockState) -> None:
-    """Opens a gate; a signal that has come already goes through at once."""
+    """Open a gate; a signal that is already buffered passes it at once."""
     gate = block.block.gate
     due_us = 0
     if gate.HasField("timer"):
@@ -55,10 +55,10 @@ def _timer_due(decision: Decision, block: BlockState) -> int:
 
 
 def parse_time(value: object) -> int:
-    """Microseconds since the epoch of an RFC 3339 time; one without an offset is UTC.
+    """Return an RFC 3339 time in microseconds since the epoch; a time without an offset is UTC.
 
     Raises:
-        KaonError: it is none.
+        KaonError: The text is not an RFC 3339 time.
     """
     if isinstance(value, str):
         try:
@@ -72,7 +72,7 @@ def parse_time(value: object) -> int:
 
 
 def due(decision: Decision, message: Due) -> None:
-    """A gate may have waited long enough."""
+    """End a gate whose wait is over."""
     block = decision.state.gates.get(message.path)
     if block is not None and block.due_us == message.due_us:
         _time_over(decision, block)
@@ -87,9 +87,9 @@ def _time_over(decision: Decision, block: BlockState) -> None:
         case d.GATE_TIMEOUT_SKIP:
             end_block(decision, block, t.SKIPPED)
         case d.GATE_TIMEOUT_REJECT if gate.HasField("approval"):
-            _settle(decision, block, approved=False, by="", comment="nobody answered in time")
+            _settle(decision, block, approved=False, by="", comment="no answer in time")
         case d.GATE_TIMEOUT_DEFAULT if gate.HasField("approval"):
-            _settle(decision, block, approved=True, by="", comment="nobody answered in time")
+            _settle(decision, block, approved=True, by="", comment="no answer in time")
         case d.GATE_TIMEOUT_DEFAULT:
             outputs = {"payload": gate.default_json or "null", "by": canonical.dumps("")}
             end_block(decision, block, t.SUCCEEDED, outputs=outputs)
@@ -105,10 +105,10 @@ def _missing(gate: d.Gate) -> str:
 
 
 def answer(decision: Decision, message: Answer) -> None:
-    """Somebody has answered an approval."""
+    """Apply an answer to an approval gate."""
     block = decision.state.gates.get(message.path)
     if block is None or not block.block.gate.HasField("approval"):
-        refuse(decision, "answer", message.path, "no approval waits there", message.requester)
+        refuse(decision, "answer", message.path, "no approval gate is waiting there", message.requester)
         return
     roles = block.block.gate.approval.roles
     if roles and not message.roles & set(roles):
@@ -138,7 +138,7 @@ def _answer(approved: bool, by: str, comment: str) -> dict[str, object]:
 
 
 def signal(decision: Decision, message: Signal) -> None:
-    """A signal has come: for a step, for the gate that waits for it, or to be kept until one does."""
+    """Deliver a signal to a step or a waiting gate, or buffer it until a gate takes it."""
     state = decision.state
     limits = decision.context.limits
     if state.ended:
@@ -187,7 +187,7 @@ def _take_signal(decision: Decision, block: BlockState) -> None:
 def _signal_step(decision: Decision, message: Signal) -> None:
     step = decision.state.steps.get(message.path)
     if step is None or step.status != t.RUNNING:
-        refuse(decision, "signal", message.path, "no step runs there", message.requester)
+        refuse(decision, "signal", message.path, "no step is running there", message.requester)
         return
     if len(step.signals) >= decision.context.limits.buffered_signals:
         refuse(

@@ -25,7 +25,7 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 
 
 def _start(decision: Decision, block: BlockState) -> None:
-    """Starts the first iteration."""
+    """Start the first iteration."""
     decision.emit(block_started=history_pb2.BlockStarted(path=block.path))
     watch_node(decision, block)
     _start_iteration(decision, block, 1)
@@ -36,7 +36,7 @@ def _start_iteration(decision: Decision, block: BlockState, number: int) -> None
 
 
 def _iteration_ended(decision: Decision, block: BlockState, cell: ScopeState) -> None:
-    """An iteration has ended: when it has succeeded, the condition decides whether another follows."""
+    """Handle the end of an iteration: after a success, the condition decides whether another one follows."""
     if cell.status != t.SUCCEEDED:
         end_with_cell(decision, block, cell)
         return
@@ -76,7 +76,7 @@ def _schedule_iteration(decision: Decision, block: BlockState, number: int) -> N
 
 
 def _enter(decision: Decision, block: BlockState) -> None:
-    """The next iteration begins, unless it has to wait. Doing it twice changes nothing."""
+    """Begin the next iteration, unless it must wait. Idempotent."""
     if decision.context.now_us >= block.due_us:
         _start_iteration(decision, block, len(block.cells) + 1)
     else:
@@ -84,7 +84,7 @@ def _enter(decision: Decision, block: BlockState) -> None:
 
 
 def due(decision: Decision, message: Due) -> None:
-    """The wait before an iteration may be over."""
+    """Begin the next iteration when the wait before it is over."""
     block = decision.state.blocks.get(message.path)
     if block is None or block.due_us != message.due_us:
         return
@@ -101,7 +101,7 @@ def _derive(decision: Decision, block: BlockState) -> None:
     if block.due_us:
         decision.act(WatchTime(timer=Timer.ITERATION, path=block.path, due_us=block.due_us))
     elif block.cells and block.active == 0:
-        # Whether its last iteration was enough was not evaluated in the turn of that iteration.
+        # The turn in which the last iteration ended did not evaluate the condition.
         decision.act(Continue(path=block.path))
 
 

@@ -1,4 +1,4 @@
-"""Sub-workflows: a block whose work is a run of another workflow."""
+"""Sub-workflows: blocks whose work is a run of another workflow."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from kaon_wire.errors import KaonError
 from kaonapi.run.v1 import command_pb2, history_pb2
 from kaonapi.step.v1 import step_pb2
 
-# The type of the error of a block whose run has not succeeded.
+# Error type of a block whose child run did not succeed.
 CHILD_FAILED = "ChildFailed"
 
 
 def _start(decision: Decision, block: BlockState) -> None:
-    """Has the other workflow looked up."""
+    """Request the preparation of the child's workflow and parameters."""
     state, limits = decision.state, decision.context.limits
     if state.depth >= limits.run_depth:
         raise KaonError(
@@ -47,7 +47,7 @@ def _start(decision: Decision, block: BlockState) -> None:
 
 
 def prepared(decision: Decision, message: ChildPrepared) -> None:
-    """The child run can be submitted, or asked to go on."""
+    """Submit the prepared child run, or ask an earlier one to continue."""
     state = decision.state
     block = state.blocks.get(message.path)
     preparation = state.preparing.get(message.path)
@@ -75,14 +75,14 @@ def prepared(decision: Decision, message: ChildPrepared) -> None:
 
 
 def _go_on(decision: Decision, block: BlockState) -> None:
-    """Has the child run go on where it failed or was stopped, with the priority that this run has now."""
+    """Ask the child run to continue where it failed or was stopped, with the current priority of this run."""
     _retry(decision, block)
     priority = command_pb2.SetRunPriority(priority=decision.state.priority)
     tell(decision, block, command_pb2.RunCommand(set_priority=priority, reason="as its parent's"))
 
 
 def _retry(decision: Decision, block: BlockState) -> None:
-    """Asks the child run to go on; asking twice changes nothing."""
+    """Send a retry to the child run. Idempotent."""
     reason = f"its parent {decision.state.run_id} was retried"
     retry = command_pb2.RetryRun(asked=block.asked)
     tell(decision, block, command_pb2.RunCommand(retry=retry, reason=reason))
@@ -104,12 +104,13 @@ def _submit(decision: Decision, message: ChildPrepared) -> None:
 
 
 def ended(decision: Decision, message: ChildEnded) -> None:
-    """The child run has ended."""
+    """Handle the end of the child run."""
     block = decision.state.blocks.get(message.path)
     if block is None or block.status != t.RUNNING or block.child_run_id != message.child_run_id:
         return
     if message.asked != block.asked and _is_wanted_still(decision, block, message):
-        # It ended before it was asked to go on; or its owner, of an earlier version, does not say what it was asked.
+        # The child ended before the retry reached it, or its owner is of an older version that does not name
+        # the retry.
         _retry(decision, block)
         return
     if message.status == t.SUCCEEDED:
@@ -124,7 +125,7 @@ def ended(decision: Decision, message: ChildEnded) -> None:
 
 
 def _is_wanted_still(decision: Decision, block: BlockState, message: ChildEnded) -> bool:
-    """Whether a child run that has ended, and may not have heard of the last retry, is to go on."""
+    """Tell whether an ended child run that may have missed the last retry is still to continue."""
     return message.status != t.SUCCEEDED and block.stop == t.NONE and not _stopped_by_us(decision, block)
 
 
@@ -149,7 +150,7 @@ def _child_error(block: BlockState, message: ChildEnded) -> step_pb2.StepError:
 
 
 def to_continue(nodes: Iterable[Node]) -> list[str]:
-    """The paths of the blocks among some nodes that have a run which failed or was stopped, and so can go on."""
+    """Return the paths of the blocks among `nodes` whose child run failed or was stopped and can therefore continue."""
     return [node.path for node in nodes if isinstance(node, BlockState) and _can_go_on(node)]
 
 
@@ -160,7 +161,7 @@ def _can_go_on(block: BlockState) -> bool:
 
 
 def _abandon(decision: Decision, block: BlockState) -> None:
-    """Has the child run stopped."""
+    """Stop the child run of a block whose run ends by a fault."""
     cancel = command_pb2.RequestRunCancel(
         reason=f"its parent {decision.state.run_id} stops", requester="kaon", force=decision.state.force_stop
     )
@@ -168,18 +169,18 @@ def _abandon(decision: Decision, block: BlockState) -> None:
 
 
 def _stop(decision: Decision, block: BlockState, status: t.Status) -> None:
-    """Has the child run stopped; its end ends the block, whatever the status would be of one that nothing keeps."""
+    """Stop the child run; its end ends the block, regardless of the status given."""
     _abandon(decision, block)
 
 
 def tell(decision: Decision, block: BlockState, command: command_pb2.RunCommand) -> None:
-    """Puts a command into the child's inbox."""
+    """Put a command into the child's inbox."""
     command.requester = command.requester or f"run:{decision.state.run_id}"
     decision.act(TellRun(run_id=block.child_run_id, command=command))
 
 
 def tell_children(decision: Decision, command: command_pb2.RunCommand) -> None:
-    """Puts a command into the inbox of every child that has not ended."""
+    """Put a command into the inbox of every active child run."""
     for block in decision.state.blocks.values():
         if block.kind == "sub_workflow" and block.status == t.RUNNING:
             tell(decision, block, command)

@@ -15,15 +15,15 @@ from kaon_wire import canonical
 from kaon_wire.errors import KaonError
 from kaonapi.workflow.v1 import definition_pb2 as d
 
-# Of all points of one sweep.
+# Upper bound of the bytes of all points of one sweep.
 _SPACE_CHARACTERS = 64 << 20
 
 
 def points(state: RunState, scope: ScopeState, sweep: d.Sweep, context: Context) -> tuple[str, ...]:
-    """The points, each a canonical JSON object by axis. The same state always gives the same points.
+    """Return the points of a search space, each a canonical JSON object by axis. Deterministic for a given state.
 
     Raises:
-        KaonError: an axis is no list, or the space has more points than a foreach may have items.
+        KaonError: An axis is not a list, or the space has more points than the limit on items of a foreach.
     """
     if sweep.HasField("random"):
         return _random_points(state, scope, sweep.random, context)
@@ -41,10 +41,10 @@ def points(state: RunState, scope: ScopeState, sweep: d.Sweep, context: Context)
 
 
 def _bounded(space: Iterable[dict[str, Any]]) -> tuple[str, ...]:
-    """The points as canonical JSON: many points may have one large value each.
+    """Return the points as canonical JSON, bounded in total, because many points may share one large value.
 
     Raises:
-        KaonError: all together are too large.
+        KaonError: The points exceed the limit in total.
     """
     points: list[str] = []
     size = 0
@@ -83,11 +83,11 @@ def _random_points(
             for index in range(sample.count)
         )
     except OverflowError as error:
-        raise KaonError(f"a range of a random sample is wider than a number can tell: {error}") from error
+        raise KaonError(f"the range of a random sample exceeds floating-point numbers: {error}") from error
 
 
 def _share(seed: int, index: int, axis: str) -> float:
-    """A number from 0 to below 1 that depends on nothing but the arguments, on any machine and version."""
+    """Return a number in [0, 1) that depends only on the arguments, on any machine and version."""
     drawn = hashlib.sha256(f"{seed}/{index}/{axis}".encode()).digest()
     return int.from_bytes(drawn[:7]) / 2**56
 

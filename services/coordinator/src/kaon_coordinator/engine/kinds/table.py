@@ -1,4 +1,4 @@
-"""The table of the kinds of nodes: what starts, stops and ends them."""
+"""The table of the kinds of nodes: the functions that start, stop and end them."""
 
 from __future__ import annotations
 

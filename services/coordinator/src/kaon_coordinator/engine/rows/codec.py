@@ -1,4 +1,4 @@
-"""Between states and rows: what changed as rows, and rows back into a state."""
+"""Converts changes of a state to rows, and rows to a state."""
 
 from __future__ import annotations
 
@@ -30,28 +30,28 @@ CELL = "cell"
 
 
 def take_step_rows(state: RunState) -> list[StepRow]:
-    """Rows of the steps that changed since the last call."""
+    """Return the rows of the steps that changed since the last call."""
     rows = [step_row(state.steps[path]) for path in sorted(state.touched_steps)]
     state.touched_steps.clear()
     return rows
 
 
 def take_block_rows(state: RunState) -> list[BlockRow]:
-    """Rows of the blocks and cells that changed since the last call."""
+    """Return the rows of the blocks and cells that changed since the last call."""
     rows = [_block_or_cell_row(state, path) for path in sorted(state.touched_blocks)]
     state.touched_blocks.clear()
     return rows
 
 
 def take_dropped(state: RunState) -> list[str]:
-    """Paths and keys whose rows have to go, since the last call."""
+    """Return the paths and keys of the rows to delete, since the last call."""
     dropped = sorted(state.dropped)
     state.dropped.clear()
     return dropped
 
 
 def touch_all(state: RunState) -> None:
-    """Marks everything as changed: a fork begins with rows of its own."""
+    """Mark all rows as changed: a fork begins with rows of its own."""
     state.touched_steps |= state.steps.keys()
     state.touched_blocks |= state.blocks.keys() | (state.scopes.keys() - {""})
 
@@ -62,7 +62,7 @@ def _compact(data: Mapping[str, Any]) -> str:
 
 
 def run_row(state: RunState) -> RunRow:
-    """The row of the run itself."""
+    """Return the row of the run itself."""
     data = {
         **_scope_data(state.root),
         "force": state.force_stop,
@@ -116,7 +116,7 @@ def _restore_scope(scope: ScopeState, data: Mapping[str, Any]) -> None:
 
 
 def step_row(step: StepState) -> StepRow:
-    """One step as a row."""
+    """Return the row of a step."""
     data = {
         "inputs": step.inputs,
         "outputs": step.outputs,
@@ -189,7 +189,7 @@ def _block_row(block: BlockState) -> BlockRow:
 
 
 def _shown_gate(block: BlockState) -> dict[str, Any]:
-    """What people must know to answer a gate; read by the API only."""
+    """Return the description of a gate that people need to answer it; only the API reads it."""
     if block.kind != "gate":
         return {}
     gate = block.block.gate
@@ -202,7 +202,7 @@ def _shown_gate(block: BlockState) -> dict[str, Any]:
 
 
 def cell_row(cell: ScopeState) -> BlockRow:
-    """One cell as a row."""
+    """Return the row of a cell."""
     assert cell.parent is not None
     curves = cell.parent.curves
     data = {
@@ -221,7 +221,7 @@ def _reports_json(curves: Curves, cell: int) -> list[list[float | str]]:
 
 
 def _number_json(value: float) -> float | str:
-    """A number as JSON, which has no infinity and no "nan": those are texts that `float` reads again."""
+    """Return a number as JSON; infinity and NaN, which JSON lacks, become texts that `float` parses."""
     return value if math.isfinite(value) else repr(value)
 
 
@@ -239,7 +239,7 @@ def restore(
     fork_seq: int = 0,
     origin: str = "",
 ) -> RunState:
-    """The state that was saved as these rows. Counters are counted anew."""
+    """Restore the state from its rows and recount the counters."""
     state = RunState(run_id=run.run_id, workflow=workflow, tenant=tenant, submitter=submitter, params=params)
     state.parent_run_id, state.origin = parent_run_id, origin
     state.fork_run_id, state.fork_seq = fork_run_id, fork_seq
@@ -252,7 +252,7 @@ def restore(
             _restore_cell(state, row)
         else:
             _restore_block(state, row)
-    # What was dropped has left no row, yet its positions are not used again.
+    # A dropped node leaves no row, yet its position is not used again.
     state.next_position = max(state.next_position, max((row.position for row in rows), default=0) + 1)
     if state.ended:
         state.root.status = state.status
@@ -356,7 +356,7 @@ def _restore_cell(state: RunState, row: BlockRow) -> None:
 
 
 def facts(state: RunState) -> Iterator[str]:
-    """Everything that a run's history decides, in one order: rows, and the counters of what runs."""
+    """Return everything that a run's history determines, in a canonical order: rows, and the counters of active nodes."""
     yield repr(run_row(state))
     for _, step in sorted(state.steps.items()):
         yield repr(step_row(step))
@@ -368,7 +368,7 @@ def facts(state: RunState) -> Iterator[str]:
 
 
 def digest(state: RunState) -> str:
-    """Digest of the facts; equal for a state that was folded and one that was restored."""
+    """Return the digest of the facts; a folded and a restored state have equal digests."""
     hasher = hashlib.sha256()
     for fact in facts(state):
         hasher.update(fact.encode())
@@ -382,7 +382,7 @@ def _counters(path: str, scope: ScopeState) -> tuple[object, ...]:
 
 
 def error_json(error: step_pb2.StepError | None) -> str:
-    """An error as canonical JSON; empty when there is none."""
+    """Return an error as canonical JSON; empty when there is none."""
     if error is None:
         return ""
     return canonical.dumps(
@@ -396,7 +396,7 @@ def error_json(error: step_pb2.StepError | None) -> str:
 
 
 def error_of(text: str) -> step_pb2.StepError | None:
-    """The error that `error_json` gave."""
+    """Parse an error that `error_json` wrote."""
     if not text:
         return None
     data = canonical.loads(text)

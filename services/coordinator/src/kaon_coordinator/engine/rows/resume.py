@@ -1,4 +1,4 @@
-"""What a run's new owner has to do: everything that the state implies and that its last owner may not have done."""
+"""Resumption by a new owner: the actions that the state implies and that the last owner may not have executed."""
 
 from __future__ import annotations
 
@@ -25,8 +25,10 @@ from kaon_coordinator.engine.steps.leases import grant, hand_over, lease_of, rev
 
 
 def derive(state: RunState, *, now_us: int = 0, limits: Limits = DEFAULT) -> list[Action]:
-    """The actions that follow from the state alone: requests, leases and timers to be watched, what was being prepared. Decides
-    nothing; doing any of it twice is harmless."""
+    """Derive the actions that follow from the state alone: requests, watched leases and timers, open preparations.
+
+    Decides nothing; executing any of the actions twice is harmless.
+    """
     decision = Decision(state=state, context=Context(now_us=now_us, evaluate=_never, limits=limits))
     keys = permit_keys(state)
     if state.status == t.PENDING and state.seq > 0 and keys:
@@ -77,7 +79,7 @@ def _derive_block(decision: Decision, block: BlockState) -> None:
 
 
 def _startable(state: RunState) -> Iterator[str]:
-    """Nodes that wait for nothing before them: what they needed from outside was asked for by the last owner."""
+    """Return the nodes without open predecessors whose questions the last owner may not have asked."""
     if state.halted:
         return
     for scope in state.scopes.values():

@@ -1,5 +1,7 @@
-"""The rows in which a run's state is kept: what the store writes and recovery reads. Counters are not kept: they follow from
-the statuses, so they can never disagree with them."""
+"""The rows that store a run's state.
+
+Counters are not stored: they follow from the statuses, so they cannot disagree with them.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ class StepRow:
     start_us: int
     end_us: int
     retry_us: int
-    # Canonical JSON of everything that nobody queries by.
+    # Canonical JSON of all fields that no query uses.
     data: str
 
 
@@ -32,7 +34,7 @@ class StepRow:
 class BlockRow:
     """One instance of a block, or one of its cells."""
 
-    # A cell's key: for a group's body its block's path and a slash.
+    # A cell's key; for a group's body, the path of its block and a slash.
     path: str
     position: int
     # "for_each", "repeat", "branch", "group", "sub_workflow", "gate" or "cell".
@@ -44,7 +46,7 @@ class BlockRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunRow:
-    """The run itself, as its owner changes it."""
+    """The run itself, as its owner updates it."""
 
     run_id: str
     status: int
@@ -60,5 +62,5 @@ class RunRow:
     priority: int = 0
     # Canonical JSON of the outputs by name; empty when there are none.
     outputs: str = ""
-    # Canonical JSON of everything that nobody queries by.
+    # Canonical JSON of all fields that no query uses.
     data: str = ""

@@ -1,4 +1,4 @@
-"""Rows as the API shows them."""
+"""Converts rows to messages of the API."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kaonapi.run.v1 import run_pb2
 
 
 def step_view(row: StepRow) -> run_pb2.StepView:
-    """A step as the API shows it."""
+    """Return a step as the API shows it."""
     data: dict[str, Any] = canonical.loads(row.data)
     memo_run_id, memo_path = data.get("memo", ("", ""))
     return run_pb2.StepView(
@@ -40,7 +40,7 @@ def step_view(row: StepRow) -> run_pb2.StepView:
 
 
 def block_view(row: BlockRow, cells: Iterable[BlockRow]) -> run_pb2.BlockView:
-    """A block as the API shows it, counting its `cells`."""
+    """Return a block as the API shows it, with the counts of its `cells`."""
     data: dict[str, Any] = canonical.loads(row.data)
     statuses = [cell.status for cell in cells]
     return run_pb2.BlockView(
@@ -63,13 +63,13 @@ def block_view(row: BlockRow, cells: Iterable[BlockRow]) -> run_pb2.BlockView:
 
 
 def cell_block(row: BlockRow) -> str:
-    """The path of the block that a cell's row belongs to."""
+    """Return the path of the block that a cell's row belongs to."""
     path: str = canonical.loads(row.data)["block"]
     return path
 
 
 def timestamp(time_us: int) -> timestamp_pb2.Timestamp | None:
-    """Microseconds since the epoch as a timestamp; None for a time that has not come."""
+    """Convert microseconds since the epoch to a timestamp, or return None for an unset time (0)."""
     if not time_us:
         return None
     stamp = timestamp_pb2.Timestamp()

@@ -1,1 +1,1 @@
-"""Scopes: what starts in them, stops and ends them or runs again in them, and what that means for the run."""
+"""Scopes: starting, stopping, ending and rerunning their nodes, and the effect on the run."""

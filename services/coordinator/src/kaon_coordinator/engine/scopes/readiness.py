@@ -1,4 +1,4 @@
-"""Whether a node may start: its turn, the nodes before it, and what ends around it."""
+"""Readiness of nodes: their phase, their predecessors, and whether an enclosing scope is ending."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Verdict: TypeAlias = Literal["start", "fail", "skip", "wait"]
 
 
 def may_start(decision: Decision, node: Node) -> bool:
-    """Whether a node has not begun and nothing keeps it from beginning, its predecessors apart."""
+    """Tell whether a node has not begun and nothing but its predecessors keeps it from beginning."""
     if node.status != t.PENDING or decision.state.halted:
         return False
     if isinstance(node, StepState) and node.begun:
@@ -24,23 +24,25 @@ def may_start(decision: Decision, node: Node) -> bool:
 
 
 def may_go(scope: ScopeState, name: str) -> bool:
-    """Whether a node may have what it needs of the nodes before it: they have ended, or any one of them is enough."""
+    """Tell whether a node may gather what it needs: all predecessors have ended, or any one of them suffices."""
     return not scope.waiting.get(name) or scope.graph.rules[name] == d.TRIGGER_RULE_ANY_SUCCEEDED
 
 
 def in_turn(node: Node) -> bool:
-    """Whether its scope runs the node's phase."""
+    """Tell whether the scope is in the node's phase."""
     return node.scope.status == t.RUNNING and node.scope.graph.phases[node.block.name] == node.scope.phase
 
 
 def had_turn(node: Node) -> bool:
-    """Whether the phase of a node has come."""
+    """Tell whether the node's phase has come."""
     return node.scope.graph.phases[node.block.name] == BODY or node.scope.outcome != t.NONE
 
 
 def ending(decision: Decision, scope: ScopeState) -> bool:
-    """Whether nothing new may start in `scope`: the run, the scope or something around it is ending. What happens around hooks
-    does not end them."""
+    """Tell whether nothing new may start in `scope`, because the run or an enclosing scope is ending.
+
+    Hooks are not affected by the end of their surroundings.
+    """
     if decision.state.force_stop:
         return True
     around: ScopeState | None = scope
@@ -59,12 +61,12 @@ def ending(decision: Decision, scope: ScopeState) -> bool:
 
 
 def before(node: Node) -> list[Node]:
-    """Returns the nodes that a node waits for."""
+    """Return the predecessors of a node."""
     return [node.scope.nodes[each] for each in node.scope.graph.predecessors[node.block.name]]
 
 
 def verdict(node: Node) -> Verdict:
-    """Judges by a node's rule what the nodes before it mean for it."""
+    """Apply a node's trigger rule to the ends of its predecessors."""
     scope, name = node.scope, node.block.name
     earlier = before(node)
     waits = bool(scope.waiting.get(name))
@@ -87,7 +89,7 @@ def verdict(node: Node) -> Verdict:
 
 
 def _failed(nodes: list[Node]) -> bool:
-    """Whether a failure is why none of these has succeeded: one of them has failed, or was skipped for one that has."""
+    """Tell whether none of the nodes succeeded because of a failure: one failed, or was skipped because of a failed one."""
     seen: set[str] = set()
     stack = list(nodes)
     while stack:

@@ -1,4 +1,4 @@
-"""Running again what was reset: a retry, a restart, a mark, a fork."""
+"""Rerunning reset nodes: after a retry, a restart, a mark or a fork."""
 
 from __future__ import annotations
 
@@ -24,18 +24,19 @@ def run_again(
     continued: Sequence[str] = (),
     asked: int = 0,
 ) -> None:
-    """Resets what was planned, and starts what can start. The time of what had ended counts anew.
+    """Reset the planned nodes and start those that can start; their times count anew.
 
-    A run that had ended takes its permits again first, as a new one does.
+    A run that had ended first takes its permits again, as a new one does.
 
     Args:
-        decision: the decision.
-        what: what is reset.
-        cause: why, as `BlocksReset` has it.
-        requester: who wants it.
-        reason: for people.
-        continued: the sub-workflow blocks among them whose runs go on.
-        asked: that of a retry by the run's parent."""
+        decision: The decision.
+        what: The nodes to reset.
+        cause: The cause, as `BlocksReset` records it.
+        requester: The principal who requested it.
+        reason: A text for people.
+        continued: The sub-workflow blocks among them whose child runs continue.
+        asked: The event number of a retry by the run's parent.
+    """
     reopened = list(what.reopened.values())
     ended = [scope for scope in reopened if scope.status != t.RUNNING]
     waits = decision.state.ended and bool(permit_keys(decision.state))

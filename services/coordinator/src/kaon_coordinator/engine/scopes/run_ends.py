@@ -1,4 +1,4 @@
-"""A run's end."""
+"""The end of a run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kaonapi.step.v1 import step_pb2
 
 
 def end(decision: Decision, status: t.Status, error: step_pb2.StepError | None) -> None:
-    """Ends the run: what it holds is given back, and whoever it is part of is told."""
+    """End the run: release its permits and notify its parent."""
     outputs: dict[str, str] = {}
     if status == t.SUCCEEDED:
         try:
@@ -25,7 +25,7 @@ def end(decision: Decision, status: t.Status, error: step_pb2.StepError | None) 
 
 
 def tell_parent(decision: Decision) -> None:
-    """Tells the run that an ended run is part of, if there is one, how it ended."""
+    """Tell the parent of an ended run, if any, how the run ended."""
     state = decision.state
     if not state.parent_run_id:
         return

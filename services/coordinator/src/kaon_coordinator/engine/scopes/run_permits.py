@@ -10,7 +10,7 @@ BACKFILL = "backfill:"
 
 
 def permit_keys(state: RunState) -> tuple[str, ...]:
-    """The permits that the run needs to be active."""
+    """Return the keys of the permits that the run needs to be active."""
     keys = []
     if state.workflow.definition.max_active_runs:
         keys.append(f"workflow:{state.workflow.definition.name}")
@@ -20,5 +20,5 @@ def permit_keys(state: RunState) -> tuple[str, ...]:
 
 
 def take_permits(decision: Decision) -> None:
-    """Asks for the run's permits."""
+    """Request the run's permits."""
     decision.act(TakePermits(path="", asked=decision.state.seq, keys=permit_keys(decision.state)))

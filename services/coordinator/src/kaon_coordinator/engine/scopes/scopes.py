@@ -1,4 +1,4 @@
-"""Scopes: what starts in them, when they are over, and what one end brings about."""
+"""Scopes: starting their nodes, ending the scopes, and the consequences of an end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 
 
 def start_scope(decision: Decision, scope: ScopeState) -> None:
-    """Starts what waits for nothing; a scope without nodes has ended."""
+    """Start all nodes without predecessors; a scope without nodes ends at once."""
     for name, node in list(scope.nodes.items()):
         if may_go(scope, name):
             start_node(decision, node)
@@ -28,7 +28,7 @@ def start_scope(decision: Decision, scope: ScopeState) -> None:
 
 
 def start_node(decision: Decision, node: Node) -> None:
-    """Starts a pending node whose predecessors have ended as its rule wants, or skips it when they have not."""
+    """Start a pending node whose predecessors satisfy its trigger rule, or skip it when they cannot."""
     if not may_start(decision, node) or node.path in decision.state.preparing:
         return
     found = verdict(node)
@@ -53,7 +53,7 @@ def _start_block(decision: Decision, block: BlockState) -> None:
 
 
 def start_cell(decision: Decision, block: BlockState, key: str, index: int, item_json: str = "") -> None:
-    """Starts a cell of a block."""
+    """Start a cell of a block."""
     decision.emit(
         cell_started=history_pb2.CellStarted(path=key, block=block.path, index=index, item_json=item_json)
     )
@@ -64,7 +64,7 @@ def start_cell(decision: Decision, block: BlockState, key: str, index: int, item
 def end_node(
     decision: Decision, node: Node, status: t.Status, error: step_pb2.StepError | None = None
 ) -> None:
-    """Ends a node that needs nothing else to be ended."""
+    """End a node that is waiting for nothing else."""
     if isinstance(node, StepState):
         decision.kinds.step.end(decision, node, status, error)
     else:
@@ -78,7 +78,7 @@ def end_block(
     error: step_pb2.StepError | None = None,
     outputs: dict[str, str] | None = None,
 ) -> None:
-    """Ends a block and tells its scope."""
+    """End a block and notify its scope."""
     decision.emit(
         block_ended=history_pb2.BlockEnded(
             path=block.path, status=status, error=error, outputs_json=outputs or {}
@@ -88,11 +88,12 @@ def end_block(
 
 
 def node_ended(decision: Decision, node: Node) -> None:
-    """What the end of a node brings about in its scope."""
+    """Apply the consequences of a node's end to its scope."""
     scope = node.scope
     name = node.block.name
     for after in scope.graph.successors[name]:
-        # A node that any one lets start looks at all of them only when this one does, or was the last.
+        # A node with the rule any_succeeded checks all predecessors only when this one succeeded or was the
+        # last.
         if not scope.waiting.get(after) or (node.status == t.SUCCEEDED and may_go(scope, after)):
             decision.then(lambda after=after: start_node(decision, scope.nodes[after]))  # type: ignore[misc]
     breaks = node.status in t.BROKEN or node.status == t.CANCELLED
@@ -102,7 +103,7 @@ def node_ended(decision: Decision, node: Node) -> None:
 
 
 def check_scope(decision: Decision, scope: ScopeState) -> None:
-    """Moves a scope on in whose phase nothing is left to do."""
+    """Advance a scope whose phase has no open nodes."""
     if scope.status != t.RUNNING:
         return
     if scope.remaining == 0 or (scope.active == 0 and ending(decision, scope)):
@@ -110,7 +111,7 @@ def check_scope(decision: Decision, scope: ScopeState) -> None:
 
 
 def _release_permits(decision: Decision, scope: ScopeState) -> None:
-    """What may have been given permits and now never begins gives them back, also when their grant was lost with the last owner."""
+    """Release the permits of nodes that now never begin, including grants that were lost with the last owner."""
     for name, node in scope.nodes.items():
         tagged = isinstance(node, StepState) and node.status == t.PENDING and bool(node.block.step.tags)
         if tagged and may_go(scope, name) and had_turn(node):
@@ -148,7 +149,7 @@ def _next_phase(decision: Decision, scope: ScopeState, outcome: t.Status) -> d.P
 def _body_outcome(decision: Decision, scope: ScopeState) -> tuple[t.Status, step_pb2.StepError | None]:
     stop = scope.stop
     if stop == t.NONE and scope.parent is not None and scope.parent.stop == t.TIMED_OUT:
-        # The time of the block is that of its body: hooks on failure run.
+        # The block's time-out covers only its body: its failure hooks still run.
         stop = t.TIMED_OUT
     if stop != t.NONE and (scope.remaining or scope.cancelled or scope.parent is None):
         return stop, stop_error(scope.path or "the run", stop)
@@ -158,7 +159,7 @@ def _body_outcome(decision: Decision, scope: ScopeState) -> tuple[t.Status, step
 
 
 def stop_error(what: str, status: t.Status) -> step_pb2.StepError | None:
-    """Why something ends that was stopped."""
+    """Return the error of a stopped node."""
     if status == t.TIMED_OUT:
         return user_error("Timeout", f"{what} took longer than allowed")
     if status == t.FAILED:
@@ -169,7 +170,7 @@ def stop_error(what: str, status: t.Status) -> step_pb2.StepError | None:
 def _end_scope(
     decision: Decision, scope: ScopeState, status: t.Status, error: step_pb2.StepError | None
 ) -> None:
-    """Ends the run, or a cell and perhaps its block with it."""
+    """End the run, or a cell and, if it was the last, its block."""
     if scope.parent is None:
         run_ends.end(decision, status, error)
         return
@@ -178,7 +179,7 @@ def _end_scope(
 
 
 def cell_ended(decision: Decision, block: BlockState, cell: ScopeState) -> None:
-    """What the end of a cell brings about in its block."""
+    """Apply the consequences of a cell's end to its block."""
     if block.stop == t.NONE:
         decision.kinds.blocks[block.kind].cell_ended(decision, block, cell)
     elif block.active == 0:
@@ -186,12 +187,12 @@ def cell_ended(decision: Decision, block: BlockState, cell: ScopeState) -> None:
 
 
 def end_with_cell(decision: Decision, block: BlockState, cell: ScopeState) -> None:
-    """Ends a block as its cell has ended."""
+    """End a block with the outcome of its cell."""
     end_block(decision, block, cell.status, None if cell.status == t.SUCCEEDED else cell.error)
 
 
 def stop_scope(decision: Decision, scope: ScopeState) -> None:
-    """Asks everything that is active in a scope's body to stop; hooks go on unless they are forced."""
+    """Stop all active nodes in a scope's body; hooks continue unless `force` is set."""
     if scope.status != t.RUNNING:
         return
     if scope.phase == BODY or decision.state.force_stop:
@@ -203,7 +204,7 @@ def stop_scope(decision: Decision, scope: ScopeState) -> None:
 
 
 def stop_node(decision: Decision, node: Node, status: t.Status) -> None:
-    """Stops an active node; `status` is how one ends of which nothing has to be waited for."""
+    """Stop an active node; one that waits for nothing ends at once with `status`."""
     if isinstance(node, StepState):
         decision.kinds.step.stop(decision, node, status)
     else:
@@ -211,7 +212,7 @@ def stop_node(decision: Decision, node: Node, status: t.Status) -> None:
 
 
 def stop_cells(decision: Decision, block: BlockState, status: t.Status) -> None:
-    """Stops the cells of an active block; one without active cells ends at once."""
+    """Stop the cells of an active block; a block without active cells ends at once."""
     if block.active == 0:
         end_block(decision, block, block.stop or status, stop_error(block.path, block.stop or status))
         return
@@ -220,7 +221,7 @@ def stop_cells(decision: Decision, block: BlockState, status: t.Status) -> None:
 
 
 def advance(decision: Decision, scopes: list[ScopeState]) -> None:
-    """Starts what can start in scopes that were paused or run again. Doing it twice changes nothing."""
+    """Start all startable nodes in scopes that were paused or run again. Idempotent."""
     for scope in sorted(scopes, key=lambda each: -each.position):
         if scope.status != t.RUNNING or scope.key not in decision.state.scopes:
             continue
@@ -231,7 +232,7 @@ def advance(decision: Decision, scopes: list[ScopeState]) -> None:
 
 
 def advance_block(decision: Decision, block: BlockState) -> None:
-    """Lets a running block go on that was paused, reopened, taken over or forked. Doing it twice changes nothing."""
+    """Continue a running block after a pause, a reopening, a takeover or a fork. Idempotent."""
     if block.status == t.RUNNING and not decision.state.halted:
         decision.kinds.blocks[block.kind].advance(decision, block)
 
@@ -239,7 +240,7 @@ def advance_block(decision: Decision, block: BlockState) -> None:
 def advance_cell(
     decision: Decision, block: BlockState, enter: Callable[[Decision, BlockState], None]
 ) -> None:
-    """Lets a block go on that has one cell at a time; `enter` starts the next one."""
+    """Continue a block that has one cell at a time; `enter` starts the next cell."""
     if block.active:
         return
     if block.cells and not block.due_us:
@@ -249,7 +250,7 @@ def advance_cell(
 
 
 def continued(decision: Decision, message: Continued) -> None:
-    """A node may be able to go on."""
+    """Continue a node that a former decision deferred."""
     node = decision.state.node(message.path)
     if node is None:
         return
@@ -261,7 +262,7 @@ def continued(decision: Decision, message: Continued) -> None:
 
 
 def nodes_at(state: RunState, path: str) -> list[Node]:
-    """The step or block at a path, or everything in the cell at it."""
+    """Return the step or block at a path, or all nodes of the cell at it."""
     node = state.node(path)
     if node is not None:
         return [node]

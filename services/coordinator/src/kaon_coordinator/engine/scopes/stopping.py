@@ -1,4 +1,4 @@
-"""Stops something for a reason of its own: a command, a time that is over, a sweep that does better elsewhere."""
+"""Stops of single nodes and cells: by a command, a time-out or early stopping."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def request_stop(
     requester: str = "",
     reason: str = "",
 ) -> None:
-    """Stops a node or a cell; it ends with `status` when nothing of it is left."""
+    """Stop a node or a cell; it ends with `status` when all of its nodes have ended."""
     path = target.key if isinstance(target, ScopeState) else target.path
     decision.emit(
         block_stop_requested=history_pb2.BlockStopRequested(
@@ -39,7 +39,7 @@ def request_stop(
 
 
 def timeout(decision: Decision, message: Due) -> None:
-    """A step or block may have taken too long."""
+    """Stop a step or block whose time-out has passed."""
     node = active_node(decision, message.path)
     if node is None or node.stop != t.NONE or decision.state.waits_since:
         return

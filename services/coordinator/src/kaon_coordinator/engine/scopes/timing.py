@@ -1,4 +1,4 @@
-"""The times of runs, blocks and steps: since when they count, and when time-outs and deadlines fall due."""
+"""Time-outs and deadlines of runs, blocks and steps: when they start to count and when they fall due."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from kaonapi.run.v1 import history_pb2
 
 
 def begin_us(node: Node) -> int:
-    """Since when the time of a node counts, in microseconds since the epoch; 0 before it has begun."""
+    """Return when the time of a node starts to count, in microseconds since the epoch; 0 before it has begun."""
     return node.begin_us if isinstance(node, StepState) else node.since_us or node.start_us
 
 
 def begin_of_run(state: RunState) -> int:
-    """Since when the time of a run counts, in microseconds since the epoch; 0 before it has begun."""
+    """Return when the time of a run starts to count, in microseconds since the epoch; 0 before it has begun."""
     return state.since_us or state.start_us
 
 
 def watch_node(decision: Decision, node: Node) -> None:
-    """Watches over a node's time-out and deadline, counted from its beginning."""
+    """Set the timers of a node's time-out and deadline, counted from its beginning."""
     block = node.block
     if block.timeout_ms and node.stop == t.NONE:
         due_us = later_us(begin_us(node), block.timeout_ms * 1000)
@@ -33,7 +33,7 @@ def watch_node(decision: Decision, node: Node) -> None:
 
 
 def watch_run(decision: Decision) -> None:
-    """Watches over the run's time-out and deadline."""
+    """Set the timers of the run's time-out and deadline."""
     definition = decision.state.workflow.definition
     begin_us = begin_of_run(decision.state)
     if definition.timeout_ms:
@@ -45,13 +45,13 @@ def watch_run(decision: Decision) -> None:
 
 
 def active_node(decision: Decision, path: str) -> Node | None:
-    """Returns the node at a path when it is active."""
+    """Return the node at a path if it is active."""
     node = decision.state.node(path)
     return node if node is not None and is_active(node) else None
 
 
 def deadline(decision: Decision, message: Due) -> None:
-    """The run, or what is at a path, may have missed its deadline."""
+    """Record that the run, or the node at a path, has missed its deadline."""
     state = decision.state
     if state.waits_since:
         return

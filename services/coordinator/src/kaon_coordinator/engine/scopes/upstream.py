@@ -1,4 +1,4 @@
-"""Why the nodes before one keep it from starting, in words: which of them failed, by which error, or what they were skipped for."""
+"""Explains why predecessors keep a node from starting: which one failed, with which error, or why it was skipped."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MESSAGE_CHARACTERS = 200
 
 
 def none_succeeded(node: Node, before: Sequence[Node]) -> step_pb2.StepError:
-    """The error of a node that fails because none of the nodes before it has succeeded, and one has failed."""
+    """Return the error of a node that fails because a predecessor failed and none succeeded."""
     told = "; ".join(_outcome(each) for each in sorted(before, key=_rank)[:_NAMED])
     more = f"; and {len(before) - _NAMED} more" if len(before) > _NAMED else ""
     return user_error(
@@ -25,8 +25,11 @@ def none_succeeded(node: Node, before: Sequence[Node]) -> step_pb2.StepError:
 
 
 def skipped(node: Node, before: Sequence[Node]) -> step_pb2.StepError:
-    """The error of a node that is skipped for what became of the nodes before it. Its details are the failure at the bottom of it,
-    if there is one, which is handed on to what is skipped for this node."""
+    """Return the error of a node that is skipped because of its predecessors.
+
+    The error's details hold the failure at the root, if any; nodes that are skipped because of this node
+    inherit it.
+    """
     others = [each for each in before if each.status != t.SUCCEEDED] or list(before)
     other = min(others, key=_rank)
     error = user_error(UPSTREAM_FAILED, f"{node.path}: {_outcome(other)}")
@@ -35,7 +38,7 @@ def skipped(node: Node, before: Sequence[Node]) -> step_pb2.StepError:
 
 
 def briefly(error: step_pb2.StepError | None) -> str:
-    """An error in parentheses, on one line, after a space; empty when there is none."""
+    """Return an error in parentheses, on one line, after a space; empty when there is none."""
     if error is None:
         return ""
     text = " ".join(error.message.split())
@@ -43,7 +46,7 @@ def briefly(error: step_pb2.StepError | None) -> str:
 
 
 def _rank(node: Node) -> int:
-    """What has failed is told first, then what was skipped for a failure."""
+    """Sort failed predecessors before those that were skipped because of a failure."""
     if node.status in t.BROKEN:
         return 0
     return 1 if is_blocked(node) or node.status == t.CANCELLED else 2
@@ -58,7 +61,7 @@ def _outcome(node: Node) -> str:
 
 
 def _cause(node: Node) -> str:
-    """The failure that a node is or was skipped for; empty when there is none."""
+    """Return the failure that a node is or was skipped for; empty when there is none."""
     if node.status in t.BROKEN:
         return f"{node.path} is {t.short(node.status)}{briefly(node.error)}"
     return node.error.details if is_blocked(node) and node.error is not None else ""

@@ -1,1 +1,1 @@
-"""The state of a run: what its parts are and may become, how events change it, and what bindings find in it."""
+"""The state of a run: its parts, their transitions, its changes by events, and the values of its bindings."""

@@ -1,4 +1,4 @@
-"""Gives bindings their values: canonical JSON text, looked up in the state where the binding stands."""
+"""Resolves bindings to canonical JSON, looked up in the state of the enclosing scopes."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ NULL = "null"
 
 
 class BindingError(KaonError):
-    """A binding has no value here; the text says which and why."""
+    """A binding has no value here; the text names the binding and the reason."""
 
 
 def resolve(state: RunState, scope: ScopeState, binding: d.Binding, evaluate: Evaluate) -> str:
-    """The value of `binding` for a node of `scope`.
+    """Return the value of `binding` for a node of `scope`.
 
     Raises:
-        BindingError: the value cannot be determined.
+        BindingError: The value cannot be determined.
     """
     match binding.WhichOneof("source"):
         case "literal_json":
@@ -53,7 +53,7 @@ def resolve(state: RunState, scope: ScopeState, binding: d.Binding, evaluate: Ev
 
 
 def typed(declared: Mapping[str, d.ValueType.ValueType], outputs: Mapping[str, str]) -> dict[str, str]:
-    """Outputs as they are declared: an integer that stands for a float becomes one."""
+    """Convert outputs to their declared types: an integer for a declared float becomes a float."""
     return {
         name: canonical.as_float(text) if declared.get(name) == d.VALUE_TYPE_FLOAT else text
         for name, text in outputs.items()
@@ -73,7 +73,7 @@ def _item(scope: ScopeState, name: str) -> str:
         if parent is not None and parent.kind == "for_each" and parent.block.for_each.item == name:
             return around.item_json
         around = parent.scope if parent is not None else None
-    raise BindingError(f"no foreach around this step has an item {name!r}")
+    raise BindingError(f"no enclosing foreach has an item {name!r}")
 
 
 def _output(state: RunState, scope: ScopeState, reference: d.OutputReference) -> str:
@@ -102,7 +102,7 @@ def _descend(scope: ScopeState, chain: tuple[str, ...], output: str) -> str:
         return node.outputs.get(output, NULL)
     assert isinstance(node, BlockState)
     if node.kind == "for_each":
-        # A cell that was never started has no value, and keeps its place.
+        # A cell that was never started has no value but keeps its place.
         cells = (node.cells.get(index) for index in range(node.count))
         values = (NULL if cell is None else _descend(cell, chain[1:], output) for cell in cells)
         return f"[{','.join(values)}]"
@@ -120,7 +120,7 @@ def _last(state: RunState, scope: ScopeState, last: d.LastReference, evaluate: E
             break
         around = parent.scope if parent is not None else None
     if around is None or around.parent is None:
-        raise BindingError(f"last({last.output.step}) stands outside of every repeat")
+        raise BindingError(f"last({last.output.step}) is used outside of any repeat")
     previous = _previous_iteration(around.parent, around.index)
     if previous is None:
         return resolve(state, scope, last.fallback, evaluate)
@@ -144,7 +144,7 @@ def _expression(state: RunState, scope: ScopeState, expression: d.Expression, ev
 
 
 def _outcome(scope: ScopeState) -> str:
-    """How the body has ended whose hooks stand around here."""
+    """Return how the body ended whose hooks contain this scope."""
     around: ScopeState | None = scope
     while around is not None:
         if around.phase != BODY:
@@ -152,7 +152,7 @@ def _outcome(scope: ScopeState) -> str:
             told = None if error is None else {"type": error.type, "message": error.message}
             return canonical.dumps({"status": t.short(around.outcome), "error": told})
         around = around.parent.scope if around.parent is not None else None
-    raise BindingError("outcome() stands outside of every hook")
+    raise BindingError("outcome() is used outside of any hook")
 
 
 def _run_info(state: RunState) -> str:
@@ -169,10 +169,10 @@ def _run_info(state: RunState) -> str:
 
 
 def condition(state: RunState, scope: ScopeState, binding: d.Binding, evaluate: Evaluate) -> bool:
-    """The value of a binding that must be true or false.
+    """Return the value of a boolean binding.
 
     Raises:
-        BindingError: it is neither, or has no value.
+        BindingError: The value is not a boolean, or there is none.
     """
     text = resolve(state, scope, binding, evaluate)
     if text not in {"true", "false"}:

@@ -1,4 +1,4 @@
-"""Counters of scopes and blocks, counted anew from the statuses: they are never stored, so they can never disagree with them."""
+"""Counters of scopes and blocks, recounted from the statuses: never stored, so they cannot disagree with them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from kaon_coordinator.engine.state.state import BlockState, Node, ScopeState
 
 
 def recount(scope: ScopeState) -> None:
-    """Counts the nodes of a scope and the cells of its blocks."""
+    """Recount the nodes of a scope and the cells of its blocks."""
     scope.remaining = scope.active = 0
     if not scope.nodes:
         return
@@ -28,12 +28,12 @@ def recount(scope: ScopeState) -> None:
 
 
 def _ended(node: Node) -> bool:
-    """Whether a node has ended by itself: what a closing scope skipped never counted as ended."""
+    """Tell whether a node ended by itself; nodes that a closing scope skipped do not count."""
     return node.status in t.TERMINAL and node.end_us > 0
 
 
 def is_active(node: Node) -> bool:
-    """Whether a node has begun and not ended."""
+    """Tell whether a node has begun and not ended."""
     return node.begun and node.status not in t.TERMINAL
 
 
@@ -43,12 +43,12 @@ def _recount_cells(block: BlockState) -> None:
 
 
 def counts_as_failed(cell: ScopeState) -> bool:
-    """Whether a cell counts against the failures that its foreach tolerates: it broke, or somebody cancelled it."""
+    """Tell whether a cell counts against the tolerated failures of its foreach: it failed, or a command cancelled it."""
     return cell.status in t.BROKEN or (cell.status == t.CANCELLED and cell.stop == t.CANCELLED)
 
 
 def _judge(scope: ScopeState) -> None:
-    """Whether something has broken the scope, and what did so first."""
+    """Determine whether a failure breaks the scope, and which node failed first."""
     scope.error, scope.hook_error, scope.cancelled = None, None, False
     broken = [node for node in scope.nodes.values() if node.status in t.BROKEN]
     for node in sorted(broken, key=lambda each: (each.end_us, each.end_seq)):
@@ -59,7 +59,7 @@ def _judge(scope: ScopeState) -> None:
 
 
 def note_failure(scope: ScopeState, node: Node) -> None:
-    """A node has broken: unless something behind it handles that, the body fails; a failed hook is remembered."""
+    """Record a node's failure: unless a later node handles it, the body fails; the scope remembers a failed hook."""
     if scope.graph.phases[node.block.name] != BODY:
         scope.hook_error = scope.hook_error or node.error
     elif node.block.name not in scope.graph.handled and scope.error is None:
@@ -67,18 +67,18 @@ def note_failure(scope: ScopeState, node: Node) -> None:
 
 
 def note_cancel(scope: ScopeState, node: Node) -> None:
-    """A node was cancelled: unless something behind it handles that, the body cannot succeed."""
+    """Record a node's cancellation: unless a later node handles it, the body cannot succeed."""
     in_body = scope.graph.phases[node.block.name] == BODY
     scope.cancelled |= in_body and node.block.name not in scope.graph.handled
 
 
 def is_blocked(node: Node) -> bool:
-    """Whether a node was skipped because of what became of the nodes before it."""
+    """Tell whether a node was skipped because of its predecessors."""
     return node.status == t.SKIPPED and node.error is not None
 
 
 def tolerated(block: BlockState) -> int:
-    """How many cells of a foreach may fail."""
+    """Return the number of cells of a foreach that may fail."""
     policy = block.block.for_each.failure
     match policy.WhichOneof("tolerate"):
         case "count":
@@ -89,5 +89,5 @@ def tolerated(block: BlockState) -> int:
 
 
 def too_many_failed(block: BlockState) -> bool:
-    """Whether more cells of a foreach have failed than it tolerates."""
+    """Tell whether more cells of a foreach have failed than it tolerates."""
     return block.kind == "for_each" and block.failed > tolerated(block)

@@ -1,12 +1,12 @@
-"""Early stopping of a sweep's cells by the metric that they report.
+"""Early stopping of a sweep's cells by their reported metric.
 
-Two rules, both answered the moment a report comes, from the reports that are there: nobody waits for anybody.
+Both rules decide at the moment of a report from the reports so far: no cell waits for another.
 
-- Median rule (Golovin et al., Google Vizier, KDD 2017): a cell stops at step s when its best value so far is worse than the median
-  of the other cells' running means at s.
-- Asynchronous successive halving (Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys 2020), in the form that
-  stops instead of promoting: a cell that reaches the rung min_step x eta^k goes on only when it is among the best 1/eta of those
-  that have reached the rung so far.
+- Median rule (Golovin et al., Google Vizier, KDD 2017): a cell stops at step s when its best value so far is worse than the
+  median of the other cells' running means at s.
+- Asynchronous successive halving (Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys 2020), in the variant
+  that stops cells instead of promoting them: a cell that reaches the rung min_step x eta^k continues only when it is among the best
+  1/eta of the cells that have reached the rung so far.
 """
 
 from __future__ import annotations
@@ -18,35 +18,37 @@ from collections.abc import Container, Iterable
 
 from kaonapi.workflow.v1 import definition_pb2 as d
 
-# Reports of one cell that are kept; later ones stop nothing any more.
+# Reports kept per cell; later reports stop nothing.
 REPORTS = 1_000
 WORST = 1e300
 
 
 class Curves:
-    """What the cells of one foreach have reported, so that smaller is better."""
+    """The reports of the cells of one foreach, with signs such that smaller is better."""
 
     def __init__(self, rule: d.EarlyStopping) -> None:
         self._rule = rule
         self._sign = -1.0 if rule.goal == d.GOAL_MAXIMIZE else 1.0
-        # By cell: its reports (step, value) in the order of arrival.
+        # By cell: its reports (step, value) in order of arrival.
         self.reports: dict[int, list[tuple[int, float]]] = defaultdict(list)
         self._sums: dict[int, float] = defaultdict(float)
         self._best: dict[int, float] = {}
-        # By step: the running means of the cells that have reported it, sorted; and by (cell, step) each one's.
+        # By step: the sorted running means of all cells that reported it; and by (cell, step) the mean of
+        # each cell.
         self._means: dict[int, list[float]] = defaultdict(list)
         self._mean_of: dict[tuple[int, int], float] = {}
-        # By rung: the values with which cells have reached it, sorted; and by cell the highest rung that it has reached.
+        # By rung: the sorted values of the cells that reached it; and by cell the highest rung that it
+        # reached.
         self._rungs: dict[int, list[float]] = defaultdict(list)
         self._rung_of: dict[int, int] = {}
 
     @property
     def metric(self) -> str:
-        """The metric that counts."""
+        """Return the name of the metric that the rule uses."""
         return self._rule.metric
 
     def note(self, cell: int, step: int, value: float) -> None:
-        """Takes a report in; one that is no number (a diverged model) or infinite compares with nothing and is left out."""
+        """Record a report; NaN (a diverged model) and infinite values are ignored."""
         if not math.isfinite(value):
             return
         reports = self.reports[cell]
@@ -66,20 +68,20 @@ class Curves:
             bisect.insort(self._rungs[rung], signed)
 
     def _signed(self, value: float) -> float:
-        """A value so that smaller is better. Bounded, so that sums stay so."""
+        """Return a value whose sign makes smaller better, bounded so that sums stay finite."""
         return max(-WORST, min(self._sign * value, WORST))
 
     def restore(self, cell: int, reports: Iterable[tuple[int, float]]) -> None:
-        """Takes the reports of a cell in again."""
+        """Restore the reports of a cell."""
         for step, value in reports:
             self.note(cell, step, value)
 
     def fresh(self) -> Curves:
-        """The same rule without any report."""
+        """Return the same rule without any reports."""
         return Curves(self._rule)
 
     def without(self, cells: Container[int]) -> Curves:
-        """The same without the reports of cells that begin anew."""
+        """Return a copy without the reports of cells that begin anew."""
         fresh = self.fresh()
         for other, reports in self.reports.items():
             if other not in cells:
@@ -87,7 +89,7 @@ class Curves:
         return fresh
 
     def stops(self, cell: int, step: int) -> str:
-        """Why the cell should stop after its newest report, which was for `step`; empty when it may go on."""
+        """Return why the cell should stop after its newest report, which was for `step`; empty when it may continue."""
         match self._rule.WhichOneof("rule"):
             case "median":
                 return self._worse_than_median(cell, step)
@@ -105,7 +107,7 @@ class Curves:
         others = len(means) - (own is not None)
         if others < (rule.min_cells or 3):
             return ""
-        # The median of the others, without making a list of them.
+        # The median of the other cells, without building their list.
         low, high = (means[each + (each >= place)] for each in ((others - 1) // 2, others // 2))
         median = (low + high) / 2
         if self._best[cell] <= median:
@@ -133,7 +135,7 @@ class Curves:
         return max(self._rule.halving.eta or 3, 2)
 
     def _rung_at(self, step: int) -> int:
-        """The highest rung that `step` has reached; 0 when none."""
+        """Return the highest rung that `step` has reached; 0 when there is none."""
         first = max(self._rule.halving.min_step, 1)
         if not self._rule.HasField("halving") or step < first:
             return 0

@@ -1,4 +1,4 @@
-"""Folds one event into the state. Nothing is decided here: what was decided is in the event."""
+"""Folds one event into the state. It decides nothing: each event holds the decision."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kaonapi.run.v1 import history_pb2
 
 
 def evolve(state: RunState, event: history_pb2.HistoryEvent) -> None:
-    """Applies `event`, which must be the next of the run's history, to `state` in place."""
+    """Apply `event`, the next event of the run's history, to `state` in place."""
     if event.seq != state.seq + 1:
         raise ValueError(f"run {state.run_id}: event {event.seq} does not follow {state.seq}")
     state.seq = event.seq
@@ -136,11 +136,11 @@ def _command_refused(state: RunState, event: history_pb2.HistoryEvent) -> None:
 
 
 def _only_told(state: RunState, event: history_pb2.HistoryEvent) -> None:
-    """Kept for people; changes nothing."""
+    """Change nothing: the event only informs people."""
 
 
 def set_run_status(state: RunState, status: t.Status) -> None:
-    """Moves the run on, if the table allows it."""
+    """Set the run's status, if the table of transitions allows it."""
     t.check(t.RUN, "", state.status, status)
     state.status = status
 

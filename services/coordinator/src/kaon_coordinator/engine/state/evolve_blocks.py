@@ -19,7 +19,7 @@ from kaonapi.step.v1 import step_pb2
 
 
 def block_started(state: RunState, event: history_pb2.HistoryEvent) -> None:
-    """A block has begun."""
+    """Fold the start of a block."""
     started = event.block_started
     block = state.blocks[started.path]
     block.start_us = event.time_us
@@ -27,7 +27,7 @@ def block_started(state: RunState, event: history_pb2.HistoryEvent) -> None:
         case "branch":
             block.case = started.keys[0] if started.keys else ""
         case "for_each":
-            # Old histories have the items here; now each cell brings its own.
+            # Old histories hold the items here; in newer ones each cell brings its own.
             block.count = started.count or len(started.keys)
             block.items_digest = started.items_digest
             block.items = tuple(started.items_json) or block.items
@@ -39,7 +39,7 @@ def block_started(state: RunState, event: history_pb2.HistoryEvent) -> None:
 
 
 def cell_started(state: RunState, event: history_pb2.HistoryEvent) -> None:
-    """A cell has begun."""
+    """Fold the start of a cell."""
     started = event.cell_started
     block = state.blocks[started.block]
     index = started.index
@@ -59,14 +59,14 @@ def cell_started(state: RunState, event: history_pb2.HistoryEvent) -> None:
 
 
 def pass_scheduled(state: RunState, event: history_pb2.HistoryEvent) -> None:
-    """A repeat waits before its next iteration."""
+    """Fold the wait of a repeat before its next iteration."""
     block = state.blocks[event.pass_scheduled.block]
     block.due_us = event.pass_scheduled.due_us
     state.touched_blocks.add(block.path)
 
 
 def child_run_started(state: RunState, event: history_pb2.HistoryEvent) -> None:
-    """A sub-workflow block has its run."""
+    """Fold the submission of a sub-workflow block's child run."""
     started = event.child_run_started
     block = state.blocks[started.path]
     block.child_run_id, block.continues = started.child_run_id, ""
@@ -75,7 +75,7 @@ def child_run_started(state: RunState, event: history_pb2.HistoryEvent) -> None:
 
 
 def block_stop_requested(state: RunState, event: history_pb2.HistoryEvent) -> None:
-    """Something is to stop: the run (empty path), a cell, a block or a step."""
+    """Fold the stop request for the run (empty path), a cell, a block or a step."""
     stop = event.block_stop_requested
     node = state.node(stop.path) if stop.path else None
     if node is None:
@@ -92,7 +92,7 @@ def block_stop_requested(state: RunState, event: history_pb2.HistoryEvent) -> No
 
 
 def block_ended(state: RunState, event: history_pb2.HistoryEvent) -> None:
-    """A block or a cell has ended."""
+    """Fold the end of a block or a cell."""
     ended = event.block_ended
     block = state.blocks.get(ended.path)
     if block is None:
@@ -119,7 +119,7 @@ def _cell_ended(state: RunState, cell: ScopeState, ended: history_pb2.BlockEnded
 
 
 def phase_started(state: RunState, event: history_pb2.HistoryEvent) -> None:
-    """The body of a scope (or its failure hooks) has settled, and hooks begin."""
+    """Fold the start of hooks: the body of a scope, or its failure hooks, has settled."""
     started = event.phase_started
     scope = state.scopes[started.scope]
     _skip_rest(state, scope)
@@ -133,7 +133,7 @@ def phase_started(state: RunState, event: history_pb2.HistoryEvent) -> None:
 
 
 def node_ended(scope: ScopeState, node: Node, *, begun: bool) -> None:
-    """Counts a node as ended in its scope, and for the nodes behind it."""
+    """Count a node as ended in its scope, and for its successors."""
     scope.remaining -= 1
     scope.active -= begun
     scope.note_end(node.block.name)
@@ -144,7 +144,7 @@ def node_ended(scope: ScopeState, node: Node, *, begun: bool) -> None:
 
 
 def close_scope(state: RunState, scope: ScopeState, status: t.Status) -> None:
-    """Ends a scope; what has not begun in it never will."""
+    """End a scope; its nodes that have not begun never will."""
     _skip_rest(state, scope, every_phase=True)
     scope.status = status
     scope.remaining = scope.active = 0
@@ -166,14 +166,14 @@ def _skip_rest(state: RunState, scope: ScopeState, *, every_phase: bool = False)
 
 
 def set_step_status(state: RunState, step: StepState, status: t.Status) -> None:
-    """Moves a step on, if the table allows it."""
+    """Set a step's status, if the table of transitions allows it."""
     t.check(t.STEP, step.path, step.status, status)
     step.status = status
     state.touched_steps.add(step.path)
 
 
 def set_block_status(state: RunState, block: BlockState, status: t.Status) -> None:
-    """Moves a block on, if the table allows it."""
+    """Set a block's status, if the table of transitions allows it."""
     t.check(t.BLOCK, block.path, block.status, status)
     block.status = status
     state.touched_blocks.add(block.path)

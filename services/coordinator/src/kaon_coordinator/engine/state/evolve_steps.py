@@ -12,7 +12,7 @@ from kaonapi.step.v1 import step_pb2
 
 
 def step_became_ready(state: RunState, event: history_pb2.HistoryEvent) -> None:
-    """A step wants a runner."""
+    """Fold a step's transition to READY."""
     ready = event.step_became_ready
     step = state.steps[ready.path]
     begun = step.begun
@@ -31,18 +31,18 @@ def step_became_ready(state: RunState, event: history_pb2.HistoryEvent) -> None:
 
 
 def step_leased(state: RunState, event: history_pb2.HistoryEvent) -> None:
-    """A runner has become the holder."""
+    """Fold a runner's becoming the holder."""
     leased = event.step_leased
     step = state.steps[leased.path]
     set_step_status(state, step, t.RUNNING)
-    # Few names, many steps.
+    # Interned: few names, many steps.
     step.runner_id = sys.intern(leased.runner_id)
     step.incarnation = sys.intern(leased.incarnation)
     step.start_us = event.time_us
 
 
 def step_reported(state: RunState, event: history_pb2.HistoryEvent) -> None:
-    """The holder has reported a metric or a checkpoint."""
+    """Fold the holder's report of a metric or a checkpoint."""
     reported = event.step_reported
     step = state.steps[reported.path]
     state.touched_steps.add(step.path)
@@ -61,7 +61,7 @@ def step_reported(state: RunState, event: history_pb2.HistoryEvent) -> None:
 
 
 def sweep_around(step: StepState, metric: str) -> tuple[BlockState, ScopeState] | None:
-    """The innermost foreach around a step that stops cells by this metric, and the step's cell of it."""
+    """Return the innermost enclosing foreach that stops cells by this metric, and the step's cell of it."""
     scope: ScopeState | None = step.scope
     while scope is not None and scope.parent is not None:
         curves = scope.parent.curves
@@ -72,7 +72,7 @@ def sweep_around(step: StepState, metric: str) -> tuple[BlockState, ScopeState] 
 
 
 def step_retry_scheduled(state: RunState, event: history_pb2.HistoryEvent) -> None:
-    """An attempt has failed and another follows."""
+    """Fold a failed attempt that another one follows."""
     retry = event.step_retry_scheduled
     step = state.steps[retry.path]
     set_step_status(state, step, t.PENDING)
@@ -84,7 +84,7 @@ def step_retry_scheduled(state: RunState, event: history_pb2.HistoryEvent) -> No
 
 
 def step_lease_lost(state: RunState, event: history_pb2.HistoryEvent) -> None:
-    """The step was taken from its runner, or from the queue."""
+    """Fold the withdrawal of a step from its runner or from the queue."""
     lost = event.step_lease_lost
     step = state.steps[lost.path]
     state.touched_steps.add(step.path)
@@ -93,7 +93,7 @@ def step_lease_lost(state: RunState, event: history_pb2.HistoryEvent) -> None:
 
 
 def step_stop_requested(state: RunState, event: history_pb2.HistoryEvent) -> None:
-    """The holder is to stop."""
+    """Fold a stop request to the holder."""
     stop = event.step_stop_requested
     step = state.steps[stop.path]
     set_step_status(state, step, t.CANCELLING)
@@ -101,7 +101,7 @@ def step_stop_requested(state: RunState, event: history_pb2.HistoryEvent) -> Non
 
 
 def step_ended(state: RunState, event: history_pb2.HistoryEvent) -> None:
-    """A step has settled."""
+    """Fold the end of a step."""
     ended = event.step_ended
     step = state.steps[ended.path]
     begun = step.begun

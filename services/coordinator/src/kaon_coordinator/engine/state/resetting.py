@@ -1,7 +1,8 @@
-"""Makes steps and blocks as if they had never begun, so that they run again.
+"""Resets steps and blocks to the state before they began, so that they run again.
 
-`plan` says what must be reset together, `reset` folds it. What is reset is a set of nodes and cells; every block and scope around
-them runs again. Generations go on, so that a lease from before the reset can never count.
+`plan` determines what is reset together, and `reset` folds it. A reset covers a set of nodes and cells; every
+enclosing block and scope runs again. Generations keep counting, so a lease from before the reset can never
+count.
 """
 
 from __future__ import annotations
@@ -27,33 +28,36 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 
 @dataclass(kw_only=True)
 class Plan:
-    """What is reset together."""
+    """The nodes, cells and scopes of one reset."""
 
     # Nodes by path.
     nodes: dict[str, Node] = field(default_factory=dict)
-    # Cells by key that are dropped: later iterations of a repeat.
+    # Dropped cells by key: later iterations of a repeat.
     cells: dict[str, ScopeState] = field(default_factory=dict)
-    # Scopes that run again, by key, and from which phase on.
+    # Scopes that run again, by key, with the phase from which they do.
     reopened: dict[str, ScopeState] = field(default_factory=dict)
     phases: dict[str, d.Phase.ValueType] = field(default_factory=dict)
 
     @property
     def paths(self) -> list[str]:
-        """Everything that is reset, in the order of creation."""
+        """Return the paths of all reset nodes, in order of creation."""
         chosen: list[Node | ScopeState] = [*self.nodes.values(), *self.cells.values()]
         chosen.sort(key=lambda each: each.position)
         return [each.key if isinstance(each, ScopeState) else each.path for each in chosen]
 
     @property
     def busy(self) -> list[Node]:
-        """What is reset, or dropped with a later iteration, although it is active."""
+        """Return the nodes that are reset, or dropped with a later iteration, although they are active."""
         dropped = [node for cell in self.cells.values() for node in cell.nodes.values()]
         return [node for node in (*self.nodes.values(), *dropped) if is_active(node)]
 
 
 def plan(targets: Iterable[Node]) -> Plan:
-    """What must be reset so that the targets run again: they, all that comes after them, the later hooks of every scope that runs
-    again, and the iterations that followed."""
+    """Plan the reset of the targets.
+
+    It includes all their successors, the later hooks of every scope that runs again, and the iterations that
+    followed.
+    """
     result = Plan()
     for node in targets:
         _add_with_successors(result, node)
@@ -66,7 +70,7 @@ def _phase_of(node: Node) -> d.Phase.ValueType:
 
 
 def _is_fresh(node: Node) -> bool:
-    """Whether a node is as if it had never begun; one that waits for its next attempt is not, nor one whose run is to go on."""
+    """Tell whether a node is in the state before its beginning: not waiting for an attempt, without a run to continue."""
     goes_on = isinstance(node, BlockState) and node.continues != ""
     return node.status == t.PENDING and not node.begun and not goes_on
 
@@ -83,7 +87,7 @@ def _add_with_successors(result: Plan, node: Node) -> None:
 
 
 def _reopen(result: Plan, scope: ScopeState, phase: d.Phase.ValueType) -> None:
-    """The scope runs again from a phase on, and so does everything around it; what came after those is reset."""
+    """Plan to run the scope again from a phase on, with all enclosing scopes; reset everything after them."""
     if result.phases.get(scope.key, phase + 1) <= phase:
         return
     result.reopened[scope.key] = scope
@@ -108,10 +112,10 @@ def _reopen(result: Plan, scope: ScopeState, phase: d.Phase.ValueType) -> None:
 
 
 def reopen(state: RunState, scope: ScopeState) -> None:
-    """Opens a scope that has ended in the phase in which it ended; what its end kept from beginning may begin."""
+    """Reopen an ended scope in the phase in which it ended; nodes that its end kept from beginning may begin."""
     result, phase = Plan(), scope.phase
     _reopen(result, scope, phase)
-    # Hooks whose turn had not come are among what is reset; they do not say where to go on.
+    # Hooks whose phase had not come are among the reset nodes; they do not determine the phase.
     reset(state, result.paths)
     _open_again(state, scope, phase, 0)
     recount(scope)
@@ -120,7 +124,10 @@ def reopen(state: RunState, scope: ScopeState) -> None:
 def reset(
     state: RunState, paths: Iterable[str], now_us: int = 0, continued: Collection[str] = frozenset()
 ) -> None:
-    """Folds a reset of nodes and cells, at a time in microseconds since the epoch; the runs of the blocks `continued` go on."""
+    """Fold a reset of nodes and cells.
+
+    Its time is in microseconds since the epoch. The child runs of the blocks in `continued` continue.
+    """
     inside: list[Node] = []
     for path in paths:
         node = state.node(path)
@@ -168,7 +175,7 @@ def _clear_step(step: StepState) -> None:
 
 
 def _run_again(state: RunState, inside: Iterable[Node], now_us: int) -> None:
-    """Opens the scopes of nodes and everything around them again, and counts anew."""
+    """Reopen the scopes of nodes and all enclosing ones, and recount them."""
     opened: dict[str, tuple[ScopeState, d.Phase.ValueType]] = {}
     for node in inside:
         around: Node | None = node
@@ -181,7 +188,7 @@ def _run_again(state: RunState, inside: Iterable[Node], now_us: int) -> None:
     for scope, phase in opened.values():
         _open_again(state, scope, phase, now_us)
     _forget_reports(scope for scope, _ in opened.values())
-    # Inner scopes come later in the order of creation, and must be counted first.
+    # Inner scopes come later in order of creation and must be counted first.
     for scope, _ in sorted(opened.values(), key=lambda each: -each[0].position):
         recount(scope)
 

@@ -1,7 +1,8 @@
-"""The state of one run, as folding its history gives it.
+"""The state of one run, as folded from its history.
 
-A run is a tree: scopes (instances of a graph) hold nodes, which are steps and blocks; blocks (instances of a foreach, repeat,
-branch or group) hold scopes, their cells. Every instance has a readable path: `cycle#2/regions[US]/train`.
+A run is a tree: scopes (instances of a graph) hold nodes, which are steps and blocks; blocks (instances of a
+foreach, repeat, branch or group) hold scopes, their cells. Every instance has a readable path:
+`cycle#2/regions[US]/train`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from kaon_coordinator.engine.state.curves import Curves
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
 
-# Shared by the many nodes that have nothing to keep under a name.
+# Shared by the many nodes that store nothing under a name.
 NOTHING: Mapping[str, str] = MappingProxyType({})
 NO_METRICS: Mapping[str, float] = MappingProxyType({})
 # Never changed: where no node waits for another, none ends for another.
@@ -38,13 +39,13 @@ def _none_waiting() -> dict[str, int]:
 
 
 def named(values: Mapping[str, str]) -> Mapping[str, str]:
-    """A copy of values by name."""
+    """Return a mutable copy of values by name."""
     return dict(values) if values else NOTHING
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class StepSignal:
-    """A signal for a step, kept until the step ends: the next holder gets it too."""
+    """A signal for a step, kept until the step ends: the next holder receives it, too."""
 
     seq: int
     name: str
@@ -54,28 +55,28 @@ class StepSignal:
 
 @dataclass(slots=True, kw_only=True)
 class StepState:
-    """One instance of a step. Times are microseconds since the epoch, 0 when they have not come."""
+    """One instance of a step. Times are microseconds since the epoch, 0 when unset."""
 
     path: str
     position: int
     block: d.Block
     scope: ScopeState
     status: t.Status = t.PENDING
-    # 1-based once it has become ready.
+    # 1-based once the step has become READY.
     attempt: int = 0
     # The fencing token; 0 before the first request.
     generation: int = 0
     # The holder; empty when there is none.
     runner_id: str = ""
     incarnation: str = ""
-    # When it became ready first, and last.
+    # When it first and last became READY.
     begin_us: int = 0
     ready_us: int = 0
     start_us: int = 0
     end_us: int = 0
-    # The event that ended it.
+    # Sequence number of the event that ended it.
     end_seq: int = 0
-    # When the next attempt becomes ready; 0 when none is awaited.
+    # When the next attempt becomes READY; 0 when none is pending.
     retry_us: int = 0
     # Exclusive steps: when the holder may begin.
     grant_us: int = 0
@@ -86,27 +87,27 @@ class StepState:
     log_json: str = ""
     checkpoint_json: str = ""
     metrics: Mapping[str, float] = field(default_factory=_no_metrics)
-    # How many metrics it has reported.
+    # Number of reported metrics.
     reports: int = 0
-    # How many runners were lost while they held it.
+    # Number of runners lost while they held it.
     lost_runners: int = 0
-    # How many attempts failed by the platform's fault.
+    # Number of attempts that failed because of the platform.
     platform_failures: int = 0
     # Why the holder was asked to stop: "cancelled", "timed_out" or "".
     stop_reason: str = ""
-    # How it ends when it has stopped; unspecified (0) when nobody asked for its end.
+    # The final status once it has stopped; unspecified (0) without a stop request.
     stop: t.Status = t.NONE
-    # It has not ended by its deadline.
+    # It missed its deadline.
     late: bool = False
-    # Under which its outputs are remembered; empty when they are not.
+    # Key of its memo; empty when its outputs are not remembered.
     memo_key: str = ""
-    # The execution whose outputs it took: run and path.
+    # The execution whose memo it took: run and path.
     memo_source: tuple[str, str] = ("", "")
     signals: tuple[StepSignal, ...] = ()
 
     @property
     def begun(self) -> bool:
-        """Whether it has become ready since it was created or reset."""
+        """Tell whether the step has become READY since it was created or reset."""
         return self.attempt > 0
 
     @property
@@ -121,7 +122,10 @@ class StepState:
 
 @dataclass(slots=True, kw_only=True)
 class BlockState:
-    """One instance of a foreach, repeat, branch, group, sub-workflow or gate. Times are microseconds since the epoch."""
+    """One instance of a foreach, repeat, branch, group, sub-workflow or gate.
+
+    Times are microseconds since the epoch.
+    """
 
     path: str
     position: int
@@ -129,51 +133,54 @@ class BlockState:
     scope: ScopeState
     status: t.Status = t.PENDING
     start_us: int = 0
-    # Since when its time counts, when that is not its start: since it was opened again.
+    # When its time starts to count, if not at its start: when it was reopened.
     since_us: int = 0
     end_us: int = 0
-    # The event that ended it.
+    # Sequence number of the event that ended it.
     end_seq: int = 0
-    # Foreach: how many items it has, and the digest of their canonical JSON lines.
+    # Foreach: the number of items, and the digest of their canonical JSON lines.
     count: int = 0
     items_digest: str = ""
-    # Branch: which case was taken; empty when none was.
+    # Branch: the chosen case; empty when there is none.
     case: str = ""
-    # Started cells in order of their start, by index.
+    # Started cells in order of start, by index.
     cells: dict[int, ScopeState] = field(default_factory=dict)
     # Cells that have not ended.
     active: int = 0
-    # Cells that ended broken, or were stopped by a command.
+    # Cells that failed, or that a command stopped.
     failed: int = 0
-    # Gate: when its time is over. Repeat: when its next iteration begins.
+    # Gate: the end of its wait. Repeat: the start of its next iteration.
     due_us: int = 0
-    # Sub-workflow: its run.
+    # Sub-workflow: its child run.
     child_run_id: str = ""
-    # Sub-workflow: the event with which that run was asked to go on, and which its end has to name; 0 for a run that is new.
+    # Sub-workflow: the event with which this run asked the child to continue, and which the child's end must
+    # name; 0 for a new child.
     asked: int = 0
-    # Sub-workflow that has not begun: the run that is to go on, if it can, in place of a new one.
+    # Sub-workflow that has not begun: the child run to continue, if possible, instead of submitting a new
+    # one.
     continues: str = ""
     # Gate, sub-workflow: canonical JSON by name.
     outputs: Mapping[str, str] = field(default_factory=_nothing)
     error: step_pb2.StepError | None = None
-    # How it ends when it has stopped; unspecified (0) when nobody asked for its end.
+    # The final status once it has stopped; unspecified (0) without a stop request.
     stop: t.Status = t.NONE
     late: bool = False
-    # Foreach with early stopping: what its cells have reported.
+    # Foreach with early stopping: the reports of its cells.
     curves: Curves | None = None
-    # Foreach: its items, canonical JSON, as long as some wait to be started. Not part of the state: they can be read again.
+    # Foreach: its items, canonical JSON, while some are not started. Not part of the state: they can be read
+    # again.
     items: tuple[str, ...] | None = None
-    # Foreach: their keys in the paths of cells, with the items where these were read first.
+    # Foreach: the keys of the items in the paths of cells, with the items where these were read first.
     keys: tuple[str, ...] | None = None
 
     @property
     def kind(self) -> str:
-        """ "for_each", "repeat", "branch", "group", "sub_workflow" or "gate"."""
+        """Return "for_each", "repeat", "branch", "group", "sub_workflow" or "gate"."""
         return self.block.WhichOneof("kind") or ""
 
     @property
     def begun(self) -> bool:
-        """Whether it has started since it was created or reset."""
+        """Tell whether the block has started since it was created or reset."""
         return self.start_us > 0
 
 
@@ -182,7 +189,7 @@ Node: TypeAlias = StepState | BlockState
 
 @dataclass(slots=True, kw_only=True)
 class ScopeState:
-    """One instance of a graph: the whole run, a cell of a foreach, an iteration of a repeat, a taken branch or a group's body."""
+    """One instance of a graph: the whole run, a cell of a foreach, an iteration of a repeat, a chosen case or a group's body."""
 
     # Empty for the whole run; a group's body has the path of its block.
     path: str
@@ -195,46 +202,46 @@ class ScopeState:
     item_json: str = ""
     status: t.Status = t.RUNNING
     nodes: dict[str, Node] = field(default_factory=dict)
-    # Predecessors that have not ended, for each node that has any.
+    # Number of open predecessors of each node that has any.
     waiting: dict[str, int] = field(default_factory=_none_waiting)
-    # Which nodes have their turn.
+    # The current phase.
     phase: d.Phase.ValueType = BODY
     # Nodes of the phase that have not ended.
     remaining: int = 0
     # Nodes of the phase that have begun and not ended.
     active: int = 0
-    # Body: the first failure that nothing behind it handles.
+    # Body: the first failure that no later node handles.
     error: step_pb2.StepError | None = None
-    # Body: whether a node was cancelled and nothing behind it handles that.
+    # Body: whether a node was cancelled and no later node handles that.
     cancelled: bool = False
-    # How the body has ended, once hooks have begun.
+    # How the body ended, once hooks have begun.
     outcome: t.Status = t.NONE
     outcome_error: step_pb2.StepError | None = None
     # The first failure of a hook.
     hook_error: step_pb2.StepError | None = None
-    # How it ends when it has stopped; unspecified (0) when nobody asked for its end.
+    # The final status once it has stopped; unspecified (0) without a stop request.
     stop: t.Status = t.NONE
-    # What was active in it has been asked to stop. Not part of the state: asking again is harmless.
+    # A stop was requested for its active nodes. Not part of the state: requesting it again is harmless.
     stopping: bool = False
 
     @property
     def key(self) -> str:
-        """What its row and events call it: its path, and a slash when a block has the same."""
+        """Return the scope's key in rows and events: its path, followed by a slash when a block has the same path."""
         group = self.parent is not None and self.parent.path == self.path
         return f"{self.path}/" if group else self.path
 
     def wait_for_all(self) -> None:
-        """Nothing has ended yet that any node waits for."""
+        """Reset the counts of open predecessors: no predecessor has ended."""
         degrees = self.graph.degrees
         self.waiting = dict(degrees) if degrees else NONE_WAITING
 
     def note_end(self, name: str) -> None:
-        """One more node has ended that others may wait for."""
+        """Record the end of a node on which others may wait."""
         for successor in self.graph.successors[name]:
             self.waiting[successor] -= 1
 
     def path_of(self, name: str) -> str:
-        """The path of the node `name` in this scope."""
+        """Return the path of the node `name` in this scope."""
         return f"{self.path}/{name}" if self.path else name
 
 
@@ -249,14 +256,14 @@ class BufferedSignal:
 
 @dataclass(slots=True, kw_only=True)
 class Preparation:
-    """What a step gathers before it becomes ready. Not part of the state: it is begun again when it is lost."""
+    """What a step gathers before it becomes READY. Not part of the state: a lost preparation begins again."""
 
     # Canonical JSON by name.
     inputs: dict[str, str]
     memo_key: str = ""
-    # What is awaited: "memo", "manifests", "permits", "items" or "child".
+    # The awaited answer: "memo", "manifests", "permits", "items" or "child".
     awaits: str = ""
-    # The run's newest event when that was asked for.
+    # Sequence number of the run's newest event at the time of the question.
     asked: int = 0
 
 
@@ -271,58 +278,61 @@ class RunState:
     # Canonical JSON by parameter name.
     params: Mapping[str, str] = field(default_factory=_nothing)
     priority: int = 0
-    # The run and block that this run is a sub-workflow of, and how many runs are around it.
+    # The parent run and the block whose child this run is, and the nesting depth.
     parent_run_id: str = ""
     parent_path: str = ""
     depth: int = 0
-    # The newest event of the parent with which it has asked this run to go on; 0 when there was none.
+    # The parent's newest event that asked this run to continue; 0 when there was none.
     asked: int = 0
     # The run and event whose state this run began with.
     fork_run_id: str = ""
     fork_seq: int = 0
-    # Paths of blocks that begin anew in a fork, until it has begun.
+    # Paths of blocks that begin anew in a fork; empty once it has begun.
     fork_reset: tuple[str, ...] = ()
     origin: str = ""
-    # W3C trace context of whoever submitted it.
+    # W3C trace context of the submission.
     trace_parent: str = ""
     status: t.Status = t.PENDING
-    # The event that opened it again since when it waits for its permits; 0 when it has not to wait.
+    # The event that reopened it and since which it waits for its permits; 0 when it does not wait.
     waits_since: int = 0
     # Sequence number of the newest event.
     seq: int = 0
     submit_us: int = 0
     start_us: int = 0
-    # Since when its time counts, when that is not its start: since it was opened again.
+    # When its time starts to count, if not at its start: when it was reopened.
     since_us: int = 0
     end_us: int = 0
     # Canonical JSON by name.
     outputs: Mapping[str, str] = field(default_factory=_nothing)
     error: step_pb2.StepError | None = None
     cancel_requested: bool = False
-    # Hooks are stopped too.
+    # Hooks are stopped, too.
     force_stop: bool = False
-    # It has not ended by its deadline.
+    # It missed its deadline.
     late: bool = False
-    # New steps begin with this generation, so that none is used twice at a path that was dropped and comes again.
+    # First generation of new steps, so that none is used twice at a path that was dropped and is created
+    # again.
     generation_floor: int = 0
-    # New exclusive steps may not be granted earlier: a runner that was cut off may still execute one at a path that was dropped.
+    # Earliest grant of new exclusive steps: a runner that was cut off may still execute one at a dropped
+    # path.
     grant_floor_us: int = 0
     # Signals that no gate has taken, oldest first.
     signals: dict[str, list[BufferedSignal]] = field(default_factory=dict)
     root: ScopeState = field(init=False)
     steps: dict[str, StepState] = field(default_factory=dict)
     blocks: dict[str, BlockState] = field(default_factory=dict)
-    # Every scope by key, the root's key being "".
+    # Every scope by key; the root's key is "".
     scopes: dict[str, ScopeState] = field(default_factory=dict)
     steps_succeeded: int = 0
     next_position: int = 1
-    # Gates that wait, by path.
+    # Waiting gates, by path.
     gates: dict[str, BlockState] = field(default_factory=dict)
-    # What has changed since the shell last asked: paths of steps, blocks and (by key) cells; and what is gone.
+    # Changes since the shell last collected them: paths of steps, blocks and (by key) cells, changed and
+    # dropped.
     touched_steps: set[str] = field(default_factory=set)
     touched_blocks: set[str] = field(default_factory=set)
     dropped: set[str] = field(default_factory=set)
-    # What is being prepared, by path of the step or block. Not part of the state.
+    # Open preparations, by path of the step or block. Not part of the state.
     preparing: dict[str, Preparation] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -331,32 +341,32 @@ class RunState:
 
     @property
     def ended(self) -> bool:
-        """Whether the run has reached a terminal status."""
+        """Tell whether the run has reached a terminal status."""
         return self.status in t.TERMINAL
 
     @property
     def paused(self) -> bool:
-        """Whether somebody has paused it."""
+        """Tell whether the run is paused by a command."""
         return self.status == t.PAUSED
 
     @property
     def halted(self) -> bool:
-        """Whether nothing new may start for now: it is paused, or was opened again and waits for its permits."""
+        """Tell whether nothing new may start for now: the run is paused, or was reopened and waits for its permits."""
         return self.status == t.PAUSED or self.waits_since > 0
 
     def take_position(self) -> int:
-        """The next place in the order of creation."""
+        """Return the next position in the order of creation."""
         position = self.next_position
         self.next_position += 1
         return position
 
     def node(self, path: str) -> Node | None:
-        """The step or block at a path."""
+        """Return the step or block at a path."""
         return self.steps.get(path) or self.blocks.get(path)
 
 
 def open_scope(state: RunState, scope: ScopeState) -> None:
-    """Creates the scope's nodes, all pending."""
+    """Create the scope's nodes, all PENDING."""
     for name, block in scope.graph.blocks.items():
         add_node(state, scope, name, block, state.take_position())
     scope.wait_for_all()
@@ -364,7 +374,7 @@ def open_scope(state: RunState, scope: ScopeState) -> None:
 
 
 def add_node(state: RunState, scope: ScopeState, name: str, block: d.Block, position: int) -> Node:
-    """Adds one pending node to a scope and to the run's index."""
+    """Add one PENDING node to a scope and to the run's index."""
     path = scope.path_of(name)
     node: Node
     if block.WhichOneof("kind") == "step":
@@ -387,7 +397,7 @@ def add_node(state: RunState, scope: ScopeState, name: str, block: d.Block, posi
 
 
 def add_cell(state: RunState, block: BlockState, path: str, index: int, position: int) -> ScopeState:
-    """Adds one cell to a block and to the run's index, without its nodes. `path` is as in the scope's key."""
+    """Add one cell, without its nodes, to a block and to the run's index. `path` is as in the scope's key."""
     graphs = block.scope.graph.inner[block.block.name]
     graph = graphs[block.case] if block.kind == "branch" else graphs["body"]
     cell = ScopeState(path=path.removesuffix("/"), position=position, graph=graph, parent=block, index=index)
@@ -399,7 +409,7 @@ def add_cell(state: RunState, block: BlockState, path: str, index: int, position
 
 
 def drop_cell(state: RunState, cell: ScopeState) -> None:
-    """Removes a cell and everything in it. Generations that were used in it are not used again."""
+    """Remove a cell and everything in it. Its generations are not used again."""
     for node in list(cell.nodes.values()):
         if isinstance(node, BlockState):
             for inner in list(node.cells.values()):

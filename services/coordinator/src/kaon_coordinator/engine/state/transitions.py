@@ -1,4 +1,4 @@
-"""Which status may follow which: the one table that the engine obeys and from which the diagram in the docs is drawn."""
+"""The table of status transitions: the engine obeys it, and the diagram in the docs is generated from it."""
 
 from __future__ import annotations
 
@@ -22,28 +22,29 @@ QUARANTINED = run_pb2.STATUS_QUARANTINED
 WAITING = run_pb2.STATUS_WAITING
 PAUSED = run_pb2.STATUS_PAUSED
 
-# What has ended, unless it is reset.
+# Terminal, unless reset.
 TERMINAL = frozenset({SUCCEEDED, FAILED, SKIPPED, CANCELLED, TIMED_OUT, QUARANTINED})
 
-# What lets the blocks behind it start.
+# Satisfies the trigger rules of the successors.
 PASSED = frozenset({SUCCEEDED, SKIPPED})
 
-# What makes the scope around it fail.
+# Fails the enclosing scope.
 BROKEN = frozenset({FAILED, TIMED_OUT, QUARANTINED})
 
-# What can end a run.
+# Terminal statuses of a run.
 RUN_ENDS = frozenset({SUCCEEDED, FAILED, CANCELLED, TIMED_OUT})
 
 _RESET = frozenset({PENDING})
 
 STEP: dict[Status, frozenset[Status]] = {
-    # Also while it waits for its next attempt. SUCCEEDED: by memoization, or by hand.
+    # Also while waiting for the next attempt. SUCCEEDED: by memo, or by hand.
     PENDING: frozenset({READY, SKIPPED, FAILED, CANCELLED, TIMED_OUT, SUCCEEDED}),
-    # READY again: under a newer generation. TIMED_OUT: the step's time was over before a runner was found. The rest: by hand.
+    # READY again: under a newer generation. TIMED_OUT: no runner was found in time. The others: by hand.
     READY: frozenset({READY, RUNNING, CANCELLED, SKIPPED, TIMED_OUT, SUCCEEDED, FAILED}),
-    # READY: its runner was lost. PENDING: it waits for its next attempt.
+    # READY: its runner was lost. PENDING: waits for its next attempt.
     RUNNING: frozenset({SUCCEEDED, FAILED, PENDING, READY, CANCELLING, TIMED_OUT, QUARANTINED, SKIPPED}),
-    # SUCCEEDED or FAILED: it ended before the stop reached it. PENDING: the attempt was stopped because its time was over.
+    # SUCCEEDED or FAILED: it ended before the stop reached it. PENDING: the attempt was stopped by its
+    # time-out.
     CANCELLING: frozenset({CANCELLED, TIMED_OUT, SKIPPED, SUCCEEDED, FAILED, PENDING}),
     **dict.fromkeys((SUCCEEDED, FAILED, SKIPPED, CANCELLED, TIMED_OUT, QUARANTINED), _RESET),
 }
@@ -53,35 +54,36 @@ BLOCK: dict[Status, frozenset[Status]] = {
     RUNNING: frozenset({SUCCEEDED, FAILED, CANCELLED, SKIPPED, TIMED_OUT}),
     # A gate.
     WAITING: frozenset({SUCCEEDED, FAILED, CANCELLED, SKIPPED, TIMED_OUT}),
-    # RUNNING: something inside of it was reset.
+    # RUNNING: a node inside was reset.
     **dict.fromkeys((SUCCEEDED, FAILED, SKIPPED, CANCELLED, TIMED_OUT), _RESET | {RUNNING}),
 }
 
 RUN: dict[Status, frozenset[Status]] = {
-    # PAUSED and what follows: also when it was opened again and waits for its permits. SUCCEEDED, FAILED: by hand.
+    # PAUSED and the following: also when it was reopened and waits for its permits. SUCCEEDED, FAILED: by
+    # hand.
     PENDING: frozenset({RUNNING, CANCELLING, CANCELLED, PAUSED, SUCCEEDED, FAILED, TIMED_OUT}),
-    # CANCELLED: one of its blocks was.
+    # CANCELLED: one of its blocks was cancelled.
     RUNNING: frozenset({SUCCEEDED, FAILED, TIMED_OUT, CANCELLING, CANCELLED, PAUSED}),
-    # PENDING: it was paused before it had its permits.
+    # PENDING: it was paused before it held its permits.
     PAUSED: frozenset({PENDING, RUNNING, CANCELLING, CANCELLED, SUCCEEDED, FAILED, TIMED_OUT}),
     CANCELLING: frozenset({CANCELLED, FAILED, TIMED_OUT, SUCCEEDED}),
-    # Something in it was reset. PENDING: it waits for its permits.
+    # A node inside was reset. PENDING: it waits for its permits.
     **dict.fromkeys((SUCCEEDED, FAILED, CANCELLED, TIMED_OUT), frozenset({RUNNING, PENDING})),
 }
 
 
 class IllegalTransition(AssertionError):
-    """The engine's own rules were broken: a defect, never bad input."""
+    """The engine violated its own table of transitions: a defect, never bad input."""
 
 
 def check(table: dict[Status, frozenset[Status]], path: str, old: Status, new: Status) -> None:
-    """Raises IllegalTransition when `new` may not follow `old`."""
+    """Raise IllegalTransition when `new` may not follow `old`."""
     if new not in table.get(old, frozenset()):
         raise IllegalTransition(f"{path or 'run'}: {run_pb2.Status.Name(old)} -> {run_pb2.Status.Name(new)}")
 
 
 def diagram(table: dict[Status, frozenset[Status]]) -> str:
-    """The table as a Mermaid state diagram."""
+    """Return the table as a Mermaid state diagram."""
     lines = ["stateDiagram-v2"]
     for old, targets in table.items():
         lines += [f"    {short(old)} --> {short(new)}" for new in sorted(targets)]
@@ -89,5 +91,5 @@ def diagram(table: dict[Status, frozenset[Status]]) -> str:
 
 
 def short(status: Status) -> str:
-    """The name of a status as people write it."""
+    """Return the name of a status without its prefix."""
     return run_pb2.Status.Name(status).removeprefix("STATUS_")

@@ -1,1 +1,1 @@
-"""Steps: their attempts, the leases of the runners that hold them, retries, and what they gather before they are ready."""
+"""Steps: their attempts, leases, retries, and the preparation before they are READY."""

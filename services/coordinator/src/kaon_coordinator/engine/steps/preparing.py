@@ -1,6 +1,6 @@
-"""What a step gathers before it asks for a runner: its inputs, an earlier equal execution, room for what is large, permits.
+"""Preparation of steps: inputs, memos, artifacts for large inputs, and permits, gathered before a runner is requested.
 
-None of it is in the history: when it is lost, it is begun again.
+The history holds none of it: a lost preparation begins again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from kaonapi.step.v1 import step_pb2
 
 
 def begin(decision: Decision, step: StepState) -> None:
-    """Binds the inputs of a pending step and gathers what else it needs."""
+    """Bind the inputs of a pending step and gather whatever else it needs."""
     try:
         inputs = {
             name: resolve(decision.state, step.scope, binding, decision.context.evaluate)
@@ -70,7 +70,7 @@ def _write_manifests(decision: Decision, step: StepState, preparation: Preparati
 
 
 def _inputs_there(decision: Decision, step: StepState, preparation: Preparation) -> None:
-    """The inputs are what travels."""
+    """Continue the preparation: the inputs fit into a request."""
     if problem := decision.context.limits.inputs_problem(preparation.inputs):
         decision.state.preparing.pop(step.path, None)
         end_node(decision, step, t.FAILED, user_error("InputsTooLarge", f"{step.path}: {problem}"))
@@ -102,7 +102,10 @@ def _await(decision: Decision, step: StepState, preparation: Preparation, what: 
 
 
 def _answered(decision: Decision, path: str, what: str, asked: int) -> tuple[StepState, Preparation] | None:
-    """The step whose preparation awaits this answer; None when it does not (any more), or may not start for now."""
+    """Return the step whose preparation awaits this answer.
+
+    Return None when it no longer does, or may not start for now.
+    """
     state = decision.state
     preparation, step = state.preparing.get(path), state.steps.get(path)
     if preparation is None or step is None or (preparation.awaits, preparation.asked) != (what, asked):
@@ -114,7 +117,7 @@ def _answered(decision: Decision, path: str, what: str, asked: int) -> tuple[Ste
 
 
 def memo_found(decision: Decision, message: MemoFound) -> None:
-    """An equal execution has given the outputs already."""
+    """Take the outputs of an equal execution."""
     found = _answered(decision, message.path, "memo", message.asked)
     if found is None or found[1].memo_key != message.key:
         return
@@ -127,14 +130,14 @@ def memo_found(decision: Decision, message: MemoFound) -> None:
 
 
 def memo_missed(decision: Decision, message: MemoMissed) -> None:
-    """The step must run itself."""
+    """Continue without a memo: the step must run itself."""
     found = _answered(decision, message.path, "memo", message.asked)
     if found is not None and found[1].memo_key == message.key:
         _write_manifests(decision, *found)
 
 
 def manifests_written(decision: Decision, message: ManifestsWritten) -> None:
-    """Large inputs are artifacts now."""
+    """Continue with large inputs stored as artifacts."""
     found = _answered(decision, message.path, "manifests", message.asked)
     if found is not None:
         found[1].inputs.update(message.inputs)
@@ -142,7 +145,7 @@ def manifests_written(decision: Decision, message: ManifestsWritten) -> None:
 
 
 def permits_granted(decision: Decision, message: PermitsGranted) -> None:
-    """The step holds its permits; they go back when it does not need them any more."""
+    """Make the step READY with its permits; release them when it no longer needs them."""
     state = decision.state
     found = _answered(decision, message.path, "permits", message.asked)
     if found is not None:
@@ -150,14 +153,14 @@ def permits_granted(decision: Decision, message: PermitsGranted) -> None:
         return
     step = state.steps.get(message.path)
     if message.path in state.preparing:
-        # It is asked anew, and what it holds already is granted again.
+        # The preparation begins again, and permits that are held are granted again.
         return
     if step is None or not step.begun or step.status in t.TERMINAL:
         decision.act(ReleasePermits(path=message.path))
 
 
 def unprepared(decision: Decision, message: Unprepared) -> None:
-    """What a step or block needs from outside cannot be had."""
+    """Fail a step or block whose request to the outside failed for good."""
     node = decision.state.node(message.path)
     preparation = decision.state.preparing.get(message.path)
     if node is None or preparation is None or preparation.asked != message.asked:
@@ -173,10 +176,10 @@ def unprepared(decision: Decision, message: Unprepared) -> None:
 
 
 def memo_key(decision: Decision, step: StepState, inputs: dict[str, str]) -> str:
-    """Digest of everything that an execution's outputs depend on; artifacts count by content and name, wherever they lie.
+    """Return the digest of everything that a step's outputs depend on; artifacts count by content and name, not by location.
 
     Raises:
-        KaonError: an input cannot be read.
+        KaonError: An input cannot be read.
     """
     declared, definition = step.block.step, decision.state.workflow.definition
     facts = {
@@ -195,7 +198,7 @@ def _by_content(name: str, value_json: str) -> Any:
     try:
         return _without_places(canonical.loads(value_json))
     except RecursionError:
-        raise KaonError(f"input {name!r} is nested too deeply to be remembered") from None
+        raise KaonError(f"input {name!r} is nested too deeply for a memo") from None
 
 
 def _without_places(value: Any) -> Any:
@@ -205,7 +208,7 @@ def _without_places(value: Any) -> Any:
         if value.keys() == {"artifact"} and isinstance(value["artifact"], dict):
             artifact = value["artifact"]
             content = {"artifact": artifact.get("digest") or artifact.get("uri")}
-            # A step may read its name, or be told by its extension how to read it.
+            # The name counts: a step may read it, or choose a format by its extension.
             return content | {"name": artifact["name"]} if artifact.get("name") else content
         return {name: _without_places(item) for name, item in value.items()}
     return value

@@ -1,4 +1,4 @@
-"""Whether a failed attempt is followed by another, and when."""
+"""Retry decisions: whether another attempt follows a failed one, and when."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from kaon_coordinator.engine.state.state import StepState
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
 
-# Wait before a step that failed by the platform's fault is tried again.
+# The wait before a step that failed because of the platform is tried again.
 PLATFORM_BACKOFF_US = 1_000_000
 
 
 def retry_delay_us(decision: Decision, step: StepState, error: step_pb2.StepError) -> int | None:
-    """Microseconds until the next attempt; None when there is none."""
+    """Return the microseconds until the next attempt, or None when there is none."""
     if error.error_class == step_pb2.ERROR_CLASS_PLATFORM:
         again = step.platform_failures < decision.context.limits.platform_failures
         return PLATFORM_BACKOFF_US * 2**step.platform_failures if again else None
@@ -30,7 +30,7 @@ def retry_delay_us(decision: Decision, step: StepState, error: step_pb2.StepErro
 
 
 def matching_rule(policy: d.RetryPolicy, error: step_pb2.StepError) -> d.RetryRule | None:
-    """The first rule that matches an error's type, or else its nearest base class that has one."""
+    """Return the first rule that matches the error's type or, failing that, its nearest base class."""
     types = (error.type, *error.type_bases)
     return next((rule for each in types for rule in policy.rules if _matches(rule.error_type, each)), None)
 
