@@ -1,1 +1,1 @@
-"""The shell around the engine: owns partitions and pools, makes batches durable, and lets out only what follows from them."""
+"""The shell around the engine: owns partitions and pools, makes batches durable, and then releases their effects."""

@@ -1,4 +1,4 @@
-"""Artifacts that the engine needs read or written, off the event loop."""
+"""Reads and writes artifacts for the engine, off the event loop."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from kaon_wire.errors import InvalidValue
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# What marks a value that was too large to travel: runners put the value back in its place.
+# Marks the reference of an input that was too large for a record: runners replace it by the value.
 LIST_TYPE, VALUE_TYPE = "list", "value"
 JSON_LINES, JSON = "application/x-ndjson", "application/json"
 
 _THREADS = 4
-# Bytes of all items of one foreach.
+# Upper bound of the bytes of all items of one foreach.
 _ITEMS_BYTES = 256 << 20
 
 
@@ -30,8 +30,8 @@ class ArtifactIO:
     """Reads and writes artifacts on threads of its own.
 
     Args:
-        store: where they are kept.
-        limits: how many items a foreach may have.
+        store: The store of artifacts.
+        limits: The bound on the items of a foreach.
     """
 
     def __init__(self, store: ArtifactStore, limits: Limits = DEFAULT) -> None:
@@ -40,33 +40,33 @@ class ArtifactIO:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="artifacts")
 
     async def read_items(self, artifact_json: str) -> tuple[str, ...]:
-        """The lines of an artifact of JSON lines, each canonical JSON.
+        """Return the lines of a JSON-lines artifact, each as canonical JSON.
 
         Raises:
-            InvalidValue: it is none, or has too many.
-            ArtifactMissing, DigestMismatch: it is not what its reference says.
-            ArtifactError: the storage refuses.
+            InvalidValue: The artifact is not JSON lines, or has too many items.
+            ArtifactMissing, DigestMismatch: The artifact does not match its reference.
+            ArtifactError: The storage refuses.
         """
         return await self._run(self._read_items, artifact_json)
 
     async def write(self, value_json: str) -> str:
-        """Keeps a value and returns the reference that stands for it, canonical JSON.
+        """Store a value and return its reference as canonical JSON.
 
         Raises:
-            ArtifactError: the storage refuses.
+            ArtifactError: The storage refuses.
         """
         return await self._run(self._write, value_json)
 
     async def all_exist(self, outputs: Mapping[str, str]) -> bool:
-        """Whether every artifact in these outputs is still kept, and stays; one that lives elsewhere cannot be relied on.
+        """Tell whether every artifact in these outputs still exists and is protected; one in foreign storage does not count.
 
         Raises:
-            StoreUnavailable: the storage does not answer.
+            StoreUnavailable: The storage does not answer.
         """
         return await self._run(self._all_exist, outputs)
 
     async def close(self) -> None:
-        """Waits for what is under way."""
+        """Wait for pending reads and writes."""
         await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
 
     async def _run(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -92,10 +92,10 @@ class ArtifactIO:
         return tuple(items)
 
     def _kept(self, told: Artifact) -> Artifact:
-        """Where our store has an artifact. A user may have written its reference, so that nothing but the digest counts.
+        """Return the address of an artifact in our store, derived from its digest only: users can write references.
 
         Raises:
-            InvalidValue: its digest is none.
+            InvalidValue: The digest is malformed.
         """
         try:
             return self._store.by_digest(told.digest)
@@ -116,18 +116,18 @@ class ArtifactIO:
         for text in outputs.values():
             for reference in _references(canonical.loads(text)):
                 try:
-                    # Its run may have been deleted, and with it what has kept the artifact so far.
+                    # Its run, which has protected the artifact so far, may have been deleted.
                     self._store.renew(self._kept(Artifact.from_json(reference)))
                 except StoreUnavailable:
                     raise
                 except (InvalidValue, ArtifactError):
-                    # It is gone, or lives elsewhere.
+                    # It was deleted, or lies in foreign storage.
                     return False
         return True
 
 
 def _bounded(lines: BinaryIO, uri: str, most: int) -> Iterator[bytes]:
-    """Reads lines, of which none is kept in memory that is longer than an item may be."""
+    """Read lines and keep none in memory that exceeds the limit of an item."""
     size = number = 0
     while line := lines.readline(most + 2):
         size, number = size + len(line), number + 1
@@ -143,7 +143,7 @@ def _bounded(lines: BinaryIO, uri: str, most: int) -> Iterator[bytes]:
 def _item(line: bytes, uri: str, number: int) -> str:
     try:
         item = canonical.dumps(canonical.loads(line.decode()))
-        # Half of a surrogate pair is JSON, but no text that could be stored.
+        # A lone surrogate is valid JSON, but no text that a store accepts.
         item.encode()
         return item
     except (InvalidValue, UnicodeError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""What a turn's decisions want written together with its events: children, words to other runs, memos, permits given back."""
+"""Effects that a turn writes together with its events: child runs, commands to other runs, memos, released permits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kaon_wire.partitioning import partition_of
 
 @dataclass(kw_only=True)
 class AtomicEffects:
-    """Collects it, decision by decision."""
+    """Collects these effects, decision by decision."""
 
     new_runs: list[NewRun] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
@@ -24,7 +24,7 @@ class AtomicEffects:
         return bool(self.new_runs or self.messages or self.memos or self.released)
 
     def take(self, state: RunState, action: Action, *, now_us: int, partitions: int) -> bool:
-        """Takes an action if it is of this kind; False when it is not."""
+        """Collect an action of this kind and return True, or return False for other actions."""
         match action:
             case SubmitChild():
                 self.new_runs.append(_child(state, action, now_us, partitions))
@@ -51,7 +51,7 @@ class AtomicEffects:
         return True
 
     def without(self, run_id: str) -> AtomicEffects:
-        """The same without what one run wants."""
+        """Return a copy without the effects of one run."""
         return AtomicEffects(
             new_runs=[run for run in self.new_runs if run.parent_run_id != run_id],
             messages=[message for message in self.messages if message.sender != run_id],
@@ -61,7 +61,7 @@ class AtomicEffects:
 
 
 def _wants_permits(state: RunState) -> bool:
-    """Whether the run, or anything in it, may hold permits."""
+    """Tell whether the run, or any of its steps, may hold permits."""
     return bool(permit_keys(state)) or any(step.block.step.tags for step in state.steps.values())
 
 

@@ -1,5 +1,8 @@
-"""Overdue leases end only behind a barrier: a record that the owner has sent to itself after the deadline and has read again, and
-with it everything that runners said before."""
+"""Barriers: the precondition for ending overdue leases.
+
+After the deadline the owner sends a record to itself. Once it has read that record, it has also read every
+report that runners sent before.
+"""
 
 from __future__ import annotations
 
@@ -16,21 +19,21 @@ from kaonapi.step.v1 import step_pb2
 
 @dataclass(kw_only=True)
 class _Barrier:
-    """Overdue leases that wait until all that was said before their deadline has been heard."""
+    """Overdue leases that wait until all reports from before their deadline have been read."""
 
     leases: list[LeaseId]
-    # What the record says that the owner has sent to itself after the deadline.
+    # Content of the record that the owner sends to itself after the deadline.
     token: str
-    # When it is sent again, in monotonic seconds.
+    # When to send it again, in monotonic seconds.
     resend: float
     passed: bool = False
 
 
 class Barriers:
-    """The barriers of all partitions of one owner, at most one each.
+    """The barriers of all partitions of one owner, at most one per partition.
 
     Args:
-        resend_seconds: a barrier that has not come back for so long is sent again.
+        resend_seconds: The seconds after which an unread barrier is sent again.
     """
 
     def __init__(self, resend_seconds: float) -> None:
@@ -38,7 +41,7 @@ class Barriers:
         self._barriers: dict[int, _Barrier] = {}
 
     def due(self, partitions: Iterable[Partition], now: float) -> list[Send]:
-        """The records to be sent now for overdue leases."""
+        """Return the records to send now for overdue leases."""
         return [send for partition in partitions if (send := self._due(partition, now)) is not None]
 
     def _due(self, partition: Partition, now: float) -> Send | None:
@@ -56,7 +59,7 @@ class Barriers:
         return Send(topic=topics.STEP_EVENTS, partition=partition.number, value=record.SerializeToString())
 
     def hear(self, partition: int, reports: Sequence[step_pb2.StepEvents]) -> bool:
-        """Looks for the partition's barrier among what has arrived; whether it is there, or was before."""
+        """Tell whether the partition's barrier has arrived, in these records or earlier."""
         barrier = self._barriers.get(partition)
         if barrier is None:
             return False
@@ -64,8 +67,10 @@ class Barriers:
         return barrier.passed
 
     def expired(self, partition: Partition, now: float) -> list[LeaseId]:
-        """The leases that have expired: overdue, and not renewed by anything that was said before their barrier. To be asked when
-        all that arrived together with the barrier has been applied."""
+        """Return the expired leases: overdue, and not renewed by any report before their barrier.
+
+        Call it after all records of the barrier's batch have been applied.
+        """
         barrier = self._barriers.get(partition.number)
         if barrier is None or not barrier.passed:
             return []
@@ -73,5 +78,5 @@ class Barriers:
         return [lease for lease in barrier.leases if partition.watch.leases.is_overdue(lease, now)]
 
     def drop(self, partition: int) -> None:
-        """Forgets a partition that another owner has claimed."""
+        """Forget a partition that another owner has claimed."""
         self._barriers.pop(partition, None)

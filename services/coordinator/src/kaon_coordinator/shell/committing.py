@@ -1,7 +1,7 @@
-"""Makes turns durable: all of them in one transaction, and what that refuses run by run.
+"""Makes turns durable in one transaction, and isolates the run whose values the database refuses.
 
-A database refuses a transaction whole, whoever's value it was that it could not take. Then the turns are split into what each run
-has in them, and halved until the run at fault is alone: everything else becomes durable all the same.
+A database refuses a transaction as a whole. Then the turns are split by run and halved until the run at fault
+stands alone; all others become durable.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
-    """A turn with what it writes."""
+    """A turn with its writes."""
 
     partition: Partition
     turn: Turn
-    # The turn's events, as they are stored and published.
+    # The turn's events, as stored and published.
     history: Sequence[EncodedEvent]
     # None when nothing must be made durable.
     batch: PartitionBatch | None
@@ -36,7 +36,7 @@ class Written:
 
 @dataclass(frozen=True, kw_only=True)
 class _Part:
-    """What one run has in a turn."""
+    """The part of one run in a turn."""
 
     run_id: str
     turn: Turn
@@ -45,14 +45,14 @@ class _Part:
 
 @dataclass(frozen=True, kw_only=True)
 class _Apart:
-    """What came of parts that were written apart."""
+    """The results of parts that were written separately."""
 
     lost: set[int] = field(default_factory=set)
     refused: list[tuple[_Part, Exception]] = field(default_factory=list)
 
 
 def prepare(partition: Partition, turn: Turn) -> Written:
-    """What a turn writes. A run of which that cannot be said is set apart."""
+    """Assemble the writes of a turn; set apart a run for which this raises."""
     encoded = _encoded(turn)
     rows = rows_of(turn)
     history = [event for event in encoded if event.run_id not in turn.faulted]
@@ -99,10 +99,10 @@ def _encoded_apart(turn: Turn) -> list[EncodedEvent]:
 
 
 def _of_a_size(event: EncodedEvent) -> EncodedEvent:
-    """The event, if a broker takes it.
+    """Return the serialized event if a broker accepts its size.
 
     Raises:
-        InvalidValue: it is too large.
+        InvalidValue: The event is too large.
     """
     if len(event.data) > RECORD_BYTES:
         raise InvalidValue(
@@ -112,10 +112,13 @@ def _of_a_size(event: EncodedEvent) -> EncodedEvent:
 
 
 async def commit(store: StoreThread, written: Sequence[Written]) -> set[int]:
-    """Makes turns durable, and sets apart the runs that the database refuses. Returns the partitions that others own by now.
+    """Make turns durable, and set apart the runs that the database refuses.
+
+    Returns:
+        The partitions that another owner has claimed.
 
     Raises:
-        Unavailable: it is not known whether they are durable.
+        Unavailable: It is unknown whether the turns are durable.
     """
     batches = [each.batch for each in written if each.batch is not None]
     if not batches:
@@ -135,7 +138,7 @@ async def commit(store: StoreThread, written: Sequence[Written]) -> set[int]:
 
 
 async def _commit_apart(store: StoreThread, parts: Sequence[_Part], apart: _Apart) -> None:
-    """Writes what can be written, in halves."""
+    """Write as many parts as possible, by halving."""
     if not parts:
         return
     try:
@@ -152,7 +155,7 @@ async def _commit_apart(store: StoreThread, parts: Sequence[_Part], apart: _Apar
 
 
 def _parts(written: Written) -> list[_Part]:
-    """A turn's batch, split by run."""
+    """Split a turn's batch by run."""
     batch, turn = written.batch, written.turn
     if batch is None:
         return []

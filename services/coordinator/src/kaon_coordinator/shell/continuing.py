@@ -1,4 +1,4 @@
-"""Whether the run that a sub-workflow block had can go on when its parent is retried, or a new one has to begin."""
+"""Decides whether the former child run of a sub-workflow block can continue, or a new one must begin."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from kaon_wire.errors import NotFound
 def hindrance(
     store: Store, state: RunState, action: PrepareChild, wanted: WorkflowRecord, params: Mapping[str, str]
 ) -> str:
-    """Why the run `action.continues` cannot go on in place of a new one; empty when it can.
+    """Return why the run `action.continues` cannot continue in place of a new one; empty when it can.
 
     Args:
-        store: where the run is looked up.
-        state: the parent.
-        action: its question.
-        wanted: the workflow that a new run would have.
-        params: the parameters that a new run would have, complete.
+        store: The store of runs.
+        state: The parent's state.
+        action: The parent's question.
+        wanted: The workflow of a new child run.
+        params: The complete parameters of a new child run.
     """
     try:
         run = store.get_run(state.tenant, action.continues)
-        # Before the run is read: what is applied by then stands in its row.
+        # Before reading the run: its row then contains everything applied by that time.
         stopped = _is_being_cancelled(store, run)
         run = store.get_run(state.tenant, action.continues)
     except NotFound:

@@ -1,7 +1,8 @@
-"""One coordinator's shell: owns partitions and pools, and turns what arrives into decisions, transactions and sends.
+"""The shell of one coordinator: owns partitions and pools, and turns records into decisions, transactions and sends.
 
-Composes the shell's parts, and hands what the transport delivers to them. Records are acknowledged only when `on_batch` has
-returned: after the transaction, and after every send that follows from it has been acknowledged by the broker.
+It composes the parts of the shell and routes deliveries of the transport to them. A record is acknowledged
+only when `on_batch` has returned: after the transaction, and after the broker has acknowledged every
+resulting send.
 """
 
 from __future__ import annotations
@@ -39,16 +40,16 @@ log = structlog.get_logger(__name__)
 
 
 class Coordinator:
-    """Handles what the transport delivers, the passing of time, and wake-ups.
+    """Handles deliveries of the transport, the passing of time, and wake-ups.
 
     Args:
-        settings: names and bounds.
-        store: where the truth is kept.
-        transport: how other processes are heard and told.
-        meter: counts what the expressions of one turn cost, and evaluates them.
-        sinks: who else wants to know: the API's feed of live events, and the log archive.
-        clocks: time.
-        artifact_io: reads and writes artifacts for the engine; without one, what needs them fails and says why.
+        settings: Names and bounds.
+        store: The SQL store.
+        transport: The connection to other processes.
+        meter: Evaluates expressions and counts their cost per turn.
+        sinks: Further receivers: the API's live feed, and the log archive.
+        clocks: The sources of time.
+        artifact_io: Reads and writes artifacts for the engine; without it, steps that need them fail with an explanation.
     """
 
     def __init__(
@@ -134,24 +135,24 @@ class Coordinator:
         self.pools = link.pools
 
     def told_at(self, address: str) -> None:
-        """Notes where other coordinators reach this process; to be called before it owns anything."""
+        """Record the address at which other coordinators reach this process; call it before it owns anything."""
         self._link.owner = PoolOwner(name=self._settings.owner, address=address)
 
     async def run(self) -> None:
-        """Looks at time and at woken inboxes until cancelled. An error ends it, and with it the process."""
+        """Handle timers and wake-ups until cancelled. An error ends the method, and with it the process."""
         await self._loop.run()
 
     def wake(self, partition: int, submitted: RunRecord | None = None) -> bool:
-        """Tells that a partition's inbox has been filled; False when another process owns the partition.
+        """Wake the inbox of a partition; return False when another process owns the partition.
 
         Args:
-            partition: whose inbox.
-            submitted: the run that has just been stored, when that is what has filled it.
+            partition: The partition of the inbox.
+            submitted: The run that was just stored, when its submission is the reason.
         """
         return self._inbox.wake(partition, submitted)
 
     async def wake_owner(self, partition: int, submitted: RunRecord | None = None) -> None:
-        """Wakes the owner of a partition: in this process at once, in another one by a record."""
+        """Wake the owner of a partition: directly in this process, by a record in another one."""
         if self.wake(partition, submitted):
             return
         wakeup = command_pb2.Wakeup(inbox_filled=command_pb2.InboxFilled(partition=partition))
@@ -159,34 +160,34 @@ class Coordinator:
         await self._transport.send([send])
 
     def epochs(self) -> dict[int, int]:
-        """The partitions that this process owns, each with the epoch under which it does."""
+        """Return the partitions that this process owns, each with its epoch."""
         return self._partitions.epochs()
 
     def open_runs(self) -> list[RunState]:
-        """The runs that are owned here and have not ended."""
+        """Return the active runs that this process owns."""
         return self._partitions.open_runs()
 
     def find_run(self, run_id: str) -> RunState | None:
-        """A run that is owned here and has not ended."""
+        """Return an active run that this process owns."""
         return self._partitions.find_run(run_id)
 
     @property
     def partitions_owned(self) -> int:
-        """How many partitions of runs this process owns."""
+        """Return the number of partitions that this process owns."""
         return len(self._partitions.owned)
 
     @property
     def runs_open(self) -> int:
-        """How many runs of these have not ended."""
+        """Return the number of active runs in these partitions."""
         return sum(len(partition.runs) for partition in self._partitions.owned.values())
 
     @property
     def runs_aside(self) -> int:
-        """How many runs of its partitions this process does not touch."""
+        """Return the number of runs in these partitions that are set aside."""
         return sum(len(partition.aside) for partition in self._partitions.owned.values())
 
     async def on_assigned(self, topic: str, partitions: Iterable[int]) -> None:
-        """Takes over partitions: raises their epoch, and derives from the rows what was in flight."""
+        """Take over partitions: raise their epoch, and derive pending work from the rows."""
         async with self._lock:
             if topic == topics.STEP_EVENTS:
                 for number in sorted(partitions):
@@ -197,7 +198,7 @@ class Coordinator:
                 await self._transport.send(outbox.take())
 
     async def on_revoked(self, topic: str, partitions: Iterable[int]) -> None:
-        """Gives partitions up; what they owe is derived by their next owner."""
+        """Give up partitions; their next owner derives the pending work."""
         async with self._lock:
             if topic == topics.STEP_EVENTS:
                 for number in partitions:
@@ -206,7 +207,7 @@ class Coordinator:
                 self.pools.close(frozenset(partitions))
 
     async def on_batch(self, records: Sequence[Incoming]) -> None:
-        """Applies a batch; returns when all that follows from it is durable and sent."""
+        """Apply a batch; return when all that follows from it is durable and sent."""
         inbound = sort_records(records)
         for record, reason in inbound.poison:
             self.counters.quarantined += 1
@@ -216,14 +217,15 @@ class Coordinator:
             self._sinks.progress(inbound.reports)
         async with self._lock:
             await self._loop.turn(inbound)
-        # After the turn, so that no step waits for lines to be archived; before the records are acknowledged.
+        # After the turn, so that no step waits for the archiving of lines; before the records are
+        # acknowledged.
         await self._sinks.logs(inbound.logs)
 
 
 def _contexts(
     settings: ShellSettings, clocks: Clocks, meter: Callable[[], MeteredEvaluate]
 ) -> Callable[[], Context]:
-    """What makes the context of the decisions of one turn."""
+    """Return the factory of the contexts for the decisions of one turn."""
 
     def context() -> Context:
         metered = meter()

@@ -1,4 +1,4 @@
-"""Decides for one partition: turns what has arrived into messages of the engine, and takes its decisions into the turn."""
+"""Decides for one partition: converts records to messages of the engine, and collects its decisions in the turn."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Decider:
     now: float
 
     def apply_command(self, row: InboxRow, fresh: Stored | None) -> None:
-        """Applies a command; `fresh` is the run when it was not in memory and has not ended."""
+        """Apply a command; `fresh` is the run when it was not in memory and has not ended."""
         if row.run_id in self.turn.faulted:
-            # It is for the run as it is then.
+            # The command applies to the run as it is then.
             return
         self.turn.applied_inbox.append(row)
         try:
@@ -66,11 +66,11 @@ class Decider:
             turn.tell(state, message)
         _name_refusals(turn.events[told:], row.command.command_id)
         if state.ended and row.run_id not in turn.touched:
-            # What was asked of an ended run has changed nothing.
+            # A command to an ended run changed nothing.
             del runs[row.run_id]
 
     def apply_report(self, record: step_pb2.StepEvents) -> None:
-        """Applies a runner's record: its events and its renewal."""
+        """Apply a runner's record: its events and its renewal."""
         for event in record.events:
             try:
                 message = message_of(record, event)
@@ -109,26 +109,31 @@ class Decider:
         self.turn.absorb(state, decision)
 
     def _disown(self, record: step_pb2.StepEvents, key: step_pb2.StepKey) -> None:
-        """Tells a runner to drop a step of a run that has ended: the owner has every unfinished run of its partition in memory,
-        but for those that rest."""
+        """Tell a runner to drop a step of an ended run.
+
+        The owner holds every active run of its partition in memory, except runs that rest.
+        """
         if self.partition.rests(self.turn, key.run_id):
             return
         self.turn.stale += 1
         self.turn.disowned.append((record.incarnation, key))
 
     def apply_answers(self, answers: Iterable[tuple[str, Message]]) -> None:
-        """Applies the answers to queries of the engine."""
+        """Apply the answers to questions of the engine."""
         for run_id, message in answers:
             state = self.partition.runs.get(run_id)
             if state is not None:
                 self._tell(state, message)
             elif isinstance(message, PermitsGranted) and not self.partition.rests(self.turn, run_id):
-                # Nobody needs them any more.
+                # The answers are no longer needed.
                 self.turn.atomic_effects.released.append(Holder(run_id=run_id, path=message.path))
 
     def apply_time(self, overdue: Iterable[LeaseId]) -> int:
-        """Applies the passing of time: due timers, and the leases that are known to have expired. Returns how many of these were
-        held until now; the others' steps have ended in the same turn."""
+        """Apply due timers and expired leases.
+
+        Returns:
+            How many of the expired leases were held until now; the steps of the others ended in the same turn.
+        """
         partition, turn = self.partition, self.turn
         for run_id, message in partition.watch.timers.take_due(turn.context.now_us):
             state = partition.runs.get(run_id)
@@ -155,14 +160,14 @@ class Decider:
 
 
 def _name_refusals(events: Iterable[history_pb2.HistoryEvent], command_id: str) -> None:
-    """Notes in refusals which command was refused, so that its requester finds the answer."""
+    """Write the id of a refused command into its refusal, so that its requester finds the answer."""
     for event in events:
         if event.HasField("command_refused"):
             event.command_refused.command_id = command_id
 
 
 def submitted(run: LoadedRun, command: command_pb2.RunCommand) -> history_pb2.RunSubmitted:
-    """The first event of a run's history."""
+    """Return the first event of a run's history."""
     event = history_pb2.RunSubmitted(
         workflow=run.workflow,
         version=run.version,

@@ -1,4 +1,4 @@
-"""Dispatches what a durable turn lets out: to runners, to matchers, to the owners of other runs, and as queries."""
+"""Dispatches the effects of a durable turn: to runners, matchers, owners of other runs, and as queries."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from kaonapi.step.v1 import step_pb2
 
 
 class Dispatch:
-    """Puts effects into the outbox, or hands them over within this process.
+    """Puts effects into the outbox, or delivers them within this process.
 
     Args:
-        settings: names and bounds.
-        partitions: what this process owns.
-        inbox: is woken for what one run tells another.
-        queries: what the engine asks is asked there.
-        link: the way to the matchers.
+        settings: Names and bounds.
+        partitions: The partitions of this process.
+        inbox: Woken for commands from one run to another.
+        queries: Executes the engine's questions.
+        link: The link to the matchers.
     """
 
     def __init__(
@@ -41,17 +41,18 @@ class Dispatch:
         self._inbox = inbox
         self._queries = queries
         self._link = link
-        # Whether others must be told that permits were given back, and when they were told last, in monotonic seconds.
+        # Whether other owners must be told of released permits, and when they were last told, in monotonic
+        # seconds.
         self._freed, self._freed_told = False, 0.0
 
     def dispatch(self, partition: Partition, effects: Effects, outbox: Outbox) -> None:
-        """Lets out what one durable turn of a partition has come to."""
+        """Dispatch the effects of one durable turn of a partition."""
         for incarnation, commands in effects.commands.items():
             outbox.command(incarnation, commands)
         for run_id in effects.told:
             self._wake_owner(run_id, outbox)
         if effects.released:
-            # Before the queries: what was given back may be wanted anew in the same turn.
+            # Before the queries: a query of the same turn may want permits that were released.
             self._queries.permits.forget(partition.number, effects.released)
             self._queries.permits.freed()
             self._freed = True
@@ -71,14 +72,17 @@ class Dispatch:
             self._link.tell(record, outbox)
 
     def _wake_owner(self, run_id: str, outbox: Outbox) -> None:
-        """Another run's inbox has been filled. A run that lies elsewhere than its id says is found by its owner itself."""
+        """Wake the owner of another run whose inbox was filled.
+
+        If the run's partition differs from that of its id, its owner finds the command by itself.
+        """
         number = partition_of(run_id, self._run_partitions)
         if not self._inbox.wake(number):
             filled = command_pb2.InboxFilled(partition=number)
             outbox.wakeup(number, command_pb2.Wakeup(inbox_filled=filled))
 
     def tell_freed(self, now: float, outbox: Outbox) -> None:
-        """Tells the owners of other partitions, now and then, that permits were given back."""
+        """Tell the owners of other partitions about released permits, at bounded intervals."""
         if not self._freed or now < self._freed_told + self._tick_seconds:
             return
         self._freed, self._freed_told = False, now

@@ -1,4 +1,4 @@
-"""What a durable turn lets out: requests, commands to runners, queries; and what it puts into the books about time."""
+"""Effects of a durable turn: requests, commands to runners, queries, and entries in the books of leases and timers."""
 
 from __future__ import annotations
 
@@ -29,39 +29,39 @@ from kaon_coordinator.store.base import Holder
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
 
-# The runner ends an attempt that takes too long by itself; the engine steps in when it has not by then.
+# The runner ends an attempt that exceeds its time-out; after this margin the engine does.
 TIMEOUT_GRACE_US = 5_000_000
 
 
 @dataclass(kw_only=True)
 class Effects:
-    """What a durable turn lets out."""
+    """The effects of a durable turn."""
 
     # By pool.
     requests: dict[str, list[step_pb2.StepRequest]] = field(default_factory=lambda: defaultdict(list))
     ended: dict[str, list[step_pb2.StepEnded]] = field(default_factory=lambda: defaultdict(list))
     # By incarnation.
     commands: dict[str, list[runner_pb2.RunnerCommand]] = field(default_factory=lambda: defaultdict(list))
-    # What must be asked outside.
+    # Questions to be answered outside the engine.
     queries: list[tuple[RunState, Action]] = field(default_factory=list)
-    # Whose inboxes have been filled.
+    # Runs whose inboxes were filled.
     told: set[str] = field(default_factory=set)
-    # Who has given permits back.
+    # Runs and steps that released permits.
     released: list[Holder] = field(default_factory=list)
-    # Runs of which something could not be let out.
+    # Runs with an effect that could not be built.
     faulted: dict[str, Fault] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Watch:
-    """The books that a partition keeps about time."""
+    """The books of a partition's leases and timers."""
 
     leases: LeaseBook
     timers: Timers
 
 
 def effects_of(turn: Turn, watch: Watch, *, partition: int, epoch: int, now: float) -> Effects:
-    """What the turn's actions let out, and what they put into the books (`now` in monotonic seconds)."""
+    """Return the effects of the turn's actions, and update the books (`now` in monotonic seconds)."""
     effects = Effects(released=turn.atomic_effects.released)
     effects.told |= {run.run_id for run in turn.atomic_effects.new_runs}
     effects.told |= {message.run_id for message in turn.atomic_effects.messages}
@@ -90,7 +90,7 @@ class _Letting:
     now: float
 
     def out(self, state: RunState, action: Action) -> None:
-        """Lets one action out."""
+        """Handle one action."""
         watch = self.watch
         match action:
             case RequestStep(path=path):
@@ -114,7 +114,7 @@ class _Letting:
 
     def _request(self, state: RunState, path: str) -> None:
         step = state.steps.get(path)
-        # It may have moved on within the same turn.
+        # A later decision of the same turn may have changed the step.
         if step is not None and step.status == t.READY:
             request = requests.step_request(state, step, partition=self.partition, epoch=self.epoch)
             self.effects.requests[request.pool].append(request)

@@ -1,7 +1,7 @@
-"""Ends runs with which their owner cannot go on: FAILED, by ordinary events; or, when even that cannot be, sets them aside.
+"""Ends faulted runs FAILED by ordinary events, or sets them aside when even that is impossible.
 
-The state in memory may be half of one decision, so it is thrown away, and the run is read as it is stored: before the turn in which
-something unforeseen was raised. That costs a read, and only then.
+The state in memory may be half of one decision. It is discarded, and the run is read from the store, as it
+was before the turn with the fault. Only faulted runs cost this read.
 """
 
 from __future__ import annotations
@@ -35,32 +35,32 @@ _End = Callable[[RunState, str, Context, int], Decision]
 
 @dataclass(frozen=True, kw_only=True)
 class EndingParts:
-    """What runs are ended with."""
+    """The dependencies of ending runs."""
 
     store: StoreThread
-    # The compiled workflow of a run.
+    # Returns the compiled workflow of a run.
     workflow: Callable[[LoadedRun], Awaitable[CompiledWorkflow]]
-    # What a decision may know now.
+    # Returns the context of a decision made now.
     context: Callable[[], Context]
-    # Among how many partitions runs are spread.
+    # Number of partitions of runs.
     partitions: int
 
 
 class Endings:
-    """Ends faulted runs, one by one, each in a transaction of its own."""
+    """Ends faulted runs one by one, each in a transaction of its own."""
 
     def __init__(self, parts: EndingParts) -> None:
         self._parts = parts
         self._store = parts.store
 
     async def end(self, partition: Partition, faulted: FaultedRun) -> tuple[Turn | None, bool]:
-        """Ends a run, or sets it aside.
+        """End a run, or set it aside.
 
         Returns:
-            The durable turn that has ended it, None when nothing is to be let out; and whether the partition is still this owner's.
+            The durable turn that ended it, or None without effects; and whether this owner still holds the partition.
 
         Raises:
-            Unavailable: it is not known whether that is durable.
+            Unavailable: It is unknown whether the end is durable.
         """
         partition.forget(faulted.run_id)
         for how in (end_faulted, end_barely):
@@ -123,7 +123,8 @@ class Endings:
         batch = PartitionBatch(
             partition=partition.number,
             epoch=partition.epoch,
-            # Its commands are not: they wait with it, for without its start, or the end of a child, it could never go on.
+            # Its commands stay in the inbox: without its start, or a child's end, the run could never
+            # continue.
             set_aside=[aside],
         )
         if await self._write(batch):
@@ -133,5 +134,5 @@ class Endings:
         return True
 
     async def _write(self, batch: PartitionBatch) -> bool:
-        """Writes a batch; whether another process owns its partition by now, and nothing was written."""
+        """Write a batch; return whether another process owns the partition, in which case nothing was written."""
         return bool(await self._store.run(self._store.store.commit_all, [batch]))

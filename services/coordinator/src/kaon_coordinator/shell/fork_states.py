@@ -1,4 +1,4 @@
-"""What forks begin with: the state of another run, folded from its history beside the turns."""
+"""Initial states of forks: the state of another run, folded from its history beside the turns."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ log = structlog.get_logger(__name__)
 
 
 class ForkStates:
-    """Folds the beginnings of forks, each once.
+    """Folds the initial state of each fork once.
 
     Args:
-        store: has the histories.
-        done: is told the partition of a fork that can begin.
+        store: The store of histories.
+        done: Called with the partition of a fork that can begin.
     """
 
     def __init__(self, store: StoreThread, done: Callable[[int], object]) -> None:
@@ -32,7 +32,7 @@ class ForkStates:
         self._folding: dict[str, tuple[int, asyncio.Task[RunState]]] = {}
 
     def take(self, fork: LoadedRun) -> RunState | None:
-        """What the fork begins with; None when it has to wait, until `done` is told."""
+        """Return the fork's initial state, or None while it is being folded; then `done` is called."""
         if fork.run_id not in self._folding:
             begun = asyncio.ensure_future(self._store.study(_fold, self._store.store, fork))
             begun.add_done_callback(lambda _: self._done(fork.partition))
@@ -47,12 +47,12 @@ class ForkStates:
         return task.result()
 
     def drop(self, partition: int) -> None:
-        """Forgets a partition that another owner has claimed."""
+        """Forget a partition that another owner has claimed."""
         for run_id in [run_id for run_id, (place, _) in self._folding.items() if place == partition]:
             self._folding.pop(run_id)[1].cancel()
 
     async def close(self) -> None:
-        """Gives up what is under way."""
+        """Cancel pending folds."""
         tasks = [task for _, task in self._folding.values()]
         for task in tasks:
             task.cancel()
@@ -64,7 +64,7 @@ def _fold(store: Store, fork: LoadedRun) -> RunState:
 
 
 def definitions(store: Store) -> replay.Compiled:
-    """Compiled definitions, read from the store when they are needed."""
+    """Return the compiled definitions, read from the store on demand."""
     known: dict[tuple[str, str, str], CompiledWorkflow] = {}
 
     def compiled(tenant: str, workflow: str, version: str) -> CompiledWorkflow:

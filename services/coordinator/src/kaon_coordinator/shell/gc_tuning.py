@@ -1,7 +1,8 @@
-"""Python's garbage collector, kept from looking through what stays.
+"""Tuning of Python's garbage collector for long-lived objects.
 
-A run's state is many small objects that live as long as the run. The collector's full passes look through all of them again
-whenever their number has grown by a quarter: taking over 100,000 steps took it as long as everything else together.
+A run's state consists of many small objects that live as long as the run. The collector's full passes scan
+all of them again whenever their number has grown by a quarter. In a takeover of 100,000 steps, that took as
+long as everything else together.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def paused_collection() -> Iterator[None]:
-    """Collects nothing meanwhile: for a bounded piece of work that makes many objects that stay."""
+    """Suspend collection during a bounded piece of work that creates many long-lived objects."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -24,8 +25,10 @@ def paused_collection() -> Iterator[None]:
 
 
 def collect_seldom() -> None:
-    """For a process that keeps many states: young objects are looked through after 20,000 new ones instead of 700, and what the
-    program itself consists of never again."""
+    """Collect less often, for a process that holds many states.
+
+    Young objects are scanned after 20,000 new ones instead of 700, and the program's own objects never again.
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)

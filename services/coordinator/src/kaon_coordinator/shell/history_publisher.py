@@ -1,5 +1,7 @@
-"""Publishes durable history beside the turns: the next step does not wait until the public record of the one before is
-acknowledged. What has not been published is known by the runs' marks, and published again by the next owner."""
+"""Publishes durable history beside the turns, so that the next step need not wait for the broker's acknowledgement.
+
+Each run's mark tells how far its history is published; the next owner publishes the rest again.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +15,16 @@ from kaon_coordinator.store.base import EncodedEvent
 from kaon_coordinator.transport.base import Transport
 from kaon_wire import topics
 
-# Between two sends, at least. Who watches a run through the API does not wait for this.
+# Minimum seconds between two sends. Watchers of the API do not wait for it.
 PAUSE_SECONDS = 0.03
 
 
 class HistoryPublisher:
-    """Sends history in order, one batch at a time; while one is under way the next gathers.
+    """Sends history in order, one batch at a time; the next batch gathers meanwhile.
 
     Args:
-        catalogue: the deployment's topics.
-        transport: where it goes.
+        catalogue: The deployment's topics.
+        transport: The transport to send by.
     """
 
     def __init__(self, catalogue: topics.Catalogue, transport: Transport) -> None:
@@ -32,20 +34,20 @@ class HistoryPublisher:
         self._filled = asyncio.Event()
 
     def add(self, partition: Partition, events: Sequence[EncodedEvent]) -> None:
-        """Publishes durable events soon; the partition is told when they are acknowledged."""
+        """Queue durable events for publication; the partition is told of their acknowledgement."""
         if events:
             self._waiting.append((partition, events))
             self._filled.set()
 
     def drop(self, partition: int) -> None:
-        """Forgets a partition that another owner has claimed; that owner publishes what has not left yet."""
+        """Forget a partition that another owner has claimed; that owner publishes the rest."""
         self._waiting = [entry for entry in self._waiting if entry[0].number != partition]
 
     async def run(self) -> None:
-        """Publishes until cancelled.
+        """Publish until cancelled.
 
         Raises:
-            Unavailable: the broker has finally refused a record.
+            Unavailable: The broker has refused a record for good.
         """
         while True:
             await self._filled.wait()
@@ -57,7 +59,7 @@ class HistoryPublisher:
             await self._transport.send(outbox.take())
             for partition, events in waiting:
                 partition.note_published(events)
-            # What becomes durable meanwhile travels together: a send costs the broker as much as many events do.
+            # Events of that time are sent together: one send costs the broker as much as many events.
             await asyncio.sleep(PAUSE_SECONDS)
 
 

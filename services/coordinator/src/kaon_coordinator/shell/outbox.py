@@ -1,4 +1,4 @@
-"""Collects what a turn lets out and packs it into few records."""
+"""Collects the sends of a turn and packs them into few records."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kaonapi.step.v1 import step_pb2
 # Bytes of protobuf in one record; brokers refuse more than 1 MiB by default.
 RECORD_BYTES = 500_000
 T = TypeVar("T")
-# The incarnation that means every runner.
+# The incarnation that addresses every runner.
 EVERY_RUNNER = "*"
 
 
@@ -25,7 +25,7 @@ class Outbox:
     """Sends that wait for their transaction.
 
     Args:
-        catalogue: the deployment's topics.
+        catalogue: The deployment's topics.
     """
 
     def __init__(self, catalogue: topics.Catalogue) -> None:
@@ -34,38 +34,39 @@ class Outbox:
         self._commands: dict[str, list[runner_pb2.RunnerCommand]] = defaultdict(list)
 
     def history(self, partition: int, events: Iterable[bytes]) -> None:
-        """Publishes history events of one engine partition, in their order: serialized HistoryEvents."""
+        """Publish serialized HistoryEvents of one engine partition, in order."""
         for chunk in _chunks(events, len):
             value = pack_repeated(history_pb2.RunEvents.EVENTS_FIELD_NUMBER, chunk)
             self._add(topics.RUN_EVENTS, partition, value)
 
     def step_requests(self, record: step_pb2.StepRequests) -> None:
-        """Sends requests to a matcher in another process."""
+        """Send requests to a matcher in another process."""
         partition = partition_of(record.pool, self._catalogue.pool_partitions)
         for part in _split(record):
             self._add(topics.STEP_REQUESTS, partition, part.SerializeToString())
 
     def releases(self, pool: str, pool_epoch: int, by_runner: dict[str, list[bytes]]) -> None:
-        """Hands steps to runners: serialized StepRequests."""
+        """Release steps to runners: serialized StepRequests."""
         for incarnation, requests in by_runner.items():
             partition = partition_of(incarnation, self._catalogue.runner_partitions)
             record = step_pb2.StepReleases(pool=pool, incarnation=incarnation, pool_epoch=pool_epoch)
             begin = record.SerializeToString()
             for chunk in _chunks(requests, len):
-                # A repeated message is its parts one behind the other, so what is serialized already need not be parsed.
+                # The serialized parts of a repeated message can be concatenated, so serialized parts need not
+                # be parsed.
                 releases = pack_repeated(step_pb2.StepReleases.RELEASES_FIELD_NUMBER, chunk)
                 self._add(topics.step_ready(pool), partition, begin + releases)
 
     def command(self, incarnation: str, commands: Iterable[runner_pb2.RunnerCommand]) -> None:
-        """Tells one runner, or `EVERY_RUNNER`, something."""
+        """Send a command to one runner, or to `EVERY_RUNNER`."""
         self._commands[incarnation] += commands
 
     def wakeup(self, partition: int, wakeup: command_pb2.Wakeup) -> None:
-        """Tells the owner of an engine partition something."""
+        """Send a wake-up to the owner of an engine partition."""
         self._add(topics.RUN_COMMANDS, partition, wakeup.SerializeToString())
 
     def take(self) -> list[Send]:
-        """Everything that was collected; the outbox is empty afterwards."""
+        """Return everything collected and empty the outbox."""
         for incarnation, commands in self._commands.items():
             record = runner_pb2.RunnerCommands(incarnation=incarnation, commands=commands)
             for partition in self._runner_partitions(incarnation):
@@ -98,7 +99,7 @@ def _chunks(requests: Iterable[T], size_of: Callable[[T], int]) -> Iterable[list
 
 
 def _split(record: step_pb2.StepRequests) -> Iterable[step_pb2.StepRequests]:
-    """One record when it fits, else several; what is small goes with the first."""
+    """Split into several records if one does not fit; the small parts travel with the first."""
     chunks = list(_chunks(record.requests, step_pb2.StepRequest.ByteSize)) or [[]]
     for index, chunk in enumerate(chunks):
         part = step_pb2.StepRequests(

@@ -1,4 +1,4 @@
-"""Ownership of partitions: opened under a new epoch, lost to another owner, claimed back from one that claimed late."""
+"""Ownership of partitions: opened under a new epoch, lost to another owner, claimed back after a late claim."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ log = structlog.get_logger(__name__)
 
 
 class Book(Protocol):
-    """Keeps something by partition."""
+    """A component that keeps data by partition."""
 
     def drop(self, partition: int, /) -> None:
-        """The partition belongs to another owner: nothing that is kept about it counts any more."""
+        """Forget a partition that another owner has claimed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OwnershipParts:
-    """What partitions are opened and dropped with."""
+    """The dependencies of opening and dropping partitions."""
 
     settings: ShellSettings
     clocks: Clocks
@@ -45,7 +45,7 @@ class OwnershipParts:
     workflows: Workflows
     inbox: Inbox
     dispatch: Dispatch
-    # What forgets a partition that is lost or given up, in this order.
+    # The components that forget a lost partition, in this order.
     books: Sequence[Book]
 
 
@@ -56,12 +56,12 @@ class Ownership:
         self._parts = parts
         self._store = parts.store
         self._partitions = parts.partitions
-        # Partitions that another owner, which was late, has claimed although they are this member's: when they are claimed back,
-        # in monotonic seconds.
+        # Partitions of this member that a former owner claimed late, with the time to claim them back, in
+        # monotonic seconds.
         self._claimed_away: dict[int, float] = {}
 
     async def open(self, number: int, outbox: Outbox) -> bool:
-        """Takes a partition over: raises its epoch, and derives from the rows what was in flight; False when it is lost at once."""
+        """Take a partition over: raise its epoch and derive pending work from the rows; return False when it is lost at once."""
         self._claimed_away.pop(number, None)
         settings = self._parts.settings
         epoch = await self._store.run(self._store.store.claim_partition, number, settings.owner)
@@ -82,7 +82,7 @@ class Ownership:
         return True
 
     async def _publish_rest(self, partition: Partition) -> None:
-        """Publishes the history that earlier owners have not, part by part: a mark must never jump over what is not published."""
+        """Publish history that earlier owners have not, in parts: a mark must never pass unpublished events."""
         store = self._store.store
         while events := await self._store.run(store.unpublished, partition.number):
             outbox = Outbox(self._parts.settings.catalogue)
@@ -93,7 +93,7 @@ class Ownership:
             await self._store.run(store.commit, batch)
 
     async def take_back(self, filled: Collection[int], outbox: Outbox) -> None:
-        """Takes runs over again that were set aside, when a person has asked for it."""
+        """Take runs over again that were set aside, at a person's request."""
         asked = [number for number in filled if self._partitions.owned[number].aside]
         if not asked:
             return
@@ -124,16 +124,22 @@ class Ownership:
         self._parts.dispatch.dispatch(partition, effects, outbox)
 
     def lose(self, number: int) -> None:
-        """Another owner has claimed the partition. Either this member's time is over and it will hear so soon; or a former owner
-        has claimed late what is no longer its own and will give it up: then no other member would ever take it again."""
+        """Drop a partition that another owner has claimed.
+
+        Either this member's assignment is over, and it will be told soon. Or a former owner has made a late
+        claim and will give the partition up; then no other member would ever take it, so this one claims it
+        back.
+        """
         self._parts.counters.fenced += 1
         log.warning("partition lost to a newer owner", partition=number)
         self._drop(number)
         self._claimed_away[number] = self._parts.clocks.monotonic() + self._parts.settings.lease_seconds
 
     def lose_refused(self) -> None:
-        """Loses the partitions in which the store has refused something beside the turns: one in which nothing happens would never
-        find out by itself that another owner has claimed it."""
+        """Lose the partitions in which the store refused a write outside the turns.
+
+        A partition without activity would otherwise never notice that another owner has claimed it.
+        """
         refused = self._partitions.refused
         for number, epoch in sorted(refused):
             if self._partitions.epoch_of(number) == epoch:
@@ -141,11 +147,11 @@ class Ownership:
         refused.clear()
 
     def due_back(self, now: float) -> list[int]:
-        """The partitions that are to be claimed back by now."""
+        """Return the partitions that are due to be claimed back."""
         return [number for number, due in self._claimed_away.items() if due <= now]
 
     def give_up(self, number: int) -> None:
-        """Another member is assigned the partition; its next owner derives what it owes."""
+        """Give up a partition that another member is assigned; its next owner derives the pending work."""
         self._claimed_away.pop(number, None)
         self._drop(number)
 
@@ -155,7 +161,7 @@ class Ownership:
             book.drop(number)
 
     async def write_marks(self) -> None:
-        """Notes how far histories have been published, so that the next owner has little to repeat."""
+        """Record how far histories have been published, so that the next owner has little to repeat."""
         batches = [
             PartitionBatch(
                 partition=partition.number, epoch=partition.epoch, published=partition.take_published()

@@ -1,4 +1,4 @@
-"""One engine partition, as its owner keeps it in memory: the unfinished runs, their leases and timers."""
+"""One engine partition in its owner's memory: the active runs, their leases and timers."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ M = TypeVar("M", step_pb2.StepRequest, step_pb2.StepHeld)
 
 @dataclass(frozen=True, kw_only=True)
 class Stored:
-    """A run as the store has it, with its compiled definition."""
+    """A run as stored, with its compiled definition."""
 
     run: LoadedRun
     workflow: CompiledWorkflow
-    # What a fork that has not begun begins with.
+    # The initial state of a fork that has not begun.
     base: RunState | None = None
 
 
 class Partition:
-    """What the owner of one partition knows.
+    """The data of the owner of one partition.
 
     Args:
-        number: the partition.
-        epoch: the fencing token under which it is owned.
-        leases: the book of leases.
+        number: The partition.
+        epoch: The fencing token of the ownership.
+        leases: The book of leases.
     """
 
     def __init__(self, *, number: int, epoch: int, leases: LeaseBook) -> None:
@@ -52,18 +52,18 @@ class Partition:
         self.epoch = epoch
         self.runs: dict[str, RunState] = {}
         self.watch = Watch(leases=leases, timers=Timers())
-        # Up to which seq each run's history has been published, not yet noted in the store.
+        # The seq up to which each run's history is published, not yet recorded in the store.
         self.published: dict[str, int] = {}
-        # Runs with which this owner cannot go on, until they are ended.
+        # Faulted runs, until they are ended.
         self.faulted: dict[str, FaultedRun] = {}
-        # Runs that could not be ended either: this owner leaves them alone until a person takes them back.
+        # Faulted runs that could not be ended: this owner ignores them until a person takes them back.
         self.aside: set[str] = set()
         self._step_index = StepIndex()
-        # Pools whose last report named too few.
+        # Pools whose last report named too few requests.
         self._missed: set[str] = set()
 
     def adopt(self, loaded: Iterable[Stored], now: float) -> Effects:
-        """Takes over unfinished runs from the store. What was in flight is derived anew: requests, leases and timers."""
+        """Take over active runs from the store and derive pending work: requests, leases and timers."""
         with paused_collection():
             turn = Turn(context=NO_CONTEXT)
             for stored in loaded:
@@ -86,58 +86,58 @@ class Partition:
         turn.actions += actions
 
     def effects(self, turn: Turn, now: float) -> Effects:
-        """What a durable turn lets out; ended runs leave the memory."""
+        """Return the effects of a durable turn, and remove ended runs from memory."""
         effects = effects_of(turn, self.watch, partition=self.number, epoch=self.epoch, now=now)
         for state in turn.touched.values():
             if state.ended:
                 self.forget(state.run_id)
         for run_id, fault in effects.faulted.items():
-            # Of one that has ended nothing is left to be done.
+            # An ended run needs nothing further.
             if run_id in self.runs:
                 self.faulted.setdefault(run_id, FaultedRun(run_id=run_id, fault=fault))
         return effects
 
     def forget(self, run_id: str) -> None:
-        """The run has ended, or what is in memory of it must not be used."""
+        """Forget a run that has ended or whose state in memory is invalid."""
         self.runs.pop(run_id, None)
         self._step_index.forget(run_id)
 
     def fault(self, run_id: str, doing: str, error: BaseException) -> None:
-        """Something unforeseen was raised for one run beside a turn; the run is to be ended."""
+        """Record a fault of one run outside a turn; the run is to be ended."""
         fault = note_fault(doing, error, run=run_id, partition=self.number)
         self.faulted.setdefault(run_id, FaultedRun(run_id=run_id, fault=fault))
 
     def set_apart(self, turn: Turn, run_id: str, doing: str, error: BaseException) -> None:
-        """Something unforeseen was raised for one run within a turn: its state is not what is stored any more."""
+        """Record a fault of one run within a turn: its state in memory no longer matches the store."""
         turn.set_apart(run_id, note_fault(doing, error, run=run_id, partition=self.number))
         self.forget(run_id)
 
     def rests(self, turn: Turn, run_id: str) -> bool:
-        """Whether nothing is decided about a run for now."""
+        """Tell whether decisions about a run are suspended."""
         return run_id in turn.faulted or run_id in self.faulted or run_id in self.aside
 
     def note_rows(self, rows: Mapping[str, Sequence[StepRow]]) -> None:
-        """Takes note of the steps that a turn has changed."""
+        """Update the indexes for the steps that a turn has changed."""
         for run_id, changed in rows.items():
             self._step_index.note(self.runs[run_id], [row.path for row in changed])
 
     def note_published(self, events: Iterable[EncodedEvent]) -> None:
-        """These events have been published and acknowledged."""
+        """Record that these events are published and acknowledged."""
         for event in events:
             self.published[event.run_id] = event.seq
 
     def is_due(self, now_us: int) -> bool:
-        """Whether a timer has come."""
+        """Tell whether a timer is due."""
         next_us = self.watch.timers.next_us()
         return next_us is not None and next_us <= now_us
 
     def take_published(self) -> dict[str, int]:
-        """How far the runs' histories have been published since the last call."""
+        """Return how far the runs' histories have been published since the last call."""
         published, self.published = self.published, {}
         return published
 
     def misses(self, report: command_pb2.PoolReport) -> bool:
-        """Whether a matcher knows fewer requests than there are READY steps, twice in a row: once may be a matter of time."""
+        """Tell whether a matcher knew fewer requests than there are READY steps, twice in a row: once may be timing."""
         ready = self._step_index.count_ready(report.pool, self.runs)
         missing = report.waiting + report.released < ready
         again = missing and report.pool in self._missed
@@ -147,7 +147,7 @@ class Partition:
         return again
 
     def answer_pool(self, pool: str) -> tuple[list[step_pb2.StepRequest], list[step_pb2.StepHeld]]:
-        """Everything of this partition that the new matcher of a pool must know."""
+        """Collect everything of this partition that a pool's new matcher must know."""
         ready: list[step_pb2.StepRequest] = []
         held: list[step_pb2.StepHeld] = []
         for state, step in self._step_index.ready(pool, self.runs):
@@ -161,7 +161,7 @@ class Partition:
     def _answer(
         self, answers: list[M], state: RunState, step: StepState, make: Callable[[RunState, StepState], M]
     ) -> None:
-        """Adds what a matcher must know of one step."""
+        """Add one step to the answer to a matcher."""
         if state.run_id in self.faulted:
             return
         try:
@@ -174,5 +174,5 @@ def _never(expression: str, variables: object) -> object:
     raise AssertionError(f"no decision is made here, yet {expression!r} over {variables!r} was evaluated")
 
 
-# For turns that only carry actions.
+# For turns that carry only actions.
 NO_CONTEXT = Context(now_us=0, evaluate=_never)

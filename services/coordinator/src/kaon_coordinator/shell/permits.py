@@ -1,4 +1,7 @@
-"""Who waits for permits in this process. The store decides; this asks it, for few at a time and in the right order."""
+"""The queue of permits in this process.
+
+The store decides; the queue asks for few at a time and in the right order.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +22,13 @@ from kaon_wire.errors import Unavailable
 
 log = structlog.get_logger(__name__)
 
-# Those who want the same keys are served in turn: it is enough to ask for the first of them.
+# Holders that want the same keys are served in turn: only the first one is asked for.
 _AT_ONCE = 50
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grant:
-    """A holder has its permits now."""
+    """A holder has received its permits."""
 
     partition: int
     holder: Holder
@@ -35,7 +38,7 @@ class Grant:
 
 @dataclass(frozen=True, kw_only=True)
 class _Wanted:
-    """A wish, and the question that it answers."""
+    """A wish for permits, and the question that it answers."""
 
     wish: PermitWish
     # As in `TakePermits`.
@@ -43,16 +46,16 @@ class _Wanted:
 
 
 class PermitQueue:
-    """Asks for permits until they are granted: at once, when some were given back, and every so often.
+    """Asks for permits until they are granted: at once after a release, and periodically.
 
     Args:
-        store: decides.
-        epoch_of: the epoch under which this process owns a partition; None when it does not.
-        granted: is told of every grant.
-        fenced: is told the partition and the epoch under which the store has refused: another owner has claimed it.
-        faulted: is told the partition and the run whose wish the store refuses, what was going on, and what was raised.
-        now_us: microseconds since the epoch.
-        again_seconds: how often those who wait ask again.
+        store: The store of permits, which decides.
+        epoch_of: Returns the epoch under which this process owns a partition, or None.
+        granted: Called with every grant.
+        fenced: Called with the partition and epoch that the store refused: another owner has claimed it.
+        faulted: Called with the partition and run of a wish that the store refuses, the activity, and the exception.
+        now_us: Returns microseconds since the epoch.
+        again_seconds: The interval between attempts.
     """
 
     def __init__(
@@ -78,7 +81,10 @@ class PermitQueue:
         self._asked = asyncio.Event()
 
     def want(self, partition: int, state: RunState, action: TakePermits) -> None:
-        """A step or run wants its permits. Who wants them anew keeps its place, but the answer is to the newest question."""
+        """Add a wish of a step or run.
+
+        A repeated wish keeps its place, and its answer goes to the newest question.
+        """
         holder = Holder(run_id=state.run_id, path=action.path)
         known = self._waiting[partition].get(holder)
         wish = self._wish(state, action, holder, None if known is None else known.wish.since_us)
@@ -102,11 +108,11 @@ class PermitQueue:
     def _since(self, state: RunState, action: TakePermits) -> int:
         if action.path:
             return self._now_us()
-        # Runs in the order of their submission, or since they were opened again, whoever owns them.
+        # Runs in order of submission, or of their reopening, regardless of their owner.
         return state.since_us if state.waits_since else state.submit_us
 
     def forget(self, partition: int, holders: Iterable[Holder]) -> None:
-        """These want nothing any more."""
+        """Remove the wishes of these holders."""
         waiting = self._waiting.get(partition, {})
         for holder in holders:
             waiting.pop(holder, None)
@@ -115,16 +121,16 @@ class PermitQueue:
                     del waiting[other]
 
     def freed(self) -> None:
-        """Permits were given back, here or elsewhere."""
+        """Note that permits were released, here or elsewhere."""
         if any(self._waiting.values()):
             self._asked.set()
 
     def drop(self, partition: int) -> None:
-        """Forgets a partition that another owner has claimed."""
+        """Forget a partition that another owner has claimed."""
         self._waiting.pop(partition, None)
 
     async def run(self) -> None:
-        """Asks until cancelled."""
+        """Ask until cancelled."""
         while True:
             await self._until_asked()
             self._asked.clear()
@@ -133,7 +139,7 @@ class PermitQueue:
 
     async def _until_asked(self) -> None:
         seconds = self._again_seconds if any(self._waiting.values()) else None
-        # Not `wait_for`: it may swallow a cancellation that comes together with the event.
+        # Not `wait_for`: it may swallow a cancellation that coincides with the event.
         try:
             async with asyncio.timeout(seconds):
                 await self._asked.wait()
@@ -141,7 +147,7 @@ class PermitQueue:
             return
 
     async def _ask(self, partition: int) -> None:
-        """Asks for the first of each kind of wish, and goes on with a kind as long as all of them are granted."""
+        """Ask for the first wish of each kind, and continue with a kind as long as all are granted."""
         kinds = _kinds(self._waiting[partition].values())
         while kinds:
             first = [wanted for kind in kinds.values() for wanted in kind[:_AT_ONCE]]
@@ -156,7 +162,7 @@ class PermitQueue:
             kinds = {keys: rest for keys, kind in kinds.items() if (rest := kind[_AT_ONCE:])}
 
     def _grant(self, partition: int, wanted: _Wanted) -> None:
-        """Tells of a grant, unless the holder has asked anew meanwhile: what it holds is then granted again."""
+        """Report a grant, unless the holder has asked again meanwhile: then the answer is repeated for the new question."""
         holder = wanted.wish.holder
         if self._waiting[partition].get(holder, wanted) is wanted:
             self._waiting[partition].pop(holder, None)
@@ -172,7 +178,7 @@ class PermitQueue:
                 self._store.store.take_permits, partition, epoch, wishes, self._now_us()
             )
         except Fenced:
-            # A partition that has come back meanwhile, under a newer epoch, has asked anew.
+            # A partition that came back meanwhile, under a newer epoch, has asked again.
             if self._epoch_of(partition) == epoch:
                 self.drop(partition)
                 self._fenced(partition, epoch)
@@ -185,7 +191,7 @@ class PermitQueue:
     async def _take_apart(
         self, partition: int, wishes: list[PermitWish], error: Exception
     ) -> list[bool] | None:
-        """Asks again in halves, until the wish is alone that the store refuses."""
+        """Ask again in halves until the wish that the store refuses stands alone."""
         if len(wishes) == 1:
             holder = wishes[0].holder
             self.forget(partition, [holder])
@@ -209,7 +215,7 @@ def _kinds(waiting: Iterable[_Wanted]) -> dict[frozenset[str], list[_Wanted]]:
 
 
 def still_wanted(state: RunState, action: TakePermits) -> bool:
-    """Whether a run or step still waits for the permits that it wanted earlier in the same turn."""
+    """Tell whether a run or step still waits for the permits that it wanted earlier in the same turn."""
     if not action.path:
         return state.status in {t.PENDING, t.PAUSED}
     preparation = state.preparing.get(action.path)

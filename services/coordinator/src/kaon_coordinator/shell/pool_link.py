@@ -1,6 +1,6 @@
-"""The link between the owners of runs and the matchers of pools, which may live in one process or in two.
+"""The link between the owners of runs and the matchers of pools, in one process or in two.
 
-The same messages go both ways: directly to a matcher or an owner in this process, over the topics to one in another process.
+The same messages go both ways: directly within this process, over the topics to another one.
 """
 
 from __future__ import annotations
@@ -24,32 +24,32 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class PoolOwner:
-    """A coordinator, as the row of a pool that it owns names it."""
+    """The coordinator that owns a pool, as the pool's row names it."""
 
     name: str
-    # host:port of its API; empty when it has told none.
+    # host:port of its API; empty when unknown.
     address: str
 
     @classmethod
     def parse(cls, text: str) -> PoolOwner:
-        """From `written`."""
+        """Parse the text that `written` returned."""
         name, _, address = text.partition("@")
         return cls(name=name, address=address)
 
     @property
     def written(self) -> str:
-        """As it stands in the row."""
+        """Return the text for the row."""
         return f"{self.name}@{self.address}" if self.address else self.name
 
 
 class PoolLink:
-    """Tells matchers what is READY or over, and answers what they ask.
+    """Tells matchers about READY and ended steps, and answers their questions.
 
     Args:
-        settings: names and bounds.
-        clocks: time.
-        store: says who owns a pool.
-        partitions: what this process owns.
+        settings: Names and bounds.
+        clocks: The sources of time.
+        store: The store of pool owners.
+        partitions: The partitions of this process.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class PoolLink:
         self._store = store
         self._partitions = partitions
         self.owner = PoolOwner(name=settings.owner, address="")
-        # The matchers that live in this process.
+        # The matchers of this process.
         self.pools = Pools(
             catalogue=settings.catalogue,
             clock=clocks.monotonic,
@@ -70,7 +70,7 @@ class PoolLink:
         )
 
     async def open(self, partitions: frozenset[int], outbox: Outbox) -> None:
-        """Takes over the pools of these partitions: claims them, and asks engines and runners what there is."""
+        """Take over the pools of these partitions: claim them, and ask engines and runners for their steps."""
         for pool in self._catalogue.pools:
             if partition_of(pool, self._catalogue.pool_partitions) not in partitions:
                 continue
@@ -80,19 +80,19 @@ class PoolLink:
         self.pools.advance(outbox)
 
     def tell(self, record: step_pb2.StepRequests, outbox: Outbox) -> None:
-        """Tells the matcher of a pool what one partition wants of it."""
+        """Send requests and ends of one partition to the matcher of a pool."""
         if not self.pools.requests(record):
             outbox.step_requests(record)
 
     def answer(self, inbound: Inbound, outbox: Outbox) -> None:
-        """Answers what the matchers of other processes ask and report."""
+        """Answer the questions and reports of matchers in other processes."""
         for number, opened in inbound.pools_opened:
             self._answer_opened(number, opened, outbox)
         for report in inbound.pool_reports:
             self._compare(report, outbox)
 
     def match(self, inbound: Inbound, outbox: Outbox) -> None:
-        """Lets the matchers of this process hear what arrived for them, and match."""
+        """Deliver arrived messages to the matchers of this process, and match."""
         self.pools.hear(inbound)
         self.pools.advance(outbox)
 
@@ -105,7 +105,7 @@ class PoolLink:
             self._compare(wakeup.pool_report, outbox)
 
     def _answer_opened(self, number: int, opened: command_pb2.PoolOpened, outbox: Outbox) -> None:
-        """Tells a new matcher everything of a partition."""
+        """Send a new matcher everything of a partition."""
         partition = self._partitions.owned.get(number)
         if partition is None:
             return
@@ -121,7 +121,7 @@ class PoolLink:
         self.tell(record, outbox)
 
     def _compare(self, report: command_pb2.PoolReport, outbox: Outbox) -> None:
-        """Requests again what a matcher does not know. What it knows already it ignores."""
+        """Request again the steps that a matcher does not know. It ignores those that it knows."""
         partition = self._partitions.owned.get(report.partition)
         if partition is None:
             return

@@ -17,7 +17,7 @@ from kaonapi.run.v1 import command_pb2
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
 
-# Tells the owner of an engine partition something: directly when that is this process.
+# Sends a message to the owner of an engine partition: directly within this process.
 TellEngine = Callable[[int, command_pb2.Wakeup, Outbox], None]
 
 
@@ -25,12 +25,12 @@ class Pools:
     """The matchers of one process.
 
     Args:
-        catalogue: the deployment's topics.
-        clock: monotonic seconds.
-        now_us: microseconds since the epoch.
-        tenants: what tenants are entitled to.
-        faulted: is told the partition and the run of a request that a matcher cannot take, what was going on, and what was raised.
-        tell_engine: how the owners of engine partitions are told what a matcher asks or reports.
+        catalogue: The deployment's topics.
+        clock: Returns monotonic seconds.
+        now_us: Returns microseconds since the epoch.
+        tenants: The entitlements of tenants.
+        faulted: Called with the partition and run of a request that a matcher cannot take, the activity, and the exception.
+        tell_engine: Sends a matcher's question or report to the owner of an engine partition.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Pools:
         self._matchers: dict[str, PoolMatcher] = {}
 
     def open(self, pool: str, epoch: int, outbox: Outbox) -> None:
-        """Takes a pool over: engines are asked what is READY, runners what they have."""
+        """Take a pool over: ask engines for READY steps, and runners for their steps."""
         matcher = PoolMatcher(
             pool=pool,
             epoch=epoch,
@@ -65,13 +65,13 @@ class Pools:
             self._let_out(matcher, effect, outbox)
 
     def close(self, partitions: frozenset[int]) -> None:
-        """Gives up the pools of these partitions; their next owner is told everything anew."""
+        """Give up the pools of these partitions; their next owner asks for everything again."""
         for pool in list(self._matchers):
             if partition_of(pool, self._catalogue.pool_partitions) in partitions:
                 del self._matchers[pool]
 
     def requests(self, record: step_pb2.StepRequests) -> bool:
-        """Hands a record to its pool's matcher; False when that lives in another process."""
+        """Deliver a record to its pool's matcher; return False when that is in another process."""
         matcher = self._matchers.get(record.pool)
         if matcher is None:
             return False
@@ -89,7 +89,7 @@ class Pools:
             )
 
     def hear(self, inbound: Inbound) -> None:
-        """Takes in what arrived for the matchers."""
+        """Take in the records that arrived for the matchers."""
         now = self._clock()
         for record in inbound.requests:
             self.requests(record)
@@ -100,12 +100,12 @@ class Pools:
                     matcher.heartbeat(heartbeat, now)
 
     def deafen(self) -> None:
-        """Nothing could be heard until now."""
+        """Note that no messages could be received until now."""
         for matcher in self._matchers.values():
             matcher.deafen(self._clock())
 
     def advance(self, outbox: Outbox) -> None:
-        """Lets every matcher match."""
+        """Run every matcher."""
         for matcher in self._matchers.values():
             with going_on("a pool was matched", pool=matcher.pool):
                 for effect in matcher.tick(self._clock()):
@@ -113,22 +113,22 @@ class Pools:
             self._tell_troubles(matcher)
 
     def owned(self) -> list[str]:
-        """The pools whose matchers live in this process."""
+        """Return the pools whose matchers are in this process."""
         return sorted(self._matchers)
 
     def runners(self, pool: str) -> list[runner_pb2.Runner]:
-        """The runners of a pool, or of all pools when it is empty, as far as their matchers live in this process."""
+        """Return the runners of a pool, or of all pools when it is empty, as far as their matchers are in this process."""
         moment = self._moment()
         asked = [self._matchers[name] for name in self.owned() if pool in {"", name}]
         return [runner for matcher in asked for runner in matcher.runners(moment)]
 
     def view(self, pool: str) -> runner_pb2.Pool | None:
-        """What a pool has and what it lacks; None when its matcher lives in another process."""
+        """Return the capacity and the shortage of a pool, or None when its matcher is in another process."""
         matcher = self._matchers.get(pool)
         return matcher.view(self._moment()) if matcher is not None else None
 
     def explain(self, pool: str, run_id: str, path: str) -> list[runner_pb2.WaitReason] | None:
-        """Why a READY step waits; None when the pool's matcher lives in another process."""
+        """Return why a READY step waits, or None when the pool's matcher is in another process."""
         matcher = self._matchers.get(pool)
         return matcher.explain(run_id, path, self._moment()) if matcher is not None else None
 

@@ -1,6 +1,6 @@
-"""What the engine asks of the world outside. The answers come back as its messages, in a later turn.
+"""Questions of the engine to the outside; the answers come back as its messages in a later turn.
 
-Nothing here is remembered anywhere: when an answer is lost, the partition's next owner derives the query again.
+Nothing here is stored: when an answer is lost, the partition's next owner derives the question again.
 """
 
 from __future__ import annotations
@@ -51,41 +51,41 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-# What is answered here; `Queries.ask` takes them.
+# The actions that `Queries.ask` answers.
 Query: TypeAlias = Continue | LookUpMemo | PrepareChild | ReadItems | TakePermits | WriteManifests
 
-# What takes a while.
+# Questions whose answers take long.
 _Work: TypeAlias = LookUpMemo | PrepareChild | ReadItems | WriteManifests
 
 _AT_ONCE = 16
-# Waits between attempts when a store does not answer, in seconds.
+# Seconds between attempts while a store does not answer.
 _AGAIN = (0.5, 2.0, 5.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outside:
-    """What answers are made from."""
+    """The sources of answers."""
 
     store: StoreThread
-    # None: what needs artifacts fails, and says why.
+    # None: steps that need artifacts fail with an explanation.
     artifact_io: ArtifactIO | None
     limits: Limits
     # Microseconds since the epoch.
     now_us: Callable[[], int]
-    # A fresh id for a run that is submitted at this time.
+    # Returns a fresh id for a run that is submitted at this time.
     new_run_id: Callable[[int], str]
-    # The epoch under which this process owns a partition; None when it does not.
+    # Returns the epoch under which this process owns a partition, or None.
     epoch_of: Callable[[int], int | None]
-    # Is told the partition and the epoch under which the store has refused.
+    # Called with the partition and epoch under which the store refused.
     fenced: Callable[[int, int], None]
-    # Is told the partition and the run with which its owner cannot go on, what was going on, and what was raised.
+    # Called with the partition and run of a fault, the activity, and the exception.
     faulted: Callable[[int, str, str, BaseException], None]
-    # Asks for a turn.
+    # Requests a turn.
     wake: Callable[[], None]
 
 
 class Queries:
-    """Queries under way, and answers that wait for the next turn of their partition."""
+    """Pending questions, and answers that wait for the next turn of their partition."""
 
     def __init__(self, outside: Outside) -> None:
         self._outside = outside
@@ -103,7 +103,7 @@ class Queries:
         )
 
     def ask(self, partition: int, state: RunState, action: Action) -> None:
-        """Has a query answered; what else an action may be is not for here."""
+        """Start answering a question; ignore other actions."""
         match action:
             case Continue(path=path):
                 self._answer(partition, state.run_id, Continued(path=path))
@@ -120,25 +120,25 @@ class Queries:
                 self._begin(partition, state, action, partial(self._write_manifests, action))
 
     def waits(self, partition: int) -> bool:
-        """Whether answers wait for the partition's next turn."""
+        """Tell whether answers wait for the partition's next turn."""
         return bool(self._ready.get(partition))
 
     def take(self, partition: int) -> list[tuple[str, Message]]:
-        """The answers for a partition, each with its run, in the order in which they came."""
+        """Return the answers for a partition, each with its run, in order of arrival."""
         return self._ready.pop(partition, [])
 
     def drop(self, partition: int) -> None:
-        """Forgets a partition that another owner has claimed; that owner asks again."""
+        """Forget a partition that another owner has claimed; that owner asks again."""
         self._ready.pop(partition, None)
         self.permits.drop(partition)
 
     def check(self) -> None:
-        """Raises what nobody has foreseen."""
+        """Raise an unforeseen error of a question."""
         if self._failure is not None:
             raise self._failure
 
     async def close(self) -> None:
-        """Gives up what is under way."""
+        """Cancel pending questions."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -179,7 +179,7 @@ class Queries:
             except Exception as error:
                 fault = note_fault(f"{type(query).__name__} was answered", error, run=run_id, path=path)
                 message = Unprepared(path=path, asked=asked, kind=ENGINE_FAULT, problem=str(fault))
-        # A partition that was lost meanwhile, and perhaps came back, has been asked anew.
+        # A partition that was lost meanwhile, even if it came back, has been asked again.
         if self._outside.epoch_of(partition) is not None:
             self._answer(partition, run_id, message)
 
@@ -195,7 +195,7 @@ class Queries:
             if not await self._exist(memo.outputs):
                 return missed
         except ArtifactError as error:
-            # It can run itself.
+            # The step can run itself.
             log.warning("remembered outputs not used", run=state.run_id, path=action.path, reason=str(error))
             return missed
         return MemoFound(
@@ -244,7 +244,7 @@ class Queries:
     async def _child_run(
         self, state: RunState, action: PrepareChild, wanted: WorkflowRecord, complete: Mapping[str, str]
     ) -> str:
-        """The id of the run that can go on for a block, or of a new one."""
+        """Return the id of the run that can continue for a block, or of a new one."""
         store = self._outside.store
         if action.continues:
             reason = await _patiently(

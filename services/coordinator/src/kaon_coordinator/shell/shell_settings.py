@@ -1,4 +1,4 @@
-"""What the coordinator's shell is given: names, bounds and clocks; and the counters that it keeps."""
+"""The shell's settings: names, bounds and clocks; and its counters."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kaon_wire import topics
 
 @dataclass(frozen=True, kw_only=True)
 class Clocks:
-    """Both kinds of time, injected."""
+    """The two sources of time, injected."""
 
     # Microseconds since the epoch.
     now_us: Callable[[], int] = lambda: time.time_ns() // 1000
@@ -33,27 +33,27 @@ class ShellSettings:
     catalogue: topics.Catalogue
     limits: Limits = DEFAULT
     lease_seconds: float = LEASE_SECONDS
-    # What tenants are entitled to.
+    # The entitlements of tenants.
     tenants: Tenants = NO_LIMITS
-    # How often the turn loop looks at time: timers, leases, matchers.
+    # Interval at which the turn loop checks time: timers, leases, matchers.
     tick_seconds: float = 0.1
-    # How often the turn loop looks for unapplied commands, in case that a wake-up was lost.
+    # Interval at which the turn loop reads unapplied commands, in case a wake-up was lost.
     poll_seconds: float = 1.0
-    # Sending that takes longer means that the broker was away.
+    # A send that takes longer means that the broker was unreachable.
     stall_seconds: float = 2.0
-    # A fresh id for a run that is submitted at this time; from 0 to 1, for jitter.
+    # A fresh id for a run submitted at this time; a number in [0, 1) for jitter.
     new_run_id: Callable[[int], str] = new_run_id
     random: Callable[[], float] = random.random
 
 
 @dataclass(kw_only=True)
 class Counters:
-    """What happened since the start, for metrics and tests."""
+    """Counts since the start, for metrics and tests."""
 
     stale_leases: int = 0
     expired_leases: int = 0
     quarantined: int = 0
     fenced: int = 0
     committed_events: int = 0
-    # Runs, schedules and records for which something unforeseen was raised.
+    # Faults of runs, schedules and records.
     faults: int = 0

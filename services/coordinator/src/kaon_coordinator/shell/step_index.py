@@ -1,4 +1,4 @@
-"""Which steps of a partition wait for a runner and which are held, by pool: found without looking through every step."""
+"""Index of a partition's waiting and held steps by pool, which avoids a search through every step."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _HELD = (t.RUNNING, t.CANCELLING)
 
 
 class StepIndex:
-    """Paths by pool and run, kept up to date from what each turn changes."""
+    """Paths by pool and run, updated with the changes of each turn."""
 
     def __init__(self) -> None:
         self._ready: dict[str, dict[str, set[str]]] = defaultdict(dict)
         self._held: dict[str, dict[str, set[str]]] = defaultdict(dict)
 
     def note(self, state: RunState, paths: Iterable[str]) -> None:
-        """The run's steps at these paths have changed."""
+        """Update the index for the run's steps at these paths."""
         for path in paths:
             step = state.steps[path]
             pool = requests.pool_of(step)
@@ -28,20 +28,20 @@ class StepIndex:
             _put(self._held[pool], state.run_id, path, here=step.status in _HELD)
 
     def forget(self, run_id: str) -> None:
-        """The run has ended."""
+        """Remove a run that has ended."""
         for places in (*self._ready.values(), *self._held.values()):
             places.pop(run_id, None)
 
     def count_ready(self, pool: str, runs: dict[str, RunState]) -> int:
-        """How many steps wait for a runner of the pool."""
+        """Return the number of steps that wait for a runner of the pool."""
         return sum(len(paths) for run_id, paths in self._ready[pool].items() if not runs[run_id].halted)
 
     def ready(self, pool: str, runs: dict[str, RunState]) -> Iterator[tuple[RunState, StepState]]:
-        """The steps that wait for a runner of the pool, in order of their creation, the oldest run first."""
+        """Return the steps that wait for a runner of the pool, in order of creation, oldest run first."""
         return (found for found in _steps(self._ready[pool], runs) if not found[0].halted)
 
     def held(self, pool: str, runs: dict[str, RunState]) -> Iterator[tuple[RunState, StepState]]:
-        """The steps that runners of the pool hold."""
+        """Return the steps that runners of the pool hold."""
         return _steps(self._held[pool], runs)
 
 
@@ -58,7 +58,7 @@ def _steps(places: dict[str, set[str]], runs: dict[str, RunState]) -> Iterator[t
     # Run ids ascend with time.
     for run_id in sorted(places):
         state = runs[run_id]
-        # A reset drops steps without another word.
+        # A reset drops steps without an event of their own.
         places[run_id] &= state.steps.keys()
         for step in sorted((state.steps[path] for path in places[run_id]), key=lambda step: step.position):
             yield state, step

@@ -1,4 +1,7 @@
-"""Messages that are due at a time. The rows of the steps hold the times; this heap only spares looking for them."""
+"""Timers: messages that are due at a time.
+
+The rows of the steps hold the times; this heap only avoids a search through them.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from kaon_coordinator.engine.messages import Message
 class Timers:
     """A heap by due time, in microseconds since the epoch.
 
-    Nothing is removed before its time: the engine ignores what no longer fits.
+    No entry is removed before its time: the engine ignores those that no longer apply.
     """
 
     def __init__(self) -> None:
@@ -19,11 +22,11 @@ class Timers:
         self._order = itertools.count()
 
     def set(self, due_us: int, run_id: str, message: Message) -> None:
-        """Sends `message` to the run at `due_us`."""
+        """Send `message` to the run at `due_us`."""
         heapq.heappush(self._heap, (due_us, next(self._order), run_id, message))
 
     def take_due(self, now_us: int) -> list[tuple[str, Message]]:
-        """What is due, in order of its time."""
+        """Return the due messages, in order of time."""
         due: list[tuple[str, Message]] = []
         while self._heap and self._heap[0][0] <= now_us:
             _, _, run_id, message = heapq.heappop(self._heap)
@@ -31,5 +34,5 @@ class Timers:
         return due
 
     def next_us(self) -> int | None:
-        """When the next message is due."""
+        """Return when the next message is due."""
         return self._heap[0][0] if self._heap else None

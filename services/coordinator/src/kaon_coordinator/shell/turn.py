@@ -1,4 +1,4 @@
-"""One turn of a partition: a batch of messages becomes one transaction, and only then effects."""
+"""One turn of a partition: a batch of messages becomes one transaction, and then effects."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ class Turn:
     """The decisions of one batch, until they are durable."""
 
     context: Context
-    # Among how many partitions new runs are spread.
+    # Number of partitions over which new runs are spread.
     partitions: int = 1
     events: list[history_pb2.HistoryEvent] = field(default_factory=list)
     actions: list[tuple[RunState, Action]] = field(default_factory=list)
     touched: dict[str, RunState] = field(default_factory=dict)
     applied_inbox: list[InboxRow] = field(default_factory=list)
-    # What is written together with the events.
+    # Effects that are written together with the events.
     atomic_effects: AtomicEffects = field(default_factory=AtomicEffects)
-    # Claims of runners to steps of runs that are not in memory: (incarnation, key).
+    # Reports for steps of runs that are not in memory: (incarnation, key).
     disowned: list[tuple[str, step_pb2.StepKey]] = field(default_factory=list)
     stale: int = 0
-    # Runs that cannot go on, by id. Nothing of them is in the turn; they are ended after it.
+    # Faulted runs by id. The turn contains nothing of them; they are ended after it.
     faulted: dict[str, FaultedRun] = field(default_factory=dict)
 
     def tell(self, state: RunState, message: Message) -> None:
-        """Lets the engine decide what follows from a message."""
+        """Have the engine decide what follows from a message."""
         self.absorb(state, decide(state, message, self.context))
 
     def set_apart(self, run_id: str, fault: Fault) -> None:
-        """Takes a run out of the turn with all that was decided for it: its state may be half of one decision."""
+        """Remove a run and all of its decisions from the turn: its state may be half of one decision."""
         rows = [row for row in self.applied_inbox if row.run_id == run_id]
         self.faulted[run_id] = FaultedRun(run_id=run_id, fault=fault, rows=rows)
         self.applied_inbox = [row for row in self.applied_inbox if row.run_id != run_id]
@@ -54,7 +54,7 @@ class Turn:
         self.atomic_effects = self.atomic_effects.without(run_id)
 
     def absorb(self, state: RunState, decision: Decision) -> None:
-        """Takes a decision into the batch."""
+        """Add a decision to the batch."""
         self.stale += decision.stale
         now_us = self.context.now_us
         for action in decision.actions:
@@ -66,23 +66,24 @@ class Turn:
 
     @property
     def durable(self) -> bool:
-        """Whether there is nothing that must be made durable first."""
+        """Tell whether the turn has nothing to make durable."""
         return not (self.events or self.applied_inbox or self.atomic_effects)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FaultedRun:
-    """A run with which its owner cannot go on."""
+    """A run that its owner cannot continue."""
 
     run_id: str
     fault: Fault
-    # The commands that were applied to it meanwhile: they count as applied, or the next owner would meet the same.
+    # The commands applied to it meanwhile: they count as applied, or the next owner would meet the same
+    # fault.
     rows: list[InboxRow] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """What a turn writes."""
+    """The writes of a turn."""
 
     runs: list[RunRow]
     steps: dict[str, list[StepRow]]
@@ -91,7 +92,7 @@ class Rows:
 
 
 def rows_of(turn: Turn) -> Rows:
-    """The rows that the turn has changed; asking clears the marks of change."""
+    """Return the rows that the turn has changed, and clear the marks of change."""
     rows = Rows(runs=[], steps={}, blocks={}, dropped={})
     for run_id, state in list(turn.touched.items()):
         try:

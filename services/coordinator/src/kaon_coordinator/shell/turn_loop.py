@@ -1,7 +1,7 @@
-"""The loop that turns what arrives, and the passing of time, into decisions, transactions and sends.
+"""The loop that turns records and the passing of time into decisions, transactions and sends.
 
-One turn reads top to bottom in `TurnLoop.turn`: inbound, decide, commit, effects, outbox. Everything that changes state happens in
-one turn at a time, under one lock.
+One turn reads top to bottom in `TurnLoop.turn`: inbound, decide, commit, effects, outbox. Every change of
+state happens in one turn at a time, under one lock.
 """
 
 from __future__ import annotations
@@ -38,28 +38,31 @@ from kaonapi.step.v1 import step_pb2
 
 
 class Sinks(Protocol):
-    """Receives what has become durable, and what is only shown: the API's live feed, the log archive. None of it may raise."""
+    """Receivers of durable events and of progress: the API's live feed and the log archive.
+
+    Their methods must not raise.
+    """
 
     def committed(self, events: Sequence[history_pb2.HistoryEvent]) -> None:
-        """History events that are durable, in order of seq for each run."""
+        """Receive durable history events, in order of seq per run."""
 
     def progress(self, reports: Mapping[int, Sequence[step_pb2.StepEvents]]) -> None:
-        """Runners' records, for the progress in them."""
+        """Receive runners' records, for the progress in them."""
 
     async def logs(self, lines: Sequence[log_pb2.LogLines]) -> None:
-        """Lines that steps printed; returns when they are archived."""
+        """Archive lines that steps printed; return when they are archived."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoopParts:
-    """What turns are made with."""
+    """The dependencies of turns."""
 
     settings: ShellSettings
     clocks: Clocks
     counters: Counters
     store: StoreThread
     transport: Transport
-    # What a decision may know now.
+    # Returns the context of a decision made now.
     context: Callable[[], Context]
     partitions: Partitions
     ownership: Ownership
@@ -71,7 +74,7 @@ class LoopParts:
     link: PoolLink
     history_publisher: HistoryPublisher
     sinks: Sinks
-    # Held by whatever changes state.
+    # Held during every change of state.
     lock: asyncio.Lock
 
 
@@ -90,7 +93,7 @@ class TurnLoop:
     # --- the passing of time ------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Looks at time and at woken inboxes until cancelled. An error ends it, and with it the process."""
+        """Handle timers and wake-ups until cancelled. An error ends the method, and with it the process."""
         parts = self._parts
         beside = [
             asyncio.create_task(parts.history_publisher.run(), name="publisher"),
@@ -122,7 +125,7 @@ class TurnLoop:
 
     async def _woken_or_tick(self) -> None:
         woken = self._partitions.woken
-        # Not `wait_for`: it may swallow a cancellation that comes together with the event.
+        # Not `wait_for`: it may swallow a cancellation that coincides with the event.
         try:
             async with asyncio.timeout(self._settings.tick_seconds):
                 await woken.wait()
@@ -143,7 +146,7 @@ class TurnLoop:
             await self.turn(Inbound())
 
     async def open(self, number: int) -> None:
-        """Takes a partition over, and lets out what was in flight. The caller holds the lock."""
+        """Take a partition over and dispatch its pending work. The caller holds the lock."""
         outbox = Outbox(self._settings.catalogue)
         if await self._ownership.open(number, outbox):
             await self._end_faulted(outbox)
@@ -153,9 +156,12 @@ class TurnLoop:
     # --- one turn -----------------------------------------------------------------------------------------------
 
     async def turn(self, inbound: Inbound) -> None:
-        """Makes one turn of all partitions; returns when all that follows is durable and sent. The caller holds the lock."""
+        """Make one turn of all partitions; return when all that follows is durable and sent.
+
+        The caller holds the lock.
+        """
         parts, outbox = self._parts, Outbox(self._settings.catalogue)
-        # Inbound: with the records that are given, the commands that wait in the inboxes.
+        # Inbound: the given records, and the waiting commands of the inboxes.
         filled = parts.inbox.take_filled(inbound.inbox_filled)
         await self._ownership.take_back(filled, outbox)
         commands = await parts.inbox.read(filled)
@@ -166,7 +172,7 @@ class TurnLoop:
             for partition in list(self._partitions.owned.values())
             if (turn := self._decide(partition, inbound, commands, now)) is not None
         ]
-        # Commit, and let out the effects of what is durable.
+        # Commit, and dispatch the effects of durable turns.
         for partition, turn in await self._commit(turns):
             parts.dispatch.dispatch(partition, partition.effects(turn, now), outbox)
         parts.link.answer(inbound, outbox)
@@ -179,7 +185,7 @@ class TurnLoop:
         await self._send(outbox.take())
 
     def _decide(self, partition: Partition, inbound: Inbound, commands: Commands, now: float) -> Turn | None:
-        """One turn of one partition; None when nothing concerns it."""
+        """Make one turn of one partition; return None when nothing concerns it."""
         barriers = self._parts.barriers
         reports = inbound.reports.get(partition.number, ())
         rows = commands.rows.get(partition.number, ())
@@ -194,13 +200,16 @@ class TurnLoop:
         for report in reports:
             decider.apply_report(report)
         decider.apply_answers(answers)
-        # After the reports: what arrived together with the barrier was said before it too.
+        # After the reports: those in the barrier's batch were sent before it, too.
         self._counters.expired_leases += decider.apply_time(barriers.expired(partition, now))
         self._counters.stale_leases += turn.stale
         return turn
 
     async def _commit(self, turns: Sequence[tuple[Partition, Turn]]) -> list[tuple[Partition, Turn]]:
-        """Makes turns durable in one transaction. Returns them without those of partitions that another process owns by now."""
+        """Make turns durable in one transaction.
+
+        Return them without those of partitions that another process owns.
+        """
         written = [prepare(partition, turn) for partition, turn in turns]
         for number in await commit(self._parts.store, written):
             self._ownership.lose(number)
@@ -224,7 +233,7 @@ class TurnLoop:
             self._parts.sinks.committed(turn.events)
 
     async def _end_faulted(self, outbox: Outbox) -> None:
-        """Ends the runs with which this owner cannot go on."""
+        """End the runs that this owner cannot continue."""
         owned = self._partitions.owned
         for partition in list(owned.values()):
             while partition.faulted and owned.get(partition.number) is partition:
@@ -240,8 +249,11 @@ class TurnLoop:
                     self._parts.dispatch.dispatch(partition, effects, outbox)
 
     async def _send(self, sends: Sequence[Send]) -> None:
-        """Sends. What takes long has waited for a broker that was away: runners could not be heard either, and looking at time
-        stood still, so nothing else has noticed."""
+        """Send the outbox.
+
+        A slow send means that the broker was unreachable. Runners could not be heard either, and timers were
+        not checked meanwhile, so nothing else has noticed.
+        """
         began = self._clocks.monotonic()
         await self._parts.transport.send(sends)
         now = self._clocks.monotonic()
@@ -249,7 +261,7 @@ class TurnLoop:
             self._deafen(now)
 
     def _deafen(self, now: float) -> None:
-        """Nothing could be heard until now: no lease ends for that."""
+        """Note that no messages could be received until now: no lease ends because of that."""
         for partition in self._partitions.owned.values():
             partition.watch.leases.deafen(now)
         self._parts.link.pools.deafen()

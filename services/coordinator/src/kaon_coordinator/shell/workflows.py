@@ -10,11 +10,11 @@ from kaon_coordinator.store.thread import StoreThread
 
 
 class Workflows:
-    """Keeps the compiled form of the definitions that were used last; runs hold on to theirs.
+    """Caches the compiled definitions that were used last; runs hold references to theirs.
 
     Args:
-        store: has the definitions.
-        kept: how many compiled definitions are kept.
+        store: The store of definitions.
+        kept: The number of cached definitions.
     """
 
     def __init__(self, store: StoreThread, *, kept: int = 500) -> None:
@@ -23,10 +23,10 @@ class Workflows:
         self._compiled: OrderedDict[tuple[str, str, str], CompiledWorkflow] = OrderedDict()
 
     async def of(self, run: LoadedRun) -> CompiledWorkflow:
-        """The compiled definition of a run.
+        """Return the compiled definition of a run.
 
         Raises:
-            NotFound: there is no such version.
+            NotFound: The version does not exist.
         """
         key = (run.tenant, run.workflow, run.version)
         found = self._compiled.get(key)

@@ -1,1 +1,1 @@
-"""What arrives for a turn: records of the transport, and commands of the inbox."""
+"""Input of a turn: records of the transport, and commands of the inbox."""

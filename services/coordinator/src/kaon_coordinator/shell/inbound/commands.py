@@ -1,4 +1,4 @@
-"""From commands of the inbox to messages of the engine."""
+"""Converts commands of the inbox to messages of the engine."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from kaonapi.run.v1 import command_pb2
 
 
 def message_of(command: command_pb2.RunCommand) -> m.Message:
-    """What the engine is told.
+    """Convert a command to the engine's message.
 
     Raises:
-        InvalidValue: the command is none that this version knows.
+        InvalidValue: This version does not know the command.
     """
     build = _MESSAGES.get(command.WhichOneof("command") or "")
     if build is None:

@@ -1,4 +1,4 @@
-"""Reads the commands that wait for the partitions of this process, with the runs that they concern."""
+"""Reads the waiting commands for the partitions of this process, with their runs."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ class Commands:
 
     # By partition, oldest first.
     rows: dict[int, list[InboxRow]] = field(default_factory=lambda: defaultdict(list))
-    # Unfinished runs that the commands concern and that were not in memory.
+    # Active runs of the commands that were not in memory.
     fresh: dict[str, Stored] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True)
 class _Fresh:
-    """Runs that are not in memory, as commands need them."""
+    """Runs of commands that were not in memory."""
 
     runs: dict[str, Stored] = field(default_factory=dict)
-    # Forks of which the beginning is still being folded.
+    # Forks whose initial state is still being folded.
     waiting: set[str] = field(default_factory=set)
     # Runs that can never begin.
     faults: dict[str, Fault] = field(default_factory=dict)
@@ -47,9 +47,9 @@ class Inbox:
     """The inboxes of all partitions of one owner.
 
     Args:
-        store: has the rows.
-        partitions: what this process owns.
-        workflows: the compiled definitions.
+        store: The store of the rows.
+        partitions: The partitions of this process.
+        workflows: The compiled definitions.
     """
 
     def __init__(self, store: StoreThread, partitions: Partitions, workflows: Workflows) -> None:
@@ -57,17 +57,17 @@ class Inbox:
         self._partitions = partitions
         self._workflows = workflows
         self._filled: set[int] = set()
-        # Runs that were submitted in this process, by id: they need not be read again.
+        # Runs submitted in this process, by id: they need not be read again.
         self._submitted: dict[str, RunRecord] = {}
         self._start_dedup = StartDedup()
         self._fork_states = ForkStates(store, self.wake)
 
     def wake(self, partition: int, submitted: RunRecord | None = None) -> bool:
-        """Tells that a partition's inbox has been filled; False when another process owns the partition.
+        """Wake the inbox of a partition; return False when another process owns the partition.
 
         Args:
-            partition: whose inbox.
-            submitted: the run that has just been stored, when that is what has filled it.
+            partition: The partition of the inbox.
+            submitted: The run that was just stored, when its submission is the reason.
         """
         if partition not in self._partitions.owned:
             return False
@@ -79,19 +79,19 @@ class Inbox:
         return True
 
     def look_into_all(self) -> None:
-        """Has the next turn look into every inbox: a wake-up may have been lost."""
+        """Have the next turn read every inbox: a wake-up may have been lost."""
         self._filled |= set(self._partitions.owned)
 
     def take_filled(self, filled: Iterable[int]) -> set[int]:
-        """The partitions whose inboxes were filled since the last turn, with those of which a record says so."""
+        """Return the partitions with new commands since the last turn, including those that a record names."""
         found, self._filled = self._filled.union(filled), set()
         return found & set(self._partitions.owned)
 
     async def read(self, filled: Collection[int]) -> Commands:
-        """The commands that wait, with the runs that they concern and that are not in memory.
+        """Return the waiting commands, with those of their runs that are not in memory.
 
         Args:
-            filled: partitions whose inboxes are looked into. The starts of runs that were submitted here are known without.
+            filled: The partitions whose inboxes are read. The starts of runs that were submitted here are known without reading.
         """
         submitted, self._submitted = self._submitted, {}
         commands = Commands()
@@ -108,7 +108,7 @@ class Inbox:
         fresh = await self._fresh(rows, submitted)
         commands.fresh = fresh.runs
         for row in rows:
-            # A fork's commands wait until it is known what it begins with.
+            # A fork's commands wait until its initial state is known.
             if row.run_id in fresh.waiting:
                 continue
             self._start_dedup.note(row)
@@ -123,10 +123,11 @@ class Inbox:
         return commands
 
     async def _fresh(self, rows: Collection[InboxRow], submitted: dict[str, RunRecord]) -> _Fresh:
-        """The runs of these commands that are not in memory."""
+        """Return the runs of these commands that are not in memory."""
         owned = self._partitions.owned
         unknown = {row.run_id for row in rows if row.run_id not in owned[row.partition].runs}
-        # Only while its start waits is a run as it was submitted: it may have begun, and ended, before the submitter was answered.
+        # A run equals its submission only while its start waits: it may begin, and end, before the submitter
+        # is answered.
         starting = {row.run_id for row in rows if row.command.HasField("start")}
         known = unknown & submitted.keys() & starting
         reopened = {row.run_id for row in rows if row.command.WhichOneof("command") in REOPENING}
@@ -151,7 +152,7 @@ class Inbox:
         return fresh
 
     async def _fresh_one(self, run: LoadedRun) -> Stored | None:
-        """A run as commands need it; None when it cannot begin yet."""
+        """Load a run for its commands; return None when it cannot begin yet."""
         stored = Stored(run=run, workflow=await self._workflows.of(run))
         if run.fork_run_id and run.row.seq == 0:
             base = self._fork_states.take(run)
@@ -159,20 +160,20 @@ class Inbox:
         return stored
 
     def forget(self, run_ids: Iterable[str]) -> None:
-        """What came of the starts of these runs was not kept: they may be applied again."""
+        """Forget the starts of these runs: their effects were not kept, and they may be applied again."""
         self._start_dedup.forget(run_ids)
 
     def drop(self, partition: int) -> None:
-        """Forgets a partition that another owner has claimed."""
+        """Forget a partition that another owner has claimed."""
         self._start_dedup.drop(partition)
         self._submitted = {key: run for key, run in self._submitted.items() if run.partition != partition}
         self._fork_states.drop(partition)
 
     async def close(self) -> None:
-        """Gives up what is under way."""
+        """Cancel pending work."""
         await self._fork_states.close()
 
 
 def _as_loaded(run: RunRecord) -> LoadedRun:
-    """A run that has only just been stored: it has neither steps nor blocks."""
+    """Convert a run that was just stored: it has neither steps nor blocks."""
     return LoadedRun(**{each.name: getattr(run, each.name) for each in fields(run)}, steps=(), blocks=())

@@ -1,4 +1,4 @@
-"""Sorts a batch of records by what they mean and whom they concern."""
+"""Sorts a batch of records by type and partition."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from kaonapi.step.v1 import step_pb2
 class Inbound:
     """A batch, decoded."""
 
-    # By engine partition, in the order of arrival.
+    # By engine partition, in order of arrival.
     reports: dict[int, list[step_pb2.StepEvents]] = field(default_factory=lambda: defaultdict(list))
     inbox_filled: set[int] = field(default_factory=set)
     # With the engine partition that is asked.
     pools_opened: list[tuple[int, command_pb2.PoolOpened]] = field(default_factory=list)
     pool_reports: list[command_pb2.PoolReport] = field(default_factory=list)
-    # Somebody elsewhere has given permits back.
+    # Another owner has released permits.
     permits_freed: bool = False
     requests: list[step_pb2.StepRequests] = field(default_factory=list)
     heartbeats: list[runner_pb2.RunnerHeartbeat] = field(default_factory=list)
     logs: list[log_pb2.LogLines] = field(default_factory=list)
-    # Records that cannot be understood, with the reason.
+    # Undecodable records, with the reason.
     poison: list[tuple[Incoming, str]] = field(default_factory=list)
 
 
 def sort_records(records: Sequence[Incoming]) -> Inbound:
-    """Decodes a batch. A record that cannot be understood is set aside; it never stops the others."""
+    """Decode a batch. An undecodable record is set aside and never stops the others."""
     inbound = Inbound()
     for record in records:
         try:

@@ -1,4 +1,4 @@
-"""Runners' records as the engine's messages."""
+"""Converts records of runners to messages of the engine."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from kaon_coordinator.engine.messages import (
 )
 from kaonapi.step.v1 import step_pb2
 
-# Of the reason for which a runner hands a step back.
+# Characters of the reason for which a runner hands a step back.
 _REASON_CHARACTERS = 2_000
 
 
 def lease_of(record: step_pb2.StepEvents, key: step_pb2.StepKey) -> Lease:
-    """The claim that a record makes for one of its keys."""
+    """Return the lease under which a record reports one of its keys."""
     return Lease(
         issue=StepIssue(path=key.path, attempt=key.attempt, generation=key.generation),
         runner_id=record.runner_id,
@@ -29,7 +29,7 @@ def lease_of(record: step_pb2.StepEvents, key: step_pb2.StepKey) -> Lease:
 
 
 def message_of(record: step_pb2.StepEvents, event: step_pb2.StepEvent) -> Message | None:
-    """The engine's message for one event; None for progress, which is shown and not kept."""
+    """Convert one event to the engine's message; None for progress, which is shown but not stored."""
     lease = lease_of(record, event.key)
     match event.WhichOneof("event"):
         case "started":
@@ -52,7 +52,7 @@ def message_of(record: step_pb2.StepEvents, event: step_pb2.StepEvent) -> Messag
 
 
 def _printable(error: step_pb2.StepError) -> step_pb2.StepError:
-    """An error as it can be kept: databases have no NUL in texts."""
+    """Return an error without NUL characters, which databases refuse in texts."""
     texts = (error.type, error.message, error.details)
     if not any("\0" in text for text in texts):
         return error
