@@ -1,8 +1,8 @@
-"""Which leases must be renewed until when. Times are monotonic seconds, passed in.
+"""The deadlines of leases, in monotonic seconds that callers pass in.
 
-A lease is expired only by someone who could hear: after the deadline the owner sends a record to itself and waits until it has
-read it, and with it everything that runners said before; and no lease ends within one lease time of an assignment or a
-reconnection. So a broker that was away, or an owner that was late, costs no step.
+Only an owner that could receive messages expires a lease. After the deadline it sends a record to itself and
+waits until it has read it, and with it every report that runners sent before. No lease ends within one lease
+time of an assignment or a reconnection. So an unreachable broker or a late owner costs no step.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class LeaseBook:
     """The leases of one partition.
 
     Args:
-        seconds: how long a lease lasts without a renewal.
+        seconds: The duration of a lease without a renewal.
     """
 
     def __init__(self, *, seconds: float = LEASE_SECONDS) -> None:
@@ -41,7 +41,7 @@ class LeaseBook:
         return len(self._deadlines)
 
     def hold(self, lease: LeaseId, now: float) -> None:
-        """A runner has become the holder, or has renewed."""
+        """Record a new holder or its renewal."""
         deadline = now + self._seconds
         known = lease in self._deadlines
         self._deadlines[lease] = deadline
@@ -49,27 +49,27 @@ class LeaseBook:
             heapq.heappush(self._heap, (deadline, lease.run_id, lease.issue))
 
     def renew(self, lease: LeaseId, now: float) -> bool:
-        """Prolongs a held lease; False when it is not held."""
+        """Prolong a held lease; return False when it is not held."""
         if lease not in self._deadlines:
             return False
         self._deadlines[lease] = now + self._seconds
         return True
 
     def end(self, lease: LeaseId) -> None:
-        """Nobody needs to renew this lease any more."""
+        """Remove a lease: no renewal is expected any longer."""
         self._deadlines.pop(lease, None)
 
     def deafen(self, now: float) -> None:
-        """The owner could not hear until now: nothing expires within one lease from here."""
+        """Note that the owner could not receive messages until now: nothing expires within one lease from here."""
         self._not_before = now + self._seconds
 
     def is_overdue(self, lease: LeaseId, now: float) -> bool:
-        """Whether the lease is held and its deadline has passed."""
+        """Tell whether the lease is held and its deadline has passed."""
         deadline = self._deadlines.get(lease)
         return deadline is not None and deadline <= now and now >= self._not_before
 
     def overdue(self, now: float) -> list[LeaseId]:
-        """The leases whose deadline has passed; they stay in the book until they are ended."""
+        """Return the leases whose deadline has passed; they stay in the book until they are ended."""
         if now < self._not_before:
             return []
         found: list[LeaseId] = []

@@ -1,4 +1,4 @@
-"""What leaves the engine for a pool's matcher or a runner, built from the state."""
+"""Messages to a pool's matcher or a runner, built from the state."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kaonapi.step.v1 import step_pb2
 DEFAULT_POOL = "default"
 # Bytes of one event or request: brokers refuse records of more than 1 MiB by default.
 RECORD_BYTES = 1_000_000
-# Runners have this label, with the name behind it, for each step type that they can execute.
+# Runners have one such label for each step type that they can execute.
 STEP_TYPE_LABEL = "step-type."
 
 _HIGHEST = 2**31 - 1
@@ -26,17 +26,17 @@ _REASONS = {
 
 
 def pool_of(step: StepState) -> str:
-    """The pool that a step runs in."""
+    """Return the pool of a step."""
     return step.block.step.pool or DEFAULT_POOL
 
 
 def priority_of(state: RunState, step: StepState) -> int:
-    """How early a step goes: its own priority and its run's, as far as one number holds both."""
+    """Return the sum of the step's and its run's priority, bounded to the range of the field."""
     return max(-_HIGHEST, min(step.block.step.priority + state.priority, _HIGHEST))
 
 
 def pool_at(state: RunState, path: str) -> str:
-    """The pool of the step at a path, be it there or dropped by a reset meanwhile."""
+    """Return the pool of the step at a path, whether it exists or a reset has dropped it."""
     step = state.steps.get(path)
     if step is not None:
         return pool_of(step)
@@ -61,7 +61,7 @@ def key_of(run_id: str, issue: StepIssue | StepState) -> step_pb2.StepKey:
 
 
 def step_request(state: RunState, step: StepState, *, partition: int, epoch: int) -> step_pb2.StepRequest:
-    """The request for a READY step, with everything that a runner needs."""
+    """Build the request for a READY step, with everything that a runner needs."""
     declared = step.block.step
     definition = state.workflow.definition
     spec = step_pb2.StepSpec(
@@ -99,13 +99,13 @@ def step_request(state: RunState, step: StepState, *, partition: int, epoch: int
 
 
 def _trace_parent(state: RunState, step: StepState) -> str:
-    """The context of what happens inside of this issue of the step."""
+    """Return the trace context of this issue of the step."""
     run = run_span(state.run_id, state.trace_parent)
     return step_span(run, state.run_id, step.path, step.generation).trace_parent
 
 
 def held_step(state: RunState, step: StepState) -> step_pb2.StepHeld:
-    """A running step, as a pool's new matcher must know it."""
+    """Describe a running step for a pool's new matcher."""
     return step_pb2.StepHeld(
         key=key_of(state.run_id, step),
         incarnation=step.incarnation,
@@ -115,7 +115,7 @@ def held_step(state: RunState, step: StepState) -> step_pb2.StepHeld:
 
 
 def revoke(run_id: str, action: RevokeLease, *, partition: int, epoch: int) -> runner_pb2.RunnerCommand:
-    """The command that takes a lease back."""
+    """Build the command that revokes a lease."""
     key = key_of(run_id, action.issue)
     return runner_pb2.RunnerCommand(
         revoke=runner_pb2.RevokeStep(
@@ -125,7 +125,7 @@ def revoke(run_id: str, action: RevokeLease, *, partition: int, epoch: int) -> r
 
 
 def revoke_stale(key: step_pb2.StepKey, *, partition: int, epoch: int) -> runner_pb2.RunnerCommand:
-    """The command that answers a claim to a step that no runner should hold."""
+    """Build the command that answers a report for a step that no runner should hold."""
     return runner_pb2.RunnerCommand(
         revoke=runner_pb2.RevokeStep(
             key=key, epoch=epoch, partition=partition, reason=runner_pb2.REVOKE_REASON_STALE_LEASE
@@ -134,13 +134,13 @@ def revoke_stale(key: step_pb2.StepKey, *, partition: int, epoch: int) -> runner
 
 
 def grant(run_id: str, action: GrantLease, *, partition: int, epoch: int) -> runner_pb2.RunnerCommand:
-    """The command that lets the holder of an exclusive step begin."""
+    """Build the command that lets the holder of an exclusive step begin."""
     key = key_of(run_id, action.issue)
     return runner_pb2.RunnerCommand(grant=runner_pb2.GrantStep(key=key, epoch=epoch, partition=partition))
 
 
 def signal(run_id: str, action: SignalHolder, *, partition: int, epoch: int) -> runner_pb2.RunnerCommand:
-    """The command that hands a signal to a running step."""
+    """Build the command that delivers a signal to a running step."""
     key = key_of(run_id, action.issue)
     return runner_pb2.RunnerCommand(
         signal=runner_pb2.SignalStep(

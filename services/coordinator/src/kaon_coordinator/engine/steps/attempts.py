@@ -1,4 +1,4 @@
-"""Steps: what becomes of their attempts."""
+"""Steps: the outcomes of their attempts."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ from kaon_wire.errors import InvalidValue
 from kaonapi.run.v1 import history_pb2
 from kaonapi.step.v1 import step_pb2
 
-# Of the type of an error.
+# Characters of an error type.
 _TYPE_CHARACTERS = 200
 
 
 def wants_runner(state: RunState, step: StepState) -> bool:
-    """Whether the step waits for a runner, and its run may go on."""
+    """Tell whether the step waits for a runner and its run may go on."""
     return step.status == t.READY and not state.halted
 
 
@@ -55,7 +55,7 @@ def become_ready(
     inputs: dict[str, str] | None = None,
     memo_key: str = "",
 ) -> None:
-    """Asks for a runner under the next generation."""
+    """Make the step READY and request a runner under the next generation."""
     first = not step.begun
     decision.emit(
         step_became_ready=history_pb2.StepBecameReady(
@@ -73,7 +73,7 @@ def become_ready(
 
 
 def stop(decision: Decision, step: StepState, status: t.Status) -> None:
-    """Stops a step; one that nobody holds ends at once with `status`."""
+    """Stop a step; a step without a holder ends at once with `status`."""
     if step.status == t.RUNNING:
         _request_stop(decision, step, RevokeReason.CANCELLED)
     elif step.status == t.READY or (step.status == t.PENDING and step.retry_us):
@@ -86,7 +86,7 @@ def _request_stop(decision: Decision, step: StepState, reason: RevokeReason) -> 
 
 
 def reported(decision: Decision, message: Reported) -> None:
-    """The holder reports a metric or a checkpoint."""
+    """Record a metric or checkpoint from the holder."""
     step = claim(decision, message)
     if step is None:
         return
@@ -111,7 +111,10 @@ def reported(decision: Decision, message: Reported) -> None:
 
 
 def _end_attempt(decision: Decision, step: StepState, problem: str) -> None:
-    """Ends an attempt that exceeds a limit, without waiting for its holder; one that is stopping anyway just goes on with that."""
+    """End an attempt that exceeds a limit, without waiting for its holder.
+
+    An attempt that is already stopping continues to stop.
+    """
     if step.status != t.RUNNING:
         return
     revoke(decision, lease_of(step), RevokeReason.STALE_LEASE)
@@ -131,7 +134,7 @@ def _stop_early(decision: Decision, step: StepState, metric: step_pb2.StepMetric
 
 
 def succeeded(decision: Decision, message: Succeeded) -> None:
-    """The attempt has succeeded, if its outputs are those that were declared."""
+    """Record the success of an attempt, if its outputs match the declared ones."""
     step = claim(decision, message)
     if step is None:
         return
@@ -146,7 +149,7 @@ def succeeded(decision: Decision, message: Succeeded) -> None:
 
 
 def _output_problem(decision: Decision, step: StepState, outputs: dict[str, str]) -> tuple[str, str]:
-    """The type of the error, and what is wrong; empty when nothing is."""
+    """Return the error type and the description of a fault in the outputs; empty when there is none."""
     if problem := output_difference(step, outputs):
         return "OutputMismatch", problem
     if problem := decision.context.limits.too_large(outputs):
@@ -155,7 +158,7 @@ def _output_problem(decision: Decision, step: StepState, outputs: dict[str, str]
 
 
 def _malformed(outputs: dict[str, str]) -> str:
-    """Which outputs are no JSON that can be kept and handed on; empty when all are."""
+    """Describe which outputs are not valid JSON; empty when all are."""
     for name, text in sorted(outputs.items()):
         try:
             canonical.strict(text)
@@ -165,7 +168,7 @@ def _malformed(outputs: dict[str, str]) -> str:
 
 
 def output_difference(step: StepState, outputs: dict[str, str]) -> str:
-    """How outputs differ from the declared ones; empty when they do not."""
+    """Describe how outputs differ from the declared ones; empty when they do not."""
     declared, given = set(step.block.step.outputs), set(outputs)
     if declared == given:
         return ""
@@ -174,7 +177,7 @@ def output_difference(step: StepState, outputs: dict[str, str]) -> str:
 
 
 def failed(decision: Decision, message: Failed) -> None:
-    """The attempt has failed."""
+    """Record the failure of an attempt."""
     step = claim(decision, message)
     if step is None:
         return
@@ -204,7 +207,7 @@ def _attempt_failed(decision: Decision, step: StepState, error: step_pb2.StepErr
 
 
 def stopped(decision: Decision, message: Stopped) -> None:
-    """The attempt was stopped; nothing of it is left."""
+    """Record that the attempt was stopped and no process of it is left."""
     step = claim(decision, message)
     if step is None:
         return
@@ -218,7 +221,7 @@ def stopped(decision: Decision, message: Stopped) -> None:
 
 
 def end_stopped(decision: Decision, step: StepState, log_json: str) -> None:
-    """The end of a step that was asked to stop."""
+    """End a step that was asked to stop."""
     if step.stop != t.NONE:
         end(decision, step, step.stop, error=stop_error(step.path, step.stop), log_json=log_json)
     elif step.stop_reason == RevokeReason.TIMED_OUT:
@@ -230,7 +233,7 @@ def end_stopped(decision: Decision, step: StepState, log_json: str) -> None:
 
 
 def retry_due(decision: Decision, message: RetryDue) -> None:
-    """The wait before the next attempt is over."""
+    """Begin the next attempt when the wait before it is over."""
     step = decision.state.steps.get(message.issue.path)
     if step is None or step.status != t.PENDING or not step.is_newest(message.issue) or not step.retry_us:
         return
@@ -241,20 +244,20 @@ def retry_due(decision: Decision, message: RetryDue) -> None:
 
 
 def try_again(decision: Decision, step: StepState) -> None:
-    """The next attempt; one that the platform broke does not count."""
+    """Begin the next attempt; an attempt that the platform broke does not count."""
     by_platform = step.error is not None and step.error.error_class == step_pb2.ERROR_CLASS_PLATFORM
     become_ready(decision, step, attempt=step.attempt if by_platform else step.attempt + 1)
 
 
 def handed_back(decision: Decision, message: HandedBack) -> None:
-    """The runner will not execute this release."""
+    """Request another runner: this one declines the release."""
     step = claim(decision, message)
     if step is not None:
         reissue(decision, step, reason="handed_back")
 
 
 def expired(decision: Decision, message: LeaseExpired) -> None:
-    """Nobody has renewed the lease."""
+    """Take the step from a holder whose lease has expired."""
     step = decision.state.steps.get(message.issue.path)
     if step is None or not step.is_newest(message.issue):
         return
@@ -263,8 +266,10 @@ def expired(decision: Decision, message: LeaseExpired) -> None:
 
 
 def reissue(decision: Decision, step: StepState, *, reason: str) -> None:
-    """Takes the step from its runner or from the queue; it is requested under the next generation, unless it was stopping or is
-    suspected of killing its runners."""
+    """Take the step from its runner or from the queue and request it under the next generation.
+
+    A stopping step ends instead, and a step that is suspected of killing its runners is quarantined.
+    """
     lost = lease_of(step)
     limits = decision.context.limits
     lose(decision, step, reason=reason, cut_off=reason == "expired")
@@ -281,7 +286,7 @@ def reissue(decision: Decision, step: StepState, *, reason: str) -> None:
 
 
 def attempt_timed_out(decision: Decision, message: AttemptTimedOut) -> None:
-    """The runner has not ended an attempt by itself whose time is over."""
+    """End an attempt that exceeded its time-out and that the runner did not end by itself."""
     step = decision.state.steps.get(message.issue.path)
     if step is not None and step.status == t.RUNNING and step.is_newest(message.issue):
         _request_stop(decision, step, RevokeReason.TIMED_OUT)
@@ -297,7 +302,7 @@ def end(
     log_json: str = "",
     memo: history_pb2.MemoSource | None = None,
 ) -> None:
-    """Settles a step, gives back what it holds and tells its scope."""
+    """Settle a step, release its permits and notify its scope."""
     if step.begun:
         decision.act(EndStep(issue=step.issue))
     if step.block.step.tags:

@@ -1,4 +1,4 @@
-"""Who holds a step: the first report that matches makes its runner the holder, and only the holder's word counts."""
+"""Holders of steps: the first matching report makes its runner the holder, and only the holder's reports count."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Report = Started | Reported | Succeeded | Failed | Stopped | HandedBack
 
 
 def lease_of(step: StepState) -> Lease:
-    """The step's newest issue and its holder."""
+    """Return the lease of the step's newest issue and its holder."""
     return Lease(
         issue=step.issue,
         runner_id=step.runner_id,
@@ -40,8 +40,11 @@ def lease_of(step: StepState) -> Lease:
 
 
 def claim(decision: Decision, message: Report) -> StepState | None:
-    """The step whose runner speaks, when its word counts: the lease is the step's newest issue, and the runner holds it or now
-    becomes its holder, be it by Started or, when that was lost, by a later report."""
+    """Return the step of a report that counts.
+
+    The lease must be the step's newest issue. Its runner must hold the step, or becomes the holder now: by
+    Started or, when that was lost, by a later report.
+    """
     lease = message.lease
     step = decision.state.steps.get(lease.issue.path)
     if step is None:
@@ -53,7 +56,8 @@ def claim(decision: Decision, message: Report) -> StepState | None:
         if not isinstance(message, HandedBack):
             take(decision, step, lease)
         return step
-    # The holder's own late or doubled word about what has ended needs no answer; everybody else must stop.
+    # A late or duplicate report of the holder about an ended step needs no answer; any other runner must
+    # stop.
     if not (current and step.status in t.TERMINAL and lease.incarnation == step.incarnation):
         decision.stale += 1
         if isinstance(message, Started | Reported):
@@ -62,12 +66,12 @@ def claim(decision: Decision, message: Report) -> StepState | None:
 
 
 def started(decision: Decision, message: Started) -> None:
-    """A runner has begun."""
+    """Record that a runner has started the step."""
     claim(decision, message)
 
 
 def take(decision: Decision, step: StepState, lease: Lease) -> None:
-    """Makes the runner of a lease the holder."""
+    """Make the runner of a lease the holder."""
     decision.emit(
         step_leased=history_pb2.StepLeased(
             path=step.path,
@@ -85,7 +89,7 @@ def take(decision: Decision, step: StepState, lease: Lease) -> None:
 
 
 def grant(decision: Decision, step: StepState) -> None:
-    """Lets the holder of an exclusive step begin, as soon as no earlier holder can be running any more."""
+    """Let the holder of an exclusive step begin as soon as no earlier holder can still be running."""
     if decision.context.now_us < step.grant_us:
         decision.act(WatchTime(timer=Timer.GRANT, path=step.path, due_us=step.grant_us))
         return
@@ -98,14 +102,14 @@ def grant(decision: Decision, step: StepState) -> None:
 
 
 def grant_due(decision: Decision, message: Due) -> None:
-    """An exclusive step may have waited long enough for an earlier holder."""
+    """Grant an exclusive step whose wait for an earlier holder is over."""
     step = decision.state.steps.get(message.path)
     if step is not None and step.status == t.RUNNING and step.grant_us <= message.due_us:
         grant(decision, step)
 
 
 def watch(step: StepState) -> WatchAttempt:
-    """The action that watches over a running step's lease and time-out."""
+    """Return the action that watches a running step's lease and time-out."""
     timeout_ms = step.block.step.timeout_ms
     return WatchAttempt(
         issue=step.issue,
@@ -115,11 +119,11 @@ def watch(step: StepState) -> WatchAttempt:
 
 
 def revoke_unless_current(decision: Decision, lease: Lease, *, queued: bool) -> bool:
-    """Answers a renewal: True when the lease is (or, queued, may still become) the step's; else its runner is told to stop."""
+    """Check a renewal: return whether the lease is, or (queued) may still become, the step's; else revoke it."""
     step = decision.state.steps.get(lease.issue.path)
     if step is not None and step.is_newest(lease.issue):
         if step.status == t.READY:
-            # A held lease whose Started was lost: the renewal says the same.
+            # The Started of a held lease was lost: the renewal replaces it.
             if not queued:
                 take(decision, step, lease)
             return True
@@ -127,7 +131,7 @@ def revoke_unless_current(decision: Decision, lease: Lease, *, queued: bool) -> 
             if step.status == t.CANCELLING:
                 revoke(decision, lease, RevokeReason(step.stop_reason))
             elif step.block.step.exclusive:
-                # A grant may have been lost.
+                # The grant may have been lost.
                 grant(decision, step)
             return True
     decision.stale += 1
@@ -136,7 +140,7 @@ def revoke_unless_current(decision: Decision, lease: Lease, *, queued: bool) -> 
 
 
 def revoke(decision: Decision, lease: Lease, reason: RevokeReason) -> None:
-    """Tells the runner of a lease to stop."""
+    """Tell the runner of a lease to stop."""
     decision.act(
         RevokeLease(
             issue=lease.issue,
@@ -147,7 +151,10 @@ def revoke(decision: Decision, lease: Lease, reason: RevokeReason) -> None:
 
 
 def lose(decision: Decision, step: StepState, *, reason: str, cut_off: bool) -> None:
-    """Takes the step from its holder; `cut_off`: it may execute on for a lease, for which an exclusive step must wait."""
+    """Take the step from its holder.
+
+    `cut_off` means that the holder may execute it for one more lease, for which an exclusive step must wait.
+    """
     waits = cut_off and step.block.step.exclusive
     until_us = decision.context.now_us + decision.context.limits.exclusive_wait_us if waits else 0
     decision.emit(
@@ -162,7 +169,7 @@ def lose(decision: Decision, step: StepState, *, reason: str, cut_off: bool) -> 
 
 
 def hand_over(decision: Decision, step: StepState, kept: StepSignal) -> None:
-    """Hands a signal to the step's holder."""
+    """Deliver a signal to the step's holder."""
     decision.act(
         SignalHolder(
             issue=step.issue,
