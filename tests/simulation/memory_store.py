@@ -14,6 +14,7 @@ from kaon_coordinator.engine.rows.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.store import references
 from kaon_coordinator.store.base import (
+    NO_LABELS,
     EncodedEvent,
     Fenced,
     InboxRow,
@@ -211,7 +212,14 @@ class MemoryStore(Store):
 
     @_transaction
     def list_runs(
-        self, tenant: str, *, workflow: str = "", status: int = 0, page_size: int = 50, page_token: str = ""
+        self,
+        tenant: str,
+        *,
+        workflow: str = "",
+        status: int = 0,
+        labels: Mapping[str, str] = NO_LABELS,
+        page_size: int = 50,
+        page_token: str = "",
     ) -> RunPage:
         last = _place(page_token) if page_token else None
         found = [
@@ -220,6 +228,7 @@ class MemoryStore(Store):
             if kept.record.tenant == tenant
             and (not workflow or kept.record.workflow == workflow)
             and (not status or kept.record.row.status == status)
+            and all(_has_label(kept.record, name, value) for name, value in labels.items())
             and (last is None or (kept.record.create_us, kept.record.run_id) < last)
         ]
         found.sort(key=lambda record: (record.create_us, record.run_id), reverse=True)
@@ -584,6 +593,10 @@ def _place(token: str) -> tuple[int, str]:
     return int(time), run_id
 
 
+def _has_label(record: RunRecord, name: str, value: str) -> bool:
+    return name in record.labels and value in ("", record.labels[name])
+
+
 def _fresh(run: NewRun) -> RunRecord:
     row = RunRow(
         run_id=run.run_id,
@@ -613,6 +626,7 @@ def _fresh(run: NewRun) -> RunRecord:
         fork_run_id=run.fork_run_id,
         fork_seq=run.fork_seq,
         origin=run.origin,
+        labels=dict(run.labels),
     )
 
 

@@ -51,6 +51,18 @@ Key: TypeAlias = Annotated[
         "--key", help="Idempotency key: a second call with the same key returns the run of the first."
     ),
 ]
+Labels: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--label", metavar="NAME=VALUE", help="A label of the run; repeat for more."),
+]
+HasLabels: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--label",
+        metavar="NAME[=VALUE]",
+        help="List only runs that have this label; repeat for more. Without a value: whatever it is.",
+    ),
+]
 Priority: TypeAlias = Annotated[
     int,
     typer.Option(
@@ -132,7 +144,20 @@ def split_params(written: list[str] | None) -> dict[str, str]:
     return split_named(written, "-p")
 
 
-def split_named(written: list[str] | None, option: str) -> dict[str, str]:
+def split_labels(written: list[str] | None, *, may_lack_value: bool) -> dict[str, str]:
+    """Return the values of --label options by name.
+
+    Raises:
+        typer.BadParameter: one has no value although it needs one, or a name comes twice.
+    """
+    if may_lack_value:
+        written = [text if "=" in text else f"{text}=" for text in written or []]
+    return split_named(written, "--label", "NAME=VALUE, such as team=search")
+
+
+def split_named(
+    written: list[str] | None, option: str, form: str = "NAME=JSON, such as rows=30"
+) -> dict[str, str]:
     """Return the texts of NAME=JSON options by name.
 
     Raises:
@@ -142,7 +167,7 @@ def split_named(written: list[str] | None, option: str) -> dict[str, str]:
     for text in written or []:
         name, equals, value = text.partition("=")
         if not equals or not name:
-            raise typer.BadParameter(f"{option} {text}: write {option} NAME=JSON, such as {option} rows=30")
+            raise typer.BadParameter(f"{option} {text}: write {option} {form}")
         if name in texts:
             raise typer.BadParameter(f"{option} {name} is given twice")
         texts[name] = value

@@ -140,7 +140,13 @@ class Client(RunCommands):
     # --- runs
 
     def submit(
-        self, workflow: Workflow, params: Mapping[str, Any] | None = None, key: str = "", *, priority: int = 0
+        self,
+        workflow: Workflow,
+        params: Mapping[str, Any] | None = None,
+        key: str = "",
+        *,
+        priority: int = 0,
+        labels: Mapping[str, str] | None = None,
     ) -> run_service_pb2.SubmitRunResponse:
         """Register the workflow and start a run of exactly this version.
 
@@ -149,10 +155,13 @@ class Client(RunCommands):
             params: values of its parameters by name; defaults stand for the others.
             key: idempotency key: a second submit with the same key gives the first one's run.
             priority: added to that of every step; higher goes first.
+            labels: attached to the run, to find it again by.
         """
         encoded = parameters.encode(workflow.definition(), params or {})
         registered = self.register(workflow).workflow
-        return self.submit_encoded(registered.name, registered.version, encoded, key, priority=priority)
+        return self.submit_encoded(
+            registered.name, registered.version, encoded, key, priority=priority, labels=labels
+        )
 
     def submit_registered(
         self,
@@ -162,6 +171,7 @@ class Client(RunCommands):
         version: str = "",
         *,
         priority: int = 0,
+        labels: Mapping[str, str] | None = None,
     ) -> run_service_pb2.SubmitRunResponse:
         """Start a run of a registered workflow; without a version, of its current one."""
         found = self.workflow(name, version)
@@ -171,10 +181,18 @@ class Client(RunCommands):
             parameters.encode(found.definition, params or {}),
             key,
             priority=priority,
+            labels=labels,
         )
 
     def submit_encoded(
-        self, name: str, version: str, params_json: Mapping[str, str], key: str, *, priority: int = 0
+        self,
+        name: str,
+        version: str,
+        params_json: Mapping[str, str],
+        key: str,
+        *,
+        priority: int = 0,
+        labels: Mapping[str, str] | None = None,
     ) -> run_service_pb2.SubmitRunResponse:
         """Start a run; parameters are canonical JSON by name."""
         request = bounds.made(
@@ -185,6 +203,7 @@ class Client(RunCommands):
             # With a key of its own a call that is tried again cannot make a second run.
             idempotency_key=key or uuid.uuid4().hex,
             priority=priority,
+            labels=dict(labels or {}),
         )
         return self._caller.call(self._runs.SubmitRun, request)
 
@@ -198,13 +217,21 @@ class Client(RunCommands):
         workflow: str = "",
         status: run_pb2.Status.ValueType = run_pb2.STATUS_UNSPECIFIED,
         limit: int = 50,
+        labels: Mapping[str, str] | None = None,
     ) -> list[run_pb2.Run]:
-        """Up to `limit` runs, newest first; of one workflow or status when they are given."""
+        """Up to `limit` runs, newest first; of one workflow or status, and with all the labels, when they are given.
+
+        An empty value of a label means any.
+        """
         found: list[run_pb2.Run] = []
         token = ""
         while len(found) < limit:
             request = run_service_pb2.ListRunsRequest(
-                workflow=workflow, status=status, page_size=min(limit - len(found), 500), page_token=token
+                workflow=workflow,
+                status=status,
+                labels=dict(labels or {}),
+                page_size=min(limit - len(found), 500),
+                page_token=token,
             )
             response = self._list_runs(request)
             found.extend(response.runs)

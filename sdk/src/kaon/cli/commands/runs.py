@@ -22,6 +22,7 @@ def submit(
     param: options.Params = None,
     key: options.Key = "",
     priority: options.Priority = 0,
+    label: options.Labels = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Watch the run until it ends, as `kaon watch` does.")
     ] = False,
@@ -35,9 +36,13 @@ def submit(
     kaon submit recommendations.py
     kaon submit recommendations.py -p min_ratings=30 -p 'regions=["US","CA"]' --watch
     kaon submit recommendations.py --key nightly-2026-11-23
+    kaon submit recommendations.py --label team=search --label why=backtest
     """
     loaded, params = prepare(file, workflow, param)
-    code = start(loaded, params, key=key, priority=priority, watch=watch, server=server, json=json)
+    labels = options.split_labels(label, may_lack_value=False)
+    code = start(
+        loaded, params, key=key, priority=priority, labels=labels, watch=watch, server=server, json=json
+    )
     raise typer.Exit(code)
 
 
@@ -53,6 +58,7 @@ def start(
     *,
     key: str = "",
     priority: int = 0,
+    labels: dict[str, str] | None = None,
     watch: bool,
     owns: bool = False,
     server: str,
@@ -65,13 +71,14 @@ def start(
         params: values of parameters by name.
         key: idempotency key.
         priority: of the run.
+        labels: of the run.
         watch: stays until the run ends.
         owns: Ctrl-C cancels the run.
         server: address of the coordinator.
         json: prints lines of JSON.
     """
     with options.client(server=server) as client:
-        submitted = client.submit(loaded, params, key, priority=priority)
+        submitted = client.submit(loaded, params, key, priority=priority, labels=labels)
         _tell_submitted(submitted, json=json)
         if not watch:
             return 0
@@ -84,6 +91,7 @@ def list_runs(
     status: Annotated[
         str, typer.Option("--status", help="List only runs of this status, such as failed.")
     ] = "",
+    label: options.HasLabels = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Most runs to list.")] = 20,
     state: options.State = None,
     server: options.Server = options.SERVER,
@@ -94,13 +102,15 @@ def list_runs(
     \b
     kaon list
     kaon list --workflow recommendations --status failed --json
+    kaon list --label team=search --label why
     """
     wanted = formatting.parse_status(status) if status else run_pb2.STATUS_UNSPECIFIED
     if wanted is None:
         known = ", ".join(name.removeprefix("STATUS_").lower() for name in run_pb2.Status.keys()[1:])
         raise typer.BadParameter(f"--status {status!r} is unknown; use one of {known}")
+    labels = options.split_labels(label, may_lack_value=True)
     with options.reached(server=server, state=state) as client:
-        runs = client.runs(workflow, wanted, limit)
+        runs = client.runs(workflow, wanted, limit, labels)
     if json:
         for run in runs:
             output.print_json(run)

@@ -128,6 +128,9 @@ def _print_run(run: run_pb2.Run) -> None:
         f"version {run.version[:19]}  submitted {formatting.moment(run.create_time)} by {run.submitter or 'default'}{origin}",
         markup=False,
     )
+    if run.labels:
+        named = "  ".join(f"{name}={value}" for name, value in sorted(run.labels.items()))
+        out.print(f"labels {named}", markup=False)
     if run.priority:
         out.print(f"priority {run.priority}")
     if run.commands_waiting:

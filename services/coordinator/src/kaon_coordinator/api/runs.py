@@ -10,7 +10,7 @@ from kaon_coordinator.api import aside as asides
 from kaon_coordinator.api import views
 from kaon_coordinator.api.feed import RunFeed
 from kaon_coordinator.api.run_commands import RunCommandsServicer
-from kaon_coordinator.api.submission import Submission, checked_key
+from kaon_coordinator.api.submission import Submission, as_new, checked_key
 from kaon_coordinator.api.time_travel import TimeTravelServicer
 from kaon_coordinator.api.watch import Watcher
 from kaon_coordinator.engine.rows.views import step_view
@@ -47,14 +47,16 @@ class RunServicer(RunCommandsServicer, TimeTravelServicer):
         self, request: run_service_pb2.SubmitRunRequest, context: Any
     ) -> run_service_pb2.SubmitRunResponse:
         workflow = await self._submission.workflow(request.workflow, request.version)
-        run, created = await self._submission.submit(
-            self._submission.new_run(
-                workflow,
-                request.params_json,
-                idempotency_key=checked_key(request.idempotency_key),
-                priority=request.priority,
-            )
+        new = self._submission.new_run(
+            workflow,
+            request.params_json,
+            idempotency_key=checked_key(request.idempotency_key),
+            priority=request.priority,
+            labels=request.labels,
         )
+        if request.validate_only:
+            return run_service_pb2.SubmitRunResponse(run=views.run(as_new(new)))
+        run, created = await self._submission.submit(new)
         return run_service_pb2.SubmitRunResponse(run=views.run(run), created=created)
 
     async def GetRun(  # noqa: N802
@@ -88,6 +90,7 @@ class RunServicer(RunCommandsServicer, TimeTravelServicer):
             principal.current().tenant,
             workflow=request.workflow,
             status=request.status,
+            labels=request.labels,
             page_size=request.page_size or _PAGE,
             page_token=request.page_token,
         )

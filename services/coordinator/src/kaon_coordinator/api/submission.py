@@ -12,7 +12,7 @@ from typing import Protocol
 import structlog
 
 from kaon_coordinator import params
-from kaon_coordinator.api import views
+from kaon_coordinator.api import run_labels, views
 from kaon_coordinator.api.artifact_renewal import ArtifactRenewal
 from kaon_coordinator.api.outcomes import Outcomes
 from kaon_coordinator.api.submitter import Submitter
@@ -20,7 +20,8 @@ from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.ids import new_run_id
 from kaon_coordinator.problems import FailedPrecondition
-from kaon_coordinator.store.base import NewRun, RunRecord, WorkflowRecord
+from kaon_coordinator.store import submissions
+from kaon_coordinator.store.base import NO_LABELS, NewRun, RunRecord, WorkflowRecord
 from kaon_coordinator.store.submissions import REOPENING
 from kaon_coordinator.store.thread import StoreThread
 from kaon_service import principal
@@ -99,12 +100,18 @@ class Submission:
         return found
 
     def new_run(
-        self, workflow: WorkflowRecord, given: Mapping[str, str], *, idempotency_key: str, priority: int = 0
+        self,
+        workflow: WorkflowRecord,
+        given: Mapping[str, str],
+        *,
+        idempotency_key: str,
+        priority: int = 0,
+        labels: Mapping[str, str] = NO_LABELS,
     ) -> NewRun:
-        """A run of the caller, its parameters checked and complete.
+        """A run of the caller, its parameters and labels checked and complete.
 
         Raises:
-            InvalidValue: names every wrong parameter.
+            InvalidValue: names every wrong parameter or label.
         """
         caller, now_us = principal.current(), self.now_us()
         run_id = new_run_id(now_us)
@@ -120,6 +127,7 @@ class Submission:
             now_us=now_us,
             priority=priority,
             trace_parent=caller.trace_parent,
+            labels=run_labels.checked(labels),
         )
 
     async def submit(self, run: NewRun) -> tuple[RunRecord, bool]:
@@ -232,3 +240,8 @@ def checked_key(key: str) -> str:
 def like(run: RunRecord, new: NewRun, **changes: object) -> NewRun:
     """A new run that is said to come from an earlier one."""
     return replace(new, priority=run.row.priority, **changes)  # type: ignore[arg-type]
+
+
+def as_new(run: NewRun) -> RunRecord:
+    """A run as it would be, if it were submitted: without an id."""
+    return replace(submissions.fresh_record(run), row=replace(submissions.fresh_row(run), run_id=""))

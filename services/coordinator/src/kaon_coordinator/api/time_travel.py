@@ -15,7 +15,7 @@ from kaon_coordinator.engine.scopes.scopes import nodes_at
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.problems import FailedPrecondition
 from kaon_coordinator.shell.fork_states import definitions
-from kaon_coordinator.store.base import RunRecord, Store
+from kaon_coordinator.store.base import NewRun, RunRecord, Store, WorkflowRecord
 from kaon_coordinator.store.thread import StoreThread
 from kaon_service import principal
 from kaon_wire.errors import InvalidValue
@@ -37,8 +37,7 @@ class TimeTravelServicer(run_service_pb2_grpc.RunServiceServicer):
     async def RerunRun(self, request: r.RerunRunRequest, context: Any) -> r.RerunRunResponse:  # noqa: N802
         run = await self._found(request.run_id)
         workflow = await self._submission.workflow(run.workflow, request.version or run.version)
-        given = {**run.params, **request.params_json}
-        new = self._submission.new_run(workflow, given, idempotency_key=checked_key(request.idempotency_key))
+        new = self._new_run(run, workflow, request)
         made, created = await self._submission.submit(like(run, new, origin=f"rerun:{run.run_id}"))
         return r.RerunRunResponse(run=views.run(made), created=created)
 
@@ -52,8 +51,7 @@ class TimeTravelServicer(run_service_pb2_grpc.RunServiceServicer):
         if seq == 0:
             raise FailedPrecondition(f"run {run.run_id} has not begun: there is nothing to fork from")
         workflow = await self._submission.workflow(run.workflow, run.version)
-        given = {**run.params, **request.params_json}
-        new = self._submission.new_run(workflow, given, idempotency_key=checked_key(request.idempotency_key))
+        new = self._new_run(run, workflow, request)
         reset = tuple(dict.fromkeys(request.reset))
         if len(reset) > _PLACES:
             raise InvalidValue(
@@ -74,6 +72,19 @@ class TimeTravelServicer(run_service_pb2_grpc.RunServiceServicer):
     async def VerifyRun(self, request: r.VerifyRunRequest, context: Any) -> r.VerifyRunResponse:  # noqa: N802
         run = await self._found(request.run_id)
         return await self._threads.study(_verify, self._threads.store, run)
+
+    def _new_run(
+        self,
+        run: RunRecord,
+        workflow: WorkflowRecord,
+        request: r.RerunRunRequest | r.ForkRunRequest,
+    ) -> NewRun:
+        # A default may be null where a value that is given may not.
+        defaults = {each.name: each.default_json for each in workflow.definition.parameters}
+        kept = {name: text for name, text in run.params.items() if defaults.get(name) != text}
+        given = {**kept, **request.params_json}
+        key, labels = checked_key(request.idempotency_key), {**run.labels, **request.labels}
+        return self._submission.new_run(workflow, given, idempotency_key=key, labels=labels)
 
     async def _found(self, run_id: str) -> RunRecord:
         tenant = principal.current().tenant

@@ -49,6 +49,7 @@ def run(record: RunRecord) -> run_pb2.Run:
         forked_from_seq=record.fork_seq,
         origin=record.origin,
         outputs_json=canonical.loads(row.outputs) if row.outputs else {},
+        labels=record.labels,
         late=bool(row.data) and canonical.loads(row.data).get("late", False),
     )
 

@@ -9,7 +9,8 @@ is not known whether the transaction took place, and an owner must read its part
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 
 from kaon_coordinator.engine.rows.rows import BlockRow, StepRow
 from kaon_coordinator.store.records import (
@@ -63,6 +64,9 @@ __all__ = [
     "Store",
     "WorkflowRecord",
 ]
+
+
+NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
 
 class Fenced(KaonError):
@@ -148,9 +152,17 @@ class Store(ABC):
 
     @abstractmethod
     def list_runs(
-        self, tenant: str, *, workflow: str = "", status: int = 0, page_size: int = 50, page_token: str = ""
+        self,
+        tenant: str,
+        *,
+        workflow: str = "",
+        status: int = 0,
+        labels: Mapping[str, str] = NO_LABELS,
+        page_size: int = 50,
+        page_token: str = "",
     ) -> RunPage:
-        """Runs of the tenant, newest first; of one workflow or in one status where given. Runs submitted between two pages move
+        """Runs of the tenant, newest first; of one workflow, in one status, with all the labels where given (an empty value means
+        any). Runs submitted between two pages move
         nothing: no run is shown twice or left out.
 
         Raises:

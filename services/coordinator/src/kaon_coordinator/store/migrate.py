@@ -8,6 +8,6 @@ from kaon_service.migrations import Migrations
 
 MIGRATIONS = Migrations(
     scripts=Path(__file__).with_name("migrations"),
-    head="0006",
+    head="0007",
     lock=5_262_030,
 )

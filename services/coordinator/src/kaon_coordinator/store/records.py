@@ -55,6 +55,8 @@ class NewRun:
     trace_parent: str = ""
     # What made it when nobody submitted it by hand, such as "schedule:nightly".
     origin: str = ""
+    # What its submitter attached to it, by name.
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +82,8 @@ class RunRecord:
     fork_run_id: str = ""
     fork_seq: int = 0
     origin: str = ""
+    # What its submitter attached to it, by name.
+    labels: Mapping[str, str] = field(default_factory=dict)
     # What its submission has put into the inbox; None in a record that was read.
     start: InboxRow | None = field(default=None, compare=False)
 

@@ -13,13 +13,14 @@ from kaon_coordinator.store.tables import (
     memos,
     permit_holds,
     permit_waits,
+    run_labels,
     runs,
     snapshots,
     steps,
 )
 
 # Rows of one run, beside its own. History comes after the run: the database keeps it as long as its run is there.
-_OF_RUN = (steps, blocks, permit_holds, permit_waits, snapshots, history, log_chunks, log_leases)
+_OF_RUN = (steps, blocks, permit_holds, permit_waits, snapshots, run_labels, history, log_chunks, log_leases)
 
 
 def remove_runs(connection: Connection, before_us: int, limit: int) -> list[str]:

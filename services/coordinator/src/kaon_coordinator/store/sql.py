@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 from sqlalchemy import Connection, Engine, text
@@ -20,7 +20,7 @@ from kaon_coordinator.store import (
     snapshots,
     workflows,
 )
-from kaon_coordinator.store.base import Fenced, Store
+from kaon_coordinator.store.base import NO_LABELS, Fenced, Store
 from kaon_coordinator.store.log_bounds import LogBounds
 from kaon_coordinator.store.logs import LogArchive
 from kaon_coordinator.store.migrate import MIGRATIONS
@@ -120,10 +120,17 @@ class SqlStore(Store):
             return reads.get_run(connection, tenant, run_id)
 
     def list_runs(
-        self, tenant: str, *, workflow: str = "", status: int = 0, page_size: int = 50, page_token: str = ""
+        self,
+        tenant: str,
+        *,
+        workflow: str = "",
+        status: int = 0,
+        labels: Mapping[str, str] = NO_LABELS,
+        page_size: int = 50,
+        page_token: str = "",
     ) -> RunPage:
         with self._reading("list_runs") as connection:
-            return reads.list_runs(connection, tenant, workflow, status, page_size, page_token)
+            return reads.list_runs(connection, tenant, workflow, status, page_size, page_token, labels)
 
     def list_steps(self, run_id: str) -> list[StepRow]:
         with self._reading("list_steps") as connection:

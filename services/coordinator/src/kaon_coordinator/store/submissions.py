@@ -12,7 +12,7 @@ from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.store import reads
 from kaon_coordinator.store.bulk import Bulk
 from kaon_coordinator.store.records import InboxRow, Message, NewRun, RunRecord
-from kaon_coordinator.store.tables import inbox, runs
+from kaon_coordinator.store.tables import inbox, run_labels, runs
 from kaon_service.databases import Database
 from kaon_wire import canonical
 from kaon_wire.errors import Conflict
@@ -33,6 +33,8 @@ class Submissions:
             index_elements=["tenant", "workflow", "idempotency_key"]
         )
         self._new_run = Bulk(database, new_run, columns)
+        labels = [column.name for column in run_labels.columns]
+        self._new_label = Bulk(database, insert(run_labels).values(dict.fromkeys(labels)), labels)
         new_command = insert(inbox).values(dict.fromkeys(_INBOX_COLUMNS))
         self._new_command = Bulk(database, new_command, _INBOX_COLUMNS)
         self._new_start = insert(inbox).returning(inbox.c.inbox_id, sort_by_parameter_order=True)
@@ -47,8 +49,9 @@ class Submissions:
         first = _first_of_keys(connection, {_key(run) for run in new if run.idempotency_key})
         created = [run for run in new if not run.idempotency_key or first[_key(run)].run_id == run.run_id]
         starts = self._start(connection, created)
+        self._new_label.execute(connection, [row for run in created for row in _label_rows(run)])
         return [
-            (_record(run, starts[run.run_id]), True)
+            (fresh_record(run, starts[run.run_id]), True)
             if run.run_id in starts
             else _known(run, first[_key(run)])
             for run in new
@@ -152,7 +155,8 @@ def _start_command(run: NewRun) -> command_pb2.RunCommand:
     return command_pb2.RunCommand(run_id=run.run_id, start=start)
 
 
-def _record(run: NewRun, start: InboxRow) -> RunRecord:
+def fresh_record(run: NewRun, start: InboxRow | None = None) -> RunRecord:
+    """A run that has just been submitted, with its start command."""
     return RunRecord(
         tenant=run.tenant,
         workflow=run.workflow,
@@ -161,7 +165,7 @@ def _record(run: NewRun, start: InboxRow) -> RunRecord:
         params=dict(run.params),
         submitter=run.submitter,
         create_us=run.now_us,
-        row=_fresh_row(run),
+        row=fresh_row(run),
         published_seq=0,
         parent_run_id=run.parent_run_id,
         parent_path=run.parent_path,
@@ -169,11 +173,13 @@ def _record(run: NewRun, start: InboxRow) -> RunRecord:
         fork_run_id=run.fork_run_id,
         fork_seq=run.fork_seq,
         origin=run.origin,
+        labels=dict(run.labels),
         start=start,
     )
 
 
-def _fresh_row(run: NewRun) -> RunRow:
+def fresh_row(run: NewRun) -> RunRow:
+    """The row of a run that has not begun."""
     return RunRow(
         run_id=run.run_id,
         status=t.PENDING,
@@ -186,6 +192,10 @@ def _fresh_row(run: NewRun) -> RunRow:
         steps_succeeded=0,
         priority=run.priority,
     )
+
+
+def _label_rows(run: NewRun) -> list[tuple[Any, ...]]:
+    return [(run.run_id, name, value, run.tenant, run.now_us) for name, value in run.labels.items()]
 
 
 def _row(run: NewRun) -> tuple[Any, ...]:
@@ -219,5 +229,6 @@ def _row(run: NewRun) -> tuple[Any, ...]:
         "origin": run.origin,
         "outputs": "",
         "data": "",
+        "labels": canonical.dumps(dict(run.labels)) if run.labels else "",
     }
     return tuple(values[column.name] for column in runs.columns)

@@ -32,6 +32,7 @@ __all__ = [
     "permit_waits",
     "permits",
     "pools",
+    "run_labels",
     "runs",
     "schedules",
     "set_aside",
@@ -113,6 +114,8 @@ runs = Table(
     # Canonical JSON, or empty.
     Column("outputs", Text, nullable=False, server_default=""),
     Column("data", Text, nullable=False, server_default=""),
+    # Canonical JSON of the labels, or empty; `run_labels` finds runs by them.
+    Column("labels", Text, nullable=False, server_default=""),
     PrimaryKeyConstraint("run_id"),
     UniqueConstraint(
         "tenant", "workflow", "idempotency_key", name="runs_tenant_workflow_idempotency_key_key"
@@ -129,6 +132,38 @@ runs = Table(
         sqlite_where=text("end_us > 0"),
         postgresql_where=text("end_us > 0"),
     ),
+    # Lists and counts by status: what is counted is in the index.
+    Index("runs_status_idx", "tenant", "status", "create_us", "run_id"),
+    Index(
+        "runs_newest_ended_idx",
+        "tenant",
+        "end_us",
+        "run_id",
+        sqlite_where=text("end_us > 0"),
+        postgresql_where=text("end_us > 0"),
+    ),
+    Index(
+        "runs_children_idx",
+        "parent_run_id",
+        "create_us",
+        "run_id",
+        sqlite_where=text("parent_run_id <> ''"),
+        postgresql_where=text("parent_run_id <> ''"),
+    ),
+)
+
+# What submitters attached to runs, to find them again by.
+run_labels = Table(
+    "run_labels",
+    metadata,
+    Column("run_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("tenant", Text, nullable=False),
+    # Of the run, so that the newest ones are found first.
+    Column("create_us", BigInteger, nullable=False),
+    PrimaryKeyConstraint("run_id", "name"),
+    Index("run_labels_newest_idx", "tenant", "name", "value", "create_us", "run_id"),
 )
 
 steps = Table(

@@ -40,6 +40,47 @@ async def test_a_run_is_acknowledged_while_the_broker_is_down(api: Api) -> None:
     assert api.record(run).run_id == run.run_id
 
 
+async def test_labels_are_kept_shown_and_found(api: Api) -> None:
+    await api.register()
+    run = await api.submit(labels={"team": "search", "why": "test"})
+    other = await api.submit()
+    assert dict((await api.runs.GetRun(r.GetRunRequest(run_id=run.run_id))).run.labels) == {
+        "team": "search",
+        "why": "test",
+    }
+    for labels, found in (({"team": ""}, [run]), ({"team": "ads"}, []), ({}, [other, run])):
+        listed = await api.runs.ListRuns(r.ListRunsRequest(labels=labels))
+        assert {each.run_id for each in listed.runs} == {each.run_id for each in found}
+    again = await api.runs.RerunRun(r.RerunRunRequest(run_id=run.run_id, labels={"why": "again"}))
+    assert dict(again.run.labels) == {"team": "search", "why": "again"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        ({"a b": "x"}, "a letter or _ first"),
+        ({"team": ""}, "use 1 to 200"),
+        ({"team": "x" * 201}, "has 201 characters"),
+        ({f"l{number}": "x" for number in range(65)}, "there are 65; use at most 64"),
+    ],
+)
+async def test_a_wrong_label_is_named_with_the_rule(api: Api, labels: dict[str, str], told: str) -> None:
+    await api.register()
+    with pytest.raises(aio.AioRpcError, match=told) as error:
+        await api.submit(labels=labels)
+    assert error.value.code() == StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_submission_that_is_only_validated_stores_nothing(api: Api) -> None:
+    await api.register()
+    run = await api.submit(params_json={"users": "10", "rate": "1"}, labels={"a": "b"}, validate_only=True)
+    assert (run.run_id, run.params_json["rate"], run.labels["a"]) == ("", "1.0", "b")
+    with pytest.raises(aio.AioRpcError, match="'rate' must be a number"):
+        await api.submit(params_json={"users": "10", "rate": '"fast"'}, validate_only=True)
+    assert api.store.list_runs("default").runs == []
+    assert api.others.wakes.empty()
+
+
 async def test_an_older_version_can_be_asked_for(api: Api) -> None:
     old = await api.register()
     await api.register(description="newer")

@@ -48,6 +48,17 @@ def test_runs_are_listed_by_workflow_and_status(store: Store) -> None:
     assert _pages(store, 10, workflow="weekly", status=run_pb2.STATUS_RUNNING) == [[]]
 
 
+def test_runs_are_listed_by_labels(store: Store) -> None:
+    submitted(store, run_id="a", labels={"team": "search", "why": "test"})
+    submitted(store, run_id="b", labels={"team": "ads"})
+    submitted(store, run_id="c")
+    submitted(store, run_id="d", tenant="theirs", labels={"team": "search"})
+    assert store.get_run("default", "a").labels == {"team": "search", "why": "test"}
+    assert _pages(store, 10, labels={"team": "search"}) == [["a"]]
+    assert _pages(store, 1, labels={"team": ""}) == [["b"], ["a"]]
+    assert _pages(store, 10, labels={"team": "search", "why": "x"}) == [[]]
+
+
 def test_a_page_token_from_elsewhere_is_refused(store: Store) -> None:
     for token in ("%%%", "bm9wZQ==", "x"):
         with pytest.raises(InvalidValue, match="next_page_token"):
