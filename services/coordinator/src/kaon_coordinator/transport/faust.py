@@ -25,6 +25,7 @@ from kaon_coordinator.transport.deadletters import headers_of
 from kaon_coordinator.transport.membership import Membership
 from kaon_coordinator.transport.offsets import EndOffsets
 from kaon_coordinator.transport.ownership import by_topic, check_assignment, check_counts
+from kaon_coordinator.transport.patience import retry_unknown_errors
 from kaon_coordinator.transport.producing import Outgoing, Producing
 from kaon_coordinator.transport.threads import ConsumerThread
 from kaon_wire.errors import KaonError, Unavailable
@@ -115,8 +116,10 @@ class FaustTransport:
             self._spawn(self._probe(), "probe")
             await self._app.start()
             self._spawn(self._watch_app(), "watch")
+            consumer = self._app.consumer._thread._consumer
+            retry_unknown_errors(consumer)
             membership = Membership(
-                self._app.consumer._thread._consumer,
+                consumer,
                 connected=lambda: self.connected,
                 patience=self._settings.outside,
             )

@@ -26,7 +26,7 @@ from kaon_runner.children.statements import UnknownName, bind, split
 _POLL_SECONDS = 0.05
 _SLOW_POLL_SECONDS = 0.5
 # How long a server may plan a statement, and how late after a cancel a job may begin.
-_PLANNING_SECONDS = 5.0
+_PLANNING_SECONDS = 30.0
 _LATE_SECONDS = 2.5
 _ENDED = frozenset(
     {

@@ -1,0 +1,45 @@
+"""Makes the consumer wait while the broker cannot write what its group commits.
+
+A broker whose disk is full answers commits, joins and syncs with UNKNOWN_SERVER_ERROR until it ends. aiokafka takes this code for
+fatal, and Faust then ends the consumer. The broker's next life serves the same group, so these requests are made again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import structlog
+from aiokafka.errors import GroupCoordinatorNotAvailableError, UnknownError
+
+log = structlog.get_logger(__name__)
+
+_PAUSE_SECONDS = 0.25
+
+
+def retry_unknown_errors(consumer: Any) -> None:
+    """Turn unknown errors of a group's coordinator into its absence, which aiokafka waits for.
+
+    Args:
+        consumer: aiokafka's, started.
+    """
+    group = consumer._coordinator
+    send = group._send_req
+
+    async def sent(request: Any) -> Any:
+        response = await send(request)
+        if UnknownError.errno in _codes(response):
+            log.warning("group request failed; retrying", request=type(request).__name__)
+            await asyncio.sleep(_PAUSE_SECONDS)
+            raise GroupCoordinatorNotAvailableError(
+                f"the broker could not serve a {type(request).__name__}"
+            )
+        return response
+
+    group._send_req = sent
+
+
+def _codes(response: Any) -> set[int]:
+    """The error codes in a group coordinator's response: one of the request, or one for each partition."""
+    partitions = [entry for _, entries in getattr(response, "topics", ()) for entry in entries]
+    return {getattr(response, "error_code", 0), *(entry[-1] for entry in partitions)}
