@@ -1,6 +1,7 @@
 import { type Client, createClient, type Interceptor } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-web";
 import { RunService } from "../gen/kaonapi/run/v1/run_service_pb";
+import { ViewService } from "../gen/kaonapi/view/v1/view_service_pb";
 import { WorkflowService } from "../gen/kaonapi/workflow/v1/workflow_service_pb";
 import { noteGood, noteLost, noteSignedOut } from "./connection";
 import { faultOf } from "./fault";
@@ -33,3 +34,4 @@ export const transport = createConnectTransport({
 
 export const runs: Client<typeof RunService> = createClient(RunService, transport);
 export const workflows: Client<typeof WorkflowService> = createClient(WorkflowService, transport);
+export const views: Client<typeof ViewService> = createClient(ViewService, transport);

@@ -1,15 +1,57 @@
 import { useQuery } from "@tanstack/react-query";
-import { Outlet } from "@tanstack/react-router";
+import { Outlet, useNavigate } from "@tanstack/react-router";
+import { useEffect, useState } from "react";
 import { faultOf } from "../api/fault";
-import { sessionQuery } from "../api/session";
+import { type Session, sessionQuery } from "../api/session";
 import { ErrorState, LoadingState } from "../shared/states";
+import { ConnectionBanner } from "./ConnectionBanner";
+import { ShortcutHelp } from "./keys/ShortcutHelp";
+import { handleKey, useShortcut } from "./keys/shortcuts";
+import { MobileBar, MobileTabs } from "./Mobile";
+import { Navigation } from "./Navigation";
+import { Palette } from "./palette/Palette";
+import classes from "./Shell.module.css";
 import { SignIn } from "./SignIn";
 
-/** The frame around every page. */
+/** The frame around every page: who is signed in decides whether there is one. */
 export function Shell() {
   const { data, error, refetch } = useQuery(sessionQuery);
-  if (!data && error)
-    return faultOf(error).kind === "signed-out" ? <SignIn /> : <ErrorState error={error} retry={refetch} />;
-  if (!data) return <LoadingState label="Connecting" />;
-  return <Outlet />;
+  if (data) return <Frame session={data} />;
+  if (!error) return <LoadingState label="Connecting to the console" />;
+  if (faultOf(error).kind === "signed-out") return <SignIn retry={refetch} />;
+  return <ErrorState error={error} retry={refetch} />;
+}
+
+function Frame({ session }: { session: Session }) {
+  const [palette, setPalette] = useState(false);
+  const [help, setHelp] = useState(false);
+  const navigate = useNavigate();
+  useShortcut("mod+k", "Search and commands", () => setPalette((open) => !open), "Everywhere");
+  useShortcut("g o", "Go to the overview", () => navigate({ to: "/" }), "Everywhere");
+  useShortcut("g r", "Go to the runs", () => navigate({ to: "/runs" }), "Everywhere");
+  useShortcut("g l", "Launch a workflow", () => navigate({ to: "/launch" }), "Everywhere");
+  useShortcut("?", "Show the shortcuts", () => setHelp(true), "Everywhere");
+  useEffect(() => {
+    document.addEventListener("keydown", handleKey);
+    return () => document.removeEventListener("keydown", handleKey);
+  }, []);
+  const openPalette = () => setPalette(true);
+  return (
+    <div className={classes.frame}>
+      <a className={classes.skip} href="#main">
+        Skip the navigation
+      </a>
+      <Navigation session={session} onSearch={openPalette} onHelp={() => setHelp(true)} />
+      <MobileBar session={session} onSearch={openPalette} />
+      <div className={classes.page}>
+        <ConnectionBanner build={session.build} />
+        <main id="main" className={classes.main} tabIndex={-1}>
+          <Outlet />
+        </main>
+      </div>
+      <MobileTabs />
+      <Palette opened={palette} onClose={() => setPalette(false)} />
+      <ShortcutHelp opened={help} onClose={() => setHelp(false)} />
+    </div>
+  );
 }

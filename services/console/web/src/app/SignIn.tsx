@@ -1,12 +1,30 @@
-import { Code, Stack, Text, Title } from "@mantine/core";
+import { Button } from "@mantine/core";
+import { Logo } from "./Logo";
+import classes from "./SignIn.module.css";
 
 /** Says how to get in: there is no password, a command on the server's machine prints a link that works once. */
-export function SignIn() {
+export function SignIn({ retry }: { retry: () => void }) {
   return (
-    <Stack align="center" p="xl">
-      <Title order={1}>Sign in</Title>
-      <Text>Run this on the machine of the console, and open the link that it prints:</Text>
-      <Code>kaon ui</Code>
-    </Stack>
+    <main className={classes.page}>
+      <div className={classes.card}>
+        <Logo />
+        <h1>Sign in with a link</h1>
+        <p>There is no password. Each of these prints a link to this console that works once:</p>
+        <dl>
+          <dt>
+            <code>kaon ui</code>
+          </dt>
+          <dd>for a directory of runs or a coordinator</dd>
+          <dt>
+            <code>make dev</code>
+          </dt>
+          <dd>for the whole system on this machine</dd>
+        </dl>
+        <p className={classes.hint}>A link that was used once is void. Ask for another one the same way.</p>
+        <Button variant="default" onClick={retry}>
+          I have opened the link
+        </Button>
+      </div>
+    </main>
   );
 }

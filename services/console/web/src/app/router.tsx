@@ -1,6 +1,6 @@
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router";
 import { validateRunsSearch } from "../runs/search";
-import { formatSearch, parseSearch } from "../shared/search";
+import { formatSearch, parseSearch, textOf } from "../shared/search";
 import { ErrorState, LoadingState } from "../shared/states";
 import { NotFound } from "./NotFound";
 import { Shell } from "./Shell";
@@ -27,7 +27,21 @@ export const runRoute = createRoute({
   component: lazyRouteComponent(() => import("./RunRoute"), "RunRoute"),
 });
 
-const routeTree = rootRoute.addChildren([overviewRoute, runsRoute, runRoute]);
+export const launchRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: "/launch",
+  component: lazyRouteComponent(() => import("../launch/LaunchPage"), "LaunchPage"),
+});
+
+/** `from` names a run whose values the form begins with. */
+export const launchFormRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: "/launch/$workflow",
+  validateSearch: (search): { from?: string } => ({ from: textOf(search.from) }),
+  component: lazyRouteComponent(() => import("../launch/LaunchFormPage"), "LaunchFormPage"),
+});
+
+const routeTree = rootRoute.addChildren([overviewRoute, runsRoute, runRoute, launchRoute, launchFormRoute]);
 
 export const router = createRouter({
   routeTree,

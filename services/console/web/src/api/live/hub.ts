@@ -1,0 +1,143 @@
+import { type Fault, faultOf } from "../fault";
+
+/** What one page follows: the request for it without a key and a cursor, which belong to the hub. */
+export interface Wanted<T> {
+  readonly topic: T;
+  /** The shortest time between two updates, milliseconds. */
+  readonly intervalMs: number;
+}
+
+/** One topic as a stream is opened with it. */
+export interface OpenTopic<T> extends Wanted<T> {
+  readonly key: string;
+  readonly cursor: string;
+}
+
+/** What the hub reads of a response; the rest is the page's. */
+export interface Response {
+  readonly key: string;
+  readonly cursor: string;
+  readonly snapshot: boolean;
+}
+
+/** How the stream stands. */
+export type LineState =
+  | { readonly state: "good"; readonly at: number }
+  | { readonly state: "lost" | "signed-out"; readonly fault: Fault };
+
+export interface HubOptions<T, R extends Response> {
+  /** Opens one stream for these topics. */
+  readonly open: (topics: readonly OpenTopic<T>[], signal: AbortSignal) => AsyncIterable<R>;
+  readonly deliver: (key: string, response: R) => void;
+  readonly tell: (state: LineState) => void;
+  /** Milliseconds before try number `failures`. */
+  readonly delay: (failures: number) => number;
+  readonly now?: () => number;
+  /** The server gives a sign of life every five seconds: after so long without one, the stream is dead. */
+  readonly silenceMs?: number;
+  /** Topics that come and go within this time open one stream. */
+  readonly settleMs?: number;
+}
+
+interface Followed<T> extends Wanted<T> {
+  cursor: string;
+}
+
+/**
+ * Follows the topics of all pages by one stream. When it breaks, the hub opens another one that goes on at the cursors, so that nothing
+ * is lost, and what comes twice are states that do no harm.
+ */
+export class Hub<T, R extends Response> {
+  private readonly topics = new Map<string, Followed<T>>();
+  private abort: AbortController | undefined;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private watchdog: ReturnType<typeof setTimeout> | undefined;
+  private failures = 0;
+
+  constructor(private readonly options: HubOptions<T, R>) {}
+
+  follow(key: string, wanted: Wanted<T>): void {
+    this.topics.set(key, { ...wanted, cursor: "" });
+    this.schedule(this.options.settleMs ?? 20);
+  }
+
+  drop(key: string): void {
+    if (this.topics.delete(key)) this.schedule(this.options.settleMs ?? 20);
+  }
+
+  /** Changes how often a topic is told: a hidden page needs it once a second. */
+  pace(key: string, intervalMs: number): void {
+    const followed = this.topics.get(key);
+    if (!followed || followed.intervalMs === intervalMs) return;
+    this.topics.set(key, { ...followed, intervalMs });
+    this.schedule(this.options.settleMs ?? 20);
+  }
+
+  /** Tries at once: the browser is online again, or somebody asks. */
+  wake(): void {
+    this.failures = 0;
+    this.schedule(0);
+  }
+
+  private schedule(ms: number): void {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => void this.run(), ms);
+  }
+
+  private async run(): Promise<void> {
+    this.abort?.abort();
+    clearTimeout(this.watchdog);
+    if (this.topics.size === 0) return;
+    const abort = new AbortController();
+    this.abort = abort;
+    const fault = await this.read(abort);
+    if (this.abort !== abort) return;
+    clearTimeout(this.watchdog);
+    this.options.tell({ state: fault.kind === "signed-out" ? "signed-out" : "lost", fault });
+    this.failures += 1;
+    // Who is signed out stays so until somebody signs in: `wake` is for that.
+    if (fault.kind !== "signed-out") this.schedule(this.options.delay(this.failures));
+  }
+
+  /** Reads until the stream ends, and returns why it did. */
+  private async read(abort: AbortController): Promise<Fault> {
+    try {
+      this.guard(abort);
+      const topics = [...this.topics].map(([key, { topic, intervalMs, cursor }]) => ({
+        key,
+        topic,
+        intervalMs,
+        cursor,
+      }));
+      for await (const response of this.options.open(topics, abort.signal)) {
+        if (abort.signal.aborted) break;
+        this.guard(abort);
+        this.take(response);
+      }
+    } catch (error) {
+      return faultOf(error);
+    }
+    return { kind: "away", title: "The connection was closed", message: "The server has closed the stream." };
+  }
+
+  private take(response: R): void {
+    this.failures = 0;
+    this.options.tell({ state: "good", at: (this.options.now ?? Date.now)() });
+    const followed = this.topics.get(response.key);
+    if (!followed) return;
+    if (response.cursor !== "") followed.cursor = response.cursor;
+    this.options.deliver(response.key, response);
+  }
+
+  private guard(abort: AbortController): void {
+    clearTimeout(this.watchdog);
+    this.watchdog = setTimeout(() => {
+      if (this.abort !== abort) return;
+      this.options.tell({ state: "lost", fault: SILENT });
+      this.failures += 1;
+      this.schedule(this.options.delay(this.failures));
+    }, this.options.silenceMs ?? 15_000);
+  }
+}
+
+const SILENT: Fault = { kind: "away", title: "The server has gone silent", message: "Nothing came for 15 seconds." };

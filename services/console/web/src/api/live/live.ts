@@ -1,0 +1,110 @@
+import { useEffect, useRef } from "react";
+import type { WatchResponse } from "../../gen/kaonapi/view/v1/watch_pb";
+import { noteGood, noteLost, noteSignedOut } from "../connection";
+import type { LineState } from "./hub";
+import { type LiveTopic, type Notice, type Order, watchHub } from "./wire";
+
+export type { LiveTopic } from "./wire";
+
+/** How often a page that nobody sees is told: once a second. */
+const HIDDEN_MS = 1000;
+
+interface Follower {
+  readonly topic: LiveTopic;
+  readonly take: (response: WatchResponse) => void;
+  readonly intervalMs: number;
+}
+
+const followers = new Map<string, Follower>();
+let send: ((order: Order) => void) | undefined;
+let counter = 0;
+
+/**
+ * Follows a topic until the returned function is called. The first response is a snapshot; the following ones hold what has changed.
+ * A response may come twice, and another snapshot at any time: `snapshot` says that what was known is to be forgotten.
+ */
+export function follow(topic: LiveTopic, take: (response: WatchResponse) => void, intervalMs = 0): () => void {
+  counter += 1;
+  const key = String(counter);
+  followers.set(key, { topic, take, intervalMs });
+  line()({ do: "follow", key, topic, intervalMs: pace(intervalMs) });
+  return () => {
+    followers.delete(key);
+    line()({ do: "drop", key });
+  };
+}
+
+/** Follows a topic as long as the component is shown; a topic of another `id` is another one. Undefined follows nothing. */
+export function useFollow(
+  id: string,
+  topic: LiveTopic | undefined,
+  take: (response: WatchResponse) => void,
+  intervalMs = 0,
+): void {
+  const newest = useRef({ topic, take });
+  newest.current = { topic, take };
+  const present = topic !== undefined;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: `id` stands for the topic, whose object is another one each time
+  useEffect(() => {
+    const { topic } = newest.current;
+    return topic && follow(topic, (response) => newest.current.take(response), intervalMs);
+  }, [id, present, intervalMs]);
+}
+
+/** Tries at once to reach the server again. */
+export function wakeLive(): void {
+  if (followers.size > 0) line()({ do: "wake" });
+}
+
+function pace(intervalMs: number): number {
+  return document.hidden ? Math.max(HIDDEN_MS, intervalMs) : intervalMs;
+}
+
+function line(): (order: Order) => void {
+  send ??= connect();
+  return send;
+}
+
+function connect(): (order: Order) => void {
+  document.addEventListener("visibilitychange", () => {
+    for (const [key, { intervalMs }] of followers) line()({ do: "pace", key, intervalMs: pace(intervalMs) });
+  });
+  window.addEventListener("online", wakeLive);
+  return typeof SharedWorker === "function" && navigator.locks ? connectShared() : connectOwn();
+}
+
+function connectShared(): (order: Order) => void {
+  const worker = new SharedWorker(new URL("./worker.ts", import.meta.url), { type: "module", name: "kaon-live" });
+  const lock = `kaon-tab-${crypto.randomUUID()}`;
+  worker.port.onmessage = ({ data }: MessageEvent<Notice>) => hear(data);
+  // Held until the tab is gone. The worker may ask for it once it is held, not before.
+  void navigator.locks.request(lock, () => {
+    worker.port.postMessage({ do: "hello", lock } satisfies Order);
+    return new Promise(() => {});
+  });
+  return (order) => worker.port.postMessage(order);
+}
+
+function connectOwn(): (order: Order) => void {
+  const hub = watchHub(
+    (key, response) => hear({ key, response }),
+    (state) => hear({ line: state }),
+  );
+  return (order) => {
+    if (order.do === "follow") hub.follow(order.key, order);
+    else if (order.do === "drop") hub.drop(order.key);
+    else if (order.do === "pace") hub.pace(order.key, order.intervalMs);
+    else hub.wake();
+  };
+}
+
+function hear(notice: Notice): void {
+  if ("line" in notice) noteLine(notice.line);
+  else followers.get(notice.key)?.take(notice.response);
+}
+
+function noteLine(state: LineState): void {
+  if (state.state === "good") noteGood(state.at);
+  else if (state.state === "signed-out") noteSignedOut();
+  else noteLost(state.fault.title);
+}

@@ -1,0 +1,49 @@
+import { Button } from "@mantine/core";
+import { IconLock, IconRefresh } from "@tabler/icons-react";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useRef } from "react";
+import { useConnection } from "../api/connection";
+import { sessionQuery } from "../api/session";
+import { StaleBanner } from "../shared/states";
+import classes from "./ConnectionBanner.module.css";
+
+/** Says above every page when it shows old data, why, and what to do: nothing that stands in a form is lost meanwhile. */
+export function ConnectionBanner({ build }: { build: string }) {
+  const { state, goodAt, reason } = useConnection();
+  const client = useQueryClient();
+  const again = () => void client.refetchQueries({ type: "active" });
+  if (state === "lost") return <StaleBanner since={goodAt} reason={`${reason}.`} retry={again} />;
+  if (state === "signed-out") return <SignedOutBanner again={again} />;
+  return <NewBuildBanner build={build} />;
+}
+
+function SignedOutBanner({ again }: { again: () => void }) {
+  return (
+    <div className={classes.banner} role="alert">
+      <IconLock size={14} stroke={1.75} aria-hidden="true" />
+      <span>
+        Your session has ended. What you entered stays here: open a new link from <code>kaon ui</code> in another tab,
+        then go on.
+      </span>
+      <Button size="compact-xs" variant="default" onClick={again}>
+        Go on
+      </Button>
+    </div>
+  );
+}
+
+/** The build of this tab is the first one that the server named. */
+function NewBuildBanner({ build }: { build: string }) {
+  const first = useRef(build);
+  const { data } = useQuery(sessionQuery);
+  if (!data || data.build === first.current) return null;
+  return (
+    <div className={classes.banner} role="status">
+      <IconRefresh size={14} stroke={1.75} aria-hidden="true" />
+      <span>There is a new version of the console.</span>
+      <Button size="compact-xs" variant="default" onClick={() => location.reload()}>
+        Reload
+      </Button>
+    </div>
+  );
+}

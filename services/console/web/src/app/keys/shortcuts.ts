@@ -1,0 +1,55 @@
+import { useEffect, useRef } from "react";
+import { createStore, useStore } from "../../shared/store";
+import { advance, chordOf, isTyping, type Keys, type Pending } from "./chord";
+
+/** One shortcut that works at the moment. */
+export interface Shortcut {
+  readonly keys: Keys;
+  /** What it does, for the list of shortcuts: "Go to runs". */
+  readonly label: string;
+  /** The heading in the list of shortcuts. */
+  readonly group: string;
+}
+
+interface Bound extends Shortcut {
+  readonly run: () => void;
+}
+
+const bound = createStore<readonly Bound[]>([]);
+let pending: Pending | undefined;
+
+/** Hands each press to the newest shortcut that it completes. */
+export function handleKey(event: KeyboardEvent): void {
+  if (event.defaultPrevented || event.isComposing) return;
+  const chord = chordOf(event);
+  if (isTyping(event.target) && !chord.startsWith("mod+")) return;
+  // In a dialogue the keys are the dialogue's.
+  if (document.querySelector('[role="dialog"]') && !chord.startsWith("mod+")) return;
+  const all = bound.get();
+  const next = advance(
+    all.map(({ keys }) => keys),
+    pending,
+    chord,
+    event.timeStamp,
+  );
+  pending = next.pending;
+  if (next.hit === undefined) return;
+  event.preventDefault();
+  all.findLast(({ keys }) => keys === next.hit)?.run();
+}
+
+/** Binds a key while the component is shown. */
+export function useShortcut(keys: Keys, label: string, run: () => void, group = "This page"): void {
+  const newest = useRef(run);
+  newest.current = run;
+  useEffect(() => {
+    const entry: Bound = { keys, label, group, run: () => newest.current() };
+    bound.set([...bound.get(), entry]);
+    return () => bound.set(bound.get().filter((other) => other !== entry));
+  }, [keys, label, group]);
+}
+
+/** The shortcuts that work at the moment. */
+export function useShortcuts(): readonly Shortcut[] {
+  return useStore(bound);
+}

@@ -1,0 +1,62 @@
+import { useQuery } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
+import { runs } from "../api/transport";
+import { launchFormRoute } from "../app/router";
+import { Page } from "../shared/Page";
+import { ErrorState, LoadingState } from "../shared/states";
+import { shortVersion, shown } from "../shared/text";
+import { LaunchForm } from "./LaunchForm";
+import classes from "./LaunchFormPage.module.css";
+import { recentRunsQuery, workflowQuery } from "./queries";
+
+/** Launches one workflow. */
+export function LaunchFormPage() {
+  const { workflow: name } = launchFormRoute.useParams();
+  const { from } = launchFormRoute.useSearch();
+  const workflow = useQuery(workflowQuery(name));
+  const recent = useQuery(recentRunsQuery(name));
+  const like = useQuery({
+    queryKey: ["like", from],
+    enabled: from !== undefined,
+    queryFn: async ({ signal }) => (await runs.getRun({ runId: from! }, { signal })).run!,
+    staleTime: 60_000,
+  });
+  const error = workflow.error ?? like.error;
+  return (
+    <Page
+      title={
+        <>
+          <Link to="/launch" className={classes.up}>
+            Launch
+          </Link>
+          <span className={classes.slash}>/</span>
+          {shown(name)}
+        </>
+      }
+      aside={workflow.data && <code>{shortVersion(workflow.data.version)}</code>}
+      actions={
+        <Link to="/runs" search={{ workflow: name }} className={classes.up}>
+          Its runs
+        </Link>
+      }
+    >
+      {error ? (
+        <ErrorState error={error} retry={() => void workflow.refetch()} />
+      ) : !workflow.data || (from !== undefined && !like.data) ? (
+        <LoadingState label="Loading the workflow" />
+      ) : (
+        <>
+          {workflow.data.definition?.description && (
+            <p className={classes.description}>{shown(workflow.data.definition.description)}</p>
+          )}
+          <LaunchForm
+            key={`${name} ${from ?? ""}`}
+            workflow={workflow.data}
+            recent={recent.data ?? []}
+            like={from === undefined ? undefined : like.data}
+          />
+        </>
+      )}
+    </Page>
+  );
+}

@@ -1,0 +1,141 @@
+import { Select, Switch, Textarea, TextInput } from "@mantine/core";
+import type { Parameter } from "../gen/kaonapi/workflow/v1/definition_pb";
+import { shown } from "../shared/text";
+import { controlOf, fieldText, recentValues, typeName } from "./form";
+import classes from "./ParameterField.module.css";
+
+interface Props {
+  parameter: Parameter;
+  /** What is typed; undefined means the default. */
+  value: string | undefined;
+  problem?: string;
+  recent: readonly { readonly paramsJson: Readonly<Record<string, string>> }[];
+  onChange: (value: string | undefined) => void;
+}
+
+/** One parameter of a workflow: its control, what it takes, and what runs gave it lately. */
+export function ParameterField({ parameter, value, problem, recent, onChange }: Props) {
+  const { name, description, constraintCel, defaultJson } = parameter;
+  const fallback = defaultJson === undefined ? undefined : fieldText(parameter, defaultJson);
+  const id = `parameter-${name}`;
+  const hints = `${id}-hints`;
+  const changed = value !== undefined && value !== fallback;
+  return (
+    <div className={classes.field}>
+      <div className={classes.head}>
+        <label htmlFor={id} className={classes.name}>
+          {name}
+        </label>
+        <span className={classes.type}>{typeName(parameter)}</span>
+        {defaultJson === undefined && <span className={classes.required}>required</span>}
+        {changed && defaultJson !== undefined && (
+          <button type="button" className={classes.reset} onClick={() => onChange(undefined)}>
+            Use default
+          </button>
+        )}
+      </div>
+      {description && <p className={classes.description}>{shown(description)}</p>}
+      <Control
+        id={id}
+        hints={hints}
+        parameter={parameter}
+        value={value ?? fallback ?? ""}
+        problem={problem}
+        onChange={onChange}
+      />
+      <div id={hints} className={classes.hints}>
+        {problem && (
+          <span className={classes.problem} role="alert">
+            {shown(problem)}
+          </span>
+        )}
+        {constraintCel && <code className={classes.rule}>{shown(constraintCel)}</code>}
+        <Recent values={recentValues(parameter, recent, value)} onChoose={onChange} />
+      </div>
+    </div>
+  );
+}
+
+interface ControlProps {
+  id: string;
+  hints: string;
+  parameter: Parameter;
+  value: string;
+  problem?: string;
+  onChange: (value: string) => void;
+}
+
+function Control({ id, hints, parameter, value, problem, onChange }: ControlProps) {
+  const common = { id, "aria-describedby": hints, error: problem !== undefined } as const;
+  switch (controlOf(parameter)) {
+    case "choice":
+      return (
+        <Select
+          {...common}
+          data={parameter.choicesJson.map((json) => ({ value: json, label: shown(fieldText(parameter, json)) }))}
+          value={parameter.choicesJson.find((json) => json === value || fieldText(parameter, json) === value) ?? null}
+          onChange={(json) => json !== null && onChange(json)}
+          allowDeselect={false}
+          searchable={parameter.choicesJson.length > 8}
+        />
+      );
+    case "switch":
+      return (
+        <Switch
+          {...common}
+          error={undefined}
+          checked={value === "true"}
+          onChange={(event) => onChange(String(event.currentTarget.checked))}
+          label={value === "true" ? "true" : "false"}
+        />
+      );
+    case "json":
+      return (
+        <Textarea
+          {...common}
+          className={classes.json}
+          value={value}
+          autosize
+          minRows={1}
+          maxRows={12}
+          spellCheck={false}
+          onChange={(event) => onChange(event.currentTarget.value)}
+        />
+      );
+    case "text":
+      return (
+        <Textarea
+          {...common}
+          value={value}
+          autosize
+          minRows={1}
+          maxRows={8}
+          onChange={(event) => onChange(event.currentTarget.value)}
+        />
+      );
+    default:
+      return (
+        <TextInput
+          {...common}
+          type={controlOf(parameter) === "date" ? "date" : "text"}
+          inputMode={controlOf(parameter) === "number" ? "decimal" : undefined}
+          value={value}
+          onChange={(event) => onChange(event.currentTarget.value)}
+        />
+      );
+  }
+}
+
+function Recent({ values, onChoose }: { values: readonly string[]; onChoose: (value: string) => void }) {
+  if (values.length === 0) return null;
+  return (
+    <span className={classes.recent}>
+      Recent
+      {values.map((value) => (
+        <button type="button" key={value} className={classes.value} onClick={() => onChoose(value)}>
+          {shown(value)}
+        </button>
+      ))}
+    </span>
+  );
+}

@@ -1,0 +1,81 @@
+import { create } from "@bufbuild/protobuf";
+import { expect, test } from "vitest";
+import { type Parameter, ParameterSchema, ValueType } from "../gen/kaonapi/workflow/v1/definition_pb";
+import { controlOf, draftOf, encodeDraft, encodeField, fieldText, problemsByField, recentValues } from "./form";
+
+function parameter(
+  type: ValueType,
+  more: { name?: string; defaultJson?: string; choicesJson?: string[] } = {},
+): Parameter {
+  return create(ParameterSchema, { name: "x", type, ...more });
+}
+
+test.each([
+  [ValueType.STRING, 'a "b"', '"a \\"b\\""'],
+  [ValueType.STRING, "", '""'],
+  [ValueType.INT, "90071992547409931", "90071992547409931"],
+  [ValueType.FLOAT, "1e-3", "1e-3"],
+  [ValueType.BOOL, "true", "true"],
+  [ValueType.DATE, "2024-02-29", '"2024-02-29"'],
+  [ValueType.LIST, " [1] ", "[1]"],
+  [ValueType.MAP, '{"a":1}', '{"a":1}'],
+  [ValueType.ANY, "null", "null"],
+])("type %d takes %j", (type, text, json) => {
+  expect(encodeField(parameter(type), text)).toEqual({ json });
+});
+
+test.each([
+  [ValueType.INT, "1.5"],
+  [ValueType.INT, "01"],
+  [ValueType.FLOAT, "1e999"],
+  [ValueType.FLOAT, "NaN"],
+  [ValueType.BOOL, "yes"],
+  [ValueType.DATE, "2023-02-29"],
+  [ValueType.DATE, "2023-2-9"],
+  [ValueType.LIST, "{}"],
+  [ValueType.MAP, "[]"],
+  [ValueType.MAP, "null"],
+  [ValueType.ANY, "{"],
+])("type %d refuses %j", (type, text) => {
+  expect(encodeField(parameter(type), text)).toHaveProperty("problem");
+});
+
+test("what is not typed has its default, and needs a value where there is none", () => {
+  expect(encodeField(parameter(ValueType.INT, { defaultJson: "3" }), undefined)).toBeUndefined();
+  expect(encodeField(parameter(ValueType.INT, { defaultJson: "3" }), " ")).toBeUndefined();
+  expect(encodeField(parameter(ValueType.INT), undefined)).toEqual({ problem: "Needs a value" });
+});
+
+test("a draft gives what to send and what is wrong", () => {
+  const parameters = [parameter(ValueType.INT), parameter(ValueType.STRING, { name: "y", defaultJson: '"d"' })];
+  expect(encodeDraft(parameters, { x: "1" })).toEqual({ params: { x: "1" }, problems: {} });
+  expect(encodeDraft(parameters, { x: "one", y: "z" })).toMatchObject({
+    params: { y: '"z"' },
+    problems: { x: expect.any(String) },
+  });
+});
+
+test("the values of a run become a draft, without what is the default anyway", () => {
+  const parameters = [parameter(ValueType.STRING, { defaultJson: '"a"' }), parameter(ValueType.INT, { name: "y" })];
+  expect(draftOf(parameters, { x: '"a"', y: "2", gone: "1" })).toEqual({ y: "2" });
+});
+
+test("recent values come once each, and not the one that stands", () => {
+  const runs = ['"a"', '"b"', '"a"', '"c"'].map((json) => ({ paramsJson: { x: json } }));
+  expect(recentValues(parameter(ValueType.STRING), runs, "b")).toEqual(["a", "c"]);
+});
+
+test("choices have a list, and texts stand without quotes", () => {
+  expect(controlOf(parameter(ValueType.STRING, { choicesJson: ['"a"'] }))).toBe("choice");
+  expect(fieldText(parameter(ValueType.STRING), '"a\\nb"')).toBe("a\nb");
+  expect(fieldText(parameter(ValueType.INT), "3")).toBe("3");
+});
+
+test("the server's problems go to their fields", () => {
+  expect(
+    problemsByField([
+      { field: "params_json[a]", text: "bad" },
+      { field: "labels", text: "many" },
+    ]),
+  ).toEqual({ a: "bad", "": "many" });
+});

@@ -1,0 +1,16 @@
+import { queryOptions } from "@tanstack/react-query";
+import { views, workflows } from "../api/transport";
+import type { Run } from "../gen/kaonapi/run/v1/run_pb";
+
+/** The current version of every workflow. */
+export const workflowsQuery = queryOptions({
+  queryKey: ["workflows"],
+  queryFn: async ({ signal }) => (await workflows.listWorkflows({}, { signal })).workflows,
+  staleTime: 30_000,
+});
+
+/** Returns the newest runs in whose id, workflow, submitter, parameters or labels the text is found. */
+export async function findRuns(text: string, signal: AbortSignal): Promise<Run[]> {
+  const { runs: lines } = await views.queryRuns({ filter: { text }, pageSize: 8 }, { signal });
+  return lines.flatMap(({ run }) => run ?? []);
+}
