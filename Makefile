@@ -20,6 +20,9 @@ BUF := $(CACHE)/npm/node_modules/.bin/buf
 MERMAID := $(CACHE)/mermaid-$(MERMAID_VERSION).min.js
 
 WEB := services/console/web
+# What Vite asks for.
+NODE_VERSION := 20.19
+NODE_NEW_ENOUGH := const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)
 # Only where Node is: everything but the console's page works without it.
 WEB_READY = $(wildcard $(WEB)/node_modules)
 
@@ -38,8 +41,15 @@ help: ## this list
 
 # --- set-up ---------------------------------------------------------------------------------------------------------
 
-.PHONY: setup system generate fetch lock
-setup: $(STAMPS)/packages ## make .venv from requirements.lock, generate code, install our packages
+.PHONY: setup packages page system generate fetch lock
+setup: packages page ## make .venv from requirements.lock, generate code, install our packages, build the console's page
+
+packages: $(STAMPS)/packages
+
+# Everything else works without it, and `kaon ui` says what is missing.
+page:
+	@if command -v npm > /dev/null && node -e '$(NODE_NEW_ENOUGH)'; then $(MAKE) --no-print-directory web; else \
+	  echo "The console's page is not built: that needs Node.js $(NODE_VERSION) or newer, with npm."; fi
 
 system: $(STAMPS)/system ## install what the machine lacks (Debian/Ubuntu as root); elsewhere list it
 
@@ -82,7 +92,7 @@ $(BUF):
 	npm install --silent --no-audit --no-fund --prefix $(CACHE)/npm @bufbuild/buf@$(BUF_VERSION)
 
 .PHONY: check breaking format test test-quick chaos
-check: setup $(BUF) ## format, lint, imports, types, protos
+check: packages $(BUF) ## format, lint, imports, types, protos
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	$(PY) deploy/local/imports.py
@@ -94,7 +104,7 @@ check: setup $(BUF) ## format, lint, imports, types, protos
 breaking: $(BUF) ## tell whether protos have only gained fields since AGAINST=commit (HEAD~1)
 	$(BUF) breaking --against "$$(git rev-parse --git-common-dir)#format=git,ref=$$(git rev-parse $(or $(AGAINST),HEAD~1))"
 
-format: setup ## apply the formatter and the linter's safe fixes
+format: packages ## apply the formatter and the linter's safe fixes
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 	$(if $(WEB_READY),$(MAKE) --no-print-directory web-format)
@@ -113,12 +123,12 @@ test: fetch ## every test: first those without servers, by WORKERS=2 processes, 
 	$(if $(WEB_READY),$(MAKE) --no-print-directory web-test)
 	$(PY) -m kaon_local with-engine .venv/bin/pytest -m "real or e2e"
 
-test-quick: setup ## the tests that start no server and no whole system: two minutes at most, for the inner loop
+test-quick: packages ## the tests that start no server and no whole system: two minutes at most, for the inner loop
 	$(PYTEST) -m "not real and not e2e and not slow"
 
 # The same tests as in the suite, with other examples each time.
 .PHONY: hunt
-hunt: setup ## hostile definitions and requests against engine, API and publisher, TIMES=50 times as many as `make test` tries
+hunt: packages ## hostile definitions and requests against engine, API and publisher, TIMES=50 times as many as `make test` tries
 	KAON_HUNT=$(or $(TIMES),50) $(PYTEST) --timeout 0 -k hostile -m "not real and not e2e"
 
 # --- the console's page ---------------------------------------------------------------------------------------------
@@ -161,7 +171,7 @@ $(MERMAID):
 	mv $(CACHE)/mermaid/package/dist/mermaid.min.js $@ && rm -r $(CACHE)/mermaid
 
 .PHONY: docs
-docs: setup $(MERMAID) ## build the documentation's site into .kaon/docs/site: pages, generated references, links checked
+docs: packages $(MERMAID) ## build the documentation's site into .kaon/docs/site: pages, generated references, links checked
 	PYTHONPATH=docs $(PY) -m docsite $(MERMAID)
 
 # --- figures --------------------------------------------------------------------------------------------------------
@@ -173,10 +183,10 @@ bench: fetch ## measure dispatching on the real system (PEER=celery: and a peer 
 .PHONY: simulate mutants
 SEEDS ?= 10000
 START ?= 0
-simulate: setup ## simulate the whole system: SEEDS=n runs from START=first on
+simulate: packages ## simulate the whole system: SEEDS=n runs from START=first on
 	cd tests && PYTHONPATH=. ../$(PY) -m simulation --first $(START) --seeds $(SEEDS)
 
-mutants: setup ## switch each safety mechanism off in turn: something must notice
+mutants: packages ## switch each safety mechanism off in turn: something must notice
 	cd tests && PYTHONPATH=. ../$(PY) -W ignore -m simulation.mutants
 
 # --- run ------------------------------------------------------------------------------------------------------------

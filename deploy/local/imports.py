@@ -22,6 +22,9 @@ ALLOWED = {
     ("services/step-runner/src/kaon_runner/children/scala.py", "kaon_artifacts.durable"),
     # OpenTelemetry's SDK takes half as long to load as a runner, and most have no traces.
     ("packages/telemetry/src/kaon_telemetry/tracing.py", "kaon_telemetry.tracefile"),
+    # A web server: of the commands only `kaon ui` and `kaon run --ui` have one.
+    ("services/console/src/kaon_console/command.py", "kaon_console.beside"),
+    ("packages/embedded/src/kaon_embedded/command.py", "kaon_console.beside"),
 }
 
 

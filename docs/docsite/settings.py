@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import kaon_console.settings
 import kaon_coordinator.settings
 import kaon_publisher.settings
 import kaon_runner.settings
@@ -58,6 +59,9 @@ ELSEWHERE: dict[str, tuple[Variable, ...]] = {
         Variable(
             name="DOCKER_HOST", text="Address of the Docker engine, where `KAON_DOCKER_HOST` is not set."
         ),
+    ),
+    "Console, beside its settings": (
+        Variable(name="TZ", text="Time zone that the page offers as the server's; default: the system's."),
     ),
     "The program that creates topics": (
         Variable(
@@ -113,6 +117,7 @@ def page() -> str:
         "Coordinator": read_by(kaon_coordinator.settings),
         "Model-publisher": read_by(kaon_publisher.settings),
         "Step-runner": of_runner(),
+        "Console": read_by(kaon_console.settings),
     }
     parts = [_INTRODUCTION]
     for heading, variables in (services | ELSEWHERE).items():

@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kaon.cli import options
+from kaon.cli import options, output
 from kaon.cli.commands import runs
 from kaon_embedded.system import EmbeddedSettings, EmbeddedSystem, look
 from kaon_telemetry.logs import configure_logs
+
+if TYPE_CHECKING:
+    from kaon_console.beside import Console
 
 
 def run(
@@ -34,6 +38,13 @@ def run(
     verbose: Annotated[
         bool, typer.Option("--verbose", help="Print the logs of coordinator and runner.")
     ] = False,
+    ui: Annotated[
+        bool,
+        typer.Option("--ui", help="Serve the web console beside the run, and after it until Ctrl-C."),
+    ] = False,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Port of the console; 0: a free one.")
+    ] = 7072,
     json: options.AsJson = False,
 ) -> None:
     """Run the workflow of FILE on this machine, without a broker or a server.
@@ -45,15 +56,45 @@ def run(
     kaon run tour.py
     kaon run tour.py -p count=5 --slots 4
     kaon run tour.py --state .kaon/local      # keeps the run, its logs and artifacts
+    kaon run tour.py --ui                     # prints the link to the web console
     """
     configure_logs("info" if verbose else "error")
     # Before any part starts: an error in the file is reported at once.
     loaded, params = runs.prepare(file, workflow, param)
     with tempfile.TemporaryDirectory(prefix="kaon-run-") as scratch:
         settings = EmbeddedSettings(state=state or Path(scratch), slots=slots)
-        with EmbeddedSystem(settings) as system:
-            code = runs.start(loaded, params, watch=True, owns=True, server=system.address, json=json)
+        with EmbeddedSystem(settings) as system, ExitStack() as beside:
+            console = beside.enter_context(_console(settings, system, port)) if ui else None
+            code = runs.start(
+                loaded,
+                params,
+                watch=True,
+                owns=True,
+                server=system.address,
+                json=json,
+                submitted=None if console is None else partial(_tell_link, console),
+            )
+            if console is not None:
+                _stay(console)
     raise typer.Exit(code)
+
+
+def _console(settings: EmbeddedSettings, system: EmbeddedSystem, port: int) -> Console:
+    # A web server, which most runs do without.
+    from kaon_console.beside import Console
+
+    return Console(system.address, port=port, artifacts=settings.artifacts)
+
+
+def _tell_link(console: Console, run_id: str) -> None:
+    output.note(f"The console shows it; this link logs you in, once: {console.link(f'/runs/{run_id}')}")
+
+
+def _stay(console: Console) -> None:
+    """Serves the console until Ctrl-C."""
+    output.note("The console goes on until Ctrl-C.")
+    with suppress(KeyboardInterrupt):
+        console.wait()
 
 
 @contextmanager

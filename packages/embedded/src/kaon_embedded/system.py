@@ -41,6 +41,11 @@ class EmbeddedSettings:
     # Only answers what is asked about the state, beside whoever runs it: decides, executes and deletes nothing.
     looking: bool = False
 
+    @property
+    def artifacts(self) -> str:
+        """Where artifacts are kept."""
+        return (self.state.resolve() / "artifacts").as_uri()
+
 
 class _Onlooker(MemoryTransport):
     """A transport that is assigned nothing: its coordinator owns no runs."""
@@ -111,15 +116,11 @@ class EmbeddedSystem:
         settings = RunnerSettings(
             runner_id="embedded",
             slots=self._settings.slots,
-            artifacts=self._artifacts,
+            artifacts=self._settings.artifacts,
             work=self._settings.state / "work",
             scratch=self._scratch,
         )
         return build_runner(settings, RunnerTransport(self._broker, pool=settings.pool))
-
-    @property
-    def _artifacts(self) -> str:
-        return (self._settings.state / "artifacts").as_uri()
 
     @property
     def _scratch(self) -> str:
@@ -139,7 +140,7 @@ class EmbeddedSystem:
         settings = CoordinatorSettings(
             database=f"sqlite:///{quote(str(self._settings.state))}/kaon.db",
             address="127.0.0.1:0",
-            artifacts=self._artifacts,
+            artifacts=self._settings.artifacts,
             scratch="" if self._settings.looking else self._scratch,
             durability="relaxed",
             owner="embedded",

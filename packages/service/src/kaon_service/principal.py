@@ -49,6 +49,26 @@ def enter(metadata: Iterable[tuple[str, str | bytes]]) -> Principal:
     Raises:
         InvalidValue: the metadata names a tenant or principal that cannot be.
     """
+    principal = principal_of(metadata)
+    _current.set(principal)
+    return principal
+
+
+def metadata_of(principal: Principal) -> tuple[tuple[str, str], ...]:
+    """The metadata of a call that somebody makes."""
+    return (
+        (TENANT_KEY, principal.tenant),
+        (PRINCIPAL_KEY, principal.name),
+        (ROLES_KEY, ",".join(sorted(principal.roles))),
+    )
+
+
+def principal_of(metadata: Iterable[tuple[str, str | bytes]]) -> Principal:
+    """Takes the caller from a call's metadata.
+
+    Raises:
+        InvalidValue: the metadata names a tenant or principal that cannot be.
+    """
     given = {
         key: value for key, value in metadata if key in {TENANT_KEY, PRINCIPAL_KEY, ROLES_KEY, TRACE_KEY}
     }
@@ -64,11 +84,9 @@ def enter(metadata: Iterable[tuple[str, str | bytes]]) -> Principal:
             f"metadata {ROLES_KEY} {roles!r}: use letters, digits and hyphens, with commas between roles"
         )
     trace = given.get(TRACE_KEY, "")
-    principal = Principal(
+    return Principal(
         tenant=tenant,
         name=name,
         roles=frozenset(filter(None, roles.split(","))),
         trace_parent=trace if isinstance(trace, str) and is_trace_parent(trace) else "",
     )
-    _current.set(principal)
-    return principal

@@ -145,3 +145,10 @@ class PublisherMetrics:
             buckets=_LONG,
         )
         self.watchers = Gauge("kaon_model_watchers", "Systems that watch models now", registry=registry)
+
+
+class ConsoleMetrics:
+    """What a console tells."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self.streams = Gauge("kaon_console_streams", "Streams of browsers that are open", registry=registry)

@@ -21,9 +21,9 @@ GROUP = "kaon.commands"
 # Of the entry point that opens directories of `kaon run --state`.
 STATES = "kaon.states"
 # Commands that the SDK names in its help, and the packages that bring them.
-EXPECTED = {"run": "kaon-embedded"}
+EXPECTED = {"run": "kaon-embedded", "ui": "kaon-console"}
 # Under which heading the help lists them.
-HEADINGS = {"run": "Start runs"}
+HEADINGS = {"run": "Start runs", "ui": "Look at runs"}
 
 
 class PluginGroup(TyperGroup):

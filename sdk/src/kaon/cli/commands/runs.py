@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -63,6 +64,7 @@ def start(
     owns: bool = False,
     server: str,
     json: bool,
+    submitted: Callable[[str], None] | None = None,
 ) -> int:
     """Submit a run and, with `watch`, show it until it ends. Return the exit code.
 
@@ -76,14 +78,17 @@ def start(
         owns: Ctrl-C cancels the run.
         server: address of the coordinator.
         json: prints lines of JSON.
+        submitted: gets the id of the run before it is watched.
     """
     with options.client(server=server) as client:
-        submitted = client.submit(loaded, params, key, priority=priority, labels=labels)
-        _tell_submitted(submitted, json=json)
+        answer = client.submit(loaded, params, key, priority=priority, labels=labels)
+        _tell_submitted(answer, json=json)
+        if submitted is not None:
+            submitted(answer.run.run_id)
         if not watch:
             return 0
         view = _view(loaded.definition(), server)
-        return Follower(client, submitted.run.run_id, view, json=json, owns=owns).follow()
+        return Follower(client, answer.run.run_id, view, json=json, owns=owns).follow()
 
 
 def list_runs(

@@ -1,0 +1,56 @@
+"""`python -m kaon_console`: the console as a process of its own; `python -m kaon_console link`: a link for it.
+
+SIGTERM and SIGINT stop it in order.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+
+import structlog
+
+from kaon_console.bootstrap import Application
+from kaon_console.doors import new_link
+from kaon_console.settings import origins_of, settings_from, split_address
+from kaon_service.serve import serve
+from kaon_telemetry.logs import configure_logs
+from kaon_wire.errors import KaonError
+
+log = structlog.get_logger("kaon_console")
+
+HOW_TO_LINK = "kaon-console link, with the settings of the console, prints one"
+
+
+def main() -> None:
+    """Entry point. Exit codes: 0 stopped in order, 1 cannot go on, 2 wrong settings."""
+    parser = argparse.ArgumentParser(
+        prog="kaon-console",
+        description="Serves the web console. Every setting is an environment variable; kaon_console/settings.py lists them.",
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    link = commands.add_parser("link", help="print a link that logs one person in once")
+    link.add_argument("--next", default="/", metavar="PATH", help="page to which the link leads")
+    arguments = parser.parse_args()
+    configure_logs()
+    try:
+        settings = settings_from(os.environ)
+        if arguments.command == "link":
+            origin = origins_of(settings, split_address(settings.address)[1])[0]
+            print(new_link(settings.state, origin, settings.principal, arguments.next))
+            return
+        application = Application(settings, how_to_link=HOW_TO_LINK)
+    except KaonError as error:
+        print(f"kaon-console: {error}", file=sys.stderr)
+        sys.exit(2)
+    try:
+        asyncio.run(serve(lambda: application))
+    except KaonError as error:
+        log.error("the console cannot go on", reason=str(error))
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

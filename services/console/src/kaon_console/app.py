@@ -1,0 +1,47 @@
+"""The paths of the console."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp
+
+from kaon_console.api import Api
+from kaon_console.login import Login
+from kaon_console.pages import Pages
+from kaon_console.previews import Previews
+from kaon_console.security import Guard
+
+
+@dataclass(frozen=True, kw_only=True)
+class AppParts:
+    """What answers."""
+
+    # How browsers reach the console.
+    origins: tuple[str, ...]
+    login: Login
+    api: Api
+    previews: Previews
+    pages: Pages
+
+
+def build_app(parts: AppParts) -> ASGIApp:
+    """The whole application, with its guard before it."""
+    routes = [
+        Mount("/api", parts.api),
+        Route("/session", parts.login.session),
+        Route("/login", parts.login.login),
+        Route("/logout", parts.login.logout, methods=["POST"]),
+        Route("/preview/{digest:path}", parts.previews.serve),
+        Route("/health", _health),
+        Route("/{path:path}", parts.pages.serve),
+    ]
+    return Guard(Starlette(routes=routes), parts.origins)
+
+
+async def _health(_request: Request) -> Response:
+    return PlainTextResponse("healthy\n")

@@ -1,0 +1,120 @@
+"""The composition root: settings become a console at work."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from kaon_artifacts import ArtifactStore
+from kaon_console.api import Api, ApiParts
+from kaon_console.app import AppParts, build_app
+from kaon_console.backends import Backends
+from kaon_console.doors import new_link, open_links, open_sessions
+from kaon_console.login import Login, LoginParts, local_time_zone
+from kaon_console.pages import Pages
+from kaon_console.previews import Previews
+from kaon_console.settings import Settings, origins_of, split_address
+from kaon_console.streams import Streams
+from kaon_console.web_server import WebServer, listen
+from kaon_telemetry.endpoint import MetricsServer
+from kaon_telemetry.metrics import ConsoleMetrics
+
+log = structlog.get_logger(__name__)
+
+
+class Application:
+    """One console: `start`, then `wait` until something ends it, then `stop`.
+
+    Args:
+        settings: see `Settings`.
+        how_to_link: what people do to get another link.
+
+    Raises:
+        InvalidValue: the settings do not fit together.
+        NotFound: the page is not built.
+    """
+
+    def __init__(self, settings: Settings, *, how_to_link: str) -> None:
+        self._settings = settings
+        self._how_to_link = how_to_link
+        self._pages = Pages(settings.pages)
+        self._registry = CollectorRegistry()
+        self._streams = Streams(settings.streams)
+        ConsoleMetrics(self._registry).streams.set_function(lambda: len(self._streams))
+        self._metrics_server: MetricsServer | None = None
+        self._backends: Backends | None = None
+        self._server: WebServer | None = None
+        self._serving: asyncio.Task[None] | None = None
+        self.origin = ""
+
+    async def start(self) -> int:
+        """Listens, and returns the port.
+
+        Raises:
+            KaonError: the address cannot be used.
+        """
+        listening = listen(*split_address(self._settings.address))
+        port: int = listening.getsockname()[1]
+        try:
+            origins = origins_of(self._settings, port)
+        except BaseException:
+            listening.close()
+            raise
+        self.origin = origins[0]
+        self._backends = Backends(self._settings)
+        self._server = WebServer(build_app(self._parts(origins, self._backends)), listening)
+        self._serving = asyncio.create_task(self._server.run(), name="console")
+        if self._settings.metrics:
+            self._metrics_server = MetricsServer(self._settings.metrics, self._registry)
+        log.info("console ready", origin=self.origin, server=self._settings.server)
+        return port
+
+    def link(self, page: str = "/") -> str:
+        """A link that logs one person in once, as whom the settings name."""
+        return new_link(self._settings.state, self.origin, self._settings.principal, page)
+
+    async def wait(self) -> None:
+        """Returns never: raises what makes it impossible to go on."""
+        assert self._serving is not None
+        await asyncio.shield(self._serving)
+        raise RuntimeError("the web server has ended")
+
+    async def stop(self) -> None:
+        """Ends the streams, finishes what else was begun, and closes every connection."""
+        self._streams.close()
+        if self._server is not None and self._serving is not None:
+            self._server.stop()
+            await self._serving
+        if self._backends is not None:
+            await self._backends.close()
+        if self._metrics_server is not None:
+            await asyncio.to_thread(self._metrics_server.close)
+
+    def _parts(self, origins: tuple[str, ...], backends: Backends) -> AppParts:
+        settings = self._settings
+        login = Login(
+            LoginParts(
+                links=open_links(settings.state),
+                sessions=open_sessions(settings.state, hours=settings.session_hours),
+                streams=self._streams,
+                origin=origins[0],
+                session_seconds=int(settings.session_hours * 3600),
+                build=self._pages.build,
+                time_zone=local_time_zone(os.environ.get("TZ", "")),
+                read_only=settings.read_only,
+                how_to_link=self._how_to_link,
+            )
+        )
+        artifacts = ArtifactStore(settings.artifacts) if settings.artifacts else None
+        return AppParts(
+            origins=origins,
+            login=login,
+            api=Api(
+                ApiParts(login=login, backends=backends, streams=self._streams, read_only=settings.read_only)
+            ),
+            previews=Previews(login, artifacts, settings.preview_bytes),
+            pages=self._pages,
+        )

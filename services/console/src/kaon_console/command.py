@@ -1,0 +1,48 @@
+"""`kaon ui`."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Annotated, TypeAlias
+
+import typer
+
+from kaon.cli import options, output, plugins
+from kaon_telemetry.logs import configure_logs
+
+Port: TypeAlias = Annotated[
+    int, typer.Option("--port", min=0, max=65535, help="Port of the console on this machine; 0: a free one.")
+]
+PORT = 7072
+
+
+def ui(server: options.Server = options.SERVER, state: options.State = None, port: Port = PORT) -> None:
+    """Serve the web console on this machine until Ctrl-C. Print the link that logs you in.
+
+    With --state the console shows the runs that `kaon run --state` keeps in a directory, and steers none.
+
+    \b
+    kaon ui
+    kaon ui --server kaon.example.org:7070
+    kaon ui --state .kaon/local
+    """
+    # A web server, which no other command waits for.
+    from kaon_console.beside import Console
+
+    configure_logs("error")
+    with ExitStack() as stack:
+        artifacts = None
+        if state is not None:
+            server = stack.enter_context(plugins.state_opener()(state))
+            artifacts = (state.resolve() / "artifacts").as_uri()
+        console = stack.enter_context(
+            Console(server, port=port, artifacts=artifacts, read_only=state is not None)
+        )
+        output.say(
+            f"The console of {state or server} runs. This link logs you in, once:\n\n    {console.link()}\n"
+        )
+        output.say("Ctrl-C stops it.")
+        try:
+            console.wait()
+        except KeyboardInterrupt:
+            return

@@ -1,0 +1,127 @@
+"""Who somebody is: one-time links begin a session, a cookie carries it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+
+from kaon_console.connect.codes import Code
+from kaon_console.connect.errors import CallFailed
+from kaon_console.streams import Streams
+from kaon_console.tickets import Grant, Tickets
+from kaon_wire.version import VERSION
+
+# A path of this console: no other host, no backslash, which browsers take for a slash, nothing beyond ASCII.
+_PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*", re.ASCII)
+_SPENT = "This link has been used or has expired. Get a new one: {how}\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoginParts:
+    """What logging in works with."""
+
+    links: Tickets
+    sessions: Tickets
+    streams: Streams
+    # The first of the origins: it tells the port, and whether the way is encrypted.
+    origin: str
+    session_seconds: int
+    # Of the page that is served.
+    build: str
+    time_zone: str
+    read_only: bool
+    # How to get another link, for people.
+    how_to_link: str
+
+
+class Login:
+    """The session of a request, and the paths that begin and end one."""
+
+    def __init__(self, parts: LoginParts) -> None:
+        self._parts = parts
+        origin = urlsplit(parts.origin)
+        self._secure = origin.scheme == "https"
+        # Cookies know no ports: two consoles on one machine have two names.
+        self.cookie = "__Host-kaon-session" if self._secure else f"kaon-session-{origin.port or 80}"
+
+    def grant(self, request: Request) -> Grant | None:
+        """Who has sent a request; None when nobody is logged in."""
+        secret = self._secret(request)
+        return self._parts.sessions.find(secret) if secret else None
+
+    async def session(self, request: Request) -> Response:
+        """GET /session: who somebody is, for the page."""
+        grant = self.grant(request)
+        if grant is None:
+            return self.refused()
+        return JSONResponse(
+            {
+                "tenant": grant.principal.tenant,
+                "name": grant.principal.name,
+                "roles": sorted(grant.principal.roles),
+                "version": VERSION,
+                "build": self._parts.build,
+                "timeZone": self._parts.time_zone,
+                "readOnly": self._parts.read_only,
+                "expires": int(grant.expires),
+            }
+        )
+
+    async def login(self, request: Request) -> Response:
+        """GET /login: spends a link, and leads to the page with a session."""
+        target = request.query_params.get("next", "/")
+        if not _PATH.fullmatch(target):
+            return PlainTextResponse("parameter next must be a path of this console\n", 400)
+        link = self._parts.links.spend(request.query_params.get("token", ""))
+        if link is None:
+            if self.grant(request) is not None:
+                # The same link again, from the same browser.
+                return RedirectResponse(target, 303)
+            return PlainTextResponse(_SPENT.format(how=self._parts.how_to_link), 403)
+        answer = RedirectResponse(target, 303)
+        answer.set_cookie(
+            self.cookie,
+            self._parts.sessions.issue(link.principal),
+            max_age=self._parts.session_seconds,
+            path="/",
+            httponly=True,
+            samesite="strict",
+            secure=self._secure,
+        )
+        return answer
+
+    async def logout(self, request: Request) -> Response:
+        """POST /logout: ends the session, and its streams."""
+        grant = self._parts.sessions.spend(self._secret(request))
+        if grant is not None:
+            self._parts.streams.end_session(grant.key)
+        answer = Response(status_code=204)
+        answer.delete_cookie(self.cookie, path="/", httponly=True, samesite="strict", secure=self._secure)
+        return answer
+
+    def refused(self) -> Response:
+        """What nobody in particular gets: Connect's error, which is JSON."""
+        failure = CallFailed(Code.UNAUTHENTICATED, f"log in first: {self._parts.how_to_link}")
+        return Response(failure.encoded(), Code.UNAUTHENTICATED.http, media_type="application/json")
+
+    def _secret(self, request: Request) -> str:
+        return request.cookies.get(self.cookie, "")
+
+
+def local_time_zone(environment_zone: str, localtime: Path = Path("/etc/localtime")) -> str:
+    """The name of this machine's time zone, as browsers know it.
+
+    Args:
+        environment_zone: the variable TZ.
+        localtime: the link by which the system names its zone.
+    """
+    zone = environment_zone.removeprefix(":")
+    if zone and not zone.startswith("/"):
+        return zone
+    _, found, linked = str(localtime.resolve()).rpartition("/zoneinfo/")
+    return linked if found else "UTC"
