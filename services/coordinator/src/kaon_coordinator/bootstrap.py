@@ -32,7 +32,7 @@ from kaon_coordinator.shell.artifact_io import ArtifactIO
 from kaon_coordinator.shell.coordinator import Coordinator
 from kaon_coordinator.shell.shell_settings import Clocks, ShellSettings
 from kaon_coordinator.snapshots import Snapshots
-from kaon_coordinator.store.base import Store
+from kaon_coordinator.store.protocols.run_store import RunStore
 from kaon_coordinator.store.sql import open_store
 from kaon_coordinator.store.thread import StoreThread
 from kaon_coordinator.telemetry import RunTelemetry
@@ -210,7 +210,7 @@ class _Sinks(ApiSinks):
                     self._scratch.run_ended(event.run_id)
 
 
-def _has_ended(store: Store, run_id: str) -> bool:
+def _has_ended(store: RunStore, run_id: str) -> bool:
     try:
         return store.load_run(run_id).row.status in t.TERMINAL
     except NotFound:

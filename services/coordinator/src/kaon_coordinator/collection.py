@@ -17,10 +17,11 @@ import structlog
 from kaon_artifacts import ArtifactMissing, ArtifactStore, Sweeper, Swept
 from kaon_coordinator.faults import going_on
 from kaon_coordinator.settings import settings_from
-from kaon_coordinator.store.base import References, Store
+from kaon_coordinator.store.base import References
+from kaon_coordinator.store.calls import StoreCalls
+from kaon_coordinator.store.protocols.reference_store import ReferenceStore
 from kaon_coordinator.store.references import note
 from kaon_coordinator.store.sql import open_store
-from kaon_coordinator.store.thread import StoreThread
 from kaon_telemetry.logs import configure_logs
 from kaon_telemetry.metrics import CoordinatorMetrics
 from kaon_wire.errors import KaonError
@@ -48,7 +49,7 @@ class Collection:
 
     def __init__(
         self,
-        store: StoreThread,
+        store: StoreCalls[ReferenceStore],
         artifacts: ArtifactStore,
         *,
         days: float,
@@ -91,7 +92,7 @@ class Collection:
         return self._sweeper.sweep(needed(self._store.store, self._artifacts, self._seconds))
 
 
-def needed(store: Store, artifacts: ArtifactStore, grace_seconds: float) -> set[str]:
+def needed(store: ReferenceStore, artifacts: ArtifactStore, grace_seconds: float) -> set[str]:
     """The hex digits of all digests that must stay.
 
     Raises:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from kaon_coordinator.engine.commands.fork import fork_state
 from kaon_coordinator.engine.definition.compiled import CompiledWorkflow
 from kaon_coordinator.engine.rows.codec import restore
 from kaon_coordinator.engine.state.evolve import evolve
 from kaon_coordinator.engine.state.state import RunState
-from kaon_coordinator.store.base import LoadedRun, RunRecord, Snapshot, Store
+from kaon_coordinator.store.base import LoadedRun, RunRecord, Snapshot
+from kaon_coordinator.store.protocols.run_store import RunStore
+from kaon_coordinator.store.protocols.snapshot_store import SnapshotStore
 from kaon_wire.errors import InvalidValue
 from kaonapi.run.v1 import history_pb2
 
@@ -19,7 +22,11 @@ _PAGE = 500
 Compiled = Callable[[str, str, str], CompiledWorkflow]
 
 
-def replay(store: Store, run: RunRecord, seq: int, compiled: Compiled) -> RunState:
+class HistoryStore(RunStore, SnapshotStore, Protocol):
+    """Where histories are read, and what is kept of them."""
+
+
+def replay(store: HistoryStore, run: RunRecord, seq: int, compiled: Compiled) -> RunState:
     """The state after the event `seq`, from the newest snapshot on that is not newer.
 
     Memory is bounded by the state: events are read page by page.
@@ -35,7 +42,7 @@ def replay(store: Store, run: RunRecord, seq: int, compiled: Compiled) -> RunSta
 
 
 def replay_whole(
-    store: Store, run: RunRecord, compiled: Compiled, look: Callable[[RunState], None]
+    store: HistoryStore, run: RunRecord, compiled: Compiled, look: Callable[[RunState], None]
 ) -> RunState:
     """The state after the newest event, folded from the first one, whatever snapshots there are; `look` sees each state."""
     state = begin(store, run, compiled)
@@ -52,17 +59,17 @@ def kept(run: RunRecord, snapshot: Snapshot, workflow: CompiledWorkflow) -> RunS
     return stored(LoadedRun(**given, **vars(snapshot)), workflow)
 
 
-def _kept(store: Store, run: RunRecord, seq: int, compiled: Compiled) -> RunState | None:
+def _kept(store: HistoryStore, run: RunRecord, seq: int, compiled: Compiled) -> RunState | None:
     snapshot = store.find_snapshot(run.run_id, seq)
     return None if snapshot is None else kept(run, snapshot, compiled(run.tenant, run.workflow, run.version))
 
 
-def _fold(store: Store, state: RunState, run_id: str, last: int) -> None:
+def _fold(store: HistoryStore, state: RunState, run_id: str, last: int) -> None:
     for event in _events(store, run_id, state.seq, last):
         evolve(state, event)
 
 
-def begin(store: Store, run: RunRecord, compiled: Compiled) -> RunState:
+def begin(store: HistoryStore, run: RunRecord, compiled: Compiled) -> RunState:
     """The state before a run's first event: empty, or for a fork what it was forked from."""
     chain: list[RunRecord] = [run]
     state: RunState | None = None
@@ -99,7 +106,7 @@ def stored(run: LoadedRun, workflow: CompiledWorkflow) -> RunState:
     )
 
 
-def _events(store: Store, run_id: str, seq: int, last: int) -> Iterator[history_pb2.HistoryEvent]:
+def _events(store: HistoryStore, run_id: str, seq: int, last: int) -> Iterator[history_pb2.HistoryEvent]:
     while seq < last:
         page = store.history(run_id, seq, min(_PAGE, last - seq))
         if not page:

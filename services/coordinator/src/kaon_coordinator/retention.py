@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import structlog
 
 from kaon_coordinator.faults import going_on
-from kaon_coordinator.store.thread import StoreThread
+from kaon_coordinator.store.calls import StoreCalls
+from kaon_coordinator.store.protocols.retention_store import RetentionStore
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +44,7 @@ class Retention:
         now_us: the time.
     """
 
-    def __init__(self, store: StoreThread, keep: Keep, now_us: Callable[[], int]) -> None:
+    def __init__(self, store: StoreCalls[RetentionStore], keep: Keep, now_us: Callable[[], int]) -> None:
         self._store = store
         self._keep = keep
         self._now_us = now_us

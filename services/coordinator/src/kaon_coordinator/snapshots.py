@@ -10,7 +10,8 @@ import structlog
 from kaon_coordinator.engine.rows.snapshots import outweighs, rows_in
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.faults import going_on
-from kaon_coordinator.store.thread import StoreThread
+from kaon_coordinator.store.calls import StoreCalls
+from kaon_coordinator.store.protocols.snapshot_store import SnapshotStore
 from kaon_wire.errors import NotFound
 
 log = structlog.get_logger(__name__)
@@ -29,7 +30,7 @@ class Snapshots:
         open_runs: the runs that this coordinator has in memory.
     """
 
-    def __init__(self, store: StoreThread, open_runs: Callable[[], Iterable[RunState]]) -> None:
+    def __init__(self, store: StoreCalls[SnapshotStore], open_runs: Callable[[], Iterable[RunState]]) -> None:
         self._store = store
         self._open_runs = open_runs
         # By run: the event of its newest snapshot, 0 when it has none. Of runs that were long enough to ask.

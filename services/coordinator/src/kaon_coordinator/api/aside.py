@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from kaon_coordinator.engine.faults import fault_error
-from kaon_coordinator.store.base import SetAside, Store
+from kaon_coordinator.store.base import SetAside
+from kaon_coordinator.store.protocols.aside_store import AsideStore
 from kaonapi.step.v1 import step_pb2
 
 
-def find(store: Store, run_id: str) -> SetAside | None:
+def find(store: AsideStore, run_id: str) -> SetAside | None:
     """Why a run is set aside; None when it is not. Blocks: for reader threads."""
     return next((each for each in store.list_set_aside(0) if (each.kind, each.name) == ("run", run_id)), None)
 

@@ -9,7 +9,8 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from kaon_coordinator.store.base import LogChunk
-from kaon_coordinator.store.thread import StoreThread
+from kaon_coordinator.store.calls import StoreCalls
+from kaon_coordinator.store.protocols.log_store import LogStore
 from kaonapi.log.v1 import log_pb2
 
 _PAGE = 100
@@ -28,7 +29,7 @@ class LogSource(Protocol):
 class LogArchive:
     """The lines in the store."""
 
-    def __init__(self, store: StoreThread) -> None:
+    def __init__(self, store: StoreCalls[LogStore]) -> None:
         self._store = store
         self._followers: dict[str, set[asyncio.Event]] = defaultdict(set)
 

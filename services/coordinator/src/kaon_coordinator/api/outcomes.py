@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from kaon_coordinator.api.feed import RunFeed, Subscription
 from kaon_coordinator.problems import FailedPrecondition
 from kaon_coordinator.store.base import RunRecord
-from kaon_coordinator.store.thread import StoreThread
+from kaon_coordinator.store.calls import StoreCalls
+from kaon_coordinator.store.protocols.run_store import RunStore
 from kaonapi.run.v1 import command_pb2, history_pb2
 
 _PAGE = 500
@@ -20,7 +21,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.5
 class Outcomes:
     """Tells what came of commands that are stored."""
 
-    store: StoreThread
+    store: StoreCalls[RunStore]
     feed: RunFeed
     # How long a caller waits for the owner at most, in seconds.
     answer_seconds: float = 5.0

@@ -8,7 +8,8 @@ from typing import Any, TypeAlias, TypeVar
 from grpc import aio
 
 from kaon_coordinator.shell.pool_link import PoolOwner
-from kaon_coordinator.store.thread import StoreThread
+from kaon_coordinator.store.calls import StoreCalls
+from kaon_coordinator.store.protocols.pool_store import PoolStore
 from kaonapi.runner.v1 import runner_pb2, runner_pb2_grpc
 
 Response = TypeVar("Response")
@@ -23,7 +24,7 @@ class Unreachable(Exception):
     """The owner does not answer; the text says why."""
 
 
-async def owner_of(store: StoreThread, pool: str) -> PoolOwner:
+async def owner_of(store: StoreCalls[PoolStore], pool: str) -> PoolOwner:
     """Who owns a pool; without a name when nobody ever has."""
     return PoolOwner.parse(await store.read(store.store.pool_owner, pool))
 

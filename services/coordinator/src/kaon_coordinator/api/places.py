@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from kaon_coordinator.engine.definition.compiled import CompiledWorkflow, compile_workflow
 from kaon_coordinator.engine.rows.rows import BlockRow, StepRow
@@ -13,7 +14,9 @@ from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.paths import at_or_under
 from kaon_coordinator.engine.state.state import Node, RunState
 from kaon_coordinator.problems import FailedPrecondition
-from kaon_coordinator.store.base import RunRecord, Store
+from kaon_coordinator.store.base import RunRecord
+from kaon_coordinator.store.protocols.run_store import RunStore
+from kaon_coordinator.store.protocols.workflow_store import WorkflowStore
 from kaon_wire.errors import NotFound
 
 # What a cell adds to the name of its block.
@@ -22,6 +25,10 @@ _DECORATION = re.compile(r"\[[^\]]*\]|#\d+|=\w+")
 _LISTED = 5
 # Paths among which a near one is looked for; names are looked through whatever their number.
 _COMPARED = 5_000
+
+
+class PlaceStore(RunStore, WorkflowStore, Protocol):
+    """What names are looked up in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +97,7 @@ def the_one(
     raise FailedPrecondition(f"{where} has {len(meant)} places named {written!r}: give one of {listed}{more}")
 
 
-def find(store: Store, run: RunRecord, written: str, fits: Callable[[Place], bool] | None = None) -> str:
+def find(store: PlaceStore, run: RunRecord, written: str, fits: Callable[[Place], bool] | None = None) -> str:
     """The path of what a person named in a run.
 
     Raises:
@@ -105,7 +112,9 @@ def find(store: Store, run: RunRecord, written: str, fits: Callable[[Place], boo
     raise missing(_workflow(store, run), places, written, f"run {run.run_id}")
 
 
-def find_all(store: Store, run: RunRecord, written: str, *, later: bool) -> tuple[str, Callable[[str], bool]]:
+def find_all(
+    store: PlaceStore, run: RunRecord, written: str, *, later: bool
+) -> tuple[str, Callable[[str], bool]]:
     """A place that is around all that a person named, and what tells of a path whether it is at or under that: all cells of a name,
     those that come later, too. With `later` it may be something that has not come to be yet.
 
@@ -178,10 +187,10 @@ def _upwards(path: str) -> Iterable[str]:
     return ("/".join(segments[:count]) for count in range(len(segments), 0, -1))
 
 
-def _all(store: Store, run: RunRecord) -> list[Place]:
+def _all(store: PlaceStore, run: RunRecord) -> list[Place]:
     return of_rows([*store.list_steps(run.run_id), *store.list_blocks(run.run_id)])
 
 
-def _workflow(store: Store, run: RunRecord) -> CompiledWorkflow:
+def _workflow(store: PlaceStore, run: RunRecord) -> CompiledWorkflow:
     record = store.get_workflow(run.tenant, run.workflow, run.version)
     return compile_workflow(record.definition, record.version)

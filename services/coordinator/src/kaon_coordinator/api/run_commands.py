@@ -11,8 +11,8 @@ from kaon_coordinator.engine.commands.retry import any_failed
 from kaon_coordinator.engine.rows.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.problems import Denied, FailedPrecondition
-from kaon_coordinator.store.base import RunRecord, Store
-from kaon_coordinator.store.thread import StoreThread
+from kaon_coordinator.store.base import RunRecord
+from kaon_coordinator.store.calls import StoreCalls
 from kaon_service import principal
 from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue
@@ -28,7 +28,7 @@ _PAYLOAD_BYTES = 65_536
 class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
     """The part of the service that takes commands."""
 
-    _threads: StoreThread
+    _threads: StoreCalls[places.PlaceStore]
     _submission: Submission
 
     async def CancelRun(self, request: r.CancelRunRequest, context: Any) -> r.CancelRunResponse:  # noqa: N802
@@ -185,7 +185,7 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
 
 
 def _row_at(
-    store: Store, run: RunRecord, written: str, fits: Callable[[places.Place], bool] | None
+    store: places.PlaceStore, run: RunRecord, written: str, fits: Callable[[places.Place], bool] | None
 ) -> StepRow | BlockRow:
     row = store.find_row(run.run_id, path := places.find(store, run, written, fits))
     if row is None:

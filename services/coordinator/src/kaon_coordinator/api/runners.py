@@ -15,14 +15,22 @@ from kaon_coordinator.engine.rows.codec import restore
 from kaon_coordinator.engine.state.state import Node
 from kaon_coordinator.shell.pool_link import PoolOwner
 from kaon_coordinator.shell.requests import DEFAULT_POOL
-from kaon_coordinator.store.base import Store
-from kaon_coordinator.store.thread import StoreThread
+from kaon_coordinator.store.calls import StoreCalls
+from kaon_coordinator.store.protocols.aside_store import AsideStore
+from kaon_coordinator.store.protocols.permit_store import PermitStore
+from kaon_coordinator.store.protocols.pool_store import PoolStore
+from kaon_coordinator.store.protocols.run_store import RunStore
+from kaon_coordinator.store.protocols.workflow_store import WorkflowStore
 from kaon_service import principal
 from kaonapi.run.v1 import run_pb2
 from kaonapi.runner.v1 import runner_pb2, runner_pb2_grpc
 
 # So many sub-workflows are followed inward.
 _DEPTH = 5
+
+
+class WaitStore(RunStore, WorkflowStore, PermitStore, AsideStore, PoolStore, Protocol):
+    """What the service needs of the store."""
 
 
 class Matchers(Protocol):
@@ -45,7 +53,7 @@ class Matchers(Protocol):
 class RunnerParts:
     """What the service works with."""
 
-    store: StoreThread
+    store: StoreCalls[WaitStore]
     matchers: Matchers
     # All pools of the deployment.
     pools: Sequence[str]
@@ -196,7 +204,7 @@ async def _call(
 
 
 def _reasons(
-    store: Store, tenant: str, run_id: str, path: str, now_us: int
+    store: WaitStore, tenant: str, run_id: str, path: str, now_us: int
 ) -> tuple[Node | None, list[Reason]]:
     """On a thread of the store's: reads the run and follows what the step waits for, also into the runs of sub-workflows."""
     node, links = _read(store, tenant, run_id, now_us).of(path)
@@ -208,7 +216,7 @@ def _reasons(
     return node, told
 
 
-def _aside(store: Store, run_id: str) -> list[Reason]:
+def _aside(store: WaitStore, run_id: str) -> list[Reason]:
     """That the run is set aside."""
     found = aside.find(store, run_id)
     if found is None:
@@ -217,7 +225,7 @@ def _aside(store: Store, run_id: str) -> list[Reason]:
     return [runner_pb2.WaitReason(cause=runner_pb2.WAIT_CAUSE_SET_ASIDE, text=text)]
 
 
-def _child(store: Store, tenant: str, run_id: str, now_us: int, *, depth: int) -> list[Reason]:
+def _child(store: WaitStore, tenant: str, run_id: str, now_us: int, *, depth: int) -> list[Reason]:
     """What the run of a sub-workflow waits for."""
     told = _aside(store, run_id)
     for link in _read(store, tenant, run_id, now_us).of_run():
@@ -230,7 +238,7 @@ def _child(store: Store, tenant: str, run_id: str, now_us: int, *, depth: int) -
     return told
 
 
-def _read(store: Store, tenant: str, run_id: str, now_us: int) -> WaitReasons:
+def _read(store: WaitStore, tenant: str, run_id: str, now_us: int) -> WaitReasons:
     """The chains of a run of this tenant.
 
     Raises:

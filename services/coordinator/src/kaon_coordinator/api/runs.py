@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from kaon_coordinator.api import aside as asides
 from kaon_coordinator.api import views
@@ -15,7 +15,9 @@ from kaon_coordinator.api.time_travel import TimeTravelServicer
 from kaon_coordinator.api.watch import Watcher
 from kaon_coordinator.engine.rows.views import step_view
 from kaon_coordinator.engine.state import transitions as t
-from kaon_coordinator.store.thread import StoreThread
+from kaon_coordinator.shell.fork_states import PastStore
+from kaon_coordinator.store.calls import StoreCalls
+from kaon_coordinator.store.protocols.aside_store import AsideStore
 from kaon_service import principal
 from kaon_wire.errors import InvalidValue
 from kaonapi.run.v1 import history_pb2, run_pb2, run_service_pb2
@@ -24,11 +26,15 @@ _PAGE = 50
 _LARGEST_PAGE = 500
 
 
+class RunServiceStore(PastStore, AsideStore, Protocol):
+    """What the service needs of the store."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunParts:
     """What the service works with."""
 
-    store: StoreThread
+    store: StoreCalls[RunServiceStore]
     feed: RunFeed
     watcher: Watcher
     submission: Submission
@@ -36,6 +42,8 @@ class RunParts:
 
 class RunServicer(RunCommandsServicer, TimeTravelServicer):
     """Everything that is said about a caller's runs goes through here."""
+
+    _threads: StoreCalls[RunServiceStore]
 
     def __init__(self, parts: RunParts) -> None:
         self._parts = parts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from kaon_coordinator.api import views
 from kaon_coordinator.api.submission import Submission
@@ -14,7 +14,9 @@ from kaon_coordinator.schedules import checking
 from kaon_coordinator.schedules.due import NEVER_US, first_state, next_scan_us
 from kaon_coordinator.schedules.schedule_state import ScheduleState
 from kaon_coordinator.store.base import NewRun, PermitRecord, ScheduleRecord, WorkflowRecord
-from kaon_coordinator.store.thread import StoreThread
+from kaon_coordinator.store.calls import StoreCalls
+from kaon_coordinator.store.protocols.permit_store import PermitStore
+from kaon_coordinator.store.protocols.schedule_store import ScheduleStore
 from kaon_service import principal
 from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue, NotFound
@@ -28,11 +30,15 @@ LARGEST_BACKFILL = 1_000
 _TAG = "tag:"
 
 
+class ScheduleServiceStore(ScheduleStore, PermitStore, Protocol):
+    """What the service needs of the store."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ScheduleParts:
     """What the service works with."""
 
-    store: StoreThread
+    store: StoreCalls[ScheduleServiceStore]
     submission: Submission
     # Among which partitions schedules are spread.
     partitions: int

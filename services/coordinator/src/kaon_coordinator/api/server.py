@@ -22,7 +22,8 @@ from kaon_coordinator.api.system import Broker, SystemParts, SystemServicer
 from kaon_coordinator.api.watch import Watcher
 from kaon_coordinator.api.workflows import Validate, WorkflowParts, WorkflowServicer
 from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
-from kaon_coordinator.store.thread import StoreThread
+from kaon_coordinator.store.base import Store
+from kaon_coordinator.store.calls import StoreCalls
 from kaon_service.server import GrpcServer
 from kaonapi.log.v1 import log_pb2, log_pb2_grpc
 from kaonapi.run.v1 import run_service_pb2, run_service_pb2_grpc
@@ -48,7 +49,7 @@ _LARGEST_MESSAGE = 16 * 1024 * 1024
 class ApiParts:
     """Everything that the API works with."""
 
-    store: StoreThread
+    store: StoreCalls[Store]
     artifacts: ArtifactStore
     validate: Validate
     feed: RunFeed

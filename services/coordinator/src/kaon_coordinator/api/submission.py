@@ -22,8 +22,11 @@ from kaon_coordinator.ids import new_run_id
 from kaon_coordinator.problems import FailedPrecondition
 from kaon_coordinator.store import submissions
 from kaon_coordinator.store.base import NO_LABELS, NewRun, RunRecord, WorkflowRecord
+from kaon_coordinator.store.calls import StoreCalls
+from kaon_coordinator.store.protocols.aside_store import AsideStore
+from kaon_coordinator.store.protocols.submission_store import SubmissionStore
+from kaon_coordinator.store.protocols.workflow_store import WorkflowStore
 from kaon_coordinator.store.submissions import REOPENING
-from kaon_coordinator.store.thread import StoreThread
 from kaon_service import principal
 from kaon_wire.errors import Conflict, InvalidValue
 from kaon_wire.partitioning import partition_of
@@ -38,6 +41,10 @@ _OWN_KEYS = ("schedule:", "backfill:")
 _KEPT_VERSIONS = 200
 # Runs of one transaction.
 _TOGETHER = 200
+
+
+class SubmitterStore(WorkflowStore, SubmissionStore, AsideStore, Protocol):
+    """What submissions need of the store."""
 
 
 class Wake(Protocol):
@@ -63,7 +70,7 @@ class Submission:
     def __init__(
         self,
         *,
-        store: StoreThread,
+        store: StoreCalls[SubmitterStore],
         wake: Wake,
         partitions: int,
         now_us: Callable[[], int],

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from kaon_coordinator.store.base import NewRun, RunRecord
-from kaon_coordinator.store.thread import StoreThread
+from kaon_coordinator.store.calls import StoreCalls
+from kaon_coordinator.store.protocols.submission_store import SubmissionStore
 from kaon_wire.errors import Conflict, KaonError
 
 _AT_ONCE = 200
@@ -14,7 +15,7 @@ _AT_ONCE = 200
 class Submitter:
     """Stores new runs; while one transaction is under way the next ones gather."""
 
-    def __init__(self, store: StoreThread) -> None:
+    def __init__(self, store: StoreCalls[SubmissionStore]) -> None:
         self._store = store
         self._waiting: list[tuple[NewRun, asyncio.Future[tuple[RunRecord, bool]]]] = []
         self._working: asyncio.Task[None] | None = None

@@ -12,8 +12,10 @@ import structlog
 
 from kaon_coordinator.api import aside
 from kaon_coordinator.api.runners import Matchers
-from kaon_coordinator.store.base import Store
-from kaon_coordinator.store.thread import StoreThread
+from kaon_coordinator.store.calls import StoreCalls
+from kaon_coordinator.store.protocols.aside_store import AsideStore
+from kaon_coordinator.store.protocols.database_store import DatabaseStore
+from kaon_coordinator.store.protocols.partition_store import PartitionStore
 from kaon_wire.errors import KaonError
 from kaon_wire.version import VERSION
 from kaonapi.system.v1 import system_pb2, system_pb2_grpc
@@ -26,6 +28,10 @@ SLOW_SECONDS = 0.25
 STUCK_SECONDS = 10.0
 # Of what is set aside.
 SHOWN_ASIDE = 20
+
+
+class DiagnosedStore(DatabaseStore, AsideStore, PartitionStore, Protocol):
+    """What a diagnosis looks at."""
 
 
 class Broker(Protocol):
@@ -44,7 +50,7 @@ class Broker(Protocol):
 class SystemParts:
     """What the service looks at."""
 
-    store: StoreThread
+    store: StoreCalls[DiagnosedStore]
     broker: Broker
     matchers: Matchers
     # All pools of the deployment, and how many partitions its runs are spread over.
@@ -148,7 +154,7 @@ def _check(name: str, verdict: system_pb2.Verdict.ValueType, text: str, advice: 
     return system_pb2.Check(name=name, verdict=verdict, text=text, advice=advice)
 
 
-def _oldest(store: Store, partitions: int) -> tuple[int, int] | None:
+def _oldest(store: PartitionStore, partitions: int) -> tuple[int, int] | None:
     """The partition of the oldest command that waits, and since when; None when none does."""
     rows = {number: store.unapplied(number, 1) for number in range(partitions)}
     first = [(found[0].create_us, number) for number, found in rows.items() if found]

@@ -14,9 +14,9 @@ from kaon_coordinator.engine.rows.views import step_view
 from kaon_coordinator.engine.scopes.scopes import nodes_at
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.problems import FailedPrecondition
-from kaon_coordinator.shell.fork_states import definitions
-from kaon_coordinator.store.base import NewRun, RunRecord, Store, WorkflowRecord
-from kaon_coordinator.store.thread import StoreThread
+from kaon_coordinator.shell.fork_states import PastStore, definitions
+from kaon_coordinator.store.base import NewRun, RunRecord, WorkflowRecord
+from kaon_coordinator.store.calls import StoreCalls
 from kaon_service import principal
 from kaon_wire.errors import InvalidValue
 from kaonapi.run.v1 import run_service_pb2 as r
@@ -31,7 +31,7 @@ _PLACES = 1_000
 class TimeTravelServicer(run_service_pb2_grpc.RunServiceServicer):
     """The part of the service that replays histories and begins runs from earlier ones."""
 
-    _threads: StoreThread
+    _threads: StoreCalls[PastStore]
     _submission: Submission
 
     async def RerunRun(self, request: r.RerunRunRequest, context: Any) -> r.RerunRunResponse:  # noqa: N802
@@ -91,7 +91,7 @@ class TimeTravelServicer(run_service_pb2_grpc.RunServiceServicer):
         return await self._threads.read(self._threads.store.get_run, tenant, run_id)
 
 
-def _run_at(store: Store, run: RunRecord, seq: int) -> r.GetRunAtResponse:
+def _run_at(store: PastStore, run: RunRecord, seq: int) -> r.GetRunAtResponse:
     state = replay.replay(store, run, seq, definitions(store))
     record = replace(run, row=codec.run_row(state), params=dict(state.params))
     codec.touch_all(state)
@@ -105,7 +105,7 @@ def _run_at(store: Store, run: RunRecord, seq: int) -> r.GetRunAtResponse:
     )
 
 
-def _places_to_reset(store: Store, run: RunRecord, seq: int, reset: tuple[str, ...]) -> tuple[str, ...]:
+def _places_to_reset(store: PastStore, run: RunRecord, seq: int, reset: tuple[str, ...]) -> tuple[str, ...]:
     """The paths of what is to begin anew. Nothing but a state after that event can be forked, and only what it has can."""
     state: RunState = replay.replay(store, run, seq, definitions(store))
     paths = [path if nodes_at(state, path) else _named(state, path, seq) for path in reset]
@@ -119,7 +119,7 @@ def _named(state: RunState, written: str, seq: int) -> str:
     raise places.missing(state.workflow, listed, written, where)
 
 
-def _verify(store: Store, run: RunRecord) -> r.VerifyRunResponse:
+def _verify(store: PastStore, run: RunRecord) -> r.VerifyRunResponse:
     for _ in range(_ATTEMPTS):
         loaded = store.load_run(run.run_id)
         definition = store.get_workflow(run.tenant, run.workflow, run.version).definition
@@ -137,7 +137,7 @@ def _verify(store: Store, run: RunRecord) -> r.VerifyRunResponse:
     )
 
 
-def _folded(store: Store, run: RunRecord) -> tuple[str, list[int]]:
+def _folded(store: PastStore, run: RunRecord) -> tuple[str, list[int]]:
     """The digest of what the whole history gives, and the events whose snapshots are not what it gave then."""
     compiled = definitions(store)
     workflow = compiled(run.tenant, run.workflow, run.version)

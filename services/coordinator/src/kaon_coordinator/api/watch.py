@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from kaon_coordinator.api.feed import RunFeed, Subscription, Update
 from kaon_coordinator.engine.state import transitions as t
-from kaon_coordinator.store.thread import StoreThread
+from kaon_coordinator.store.calls import StoreCalls
+from kaon_coordinator.store.protocols.run_store import RunStore
 from kaonapi.run.v1 import history_pb2
 
 _PAGE = 500
@@ -17,7 +18,7 @@ _PAGE = 500
 class Watcher:
     """Follows runs for their watchers."""
 
-    store: StoreThread
+    store: StoreCalls[RunStore]
     feed: RunFeed
     # How often a quiet run is looked up in the store, in seconds: another process may own it.
     poll_seconds: float = 0.5

@@ -12,7 +12,8 @@ from kaon_coordinator.api import places
 from kaon_coordinator.engine.rows.rows import StepRow
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.problems import FailedPrecondition
-from kaon_coordinator.store.base import RunRecord, Store
+from kaon_coordinator.store.base import RunRecord
+from kaon_coordinator.store.protocols.run_store import RunStore
 from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue, NotFound, Unavailable
 from kaonapi.log.v1 import log_pb2
@@ -32,7 +33,7 @@ class StoredLog:
     told: str
 
 
-def find(store: Store, run: RunRecord, written: str, attempt: int) -> StoredLog:
+def find(store: places.PlaceStore, run: RunRecord, written: str, attempt: int) -> StoredLog:
     """The log of an attempt of a step, of the newest when `attempt` is 0.
 
     Raises:
@@ -81,7 +82,7 @@ async def read(
         await asyncio.to_thread(source.close)
 
 
-def _stored(store: Store, run_id: str, step: StepRow, attempt: int) -> str | None:
+def _stored(store: RunStore, run_id: str, step: StepRow, attempt: int) -> str | None:
     """The reference to an attempt's log, empty when there is none; None for an attempt that has not ended."""
     has_ended = step.status in t.TERMINAL or (step.status == t.PENDING and step.retry_us > 0)
     if has_ended and attempt in (0, step.attempt):
@@ -96,7 +97,7 @@ def _stored(store: Store, run_id: str, step: StepRow, attempt: int) -> str | Non
     return found
 
 
-def _events(store: Store, run_id: str) -> Iterator[history_pb2.HistoryEvent]:
+def _events(store: RunStore, run_id: str) -> Iterator[history_pb2.HistoryEvent]:
     seq = 0
     while events := store.history(run_id, seq, _PAGE):
         yield from events

@@ -16,7 +16,8 @@ import structlog
 from kaon_artifacts import ArtifactMissing, ArtifactStore
 from kaon_coordinator.api import views
 from kaon_coordinator.problems import InvalidRequest, Problem
-from kaon_coordinator.store.thread import StoreThread
+from kaon_coordinator.store.calls import StoreCalls
+from kaon_coordinator.store.protocols.workflow_store import WorkflowStore
 from kaon_service import principal
 from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue, NotFound
@@ -36,7 +37,7 @@ Validate = Callable[[d.WorkflowDefinition], Sequence[str]]
 class WorkflowParts:
     """What the service works with."""
 
-    store: StoreThread
+    store: StoreCalls[WorkflowStore]
     # Where runners fetch code bundles by digest.
     artifacts: ArtifactStore
     validate: Validate

@@ -7,7 +7,8 @@ from dataclasses import replace
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.schedules.schedule_state import Occasion, ScheduleState
 from kaon_coordinator.schedules.times import SECOND_US
-from kaon_coordinator.store.base import RunRecord, ScheduleRecord, Store
+from kaon_coordinator.store.base import RunRecord, ScheduleRecord
+from kaon_coordinator.store.protocols.run_store import RunStore
 from kaon_wire import canonical
 from kaonapi.run.v1 import run_pb2
 
@@ -17,7 +18,7 @@ _PAGE = 1_000
 
 
 def run_finished(
-    store: Store, schedule: ScheduleRecord, state: ScheduleState
+    store: RunStore, schedule: ScheduleRecord, state: ScheduleState
 ) -> tuple[list[Occasion], ScheduleState]:
     """Return the occasions of the runs that ended since the last evaluation. Blocks: for reader threads."""
     wanted = schedule.definition.run_finished
@@ -38,7 +39,7 @@ def run_finished(
     return occasions, replace(state, cursor_us=cursor_us, seen=tuple(kept))
 
 
-def _ended(store: Store, tenant: str, workflow: str, since_us: int) -> list[RunRecord]:
+def _ended(store: RunStore, tenant: str, workflow: str, since_us: int) -> list[RunRecord]:
     runs: dict[str, RunRecord] = {}
     while True:
         page = store.ended_runs(tenant, workflow, since_us, _PAGE)

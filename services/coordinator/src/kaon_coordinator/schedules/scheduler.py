@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import structlog
 
@@ -24,7 +24,11 @@ from kaon_coordinator.schedules.schedule_state import Occasion, ScheduleState
 from kaon_coordinator.schedules.scheduled_runs import run_for
 from kaon_coordinator.schedules.topic_records import Fetched, RecordSource, model_occasion, record_occasion
 from kaon_coordinator.store.base import Fenced, Message, NewRun, ScheduleRecord, ScheduleStep, SetAside
-from kaon_coordinator.store.thread import StoreThread
+from kaon_coordinator.store.calls import StoreCalls
+from kaon_coordinator.store.protocols.aside_store import AsideStore
+from kaon_coordinator.store.protocols.run_store import RunStore
+from kaon_coordinator.store.protocols.schedule_store import ScheduleStore
+from kaon_coordinator.store.protocols.workflow_store import WorkflowStore
 from kaon_wire import topics
 from kaon_wire.errors import Conflict, KaonError, NotFound, Unavailable
 from kaon_wire.partitioning import partition_of
@@ -43,6 +47,10 @@ _TOPIC_SECONDS = 30.0
 _Key: TypeAlias = tuple[str, str]
 
 
+class SchedulerStore(ScheduleStore, RunStore, WorkflowStore, AsideStore, Protocol):
+    """What the scheduler needs of the store."""
+
+
 class TopicSilent(KaonError):
     """The topic of one schedule does not answer."""
 
@@ -51,7 +59,7 @@ class TopicSilent(KaonError):
 class SchedulerParts:
     """What the scheduler works with."""
 
-    store: StoreThread
+    store: StoreCalls[SchedulerStore]
     # The epochs of the partitions that this process owns.
     epochs: Callable[[], Mapping[int, int]]
     # Tells the owner of a partition that commands wait for it.

@@ -16,7 +16,8 @@ from kaon_coordinator.shell.partition import Partition
 from kaon_coordinator.shell.requests import RECORD_BYTES
 from kaon_coordinator.shell.turn import Turn, rows_of
 from kaon_coordinator.store.base import EncodedEvent, PartitionBatch, encode_event
-from kaon_coordinator.store.thread import StoreThread
+from kaon_coordinator.store.calls import StoreCalls
+from kaon_coordinator.store.protocols.partition_store import PartitionStore
 from kaon_wire.errors import InvalidValue, Unavailable
 
 T = TypeVar("T")
@@ -111,7 +112,7 @@ def _of_a_size(event: EncodedEvent) -> EncodedEvent:
     return event
 
 
-async def commit(store: StoreThread, written: Sequence[Written]) -> set[int]:
+async def commit(store: StoreCalls[PartitionStore], written: Sequence[Written]) -> set[int]:
     """Make turns durable, and set apart the runs that the database refuses.
 
     Returns:
@@ -137,7 +138,7 @@ async def commit(store: StoreThread, written: Sequence[Written]) -> set[int]:
     return apart.lost
 
 
-async def _commit_apart(store: StoreThread, parts: Sequence[_Part], apart: _Apart) -> None:
+async def _commit_apart(store: StoreCalls[PartitionStore], parts: Sequence[_Part], apart: _Apart) -> None:
     """Write as many parts as possible, by halving."""
     if not parts:
         return

@@ -8,12 +8,13 @@ from kaon_coordinator.engine.actions import PrepareChild
 from kaon_coordinator.engine.commands.retry import any_failed
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.state import RunState
-from kaon_coordinator.store.base import RunRecord, Store, WorkflowRecord
+from kaon_coordinator.store.base import RunRecord, WorkflowRecord
+from kaon_coordinator.store.protocols.run_store import RunStore
 from kaon_wire.errors import NotFound
 
 
 def hindrance(
-    store: Store, state: RunState, action: PrepareChild, wanted: WorkflowRecord, params: Mapping[str, str]
+    store: RunStore, state: RunState, action: PrepareChild, wanted: WorkflowRecord, params: Mapping[str, str]
 ) -> str:
     """Return why the run `action.continues` cannot continue in place of a new one; empty when it can.
 
@@ -46,10 +47,10 @@ def hindrance(
     return ""
 
 
-def _is_being_cancelled(store: Store, run: RunRecord) -> bool:
+def _is_being_cancelled(store: RunStore, run: RunRecord) -> bool:
     commands = store.waiting_commands(run.partition, run.run_id)
     return any(command.HasField("cancel") and not command.cancel.path for command in commands)
 
 
-def _has_failures(store: Store, run: RunRecord) -> bool:
+def _has_failures(store: RunStore, run: RunRecord) -> bool:
     return any_failed(store.list_steps(run.run_id)) or any_failed(store.list_blocks(run.run_id))

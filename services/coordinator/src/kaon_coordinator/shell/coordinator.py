@@ -30,8 +30,8 @@ from kaon_coordinator.shell.queries import Outside, Queries
 from kaon_coordinator.shell.shell_settings import Clocks, Counters, ShellSettings
 from kaon_coordinator.shell.turn_loop import LoopParts, Sinks, TurnLoop
 from kaon_coordinator.shell.workflows import Workflows
-from kaon_coordinator.store.base import RunRecord
-from kaon_coordinator.store.thread import StoreThread
+from kaon_coordinator.store.base import RunRecord, Store
+from kaon_coordinator.store.calls import StoreCalls
 from kaon_coordinator.transport.base import Incoming, Send, Transport
 from kaon_wire import topics
 from kaonapi.run.v1 import command_pb2
@@ -56,7 +56,7 @@ class Coordinator:
         self,
         *,
         settings: ShellSettings,
-        store: StoreThread,
+        store: StoreCalls[Store],
         transport: Transport,
         meter: Callable[[], MeteredEvaluate],
         sinks: Sinks,

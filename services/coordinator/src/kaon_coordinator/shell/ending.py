@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 
@@ -20,11 +21,12 @@ from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.faults import note_fault
 from kaon_coordinator.shell.committing import prepare
 from kaon_coordinator.shell.deciding import submitted
-from kaon_coordinator.shell.fork_states import definitions
+from kaon_coordinator.shell.fork_states import PastStore, definitions
 from kaon_coordinator.shell.partition import Partition
 from kaon_coordinator.shell.turn import FaultedRun, Turn
 from kaon_coordinator.store.base import LoadedRun, PartitionBatch, SetAside
-from kaon_coordinator.store.thread import StoreThread
+from kaon_coordinator.store.calls import StoreCalls
+from kaon_coordinator.store.protocols.partition_store import PartitionStore
 from kaon_wire.errors import NotFound, Unavailable
 from kaonapi.run.v1 import command_pb2
 
@@ -33,11 +35,15 @@ log = structlog.get_logger(__name__)
 _End = Callable[[RunState, str, Context, int], Decision]
 
 
+class EndingStore(PartitionStore, PastStore, Protocol):
+    """What ends a run that cannot go on."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class EndingParts:
     """The dependencies of ending runs."""
 
-    store: StoreThread
+    store: StoreCalls[EndingStore]
     # Returns the compiled workflow of a run.
     workflow: Callable[[LoadedRun], Awaitable[CompiledWorkflow]]
     # Returns the context of a decision made now.

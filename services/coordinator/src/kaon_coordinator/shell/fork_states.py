@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Protocol
 
 import structlog
 
 from kaon_coordinator import replay
 from kaon_coordinator.engine.definition.compiled import CompiledWorkflow, compile_workflow
 from kaon_coordinator.engine.state.state import RunState
-from kaon_coordinator.store.base import LoadedRun, Store
-from kaon_coordinator.store.thread import StoreThread
+from kaon_coordinator.store.base import LoadedRun
+from kaon_coordinator.store.calls import StoreCalls
+from kaon_coordinator.store.protocols.workflow_store import WorkflowStore
 from kaon_wire.errors import Unavailable
 
 log = structlog.get_logger(__name__)
+
+
+class PastStore(replay.HistoryStore, WorkflowStore, Protocol):
+    """Histories with the workflows that they are of."""
 
 
 class ForkStates:
@@ -25,7 +31,7 @@ class ForkStates:
         done: Called with the partition of a fork that can begin.
     """
 
-    def __init__(self, store: StoreThread, done: Callable[[int], object]) -> None:
+    def __init__(self, store: StoreCalls[PastStore], done: Callable[[int], object]) -> None:
         self._store = store
         self._done = done
         # By run, with its partition.
@@ -59,11 +65,11 @@ class ForkStates:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _fold(store: Store, fork: LoadedRun) -> RunState:
+def _fold(store: PastStore, fork: LoadedRun) -> RunState:
     return replay.begin(store, fork, definitions(store))
 
 
-def definitions(store: Store) -> replay.Compiled:
+def definitions(store: PastStore) -> replay.Compiled:
     """Return the compiled definitions, read from the store on demand."""
     known: dict[tuple[str, str, str], CompiledWorkflow] = {}
 

@@ -18,11 +18,17 @@ from kaon_coordinator.shell.partitions import Partitions
 from kaon_coordinator.shell.shell_settings import Clocks, Counters, ShellSettings
 from kaon_coordinator.shell.workflows import Workflows
 from kaon_coordinator.store.base import Fenced, LoadedRun, PartitionBatch, encode_event
-from kaon_coordinator.store.thread import StoreThread
+from kaon_coordinator.store.calls import StoreCalls
+from kaon_coordinator.store.protocols.aside_store import AsideStore
+from kaon_coordinator.store.protocols.partition_store import PartitionStore
 from kaon_coordinator.transport.base import Transport
 from kaon_wire.errors import Unavailable
 
 log = structlog.get_logger(__name__)
+
+
+class OwnershipStore(PartitionStore, AsideStore, Protocol):
+    """What the ownership of partitions needs of the store."""
 
 
 class Book(Protocol):
@@ -39,7 +45,7 @@ class OwnershipParts:
     settings: ShellSettings
     clocks: Clocks
     counters: Counters
-    store: StoreThread
+    store: StoreCalls[OwnershipStore]
     transport: Transport
     partitions: Partitions
     workflows: Workflows

@@ -17,7 +17,8 @@ from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.shell import requests
 from kaon_coordinator.store.base import Fenced, Holder, PermitWish
-from kaon_coordinator.store.thread import StoreThread
+from kaon_coordinator.store.calls import StoreCalls
+from kaon_coordinator.store.protocols.permit_store import PermitStore
 from kaon_wire.errors import Unavailable
 
 log = structlog.get_logger(__name__)
@@ -61,7 +62,7 @@ class PermitQueue:
     def __init__(
         self,
         *,
-        store: StoreThread,
+        store: StoreCalls[PermitStore],
         epoch_of: Callable[[int], int | None],
         granted: Callable[[Grant], None],
         fenced: Callable[[int, int], None],

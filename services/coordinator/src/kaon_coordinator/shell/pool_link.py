@@ -14,7 +14,8 @@ from kaon_coordinator.shell.outbox import Outbox
 from kaon_coordinator.shell.partitions import Partitions
 from kaon_coordinator.shell.pools import Pools
 from kaon_coordinator.shell.shell_settings import Clocks, ShellSettings
-from kaon_coordinator.store.thread import StoreThread
+from kaon_coordinator.store.calls import StoreCalls
+from kaon_coordinator.store.protocols.pool_store import PoolStore
 from kaon_wire.partitioning import partition_of
 from kaonapi.run.v1 import command_pb2
 from kaonapi.step.v1 import step_pb2
@@ -53,7 +54,7 @@ class PoolLink:
     """
 
     def __init__(
-        self, *, settings: ShellSettings, clocks: Clocks, store: StoreThread, partitions: Partitions
+        self, *, settings: ShellSettings, clocks: Clocks, store: StoreCalls[PoolStore], partitions: Partitions
     ) -> None:
         self._catalogue = settings.catalogue
         self._store = store

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 import structlog
 
@@ -44,7 +44,11 @@ from kaon_coordinator.shell.artifact_io import ArtifactIO
 from kaon_coordinator.shell.continuing import hindrance
 from kaon_coordinator.shell.permits import Grant, PermitQueue, still_wanted
 from kaon_coordinator.store.base import WorkflowRecord
-from kaon_coordinator.store.thread import StoreThread
+from kaon_coordinator.store.calls import StoreCalls
+from kaon_coordinator.store.protocols.memo_store import MemoStore
+from kaon_coordinator.store.protocols.permit_store import PermitStore
+from kaon_coordinator.store.protocols.run_store import RunStore
+from kaon_coordinator.store.protocols.workflow_store import WorkflowStore
 from kaon_wire.errors import InvalidValue, KaonError, NotFound, Unavailable
 
 log = structlog.get_logger(__name__)
@@ -62,11 +66,15 @@ _AT_ONCE = 16
 _AGAIN = (0.5, 2.0, 5.0)
 
 
+class QueryStore(RunStore, WorkflowStore, MemoStore, PermitStore, Protocol):
+    """What queries look up."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Outside:
     """The sources of answers."""
 
-    store: StoreThread
+    store: StoreCalls[QueryStore]
     # None: steps that need artifacts fail with an explanation.
     artifact_io: ArtifactIO | None
     limits: Limits

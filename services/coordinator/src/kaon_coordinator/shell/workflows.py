@@ -6,7 +6,8 @@ from collections import OrderedDict
 
 from kaon_coordinator.engine.definition.compiled import CompiledWorkflow, compile_workflow
 from kaon_coordinator.store.base import LoadedRun
-from kaon_coordinator.store.thread import StoreThread
+from kaon_coordinator.store.calls import StoreCalls
+from kaon_coordinator.store.protocols.workflow_store import WorkflowStore
 
 
 class Workflows:
@@ -17,7 +18,7 @@ class Workflows:
         kept: The number of cached definitions.
     """
 
-    def __init__(self, store: StoreThread, *, kept: int = 500) -> None:
+    def __init__(self, store: StoreCalls[WorkflowStore], *, kept: int = 500) -> None:
         self._store = store
         self._kept = kept
         self._compiled: OrderedDict[tuple[str, str, str], CompiledWorkflow] = OrderedDict()

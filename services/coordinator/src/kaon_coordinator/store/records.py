@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TypeAlias
 
 from kaon_coordinator.engine.rows.rows import BlockRow, RunRow, StepRow
@@ -11,6 +12,8 @@ from kaonapi.run.v1 import command_pb2, history_pb2
 from kaonapi.schedule.v1 import schedule_pb2
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2
+
+NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ STUDENTS = 2
 
 
 class StoreThread:
-    """Gives a store a thread of its own for everything that writes, and a few for reads.
+    """The `StoreCalls` of a whole store: a thread of its own for everything that writes, and a few for reads.
 
     One writer is enough: an owner's batches must not overtake one another anyway, and one thread keeps the database's locks
     uncontended.

@@ -5,21 +5,27 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, fields, replace
+from typing import Protocol
 
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.faults import Fault, note_fault
-from kaon_coordinator.shell.fork_states import ForkStates
+from kaon_coordinator.shell.fork_states import ForkStates, PastStore
 from kaon_coordinator.shell.partition import Stored
 from kaon_coordinator.shell.partitions import Partitions
 from kaon_coordinator.shell.start_dedup import StartDedup
 from kaon_coordinator.shell.turn import FaultedRun
 from kaon_coordinator.shell.workflows import Workflows
 from kaon_coordinator.store.base import InboxRow, LoadedRun, RunRecord
+from kaon_coordinator.store.calls import StoreCalls
+from kaon_coordinator.store.protocols.partition_store import PartitionStore
 from kaon_coordinator.store.submissions import REOPENING
-from kaon_coordinator.store.thread import StoreThread
 from kaon_wire.errors import Unavailable
 
 INBOX_BATCH = 500
+
+
+class InboxStore(PartitionStore, PastStore, Protocol):
+    """What the inbox reads."""
 
 
 @dataclass(kw_only=True)
@@ -52,7 +58,7 @@ class Inbox:
         workflows: The compiled definitions.
     """
 
-    def __init__(self, store: StoreThread, partitions: Partitions, workflows: Workflows) -> None:
+    def __init__(self, store: StoreCalls[InboxStore], partitions: Partitions, workflows: Workflows) -> None:
         self._store = store
         self._partitions = partitions
         self._workflows = workflows

@@ -1,0 +1,27 @@
+"""How asyncio callers reach the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ParamSpec, Protocol, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+S_co = TypeVar("S_co", covariant=True)
+
+
+class StoreCalls(Protocol[S_co]):
+    """Calls of a blocking store from an event loop. A user names by `S_co` what it needs of the store."""
+
+    @property
+    def store(self) -> S_co:
+        """Whose methods are called: `await calls.run(calls.store.commit, batch)`."""
+
+    async def run(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Makes a call after every earlier one. When the waiting task is cancelled the call still takes place."""
+
+    async def read(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Makes a call that only reads, beside those that write."""
+
+    async def study(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Makes a call that reads much and takes its time, such as a replay: no other read waits for it."""

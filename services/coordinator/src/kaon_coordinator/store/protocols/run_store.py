@@ -1,0 +1,74 @@
+"""Runs, as everybody may read them. Reads see committed transactions only and do not wait for writers."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Protocol
+
+from kaon_coordinator.engine.rows.rows import BlockRow, StepRow
+from kaon_coordinator.store.records import NO_LABELS, LoadedRun, RunPage, RunRecord
+from kaonapi.run.v1 import command_pb2, history_pb2
+
+
+class RunStore(Protocol):
+    """Runs, as everybody may read them. Reads see committed transactions only and do not wait for writers."""
+
+    @abstractmethod
+    def get_run(self, tenant: str, run_id: str) -> RunRecord:
+        """One run.
+
+        Raises:
+            NotFound: the tenant has no such run.
+        """
+
+    @abstractmethod
+    def list_runs(
+        self,
+        tenant: str,
+        *,
+        workflow: str = "",
+        status: int = 0,
+        labels: Mapping[str, str] = NO_LABELS,
+        page_size: int = 50,
+        page_token: str = "",
+    ) -> RunPage:
+        """Runs of the tenant, newest first; of one workflow, in one status, with all the labels where given (an empty value means
+        any). Runs submitted between two pages move nothing: no run is shown twice or left out.
+
+        Raises:
+            InvalidValue: the page token is none that this method gave.
+        """
+
+    @abstractmethod
+    def ended_runs(self, tenant: str, workflow: str, since_us: int, limit: int = 1000) -> list[RunRecord]:
+        """Runs of a workflow that have ended at or after a time, in the order of their ends."""
+
+    @abstractmethod
+    def load_run(self, run_id: str) -> LoadedRun:
+        """One run, ended or not.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+
+    @abstractmethod
+    def list_steps(self, run_id: str) -> list[StepRow]:
+        """The steps of a run in order of their creation."""
+
+    @abstractmethod
+    def list_blocks(self, run_id: str) -> list[BlockRow]:
+        """The blocks and cells of a run in order of their creation."""
+
+    def find_row(self, run_id: str, path: str) -> StepRow | BlockRow | None:
+        """The step, block or cell of a run at a path."""
+        rows: list[StepRow | BlockRow] = [*self.list_steps(run_id), *self.list_blocks(run_id)]
+        return next((row for row in rows if row.path == path), None)
+
+    @abstractmethod
+    def history(self, run_id: str, after_seq: int = 0, limit: int = 1000) -> list[history_pb2.HistoryEvent]:
+        """Events of a run with a seq above `after_seq`, in order, at most `limit`. Committed events never change or vanish."""
+
+    @abstractmethod
+    def waiting_commands(self, partition: int, run_id: str) -> list[command_pb2.RunCommand]:
+        """Returns the commands for one run of a partition that no batch has named as applied, oldest first."""
