@@ -197,7 +197,11 @@ MUTANTS = (
 
 # On a real store and a real broker: a plugin of pytest applies the patch, in the processes that the tests start too.
 REAL = (
-    ("epoch fence, on SQLite", "fence", "services/coordinator/tests/coordinator_tests/store/test_owners.py"),
+    (
+        "epoch fence, on SQLite",
+        "fence",
+        "services/coordinator/tests/coordinator_tests/store/test_partition_store.py",
+    ),
     (
         "offset commit after the handler, on Kafka",
         "early-commit",

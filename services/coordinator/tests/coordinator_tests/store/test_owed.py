@@ -6,17 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from kaon_coordinator.store.base import Fenced, Memo, Message, PartitionBatch, Store
+from kaon_coordinator.store.base import Fenced, Message, PartitionBatch, Store
 from kaonapi.run.v1 import command_pb2, run_pb2
 
 from .build import batch, block_row, new_run, run_row, step_row, submitted
 
 ENDED = {"status": run_pb2.STATUS_SUCCEEDED, "end_us": 9_000}
-
-
-def _memo(**changes: object) -> Memo:
-    memo = Memo(tenant="default", key="k", outputs={"a": "1"}, run_id="r", path="work", time_us=5)
-    return replace(memo, **changes)  # type: ignore[arg-type]
 
 
 def test_rows_that_are_there_no_more_are_dropped_and_may_come_again(store: Store) -> None:
@@ -90,18 +85,6 @@ def test_a_word_to_another_run_waits_in_the_inbox_of_its_partition(store: Store)
     assert (word.run_id, word.command, word.create_us) == (parent.run_id, command, 7)
 
 
-def test_the_newest_execution_is_remembered(store: Store) -> None:
-    epoch = store.claim_partition(3, "me")
-    newer = _memo(outputs={"a": "2"}, run_id="s", time_us=6)
-    store.commit(PartitionBatch(partition=3, epoch=epoch, memos=[_memo(), _memo(key="l"), newer]))
-    assert store.find_memo("default", "k") == newer
-    assert store.find_memo("default", "l") == _memo(key="l")
-    assert store.find_memo("other", "k") is None
-    newest = _memo(outputs={}, time_us=9)
-    store.commit(PartitionBatch(partition=3, epoch=epoch, memos=[newest]))
-    assert store.find_memo("default", "k") == newest
-
-
 def test_what_the_owner_keeps_of_a_run_is_there_again(store: Store) -> None:
     run = submitted(store)
     epoch = store.claim_partition(3, "me")
@@ -131,17 +114,3 @@ def test_a_run_that_has_ended_can_be_opened_again(store: Store, status: run_pb2.
     assert [event.seq for event in store.unpublished(3)] == [4, 5]
     store.commit(PartitionBatch(partition=3, epoch=epoch, published={run.run_id: 5}))
     assert store.unpublished(3) == []
-
-
-def test_runs_that_have_ended_lately_are_found_by_workflow(store: Store) -> None:
-    first, second, going = (submitted(store) for _ in range(3))
-    other = submitted(store, workflow="weekly")
-    epoch = store.claim_partition(3, "me")
-    for run, end_us in ((first, 9_000), (second, 8_000), (other, 9_500)):
-        store.commit(batch(epoch, run, status=run_pb2.STATUS_FAILED, end_us=end_us))
-    store.commit(batch(epoch, going))
-    found = store.ended_runs("default", "nightly", 8_000)
-    assert [run.run_id for run in found] == [second.run_id, first.run_id]
-    assert [run.run_id for run in store.ended_runs("default", "nightly", 8_001)] == [first.run_id]
-    assert [run.run_id for run in store.ended_runs("default", "nightly", 0, limit=1)] == [second.run_id]
-    assert store.ended_runs("other", "nightly", 0) == []

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from kaon_coordinator.retention import DAY_US, Keep, Retention
-from kaon_coordinator.store.base import Store
+from kaon_coordinator.store.base import Memo, Store
 from kaon_coordinator.store.tables import metadata
 from kaon_coordinator.store.thread import StoreThread
 from kaon_wire.errors import NotFound
@@ -117,3 +117,15 @@ async def test_one_round_deletes_all_that_is_due_in_small_transactions(
     assert store.get_run("default", kept).run_id == kept
     for_ever = Retention(thread, Keep(run_days=0, log_days=0), lambda: 9_000 * DAY_US)
     assert await for_ever.once() == 0
+
+
+def test_memos_are_forgotten_after_a_while(store: Store) -> None:
+    run = submitted(store)
+    memos = [
+        Memo(tenant="default", key=f"k{time}", outputs={}, run_id=run.run_id, path="w", time_us=time)
+        for time in (1, 2, 30)
+    ]
+    store.commit(replace(batch(store.claim_partition(run.partition, "me"), run), memos=memos))
+    assert sorted(store.remove_memos(10, 1) + store.remove_memos(10, 10)) == ["k1", "k2"]
+    assert store.find_memo("default", "k30") is not None
+    assert store.find_memo("default", "k1") is None

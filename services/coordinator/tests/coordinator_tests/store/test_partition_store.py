@@ -20,8 +20,6 @@ ENDED = {"status": run_pb2.STATUS_SUCCEEDED, "end_us": 9_000}
 def test_every_claim_raises_the_epoch_by_one(store: Store) -> None:
     assert [store.claim_partition(3, owner) for owner in ("a", "b", "a")] == [1, 2, 3]
     assert store.claim_partition(4, "a") == 1
-    assert [store.claim_pool("default", owner) for owner in ("a", "b")] == [1, 2]
-    assert store.claim_pool("gpu", "a") == 1
 
 
 def test_an_older_owner_writes_nothing(store: Store) -> None:

@@ -125,15 +125,3 @@ def test_the_code_of_a_version_that_is_current_again_stays_beside_the_newest(sto
     for number, bundle in enumerate(("first", "second", "third", "first")):
         register(store, "flow", bundle, 1_000 * number)
     assert words(store, "first", "second", "third") == {"first", "third"}
-
-
-def test_memos_are_forgotten_after_a_while(store: Store) -> None:
-    run = submitted(store)
-    memos = [
-        Memo(tenant="default", key=f"k{time}", outputs={}, run_id=run.run_id, path="w", time_us=time)
-        for time in (1, 2, 30)
-    ]
-    store.commit(replace(batch(store.claim_partition(run.partition, "me"), run), memos=memos))
-    assert sorted(store.remove_memos(10, 1) + store.remove_memos(10, 10)) == ["k1", "k2"]
-    assert store.find_memo("default", "k30") is not None
-    assert store.find_memo("default", "k1") is None

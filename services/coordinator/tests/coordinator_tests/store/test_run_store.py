@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from kaon_coordinator.store.base import Store
+from kaon_coordinator.store.base import PartitionBatch, Store
 from kaon_wire.errors import InvalidValue, NotFound
-from kaonapi.run.v1 import run_pb2
+from kaonapi.run.v1 import command_pb2, run_pb2
 
 from .build import batch, block_row, event, run_row, step_row, submitted
 
@@ -96,3 +96,52 @@ def test_history_is_read_in_order_from_any_place(store: Store) -> None:
     assert store.history(run.run_id, after_seq=9, limit=2) == [event(run.run_id, 10), event(run.run_id, 11)]
     assert store.history(run.run_id, after_seq=12) == []
     assert store.history("nobody") == []
+
+
+def test_runs_that_have_ended_lately_are_found_by_workflow(store: Store) -> None:
+    first, second, going = (submitted(store) for _ in range(3))
+    other = submitted(store, workflow="weekly")
+    epoch = store.claim_partition(3, "me")
+    for run, end_us in ((first, 9_000), (second, 8_000), (other, 9_500)):
+        store.commit(batch(epoch, run, status=run_pb2.STATUS_FAILED, end_us=end_us))
+    store.commit(batch(epoch, going))
+    found = store.ended_runs("default", "nightly", 8_000)
+    assert [run.run_id for run in found] == [second.run_id, first.run_id]
+    assert [run.run_id for run in store.ended_runs("default", "nightly", 8_001)] == [first.run_id]
+    assert [run.run_id for run in store.ended_runs("default", "nightly", 0, limit=1)] == [second.run_id]
+    assert store.ended_runs("other", "nightly", 0) == []
+
+
+def test_a_step_or_block_is_found_by_its_path(store: Store) -> None:
+    run = submitted(store)
+    rows = {"steps": {run.run_id: [step_row("a")]}, "blocks": {run.run_id: [block_row("b", position=2)]}}
+    store.commit(PartitionBatch(partition=3, epoch=store.claim_partition(3, "me"), **rows))  # type: ignore[arg-type]
+    assert store.find_row(run.run_id, "a") == step_row("a")
+    assert store.find_row(run.run_id, "b") == block_row("b", position=2)
+    assert store.find_row(run.run_id, "c") is None
+    assert store.find_row("other", "a") is None
+
+
+def test_commands_wait_for_one_run_until_a_batch_names_them(store: Store) -> None:
+    run, other = submitted(store), submitted(store)
+    cancel = command_pb2.RunCommand(run_id=run.run_id, cancel=command_pb2.RequestRunCancel(reason="no"))
+    store.add_command("default", run.run_id, cancel, 2_000)
+    start, wait = store.waiting_commands(3, run.run_id)
+    assert (start.WhichOneof("command"), wait) == ("start", cancel)
+    assert len(store.waiting_commands(3, other.run_id)) == 1
+    applied = [row.inbox_id for row in store.unapplied(3) if row.run_id == run.run_id]
+    epoch = store.claim_partition(3, "me")
+    store.commit(PartitionBatch(partition=3, epoch=epoch, applied_inbox=applied))
+    assert store.waiting_commands(3, run.run_id) == []
+    assert len(store.waiting_commands(3, other.run_id)) == 1
+
+
+def test_one_run_is_read_with_its_rows_ended_or_not(store: Store) -> None:
+    run = submitted(store)
+    epoch = store.claim_partition(3, "me")
+    store.commit(batch(epoch, run, status=run_pb2.STATUS_FAILED, end_us=9_000))
+    loaded = store.load_run(run.run_id)
+    assert (loaded.run_id, loaded.row.status) == (run.run_id, run_pb2.STATUS_FAILED)
+    assert [row.path for row in loaded.steps] == [row.path for row in store.list_steps(run.run_id)]
+    with pytest.raises(NotFound):
+        store.load_run("other")
