@@ -47,6 +47,8 @@ class World:
     # Every command and question about runs, schedules and permits, in the order of arrival.
     asked: list[Any] = field(default_factory=list)
     blocks: list[run_pb2.BlockView] = field(default_factory=list)
+    # Of every run; none: one step that runs.
+    steps: list[run_pb2.StepView] = field(default_factory=list)
     schedules: dict[str, schedule_pb2.Schedule] = field(default_factory=dict)
     permits: dict[str, int] = field(default_factory=dict)
     checks: list[system_pb2.Check] = field(default_factory=list)
@@ -159,7 +161,8 @@ class _Runs(run_service_pb2_grpc.RunServiceServicer):
         self.world.note(context)
         return run_service_pb2.GetRunResponse(
             run=self.world.run(request.run_id, context),
-            steps=[
+            steps=self.world.steps
+            or [
                 run_pb2.StepView(
                     path="a",
                     name="a",

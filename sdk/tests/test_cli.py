@@ -159,9 +159,55 @@ def test_logs_are_printed_with_their_step(kaon: Kaon, world: World, flow: str) -
     key = step_pb2.StepKey(run_id="r1", path="a", attempt=1, generation=1)
     world.logs = [log_pb2.LogLines(key=key, lines=[log_pb2.LogLine(sequence=1, text="[x] hello")], dropped=3)]
     out = kaon("logs", "r1", "a", "-f")[1]
-    assert "a [x] hello" in out
+    assert "a | [x] hello" in out
     assert "3 lines dropped" in out
-    assert json.loads(kaon("logs", "r1", "--json")[1])["lines"][0]["text"] == "[x] hello"
+    line, dropped = map(json.loads, kaon("logs", "r1", "--json")[1].splitlines())
+    assert (line["path"], line["attempt"], line["sequence"], line["text"]) == ("a", 1, 1, "[x] hello")
+    assert dropped["dropped"] == 3
+
+
+LOGS = [
+    ("a[x]/t", 1, 10, "loss 3"),
+    ("a[y]/t", 1, 20, "loss 2"),
+    ("a[x]/t", 2, 30, "done"),
+    ("a[y]/t", 1, 40, "loss 1"),
+]
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ((), ["loss 3", "loss 2", "done", "loss 1"]),
+        (("--tail", "2"), ["done", "loss 1"]),
+        (("--tail", "2", "-f"), ["done", "loss 1"]),
+        (("--attempt", "2"), ["done"]),
+        (("--grep", "loss [12]"), ["loss 2", "loss 1"]),
+        (("--grep", "loss", "--tail", "1"), ["loss 1"]),
+        (("--since", "1970-01-01T00:00:20Z"), ["loss 2", "done", "loss 1"]),
+        (("--since", "10m"), []),
+    ],
+    ids=" ".join,
+)
+def test_lines_are_selected(
+    kaon: Kaon, world: World, flow: str, words: tuple[str, ...], found: list[str]
+) -> None:
+    kaon("submit", flow)
+    world.logs = [
+        log_pb2.LogLines(
+            key=step_pb2.StepKey(run_id="r1", path=path, attempt=attempt, generation=attempt),
+            lines=[log_pb2.LogLine(sequence=seconds, time_us=seconds * 10**6, text=text)],
+        )
+        for path, attempt, seconds, text in LOGS
+    ]
+    lines = [json.loads(line) for line in kaon("logs", "r1", *words, "--json")[1].splitlines()]
+    assert [line["text"] for line in lines] == found
+    assert all(line["time"].startswith("1970-01-01T00:00:") for line in lines)
+
+
+@pytest.mark.parametrize("words", [("--grep", "("), ("--since", "soon")], ids=" ".join)
+def test_a_selection_that_cannot_be_read_is_named(kaon: Kaon, words: tuple[str, ...]) -> None:
+    code, _, err = kaon("logs", "r1", *words)
+    assert (code, words[0] in err) == (1, True)
 
 
 def test_lines_that_are_left_out_are_told_with_the_command_that_has_them(
@@ -198,7 +244,14 @@ def test_a_whole_log_goes_to_standard_output_or_to_a_file_as_it_is(
 
 
 @pytest.mark.parametrize(
-    "words", [("--whole",), ("a", "--whole", "-f"), ("a", "--whole", "--json"), ("a", "--attempt", "1")]
+    "words",
+    [
+        ("--whole",),
+        ("a", "--whole", "-f"),
+        ("a", "--whole", "--json"),
+        ("a", "--output", "x"),
+        ("a", "--whole", "--tail", "1"),
+    ],
 )
 def test_options_of_whole_logs_that_do_not_fit_are_refused(kaon: Kaon, words: tuple[str, ...]) -> None:
     code, _, err = kaon("logs", "r1", *words)
@@ -304,6 +357,55 @@ def test_blocks_are_shown_with_what_is_particular_about_them(kaon: Kaon, world: 
         "late",
     ):
         assert text in shown, shown
+
+
+TRACEBACK = """Traceback (most recent call last):
+  File "flow.py", line 3, in train
+ValueError: no rows in a frame with a name so long that it does not fit into a line of a narrow terminal"""
+
+
+def _failed_step() -> run_pb2.StepView:
+    message = TRACEBACK.splitlines()[-1].removeprefix("ValueError: ")
+    error = step_pb2.StepError(type="ValueError", message=f"{message}\nsecond line", details=TRACEBACK)
+    failed = run_pb2.STATUS_FAILED
+    return run_pb2.StepView(
+        path="each[US]/train", name="train", type="python", status=failed, attempt=2, error=error
+    )
+
+
+@pytest.mark.parametrize("written", ["train", "each[US]/train", "each/train", "each[US]"])
+def test_a_step_is_shown_by_its_name_with_the_traceback_of_its_error(
+    kaon: Kaon, world: World, flow: str, written: str
+) -> None:
+    kaon("submit", flow)
+    world.steps = [_failed_step()]
+    out = kaon("show", "r1", written)[1]
+    assert out.startswith("each[US]/train  FAILED\n")
+    assert "second line" in out
+    for line in TRACEBACK.splitlines():
+        assert line in out
+    assert json.loads(kaon("show", "r1", written, "--json")[1])["error"]["details"] == TRACEBACK
+    assert kaon("show", "r1", "trian")[2].endswith(
+        "no step, block or cell 'trian' (yet); did you mean train?\n"
+    )
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_narrow_terminal_cuts_neither_ids_nor_errors(
+    kaon: Kaon, world: World, flow: str, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kaon("submit", flow)
+    world.steps = [_failed_step()]
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    out = re.sub(r"\x1b\[[0-9;]*m", "", kaon("show", "r1")[1])
+    assert "…" not in out
+    assert max(map(len, out.splitlines())) <= width
+    assert (
+        "ValueError: no rows in a frame with a name so long that it does not fit into a line of a narrow terminal"
+        in (" ".join(out.split()).replace("each[US]/train ", "").replace("details ", ""))
+    )
+    assert "each[US]/train" in out
 
 
 @pytest.mark.parametrize(("name", "shown"), [("a.csv.gz", "a.csv.gz"), ("a\x1b[2J", r"'a\x1b[2J'")])

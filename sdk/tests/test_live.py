@@ -338,3 +338,42 @@ def test_on_a_terminal_the_final_picture_stays() -> None:
     final = out.getvalue().rsplit("\x1b[2K", 1)[-1]
     assert "FAILED" in final
     assert "ValueError: bad data" in final
+
+
+def _failing_history() -> list[h.HistoryEvent]:
+    error = step_pb2.StepError(
+        type="ValueError", message="bad data", details="Traceback:\n  File flow.py, line 3"
+    )
+    failed = run_pb2.STATUS_FAILED
+    facts: list[dict[str, object]] = [
+        {"run_started": h.RunStarted()},
+        {"block_started": h.BlockStarted(path="each", keys=["US"])},
+        {"cell_started": h.CellStarted(path="each[US]", block="each")},
+        {"step_leased": h.StepLeased(path="each[US]/train", attempt=1, runner_id="host-1")},
+        {"step_ended": h.StepEndedEvent(path="each[US]/train", attempt=1, status=failed, error=error)},
+        {"block_ended": h.BlockEnded(path="each[US]", status=failed, error=error)},
+        {"block_ended": h.BlockEnded(path="each", status=failed, error=error)},
+        {"run_ended": h.RunEnded(status=failed, error=error)},
+    ]
+    return [event(seq, **fact) for seq, fact in enumerate(facts, 1)]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_failure_is_told_once_with_its_traceback_and_never_cut(width: int, terminal: bool) -> None:
+    out = StringIO()
+    console = Console(file=out, width=width, height=30, force_terminal=terminal, color_system=None)
+    RunView(clock=lambda: 10.0).follow(_failing_history(), console)
+    told = out.getvalue()
+    assert told.count("File flow.py, line 3") == 1
+    assert told.count("each[US]/train  FAILED: ValueError: bad data") == 1
+    assert "each  FAILED: ValueError" not in told
+    final = told.rsplit("\x1b[2K", 1)[-1]
+    assert final.count("bad data") == (1 if terminal else 2)
+
+
+def test_where_the_steps_output_is_printed_the_traceback_is_part_of_it() -> None:
+    out = StringIO()
+    RunView(tracebacks=False).follow(_failing_history(), Console(file=out, width=200))
+    assert "flow.py" not in out.getvalue()
+    assert "bad data" in out.getvalue()

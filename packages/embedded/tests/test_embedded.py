@@ -189,6 +189,13 @@ def talk():
 
 workflow = Workflow("w", steps.python("talk", talk))
 """
+# The file is named as its author knows it.
+TRACEBACK = [
+    "Traceback (most recent call last):",
+    '  File "flow.py", line 6, in talk',
+    '    raise ValueError("told")',
+    "ValueError: told",
+]
 
 
 def test_what_a_run_has_left_can_be_looked_at_and_a_long_log_has_its_end_and_is_there_as_a_whole(
@@ -202,13 +209,15 @@ def test_what_a_run_has_left_can_be_looked_at_and_a_long_log_has_its_end_and_is_
         assert list(client.watch(run))[-1].event.run_ended.status == run_pb2.STATUS_FAILED
     with look(state) as address, Client(Endpoints(server=address)) as client:
         records = list(client.logs(run, "talk"))
-    numbers = [int(line.text.removeprefix("line ")) for record in records for line in record.lines]
-    assert numbers == [*range(1, 2001), *range(7001, 15_001)]
+    texts = [line.text for record in records for line in record.lines]
+    numbers = [int(text.removeprefix("line ")) for text in texts if text.startswith("line ")]
+    assert numbers == [*range(1, 2001), *range(7001 + len(TRACEBACK), 15_001)]
+    assert texts[-len(TRACEBACK) :] == TRACEBACK
     (gap,) = (record.gap for record in records if record.HasField("gap"))
-    assert (gap.first_sequence, gap.last_sequence) == (2001, 7000)
+    assert (gap.first_sequence, gap.last_sequence) == (2001, 7000 + len(TRACEBACK))
     whole = kaon("logs", run, "talk", "--whole", "--state", str(state))
     assert (whole.returncode, whole.stderr) == (0, "")
-    assert whole.stdout.splitlines() == [f"line {n}" for n in range(1, 15_001)]
+    assert whole.stdout.splitlines() == [*(f"line {n}" for n in range(1, 15_001)), *TRACEBACK]
 
 
 def test_who_looks_at_a_state_moves_nothing_and_a_directory_without_runs_is_refused(tmp_path: Path) -> None:

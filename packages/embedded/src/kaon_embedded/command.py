@@ -45,6 +45,7 @@ def run(
     port: Annotated[
         int, typer.Option("--port", min=0, max=65535, help="Port of the console; 0: a free one.")
     ] = 7072,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not print what the steps print.")] = False,
     json: options.AsJson = False,
 ) -> None:
     """Run the workflow of FILE on this machine, without a broker or a server.
@@ -70,6 +71,7 @@ def run(
                 params,
                 watch=True,
                 owns=True,
+                prints=not quiet,
                 server=system.address,
                 json=json,
                 submitted=None if console is None else partial(_tell_link, console),

@@ -25,6 +25,8 @@ from kaon_wire.errors import NotFound
 from kaon_wire.memory import MemoryBroker
 from kaon_wire.topics import Catalogue
 
+# Lines travel in memory.
+_LOG_SETTLE_SECONDS = 0.2
 _FOR_EVER = Keep(run_days=0, log_days=0, artifact_days=0)
 
 
@@ -145,6 +147,7 @@ class EmbeddedSystem:
             durability="relaxed",
             owner="embedded",
             catalogue=self._catalogue,
+            log_settle_seconds=_LOG_SETTLE_SECONDS,
             keep=_FOR_EVER if self._settings.looking else Keep(),
         )
         transport = (_Onlooker if self._settings.looking else MemoryTransport)(MemoryGroup(self._broker))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from kaon.cli import formatting, output
 from kaon.cli.live import RunView
+from kaon.cli.prints import Prints
 from kaon.client import Client, KaonError
 from kaonapi.run.v1 import run_pb2, run_service_pb2
 
@@ -22,16 +23,28 @@ class Follower:
         run_id: the run.
         view: what people see of it.
         json: prints each update as a line of JSON instead.
+        prints: shows what the steps print, too.
         owns: the first Ctrl-C cancels the run and stays until its hooks have run; the second ends at once.
     """
 
-    def __init__(self, client: Client, run_id: str, view: RunView, *, json: bool, owns: bool = False) -> None:
+    def __init__(
+        self,
+        client: Client,
+        run_id: str,
+        view: RunView,
+        *,
+        json: bool,
+        prints: bool = False,
+        owns: bool = False,
+    ) -> None:
         self._client = client
         self._run_id = run_id
         self._view = view
         self._json = json
         self._owns = owns
         self._seq = 0
+        self._console = output.console()
+        self._prints = Prints(client, run_id, self._console) if prints and not json else None
 
     def follow(self) -> int:
         """Show the run until it ends, and return its exit code.
@@ -53,7 +66,7 @@ class Follower:
     def _show(self) -> None:
         updates = self._noted(self._client.watch(self._run_id, self._seq))
         if not self._json:
-            self._view.follow(updates, output.console())
+            self._view.follow(updates, self._console, self._prints)
             return
         for update in updates:
             self._view.feed(update)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
+from rich.text import Text
 
+from kaonapi.log.v1 import log_pb2
 from kaonapi.run.v1 import run_pb2
+from kaonapi.step.v1 import step_pb2
 
 _S = run_pb2
 
@@ -26,6 +30,39 @@ LOOKS: dict[run_pb2.Status.ValueType, tuple[str, str]] = {
     _S.STATUS_WAITING: ("◌", "magenta"),
     _S.STATUS_PAUSED: ("‖", "magenta"),
 }
+
+
+_STREAMS = {log_pb2.STREAM_STDERR: "yellow", log_pb2.STREAM_SYSTEM: "magenta"}
+
+
+def error(told: step_pb2.StepError) -> str:
+    """Format an error in full, without its traceback; empty for none."""
+    return f"{told.type}: {told.message}" if told.type else told.message
+
+
+def indented(text: str, by: str = "    ") -> str:
+    """Indent every line but the first."""
+    return f"\n{by}".join(text.splitlines())
+
+
+def log_line(path: str, line: log_pb2.LogLine) -> Text:
+    """Format a line that a step has printed, with the step as prefix."""
+    return Text.assemble(
+        (f"{clock(line.time_us)}  ", "dim"),
+        (path, "cyan"),
+        (" | ", "dim"),
+        (line.text, _STREAMS.get(line.stream, "")),
+    )
+
+
+def log_gap(lines: log_pb2.LogLines) -> str:
+    """Describe the lines that are not there before others, and how to get them."""
+    key, gap = lines.key, lines.gap
+    missing = gap.last_sequence - gap.first_sequence + 1
+    return (
+        f"{key.path}: {missing} lines left out, {gap.first_sequence} to {gap.last_sequence}. When the attempt has ended, "
+        f"print them with: kaon logs {key.run_id} {shlex.quote(key.path)} --whole --attempt {key.attempt}"
+    )
 
 
 def status(value: run_pb2.Status.ValueType) -> str:

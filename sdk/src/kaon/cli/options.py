@@ -69,6 +69,9 @@ Priority: TypeAlias = Annotated[
         "--priority", help="Priority that is added to that of every step; higher is scheduled first."
     ),
 ]
+Prints: TypeAlias = Annotated[
+    bool, typer.Option("--logs", help="Print what the steps print while the run is watched; implies --watch.")
+]
 SomePath: TypeAlias = Annotated[
     str, typer.Argument(metavar="[PATH]", help="Path of a block, cell or step; default: the whole run.")
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from google.protobuf.message import Message
@@ -16,7 +16,23 @@ from rich.text import Text
 from kaon_wire import canonical
 
 _JSON = "_json"
+_MICROSECONDS = "_us"
+# Fields that hold microseconds since the epoch; others with this ending are durations.
+TIMES = frozenset(
+    {
+        "time_us",
+        "due_us",
+        "deadline_us",
+        "retry_time_us",
+        "grant_time_us",
+        "ready_time_us",
+        "start_us",
+        "end_us",
+    }
+)
 _WIDE = 10_000
+# The last column of a table wraps when it has so much room.
+_LAST_COLUMN = 24
 
 
 def console() -> Console:
@@ -45,7 +61,8 @@ def as_dict(message: Message) -> dict[str, Any]:
     """Convert a message to JSON-like values.
 
     Fields that are not set stand with their default; absent messages and unset alternatives are left out. Enum values come without
-    their prefix, times in ISO 8601, and fields whose name ends in "_json" as the values that they hold, without that ending.
+    their prefix, times as RFC 3339 has them (those in microseconds without the ending "_us"), and fields whose name ends in
+    "_json" as the values that they hold, without that ending.
     """
     found: dict[str, Any] = {}
     for field in message.DESCRIPTOR.fields:
@@ -54,8 +71,17 @@ def as_dict(message: Message) -> dict[str, Any]:
         name, value = field.name, getattr(message, field.name)
         if name.endswith(_JSON):
             name, value = name.removesuffix(_JSON), _parsed(value)
+        elif name in TIMES:
+            name, value = name.removesuffix(_MICROSECONDS), _time(value)
         found[name] = _plain(field, value)
     return found
+
+
+def _time(microseconds: int) -> str | None:
+    """Format a time; None for none."""
+    if not microseconds:
+        return None
+    return Timestamp(seconds=microseconds // 10**6, nanos=microseconds % 10**6 * 1000).ToJsonString()
 
 
 def _parsed(value: Any) -> Any:
@@ -101,13 +127,39 @@ def print_table(columns: Iterable[str], rows: Iterable[Iterable[str | Text]], *,
     if not rows:
         out.print(nothing, style="dim")
         return
+    if not out.is_terminal:  # in a file or pipe a row is one line, however long
+        out = Console(highlight=False, width=_WIDE)
+    columns, cells = (
+        tuple(columns),
+        [[Text(each) if isinstance(each, str) else each for each in row] for row in rows],
+    )
+    needed = [
+        max(len(name), *(row[place].cell_len for row in cells)) + 2 for place, name in enumerate(columns)
+    ]
+    if sum(needed[:-1]) + min(needed[-1], _LAST_COLUMN) > out.width:
+        _print_stacked(columns, cells, out)
+        return
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
     *short, last = columns
     for column in short:
         table.add_column(column, no_wrap=True)
     table.add_column(last, overflow="fold", min_width=8)
-    for row in rows:
-        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
-    if not out.is_terminal:  # in a file or pipe a row is one line, however long
-        out = Console(highlight=False, width=_WIDE)
+    for row in cells:
+        table.add_row(*row)
     out.print(table)
+
+
+def _print_stacked(columns: Sequence[str], rows: Iterable[Sequence[Text]], out: Console) -> None:
+    """Print rows that are wider than the terminal: the first column, and the others below it. Nothing is cut."""
+    width = max(map(len, columns))
+    for first, *others in rows:
+        first.stylize("bold")
+        out.print(first, overflow="fold")
+        for name, cell in zip(columns[1:], others, strict=True):
+            if cell.plain:
+                cell.overflow = "fold"
+                grid = Table.grid(padding=(0, 2, 0, 0))
+                grid.add_column(no_wrap=True, min_width=width + 2)
+                grid.add_column(overflow="fold")
+                grid.add_row(Text(f"  {name.lower()}", style="dim"), cell)
+                out.print(grid)

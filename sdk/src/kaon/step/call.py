@@ -19,6 +19,8 @@ from kaon.step.context import StepContext
 _OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _TRACEBACK_LIMIT = 8000
 _BASES_LIMIT = 20
+# Where the code bundle of this process is unpacked.
+_code_roots: list[str] = []
 ARTIFACT_TYPES = frozenset({"file", "dataset", "model", "metrics", "plot", "table", "text"})
 
 
@@ -165,7 +167,7 @@ def plain(value: Any, kind: str) -> Any:
 def failure(error: BaseException) -> dict[str, Any]:
     """Make the error event for an exception of the step's code."""
     frames = _user_frames(error.__traceback__)
-    text = "".join(traceback.format_exception(type(error), error, frames))
+    text = _without_place("".join(traceback.format_exception(type(error), error, frames)))
     where = _place(frames)
     return {
         "kind": "error",
@@ -189,6 +191,13 @@ def told(kind: str, message: str) -> dict[str, Any]:
 def exit_answer(error: SystemExit) -> dict[str, Any]:
     """Make the error event for a `sys.exit` that reports a failure."""
     return told("ExitCode", f"the step called sys.exit({error.code!r})")
+
+
+def _without_place(text: str) -> str:
+    """Name the files of the code bundle in a traceback as their author knows them, not by where they are unpacked."""
+    for root in _code_roots:
+        text = text.replace(f'File "{root.rstrip(os.sep)}{os.sep}', 'File "')
+    return text
 
 
 def _text(error: BaseException) -> str:
@@ -230,6 +239,7 @@ def find_code() -> None:
     """
     path = os.environ.pop("KAON_CODE_PATH", "")
     if path:
+        _code_roots.extend(path.split(os.pathsep))
         sys.path[:0] = path.split(os.pathsep)
         # For the programs that the step starts.
         old = os.environ.get("PYTHONPATH", "")

@@ -128,6 +128,7 @@ class Application:
                 partitions=settings.catalogue.run_partitions,
                 now_us=clocks.now_us,
                 schedules_changed=self._scheduler.changed,
+                settle_seconds=settings.log_settle_seconds,
             )
         )
         self._snapshots = Snapshots(self._store, self.coordinator.open_runs)

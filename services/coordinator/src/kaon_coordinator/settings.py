@@ -57,6 +57,8 @@ class Settings:
     # KAON_POOLS: names of the pools, separated by commas; empty: default.
     # KAON_REPLICATION: brokers that keep each record. Like the four above, it must be the same for all services.
     catalogue: topics.Catalogue = field(default_factory=topics.Catalogue)
+    # How long after a run's end the last lines of its steps may come, in seconds. It follows from the transport.
+    log_settle_seconds: float = 1.5
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:

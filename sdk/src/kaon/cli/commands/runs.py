@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from kaon.cli import formatting, options, output
-from kaon.cli.commands.show import status_text, took
 from kaon.cli.following import Follower
 from kaon.cli.live import RunView
+from kaon.cli.values import status_text, took
 from kaon.client import params as parameters
 from kaon.dsl import Workflow
 from kaonapi.run.v1 import run_pb2, run_service_pb2
@@ -27,6 +27,7 @@ def submit(
     watch: Annotated[
         bool, typer.Option("--watch", help="Watch the run until it ends, as `kaon watch` does.")
     ] = False,
+    prints: options.Prints = False,
     workflow: options.WorkflowName = None,
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
@@ -42,7 +43,15 @@ def submit(
     loaded, params = prepare(file, workflow, param)
     labels = options.split_labels(label, may_lack_value=False)
     code = start(
-        loaded, params, key=key, priority=priority, labels=labels, watch=watch, server=server, json=json
+        loaded,
+        params,
+        key=key,
+        priority=priority,
+        labels=labels,
+        watch=watch or prints,
+        prints=prints,
+        server=server,
+        json=json,
     )
     raise typer.Exit(code)
 
@@ -62,6 +71,7 @@ def start(
     labels: dict[str, str] | None = None,
     watch: bool,
     owns: bool = False,
+    prints: bool = False,
     server: str,
     json: bool,
     submitted: Callable[[str], None] | None = None,
@@ -76,6 +86,7 @@ def start(
         labels: of the run.
         watch: stays until the run ends.
         owns: Ctrl-C cancels the run.
+        prints: shows what the steps print, too.
         server: address of the coordinator.
         json: prints lines of JSON.
         submitted: gets the id of the run before it is watched.
@@ -87,8 +98,8 @@ def start(
             submitted(answer.run.run_id)
         if not watch:
             return 0
-        view = _view(loaded.definition(), server)
-        return Follower(client, answer.run.run_id, view, json=json, owns=owns).follow()
+        view = _view(loaded.definition(), server, prints=prints)
+        return Follower(client, answer.run.run_id, view, json=json, prints=prints, owns=owns).follow()
 
 
 def list_runs(
@@ -137,22 +148,30 @@ def list_runs(
     )
 
 
-def watch(run: options.RunId, server: options.Server = options.SERVER, json: options.AsJson = False) -> None:
+def watch(
+    run: options.RunId,
+    prints: options.Prints = False,
+    server: options.Server = options.SERVER,
+    json: options.AsJson = False,
+) -> None:
     """Watch a run until it ends. Exit codes: 0 succeeded, 1 failed, 2 cancelled.
 
     \b
     kaon watch 01JD3Z...
+    kaon watch 01JD3Z... --logs                     # with what the steps print
     kaon watch 01JD3Z... --json | jq -c 'select(.event.step_ended)'
     """
     with options.client(server=server) as client:
         found = client.run(run).run
         definition = client.workflow(found.workflow, found.version).definition
-        code = Follower(client, run, _view(definition, server), json=json).follow()
+        view = _view(definition, server, prints=prints)
+        code = Follower(client, run, view, json=json, prints=prints).follow()
     raise typer.Exit(code)
 
 
-def _view(definition: definition_pb2.WorkflowDefinition, server: str) -> RunView:
-    return RunView(definition, server=options.unless_found(server))
+def _view(definition: definition_pb2.WorkflowDefinition, server: str, *, prints: bool) -> RunView:
+    # The log of a step ends with its traceback.
+    return RunView(definition, server=options.unless_found(server), tracebacks=not prints)
 
 
 def _tell_submitted(submitted: run_service_pb2.SubmitRunResponse, *, json: bool) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 from rich.text import Text
 
-from kaon.cli import formatting, options, output
+from kaon.cli import formatting, options, output, places
 from kaon.cli.live.lines import describe
-from kaon_wire import canonical
+from kaon.cli.values import brief, status_text, took
 from kaonapi.run.v1 import run_pb2, run_service_pb2
 
 NOT_THE_SAME = 1
@@ -15,21 +17,31 @@ NOT_THE_SAME = 1
 
 def show(
     run: options.RunId,
+    path: Annotated[
+        str,
+        typer.Argument(
+            metavar="[STEP]", help="Path or name of a step, block or cell: all of it, errors with tracebacks."
+        ),
+    ] = "",
     at: options.Seq = 0,
     state: options.State = None,
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:
-    """Show one run: parameters, blocks, steps, pending approvals and errors.
+    """Show one run: parameters, blocks, steps, pending approvals and errors; or one step of it, in full.
 
     \b
     kaon show 01JD3Z...
+    kaon show 01JD3Z... train                       # outputs, metrics, errors with tracebacks
     kaon show 01JD3Z... --at 120                    # the state after this event of the history
     kaon show 01JD3Z... --json
     """
     found: run_service_pb2.GetRunResponse | run_service_pb2.GetRunAtResponse
     with options.reached(server=server, state=state) as client:
         found = client.run_at(run, at) if at else client.run(run)
+    if path:
+        places.show(found, path, json=json)
+        return
     if json:
         output.print_json(found)
         return
@@ -142,9 +154,9 @@ def _print_run(run: run_pb2.Run) -> None:
     for name, text in sorted(run.params_json.items()):
         out.print(f"  {name} = {text}", markup=False)
     for name, text in sorted(run.outputs_json.items()):
-        out.print(f"  output {name} = {_short(text)}", markup=False)
+        out.print(f"  output {name} = {brief(text)}", markup=False)
     if run.HasField("error"):
-        out.print(Text(f"{run.error.type}: {run.error.message}", style="red"))
+        out.print(Text(formatting.error(run.error), style="red"), soft_wrap=True)
 
 
 def _print_waiting(
@@ -167,7 +179,7 @@ def block_details(block: run_pb2.BlockView) -> str:
     """Describe the state of a block in one line."""
     parts = []
     if block.HasField("error") and block.error.message:
-        parts.append(f"{block.error.type}: {block.error.message}".splitlines()[0])
+        parts.append(formatting.error(block.error))
     if block.status == run_pb2.STATUS_WAITING:
         parts.append(f"waits for {_awaited(block)}")
     if block.kind == "for_each":
@@ -181,7 +193,7 @@ def block_details(block: run_pb2.BlockView) -> str:
         parts.append(f"run {block.child_run_id}")
     if block.HasField("due_time"):
         parts.append(f"until {formatting.moment(block.due_time)}")
-    parts += [f"{name}={_short(text)}" for name, text in sorted(block.outputs_json.items())]
+    parts += [f"{name}={brief(text)}" for name, text in sorted(block.outputs_json.items())]
     return "  ".join(parts) or block.kind.replace("_", "-")
 
 
@@ -194,30 +206,8 @@ def _awaited(block: run_pb2.BlockView) -> str:
 
 def _details(step: run_pb2.StepView) -> str:
     if step.HasField("error") and step.error.message:
-        return f"{step.error.type}: {step.error.message}".splitlines()[0]
+        return formatting.error(step.error)
     if step.status == run_pb2.STATUS_SUCCEEDED:
         memo = f"from run {step.memo_run_id}  " if step.memo_run_id else ""
-        return memo + "  ".join(f"{name}={_short(text)}" for name, text in sorted(step.outputs_json.items()))
+        return memo + "  ".join(f"{name}={brief(text)}" for name, text in sorted(step.outputs_json.items()))
     return step.progress_message
-
-
-def _short(text: str) -> str:
-    value = canonical.loads(text)
-    if isinstance(value, dict) and value.keys() == {"artifact"}:
-        artifact = value["artifact"]
-        told = (artifact.get("type", "artifact"), str(artifact.get("digest", ""))[:15], artifact.get("name"))
-        texts = [str(each) for each in told if each]
-        return " ".join(each if each.isprintable() else ascii(each) for each in texts)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def status_text(status: run_pb2.Status.ValueType) -> Text:
-    """Return a status as text in its colour."""
-    return Text(formatting.status(status), style=formatting.LOOKS[status][1])
-
-
-def took(timed: run_pb2.Run | run_pb2.StepView) -> str:
-    """Return the duration of a run or step that has ended; empty for others."""
-    if not (timed.HasField("start_time") and timed.HasField("end_time")):
-        return ""
-    return formatting.duration(timed.end_time.ToNanoseconds() / 1e9 - timed.start_time.ToNanoseconds() / 1e9)

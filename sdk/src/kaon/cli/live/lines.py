@@ -12,15 +12,36 @@ _QUIET = {"step_became_ready", "cell_started"}
 _PHASES = {d.PHASE_ON_FAILURE: "failure hooks begin", d.PHASE_FINALLY: "final hooks begin"}
 
 
-def line(event: h.HistoryEvent) -> str | None:
-    """Describe an event with its time; return None for one that is of no interest to a watcher."""
+def line(event: h.HistoryEvent, told: set[str] | None = None) -> str | None:
+    """Describe an event with its time; return None for one that is of no interest to a watcher.
+
+    Args:
+        event: of the history.
+        told: the errors that the watcher has seen; a block that ends with one of them does not repeat it. Gets those of this event.
+    """
     kind = event.WhichOneof("event")
     if kind in _QUIET or (kind == "step_reported" and not event.step_reported.HasField("metric")):
         return None
     if event.block_ended.path.endswith("/"):  # the end of the group itself follows
         return None
+    if told is not None and kind in ("step_ended", "block_ended"):
+        error = formatting.error(getattr(event, kind).error)
+        if kind == "block_ended" and error in told:
+            event = h.HistoryEvent.FromString(event.SerializeToString())
+            event.block_ended.ClearField("error")
+        told.add(error)
     text = describe(event)
     return None if text is None else f"{formatting.clock(event.time_us)}  {text}"
+
+
+def details(event: h.HistoryEvent) -> str:
+    """Return the traceback, or what else is known of the failure that an event of a step tells; empty for others."""
+    match event.WhichOneof("event"):
+        case "step_ended":
+            return event.step_ended.error.details
+        case "step_retry_scheduled":
+            return event.step_retry_scheduled.error.details
+    return ""
 
 
 def describe(event: h.HistoryEvent) -> str | None:
@@ -141,5 +162,5 @@ def _because(reason: str) -> str:
 
 
 def _why(error: step_pb2.StepError) -> str:
-    text = f"{error.type}: {error.message}" if error.type else error.message
-    return f": {text.splitlines()[0]}" if text else ""
+    text = formatting.error(error)
+    return f": {formatting.indented(text)}" if text else ""

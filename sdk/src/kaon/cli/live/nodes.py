@@ -37,6 +37,8 @@ class Node:
     progress: float = -1.0
     message: str = ""
     error: str = ""
+    # The traceback of the error, or what else is known of it.
+    details: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
     lost_runners: int = 0
     # Cells that a foreach has, or iterations that a repeat may have; 0 when nothing says it.
@@ -75,7 +77,7 @@ class Node:
 
     def open_again(self) -> None:
         """Mark the node running again, as the nodes around a restarted one are."""
-        self.status, self.error, self.message, self.end_us = _S.STATUS_RUNNING, "", "", 0
+        self.status, self.error, self.details, self.message, self.end_us = _S.STATUS_RUNNING, "", "", "", 0
         self.outputs = {}
 
     def clear(self) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -18,6 +20,8 @@ from kaonapi.run.v1 import run_pb2
 # More cells than this are not listed one by one: the finished ones are only counted.
 _MANY_CELLS = 12
 _BAR_WIDTH = 20
+# In narrower terminals details are stacked.
+_WIDE = 100
 _COUNTED = (run_pb2.STATUS_SUCCEEDED, run_pb2.STATUS_SKIPPED)
 
 
@@ -31,15 +35,89 @@ class Row:
     note: str = ""
 
 
-def draw(tree: RunTree, now_us: int, *, max_rows: int | None = None) -> RenderableType:
-    """Return the whole picture, with at most `max_rows` lines of the tree."""
-    rows = list(_rows(tree.root, 0))
-    hidden = 0 if max_rows is None else max(len(rows) - max_rows, 0)
-    table = Table.grid(padding=(0, 1))
-    for row in rows[hidden:]:
-        table.add_row(*_cells(row, now_us))
-    above = [Text(f"  … {hidden} lines above", style="dim")] if hidden else []
-    return Group(_head(tree, now_us), *above, table, *_foot(tree))
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """What a run looks like at a moment, as wide as it is printed.
+
+    Attributes:
+        tree: the run.
+        now_us: the moment, in microseconds since the epoch.
+        max_lines: bound of the lines of the tree in a picture that is redrawn: there a line is cut where it does not fit.
+            None: nothing is cut.
+        lock: held while the tree is read.
+    """
+
+    tree: RunTree
+    now_us: int
+    max_lines: int | None = None
+    lock: AbstractContextManager[object] = field(default_factory=nullcontext)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        with self.lock:
+            parts = list(self._parts(options.max_width))
+        yield from parts
+
+    def _parts(self, width: int) -> Iterator[RenderableType]:
+        yield _head(self.tree, self.now_us)
+        shown = _shown_errors(self.tree.root)
+        lines = self._stacked(shown) if width < _WIDE else self._aligned(shown)
+        hidden = 0 if self.max_lines is None else max(len(lines) - self.max_lines, 0)
+        if hidden:
+            yield Text(f"  … {hidden} lines above", style="dim")
+        table = Table.grid(padding=(0, 1))
+        for line in lines[hidden:]:
+            table.add_row(*line)
+        yield table
+        yield from _foot(self.tree, told={node.error for node in shown.values()} if not hidden else set())
+
+    def _aligned(self, shown: Mapping[str, Node]) -> list[tuple[RenderableType, ...]]:
+        return [
+            (
+                _name(row),
+                Text(_state(row.node) if not row.note else "", style=_style(row)),
+                (_bar(row.node) if not row.note else None) or "",
+                Text(_elapsed(row.node, self.now_us) if not row.note else "", style="dim"),
+                self._details(row, shown),
+            )
+            for row in _rows(self.tree.root, 0)
+        ]
+
+    def _stacked(self, shown: Mapping[str, Node]) -> list[tuple[RenderableType, ...]]:
+        """In a narrow terminal the details of a node stand below it."""
+        lines: list[tuple[RenderableType, ...]] = []
+        for row in _rows(self.tree.root, 0):
+            if row.note:
+                lines.append((_name(row),))
+                continue
+            elapsed = _elapsed(row.node, self.now_us)
+            state = (f"  {_state(row.node)}", _style(row))
+            lines.append((Text.assemble(_name(row), state, (f"  {elapsed}" if elapsed else "", "dim")),))
+            details = self._details(row, shown)
+            if details.plain:
+                lines.append((Padding(details, (0, 0, 0, 2 * row.depth + 6)),))
+        return lines
+
+    def _details(self, row: Row, shown: Mapping[str, Node]) -> Text:
+        node = row.node
+        if row.note:
+            return Text("")
+        failed = node.path in shown
+        text = node.error if failed else _details(node)
+        style = "red" if failed and node.ended else "dim"
+        if self.max_lines is None:
+            return Text(text, style=style, overflow="fold")
+        return Text(text.partition("\n")[0], style=style, overflow="ellipsis", no_wrap=True)
+
+
+def _shown_errors(root: Node) -> dict[str, Node]:
+    """Return the nodes whose errors are told: not those around them that failed because of them."""
+    found: dict[str, Node] = {}
+    for child in root.children.values():
+        inside = _shown_errors(child)
+        found |= inside
+        if child.error and all(node.error != child.error for node in inside.values()):
+            found[child.path] = child
+    return found
 
 
 def _rows(parent: Node, depth: int) -> Iterator[Row]:
@@ -59,29 +137,18 @@ def _folds_away(parent: Node, child: Node) -> bool:
     return many and child.status in _COUNTED
 
 
-def _cells(row: Row, now_us: int) -> tuple[RenderableType, ...]:
+def _name(row: Row) -> Text:
     indent = "  " * (row.depth + 1)
     if row.note:
-        return (Text(f"{indent}  {row.note}", style="dim"), "", "", "", "")
-    node = row.node
-    sign, style = formatting.LOOKS[node.status]
-    return (
-        Text.assemble(
-            indent,
-            (f"{sign} ", style),
-            (node.label, "bold" if node.kind != "step" else ""),
-            (f" {node.hook}" if node.hook else "", "dim"),
-        ),
-        Text(_state(node), style=style),
-        _bar(node) or "",
-        Text(_elapsed(node, now_us), style="dim"),
-        Text(
-            _details(node),
-            style="red" if node.error and node.ended else "dim",
-            overflow="ellipsis",
-            no_wrap=True,
-        ),
-    )
+        return Text(f"{indent}  {row.note}", style="dim")
+    sign, style = formatting.LOOKS[row.node.status]
+    hook = f" {row.node.hook}" if row.node.hook else ""
+    named = (row.node.label, "bold" if row.node.kind != "step" else "")
+    return Text.assemble(indent, (f"{sign} ", style), named, (hook, "dim"), overflow="fold")
+
+
+def _style(row: Row) -> str:
+    return formatting.LOOKS[row.node.status][1]
 
 
 def _state(node: Node) -> str:
@@ -107,8 +174,6 @@ def _elapsed(node: Node, now_us: int) -> str:
 
 
 def _details(node: Node) -> str:
-    if node.error:
-        return node.error.splitlines()[0]
     if node.kind == "for_each" and node.total:
         return _cells_text(node)
     parts = []
@@ -150,11 +215,12 @@ def _head(tree: RunTree, now_us: int) -> Text:
     )
 
 
-def _foot(tree: RunTree) -> list[RenderableType]:
-    waiting = [f"{node.path} waits for {node.message}" for node in tree.gates() if node.answer]
-    lines: list[RenderableType] = [Text(text, style="magenta") for text in waiting]
-    lines += [Text(f"{name} = {text}") for name, text in sorted(tree.root.outputs.items())]
-    if tree.root.error:
+def _foot(tree: RunTree, told: Collection[str]) -> Iterator[RenderableType]:
+    for node in tree.gates():
+        if node.answer:
+            yield Text(f"{node.path} waits for {node.message}", style="magenta")
+    for name, text in sorted(tree.root.outputs.items()):
+        yield Text(f"{name} = {text}", overflow="fold")
+    if tree.root.error and tree.root.error not in told:
         cancelled = tree.root.status == run_pb2.STATUS_CANCELLED
-        lines.append(Text(tree.root.error, style="yellow" if cancelled else "red"))
-    return lines
+        yield Text(tree.root.error, style="yellow" if cancelled else "red", overflow="fold")

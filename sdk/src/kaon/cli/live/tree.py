@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
-from kaon.cli import kinds
+from kaon.cli import formatting, kinds
 from kaon.cli.live import paths
 from kaon.cli.live.nodes import Node
 from kaonapi.run.v1 import history_pb2, run_pb2
@@ -89,7 +89,7 @@ class RunTree:
         self.root.status, self.root.message = _S.STATUS_RUNNING, ""
 
     def _run_ended(self, fact: history_pb2.RunEnded, time_us: int) -> None:
-        self.root.end(fact.status, error_text(fact.error), time_us)
+        self.root.end(fact.status, formatting.error(fact.error), time_us)
         self.root.outputs = dict(fact.outputs_json)
 
     def _deadline_missed(self, fact: history_pb2.DeadlineMissed, _: int) -> None:
@@ -141,7 +141,7 @@ class RunTree:
     def _block_ended(self, fact: history_pb2.BlockEnded, time_us: int) -> None:
         if fact.path.endswith("/"):
             return  # the body of a group, whose own end follows
-        self._known(fact.path).end(fact.status, error_text(fact.error), time_us)
+        self._known(fact.path).end(fact.status, formatting.error(fact.error), time_us)
 
     def _phase_started(self, fact: history_pb2.PhaseStarted, _: int) -> None:
         if not fact.scope:
@@ -181,7 +181,7 @@ class RunTree:
     def _step_leased(self, fact: history_pb2.StepLeased, time_us: int) -> None:
         node = self._node(fact.path, "step")
         node.status, node.runner, node.attempt = _S.STATUS_RUNNING, fact.runner_id, fact.attempt
-        node.start_us, node.end_us, node.message, node.error = time_us, 0, "", ""
+        node.start_us, node.end_us, node.message, node.error, node.details = time_us, 0, "", "", ""
 
     def _step_reported(self, fact: history_pb2.StepReported, _: int) -> None:
         if not fact.HasField("metric"):
@@ -194,7 +194,8 @@ class RunTree:
 
     def _step_retry_scheduled(self, fact: history_pb2.StepRetryScheduled, time_us: int) -> None:
         node = self._node(fact.path, "step")
-        node.end(_S.STATUS_PENDING, error_text(fact.error), time_us)
+        node.end(_S.STATUS_PENDING, formatting.error(fact.error), time_us)
+        node.details = fact.error.details
         node.message = f"attempt {fact.attempt} failed, retrying"
 
     def _step_lease_lost(self, fact: history_pb2.StepLeaseLost, _: int) -> None:
@@ -210,7 +211,8 @@ class RunTree:
     def _step_ended(self, fact: history_pb2.StepEndedEvent, time_us: int) -> None:
         node = self._node(fact.path, "step")
         node.attempt = fact.attempt or node.attempt
-        node.end(fact.status, error_text(fact.error), time_us)
+        node.end(fact.status, formatting.error(fact.error), time_us)
+        node.details = fact.error.details
         if fact.HasField("memo"):
             node.message = f"reused from run {fact.memo.run_id}"
 
@@ -264,11 +266,6 @@ class RunTree:
             return found[""]
         case = paths.label(scope)
         return found.get(f"case {case}" if case.isdigit() else "otherwise", d.Graph())
-
-
-def error_text(error: step_pb2.StepError) -> str:
-    """Format an error as one text."""
-    return f"{error.type}: {error.message}" if error.type else error.message
 
 
 def _prefix(scope: str) -> str:

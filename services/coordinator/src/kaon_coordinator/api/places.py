@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -18,9 +17,8 @@ from kaon_coordinator.store.base import RunRecord
 from kaon_coordinator.store.protocols.run_store import RunStore
 from kaon_coordinator.store.protocols.workflow_store import WorkflowStore
 from kaon_wire.errors import NotFound
+from kaon_wire.paths import bare, names, names_merely_a_cell
 
-# What a cell adds to the name of its block.
-_DECORATION = re.compile(r"\[[^\]]*\]|#\d+|=\w+")
 # So many places are listed in an error.
 _LISTED = 5
 # Paths among which a near one is looked for; names are looked through whatever their number.
@@ -38,20 +36,6 @@ class Place:
     path: str
     status: int
     is_cell: bool
-
-
-def bare(segment: str) -> str:
-    """A segment of a path without what a cell adds to it."""
-    return _DECORATION.sub("", segment)
-
-
-def names(path: str, written: str) -> bool:
-    """Whether `written` is a path or its end; the names of blocks stand for all of their cells."""
-    theirs, given = path.rstrip("/").split("/"), written.rstrip("/").split("/")
-    return len(given) <= len(theirs) and all(
-        one in (segment, bare(segment))
-        for one, segment in zip(given, theirs[len(theirs) - len(given) :], strict=True)
-    )
 
 
 def of_rows(rows: Iterable[StepRow | BlockRow]) -> list[Place]:
@@ -75,7 +59,9 @@ def named(places: Iterable[Place], written: str) -> list[Place]:
     listed = list(places)
     exact = [place for place in listed if place.path == written]
     return exact or [
-        place for place in listed if names(place.path, written) and not _merely_cell(place, written)
+        place
+        for place in listed
+        if names(place.path, written) and not names_merely_a_cell(place.path, written)
     ]
 
 
@@ -164,12 +150,6 @@ def is_over(place: Place) -> bool:
 def goes_on(place: Place) -> bool:
     """Whether it has not ended."""
     return place.status not in t.TERMINAL
-
-
-def _merely_cell(place: Place, written: str) -> bool:
-    """Whether only the block around a cell was named, which is a place itself."""
-    last = written.rstrip("/").rsplit("/", 1)[-1]
-    return place.is_cell and (bare(last) == last)
 
 
 def _declared(workflow: CompiledWorkflow, written: str) -> bool:

@@ -16,6 +16,7 @@ from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.state import BlockState, Node, RunState, ScopeState, StepState
 from kaon_coordinator.matching.formatting import about, clock, timestamp_in
 from kaon_coordinator.store.records import PermitRecord
+from kaon_wire import paths
 from kaonapi.runner.v1 import runner_pb2 as r
 
 # So many of the things that a step waits for are followed further, and the chain gets no longer.
@@ -78,14 +79,14 @@ class WaitReasons:
         """The first instance of a block that has not ended, or else its last one."""
         nodes: list[Node] = [*self._state.steps.values(), *self._state.blocks.values()]
         found = sorted(
-            (node for node in nodes if places.names(node.path, name)), key=lambda node: node.position
+            (node for node in nodes if paths.names(node.path, name)), key=lambda node: node.position
         )
         return next((node for node in found if node.status not in t.TERMINAL), found[-1] if found else None)
 
     def _missing(self, path: str) -> None:
         """Follows the outermost thing that has to begin first."""
         segments = path.split("/")
-        bare = tuple(places.bare(segment) for segment in segments)
+        bare = tuple(paths.bare(segment) for segment in segments)
         chain = self._state.workflow.chains.get(bare[-1])
         if chain is None or bare != chain[-len(bare) :]:
             raise places.unknown(self._state.workflow, places.of_state(self._state), path)

@@ -10,7 +10,7 @@ import structlog
 
 from kaon_runner.execution.surroundings import Stop, Surroundings
 from kaon_runner.leases.table import Lease
-from kaon_runner.logs.step_log import StepLog
+from kaon_runner.logs.step_log import STDERR, StepLog
 from kaon_runner.logs.store import LogStore
 from kaon_runner.outbox import reports
 from kaonapi.step.v1 import step_pb2
@@ -68,6 +68,8 @@ class Reporter:
         """
         if result is None and stop in (Stop.TIMEOUT, Stop.DISK):
             result = self._overrun(stop, used_bytes)
+        if isinstance(result, step_pb2.StepFailed):
+            self._print_details(result.error.details)
         log_json = await self._finish_log(stop)
         if stop is Stop.STALE:
             return
@@ -95,6 +97,13 @@ class Reporter:
         seconds = self._lease.request.spec.timeout_ms / 1000
         text = f"the attempt ran longer than its limit of {seconds:g} s"
         return reports.failed(reports.USER, "Timeout", text, self.log.tail())
+
+    def _print_details(self, details: str) -> None:
+        """Ends the log with the traceback, or what else is known of a failure, unless the step itself has printed that."""
+        text = details.strip("\n")
+        self.log.end_streams()
+        if text and text not in self.log.tail():
+            self.log.feed(STDERR, f"{text}\n".encode())
 
     async def _finish_log(self, stop: Stop | None) -> str:
         """Sends the last lines, stores the complete log, and returns its reference as JSON."""
