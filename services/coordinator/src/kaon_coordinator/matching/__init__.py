@@ -1,4 +1,6 @@
-"""Gives the READY steps of a pool to its runners. Pure: no I/O, no clock; it owns no truth and may be wrong or forgetful.
+"""Matching: assigns the READY steps of a pool to its runners.
 
-`matcher` is the entrance; `waiting` orders what waits, `fleet` knows the runners, `placement` brings them together.
+The matcher is pure: it does no I/O and reads no clock. It owns no truth and may be wrong or forgetful.
+`matcher` is the entry point; `waiting` orders the requests, `fleet` knows the runners, and `placement`
+matches them.
 """

@@ -1,4 +1,4 @@
-"""Amounts of what steps occupy: (slots, thousandths of a core, bytes of memory, GPUs, custom). Plain tuples, for speed."""
+"""Amounts of resources: (slots, thousandths of a core, bytes of memory, GPUs, custom), as plain tuples for speed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from kaonapi.workflow.v1 import definition_pb2
 
-# Countable resources that a deployment defines: (name, how many), by name, none of them 0.
+# Countable resources that a deployment defines: (name, count), sorted by name, without zeros.
 Custom: TypeAlias = tuple[tuple[str, int], ...]
 Amount: TypeAlias = tuple[int, int, int, int, Custom]
 
@@ -20,7 +20,7 @@ _MIB = 1 << 20
 
 
 def offered(resources: definition_pb2.Resources) -> Amount:
-    """What a runner has."""
+    """Return the capacity of a runner."""
     return (
         resources.slots,
         resources.cpu_milli,
@@ -31,7 +31,10 @@ def offered(resources: definition_pb2.Resources) -> Amount:
 
 
 def wanted(resources: definition_pb2.Resources) -> Amount:
-    """What a step occupies: one slot unless it says otherwise. Less than nothing makes no room for others."""
+    """Return the need of a step: one slot by default.
+
+    Negative amounts count as 0 and make no room for others.
+    """
     return (
         max(resources.slots, 0) or 1,
         max(resources.cpu_milli, 0),
@@ -42,7 +45,7 @@ def wanted(resources: definition_pb2.Resources) -> Amount:
 
 
 def message(a: Amount) -> definition_pb2.Resources:
-    """As a protocol message; a sum that is larger than its field is shown as the largest that there is."""
+    """Convert to a protocol message; a sum beyond the range of its field is capped."""
     return definition_pb2.Resources(
         slots=_within(a[0], _INT32_MAX),
         cpu_milli=_within(a[1], _INT64_MAX),
@@ -57,42 +60,42 @@ def _within(value: int, most: int) -> int:
 
 
 def plus(a: Amount, b: Amount) -> Amount:
-    """The sum."""
+    """Return `a + b`."""
     custom = _merged(a[4], b[4], int.__add__) if b[4] else a[4]
     return a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3], custom
 
 
 def minus(a: Amount, b: Amount) -> Amount:
-    """The difference."""
+    """Return `a - b`."""
     custom = _merged(a[4], b[4], int.__sub__) if b[4] else a[4]
     return a[0] - b[0], a[1] - b[1], a[2] - b[2], a[3] - b[3], custom
 
 
 def largest(a: Amount, b: Amount) -> Amount:
-    """The larger of each resource."""
+    """Return the maximum per resource."""
     custom = _merged(a[4], b[4], max) if b[4] else a[4]
     return max(a[0], b[0]), max(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3]), custom
 
 
 def times(a: Amount, count: int) -> Amount:
-    """`count` times `a`."""
+    """Return `count` times `a`."""
     custom = tuple((name, value * count) for name, value in a[4]) if count else ()
     return a[0] * count, a[1] * count, a[2] * count, a[3] * count, custom
 
 
 def scaled(a: Amount, factor: float) -> Amount:
-    """`a` times `factor`, rounded down."""
+    """Return `a` times `factor`, rounded down."""
     custom = tuple((name, int(value * factor)) for name, value in a[4]) if a[4] else ()
     return int(a[0] * factor), int(a[1] * factor), int(a[2] * factor), int(a[3] * factor), custom
 
 
 def fits(a: Amount, limit: Amount) -> bool:
-    """Whether `a` is at most `limit` in every respect."""
+    """Tell whether `a` is at most `limit` in every resource."""
     return fits_beside(a, NOTHING, limit)
 
 
 def fits_beside(a: Amount, used: Amount, limit: Amount) -> bool:
-    """Whether `a` fits into what `used` leaves of `limit`. What `a` does not ask for does not matter."""
+    """Tell whether `a` fits into `limit` beside `used`; resources that `a` does not need are ignored."""
     return (
         a[0] + used[0] <= limit[0]
         and (not a[1] or a[1] + used[1] <= limit[1])
@@ -103,7 +106,7 @@ def fits_beside(a: Amount, used: Amount, limit: Amount) -> bool:
 
 
 def within_quota(a: Amount, used: Amount, quota: Amount) -> bool:
-    """Whether `a` fits beside `used` into a quota, of which 0 means without limit."""
+    """Tell whether `a` fits into a quota beside `used`; 0 in the quota means no limit."""
     if any(
         most and part and part + held > most
         for part, held, most in zip(a[:4], used[:4], quota[:4], strict=True)
@@ -118,7 +121,7 @@ def within_quota(a: Amount, used: Amount, quota: Amount) -> bool:
 
 
 def dominant(held: Amount, total: Amount) -> float:
-    """The largest fraction that `held` is of any resource in `total`."""
+    """Return the dominant share: the largest fraction that `held` is of any resource in `total`."""
     share = held[0] / total[0] if total[0] else 0.0
     if held[1] and total[1]:
         share = max(share, held[1] / total[1])
@@ -133,7 +136,7 @@ def dominant(held: Amount, total: Amount) -> float:
 
 
 def in_words(a: Amount) -> str:
-    """For people: "4 slots, 1.5 cores, 2 GiB of memory, 2 GPUs, 1 licence"."""
+    """Format for people: "4 slots, 1.5 cores, 2 GiB of memory, 2 GPUs, 1 licence"."""
     parts = []
     if a[0]:
         parts.append(f"{a[0]} slot{'s' if a[0] != 1 else ''}")

@@ -1,4 +1,4 @@
-"""What a matcher wants done. Losing any of it is harmless: heartbeats and pool reports show it, and it is done again."""
+"""Effects of a matcher. Losing one is harmless: heartbeats and pool reports reveal it, and it is repeated."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kaonapi.step.v1 import step_pb2
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """Hand these steps to one life of a runner, in this order."""
+    """Release these steps to one incarnation of a runner, in this order."""
 
     incarnation: str
     # Serialized StepRequests.
@@ -20,7 +20,7 @@ class Release:
 
 @dataclass(frozen=True, kw_only=True)
 class Withdraw:
-    """Ask a runner to hand a step back that it has not started."""
+    """Ask a runner to hand back a step that it has not started."""
 
     incarnation: str
     key: step_pb2.StepKey
@@ -28,7 +28,7 @@ class Withdraw:
 
 @dataclass(frozen=True, kw_only=True)
 class AskRunners:
-    """Ask every runner for a heartbeat at once: this matcher is new."""
+    """Ask every runner for an immediate heartbeat: this matcher is new."""
 
     pool: str
     pool_epoch: int
@@ -36,14 +36,14 @@ class AskRunners:
 
 @dataclass(frozen=True, kw_only=True)
 class OpenPool:
-    """Ask the owner of every engine partition what is READY and what is held."""
+    """Ask the owner of every engine partition for its READY and held steps."""
 
     message: command_pb2.PoolOpened
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReportPool:
-    """Tell the owner of `message.partition` how many of its requests this matcher knows."""
+    """Report to the owner of `message.partition` how many of its requests this matcher knows."""
 
     message: command_pb2.PoolReport
 

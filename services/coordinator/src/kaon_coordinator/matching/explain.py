@@ -1,4 +1,4 @@
-"""Why a step waits at its pool's matcher: in words, and as data with the numbers."""
+"""Explains why a step waits at its pool's matcher, as text and as data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kaonapi.runner.v1 import runner_pb2 as r
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """When something is asked."""
+    """The time of a question."""
 
     # Seconds of the matcher's clock.
     now: float
@@ -25,7 +25,7 @@ class Moment:
 
 
 def explain(state: PoolState, pool: str, step: StepId, moment: Moment) -> list[r.WaitReason]:
-    """Where a step is, or what it waits for: at least one reason, the binding one first."""
+    """Return where a step is, or at least one reason why it waits, the binding reason first."""
     ticket = state.tickets.get(step)
     if ticket is None:
         text = f"The matcher of pool {pool!r} has no request for this step: it is not ready, or it has ended."
@@ -93,7 +93,7 @@ def _waiting(state: PoolState, pool: str, ticket: Ticket, moment: Moment) -> lis
 
 
 def _impossible(state: PoolState, pool: str, lane: Lane) -> r.WaitReason | None:
-    """What keeps the runners that are heard from ever taking it; None when one of them could, were it idle."""
+    """Return why no known runner could take the step even when idle, or None when one could."""
     heard = len(state.fleet)
     try:
         asked = expressions(lane.labels)
@@ -148,7 +148,7 @@ def _over_quota(state: PoolState, pool: str, ticket: Ticket) -> r.WaitReason | N
 def _runners(
     state: PoolState, ticket: Ticket, runners: Sequence[RunnerState], moment: Moment
 ) -> list[r.WaitReason]:
-    """What the runners that could take it do instead."""
+    """Return the reasons why the eligible runners cannot take the step now."""
     need, total = ticket.lane.need, len(runners)
     resting = [runner for runner in runners if runner.health.rest_until > moment.now]
     closed = [runner for runner in runners if not runner.is_open and runner not in resting]
@@ -199,7 +199,7 @@ def _busy(
 
 
 def _next_free(state: PoolState, runners: Sequence[RunnerState], now: float) -> float | None:
-    """When the next of their steps ends, judged by how long its like took lately; None when nothing is known."""
+    """Estimate when the next of their steps ends, from the recent durations of similar steps; None when unknown."""
     left = [
         expected - (now - ticket.sent)
         for runner in runners

@@ -1,4 +1,4 @@
-"""The runners of a pool, and which of them may take what."""
+"""The runners of a pool, and their eligibility for steps."""
 
 from __future__ import annotations
 
@@ -19,48 +19,49 @@ from kaonapi.runner.v1 import runner_pb2
 
 @dataclass(frozen=True, slots=True)
 class Eligible:
-    """The groups of runners that could take the steps of a lane, were they idle."""
+    """The groups of runners that could take the steps of a lane when idle."""
 
     frugal: tuple[RunnerGroup, ...]
-    # They have something scarce that the steps do not need: it should stay free for those that do.
+    # Groups with scarce resources that the steps do not need: these stay free for steps that do.
     wasteful: tuple[RunnerGroup, ...]
     slow: tuple[RunnerGroup, ...]
-    # Those that are not slow.
+    # Groups that are not slow.
     quick: frozenset[RunnerGroup]
 
     @property
     def all(self) -> tuple[RunnerGroup, ...]:
+        """Return all eligible groups: frugal ones first, slow ones last."""
         return (*self.frugal, *self.wasteful, *self.slow)
 
 
 class Fleet:
-    """Runners that have been heard lately, by incarnation and in groups of those that are alike.
+    """Runners that were heard recently, by incarnation and grouped by equal properties.
 
     Args:
-        settings: how patient the matcher is.
+        settings: The matcher's time-outs.
     """
 
     def __init__(self, settings: MatcherSettings) -> None:
         self._settings = settings
         self._runners: dict[str, RunnerState] = {}
         self._groups: dict[Signature, RunnerGroup] = {}
-        # Keys of labels that somebody has asked for: others do not tell runners apart.
+        # Keys of labels in requests so far: other labels do not distinguish runners.
         self._asked: set[str] = set()
         self._eligible: dict[Lane, Eligible] = {}
-        # Lanes for which no runner had room, with the version of their groups then.
+        # Lanes for which no runner had room, with the version of their groups at that time.
         self._full: dict[Lane, int] = {}
         # Slow or resting.
         self.unwell: set[RunnerState] = set()
-        # Kept free, by the ticket that each is kept free for.
+        # Reserved runners, by the ticket of the reservation.
         self.reserved: dict[Ticket, RunnerState] = {}
-        # At which more slots are outstanding than they have, in the order in which they became so.
+        # Runners with more outstanding slots than they have, in the order in which they became so.
         self.crowded: dict[RunnerState, None] = {}
-        # Those with room, by the code bundles that they have.
+        # Runners with room, by code bundle.
         self._near: dict[str, dict[RunnerState, None]] = {}
         self._strangers: dict[Issue, set[RunnerState]] = defaultdict(set)
-        # How many runners have a slot for something.
+        # Number of runners with a free slot.
         self.with_room = 0
-        # What all have together.
+        # Total capacity.
         self.total: Amount = NOTHING
 
     def __len__(self) -> int:
@@ -70,13 +71,14 @@ class Fleet:
         return iter(tuple(self._runners.values()))
 
     def get(self, incarnation: str) -> RunnerState | None:
-        """The runner; None when it is not heard."""
+        """Return the runner, or None when it is unknown."""
         return self._runners.get(incarnation)
 
-    # --- runners come, change and go -----------------------------------------------------------------------------
+    # --- runners join, change and leave
+    # --------------------------------------------------------------------------
 
     def add(self, heartbeat: runner_pb2.RunnerHeartbeat, now: float) -> RunnerState:
-        """A runner that was not known."""
+        """Add a new runner."""
         runner = self._runners[heartbeat.incarnation] = RunnerState(
             heartbeat=heartbeat,
             incarnation=heartbeat.incarnation,
@@ -88,7 +90,7 @@ class Fleet:
     def apply_heartbeat(
         self, runner: RunnerState, heartbeat: runner_pb2.RunnerHeartbeat, now: float
     ) -> float:
-        """Takes a newer heartbeat in. Returns when it was sent, on this side's clock."""
+        """Apply a newer heartbeat. Return its sending time by this side's clock."""
         capacity = runner.capacity
         sent, changed = runner.apply_heartbeat(heartbeat, now, self._settings.depth)
         if runner.group is None or changed:
@@ -99,7 +101,7 @@ class Fleet:
         return sent
 
     def remove(self, runner: RunnerState) -> None:
-        """The runner is gone."""
+        """Remove a runner."""
         self._unshelve(runner)
         self._ungroup(runner)
         self.meet(runner, {})
@@ -110,7 +112,7 @@ class Fleet:
         del self._runners[runner.incarnation]
 
     def review(self, runner: RunnerState, now: float) -> None:
-        """Looks at whether the runner is to get steps, first or last."""
+        """Update whether the runner gets steps, and whether it comes first or last."""
         settings, health = self._settings, runner.health
         slow, resting = now < health.slow_until, now < health.rest_until
         if slow or resting:
@@ -123,7 +125,7 @@ class Fleet:
         self.settle(runner)
 
     def settle(self, runner: RunnerState) -> None:
-        """Puts the runner where it is to be found, after whatever has changed of it."""
+        """Update the indexes after any change of the runner."""
         if runner.outstanding[0] > runner.capacity[0]:
             self.crowded[runner] = None
         else:
@@ -159,11 +161,11 @@ class Fleet:
     # --- code bundles --------------------------------------------------------------------------------------------
 
     def near(self, bundle: str) -> Iterable[RunnerState]:
-        """Runners with room that have a warm worker for a code bundle or probably have it on their disk."""
+        """Return runners with room and a warm worker for a code bundle, or with the bundle probably on disk."""
         return self._near.get(bundle, ())
 
     def note_bundles(self, runner: RunnerState) -> None:
-        """The runner has other code bundles, or other warm workers."""
+        """Update the indexes for the runner's code bundles and warm workers."""
         bundles = runner.warm.union(runner.cached)
         if bundles != runner.bundles:
             if runner.level is not None:
@@ -208,10 +210,11 @@ class Fleet:
             del self._groups[group.signature]
             self._forget_eligible()
 
-    # --- what they have without a ticket -------------------------------------------------------------------------
+    # --- steps without a ticket
+    # ----------------------------------------------------------------------------------
 
     def meet(self, runner: RunnerState, strangers: dict[Issue, Amount]) -> None:
-        """These are all that the runner has without a ticket."""
+        """Record all steps of the runner that have no ticket."""
         if not strangers and not runner.strangers:
             return
         for issue in runner.strangers.keys() - strangers.keys():
@@ -222,7 +225,7 @@ class Fleet:
         self.settle(runner)
 
     def dismiss(self, issue: Issue) -> bool:
-        """This one has a ticket now, or has ended; False when no runner has it without a ticket."""
+        """Forget a step without a ticket that got one or has ended; return False when no runner has it."""
         runners = self._strangers.pop(issue, None)
         for runner in runners or ():
             runner.dismiss(issue)
@@ -235,10 +238,11 @@ class Fleet:
         if not runners:
             del self._strangers[issue]
 
-    # --- what is kept free ---------------------------------------------------------------------------------------
+    # --- reservations
+    # --------------------------------------------------------------------------------------------
 
     def reserve(self, runner: RunnerState, ticket: Ticket, now: float) -> None:
-        """Keeps the runner free for this ticket."""
+        """Reserve the runner for this ticket."""
         runner.reserved, runner.reserved_since = ticket, now
         self.reserved[ticket] = runner
         if runner.group is not None:
@@ -246,7 +250,7 @@ class Fleet:
         self.settle(runner)
 
     def unreserve(self, runner: RunnerState) -> None:
-        """The runner is kept free no longer."""
+        """End the runner's reservation."""
         if runner.reserved is None:
             return
         del self.reserved[runner.reserved]
@@ -258,7 +262,10 @@ class Fleet:
     # --- faults --------------------------------------------------------------------------------------------------
 
     def fault(self, runner: RunnerState, now: float) -> None:
-        """The runner has lost or handed back a step that it had not started. Never lets more than half of the runners rest."""
+        """Record that the runner lost or handed back an unstarted step.
+
+        At most half of the runners rest at a time.
+        """
         if not runner.health.fault(now, self._settings):
             return
         resting = sum(1 for other in self.unwell if now < other.health.rest_until)
@@ -267,15 +274,16 @@ class Fleet:
             self.review(runner, now)
 
     def slow(self, runner: RunnerState, now: float) -> None:
-        """The runner was slow to be heard or to start a step."""
+        """Record that the runner was slow to send a heartbeat or to start a step."""
         health: Health = runner.health
         if health.slow(now, self._settings):
             self.review(runner, now)
 
-    # --- who may take what ---------------------------------------------------------------------------------------
+    # --- eligibility
+    # ---------------------------------------------------------------------------------------------
 
     def classes(self, lane: Lane) -> Eligible:
-        """The groups that have the labels and the size for a lane, busy or not, in the order of preference."""
+        """Return the groups with the labels and the size for a lane, busy or not, in order of preference."""
         found = self._eligible.get(lane)
         if found is None:
             fitting = [group for group in self.labelled(lane) if fits(lane.need, group.capacity)]
@@ -288,11 +296,11 @@ class Fleet:
         return found
 
     def eligible(self, lane: Lane) -> tuple[RunnerGroup, ...]:
-        """The groups that have the labels and the size for a lane, busy or not."""
+        """Return the groups with the labels and the size for a lane, busy or not."""
         return self.classes(lane).all
 
     def labelled(self, lane: Lane) -> list[RunnerGroup]:
-        """The groups that have the labels for a lane, whatever their size."""
+        """Return the groups with the labels for a lane, whatever their size."""
         try:
             asked = expressions(lane.labels)
         except InvalidValue:
@@ -305,7 +313,7 @@ class Fleet:
         ]
 
     def _ask(self, asked: Sequence[LabelExpression]) -> None:
-        """From now on these labels tell runners apart."""
+        """Distinguish runners by these labels from now on."""
         keys = {expression.key for expression in asked} - self._asked
         if not keys:
             return
@@ -316,11 +324,11 @@ class Fleet:
                 self.settle(runner)
 
     def note_full(self, lane: Lane) -> None:
-        """No runner has room for the lane's steps."""
+        """Record that no runner has room for the lane's steps."""
         self._full[lane] = self._version(lane)
 
     def is_full(self, lane: Lane) -> bool:
-        """Whether no runner has got room since `note_full`."""
+        """Tell whether no runner has gained room since `note_full`."""
         known = self._full.get(lane)
         if known is None:
             return False
@@ -338,7 +346,7 @@ class Fleet:
         return version
 
     def keep(self, used: Container[Lane]) -> None:
-        """Forgets what is remembered about all lanes but the used ones."""
+        """Forget all lanes except the used ones."""
         self._eligible = {lane: groups for lane, groups in self._eligible.items() if lane in used}
         self._full = {lane: version for lane, version in self._full.items() if lane in used}
 

@@ -8,12 +8,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 
 def counted(count: int, one: str, many: str) -> str:
-    """ "1 runner", "3 runners"."""
+    """Format a count: "1 runner", "3 runners"."""
     return f"{count} {one if count == 1 else many}"
 
 
 def about(seconds: float) -> str:
-    """A duration, roughly: "0.4 s", "40 s", "5 min", "2.5 h"."""
+    """Format a rough duration: "0.4 s", "40 s", "5 min", "2.5 h"."""
     if seconds < 10:
         return f"{max(seconds, 0.0):.1f} s"
     if seconds < 120:
@@ -22,13 +22,13 @@ def about(seconds: float) -> str:
 
 
 def timestamp_in(now_us: int, seconds: float) -> Timestamp:
-    """The time that comes in so many seconds."""
+    """Return the time so many seconds from now."""
     stamp = Timestamp()
     stamp.FromMicroseconds(now_us + int(seconds * 1e6))
     return stamp
 
 
 def clock(time_us: int) -> str:
-    """A time: "2026-11-24 12:03:20 UTC"."""
+    """Format a time: "2026-11-24 12:03:20 UTC"."""
     moment = datetime.fromtimestamp(time_us / 1e6, UTC)
     return moment.strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -1,4 +1,4 @@
-"""Runners that cannot be relied on: slow ones come last, and those that lose steps again and again rest for a while."""
+"""Reliability of runners: slow runners come last, and runners that lose steps repeatedly rest."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from kaon_coordinator.matching.matcher_settings import MatcherSettings
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class Health:
-    """What speaks against one runner. A runner's next life starts anew."""
+    """The faults of one incarnation of a runner. Its next incarnation starts without any."""
 
-    # When it lost or handed back a step that it had not started.
+    # When it lost or handed back an unstarted step.
     faults: deque[float] = field(default_factory=lambda: deque(maxlen=16))
-    # It gets nothing until then.
+    # It gets no steps until then.
     rest_until: float = 0.0
-    # Rests since it last worked for a whole longest rest without one.
+    # Rests since it last worked for the longest rest without a fault.
     rests: int = 0
     # It comes last until then.
     slow_until: float = 0.0
 
     def fault(self, now: float, settings: MatcherSettings) -> bool:
-        """One more fault; True when the runner should rest."""
+        """Record a fault; return True when the runner should rest."""
         self.faults.append(now)
         return self.recent(now, settings) >= settings.faults and now >= self.rest_until
 
     def recent(self, now: float, settings: MatcherSettings) -> int:
-        """Faults that still count."""
+        """Return the faults that still count."""
         return sum(1 for time in self.faults if now - time <= settings.fault_window)
 
     def rest(self, now: float, settings: MatcherSettings) -> None:
-        """Lets it rest, twice as long as the last time."""
+        """Rest, twice as long as the last time."""
         if now - self.rest_until > settings.longest_rest:
             self.rests = 0
         self.rest_until = now + min(settings.rest * 2**self.rests, settings.longest_rest)
@@ -39,7 +39,7 @@ class Health:
         self.faults.clear()
 
     def slow(self, now: float, settings: MatcherSettings) -> bool:
-        """It was seen to be slow; True when it was not known to be."""
+        """Record slowness; return True when the runner was not slow before."""
         known = now < self.slow_until
         self.slow_until = now + settings.slow_for
         return not known

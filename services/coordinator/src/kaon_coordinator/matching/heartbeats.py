@@ -1,4 +1,4 @@
-"""Applies a heartbeat: the offer of the runner changes, and its tickets are placed where it names them."""
+"""Applies heartbeats: updates the capacity of the runner and the places of its tickets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kaon_coordinator.matching.tickets import Place, StepId, Ticket
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
 
-# Heartbeats in a row that do not name a release which they should.
+# Consecutive heartbeats that must fail to name a release before it counts as lost.
 _MISSED = 2
 
 
@@ -43,7 +43,7 @@ def apply_heartbeat(state: PoolState, heartbeat: runner_pb2.RunnerHeartbeat, now
 def _was_silent(
     state: PoolState, runner: RunnerState, heartbeat: runner_pb2.RunnerHeartbeat, now: float
 ) -> bool:
-    """Whether the runner was slow to say something: by its own clock too, since this side may have been slow to listen."""
+    """Tell whether the runner was silent for long, by its own clock as well: this side may have been slow to read."""
     most = state.settings.slow_silence
     return now - runner.heard > most and heartbeat.time_us - runner.heartbeat.time_us > most * 1e6
 
@@ -62,7 +62,7 @@ def _place_named(state: PoolState, runner: RunnerState, sent: float, now: float)
         step = (key.run_id, key.path)
         ticket = here.get(step)
         if running and ticket is not None and ticket.started and ticket.generation == key.generation:
-            # What most heartbeats say: nothing new.
+            # The common case: nothing new.
             ticket.missed = 0
             named.add(step)
             continue
@@ -89,13 +89,13 @@ def _keys(heartbeat: runner_pb2.RunnerHeartbeat) -> Iterator[tuple[step_pb2.Step
 
 
 def _is_here(state: PoolState, runner: RunnerState, ticket: Ticket, *, running: bool) -> bool:
-    """Whether the ticket is at this runner; it is moved here when it was thought elsewhere and is better placed here."""
+    """Tell whether the ticket is at this runner; move it here when it was thought elsewhere and belongs here."""
     if ticket.place is Place.RELEASED and ticket.incarnation == runner.incarnation:
         return True
     if ticket.place is Place.RELEASED:
         if ticket.started or not running:
             return False
-        # Released twice, and this one has begun.
+        # Released twice, and this one has started.
         state.effects.append(Withdraw(incarnation=ticket.incarnation, key=ticket.key))
     state.detach(ticket)
     state.attach(ticket, runner)
@@ -114,7 +114,7 @@ def _confirm(state: PoolState, ticket: Ticket, *, running: bool, sent: float) ->
 
 
 def _should_run(state: PoolState, runner: RunnerState, ticket: Ticket, sent: float) -> bool:
-    """Whether the runner had a free slot and everything it needs, and should have started the step long ago."""
+    """Tell whether the runner had a free slot and everything it needs, and should have started the step long ago."""
     if ticket.load >= 1.0 or ticket.released is None or sent < ticket.released + state.settings.slow_start:
         return False
     return not ticket.bundle or ticket.bundle in runner.warm

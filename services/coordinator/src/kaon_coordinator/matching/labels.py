@@ -1,4 +1,4 @@
-"""Expressions over the labels of runners: `spark=4.3`, `gpu!=none`, `docker`, `!docker`, `region in (eu, us)`."""
+"""Label expressions: `spark=4.3`, `gpu!=none`, `docker`, `!docker`, `region in (eu, us)`."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _VALUE = re.compile(_WORD)
 
 @dataclass(frozen=True, kw_only=True)
 class LabelExpression:
-    """One condition that a runner's labels must fulfil."""
+    """One condition on a runner's labels."""
 
     key: str
-    # The key's value must be one of these; None means any.
+    # The key's value must be one of these; None means any value.
     values: frozenset[str] | None
-    # The opposite must hold. A label that is absent differs from every value.
+    # Negated. An absent label differs from every value.
     negated: bool = False
-    # As it was written.
+    # The text as written.
     text: str
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Whether a runner with these labels may take the step."""
+        """Tell whether a runner with these labels may take the step."""
         value = labels.get(self.key)
         holds = value is not None and (self.values is None or value in self.values)
         return holds is not self.negated
@@ -37,10 +37,10 @@ class LabelExpression:
 
 @functools.lru_cache(maxsize=4096)
 def parse_label_expression(text: str) -> LabelExpression:
-    """The condition that `text` expresses.
+    """Parse a label expression.
 
     Raises:
-        InvalidValue: it is none; the message shows what is possible.
+        InvalidValue: The text is not a label expression; the message shows the valid forms.
     """
     written = text.strip()
     if match := _EQUALS.fullmatch(written):

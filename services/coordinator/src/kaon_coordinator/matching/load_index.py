@@ -1,4 +1,4 @@
-"""An index of the runners that have room, ordered by load: the best runner is found without a scan of them all."""
+"""The load index: runners with room, ordered by load, so that finding the best one needs no scan."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from kaon_coordinator.matching.amounts import Amount, fits_beside, scaled
 
-# What is outstanding, and how many times the capacity may be: alike runners with the same level are interchangeable.
+# The outstanding amount and the limit as a multiple of the capacity: equal runners at one level are
+# interchangeable.
 Level: TypeAlias = tuple[Amount, float]
 
 
@@ -17,7 +18,7 @@ class Indexed(Protocol):
 
     @property
     def incarnation(self) -> str:
-        """The life of the runner process."""
+        """Return the incarnation of the runner."""
 
 
 Runner = TypeVar("Runner", bound=Indexed)
@@ -27,7 +28,7 @@ class LoadIndex(Generic[Runner]):
     """Open runners of the same capacity, by level: the least loaded first.
 
     Args:
-        capacity: what each of them has.
+        capacity: The capacity of each runner.
     """
 
     __slots__ = ("_capacity", "_limits", "_order", "_runners")

@@ -11,16 +11,16 @@ from kaon_coordinator.matching.pool_state import PoolState
 from kaon_coordinator.matching.runner_state import RunnerState
 from kaon_coordinator.matching.tickets import Lane, Ticket
 
-# A withdrawal that nothing came of is repeated after so many seconds.
+# Seconds after which an unanswered withdrawal is repeated.
 _REPEAT = 5.0
-# At most so many releases are withdrawn in one pass.
+# Maximum number of releases withdrawn in one pass.
 _AT_ONCE = 200
-# A runner that is silent for so many seconds while its next life is heard is dropped at once.
+# A runner that is silent for so many seconds while its next incarnation is heard is dropped at once.
 _REPLACED = 3.0
 
 
 def review_runners(state: PoolState, now: float) -> None:
-    """Drop the runners that have not been heard for the lease time, or whose next incarnation is heard; exclude the quiet ones."""
+    """Drop runners that were silent for the lease time or have a newer incarnation; exclude quiet ones."""
     fleet = state.fleet
     silent = [runner for runner in fleet if now - runner.heard > _REPLACED]
     if silent:
@@ -38,7 +38,7 @@ def review_runners(state: PoolState, now: float) -> None:
 
 
 def withdraw_queued(state: PoolState, now: float) -> None:
-    """Withdraw releases that are queued while another runner could start them at once."""
+    """Withdraw queued releases that another runner could start at once."""
     if not state.fleet.with_room:
         return
     planned: dict[str, Amount] = {}
@@ -58,7 +58,7 @@ def withdraw_queued(state: PoolState, now: float) -> None:
 def _free_runner(
     state: PoolState, source: RunnerState, ticket: Ticket, planned: dict[str, Amount]
 ) -> RunnerState | None:
-    """A runner that could start the ticket at once, beside what is planned for it already."""
+    """Return a runner that could start the ticket at once, beside those planned for it already."""
     need = ticket.lane.need
     for group in state.fleet.eligible(ticket.lane):
         for runner in group.free(need):

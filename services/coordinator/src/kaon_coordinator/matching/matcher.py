@@ -1,7 +1,7 @@
-"""The matcher of one pool: told what is asked for and what is offered, it says what goes where.
+"""The matcher of one pool: matches requests with runners.
 
-Inputs only change what it knows; `tick` returns what follows from them, so that many inputs share one round of matching. Call it
-after every batch of inputs and at least every 0.1 s. Times are seconds of one monotonic clock.
+Inputs only change its knowledge; `tick` returns the effects, so that many inputs share one round of matching.
+Call it after every batch of inputs and at least every 0.1 s. Times are seconds of one monotonic clock.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from kaonapi.run.v1 import command_pb2
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
 
-# Seconds; far above every round trip.
+# Seconds; far above any round trip.
 _LONG = 1.0
 
 
 class PoolMatcher:
-    """Owns no truth: what it knows it was told, and is told again after it was lost.
+    """The matcher of one pool. It owns no truth: everything it knows is sent again after a loss.
 
     Args:
-        pool: the pool's name.
-        epoch: raised with every owner of the pool; runners and engines ignore lower ones.
-        run_partitions: how many engine partitions there are; each gets reports.
-        now: when it was opened.
-        settings: its bounds.
-        tenants: what tenants are entitled to.
+        pool: The pool's name.
+        epoch: Raised with every owner of the pool; runners and engines ignore lower ones.
+        run_partitions: The number of engine partitions; each one gets reports.
+        now: The time of opening.
+        settings: Its bounds.
+        tenants: The entitlements of tenants.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class PoolMatcher:
         self._settings = settings
         self._state = PoolState(settings, tenants, pool)
         self._engine_epochs: dict[int, int] = {}
-        # The first owner of a pool can find nothing at runners.
+        # The pool's first owner cannot find anything at runners.
         self._settled = now if epoch <= 1 else now + settings.settle
         self._fresh: list[Ticket] = []
         self._last_tick = now
@@ -67,12 +67,12 @@ class PoolMatcher:
     # --- inputs --------------------------------------------------------------------------------------------------
 
     def open(self) -> list[Effect]:
-        """What a new owner asks: engines for what is READY and held, runners for a heartbeat."""
+        """Return a new owner's questions: to engines for READY and held steps, to runners for a heartbeat."""
         opened = command_pb2.PoolOpened(pool=self.pool, pool_epoch=self.epoch)
         return [OpenPool(message=opened), AskRunners(pool=self.pool, pool_epoch=self.epoch)]
 
     def requests(self, record: step_pb2.StepRequests, now: float) -> None:
-        """What the owner of an engine partition says. Records of an owner that has been succeeded are ignored."""
+        """Apply a record of an engine partition's owner. Records of a succeeded owner are ignored."""
         if record.epoch < self._engine_epochs.get(record.partition, 0):
             return
         self._engine_epochs[record.partition] = record.epoch
@@ -98,14 +98,17 @@ class PoolMatcher:
         apply_heartbeat(self._state, heartbeat, now)
 
     def deafen(self, now: float) -> None:
-        """Nothing could be heard until now: the silence of runners before this says nothing about them."""
+        """Note that no messages could be received until now: earlier silence of runners does not count."""
         for runner in self._state.fleet:
             runner.heard = max(runner.heard, now)
 
     # --- outputs -------------------------------------------------------------------------------------------------
 
     def tick(self, now: float) -> list[Effect]:
-        """What is to be done now. The effects of the previous tick must have been sent (and acknowledged) before."""
+        """Return the effects due now.
+
+        The effects of the previous tick must have been sent and acknowledged.
+        """
         if now - self._last_tick > self._settings.stall:
             self.deafen(now)
         self._last_tick = now
@@ -133,29 +136,30 @@ class PoolMatcher:
         return effects
 
     def take_troubles(self) -> list[Trouble]:
-        """The steps with which nothing could be done since the last call; nothing of them waits any more."""
+        """Return the steps that faulted since the last call; they no longer wait."""
         troubles, self._state.troubles = self._state.troubles, []
         return troubles
 
     def explain(self, run_id: str, path: str, moment: Moment) -> list[runner_pb2.WaitReason]:
-        """Why the step waits, or where it is: the binding reason first."""
+        """Explain why the step waits, or where it is: the binding reason first."""
         return explain(self._state, self.pool, (run_id, path), moment)
 
     def runners(self, moment: Moment) -> list[runner_pb2.Runner]:
-        """The runners that are heard, by their names."""
+        """Return the known runners, by name."""
         found = sorted(self._state.fleet, key=lambda runner: (runner.runner_id, runner.incarnation))
         return [runner_view(runner, self._settings, moment) for runner in found]
 
     def view(self, moment: Moment) -> runner_pb2.Pool:
-        """What the pool has, and what it lacks."""
+        """Return the pool's capacity and its shortage."""
         return pool_view(self._state, self.pool, self.epoch, moment)
 
     @property
     def waiting(self) -> int:
-        """How many steps wait for a runner."""
+        """Return the number of steps that wait for a runner."""
         return len(self._state.waiting) + sum(1 for _ in self._state.parked())
 
-    # --- what is asked for ---------------------------------------------------------------------------------------
+    # --- requests
+    # ------------------------------------------------------------------------------------------------
 
     def _request(self, request: step_pb2.StepRequest, now: float, due: float) -> None:
         state = self._state
@@ -185,11 +189,11 @@ class PoolMatcher:
         if due > now:
             state.park(ticket, due)
         else:
-            # More issues than attempts: it has been at a runner that was lost or handed it back, and has waited before.
+            # More issues than attempts: its runner was lost or handed it back, and it has waited before.
             state.enqueue(ticket, first=generation > request.key.attempt)
 
     def _supersede(self, old: Ticket, new: Ticket, now: float) -> None:
-        """An older issue gives way: its runner handed it back or was lost, so another one is better."""
+        """Replace an older issue: its runner handed it back or was lost, so another runner is better."""
         fleet = self._state.fleet
         runner = fleet.get(old.incarnation) if old.place is Place.RELEASED else None
         self._state.detach(old)
@@ -197,7 +201,7 @@ class PoolMatcher:
             return
         new.avoid, new.avoid_until = runner.incarnation, now + self._settings.avoid
         if old.started:
-            # Its processes may still be there; the next heartbeat knows.
+            # Its processes may still run; the next heartbeat tells.
             fleet.meet(runner, {**runner.strangers, (old.step, old.generation): old.lane.need})
         elif _is_hand_back(old, new) and runner.accepts:
             fleet.fault(runner, now)
@@ -249,13 +253,14 @@ class PoolMatcher:
         if runner is not None and ticket.sent:
             seconds = now - ticket.sent
             runner.prefetch.record(seconds, ticket.load)
-            # A long step makes nothing deeper that is not deep.
+            # A long step never raises the prefetch.
             if seconds < _LONG or runner.depth > 1.0:
                 runner.set_limit(self._settings.depth)
             state.note_duration(ticket, seconds / max(ticket.load, 1.0))
         state.forget(ticket)
 
-    # --- what follows --------------------------------------------------------------------------------------------
+    # --- effects
+    # -------------------------------------------------------------------------------------------------
 
     def _match(self, now: float) -> None:
         state = self._state
@@ -289,5 +294,5 @@ class PoolMatcher:
 
 
 def _is_hand_back(old: Ticket, new: Ticket) -> bool:
-    """Whether the runner gave the step back of its own accord: it was not asked to, and nobody else wanted a new issue."""
+    """Tell whether the runner handed the step back by itself, without a withdrawal or another cause of a new issue."""
     return old.withdrawn is None and old.attempt == new.attempt and old.priority == new.priority

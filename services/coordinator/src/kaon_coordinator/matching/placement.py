@@ -1,4 +1,4 @@
-"""One round of matching: who of those who wait gets which runner. docs/scheduling.md has the rules."""
+"""One round of matching: assigns runners to waiting requests by the rules in docs/scheduling.md."""
 
 from __future__ import annotations
 
@@ -17,31 +17,34 @@ from kaon_coordinator.matching.runner_state import RunnerGroup, RunnerState
 from kaon_coordinator.matching.tickets import Lane, Place, Ticket
 from kaon_coordinator.matching.waiting import Line
 
-# Of so many groups with a free runner the best is taken; looking at more would not be worth the time.
+# Groups with a free runner that are compared; comparing more would cost more than it gains.
 _GROUPS = 3
-# Of so many runners with the code bundle and some room one is taken.
+# Runners with the code bundle and some room that are compared.
 _NEAR = 8
-# Of so many runners that are kept free for others one may be taken, when that is allowed.
+# Reserved runners that are compared when a ticket may take one.
 _KEPT = 64
 
 # The order of tenants: (level, highest first; share by weight; urgency; tenant).
 _Turn: TypeAlias = tuple[int, float, float, str]
-# The order of a tenant's lines: (urgency of the first, its order of arrival, line).
+# The order of a tenant's lines: (urgency of the first ticket, its order of arrival, line).
 _Lines: TypeAlias = list[tuple[float, int, Line]]
 
 
 @dataclass(kw_only=True)
 class Placed:
-    """What a round decided."""
+    """The decisions of a round."""
 
-    # By incarnation, in the order of the decisions.
+    # By incarnation, in order of decision.
     releases: dict[str, list[Ticket]] = field(default_factory=lambda: defaultdict(list))
-    # Tickets that only the runner that gave them back could take.
+    # Tickets that only the runner that handed them back could take.
     parked: list[Ticket] = field(default_factory=list)
 
 
 class Round:
-    """Places what waits, until no runner has room. Room only shrinks within a round, so who finds none is done."""
+    """Places requests until no runner has room.
+
+    Room only shrinks within a round, so a lane that finds none is done.
+    """
 
     def __init__(self, state: PoolState, now: float) -> None:
         self._state = state
@@ -55,7 +58,7 @@ class Round:
         self._placed = Placed()
 
     def run(self) -> Placed:
-        """Places by level, then by share, then by age."""
+        """Place by level, then by share, then by age."""
         drop_reservations(self._state)
         if not self._has_room():
             return self._placed
@@ -73,7 +76,8 @@ class Round:
     def _has_room(self) -> bool:
         return self._fleet.with_room > 0 or bool(self._fleet.reserved)
 
-    # --- whose turn it is ----------------------------------------------------------------------------------------
+    # --- choice of the request
+    # -----------------------------------------------------------------------------------
 
     def _begin(self, tenant: str, lines: Iterable[Line]) -> _Turn:
         entries = [self._entry(line, head) for line in lines if (head := line.head()) is not None]
@@ -91,7 +95,7 @@ class Round:
         return -level, self._shares.rank(tenant), urgency, tenant
 
     def _try_first(self, tenant: str) -> None:
-        """Places the tenant's most urgent ticket, or drops its line from this round when there is no room for it."""
+        """Place the tenant's most urgent ticket, or drop its line from this round when there is no room for it."""
         lines = self._lines[tenant]
         line = lines[0][2]
         ticket = line.head()
@@ -106,7 +110,8 @@ class Round:
         else:
             heapq.heapreplace(lines, self._entry(line, successor))
 
-    # --- which runner it gets ------------------------------------------------------------------------------------
+    # --- choice of the runner
+    # ------------------------------------------------------------------------------------
 
     def _place(self, ticket: Ticket) -> None:
         lane = ticket.lane
@@ -138,7 +143,7 @@ class Round:
         self._placed.releases[runner.incarnation].append(ticket)
 
     def _choose(self, ticket: Ticket) -> RunnerState | None:
-        """The best runner with room: free before queued, warm before cold, then the least loaded; slow ones after all."""
+        """Return the best runner with room: free before queued, warm before cold, then the least loaded; slow ones last."""
         lane = ticket.lane
         if self._fleet.is_full(lane):
             self._full.add(lane)
@@ -170,7 +175,7 @@ class Round:
         avoid: str,
         fits: Callable[[RunnerState, Amount], bool],
     ) -> RunnerState:
-        """A runner that is as good and nearer to the code bundle, when one is found soon; else the chosen one."""
+        """Return an equally good runner that is nearer to the code bundle, if one is found soon; else the chosen one."""
         bundle = ticket.bundle
         best = chosen.distance(bundle)
         if not bundle or not best:
@@ -200,7 +205,7 @@ class Round:
 
 
 def _best_free(groups: Iterable[RunnerGroup], need: Amount, avoid: str) -> RunnerState | None:
-    """The least loaded runner at which `need` could run at once."""
+    """Return the least loaded runner that could start `need` at once."""
     best = 9.0
     chosen: RunnerState | None = None
     found = 0
@@ -218,7 +223,7 @@ def _best_free(groups: Iterable[RunnerGroup], need: Amount, avoid: str) -> Runne
 
 
 def _best_with_room(groups: Iterable[RunnerGroup], need: Amount, avoid: str) -> RunnerState | None:
-    """A runner at which `need` may wait for others to end."""
+    """Return a runner at which `need` may wait for other steps to end."""
     for group in groups:
         runner = group.load_index.first_with_room(need, avoid)
         if runner is not None:

@@ -1,4 +1,4 @@
-"""Everything that one pool's matcher knows, and the moves of a ticket from one place to another."""
+"""The knowledge of one pool's matcher, and the moves of its tickets."""
 
 from __future__ import annotations
 
@@ -31,27 +31,28 @@ class PoolState:
         self.waiting = WaitingRoom(settings.ageing)
         self.fleet = Fleet(settings)
         self.shares = Shares(tenants, pool)
-        # When a tenant that waits last got something.
+        # When a tenant that now waits was last served.
         self.served: dict[str, float] = {}
-        # Moving average of how long the steps of a lane and code bundle took, in seconds.
+        # Moving average of the durations of a lane's and code bundle's steps, in seconds.
         self._durations: dict[tuple[Lane, str], float] = {}
         self.tickets: dict[StepId, Ticket] = {}
-        # Tickets held by runners that have not been heard yet.
+        # Tickets held by runners that have not sent a heartbeat yet.
         self.orphans: dict[str, dict[StepId, Ticket]] = defaultdict(dict)
         self.effects: list[Effect] = []
-        # Steps that were dropped, until somebody is told.
+        # Dropped steps that were not reported yet.
         self.troubles: list[Trouble] = []
-        # Something has changed that may let a waiting ticket go.
+        # A change may let a waiting ticket go.
         self.stirred = False
         self._ended: OrderedDict[StepId, int] = OrderedDict()
         self._departed: OrderedDict[str, None] = OrderedDict()
         self._parked: list[tuple[float, int, Ticket]] = []
         self._order = itertools.count(1)
 
-    # --- memory of what is over ----------------------------------------------------------------------------------
+    # --- memory of ended issues
+    # ----------------------------------------------------------------------------------
 
     def note_ended(self, step: StepId, generation: int) -> None:
-        """This generation of the step and all before it are over."""
+        """Record that this generation of the step and all before it have ended."""
         ended = self._ended
         known = ended.get(step)
         if known is not None:
@@ -62,23 +63,23 @@ class PoolState:
             ended.popitem(last=False)
 
     def is_over(self, step: StepId, generation: int) -> bool:
-        """Whether this generation of the step is known to be over."""
+        """Tell whether this generation of the step is known to have ended."""
         return self._ended.get(step, -1) >= generation
 
     def note_departed(self, incarnation: str) -> None:
-        """The runner has said goodbye: what is still heard of it is old."""
+        """Record that the runner has left: later records of it are old."""
         self._departed[incarnation] = None
         if len(self._departed) > _REMEMBERED:
             self._departed.popitem(last=False)
 
     def has_departed(self, incarnation: str) -> bool:
-        """Whether the runner has said goodbye."""
+        """Tell whether the runner has left."""
         return incarnation in self._departed
 
     # --- moves of a ticket ---------------------------------------------------------------------------------------
 
     def note_trouble(self, step: StepId, partition: int, error: Exception) -> None:
-        """Something unforeseen was raised for a step: it is dropped, and whoever has asked for it is told."""
+        """Drop a step that raised an unforeseen error, and report it to the owner of its run."""
         run_id, path = step
         self.troubles.append(Trouble(run_id=run_id, path=path, partition=partition, error=error))
         ticket = self.tickets.get(step)
@@ -86,26 +87,26 @@ class PoolState:
             self.forget(ticket)
 
     def next_sequence(self) -> int:
-        """The place in the order of arrival."""
+        """Return the next position in the order of arrival."""
         return next(self._order)
 
     def enqueue(self, ticket: Ticket, *, first: bool = False) -> None:
-        """Lets the ticket wait for a runner."""
+        """Add the ticket to the waiting room."""
         self.waiting.add(ticket, first=first)
         self.stirred = True
 
     def note_duration(self, ticket: Ticket, seconds: float) -> None:
-        """A step like this one took so long."""
+        """Record the duration of such a step."""
         key = (ticket.lane, ticket.bundle)
         known = self._durations.get(key, seconds)
         self._durations[key] = known + _WEIGHT * (seconds - known)
 
     def duration(self, ticket: Ticket) -> float | None:
-        """How long steps like this one took lately; None when that is not known."""
+        """Return the recent duration of such steps, or None when unknown."""
         return self._durations.get((ticket.lane, ticket.bundle))
 
     def tidy(self) -> None:
-        """Forgets lanes that nobody asks for any more, when they are many, and when idle tenants were served."""
+        """Forget unused lanes, when there are many, and when idle tenants were served."""
         waiting = self.waiting.tenants()
         self.served = {tenant: time for tenant, time in self.served.items() if tenant in waiting}
         if len(self._durations) > _LANES:
@@ -116,23 +117,23 @@ class PoolState:
             self.fleet.keep(used)
 
     def park(self, ticket: Ticket, due: float) -> None:
-        """Lets the ticket wait for a time."""
+        """Park the ticket until a time."""
         ticket.place = Place.PARKED
         heapq.heappush(self._parked, (due, ticket.sequence, ticket))
 
     def unpark(self, now: float) -> None:
-        """Lets the parked tickets whose time has come wait for a runner."""
+        """Move the parked tickets whose time has come to the waiting room."""
         while self._parked and self._parked[0][0] <= now:
             _, _, ticket = heapq.heappop(self._parked)
             if ticket.place is Place.PARKED:
                 self.enqueue(ticket, first=True)
 
     def parked(self) -> Iterable[Ticket]:
-        """The tickets that wait for a time."""
+        """Return the parked tickets."""
         return (ticket for _, _, ticket in self._parked if ticket.place is Place.PARKED)
 
     def attach(self, ticket: Ticket, runner: RunnerState) -> None:
-        """The ticket turns out to be at this runner."""
+        """Attach the ticket to the runner that holds it."""
         ticket.place = Place.RELEASED
         ticket.released = None
         ticket.queued = ticket.started = False
@@ -143,7 +144,7 @@ class PoolState:
         self.shares.take(ticket.tenant, ticket.lane.need)
 
     def detach(self, ticket: Ticket) -> None:
-        """Takes the ticket away from wherever it is."""
+        """Take the ticket away from its present place."""
         if ticket.place is Place.WAITING:
             self.waiting.leave(ticket, Place.GONE)
         elif ticket.place is Place.RELEASED:
@@ -164,17 +165,17 @@ class PoolState:
         self.stirred = True
 
     def forget(self, ticket: Ticket) -> None:
-        """Forgets the ticket: its step needs no runner as far as this matcher knows."""
+        """Forget the ticket: its step needs no runner as far as this matcher knows."""
         self.detach(ticket)
         del self.tickets[ticket.step]
 
     def lose(self, ticket: Ticket, now: float) -> None:
-        """The runner does not have the ticket any more and nobody said that it ended."""
+        """Record that the runner no longer has the ticket although no end was reported."""
         ticket.losses += 1
         runner = self.fleet.get(ticket.incarnation)
         if runner is not None and not ticket.started:
             self.fleet.fault(runner, now)
-        # One that had started is the engine's to give out again: only the engine knows whether it has ended.
+        # Only the engine knows whether a started step has ended, so only it requests the step again.
         if ticket.started or ticket.request is None or ticket.losses > self.settings.losses:
             self.forget(ticket)
             return
@@ -185,7 +186,7 @@ class PoolState:
         self.enqueue(ticket, first=True)
 
     def remove_runner(self, runner: RunnerState) -> None:
-        """The runner is gone: what it has not started goes elsewhere, the oldest first."""
+        """Remove a runner: its unstarted steps go elsewhere, the oldest first."""
         for ticket in sorted(runner.tickets.values(), key=lambda ticket: -ticket.sequence):
             if ticket.started or ticket.request is None:
                 self.forget(ticket)

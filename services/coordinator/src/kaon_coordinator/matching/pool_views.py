@@ -1,4 +1,4 @@
-"""Runners and pools as the API shows them."""
+"""Converts runners and pools to messages of the API."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kaonapi.runner.v1 import runner_pb2
 
 
 def runner_view(runner: RunnerState, settings: MatcherSettings, moment: Moment) -> runner_pb2.Runner:
-    """One runner."""
+    """Return one runner as the API shows it."""
     heartbeat, health = runner.heartbeat, runner.health
     started = sum(1 for ticket in runner.tickets.values() if ticket.started)
     heard = Timestamp()
@@ -63,7 +63,10 @@ def _condition(runner: RunnerState, now: float) -> runner_pb2.RunnerCondition.Va
 
 
 def pool_view(state: PoolState, pool: str, epoch: int, moment: Moment) -> runner_pb2.Pool:
-    """The pool with everything that an autoscaler needs. After a round of matching all that waits cannot be placed."""
+    """Return the pool with the figures that an autoscaler needs.
+
+    After a round of matching, none of the waiting steps can be placed.
+    """
     used, released = NOTHING, 0
     for runner in state.fleet:
         used = plus(used, runner.outstanding)
@@ -106,7 +109,7 @@ def _demands(state: PoolState, now: float) -> list[runner_pb2.Demand]:
 
 
 def _admitted(state: PoolState) -> dict[Line, int]:
-    """How many steps of each line the tenant's quota still lets run, were there room."""
+    """Return how many steps of each line the tenant's quota would admit, given room."""
     admitted: dict[Line, int] = {}
     for tenant, lines in state.waiting.tenants().items():
         quota = state.shares.entitlement(tenant).quota
@@ -120,7 +123,7 @@ def _admitted(state: PoolState) -> dict[Line, int]:
 
 
 def _fitting(need: Amount, held: Amount, quota: Amount, most: int) -> int:
-    """How many times, up to `most`, `need` fits beside `held` into the quota."""
+    """Return how many times, up to `most`, `need` fits into the quota beside `held`."""
     custom_held, custom_quota = dict(held[4]), dict(quota[4])
     counts = [
         (limit - has) // part

@@ -1,18 +1,19 @@
-"""How many steps are released to a runner in advance: as many as cover the round trip, slots x (1 + round trip / step duration).
+"""Prefetch: the number of steps released to a runner in advance.
 
-Short steps then travel in batches, and long ones are not hoarded. Seconds.
+It covers the round trip: slots x (1 + round trip / step duration). Short steps then travel in batches, and
+long ones are not hoarded. Times are seconds.
 """
 
 from __future__ import annotations
 
 _WEIGHT = 0.2
-# No round trip is believed to be longer: more is a step's duration.
+# Upper bound of a plausible round trip: anything longer is a step's duration.
 _LONGEST_ROUND_TRIP = 0.05
 _SHORTEST_STEP = 0.00025
 
 
 class Prefetch:
-    """The prefetch factor of one runner, from the average that it reports and from how soon its steps end."""
+    """The prefetch factor of one runner, from its reported average duration and the delays of its steps' ends."""
 
     def __init__(self) -> None:
         self._round_trip = _LONGEST_ROUND_TRIP
@@ -36,6 +37,6 @@ class Prefetch:
         known = [duration for duration in (self._duration, self._reported) if duration is not None]
         if not known:
             return 1.0
-        # What is hoarded by mistake is withdrawn; what travels one by one by mistake stays slow.
+        # Steps hoarded by mistake are withdrawn; steps that travel one by one by mistake stay slow.
         duration = min(known)
         return min(most, 1.0 + self._round_trip / max(duration, _SHORTEST_STEP))

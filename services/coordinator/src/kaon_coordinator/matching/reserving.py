@@ -1,4 +1,4 @@
-"""Runners that are kept free for large requests, which pieces becoming free one by one would never satisfy."""
+"""Reservations: runners kept free for large requests, which small gaps would never satisfy."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from kaon_coordinator.matching.pool_state import PoolState
 from kaon_coordinator.matching.runner_state import RunnerState
 from kaon_coordinator.matching.tickets import Place, Ticket
 
-# Of so many runners the least loaded is kept free.
+# Candidates among which the least loaded runner is reserved.
 _LOOKED_AT = 64
 
 
 def keep_free(state: PoolState, now: float) -> None:
-    """Keeps runners free for requests that have waited for long while smaller ones were placed, the most urgent first."""
+    """Reserve runners for requests that have waited long while smaller ones were placed, the most urgent first."""
     fleet, settings = state.fleet, state.settings
     most = max(1, int(len(fleet) * settings.reserve_part))
     if len(fleet.reserved) >= most:
@@ -27,15 +27,17 @@ def keep_free(state: PoolState, now: float) -> None:
 
 
 def drop_reservations(state: PoolState) -> None:
-    """Gives up those whose request waits no more, or whose runner takes nothing."""
+    """End reservations whose request no longer waits or whose runner takes nothing."""
     for ticket, runner in tuple(state.fleet.reserved.items()):
         if ticket.place is not Place.WAITING or not runner.is_open:
             state.fleet.unreserve(runner)
 
 
 def may_have(state: PoolState, runner: RunnerState, ticket: Ticket, now: float) -> bool:
-    """Whether the ticket may go to a runner that is kept free for another one: when it is more urgent by its priority; and for
-    a while, when its tenant holds less."""
+    """Tell whether the ticket may go to a runner that is reserved for another one.
+
+    It may when it is more urgent by priority, and, for a while, when its tenant holds a smaller share.
+    """
     other = runner.reserved
     if other is None or other is ticket or not runner.has_room(ticket.lane.need):
         return False
@@ -46,7 +48,7 @@ def may_have(state: PoolState, runner: RunnerState, ticket: Ticket, now: float) 
 
 
 def _overtaken(state: PoolState, now: float) -> list[Ticket]:
-    """The first of each line, when it has waited for long and something smaller was placed where it could have gone."""
+    """Return the first ticket of each line that has waited long while smaller ones were placed on its runners."""
     since = now - state.settings.reserve
     heads = [head for line in state.waiting.lines() if (head := line.head()) is not None]
     return [

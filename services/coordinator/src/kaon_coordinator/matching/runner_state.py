@@ -1,4 +1,4 @@
-"""One life of a runner, as its pool's matcher sees it."""
+"""One incarnation of a runner, as known to its pool's matcher."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from kaon_coordinator.matching.prefetch import Prefetch
 from kaon_coordinator.matching.tickets import StepId, Ticket
 from kaonapi.runner.v1 import runner_pb2
 
-# So many code bundles are believed to be on its disk.
+# Number of code bundles that are presumed to be on its disk.
 _CACHED = 4
-# Depths differ by at least so much: runners of nearly the same depth are found together.
+# Smallest difference of prefetch factors: runners of nearly the same factor share a level.
 _DEPTH_STEPS = 4
 
-# An issue of a step: which step, which generation.
+# An issue of a step: the step and its generation.
 Issue: TypeAlias = tuple[StepId, int]
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class RunnerState:
-    """What a runner said last, and what it was given since."""
+    """The last report of a runner, and the steps released to it since."""
 
     heartbeat: runner_pb2.RunnerHeartbeat
     incarnation: str
@@ -34,46 +34,50 @@ class RunnerState:
     heard: float
     capacity: Amount = NOTHING
     labels: dict[str, str] = field(default_factory=dict)
-    # Code bundles for which a warm worker waits; and those of the last steps given to it, which it probably has on its disk.
+    # Code bundles with a warm worker; and those of recent steps, which are probably on its disk.
     warm: frozenset[str] = frozenset()
     cached: tuple[str, ...] = ()
     # Released here and not ended.
     tickets: dict[StepId, Ticket] = field(default_factory=dict)
-    # What the runner has that this matcher has no ticket for, and what that occupies.
+    # Steps of the runner without a ticket of this matcher, and their amounts.
     strangers: dict[Issue, Amount] = field(default_factory=dict)
     foreign: Amount = NOTHING
-    # What all that it has occupies, with and without a ticket.
+    # The amount of all its steps, with and without a ticket.
     outstanding: Amount = NOTHING
-    # How many times the capacity may be outstanding, and what that is.
+    # The limit of outstanding steps, as a multiple of the capacity and as an amount.
     depth: float = 1.0
     limit: Amount = NOTHING
-    # What the limit was computed from.
+    # The inputs from which the limit was computed.
     _limited: tuple[float, Amount] = (0.0, NOTHING)
     prefetch: Prefetch = field(default_factory=Prefetch)
     health: Health = field(default_factory=Health)
-    # Kept free for this ticket, since when.
+    # The ticket of its reservation, and since when.
     reserved: Ticket | None = None
     reserved_since: float = 0.0
-    # It gets steps as far as it has room: it accepts them, was heard lately and does not rest.
+    # It gets steps within its room: it accepts them, was heard recently and does not rest.
     is_open: bool = False
-    # Where it is to be found; written by the fleet alone. The level is None while it has no room or is reserved.
+    # Its place in the index; only the fleet writes it. The level is None while it has no room or is reserved.
     group: RunnerGroup | None = None
     level: Level | None = None
-    # The bundles by which it is found in its group.
+    # The bundles by which its group indexes it.
     bundles: frozenset[str] = frozenset()
-    # Arrival minus sending time of the last heartbeats, in seconds of two clocks: the least of them is the fastest way.
+    # Arrival minus sending time of the last heartbeats, in seconds of two clocks: the least one is the
+    # fastest delivery.
     delays: deque[float] = field(default_factory=lambda: deque(maxlen=32))
 
     @property
     def accepts(self) -> bool:
-        """Whether it takes anything new."""
+        """Tell whether it accepts new steps."""
         return not (self.heartbeat.draining or self.heartbeat.leaving)
 
     def apply_heartbeat(
         self, heartbeat: runner_pb2.RunnerHeartbeat, now: float, most: float
     ) -> tuple[float, bool]:
-        """Takes a newer heartbeat in. Returns when it was sent, on this side's clock, and whether its labels or its capacity are
-        new."""
+        """Apply a newer heartbeat.
+
+        Returns:
+            Its sending time by this side's clock, and whether the labels or the capacity changed.
+        """
         before, self.heartbeat, self.heard = self.heartbeat, heartbeat, now
         changed = (
             before is heartbeat
@@ -93,36 +97,36 @@ class RunnerState:
         return now - (delay - min(self.delays)), changed
 
     def set_limit(self, most: float) -> None:
-        """Computes anew how much may be outstanding: at most so many times the capacity."""
+        """Recompute the limit of outstanding steps as a multiple of the capacity."""
         depth = math.floor(self.prefetch.factor(most) * _DEPTH_STEPS) / _DEPTH_STEPS
         if (depth, self.capacity) != self._limited:
             self._limited = (depth, self.capacity)
             self.depth, self.limit = depth, scaled(self.capacity, depth)
 
     def take(self, ticket: Ticket) -> None:
-        """The ticket is at this runner now."""
+        """Add a ticket."""
         self.tickets[ticket.step] = ticket
         self.outstanding = plus(self.outstanding, ticket.lane.need)
         ticket.incarnation = self.incarnation
 
     def remember(self, bundle: str) -> bool:
-        """A step of this code bundle was given to it; False when that was known."""
+        """Record that a step of this code bundle was released to it; return False when that was known."""
         if not bundle or bundle in self.cached:
             return False
         self.cached = (*self.cached, bundle)[-_CACHED:]
         return True
 
     def distance(self, bundle: str) -> int:
-        """How near it is to a code bundle: 0 with a warm worker for it, 1 when it probably has it, else 2."""
+        """Return the distance to a code bundle: 0 with a warm worker for it, 1 when it is probably on disk, else 2."""
         return 0 if bundle in self.warm else 1 if bundle in self.cached else 2
 
     def drop(self, ticket: Ticket) -> None:
-        """The ticket is at this runner no more."""
+        """Remove a ticket."""
         del self.tickets[ticket.step]
         self.outstanding = minus(self.outstanding, ticket.lane.need)
 
     def meet(self, strangers: dict[Issue, Amount]) -> None:
-        """These are all that the runner has without a ticket."""
+        """Record all steps of the runner without a ticket."""
         self.outstanding = minus(self.outstanding, self.foreign)
         self.strangers = strangers
         self.foreign = NOTHING
@@ -131,7 +135,7 @@ class RunnerState:
         self.outstanding = plus(self.outstanding, self.foreign)
 
     def dismiss(self, issue: Issue) -> bool:
-        """This one has a ticket now, or has ended; False when it was not a stranger here."""
+        """Forget a step without a ticket that got one or has ended; return False when it was unknown."""
         need = self.strangers.pop(issue, None)
         if need is None:
             return False
@@ -141,20 +145,20 @@ class RunnerState:
 
     @property
     def load(self) -> float:
-        """Slots asked of it for each slot that it has."""
+        """Return the outstanding slots per slot."""
         return self.outstanding[0] / (self.capacity[0] or 1)
 
     @property
     def has_slot(self) -> bool:
-        """Whether anything at all may be outstanding here too: nothing takes less than a slot."""
+        """Tell whether anything at all may be outstanding in addition: every step takes at least a slot."""
         return self.outstanding[0] < self.limit[0]
 
     def has_room(self, need: Amount) -> bool:
-        """Whether `need` may be outstanding here too."""
+        """Tell whether `need` may be outstanding in addition."""
         return fits_beside(need, self.outstanding, self.limit)
 
     def is_free_for(self, need: Amount) -> bool:
-        """Whether `need` could run here at once."""
+        """Tell whether `need` could start at once."""
         return fits_beside(need, self.outstanding, self.capacity)
 
 

@@ -1,4 +1,4 @@
-"""What tenants are entitled to: weights for fairness, and quotas."""
+"""Entitlements of tenants: weights for fairness, and quotas."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ _SUFFIXES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
 @dataclass(frozen=True, kw_only=True)
 class Entitlement:
-    """What one tenant is entitled to in one pool."""
+    """The entitlement of one tenant in one pool."""
 
-    # Shares are divided by it: a tenant of weight 2 gets twice what one of weight 1 gets, when both ask for more.
+    # Divides the share: with weight 2, a tenant gets twice as much as with weight 1 when both demand more.
     weight: float = 1.0
-    # The most that its steps occupy at once; of each resource 0 means without limit.
+    # The most that its steps occupy at once; 0 in a resource means no limit.
     quota: Amount = NOTHING
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tenants:
-    """The entitlements of all tenants, by (tenant, pool); those not named have `default`."""
+    """The entitlements of all tenants, by (tenant, pool); others have `default`."""
 
     named: Mapping[str, Entitlement] = field(default_factory=dict)
     in_pool: Mapping[tuple[str, str], Entitlement] = field(default_factory=dict)
     default: Entitlement = Entitlement()
 
     def of(self, tenant: str, pool: str) -> Entitlement:
-        """A tenant's entitlement in a pool."""
+        """Return a tenant's entitlement in a pool."""
         found = self.in_pool.get((tenant, pool))
         return found or self.named.get(tenant, self.default)
 
@@ -42,10 +42,10 @@ NO_LIMITS = Tenants()
 
 
 def tenants_from(document: Mapping[str, Any]) -> Tenants:
-    """The entitlements that a settings document describes; docs/scheduling.md shows one.
+    """Parse a settings document of entitlements; docs/scheduling.md shows one.
 
     Raises:
-        InvalidValue: it is not as it should be; the message names the place.
+        InvalidValue: The document is malformed; the message names the place.
     """
     unknown = set(document) - {"default", "tenants"}
     if unknown:

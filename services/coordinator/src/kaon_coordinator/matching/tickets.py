@@ -1,4 +1,4 @@
-"""One issue of one step, as its pool's matcher knows it."""
+"""One issue of one step, as known to its pool's matcher."""
 
 from __future__ import annotations
 
@@ -12,42 +12,42 @@ from kaon_coordinator.matching.amounts import Amount, wanted
 from kaon_coordinator.matching.labels import LabelExpression, parse_label_expression
 from kaonapi.step.v1 import step_pb2
 
-# (run id, path): a step, whatever its issue.
+# (run id, path): a step, regardless of its issue.
 StepId: TypeAlias = tuple[str, str]
 
 
 def step_id(key: step_pb2.StepKey) -> StepId:
-    """The step that `key` is an issue of."""
+    """Return the step of an issue."""
     return sys.intern(key.run_id), key.path
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lane:
-    """What requests have in common that the same runners may take. Equal ones are the same object."""
+    """The properties of requests that the same runners may take. Equal lanes are the same object."""
 
     need: Amount
     labels: tuple[str, ...]
 
 
 def expressions(labels: tuple[str, ...]) -> tuple[LabelExpression, ...]:
-    """The parsed label expressions of a lane.
+    """Return the parsed label expressions of a lane.
 
     Raises:
-        InvalidValue: one of them cannot be understood.
+        InvalidValue: An expression is malformed.
     """
     return tuple(parse_label_expression(text) for text in labels)
 
 
 class Place(Enum):
-    """Where a ticket is."""
+    """The places of a ticket."""
 
     # In the waiting room.
     WAITING = "waiting"
-    # Waits for a time before it may go to the waiting room.
+    # Parked until a time, before the waiting room.
     PARKED = "parked"
     # At a runner.
     RELEASED = "released"
-    # Superseded, ended or forgotten; it may still lie in a queue, from which it is dropped when it comes up.
+    # Superseded, ended or forgotten; it may still lie in a queue, which drops it when it comes up.
     GONE = "gone"
 
 
@@ -58,7 +58,7 @@ class Ticket:
     step: StepId
     attempt: int
     generation: int
-    # The serialized request, as small as it gets while it waits; None for a step that is only known to be held.
+    # The serialized request, compressed while it waits; None for a step that is only known to be held.
     request: bytes | None
     tenant: str
     priority: int
@@ -71,34 +71,36 @@ class Ticket:
     sequence: int
     since: float
     place: Place = Place.WAITING
-    # Where it was released to.
+    # The incarnation to which it was released.
     incarnation: str = ""
-    # When it was released, and what was asked of the runner then, for each of its slots; below 1 it could start at once.
+    # When it was released, and the runner's outstanding slots per slot at that time; below 1 it could start
+    # at once.
     sent: float = 0.0
     load: float = 0.0
-    # When the release had certainly left; None until then.
+    # When the release had been sent for certain; None until then.
     released: float | None = None
-    # The runner has said that it runs.
+    # The runner has reported it as running.
     started: bool = False
-    # The runner has said that it is queued, long enough after the release.
+    # The runner has reported it as queued, long enough after the release.
     queued: bool = False
-    # Heartbeats in a row that should have named it and did not.
+    # Consecutive heartbeats that should have named it and did not.
     missed: int = 0
-    # When the runner was asked to give it back.
+    # When it was withdrawn.
     withdrawn: float | None = None
     losses: int = 0
-    # A runner that had it and gave it back, and until when it is not tried again.
+    # A runner that handed it back, and until when that runner is avoided.
     avoid: str = ""
     avoid_until: float = 0.0
 
     @property
     def key(self) -> step_pb2.StepKey:
+        """Return the issue as a protocol message."""
         run_id, path = self.step
         return step_pb2.StepKey(run_id=run_id, path=path, attempt=self.attempt, generation=self.generation)
 
 
 class Lanes:
-    """Lanes by what distinguishes them, so that equal ones are the same object and hash fast."""
+    """Interned lanes: equal ones are the same object and hash fast."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[Amount, tuple[str, ...]], Lane] = {}
@@ -107,11 +109,11 @@ class Lanes:
         return len(self._known)
 
     def of(self, request: step_pb2.StepRequest) -> Lane:
-        """The lane of a request."""
+        """Return the lane of a request."""
         return self.get(wanted(request.resources), tuple(request.labels))
 
     def get(self, need: Amount, labels: tuple[str, ...]) -> Lane:
-        """The lane with these properties."""
+        """Return the lane with these properties."""
         key = (need, labels)
         lane = self._known.get(key)
         if lane is None:
@@ -119,5 +121,5 @@ class Lanes:
         return lane
 
     def keep(self, used: Container[Lane]) -> None:
-        """Forgets all lanes but the used ones."""
+        """Forget all lanes except the used ones."""
         self._known = {key: lane for key, lane in self._known.items() if lane in used}

@@ -1,4 +1,4 @@
-"""Steps with which a matcher can do nothing."""
+"""Steps that a matcher cannot handle."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Trouble:
-    """One step that was dropped because something unforeseen was raised for it; others are matched as if it were not there."""
+    """One step that was dropped because of an unforeseen error; the others are matched as if it did not exist."""
 
     run_id: str
     path: str
-    # The engine partition that has asked for it.
+    # The engine partition of its run.
     partition: int
     error: Exception

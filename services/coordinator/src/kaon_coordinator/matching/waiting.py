@@ -1,6 +1,6 @@
 """The waiting room: requests by tenant, priority and lane.
 
-A line holds tickets in the order of arrival; those that have left by another way are dropped when they come up.
+A line holds tickets in order of arrival; tickets that left by another way are dropped when they come up.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from kaon_coordinator.matching.tickets import Lane, Place, Ticket
 
 
 class Line:
-    """Who waits for the same: one tenant's tickets of one lane and priority."""
+    """One tenant's tickets of one lane and priority."""
 
     __slots__ = ("lane", "live", "priority", "tenant", "tickets")
 
@@ -22,11 +22,11 @@ class Line:
         self.priority = priority
         self.lane = lane
         self.tickets: deque[Ticket] = deque()
-        # How many of the tickets wait; the others are to be dropped.
+        # The number of tickets that wait; the others are to be dropped.
         self.live = 0
 
     def head(self) -> Ticket | None:
-        """The first ticket that still waits; those before it are dropped."""
+        """Return the first ticket that still waits; drop those before it."""
         tickets = self.tickets
         while tickets and tickets[0].place is not Place.WAITING:
             tickets.popleft()
@@ -41,7 +41,7 @@ class WaitingRoom:
     """All waiting tickets of a pool.
 
     Args:
-        ageing: how many seconds of waiting one level of priority is worth.
+        ageing: The seconds of waiting that one level of priority equals.
     """
 
     def __init__(self, ageing: float) -> None:
@@ -54,13 +54,14 @@ class WaitingRoom:
         return self._count
 
     def urgency(self, ticket: Ticket) -> float:
-        """The order within a tenant: when the ticket would have come if priority were waiting time. The smallest goes first.
+        """Return the order within a tenant: the time of arrival, with priority counted as waiting time. The smallest goes first.
 
-        It never changes, and only finitely many tickets that come later can have a smaller one: nobody starves."""
+        It never changes, and only finitely many later tickets can have a smaller one: no ticket starves.
+        """
         return ticket.since - ticket.priority * self._ageing
 
     def add(self, ticket: Ticket, *, first: bool = False) -> None:
-        """Lets a ticket wait; `first` puts it before the others of its line, for one that has waited before."""
+        """Add a ticket; `first` puts it before the others of its line, if it has waited before."""
         line = self._line(ticket)
         if first:
             line.tickets.appendleft(ticket)
@@ -72,7 +73,7 @@ class WaitingRoom:
         self._by_partition[ticket.partition] += 1
 
     def leave(self, ticket: Ticket, place: Place) -> None:
-        """The ticket waits no more; it stays in its line until it comes up."""
+        """Mark a ticket as gone; it stays in its line until it comes up."""
         line = self._line(ticket)
         line.live -= 1
         if not line.live:
@@ -85,21 +86,23 @@ class WaitingRoom:
         self._by_partition[ticket.partition] -= 1
 
     def of_partition(self, partition: int) -> int:
-        """How many tickets of an engine partition wait."""
+        """Return how many tickets of an engine partition wait."""
         return self._by_partition[partition]
 
     def tenants(self) -> Mapping[str, Lines]:
-        """The lines of every tenant that waits for anything."""
+        """Return the lines of every waiting tenant."""
         return self._tenants
 
     def lines(self) -> Iterator[Line]:
-        """All lines."""
+        """Return all lines."""
         for lines in self._tenants.values():
             yield from lines.values()
 
     def before(self, ticket: Ticket) -> tuple[int, int]:
-        """How many waiting tickets go before this one whatever the shares: those of higher priority, and of the rest the
-        tenant's own that are more urgent."""
+        """Return how many waiting tickets go before this one regardless of shares.
+
+        These are the tickets of higher priority, and the more urgent ones of the same tenant.
+        """
         higher = sum(line.live for line in self.lines() if line.priority > ticket.priority)
         mine = (self.urgency(ticket), ticket.sequence)
         own = 0

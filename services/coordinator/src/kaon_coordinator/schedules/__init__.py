@@ -1,1 +1,1 @@
-"""What submits runs without a person: at times, or when something happens."""
+"""Schedules: submit runs without a person, at times or after events."""

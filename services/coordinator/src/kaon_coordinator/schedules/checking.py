@@ -1,4 +1,4 @@
-"""Whether a schedule can be kept: everything that is wrong with it, told at once."""
+"""Validation of schedules: reports all problems at once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kaon_wire.errors import InvalidValue
 from kaonapi.schedule.v1 import schedule_pb2 as s
 from kaonapi.workflow.v1 import definition_pb2 as d
 
-# Expressions are tried with it.
+# A sample time with which expressions are tried.
 _SOME_TIME_US = 1_767_225_600_000_000
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}\Z")
 
@@ -23,7 +23,7 @@ def check(schedule: s.Schedule, definition: d.WorkflowDefinition, limits: Limits
     """Check a schedule of a workflow.
 
     Raises:
-        InvalidRequest: names everything that is wrong.
+        InvalidRequest: The schedule has problems; the error names them all.
     """
     problems = [
         Problem(field=f"schedule.{field}", text=text)
@@ -68,7 +68,7 @@ def _parameters(
             yield f"params_cel[{name}]", f"there is no parameter {name!r}"
         elif problem := expressions.check(cel) or _problem_by_trying(schedule, cel):
             yield f"params_cel[{name}]", problem
-    # What is computed later is left out of the check of what is given now.
+    # The check of given values excludes parameters that are computed later.
     given_now = d.WorkflowDefinition()
     given_now.CopyFrom(definition)
     del given_now.parameters[:]
@@ -83,7 +83,7 @@ def _parameters(
 
 
 def _problem_by_trying(schedule: s.Schedule, cel: str) -> str:
-    """Describe what is wrong with an expression that depends on the time only; return "" when it has a value."""
+    """Describe the fault of an expression that depends only on the time; return "" when it has a value."""
     if not times.is_timed(schedule):
         return ""
     try:
@@ -91,5 +91,5 @@ def _problem_by_trying(schedule: s.Schedule, cel: str) -> str:
     except expressions.ExpressionError as error:
         return str(error)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        return ""  # the zone itself is told of
+        return ""  # another check reports the zone itself
     return ""

@@ -1,4 +1,4 @@
-"""Tells when a schedule is due, and the occasions of its times. Pure."""
+"""Determines when a schedule is due, and the occasions of its times. Pure."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from kaon_coordinator.schedules import times
 from kaon_coordinator.schedules.schedule_state import Occasion, ScheduleState
 from kaonapi.schedule.v1 import schedule_pb2 as s
 
-# A time that does not come.
+# A time that never comes.
 NEVER_US = 1 << 62
 # Due at every scan.
 ALWAYS_US = 0
 
 
 def first_state(schedule: s.Schedule, now_us: int) -> ScheduleState:
-    """Return the state of a new schedule: it begins now, with CATCH_UP_ALL at a start in the past."""
+    """Return the state of a new schedule: it begins now, or with CATCH_UP_ALL at a start in the past."""
     last_us = now_us
     if schedule.catch_up == s.CATCH_UP_ALL and schedule.HasField("start_time"):
         last_us = min(now_us, schedule.start_time.ToMicroseconds() - 1)
@@ -39,7 +39,7 @@ def due_occasions(schedule: s.Schedule, state: ScheduleState, now_us: int) -> tu
     if following is None or following > now_us:
         return [], state.last_us
     due = times.due_times(schedule, state.last_us, now_us)
-    # The times that the catch-up policy leaves out are covered too.
+    # The times that the catch-up policy leaves out are covered, too.
     return [Occasion(key=str(each), time_us=each) for each in due], now_us
 
 

@@ -1,4 +1,4 @@
-"""Decides what becomes of occasions while the previous run of their schedule is active. Pure."""
+"""Applies the overlap policy to occasions while the previous run of the schedule is active. Pure."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def plan(
     """Apply the overlap policy to occasions, oldest first.
 
     Args:
-        policy: the schedule's overlap policy.
-        occasions: the occasions since the last evaluation.
-        active: whether the schedule's previous run has not ended.
-        buffered: the occasion that waits since an earlier evaluation.
+        policy: The schedule's overlap policy.
+        occasions: The occasions since the last evaluation.
+        active: Whether the schedule's previous run has not ended.
+        buffered: The occasion that an earlier evaluation buffered.
     """
     match policy:
         case s.OVERLAP_SKIP:

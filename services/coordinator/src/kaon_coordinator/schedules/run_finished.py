@@ -1,4 +1,4 @@
-"""The trigger `run_finished`: runs that have ended, as occasions."""
+"""The trigger `run_finished`: ended runs, as occasions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from kaon_coordinator.store.protocols.run_store import RunStore
 from kaon_wire import canonical
 from kaonapi.run.v1 import run_pb2
 
-# An end may become visible this much later than ends that came after it: clocks differ, and transactions take their time.
+# An end may become visible so much later than ends that came after it: clocks differ, and transactions take
+# time.
 OVERLAP_US = 60 * SECOND_US
 _PAGE = 1_000
 
@@ -27,7 +28,7 @@ def run_finished(
     occasions: list[Occasion] = []
     for run in _ended(store, schedule.tenant, wanted.workflow, state.cursor_us - OVERLAP_US):
         end = f"{run.run_id}:{run.row.end_us}"
-        # Its own runs would follow one another for ever.
+        # Its own runs would trigger one another for ever.
         own = run.origin == f"schedule:{schedule.name}"
         if end in seen or own or run.row.end_us < state.last_us:
             continue
@@ -45,7 +46,8 @@ def _ended(store: RunStore, tenant: str, workflow: str, since_us: int) -> list[R
         page = store.ended_runs(tenant, workflow, since_us, _PAGE)
         known = len(runs)
         runs.update((run.run_id, run) for run in page)
-        # More ends in one microsecond than fit a page do not exist; if they did, they would be left out rather than looped over.
+        # A page holds more than the possible ends in one microsecond; any beyond it would be omitted, to
+        # avoid a loop.
         if len(page) < _PAGE or len(runs) == known:
             return list(runs.values())
         since_us = page[-1].row.end_us

@@ -1,4 +1,4 @@
-"""Back-off of schedules whose evaluation failed."""
+"""Backoff of schedules whose evaluation failed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Backoff:
         self._delays: dict[tuple[str, str], _Delay] = {}
 
     def holds(self, schedule: ScheduleRecord, now_us: int) -> bool:
-        """Tell whether the schedule is not to be evaluated yet."""
+        """Tell whether the schedule must not be evaluated yet."""
         delay = self._delays.get((schedule.tenant, schedule.name))
         return delay is not None and delay.revision == schedule.revision and now_us < delay.until_us
 

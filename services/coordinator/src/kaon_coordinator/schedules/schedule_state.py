@@ -1,4 +1,4 @@
-"""What the owner of a schedule must not forget, as the store keeps it."""
+"""The state of a schedule, as the store keeps it."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from kaon_wire import canonical
 class Occasion:
     """One reason to submit a run."""
 
-    # Unique per schedule: the same occasion gives one run, whoever sees it.
+    # Unique per schedule: one occasion gives one run, whichever coordinator evaluates it.
     key: str
     # The time that the run stands for, microseconds since the epoch.
     time_us: int
-    # What happened, canonical JSON; empty for a time.
+    # The event, canonical JSON; empty for a time.
     event_json: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleState:
-    """How far a schedule has come. Times are microseconds since the epoch."""
+    """The progress of a schedule. Times are microseconds since the epoch."""
 
-    # The newest time that was treated; of a trigger, when it was set up.
+    # The newest evaluated time; of a trigger, when it was set up.
     last_us: int
     # The newest run and the time that it stands for.
     last_run_id: str = ""
@@ -33,19 +33,19 @@ class ScheduleState:
     last_error: str = ""
     # An occasion that waits for the end of the previous run.
     buffered: Occasion | None = None
-    # Finished runs: the newest end that was seen, and who ended not long before it, as "run:end".
+    # Finished runs: the newest end seen, and the ends shortly before it, as "run:end".
     cursor_us: int = 0
     seen: tuple[str, ...] = ()
     # Records: the next offset by partition.
     positions: Mapping[int, int] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        """Canonical JSON."""
+        """Return the state as canonical JSON."""
         return canonical.dumps({**asdict(self), "positions": {str(k): v for k, v in self.positions.items()}})
 
     @classmethod
     def from_json(cls, text: str) -> ScheduleState:
-        """From `to_json`."""
+        """Parse the JSON of `to_json`."""
         data = canonical.loads(text)
         buffered = Occasion(**data["buffered"]) if data["buffered"] else None
         positions = {int(partition): offset for partition, offset in data["positions"].items()}

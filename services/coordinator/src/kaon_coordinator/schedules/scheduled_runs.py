@@ -1,4 +1,4 @@
-"""From an occasion to the run that it gives."""
+"""Creates the run of an occasion."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def run_for(
     new_run_id: Callable[[int], str],
     limits: Limits = DEFAULT,
 ) -> NewRun:
-    """Make the run of an occasion, with its parameters evaluated and complete.
+    """Create the run of an occasion, with its parameters evaluated and complete.
 
     Raises:
-        KaonError: a parameter cannot be had, or is not what the workflow declares.
+        KaonError: A parameter cannot be evaluated or does not match its declaration.
     """
     definition = schedule.definition
     given = dict(definition.params_json)
@@ -44,7 +44,7 @@ def run_for(
         partition=partition_of(run_id, partitions),
         params=params.complete(workflow.definition, given, limits),
         submitter=f"schedule:{schedule.name}",
-        # The time of creation, because another schedule may get the name of one that was deleted.
+        # The time of creation, because another schedule may reuse the name of a deleted one.
         idempotency_key=f"schedule:{schedule.name}:{schedule.create_us}:{occasion.key}",
         now_us=now_us,
         priority=definition.priority,

@@ -14,21 +14,21 @@ from kaon_wire.errors import InvalidValue
 from kaonapi.schedule.v1 import schedule_pb2 as s
 
 SECOND_US = 1_000_000
-# How many times that have passed are made up for at most.
+# Upper bound of missed times that are caught up.
 CATCH_UP_LIMIT = 1_000
-# An interval that is shorter is a mistake.
+# The shortest valid interval; a shorter one is a mistake.
 SHORTEST_MS = 1_000
-# A time is only missed when nobody has submitted for so long.
+# A time counts as missed after this delay.
 GRACE_US = 60 * SECOND_US
 _FIRST_WINDOW_US = 3_600 * SECOND_US
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def check(schedule: s.Schedule) -> None:
-    """Whether the schedule's times can be told.
+    """Check the schedule's times.
 
     Raises:
-        InvalidValue: says what is wrong.
+        InvalidValue: The times are malformed; the text gives the reason.
     """
     if schedule.HasField("cron"):
         next(_cron(schedule.cron, 0))
@@ -37,7 +37,7 @@ def check(schedule: s.Schedule) -> None:
 
 
 def is_timed(schedule: s.Schedule) -> bool:
-    """Whether it submits at times, not when something happens."""
+    """Tell whether the schedule has times, not a trigger."""
     return schedule.HasField("cron") or schedule.HasField("interval")
 
 
@@ -56,7 +56,7 @@ def after(schedule: s.Schedule, time_us: int) -> Iterator[int]:
 
 
 def next_after(schedule: s.Schedule, time_us: int) -> int | None:
-    """Return the first time after `time_us`; None when there is none."""
+    """Return the first time after `time_us`, or None when there is none."""
     return next(after(schedule, time_us), None)
 
 
@@ -64,9 +64,9 @@ def due_times(schedule: s.Schedule, last_us: int, now_us: int) -> list[int]:
     """Return the due times after `last_us` that the catch-up policy keeps, oldest first.
 
     Args:
-        schedule: the schedule.
-        last_us: the newest time that was treated.
-        now_us: microseconds since the epoch.
+        schedule: The schedule.
+        last_us: The newest evaluated time.
+        now_us: Microseconds since the epoch.
     """
     if schedule.catch_up == s.CATCH_UP_ALL:
         return _newest(schedule, last_us, now_us, CATCH_UP_LIMIT)
@@ -77,8 +77,10 @@ def due_times(schedule: s.Schedule, last_us: int, now_us: int) -> list[int]:
 
 
 def _newest(schedule: s.Schedule, last_us: int, now_us: int, count: int) -> list[int]:
-    """Return the newest `count` times since `last_us`. The search goes back in growing windows: years of missed times need not
-    all be computed."""
+    """Return the newest `count` times since `last_us`.
+
+    The search goes back in growing windows, so that years of missed times need not all be computed.
+    """
     window_us = _FIRST_WINDOW_US
     while True:
         begin_us = max(last_us, now_us - window_us)

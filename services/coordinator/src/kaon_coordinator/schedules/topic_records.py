@@ -22,7 +22,7 @@ class Record:
 
     partition: int
     offset: int
-    # When the broker got it, microseconds since the epoch.
+    # When the broker received it, microseconds since the epoch.
     time_us: int
     value: bytes
     key: bytes = b""
@@ -31,7 +31,7 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True)
 class Fetched:
-    """What was read, and where to go on."""
+    """Records read, and the next positions."""
 
     records: Sequence[Record]
     # The next offset by partition.
@@ -39,19 +39,20 @@ class Fetched:
 
 
 class RecordSource(Protocol):
-    """Reads topics from positions that others keep."""
+    """Reads topics from positions that callers keep."""
 
     async def fetch(self, topic: str, positions: Mapping[int, int], limit: int) -> Fetched:
-        """At most `limit` records from these positions on, each partition's in order. A partition without a position is read from
-        its end.
+        """Return at most `limit` records from these positions on, each partition's in order.
+
+        A partition without a position is read from its end.
 
         Raises:
-            NotFound: there is no such topic.
-            Unavailable: the broker does not answer.
+            NotFound: The topic does not exist.
+            Unavailable: The broker does not answer.
         """
 
     async def close(self) -> None:
-        """Lets go of the broker."""
+        """Close the connection to the broker."""
 
 
 def record_occasion(record: Record) -> Occasion:
@@ -67,7 +68,7 @@ def record_occasion(record: Record) -> Occasion:
 
 
 def model_occasion(record: Record, tenant: str, wanted: s.ModelPublished) -> Occasion | None:
-    """Make an occasion of an announced model; return None for another model, or for a record that this version cannot read."""
+    """Make an occasion of an announced model; return None for another model or an unreadable record."""
     try:
         announced = model_pb2.Announcement.FromString(record.value).version
     except DecodeError:

@@ -1,1 +1,1 @@
-"""What the coordinator must not forget: workflows, runs, their histories and rows, commands, ownership, archived log lines."""
+"""The store: workflows, runs with their histories and rows, commands, ownership, archived log lines."""

@@ -1,4 +1,4 @@
-"""What owners do not touch any more, until somebody asks for it."""
+"""Runs and schedules that are set aside until a person takes them back."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ class Aside:
         self._put = Bulk(database, first.on_conflict_do_update(index_elements=_KEYS, set_=changed), _COLUMNS)
 
     def put(self, connection: Connection, rows: Sequence[SetAside]) -> None:
-        """Sets things aside; the newest reason counts."""
+        """Set things aside; the newest reason counts."""
         self._put.execute(connection, [tuple(getattr(row, name) for name in _COLUMNS) for row in rows])
 
 
 def listed(connection: Connection, limit: int) -> list[SetAside]:
-    """What is set aside, the newest first; all of it when `limit` is 0."""
+    """Return what is set aside, the newest first; all of it when `limit` is 0."""
     query = select(set_aside).order_by(set_aside.c.time_us.desc(), set_aside.c.name)
     rows = connection.execute(query.limit(limit) if limit else query)
     return [SetAside(**row) for row in rows.mappings()]
 
 
 def take_back(connection: Connection, kind: str, tenant: str, name: str) -> bool:
-    """Lets owners touch something again; False when it was not set aside."""
+    """Return something to its owner; return False when it was not set aside."""
     key = (kind, tenant, name)
     query = delete(set_aside).where(
         tuple_(set_aside.c.kind, set_aside.c.tenant, set_aside.c.name) == tuple_(*key)
@@ -45,5 +45,5 @@ def take_back(connection: Connection, kind: str, tenant: str, name: str) -> bool
 
 
 def is_aside(run_id: ColumnElement[str]) -> ColumnElement[bool]:
-    """Whether a run is set aside."""
+    """Tell whether a run is set aside."""
     return exists().where(set_aside.c.kind == "run", set_aside.c.tenant == "", set_aside.c.name == run_id)

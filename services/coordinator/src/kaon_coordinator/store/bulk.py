@@ -1,5 +1,8 @@
-"""Statements of every turn, straight to the driver: SQLAlchemy writes the SQL once, and neither statements nor rows pass through it
-again. What it costs to begin one would be more than half of a small transaction."""
+"""Statements of every turn, passed directly to the driver.
+
+SQLAlchemy compiles the SQL once, and neither statements nor rows pass through it again: its overhead would be
+more than half of a small transaction.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from kaon_service.databases import Database
 
 
 class Bulk:
-    """One statement, run for each of many rows."""
+    """One statement, executed for each of many rows."""
 
     def __init__(self, database: Database, statement: Any, columns: Sequence[str]) -> None:
         compiled = statement.compile(dialect=database.writer.dialect)
@@ -24,20 +27,20 @@ class Bulk:
             raise AssertionError(f"rows have the columns {columns}, the statement takes {expected}")
 
     def execute(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Runs the statement for every row; nothing happens without one."""
+        """Execute the statement for every row; do nothing without rows."""
         if rows:
             with self._cursor(connection) as cursor:
                 cursor.executemany(self._sql, rows)
 
     def execute_one(self, connection: Connection, row: tuple[Any, ...]) -> int:
-        """Runs the statement for one row and returns how many rows of the table it has changed."""
+        """Execute the statement for one row and return the number of changed rows."""
         with self._cursor(connection) as cursor:
             cursor.execute(self._sql, row)
             return int(cursor.rowcount)
 
     @contextmanager
     def _cursor(self, connection: Connection) -> Iterator[Any]:
-        """The driver's cursor; its errors become SQLAlchemy's, and a broken connection is not used again."""
+        """Return the driver's cursor; convert its errors to SQLAlchemy's, and discard a broken connection."""
         dialect = connection.dialect
         cursor = connection.connection.cursor()
         try:
@@ -60,7 +63,7 @@ class Bulk:
 
 
 def upsert(database: Database, table: Table) -> Any:
-    """Inserts a row of all columns, or replaces what stands under its primary key."""
+    """Insert a row of all columns, or replace the row with its primary key."""
     statement = database.insert(table)
     keys = [column.name for column in table.primary_key]
     values = {

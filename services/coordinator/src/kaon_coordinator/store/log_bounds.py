@@ -1,7 +1,7 @@
-"""Which lines of a lease stay in the archive: the first ones and the last ones, told apart by their numbers alone.
+"""Bounds of a lease's archived lines: the first and the last ones stay, distinguished by their numbers alone.
 
-A number says whether its line is of the head, of the tail, or between the two and left out. So a line that comes again is left out
-again, and the space between head and tail is exact however the lines came.
+A number determines whether its line belongs to the head, to the tail, or to the omitted lines between them.
+So a repeated line is omitted again, and the gap is exact in whatever order the lines came.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from kaonapi.log.v1 import log_pb2
 
 @dataclass(frozen=True, kw_only=True)
 class LogBounds:
-    """How much of one lease's output is archived; the whole of it is the step's log artifact."""
+    """Bounds of one lease's archived output; the step's log artifact has all of it."""
 
     head_lines: int = 2_000
     tail_lines: int = 8_000
@@ -24,13 +24,13 @@ class LogBounds:
 
     @property
     def slack(self) -> int:
-        """Lines that are left out together: rows that they leave behind are deleted in batches."""
+        """Return how many lines are left out together: their rows are deleted in batches."""
         return max(1, self.tail_lines // 8)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """What of a record stays."""
+    """The parts of a record that stay."""
 
     head: tuple[log_pb2.LogLine, ...]
     tail: tuple[log_pb2.LogLine, ...]
@@ -38,7 +38,7 @@ class Parts:
 
 @dataclass(kw_only=True)
 class Kept:
-    """Which lines of one lease stay: while the head is open all that came, then 1 to `head_last` and those from `tail_first` on."""
+    """The lines of one lease that stay: all while the head is open, then 1 to `head_last` and those from `tail_first` on."""
 
     head_lines: int = 0
     head_bytes: int = 0
@@ -47,16 +47,16 @@ class Kept:
     head_last: int = 0
     tail_first: int = 0
     tail_bytes: int = 0
-    # The largest number that has come.
+    # The largest number so far.
     last: int = 0
 
     @property
     def left_out(self) -> tuple[int, int] | None:
-        """The first and last number between head and tail, the last one lower when there is none; None while the head is open."""
+        """Return the first and last omitted number, the last one lower when there is none; None while the head is open."""
         return (self.head_last + 1, self.tail_first - 1) if self.closed else None
 
     def take(self, lines: Iterable[log_pb2.LogLine], bounds: LogBounds) -> Parts:
-        """Takes up lines that have not come before, in the order of their numbers, and returns those that stay."""
+        """Add new lines in order of their numbers, and return those that stay."""
         head: list[log_pb2.LogLine] = []
         tail: list[log_pb2.LogLine] = []
         for line in lines:
@@ -89,7 +89,7 @@ class Kept:
 
 
 def visible(payload: bytes, left_out: tuple[int, int]) -> bytes:
-    """A serialized LogLines without the lines whose numbers are left out."""
+    """Return a serialized LogLines without the lines of omitted numbers."""
     record = log_pb2.LogLines.FromString(payload)
     first, last = left_out
     lines = [line for line in record.lines if not first <= line.sequence <= last]

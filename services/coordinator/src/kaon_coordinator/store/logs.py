@@ -1,8 +1,9 @@
-"""The archive of what steps printed: records as they arrived, without repeated lines, of each lease its head and its tail.
+"""The archive of step output: records as they arrived, without repeated lines; of each lease its head and tail.
 
-A record that comes again is recognised by the sequence numbers of its lines, in whatever order records come. Archivers work one
-after the other, so that ids of chunks ascend in the order in which they become visible and a reader that goes on after the last id
-it saw misses nothing but what is left out. Rows that fall out of the tail are hidden at once, and deleted many at a time.
+Repeated records are recognised by the sequence numbers of their lines, in any order. Archivers work one after
+the other, so ids of chunks ascend in the order in which they become visible: a reader that continues after
+the last id misses only omitted lines. Rows that fall out of the tail are hidden at once, and deleted in
+batches.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _CHUNK_COLUMNS = ("run_id", "lease_id", "first_sequence", "last_sequence", "byte
 
 @dataclass(kw_only=True)
 class _Archived:
-    """What there is of one lease."""
+    """The archived lines of one lease."""
 
     lease_id: int
     kept: Kept
@@ -53,7 +54,7 @@ class LogArchive:
         self._counts = Bulk(database, counts, (*_COUNTS, "key"))
 
     def archive(self, connection: Connection, records: Sequence[log_pb2.LogLines]) -> frozenset[str]:
-        """Keeps the new lines of records; returns the runs that got some."""
+        """Archive the new lines of records; return the runs with new lines."""
         if not self._database.is_sqlite:
             connection.execute(text("LOCK TABLE log_leases IN SHARE ROW EXCLUSIVE MODE"))
         leases: dict[_Lease, _Archived] = {}
@@ -72,7 +73,7 @@ class LogArchive:
     def read(
         self, connection: Connection, run_id: str, path: str, after_chunk: int, limit: int
     ) -> list[LogChunk]:
-        """Chunks of a run after an id, in the order of arrival."""
+        """Return the chunks of a run after an id, in order of arrival."""
         query = (
             select(
                 log_chunks.c.chunk_id,
@@ -86,7 +87,7 @@ class LogArchive:
             .limit(limit)
         )
         if path:
-            # A path goes on with another segment, a cell's key or a pass's number.
+            # After a path comes another segment, a cell's key or an iteration's number.
             follows = func.substr(log_leases.c.path, len(path) + 1, 1)
             under = (func.substr(log_leases.c.path, 1, len(path)) == path) & follows.in_(["/", "[", "#"])
             query = query.where(or_(log_leases.c.path == path, under))
@@ -111,7 +112,7 @@ class LogArchive:
     def _rows(
         self, connection: Connection, archived: _Archived, record: log_pb2.LogLines
     ) -> list[tuple[Any, ...]]:
-        """Rows for the part of a record that is new and stays."""
+        """Build the rows of the parts of a record that are new and stay."""
         kept = archived.kept
         if not record.lines:
             return [_chunk_row(archived, record, (), record.dropped)]
@@ -124,7 +125,7 @@ class LogArchive:
         return [_chunk_row(archived, record, part, lost) for part, lost in told if part]
 
     def _leave_out(self, connection: Connection, archived: _Archived) -> None:
-        """Makes room in the tail, and deletes rows that are left out, when there are enough of them."""
+        """Make room in the tail, and delete omitted rows when there are enough of them."""
         kept = archived.kept
         crowded = kept.tail_bytes > self._bounds.tail_bytes
         if crowded:
@@ -139,7 +140,7 @@ class LogArchive:
         kept.tail_bytes = int(connection.execute(rest).scalar_one())
 
     def _fitting(self, connection: Connection, archived: _Archived) -> int:
-        """The number from which the tail's rows take three quarters of its room at most; the newest row stays whatever it takes."""
+        """Return the number from which the tail's rows take at most three quarters of its room; the newest row always stays."""
         query = (
             select(log_chunks.c.first_sequence, log_chunks.c.last_sequence, log_chunks.c.bytes)
             .where(
@@ -157,7 +158,7 @@ class LogArchive:
         return 0
 
 
-# Either of the head, or not left out.
+# Either in the head, or not omitted.
 _IS_SHOWN = or_(
     log_leases.c.full == 0,
     log_chunks.c.first_sequence <= log_leases.c.head_last,
@@ -172,7 +173,7 @@ def _counts_row(archived: _Archived) -> tuple[Any, ...]:
 
 
 def _stored_sequences(connection: Connection, lease_id: int, lines: Sequence[log_pb2.LogLine]) -> set[int]:
-    """Sequence numbers of the lease that are archived already, where they may meet those of `lines`."""
+    """Return the archived sequence numbers of the lease that may coincide with those of `lines`."""
     if not lines:
         return set()
     numbers = [line.sequence for line in lines]
@@ -205,7 +206,7 @@ def _log_chunk(row: Row[Any]) -> LogChunk:
     key = step_pb2.StepKey(run_id=row.run_id, path=row.path, attempt=row.attempt, generation=row.generation)
     left_out = (row.head_last + 1, row.tail_first - 1) if row.full else None
     payload = row.payload
-    # Of the tail only its first chunk may begin before it.
+    # In the tail only the first chunk may begin before it.
     if left_out is not None and left_out[0] <= row.first_sequence <= left_out[1]:
         payload = visible(payload, left_out)
     return LogChunk(

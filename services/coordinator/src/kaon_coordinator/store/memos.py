@@ -1,4 +1,4 @@
-"""What equal executions have given."""
+"""Memos: the outputs of executions, for equal ones."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from kaon_wire import canonical
 
 
 class Memos:
-    """Remembers executions; the newest one under a key counts."""
+    """Stores memos; the newest one under a key counts."""
 
     def __init__(self, database: Database) -> None:
         self._upsert = Bulk(database, upsert(database, memos), [column.name for column in memos.columns])
 
     def remember(self, connection: Connection, new: Sequence[Memo]) -> None:
-        """Stores memos, in one order everywhere, so that no two transactions wait for each other."""
+        """Store memos in a global order, so that no two transactions deadlock."""
         rows = {(memo.tenant, memo.key): memo for memo in new}
         self._upsert.execute(connection, [_values(memo) for _, memo in sorted(rows.items())])
 
 
 def find(connection: Connection, tenant: str, key: str) -> Memo | None:
-    """The newest execution under a key."""
+    """Return the newest memo under a key."""
     row = connection.execute(select(memos).where(memos.c.tenant == tenant, memos.c.key == key)).first()
     if row is None:
         return None

@@ -1,4 +1,4 @@
-"""What a batch holds besides the history and rows of its own runs: children, words to other runs, memos, permits given back."""
+"""The parts of a batch besides the history and rows of its runs: child runs, commands to other runs, memos, released permits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kaon_service.databases import Database
 
 
 class Owed:
-    """Writes it; the fences of the batches have been passed."""
+    """Writes these parts after the fences of the batches."""
 
     def __init__(self, database: Database, submissions: Submissions) -> None:
         self._submissions = submissions
@@ -31,7 +31,7 @@ class Owed:
         ]
 
     def drop(self, connection: Connection, batches: Sequence[PartitionBatch]) -> None:
-        """Deletes rows of steps and blocks that are there no more."""
+        """Delete the rows of dropped steps and blocks."""
         gone = [
             (run_id, path) for batch in batches for run_id, paths in batch.dropped.items() for path in paths
         ]
@@ -39,7 +39,7 @@ class Owed:
             bulk.execute(connection, gone)
 
     def write(self, connection: Connection, batches: Sequence[PartitionBatch]) -> None:
-        """Writes everything else."""
+        """Write all other parts."""
         children = [run for batch in batches for run in batch.new_runs]
         if children:
             self._submissions.submit(connection, children)

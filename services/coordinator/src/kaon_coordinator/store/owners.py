@@ -1,4 +1,4 @@
-"""What the owners of partitions and pools read and write."""
+"""Reads and writes of the owners of partitions and pools."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Commits:
         self._steps = Bulk(database, upsert(database, steps), [column.name for column in steps.columns])
         self._blocks = Bulk(database, upsert(database, blocks), [column.name for column in blocks.columns])
         changes: dict[str, Any] = {name: bindparam(name) for name in _RUN_CHANGES}
-        # Whatever happens to a run that has ended opens it again; only its published mark closes it.
+        # Any change of an ended run reopens its row; only its published mark closes it.
         change = update(runs).where(runs.c.run_id == bindparam("key"))
         change = change.ordered_values(*changes.items(), ("open", literal_column("1")))
         self._runs = Bulk(database, change, (*_RUN_CHANGES, "key"))
@@ -81,12 +81,12 @@ class Commits:
         self._applied = Bulk(database, delete(inbox).where(inbox.c.inbox_id == bindparam("id")), ("id",))
 
     def write(self, connection: Connection, batches: Sequence[PartitionBatch]) -> frozenset[int]:
-        """Applies batches, fences first; returns the partitions that others own by now, of which nothing is written."""
-        # In one order everywhere: two owners that wait for each other's partitions would never end.
+        """Apply batches, fences first; return the partitions of other owners, of which nothing is written."""
+        # In a global order: two owners that wait for each other's partitions would deadlock.
         batches = sorted(batches, key=attrgetter("partition"))
         held = [batch for batch in batches if self.holds(connection, batch.partition, batch.epoch)]
         self._write_history(connection, held)
-        # One statement for all partitions: what it costs to begin one is spread over many rows.
+        # One statement for all partitions: its overhead is spread over many rows.
         self._runs.execute(connection, [_run_values(row) for batch in held for row in batch.runs])
         self._owed.drop(connection, held)
         self._steps.execute(connection, [row for batch in held for row in _rows(batch.steps, _step_values)])
@@ -95,7 +95,7 @@ class Commits:
         )
         applied = [(inbox_id,) for batch in held for inbox_id in batch.applied_inbox]
         self._applied.execute(connection, applied)
-        # After the runs: whether one is done with depends on its new seq.
+        # After the runs: whether a run is done depends on its new seq.
         marks = [(seq, seq, i, seq) for batch in held for i, seq in batch.published.items()]
         self._published.execute(connection, marks)
         self._owed.write(connection, held)
@@ -103,8 +103,11 @@ class Commits:
         return frozenset(batch.partition for batch in batches) - {batch.partition for batch in held}
 
     def holds(self, connection: Connection, partition: int, epoch: int) -> bool:
-        """The fence: whether the epoch is the partition's current one; it stays so until the transaction ends."""
-        # An update, because reading would not exclude a new owner.
+        """Check the fence: whether the epoch is the partition's current one.
+
+        It holds until the transaction ends.
+        """
+        # An update, because a read would not exclude a new owner.
         return self._fence.execute_one(connection, (epoch, partition, epoch)) == 1
 
     def _write_history(self, connection: Connection, batches: Sequence[PartitionBatch]) -> None:
@@ -116,7 +119,7 @@ class Commits:
 
 
 def claim(database: Database, connection: Connection, table: Table, key: int | str, owner: str) -> int:
-    """Raises the epoch of a partition or pool by one, from 0 when nobody has owned it."""
+    """Raise the epoch of a partition or pool by one, from 0 when it never had an owner."""
     (key_column,) = table.primary_key
     first = database.insert(table).values({key_column: key, "epoch": 1, "owner": owner})
     raised = {"epoch": table.c.epoch + 1, "owner": first.excluded.owner}
@@ -125,22 +128,22 @@ def claim(database: Database, connection: Connection, table: Table, key: int | s
 
 
 def claim_partition(database: Database, connection: Connection, partition: int, owner: str) -> int:
-    """A new epoch of a partition."""
+    """Return a new epoch of a partition."""
     return claim(database, connection, partitions, partition, owner)
 
 
 def claim_pool(database: Database, connection: Connection, pool: str, owner: str) -> int:
-    """A new epoch of a pool."""
+    """Return a new epoch of a pool."""
     return claim(database, connection, pools, pool, owner)
 
 
 def pool_owner(connection: Connection, pool: str) -> str:
-    """Who claimed a pool last."""
+    """Return the last owner of a pool."""
     return connection.execute(select(pools.c.owner).where(pools.c.pool == pool)).scalar() or ""
 
 
 def load_runs(connection: Connection, partition: int) -> list[LoadedRun]:
-    """The runs of a partition that have not ended."""
+    """Return the active runs of a partition."""
     unfinished = (*_open(partition), runs.c.status.not_in(_RUN_ENDED), ~is_aside(runs.c.run_id))
     found = connection.execute(
         select(runs).where(*unfinished).order_by(runs.c.create_us, runs.c.run_id)
@@ -151,10 +154,10 @@ def load_runs(connection: Connection, partition: int) -> list[LoadedRun]:
 def _with_rows(
     connection: Connection, found: Sequence[Row[Any]], chosen: Iterable[ColumnElement[bool]]
 ) -> list[LoadedRun]:
-    """The runs `found` by the condition `chosen`, with their steps and blocks."""
+    """Return the runs `found` by the condition `chosen`, with their steps and blocks."""
     if not found:
         return []
-    # A run that nobody has begun has neither.
+    # A run that has not begun has neither.
     begun = any(row.seq for row in found)
     step_rows = _by_run(connection, steps, reads.STEP_COLUMNS, StepRow, chosen) if begun else {}
     block_rows = _by_run(connection, blocks, reads.BLOCK_COLUMNS, BlockRow, chosen) if begun else {}
@@ -169,7 +172,7 @@ def _with_rows(
 
 
 def load_run(connection: Connection, run_id: str) -> LoadedRun:
-    """One run with its rows."""
+    """Return one run with its rows."""
     row = connection.execute(select(runs).where(runs.c.run_id == run_id)).first()
     if row is None:
         raise NotFound(f"there is no run {run_id!r}")
@@ -181,13 +184,13 @@ def load_run(connection: Connection, run_id: str) -> LoadedRun:
 
 
 def load_some(connection: Connection, run_ids: Collection[str]) -> list[LoadedRun]:
-    """Runs with their rows."""
+    """Return runs with their rows."""
     chosen = (runs.c.run_id.in_(run_ids),)
     return _with_rows(connection, connection.execute(select(runs).where(*chosen)).all(), chosen)
 
 
 def unapplied_of(connection: Connection, partitions: Collection[int], limit: int) -> list[InboxRow]:
-    """Commands that wait for the partitions' owner."""
+    """Return the commands that wait for the partitions' owner."""
     chosen = (inbox.c.partition.in_(partitions), ~is_aside(inbox.c.run_id))
     query = select(inbox).where(*chosen).order_by(inbox.c.inbox_id).limit(limit)
     return [
@@ -203,7 +206,7 @@ def unapplied_of(connection: Connection, partitions: Collection[int], limit: int
 
 
 def _command(run_id: str, data: bytes) -> command_pb2.RunCommand:
-    """A command; an empty one when this version cannot read it, which the engine refuses."""
+    """Parse a command; return an empty one, which the engine refuses, when this version cannot read it."""
     try:
         return command_pb2.RunCommand.FromString(data)
     except DecodeError:
@@ -211,7 +214,7 @@ def _command(run_id: str, data: bytes) -> command_pb2.RunCommand:
 
 
 def unpublished(connection: Connection, partition: int, limit: int) -> list[history_pb2.HistoryEvent]:
-    """Events past their runs' marks."""
+    """Return the events past their runs' marks."""
     query = (
         select(history.c.event)
         .join(runs, runs.c.run_id == history.c.run_id)
@@ -248,7 +251,7 @@ def _by_run(
 
 
 def _mark_published() -> Any:
-    """Raises a run's mark; a run that has ended with everything published is done with."""
+    """Raise a run's mark; an ended run with all events published is done."""
     done = runs.c.status.in_([literal_column(str(int(status))) for status in _RUN_ENDED])
     complete = done & (runs.c.seq <= bindparam("mark_again"))
     return (

@@ -1,8 +1,8 @@
-"""Permits: how many may hold a key at once.
+"""Permits: how many holders a key has at once.
 
-Who takes permits locks the rows of their keys, in the order of the keys, and then counts: whatever races, a bound is never
-exceeded, and two that want the same keys never wait for each other. The first in each partition of those that want the same keys
-and cannot have them is noted as waiting; nobody overtakes one that ranks before it, by priority and by how long it waits.
+A transaction locks the rows of its keys in order and then counts. So no race exceeds a bound, and no two
+wishes for the same keys deadlock. Per partition, the first waiting wish for the same keys is recorded; no
+other wish overtakes one that ranks before it, by priority and waiting time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from kaon_coordinator.store.records import Holder, PermitRank, PermitRecord, Per
 from kaon_coordinator.store.tables import permit_holds, permit_waits, permits, runs
 from kaon_service.databases import Database
 
-# Owners ask again every second; one that has not for so long (its run has ended, its owner died) keeps nobody waiting.
+# Owners ask again every second. A wish that was not repeated for so long (its run has ended, its owner died)
+# blocks no other.
 STALE_US = 10_000_000
 
 # (tenant, key)
@@ -29,14 +30,14 @@ _Key: TypeAlias = tuple[str, str]
 
 @dataclass(kw_only=True)
 class _Locked:
-    """The keys of some wishes, as they stand while their rows are locked."""
+    """The keys of some wishes, with their rows locked."""
 
     bounds: dict[_Key, int]
     holders: dict[_Key, set[Holder]] = field(default_factory=lambda: defaultdict(set))
     waiting: dict[_Key, dict[Holder, PermitRank]] = field(default_factory=lambda: defaultdict(dict))
 
     def is_free(self, key: _Key, wish: PermitWish) -> bool:
-        """Whether one more permit of the key is left for this wish."""
+        """Tell whether a permit of the key is left for this wish."""
         if wish.holder in self.holders[key]:
             return True
         bound = self.bounds[key] or wish.bounds.get(key[1], 0)
@@ -63,7 +64,7 @@ class Permits:
         )
 
     def take(self, connection: Connection, wishes: Sequence[PermitWish], now_us: int) -> list[bool]:
-        """Grants what can be granted; the fence has been passed."""
+        """Grant what can be granted; the fence has been checked."""
         ended = _ended(connection, {wish.holder.run_id for wish in wishes})
         locked = self._lock(connection, {key for wish in wishes for key in _keys(wish)}, now_us)
         granted: list[PermitWish] = []
@@ -73,9 +74,9 @@ class Permits:
             if wish.holder.run_id in ended:
                 answers.append(False)
                 continue
-            # One that wants the same as one before it stands behind that one.
+            # A wish for the same keys stands behind the earlier one.
             free = wish.keys not in refused and all(locked.is_free(key, wish) for key in _keys(wish))
-            # What somebody holds already, granted by an answer that was lost, is not behind those who wait for it.
+            # A holder whose grant was lost does not stand behind waiting wishes.
             free = free or all(wish.holder in locked.holders[key] for key in _keys(wish))
             answers.append(free)
             if free:
@@ -129,13 +130,16 @@ class Permits:
 
 
 def _ended(connection: Connection, run_ids: Collection[str]) -> set[str]:
-    """Those of the runs that have ended: nobody would give back what they took."""
+    """Return the runs that have ended: they would never release a permit."""
     done = (runs.c.run_id.in_(sorted(run_ids)), runs.c.status.in_(t.TERMINAL))
     return set(connection.execute(select(runs.c.run_id).where(*done)).scalars())
 
 
 def release(connection: Connection, holders: Collection[Holder]) -> None:
-    """Gives back whatever these hold, and waits for them no more. With a run goes everything in it."""
+    """Release all permits of these holders and remove their wishes.
+
+    A run releases those of its steps, too.
+    """
     whole = sorted({holder.run_id for holder in holders if not holder.path})
     steps = sorted({(holder.run_id, holder.path) for holder in holders if holder.path})
     for table in (permit_holds, permit_waits):
@@ -146,7 +150,7 @@ def release(connection: Connection, holders: Collection[Holder]) -> None:
 
 
 def set_bound(database: Database, connection: Connection, tenant: str, key: str, bound: int) -> PermitRecord:
-    """Sets a key's bound; what is taken stays taken."""
+    """Set a key's bound; present holders keep their permits."""
     row = database.insert(permits).values(tenant=tenant, key=key, bound=bound)
     connection.execute(
         row.on_conflict_do_update(index_elements=["tenant", "key"], set_={"bound": row.excluded.bound})
@@ -156,7 +160,7 @@ def set_bound(database: Database, connection: Connection, tenant: str, key: str,
 
 
 def bounded(connection: Connection, tenant: str) -> list[PermitRecord]:
-    """The keys of a tenant that have a bound, by key."""
+    """Return the keys of a tenant that have a bound, by key."""
     return _records(connection, (permits.c.tenant == tenant) & (permits.c.bound > 0))
 
 

@@ -1,4 +1,4 @@
-"""Runs, their rows and histories, as readers ask for them."""
+"""Read access to runs, their rows and histories."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BLOCK_COLUMNS = [column for column in blocks.c if column.name != "run_id"]
 
 
 def get_run(connection: Connection, tenant: str, run_id: str) -> RunRecord:
-    """One run of a tenant."""
+    """Return one run of a tenant."""
     row = connection.execute(select(runs).where(runs.c.run_id == run_id, runs.c.tenant == tenant)).first()
     if row is None:
         raise NotFound(f"there is no run {run_id!r}")
@@ -30,7 +30,7 @@ def get_run(connection: Connection, tenant: str, run_id: str) -> RunRecord:
 
 
 def waiting_commands(connection: Connection, partition: int, run_id: str) -> list[command_pb2.RunCommand]:
-    """The commands for a run that its owner has not applied yet, oldest first."""
+    """Return the commands for a run that its owner has not applied yet, oldest first."""
     query = select(inbox.c.command).where(inbox.c.partition == partition, inbox.c.run_id == run_id)
     rows = connection.execute(query.order_by(inbox.c.inbox_id))
     return [command_pb2.RunCommand.FromString(row.command) for row in rows]
@@ -45,7 +45,7 @@ def list_runs(
     page_token: str,
     labels: Mapping[str, str],
 ) -> RunPage:
-    """One page of a tenant's runs."""
+    """Return one page of a tenant's runs."""
     query = select(runs).where(runs.c.tenant == tenant)
     if workflow:
         query = query.where(runs.c.workflow == workflow)
@@ -68,19 +68,19 @@ def has_label(label: tuple[str, str]) -> ColumnElement[bool]:
 
 
 def list_steps(connection: Connection, run_id: str) -> list[StepRow]:
-    """The steps of a run in order of their creation."""
+    """Return the steps of a run in order of creation."""
     query = select(*STEP_COLUMNS).where(steps.c.run_id == run_id).order_by(steps.c.position)
     return [StepRow(**row) for row in connection.execute(query).mappings()]
 
 
 def list_blocks(connection: Connection, run_id: str) -> list[BlockRow]:
-    """The blocks and cells of a run in order of their creation."""
+    """Return the blocks and cells of a run in order of creation."""
     query = select(*BLOCK_COLUMNS).where(blocks.c.run_id == run_id).order_by(blocks.c.position)
     return [BlockRow(**row) for row in connection.execute(query).mappings()]
 
 
 def find_row(connection: Connection, run_id: str, path: str) -> StepRow | BlockRow | None:
-    """What is at a path."""
+    """Return the step, block or cell at a path."""
     step = select(*STEP_COLUMNS).where(steps.c.run_id == run_id, steps.c.path == path)
     if (row := connection.execute(step).mappings().first()) is not None:
         return StepRow(**row)
@@ -90,7 +90,7 @@ def find_row(connection: Connection, run_id: str, path: str) -> StepRow | BlockR
 
 
 def events(connection: Connection, run_id: str, after_seq: int, limit: int) -> list[history_pb2.HistoryEvent]:
-    """Events of a run after a seq."""
+    """Return the events of a run after a seq."""
     query = (
         select(history.c.event)
         .where(history.c.run_id == run_id, history.c.seq > after_seq)
@@ -103,7 +103,7 @@ def events(connection: Connection, run_id: str, after_seq: int, limit: int) -> l
 def ended_runs(
     connection: Connection, tenant: str, workflow: str, since_us: int, limit: int
 ) -> list[RunRecord]:
-    """Runs of a workflow that have ended since a time."""
+    """Return the runs of a workflow that have ended since a time."""
     ended = (runs.c.end_us > literal_column("0"), runs.c.end_us >= since_us, runs.c.status.in_(t.TERMINAL))
     query = (
         select(runs)
@@ -115,12 +115,12 @@ def ended_runs(
 
 
 def run_record(row: Row[Any]) -> RunRecord:
-    """A row of table runs as a record."""
+    """Convert a row of table runs to a record."""
     return RunRecord(**run_fields(row))
 
 
 def run_fields(row: Row[Any]) -> Mapping[str, Any]:
-    """The fields of a `RunRecord`."""
+    """Return the fields of a `RunRecord`."""
     return {
         "tenant": row.tenant,
         "workflow": row.workflow,

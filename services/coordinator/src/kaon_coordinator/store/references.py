@@ -1,4 +1,4 @@
-"""Which artifacts and code bundles the rows name."""
+"""The artifacts and code bundles that rows name."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ Reading = Callable[[], AbstractContextManager[Connection]]
 _PAGE = 2_000
 # As a digest, or as the end of an artifact's address.
 _DIGEST = re.compile(rb"sha256(?::|/[0-9a-f]{2}/)([0-9a-f]{64})")
-# A value that was too large to travel: what it names is in the artifact. Its JSON may lie in a text of other JSON.
+# A large input: the digests that it names are in the artifact. Its JSON may lie in a text of other JSON.
 _LARGE_VALUE = re.compile(rb'sha256:([0-9a-f]{64})\\*",\\*"media_type\\*":\\*"application/(?:x-nd)?json\\*"')
-# In the order in which a name moves from one to the next: what has left one before it was read is in the next by then.
+# In the order in which a name moves between them: a name that left one before it was read is in the next by
+# then.
 _NAMING: tuple[tuple[Table, tuple[str, ...]], ...] = (
     (schedules, ("definition", "state")),
     (inbox, ("command",)),
@@ -44,12 +45,12 @@ _NAMING: tuple[tuple[Table, tuple[str, ...]], ...] = (
 
 
 def collect(reading: Reading, superseded_us: int, *, names: TextClause) -> References:
-    """Everything that rows name, in many short transactions.
+    """Return everything that rows name, in many short transactions.
 
     Args:
-        reading: begins one.
-        superseded_us: a version that a newer one has followed after this time is still needed: runs of it may be about to start.
-        names: a condition on `history`: the event has a digest in it.
+        reading: Begins a transaction.
+        superseded_us: A version that was superseded after this time is still needed: runs of it may be about to start.
+        names: A condition on `history`: the event contains a digest.
     """
     digests: set[str] = set()
     values: set[str] = set()
@@ -90,10 +91,14 @@ def add_versions(
     digests: set[str],
     values: set[str],
 ) -> None:
-    """Adds what the needed ones among `versions` name, the newest first. A version may name others, whose steps it starts.
+    """Add the digests of the needed versions, the newest first. A version may name others, whose steps it starts.
 
     Args:
-        current: tenant, name and version of those that an empty version stands for.
+        versions: All versions of all workflows.
+        current: Tenant, name and version of those that an empty version stands for.
+        values: The digests found so far that stand for large inputs; changed in place.
+        digests: The digests found so far; changed in place.
+        superseded_us: Versions that were superseded after this time are needed.
     """
     # The same definition may be registered under many names.
     waiting: dict[str, bytes] = {}
@@ -110,19 +115,19 @@ def add_versions(
 
 
 def named(database: Database) -> TextClause:
-    """The condition on `history` for `collect`, which keeps the database from sending what has no digest."""
+    """Return the condition on `history` for `collect`: the database omits events without a digest."""
     if database.is_sqlite:
         return text("instr(event, CAST('sha256' AS BLOB)) > 0")
     return text("position(CAST('sha256' AS bytea) IN event) > 0")
 
 
 def digests_in(data: bytes) -> set[str]:
-    """The hex digits of every digest in a text."""
+    """Return the hex digits of every digest in a text."""
     return {match.decode() for match in _DIGEST.findall(data)}
 
 
 def note(data: bytes, digests: set[str], values: set[str]) -> None:
-    """Adds the digests in a text, and those among them that stand for large values."""
+    """Add the digests in a text, and those among them that stand for large inputs."""
     digests |= digests_in(data)
     values.update(match.decode() for match in _LARGE_VALUE.findall(data))
 

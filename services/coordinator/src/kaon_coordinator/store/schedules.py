@@ -1,4 +1,4 @@
-"""Schedules and how they stand."""
+"""Schedules and their states."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from kaonapi.schedule.v1 import schedule_pb2
 
 
 def put(database: Database, connection: Connection, record: ScheduleRecord) -> tuple[ScheduleRecord, bool]:
-    """Stores a schedule, or replaces the definition of the one with its name, whose state stays. Says whether it is new."""
+    """Store a schedule, or replace the definition of the one with its name and keep its state.
+
+    Tell whether it is new.
+    """
     values = {
         "tenant": record.tenant,
         "name": record.name,
@@ -41,7 +44,7 @@ def put(database: Database, connection: Connection, record: ScheduleRecord) -> t
 
 
 def get(connection: Connection, tenant: str, name: str) -> ScheduleRecord:
-    """One schedule."""
+    """Return one schedule."""
     query = select(schedules).where(schedules.c.tenant == tenant, schedules.c.name == name)
     row = connection.execute(query).first()
     if row is None:
@@ -50,13 +53,13 @@ def get(connection: Connection, tenant: str, name: str) -> ScheduleRecord:
 
 
 def of_tenant(connection: Connection, tenant: str) -> list[ScheduleRecord]:
-    """A tenant's schedules by name."""
+    """Return a tenant's schedules by name."""
     query = select(schedules).where(schedules.c.tenant == tenant).order_by(schedules.c.name)
     return [_record(row) for row in connection.execute(query)]
 
 
 def remove(connection: Connection, tenant: str, name: str) -> None:
-    """Deletes a schedule."""
+    """Delete a schedule."""
     chosen = (schedules.c.tenant == tenant, schedules.c.name == name)
     if connection.execute(delete(schedules).where(*chosen)).rowcount != 1:
         raise NotFound(f"there is no schedule {name!r}")
@@ -64,7 +67,7 @@ def remove(connection: Connection, tenant: str, name: str) -> None:
 
 
 def due(connection: Connection, partitions: Collection[int], now_us: int, limit: int) -> list[ScheduleRecord]:
-    """Schedules of some partitions whose time has come, the longest waiting first."""
+    """Return the due schedules of some partitions, the longest waiting first."""
     query = (
         select(schedules)
         .where(schedules.c.partition.in_(sorted(partitions)), schedules.c.next_us <= now_us)
@@ -77,7 +80,7 @@ def due(connection: Connection, partitions: Collection[int], now_us: int, limit:
 def advance(
     connection: Connection, submissions: Submissions, step: ScheduleStep
 ) -> list[tuple[RunRecord, bool] | Conflict] | None:
-    """Writes what the owner has decided, fence passed; None when somebody has changed the schedule since it was read."""
+    """Write the owner's decision after the fence; return None when a client has changed the schedule since it was read."""
     schedule = step.schedule
     same = (
         schedules.c.tenant == schedule.tenant,

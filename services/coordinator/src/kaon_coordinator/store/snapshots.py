@@ -1,4 +1,4 @@
-"""Snapshots: the rows of a run as they were after some event, kept as one value."""
+"""Snapshots: the rows of a run after an event, stored as one value."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Row = TypeVar("Row", StepRow, BlockRow, RunRow)
 
 
 def encode(snapshot: Snapshot) -> bytes:
-    """A snapshot as it is stored: compressed JSON, each row with the names of its fields left to the first."""
+    """Encode a snapshot: compressed JSON, with the names of fields only in the first row."""
     content = {
         "run": _values([snapshot.row], RunRow),
         "steps": _values(snapshot.steps, StepRow),
@@ -30,7 +30,7 @@ def encode(snapshot: Snapshot) -> bytes:
 
 
 def decode(data: bytes) -> Snapshot:
-    """What `encode` has made, now or in an older version: what rows did not have then has its default."""
+    """Decode a snapshot of this or an older version: fields that it lacks have their defaults."""
     content = json.loads(zlib.decompress(data))
     (row,) = _rows(content["run"], RunRow)
     return Snapshot(
@@ -49,7 +49,7 @@ def _rows(values: list[list[Any]], kind: type[Row]) -> list[Row]:
 
 
 def read(connection: Connection, run_id: str) -> Snapshot | None:
-    """The rows of a run as they are now; None when they have changed while they were read."""
+    """Return the current rows of a run; None when they changed during the read."""
     row = _run(connection, run_id)
     found = Snapshot(
         row=row, steps=reads.list_steps(connection, run_id), blocks=reads.list_blocks(connection, run_id)
@@ -67,7 +67,7 @@ def _run(connection: Connection, run_id: str) -> RunRow:
 
 
 def put(database: Database, connection: Connection, snapshot: Snapshot) -> None:
-    """Keeps a snapshot, unless its run is gone or it is there already: it would be the same."""
+    """Store a snapshot, unless its run is gone or it exists already: it would be equal."""
     # Locked as commands do, so that retention does not delete the run meanwhile.
     there = select(runs.c.run_id).where(runs.c.run_id == snapshot.row.run_id).with_for_update(read=True)
     if connection.execute(there).first() is None:
@@ -77,13 +77,13 @@ def put(database: Database, connection: Connection, snapshot: Snapshot) -> None:
 
 
 def find(connection: Connection, run_id: str, seq: int) -> Snapshot | None:
-    """The newest snapshot that is not newer than `seq`."""
+    """Return the newest snapshot that is not newer than `seq`."""
     query = select(snapshots.c.state).where(snapshots.c.run_id == run_id, snapshots.c.seq <= seq)
     data = connection.execute(query.order_by(snapshots.c.seq.desc()).limit(1)).scalar()
     return None if data is None else decode(data)
 
 
 def seqs(connection: Connection, run_id: str) -> list[int]:
-    """After which events snapshots were taken."""
+    """Return the event numbers of the snapshots."""
     query = select(snapshots.c.seq).where(snapshots.c.run_id == run_id).order_by(snapshots.c.seq)
     return list(connection.execute(query).scalars())

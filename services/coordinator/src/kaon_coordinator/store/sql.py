@@ -54,13 +54,15 @@ from kaonapi.workflow.v1 import definition_pb2
 def open_store(
     url: str, *, durability: Durability = Durability.FULL, log_bounds: LogBounds | None = None
 ) -> Store:
-    """Opens `sqlite:///FILE` (made when it is missing, in a directory that exists) or `postgresql+psycopg://...` (the database must
-    exist), and brings its tables up to date.
+    """Open a database and migrate its tables.
+
+    The URL is `sqlite:///FILE` (created if missing, in an existing directory) or `postgresql+psycopg://...`
+    (the database must exist).
 
     Raises:
-        InvalidValue: the URL names neither.
-        Unavailable: the database does not answer.
-        Conflict: it belongs to a newer version of Kaon.
+        InvalidValue: The URL names neither.
+        Unavailable: The database does not answer.
+        Conflict: The database belongs to a newer version of Kaon.
     """
     database = open_database(url, durability)
     try:
@@ -73,7 +75,10 @@ def open_store(
 
 
 class SqlStore(Store):
-    """Every method is one transaction around a function of the module that knows the subject; the interface says what holds."""
+    """The store on SQL: every method is one transaction around a function of the module for its subject.
+
+    `Store` documents the methods.
+    """
 
     def __init__(self, database: Database, log_bounds: LogBounds) -> None:
         self._database = database

@@ -1,4 +1,4 @@
-"""Runs and commands on their way in."""
+"""Incoming runs and commands."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from kaon_wire.errors import Conflict
 from kaonapi.run.v1 import command_pb2
 
 _Key: TypeAlias = tuple[str, str, str]
-# Commands that mean something to a run that has ended.
+# Commands that are valid for a run that has ended.
 REOPENING = frozenset({"retry", "restart", "mark"})
 _INBOX_COLUMNS = ("partition", "run_id", "command", "create_us")
 
 
 class Submissions:
-    """Stores what submitters want."""
+    """Stores submissions and commands."""
 
     def __init__(self, database: Database) -> None:
         columns = [column.name for column in runs.columns]
@@ -42,8 +42,8 @@ class Submissions:
     def submit(
         self, connection: Connection, new: Sequence[NewRun]
     ) -> list[tuple[RunRecord, bool] | Conflict]:
-        """Stores runs with their start commands; the unique constraint decides who was first."""
-        # In one order everywhere: two transactions that wait for each other's keys would never end.
+        """Store runs with their start commands; the unique constraint decides which one came first."""
+        # In a global order: two transactions that wait for each other's keys would deadlock.
         rows = [_row(run) for run in sorted(new, key=_key)]
         self._new_run.execute(connection, rows)
         first = _first_of_keys(connection, {_key(run) for run in new if run.idempotency_key})
@@ -58,7 +58,7 @@ class Submissions:
         ]
 
     def _start(self, connection: Connection, created: Sequence[NewRun]) -> dict[str, InboxRow]:
-        """Stores the start commands of new runs, and returns them by run: who begins the run need not read them."""
+        """Store the start commands of new runs, and return them by run: the run's owner need not read them."""
         if not created:
             return {}
         commands = [_start_command(run) for run in created]
@@ -86,8 +86,8 @@ class Submissions:
     def add_command(
         self, connection: Connection, tenant: str, run_id: str, command: command_pb2.RunCommand, now_us: int
     ) -> RunRecord:
-        """Stores a command unless the run has ended and the command cannot open it again."""
-        # Until this is written the run is not deleted.
+        """Store a command unless the run has ended and the command cannot reopen it."""
+        # The run is not deleted until this is written.
         connection.execute(_present(run_id))
         run = reads.get_run(connection, tenant, run_id)
         if run.row.status not in t.TERMINAL or command.WhichOneof("command") in REOPENING:
@@ -96,7 +96,7 @@ class Submissions:
         return run
 
     def tell(self, connection: Connection, messages: Sequence[Message]) -> None:
-        """Stores commands for runs wherever they belong; one for a run that is not there is for nobody."""
+        """Store commands for runs in their partitions; drop those for runs that do not exist."""
         wanted = {message.run_id for message in messages}
         query = select(runs.c.run_id, runs.c.partition).where(runs.c.run_id.in_(sorted(wanted)))
         places = {row.run_id: row.partition for row in connection.execute(query)}
@@ -116,7 +116,7 @@ class Submissions:
 
 
 def _present(run_id: str) -> Select[Any]:
-    """Keeps a run from being deleted by another transaction, and holds nobody up who changes it."""
+    """Keep a run from being deleted by another transaction, without blocking its owner."""
     query = select(runs.c.run_id).where(runs.c.run_id == run_id)
     return query.with_for_update(read=True, key_share=True)
 
@@ -134,7 +134,7 @@ def _first_of_keys(connection: Connection, keys: set[_Key]) -> dict[_Key, Row[An
 
 
 def _known(run: NewRun, first: Row[Any]) -> tuple[RunRecord, bool] | Conflict:
-    """The answer to a submission whose key belongs to an earlier one."""
+    """Return the answer to a submission whose key belongs to an earlier one."""
     if first.payload_digest == _payload_digest(run):
         return reads.run_record(first), False
     return Conflict(

@@ -1,4 +1,4 @@
-"""The tables. `migrations/` makes them; a test holds the two together."""
+"""The tables. `migrations/` creates them; a test keeps the two equal."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ __all__ = [
     "workflows",
 ]
 
-# SQLite counts rows up only in a column that is declared INTEGER.
+# SQLite assigns ascending ids only in a column that is declared INTEGER.
 _ROW_ID = BigInteger().with_variant(Integer(), "sqlite")
 
 metadata = MetaData(
@@ -64,7 +64,7 @@ workflows = Table(
     PrimaryKeyConstraint("tenant", "name", "version"),
 )
 
-# Which version of a name was registered last.
+# The version of a name that was registered last.
 workflow_names = Table(
     "workflow_names",
     metadata,
@@ -85,9 +85,9 @@ runs = Table(
     # Canonical JSON: an object of canonical JSON texts.
     Column("params", Text, nullable=False),
     Column("submitter", Text, nullable=False),
-    # NULL when the submitter gave none: NULLs are never equal.
+    # NULL without a key of the submitter: NULLs are never equal.
     Column("idempotency_key", Text),
-    # What an idempotency key stands for: workflow, version and parameters.
+    # Digest of the submission under an idempotency key: workflow, version and parameters.
     Column("payload_digest", Text, nullable=False),
     Column("create_us", BigInteger, nullable=False),
     Column("status", SmallInteger, nullable=False),
@@ -99,15 +99,15 @@ runs = Table(
     Column("cancel_requested", SmallInteger, nullable=False),
     Column("steps_total", Integer, nullable=False),
     Column("steps_succeeded", Integer, nullable=False),
-    # 1 until the run has ended and its whole history is known to be published. What an owner must look at when it takes a
-    # partition over is found by this, however many runs are done with.
+    # 1 until the run has ended and its whole history is known to be published. By it an owner finds the runs
+    # to take over, regardless of the number of finished ones.
     Column("open", SmallInteger, nullable=False),
     Column("priority", Integer, nullable=False, server_default="0"),
-    # Empty unless the run belongs to a sub-workflow block of another.
+    # Empty unless the run is a child run.
     Column("parent_run_id", Text, nullable=False, server_default=""),
     Column("parent_path", Text, nullable=False, server_default=""),
     Column("depth", Integer, nullable=False, server_default="0"),
-    # Empty unless the run was forked.
+    # Empty unless the run is a fork.
     Column("fork_run_id", Text, nullable=False, server_default=""),
     Column("fork_seq", BigInteger, nullable=False, server_default="0"),
     Column("origin", Text, nullable=False, server_default=""),
@@ -123,7 +123,7 @@ runs = Table(
     Index("runs_open_idx", "partition", sqlite_where=text("open = 1"), postgresql_where=text("open = 1")),
     Index("runs_newest_idx", "tenant", "create_us", "run_id"),
     Index("runs_newest_of_workflow_idx", "tenant", "workflow", "create_us", "run_id"),
-    # What has ended lately, for the schedules that wait for it.
+    # Recently ended runs, for schedules with the trigger run_finished.
     Index(
         "runs_ended_idx",
         "tenant",
@@ -209,7 +209,7 @@ history = Table(
     PrimaryKeyConstraint("run_id", "seq"),
 )
 
-# Commands that are not applied yet; an applied one is in the run's history and leaves.
+# Commands that are not applied yet; an applied one is in the run's history and leaves the table.
 inbox = Table(
     "inbox",
     metadata,
@@ -222,7 +222,7 @@ inbox = Table(
     Index("inbox_partition_idx", "partition", "inbox_id"),
 )
 
-# Who may write: the fence of every owner's transactions.
+# The fence of every owner's transactions: the present owner and epoch.
 partitions = Table(
     "partitions",
     metadata,
@@ -240,18 +240,18 @@ pools = Table(
     PrimaryKeyConstraint("pool"),
 )
 
-# How many may hold a key at once; its row is what those who take a permit lock.
+# Bounds of keys; transactions that take a permit lock the key's row.
 permits = Table(
     "permits",
     metadata,
     Column("tenant", Text, nullable=False),
     Column("key", Text, nullable=False),
-    # 0 means without limit.
+    # 0 means no limit.
     Column("bound", Integer, nullable=False),
     PrimaryKeyConstraint("tenant", "key"),
 )
 
-# Who holds a permit: a step, or with an empty path a run.
+# Holders of permits: steps, or with an empty path runs.
 permit_holds = Table(
     "permit_holds",
     metadata,
@@ -263,7 +263,8 @@ permit_holds = Table(
     Index("permit_holds_key_idx", "tenant", "key"),
 )
 
-# Who is next: in each partition the first one of those that want the same keys. One that has not asked lately counts no more.
+# The next wishes: per partition, the first one for the same keys. One that was not repeated recently no
+# longer counts.
 permit_waits = Table(
     "permit_waits",
     metadata,
@@ -278,7 +279,7 @@ permit_waits = Table(
     Index("permit_waits_key_idx", "tenant", "key"),
 )
 
-# The newest execution under a key.
+# The newest memo under a key.
 memos = Table(
     "memos",
     metadata,
@@ -308,18 +309,18 @@ schedules = Table(
     Index("schedules_due_idx", "partition", "next_us"),
 )
 
-# The state of a run after some event, so that its past can be looked at without folding all of its history.
+# The state of a run after an event, so that reading its past need not fold all of its history.
 snapshots = Table(
     "snapshots",
     metadata,
     Column("run_id", Text, nullable=False),
     Column("seq", BigInteger, nullable=False),
-    # What `store.snapshots.encode` gives.
+    # The encoding of `store.snapshots.encode`.
     Column("state", LargeBinary, nullable=False),
     PrimaryKeyConstraint("run_id", "seq"),
 )
 
-# What owners do not touch any more: nothing could be decided or written for it.
+# Runs and schedules that owners ignore because of a fault.
 set_aside = Table(
     "set_aside",
     metadata,
@@ -330,14 +331,14 @@ set_aside = Table(
     # The run's id, or the schedule's name.
     Column("name", Text, nullable=False),
     Column("partition", Integer, nullable=False),
-    # Stands in a coordinator's log.
+    # The fault's reference in a coordinator's log.
     Column("reference", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("time_us", BigInteger, nullable=False),
     PrimaryKeyConstraint("kind", "tenant", "name"),
 )
 
-# One lease whose output is archived, and how much of it.
+# The extent of one lease's archived output.
 log_leases = Table(
     "log_leases",
     metadata,
@@ -346,18 +347,19 @@ log_leases = Table(
     Column("path", Text, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("generation", BigInteger, nullable=False),
-    # Two lives of runners can print under one generation until the engine has told one of them to stop.
+    # Two incarnations of runners can print under one generation until the engine has revoked one of them.
     Column("incarnation", Text, nullable=False),
     # Of its head.
     Column("lines", Integer, nullable=False),
     Column("bytes", BigInteger, nullable=False),
-    # 1 once the head takes no further numbers: those after `head_last` are of the tail, or left out below `tail_first`.
+    # 1 once the head takes no further numbers: later ones belong to the tail, or are omitted below
+    # `tail_first`.
     Column("full", SmallInteger, nullable=False),
     Column("head_last", BigInteger, nullable=False, server_default="0"),
     Column("tail_first", BigInteger, nullable=False, server_default="0"),
-    # Of the tail's rows, among them those that are left out and not deleted yet.
+    # Of the tail's rows, including omitted ones that are not deleted yet.
     Column("tail_bytes", BigInteger, nullable=False, server_default="0"),
-    # The largest number that has come.
+    # The largest number so far.
     Column("last_sequence", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("run_id", "path", "attempt", "generation", "incarnation", name="log_leases_lease_key"),
 )
@@ -368,7 +370,7 @@ log_chunks = Table(
     Column("chunk_id", _ROW_ID, Identity(), primary_key=True),
     Column("run_id", Text, nullable=False),
     Column("lease_id", _ROW_ID, ForeignKey("log_leases.lease_id"), nullable=False),
-    # When the record only says that lines were lost: both 0 while the head is open, then the largest number that has come.
+    # In a record that only reports lost lines: both 0 while the head is open, then the largest number so far.
     Column("first_sequence", BigInteger, nullable=False),
     Column("last_sequence", BigInteger, nullable=False),
     # Of the lines' text.

@@ -14,7 +14,7 @@ from kaonapi.workflow.v1 import definition_pb2
 
 
 def put(database: Database, connection: Connection, record: WorkflowRecord) -> bool:
-    """Stores a version unless it is there, and makes it the current one; says whether it is new."""
+    """Store a version unless it exists, and make it the current one; tell whether it is new."""
     added = connection.execute(
         database.insert(workflows)
         .values(
@@ -39,7 +39,7 @@ def put(database: Database, connection: Connection, record: WorkflowRecord) -> b
 
 
 def get(connection: Connection, tenant: str, name: str, version: str) -> WorkflowRecord:
-    """One version, or the current one."""
+    """Return one version, or the current one."""
     query = select(workflows).where(workflows.c.version == version) if version else _current()
     row = connection.execute(query.where(workflows.c.tenant == tenant, workflows.c.name == name)).first()
     if row is None:
@@ -49,7 +49,7 @@ def get(connection: Connection, tenant: str, name: str, version: str) -> Workflo
 
 
 def of_tenant(connection: Connection, tenant: str) -> list[WorkflowRecord]:
-    """The current version of every workflow of a tenant, by name."""
+    """Return the current version of every workflow of a tenant, by name."""
     query = _current().where(workflows.c.tenant == tenant).order_by(workflows.c.name)
     return [_record(row) for row in connection.execute(query)]
 

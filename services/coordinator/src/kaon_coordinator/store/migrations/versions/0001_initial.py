@@ -12,7 +12,7 @@ _ROW_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    """From an empty database."""
+    """Create the first tables in an empty database."""
     _workflows()
     _runs()
     _run_rows()

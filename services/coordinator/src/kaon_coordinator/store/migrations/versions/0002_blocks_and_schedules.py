@@ -1,4 +1,4 @@
-"""What the whole engine needs: sub-workflows, forks, permits, memos and schedules."""
+"""Tables for sub-workflows, forks, permits, memos and schedules."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """From the first tables."""
+    """Add the tables and columns."""
     _runs()
     _permits()
     op.create_table(

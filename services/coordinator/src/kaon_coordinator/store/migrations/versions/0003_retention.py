@@ -1,4 +1,4 @@
-"""History may be deleted together with its run, and only then."""
+"""Allow the deletion of history together with its run, and only then."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
-    """The database goes on refusing to change history, and to delete that of a run which is there."""
+    """Replace the triggers: the database still refuses changes of history, and its deletion while the run exists."""
     if op.get_bind().dialect.name == "sqlite":
         op.execute("DROP TRIGGER history_no_delete")
         op.execute(

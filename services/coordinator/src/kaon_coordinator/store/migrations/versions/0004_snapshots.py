@@ -1,4 +1,4 @@
-"""Snapshots of runs with long histories. Runs of before have none, and are folded from the beginning."""
+"""Snapshots of runs with long histories. Older runs have none and are folded from the beginning."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
-    """One table."""
+    """Add the table of snapshots."""
     op.create_table(
         "snapshots",
         sa.Column("run_id", sa.Text, nullable=False),

@@ -1,4 +1,4 @@
-"""What owners do not touch any more, because nothing could be decided or written for it."""
+"""Runs and schedules that are set aside because of a fault."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
-    """One table."""
+    """Add the table of set-aside runs and schedules."""
     op.create_table(
         "set_aside",
         sa.Column("kind", sa.Text, nullable=False),

@@ -1,4 +1,4 @@
-"""Of what a lease printed the end is archived, too."""
+"""Archive the end of a lease's output, too."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _COUNTS = ("head_last", "tail_first", "tail_bytes", "last_sequence")
 
 
 def upgrade() -> None:
-    """What is full by now is a head, after which a tail may come."""
+    """Mark leases that reached their bound as heads, which a tail may follow."""
     for name in _COUNTS:
         op.add_column("log_leases", sa.Column(name, sa.BigInteger, nullable=False, server_default="0"))
     op.add_column("log_chunks", sa.Column("bytes", sa.BigInteger, nullable=False, server_default="0"))

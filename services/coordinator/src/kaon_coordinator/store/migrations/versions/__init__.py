@@ -1,0 +1,1 @@
+"""The migrations of the coordinator's tables, one module each."""
