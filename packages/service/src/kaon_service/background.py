@@ -56,7 +56,7 @@ class BackgroundTasks:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a background task has failed", task=task.get_name(), exc_info=error)
+            log.error("background task failed", task=task.get_name(), exc_info=error)
         self._changed.set()
 
 
@@ -95,7 +95,7 @@ async def in_rounds(
         try:
             await work()
         except passing as error:
-            log.warning("a round is done again", task=name, reason=str(error), seconds=wait)
+            log.warning("background round failed; retrying", task=name, reason=str(error), seconds=wait)
             await sleep(wait)
             wait = min(2 * wait, LONGEST_WAIT)
         else:

@@ -1,1 +1,1 @@
-"""Kaon's coordinator: accepts runs, decides what happens next, and hands ready steps to runners."""
+"""Kaon's coordinator: accepts runs, decides what happens next, and matches ready steps with runners."""

@@ -1,4 +1,7 @@
-"""`python -m kaon_coordinator`: one coordinator as a process of its own, over Kafka. SIGTERM and SIGINT stop it in order."""
+"""`python -m kaon_coordinator`: one coordinator as a process of its own, over Kafka.
+
+SIGTERM and SIGINT shut it down.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ def _application(settings: Settings) -> Application:
 
 
 def main() -> None:
-    """Entry point. Exit codes: 0 stopped in order, 1 cannot go on, 2 wrong settings."""
+    """Run the coordinator. Exit codes: 0 shut down in order, 1 fatal error, 2 invalid settings."""
     parser = argparse.ArgumentParser(
         prog="kaon-coordinator",
         description="Accepts runs, decides what is next, and hands ready steps to runners. Every setting is an environment "
@@ -44,11 +47,11 @@ def main() -> None:
         print(f"kaon-coordinator: {error}", file=sys.stderr)
         sys.exit(2)
     try:
-        # The policy and not one loop: Faust's consumer makes a loop of its own in its thread.
+        # The policy, not just one loop: Faust's consumer creates a loop of its own in its thread.
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
         asyncio.run(serve(lambda: _application(settings), started=lambda _port: collect_seldom()))
     except KaonError as error:
-        log.error("the coordinator cannot go on", reason=str(error))
+        log.error("coordinator cannot go on; exiting", reason=str(error))
         sys.exit(1)
 
 

@@ -1,4 +1,4 @@
-"""The composition root: settings and a transport become a coordinator at work."""
+"""The composition root: builds a running coordinator from settings and a transport."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ _DURABILITY = {"synchronous": Durability.FULL, "relaxed": Durability.RELAXED}
 
 
 class Application:
-    """One coordinator: `start`, then `wait` until something ends it, then `stop`.
+    """One coordinator: `start`, then `wait` until it fails or is stopped, then `stop`.
 
     Args:
-        settings: see `Settings`.
-        transport: not started.
-        spans: where traces go; nowhere by default. Closed by `stop`.
-        records: reads topics for the triggers of schedules; without it they tell an error. Closed by `stop`.
+        settings: See `Settings`.
+        transport: The transport, not started.
+        spans: The receiver of traces; none by default. Closed by `stop`.
+        records: Reads topics for the triggers of schedules; without it they report an error. Closed by `stop`.
     """
 
     def __init__(
@@ -142,10 +142,10 @@ class Application:
         self._tasks = BackgroundTasks()
 
     async def start(self) -> int:
-        """Listens, joins the other coordinators, and returns the API's port.
+        """Listen, join the other coordinators, and return the API's port.
 
         Raises:
-            KaonError: something that is needed does not answer.
+            KaonError: A dependency does not answer.
         """
         port = await self._api.start(self._settings.address)
         self.coordinator.told_at(advertised(self._settings, port))
@@ -167,11 +167,11 @@ class Application:
         return port
 
     async def wait(self) -> None:
-        """Returns never: raises what makes it impossible to go on. The process must end then."""
+        """Wait for a fatal error and raise it; the process must end then."""
         await self._tasks.wait()
 
     async def stop(self) -> None:
-        """Ends in order: what was begun is finished, what was not is derived by the next owner."""
+        """Shut down in order: finish pending work; the next owner derives the rest."""
         await self._api.serving(ready=False)
         await self._api.stop(STOP_SECONDS)
         await self._transport.stop()
@@ -192,7 +192,7 @@ class Application:
 
 
 class _Sinks(ApiSinks):
-    """The API's sinks, telemetry, and the scratch space that an ended run no longer needs."""
+    """The API's sinks, telemetry, and the removal of an ended run's scratch space."""
 
     def __init__(
         self, feed: RunFeed, archive: LogArchive, scratch: ScratchSpace | None, telemetry: RunTelemetry
@@ -202,7 +202,7 @@ class _Sinks(ApiSinks):
         self._telemetry = telemetry
 
     def committed(self, events: Sequence[history_pb2.HistoryEvent]) -> None:
-        """History events that are durable."""
+        """Receive durable history events."""
         super().committed(events)
         self._telemetry.committed(events)
         if self._scratch is not None:
@@ -227,4 +227,5 @@ def _label_problem(text: str) -> str:
 
 
 def validator(limits: Limits) -> Callable[[d.WorkflowDefinition], list[str]]:
+    """Return the validation of definitions under these limits, including expressions and labels."""
     return partial(validate, limits=limits, check_expression=expressions.check, check_label=_label_problem)

@@ -1,8 +1,7 @@
-"""`python -m kaon_coordinator.create_topics`: creates the topics that are missing, and ends.
+"""`python -m kaon_coordinator.create_topics`: creates missing topics, and exits.
 
-Coordinators and runners start after it.
-
-It takes the same settings as the coordinator, and KAON_MIN_ISR: how many copies must have a record before it is acknowledged.
+Start it before coordinators and runners. It takes the coordinator's settings and KAON_MIN_ISR, the number of
+copies that must have a record before it is acknowledged.
 """
 
 from __future__ import annotations
@@ -19,16 +18,16 @@ from kaon_coordinator.settings import settings_from
 from kaon_wire import topics
 from kaon_wire.errors import KaonError, Unavailable
 
-# How long brokers may take to come up.
+# How long brokers may take to start.
 PATIENCE_SECONDS = 60.0
 _PAUSE_SECONDS = 0.5
 
 
 async def create_topics(kafka: str, catalogue: topics.Catalogue, min_insync: int) -> list[str]:
-    """Creates what is missing and returns the names; topics that exist stay as they are.
+    """Create missing topics and return their names; existing topics stay unchanged.
 
     Raises:
-        Unavailable: no broker answers, or there are fewer than the topics have copies.
+        Unavailable: No broker answers, or there are fewer brokers than copies.
     """
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
@@ -37,7 +36,7 @@ async def create_topics(kafka: str, catalogue: topics.Catalogue, min_insync: int
         except KafkaError as error:
             if time.monotonic() > deadline:
                 raise Unavailable(f"the brokers at {kafka} cannot create topics: {error!r}") from error
-            # A broker tells nobody when it is ready.
+            # A broker does not announce that it is ready.
             await asyncio.sleep(_PAUSE_SECONDS)
 
 
@@ -67,7 +66,7 @@ def _new(topic: topics.Topic, copies: int, min_insync: int) -> NewTopic:
 
 
 def main() -> int:
-    """Entry point. Exit codes: 0 all topics exist, 1 they could not be created, 2 wrong settings."""
+    """Create the topics. Exit codes: 0 all topics exist, 1 creation failed, 2 invalid settings."""
     try:
         settings = settings_from(os.environ)
         min_insync = int(os.environ.get("KAON_MIN_ISR", "1"))

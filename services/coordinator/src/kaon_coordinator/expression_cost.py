@@ -1,10 +1,10 @@
-"""What a CEL expression may cost at most, told before it is evaluated: its evaluation cannot be interrupted.
+"""Upper bounds of the cost of CEL expressions, estimated before evaluation, which cannot be interrupted.
 
-The unit is the copy of one number in a list (about 20 ns). Values are copied as a whole, with everything in them: once on their way
-into the library, by every `+` of texts and lists, and again and again by macros (`map`, `filter`, `all`, `exists`, `exists_one`),
-which go over lists and can stand inside one another. The estimate is an upper bound from the sizes of the actual values: it takes
-every list to be as long as the longest that there is, or that can be made of them, and every operator to copy all that is named
-around it.
+The unit is the copy of one number in a list (about 20 ns). Values are copied as a whole, with everything in
+them: once on their way into the library, by every `+` of texts and lists, and repeatedly by macros (`map`,
+`filter`, `all`, `exists`, `exists_one`), which iterate over lists and can be nested. The estimate is an upper
+bound from the sizes of the actual values. It assumes that every list is as long as the longest one that
+exists or can be built, and that every operator copies all values named around it.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-# Looking at an element costs as much as copying so many, and so does taking one over from Python.
+# Visiting an element costs as much as so many copies, and so does converting one from Python.
 _LOOK = 20
 _TAKE_OVER = 6
-# A text of so many characters costs as much more as a number.
+# A text of so many characters costs one more unit.
 _CHARACTERS = 256
-# Looking at the states of a pattern once for each of so many characters.
+# Cost of visiting the states of a pattern once for each of so many characters.
 _STATE = 13
-# The library compiles no pattern that has many more.
+# The library compiles no pattern with many more states.
 _MOST_STATES = 300_000
 # Another entry of a map.
 _ENTRY = 4
@@ -32,50 +32,51 @@ _MACRO = re.compile(r"\.\s*(map|filter|all|exists_one|exists)\s*\($")
 _MAKING = frozenset({"map", "filter"})
 _FIXED_PATTERN = re.compile(r'\bmatches\s*\(\s*""\s*\)')
 _TIMES = re.compile(r"\{\s*(\d*)\s*,?\s*(\d*)\s*\}")
-# What is looked at: parentheses, operators over whole values, names, and whether a name is a function or a field.
+# The tokens: parentheses, operators over whole values, names, and whether a name is a function or a field.
 _TOKEN = re.compile(r"[()]|\+|==|!=|\.?\s*[A-Za-z_]\w*\s*\(?")
 
 
 @dataclass(kw_only=True)
 class Scope:
-    """The expression itself, or what stands in the parentheses of one macro."""
+    """The expression itself, or the parentheses of one macro."""
 
-    # Of the macro; empty for the expression itself.
+    # The macro's name; empty for the expression itself.
     macro: str = ""
-    # Operators and functions that may go through whole values.
+    # Operators and functions that may traverse whole values.
     operations: int = 0
-    # States of the patterns of `matches`: each may be looked at for each character.
+    # States of the patterns of `matches`: each may be visited for each character.
     states: int = 0
-    # The names in it, as often as they stand there.
+    # The names in it, with repetitions.
     names: list[str] = field(default_factory=list)
     inner: list[Scope] = field(default_factory=list)
 
     def weight(self, weights: Mapping[str, int]) -> int:
-        """How much all that is named costs to copy."""
+        """Return the cost of copying all named values."""
         return sum(weights.get(name, 0) for name in self.names)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """What in an expression decides about its cost."""
+    """The properties of an expression that determine its cost."""
 
     outer: Scope
-    # Additions outside of macros, and inside of those whose results further macros go over: each may put two lists together.
+    # Additions outside of macros, and inside of those whose results other macros iterate over: each may join
+    # two lists.
     outer_sums: int
     inner_sums: int
-    # The longest list that is written in the expression has fewer elements.
+    # The longest list literal in the expression has fewer elements.
     written: int
     characters: int
 
     def cost(self, variables: Mapping[str, Any]) -> int:
-        """The most that an evaluation over these values costs."""
+        """Return the upper bound of the cost of an evaluation over these values."""
         weights = {name: weight_of(value) for name, value in variables.items()}
         named = self.outer.weight(weights) + self.characters
         total = _TAKE_OVER * sum(weights.values())
         total += self.outer.operations * named + self.outer.states * _STATE * named
         if self.outer.inner:
             longest = max(longest_in(variables), self.written) * (1 + self.outer_sums)
-            # What one macro puts together another may put together once more.
+            # A second macro may join once more what one macro has joined.
             longest <<= min(self.inner_sums, 64)
             heaviest = max((*weights.values(), longest)) * (1 + self.outer_sums) << min(self.inner_sums, 64)
             total += sum(_cost(each, longest, heaviest, weights) for each in self.outer.inner)
@@ -83,19 +84,19 @@ class Shape:
 
 
 def _cost(scope: Scope, longest: int, heaviest: int, weights: Mapping[str, int]) -> int:
-    """What one macro costs over a list of this length, which weighs as much as the heaviest value."""
+    """Return the cost of one macro over a list of this length, whose elements weigh as much as the heaviest value."""
     named = scope.weight(weights)
     own = longest * _LOOK + scope.operations * (heaviest + longest * named)
     own += scope.states * _STATE * (heaviest + longest * (named + 1))
     if scope.macro in _MAKING:
-        # The list is copied with every element that comes to it, half of it on average.
+        # The list is copied for every added element, half of it on average.
         own += longest * (heaviest + longest * named) // 2
         heaviest += longest * named
     return own + longest * sum(_cost(each, longest, heaviest, weights) for each in scope.inner)
 
 
 def weight_of(value: Any) -> int:
-    """What it costs to copy a JSON value with everything in it."""
+    """Return the cost of copying a JSON value with everything in it."""
     weight, stack = 0, [value]
     while stack:
         each = stack.pop()
@@ -111,7 +112,7 @@ def weight_of(value: Any) -> int:
 
 
 def longest_in(value: Any) -> int:
-    """The length of the longest list or map in a JSON value."""
+    """Return the length of the longest list or map in a JSON value."""
     longest, stack = 0, [value]
     while stack:
         each = stack.pop()
@@ -125,11 +126,11 @@ def longest_in(value: Any) -> int:
 
 
 def shape_of(expression: str) -> Shape:
-    """The shape of an expression that can be parsed."""
+    """Return the shape of an expression that can be parsed."""
     text = _TEXTS.sub('""', expression)
     states = _states_of(expression, text)
     outermost = Scope()
-    # For every open parenthesis: the scope that its content belongs to.
+    # For every open parenthesis: the scope of its content.
     around = [outermost]
     outer = inner = last = 0
     for found in _TOKEN.finditer(text):
@@ -154,7 +155,7 @@ def shape_of(expression: str) -> Shape:
             _called(scope, token, states)
             around.append(scope)
     if outermost.inner and not outermost.inner[-1].inner:
-        # Nothing goes over what the last macro gives.
+        # Nothing iterates over the result of the last macro.
         inner = last
     return Shape(
         outer=outermost,
@@ -166,7 +167,7 @@ def shape_of(expression: str) -> Shape:
 
 
 def _named(scope: Scope, token: str) -> None:
-    """A variable, a field or a word of the language."""
+    """Read a variable, a field or a keyword."""
     if token == "in":
         scope.operations += 1
     elif not token.startswith("."):
@@ -174,7 +175,7 @@ def _named(scope: Scope, token: str) -> None:
 
 
 def _called(scope: Scope, token: str, states: int) -> None:
-    """A parenthesis, or a function in front of it."""
+    """Read a parenthesis, or a function in front of it."""
     name = token.strip(" .(\t\r\n")
     if name == "matches":
         scope.states += states
@@ -183,7 +184,11 @@ def _called(scope: Scope, token: str, states: int) -> None:
 
 
 def _states_of(expression: str, text: str) -> int:
-    """The most states that a pattern has: each repetition `{n}` makes n of what stands before it. What a value gives is unknown."""
+    """Return the upper bound of a pattern's states.
+
+    Each repetition `{n}` multiplies those before it by n. A pattern that a value provides has an unknown
+    number.
+    """
     calls = len(re.findall(r"\bmatches\b", text))
     if calls > len(_FIXED_PATTERN.findall(text)):
         return _MOST_STATES

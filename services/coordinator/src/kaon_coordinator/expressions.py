@@ -20,10 +20,11 @@ class ExpressionError(KaonError):
 
 
 class Meter:
-    """Evaluates the expressions of one turn of the engine, and counts what they may cost.
+    """Evaluates the expressions of one turn of the engine, and counts their costs.
 
-    An evaluation cannot be interrupted, and nothing else happens meanwhile: no expression may cost more than the limit, nor all
-    those of one node together; when those of a turn have cost a quarter of it, the engine leaves the others to later turns.
+    An evaluation cannot be interrupted and blocks everything else. So neither one expression nor all those of
+    one node may cost more than the limit. When those of a turn have cost a quarter of it, the engine leaves
+    the others to later turns.
     """
 
     def __init__(self, cost_limit: int = DEFAULT.cel_cost) -> None:
@@ -33,20 +34,20 @@ class Meter:
 
     @property
     def cost(self) -> int:
-        """What the turn has evaluated."""
+        """Return the cost of the turn's expressions so far."""
         return self._turn
 
     @property
     def spent(self) -> bool:
-        """Whether the turn has evaluated enough."""
+        """Tell whether the turn has used up its budget."""
         return self._turn >= self._limit // 4
 
     def begin_node(self) -> None:
-        """The expressions of another node follow."""
+        """Mark the start of another node's expressions."""
         self._node = 0
 
     def __call__(self, expression: str, variables: Mapping[str, Any]) -> Any:
-        """The JSON value of an expression; see `evaluate`."""
+        """Return the JSON value of an expression; see `evaluate`."""
         cost = cost_of(expression, variables)
         self._node += cost
         self._turn += min(cost, self._limit)
@@ -54,16 +55,16 @@ class Meter:
 
 
 def evaluate(expression: str, variables: Mapping[str, Any], cost_limit: int = DEFAULT.cel_cost) -> Any:
-    """The JSON value of a CEL expression over `variables` (JSON values by name).
+    """Return the JSON value of a CEL expression over `variables` (JSON values by name).
 
     Raises:
-        ExpressionError: it cannot be parsed, not be evaluated over these values, or would cost too much.
+        ExpressionError: The expression cannot be parsed, not be evaluated over these values, or would cost too much.
     """
     return _evaluate(expression, variables, cost_of(expression, variables), cost_limit)
 
 
 def cost_of(expression: str, variables: Mapping[str, Any]) -> int:
-    """The most that an evaluation may cost; 0 for what cannot be parsed, which `evaluate` tells."""
+    """Return the upper bound of an evaluation's cost; 0 for an unparsable expression, which `evaluate` reports."""
     try:
         _, shape = _compile(expression)
     except Exception:
@@ -79,7 +80,7 @@ def _evaluate(expression: str, variables: Mapping[str, Any], cost: int, cost_lim
             )
         program, _ = _compile(expression)
         return program.execute(dict(variables))
-    # The library raises what its authors thought of last, Rust's panics included: whatever it is, this expression has no value.
+    # The library raises many kinds of errors, Rust panics included: in any case, the expression has no value.
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
             raise
@@ -96,14 +97,14 @@ def _shown(variables: Mapping[str, Any]) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    """What the library says, in words where it says only a key."""
+    """Return the library's reason, with an explanation where it only names a key."""
     if isinstance(error, KeyError):
         return f"there is no key {error}"
     return str(error) or type(error).__name__
 
 
 def check(expression: str) -> str:
-    """What is wrong with an expression's form; empty when it can be parsed."""
+    """Describe the syntax error of an expression; empty when it can be parsed."""
     try:
         _compile(expression)
     except Exception as error:

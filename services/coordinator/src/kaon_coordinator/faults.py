@@ -1,7 +1,7 @@
-"""What nobody has foreseen, kept to the one run, schedule or record that it concerns.
+"""Faults: unforeseen errors, contained to the one run, schedule or record that they concern.
 
-Whoever works for many catches what is raised while it works for one, notes it here, and goes on with the others. The reference that
-the log has with the stack is what people are told.
+Code that works for many catches the exception of one, records it here, and continues with the others. People
+are told the reference under which the log has the stack.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from kaon_wire.errors import KaonError
 
 log = structlog.get_logger(__name__)
 
-# Of what was raised, in what people are told.
+# Characters of an exception's text in messages to people.
 _CHARACTERS = 500
-# Of a stack.
+# Characters of a stack.
 _STACK_CHARACTERS = 16_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """Something unforeseen, as the log has it."""
+    """An unforeseen error, as logged."""
 
-    # Stands in the log with the stack.
+    # The reference in the log, next to the stack.
     reference: str
-    # What was going on.
+    # The activity during which it was raised.
     doing: str
-    # The class of what was raised, and what it says where that is meant for people. Other texts may hold anything, and stay in
-    # the log.
+    # The exception's class, and its text if it is meant for people. Other texts may contain secrets and stay
+    # in the log.
     kind: str
     text: str = ""
 
@@ -43,17 +43,17 @@ class Fault:
 
 
 def new_reference() -> str:
-    """What a fault is called."""
+    """Return a new reference of a fault."""
     return uuid.uuid4().hex[:12]
 
 
 def note_fault(doing: str, error: BaseException, **about: object) -> Fault:
-    """Logs something unforeseen with its stack.
+    """Log an unforeseen error with its stack.
 
     Args:
-        doing: what was going on, as it goes on after "while".
-        error: what was raised.
-        about: whom it concerns, for the log.
+        doing: The activity, phrased to follow "while".
+        error: The exception.
+        about: The run, schedule or record, as fields for the log.
     """
     text = _plain(str(error)[:_CHARACTERS]) if isinstance(error, KaonError) else ""
     fault = Fault(reference=new_reference(), doing=doing, kind=type(error).__name__, text=text)
@@ -63,8 +63,11 @@ def note_fault(doing: str, error: BaseException, **about: object) -> Fault:
 
 
 def _stack(error: BaseException) -> str:
-    """The stack as text. Not left to the log: what shows local variables would show a run's whole state, and half of a surrogate
-    pair would raise again."""
+    """Return the stack as text.
+
+    The logger does not format it: a formatter with local variables would show a run's whole state, and a lone
+    surrogate would raise again.
+    """
     lines = traceback.format_exception(error)
     kept = "".join(lines)
     if len(kept) > _STACK_CHARACTERS:
@@ -73,16 +76,16 @@ def _stack(error: BaseException) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that every store and log takes."""
+    """Return a text that every store and log accepts."""
     return text.encode("utf-8", "replace").decode().replace("\0", "?")
 
 
 @contextmanager
 def going_on(doing: str, **about: object) -> Iterator[None]:
-    """Whatever is raised inside is logged, and the caller goes on: for work that is done again, or that nothing depends on."""
+    """Log any exception raised inside, and continue: for work that is repeated, or that nothing depends on."""
     try:
         yield
     except KaonError as error:
-        log.warning("put off", doing=doing, reason=str(error), **about)
+        log.warning("operation failed; retrying", doing=doing, reason=str(error), **about)
     except Exception as error:
         note_fault(doing, error, **about)

@@ -1,4 +1,4 @@
-"""Looks at the coordinator every few seconds and sets the gauges that Prometheus reads."""
+"""Samples the coordinator every few seconds and sets the gauges that Prometheus reads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,14 @@ SECONDS = 2.0
 
 
 class Gauges:
-    """Args: metrics: what is set. coordinator, transport: what is looked at. pools: the deployment's pools."""
+    """Sets the gauges.
+
+    Args:
+        metrics: The gauges to set.
+        coordinator: The coordinator to sample.
+        transport: The transport to sample.
+        pools: The deployment's pools.
+    """
 
     def __init__(
         self,
@@ -30,14 +37,14 @@ class Gauges:
         self._pools = tuple(pools)
 
     async def run(self) -> None:
-        """Looks until cancelled."""
+        """Sample until cancelled."""
         while True:
             with going_on("the coordinator was measured"):
                 self.look()
             await asyncio.sleep(SECONDS)
 
     def look(self) -> None:
-        """Sets every gauge."""
+        """Set every gauge."""
         metrics, counters = self._metrics, self._coordinator.counters
         metrics.stale.set(counters.stale_leases)
         metrics.fenced.set(counters.fenced)
@@ -53,7 +60,7 @@ class Gauges:
                 self._look_at_pool(name, self._coordinator.pools.view(name))
 
     def _look_at_pool(self, name: str, pool: runner_pb2.Pool | None) -> None:
-        """A pool that another coordinator owns shows nothing here."""
+        """Sample a pool; one that another coordinator owns shows nothing here."""
         metrics = self._metrics
         shown = pool or runner_pb2.Pool()
         metrics.pool_waiting.labels(name).set(shown.waiting)

@@ -12,7 +12,7 @@ _RANDOM_BITS = 80
 
 
 def new_run_id(now_us: int, random_bits: Callable[[int], int] = secrets.randbits) -> str:
-    """A new id of 26 characters: milliseconds first, so that ids sort by time, then 80 random bits."""
+    """Return a new id of 26 characters: milliseconds first, so that ids sort by time, then 80 random bits."""
     number = (now_us // 1000) << _RANDOM_BITS | random_bits(_RANDOM_BITS)
     digits = [_DIGITS[number >> 5 * place & 31] for place in range(_LENGTH - 1, -1, -1)]
     return "".join(digits)

@@ -1,4 +1,4 @@
-"""The parameters of a submission: checked against what the workflow declares, completed with its defaults."""
+"""Parameters of a submission: checked against the workflow's declarations, completed with its defaults."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
 
 
 def _is_date(value: Any) -> bool:
-    # `fromisoformat` takes other forms of dates too.
+    # `fromisoformat` accepts other forms of dates, too.
     if not isinstance(value, str) or not _DATE.match(value):
         return False
     try:
@@ -49,11 +49,11 @@ _CHECKS: Mapping[int, tuple[str, Callable[[Any], bool]]] = {
 def complete(
     definition: d.WorkflowDefinition, given: Mapping[str, str], limits: Limits = DEFAULT
 ) -> dict[str, str]:
-    """The value of every parameter as canonical JSON.
+    """Return the value of every parameter as canonical JSON.
 
     Raises:
-        InvalidRequest: names every parameter that is unknown, missing, not JSON, of another type, or none of the values allowed; or
-            says that all of them together are too large.
+        InvalidRequest: Parameters are unknown, missing, malformed, of another type, not among the allowed
+            values, or too large together; the error names each of them.
     """
     size = sum(len(name) + len(text) for name, text in given.items())
     if size > limits.params_bytes:

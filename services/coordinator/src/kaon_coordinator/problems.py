@@ -1,4 +1,4 @@
-"""The errors of requests: what is wrong with one, and who may not send it."""
+"""Errors of requests: invalid ones, and callers without permission."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from kaon_wire.errors import InvalidValue, KaonError
 
-# How many problems of one request are told; the rest is counted.
+# Number of reported problems of one request; the rest is counted.
 SHOWN_PROBLEMS = 20
 
 
@@ -15,13 +15,13 @@ SHOWN_PROBLEMS = 20
 class Problem:
     """One thing that is wrong with a request."""
 
-    # Which part of it, such as "params_json[users]".
+    # The field, such as "params_json[users]".
     field: str
     text: str
 
 
 class InvalidRequest(InvalidValue):
-    """A request with one problem or several, all told at once."""
+    """A request with one or more problems, all reported at once."""
 
     def __init__(self, what: str, problems: Sequence[Problem]) -> None:
         lines = [problem.text for problem in problems[:SHOWN_PROBLEMS]]
@@ -36,4 +36,4 @@ class Denied(KaonError):
 
 
 class FailedPrecondition(KaonError):
-    """The state of the run, or of what the request names, does not allow the request."""
+    """The state of the run, or of another named object, does not allow the request."""

@@ -1,4 +1,4 @@
-"""Deletes ended runs and old output, so that the database does not grow for ever."""
+"""Retention: deletes ended runs and old output, so that the database does not grow for ever."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from kaon_coordinator.store.protocols.retention_store import RetentionStore
 log = structlog.get_logger(__name__)
 
 DAY_US = 86_400_000_000
-# Between two rounds. Every coordinator goes round; what one has deleted the next does not find.
+# Interval between two rounds. Every coordinator makes them; runs deleted by one are not found by the next.
 ROUND_SECONDS = 600.0
-# Runs in one transaction: it stands before the owners' own, so it must be short.
+# Runs per transaction: it delays the owners' own, so it must be short.
 RUNS_AT_ONCE = 20
-# Between two transactions of a round.
+# Pause between two transactions of a round.
 BREATH_SECONDS = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
 class Keep:
-    """How long what has ended is kept, in days; 0: for ever."""
+    """Retention periods in days; 0 means for ever."""
 
-    # Runs with their steps, history and output, and memoized results. An idempotency key is known as long as its run.
+    # Runs with their steps, history and output, and memos. An idempotency key lives as long as its run.
     run_days: float = 90.0
-    # What steps printed.
+    # The output of steps.
     log_days: float = 30.0
-    # Artifacts and code bundles that nothing needs, since they were written or taken anew; at least 1.
+    # Unneeded artifacts and code bundles, since their writing or renewal; at least 1.
     artifact_days: float = 7.0
 
 
 class Retention:
-    """One coordinator's share of the work.
+    """The retention of one coordinator.
 
     Args:
-        store: the database.
-        keep: how long.
-        now_us: the time.
+        store: The database.
+        keep: The retention periods.
+        now_us: Returns microseconds since the epoch.
     """
 
     def __init__(self, store: StoreCalls[RetentionStore], keep: Keep, now_us: Callable[[], int]) -> None:
@@ -50,14 +50,14 @@ class Retention:
         self._now_us = now_us
 
     async def run(self) -> None:
-        """Goes round until cancelled; a database that does not answer is asked again in the next round."""
+        """Make rounds until cancelled; the next round retries when the database does not answer."""
         while True:
             with going_on("old runs were deleted"):
                 await self.once()
             await asyncio.sleep(ROUND_SECONDS)
 
     async def once(self) -> int:
-        """One round; returns how many runs were deleted."""
+        """Make one round; return the number of deleted runs."""
         store = self._store.store
         removed = await self._remove(store.remove_runs, self._keep.run_days)
         cleared = await self._remove(store.remove_logs, self._keep.log_days)

@@ -1,4 +1,4 @@
-"""Removes the scratch space of runs that have ended."""
+"""Removes the scratch space of ended runs."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from kaon_coordinator.faults import going_on
 
 log = structlog.get_logger(__name__)
 
-# Says which of these runs have ended or are unknown.
+# Returns which of these runs have ended or are unknown.
 Ended = Callable[[Iterable[str]], Awaitable[set[str]]]
 
 
 class ScratchSpace:
-    """The directories `<base>/<run>` that steps use as scratch space, wherever they are.
+    """The directories `<base>/<run>` that steps use as scratch space, on any supported storage.
 
     Args:
-        base_url: `hdfs://...` or `file:///...`; the same that the runners have.
-        ended: asks which runs have ended.
+        base_url: `hdfs://...` or `file:///...`; the same as the runners'.
+        ended: Returns which runs have ended.
     """
 
     def __init__(self, base_url: str, ended: Ended) -> None:
@@ -31,12 +31,14 @@ class ScratchSpace:
         self._done: asyncio.Queue[str] = asyncio.Queue()
 
     def run_ended(self, run_id: str) -> None:
-        """The run needs its scratch space no more."""
+        """Queue the removal of an ended run's scratch space."""
         self._done.put_nowait(run_id)
 
     async def run(self) -> None:
-        """Removes what ended before this process began, then what ends, until cancelled. Storage that does not answer is logged:
-        what is left is found at the next start."""
+        """Remove the space of earlier ended runs, then of each ending run, until cancelled.
+
+        Errors of the storage are logged: the next start finds the remaining space.
+        """
         with going_on("scratch space was swept"):
             await self._sweep()
         while True:

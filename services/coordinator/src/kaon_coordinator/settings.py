@@ -1,4 +1,4 @@
-"""What a coordinator can be told, by environment variables."""
+"""The coordinator's settings, from environment variables."""
 
 from __future__ import annotations
 
@@ -28,44 +28,44 @@ class Settings:
     database: str = "sqlite:///kaon.db"
     # KAON_ADDRESS: where the gRPC API listens.
     address: str = "127.0.0.1:7070"
-    # KAON_ADVERTISED_ADDRESS: where other coordinators reach it; empty: KAON_ADDRESS with the port that it got, and the host's
-    # name in place of a wildcard.
+    # KAON_ADVERTISED_ADDRESS: where other coordinators reach it; empty: KAON_ADDRESS with the bound port, and
+    # the host's name in place of a wildcard.
     advertised_address: str = ""
     # KAON_TENANTS: a TOML or JSON file with weights and quotas (docs/scheduling.md); empty: all tenants are equal.
     tenants: Tenants = NO_LIMITS
-    # KAON_ARTIFACTS: where artifacts and code bundles are kept, as an fsspec URL.
+    # KAON_ARTIFACTS: storage of artifacts and code bundles, as an fsspec URL.
     artifacts: str = "file:///var/lib/kaon/artifacts"
-    # KAON_SCRATCH: where steps have their scratch space; empty: runners keep it to themselves, and nothing is removed here.
+    # KAON_SCRATCH: scratch space of steps; empty: local to the runners, and nothing is removed here.
     scratch: str = ""
     # KAON_DURABILITY: "synchronous" (every commit reaches the disk) or "relaxed".
     durability: str = "synchronous"
     # KAON_OWNER: name of this process; unique among the coordinators.
     owner: str = field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}")
-    # KAON_METRICS: host:port at which Prometheus reads metrics; empty: nowhere.
+    # KAON_METRICS: host:port at which Prometheus reads metrics; empty: metrics are not served.
     metrics: str = ""
     # KAON_LEASE_SECONDS: how long a runner may be silent.
     lease_seconds: float = 10.0
     # KAON_LIMITS: bounds that keep one run from harming the others, such as "foreach_items=1000, iterations=50".
     limits: Limits = DEFAULT
-    # KAON_RETENTION_DAYS: days for which ended runs are kept; 0: for ever.
-    # KAON_LOG_RETENTION_DAYS: days for which the output of their steps is kept; 0: for ever.
-    # KAON_ARTIFACT_RETENTION_DAYS: days for which artifacts are kept that nothing needs; 0: for ever.
+    # KAON_RETENTION_DAYS: days for which ended runs are kept; 0: for ever. KAON_LOG_RETENTION_DAYS: days for
+    # which the output of their steps is kept; 0: for ever. KAON_ARTIFACT_RETENTION_DAYS: days for which
+    # unneeded artifacts are kept; 0: for ever.
     keep: Keep = field(default_factory=Keep)
-    # KAON_RUN_PARTITIONS: partitions over which runs are spread. At most so many coordinators share the work. Never lower it.
-    # KAON_POOL_PARTITIONS: partitions of the topics of pools.
-    # KAON_RUNNER_PARTITIONS: partitions over which the runners of a pool are spread. Each runner reads all of one.
-    # KAON_POOLS: names of the pools, separated by commas; empty: default.
-    # KAON_REPLICATION: brokers that keep each record. Like the four above, it must be the same for all services.
+    # KAON_RUN_PARTITIONS: partitions over which runs are spread, and the largest number of coordinators that
+    # share the work. Never lower it. KAON_POOL_PARTITIONS: partitions of the topics of pools.
+    # KAON_RUNNER_PARTITIONS: partitions over which the runners of a pool are spread. Each runner reads all of
+    # one. KAON_POOLS: names of the pools, separated by commas; empty: default. KAON_REPLICATION: brokers that
+    # keep each record. Like the four above, it must be the same for all services.
     catalogue: topics.Catalogue = field(default_factory=topics.Catalogue)
     # How long after a run's end the last lines of its steps may come, in seconds. It follows from the transport.
     log_settle_seconds: float = 1.5
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
-    """The settings that the environment gives; what it does not mention has its default.
+    """Read the settings from the environment; absent variables have their defaults.
 
     Raises:
-        InvalidValue: a variable has no usable value; the message names it.
+        InvalidValue: A variable has an invalid value; the message names it.
     """
     default = Settings()
     durability = environment.get("KAON_DURABILITY", default.durability)
@@ -103,10 +103,10 @@ def _limits(text: str) -> Limits:
 
 
 def load_tenants(path: str) -> Tenants:
-    """The weights and quotas that a file gives; an empty path means that all tenants are equal.
+    """Read weights and quotas from a file; an empty path means that all tenants are equal.
 
     Raises:
-        InvalidValue: the file is not there or not as it should be; the message names the place.
+        InvalidValue: The file is missing or malformed; the message names the place.
     """
     if not path:
         return NO_LIMITS
@@ -127,7 +127,7 @@ def load_tenants(path: str) -> Tenants:
 
 
 def advertised(settings: Settings, port: int) -> str:
-    """Where other coordinators reach this one, once it listens on `port`."""
+    """Return the address at which other coordinators reach this one, once it listens on `port`."""
     if settings.advertised_address:
         return settings.advertised_address
     host = settings.address.rpartition(":")[0]
@@ -136,10 +136,10 @@ def advertised(settings: Settings, port: int) -> str:
 
 
 def catalogue_from(environment: Mapping[str, str]) -> topics.Catalogue:
-    """The topics that the environment describes; the same variables must be given to every service.
+    """Read the topics from the environment; every service must be given the same variables.
 
     Raises:
-        InvalidValue: a variable has no usable value; the message names it.
+        InvalidValue: A variable has an invalid value; the message names it.
     """
     default = topics.Catalogue()
     pools = tuple(each.strip() for each in environment.get("KAON_POOLS", "").split(",") if each.strip())

@@ -1,4 +1,4 @@
-"""Keeps the states of runs whose histories have grown long, beside the turns of their owner."""
+"""Snapshots the states of runs with long histories, beside the turns of their owner."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from kaon_wire.errors import NotFound
 
 log = structlog.get_logger(__name__)
 
-# Between two looks at the open runs.
+# Interval between two looks at the active runs.
 ROUND_SECONDS = 5.0
 
 
 class Snapshots:
-    """One coordinator's share of the work.
+    """The snapshots of one coordinator.
 
-    Two owners that keep the same state keep it once: it is the same, whoever reads it.
+    Two owners that snapshot the same state store it once: their snapshots are equal.
 
     Args:
-        store: the database.
-        open_runs: the runs that this coordinator has in memory.
+        store: The database.
+        open_runs: Returns the active runs in this coordinator's memory.
     """
 
     def __init__(self, store: StoreCalls[SnapshotStore], open_runs: Callable[[], Iterable[RunState]]) -> None:
         self._store = store
         self._open_runs = open_runs
-        # By run: the event of its newest snapshot, 0 when it has none. Of runs that were long enough to ask.
+        # By run: the event of its newest snapshot, 0 when it has none. Only of runs with long histories.
         self._newest: dict[str, int] = {}
 
     async def run(self) -> None:
-        """Looks until cancelled; a database that does not answer is asked again in the next round."""
+        """Look until cancelled; the next round retries when the database does not answer."""
         while True:
             await asyncio.sleep(ROUND_SECONDS)
             with going_on("snapshots were taken"):
                 await self.once()
 
     async def once(self) -> int:
-        """One look; returns how many snapshots were taken."""
+        """Look once; return the number of snapshots taken."""
         taken = 0
         states = {state.run_id: state for state in self._open_runs()}
         self._newest = {run_id: seq for run_id, seq in self._newest.items() if run_id in states}
@@ -66,7 +66,7 @@ class Snapshots:
         except NotFound:
             return False
         if snapshot is None:
-            # It changes too often just now.
+            # It changes too often at present.
             return False
         await self._store.run(store.put_snapshot, snapshot)
         self._newest[state.run_id] = snapshot.row.seq

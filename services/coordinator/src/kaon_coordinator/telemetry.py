@@ -1,5 +1,7 @@
-"""Metrics and spans of runs and steps, from the history events that have become durable: nothing on the way of a step is measured
-twice, and what a crash hid from one owner is told by the next."""
+"""Metrics and spans of runs and steps, derived from durable history events.
+
+So no step is measured twice, and the next owner reports what a crash hid from the last one.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from kaon_telemetry.metrics import CoordinatorMetrics
 from kaon_telemetry.tracing import SpanIds, Spans, run_span, step_span
 from kaonapi.run.v1 import history_pb2
 
-# Runs that are followed at once, at the most.
+# Upper bound of runs that are followed at once.
 _REMEMBERED = 100_000
 
 
@@ -24,7 +26,7 @@ def _forget_oldest(known: dict[Any, Any], bound: int) -> None:
 
 @dataclass(slots=True, kw_only=True)
 class _Issue:
-    """One issue of a step that has not ended. Microseconds since the epoch, 0 when it has not come."""
+    """One issue of a step that has not ended. Microseconds since the epoch, 0 when unset."""
 
     generation: int
     attempt: int
@@ -43,12 +45,12 @@ class _Run:
 
 
 class RunTelemetry:
-    """Listens to committed events.
+    """Derives metrics and spans from committed events.
 
     Args:
-        metrics: what is counted.
-        spans: where spans go.
-        find: the state of a run that is owned here, for those that another owner has begun.
+        metrics: The metrics to update.
+        spans: The receiver of spans.
+        find: Returns the state of a run that is owned here, for runs that another owner began.
     """
 
     def __init__(
@@ -61,15 +63,15 @@ class RunTelemetry:
         self._spans = spans
         self._find = find
         self._runs: dict[str, _Run] = {}
-        # The counters of what ended, by status: looking one up costs more than counting.
+        # The counters of ended steps and runs, by status: looking one up costs more than counting.
         self._steps_ended = {name: metrics.steps_ended.labels(name) for name in map(t.short, t.TERMINAL)}
         # By run and path.
         self._issues: dict[tuple[str, str], _Issue] = {}
 
     def committed(self, events: Sequence[history_pb2.HistoryEvent]) -> None:
-        """Takes events in that are durable."""
+        """Receive durable events."""
         self._metrics.events.inc(len(events))
-        # Runs whose partition moved away end elsewhere.
+        # Runs whose partition moved to another owner end there.
         _forget_oldest(self._runs, _REMEMBERED)
         _forget_oldest(self._issues, 2 * _REMEMBERED)
         for event in events:

@@ -30,7 +30,7 @@ def main() -> None:
         settings = settings_from(os.environ)
         asyncio.run(serve(lambda: Application(settings)))
     except KaonError as error:
-        log.error("the publisher cannot go on", reason=str(error))
+        log.error("publisher cannot go on; exiting", reason=str(error))
         sys.exit(1)
 
 

@@ -111,7 +111,7 @@ class Publishing:
                 self.artifacts.pin(self.artifacts.by_digest(digest))
             except ArtifactMissing:
                 # It lives elsewhere.
-                log.warning("artifact of a model is not in the store", model=version.model, digest=digest)
+                log.warning("model artifact missing in the store", model=version.model, digest=digest)
 
     def _fetch(self, request: model_pb2.PublishModelRequest, directory: Path) -> Path:
         artifact = Artifact(

@@ -169,7 +169,9 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
         announcement = await asyncio.to_thread(call, self._now_us())
         self._notifier.notify()
         version = announcement.version
-        log.info("current version", model=version.model, version=version.version, kind=announcement.kind)
+        log.info(
+            "current version announced", model=version.model, version=version.version, kind=announcement.kind
+        )
         return announcement
 
 

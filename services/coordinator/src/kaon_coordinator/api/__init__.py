@@ -1,1 +1,1 @@
-"""The public gRPC API: translation, validation and the store; no decision about a run is made here."""
+"""The public gRPC API: translation, validation and storage. It makes no decision about a run."""

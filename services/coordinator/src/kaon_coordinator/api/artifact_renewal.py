@@ -1,4 +1,4 @@
-"""Renews artifacts that a caller begins to need again, and that a collection might be about to delete."""
+"""Renews artifacts that a request needs again, before a collection deletes them."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from kaon_wire.errors import NotFound
 
 log = structlog.get_logger(__name__)
 
-# What was renewed within this time need not be renewed again.
+# An artifact renewed within this time is not renewed again.
 _SECONDS = 1_800.0
-# So many digests are remembered.
+# Number of remembered digests.
 _KNOWN = 10_000
 
 
 class ArtifactRenewal:
-    """Renews artifacts by digest, each once in a while."""
+    """Renews artifacts by digest, each at most once per interval."""
 
     def __init__(self, artifacts: ArtifactStore) -> None:
         self._artifacts = artifacts
         self._renewed: dict[str, float] = {}
 
     async def bundle(self, digest: str) -> None:
-        """The code bundle of a version of which runs begin.
+        """Renew the code bundle of a version whose runs begin.
 
         Raises:
-            NotFound: it is gone.
+            NotFound: The bundle was deleted.
         """
         if digest and not await self._renew(digest):
             raise NotFound(
@@ -38,14 +38,17 @@ class ArtifactRenewal:
             )
 
     async def named_in(self, *texts: bytes) -> None:
-        """Every artifact that is named in what a caller says. One that is not here is the business of the step that reads it."""
+        """Renew every artifact that a request names. A missing one fails the step that reads it."""
         for text in texts:
             for value in digests_in(text):
                 await self._renew(f"sha256:{value}")
 
     async def _renew(self, digest: str) -> bool:
-        """Says whether it is there. Storage that does not answer counts as yes: no submission waits for it, and while it is away
-        nobody deletes anything in it."""
+        """Renew an artifact and tell whether it exists.
+
+        Unresponsive storage counts as yes: no submission waits for it, and no collection deletes from it
+        meanwhile.
+        """
         now = time.monotonic()
         if now - self._renewed.get(digest, -_SECONDS) < _SECONDS:
             return True

@@ -1,4 +1,4 @@
-"""What the coordinator asks of every call, and how it tells its errors."""
+"""The rules of every call to the coordinator: checks of requests, and details of errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kaon_wire import bounds
 from kaon_wire.errors import KaonError
 from kaon_wire.statuses import fitting
 
-# Of the problems beside the message: both together, and the message once more, go into a header of 8 KiB.
+# Bytes of the problems beside the message: both, and the message again, go into a header of 8 KiB.
 _PROBLEM_BYTES = 2_300
 _PROBLEM_CHARACTERS = 100
 
@@ -29,7 +29,10 @@ _UNDECODABLE_HINT = (
 
 
 def call_rules(seconds: Histogram | None) -> CallRules:
-    """The rules of the coordinator's calls; the histogram gets how long each unary one took, by method and status."""
+    """Return the rules of the coordinator's calls.
+
+    The histogram observes the duration of each unary call, by method and status.
+    """
     statuses = StatusTable(
         service="coordinator",
         codes={Denied: grpc.StatusCode.PERMISSION_DENIED},
@@ -46,10 +49,10 @@ def call_rules(seconds: Histogram | None) -> CallRules:
 
 
 def _check(request: Message) -> None:
-    """Checks a request against the bounds of its fields.
+    """Check a request against the bounds of its fields.
 
     Raises:
-        InvalidRequest: names every field that is out of its bounds, and the bound.
+        InvalidRequest: A field exceeds its bound; the error names all such fields with their bounds.
     """
     if found := bounds.violations(request):
         problems = [Problem(field=each.field, text=each.text) for each in found]
@@ -57,12 +60,12 @@ def _check(request: Message) -> None:
 
 
 def _details(error: KaonError) -> Iterable[Message]:
-    """Of an `InvalidRequest` a google.rpc.BadRequest with its problems."""
+    """Return the details of an `InvalidRequest`: a google.rpc.BadRequest with its problems."""
     return [_bad_request(error.problems[:SHOWN_PROBLEMS])] if isinstance(error, InvalidRequest) else ()
 
 
 def _bad_request(problems: Iterable[Problem]) -> error_details_pb2.BadRequest:
-    """The problems, as many of them as fit."""
+    """Return as many of the problems as fit."""
     told = error_details_pb2.BadRequest()
     for problem in problems:
         told.field_violations.add(

@@ -1,6 +1,6 @@
-"""Live updates of runs within one process. The store is the truth; the feed only makes watching it quick.
+"""Live updates of runs within one process.
 
-Everything here belongs to one event loop.
+The store is the truth; the feed only makes watching fast. All of it belongs to one event loop.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from kaonapi.run.v1 import history_pb2, run_pb2
 
 Update: TypeAlias = history_pb2.HistoryEvent | run_pb2.StepView
 
-# Events that wait for a slow subscriber; beyond, it is sent back to the store.
+# Waiting events of a slow subscriber; beyond this bound it must read from the store again.
 WAITING_EVENTS = 2_000
 
-# What ends the present progress of a step.
+# Events that end the present progress of a step.
 _ENDS_PROGRESS = ("step_ended", "step_retry_scheduled", "step_lease_lost")
 
 
 class Subscription:
-    """What has happened to one run and was not taken yet."""
+    """The updates of one run that a subscriber has not taken yet."""
 
     def __init__(self, progress: Iterable[run_pb2.StepView]) -> None:
         self._events: deque[history_pb2.HistoryEvent] = deque()
@@ -33,19 +33,19 @@ class Subscription:
             self._something.set()
 
     def add_event(self, event: history_pb2.HistoryEvent) -> None:
-        """One more event. A subscriber that is too slow loses the waiting ones, and sees a gap."""
+        """Add an event. A subscriber that is too slow loses its waiting events and sees a gap."""
         if len(self._events) >= WAITING_EVENTS:
             self._events.clear()
         self._events.append(event)
         self._something.set()
 
     def add_progress(self, view: run_pb2.StepView) -> None:
-        """A step's newest progress; an older one that still waits is replaced."""
+        """Add a step's newest progress, which replaces a waiting older one."""
         self._progress[view.path] = view
         self._something.set()
 
     async def next(self, timeout: float) -> list[Update]:
-        """Everything that waits, events first; empty when nothing comes within `timeout` seconds."""
+        """Return all waiting updates, events first; empty when none comes within `timeout` seconds."""
         try:
             async with asyncio.timeout(timeout):
                 await self._something.wait()
@@ -59,37 +59,37 @@ class Subscription:
 
 
 class RunFeed:
-    """Hands events to the watchers in this process, and remembers how far running steps have come."""
+    """Distributes events to the watchers of this process, and remembers the progress of running steps."""
 
     def __init__(self) -> None:
         self._subscriptions: dict[str, set[Subscription]] = defaultdict(set)
         self._progress: dict[str, dict[str, run_pb2.StepView]] = {}
 
     def publish(self, events: Iterable[history_pb2.HistoryEvent]) -> None:
-        """Tells events that are durable, each run's in order of seq."""
+        """Publish durable events, each run's in order of seq."""
         for event in events:
             self._forget_progress(event)
             for subscription in self._subscriptions.get(event.run_id, ()):
                 subscription.add_event(event)
 
     def publish_progress(self, run_id: str, view: run_pb2.StepView) -> None:
-        """Tells how far a step has come."""
+        """Publish the progress of a step."""
         self._progress.setdefault(run_id, {})[view.path] = view
         for subscription in self._subscriptions.get(run_id, ()):
             subscription.add_progress(view)
 
     def progress(self, run_id: str) -> dict[str, run_pb2.StepView]:
-        """By path: how far the running steps of a run have come, as far as this process was told."""
+        """Return the known progress of a run's running steps, by path."""
         return dict(self._progress.get(run_id, {}))
 
     @property
     def watched(self) -> frozenset[str]:
-        """The runs that somebody watches."""
+        """Return the runs that have subscribers."""
         return frozenset(self._subscriptions)
 
     @contextmanager
     def subscribe(self, run_id: str) -> Iterator[Subscription]:
-        """Collects what happens to a run from now on, beginning with the present progress of its steps."""
+        """Collect the updates of a run from now on, beginning with the present progress of its steps."""
         subscription = Subscription(self._progress.get(run_id, {}).values())
         self._subscriptions[run_id].add(subscription)
         try:

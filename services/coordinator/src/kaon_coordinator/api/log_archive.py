@@ -1,4 +1,4 @@
-"""Where printed lines go and come from: archived in the store, and told to who follows them in this process."""
+"""Archive of printed lines: writes them to the store, and notifies the followers of this process."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _PAGE = 100
 
 
 class LogSource(Protocol):
-    """Where lines are read from."""
+    """A source of lines."""
 
     async def read(self, run_id: str, path: str, after_chunk: int) -> Sequence[LogChunk]:
-        """The next lines at or under `path` after a chunk, in the order of arrival; empty when there are no more by now."""
+        """Return the next lines at or under `path` after a chunk, in order of arrival; empty when there are none yet."""
 
     def follow(self, run_id: str) -> AbstractContextManager[asyncio.Event]:
-        """An event that is set, as long as the context lasts, whenever this process has new lines of the run."""
+        """Provide an event that is set, within the context, whenever this process has new lines of the run."""
 
 
 class LogArchive:
@@ -34,21 +34,21 @@ class LogArchive:
         self._followers: dict[str, set[asyncio.Event]] = defaultdict(set)
 
     async def archive(self, records: Sequence[log_pb2.LogLines]) -> None:
-        """Keeps lines and wakes who follows them. Lines that come again are dropped.
+        """Store lines and wake their followers. Repeated lines are dropped.
 
         Raises:
-            Unavailable: it is not known whether they were kept.
+            Unavailable: It is unknown whether the lines were stored.
         """
         if records:
             self._tell(await self._store.run(self._store.store.archive_logs, records))
 
     async def read(self, run_id: str, path: str, after_chunk: int) -> Sequence[LogChunk]:
-        """The next lines at or under `path`."""
+        """Return the next lines at or under `path`."""
         return await self._store.read(self._store.store.read_logs, run_id, path, after_chunk, _PAGE)
 
     @contextmanager
     def follow(self, run_id: str) -> Iterator[asyncio.Event]:
-        """An event that is set whenever lines of the run are archived by this process."""
+        """Provide an event that is set whenever this process archives lines of the run."""
         event = asyncio.Event()
         self._followers[run_id].add(event)
         try:

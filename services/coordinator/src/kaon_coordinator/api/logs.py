@@ -1,4 +1,4 @@
-"""LogService: what steps printed, archived and live."""
+"""LogService: the output of steps, archived and live."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from kaonapi.log.v1 import log_pb2, log_pb2_grpc
 
 @dataclass(frozen=True, kw_only=True)
 class LogParts:
-    """What the service works with."""
+    """The dependencies of the service."""
 
     store: StoreCalls[places.PlaceStore]
     source: LogSource
-    # Where runners store whole logs.
+    # The storage of whole logs.
     artifacts: ArtifactStore
-    # How often a quiet run is looked up in the store, in seconds: another process may archive its lines.
+    # Seconds between reads of a quiet run's lines from the store: another process may archive them.
     poll_seconds: float = 0.5
-    # Lines travel apart from events: those of the last moments may come up to this long after the run's end.
+    # Lines travel separately from events: the last ones may arrive this long after the run's end.
     settle_seconds: float = 1.5
 
 
 class LogServicer(log_pb2_grpc.LogServiceServicer):
-    """Reads what the steps of a caller's runs printed."""
+    """Serves the output of the steps of a caller's runs."""
 
     def __init__(self, parts: LogParts) -> None:
         self._parts = parts
@@ -41,8 +41,9 @@ class LogServicer(log_pb2_grpc.LogServiceServicer):
     async def ReadLogs(  # noqa: N802
         self, request: log_pb2.ReadLogsRequest, context: Any
     ) -> AsyncIterator[log_pb2.ReadLogsResponse]:
+        """Stream the archived lines of steps; with `follow`, also new ones until the run ends."""
         tenant = principal.current().tenant
-        # Also says that the run is there and the caller's.
+        # Also checks that the run exists and belongs to the caller.
         run = await self._run(tenant, request.run_id)
         ended = run.row.status in t.TERMINAL
         find_all = partial(places.find_all, later=request.follow and not ended)
@@ -68,7 +69,8 @@ class LogServicer(log_pb2_grpc.LogServiceServicer):
     async def ReadWholeLog(  # noqa: N802
         self, request: log_pb2.ReadWholeLogRequest, context: Any
     ) -> AsyncIterator[log_pb2.ReadWholeLogResponse]:
-        # Also says that the run is there and the caller's.
+        """Stream the stored log of one attempt as bytes, from an offset on."""
+        # Also checks that the run exists and belongs to the caller.
         run = await self._run(principal.current().tenant, request.run_id)
         stored = await self._parts.store.study(
             whole_log.find, self._parts.store.store, run, request.path, request.attempt
@@ -81,14 +83,14 @@ class LogServicer(log_pb2_grpc.LogServiceServicer):
 
 
 class _Gaps:
-    """Tells one reader which lines it will not see: those that were left out before it came to them."""
+    """Reports to one reader the lines that were omitted before it could read them."""
 
     def __init__(self) -> None:
-        # The newest number by lease, of leases that have a tail: nothing is left out of others.
+        # The newest number by lease with a tail: other leases omit nothing.
         self._seen: dict[tuple[str, int, int, str], int] = {}
 
     def told(self, chunk: LogChunk) -> log_pb2.LogLines:
-        """The chunk's lines, with the gap before them."""
+        """Return the chunk's lines, with the gap before them."""
         record = log_pb2.LogLines.FromString(chunk.payload)
         if chunk.left_out is None or not record.lines:
             return record

@@ -1,4 +1,4 @@
-"""Waits until a run's owner has applied a command, and tells a caller what came of it."""
+"""Waits until a run's owner has applied a command, and returns the outcome to the caller."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from kaon_coordinator.store.protocols.run_store import RunStore
 from kaonapi.run.v1 import command_pb2, history_pb2
 
 _PAGE = 500
-# How long the store is left alone between two looks, in seconds: an owner in another process tells this one nothing.
+# Seconds between reads of the store: an owner in another process sends no notification.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcomes:
-    """Tells what came of commands that are stored."""
+    """Returns the outcomes of stored commands."""
 
     store: StoreCalls[RunStore]
     feed: RunFeed
-    # How long a caller waits for the owner at most, in seconds.
+    # Longest wait of a caller for the owner, in seconds.
     answer_seconds: float = 5.0
 
     async def outcome(
         self, run: RunRecord, command: command_pb2.RunCommand, live: Subscription
     ) -> tuple[RunRecord, int]:
-        """Waits until a command is applied, for `answer_seconds` at most.
+        """Wait until a command is applied, for `answer_seconds` at most.
 
         Args:
-            run: the run as it stood when the command was stored.
-            command: what was stored.
-            live: what has happened to the run since before then.
+            run: The run when the command was stored.
+            command: The stored command.
+            live: The run's updates since before that.
 
         Returns:
-            The run as it stands now, and how many of its commands still wait.
+            The run now, and how many of its commands still wait.
 
         Raises:
-            FailedPrecondition: the engine has refused the command.
+            FailedPrecondition: The engine refused the command.
         """
         waiting = await self._until_applied(run, command, live)
         if all(each.command_id != command.command_id for each in waiting):

@@ -1,4 +1,7 @@
-"""RunService: commands to runs. What cannot be done is refused at once; what changes meanwhile, the engine notes."""
+"""RunService: commands to runs.
+
+The API refuses impossible commands at once; the engine refuses outdated ones.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +29,13 @@ _PAYLOAD_BYTES = 65_536
 
 
 class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
-    """The part of the service that takes commands."""
+    """The methods of the service that accept commands."""
 
     _threads: StoreCalls[places.PlaceStore]
     _submission: Submission
 
     async def CancelRun(self, request: r.CancelRunRequest, context: Any) -> r.CancelRunResponse:  # noqa: N802
+        """Cancel a run, or the nodes at or under a path; `skip` marks them SKIPPED, so that downstream nodes still run."""
         if request.force and request.path:
             raise InvalidValue("force: hooks are stopped with the whole run only; leave the path out")
         if request.skip and not request.path:
@@ -53,6 +57,7 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
         return r.CancelRunResponse(run=told)
 
     async def PauseRun(self, request: r.PauseRunRequest, context: Any) -> r.PauseRunResponse:  # noqa: N802
+        """Pause an active run: nothing new starts, and running steps continue."""
         await self._active(request.run_id)
         run = await self._submission.command(
             request.run_id, reason=request.reason, pause=command_pb2.PauseRun()
@@ -60,6 +65,7 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
         return r.PauseRunResponse(run=run)
 
     async def ResumeRun(self, request: r.ResumeRunRequest, context: Any) -> r.ResumeRunResponse:  # noqa: N802
+        """Resume a paused run."""
         await self._active(request.run_id)
         run = await self._submission.command(
             request.run_id, reason=request.reason, resume=command_pb2.ResumeRun()
@@ -67,6 +73,7 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
         return r.ResumeRunResponse(run=run)
 
     async def SignalRun(self, request: r.SignalRunRequest, context: Any) -> r.SignalRunResponse:  # noqa: N802
+        """Send a signal to the gates of a run, or to one running step."""
         if not 0 < len(request.name) <= _SIGNAL_CHARACTERS:
             raise InvalidValue(f"name: use 1 to {_SIGNAL_CHARACTERS} characters")
         if len(request.payload_json) > _PAYLOAD_BYTES:
@@ -86,6 +93,7 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
         return r.SignalRunResponse(run=await self._submission.command(request.run_id, signal=signal))
 
     async def AnswerGate(self, request: r.AnswerGateRequest, context: Any) -> r.AnswerGateResponse:  # noqa: N802
+        """Approve or reject a pending approval gate; the caller needs one of its roles."""
         run = await self._active(request.run_id)
         row = await self._at(run, request.path, lambda place: place.status == t.WAITING)
         request.path = row.path
@@ -107,6 +115,7 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
         return r.AnswerGateResponse(run=told)
 
     async def RetryRun(self, request: r.RetryRunRequest, context: Any) -> r.RetryRunResponse:  # noqa: N802
+        """Run failed nodes of a run again, or take back a run that is set aside."""
         run = await self._run(request.run_id)
         if await self._submission.take_back(run):
             return r.RetryRunResponse(run=views.run(run))
@@ -121,6 +130,7 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
         return r.RetryRunResponse(run=told)
 
     async def RestartRun(self, request: r.RestartRunRequest, context: Any) -> r.RestartRunResponse:  # noqa: N802
+        """Run an ended node and everything after it again."""
         run = await self._run(request.run_id)
         self._not_cancelling(run)
         row = await self._at(run, request.path, places.is_over)
@@ -133,6 +143,7 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
         return r.RestartRunResponse(run=told)
 
     async def MarkBlock(self, request: r.MarkBlockRequest, context: Any) -> r.MarkBlockResponse:  # noqa: N802
+        """Settle a step or block by hand as SUCCEEDED, FAILED or SKIPPED; a reason is required."""
         if not request.reason:
             raise InvalidValue("reason: say why; it is kept in the history")
         if request.status not in _MARKS:
@@ -150,6 +161,7 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
     async def SetRunPriority(  # noqa: N802
         self, request: r.SetRunPriorityRequest, context: Any
     ) -> r.SetRunPriorityResponse:
+        """Change the priority of an active run."""
         await self._active(request.run_id)
         wish = command_pb2.SetRunPriority(priority=request.priority)
         run = await self._submission.command(request.run_id, set_priority=wish)
@@ -168,7 +180,7 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
     async def _at(
         self, run: RunRecord, written: str, fits: Callable[[places.Place], bool] | None = None
     ) -> StepRow | BlockRow:
-        """What a path or name means; see `places.find`."""
+        """Resolve a path or name; see `places.find`."""
         return await self._threads.read(_row_at, self._threads.store, run, written, fits)
 
     def _not_cancelling(self, run: RunRecord) -> None:

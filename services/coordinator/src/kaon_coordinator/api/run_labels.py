@@ -14,10 +14,10 @@ _VALUE_CHARACTERS = 200
 
 
 def checked(labels: Mapping[str, str]) -> dict[str, str]:
-    """The labels of a submission.
+    """Return the labels of a submission.
 
     Raises:
-        InvalidRequest: names every label that is wrong, or says that there are too many.
+        InvalidRequest: The error names every wrong label, or the bound on their number.
     """
     problems = [Problem(field=f"labels[{name}]", text=text) for name, text in _wrong(labels)]
     if len(labels) > _MOST:

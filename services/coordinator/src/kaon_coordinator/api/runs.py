@@ -32,7 +32,7 @@ class RunServiceStore(PastStore, AsideStore, Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class RunParts:
-    """What the service works with."""
+    """The dependencies of the service."""
 
     store: StoreCalls[RunServiceStore]
     feed: RunFeed
@@ -41,7 +41,7 @@ class RunParts:
 
 
 class RunServicer(RunCommandsServicer, TimeTravelServicer):
-    """Everything that is said about a caller's runs goes through here."""
+    """Serves the methods of RunService for the caller's runs."""
 
     _threads: StoreCalls[RunServiceStore]
 
@@ -54,6 +54,7 @@ class RunServicer(RunCommandsServicer, TimeTravelServicer):
     async def SubmitRun(  # noqa: N802
         self, request: run_service_pb2.SubmitRunRequest, context: Any
     ) -> run_service_pb2.SubmitRunResponse:
+        """Store a run durably and wake its owner; a repeated idempotency key returns the first run."""
         workflow = await self._submission.workflow(request.workflow, request.version)
         new = self._submission.new_run(
             workflow,
@@ -70,6 +71,7 @@ class RunServicer(RunCommandsServicer, TimeTravelServicer):
     async def GetRun(  # noqa: N802
         self, request: run_service_pb2.GetRunRequest, context: Any
     ) -> run_service_pb2.GetRunResponse:
+        """Return a run with its steps, blocks and progress."""
         tenant = principal.current().tenant
         run = await self._threads.read(self._store.get_run, tenant, request.run_id)
         steps = await self._threads.read(self._store.list_steps, request.run_id)
@@ -91,6 +93,7 @@ class RunServicer(RunCommandsServicer, TimeTravelServicer):
     async def ListRuns(  # noqa: N802
         self, request: run_service_pb2.ListRunsRequest, context: Any
     ) -> run_service_pb2.ListRunsResponse:
+        """Return a page of the caller's runs, newest first."""
         if not 0 <= request.page_size <= _LARGEST_PAGE:
             raise InvalidValue(f"page_size {request.page_size}: use 1 to {_LARGEST_PAGE}, or 0 for {_PAGE}")
         page = await self._threads.read(
@@ -109,6 +112,7 @@ class RunServicer(RunCommandsServicer, TimeTravelServicer):
     async def WatchRun(  # noqa: N802
         self, request: run_service_pb2.WatchRunRequest, context: Any
     ) -> AsyncIterator[run_service_pb2.WatchRunResponse]:
+        """Stream the history of a run after a seq, and the progress of its steps, until the run ends."""
         if request.after_seq < 0:
             raise InvalidValue(f"after_seq {request.after_seq}: pass the last seq seen, or 0")
         tenant = principal.current().tenant

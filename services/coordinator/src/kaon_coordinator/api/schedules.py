@@ -36,18 +36,18 @@ class ScheduleServiceStore(ScheduleStore, PermitStore, Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleParts:
-    """What the service works with."""
+    """The dependencies of the service."""
 
     store: StoreCalls[ScheduleServiceStore]
     submission: Submission
-    # Among which partitions schedules are spread.
+    # Number of partitions of schedules.
     partitions: int
-    # Told when a schedule was put.
+    # Called when a schedule was put.
     changed: Callable[[], None]
 
 
 class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
-    """Everything that is said about a caller's schedules goes through here."""
+    """Serves the methods of ScheduleService for the caller's schedules."""
 
     def __init__(self, parts: ScheduleParts) -> None:
         self._parts = parts
@@ -56,6 +56,7 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
         self._submission = parts.submission
 
     async def PutSchedule(self, request: s.PutScheduleRequest, context: Any) -> s.PutScheduleResponse:  # noqa: N802
+        """Create a schedule, or replace the one of its name."""
         schedule = _told(request.schedule)
         workflow = await self._submission.workflow(schedule.workflow, schedule.version)
         checking.check(schedule, workflow.definition, self._submission.limits)
@@ -76,6 +77,7 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
         return s.PutScheduleResponse(schedule=_view(kept), created=created)
 
     async def GetSchedule(self, request: s.GetScheduleRequest, context: Any) -> s.GetScheduleResponse:  # noqa: N802
+        """Return one schedule."""
         tenant = principal.current().tenant
         found = await self._threads.read(self._store.get_schedule, tenant, request.name)
         return s.GetScheduleResponse(schedule=_view(found))
@@ -83,16 +85,19 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
     async def ListSchedules(  # noqa: N802
         self, request: s.ListSchedulesRequest, context: Any
     ) -> s.ListSchedulesResponse:
+        """Return the caller's schedules by name."""
         found = await self._threads.read(self._store.list_schedules, principal.current().tenant)
         return s.ListSchedulesResponse(schedules=[_view(each) for each in found])
 
     async def DeleteSchedule(  # noqa: N802
         self, request: s.DeleteScheduleRequest, context: Any
     ) -> s.DeleteScheduleResponse:
+        """Delete a schedule; its runs stay."""
         await self._threads.run(self._store.delete_schedule, principal.current().tenant, request.name)
         return s.DeleteScheduleResponse()
 
     async def Backfill(self, request: s.BackfillRequest, context: Any) -> s.BackfillResponse:  # noqa: N802
+        """Submit one run for each date of a range, with at most `max_active` of them active at once."""
         workflow = await self._submission.workflow(request.workflow, request.version)
         name = request.name or request.workflow
         runs = [self._backfilled(request, workflow, name, each) for each in _dates(request, workflow)]
@@ -104,6 +109,7 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
         )
 
     async def SetPermits(self, request: s.SetPermitsRequest, context: Any) -> s.SetPermitsResponse:  # noqa: N802
+        """Set how many steps with a tag may be active at once; 0 removes the bound."""
         tag, limit = request.permits.tag, request.permits.limit
         if not tag:
             raise InvalidValue("permits.tag: name the tag")
@@ -114,11 +120,12 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
         return s.SetPermitsResponse(permits=_permits(record))
 
     async def ListPermits(self, request: s.ListPermitsRequest, context: Any) -> s.ListPermitsResponse:  # noqa: N802
+        """Return the tags that have a bound, with their taken permits."""
         found = await self._threads.read(self._store.list_permits, principal.current().tenant)
         return s.ListPermitsResponse(permits=[_permits(each) for each in found if each.key.startswith(_TAG)])
 
     async def _state(self, tenant: str, schedule: s.Schedule, now_us: int) -> ScheduleState:
-        """How far the schedule has come; one that waits for something else than before begins anew."""
+        """Return the schedule's state; one with changed times or trigger begins anew."""
         try:
             old = await self._threads.read(self._store.get_schedule, tenant, schedule.name)
         except NotFound:
@@ -140,10 +147,10 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
 
 
 def _dates(request: s.BackfillRequest, workflow: WorkflowRecord) -> list[date]:
-    """The dates of a backfill in the order of their submission.
+    """Return the dates of a backfill in order of submission.
 
     Raises:
-        InvalidRequest: names what is wrong.
+        InvalidRequest: The error names all problems.
     """
     declared = {parameter.name: parameter.type for parameter in workflow.definition.parameters}
     problems = []
@@ -171,7 +178,7 @@ def _dates(request: s.BackfillRequest, workflow: WorkflowRecord) -> list[date]:
 
 
 def _told(schedule: s.Schedule) -> s.Schedule:
-    """What the caller tells; the rest is the server's to tell."""
+    """Return the fields that a client may set; the server sets the others."""
     told = s.Schedule()
     told.CopyFrom(schedule)
     for field in ("next_time", "last_time", "last_run_id", "last_error"):

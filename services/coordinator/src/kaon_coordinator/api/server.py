@@ -1,4 +1,4 @@
-"""The coordinator's gRPC server: which services it has, and of which parts they are made."""
+"""The coordinator's gRPC server and the composition of its services."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ SERVICES = (
     system_pb2.DESCRIPTOR.services_by_name["SystemService"].full_name,
 )
 
-# Far beyond the largest definition, so that one that is too large is refused in words.
+# Far beyond the largest definition, so that too large ones are refused with an explanation.
 _LARGEST_MESSAGE = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
 class ApiParts:
-    """Everything that the API works with."""
+    """The dependencies of the API."""
 
     store: StoreCalls[Store]
     artifacts: ArtifactStore
@@ -61,26 +61,26 @@ class ApiParts:
     owner: str
     wake: Wake
     broker: Broker
-    # Partitions among which new runs are spread.
+    # Number of partitions over which new runs are spread.
     partitions: int
-    # Microseconds since the epoch.
+    # Returns microseconds since the epoch.
     now_us: Callable[[], int]
-    # Bounds of what is submitted.
+    # Bounds of submissions.
     limits: Limits = DEFAULT
-    # Gets how long each unary call took, by method and status.
+    # Observes the duration of each unary call, by method and status.
     call_seconds: Histogram | None = None
-    # Told when a schedule was put.
+    # Called when a schedule was put.
     schedules_changed: Callable[[], None] = lambda: None
-    # How often quiet runs are looked up in the store for who watches them, in seconds.
+    # Seconds between reads of quiet runs from the store for their watchers.
     poll_seconds: float = 0.5
-    # How long after a run's end its last lines may come, in seconds.
+    # Seconds after a run's end within which its last lines may arrive.
     settle_seconds: float = 1.5
-    # How long a command waits for the run's owner at most before its caller is answered, in seconds.
+    # Longest wait of a command's caller for the run's owner, in seconds.
     answer_seconds: float = 5.0
 
 
 class ApiServer(GrpcServer):
-    """Serves the API. Health is NOT_SERVING, and `ready` False, until `serving` says otherwise."""
+    """Serves the API. Health is NOT_SERVING, and `ready` False, until `serving` changes it."""
 
     def __init__(self, parts: ApiParts) -> None:
         limits = [

@@ -1,4 +1,4 @@
-"""The API's ear: what the owner of partitions makes durable and what runners tell, passed on to feed and archive."""
+"""The API's receiver of durable events, progress and lines, which it passes to the feed and the archive."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class ApiSinks:
         self._archive = archive
 
     def committed(self, events: Sequence[history_pb2.HistoryEvent]) -> None:
-        """History events that are durable, in order of seq for each run."""
+        """Receive durable history events, in order of seq per run."""
         self._feed.publish(events)
 
     def progress(self, reports: Mapping[int, Sequence[step_pb2.StepEvents]]) -> None:
-        """Runners' records, for the progress in them."""
+        """Receive runners' records, for the progress in them."""
         for records in reports.values():
             for record in records:
                 for event in record.events:
@@ -37,8 +37,10 @@ class ApiSinks:
                         self._feed.publish_progress(event.key.run_id, _view(record, event))
 
     async def logs(self, lines: Sequence[log_pb2.LogLines]) -> None:
-        """Lines that steps printed; returns when they are archived. While the database is away they are left to the steps' log
-        artifacts, which hold every line."""
+        """Archive lines that steps printed; return when they are archived.
+
+        While the database is away they are dropped here: the steps' log artifacts hold every line.
+        """
         try:
             await self._archive.archive(lines)
         except KaonError as error:
@@ -47,7 +49,7 @@ class ApiSinks:
             await self._archive_apart(lines, error)
 
     async def _archive_apart(self, lines: Sequence[log_pb2.LogLines], error: Exception) -> None:
-        """Archives in halves, until the record is alone that the database refuses."""
+        """Archive in halves until the record that the database refuses stands alone."""
         if len(lines) == 1:
             note_fault("log lines were archived", error, run=lines[0].key.run_id, path=lines[0].key.path)
             return

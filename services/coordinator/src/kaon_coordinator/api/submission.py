@@ -1,4 +1,4 @@
-"""Submission of runs and commands: they are durable first, then their owner is woken."""
+"""Submission of runs and commands: makes them durable, then wakes their owner."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ from kaonapi.run.v1 import command_pb2, run_pb2
 log = structlog.get_logger(__name__)
 
 _REASON_CHARACTERS = 2_000
-# What schedules and backfills begin their idempotency keys with.
+# Prefixes of the idempotency keys of schedules and backfills.
 _OWN_KEYS = ("schedule:", "backfill:")
-# Versions of workflows that need not be read again.
+# Versions of workflows kept in the cache.
 _KEPT_VERSIONS = 200
 # Runs of one transaction.
 _TOGETHER = 200
@@ -48,23 +48,23 @@ class SubmitterStore(WorkflowStore, SubmissionStore, AsideStore, Protocol):
 
 
 class Wake(Protocol):
-    """Tells the owner of a partition that commands wait for it. May be lost: owners look by themselves too."""
+    """Wakes the owner of a partition with new commands. A wake-up may be lost: owners also poll."""
 
     def __call__(self, partition: int, submitted: RunRecord | None = None, /) -> Awaitable[None]:
-        """`submitted` is the run that has just been stored, when that is what the owner is told of."""
+        """Wake the owner; `submitted` is the run that was just stored, if any."""
 
 
 class Submission:
-    """Stores what callers want.
+    """Stores the submissions and commands of callers.
 
     Args:
-        store: where it is durable.
-        wake: tells owners.
-        partitions: among how many partitions runs are spread.
-        now_us: microseconds since the epoch.
-        limits: bounds of parameters.
-        renewal: renews what callers begin to need again.
-        outcomes: waits for what becomes of commands.
+        store: The store.
+        wake: Wakes owners.
+        partitions: The number of partitions of runs.
+        now_us: Returns microseconds since the epoch.
+        limits: The bounds of parameters.
+        renewal: Renews artifacts that callers need again.
+        outcomes: Waits for the outcomes of commands.
     """
 
     def __init__(
@@ -87,14 +87,14 @@ class Submission:
         self.renewal = renewal
         self._outcomes = outcomes
         self._wakes: set[asyncio.Task[None]] = set()
-        # By tenant, name and version. A version never changes, and nobody changes these records.
+        # By tenant, name and version. A version never changes, and no code changes these records.
         self._versions: OrderedDict[tuple[str, str, str], WorkflowRecord] = OrderedDict()
 
     async def workflow(self, name: str, version: str) -> WorkflowRecord:
-        """A workflow of the caller's tenant; an empty version is the current one. Not to be changed.
+        """Return a workflow of the caller's tenant, not to be changed; an empty version means the current one.
 
         Raises:
-            NotFound: there is no such version, or its code was deleted because nothing needed it.
+            NotFound: The version does not exist, or its unused code was deleted.
         """
         tenant = principal.current().tenant
         found = self._versions.get((tenant, name, version))
@@ -115,10 +115,10 @@ class Submission:
         priority: int = 0,
         labels: Mapping[str, str] = NO_LABELS,
     ) -> NewRun:
-        """A run of the caller, its parameters and labels checked and complete.
+        """Build a run of the caller with checked and complete parameters and labels.
 
         Raises:
-            InvalidValue: names every wrong parameter or label.
+            InvalidValue: The error names every wrong parameter or label.
         """
         caller, now_us = principal.current(), self.now_us()
         run_id = new_run_id(now_us)
@@ -138,10 +138,10 @@ class Submission:
         )
 
     async def submit(self, run: NewRun) -> tuple[RunRecord, bool]:
-        """Returns when the run is durable; False when its key was used for it before.
+        """Store a run durably; return it with False when its key was used for it before.
 
         Raises:
-            Conflict: the idempotency key was used for another payload.
+            Conflict: The idempotency key was used for another payload.
         """
         await self.renewal.named_in(*map(str.encode, run.params.values()))
         stored, created = await self._submitter.submit(run)
@@ -151,10 +151,10 @@ class Submission:
         return stored, created
 
     async def submit_all(self, runs: Sequence[NewRun]) -> list[tuple[RunRecord, bool]]:
-        """Stores many runs, some at a time; every one is answered in its place.
+        """Store many runs in batches, and answer each in its place.
 
         Raises:
-            Conflict: an idempotency key was used for another payload; what came before it is stored.
+            Conflict: An idempotency key was used for another payload; earlier runs are stored.
         """
         answers: list[tuple[RunRecord, bool]] = []
         for first in range(0, len(runs), _TOGETHER):
@@ -169,15 +169,15 @@ class Submission:
         return answers
 
     async def command(self, run_id: str, *, reason: str = "", **command: object) -> run_pb2.Run:
-        """Stores a command of the caller for a run, and waits some seconds until the run's owner has applied it.
+        """Store a command of the caller for a run, and wait some seconds until the run's owner has applied it.
 
         Returns:
-            The run as it stands then; `commands_waiting` is not 0 when the owner has not answered in time. The command is kept.
+            The run at that time; `commands_waiting` is not 0 when the owner has not answered in time. The command remains stored.
 
         Raises:
-            NotFound: the tenant has no such run.
-            InvalidValue: the reason is too long.
-            FailedPrecondition: the run has ended, or the engine has refused the command.
+            NotFound: The tenant has no such run.
+            InvalidValue: The reason is too long.
+            FailedPrecondition: The run has ended, or the engine refused the command.
         """
         if len(reason) > _REASON_CHARACTERS:
             raise InvalidValue(f"reason: use at most {_REASON_CHARACTERS} characters")
@@ -189,10 +189,10 @@ class Submission:
             command_id=uuid.uuid4().hex,
             **command,  # type: ignore[arg-type]
         )
-        # The outputs of a step that is marked as done, or what a signal brings.
+        # The outputs of a marked step, or the payload of a signal.
         await self.renewal.named_in(wish.SerializeToString())
         store = self._threads.store
-        # Listened to before the command is stored, so that its effect cannot be missed.
+        # Subscribed before the command is stored, so that its effect cannot be missed.
         with self._outcomes.feed.subscribe(run_id) as live:
             run = await self._threads.run(store.add_command, caller.tenant, run_id, wish, self.now_us())
             kind = wish.WhichOneof("command")
@@ -201,7 +201,7 @@ class Submission:
                     f"run {run_id} has ended: it is {t.short(run_pb2.Status.ValueType(run.row.status))}"
                 )
             if kind == "cancel":
-                # Who wants a run stopped wants somebody to look at it again.
+                # A command for a run that is set aside also takes the run back.
                 await self.take_back(run)
             self.wake(run.partition)
             now, waiting = await self._outcomes.outcome(run, wish, live)
@@ -210,11 +210,11 @@ class Submission:
         return told
 
     async def take_back(self, run: RunRecord) -> bool:
-        """Lets the owner of a run that was set aside try again; False when it was not."""
+        """Let the owner of a run that was set aside try again; False when it was not."""
         store = self._threads.store
         back = await self._threads.run(store.take_back, "run", "", run.run_id)
         if back:
-            log.info("run taken back", run=run.run_id, tenant=run.tenant)
+            log.info("run taken back from set aside", run=run.run_id, tenant=run.tenant)
             self.wake(run.partition)
         return back
 
@@ -232,10 +232,10 @@ class Submission:
 
 
 def checked_key(key: str) -> str:
-    """A caller's idempotency key.
+    """Check a caller's idempotency key.
 
     Raises:
-        InvalidValue: it looks like one of Kaon's own.
+        InvalidValue: The key has a prefix that Kaon reserves.
     """
     if key.startswith(_OWN_KEYS):
         raise InvalidValue(
@@ -245,10 +245,10 @@ def checked_key(key: str) -> str:
 
 
 def like(run: RunRecord, new: NewRun, **changes: object) -> NewRun:
-    """A new run that is said to come from an earlier one."""
+    """Copy the origin of an earlier run to a new one."""
     return replace(new, priority=run.row.priority, **changes)  # type: ignore[arg-type]
 
 
 def as_new(run: NewRun) -> RunRecord:
-    """A run as it would be, if it were submitted: without an id."""
+    """Return the record that a submission of the run would give, without an id."""
     return replace(submissions.fresh_record(run), row=replace(submissions.fresh_row(run), run_id=""))

@@ -1,4 +1,4 @@
-"""Submissions that come at the same time share a transaction: under load an acknowledgement costs little more than its row."""
+"""Batches submissions: those that arrive together share a transaction, so under load each costs little more than its row."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _AT_ONCE = 200
 
 
 class Submitter:
-    """Stores new runs; while one transaction is under way the next ones gather."""
+    """Stores new runs; during one transaction the next ones gather."""
 
     def __init__(self, store: StoreCalls[SubmissionStore]) -> None:
         self._store = store
@@ -21,10 +21,10 @@ class Submitter:
         self._working: asyncio.Task[None] | None = None
 
     async def submit(self, run: NewRun) -> tuple[RunRecord, bool]:
-        """Returns when the run is durable, like `Store.submit_run`.
+        """Store a run durably, like `Store.submit_run`.
 
         Raises:
-            Conflict: the idempotency key was used for another payload.
+            Conflict: The idempotency key was used for another payload.
         """
         answer: asyncio.Future[tuple[RunRecord, bool]] = asyncio.get_running_loop().create_future()
         self._waiting.append((run, answer))
@@ -47,7 +47,7 @@ class Submitter:
             results = await self._store.run(self._store.store.submit_runs, [run for run, _ in together])
         except Exception as error:
             if len(together) > 1 and not isinstance(error, KaonError):
-                # One of them cannot be stored: the others do not suffer from it.
+                # One of them cannot be stored: store the others one by one.
                 middle = len(together) // 2
                 await self._store_together(together[:middle])
                 await self._store_together(together[middle:])

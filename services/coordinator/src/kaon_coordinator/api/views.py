@@ -1,4 +1,4 @@
-"""From records of the store to messages of the API."""
+"""Converts records of the store to messages of the API."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kaonapi.workflow.v1 import workflow_service_pb2
 
 
 def workflow(record: WorkflowRecord) -> workflow_service_pb2.Workflow:
-    """A registered version."""
+    """Convert a registered version."""
     return workflow_service_pb2.Workflow(
         name=record.name,
         version=record.version,
@@ -25,7 +25,7 @@ def workflow(record: WorkflowRecord) -> workflow_service_pb2.Workflow:
 
 
 def run(record: RunRecord) -> run_pb2.Run:
-    """A run as it stands."""
+    """Convert a run."""
     row = record.row
     return run_pb2.Run(
         run_id=row.run_id,
@@ -55,7 +55,7 @@ def run(record: RunRecord) -> run_pb2.Run:
 
 
 def blocks(rows: Iterable[BlockRow]) -> list[run_pb2.BlockView]:
-    """Foreaches, repeats and branches; their cells are counted in them."""
+    """Convert the blocks, with the counts of their cells."""
     shown: list[BlockRow] = []
     cells: dict[str, list[BlockRow]] = defaultdict(list)
     for row in rows:

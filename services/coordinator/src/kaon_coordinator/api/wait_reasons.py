@@ -1,6 +1,6 @@
-"""Why a step does not run, up its run's graph: what it waits for, what that waits for, and so on to the one that can be changed.
+"""Wait reasons: the causal chain of why a step does not run, through its run's graph to the link that a person can change.
 
-Pure: reads a run's state as it is stored. Where a link is a READY step, its pool's matcher knows more (`AskMatcher`).
+Pure: it reads a run's stored state. For a READY step its pool's matcher knows more (`AskMatcher`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from kaon_coordinator.store.records import PermitRecord
 from kaon_wire import paths
 from kaonapi.runner.v1 import runner_pb2 as r
 
-# So many of the things that a step waits for are followed further, and the chain gets no longer.
+# Links of a step that are followed further, and the length of a chain.
 _FOLLOWED = 3
 _LONGEST = 24
 _WHY_CHARACTERS = 2_000
@@ -27,7 +27,7 @@ _WHY_CHARACTERS = 2_000
 
 @dataclass(frozen=True, kw_only=True)
 class AskMatcher:
-    """Here belongs what the matcher of `pool` says about this READY step."""
+    """Placeholder for the answer of the matcher of `pool` about this READY step."""
 
     run_id: str
     path: str
@@ -38,12 +38,12 @@ Reason: TypeAlias = r.WaitReason | AskMatcher
 
 
 class WaitReasons:
-    """The causal chains of one run.
+    """The wait reasons of one run.
 
     Args:
-        state: the run.
-        permits: the tenant's keys that have a bound, by key.
-        now_us: microseconds since the epoch.
+        state: The run.
+        permits: The tenant's keys that have a bound, by key.
+        now_us: Microseconds since the epoch.
     """
 
     def __init__(self, state: RunState, permits: Mapping[str, PermitRecord], now_us: int) -> None:
@@ -54,10 +54,10 @@ class WaitReasons:
         self._reasons: list[Reason] = []
 
     def of(self, path: str) -> tuple[Node | None, list[Reason]]:
-        """The step or block at a path, or of a name, and its chain. None when it has not been created yet.
+        """Return the step or block at a path or of a name, or None when it has not been created, and its chain.
 
         Raises:
-            NotFound: the workflow has no such step.
+            NotFound: The workflow has no such step.
         """
         node = self._state.node(path) or self._named(path)
         if node is not None:
@@ -67,16 +67,17 @@ class WaitReasons:
         return node, self._reasons
 
     def of_run(self) -> list[Reason]:
-        """What the run as a whole waits for."""
+        """Return the wait reasons of the run as a whole."""
         if not self._run_waits():
             for node in _unfinished(self._state.root)[:_FOLLOWED]:
                 self._follow(node)
         return self._reasons
 
-    # --- finding it ----------------------------------------------------------------------------------------------
+    # --- finding the node
+    # ----------------------------------------------------------------------------------------
 
     def _named(self, name: str) -> Node | None:
-        """The first instance of a block that has not ended, or else its last one."""
+        """Return the first active instance of a block, or else its last one."""
         nodes: list[Node] = [*self._state.steps.values(), *self._state.blocks.values()]
         found = sorted(
             (node for node in nodes if paths.names(node.path, name)), key=lambda node: node.position
@@ -84,7 +85,7 @@ class WaitReasons:
         return next((node for node in found if node.status not in t.TERMINAL), found[-1] if found else None)
 
     def _missing(self, path: str) -> None:
-        """Follows the outermost thing that has to begin first."""
+        """Follow the outermost node that has to begin first."""
         segments = path.split("/")
         bare = tuple(paths.bare(segment) for segment in segments)
         chain = self._state.workflow.chains.get(bare[-1])
@@ -101,7 +102,7 @@ class WaitReasons:
         self._run_waits()
 
     def _enter(self, scope: ScopeState, name: str, wanted: str, path: str) -> ScopeState | None:
-        """The cell of the block `name` that holds what is looked for; None when the chain is told."""
+        """Return the cell of the block `name` that holds the searched node; None when the chain is complete."""
         node = scope.nodes.get(name)
         if not isinstance(node, BlockState):
             self._add(r.WAIT_CAUSE_NOT_BEGUN, f"{path} waits for what is around it to begin.", path)
@@ -138,7 +139,8 @@ class WaitReasons:
             self._add(r.WAIT_CAUSE_NOT_BEGUN, f"{path} has not begun: it is inside of {node.path}.", path)
         self._follow(node)
 
-    # --- following it --------------------------------------------------------------------------------------------
+    # --- following the chain
+    # -------------------------------------------------------------------------------------
 
     def _follow(self, node: Node) -> None:
         if node.path in self._seen or len(self._reasons) >= _LONGEST:
@@ -192,7 +194,7 @@ class WaitReasons:
         self._waits_for(block.path, nodes, f"{block.path} runs{told}, and waits for")
 
     def _before(self, node: Node) -> None:
-        """What keeps a node from beginning."""
+        """Return what keeps a node from beginning."""
         scope, path = node.scope, node.path
         if self._run_waits():
             return
@@ -241,10 +243,11 @@ class WaitReasons:
         for node in listed[:_FOLLOWED]:
             self._follow(node)
 
-    # --- what ends the chain -------------------------------------------------------------------------------------
+    # --- ends of the chain
+    # ---------------------------------------------------------------------------------------
 
     def _run_waits(self) -> bool:
-        """Whether the run itself starts nothing."""
+        """Tell whether the run itself starts nothing."""
         state = self._state
         if state.paused:
             self._add(
@@ -312,7 +315,7 @@ class WaitReasons:
 
 
 def _unfinished(scope: ScopeState) -> list[Node]:
-    """What has not ended in a scope and has its turn: what has begun first."""
+    """Return the active nodes of a scope in its current phase, in order of their beginning."""
     nodes = [
         node
         for name, node in scope.nodes.items()
@@ -322,6 +325,6 @@ def _unfinished(scope: ScopeState) -> list[Node]:
 
 
 def _ended(node: Node) -> str:
-    """How a node has ended, and why, in full: what failed before it stands at the end of that."""
+    """Describe how a node ended and why, in full: the root failure comes last."""
     why = f": {node.error.type}: {node.error.message}"[:_WHY_CHARACTERS] if node.error is not None else ""
     return t.short(node.status) + why.rstrip(".")

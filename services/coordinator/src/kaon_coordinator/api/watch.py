@@ -16,24 +16,24 @@ _PAGE = 500
 
 @dataclass(frozen=True, kw_only=True)
 class Watcher:
-    """Follows runs for their watchers."""
+    """Follows runs for watchers."""
 
     store: StoreCalls[RunStore]
     feed: RunFeed
-    # How often a quiet run is looked up in the store, in seconds: another process may own it.
+    # Seconds between reads of a quiet run from the store: another process may own it.
     poll_seconds: float = 0.5
 
     async def watch(self, tenant: str, run_id: str, after_seq: int) -> AsyncIterator[Update]:
-        """The run's events past `after_seq` in order of seq, and the progress of its steps; ends with the run.
+        """Yield the run's events past `after_seq` in order of seq, and the progress of its steps, until the run ends.
 
         Raises:
-            NotFound: the tenant has no such run.
+            NotFound: The tenant has no such run.
         """
         seq = after_seq
-        # Subscribed before the first read: what is committed between the two waits in the subscription.
+        # Subscribed before the first read: events committed between the two wait in the subscription.
         with self.feed.subscribe(run_id) as live:
             while True:
-                # The run first: when it has ended, the events read after it are all there are.
+                # The run first: if it has ended, the events read after it are complete.
                 run = await self.store.read(self.store.store.get_run, tenant, run_id)
                 while events := await self.store.read(self.store.store.history, run_id, seq, _PAGE):
                     for event in events:
@@ -48,7 +48,7 @@ class Watcher:
                         return
 
     async def _live(self, live: Subscription, seq: int) -> AsyncIterator[Update]:
-        """Live updates that follow on `seq`; ends when the store must be asked."""
+        """Yield live updates that follow on `seq`, until the store must be read again."""
         while updates := await live.next(self.poll_seconds):
             fresh, gap = _following(updates, seq)
             for update in fresh:
@@ -59,7 +59,7 @@ class Watcher:
 
 
 def _following(updates: Sequence[Update], seq: int) -> tuple[list[Update], bool]:
-    """The updates up to the first gap in the seqs, without what was seen before; and whether there is a gap."""
+    """Return the updates up to the first gap in the seqs, without earlier ones; and whether there is a gap."""
     fresh: list[Update] = []
     for update in updates:
         if isinstance(update, history_pb2.HistoryEvent):

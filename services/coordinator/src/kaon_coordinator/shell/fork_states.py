@@ -48,7 +48,7 @@ class ForkStates:
             return None
         del self._folding[fork.run_id]
         if isinstance(task.exception(), Unavailable):
-            log.warning("fork not begun yet", run=fork.run_id, reason=str(task.exception()))
+            log.warning("fork state not ready; retrying", run=fork.run_id, reason=str(task.exception()))
             return None
         return task.result()
 

@@ -112,7 +112,7 @@ class Ownership:
                 continue
             partition.aside -= back
             self._parts.inbox.forget(back)
-            log.info("runs taken back", partition=number, runs=sorted(back))
+            log.info("runs taken back from set aside", partition=number, runs=sorted(back))
             loaded = await self._store.read(self._store.store.load_some, back)
             running = [run for run in loaded if run.row.status not in t.TERMINAL]
             await self._adopt(partition, running, outbox)

@@ -184,7 +184,7 @@ class PermitQueue:
                 self.drop(partition)
                 self._fenced(partition, epoch)
         except Unavailable as error:
-            log.warning("permits not asked for", partition=partition, reason=str(error))
+            log.warning("permit request failed; retrying", partition=partition, reason=str(error))
         except Exception as error:
             return await self._take_apart(partition, wishes, error)
         return None

@@ -204,7 +204,7 @@ class Queries:
                 return missed
         except ArtifactError as error:
             # The step can run itself.
-            log.warning("remembered outputs not used", run=state.run_id, path=action.path, reason=str(error))
+            log.warning("memo not used", run=state.run_id, path=action.path, reason=str(error))
             return missed
         return MemoFound(
             path=action.path,
@@ -261,7 +261,11 @@ class Queries:
             if not reason:
                 return action.continues
             log.info(
-                "a new child run", run=state.run_id, path=action.path, before=action.continues, reason=reason
+                "child run replaced by a new one",
+                run=state.run_id,
+                path=action.path,
+                before=action.continues,
+                reason=reason,
             )
         return self._outside.new_run_id(self._outside.now_us())
 

@@ -1,4 +1,4 @@
-"""What goes into the store and comes out of it. Times are microseconds since the epoch, 0 when they have not come."""
+"""Records of the store. Times are microseconds since the epoch, 0 when unset."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ class WorkflowRecord:
     # "sha256:..." of the definition.
     version: str
     definition: definition_pb2.WorkflowDefinition
-    # When this version was registered first.
+    # When this version was first registered.
     create_us: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class NewRun:
-    """A run that someone submits. Its parameters are checked and complete."""
+    """A submitted run. Its parameters are checked and complete."""
 
     run_id: str
     tenant: str
     workflow: str
     version: str
-    # Where the run belongs for as long as it lives.
+    # The run's partition, which never changes.
     partition: int
     # Canonical JSON by parameter name, defaults filled in.
     params: Mapping[str, str]
@@ -46,17 +46,17 @@ class NewRun:
     idempotency_key: str
     now_us: int
     priority: int = 0
-    # The run and its sub-workflow block that this run is a part of, and how many runs are around it.
+    # The parent run, its sub-workflow block, and the nesting depth.
     parent_run_id: str = ""
     parent_path: str = ""
     depth: int = 0
-    # The run and event whose state this one begins with, and the blocks that begin anew all the same.
+    # The run and event whose state this one begins with, and the blocks that begin anew nevertheless.
     fork_run_id: str = ""
     fork_seq: int = 0
     fork_reset: Sequence[str] = ()
-    # W3C trace context of whoever submits it; empty when there is none.
+    # W3C trace context of the submission; empty when there is none.
     trace_parent: str = ""
-    # What made it when nobody submitted it by hand, such as "schedule:nightly".
+    # The origin of a run that no person submitted, such as "schedule:nightly".
     origin: str = ""
     # What its submitter attached to it, by name.
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -64,7 +64,7 @@ class NewRun:
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """A run: what was submitted, and how it stands."""
+    """A run: its submission and its current state."""
 
     tenant: str
     workflow: str
@@ -74,9 +74,9 @@ class RunRecord:
     params: Mapping[str, str]
     submitter: str
     create_us: int
-    # What its owner keeps up to date.
+    # The part that its owner updates.
     row: RunRow
-    # Up to which seq its history has been published.
+    # The seq up to which its history is published.
     published_seq: int
     # See `NewRun`.
     parent_run_id: str = ""
@@ -87,30 +87,30 @@ class RunRecord:
     origin: str = ""
     # What its submitter attached to it, by name.
     labels: Mapping[str, str] = field(default_factory=dict)
-    # What its submission has put into the inbox; None in a record that was read.
+    # The inbox row of its submission; None in a record that was read.
     start: InboxRow | None = field(default=None, compare=False)
 
     @property
     def run_id(self) -> str:
-        """The run's id."""
+        """Return the run's id."""
         return self.row.run_id
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedRun(RunRecord):
-    """A run with everything that its owner needs to go on with it."""
+    """A run with everything that its owner needs to continue it."""
 
-    # Both in order of their creation.
+    # Both in order of creation.
     steps: Sequence[StepRow]
     blocks: Sequence[BlockRow]
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunPage:
-    """Some runs, newest first."""
+    """A page of runs, newest first."""
 
     runs: Sequence[RunRecord]
-    # Asks for the next page; empty when there is none.
+    # The token of the next page; empty when there is none.
     next_page_token: str
 
 
@@ -127,18 +127,18 @@ class InboxRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """A command from one run's owner for another run. It becomes an inbox row, wherever that run belongs."""
+    """A command from one run's owner for another run. It becomes an inbox row in that run's partition."""
 
     run_id: str
     command: command_pb2.RunCommand
     now_us: int
-    # The run that owes it; empty when it is a schedule.
+    # The sending run; empty when the sender is a schedule.
     sender: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SetAside:
-    """Something that its owner does not touch any more, because nothing could be decided or written for it."""
+    """A run or schedule that its owner ignores because of a fault."""
 
     # "run" or "schedule".
     kind: str
@@ -148,9 +148,9 @@ class SetAside:
     name: str
     # Its partition.
     partition: int
-    # Stands in a coordinator's log with the stack.
+    # The fault's reference in a coordinator's log, next to the stack.
     reference: str
-    # What happened, for people.
+    # The reason, for people.
     reason: str
     time_us: int
 
@@ -172,50 +172,50 @@ class Memo:
 
 @dataclass(frozen=True, kw_only=True)
 class References:
-    """What rows name, by the hex digits of sha256 digests."""
+    """The digests that rows name, as hex digits of SHA-256."""
 
-    # Artifacts and code bundles; also versions and others that are none.
+    # Artifacts and code bundles; also versions and unrelated digests.
     digests: frozenset[str]
-    # Those among them that stand for values too large to travel, which may name others in their turn.
+    # Those that stand for large inputs, which may name further digests.
     values: frozenset[str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Holder:
-    """Who holds permits: a step, or with an empty path a run, which gives back everything in it with its own."""
+    """A holder of permits: a step, or with an empty path a run, which also releases those of its steps."""
 
     run_id: str
     path: str
 
 
-# Time first, then what is the same everywhere.
+# Time first, then a tie-break that is the same everywhere.
 PermitRank: TypeAlias = tuple[int, str, str]
 
-# One point of priority counts as so much waiting: who waits long enough has its turn, whatever comes after it.
+# One point of priority equals so much waiting: every wish that waits long enough is served.
 PRIORITY_US = 600_000_000
 
 
 def permit_rank(holder: Holder, priority: int, since_us: int) -> PermitRank:
-    """How one that waits ranks among the others; smaller goes first."""
+    """Return the rank of a wish; the smallest goes first."""
     return since_us - priority * PRIORITY_US, holder.run_id, holder.path
 
 
 @dataclass(frozen=True, kw_only=True)
 class PermitWish:
-    """One permit of every key, all or none, for one holder."""
+    """A wish of one holder for one permit per key, all or none."""
 
     tenant: str
     holder: Holder
     keys: frozenset[str]
-    # Of those among the keys whose bound is not set in the store.
+    # Bounds of those keys whose bound is not set in the store.
     bounds: Mapping[str, int] = field(default_factory=dict)
     priority: int = 0
-    # Since when it waits.
+    # When it began to wait.
     since_us: int = 0
 
     @property
     def rank(self) -> PermitRank:
-        """Smaller goes first."""
+        """Return the rank; the smallest goes first."""
         return permit_rank(self.holder, self.priority, self.since_us)
 
 
@@ -224,22 +224,22 @@ class PermitRecord:
     """A key, and how many of its permits are taken."""
 
     key: str
-    # 0 means without limit.
+    # 0 means no limit.
     bound: int
     taken: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleRecord:
-    """A schedule as it stands. The definition belongs to the reader of the record alone."""
+    """A schedule and its state. The definition belongs to the reader of the record alone."""
 
     tenant: str
     # The partition whose owner submits its runs.
     partition: int
     definition: schedule_pb2.Schedule
-    # When it must be looked at next; 0 means always.
+    # When it must be evaluated next; 0 means always.
     next_us: int
-    # Canonical JSON of what its owner must not forget.
+    # Canonical JSON of its state.
     state: str
     # Raised by every change.
     revision: int
@@ -247,13 +247,13 @@ class ScheduleRecord:
 
     @property
     def name(self) -> str:
-        """Its name, unique per tenant."""
+        """Return its name, unique per tenant."""
         return self.definition.name
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleStep:
-    """What the owner of a schedule has decided: written whole, if nobody has changed the schedule meanwhile."""
+    """The decision about a schedule: written as a whole, if no client has changed the schedule meanwhile."""
 
     # As it was read.
     schedule: ScheduleRecord
@@ -265,7 +265,7 @@ class ScheduleStep:
 
 @dataclass(frozen=True, slots=True)
 class EncodedEvent:
-    """A history event, serialized deterministically: stored and published as it is."""
+    """A history event, serialized deterministically: stored and published in this form."""
 
     run_id: str
     seq: int
@@ -273,37 +273,37 @@ class EncodedEvent:
 
 
 def encode_event(event: history_pb2.HistoryEvent) -> EncodedEvent:
-    """The event as it is stored."""
+    """Serialize the event as stored."""
     return EncodedEvent(event.run_id, event.seq, event.SerializeToString(deterministic=True))
 
 
 @dataclass(frozen=True, kw_only=True)
 class PartitionBatch:
-    """What the owner of a partition has decided, and wants durable before anything of it leaves."""
+    """The decisions of a partition's owner, which must be durable before any effect leaves."""
 
     partition: int
-    # The fencing token that `claim_partition` gave.
+    # The fencing token that `claim_partition` returned.
     epoch: int
-    # New events; each run's in the order of their seq, following on the newest one stored.
+    # New events; each run's in order of seq, following its newest stored one.
     history: Sequence[history_pb2.HistoryEvent | EncodedEvent] = ()
-    # Every run whose history grew, and every step and block that changed.
+    # Every run whose history grew, and every changed step and block.
     runs: Sequence[RunRow] = ()
     steps: Mapping[str, Sequence[StepRow]] = field(default_factory=dict)
     blocks: Mapping[str, Sequence[BlockRow]] = field(default_factory=dict)
-    # By run: paths of steps and blocks that are there no more. Dropped before the others are written.
+    # By run: paths of dropped steps and blocks. Deleted before the others are written.
     dropped: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    # Runs of sub-workflow blocks, stored with their start commands.
+    # Child runs, stored with their start commands.
     new_runs: Sequence[NewRun] = ()
-    # What this partition's runs owe others.
+    # Commands from this partition's runs to others.
     messages: Sequence[Message] = ()
     memos: Sequence[Memo] = ()
-    # Whose permits are given back.
+    # Holders whose permits are released.
     released: Sequence[Holder] = ()
-    # Commands that are done with, whatever came of them.
+    # Handled commands, applied or refused.
     applied_inbox: Sequence[int] = ()
-    # By run: up to which seq its history has been published and acknowledged. A mark never goes back.
+    # By run: the seq up to which its history is published and acknowledged. A mark never decreases.
     published: Mapping[str, int] = field(default_factory=dict)
-    # Runs that the next owners must not touch.
+    # Runs that the next owners must ignore.
     set_aside: Sequence[SetAside] = ()
 
 
@@ -312,7 +312,7 @@ class Snapshot:
     """The state of a run after the event `row.seq`, as its rows."""
 
     row: RunRow
-    # Both in order of their creation.
+    # Both in order of creation.
     steps: Sequence[StepRow]
     blocks: Sequence[BlockRow]
 
@@ -321,12 +321,12 @@ class Snapshot:
 class LogChunk:
     """Archived lines of one lease that arrived together."""
 
-    # Ascends in the order of arrival; read on after it.
+    # Ascends in order of arrival; continue reading after it.
     chunk_id: int
     key: step_pb2.StepKey
     incarnation: str
     # A serialized `kaonapi.log.v1.LogLines`.
     payload: bytes
-    # The first and the last number of the lease that are left out between its head and its tail, the last one lower when there is
-    # none; None while it has no tail.
+    # The first and the last omitted number between the lease's head and tail, the last one lower when there
+    # is none; None while it has no tail.
     left_out: tuple[int, int] | None

@@ -1,4 +1,4 @@
-"""Deleting what ended long ago: whole runs, or only what their steps printed."""
+"""Retention: deletes old runs, or only the archived lines of their steps."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ from kaon_coordinator.store.tables import (
     steps,
 )
 
-# Rows of one run, beside its own. History comes after the run: the database keeps it as long as its run is there.
+# Rows of one run besides its own. History comes after the run: the database keeps it as long as its run
+# exists.
 _OF_RUN = (steps, blocks, permit_holds, permit_waits, snapshots, run_labels, history, log_chunks, log_leases)
 
 
 def remove_runs(connection: Connection, before_us: int, limit: int) -> list[str]:
-    """Deletes up to `limit` runs that ended before a time, with everything that belongs to them, and returns their ids.
+    """Delete up to `limit` runs that ended before a time, with all their data, and return their ids.
 
-    A run stays while others need it: one with a command that waits, with a fork, or with a parent that is still there.
+    A run stays while others need it: one with a waiting command, with a fork, or with an existing parent.
     """
     query = select(runs.c.run_id).where(_removable(before_us)).order_by(runs.c.end_us).limit(limit)
-    # Commands hold a shared lock on the run's row while they are written: none is written for a run that goes.
+    # Commands hold a shared lock on the run's row while they are written: none is written for a deleted run.
     found = list(connection.execute(query.with_for_update(skip_locked=True)).scalars())
     if found:
         connection.execute(delete(runs).where(runs.c.run_id.in_(found)))
@@ -39,7 +40,7 @@ def remove_runs(connection: Connection, before_us: int, limit: int) -> list[str]
 
 
 def remove_logs(connection: Connection, before_us: int, limit: int) -> list[str]:
-    """Deletes what the steps of up to `limit` runs printed that ended before a time, and returns the runs' ids."""
+    """Delete the archived lines of up to `limit` runs that ended before a time, and return the runs' ids."""
     query = (
         select(log_leases.c.run_id)
         .join(runs, runs.c.run_id == log_leases.c.run_id)
@@ -54,12 +55,12 @@ def remove_logs(connection: Connection, before_us: int, limit: int) -> list[str]
 
 
 def remove_memos(connection: Connection, before_us: int, limit: int) -> list[str]:
-    """Forgets up to `limit` executions that were remembered before a time, and returns their keys."""
+    """Delete up to `limit` memos from before a time, and return their keys."""
     found = connection.execute(
         select(memos.c.tenant, memos.c.key).where(memos.c.time_us < before_us).limit(limit)
     ).all()
     if found:
-        # One that was remembered anew meanwhile stays.
+        # A memo that was stored anew meanwhile stays.
         old = tuple_(memos.c.tenant, memos.c.key).in_([tuple(row) for row in found])
         connection.execute(delete(memos).where(old, memos.c.time_us < before_us))
     return [row.key for row in found]

@@ -91,6 +91,7 @@ class SqlStore(Store):
     def put_workflow(
         self, tenant: str, definition: definition_pb2.WorkflowDefinition, version: str, now_us: int
     ) -> tuple[WorkflowRecord, bool]:
+        """Store a definition and make it the current version of its name."""
         record = WorkflowRecord(
             tenant=tenant, name=definition.name, version=version, definition=definition, create_us=now_us
         )
@@ -99,28 +100,34 @@ class SqlStore(Store):
             return (record if created else workflows.get(connection, tenant, record.name, version)), created
 
     def get_workflow(self, tenant: str, name: str, version: str = "") -> WorkflowRecord:
+        """Return one version, or the current one."""
         with self._reading("get_workflow") as connection:
             return workflows.get(connection, tenant, name, version)
 
     def list_workflows(self, tenant: str) -> list[WorkflowRecord]:
+        """Return the current version of every workflow of the tenant, by name."""
         with self._reading("list_workflows") as connection:
             return workflows.of_tenant(connection, tenant)
 
     def submit_runs(self, runs: Sequence[NewRun]) -> list[tuple[RunRecord, bool] | Conflict]:
+        """Store runs with their start commands in one transaction, and answer each in its place."""
         with self._writing("submit_runs") as connection:
             return self._submissions.submit(connection, runs)
 
     def add_command(
         self, tenant: str, run_id: str, command: command_pb2.RunCommand, now_us: int
     ) -> RunRecord:
+        """Store a command for the run's owner."""
         with self._writing("add_command") as connection:
             return self._submissions.add_command(connection, tenant, run_id, command, now_us)
 
     def waiting_commands(self, partition: int, run_id: str) -> list[command_pb2.RunCommand]:
+        """Return the commands for one run of a partition that no batch has named as applied, oldest first."""
         with self._reading("waiting_commands") as connection:
             return reads.waiting_commands(connection, partition, run_id)
 
     def get_run(self, tenant: str, run_id: str) -> RunRecord:
+        """Return one run."""
         with self._reading("get_run") as connection:
             return reads.get_run(connection, tenant, run_id)
 
@@ -134,173 +141,213 @@ class SqlStore(Store):
         page_size: int = 50,
         page_token: str = "",
     ) -> RunPage:
+        """Return a page of the tenant's runs, newest first, optionally of one workflow, status or set of labels."""
         with self._reading("list_runs") as connection:
             return reads.list_runs(connection, tenant, workflow, status, page_size, page_token, labels)
 
     def list_steps(self, run_id: str) -> list[StepRow]:
+        """Return the steps of a run in order of creation."""
         with self._reading("list_steps") as connection:
             return reads.list_steps(connection, run_id)
 
     def list_blocks(self, run_id: str) -> list[BlockRow]:
+        """Return the blocks and cells of a run in order of creation."""
         with self._reading("list_blocks") as connection:
             return reads.list_blocks(connection, run_id)
 
     def find_row(self, run_id: str, path: str) -> StepRow | BlockRow | None:
+        """Return the step, block or cell of a run at a path."""
         with self._reading("find_row") as connection:
             return reads.find_row(connection, run_id, path)
 
     def history(self, run_id: str, after_seq: int = 0, limit: int = 1000) -> list[history_pb2.HistoryEvent]:
+        """Return at most `limit` events of a run with a seq above `after_seq`, in order."""
         with self._reading("history") as connection:
             return reads.events(connection, run_id, after_seq, limit)
 
     def read_snapshot(self, run_id: str) -> Snapshot | None:
+        """Return the current state of a run, or None when it changed during the read."""
         with self._reading("read_snapshot") as connection:
             return snapshots.read(connection, run_id)
 
     def put_snapshot(self, snapshot: Snapshot) -> None:
+        """Store a snapshot of a run, unless it exists already or the run is gone."""
         with self._writing("put_snapshot") as connection:
             snapshots.put(self._database, connection, snapshot)
 
     def find_snapshot(self, run_id: str, seq: int) -> Snapshot | None:
+        """Return the newest snapshot after event `seq` or before; None when there is none."""
         with self._reading("find_snapshot") as connection:
             return snapshots.find(connection, run_id, seq)
 
     def snapshot_seqs(self, run_id: str) -> list[int]:
+        """Return the event numbers of the run's snapshots, in order."""
         with self._reading("snapshot_seqs") as connection:
             return snapshots.seqs(connection, run_id)
 
     def claim_partition(self, partition: int, owner: str) -> int:
+        """Make the caller the owner and return its epoch, higher than any before."""
         with self._writing("claim_partition") as connection:
             return owners.claim_partition(self._database, connection, partition, owner)
 
     def claim_pool(self, pool: str, owner: str) -> int:
+        """Raise the pool's epoch and return it, higher than any before."""
         with self._writing("claim_pool") as connection:
             return owners.claim_pool(self._database, connection, pool, owner)
 
     def pool_owner(self, pool: str) -> str:
+        """Return the last owner of the pool as passed to `claim_pool`; empty when there was none."""
         with self._reading("pool_owner") as connection:
             return owners.pool_owner(connection, pool)
 
     def load_runs(self, partition: int) -> list[LoadedRun]:
+        """Return every run of the partition that has not ended and is not set aside."""
         with self._reading("load_runs") as connection:
             return owners.load_runs(connection, partition)
 
     def load_run(self, run_id: str) -> LoadedRun:
+        """Return one run, ended or not."""
         with self._reading("load_run") as connection:
             return owners.load_run(connection, run_id)
 
     def load_some(self, run_ids: Collection[str]) -> list[LoadedRun]:
+        """Return those of the runs that exist, ended or not, in no particular order."""
         with self._reading("load_some") as connection:
             return owners.load_some(connection, run_ids)
 
     def unapplied_of(self, partitions: Collection[int], limit: int = 1000) -> list[InboxRow]:
+        """Return at most `limit` commands of the partitions that no batch has named as applied, oldest first."""
         with self._reading("unapplied_of") as connection:
             return owners.unapplied_of(connection, partitions, limit)
 
     def commit_all(self, batches: Sequence[PartitionBatch]) -> frozenset[int]:
+        """Apply batches of different partitions in one transaction."""
         with self._writing("commit_all") as connection:
             return self._commits.write(connection, batches)
 
     def unpublished(self, partition: int, limit: int = 1000) -> list[history_pb2.HistoryEvent]:
+        """Return at most `limit` events past their runs' published marks, each run's in order of seq."""
         with self._reading("unpublished") as connection:
             return owners.unpublished(connection, partition, limit)
 
     def put_aside(self, row: SetAside) -> None:
+        """Set something aside; the newest reason counts."""
         with self._writing("put_aside") as connection:
             self._aside.put(connection, [row])
 
     def list_set_aside(self, limit: int) -> list[SetAside]:
+        """Return what is set aside, the newest first, at most `limit`; all of it when that is 0."""
         with self._reading("list_set_aside") as connection:
             return aside.listed(connection, limit)
 
     def take_back(self, kind: str, tenant: str, name: str) -> bool:
+        """Return something to its owner; return False when it was not set aside."""
         with self._writing("take_back") as connection:
             return aside.take_back(connection, kind, tenant, name)
 
     def set_permits(self, tenant: str, key: str, bound: int) -> PermitRecord:
+        """Set the bound of a key, 0 meaning no bound. Present holders keep their permits."""
         with self._writing("set_permits") as connection:
             return permits.set_bound(self._database, connection, tenant, key, bound)
 
     def list_permits(self, tenant: str) -> list[PermitRecord]:
+        """Return the tenant's keys that have a bound, by key."""
         with self._reading("list_permits") as connection:
             return permits.bounded(connection, tenant)
 
     def take_permits(
         self, partition: int, epoch: int, wishes: Sequence[PermitWish], now_us: int
     ) -> list[bool]:
+        """Take the permits of each wish, all or none of them, in this order; tell for each wish whether it holds them."""
         with self._writing("take_permits") as connection:
             self._fence(connection, partition, epoch)
             return self._permits.take(connection, wishes, now_us)
 
     def find_memo(self, tenant: str, key: str) -> Memo | None:
+        """Return the newest memo under a key."""
         with self._reading("find_memo") as connection:
             return memos.find(connection, tenant, key)
 
     def put_schedule(self, schedule: ScheduleRecord) -> tuple[ScheduleRecord, bool]:
+        """Store a schedule or replace the one of its name, and return it with True when it is new."""
         with self._writing("put_schedule") as connection:
             return schedules.put(self._database, connection, schedule)
 
     def get_schedule(self, tenant: str, name: str) -> ScheduleRecord:
+        """Return one schedule."""
         with self._reading("get_schedule") as connection:
             return schedules.get(connection, tenant, name)
 
     def list_schedules(self, tenant: str) -> list[ScheduleRecord]:
+        """Return the tenant's schedules, by name."""
         with self._reading("list_schedules") as connection:
             return schedules.of_tenant(connection, tenant)
 
     def delete_schedule(self, tenant: str, name: str) -> None:
+        """Delete a schedule; its runs stay."""
         with self._writing("delete_schedule") as connection:
             schedules.remove(connection, tenant, name)
 
     def due_schedules(
         self, partitions: Collection[int], now_us: int, limit: int = 100
     ) -> list[ScheduleRecord]:
+        """Return the schedules of these partitions whose `next_us` has passed, in its order."""
         with self._reading("due_schedules") as connection:
             return schedules.due(connection, partitions, now_us, limit)
 
     def advance_schedule(
         self, epoch: int, step: ScheduleStep
     ) -> list[tuple[RunRecord, bool] | Conflict] | None:
+        """Write the decision about a schedule: its runs (answered as `submit_runs` does), messages and state."""
         with self._writing("advance_schedule") as connection:
             self._fence(connection, step.schedule.partition, epoch)
             return schedules.advance(connection, self._submissions, step)
 
     def ended_runs(self, tenant: str, workflow: str, since_us: int, limit: int = 1000) -> list[RunRecord]:
+        """Return the runs of a workflow that ended at or after a time, in order of their ends."""
         with self._reading("ended_runs") as connection:
             return reads.ended_runs(connection, tenant, workflow, since_us, limit)
 
     def archive_logs(self, records: Sequence[log_pb2.LogLines]) -> frozenset[str]:
+        """Archive lines of steps and return the ids of the runs with new lines."""
         with self._writing("archive_logs") as connection:
             return self._logs.archive(connection, records)
 
     def read_logs(
         self, run_id: str, path: str = "", after_chunk: int = 0, limit: int = 100
     ) -> list[LogChunk]:
+        """Return the lines of the steps at or under `path` (empty: of all), in order of arrival, after the given chunk."""
         with self._reading("read_logs") as connection:
             return self._logs.read(connection, run_id, path, after_chunk, limit)
 
     def remove_runs(self, before_us: int, limit: int) -> list[str]:
+        """Delete up to `limit` runs that ended before a time, with all their data, and return their ids."""
         with self._writing("remove_runs") as connection:
             return retention.remove_runs(connection, before_us, limit)
 
     def remove_logs(self, before_us: int, limit: int) -> list[str]:
+        """Delete the archived lines of up to `limit` runs that ended before a time, and return the runs' ids."""
         with self._writing("remove_logs") as connection:
             return retention.remove_logs(connection, before_us, limit)
 
     def remove_memos(self, before_us: int, limit: int) -> list[str]:
+        """Delete up to `limit` memos from before a time, and return their keys."""
         with self._writing("remove_memos") as connection:
             return retention.remove_memos(connection, before_us, limit)
 
     def references(self, superseded_us: int) -> References:
+        """Return the artifacts and code bundles that any row names."""
         return references.collect(
             lambda: self._reading("references"), superseded_us, names=references.named(self._database)
         )
 
     def check(self) -> None:
+        """Return when the database answers."""
         with self._reading("check") as connection:
             connection.execute(text("SELECT 1"))
 
     def close(self) -> None:
+        """Close all connections. No call may follow."""
         self._database.close()
 
     def _fence(self, connection: Connection, partition: int, epoch: int) -> None:

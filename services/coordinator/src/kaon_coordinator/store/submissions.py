@@ -156,7 +156,7 @@ def _start_command(run: NewRun) -> command_pb2.RunCommand:
 
 
 def fresh_record(run: NewRun, start: InboxRow | None = None) -> RunRecord:
-    """A run that has just been submitted, with its start command."""
+    """Return the record of a new submission, with its start command."""
     return RunRecord(
         tenant=run.tenant,
         workflow=run.workflow,
@@ -179,7 +179,7 @@ def fresh_record(run: NewRun, start: InboxRow | None = None) -> RunRecord:
 
 
 def fresh_row(run: NewRun) -> RunRow:
-    """The row of a run that has not begun."""
+    """Return the row of a run that has not begun."""
     return RunRow(
         run_id=run.run_id,
         status=t.PENDING,

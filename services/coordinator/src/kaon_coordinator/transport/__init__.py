@@ -1,1 +1,1 @@
-"""How a coordinator hears and tells: the same interface over Kafka (`faust`) and over memory (`memory`)."""
+"""The transport of a coordinator: the same interface over Kafka (`faust`) and in memory (`memory`)."""

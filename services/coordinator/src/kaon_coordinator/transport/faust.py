@@ -1,8 +1,9 @@
-"""The transport over Kafka. Faust is the consumer shell and nothing more.
+"""The transport over Kafka. Faust is only its consumer.
 
-Safe use of it, each point measured: no tables; concurrency 1; nothing is raised inside an agent, because Faust takes that for an
-acknowledgement; streams without acknowledgement feed a list which ONE task drains whole, and events are acknowledged only after the
-handler has returned; sends leave through a producer of our own; offsets are checked for gaps.
+Rules of safe use, each one measured: no tables; concurrency 1; nothing is raised inside an agent, because
+Faust takes that for an acknowledgement; streams without acknowledgement feed a list that ONE task drains
+whole, and events are acknowledged only after the handler has returned; sends leave through a producer of our
+own; offsets are checked for gaps.
 """
 
 from __future__ import annotations
@@ -35,25 +36,28 @@ log = structlog.get_logger(__name__)
 
 
 class OffsetGap(KaonError):
-    """Records are missing between two that were delivered. Nothing after the gap is acknowledged, so a new process reads them."""
+    """Records are missing between two delivered ones.
+
+    Nothing after the gap is acknowledged, so a new process reads them.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
 class FaustSettings:
-    """How a coordinator takes part. Times are seconds."""
+    """Settings of a coordinator's membership. Times are seconds."""
 
     group: str = "kaon-coordinator"
-    # A member unheard for so long loses its partitions.
+    # A member that is silent for so long loses its partitions.
     session: float = 10.0
     heartbeat: float = 2.0
     commit_interval: float = 0.5
-    # A send that cannot be delivered for so long is given up.
+    # A send that cannot be delivered for so long fails.
     patience: float = 300.0
-    # The broker unheard for so long counts as away; it is asked when there is nothing else to hear.
+    # The broker counts as away after so much silence; it is probed when there is no other traffic.
     silence: float = 4.0
     probe: float = 1.0
-    # A member that its group has not heard for so long ends, if the broker answers. The group itself waits 60 s for one
-    # that is to join again.
+    # A member that its group has not heard for so long ends, if the broker answers. The group itself waits 60
+    # s for a member to rejoin.
     outside: float = 120.0
     stop: float = 8.0
     # Records that may wait for the handler before reading pauses.
@@ -68,7 +72,7 @@ class _Assignment:
     generation: int
 
 
-# What the draining task works off, in order.
+# The queue of the draining task, in order.
 _Item: TypeAlias = "_Assignment | faust.Event"
 
 
@@ -80,8 +84,8 @@ class FaustTransport:
 
     Args:
         bootstrap: host:port of a broker, or several with commas.
-        catalogue: the deployment's topics: the broker's partition counts must agree with it.
-        settings: times and bounds.
+        catalogue: The deployment's topics: the broker's partition counts must agree with it.
+        settings: Times and bounds.
     """
 
     def __init__(self, bootstrap: str, *, catalogue: Catalogue, settings: FaustSettings = DEFAULT) -> None:
@@ -105,6 +109,7 @@ class FaustTransport:
     # --- the interface -------------------------------------------------------------------------------------------
 
     async def start(self, handler: Handler) -> None:
+        """Join the group and begin to deliver to `handler` on the running loop."""
         self._ended = asyncio.get_running_loop().create_future()
         try:
             await self._producing.start()
@@ -129,6 +134,7 @@ class FaustTransport:
             raise
 
     async def stop(self) -> None:
+        """Leave the group after the current batch, within a bounded time even when the broker is away."""
         if self._stopping:
             return
         self._stopping = True
@@ -141,17 +147,21 @@ class FaustTransport:
         self._end(None)
 
     async def failed(self) -> None:
+        """Return when the transport was stopped."""
         if self._ended is None:
             raise Unavailable("the transport was not started")
         await asyncio.shield(self._ended)
 
     async def send(self, sends: Sequence[Send]) -> None:
+        """Send a batch and return when the broker has acknowledged all of it."""
         await self._producing.send(sends)
 
     async def end_offsets(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Return the offset of the next record of each partition, as the broker reports it now."""
         return await self._offsets.get(partitions)
 
     async def quarantine(self, incoming: Incoming, reason: str) -> None:
+        """Send a record that cannot be applied to the topic's dead letters, and return when that is acknowledged."""
         headers = tuple(headers_of(incoming, reason).items())
         letter = Outgoing(
             topic=dead_letters(incoming.topic), partition=0, value=incoming.value, headers=headers
@@ -160,10 +170,12 @@ class FaustTransport:
 
     @property
     def connected(self) -> bool:
+        """Tell whether the broker has been heard recently: if not, silence of runners means nothing."""
         return time.monotonic() - self._last_contact < self._settings.silence
 
     @property
     def last_contact(self) -> float:
+        """Return when the broker was last heard (a reply to a fetch, heartbeat or send), in seconds of `time.monotonic`."""
         return self._last_contact
 
     # --- Faust ---------------------------------------------------------------------------------------------------
@@ -171,7 +183,7 @@ class FaustTransport:
     def _new_app(self) -> Any:
         settings = self._settings
         for name in ("faust", "mode", "aiokafka"):
-            # Their debug messages cost a tenth of the processor even when nobody prints them.
+            # Their debug messages cost a tenth of the processor even when they are not printed.
             logger = logging.getLogger(name)
             if logger.level == logging.NOTSET:
                 logger.setLevel(logging.WARNING)
@@ -205,7 +217,7 @@ class FaustTransport:
         return app
 
     async def _take(self, stream: Any) -> None:
-        """The agent: puts events aside, and never raises."""
+        """Queue events, as Faust's agent, and never raise."""
         events: AsyncIterator[faust.Event] = stream.noack().events()
         async for event in events:
             while len(self._items) >= self._settings.buffered:
@@ -227,13 +239,13 @@ class FaustTransport:
         if self._app is None:
             return
         if self._ended is not None and self._ended.done():
-            # Nobody is left to work off what has been read: it is not waited for, nor acknowledged.
+            # No task is left to handle the records that were read: they are neither awaited nor acknowledged.
             self._app.conf.stream_wait_empty = False
         stopping = asyncio.ensure_future(self._app.stop())
         try:
             await asyncio.wait_for(asyncio.shield(stopping), self._settings.stop)
         except TimeoutError:
-            log.warning("the consumer could not leave its group in time and is abandoned")
+            log.warning("consumer did not leave its group in time; abandoned")
             stopping.cancel()
             thread = self._app.consumer._thread._thread
             if thread is not None:
@@ -271,7 +283,7 @@ class FaustTransport:
             await self._deliver(handler, batch)
 
     async def _deliver(self, handler: Handler, events: list[faust.Event]) -> None:
-        """Hands a batch over, and acknowledges it when it has been applied."""
+        """Deliver a batch to the handler, and acknowledge it when it has been applied."""
         mine = [event for event in events if (event.message.topic, event.message.partition) in self._owned]
         if not mine:
             return
@@ -293,8 +305,11 @@ class FaustTransport:
         self._expected[key] = record.offset + 1
 
     async def _assign(self, handler: Handler, assignment: _Assignment) -> None:
-        """Tells the handler what a rebalance has changed. When another rebalance went on without this member, somebody else may
-        have owned everything in the meantime: then all is lost and gained."""
+        """Report the changes of a rebalance to the handler.
+
+        When another rebalance took place without this member, another member may have owned everything
+        meanwhile: then all partitions are lost and gained.
+        """
         check_assignment(assignment.partitions)
         kept = self._owned & assignment.partitions
         if assignment.generation != self._generation + 1:
@@ -318,14 +333,14 @@ class FaustTransport:
         self._last_contact = time.monotonic()
 
     async def _probe(self) -> None:
-        """Asks the broker something whenever it has not been heard for a while."""
+        """Probe the broker whenever it has been silent for a while."""
         while True:
             silence = time.monotonic() - self._last_contact
             if silence >= self._settings.probe:
                 try:
                     await self._offsets.get([(RUN_COMMANDS, 0)])
                 except Unavailable as error:
-                    log.warning("the broker does not answer", seconds=round(silence), reason=str(error))
+                    log.warning("broker does not answer", seconds=round(silence), reason=str(error))
             await asyncio.sleep(self._settings.probe)
 
     async def _check_topics(self) -> None:
@@ -352,7 +367,7 @@ class FaustTransport:
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("the transport has failed", task=task.get_name(), reason=repr(error))
+            log.error("transport failed", task=task.get_name(), reason=repr(error))
             self._end(error)
 
     def _end(self, error: BaseException | None) -> None:
@@ -362,7 +377,7 @@ class FaustTransport:
             self._ended.set_result(None)
         else:
             self._ended.set_exception(error)
-            # Whoever never asks must not be told at garbage collection.
+            # An error that no caller asks for must not be reported at garbage collection.
             self._ended.exception()
 
 

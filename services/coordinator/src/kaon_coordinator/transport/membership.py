@@ -1,8 +1,8 @@
-"""Whether the consumer's group still hears this member.
+"""Membership: whether the consumer's group still hears this member.
 
-The broker answers, other clients of this process are served, and yet the consumer's thread may have come to a standstill: then the
-group gives the member's partitions to others, and nobody notices until those others end too. Whoever is not a member ends instead,
-so that its supervisor starts it again.
+The consumer's thread may hang although the broker answers and other clients of this process work. Then the
+group gives the member's partitions to others, unnoticed until those end, too. A member that its group no
+longer hears ends instead, so that its supervisor restarts it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ class Membership:
     """Counts the group's answers to one consumer's heartbeats.
 
     Args:
-        consumer: aiokafka's, which lives in a thread of its own.
-        connected: whether the broker answers at all; while it does not, nothing is said against the consumer.
-        patience: seconds without an answer after which the consumer is given up; longer than a rebalance.
+        consumer: aiokafka's consumer, which runs in a thread of its own.
+        connected: Returns whether the broker answers at all; while it does not, the consumer is not blamed.
+        patience: The seconds without an answer after which the consumer is given up; longer than a rebalance.
     """
 
     def __init__(self, consumer: Any, *, connected: Callable[[], bool], patience: float) -> None:
@@ -39,13 +39,14 @@ class Membership:
         group._do_heartbeat = asked
 
     async def watch(self) -> None:
-        """Goes on while the group answers.
+        """Watch while the group answers.
 
         Raises:
-            Unavailable: it has not for too long, although the broker does.
+            Unavailable: The group has been silent for too long, although the broker answers.
         """
         heard, silent = self._answers, 0.0
-        # Counted in small sleeps and not by a clock: what stops the whole process is not the consumer's fault.
+        # Counted in small sleeps and not by a clock: a pause of the whole process is not the consumer's
+        # fault.
         step = self._patience / 60
         while silent < self._patience:
             await asyncio.sleep(step)

@@ -21,10 +21,10 @@ BATCH = 2000
 
 
 class MemoryGroup:
-    """The state of a consumer group: who owns what, and up to where it was acknowledged.
+    """The state of a consumer group: owners of partitions, and acknowledged offsets.
 
     Args:
-        broker: where the topics are.
+        broker: The broker with the topics.
     """
 
     def __init__(self, broker: MemoryBroker) -> None:
@@ -34,19 +34,19 @@ class MemoryGroup:
         self._members: list[MemoryTransport] = []
 
     def join(self, member: MemoryTransport) -> None:
-        """Adds a member; partitions move when their owners have given them up."""
+        """Add a member; partitions move when their owners have given them up."""
         self._members.append(member)
         self._rebalance()
 
     def leave(self, member: MemoryTransport) -> None:
-        """Removes a member, and with it what it owns."""
+        """Remove a member and its partitions."""
         if member in self._members:
             self._members.remove(member)
         self.give_up(member, [key for key, owner in self.owners.items() if owner is member])
         self._rebalance()
 
     def give_up(self, member: MemoryTransport, partitions: Iterable[TopicPartition]) -> None:
-        """The member no longer reads these partitions: others may take them."""
+        """Note that the member no longer reads these partitions: others may take them."""
         for key in partitions:
             if self.owners.get(key) is member:
                 del self.owners[key]
@@ -76,10 +76,11 @@ class MemoryTransport:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
-        # What the group wants this member to own.
+        # The partitions that the group assigns to this member.
         self.target: frozenset[TopicPartition] = frozenset()
 
     async def start(self, handler: Handler) -> None:
+        """Join the group and begin to deliver to `handler` on the running loop."""
         counts = {topic: len(self._broker.partitions(topic)) for topic in GROUP_TOPICS}
         missing = [topic for topic, count in counts.items() if count == 0]
         if missing:
@@ -90,35 +91,42 @@ class MemoryTransport:
         self._group.join(self)
 
     async def stop(self) -> None:
+        """Leave the group after the current batch, within a bounded time even when the broker is away."""
         self._stopping = True
         self._woken.set()
         if self._task is not None:
             await asyncio.wait([self._task])
 
     async def failed(self) -> None:
+        """Return when the transport was stopped."""
         if self._task is not None:
             await asyncio.shield(self._task)
 
     async def send(self, sends: Sequence[Send]) -> None:
+        """Send a batch and return when the broker has acknowledged all of it."""
         for send in sends:
             self._produce(send.topic, send.partition, send.value, {})
 
     async def end_offsets(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Return the offset of the next record of each partition, as the broker reports it now."""
         return {key: self._broker.end_offset(*key) for key in partitions}
 
     async def quarantine(self, incoming: Incoming, reason: str) -> None:
+        """Send a record that cannot be applied to the topic's dead letters, and return when that is acknowledged."""
         self._produce(dead_letters(incoming.topic), 0, incoming.value, headers_of(incoming, reason))
 
     @property
     def connected(self) -> bool:
+        """Tell whether the broker has been heard recently: if not, silence of runners means nothing."""
         return True
 
     @property
     def last_contact(self) -> float:
+        """Return when the broker was last heard (a reply to a fetch, heartbeat or send), in seconds of `time.monotonic`."""
         return time.monotonic()
 
     def wake(self) -> None:
-        """Something has arrived, or ownership has changed. Called from any thread."""
+        """Wake the member: a record has arrived, or ownership has changed. Called from any thread."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._woken.set)
 
@@ -134,14 +142,14 @@ class MemoryTransport:
                 await handler.on_batch([_incoming(record) for record in records])
                 for record in records:
                     self._group.committed[record.topic, record.partition] = record.offset + 1
-                # A handler that never waits must not keep the loop from everybody else.
+                # A handler that never awaits must not block the loop.
                 await asyncio.sleep(0)
         finally:
             self._close_reader()
             self._group.leave(self)
 
     async def _follow_target(self, handler: Handler) -> None:
-        """Gives up what this member shall not own, and takes what it shall own and nobody else has."""
+        """Give up partitions that are no longer assigned, and take assigned ones that are free."""
         lost = self._owned - self.target
         if lost:
             self._read(self._owned - lost)

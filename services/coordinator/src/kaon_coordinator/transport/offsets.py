@@ -19,12 +19,12 @@ _CLOSE_SECONDS = 3.0
 
 
 class EndOffsets:
-    """Answers how far partitions reach, now.
+    """Answers with the current ends of partitions.
 
     Args:
         bootstrap: host:port of a broker, or several with commas.
-        patience: seconds after which a question without an answer is given up.
-        heard: called whenever the broker has answered.
+        patience: The time-out of a question, in seconds.
+        heard: Called whenever the broker has answered.
     """
 
     def __init__(self, *, bootstrap: str, patience: float, heard: Callable[[], None]) -> None:
@@ -34,10 +34,10 @@ class EndOffsets:
         self._consumer: AIOKafkaConsumer | None = None
 
     async def start(self) -> None:
-        """Connects.
+        """Connect to the broker.
 
         Raises:
-            Unavailable: no broker answers.
+            Unavailable: No broker answers.
         """
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap, enable_auto_commit=False, request_timeout_ms=5_000
@@ -50,17 +50,17 @@ class EndOffsets:
         self._consumer = consumer
 
     async def stop(self) -> None:
-        """Disconnects, within a bounded time."""
+        """Disconnect, within a bounded time."""
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             try:
                 await asyncio.wait_for(consumer.stop(), _CLOSE_SECONDS)
             except (TimeoutError, KafkaError):
-                # It only ever asked questions: nothing is lost.
+                # It has only asked questions: nothing is lost.
                 pass
 
     async def get(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
-        """The end offsets; see `Transport.end_offsets`."""
+        """Return the end offsets; see `Transport.end_offsets`."""
         asked = [KafkaPartition(topic, number) for topic, number in partitions]
         deadline = time.monotonic() + self._patience
         while True:

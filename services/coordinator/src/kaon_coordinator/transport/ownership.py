@@ -1,4 +1,4 @@
-"""Which partitions a member of the group owns, and what changes with a rebalance. Pure."""
+"""The partitions of a group's member, and their changes by a rebalance. Pure."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from kaon_coordinator.transport.base import GROUP_TOPICS, TopicPartition
 from kaon_wire.errors import KaonError
 
-# Topics whose partitions of the same number must belong to the same member.
+# Topics whose partitions of equal number must belong to the same member.
 COPARTITIONED = (GROUP_TOPICS[:3], GROUP_TOPICS[3:])
 
 
 class NotCopartitioned(KaonError):
-    """Partitions that belong together were given to different members, or have different counts."""
+    """Copartitioned partitions were assigned to different members, or have different counts."""
 
 
 def by_topic(partitions: Iterable[TopicPartition]) -> list[tuple[str, tuple[int, ...]]]:
-    """The partitions of each topic, ascending; topics in the order in which a handler hears of them."""
+    """Return the partitions of each topic, ascending; topics in the order in which a handler is told of them."""
     found: dict[str, list[int]] = defaultdict(list)
     for topic, partition in partitions:
         found[topic].append(partition)
@@ -25,10 +25,10 @@ def by_topic(partitions: Iterable[TopicPartition]) -> list[tuple[str, tuple[int,
 
 
 def check_assignment(partitions: Iterable[TopicPartition]) -> None:
-    """Checks that one member was given the same partitions of all topics that belong together.
+    """Check that one member was assigned the same partitions of all copartitioned topics.
 
     Raises:
-        NotCopartitioned: it was not; the message says of which topics.
+        NotCopartitioned: The assignment differs between topics; the message names them.
     """
     owned = {topic: frozenset(numbers) for topic, numbers in by_topic(partitions)}
     for group in COPARTITIONED:
@@ -38,10 +38,10 @@ def check_assignment(partitions: Iterable[TopicPartition]) -> None:
 
 
 def check_counts(counts: Mapping[str, int]) -> None:
-    """Checks that topics that belong together have the same number of partitions.
+    """Check that copartitioned topics have the same number of partitions.
 
     Raises:
-        NotCopartitioned: they have not; the message says which.
+        NotCopartitioned: The numbers differ; the message names them.
     """
     for group in COPARTITIONED:
         if len({counts[topic] for topic in group}) > 1:
@@ -50,7 +50,7 @@ def check_counts(counts: Mapping[str, int]) -> None:
 
 
 def share(partitions: Sequence[int], members: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    """Deals partitions out to members, evenly."""
+    """Distribute partitions evenly among members."""
     return {
         member: tuple(number for number in partitions if number % len(members) == index)
         for index, member in enumerate(members)

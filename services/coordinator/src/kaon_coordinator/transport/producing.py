@@ -1,4 +1,7 @@
-"""Sends through a producer of our own, with every acknowledgement awaited. (Faust's producer only logs a send that failed.)"""
+"""A producer of our own, with every acknowledgement awaited.
+
+Faust's producer only logs a failed send.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ class Outgoing:
 
 @dataclass(kw_only=True)
 class _Lost:
-    """What has to be sent again, and why."""
+    """The records to send again, and the reason."""
 
     records: list[Outgoing] = field(default_factory=list)
     error: KafkaError | None = None
@@ -45,8 +48,8 @@ class Producing:
 
     Args:
         bootstrap: host:port of a broker, or several with commas.
-        patience: seconds after which a send that cannot be delivered is given up.
-        heard: called whenever the broker has answered.
+        patience: The seconds after which an undelivered send fails.
+        heard: Called whenever the broker has answered.
     """
 
     def __init__(self, *, bootstrap: str, patience: float, heard: Callable[[], None]) -> None:
@@ -56,10 +59,10 @@ class Producing:
         self._producer: AIOKafkaProducer | None = None
 
     async def start(self) -> None:
-        """Connects.
+        """Connect to the broker.
 
         Raises:
-            Unavailable: no broker answers.
+            Unavailable: No broker answers.
         """
         producer = AIOKafkaProducer(
             bootstrap_servers=self._bootstrap,
@@ -79,26 +82,27 @@ class Producing:
         self._producer = producer
 
     async def stop(self) -> None:
-        """Disconnects, within a bounded time."""
+        """Disconnect, within a bounded time."""
         producer, self._producer = self._producer, None
         if producer is None:
             return
         try:
             await asyncio.wait_for(producer.stop(), _CLOSE_SECONDS)
         except (TimeoutError, KafkaError) as error:
-            log.warning("the producer did not close in time", reason=repr(error))
+            log.warning("producer did not close in time", reason=repr(error))
 
     async def partitions(self, topic: str) -> int:
-        """How many partitions a topic has; 0 when it does not exist."""
+        """Return the number of partitions of a topic; 0 when it does not exist."""
         try:
             return len(await self._connected().partitions_for(topic))
         except KafkaError:
             return 0
 
     async def send(self, records: Sequence[Outgoing | Send]) -> None:
-        """Returns when the broker has acknowledged all records; see `Transport.send`.
+        """Return when the broker has acknowledged all records; see `Transport.send`.
 
-        What failed is sent again together with all that follows it in its partition: doubled, but in order.
+        A failed record is sent again together with all that follow it in its partition: duplicated, but in
+        order.
         """
         pending = [_outgoing(record) for record in records]
         deadline = time.monotonic() + self._patience
@@ -111,7 +115,7 @@ class Producing:
                 raise Unavailable(
                     f"{len(pending)} records could not be sent in {self._patience:.0f} s: {lost.error!r}"
                 ) from lost.error
-            log.warning("sends are tried again", records=len(pending), reason=repr(lost.error))
+            log.warning("Kafka send failed; retrying", records=len(pending), reason=repr(lost.error))
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _try(self, records: list[Outgoing]) -> _Lost:
@@ -139,7 +143,7 @@ class Producing:
     def _settle(
         self, sent: list[tuple[Outgoing, asyncio.Future[object]]], answered: list[object], lost: _Lost
     ) -> _Lost:
-        """Adds what the broker did not acknowledge, and what follows it in its partition, to what is lost."""
+        """Add unacknowledged records, and those that follow them in their partitions, to the lost ones."""
         again: dict[TopicPartition, list[Outgoing]] = defaultdict(list)
         for (record, _), answer in zip(sent, answered, strict=True):
             key = (record.topic, record.partition)
@@ -169,7 +173,7 @@ def _outgoing(record: Outgoing | Send) -> Outgoing:
 
 
 def _judge(record: Outgoing, error: KafkaError) -> None:
-    """Raises when trying again cannot help."""
+    """Raise when a retry cannot help."""
     if not may_pass(error):
         raise Unavailable(
             f"the broker refused a record of {len(record.value)} bytes for {record.topic}/{record.partition}: {error!r}"

@@ -1,4 +1,4 @@
-"""Topics read from positions that the schedules keep: no consumer group, and nothing committed to the broker."""
+"""Reads topics from positions that the schedules keep: no consumer group, and nothing committed to the broker."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from kaon_coordinator.schedules.topic_records import Fetched, Record
 from kaon_wire.errors import NotFound, Unavailable
 from kaon_wire.memory import MemoryBroker
 
-# How long a look waits for records that are known to be there.
+# How long a read waits for records that are known to exist.
 _WAIT_MS = 3_000
 _ANSWER_SECONDS = 10.0
-# Consumers that are kept for the next look; what is read more seldom gets a new one.
+# Consumers that are kept for the next read; topics read less often get a new one.
 _CONSUMERS = 32
 
 
 class KafkaRecords:
-    """Reads a Kafka cluster. Each topic has a consumer of its own: one that does not answer holds up nobody who reads another.
+    """Reads a Kafka cluster. Each topic has a consumer of its own: an unresponsive one delays no reader of another topic.
 
     Args:
         brokers: host:port, separated by commas.
@@ -30,11 +30,11 @@ class KafkaRecords:
 
     def __init__(self, brokers: str) -> None:
         self._brokers = brokers
-        # The one that was read last comes last.
+        # The most recently read topic comes last.
         self._topics: OrderedDict[str, _TopicReader] = OrderedDict()
 
     async def fetch(self, topic: str, positions: Mapping[int, int], limit: int) -> Fetched:
-        """See `RecordSource`."""
+        """Return records; see `RecordSource`."""
         reader = self._topics.get(topic)
         if reader is None:
             reader = self._topics[topic] = _TopicReader(self._brokers, topic)
@@ -45,28 +45,28 @@ class KafkaRecords:
         return fetched
 
     async def close(self) -> None:
-        """Lets go of the broker."""
+        """Close the connection to the broker."""
         readers, self._topics = list(self._topics.values()), OrderedDict()
         await asyncio.gather(*(reader.close() for reader in readers))
 
 
 class _TopicReader:
-    """Reads one topic, with a consumer that is made when it is needed."""
+    """Reads one topic, with a consumer that is created on demand."""
 
     def __init__(self, brokers: str, topic: str) -> None:
         self._brokers = brokers
         self._topic = topic
         self._consumer: AIOKafkaConsumer | None = None
-        # A consumer is assigned, moved and read by one at a time.
+        # One caller at a time assigns, moves and reads a consumer.
         self._turn = asyncio.Lock()
 
     @property
     def busy(self) -> bool:
-        """Whether somebody reads it."""
+        """Tell whether a read is in progress."""
         return self._turn.locked()
 
     async def fetch(self, positions: Mapping[int, int], limit: int) -> Fetched:
-        """See `RecordSource`."""
+        """Return records; see `RecordSource`."""
         topic = self._topic
         async with self._turn:
             try:
@@ -99,7 +99,7 @@ class _TopicReader:
         return Fetched(records=records, positions=following)
 
     async def _assigned(self, consumer: AIOKafkaConsumer, topic: str) -> dict[int, TopicPartition]:
-        """The topic's partitions, assigned."""
+        """Assign the topic's partitions and return them."""
         if not consumer.partitions_for_topic(topic):
             # The client learns about topics that are assigned.
             first = TopicPartition(topic, 0)
@@ -127,7 +127,7 @@ class _TopicReader:
         return self._consumer
 
     async def close(self) -> None:
-        """Lets go of the broker."""
+        """Close the connection to the broker."""
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             # It may end with the cancellation of its own inner tasks.
@@ -152,7 +152,7 @@ class MemoryRecords:
         self._broker = broker
 
     async def fetch(self, topic: str, positions: Mapping[int, int], limit: int) -> Fetched:
-        """See `RecordSource`."""
+        """Return records; see `RecordSource`."""
         numbers = self._broker.partitions(topic)
         if not numbers:
             raise NotFound(f"there is no topic {topic!r}")
@@ -181,4 +181,4 @@ class MemoryRecords:
         return Fetched(records=records, positions=following)
 
     async def close(self) -> None:
-        """Holds nothing."""
+        """Do nothing: there is no connection."""

@@ -1,4 +1,4 @@
-"""The thread in which Faust's consumer talks to the broker, made so that a process can end while the broker is away."""
+"""The thread of Faust's consumer, made so that a process can end while the broker is away."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _WAIT_SECONDS = 2.0
 
 
 class ConsumerThread(WorkerThread):
-    """Neither the end of the interpreter nor the event loop waits for it without a bound, as they would for the original."""
+    """A consumer thread that neither the interpreter's exit nor the event loop awaits without a bound, unlike the original."""
 
     def __init__(self, service: Any, **kwargs: Any) -> None:
         super().__init__(service, **kwargs)
@@ -18,6 +18,7 @@ class ConsumerThread(WorkerThread):
         self._abandoned = False
 
     def run(self) -> None:
+        """Run the consumer's loop until it is stopped or abandoned."""
         try:
             super().run()
         except RuntimeError:
@@ -26,10 +27,11 @@ class ConsumerThread(WorkerThread):
                 raise
 
     def stop(self) -> None:
+        """Wait for the end of the thread for a bounded time."""
         self.is_stopped.wait(_WAIT_SECONDS)
 
     def abandon(self) -> None:
-        """Ends the thread although it still waits for the broker: its broker forgets the member after the session time."""
+        """End the thread although it still waits for the broker, which forgets the member after the session time."""
         self._abandoned = True
         loop = self.service.thread_loop
         if not loop.is_closed():

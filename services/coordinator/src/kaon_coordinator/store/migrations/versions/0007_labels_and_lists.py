@@ -10,7 +10,7 @@ down_revision = "0006"
 
 
 def upgrade() -> None:
-    """Runs that are there have no labels."""
+    """Add labels, which existing runs do not have, and the indexes."""
     op.add_column("runs", sa.Column("labels", sa.Text, nullable=False, server_default=""))
     op.create_table(
         "run_labels",
