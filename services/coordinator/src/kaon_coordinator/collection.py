@@ -1,7 +1,8 @@
-"""Deletes artifacts and code bundles that nothing needs. By hand: `python -m kaon_coordinator.collection --dry-run`.
+"""Garbage collection of artifacts and code bundles. By hand: `python -m kaon_coordinator.collection --dry-run`.
 
-A round asks the database what runs, memoized results, schedules and workflows name, and gives that to a sweep of the artifact
-store, which leaves alone what is young or pinned. Whatever begins to be needed meanwhile is young: it was written or renewed.
+A round collects the names in runs, memos, schedules and workflows from the database. It then sweeps the
+artifact store, which spares young and pinned artifacts. Any artifact that is needed meanwhile is young: it
+was written or renewed.
 """
 
 from __future__ import annotations
@@ -28,20 +29,20 @@ from kaon_wire.errors import KaonError
 
 log = structlog.get_logger(__name__)
 
-# Between two rounds, whichever coordinator makes them; and between two looks whether one is due.
+# Interval between two rounds of any coordinators, and between two checks whether one is due.
 EVERY_SECONDS = 86_400.0
 LOOK_SECONDS = 1_800.0
 
 
 class Collection:
-    """One coordinator's share of the work.
+    """The collection of one coordinator.
 
     Args:
-        store: the database.
-        artifacts: the artifacts, all of which belong to this database.
-        days: how long what nothing needs is kept.
-        owner: this process.
-        metrics: what is counted.
+        store: The database.
+        artifacts: The artifacts, all of which belong to this database.
+        days: How long unneeded artifacts are kept.
+        owner: The name of this process.
+        metrics: The metrics to update.
 
     Raises:
         InvalidValue: `days` is less than one.
@@ -63,19 +64,19 @@ class Collection:
         self._metrics = metrics
 
     async def run(self) -> None:
-        """Makes a round whenever the last one is a day old, until cancelled. What does not answer is asked again later."""
+        """Make a round whenever the last one is a day old, until cancelled. Errors are retried later."""
         while True:
-            # First: a process that lives for less has nothing to clean up after.
+            # Sleep first: a short-lived process has nothing to clean up.
             await asyncio.sleep(LOOK_SECONDS)
             with going_on("artifacts were collected"):
                 if await asyncio.to_thread(self._sweeper.due, EVERY_SECONDS):
                     await self.once()
 
     async def once(self) -> Swept:
-        """One round.
+        """Make one round.
 
         Raises:
-            KaonError: the database or the storage does not answer.
+            KaonError: The database or the storage does not answer.
         """
         swept = await self._store.study(self._sweep)
         self._metrics.artifacts_deleted.inc(swept.deleted)
@@ -93,10 +94,10 @@ class Collection:
 
 
 def needed(store: ReferenceStore, artifacts: ArtifactStore, grace_seconds: float) -> set[str]:
-    """The hex digits of all digests that must stay.
+    """Return the hex digits of all digests that must stay.
 
     Raises:
-        KaonError: the database or the storage does not answer.
+        KaonError: The database or the storage does not answer.
     """
     found: References = store.references(int((time.time() - grace_seconds) * 1e6))
     digests, waiting = set(found.digests), set(found.values)
@@ -109,14 +110,14 @@ def needed(store: ReferenceStore, artifacts: ArtifactStore, grace_seconds: float
                 for piece in content:
                     note(piece, digests, waiting)
         except ArtifactMissing:
-            # An earlier round's, of a run that was deleted: it names nothing any more.
+            # The value of a deleted run, collected earlier: it names nothing any more.
             continue
         waiting -= seen
     return digests
 
 
 def main() -> int:
-    """Entry point; returns the exit code. Takes the coordinator's settings."""
+    """Run one collection with the coordinator's settings; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m kaon_coordinator.collection", description=__doc__)
     parser.add_argument("--dry-run", action="store_true", help="only count what would be deleted")
     arguments = parser.parse_args()

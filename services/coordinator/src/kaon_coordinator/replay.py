@@ -1,4 +1,4 @@
-"""Folds a run's history into its state, as it was after any event. Blocks: for reader threads."""
+"""Folds a run's history into its state after any event. Blocks: for reader threads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kaonapi.run.v1 import history_pb2
 
 _PAGE = 500
 
-# The compiled form of (tenant, workflow, version).
+# Returns the compiled form of (tenant, workflow, version).
 Compiled = Callable[[str, str, str], CompiledWorkflow]
 
 
@@ -27,12 +27,12 @@ class HistoryStore(RunStore, SnapshotStore, Protocol):
 
 
 def replay(store: HistoryStore, run: RunRecord, seq: int, compiled: Compiled) -> RunState:
-    """The state after the event `seq`, from the newest snapshot on that is not newer.
+    """Return the state after the event `seq`, folded from the newest snapshot that is not newer.
 
     Memory is bounded by the state: events are read page by page.
 
     Raises:
-        InvalidValue: the run has no such event.
+        InvalidValue: The run has no such event.
     """
     if not 0 <= seq <= run.row.seq:
         raise InvalidValue(f"seq: run {run.run_id}: there is no event {seq}; its newest is {run.row.seq}")
@@ -44,7 +44,7 @@ def replay(store: HistoryStore, run: RunRecord, seq: int, compiled: Compiled) ->
 def replay_whole(
     store: HistoryStore, run: RunRecord, compiled: Compiled, look: Callable[[RunState], None]
 ) -> RunState:
-    """The state after the newest event, folded from the first one, whatever snapshots there are; `look` sees each state."""
+    """Return the state after the newest event, folded from the first one without snapshots; `look` receives each state."""
     state = begin(store, run, compiled)
     look(state)
     for event in _events(store, run.run_id, 0, run.row.seq):
@@ -54,7 +54,7 @@ def replay_whole(
 
 
 def kept(run: RunRecord, snapshot: Snapshot, workflow: CompiledWorkflow) -> RunState:
-    """The state that a snapshot of the run has kept."""
+    """Return the state in a snapshot of the run."""
     given = {name: value for name, value in vars(run).items() if name not in ("row", "steps", "blocks")}
     return stored(LoadedRun(**given, **vars(snapshot)), workflow)
 
@@ -70,10 +70,10 @@ def _fold(store: HistoryStore, state: RunState, run_id: str, last: int) -> None:
 
 
 def begin(store: HistoryStore, run: RunRecord, compiled: Compiled) -> RunState:
-    """The state before a run's first event: empty, or for a fork what it was forked from."""
+    """Return the state before a run's first event: empty, or for a fork that of the original run."""
     chain: list[RunRecord] = [run]
     state: RunState | None = None
-    # Of a fork of a fork the oldest comes first; a loop, because such a chain may be long.
+    # Of forks of forks the oldest comes first; a loop, because such a chain may be long.
     while state is None and chain[-1].fork_run_id:
         chain.append(store.load_run(chain[-1].fork_run_id))
         state = _kept(store, chain[-1], chain[-2].fork_seq, compiled)
@@ -85,12 +85,12 @@ def begin(store: HistoryStore, run: RunRecord, compiled: Compiled) -> RunState:
 
 
 def empty(run: RunRecord, compiled: Compiled) -> RunState:
-    """The state of a run that has no history."""
+    """Return the state of a run without history."""
     return RunState(run_id=run.run_id, workflow=compiled(run.tenant, run.workflow, run.version))
 
 
 def stored(run: LoadedRun, workflow: CompiledWorkflow) -> RunState:
-    """The state of a run as its rows have it."""
+    """Return the state of a run from its rows."""
     return restore(
         workflow=workflow,
         run=run.row,

@@ -1,4 +1,4 @@
-"""What owners do not touch, as people are told of it."""
+"""Describes runs and schedules that are set aside."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from kaonapi.step.v1 import step_pb2
 
 
 def find(store: AsideStore, run_id: str) -> SetAside | None:
-    """Why a run is set aside; None when it is not. Blocks: for reader threads."""
+    """Return why a run is set aside, or None. Blocks: for reader threads."""
     return next((each for each in store.list_set_aside(0) if (each.kind, each.name) == ("run", run_id)), None)
 
 
 def told(aside: SetAside) -> str:
-    """What happened, and what can be done about it."""
+    """Describe the fault and the remedy."""
     return f"nobody works on it any more: {aside.reason}. {advice(aside)}"
 
 
 def advice(aside: SetAside) -> str:
-    """What can be done about it."""
+    """Describe the remedy."""
     if aside.kind == "schedule":
         return f"kaon schedule put changes it, and kaon schedule delete {aside.name} ends it; until then it is tried now and then"
     return f"kaon retry {aside.name} lets a coordinator try again, best after an upgrade; kaon cancel {aside.name} stops it then"
 
 
 def error(aside: SetAside) -> step_pb2.StepError:
-    """As the error of a run that has not ended."""
+    """Return the fault as the error of an active run."""
     return fault_error(f"set aside: {told(aside)}")

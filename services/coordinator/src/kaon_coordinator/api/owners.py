@@ -1,4 +1,4 @@
-"""Other coordinators, as far as one must ask them: the matcher of a pool lives with the pool's owner."""
+"""Calls to other coordinators: a pool's matcher runs in the process of the pool's owner."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ Response = TypeVar("Response")
 Stub: TypeAlias = "runner_pb2_grpc.RunnerServiceAsyncStub"
 Metadata: TypeAlias = aio.Metadata
 
-# Seconds that another coordinator has to answer.
+# Time-out of a call, in seconds.
 TIMEOUT = 3.0
 
 
 class Unreachable(Exception):
-    """The owner does not answer; the text says why."""
+    """The owner does not answer; the text gives the reason."""
 
 
 async def owner_of(store: StoreCalls[PoolStore], pool: str) -> PoolOwner:
-    """Who owns a pool; without a name when nobody ever has."""
+    """Return the owner of a pool; its name is empty when the pool never had one."""
     return PoolOwner.parse(await store.read(store.store.pool_owner, pool))
 
 
 async def ask(
     owner: PoolOwner, context: Any, call: Callable[[Stub, Metadata], Awaitable[Response]]
 ) -> Response:
-    """Calls another coordinator on behalf of this call's principal.
+    """Call another coordinator on behalf of this call's principal.
 
     Raises:
-        Unreachable: it does not answer.
+        Unreachable: The coordinator does not answer.
     """
     if not owner.name:
         raise Unreachable("no coordinator has owned it yet")
@@ -51,5 +51,5 @@ async def ask(
 
 
 def unreachable(pool: str, owner: PoolOwner, problem: str) -> runner_pb2.UnreachablePool:
-    """As a message."""
+    """Convert to a protocol message."""
     return runner_pb2.UnreachablePool(pool=pool, owner=owner.name, address=owner.address, problem=problem)

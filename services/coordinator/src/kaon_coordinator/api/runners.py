@@ -1,4 +1,4 @@
-"""RunnerService: runners and pools as their matchers know them, and why a step waits."""
+"""RunnerService: runners and pools as known to their matchers, and wait reasons of steps."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from kaon_service import principal
 from kaonapi.run.v1 import run_pb2
 from kaonapi.runner.v1 import runner_pb2, runner_pb2_grpc
 
-# So many sub-workflows are followed inward.
+# Levels of sub-workflows that an explanation follows.
 _DEPTH = 5
 
 
@@ -37,21 +37,21 @@ class Matchers(Protocol):
     """The matchers of this process."""
 
     def owned(self) -> Sequence[str]:
-        """The pools whose matchers live in this process."""
+        """Return the pools whose matchers are in this process."""
 
     def runners(self, pool: str) -> Sequence[runner_pb2.Runner]:
-        """The runners of such a pool."""
+        """Return the runners of such a pool."""
 
     def view(self, pool: str) -> runner_pb2.Pool | None:
-        """What such a pool has and lacks."""
+        """Return the capacity and shortage of such a pool."""
 
     def explain(self, pool: str, run_id: str, path: str) -> list[runner_pb2.WaitReason] | None:
-        """Why a READY step waits; None when the pool's matcher does not live in this process."""
+        """Return why a READY step waits, or None when the pool's matcher is in another process."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunnerParts:
-    """What the service works with."""
+    """The dependencies of the service."""
 
     store: StoreCalls[WaitStore]
     matchers: Matchers
@@ -59,12 +59,12 @@ class RunnerParts:
     pools: Sequence[str]
     # Name of this coordinator.
     owner: str
-    # Microseconds since the epoch.
+    # Returns microseconds since the epoch.
     now_us: Callable[[], int]
 
 
 class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
-    """Runners and pools belong to the deployment, steps to their tenants."""
+    """Serves runners and pools, which belong to the deployment, and wait reasons, which belong to tenants."""
 
     def __init__(self, parts: RunnerParts) -> None:
         self._parts = parts
@@ -133,7 +133,7 @@ class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
         response: runner_pb2.ExplainStepResponse,
         context: Any,
     ) -> None:
-        """Adds what the pool's matcher says, wherever it lives."""
+        """Add the answer of the pool's matcher, in whichever process it runs."""
         pool = link.pool or DEFAULT_POOL
         reasons: Sequence[runner_pb2.WaitReason] | None
         reasons = self._matchers.explain(pool, link.run_id, link.path)
@@ -179,13 +179,13 @@ class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
         return [runner_pb2.WaitReason(cause=runner_pb2.WAIT_CAUSE_NO_MATCHER, text=text, path=link.path)]
 
     def _here(self, pool: str) -> list[str]:
-        """The pools that are asked for, as far as their matchers live in this process."""
+        """Return the requested pools whose matchers are in this process."""
         return [name for name in self._matchers.owned() if pool in {"", name}]
 
     async def _elsewhere(
         self, pool: str, context: Any, call: Callable[[Stub, str, Metadata], Awaitable[None]]
     ) -> list[runner_pb2.UnreachablePool]:
-        """Asks the owners of the other pools; returns those that do not answer."""
+        """Ask the owners of the other pools; return those that do not answer."""
         others = [name for name in self._parts.pools if pool in {"", name}]
         missed = []
         for name in (name for name in others if name not in self._matchers.owned()):
@@ -206,7 +206,10 @@ async def _call(
 def _reasons(
     store: WaitStore, tenant: str, run_id: str, path: str, now_us: int
 ) -> tuple[Node | None, list[Reason]]:
-    """On a thread of the store's: reads the run and follows what the step waits for, also into the runs of sub-workflows."""
+    """Read the run and follow what the step waits for, also into child runs.
+
+    Blocks: for the store's threads.
+    """
     node, links = _read(store, tenant, run_id, now_us).of(path)
     told = _aside(store, run_id)
     for link in links:
@@ -217,7 +220,7 @@ def _reasons(
 
 
 def _aside(store: WaitStore, run_id: str) -> list[Reason]:
-    """That the run is set aside."""
+    """Return the wait reason of a run that is set aside."""
     found = aside.find(store, run_id)
     if found is None:
         return []
@@ -226,7 +229,7 @@ def _aside(store: WaitStore, run_id: str) -> list[Reason]:
 
 
 def _child(store: WaitStore, tenant: str, run_id: str, now_us: int, *, depth: int) -> list[Reason]:
-    """What the run of a sub-workflow waits for."""
+    """Return the wait reasons of a child run."""
     told = _aside(store, run_id)
     for link in _read(store, tenant, run_id, now_us).of_run():
         told.append(link)
@@ -239,10 +242,10 @@ def _child(store: WaitStore, tenant: str, run_id: str, now_us: int, *, depth: in
 
 
 def _read(store: WaitStore, tenant: str, run_id: str, now_us: int) -> WaitReasons:
-    """The chains of a run of this tenant.
+    """Return the wait reasons of a run of this tenant.
 
     Raises:
-        NotFound: the tenant has no such run.
+        NotFound: The tenant has no such run.
     """
     store.get_run(tenant, run_id)
     run = store.load_run(run_id)

@@ -1,4 +1,4 @@
-"""SystemService: whether this coordinator and what it stands on are well."""
+"""SystemService: the health of this coordinator and its dependencies."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ log = structlog.get_logger(__name__)
 
 GOOD, WARNING, BAD = system_pb2.VERDICT_GOOD, system_pb2.VERDICT_WARNING, system_pb2.VERDICT_BAD
 SLOW_SECONDS = 0.25
-# A command that nobody has applied by now has no owner: owners look every second.
+# A command that was not applied by now has no owner: owners poll every second.
 STUCK_SECONDS = 10.0
-# Of what is set aside.
+# Number of reported runs and schedules that are set aside.
 SHOWN_ASIDE = 20
 
 
@@ -35,35 +35,35 @@ class DiagnosedStore(DatabaseStore, AsideStore, PartitionStore, Protocol):
 
 
 class Broker(Protocol):
-    """What the transport says of itself."""
+    """The health of the transport."""
 
     @property
     def connected(self) -> bool:
-        """Whether the broker was heard lately."""
+        """Tell whether the broker was heard recently."""
 
     @property
     def last_contact(self) -> float:
-        """When, in seconds of `time.monotonic`."""
+        """Return when it was last heard, in seconds of `time.monotonic`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SystemParts:
-    """What the service looks at."""
+    """The dependencies of the service."""
 
     store: StoreCalls[DiagnosedStore]
     broker: Broker
     matchers: Matchers
-    # All pools of the deployment, and how many partitions its runs are spread over.
+    # All pools of the deployment, and the number of its partitions of runs.
     pools: tuple[str, ...]
     partitions: int
     # Name of this coordinator.
     owner: str
-    # Microseconds since the epoch.
+    # Returns microseconds since the epoch.
     now_us: Callable[[], int]
 
 
 class SystemServicer(system_pb2_grpc.SystemServiceServicer):
-    """Looks, and changes nothing."""
+    """Serves the read-only methods of SystemService."""
 
     def __init__(self, parts: SystemParts) -> None:
         self._parts = parts
@@ -117,7 +117,7 @@ class SystemServicer(system_pb2_grpc.SystemServiceServicer):
         return _check("commands", BAD, text, advice)
 
     async def _set_aside(self) -> list[system_pb2.Check]:
-        """Runs and schedules that owners do not touch, because nothing could be decided or written for them."""
+        """Report the runs and schedules that are set aside because of faults."""
         store = self._parts.store
         found = await store.read(store.store.list_set_aside, SHOWN_ASIDE + 1)
         checks = [
@@ -134,7 +134,7 @@ class SystemServicer(system_pb2_grpc.SystemServiceServicer):
         return checks
 
     def _pool(self, pool: str) -> system_pb2.Check:
-        """Nothing for a pool of another coordinator: that one tells."""
+        """Report a pool; return nothing for a pool of another coordinator, which reports it."""
         view, name = self._parts.matchers.view(pool), f"pool {pool}"
         if view is None:
             return _check(name, GOOD, "")
@@ -155,7 +155,7 @@ def _check(name: str, verdict: system_pb2.Verdict.ValueType, text: str, advice: 
 
 
 def _oldest(store: PartitionStore, partitions: int) -> tuple[int, int] | None:
-    """The partition of the oldest command that waits, and since when; None when none does."""
+    """Return the partition of the oldest waiting command, and its time; None when none waits."""
     rows = {number: store.unapplied(number, 1) for number in range(partitions)}
     first = [(found[0].create_us, number) for number, found in rows.items() if found]
     if not first:

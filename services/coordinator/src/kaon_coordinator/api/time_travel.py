@@ -1,4 +1,4 @@
-"""RunService: time travel. Histories are folded on threads of their own, page by page."""
+"""RunService: time travel. Folds histories page by page on threads of its own."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from kaon_wire.errors import InvalidValue
 from kaonapi.run.v1 import run_service_pb2 as r
 from kaonapi.run.v1 import run_service_pb2_grpc
 
-# A run that goes on is looked at again: its rows and its history must be of the same moment.
+# An active run is read again: its rows and its history must be of the same moment.
 _ATTEMPTS = 10
-# That a fork resets: they are in its first event.
+# Number of places that a fork resets: its first event names them.
 _PLACES = 1_000
 
 
 class TimeTravelServicer(run_service_pb2_grpc.RunServiceServicer):
-    """The part of the service that replays histories and begins runs from earlier ones."""
+    """The methods of the service that replay histories and fork runs."""
 
     _threads: StoreCalls[PastStore]
     _submission: Submission
@@ -106,7 +106,7 @@ def _run_at(store: PastStore, run: RunRecord, seq: int) -> r.GetRunAtResponse:
 
 
 def _places_to_reset(store: PastStore, run: RunRecord, seq: int, reset: tuple[str, ...]) -> tuple[str, ...]:
-    """The paths of what is to begin anew. Nothing but a state after that event can be forked, and only what it has can."""
+    """Return the paths to reset in a fork. They must exist in the state after that event."""
     state: RunState = replay.replay(store, run, seq, definitions(store))
     paths = [path if nodes_at(state, path) else _named(state, path, seq) for path in reset]
     return tuple(dict.fromkeys(paths))
@@ -138,7 +138,7 @@ def _verify(store: PastStore, run: RunRecord) -> r.VerifyRunResponse:
 
 
 def _folded(store: PastStore, run: RunRecord) -> tuple[str, list[int]]:
-    """The digest of what the whole history gives, and the events whose snapshots are not what it gave then."""
+    """Return the digest of the folded history, and the events of snapshots that differ from it."""
     compiled = definitions(store)
     workflow = compiled(run.tenant, run.workflow, run.version)
     kept, wrong = set(store.snapshot_seqs(run.run_id)), []

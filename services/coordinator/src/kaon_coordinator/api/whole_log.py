@@ -1,4 +1,4 @@
-"""The whole log of one attempt, as its runner stored it: found by the run's rows and history, read piece by piece."""
+"""The whole log of one attempt, as its runner stored it: found by the run's rows and history, read in pieces."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PAGE = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class StoredLog:
-    """Where the log of an attempt is."""
+    """The location of an attempt's log."""
 
     artifact: Artifact
     attempt: int
@@ -34,11 +34,11 @@ class StoredLog:
 
 
 def find(store: places.PlaceStore, run: RunRecord, written: str, attempt: int) -> StoredLog:
-    """The log of an attempt of a step, of the newest when `attempt` is 0.
+    """Return the log of a step's attempt, of the newest one when `attempt` is 0.
 
     Raises:
-        NotFound: there is no such step, it has no such attempt, or of that no log was stored.
-        FailedPrecondition: the attempt has not ended, or the path is a block's.
+        NotFound: The step or attempt does not exist, or no log was stored for it.
+        FailedPrecondition: The attempt has not ended, or the path is a block's.
     """
     run_id, path = run.run_id, places.find(store, run, written)
     step = store.find_row(run_id, path)
@@ -63,12 +63,12 @@ def find(store: places.PlaceStore, run: RunRecord, written: str, attempt: int) -
 async def read(
     artifacts: ArtifactStore, log: StoredLog, offset: int
 ) -> AsyncIterator[log_pb2.ReadWholeLogResponse]:
-    """The log from a byte on, in pieces.
+    """Yield the log from a byte offset on, in pieces.
 
     Raises:
-        NotFound: it is no longer kept.
-        InvalidValue: it is shorter than `offset`.
-        Unavailable: the artifact store does not answer.
+        NotFound: The log was deleted.
+        InvalidValue: The log is shorter than `offset`.
+        Unavailable: The artifact store does not answer.
     """
     size = log.artifact.size
     if offset > size:
@@ -83,7 +83,7 @@ async def read(
 
 
 def _stored(store: RunStore, run_id: str, step: StepRow, attempt: int) -> str | None:
-    """The reference to an attempt's log, empty when there is none; None for an attempt that has not ended."""
+    """Return the reference to an attempt's log, empty when there is none; None for an attempt that has not ended."""
     has_ended = step.status in t.TERMINAL or (step.status == t.PENDING and step.retry_us > 0)
     if has_ended and attempt in (0, step.attempt):
         return str(canonical.loads(step.data).get("log", ""))

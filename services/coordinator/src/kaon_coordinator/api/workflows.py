@@ -1,4 +1,4 @@
-"""WorkflowService: keeps definitions and the code that their steps load."""
+"""WorkflowService: stores definitions and code bundles."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ log = structlog.get_logger(__name__)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
 LARGEST_BUNDLE = 256 * 1024 * 1024
 
-# The problems of a definition; empty when it can be run.
+# Returns the problems of a definition; empty when it is valid.
 Validate = Callable[[d.WorkflowDefinition], Sequence[str]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkflowParts:
-    """What the service works with."""
+    """The dependencies of the service."""
 
     store: StoreCalls[WorkflowStore]
-    # Where runners fetch code bundles by digest.
+    # The storage from which runners fetch code bundles by digest.
     artifacts: ArtifactStore
     validate: Validate
-    # Microseconds since the epoch.
+    # Returns microseconds since the epoch.
     now_us: Callable[[], int]
 
 
 class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
-    """Everything that is said about a caller's workflows goes through here."""
+    """Serves the methods of WorkflowService for the caller's workflows."""
 
     def __init__(self, parts: WorkflowParts) -> None:
         self._parts = parts
@@ -70,7 +70,7 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
         definition = request.definition
         version = canonical.digest_message(definition)
         tenant = principal.current().tenant
-        # What was registered once goes on, whatever is asked of new definitions since then.
+        # A registered definition stays valid, whatever later rules demand of new ones.
         problems = (
             [] if await self._is_known(tenant, definition.name, version) else await self._problems(definition)
         )
@@ -99,7 +99,7 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
         return workflow_service_pb2.ListWorkflowsResponse(workflows=[views.workflow(it) for it in records])
 
     async def _problems(self, definition: d.WorkflowDefinition) -> list[str]:
-        # A large definition takes a while to look through.
+        # Validation of a large definition takes long.
         return list(await asyncio.to_thread(self._parts.validate, definition))
 
     async def _is_known(self, tenant: str, name: str, version: str) -> bool:
@@ -123,7 +123,7 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
 async def _receive(
     pieces: AsyncIterator[workflow_service_pb2.UploadBundleRequest], target: IO[bytes]
 ) -> tuple[str, int]:
-    """Writes what comes and returns its digest, which is the one that was named, and its size."""
+    """Store the received bytes and return their digest, which must be the named one, and size."""
     hasher, size, named = hashlib.sha256(), 0, ""
     async for piece in pieces:
         named = named or piece.digest

@@ -1,8 +1,8 @@
-"""Submits the runs of the schedules whose partitions this process owns.
+"""The scheduler: submits the runs of the schedules in the partitions of this process.
 
-Each evaluation of a schedule ends in one transaction: runs, messages to other runs and the position of the schedule are written
-under the partition's epoch and only if no client has changed the schedule meanwhile. So each occasion gives one run, whichever
-coordinator evaluates it.
+Each evaluation of a schedule ends in one transaction. It writes runs, messages to other runs and the position
+of the schedule under the partition's epoch, and only if no client has changed the schedule meanwhile. So each
+occasion gives one run, whichever coordinator evaluates it.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from kaonapi.run.v1 import command_pb2
 
 log = structlog.get_logger(__name__)
 
-# The most schedules of one scan, and records of one evaluation.
+# Upper bound of schedules per scan and of records per evaluation.
 _AT_ONCE = 100_000
 _RECORDS = 100
-# The most topics that are read at once, and how long one may take.
+# Upper bound of topics read at once, and the time-out of one read.
 _TOPICS_AT_ONCE = 32
 _TOPIC_SECONDS = 30.0
 
@@ -57,28 +57,28 @@ class TopicSilent(KaonError):
 
 @dataclass(frozen=True, kw_only=True)
 class SchedulerParts:
-    """What the scheduler works with."""
+    """The dependencies of the scheduler."""
 
     store: StoreCalls[SchedulerStore]
-    # The epochs of the partitions that this process owns.
+    # Returns the epochs of the partitions that this process owns.
     epochs: Callable[[], Mapping[int, int]]
-    # Tells the owner of a partition that commands wait for it.
+    # Wakes the owner of a partition with new commands.
     wake: Callable[[int], Awaitable[None]]
-    # None: triggers by records and models tell an error.
+    # None: triggers by records and models report an error.
     records: RecordSource | None
-    # Among which partitions runs are spread.
+    # Number of partitions of runs.
     partitions: int
     # Microseconds since the epoch.
     now_us: Callable[[], int]
-    # A fresh id for a run that is submitted at this time.
+    # Returns a fresh id for a run submitted at this time.
     new_run_id: Callable[[int], str]
-    # Bounds of what is submitted.
+    # Bounds of submitted runs.
     limits: Limits = DEFAULT
     every_seconds: float = 1.0
 
 
 class Scheduler:
-    """Evaluates schedules, periodically and when one has changed."""
+    """Evaluates schedules, periodically and after changes."""
 
     def __init__(self, parts: SchedulerParts) -> None:
         self._parts = parts
@@ -88,11 +88,11 @@ class Scheduler:
         # Schedules whose topics are being read.
         self._asking: dict[_Key, asyncio.Task[None]] = {}
         self._topics = asyncio.Semaphore(_TOPICS_AT_ONCE)
-        # Schedules that are reported as set aside; None until the store was read.
+        # Schedules reported as set aside; None until the store was read.
         self._aside: set[_Key] | None = None
 
     def changed(self) -> None:
-        """Scan now: a client has put a schedule."""
+        """Request a scan: a client has put a schedule."""
         self._changed.set()
 
     async def run(self) -> None:
@@ -102,7 +102,7 @@ class Scheduler:
                 self._changed.clear()
                 with going_on("schedules were scanned"):
                     await self._begin_scan()
-                # Not `wait_for`: it may swallow a cancellation that comes together with the event.
+                # Not `wait_for`: it may swallow a cancellation that coincides with the event.
                 try:
                     async with asyncio.timeout(self._parts.every_seconds):
                         await self._changed.wait()
@@ -115,13 +115,16 @@ class Scheduler:
             await asyncio.gather(*asking, return_exceptions=True)
 
     async def scan(self) -> None:
-        """Scan once; return when the topics of all schedules have answered too."""
+        """Scan once; return when the topics of all schedules have answered, too."""
         await self._begin_scan()
         await asyncio.gather(*self._asking.values())
 
     async def _begin_scan(self) -> None:
-        """Evaluate every due schedule. Those that wait for records are evaluated in tasks of their own: a topic that does not
-        answer delays no other schedule."""
+        """Evaluate every due schedule.
+
+        Schedules that wait for records are evaluated in tasks of their own: an unresponsive topic delays no
+        other schedule.
+        """
         epochs = dict(self._parts.epochs())
         if not epochs:
             return
@@ -149,10 +152,12 @@ class Scheduler:
                 await self._evaluate(schedule, epoch, now_us)
 
     async def _evaluate(self, schedule: ScheduleRecord, epoch: int, now_us: int) -> None:
-        """Evaluate one schedule. An error of this schedule alone is stored in it, and delays its next evaluation.
+        """Evaluate one schedule.
+
+        An error of this schedule alone is stored in it and delays its next evaluation.
 
         Raises:
-            Unavailable: the database does not answer.
+            Unavailable: The database does not answer.
         """
         try:
             await self._treat(schedule, epoch, now_us)
@@ -231,7 +236,7 @@ class Scheduler:
         except KaonError:
             raise
         except Exception as error:
-            # Pass over these occasions, or the schedule would fail on them for ever.
+            # Skip these occasions, or the schedule would fail on them for ever.
             fault = note_fault("runs of a schedule were stored", error, schedule=schedule.name)
             passed = replace(state, last_us=came.last_us, cursor_us=came.cursor_us, seen=came.seen)
             passed = replace(passed, positions=came.positions, buffered=None, last_error=str(fault))
@@ -306,7 +311,10 @@ class Scheduler:
     async def _runs(
         self, schedule: ScheduleRecord, occasions: Sequence[Occasion], state: ScheduleState, now_us: int
     ) -> tuple[list[NewRun], ScheduleState]:
-        """Make the runs of the occasions. An occasion whose run is refused is passed over; the schedule keeps the error."""
+        """Create the runs of the occasions.
+
+        An occasion whose run is refused is skipped; the schedule keeps the error.
+        """
         runs: list[NewRun] = []
         for occasion in occasions:
             try:

@@ -31,23 +31,25 @@ class StoreThread:
         self._students = ThreadPoolExecutor(STUDENTS, thread_name_prefix="store-student")
 
     async def run(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Makes a call on the writing thread, after every earlier one: `await thread.run(thread.store.commit, batch)`. When the
-        waiting task is cancelled the call still takes place."""
+        """Call on the writing thread, after every earlier call: `await thread.run(thread.store.commit, batch)`.
+
+        When the waiting task is cancelled, the call still takes place.
+        """
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._writer, partial(call, *args, **kwargs))
 
     async def read(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Makes a call that only reads, beside the writing thread."""
+        """Call a read beside the writing thread."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._readers, partial(call, *args, **kwargs))
 
     async def study(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Makes a call that reads much and takes its time, such as a replay: no other read waits for it."""
+        """Call a long read, such as a replay, without delaying other reads."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._students, partial(call, *args, **kwargs))
 
     async def close(self) -> None:
-        """Waits for the calls under way and closes the store."""
+        """Wait for pending calls and close the store."""
         for threads in (self._writer, self._readers, self._students):
             await asyncio.to_thread(threads.shutdown)
         await asyncio.to_thread(self.store.close)
