@@ -1,1 +1,1 @@
-"""Kaon's step-runner: takes leases, executes steps in supervised processes, and reports what became of them."""
+"""Kaon's step-runner: takes leases, executes steps in supervised processes, and reports their outcomes."""

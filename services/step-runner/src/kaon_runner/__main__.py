@@ -28,10 +28,10 @@ log = structlog.get_logger(__name__)
 
 
 def parse(arguments: Sequence[str]) -> Settings:
-    """Settings from the environment and the command line, which wins.
+    """Read settings from the environment and the command line, which wins.
 
     Raises:
-        InvalidSettings: something is missing or malformed.
+        InvalidSettings: A setting is missing or malformed.
     """
     parser = argparse.ArgumentParser(
         prog="kaon-runner",
@@ -56,7 +56,7 @@ def parse(arguments: Sequence[str]) -> Settings:
 
 
 async def serve(service: RunnerService) -> None:
-    """Runs until a signal asks to stop."""
+    """Run until a signal requests the shutdown."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, service.request_stop)
@@ -64,14 +64,14 @@ async def serve(service: RunnerService) -> None:
 
 
 def _collect_seldom() -> None:
-    """Steps leave no cycles behind: what the program consists of is never looked through again, new objects seldom."""
+    """Collect less often: the program's own objects are never scanned again, since steps leave no cycles behind."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
 
 
 def main() -> None:
-    """Entry point. Exit codes: 0 left in order, 1 cannot go on, 2 wrong settings."""
+    """Run the runner. Exit codes: 0 left in order, 1 fatal error, 2 invalid settings."""
     configure_logs(os.environ.get("KAON_LOG_LEVEL", "info"))
     try:
         settings = parse(sys.argv[1:])
@@ -90,7 +90,8 @@ def main() -> None:
     try:
         metrics = MetricsServer(settings.metrics) if settings.metrics else None
         _collect_seldom()
-        # Not uvloop: under load it forgets to watch a socket whose number another had before, and a supervisor's end goes unheard.
+        # Not uvloop: under load it misses a socket that reuses a descriptor, and the end of a supervisor goes
+        # unnoticed.
         asyncio.run(serve(service))
     except KaonError as error:
         log.error("runner cannot go on; exiting", reason=str(error))

@@ -1,4 +1,4 @@
-"""The composition root: settings and a transport become a runner at work."""
+"""The composition root: builds a running runner from settings and a transport."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def build_runner(
     artifacts: Artifacts | None = None,
     telemetry: RunnerTelemetry | None = None,
 ) -> RunnerService:
-    """A runner over `transport`, not started yet.
+    """Build a runner over `transport`, not started.
 
     Args:
-        settings: see `Settings`.
-        transport: not started; the runner closes it.
-        artifacts: None for the store that the settings name.
-        telemetry: None for one that nobody reads.
+        settings: See `Settings`.
+        transport: The transport, not started; the runner closes it.
+        artifacts: The store; None means the one in the settings.
+        telemetry: The telemetry; None means one without readers.
     """
     telemetry = telemetry or RunnerTelemetry(
         settings.runner_id, RunnerMetrics(CollectorRegistry()), NoSpans()
@@ -64,13 +64,13 @@ def _gateway(settings: Settings) -> Artifacts:
 
 
 class RunnerService:
-    """One incarnation of a runner: `run` in a process of its own, or `start` and `stop` beside other parts.
+    """One incarnation of a runner: `run` in a process of its own, or `start` and `stop` beside other components.
 
     Args:
-        settings: see `Settings`.
-        transport: not started; the service closes it.
-        artifacts: the store.
-        telemetry: listens.
+        settings: See `Settings`.
+        transport: The transport, not started; the service closes it.
+        artifacts: The store.
+        telemetry: Receives reports.
     """
 
     def __init__(
@@ -94,14 +94,14 @@ class RunnerService:
 
     @property
     def ready(self) -> bool:
-        """Whether the transport is connected and the hello is acknowledged."""
+        """Tell whether the transport is connected and the first heartbeat is acknowledged."""
         return self._ready.is_set()
 
     def start(self) -> None:
-        """Runs in a thread of its own; returns when the runner has said hello.
+        """Run in a thread of its own; return when the first heartbeat is acknowledged.
 
         Raises:
-            KaonError: it could not start.
+            KaonError: The runner could not start.
         """
         self._thread = threading.Thread(
             target=self._run_in_thread, name=f"runner-{self.settings.runner_id}", daemon=True
@@ -113,24 +113,24 @@ class RunnerService:
                 raise self._failure
 
     def stop(self, drain_seconds: float | None = None) -> None:
-        """Drains and ends; returns when it has. Safe from any thread, and when it never started.
+        """Drain and shut down; return when done. Safe from any thread, and without a start.
 
         Args:
-            drain_seconds: how long running steps may still take; None: as set.
+            drain_seconds: The time that running steps have to finish; None means the setting.
         """
         self.request_stop(drain_seconds)
         if self._thread is not None:
             self._thread.join()
 
     def request_stop(self, drain_seconds: float | None = None) -> None:
-        """Like `stop`, without waiting."""
+        """Request the shutdown like `stop`, without waiting."""
         if drain_seconds is not None:
             self._drain_seconds = drain_seconds
         if self._loop is not None and self._stopping is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._stopping.set)
 
     async def run(self) -> None:
-        """Works until `stop`, then drains and leaves."""
+        """Work until `stop`, then drain and leave."""
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
         executor = ThreadPoolExecutor(
@@ -160,7 +160,7 @@ class RunnerService:
             loop.call_soon_threadsafe(runner.receive, messages)
 
         await loop.run_in_executor(executor, self._transport.start, self.incarnation, deliver)
-        # A runner that does not renew must not go on, nor one that cannot clean up.
+        # A runner that does not renew leases, or cannot clean up, must not continue.
         tasks = BackgroundTasks()
         tasks.start("keep-alive", runner.keep_alive())
         tasks.start("sweep", self._keep_clean(executor, runner))
@@ -176,7 +176,7 @@ class RunnerService:
         log.info("runner left", runner=self.settings.runner_id, incarnation=self.incarnation)
 
     async def _keep_clean(self, executor: ThreadPoolExecutor, runner: Runner) -> None:
-        """Removes from time to time what nobody needs any more. What cannot be removed now is tried again."""
+        """Remove unused files periodically; failed removals are retried."""
         await in_rounds(
             "sweep",
             partial(self._sweep, executor, runner),
@@ -235,7 +235,7 @@ class RunnerService:
 
 
 def _prepare_limits() -> None:
-    """Says once what keeps steps within what they ask for."""
+    """Log once how the limits of steps are enforced."""
     groups.delegate()
     kept = limits.kept_here()
     missing = [name for name in groups.CONTROLLERS if name not in kept]

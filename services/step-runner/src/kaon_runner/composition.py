@@ -1,4 +1,4 @@
-"""Puts a runner together from its parts. Every runner is made here: of a service, of embedded mode, of a simulation."""
+"""Composes runners: for services, embedded mode and simulations."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ from kaon_runner.workers.pool import WorkerPool
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """What a runner works with, beside its settings."""
+    """The dependencies of a runner, beside its settings."""
 
-    # This life of the runner.
+    # The incarnation's id.
     incarnation: str
     # Not necessarily started.
     transport: Transport
     telemetry: RunnerTelemetry
     capacity: Amount
-    # What workflows may ask for.
+    # Labels that workflows may require.
     labels: Mapping[str, str]
     step_types: Mapping[str, StepType]
     preparer: Preparer
     artifacts: Artifacts
     pool: WorkerPool
-    # For what takes too long for the loop.
+    # For calls that would block the loop.
     executor: Executor
-    # The directory of logs whose steps run.
+    # The directory of the logs of running steps.
     logs: Path
-    # Makes the execution of a lease.
+    # Creates the execution of a lease.
     execution: Callable[..., Execution] = Execution
 
 
 def compose_runner(settings: Settings, parts: Parts) -> Runner:
-    """Returns a runner that receives nothing yet and does not beat. Must be called on its loop."""
+    """Return a runner that neither receives nor sends heartbeats yet. Must be called on its loop."""
     leases, recent, slots = LeaseTable(), RecentDuration(), Slots(parts.capacity)
     outbox = Outbox(
         parts.transport,
@@ -98,7 +98,7 @@ def _surroundings(settings: Settings, parts: Parts, runner: Runner, outbox: Outb
 
 
 def capacity_of(settings: Settings) -> Amount:
-    """What the runner offers: as set, or what the machine has."""
+    """Return the runner's capacity: the settings, or else the machine's."""
     return Amount(
         slots=settings.slots,
         cpu_milli=settings.cpu_milli or 1000 * (psutil.cpu_count() or 1),
@@ -109,5 +109,5 @@ def capacity_of(settings: Settings) -> Amount:
 
 
 def warm_bundles(pool: WorkerPool) -> list[str]:
-    """The digests of the bundles for which a worker waits."""
+    """Return the digests of the bundles with an idle worker."""
     return sorted({key.partition("/")[2] for key in pool.warm_keys()} - {""})

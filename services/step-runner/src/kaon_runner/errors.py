@@ -1,4 +1,7 @@
-"""The runner's errors. A step that raises one of the first two fails with that class; all else is a fault of the platform."""
+"""The runner's errors.
+
+A step that raises one of the first two fails with that class; all others are faults of the platform.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,9 @@ class UserStepError(KaonError):
     """The step's own code, data or settings are wrong: the attempt fails with class USER.
 
     Args:
-        kind: short name for the failure, such as "InvalidConfig" or "OutputMismatch"; shown as the error's type.
-        message: what is wrong, where, and what to do.
-        details: a traceback or the end of what was printed; may be empty.
+        kind: A short name of the failure, such as "InvalidConfig" or "OutputMismatch", shown as the error's type.
+        message: What is wrong, where, and the remedy.
+        details: A traceback or the end of the output; may be empty.
     """
 
     def __init__(self, kind: str, message: str, details: str = "") -> None:
@@ -21,7 +24,7 @@ class UserStepError(KaonError):
 
 
 class PlatformStepError(KaonError):
-    """What the platform provides does not work (no disk, no artifact store): the attempt fails with class PLATFORM.
+    """A service of the platform does not work (no disk, no artifact store): the attempt fails with class PLATFORM.
 
     Args as for `UserStepError`.
     """

@@ -1,4 +1,4 @@
-"""HTTP health check: GET /health answers 200 when the runner is ready, 503 otherwise."""
+"""HTTP health check: GET /health returns 200 when the runner is ready, 503 otherwise."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 
 
 class HealthServer:
-    """Serves on 127.0.0.1.
+    """Serves the health check on 127.0.0.1.
 
     Args:
         port: 0 takes a free one.
-        ready: asked for every request.
-        about: added to the answer.
+        ready: Called for every request.
+        about: Fields added to the answer.
     """
 
     def __init__(self, port: int, *, ready: Callable[[], bool], about: dict[str, Any]) -> None:
@@ -30,7 +30,7 @@ class HealthServer:
                 self.wfile.write(body)
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 -- the name is the base class's
-                """Health checks are not worth a line."""
+                """Log nothing for health checks."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.port: int = self._server.server_address[1]
@@ -40,7 +40,7 @@ class HealthServer:
         self._thread.start()
 
     def close(self) -> None:
-        """Stops serving."""
+        """Stop serving."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

@@ -1,4 +1,4 @@
-"""The runner: releases and commands come in, executions run, events go out. Everything here happens on one event loop."""
+"""The runner: receives releases and commands, runs executions, sends events. All of it on one event loop."""
 
 from __future__ import annotations
 
@@ -25,23 +25,25 @@ from kaonapi.step.v1 import step_pb2
 
 log = structlog.get_logger(__name__)
 EVERYONE = "*"
-# While steps run: how often output and long steps are looked at.
+# While steps run: interval of checks of output and long steps.
 _TICK_SECONDS = 0.05
-# How often what steps occupy on the disk is measured, where there is a bound.
+# Interval of measuring disk usage of steps that have a bound.
 _MEASURE_SECONDS = 0.5
 _FINAL = frozenset({"succeeded", "failed", "stopped", "handed_back"})
 
 
 class Runner:
-    """One incarnation at work.
+    """One incarnation of a runner.
 
     Args:
-        around: what executions share; its `report` must be this runner's `report`.
-        execution: makes the execution of a lease, with the arguments of `Execution`.
-        outbox: where events leave.
-        heartbeats: composes them.
-        leases, slots, recent: this incarnation's accounts.
-        queue_limit: releases that may wait here beyond what runs.
+        around: The dependencies that executions share; its `report` must be this runner's `report`.
+        execution: Creates the execution of a lease, with the arguments of `Execution`.
+        outbox: Sends events.
+        heartbeats: Composes heartbeats.
+        leases: The leases of this incarnation.
+        slots: Its occupied amounts.
+        recent: The durations of its recent steps.
+        queue_limit: The number of releases that may wait beyond the running ones.
     """
 
     def __init__(
@@ -69,12 +71,12 @@ class Runner:
         self._supervisor_seconds = supervisor_seconds
         self._queue: deque[Lease] = deque()
         self._executions: dict[StepId, Execution] = {}
-        # Of leases that were superseded: still ending, and they must report nothing.
+        # Superseded executions that are still ending, and must report nothing.
         self._orphans: set[Execution] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = False
         self._ticking = False
-        # When the disk was looked at last, and the look that is under way.
+        # When the disk was last measured, and the running measurement.
         self._measured_at = 0.0
         self._measuring: asyncio.Task[None] | None = None
         self._quiet = asyncio.Event()
@@ -83,10 +85,11 @@ class Runner:
         self._around = around(self)
         self._execution = execution
 
-    # --- what comes in ------------------------------------------------------------------------------------------------
+    # --- incoming records
+    # ---------------------------------------------------------------------------------------------
 
     def receive(self, messages: Sequence[Message]) -> None:
-        """Takes records from the transport, in order."""
+        """Handle records from the transport, in order."""
         own = self._heartbeats.incarnation
         for message in messages:
             if isinstance(message, step_pb2.StepReleases) and message.incarnation == own:
@@ -117,7 +120,7 @@ class Runner:
         self._queue.append(lease)
 
     def _refusal(self, request: step_pb2.StepRequest) -> str:
-        """Why the release is not taken, in words; empty when it is."""
+        """Return why the release is not taken; empty when it is."""
         if self._draining:
             return "the runner is draining"
         if request.spec.type not in self._around.step_types:
@@ -158,7 +161,8 @@ class Runner:
             self._queue.remove(lease)
         self._leases.end(revoke.key)
         if not stale:
-            # Queued, unknown or ended: no process of it is left in any case, and the engine waits to hear so.
+            # Queued, unknown or ended: no process of it is left in any case, and the engine waits for the
+            # report.
             self._outbox.event(
                 revoke.partition, reports.event(revoke.key, stopped=step_pb2.StepStopped()), urgent=True
             )
@@ -179,7 +183,7 @@ class Runner:
             execution.grant()
 
     def _lease_of(self, order: runner_pb2.SignalStep | runner_pb2.GrantStep) -> Lease | None:
-        """The lease that an owner of its partition speaks of; None when it is not here, or the owner has been succeeded."""
+        """Return the lease that a partition's owner names; None when it is unknown here, or the owner has been succeeded."""
         if not self._leases.note_epoch(order.partition, order.epoch):
             return None
         return self._leases.find(order.key)
@@ -187,7 +191,7 @@ class Runner:
     def _withdraw(self, withdraw: runner_pb2.WithdrawStep) -> None:
         lease = self._leases.find(withdraw.key)
         if lease is None or lease.phase is not Phase.QUEUED:
-            return  # started meanwhile: whoever starts first holds it
+            return  # started meanwhile: the first to start holds it
         execution = self._executions.get(step_id(lease.key))
         if execution is not None:
             execution.withdraw()  # it waits in a worker behind another step
@@ -201,7 +205,7 @@ class Runner:
         self._outbox.event(request.partition, event, urgent=True)
 
     def _abandon(self, lease: Lease) -> None:
-        """Another generation of the step has replaced this lease, which the table has forgotten."""
+        """Stop an execution whose lease was superseded by another generation and removed from the table."""
         execution = self._executions.get(step_id(lease.key))
         if execution is not None and execution.lease is lease:
             del self._executions[step_id(lease.key)]
@@ -213,7 +217,7 @@ class Runner:
     # --- executions ---------------------------------------------------------------------------------------------------
 
     def _admit(self) -> None:
-        """Starts what fits, in the order of release."""
+        """Start the steps that fit, in order of release."""
         while self._queue:
             lease = self._queue[0]
             wanted = Amount.wanted(lease.request.resources)
@@ -272,7 +276,7 @@ class Runner:
             self._quiet.set()
 
     def report(self, lease: Lease, event: step_pb2.StepEvent) -> None:
-        """Sends an event of a lease, unless the lease is no longer ours."""
+        """Send an event of a lease, unless the lease is no longer held."""
         if not self._leases.holds(lease):
             return
         kind = event.WhichOneof("event")
@@ -281,14 +285,15 @@ class Runner:
         self._outbox.event(lease.partition, event, urgent=kind in _FINAL)
 
     def copies(self) -> list[Path]:
-        """The local copies of artifacts that running steps read."""
+        """Return the local copies of artifacts that running steps read."""
         running = (*self._executions.values(), *self._orphans)
         return [path for execution in running for path in execution.copies]
 
-    # --- time ---------------------------------------------------------------------------------------------------------
+    # --- timers
+    # -------------------------------------------------------------------------------------------------------
 
     def beat(self, *, leaving: bool = False) -> None:
-        """Sends a heartbeat now."""
+        """Send a heartbeat now."""
 
         def done(error: Exception | None) -> None:
             if error is None:
@@ -300,7 +305,7 @@ class Runner:
         self._outbox.heartbeat(self._heartbeats.next(draining=self._draining, leaving=leaving), done)
 
     async def keep_alive(self) -> None:
-        """Heartbeats and renews until cancelled."""
+        """Send heartbeats and renewals until cancelled."""
         while True:
             self.beat()
             self._renew()
@@ -317,7 +322,7 @@ class Runner:
             self._outbox.renew(partition, renewal, renewed)
 
     def _look_at_disks(self) -> None:
-        """Measures, away from the loop, what running steps occupy."""
+        """Measure the disk usage of running steps on a thread."""
         self._measured_at = self._loop.time()
         places = [(each, each.disk) for each in self._executions.values() if each.disk]
         if places:
@@ -347,7 +352,8 @@ class Runner:
         if self._executions or self._orphans:
             self._tick_soon()
 
-    # --- the end ------------------------------------------------------------------------------------------------------
+    # --- shutdown
+    # -----------------------------------------------------------------------------------------------------
 
     def _start_draining(self) -> None:
         if self._draining:
@@ -362,9 +368,9 @@ class Runner:
         self.beat()
 
     async def drain(self, grace_seconds: float) -> None:
-        """Takes nothing more; lets running steps finish for a while, then stops them and hands them back.
+        """Accept nothing more, let running steps finish for a while, then stop them and hand them back.
 
-        Returns when none runs.
+        Returns when none is running.
         """
         self._start_draining()
         try:
@@ -379,7 +385,7 @@ class Runner:
             execution.stop(Stop.LEAVING)
 
     async def leave(self, seconds: float) -> None:
-        """Ends the workers, says goodbye and waits, at most `seconds`, until everything said is acknowledged."""
+        """End the workers, send the last heartbeat, and wait at most `seconds` for all acknowledgements."""
         await self._around.pool.close()
         self.beat(leaving=True)
         try:

@@ -1,4 +1,4 @@
-"""What a runner is told when it starts. Immutable; every field has an environment variable `KAON_<NAME>`."""
+"""The runner's settings. Immutable; every field has an environment variable `KAON_<NAME>`."""
 
 from __future__ import annotations
 
@@ -29,29 +29,30 @@ class Settings:
     pool: str = "default"
     # Bootstrap servers of Kafka, "host:port,host:port" (KAON_KAFKA). Empty only with the in-memory transport.
     kafka: str = ""
-    # How many slots of steps run at once (KAON_SLOTS).
+    # Slots for steps that run at once (KAON_SLOTS).
     slots: int = field(default_factory=lambda: os.cpu_count() or 1)
-    # Thousandths of a core that steps may ask for; 0: all that the machine has (KAON_CPU_MILLI).
+    # Thousandths of a core for steps; 0: all of the machine's (KAON_CPU_MILLI).
     cpu_milli: int = 0
-    # Bytes of memory that steps may ask for; 0: all that the machine has (KAON_MEMORY_BYTES).
+    # Bytes of memory for steps; 0: all of the machine's (KAON_MEMORY_BYTES).
     memory_bytes: int = 0
-    # GPUs that steps may ask for (KAON_GPU).
+    # GPUs for steps (KAON_GPU).
     gpu: int = 0
-    # What else steps may ask for and this runner counts, "name=number,name=number" (KAON_RESOURCES).
+    # Custom resources of this runner, "name=number,name=number" (KAON_RESOURCES).
     resources: Mapping[str, int] = field(default_factory=dict)
-    # How many steps beyond the free slots may wait in this process (KAON_QUEUE).
+    # Steps beyond the free slots that may wait in this process (KAON_QUEUE).
     queue: int = 256
-    # Labels beside the detected ones, "name=value,name=value" (KAON_LABELS).
+    # Labels in addition to the detected ones, "name=value,name=value" (KAON_LABELS).
     labels: Mapping[str, str] = field(default_factory=dict)
     # Base URL of the artifact store: file:///..., s3://..., hdfs://... (KAON_ARTIFACTS).
     artifacts: str = ""
     # Base URL under which each lease gets a scratch directory of its own: hdfs://..., file:///... (KAON_SCRATCH).
     # Empty: under `work`.
     scratch: str = ""
-    # Local directory for step directories (KAON_WORK). It holds what steps write before it goes to the artifact store.
+    # Local directory for step directories (KAON_WORK). It holds the output of steps until it is in the
+    # artifact store.
     work: Path = field(default_factory=_default_work)
-    # Local directory for unpacked bundles, compiled code and fetched artifacts; may be shared by runners (KAON_CACHE).
-    # Empty: under `work`.
+    # Local directory for unpacked bundles, compiled code and fetched artifacts; runners may share it
+    # (KAON_CACHE). Empty: under `work`.
     cache: Path | None = None
     # The Python that runs python steps (KAON_PYTHON).
     python: str = sys.executable
@@ -59,15 +60,16 @@ class Settings:
     worker_steps: int = 10_000
     # Bytes that a step's directory and its local scratch space may occupy together; 0: no bound (KAON_STEP_DISK_BYTES).
     step_disk_bytes: int = 0
-    # Seconds for which scratch space under `work` stays after it was written to last (KAON_SCRATCH_SECONDS).
+    # Seconds for which scratch space under `work` stays after its last write (KAON_SCRATCH_SECONDS).
     scratch_seconds: float = 7 * 86_400.0
-    # Seconds for which a fetched artifact stays in the cache after it was used last, at least three hours (KAON_CACHE_SECONDS).
+    # Seconds for which a fetched artifact stays in the cache after its last use, at least three hours
+    # (KAON_CACHE_SECONDS).
     cache_seconds: float = 7 * 86_400.0
     # Bytes of memory that a warm worker may keep between two steps before it is replaced (KAON_WORKER_MEMORY_BYTES).
     worker_memory_bytes: int = 1024 * 1024 * 1024
-    # Seconds for which a warm worker waits for another step of its kind before it is ended (KAON_WORKER_IDLE_SECONDS).
+    # Seconds for which an idle warm worker waits for another step of its kind (KAON_WORKER_IDLE_SECONDS).
     worker_idle_seconds: float = 300.0
-    # Digests of code bundles for which workers are started before steps ask for them, "sha256:...,sha256:..." (KAON_PREWARM).
+    # Digests of code bundles whose workers are started in advance, "sha256:...,sha256:..." (KAON_PREWARM).
     prewarm: tuple[str, ...] = ()
     # Processes and threads that one step may have; 0: no bound (KAON_STEP_PROCESSES).
     step_processes: int = 4096
@@ -85,15 +87,16 @@ class Settings:
     renew_seconds: float = 2.0
     # Seconds without a renewal after which a step's supervisor ends it by itself (KAON_SUPERVISOR_SECONDS).
     supervisor_seconds: float = 60.0
-    # The same for exclusive steps, counted from when the last renewal that arrived was sent. It must be less than what the
-    # coordinator waits before the next holder may begin: a lease of 10 s and 20 s more (KAON_EXCLUSIVE_SECONDS).
+    # The same for exclusive steps, counted from the sending of the last acknowledged renewal. It must be less
+    # than the coordinator's wait before the next holder: a lease of 10 s and 20 s more
+    # (KAON_EXCLUSIVE_SECONDS).
     exclusive_seconds: float = 15.0
-    # Seconds that running steps get to finish when the runner is asked to stop (KAON_DRAIN_SECONDS).
+    # Seconds that running steps have to finish during a shutdown (KAON_DRAIN_SECONDS).
     drain_seconds: float = 20.0
-    # Bytes of one step's complete log that are kept, of its beginning and of its end; between them it says what is left out
-    # (KAON_LOG_LIMIT_BYTES).
+    # Bytes kept of one step's complete log, from its beginning and its end; a notice between them tells what
+    # is omitted (KAON_LOG_LIMIT_BYTES).
     log_limit_bytes: int = 64 * 1024 * 1024
-    # host:port at which Prometheus reads metrics; empty: nowhere (KAON_METRICS).
+    # host:port at which Prometheus reads metrics; empty: metrics are not served (KAON_METRICS).
     metrics: str = ""
     # Port of the HTTP health check on 127.0.0.1; 0: none (KAON_HEALTH).
     health: int = 0
@@ -110,15 +113,15 @@ class Settings:
 
     @property
     def cache_directory(self) -> Path:
-        """Where unpacked bundles, compiled code and fetched artifacts are kept by digest."""
+        """Return the directory of unpacked bundles, compiled code and fetched artifacts, by digest."""
         return self.cache or self.work / "cache"
 
     @classmethod
     def from_env(cls, env: Mapping[str, str], **overrides: Any) -> Settings:
-        """Settings from variables `KAON_<NAME>`; `overrides` (not None) win.
+        """Read the settings from variables `KAON_<NAME>`; `overrides` that are not None win.
 
         Raises:
-            InvalidSettings: a variable cannot be read; the message names it.
+            InvalidSettings: A variable is malformed; the message names it.
         """
         values: dict[str, Any] = {}
         for entry in fields(cls):
@@ -150,10 +153,10 @@ def _parse(name: str, kind: str, text: str) -> Any:
 
 
 def parse_labels(text: str) -> dict[str, str]:
-    """Reads "name=value,name=value".
+    """Parse "name=value,name=value".
 
     Raises:
-        ValueError: an entry has no name or no "=".
+        ValueError: An entry has no name or no "=".
     """
     labels = {}
     for entry in filter(None, (part.strip() for part in text.split(","))):

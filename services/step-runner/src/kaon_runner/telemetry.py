@@ -1,4 +1,4 @@
-"""Metrics and spans of what a runner executes, from its own reports."""
+"""Metrics and spans of a runner's executions, derived from its own reports."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _OUTCOMES = frozenset({"succeeded", "failed", "stopped", "handed_back"})
 
 
 class RunnerTelemetry:
-    """Listens to what a runner reports and to its heartbeats.
+    """Derives metrics and spans from a runner's reports and heartbeats.
 
     Args:
-        runner_id: named in the spans.
-        metrics: what is counted.
-        spans: where spans go.
+        runner_id: The runner, named in the spans.
+        metrics: The metrics to update.
+        spans: The receiver of spans.
     """
 
     def __init__(self, runner_id: str, metrics: RunnerMetrics, spans: Spans) -> None:
@@ -30,13 +30,13 @@ class RunnerTelemetry:
         # Counters and histograms by their labels: finding one costs more than counting.
         self._attempts = cache(metrics.attempts.labels)
         self._seconds = cache(metrics.attempt_seconds.labels)
-        # When each lease has started, microseconds since the epoch, by run, path and generation.
+        # When each lease started, microseconds since the epoch, by run, path and generation.
         self._started: dict[tuple[str, str, int], int] = {}
 
     def listening(
         self, report: Callable[[Lease, step_pb2.StepEvent], None]
     ) -> Callable[[Lease, step_pb2.StepEvent], None]:
-        """`report`, listened to."""
+        """Return `report` with telemetry added."""
 
         def listened(lease: Lease, event: step_pb2.StepEvent) -> None:
             report(lease, event)
@@ -80,7 +80,7 @@ class RunnerTelemetry:
         )
 
     def beaten(self, heartbeat: runner_pb2.RunnerHeartbeat) -> runner_pb2.RunnerHeartbeat:
-        """Sets the gauges from a heartbeat, and returns it."""
+        """Set the gauges from a heartbeat, and return it."""
         self._metrics.slots.set(heartbeat.capacity.slots)
         self._metrics.running.set(len(heartbeat.running))
         self._metrics.queued.set(len(heartbeat.queued))

@@ -1,1 +1,1 @@
-"""The artifact store, and local copies of what it holds."""
+"""The artifact store and local copies of its artifacts."""

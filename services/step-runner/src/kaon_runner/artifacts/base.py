@@ -1,4 +1,4 @@
-"""What the runner needs of the artifact store."""
+"""The runner's interface to the artifact store."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any, Protocol
 
 
 class Artifacts(Protocol):
-    """What preparing and collecting need of the artifact store; `gateway.ArtifactGateway` has it."""
+    """The operations on artifacts that preparation and collection of steps need; `gateway.ArtifactGateway` implements them."""
 
     def fetch(self, reference: Mapping[str, Any]) -> Path | None:
-        """The local copy, which has the artifact's name; None for an artifact that lives elsewhere and is read there."""
+        """Return the local copy, which has the artifact's name; None for an artifact in foreign storage, to be read there."""
 
     def bundle(self, digest: str) -> Path:
-        """The directory of the unpacked code bundle."""
+        """Return the directory of the unpacked code bundle."""
 
     def has_bundle(self, digest: str) -> bool:
-        """Whether `bundle` answers at once."""
+        """Tell whether `bundle` returns at once."""
 
     def put(self, path: Path, kind: str, name: str) -> dict[str, Any]:
-        """Stores a file or directory and returns its reference: "uri", "digest", "type", "size", "name".
+        """Store a file or directory and return its reference: "uri", "digest", "type", "size", "name".
 
-        An empty name is none, and is not told.
+        An empty name is omitted.
         """

@@ -1,7 +1,7 @@
 """Local copies of artifacts, each under its own name: `<cache>/copies/<file or directory>-<hex digits>/<name>`.
 
-Several runners may share the cache. A step may change what it is given, by mistake. So a copy is sealed: everything in it has the
-same time of modification, which nobody who writes to it leaves as it is. A copy that is not as it was is made anew.
+Several runners may share the cache. A step may change its inputs by mistake, so a copy is sealed: everything
+in it has the same time of modification, which any write changes. A changed copy is made anew.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from kaon_artifacts.digesting import digest_of
 from kaon_artifacts.durable import move, sync_directory
 from kaon_runner.disk.space import remove_tree, remove_unused
 
-# How often every runner tidies its cache.
+# Interval at which every runner tidies its cache.
 TIDY_SECONDS = 3600.0
 _COPIES = "copies"
-# Where earlier versions had them; nobody looks there any more.
+# The place of copies in earlier versions, unused now.
 _FORMER = ("artifacts", "directories")
 # The beginning of the year 2000, in nanoseconds.
 _SEALED_NS = 946_684_800 * 10**9
 
 
 class LocalCopies:
-    """Thread-safe.
+    """The local copies in a runner's cache. Thread-safe.
 
     Args:
-        cache: the runner's cache.
+        cache: The runner's cache.
     """
 
     def __init__(self, cache: Path) -> None:
@@ -42,14 +42,14 @@ class LocalCopies:
         self._guard = threading.Lock()
 
     def copy_of(self, artifact: Artifact, fetch: Callable[[Path], object]) -> Path:
-        """The copy under the artifact's name; under its digest when it has none. It counts as used.
+        """Return the copy under the artifact's name, or under its digest when it has none, and mark it as used.
 
         Args:
-            artifact: its digest and its name have been checked.
-            fetch: puts the content at a path where nothing is, on the disk.
+            artifact: The reference, with checked digest and name.
+            fetch: Writes the content to a new path on disk.
 
         Raises:
-            OSError: it cannot be kept here; or what `fetch` raises.
+            OSError: The copy cannot be stored; or an error of `fetch`.
         """
         kind = "directory" if artifact.is_directory else "file"
         entry = self._root / f"{kind}-{artifact.digest.rpartition(':')[2]}"
@@ -60,7 +60,7 @@ class LocalCopies:
         return target
 
     def _make(self, target: Path, artifact: Artifact, fetch: Callable[[Path], object]) -> None:
-        """Makes it beside its place and moves it there, so that nobody sees half of it."""
+        """Make the copy beside its place and move it there, so that no process sees half of it."""
         self._root.mkdir(parents=True, exist_ok=True)
         holder = Path(tempfile.mkdtemp(prefix=".fetch-", dir=self._root))
         try:
@@ -80,16 +80,16 @@ class LocalCopies:
 
 
 def tidy(cache: Path, seconds: float, in_use: Iterable[Path]) -> None:
-    """Removes what nobody has used for so long.
+    """Remove copies that were not used for so long.
 
     Args:
-        cache: the runner's cache.
-        seconds: as `Settings.cache_seconds`.
-        in_use: the copies that running steps of this runner read, however long they have been doing so.
+        cache: The runner's cache.
+        seconds: As in `Settings.cache_seconds`.
+        in_use: The copies that running steps of this runner read, however long they take.
     """
     for copy in in_use:
         _use(copy)
-    # Other runners with the same cache tell what they use as seldom as this one.
+    # Other runners with the same cache mark their copies as used at the same interval.
     seconds = max(seconds, 3 * TIDY_SECONDS)
     for kind in (_COPIES, *_FORMER):
         remove_unused(cache / kind, seconds)
@@ -101,15 +101,15 @@ def _use(copy: Path) -> None:
 
 
 def _is_whole(target: Path, artifact: Artifact) -> bool:
-    # First used, then looked at: what is found afterwards stays.
+    # Mark first, then check: copies that are marked later stay.
     _use(target)
     return _is_sealed(target, directory=artifact.is_directory)
 
 
 def _linked(entry: Path, content: Path, artifact: Artifact) -> bool:
-    """Makes the content from a copy that has another name, by links. False: there is none, or no more links can be made."""
+    """Make the content from a copy with another name, by hard links; return False when that is impossible."""
     for other in _listed(entry):
-        # What steps have put beside their inputs is no copy, whatever it looks like.
+        # Files that steps created beside their inputs are no copies, whatever their form.
         with contextlib.suppress(OSError, ArtifactError):
             if _is_sealed(other, directory=artifact.is_directory):
                 _link(other, content)
@@ -148,7 +148,7 @@ def _seal(root: Path) -> None:
 
 
 def _is_sealed(root: Path, *, directory: bool) -> bool:
-    """Whether it is there, of this kind, and as it was."""
+    """Tell whether the copy exists, is of this kind, and is unchanged."""
     try:
         mode = root.lstat().st_mode
         return (stat.S_ISDIR(mode) if directory else stat.S_ISREG(mode)) and all(
@@ -159,7 +159,7 @@ def _is_sealed(root: Path, *, directory: bool) -> bool:
 
 
 def _everything(root: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """The path, and all that is below a directory. Not by recursion: a step may nest directories deeper than Python calls."""
+    """Yield the path and everything below it, without recursion: directories may nest deeper than Python's stack."""
     left = [str(root)]
     while left:
         path = left.pop()

@@ -1,4 +1,4 @@
-"""The runner's way to the artifact store: local copies of inputs, unpacked code bundles, uploads of what steps produced."""
+"""The gateway to the artifact store: local copies of inputs, unpacked code bundles, uploads of outputs."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from kaon_runner.settings import Settings
 
 
 class ArtifactGateway:
-    """Thread-safe.
+    """The gateway to the artifact store. Thread-safe.
 
     Args:
-        settings: `artifacts` says where the store is, `cache_directory` where copies are kept.
+        settings: `artifacts` names the store, `cache_directory` the place of copies.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -36,7 +36,10 @@ class ArtifactGateway:
         self._bundles: dict[str, Path] = {}
 
     def fetch(self, reference: Mapping[str, Any]) -> Path | None:
-        """See `preparing.Artifacts`. A user may have written the reference: nothing but its digest says where the artifact is."""
+        """Fetch an artifact; see `Artifacts`.
+
+        Users can write references, so only the digest determines the address.
+        """
         try:
             name = checked_name(reference.get("name", ""))
         except ArtifactError as error:
@@ -51,7 +54,7 @@ class ArtifactGateway:
             raise PlatformStepError("ArtifactStore", f"cannot fetch {artifact.uri}: {error}") from error
 
     def bundle(self, digest: str) -> Path:
-        """See `preparing.Artifacts`."""
+        """Unpack a code bundle; see `Artifacts`."""
         known = self._bundles.get(digest)
         if known is not None:
             return known
@@ -63,11 +66,11 @@ class ArtifactGateway:
         return target
 
     def has_bundle(self, digest: str) -> bool:
-        """See `preparing.Artifacts`."""
+        """Tell whether the bundle is unpacked; see `Artifacts`."""
         return digest in self._bundles
 
     def put(self, path: Path, kind: str, name: str) -> dict[str, Any]:
-        """See `preparing.Artifacts`."""
+        """Store a file or directory; see `Artifacts`."""
         keep = self._store.put_directory if path.is_dir() else self._store.put_file
         try:
             stored = keep(path, kind, name=name)

@@ -1,1 +1,1 @@
-"""What this machine is and can execute, as labels that workflows may ask for."""
+"""The capabilities of this machine, as labels that workflows may require."""

@@ -1,4 +1,4 @@
-"""What this machine is and has, as labels that workflows may ask for. Step types add what they find themselves."""
+"""Properties of this machine as labels. Step types add their own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ASK_SECONDS = 5.0
 
 
 def machine_labels() -> dict[str, str]:
-    """Architecture, system, processors, memory in GiB, Java and graphics processors."""
+    """Return labels for architecture, system, processors, memory in GiB, Java and GPUs."""
     memory = psutil.virtual_memory().total / 2**30
     return {
         "arch": platform.machine(),
@@ -29,7 +29,10 @@ def machine_labels() -> dict[str, str]:
 
 
 def java_version(program: str | None) -> str:
-    """Major version of a Java, such as "17"; empty where there is none. Reads its release file, which takes no process."""
+    """Return the major version of a Java installation, such as "17"; empty when there is none.
+
+    It reads the release file, which needs no process.
+    """
     if program is None:
         return ""
     release = Path(program).resolve().parent.parent / "release"
@@ -39,7 +42,7 @@ def java_version(program: str | None) -> str:
 
 
 def gpu_model(env: Mapping[str, str]) -> str:
-    """Model of the first graphics processor that NVIDIA's tool shows, such as "nvidia-a100"; empty where there is none."""
+    """Return the model of the first GPU that nvidia-smi lists, such as "nvidia-a100"; empty when there is none."""
     program = shutil.which("nvidia-smi", path=env.get("PATH"))
     if program is None:
         return ""
@@ -52,7 +55,7 @@ def _named(name: str, value: str) -> dict[str, str]:
 
 
 def _told(*argv: str) -> str:
-    """What a program says; empty when it fails."""
+    """Return the output of a program; empty when it fails."""
     try:
         told = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=_ASK_SECONDS)
     except (OSError, subprocess.TimeoutExpired):

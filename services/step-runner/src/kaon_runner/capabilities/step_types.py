@@ -1,4 +1,4 @@
-"""Finds the step types that are installed, and asks each whether it works on this machine."""
+"""Finds the installed step types, and detects which of them work on this machine."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _CONTRACT = f"{StepType.__module__}.{StepType.__qualname__}"
 
 @dataclass(frozen=True, kw_only=True)
 class StepTypes:
-    """What this runner can execute."""
+    """The step types that this runner can execute."""
 
     available: Mapping[str, StepType]
-    # Those that each type detected, and "step-type.<name>": "yes" for each available type.
+    # The labels that each type detected, and "step-type.<name>": "yes" for each available type.
     labels: Mapping[str, str]
 
     @classmethod
     def discover(cls, settings: Settings) -> StepTypes:
-        """Loads and asks every installed type. One that cannot be loaded is logged and left out."""
+        """Load and detect every installed type. A type that cannot be loaded is logged and left out."""
         available: dict[str, StepType] = {}
         labels: dict[str, str] = {}
         for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
@@ -44,7 +44,7 @@ class StepTypes:
 
 
 def detected(entry: EntryPoint, settings: Settings) -> tuple[StepType | None, Detection]:
-    """The type that an entry point names, and what it found; no type when it cannot be loaded."""
+    """Load the type of an entry point and return it with its detection; no type when loading fails."""
     try:
         step_type = entry.load()()
         if not isinstance(step_type, StepType):

@@ -1,1 +1,4 @@
-"""Programs that run inside a step's own process: each drives one engine for one step, and leaves nothing behind there."""
+"""Programs that run inside a step's own process.
+
+Each one drives one engine for one step and leaves nothing behind in it.
+"""

@@ -1,4 +1,4 @@
-"""The step's directory and inputs as the program in a container sees them."""
+"""The step's directory and inputs as seen by the program in a container."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ INPUTS_DIR = "/kaon/inputs"
 
 @dataclass(kw_only=True)
 class ContainerView:
-    """Translates a context; afterwards `mounts` says what the translation needs."""
+    """Translates a context; afterwards `mounts` has the required mounts."""
 
     # Path on this machine -> read-only path in the container, for every artifact input. One path may be needed under two names.
     mounts: list[tuple[Path, str]] = field(default_factory=list)
 
     def translate(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """The content of context.json with the container's paths."""
+        """Return the content of context.json with the container's paths."""
         return {
             **document,
             "paths": {name: f"{STEP_DIR}/{Path(path).name}" for name, path in document["paths"].items()},
@@ -35,7 +35,7 @@ class ContainerView:
         if not isinstance(value, dict) or value.keys() != {"artifact"} or not value["artifact"].get("path"):
             return value
         path, name = Path(value["artifact"]["path"]), value["artifact"].get("name")
-        # Of one without a name, the copy's name says nothing.
+        # The name of a copy means nothing for an artifact without a name.
         seen = f"{target}/{name}" if name else target
         self.mounts.append((path.resolve(), seen))
         return {"artifact": {**value["artifact"], "path": seen}}

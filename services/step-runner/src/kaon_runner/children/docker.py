@@ -1,9 +1,9 @@
-"""Runs one container, streams what it prints, and removes it whatever happens.
+"""Runs one container, streams its output, and removes it in any case.
 
-The program in the container follows the step protocol by itself: the runner reads the events pipe that it writes to, and takes its
-outputs from the mounted directory. This process ends with the container's exit code.
+The program in the container follows the step protocol by itself: the runner reads its events pipe and takes
+its outputs from the mounted directory. This process ends with the container's exit code.
 
-As a program (`python -m kaon_runner.children.docker HOST NAME`) it removes the container of a step that was killed.
+As a program (`python -m kaon_runner.children.docker HOST NAME`) it removes the container of a killed step.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from kaon_runner.children.faults import EngineError, OutOfMemory, PlatformFault
 from kaon_runner.steptypes.docker import name_of
 from kaon_runner.steptypes.shell import as_text, filled, variables
 
-# TERM to KILL of a container whose step is cancelled, seconds; the step's own grace is 3.
+# Seconds from TERM to KILL of a container whose step is cancelled; the step's own grace is 3.
 _STOP_SECONDS = 1
 
 
 def run(context: StepContext) -> None:
-    """Runs the step's container to its end and exits with its code."""
+    """Run the step's container to its end and exit with its code."""
     client = _client(os.environ.get("KAON_DOCKER_HOST", ""))
     name = name_of(context.scratch)
     try:
@@ -48,13 +48,13 @@ def run(context: StepContext) -> None:
 
 
 def remove(client: docker.DockerClient, name: str) -> None:
-    """Kills and removes a container; nothing happens when there is none."""
+    """Kill and remove a container; do nothing when there is none."""
     try:
         client.api.remove_container(name, force=True, v=True)
     except NotFound:
         pass
     except APIError as error:
-        # Somebody else is removing it.
+        # Another process is removing it.
         if error.status_code != 409:
             raise
 
@@ -148,7 +148,7 @@ def _copy(stream: Any) -> None:
 
 
 def main() -> None:
-    """Removes a container after its step was killed."""
+    """Remove the container of a killed step."""
     host, name = sys.argv[1:]
     remove(_client(host), name)
 

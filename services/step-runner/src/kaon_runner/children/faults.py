@@ -4,14 +4,14 @@ from __future__ import annotations
 
 
 class PlatformFault(Exception):
-    """What the platform provides does not work: the attempt fails with class PLATFORM and uses up none of the step's."""
+    """A service of the platform does not work: the attempt fails with class PLATFORM and does not count against the step's."""
 
     platform_fault = True
 
 
 class EngineError(Exception):
-    """The engine refused or failed the step's own code or query, in the engine's words."""
+    """The engine refused or failed the step's own code or query; the text is the engine's."""
 
 
 class OutOfMemory(EngineError):
-    """The engine has killed the step's code for using more memory than it may."""
+    """The engine killed the step's code for exceeding its memory."""

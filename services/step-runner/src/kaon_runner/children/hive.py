@@ -1,4 +1,4 @@
-"""Runs SQL statements over HiveServer2's protocol and keeps the last one's rows."""
+"""Runs SQL statements over HiveServer2's protocol and stores the rows of the last one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from kaon_runner.children.statements import UnknownName, bind, split
 
 _POLL_SECONDS = 0.05
 _SLOW_POLL_SECONDS = 0.5
-# How long a server may plan a statement, and how late after a cancel a job may begin.
+# Time-out of the planning of a statement, and of a job's start after a cancel.
 _PLANNING_SECONDS = 30.0
 _LATE_SECONDS = 2.5
 _ENDED = frozenset(
@@ -40,7 +40,7 @@ _FRAME_TYPES = ("dataset", "table")
 
 
 def run(context: StepContext) -> dict[str, Any]:
-    """Runs the step's statements one after the other in one session."""
+    """Run the step's statements in order in one session."""
     statements = split(_script(context))
     if not statements:
         raise EngineError("the query holds no statement")
@@ -68,10 +68,10 @@ def _run(context: StepContext, statements: list[str]) -> dict[str, Any]:
 
 
 def _bound(statements: list[str], inputs: Mapping[str, Any]) -> list[str]:
-    """The statements with the inputs in them; an artifact is its address.
+    """Return the statements with bound inputs; an artifact is bound as its address.
 
     Raises:
-        EngineError: a statement names an input that is not there, or one that SQL has no literal for.
+        EngineError: A statement names an unknown input, or one without an SQL literal.
     """
     values = {name: value.uri if isinstance(value, Artifact) else value for name, value in inputs.items()}
     try:
@@ -119,7 +119,7 @@ def _await_end(cursor: Any) -> None:
 
 
 def _status(cursor: Any) -> Any:
-    """The server's whole answer: the cursor's own `status` leaves out why a statement failed."""
+    """Return the server's complete status: the cursor's own `status` omits why a statement failed."""
     operation = cursor._last_operation
     answer = operation._rpc(
         "GetOperationStatus", TGetOperationStatusReq(operationHandle=operation.handle), True
@@ -129,10 +129,11 @@ def _status(cursor: Any) -> Any:
 
 
 def _cancel(cursor: Any, *, age: float) -> None:
-    """Cancels the running statement from a connection of its own: this one may wait in the middle of an answer.
+    """Cancel the running statement over a second connection: this one may be waiting for an answer.
 
-    A server that still plans the statement (`age` is in seconds) has no job to cancel yet, forgets the cancel, and starts it
-    afterwards: closing the operation cancels a second time, and nothing tells when there is a job.
+    A server that is still planning the statement (`age` is in seconds) has no job to cancel, forgets the
+    cancel, and starts the job afterwards. Closing the operation cancels a second time; no call tells when
+    there is a job.
     """
     operation = getattr(cursor, "_last_operation", None)
     if operation is None:
@@ -148,7 +149,7 @@ def _cancel(cursor: Any, *, age: float) -> None:
         finally:
             other.close()
     except Exception as error:
-        # The session ends with this process's connection, and its statements with it.
+        # The session and its statements end with this process's connection.
         print(
             f"cancelling by a second connection failed ({error}); the session is closed instead", flush=True
         )

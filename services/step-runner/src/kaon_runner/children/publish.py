@@ -1,4 +1,4 @@
-"""Asks the model publisher to publish a model, and tells each stage."""
+"""Requests the publication of a model from the model publisher, and reports each stage."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from kaon.step import Artifact, StepContext
 from kaon_runner.children.faults import EngineError, PlatformFault
 from kaonapi.model.v1 import model_pb2, model_pb2_grpc
 
-# How long an unreachable publisher is tried again within one attempt, seconds; a variable of the environment may say otherwise.
+# Seconds for which an unreachable publisher is retried within one attempt; an environment variable may
+# override them.
 PATIENCE_VARIABLE = "KAON_PUBLISHER_PATIENCE_SECONDS"
 PATIENCE_SECONDS = 60.0
-# Answers that are about the request; all others are about the publisher.
+# Status codes that concern the request; all others concern the publisher.
 _REFUSALS = frozenset(
     {
         grpc.StatusCode.INVALID_ARGUMENT,
@@ -33,7 +34,10 @@ _LAST_STAGE = model_pb2.STAGE_ANNOUNCED
 
 
 def run(context: StepContext) -> dict[str, Any]:
-    """Publishes the input `model`; the idempotency key is the run and the step, so that every attempt asks for the same version."""
+    """Publish the input `model`.
+
+    The idempotency key is the run and the step, so that every attempt requests the same version.
+    """
     deadline = time.monotonic() + float(os.environ.get(PATIENCE_VARIABLE) or PATIENCE_SECONDS)
     pause = 0.2
     while True:
@@ -100,7 +104,7 @@ def _request(context: StepContext) -> model_pb2.PublishModelRequest:
 
 
 def _digests(value: Any) -> Iterator[str]:
-    """The digests of the artifacts in an input; what lives elsewhere has none."""
+    """Return the digests of the artifacts in an input; those in foreign storage have none."""
     if isinstance(value, Artifact) and value.digest:
         yield value.digest
     elif isinstance(value, list):

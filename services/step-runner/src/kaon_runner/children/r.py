@@ -16,7 +16,7 @@ from kaon_runner.children import r_values
 from kaon_runner.children.faults import EngineError
 from kaon_runner.children.r_offer import offer
 
-# Errors keep the call in which they arose, and the calls around it.
+# Errors keep the call that raised them, and the enclosing calls.
 _RUN = """
 function(expression, where) {
   calls <- NULL
@@ -35,7 +35,7 @@ function(expression, where) {
 
 
 def run(context: StepContext) -> dict[str, Any] | None:
-    """Sources the step's script; calls its function when one is named."""
+    """Source the step's script, and call its function when one is named."""
     callbacks.consolewrite_print = _write_to(sys.stdout)
     callbacks.consolewrite_warnerror = _write_to(sys.stderr)
     os.environ["KAON_STEP_DIR"] = str(context.directory)
@@ -69,5 +69,5 @@ def _call(name: str, place: Any, context: StepContext) -> dict[str, Any]:
 
 
 def _write_to(stream: Any) -> Any:
-    # R gives fragments of lines; the stream puts them together.
+    # R emits fragments of lines; the stream joins them.
     return stream.write

@@ -1,4 +1,4 @@
-"""What `kaon.R` stands on: the step's inputs, and functions that call back into Python."""
+"""The runtime of `kaon.R`: the step's inputs, and functions that call back into Python."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from rpy2.rinterface import rternalize
 from kaon.step import Artifact, Signal, StepContext
 from kaon_runner.children import r_values
 
-# R knows the functions by address only: Python must not drop them while a script runs.
+# R knows the functions only by address: Python must keep them alive while a script runs.
 _kept: list[Any] = []
 
 
 def offer(place: Any, context: StepContext) -> dict[str, Any]:
-    """Puts everything into the R environment `place`; the outputs that the script gives appear in the returned dict."""
+    """Put everything into the R environment `place`; the script's outputs appear in the returned dict."""
     outputs: dict[str, Any] = {}
 
     def dataset(name: Any) -> Any:
@@ -75,7 +75,7 @@ def _all_to_r(signals: list[Signal]) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Artifacts as paths: a data frame is made only of what a script asks for by `kaon_dataset`."""
+    """Return artifacts as paths: data frames are built only on demand, by `kaon_dataset`."""
     if isinstance(value, Artifact):
         return str(value.path or value.uri)
     if isinstance(value, list):

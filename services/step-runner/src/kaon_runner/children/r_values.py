@@ -1,4 +1,4 @@
-"""Between Python's values and R's: JSON values, and datasets as data frames."""
+"""Conversions between Python and R: JSON values, and datasets as data frames."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from kaon.step import Artifact, StepContext
 from kaon_runner.children.faults import EngineError
 
 _PARQUET = b"PAR1"
-# R has no larger integers; it calculates with larger numbers as doubles.
+# R has no larger integers; it computes with larger numbers as doubles.
 _LARGEST_INTEGER = 2**31 - 1
 
 
 def to_r(value: Any) -> Any:
-    """A JSON value as R's; a dataset as a data frame, another artifact as its local path."""
+    """Convert a JSON value to R: a dataset to a data frame, another artifact to its local path."""
     if isinstance(value, Artifact):
         if value.type in {"dataset", "table"} and value.path is not None and Path(value.path).is_file():
             return frame(value)
@@ -36,10 +36,10 @@ def to_r(value: Any) -> Any:
 
 
 def outputs(result: Any, context: StepContext) -> dict[str, Any]:
-    """A function's named list as outputs; a data frame for an artifact output is written as CSV.
+    """Convert a function's named list to outputs; a data frame for an artifact output is written as CSV.
 
     Raises:
-        EngineError: it is no named list, or holds what cannot be an output.
+        EngineError: The value is not a named list, or contains a value that cannot be an output.
     """
     if not isinstance(result, ListVector) or isinstance(result, DataFrame) or result.names is robjects.NULL:
         raise EngineError("the R function must return a named list of its outputs")
@@ -53,7 +53,10 @@ def outputs(result: Any, context: StepContext) -> dict[str, Any]:
 
 
 def output(name: str, value: Any, context: StepContext) -> Any:
-    """An R value as the output `name`. Numbers of R are mostly doubles: whole ones can be an output of type int."""
+    """Convert an R value to the output `name`.
+
+    Most numbers in R are doubles: whole ones can be an output of type int.
+    """
     plain = from_r(value)
     if context.outputs.get(name) == "int" and isinstance(plain, float) and plain.is_integer():
         return int(plain)
@@ -61,7 +64,7 @@ def output(name: str, value: Any, context: StepContext) -> Any:
 
 
 def from_r(value: Any) -> Any:
-    """An R value as JSON: a vector of one is a scalar, a longer one a list, a named list a dict."""
+    """Convert an R value to JSON: a vector of one to a scalar, a longer one to a list, a named list to a dict."""
     if value is robjects.NULL:
         return None
     if isinstance(value, ListVector):
@@ -77,7 +80,7 @@ def from_r(value: Any) -> Any:
 
 
 def frame(artifact: Artifact) -> Any:
-    """A dataset as an R data frame."""
+    """Convert a dataset to an R data frame."""
     with robjects.conversion.localconverter(robjects.default_converter + pandas2ri.converter):
         return robjects.conversion.get_conversion().py2rpy(_frame(Path(artifact)))
 

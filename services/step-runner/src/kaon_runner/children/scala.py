@@ -24,7 +24,7 @@ _PACKAGE = re.compile(r"^\s*package\s+([\w.]+)", re.MULTILINE)
 
 
 def main() -> None:
-    """Entry point."""
+    """Compile the source if needed and execute its main object."""
     file, helper, cache = (Path(each) for each in sys.argv[1:4])
     wanted, options = sys.argv[4], sys.argv[5:]
     jars = jvm.spark_jars()
@@ -35,7 +35,7 @@ def main() -> None:
     name = wanted or (main_object(file) if file.suffix != ".jar" else "")
     if not name:
         sys.exit(f'scala: {file.name}: give "main", the name of the object to run')
-    # The runner's child becomes the JVM: signals and the exit code are the program's own.
+    # This process becomes the JVM: signals and the exit code are the program's own.
     os.execv(java, [java, *_JVM_DEFAULTS, *options, "-cp", f"{jar}:{jars}/*", name])
 
 
@@ -43,7 +43,7 @@ _JVM_DEFAULTS = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
 
 
 def compiled(file: Path, helper: Path, cache: Path, jars: Path, java: str) -> Path:
-    """The jar of a source file and the helper; made once for each content, whoever asks."""
+    """Return the jar of a source file and the helper, compiled once per content."""
     content = hashlib.sha256(file.read_bytes() + b"\0" + helper.read_bytes() + jvm.scala_version().encode())
     jar = cache / f"{content.hexdigest()}.jar"
     if jar.exists():
@@ -56,9 +56,9 @@ def compiled(file: Path, helper: Path, cache: Path, jars: Path, java: str) -> Pa
 
 
 def main_object(file: Path) -> str:
-    """The full name of the only object with a main method in a source file.
+    """Return the full name of the only object with a main method in a source file.
 
-    What cannot be told apart by its text must be named by the workflow.
+    The workflow must name it when the source is ambiguous.
     """
     source = file.read_text(encoding="utf-8")
     package = _PACKAGE.search(source)
@@ -74,7 +74,7 @@ def main_object(file: Path) -> str:
 
 
 def _compile(source: Path, helper: Path, jar: Path, jars: Path, java: str) -> None:
-    # Most steps compile nothing, and need not wait for it.
+    # Imported here: most steps compile nothing.
     from kaon_artifacts.durable import sync_and_move
 
     with tempfile.TemporaryDirectory(dir=jar.parent) as scratch:
@@ -97,7 +97,7 @@ def _compile(source: Path, helper: Path, jar: Path, jars: Path, java: str) -> No
 
 
 def _in_package_of(source: Path, helper: Path, scratch: Path) -> Path:
-    """The helper in the source's package: what has no package cannot be named from one that has."""
+    """Return the helper in the source's package: code in a package cannot name an object outside of any."""
     package = _PACKAGE.search(source.read_text(encoding="utf-8"))
     if package is None:
         return helper

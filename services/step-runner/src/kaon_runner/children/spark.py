@@ -21,7 +21,7 @@ from kaon_runner.children.faults import PlatformFault
 from kaon_runner.children.spark_interrupt import USER, release
 
 _CONNECT_SECONDS = 5.0
-# Words of Spark Connect's errors when the server is gone, or is another one than before.
+# Texts of Spark Connect's errors when the server is gone or was replaced.
 _SERVER_LOST = (
     "UNAVAILABLE",
     "INVALID_HANDLE.SESSION_CHANGED",
@@ -31,7 +31,7 @@ _SERVER_LOST = (
 
 
 def run(context: StepContext) -> Any:
-    """Runs the step; its session ends with it, and with the session everything that the server does for it."""
+    """Run the step. Its session ends with it, and with the session all of its work on the server."""
     server = os.environ.get("KAON_SPARK_CONNECT", "")
     if not server:
         spark = _classic(context)
@@ -52,7 +52,7 @@ def run(context: StepContext) -> Any:
 
 
 def _release(server: str, session: str) -> None:
-    """Ends the session at the server; pyspark's own way would try for minutes to reach one that is gone."""
+    """End the session on the server; pyspark's own way would retry for minutes when the server is gone."""
     try:
         release(server, session)
     except grpc.RpcError as error:
@@ -60,7 +60,7 @@ def _release(server: str, session: str) -> None:
 
 
 def session_url(server: str, session: str) -> str:
-    """The address of one session of a Spark Connect server."""
+    """Return the address of one session of a Spark Connect server."""
     return f"{server}/;user_id={USER};session_id={session}"
 
 
@@ -78,7 +78,7 @@ def _connect(context: StepContext, server: str, session: str) -> SparkSession:
 
 
 def _answers(server: str) -> bool:
-    """Whether something listens there. pyspark would try for ten minutes to find out."""
+    """Tell whether a server listens there; pyspark would retry for ten minutes."""
     place = urlsplit(server)
     try:
         socket.create_connection((place.hostname or "", place.port or 15002), _CONNECT_SECONDS).close()
@@ -104,7 +104,10 @@ def _classic(context: StepContext) -> SparkSession:
 
 
 def _progress_handler(context: StepContext) -> Callable[..., None]:
-    """Tells how many tasks of the running operation are done. Stages that Spark will skip count too, so this is no promise."""
+    """Return a handler that reports the finished tasks of the running operation.
+
+    It also counts stages that Spark will skip, so the fraction is an estimate.
+    """
 
     def told(stages: Iterable[Any] | None, inflight_tasks: int, operation_id: str | None, done: bool) -> None:
         known = list(stages or ())
@@ -121,7 +124,7 @@ def _execute(context: StepContext, spark: SparkSession) -> Any:
     if file:
         path = Path(os.environ["KAON_BUNDLE"]) / file
         runpy.run_path(str(path), init_globals={"spark": spark, "context": context}, run_name="__main__")
-        # A script's outputs are the files that it wrote: there is nothing to return.
+        # A script's outputs are the files that it wrote: there is no return value.
         raise SystemExit(0)
     function, _ = load(context.config["entry"])
     given = {"spark": spark, "context": context}

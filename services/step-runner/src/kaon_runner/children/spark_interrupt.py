@@ -1,7 +1,7 @@
-"""Ends what a Spark Connect server still does for a client that is gone: `python -m ... SERVER SESSION`.
+"""Ends a Spark Connect server's work for a client that is gone: `python -m ... SERVER SESSION`.
 
-Releasing a session interrupts its operations. The request is written by hand because loading pyspark for it takes seconds, and a
-cancelled step is to be gone in five.
+Releasing a session interrupts its operations. The request is encoded by hand because loading pyspark takes
+seconds, and a cancelled step should end within five.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from urllib.parse import urlsplit
 
 import grpc
 
-# As `children.spark` names it; not imported from there, which loads pyspark.
+# As named in `children.spark`; not imported from there, which loads pyspark.
 USER = "kaon"
 _METHOD = "/spark.connect.SparkConnectService/ReleaseSession"
 _SECONDS = 5.0
 
 
 def release(server: str, session: str) -> None:
-    """Releases a session; nothing happens when the server knows none of that id.
+    """Release a session; do nothing when the server does not know it.
 
     Raises:
-        grpc.RpcError: the server does not answer.
+        grpc.RpcError: The server does not answer.
     """
     with grpc.insecure_channel(urlsplit(server).netloc) as channel:
         call = channel.unary_unary(_METHOD, request_serializer=bytes, response_deserializer=bytes)
@@ -29,17 +29,17 @@ def release(server: str, session: str) -> None:
 
 
 def release_request(session: str) -> bytes:
-    """spark.connect.ReleaseSessionRequest {session_id = 1, user_context = 2 {user_id = 1}, client_type = 4}."""
+    """Encode spark.connect.ReleaseSessionRequest {session_id = 1, user_context = 2 {user_id = 1}, client_type = 4}."""
     return _field(1, session.encode()) + _field(2, _field(1, USER.encode())) + _field(4, b"kaon")
 
 
 def _field(number: int, value: bytes) -> bytes:
-    # Lengths under 128 take one byte; an id and a name have no more.
+    # Lengths under 128 take one byte; ids and names are shorter.
     return bytes([number << 3 | 2, len(value)]) + value
 
 
 def main() -> None:
-    """Entry point."""
+    """Release the session that the arguments name."""
     release(*sys.argv[1:])
 
 

@@ -1,4 +1,4 @@
-"""Splits a SQL script into statements, and binds values to the names in a statement."""
+"""Splits an SQL script into statements, and binds values to the names in a statement."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ _TOKEN = re.compile(
     r"""'(?:[^'\\]|\\.|'')*' | "(?:[^"\\]|\\.)*" | `[^`]*` | --[^\n]* | /\*(?!\+).*?\*/ | ; | .""",
     re.VERBOSE | re.DOTALL,
 )
-# What is quoted is left alone. A colon behind a word or another colon is none of ours: STRUCT<a:INT>, x::INT.
+# Quoted texts are left alone. A colon after a word or another colon is not a parameter: STRUCT<a:INT>,
+# x::INT.
 _NAMED = re.compile(
     r"""(?P<quoted>'(?:[^'\\]|\\.|'')*' | "(?:[^"\\]|\\.)*" | `[^`]*`)
       | %\((?P<percent>\w+)\)s
       | (?<![\w:]):(?P<colon>[^\d\W]\w*)""",
     re.VERBOSE | re.DOTALL,
 )
-# Texts go without any character that could end a literal, begin an escape, or be replaced before the statement is parsed (`${}`).
-# Should a session take escapes literally, a value is misread, but it still ends where it ends.
+# Texts are encoded without any character that could end a literal, begin an escape, or be substituted before
+# parsing (`${}`). If a session takes escapes literally, a value is misread, but it still ends where it
+# should.
 _UNSAFE = re.compile(r"""[\x00-\x1f'"\\$`;]""")
 
 
@@ -29,7 +31,7 @@ class UnknownName(Exception):
 
 
 def split(script: str) -> list[str]:
-    """The statements of a script without comments and separators; what stands in quotes is left alone."""
+    """Return the statements of a script without comments and separators; quoted texts are left alone."""
     statements = [""]
     for token in _TOKEN.findall(script):
         if token == ";":
@@ -42,10 +44,10 @@ def split(script: str) -> list[str]:
 
 
 def bind(statement: str, parameters: Mapping[str, Any]) -> str:
-    """The statement with a literal in the place of every `%(name)s` and `:name` outside of quotes.
+    """Return the statement with a literal in place of every `%(name)s` and `:name` outside of quotes.
 
-    A value can only ever be a literal: never a table, a column or a piece of SQL. Percent signs need no doubling. A `:name` that is
-    no parameter is left to the server.
+    A value can only be a literal: never a table, a column or a piece of SQL. Percent signs need no doubling.
+    A `:name` that is no parameter is left to the server.
 
     Raises:
         UnknownName: `%(name)s` is no parameter.
@@ -68,10 +70,10 @@ def bind(statement: str, parameters: Mapping[str, Any]) -> str:
 
 
 def literal(value: Any) -> str:
-    """A value in SQL.
+    """Return a value as an SQL literal.
 
     Raises:
-        TypeError: there is no literal for it.
+        TypeError: The value has no literal.
     """
     if value is None:
         return "NULL"

@@ -1,1 +1,1 @@
-"""Directories on this machine: of the runner and of each step."""
+"""Directories of the runner and of its steps."""

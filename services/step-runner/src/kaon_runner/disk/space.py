@@ -1,4 +1,4 @@
-"""How much disk steps use, and what dead runners have left there."""
+"""Disk usage of steps, and clean-up after dead runners."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _LOCK = ".lock"
 
 
 def used_bytes(paths: Iterable[Path]) -> int:
-    """What files and directories occupy on the disk, as `du` counts it; what vanishes meanwhile does not count."""
+    """Return the disk usage of files and directories as `du` counts it; files that vanish meanwhile do not count."""
     return sum(_occupied(path) for path in paths)
 
 
 def _occupied(path: Path) -> int:
-    """Not by recursion: a step may nest directories deeper than Python calls."""
+    """Walk without recursion: directories may nest deeper than Python's stack."""
     try:
         status = path.lstat()
     except OSError:
@@ -42,7 +42,7 @@ def _occupied(path: Path) -> int:
 
 
 def remove_tree(path: Path) -> None:
-    """Removes a directory and what is in it as far as that is possible, however deep it is; nothing happens when there is none."""
+    """Remove a directory tree as far as possible, at any depth; do nothing when it does not exist."""
     try:
         shutil.rmtree(path, ignore_errors=True)
     except RecursionError:
@@ -52,15 +52,15 @@ def remove_tree(path: Path) -> None:
 
 
 def local_path(url: str) -> Path | None:
-    """The directory that a file: URL names; None for storage elsewhere."""
+    """Return the directory of a file: URL, or None for other storage."""
     parts = urlsplit(url)
     return Path(unquote(parts.path)) if parts.scheme == "file" else None
 
 
 def remove_unused(root: Path, seconds: float) -> None:
-    """Removes the entries of a cache that nobody has used for so long; using one means to set its time of modification.
+    """Remove the entries of a cache that were not used for so long; use sets an entry's time of modification.
 
-    What a runner that died has left half made is such an entry, too.
+    Incomplete entries of dead runners are removed, too.
     """
     limit = time.time() - seconds
     for entry in _listed(root):
@@ -74,7 +74,7 @@ def _remove_unless_used(entry: Path, limit: float) -> None:
     entry.rename(aside)
     if _modified(aside) >= limit:
         with contextlib.suppress(OSError):  # it was made anew meanwhile
-            aside.rename(entry)  # somebody has used it just now
+            aside.rename(entry)  # it was used just now
             return
     if aside.is_dir():
         remove_tree(aside)
@@ -83,14 +83,14 @@ def _remove_unless_used(entry: Path, limit: float) -> None:
 
 
 class WorkDirectory:
-    """What one life of a runner keeps in its work directory, which it may share with others.
+    """The files of one incarnation in a work directory that runners may share.
 
-    A lock that the kernel drops with the process tells the living from the dead.
+    A lock that the kernel releases with the process distinguishes live runners from dead ones.
 
     Args:
-        root: the work directory.
-        life: unique for this life of the runner.
-        scratch_seconds: how long scratch space stays that nobody has written to.
+        root: The work directory.
+        life: Unique for this incarnation.
+        scratch_seconds: How long scratch space stays after its last write.
     """
 
     def __init__(self, root: Path, life: str, *, scratch_seconds: float) -> None:
@@ -101,27 +101,27 @@ class WorkDirectory:
 
     @property
     def steps(self) -> Path:
-        """Where directories of steps go."""
+        """Return the directory of the steps."""
         return self._root / "steps" / self._life
 
     @property
     def logs(self) -> Path:
-        """Where complete logs are kept while their steps run."""
+        """Return the directory of the complete logs of running steps."""
         return self._root / "logs" / self._life
 
     @property
     def scratch(self) -> Path:
-        """Where scratch space goes when no other place is set; it stays after its step, for those that follow."""
+        """Return the default directory of scratch space; it stays after its step, for later steps."""
         return self._root / "scratch"
 
     def open(self) -> None:
-        """Claims the directories. Call it before `sweep`."""
+        """Claim the directories. Call it before `sweep`."""
         lives = self._root / "lives"
         lives.mkdir(parents=True, exist_ok=True)
         self._lock = _try_lock(lives / (self._life + _LOCK))
 
     def sweep(self) -> None:
-        """Removes what dead runners have left, and scratch space that is out of use. May take as long as there is much."""
+        """Remove the files of dead runners, and unused scratch space. May take long."""
         for file in (self._root / "lives").glob("*" + _LOCK):
             self._sweep_life(file)
         limit = time.time() - self._scratch_seconds
@@ -130,7 +130,7 @@ class WorkDirectory:
                 remove_tree(run)
 
     def close(self) -> None:
-        """Gives the directories up, with what is left in them."""
+        """Release the directories and remove their contents."""
         if self._lock is not None:
             self._lock.close()
             self._sweep_life(self._root / "lives" / (self._life + _LOCK))
@@ -138,7 +138,7 @@ class WorkDirectory:
     def _sweep_life(self, file: Path) -> None:
         lock = _try_lock(file)
         if lock is None:
-            return  # it lives
+            return  # its runner lives
         life = file.name.removesuffix(_LOCK)
         for kind in ("steps", "logs"):
             remove_tree(self._root / kind / life)
@@ -147,7 +147,7 @@ class WorkDirectory:
 
 
 def _try_lock(path: Path) -> IO[bytes] | None:
-    """The locked file; None when somebody else holds the lock."""
+    """Return the locked file, or None when another process holds the lock."""
     file = path.open("wb")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -166,7 +166,7 @@ def _modified(path: Path) -> float:
 
 
 def _last_written(root: Path) -> float:
-    """When something below was made, changed or removed last."""
+    """Return when anything below was last created, changed or removed."""
     newest, left = 0.0, [str(root)]
     while left:
         directory = left.pop()

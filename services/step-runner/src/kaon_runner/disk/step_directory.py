@@ -1,4 +1,4 @@
-"""The directory of one step, as the step protocol lays it out. Nothing is made on disk before somebody needs it."""
+"""The directory of one step, as the step protocol defines it. Created on disk only on demand."""
 
 from __future__ import annotations
 
@@ -16,64 +16,64 @@ _NAMES = ("work", "outputs", "artifacts", "events", "commands")
 class StepDirectory:
     """Paths of one step. `create` makes them; the runner does so before it starts a command."""
 
-    # Where it is, or will be. Text, for most steps need no more of it.
+    # Its path. A text, because most steps need no more.
     place: str
 
     @cached_property
     def root(self) -> Path:
-        """The directory itself."""
+        """Return the directory itself."""
         return Path(self.place)
 
     @property
     def context(self) -> Path:
-        """The JSON file that tells the step what it is and what it gets."""
+        """Return the path of the JSON file with the step's context."""
         return self.root / "context.json"
 
     @property
     def work(self) -> Path:
-        """The step's working directory."""
+        """Return the step's working directory."""
         return self.root / "work"
 
     @property
     def outputs(self) -> Path:
-        """Where the step writes `<name>.json` for each value output."""
+        """Return the directory in which the step writes `<name>.json` for each value output."""
         return self.root / "outputs"
 
     @property
     def artifacts(self) -> Path:
-        """Where the step writes a file or directory `<name>` for each artifact output."""
+        """Return the directory in which the step writes a file or directory `<name>` for each artifact output."""
         return self.root / "artifacts"
 
     @property
     def inputs(self) -> Path:
-        """Where local copies of artifacts are linked."""
+        """Return the directory of links to local copies of artifacts."""
         return self.root / "inputs"
 
     @property
     def events(self) -> Path:
-        """Named pipe from the step to the runner."""
+        """Return the named pipe from the step to the runner."""
         return self.root / "events"
 
     @property
     def checkpoint(self) -> Path:
-        """A checkpoint that is too long for a line of `events`."""
+        """Return the file of a checkpoint that exceeds a line of `events`."""
         return self.root / "checkpoint.json"
 
     @property
     def commands(self) -> Path:
-        """Named pipe from the runner to the step."""
+        """Return the named pipe from the runner to the step."""
         return self.root / "commands"
 
     def paths(self) -> dict[str, str]:
-        """The "paths" of context.json."""
+        """Return the "paths" of context.json."""
         return {name: f"{self.place}/{name}" for name in _NAMES}
 
     def exists(self) -> bool:
-        """Whether anything was made on disk."""
+        """Tell whether anything was created on disk."""
         return os.access(self.place, os.F_OK)
 
     def create(self) -> None:
-        """Makes the directories and the two pipes; nothing happens when they are there."""
+        """Make the directories and the two pipes unless they exist."""
         for path in (self.work, self.outputs, self.artifacts):
             path.mkdir(parents=True, exist_ok=True)
         for pipe in (self.events, self.commands):
@@ -81,9 +81,9 @@ class StepDirectory:
                 os.mkfifo(pipe, 0o600)
 
     def write_context(self, context: str) -> None:
-        """Writes context.json."""
+        """Write context.json."""
         self.context.write_text(context, encoding="utf-8")
 
     def remove(self) -> None:
-        """Removes everything; nothing happens when it was never made."""
+        """Remove everything; do nothing when it was never created."""
         remove_tree(self.root)

@@ -1,1 +1,1 @@
-"""One lease from its start to its report."""
+"""The execution of one lease, from its start to its report."""

@@ -1,4 +1,4 @@
-"""One lease from its start to its end: prepare, wait for the grant, execute, collect, report."""
+"""One lease from start to end: prepare, wait for the grant, execute, collect, report."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class Execution:
     """Executes one lease.
 
     Args:
-        lease: what to execute.
-        around: shared.
-        claim: what it occupies; None when it is to follow another step in `behind`.
-        behind: the worker whose running step it follows.
+        lease: The lease.
+        around: The shared surroundings.
+        claim: The amounts that it occupies; None when it follows another step in `behind`.
+        behind: The worker whose running step it follows.
     """
 
     def __init__(
@@ -56,17 +56,17 @@ class Execution:
         self._granted: asyncio.Future[bool] | None = None
         self._step: PreparedStep | None = None
         self._used_bytes = 0
-        # When what the engine has heard last about this lease was sent, seconds of the monotonic clock.
+        # When the last acknowledged renewal of this lease was sent, in seconds of the monotonic clock.
         self._heard_at = 0.0
 
     @property
     def claim(self) -> Claim | None:
-        """What it occupies now, to be given back after `run`."""
+        """Return its claim, to be released after `run`."""
         return self._in_worker.claim
 
     @property
     def disk(self) -> tuple[Path, ...]:
-        """Where it may write on this machine; empty before it is prepared."""
+        """Return the local paths that it may write; empty before it is prepared."""
         if self._step is None:
             return ()
         scratch = local_path(self._step.scratch)
@@ -74,7 +74,7 @@ class Execution:
 
     @property
     def copies(self) -> tuple[Path, ...]:
-        """The local copies of artifacts that it reads; none before it is prepared."""
+        """Return the local copies of artifacts that it reads; none before it is prepared."""
         return () if self._step is None else self._step.copies
 
     @property
@@ -88,14 +88,14 @@ class Execution:
 
     @property
     def seconds(self) -> float:
-        """How long it has been executing; 0 before it started."""
+        """Return how long it has been executing, in seconds; 0 before it started."""
         return time.monotonic() - self._started_at if self.started else 0.0
 
     async def run(self) -> None:
-        """Executes and reports.
+        """Execute and report.
 
         Raises:
-            Requeued: it was not started, or ended with a worker that was stopped for another step; it goes back to the queue.
+            Requeued: The step was not started, or ended with a worker that was stopped for another step; it returns to the queue.
         """
         try:
             result = await self._attempt()
@@ -112,7 +112,7 @@ class Execution:
         await self._reporter.finish(result, self._stop, used_bytes=self._used_bytes)
 
     def _failed(self, error: Exception) -> step_pb2.StepFailed | None:
-        """What an exception means; nothing when the step was stopped while it was being prepared."""
+        """Return the failure that an exception means; None when the step was stopped during its preparation."""
         if self._stop is not None and not self.started:
             return None
         if not isinstance(error, UserStepError):
@@ -120,7 +120,10 @@ class Execution:
         return reports.from_exception(error)
 
     def stop(self, why: Stop) -> None:
-        """Ends it; `run` returns when no process of it is left. The first reason counts, but losing the lease outranks all."""
+        """Stop the step; `run` returns when no process of it is left.
+
+        The first reason counts, but a lost lease outranks all.
+        """
         if self._stop is None or why is Stop.STALE:
             self._stop = why
         if self._command is not None:
@@ -131,39 +134,39 @@ class Execution:
             self._granted.set_result(False)
 
     def overfill(self, used: int) -> None:
-        """It occupies `used` bytes, which is more than it may."""
+        """Stop a step that occupies `used` bytes, more than its limit."""
         self._used_bytes = used
         self.stop(Stop.DISK)
 
     def grant(self) -> None:
-        """Nothing of an earlier attempt can be running any more: an exclusive step may begin."""
+        """Grant an exclusive step: no earlier attempt can still be running."""
         if self._granted is not None and not self._granted.done() and self._lifetime > 0:
             self._granted.set_result(True)
 
     def signal(self, signal: runner_pb2.SignalStep) -> None:
-        """Hands a message on to the step. Before it began nothing happens: the lease keeps what has come."""
+        """Deliver a signal to the step. Before its start nothing happens: the lease keeps earlier signals."""
         if self._command is not None:
             self._command.signal(signal)
         else:
             self._in_worker.signal(signal)
 
     def withdraw(self) -> None:
-        """Hands the step back if it has not started; `run` returns soon then. Nothing happens if it has."""
+        """Hand the step back if it has not started; then `run` returns soon. Otherwise do nothing."""
         if self._reporter.announced or self._stop is not None:
             return
-        # One that no worker has is being prepared.
+        # A step that no worker has is being prepared.
         if not self._in_worker.submitted or self._in_worker.withdraw():
             self._stop = Stop.WITHDRAWN
 
     def tick(self) -> None:
-        """Called regularly: what waits for its time, or for room, may go."""
+        """Advance whatever waits for a time or for room. Called regularly."""
         if self._reporter.log.waiting:
             self._reporter.log.tick()
         if self._command is not None:
             self._command.look()
 
     def renew(self, *, ago: float) -> None:
-        """A renewal of the lease that was sent `ago` seconds before now has arrived: the supervisor waits on."""
+        """Prolong the supervisor's deadline: a renewal sent `ago` seconds before now was acknowledged."""
         self._heard_at = max(self._heard_at, time.monotonic() - ago)
         self._extend()
 
@@ -239,7 +242,7 @@ class Execution:
                 return None
             return reports.from_ending(outcome.ending, self._reporter.log.tail())
         if self._stop is not None and await self._in_worker.left_with_worker():
-            # It ended by itself when it was asked to; what it gave may be half of it.
+            # It ended by itself after the stop request; its outputs may be incomplete.
             return None
         assert outcome.answer is not None
         if outcome.answer["kind"] == "error":
@@ -281,7 +284,7 @@ class Execution:
         return step_pb2.StepSucceeded(outputs_json=collected)
 
     async def _clear_scratch(self) -> None:
-        """What a lease that gave no result has left in its local scratch space is of no use to anybody."""
+        """Remove the local scratch space of a lease without a result."""
         for path in self.disk[1:]:
             if path.exists():
                 await self._around.off_loop(remove_tree, path)
@@ -297,7 +300,7 @@ class Execution:
             self._timer = self._loop.call_later(timeout / 1000, self.stop, Stop.TIMEOUT)
 
     async def _await_grant(self) -> None:
-        """Returns when the exclusive step may begin, or is to stop."""
+        """Return when the exclusive step may begin, or is stopped."""
         if self._stop is None:
             self._granted = self._loop.create_future()
             self._heard_at = time.monotonic()
@@ -305,15 +308,16 @@ class Execution:
             await self._granted
 
     def _pass_signals(self) -> None:
-        """Hands on what came before the step began."""
+        """Deliver the signals that came before the step began."""
         for signal in self.lease.signals.values():
             self.signal(signal)
 
     @property
     def _lifetime(self) -> float:
-        """Seconds after which the step's supervisor ends it if no renewal arrives.
+        """Return the seconds after which the step's supervisor ends it without a renewal.
 
-        For an exclusive step they count from when the engine may have heard of it last: a grant, too, may have come late.
+        For an exclusive step they count from the last renewal that the engine may have read: a grant, too,
+        may arrive late.
         """
         settings = self._around.settings
         if not self.lease.request.spec.exclusive:

@@ -1,4 +1,4 @@
-"""A step that is a process of its own, by the step protocol: directory, pipes, output, exit code."""
+"""A step as a process of its own, by the step protocol: directory, pipes, output, exit code."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _CHECKPOINT_FILE_BYTES = 1024 * 1024
 
 
 class CommandRun:
-    """One process.
+    """One process of a step.
 
     Args:
-        launch: what to run.
-        directory: created, with context.json.
-        log: takes its output.
-        on_event: takes what it says through the events pipe, the "error" events included.
+        launch: The command.
+        directory: The created directory, with context.json.
+        log: Receives its output.
+        on_event: Receives the events of its pipe, including "error" events.
     """
 
     def __init__(
@@ -54,18 +54,18 @@ class CommandRun:
         self._child: Child | None = None
         self._stop_requested = False
         self._partial = b""
-        # A checkpoint lies in a file and is to be read.
+        # A checkpoint was written to a file and must be read.
         self._checkpoint_due = False
         self._reading: asyncio.Task[None] | None = None
-        # The pipe to the step, while it runs, and what it had no room for.
+        # The pipe to the running step, and lines that did not fit into it.
         self._commands = -1
         self._unsent: deque[bytes] = deque()
 
     async def run(self, *, deadline_seconds: float, bounds: Bounds) -> Ending:
-        """Runs it to its end; no process of it is left then.
+        """Run the process to its end, when no descendant of it is left.
 
         Raises:
-            PlatformStepError: it cannot be started.
+            PlatformStepError: The process cannot be started.
         """
         order = supervision.Order(
             argv=self._launch.argv,
@@ -77,7 +77,8 @@ class CommandRun:
             bounds=bounds,
             about=fields_of(self._log.key),
         )
-        # Reading and writing, so that the step never waits for us to open them, and never sees us close them.
+        # For reading and writing, so that the step never waits for the runner to open them, and never sees
+        # them closed.
         events = os.open(self._directory.events, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         self._commands = os.open(self._directory.commands, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         self.look()
@@ -98,17 +99,17 @@ class CommandRun:
             self._commands = -1
 
     def stop(self) -> None:
-        """Asks the step to stop, then ends it; `run` returns when nothing is left."""
+        """Request the step's end, then force it; `run` returns when nothing is left."""
         self._stop_requested = True
         self._say({"kind": "cancel"})
         if self._child is not None:
             self._child.stop()
 
     def signal(self, signal: runner_pb2.SignalStep) -> None:
-        """Hands a message on to the step; it reads it when it wants to."""
+        """Deliver a signal to the step, which reads it when it wants to."""
         message = {"kind": "signal", **as_message(signal)}
         if len(json.dumps(message)) >= _COMMAND_LINE_BYTES:
-            # Of a name that nobody knows beforehand: the step may have put a pipe into the way of any other.
+            # Under a random name: the step may have put a pipe in the way of any predictable one.
             name = f"signal-{signal.signal_seq}-{secrets.token_hex(8)}.json"
             with (self._directory.root / name).open("x", encoding="utf-8") as file:
                 file.write(signal.payload_json or "null")
@@ -116,19 +117,19 @@ class CommandRun:
         self._say(message)
 
     def renew(self, seconds: float) -> None:
-        """See `Child.renew`."""
+        """Prolong the deadline; see `Child.renew`."""
         if self._child is not None:
             self._child.renew(seconds)
 
     def look(self) -> None:
-        """Called regularly: sends what the pipe had no room for."""
+        """Send lines that did not fit into the pipe. Called regularly."""
         with contextlib.suppress(BlockingIOError):
             while self._unsent and self._commands >= 0:
                 os.write(self._commands, self._unsent[0])
                 self._unsent.popleft()
 
     def _say(self, message: Mapping[str, Any]) -> None:
-        """One line of at most 4096 bytes: a pipe takes it whole or not at all."""
+        """Send one line of at most 4096 bytes: a pipe takes it whole or not at all."""
         self._unsent.append(json.dumps(message).encode() + b"\n")
         self.look()
 
@@ -138,7 +139,7 @@ class CommandRun:
         self._loop.add_reader(events, self._said, events)
 
     def _unwatch(self, child: Child, events: int) -> None:
-        """Reads what is left, then lets go."""
+        """Read the rest, then stop watching."""
         for fd, stream in ((child.stdout, STDOUT), (child.stderr, STDERR)):
             while self._printed(fd, stream):
                 pass
@@ -149,7 +150,7 @@ class CommandRun:
         self._log.end_streams()
 
     def _printed(self, fd: int, stream: log_pb2.Stream.ValueType) -> bool:
-        """Reads once; True when there may be more."""
+        """Read once; return True when there may be more."""
         try:
             data = os.read(fd, _READ_BYTES)
         except BlockingIOError:
@@ -183,7 +184,7 @@ class CommandRun:
             )
 
     async def _read_checkpoints(self) -> None:
-        """Reads the file that the step has named, off the loop; however often it names it meanwhile, it is read once more."""
+        """Read the named checkpoint file off the loop; it is read once more however often the step names it meanwhile."""
         while self._checkpoint_due:
             self._checkpoint_due = False
             try:

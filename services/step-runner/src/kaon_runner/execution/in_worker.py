@@ -1,4 +1,4 @@
-"""A step in a warm worker: the place that it was promised, what it occupies, and how it is ended."""
+"""A step in a warm worker: its promised place, its claim, and its end."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from kaonapi.step.v1 import step_pb2
 
 
 class InWorker:
-    """One step's way into a worker.
+    """The assignment of one step to a worker.
 
     Args:
-        pool: of the runner.
-        claim: what the step occupies; None when it is to follow another step in `behind`.
-        behind: the worker whose running step it follows.
+        pool: The runner's pool of workers.
+        claim: The amounts that the step occupies; None when it follows another step in `behind`.
+        behind: The worker whose running step it follows.
     """
 
     def __init__(self, pool: WorkerPool, *, claim: Claim | None, behind: WarmWorker | None) -> None:
@@ -30,20 +30,20 @@ class InWorker:
 
     @property
     def claim(self) -> Claim | None:
-        """What the step occupies now. It may have inherited it, or left it to the step behind it."""
+        """Return the step's present claim. It may have inherited it, or passed it on to its successor."""
         return self._task.claim if self._task is not None else self._claim
 
     @property
     def submitted(self) -> bool:
-        """Whether the step was given to a worker, or is about to be."""
+        """Tell whether the step was given to a worker, or is about to be."""
         return self._task is not None
 
     async def submit(self, spec: WorkerSpec, task: WorkerTask) -> None:
-        """Gives the step to the worker that it was promised, or to another with its claim.
+        """Give the step to its promised worker, or to another one with its claim.
 
         Raises:
-            Requeued: it has no claim, and no worker to wait in.
-            UserStepError, PlatformStepError: no worker can be started.
+            Requeued: The step has no claim, and no worker to wait in.
+            UserStepError, PlatformStepError: No worker can be started.
         """
         behind = self._arrive()
         follows = behind is not None and behind.spec == spec and not behind.closed
@@ -58,24 +58,24 @@ class InWorker:
             raise Requeued
 
     def give_up_place(self) -> None:
-        """Nothing happens when the place was taken up, or none was promised."""
+        """Release the promised place, unless it was taken up or never promised."""
         behind = self._arrive()
         if behind is not None:
             behind.settle_idle()
 
     def signal(self, signal: runner_pb2.SignalStep) -> None:
-        """Hands a message on to the step, once it is in a worker."""
+        """Deliver a signal to the step once it is in a worker."""
         if self._task is not None and self._task.worker is not None:
             self._task.worker.signal(self._task, signal)
 
     def renew(self, seconds: float) -> None:
-        """See `Child.renew`."""
+        """Prolong the deadline; see `Child.renew`."""
         worker = self._task.worker if self._task is not None else None
         if worker is not None and worker.child is not None:
             worker.child.renew(seconds)
 
     def withdraw(self) -> bool:
-        """Takes the step back if it has not started; True when that was in time."""
+        """Take the step back if it has not started; return whether that succeeded."""
         if self._task is None or self._task.worker is None:
             return False
         worker = self._task.worker
@@ -84,7 +84,7 @@ class InWorker:
         return recalled
 
     def stop(self) -> None:
-        """Ends the step, with its worker when it runs there."""
+        """End the step, with its worker when it is running there."""
         if self._task is None or self._task.worker is None:
             return
         worker = self._task.worker
@@ -95,7 +95,7 @@ class InWorker:
             worker.settle_idle()
 
     async def left_with_worker(self) -> bool:
-        """Whether the worker was closed; returns when nothing of it is left, then."""
+        """Tell whether the worker was closed; if so, return when nothing of it is left."""
         worker = self._task.worker if self._task is not None else None
         if worker is None or not worker.closed:
             return False
@@ -103,7 +103,7 @@ class InWorker:
         return True
 
     def _arrive(self) -> WarmWorker | None:
-        """Takes up the place that was promised, with the claim that may wait there; None when none is promised any more."""
+        """Take up the promised place with the claim that may wait there; return None without a promise."""
         behind, self._behind = self._behind, None
         if behind is not None:
             claim = behind.arrive()
@@ -112,7 +112,10 @@ class InWorker:
 
 
 def _recall(worker: WarmWorker, task: WorkerTask) -> bool:
-    """Takes back everything that waits in a worker. True when `task` was among it; the others go back to the queue."""
+    """Take back all steps that wait in a worker.
+
+    Return whether `task` was among them; the others return to the queue.
+    """
     recalled = False
     for waiting in reversed(worker.take_back()):
         if waiting is task:
@@ -124,6 +127,6 @@ def _recall(worker: WarmWorker, task: WorkerTask) -> bool:
 
 
 def lane_of(request: step_pb2.StepRequest) -> tuple[str, ...]:
-    """Steps of one lane may follow each other in one worker."""
+    """Return the step's lane: steps of one lane may follow each other in one worker."""
     spec = request.spec
     return spec.type, spec.code_bundle, spec.requirements_file, str(spec.isolation)

@@ -1,4 +1,4 @@
-"""Tells the engine what becomes of one lease, and stores the step's log."""
+"""Reports the progress and the outcome of one lease to the engine, and stores the step's log."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kaonapi.step.v1 import step_pb2
 
 log = structlog.get_logger(__name__)
 
-# How an attempt has ended; None: it was stopped.
+# The outcome of an attempt; None: it was stopped.
 Result: TypeAlias = step_pb2.StepSucceeded | step_pb2.StepFailed | None
 
 
@@ -25,9 +25,9 @@ class Reporter:
     """Reports on one lease.
 
     Attributes:
-        log: takes what the step prints.
-        announced: whether the engine was told that the lease is taken.
-        error: what the step has said about its own failure.
+        log: Receives the step's output.
+        announced: Whether Started was reported.
+        error: The step's own report of its failure.
     """
 
     def __init__(self, lease: Lease, around: Surroundings) -> None:
@@ -40,13 +40,13 @@ class Reporter:
         self.log = StepLog(lease.key, store, lambda lines: around.send_log(lease.partition, lines))
 
     def announce(self) -> None:
-        """Says once that the lease is taken."""
+        """Report Started once."""
         if not self.announced:
             self.announced = True
             self._tell(started=step_pb2.StepStarted())
 
     def event(self, message: Mapping[str, Any]) -> None:
-        """Passes on what the step has said by the step protocol."""
+        """Report an event of the step protocol."""
         if message.get("kind") == "error":
             self.error = message
             return
@@ -59,12 +59,12 @@ class Reporter:
             self._around.report(self._lease, event)
 
     async def finish(self, result: Result, stop: Stop | None, *, used_bytes: int) -> None:
-        """Sends the log and the end.
+        """Send the log and the outcome.
 
         Args:
-            result: how the attempt has ended.
-            stop: why it was stopped.
-            used_bytes: what it occupied on the disk when that was too much.
+            result: The outcome of the attempt.
+            stop: The reason of its stop.
+            used_bytes: Its disk usage when that exceeded the limit.
         """
         if result is None and stop in (Stop.TIMEOUT, Stop.DISK):
             result = self._overrun(stop, used_bytes)
@@ -89,7 +89,7 @@ class Reporter:
         self._around.report(self._lease, reports.event(self._lease.key, **what))
 
     def _overrun(self, stop: Stop, used_bytes: int) -> step_pb2.StepFailed:
-        """The failure of a step that was stopped here because it used more than it may."""
+        """Return the failure of a step that the runner stopped for exceeding a limit."""
         if stop is Stop.DISK:
             used, limit = (size / 2**20 for size in (used_bytes, self._around.settings.step_disk_bytes))
             text = f"the step's directory and scratch space hold {used:.1f} MiB, its quota is {limit:.1f} MiB"
@@ -106,7 +106,7 @@ class Reporter:
             self.log.feed(STDERR, f"{text}\n".encode())
 
     async def _finish_log(self, stop: Stop | None) -> str:
-        """Sends the last lines, stores the complete log, and returns its reference as JSON."""
+        """Send the last lines, store the complete log, and return its reference as JSON."""
         self.log.end_streams()
         self.log.flush()
         store = self.log.store
@@ -125,7 +125,7 @@ class Reporter:
                 sort_keys=True,
             )
         except Exception:
-            # The lines have left by the log topic; a result must not fail for its log.
+            # The lines were sent by the log topic; the result must not fail because of the log.
             log.exception("step log not stored; result reported without it", **self._lease.fields)
             return ""
         finally:

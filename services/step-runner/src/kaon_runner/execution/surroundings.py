@@ -1,4 +1,4 @@
-"""What all executions of a runner share, and the reasons for which one is stopped."""
+"""Dependencies that all executions of a runner share, and the reasons for stopping one."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ _T = TypeVar("_T")
 
 
 class Stop(Enum):
-    """Why a step is stopped."""
+    """Reasons for stopping a step."""
 
     # By the engine: report StepStopped.
     REVOKED = "revoked"
-    # By the engine, because somebody else holds the step: report nothing.
+    # By the engine, because another runner holds the step: report nothing.
     STALE = "stale"
-    # Here, because the attempt took too long: report StepFailed.
+    # By the runner, because the attempt exceeded its time-out: report StepFailed.
     TIMEOUT = "timeout"
-    # Here, because it occupies more of the disk than it may: report StepFailed.
+    # By the runner, because it exceeds its disk space: report StepFailed.
     DISK = "disk"
-    # Here, because the runner leaves: hand back.
+    # By the runner, because it leaves: hand back.
     LEAVING = "leaving"
-    # By the matcher, before it started: hand back.
+    # By the matcher, before the start: hand back.
     WITHDRAWN = "withdrawn"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
-    """What all executions of a runner share."""
+    """The dependencies that all executions of a runner share."""
 
     settings: Settings
     preparer: Preparer
@@ -50,11 +50,11 @@ class Surroundings:
     pool: WorkerPool
     step_types: Mapping[str, StepType]
     executor: Executor
-    # Where complete logs are kept while their steps run.
+    # The directory of the complete logs of running steps.
     logs: Path
     report: Callable[[Lease, step_pb2.StepEvent], None]
     send_log: Callable[[int, log_pb2.LogLines], bool]
 
     async def off_loop(self, function: Callable[[*_Ts], _T], *arguments: *_Ts) -> _T:
-        """Calls what takes too long for the loop."""
+        """Call a function that would block the loop on a thread."""
         return await asyncio.get_running_loop().run_in_executor(self.executor, function, *arguments)

@@ -1,1 +1,1 @@
-"""Which leases the runner holds, and what they occupy."""
+"""The runner's leases and the amounts that they occupy."""

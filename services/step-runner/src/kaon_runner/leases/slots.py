@@ -1,4 +1,7 @@
-"""The runner's own accounting of what steps occupy. Pure, and final: what does not fit is handed back."""
+"""The runner's own accounting of occupied amounts.
+
+Pure and final: a step that does not fit is handed back.
+"""
 
 from __future__ import annotations
 
@@ -12,22 +15,22 @@ from kaonapi.workflow.v1 import definition_pb2
 
 @dataclass(frozen=True, kw_only=True)
 class Amount:
-    """An amount of everything that a step may occupy."""
+    """An amount of every resource that a step may occupy."""
 
     slots: int = 0
     cpu_milli: int = 0
     memory_bytes: int = 0
     gpu: int = 0
-    # What a deployment defines and counts, by name.
+    # Custom resources of the deployment, by name.
     custom: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def wanted(cls, resources: definition_pb2.Resources) -> Amount:
-        """What a step with these resources occupies; a step takes one slot unless it says otherwise."""
+        """Return the need of a step with these resources: one slot by default."""
         return _wanted(resources.SerializeToString(deterministic=True))
 
     def message(self) -> definition_pb2.Resources:
-        """As a protocol message."""
+        """Convert to a protocol message."""
         return definition_pb2.Resources(
             slots=self.slots,
             cpu_milli=self.cpu_milli,
@@ -37,7 +40,7 @@ class Amount:
         )
 
     def plus(self, other: Amount) -> Amount:
-        """The sum."""
+        """Return the sum."""
         return Amount(
             slots=self.slots + other.slots,
             cpu_milli=self.cpu_milli + other.cpu_milli,
@@ -47,7 +50,7 @@ class Amount:
         )
 
     def minus(self, other: Amount) -> Amount:
-        """The difference; the caller knows that `other` is part of this."""
+        """Return the difference; `other` must be part of this amount."""
         return Amount(
             slots=self.slots - other.slots,
             cpu_milli=self.cpu_milli - other.cpu_milli,
@@ -57,7 +60,7 @@ class Amount:
         )
 
     def within(self, limit: Amount) -> bool:
-        """Whether this is at most `limit` in every respect."""
+        """Tell whether this is at most `limit` in every resource."""
         return (
             self.slots <= limit.slots
             and self.cpu_milli <= limit.cpu_milli
@@ -67,7 +70,7 @@ class Amount:
         )
 
     def excess(self, limit: Amount) -> str:
-        """In words, what this asks for beyond `limit`; empty when it fits."""
+        """Describe by how much this exceeds `limit`; empty when it fits."""
         names = (
             ("slots", "slots"),
             ("cpu_milli", "thousandths of a core"),
@@ -81,7 +84,7 @@ class Amount:
 
 @lru_cache(maxsize=256)
 def _wanted(data: bytes) -> Amount:
-    """Made once for all steps that ask for the same."""
+    """Return the amount, cached for all steps with the same need."""
     resources = definition_pb2.Resources.FromString(data)
     return Amount(
         slots=resources.slots or 1,
@@ -99,12 +102,12 @@ def _combined(first: Mapping[str, int], second: Mapping[str, int], sign: int) ->
     return {name: total for name, total in totals.items() if total}
 
 
-# What one running step took, to be given back exactly once.
+# The amounts of one running step, to be released exactly once.
 Claim: TypeAlias = Amount
 
 
 class Slots:
-    """What is taken of a runner's capacity."""
+    """The occupied part of a runner's capacity."""
 
     def __init__(self, capacity: Amount) -> None:
         self.capacity = capacity
@@ -112,11 +115,11 @@ class Slots:
 
     @property
     def taken(self) -> Amount:
-        """What running steps occupy."""
+        """Return the amounts that running steps occupy."""
         return self._taken
 
     def take(self, wanted: Amount) -> Claim | None:
-        """Takes `wanted`; None when it does not fit now."""
+        """Take `wanted`; return None when it does not fit now."""
         after = self._taken.plus(wanted)
         if not after.within(self.capacity):
             return None
@@ -124,5 +127,5 @@ class Slots:
         return wanted
 
     def give_back(self, claim: Claim) -> None:
-        """Ends a claim."""
+        """Release a claim."""
         self._taken = self._taken.minus(claim)

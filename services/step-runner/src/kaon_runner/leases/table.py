@@ -1,7 +1,8 @@
-"""Which leases this runner holds or has queued. Pure: no clock, no I/O.
+"""The leases that this runner holds or has queued. Pure: no clock, no I/O.
 
-A release is a hint that may come twice, late, or after its revoke; the generation says which issue of a step is the latest, and the
-epoch says which owner of an engine partition is. Both only rise, so whatever is older is refused here.
+A release is a hint that may come twice, late, or after its revoke. The generation identifies the latest issue
+of a step, the epoch the latest owner of an engine partition. Both only rise, so anything older is refused
+here.
 """
 
 from __future__ import annotations
@@ -15,41 +16,42 @@ from typing import Any, TypeAlias
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
 
-# (run id, path): a step, whatever its attempt.
+# (run id, path): a step, regardless of its attempt.
 StepId: TypeAlias = tuple[str, str]
 
 
 class Phase(Enum):
-    """Where a lease stands at this runner."""
+    """The phases of a lease at this runner."""
 
     QUEUED = "queued"
     HELD = "held"
 
 
 class Verdict(Enum):
-    """What becomes of a release."""
+    """The treatment of a release."""
 
     ACCEPTED = "accepted"
-    # Here already, or older than what was here: nothing to do.
+    # Known already, or older than a known one: ignore it.
     DUPLICATE = "duplicate"
-    # It was here and has ended. Nobody who has heard how would release it again: to be handed back, for a new generation.
+    # It has ended here. Only an owner that has not read the end releases it again: hand it back, for a new
+    # generation.
     OVER = "over"
-    # Issued by an owner of the engine partition that has been succeeded since; to be handed back.
+    # Issued by a succeeded owner of the engine partition: hand it back.
     STALE_EPOCH = "stale-epoch"
 
 
 @dataclass(kw_only=True)
 class Lease:
-    """One release that this runner accepted and that has not ended."""
+    """One accepted release that has not ended."""
 
     request: step_pb2.StepRequest
     phase: Phase = Phase.QUEUED
-    # Messages to the step that have come so far, by their number: none is handed on twice.
+    # Signals to the step so far, by number: none is delivered twice.
     signals: dict[int, runner_pb2.SignalStep] = field(default_factory=dict)
-    # Of the request, read once.
+    # Parsed from the request once.
     key: step_pb2.StepKey = field(init=False)
     step: StepId = field(init=False)
-    # The engine partition that hears about it.
+    # The engine partition that receives its reports.
     partition: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -59,17 +61,17 @@ class Lease:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """What tells it in logs."""
+        """Return the fields that identify it in logs."""
         return fields_of(self.key)
 
 
 def fields_of(key: step_pb2.StepKey) -> dict[str, Any]:
-    """What tells a lease in logs."""
+    """Return the fields that identify a lease in logs."""
     return {"run": key.run_id, "step": key.path, "attempt": key.attempt, "generation": key.generation}
 
 
 def step_id(key: step_pb2.StepKey) -> StepId:
-    """The step that `key` is an issue of."""
+    """Return the step of an issue."""
     return key.run_id, key.path
 
 
@@ -77,7 +79,7 @@ class LeaseTable:
     """The leases of one incarnation.
 
     Args:
-        remembered: how many ended leases are remembered, so that late duplicates of their releases are recognised.
+        remembered: The number of remembered ended leases, to recognise late duplicates of their releases.
     """
 
     def __init__(self, *, remembered: int = 20_000) -> None:
@@ -90,17 +92,17 @@ class LeaseTable:
         return len(self._leases)
 
     def offer(self, request: step_pb2.StepRequest) -> tuple[Verdict, Lease | None]:
-        """Takes a release up.
+        """Handle a release.
 
         Returns:
-            The verdict; when accepted, also the older lease of the same step that it supersedes, already forgotten here: its
+            The verdict; if accepted, also the older lease of the same step that it supersedes, already removed here: its
             execution must be stopped and must report nothing.
         """
         step = step_id(request.key)
         current = self._leases.get(step)
         fresh = self.note_epoch(request.partition, request.epoch)
         if not fresh:
-            # A new matcher that has heard an old request releases it to whoever has it: its holder must not hand it back.
+            # A new matcher with an old request releases it to the step's holder, which must not hand it back.
             here = current is not None and request.key.generation <= current.key.generation
             return Verdict.DUPLICATE if here else Verdict.STALE_EPOCH, None
         newest = current.key.generation if current else self._ended.get(step, 0)
@@ -112,7 +114,7 @@ class LeaseTable:
         return Verdict.ACCEPTED, current
 
     def note_epoch(self, partition: int, epoch: int) -> bool:
-        """Remembers the highest epoch of an engine partition; False when `epoch` is lower than one seen before."""
+        """Record the epoch of an engine partition; return False when `epoch` is lower than an earlier one."""
         highest = self._epochs.get(partition, 0)
         if epoch < highest:
             return False
@@ -120,7 +122,7 @@ class LeaseTable:
         return True
 
     def find(self, key: step_pb2.StepKey) -> Lease | None:
-        """The lease with exactly this attempt and generation; None when it is not here (any more)."""
+        """Return the lease with exactly this attempt and generation; None when it is not (or no longer) here."""
         lease = self._leases.get(step_id(key))
         matches = lease is not None and (lease.key.attempt, lease.key.generation) == (
             key.attempt,
@@ -129,15 +131,15 @@ class LeaseTable:
         return lease if matches else None
 
     def holds(self, lease: Lease) -> bool:
-        """Whether the lease is here still, and nothing has replaced it."""
+        """Tell whether the lease is still here and was not replaced."""
         return self._leases.get(lease.step) is lease
 
     def hold(self, lease: Lease) -> None:
-        """The lease's step is about to execute."""
+        """Mark the lease's step as about to execute."""
         lease.phase = Phase.HELD
 
     def end(self, key: step_pb2.StepKey) -> None:
-        """Forgets the lease and remembers that this generation and all before it are over; also for a lease that never came."""
+        """Remove the lease and record this and all earlier generations as ended; also for an unknown lease."""
         step = step_id(key)
         if self.find(key) is not None:
             del self._leases[step]
@@ -148,15 +150,15 @@ class LeaseTable:
                 self._ended.popitem(last=False)
 
     def keys(self, phase: Phase) -> list[step_pb2.StepKey]:
-        """The keys of all leases in `phase`."""
+        """Return the keys of all leases in `phase`."""
         return [lease.key for lease in self._leases.values() if lease.phase is phase]
 
     def leases(self) -> Iterable[Lease]:
-        """All leases, in the order of their release."""
+        """Return all leases, in order of release."""
         return tuple(self._leases.values())
 
     def renewals(self) -> dict[int, step_pb2.LeaseRenewal]:
-        """One renewal for each engine partition that has leases here, naming all of them."""
+        """Return one renewal per engine partition with leases here, naming all of them."""
         renewals: dict[int, step_pb2.LeaseRenewal] = defaultdict(step_pb2.LeaseRenewal)
         for lease in self._leases.values():
             renewal = renewals[lease.partition]

@@ -1,1 +1,1 @@
-"""What steps print: lines for the log topic, and the whole log, bounded, for the artifact."""
+"""Output of steps: lines for the log topic, and the whole log, bounded, for the artifact."""

@@ -1,7 +1,8 @@
-"""What one step prints: cut into lines for the log topic, and kept whole, up to a bound, for the log artifact.
+"""The output of one step: split into lines for the log topic, and kept whole, up to a bound, for the log artifact.
 
-A step that prints faster than logs may leave loses lines on the topic, which are counted; it is not slowed down, and it costs
-little memory and time. The newest ones are held for a moment: they leave when the step is quiet or over, for the end matters most.
+A step that prints faster than the topic's rate loses lines there, which are counted. It is not slowed down,
+and the loss costs little memory and time. The newest lines are held for a moment and sent when the step is
+quiet or over, because the end matters most.
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ SYSTEM = log_pb2.STREAM_SYSTEM
 
 _LINE_BYTES = 64 * 1024
 _RECORD_BYTES = 64 * 1024
-# What may leave of one step: a burst, then a rate.
+# The rate of one step's lines: a burst, then a rate.
 _BURST_BYTES = 2 * 1024 * 1024
 _BYTES_PER_SECOND = 1024 * 1024
 _TAIL_BYTES = 4000
-# What is held of a step that prints too fast.
+# The bounds of held lines of a step that prints too fast.
 _HELD_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Held:
-    """Whole lines that could not leave when they came."""
+    """Complete lines that could not be sent when they came."""
 
     stream: log_pb2.Stream.ValueType
     # The number of the first one.
@@ -40,7 +41,7 @@ class _Held:
     text: bytes
 
     def newest(self, size: int) -> _Held:
-        """The last lines, of `size` bytes at most."""
+        """Return the last lines, of at most `size` bytes."""
         if len(self.text) <= size:
             return self
         text = self.text[len(self.text) - size :]
@@ -53,10 +54,10 @@ class StepLog:
     """The log of one lease.
 
     Args:
-        key: the lease.
-        store: keeps it whole.
-        send: hands lines over; False when they cannot leave now and are lost.
-        clock: seconds, monotonic.
+        key: The lease.
+        store: Stores it whole.
+        send: Sends lines; returns False when they cannot be sent now and are lost.
+        clock: Returns monotonic seconds.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class StepLog:
         self._bytes = 0
         self._partial: dict[log_pb2.Stream.ValueType, bytes] = {}
         self._partial_since = 0.0
-        # Streams whose last line was told before its end had come: that end is no line of its own.
+        # Streams whose last line was sent before its line end: that end is no line of its own.
         self._told_early: set[log_pb2.Stream.ValueType] = set()
         self._held: deque[_Held] = deque()
         self._held_bytes = 0
@@ -87,11 +88,11 @@ class StepLog:
 
     @property
     def waiting(self) -> bool:
-        """Whether `tick` has something to do."""
+        """Tell whether `tick` has something to do."""
         return bool(self._lines or self._partial or self._dropped or self._held)
 
     def feed(self, stream: log_pb2.Stream.ValueType, data: bytes) -> None:
-        """Takes what the step printed."""
+        """Add output of the step."""
         if stream == STDERR:
             self._tail = (self._tail + data)[-_TAIL_BYTES:]
         if self.store.add(data):
@@ -117,12 +118,12 @@ class StepLog:
             self._keep_partial(stream, rest)
 
     def remark(self, text: str) -> None:
-        """Something that the runner says about the step."""
+        """Add a remark of the runner about the step."""
         self._release(sent=True)
         self._line(SYSTEM, text.encode(errors="backslashreplace"))
 
     def end_streams(self) -> None:
-        """The step's output has ended: what is held leaves, and what came without a line end is a line."""
+        """End the streams: held lines are sent, and a rest without a line end becomes a line."""
         self._release(sent=True)
         self._end_partials()
 
@@ -132,7 +133,7 @@ class StepLog:
         self._partial.clear()
 
     def tick(self) -> None:
-        """Sends what has waited long enough; called about every 100 ms."""
+        """Send lines that have waited long enough. Called about every 100 ms."""
         now = self._clock()
         if self._held and self._allow(self._held_bytes):
             self._release(sent=True)
@@ -143,7 +144,7 @@ class StepLog:
             self.flush()
 
     def flush(self) -> None:
-        """Sends all complete lines now."""
+        """Send all complete lines now."""
         if not self._lines and not self._dropped:
             return
         message = log_pb2.LogLines(key=self.key, lines=self._lines, dropped=self._dropped)
@@ -156,7 +157,7 @@ class StepLog:
         self._waiting_since = self._clock()
 
     def tail(self) -> str:
-        """The end of what was printed to stderr."""
+        """Return the end of the standard error."""
         return self._tail.decode("utf-8", "replace").lstrip("\n")
 
     def _line(self, stream: log_pb2.Stream.ValueType, data: bytes) -> None:
@@ -188,8 +189,10 @@ class StepLog:
         return True
 
     def _hold(self, stream: log_pb2.Stream.ValueType, text: bytes) -> None:
-        """Holds the lines that end in `text`, and loses those before them that are too many. The numbers of lost lines are used up,
-        so that readers see the gap."""
+        """Hold the lines that end in `text`, and drop the oldest beyond the bound.
+
+        The numbers of dropped lines are used up, so that readers see the gap.
+        """
         end = text.rfind(b"\n") + 1
         lines = text.count(b"\n")
         if lines:
@@ -214,7 +217,7 @@ class StepLog:
         self._dropped += lost.lines
 
     def _release(self, *, sent: bool) -> None:
-        """What is held leaves, or is lost: lines with larger numbers follow."""
+        """Send or drop the held lines: lines with larger numbers follow."""
         while self._held:
             if not sent:
                 self._lose()
@@ -222,7 +225,7 @@ class StepLog:
             held = self._held.popleft()
             self._held_bytes -= len(held.text)
             for number, line in enumerate(held.text.split(b"\n")[:-1], held.first):
-                # It has one number: what is longer than a line may be is in the complete log.
+                # It has one number: a line beyond the bound is in the complete log.
                 self._append(number, held.stream, line[:_LINE_BYTES])
                 if self._bytes >= _RECORD_BYTES:
                     self.flush()

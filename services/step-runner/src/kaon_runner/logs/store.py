@@ -1,4 +1,4 @@
-"""The complete log of one step on disk: its beginning and its end, when it is longer than what is kept."""
+"""The complete log of one step on disk: its beginning and its end when it exceeds the bound."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import IO
 
 
 class _Spool:
-    """Bytes in a file; the newest ones wait in memory until they are worth a write."""
+    """Bytes in a file; the newest ones stay in memory until a write is worthwhile."""
 
     MEMORY_BYTES = 64 * 1024
 
@@ -27,7 +27,7 @@ class _Spool:
             self.spill()
 
     def spill(self) -> None:
-        """Writes what waits."""
+        """Write the bytes in memory."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("ab") as file:
             file.writelines(self._parts)
@@ -36,18 +36,18 @@ class _Spool:
         self._written = True
 
     def remove(self) -> None:
-        """Deletes the file."""
+        """Delete the file."""
         if self._written:
             self.path.unlink(missing_ok=True)
 
 
 class LogStore:
-    """The complete log, bounded: half of the bound goes to its beginning, the rest to its end. In memory while it is small.
+    """The complete log, bounded: half of the bound for its beginning, the rest for its end. In memory while it is small.
 
     Args:
-        directory: where the file goes.
-        name: of the file.
-        limit: bytes that are kept.
+        directory: The directory of the file.
+        name: The name of the file.
+        limit: The bound in bytes.
     """
 
     def __init__(self, directory: Path, name: str, limit: int) -> None:
@@ -56,7 +56,7 @@ class LogStore:
         self.limit = limit
         self._head = _Spool(directory / name)
         self._ends_line = True
-        # The end: the older of two segments goes when the newer one is full.
+        # The end: when the newer of two segments is full, the older one is dropped.
         self._segment = max(1, limit // 4)
         self._segments = 0
         self._older, self._newer = self._next_segment(), self._next_segment()
@@ -64,16 +64,16 @@ class LogStore:
 
     @property
     def path(self) -> Path:
-        """The file."""
+        """Return the file."""
         return self._head.path
 
     @property
     def size(self) -> int:
-        """Bytes that are kept by now."""
+        """Return the number of stored bytes."""
         return self._head.size + self._older.size + self._newer.size
 
     def add(self, data: bytes) -> bool:
-        """Keeps `data`. True when the first bytes of the log are left out for it."""
+        """Add `data`; return True when this omits the first bytes."""
         room = max(0, self.limit - 2 * self._segment - self._head.size)
         if data[:room]:
             self._head.add(data[:room])
@@ -84,7 +84,7 @@ class LogStore:
         return was_whole and self._left_out > 0
 
     def finish(self) -> Path | None:
-        """The file with everything, which says what is left out and where; None when nothing was printed."""
+        """Complete the file, with a notice of the omitted part, and return it; None when nothing was printed."""
         if self.size == 0:
             return None
         self._head.spill()
@@ -94,7 +94,7 @@ class LogStore:
         return self.path
 
     def remove(self) -> None:
-        """Deletes the files."""
+        """Delete the files."""
         for spool in (self._head, self._older, self._newer):
             spool.remove()
 
@@ -119,7 +119,7 @@ class LogStore:
         return _Spool(self._directory / f"{self._name}.{self._segments}")
 
     def _notice(self, oldest: IO[bytes]) -> bytes:
-        """The line between beginning and end; the end begins with a whole line, if one of a usual length is there."""
+        """Return the notice between beginning and end; the end begins with a whole line, if one of usual length is there."""
         cut = len(oldest.readline(_Spool.MEMORY_BYTES))
         text = (
             f"[kaon: {self._left_out + cut} bytes are left out here: the runner keeps {self.limit} bytes of a step's log, its "

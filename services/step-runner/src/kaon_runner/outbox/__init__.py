@@ -1,1 +1,1 @@
-"""What the runner says: events of steps, renewals, logs, heartbeats."""
+"""The messages of the runner: events of steps, renewals, logs, heartbeats."""

@@ -1,4 +1,4 @@
-"""When records leave: at once when idle, together within a few milliseconds under load. Pure."""
+"""Departure times of records: at once when idle, batched within a few milliseconds under load. Pure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ T = TypeVar("T")
 
 
 class Batch(Generic[T]):
-    """Collects what goes to one partition.
+    """Collects the entries for one partition.
 
     Args:
-        limit: entries that one departure carries at most.
-        weight_limit: sum of weights that one departure carries at most, unless a single entry is heavier.
+        limit: The most entries of one departure.
+        weight_limit: The largest sum of weights of one departure, unless a single entry is heavier.
     """
 
     def __init__(self, *, limit: int = 500, weight_limit: int = 400_000) -> None:
@@ -27,16 +27,16 @@ class Batch(Generic[T]):
 
     @property
     def is_full(self) -> bool:
-        """Whether it need not wait for company any longer."""
+        """Tell whether it need not wait for further entries."""
         return len(self._entries) >= self._limit or self._weight >= self._weight_limit
 
     def add(self, entry: T, weight: int = 0) -> None:
-        """One more to go; its weight is its size in bytes."""
+        """Add an entry; its weight is its size in bytes."""
         self._entries.append((entry, weight))
         self._weight += weight
 
     def depart(self) -> list[T]:
-        """The oldest entries, as many as one departure carries: they have left now."""
+        """Remove and return the oldest entries, as many as one departure carries."""
         entries: list[T] = []
         weight = 0
         while self._entries and len(entries) < self._limit:
@@ -51,29 +51,29 @@ class Batch(Generic[T]):
 
 
 class Departures:
-    """When all that waits leaves together: the more short steps a runner has, the longer a report waits for theirs.
+    """The common departure of all waiting entries: the more short steps a runner has, the longer a report waits for theirs.
 
     Args:
-        window: seconds that a report waits at most.
-        share: seconds that each other step adds to the wait, up to the window: a step that is alone is not held up.
+        window: The longest wait of a report in seconds.
+        share: The seconds that each other step adds to the wait, up to the window: the report of a single step does not wait.
     """
 
     def __init__(self, *, window: float = 0.006, share: float = 0.000_5) -> None:
         self._window = window
         self._share = share
-        # Since when something has been waiting.
+        # Since when an entry has been waiting.
         self._since: float | None = None
 
     def due(self, now: float, others: int) -> float:
-        """When what has come now leaves with all that waits, not before `now`.
+        """Return when a new entry departs with all waiting ones, not before `now`.
 
         Args:
-            others: steps that are expected to end soon.
+            others: The number of steps that are expected to end soon.
         """
         if self._since is None:
             self._since = now
         return max(now, self._since + min(self._window, self._share * others))
 
     def depart(self) -> None:
-        """Everything leaves now."""
+        """Record the departure of all entries."""
         self._since = None

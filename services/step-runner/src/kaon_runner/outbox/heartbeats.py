@@ -1,4 +1,4 @@
-"""Heartbeats: what this runner is and has, for the matcher of its pool."""
+"""Heartbeats: the runner's labels, capacity and load, for the matcher of its pool."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from kaon_runner.leases.table import LeaseTable, Phase
 from kaon_wire.version import VERSION
 from kaonapi.runner.v1 import runner_pb2
 
-# Microseconds: other steps of a runner whose steps are this short are worth waiting for.
+# Microseconds: reports of a runner with steps this short wait for those of other steps.
 _SHORT_US = 20_000
 
 
 class RecentDuration:
-    """Moving average of how long steps took, microseconds; 0 before the first."""
+    """Moving average of the durations of steps, in microseconds; 0 before the first."""
 
     def __init__(self) -> None:
         self.microseconds = 0
 
     @property
     def short(self) -> bool:
-        """Whether steps have been ending within moments of their start."""
+        """Tell whether recent steps have been short."""
         return 0 < self.microseconds < _SHORT_US
 
     def add(self, seconds: float) -> None:
-        """One more step has ended."""
+        """Add the duration of a step."""
         took = max(1, int(seconds * 1e6))
         self.microseconds = took if self.microseconds == 0 else int(0.9 * self.microseconds + 0.1 * took)
 
 
 @dataclass(kw_only=True)
 class Heartbeats:
-    """Composes the heartbeats of one incarnation, numbered."""
+    """Composes the numbered heartbeats of one incarnation."""
 
     pool: str
     runner_id: str
@@ -44,12 +44,12 @@ class Heartbeats:
     leases: LeaseTable
     recent: RecentDuration
     warm_bundles: Callable[[], Sequence[str]]
-    # Sees every heartbeat before it leaves.
+    # Receives every heartbeat before it is sent.
     told: Callable[[runner_pb2.RunnerHeartbeat], runner_pb2.RunnerHeartbeat] = lambda heartbeat: heartbeat
     sequence: int = 0
 
     def next(self, *, draining: bool, leaving: bool) -> runner_pb2.RunnerHeartbeat:
-        """The heartbeat of this moment."""
+        """Return the current heartbeat."""
         self.sequence += 1
         heartbeat = runner_pb2.RunnerHeartbeat(
             pool=self.pool,

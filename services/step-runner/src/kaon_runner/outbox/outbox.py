@@ -1,6 +1,6 @@
-"""What leaves the runner: events in batches, logs, renewals, heartbeats. Results are kept and sent again until acknowledged.
+"""The runner's outbox: events in batches, logs, renewals, heartbeats. Results are resent until acknowledged.
 
-Lives on the runner's loop; only the transport's acknowledgements come from elsewhere.
+It lives on the runner's loop; only the transport's acknowledgements come from other threads.
 """
 
 from __future__ import annotations
@@ -23,35 +23,37 @@ from kaonapi.step.v1 import step_pb2
 
 log = structlog.get_logger(__name__)
 
-# Records of events on their way to one partition; more wait here and travel together.
+# Records of events in flight to one partition; further events wait and travel together.
 _IN_FLIGHT = 64
-# Bytes of logs on their way; beyond, lines are dropped (and counted) so that a stopped broker does not fill the memory.
+# Bytes of logs in flight; beyond, lines are dropped (and counted) so that a stopped broker does not fill the
+# memory.
 _LOG_BYTES_IN_FLIGHT = 8 * 1024 * 1024
 _RESEND_SECONDS = 0.5
-# What is not urgent waits so long for something that is.
+# Entries that are not urgent wait so long for urgent ones.
 _PATIENCE_SECONDS = 0.002
 
 
 @dataclass(kw_only=True)
 class _Lane:
-    """What goes to one engine partition."""
+    """The records for one engine partition."""
 
     batch: Batch[step_pb2.StepEvent] = field(default_factory=Batch)
     sequence: int = 0
     # Sent and not acknowledged, by sequence.
     unacknowledged: dict[int, step_pb2.StepEvents] = field(default_factory=dict)
-    # Not delivered; sent again, in order, when nothing else of this lane is on its way.
+    # Not delivered; sent again, in order, when no other record of this lane is in flight.
     failed: dict[int, step_pb2.StepEvents] = field(default_factory=dict)
     renewing: bool = False
 
 
 class Outbox:
-    """All that one incarnation says.
+    """The messages of one incarnation.
 
     Args:
-        transport: started by the runner.
-        runner_id, incarnation: who speaks.
-        company: how many other steps of the runner will be reported on soon.
+        transport: The transport, started by the runner.
+        runner_id: The runner.
+        incarnation: Its incarnation.
+        company: Returns how many other steps of the runner will be reported on soon.
     """
 
     def __init__(
@@ -74,17 +76,20 @@ class Outbox:
         self._idle.set()
 
     def event(self, partition: int, event: step_pb2.StepEvent, *, urgent: bool) -> None:
-        """Sends an event to the owner of an engine partition.
+        """Send an event to the owner of an engine partition.
 
         Args:
-            urgent: leaves at once when the runner has no other short steps, else within 6 ms; others wait a little for company.
+            urgent: Send at once when the runner has no other short steps, else within 6 ms; other events wait a little longer.
         """
         lane = self._lanes.setdefault(partition, _Lane())
         lane.batch.add(event, event.ByteSize())
         self._schedule(urgent=urgent, full=lane.batch.is_full)
 
     def renew(self, partition: int, renewal: step_pb2.LeaseRenewal, renewed: Callable[[], None]) -> None:
-        """Sends a renewal, unless the one before is still on its way. `renewed` is called when it is acknowledged."""
+        """Send a renewal, unless the one before is still in flight.
+
+        `renewed` is called when it is acknowledged.
+        """
         lane = self._lanes.setdefault(partition, _Lane())
         if lane.renewing:
             return
@@ -102,7 +107,7 @@ class Outbox:
         self._send(STEP_EVENTS, partition, record, done)
 
     def logs(self, partition: int, lines: log_pb2.LogLines) -> bool:
-        """Sends log lines; False, and nothing is sent, when too much is on its way already."""
+        """Send log lines; return False without sending when too much is in flight."""
         size = lines.ByteSize()
         if self._log_bytes + size > _LOG_BYTES_IN_FLIGHT:
             return False
@@ -125,12 +130,12 @@ class Outbox:
     def heartbeat(
         self, heartbeat: runner_pb2.RunnerHeartbeat, done: Callable[[Exception | None], None]
     ) -> None:
-        """Sends a heartbeat to the matcher of the pool."""
+        """Send a heartbeat to the matcher of the pool."""
         partition = partition_of(heartbeat.pool, self._transport.partitions(RUNNER_HEARTBEATS))
         self._send(RUNNER_HEARTBEATS, partition, heartbeat, done)
 
     async def drained(self) -> None:
-        """Returns when everything that was said is acknowledged."""
+        """Return when all messages are acknowledged."""
         self._flush_all()
         await self._idle.wait()
 
@@ -149,13 +154,14 @@ class Outbox:
             self._timer.cancel()
         self._timer_due = at
         if at <= now:
-            # After what else happens in this round of the loop: steps that end together are reported together.
+            # After the other callbacks of this iteration of the loop: steps that end together are reported
+            # together.
             self._timer = self._loop.call_soon(self._flush_all)
         else:
             self._timer = self._loop.call_at(at, self._flush_all)
 
     def _flush_all(self) -> None:
-        """All lanes at once: the records for one broker travel in one request."""
+        """Flush all lanes at once: the records for one broker travel in one request."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -164,7 +170,7 @@ class Outbox:
             self._flush(partition, lane)
 
     def _flush(self, partition: int, lane: _Lane) -> None:
-        # What stays is taken up when an acknowledgement comes.
+        # The rest is sent after an acknowledgement.
         while lane.batch and not lane.failed and len(lane.unacknowledged) < _IN_FLIGHT:
             record = self._record(partition)
             record.events.extend(lane.batch.depart())

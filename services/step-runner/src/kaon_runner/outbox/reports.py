@@ -1,4 +1,4 @@
-"""The events that a runner reports, and how ends of processes become failures."""
+"""The events that a runner reports, and the failures that ends of processes mean."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _DETAILS_LIMIT = 8000
 _MESSAGE_LIMIT = 4000
 _TYPE_LIMIT = 200
 _BASES_LIMIT = 20
-# What a line of a step's event channel raises that does not follow the protocol.
+# Exceptions of parsing a malformed line of a step's event channel.
 MALFORMED = (ValueError, KeyError, TypeError, OverflowError, RecursionError, KaonError)
 
 
 def event(key: step_pb2.StepKey, **what: Any) -> step_pb2.StepEvent:
-    """An event of this moment; `what` is the one field of the oneof."""
+    """Return an event of the current time; `what` is the one field of the oneof."""
     return step_pb2.StepEvent(key=key, time_us=time.time_ns() // 1000, **what)
 
 
@@ -34,7 +34,7 @@ def failed(
     details: str = "",
     bases: Sequence[object] = (),
 ) -> step_pb2.StepFailed:
-    """A failure, its texts bounded and such that they can be sent: a step may say anything."""
+    """Return a failure with bounded and encodable texts, whatever the step reports."""
     return step_pb2.StepFailed(
         error=step_pb2.StepError(
             error_class=error_class,
@@ -47,12 +47,12 @@ def failed(
 
 
 def _sendable(text: str) -> str:
-    """A text with halves of surrogate pairs written out."""
+    """Return a text with lone surrogates escaped."""
     return text.encode(errors="backslashreplace").decode()
 
 
 def from_exception(error: BaseException) -> step_pb2.StepFailed:
-    """The failure that an exception of the runner's own code means for the step."""
+    """Return the step's failure for an exception of the runner's own code."""
     if isinstance(error, UserStepError):
         return failed(USER, error.kind, str(error), error.details)
     if isinstance(error, PlatformStepError):
@@ -61,7 +61,7 @@ def from_exception(error: BaseException) -> step_pb2.StepFailed:
 
 
 def from_error_event(message: Mapping[str, Any]) -> step_pb2.StepFailed:
-    """The failure that a step told about itself."""
+    """Return the failure that a step reported about itself."""
     error_class = USER if message.get("user", True) else PLATFORM
     return failed(
         error_class,
@@ -73,7 +73,7 @@ def from_error_event(message: Mapping[str, Any]) -> step_pb2.StepFailed:
 
 
 def from_ending(ending: Ending, stderr: str) -> step_pb2.StepFailed:
-    """The failure that an end of a process means. The caller knows that it was not a success."""
+    """Return the failure that the unsuccessful end of a process means."""
     if ending.reason in ("deadline", "orphaned"):
         return failed(
             PLATFORM,
@@ -120,10 +120,9 @@ def _mib(size: int) -> str:
 
 
 def from_protocol(key: step_pb2.StepKey, message: Mapping[str, Any]) -> step_pb2.StepEvent | None:
-    """The event for a line of the step's event channel; None when it says nothing that is reported.
+    """Return the event for a line of the step's event channel; None when nothing of it is reported.
 
-    Raises:
-        one of MALFORMED: the line does not follow the protocol.
+    Raises one of MALFORMED when the line does not follow the protocol.
     """
     match message["kind"]:
         case "progress":

@@ -1,1 +1,1 @@
-"""Values of steps: what they declare, and what they have given."""
+"""Output values of steps: declared and actual ones."""

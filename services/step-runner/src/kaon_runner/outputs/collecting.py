@@ -1,4 +1,4 @@
-"""What a step produced, checked against what it declares: exactly the declared outputs, of their types."""
+"""Collects a step's outputs and checks them: exactly the declared ones, of their types."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kaonapi.step.v1 import step_pb2
 _VALUE_LIMIT_BYTES = 256 * 1024
 # All outputs of a step travel in one record.
 _TOTAL_LIMIT_BYTES = 512 * 1024
-# As it was written: spaces and escapes may take more than the value.
+# As written: spaces and escapes may take more bytes than the value.
 _FILE_LIMIT_BYTES = 4 << 20
 _FILES_LIMIT = 10_000
 
@@ -31,14 +31,16 @@ def collect(
     artifacts: Artifacts,
     returned: Mapping[str, Any],
 ) -> dict[str, str]:
-    """The outputs as canonical JSON by name; artifacts are stored.
+    """Return the outputs as canonical JSON by name; artifacts are stored.
 
     Args:
-        returned: what the step's function returned; artifacts as {"path"} or {"uri", "type", ...}.
+        prepared: The step.
+        returned: The return value of the step's function; artifacts as {"path"} or {"uri", "type", ...}.
+        artifacts: The artifact store.
 
     Raises:
-        UserStepError: something declared is missing, something undeclared is there, or a type is wrong.
-        PlatformStepError: an artifact cannot be stored.
+        UserStepError: A declared output is missing, an undeclared one exists, or a type is wrong.
+        PlatformStepError: An artifact cannot be stored.
     """
     files = _files(spec, directory) if directory.exists() else {}
     produced: dict[str, Any] = {**files, **_beyond(files, returned)}
@@ -59,16 +61,16 @@ def collect(
 
 
 def is_quick(spec: step_pb2.StepSpec) -> bool:
-    """Whether `collect` reads and stores no files when the step has no directory."""
+    """Tell whether `collect` neither reads nor stores files when the step has no directory."""
     declared = spec.outputs
     return not any(values.is_artifact(declared[name]) for name in declared)
 
 
 def _files(spec: step_pb2.StepSpec, directory: StepDirectory) -> dict[str, Any]:
-    """What the step wrote: values from outputs/, paths from artifacts/."""
+    """Return the files that the step wrote: values from outputs/, paths from artifacts/."""
     found: dict[str, Any] = {}
     written: dict[str, str] = {}
-    # Protobuf's own map cannot be asked for a name that is no text.
+    # Protobuf's own map accepts only text as a key.
     declared = dict(spec.outputs)
     try:
         with opening.directory(directory.root) as root:
@@ -87,7 +89,7 @@ def _files(spec: step_pb2.StepSpec, directory: StepDirectory) -> dict[str, Any]:
 
 
 def _entries(root: int, what: str) -> Iterator[tuple[str, int]]:
-    """The names in one of the step's directories, each with the open directory; a worker makes only what it needs."""
+    """Yield the names in one of the step's directories, with the open directory; a worker creates only the needed ones."""
     if what not in os.listdir(root):
         return
     with opening.directory(what, within=root) as place:
@@ -99,7 +101,7 @@ def _entries(root: int, what: str) -> Iterator[tuple[str, int]]:
 
 
 def _beyond(files: Mapping[str, Any], returned: Mapping[str, Any]) -> dict[str, Any]:
-    """What the step returned, without the paths of what it wrote to artifacts/: those are known already."""
+    """Return the step's returned outputs without paths to files in artifacts/, which are known already."""
     written = {
         name: file["entry"] for name, file in files.items() if isinstance(file, dict) and "entry" in file
     }
@@ -111,7 +113,7 @@ def _beyond(files: Mapping[str, Any], returned: Mapping[str, Any]) -> dict[str, 
 
 
 def _output_of(entry: str, declared: Mapping[str, int]) -> str:
-    """The output for which the step wrote artifacts/`entry`: its name, or its name with an extension."""
+    """Return the output for which the step wrote artifacts/`entry`: its name, with or without an extension."""
     stem = entry.partition(".")[0]
     if entry in declared or stem not in declared or not values.is_artifact(declared[stem]):
         return entry
@@ -119,8 +121,11 @@ def _output_of(entry: str, declared: Mapping[str, int]) -> str:
 
 
 def _inside(directory: StepDirectory, entry: str, output: str) -> dict[str, str]:
-    """Where artifacts/`entry` is, and what it is called. A link may lead to something else in the step's directory, which gives the
-    name when the entry has none but the output's."""
+    """Return the path and name of artifacts/`entry`.
+
+    A link may lead to another file in the step's directory, which provides the name when the entry only has
+    the output's.
+    """
     path = directory.artifacts / entry
     if not path.is_symlink():
         return {"path": str(path), "name": entry, "entry": str(path)}
@@ -139,7 +144,7 @@ def _inside(directory: StepDirectory, entry: str, output: str) -> dict[str, str]
 
 
 def _last_of(told: str, target: Path) -> str:
-    """What a path calls the file or directory to which it leads."""
+    """Return the name of the file or directory to which a path leads."""
     last = Path(told).name
     return target.name if last in ("", "..") else last
 
@@ -201,7 +206,7 @@ def _value(spec: step_pb2.StepSpec, name: str, value: Any) -> str:
 def _canonical(name: str, value: Any) -> str:
     try:
         text = canonical.dumps(value)
-        # Half of a surrogate pair is JSON, but no text that could be sent.
+        # A lone surrogate is valid JSON, but cannot be sent.
         text.encode()
         return text
     except (InvalidValue, UnicodeEncodeError) as error:
@@ -226,7 +231,7 @@ def _artifact(spec: step_pb2.StepSpec, name: str, value: Any, artifacts: Artifac
 
 
 def _existing(name: str, kind: str, path: str) -> Path:
-    """Where a path leads that the step's code returned."""
+    """Resolve a path that the step's code returned."""
     try:
         return Path(path).resolve(strict=True)
     except (OSError, RuntimeError, ValueError) as error:
@@ -235,10 +240,10 @@ def _existing(name: str, kind: str, path: str) -> Path:
 
 
 def _called(output: str, name: Any) -> str:
-    """The name of an artifact, which the step has chosen.
+    """Return the name of an artifact that the step chose.
 
     Raises:
-        UserStepError: it is none.
+        UserStepError: The name is invalid.
     """
     try:
         return checked_name(name)

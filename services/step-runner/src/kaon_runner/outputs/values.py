@@ -1,4 +1,4 @@
-"""The types of outputs, as the protocol numbers them and as context.json names them."""
+"""The types of outputs, as numbered in the protocol and named in context.json."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ def _is_date(text: str) -> bool:
 
 
 def type_name(number: int) -> str:
-    """For example "dataset"; "any" for a number that this version does not know."""
+    """Return the name of a type, for example "dataset"; "any" for a number that this version does not know."""
     return NAMES.get(number, "any")
 
 
 def is_artifact(number: int) -> bool:
-    """Whether values of this type are files or directories kept by digest."""
+    """Tell whether values of this type are files or directories stored by digest."""
     return number >= _FIRST_ARTIFACT
 
 
 def declared(spec: step_pb2.StepSpec) -> dict[str, str]:
-    """The "outputs" of context.json."""
+    """Return the "outputs" of context.json."""
     return {name: type_name(spec.outputs[name]) for name in sorted(spec.outputs)}
 
 
 def matches(value: Any, name: str) -> bool:
-    """Whether a JSON value is of the type with this name."""
+    """Tell whether a JSON value is of the type with this name."""
     check = _CHECKS.get(name)
     return check is None or check(value)

@@ -1,1 +1,1 @@
-"""From a release to a prepared step."""
+"""Preparation of a released step."""

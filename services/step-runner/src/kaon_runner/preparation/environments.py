@@ -1,7 +1,7 @@
-"""Environments of steps: built once by uv from a requirements file of the code bundle, and kept by what determines them.
+"""Environments of steps: built once by uv from a requirements file of the code bundle, and cached by their inputs.
 
-An environment lies on top of the runner's own: what its file names comes first, and `kaon.step`, with whatever else the runner
-has, is found behind it. Several runners may share the cache; whoever builds holds a lock meanwhile.
+An environment lies on top of the runner's own. Its packages come first; `kaon.step` and the runner's other
+packages are found behind them. Several runners may share the cache; a builder holds a lock.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from kaon_runner.errors import PlatformStepError, UserStepError
 
 log = structlog.get_logger(__name__)
 _BUILD_SECONDS = 900.0
-# Lines that name another file which belongs to the requirements.
+# Lines that include another file of requirements.
 _INCLUDE = re.compile(r"^\s*(?:-r|-c|--requirement|--constraint)[ =]?\s*(\S+)", re.MULTILINE)
 _WORD = re.compile(r"[^\s;,@=\"']+")
 _COMMENT = re.compile(r"(?:^|\s)#.*", re.MULTILINE)
 _SHORT = re.compile(r"^-[ef]")
 _EXTRAS = re.compile(r"\[[^\]]*\]$")
-# What uv says when it is not the file that is wrong.
+# Messages of uv for errors outside the file.
 _UNREACHABLE = ("error sending request", "dns error", "connection refused", "connection reset", "timed out")
 _ASK = (
     "import platform, sysconfig; print(platform.python_version(), sysconfig.get_path('purelib'), sep='\\n')"
@@ -44,11 +44,11 @@ _ASK = (
 
 
 class Environments:
-    """Thread-safe, also between processes.
+    """Builds and caches environments. Thread-safe, also between processes.
 
     Args:
-        cache: where environments are kept.
-        python: the interpreter on whose environment they lie.
+        cache: The directory of environments.
+        python: The interpreter of the underlying environment.
     """
 
     def __init__(self, cache: Path, *, python: str) -> None:
@@ -58,11 +58,11 @@ class Environments:
         self._running: set[subprocess.Popen[str]] = set()
 
     def python_of(self, requirements: Path) -> str:
-        """The interpreter of the environment that the file describes; builds it when it is not there, which may take minutes.
+        """Return the interpreter of the file's environment; build it when it is missing, which may take minutes.
 
         Raises:
-            UserStepError: it cannot be built from this file; the message is uv's.
-            PlatformStepError: it cannot be built here, whatever the file says.
+            UserStepError: The environment cannot be built from this file; the message is uv's.
+            PlatformStepError: The environment cannot be built on this machine, whatever the file.
         """
         version, packages = self._base_of()
         target = self._root / _digest(requirements, version, packages)
@@ -79,7 +79,7 @@ class Environments:
         return str(target / "bin" / "python")
 
     def _base_of(self) -> tuple[str, str]:
-        """Version of the interpreter, and where its packages are."""
+        """Return the version of the interpreter and the place of its packages."""
         if self._base is None:
             told = subprocess.run(
                 [self._python, "-c", _ASK], capture_output=True, text=True, check=False, timeout=60
@@ -93,7 +93,7 @@ class Environments:
         return self._base
 
     def _build(self, requirements: Path, target: Path, packages: str) -> None:
-        """Builds beside the target and moves into place, so that nobody sees half of it."""
+        """Build beside the target and move into place, so that no process sees half of it."""
         began = time.monotonic()
         holder = Path(tempfile.mkdtemp(prefix=".build-", dir=self._root))
         try:
@@ -135,19 +135,19 @@ class Environments:
         if process.returncode == 0:
             return
         unreachable = any(sign in said.lower() for sign in _UNREACHABLE)
-        # Killed: by somebody who has no memory left, or by `stop`.
+        # Killed: for lack of memory, or by `stop`.
         fault = PlatformStepError if unreachable or process.returncode < 0 else UserStepError
         message = f"uv cannot build the environment of {requirements.name}: {said.strip()[:3000]}"
         raise fault("Environment", message, said)
 
     def stop(self) -> None:
-        """Ends what is being built: the runner leaves."""
+        """End running builds: the runner leaves."""
         for process in tuple(self._running):
             process.kill()
 
 
 def _digest(requirements: Path, *base: str) -> str:
-    """Names an environment: by the files that describe it, and by what it lies on."""
+    """Return the name of an environment: the digest of its files and of the underlying environment."""
     hasher = hashlib.sha256()
     for text in (*base, *_texts(requirements, set())):
         hasher.update(text.encode() + b"\0")
@@ -155,7 +155,7 @@ def _digest(requirements: Path, *base: str) -> str:
 
 
 def _texts(requirements: Path, seen: set[Path]) -> list[str]:
-    """The text of the file, of those that it includes, and what lies at every local path that they name."""
+    """Return the text of the file and of included ones, and the content of all local paths in them."""
     seen.add(requirements)
     text = requirements.read_text(encoding="utf-8")
     texts = [text]
@@ -171,23 +171,23 @@ def _texts(requirements: Path, seen: set[Path]) -> list[str]:
 
 
 def _local_paths(text: str, base: Path) -> list[Path]:
-    """Every word of the file that is the path of something: better one too many than a library whose new version is never used."""
+    """Return every word of the file that is an existing path: one too many is better than an outdated library."""
     found: list[Path] = []
     for word in _WORD.findall(_COMMENT.sub("", text)):
         name = _EXTRAS.sub("", unquote(_SHORT.sub("", word).removeprefix("file://")))
         place = (base / name).resolve()
         with contextlib.suppress(OSError, ValueError):
-            # What lies around the file is no library of its own.
+            # The directory around the file is not a library.
             if name and place.exists() and place not in base.parents:
                 found.append(place)
     return found
 
 
 def _content_of(place: Path) -> str:
-    """Digest of a file, or of a directory as it is packed.
+    """Return the digest of a file, or of a directory as packed.
 
     Raises:
-        UserStepError: it cannot be read.
+        UserStepError: It cannot be read.
     """
     try:
         return digest_of(place)
@@ -197,7 +197,7 @@ def _content_of(place: Path) -> str:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Holds the lock at `path`, which stays: whoever waits for it must not lock another file of that name."""
+    """Hold the lock at `path`. The file stays: a waiting process must not lock another file of that name."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -1,4 +1,4 @@
-"""From a release to a prepared step: the context, local copies of artifacts, the unpacked code."""
+"""Prepares a released step: the context, local copies of artifacts, the unpacked code."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from kaon_wire.errors import InvalidValue
 from kaonapi.step.v1 import step_pb2
 
 PROTOCOL = 1
-# Of a value that was too large to travel.
+# Type of the reference of an input that was too large for a record.
 _KEPT_VALUE_BYTES = 256 << 20
 _SAFE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789./-")
-# Of a text, it is only the text in quotes.
+# In a text value, it is only a quoted text.
 _quote = json.JSONEncoder(ensure_ascii=False).encode
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -32,18 +32,18 @@ class Preparer:
     """Prepares steps.
 
     Args:
-        artifacts: the store.
-        steps: where step directories go.
-        scratch: base URL of scratch directories.
-        incarnation: this life of the runner.
-        environments: builds what a requirements file asks for.
+        artifacts: The artifact store.
+        steps: The directory of step directories.
+        scratch: The base URL of scratch directories.
+        incarnation: The runner's incarnation.
+        environments: Builds environments from requirements files.
     """
 
     def __init__(
         self, artifacts: Artifacts, *, steps: Path, scratch: str, incarnation: str, environments: Environments
     ) -> None:
         self._environments = environments
-        # Interpreters by code bundle and requirements file, as far as they are known to be there.
+        # Interpreters by code bundle and requirements file, as far as they are known to exist.
         self._pythons: dict[tuple[str, str], str] = {}
         self._artifacts = artifacts
         self._steps = steps
@@ -52,7 +52,7 @@ class Preparer:
         self._count = 0
 
     def is_quick(self, spec: step_pb2.StepSpec) -> bool:
-        """Whether `prepare` needs no files: it may be called on the loop then."""
+        """Tell whether `prepare` needs no files and may be called on the loop."""
         return (
             not _refers(spec)
             and (not spec.code_bundle or self._artifacts.has_bundle(spec.code_bundle))
@@ -60,11 +60,11 @@ class Preparer:
         )
 
     def prepare(self, request: step_pb2.StepRequest) -> PreparedStep:
-        """The step with its inputs here and its code unpacked. May take as long as its artifacts are large.
+        """Return the step with fetched inputs and unpacked code. May take long for large artifacts.
 
         Raises:
-            UserStepError: the step's environment cannot be built, or an input names an artifact that cannot be.
-            PlatformStepError: an artifact or the bundle cannot be read.
+            UserStepError: The step's environment cannot be built, or an input names an invalid artifact.
+            PlatformStepError: An artifact or the bundle cannot be read.
         """
         key, spec = request.key, request.spec
         self._count += 1
@@ -89,18 +89,18 @@ class Preparer:
         return self._pythons[place]
 
     def stop(self) -> None:
-        """Ends what would keep a leaving runner waiting."""
+        """End work that would delay a leaving runner."""
         self._environments.stop()
 
     def scratch_of(self, key: step_pb2.StepKey) -> str:
-        """URL of the scratch directory of this lease."""
+        """Return the URL of this lease's scratch directory."""
         lease = f"{key.attempt}-{key.generation}-{self._incarnation}"
         return "/".join((self._scratch.rstrip("/"), key.run_id, quoted(key.path), lease))
 
     def _context(
         self, key: step_pb2.StepKey, spec: step_pb2.StepSpec, directory: StepDirectory, scratch: str
     ) -> str:
-        """context.json, put together from the JSON that has come: most of it is handed on as it is."""
+        """Return context.json, composed from the received JSON, most of which is passed on unchanged."""
         path = key.path
         inputs, params = self._inputs(spec)
         parts = {
@@ -124,7 +124,7 @@ class Preparer:
         return _object(parts)
 
     def _inputs(self, spec: step_pb2.StepSpec) -> tuple[str, str]:
-        """The "inputs" and the "params" of context.json."""
+        """Return the "inputs" and the "params" of context.json."""
         texts = {name: spec.inputs_json[name] for name in sorted(spec.inputs_json)}
         if not _refers(spec):
             text = _object(texts)
@@ -140,9 +140,9 @@ class Preparer:
         return _encode(inputs), _encode(params)
 
     def _localized(self, value: Any) -> Any:
-        """`value` with the path of its local copy added to every artifact reference in it.
+        """Return `value` with the path of its local copy added to every artifact reference in it.
 
-        Values that were too large to travel, and came as artifacts, are put back in their place.
+        Inputs that came as artifacts because of their size are put back in place.
         """
         if isinstance(value, list):
             return [self._localized(item) for item in value]
@@ -154,25 +154,25 @@ class Preparer:
         path = self._artifacts.fetch(reference)
         if path is not None and reference.get("type") in tuple(_KEPT_VALUES):
             return self._localized(_kept_value(path, reference["type"], reference["digest"]))
-        # A path is where this runner has put it, never what a reference says.
+        # A path is where this runner put the copy, never what a reference claims.
         told = {name: each for name, each in reference.items() if name != "path"}
         return {"artifact": {**told, "path": str(path)} if path else told}
 
 
 def _object(parts: Mapping[str, str]) -> str:
-    """A JSON object from the JSON of its values."""
+    """Return a JSON object composed of the JSON of its values."""
     return "{" + ",".join([f"{_quote(name)}:{text}" for name, text in parts.items()]) + "}"
 
 
 def _refers(spec: step_pb2.StepSpec) -> bool:
-    """Whether an input may be, or hold, an artifact."""
+    """Tell whether an input may be, or contain, an artifact."""
     texts = spec.inputs_json
-    # Not over values(): the map is one of Python's own making, and slow.
+    # Not over values(): the map is implemented in Python, and slow.
     return any('"artifact"' in texts[name] or "\\u" in texts[name] for name in texts)
 
 
 class _Quoting(dict[int, str]):
-    """For `str.translate`: what stands for a character, found when it comes first."""
+    """For `str.translate`: the replacement of a character, computed on first use."""
 
     def __missing__(self, code: int) -> str:
         character = chr(code)
@@ -185,21 +185,21 @@ _quoting = _Quoting()
 
 
 def quoted(name: str) -> str:
-    """`name` with everything that a URL or a file system may take amiss as `_hex`; different names stay different."""
+    """Return `name` with all characters that are special in URLs or file systems as `_hex`; different names stay different."""
     return name.translate(_quoting)
 
 
 def _from_lines(text: str) -> list[Any]:
-    # Not splitlines: JSON may hold other characters that count as ends of lines.
+    # Not splitlines: JSON may contain other characters that count as line ends.
     return [canonical.loads(line) for line in text.split("\n") if line]
 
 
-# How the engine keeps values that are too large to travel, by the type of the artifact.
+# The engine's encodings of inputs that are too large for a record, by the type of the artifact.
 _KEPT_VALUES: Mapping[str, Callable[[str], Any]] = {"list": _from_lines, "value": canonical.loads}
 
 
 def _kept_value(path: Path, kind: str, digest: str) -> Any:
-    """The value in the local copy of an artifact that was too large to travel."""
+    """Return the value in the local copy of an input that was too large for a record."""
     try:
         return _KEPT_VALUES[kind](opening.read(path, most=_KEPT_VALUE_BYTES).decode())
     except (Unreadable, UnicodeDecodeError, InvalidValue) as error:

@@ -1,8 +1,9 @@
-"""What a step type is: it says what this machine can do, and turns a prepared step into something to launch.
+"""The interface of step types: detection of a machine's capabilities, and the launch of a prepared step.
 
-A step type is a class without arguments, named by an entry point of group `kaon.step_types`. Its methods are called from several
-threads, so it keeps no state that is not guarded. `prepare` must return within about a second and start nothing that outlives the
-call: what takes longer (compiling, connecting, waiting) belongs into the launched process, where the supervisor can end it.
+A step type is a class without arguments, named by an entry point of group `kaon.step_types`. Its methods are
+called from several threads, so any state must be guarded. `prepare` must return within about a second and
+start nothing that outlives the call: slow work (compiling, connecting, waiting) belongs into the launched
+process, where the supervisor can end it.
 """
 
 from __future__ import annotations
@@ -40,10 +41,11 @@ DEFAULT_GRACE_SECONDS = 3.0
 
 @dataclass(frozen=True, kw_only=True)
 class Detection:
-    """What a step type found on this machine."""
+    """The result of a step type's detection on this machine."""
 
     available: bool
-    # What workflows may ask for, such as {"spark": "4.3"}. The runner adds {"step-type.<name>": "yes"} itself when available.
+    # Labels for workflows, such as {"spark": "4.3"}. The runner adds {"step-type.<name>": "yes"} itself when
+    # available.
     labels: Mapping[str, str] = field(default_factory=dict)
     # Why it is not available, and what to install or set; or what was found.
     reason: str = ""
@@ -51,7 +53,7 @@ class Detection:
 
 @dataclass(frozen=True, kw_only=True)
 class PreparedStep:
-    """One lease, ready to launch: inputs are here, artifacts are fetched, code is unpacked."""
+    """One lease, ready to launch: inputs and artifacts are fetched, code is unpacked."""
 
     key: step_pb2.StepKey
     spec: step_pb2.StepSpec
@@ -62,44 +64,46 @@ class PreparedStep:
     context_json: str
     # Root of the unpacked code bundle (read-only); None when the workflow has none.
     bundle: Path | None
-    # URL of this lease's own scratch directory; nobody has made it yet. The coordinator removes it when the run ends.
+    # URL of this lease's own scratch directory, not created yet. The coordinator removes it when the run
+    # ends.
     scratch: str
-    # The interpreter of the step's own environment; empty when it has none, and runs in the runner's.
+    # The interpreter of the step's own environment; empty when it runs in the runner's.
     python: str = ""
-    # What the step asks for.
+    # The step's need.
     resources: definition_pb2.Resources = field(default_factory=definition_pb2.Resources)
 
     @cached_property
     def context(self) -> Mapping[str, Any]:
-        """What context.json says: "params", "inputs" (flat, by name), "outputs", "config", "scratch", "paths", "checkpoint", ...
+        """Return the content of context.json: "params", "inputs" (flat, by name), "outputs", "config", "scratch", "paths", ...
 
-        Artifact inputs are {"artifact": {"uri", "digest", "type", "size", "name", "path"}}, "path" being the local copy.
+        Artifact inputs are {"artifact": {"uri", "digest", "type", "size", "name", "path"}}, "path" being the
+        local copy.
         """
         context: Mapping[str, Any] = canonical.loads(self.context_json)
         return context
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """The static settings that the workflow gives for this step; shared by all steps that have the same."""
+        """Return the static settings that the workflow gives for this step; equal settings are shared."""
         return _config(self.spec.config_json)
 
     @property
     def inputs(self) -> Mapping[str, Any]:
-        """Everything that is bound to the step, by name."""
+        """Return all inputs of the step, by name."""
         inputs: Mapping[str, Any] = self.context["inputs"]
         return inputs
 
     @property
     def copies(self) -> tuple[Path, ...]:
-        """The local copies of the artifacts among the inputs."""
+        """Return the local copies of the artifacts among the inputs."""
         # Most steps have none, and reading all inputs takes time.
         return tuple(_copies_in(list(self.inputs.values()))) if '"artifact"' in self.context_json else ()
 
     def bundle_file(self, name: str) -> Path:
-        """The path of a file of the code bundle, given by the workflow.
+        """Return the path of a file of the code bundle that the workflow names.
 
         Raises:
-            UserStepError: there is no bundle, no such file, or the path leads out of the bundle.
+            UserStepError: There is no bundle, no such file, or the path leads out of the bundle.
         """
         if self.bundle is None:
             raise UserStepError(
@@ -139,13 +143,14 @@ class CommandLaunch:
     env: Mapping[str, str] = field(default_factory=dict)
     # None: the step's work directory.
     cwd: Path | None = None
-    # Commands that the SUPERVISOR runs when the processes are gone and the step did not end by itself (cancel, time-out, lost
-    # lease, dead runner, a signal from anybody), one after the other, 10 s each, such as ("docker", "rm", "-f", NAME). Failures
-    # are logged, not reported.
+    # Commands that the SUPERVISOR runs after the processes are gone when the step did not end by itself
+    # (cancel, time-out, lost lease, dead runner, a foreign signal), one after the other, 10 s each, such as
+    # ("docker", "rm", "-f", NAME). Failures are logged, not reported.
     cleanup: tuple[tuple[str, ...], ...] = ()
     # Seconds between TERM and KILL.
     grace_seconds: float = DEFAULT_GRACE_SECONDS
-    # Whether the processes are kept within the step's resources. False: what they start elsewhere is, and they only wait for it.
+    # Whether the processes are kept within the step's resources. False: they only wait for processes
+    # elsewhere, which are.
     bounded: bool = True
 
 
@@ -153,13 +158,13 @@ class CommandLaunch:
 class WorkerSpec:
     """A kind of warm Python process; steps with equal specs share processes, one step at a time."""
 
-    # Identity of what is loaded, such as "python/<bundle digest>" or "r/<bundle digest>".
+    # Identity of the loaded code, such as "python/<bundle digest>" or "r/<bundle digest>".
     key: str
     python: str
     env: Mapping[str, str] = field(default_factory=dict)
     # Modules imported before the first step arrives, such as "rpy2.robjects".
     preload: tuple[str, ...] = ()
-    # Put before sys.path, the code bundle for example.
+    # Prepended to sys.path, the code bundle for example.
     sys_path: tuple[str, ...] = ()
 
 
@@ -167,9 +172,9 @@ class WorkerSpec:
 class WorkerLaunch:
     """A function called in a warm Python process.
 
-    It is called as `function(**inputs)`, with `context` (a `kaon.step.StepContext`) added if it has a parameter of that name, and
-    returns its outputs by name (a dict; None if there are none or all were written as files). The process is killed with everything
-    it started when the step is cancelled.
+    It is called as `function(**inputs)`, with `context` (a `kaon.step.StepContext`) added if it has a
+    parameter of that name, and returns its outputs by name (a dict; None if there are none or all were
+    written as files). When the step is cancelled, the process is killed with all of its descendants.
     """
 
     worker: WorkerSpec
@@ -184,28 +189,29 @@ Launch: TypeAlias = CommandLaunch | WorkerLaunch
 
 @runtime_checkable
 class StepType(Protocol):
-    """One kind of step. A type inherits from this class, and with it what it does not say otherwise."""
+    """One kind of step. A type inherits from this class, including its defaults."""
 
-    # As workflows name it.
+    # The name in workflows.
     name: str
-    # Whether `prepare` is so quick that the runner may call it on its loop, where nothing else happens meanwhile.
+    # Whether `prepare` is quick enough for the runner's loop, which it blocks.
     inline: bool = False
-    # Whether steps may have an environment of their own, which `PreparedStep.python` names. Steps of other types must ask for none.
+    # Whether steps may have an environment of their own, which `PreparedStep.python` names. Steps of other
+    # types must not require one.
     has_environments: bool = False
-    # What is done between a successful end and the check of the outputs: a method that brings outputs into the step's directory,
-    # and raises as `prepare` does. None: nothing.
+    # A method called between a successful end and the check of the outputs: it brings outputs into the step's
+    # directory, and raises as `prepare` does. None: no such method.
     collect: Callable[[PreparedStep, Settings], None] | None = None
 
     def detect(self, settings: Settings) -> Detection:
-        """Says whether this machine can run such steps.
+        """Detect whether this machine can run such steps.
 
-        Called once at start; quick (under 2 s); never raises for what is missing.
+        Called once at start; quick (under 2 s); never raises for missing software.
         """
 
     def prepare(self, step: PreparedStep, settings: Settings) -> Launch:
-        """Says how to launch the step.
+        """Return how to launch the step.
 
         Raises:
-            UserStepError: the step's settings or inputs are wrong; the attempt fails with class USER.
-            PlatformStepError: something that the platform provides is missing; class PLATFORM.
+            UserStepError: The step's settings or inputs are wrong; the attempt fails with class USER.
+            PlatformStepError: A service of the platform is missing; class PLATFORM.
         """

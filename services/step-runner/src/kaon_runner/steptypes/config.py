@@ -10,10 +10,10 @@ from kaon_runner.steptypes.base import PreparedStep
 
 
 def text(step: PreparedStep, name: str) -> str:
-    """A setting that must be text.
+    """Return a required text setting.
 
     Raises:
-        UserStepError: it is missing or something else.
+        UserStepError: The setting is missing or not a text.
     """
     value = step.config.get(name)
     if not isinstance(value, str) or not value:
@@ -22,15 +22,15 @@ def text(step: PreparedStep, name: str) -> str:
 
 
 def optional_text(step: PreparedStep, name: str) -> str:
-    """A setting that may be missing: then it is empty."""
+    """Return an optional text setting; empty when it is missing."""
     return text(step, name) if step.config.get(name) is not None else ""
 
 
 def one_of(step: PreparedStep, *names: str) -> str:
-    """The name of the one setting among `names` that is given.
+    """Return the name of the one setting among `names` that is given.
 
     Raises:
-        UserStepError: none is, or several are.
+        UserStepError: None of them, or several, are given.
     """
     given = [name for name in names if step.config.get(name) is not None]
     if len(given) != 1:
@@ -42,10 +42,10 @@ def one_of(step: PreparedStep, *names: str) -> str:
 
 
 def only(step: PreparedStep, names: Iterable[str]) -> None:
-    """Refuses settings that the step type does not know, which are mostly misspelt ones.
+    """Refuse settings that the step type does not know, which are mostly misspelt ones.
 
     Raises:
-        UserStepError: there is one.
+        UserStepError: An unknown setting exists.
     """
     known = sorted(names)
     unknown = sorted(step.config.keys() - set(known))
@@ -54,10 +54,10 @@ def only(step: PreparedStep, names: Iterable[str]) -> None:
 
 
 def texts(step: PreparedStep, name: str) -> tuple[str, ...]:
-    """A setting that must be a list of texts; empty when it is missing.
+    """Return an optional list of texts; empty when it is missing.
 
     Raises:
-        UserStepError: it is something else.
+        UserStepError: The setting is not a list of texts.
     """
     value = step.config.get(name)
     if value is None:
@@ -68,10 +68,10 @@ def texts(step: PreparedStep, name: str) -> tuple[str, ...]:
 
 
 def text_map(step: PreparedStep, name: str) -> Mapping[str, str]:
-    """A setting that must be texts by name; empty when it is missing.
+    """Return an optional map of texts by name; empty when it is missing.
 
     Raises:
-        UserStepError: it is something else.
+        UserStepError: The setting is not a map of texts.
     """
     value = step.config.get(name)
     if value is None:
@@ -82,10 +82,10 @@ def text_map(step: PreparedStep, name: str) -> Mapping[str, str]:
 
 
 def number(step: PreparedStep, name: str, *, least: float, whole: bool = True) -> float | None:
-    """A setting that must be a number of at least `least`; None when it is missing.
+    """Return an optional number of at least `least`; None when it is missing.
 
     Raises:
-        UserStepError: it is something else, or smaller.
+        UserStepError: The setting is not a number, or smaller.
     """
     value: Any = step.config.get(name)
     if value is None:

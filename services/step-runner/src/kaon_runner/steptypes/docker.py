@@ -36,7 +36,7 @@ class DockerStepType(StepType):
     name = "docker"
 
     def detect(self, settings: Settings) -> Detection:
-        """Available when an engine answers."""
+        """Detect a Docker engine that answers."""
         import docker
 
         try:
@@ -50,7 +50,7 @@ class DockerStepType(StepType):
         )
 
     def prepare(self, step: PreparedStep, settings: Settings) -> Launch:
-        """See `StepType`."""
+        """Return how to launch the step; see `StepType`."""
         _check(step)
         # A process of its own, not a warm one: only a command's clean-up outlives the runner, and only a command's events are read.
         program = ("-u", "-m", "kaon.step.main", "kaon_runner.children.docker:run", "--whole")
@@ -67,7 +67,7 @@ class DockerStepType(StepType):
 
 
 def _reach(host: str) -> None:
-    """Raises OSError when nobody listens at an engine's socket: the Docker client would leave its own open then."""
+    """Raise OSError when no engine listens at the socket: the Docker client would leak its own."""
     path = (host or os.environ.get("DOCKER_HOST") or _DEFAULT_HOST).removeprefix("unix://")
     if path.startswith("/"):
         with socket.socket(socket.AF_UNIX) as trial:
@@ -76,7 +76,7 @@ def _reach(host: str) -> None:
 
 
 def _limits(step: PreparedStep, settings: Settings) -> dict[str, float]:
-    """What the container may use: as its settings say, else what the step asks for; 0: no bound."""
+    """Return the container's limits: its settings, else the step's need; 0: no limit."""
     return {
         "memory_bytes": step.config.get("memory_bytes") or step.resources.memory_bytes,
         "cpus": step.config.get("cpus") or step.resources.cpu_milli / 1000,
@@ -103,5 +103,5 @@ def _check(step: PreparedStep) -> None:
 
 
 def name_of(scratch: str) -> str:
-    """A name for the container of the execution with this scratch directory that nothing else has."""
+    """Return a unique name for the container of the execution with this scratch directory."""
     return f"kaon-step-{lease_id(scratch)[:20]}"

@@ -19,15 +19,15 @@ from kaon_runner.steptypes.base import (
 class HiveStepType(StepType):
     """Config: {"query": "SELECT ..."} or {"file": "sql/x.sql"}; several statements are separated by `;`.
 
-    Inputs are bound by name (`%(name)s` or `:name`, outside of quotes) as values, never as text of the query: they cannot name a
-    table or a column. An artifact gives its address. The last statement's rows go as Parquet to the one declared dataset or
-    table, and counted in `rows`.
+    Inputs are bound by name (`%(name)s` or `:name`, outside of quotes) as values, never as text of the query:
+    they cannot name a table or a column. An artifact is bound as its address. The last statement's rows go as
+    Parquet to the one declared dataset or table, and their number to `rows`.
     """
 
     name = "hive"
 
     def detect(self, settings: Settings) -> Detection:
-        """Available when a server's address is known."""
+        """Detect a server's address in the settings."""
         if not settings.hive:
             return Detection(
                 available=False,
@@ -36,7 +36,7 @@ class HiveStepType(StepType):
         return Detection(available=True, labels={"hive": "true"}, reason=f"HiveServer2 at {settings.hive}")
 
     def prepare(self, step: PreparedStep, settings: Settings) -> Launch:
-        """See `StepType`."""
+        """Return how to launch the step; see `StepType`."""
         config.only(step, ("query", "file"))
         source = config.one_of(step, "query", "file")
         text = config.text(step, source)

@@ -1,4 +1,4 @@
-"""Where Java and the jars of Spark's Python package are: Spark and the Scala compiler come with it."""
+"""Locates Java and the jars of Spark's Python package, which include Spark and the Scala compiler."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 @lru_cache(maxsize=1)
 def spark_jars() -> Path | None:
-    """The directory of pyspark's jars; None where pyspark is not installed."""
+    """Return the directory of pyspark's jars; None when pyspark is not installed."""
     spec = importlib.util.find_spec("pyspark")
     if spec is None or spec.origin is None:
         return None
@@ -20,7 +20,7 @@ def spark_jars() -> Path | None:
 
 
 def spark_version() -> str:
-    """Major and minor version of pyspark; empty where it is not installed."""
+    """Return the major and minor version of pyspark; empty when it is not installed."""
     try:
         return ".".join(version("pyspark").split(".")[:2])
     except PackageNotFoundError:
@@ -28,12 +28,12 @@ def spark_version() -> str:
 
 
 def scala_version() -> str:
-    """Major and minor version of the Scala compiler among the jars; empty where there is none."""
+    """Return the major and minor version of the Scala compiler among the jars; empty when there is none."""
     jars = spark_jars()
     found = sorted(jars.glob("scala-compiler-*.jar")) if jars is not None else []
     return ".".join(found[0].stem.removeprefix("scala-compiler-").split(".")[:2]) if found else ""
 
 
 def java() -> str | None:
-    """The java program; None where there is none."""
+    """Return the java program; None when there is none."""
     return shutil.which("java")

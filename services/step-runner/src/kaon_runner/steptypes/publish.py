@@ -26,13 +26,13 @@ class PublishStepType(StepType):
     name = "publish"
 
     def detect(self, settings: Settings) -> Detection:
-        """Available when the publisher's address is known."""
+        """Detect the publisher's address in the settings."""
         if not settings.publisher:
             return Detection(available=False, reason="set KAON_PUBLISHER to the model publisher's host:port")
         return Detection(available=True, reason=f"publisher at {settings.publisher}")
 
     def prepare(self, step: PreparedStep, settings: Settings) -> Launch:
-        """See `StepType`."""
+        """Return how to launch the step; see `StepType`."""
         config.only(step, ("model_name",))
         config.text(step, "model_name")
         model = step.inputs.get("model")

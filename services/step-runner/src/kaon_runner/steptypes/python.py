@@ -29,14 +29,14 @@ class PythonStepType(StepType):
     has_environments = True
 
     def detect(self, settings: Settings) -> Detection:
-        """Always available: the runner itself is Python."""
+        """Detect Python, which is always available: the runner runs on it."""
         version = ".".join(platform.python_version_tuple()[:2])
         return Detection(
             available=True, labels={"python": version}, reason=f"Python {platform.python_version()}"
         )
 
     def prepare(self, step: PreparedStep, settings: Settings) -> Launch:
-        """See `StepType`."""
+        """Return how to launch the step; see `StepType`."""
         target = step.config.get("entry")
         if not isinstance(target, str) or ":" not in target:
             raise UserStepError(
@@ -53,6 +53,6 @@ class PythonStepType(StepType):
 
 
 def worker_of(digest: str, bundle: Path | None, python: str) -> WorkerSpec:
-    """The kind of process that runs functions of a code bundle."""
+    """Return the kind of process that runs functions of a code bundle."""
     path = (str(bundle),) if bundle is not None else ()
     return WorkerSpec(key=f"python/{digest}", python=python, sys_path=path)

@@ -24,14 +24,15 @@ from kaon_runner.steptypes.base import (
 class RStepType(StepType):
     """Config: {"file": "r/train.R", "function": "train"}.
 
-    The script is sourced in an environment of its own, with the helper functions of `kaon.R` in reach. With a function, that is
-    called with the inputs as arguments, artifacts of type dataset as data frames, and returns a list of the outputs by name.
+    The script is sourced in an environment of its own, with access to the helper functions of `kaon.R`. A
+    function is called with the inputs as arguments, artifacts of type dataset as data frames, and returns a
+    list of the outputs by name.
     """
 
     name = "r"
 
     def detect(self, settings: Settings) -> Detection:
-        """Available with R and rpy2."""
+        """Detect R and rpy2."""
         program = shutil.which("Rscript")
         if program is None or find_spec("rpy2") is None:
             return Detection(
@@ -45,7 +46,7 @@ class RStepType(StepType):
         )
 
     def prepare(self, step: PreparedStep, settings: Settings) -> Launch:
-        """See `StepType`."""
+        """Return how to launch the step; see `StepType`."""
         config.only(step, ("file", "function"))
         step.bundle_file(config.text(step, "file"))
         config.optional_text(step, "function")
@@ -53,7 +54,7 @@ class RStepType(StepType):
         step.directory.write_context(step.context_json)
         env = {
             "KAON_R_HELPER": str(Path(kaon.helpers.__file__).parent / "kaon.R"),
-            # One step, one core: two cells of a foreach must not fight over all of them.
+            # One step, one core: two cells of a foreach must not compete for all cores.
             "OPENBLAS_NUM_THREADS": "1",
             "OMP_NUM_THREADS": "1",
         }

@@ -1,4 +1,4 @@
-"""Scala steps: a source file that is compiled once for each content, or a jar, run in a JVM of its own."""
+"""Scala steps: a source file that is compiled once per content, or a jar, run in a JVM of its own."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from kaon_runner.steptypes.base import CommandLaunch, Detection, Launch, Prepare
 class ScalaStepType(StepType):
     """Config: {"file": "X.scala" or "X.jar", "main": "package.Object", "jvm_options": ["-Xmx512m"]}.
 
-    `main` may be left out when the source has one object with a main method; a jar always needs it.
-    The helper object `Kaon` is compiled into the source's package.
+    `main` may be omitted when the source has one object with a main method; a jar always needs it. The helper
+    object `Kaon` is compiled into the source's package.
     """
 
     name = "scala"
 
     def detect(self, settings: Settings) -> Detection:
-        """Available with Java and pyspark, whose jars hold the compiler."""
+        """Detect Java and pyspark, whose jars include the compiler."""
         version = jvm.scala_version()
         if not version or jvm.java() is None:
             return Detection(
@@ -31,7 +31,7 @@ class ScalaStepType(StepType):
         return Detection(available=True, labels={"scala": version}, reason=f"Scala {version}")
 
     def prepare(self, step: PreparedStep, settings: Settings) -> Launch:
-        """See `StepType`."""
+        """Return how to launch the step; see `StepType`."""
         config.only(step, ("file", "main", "jvm_options"))
         file = step.bundle_file(config.text(step, "file"))
         main = config.optional_text(step, "main")

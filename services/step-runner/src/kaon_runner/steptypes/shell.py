@@ -1,4 +1,4 @@
-"""Shell steps: an argument list, run as it is, without a shell."""
+"""Shell steps: an argument list, executed without a shell."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ _PLACEHOLDER = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_-]*)\}")
 class ShellStepType(StepType):
     """Config: {"argv": ["program", "--name", "${name}"], "env": {...}}.
 
-    `${name}` in a word of argv, and in a value of env, becomes the value of input `name` (an artifact's local path), whatever it
-    holds. Every input is also in the environment as KAON_INPUT_<NAME>. A program named with a relative path, such as "./load", is a
-    file of the code bundle; `${KAON_BUNDLE}`, and the variable of that name, is the bundle's directory.
+    `${name}` in a word of argv, and in a value of env, becomes the value of input `name` (an artifact's local
+    path), whatever its content. Every input is also in the environment as KAON_INPUT_<NAME>. A program named
+    with a relative path, such as "./load", is a file of the code bundle; `${KAON_BUNDLE}`, and the variable
+    of that name, is the bundle's directory.
     """
 
     name = "shell"
@@ -29,11 +30,11 @@ class ShellStepType(StepType):
     inline = True
 
     def detect(self, settings: Settings) -> Detection:
-        """Always available; which programs are there is the workflow's business."""
+        """Detect nothing: shell steps are always available, and programs are the workflow's concern."""
         return Detection(available=True, reason="runs programs of this machine")
 
     def prepare(self, step: PreparedStep, settings: Settings) -> Launch:
-        """See `StepType`."""
+        """Return how to launch the step; see `StepType`."""
         argv = step.config.get("argv")
         if not isinstance(argv, list) or not argv or not all(isinstance(word, str) for word in argv):
             raise UserStepError(
@@ -52,7 +53,7 @@ class ShellStepType(StepType):
 
 
 def _located(step: PreparedStep, program: str) -> str:
-    """Where a program is: one of the workflow's own, named with a relative path, is in the code bundle."""
+    """Return the path of a program: one with a relative path is in the code bundle."""
     if "/" not in program or program.startswith("/"):
         return program
     path = step.bundle_file(program)
@@ -65,7 +66,7 @@ def _located(step: PreparedStep, program: str) -> str:
 
 
 def as_text(value: Any) -> str:
-    """A value as a program expects it: strings as they are, artifacts as their path, the rest as JSON."""
+    """Return a value as a program expects it: strings unchanged, artifacts as their path, others as JSON."""
     if isinstance(value, str):
         return value
     if isinstance(value, dict) and value.keys() == {"artifact"}:
@@ -75,20 +76,20 @@ def as_text(value: Any) -> str:
 
 
 def variables(texts: Mapping[str, str]) -> dict[str, str]:
-    """The environment variables that carry the inputs of a step, from their texts by name."""
+    """Return the environment variables of a step's inputs, from their texts by name."""
     return {f"KAON_INPUT_{name.upper().replace('-', '_')}": text for name, text in texts.items()}
 
 
 def filled(word: str, texts: Mapping[str, str], where: str | None) -> str:
-    """A text with the values of inputs in place of their `${name}`.
+    """Return a text with the values of inputs in place of their `${name}`.
 
     Args:
-        word: the text.
-        texts: the inputs' values by name.
-        where: names the text in the error; None leaves what is no input as it is.
+        word: The text.
+        texts: The inputs' values by name.
+        where: Names the text in the error; None leaves unknown names unchanged.
 
     Raises:
-        UserStepError: the text names an input that the step does not have.
+        UserStepError: The text names an input that the step does not have.
     """
 
     def replaced(match: re.Match[str]) -> str:

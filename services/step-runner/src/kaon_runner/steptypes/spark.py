@@ -16,15 +16,16 @@ DRIVERS = ("connect", "classic")
 class SparkStepType(StepType):
     """Config: {"entry": "module:function"} or {"file": "x.py"}, {"driver": "connect" | "classic", "conf": {...}}.
 
-    The function gets the inputs as arguments, and `spark` (the session) and `context` when it has such parameters; in a script
-    they are globals. With "connect" the step's code runs in a client process of its own, away from the server's driver.
+    The function receives the inputs as arguments, and `spark` (the session) and `context` when it has such
+    parameters; in a script they are globals. With "connect" the step's code runs in a client process of its
+    own, apart from the server's driver.
     """
 
     name = "spark"
     has_environments = True
 
     def detect(self, settings: Settings) -> Detection:
-        """Available with pyspark, and with a Spark Connect server or Java for a driver of the step's own."""
+        """Detect pyspark with a Spark Connect server, or with Java for a driver of the step's own."""
         version = jvm.spark_version()
         if not version:
             return Detection(available=False, reason="install the Python package pyspark[connect]")
@@ -34,7 +35,7 @@ class SparkStepType(StepType):
         return Detection(available=True, labels={"spark": version}, reason=f"Spark {version}, {where}")
 
     def prepare(self, step: PreparedStep, settings: Settings) -> Launch:
-        """See `StepType`."""
+        """Return how to launch the step; see `StepType`."""
         config.only(step, ("entry", "file", "driver", "conf"))
         config.text_map(step, "conf")
         code = config.one_of(step, "entry", "file")
@@ -78,5 +79,5 @@ class SparkStepType(StepType):
 
 
 def session_id(step: PreparedStep) -> uuid.UUID:
-    """The Spark Connect session of one execution: known beforehand, so that it can be ended when the client is gone."""
+    """Return the Spark Connect session of one execution: known beforehand, so that it can be ended when the client is gone."""
     return uuid.UUID(hex=lease_id(step.scratch)[:32], version=4)

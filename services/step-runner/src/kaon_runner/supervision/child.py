@@ -1,4 +1,4 @@
-"""The runner's side of a supervised child: start it, hear what becomes of it, have it ended."""
+"""The runner's side of a supervised child: starts it, receives its messages, and ends it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _DESTROY_SECONDS = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """What a child and all that it starts may use; 0: no bound."""
+    """Resource limits of a child and its descendants; 0: no limit."""
 
     # Thousandths of a core.
     cpu_milli: int = 0
@@ -40,20 +40,20 @@ class Bounds:
 
 @dataclass(frozen=True, kw_only=True)
 class Exhausted:
-    """The kernel has killed for lack of memory."""
+    """The kernel killed a process for lack of memory."""
 
-    # What the child was allowed, bytes; 0: all that the machine has.
+    # The child's limit in bytes; 0: the whole machine.
     limit_bytes: int
-    # The most that it used, bytes; 0 where nobody counts.
+    # The peak usage in bytes; 0 where it is not counted.
     peak_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What a supervisor is asked to run."""
+    """The order to a supervisor."""
 
     argv: tuple[str, ...]
-    # The child's whole environment.
+    # The child's complete environment.
     env: Mapping[str, str]
     cwd: Path | None = None
     # Run by the supervisor when the child did not end by itself.
@@ -63,7 +63,7 @@ class Order:
     # Seconds without a renewal after which the supervisor ends the child by itself.
     deadline_seconds: float = 60.0
     bounds: Bounds = Bounds()
-    # File descriptors that the child gets beside its output.
+    # File descriptors that the child inherits beside its output.
     keep: tuple[int, ...] = ()
     # Fields of log lines about it.
     about: Mapping[str, Any] = field(default_factory=dict)
@@ -73,15 +73,15 @@ class Order:
 class Ending:
     """How a child ended. No process of it is left."""
 
-    # Exit code; None when a signal ended it, or when nobody knows.
+    # Exit code; None when a signal ended it, or when it is unknown.
     code: int | None = None
     # The signal that ended it.
     signal: int | None = None
     # "exited" (by itself), "stopped" (on request), "deadline" (no renewal), "orphaned", "lost" (its supervisor was killed).
     reason: str = "exited"
-    # Set when it ended so because the kernel killed it, or something that it had started, for lack of memory.
+    # Set when the end is due to the kernel killing it, or a descendant, for lack of memory.
     exhausted: Exhausted | None = None
-    # Whether it ended before it had taken its first step.
+    # Whether it ended before its program began.
     before_start: bool = False
 
 
@@ -97,16 +97,16 @@ class Child:
     _supervisor: _SupervisorProcess = field(repr=False)
 
     def renew(self, seconds: float) -> None:
-        """The lease lives: the supervisor waits another `seconds`."""
+        """Renew the lease: the supervisor waits another `seconds`."""
         self._supervisor.say({"renew": seconds})
 
     def stop(self) -> None:
-        """TERM, grace, KILL of everything. `ended` tells when all are gone."""
+        """Send TERM, wait for the grace, then KILL everything. `ended` completes when all are gone."""
         self._supervisor.say({"stop": True})
 
 
 class _SupervisorProcess:
-    """The supervisor as a process of ours, and the socket to it."""
+    """The supervisor's process, and the socket to it."""
 
     def __init__(
         self, order: Order, process: subprocess.Popen[bytes], control: socket.socket, token: str
@@ -126,7 +126,7 @@ class _SupervisorProcess:
         try:
             self._control.send(json.dumps(message).encode() + b"\n")
         except OSError:
-            pass  # it has ended; `ended` tells
+            pass  # it has ended; `ended` completes
 
     def _readable(self) -> None:
         try:
@@ -180,7 +180,7 @@ class _SupervisorProcess:
             self.ended.set_result(self._ending)
 
     def _destroy(self) -> None:
-        """The supervisor was killed: does its work."""
+        """Destroy the group in place of a killed supervisor."""
         group = groups.find(self._token, self._process.pid)
         if not groups.destroy(group, _DESTROY_SECONDS):
             log.error("processes cannot be killed", pids=sorted(group.members()), **self._order.about)
@@ -190,11 +190,11 @@ class _SupervisorProcess:
 
 
 async def start(order: Order) -> Child:
-    """Starts a child under a supervisor of its own.
+    """Start a child under a supervisor of its own.
 
     Raises:
-        UserStepError: the program is not there or cannot be executed.
-        PlatformStepError: it could not be started for another reason.
+        UserStepError: The program does not exist or cannot be executed.
+        PlatformStepError: The child could not be started for another reason.
     """
     stdout, child_stdout = os.pipe()
     stderr, child_stderr = os.pipe()
@@ -224,7 +224,7 @@ async def start(order: Order) -> Child:
 
 
 def _spawn(output: tuple[int, int], kept: tuple[int, ...]) -> subprocess.Popen[bytes]:
-    """The supervisor's process; the first of `kept` is its end of the control socket."""
+    """Start the supervisor's process; the first of `kept` is its end of the control socket."""
     return subprocess.Popen(
         [sys.executable, "-S", "-E", _SCRIPT, str(kept[0])],
         stdin=subprocess.DEVNULL,
@@ -262,7 +262,7 @@ def _ending(message: Mapping[str, Any]) -> Ending:
 
 
 def signal_name(number: int) -> str:
-    """For example "SIGKILL"."""
+    """Return the name of a signal, for example "SIGKILL"."""
     try:
         return signal.Signals(number).name
     except ValueError:

@@ -1,8 +1,9 @@
 """A group of processes that can be ended as a whole, whatever its members do (fork, setsid, daemonize).
 
-Three kinds, the best that works here is taken: cgroup v2 with cgroup.kill, cgroup v1 with the freezer, and, where no cgroup can be
-written, a walk over /proc for everything that descends from the supervisor (which is a child subreaper) or carries its mark.
-Standard library only: the supervisor imports this without site-packages.
+There are three kinds, and the best available one is used: cgroup v2 with cgroup.kill, cgroup v1 with the
+freezer, and, where no cgroup is writable, a walk over /proc for all descendants of the supervisor (which is a
+child subreaper) and all processes that carry its mark. Standard library only: the supervisor imports this
+without site-packages.
 """
 
 from __future__ import annotations
@@ -12,24 +13,25 @@ import signal
 import time
 from collections.abc import Callable
 
-# Environment variable by which members are recognised when they have no cgroup.
+# Environment variable that marks members without a cgroup.
 MARK = "KAON_SUPERVISED"
-# Where cgroups are mounted, and where the kernel tells which are ours.
+# The mount points of cgroups, and the kernel's list of our own.
 ROOT = "/sys/fs/cgroup"
 SELF = "/proc/self/cgroup"
-# The leaf to which a runner moves, because version 2 lets no process stay in a cgroup whose children are bounded.
+# The leaf to which a runner moves, because version 2 allows no process in a cgroup whose children are
+# bounded.
 CONTROLLERS = ("cpu", "memory", "pids")
 RUNNER_LEAF = "kaon-runner"
-# Between two looks at what is still alive, seconds.
+# Seconds between two checks for live members.
 LOOK_SECONDS = 0.01
 
 
 class Group:
-    """A group without a cgroup: members are the supervisor's descendants and all processes that carry its mark.
+    """A group without a cgroup: the supervisor's descendants and all processes that carry its mark.
 
     Args:
-        token: unique name of the group.
-        root: the supervisor's process id.
+        token: The unique name of the group.
+        root: The supervisor's process id.
     """
 
     kind = "proc"
@@ -39,10 +41,10 @@ class Group:
         self.root = root
 
     def enter(self) -> None:
-        """Makes the calling process a member; it has the mark in its environment when it executes a program."""
+        """Make the calling process a member; it has the mark in its environment when it executes a program."""
 
     def members(self) -> set[int]:
-        """Process ids of all live members, without the supervisor itself."""
+        """Return the process ids of all live members, without the supervisor itself."""
         parents, marked = _processes(self.token)
         found = {pid for pid in marked if pid != self.root}
         level = {self.root}
@@ -52,20 +54,20 @@ class Group:
         return found - {self.root, os.getpid()}
 
     def send(self, number: int) -> None:
-        """Sends a signal to every member."""
+        """Send a signal to every member."""
         for pid in self.members():
             _kill(pid, number)
 
     def kill(self) -> None:
-        """SIGKILL to all; repeat until `members` is empty."""
+        """Send SIGKILL to all; repeat until `members` is empty."""
         self.send(signal.SIGKILL)
 
     def remove(self) -> None:
-        """Removes what `create` made."""
+        """Remove the group."""
 
 
 class CgroupV2(Group):
-    """Members of one cgroup of the unified hierarchy."""
+    """The members of one cgroup of the unified hierarchy."""
 
     kind = "cgroup-v2"
 
@@ -74,39 +76,39 @@ class CgroupV2(Group):
         self.path = path
 
     def enter(self) -> None:
-        """Joins the cgroup."""
+        """Join the cgroup."""
         write(self.path + "/cgroup.procs", "0")
 
     def members(self) -> set[int]:
-        """Process ids in the cgroup. Zombies are not listed."""
+        """Return the process ids in the cgroup. Zombies are not listed."""
         return _procs(self.path)
 
     def kill(self) -> None:
-        """Kills all at once, those being forked included."""
+        """Kill all at once, including processes being forked."""
         try:
             write(self.path + "/cgroup.kill", "1")
         except OSError:
             self.send(signal.SIGKILL)  # before Linux 5.14
 
     def remove(self) -> None:
-        """Removes the cgroup; it is empty by now."""
+        """Remove the cgroup, which is empty now."""
         rmdir(self.path)
 
 
 class CgroupV1(CgroupV2):
-    """Members of one cgroup of the freezer: frozen while they are killed, so that none forks meanwhile."""
+    """The members of one cgroup of the freezer: frozen while they are killed, so that none forks meanwhile."""
 
     kind = "cgroup-v1"
 
     def kill(self) -> None:
-        """Freezes, kills, thaws."""
+        """Freeze, kill and thaw all members."""
         try_write(self.path + "/freezer.state", "FROZEN")
         self.send(signal.SIGKILL)
         try_write(self.path + "/freezer.state", "THAWED")
 
 
 def create(token: str, root: int) -> Group:
-    """A new group of the best kind that works here."""
+    """Create a new group of the best available kind."""
     makers: tuple[tuple[type[CgroupV2], Callable[[], str | None]], ...] = (
         (CgroupV2, v2_parent),
         (CgroupV1, lambda: v1_parent("freezer")),
@@ -125,10 +127,11 @@ def create(token: str, root: int) -> Group:
 
 
 def delegate() -> None:
-    """Makes bounds of version 2 possible for children.
+    """Enable bounds of version 2 for children.
 
-    This process moves to a leaf, so that its cgroup may have bounded children. Nothing happens where version 2 has no
-    controllers, or where other processes live in the cgroup: then the runner needs one that is delegated to it alone.
+    This process moves to a leaf, so that its cgroup may have bounded children. Nothing happens where version
+    2 has no controllers, or where other processes live in the cgroup: then the runner needs one that is
+    delegated to it alone.
     """
     own = _v2_own()
     if own is None or own.endswith("/" + RUNNER_LEAF) or _usable(own) is None:
@@ -146,7 +149,7 @@ def delegate() -> None:
 
 
 def find(token: str, root: int) -> Group:
-    """The group that a supervisor created under this token, seen from another process."""
+    """Return the group that a supervisor created under this token, for use by another process."""
     for kind, directory in ((CgroupV2, v2_parent()), (CgroupV1, v1_parent("freezer"))):
         if directory is not None and os.path.isdir(directory + "/kaon-" + token):
             return kind(token, root, directory + "/kaon-" + token)
@@ -154,7 +157,7 @@ def find(token: str, root: int) -> Group:
 
 
 def destroy(group: Group, seconds: float) -> bool:
-    """Kills every member and waits for their end; False when some still live after `seconds`."""
+    """Kill every member and wait for their end; return False when some still live after `seconds`."""
     deadline = time.monotonic() + seconds
     while group.members():
         group.kill()
@@ -166,7 +169,7 @@ def destroy(group: Group, seconds: float) -> bool:
 
 
 def v2_parent() -> str | None:
-    """Where cgroups of children go in the unified hierarchy, wherever it is mounted: beside our leaf, or in our own."""
+    """Return the parent of children's cgroups in the unified hierarchy: beside our leaf, or in our own cgroup."""
     own = _v2_own()
     return None if own is None else _usable(own.removesuffix("/" + RUNNER_LEAF))
 
@@ -179,7 +182,7 @@ def _v2_own() -> str | None:
 
 
 def v1_parent(controller: str) -> str | None:
-    """The directory of our own cgroup under a controller of version 1; None where it is not mounted, or cannot be written."""
+    """Return the directory of our own cgroup under a controller of version 1; None when it is not mounted or not writable."""
     for line in read(SELF).splitlines():
         _, names, path = line.split(":", 2)
         if controller in names.split(","):
@@ -203,7 +206,7 @@ def _procs(path: str) -> set[int]:
 
 
 def _processes(token: str) -> tuple[dict[int, int], set[int]]:
-    """Parent by process id, and the processes that carry the mark."""
+    """Return the parents by process id, and the processes that carry the mark."""
     mark = f"{MARK}={token}".encode()
     parents: dict[int, int] = {}
     marked: set[int] = set()
@@ -220,7 +223,7 @@ def _processes(token: str) -> tuple[dict[int, int], set[int]]:
 
 
 def _stat(pid: str) -> tuple[str, int]:
-    # The name is in parentheses and may hold anything, parentheses included.
+    # The name is in parentheses and may contain anything, parentheses included.
     rest = read(f"/proc/{pid}/stat").rpartition(")")[2].split()
     return (rest[0], int(rest[1])) if rest else ("", 0)
 
@@ -233,12 +236,12 @@ def _kill(pid: int, number: int) -> None:
 
 
 def read(path: str) -> str:
-    """The content as text; empty when there is none."""
+    """Return the content as text; empty when the file is gone."""
     return _read_bytes(path).decode("utf-8", "replace")
 
 
 def _read_bytes(path: str) -> bytes:
-    """The content; empty when the file, or the process that it tells about, is gone."""
+    """Return the content; empty when the file, or its process, is gone."""
     try:
         with open(path, "rb") as file:
             return file.read()
@@ -247,13 +250,13 @@ def _read_bytes(path: str) -> bytes:
 
 
 def write(path: str, text: str) -> None:
-    """Writes to a file of the kernel's, or raises OSError."""
+    """Write to a file of the kernel's, or raise OSError."""
     with open(path, "w") as file:
         file.write(text)
 
 
 def try_write(path: str, text: str) -> bool:
-    """Whether `text` could be written."""
+    """Write `text` and tell whether that succeeded."""
     try:
         write(path, text)
     except OSError:
@@ -262,7 +265,7 @@ def try_write(path: str, text: str) -> bool:
 
 
 def rmdir(path: str) -> None:
-    """Removes a cgroup if it can be removed."""
+    """Remove a cgroup if that is possible."""
     try:
         os.rmdir(path)
     except OSError:

@@ -1,8 +1,8 @@
-"""Bounds of what a child and everything that it starts may use, kept by the kernel: cores, memory, processes.
+"""Resource limits of a child and its descendants, enforced by the kernel: cores, memory, processes.
 
-Each bound is kept by a cgroup: of version 1 where its controller is mounted so, otherwise by the child's own group of
-version 2. Where neither can be written a bound is not kept; `kept_here` tells. Standard library only: the supervisor imports this
-without site-packages.
+A cgroup enforces each limit: of version 1 where its controller is mounted so, otherwise the child's own group
+of version 2. Where neither is writable a limit is not enforced; `kept_here` tells. Standard library only: the
+supervisor imports this without site-packages.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ _PERIOD_US = 100_000
 
 
 class Limits:
-    """The bounds of one group.
+    """The limits of one group.
 
     Args:
-        group: the child's group of processes.
-        cpu_milli: thousandths of a core; 0: no bound.
-        memory_bytes: 0: no bound.
-        pids: processes and threads; 0: no bound.
+        group: The child's group of processes.
+        cpu_milli: Thousandths of a core; 0: no limit.
+        memory_bytes: Bytes of memory; 0: no limit.
+        pids: Processes and threads; 0: no limit.
     """
 
     def __init__(self, group: groups.Group, *, cpu_milli: int, memory_bytes: int, pids: int) -> None:
         self.memory_bytes = memory_bytes
-        # What keeps each bound: "cgroup v1" or "cgroup v2", by controller.
+        # The enforcement of each limit, "cgroup v1" or "cgroup v2", by controller.
         self.kept: dict[str, str] = {}
         self._group = group
         self._made: list[str] = []
@@ -52,19 +52,19 @@ class Limits:
         self._kills_before = self._kills()
 
     def enter(self) -> None:
-        """Makes the calling process a member; it is a member of its group already."""
+        """Make the calling process a member; it is a member of its group already."""
         for path in self._made:
             groups.write(path + "/cgroup.procs", "0")
 
     def exhausted(self, status: int | None) -> bool:
-        """Whether the main process ended with this wait status because the kernel killed a member for lack of memory."""
+        """Tell whether the main process ended with this wait status because the kernel killed a member for lack of memory."""
         if not status or self._kills() <= self._kills_before:
             return False
         # Without a count of our own it may have been any process of this machine.
         return bool(self._memory) or os.WIFSIGNALED(status)
 
     def peak_bytes(self) -> int:
-        """The most memory that the members have used together; 0 where nobody counts."""
+        """Return the members' peak memory in total; 0 where it is not counted."""
         for name in ("memory.max_usage_in_bytes", "memory.peak"):
             text = groups.read(f"{self._memory}/{name}").strip() if self._memory else ""
             if text.isdigit():
@@ -72,12 +72,12 @@ class Limits:
         return 0
 
     def remove(self) -> None:
-        """Removes what was made; no member is left by now."""
+        """Remove the cgroups; no member is left now."""
         for path in self._made:
             groups.rmdir(path)
 
     def _bound(self, controller: str, first: Mapping[str, str], second: Mapping[str, str]) -> str:
-        """Sets a bound; returns the cgroup that keeps it, empty when none does."""
+        """Set a limit; return the cgroup that enforces it, empty when none does."""
         parent = groups.v1_parent(controller)
         if parent is not None:
             path = f"{parent}/kaon-{self._group.token}"
@@ -102,7 +102,7 @@ class Limits:
 
 
 def forget(token: str) -> None:
-    """Removes what `Limits` made for a group whose supervisor could not do so."""
+    """Remove the cgroups that `Limits` created for a group whose supervisor could not do so."""
     for controller in groups.CONTROLLERS:
         parent = groups.v1_parent(controller)
         if parent is not None:
@@ -110,9 +110,9 @@ def forget(token: str) -> None:
 
 
 def sweep(age_seconds: float = 60.0) -> None:
-    """Removes empty cgroups whose supervisors were killed before they could do so.
+    """Remove empty cgroups whose supervisors were killed before they could do so.
 
-    One with a member cannot be removed, and a young one may be about to get its first.
+    A cgroup with a member cannot be removed, and a young one may be about to get its first.
     """
     parents = [groups.v2_parent(), *map(groups.v1_parent, ("freezer", *groups.CONTROLLERS))]
     limit = time.time() - age_seconds
@@ -123,7 +123,7 @@ def sweep(age_seconds: float = 60.0) -> None:
 
 
 def kept_here() -> Mapping[str, str]:
-    """What keeps the bounds of steps that are started by this process, by controller; one is missing where nothing does."""
+    """Return the enforcement of limits for steps that this process starts, by controller; those not enforced are missing."""
     group = groups.create(f"trial-{os.getpid()}", os.getpid())
     limits = Limits(group, cpu_milli=1000, memory_bytes=1 << 30, pids=1000)
     limits.remove()

@@ -1,9 +1,10 @@
 """Runs one child in a session and process group of its own, and leaves nothing of it alive.
 
-Started by the runner as `python -S -E supervisor.py FD`; FD is a stream socket of JSON lines. The runner says first what to run
-(see `Supervisor`), then {"renew": seconds} and {"stop": true}. The supervisor answers {"kind": "running", "pid", "group"} or
-{"kind": "failed", "message", "program"}, and at the end {"kind": "ended", "status", "reason", "memory"}: no process is left then.
-When the socket closes (the runner is dead) or no renewal comes in time, it ends the child by itself.
+The runner starts it as `python -S -E supervisor.py FD`; FD is a stream socket of JSON lines. The runner first
+sends the order (see `Supervisor`), then {"renew": seconds} and {"stop": true}. The supervisor answers
+{"kind": "running", "pid", "group"} or {"kind": "failed", "message", "program"}, and at the end {"kind":
+"ended", "status", "reason", "memory"}, when no process is left. When the socket closes (the runner is dead)
+or no renewal arrives in time, it ends the child by itself.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import sys
 import time
 from typing import Any
 
-# The directory that holds the package: nothing else puts it on the path here.
+# The directory of the package: nothing else puts it on the path here.
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 from kaon_runner.supervision import groups, limits
 
@@ -38,11 +39,11 @@ class Supervisor:
     """One child from start to end.
 
     Args:
-        control: the socket to the runner.
-        order: "argv", "env", "cwd" (null: as is), "token", "grace" (seconds from TERM to KILL), "deadline" (seconds, until the
+        control: The socket to the runner.
+        order: "argv", "env", "cwd" (null: unchanged), "token", "grace" (seconds from TERM to KILL), "deadline" (seconds, until the
             first renewal), "cleanup" (commands for an end that the child did not choose), "bounds" (see `limits.Limits`),
             "keep" (file descriptors for the child beside its output).
-        said: what the runner has said after the order.
+        said: The bytes that the runner sent after the order.
     """
 
     def __init__(self, control: socket.socket, order: dict[str, Any], said: bytes = b"") -> None:
@@ -58,7 +59,7 @@ class Supervisor:
         self._wake = _wake_on_child()
 
     def run(self) -> None:
-        """Starts the child and returns when nothing of it is left and the runner knows."""
+        """Start the child and return when nothing of it is left and the runner knows."""
         error = self._spawn()
         if error:
             self._limits.remove()
@@ -73,16 +74,17 @@ class Supervisor:
         memory = self._memory()
         self._limits.remove()
         self._group.remove()
-        # A child that was killed could not tidy up after itself, whoever killed it.
+        # A killed child could not clean up after itself.
         killed = self._status is not None and os.WIFSIGNALED(self._status)
         if self._reason != "exited" or killed:
             self._clean_up()
         self._say({"kind": "ended", "status": self._status, "reason": self._reason, "memory": memory})
 
     def _spawn(self) -> dict[str, Any]:
-        """Forks the child.
+        """Fork the child.
 
-        Returns what went wrong: "message", and whether it is the "program" that is wrong; empty when it runs.
+        Returns:
+            The fault: "message", and whether it is the "program"'s; empty when the child runs.
         """
         read_end, write_end = os.pipe()
         self._main = os.fork()
@@ -100,7 +102,7 @@ class Supervisor:
         return error
 
     def _become(self, report: int) -> None:
-        """In the forked child: becomes the program, or reports why not."""
+        """Become the program in the forked child, or report why that failed."""
         program = self._order["argv"][0]
         wrong = False
         try:
@@ -126,7 +128,7 @@ class Supervisor:
             os._exit(127)
 
     def _watch(self) -> None:
-        """Returns when the child has ended or is to be ended; `_reason` says which."""
+        """Return when the child has ended or must be ended; `_reason` tells which."""
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
         poll.register(self._wake, select.POLLIN)
@@ -147,7 +149,7 @@ class Supervisor:
                 return
 
     def _listen(self) -> bool:
-        """Hears what the runner says; False when the child is to be ended."""
+        """Read the runner's messages; return False when the child must be ended."""
         try:
             data = self._control.recv(65536)
         except OSError:
@@ -158,7 +160,7 @@ class Supervisor:
         return self._obey(data)
 
     def _obey(self, data: bytes) -> bool:
-        """Does what the runner said; False when the child is to be ended."""
+        """Execute the runner's messages; return False when the child must be ended."""
         *lines, self._buffer = (self._buffer + data).split(b"\n")
         for line in lines:
             order = json.loads(line)
@@ -170,7 +172,7 @@ class Supervisor:
         return True
 
     def _terminate(self) -> None:
-        """TERM to all, then waits until they are gone or the grace is over."""
+        """Send TERM to all, then wait until they are gone or the grace is over."""
         self._group.send(signal.SIGTERM)
         end = time.monotonic() + self._order["grace"]
         while time.monotonic() < end:
@@ -180,7 +182,10 @@ class Supervisor:
             select.select([self._wake], [], [], _LOOK_SECONDS)
 
     def _kill_all(self) -> None:
-        """KILL until nothing is left. There is no bound: what cannot be killed now is in the kernel, and will be."""
+        """Send KILL until nothing is left.
+
+        There is no time-out: a process that cannot be killed now is in the kernel, and will be.
+        """
         while True:
             self._reap()
             if not self._group.members():
@@ -190,13 +195,13 @@ class Supervisor:
         self._reap()
 
     def _memory(self) -> dict[str, int] | None:
-        """What the child may use and has used, when the kernel has killed it for lack of memory."""
+        """Return the child's memory limit and usage when the kernel killed it for lack of memory."""
         if not self._limits.exhausted(self._status):
             return None
         return {"limit": self._limits.memory_bytes, "peak": self._limits.peak_bytes()}
 
     def _reap(self) -> None:
-        """Takes the status of every child that has ended, those that were handed to us as subreaper included."""
+        """Collect the status of every ended child, including those inherited as subreaper."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -238,18 +243,18 @@ class Supervisor:
 
 
 def _wake_on_child() -> socket.socket:
-    """A socket that becomes readable when a child ends."""
+    """Return a socket that becomes readable when a child ends."""
     reader, writer = socket.socketpair()
     for end in (reader, writer):
         end.setblocking(False)
-    # The process keeps the writing end for its life.
+    # The process keeps the writing end open.
     signal.set_wakeup_fd(writer.detach(), warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     return reader
 
 
 def _detach_output(kept: list[int]) -> None:
-    """Gives up what was meant for the child, so that its readers see the end of file when the child and its children are gone."""
+    """Close the child's output here, so that its readers see the end of file when the child and its children are gone."""
     null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
@@ -259,7 +264,7 @@ def _detach_output(kept: list[int]) -> None:
 
 
 def main() -> None:
-    """Entry point."""
+    """Run the supervisor."""
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)

@@ -1,1 +1,1 @@
-"""How records reach a runner and leave it: one interface, Kafka and memory behind it."""
+"""The transport of a runner: one interface over Kafka and memory."""

@@ -1,4 +1,7 @@
-"""From records to messages. What cannot be decoded is set aside, with the reason, and the next record is read."""
+"""Decodes records to messages.
+
+An undecodable record is set aside, with the reason, and the next one is read.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,11 @@ Produce: TypeAlias = Callable[[str, int, bytes, Mapping[str, bytes]], None]
 
 
 class Decoder:
-    """Decodes what a runner of `pool` reads.
+    """Decodes the records for a runner of `pool`.
 
     Args:
-        pool: names the step-ready topic.
-        quarantine: produces to the dead-letter topics.
+        pool: Names the step-ready topic.
+        quarantine: Produces to the dead-letter topics.
     """
 
     def __init__(self, pool: str, quarantine: Produce) -> None:
@@ -35,7 +38,7 @@ class Decoder:
         self._quarantine = quarantine
 
     def decode(self, topic: str, partition: int, offset: int, value: bytes) -> Message | None:
-        """The message; None when there is none in the record, which has been set aside then."""
+        """Return the message; None when the record contains none, and has been set aside."""
         try:
             return self.types[topic].FromString(value)
         except DecodeError as error:

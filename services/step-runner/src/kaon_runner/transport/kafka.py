@@ -1,7 +1,8 @@
 """The transport over Apache Kafka: one consumer with assigned partitions and no group, one idempotent producer.
 
-The consumer lives in one thread of its own, for it is not thread-safe; the producer is. Both reconnect by themselves after a
-broker's restart. A producer that has failed to deliver is replaced, because an idempotent one may refuse everything after a gap.
+The consumer lives in one thread of its own, because it is not thread-safe; the producer is. Both reconnect by
+themselves after a broker's restart. A producer that failed to deliver is replaced, because an idempotent one
+may refuse everything after a gap.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ from kaon_wire.topics import RUNNER_HEARTBEATS, STEP_EVENTS, STEP_LOGS, dead_let
 log = structlog.get_logger(__name__)
 _POLL_MS = 500
 _RETRY_SECONDS = 0.5
-# The client's own default of 30 s would leave a runner out for that long after the broker is back.
+# The client's own default of 30 s would keep a runner disconnected for that long after the broker is back.
 _RECONNECT_MS = {"reconnect_backoff_ms": 50, "reconnect_backoff_max_ms": 1000}
 _POSITION_MS = 20_000
-# How long a broker may be away before what was sent is told as not delivered (and sent again by the outbox).
+# How long a broker may be away before sent records are reported as not delivered (and resent by the outbox).
 _DELIVERY_MS = 600_000
 
 
@@ -36,8 +37,8 @@ class KafkaTransport:
 
     Args:
         bootstrap: "host:port,host:port".
-        pool: whose step-ready topic is read.
-        connect_seconds: how long `start` tries to reach a broker.
+        pool: The pool whose step-ready topic is read.
+        connect_seconds: How long `start` tries to reach a broker.
     """
 
     def __init__(self, bootstrap: str, *, pool: str, connect_seconds: float = 30.0) -> None:
@@ -54,7 +55,7 @@ class KafkaTransport:
         self._broken = False
 
     def start(self, incarnation: str, deliver: Deliver) -> None:
-        """See `Transport`."""
+        """Connect; see `Transport`."""
         try:
             self._producer = self._new_producer()
             self._consumer = self._new_consumer(incarnation)
@@ -66,7 +67,7 @@ class KafkaTransport:
         self._thread.start()
 
     def send(self, topic: str, partition: int, message: Message, done: Done) -> None:
-        """See `Transport`."""
+        """Send a record; see `Transport`."""
         if self._closing.is_set():
             done(TransportClosed("the runner's transport is closed"))
             return
@@ -83,11 +84,11 @@ class KafkaTransport:
         future.add_errback(lambda error: self._failed(producer, error, done))
 
     def partitions(self, topic: str) -> int:
-        """See `Transport`."""
+        """Return the number of partitions; see `Transport`."""
         return self._partitions[topic]
 
     def close(self, timeout: float = 5.0) -> None:
-        """See `Transport`."""
+        """Close the connection; see `Transport`."""
         self._closing.set()
         if self._thread is not None:
             self._thread.join(timeout + _POLL_MS / 1000)
@@ -108,7 +109,7 @@ class KafkaTransport:
             bootstrap_timeout_ms=self._connect_ms,
             **_RECONNECT_MS,
         )
-        # Sending to a topic whose metadata is not there yet would block, so all of it is fetched now.
+        # Sending to a topic without cached metadata would block, so all of it is fetched now.
         for topic in (*self._written, *map(dead_letters, self._decoder.types)):
             self._partitions[topic] = len(_existing(producer.partitions_for(topic), topic))
         return producer
@@ -141,7 +142,7 @@ class KafkaTransport:
             try:
                 polled = self._consumer.poll(timeout_ms=_POLL_MS)
             except Exception:
-                # The client retries what can be retried; whatever else comes up must not end the thread.
+                # The client retries retriable errors; no other error may end the thread.
                 log.exception("Kafka read failed; retrying")
                 self._closing.wait(_RETRY_SECONDS)
                 continue
@@ -159,7 +160,7 @@ class KafkaTransport:
         return [message for message in decoded if message is not None]
 
     def _set_aside(self, topic: str, partition: int, value: bytes, headers: Mapping[str, bytes]) -> None:
-        """Waits for the acknowledgement: the record must not be passed over before it is safe elsewhere."""
+        """Wait for the acknowledgement: the record must not be passed over before the dead letter is safe."""
         future = self._producer.send(topic, value=value, partition=partition, headers=list(headers.items()))
         future.get(timeout=_DELIVERY_MS / 1000)
 

@@ -16,8 +16,8 @@ class MemoryTransport:
     """Delivers in the thread that produces.
 
     Args:
-        broker: shared with the other parts of the system.
-        pool: whose step-ready topic is read.
+        broker: The broker, shared with the other components.
+        pool: The pool whose step-ready topic is read.
     """
 
     def __init__(self, broker: MemoryBroker, *, pool: str) -> None:
@@ -30,7 +30,7 @@ class MemoryTransport:
         self._closed = False
 
     def start(self, incarnation: str, deliver: Deliver) -> None:
-        """See `Transport`."""
+        """Connect; see `Transport`."""
         self._deliver = deliver
         reader = self._broker.reader(self._wake)
         for topic in self._decoder.types:
@@ -39,7 +39,7 @@ class MemoryTransport:
         self._wake()
 
     def send(self, topic: str, partition: int, message: Message, done: Done) -> None:
-        """See `Transport`."""
+        """Send a record; see `Transport`."""
         try:
             if self._closed:
                 raise TransportClosed("the runner's transport is closed")
@@ -50,11 +50,11 @@ class MemoryTransport:
             done(None)
 
     def partitions(self, topic: str) -> int:
-        """See `Transport`."""
+        """Return the number of partitions; see `Transport`."""
         return len(self._broker.partitions(topic))
 
     def close(self, timeout: float = 5.0) -> None:
-        """See `Transport`."""
+        """Close the connection; see `Transport`."""
         with self._order:
             self._closed = True
             if self._reader is not None:

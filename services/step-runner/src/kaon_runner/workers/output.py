@@ -1,4 +1,4 @@
-"""What steps print in a worker: each step's lines up to the mark that the worker prints when the step has ended."""
+"""Output of steps in a worker: each step's lines up to the mark that the worker prints at the step's end."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class WorkerOutput:
     """Both output streams of one worker.
 
     Args:
-        running: the log of the step that runs; None when none does.
+        running: Returns the log of the running step; None when none is running.
     """
 
     def __init__(self, running: Callable[[], StepLog | None]) -> None:
-        # Begins the marks.
+        # Prefix of the marks.
         self.token = "\x1e" + secrets.token_hex(8)
-        # Whether output is read as it comes.
+        # Whether output is read live.
         self.watched = False
         self._running = running
         self._loop = asyncio.get_running_loop()
@@ -33,11 +33,11 @@ class WorkerOutput:
         self._pipes: tuple[tuple[log_pb2.Stream.ValueType, int], ...] = ()
 
     def attach(self, child: Child) -> None:
-        """The process has started."""
+        """Attach the streams of the started process."""
         self._pipes = ((STDOUT, child.stdout), (STDERR, child.stderr))
 
     def drain(self, number: int, log: StepLog) -> None:
-        """Reads what a step had printed when it ended: up to its mark."""
+        """Read the output of an ended step: up to its mark."""
         mark = f"\n{self.token} {number}\n".encode()
         for stream, fd in self._pipes:
             data = self._partial[stream]
@@ -54,13 +54,13 @@ class WorkerOutput:
         log.end_streams()
 
     def watch(self) -> None:
-        """Reads output as it comes, until `unwatch`."""
+        """Read output live, until `unwatch`."""
         self.watched = True
         for stream, fd in self._pipes:
             self._loop.add_reader(fd, self._printed, stream, fd)
 
     def unwatch(self) -> None:
-        """Leaves output in its pipes, until a step has ended."""
+        """Leave output in its pipes until a step has ended."""
         if not self.watched:
             return
         self.watched = False
@@ -68,12 +68,12 @@ class WorkerOutput:
             self._loop.remove_reader(fd)
 
     def close(self) -> None:
-        """Lets go of the pipes."""
+        """Close the pipes."""
         for _, fd in self._pipes:
             os.close(fd)
 
     def _printed(self, stream: log_pb2.Stream.ValueType, fd: int) -> None:
-        """Live output of a long step. What may be the beginning of a mark stays until it is known."""
+        """Handle live output of a long step. A possible beginning of a mark stays until it is known."""
         data = _read(fd)
         if not data:
             self._loop.remove_reader(fd)

@@ -1,4 +1,4 @@
-"""The warm workers of one runner: which are idle, which may be given more, when one is replaced."""
+"""The warm workers of one runner: idle ones, those with room for another step, and their replacement."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from kaon_runner.supervision.child import Bounds, Ending
 from kaon_runner.workers.process import SLOW_SECONDS, WarmWorker, WorkerTask
 from kaon_wire.errors import KaonError
 
-# Workers that may end before their first step, one after the other, until the step fails that they were started for.
+# Consecutive workers that may end before their first step, until the step fails that they were started for.
 _STARTS = 3
-# Steps are put behind a running one only where they have been this short.
+# Steps are queued behind a running one only where recent steps were this short.
 _SHORT_SECONDS = 0.02
 
 
@@ -21,13 +21,13 @@ class WorkerPool:
     """All warm workers of one runner.
 
     Args:
-        directory: working directory of the processes.
-        worker_steps: steps after which a worker is replaced.
-        worker_memory_bytes: memory after which a worker is replaced, seen between two steps.
-        prefetch: steps that may wait behind a running one in its worker.
-        idle_limit: idle workers that are kept.
-        idle_seconds: how long an idle worker is kept; one that has not run anything yet is.
-        deadline_seconds: see `supervision.Order`.
+        directory: The working directory of the processes.
+        worker_steps: The number of steps after which a worker is replaced.
+        worker_memory_bytes: The memory between two steps beyond which a worker is replaced.
+        prefetch: The number of steps that may wait behind a running one in its worker.
+        idle_limit: The number of idle workers that are kept.
+        idle_seconds: How long an idle worker is kept, unless it has not run any step yet.
+        deadline_seconds: See `supervision.Order`.
     """
 
     def __init__(
@@ -50,20 +50,20 @@ class WorkerPool:
         self._deadline_seconds = deadline_seconds
         self._workers: list[WarmWorker] = []
         self._idle: list[WarmWorker] = []
-        # By kind: workers that ended before their first step, one after the other.
+        # By kind: consecutive workers that ended before their first step.
         self._stillborn: dict[tuple[str, str, Bounds], int] = {}
 
     @property
     def workers(self) -> tuple[WarmWorker, ...]:
-        """All, busy and idle."""
+        """Return all workers, busy and idle."""
         return tuple(self._workers)
 
     def warm_keys(self) -> list[str]:
-        """The keys of the specs for which a worker waits."""
+        """Return the keys of the specs that have an idle worker."""
         return sorted({worker.spec.key for worker in self._idle})
 
     def room_behind(self, lane: tuple[str, ...], wanted: Amount) -> WarmWorker | None:
-        """A worker that runs short steps of this lane and may be given one more to wait for it; the one with the fewest."""
+        """Return the worker with the fewest waiting steps that runs short steps of this lane and has room for one more."""
         best: WarmWorker | None = None
         for worker in self._workers:
             tasks = worker.tasks
@@ -82,19 +82,19 @@ class WorkerPool:
         return best if best is None or best.busy_seconds < SLOW_SECONDS else None
 
     async def submit(self, spec: WorkerSpec, task: WorkerTask) -> None:
-        """Gives a step that has a claim to an idle worker, or to a new one.
+        """Give a step that has a claim to an idle worker, or to a new one.
 
         Raises:
-            UserStepError, PlatformStepError: no worker can be started.
+            UserStepError, PlatformStepError: No worker can be started.
         """
         worker = self._take_idle(spec, task.bounds) or await self._start(spec, task.bounds)
         worker.submit(task)
 
     async def warm(self, spec: WorkerSpec, bounds: Bounds) -> None:
-        """Starts a worker that waits for its first step.
+        """Start a worker that waits for its first step.
 
         Raises:
-            UserStepError, PlatformStepError: it cannot be started.
+            UserStepError, PlatformStepError: The worker cannot be started.
         """
         self.became_idle(await self._start(spec, bounds))
 
@@ -110,7 +110,7 @@ class WorkerPool:
         return worker
 
     def became_idle(self, worker: WarmWorker) -> None:
-        """A worker has run its last step."""
+        """Note that a worker has run its last step."""
         if worker.closed or worker in self._idle:
             return
         if worker.worn:
@@ -121,12 +121,15 @@ class WorkerPool:
             self._idle.pop(0).close()
 
     def worked(self, worker: WarmWorker) -> None:
-        """A worker has executed a step: its kind can be started."""
+        """Note that a worker has executed a step: its kind can be started."""
         if self._stillborn:
             self._stillborn.pop(worker.kind, None)
 
     def stillborn(self, worker: WarmWorker, ending: Ending) -> bool:
-        """A worker has ended by itself before its first step. True when too many of its kind have, one after the other."""
+        """Note that a worker ended by itself before its first step.
+
+        Return True when too many of its kind did so consecutively.
+        """
         if ending.reason != "exited":
             return False
         deaths = self._stillborn.pop(worker.kind, 0) + 1
@@ -135,13 +138,13 @@ class WorkerPool:
         return deaths >= _STARTS
 
     def forget(self, worker: WarmWorker) -> None:
-        """A worker's process is gone."""
+        """Remove a worker whose process is gone."""
         self._workers.remove(worker)
         if worker in self._idle:
             self._idle.remove(worker)
 
     def look(self) -> None:
-        """Called regularly: reads the output of long steps, and takes back what waits behind them."""
+        """Read the output of long steps, and take back those that wait behind them. Called regularly."""
         for worker in self._workers:
             worker.look()
             if len(worker.tasks) > 1 and worker.busy_seconds > SLOW_SECONDS:
@@ -150,7 +153,7 @@ class WorkerPool:
                 worker.settle_idle()
 
     def renew_idle(self, seconds: float) -> None:
-        """Idle workers live as long as the runner does, but those that nothing has come for in a long time."""
+        """Renew idle workers, except those that have been idle for too long."""
         for worker in tuple(self._idle):
             if worker.idle_seconds > self._idle_seconds:
                 self._idle.remove(worker)
@@ -159,7 +162,7 @@ class WorkerPool:
                 worker.child.renew(seconds)
 
     async def close(self) -> None:
-        """Ends all workers and returns when they are gone."""
+        """End all workers and return when they are gone."""
         children = [worker.child for worker in self._workers if worker.child is not None]
         for worker in tuple(self._workers):
             worker.close()

@@ -1,4 +1,4 @@
-"""Workers that are started before steps ask for them, for the code bundles that the settings name."""
+"""Prewarming: starts workers in advance, for the code bundles in the settings."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ log = structlog.get_logger(__name__)
 
 
 async def prewarm(settings: Settings, artifacts: Artifacts, pool: WorkerPool, executor: Executor) -> None:
-    """Unpacks each bundle and starts workers for it; the slots are shared out among the bundles.
+    """Unpack each bundle and start workers for it; the slots are divided among the bundles.
 
-    A bundle that cannot be had is logged and left out: its steps will say so when they come.
+    An unavailable bundle is logged and skipped: its steps will report it.
     """
     loop = asyncio.get_running_loop()
     bounds = Bounds(pids=settings.step_processes)

@@ -27,12 +27,13 @@ from kaonapi.step.v1 import step_pb2
 log = structlog.get_logger(__name__)
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-# A worker is weighed after so many steps, and after each that took so long: shorter ones cannot have taken much.
+# A worker's memory is measured after so many steps, and after each long step: shorter ones cannot have taken
+# much.
 _WEIGHED_STEPS = 16
 _WEIGHED_SECONDS = 0.01
-# Steps that a worker has ended and whose late messages can be told.
+# Number of ended steps whose late messages are recognised.
 _REMEMBERED_STEPS = 16
-# A step that runs longer gets its output read as it comes, and what waits behind it goes elsewhere.
+# The output of a longer step is read live, and the steps that wait behind it go elsewhere.
 SLOW_SECONDS = 0.05
 
 
@@ -46,7 +47,7 @@ class WorkerOutcome:
 
     # "succeeded" with "outputs", or "error" with "type", "message", "traceback".
     answer: Mapping[str, Any] | None = None
-    # How the worker ended when it gave no answer.
+    # How the worker ended when it sent no answer.
     ending: Ending | None = None
 
 
@@ -59,12 +60,12 @@ class WorkerTask:
     # The content of context.json, as JSON text.
     context: str
     log: StepLog
-    # Tells which steps may follow each other on one claim.
+    # Steps of equal lanes may follow each other on one claim.
     lane: tuple[str, ...]
     wanted: Amount
-    # What its process may use.
+    # The limits of its process.
     bounds: Bounds
-    # What it occupies; None while it waits behind another step, whose claim it inherits.
+    # The amounts that it occupies; None while it waits behind another step, whose claim it inherits.
     claim: Claim | None
     on_started: Callable[[], None]
     on_event: Callable[[Mapping[str, Any]], None]
@@ -85,7 +86,7 @@ class WorkerTask:
 
 
 class Owner(Protocol):
-    """What a worker needs of the pool that it belongs to; see `pool.WorkerPool`."""
+    """The pool's interface to its workers; see `pool.WorkerPool`."""
 
     directory: Path
     worker_steps: int
@@ -101,14 +102,14 @@ class Owner(Protocol):
 
 
 class WarmWorker:
-    """One worker process and what is on its way to it."""
+    """One worker process and the steps on their way to it."""
 
     def __init__(self, spec: WorkerSpec, bounds: Bounds, owner: Owner) -> None:
         self.spec = spec
         self.bounds = bounds
         self.tasks: deque[WorkerTask] = deque()
         self.steps = 0
-        # Moving average of how long its steps took, seconds.
+        # Moving average of the durations of its steps, in seconds.
         self.average = 0.0
         self.child: Child | None = None
         self.closed = False
@@ -120,16 +121,16 @@ class WarmWorker:
         # The answer with which the worker ends, until it is gone.
         self._last: WorkerOutcome | None = None
         self._ended_at = 0.0
-        # The last steps that have ended, by their numbers.
+        # The last ended steps, by number.
         self._ended_steps: deque[tuple[int, step_pb2.StepKey]] = deque(maxlen=_REMEMBERED_STEPS)
         self._next_id = 0
-        # Steps that have been promised the place behind the running one and are still being prepared.
+        # Steps in preparation that have been promised the place behind the running one.
         self._expected = 0
         # The claim of the last step, for the first of them.
         self._kept: Claim | None = None
 
     async def start(self, deadline_seconds: float) -> None:
-        """Starts the process. Steps may be submitted before: they wait in the socket."""
+        """Start the process. Steps may be submitted before: they wait in the socket."""
         self.channel.peer.setblocking(True)
         spec = self.spec
         code = os.pathsep.join(spec.sys_path)
@@ -158,44 +159,47 @@ class WarmWorker:
 
     @property
     def kind(self) -> tuple[str, str, Bounds]:
-        """Workers of one kind start in the same way."""
+        """Return the worker's kind: workers of one kind start in the same way."""
         return self.spec.key, self.spec.python, self.bounds
 
     @property
     def idle_seconds(self) -> float:
-        """How long ago its last step ended; 0 before its first."""
+        """Return the seconds since its last step ended; 0 before its first."""
         return time.monotonic() - self._ended_at if self.steps else 0.0
 
     @property
     def busy_seconds(self) -> float:
-        """How long the step at the front has been running."""
+        """Return how long the step at the front has been running, in seconds."""
         return time.monotonic() - self.tasks[0].started_at if self.tasks else 0.0
 
     @property
     def worn(self) -> bool:
-        """Whether it has run as many steps as it should, or keeps more memory than it should: it gets no more."""
+        """Tell whether it has run its number of steps, or exceeds its memory: it receives no more steps."""
         return self._worn or self.steps + len(self.tasks) >= self._owner.worker_steps
 
     def weigh(self, limit: int) -> None:
-        """Looks how much memory it keeps between two steps."""
+        """Measure its memory between two steps."""
         if self.child is not None and not self._worn and resident_bytes(self.child.pid) > limit:
             self._worn = True
 
     def expect(self) -> None:
-        """Somebody will come who was promised the place behind the running step."""
+        """Promise the place behind the running step."""
         self._expected += 1
 
     def arrive(self) -> Claim | None:
-        """The promised one is here, or gives up. Returns the claim that waits for it, if the step before has ended."""
+        """Redeem or give up a promise.
+
+        Return the claim that waits for it, if the step before has ended.
+        """
         self._expected -= 1
         claim, self._kept = self._kept, None
         return claim
 
     def submit(self, task: WorkerTask) -> None:
-        """Sends a step; it starts when those before it have ended.
+        """Send a step; it starts when those before it have ended.
 
         Raises:
-            Requeued: the socket is full of steps that wait.
+            Requeued: The socket is full of waiting steps.
         """
         self._next_id += 1
         task.id = self._next_id
@@ -210,47 +214,47 @@ class WarmWorker:
             self._front_started()
 
     def take_back(self) -> list[WorkerTask]:
-        """Everything that was submitted and has not been started."""
+        """Return all submitted steps that have not been started."""
         taken = self.channel.take_back()
-        # Not simply the last ones: the worker receives too, and may have got one from among them.
+        # Not simply the last ones: the worker also receives, and may have taken one from among them.
         back = [task for task in self.tasks if task.id in taken]
         self.tasks = deque(task for task in self.tasks if task.id not in taken)
         return back
 
     def settle_idle(self) -> None:
-        """Tells the pool when there is nothing to do here and nobody is expected."""
+        """Notify the pool when the worker has nothing to do and no promise is open."""
         if not self.tasks and not self._expected:
             self._owner.became_idle(self)
 
     def signal(self, task: WorkerTask, signal: runner_pb2.SignalStep) -> None:
-        """Hands a message on to a step that was submitted here; it reads it when it wants to."""
+        """Deliver a signal to a submitted step, which reads it when it wants to."""
         if not self.closed:
             self.channel.signal(task.id, signal)
 
     def look(self) -> None:
-        """Called regularly while a step runs: a long one gets its output read as it comes."""
+        """Read the output of a long step live. Called regularly while a step runs."""
         self.channel.send_signals()
         if self.tasks and not self._output.watched and self.busy_seconds > SLOW_SECONDS:
             self._output.watch()
 
     def discard(self) -> None:
-        """Lets go of what was made for a process that could not be started."""
+        """Release the resources of a process that could not be started."""
         self.closed = True
         self.channel.close()
 
     def close(self) -> None:
-        """Ends the process and all that it started."""
+        """End the process and all of its descendants."""
         if self.child is not None and not self.closed:
             self.closed = True
             self.child.stop()
 
     async def gone(self) -> None:
-        """Returns when no process of it is left."""
+        """Return when no process of it is left."""
         if self.child is not None:
             await asyncio.shield(self.child.ended)
 
     def read(self) -> None:
-        """Takes what the worker has said."""
+        """Read the worker's messages."""
         for message in self.channel.messages(self._unreadable):
             self._heard(message)
 
@@ -259,7 +263,7 @@ class WarmWorker:
         log.warning("unreadable message from worker ignored", reason=str(error), **about)
 
     def _about(self, number: object) -> dict[str, Any]:
-        """What tells a step that was here in logs, by its number."""
+        """Return the fields that identify a step of this worker in logs, by its number."""
         for ended, key in self._ended_steps:
             if ended == number:
                 return fields_of(key)
@@ -287,7 +291,7 @@ class WarmWorker:
             self._finish(task, WorkerOutcome(answer=message))
 
     def _retire(self, task: WorkerTask, answer: Mapping[str, Any]) -> None:
-        """The step has left in the process what cannot be put back: its result counts when nothing of the process is left."""
+        """Retire the worker: the step changed the process irreversibly, and its result counts when no process is left."""
         self._last = WorkerOutcome(answer=answer)
         self.closed = True
         task.log.remark(f"the step left {', '.join(map(str, answer['ends']))}: its process was ended with it")
@@ -315,14 +319,14 @@ class WarmWorker:
         self.settle_idle()
 
     def _ended(self, ending: Ending) -> None:
-        """The process is gone."""
+        """Handle the end of the process."""
         self.closed = True
         self.read()
         waiting = self.take_back()
         self._output.unwatch()
         self._loop.remove_reader(self.channel.own)
         if waiting and not self.steps and self._owner.stillborn(self, ending):
-            # It could not even begin: with the next worker it would be the same.
+            # It failed to begin: the next worker would fail, too.
             self.tasks.extendleft(reversed(waiting))
             waiting, ending = [], replace(ending, before_start=True)
         running = list(self.tasks)
@@ -340,7 +344,7 @@ class WarmWorker:
 
 
 def resident_bytes(pid: int) -> int:
-    """What a process keeps in memory; 0 when it is gone."""
+    """Return the resident memory of a process in bytes; 0 when it is gone."""
     try:
         with open(f"/proc/{pid}/statm", "rb") as file:
             return int(file.read().split()[1]) * _PAGE_BYTES

@@ -1,7 +1,8 @@
-"""What a runner and a worker say to each other: packets with steps and answers, and signals on a channel of their own.
+"""The protocol between a runner and a worker: packets with steps and answers, and signals on a channel of their own.
 
-Requests wait in the packet socket itself, of which the runner keeps both ends: a packet is received exactly once, so whatever the
-runner can still receive from the worker's end has not been started, and can go elsewhere. The worker needs no thread for that.
+Requests wait in the packet socket itself, both ends of which the runner keeps. A packet is received exactly
+once, so a request that the runner can still receive from the worker's end has not been started, and can go
+elsewhere. The worker needs no thread for that.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ class Channel:
     """Both sockets between a runner and one worker, with both ends of each.
 
     Attributes:
-        own: the runner's end of the socket for steps and answers.
-        peer: the worker's end of it.
+        own: The runner's end of the socket for steps and answers.
+        peer: The worker's end of it.
     """
 
     def __init__(self) -> None:
@@ -34,32 +35,32 @@ class Channel:
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * PACKET_BYTES)
         self._signals, self._signals_peer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._signals.setblocking(False)
-        # Signals that their socket had no room for.
+        # Signals that did not fit into their socket.
         self._unsent: deque[bytes] = deque()
 
     @property
     def given(self) -> tuple[int, int]:
-        """The descriptors that the worker gets: for steps and answers, and for signals."""
+        """Return the worker's descriptors: for steps and answers, and for signals."""
         return self.peer.fileno(), self._signals_peer.fileno()
 
     def submit(self, number: int, *, target: str, whole: bool, context: str) -> None:
-        """Sends a step.
+        """Send a step.
 
         Args:
-            number: names the step in answers and signals.
+            number: The step's number in answers and signals.
             target: "module:function".
-            whole: whether the function takes the context alone.
-            context: context.json, as text.
+            whole: Whether the function takes the context alone.
+            context: The content of context.json, as text.
 
         Raises:
-            BlockingIOError: the socket is full of steps that wait.
+            BlockingIOError: The socket is full of waiting steps.
         """
         flag = "true" if whole else "false"
         packet = f'{{"id":{number},"target":{_quote(target)},"whole":{flag},"context":{context}}}'.encode()
         packets.send(self.own, packet, number)
 
     def take_back(self) -> set[int]:
-        """Receives the steps that the worker has not received, and returns their numbers."""
+        """Receive the steps that the worker has not received, and return their numbers."""
         taken: set[int] = set()
         while True:
             try:
@@ -72,7 +73,7 @@ class Channel:
         return taken
 
     def messages(self, unreadable: Callable[[Exception], None]) -> Iterator[dict[str, Any]]:
-        """What the worker has said and nobody has read. Tells `unreadable` of what cannot be read."""
+        """Yield the worker's unread messages. `unreadable` is called with malformed ones."""
         while True:
             try:
                 packet = packets.receive(self.own)
@@ -87,29 +88,29 @@ class Channel:
             yield message
 
     def signal(self, number: int, signal: runner_pb2.SignalStep) -> None:
-        """Sends a message to a step, as soon as there is room."""
+        """Send a message to a step, as soon as there is room."""
         self._unsent.append(json.dumps({"id": number, **as_message(signal)}).encode())
         self.send_signals()
 
     def send_signals(self) -> None:
-        """Sends signals that had no room before."""
+        """Send signals that did not fit before."""
         with contextlib.suppress(BlockingIOError, BrokenPipeError):
             while self._unsent:
                 packets.send(self._signals, self._unsent[0])
                 self._unsent.popleft()
 
     def close(self) -> None:
-        """Closes all ends."""
+        """Close all ends."""
         for end in (self.own, self.peer, self._signals, self._signals_peer):
             end.close()
 
 
 def as_message(signal: runner_pb2.SignalStep) -> dict[str, Any]:
-    """A signal as the step protocol has it."""
+    """Return a signal in the form of the step protocol."""
     payload = json.loads(signal.payload_json) if signal.payload_json else None
     return {"seq": signal.signal_seq, "name": signal.name, "payload": payload}
 
 
 def _number_of(packet: bytes) -> int:
-    """Requests begin with their id, so that it is found without reading the rest."""
+    """Return the number of a request, which begins with it, without parsing the rest."""
     return int(packet[len(b'{"id":') : packet.index(b",")])
