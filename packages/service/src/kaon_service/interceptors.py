@@ -36,7 +36,7 @@ class CallRules:
     check: Callable[[Message], None] = bounds.check
     # What follows the reason for which a request cannot be decoded.
     undecodable_hint: str = ""
-    # Gets how long each unary call took, by method and status.
+    # Observes the duration of each unary call, by method and status.
     seconds: Histogram | None = None
 
 

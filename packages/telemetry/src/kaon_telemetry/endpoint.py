@@ -53,7 +53,7 @@ class MetricsServer:
         self.port = server.server_port
 
     def close(self) -> None:
-        """Stops serving."""
+        """Stop serving."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-# What a cell adds to the name of its block.
+# The suffix that a cell adds to the name of its block.
 _DECORATION = re.compile(r"\[[^\]]*\]|#\d+|=\w+")
 
 

@@ -25,7 +25,7 @@ HOW_TO_LINK = "kaon-console link, with the settings of the console, prints one"
 
 
 def main() -> None:
-    """Entry point. Exit codes: 0 stopped in order, 1 cannot go on, 2 wrong settings."""
+    """Run the coordinator. Exit codes: 0 shut down in order, 1 fatal error, 2 invalid settings."""
     parser = argparse.ArgumentParser(
         prog="kaon-console",
         description="Serves the web console. Every setting is an environment variable; kaon_console/settings.py lists them.",

@@ -47,7 +47,7 @@ class Settings:
     name: str = Principal.name
     # KAON_ROLES: their roles, separated by commas, for approvals.
     roles: str = ""
-    # KAON_METRICS: host:port at which Prometheus reads metrics; empty: nowhere.
+    # KAON_METRICS: host:port at which Prometheus reads metrics; empty: metrics are not served.
     metrics: str = ""
     # Commands are refused: what is looked at has nobody who would carry them out.
     read_only: bool = False
@@ -66,10 +66,10 @@ class Settings:
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
-    """The settings that the environment gives; what it does not mention has its default.
+    """Read the settings from the environment; absent variables have their defaults.
 
     Raises:
-        InvalidValue: a variable has no usable value; the message names it.
+        InvalidValue: A variable has an invalid value; the message names it.
     """
     default = Settings()
     settings = Settings(

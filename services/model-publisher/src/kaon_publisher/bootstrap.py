@@ -79,7 +79,7 @@ class Application:
         return port
 
     async def wait(self) -> None:
-        """Returns never: raises what makes it impossible to go on. The process must end then."""
+        """Wait for a fatal error and raise it; the process must end then."""
         await self._tasks.wait()
 
     async def stop(self) -> None:

@@ -41,7 +41,7 @@ class Settings:
     docker_host: str = ""
     # KAON_KAFKA: brokers; empty: announcements go over gRPC only.
     kafka: str = ""
-    # KAON_METRICS: host:port at which Prometheus reads metrics; empty: nowhere.
+    # KAON_METRICS: host:port at which Prometheus reads metrics; empty: metrics are not served.
     metrics: str = ""
 
 

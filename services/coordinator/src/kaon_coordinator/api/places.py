@@ -1,4 +1,4 @@
-"""Finds what people name in a run: by its path, by the name of its step or block, or by the end of its path."""
+"""Finds places in a run by path, by the name of a step or block, or by the end of a path."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from kaon_coordinator.store.protocols.workflow_store import WorkflowStore
 from kaon_wire.errors import NotFound
 from kaon_wire.paths import bare, names, names_merely_a_cell
 
-# So many places are listed in an error.
+# Number of places listed in an error.
 _LISTED = 5
-# Paths among which a near one is looked for; names are looked through whatever their number.
+# Number of paths searched for a similar one; names are all searched.
 _COMPARED = 5_000
 
 
@@ -39,7 +39,7 @@ class Place:
 
 
 def of_rows(rows: Iterable[StepRow | BlockRow]) -> list[Place]:
-    """The places of a run as it is stored."""
+    """Return the places of a run from its stored rows."""
     return [
         Place(path=row.path, status=row.status, is_cell=isinstance(row, BlockRow) and row.kind == "cell")
         for row in rows
@@ -47,7 +47,7 @@ def of_rows(rows: Iterable[StepRow | BlockRow]) -> list[Place]:
 
 
 def of_state(state: RunState) -> list[Place]:
-    """The places of a folded run."""
+    """Return the places of a folded run."""
     both: list[Node] = [*state.steps.values(), *state.blocks.values()]
     nodes = [Place(path=node.path, status=node.status, is_cell=False) for node in both]
     cells = [Place(path=key, status=scope.status, is_cell=True) for key, scope in state.scopes.items() if key]
@@ -55,7 +55,7 @@ def of_state(state: RunState) -> list[Place]:
 
 
 def named(places: Iterable[Place], written: str) -> list[Place]:
-    """The place at a path; or else all that have this name or whose paths end so."""
+    """Return the place at a path, or else all places with this name or end of path."""
     listed = list(places)
     exact = [place for place in listed if place.path == written]
     return exact or [
@@ -68,10 +68,10 @@ def named(places: Iterable[Place], written: str) -> list[Place]:
 def the_one(
     found: Sequence[Place], written: str, where: str, *, fits: Callable[[Place], bool] | None = None
 ) -> str:
-    """The path of the one place that is meant. When several have the name, the only one that `fits` is meant.
+    """Return the path of the one place that is meant: among several, the only one that `fits`.
 
     Raises:
-        FailedPrecondition: several are; the error lists their paths.
+        FailedPrecondition: Several places match; the error lists their paths.
     """
     meant = found
     if fits is not None and len(found) > 1:
@@ -84,11 +84,11 @@ def the_one(
 
 
 def find(store: PlaceStore, run: RunRecord, written: str, fits: Callable[[Place], bool] | None = None) -> str:
-    """The path of what a person named in a run.
+    """Resolve a name or path that a person gave to a path of the run.
 
     Raises:
-        NotFound: the run's workflow has nothing of this name; the error has the nearest names.
-        FailedPrecondition: it has not come to be yet, or several places have the name.
+        NotFound: The run's workflow has no such name; the error lists similar ones.
+        FailedPrecondition: The place does not exist yet, or several match.
     """
     if store.find_row(run.run_id, written) is not None:
         return written
@@ -101,12 +101,14 @@ def find(store: PlaceStore, run: RunRecord, written: str, fits: Callable[[Place]
 def find_all(
     store: PlaceStore, run: RunRecord, written: str, *, later: bool
 ) -> tuple[str, Callable[[str], bool]]:
-    """A place that is around all that a person named, and what tells of a path whether it is at or under that: all cells of a name,
-    those that come later, too. With `later` it may be something that has not come to be yet.
+    """Find an ancestor of all places that a person named, and a predicate for paths at or under them.
+
+    A name covers all of its cells, including later ones. With `later` it may name a place that does not exist
+    yet.
 
     Raises:
-        NotFound: the run's workflow has nothing of this name; the error has the nearest names.
-        FailedPrecondition: it has not come to be yet.
+        NotFound: The run's workflow has no such name; the error lists similar ones.
+        FailedPrecondition: The place does not exist yet.
     """
     if not written or store.find_row(run.run_id, written) is not None:
         return written, lambda path: at_or_under(path, written)
@@ -119,7 +121,7 @@ def find_all(
 def missing(
     workflow: CompiledWorkflow, places: Iterable[Place], written: str, where: str
 ) -> NotFound | FailedPrecondition:
-    """The error for a name that no place has: there is no such thing, or not yet."""
+    """Return the error for a name without a place: unknown, or not created yet."""
     if _declared(workflow, written):
         near = difflib.get_close_matches(written, _paths(places), n=3) if "/" in written else ()
         hint = f"; it has {' and '.join(near)}" if near else ""
@@ -128,7 +130,7 @@ def missing(
 
 
 def unknown(workflow: CompiledWorkflow, places: Iterable[Place], written: str) -> NotFound:
-    """The error for a name that neither the workflow nor the run has, with the nearest ones."""
+    """Return the error for a name that neither the workflow nor the run has, with similar names."""
     near = difflib.get_close_matches(written, dict.fromkeys([*workflow.chains, *_paths(places)]), n=3)
     near = near or difflib.get_close_matches(bare(written.rsplit("/", 1)[-1]), workflow.chains, n=3)
     known = list(workflow.chains)
@@ -143,17 +145,17 @@ def unknown(workflow: CompiledWorkflow, places: Iterable[Place], written: str) -
 
 
 def is_over(place: Place) -> bool:
-    """Whether it has ended."""
+    """Tell whether the place has ended."""
     return place.status in t.TERMINAL
 
 
 def goes_on(place: Place) -> bool:
-    """Whether it has not ended."""
+    """Tell whether the place has not ended."""
     return place.status not in t.TERMINAL
 
 
 def _declared(workflow: CompiledWorkflow, written: str) -> bool:
-    """Whether the workflow has such a thing, whether or not it has begun in the run."""
+    """Tell whether the workflow declares the name, begun in the run or not."""
     segments = tuple(bare(segment) for segment in written.rstrip("/").split("/"))
     return workflow.chains.get(segments[-1], ())[-len(segments) :] == segments
 

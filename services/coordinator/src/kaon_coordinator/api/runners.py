@@ -74,6 +74,7 @@ class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
     async def ListRunners(  # noqa: N802
         self, request: runner_pb2.ListRunnersRequest, context: Any
     ) -> runner_pb2.ListRunnersResponse:
+        """Return the runners of a pool, or of all pools, asking the owners of the pools."""
         response = runner_pb2.ListRunnersResponse()
         for pool in self._here(request.pool):
             response.runners.extend(self._matchers.runners(pool))
@@ -91,6 +92,7 @@ class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
     async def ListPools(  # noqa: N802
         self, request: runner_pb2.ListPoolsRequest, context: Any
     ) -> runner_pb2.ListPoolsResponse:
+        """Return the capacity and shortage of a pool, or of all pools, asking the owners of the pools."""
         response = runner_pb2.ListPoolsResponse()
         for view in (self._matchers.view(pool) for pool in self._here(request.pool)):
             if view is not None:
@@ -110,6 +112,7 @@ class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
     async def ExplainStep(  # noqa: N802
         self, request: runner_pb2.ExplainStepRequest, context: Any
     ) -> runner_pb2.ExplainStepResponse:
+        """Return the chain of wait reasons of a step, including the answer of its pool's matcher."""
         tenant = principal.current().tenant
         node, links = await self._threads.read(
             _reasons, self._threads.store, tenant, request.run_id, request.path, self._parts.now_us()

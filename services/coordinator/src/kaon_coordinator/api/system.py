@@ -71,6 +71,7 @@ class SystemServicer(system_pb2_grpc.SystemServiceServicer):
     async def Diagnose(  # noqa: N802
         self, request: system_pb2.DiagnoseRequest, context: Any
     ) -> system_pb2.DiagnoseResponse:
+        """Check the database, the broker, the inboxes, the pools, and the runs and schedules that are set aside."""
         checks = [await self._database(), self._broker()]
         if checks[0].verdict != BAD:
             checks.append(await self._inboxes())

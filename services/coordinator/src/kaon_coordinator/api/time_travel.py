@@ -35,6 +35,7 @@ class TimeTravelServicer(run_service_pb2_grpc.RunServiceServicer):
     _submission: Submission
 
     async def RerunRun(self, request: r.RerunRunRequest, context: Any) -> r.RerunRunResponse:  # noqa: N802
+        """Submit a new run with the parameters of an earlier one, some of them replaced."""
         run = await self._found(request.run_id)
         workflow = await self._submission.workflow(run.workflow, request.version or run.version)
         new = self._new_run(run, workflow, request)
@@ -42,10 +43,12 @@ class TimeTravelServicer(run_service_pb2_grpc.RunServiceServicer):
         return r.RerunRunResponse(run=views.run(made), created=created)
 
     async def GetRunAt(self, request: r.GetRunAtRequest, context: Any) -> r.GetRunAtResponse:  # noqa: N802
+        """Return a run as it was after an event, with digests that verify the replay."""
         run = await self._found(request.run_id)
         return await self._threads.study(_run_at, self._threads.store, run, request.seq or run.row.seq)
 
     async def ForkRun(self, request: r.ForkRunRequest, context: Any) -> r.ForkRunResponse:  # noqa: N802
+        """Submit a run that begins with the state of another one after an event."""
         run = await self._found(request.run_id)
         seq = request.seq or run.row.seq
         if seq == 0:
@@ -70,6 +73,7 @@ class TimeTravelServicer(run_service_pb2_grpc.RunServiceServicer):
         return r.ForkRunResponse(run=views.run(made), created=created)
 
     async def VerifyRun(self, request: r.VerifyRunRequest, context: Any) -> r.VerifyRunResponse:  # noqa: N802
+        """Fold the whole history of a run and compare the result with its rows and snapshots."""
         run = await self._found(request.run_id)
         return await self._threads.study(_verify, self._threads.store, run)
 

@@ -56,6 +56,7 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
     async def UploadBundle(  # noqa: N802
         self, request_iterator: AsyncIterator[workflow_service_pb2.UploadBundleRequest], context: Any
     ) -> workflow_service_pb2.UploadBundleResponse:
+        """Store a code bundle that arrives in pieces; its digest must be the announced one."""
         with tempfile.TemporaryDirectory(prefix="kaon-bundle-") as directory:
             path = Path(directory) / "bundle.zip"
             with path.open("wb") as target:
@@ -67,6 +68,7 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
     async def RegisterWorkflow(  # noqa: N802
         self, request: workflow_service_pb2.RegisterWorkflowRequest, context: Any
     ) -> workflow_service_pb2.RegisterWorkflowResponse:
+        """Validate a definition, store it and make it the current version of its name."""
         definition = request.definition
         version = canonical.digest_message(definition)
         tenant = principal.current().tenant
@@ -88,6 +90,7 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
     async def GetWorkflow(  # noqa: N802
         self, request: workflow_service_pb2.GetWorkflowRequest, context: Any
     ) -> workflow_service_pb2.GetWorkflowResponse:
+        """Return one version of a workflow, or the current one."""
         tenant = principal.current().tenant
         record = await self._threads.read(self._store.get_workflow, tenant, request.name, request.version)
         return workflow_service_pb2.GetWorkflowResponse(workflow=views.workflow(record))
@@ -95,6 +98,7 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
     async def ListWorkflows(  # noqa: N802
         self, request: workflow_service_pb2.ListWorkflowsRequest, context: Any
     ) -> workflow_service_pb2.ListWorkflowsResponse:
+        """Return the current version of each of the caller's workflows."""
         records = await self._threads.read(self._store.list_workflows, principal.current().tenant)
         return workflow_service_pb2.ListWorkflowsResponse(workflows=[views.workflow(it) for it in records])
 

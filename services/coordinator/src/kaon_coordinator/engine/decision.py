@@ -67,7 +67,7 @@ class Unmetered:
 class Context:
     """Everything besides the state and the message that a decision may depend on."""
 
-    # Microseconds since the epoch.
+    # Returns microseconds since the epoch.
     now_us: int
     evaluate: Evaluate
     limits: Limits = DEFAULT

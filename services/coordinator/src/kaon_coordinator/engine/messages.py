@@ -115,7 +115,7 @@ class ChildEnded:
     path: str
     child_run_id: str
     status: int
-    # Canonical JSON by name.
+    # Canonical JSON by parameter name.
     outputs: Mapping[str, str]
     error: step_pb2.StepError | None = None
     # The newest retry of the parent that the child knows; 0 when there was none.

@@ -20,7 +20,7 @@ class Moment:
 
     # Seconds of the matcher's clock.
     now: float
-    # Microseconds since the epoch.
+    # Returns microseconds since the epoch.
     now_us: int
 
 

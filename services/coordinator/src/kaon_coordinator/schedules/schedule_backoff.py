@@ -15,7 +15,7 @@ _LONGEST_US = 300_000_000
 class _Delay:
     """The delay of one schedule."""
 
-    # Microseconds since the epoch.
+    # Returns microseconds since the epoch.
     until_us: int
     length_us: int
     # The revision that failed: a change of the schedule ends its delay.

@@ -68,7 +68,7 @@ class SchedulerParts:
     records: RecordSource | None
     # Number of partitions of runs.
     partitions: int
-    # Microseconds since the epoch.
+    # Returns microseconds since the epoch.
     now_us: Callable[[], int]
     # Returns a fresh id for a run submitted at this time.
     new_run_id: Callable[[int], str]

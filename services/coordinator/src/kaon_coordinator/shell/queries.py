@@ -78,7 +78,7 @@ class Outside:
     # None: steps that need artifacts fail with an explanation.
     artifact_io: ArtifactIO | None
     limits: Limits
-    # Microseconds since the epoch.
+    # Returns microseconds since the epoch.
     now_us: Callable[[], int]
     # Returns a fresh id for a run that is submitted at this time.
     new_run_id: Callable[[int], str]

@@ -18,7 +18,7 @@ from kaon_wire import topics
 class Clocks:
     """The two sources of time, injected."""
 
-    # Microseconds since the epoch.
+    # Returns microseconds since the epoch.
     now_us: Callable[[], int] = lambda: time.time_ns() // 1000
     # Seconds that never jump.
     monotonic: Callable[[], float] = time.monotonic

@@ -24,4 +24,4 @@ class StoreCalls(Protocol[S_co]):
         """Makes a call that only reads, beside those that write."""
 
     async def study(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Makes a call that reads much and takes its time, such as a replay: no other read waits for it."""
+        """Call a long read, such as a replay, without delaying other reads."""

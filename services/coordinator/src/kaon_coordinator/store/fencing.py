@@ -6,7 +6,7 @@ from kaon_wire.errors import KaonError
 
 
 class Fenced(KaonError):
-    """Someone else owns the partition by now: nothing was written, and this owner must drop it."""
+    """Another process owns the partition: nothing was written, and this owner must drop it."""
 
     def __init__(self, partition: int, epoch: int) -> None:
         super().__init__(

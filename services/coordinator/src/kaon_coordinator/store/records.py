@@ -164,7 +164,7 @@ class Memo:
     key: str
     # Canonical JSON by output name.
     outputs: Mapping[str, str]
-    # The execution.
+    # The execution whose memo it is.
     run_id: str
     path: str
     time_us: int

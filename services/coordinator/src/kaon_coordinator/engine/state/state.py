@@ -80,7 +80,7 @@ class StepState:
     retry_us: int = 0
     # Exclusive steps: when the holder may begin.
     grant_us: int = 0
-    # Canonical JSON by name.
+    # Canonical JSON by parameter name.
     inputs: Mapping[str, str] = field(default_factory=_nothing)
     outputs: Mapping[str, str] = field(default_factory=_nothing)
     error: step_pb2.StepError | None = None
@@ -258,7 +258,7 @@ class BufferedSignal:
 class Preparation:
     """What a step gathers before it becomes READY. Not part of the state: a lost preparation begins again."""
 
-    # Canonical JSON by name.
+    # Canonical JSON by parameter name.
     inputs: dict[str, str]
     memo_key: str = ""
     # The awaited answer: "memo", "manifests", "permits", "items" or "child".
@@ -302,7 +302,7 @@ class RunState:
     # When its time starts to count, if not at its start: when it was reopened.
     since_us: int = 0
     end_us: int = 0
-    # Canonical JSON by name.
+    # Canonical JSON by parameter name.
     outputs: Mapping[str, str] = field(default_factory=_nothing)
     error: step_pb2.StepError | None = None
     cancel_requested: bool = False

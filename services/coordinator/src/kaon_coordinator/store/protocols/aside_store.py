@@ -13,12 +13,12 @@ class AsideStore(Protocol):
 
     @abstractmethod
     def put_aside(self, row: SetAside) -> None:
-        """Sets something aside; the newest reason counts."""
+        """Set something aside; the newest reason counts."""
 
     @abstractmethod
     def list_set_aside(self, limit: int) -> list[SetAside]:
-        """What is set aside, the newest first, at most `limit`; all of it when that is 0."""
+        """Return what is set aside, the newest first, at most `limit`; all of it when that is 0."""
 
     @abstractmethod
     def take_back(self, kind: str, tenant: str, name: str) -> bool:
-        """Lets owners touch something again; False when it was not set aside."""
+        """Return something to its owner; return False when it was not set aside."""

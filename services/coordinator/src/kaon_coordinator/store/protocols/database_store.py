@@ -11,12 +11,12 @@ class DatabaseStore(Protocol):
 
     @abstractmethod
     def check(self) -> None:
-        """Returns when the database answers.
+        """Return when the database answers.
 
         Raises:
-            Unavailable: it does not.
+            Unavailable: The database does not answer.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Closes all connections. No call may follow."""
+        """Close all connections. No call may follow."""

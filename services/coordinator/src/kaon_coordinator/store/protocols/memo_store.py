@@ -13,4 +13,4 @@ class MemoStore(Protocol):
 
     @abstractmethod
     def find_memo(self, tenant: str, key: str) -> Memo | None:
-        """The newest execution that was remembered under a key."""
+        """Return the newest memo under a key."""

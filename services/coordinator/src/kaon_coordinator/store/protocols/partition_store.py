@@ -16,46 +16,58 @@ class PartitionStore(Protocol):
 
     @abstractmethod
     def claim_partition(self, partition: int, owner: str) -> int:
-        """Makes the caller the owner and returns its epoch, higher than any before. When this returns, no transaction of an
-        earlier owner is under way, and none will ever be committed."""
+        """Make the caller the owner and return its epoch, higher than any before.
+
+        When this returns, no transaction of an earlier owner is open, and none will ever be committed.
+        """
 
     @abstractmethod
     def load_runs(self, partition: int) -> list[LoadedRun]:
-        """Every run of the partition that has not ended and is not set aside. The cost does not depend on how many have ended."""
+        """Return every run of the partition that has not ended and is not set aside.
+
+        The cost does not depend on the number of ended runs.
+        """
 
     @abstractmethod
     def load_some(self, run_ids: Collection[str]) -> list[LoadedRun]:
-        """Those of the runs that are there, ended or not, in no particular order. The cost depends only on how many they are."""
+        """Return those of the runs that exist, ended or not, in no particular order.
+
+        The cost depends only on their number.
+        """
 
     @abstractmethod
     def unapplied_of(self, partitions: Collection[int], limit: int = 1000) -> list[InboxRow]:
-        """Commands of the partitions that no batch has named as applied, oldest first, at most `limit`. Those of runs that are set
-        aside wait with them."""
+        """Return at most `limit` commands of the partitions that no batch has named as applied, oldest first.
+
+        Commands of runs that are set aside wait with them.
+        """
 
     def unapplied(self, partition: int, limit: int = 1000) -> list[InboxRow]:
-        """Commands of one partition, as `unapplied_of` gives them."""
+        """Return the commands of one partition, as `unapplied_of` does."""
         return self.unapplied_of([partition], limit)
 
     @abstractmethod
     def commit_all(self, batches: Sequence[PartitionBatch]) -> frozenset[int]:
-        """Applies batches of different partitions in one transaction. Each batch begins with its fence, which holds its partition
-        until the transaction ends. A batch whose epoch is not its partition's current one is left out, and nothing of it written;
-        its partition is in the answer. The others do not suffer from it.
+        """Apply batches of different partitions in one transaction.
+
+        Each batch begins with its fence, which holds its partition until the transaction ends. A batch with
+        an outdated epoch is left out, and nothing of it is written; the answer contains its partition. The
+        other batches are not affected.
 
         Raises:
-            Conflict: an event with this run and seq is there already; nothing of any batch was written.
+            Conflict: An event with this run and seq exists already; nothing of any batch was written.
         """
 
     def commit(self, batch: PartitionBatch) -> None:
-        """Applies one batch as `commit_all` does.
+        """Apply one batch as `commit_all` does.
 
         Raises:
-            Fenced: the epoch is not the partition's current one; nothing was written.
-            Conflict: an event with this run and seq is there already; nothing was written.
+            Fenced: The epoch is not the partition's current one; nothing was written.
+            Conflict: An event with this run and seq exists already; nothing was written.
         """
         if self.commit_all([batch]):
             raise Fenced(batch.partition, batch.epoch)
 
     @abstractmethod
     def unpublished(self, partition: int, limit: int = 1000) -> list[history_pb2.HistoryEvent]:
-        """Events past their runs' published marks, each run's in order of seq, at most `limit`."""
+        """Return at most `limit` events past their runs' published marks, each run's in order of seq."""

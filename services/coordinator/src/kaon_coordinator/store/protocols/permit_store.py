@@ -14,22 +14,23 @@ class PermitStore(Protocol):
 
     @abstractmethod
     def set_permits(self, tenant: str, key: str, bound: int) -> PermitRecord:
-        """Sets how many may hold a key, 0 meaning any number. Who holds it already keeps it, however many they are."""
+        """Set the bound of a key, 0 meaning no bound. Present holders keep their permits."""
 
     @abstractmethod
     def list_permits(self, tenant: str) -> list[PermitRecord]:
-        """The tenant's keys that have a bound, by key."""
+        """Return the tenant's keys that have a bound, by key."""
 
     @abstractmethod
     def take_permits(
         self, partition: int, epoch: int, wishes: Sequence[PermitWish], now_us: int
     ) -> list[bool]:
-        """Takes the permits of each wish, all or none of them, in this order, and says for each whether it has them now.
+        """Take the permits of each wish, all or none of them, in this order; tell for each wish whether it holds them.
 
-        Taking again what is held works at once. No bound is ever exceeded by this, whatever other owners do at the same time. Who
-        ranks before (by priority and by how long it waits, see `permit_rank`) is not overtaken, unless it has not asked again for
-        some seconds. Runs that have ended get nothing.
+        Taking held permits again succeeds at once. No bound is ever exceeded, whatever other owners do at the
+        same time. A wish does not overtake one that ranks before it (by priority and waiting time, see
+        `permit_rank`), unless that one has not asked again for some seconds. Runs that have ended get
+        nothing.
 
         Raises:
-            Fenced: the epoch is not the partition's current one; nothing was taken.
+            Fenced: The epoch is not the partition's current one; nothing was taken.
         """

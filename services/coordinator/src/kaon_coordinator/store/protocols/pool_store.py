@@ -11,8 +11,8 @@ class PoolStore(Protocol):
 
     @abstractmethod
     def claim_pool(self, pool: str, owner: str) -> int:
-        """Raises the pool's epoch and returns it, higher than any before."""
+        """Raise the pool's epoch and return it, higher than any before."""
 
     @abstractmethod
     def pool_owner(self, pool: str) -> str:
-        """Who claimed the pool last, as `claim_pool` was told; empty when nobody has."""
+        """Return the last owner of the pool as passed to `claim_pool`; empty when there was none."""

@@ -13,7 +13,10 @@ class ReferenceStore(Protocol):
 
     @abstractmethod
     def references(self, superseded_us: int) -> References:
-        """The artifacts and code bundles that are named anywhere: by runs with all their history, by commands that wait, memoized
-        results, schedules, and workflows. A version of a workflow counts while it is the current one, while a run or schedule names
-        it, and when it was followed by a newer one after `superseded_us`. Reads everything, in short transactions: what moves from
-        one row to another meanwhile is seen."""
+        """Return the artifacts and code bundles that any row names.
+
+        These are runs with their histories, waiting commands, memos, schedules and workflows. A version of a
+        workflow counts while it is the current one, while a run or schedule names it, and when a newer one
+        followed it after `superseded_us`. It reads everything, in short transactions; a name that moves
+        between rows meanwhile is seen.
+        """

@@ -11,13 +11,15 @@ class RetentionStore(Protocol):
 
     @abstractmethod
     def remove_runs(self, before_us: int, limit: int) -> list[str]:
-        """Deletes up to `limit` runs that ended before a time, with everything that belongs to them, and returns their ids. A run
-        stays while a command waits for it, and while a fork of it or its parent is there."""
+        """Delete up to `limit` runs that ended before a time, with all their data, and return their ids.
+
+        A run stays while a command waits for it, and while a fork of it or its parent exists.
+        """
 
     @abstractmethod
     def remove_logs(self, before_us: int, limit: int) -> list[str]:
-        """Deletes what the steps of up to `limit` runs printed that ended before a time, and returns the runs' ids."""
+        """Delete the archived lines of up to `limit` runs that ended before a time, and return the runs' ids."""
 
     @abstractmethod
     def remove_memos(self, before_us: int, limit: int) -> list[str]:
-        """Forgets up to `limit` executions that were remembered before a time, and returns their keys."""
+        """Delete up to `limit` memos from before a time, and return their keys."""

@@ -16,10 +16,10 @@ class RunStore(Protocol):
 
     @abstractmethod
     def get_run(self, tenant: str, run_id: str) -> RunRecord:
-        """One run.
+        """Return one run.
 
         Raises:
-            NotFound: the tenant has no such run.
+            NotFound: The tenant has no such run.
         """
 
     @abstractmethod
@@ -42,33 +42,36 @@ class RunStore(Protocol):
 
     @abstractmethod
     def ended_runs(self, tenant: str, workflow: str, since_us: int, limit: int = 1000) -> list[RunRecord]:
-        """Runs of a workflow that have ended at or after a time, in the order of their ends."""
+        """Return the runs of a workflow that ended at or after a time, in order of their ends."""
 
     @abstractmethod
     def load_run(self, run_id: str) -> LoadedRun:
-        """One run, ended or not.
+        """Return one run, ended or not.
 
         Raises:
-            NotFound: there is no such run.
+            NotFound: The run does not exist.
         """
 
     @abstractmethod
     def list_steps(self, run_id: str) -> list[StepRow]:
-        """The steps of a run in order of their creation."""
+        """Return the steps of a run in order of creation."""
 
     @abstractmethod
     def list_blocks(self, run_id: str) -> list[BlockRow]:
-        """The blocks and cells of a run in order of their creation."""
+        """Return the blocks and cells of a run in order of creation."""
 
     def find_row(self, run_id: str, path: str) -> StepRow | BlockRow | None:
-        """The step, block or cell of a run at a path."""
+        """Return the step, block or cell of a run at a path."""
         rows: list[StepRow | BlockRow] = [*self.list_steps(run_id), *self.list_blocks(run_id)]
         return next((row for row in rows if row.path == path), None)
 
     @abstractmethod
     def history(self, run_id: str, after_seq: int = 0, limit: int = 1000) -> list[history_pb2.HistoryEvent]:
-        """Events of a run with a seq above `after_seq`, in order, at most `limit`. Committed events never change or vanish."""
+        """Return at most `limit` events of a run with a seq above `after_seq`, in order.
+
+        Committed events never change or vanish.
+        """
 
     @abstractmethod
     def waiting_commands(self, partition: int, run_id: str) -> list[command_pb2.RunCommand]:
-        """Returns the commands for one run of a partition that no batch has named as applied, oldest first."""
+        """Return the commands for one run of a partition that no batch has named as applied, oldest first."""

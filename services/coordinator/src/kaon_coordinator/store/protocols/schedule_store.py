@@ -15,42 +15,45 @@ class ScheduleStore(Protocol):
 
     @abstractmethod
     def put_schedule(self, schedule: ScheduleRecord) -> tuple[ScheduleRecord, bool]:
-        """Stores a schedule or replaces the one of its name, and returns it as it stands now; True when there was none. Partition,
-        revision and time of creation of one that was there stay its own."""
+        """Store a schedule or replace the one of its name, and return it with True when it is new.
+
+        An existing schedule keeps its partition, revision and time of creation.
+        """
 
     @abstractmethod
     def get_schedule(self, tenant: str, name: str) -> ScheduleRecord:
-        """One schedule.
+        """Return one schedule.
 
         Raises:
-            NotFound: the tenant has no such schedule.
+            NotFound: The tenant has no such schedule.
         """
 
     @abstractmethod
     def list_schedules(self, tenant: str) -> list[ScheduleRecord]:
-        """The tenant's schedules, by name."""
+        """Return the tenant's schedules, by name."""
 
     @abstractmethod
     def delete_schedule(self, tenant: str, name: str) -> None:
-        """Deletes a schedule; its runs stay.
+        """Delete a schedule; its runs stay.
 
         Raises:
-            NotFound: the tenant has no such schedule.
+            NotFound: The tenant has no such schedule.
         """
 
     @abstractmethod
     def due_schedules(
         self, partitions: Collection[int], now_us: int, limit: int = 100
     ) -> list[ScheduleRecord]:
-        """Schedules of these partitions whose `next_us` has come, in its order."""
+        """Return the schedules of these partitions whose `next_us` has passed, in its order."""
 
     @abstractmethod
     def advance_schedule(
         self, epoch: int, step: ScheduleStep
     ) -> list[tuple[RunRecord, bool] | Conflict] | None:
-        """Writes what the owner of the schedule's partition has decided: the runs (answered as `submit_runs` does), the messages,
-        and how the schedule stands. None, and nothing is written, when the schedule was changed or deleted since it was read.
+        """Write the decision about a schedule: its runs (answered as `submit_runs` does), messages and state.
+
+        Return None and write nothing when the schedule was changed or deleted since it was read.
 
         Raises:
-            Fenced: the epoch is not the partition's current one; nothing was written.
+            Fenced: The epoch is not the partition's current one; nothing was written.
         """

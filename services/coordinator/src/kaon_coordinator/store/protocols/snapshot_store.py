@@ -13,20 +13,23 @@ class SnapshotStore(Protocol):
 
     @abstractmethod
     def read_snapshot(self, run_id: str) -> Snapshot | None:
-        """The state of a run as it stands; None when it has changed while it was read.
+        """Return the current state of a run, or None when it changed during the read.
 
         Raises:
-            NotFound: there is no such run.
+            NotFound: The run does not exist.
         """
 
     @abstractmethod
     def put_snapshot(self, snapshot: Snapshot) -> None:
-        """Keeps the state of a run, unless it is kept already or the run is gone. It goes with its run."""
+        """Store a snapshot of a run, unless it exists already or the run is gone.
+
+        It is deleted with its run.
+        """
 
     @abstractmethod
     def find_snapshot(self, run_id: str, seq: int) -> Snapshot | None:
-        """The newest state that was kept after event `seq` or before; None when there is none."""
+        """Return the newest snapshot after event `seq` or before; None when there is none."""
 
     @abstractmethod
     def snapshot_seqs(self, run_id: str) -> list[int]:
-        """After which events the run's state was kept, in order."""
+        """Return the event numbers of the run's snapshots, in order."""

@@ -16,18 +16,18 @@ class SubmissionStore(Protocol):
 
     @abstractmethod
     def submit_runs(self, runs: Sequence[NewRun]) -> list[tuple[RunRecord, bool] | Conflict]:
-        """Stores runs together with their start commands, all in one transaction, and answers each in its place.
+        """Store runs with their start commands in one transaction, and answer each in its place.
 
-        A run whose idempotency key was used before for the same payload (workflow, version, parameters) is not stored: the first
-        run is returned, with False. With another payload the answer is a `Conflict`. However many submit at once, in this process
-        or in others, one key makes one run.
+        A run whose idempotency key was used for the same payload (workflow, version, parameters) is not
+        stored: the first run is returned, with False. With another payload the answer is a `Conflict`.
+        However many clients submit at once, in this process or in others, one key makes one run.
         """
 
     def submit_run(self, run: NewRun) -> tuple[RunRecord, bool]:
-        """Stores one run as `submit_runs` does.
+        """Store one run as `submit_runs` does.
 
         Raises:
-            Conflict: the idempotency key was used for another payload.
+            Conflict: The idempotency key was used for another payload.
         """
         (answer,) = self.submit_runs([run])
         if isinstance(answer, Conflict):
@@ -38,9 +38,10 @@ class SubmissionStore(Protocol):
     def add_command(
         self, tenant: str, run_id: str, command: command_pb2.RunCommand, now_us: int
     ) -> RunRecord:
-        """Stores a command for the run's owner. A run that has ended gets none but those that can open it again: retry, restart and
-        mark.
+        """Store a command for the run's owner.
+
+        A run that has ended accepts only commands that can reopen it: retry, restart and mark.
 
         Raises:
-            NotFound: the tenant has no such run.
+            NotFound: The tenant has no such run.
         """

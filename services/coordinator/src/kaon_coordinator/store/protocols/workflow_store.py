@@ -16,17 +16,19 @@ class WorkflowStore(Protocol):
     def put_workflow(
         self, tenant: str, definition: definition_pb2.WorkflowDefinition, version: str, now_us: int
     ) -> tuple[WorkflowRecord, bool]:
-        """Stores a definition and makes it the current version of its name. False when this version was there already; then
-        the stored one stays as it is, and only becomes current again."""
+        """Store a definition and make it the current version of its name.
+
+        Return False when this version exists already; it stays unchanged and becomes the current one again.
+        """
 
     @abstractmethod
     def get_workflow(self, tenant: str, name: str, version: str = "") -> WorkflowRecord:
-        """One version, or the current one.
+        """Return one version, or the current one.
 
         Raises:
-            NotFound: the tenant has no such workflow or version.
+            NotFound: The tenant has no such workflow or version.
         """
 
     @abstractmethod
     def list_workflows(self, tenant: str) -> list[WorkflowRecord]:
-        """The current version of every workflow of the tenant, by name."""
+        """Return the current version of every workflow of the tenant, by name."""

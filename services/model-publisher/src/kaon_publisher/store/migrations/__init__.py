@@ -1,1 +1,1 @@
-"""The steps by which a database reaches the present tables, oldest first."""
+"""The migrations, oldest first."""

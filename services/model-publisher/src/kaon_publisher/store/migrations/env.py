@@ -1,4 +1,4 @@
-"""Run by Alembic: brings the database behind one connection up to date, in the transaction that the caller holds."""
+"""Run by Alembic: migrates the database behind one connection, in the caller's transaction."""
 
 from alembic import context
 
