@@ -31,7 +31,7 @@ TAG = f"test-{hashlib.sha256(str(ROOT).encode()).hexdigest()[:8]}"
 FILE = ROOT / "docker-compose.yml"
 # What docker-compose.yml starts.
 NEEDED = (
-    *("kafka", "postgres", "registry", "gateway", "coordinator", "model-publisher", "consumer"),
+    *("kafka", "postgres", "registry", "gateway", "coordinator", "model-publisher", "console", "consumer"),
     *("hdfs", "sql-server", "step-runner-full", "object-store"),
 )
 # From "up" to all healthy, with everything else that this machine may be doing.
@@ -55,6 +55,7 @@ class StackConfig:
     publisher_port: int = field(default_factory=free_port)
     registry_port: int = field(default_factory=free_port)
     consumer_port: int = field(default_factory=free_port)
+    console_port: int = field(default_factory=free_port)
 
 
 class Stack:
@@ -71,6 +72,7 @@ class Stack:
             "KAON_PUBLISHER_PORT": str(config.publisher_port),
             "KAON_REGISTRY_PORT": str(config.registry_port),
             "KAON_CONSUMER_PORT": str(config.consumer_port),
+            "KAON_CONSOLE_PORT": str(config.console_port),
             **config.settings,
         }
         config.state.mkdir(parents=True, exist_ok=True)

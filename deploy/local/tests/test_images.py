@@ -61,7 +61,13 @@ def test_a_root_that_is_not_locked_is_an_error(subset: ModuleType) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["services/coordinator"], ["services/model-publisher"], ["services/step-runner[hive,r,spark]"]]
+    "words",
+    [
+        ["services/coordinator"],
+        ["services/model-publisher"],
+        ["services/console[s3]"],
+        ["services/step-runner[hive,r,spark]"],
+    ],
 )
 def test_everything_that_a_service_asks_for_is_locked(subset: ModuleType, words: list[str]) -> None:
     roots, ours = subset.roots_of(words, ROOT)

@@ -13,7 +13,7 @@ from kaon_local.paths import ROOT
 from kaon_local.system import can_have_docker, docker_state
 
 # People find a system that they left running at the addresses that the clients use by default.
-API_PORT, PUBLISHER_PORT = 7070, 7071
+API_PORT, PUBLISHER_PORT, CONSOLE_PORT = 7070, 7071, 7072
 
 
 def main() -> int:
@@ -69,10 +69,16 @@ def _run(arguments: argparse.Namespace) -> int:
         case "images":
             return images(arguments.names, arguments.tag)
         case "demo":
-            return demo.run(runners=arguments.runners, docker=docker, params=arguments.param)
+            return demo.run(
+                runners=arguments.runners, docker=docker, params=arguments.param, console_port=CONSOLE_PORT
+            )
         case _:
             return demo.develop(
-                runners=arguments.runners, docker=docker, api_port=API_PORT, publisher_port=PUBLISHER_PORT
+                runners=arguments.runners,
+                docker=docker,
+                api_port=API_PORT,
+                publisher_port=PUBLISHER_PORT,
+                console_port=CONSOLE_PORT,
             )
 
 

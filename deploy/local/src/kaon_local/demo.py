@@ -13,8 +13,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from kaon_console.settings import BUILT_PAGES
 from kaon_local.fetch import movielens
 from kaon_local.paths import ROOT
+from kaon_local.ports import listening
 from kaon_local.system import System, SystemConfig
 
 STATE = ROOT / ".kaon"
@@ -29,13 +31,21 @@ _TYPES = {
 }
 
 
-def run(*, runners: int, docker: bool | None, params: Sequence[str]) -> int:
+def run(*, runners: int, docker: bool | None, params: Sequence[str], console_port: int) -> int:
     """Runs the demo and stops everything; returns the exit code."""
     began = time.monotonic()
     state = _fresh(STATE / "demo")
     print(f"Kaon's demo; logs and data under {_shown(state)}\n")
     with _interruptible():
-        system = System(SystemConfig(state=state, runners=runners, docker=docker), report=_say)
+        config = SystemConfig(
+            state=state,
+            runners=runners,
+            docker=docker,
+            console=_has_page(),
+            # A system that runs already has its own.
+            console_port=0 if listening(console_port) else console_port,
+        )
+        system = System(config, report=_say)
         try:
             system.start()
             code = _workflow(system, state, params)
@@ -46,17 +56,28 @@ def run(*, runners: int, docker: bool | None, params: Sequence[str]) -> int:
     return code
 
 
-def develop(*, runners: int, docker: bool | None, api_port: int, publisher_port: int) -> int:
+def develop(
+    *, runners: int, docker: bool | None, api_port: int, publisher_port: int, console_port: int
+) -> int:
     """Keeps a system running until Ctrl-C; what it holds is kept for the next time."""
     state = STATE / "dev"
     config = SystemConfig(
-        state=state, runners=runners, docker=docker, api_port=api_port, publisher_port=publisher_port
+        state=state,
+        runners=runners,
+        docker=docker,
+        api_port=api_port,
+        publisher_port=publisher_port,
+        console=_has_page(),
+        console_port=console_port,
     )
     with _interruptible():
         system = System(config, report=_say)
         try:
             system.start()
-            print(f"\nKaon runs; logs and data under {_shown(state)}. Try, in another terminal:\n")
+            print(f"\nKaon runs; logs and data under {_shown(state)}.")
+            if system.console is not None:
+                print(f"The console; this link logs you in, once:\n\n    {system.console_link()}\n")
+            print("Try, in another terminal:\n")
             print("    . .venv/bin/activate\n    kaon submit examples/tour/workflow.py --watch")
             print(
                 f"    kaon submit examples/recommendations/workflow.py -p data={_shown(movielens().resolve())} --watch\n"
@@ -84,10 +105,19 @@ def _workflow(system: System, state: Path, params: Sequence[str]) -> int:
     )
     given = [word for each in (f"data={movielens()}", *params) for word in ("-p", each)]
     workflow = EXAMPLES / "recommendations" / "workflow.py"
-    argv = ["kaon", "submit", str(workflow), *given, "--key", f"demo-{os.getpid()}", "--watch"]
+    submit = ["kaon", "submit", str(workflow), *given, "--key", f"demo-{os.getpid()}", "--json"]
     print("\n$ kaon submit examples/recommendations/workflow.py --watch\n", flush=True)
-    code = subprocess.run(argv, env=env, check=False).returncode
-    run = _newest_run(env)
+    submitted = subprocess.run(submit, env=env, check=False, stdout=subprocess.PIPE, text=True)
+    if submitted.returncode:
+        return submitted.returncode
+    run_id = json.loads(submitted.stdout)["run"]["run_id"]
+    if system.console is not None:
+        print(
+            f"The run in the console, until the demo ends: {system.console_link(f'/runs/{run_id}')}\n",
+            flush=True,
+        )
+    code = subprocess.run(["kaon", "watch", run_id], env=env, check=False).returncode
+    run = _shown_run(env, run_id)
     _collect_report(run, state)
     if code:
         print(f"\nThe run ended {run['run']['status']}: {run['run'].get('error', {}).get('message', '')}")
@@ -96,11 +126,7 @@ def _workflow(system: System, state: Path, params: Sequence[str]) -> int:
     return _consume(system, env, state)
 
 
-def _newest_run(env: dict[str, str]) -> dict[str, Any]:
-    listed = subprocess.run(
-        ["kaon", "list", "-n", "1", "--json"], env=env, check=True, capture_output=True, text=True
-    )
-    run_id = json.loads(listed.stdout.splitlines()[0])["run_id"]
+def _shown_run(env: dict[str, str], run_id: str) -> dict[str, Any]:
     shown = subprocess.run(
         ["kaon", "show", run_id, "--json"], env=env, check=True, capture_output=True, text=True
     )
@@ -155,6 +181,14 @@ def _fresh(directory: Path) -> Path:
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     return directory
+
+
+def _has_page() -> bool:
+    """Whether the console can be started; says why when not."""
+    built = (BUILT_PAGES / "index.html").is_file()
+    if not built:
+        _say("console: not started, for its page is not built: that needs Node.js with npm (docs/console.md)")
+    return built
 
 
 def _say(line: str) -> None:

@@ -20,7 +20,7 @@ from kaon_local.fetch import jars, object_store
 from kaon_local.paths import ROOT
 
 SERVICES = (
-    *("coordinator", "model-publisher", "consumer", "hdfs", "sql-server"),
+    *("coordinator", "model-publisher", "console", "consumer", "hdfs", "sql-server"),
     *("step-runner-base", "step-runner-spark", "step-runner-r", "step-runner-full"),
 )
 SERVERS = ("kafka", "postgres", "registry", "gateway", "object-store")

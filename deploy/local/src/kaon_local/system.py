@@ -10,6 +10,8 @@ from pathlib import Path
 
 import docker
 
+from kaon_console.doors import new_link
+from kaon_console.settings import settings_from
 from kaon_local import probes
 from kaon_local.base_image import base_name, ensure_base
 from kaon_local.docker_engine import DockerConfig, DockerEngine, engine_answers
@@ -44,6 +46,8 @@ class SystemConfig:
     # A Docker engine and an image registry. None: when this machine can have one.
     docker: bool | None = None
     publisher: bool = True
+    # The web console; it needs its page to be built.
+    console: bool = False
     # How many coordinators share the runs; several need a database that they can share.
     coordinators: int = 1
     # Where coordinators keep their rows; None: a SQLite file of its own.
@@ -53,6 +57,7 @@ class SystemConfig:
     # Fixed ports for people; 0: free ones.
     api_port: int = 0
     publisher_port: int = 0
+    console_port: int = 0
     # Added to the environment of all services.
     env: Mapping[str, str] = field(default_factory=dict)
     # Bootstrap servers that the runners use instead of the broker's own, for fault tests.
@@ -89,6 +94,9 @@ class System:
         if config.publisher:
             after = [each for each in (self.kafka, self.docker, self.registry) if each is not None]
             self.publisher = add(self._publisher(), after=after)
+        self.console: Service | None = None
+        if config.console:
+            self.console = add(self._console(), after=[self.coordinator])
         self.runners = [self.add_runner(number) for number in range(1, config.runners + 1)]
 
     def __enter__(self) -> "System":
@@ -120,6 +128,12 @@ class System:
     def environment(self) -> dict[str, str]:
         """What a client needs to find the system, as environment variables."""
         return self.supervisor.environment()
+
+    def console_link(self, page: str = "/") -> str:
+        """A link that logs somebody in at the console, and leads to a page. It is good once."""
+        assert self.console is not None
+        settings = settings_from(os.environ | dict(self.console.config.env))
+        return new_link(settings.state, f"http://{settings.address}", settings.principal, page)
 
     def add_runner(self, number: int, **env: str) -> Service:
         """Adds one more runner; the caller starts it when the system is up already."""
@@ -198,6 +212,20 @@ class System:
                 probe=partial(probes.grpc_serving, address),
                 env=env,
                 endpoints={"KAON_PUBLISHER": address},
+            )
+        )
+
+    def _console(self) -> Service:
+        state = self.config.state / "console"
+        address = f"{HOST}:{self.config.console_port or free_port()}"
+        env = self._common("console") | self.environment()
+        return Service(
+            ServiceConfig(
+                name="console",
+                state=state,
+                module="kaon_console",
+                probe=partial(probes.http_ok, f"http://{address}/health"),
+                env=env | {"KAON_CONSOLE_ADDRESS": address, "KAON_CONSOLE_STATE": str(state / "logins")},
             )
         )
 

@@ -21,7 +21,7 @@ from kaon_wire.errors import KaonError
 
 log = structlog.get_logger("kaon_console")
 
-HOW_TO_LINK = "kaon-console link, with the settings of the console, prints one"
+HOW_TO_LINK = "`python -m kaon_console link`, with the settings of the console, prints one"
 
 
 def main() -> None:

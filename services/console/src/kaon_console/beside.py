@@ -11,7 +11,8 @@ from pathlib import Path
 from types import TracebackType
 
 from kaon_console.bootstrap import Application
-from kaon_console.settings import Settings, settings_from
+from kaon_console.pages import check_built
+from kaon_console.settings import BUILT_PAGES, Settings, settings_from
 from kaon_service.serve import serve_until
 
 _AGAIN = "end the command that has printed the link, and start it again"
@@ -58,6 +59,7 @@ class Console:
     def __init__(
         self, server: str, *, port: int, artifacts: str | None = None, read_only: bool = False
     ) -> None:
+        check_built(BUILT_PAGES)
         self._secrets = tempfile.TemporaryDirectory(prefix="kaon-console-")
         settings = local_settings(
             server, port=port, state=Path(self._secrets.name), artifacts=artifacts, read_only=read_only

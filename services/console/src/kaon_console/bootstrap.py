@@ -34,7 +34,6 @@ class Application:
 
     Raises:
         InvalidValue: the settings do not fit together.
-        NotFound: the page is not built.
     """
 
     def __init__(self, settings: Settings, *, how_to_link: str) -> None:
@@ -69,6 +68,8 @@ class Application:
         self._serving = asyncio.create_task(self._server.run(), name="console")
         if self._settings.metrics:
             self._metrics_server = MetricsServer(self._settings.metrics, self._registry)
+        if not self._pages.build:
+            log.warning("the console has no page: it is not built", directory=str(self._settings.pages))
         log.info("console ready", origin=self.origin, server=self._settings.server)
         return port
 

@@ -15,6 +15,7 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 from kaon_wire.errors import NotFound
 
 NONCE_PLACE = "__CSP_NONCE__"
+_UNBUILT = "the console's page is not built: `make setup` builds it where Node.js and npm are installed"
 # The build names these after their content.
 _HASHED = "assets/"
 # Best first.
@@ -40,24 +41,31 @@ class _File:
     hashed: bool
 
 
+def check_built(directory: Path) -> None:
+    """Checks that the page is there.
+
+    Raises:
+        NotFound: it is not.
+    """
+    if not _index_of(directory).is_file():
+        raise NotFound(f"{_UNBUILT} ({_index_of(directory)} is missing)")
+
+
+def _index_of(directory: Path) -> Path:
+    return directory / "index.html"
+
+
 class Pages:
     """The files of one build, as they were when the console started: only what was there then is ever served.
 
     Args:
-        directory: where the build has put them.
-
-    Raises:
-        NotFound: there is no build.
+        directory: where the build has put them. Without a build every path says what is missing.
     """
 
     def __init__(self, directory: Path) -> None:
-        index = directory / "index.html"
-        if not index.is_file():
-            raise NotFound(
-                f"the console's page is not built ({index} is missing): `make setup` builds it where Node.js and npm are installed"
-            )
-        self._index = index.read_text(encoding="utf-8")
-        self.build = hashlib.sha256(self._index.encode()).hexdigest()[:12]
+        index = _index_of(directory)
+        self._index = index.read_text(encoding="utf-8") if index.is_file() else ""
+        self.build = hashlib.sha256(self._index.encode()).hexdigest()[:12] if self._index else ""
         self._files = {
             path.relative_to(directory).as_posix(): _file(path, directory)
             for path in directory.rglob("*")
@@ -66,6 +74,8 @@ class Pages:
 
     async def serve(self, request: Request) -> Response:
         """GET of anything else: a file, or the page, which knows its own paths."""
+        if not self._index:
+            return PlainTextResponse(f"{_UNBUILT}\n", 503)
         name = request.url.path.lstrip("/")
         if file := self._files.get(name):
             return _answer(file, request)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -61,10 +62,21 @@ class Browser:
         own = {"content-type": "application/proto", "connect-protocol-version": "1"}
         return self.post(f"/api/{method}", body, **(own | headers))
 
-    def stream(self, method: str, request: Message | bytes = b"", **headers: str | None) -> Stream:
-        """A call that answers with a stream."""
+    def stream(
+        self,
+        method: str,
+        request: Message | bytes = b"",
+        *,
+        small_buffer: bool = False,
+        **headers: str | None,
+    ) -> Stream:
+        """A call that answers with a stream; a small buffer soon holds up whoever sends."""
         message = request if isinstance(request, bytes) else request.SerializeToString()
         connection = self.connect()
+        if small_buffer:
+            connection.sock = socket.socket()
+            connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.sock.connect(self._place)
         connection.request(
             "POST",
             f"/api/{method}",
@@ -113,13 +125,15 @@ class Stream:
         self._connection = connection
         self._answer = connection.getresponse()
         self.status = self._answer.status
+        self.content_type = self._answer.headers["content-type"]
         # Of the last envelope.
         self.end: Any = None
 
     def __iter__(self) -> Iterator[bytes]:
         while self.end is None:
             flags, length = struct.unpack(">BI", self._answer.read(5))
-            message = self._answer.read(length)
+            # Nothing is read of nothing: that would wait for the chunk after it.
+            message = self._answer.read(length) if length else b""
             if flags & 0b10:
                 self.end = json.loads(message)
             else:
