@@ -219,5 +219,5 @@ def still_wanted(state: RunState, action: TakePermits) -> bool:
     """Tell whether a run or step still waits for the permits that it wanted earlier in the same turn."""
     if not action.path:
         return state.status in {t.PENDING, t.PAUSED}
-    preparation = state.preparing.get(action.path)
+    preparation = state.transient.preparing.get(action.path)
     return preparation is not None and preparation.awaits == "permits" and not state.ended

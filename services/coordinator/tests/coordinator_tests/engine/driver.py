@@ -43,7 +43,7 @@ from kaon_coordinator.engine.rows.codec import (
 from kaon_coordinator.engine.rows.rows import BlockRow, StepRow
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.evolve import evolve
-from kaon_coordinator.engine.state.state import RunState, StepState
+from kaon_coordinator.engine.state.state import RunState, StepState, Transient
 from kaon_wire import canonical
 from kaon_wire.definitions.validate import validate
 from kaonapi.run.v1 import history_pb2
@@ -122,7 +122,7 @@ class Driver:
 
     def question(self, path: str) -> int:
         """The token of what the step or block at this path (or the run, with an empty path) has asked for."""
-        preparation = self.state.preparing.get(path)
+        preparation = self.state.transient.preparing.get(path)
         return self.state.seq if preparation is None else preparation.asked
 
     def asked(self, kind: type[A]) -> list[A]:
@@ -203,6 +203,8 @@ class Driver:
             fork_seq=state.fork_seq,
         )
         assert digest(self.state) == digest(state)
+        # What is beside the state is the old owner's alone.
+        assert self.state.transient == Transient()
 
     def check_replay(self) -> None:
         assert digest(self.replayed()) == digest(self.state)

@@ -79,9 +79,10 @@ def test_a_new_owner_gives_the_cells_that_wait_the_names_that_the_old_one_would_
         driver.take_over()
         while driver.requested:
             driver.execute(driver.take())
-            if "f" in driver.state.preparing:
+            if "f" in driver.state.transient.preparing:
                 driver.tell(ItemsRead(path="f", asked=driver.question("f"), items=items))
         assert driver.state.status == t.SUCCEEDED
+        assert driver.state.transient.items == {}
         assert {cell.key for cell in driver.state.blocks["f"].cells.values()} == names
 
 

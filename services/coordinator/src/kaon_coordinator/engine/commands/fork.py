@@ -22,7 +22,7 @@ def fork_state(origin: RunState, run_id: str) -> RunState:
     """
     state = origin
     ended = state.ended
-    state.preparing.clear()
+    state.transient.preparing.clear()
     reset(state, plan(_under_way(state)).paths)
     if ended:
         reopen(state, state.root)
@@ -35,7 +35,7 @@ def fork_state(origin: RunState, run_id: str) -> RunState:
     state.submit_us = state.start_us = state.since_us = state.end_us = 0
     state.error, state.outputs = None, NOTHING
     state.cancel_requested = state.force_stop = state.late = False
-    state.dropped.clear()
+    state.transient.dropped.clear()
     touch_all(state)
     return state
 

@@ -17,7 +17,7 @@ from kaon_coordinator.engine.state import paths
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.bindings import resolve
 from kaon_coordinator.engine.state.counting import counts_as_failed, tolerated
-from kaon_coordinator.engine.state.state import BlockState, Preparation, ScopeState
+from kaon_coordinator.engine.state.state import BlockState, Items, Preparation, ScopeState
 from kaon_wire import canonical
 from kaon_wire.errors import KaonError
 from kaonapi.run.v1 import history_pb2
@@ -38,7 +38,7 @@ def _items(decision: Decision, block: BlockState) -> tuple[str, ...] | None:
     text = resolve(state, block.scope, spec.items, decision.context.evaluate)
     value = canonical.loads(text)
     if isinstance(value, dict) and value.keys() == {"artifact"}:
-        state.preparing[block.path] = Preparation(inputs={}, awaits="items", asked=state.seq)
+        state.transient.preparing[block.path] = Preparation(inputs={}, awaits="items", asked=state.seq)
         decision.act(ReadItems(path=block.path, asked=state.seq, artifact_json=text))
         return None
     if not isinstance(value, list):
@@ -49,10 +49,10 @@ def _items(decision: Decision, block: BlockState) -> tuple[str, ...] | None:
 def items_read(decision: Decision, message: ItemsRead) -> None:
     """Start the foreach with the items that the shell read from an artifact."""
     block = decision.state.blocks.get(message.path)
-    preparation = decision.state.preparing.get(message.path)
+    preparation = decision.state.transient.preparing.get(message.path)
     if block is None or preparation is None or preparation.asked != message.asked:
         return
-    del decision.state.preparing[message.path]
+    del decision.state.transient.preparing[message.path]
     if block.status == t.RUNNING:
         _take_items(decision, block, message.items)
     elif may_start(decision, block):
@@ -68,8 +68,7 @@ def _begin(decision: Decision, block: BlockState, items: tuple[str, ...]) -> Non
         raise KaonError(f"a foreach has {len(items)} items; the limit foreach_items is {limit}")
     if problem := decision.context.limits.items_problem(items):
         raise KaonError(problem)
-    block.keys = _keys(block, items)
-    block.items = items
+    decision.state.transient.items[block.path] = Items(values=items, keys=_keys(block, items))
     decision.emit(
         block_started=history_pb2.BlockStarted(
             path=block.path, count=len(items), items_digest=digest_of(items)
@@ -109,16 +108,16 @@ def _start_cells(decision: Decision, block: BlockState) -> None:
     limits = decision.context.limits
     room = min(block.block.for_each.max_concurrency or block.count, limits.open_cells) - block.active
     wanted = min(room, block.count - len(block.cells))
-    if wanted > 0 and block.keys is None:
+    if wanted <= 0:
+        return
+    items = decision.state.transient.items[block.path]
+    if items.keys is None:
         # After a takeover the new owner has only the items.
-        assert block.items is not None
-        block.keys = _keys(block, block.items)
+        items.keys = _keys(block, items.values)
     for _ in range(min(wanted, limits.cells_per_decision)):
-        assert block.items is not None
-        assert block.keys is not None
         index = len(block.cells)
-        cell = paths.item_cell(block.path, block.keys[index])
-        start_cell(decision, block, cell, index, block.items[index])
+        cell = paths.item_cell(block.path, items.keys[index])
+        start_cell(decision, block, cell, index, items.values[index])
     if wanted > limits.cells_per_decision:
         decision.act(Continue(path=block.path))
 
@@ -129,7 +128,7 @@ def _advance(decision: Decision, block: BlockState) -> None:
         for cell in list(block.cells.values()):
             stop_scope(decision, cell)
     elif len(block.cells) < block.count:
-        if block.items is None:
+        if block.path not in decision.state.transient.items:
             _read_again(decision, block)
         else:
             _start_cells(decision, block)
@@ -143,7 +142,7 @@ def _read_again(decision: Decision, block: BlockState) -> None:
 
     They equal those of the start.
     """
-    if block.path in decision.state.preparing:
+    if block.path in decision.state.transient.preparing:
         return
     try:
         items = _items(decision, block)
@@ -158,7 +157,7 @@ def _take_items(decision: Decision, block: BlockState, items: tuple[str, ...]) -
     if digest_of(items) != block.items_digest:
         _fail(decision, block, "the items are not those that the foreach began with")
         return
-    block.items = items
+    decision.state.transient.items[block.path] = Items(values=items)
     if not _stopping(decision, block) and not decision.state.halted:
         _start_cells(decision, block)
 
@@ -179,7 +178,7 @@ def _cell_ended(decision: Decision, block: BlockState, cell: ScopeState) -> None
         return
     stopping = _stopping(decision, block)
     if len(block.cells) < block.count and not stopping:
-        if block.items is None:
+        if block.path not in decision.state.transient.items:
             _read_again(decision, block)
         else:
             _start_cells(decision, block)

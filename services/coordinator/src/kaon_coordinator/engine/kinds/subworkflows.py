@@ -33,7 +33,7 @@ def _start(decision: Decision, block: BlockState) -> None:
         name: resolve(state, block.scope, binding, decision.context.evaluate)
         for name, binding in sorted(spec.params.items())
     }
-    state.preparing[block.path] = Preparation(inputs=params, awaits="child", asked=state.seq)
+    state.transient.preparing[block.path] = Preparation(inputs=params, awaits="child", asked=state.seq)
     decision.act(
         PrepareChild(
             path=block.path,
@@ -50,10 +50,10 @@ def prepared(decision: Decision, message: ChildPrepared) -> None:
     """Submit the prepared child run, or ask an earlier one to continue."""
     state = decision.state
     block = state.blocks.get(message.path)
-    preparation = state.preparing.get(message.path)
+    preparation = state.transient.preparing.get(message.path)
     if block is None or preparation is None or preparation.asked != message.asked:
         return
-    del state.preparing[message.path]
+    del state.transient.preparing[message.path]
     if not may_start(decision, block):
         return
     continued = message.child_run_id == block.continues

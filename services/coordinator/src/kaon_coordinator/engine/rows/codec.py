@@ -31,29 +31,29 @@ CELL = "cell"
 
 def take_step_rows(state: RunState) -> list[StepRow]:
     """Return the rows of the steps that changed since the last call."""
-    rows = [step_row(state.steps[path]) for path in sorted(state.touched_steps)]
-    state.touched_steps.clear()
+    rows = [step_row(state.steps[path]) for path in sorted(state.transient.touched_steps)]
+    state.transient.touched_steps.clear()
     return rows
 
 
 def take_block_rows(state: RunState) -> list[BlockRow]:
     """Return the rows of the blocks and cells that changed since the last call."""
-    rows = [_block_or_cell_row(state, path) for path in sorted(state.touched_blocks)]
-    state.touched_blocks.clear()
+    rows = [_block_or_cell_row(state, path) for path in sorted(state.transient.touched_blocks)]
+    state.transient.touched_blocks.clear()
     return rows
 
 
 def take_dropped(state: RunState) -> list[str]:
     """Return the paths and keys of the rows to delete, since the last call."""
-    dropped = sorted(state.dropped)
-    state.dropped.clear()
+    dropped = sorted(state.transient.dropped)
+    state.transient.dropped.clear()
     return dropped
 
 
 def touch_all(state: RunState) -> None:
     """Mark all rows as changed: a fork begins with rows of its own."""
-    state.touched_steps |= state.steps.keys()
-    state.touched_blocks |= state.blocks.keys() | (state.scopes.keys() - {""})
+    state.transient.touched_steps |= state.steps.keys()
+    state.transient.touched_blocks |= state.blocks.keys() | (state.scopes.keys() - {""})
 
 
 def _compact(data: Mapping[str, Any]) -> str:
@@ -259,8 +259,8 @@ def restore(
     for scope in sorted(state.scopes.values(), key=lambda each: -each.position):
         recount(scope)
     state.steps_succeeded = sum(step.status == t.SUCCEEDED for step in state.steps.values())
-    state.touched_steps.clear()
-    state.touched_blocks.clear()
+    state.transient.touched_steps.clear()
+    state.transient.touched_blocks.clear()
     return state
 
 

@@ -29,7 +29,7 @@ def start_scope(decision: Decision, scope: ScopeState) -> None:
 
 def start_node(decision: Decision, node: Node) -> None:
     """Start a pending node whose predecessors satisfy its trigger rule, or skip it when they cannot."""
-    if not may_start(decision, node) or node.path in decision.state.preparing:
+    if not may_start(decision, node) or node.path in decision.state.transient.preparing:
         return
     found = verdict(node)
     if found == "start":
@@ -97,7 +97,7 @@ def node_ended(decision: Decision, node: Node) -> None:
         if not scope.waiting.get(after) or (node.status == t.SUCCEEDED and may_go(scope, after)):
             decision.then(lambda after=after: start_node(decision, scope.nodes[after]))  # type: ignore[misc]
     breaks = node.status in t.BROKEN or node.status == t.CANCELLED
-    if breaks and scope.phase == BODY and name not in scope.graph.handled and not scope.stopping:
+    if breaks and scope.phase == BODY and name not in scope.graph.handled and not _stopping(decision, scope):
         stop_scope(decision, scope)
     decision.then(lambda: check_scope(decision, scope))
 
@@ -191,12 +191,17 @@ def end_with_cell(decision: Decision, block: BlockState, cell: ScopeState) -> No
     end_block(decision, block, cell.status, None if cell.status == t.SUCCEEDED else cell.error)
 
 
+def _stopping(decision: Decision, scope: ScopeState) -> bool:
+    """Tell whether a stop was requested for the scope's active nodes."""
+    return scope.key in decision.state.transient.stopping
+
+
 def stop_scope(decision: Decision, scope: ScopeState) -> None:
     """Stop all active nodes in a scope's body; hooks continue unless `force` is set."""
     if scope.status != t.RUNNING:
         return
     if scope.phase == BODY or decision.state.force_stop:
-        scope.stopping = True
+        decision.state.transient.stopping.add(scope.key)
         for node in list(scope.nodes.values()):
             if is_active(node):
                 stop_node(decision, node, t.CANCELLED)

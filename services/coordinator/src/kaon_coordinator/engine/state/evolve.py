@@ -98,7 +98,7 @@ def _count_time_from(state: RunState, now_us: int) -> None:
     for block in state.blocks.values():
         if block.status == t.RUNNING:
             block.since_us = now_us
-            state.touched_blocks.add(block.path)
+            state.transient.touched_blocks.add(block.path)
 
 
 def _signal_received(state: RunState, event: history_pb2.HistoryEvent) -> None:
@@ -108,7 +108,7 @@ def _signal_received(state: RunState, event: history_pb2.HistoryEvent) -> None:
         state.signals.setdefault(signal.name, []).append(buffered)
         return
     step = state.steps[signal.path]
-    state.touched_steps.add(step.path)
+    state.transient.touched_steps.add(step.path)
     step.signals += (StepSignal(seq=event.seq, name=signal.name, payload_json=signal.payload_json),)
 
 
@@ -128,7 +128,7 @@ def _deadline_missed(state: RunState, event: history_pb2.HistoryEvent) -> None:
         state.late = True
         return
     node.late = True
-    (state.touched_steps if path in state.steps else state.touched_blocks).add(path)
+    (state.transient.touched_steps if path in state.steps else state.transient.touched_blocks).add(path)
 
 
 def _command_refused(state: RunState, event: history_pb2.HistoryEvent) -> None:

@@ -6,6 +6,7 @@ from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.counting import counts_as_failed, note_cancel, note_failure
 from kaon_coordinator.engine.state.state import (
     BlockState,
+    Items,
     Node,
     RunState,
     ScopeState,
@@ -30,7 +31,8 @@ def block_started(state: RunState, event: history_pb2.HistoryEvent) -> None:
             # Old histories hold the items here; in newer ones each cell brings its own.
             block.count = started.count or len(started.keys)
             block.items_digest = started.items_digest
-            block.items = tuple(started.items_json) or block.items
+            if started.items_json:
+                state.transient.items[block.path] = Items(values=tuple(started.items_json))
         case "gate":
             block.due_us = started.due_us
             state.gates[block.path] = block
@@ -45,15 +47,15 @@ def cell_started(state: RunState, event: history_pb2.HistoryEvent) -> None:
     index = started.index
     if block.kind == "repeat":
         block.due_us = 0
-        state.touched_blocks.add(block.path)
+        state.transient.touched_blocks.add(block.path)
         index = index or len(block.cells) + 1
     elif block.kind == "for_each" and not started.item_json:
         index = len(block.cells)
     cell = add_cell(state, block, started.path, index, state.take_position())
     if block.kind == "for_each":
-        cell.item_json = started.item_json or (block.items or ())[index]
+        cell.item_json = started.item_json or state.transient.items[block.path].values[index]
         if len(block.cells) == block.count:
-            block.items = block.keys = None
+            state.transient.items.pop(block.path, None)
     block.active += 1
     open_scope(state, cell)
 
@@ -62,7 +64,7 @@ def pass_scheduled(state: RunState, event: history_pb2.HistoryEvent) -> None:
     """Fold the wait of a repeat before its next iteration."""
     block = state.blocks[event.pass_scheduled.block]
     block.due_us = event.pass_scheduled.due_us
-    state.touched_blocks.add(block.path)
+    state.transient.touched_blocks.add(block.path)
 
 
 def child_run_started(state: RunState, event: history_pb2.HistoryEvent) -> None:
@@ -71,7 +73,7 @@ def child_run_started(state: RunState, event: history_pb2.HistoryEvent) -> None:
     block = state.blocks[started.path]
     block.child_run_id, block.continues = started.child_run_id, ""
     block.asked = event.seq if started.continued else 0
-    state.touched_blocks.add(block.path)
+    state.transient.touched_blocks.add(block.path)
 
 
 def block_stop_requested(state: RunState, event: history_pb2.HistoryEvent) -> None:
@@ -82,13 +84,15 @@ def block_stop_requested(state: RunState, event: history_pb2.HistoryEvent) -> No
         scope = state.scopes[stop.path]
         scope.stop = stop.status
         if stop.path:
-            state.touched_blocks.add(scope.key)
+            state.transient.touched_blocks.add(scope.key)
         elif state.status in {t.RUNNING, t.PAUSED}:
             t.check(t.RUN, "", state.status, t.CANCELLING)
             state.status = t.CANCELLING
         return
     node.stop = stop.status
-    (state.touched_steps if isinstance(node, StepState) else state.touched_blocks).add(node.path)
+    (state.transient.touched_steps if isinstance(node, StepState) else state.transient.touched_blocks).add(
+        node.path
+    )
 
 
 def block_ended(state: RunState, event: history_pb2.HistoryEvent) -> None:
@@ -104,7 +108,7 @@ def block_ended(state: RunState, event: history_pb2.HistoryEvent) -> None:
     block.end_us = event.time_us
     block.end_seq = event.seq
     block.due_us = 0
-    block.items = block.keys = None
+    state.transient.items.pop(block.path, None)
     state.gates.pop(block.path, None)
     set_block_status(state, block, ended.status)
     node_ended(block.scope, block, begun=begun)
@@ -129,7 +133,7 @@ def phase_started(state: RunState, event: history_pb2.HistoryEvent) -> None:
     scope.remaining = scope.graph.sizes[started.phase]
     scope.active = 0
     if scope.path:
-        state.touched_blocks.add(scope.key)
+        state.transient.touched_blocks.add(scope.key)
 
 
 def node_ended(scope: ScopeState, node: Node, *, begun: bool) -> None:
@@ -149,7 +153,7 @@ def close_scope(state: RunState, scope: ScopeState, status: t.Status) -> None:
     scope.status = status
     scope.remaining = scope.active = 0
     if scope.path:
-        state.touched_blocks.add(scope.key)
+        state.transient.touched_blocks.add(scope.key)
 
 
 def _skip_rest(state: RunState, scope: ScopeState, *, every_phase: bool = False) -> None:
@@ -158,7 +162,7 @@ def _skip_rest(state: RunState, scope: ScopeState, *, every_phase: bool = False)
             continue
         if not every_phase and scope.graph.phases[node.block.name] != scope.phase:
             continue
-        state.preparing.pop(node.path, None)
+        state.transient.preparing.pop(node.path, None)
         if isinstance(node, StepState):
             set_step_status(state, node, t.SKIPPED)
         else:
@@ -169,14 +173,14 @@ def set_step_status(state: RunState, step: StepState, status: t.Status) -> None:
     """Set a step's status, if the table of transitions allows it."""
     t.check(t.STEP, step.path, step.status, status)
     step.status = status
-    state.touched_steps.add(step.path)
+    state.transient.touched_steps.add(step.path)
 
 
 def set_block_status(state: RunState, block: BlockState, status: t.Status) -> None:
     """Set a block's status, if the table of transitions allows it."""
     t.check(t.BLOCK, block.path, block.status, status)
     block.status = status
-    state.touched_blocks.add(block.path)
+    state.transient.touched_blocks.add(block.path)
 
 
 def _error(event: history_pb2.BlockEnded) -> step_pb2.StepError | None:

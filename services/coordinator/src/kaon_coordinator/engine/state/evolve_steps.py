@@ -17,7 +17,7 @@ def step_became_ready(state: RunState, event: history_pb2.HistoryEvent) -> None:
     step = state.steps[ready.path]
     begun = step.begun
     set_step_status(state, step, t.READY)
-    state.preparing.pop(step.path, None)
+    state.transient.preparing.pop(step.path, None)
     step.attempt = ready.attempt
     step.generation = ready.generation
     step.ready_us = event.time_us
@@ -45,7 +45,7 @@ def step_reported(state: RunState, event: history_pb2.HistoryEvent) -> None:
     """Fold the holder's report of a metric or a checkpoint."""
     reported = event.step_reported
     step = state.steps[reported.path]
-    state.touched_steps.add(step.path)
+    state.transient.touched_steps.add(step.path)
     if not reported.HasField("metric"):
         step.checkpoint_json = reported.checkpointed.checkpoint_json
         return
@@ -57,7 +57,7 @@ def step_reported(state: RunState, event: history_pb2.HistoryEvent) -> None:
         block, cell = swept
         assert block.curves is not None
         block.curves.note(cell.index, metric.step, metric.value)
-        state.touched_blocks.add(cell.key)
+        state.transient.touched_blocks.add(cell.key)
 
 
 def sweep_around(step: StepState, metric: str) -> tuple[BlockState, ScopeState] | None:
@@ -87,7 +87,7 @@ def step_lease_lost(state: RunState, event: history_pb2.HistoryEvent) -> None:
     """Fold the withdrawal of a step from its runner or from the queue."""
     lost = event.step_lease_lost
     step = state.steps[lost.path]
-    state.touched_steps.add(step.path)
+    state.transient.touched_steps.add(step.path)
     step.lost_runners += lost.reason == "expired"
     step.grant_us = max(step.grant_us, lost.grant_time_us)
 
@@ -106,7 +106,7 @@ def step_ended(state: RunState, event: history_pb2.HistoryEvent) -> None:
     step = state.steps[ended.path]
     begun = step.begun
     set_step_status(state, step, ended.status)
-    state.preparing.pop(step.path, None)
+    state.transient.preparing.pop(step.path, None)
     step.end_us = event.time_us
     step.end_seq = event.seq
     step.retry_us = 0

@@ -143,22 +143,22 @@ def reset(
 
 
 def _reset_node(state: RunState, node: Node, *, keeps_run: bool) -> None:
-    state.preparing.pop(node.path, None)
+    state.transient.preparing.pop(node.path, None)
     if isinstance(node, StepState):
         state.steps_succeeded -= node.status == t.SUCCEEDED
-        state.touched_steps.add(node.path)
+        state.transient.touched_steps.add(node.path)
         _clear_step(node)
         return
     for cell in list(node.cells.values()):
         drop_cell(state, cell)
-    state.touched_blocks.add(node.path)
+    state.transient.touched_blocks.add(node.path)
     state.gates.pop(node.path, None)
     node.status = t.PENDING
     node.start_us = node.since_us = node.end_us = node.end_seq = node.due_us = 0
     node.count = node.active = node.failed = node.asked = 0
     node.continues = (node.child_run_id or node.continues) if keeps_run else ""
     node.case = node.child_run_id = node.items_digest = ""
-    node.items = node.keys = None
+    state.transient.items.pop(node.path, None)
     node.error, node.outputs, node.stop, node.late = None, NOTHING, t.NONE, False
     if node.curves is not None:
         node.curves = node.curves.fresh()
@@ -197,11 +197,11 @@ def _open_again(state: RunState, scope: ScopeState, phase: d.Phase.ValueType, no
     if phase == BODY:
         scope.stop, scope.outcome, scope.outcome_error = t.NONE, t.NONE, None
     scope.status, scope.phase, scope.error, scope.hook_error = t.RUNNING, phase, None, None
-    scope.stopping = False
+    state.transient.stopping.discard(scope.key)
     block = scope.parent
     if block is None:
         return
-    state.touched_blocks |= {scope.key, block.path}
+    state.transient.touched_blocks |= {scope.key, block.path}
     if block.status in t.TERMINAL:
         block.since_us, block.late = now_us, False
     block.status, block.error, block.stop, block.outputs = t.RUNNING, None, t.NONE, NOTHING

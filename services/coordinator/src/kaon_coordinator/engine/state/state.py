@@ -167,11 +167,6 @@ class BlockState:
     late: bool = False
     # Foreach with early stopping: the reports of its cells.
     curves: Curves | None = None
-    # Foreach: its items, canonical JSON, while some are not started. Not part of the state: they can be read
-    # again.
-    items: tuple[str, ...] | None = None
-    # Foreach: the keys of the items in the paths of cells, with the items where these were read first.
-    keys: tuple[str, ...] | None = None
 
     @property
     def kind(self) -> str:
@@ -221,8 +216,6 @@ class ScopeState:
     hook_error: step_pb2.StepError | None = None
     # The final status once it has stopped; unspecified (0) without a stop request.
     stop: t.Status = t.NONE
-    # A stop was requested for its active nodes. Not part of the state: requesting it again is harmless.
-    stopping: bool = False
 
     @property
     def key(self) -> str:
@@ -256,7 +249,7 @@ class BufferedSignal:
 
 @dataclass(slots=True, kw_only=True)
 class Preparation:
-    """What a step gathers before it becomes READY. Not part of the state: a lost preparation begins again."""
+    """What a step gathers before it becomes READY. A lost preparation begins again."""
 
     # Canonical JSON by parameter name.
     inputs: dict[str, str]
@@ -265,6 +258,33 @@ class Preparation:
     awaits: str = ""
     # Sequence number of the run's newest event at the time of the question.
     asked: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class Items:
+    """The items of a foreach while some are not started. They can be read again."""
+
+    # Canonical JSON.
+    values: tuple[str, ...]
+    # Their keys in the paths of cells; None after a takeover, until they are needed.
+    keys: tuple[str, ...] | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Transient:
+    """What is in memory beside the state of a run. Neither history nor rows have it, and a new owner begins without it."""
+
+    # Changes since the shell last collected them: paths of steps, blocks and (by key) cells, changed and
+    # dropped.
+    touched_steps: set[str] = field(default_factory=set)
+    touched_blocks: set[str] = field(default_factory=set)
+    dropped: set[str] = field(default_factory=set)
+    # Open preparations, by path of the step or block.
+    preparing: dict[str, Preparation] = field(default_factory=dict)
+    # Items of foreach blocks, by path.
+    items: dict[str, Items] = field(default_factory=dict)
+    # Keys of the scopes for whose active nodes a stop was requested. Requesting it again is harmless.
+    stopping: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -327,13 +347,7 @@ class RunState:
     next_position: int = 1
     # Waiting gates, by path.
     gates: dict[str, BlockState] = field(default_factory=dict)
-    # Changes since the shell last collected them: paths of steps, blocks and (by key) cells, changed and
-    # dropped.
-    touched_steps: set[str] = field(default_factory=set)
-    touched_blocks: set[str] = field(default_factory=set)
-    dropped: set[str] = field(default_factory=set)
-    # Open preparations, by path of the step or block. Not part of the state.
-    preparing: dict[str, Preparation] = field(default_factory=dict)
+    transient: Transient = field(default_factory=Transient)
 
     def __post_init__(self) -> None:
         self.root = ScopeState(path="", position=0, graph=self.workflow.root, parent=None)
@@ -384,14 +398,14 @@ def add_node(state: RunState, scope: ScopeState, name: str, block: d.Block, posi
         if block.step.exclusive:
             node.grant_us = state.grant_floor_us
         state.steps[path] = node
-        state.touched_steps.add(path)
+        state.transient.touched_steps.add(path)
     else:
         node = BlockState(path=path, position=position, block=block, scope=scope)
         if block.HasField("for_each") and block.for_each.HasField("early_stopping"):
             node.curves = Curves(block.for_each.early_stopping)
         state.blocks[path] = node
-        state.touched_blocks.add(path)
-    state.dropped.discard(path)
+        state.transient.touched_blocks.add(path)
+    state.transient.dropped.discard(path)
     scope.nodes[name] = node
     return node
 
@@ -403,8 +417,8 @@ def add_cell(state: RunState, block: BlockState, path: str, index: int, position
     cell = ScopeState(path=path.removesuffix("/"), position=position, graph=graph, parent=block, index=index)
     block.cells[index] = cell
     state.scopes[cell.key] = cell
-    state.touched_blocks.add(cell.key)
-    state.dropped.discard(cell.key)
+    state.transient.touched_blocks.add(cell.key)
+    state.transient.dropped.discard(cell.key)
     return cell
 
 
@@ -429,7 +443,9 @@ def drop_cell(state: RunState, cell: ScopeState) -> None:
 
 
 def _forget(state: RunState, path: str) -> None:
-    state.touched_steps.discard(path)
-    state.touched_blocks.discard(path)
-    state.preparing.pop(path, None)
-    state.dropped.add(path)
+    state.transient.touched_steps.discard(path)
+    state.transient.touched_blocks.discard(path)
+    state.transient.preparing.pop(path, None)
+    state.transient.items.pop(path, None)
+    state.transient.stopping.discard(path)
+    state.transient.dropped.add(path)

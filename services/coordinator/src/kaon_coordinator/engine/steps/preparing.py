@@ -72,7 +72,7 @@ def _write_manifests(decision: Decision, step: StepState, preparation: Preparati
 def _inputs_there(decision: Decision, step: StepState, preparation: Preparation) -> None:
     """Continue the preparation: the inputs fit into a request."""
     if problem := decision.context.limits.inputs_problem(preparation.inputs):
-        decision.state.preparing.pop(step.path, None)
+        decision.state.transient.preparing.pop(step.path, None)
         end_node(decision, step, t.FAILED, user_error("InputsTooLarge", f"{step.path}: {problem}"))
     else:
         _take_permits(decision, step, preparation)
@@ -92,13 +92,13 @@ def _take_permits(decision: Decision, step: StepState, preparation: Preparation)
 
 
 def _ready(decision: Decision, step: StepState, preparation: Preparation) -> None:
-    decision.state.preparing.pop(step.path, None)
+    decision.state.transient.preparing.pop(step.path, None)
     attempts.become_ready(decision, step, attempt=1, inputs=preparation.inputs, memo_key=preparation.memo_key)
 
 
 def _await(decision: Decision, step: StepState, preparation: Preparation, what: str) -> None:
     preparation.awaits, preparation.asked = what, decision.state.seq
-    decision.state.preparing[step.path] = preparation
+    decision.state.transient.preparing[step.path] = preparation
 
 
 def _answered(decision: Decision, path: str, what: str, asked: int) -> tuple[StepState, Preparation] | None:
@@ -107,11 +107,11 @@ def _answered(decision: Decision, path: str, what: str, asked: int) -> tuple[Ste
     Return None when it no longer does, or may not start for now.
     """
     state = decision.state
-    preparation, step = state.preparing.get(path), state.steps.get(path)
+    preparation, step = state.transient.preparing.get(path), state.steps.get(path)
     if preparation is None or step is None or (preparation.awaits, preparation.asked) != (what, asked):
         return None
     if not may_start(decision, step):
-        del state.preparing[path]
+        del state.transient.preparing[path]
         return None
     return step, preparation
 
@@ -152,7 +152,7 @@ def permits_granted(decision: Decision, message: PermitsGranted) -> None:
         _ready(decision, *found)
         return
     step = state.steps.get(message.path)
-    if message.path in state.preparing:
+    if message.path in state.transient.preparing:
         # The preparation begins again, and permits that are held are granted again.
         return
     if step is None or not step.begun or step.status in t.TERMINAL:
@@ -162,10 +162,10 @@ def permits_granted(decision: Decision, message: PermitsGranted) -> None:
 def unprepared(decision: Decision, message: Unprepared) -> None:
     """Fail a step or block whose request to the outside failed for good."""
     node = decision.state.node(message.path)
-    preparation = decision.state.preparing.get(message.path)
+    preparation = decision.state.transient.preparing.get(message.path)
     if node is None or preparation is None or preparation.asked != message.asked:
         return
-    del decision.state.preparing[message.path]
+    del decision.state.transient.preparing[message.path]
     error = user_error(message.kind, f"{node.path}: {message.problem}")
     if message.kind in {"Platform", ENGINE_FAULT}:
         error.error_class = step_pb2.ERROR_CLASS_PLATFORM
