@@ -21,8 +21,7 @@ MERMAID := $(CACHE)/mermaid-$(MERMAID_VERSION).min.js
 
 WEB := services/console/web
 # What Vite asks for.
-NODE_VERSION := 20.19
-NODE_NEW_ENOUGH := const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)
+NODE_IS_NEW := node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)'
 # Only where Node is: everything but the console's page works without it.
 WEB_READY = $(wildcard $(WEB)/node_modules)
 
@@ -32,6 +31,8 @@ VERSION := packages/wire/src/kaon_wire/version.py
 PROJECTS := $(wildcard packages/*/pyproject.toml sdk/pyproject.toml services/*/pyproject.toml deploy/local/pyproject.toml)
 SOURCES := $(wildcard $(addsuffix src,$(dir $(PROJECTS)))) docs/docsite
 
+# A Node that was fetched comes first.
+export PATH := $(CURDIR)/$(CACHE)/node/node_modules/.bin:$(PATH)
 export UV_PYTHON_DOWNLOADS := never
 export PYTHONUNBUFFERED := 1
 
@@ -46,10 +47,11 @@ setup: packages page ## make .venv from requirements.lock, generate code, instal
 
 packages: $(STAMPS)/packages
 
-# Everything else works without it, and `kaon ui` says what is missing.
+# Everything else works without it, and `kaon ui` says what is missing. An older Node fetches a newer one: Debian 12 has an old one.
 page:
-	@if command -v npm > /dev/null && node -e '$(NODE_NEW_ENOUGH)'; then $(MAKE) --no-print-directory web; else \
-	  echo "The console's page is not built: that needs Node.js $(NODE_VERSION) or newer, with npm."; fi
+	@if command -v npm > /dev/null && { $(NODE_IS_NEW) || npm install --silent --no-audit --no-fund --prefix $(CACHE)/node node@22; }; then \
+	  $(MAKE) --no-print-directory web; \
+	else echo "The console's page is not built: that needs Node.js 20.19 or newer, with npm (make system)."; fi
 
 system: $(STAMPS)/system ## install what the machine lacks (Debian/Ubuntu as root); elsewhere list it
 

@@ -1,7 +1,7 @@
 """Installs what this machine lacks, before anything else of the project exists. Standard library only.
 
 On Debian and Ubuntu as root it installs packages; elsewhere it lists exactly what to install, and ends with
-exit code 1 when something that is needed is missing. What is only wanted (a Docker engine) is told and left out.
+exit code 1 when something that is needed is missing. What is only wanted (a Docker engine, a browser) is told and left out.
 
     python3 deploy/local/install.py            install, or list
     python3 deploy/local/install.py --check    list only
@@ -25,8 +25,8 @@ class Need:
     what: str
     packages: tuple[str, ...]
     present: Callable[[], bool]
-    # False: the project works without it, with less.
-    required: bool = True
+    # What is missing without it, where the project works all the same; empty: it does not.
+    without: str = ""
 
 
 def program(*names: str) -> Callable[[], bool]:
@@ -58,6 +58,7 @@ def java_17() -> bool:
     return version.isdigit() and int(version) >= 17
 
 
+_CONTAINERS = "steps and models are not run in containers"
 NEEDS = (
     Need("Python 3.11 with venv", ("python3", "python3-venv"), venv_works),
     Need("Java 17", ("openjdk-17-jre-headless",), java_17),
@@ -70,11 +71,17 @@ NEEDS = (
     ),
     Need("a C compiler", ("build-essential",), program("gcc", "make")),
     Need("PostgreSQL, for tests", ("postgresql",), file("/usr/lib/postgresql/*/bin/postgres")),
-    Need("Node.js with npm, for buf", ("nodejs", "npm"), program("node", "npm")),
+    Need("Node.js with npm, for buf and the console's page", ("nodejs", "npm"), program("node", "npm")),
     Need("git", ("git",), program("git")),
-    Need("a Docker engine", ("docker.io", "iptables"), program("dockerd"), required=False),
-    Need("an image registry", ("docker-registry",), program("docker-registry"), required=False),
-    Need("mmdebstrap, which makes base images", ("mmdebstrap",), program("mmdebstrap"), required=False),
+    Need("a Docker engine", ("docker.io", "iptables"), program("dockerd"), without=_CONTAINERS),
+    Need("an image registry", ("docker-registry",), program("docker-registry"), without=_CONTAINERS),
+    Need("mmdebstrap, which makes base images", ("mmdebstrap",), program("mmdebstrap"), without=_CONTAINERS),
+    Need(
+        "Chromium",
+        ("chromium",),
+        program("chromium"),
+        without="the console's page is not tested in a browser",
+    ),
 )
 
 
@@ -95,11 +102,11 @@ def list_missing(missing: list[Need]) -> int:
     """Says what to install; 1 when something of it is required."""
     print("This machine lacks:")
     for need in missing:
-        note = "" if need.required else " (wanted; without it steps and models are not run in containers)"
+        note = f" (wanted; without it {need.without})" if need.without else ""
         print(f"  {need.what}{note}: Debian package {' '.join(need.packages)}")
     packages = " ".join(package for need in missing for package in need.packages)
     print(f"On Debian or Ubuntu: sudo apt-get install --no-install-recommends {packages}")
-    return 1 if any(need.required for need in missing) else 0
+    return 1 if not all(need.without for need in missing) else 0
 
 
 def install(packages: list[str]) -> None:

@@ -8,7 +8,13 @@ from pathlib import Path
 
 # Where pages are, in the order of the site's contents. A pattern takes its files in alphabetical order.
 CONTENTS: dict[str, tuple[str, ...]] = {
-    "Use": ("docs/workflows.md", "docs/steps.md", "examples/README.md", "examples/*/README.md"),
+    "Use": (
+        "docs/workflows.md",
+        "docs/steps.md",
+        "docs/console.md",
+        "examples/README.md",
+        "examples/*/README.md",
+    ),
     "Operate": (
         "docs/operations.md",
         "docs/observability.md",
@@ -22,7 +28,13 @@ CONTENTS: dict[str, tuple[str, ...]] = {
         "docs/simulation.md",
         "docs/decisions/README.md",
     ),
-    "Packages": ("sdk/README.md", "packages/*/README.md", "services/*/README.md", "benchmarks/README.md"),
+    "Packages": (
+        "sdk/README.md",
+        "packages/*/README.md",
+        "services/*/README.md",
+        "services/*/*/README.md",
+        "benchmarks/README.md",
+    ),
     "Project": ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"),
 }
 # Pages that others list.
