@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kaon_wire import canonical
+from kaon_wire import canonical, cel_engine
 
 
 def problem(name: str, text: str, *, choices_json: Sequence[str], check: str) -> str | None:
@@ -20,10 +20,8 @@ def problem(name: str, text: str, *, choices_json: Sequence[str], check: str) ->
         return f"parameter {name!r} is {text}; it must be one of {', '.join(choices_json)}"
     if not check:
         return None
-    import cel
-
     try:
-        good = cel.evaluate(check, {"value": canonical.loads(text)})
+        good = cel_engine.load().evaluate(check, {"value": canonical.loads(text)})
     except (ValueError, TypeError, RuntimeError, KeyError, ArithmeticError) as error:
         return f"parameter {name!r} is {text}, for which {check!r} cannot be told: {error}"
     return None if good is True else f"parameter {name!r} is {text}; it must fulfil {check}"
@@ -31,10 +29,8 @@ def problem(name: str, text: str, *, choices_json: Sequence[str], check: str) ->
 
 def syntax_problem(check: str) -> str | None:
     """Describe what is wrong with a check itself; return None when it is valid."""
-    import cel
-
     try:
-        used = set(cel.compile(check).variables())
+        used = set(cel_engine.load().compile(check).variables())
     except (ValueError, TypeError) as error:
         return f"is not a CEL expression: {error}"
     return None if used == {"value"} else "must be over `value` and nothing else"

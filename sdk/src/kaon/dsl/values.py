@@ -11,7 +11,7 @@ from typing import Any, NoReturn, Protocol
 from kaon.dsl import checks, constraints, names, types
 from kaon.dsl.errors import WorkflowError
 from kaon.dsl.source import Source, caller
-from kaon_wire import canonical
+from kaon_wire import canonical, cel_engine
 from kaon_wire.definitions.limits import EXPRESSION_CHARACTERS
 from kaon_wire.errors import InvalidValue
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -260,8 +260,6 @@ def expr(cel: str, **variables: Any) -> Expr:
     Raises:
         WorkflowError: the expression is not CEL, or its names and the given ones differ.
     """
-    import cel as engine
-
     source = caller()
     checks.text(cel, "the expression of expr", source)
     if len(cel) > EXPRESSION_CHARACTERS:
@@ -269,7 +267,7 @@ def expr(cel: str, **variables: Any) -> Expr:
             f"expr({cel[:80]!r}...) has {len(cel)} characters; use at most {EXPRESSION_CHARACTERS}", source
         )
     try:
-        program = engine.compile(cel)
+        program = cel_engine.load().compile(cel)
     except (ValueError, TypeError) as error:
         raise WorkflowError(f"expr({cel!r}) is not a CEL expression: {error}", source) from None
     used = set(program.variables())

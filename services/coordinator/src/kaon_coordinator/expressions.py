@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-import cel
-
 from kaon_coordinator.engine.definition.limits import DEFAULT
 from kaon_coordinator.expression_cost import Shape, shape_of
-from kaon_wire import canonical
+from kaon_wire import canonical, cel_engine
 from kaon_wire.definitions.limits import EXPRESSION_CHARACTERS
 from kaon_wire.errors import InvalidValue, KaonError
+
+_cel = cel_engine.load()
 
 
 class ExpressionError(KaonError):
@@ -116,4 +116,4 @@ def check(expression: str) -> str:
 def _compile(expression: str) -> tuple[Any, Shape]:
     if len(expression) > EXPRESSION_CHARACTERS:
         raise ValueError(f"longer than {EXPRESSION_CHARACTERS} characters")
-    return cel.compile(expression), shape_of(expression)
+    return _cel.compile(expression), shape_of(expression)
