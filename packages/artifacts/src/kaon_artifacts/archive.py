@@ -1,4 +1,7 @@
-"""Directories as tar files with one form: the same files give the same bytes. And archives of others, unpacked within bounds."""
+"""Archives: directories as canonical tar files, and bounded unpacking of foreign archives.
+
+The same files give the same bytes.
+"""
 
 from __future__ import annotations
 
@@ -20,19 +23,19 @@ from kaon_artifacts.durable import sync_directory
 from kaon_artifacts.errors import ArtifactError, Unreadable
 
 _TAR_TYPES = {tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE}
-# Content is read in smaller pieces; only what describes an entry is read in one, and that is short.
+# Content is read in smaller pieces; only the short header of an entry is read at once.
 _DESCRIPTION_BYTES = 1 << 20
 _DEEPEST = 100
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """How much an archive may hold."""
+    """Limits of an archive."""
 
     entries: int
     # Of all files together, unpacked.
     bytes: int
-    # Unpacked bytes for one byte of a compressed archive; small ones may have more.
+    # Unpacked bytes per byte of a compressed archive; small ones may have more.
     ratio: int = 200
 
 
@@ -42,13 +45,13 @@ _SMALL_BYTES = 1 << 20
 
 
 def pack(directory: Path, target: IO[bytes], bounds: Bounds = ARTIFACT_BOUNDS) -> None:
-    """Writes `directory` as a tar file: entries sorted by name, times and owners zero, modes 644 and 755.
+    """Write `directory` as a tar file: entries sorted by name, times and owners zero, modes 644 and 755.
 
     Links that stay inside are kept as links.
 
     Raises:
-        Unreadable: it holds something other than files, directories and links that lead to one of them in it, or more than it may.
-        ArtifactError: it changes meanwhile.
+        Unreadable: It contains something other than files, directories and inner links, or exceeds the limits.
+        ArtifactError: It changes meanwhile.
     """
     root = directory.resolve()
     with (
@@ -64,7 +67,7 @@ class _Packing:
         self._entries = self._bytes = 0
 
     def add_all(self, fd: int, place: PurePosixPath) -> None:
-        """Everything in an open directory, which is at `place` in the root."""
+        """Add everything in an open directory, which is at `place` in the root."""
         if len(place.parts) > _DEEPEST:
             raise Unreadable(f"{place} lies deeper than {_DEEPEST} directories")
         for name in sorted(os.listdir(fd)):
@@ -101,7 +104,7 @@ class _Packing:
 
 @contextmanager
 def _named(place: PurePosixPath) -> Iterator[None]:
-    """Whatever is wrong with an entry is told with its whole path."""
+    """Prefix errors about an entry with its whole path."""
     try:
         yield
     except Unreadable as error:
@@ -113,10 +116,10 @@ def _named(place: PurePosixPath) -> Iterator[None]:
 
 
 def _link_inside(root: Path, place: PurePosixPath) -> str:
-    """Where a link leads, relative to the place of the link.
+    """Return the target of a link, relative to the link's place.
 
     Raises:
-        Unreadable: it leads to nothing, in a circle, or out of the root.
+        Unreadable: It leads to nothing, in a circle, or out of the root.
     """
     link = root / place
     told = os.readlink(link)
@@ -132,11 +135,11 @@ def _link_inside(root: Path, place: PurePosixPath) -> str:
 
 
 def unpack(source: IO[bytes], directory: Path, bounds: Bounds = ARTIFACT_BOUNDS) -> None:
-    """Unpacks a tar file into `directory`, to the disk.
+    """Unpack a tar file into `directory`, durably.
 
     Raises:
-        ArtifactError: it is no tar file, holds more than it may, or holds something other than files, directories, and links that
-            stay inside. What was unpacked by then is left.
+        ArtifactError: It is not a tar file, exceeds the limits, or contains something other than files, directories and inner
+            links. Entries unpacked before the error remain.
     """
     directory.mkdir(parents=True, exist_ok=True)
     with _reading("an artifact of a directory"):
@@ -158,16 +161,16 @@ def _unpack_tar(tar: tarfile.TarFile, directory: Path, bounds: Bounds) -> None:
             content = tar.extractfile(entry)
             assert content is not None
             unpacking.file(entry.name, content, entry.size, entry.mode)
-        # It would remember all of them.
+        # It would keep all of them in memory.
         tar.members = []  # type: ignore[attr-defined]
     unpacking.finish()
 
 
 def unpack_zip(source: Path, directory: Path, bounds: Bounds = BUNDLE_BOUNDS) -> None:
-    """Unpacks a zip file into `directory`, to the disk. Whether a file may be executed is kept.
+    """Unpack a zip file into `directory`, durably. Executable bits are kept.
 
     Raises:
-        ArtifactError: as `unpack`; links are refused as well.
+        ArtifactError: As in `unpack`; links are refused, too.
     """
     directory.mkdir(parents=True, exist_ok=True)
     packed = source.stat().st_size
@@ -225,7 +228,7 @@ class _Unpacking:
         path.chmod(0o755 if mode & 0o100 else 0o644)
 
     def finish(self) -> None:
-        """Makes the links, looks where they lead, and brings the names to the disk."""
+        """Make the links, check their targets, and sync the names to disk."""
         for place, target in self._links.items():
             path = self._root / place
             if any(parent in self._links for parent in place.parents):
@@ -260,7 +263,7 @@ class _Unpacking:
 
 
 class _Stingy:
-    """A stream of which nobody reads much at once: a tar file may claim that the description of an entry has gigabytes."""
+    """A stream with bounded reads: a tar file may claim that the header of an entry has gigabytes."""
 
     def __init__(self, source: IO[bytes]) -> None:
         self._source = source
@@ -279,7 +282,7 @@ class _Stingy:
 
 @contextmanager
 def _reading(what: str) -> Iterator[None]:
-    """Whatever the libraries raise over an archive that was made to confuse them is one kind of error."""
+    """Convert all errors of the libraries over malformed archives to one kind."""
     try:
         yield
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error) as error:

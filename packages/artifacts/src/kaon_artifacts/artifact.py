@@ -1,4 +1,4 @@
-"""What is known about one artifact."""
+"""The description of one artifact."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ DIRECTORY = "application/x-tar"
 
 @dataclass(frozen=True, kw_only=True)
 class Artifact:
-    """A file or directory that is kept under its digest."""
+    """A file or directory that is stored under its digest."""
 
-    # Where it is kept, such as "file:///.../sha256/ab/ab12..." or "hdfs://...".
+    # Its address, such as "file:///.../sha256/ab/ab12..." or "hdfs://...".
     uri: str
-    # "sha256:..." of the kept bytes; of a directory, of its tar file.
+    # "sha256:..." of the stored bytes; of a directory, of its tar file.
     digest: str
     # "dataset", "model", "metrics", "plot", "table", "text" or "file".
     type: str = "file"
-    # Bytes as kept.
+    # Stored bytes.
     size: int = 0
     # DIRECTORY means that it is unpacked when it is fetched.
     media_type: str = FILE
-    # What it is called where it comes from, such as "ratings.csv.gz"; empty when that is not known.
+    # Its name at its origin, such as "ratings.csv.gz"; empty when unknown.
     name: str = ""
 
     @property
     def is_directory(self) -> bool:
-        """Whether it is a directory."""
+        """Tell whether it is a directory."""
         return self.media_type == DIRECTORY
 
     def to_json(self) -> dict[str, Any]:
-        """The JSON object that stands for it; as a value it is wrapped as `{"artifact": ...}`."""
+        """Return its JSON object; as a value it is wrapped as `{"artifact": ...}`."""
         told = {
             "uri": self.uri,
             "digest": self.digest,
@@ -49,10 +49,10 @@ class Artifact:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Artifact:
-        """Reads what `to_json` wrote; unknown fields are ignored.
+        """Parse the object of `to_json`; unknown fields are ignored.
 
         Raises:
-            InvalidValue: it has no address or digest, or a name that is none.
+            InvalidValue: It has no address or digest, or an invalid name.
         """
         try:
             return cls(

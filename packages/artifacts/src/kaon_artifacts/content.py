@@ -1,4 +1,4 @@
-"""Content on its way into the store, or out of it."""
+"""Content on its way into or out of the store."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CHUNK = 1 << 20
 
 
 class Checked:
-    """Content on its way into the store: it must still be what was measured."""
+    """Content on its way into the store: it must still match its measured digest."""
 
     def __init__(self, content: IO[bytes], artifact: Artifact) -> None:
         self._content = content
@@ -21,22 +21,23 @@ class Checked:
         self.size = artifact.size
 
     def read(self, size: int = -1) -> bytes:
+        """Read bytes and update the digest."""
         data = self._content.read(size)
         self._hasher.update(data)
         return data
 
     def check(self) -> None:
-        """To be called at its end.
+        """Check the content after the last read.
 
         Raises:
-            ArtifactError: somebody has written to it meanwhile.
+            ArtifactError: The content was changed meanwhile.
         """
         if f"sha256:{self._hasher.hexdigest()}" != self._artifact.digest:
             raise ArtifactError("the content changed while it was stored: whoever writes must end first")
 
 
 def measure(content: IO[bytes]) -> tuple[str, int]:
-    """The digest and the size of content, which is at its beginning afterwards."""
+    """Return the digest and the size of content, and rewind it."""
     hasher, size = hashlib.sha256(), 0
     while chunk := content.read(CHUNK):
         hasher.update(chunk)
@@ -46,7 +47,7 @@ def measure(content: IO[bytes]) -> tuple[str, int]:
 
 
 def copy(source: IO[bytes], target: IO[bytes]) -> str:
-    """Copies content and returns its digest."""
+    """Copy content and return its digest."""
     hasher = hashlib.sha256()
     while chunk := source.read(CHUNK):
         hasher.update(chunk)

@@ -1,4 +1,4 @@
-"""The digest of what lies in a directory of this machine, without keeping it."""
+"""Digests of local files and directories, without storing them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from kaon_artifacts.archive import pack
 
 
 def digest_of(path: Path) -> str:
-    """The digest that a file or directory has, or would have, as an artifact.
+    """Return the digest that a file or directory has, or would have, as an artifact.
 
     Raises:
-        Unreadable: it is neither, or it holds something that cannot be kept.
-        ArtifactError: it changes meanwhile.
+        Unreadable: It is neither, or contains something that cannot be stored.
+        ArtifactError: It changes meanwhile.
     """
     target = _Digesting()
     if path.is_dir():
@@ -28,7 +28,7 @@ def digest_of(path: Path) -> str:
 
 
 class _Digesting:
-    """Takes what is written and keeps only its digest."""
+    """A writer that only computes the digest."""
 
     def __init__(self) -> None:
         self._hasher = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""What must outlast a loss of power."""
+"""Durable writes, which survive a loss of power."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _CHUNK = 1 << 20
 
 
 def sync(file: IO[bytes]) -> None:
-    """Brings what was written to the disk."""
+    """Sync written data to disk."""
     file.flush()
     os.fsync(file.fileno())
 
 
 def sync_directory(path: Path | str) -> None:
-    """Brings the names in a directory to the disk."""
+    """Sync the names in a directory to disk."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -28,10 +28,10 @@ def sync_directory(path: Path | str) -> None:
 
 
 def make_directory(path: Path) -> None:
-    """Makes a directory with those above it, on the disk; nothing happens when it is there.
+    """Make a directory and its parents durably, unless it exists.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: It cannot be made.
     """
     if not path.is_dir():
         make_directory(path.parent)
@@ -40,10 +40,10 @@ def make_directory(path: Path) -> None:
 
 
 def sync_filesystem(path: Path | str) -> None:
-    """Brings everything to the disk that was written to the file system of a directory: of a large tree, faster than one by one.
+    """Sync the file system of a directory: faster than file by file for a large tree.
 
     Raises:
-        OSError: some of it could not be written.
+        OSError: Some data could not be written.
     """
     library = ctypes.CDLL(None, use_errno=True)
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -56,10 +56,10 @@ def sync_filesystem(path: Path | str) -> None:
 
 
 def sync_and_move(source: Path, target: Path) -> None:
-    """Like `move`, for a file or directory that another program has written.
+    """Move a file or directory that another program wrote, after syncing it.
 
     Raises:
-        OSError: as `os.rename`; or it could not be brought to the disk.
+        OSError: As in `os.rename`; or it could not be synced.
     """
     if source.is_dir():
         sync_filesystem(source)
@@ -70,10 +70,10 @@ def sync_and_move(source: Path, target: Path) -> None:
 
 
 def write(content: IO[bytes], target: Path) -> None:
-    """Writes a file so that it is there whole or not at all, whatever happens; one that is there is replaced.
+    """Write a file atomically and durably; an existing one is replaced.
 
     Raises:
-        OSError: it could not be written.
+        OSError: It could not be written.
     """
     partial = target.with_name(f".{uuid.uuid4().hex}")
     try:
@@ -86,10 +86,10 @@ def write(content: IO[bytes], target: Path) -> None:
 
 
 def move(source: Path, target: Path) -> None:
-    """Moves a file or directory, whose content is on the disk already, so that it is there or not, whatever happens.
+    """Move a synced file or directory atomically and durably.
 
     Raises:
-        OSError: as `os.rename`.
+        OSError: As in `os.rename`.
     """
     os.rename(source, target)
     sync_directory(target.parent)

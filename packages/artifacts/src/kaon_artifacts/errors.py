@@ -1,4 +1,4 @@
-"""What can go wrong with an artifact."""
+"""Errors of artifacts."""
 
 from kaon_wire.errors import KaonError
 
@@ -8,15 +8,15 @@ class ArtifactError(KaonError):
 
 
 class ArtifactMissing(ArtifactError):
-    """There is nothing at the artifact's address."""
+    """Nothing is stored at the artifact's address."""
 
 
 class ArtifactSuspect(ArtifactMissing):
-    """Somebody has read something else at the artifact's address: it must be written anew before others rely on it."""
+    """A reader has found different content at the artifact's address: it must be written anew before others rely on it."""
 
 
 class DigestMismatch(ArtifactError):
-    """What was read is not what the digest says."""
+    """The content does not match its digest."""
 
 
 class StoreUnavailable(ArtifactError):
@@ -24,4 +24,4 @@ class StoreUnavailable(ArtifactError):
 
 
 class Unreadable(ArtifactError):
-    """Something is not the plain file or directory that it should be, or larger than it may be."""
+    """Something is not the plain file or directory that it should be, or exceeds its bound."""

@@ -17,36 +17,36 @@ SCHEMES = ("file", "s3", "hdfs", "memory")
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a base URL leads."""
+    """The location that a base URL names."""
 
     # The fsspec file system.
     fs: Any
-    # The path in it, without a slash at the end.
+    # The path in it, without a trailing slash.
     root: str
-    # What is put before a path to make a URL.
+    # The prefix that makes a path a URL.
     prefix: str
     # "file", "s3", "memory" or "hdfs".
     scheme: str
-    # An object store: nothing is renamed there, and what is written appears at once and whole.
+    # An object store: it has no rename, and written objects appear at once and whole.
     objects: bool = False
-    # What it raises, beside OSError, when it does not answer or refuses.
+    # The errors besides OSError that it raises when it does not answer or refuses.
     failures: tuple[type[Exception], ...] = ()
 
 
 def open_filesystem(base_url: str) -> Place:
-    """The place that `base_url` names.
+    """Return the place that `base_url` names.
 
-    An hdfs: URL is reached through WebHDFS at KAON_WEBHDFS (host:port), by default the same host at port 9870, an s3: URL as
-    AWS_ENDPOINT_URL and the other variables of the AWS clients say.
+    An hdfs: URL is accessed through WebHDFS at KAON_WEBHDFS (host:port), by default the same host at port
+    9870; an s3: URL as configured by AWS_ENDPOINT_URL and the other variables of AWS clients.
 
     Raises:
-        InvalidValue: the URL is of a kind that is not supported, or s3: without the extra "s3" of this package.
+        InvalidValue: The kind of URL is not supported, or s3: lacks the extra "s3" of this package.
     """
     parts = urlsplit(base_url)
     path = parts.path.rstrip("/")
     match parts.scheme:
         case "file":
-            # A URL: a space is written %20 in it.
+            # In a URL, a space is encoded as %20.
             return Place(fs=fsspec.filesystem("file"), root=unquote(path), prefix="file://", scheme="file")
         case "s3":
             return _s3(base_url, parts.netloc + path)
@@ -65,7 +65,7 @@ def _s3(base_url: str, root: str) -> Place:
         raise InvalidValue(f"artifact store {base_url!r}: install kaon-artifacts[s3] for s3: addresses")
     from botocore.exceptions import BotoCoreError
 
-    # Others write as well: what was listed once is not true for ever.
+    # Other processes write as well, so cached listings become outdated.
     fs = fsspec.filesystem("s3", use_listings_cache=False)
     return Place(fs=fs, root=root, prefix="s3://", scheme="s3", objects=True, failures=(BotoCoreError,))
 

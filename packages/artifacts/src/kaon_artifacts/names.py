@@ -1,22 +1,22 @@
-"""Names of artifacts: what a file or directory is called where it comes from, and wherever it is copied to.
+"""Names of artifacts: what a file or directory is called at its origin and in its copies.
 
-A name is what somebody else says, and becomes part of a path: it is one component of a path and nothing else.
+A name is untrusted input that becomes part of a path: it must be exactly one component.
 """
 
 from __future__ import annotations
 
 from kaon_artifacts.errors import ArtifactError
 
-# What file systems allow for one component.
+# The limit of file systems for one component.
 NAME_BYTES = 255
 _SHOWN_CHARACTERS = 80
 
 
 def checked_name(name: object) -> str:
-    """The name that somebody tells; empty means that there is none.
+    """Check an untrusted name; empty means that there is none.
 
     Raises:
-        ArtifactError: it is no name; the message shows it and says why.
+        ArtifactError: The name is invalid; the message shows it and the reason.
     """
     problem = _problem(name)
     if problem:

@@ -1,7 +1,7 @@
-"""Opens what somebody else may have put there: never follows a link, never waits, and reads nothing but plain files.
+"""Opens untrusted files: never follows a link, never blocks, and reads only plain files.
 
-A program that runs for somebody else may leave a named pipe, a device or a link where a file is expected. Opening the first waits
-for ever, reading the second never ends, and the third leads anywhere.
+A program may leave a named pipe, a device or a link where a file is expected. Opening a pipe blocks for ever,
+reading a device never ends, and a link leads anywhere.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _KINDS = {
     stat.S_IFDIR: "a directory",
     stat.S_IFREG: "a file",
 }
-# What says something about this machine and not about the path.
+# Errors that concern this machine and not the path.
 _OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ENOSPC})
 _READ_BYTES = 1 << 20
-# A large file of which so little lies on the disk was never written, only stretched: reading it takes hours.
+# A large file with so little data on disk is sparse: reading it would take hours.
 _LARGE_BYTES = 1 << 30
 _BLOCK_BYTES = 512
 _LEAST_SHARE = 1000
@@ -36,14 +36,14 @@ _LEAST_SHARE = 1000
 
 @contextmanager
 def directory(path: str | os.PathLike[str], *, within: int | None = None) -> Iterator[int]:
-    """A descriptor of a directory, for opening what lies in it.
+    """Yield a descriptor of a directory, for opening its entries.
 
     Args:
-        path: one name when `within` is given.
-        within: the descriptor of the directory in which it is.
+        path: One name when `within` is given, else a path.
+        within: The descriptor of the parent directory.
 
     Raises:
-        Unreadable: there is no such directory; a link to one is none.
+        Unreadable: The directory does not exist; a link to one does not count.
     """
     descriptor = _open(path, within, stat.S_IFDIR, os.O_DIRECTORY)
     try:
@@ -53,10 +53,10 @@ def directory(path: str | os.PathLike[str], *, within: int | None = None) -> Ite
 
 
 def file(path: str | os.PathLike[str], *, within: int | None = None) -> IO[bytes]:
-    """A plain file, opened for reading. Arguments as for `directory`.
+    """Yield a plain file, opened for reading. Arguments as in `directory`.
 
     Raises:
-        Unreadable: it is something else, it may not be read, or it is a large file with next to nothing in it.
+        Unreadable: It is something else, not readable, or a large sparse file.
     """
     descriptor = _open(path, within, stat.S_IFREG)
     status = os.fstat(descriptor)
@@ -69,20 +69,20 @@ def file(path: str | os.PathLike[str], *, within: int | None = None) -> IO[bytes
 
 
 def read(path: str | os.PathLike[str], *, most: int, within: int | None = None) -> bytes:
-    """The content of a plain file of at most `most` bytes. Arguments as for `directory`.
+    """Return the content of a plain file of at most `most` bytes. Arguments as in `directory`.
 
     Raises:
-        Unreadable: it is something else, may not be read, or is larger.
+        Unreadable: It is something else, not readable, or larger.
     """
     with file(path, within=within) as content:
         return bounded(content, most, os.fspath(path))
 
 
 def bounded(content: IO[bytes], most: int, name: str) -> bytes:
-    """What is left of an open file, at most `most` bytes of it.
+    """Return the rest of an open file, at most `most` bytes.
 
     Raises:
-        Unreadable: there is more.
+        Unreadable: The rest is larger.
     """
     parts, size = [], 0
     while part := content.read(min(_READ_BYTES, most + 1 - size)):
@@ -94,14 +94,14 @@ def bounded(content: IO[bytes], most: int, name: str) -> bytes:
 
 
 def kind_of(mode: int) -> str:
-    """What a file's mode says that it is, in words."""
+    """Return the type of a file from its mode, in words."""
     return _KINDS.get(stat.S_IFMT(mode), "no file")
 
 
 def _open(path: str | os.PathLike[str], within: int | None, wanted: int, flags: int = 0) -> int:
     name = os.fspath(path)
     try:
-        # Looked at before it is opened: opening alone does something to some devices.
+        # Checked before opening: for some devices opening has an effect.
         _check(os.stat(name, dir_fd=within, follow_symlinks=False), wanted, name)
         descriptor = os.open(name, _FLAGS | flags, dir_fd=within)
     except ValueError as error:

@@ -35,18 +35,18 @@ from kaon_artifacts.times import touch, written_at
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 # Up to this size a packed directory stays in memory.
 _SPOOL_BYTES = 8 << 20
-# What was written within this time need not be renewed.
+# An artifact written within this time need not be renewed.
 RENEW_SECONDS = 3600.0
 
 
 class ArtifactStore:
-    """Artifacts under one base URL. Thread-safe as far as the file system is; the ones listed are.
+    """Artifacts under one base URL. Thread-safe as far as the file system is; the supported ones are.
 
     Args:
         base_url: `file:///...`, `s3://bucket/...` or `hdfs://host:port/...`.
 
     Raises:
-        InvalidValue: the URL is of a kind that is not supported.
+        InvalidValue: The kind of URL is not supported.
     """
 
     def __init__(self, base_url: str) -> None:
@@ -59,27 +59,27 @@ class ArtifactStore:
         self._failures: tuple[type[Exception], ...] = (OSError, *place.failures)
 
     def put_file(self, path: Path, type_: str = "file", *, name: str | None = None) -> Artifact:
-        """Keeps a file.
+        """Store a file.
 
         Args:
-            path: where it is.
-            type_: what it is, for people.
-            name: what it is called; None for the path's last component, empty for no name.
+            path: The file.
+            type_: Its type, for people.
+            name: Its name; None for the path's last component, empty for no name.
 
         Raises:
-            Unreadable: it is no plain file, and a link is none; or it cannot be called so.
-            StoreUnavailable: it could not be written.
+            Unreadable: It is not a plain file (links are not), or its name is invalid.
+            StoreUnavailable: It could not be written.
         """
         name = _name_of(path, name)
         with opening.file(path) as content:
             return replace(self._put(content, type_, FILE), name=name)
 
     def put_directory(self, path: Path, type_: str = "file", *, name: str | None = None) -> Artifact:
-        """Keeps a directory with everything in it. Arguments as for `put_file`.
+        """Store a directory with everything in it. Arguments as in `put_file`.
 
         Raises:
-            Unreadable: it holds something that cannot be kept, or cannot be called so.
-            StoreUnavailable: it could not be written.
+            Unreadable: It contains something that cannot be stored, or its name is invalid.
+            StoreUnavailable: It could not be written.
         """
         name = _name_of(path, name)
         with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as packed:
@@ -88,10 +88,10 @@ class ArtifactStore:
             return replace(self._put(packed, type_, DIRECTORY), name=name)
 
     def put_bytes(self, data: bytes, type_: str = "file") -> Artifact:
-        """Keeps bytes as a file.
+        """Store bytes as a file.
 
         Raises:
-            StoreUnavailable: they could not be written.
+            StoreUnavailable: They could not be written.
         """
         with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as content:
             content.write(data)
@@ -99,22 +99,23 @@ class ArtifactStore:
             return self._put(content, type_, FILE)
 
     def by_digest(self, digest: str, type_: str = "file") -> Artifact:
-        """The artifact that has, or would have, this digest here."""
+        """Return the artifact that has, or would have, this digest here."""
         return Artifact(uri=self._url(self._path(digest)), digest=digest, type=type_)
 
     def exists(self, artifact: Artifact) -> bool:
-        """Whether it is kept."""
+        """Tell whether the artifact is stored."""
         with self._translated(artifact):
             return bool(self._fs.exists(self._path_of(artifact)))
 
     def renew(self, artifact: Artifact) -> None:
-        """It is needed anew: a sweep that has seen nobody who needs it leaves it alone. To be called by whoever begins to need an
-        artifact that somebody else wrote, before others depend on it.
+        """Renew an artifact: a sweep that knows no use of it spares it.
+
+        Call it before new data depends on an artifact that another process wrote.
 
         Raises:
-            ArtifactMissing: it is not kept.
-            ArtifactSuspect: somebody has found it damaged, and nobody has written it since.
-            StoreUnavailable: the storage does not answer.
+            ArtifactMissing: It is not stored.
+            ArtifactSuspect: A reader found it damaged, and it has not been written since.
+            StoreUnavailable: The storage does not answer.
         """
         with self._translated(artifact):
             if self.marks.is_suspect(_value_of(artifact.digest)):
@@ -132,32 +133,32 @@ class ArtifactStore:
                 raise FileNotFoundError(path)
 
     def pin(self, artifact: Artifact) -> None:
-        """It stays whatever a sweep knows of who needs it.
+        """Pin an artifact: no sweep deletes it.
 
         Raises:
-            ArtifactMissing: it is not kept.
-            StoreUnavailable: the storage does not answer.
+            ArtifactMissing: It is not stored.
+            StoreUnavailable: The storage does not answer.
         """
         self._renew(artifact)
         with self._translated(artifact):
             self.marks.pin(_value_of(artifact.digest))
 
     def open(self, artifact: Artifact) -> Any:
-        """The kept bytes as a binary stream, unchecked.
+        """Open the stored bytes as a binary stream, unchecked.
 
         Raises:
-            ArtifactMissing: it is not kept.
+            ArtifactMissing: It is not stored.
         """
         with self._translated(artifact):
             return self._fs.open(self._path_of(artifact), "rb")
 
     def fetch(self, artifact: Artifact, destination: Path) -> Path:
-        """Copies it to `destination`, which must not exist: a file, or a directory that is unpacked.
+        """Copy an artifact to `destination`, which must not exist: a file, or a directory that is unpacked.
 
         Raises:
-            ArtifactMissing: it is not kept.
-            DigestMismatch: what is kept has another digest; nothing is left at the destination. Whoever keeps the artifact next
-                writes it anew.
+            ArtifactMissing: It is not stored.
+            DigestMismatch: The stored content has another digest; nothing is left at the destination. The next `put` of the
+                artifact writes it anew.
         """
         destination.parent.mkdir(parents=True, exist_ok=True)
         partial = destination.with_name(f".{destination.name}.{uuid.uuid4().hex}")
@@ -182,26 +183,26 @@ class ArtifactStore:
             with self.talking():
                 self.marks.suspect(_value_of(artifact.digest))
         except StoreUnavailable:
-            # It may be read only. The error that is raised anyway tells of the damage.
+            # The storage may be read-only. The error that is raised anyway reports the damage.
             return
 
     @property
     def fs(self) -> Any:
-        """The fsspec file system, for a sweep."""
+        """Return the fsspec file system, for a sweep."""
         return self._fs
 
     @property
     def root(self) -> str:
-        """The store's path in the file system."""
+        """Return the store's path in the file system."""
         return self._root
 
     def path_of(self, value: str) -> str:
-        """Where the artifact with these hex digits is, or would be, in the file system."""
+        """Return where the artifact with these hex digits is, or would be, in the file system."""
         return f"{self._root}/sha256/{value[:2]}/{value}"
 
     @contextmanager
     def talking(self) -> Iterator[None]:
-        """Turns what the file system raises into `StoreUnavailable`."""
+        """Convert errors of the file system to `StoreUnavailable`."""
         try:
             yield
         except ArtifactError:
@@ -210,7 +211,7 @@ class ArtifactStore:
             raise StoreUnavailable(f"artifacts at {self.base_url}: {error}") from error
 
     def delete(self, artifact: Artifact) -> None:
-        """Forgets it; what is not there is forgotten already."""
+        """Delete an artifact, unless it is missing."""
         with self._translated(artifact):
             try:
                 self._fs.rm_file(self._path_of(artifact))
@@ -235,7 +236,7 @@ class ArtifactStore:
         return artifact
 
     def _settle(self, artifact: Artifact, content: IO[bytes]) -> None:
-        """What was written over something old may be deleted by a sweep that had looked at that: see `Marks`."""
+        """Wait for a sweep that checked the overwritten content and may still delete it: see `Marks`."""
         value = _value_of(artifact.digest)
         with self._translated(artifact):
             self.marks.trust(value)
@@ -246,10 +247,10 @@ class ArtifactStore:
             self._write_as(artifact, content)
 
     def _is_whole(self, artifact: Artifact) -> bool:
-        """Whether what is kept has the artifact's size: what a loss of power has cut short is written anew.
+        """Tell whether the stored content has the artifact's size: content truncated by a loss of power is written anew.
 
         Raises:
-            ArtifactMissing: nothing is.
+            ArtifactMissing: Nothing is stored.
         """
         with self._translated(artifact):
             return int(self._fs.info(self._path_of(artifact))["size"]) == artifact.size
@@ -263,7 +264,7 @@ class ArtifactStore:
                 raise StoreUnavailable(f"artifact {artifact.uri} cannot be written: {error}") from error
 
     def _write(self, content: Checked, path: str) -> None:
-        """Writes so that nobody sees half of it."""
+        """Write so that no reader sees half of it."""
         if self._objects:
             self._write_object(content, path)
         else:
@@ -290,7 +291,7 @@ class ArtifactStore:
             raise
 
     def _write_and_rename(self, content: Checked, path: str) -> None:
-        """Writes beside the place and moves it there."""
+        """Write beside the place and move it there."""
         directory = path.rsplit("/", 1)[0]
         partial = f"{directory}/.{uuid.uuid4().hex}"
         self._fs.makedirs(directory, exist_ok=True)
@@ -311,19 +312,19 @@ class ArtifactStore:
         except BaseException:
             if self._fs.exists(partial):
                 self._fs.rm_file(partial)
-            # Somebody else may have moved the same content there first.
+            # Another writer may have moved the same content there first.
             if self._size_of(path) != content.size:
                 raise
 
     def _make_room(self, path: str, size: int) -> None:
-        """Removes what is damaged: HDFS moves nothing to a place that is taken."""
+        """Remove damaged content: HDFS never moves a file onto an existing one."""
         if self._scheme != "hdfs" or (found := self._size_of(path)) is None:
             return
         if found != size or self.marks.is_suspect(path.rpartition("/")[2]):
             self._fs.rm_file(path)
 
     def _size_of(self, path: str) -> int | None:
-        """None: there is nothing."""
+        """Return the size in bytes; None when nothing is stored."""
         try:
             return int(self._fs.info(path)["size"])
         except FileNotFoundError:
@@ -366,16 +367,16 @@ def _name_of(path: Path, name: str | None) -> str:
 
 
 def _value_of(digest: str) -> str:
-    """The hex digits of a digest."""
+    """Return the hex digits of a digest."""
     check_digest(digest)
     return digest.removeprefix("sha256:")
 
 
 def check_digest(digest: object) -> None:
-    """Refuses what is no digest: nothing else ever becomes part of a path.
+    """Check a digest: nothing else ever becomes part of a path.
 
     Raises:
-        ArtifactError: it is none.
+        ArtifactError: The text is not a digest.
     """
     if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
         raise ArtifactError(f"{str(digest)[:80]!r} is not a digest of the form sha256:<64 hex digits>")

@@ -1,4 +1,4 @@
-"""Deleting artifacts that nobody needs."""
+"""Sweeps: delete artifacts that no database row needs."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from kaon_artifacts.times import written_at
 from kaon_wire.errors import InvalidValue
 
 _PLACE = re.compile(r"/sha256/[0-9a-f]{2}/([0-9a-f]{64})\Z")
-# Between writing or renewing an artifact and its being named in the database must lie less than what is left of it.
+# The time between writing or renewing an artifact and naming it in the database must be shorter than the rest
+# of it.
 SHORTEST_GRACE_SECONDS = 24 * RENEW_SECONDS
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    """One artifact that lies in a store."""
+    """One artifact in a store."""
 
     # The digest's hex digits.
     value: str
     # Bytes.
     size: int
-    # When it was written or taken anew, in seconds since the epoch.
+    # When it was written or renewed, in seconds since the epoch.
     time: float
 
 
 @dataclass(kw_only=True)
 class Swept:
-    """What a sweep found and did."""
+    """The result of a sweep."""
 
     # Artifacts that stay, and their bytes.
     kept: int = 0
@@ -41,15 +42,15 @@ class Swept:
 
 
 class Sweeper:
-    """Deletes what is old and not needed. Any number may work at once, beside those who write.
+    """Deletes old artifacts that are not needed. Any number may work at once, beside writers.
 
     Args:
-        store: the artifacts.
-        owner: a name that no other process has at the same time.
-        grace_seconds: how long what nobody needs is kept after it was written or taken anew.
+        store: The artifacts.
+        owner: A name that no other process has at the same time.
+        grace_seconds: How long an unneeded artifact is kept after it was written or renewed.
 
     Raises:
-        InvalidValue: the grace is shorter than a step may take between keeping an artifact and naming it.
+        InvalidValue: The grace is shorter than the time that a step may take between storing and naming an artifact.
     """
 
     def __init__(self, store: ArtifactStore, owner: str, grace_seconds: float) -> None:
@@ -62,7 +63,7 @@ class Sweeper:
         self._grace = grace_seconds
 
     def due(self, every_seconds: float) -> bool:
-        """Whether the last sweep, whoever's it was, is that long ago. When it is, this one's begins: others see that."""
+        """Tell whether the last sweep of any process is that long ago; if so, record the beginning of this one's."""
         marks = self._store.marks
         with self._store.talking():
             if time.time() - marks.swept_at() < every_seconds:
@@ -72,15 +73,15 @@ class Sweeper:
         return True
 
     def sweep(self, needed: Collection[str], *, dry_run: bool = False) -> Swept:
-        """Deletes what is neither needed nor pinned nor young.
+        """Delete artifacts that are neither needed nor pinned nor young.
 
         Args:
-            needed: hex digits of the digests that must stay. Whatever becomes needed after they were collected must have been
-                written or renewed (`ArtifactStore.renew`) since.
-            dry_run: only counts.
+            needed: The hex digits of the digests that must stay. An artifact that becomes needed after they were collected must
+                have been written or renewed (`ArtifactStore.renew`) since.
+            dry_run: Only count.
 
         Raises:
-            StoreUnavailable: the storage does not answer.
+            StoreUnavailable: The storage does not answer.
         """
         swept = Swept()
         with self._store.talking():
@@ -96,13 +97,13 @@ class Sweeper:
         return swept
 
     def _all(self) -> Iterator[Kept]:
-        """Directory by directory: all artifacts at once may be too many."""
+        """Yield the artifacts directory by directory: all at once may be too many."""
         for number in range(256):
             directory = f"{self._store.root}/sha256/{number:02x}"
             try:
                 found = self._store.fs.ls(directory, detail=True)
             except FileNotFoundError:
-                # There is none, or a file went while it was listed: the next sweep sees the others.
+                # There is none, or a file was deleted during the listing: the next sweep finds the others.
                 continue
             for info in found:
                 if match := _PLACE.search(str(info["name"])):
@@ -112,7 +113,10 @@ class Sweeper:
         return time.time() - kept.time < self._grace
 
     def _delete(self, value: str) -> bool:
-        """Says whether it is deleted: somebody may have taken it anew meanwhile. See `Marks`."""
+        """Delete an artifact and return whether it was deleted: it may have been renewed meanwhile.
+
+        See `Marks`.
+        """
         fs, path = self._store.fs, self._store.path_of(value)
         with self._store.marks.deleting(value, self._owner) as until:
             try:

@@ -1,4 +1,4 @@
-"""When something was written, and writing it anew in place: what every file system does in its own way."""
+"""Times of files: reading and renewing them, which every file system does in its own way."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 
 def written_at(info: dict[str, Any]) -> float:
-    """Seconds since the epoch, of what a file system tells of a file.
+    """Return the time of a file in seconds since the epoch, from a file system's information.
 
     Raises:
-        OSError: it tells no time.
+        OSError: The information has no time.
     """
     # A directory; HDFS in milliseconds; an object store; memory.
     found = (
@@ -27,10 +27,10 @@ def written_at(info: dict[str, Any]) -> float:
 
 
 def touch(fs: Any, path: str, scheme: str) -> None:
-    """Makes the file as young as one that was written now.
+    """Set the file's time to now.
 
     Raises:
-        FileNotFoundError: it is not there.
+        FileNotFoundError: The file does not exist.
     """
     match scheme:
         case "file":
@@ -39,7 +39,8 @@ def touch(fs: Any, path: str, scheme: str) -> None:
             # WebHDFS has it, and fsspec passes it on.
             fs._call("SETTIMES", method="put", path=path, modificationtime=int(time.time() * 1000))
         case "s3":
-            # An object's time is that of its last copy. By way of another one: not every server makes a copy onto itself one.
+            # An object's time is that of its last copy. Copied to another object and back: not every server
+            # copies an object onto itself.
             copy = f"{path}.{uuid.uuid4().hex}"
             fs.cp_file(path, copy)
             fs.cp_file(copy, path)

@@ -1,4 +1,4 @@
-"""`kaon run FILE`, and what lets other commands look into the directory that it leaves."""
+"""`kaon run FILE`, and access for other commands to the directory that it leaves."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _tell_link(console: Console, run_id: str) -> None:
 
 
 def _stay(console: Console) -> None:
-    """Serves the console until Ctrl-C."""
+    """Serve the console until Ctrl-C."""
     output.note("The console goes on until Ctrl-C.")
     with suppress(KeyboardInterrupt):
         console.wait()

@@ -32,40 +32,40 @@ _FOR_EVER = Keep(run_days=0, log_days=0, artifact_days=0)
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddedSettings:
-    """What an embedded system needs to know."""
+    """Settings of an embedded system."""
 
-    # Where the database, artifacts and step directories are kept.
+    # Directory of the database, artifacts and step directories.
     state: Path
     # Steps that run at once.
     slots: int
-    # Seconds that running steps get when the system is stopped.
+    # Seconds that running steps have when the system is stopped.
     drain_seconds: float = 0.0
-    # Only answers what is asked about the state, beside whoever runs it: decides, executes and deletes nothing.
+    # Read-only, beside the process that runs the state: decides, executes and deletes nothing.
     looking: bool = False
 
     @property
     def artifacts(self) -> str:
-        """Where artifacts are kept."""
+        """Return the base URL of the artifacts."""
         return (self.state.resolve() / "artifacts").as_uri()
 
 
 class _Onlooker(MemoryTransport):
-    """A transport that is assigned nothing: its coordinator owns no runs."""
+    """A transport without assignments: its coordinator owns no runs."""
 
     async def start(self, handler: Handler) -> None:
-        """Reads nothing."""
+        """Do nothing: there is nothing to read."""
 
     async def failed(self) -> None:
-        """Returns never."""
+        """Wait for ever."""
         await asyncio.Event().wait()
 
 
 @contextmanager
 def look(state: Path) -> Iterator[str]:
-    """The address at which the runs in a directory of `kaon run --state` can be looked at, as long as the context lasts.
+    """Provide an address for viewing the runs in a directory of `kaon run --state`, within the context.
 
     Raises:
-        NotFound: the directory keeps no runs.
+        NotFound: The directory contains no runs.
     """
     if not (state / "kaon.db").is_file():
         raise NotFound(f"{state} keeps no runs: `kaon run FILE --state {state}` makes such a directory")
@@ -74,7 +74,7 @@ def look(state: Path) -> Iterator[str]:
 
 
 class EmbeddedSystem:
-    """Kaon in this process; a context manager. `address` is where its gRPC API listens, on this machine only."""
+    """Kaon in this process; a context manager. `address` is that of its gRPC API, on this machine only."""
 
     def __init__(self, settings: EmbeddedSettings) -> None:
         # Absolute, since steps have working directories of their own.
@@ -111,7 +111,7 @@ class EmbeddedSystem:
 
     @property
     def failure(self) -> BaseException | None:
-        """What has ended the coordinator, if anything."""
+        """Return the error that ended the coordinator, if any."""
         return self._failure
 
     def _make_runner(self) -> RunnerService:

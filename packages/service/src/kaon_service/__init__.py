@@ -1,1 +1,1 @@
-"""What Kaon's services share."""
+"""Shared code of Kaon's services."""

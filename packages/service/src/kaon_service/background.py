@@ -1,4 +1,4 @@
-"""Work beside the calls of a service: none of it ends in silence."""
+"""Supervised background tasks of a service: none of them ends in silence."""
 
 from __future__ import annotations
 
@@ -12,33 +12,36 @@ from kaon_wire.errors import Unavailable
 
 log = structlog.get_logger(__name__)
 
-# Seconds: the first wait after a round that failed, and the longest.
+# Seconds: the first wait after a failed round, and the longest.
 FIRST_WAIT = 0.2
 LONGEST_WAIT = 10.0
 
 
 class TaskEnded(RuntimeError):
-    """A background task has returned, which none may."""
+    """A background task returned, which none may do."""
 
 
 class BackgroundTasks:
-    """Tasks that work until they are cancelled. `wait` tells when one has ended in another way: the service must end then."""
+    """Tasks that work until they are cancelled.
+
+    `wait` raises when one ends in another way: the service must end then.
+    """
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
 
     def start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        """Begins a task under a name for logs and errors."""
+        """Start a task under a name for logs and errors."""
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
     async def wait(self) -> NoReturn:
-        """Returns never: raises the error of the first task that ends.
+        """Wait for the first task that ends, and raise its error.
 
         Raises:
-            TaskEnded: a task has ended without an error.
+            TaskEnded: A task ended without an error.
         """
         while True:
             for task in self._tasks:
@@ -49,7 +52,7 @@ class BackgroundTasks:
             await self._changed.wait()
 
     async def stop(self) -> None:
-        """Cancels all tasks and waits for their ends."""
+        """Cancel all tasks and wait for their ends."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -61,7 +64,7 @@ class BackgroundTasks:
 
 
 async def until_first(*works: Coroutine[Any, Any, object]) -> None:
-    """Returns when the first of these has ended, or raises its error; the others are cancelled."""
+    """Return when the first of these has ended, or raise its error; the others are cancelled."""
     tasks = [asyncio.ensure_future(work) for work in works]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -81,14 +84,14 @@ async def in_rounds(
     passing: tuple[type[Exception], ...] = (Unavailable,),
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> NoReturn:
-    """Does a round of work and pauses, for ever. Any error that does not pass goes up.
+    """Alternate rounds of work and pauses for ever. Other errors than the passing ones are raised.
 
     Args:
-        name: what works, for logs.
-        work: one round.
-        pause: returns when the next round is due.
-        passing: errors after which the round is done again, after a wait that doubles up to `LONGEST_WAIT`.
-        sleep: lets seconds pass.
+        name: The worker's name, for logs.
+        work: Does one round.
+        pause: Returns when the next round is due.
+        passing: Errors after which the round is retried, after a wait that doubles up to `LONGEST_WAIT`.
+        sleep: Sleeps for some seconds.
     """
     wait = FIRST_WAIT
     while True:

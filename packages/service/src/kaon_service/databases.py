@@ -1,4 +1,4 @@
-"""Connections to the two databases, what of them differs, and what they refuse."""
+"""Connections to the two databases, their differences and their refusals."""
 
 from __future__ import annotations
 
@@ -20,50 +20,50 @@ from kaon_wire.postgres import connect_arguments
 
 # Another process may hold SQLite's only write lock; its transactions take milliseconds.
 _BUSY_MS = 20_000
-# Pages after which SQLite moves its write-ahead log into the database: 32 MiB, so that it seldom stalls a commit.
+# Pages after which SQLite checkpoints its write-ahead log: 32 MiB, so that it seldom stalls a commit.
 _CHECKPOINT_PAGES = 8_000
 _READ_CONNECTIONS = 4
-# PostgreSQL's classes of errors that lie in what was to be written, though its driver may call them operational: an index cannot
-# take so long a value. Whoever tries again gets the same answer.
+# PostgreSQL's classes of errors caused by the written values, though its driver may call them operational (an
+# index cannot take so long a value). A retry gets the same answer.
 _DATA_CLASSES = ("22", "23", "54")
 
 
 class Durability(StrEnum):
     """What a committed transaction survives."""
 
-    # The end of the machine.
+    # A crash of the machine.
     FULL = "full"
-    # The end of the process; a machine that loses power may lose the newest transactions.
+    # A crash of the process; a machine that loses power may lose the newest transactions.
     RELAXED = "relaxed"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Database:
-    """One engine for transactions that write and one for those that only read."""
+    """One engine for writing transactions and one for read-only ones."""
 
     writer: Engine
     reader: Engine
 
     @property
     def is_sqlite(self) -> bool:
-        """Whether this is the embedded database."""
+        """Tell whether this is the embedded database."""
         return self.writer.dialect.name == "sqlite"
 
     def insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
-        """An INSERT with this database's ON CONFLICT."""
+        """Return an INSERT with this database's ON CONFLICT."""
         return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
 
     def close(self) -> None:
-        """Closes every connection."""
+        """Close every connection."""
         self.reader.dispose()
         self.writer.dispose()
 
 
 def open_database(url: str, durability: Durability) -> Database:
-    """Prepares connections to `sqlite:///FILE` or `postgresql+psycopg://USER@HOST:PORT/NAME`; none is made yet.
+    """Prepare connections to `sqlite:///FILE` or `postgresql+psycopg://USER@HOST:PORT/NAME`; none is opened yet.
 
     Raises:
-        InvalidValue: the URL names neither.
+        InvalidValue: The URL names neither.
     """
     try:
         parsed = make_url(url)
@@ -79,7 +79,7 @@ def open_database(url: str, durability: Durability) -> Database:
 
 @contextmanager
 def refusals(what: str) -> Iterator[None]:
-    """Turns what a database refuses for the moment into `DatabaseUnavailable`."""
+    """Convert temporary refusals of a database to `DatabaseUnavailable`."""
     try:
         yield
     except (OperationalError, InterfaceError, PoolTimeout) as error:
@@ -104,7 +104,7 @@ def _sqlite(url: URL, durability: Durability) -> Database:
         "PRAGMA cache_size=-32000",
     )
     writer = create_engine(url, pool_size=1, max_overflow=0)
-    # IMMEDIATE: a transaction that writes never has to upgrade a read lock, which SQLite may refuse.
+    # IMMEDIATE: a writing transaction never has to upgrade a read lock, which SQLite may refuse.
     _use_transactions(writer, settings, "BEGIN IMMEDIATE")
     reader = create_engine(url, pool_size=_READ_CONNECTIONS, max_overflow=0)
     _use_transactions(reader, (*settings, "PRAGMA query_only=ON"), "BEGIN")
@@ -112,7 +112,7 @@ def _sqlite(url: URL, durability: Durability) -> Database:
 
 
 def _use_transactions(engine: Engine, settings: Sequence[str], begin: str) -> None:
-    """Takes transactions out of the hands of Python's driver, which begins them late."""
+    """Control transactions here instead of in Python's driver, which begins them late."""
 
     @event.listens_for(engine, "connect")
     def connect(connection: Any, _record: object) -> None:
@@ -128,7 +128,8 @@ def _use_transactions(engine: Engine, settings: Sequence[str], begin: str) -> No
 def _postgresql(url: URL, durability: Durability) -> Database:
     synchronous = "on" if durability is Durability.FULL else "off"
     arguments = connect_arguments(f"-c synchronous_commit={synchronous} -c timezone=UTC")
-    # READ COMMITTED, the default: an update that has waited for a lock sees what the other has committed, which the fence needs.
+    # READ COMMITTED, the default: an update that waited for a lock sees the other's commit, which the fence
+    # needs.
     writer = create_engine(url, connect_args=arguments, pool_size=2, max_overflow=2, paramstyle="format")
     reader = create_engine(url, connect_args=arguments, pool_size=_READ_CONNECTIONS, max_overflow=0)
     return Database(writer=writer, reader=reader)

@@ -1,7 +1,7 @@
-"""What can go wrong around a service."""
+"""Errors of the dependencies of a service."""
 
 from kaon_wire.errors import Unavailable
 
 
 class DatabaseUnavailable(Unavailable):
-    """The database refuses for the moment. Its own words stand in the text, for the log: no client is told them."""
+    """The database refuses temporarily. The text quotes it for the log; clients are not told."""

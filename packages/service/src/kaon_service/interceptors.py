@@ -1,4 +1,4 @@
-"""What happens around every call: the principal comes in, the request is within its bounds, errors go out as statuses."""
+"""The rules around every call: principal, bounds of the request, statuses of errors, metrics."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from kaon_service.statuses import StatusTable
 from kaon_wire import bounds
 from kaon_wire.errors import InvalidValue
 
-# Only the calls of Kaon's own services pass these rules: health checks and reflection need no principal.
+# These rules apply only to Kaon's own services: health checks and reflection need no principal.
 _OURS = "/kaonapi."
 
 
 def _accept_anyone(_metadata: Any) -> None:
-    """Leaves it to the service to look at the metadata."""
+    """Leave the check of the metadata to the service."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CallRules:
-    """What a service asks of every call, and tells of it."""
+    """A service's rules for every call."""
 
     statuses: StatusTable
-    # Takes the principal from the metadata; raises `InvalidValue` when it cannot be one.
+    # Takes the principal from the metadata; raises `InvalidValue` for an invalid one.
     enter: Callable[[Any], object] = _accept_anyone
-    # Raises `InvalidValue` for a request that is out of its bounds.
+    # Raises `InvalidValue` for a request that exceeds its bounds.
     check: Callable[[Message], None] = bounds.check
-    # What follows the reason for which a request cannot be decoded.
+    # The hint that follows the reason of a decoding error.
     undecodable_hint: str = ""
     # Observes the duration of each unary call, by method and status.
     seconds: Histogram | None = None
@@ -49,7 +49,7 @@ class CallInterceptor(aio.ServerInterceptor):
     async def intercept_service(
         self, continuation: Any, handler_call_details: grpc.HandlerCallDetails
     ) -> Any:
-        """The handler of one call, wrapped."""
+        """Return the wrapped handler of a call."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
         if handler is None or not method.startswith(_OURS):
@@ -77,7 +77,7 @@ class CallInterceptor(aio.ServerInterceptor):
                 self._check(request)
                 return await inner(request, context)
             except asyncio.CancelledError:
-                # By its client, which may also have waited long enough.
+                # By its client, or by its time-out.
                 code = grpc.StatusCode.CANCELLED.name
                 raise
             except Exception as error:
@@ -104,7 +104,7 @@ class CallInterceptor(aio.ServerInterceptor):
         return call
 
     def _checked(self, inner: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-        """Checks every request of a stream."""
+        """Check every request of a stream."""
 
         async def each(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
             async for request in requests:
@@ -117,10 +117,10 @@ class CallInterceptor(aio.ServerInterceptor):
         return call
 
     def _check(self, request: Any) -> None:
-        """Checks a request against the bounds of its fields; the iterator of a stream's requests is none.
+        """Check a request against the bounds of its fields; the iterator of a stream's requests is not a request.
 
         Raises:
-            InvalidValue: it cannot be decoded, or is out of its bounds.
+            InvalidValue: The request cannot be decoded, or exceeds its bounds.
         """
         if isinstance(request, _Undecodable):
             raise InvalidValue(f"the request cannot be read: {request.problem}{self._rules.undecodable_hint}")
@@ -128,7 +128,7 @@ class CallInterceptor(aio.ServerInterceptor):
             self._rules.check(request)
 
     async def _abort(self, method: str, context: Any, error: Exception) -> None:
-        """Ends the call with the error's status."""
+        """End the call with the error's status."""
         if isinstance(error, aio.AbortError):
             raise error
         await context.abort_with_status(self._rules.statuses.status_of(error, method))
@@ -136,13 +136,13 @@ class CallInterceptor(aio.ServerInterceptor):
 
 @dataclass(frozen=True, kw_only=True)
 class _Undecodable:
-    """Stands for a request that is no message."""
+    """Placeholder for a request that is not a message."""
 
     problem: str
 
 
 def _tolerant(decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
-    """Decodes requests, so that one that is no message is refused like any other that is wrong: gRPC would call it INTERNAL."""
+    """Return a decoder whose malformed requests are refused like other invalid ones: gRPC would report INTERNAL."""
 
     def decoded(data: bytes) -> Any:
         try:

@@ -1,4 +1,4 @@
-"""Brings a database up to date before anything else uses it."""
+"""Migrates a database before anything else uses it."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ class Migrations:
 
     # Alembic's directory, with `env.py` and `versions/`.
     scripts: Path
-    # The newest of `versions/`; a test holds them together. Known here so that an up-to-date database, the common case, is
-    # recognised without loading Alembic.
+    # The newest of `versions/`; a test keeps them equal. Repeated here so that an up-to-date database, the
+    # common case, is recognised without loading Alembic.
     head: str
-    # Any number, as long as no other program on the same PostgreSQL database uses it.
+    # An advisory lock: any number that no other program on the same PostgreSQL database uses.
     lock: int
-    # Where a database keeps its revision; services that share a database have different ones.
+    # The table of the database's revision; services that share a database have different ones.
     version_table: str = "alembic_version"
 
     def apply(self, database: Database) -> None:
-        """Applies the missing migrations in one transaction; processes that start together do it one after the other.
+        """Apply missing migrations in one transaction; processes that start together do it one after the other.
 
         Raises:
-            Conflict: the database belongs to a newer version of Kaon.
+            Conflict: The database belongs to a newer version of Kaon.
         """
         with database.writer.begin() as connection:
             if not database.is_sqlite:
@@ -42,7 +42,7 @@ class Migrations:
                 self._upgrade(connection)
 
     def revision(self, connection: Connection) -> str | None:
-        """The newest migration that the database has; None when it has none."""
+        """Return the newest migration in the database; None when it has none."""
         if not inspect(connection).has_table(self.version_table):
             return None
         revision: str | None = connection.execute(
@@ -51,7 +51,7 @@ class Migrations:
         return revision
 
     def config(self, connection: Connection | None = None) -> Config:
-        """What Alembic's commands work with."""
+        """Return the configuration for Alembic's commands."""
         from alembic.config import Config
 
         config = Config()

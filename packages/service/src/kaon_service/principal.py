@@ -1,4 +1,4 @@
-"""Who calls: every call carries a principal from the first day; development has a default one."""
+"""Principals: every call carries one; development has a default."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kaon_wire.errors import InvalidValue
 TENANT_KEY = "kaon-tenant"
 TRACE_KEY = "traceparent"
 PRINCIPAL_KEY = "kaon-principal"
-# With commas between them.
+# Separated by commas.
 ROLES_KEY = "kaon-roles"
 
 _TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
@@ -25,29 +25,29 @@ _NAME = re.compile(r"[ -~]{1,200}\Z")
 class Principal:
     """The caller of one RPC."""
 
-    # Whose workflows and runs it sees.
+    # The tenant whose workflows and runs it sees.
     tenant: str = "default"
     name: str = "anonymous"
-    # As approvals name them.
+    # As named by approvals.
     roles: frozenset[str] = frozenset()
-    # W3C trace context of what it does; empty when it gives none that is well formed.
+    # W3C trace context of the call; empty when it is missing or malformed.
     trace_parent: str = ""
 
 
-# Set by `enter` for the time of one call.
+# Set by `enter` for the duration of one call.
 _current: ContextVar[Principal] = ContextVar("principal")
 
 
 def current() -> Principal:
-    """The caller of the RPC that is being served."""
+    """Return the caller of the current RPC."""
     return _current.get()
 
 
 def enter(metadata: Iterable[tuple[str, str | bytes]]) -> Principal:
-    """Takes the caller from a call's metadata and makes it the current one of this task.
+    """Read the caller from a call's metadata and make it the current one of this task.
 
     Raises:
-        InvalidValue: the metadata names a tenant or principal that cannot be.
+        InvalidValue: The metadata names an invalid tenant or principal.
     """
     principal = principal_of(metadata)
     _current.set(principal)
@@ -55,7 +55,7 @@ def enter(metadata: Iterable[tuple[str, str | bytes]]) -> Principal:
 
 
 def metadata_of(principal: Principal) -> tuple[tuple[str, str], ...]:
-    """The metadata of a call that somebody makes."""
+    """Return the metadata of a principal's call."""
     return (
         (TENANT_KEY, principal.tenant),
         (PRINCIPAL_KEY, principal.name),
@@ -64,10 +64,10 @@ def metadata_of(principal: Principal) -> tuple[tuple[str, str], ...]:
 
 
 def principal_of(metadata: Iterable[tuple[str, str | bytes]]) -> Principal:
-    """Takes the caller from a call's metadata.
+    """Read the caller from a call's metadata.
 
     Raises:
-        InvalidValue: the metadata names a tenant or principal that cannot be.
+        InvalidValue: The metadata names an invalid tenant or principal.
     """
     given = {
         key: value for key, value in metadata if key in {TENANT_KEY, PRINCIPAL_KEY, ROLES_KEY, TRACE_KEY}

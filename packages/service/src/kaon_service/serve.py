@@ -1,4 +1,4 @@
-"""The life of a service: it starts, works until it is asked to stop or cannot go on, and ends in order."""
+"""The life of a service: start, work until a signal or a fatal error, orderly shutdown."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ class Application(Protocol):
     """A service, composed and not started."""
 
     async def start(self) -> int:
-        """Listens, and returns the port."""
+        """Start listening, and return the port."""
 
     async def wait(self) -> None:
-        """Returns never: raises what makes it impossible to go on."""
+        """Wait for a fatal error and raise it."""
 
     async def stop(self) -> None:
-        """Ends in order."""
+        """Shut down in order."""
 
 
 def _ignore(_port: int) -> None:
-    """Nobody asks for the port."""
+    """Ignore the port."""
 
 
 async def serve(make: Callable[[], Application], started: Callable[[int], None] = _ignore) -> None:
-    """Runs an application until SIGTERM or SIGINT asks this process to stop.
+    """Run an application until SIGTERM or SIGINT.
 
     Args:
-        make: composes the application.
-        started: gets the port as soon as the application serves.
+        make: Composes the application.
+        started: Called with the port as soon as the application serves.
 
     Raises:
-        Exception: what makes it impossible to go on.
+        Exception: The fatal error of the application.
     """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -47,7 +47,7 @@ async def serve(make: Callable[[], Application], started: Callable[[int], None] 
 async def serve_until(
     stopping: asyncio.Event, application: Application, started: Callable[[int], None] = _ignore
 ) -> None:
-    """Runs an application until an event is set; see `serve`."""
+    """Run an application until an event is set; see `serve`."""
     started(await application.start())
     try:
         await until_first(application.wait(), stopping.wait())

@@ -15,12 +15,14 @@ from kaon_wire.errors import Unavailable
 
 
 class GrpcServer:
-    """Serves what is added to `grpc`. Health is NOT_SERVING, and `ready` False, until `serving` says otherwise.
+    """Serves the servicers that are added to `grpc`.
+
+    Health is NOT_SERVING, and `ready` False, until `serving` changes it.
 
     Args:
-        services: full names of the services that are added.
-        rules: of every call.
-        options: of gRPC, beside those that every service has.
+        services: The full names of the added services.
+        rules: The rules of every call.
+        options: The options of gRPC, beside those of every service.
     """
 
     def __init__(
@@ -37,10 +39,10 @@ class GrpcServer:
         reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self.grpc)
 
     async def start(self, address: str) -> int:
-        """Listens at `host:port` and returns the port, which the system chooses when it is 0.
+        """Listen at `host:port` and return the port, which the system chooses when it is 0.
 
         Raises:
-            Unavailable: the address cannot be listened on.
+            Unavailable: The address is not available.
         """
         try:
             port = self.grpc.add_insecure_port(address)
@@ -51,7 +53,7 @@ class GrpcServer:
         return port
 
     async def serving(self, *, ready: bool) -> None:
-        """Tells health checks whether calls are taken."""
+        """Set the health status."""
         self.ready = ready
         status = (
             health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
@@ -60,6 +62,6 @@ class GrpcServer:
             await self._health.set(service, status)
 
     async def stop(self, grace: float) -> None:
-        """Takes no new calls, and ends those that still run after `grace` seconds."""
+        """Accept no new calls, and end those that still run after `grace` seconds."""
         await self._health.enter_graceful_shutdown()
         await self.grpc.stop(grace)

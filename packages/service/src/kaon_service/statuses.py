@@ -1,4 +1,4 @@
-"""From Kaon's errors to gRPC statuses. Nowhere else is a status code chosen."""
+"""Converts Kaon's errors to gRPC statuses. Status codes are chosen nowhere else."""
 
 from __future__ import annotations
 
@@ -29,20 +29,22 @@ _COMMON: Mapping[type[KaonError], grpc.StatusCode] = {
 
 @dataclass(frozen=True, kw_only=True)
 class StatusTable:
-    """How the errors of one service are told."""
+    """The statuses of one service's errors."""
 
-    # The service whose log has what clients are not told, such as "coordinator".
+    # The service whose log has the details withheld from clients, such as "coordinator".
     service: str
     # Codes of errors that only this service has.
     codes: Mapping[type[KaonError], grpc.StatusCode] = field(default_factory=dict)
     # The code of any other `KaonError`.
     otherwise: grpc.StatusCode
-    # Messages of google.rpc that go beside the text of an error.
+    # Messages of google.rpc beside the text of an error.
     details: Callable[[KaonError], Iterable[Message]] = lambda _error: ()
 
     def status_of(self, error: Exception, method: str) -> grpc.Status:
-        """The status that tells an error, which is logged. Of one that nobody has foreseen, and of what a database says, only a
-        reference to the log is told."""
+        """Return the status of an error, and log the error.
+
+        Of an unforeseen error or one of the database, the status contains only a reference to the log.
+        """
         if not isinstance(error, KaonError):
             return self._referring(grpc.StatusCode.INTERNAL, "internal error", method, exc_info=error)
         if isinstance(error, DatabaseUnavailable):
@@ -53,7 +55,7 @@ class StatusTable:
         return _status(self._code(error), str(error), self.details(error))
 
     def code_name(self, error: Exception) -> str:
-        """The name of the status that tells an error."""
+        """Return the name of an error's status."""
         return self._code(error).name if isinstance(error, KaonError) else grpc.StatusCode.INTERNAL.name
 
     def _code(self, error: KaonError) -> grpc.StatusCode:
@@ -61,7 +63,7 @@ class StatusTable:
         return next((code for kind, code in codes.items() if isinstance(error, kind)), self.otherwise)
 
     def _referring(self, code: grpc.StatusCode, words: str, method: str, **logged: object) -> grpc.Status:
-        """Logs an error, and tells the reference under which it stands there."""
+        """Log an error, and return a status with its reference in the log."""
         reference = uuid.uuid4().hex[:12]
         log.error("call failed", method=method, reference=reference, **logged)
         return _status(code, f"{words}: the {self.service}'s log tells more under {reference}", ())

@@ -1,1 +1,1 @@
-"""What Kaon's services tell about themselves: metrics, traces, logs."""
+"""Observability of Kaon's services: metrics, traces, logs."""

@@ -22,13 +22,13 @@ class MetricsServer:
     """GET /metrics and GET /health at `host:port`, on threads of its own.
 
     Args:
-        address: port 0 takes a free one; see `port`.
-        registry: what /metrics shows.
-        healthy: whether /health answers 200 or 503. Called on the server's threads.
+        address: Port 0 takes a free one; see `port`.
+        registry: The registry behind /metrics.
+        healthy: Returns whether /health answers 200 or 503. Called on the server's threads.
 
     Raises:
-        InvalidValue: the address is none.
-        Unavailable: it cannot be listened on.
+        InvalidValue: The address is malformed.
+        Unavailable: The address is not available.
     """
 
     def __init__(
@@ -60,14 +60,14 @@ class MetricsServer:
 
 
 class _Server(ThreadingMixIn, WSGIServer):
-    """A slow reader holds up nobody."""
+    """A server with a thread per connection: a slow reader delays no other."""
 
     daemon_threads = True
 
 
 class _Quiet(WSGIRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Says nothing: health is asked for every few seconds."""
+        """Log nothing: health is checked every few seconds."""
 
 
 def _with_health(metrics: WSGIApplication, healthy: Callable[[], bool]) -> WSGIApplication:

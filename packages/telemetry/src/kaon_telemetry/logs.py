@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line on stderr, the same in every service, with run, step and attempt where there are."""
+"""Structured logs: one JSON object per line on stderr, the same in every service, with run, step and attempt if any."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 import structlog
 from structlog.typing import Processor
 
-# What code that logs by Python's own `logging` gives as `extra`.
+# The `extra` of records from Python's own `logging`.
 _FIELDS = ("run", "step", "attempt", "generation")
 _COMMON: tuple[Processor, ...] = (
     structlog.contextvars.merge_contextvars,
@@ -22,13 +22,13 @@ _RENDERER = structlog.processors.JSONRenderer()
 
 
 def configure_logs(level: str = "info") -> None:
-    """Sends the logs of this process to stderr, those of libraries from warnings on. SIGUSR2 adds what every thread is doing.
+    """Send the logs of this process to stderr, those of libraries from warnings on. SIGUSR2 adds the stacks of all threads.
 
     Args:
         level: "debug", "info", "warning" or "error".
 
     Raises:
-        ValueError: there is no such level.
+        ValueError: The level is unknown.
     """
     number = logging.getLevelNamesMapping().get(level.upper())
     if number is None:
@@ -41,12 +41,12 @@ def configure_logs(level: str = "info") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_formatter())
     logging.basicConfig(level=max(number, logging.WARNING), handlers=[handler], force=True)
-    # Of a process that hangs nothing else can be learned. To the original stream, for it wants a descriptor.
+    # The only information about a process that hangs. To the original stream, because it needs a descriptor.
     faulthandler.register(signal.SIGUSR2, file=sys.__stderr__ or sys.stderr)
 
 
 def _formatter() -> logging.Formatter:
-    """The same lines for what comes by Python's own `logging`."""
+    """Return the same format for records of Python's own `logging`."""
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[
             structlog.stdlib.add_logger_name,

@@ -1,10 +1,13 @@
-"""Every metric of every service. Times are seconds. No label has a value for each run or step: their number stays small."""
+"""Every metric of every service.
+
+Times are seconds. No label has a value per run or step: their number stays small.
+"""
 
 from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-# Metrics are of a process; tests make registries of their own.
+# Metrics belong to a process; tests make registries of their own.
 REGISTRY = CollectorRegistry()
 
 _SHORT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -12,7 +15,7 @@ _LONG = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3_600, 14_400, 86_400
 
 
 class CoordinatorMetrics:
-    """What a coordinator tells of the runs and steps whose partitions it owns."""
+    """Metrics of a coordinator, about the runs and steps whose partitions it owns."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         self.runs_ended = Counter(
@@ -109,7 +112,7 @@ class CoordinatorMetrics:
 
 
 class RunnerMetrics:
-    """What a runner tells."""
+    """Metrics of a runner."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         self.attempts = Counter(
@@ -132,7 +135,7 @@ class RunnerMetrics:
 
 
 class PublisherMetrics:
-    """What a publisher tells."""
+    """Metrics of a publisher."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         self.publications = Counter(
@@ -148,7 +151,7 @@ class PublisherMetrics:
 
 
 class ConsoleMetrics:
-    """What a console tells."""
+    """Metrics of a console."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         self.streams = Gauge("kaon_console_streams", "Streams of browsers that are open", registry=registry)

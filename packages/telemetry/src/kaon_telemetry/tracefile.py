@@ -13,7 +13,7 @@ class TraceFile(SpanExporter):
     """Appends spans as JSON lines; several processes may share the file.
 
     Args:
-        path: made when it is missing, with its directory.
+        path: The file, created with its directory when it is missing.
     """
 
     def __init__(self, path: Path) -> None:
@@ -21,11 +21,11 @@ class TraceFile(SpanExporter):
         self._file = path.open("ab", buffering=0)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Appends a batch with one write, so that lines of several processes do not mix."""
+        """Append a batch with one write, so that lines of several processes do not mix."""
         lines = "".join(f"{span.to_json(indent=None)}\n" for span in spans)
         self._file.write(lines.encode())
         return SpanExportResult.SUCCESS
 
     def shutdown(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         self._file.close()

@@ -1,7 +1,8 @@
-"""Spans of runs, steps and attempts, as OpenTelemetry understands them.
+"""Spans of runs, steps and attempts for OpenTelemetry.
 
-Ids follow from what they stand for: the trace from the client's W3C context or else from the run's id, a span from its run, path
-and issue. So coordinator and runner speak of the same span without asking each other, and one that is told twice is the same.
+Ids are derived: the trace from the client's W3C context or else from the run's id, a span from its run, path
+and issue. So coordinator and runner name the same span without communication, and a repeated span is the
+same.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _TRACE_PARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})\Z")
 
 @dataclass(frozen=True, kw_only=True)
 class SpanIds:
-    """A span's place: 16 and 8 bytes as numbers, never 0; the parent is 0 when there is none."""
+    """A span's ids: 16 and 8 bytes as numbers, never 0; the parent is 0 when there is none."""
 
     trace: int
     span: int
@@ -32,7 +33,7 @@ class SpanIds:
 
     @property
     def trace_parent(self) -> str:
-        """W3C trace context of what happens inside of this span."""
+        """Return the W3C trace context of work inside this span."""
         return f"00-{self.trace:032x}-{self.span:016x}-01"
 
 
@@ -42,25 +43,25 @@ def _number(size: int, *parts: object) -> int:
 
 
 def is_trace_parent(text: str) -> bool:
-    """Whether a text is a W3C trace context of version 00."""
+    """Tell whether a text is a W3C trace context of version 00."""
     return _TRACE_PARENT.match(text) is not None
 
 
 @lru_cache(maxsize=4096)
 def run_span(run_id: str, trace_parent: str = "") -> SpanIds:
-    """The span of a run; `trace_parent` is the context of who submitted it, if any."""
+    """Return the span of a run; `trace_parent` is the context of its submission, if any."""
     known = _TRACE_PARENT.match(trace_parent)
     trace = int(known[1], 16) if known else _number(16, "run", run_id)
     return SpanIds(trace=trace, span=_number(8, "run", run_id), parent=int(known[2], 16) if known else 0)
 
 
 def step_span(run: SpanIds, run_id: str, path: str, generation: int) -> SpanIds:
-    """The span of one issue of a step, from ready to its end."""
+    """Return the span of one issue of a step, from READY to its end."""
     return SpanIds(trace=run.trace, span=_number(8, "step", run_id, path, generation), parent=run.span)
 
 
 def inner_span(trace_parent: str, what: str) -> SpanIds | None:
-    """A span named `what` right inside of the one that a W3C context stands for; None when it is no context."""
+    """Return a span named `what` directly inside that of a W3C context; None for an invalid context."""
     known = _TRACE_PARENT.match(trace_parent)
     if known is None:
         return None
@@ -69,9 +70,9 @@ def inner_span(trace_parent: str, what: str) -> SpanIds | None:
 
 
 class Spans(Protocol):
-    """Where finished spans go. Never blocks and never raises."""
+    """A receiver of finished spans. It never blocks and never raises."""
 
-    # Whether anybody hears of them; otherwise they need not be put together.
+    # Whether spans are exported; otherwise they need not be composed.
     heard: bool
 
     def tell(
@@ -84,10 +85,10 @@ class Spans(Protocol):
         attributes: Mapping[str, str | int | float | bool],
         error: str = "",
     ) -> None:
-        """Tells a span that has ended; times are microseconds since the epoch, `error` is empty when it went well."""
+        """Record a finished span; times are microseconds since the epoch, `error` is empty for a success."""
 
     def close(self) -> None:
-        """Sends what waits, within a few seconds."""
+        """Send waiting spans, within a few seconds."""
 
 
 class NoSpans:
@@ -105,15 +106,17 @@ class NoSpans:
         attributes: Mapping[str, str | int | float | bool],
         error: str = "",
     ) -> None:
-        """Forgets the span."""
+        """Ignore the span."""
 
     def close(self) -> None:
-        """Nothing waits."""
+        """Do nothing: no span waits."""
 
 
 def open_spans(service: str, environment: Mapping[str, str]) -> Spans:
-    """Tracing as the environment asks for it: OTEL_EXPORTER_OTLP_ENDPOINT (a collector's base URL, OTLP over HTTP) or KAON_TRACES
-    (a file that gets JSON lines); without either it is off."""
+    """Open tracing as configured by the environment; without either variable it is off.
+
+    OTEL_EXPORTER_OTLP_ENDPOINT is a collector's base URL (OTLP over HTTP), KAON_TRACES a file for JSON lines.
+    """
     exporter = _exporter(environment)
     if exporter is None:
         return NoSpans()
@@ -135,11 +138,11 @@ def _exporter(environment: Mapping[str, str]) -> SpanExporter | None:
 
 
 class ExportedSpans:
-    """Spans that go to a collector or a file, in batches, on a thread of the SDK's.
+    """Spans for a collector or a file, sent in batches on a thread of the OpenTelemetry SDK.
 
     Args:
-        service: name of the service that speaks.
-        processor: takes spans that have ended.
+        service: The name of this service.
+        processor: Receives finished spans.
     """
 
     heard = True
@@ -160,7 +163,7 @@ class ExportedSpans:
         attributes: Mapping[str, str | int | float | bool],
         error: str = "",
     ) -> None:
-        """See `Spans`."""
+        """Record a finished span; see `Spans`."""
         self._processor.on_end(self._span(name, ids, start_us, end_us, attributes, error))
 
     def _span(
@@ -187,7 +190,7 @@ class ExportedSpans:
         )
 
     def close(self) -> None:
-        """See `Spans`."""
+        """Send waiting spans; see `Spans`."""
         self._processor.force_flush(5_000)
         self._processor.shutdown()
 

@@ -1,8 +1,8 @@
-"""Bounds of what callers send: one check of any request, made from its descriptor.
+"""Bounds of requests: one check for any request, derived from its descriptor.
 
-Every integer has a range, from the tables below; texts have no NUL and a length; JSON in texts is JSON, without NUL, half surrogate
-pairs, NaN, infinities and endless nesting; numbers are finite, and enums have a value that is declared. What passes can be added to
-the clock and to one another, and kept in any database.
+Every integer has a range, from the tables below. Texts have a maximum length and no NUL; JSON in texts is
+valid, without NUL, lone surrogates, NaN, infinities and excessive nesting. Numbers are finite, and enums have
+declared values. Accepted values can be added to the clock and to one another, and stored in any database.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from kaon_wire.errors import InvalidValue
 
 M = TypeVar("M", bound=Message)
 
-# Ten years. Longer waits are "without limit".
+# Ten years. Longer waits mean no limit.
 LONGEST_MS = 315_576_000_000
 # The last second of the year 9999, in microseconds since the epoch: nothing falls due later.
 END_OF_TIME_US = 253_402_300_799_000_000
@@ -30,7 +30,7 @@ MOST = 1_000_000_000
 TEXT_CHARACTERS = 4_096
 # Of texts that become part of a key: PostgreSQL's indexes hold 2,704 bytes, and a character has up to four.
 KEY_CHARACTERS = 200
-# Times that callers tell are earlier, in seconds since the epoch: what is computed from them is still a date.
+# Upper bound of times in requests, in seconds since the epoch: computed times are still dates.
 _YEAR_2200 = 7_258_118_400
 _INT32_MAX = 2**31 - 1
 _INT64_MAX = 2**63 - 1
@@ -44,13 +44,13 @@ class Range:
     high: int
 
     def problem(self, value: int) -> str:
-        """What is wrong with a value; empty when it is in the range."""
+        """Describe how a value violates the range; empty when it is inside."""
         return "" if self.low <= value <= self.high else f"{value}: must be from {self.low} to {self.high}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Violation:
-    """A field that is out of its bounds."""
+    """A field that exceeds its bounds."""
 
     # From the request on, such as "schedule.priority" or "params_json[users]".
     field: str
@@ -59,7 +59,7 @@ class Violation:
 
 _POSITION = Range(low=0, high=_INT64_MAX)
 _COUNT = Range(low=0, high=MOST)
-# By the end of the field's name.
+# By the suffix of the field's name.
 _BY_ENDING: Mapping[str, Range] = {
     "_ms": Range(low=0, high=LONGEST_MS),
     "_us": Range(low=0, high=END_OF_TIME_US),
@@ -73,7 +73,7 @@ _BY_ENDING: Mapping[str, Range] = {
     "max_active_runs": _COUNT,
     "max_active": _COUNT,
 }
-# By the field's full name, which goes before its ending.
+# By the field's full name, which takes precedence over its suffix.
 _BY_NAME: Mapping[str, Range] = {
     "google.protobuf.Timestamp.seconds": Range(low=0, high=_YEAR_2200),
     "google.protobuf.Timestamp.nanos": Range(low=0, high=999_999_999),
@@ -87,7 +87,7 @@ _BY_NAME: Mapping[str, Range] = {
     "kaonapi.run.v1.ListRunsRequest.page_size": Range(low=0, high=500),
     "kaonapi.schedule.v1.BackfillRequest.every_days": Range(low=0, high=36_600),
     "kaonapi.schedule.v1.Permits.limit": _COUNT,
-    # Told by the server: what a caller sends is not looked at.
+    # Set by the server: a caller's values are ignored.
     "kaonapi.schedule.v1.Permits.taken": Range(low=-_INT32_MAX - 1, high=_INT32_MAX),
     "kaonapi.view.v1.CountRunsRequest.buckets": Range(low=0, high=2_000),
     "kaonapi.view.v1.GetCellsRequest.count": Range(low=0, high=1_000_000),
@@ -140,12 +140,12 @@ _INTEGERS = frozenset(
     }
 )
 _REALS = frozenset({FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT})
-# What is as long as its definition may be: the engine bounds that as a whole.
+# Limited only as part of its definition, which the engine bounds as a whole.
 _DEFINITIONS = "kaonapi.workflow.v1."
 
 
 def range_of(field: FieldDescriptor) -> Range | None:
-    """The range of an integer field; None when the tables say nothing about it."""
+    """Return the range of an integer field; None when the tables do not contain it."""
     by_name = _BY_NAME.get(field.full_name)
     if by_name is not None:
         return by_name
@@ -153,25 +153,25 @@ def range_of(field: FieldDescriptor) -> Range | None:
 
 
 def violations(message: Message, at: str = "") -> list[Violation]:
-    """Everything in a message that is out of its bounds, in the order of its fields."""
+    """Yield all violations of a message, in the order of its fields."""
     return list(_message(message, at))
 
 
 def check(message: Message) -> None:
-    """Checks a message.
+    """Check a message.
 
     Raises:
-        InvalidValue: names the first field that is out of its bounds, and the bound.
+        InvalidValue: A field exceeds its bound; the error names the first such field and the bound.
     """
     for each in _message(message, ""):
         raise InvalidValue(each.text)
 
 
 def made(kind: type[M], **values: Any) -> M:
-    """A message with these values, all of them within their bounds.
+    """Build a message of these values, all of them within their bounds.
 
     Raises:
-        InvalidValue: names the first field that is not, and the bound.
+        InvalidValue: A field exceeds its bound; the error names the first such field and the bound.
     """
     for name, value in values.items():
         bound = _named_range(kind, name) if isinstance(value, int) else None
@@ -186,7 +186,7 @@ def made(kind: type[M], **values: Any) -> M:
 
 
 def integer_fields(root: Descriptor) -> dict[str, FieldDescriptor]:
-    """Every integer field of a message and of what is in it, by its full name."""
+    """Yield every integer field of a message and its nested messages, by its full name."""
     found: dict[str, FieldDescriptor] = {}
     seen, waiting = {root.full_name}, [root]
     while waiting:

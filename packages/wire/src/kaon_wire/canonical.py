@@ -1,6 +1,6 @@
 """Canonical JSON, and the digests of values and messages.
 
-Values travel as JSON text and not as `google.protobuf.Value`, which would turn every integer into a double.
+Values travel as JSON text and not as `google.protobuf.Value`, which would convert every integer to a double.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | 
 
 
 _INTEGER = re.compile(r"-?[0-9]+")
-# Lists and objects within one another, at the edges.
+# Limits of the nesting of lists and objects in API messages.
 DEEPEST = 100
 
-# A NUL character and half of a surrogate pair as JSON escapes, behind an even number of backslashes.
+# A NUL character and a lone surrogate as JSON escapes, behind an even number of backslashes.
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
-# Made once: `json.dumps` would make one for every call.
+# Created once: `json.dumps` would create one per call.
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
 def dumps(value: Any) -> str:
-    """`value` as canonical JSON: keys sorted, no white space, UTF-8 kept, no NaN or infinity.
+    """Return `value` as canonical JSON: keys sorted, no white space, UTF-8 kept, no NaN or infinity.
 
     Raises:
-        InvalidValue: the value is not JSON, or has text that cannot be kept; the message says what is wrong.
+        InvalidValue: The value is not JSON, or contains unsupported text; the message gives the reason.
     """
     try:
         text = _encode(value)
@@ -49,11 +49,11 @@ def dumps(value: Any) -> str:
 
 
 def strict(text: str) -> str:
-    """JSON text in its canonical form, for what comes from outside.
+    """Return untrusted JSON text in its canonical form.
 
     Raises:
-        InvalidValue: it is not JSON, has NaN, an infinite number, a NUL character or half of a surrogate pair, or
-            is nested too deeply.
+        InvalidValue: The text is not JSON, contains NaN, an infinite number, a NUL character or a lone surrogate, or is
+            nested too deeply.
     """
     value = loads(text)
     if text.count("[") + text.count("{") > DEEPEST and _depth(value) > DEEPEST:
@@ -62,10 +62,10 @@ def strict(text: str) -> str:
 
 
 def loads(text: str) -> Any:
-    """The value of JSON text.
+    """Return the value of JSON text.
 
     Raises:
-        InvalidValue: the text is not JSON; the message says where.
+        InvalidValue: The text is not JSON; the message names the position.
     """
     try:
         return json.loads(text)
@@ -76,7 +76,7 @@ def loads(text: str) -> Any:
 
 
 def as_float(text: str) -> str:
-    """JSON text where a float is declared: an integer becomes a float, `1` becomes `1.0`; what no float can hold stays as it is."""
+    """Convert JSON text for a declared float: `1` becomes `1.0`; a number beyond the range of floats is unchanged."""
     if not _INTEGER.fullmatch(text):
         return text
     number = float(text)
@@ -84,12 +84,12 @@ def as_float(text: str) -> str:
 
 
 def digest_bytes(data: bytes) -> str:
-    """Digest of `data` as "sha256:" and 64 hex digits."""
+    """Return the digest of `data` as "sha256:" and 64 hex digits."""
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
 def digest_message(message: Message) -> str:
-    """Digest of a message's deterministic serialization (map entries sorted by key)."""
+    """Return the digest of a message's deterministic serialization (map entries sorted by key)."""
     return digest_bytes(message.SerializeToString(deterministic=True))
 
 

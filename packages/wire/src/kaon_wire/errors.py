@@ -2,20 +2,20 @@
 
 
 class KaonError(Exception):
-    """An error whose text is written for the user: what is wrong, where, and what to do."""
+    """An error whose text is written for the user: what is wrong, where, and the remedy."""
 
 
 class InvalidValue(KaonError):
-    """A value does not have the form that it must have."""
+    """A value is malformed."""
 
 
 class NotFound(KaonError):
-    """What was named does not exist, or belongs to another tenant."""
+    """The named object does not exist, or belongs to another tenant."""
 
 
 class Conflict(KaonError):
-    """What was asked for contradicts what is there."""
+    """The request contradicts the present state."""
 
 
 class Unavailable(KaonError):
-    """Something that is needed does not answer now; trying again later may help."""
+    """A dependency does not answer now; a later retry may help."""

@@ -1,7 +1,7 @@
-"""An in-memory broker with Kafka's semantics where Kaon relies on them: ordered partitions, offsets, records kept for late readers.
+"""An in-memory broker with the semantics of Kafka that Kaon needs: ordered partitions, offsets, retained records.
 
-It serves embedded mode and is the second backend of the transport's contract tests. Thread-safe: coordinators read it from an event
-loop, runners from threads.
+It serves embedded mode and is the second backend of the transport's contract tests. Thread-safe: coordinators
+read it from an event loop, runners from threads.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class MemoryBroker:
     """Topics in memory.
 
     Args:
-        topics: the topics that exist; producing to another one is an error, as with a broker that creates none by itself.
-        retained: how many records a partition keeps for readers that come later. Records that a registered reader has not read
+        topics: The existing topics; producing to another one is an error, as with a broker that creates none by itself.
+        retained: The number of records that a partition keeps for later readers. Records that a registered reader has not read
             are kept whatever their number.
-        clock: seconds since the epoch.
+        clock: Returns seconds since the epoch.
     """
 
     def __init__(
@@ -54,10 +54,10 @@ class MemoryBroker:
     def produce(
         self, topic: str, partition: int, value: bytes, headers: Mapping[str, bytes] | None = None
     ) -> int:
-        """Appends a record, wakes every listener, and returns its offset.
+        """Append a record, wake every listener, and return its offset.
 
         Raises:
-            NotFound: there is no such topic or partition.
+            NotFound: The topic or partition does not exist.
         """
         with self._lock:
             log = self._log(topic, partition)
@@ -76,23 +76,26 @@ class MemoryBroker:
         return record.offset
 
     def partitions(self, topic: str) -> tuple[int, ...]:
-        """The partitions of `topic`, ascending; empty when there is no such topic."""
+        """Return the partitions of `topic`, ascending; empty when it does not exist."""
         return tuple(sorted(partition for name, partition in self._logs if name == topic))
 
     def end_offset(self, topic: str, partition: int) -> int:
-        """The offset that the next record will get."""
+        """Return the offset of the next record."""
         with self._lock:
             return self._log(topic, partition).end
 
     def offset_at(self, topic: str, partition: int, timestamp_ms: int) -> int:
-        """The offset of the first kept record that arrived at `timestamp_ms` or later; the end offset when there is none."""
+        """Return the offset of the first retained record since `timestamp_ms`; the end offset when there is none."""
         with self._lock:
             log = self._log(topic, partition)
             found = (record.offset for record in log.records if record.timestamp_ms >= timestamp_ms)
             return next(found, log.end)
 
     def reader(self, wake: Callable[[], None]) -> Reader:
-        """A new reader without positions. `wake` is called, from any thread, whenever a record arrives anywhere."""
+        """Return a new reader without positions.
+
+        `wake` is called, from any thread, whenever a record arrives anywhere.
+        """
         return Reader(self, wake)
 
     def _log(self, topic: str, partition: int) -> _Log:
@@ -112,14 +115,14 @@ class Reader:
             broker._listeners[id(self)] = wake
 
     def assign(self, topic: str, partition: int, offset: int | None = None) -> None:
-        """Reads `partition` from `offset`, or from its end."""
+        """Read `partition` from `offset`, or from its end."""
         with self._broker._lock:
             log = self._broker._log(topic, partition)
             position = log.end if offset is None else max(offset, log.start)
             self._positions[topic, partition] = log.readers[id(self)] = position
 
     def poll(self, limit: int = 1000) -> list[Record]:
-        """Takes up to `limit` records that arrived at the assigned partitions, without waiting."""
+        """Return up to `limit` records that arrived at the assigned partitions, without waiting."""
         taken: list[Record] = []
         with self._broker._lock:
             for key, position in self._positions.items():
@@ -131,11 +134,11 @@ class Reader:
         return taken
 
     def position(self, topic: str, partition: int) -> int:
-        """The offset of the next record that `poll` will return."""
+        """Return the offset of the next record that `poll` will return."""
         return self._positions[topic, partition]
 
     def close(self) -> None:
-        """Forgets the positions and the wake call."""
+        """Forget the positions and the wake call."""
         with self._broker._lock:
             self._broker._listeners.pop(id(self), None)
             for key in self._positions:

@@ -1,4 +1,4 @@
-"""Records put together from messages that have been serialized already: nothing is encoded twice."""
+"""Records composed of serialized messages: nothing is serialized twice."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ _LENGTH_DELIMITED = 2
 
 
 def pack_repeated(field: int, messages: Iterable[bytes]) -> bytes:
-    """The serialization of a message whose only content is the repeated message field with this number.
+    """Serialize a message whose only content is the repeated message field with this number.
 
     Args:
         field: 1 to 15.
-        messages: the serialized elements, in order.
+        messages: The serialized elements, in order.
     """
     tag = bytes([field << 3 | _LENGTH_DELIMITED])
     return b"".join(part for message in messages for part in (tag, _varint(len(message)), message))

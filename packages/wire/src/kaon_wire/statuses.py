@@ -1,7 +1,7 @@
-"""How much of an error's text goes into a gRPC status.
+"""Bounds of error texts in gRPC statuses.
 
-Statuses travel in headers, of which clients take 8 KiB by default: what is longer reaches them as RESOURCE_EXHAUSTED, without a
-word of what is wrong. In a header everything but printable ASCII takes three times its bytes.
+Statuses travel in headers, of which clients accept 8 KiB by default: a longer one reaches them as
+RESOURCE_EXHAUSTED without its text. In a header everything but printable ASCII takes three times its bytes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ _CUT = " ..."
 
 
 def fitting(text: str, most: int = MESSAGE_BYTES) -> str:
-    """A text as far as it takes `most` bytes in a header; half of a surrogate pair, which no message can hold, is replaced."""
+    """Return the beginning of a text that fits into `most` bytes of a header, with lone surrogates replaced."""
     plain = text.encode("utf-8", "replace").decode()
     size = 0
     for place, character in enumerate(plain):

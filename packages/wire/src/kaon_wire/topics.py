@@ -1,8 +1,9 @@
 """The catalogue of topics. Nothing else in Kaon may name a topic.
 
-Every topic carries one protobuf message type; one record may carry many events. Partition counts are settings of a deployment
-(`Catalogue`), but some must agree: `step-events` with `run-commands` (both belong to the owner of a run's partition), and
-`runner-heartbeats` with `step-requests` (both belong to the owner of a pool).
+Every topic carries one protobuf message type; one record may carry many events. Partition counts are settings
+of a deployment (`Catalogue`), but some must agree: `step-events` with `run-commands` (both belong to the
+owner of a run's partition), and `runner-heartbeats` with `step-requests` (both belong to the owner of a
+pool).
 """
 
 from __future__ import annotations
@@ -35,22 +36,22 @@ _DEAD_LETTER_SUFFIX = "-dlq"
 
 @dataclass(frozen=True, kw_only=True)
 class Topic:
-    """One topic: its name, the only message type it carries, its partition count and how long records are kept."""
+    """One topic: its name, its only message type, its partition count and the retention of its records."""
 
     name: str
     message: type[Message]
     partitions: int
-    # Broker settings, as Kafka names them.
+    # Broker settings, as named by Kafka.
     config: Mapping[str, str] = field(default_factory=dict)
 
 
 def step_ready(pool: str) -> str:
-    """The topic by which the matcher of `pool` hands steps to its runners."""
+    """Return the topic by which the matcher of `pool` releases steps to its runners."""
     return _STEP_READY_PREFIX + pool
 
 
 def dead_letters(topic: str) -> str:
-    """The topic that keeps the records of `topic` which could not be applied, with the reason in their headers."""
+    """Return the dead-letter topic of `topic`, for records that could not be applied, with the reason in their headers."""
     return topic + _DEAD_LETTER_SUFFIX
 
 
@@ -59,11 +60,11 @@ class Catalogue:
     """All topics of one deployment.
 
     Args:
-        run_partitions: partitions of the engines; a run's partition is stored in its row, so this only ever grows.
-        pool_partitions: partitions of the matchers; each pool belongs to one.
-        runner_partitions: partitions of `step-ready.<pool>` and `runner-commands`; runners share them by hash.
-        pools: the pools that this deployment serves.
-        replication_factor: copies of each partition.
+        run_partitions: The partitions of the engines; a run's partition is stored in its row, so this only ever grows.
+        pool_partitions: The partitions of the matchers; each pool belongs to one.
+        runner_partitions: The partitions of `step-ready.<pool>` and `runner-commands`; runners share them by hash.
+        pools: The pools of this deployment.
+        replication_factor: The copies of each partition.
     """
 
     run_partitions: int = 8
@@ -73,7 +74,7 @@ class Catalogue:
     replication_factor: int = 1
 
     def topics(self) -> tuple[Topic, ...]:
-        """Every topic that must exist before a client starts, dead-letter topics included."""
+        """Return every topic that must exist before a client starts, including dead-letter topics."""
         work = tuple(self._work_topics())
         letters = tuple(
             Topic(
@@ -87,7 +88,7 @@ class Catalogue:
         return work + letters
 
     def partitions_of(self, topic: str) -> int:
-        """Partition count of `topic`; KeyError when the catalogue has no such topic."""
+        """Return the partition count of `topic`; raise KeyError when the catalogue does not contain it."""
         return {entry.name: entry.partitions for entry in self.topics()}[topic]
 
     def _work_topics(self) -> Iterable[Topic]:
@@ -128,7 +129,7 @@ class Catalogue:
                 partitions=self.runner_partitions,
                 config=_retention(HOUR_MS),
             )
-        # The broker's own time: a live tail seeks by it, whatever the runners' clocks say.
+        # The broker's own time: a live tail seeks by it, whatever the runners' clocks.
         logs = {**_retention(3 * DAY_MS), "message.timestamp.type": "LogAppendTime"}
         yield Topic(name=STEP_LOGS, message=log_pb2.LogLines, partitions=self.run_partitions, config=logs)
         yield Topic(

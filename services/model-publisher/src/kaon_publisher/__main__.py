@@ -1,4 +1,4 @@
-"""`python -m kaon_publisher`: one publisher as a process of its own. SIGTERM and SIGINT stop it in order."""
+"""`python -m kaon_publisher`: one publisher as a process of its own. SIGTERM and SIGINT shut it down."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = structlog.get_logger("kaon_publisher")
 
 
 def main() -> None:
-    """Entry point. Exit codes: 0 stopped in order, 1 cannot go on."""
+    """Run the publisher. Exit codes: 0 shut down in order, 1 fatal error."""
     parser = argparse.ArgumentParser(
         prog="kaon-publisher",
         description="Publishes validated models. Every setting is an environment variable; kaon_publisher/settings.py lists them.",

@@ -36,7 +36,7 @@ class Notifier:
 
 
 class Broker(Protocol):
-    """The message broker that gets the announcements, beside the watchers over gRPC."""
+    """The message broker of announcements, beside the gRPC watchers."""
 
     def send(self, value: bytes) -> None:
         """Send one announcement and wait for its acknowledgement; raise OSError when there is none."""
@@ -54,14 +54,14 @@ class KafkaBroker:
         )
 
     def send(self, value: bytes) -> None:
-        """See `Broker`."""
+        """Send one announcement; see `Broker`."""
         try:
             self._producer.send(MODEL_EVENTS, value=value, partition=0).get(timeout=30)
         except KafkaError as error:
             raise OSError(f"model-events: {error}") from error
 
     def close(self) -> None:
-        """See `Broker`."""
+        """Close the connection; see `Broker`."""
         self._producer.close(timeout=5)
 
 
@@ -77,7 +77,7 @@ class Announcer:
         """Run until cancelled. While the broker or the database is away the announcements wait in their rows.
 
         Raises:
-            Exception: an error that is neither of the broker nor of the database.
+            Exception: An error that is neither of the broker nor of the database.
         """
         await in_rounds(
             "announcer", self._round, partial(self._notifier.wait, 5.0), passing=(OSError, Unavailable)

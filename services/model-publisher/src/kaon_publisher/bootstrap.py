@@ -1,4 +1,4 @@
-"""The composition root: settings become a publisher at work."""
+"""The composition root: builds a running publisher from settings."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ class Application:
         self._metrics_server: MetricsServer | None = None
 
     async def start(self) -> int:
-        """Listens and returns the port.
+        """Listen and return the port.
 
         Raises:
-            KaonError: something that the settings name does not answer.
+            KaonError: A dependency in the settings does not answer.
         """
         publishing = build_publishing(self._settings, self._store)
         metrics = PublisherMetrics(self._registry)
@@ -83,7 +83,7 @@ class Application:
         await self._tasks.wait()
 
     async def stop(self) -> None:
-        """Ends in order; a publication that is under way is asked for again by its step."""
+        """Shut down in order; the step of an unfinished publication requests it again."""
         await self._server.serving(ready=False)
         await self._server.stop(STOP_SECONDS)
         await self._tasks.stop()
@@ -95,15 +95,15 @@ class Application:
 
 
 def now_us() -> int:
-    """The time, in microseconds."""
+    """Return the time in microseconds since the epoch."""
     return time.time_ns() // 1000
 
 
 def build_publishing(settings: Settings, store: ModelStore) -> Publishing:
-    """What publications work with, as far as this machine and the settings provide it.
+    """Return the dependencies of publications, as far as this machine and the settings provide them.
 
     Raises:
-        EngineUnavailable: a serving base is named, so models are to be run, but no engine answers.
+        EngineUnavailable: A serving base is set, so models are to be run, but no engine answers.
     """
     checker = Engine(settings.docker_host, settings.layouts / "base") if settings.serving_base else None
     target = (

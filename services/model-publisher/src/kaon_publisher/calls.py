@@ -1,4 +1,4 @@
-"""What the publisher asks of every call, and how it tells its errors."""
+"""The rules of every call to the publisher, and the statuses of its errors."""
 
 from __future__ import annotations
 

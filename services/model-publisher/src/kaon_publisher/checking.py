@@ -1,4 +1,4 @@
-"""Everything that needs a Docker engine: the base's layers, and running an image to ask it for a prediction."""
+"""The operations that need a Docker engine: the base's layers, and checks of images by a prediction."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ log = structlog.get_logger(__name__)
 
 START_SECONDS = 20.0
 MEMORY = "512m"
-# A check's container says when nobody can need it any more, so that the next check removes what a killed publisher left.
+# A check's container carries its expiry, so that the next check removes the leftovers of a killed publisher.
 CHECK_SECONDS = 300
 _MANIFEST_BYTES = 1 << 20
-# An engine itself allows no more than 127.
+# An engine itself allows at most 127.
 _MOST_LAYERS = 1000
 EXPIRY_LABEL = "kaon.check.expires"
 
@@ -39,8 +39,8 @@ class Engine:
     """A Docker engine.
 
     Args:
-        host: its address; empty for the usual place.
-        cache: where the base's layers are kept.
+        host: Its address; empty for the default.
+        cache: The directory of the base's layers.
     """
 
     def __init__(self, host: str, cache: Path) -> None:
@@ -57,7 +57,7 @@ class Engine:
         """Return the layers and the configuration of an image of the engine.
 
         Raises:
-            EngineUnavailable: the engine does not have it.
+            EngineUnavailable: The engine does not have it.
         """
         try:
             found = self._client.images.get(image)
@@ -79,11 +79,11 @@ class Engine:
         """Load the image, run it without network, send the probe and compare the answer. Return how it was checked.
 
         Raises:
-            ModelRejected: it does not start, does not answer, or answers something else.
-            EngineUnavailable: the engine does not do its part.
+            ModelRejected: The server does not start, does not answer, or answers differently.
+            EngineUnavailable: The engine fails.
         """
         name = f"kaon-check-{uuid.uuid4().hex[:12]}"
-        # A tag of its own: removing it takes the image from nobody else who checks the same one.
+        # A tag of its own: removing it does not affect other checks of the same image.
         tag = f"kaon/model-check:{name}"
         began = time.monotonic()
         try:
@@ -117,7 +117,7 @@ class Engine:
         return f"run in a container and asked its probe in {time.monotonic() - began:.1f} s; the answer was as expected"
 
     def _ask(self, container: Any, probe: Probe) -> Any:
-        """Asks from inside of the container: it has no network to be asked over."""
+        """Send the probe from inside the container, which has no network."""
         self._await_serving(container)
         request = json.dumps(probe.request)
         script = f'printf %s "$PROBE" | python3 /{APP_PATH} ask'
@@ -187,7 +187,7 @@ class Engine:
             whole.unlink(missing_ok=True)
 
     def _keep(self, content: IO[bytes]) -> None:
-        """Brings a layer to the disk before its name is known."""
+        """Sync a layer to disk before its name appears."""
         partial = self._cache / f".layer-{uuid.uuid4().hex}"
         hasher = hashlib.sha256()
         try:
@@ -203,10 +203,10 @@ class Engine:
 
 
 def exported_layers(tar: tarfile.TarFile) -> Iterator[IO[bytes]]:
-    """Return the layers of an image as an engine exports it.
+    """Return the layers of an image in an engine's export.
 
     Raises:
-        EngineUnavailable: it is not of the form that an export has.
+        EngineUnavailable: The export is malformed.
     """
     try:
         manifest = json.loads(
@@ -225,7 +225,7 @@ def exported_layers(tar: tarfile.TarFile) -> Iterator[IO[bytes]]:
 
 def _member(tar: tarfile.TarFile, name: object) -> IO[bytes]:
     try:
-        # An engine may export a layer that an image has twice as a link to the first.
+        # An engine may export a repeated layer of an image as a link to the first.
         content = tar.extractfile(name) if isinstance(name, str) else None
     except (KeyError, RecursionError) as error:
         raise EngineUnavailable(f"an exported image lacks {name}") from error

@@ -1,10 +1,10 @@
-"""What can go wrong with a publication."""
+"""Errors of publications."""
 
 from kaon_wire.errors import InvalidValue, Unavailable
 
 
 class ModelRejected(InvalidValue):
-    """The model is not what it must be: the text says what differs. Trying again does not help."""
+    """The model does not meet its requirements: the text describes the difference. A retry does not help."""
 
 
 class EngineUnavailable(Unavailable):

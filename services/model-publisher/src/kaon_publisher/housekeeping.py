@@ -1,4 +1,4 @@
-"""Deletes images that nobody needs: pushed but never announced, or of versions beyond those that are kept."""
+"""Deletes unneeded images: pushed but never announced ones, and those of versions beyond the kept ones."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from kaon_wire.errors import KaonError
 
 log = structlog.get_logger(__name__)
 
-# An image that was pushed this long ago and is not announced belongs to a publication that has died. One that is asked for again
-# pushes it again.
+# An image that was pushed this long ago and is not announced belongs to a dead publication. A repeated
+# publication pushes it again.
 ABANDONED_SECONDS = 3600.0
 
 
 class Housekeeping:
-    """Works beside publications, one image at a time.
+    """Cleans up beside publications, one image at a time.
 
     Args:
-        store: the model registry.
-        target: where images are.
-        pushing: held by whoever pushes an image, so that none is deleted while it is pushed again.
-        keep: how many of a model's newest versions keep their images; 0: all.
-        now_us: the time.
+        store: The model registry.
+        target: The place of images.
+        pushing: Held during a push, so that no image is deleted while it is pushed again.
+        keep: The number of a model's newest versions that keep their images; 0: all.
+        now_us: Returns microseconds since the epoch.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Housekeeping:
         """Clean up now and after every pause, until cancelled. Retry when a service does not answer.
 
         Raises:
-            Exception: nobody has foreseen it.
+            Exception: An unforeseen error.
         """
         await in_rounds(
             "housekeeping",
@@ -64,10 +64,10 @@ class Housekeeping:
         )
 
     def clean(self) -> None:
-        """One round.
+        """Clean up once.
 
         Raises:
-            KaonError: the registry or the database does not answer.
+            KaonError: The registry or the database does not answer.
         """
         for tenant, model, digest in self._store.abandoned(self._now_us() - self._abandoned_us):
             self._delete_abandoned(tenant, model, digest)
@@ -88,8 +88,8 @@ class Housekeeping:
     def _retire(self, tenant: str, model: str) -> None:
         for version in self._store.retirable(tenant, model, self._keep):
             with self._pushing:
-                # First the mark, then the deletion: a version that seems to have its image has it. What is left after a crash
-                # between the two is found as an image that was pushed and is not needed.
+                # First the mark, then the deletion: a version that is not marked has its image. An image left
+                # by a crash between the two is found as one that was pushed and is not needed.
                 self._store.begin_push(tenant, model, version.image_digest, 0)
                 self._store.retire(version)
                 if not self._store.needs(tenant, model, version.image_digest):

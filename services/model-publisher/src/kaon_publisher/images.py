@@ -1,4 +1,4 @@
-"""OCI images, written by ourselves so that the same input has the same digest. None of a model's files is held in memory.
+"""OCI images, written by our own code so that equal inputs have equal digests. Files of models are never held in memory.
 
 Formats: OCI Image Format Specification 1.1 (manifest, configuration, layer) and Image Layout 1.0.
 """
@@ -20,7 +20,8 @@ from kaon_artifacts.digesting import digest_of
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
-# Layers are not compressed: their digest is then also their diff id, and does not depend on a compressor's version.
+# Layers are not compressed: their digest is then also their diff id, and independent of a compressor's
+# version.
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 MODEL_DIR = "kaon/model"
@@ -50,7 +51,7 @@ class Blob:
 
 @dataclass(frozen=True, kw_only=True)
 class Base:
-    """The image under the model's layer: its layers, and what of its configuration is kept."""
+    """The image under the model's layer: its layers, and the kept part of its configuration."""
 
     layers: Sequence[Blob] = ()
     architecture: str = "amd64"
@@ -69,17 +70,17 @@ class Image:
 
     @property
     def digest(self) -> str:
-        """What the image is known by."""
+        """Return the digest of the manifest, which identifies the image."""
         return self.manifest.digest
 
     @property
     def blobs(self) -> Sequence[Blob]:
-        """Everything that it consists of."""
+        """Return all blobs of the image."""
         return (*self.layers, self.config, self.manifest)
 
 
 def blob_of(data: bytes) -> Blob:
-    """Content in memory."""
+    """Return a blob in memory."""
     return Blob(digest=f"sha256:{hashlib.sha256(data).hexdigest()}", size=len(data), data=data)
 
 
@@ -87,11 +88,11 @@ def assemble(*, model: Path, app: bytes, base: Base, labels: Mapping[str, str], 
     """Assemble the image that serves the model in directory `model` by the program `app`.
 
     Args:
-        model: the model's files; times, owners and their order on disk do not matter.
-        app: the serving program.
-        base: what is under it.
-        labels: kept in the configuration; they are part of what the digest stands for.
-        scratch: a directory that stays for as long as the image is used; the model's layer is written there.
+        model: The model's files; times, owners and their order on disk do not matter.
+        app: The serving program.
+        base: The image underneath.
+        labels: Stored in the configuration; they are part of the digest.
+        scratch: A directory that stays while the image is used; the model's layer is written there.
     """
     layer = _layer(model, app, scratch / "layer.tar")
     layers = (*base.layers, layer)
@@ -121,7 +122,7 @@ def assemble(*, model: Path, app: bytes, base: Base, labels: Mapping[str, str], 
 
 
 def write_layout(image: Image, directory: Path) -> None:
-    """Write an OCI image layout to the disk; complete blobs that exist are kept."""
+    """Write an OCI image layout to disk; existing complete blobs are kept."""
     blobs = directory / "blobs" / "sha256"
     durable.make_directory(blobs)
     for blob in image.blobs:
@@ -135,7 +136,7 @@ def write_layout(image: Image, directory: Path) -> None:
         "manifests": [_descriptor(MANIFEST_TYPE, image.manifest)],
     }
     durable.write(io.BytesIO(_json({"imageLayoutVersion": "1.0.0"})), directory / "oci-layout")
-    # Last: whoever finds it finds everything.
+    # Last: a reader that finds it finds everything.
     durable.write(io.BytesIO(_json(index)), directory / "index.json")
 
 
@@ -177,7 +178,7 @@ def _add_directory(tar: tarfile.TarFile, name: str) -> None:
 
 
 def _add_link(tar: tarfile.TarFile, name: str, target: str) -> None:
-    """Add a link that stays inside of the model: the artifact holds no others."""
+    """Add a link that stays inside the model: the artifact contains no others."""
     entry = tarfile.TarInfo(name)
     entry.type, entry.mode, entry.linkname = tarfile.SYMTYPE, 0o777, target
     tar.addfile(entry)

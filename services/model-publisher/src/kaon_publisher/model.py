@@ -1,4 +1,4 @@
-"""The model artifact: a directory that says how it is served and how it is checked. Pure but for reading it."""
+"""The model artifact: a directory with its serving code and its probe. Pure except for reading it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Probe:
 
     request: Mapping[str, Any]
     expected: Mapping[str, Any]
-    # How far a number may be off.
+    # Tolerance of numbers.
     tolerance: float
 
 
@@ -30,7 +30,7 @@ def read_probe(directory: Path) -> Probe:
     """Read the probe of the model in a directory.
 
     Raises:
-        ModelRejected: the directory is no model; the text says what is missing.
+        ModelRejected: The directory is not a model; the text names what is missing.
     """
     path = directory / FILE
     if not path.exists():
@@ -57,7 +57,7 @@ def read_probe(directory: Path) -> Probe:
 
 
 def difference(expected: Any, found: Any, tolerance: float, place: str = "answer") -> str:
-    """Where `found` differs from `expected`; empty when it does not."""
+    """Describe where `found` differs from `expected`; empty when it does not."""
     if isinstance(expected, Mapping) and isinstance(found, Mapping):
         if expected.keys() != found.keys():
             return f"{place} has {sorted(found)}, expected {sorted(expected)}"

@@ -41,29 +41,29 @@ class Checker(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Publishing:
-    """What publications work with."""
+    """The dependencies of publications."""
 
     artifacts: ArtifactStore
-    # None: there is no Docker engine; the text says why.
+    # None: there is no Docker engine; the text gives the reason.
     checker: Checker | None
     unchecked_because: str
     serving_base: str
     target: Target
     # The serving program.
     app: bytes
-    # Told of an image (tenant, model, digest) before it is pushed.
+    # Called with an image (tenant, model, digest) before its push.
     before_push: Callable[[str, str, str], None]
-    # Held while an image is pushed: none is deleted meanwhile.
+    # Held during a push: no image is deleted meanwhile.
     pushing: threading.Lock
 
     def prepare(
         self, tenant: str, request: model_pb2.PublishModelRequest
     ) -> Iterator[model_pb2.PublishModelResponse]:
-        """Goes through the stages before the record; the last response has the version as it is to be recorded.
+        """Yield the stages before the record; the last response has the version to record.
 
         Raises:
-            ModelRejected: the model is not what it must be.
-            KaonError: something that is needed does not answer.
+            ModelRejected: The model does not meet its requirements.
+            KaonError: A dependency does not answer.
         """
         yield _stage(model_pb2.STAGE_ASSEMBLING, f"assembling {request.model}")
         with tempfile.TemporaryDirectory(prefix="kaon-model-") as scratch:
@@ -101,16 +101,16 @@ class Publishing:
         )
 
     def pin(self, version: model_pb2.ModelVersion) -> None:
-        """Keep the artifacts that a version's record names, the model and its data, after the run is deleted.
+        """Pin the artifacts in a version's record (the model and its data), which must outlive the run.
 
         Raises:
-            StoreUnavailable: the storage does not answer.
+            StoreUnavailable: The storage does not answer.
         """
         for digest in named_artifacts(version):
             try:
                 self.artifacts.pin(self.artifacts.by_digest(digest))
             except ArtifactMissing:
-                # It lives elsewhere.
+                # It is in foreign storage.
                 log.warning("model artifact missing in the store", model=version.model, digest=digest)
 
     def _fetch(self, request: model_pb2.PublishModelRequest, directory: Path) -> Path:
@@ -132,7 +132,7 @@ class Publishing:
 
 
 def named_artifacts(version: model_pb2.ModelVersion) -> list[str]:
-    """Return the digests that a record names as artifacts."""
+    """Return the digests of the artifacts in a record."""
     found = {version.artifact_digest, *version.lineage.data_digests}
     return sorted(digest for digest in found if _DIGEST.fullmatch(digest))
 
@@ -143,7 +143,7 @@ def repository(tenant: str, model: str) -> str:
 
 
 def payload_digest(request: model_pb2.PublishModelRequest) -> str:
-    """Digest of what is asked for, whatever the key."""
+    """Return the digest of a request without its key."""
     bare = model_pb2.PublishModelRequest()
     bare.CopyFrom(request)
     bare.idempotency_key = ""
@@ -151,10 +151,10 @@ def payload_digest(request: model_pb2.PublishModelRequest) -> str:
 
 
 def check_request(request: model_pb2.PublishModelRequest) -> None:
-    """Names what is missing or malformed in a request.
+    """Check that a request is complete and well-formed.
 
     Raises:
-        ModelRejected: something is.
+        ModelRejected: Fields are missing or malformed; the error names them.
     """
     needed: Mapping[str, str] = {
         "model": request.model,
@@ -169,10 +169,10 @@ def check_request(request: model_pb2.PublishModelRequest) -> None:
 
 
 def check_name(what: str, name: str) -> None:
-    """Refuses what is no name of a model or a tenant.
+    """Check the name of a model or a tenant.
 
     Raises:
-        ModelRejected: it is none.
+        ModelRejected: The name is malformed.
     """
     if len(name) > 100 or not _NAME.fullmatch(name):
         raise ModelRejected(

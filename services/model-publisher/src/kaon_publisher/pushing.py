@@ -1,4 +1,4 @@
-"""Brings an image to where consumers find it: a registry, or a directory."""
+"""Pushes images to their consumers' place: a registry, or a directory."""
 
 from __future__ import annotations
 
@@ -17,46 +17,46 @@ DELETE_SECONDS = 30.0
 
 
 class Target(Protocol):
-    """Where images go."""
+    """A place of images."""
 
     def push(self, image: Image, repository: str) -> str:
-        """Brings the image there and returns its reference, which ends in its digest. Pushing again changes nothing.
+        """Push the image and return its reference, which ends in its digest. Idempotent.
 
         Raises:
-            RegistryUnavailable: it could not be brought there.
+            RegistryUnavailable: The push failed.
         """
 
     def delete(self, repository: str, digest: str) -> None:
         """Delete an image; a missing one is no error.
 
         Raises:
-            RegistryUnavailable: it could not be deleted.
+            RegistryUnavailable: The deletion failed.
         """
 
 
 class LayoutTarget:
-    """OCI layouts, one directory for each image."""
+    """OCI layouts, one directory per image."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
     def push(self, image: Image, repository: str) -> str:
-        """See `Target`."""
+        """Write the layout; see `Target`."""
         target = self._directory / repository / image.digest.removeprefix("sha256:")
         write_layout(image, target)
         return f"oci:{target}@{image.digest}"
 
     def delete(self, repository: str, digest: str) -> None:
-        """See `Target`."""
+        """Delete the layout; see `Target`."""
         shutil.rmtree(self._directory / repository / digest.removeprefix("sha256:"), ignore_errors=True)
 
 
 class RegistryTarget:
-    """An image registry that speaks the OCI Distribution Specification.
+    """An image registry with the API of the OCI Distribution Specification.
 
     Args:
-        public: host:port by which those who pull reach it; it stands in references.
-        internal: host:port by which this process reaches it; empty: the same.
+        public: host:port for consumers, which references contain.
+        internal: host:port for this process; empty: the same.
     """
 
     def __init__(self, public: str, internal: str = "") -> None:
@@ -64,7 +64,7 @@ class RegistryTarget:
         self._address = internal or public
 
     def push(self, image: Image, repository: str) -> str:
-        """See `Target`."""
+        """Push the image; see `Target`."""
         registry = oras.provider.Registry(hostname=self._address, insecure=True)
         container = registry.get_container(
             f"{self._address}/{repository}:{image.digest.removeprefix('sha256:')[:20]}"
@@ -90,7 +90,7 @@ class RegistryTarget:
         return f"{self._public}/{repository}@{image.digest}"
 
     def delete(self, repository: str, digest: str) -> None:
-        """See `Target`. The registry's own garbage collection frees the space."""
+        """Delete the image; see `Target`. The registry's own garbage collection frees the space."""
         url = f"http://{self._address}/v2/{repository}/manifests/{digest}"
         try:
             answer = requests.delete(url, timeout=DELETE_SECONDS)

@@ -17,6 +17,7 @@ LARGEST_REQUEST = 1 << 20
 
 
 def load(directory):
+    """Return the metadata and the model in a directory."""
     with open(f"{directory}/kaon-model.json", encoding="utf-8") as file:
         metadata = json.load(file)
     module, _, name = metadata["entry"].partition(":")
@@ -25,10 +26,13 @@ def load(directory):
 
 
 class Handler(BaseHTTPRequestHandler):
+    """Answers the requests to one model."""
+
     model = None
     metadata = None
 
     def do_GET(self):
+        """Answer /health and /metadata."""
         if self.path == "/health":
             self.answer(200, {"status": "ok"})
         elif self.path == "/metadata":
@@ -37,6 +41,7 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(404, {"error": f"no such path: {self.path}"})
 
     def do_POST(self):
+        """Answer /predict with the prediction of the model."""
         if self.path != "/predict":
             self.answer(404, {"error": f"no such path: {self.path}"})
             return
@@ -55,6 +60,7 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(422, {"error": f"{type(error).__name__}: {error}"})
 
     def answer(self, status, value):
+        """Send a JSON answer."""
         data = json.dumps(value).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
@@ -64,12 +70,14 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def serve():
+    """Load the model and serve it until the process ends."""
     Handler.metadata, Handler.model = load(MODEL_DIR)
     print("serving", flush=True)
     ThreadingHTTPServer(("", PORT), Handler).serve_forever()
 
 
 def ask():
+    """Send the JSON object on standard input to the server and print its answer."""
     request = urllib.request.Request(f"http://127.0.0.1:{PORT}/predict", data=sys.stdin.buffer.read())
     with urllib.request.urlopen(request, timeout=20) as answer:
         sys.stdout.write(answer.read().decode())

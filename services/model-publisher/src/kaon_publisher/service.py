@@ -1,4 +1,4 @@
-"""ModelService over gRPC: translation; the work is elsewhere."""
+"""ModelService over gRPC: translation to the registry and publications."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from kaonapi.model.v1 import model_pb2, model_pb2_grpc
 
 log = structlog.get_logger(__name__)
 
-# How often watchers look for what another process has announced, in seconds.
+# Seconds between watchers' reads for announcements of other processes.
 LOOK_SECONDS = 1.0
 
 
@@ -50,7 +50,7 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
     async def PublishModel(  # noqa: N802
         self, request: model_pb2.PublishModelRequest, context: Any
     ) -> AsyncIterator[model_pb2.PublishModelResponse]:
-        """See the proto."""
+        """Publish a model and stream the stages of its publication; rejections end the stream with STAGE_REJECTED."""
         tenant, began = _tenant(context), time.monotonic()
         outcome = "interrupted"
         try:
@@ -91,7 +91,7 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
     async def ListModels(  # noqa: N802
         self, request: model_pb2.ListModelsRequest, context: Any
     ) -> model_pb2.ListModelsResponse:
-        """See the proto."""
+        """Return all versions of a model, or the newest version of each model."""
         versions = await asyncio.to_thread(self._store.versions, _tenant(context), request.model)
         current = {
             name: await asyncio.to_thread(self._store.current, _tenant(context), name)
@@ -102,7 +102,7 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
     async def GetModel(  # noqa: N802
         self, request: model_pb2.GetModelRequest, context: Any
     ) -> model_pb2.GetModelResponse:
-        """See the proto."""
+        """Return one version of a model with its pickups."""
         version, pickups = await asyncio.to_thread(
             self._store.version, _tenant(context), request.model, request.version
         )
@@ -113,7 +113,7 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
     async def WatchModels(  # noqa: N802
         self, request: model_pb2.WatchModelsRequest, context: Any
     ) -> AsyncIterator[model_pb2.WatchModelsResponse]:
-        """See the proto."""
+        """Stream announcements after a cursor, live."""
         tenant, cursor = _tenant(context), request.after_cursor
         if cursor < 0:
             cursor = await asyncio.to_thread(self._store.acknowledged, tenant, request.consumer)
@@ -129,7 +129,7 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
     async def AcknowledgeModel(  # noqa: N802
         self, request: model_pb2.AcknowledgeModelRequest, context: Any
     ) -> model_pb2.AcknowledgeModelResponse:
-        """See the proto."""
+        """Record that a consumer has picked up announcements up to a cursor."""
         await asyncio.to_thread(
             self._store.acknowledge,
             _tenant(context),
@@ -142,7 +142,7 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
     async def PromoteModel(  # noqa: N802
         self, request: model_pb2.PromoteModelRequest, context: Any
     ) -> model_pb2.PromoteModelResponse:
-        """See the proto."""
+        """Make a version the current one and announce it."""
         announcement = await self._switch(
             context,
             partial(self._store.promote, _tenant(context), request.model, request.version),
@@ -153,7 +153,7 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
     async def RollbackModel(  # noqa: N802
         self, request: model_pb2.RollbackModelRequest, context: Any
     ) -> model_pb2.RollbackModelResponse:
-        """See the proto."""
+        """Make the previous version the current one and announce it."""
         announcement = await self._switch(
             context,
             partial(self._store.roll_back, _tenant(context), request.model, request.from_version),
@@ -180,7 +180,7 @@ def _next(stages: Iterator[model_pb2.PublishModelResponse]) -> model_pb2.Publish
 
 
 def _rejects(error: Exception) -> bool:
-    """Whether the same request would fail in the same way again: model or artifact are not what they must be."""
+    """Tell whether an equal request would fail again: the model or an artifact does not meet its requirements."""
     return isinstance(error, ModelRejected | ArtifactError) and not isinstance(error, StoreUnavailable)
 
 

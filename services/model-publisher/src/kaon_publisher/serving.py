@@ -1,4 +1,4 @@
-"""Which version of a model is current, and which one a rollback goes back to. Pure."""
+"""The current version of a model, and the target of a rollback. Pure."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from kaonapi.model.v1 import model_pb2
 def current_stack(announced: Iterable[tuple[int, int]]) -> list[int]:
     """Return the versions that a rollback can go back to, the current one last.
 
-    A publication or a promotion puts its version on top; a rollback takes the top away, so that a second one goes further back.
+    A publication or a promotion pushes its version; a rollback pops one, so that a second one goes further
+    back.
 
     Args:
-        announced: kind and version of a model's announcements, in order.
+        announced: The kinds and versions of a model's announcements, in order.
     """
     stack: list[int] = []
     for kind, version in announced:
@@ -26,7 +27,7 @@ def current_stack(announced: Iterable[tuple[int, int]]) -> list[int]:
 
 
 def retirable(versions: Iterable[int], stack: list[int], keep: int) -> list[int]:
-    """Return the versions whose images may be deleted: all but the newest `keep`, the current one and the target of a rollback."""
+    """Return the versions with deletable images: all but the newest `keep`, the current one and the target of a rollback."""
     newest = sorted(versions, reverse=True)
     needed = {*newest[:keep], *stack[-2:]}
     return [version for version in newest if version not in needed]

@@ -1,4 +1,4 @@
-"""What a publisher can be told, by environment variables."""
+"""The publisher's settings, from environment variables."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ class Settings:
     address: str = "127.0.0.1:7071"
     # KAON_PUBLISHER_DATABASE: an SQLAlchemy URL.
     database: str = "sqlite:///models.db"
-    # KAON_ARTIFACTS: where artifacts are kept.
+    # KAON_ARTIFACTS: storage of artifacts.
     artifacts: str = "file:///var/lib/kaon/artifacts"
     # KAON_PUBLISHER_LAYOUTS: directory of the OCI layouts.
     layouts: Path = Path("layouts")
     # KAON_REGISTRY: host:port of an image registry; empty: images stay OCI layouts.
     registry: str = ""
-    # KAON_REGISTRY_INTERNAL: host:port by which this process reaches that registry, where it has another name for those who pull;
-    # empty: the same.
+    # KAON_REGISTRY_INTERNAL: host:port of that registry for this process, if it differs from that for
+    # consumers; empty: the same.
     registry_internal: str = ""
     # KAON_SERVING_BASE: image with Python 3 on which models are served, known to the Docker engine; empty: images are assembled
     # without a base and not run.
     serving_base: str = ""
-    # KAON_MODEL_KEEP: how many of a model's newest versions keep their images; 0: all. The current one and the one that a rollback
-    # goes back to always do.
+    # KAON_MODEL_KEEP: how many of a model's newest versions keep their images; 0: all. The current one and
+    # the target of a rollback always do.
     keep: int = 20
-    # KAON_HOUSEKEEPING_SECONDS: pause between two rounds that delete images which nobody needs.
+    # KAON_HOUSEKEEPING_SECONDS: pause between two rounds that delete unneeded images.
     housekeeping_seconds: float = 3600.0
-    # DOCKER_HOST: the Docker engine; empty: its usual place.
+    # DOCKER_HOST: the Docker engine; empty: its default.
     docker_host: str = ""
     # KAON_KAFKA: brokers; empty: announcements go over gRPC only.
     kafka: str = ""
@@ -46,10 +46,10 @@ class Settings:
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
-    """Read the settings from the environment; others have their defaults.
+    """Read the settings from the environment; absent variables have their defaults.
 
     Raises:
-        InvalidValue: a variable has no usable value; the message names it.
+        InvalidValue: A variable has an invalid value; the message names it.
     """
     default = Settings()
     return Settings(

@@ -1,1 +1,1 @@
-"""What a workflow definition may be: checked by whoever writes one, and before one is registered."""
+"""The validation of workflow definitions, by their authors and before registration."""

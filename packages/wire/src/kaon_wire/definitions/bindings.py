@@ -1,4 +1,4 @@
-"""Whether a binding can have a value where it stands."""
+"""Checks whether a binding can have a value in its place."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _GATE_OUTPUTS = {"approval": ("approved", "by", "comment"), "signal": ("by", "pa
 
 
 def binding_problems(binding: d.Binding, place: Place, what: str, checks: Checks) -> Iterator[str]:
-    """The problems of one binding; `what` names it."""
+    """Yield the problems of one binding; `what` names it."""
     source = binding.WhichOneof("source")
     if source is None:
         yield f"{what}: the binding is empty"
@@ -87,7 +87,7 @@ def _reference(reference: d.OutputReference, what: str, checks: Checks) -> Itera
 
 
 def declared_outputs(block: d.Block) -> tuple[str, ...] | None:
-    """The outputs of a step, gate or sub-workflow block; None for a block that has none by its nature."""
+    """Return the outputs of a step, gate or sub-workflow block; None for other blocks."""
     match block.WhichOneof("kind"):
         case "step":
             return tuple(block.step.outputs)

@@ -1,4 +1,4 @@
-"""What each kind of block must have."""
+"""The requirements of each kind of block."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from kaon_wire.definitions.names import NAME, POOL_NAME, POOL_NAME_RULE, value_n
 from kaon_wire.definitions.places import Checks, Place, json_problem
 from kaonapi.workflow.v1 import definition_pb2 as d
 
-# Whole numbers up to this one are told exactly by the numbers that ranges are made of.
+# Whole numbers up to this one are exact in the floating-point numbers of ranges.
 _WHOLE = 2**53
 
 
 def block_problems(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:
-    """The problems of one block, without those of the graphs inside of it."""
+    """Yield the problems of one block, without those of its inner graphs."""
     if min(block.timeout_ms, block.deadline_ms) < 0:
         yield f"{block.name}: timeout and deadline must not be negative"
     kind = block.WhichOneof("kind")

@@ -1,4 +1,4 @@
-"""Graphs within blocks."""
+"""Graphs inside blocks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 
 
 def inner_graphs(block: d.Block) -> Iterator[tuple[str, d.Graph]]:
-    """The graphs inside of a block with their names."""
+    """Yield the graphs inside a block with their names."""
     match block.WhichOneof("kind"):
         case "for_each":
             yield "body", block.for_each.body

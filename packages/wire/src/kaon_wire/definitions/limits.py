@@ -13,18 +13,19 @@ EXPRESSION_CHARACTERS = 4_096
 
 @dataclass(frozen=True, kw_only=True)
 class DefinitionLimits:
-    """Bounds of a definition."""
+    """Limits of a definition."""
 
     # Cells of one foreach.
     foreach_items: int = 100_000
-    # Bytes of a definition, and depth of blocks within blocks.
+    # Bytes of a definition, and nesting depth of blocks.
     definition_bytes: int = 1_048_576
     nesting_depth: int = 16
     # Iterations of one repeat.
     iterations: int = 10_000
-    # Bytes of what a step declares beside its inputs (its config above all): it travels with the step, in one record.
+    # Bytes of a step's declaration without its inputs (mainly its config): it travels with the step, in one
+    # record.
     step_bytes: int = 262_144
-    # Bytes of one value output kept inline, and of a gate's default; larger values belong into an artifact.
+    # Bytes of one inline value output, and of a gate's default; larger values belong into an artifact.
     inline_output_bytes: int = 65_536
 
 
@@ -32,10 +33,10 @@ DEFAULT = DefinitionLimits()
 
 
 def parse(text: str, names: Collection[str]) -> dict[str, int]:
-    """The limits in a text like "foreach_items=1000, iterations=50", by name.
+    """Parse limits from a text such as "foreach_items=1000, iterations=50", by name.
 
     Raises:
-        InvalidValue: it has a name that is none of `names`, or a value that is no whole number above 0.
+        InvalidValue: A name is not among `names`, or a value is not a whole number above 0.
     """
     given: dict[str, int] = {}
     for part in filter(None, (each.strip() for each in text.split(","))):

@@ -1,4 +1,4 @@
-"""Names of workflows and blocks, and which block stands inside of which."""
+"""Names of workflows and blocks, and the nesting of blocks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from kaon_wire.definitions.limits import DefinitionLimits
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,62}\Z")
-# Parameters, inputs, outputs, items, axes: they are variables of expressions, arguments of functions and names of files.
+# Parameters, inputs, outputs, items, axes: they become variables of expressions, arguments of functions and
+# file names.
 VALUE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}\Z")
 VALUE_NAME_RULE = "use letters, digits and underscores, no digit first, at most 63 characters"
 # Pools are parts of topics' names.
@@ -21,25 +22,25 @@ POOL_NAME_RULE = (
 
 
 class Names:
-    """What is called how in one definition. Filled by `collect_names`."""
+    """The names in one definition. Filled by `collect_names`."""
 
     def __init__(self, definition: d.WorkflowDefinition) -> None:
         self.definition = definition
         self.parameters = {parameter.name for parameter in definition.parameters}
-        # For every block: the names around it, itself last.
+        # For every block: the names of its enclosing blocks and its own, outermost first.
         self.chains: dict[str, tuple[str, ...]] = {}
         self.blocks: dict[str, d.Block] = {}
 
 
 def value_names(what: str, names: Iterable[str]) -> Iterator[str]:
-    """The problems of names of values; `what` says whose they are."""
+    """Yield the problems of names of values; `what` names their owner."""
     for name in sorted(names):
         if not VALUE_NAME.match(name):
             yield f"{what} {name[:80]!r}: {VALUE_NAME_RULE}"
 
 
 def collect_names(names: Names, limits: DefinitionLimits) -> Iterator[str]:
-    """Fills `names`, and tells what is wrong with them."""
+    """Fill `names`, and yield their problems."""
     if not NAME.match(names.definition.name):
         yield f"workflow name {names.definition.name!r}: use lower-case letters, digits and hyphens"
     yield from _collect(names, limits, names.definition.body, ())

@@ -11,7 +11,7 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 
 
 def parameter_problems(definition: d.WorkflowDefinition, checks: Checks) -> Iterator[str]:
-    """The problems of the declared parameters, and of the workflow's own numbers."""
+    """Yield the problems of the declared parameters, and of the workflow's own numbers."""
     seen: set[str] = set()
     yield from value_names("parameter", (parameter.name for parameter in definition.parameters))
     for parameter in definition.parameters:
@@ -30,7 +30,7 @@ def parameter_problems(definition: d.WorkflowDefinition, checks: Checks) -> Iter
 
 
 def output_problems(definition: d.WorkflowDefinition, checks: Checks) -> Iterator[str]:
-    """The problems of the workflow's outputs."""
+    """Yield the problems of the workflow's outputs."""
     yield from value_names("output of the workflow", definition.outputs)
     for name, output in sorted(definition.outputs.items()):
         what = f"output {name!r} of the workflow"

@@ -1,4 +1,4 @@
-"""What the checks know, and where they are."""
+"""The context of the checks, and places in a definition."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from kaon_wire.errors import KaonError
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a binding stands: the names of the blocks around it and its own, and whether one of them is a hook."""
+    """The place of a binding: the names of its enclosing blocks and its own, and whether one of them is a hook."""
 
     chain: tuple[str, ...]
     hook: bool
 
     @property
     def name(self) -> str:
-        """The block's name."""
+        """Return the block's name."""
         return self.chain[-1]
 
     @property
     def outside(self) -> Place:
-        """The same place as what is bound before the block begins sees it: without the block itself."""
+        """Return the enclosing place, for values that are bound before the block begins."""
         return Place(chain=self.chain[:-1], hook=self.hook)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checks:
-    """What every check may ask."""
+    """The context of every check."""
 
     names: Names
     limits: DefinitionLimits
-    # What is wrong with an expression or a label expression; empty when nothing is.
+    # Returns the fault of an expression or a label expression; empty when there is none.
     expression: Callable[[str], str]
     label: Callable[[str], str]
 
 
 def json_problem(place: str, text: str) -> Iterator[str]:
-    """Whether a text is JSON."""
+    """Describe why a text is not JSON; empty when it is."""
     try:
         canonical.strict(text)
     except KaonError as error:

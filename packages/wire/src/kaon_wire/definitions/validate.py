@@ -1,4 +1,4 @@
-"""Checks a definition before it is registered. All problems are told at once, each with the place that it concerns."""
+"""Validates a definition before registration. All problems are reported at once, each with its place."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kaon_wire.definitions.parameters import output_problems, parameter_problems
 from kaon_wire.definitions.places import Checks, Place
 from kaonapi.workflow.v1 import definition_pb2 as d
 
-# What is wrong with the form of an expression; empty when it can be parsed.
+# Returns the syntax error of an expression; empty when it can be parsed.
 CheckExpression = Callable[[str], str]
 
 
@@ -24,7 +24,7 @@ _INNER = re.compile(r"(?P<field>[a-z_]+)(?:\[(?P<index>[0-9]+)\])?\.")
 
 
 def accept_any(expression: str) -> str:
-    """Leaves an expression's form to its evaluation."""
+    """Leave the check of an expression to its evaluation."""
     return ""
 
 
@@ -34,13 +34,13 @@ def validate(
     check_expression: CheckExpression = accept_any,
     check_label: CheckExpression = accept_any,
 ) -> list[str]:
-    """The problems of a definition; empty when it can be run.
+    """Return the problems of a definition; empty when it is valid.
 
     Args:
-        definition: what is to be registered.
-        limits: the engine's bounds.
-        check_expression: says what is wrong with a CEL expression.
-        check_label: says what is wrong with an expression over runners' labels.
+        definition: The definition to register.
+        limits: The engine's bounds.
+        check_expression: Returns the fault of a CEL expression.
+        check_label: Returns the fault of an expression over runners' labels.
     """
     size = definition.ByteSize()
     if size > limits.definition_bytes:
@@ -55,7 +55,7 @@ def validate(
 
 
 def _located(definition: d.WorkflowDefinition, text: str) -> str:
-    """A violation, such as "body.blocks[2].step.priority 9: ...", with the name of the innermost block."""
+    """Describe a violation with the name of the innermost block: "body.blocks[2].step.priority 9: ..."."""
     message: Any = definition
     block, rest = "", text
     while match := _INNER.match(rest):
@@ -71,7 +71,7 @@ def _located(definition: d.WorkflowDefinition, text: str) -> str:
 
 
 def _graph_problems(graph: d.Graph, around: tuple[str, ...], hook: bool, checks: Checks) -> Iterator[str]:
-    """The problems of a graph inside of the blocks `around`; `hook`: it stands in a hook."""
+    """Yield the problems of a graph inside the blocks `around`; `hook`: it is part of a hook."""
     if len(around) > checks.limits.nesting_depth:
         return
     names = {block.name for block in graph.blocks}

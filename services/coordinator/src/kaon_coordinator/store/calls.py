@@ -11,17 +11,17 @@ S_co = TypeVar("S_co", covariant=True)
 
 
 class StoreCalls(Protocol[S_co]):
-    """Calls of a blocking store from an event loop. A user names by `S_co` what it needs of the store."""
+    """Calls of a blocking store from an event loop. `S_co` is the part of the store that the caller needs."""
 
     @property
     def store(self) -> S_co:
-        """Whose methods are called: `await calls.run(calls.store.commit, batch)`."""
+        """Return the store whose methods are called: `await calls.run(calls.store.commit, batch)`."""
 
     async def run(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Makes a call after every earlier one. When the waiting task is cancelled the call still takes place."""
+        """Call after every earlier call. When the waiting task is cancelled the call still takes place."""
 
     async def read(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Makes a call that only reads, beside those that write."""
+        """Call a read beside the writes."""
 
     async def study(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call a long read, such as a replay, without delaying other reads."""

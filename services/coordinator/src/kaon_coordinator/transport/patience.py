@@ -21,7 +21,7 @@ def retry_unknown_errors(consumer: Any) -> None:
     """Turn unknown errors of a group's coordinator into its absence, which aiokafka waits for.
 
     Args:
-        consumer: aiokafka's, started.
+        consumer: The started consumer of aiokafka.
     """
     group = consumer._coordinator
     send = group._send_req
@@ -38,6 +38,6 @@ def retry_unknown_errors(consumer: Any) -> None:
 
 
 def _codes(response: Any) -> set[int]:
-    """The error codes in a group coordinator's response: one of the request, or one for each partition."""
+    """Return the error codes in a group coordinator's response: one of the request, or one for each partition."""
     partitions = [entry for _, entries in getattr(response, "topics", ()) for entry in entries]
     return {getattr(response, "error_code", 0), *(entry[-1] for entry in partitions)}

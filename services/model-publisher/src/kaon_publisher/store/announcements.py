@@ -1,4 +1,4 @@
-"""Announcements, the last of which tells a model's current version."""
+"""Announcements, the last of which determines a model's current version."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kaonapi.model.v1 import model_pb2
 def after(
     connection: Connection, tenant: str, cursor: int, model: str, limit: int
 ) -> list[model_pb2.Announcement]:
-    """Announcements after a cursor, in order; of one model, or of all with an empty name."""
+    """Return announcements after a cursor, in order; of one model, or of all with an empty name."""
     query = (
         _announced()
         .where(announcements.c.tenant == tenant, announcements.c.cursor > cursor)
@@ -57,7 +57,7 @@ def append(
     """Append the next announcement of the tenant.
 
     Raises:
-        IntegrityError: another one took this cursor.
+        IntegrityError: Another transaction took this cursor.
     """
     ours = announcements.c.tenant == version.tenant
     before = connection.execute(select(func.max(announcements.c.cursor)).where(ours)).scalar() or 0
@@ -79,7 +79,7 @@ def append(
 
 
 def unsent(connection: Connection) -> list[tuple[str, int]]:
-    """Tenant and cursor of those that the broker has not acknowledged, in order."""
+    """Return tenant and cursor of announcements that the broker has not acknowledged, in order."""
     query = select(announcements.c.tenant, announcements.c.cursor).where(announcements.c.sent.is_(False))
     rows = connection.execute(query.order_by(announcements.c.tenant, announcements.c.cursor))
     return [(row.tenant, row.cursor) for row in rows]
@@ -92,7 +92,7 @@ def mark_sent(connection: Connection, tenant: str, cursor: int) -> None:
 
 
 def _announced() -> Select[Any]:
-    """Announcements with the records of their versions."""
+    """Return announcements with the records of their versions."""
     return select(announcements, versions.c.record).join(
         versions,
         (versions.c.tenant == announcements.c.tenant)

@@ -1,4 +1,4 @@
-"""Systems that follow models: how far each has acknowledged, and who has picked up which version."""
+"""Consumers of models: their acknowledged cursors, and their pickups of versions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Pickup:
 
 
 def pickups_of(connection: Connection, tenant: str, model: str, version: int) -> list[Pickup]:
-    """Who has picked up a version, in the order of time."""
+    """Return the pickups of a version, in order of time."""
     mine = (pickups.c.tenant == tenant) & (pickups.c.model == model) & (pickups.c.version == version)
     rows = connection.execute(select(pickups).where(mine).order_by(pickups.c.time_us))
     return [Pickup(consumer=row.consumer, time_us=row.time_us) for row in rows]
@@ -36,10 +36,10 @@ def acknowledged(connection: Connection, tenant: str, consumer: str) -> int:
 
 
 def acknowledge(connection: Connection, tenant: str, consumer: str, cursor: int, now_us: int) -> None:
-    """Record that the consumer has picked up everything up to the cursor. A cursor never goes back.
+    """Record that the consumer has picked up everything up to the cursor. A cursor never decreases.
 
     Raises:
-        NotFound: there is no such announcement.
+        NotFound: The announcement does not exist.
     """
     before = acknowledged(connection, tenant, consumer)
     if cursor <= before:
@@ -58,7 +58,10 @@ def acknowledge(connection: Connection, tenant: str, consumer: str, cursor: int,
 def _pick_up(
     connection: Connection, tenant: str, consumer: str, model: str, version: int, now_us: int
 ) -> None:
-    """Record the pickup of a version. A version that is picked up again, after a promotion or a rollback, gets the new time."""
+    """Record the pickup of a version.
+
+    A repeated pickup, after a promotion or a rollback, gets the new time.
+    """
     key = {"tenant": tenant, "consumer": consumer, "model": model, "version": version}
     where = [pickups.c[name] == value for name, value in key.items()]
     if not connection.execute(update(pickups).where(*where).values(time_us=now_us)).rowcount:

@@ -1,4 +1,4 @@
-"""Images that are about to be pushed or were, and are not announced: what a killed publisher leaves is found by these."""
+"""Images that are pushed, or about to be, and not announced: they reveal the leftovers of a killed publisher."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def begin(connection: Connection, tenant: str, model: str, digest: str, now_us: 
 
 
 def abandoned(connection: Connection, before_us: int) -> list[tuple[str, str, str]]:
-    """Tenant, model and digest of images that were pushed before a time and never announced."""
+    """Return tenant, model and digest of images that were pushed before a time and never announced."""
     rows = connection.execute(select(pushes).where(pushes.c.time_us < before_us))
     return [(row.tenant, row.model, row.digest) for row in rows]
 

@@ -1,4 +1,4 @@
-"""The model registry's rows, one noun a module; here are the transactions around them.
+"""The transactions of the model registry; each noun's rows have a module of their own.
 
 Recording a version and announcing it is one transaction, so it is announced exactly once.
 """
@@ -21,16 +21,17 @@ from kaonapi.model.v1 import model_pb2
 
 
 class ModelStore:
-    """Models, announcements, and who has acknowledged them. Calls block and may come from any thread. Each raises `Unavailable`
-    while the database does not answer.
+    """Models, announcements and acknowledgements.
+
+    Calls block and may come from any thread. Each raises `Unavailable` while the database does not answer.
 
     Args:
-        url: `sqlite:///FILE` or `postgresql+psycopg://USER@HOST:PORT/NAME`; its tables are brought up to date.
+        url: `sqlite:///FILE` or `postgresql+psycopg://USER@HOST:PORT/NAME`; its tables are migrated.
 
     Raises:
-        InvalidValue: the URL names neither.
-        Unavailable: the database does not answer.
-        Conflict: the database belongs to a newer version of Kaon.
+        InvalidValue: The URL names neither.
+        Unavailable: The database does not answer.
+        Conflict: The database belongs to a newer version of Kaon.
     """
 
     def __init__(self, url: str) -> None:
@@ -50,7 +51,7 @@ class ModelStore:
         """Return the version that was published under an idempotency key; None when there is none.
 
         Raises:
-            Conflict: the key was used for something else.
+            Conflict: The key was used for another request.
         """
         with self._reading() as connection:
             return versions.published(connection, tenant, key, payload)
@@ -58,8 +59,10 @@ class ModelStore:
     def announce(
         self, record: model_pb2.ModelVersion, key: str, payload: str, now_us: int
     ) -> model_pb2.ModelVersion:
-        """Records a version under the next number and announces it, in one transaction. Whoever comes second with the same key gets
-        the first one's version."""
+        """Record a version under the next number and announce it, in one transaction.
+
+        A second caller with the same key gets the first one's version.
+        """
         while True:
             known = self.published(record.tenant, key, payload)
             if known is not None:
@@ -68,11 +71,11 @@ class ModelStore:
                 with self._writing() as connection:
                     return self._announce(connection, record, key, payload, now_us)
             except IntegrityError:
-                # Another one took this number, or this key; look again.
+                # Another transaction took this number, or this key; read again.
                 continue
 
     def versions(self, tenant: str, model: str = "") -> list[model_pb2.ModelVersion]:
-        """All versions of a model, newest first; without a name the newest version of each."""
+        """Return all versions of a model, newest first; without a name the newest version of each."""
         with self._reading() as connection:
             return (
                 versions.of_model(connection, tenant, model) if model else versions.newest(connection, tenant)
@@ -81,10 +84,10 @@ class ModelStore:
     def version(
         self, tenant: str, model: str, number: int = 0
     ) -> tuple[model_pb2.ModelVersion, list[Pickup]]:
-        """One version (0: the newest) and who has picked it up.
+        """Return one version (0: the newest) and its pickups.
 
         Raises:
-            NotFound: there is none.
+            NotFound: The version does not exist.
         """
         with self._reading() as connection:
             found = versions.one(connection, tenant, model, number)
@@ -93,7 +96,7 @@ class ModelStore:
     def announcements(
         self, tenant: str, after: int, model: str = "", limit: int = 100
     ) -> list[model_pb2.Announcement]:
-        """Announcements after a cursor, in order."""
+        """Return announcements after a cursor, in order."""
         with self._reading() as connection:
             return announcements.after(connection, tenant, after, model, limit)
 
@@ -109,8 +112,8 @@ class ModelStore:
         """Make a version the current one and announce it; see the proto.
 
         Raises:
-            NotFound: there is no such version.
-            Conflict: its image is gone.
+            NotFound: The version does not exist.
+            Conflict: Its image was deleted.
         """
         version, _ = self.version(tenant, model, number)
         if version.stage == model_pb2.STAGE_RETIRED:
@@ -128,10 +131,10 @@ class ModelStore:
     def roll_back(
         self, tenant: str, model: str, leaving: int, now_us: int, *, principal: str = "", reason: str = ""
     ) -> model_pb2.Announcement:
-        """Make the version current that was current before, and announce it; see the proto.
+        """Make the previous version the current one, and announce it; see the proto.
 
         Raises:
-            NotFound: there is nothing to go back to.
+            NotFound: There is no previous version.
             Conflict: `leaving` is not the current version.
         """
         kind = model_pb2.ANNOUNCEMENT_KIND_ROLLED_BACK
@@ -159,7 +162,7 @@ class ModelStore:
                 with self._writing() as connection:
                     change(connection)
             except IntegrityError:
-                # Another one took this cursor; look again.
+                # Another transaction took this cursor; read again.
                 continue
             with self._reading() as connection:
                 last = announcements.last(connection, tenant, model)
@@ -172,7 +175,7 @@ class ModelStore:
             pushes.begin(connection, tenant, model, digest, now_us)
 
     def abandoned(self, before_us: int) -> list[tuple[str, str, str]]:
-        """Tenant, model and digest of images that were pushed before a time and never announced."""
+        """Return tenant, model and digest of images that were pushed before a time and never announced."""
         with self._reading() as connection:
             return pushes.abandoned(connection, before_us)
 
@@ -182,7 +185,7 @@ class ModelStore:
             pushes.forget(connection, tenant, model, digest)
 
     def models(self) -> list[tuple[str, str]]:
-        """Tenant and name of every model."""
+        """Return tenant and name of every model."""
         with self._reading() as connection:
             return versions.models(connection)
 
@@ -200,13 +203,13 @@ class ModelStore:
             versions.retire(connection, version)
 
     def needs(self, tenant: str, model: str, digest: str) -> bool:
-        """Whether a version that is not retired has this image."""
+        """Tell whether a version that is not retired has this image."""
         with self._reading() as connection:
             alive = versions.alive(connection, tenant, model)
         return any(each.image_digest == digest for each in alive)
 
     def unsent(self) -> list[tuple[str, int]]:
-        """Tenant and cursor of the announcements that the broker has not acknowledged, in order."""
+        """Return tenant and cursor of the announcements that the broker has not acknowledged, in order."""
         with self._reading() as connection:
             return announcements.unsent(connection)
 
@@ -221,10 +224,10 @@ class ModelStore:
             return consumers.acknowledged(connection, tenant, consumer)
 
     def acknowledge(self, tenant: str, consumer: str, cursor: int, now_us: int) -> None:
-        """Record that the consumer has picked up everything up to the cursor. A cursor never goes back.
+        """Record that the consumer has picked up everything up to the cursor. A cursor never decreases.
 
         Raises:
-            NotFound: there is no such announcement.
+            NotFound: The announcement does not exist.
         """
         with self._writing() as connection:
             consumers.acknowledge(connection, tenant, consumer, cursor, now_us)

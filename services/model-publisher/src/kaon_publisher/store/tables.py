@@ -1,4 +1,4 @@
-"""The tables of the model registry; `migrations/` makes them."""
+"""The tables of the model registry; `migrations/` creates them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ versions = Table(
     Column("model", String, primary_key=True),
     Column("version", BigInteger, primary_key=True),
     Column("idempotency_key", String, nullable=False),
-    # Digest of what was asked for: the same key with another payload is refused.
+    # Digest of the request: the same key with another payload is refused.
     Column("payload", String, nullable=False),
     # A `ModelVersion` as JSON.
     Column("record", String, nullable=False),
@@ -51,7 +51,7 @@ pickups = Table(
     Column("version", BigInteger, primary_key=True),
     Column("time_us", BigInteger, nullable=False),
 )
-# Images that are about to be pushed or were, and are not announced yet: what a killed publisher leaves is found by these.
+# Images that are pushed, or about to be, and not announced: they reveal the leftovers of a killed publisher.
 pushes = Table(
     "pushes",
     metadata,

@@ -16,7 +16,7 @@ def published(connection: Connection, tenant: str, key: str, payload: str) -> mo
     """Return the version that was published under an idempotency key; None when there is none.
 
     Raises:
-        Conflict: the key was used for something else.
+        Conflict: The key was used for another request.
     """
     mine = (versions.c.tenant == tenant) & (versions.c.idempotency_key == key)
     row = connection.execute(select(versions).where(mine)).one_or_none()
@@ -33,7 +33,7 @@ def record(
     """Write a version under the next number, and return it.
 
     Raises:
-        IntegrityError: another one took this number, or this key.
+        IntegrityError: Another transaction took this number, or this key.
     """
     same = (versions.c.tenant == version.tenant) & (versions.c.model == version.model)
     number = (connection.execute(select(func.max(versions.c.version)).where(same)).scalar() or 0) + 1
@@ -55,7 +55,7 @@ def record(
 
 
 def of_model(connection: Connection, tenant: str, model: str) -> list[model_pb2.ModelVersion]:
-    """All versions of a model, newest first."""
+    """Return all versions of a model, newest first."""
     query = select(versions.c.record).where(versions.c.tenant == tenant, versions.c.model == model)
     return [parse(text) for text in connection.execute(query.order_by(versions.c.version.desc())).scalars()]
 
@@ -70,10 +70,10 @@ def newest(connection: Connection, tenant: str) -> list[model_pb2.ModelVersion]:
 
 
 def one(connection: Connection, tenant: str, model: str, number: int = 0) -> model_pb2.ModelVersion:
-    """One version; 0: the newest.
+    """Return one version; 0: the newest.
 
     Raises:
-        NotFound: there is none.
+        NotFound: The version does not exist.
     """
     for version in of_model(connection, tenant, model):
         if number in {0, version.version}:
@@ -82,7 +82,7 @@ def one(connection: Connection, tenant: str, model: str, number: int = 0) -> mod
 
 
 def models(connection: Connection) -> list[tuple[str, str]]:
-    """Tenant and name of every model."""
+    """Return tenant and name of every model."""
     query = select(versions.c.tenant, versions.c.model).distinct()
     return [(row.tenant, row.model) for row in connection.execute(query)]
 

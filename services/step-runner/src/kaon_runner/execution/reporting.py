@@ -99,7 +99,7 @@ class Reporter:
         return reports.failed(reports.USER, "Timeout", text, self.log.tail())
 
     def _print_details(self, details: str) -> None:
-        """Ends the log with the traceback, or what else is known of a failure, unless the step itself has printed that."""
+        """End the log with the traceback or other details of a failure, unless the step has printed them."""
         text = details.strip("\n")
         self.log.end_streams()
         if text and text not in self.log.tail():

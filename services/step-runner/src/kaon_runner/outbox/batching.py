@@ -68,6 +68,7 @@ class Departures:
         """Return when a new entry departs with all waiting ones, not before `now`.
 
         Args:
+            now: The current time, in seconds of the loop's clock.
             others: The number of steps that are expected to end soon.
         """
         if self._since is None:

@@ -79,6 +79,8 @@ class Outbox:
         """Send an event to the owner of an engine partition.
 
         Args:
+            partition: The engine partition.
+            event: The event.
             urgent: Send at once when the runner has no other short steps, else within 6 ms; other events wait a little longer.
         """
         lane = self._lanes.setdefault(partition, _Lane())

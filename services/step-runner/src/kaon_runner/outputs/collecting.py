@@ -34,9 +34,10 @@ def collect(
     """Return the outputs as canonical JSON by name; artifacts are stored.
 
     Args:
-        prepared: The step.
-        returned: The return value of the step's function; artifacts as {"path"} or {"uri", "type", ...}.
+        spec: The step's declaration.
+        directory: The step's directory.
         artifacts: The artifact store.
+        returned: The return value of the step's function; artifacts as {"path"} or {"uri", "type", ...}.
 
     Raises:
         UserStepError: A declared output is missing, an undeclared one exists, or a type is wrong.

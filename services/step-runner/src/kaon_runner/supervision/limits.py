@@ -95,7 +95,7 @@ class Limits:
         return path
 
     def _kills(self) -> int:
-        """How many members the kernel has killed for lack of memory; where nobody counts those, how many on the whole machine."""
+        """Return how many members the kernel killed for lack of memory, or the machine's number where those are not counted."""
         if not self._memory:
             return _count("/proc/vmstat")
         return _count(self._memory + "/memory.oom_control") + _count(self._memory + "/memory.events")

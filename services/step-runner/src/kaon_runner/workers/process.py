@@ -76,10 +76,12 @@ class WorkerTask:
     started: bool = False
 
     def settle(self, outcome: WorkerOutcome) -> None:
+        """Set the outcome, unless there is one."""
         if not self.outcome.done():
             self.outcome.set_result(outcome)
 
     def requeue(self) -> None:
+        """Return the step to the queue by raising `Requeued` to its waiter."""
         self.worker = None
         if not self.outcome.done():
             self.outcome.set_exception(Requeued())
@@ -92,13 +94,17 @@ class Owner(Protocol):
     worker_steps: int
     worker_memory_bytes: int
 
-    def became_idle(self, worker: WarmWorker) -> None: ...
+    def became_idle(self, worker: WarmWorker) -> None:
+        """Note that a worker has run its last step."""
 
-    def worked(self, worker: WarmWorker) -> None: ...
+    def worked(self, worker: WarmWorker) -> None:
+        """Note that a worker has executed a step: its kind can be started."""
 
-    def stillborn(self, worker: WarmWorker, ending: Ending) -> bool: ...
+    def stillborn(self, worker: WarmWorker, ending: Ending) -> bool:
+        """Note an end before the first step; return True when too many of its kind ended so consecutively."""
 
-    def forget(self, worker: WarmWorker) -> None: ...
+    def forget(self, worker: WarmWorker) -> None:
+        """Remove a worker whose process is gone."""
 
 
 class WarmWorker:

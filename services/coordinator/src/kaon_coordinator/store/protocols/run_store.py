@@ -33,11 +33,13 @@ class RunStore(Protocol):
         page_size: int = 50,
         page_token: str = "",
     ) -> RunPage:
-        """Runs of the tenant, newest first; of one workflow, in one status, with all the labels where given (an empty value means
-        any). Runs submitted between two pages move nothing: no run is shown twice or left out.
+        """Return a page of the tenant's runs, newest first, optionally of one workflow, status or set of labels.
+
+        An empty value of a label matches any value. Runs submitted between two pages move nothing: no run is
+        shown twice or left out.
 
         Raises:
-            InvalidValue: the page token is none that this method gave.
+            InvalidValue: The page token does not come from this method.
         """
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""The first tables, and what earlier versions of Kaon, which had no migrations, left in theirs."""
+"""The first tables, including tables of earlier versions of Kaon, which had no migrations."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
-# Announcements as they were before a version could be announced again.
+# Announcements from before a version could be announced again.
 _OLD_ANNOUNCEMENTS = "announcements"
-# The only kind that there was then.
+# The only kind at that time.
 _PUBLISHED = 1
 
 
 def upgrade() -> None:
-    """From an empty database, or from one whose tables were made without migrations: these stay as they are."""
+    """Create the tables; tables that were made without migrations stay unchanged."""
     bind, tables = op.get_bind(), _tables()
     tables.create_all(bind)
     if sa.inspect(bind).has_table(_OLD_ANNOUNCEMENTS):

@@ -1,0 +1,1 @@
+"""The migrations of the model registry's tables, one module each."""
