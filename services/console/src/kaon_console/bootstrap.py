@@ -78,7 +78,7 @@ class Application:
         return new_link(self._settings.state, self.origin, self._settings.principal, page)
 
     async def wait(self) -> None:
-        """Returns never: raises what makes it impossible to go on."""
+        """Wait for a fatal error and raise it."""
         assert self._serving is not None
         await asyncio.shield(self._serving)
         raise RuntimeError("the web server has ended")
