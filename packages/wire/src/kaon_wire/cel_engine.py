@@ -1,4 +1,4 @@
-"""Loads the engine for CEL, the Common Expression Language, for those that depend on its package."""
+"""Loads the engine of CEL, the Common Expression Language, for the packages that depend on it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 
 def load() -> Any:
-    """The package `cel` without its command line.
+    """Return the package `cel` without its command line.
 
-    The package imports its command line with itself, and that a toolkit for terminals: half a second of the processor for every
-    coordinator, every command and every step whose workflow has an expression. None of them uses it.
+    The package imports its command line, and with it a toolkit for terminals: half a second of CPU time for every coordinator,
+    every command and every step whose workflow has an expression. None of them uses it.
     """
     sys.modules.setdefault("cel.cli", ModuleType("cel.cli"))
     return importlib.import_module("cel")

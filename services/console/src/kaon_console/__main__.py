@@ -25,7 +25,7 @@ HOW_TO_LINK = "`python -m kaon_console link`, with the settings of the console, 
 
 
 def main() -> None:
-    """Run the coordinator. Exit codes: 0 shut down in order, 1 fatal error, 2 invalid settings."""
+    """Run the console. Exit codes: 0 shut down in order, 1 fatal error, 2 invalid settings."""
     parser = argparse.ArgumentParser(
         prog="kaon-console",
         description="Serves the web console. Every setting is an environment variable; kaon_console/settings.py lists them.",

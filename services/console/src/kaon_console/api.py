@@ -45,7 +45,7 @@ class Api:
         self._parts = parts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves one call."""
+        """Serve one call."""
         request = Request(scope, receive)
         try:
             answer = await self._serve(request, receive, send)
@@ -57,11 +57,11 @@ class Api:
             await answer(scope, receive, send)
 
     async def _serve(self, request: Request, receive: Receive, send: Send) -> Response | None:
-        """The answer; None when it was sent as a stream, and when nobody is there to take it.
+        """Return the answer; None when it was sent as a stream, or when the browser has gone.
 
         Raises:
-            CallFailed: the call has failed before anything was sent.
-            ClientDisconnect: the browser has gone.
+            CallFailed: The call failed before anything was sent.
+            ClientDisconnect: The browser has gone.
         """
         if request.method != "POST":
             return Response(status_code=405, headers={"allow": "POST"})
@@ -80,10 +80,10 @@ class Api:
         return None if reply is None else Response(reply, media_type=asked.UNARY_TYPE)
 
     def _method(self, name: str) -> Method:
-        """The method that is called.
+        """Return the called method.
 
         Raises:
-            CallFailed: the console does not pass it on.
+            CallFailed: The console does not pass the method on.
         """
         method = METHODS.get(name)
         if method is None:
@@ -98,7 +98,7 @@ class Api:
     async def _stream(
         self, request: Request, method: Method, grant: Grant, receive: Receive, send: Send
     ) -> None:
-        """Answers with a stream, whose last envelope says how the call has ended: its HTTP status is always 200."""
+        """Answer with a stream, whose last envelope says how the call has ended: its HTTP status is always 200."""
         try:
             call = await read_call(request, method, grant)
             message = only_message(call.body)

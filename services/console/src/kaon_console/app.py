@@ -30,7 +30,7 @@ class AppParts:
 
 
 def build_app(parts: AppParts) -> ASGIApp:
-    """The whole application, with its guard before it."""
+    """Build the whole application, with its guard before it."""
     routes = [
         Mount("/api", parts.api),
         Route("/session", parts.login.session),

@@ -51,13 +51,13 @@ class Backends:
         self._channels = {place: aio.insecure_channel(place[0], options=_OPTIONS) for place in sorted(places)}
 
     def target(self, method: Method) -> Target:
-        """Where a method is called."""
+        """Return the service of a method."""
         address = self._addresses[method.backend]
         return Target(
             service=method.backend.value, address=address, channel=self._channels[address, method.streams]
         )
 
     async def close(self) -> None:
-        """Ends the calls that still run, and closes the channels."""
+        """Cancel running calls, and close the channels."""
         for channel in self._channels.values():
             await channel.close(grace=None)

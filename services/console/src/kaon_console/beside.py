@@ -21,7 +21,7 @@ _AGAIN = "end the command that has printed the link, and start it again"
 def local_settings(
     server: str, *, port: int, state: Path, artifacts: str | None = None, read_only: bool = False
 ) -> Settings:
-    """The settings of a console on this machine; what is not given here comes from the environment.
+    """Return the settings of a console on this machine; the environment provides the others.
 
     Args:
         server: address of the coordinator, which also serves views unless KAON_VIEW says otherwise.
@@ -88,14 +88,14 @@ class Console:
         self._secrets.cleanup()
 
     def link(self, page: str = "/") -> str:
-        """A link that logs one person in once, and leads to a page."""
+        """Return a link that logs one person in once, and leads to a page."""
         return self._application.link(page)
 
     def wait(self) -> None:
-        """Returns when the console has ended by itself.
+        """Return when the console has ended by itself.
 
         Raises:
-            BaseException: why.
+            BaseException: The reason.
         """
         self._thread.join()
         if self._failure is not None:

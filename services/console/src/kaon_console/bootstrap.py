@@ -50,10 +50,10 @@ class Application:
         self.origin = ""
 
     async def start(self) -> int:
-        """Listens, and returns the port.
+        """Listen, and return the port.
 
         Raises:
-            KaonError: the address cannot be used.
+            KaonError: The address cannot be used.
         """
         listening = listen(*split_address(self._settings.address))
         port: int = listening.getsockname()[1]
@@ -74,7 +74,7 @@ class Application:
         return port
 
     def link(self, page: str = "/") -> str:
-        """A link that logs one person in once, as whom the settings name."""
+        """Return a link that logs one person in once, as the principal in the settings."""
         return new_link(self._settings.state, self.origin, self._settings.principal, page)
 
     async def wait(self) -> None:
@@ -84,7 +84,7 @@ class Application:
         raise RuntimeError("the web server has ended")
 
     async def stop(self) -> None:
-        """Ends the streams, finishes what else was begun, and closes every connection."""
+        """End the streams, finish other calls, and close every connection."""
         self._streams.close()
         if self._server is not None and self._serving is not None:
             self._server.stop()

@@ -33,12 +33,12 @@ class Call:
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """Who calls, and the headers that are passed on."""
+        """Return the principal's metadata, and the headers that are passed on."""
         return (*metadata_of(self.grant.principal), *self.passed)
 
 
 async def read_call(request: Request, method: Method, grant: Grant) -> Call:
-    """Reads the request of a call.
+    """Read the request of a call.
 
     Raises:
         CallFailed: it is not one of Connect's, or too large.
@@ -57,7 +57,7 @@ async def read_call(request: Request, method: Method, grant: Grant) -> Call:
 
 
 def _fits(value: str | None) -> bool:
-    """Whether a header can be metadata of gRPC."""
+    """Tell whether a header can be metadata of gRPC."""
     return value is not None and value.isascii() and value.isprintable()
 
 

@@ -15,17 +15,17 @@ LINK_SECONDS = 24 * 3600.0
 
 
 def open_links(state: Path, *, now: Callable[[], float] = time.time) -> Tickets:
-    """The one-time links of the console that keeps its state in this directory."""
+    """Return the one-time links of the console with this state directory."""
     return Tickets(state / "links", seconds=LINK_SECONDS, now=now)
 
 
 def open_sessions(state: Path, *, hours: float, now: Callable[[], float] = time.time) -> Tickets:
-    """Its sessions."""
+    """Return the sessions of the console with this state directory."""
     return Tickets(state / "sessions", seconds=hours * 3600, now=now)
 
 
 def new_link(state: Path, origin: str, principal: Principal, page: str = "/") -> str:
-    """Makes a link that logs one person in once.
+    """Make a link that logs one person in once.
 
     Args:
         state: the directory of the console's state.

@@ -50,12 +50,12 @@ class Login:
         self.cookie = "__Host-kaon-session" if self._secure else f"kaon-session-{origin.port or 80}"
 
     def grant(self, request: Request) -> Grant | None:
-        """Who has sent a request; None when nobody is logged in."""
+        """Return the grant of a request's session; None when nobody is logged in."""
         secret = self._secret(request)
         return self._parts.sessions.find(secret) if secret else None
 
     async def session(self, request: Request) -> Response:
-        """GET /session: who somebody is, for the page."""
+        """Answer GET /session with the logged-in principal."""
         grant = self.grant(request)
         if grant is None:
             return self.refused()
@@ -73,7 +73,7 @@ class Login:
         )
 
     async def login(self, request: Request) -> Response:
-        """GET /login: spends a link, and leads to the page with a session."""
+        """Answer GET /login: spend a link, and redirect to the page with a session."""
         target = request.query_params.get("next", "/")
         if not _PATH.fullmatch(target):
             return PlainTextResponse("parameter next must be a path of this console\n", 400)
@@ -96,7 +96,7 @@ class Login:
         return answer
 
     async def logout(self, request: Request) -> Response:
-        """POST /logout: ends the session, and its streams."""
+        """Answer POST /logout: end the session, and its streams."""
         grant = self._parts.sessions.spend(self._secret(request))
         if grant is not None:
             self._parts.streams.end_session(grant.key)
@@ -105,7 +105,7 @@ class Login:
         return answer
 
     def refused(self) -> Response:
-        """What nobody in particular gets: Connect's error, which is JSON."""
+        """Return the answer to a request without a session: Connect's error, which is JSON."""
         failure = CallFailed(Code.UNAUTHENTICATED, f"log in first: {self._parts.how_to_link}")
         return Response(failure.encoded(), Code.UNAUTHENTICATED.http, media_type="application/json")
 
@@ -114,7 +114,7 @@ class Login:
 
 
 def local_time_zone(environment_zone: str, localtime: Path = Path("/etc/localtime")) -> str:
-    """The name of this machine's time zone, as browsers know it.
+    """Return the name of this machine's time zone, as browsers know it.
 
     Args:
         environment_zone: the variable TZ.

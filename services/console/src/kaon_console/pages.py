@@ -42,7 +42,7 @@ class _File:
 
 
 def check_built(directory: Path) -> None:
-    """Checks that the page is there.
+    """Check that the page is there.
 
     Raises:
         NotFound: it is not.
@@ -73,7 +73,7 @@ class Pages:
         }
 
     async def serve(self, request: Request) -> Response:
-        """GET of anything else: a file, or the page, which knows its own paths."""
+        """Answer any other GET with a file, or with the page, which knows its own paths."""
         if not self._index:
             return PlainTextResponse(f"{_UNBUILT}\n", 503)
         name = request.url.path.lstrip("/")
@@ -120,7 +120,7 @@ def _answer(file: _File, request: Request) -> Response:
 
 
 def _accepted(text: str) -> set[str]:
-    """The encodings that a browser takes; one with q=0 it does not."""
+    """Return the encodings that a browser accepts, without those with q=0."""
     found = set()
     for each in text.lower().split(","):
         name, _, weight = (part.strip() for part in each.partition(";"))

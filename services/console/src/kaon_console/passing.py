@@ -22,10 +22,10 @@ UNARY_SECONDS = 60.0
 
 
 async def pass_unary(target: Target, call: Call, receive: Receive) -> bytes | None:
-    """The answer to a call; None when the browser has gone before.
+    """Return the answer to a call; None when the browser has gone before.
 
     Raises:
-        CallFailed: the call has failed.
+        CallFailed: The call failed.
     """
     timeout = UNARY_SECONDS if call.timeout is None else call.timeout
     method: aio.UnaryUnaryMultiCallable[bytes, bytes] = target.channel.unary_unary(f"/{call.method.name}")
@@ -43,7 +43,7 @@ async def pass_unary(target: Target, call: Call, receive: Receive) -> bytes | No
 async def pass_stream(
     target: Target, call: Call, request: bytes, ending: Ending, receive: Receive, send: Send
 ) -> None:
-    """Sends the messages of a stream, and its end: as long as the browser is there, and nobody ends it here.
+    """Send the messages of a stream, and its end: as long as the browser is there, and nobody ends it here.
 
     Args:
         target: where the method is called.
@@ -69,10 +69,10 @@ async def pass_stream(
 
 
 async def _next(stream: Any, target: Target, ending: Ending, gone: asyncio.Task[None]) -> bytes | None:
-    """The next message; None at the end, and when the browser has gone.
+    """Return the next message; None at the end, and when the browser has gone.
 
     Raises:
-        CallFailed: the stream has failed, or is ended here.
+        CallFailed: The stream failed, or is ended here.
     """
     reading = asyncio.ensure_future(stream.read())
     await _first(reading, gone, ending)
@@ -107,7 +107,7 @@ async def _first(*waits: asyncio.Future[Any]) -> None:
 
 @asynccontextmanager
 async def _gone(receive: Receive) -> AsyncIterator[asyncio.Task[None]]:
-    """A task that ends when the browser has gone. The body of the request must have been read."""
+    """Return a task that ends when the browser has gone. The body of the request must have been read."""
 
     async def watch() -> None:
         while (await receive())["type"] != "http.disconnect":

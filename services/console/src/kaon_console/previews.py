@@ -46,7 +46,7 @@ class Previews:
         self._most = most
 
     async def serve(self, request: Request) -> Response:
-        """One preview. `TOTAL_HEADER` has the artifact's size when that is more than is shown."""
+        """Return one preview. `TOTAL_HEADER` has the artifact's size when that is more than is shown."""
         if self._login.grant(request) is None:
             return self._login.refused()
         if self._artifacts is None:
@@ -88,7 +88,7 @@ class Previews:
 
 
 def _beginning(artifacts: ArtifactStore, digest: str, most: int) -> tuple[bytes, int]:
-    """The first bytes of an artifact, and how many it has."""
+    """Return the first bytes of an artifact, and its size."""
     with artifacts.open(artifacts.by_digest(digest)) as content:
         data = content.read(most)
         return data, content.seek(0, 2)

@@ -51,7 +51,7 @@ class Guard:
         self._hosts = frozenset(host for origin in self._origins for host in _hosts(origin))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves one request."""
+        """Serve one request."""
         sending = _with_headers(send)
         refusal = self._refusal(scope)
         if refusal is None:
@@ -84,7 +84,7 @@ class Guard:
 
 
 def _read_refusal(path: str, headers: Headers) -> Refusal | None:
-    """Other sites may lead people to a page, and load nothing."""
+    """Return why a read is refused: other sites may link to a page, but load nothing."""
     if headers.get("sec-fetch-site", "none") in {"none", "same-origin"}:
         return None
     leads_to_page = (
@@ -107,7 +107,7 @@ def _with_headers(send: Send) -> Send:
 
 
 def _hosts(origin: str) -> Iterable[str]:
-    """The values of the header host that belong to an origin: browsers leave the usual port out."""
+    """Return the values of the header host that belong to an origin: browsers omit the default port."""
     parts = urlsplit(origin)
     usual = _DEFAULT_PORTS[parts.scheme]
     host = parts.netloc if parts.port is None else parts.netloc.rpartition(":")[0]

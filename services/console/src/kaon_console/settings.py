@@ -56,10 +56,10 @@ class Settings:
 
     @property
     def principal(self) -> Principal:
-        """Who logs in.
+        """Return the principal that logs in.
 
         Raises:
-            InvalidValue: nobody can be called so.
+            InvalidValue: The name or tenant is invalid.
         """
         roles = ",".join(filter(None, (role.strip() for role in self.roles.split(","))))
         return principal_of(((TENANT_KEY, self.tenant), (PRINCIPAL_KEY, self.name), (ROLES_KEY, roles)))
@@ -94,10 +94,10 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
 
 
 def split_address(address: str) -> tuple[str, int]:
-    """The host and the port of an address.
+    """Return the host and the port of an address.
 
     Raises:
-        InvalidValue: it is none.
+        InvalidValue: The address is malformed.
     """
     host, _, port = address.rpartition(":")
     if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:

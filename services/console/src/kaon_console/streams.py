@@ -34,10 +34,10 @@ class Streams:
 
     @contextmanager
     def opened(self, grant: Grant) -> Iterator[Ending]:
-        """Counts a stream of a session as open, and gives what tells it to end.
+        """Count a stream of a session as open, and yield the event of its end.
 
         Raises:
-            CallFailed: there are too many, or the console stops.
+            CallFailed: There are too many streams, or the console stops.
         """
         if self._closing:
             raise _stopping()
@@ -57,13 +57,13 @@ class Streams:
             del self._open[ending]
 
     def end_session(self, key: str) -> None:
-        """Ends the streams of a session."""
+        """End the streams of a session."""
         for ending, session in self._open.items():
             if session == key:
                 _end(ending, _logged_out())
 
     def close(self) -> None:
-        """Ends every stream, and opens no other."""
+        """End every stream, and opens no other."""
         self._closing = True
         for ending in self._open:
             _end(ending, _stopping())

@@ -47,7 +47,7 @@ class Tickets:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def issue(self, principal: Principal) -> str:
-        """Makes a new secret for somebody, and returns it. Those that have expired are deleted."""
+        """Make a new secret for somebody, and return it. Those that have expired are deleted."""
         self._sweep()
         secret = secrets.token_urlsafe(_SECRET_BYTES)
         told = {
@@ -64,7 +64,7 @@ class Tickets:
         return secret
 
     def find(self, secret: str) -> Grant | None:
-        """What a secret grants; None when it is none, or is spent or expired."""
+        """Return the grant of a secret; None when it is unknown, spent or expired."""
         key = _key(secret)
         try:
             told = json.loads(self._path(key).read_text(encoding="utf-8"))
@@ -75,7 +75,7 @@ class Tickets:
         return grant if grant.expires > self._now() else None
 
     def spend(self, secret: str) -> Grant | None:
-        """What a secret grants, for the first who asks: afterwards it is none. Of several who ask at once one gets it."""
+        """Return the grant of a secret once: of several callers at the same time one gets it."""
         grant = self.find(secret)
         return grant if grant is not None and self._delete(self._path(grant.key)) else None
 

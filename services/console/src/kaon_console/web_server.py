@@ -19,10 +19,10 @@ _BACKLOG = 512
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens.
+    """Return a listening socket.
 
     Raises:
-        Unavailable: the address cannot be listened at.
+        Unavailable: The address is not available.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -56,16 +56,16 @@ class WebServer:
         self._server = _Server(config)
 
     async def run(self) -> None:
-        """Serves until `stop`."""
+        """Serve until `stop`."""
         await self._server.serve(sockets=[self._listening])
 
     def stop(self) -> None:
-        """Takes no new requests, waits for those that run, and lets `run` return."""
+        """Accept no new requests, wait for running ones, and let `run` return."""
         self._server.should_exit = True
 
 
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Signals are the service's."""
+        """Leave the signals to the service."""
         yield

@@ -27,17 +27,17 @@ class Code(Enum):
 
     @property
     def text(self) -> str:
-        """Its name in JSON."""
+        """Return its name in JSON."""
         return self.value[0]
 
     @property
     def number(self) -> int:
-        """Its number in gRPC."""
+        """Return its number in gRPC."""
         return self.value[1]
 
     @property
     def http(self) -> int:
-        """The HTTP status of a unary call that ends with it."""
+        """Return the HTTP status of a unary call that ends with it."""
         return self.value[2]
 
 
@@ -45,5 +45,5 @@ _BY_NUMBER = {code.number: code for code in Code}
 
 
 def code_of(number: int) -> Code:
-    """The code that gRPC gives this number; UNKNOWN for a number that it does not know."""
+    """Return the code with this number in gRPC; UNKNOWN for an unknown number."""
     return _BY_NUMBER.get(number, Code.UNKNOWN)

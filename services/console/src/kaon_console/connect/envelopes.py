@@ -12,21 +12,21 @@ _COMPRESSED, _END = 0b01, 0b10
 
 
 def enveloped(message: bytes) -> bytes:
-    """A message of a stream."""
+    """Return a message as an envelope of a stream."""
     return _PREFIX.pack(0, len(message)) + message
 
 
 def end_of_stream(failure: CallFailed | None) -> bytes:
-    """The last envelope of a stream: it says whether, and of what, the call has failed."""
+    """Return the last envelope of a stream: it has the error of the call, if any."""
     told = encode({} if failure is None else {"error": failure.as_json()})
     return _PREFIX.pack(_END, len(told)) + told
 
 
 def only_message(body: bytes) -> bytes:
-    """The one message that the request of a server stream has.
+    """Return the one message in the request of a server stream.
 
     Raises:
-        CallFailed: the body is something else.
+        CallFailed: The body is something else.
     """
     if len(body) < _PREFIX.size:
         raise CallFailed(

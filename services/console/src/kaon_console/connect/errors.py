@@ -42,7 +42,7 @@ class CallFailed(Exception):
         self.details = tuple(details)
 
     def as_json(self) -> Mapping[str, Any]:
-        """The error as Connect writes it."""
+        """Return the error in Connect's JSON."""
         told: dict[str, Any] = {"code": self.code.text}
         if self.message:
             told["message"] = self.message
@@ -51,17 +51,17 @@ class CallFailed(Exception):
         return told
 
     def encoded(self) -> bytes:
-        """The body of a unary call that failed."""
+        """Return the body of a failed unary call."""
         return encode(self.as_json())
 
 
 def encode(value: Mapping[str, Any]) -> bytes:
-    """JSON in ASCII: whatever a message holds, no byte of it is more than JSON."""
+    """Encode JSON in ASCII, whatever the messages contain."""
     return json.dumps(value, separators=(",", ":")).encode("ascii")
 
 
 def failure_of(error: grpc.aio.AioRpcError, *, service: str, address: str) -> CallFailed:
-    """Takes an error of gRPC over, with its details.
+    """Take an error of gRPC over, with its details.
 
     Args:
         error: how the call has ended.

@@ -15,14 +15,15 @@ _TIMEOUT = re.compile(r"[0-9]{1,10}", re.ASCII)
 
 
 def media_type(headers: Mapping[str, str]) -> str:
-    """The type of the body, without parameters."""
+    """Return the type of the body, without parameters."""
     return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def check_version(headers: Mapping[str, str]) -> None:
-    """Checks that the caller speaks this protocol.
+    """Check that the caller speaks this protocol.
 
-    No form and no page of another origin can send this header without asking first, and the console allows nobody.
+    No form and no page of another origin can send this header without asking first, and the console allows
+    nobody.
 
     Raises:
         CallFailed: it does not.
@@ -32,7 +33,7 @@ def check_version(headers: Mapping[str, str]) -> None:
 
 
 def check_encoding(headers: Mapping[str, str]) -> None:
-    """Checks that the body is not compressed: the console passes bytes on as they are.
+    """Check that the body is not compressed: the console passes bytes on as they are.
 
     Raises:
         CallFailed: it is.
@@ -43,10 +44,10 @@ def check_encoding(headers: Mapping[str, str]) -> None:
 
 
 def timeout_seconds(headers: Mapping[str, str]) -> float | None:
-    """How long the caller waits; None for as long as it takes.
+    """Return the caller's time-out in seconds; None without one.
 
     Raises:
-        CallFailed: the header has no such number.
+        CallFailed: The header is malformed.
     """
     text = headers.get("connect-timeout-ms")
     if text is None:
