@@ -33,7 +33,7 @@ def _application(settings: Settings) -> Application:
 
 
 def main() -> None:
-    """Run the coordinator. Exit codes: 0 shut down in order, 1 fatal error, 2 invalid settings."""
+    """Run the console. Exit codes: 0 shut down in order, 1 fatal error, 2 invalid settings."""
     parser = argparse.ArgumentParser(
         prog="kaon-coordinator",
         description="Accepts runs, decides what is next, and hands ready steps to runners. Every setting is an environment "
