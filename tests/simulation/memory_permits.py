@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
 from kaon_coordinator.store.base import Holder, PermitRecord, PermitWish
-from kaon_coordinator.store.permits import STALE_US
+from kaon_coordinator.store.permit_sql import STALE_US
 from kaon_coordinator.store.records import PermitRank
 
 _Key: TypeAlias = tuple[str, str]

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from kaon_coordinator.engine.rows.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.engine.state import transitions as t
-from kaon_coordinator.store import references
+from kaon_coordinator.store import reference_sql
 from kaon_coordinator.store.base import (
     NO_LABELS,
     EncodedEvent,
@@ -37,7 +37,7 @@ from kaon_coordinator.store.base import (
     WorkflowRecord,
 )
 from kaon_coordinator.store.log_bounds import LogBounds
-from kaon_coordinator.store.submissions import REOPENING
+from kaon_coordinator.store.submission_sql import REOPENING
 from kaon_wire import canonical
 from kaon_wire.errors import Conflict, InvalidValue, NotFound
 from kaonapi.log.v1 import log_pb2
@@ -535,14 +535,14 @@ class MemoryStore(Store):
         digests: set[str] = set()
         values: set[str] = set()
         for kept in self.runs.values():
-            references.note(repr((kept.record, kept.steps, kept.blocks)).encode(), digests, values)
+            reference_sql.note(repr((kept.record, kept.steps, kept.blocks)).encode(), digests, values)
             for event in kept.history:
-                references.note(event.SerializeToString(), digests, values)
+                reference_sql.note(event.SerializeToString(), digests, values)
         waiting = [row.command.SerializeToString() for rows in self.inbox.values() for row in rows.values()]
         for data in (repr(self._memos).encode(), *self._schedules.serialized(), *waiting):
-            references.note(data, digests, values)
+            reference_sql.note(data, digests, values)
         versions = [
-            references.Version(
+            reference_sql.Version(
                 name=(each.tenant, each.name),
                 version=each.version,
                 data=each.definition.SerializeToString(),
@@ -551,7 +551,7 @@ class MemoryStore(Store):
             for each in sorted(self._workflows.values(), key=lambda each: -each.create_us)
         ]
         current = {(*name, version) for name, version in self._current.items()}
-        references.add_versions(versions, current, superseded_us, digests, values)
+        reference_sql.add_versions(versions, current, superseded_us, digests, values)
         return References(digests=frozenset(digests), values=frozenset(values))
 
     # --- life ---------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from kaon_coordinator.store.owners import Commits
+from kaon_coordinator.store.partition_sql import Commits
 from kaon_coordinator.transport.faust import FaustTransport
 
 

@@ -19,10 +19,10 @@ from kaon_artifacts import ArtifactMissing, ArtifactStore, Sweeper, Swept
 from kaon_coordinator.faults import going_on
 from kaon_coordinator.settings import settings_from
 from kaon_coordinator.store.base import References
-from kaon_coordinator.store.calls import StoreCalls
 from kaon_coordinator.store.protocols.reference_store import ReferenceStore
-from kaon_coordinator.store.references import note
+from kaon_coordinator.store.reference_sql import note
 from kaon_coordinator.store.sql import open_store
+from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_telemetry.logs import configure_logs
 from kaon_telemetry.metrics import CoordinatorMetrics
 from kaon_wire.errors import KaonError

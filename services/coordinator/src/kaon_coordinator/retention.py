@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import structlog
 
 from kaon_coordinator.faults import going_on
-from kaon_coordinator.store.calls import StoreCalls
 from kaon_coordinator.store.protocols.retention_store import RetentionStore
+from kaon_coordinator.store.store_calls import StoreCalls
 
 log = structlog.get_logger(__name__)
 

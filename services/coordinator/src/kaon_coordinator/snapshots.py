@@ -10,8 +10,8 @@ import structlog
 from kaon_coordinator.engine.rows.snapshots import outweighs, rows_in
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.faults import going_on
-from kaon_coordinator.store.calls import StoreCalls
 from kaon_coordinator.store.protocols.snapshot_store import SnapshotStore
+from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_wire.errors import NotFound
 
 log = structlog.get_logger(__name__)

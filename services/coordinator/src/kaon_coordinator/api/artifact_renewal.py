@@ -8,7 +8,7 @@ import time
 import structlog
 
 from kaon_artifacts import ArtifactMissing, ArtifactStore, StoreUnavailable
-from kaon_coordinator.store.references import digests_in
+from kaon_coordinator.store.reference_sql import digests_in
 from kaon_wire.errors import NotFound
 
 log = structlog.get_logger(__name__)

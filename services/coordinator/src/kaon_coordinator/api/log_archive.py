@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from kaon_coordinator.store.base import LogChunk
-from kaon_coordinator.store.calls import StoreCalls
 from kaon_coordinator.store.protocols.log_store import LogStore
+from kaon_coordinator.store.store_calls import StoreCalls
 from kaonapi.log.v1 import log_pb2
 
 _PAGE = 100

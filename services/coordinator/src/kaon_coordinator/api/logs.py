@@ -13,7 +13,7 @@ from kaon_coordinator.api import places, whole_log
 from kaon_coordinator.api.log_archive import LogSource
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.store.base import LogChunk, RunRecord
-from kaon_coordinator.store.calls import StoreCalls
+from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_service import principal
 from kaonapi.log.v1 import log_pb2, log_pb2_grpc
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from kaon_coordinator.api.feed import RunFeed, Subscription
 from kaon_coordinator.problems import FailedPrecondition
 from kaon_coordinator.store.base import RunRecord
-from kaon_coordinator.store.calls import StoreCalls
 from kaon_coordinator.store.protocols.run_store import RunStore
+from kaon_coordinator.store.store_calls import StoreCalls
 from kaonapi.run.v1 import command_pb2, history_pb2
 
 _PAGE = 500

@@ -8,8 +8,8 @@ from typing import Any, TypeAlias, TypeVar
 from grpc import aio
 
 from kaon_coordinator.shell.pool_link import PoolOwner
-from kaon_coordinator.store.calls import StoreCalls
 from kaon_coordinator.store.protocols.pool_store import PoolStore
+from kaon_coordinator.store.store_calls import StoreCalls
 from kaonapi.runner.v1 import runner_pb2, runner_pb2_grpc
 
 Response = TypeVar("Response")

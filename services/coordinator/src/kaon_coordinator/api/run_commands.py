@@ -15,7 +15,7 @@ from kaon_coordinator.engine.rows.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.problems import Denied, FailedPrecondition
 from kaon_coordinator.store.base import RunRecord
-from kaon_coordinator.store.calls import StoreCalls
+from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_service import principal
 from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue

@@ -15,12 +15,12 @@ from kaon_coordinator.engine.rows.codec import restore
 from kaon_coordinator.engine.state.state import Node
 from kaon_coordinator.shell.pool_link import PoolOwner
 from kaon_coordinator.shell.requests import DEFAULT_POOL
-from kaon_coordinator.store.calls import StoreCalls
 from kaon_coordinator.store.protocols.aside_store import AsideStore
 from kaon_coordinator.store.protocols.permit_store import PermitStore
 from kaon_coordinator.store.protocols.pool_store import PoolStore
 from kaon_coordinator.store.protocols.run_store import RunStore
 from kaon_coordinator.store.protocols.workflow_store import WorkflowStore
+from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_service import principal
 from kaonapi.run.v1 import run_pb2
 from kaonapi.runner.v1 import runner_pb2, runner_pb2_grpc

@@ -16,8 +16,8 @@ from kaon_coordinator.api.watch import Watcher
 from kaon_coordinator.engine.rows.views import step_view
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.shell.fork_states import PastStore
-from kaon_coordinator.store.calls import StoreCalls
 from kaon_coordinator.store.protocols.aside_store import AsideStore
+from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_service import principal
 from kaon_wire.errors import InvalidValue
 from kaonapi.run.v1 import history_pb2, run_pb2, run_service_pb2

@@ -14,9 +14,9 @@ from kaon_coordinator.schedules import checking
 from kaon_coordinator.schedules.due import NEVER_US, first_state, next_scan_us
 from kaon_coordinator.schedules.schedule_state import ScheduleState
 from kaon_coordinator.store.base import NewRun, PermitRecord, ScheduleRecord, WorkflowRecord
-from kaon_coordinator.store.calls import StoreCalls
 from kaon_coordinator.store.protocols.permit_store import PermitStore
 from kaon_coordinator.store.protocols.schedule_store import ScheduleStore
+from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_service import principal
 from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue, NotFound

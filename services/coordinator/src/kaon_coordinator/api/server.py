@@ -23,7 +23,7 @@ from kaon_coordinator.api.watch import Watcher
 from kaon_coordinator.api.workflows import Validate, WorkflowParts, WorkflowServicer
 from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
 from kaon_coordinator.store.base import Store
-from kaon_coordinator.store.calls import StoreCalls
+from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_service.server import GrpcServer
 from kaonapi.log.v1 import log_pb2, log_pb2_grpc
 from kaonapi.run.v1 import run_service_pb2, run_service_pb2_grpc

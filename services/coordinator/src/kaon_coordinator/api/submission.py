@@ -20,13 +20,13 @@ from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.ids import new_run_id
 from kaon_coordinator.problems import FailedPrecondition
-from kaon_coordinator.store import submissions
+from kaon_coordinator.store import submission_sql
 from kaon_coordinator.store.base import NO_LABELS, NewRun, RunRecord, WorkflowRecord
-from kaon_coordinator.store.calls import StoreCalls
 from kaon_coordinator.store.protocols.aside_store import AsideStore
 from kaon_coordinator.store.protocols.submission_store import SubmissionStore
 from kaon_coordinator.store.protocols.workflow_store import WorkflowStore
-from kaon_coordinator.store.submissions import REOPENING
+from kaon_coordinator.store.store_calls import StoreCalls
+from kaon_coordinator.store.submission_sql import REOPENING
 from kaon_service import principal
 from kaon_wire.errors import Conflict, InvalidValue
 from kaon_wire.partitioning import partition_of
@@ -251,4 +251,4 @@ def like(run: RunRecord, new: NewRun, **changes: object) -> NewRun:
 
 def as_new(run: NewRun) -> RunRecord:
     """Return the record that a submission of the run would give, without an id."""
-    return replace(submissions.fresh_record(run), row=replace(submissions.fresh_row(run), run_id=""))
+    return replace(submission_sql.fresh_record(run), row=replace(submission_sql.fresh_row(run), run_id=""))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from kaon_coordinator.store.base import NewRun, RunRecord
-from kaon_coordinator.store.calls import StoreCalls
 from kaon_coordinator.store.protocols.submission_store import SubmissionStore
+from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_wire.errors import Conflict, KaonError
 
 _AT_ONCE = 200

@@ -12,10 +12,10 @@ import structlog
 
 from kaon_coordinator.api import aside
 from kaon_coordinator.api.runners import Matchers
-from kaon_coordinator.store.calls import StoreCalls
 from kaon_coordinator.store.protocols.aside_store import AsideStore
 from kaon_coordinator.store.protocols.database_store import DatabaseStore
 from kaon_coordinator.store.protocols.partition_store import PartitionStore
+from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_wire.errors import KaonError
 from kaon_wire.version import VERSION
 from kaonapi.system.v1 import system_pb2, system_pb2_grpc

@@ -16,7 +16,7 @@ from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.problems import FailedPrecondition
 from kaon_coordinator.shell.fork_states import PastStore, definitions
 from kaon_coordinator.store.base import NewRun, RunRecord, WorkflowRecord
-from kaon_coordinator.store.calls import StoreCalls
+from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_service import principal
 from kaon_wire.errors import InvalidValue
 from kaonapi.run.v1 import run_service_pb2 as r

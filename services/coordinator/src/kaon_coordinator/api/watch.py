@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from kaon_coordinator.api.feed import RunFeed, Subscription, Update
 from kaon_coordinator.engine.state import transitions as t
-from kaon_coordinator.store.calls import StoreCalls
 from kaon_coordinator.store.protocols.run_store import RunStore
+from kaon_coordinator.store.store_calls import StoreCalls
 from kaonapi.run.v1 import history_pb2
 
 _PAGE = 500

@@ -16,8 +16,8 @@ import structlog
 from kaon_artifacts import ArtifactMissing, ArtifactStore
 from kaon_coordinator.api import views
 from kaon_coordinator.problems import InvalidRequest, Problem
-from kaon_coordinator.store.calls import StoreCalls
 from kaon_coordinator.store.protocols.workflow_store import WorkflowStore
+from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_service import principal
 from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue, NotFound

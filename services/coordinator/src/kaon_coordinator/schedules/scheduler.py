@@ -24,11 +24,11 @@ from kaon_coordinator.schedules.schedule_state import Occasion, ScheduleState
 from kaon_coordinator.schedules.scheduled_runs import run_for
 from kaon_coordinator.schedules.topic_records import Fetched, RecordSource, model_occasion, record_occasion
 from kaon_coordinator.store.base import Fenced, Message, NewRun, ScheduleRecord, ScheduleStep, SetAside
-from kaon_coordinator.store.calls import StoreCalls
 from kaon_coordinator.store.protocols.aside_store import AsideStore
 from kaon_coordinator.store.protocols.run_store import RunStore
 from kaon_coordinator.store.protocols.schedule_store import ScheduleStore
 from kaon_coordinator.store.protocols.workflow_store import WorkflowStore
+from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_wire import topics
 from kaon_wire.errors import Conflict, KaonError, NotFound, Unavailable
 from kaon_wire.partitioning import partition_of

@@ -16,8 +16,8 @@ from kaon_coordinator.shell.partition import Partition
 from kaon_coordinator.shell.requests import RECORD_BYTES
 from kaon_coordinator.shell.turn import Turn, rows_of
 from kaon_coordinator.store.base import EncodedEvent, PartitionBatch, encode_event
-from kaon_coordinator.store.calls import StoreCalls
 from kaon_coordinator.store.protocols.partition_store import PartitionStore
+from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_wire.errors import InvalidValue, Unavailable
 
 T = TypeVar("T")

@@ -31,7 +31,7 @@ from kaon_coordinator.shell.shell_settings import Clocks, Counters, ShellSetting
 from kaon_coordinator.shell.turn_loop import LoopParts, Sinks, TurnLoop
 from kaon_coordinator.shell.workflows import Workflows
 from kaon_coordinator.store.base import RunRecord, Store
-from kaon_coordinator.store.calls import StoreCalls
+from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_coordinator.transport.base import Incoming, Send, Transport
 from kaon_wire import topics
 from kaonapi.run.v1 import command_pb2

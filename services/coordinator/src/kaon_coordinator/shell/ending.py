@@ -25,8 +25,8 @@ from kaon_coordinator.shell.fork_states import PastStore, definitions
 from kaon_coordinator.shell.partition import Partition
 from kaon_coordinator.shell.turn import FaultedRun, Turn
 from kaon_coordinator.store.base import LoadedRun, PartitionBatch, SetAside
-from kaon_coordinator.store.calls import StoreCalls
 from kaon_coordinator.store.protocols.partition_store import PartitionStore
+from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_wire.errors import NotFound, Unavailable
 from kaonapi.run.v1 import command_pb2
 

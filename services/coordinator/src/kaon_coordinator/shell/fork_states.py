@@ -12,8 +12,8 @@ from kaon_coordinator import replay
 from kaon_coordinator.engine.definition.compiled import CompiledWorkflow, compile_workflow
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.store.base import LoadedRun
-from kaon_coordinator.store.calls import StoreCalls
 from kaon_coordinator.store.protocols.workflow_store import WorkflowStore
+from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_wire.errors import Unavailable
 
 log = structlog.get_logger(__name__)

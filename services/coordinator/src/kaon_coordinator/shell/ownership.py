@@ -18,9 +18,9 @@ from kaon_coordinator.shell.partitions import Partitions
 from kaon_coordinator.shell.shell_settings import Clocks, Counters, ShellSettings
 from kaon_coordinator.shell.workflows import Workflows
 from kaon_coordinator.store.base import Fenced, LoadedRun, PartitionBatch, encode_event
-from kaon_coordinator.store.calls import StoreCalls
 from kaon_coordinator.store.protocols.aside_store import AsideStore
 from kaon_coordinator.store.protocols.partition_store import PartitionStore
+from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_coordinator.transport.base import Transport
 from kaon_wire.errors import Unavailable
 

@@ -17,8 +17,8 @@ from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.shell import requests
 from kaon_coordinator.store.base import Fenced, Holder, PermitWish
-from kaon_coordinator.store.calls import StoreCalls
 from kaon_coordinator.store.protocols.permit_store import PermitStore
+from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_wire.errors import Unavailable
 
 log = structlog.get_logger(__name__)

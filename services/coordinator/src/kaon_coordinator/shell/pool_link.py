@@ -14,8 +14,8 @@ from kaon_coordinator.shell.outbox import Outbox
 from kaon_coordinator.shell.partitions import Partitions
 from kaon_coordinator.shell.pools import Pools
 from kaon_coordinator.shell.shell_settings import Clocks, ShellSettings
-from kaon_coordinator.store.calls import StoreCalls
 from kaon_coordinator.store.protocols.pool_store import PoolStore
+from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_wire.partitioning import partition_of
 from kaonapi.run.v1 import command_pb2
 from kaonapi.step.v1 import step_pb2

@@ -30,8 +30,8 @@ from kaon_coordinator.shell.queries import Queries
 from kaon_coordinator.shell.shell_settings import Clocks, Counters, ShellSettings
 from kaon_coordinator.shell.turn import Turn
 from kaon_coordinator.store.base import EncodedEvent, encode_event
-from kaon_coordinator.store.calls import StoreCalls
 from kaon_coordinator.store.protocols.partition_store import PartitionStore
+from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_coordinator.transport.base import Send, Transport
 from kaonapi.log.v1 import log_pb2
 from kaonapi.run.v1 import history_pb2

@@ -6,8 +6,8 @@ from collections import OrderedDict
 
 from kaon_coordinator.engine.definition.compiled import CompiledWorkflow, compile_workflow
 from kaon_coordinator.store.base import LoadedRun
-from kaon_coordinator.store.calls import StoreCalls
 from kaon_coordinator.store.protocols.workflow_store import WorkflowStore
+from kaon_coordinator.store.store_calls import StoreCalls
 
 
 class Workflows:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, bindparam, delete
 
-from kaon_coordinator.store import permits
+from kaon_coordinator.store import permit_sql
 from kaon_coordinator.store.bulk import Bulk
-from kaon_coordinator.store.memos import Memos
+from kaon_coordinator.store.memo_sql import Memos
 from kaon_coordinator.store.records import PartitionBatch
-from kaon_coordinator.store.submissions import Submissions
+from kaon_coordinator.store.submission_sql import Submissions
 from kaon_coordinator.store.tables import blocks, steps
 from kaon_service.databases import Database
 
@@ -49,4 +49,4 @@ class Owed:
         self._memos.remember(connection, [memo for batch in batches for memo in batch.memos])
         released = {holder for batch in batches for holder in batch.released}
         if released:
-            permits.release(connection, released)
+            permit_sql.release(connection, released)

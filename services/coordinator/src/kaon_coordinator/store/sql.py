@@ -9,20 +9,20 @@ from sqlalchemy import Connection, Engine, text
 
 from kaon_coordinator.engine.rows.rows import BlockRow, StepRow
 from kaon_coordinator.store import (
-    aside,
-    memos,
-    owners,
-    permits,
-    reads,
-    references,
-    retention,
-    schedules,
-    snapshots,
-    workflows,
+    aside_sql,
+    memo_sql,
+    partition_sql,
+    permit_sql,
+    reference_sql,
+    retention_sql,
+    run_sql,
+    schedule_sql,
+    snapshot_sql,
+    workflow_sql,
 )
 from kaon_coordinator.store.base import NO_LABELS, Fenced, Store
 from kaon_coordinator.store.log_bounds import LogBounds
-from kaon_coordinator.store.logs import LogArchive
+from kaon_coordinator.store.log_sql import LogArchive
 from kaon_coordinator.store.migrate import MIGRATIONS
 from kaon_coordinator.store.owed import Owed
 from kaon_coordinator.store.records import (
@@ -43,7 +43,7 @@ from kaon_coordinator.store.records import (
     Snapshot,
     WorkflowRecord,
 )
-from kaon_coordinator.store.submissions import Submissions
+from kaon_coordinator.store.submission_sql import Submissions
 from kaon_service.databases import Database, Durability, open_database, refusals
 from kaon_wire.errors import Conflict
 from kaonapi.log.v1 import log_pb2
@@ -83,9 +83,9 @@ class SqlStore(Store):
     def __init__(self, database: Database, log_bounds: LogBounds) -> None:
         self._database = database
         self._submissions = Submissions(database)
-        self._aside = aside.Aside(database)
-        self._commits = owners.Commits(database, Owed(database, self._submissions), self._aside)
-        self._permits = permits.Permits(database)
+        self._aside = aside_sql.Aside(database)
+        self._commits = partition_sql.Commits(database, Owed(database, self._submissions), self._aside)
+        self._permits = permit_sql.Permits(database)
         self._logs = LogArchive(database, log_bounds)
 
     def put_workflow(
@@ -96,18 +96,20 @@ class SqlStore(Store):
             tenant=tenant, name=definition.name, version=version, definition=definition, create_us=now_us
         )
         with self._writing("put_workflow") as connection:
-            created = workflows.put(self._database, connection, record)
-            return (record if created else workflows.get(connection, tenant, record.name, version)), created
+            created = workflow_sql.put(self._database, connection, record)
+            return (
+                record if created else workflow_sql.get(connection, tenant, record.name, version)
+            ), created
 
     def get_workflow(self, tenant: str, name: str, version: str = "") -> WorkflowRecord:
         """Return one version, or the current one."""
         with self._reading("get_workflow") as connection:
-            return workflows.get(connection, tenant, name, version)
+            return workflow_sql.get(connection, tenant, name, version)
 
     def list_workflows(self, tenant: str) -> list[WorkflowRecord]:
         """Return the current version of every workflow of the tenant, by name."""
         with self._reading("list_workflows") as connection:
-            return workflows.of_tenant(connection, tenant)
+            return workflow_sql.of_tenant(connection, tenant)
 
     def submit_runs(self, runs: Sequence[NewRun]) -> list[tuple[RunRecord, bool] | Conflict]:
         """Store runs with their start commands in one transaction, and answer each in its place."""
@@ -124,12 +126,12 @@ class SqlStore(Store):
     def waiting_commands(self, partition: int, run_id: str) -> list[command_pb2.RunCommand]:
         """Return the commands for one run of a partition that no batch has named as applied, oldest first."""
         with self._reading("waiting_commands") as connection:
-            return reads.waiting_commands(connection, partition, run_id)
+            return run_sql.waiting_commands(connection, partition, run_id)
 
     def get_run(self, tenant: str, run_id: str) -> RunRecord:
         """Return one run."""
         with self._reading("get_run") as connection:
-            return reads.get_run(connection, tenant, run_id)
+            return run_sql.get_run(connection, tenant, run_id)
 
     def list_runs(
         self,
@@ -143,82 +145,82 @@ class SqlStore(Store):
     ) -> RunPage:
         """Return a page of the tenant's runs, newest first, optionally of one workflow, status or set of labels."""
         with self._reading("list_runs") as connection:
-            return reads.list_runs(connection, tenant, workflow, status, page_size, page_token, labels)
+            return run_sql.list_runs(connection, tenant, workflow, status, page_size, page_token, labels)
 
     def list_steps(self, run_id: str) -> list[StepRow]:
         """Return the steps of a run in order of creation."""
         with self._reading("list_steps") as connection:
-            return reads.list_steps(connection, run_id)
+            return run_sql.list_steps(connection, run_id)
 
     def list_blocks(self, run_id: str) -> list[BlockRow]:
         """Return the blocks and cells of a run in order of creation."""
         with self._reading("list_blocks") as connection:
-            return reads.list_blocks(connection, run_id)
+            return run_sql.list_blocks(connection, run_id)
 
     def find_row(self, run_id: str, path: str) -> StepRow | BlockRow | None:
         """Return the step, block or cell of a run at a path."""
         with self._reading("find_row") as connection:
-            return reads.find_row(connection, run_id, path)
+            return run_sql.find_row(connection, run_id, path)
 
     def history(self, run_id: str, after_seq: int = 0, limit: int = 1000) -> list[history_pb2.HistoryEvent]:
         """Return at most `limit` events of a run with a seq above `after_seq`, in order."""
         with self._reading("history") as connection:
-            return reads.events(connection, run_id, after_seq, limit)
+            return run_sql.events(connection, run_id, after_seq, limit)
 
     def read_snapshot(self, run_id: str) -> Snapshot | None:
         """Return the current state of a run, or None when it changed during the read."""
         with self._reading("read_snapshot") as connection:
-            return snapshots.read(connection, run_id)
+            return snapshot_sql.read(connection, run_id)
 
     def put_snapshot(self, snapshot: Snapshot) -> None:
         """Store a snapshot of a run, unless it exists already or the run is gone."""
         with self._writing("put_snapshot") as connection:
-            snapshots.put(self._database, connection, snapshot)
+            snapshot_sql.put(self._database, connection, snapshot)
 
     def find_snapshot(self, run_id: str, seq: int) -> Snapshot | None:
         """Return the newest snapshot after event `seq` or before; None when there is none."""
         with self._reading("find_snapshot") as connection:
-            return snapshots.find(connection, run_id, seq)
+            return snapshot_sql.find(connection, run_id, seq)
 
     def snapshot_seqs(self, run_id: str) -> list[int]:
         """Return the event numbers of the run's snapshots, in order."""
         with self._reading("snapshot_seqs") as connection:
-            return snapshots.seqs(connection, run_id)
+            return snapshot_sql.seqs(connection, run_id)
 
     def claim_partition(self, partition: int, owner: str) -> int:
         """Make the caller the owner and return its epoch, higher than any before."""
         with self._writing("claim_partition") as connection:
-            return owners.claim_partition(self._database, connection, partition, owner)
+            return partition_sql.claim_partition(self._database, connection, partition, owner)
 
     def claim_pool(self, pool: str, owner: str) -> int:
         """Raise the pool's epoch and return it, higher than any before."""
         with self._writing("claim_pool") as connection:
-            return owners.claim_pool(self._database, connection, pool, owner)
+            return partition_sql.claim_pool(self._database, connection, pool, owner)
 
     def pool_owner(self, pool: str) -> str:
         """Return the last owner of the pool as passed to `claim_pool`; empty when there was none."""
         with self._reading("pool_owner") as connection:
-            return owners.pool_owner(connection, pool)
+            return partition_sql.pool_owner(connection, pool)
 
     def load_runs(self, partition: int) -> list[LoadedRun]:
         """Return every run of the partition that has not ended and is not set aside."""
         with self._reading("load_runs") as connection:
-            return owners.load_runs(connection, partition)
+            return partition_sql.load_runs(connection, partition)
 
     def load_run(self, run_id: str) -> LoadedRun:
         """Return one run, ended or not."""
         with self._reading("load_run") as connection:
-            return owners.load_run(connection, run_id)
+            return partition_sql.load_run(connection, run_id)
 
     def load_some(self, run_ids: Collection[str]) -> list[LoadedRun]:
         """Return those of the runs that exist, ended or not, in no particular order."""
         with self._reading("load_some") as connection:
-            return owners.load_some(connection, run_ids)
+            return partition_sql.load_some(connection, run_ids)
 
     def unapplied_of(self, partitions: Collection[int], limit: int = 1000) -> list[InboxRow]:
         """Return at most `limit` commands of the partitions that no batch has named as applied, oldest first."""
         with self._reading("unapplied_of") as connection:
-            return owners.unapplied_of(connection, partitions, limit)
+            return partition_sql.unapplied_of(connection, partitions, limit)
 
     def commit_all(self, batches: Sequence[PartitionBatch]) -> frozenset[int]:
         """Apply batches of different partitions in one transaction."""
@@ -228,7 +230,7 @@ class SqlStore(Store):
     def unpublished(self, partition: int, limit: int = 1000) -> list[history_pb2.HistoryEvent]:
         """Return at most `limit` events past their runs' published marks, each run's in order of seq."""
         with self._reading("unpublished") as connection:
-            return owners.unpublished(connection, partition, limit)
+            return partition_sql.unpublished(connection, partition, limit)
 
     def put_aside(self, row: SetAside) -> None:
         """Set something aside; the newest reason counts."""
@@ -238,22 +240,22 @@ class SqlStore(Store):
     def list_set_aside(self, limit: int) -> list[SetAside]:
         """Return what is set aside, the newest first, at most `limit`; all of it when that is 0."""
         with self._reading("list_set_aside") as connection:
-            return aside.listed(connection, limit)
+            return aside_sql.listed(connection, limit)
 
     def take_back(self, kind: str, tenant: str, name: str) -> bool:
         """Return something to its owner; return False when it was not set aside."""
         with self._writing("take_back") as connection:
-            return aside.take_back(connection, kind, tenant, name)
+            return aside_sql.take_back(connection, kind, tenant, name)
 
     def set_permits(self, tenant: str, key: str, bound: int) -> PermitRecord:
         """Set the bound of a key, 0 meaning no bound. Present holders keep their permits."""
         with self._writing("set_permits") as connection:
-            return permits.set_bound(self._database, connection, tenant, key, bound)
+            return permit_sql.set_bound(self._database, connection, tenant, key, bound)
 
     def list_permits(self, tenant: str) -> list[PermitRecord]:
         """Return the tenant's keys that have a bound, by key."""
         with self._reading("list_permits") as connection:
-            return permits.bounded(connection, tenant)
+            return permit_sql.bounded(connection, tenant)
 
     def take_permits(
         self, partition: int, epoch: int, wishes: Sequence[PermitWish], now_us: int
@@ -266,34 +268,34 @@ class SqlStore(Store):
     def find_memo(self, tenant: str, key: str) -> Memo | None:
         """Return the newest memo under a key."""
         with self._reading("find_memo") as connection:
-            return memos.find(connection, tenant, key)
+            return memo_sql.find(connection, tenant, key)
 
     def put_schedule(self, schedule: ScheduleRecord) -> tuple[ScheduleRecord, bool]:
         """Store a schedule or replace the one of its name, and return it with True when it is new."""
         with self._writing("put_schedule") as connection:
-            return schedules.put(self._database, connection, schedule)
+            return schedule_sql.put(self._database, connection, schedule)
 
     def get_schedule(self, tenant: str, name: str) -> ScheduleRecord:
         """Return one schedule."""
         with self._reading("get_schedule") as connection:
-            return schedules.get(connection, tenant, name)
+            return schedule_sql.get(connection, tenant, name)
 
     def list_schedules(self, tenant: str) -> list[ScheduleRecord]:
         """Return the tenant's schedules, by name."""
         with self._reading("list_schedules") as connection:
-            return schedules.of_tenant(connection, tenant)
+            return schedule_sql.of_tenant(connection, tenant)
 
     def delete_schedule(self, tenant: str, name: str) -> None:
         """Delete a schedule; its runs stay."""
         with self._writing("delete_schedule") as connection:
-            schedules.remove(connection, tenant, name)
+            schedule_sql.remove(connection, tenant, name)
 
     def due_schedules(
         self, partitions: Collection[int], now_us: int, limit: int = 100
     ) -> list[ScheduleRecord]:
         """Return the schedules of these partitions whose `next_us` has passed, in its order."""
         with self._reading("due_schedules") as connection:
-            return schedules.due(connection, partitions, now_us, limit)
+            return schedule_sql.due(connection, partitions, now_us, limit)
 
     def advance_schedule(
         self, epoch: int, step: ScheduleStep
@@ -301,12 +303,12 @@ class SqlStore(Store):
         """Write the decision about a schedule: its runs (answered as `submit_runs` does), messages and state."""
         with self._writing("advance_schedule") as connection:
             self._fence(connection, step.schedule.partition, epoch)
-            return schedules.advance(connection, self._submissions, step)
+            return schedule_sql.advance(connection, self._submissions, step)
 
     def ended_runs(self, tenant: str, workflow: str, since_us: int, limit: int = 1000) -> list[RunRecord]:
         """Return the runs of a workflow that ended at or after a time, in order of their ends."""
         with self._reading("ended_runs") as connection:
-            return reads.ended_runs(connection, tenant, workflow, since_us, limit)
+            return run_sql.ended_runs(connection, tenant, workflow, since_us, limit)
 
     def archive_logs(self, records: Sequence[log_pb2.LogLines]) -> frozenset[str]:
         """Archive lines of steps and return the ids of the runs with new lines."""
@@ -323,22 +325,22 @@ class SqlStore(Store):
     def remove_runs(self, before_us: int, limit: int) -> list[str]:
         """Delete up to `limit` runs that ended before a time, with all their data, and return their ids."""
         with self._writing("remove_runs") as connection:
-            return retention.remove_runs(connection, before_us, limit)
+            return retention_sql.remove_runs(connection, before_us, limit)
 
     def remove_logs(self, before_us: int, limit: int) -> list[str]:
         """Delete the archived lines of up to `limit` runs that ended before a time, and return the runs' ids."""
         with self._writing("remove_logs") as connection:
-            return retention.remove_logs(connection, before_us, limit)
+            return retention_sql.remove_logs(connection, before_us, limit)
 
     def remove_memos(self, before_us: int, limit: int) -> list[str]:
         """Delete up to `limit` memos from before a time, and return their keys."""
         with self._writing("remove_memos") as connection:
-            return retention.remove_memos(connection, before_us, limit)
+            return retention_sql.remove_memos(connection, before_us, limit)
 
     def references(self, superseded_us: int) -> References:
         """Return the artifacts and code bundles that any row names."""
-        return references.collect(
-            lambda: self._reading("references"), superseded_us, names=references.named(self._database)
+        return reference_sql.collect(
+            lambda: self._reading("references"), superseded_us, names=reference_sql.named(self._database)
         )
 
     def check(self) -> None:

@@ -7,7 +7,7 @@ import zlib
 from dataclasses import replace
 
 from kaon_coordinator.store.base import Snapshot, Store
-from kaon_coordinator.store.snapshots import decode, encode
+from kaon_coordinator.store.snapshot_sql import decode, encode
 
 from .build import batch, block_row, run_row, step_row, submitted
 

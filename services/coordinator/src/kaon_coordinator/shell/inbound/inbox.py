@@ -16,9 +16,9 @@ from kaon_coordinator.shell.start_dedup import StartDedup
 from kaon_coordinator.shell.turn import FaultedRun
 from kaon_coordinator.shell.workflows import Workflows
 from kaon_coordinator.store.base import InboxRow, LoadedRun, RunRecord
-from kaon_coordinator.store.calls import StoreCalls
 from kaon_coordinator.store.protocols.partition_store import PartitionStore
-from kaon_coordinator.store.submissions import REOPENING
+from kaon_coordinator.store.store_calls import StoreCalls
+from kaon_coordinator.store.submission_sql import REOPENING
 from kaon_wire.errors import Unavailable
 
 INBOX_BATCH = 500

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, select
 
 from kaon_coordinator.engine.rows.rows import BlockRow, RunRow, StepRow
-from kaon_coordinator.store import reads
+from kaon_coordinator.store import run_sql
 from kaon_coordinator.store.records import Snapshot
 from kaon_coordinator.store.tables import runs, snapshots
 from kaon_service.databases import Database
@@ -52,7 +52,7 @@ def read(connection: Connection, run_id: str) -> Snapshot | None:
     """Return the current rows of a run; None when they changed during the read."""
     row = _run(connection, run_id)
     found = Snapshot(
-        row=row, steps=reads.list_steps(connection, run_id), blocks=reads.list_blocks(connection, run_id)
+        row=row, steps=run_sql.list_steps(connection, run_id), blocks=run_sql.list_blocks(connection, run_id)
     )
     # Statements of one transaction may see different commits (PostgreSQL); each commit changes the run's row.
     return found if _run(connection, run_id).seq == row.seq else None
@@ -62,7 +62,7 @@ def _run(connection: Connection, run_id: str) -> RunRow:
     found = connection.execute(select(runs).where(runs.c.run_id == run_id)).first()
     if found is None:
         raise NotFound(f"there is no run {run_id!r}")
-    row: RunRow = reads.run_fields(found)["row"]
+    row: RunRow = run_sql.run_fields(found)["row"]
     return row
 
 

@@ -26,8 +26,8 @@ from sqlalchemy.exc import IntegrityError
 
 from kaon_coordinator.engine.rows.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.engine.state import transitions as t
-from kaon_coordinator.store import reads
-from kaon_coordinator.store.aside import Aside, is_aside
+from kaon_coordinator.store import run_sql
+from kaon_coordinator.store.aside_sql import Aside, is_aside
 from kaon_coordinator.store.bulk import Bulk, upsert
 from kaon_coordinator.store.owed import Owed
 from kaon_coordinator.store.records import EncodedEvent, InboxRow, LoadedRun, PartitionBatch, encode_event
@@ -52,8 +52,8 @@ _RUN_CHANGES = (
     "outputs",
     "data",
 )
-_step_values = attrgetter(*(column.name for column in reads.STEP_COLUMNS))
-_block_values = attrgetter(*(column.name for column in reads.BLOCK_COLUMNS))
+_step_values = attrgetter(*(column.name for column in run_sql.STEP_COLUMNS))
+_block_values = attrgetter(*(column.name for column in run_sql.BLOCK_COLUMNS))
 
 
 class Commits:
@@ -159,11 +159,11 @@ def _with_rows(
         return []
     # A run that has not begun has neither.
     begun = any(row.seq for row in found)
-    step_rows = _by_run(connection, steps, reads.STEP_COLUMNS, StepRow, chosen) if begun else {}
-    block_rows = _by_run(connection, blocks, reads.BLOCK_COLUMNS, BlockRow, chosen) if begun else {}
+    step_rows = _by_run(connection, steps, run_sql.STEP_COLUMNS, StepRow, chosen) if begun else {}
+    block_rows = _by_run(connection, blocks, run_sql.BLOCK_COLUMNS, BlockRow, chosen) if begun else {}
     return [
         LoadedRun(
-            **reads.run_fields(row),
+            **run_sql.run_fields(row),
             steps=step_rows.get(row.run_id, ()),
             blocks=block_rows.get(row.run_id, ()),
         )
@@ -177,9 +177,9 @@ def load_run(connection: Connection, run_id: str) -> LoadedRun:
     if row is None:
         raise NotFound(f"there is no run {run_id!r}")
     return LoadedRun(
-        **reads.run_fields(row),
-        steps=reads.list_steps(connection, run_id),
-        blocks=reads.list_blocks(connection, run_id),
+        **run_sql.run_fields(row),
+        steps=run_sql.list_steps(connection, run_id),
+        blocks=run_sql.list_blocks(connection, run_id),
     )
 
 

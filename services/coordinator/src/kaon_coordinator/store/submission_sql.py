@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, Select, insert, select, tuple_
 
 from kaon_coordinator.engine.rows.rows import RunRow
 from kaon_coordinator.engine.state import transitions as t
-from kaon_coordinator.store import reads
+from kaon_coordinator.store import run_sql
 from kaon_coordinator.store.bulk import Bulk
 from kaon_coordinator.store.records import InboxRow, Message, NewRun, RunRecord
 from kaon_coordinator.store.tables import inbox, run_labels, runs
@@ -89,7 +89,7 @@ class Submissions:
         """Store a command unless the run has ended and the command cannot reopen it."""
         # The run is not deleted until this is written.
         connection.execute(_present(run_id))
-        run = reads.get_run(connection, tenant, run_id)
+        run = run_sql.get_run(connection, tenant, run_id)
         if run.row.status not in t.TERMINAL or command.WhichOneof("command") in REOPENING:
             data = command.SerializeToString(deterministic=True)
             self._new_command.execute(connection, [(run.partition, run_id, data, now_us)])
@@ -136,7 +136,7 @@ def _first_of_keys(connection: Connection, keys: set[_Key]) -> dict[_Key, Row[An
 def _known(run: NewRun, first: Row[Any]) -> tuple[RunRecord, bool] | Conflict:
     """Return the answer to a submission whose key belongs to an earlier one."""
     if first.payload_digest == _payload_digest(run):
-        return reads.run_record(first), False
+        return run_sql.run_record(first), False
     return Conflict(
         f"idempotency key {run.idempotency_key!r} was used for run {first.run_id} of workflow {run.workflow!r} "
         "with another version or other parameters; use a new key for a new run"

@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, select, update
 
-from kaon_coordinator.store.aside import take_back
+from kaon_coordinator.store.aside_sql import take_back
 from kaon_coordinator.store.records import RunRecord, ScheduleRecord, ScheduleStep
-from kaon_coordinator.store.submissions import Submissions
+from kaon_coordinator.store.submission_sql import Submissions
 from kaon_coordinator.store.tables import schedules
 from kaon_service.databases import Database
 from kaon_wire.errors import Conflict, NotFound
