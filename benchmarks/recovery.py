@@ -20,7 +20,7 @@ from kaon_coordinator.engine.definition.compiled import compile_workflow
 from kaon_coordinator.engine.rows.codec import run_row
 from kaon_coordinator.engine.rows.rows import BlockRow, StepRow
 from kaon_coordinator.engine.state import transitions as t
-from kaon_coordinator.shell.leases import LeaseBook
+from kaon_coordinator.shell.lease_book import LeaseBook
 from kaon_coordinator.shell.partition import Partition, Stored
 from kaon_coordinator.store.base import NewRun, PartitionBatch, Store
 from kaon_coordinator.store.sql import open_store

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, Protocol
 
 from google.protobuf.message import Message
 
+from kaon_coordinator.transport.assignments import by_topic, share
 from kaon_coordinator.transport.base import GROUP_TOPICS, Handler, Incoming, Send, TopicPartition
-from kaon_coordinator.transport.ownership import by_topic, share
 from kaon_wire import topics
 from kaon_wire.errors import Unavailable
 from kaon_wire.partitioning import partition_of

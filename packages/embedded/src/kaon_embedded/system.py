@@ -16,7 +16,7 @@ from kaon_coordinator.retention import Keep
 from kaon_coordinator.settings import Settings as CoordinatorSettings
 from kaon_coordinator.transport.base import Handler
 from kaon_coordinator.transport.memory import MemoryGroup, MemoryTransport
-from kaon_coordinator.transport.records import MemoryRecords
+from kaon_coordinator.transport.topic_reader import MemoryRecords
 from kaon_runner.bootstrap import RunnerService, build_runner
 from kaon_runner.settings import Settings as RunnerSettings
 from kaon_runner.transport.memory import MemoryTransport as RunnerTransport

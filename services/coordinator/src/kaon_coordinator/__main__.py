@@ -17,7 +17,7 @@ from kaon_coordinator.bootstrap import Application
 from kaon_coordinator.settings import Settings, settings_from
 from kaon_coordinator.shell.gc_tuning import collect_seldom
 from kaon_coordinator.transport.faust import FaustTransport
-from kaon_coordinator.transport.records import KafkaRecords
+from kaon_coordinator.transport.topic_reader import KafkaRecords
 from kaon_service.serve import serve
 from kaon_telemetry.logs import configure_logs
 from kaon_telemetry.tracing import open_spans

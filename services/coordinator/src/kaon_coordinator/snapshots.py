@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
-from kaon_coordinator.engine.rows.snapshots import outweighs, rows_in
+from kaon_coordinator.engine.rows.snapshot_policy import outweighs, rows_in
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.faults import going_on
 from kaon_coordinator.store.protocols.snapshot_store import SnapshotStore

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kaon_coordinator.engine.faults import fault_error
+from kaon_coordinator.engine.faulted_runs import fault_error
 from kaon_coordinator.store.base import SetAside
 from kaon_coordinator.store.protocols.aside_store import AsideStore
 from kaonapi.step.v1 import step_pb2

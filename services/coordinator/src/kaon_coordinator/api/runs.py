@@ -13,7 +13,7 @@ from kaon_coordinator.api.run_commands import RunCommandsServicer
 from kaon_coordinator.api.submission import Submission, as_new, checked_key
 from kaon_coordinator.api.time_travel import TimeTravelServicer
 from kaon_coordinator.api.watch import Watcher
-from kaon_coordinator.engine.rows.views import step_view
+from kaon_coordinator.engine.rows.row_views import step_view
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.shell.fork_states import PastStore
 from kaon_coordinator.store.protocols.aside_store import AsideStore

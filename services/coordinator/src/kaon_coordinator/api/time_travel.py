@@ -10,7 +10,7 @@ from kaon_coordinator.api import places, views
 from kaon_coordinator.api.submission import Submission, checked_key, like
 from kaon_coordinator.engine.definition.compiled import compile_workflow
 from kaon_coordinator.engine.rows import codec
-from kaon_coordinator.engine.rows.views import step_view
+from kaon_coordinator.engine.rows.row_views import step_view
 from kaon_coordinator.engine.scopes.scopes import nodes_at
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.problems import FailedPrecondition

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from kaon_coordinator.engine.rows.codec import CELL, error_of
+from kaon_coordinator.engine.rows.row_views import block_view, cell_block, timestamp
 from kaon_coordinator.engine.rows.rows import BlockRow
-from kaon_coordinator.engine.rows.views import block_view, cell_block, timestamp
 from kaon_coordinator.store.base import RunRecord, WorkflowRecord
 from kaon_wire import canonical
 from kaonapi.run.v1 import run_pb2

@@ -7,7 +7,7 @@ from typing import Any
 
 from kaon_coordinator.engine import messages
 from kaon_coordinator.engine.actions import Timer, WatchTime
-from kaon_coordinator.engine.commands import cancel, mark, pause, priority, retry, runs
+from kaon_coordinator.engine.commands import cancel, lifecycle, mark, pause, priority, retry
 from kaon_coordinator.engine.decision import Decision
 from kaon_coordinator.engine.kinds import foreach, gates, repeat, subworkflows
 from kaon_coordinator.engine.messages import Due, Message, PermitsGranted
@@ -24,12 +24,12 @@ def due(decision: Decision, message: Due) -> None:
 
 
 def _timeout(decision: Decision, message: Due) -> None:
-    answer = stopping.timeout if message.path else runs.timeout
+    answer = stopping.timeout if message.path else lifecycle.timeout
     answer(decision, message)
 
 
 def _permits_granted(decision: Decision, message: PermitsGranted) -> None:
-    answer = preparing.permits_granted if message.path else runs.permits_granted
+    answer = preparing.permits_granted if message.path else lifecycle.permits_granted
     answer(decision, message)
 
 
@@ -42,7 +42,7 @@ _DUE: dict[Timer, Callable[[Decision, Due], None]] = {
 }
 
 _HANDLERS: dict[type[Message], Callable[[Decision, Any], None]] = {
-    messages.Start: runs.start,
+    messages.Start: lifecycle.start,
     messages.Cancel: cancel.cancel,
     messages.Pause: pause.pause,
     messages.Resume: pause.resume,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kaon_coordinator.matching.amounts import ONE_SLOT, Amount
-from kaon_coordinator.matching.effects import Withdraw
+from kaon_coordinator.matching.match_effects import Withdraw
 from kaon_coordinator.matching.pool_state import PoolState
 from kaon_coordinator.matching.runner_state import Issue, RunnerState
 from kaon_coordinator.matching.tickets import Place, StepId, Ticket

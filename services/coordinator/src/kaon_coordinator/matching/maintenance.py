@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator
 
 from kaon_coordinator.matching.amounts import NOTHING, Amount, fits_beside, plus
-from kaon_coordinator.matching.effects import Withdraw
+from kaon_coordinator.matching.match_effects import Withdraw
 from kaon_coordinator.matching.pool_state import PoolState
 from kaon_coordinator.matching.runner_state import RunnerState
 from kaon_coordinator.matching.tickets import Lane, Ticket

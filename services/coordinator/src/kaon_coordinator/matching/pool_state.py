@@ -7,8 +7,8 @@ import itertools
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable
 
-from kaon_coordinator.matching.effects import Effect
 from kaon_coordinator.matching.fleet import Fleet
+from kaon_coordinator.matching.match_effects import Effect
 from kaon_coordinator.matching.matcher_settings import MatcherSettings
 from kaon_coordinator.matching.runner_state import RunnerState
 from kaon_coordinator.matching.shares import Shares

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from kaon_coordinator.shell.leases import LeaseId
+from kaon_coordinator.shell.lease_book import LeaseId
 from kaon_coordinator.shell.partition import Partition
 from kaon_coordinator.transport.base import Send
 from kaon_wire import topics

@@ -21,7 +21,7 @@ from kaon_coordinator.shell.dispatch import Dispatch
 from kaon_coordinator.shell.ending import EndingParts, Endings
 from kaon_coordinator.shell.history_publisher import HistoryPublisher
 from kaon_coordinator.shell.inbound.inbox import Inbox
-from kaon_coordinator.shell.inbound.records import sort_records
+from kaon_coordinator.shell.inbound.sorting import sort_records
 from kaon_coordinator.shell.outbox import Outbox
 from kaon_coordinator.shell.ownership import Ownership, OwnershipParts
 from kaon_coordinator.shell.partitions import Partitions
@@ -29,7 +29,7 @@ from kaon_coordinator.shell.pool_link import PoolLink, PoolOwner
 from kaon_coordinator.shell.queries import Outside, Queries
 from kaon_coordinator.shell.shell_settings import Clocks, Counters, ShellSettings
 from kaon_coordinator.shell.turn_loop import LoopParts, Sinks, TurnLoop
-from kaon_coordinator.shell.workflows import Workflows
+from kaon_coordinator.shell.workflow_cache import Workflows
 from kaon_coordinator.store.base import RunRecord, Store
 from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_coordinator.transport.base import Incoming, Send, Transport

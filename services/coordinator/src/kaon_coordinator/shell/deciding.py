@@ -14,7 +14,7 @@ from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.engine.steps.leases import revoke_unless_current
 from kaon_coordinator.shell.inbound.commands import message_of as message_of_command
 from kaon_coordinator.shell.inbound.reports import lease_of, message_of
-from kaon_coordinator.shell.leases import LeaseId
+from kaon_coordinator.shell.lease_book import LeaseId
 from kaon_coordinator.shell.partition import Partition, Stored
 from kaon_coordinator.shell.turn import Turn
 from kaon_coordinator.store.base import Holder, InboxRow, LoadedRun

@@ -22,7 +22,7 @@ from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.faults import Fault, note_fault
 from kaon_coordinator.shell import requests
-from kaon_coordinator.shell.leases import LeaseBook, LeaseId
+from kaon_coordinator.shell.lease_book import LeaseBook, LeaseId
 from kaon_coordinator.shell.timers import Timers
 from kaon_coordinator.shell.turn import Turn
 from kaon_coordinator.store.base import Holder

@@ -16,7 +16,7 @@ from kaon_coordinator import replay
 from kaon_coordinator.engine.decide import submit
 from kaon_coordinator.engine.decision import Context, Decision
 from kaon_coordinator.engine.definition.compiled import CompiledWorkflow
-from kaon_coordinator.engine.faults import end_barely, end_faulted
+from kaon_coordinator.engine.faulted_runs import end_barely, end_faulted
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.faults import note_fault
 from kaon_coordinator.shell.committing import prepare

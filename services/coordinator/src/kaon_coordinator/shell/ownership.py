@@ -11,12 +11,12 @@ import structlog
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.shell.dispatch import Dispatch
 from kaon_coordinator.shell.inbound.inbox import Inbox
-from kaon_coordinator.shell.leases import LeaseBook
+from kaon_coordinator.shell.lease_book import LeaseBook
 from kaon_coordinator.shell.outbox import Outbox
 from kaon_coordinator.shell.partition import Partition, Stored
 from kaon_coordinator.shell.partitions import Partitions
 from kaon_coordinator.shell.shell_settings import Clocks, Counters, ShellSettings
-from kaon_coordinator.shell.workflows import Workflows
+from kaon_coordinator.shell.workflow_cache import Workflows
 from kaon_coordinator.store.base import Fenced, LoadedRun, PartitionBatch, encode_event
 from kaon_coordinator.store.protocols.aside_store import AsideStore
 from kaon_coordinator.store.protocols.partition_store import PartitionStore

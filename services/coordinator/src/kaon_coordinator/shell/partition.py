@@ -17,7 +17,7 @@ from kaon_coordinator.faults import note_fault
 from kaon_coordinator.shell import requests
 from kaon_coordinator.shell.effects import Effects, Watch, effects_of
 from kaon_coordinator.shell.gc_tuning import paused_collection
-from kaon_coordinator.shell.leases import LeaseBook
+from kaon_coordinator.shell.lease_book import LeaseBook
 from kaon_coordinator.shell.step_index import StepIndex
 from kaon_coordinator.shell.timers import Timers
 from kaon_coordinator.shell.turn import FaultedRun, Turn

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from kaon_coordinator.shell.inbound.records import Inbound
+from kaon_coordinator.shell.inbound.sorting import Inbound
 from kaon_coordinator.shell.outbox import Outbox
 from kaon_coordinator.shell.partitions import Partitions
 from kaon_coordinator.shell.pools import Pools

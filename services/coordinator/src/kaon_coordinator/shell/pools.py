@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kaon_coordinator.faults import going_on
-from kaon_coordinator.matching.effects import AskRunners, Effect, OpenPool, Release, ReportPool, Withdraw
 from kaon_coordinator.matching.explain import Moment
+from kaon_coordinator.matching.match_effects import (
+    AskRunners,
+    Effect,
+    OpenPool,
+    Release,
+    ReportPool,
+    Withdraw,
+)
 from kaon_coordinator.matching.matcher import PoolMatcher
 from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants
-from kaon_coordinator.shell.inbound.records import Inbound
+from kaon_coordinator.shell.inbound.sorting import Inbound
 from kaon_coordinator.shell.outbox import EVERY_RUNNER, Outbox
 from kaon_wire import topics
 from kaon_wire.partitioning import partition_of

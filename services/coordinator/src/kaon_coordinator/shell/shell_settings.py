@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
 from kaon_coordinator.ids import new_run_id
 from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants
-from kaon_coordinator.shell.leases import LEASE_SECONDS
+from kaon_coordinator.shell.lease_book import LEASE_SECONDS
 from kaon_wire import topics
 
 

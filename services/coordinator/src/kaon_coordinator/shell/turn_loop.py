@@ -20,7 +20,7 @@ from kaon_coordinator.shell.dispatch import Dispatch
 from kaon_coordinator.shell.ending import Endings
 from kaon_coordinator.shell.history_publisher import HistoryPublisher
 from kaon_coordinator.shell.inbound.inbox import Commands, Inbox
-from kaon_coordinator.shell.inbound.records import Inbound
+from kaon_coordinator.shell.inbound.sorting import Inbound
 from kaon_coordinator.shell.outbox import Outbox
 from kaon_coordinator.shell.ownership import Ownership
 from kaon_coordinator.shell.partition import Partition

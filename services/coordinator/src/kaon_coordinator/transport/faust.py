@@ -21,11 +21,11 @@ from typing import Any, TypeAlias
 import faust
 import structlog
 
+from kaon_coordinator.transport.assignments import by_topic, check_assignment, check_counts
 from kaon_coordinator.transport.base import GROUP_TOPICS, Handler, Incoming, Send, TopicPartition
 from kaon_coordinator.transport.deadletters import headers_of
 from kaon_coordinator.transport.membership import Membership
 from kaon_coordinator.transport.offsets import EndOffsets
-from kaon_coordinator.transport.ownership import by_topic, check_assignment, check_counts
 from kaon_coordinator.transport.patience import retry_unknown_errors
 from kaon_coordinator.transport.producing import Outgoing, Producing
 from kaon_coordinator.transport.threads import ConsumerThread

@@ -10,9 +10,9 @@ import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
+from kaon_coordinator.transport.assignments import by_topic, check_counts, share
 from kaon_coordinator.transport.base import GROUP_TOPICS, Handler, Incoming, Send, TopicPartition
 from kaon_coordinator.transport.deadletters import headers_of
-from kaon_coordinator.transport.ownership import by_topic, check_counts, share
 from kaon_wire.errors import NotFound, Unavailable
 from kaon_wire.memory import MemoryBroker, Reader, Record
 from kaon_wire.topics import dead_letters

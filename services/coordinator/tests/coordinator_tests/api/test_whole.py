@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from grpc import StatusCode, aio
 
 from kaon_coordinator import replay
-from kaon_coordinator.engine.rows import snapshots as rule
+from kaon_coordinator.engine.rows import snapshot_policy as rule
 from kaon_coordinator.engine.rows.codec import run_row, take_block_rows, take_step_rows, touch_all
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.shell.fork_states import definitions

@@ -9,7 +9,7 @@ import pytest
 from kaon_coordinator.engine.actions import Continue, PrepareChild, Timer
 from kaon_coordinator.engine.commands.fork import fork_state
 from kaon_coordinator.engine.decision import Context
-from kaon_coordinator.engine.faults import end_barely, end_faulted
+from kaon_coordinator.engine.faulted_runs import end_barely, end_faulted
 from kaon_coordinator.engine.messages import (
     Cancel,
     ChildEnded,

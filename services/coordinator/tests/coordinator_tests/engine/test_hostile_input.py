@@ -27,7 +27,7 @@ from kaon_coordinator.engine.messages import (
 )
 from kaon_coordinator.engine.rows.codec import step_row
 from kaon_coordinator.engine.rows.resume import derive
-from kaon_coordinator.engine.rows.views import step_view
+from kaon_coordinator.engine.rows.row_views import step_view
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.expressions import ExpressionError, Meter, evaluate
 from kaon_coordinator.settings import settings_from

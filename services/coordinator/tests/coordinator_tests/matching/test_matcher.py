@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kaon_coordinator.matching.effects import AskRunners, OpenPool, Release, ReportPool
+from kaon_coordinator.matching.match_effects import AskRunners, OpenPool, Release, ReportPool
 from kaon_coordinator.matching.matcher import PoolMatcher
 from kaon_coordinator.matching.placement import Round
 from kaon_coordinator.matching.runner_state import RunnerState

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, field
 
-from kaon_coordinator.matching.effects import Effect, Release, Withdraw
 from kaon_coordinator.matching.explain import Moment
+from kaon_coordinator.matching.match_effects import Effect, Release, Withdraw
 from kaon_coordinator.matching.matcher import PoolMatcher
 from kaon_coordinator.matching.matcher_settings import DEFAULT, MatcherSettings
 from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kaon_coordinator.engine.issue import StepIssue
 from kaon_coordinator.engine.messages import RetryDue
-from kaon_coordinator.shell.leases import LeaseBook, LeaseId
+from kaon_coordinator.shell.lease_book import LeaseBook, LeaseId
 from kaon_coordinator.shell.outbox import EVERY_RUNNER, RECORD_BYTES, Outbox
 from kaon_coordinator.shell.timers import Timers
 from kaon_wire import topics

@@ -22,7 +22,7 @@ from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.faults import note_fault
 from kaon_coordinator.gauges import Gauges
 from kaon_coordinator.shell import artifact_io, deciding, effects, ending, turn
-from kaon_coordinator.shell.inbound.records import sort_records
+from kaon_coordinator.shell.inbound.sorting import sort_records
 from kaon_coordinator.store.base import RunRecord
 from kaon_coordinator.store.sql import open_store
 from kaon_coordinator.store.thread import StoreThread

@@ -16,7 +16,7 @@ from kaon_coordinator.transport.base import Handler, Incoming, Send, TopicPartit
 from kaon_coordinator.transport.faust import FaustSettings, FaustTransport
 from kaon_coordinator.transport.memory import MemoryGroup, MemoryTransport
 from kaon_coordinator.transport.producing import Producing
-from kaon_coordinator.transport.records import KafkaRecords, MemoryRecords
+from kaon_coordinator.transport.topic_reader import KafkaRecords, MemoryRecords
 from kaon_local.errors import NotReady
 from kaon_local.kafka import Kafka, KafkaConfig, ensure_topics
 from kaon_local.server import wait_until

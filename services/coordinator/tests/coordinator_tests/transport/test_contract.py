@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
+from kaon_coordinator.transport.assignments import check_assignment
 from kaon_coordinator.transport.base import GROUP_TOPICS, Incoming, Send
-from kaon_coordinator.transport.ownership import check_assignment
 from kaon_wire.errors import Unavailable
 from kaon_wire.topics import RUN_COMMANDS, RUN_EVENTS, STEP_EVENTS, STEP_REQUESTS, dead_letters
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from kaon_coordinator.transport.base import GROUP_TOPICS
-from kaon_coordinator.transport.memory import MemoryGroup, MemoryTransport
-from kaon_coordinator.transport.ownership import (
+from kaon_coordinator.transport.assignments import (
     NotCopartitioned,
     check_assignment,
     check_counts,
     share,
 )
+from kaon_coordinator.transport.base import GROUP_TOPICS
+from kaon_coordinator.transport.memory import MemoryGroup, MemoryTransport
 from kaon_wire.errors import Unavailable
 from kaon_wire.memory import MemoryBroker
 from kaon_wire.topics import RUN_COMMANDS, RUNNER_HEARTBEATS, STEP_EVENTS, STEP_LOGS, STEP_REQUESTS, Catalogue

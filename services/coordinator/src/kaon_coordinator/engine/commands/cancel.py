@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kaon_coordinator.engine.commands import runs
+from kaon_coordinator.engine.commands import lifecycle
 from kaon_coordinator.engine.decision import Decision
 from kaon_coordinator.engine.messages import Cancel
 from kaon_coordinator.engine.refusals import NOT_BEGUN, refuse
@@ -27,7 +27,7 @@ def cancel(decision: Decision, message: Cancel) -> None:
     # Nothing in it is active. Its hooks ran if it ended before.
     paused, force = state.paused and not state.waits_since, message.force or state.waits_since > 0
     if state.root.nodes and not state.start_us:
-        runs.begin_fork(decision)
+        lifecycle.begin_fork(decision)
     decision.emit(
         run_cancel_requested=history_pb2.RunCancelRequested(
             reason=message.reason, requester=message.requester, force=force
@@ -39,7 +39,7 @@ def cancel(decision: Decision, message: Cancel) -> None:
     if state.force_stop:
         for scope in sorted(state.scopes.values(), key=lambda each: -each.position):
             stop_scope(decision, scope)
-    runs.stop(decision, paused=paused)
+    lifecycle.stop(decision, paused=paused)
 
 
 def _cancel_path(decision: Decision, message: Cancel) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kaon_coordinator.engine.actions import EndStep
-from kaon_coordinator.engine.commands import runs
+from kaon_coordinator.engine.commands import lifecycle
 from kaon_coordinator.engine.decision import Decision
 from kaon_coordinator.engine.kinds.subworkflows import tell_children
 from kaon_coordinator.engine.messages import Pause, Resume
@@ -36,9 +36,9 @@ def resume(decision: Decision, message: Resume) -> None:
         return
     decision.emit(run_resumed=history_pb2.RunResumed(requester=message.requester, reason=message.reason))
     if not state.start_us or state.waits_since:
-        runs.go_on(decision)
+        lifecycle.go_on(decision)
         return
-    runs.resume(decision)
+    lifecycle.resume(decision)
     tell_children(
         decision, command_pb2.RunCommand(resume=command_pb2.ResumeRun(), reason="its parent continues")
     )

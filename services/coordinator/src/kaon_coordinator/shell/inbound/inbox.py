@@ -14,7 +14,7 @@ from kaon_coordinator.shell.partition import Stored
 from kaon_coordinator.shell.partitions import Partitions
 from kaon_coordinator.shell.start_dedup import StartDedup
 from kaon_coordinator.shell.turn import FaultedRun
-from kaon_coordinator.shell.workflows import Workflows
+from kaon_coordinator.shell.workflow_cache import Workflows
 from kaon_coordinator.store.base import InboxRow, LoadedRun, RunRecord
 from kaon_coordinator.store.protocols.partition_store import PartitionStore
 from kaon_coordinator.store.store_calls import StoreCalls
