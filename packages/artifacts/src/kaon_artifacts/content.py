@@ -33,7 +33,7 @@ class Checked:
             ArtifactError: The content was changed meanwhile.
         """
         if f"sha256:{self._hasher.hexdigest()}" != self._artifact.digest:
-            raise ArtifactError("the content changed while it was stored: whoever writes must end first")
+            raise ArtifactError("the content changed while it was stored: end its writer first")
 
 
 def measure(content: IO[bytes]) -> tuple[str, int]:

@@ -63,7 +63,7 @@ class CoordinatorMetrics:
             registry=registry,
         )
         self.set_aside = Gauge(
-            "kaon_runs_set_aside", "Runs of partitions owned here that nobody touches", registry=registry
+            "kaon_runs_set_aside", "Runs of owned partitions that are set aside", registry=registry
         )
         self.partitions = Gauge("kaon_partitions_owned", "Partitions of runs owned here", registry=registry)
         self.runs_open = Gauge("kaon_runs_open", "Runs in memory here: not ended", registry=registry)

@@ -40,7 +40,7 @@ class RunCommands:
             run_id: the run.
             reason: why; it is in the history.
             path: a block, cell or step; empty means the whole run.
-            skip: what stops counts as skipped, so that what is around it goes on.
+            skip: marks the cancelled nodes SKIPPED, so that downstream steps still run.
             force: hooks (finally, on failure) are stopped too.
         """
         request = _S.CancelRunRequest(run_id=run_id, reason=reason, path=path, skip=skip, force=force)

@@ -47,15 +47,15 @@ class Settings:
     lease_seconds: float = 10.0
     # KAON_LIMITS: bounds that keep one run from harming the others, such as "foreach_items=1000, iterations=50".
     limits: Limits = DEFAULT
-    # KAON_RETENTION_DAYS: days for which ended runs are kept; 0: for ever. KAON_LOG_RETENTION_DAYS: days for
-    # which the output of their steps is kept; 0: for ever. KAON_ARTIFACT_RETENTION_DAYS: days for which
-    # unneeded artifacts are kept; 0: for ever.
+    # KAON_RETENTION_DAYS: days for which ended runs are kept; 0: for ever.
+    # KAON_LOG_RETENTION_DAYS: days for which the output of their steps is kept; 0: for ever.
+    # KAON_ARTIFACT_RETENTION_DAYS: days for which unneeded artifacts are kept; 0: for ever.
     keep: Keep = field(default_factory=Keep)
-    # KAON_RUN_PARTITIONS: partitions over which runs are spread, and the largest number of coordinators that
-    # share the work. Never lower it. KAON_POOL_PARTITIONS: partitions of the topics of pools.
-    # KAON_RUNNER_PARTITIONS: partitions over which the runners of a pool are spread. Each runner reads all of
-    # one. KAON_POOLS: names of the pools, separated by commas; empty: default. KAON_REPLICATION: brokers that
-    # keep each record. Like the four above, it must be the same for all services.
+    # KAON_RUN_PARTITIONS: partitions over which runs are spread, and the most coordinators that share the work. Never lower it.
+    # KAON_POOL_PARTITIONS: partitions of the topics of pools.
+    # KAON_RUNNER_PARTITIONS: partitions over which the runners of a pool are spread. Each runner reads all of one.
+    # KAON_POOLS: names of the pools, separated by commas; empty: default.
+    # KAON_REPLICATION: brokers that keep each record. Like the four above, it must be the same for all services.
     catalogue: topics.Catalogue = field(default_factory=topics.Catalogue)
     # How long after a run's end the last lines of its steps may come, in seconds. It follows from the transport.
     log_settle_seconds: float = 1.5

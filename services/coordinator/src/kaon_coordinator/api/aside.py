@@ -15,13 +15,13 @@ def find(store: AsideStore, run_id: str) -> SetAside | None:
 
 def told(aside: SetAside) -> str:
     """Describe the fault and the remedy."""
-    return f"nobody works on it any more: {aside.reason}. {advice(aside)}"
+    return f"no coordinator works on it: {aside.reason}. {advice(aside)}"
 
 
 def advice(aside: SetAside) -> str:
     """Describe the remedy."""
     if aside.kind == "schedule":
-        return f"kaon schedule put changes it, and kaon schedule delete {aside.name} ends it; until then it is tried now and then"
+        return f"kaon schedule put changes it, and kaon schedule delete {aside.name} ends it; until then it is retried occasionally"
     return f"kaon retry {aside.name} lets a coordinator try again, best after an upgrade; kaon cancel {aside.name} stops it then"
 
 

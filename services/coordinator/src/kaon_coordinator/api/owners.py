@@ -40,7 +40,7 @@ async def ask(
     if not owner.name:
         raise Unreachable("no coordinator has owned it yet")
     if not owner.address:
-        raise Unreachable("its owner has told no address")
+        raise Unreachable("the address of its owner is unknown")
     given = context.invocation_metadata() or ()
     kept = aio.Metadata(*((key, value) for key, value in given if key.startswith("kaon-")))
     async with aio.insecure_channel(owner.address) as channel:

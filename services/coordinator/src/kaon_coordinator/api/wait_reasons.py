@@ -98,14 +98,14 @@ class WaitReasons:
             if inner is None:
                 return
             scope = inner
-        self._add(r.WAIT_CAUSE_NOT_BEGUN, f"{path} waits for what is around it to begin.", path)
+        self._add(r.WAIT_CAUSE_NOT_BEGUN, f"{path} waits for its enclosing block to begin.", path)
         self._run_waits()
 
     def _enter(self, scope: ScopeState, name: str, wanted: str, path: str) -> ScopeState | None:
         """Return the cell of the block `name` that holds the searched node; None when the chain is complete."""
         node = scope.nodes.get(name)
         if not isinstance(node, BlockState):
-            self._add(r.WAIT_CAUSE_NOT_BEGUN, f"{path} waits for what is around it to begin.", path)
+            self._add(r.WAIT_CAUSE_NOT_BEGUN, f"{path} waits for its enclosing block to begin.", path)
             self._run_waits()
             return None
         cells = [cell for cell in node.cells.values() if not wanted or cell.path.endswith(wanted)]
@@ -131,12 +131,12 @@ class WaitReasons:
         elif node.status in t.TERMINAL:
             self._add(
                 r.WAIT_CAUSE_ENDED,
-                f"{path} never came to be: {node.path} has ended {_ended(node)}.",
+                f"{path} was never created: {node.path} has ended {_ended(node)}.",
                 node.path,
             )
             return
         else:
-            self._add(r.WAIT_CAUSE_NOT_BEGUN, f"{path} has not begun: it is inside of {node.path}.", path)
+            self._add(r.WAIT_CAUSE_NOT_BEGUN, f"{path} has not begun: it is inside {node.path}.", path)
         self._follow(node)
 
     # --- following the chain
@@ -158,7 +158,7 @@ class WaitReasons:
         elif step.status == t.CANCELLING:
             self._add(
                 r.WAIT_CAUSE_STOPPING,
-                f"{path} was asked to stop, and {step.runner_id} has not said that it has.",
+                f"{path} was asked to stop, and {step.runner_id} has not reported its end yet.",
                 path,
             )
         elif step.status == t.RUNNING:
@@ -181,7 +181,7 @@ class WaitReasons:
             text = f"{path} waits for its run {block.child_run_id} to end."
             self._add(r.WAIT_CAUSE_CHILD_RUN, text, path).others.append(block.child_run_id)
         elif block.kind == "repeat" and not block.active and block.due_us:
-            text = f"The next pass of {path} begins {self._when(block.due_us)}."
+            text = f"The next iteration of {path} begins {self._when(block.due_us)}."
             self._add(r.WAIT_CAUSE_PASS, text, path).due_time.CopyFrom(timestamp_in(block.due_us, 0))
         else:
             self._inside(block)
@@ -262,7 +262,7 @@ class WaitReasons:
                 if most
                 else ""
             )
-            begun = "was opened again and waits for its permit" if state.waits_since else "has not begun"
+            begun = "was reopened and waits for its permit" if state.waits_since else "has not begun"
             text = f"The run {state.run_id} {begun}{bound}."
             self._add(r.WAIT_CAUSE_RUN_PENDING, text, "").permits = most
         return state.paused or state.status == t.PENDING
@@ -280,7 +280,7 @@ class WaitReasons:
         kind = gate.WhichOneof("kind") or ""
         roles = list(gate.approval.roles)
         words = {
-            "approval": f"for somebody{' with role ' + ' or '.join(roles) if roles else ''} to approve",
+            "approval": f"for an approval{' by role ' + ' or '.join(roles) if roles else ''}",
             "signal": f"for a signal {gate.signal.name!r}",
             "timer": "for its time to come",
         }

@@ -135,4 +135,4 @@ def _piece(artifacts: ArtifactStore, source: Any) -> bytes:
         with artifacts.talking():
             return bytes(source.read(_PIECE_BYTES))
     except ArtifactError as error:
-        raise Unavailable(f"the log cannot be read on: {error}") from error
+        raise Unavailable(f"the rest of the log cannot be read: {error}") from error

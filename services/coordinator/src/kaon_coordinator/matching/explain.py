@@ -43,31 +43,31 @@ def explain(state: PoolState, pool: str, step: StepId, moment: Moment) -> list[r
 
 def _released(state: PoolState, ticket: Ticket) -> r.WaitReason:
     runner = state.fleet.get(ticket.incarnation)
-    name = runner.runner_id if runner is not None else f"a runner that is not heard ({ticket.incarnation})"
+    name = runner.runner_id if runner is not None else f"a runner without heartbeats ({ticket.incarnation})"
     cause = r.WAIT_CAUSE_AT_RUNNER
     if ticket.started:
         cause, text = r.WAIT_CAUSE_RUNNING, f"It runs at {name}."
     elif ticket.withdrawn is not None:
-        text = f"It was queued at {name}, which was asked to give it back because another runner is free."
+        text = f"It was queued at {name}, which was asked to hand it back because another runner is free."
     elif ticket.queued and runner is not None:
         steps = counted(len(runner.tickets), "step", "steps")
         text = (
             f"It is queued at {name}, which has {steps} for {counted(runner.capacity[0], 'slot', 'slots')}."
         )
     else:
-        text = f"It was released to {name}, which has not said yet that it runs."
+        text = f"It was released to {name}, which has not reported its start yet."
     return r.WaitReason(cause=cause, text=text, runner_id=runner.runner_id if runner is not None else "")
 
 
 def _parked(state: PoolState, ticket: Ticket, moment: Moment) -> r.WaitReason:
     left = ticket.avoid_until - moment.now
     if not ticket.avoid or left <= 0:
-        text = "The matcher is new and first waits for the runners to say what they already have."
+        text = "The matcher is new and first waits for the heartbeats of the runners."
         return r.WaitReason(cause=r.WAIT_CAUSE_NEW_MATCHER, text=text)
     runner = state.fleet.get(ticket.avoid)
     return r.WaitReason(
         cause=r.WAIT_CAUSE_HANDED_BACK,
-        text=f"Its last runner gave it back and no other could take it; it is tried again in {left:.1f} s.",
+        text=f"Its last runner handed it back and no other can take it; it is tried again in {left:.1f} s.",
         runner_id=runner.runner_id if runner is not None else "",
         due_time=timestamp_in(moment.now_us, left),
     )
@@ -231,7 +231,7 @@ def _closed(
         parts.append(f"{counted(draining, 'is', 'are')} draining")
     if len(closed) > draining:
         quiet = len(closed) - draining
-        parts.append(f"{counted(quiet, 'has', 'have')} sent no heartbeat lately")
+        parts.append(f"{counted(quiet, 'has', 'have')} sent no heartbeat recently")
     reason.text = f"Of {counted(total, 'runner', 'runners')} that could take it {', '.join(parts)}."
     return reason
 

@@ -262,7 +262,7 @@ class FaustTransport:
         )
         if not self._stopping:
             reason = self._app._crash_reason
-            raise Unavailable(f"the Kafka consumer has given up: {reason!r}") from reason
+            raise Unavailable(f"the Kafka consumer failed: {reason!r}") from reason
 
     # --- delivery ------------------------------------------------------------------------------------------------
 

@@ -74,7 +74,7 @@ async def test_a_step_that_has_not_begun_is_explained_from_the_rows(api: Api) ->
         runner_pb2.WAIT_CAUSE_NOT_BEGUN,
         runner_pb2.WAIT_CAUSE_RUN_PENDING,
     ]
-    assert found.text.startswith("b waits for what is around it to begin. The run ")
+    assert found.text.startswith("b waits for its enclosing block to begin. The run ")
 
 
 async def test_another_tenants_run_is_not_explained(api: Api) -> None:

@@ -94,7 +94,7 @@ def test_a_gate_says_who_may_answer_it() -> None:
     assert isinstance(reason, r.WaitReason)
     assert (reason.cause, reason.path, reason.gate) == (r.WAIT_CAUSE_GATE, "ok", "approval")
     assert list(reason.roles) == ["lead"]
-    assert reason.text == "ok waits for somebody with role lead to approve (Ship it?)."
+    assert reason.text == "ok waits for an approval by role lead (Ship it?)."
 
 
 def test_a_run_that_has_not_begun_holds_up_everything() -> None:
@@ -112,7 +112,7 @@ def test_a_run_that_was_opened_again_says_that_it_waits_for_its_permit() -> None
 
     assert links(driver.state, "a") == [(r.WAIT_CAUSE_RUN_PENDING, "")]
     assert words(driver.state, "a") == (
-        "The run r1 was opened again and waits for its permit: at most 1 runs of test are active at once."
+        "The run r1 was reopened and waits for its permit: at most 1 runs of test are active at once."
     )
 
 

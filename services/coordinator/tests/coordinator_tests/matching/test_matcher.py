@@ -438,7 +438,7 @@ def test_a_step_that_its_only_runner_handed_back_is_tried_again_after_a_while() 
 
     pool.ask(request("a", generation=2))
     assert pool.where("a") == ["r1"]
-    assert "gave it back" in pool.why("a")
+    assert "handed it back" in pool.why("a")
     pool.wait(2.1)
 
     assert pool.where("a") == ["r1", "r1"]
