@@ -106,7 +106,7 @@ def split_address(address: str) -> tuple[str, int]:
 
 
 def origins_of(settings: Settings, port: int) -> tuple[str, ...]:
-    """How browsers reach a console that listens at a port; the first is the one that links have.
+    """Return the origins of a console that listens at a port; links have the first one.
 
     Raises:
         InvalidValue: it can be reached from elsewhere, and nobody has said how.

@@ -54,7 +54,7 @@ def _holds(graph: CompiledGraph, name: str) -> bool:
 
 
 def key_of(run_id: str, issue: StepIssue | StepState) -> step_pb2.StepKey:
-    """How messages name an issue of a step, or the newest one of a step."""
+    """Return the key of an issue of a step, or of its newest one."""
     return step_pb2.StepKey(
         run_id=run_id, path=issue.path, attempt=issue.attempt, generation=issue.generation
     )

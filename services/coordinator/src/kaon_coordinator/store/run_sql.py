@@ -61,7 +61,7 @@ def list_runs(
 
 
 def has_label(label: tuple[str, str]) -> ColumnElement[bool]:
-    """Whether a run has a label; an empty value means any."""
+    """Return the condition that a run has a label; an empty value means any."""
     name, value = label
     found = exists().where(run_labels.c.run_id == runs.c.run_id, run_labels.c.name == name)
     return found.where(run_labels.c.value == value) if value else found

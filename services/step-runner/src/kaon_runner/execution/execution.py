@@ -178,7 +178,7 @@ class Execution:
             self._in_worker.renew(seconds)
 
     async def _attempt(self) -> Result:
-        """None: stopped before it began."""
+        """Execute the attempt; return None when it was stopped before it began."""
         request = self.lease.request
         step_type = self._around.step_types.get(request.spec.type)
         if step_type is None:

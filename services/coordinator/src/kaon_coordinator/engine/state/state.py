@@ -112,11 +112,11 @@ class StepState:
 
     @property
     def issue(self) -> StepIssue:
-        """Its newest issue."""
+        """Return its newest issue."""
         return StepIssue(path=self.path, attempt=self.attempt, generation=self.generation)
 
     def is_newest(self, issue: StepIssue) -> bool:
-        """Whether an issue of this step is its newest."""
+        """Tell whether an issue of this step is its newest."""
         return issue.generation == self.generation and issue.attempt == self.attempt
 
 
