@@ -222,7 +222,7 @@ class _Unpacking:
         with path.open("wb") as target:
             shutil.copyfileobj(content, target)
             if target.tell() != size:
-                raise ArtifactError(f"{name} has {target.tell()} bytes, not the {size} that are told")
+                raise ArtifactError(f"{name} has {target.tell()} bytes, not the declared {size}")
             target.flush()
             os.fsync(target.fileno())
         path.chmod(0o755 if mode & 0o100 else 0o644)
@@ -251,7 +251,7 @@ class _Unpacking:
             raise ArtifactError(f"it holds more than {self._bounds.entries} entries")
         place = PurePosixPath(name)
         if place.is_absolute() or ".." in place.parts or len(place.parts) > _DEEPEST or place in self._links:
-            raise ArtifactError(f"{name} is no place inside of the archive")
+            raise ArtifactError(f"{name} is not a path inside the archive")
         return place
 
     def _make(self, path: Path) -> None:

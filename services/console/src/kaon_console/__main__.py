@@ -48,7 +48,7 @@ def main() -> None:
     try:
         asyncio.run(serve(lambda: application))
     except KaonError as error:
-        log.error("the console cannot go on", reason=str(error))
+        log.error("console cannot go on; exiting", reason=str(error))
         sys.exit(1)
 
 

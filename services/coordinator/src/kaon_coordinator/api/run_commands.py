@@ -39,7 +39,9 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
         if request.force and request.path:
             raise InvalidValue("force: hooks are stopped with the whole run only; leave the path out")
         if request.skip and not request.path:
-            raise InvalidValue("skip: a whole run cannot be skipped; name what is to count as skipped")
+            raise InvalidValue(
+                "skip: a whole run cannot be skipped; give the path of the node to mark SKIPPED"
+            )
         if request.path:
             run = await self._active(request.run_id)
             row = await self._at(run, request.path, places.goes_on)

@@ -142,5 +142,5 @@ async def _receive(
         raise InvalidValue("the upload is empty: the first message must name the digest")
     found = f"sha256:{hasher.hexdigest()}"
     if found != named:
-        raise InvalidValue(f"the data has digest {found}, not {named}: it was cut or changed on the way")
+        raise InvalidValue(f"the data has digest {found}, not {named}: the transfer truncated or changed it")
     return found, size
