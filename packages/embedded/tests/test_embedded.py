@@ -249,3 +249,20 @@ def test_the_first_interrupt_stops_the_run_and_lets_its_hooks_run(tmp_path: Path
     assert "its steps stop, then its hooks run" in told
     assert "is CANCELLED; cancelled steps: work." in told
     assert (tmp_path / "tidied").read_text() == "tidied"
+
+
+def test_a_step_that_nothing_here_can_execute_is_refused_at_once_and_pools_are_served(tmp_path: Path) -> None:
+    flow = tmp_path / "flow.py"
+    flow.write_text(
+        "from kaon import Workflow, steps\n"
+        'workflow = Workflow("w", steps.shell("a", ["echo", "from gpu"], pool="gpu"))\n'
+    )
+    done = run_cli(str(flow))
+    assert (done.returncode, "a | from gpu" in done.stdout) == (0, True), done.stdout + done.stderr
+    flow.write_text(
+        'from kaon import Workflow, steps\nworkflow = Workflow("w", steps.hive("rows", "SELECT 1"))\n'
+    )
+    done = run_cli(str(flow))
+    assert done.returncode == 1
+    assert "steps of type 'hive' (rows) cannot run here: set KAON_HIVE" in done.stderr
+    assert "Submitted" not in done.stdout

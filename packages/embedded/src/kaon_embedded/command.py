@@ -14,8 +14,9 @@ import typer
 
 from kaon.cli import options, output
 from kaon.cli.commands import runs
-from kaon_embedded.system import EmbeddedSettings, EmbeddedSystem, look
+from kaon_embedded.system import EmbeddedSettings, EmbeddedSystem, look, pools_of
 from kaon_telemetry.logs import configure_logs
+from kaon_wire.errors import KaonError
 
 if TYPE_CHECKING:
     from kaon_console.beside import Console
@@ -63,8 +64,11 @@ def run(
     # Before any part starts: an error in the file is reported at once.
     loaded, params = runs.prepare(file, workflow, param)
     with tempfile.TemporaryDirectory(prefix="kaon-run-") as scratch:
-        settings = EmbeddedSettings(state=state or Path(scratch), slots=slots)
+        pools = pools_of(loaded.definition())
+        settings = EmbeddedSettings(state=state or Path(scratch), slots=slots, pools=pools)
         with EmbeddedSystem(settings) as system, ExitStack() as beside:
+            if lacks := system.lacks(loaded.definition()):
+                raise KaonError("; ".join(lacks))
             console = beside.enter_context(_console(settings, system, port)) if ui else None
             code = runs.start(
                 loaded,

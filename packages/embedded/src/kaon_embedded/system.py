@@ -16,17 +16,20 @@ from kaon_coordinator.retention import Keep
 from kaon_coordinator.settings import Settings as CoordinatorSettings
 from kaon_coordinator.transport.base import Handler
 from kaon_coordinator.transport.memory import MemoryGroup, MemoryTransport
-from kaon_coordinator.transport.topic_reader import MemoryRecords
+from kaon_coordinator.transport.memory_records import MemoryRecords
 from kaon_runner.bootstrap import RunnerService, build_runner
 from kaon_runner.settings import Settings as RunnerSettings
 from kaon_runner.transport.memory import MemoryTransport as RunnerTransport
 from kaon_service.serve import serve_until
+from kaon_wire.definitions.graphs import all_blocks
 from kaon_wire.errors import NotFound
 from kaon_wire.memory import MemoryBroker
 from kaon_wire.topics import Catalogue
+from kaonapi.workflow.v1 import definition_pb2 as d
 
 # Lines travel in memory.
 _LOG_SETTLE_SECONDS = 0.2
+DEFAULT_POOL = "default"
 _FOR_EVER = Keep(run_days=0, log_days=0, artifact_days=0)
 
 
@@ -40,6 +43,8 @@ class EmbeddedSettings:
     slots: int
     # Seconds that running steps have when the system is stopped.
     drain_seconds: float = 0.0
+    # Pools that steps may name; each has a runner with so many slots.
+    pools: tuple[str, ...] = (DEFAULT_POOL,)
     # Read-only, beside the process that runs the state: decides, executes and deletes nothing.
     looking: bool = False
 
@@ -58,6 +63,12 @@ class _Onlooker(MemoryTransport):
     async def failed(self) -> None:
         """Wait for ever."""
         await asyncio.Event().wait()
+
+
+def pools_of(definition: d.WorkflowDefinition) -> tuple[str, ...]:
+    """Return the pools that the steps of a workflow name, and the default one."""
+    named = {block.step.pool for block in all_blocks(definition.body) if block.step.pool}
+    return tuple(sorted({DEFAULT_POOL, *named}))
 
 
 @contextmanager
@@ -79,14 +90,16 @@ class EmbeddedSystem:
     def __init__(self, settings: EmbeddedSettings) -> None:
         # Absolute, since steps have working directories of their own.
         self._settings = replace(settings, state=settings.state.resolve())
-        self._catalogue = Catalogue(run_partitions=1, pool_partitions=1, runner_partitions=1)
+        self._catalogue = Catalogue(
+            run_partitions=1, pool_partitions=1, runner_partitions=1, pools=settings.pools
+        )
         self._broker = MemoryBroker(self._catalogue.topics())
         self._ready = threading.Event()
         self._failure: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
         self._thread = threading.Thread(target=self._run_coordinator, name="coordinator", daemon=True)
-        self._runner: RunnerService | None = None
+        self._runners: list[RunnerService] = []
         self.address = ""
 
     def __enter__(self) -> EmbeddedSystem:
@@ -96,30 +109,47 @@ class EmbeddedSystem:
         if self._failure is not None:
             raise self._failure
         if not self._settings.looking:
-            self._runner = self._make_runner()
-            self._runner.start()
+            self._runners = [self._make_runner(pool) for pool in self._settings.pools]
+            for runner in self._runners:
+                runner.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._runner is not None:
-            self._runner.stop(self._settings.drain_seconds)
+        for runner in self._runners:
+            runner.stop(self._settings.drain_seconds)
         if self._loop is not None and self._stopping is not None:
             self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()
+
+    def lacks(self, definition: d.WorkflowDefinition) -> list[str]:
+        """Tell why steps of a workflow cannot be executed here: nobody else is going to."""
+        types = self._runners[0].step_types if self._runners else None
+        if types is None:
+            return []
+        missing: dict[str, list[str]] = {}
+        for block in all_blocks(definition.body):
+            if block.HasField("step") and block.step.type not in types.available:
+                missing.setdefault(block.step.type, []).append(block.name)
+        return [
+            f"steps of type {kind!r} ({', '.join(names)}) cannot run here: {types.missing.get(kind, 'no such type is installed')}"
+            for kind, names in missing.items()
+        ]
 
     @property
     def failure(self) -> BaseException | None:
         """Return the error that ended the coordinator, if any."""
         return self._failure
 
-    def _make_runner(self) -> RunnerService:
+    def _make_runner(self, pool: str) -> RunnerService:
+        name = "" if pool == DEFAULT_POOL else f"-{pool}"
         settings = RunnerSettings(
-            runner_id="embedded",
+            runner_id=f"embedded{name}",
+            pool=pool,
             slots=self._settings.slots,
             artifacts=self._settings.artifacts,
-            work=self._settings.state / "work",
+            work=self._settings.state / f"work{name}",
             scratch=self._scratch,
         )
         return build_runner(settings, RunnerTransport(self._broker, pool=settings.pool))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from kaon.cli import formatting, output
 from kaon.cli.live import RunView
 from kaon.cli.prints import Prints
+from kaon.cli.waits import Waits
 from kaon.client import Client, KaonError
 from kaonapi.run.v1 import run_pb2, run_service_pb2
 
@@ -44,6 +45,7 @@ class Follower:
         self._owns = owns
         self._seq = 0
         self._console = output.console()
+        self._waits = Waits(client, run_id, self._say_wait)
         self._prints = Prints(client, run_id, self._console) if prints and not json else None
 
     def follow(self) -> int:
@@ -59,6 +61,8 @@ class Follower:
             if not self._owns:
                 raise
             self._stop()
+        finally:
+            self._waits.stop()
         if not self._view.ended:
             raise KaonError(f"watch of run {self._run_id} ended before the run")
         return EXIT_CODES.get(self._view.status, FAILED)
@@ -66,16 +70,21 @@ class Follower:
     def _show(self) -> None:
         updates = self._noted(self._client.watch(self._run_id, self._seq))
         if not self._json:
+            self._waits.start()
             self._view.follow(updates, self._console, self._prints)
             return
         for update in updates:
             self._view.feed(update)
             output.print_json(update)
 
+    def _say_wait(self, path: str, text: str) -> None:
+        self._view.waits(path, text, self._console)
+
     def _noted(
         self, updates: Iterator[run_service_pb2.WatchRunResponse]
     ) -> Iterator[run_service_pb2.WatchRunResponse]:
         for update in updates:
+            self._waits.note(update.event)
             yield update
             # What was not handled when Ctrl-C came is shown again.
             self._seq = max(self._seq, update.event.seq)

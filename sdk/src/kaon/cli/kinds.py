@@ -25,14 +25,6 @@ def bodies(block: d.Block) -> Iterator[tuple[str, d.Graph]]:
         yield _HEADINGS.get(name, f"case {name}"), body
 
 
-def all_blocks(graph: d.Graph) -> Iterator[d.Block]:
-    """Yield every block of a graph at any depth, outer blocks first."""
-    for block in graph.blocks:
-        yield block
-        for _, body in bodies(block):
-            yield from all_blocks(body)
-
-
 def describe(block: d.Block) -> str:
     """Describe a block in a few words."""
     match block.WhichOneof("kind"):

@@ -89,6 +89,8 @@ class RunnerService:
         self._stopping: asyncio.Event | None = None
         self._drain_seconds = settings.drain_seconds
         self._thread: threading.Thread | None = None
+        # What it can execute; None until it has looked.
+        self.step_types: StepTypes | None = None
         self._ready = threading.Event()
         self._failure: BaseException | None = None
 
@@ -150,6 +152,7 @@ class RunnerService:
         _prepare_limits()
         self._work.open()
         types = await self._loop.run_in_executor(executor, StepTypes.discover, self.settings)
+        self.step_types = types
         loop = self._loop
         pool = self._worker_pool()
         parts = await loop.run_in_executor(executor, self._parts, types, pool, executor)

@@ -7,6 +7,14 @@ from collections.abc import Iterator
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 
+def all_blocks(graph: d.Graph) -> Iterator[d.Block]:
+    """Yield every block of a graph at any depth, outer blocks first."""
+    for block in graph.blocks:
+        yield block
+        for _, body in inner_graphs(block):
+            yield from all_blocks(body)
+
+
 def inner_graphs(block: d.Block) -> Iterator[tuple[str, d.Graph]]:
     """Yield the graphs inside a block with their names."""
     match block.WhichOneof("kind"):

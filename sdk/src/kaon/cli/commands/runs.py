@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from kaon.cli import formatting, options, output
 from kaon.cli.following import Follower
 from kaon.cli.live import RunView
 from kaon.cli.values import status_text, took
+from kaon.client import Client, KaonError, placement
 from kaon.client import params as parameters
 from kaon.dsl import Workflow
 from kaonapi.run.v1 import run_pb2, run_service_pb2
@@ -96,10 +98,21 @@ def start(
         _tell_submitted(answer, json=json)
         if submitted is not None:
             submitted(answer.run.run_id)
+        if not owns:
+            _warn(client, loaded.definition())
         if not watch:
             return 0
         view = _view(loaded.definition(), server, prints=prints)
         return Follower(client, answer.run.run_id, view, json=json, prints=prints, owns=owns).follow()
+
+
+def _warn(client: Client, definition: definition_pb2.WorkflowDefinition) -> None:
+    """Say which steps no runner can take now. The run is submitted: runners may come."""
+    with suppress(KaonError):
+        for problem in placement.problems(client, definition):
+            output.note(
+                f"warning: {problem}. The run waits there until one comes; see kaon pools and kaon doctor."
+            )
 
 
 def list_runs(

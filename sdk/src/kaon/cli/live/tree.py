@@ -8,6 +8,7 @@ from itertools import pairwise
 from kaon.cli import formatting, kinds
 from kaon.cli.live import paths
 from kaon.cli.live.nodes import Node
+from kaon_wire.definitions.graphs import all_blocks
 from kaonapi.run.v1 import history_pb2, run_pb2
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -33,7 +34,7 @@ class RunTree:
         self._nodes: dict[str, Node] = {}
         self._blocks: dict[str, d.Block] = {}
         self._body = definition.body if definition is not None else d.Graph()
-        self._blocks = {block.name: block for block in kinds.all_blocks(self._body)}
+        self._blocks = {block.name: block for block in all_blocks(self._body)}
         self._expect("", self._body)
 
     @property

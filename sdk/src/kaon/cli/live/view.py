@@ -87,6 +87,17 @@ class RunView:
     def __rich__(self) -> RenderableType:
         return self.render()
 
+    def waits(self, path: str, text: str, console: Console) -> None:
+        """Show what a step that is READY waits for."""
+        with self._lock:
+            node = self.tree.node(path)
+            if node is None or node.status != run_pb2.STATUS_READY:
+                return
+            node.message = text
+        if not console.is_terminal:
+            told = f"{formatting.clock(int(self._clock() * 1e6))}  {path}  waits: {text}"
+            console.print(told, soft_wrap=True, markup=False, highlight=False)
+
     def follow(
         self,
         updates: Updates,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -38,6 +38,9 @@ class Matchers(Protocol):
 
     def owned(self) -> Sequence[str]:
         """Return the pools whose matchers are in this process."""
+
+    def unknown(self) -> Mapping[str, int]:
+        """Return the pools that the deployment does not have and in which steps wait, with their number."""
 
     def runners(self, pool: str) -> Sequence[runner_pb2.Runner]:
         """Return the runners of such a pool."""
@@ -106,6 +109,7 @@ class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
 
         if not request.local:
             response.unreachable.extend(await self._elsewhere(request.pool, context, call))
+            response.unreachable.extend(self._unknown(request.pool))
         response.pools.sort(key=lambda pool: pool.name)
         return response
 
@@ -138,6 +142,12 @@ class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
     ) -> None:
         """Add the answer of the pool's matcher, in whichever process it runs."""
         pool = link.pool or DEFAULT_POOL
+        if pool not in self._parts.pools:
+            text = f"{link.path} is ready, and no runner can take it: {self._no_such(pool)}."
+            cause = runner_pb2.WAIT_CAUSE_NO_RUNNER
+            response.reasons.append(runner_pb2.WaitReason(cause=cause, text=text, path=link.path))
+            response.pool = response.pool or pool
+            return
         reasons: Sequence[runner_pb2.WaitReason] | None
         reasons = self._matchers.explain(pool, link.run_id, link.path)
         owner = PoolOwner(name=self._parts.owner, address="")
@@ -184,6 +194,17 @@ class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
     def _here(self, pool: str) -> list[str]:
         """Return the requested pools whose matchers are in this process."""
         return [name for name in self._matchers.owned() if pool in {"", name}]
+
+    def _unknown(self, asked: str) -> list[runner_pb2.UnreachablePool]:
+        """Pools that steps name and that the deployment does not have."""
+        return [
+            runner_pb2.UnreachablePool(pool=pool, problem=f"{self._no_such(pool)}; {count} steps wait in it")
+            for pool, count in self._matchers.unknown().items()
+            if asked in {"", pool}
+        ]
+
+    def _no_such(self, pool: str) -> str:
+        return f"the deployment has no pool {pool!r}, only {', '.join(self._parts.pools)} (KAON_POOLS)"
 
     async def _elsewhere(
         self, pool: str, context: Any, call: Callable[[Stub, str, Metadata], Awaitable[None]]

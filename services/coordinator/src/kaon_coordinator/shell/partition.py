@@ -85,6 +85,10 @@ class Partition:
         self._step_index.note(state, state.steps)
         turn.actions += actions
 
+    def ready_pools(self) -> dict[str, int]:
+        """Return how many steps wait in each pool in which any does."""
+        return self._step_index.ready_pools(self.runs)
+
     def effects(self, turn: Turn, now: float) -> Effects:
         """Return the effects of a durable turn, and remove ended runs from memory."""
         effects = effects_of(turn, self.watch, partition=self.number, epoch=self.epoch, now=now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.faults import note_fault
@@ -36,6 +37,10 @@ class Partitions:
     def find_run(self, run_id: str) -> RunState | None:
         """Return an active run."""
         return next((p.runs[run_id] for p in self.owned.values() if run_id in p.runs), None)
+
+    def ready_pools(self) -> Counter[str]:
+        """Return how many steps of all partitions wait in each pool."""
+        return sum((Counter(partition.ready_pools()) for partition in self.owned.values()), Counter())
 
     def refuse(self, number: int, epoch: int) -> None:
         """Note that the store refused a write under this epoch; the next tick drops the partition."""

@@ -65,6 +65,7 @@ class PoolLink:
             catalogue=settings.catalogue,
             clock=clocks.monotonic,
             now_us=clocks.now_us,
+            ready=partitions.ready_pools,
             tell_engine=self._tell_engine,
             tenants=settings.tenants,
             faulted=partitions.fault,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from kaon_coordinator.faults import going_on
 from kaon_coordinator.matching.explain import Moment
@@ -37,6 +37,7 @@ class Pools:
         now_us: Returns microseconds since the epoch.
         tenants: The entitlements of tenants.
         faulted: Called with the partition and run of a request that a matcher cannot take, the activity, and the exception.
+        ready: Returns how many steps of this process's runs wait in each pool.
         tell_engine: Sends a matcher's question or report to the owner of an engine partition.
     """
 
@@ -48,8 +49,10 @@ class Pools:
         now_us: Callable[[], int],
         tell_engine: TellEngine,
         faulted: Callable[[int, str, str, BaseException], None],
+        ready: Callable[[], Mapping[str, int]] = dict,
         tenants: Tenants = NO_LIMITS,
     ) -> None:
+        self._ready = ready
         self._catalogue = catalogue
         self._clock = clock
         self._now_us = now_us
@@ -122,6 +125,10 @@ class Pools:
     def owned(self) -> list[str]:
         """Return the pools whose matchers are in this process."""
         return sorted(self._matchers)
+
+    def unknown(self) -> Mapping[str, int]:
+        """Return the pools that the deployment does not have and in which steps of this process's runs wait, with their number."""
+        return {pool: count for pool, count in self._ready().items() if pool not in self._catalogue.pools}
 
     def runners(self, pool: str) -> list[runner_pb2.Runner]:
         """Return the runners of a pool, or of all pools when it is empty, as far as their matchers are in this process."""

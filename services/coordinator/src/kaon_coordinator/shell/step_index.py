@@ -36,6 +36,11 @@ class StepIndex:
         """Return the number of steps that wait for a runner of the pool."""
         return sum(len(paths) for run_id, paths in self._ready[pool].items() if not runs[run_id].halted)
 
+    def ready_pools(self, runs: dict[str, RunState]) -> dict[str, int]:
+        """Return how many steps wait in each pool in which any does."""
+        counts = {pool: self.count_ready(pool, runs) for pool in list(self._ready)}
+        return {pool: count for pool, count in counts.items() if count}
+
     def ready(self, pool: str, runs: dict[str, RunState]) -> Iterator[tuple[RunState, StepState]]:
         """Return the steps that wait for a runner of the pool, in order of creation, oldest run first."""
         return (found for found in _steps(self._ready[pool], runs) if not found[0].halted)

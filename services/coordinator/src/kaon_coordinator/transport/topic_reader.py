@@ -12,7 +12,6 @@ from aiokafka.errors import KafkaError
 
 from kaon_coordinator.schedules.topic_records import Fetched, Record
 from kaon_wire.errors import NotFound, Unavailable
-from kaon_wire.memory import MemoryBroker
 
 # How long a read waits for records that are known to exist.
 _WAIT_MS = 3_000
@@ -143,42 +142,3 @@ def _record(each: Any) -> Record:
         key=each.key or b"",
         headers={name: value or b"" for name, value in each.headers},
     )
-
-
-class MemoryRecords:
-    """Reads the in-memory broker."""
-
-    def __init__(self, broker: MemoryBroker) -> None:
-        self._broker = broker
-
-    async def fetch(self, topic: str, positions: Mapping[int, int], limit: int) -> Fetched:
-        """Return records; see `RecordSource`."""
-        numbers = self._broker.partitions(topic)
-        if not numbers:
-            raise NotFound(f"there is no topic {topic!r}")
-        following = {
-            number: positions.get(number, self._broker.end_offset(topic, number)) for number in numbers
-        }
-        reader = self._broker.reader(lambda: None)
-        try:
-            for number in numbers:
-                reader.assign(topic, number, following[number])
-            found = reader.poll(limit)
-        finally:
-            reader.close()
-        for each in found:
-            following[each.partition] = each.offset + 1
-        records = [
-            Record(
-                partition=each.partition,
-                offset=each.offset,
-                time_us=each.timestamp_ms * 1000,
-                value=each.value,
-                headers=each.headers,
-            )
-            for each in found
-        ]
-        return Fetched(records=records, positions=following)
-
-    async def close(self) -> None:
-        """Do nothing: there is no connection."""

@@ -41,6 +41,8 @@ class Others:
     # What the next definition is found to be wrong with.
     problems: list[str] = field(default_factory=list)
     broker_is_down: bool = False
+    # Steps that wait in pools that there are not.
+    unknown_pools: dict[str, int] = field(default_factory=dict)
     known_runners: list[runner_pb2.Runner] = field(default_factory=list)
     # The pools whose matchers live in this process.
     pools: dict[str, runner_pb2.Pool] = field(
@@ -68,6 +70,10 @@ class Others:
     def owned(self) -> list[str]:
         """As the matchers of this process."""
         return sorted(self.pools)
+
+    def unknown(self) -> dict[str, int]:
+        """As the matchers of this process."""
+        return self.unknown_pools
 
     def runners(self, pool: str) -> list[runner_pb2.Runner]:
         """As the matchers know them."""

@@ -18,7 +18,7 @@ from kaon_coordinator.engine.definition.limits import DEFAULT
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.ids import new_run_id
 from kaon_coordinator.schedules.scheduler import Scheduler, SchedulerParts
-from kaon_coordinator.transport.topic_reader import MemoryRecords
+from kaon_coordinator.transport.memory_records import MemoryRecords
 from kaonapi.run.v1 import run_service_pb2 as r
 from kaonapi.run.v1 import run_service_pb2_grpc
 from kaonapi.schedule.v1 import schedule_pb2_grpc

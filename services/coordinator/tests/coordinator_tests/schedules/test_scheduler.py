@@ -19,7 +19,7 @@ from kaon_coordinator.schedules.topic_records import Fetched
 from kaon_coordinator.store.base import PartitionBatch, RunRecord, ScheduleRecord
 from kaon_coordinator.store.sql import open_store
 from kaon_coordinator.store.thread import StoreThread
-from kaon_coordinator.transport.topic_reader import MemoryRecords
+from kaon_coordinator.transport.memory_records import MemoryRecords
 from kaon_wire import canonical, topics
 from kaon_wire.errors import Unavailable
 from kaon_wire.memory import MemoryBroker

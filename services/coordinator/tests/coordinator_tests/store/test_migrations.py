@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, text
+from sqlalchemy import Inspector, create_engine, inspect, text
 
 from kaon_coordinator.store.base import Store
 from kaon_coordinator.store.migrate import MIGRATIONS
 from kaon_coordinator.store.sql import open_store
 from kaon_coordinator.store.tables import metadata
+from kaon_service.databases import Durability, open_database
 from kaon_wire.errors import Conflict
 from kaonapi.log.v1 import log_pb2
 from kaonapi.step.v1 import step_pb2
@@ -105,3 +107,28 @@ def _fill(url: str, revision: str, *statements: str) -> None:
         for statement in statements:
             connection.execute(text(statement))
     engine.dispose()
+
+
+def test_an_empty_sqlite_database_gets_what_the_migrations_make(tmp_path: Path) -> None:
+    shapes = []
+    for name in ("at-once", "step-by-step"):
+        database = open_database(f"sqlite:///{tmp_path}/{name}.db", Durability.FULL)
+        if name == "step-by-step":
+            with database.writer.begin() as connection:
+                command.upgrade(MIGRATIONS.config(connection), "head")
+        MIGRATIONS.apply(database)
+        with database.reader.connect() as connection:
+            query = text("SELECT name, type, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'")
+            inspector = inspect(connection)
+            shapes.append({_shape(inspector, *row) for row in connection.execute(query)})
+        database.close()
+    assert shapes[0] == shapes[1]
+
+
+def _shape(inspector: Inspector, name: str, kind: str, sql: str) -> tuple[object, ...]:
+    """A table by its columns, anything else by the statement that made it."""
+    if kind != "table":
+        return name, " ".join(sql.replace('"', "").split())
+    columns = inspector.get_columns(name)
+    keys = tuple(inspector.get_pk_constraint(name)["constrained_columns"])
+    return name, frozenset((each["name"], str(each["type"]), each["nullable"]) for each in columns), keys

@@ -15,8 +15,9 @@ from kaon_coordinator.schedules.topic_records import RecordSource
 from kaon_coordinator.transport.base import Handler, Incoming, Send, TopicPartition, Transport
 from kaon_coordinator.transport.faust import FaustSettings, FaustTransport
 from kaon_coordinator.transport.memory import MemoryGroup, MemoryTransport
+from kaon_coordinator.transport.memory_records import MemoryRecords
 from kaon_coordinator.transport.producing import Producing
-from kaon_coordinator.transport.topic_reader import KafkaRecords, MemoryRecords
+from kaon_coordinator.transport.topic_reader import KafkaRecords
 from kaon_local.errors import NotReady
 from kaon_local.kafka import Kafka, KafkaConfig, ensure_topics
 from kaon_local.server import wait_until

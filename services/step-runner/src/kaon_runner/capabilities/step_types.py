@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 
 import structlog
@@ -23,12 +23,15 @@ class StepTypes:
     available: Mapping[str, StepType]
     # The labels that each type detected, and "step-type.<name>": "yes" for each available type.
     labels: Mapping[str, str]
+    # Why it cannot execute the other types that are installed.
+    missing: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def discover(cls, settings: Settings) -> StepTypes:
         """Load and detect every installed type. A type that cannot be loaded is logged and left out."""
         available: dict[str, StepType] = {}
         labels: dict[str, str] = {}
+        missing: dict[str, str] = {}
         for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
             step_type, detection = detected(entry, settings)
             log.info(
@@ -40,7 +43,9 @@ class StepTypes:
             if step_type is not None and detection.available:
                 available[step_type.name] = step_type
                 labels |= {**detection.labels, f"step-type.{step_type.name}": "yes"}
-        return cls(available=available, labels=labels)
+            else:
+                missing[entry.name] = detection.reason
+        return cls(available=available, labels=labels, missing=missing)
 
 
 def detected(entry: EntryPoint, settings: Settings) -> tuple[StepType | None, Detection]:

@@ -1,0 +1,68 @@
+"""Tells before a run begins which of its steps no runner can take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from kaon.client.client import Client
+from kaon_wire.definitions.graphs import all_blocks
+from kaonapi.runner.v1 import runner_pb2
+from kaonapi.workflow.v1 import definition_pb2 as d
+
+DEFAULT_POOL = "default"
+# Runners have one such label for each step type that they can execute.
+_STEP_TYPE = "step-type."
+_NAMED = 3
+
+
+def problems(client: Client, definition: d.WorkflowDefinition) -> list[str]:
+    """Return why no runner that is heard now can take some steps of a workflow; a runner may still come.
+
+    Raises:
+        KaonError: the coordinator does not answer.
+    """
+    steps: dict[str, list[d.Block]] = {}
+    for block in all_blocks(definition.body):
+        if block.HasField("step"):
+            steps.setdefault(block.step.pool or DEFAULT_POOL, []).append(block)
+    if not steps:
+        return []
+    pools, found = client.list_pools(), client.list_runners()
+    away = {each.pool for each in pools.unreachable if each.owner}
+    runners: dict[str, list[runner_pb2.Runner]] = {pool.name: [] for pool in pools.pools}
+    for runner in found.runners:
+        runners.setdefault(runner.pool, []).append(runner)
+    return [text for pool, blocks in steps.items() if pool not in away for text in _of(pool, blocks, runners)]
+
+
+def _of(
+    pool: str, blocks: Sequence[d.Block], runners: Mapping[str, Sequence[runner_pb2.Runner]]
+) -> Iterator[str]:
+    who = _named([block.name for block in blocks])
+    if pool not in runners:
+        yield f"{who}: there is no pool {pool!r}; there is {', '.join(sorted(runners)) or 'none'}"
+    elif not runners[pool]:
+        yield f"{who}: no runner of pool {pool!r} is heard"
+    else:
+        yield from _types(pool, blocks, runners[pool])
+
+
+def _types(pool: str, blocks: Sequence[d.Block], runners: Sequence[runner_pb2.Runner]) -> Iterator[str]:
+    offered = {
+        name.removeprefix(_STEP_TYPE)
+        for runner in runners
+        for name in runner.labels
+        if name.startswith(_STEP_TYPE)
+    }
+    missing: dict[str, list[str]] = {}
+    for block in blocks:
+        if block.step.type not in offered:
+            missing.setdefault(block.step.type, []).append(block.name)
+    for kind, names in missing.items():
+        have = ", ".join(sorted(offered)) or "none"
+        yield f"{_named(names)}: no runner of pool {pool!r} executes steps of type {kind!r}; they execute {have}"
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"step{'s' if len(names) > 1 else ''} {', '.join(names[:_NAMED])}{more}"

@@ -1,0 +1,52 @@
+"""What is told before a run begins about steps that no runner can take."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from kaon import Workflow, steps
+from kaon.client import Client, placement
+from kaonapi.runner.v1 import runner_pb2 as r
+
+DEFAULT = r.Pool(name="default")
+SHELL = r.Runner(pool="default", labels={"step-type.shell": "yes"})
+PYTHON = r.Runner(pool="default", labels={"step-type.python": "yes"})
+
+
+def _client(pools: list[r.Pool], runners: list[r.Runner], away: list[r.UnreachablePool]) -> Client:
+    found = SimpleNamespace(
+        list_pools=lambda: r.ListPoolsResponse(pools=pools, unreachable=away),
+        list_runners=lambda: r.ListRunnersResponse(runners=runners),
+    )
+    return cast("Client", found)
+
+
+@pytest.mark.parametrize(
+    ("pool", "pools", "runners", "told"),
+    [
+        ("", [DEFAULT], [SHELL], []),
+        ("", [DEFAULT], [], ["step a: no runner of pool 'default' is heard"]),
+        (
+            "",
+            [DEFAULT],
+            [PYTHON],
+            ["step a: no runner of pool 'default' executes steps of type 'shell'; they execute python"],
+        ),
+        ("defualt", [DEFAULT], [SHELL], ["step a: there is no pool 'defualt'; there is default"]),
+    ],
+)
+def test_steps_that_no_runner_can_take_are_named(
+    pool: str, pools: list[r.Pool], runners: list[r.Runner], told: list[str]
+) -> None:
+    step = steps.shell("a", argv=["true"], pool=pool) if pool else steps.shell("a", argv=["true"])
+    definition = Workflow("w", step).definition()
+    assert placement.problems(_client(pools, runners, []), definition) == told
+
+
+def test_a_pool_whose_owner_does_not_answer_is_not_judged() -> None:
+    definition = Workflow("w", steps.shell("a", argv=["true"])).definition()
+    away = r.UnreachablePool(pool="default", owner="c2", problem="it is away")
+    assert placement.problems(_client([], [], [away]), definition) == []
