@@ -1,6 +1,10 @@
 import { listOf, textOf } from "../shared/search";
 import { RUN_STATUSES } from "../shared/status";
 
+/** In which order runs are listed. */
+export const ORDERS = ["newest", "oldest", "longest", "shortest"] as const;
+export type Order = (typeof ORDERS)[number];
+
 /** The filters of the list of runs, as the address holds them. */
 export interface RunsSearch {
   /** Names of statuses: "FAILED". */
@@ -10,9 +14,14 @@ export interface RunsSearch {
   /** An age ("24h") or a time. */
   readonly since?: string;
   readonly until?: string;
-  /** "name=value" or "name". */
+  /** "name=value", or "name" for every value. */
   readonly label?: readonly string[];
   readonly submitter?: string;
+  /** "schedule:nightly", "schedule:", "manual". */
+  readonly origin?: string;
+  /** "yes" where only runs count that have missed their deadline. */
+  readonly late?: "yes";
+  readonly order?: Order;
 }
 
 /** Keeps of an address what this page understands. */
@@ -28,5 +37,8 @@ export function validateRunsSearch(search: Record<string, unknown>): RunsSearch 
     until: textOf(search.until),
     label: label.length > 0 ? label : undefined,
     submitter: textOf(search.submitter),
+    origin: textOf(search.origin),
+    late: search.late === "yes" ? "yes" : undefined,
+    order: ORDERS.find((order) => order === search.order && order !== "newest"),
   };
 }

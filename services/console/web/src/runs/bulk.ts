@@ -1,0 +1,83 @@
+import { type Run, Status } from "../gen/kaonapi/run/v1/run_pb";
+import { statusLook } from "../shared/status";
+
+/** What can be done with many runs at once. */
+export type Action = "cancel" | "retry" | "rerun";
+
+export interface ActionLook {
+  readonly label: string;
+  /** What it does, for the question before it is done. */
+  readonly effect: string;
+  /** What is said of a run that it cannot be done with; undefined when it can. */
+  readonly refuses: (run: Run) => string | undefined;
+}
+
+const RETRIED: readonly Status[] = [Status.FAILED, Status.TIMED_OUT, Status.CANCELLED];
+
+export const ACTIONS: Readonly<Record<Action, ActionLook>> = {
+  cancel: {
+    label: "Cancel",
+    effect: "Each is asked to stop. Its hooks still run.",
+    refuses: ({ status }) => (statusLook(status).terminal ? "has ended" : undefined),
+  },
+  retry: {
+    label: "Retry",
+    effect: "What failed, was stopped or never began runs again. What has succeeded is kept.",
+    refuses: ({ status }) =>
+      RETRIED.includes(status) ? undefined : statusLook(status).terminal ? "has not failed" : "has not ended",
+  },
+  rerun: {
+    label: "Rerun",
+    effect: "A new run is made from each, of the same version and with the same parameters.",
+    refuses: () => undefined,
+  },
+};
+
+/** Splits the chosen runs into those that the action applies to and those that it does not, with the reason. */
+export function planOf(action: Action, runs: readonly Run[]): { apply: Run[]; leave: { run: Run; reason: string }[] } {
+  const apply: Run[] = [];
+  const leave: { run: Run; reason: string }[] = [];
+  for (const run of runs) {
+    const reason = ACTIONS[action].refuses(run);
+    if (reason === undefined) apply.push(run);
+    else leave.push({ run, reason });
+  }
+  return { apply, leave };
+}
+
+/** Returns the choice after a click: one run more or less, or with `from` all between. */
+export function choose(
+  chosen: ReadonlySet<string>,
+  ids: readonly string[],
+  clicked: string,
+  from: string | undefined,
+): ReadonlySet<string> {
+  const next = new Set(chosen);
+  const on = !chosen.has(clicked);
+  const [first, last] = [ids.indexOf(from ?? clicked), ids.indexOf(clicked)].sort((a, b) => a - b) as [number, number];
+  for (const id of first < 0 ? [clicked] : ids.slice(first, last + 1)) {
+    if (on) next.add(id);
+    else next.delete(id);
+  }
+  return next;
+}
+
+/** Does something for each item, at most `width` at once, and goes on when one fails. */
+export async function eachOf<T>(
+  items: readonly T[],
+  width: number,
+  act: (item: T) => Promise<unknown>,
+  told: (item: T, error: unknown) => void,
+): Promise<void> {
+  const rest = [...items];
+  const worker = async () => {
+    for (let item = rest.shift(); item !== undefined; item = rest.shift()) {
+      const error = await act(item).then(
+        () => undefined,
+        (reason: unknown) => reason ?? new Error("unknown"),
+      );
+      told(item, error);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(width, items.length) }, worker));
+}

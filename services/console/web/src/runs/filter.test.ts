@@ -1,0 +1,48 @@
+import { expect, test } from "vitest";
+import { Status } from "../gen/kaonapi/run/v1/run_pb";
+import { chipsOf, filterOf, isFiltered, toggleStatus } from "./filter";
+import { validateRunsSearch } from "./search";
+
+const NOW = Date.UTC(2026, 10, 29, 12);
+
+test("an address becomes a filter of the server", () => {
+  const search = validateRunsSearch({
+    status: ["FAILED", "NONSENSE"],
+    since: "1h",
+    label: "team=a=b",
+    late: "yes",
+    text: "x",
+  });
+  expect(filterOf(search, NOW)).toMatchObject({
+    statuses: [Status.FAILED],
+    createdFrom: { seconds: BigInt(NOW / 1000 - 3600) },
+    labels: { team: "a=b" },
+    late: true,
+    text: "x",
+  });
+});
+
+test("what an address says wrongly is left out", () => {
+  const search = validateRunsSearch({ order: "sideways", since: ["a", "b"], status: "NONSENSE", late: "no" });
+  expect(isFiltered(search)).toBe(false);
+  expect(filterOf({ since: "tomorrow" }, NOW).createdFrom).toBeUndefined();
+});
+
+test("each chip takes away its own filter", () => {
+  const search = validateRunsSearch({ workflow: "tour", label: ["a=1", "b=2"], since: "2026-11-29T10:00:00Z" });
+  const chips = chipsOf(search, "utc");
+  expect(chips.map(({ field, value }) => `${field} ${value}`)).toEqual([
+    "Workflow tour",
+    "Label a=1",
+    "Label b=2",
+    "Since 2026-11-29 10:00:00",
+  ]);
+  expect(chips[1]!.without.label).toEqual(["b=2"]);
+  expect(chips[0]!.without.workflow).toBeUndefined();
+});
+
+test("a status comes and goes", () => {
+  const once = toggleStatus({}, Status.FAILED);
+  expect(once.status).toEqual(["FAILED"]);
+  expect(toggleStatus(once, Status.FAILED).status).toBeUndefined();
+});

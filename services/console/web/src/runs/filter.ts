@@ -1,0 +1,86 @@
+import { create } from "@bufbuild/protobuf";
+import { type Timestamp, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { Status } from "../gen/kaonapi/run/v1/run_pb";
+import { type RunFilter, RunFilterSchema, RunOrder } from "../gen/kaonapi/view/v1/runs_pb";
+import { splitLabel } from "../launch/draft";
+import { statusLook, statusOf } from "../shared/status";
+import { formatTime, parseSince, type Zone } from "../shared/time";
+import type { Order, RunsSearch } from "./search";
+
+/** Returns what the server selects by. `now` is what ages such as "24h" count from. */
+export function filterOf(search: RunsSearch, now: number): RunFilter {
+  return create(RunFilterSchema, {
+    statuses: (search.status ?? []).flatMap((name) => statusOf(name) ?? []) as Status[],
+    workflows: search.workflow ? [search.workflow] : [],
+    createdFrom: momentOf(search.since, now),
+    createdUntil: momentOf(search.until, now),
+    labels: Object.fromEntries((search.label ?? []).map(splitLabel)),
+    submitters: search.submitter ? [search.submitter] : [],
+    origins: search.origin ? [search.origin] : [],
+    late: search.late === "yes" ? true : undefined,
+    text: search.text ?? "",
+  });
+}
+
+function momentOf(text: string | undefined, now: number): Timestamp | undefined {
+  const millis = text === undefined ? undefined : parseSince(text, now);
+  return millis === undefined ? undefined : timestampFromMs(Math.floor(millis));
+}
+
+const ORDER_OF: Readonly<Record<Order, RunOrder>> = {
+  newest: RunOrder.NEWEST,
+  oldest: RunOrder.OLDEST,
+  longest: RunOrder.LONGEST,
+  shortest: RunOrder.SHORTEST,
+};
+
+export function orderOf(search: RunsSearch): RunOrder {
+  return ORDER_OF[search.order ?? "newest"];
+}
+
+/** One filter as a person sees it, and the address without it. */
+export interface Chip {
+  readonly key: string;
+  readonly field: string;
+  readonly value: string;
+  readonly without: RunsSearch;
+}
+
+/** Returns the filters that are set, statuses and text left out: these have controls of their own. */
+export function chipsOf(search: RunsSearch, zone: Zone): Chip[] {
+  const one = (field: keyof RunsSearch, name: string, value: string | undefined): Chip[] =>
+    value === undefined ? [] : [{ key: field, field: name, value, without: { ...search, [field]: undefined } }];
+  return [
+    ...one("workflow", "Workflow", search.workflow),
+    ...one("submitter", "Submitter", search.submitter),
+    ...one("origin", "Origin", search.origin),
+    ...(search.label ?? []).map((label) => ({
+      key: `label ${label}`,
+      field: "Label",
+      value: label,
+      without: { ...search, label: (search.label ?? []).filter((other) => other !== label) },
+    })),
+    ...one("late", "Late", search.late),
+    ...one("since", "Since", search.since && momentText(search.since, zone)),
+    ...one("until", "Until", search.until && momentText(search.until, zone)),
+  ];
+}
+
+/** Ages stay ages; times are shown in the chosen zone. */
+function momentText(text: string, zone: Zone): string {
+  const millis = /^\d{4}-/.test(text) ? parseSince(text, 0) : undefined;
+  return millis === undefined ? text : formatTime(millis, zone);
+}
+
+/** Returns the address with a status more or less. */
+export function toggleStatus(search: RunsSearch, status: Status): RunsSearch {
+  const { name } = statusLook(status);
+  const set = search.status ?? [];
+  const next = set.includes(name) ? set.filter((other) => other !== name) : [...set, name];
+  return { ...search, status: next.length > 0 ? next : undefined };
+}
+
+/** Whether anything is filtered, the order aside. */
+export function isFiltered(search: RunsSearch): boolean {
+  return Object.entries(search).some(([field, value]) => field !== "order" && value !== undefined);
+}
