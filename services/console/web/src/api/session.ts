@@ -1,5 +1,5 @@
 import { Code, ConnectError } from "@connectrpc/connect";
-import { queryOptions } from "@tanstack/react-query";
+import { queryOptions, useQuery } from "@tanstack/react-query";
 
 /** Who is signed in, and at what. The server says it; the browser never chooses a tenant or a role. */
 export interface Session {
@@ -12,6 +12,8 @@ export interface Session {
   readonly build: string;
   /** Time zone of the server, such as "Europe/Berlin". */
   readonly timeZone: string;
+  /** The console shows a directory of runs and refuses commands. */
+  readonly readOnly: boolean;
 }
 
 async function fetchSession(): Promise<Session> {
@@ -33,6 +35,7 @@ export function sessionOf(answer: unknown): Session {
     version: text("version"),
     build: text("build"),
     timeZone: text("timeZone"),
+    readOnly: fields.readOnly === true,
   };
 }
 
@@ -42,6 +45,11 @@ export const sessionQuery = queryOptions({
   staleTime: 60_000,
   refetchInterval: 60_000,
 });
+
+/** Who is signed in. Below the shell there is always somebody. */
+export function useSession(): Session {
+  return useQuery(sessionQuery).data ?? sessionOf(undefined);
+}
 
 /** Ends the session at the server. */
 export async function signOut(): Promise<void> {

@@ -1,28 +1,165 @@
-import { useQuery } from "@tanstack/react-query";
-import { Link } from "@tanstack/react-router";
-import { runs } from "../api/transport";
-import { StatusLabel } from "../shared/StatusMark";
-import { ErrorState, LoadingState } from "../shared/states";
-import { shown } from "../shared/text";
+import { Button, Tooltip } from "@mantine/core";
+import { useMediaQuery } from "@mantine/hooks";
+import { IconDownload, IconPlayerPlay } from "@tabler/icons-react";
+import { Link, useNavigate } from "@tanstack/react-router";
+import { useCallback, useMemo, useRef, useState } from "react";
+import { faultOf } from "../api/fault";
+import { useSession } from "../api/session";
+import { useShortcut } from "../app/keys/shortcuts";
+import { runsRoute } from "../app/router";
+import { Page } from "../shared/Page";
+import { EmptyState, ErrorState, LoadingState } from "../shared/states";
+import { statusOf } from "../shared/status";
+import { counted, formatCount } from "../shared/text";
+import { BulkBar } from "./BulkBar";
+import { choose } from "./bulk";
+import { BAR, DensityAxis } from "./DensityAxis";
+import { barsOf } from "./density";
+import { download, MOST, readAll, runsCsv } from "./export";
+import { FilterBar } from "./FilterBar";
+import { isFiltered } from "./filter";
+import classes from "./RunsPage.module.css";
+import { RunsTable } from "./RunsTable";
+import type { RunsSearch } from "./search";
+import { useCounts, useRuns } from "./useRuns";
 
-/** Lists runs. */
+/** Lists runs under an axis of time. The address holds every filter. */
 export function RunsPage() {
-  const { data, error, refetch } = useQuery({
-    queryKey: ["runs"],
-    queryFn: ({ signal }) => runs.listRuns({}, { signal }),
-  });
-  if (error) return <ErrorState error={error} retry={refetch} />;
-  if (!data) return <LoadingState label="Loading runs" />;
+  const search = runsRoute.useSearch();
+  const navigate = useNavigate();
+  const narrow = useMediaQuery("(max-width: 760px)") ?? false;
+  const { readOnly } = useSession();
+  const [width, setWidth] = useState(0);
+  const buckets = Math.max(0, Math.floor(width / BAR));
+  const list = useRuns(search);
+  const counts = useCounts(search, buckets, list.changed);
+  const { chosen, onChoose, onChooseAll, clear } = useChoice(list.runs.map(({ runId }) => runId));
+
+  const onSearch = useCallback(
+    (next: RunsSearch, replace = false) => void navigate({ to: "/runs", search: next, replace }),
+    [navigate],
+  );
+  const wanted = useMemo(
+    () => (search.status ? new Set(search.status.flatMap((name) => statusOf(name) ?? [])) : undefined),
+    [search.status],
+  );
+  const bars = useMemo(() => (counts.data ? barsOf(counts.data, buckets, wanted) : []), [counts.data, buckets, wanted]);
+  const total = counts.data?.totals
+    .filter(({ status }) => !wanted || wanted.has(status))
+    .reduce((sum, { count }) => sum + count, 0n);
+  useShortcut("escape", "Clear the choice", clear);
+
   return (
-    <ul>
-      {data.runs.map((run) => (
-        <li key={run.runId}>
-          <StatusLabel status={run.status} />{" "}
-          <Link to="/runs/$runId" params={{ runId: run.runId }}>
-            {shown(run.workflow)} {run.runId}
-          </Link>
-        </li>
-      ))}
-    </ul>
+    <Page
+      title="Runs"
+      aside={total !== undefined && <span className={classes.total}>{formatCount(total)}</span>}
+      actions={
+        <>
+          <Export search={search} total={total} />
+          {!readOnly && (
+            <Button component={Link} {...{ to: "/launch" }} leftSection={<IconPlayerPlay size={14} stroke={1.75} />}>
+              Launch
+            </Button>
+          )}
+        </>
+      }
+    >
+      <div className={classes.page}>
+        <FilterBar search={search} totals={counts.data?.totals} onSearch={onSearch} />
+        <DensityAxis
+          bars={bars}
+          since={search.since}
+          brushed={search.until !== undefined}
+          onWidth={setWidth}
+          onRange={(since, until) => onSearch({ ...search, since, until })}
+        />
+        {list.error ? (
+          <ErrorState error={list.error} retry={list.retry} />
+        ) : list.loading ? (
+          <LoadingState label="Loading runs" />
+        ) : list.runs.length === 0 && !list.hasMore ? (
+          <NoRuns search={search} onClear={() => onSearch({})} />
+        ) : (
+          <RunsTable
+            runs={list.runs}
+            hasMore={list.hasMore}
+            onMore={list.more}
+            narrow={narrow}
+            order={search.order ?? "newest"}
+            onOrder={(order) => onSearch({ ...search, order })}
+            chosen={chosen}
+            onChoose={onChoose}
+            onChooseAll={onChooseAll}
+          />
+        )}
+        {!readOnly && <BulkBar chosen={list.runs.filter(({ runId }) => chosen.has(runId))} onClear={clear} />}
+      </div>
+    </Page>
+  );
+}
+
+/** Which runs are chosen. A run that has left the list is chosen no longer. */
+function useChoice(ids: readonly string[]) {
+  const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
+  const last = useRef<string>(undefined);
+  const newest = useRef(ids);
+  newest.current = ids;
+  const onChoose = useCallback((runId: string, range: boolean) => {
+    const from = range ? last.current : undefined;
+    last.current = runId;
+    setChosen((old) => choose(old, newest.current, runId, from));
+  }, []);
+  const onChooseAll = useCallback((on: boolean) => setChosen(new Set(on ? newest.current : [])), []);
+  const clear = useCallback(() => setChosen(new Set()), []);
+  return { chosen, onChoose, onChooseAll, clear };
+}
+
+function NoRuns({ search, onClear }: { search: RunsSearch; onClear: () => void }) {
+  if (isFiltered(search)) {
+    return (
+      <EmptyState title="No run matches the filters">
+        <Button variant="default" onClick={onClear}>
+          Clear the filters
+        </Button>
+      </EmptyState>
+    );
+  }
+  return (
+    <EmptyState title="There is no run yet">
+      <Link to="/launch">Launch a workflow</Link>, or submit one: <code>kaon submit FILE.py</code>
+    </EmptyState>
+  );
+}
+
+/** Writes all runs that the filters select into a file. */
+function Export({ search, total }: { search: RunsSearch; total: bigint | undefined }) {
+  const [count, setCount] = useState<number>();
+  const [problem, setProblem] = useState<string>();
+  const start = async () => {
+    setProblem(undefined);
+    setCount(0);
+    try {
+      const runs = await readAll(search, setCount);
+      download(`runs-${new Date().toISOString().slice(0, 19).replaceAll(":", "")}.csv`, runsCsv(runs));
+    } catch (error) {
+      setProblem(faultOf(error).message);
+    }
+    setCount(undefined);
+  };
+  const many = total !== undefined && total > MOST;
+  const label =
+    problem ?? (many ? `The first ${formatCount(MOST)} runs as a CSV file` : "All these runs as a CSV file");
+  return (
+    <Tooltip label={label}>
+      <Button
+        variant="default"
+        leftSection={<IconDownload size={14} stroke={1.75} />}
+        disabled={count !== undefined || total === 0n}
+        onClick={() => void start()}
+        className={classes.export}
+      >
+        {count === undefined ? "CSV" : counted(count, "run")}
+      </Button>
+    </Tooltip>
   );
 }

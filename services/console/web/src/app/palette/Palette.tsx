@@ -88,7 +88,6 @@ function PaletteBody({ onClose }: { onClose: () => void }) {
 
 function Group({ name, children }: { name: string; children: React.ReactNode }) {
   return (
-    // biome-ignore lint/a11y/useSemanticElements: a fieldset is no part of a listbox
     <div role="group" aria-label={name}>
       <div className={classes.group} aria-hidden="true">
         {name}
@@ -113,7 +112,6 @@ function Option({ id, entry, active, onHover, onChoose }: OptionProps) {
   }, [active]);
   return (
     // biome-ignore lint/a11y/useKeyWithClickEvents: the keys of the list are those of its field
-    // biome-ignore lint/a11y/useFocusableInteractive: the focus stays in the field, which names the active option
     <div
       ref={element}
       id={id}

@@ -1,0 +1,91 @@
+import { views } from "../api/transport";
+import type { Run } from "../gen/kaonapi/run/v1/run_pb";
+import { statusLook } from "../shared/status";
+import { csv } from "../shared/text";
+import { millisOf } from "../shared/time";
+import { filterOf, orderOf } from "./filter";
+import type { RunsSearch } from "./search";
+
+/** No spreadsheet is better off with more, and the browser keeps them all. */
+export const MOST = 50_000;
+
+const HEAD = [
+  "run",
+  "workflow",
+  "version",
+  "status",
+  "submitted",
+  "started",
+  "ended",
+  "seconds",
+  "steps",
+  "succeeded",
+  "submitter",
+  "origin",
+  "priority",
+  "labels",
+  "parameters",
+  "error",
+];
+
+/** Returns runs as a CSV text. Times are UTC, so that files of two people agree. */
+export function runsCsv(runs: readonly Run[]): string {
+  return csv([HEAD, ...runs.map(rowOf)]);
+}
+
+function rowOf(run: Run): string[] {
+  const start = millisOf(run.startTime);
+  const end = millisOf(run.endTime);
+  return [
+    run.runId,
+    run.workflow,
+    run.version,
+    statusLook(run.status).name.toLowerCase(),
+    iso(millisOf(run.createTime)),
+    iso(start),
+    iso(end),
+    start === undefined || end === undefined ? "" : ((end - start) / 1000).toFixed(3),
+    String(run.stepsTotal),
+    String(run.stepsSucceeded),
+    run.submitter,
+    run.origin,
+    String(run.priority),
+    pairs(run.labels, "="),
+    pairs(run.paramsJson, "="),
+    run.error ? `${run.error.type}: ${run.error.message}` : "",
+  ];
+}
+
+function iso(millis: number | undefined): string {
+  return millis === undefined ? "" : new Date(millis).toISOString();
+}
+
+function pairs(values: Readonly<Record<string, string>>, between: string): string {
+  return Object.entries(values)
+    .map(([name, value]) => `${name}${between}${value}`)
+    .join("; ");
+}
+
+/** Reads all runs that the filters select. */
+export async function readAll(search: RunsSearch, told: (count: number) => void): Promise<Run[]> {
+  const filter = filterOf(search, Date.now());
+  const found: Run[] = [];
+  let pageToken = "";
+  do {
+    const page = await views.queryRuns({ filter, order: orderOf(search), pageSize: 500, pageToken });
+    found.push(...page.runs.flatMap(({ run }) => run ?? []));
+    told(found.length);
+    pageToken = page.nextPageToken;
+  } while (pageToken !== "" && found.length < MOST);
+  return found.slice(0, MOST);
+}
+
+/** Gives the browser a file to keep. */
+export function download(name: string, text: string): void {
+  const url = URL.createObjectURL(new Blob([text], { type: "text/csv;charset=utf-8" }));
+  const link = document.createElement("a");
+  link.href = url;
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}
