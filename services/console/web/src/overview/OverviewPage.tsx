@@ -1,6 +1,195 @@
-import { RunsPage } from "../runs/RunsPage";
+import { Button } from "@mantine/core";
+import { IconCircleCheck } from "@tabler/icons-react";
+import { Link } from "@tanstack/react-router";
+import { useMemo, useState } from "react";
+import { useSession } from "../api/session";
+import { AnswerGate } from "../gates/AnswerGate";
+import type { Approval } from "../gates/gates";
+import { LOOKED_INTO, useApprovals } from "../gates/useApprovals";
+import type { Run } from "../gen/kaonapi/run/v1/run_pb";
+import { Status } from "../gen/kaonapi/run/v1/run_pb";
+import { BulkDialog } from "../runs/BulkBar";
+import { useRuns } from "../runs/useRuns";
+import { LinkButton } from "../shared/LinkButton";
+import { Page } from "../shared/Page";
+import { StatusMark } from "../shared/StatusMark";
+import { ErrorState, LoadingState } from "../shared/states";
+import { Duration, Time } from "../shared/Time";
+import { counted, shortId, shown } from "../shared/text";
+import { type FailureGroup, groupFailures, stripsOf } from "./failures";
+import classes from "./OverviewPage.module.css";
+import { Pulse } from "./Pulse";
+import { Strips } from "./Strips";
 
-/** Shows what needs somebody. */
+const ACTIVE = ["PENDING", "RUNNING", "PAUSED", "CANCELLING"];
+/** As many runs as a strip shows of one workflow. */
+const STRIP = 24;
+
+/** Shows what needs somebody, and how the system does. */
 export function OverviewPage() {
-  return <RunsPage />;
+  const { roles } = useSession();
+  const newest = useRuns({}, 300);
+  const active = useRuns({ status: ACTIVE }, LOOKED_INTO);
+  const failed = useRuns({ status: ["FAILED", "TIMED_OUT"], since: "24h" });
+  const late = useRuns({ status: ACTIVE, late: "yes" });
+  const { approvals, loading } = useApprovals(active.runs, roles);
+  const failures = useMemo(() => groupFailures(failed.runs), [failed.runs]);
+  const strips = useMemo(() => stripsOf(newest.runs, STRIP), [newest.runs]);
+  const error = newest.error ?? active.error ?? failed.error ?? late.error;
+  if (error) return <ErrorState error={error} retry={newest.retry} />;
+  if (newest.loading || active.loading || failed.loading) return <LoadingState label="Loading the overview" />;
+  const needs = approvals.length + failures.length + late.runs.length;
+  return (
+    <Page title="Overview">
+      <div className={classes.page}>
+        <Pulse changed={newest.changed} />
+        <section className={classes.section} aria-labelledby="needs">
+          <h2 id="needs">
+            Needs you <span className={classes.count}>{needs > 0 && needs}</span>
+          </h2>
+          {needs === 0 && !loading && (
+            <p className={classes.calm}>
+              <IconCircleCheck size={18} stroke={1.5} aria-hidden="true" />
+              Nothing waits for you: no approval, no failure of the last 24 hours, no late run.
+            </p>
+          )}
+          <ul className={classes.needs}>
+            {approvals.map((approval) => (
+              <ApprovalRow key={`${approval.run.runId} ${approval.gate.path}`} approval={approval} />
+            ))}
+            {late.runs.map((run) => (
+              <LateRow key={run.runId} run={run} />
+            ))}
+            {failures.map((group) => (
+              <FailureRow key={`${group.workflow} ${group.type}`} group={group} />
+            ))}
+          </ul>
+          {active.hasMore && (
+            <p className={classes.hint}>Approvals are looked for in the newest {LOOKED_INTO} active runs.</p>
+          )}
+        </section>
+        <div className={classes.columns}>
+          <Strips strips={strips} />
+          <ActiveRuns runs={active.runs} />
+        </div>
+      </div>
+    </Page>
+  );
+}
+
+function ApprovalRow({ approval }: { approval: Approval }) {
+  const { run, gate } = approval;
+  return (
+    <li className={classes.need} data-kind="waiting">
+      <StatusMark status={Status.WAITING} size={18} />
+      <div className={classes.what}>
+        <Link to="/runs/$runId" params={{ runId: run.runId }} className={classes.title}>
+          {shown(gate.message) || "Approval"}
+        </Link>
+        <span className={classes.detail}>
+          {shown(run.workflow)} <code>{shortId(run.runId)}</code> waits at <code>{shown(gate.path)}</code>
+          {gate.dueTime && (
+            <>
+              {" until "}
+              <Time at={gate.dueTime} format="short" />
+            </>
+          )}
+        </span>
+      </div>
+      <AnswerGate approval={approval} />
+    </li>
+  );
+}
+
+function LateRow({ run }: { run: Run }) {
+  return (
+    <li className={classes.need} data-kind="running">
+      <StatusMark status={run.status} size={18} />
+      <div className={classes.what}>
+        <Link to="/runs/$runId" params={{ runId: run.runId }} className={classes.title}>
+          {shown(run.workflow)} is late
+        </Link>
+        <span className={classes.detail}>
+          <code>{shortId(run.runId)}</code> has been going for <Duration from={run.startTime} to={run.endTime} />, past
+          its deadline
+        </span>
+      </div>
+    </li>
+  );
+}
+
+function FailureRow({ group }: { group: FailureGroup }) {
+  const { readOnly } = useSession();
+  const [retrying, setRetrying] = useState(false);
+  const newest = group.runs[0]!;
+  return (
+    <li className={classes.need} data-kind="failed">
+      <StatusMark status={group.quarantined ? Status.QUARANTINED : newest.status} size={18} />
+      <div className={classes.what}>
+        <Link to="/runs/$runId" params={{ runId: newest.runId }} className={classes.title}>
+          {shown(group.workflow)} {group.runs.length === 1 ? "failed" : `failed ${group.runs.length} times`}
+          {group.quarantined && ": a step was quarantined"}
+        </Link>
+        <span className={classes.detail}>
+          <span className={classes.error}>
+            <code>{shown(group.type)}</code> {shown(group.message)}
+          </span>
+        </span>
+      </div>
+      <span className={classes.when}>
+        <Time at={newest.endTime} format="ago" />
+      </span>
+      <div className={classes.buttons}>
+        {group.runs.length > 1 && (
+          <LinkButton
+            variant="default"
+            to="/runs"
+            search={{ workflow: group.workflow, status: ["FAILED", "TIMED_OUT"], since: "24h" }}
+          >
+            Show all
+          </LinkButton>
+        )}
+        {!readOnly && (
+          <Button variant="default" onClick={() => setRetrying(true)}>
+            Retry{group.runs.length > 1 && ` ${group.runs.length}`}
+          </Button>
+        )}
+      </div>
+      {retrying && <BulkDialog action="retry" chosen={group.runs} onClose={() => setRetrying(false)} />}
+    </li>
+  );
+}
+
+function ActiveRuns({ runs }: { runs: readonly Run[] }) {
+  const most = 10;
+  return (
+    <section className={classes.section} aria-labelledby="active">
+      <h2 id="active">
+        Going on <span className={classes.count}>{runs.length > 0 && runs.length}</span>
+      </h2>
+      {runs.length === 0 && <p className={classes.hint}>No run is active.</p>}
+      <ul className={classes.active}>
+        {runs.slice(0, most).map((run) => (
+          <li key={run.runId}>
+            <Link to="/runs/$runId" params={{ runId: run.runId }}>
+              <StatusMark status={run.status} />
+              <span className={classes.name}>{shown(run.workflow)}</span>
+              <code>{shortId(run.runId)}</code>
+              <span className={classes.progress}>
+                {run.stepsSucceeded}/{run.stepsTotal}
+              </span>
+              <span className={classes.took}>
+                <Duration from={run.startTime} to={run.endTime} />
+              </span>
+            </Link>
+          </li>
+        ))}
+      </ul>
+      {runs.length > most && (
+        <Link to="/runs" search={{ status: ACTIVE }} className={classes.all}>
+          {counted(runs.length - most, "more run")}
+        </Link>
+      )}
+    </section>
+  );
 }

@@ -51,7 +51,7 @@ interface DialogProps {
 }
 
 /** Shows exactly which runs are meant, and then what became of each. */
-function BulkDialog({ action, chosen, onClose }: DialogProps) {
+export function BulkDialog({ action, chosen, onClose }: DialogProps) {
   // The runs as they stood when it was asked: a list that moves meanwhile is not what was agreed to.
   const [plan] = useState(() => planOf(action, chosen));
   const [keys] = useState(() => new Map(plan.apply.map(({ runId }) => [runId, crypto.randomUUID()])));

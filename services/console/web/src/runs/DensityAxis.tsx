@@ -1,13 +1,13 @@
-import { ActionIcon, SegmentedControl, Tooltip, useComputedColorScheme } from "@mantine/core";
+import { ActionIcon, SegmentedControl, Tooltip } from "@mantine/core";
 import { useElementSize } from "@mantine/hooks";
 import { IconTable } from "@tabler/icons-react";
 import { type KeyboardEvent, type PointerEvent, useEffect, useRef, useState } from "react";
-import { paletteOf } from "../shared/status";
 import { counted, formatCount } from "../shared/text";
 import { formatShort, formatTime } from "../shared/time";
 import { useZone } from "../shared/zone";
+import { Bars } from "./Bars";
 import classes from "./DensityAxis.module.css";
-import { type Bar, bucketAt, piecesOf, STACK, ticksOf } from "./density";
+import { type Bar, bucketAt, orderedSpan, type Span, STACK, ticksOf } from "./density";
 
 const HEIGHT = 56;
 /** Pixels of a bar with its gap. */
@@ -63,24 +63,11 @@ interface PlotProps {
   onRange: Props["onRange"];
 }
 
-/** A span of buckets, its ends included; `from` is where it began and may be the later one. */
-interface Span {
-  readonly from: number;
-  readonly to: number;
-}
-
 function Plot({ bars, width, onRange }: PlotProps) {
-  const canvas = useRef<HTMLCanvasElement>(null);
   const [span, setSpan] = useState<Span>();
   const [at, setAt] = useState<number>();
   const dragging = useRef(false);
-  const scheme = useComputedColorScheme("dark");
   const zone = useZone();
-
-  // biome-ignore lint/correctness/useExhaustiveDependencies: another scheme has another palette
-  useEffect(() => {
-    if (canvas.current) draw(canvas.current, bars, width, at, span);
-  }, [bars, width, at, span, scheme]);
 
   const bucketOf = (event: PointerEvent) => {
     const box = event.currentTarget.getBoundingClientRect();
@@ -89,7 +76,7 @@ function Plot({ bars, width, onRange }: PlotProps) {
   const apply = (chosen: Span | undefined) => {
     setSpan(undefined);
     if (!chosen) return;
-    const [first, last] = ordered(chosen);
+    const [first, last] = orderedSpan(chosen);
     onRange(new Date(bars[first]!.from).toISOString(), new Date(Math.ceil(bars[last]!.to)).toISOString());
   };
   const onKeyDown = (event: KeyboardEvent) => {
@@ -134,7 +121,7 @@ function Plot({ bars, width, onRange }: PlotProps) {
           apply(span);
         }}
       >
-        <canvas ref={canvas} style={{ width, height: HEIGHT }} />
+        <Bars bars={bars} width={width} height={HEIGHT} at={at} span={span} />
       </div>
       <Ticks bars={bars} width={width} />
       <div
@@ -157,13 +144,9 @@ function Plot({ bars, width, onRange }: PlotProps) {
   );
 }
 
-function ordered({ from, to }: Span): [number, number] {
-  return from < to ? [from, to] : [to, from];
-}
-
 /** Adds up the bars of a span. */
 function spanBar(bars: readonly Bar[], span: Span): Bar | undefined {
-  const [first, last] = ordered(span);
+  const [first, last] = orderedSpan(span);
   const inside = bars.slice(first, last + 1);
   if (inside.length === 0) return undefined;
   const tones = Object.fromEntries(
@@ -176,34 +159,6 @@ function spanBar(bars: readonly Bar[], span: Span): Bar | undefined {
 function tipPlace(at: number | undefined, bars: readonly Bar[], width: number) {
   const x = ((at ?? 0) + 0.5) * (width / Math.max(1, bars.length));
   return x > width / 2 ? { right: Math.max(0, width - x) } : { left: x };
-}
-
-function draw(canvas: HTMLCanvasElement, bars: readonly Bar[], width: number, at?: number, span?: Span): void {
-  const scale = window.devicePixelRatio || 1;
-  canvas.width = Math.round(width * scale);
-  canvas.height = Math.round(HEIGHT * scale);
-  const context = canvas.getContext("2d");
-  if (!context) return;
-  context.scale(scale, scale);
-  const style = getComputedStyle(canvas);
-  const palette = paletteOf(canvas);
-  const step = width / Math.max(1, bars.length);
-  const gap = step > 4 ? 1.5 : step > 2 ? 0.5 : 0;
-  if (span) {
-    const [first, last] = ordered(span);
-    context.fillStyle = style.getPropertyValue("--accent-ground");
-    context.fillRect(first * step, 0, (last - first + 1) * step, HEIGHT);
-  } else if (at !== undefined) {
-    context.fillStyle = style.getPropertyValue("--active");
-    context.fillRect(at * step, 0, step, HEIGHT);
-  }
-  const highest = Math.max(1, ...bars.map(({ total }) => total));
-  for (const [index, bar] of bars.entries()) {
-    for (const { tone, y, height } of piecesOf(bar, highest, HEIGHT - 4)) {
-      context.fillStyle = palette[tone];
-      context.fillRect(index * step + gap / 2, y + 4, Math.max(1, step - gap), height);
-    }
-  }
 }
 
 /** Round times below the bars. */

@@ -7,6 +7,7 @@ import { faultOf } from "../api/fault";
 import { useSession } from "../api/session";
 import { useShortcut } from "../app/keys/shortcuts";
 import { runsRoute } from "../app/router";
+import { LinkButton } from "../shared/LinkButton";
 import { Page } from "../shared/Page";
 import { EmptyState, ErrorState, LoadingState } from "../shared/states";
 import { statusOf } from "../shared/status";
@@ -57,9 +58,9 @@ export function RunsPage() {
         <>
           <Export search={search} total={total} />
           {!readOnly && (
-            <Button component={Link} {...{ to: "/launch" }} leftSection={<IconPlayerPlay size={14} stroke={1.75} />}>
+            <LinkButton to="/launch" leftSection={<IconPlayerPlay size={14} stroke={1.75} />}>
               Launch
-            </Button>
+            </LinkButton>
           )}
         </>
       }

@@ -60,6 +60,16 @@ export function piecesOf(bar: Bar, highest: number, height: number): Piece[] {
   });
 }
 
+/** A span of buckets, its ends included; `from` is where it began and may be the later one. */
+export interface Span {
+  readonly from: number;
+  readonly to: number;
+}
+
+export function orderedSpan({ from, to }: Span): readonly [number, number] {
+  return from < to ? [from, to] : [to, from];
+}
+
 /** Returns the bucket under a pixel. */
 export function bucketAt(x: number, width: number, buckets: number): number {
   return Math.max(0, Math.min(buckets - 1, Math.floor((x / width) * buckets)));

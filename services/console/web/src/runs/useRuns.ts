@@ -39,14 +39,14 @@ export function idOf(search: RunsSearch): string {
 }
 
 /** The runs that the filters select, page by page, and live. */
-export function useRuns(search: RunsSearch): RunsList {
+export function useRuns(search: RunsSearch, pageSize = PAGE): RunsList {
   const id = idOf(search);
   const now = useMoment(id);
   const query = useInfiniteQuery({
-    queryKey: ["runs", id],
+    queryKey: ["runs", id, pageSize],
     queryFn: ({ pageParam, signal }) =>
       views.queryRuns(
-        { filter: filterOf(search, now), order: orderOf(search), pageSize: PAGE, pageToken: pageParam },
+        { filter: filterOf(search, now), order: orderOf(search), pageSize, pageToken: pageParam },
         { signal },
       ),
     initialPageParam: "",
@@ -102,15 +102,15 @@ function topicOf(search: RunsSearch, now: number) {
 }
 
 /** How many runs there are by status and time. All statuses are counted, so that those that are filtered out can be chosen. */
-export function useCounts(search: RunsSearch, buckets: number, changed: number) {
+export function useCounts(search: RunsSearch, buckets: number, changed: number, refetchInterval?: number) {
   const { status: _status, order: _order, ...others } = search;
   const id = idOf(others);
-  const now = useMoment(id);
   const query = useQuery({
     queryKey: ["count-runs", id, buckets],
-    queryFn: ({ signal }) => views.countRuns({ filter: filterOf(others, now), buckets }, { signal }),
+    queryFn: ({ signal }) => views.countRuns({ filter: filterOf(others, Date.now()), buckets }, { signal }),
     placeholderData: keepPreviousData,
     enabled: buckets > 0,
+    refetchInterval,
   });
   const { refetch } = query;
   useThrottled(changed, COUNT_MS, refetch);

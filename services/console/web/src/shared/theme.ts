@@ -14,11 +14,25 @@ const accent: MantineColorsTuple = [
   "#30307d",
 ];
 
+/** Mantine's greys of dark pages, without their warmth: text first, ground last. */
+const dark: MantineColorsTuple = [
+  "#e8eaed",
+  "#c3c8d0",
+  "#a0a7b3",
+  "#828a97",
+  "#353a44",
+  "#23262d",
+  "#1a1d22",
+  "#131519",
+  "#0d0e11",
+  "#08090b",
+];
+
 /** Mantine's values, taken from tokens.css so that there is one scale. */
 export const theme = createTheme({
   primaryColor: "accent",
   primaryShade: { light: 7, dark: 5 },
-  colors: { accent },
+  colors: { accent, dark },
   fontFamily: "var(--font-text)",
   fontFamilyMonospace: "var(--font-mono)",
   headings: {
