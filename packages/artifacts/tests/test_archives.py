@@ -137,8 +137,8 @@ def zipped(path: Path, name: str, data: bytes, mode: int = 0o100644) -> Path:
 @pytest.mark.parametrize(
     ("name", "data", "mode", "told"),
     [
-        ("../x", b"", 0o100644, "no place"),
-        ("/x", b"", 0o100644, "no place"),
+        ("../x", b"", 0o100644, "not a path"),
+        ("/x", b"", 0o100644, "not a path"),
         ("x", b"/etc/hostname", stat.S_IFLNK | 0o777, "x is a link"),
         ("x", b"", stat.S_IFIFO | 0o600, "x is a named pipe"),
         ("x", b"\0" * (8 << 20), 0o100644, "200 times"),

@@ -45,7 +45,7 @@ async def test_an_uploaded_bundle_can_be_fetched_by_its_digest(api: Api, tmp_pat
 async def test_a_bundle_that_was_changed_on_the_way_is_refused(api: Api) -> None:
     data = _bundle()
     digest = digest_bytes(data)
-    with pytest.raises(aio.AioRpcError, match="cut or changed") as told:
+    with pytest.raises(aio.AioRpcError, match="truncated or changed") as told:
         await _upload(api, data[:-1], digest)
     assert told.value.code() == StatusCode.INVALID_ARGUMENT
     assert not api.artifacts.exists(api.artifacts.by_digest(digest))
