@@ -11,7 +11,7 @@ from stack import Stack
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(1200)]
 
-MINUTES = float(os.environ.get("KAON_CHAOS_MINUTES") or 1.5)
+MINUTES = float(os.environ.get("KAON_CHAOS_MINUTES") or 1)
 
 
 def test_whatever_breaks_nothing_acknowledged_is_lost_or_done_twice(stack: Stack) -> None:

@@ -123,7 +123,7 @@ def leave(runner: Service, coming: Future[None]) -> None:
 
 def test_runners_that_come_and_go_fail_no_step(light_system: System, api: Api, tmp_path: Path) -> None:
     ledger = tmp_path / "ledger"
-    count, seconds, length = weather.full_or((5000, 180.0, 0.4), (300, 24.0, 1.2))
+    count, seconds, length = weather.full_or((5000, 180.0, 0.4), (180, 14.0, 1.2))
     run = api.submit(load("storms/storm.py"), count=count, seconds=length, ledger=str(ledger))
     came: list[Service] = []
     with ThreadPoolExecutor(32) as pool:
@@ -237,7 +237,7 @@ def test_a_runner_that_is_cut_from_the_broker_loses_its_steps_to_another_and_com
 def test_delay_and_resets_cost_no_lease(behind: System, proxy: TcpProxy, tmp_path: Path) -> None:
     api = Api(behind.api)
     ledger = tmp_path / "ledger"
-    count = weather.full_or(400, 80)
+    count = weather.full_or(400, 48)
     behind.runners[1].stop()
     proxy.delay(0.2)
     proxy.reset(0.05)

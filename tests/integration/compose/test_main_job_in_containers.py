@@ -22,12 +22,12 @@ WORKFLOW = ROOT / "examples" / "recommendations" / "workflow.py"
 def test_the_main_job_ends_in_predictions_over_http(stack: Stack, api: Api) -> None:
     began = time.monotonic()
     # One pass is enough: that there may be several is seen without containers.
-    run = api.submit(load_workflow(WORKFLOW), data="/data/ml-100k", max_regions=3, threshold=0.0)
+    run = api.submit(load_workflow(WORKFLOW), data="/data/ml-100k", max_regions=2, threshold=0.0)
     ended = api.wait(run, 600)
     seconds = time.monotonic() - began
     assert ended.status == run_pb2.STATUS_SUCCEEDED, ended.error
     trained = [path for path in api.steps(run) if path.endswith("/train-region")]
-    assert len(trained) == 3, "the regions are counted at run time: without a parameter there are seven"
+    assert len(trained) == 2, "the regions are counted at run time: without a parameter there are seven"
     with grpc.insecure_channel(stack.publisher) as channel:
         request = model_pb2.GetModelRequest(model="recommendations")
         version = model_pb2_grpc.ModelServiceStub(channel).GetModel(request).version
@@ -35,7 +35,7 @@ def test_the_main_job_ends_in_predictions_over_http(stack: Stack, api: Api) -> N
     until(lambda: stack.version_in_service() == 1, seconds=20, what="the consumer serves the model")
     answer = stack.predict({"user": 42, "n": 5})
     assert len(answer["items"]) == 5
-    told("main job in containers, 3 regions", [f"{seconds:.0f} s from submit to published"])
+    told("main job in containers, 2 regions", [f"{seconds:.0f} s from submit to published"])
 
 
 def test_a_published_model_answers_within_seconds(stack: Stack, api: Api) -> None:

@@ -1,13 +1,13 @@
-"""A process that ends in the middle of a transaction: `python crash_child.py URL CALL STATEMENTS`.
+"""A process that ends in the middle of a transaction.
 
-It makes the call and is killed by itself after that many statements of it; 0 means: after the commit.
+It is forked, for what it needs is imported already: to do that for each of them took most of the time of their tests.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -55,23 +55,32 @@ def _count_bulk(count: Callable[[], None]) -> None:
     Bulk.execute, Bulk.execute_one = execute, execute_one  # type: ignore[method-assign]
 
 
-def commit(store: Store) -> None:
+def _commit(store: Store, statements: int) -> None:
     """A batch with something in every table."""
     run = store.load_run("run")
     epoch = store.claim_partition(3, "child")
     (start,) = store.unapplied(3)
     full = replace(batch(epoch, run), applied_inbox=[start.inbox_id], published={"run": 1})
-    _die_after(int(sys.argv[3]))
+    _die_after(statements)
     store.commit(full)
 
 
-def submit(store: Store) -> None:
+def _submit(store: Store, statements: int) -> None:
     """A new run with an idempotency key."""
-    _die_after(int(sys.argv[3]))
+    _die_after(statements)
     store.submit_run(new_run(run_id="run", idempotency_key="key"))
 
 
-if __name__ == "__main__":
-    {"commit": commit, "submit": submit}[sys.argv[2]](open_store(sys.argv[1]))
-    if int(sys.argv[3]) == 0:
+def _make(url: str, call: str, statements: int) -> None:
+    {"commit": _commit, "submit": _submit}[call](open_store(url), statements)
+    if statements == 0:
         _die()
+
+
+def crash(url: str, call: str, statements: int) -> None:
+    """Make the call in another process, which kills itself after that many statements of it; 0 means: after the commit."""
+    child = multiprocessing.get_context("fork").Process(target=_make, args=(url, call, statements))
+    child.start()
+    child.join(60)
+    assert child.exitcode == -signal.SIGKILL
+    child.close()

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from kaon_coordinator.store.base import Store
 
 from .build import batch, new_run, submitted
+from .crash_child import crash
 
 # What each sends between the beginning and the commit.
 WITHIN_COMMIT = range(1, 8)
 WITHIN_SUBMIT = range(1, 4)
-
-
-def _crash(url: str, call: str, statements: int) -> None:
-    tests = Path(__file__).parents[2]
-    argv = [sys.executable, "-m", "coordinator_tests.store.crash_child", url, call, str(statements)]
-    done = subprocess.run(argv, cwd=tests, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == -signal.SIGKILL, done.stderr
 
 
 @pytest.mark.parametrize("statements", WITHIN_COMMIT)
@@ -34,7 +24,7 @@ def test_a_batch_cut_short_leaves_nothing(
     run = submitted(before, run_id="run")
     inbox = before.unapplied(3)
     before.close()
-    _crash(url, "commit", statements)
+    crash(url, "commit", statements)
     store = open_another()
     assert store.get_run("default", "run") == run
     assert store.history("run") == []
@@ -48,7 +38,7 @@ def test_a_batch_cut_short_leaves_nothing(
 
 def test_a_batch_whose_commit_returned_is_there(url: str, open_another: Callable[[], Store]) -> None:
     submitted(open_another(), run_id="run")
-    _crash(url, "commit", 0)
+    crash(url, "commit", 0)
     store = open_another()
     found = store.load_run("run")
     assert (found.row.seq, found.published_seq, len(found.steps), len(found.blocks)) == (2, 1, 1, 1)
@@ -62,7 +52,7 @@ def test_a_submission_cut_short_leaves_nothing(
 ) -> None:
     before = open_another()
     before.close()
-    _crash(url, "submit", statements)
+    crash(url, "submit", statements)
     store = open_another()
     assert store.list_runs("default").runs == []
     assert store.unapplied(3) == []
@@ -73,7 +63,7 @@ def test_a_submission_cut_short_leaves_nothing(
 def test_an_acknowledged_submission_is_there(url: str, open_another: Callable[[], Store]) -> None:
     before = open_another()
     before.close()
-    _crash(url, "submit", 0)
+    crash(url, "submit", 0)
     store = open_another()
     again, created = store.submit_run(new_run(idempotency_key="key"))
     assert (again.run_id, created) == ("run", False)
