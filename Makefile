@@ -67,7 +67,8 @@ $(CACHE)/bin/uv: | $(STAMPS)/system
 
 $(STAMPS)/venv: requirements.lock $(CACHE)/bin/uv
 	@test -x $(PY) || $(CACHE)/bin/uv venv --quiet --python $(PYTHON) .venv
-	$(CACHE)/bin/uv pip install --quiet --python $(PY) --require-hashes -r requirements.lock
+	DIST_EXTRA_CONFIG=$(CURDIR)/deploy/images/wheels.cfg \
+	  $(CACHE)/bin/uv pip install --quiet --python $(PY) --require-hashes -r requirements.lock
 	@touch $@
 
 generate: $(STAMPS)/generate ## proto/ -> packages/wire/src/kaonapi
@@ -118,10 +119,12 @@ chaos: fetch ## random faults against the system in containers under load, MINUT
 WORKERS ?= 2
 PYTEST := .venv/bin/pytest --numprocesses $(WORKERS) --dist loadgroup
 
-# Tests that start servers come last and one after the other: two systems at once are more than two cores carry in time.
+# Tests that start servers come last and one after the other: two systems at once are more than two cores carry in time. The images
+# are built beside those without servers, which leave the processor alone now and then, and wait for the package indexes meanwhile.
 test: fetch ## every test: first those without servers, by WORKERS=2 processes, then those on real parts
 	$(PY) -m kaon_local fetch --object-store
-	$(PYTEST) -m "not real and not e2e"
+	nice -n 19 $(PY) -m kaon_local with-engine $(PY) tests/build_images.py & images=$$!; \
+	$(PYTEST) -m "not real and not e2e" || { kill $$images; exit 1; }; wait $$images
 	$(if $(WEB_READY),$(MAKE) --no-print-directory web-test)
 	$(PY) -m kaon_local with-engine .venv/bin/pytest -m "real or e2e"
 

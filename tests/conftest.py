@@ -10,10 +10,9 @@ import docker
 import pytest
 from pytest_docker.plugin import get_docker_services
 from shared_system import SharedSystem
-from stack import FILE, NEEDED, START_SECONDS, TAG, Stack, StackConfig, attach, remove_orphans, told
+from stack import FILE, START_SECONDS, Stack, StackConfig, attach, build, remove_orphans
 
 from kaon_local.docker_engine import engine_answers
-from kaon_local.images import build_all
 from kaon_local.postgres import temporary_postgres
 from kaon_local.system import System, SystemConfig, can_have_docker
 
@@ -96,14 +95,9 @@ def images(docker_wanted: bool) -> tuple[str, ...]:
     remove_orphans()
     client = docker.DockerClient(base_url=url, timeout=300)
     try:
-        built = list(build_all(client, tag=TAG, only=NEEDED))
+        return build(client)
     finally:
         client.close()
-    told(
-        "images",
-        [f"{each.name} {each.size_bytes / 1e6:.0f} MB, built in {each.seconds:.0f} s" for each in built],
-    )
-    return tuple(each.name for each in built)
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ from docker.models.containers import Container
 from support import until
 
 from kaon_local import compose
+from kaon_local.images import build_all
 from kaon_local.paths import ROOT
 from kaon_local.ports import HOST, free_port
 
@@ -227,6 +228,16 @@ class Stack:
 
     def _write_settings(self) -> None:
         self._env_file.write_text("".join(f"{name}={value}\n" for name, value in self._settings.items()))
+
+
+def build(client: docker.DockerClient) -> tuple[str, ...]:
+    """Build the images that the tests start, print the figures and return the names."""
+    built = list(build_all(client, tag=TAG, only=NEEDED))
+    told(
+        "images",
+        [f"{each.name} {each.size_bytes / 1e6:.0f} MB, built in {each.seconds:.0f} s" for each in built],
+    )
+    return tuple(each.name for each in built)
 
 
 def remove_orphans() -> None:

@@ -1,11 +1,12 @@
 """Prints the part of requirements.lock that some projects of this repository need, hashes included.
 
     python subset.py services/step-runner[hive,spark] +matplotlib > requirements.txt
+    python subset.py services/step-runner[hive,r] --without services/step-runner[hive] > requirements.txt
     python subset.py --ours services/step-runner
 
-With --ours it prints the directories of the projects of this repository that belong to it instead. A word is a project's directory
-with the extras wanted, or `+name` for one more package. Standard library only: it runs inside image builds, before anything is
-installed.
+What the words after --without need is left out. With --ours it prints the directories of the projects of this repository that
+belong to it instead. A word is a project's directory with the extras wanted, or `+name` for one more package. Standard library
+only: it runs inside image builds, before anything is installed.
 """
 
 from __future__ import annotations
@@ -121,8 +122,12 @@ def main() -> None:
         print("\n".join(sorted(roots_of(sys.argv[2:], repository)[1])))
         return
     lock = read_lock((repository / "requirements.lock").read_text(encoding="utf-8"))
-    for name in closure(lock, roots_of(sys.argv[1:], repository)[0]):
-        print(lock[name].text)
+    words = sys.argv[1:]
+    there = words.index("--without") if "--without" in words else len(words)
+    left_out = set(closure(lock, roots_of(words[there + 1 :], repository)[0]))
+    for name in closure(lock, roots_of(words[:there], repository)[0]):
+        if name not in left_out:
+            print(lock[name].text)
 
 
 if __name__ == "__main__":

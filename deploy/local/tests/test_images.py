@@ -76,6 +76,30 @@ def test_everything_that_a_service_asks_for_is_locked(subset: ModuleType, words:
     assert "packages/wire" in ours
 
 
+def test_what_another_image_has_already_is_left_out(
+    subset: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def packages(*words: str) -> set[str]:
+        monkeypatch.setattr(sys, "argv", ["subset.py", *words])
+        subset.main()
+        return set(subset.read_lock(capsys.readouterr().out))
+
+    more, fewer = "services/step-runner[hive,r,spark]", "services/step-runner[hive,spark]"
+    added = packages(more, "+matplotlib", "--without", fewer)
+    assert {"rpy2", "matplotlib"} <= added
+    assert not added & packages(fewer)
+    assert added | packages(fewer) == packages(more, "+matplotlib")
+
+
+def test_java_is_installed_by_the_same_words_in_both_recipes_so_it_is_one_layer() -> None:
+    recipes = [(ROOT / "deploy" / "images" / name).read_text() for name in ("Dockerfile", "local.Dockerfile")]
+    one, other = (
+        re.findall(r"^FROM \S+ AS jre\n.+?openjdk\S+$", text, re.MULTILINE | re.DOTALL) for text in recipes
+    )
+    assert one == other
+    assert len(one) == 1
+
+
 @pytest.mark.parametrize("name", images.SERVERS)
 def test_a_server_stands_on_a_pinned_public_image_that_an_argument_replaces(name: str) -> None:
     recipe = (ROOT / "deploy" / "images" / "servers.Dockerfile").read_text()
