@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[1] / "imports.py"
+SCRIPT = Path(__file__).parents[2] / "imports.py"
 ENGINE = "services/coordinator/src/kaon_coordinator/engine/new.py"
 
 

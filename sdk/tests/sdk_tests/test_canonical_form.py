@@ -32,7 +32,7 @@ from kaon import (
 )
 from kaon_wire import canonical
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 
 # A tree: a leaf, or ("seq" | "par", trees), or a word and the tree that it is around.
 Tree = str | tuple[str, "list[Tree] | Tree"]

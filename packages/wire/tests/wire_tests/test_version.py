@@ -11,7 +11,7 @@ from hatchling.plugin.manager import PluginManager
 
 from kaon_wire.version import VERSION
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 PROJECTS = sorted(
     path.parent
     for pattern in ("packages/*", "sdk", "services/*", "deploy/local")
@@ -30,7 +30,7 @@ def test_a_package_is_built_with_the_one_version_and_the_licence(project: Path) 
 
 
 def test_the_projects_are_found() -> None:
-    assert len(PROJECTS) == 10
+    assert len(PROJECTS) == 11
 
 
 def test_what_is_installed_has_the_version_of_the_file() -> None:

@@ -174,7 +174,7 @@ def test_what_is_missing_is_listed_and_only_what_is_required_fails(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     install = install_module()
-    wanted = install.Need("a wish", ("wish",), lambda: False, required=False)
+    wanted = install.Need("a wish", ("wish",), lambda: False, without="what it is wished for")
     needed = install.Need("a tool", ("tool-a", "tool-b"), lambda: False)
     assert install.list_missing([wanted]) == 0
     assert install.list_missing([wanted, needed]) == 1

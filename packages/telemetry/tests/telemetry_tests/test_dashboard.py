@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from kaon_telemetry.metrics import CoordinatorMetrics, PublisherMetrics, RunnerMetrics
 
-OBSERVABILITY = Path(__file__).parents[3] / "deploy" / "observability"
+OBSERVABILITY = Path(__file__).parents[4] / "deploy" / "observability"
 
 
 def declared() -> set[str]:

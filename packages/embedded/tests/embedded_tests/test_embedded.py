@@ -16,7 +16,7 @@ from kaon_embedded.system import EmbeddedSettings, EmbeddedSystem, look
 from kaon_wire.errors import NotFound
 from kaonapi.run.v1 import run_pb2
 
-TOUR = Path(__file__).parents[3] / "examples" / "tour" / "workflow.py"
+TOUR = Path(__file__).parents[4] / "examples" / "tour" / "workflow.py"
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 

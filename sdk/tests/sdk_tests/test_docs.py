@@ -10,7 +10,7 @@ import pytest
 from kaon import Part, Workflow
 from kaon.cli.main import app
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[3] / "docs"
 PREAMBLE, *PIECES = re.findall(r"```python\n(.*?)```", (DOCS / "workflows.md").read_text(), re.DOTALL)
 
 
