@@ -17,6 +17,7 @@ from kaon_coordinator.settings import Settings as CoordinatorSettings
 from kaon_coordinator.transport.base import Handler
 from kaon_coordinator.transport.memory import MemoryGroup, MemoryTransport
 from kaon_coordinator.transport.memory_records import MemoryRecords
+from kaon_coordinator.view.sources import others_runs, own_runs
 from kaon_runner.bootstrap import RunnerService, build_runner
 from kaon_runner.settings import Settings as RunnerSettings
 from kaon_runner.transport.memory import MemoryTransport as RunnerTransport
@@ -181,7 +182,8 @@ class EmbeddedSystem:
             keep=_FOR_EVER if self._settings.looking else Keep(),
         )
         transport = (_Onlooker if self._settings.looking else MemoryTransport)(MemoryGroup(self._broker))
-        application = Application(settings, transport, records=MemoryRecords(self._broker))
+        view = others_runs if self._settings.looking else own_runs
+        application = Application(settings, transport, records=MemoryRecords(self._broker), view=view)
         await serve_until(self._stopping, application, self._started)
 
     def _started(self, port: int) -> None:

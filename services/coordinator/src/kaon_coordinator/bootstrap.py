@@ -35,8 +35,14 @@ from kaon_coordinator.snapshots import Snapshots
 from kaon_coordinator.store.protocols.run_store import RunStore
 from kaon_coordinator.store.sql import open_store
 from kaon_coordinator.store.thread import StoreThread
+from kaon_coordinator.store.view_reads import open_view_reads
 from kaon_coordinator.telemetry import RunTelemetry
 from kaon_coordinator.transport.base import Transport
+from kaon_coordinator.view.parts import view_parts
+from kaon_coordinator.view.server import SERVICE as VIEW_SERVICE
+from kaon_coordinator.view.server import View
+from kaon_coordinator.view.sources import SourceOf
+from kaon_coordinator.view.threads import Threads
 from kaon_service.background import BackgroundTasks
 from kaon_service.databases import Durability
 from kaon_telemetry.endpoint import MetricsServer
@@ -61,6 +67,7 @@ class Application:
         transport: The transport, not started.
         spans: The receiver of traces; none by default. Closed by `stop`.
         records: Reads topics for the triggers of schedules; without it they report an error. Closed by `stop`.
+        view: The source from which the view service hears of changes, when this process is to serve it, too.
     """
 
     def __init__(
@@ -69,6 +76,7 @@ class Application:
         transport: Transport,
         spans: Spans | None = None,
         records: RecordSource | None = None,
+        view: SourceOf | None = None,
     ) -> None:
         self._settings = settings
         # Of this application alone: an embedded one may follow another in the same process.
@@ -111,6 +119,7 @@ class Application:
                 limits=settings.limits,
             )
         )
+        self._view = self._make_view(view, feed, artifacts, clocks) if view is not None else None
         self._api = ApiServer(
             ApiParts(
                 call_seconds=metrics.api_seconds,
@@ -129,8 +138,11 @@ class Application:
                 now_us=clocks.now_us,
                 schedules_changed=self._scheduler.changed,
                 settle_seconds=settings.log_settle_seconds,
-            )
+            ),
+            also=[VIEW_SERVICE] if self._view is not None else [],
         )
+        if self._view is not None:
+            self._view.add_to(self._api.grpc)
         self._snapshots = Snapshots(self._store, self.coordinator.open_runs)
         days = settings.keep.artifact_days
         self._collection = (
@@ -160,6 +172,8 @@ class Application:
             work.append(self._scratch.run)
         if self._collection is not None:
             work.append(self._collection.run)
+        if self._view is not None:
+            work.append(self._view.run)
         for each in work:
             self._tasks.start(each.__qualname__, each())
         await self._api.serving(ready=True)
@@ -178,11 +192,18 @@ class Application:
         await self._tasks.stop()
         if self._records is not None:
             await self._records.close()
+        if self._view is not None:
+            await self._view.close()
         await self._artifact_io.close()
         await self._store.close()
         if self._metrics_server is not None:
             await asyncio.to_thread(self._metrics_server.close)
         await asyncio.to_thread(self._spans.close)
+
+    def _make_view(self, source: SourceOf, feed: RunFeed, artifacts: ArtifactStore, clocks: Clocks) -> View:
+        # Connections of its own: whoever looks does not take those of whoever decides.
+        reads, threads = open_view_reads(self._settings.database), Threads()
+        return View(view_parts(reads, artifacts, source(feed, reads, threads), clocks.now_us, threads))
 
     def _find_run(self, run_id: str) -> RunState | None:
         return self.coordinator.find_run(run_id)

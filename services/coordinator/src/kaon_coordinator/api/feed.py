@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from kaonapi.run.v1 import history_pb2, run_pb2
 
@@ -58,15 +58,29 @@ class Subscription:
         return taken
 
 
+class Listener(Protocol):
+    """Hears of every run."""
+
+    def changed(self, run_ids: Collection[str]) -> None:
+        """Note that runs have new events."""
+
+    def progress(self, run_id: str, view: run_pb2.StepView) -> None:
+        """Note how far a running step has come."""
+
+
 class RunFeed:
     """Distributes events to the watchers of this process, and remembers the progress of running steps."""
 
     def __init__(self) -> None:
         self._subscriptions: dict[str, set[Subscription]] = defaultdict(set)
         self._progress: dict[str, dict[str, run_pb2.StepView]] = {}
+        self._listeners: list[Listener] = []
 
     def publish(self, events: Iterable[history_pb2.HistoryEvent]) -> None:
         """Publish durable events, each run's in order of seq."""
+        events = list(events)
+        for listener in self._listeners:
+            listener.changed({event.run_id for event in events})
         for event in events:
             self._forget_progress(event)
             for subscription in self._subscriptions.get(event.run_id, ()):
@@ -75,6 +89,8 @@ class RunFeed:
     def publish_progress(self, run_id: str, view: run_pb2.StepView) -> None:
         """Publish the progress of a step."""
         self._progress.setdefault(run_id, {})[view.path] = view
+        for listener in self._listeners:
+            listener.progress(run_id, view)
         for subscription in self._subscriptions.get(run_id, ()):
             subscription.add_progress(view)
 
@@ -98,6 +114,15 @@ class RunFeed:
             self._subscriptions[run_id].discard(subscription)
             if not self._subscriptions[run_id]:
                 del self._subscriptions[run_id]
+
+    @contextmanager
+    def listen(self, listener: Listener) -> Iterator[None]:
+        """Tells a listener what happens to any run from now on."""
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
 
     def _forget_progress(self, event: history_pb2.HistoryEvent) -> None:
         steps = self._progress.get(event.run_id)

@@ -80,14 +80,19 @@ class ApiParts:
 
 
 class ApiServer(GrpcServer):
-    """Serves the API. Health is NOT_SERVING, and `ready` False, until `serving` changes it."""
+    """Serves the API. Health is NOT_SERVING, and `ready` False, until `serving` changes it.
 
-    def __init__(self, parts: ApiParts) -> None:
+    Args:
+        parts: what it works with.
+        also: full names of services that are added by others.
+    """
+
+    def __init__(self, parts: ApiParts, also: Sequence[str] = ()) -> None:
         limits = [
             ("grpc.max_receive_message_length", _LARGEST_MESSAGE),
             ("grpc.max_send_message_length", -1),
         ]
-        super().__init__(SERVICES, call_rules(parts.call_seconds), limits)
+        super().__init__((*SERVICES, *also), call_rules(parts.call_seconds), limits)
         self._add_services(parts)
 
     def _add_services(self, parts: ApiParts) -> None:

@@ -45,7 +45,7 @@ class TimeTravelServicer(run_service_pb2_grpc.RunServiceServicer):
     async def GetRunAt(self, request: r.GetRunAtRequest, context: Any) -> r.GetRunAtResponse:  # noqa: N802
         """Return a run as it was after an event, with digests that verify the replay."""
         run = await self._found(request.run_id)
-        return await self._threads.study(_run_at, self._threads.store, run, request.seq or run.row.seq)
+        return await self._threads.study(run_at, self._threads.store, run, request.seq or run.row.seq)
 
     async def ForkRun(self, request: r.ForkRunRequest, context: Any) -> r.ForkRunResponse:  # noqa: N802
         """Submit a run that begins with the state of another one after an event."""
@@ -95,7 +95,12 @@ class TimeTravelServicer(run_service_pb2_grpc.RunServiceServicer):
         return await self._threads.read(self._threads.store.get_run, tenant, run_id)
 
 
-def _run_at(store: PastStore, run: RunRecord, seq: int) -> r.GetRunAtResponse:
+def run_at(store: PastStore, run: RunRecord, seq: int) -> r.GetRunAtResponse:
+    """Return the run as it was after an event, whole. Blocks.
+
+    Raises:
+        InvalidValue: it has no such event.
+    """
     state = replay.replay(store, run, seq, definitions(store))
     record = replace(run, row=codec.run_row(state), params=dict(state.params))
     codec.touch_all(state)

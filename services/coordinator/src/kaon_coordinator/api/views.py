@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from kaon_coordinator.engine.rows.codec import CELL, error_of
@@ -57,10 +57,10 @@ def run(record: RunRecord) -> run_pb2.Run:
 def blocks(rows: Iterable[BlockRow]) -> list[run_pb2.BlockView]:
     """Convert the blocks, with the counts of their cells."""
     shown: list[BlockRow] = []
-    cells: dict[str, list[BlockRow]] = defaultdict(list)
+    cells: dict[str, Counter[int]] = defaultdict(Counter)
     for row in rows:
         if row.kind == CELL:
-            cells[cell_block(row)].append(row)
+            cells[cell_block(row)][row.status] += 1
         else:
             shown.append(row)
     return [block_view(row, cells[row.path]) for row in shown]

@@ -74,9 +74,9 @@ async def read(
     if offset > size:
         raise InvalidValue(f"offset {offset}: the log of {log.told} has {size} bytes")
     yield log_pb2.ReadWholeLogResponse(attempt=log.attempt, size_bytes=size, digest=log.artifact.digest)
-    source = await asyncio.to_thread(_opened, artifacts, log, offset)
+    source = await asyncio.to_thread(opened, artifacts, log, offset)
     try:
-        while data := await asyncio.to_thread(_piece, artifacts, source):
+        while data := await asyncio.to_thread(piece, artifacts, source):
             yield log_pb2.ReadWholeLogResponse(data=data)
     finally:
         await asyncio.to_thread(source.close)
@@ -118,7 +118,13 @@ def _artifact(log_json: str, told: str) -> Artifact:
     return Artifact.from_json(value["artifact"])
 
 
-def _opened(artifacts: ArtifactStore, log: StoredLog, offset: int) -> Any:
+def opened(artifacts: ArtifactStore, log: StoredLog, offset: int) -> Any:
+    """Return the log as a file, at a byte of it.
+
+    Raises:
+        NotFound: it is no longer kept.
+        Unavailable: the artifact store does not answer.
+    """
     try:
         source = artifacts.open(log.artifact)
         with artifacts.talking():
@@ -130,7 +136,12 @@ def _opened(artifacts: ArtifactStore, log: StoredLog, offset: int) -> Any:
         raise Unavailable(f"the log of {log.told} cannot be read: {error}") from error
 
 
-def _piece(artifacts: ArtifactStore, source: Any) -> bytes:
+def piece(artifacts: ArtifactStore, source: Any) -> bytes:
+    """Return the next bytes of an opened log; empty at its end.
+
+    Raises:
+        Unavailable: the artifact store does not answer.
+    """
     try:
         with artifacts.talking():
             return bytes(source.read(_PIECE_BYTES))

@@ -12,7 +12,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, or_, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    update,
+)
 
 from kaon_coordinator.store.bulk import Bulk
 from kaon_coordinator.store.log_bounds import Kept, LogBounds, visible
@@ -71,27 +83,33 @@ class LogArchive:
         return frozenset(chunk[0] for chunk in chunks)
 
     def read(
-        self, connection: Connection, run_id: str, path: str, after_chunk: int, limit: int
+        self,
+        connection: Connection,
+        run_id: str,
+        path: str,
+        after_chunk: int,
+        limit: int,
+        *,
+        attempt: int = 0,
+        before_chunk: int = 0,
     ) -> list[LogChunk]:
-        """Return the chunks of a run after an id, in order of arrival."""
-        query = (
-            select(
-                log_chunks.c.chunk_id,
-                log_chunks.c.payload,
-                log_chunks.c.first_sequence,
-                *(log_leases.c[name] for name in (*_LEASE_COLUMNS, *_KEPT)),
-            )
-            .join(log_leases, log_leases.c.lease_id == log_chunks.c.lease_id)
-            .where(log_chunks.c.run_id == run_id, log_chunks.c.chunk_id > after_chunk, _IS_SHOWN)
-            .order_by(log_chunks.c.chunk_id)
-            .limit(limit)
-        )
+        """Chunks of a run after an id, in the order of arrival; or with `before_chunk` those before that id, the newest first."""
+        query = select(
+            log_chunks.c.chunk_id,
+            log_chunks.c.payload,
+            log_chunks.c.first_sequence,
+            *(log_leases.c[name] for name in (*_LEASE_COLUMNS, *_KEPT)),
+        ).join(log_leases, log_leases.c.lease_id == log_chunks.c.lease_id)
+        query = query.where(log_chunks.c.run_id == run_id, log_chunks.c.chunk_id > after_chunk, _IS_SHOWN)
+        if before_chunk:
+            query = query.where(log_chunks.c.chunk_id < before_chunk).order_by(log_chunks.c.chunk_id.desc())
+        else:
+            query = query.order_by(log_chunks.c.chunk_id)
         if path:
-            # After a path comes another segment, a cell's key or an iteration's number.
-            follows = func.substr(log_leases.c.path, len(path) + 1, 1)
-            under = (func.substr(log_leases.c.path, 1, len(path)) == path) & follows.in_(["/", "[", "#"])
-            query = query.where(or_(log_leases.c.path == path, under))
-        return [_log_chunk(row) for row in connection.execute(query)]
+            query = query.where(of_path(path))
+        if attempt:
+            query = query.where(log_leases.c.attempt == attempt)
+        return [_log_chunk(row) for row in connection.execute(query.limit(limit))]
 
     def _open(self, connection: Connection, lease: _Lease) -> _Archived:
         values = dict(zip(_LEASE_COLUMNS, lease, strict=True))
@@ -156,6 +174,14 @@ class LogArchive:
                 return int(row.last_sequence) + 1
             newest = newest or row.first_sequence
         return 0
+
+
+def of_path(path: str) -> ColumnElement[bool]:
+    """Whether a lease is that of a step at or under a path."""
+    # A path goes on with another segment, a cell's key, the number of an iteration or a case.
+    follows = func.substr(log_leases.c.path, len(path) + 1, 1)
+    under = (func.substr(log_leases.c.path, 1, len(path)) == path) & follows.in_(["/", "[", "#", "="])
+    return or_(log_leases.c.path == path, under)
 
 
 # Either in the head, or not omitted.

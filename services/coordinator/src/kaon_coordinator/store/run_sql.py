@@ -7,12 +7,13 @@ import binascii
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, exists, literal_column, select, tuple_
+from sqlalchemy import Connection, Row, literal_column, select, tuple_
 
 from kaon_coordinator.engine.rows.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.store.records import RunPage, RunRecord
-from kaon_coordinator.store.tables import blocks, history, inbox, run_labels, runs, steps
+from kaon_coordinator.store.run_filters import has_label
+from kaon_coordinator.store.tables import blocks, history, inbox, runs, steps
 from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue, NotFound
 from kaonapi.run.v1 import command_pb2, history_pb2
@@ -51,20 +52,13 @@ def list_runs(
         query = query.where(runs.c.workflow == workflow)
     if status:
         query = query.where(runs.c.status == status)
-    query = query.where(*map(has_label, labels.items()))
+    query = query.where(*(has_label(name, value) for name, value in labels.items()))
     if page_token:
         query = query.where(tuple_(runs.c.create_us, runs.c.run_id) < tuple_(*_place(page_token)))
     query = query.order_by(runs.c.create_us.desc(), runs.c.run_id.desc()).limit(page_size + 1)
     found = [run_record(row) for row in connection.execute(query)]
     page = found[:page_size]
     return RunPage(runs=page, next_page_token=_token(page[-1]) if len(found) > page_size else "")
-
-
-def has_label(label: tuple[str, str]) -> ColumnElement[bool]:
-    """Return the condition that a run has a label; an empty value means any."""
-    name, value = label
-    found = exists().where(run_labels.c.run_id == runs.c.run_id, run_labels.c.name == name)
-    return found.where(run_labels.c.value == value) if value else found
 
 
 def list_steps(connection: Connection, run_id: str) -> list[StepRow]:

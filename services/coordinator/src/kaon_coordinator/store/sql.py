@@ -357,13 +357,14 @@ class SqlStore(Store):
             raise Fenced(partition, epoch)
 
     def _writing(self, what: str) -> AbstractContextManager[Connection]:
-        return _transaction(self._database.writer, what)
+        return transaction(self._database.writer, what)
 
     def _reading(self, what: str) -> AbstractContextManager[Connection]:
-        return _transaction(self._database.reader, what)
+        return transaction(self._database.reader, what)
 
 
 @contextmanager
-def _transaction(engine: Engine, what: str) -> Iterator[Connection]:
+def transaction(engine: Engine, what: str) -> Iterator[Connection]:
+    """One transaction; what the database refuses for the moment is `Unavailable`."""
     with refusals(what), engine.begin() as connection:
         yield connection

@@ -143,6 +143,14 @@ runs = Table(
         postgresql_where=text("end_us > 0"),
     ),
     Index(
+        "runs_longest_idx",
+        "tenant",
+        text("(end_us - start_us)"),
+        "run_id",
+        sqlite_where=text("end_us > 0"),
+        postgresql_where=text("end_us > 0"),
+    ),
+    Index(
         "runs_children_idx",
         "parent_run_id",
         "create_us",

@@ -157,10 +157,11 @@ def step_row(step: StepState) -> StepRow:
 
 def _block_or_cell_row(state: RunState, path: str) -> BlockRow:
     block = state.blocks.get(path)
-    return cell_row(state.scopes[path]) if block is None else _block_row(block)
+    return cell_row(state.scopes[path]) if block is None else block_row(block)
 
 
-def _block_row(block: BlockState) -> BlockRow:
+def block_row(block: BlockState) -> BlockRow:
+    """One block as a row."""
     data = {
         "case": block.case,
         "items_digest": block.items_digest,

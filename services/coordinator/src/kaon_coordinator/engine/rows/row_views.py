@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 from google.protobuf import timestamp_pb2
@@ -39,16 +38,15 @@ def step_view(row: StepRow) -> run_pb2.StepView:
     )
 
 
-def block_view(row: BlockRow, cells: Iterable[BlockRow]) -> run_pb2.BlockView:
+def block_view(row: BlockRow, cells: Mapping[int, int]) -> run_pb2.BlockView:
     """Return a block as the API shows it, with the counts of its `cells`."""
     data: dict[str, Any] = canonical.loads(row.data)
-    statuses = [cell.status for cell in cells]
     return run_pb2.BlockView(
         path=row.path,
         kind=row.kind,
         status=row.status,  # type: ignore[arg-type]
-        started=len(statuses),
-        finished=sum(status in t.TERMINAL for status in statuses),
+        started=sum(cells.values()),
+        finished=sum(number for status, number in cells.items() if status in t.TERMINAL),
         total=data.get("total", 0),
         error=error_of(data.get("error", "")),
         outputs_json=data.get("outputs", {}),
@@ -58,7 +56,7 @@ def block_view(row: BlockRow, cells: Iterable[BlockRow]) -> run_pb2.BlockView:
         message=data.get("message", ""),
         signal=data.get("signal", ""),
         due_time=timestamp(data.get("due", 0)),
-        cells=Counter(t.short(status) for status in statuses),  # type: ignore[arg-type]
+        cells={t.short(status): number for status, number in cells.items()},  # type: ignore[arg-type]
     )
 
 

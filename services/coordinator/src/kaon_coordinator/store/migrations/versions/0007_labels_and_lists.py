@@ -21,9 +21,11 @@ def upgrade() -> None:
     op.create_index("run_labels_newest_idx", "run_labels", ["tenant", "name", "value", "create_us", "run_id"])
     op.create_index("runs_status_idx", "runs", ["tenant", "status", "create_us", "run_id"])
     _partial("runs_newest_ended_idx", ["tenant", "end_us", "run_id"], "end_us > 0")
+    _partial("runs_longest_idx", ["tenant", "(end_us - start_us)", "run_id"], "end_us > 0")
     _partial("runs_children_idx", ["parent_run_id", "create_us", "run_id"], "parent_run_id <> ''")
 
 
 def _partial(name: str, columns: list[str], where: str) -> None:
     condition = sa.text(where)
-    op.create_index(name, "runs", columns, sqlite_where=condition, postgresql_where=condition)
+    parts = [sa.text(each) if " " in each else each for each in columns]
+    op.create_index(name, "runs", parts, sqlite_where=condition, postgresql_where=condition)

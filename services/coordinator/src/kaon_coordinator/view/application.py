@@ -1,0 +1,88 @@
+"""The composition root of the view service as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import structlog
+
+from kaon_artifacts import ArtifactStore
+from kaon_coordinator.store.view_reads import ViewReads, open_view_reads
+from kaon_coordinator.view.kafka_source import kafka_source
+from kaon_coordinator.view.parts import view_parts
+from kaon_coordinator.view.server import View, ViewServer
+from kaon_coordinator.view.settings import Settings
+from kaon_coordinator.view.sources import polling_source
+from kaon_coordinator.view.threads import Threads
+from kaon_service.background import BackgroundTasks
+from kaon_wire.errors import Unavailable
+
+log = structlog.get_logger(__name__)
+
+_STOP_SECONDS = 2.0
+# How long the service waits for a coordinator to make the tables, and between two looks.
+_PATIENCE_SECONDS = 120.0
+_AGAIN_SECONDS = 1.0
+# Between two looks at the database, where there is no broker.
+POLL_SECONDS = 0.25
+
+
+class Application:
+    """One view service: `start`, then `wait` until something ends it, then `stop`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._tasks = BackgroundTasks()
+        self._view: View | None = None
+        self._server: ViewServer | None = None
+
+    async def start(self) -> int:
+        """Listen, and returns the port.
+
+        Raises:
+            Unavailable: the database does not answer, or has no tables of this version.
+        """
+        reads = await self._opened()
+        settings, threads = self._settings, Threads()
+        if settings.kafka:
+            source = kafka_source(settings.kafka, settings.catalogue.run_partitions)
+        else:
+            source = polling_source(reads, threads, POLL_SECONDS)
+        artifacts = ArtifactStore(settings.artifacts)
+        self._view = View(view_parts(reads, artifacts, source, _now_us, threads))
+        self._server = ViewServer(self._view)
+        port = await self._server.start(settings.address)
+        self._tasks.start("view", self._view.run())
+        await self._server.serving(ready=True)
+        log.info("view ready", port=port)
+        return port
+
+    async def wait(self) -> None:
+        """Never return: raise what makes it impossible to go on."""
+        await self._tasks.wait()
+
+    async def stop(self) -> None:
+        """End in order."""
+        if self._server is not None:
+            await self._server.serving(ready=False)
+            await self._server.stop(_STOP_SECONDS)
+        await self._tasks.stop()
+        if self._view is not None:
+            await self._view.close()
+
+    async def _opened(self) -> ViewReads:
+        """Return the database, once a coordinator has made its tables."""
+        patience = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            try:
+                return await asyncio.to_thread(open_view_reads, self._settings.database)
+            except Unavailable as error:
+                if time.monotonic() > patience:
+                    raise
+                log.info("waiting for the database", reason=str(error))
+                await asyncio.sleep(_AGAIN_SECONDS)
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1_000

@@ -1,0 +1,181 @@
+"""What is in foreach cells, counted by its place in the definition: however many cells there are, there are as many counts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.state import BlockState, RunState, ScopeState, StepState
+from kaonapi.view.v1 import run_view_pb2, runs_pb2
+
+_KEY = re.compile(r"\[[^\]]*\]")
+_NUMBER = re.compile(r"#\d+")
+
+Instance: TypeAlias = StepState | BlockState | ScopeState
+# The outermost foreach, and the place in the definition.
+Place: TypeAlias = tuple[str, str]
+
+
+def folded(path: str, begin: int = 0) -> Place | None:
+    """Return the place of what is in a foreach cell; None for what is in no such cell.
+
+    It is the foreach that is the outermost one after the first `begin` characters of the path, and the path without the keys of its
+    cells.
+    """
+    at = path.find("[", begin)
+    if at < 0:
+        return None
+    return path[:at], path[:at] + _NUMBER.sub("#", _KEY.sub("[]", path[at:]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """What one instance counts for."""
+
+    place: Place
+    status: int
+    retried: bool
+    took_us: int
+    items: int
+
+
+@dataclass(slots=True)
+class _Sum:
+    """All instances at one place."""
+
+    kind: str
+    statuses: dict[int, int] = field(default_factory=dict)
+    retried: int = 0
+    sum_us: int = 0
+    timed: int = 0
+    items: int = 0
+
+    def add(self, one: _Counted, sign: int) -> None:
+        """Count an instance, or takes it out again."""
+        self.statuses[one.status] = self.statuses.get(one.status, 0) + sign
+        self.retried += sign * one.retried
+        self.sum_us += sign * one.took_us
+        self.timed += sign * (one.took_us > 0)
+        self.items += sign * one.items
+
+
+class Folded:
+    """Counts of a run, kept up to date."""
+
+    def __init__(self, begin: int = 0) -> None:
+        self._begin = begin
+        self._instances: dict[str, _Counted] = {}
+        self._sums: dict[Place, _Sum] = {}
+
+    def put(self, key: str, instance: Instance) -> Place | None:
+        """Count an instance as it stands, by its path (of a cell: its key); the place that has changed."""
+        kind = _kind(instance)
+        place = folded(key, self._begin) if kind else None
+        if place is None:
+            return None
+        self._out(key)
+        one = _counted(place, instance)
+        self._instances[key] = one
+        self._sums.setdefault(place, _Sum(kind=kind)).add(one, 1)
+        return place
+
+    def drop(self, key: str) -> Place | None:
+        """Forgets an instance that is gone."""
+        return self._out(key)
+
+    def place(self, key: str) -> Place | None:
+        """Return the place of a path or key, if anything was counted there."""
+        place = folded(key, self._begin)
+        return place if place in self._sums else None
+
+    def cells(self, block: str) -> dict[int, int] | None:
+        """How many cells of an outermost foreach have each status; None when it has none."""
+        found = self._sums.get((block, f"{block}[]"))
+        return (
+            None if found is None else {status: number for status, number in found.statuses.items() if number}
+        )
+
+    def shown(self, places: Iterable[Place] | None = None) -> Iterator[run_view_pb2.FoldedNode]:
+        """Return the counts of these places, or of all of them, in the order in which they were met first."""
+        for place in self._sums if places is None else sorted(places):
+            yield _shown(place, self._sums[place])
+
+    def _out(self, key: str) -> Place | None:
+        one = self._instances.pop(key, None)
+        if one is None:
+            return None
+        self._sums[one.place].add(one, -1)
+        return one.place
+
+
+def fold_state(state: RunState) -> Folded:
+    """Return the counts of a whole run."""
+    counts = Folded()
+    for key, instance in instances(state):
+        counts.put(key, instance)
+    return counts
+
+
+def instances(state: RunState) -> Iterator[tuple[str, Instance]]:
+    """Everything in a run by its path; cells by their keys."""
+    yield from state.steps.items()
+    yield from state.blocks.items()
+    yield from ((key, scope) for key, scope in state.scopes.items() if key)
+
+
+def instance_at(state: RunState, key: str) -> Instance | None:
+    """Return what is at a path or key."""
+    return state.steps.get(key) or state.blocks.get(key) or state.scopes.get(key)
+
+
+def under(scope: ScopeState) -> Iterator[tuple[str, Instance]]:
+    """Everything inside of a scope."""
+    for node in scope.nodes.values():
+        yield node.path, node
+        if isinstance(node, BlockState):
+            for cell in node.cells.values():
+                yield cell.key, cell
+                yield from under(cell)
+
+
+def _kind(instance: Instance) -> str:
+    """Empty for what is not counted: the bodies of groups and branches, which stand as their blocks do."""
+    if isinstance(instance, StepState):
+        return "step"
+    if isinstance(instance, BlockState):
+        return instance.kind
+    counts = instance.parent is not None and instance.parent.kind in {"for_each", "repeat"}
+    return "cell" if counts else ""
+
+
+def _counted(place: Place, instance: Instance) -> _Counted:
+    took_us, items, retried = 0, 0, False
+    if isinstance(instance, StepState):
+        retried = instance.attempt > 1
+        if instance.status in t.TERMINAL and instance.start_us and instance.end_us:
+            took_us = max(instance.end_us - instance.start_us, 1)
+    elif isinstance(instance, BlockState) and instance.kind == "for_each":
+        items = instance.count
+    return _Counted(place, instance.status, retried, took_us, items)
+
+
+def _shown(place: Place, told: _Sum) -> run_view_pb2.FoldedNode:
+    counts = [
+        runs_pb2.StatusCount(status=status, count=number)  # type: ignore[arg-type]
+        for status, number in sorted(told.statuses.items())
+        if number
+    ]
+    return run_view_pb2.FoldedNode(
+        block=place[0],
+        path=place[1],
+        kind=told.kind,
+        counts=counts,
+        total=sum(told.statuses.values()),
+        retried=told.retried,
+        sum_us=told.sum_us,
+        timed=told.timed,
+        items=told.items,
+    )

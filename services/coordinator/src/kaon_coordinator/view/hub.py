@@ -1,0 +1,140 @@
+"""What changes, gathered once for all who watch: hints become ticks, each 50 ms after the one before at least.
+
+Everything here belongs to one event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from kaon_coordinator.faults import going_on
+from kaon_coordinator.view.parts import ViewParts
+from kaonapi.run.v1 import run_pb2
+
+# Ticks whose runs are remembered: a minute when something happens all the time.
+_TICKS = 1_200
+# Runs whose progress is remembered.
+_PROGRESS_RUNS = 2_000
+
+
+class Watching(Protocol):
+    """Somebody who watches."""
+
+    @property
+    def run_ids(self) -> Collection[str]:
+        """The runs that it watches."""
+
+    def note(self, changed: Collection[str]) -> None:
+        """Note that runs have changed."""
+
+
+class Hub:
+    """Hears what changes, and tells it to who watches."""
+
+    def __init__(self, parts: ViewParts) -> None:
+        self._parts = parts
+        # Cursors of another life of this process mean nothing.
+        self.life = uuid.uuid4().hex[:12]
+        # Number of the newest tick.
+        self.tick = 0
+        self._watching: set[Watching] = set()
+        self._changed: set[str] = set()
+        self._heard = asyncio.Event()
+        self._ticks: deque[tuple[int, frozenset[str]]] = deque(maxlen=_TICKS)
+        self._progress: OrderedDict[str, dict[str, tuple[int, run_pb2.StepView]]] = OrderedDict()
+        # What was made for one watcher since the last tick, for the others.
+        self._made: dict[Hashable, asyncio.Task[Any]] = {}
+
+    async def run(self) -> None:
+        """Listen, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_forever(self._parts.source(self)))
+            tasks.create_task(self._poll())
+            tasks.create_task(self._beat())
+
+    def changed(self, run_ids: Collection[str]) -> None:
+        """Note that runs have new events."""
+        if run_ids:
+            self._changed.update(run_ids)
+            self._heard.set()
+
+    def progress(self, run_id: str, view: run_pb2.StepView) -> None:
+        """Note how far a running step has come."""
+        steps = self._progress.setdefault(run_id, {})
+        self._progress.move_to_end(run_id)
+        steps[view.path] = (self.tick + 1, view)
+        while len(self._progress) > _PROGRESS_RUNS:
+            self._progress.popitem(last=False)
+        self.changed([run_id])
+
+    def progress_of(self, run_id: str, after_tick: int = -1) -> dict[str, run_pb2.StepView]:
+        """By path: how far steps of a run have come, told after a tick."""
+        return {
+            path: view for path, (tick, view) in self._progress.get(run_id, {}).items() if tick > after_tick
+        }
+
+    def changed_since(self, tick: int) -> frozenset[str] | None:
+        """Return runs that have changed after a tick; None when that is not known any more."""
+        if tick > self.tick or (tick < self.tick and (not self._ticks or self._ticks[0][0] > tick + 1)):
+            return None
+        return frozenset().union(*(changed for number, changed in self._ticks if number > tick))
+
+    @contextmanager
+    def watch(self, watching: Watching) -> Iterator[None]:
+        """Tells somebody what changes."""
+        self._watching.add(watching)
+        try:
+            yield
+        finally:
+            self._watching.discard(watching)
+
+    async def once(self, key: Hashable, make: Callable[[], Awaitable[Any]]) -> Any:
+        """Return what `make` gives, made once between two ticks for all who ask with the same key."""
+        made = self._made.get(key)
+        if made is None:
+            made = self._made[key] = asyncio.ensure_future(_made(make))
+        # Who leaves does not take it from the others.
+        return await asyncio.shield(made)
+
+    def now(self) -> None:
+        """Make a tick of what was heard."""
+        changed, self._changed = frozenset(self._changed), set()
+        self.tick += 1
+        self._ticks.append((self.tick, changed))
+        self._made.clear()
+        for each in list(self._watching):
+            each.note(changed)
+
+    async def _beat(self) -> None:
+        while True:
+            await self._heard.wait()
+            self._heard.clear()
+            self.now()
+            await asyncio.sleep(self._parts.interval_seconds)
+
+    async def _poll(self) -> None:
+        """Look whether runs that are watched have changed: hints may be lost."""
+        known: dict[str, int] = {}
+        while True:
+            await asyncio.sleep(self._parts.poll_seconds)
+            wanted = {run_id for each in self._watching for run_id in each.run_ids}
+            if not wanted:
+                known = {}
+                continue
+            with going_on("runs that are watched were looked up"):
+                seqs = await self._parts.threads.read(self._parts.reads.newest_seqs, wanted)
+                self.changed([run_id for run_id, seq in seqs.items() if known.get(run_id, seq) != seq])
+                known = seqs
+
+
+async def _made(make: Callable[[], Awaitable[Any]]) -> Any:
+    return await make()
+
+
+async def _forever(source: Awaitable[None]) -> None:
+    await source

@@ -1,0 +1,20 @@
+"""The view's source where a broker is. Apart from the others: only who has a broker loads its client."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from kaon_coordinator.transport.run_events import follow_run_events
+from kaon_coordinator.view.sources import Ear, Source
+from kaonapi.run.v1 import history_pb2
+
+
+def kafka_source(brokers: str, partitions: int) -> Source:
+    """Topic run-events."""
+    return lambda ear: follow_run_events(brokers, partitions, partial(_tell, ear))
+
+
+def _tell(ear: Ear, record: history_pb2.RunEvents) -> None:
+    ear.changed({event.run_id for event in record.events})
+    for each in record.progress:
+        ear.progress(each.run_id, each.step)

@@ -1,0 +1,106 @@
+"""The state of a run that is looked at, folded on as its history grows, and what has changed in it lately."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kaon_coordinator.engine.state.evolve import evolve
+from kaon_coordinator.engine.state.state import RunState
+from kaon_coordinator.view.folding import Folded, fold_state, instance_at
+from kaonapi.run.v1 import history_pb2
+
+# So many changes are remembered: who has seen an older one gets everything anew.
+_CHANGES = 2_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changed:
+    """What stands otherwise: paths of steps and blocks, keys of cells; and what is gone."""
+
+    # The event up to which this is.
+    seq: int
+    steps: frozenset[str] = frozenset()
+    blocks: frozenset[str] = frozenset()
+    dropped: frozenset[str] = frozenset()
+
+
+class LiveRun:
+    """One run. Hold `lock` while you look at it."""
+
+    def __init__(self, state: RunState) -> None:
+        self.lock = threading.Lock()
+        self.state = state
+        self._folded: Folded | None = None
+        self._changes: deque[Changed] = deque(maxlen=_CHANGES)
+        # What has changed after this event is known.
+        self._known_since = state.seq
+        _forget_touched(state)
+
+    @property
+    def size(self) -> int:
+        """How many steps, blocks and cells it has."""
+        return len(self.state.steps) + len(self.state.blocks) + len(self.state.scopes)
+
+    @property
+    def folded(self) -> Folded:
+        """Counts of what is in foreach cells."""
+        if self._folded is None:
+            self._folded = fold_state(self.state)
+        return self._folded
+
+    def advance(self, events: Iterable[history_pb2.HistoryEvent]) -> None:
+        """Folds the next events; those that it knows are left out."""
+        state = self.state
+        for event in events:
+            if event.seq > state.seq:
+                evolve(state, event)
+        dropped = frozenset(state.transient.dropped)
+        change = Changed(
+            seq=state.seq,
+            steps=frozenset(state.transient.touched_steps) - dropped,
+            blocks=frozenset(state.transient.touched_blocks) - dropped,
+            dropped=dropped,
+        )
+        _forget_touched(state)
+        if len(self._changes) == _CHANGES:
+            self._known_since = self._changes[0].seq
+        self._changes.append(change)
+        if self._folded is not None:
+            self._count(self._folded, change)
+
+    def since(self, seq: int) -> Changed | None:
+        """Return what has changed after an event; None when that is not known any more."""
+        if not self._known_since <= seq <= self.state.seq:
+            return None
+        steps: set[str] = set()
+        blocks: set[str] = set()
+        dropped: set[str] = set()
+        for change in self._changes:
+            if change.seq > seq:
+                # What was dropped may have come again later, and the other way round.
+                dropped = (dropped | change.dropped) - change.steps - change.blocks
+                steps = (steps | change.steps) - change.dropped
+                blocks = (blocks | change.blocks) - change.dropped
+        return Changed(
+            seq=self.state.seq,
+            steps=frozenset(steps),
+            blocks=frozenset(blocks),
+            dropped=frozenset(dropped),
+        )
+
+    def _count(self, counts: Folded, change: Changed) -> None:
+        for key in change.dropped:
+            counts.drop(key)
+        for key in change.steps | change.blocks:
+            found = instance_at(self.state, key)
+            if found is not None:
+                counts.put(key, found)
+
+
+def _forget_touched(state: RunState) -> None:
+    state.transient.touched_steps.clear()
+    state.transient.touched_blocks.clear()
+    state.transient.dropped.clear()

@@ -1,0 +1,42 @@
+"""What a view service can be told, by environment variables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from kaon_coordinator.settings import catalogue_from
+from kaon_wire import topics
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Settings of one view service. Each field's variable is named beside it."""
+
+    # KAON_VIEW_ADDRESS: where the gRPC API listens.
+    address: str = "127.0.0.1:7075"
+    # KAON_VIEW_DATABASE: the coordinators' database, or a replica of it, as an SQLAlchemy URL; empty: what KAON_DATABASE says.
+    database: str = "sqlite:///kaon.db"
+    # KAON_KAFKA: host:port of brokers, separated by commas; empty: there is none, and the database is looked at periodically.
+    kafka: str = ""
+    # KAON_ARTIFACTS: where the whole logs of attempts are kept, as an fsspec URL.
+    artifacts: str = "file:///var/lib/kaon/artifacts"
+    # KAON_RUN_PARTITIONS: partitions of topic run-events; the same for all services.
+    catalogue: topics.Catalogue = field(default_factory=topics.Catalogue)
+
+
+def settings_from(environment: Mapping[str, str]) -> Settings:
+    """Return the settings that the environment gives; what it does not mention has its default.
+
+    Raises:
+        InvalidValue: a variable has no usable value; the message names it.
+    """
+    default = Settings()
+    database = environment.get("KAON_DATABASE", default.database)
+    return Settings(
+        address=environment.get("KAON_VIEW_ADDRESS", default.address),
+        database=environment.get("KAON_VIEW_DATABASE") or database,
+        kafka=environment.get("KAON_KAFKA", default.kafka),
+        artifacts=environment.get("KAON_ARTIFACTS", default.artifacts),
+        catalogue=catalogue_from(environment),
+    )

@@ -1,0 +1,164 @@
+"""The states of runs at any moment, each read or folded once for all who look at it."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from kaon_coordinator import replay
+from kaon_coordinator.engine.state.state import RunState
+from kaon_coordinator.shell.fork_states import definitions
+from kaon_coordinator.store.records import RunRecord
+from kaon_coordinator.store.view_reads import ViewReads
+from kaon_coordinator.view.live_run import LiveRun
+from kaon_wire.errors import InvalidValue
+from kaonapi.view.v1 import run_view_pb2
+
+# Steps, blocks and cells that are kept in memory, of all runs together; the run that is looked at is kept whatever its size.
+_MOST_NODES = 500_000
+_PAGE = 1_000
+
+
+class States:
+    """Keeps states: of each run the newest one, which goes on with it, and the past one that was looked at last.
+
+    Every method blocks, and may be called by several threads.
+    """
+
+    def __init__(self, reads: ViewReads) -> None:
+        self._reads = reads
+        self._compiled = definitions(reads.store)
+        self._lock = threading.Lock()
+        # By run; True for the newest state. What was used last comes last.
+        self._kept: OrderedDict[tuple[str, bool], LiveRun] = OrderedDict()
+        self._loading: dict[tuple[str, bool], threading.Lock] = {}
+
+    @contextmanager
+    def newest(self, run: RunRecord) -> Iterator[LiveRun]:
+        """Return the run as it stands, or a little later; nobody else looks at it or changes it meanwhile."""
+        live = self._found(run)
+        with live.lock:
+            self._go_on(live, run.row.seq)
+            yield live
+
+    @contextmanager
+    def at(self, run: RunRecord, seq: int) -> Iterator[LiveRun]:
+        """Return the run as it was after an event; 0 means as it stands.
+
+        Raises:
+            InvalidValue: the run has no such event.
+        """
+        if seq in {0, run.row.seq}:
+            live = self._found(run)
+            with live.lock:
+                self._go_on(live, run.row.seq)
+                if seq in {0, live.state.seq}:
+                    yield live
+                    return
+        if not 0 < seq <= run.row.seq:
+            raise InvalidValue(f"seq: run {run.run_id}: there is no event {seq}; its newest is {run.row.seq}")
+        with self._past(run, seq) as past:
+            yield past
+
+    def drop(self, run_id: str) -> None:
+        """Forgets a run."""
+        with self._lock:
+            for newest in (True, False):
+                self._kept.pop((run_id, newest), None)
+
+    def _found(self, run: RunRecord) -> LiveRun:
+        key = (run.run_id, True)
+        with self._lock:
+            known = self._kept.get(key)
+            if known is not None:
+                self._kept.move_to_end(key)
+                return known
+            loading = self._loading.setdefault(key, threading.Lock())
+        # Whoever wants the same run meanwhile waits for the one that reads it.
+        with loading:
+            with self._lock:
+                known = self._kept.get(key)
+            if known is None:
+                known = LiveRun(self._stored(run))
+                self._keep(key, known)
+            return known
+
+    def _stored(self, run: RunRecord) -> RunState:
+        if run.row.seq == 0 and not run.fork_run_id:
+            return replay.empty(run, self._compiled)
+        snapshot = self._reads.whole_run(run.run_id)
+        if snapshot.row.seq == 0:
+            return replay.begin(self._reads.store, run, self._compiled)
+        return replay.kept(run, snapshot, self._compiled(run.tenant, run.workflow, run.version))
+
+    @contextmanager
+    def _past(self, run: RunRecord, seq: int) -> Iterator[LiveRun]:
+        key = (run.run_id, False)
+        with self._lock:
+            known = self._kept.get(key)
+        if known is not None:
+            with known.lock:
+                if known.state.seq < seq and not self._is_kept_between(run, known.state.seq, seq):
+                    self._go_on(known, seq)
+                if known.state.seq == seq:
+                    yield known
+                    return
+        past = LiveRun(replay.replay(self._reads.store, run, seq, self._compiled))
+        with past.lock:
+            self._keep(key, past)
+            yield past
+
+    def _is_kept_between(self, run: RunRecord, first: int, last: int) -> bool:
+        """Whether a snapshot is nearer to an event than another event."""
+        return any(first < each <= last for each in self._reads.store.snapshot_seqs(run.run_id))
+
+    def _go_on(self, live: LiveRun, seq: int) -> None:
+        while live.state.seq < seq:
+            wanted = min(_PAGE, seq - live.state.seq)
+            events = self._reads.store.history(live.state.run_id, live.state.seq, wanted)
+            if not events:
+                return
+            live.advance(events)
+
+    def _keep(self, key: tuple[str, bool], live: LiveRun) -> None:
+        with self._lock:
+            self._loading.pop(key, None)
+            self._kept[key] = live
+            self._kept.move_to_end(key)
+            total = sum(each.size for each in self._kept.values())
+            while total > _MOST_NODES and len(self._kept) > 1:
+                total -= self._kept.popitem(last=False)[1].size
+
+
+def seq_of(reads: ViewReads, run: RunRecord, moment: run_view_pb2.Moment) -> int:
+    """Return the event after which a moment is; 0 means now.
+
+    Raises:
+        InvalidValue: the run has no such event.
+    """
+    if moment.HasField("time"):
+        return max(seq_at(reads, run, moment.time.ToMicroseconds())[0], min(run.row.seq, 1))
+    if moment.seq > run.row.seq:
+        raise InvalidValue(
+            f"seq: run {run.run_id}: there is no event {moment.seq}; its newest is {run.row.seq}"
+        )
+    return moment.seq
+
+
+def seq_at(reads: ViewReads, run: RunRecord, time_us: int) -> tuple[int, int]:
+    """Return the newest event at or before a time, and when it was; 0 and 0 when there is none.
+
+    An owner's clock may be behind that of the one before by a little: then one of the events around the time is the
+    answer.
+    """
+    low, high, found_us = 0, run.row.seq, 0
+    while low < high:
+        middle = (low + high + 1) // 2
+        (event,) = reads.store.history(run.run_id, middle - 1, 1)
+        if event.time_us <= time_us:
+            low, found_us = middle, event.time_us
+        else:
+            high = middle - 1
+    return low, found_us

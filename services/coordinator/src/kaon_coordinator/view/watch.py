@@ -1,0 +1,148 @@
+"""Watches: streams of topics, each told as often as its watcher wants, made once for all who want the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Sequence
+
+from kaon_coordinator.view.hub import Hub
+from kaon_coordinator.view.parts import ViewParts
+from kaon_coordinator.view.topics import News, cursor_tick, topic_of
+from kaon_wire.errors import InvalidValue, KaonError, NotFound
+from kaonapi.view.v1 import watch_pb2
+
+_MOST_TOPICS = 100
+
+
+class _Following:
+    """One topic of one stream."""
+
+    def __init__(self, tenant: str, wish: watch_pb2.Topic, interval: float) -> None:
+        self.key = wish.key
+        self.topic = topic_of(tenant, wish)
+        self.interval = max(wish.interval_ms / 1_000, interval)
+        self.cursor = wish.cursor
+        # Whether there may be news, and when they may be told at the earliest.
+        self.stale = True
+        self.due = 0.0
+        self.failed = False
+        # Names what is looked at, whoever looks: but for the cursor, equal ones see the same.
+        named = watch_pb2.Topic()
+        named.CopyFrom(wish)
+        for field in ("key", "cursor", "interval_ms"):
+            named.ClearField(field)
+        self._name = (tenant, named.SerializeToString(deterministic=True))
+
+    async def look(self, hub: Hub, parts: ViewParts) -> watch_pb2.WatchResponse | None:
+        """Return what is new; None when nothing is."""
+        self.stale = False
+        try:
+            told = await self._look(hub, parts)
+        except KaonError as error:
+            self.failed = True
+            status = "NOT_FOUND" if isinstance(error, NotFound) else "FAILED_PRECONDITION"
+            failure = watch_pb2.TopicFailure(status=status, message=str(error))
+            told = watch_pb2.WatchResponse(cursor=self.cursor, failure=failure)
+        if told is None:
+            return None
+        self.cursor = told.cursor
+        response = watch_pb2.WatchResponse()
+        # Others may be given the same one.
+        response.CopyFrom(told)
+        response.key, response.time_us = self.key, parts.now_us()
+        return response
+
+    async def _look(self, hub: Hub, parts: ViewParts) -> watch_pb2.WatchResponse | None:
+        topic, cursor = self.topic, self.cursor
+        tick = cursor_tick(cursor, hub.life)
+        news = News(
+            life=hub.life,
+            tick=hub.tick,
+            progress=hub.progress_of(topic.run_id, tick),
+            changed=hub.changed_since(tick) if tick >= 0 else None,
+        )
+        if topic.polled:
+            return await parts.threads.read(topic.look, parts, cursor, news)
+        found: watch_pb2.WatchResponse | None = await hub.once(
+            (self._name, cursor), lambda: parts.threads.read(topic.look, parts, cursor, news)
+        )
+        return found
+
+
+class Stream:
+    """One watch."""
+
+    def __init__(self, hub: Hub, parts: ViewParts, tenant: str, wishes: Sequence[watch_pb2.Topic]) -> None:
+        _check(wishes)
+        self._hub = hub
+        self._parts = parts
+        self._following = [_Following(tenant, wish, parts.interval_seconds) for wish in wishes]
+        self._news = asyncio.Event()
+
+    @property
+    def run_ids(self) -> Collection[str]:
+        """The runs that it watches."""
+        return {each.topic.run_id for each in self._following if each.topic.run_id}
+
+    def note(self, changed: Collection[str]) -> None:
+        """Note that runs have changed."""
+        for each in self._following:
+            if not each.topic.run_id or each.topic.run_id in changed:
+                each.stale = True
+        self._news.set()
+
+    async def responses(self) -> AsyncIterator[watch_pb2.WatchResponse]:
+        """Return what is new, as long as somebody takes it."""
+        loop = asyncio.get_running_loop()
+        with self._hub.watch(self):
+            told_at = loop.time()
+            while True:
+                self._news.clear()
+                for each in self._ready(loop.time()):
+                    response = await each.look(self._hub, self._parts)
+                    each.due = loop.time() + self._interval(each, told=response is not None)
+                    if response is not None:
+                        yield response
+                        told_at = loop.time()
+                if loop.time() - told_at >= self._parts.quiet_seconds:
+                    yield watch_pb2.WatchResponse(time_us=self._parts.now_us())
+                    told_at = loop.time()
+                await self._until(min(self._next_due(), told_at + self._parts.quiet_seconds))
+
+    def _ready(self, now: float) -> list[_Following]:
+        return [
+            each
+            for each in self._following
+            if not each.failed and (each.stale or each.topic.polled) and each.due <= now
+        ]
+
+    def _interval(self, each: _Following, *, told: bool) -> float:
+        if each.topic.polled:
+            # What has just come may not be all.
+            return each.interval if told else max(self._parts.log_seconds, each.interval)
+        return each.interval if told else 0.0
+
+    def _next_due(self) -> float:
+        dues = (each.due for each in self._following if not each.failed and (each.stale or each.topic.polled))
+        return min(dues, default=float("inf"))
+
+    async def _until(self, due: float) -> None:
+        """Wait for news, or until something is due."""
+        try:
+            async with asyncio.timeout_at(due):
+                await self._news.wait()
+        except TimeoutError:
+            return
+
+
+def _check(wishes: Sequence[watch_pb2.Topic]) -> None:
+    if not wishes:
+        raise InvalidValue("topics: name at least one")
+    if len(wishes) > _MOST_TOPICS:
+        raise InvalidValue(f"topics: there are {len(wishes)}; use at most {_MOST_TOPICS}")
+    keys = {wish.key for wish in wishes}
+    if len(keys) < len(wishes) or "" in keys:
+        raise InvalidValue("topics: each needs a key of its own")
+    for wish in wishes:
+        if wish.WhichOneof("topic") is None:
+            raise InvalidValue(f"topics[{wish.key[:80]}]: say what it is")
