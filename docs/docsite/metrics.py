@@ -6,10 +6,11 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
 from docsite.text import plain, table
-from kaon_telemetry.metrics import CoordinatorMetrics, PublisherMetrics, RunnerMetrics
+from kaon_telemetry.metrics import CoordinatorMetrics, PublisherMetrics, RunnerMetrics, ViewMetrics
 
 SERVICES = {
     "Coordinator": CoordinatorMetrics,
+    "View service": ViewMetrics,
     "Step-runner": RunnerMetrics,
     "Model-publisher": PublisherMetrics,
 }

@@ -46,6 +46,8 @@ class SystemConfig:
     # A Docker engine and an image registry. None: when this machine can have one.
     docker: bool | None = None
     publisher: bool = True
+    # The view service; the console has it with it.
+    view: bool = False
     # The web console; it needs its page to be built.
     console: bool = False
     # How many coordinators share the runs; several need a database that they can share.
@@ -94,9 +96,12 @@ class System:
         if config.publisher:
             after = [each for each in (self.kafka, self.docker, self.registry) if each is not None]
             self.publisher = add(self._publisher(), after=after)
+        self.view: Service | None = None
         self.console: Service | None = None
+        if config.view or config.console:
+            self.view = add(self._view(), after=[self.kafka, self.coordinator])
         if config.console:
-            self.console = add(self._console(), after=[self.coordinator])
+            self.console = add(self._console(), after=[self.coordinator, *filter(None, [self.view])])
         self.runners = [self.add_runner(number) for number in range(1, config.runners + 1)]
 
     def __enter__(self) -> "System":
@@ -212,6 +217,23 @@ class System:
                 probe=partial(probes.grpc_serving, address),
                 env=env,
                 endpoints={"KAON_PUBLISHER": address},
+            )
+        )
+
+    def _view(self) -> Service:
+        address = f"{HOST}:{free_port()}"
+        env = self._common("view") | {
+            "KAON_VIEW_ADDRESS": address,
+            "KAON_DATABASE": self.coordinator.config.env["KAON_DATABASE"],
+        }
+        return Service(
+            ServiceConfig(
+                name="view",
+                state=self.config.state / "view",
+                module="kaon_coordinator.view",
+                probe=partial(probes.grpc_serving, address),
+                env=env,
+                endpoints={"KAON_VIEW": address},
             )
         )
 

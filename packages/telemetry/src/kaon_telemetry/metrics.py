@@ -111,6 +111,20 @@ class CoordinatorMetrics:
         )
 
 
+class ViewMetrics:
+    """The metrics of a view service."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self.call_seconds = Histogram(
+            "kaon_view_seconds",
+            "Duration of an API call, by method and gRPC status",
+            ["method", "code"],
+            registry=registry,
+            buckets=_SHORT,
+        )
+        self.watches = Gauge("kaon_view_watches", "Open watches", registry=registry)
+
+
 class RunnerMetrics:
     """Metrics of a runner."""
 

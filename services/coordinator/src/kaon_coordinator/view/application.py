@@ -6,6 +6,7 @@ import asyncio
 import time
 
 import structlog
+from prometheus_client import CollectorRegistry
 
 from kaon_artifacts import ArtifactStore
 from kaon_coordinator.store.view_reads import ViewReads, open_view_reads
@@ -16,6 +17,8 @@ from kaon_coordinator.view.settings import Settings
 from kaon_coordinator.view.sources import polling_source
 from kaon_coordinator.view.threads import Threads
 from kaon_service.background import BackgroundTasks
+from kaon_telemetry.endpoint import MetricsServer
+from kaon_telemetry.metrics import ViewMetrics
 from kaon_wire.errors import Unavailable
 
 log = structlog.get_logger(__name__)
@@ -36,6 +39,7 @@ class Application:
         self._tasks = BackgroundTasks()
         self._view: View | None = None
         self._server: ViewServer | None = None
+        self._metrics_server: MetricsServer | None = None
 
     async def start(self) -> int:
         """Listen, and returns the port.
@@ -51,8 +55,13 @@ class Application:
             source = polling_source(reads, threads, POLL_SECONDS)
         artifacts = ArtifactStore(settings.artifacts)
         self._view = View(view_parts(reads, artifacts, source, _now_us, threads))
-        self._server = ViewServer(self._view)
-        port = await self._server.start(settings.address)
+        registry = CollectorRegistry()
+        metrics = ViewMetrics(registry)
+        metrics.watches.set_function(lambda: self._view.watches if self._view is not None else 0)
+        self._server = server = ViewServer(self._view, metrics.call_seconds)
+        port = await server.start(settings.address)
+        if settings.metrics:
+            self._metrics_server = MetricsServer(settings.metrics, registry, healthy=lambda: server.ready)
         self._tasks.start("view", self._view.run())
         await self._server.serving(ready=True)
         log.info("view ready", port=port)
@@ -70,6 +79,8 @@ class Application:
         await self._tasks.stop()
         if self._view is not None:
             await self._view.close()
+        if self._metrics_server is not None:
+            await asyncio.to_thread(self._metrics_server.close)
 
     async def _opened(self) -> ViewReads:
         """Return the database, once a coordinator has made its tables."""

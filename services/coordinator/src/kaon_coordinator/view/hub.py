@@ -84,6 +84,11 @@ class Hub:
             return None
         return frozenset().union(*(changed for number, changed in self._ticks if number > tick))
 
+    @property
+    def watches(self) -> int:
+        """How many watch."""
+        return len(self._watching)
+
     @contextmanager
     def watch(self, watching: Watching) -> Iterator[None]:
         """Tells somebody what changes."""

@@ -28,6 +28,11 @@ class View:
         servicer = ViewServicer(self._parts, self._hub)
         view_service_pb2_grpc.add_ViewServiceServicer_to_server(servicer, server)
 
+    @property
+    def watches(self) -> int:
+        """How many watch."""
+        return self._hub.watches
+
     async def run(self) -> None:
         """Listen for what changes, until cancelled."""
         await self._hub.run()

@@ -21,6 +21,8 @@ class Settings:
     kafka: str = ""
     # KAON_ARTIFACTS: where the whole logs of attempts are kept, as an fsspec URL.
     artifacts: str = "file:///var/lib/kaon/artifacts"
+    # KAON_METRICS: host:port at which Prometheus reads metrics; empty: nowhere.
+    metrics: str = ""
     # KAON_RUN_PARTITIONS: partitions of topic run-events; the same for all services.
     catalogue: topics.Catalogue = field(default_factory=topics.Catalogue)
 
@@ -38,5 +40,6 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         database=environment.get("KAON_VIEW_DATABASE") or database,
         kafka=environment.get("KAON_KAFKA", default.kafka),
         artifacts=environment.get("KAON_ARTIFACTS", default.artifacts),
+        metrics=environment.get("KAON_METRICS", default.metrics),
         catalogue=catalogue_from(environment),
     )
