@@ -26,7 +26,7 @@ from kaon_coordinator.transport.base import GROUP_TOPICS, Handler, Incoming, Sen
 from kaon_coordinator.transport.deadletters import headers_of
 from kaon_coordinator.transport.membership import Membership
 from kaon_coordinator.transport.offsets import EndOffsets
-from kaon_coordinator.transport.patience import retry_unknown_errors
+from kaon_coordinator.transport.patience import retry_group_requests, retry_unknown_errors
 from kaon_coordinator.transport.producing import Outgoing, Producing
 from kaon_coordinator.transport.threads import ConsumerThread
 from kaon_wire.errors import KaonError, Unavailable
@@ -111,6 +111,7 @@ class FaustTransport:
     async def start(self, handler: Handler) -> None:
         """Join the group and begin to deliver to `handler` on the running loop."""
         self._ended = asyncio.get_running_loop().create_future()
+        retry_unknown_errors()
         try:
             await self._producing.start()
             await self._offsets.start()
@@ -122,7 +123,7 @@ class FaustTransport:
             await self._app.start()
             self._spawn(self._watch_app(), "watch")
             consumer = self._app.consumer._thread._consumer
-            retry_unknown_errors(consumer)
+            retry_group_requests(consumer)
             membership = Membership(
                 consumer,
                 connected=lambda: self.connected,
@@ -246,6 +247,8 @@ class FaustTransport:
             await asyncio.wait_for(asyncio.shield(stopping), self._settings.stop)
         except TimeoutError:
             log.warning("consumer did not leave its group in time; abandoned")
+            # Faust's tasks ignore cancels while they wait for acknowledgements: then the process would never end.
+            self._app.consumer._unacked_messages.clear()
             stopping.cancel()
             thread = self._app.consumer._thread._thread
             if thread is not None:

@@ -1,7 +1,7 @@
-"""Makes the consumer wait while the broker cannot write what its group commits.
+"""Makes the Kafka clients wait while the broker cannot write.
 
-A broker whose disk is full answers commits, joins and syncs with UNKNOWN_SERVER_ERROR until it ends. aiokafka takes this code for
-fatal, and Faust then ends the consumer. The broker's next life serves the same group, so these requests are made again.
+A broker whose disk is full answers sends, commits, joins and syncs with UNKNOWN_SERVER_ERROR until it ends. aiokafka takes this
+code for fatal, and Faust then ends the consumer. The broker's next life serves the same requests, so they are made again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,16 @@ log = structlog.get_logger(__name__)
 _PAUSE_SECONDS = 0.25
 
 
-def retry_unknown_errors(consumer: Any) -> None:
+def retry_unknown_errors() -> None:
+    """Let the clients of this process send again what the broker failed to serve for an unknown reason.
+
+    The producer then sends the same batch with the same sequence numbers. A new batch in its place would leave a gap in them,
+    which the broker refuses.
+    """
+    UnknownError.retriable = True
+
+
+def retry_group_requests(consumer: Any) -> None:
     """Turn unknown errors of a group's coordinator into its absence, which aiokafka waits for.
 
     Args:

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 from aiokafka.errors import GroupCoordinatorNotAvailableError, UnknownError
+from aiokafka.producer.sender import SendProduceReqHandler
 from aiokafka.protocol.commit import OffsetCommitResponse_v2, OffsetFetchResponse_v1
 from aiokafka.protocol.group import HeartbeatResponse_v0, SyncGroupResponse_v0
 
 from kaon_coordinator.transport import patience
+from kaon_coordinator.transport.transient import may_pass
 
 FULL = UnknownError.errno
 
@@ -22,8 +24,18 @@ def group_that_answers(response: Any) -> Any:
         return response
 
     group = SimpleNamespace(_send_req=send)
-    patience.retry_unknown_errors(SimpleNamespace(_coordinator=group))
+    patience.retry_group_requests(SimpleNamespace(_coordinator=group))
     return group
+
+
+def test_the_producer_sends_a_batch_again_that_failed_for_an_unknown_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(UnknownError, "retriable", False)
+    patience.retry_unknown_errors()
+    assert may_pass(UnknownError())
+    batch, sender = object(), SimpleNamespace(_sender=SimpleNamespace(_txn_manager=object()))
+    assert SendProduceReqHandler._can_retry(sender, UnknownError(), batch)
 
 
 @pytest.fixture(autouse=True)
