@@ -220,6 +220,54 @@ def test_what_a_run_has_left_can_be_looked_at_and_a_long_log_has_its_end_and_is_
     assert whole.stdout.splitlines() == [*(f"line {n}" for n in range(1, 15_001)), *TRACEBACK]
 
 
+PRODUCTIVE = """
+import pathlib
+from kaon import Workflow, steps
+from kaon.step import StepContext
+
+def make(context: StepContext):
+    table = context.artifact_path("table", ".csv")
+    table.write_text("a,b\\n")
+    model = context.artifact_path("model")
+    model.mkdir()
+    (model / "weights").write_text("1")
+
+workflow = Workflow("w", steps.python("make", make, outputs={"table": "table", "model": "model"}))
+"""
+
+
+def test_the_artifacts_of_a_run_are_listed_printed_and_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "flow.py").write_text(PRODUCTIVE)
+    state = tmp_path / "state"
+    with (
+        EmbeddedSystem(EmbeddedSettings(state=state, slots=1)) as system,
+        Client(Endpoints(server=system.address)) as client,
+    ):
+        run = client.submit(load_workflow(tmp_path / "flow.py")).run.run_id
+        assert list(client.watch(run))[-1].event.run_ended.status == run_pb2.STATUS_SUCCEEDED
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    kept = ("--state", str(state))
+    listed = kaon("artifacts", "list", run, *kept, "--json").stdout.splitlines()
+    found = {each["output"]: each for each in map(json.loads, listed)}
+    assert {name: (each["path"], each["type"]) for name, each in found.items()} == {
+        "table": ("make", "table"),
+        "model": ("make", "model"),
+    }
+    assert kaon("artifacts", "cat", run, "make", "table", *kept).stdout == "a,b\n"
+    got = kaon("artifacts", "get", run, "make", "table", *kept)
+    assert (got.returncode, got.stderr) == (0, "")
+    assert Path(got.stdout.strip()).read_text() == "a,b\n"
+    assert kaon("artifacts", "get", run, "make", "model", "-o", "mine", *kept).returncode == 0
+    assert Path("mine/weights").read_text() == "1"
+    again = kaon("artifacts", "get", run, "make", "table", *kept)
+    assert (again.returncode, "table.csv exists" in again.stderr) == (1, True)
+    assert "name the output, one of model, table" in kaon("artifacts", "get", run, "make", *kept).stderr
+    assert not [each for each in Path().iterdir() if each.name.startswith(".")]
+
+
 def test_who_looks_at_a_state_moves_nothing_and_a_directory_without_runs_is_refused(tmp_path: Path) -> None:
     workflow, settings = load_workflow(TOUR), EmbeddedSettings(state=tmp_path / "state", slots=1)
     with EmbeddedSystem(settings) as system, Client(Endpoints(server=system.address)) as client:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from kaon.cli.commands import (
+    artifacts,
     doctor,
     graph,
     logs,
@@ -109,6 +110,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
 for _heading, _commands in _COMMANDS.items():
     for _name, _function in _commands.items():
         app.command(_name, rich_help_panel=_heading)(_function)
+app.add_typer(artifacts.app, name="artifacts", rich_help_panel="Look at runs")
 app.add_typer(schedules.app, name="schedule", rich_help_panel="The system")
 app.add_typer(permits.app, name="permits", rich_help_panel="The system")
 app.add_typer(models.app, name="models", rich_help_panel="The system")

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from kaon.client.calling import Caller
+from kaon.client.resuming import Opening, Resuming
 from kaon.client.retrying import Patience
 from kaon_wire import bounds
-from kaon_wire.errors import Conflict
 from kaonapi.log.v1 import log_pb2
 
 
@@ -27,7 +27,6 @@ class WholeLog:
         self._caller = caller
         self._service = service
         self._run_id, self._path, self._attempt = run_id, path, attempt
-        self._offset, self._size, self._digest = 0, -1, ""
 
     def read(self, patience: Patience) -> Iterator[bytes]:
         """All pieces, in order.
@@ -35,25 +34,20 @@ class WholeLog:
         Raises:
             KaonError: as the coordinator tells it. Unavailable: it does not answer for so long.
         """
-        return patience.stream(self._opened, complete=lambda: self._offset == self._size)
+        return Resuming(self._opened, f"the log of step {self._path}").read(patience)
 
-    def _opened(self) -> Iterator[bytes]:
+    def _opened(self, offset: int) -> Iterator[Opening | bytes]:
         request = bounds.made(
             log_pb2.ReadWholeLogRequest,
             run_id=self._run_id,
             path=self._path,
             attempt=self._attempt,
-            offset=self._offset,
+            offset=offset,
         )
         for response in self._caller.stream(self._service.ReadWholeLog, request):
             if response.digest:
-                self._begin(response)
+                # A stream that breaks goes on with the same attempt, although a newer one may have begun.
+                self._attempt = response.attempt
+                yield Opening(size=response.size_bytes, digest=response.digest)
             if response.data:
-                self._offset += len(response.data)
                 yield response.data
-
-    def _begin(self, first: log_pb2.ReadWholeLogResponse) -> None:
-        """Check that a resumed stream is of the same log: the step may have run again meanwhile."""
-        if self._digest not in ("", first.digest):
-            raise Conflict(f"the log of step {self._path} was replaced while it was read: read it again")
-        self._attempt, self._size, self._digest = first.attempt, first.size_bytes, first.digest

@@ -53,6 +53,7 @@ _LISTED: Mapping[str, tuple[str, str, str]] = {
         "PutSchedule DeleteSchedule Backfill SetPermits",
     ),
     "kaonapi.log.v1.LogService": ("", "ReadLogs ReadWholeLog", ""),
+    "kaonapi.artifact.v1.ArtifactService": ("ListArtifacts", "ReadArtifact", ""),
     "kaonapi.runner.v1.RunnerService": ("ListRunners ListPools ExplainStep", "", ""),
     "kaonapi.system.v1.SystemService": ("Diagnose", "", ""),
     "kaonapi.model.v1.ModelService": ("ListModels GetModel", "", "PromoteModel RollbackModel"),

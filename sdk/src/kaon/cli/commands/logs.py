@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import tempfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -11,11 +9,10 @@ from typing import Annotated
 
 import typer
 
-from kaon.cli import options, output
+from kaon.cli import options, output, writing
 from kaon.cli.log_selection import LastLines, Selection, moment_us, pattern
 from kaon.cli.prints import print_lines
 from kaon.client import Client
-from kaon_wire.errors import KaonError
 from kaonapi.log.v1 import log_pb2
 
 
@@ -82,7 +79,7 @@ def logs(
     wanted = Selection(attempt=attempt, since_us=moment_us(since, "--since"), pattern=pattern(grep))
     with options.reached(server=server, state=state) as client:
         if whole:
-            _copy(client.whole_log(run, path, attempt), to)
+            writing.write_pieces(client.whole_log(run, path, attempt), to)
             return
         console = output.console()
         for lines in _selected(client, run, path, wanted, tail=tail, follow=follow):
@@ -116,24 +113,3 @@ def _print_json(lines: log_pb2.LogLines) -> None:
         output.print_json({**where, **output.as_dict(line)})
     if lines.dropped:
         output.print_json({**where, "dropped": lines.dropped})
-
-
-def _copy(pieces: Iterator[bytes], to: Path | None) -> None:
-    """Write the pieces to standard output, or to a file that appears when it is complete."""
-    if to is None:
-        for piece in pieces:
-            sys.stdout.buffer.write(piece)
-        sys.stdout.buffer.flush()
-        return
-    try:
-        if to.exists() and not to.is_file():  # a device or a pipe
-            with to.open("wb") as target:
-                target.writelines(pieces)
-            return
-        with tempfile.TemporaryDirectory(dir=to.parent, prefix=f".{to.name}.") as directory:
-            partial = Path(directory) / "log"
-            with partial.open("wb") as target:
-                target.writelines(pieces)
-            partial.replace(to)
-    except OSError as error:
-        raise KaonError(f"cannot write {to}: {error}") from error

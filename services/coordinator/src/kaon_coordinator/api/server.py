@@ -9,6 +9,7 @@ from prometheus_client import Histogram
 
 from kaon_artifacts import ArtifactStore
 from kaon_coordinator.api.artifact_renewal import ArtifactRenewal
+from kaon_coordinator.api.artifacts import ArtifactParts, ArtifactServicer
 from kaon_coordinator.api.calls import call_rules
 from kaon_coordinator.api.feed import RunFeed
 from kaon_coordinator.api.log_archive import LogSource
@@ -25,6 +26,7 @@ from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
 from kaon_coordinator.store.base import Store
 from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_service.server import GrpcServer
+from kaonapi.artifact.v1 import artifact_service_pb2, artifact_service_pb2_grpc
 from kaonapi.log.v1 import log_pb2, log_pb2_grpc
 from kaonapi.run.v1 import run_service_pb2, run_service_pb2_grpc
 from kaonapi.runner.v1 import runner_pb2, runner_pb2_grpc
@@ -37,6 +39,7 @@ SERVICES = (
     run_service_pb2.DESCRIPTOR.services_by_name["RunService"].full_name,
     schedule_pb2.DESCRIPTOR.services_by_name["ScheduleService"].full_name,
     log_pb2.DESCRIPTOR.services_by_name["LogService"].full_name,
+    artifact_service_pb2.DESCRIPTOR.services_by_name["ArtifactService"].full_name,
     runner_pb2.DESCRIPTOR.services_by_name["RunnerService"].full_name,
     system_pb2.DESCRIPTOR.services_by_name["SystemService"].full_name,
 )
@@ -149,5 +152,7 @@ class ApiServer(GrpcServer):
         run_service_pb2_grpc.add_RunServiceServicer_to_server(RunServicer(runs), server)
         schedule_pb2_grpc.add_ScheduleServiceServicer_to_server(ScheduleServicer(schedules), server)
         log_pb2_grpc.add_LogServiceServicer_to_server(LogServicer(logs), server)
+        artifacts = ArtifactParts(store=parts.store, artifacts=parts.artifacts)
+        artifact_service_pb2_grpc.add_ArtifactServiceServicer_to_server(ArtifactServicer(artifacts), server)
         runner_pb2_grpc.add_RunnerServiceServicer_to_server(RunnerServicer(runners), server)
         system_pb2_grpc.add_SystemServiceServicer_to_server(SystemServicer(system), server)

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from kaon_artifacts import Artifact, ArtifactError, ArtifactMissing, ArtifactStore
-from kaon_coordinator.api import places
+from kaon_artifacts import Artifact, ArtifactStore
+from kaon_coordinator.api import pieces, places
 from kaon_coordinator.engine.rows.rows import StepRow
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.problems import FailedPrecondition
 from kaon_coordinator.store.base import RunRecord
 from kaon_coordinator.store.protocols.run_store import RunStore
 from kaon_wire import canonical
-from kaon_wire.errors import InvalidValue, NotFound, Unavailable
+from kaon_wire.errors import InvalidValue, NotFound
 from kaonapi.log.v1 import log_pb2
 from kaonapi.run.v1 import history_pb2
 
-_PIECE_BYTES = 256 * 1024
 _PAGE = 1000
 
 
@@ -31,6 +28,11 @@ class StoredLog:
     attempt: int
     # Names the attempt in errors.
     told: str
+
+    @property
+    def named(self) -> str:
+        """Name the log in errors."""
+        return f"the log of {self.told}"
 
 
 def find(store: places.PlaceStore, run: RunRecord, written: str, attempt: int) -> StoredLog:
@@ -70,16 +72,12 @@ async def read(
         InvalidValue: The log is shorter than `offset`.
         Unavailable: The artifact store does not answer.
     """
-    size = log.artifact.size
-    if offset > size:
-        raise InvalidValue(f"offset {offset}: the log of {log.told} has {size} bytes")
-    yield log_pb2.ReadWholeLogResponse(attempt=log.attempt, size_bytes=size, digest=log.artifact.digest)
-    source = await asyncio.to_thread(opened, artifacts, log, offset)
-    try:
-        while data := await asyncio.to_thread(piece, artifacts, source):
-            yield log_pb2.ReadWholeLogResponse(data=data)
-    finally:
-        await asyncio.to_thread(source.close)
+    pieces.check_offset(log.artifact, offset, log.named)
+    yield log_pb2.ReadWholeLogResponse(
+        attempt=log.attempt, size_bytes=log.artifact.size, digest=log.artifact.digest
+    )
+    async for data in pieces.read(artifacts, log.artifact, offset, log.named):
+        yield log_pb2.ReadWholeLogResponse(data=data)
 
 
 def _stored(store: RunStore, run_id: str, step: StepRow, attempt: int) -> str | None:
@@ -116,34 +114,3 @@ def _artifact(log_json: str, told: str) -> Artifact:
     if not isinstance(value, dict) or not isinstance(value.get("artifact"), dict):
         raise InvalidValue(f"the log of {told} is no artifact: {log_json[:200]}")
     return Artifact.from_json(value["artifact"])
-
-
-def opened(artifacts: ArtifactStore, log: StoredLog, offset: int) -> Any:
-    """Return the log as a file, at a byte of it.
-
-    Raises:
-        NotFound: it is no longer kept.
-        Unavailable: the artifact store does not answer.
-    """
-    try:
-        source = artifacts.open(log.artifact)
-        with artifacts.talking():
-            source.seek(offset)
-        return source
-    except ArtifactMissing as error:
-        raise NotFound(f"the log of {log.told} was deleted from the artifact store: {error}") from error
-    except ArtifactError as error:
-        raise Unavailable(f"the log of {log.told} cannot be read: {error}") from error
-
-
-def piece(artifacts: ArtifactStore, source: Any) -> bytes:
-    """Return the next bytes of an opened log; empty at its end.
-
-    Raises:
-        Unavailable: the artifact store does not answer.
-    """
-    try:
-        with artifacts.talking():
-            return bytes(source.read(_PIECE_BYTES))
-    except ArtifactError as error:
-        raise Unavailable(f"the rest of the log cannot be read: {error}") from error

@@ -7,7 +7,8 @@ from contextlib import closing
 from typing import IO, Any
 
 from kaon_artifacts import ArtifactStore
-from kaon_coordinator.api.whole_log import StoredLog, opened, piece
+from kaon_coordinator.api.pieces import opened, piece
+from kaon_coordinator.api.whole_log import StoredLog
 from kaon_coordinator.view.log_lines import Needle, entry
 from kaon_wire.errors import InvalidValue
 from kaonapi.log.v1 import log_pb2
@@ -117,9 +118,9 @@ class WholeLog:
 
     def _lines(self, place: int, most: int) -> Iterator[tuple[int, bytes, int]]:
         """Lines from a byte on, each with the bytes at which it and the next one begin, until so many bytes have been read."""
-        with closing(opened(self._artifacts, self._log, place)) as source:
+        with closing(opened(self._artifacts, self._log.artifact, place, self._log.named)) as source:
             begin, rest, read = place, b"", 0
-            while read < most and (data := piece(self._artifacts, source)):
+            while read < most and (data := piece(self._artifacts, source, self._log.named)):
                 read += len(data)
                 *lines, rest = (rest + data).split(b"\n")
                 for line in lines:
@@ -133,7 +134,7 @@ class WholeLog:
 
     def _lines_before(self, place: int) -> Iterator[tuple[int, bytes, int]]:
         """Lines before the byte at which a line begins, the last one first, until so many bytes have been read."""
-        with closing(opened(self._artifacts, self._log, 0)) as source:
+        with closing(opened(self._artifacts, self._log.artifact, 0, self._log.named)) as source:
             # `rest` is the end of a line whose beginning has not been read; `after` is where the line after it begins.
             begin, after, rest = place, place, b""
             if place and self._part(source, place - 1, 1) == b"\n":
