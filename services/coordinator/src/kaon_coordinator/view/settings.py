@@ -15,7 +15,7 @@ class Settings:
 
     # KAON_VIEW_ADDRESS: where the gRPC API listens.
     address: str = "127.0.0.1:7075"
-    # KAON_VIEW_DATABASE: the coordinators' database, or a replica of it, as an SQLAlchemy URL; empty: what KAON_DATABASE says.
+    # KAON_DATABASE: the coordinators' database, or a replica of it, as an SQLAlchemy URL.
     database: str = "sqlite:///kaon.db"
     # KAON_KAFKA: host:port of brokers, separated by commas; empty: there is none, and the database is looked at periodically.
     kafka: str = ""
@@ -23,7 +23,7 @@ class Settings:
     artifacts: str = "file:///var/lib/kaon/artifacts"
     # KAON_METRICS: host:port at which Prometheus reads metrics; empty: nowhere.
     metrics: str = ""
-    # KAON_RUN_PARTITIONS: partitions of topic run-events; the same for all services.
+    # The topics, which KAON_RUN_PARTITIONS and the other variables of the coordinator describe.
     catalogue: topics.Catalogue = field(default_factory=topics.Catalogue)
 
 
@@ -34,10 +34,9 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         InvalidValue: a variable has no usable value; the message names it.
     """
     default = Settings()
-    database = environment.get("KAON_DATABASE", default.database)
     return Settings(
         address=environment.get("KAON_VIEW_ADDRESS", default.address),
-        database=environment.get("KAON_VIEW_DATABASE") or database,
+        database=environment.get("KAON_DATABASE", default.database),
         kafka=environment.get("KAON_KAFKA", default.kafka),
         artifacts=environment.get("KAON_ARTIFACTS", default.artifacts),
         metrics=environment.get("KAON_METRICS", default.metrics),
