@@ -15,6 +15,7 @@ export default defineConfig({
     emptyOutDir: true,
     target: "es2022",
     sourcemap: false,
+    chunkSizeWarningLimit: 900,
     // No data: addresses, which the content security policy would have to allow.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },

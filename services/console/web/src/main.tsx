@@ -1,5 +1,5 @@
 import "@fontsource-variable/inter/wght.css";
-import "@mantine/core/styles.css";
+import "./shared/mantine-parts.css";
 import "./shared/tokens.css";
 import "./shared/mantine.css";
 import { MantineProvider } from "@mantine/core";

@@ -1,37 +1,10 @@
-import { type Client, createClient, type Interceptor } from "@connectrpc/connect";
-import { createConnectTransport } from "@connectrpc/connect-web";
+import { type Client, createClient } from "@connectrpc/connect";
 import { RunService } from "../gen/kaonapi/run/v1/run_service_pb";
-import { ViewService } from "../gen/kaonapi/view/v1/view_service_pb";
 import { WorkflowService } from "../gen/kaonapi/workflow/v1/workflow_service_pb";
-import { noteGood, noteLost, noteSignedOut } from "./connection";
-import { faultOf } from "./fault";
+import { transport } from "./line";
 
-/** Tells the connection's state from what becomes of each call. */
-const watchful: Interceptor = (next) => async (request) => {
-  try {
-    const answer = await next(request);
-    noteGood();
-    return answer;
-  } catch (error) {
-    if (!request.signal.aborted) note(error);
-    throw error;
-  }
-};
-
-function note(error: unknown): void {
-  const fault = faultOf(error);
-  if (fault.kind === "signed-out") noteSignedOut();
-  else if (fault.kind === "away") noteLost(fault.title);
-  else noteGood();
-}
-
-/** Connect's protocol in binary, to the server that the page came from. */
-export const transport = createConnectTransport({
-  baseUrl: "/api",
-  useBinaryFormat: true,
-  interceptors: [watchful],
-});
+export { transport } from "./line";
+export { views } from "./views";
 
 export const runs: Client<typeof RunService> = createClient(RunService, transport);
 export const workflows: Client<typeof WorkflowService> = createClient(WorkflowService, transport);
-export const views: Client<typeof ViewService> = createClient(ViewService, transport);

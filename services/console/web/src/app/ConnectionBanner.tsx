@@ -3,6 +3,7 @@ import { IconLock, IconRefresh } from "@tabler/icons-react";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useRef } from "react";
 import { useConnection } from "../api/connection";
+import { wakeLive } from "../api/live/live";
 import { sessionQuery } from "../api/session";
 import { StaleBanner } from "../shared/states";
 import classes from "./ConnectionBanner.module.css";
@@ -11,8 +12,11 @@ import classes from "./ConnectionBanner.module.css";
 export function ConnectionBanner({ build }: { build: string }) {
   const { state, goodAt, reason } = useConnection();
   const client = useQueryClient();
-  const again = () => void client.refetchQueries({ type: "active" });
-  if (state === "lost") return <StaleBanner since={goodAt} reason={`${reason}.`} retry={again} />;
+  const again = () => {
+    wakeLive();
+    void client.refetchQueries({ type: "active" });
+  };
+  if (state === "lost") return <StaleBanner since={goodAt} reason={`${reason.replace(/\.$/, "")}.`} retry={again} />;
   if (state === "signed-out") return <SignedOutBanner again={again} />;
   return <NewBuildBanner build={build} />;
 }

@@ -1,17 +1,19 @@
 import { useQuery } from "@tanstack/react-query";
 import { Outlet, useNavigate } from "@tanstack/react-router";
-import { useEffect, useState } from "react";
+import { lazy, Suspense, useEffect, useState } from "react";
 import { faultOf } from "../api/fault";
 import { type Session, sessionQuery } from "../api/session";
 import { ErrorState, LoadingState } from "../shared/states";
 import { ConnectionBanner } from "./ConnectionBanner";
-import { ShortcutHelp } from "./keys/ShortcutHelp";
 import { handleKey, useShortcut } from "./keys/shortcuts";
 import { MobileBar, MobileTabs } from "./Mobile";
 import { Navigation } from "./Navigation";
-import { Palette } from "./palette/Palette";
 import classes from "./Shell.module.css";
 import { SignIn } from "./SignIn";
+
+// What opens on a key is loaded when it is first wanted.
+const Palette = lazy(() => import("./palette/Palette").then(({ Palette }) => ({ default: Palette })));
+const ShortcutHelp = lazy(() => import("./keys/ShortcutHelp").then(({ ShortcutHelp }) => ({ default: ShortcutHelp })));
 
 /** The frame around every page: who is signed in decides whether there is one. */
 export function Shell() {
@@ -50,8 +52,10 @@ function Frame({ session }: { session: Session }) {
         </main>
       </div>
       <MobileTabs />
-      <Palette opened={palette} onClose={() => setPalette(false)} />
-      <ShortcutHelp opened={help} onClose={() => setHelp(false)} />
+      <Suspense>
+        {palette && <Palette opened onClose={() => setPalette(false)} />}
+        {help && <ShortcutHelp opened onClose={() => setHelp(false)} />}
+      </Suspense>
     </div>
   );
 }

@@ -1,13 +1,12 @@
-import { Button, Modal, Textarea, Tooltip } from "@mantine/core";
+import { Button, Tooltip } from "@mantine/core";
 import { IconCheck, IconX } from "@tabler/icons-react";
-import { useMutation, useQueryClient } from "@tanstack/react-query";
-import { useState } from "react";
-import { faultOf } from "../api/fault";
+import { lazy, Suspense, useState } from "react";
 import { useSession } from "../api/session";
-import { runs } from "../api/transport";
 import { shown } from "../shared/text";
 import classes from "./AnswerGate.module.css";
 import { type Approval, mayAnswer } from "./gates";
+
+const AnswerDialog = lazy(() => import("./AnswerDialog").then(({ AnswerDialog }) => ({ default: AnswerDialog })));
 
 /** The two answers to an approval. Each asks for a comment before it is sent. */
 export function AnswerGate({ approval }: { approval: Approval }) {
@@ -31,62 +30,11 @@ export function AnswerGate({ approval }: { approval: Approval }) {
           Approve
         </Button>
         {answer !== undefined && (
-          <AnswerDialog approval={approval} approved={answer} onClose={() => setAnswer(undefined)} />
+          <Suspense>
+            <AnswerDialog approval={approval} approved={answer} onClose={() => setAnswer(undefined)} />
+          </Suspense>
         )}
       </div>
     </Tooltip>
-  );
-}
-
-function AnswerDialog({ approval, approved, onClose }: { approval: Approval; approved: boolean; onClose: () => void }) {
-  const { run, gate } = approval;
-  const [comment, setComment] = useState("");
-  const client = useQueryClient();
-  const send = useMutation({
-    mutationFn: () => runs.answerGate({ runId: run.runId, path: gate.path, approved, comment }),
-    onSuccess: () => {
-      void client.invalidateQueries({ queryKey: ["approvals"] });
-      onClose();
-    },
-  });
-  const word = approved ? "Approve" : "Reject";
-  return (
-    <Modal opened onClose={onClose} title={`${word}: ${shown(gate.message) || gate.path}`}>
-      <dl className={classes.facts}>
-        <dt>Workflow</dt>
-        <dd>{shown(run.workflow)}</dd>
-        <dt>Run</dt>
-        <dd>
-          <code>{run.runId}</code>
-        </dd>
-        <dt>Gate</dt>
-        <dd>
-          <code>{shown(gate.path)}</code>
-        </dd>
-      </dl>
-      <Textarea
-        label="Comment"
-        description="Kept in the history; later steps can read it."
-        value={comment}
-        onChange={(event) => setComment(event.currentTarget.value)}
-        autosize
-        minRows={2}
-        maxRows={6}
-        data-autofocus
-      />
-      {send.error && (
-        <p className={classes.problem} role="alert">
-          {shown(faultOf(send.error).message)}
-        </p>
-      )}
-      <div className={classes.actions}>
-        <Button variant="subtle" color="gray" onClick={onClose}>
-          Leave it
-        </Button>
-        <Button color={approved ? undefined : "red"} loading={send.isPending} onClick={() => send.mutate()}>
-          {word}
-        </Button>
-      </div>
-    </Modal>
   );
 }

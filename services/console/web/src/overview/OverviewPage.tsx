@@ -1,25 +1,26 @@
 import { Button } from "@mantine/core";
 import { IconCircleCheck } from "@tabler/icons-react";
 import { Link } from "@tanstack/react-router";
-import { useMemo, useState } from "react";
+import { lazy, type ReactNode, Suspense, useMemo, useState } from "react";
 import { useSession } from "../api/session";
 import { AnswerGate } from "../gates/AnswerGate";
 import type { Approval } from "../gates/gates";
 import { LOOKED_INTO, useApprovals } from "../gates/useApprovals";
 import type { Run } from "../gen/kaonapi/run/v1/run_pb";
 import { Status } from "../gen/kaonapi/run/v1/run_pb";
-import { BulkDialog } from "../runs/BulkBar";
 import { useRuns } from "../runs/useRuns";
 import { LinkButton } from "../shared/LinkButton";
 import { Page } from "../shared/Page";
 import { StatusMark } from "../shared/StatusMark";
 import { ErrorState, LoadingState } from "../shared/states";
 import { Duration, Time } from "../shared/Time";
-import { counted, shortId, shown } from "../shared/text";
-import { type FailureGroup, groupFailures, stripsOf } from "./failures";
+import { counted, formatCount, shortId, shown } from "../shared/text";
+import { type FailureGroup, groupFailures, groupLate, stripsOf } from "./failures";
 import classes from "./OverviewPage.module.css";
 import { Pulse } from "./Pulse";
 import { Strips } from "./Strips";
+
+const BulkDialog = lazy(() => import("../runs/BulkDialog").then(({ BulkDialog }) => ({ default: BulkDialog })));
 
 const ACTIVE = ["PENDING", "RUNNING", "PAUSED", "CANCELLING"];
 /** As many runs as a strip shows of one workflow. */
@@ -38,42 +39,57 @@ export function OverviewPage() {
   const error = newest.error ?? active.error ?? failed.error ?? late.error;
   if (error) return <ErrorState error={error} retry={newest.retry} />;
   if (newest.loading || active.loading || failed.loading) return <LoadingState label="Loading the overview" />;
-  const needs = approvals.length + failures.length + late.runs.length;
   return (
     <Page title="Overview">
       <div className={classes.page}>
         <Pulse changed={newest.changed} />
-        <section className={classes.section} aria-labelledby="needs">
-          <h2 id="needs">
-            Needs you <span className={classes.count}>{needs > 0 && needs}</span>
-          </h2>
-          {needs === 0 && !loading && (
-            <p className={classes.calm}>
-              <IconCircleCheck size={18} stroke={1.5} aria-hidden="true" />
-              Nothing waits for you: no approval, no failure of the last 24 hours, no late run.
-            </p>
-          )}
-          <ul className={classes.needs}>
-            {approvals.map((approval) => (
-              <ApprovalRow key={`${approval.run.runId} ${approval.gate.path}`} approval={approval} />
-            ))}
-            {late.runs.map((run) => (
-              <LateRow key={run.runId} run={run} />
-            ))}
-            {failures.map((group) => (
-              <FailureRow key={`${group.workflow} ${group.type}`} group={group} />
-            ))}
-          </ul>
-          {active.hasMore && (
-            <p className={classes.hint}>Approvals are looked for in the newest {LOOKED_INTO} active runs.</p>
-          )}
-        </section>
         <div className={classes.columns}>
-          <Strips strips={strips} />
-          <ActiveRuns runs={active.runs} />
+          <div className={classes.column}>
+            <Needs
+              rows={[
+                ...approvals.map((approval) => (
+                  <ApprovalRow key={`${approval.run.runId} ${approval.gate.path}`} approval={approval} />
+                )),
+                ...groupLate(late.runs).map((group) => <LateRow key={group.workflow} {...group} />),
+                ...failures.map((group) => <FailureRow key={`${group.workflow} ${group.type}`} group={group} />),
+              ]}
+              loading={loading}
+              partly={active.hasMore}
+            />
+            <Strips strips={strips} />
+          </div>
+          <ActiveRuns runs={active.runs} more={active.hasMore} />
         </div>
       </div>
     </Page>
+  );
+}
+
+/** More than these are shown when somebody asks for them. */
+const SHOWN = 8;
+
+function Needs({ rows, loading, partly }: { rows: readonly ReactNode[]; loading: boolean; partly: boolean }) {
+  const [all, setAll] = useState(false);
+  const hidden = rows.length - SHOWN;
+  return (
+    <section className={classes.section} aria-labelledby="needs">
+      <h2 id="needs">
+        Needs you <span className={classes.count}>{rows.length > 0 && rows.length}</span>
+      </h2>
+      {rows.length === 0 && !loading && (
+        <p className={classes.calm}>
+          <IconCircleCheck size={18} stroke={1.5} aria-hidden="true" />
+          Nothing waits for you: no approval, no failure of the last 24 hours, no late run.
+        </p>
+      )}
+      <ul className={classes.needs}>{all ? rows : rows.slice(0, SHOWN)}</ul>
+      {hidden > 0 && !all && (
+        <button type="button" className={classes.all} onClick={() => setAll(true)}>
+          Show {formatCount(hidden)} more
+        </button>
+      )}
+      {partly && <p className={classes.hint}>Approvals are looked for in the newest {LOOKED_INTO} active runs.</p>}
+    </section>
   );
 }
 
@@ -101,19 +117,25 @@ function ApprovalRow({ approval }: { approval: Approval }) {
   );
 }
 
-function LateRow({ run }: { run: Run }) {
+function LateRow({ workflow, runs }: { workflow: string; runs: readonly Run[] }) {
+  const first = runs[0]!;
   return (
     <li className={classes.need} data-kind="running">
-      <StatusMark status={run.status} size={18} />
+      <StatusMark status={first.status} size={18} />
       <div className={classes.what}>
-        <Link to="/runs/$runId" params={{ runId: run.runId }} className={classes.title}>
-          {shown(run.workflow)} is late
+        <Link to="/runs/$runId" params={{ runId: first.runId }} className={classes.title}>
+          {shown(workflow)}: {runs.length === 1 ? "a run is late" : `${formatCount(runs.length)} runs are late`}
         </Link>
         <span className={classes.detail}>
-          <code>{shortId(run.runId)}</code> has been going for <Duration from={run.startTime} to={run.endTime} />, past
-          its deadline
+          <code>{shortId(first.runId)}</code> has been going for <Duration from={first.startTime} to={first.endTime} />,
+          past its deadline
         </span>
       </div>
+      {runs.length > 1 && (
+        <LinkButton variant="default" to="/runs" search={{ workflow, status: ACTIVE, late: "yes" }}>
+          Show all
+        </LinkButton>
+      )}
     </li>
   );
 }
@@ -155,17 +177,19 @@ function FailureRow({ group }: { group: FailureGroup }) {
           </Button>
         )}
       </div>
-      {retrying && <BulkDialog action="retry" chosen={group.runs} onClose={() => setRetrying(false)} />}
+      <Suspense>
+        {retrying && <BulkDialog action="retry" chosen={group.runs} onClose={() => setRetrying(false)} />}
+      </Suspense>
     </li>
   );
 }
 
-function ActiveRuns({ runs }: { runs: readonly Run[] }) {
-  const most = 10;
+function ActiveRuns({ runs, more }: { runs: readonly Run[]; more: boolean }) {
+  const most = 12;
   return (
     <section className={classes.section} aria-labelledby="active">
       <h2 id="active">
-        Going on <span className={classes.count}>{runs.length > 0 && runs.length}</span>
+        Going on <span className={classes.count}>{runs.length > 0 && `${runs.length}${more ? "+" : ""}`}</span>
       </h2>
       {runs.length === 0 && <p className={classes.hint}>No run is active.</p>}
       <ul className={classes.active}>
@@ -187,7 +211,7 @@ function ActiveRuns({ runs }: { runs: readonly Run[] }) {
       </ul>
       {runs.length > most && (
         <Link to="/runs" search={{ status: ACTIVE }} className={classes.all}>
-          {counted(runs.length - most, "more run")}
+          {more ? "All active runs" : counted(runs.length - most, "more run")}
         </Link>
       )}
     </section>

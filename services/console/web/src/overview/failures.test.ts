@@ -2,7 +2,7 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { expect, test } from "vitest";
 import { RunSchema, Status } from "../gen/kaonapi/run/v1/run_pb";
-import { groupFailures, stripsOf } from "./failures";
+import { groupFailures, groupLate, stripsOf } from "./failures";
 
 const run = (init: MessageInitShape<typeof RunSchema>) => create(RunSchema, init);
 const failed = (runId: string, workflow: string, type: string, end: number) =>
@@ -47,4 +47,14 @@ test("a strip goes as time does, and counts what has ended", () => {
   );
   expect(strip!.runs.map(({ runId }) => runId)).toEqual(["b", "c", "d"]);
   expect(strip).toMatchObject({ success: 0.5, median: 30 });
+});
+
+test("the run of a workflow that has been late for longest comes first", () => {
+  const late = (runId: string, workflow: string, start: number) =>
+    run({ runId, workflow, startTime: timestampFromMs(start) });
+  const groups = groupLate([late("a", "tour", 5), late("b", "index", 9), late("c", "tour", 1)]);
+  expect(groups.map(({ workflow, runs }) => [workflow, runs.map(({ runId }) => runId)])).toEqual([
+    ["tour", ["c", "a"]],
+    ["index", ["b"]],
+  ]);
 });

@@ -41,6 +41,14 @@ function endOf(run: Run): number {
   return millisOf(run.endTime) ?? millisOf(run.createTime) ?? 0;
 }
 
+/** Groups late runs by workflow; the one that has been going for longest comes first in each. */
+export function groupLate(late: readonly Run[]): { workflow: string; runs: readonly Run[] }[] {
+  const groups = new Map<string, Run[]>();
+  for (const run of late) groups.set(run.workflow, [...(groups.get(run.workflow) ?? []), run]);
+  const startOf = (run: Run) => millisOf(run.startTime) ?? 0;
+  return [...groups].map(([workflow, runs]) => ({ workflow, runs: runs.sort((a, b) => startOf(a) - startOf(b)) }));
+}
+
 /** The newest runs of one workflow, for a strip of marks. */
 export interface Strip {
   readonly workflow: string;

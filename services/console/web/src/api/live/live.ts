@@ -106,5 +106,5 @@ function hear(notice: Notice): void {
 function noteLine(state: LineState): void {
   if (state.state === "good") noteGood(state.at);
   else if (state.state === "signed-out") noteSignedOut();
-  else noteLost(state.fault.title);
+  else noteLost(state.fault.kind === "away" ? state.fault.title : state.fault.message);
 }

@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { type Topic, TopicSchema, type WatchResponse } from "../../gen/kaonapi/view/v1/watch_pb";
-import { retryDelay } from "../query";
-import { views } from "../transport";
+import { retryDelay } from "../delay";
+import { views } from "../views";
 import { Hub, type LineState } from "./hub";
 
 /** What a page follows: `{ case: "runs", value: {...} }`. */

@@ -1,0 +1,70 @@
+import { Button, Modal, Textarea } from "@mantine/core";
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+import { faultOf } from "../api/fault";
+import { runs } from "../api/transport";
+import { shown } from "../shared/text";
+import classes from "./AnswerGate.module.css";
+import type { Approval } from "./gates";
+
+/** Asks for a comment, and sends the answer. */
+export function AnswerDialog({
+  approval,
+  approved,
+  onClose,
+}: {
+  approval: Approval;
+  approved: boolean;
+  onClose: () => void;
+}) {
+  const { run, gate } = approval;
+  const [comment, setComment] = useState("");
+  const client = useQueryClient();
+  const send = useMutation({
+    mutationFn: () => runs.answerGate({ runId: run.runId, path: gate.path, approved, comment }),
+    onSuccess: () => {
+      void client.invalidateQueries({ queryKey: ["approvals"] });
+      onClose();
+    },
+  });
+  const word = approved ? "Approve" : "Reject";
+  return (
+    <Modal opened onClose={onClose} title={`${word}: ${shown(gate.message) || gate.path}`}>
+      <dl className={classes.facts}>
+        <dt>Workflow</dt>
+        <dd>{shown(run.workflow)}</dd>
+        <dt>Run</dt>
+        <dd>
+          <code>{run.runId}</code>
+        </dd>
+        <dt>Gate</dt>
+        <dd>
+          <code>{shown(gate.path)}</code>
+        </dd>
+      </dl>
+      <Textarea
+        label="Comment"
+        description="Kept in the history; later steps can read it."
+        value={comment}
+        onChange={(event) => setComment(event.currentTarget.value)}
+        autosize
+        minRows={2}
+        maxRows={6}
+        data-autofocus
+      />
+      {send.error && (
+        <p className={classes.problem} role="alert">
+          {shown(faultOf(send.error).message)}
+        </p>
+      )}
+      <div className={classes.actions}>
+        <Button variant="subtle" color="gray" onClick={onClose}>
+          Leave it
+        </Button>
+        <Button color={approved ? undefined : "red"} loading={send.isPending} onClick={() => send.mutate()}>
+          {word}
+        </Button>
+      </div>
+    </Modal>
+  );
+}
