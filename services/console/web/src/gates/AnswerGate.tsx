@@ -26,7 +26,12 @@ export function AnswerGate({ approval }: { approval: Approval }) {
         >
           Reject
         </Button>
-        <Button disabled={!allowed} leftSection={<IconCheck size={14} stroke={2} />} onClick={() => setAnswer(true)}>
+        <Button
+          variant="light"
+          disabled={!allowed}
+          leftSection={<IconCheck size={14} stroke={2} />}
+          onClick={() => setAnswer(true)}
+        >
           Approve
         </Button>
         {answer !== undefined && (

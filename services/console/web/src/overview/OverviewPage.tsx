@@ -46,12 +46,12 @@ export function OverviewPage() {
         <div className={classes.columns}>
           <div className={classes.column}>
             <Needs
-              rows={[
-                ...approvals.map((approval) => (
+              kinds={[
+                approvals.map((approval) => (
                   <ApprovalRow key={`${approval.run.runId} ${approval.gate.path}`} approval={approval} />
                 )),
-                ...groupLate(late.runs).map((group) => <LateRow key={group.workflow} {...group} />),
-                ...failures.map((group) => <FailureRow key={`${group.workflow} ${group.type}`} group={group} />),
+                groupLate(late.runs).map((group) => <LateRow key={group.workflow} {...group} />),
+                failures.map((group) => <FailureRow key={`${group.workflow} ${group.type}`} group={group} />),
               ]}
               loading={loading}
               partly={active.hasMore}
@@ -65,27 +65,35 @@ export function OverviewPage() {
   );
 }
 
-/** More than these are shown when somebody asks for them. */
-const SHOWN = 8;
+/** Of each kind, more than these are shown when somebody asks for them: many of one kind hide none of another. */
+const SHOWN = 5;
 
-function Needs({ rows, loading, partly }: { rows: readonly ReactNode[]; loading: boolean; partly: boolean }) {
+interface NeedsProps {
+  kinds: readonly (readonly ReactNode[])[];
+  loading: boolean;
+  /** Not all active runs were looked into. */
+  partly: boolean;
+}
+
+function Needs({ kinds, loading, partly }: NeedsProps) {
   const [all, setAll] = useState(false);
-  const hidden = rows.length - SHOWN;
+  const total = kinds.flat().length;
+  const rows = kinds.flatMap((rows) => (all ? rows : rows.slice(0, SHOWN)));
   return (
     <section className={classes.section} aria-labelledby="needs">
       <h2 id="needs">
-        Needs you <span className={classes.count}>{rows.length > 0 && rows.length}</span>
+        Needs you <span className={classes.count}>{total > 0 && total}</span>
       </h2>
-      {rows.length === 0 && !loading && (
+      {total === 0 && !loading && (
         <p className={classes.calm}>
           <IconCircleCheck size={18} stroke={1.5} aria-hidden="true" />
           Nothing waits for you: no approval, no failure of the last 24 hours, no late run.
         </p>
       )}
-      <ul className={classes.needs}>{all ? rows : rows.slice(0, SHOWN)}</ul>
-      {hidden > 0 && !all && (
+      <ul className={classes.needs}>{rows}</ul>
+      {rows.length < total && (
         <button type="button" className={classes.all} onClick={() => setAll(true)}>
-          Show {formatCount(hidden)} more
+          Show {formatCount(total - rows.length)} more
         </button>
       )}
       {partly && <p className={classes.hint}>Approvals are looked for in the newest {LOOKED_INTO} active runs.</p>}
