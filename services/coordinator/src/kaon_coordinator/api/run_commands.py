@@ -6,14 +6,15 @@ The API refuses impossible commands at once; the engine refuses outdated ones.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
-from kaon_coordinator.api import places, views
+from kaon_coordinator.api import places, plans, views
 from kaon_coordinator.api.submission import Submission
 from kaon_coordinator.engine.commands.retry import any_failed
 from kaon_coordinator.engine.rows.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.problems import Denied, FailedPrecondition
+from kaon_coordinator.shell.fork_states import PastStore
 from kaon_coordinator.store.base import RunRecord
 from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_service import principal
@@ -28,10 +29,14 @@ _SIGNAL_CHARACTERS = 200
 _PAYLOAD_BYTES = 65_536
 
 
+class CommandStore(places.PlaceStore, PastStore, Protocol):
+    """The store as commands need it: rows that they are checked against, and whole runs on which they are tried."""
+
+
 class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
     """The methods of the service that accept commands."""
 
-    _threads: StoreCalls[places.PlaceStore]
+    _threads: StoreCalls[CommandStore]
     _submission: Submission
 
     async def CancelRun(self, request: r.CancelRunRequest, context: Any) -> r.CancelRunResponse:  # noqa: N802
@@ -119,7 +124,7 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
     async def RetryRun(self, request: r.RetryRunRequest, context: Any) -> r.RetryRunResponse:  # noqa: N802
         """Run failed nodes of a run again, or take back a run that is set aside."""
         run = await self._run(request.run_id)
-        if await self._submission.take_back(run):
+        if not request.dry_run and await self._submission.take_back(run):
             return r.RetryRunResponse(run=views.run(run))
         self._not_cancelling(run)
         if request.path:
@@ -128,6 +133,8 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
             where = f"at or under {request.path}" if request.path else "in it"
             raise FailedPrecondition(f"run {run.run_id} is {_status(run.row)} and nothing has failed {where}")
         command = command_pb2.RetryRun(path=request.path)
+        if request.dry_run:
+            return r.RetryRunResponse(run=views.run(run), plan=await self._plan(run, retry=command))
         told = await self._submission.command(request.run_id, reason=request.reason, retry=command)
         return r.RetryRunResponse(run=told)
 
@@ -141,6 +148,8 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
         if row.status not in t.TERMINAL:
             raise FailedPrecondition(f"{row.path} is {_status(row)}: cancel it or wait for its end")
         command = command_pb2.RestartRun(path=row.path)
+        if request.dry_run:
+            return r.RestartRunResponse(run=views.run(run), plan=await self._plan(run, restart=command))
         told = await self._submission.command(request.run_id, reason=request.reason, restart=command)
         return r.RestartRunResponse(run=told)
 
@@ -157,6 +166,8 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
             name: _canonical(f"outputs_json[{name}]", text) for name, text in request.outputs_json.items()
         }
         mark = command_pb2.MarkBlock(path=row.path, status=request.status, outputs_json=outputs)
+        if request.dry_run:
+            return r.MarkBlockResponse(run=views.run(run), plan=await self._plan(run, mark=mark))
         told = await self._submission.command(request.run_id, reason=request.reason, mark=mark)
         return r.MarkBlockResponse(run=told)
 
@@ -168,6 +179,14 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
         wish = command_pb2.SetRunPriority(priority=request.priority)
         run = await self._submission.command(request.run_id, set_priority=wish)
         return r.SetRunPriorityResponse(run=run)
+
+    async def _plan(self, run: RunRecord, **command: Any) -> r.CommandPlan:
+        """Compute what a command would do; nothing is stored."""
+        wish = command_pb2.RunCommand(run_id=run.run_id, requester=principal.current().name, **command)
+        submission = self._submission
+        return await self._threads.study(
+            plans.of_command, self._threads.store, run, wish, submission.now_us(), submission.limits
+        )
 
     async def _run(self, run_id: str) -> RunRecord:
         tenant = principal.current().tenant

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from kaon_coordinator import replay
-from kaon_coordinator.api import places, views
-from kaon_coordinator.api.submission import Submission, checked_key, like
+from kaon_coordinator.api import places, plans, views
+from kaon_coordinator.api.submission import Submission, as_new, checked_key, like
 from kaon_coordinator.engine.definition.compiled import compile_workflow
 from kaon_coordinator.engine.rows import codec
 from kaon_coordinator.engine.rows.row_views import step_view
@@ -61,6 +61,12 @@ class TimeTravelServicer(run_service_pb2_grpc.RunServiceServicer):
                 f"reset names {len(reset)} places; use at most {_PLACES}, or what is around them"
             )
         reset = await self._threads.study(_places_to_reset, self._threads.store, run, seq, reset)
+        if request.dry_run:
+            submission = self._submission
+            plan = await self._threads.study(
+                plans.of_fork, self._threads.store, run, seq, reset, submission.now_us(), submission.limits
+            )
+            return r.ForkRunResponse(run=views.run(as_new(new)), plan=plan)
         fork = like(
             run,
             new,

@@ -389,3 +389,40 @@ async def test_keys_that_schedules_and_backfills_use_are_theirs(whole: Whole) ->
     whole.register(step("a"))
     request = r.SubmitRunRequest(workflow="w", idempotency_key="schedule:nightly:1")
     await refused(whole.runs.SubmitRun, request, StatusCode.INVALID_ARGUMENT, "Kaon's own")
+
+
+async def test_a_dry_run_of_a_command_tells_what_it_would_do_and_does_nothing(whole: Whole) -> None:
+    whole.register(step("a"), step("b"), step("c"))
+    store = whole.member.store.store
+    outcomes: dict[str, Any] = {"b": BAD}
+    async with playing(whole.world, lambda request: outcomes.get(request.key.path, {"out": 1})):
+        run_id = await whole.submit()
+        assert await whole.ended(run_id) == t.FAILED
+        before = store.load_run(run_id)
+        retry = (await whole.runs.RetryRun(r.RetryRunRequest(run_id=run_id, dry_run=True))).plan
+        assert (list(retry.resets), dict(retry.steps), retry.kept) == (["b", "c"], {"FAILED": 1}, 1)
+        restart = (
+            await whole.runs.RestartRun(r.RestartRunRequest(run_id=run_id, path="a", dry_run=True))
+        ).plan
+        assert (list(restart.resets), dict(restart.steps)) == (["a", "b", "c"], {"SUCCEEDED": 1, "FAILED": 1})
+        mark = r.MarkBlockRequest(
+            run_id=run_id, path="b", status=t.SUCCEEDED, outputs_json={}, reason="so", dry_run=True
+        )
+        assert "out" in (await whole.runs.MarkBlock(mark)).plan.refusal
+        mark.outputs_json["out"] = "1"
+        marked = (await whole.runs.MarkBlock(mark)).plan
+        assert (marked.refusal, [e.WhichOneof("event") for e in marked.events][-1]) == (
+            "",
+            "step_became_ready",
+        )
+        fork = await whole.runs.ForkRun(r.ForkRunRequest(run_id=run_id, reset=["a"], dry_run=True))
+        assert (fork.created, fork.run.run_id, list(fork.plan.resets)) == (False, "", ["a", "b"])
+        assert store.load_run(run_id) == before
+        assert len(store.list_runs("default").runs) == 1
+        assert store.unapplied(before.partition) == []
+        # What was told is what happens.
+        outcomes.clear()
+        await whole.runs.RetryRun(r.RetryRunRequest(run_id=run_id))
+        assert await whole.ended(run_id) == t.SUCCEEDED
+    reset = next(e.blocks_reset for e in store.history(run_id) if e.HasField("blocks_reset"))
+    assert list(reset.paths) == list(retry.resets)
