@@ -286,6 +286,12 @@ class _Schedules(schedule_pb2_grpc.ScheduleServiceServicer):
     def GetSchedule(self, request, context):  # type: ignore[no-untyped-def]
         return schedule_pb2.GetScheduleResponse(schedule=self._schedule(request.name, context))
 
+    def RunSchedule(self, request, context):  # type: ignore[no-untyped-def]
+        schedule = self._schedule(request.name, context)
+        self.world.asked.append(request)
+        run = run_pb2.Run(run_id="r9", workflow=schedule.workflow, version="sha256:1234567890abcdef")
+        return schedule_pb2.RunScheduleResponse(run=run, created=True)
+
     def ListSchedules(self, request, context):  # type: ignore[no-untyped-def]
         return schedule_pb2.ListSchedulesResponse(schedules=self.world.schedules.values())
 
@@ -340,7 +346,9 @@ class _Logs(log_pb2_grpc.LogServiceServicer):
 
 class _Runners(runner_pb2_grpc.RunnerServiceServicer):
     def ListRunners(self, request, context):  # type: ignore[no-untyped-def]
-        runner = runner_pb2.Runner(runner_id="host-1", pool="default", labels={"python": "3.11"}, running=2)
+        runner = runner_pb2.Runner(
+            runner_id="host-1", pool="default", labels={"python": "3.11", "step-type.shell": "yes"}, running=2
+        )
         return runner_pb2.ListRunnersResponse(runners=[runner] if request.pool in ("", "default") else [])
 
     def ListPools(self, request, context):  # type: ignore[no-untyped-def]

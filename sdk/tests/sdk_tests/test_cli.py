@@ -62,11 +62,9 @@ def test_the_version_is_that_of_the_package(kaon: Kaon) -> None:
 
 
 def test_a_submit_prints_the_run(kaon: Kaon, world: World, flow: str) -> None:
-    assert kaon("submit", flow, "-p", "n=3", "-p", "who=42", "--key", "k") == (
-        0,
-        "Submitted run r1 of w.\n",
-        "",
-    )
+    code, out, err = kaon("submit", flow, "-p", "n=3", "-p", "who=42", "--key", "k")
+    assert (code, err) == (0, "")
+    assert re.fullmatch(r"Submitted run r1 of w, version sha256:[0-9a-f]{12}\.\n", out)
     assert dict(world.runs["r1"].params_json) == {"n": "3", "who": '"42"'}
     code, out, _ = kaon("submit", flow, "-p", "n=3", "-p", "who=42", "--key", "k", "--json")
     told = json.loads(out)
@@ -293,8 +291,8 @@ def test_runners_and_models_and_workflows_are_listed(kaon: Kaon, world: World, f
         (("priority", "r1", "7"), "Set the priority to 7. Run r1 is PENDING.\n"),
         (("approve", "r1", "ok"), "Approved ok. Run r1 is PENDING.\n"),
         (("reject", "r1", "ok", "--comment", "no"), "Rejected ok. Run r1 is PENDING.\n"),
-        (("rerun", "r1", "-p", "n=5"), "Submitted run r2 of w like r1.\n"),
-        (("fork", "r1", "--at", "4", "--reset", "a"), "Submitted run r2 of w from event 4 of r1.\n"),
+        (("rerun", "r1", "-p", "n=5"), "Submitted run r2 of w, like r1.\n"),
+        (("fork", "r1", "--at", "4", "--reset", "a"), "Submitted run r2 of w, from event 4 of r1.\n"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -302,7 +300,8 @@ def test_a_command_says_what_it_does(
     kaon: Kaon, world: World, flow: str, arguments: tuple[str, ...], told: str
 ) -> None:
     kaon("submit", flow)
-    assert kaon(*arguments) == (0, told, "")
+    code, out, err = kaon(*arguments)
+    assert (code, re.sub(r", version sha256:[0-9a-f]{12}", "", out), err) == (0, told, "")
     assert len(world.asked) == 1
     code, out, _ = kaon(*arguments, "--json")
     assert (code, "r" in json.loads(out).get("run", json.loads(out))["run_id"]) == (0, True)
@@ -537,6 +536,28 @@ def test_triggers_are_written_by_what_happens(kaon: Kaon, world: World, project:
     listed = kaon("schedule", "list")[1]
     for text in ("every 6h00m", "after a run of other", "on a record of topic", "on model m"):
         assert text in listed
+
+
+def test_a_schedule_runs_at_once(kaon: Kaon, world: World, project: Path) -> None:
+    (project / "s.toml").write_text('name = "nightly"\nworkflow = "w"\nevery = "6h"')
+    kaon("schedule", "put", str(project / "s.toml"))
+    out = kaon("schedule", "run", "nightly", "--time", "2026-12-01T03:00Z")[1]
+    assert out == "Submitted run r9 of w (version sha256:1234567890ab).\n"
+    asked = world.asked[-1]
+    assert (asked.name, asked.time.ToJsonString()) == ("nightly", "2026-12-01T03:00:00Z")
+    assert asked.idempotency_key
+    assert kaon("schedule", "run", "nightli")[0] == 1
+
+
+def test_a_workflow_is_registered_and_submitted_by_its_name(kaon: Kaon, world: World, flow: str) -> None:
+    assert kaon("submit", "w")[2].startswith("kaon: ")
+    assert kaon("register", flow)[1].startswith("Registered w, version ")
+    assert kaon("register", flow)[1].startswith("Already registered: w, version ")
+    assert world.runs == {}
+    assert kaon("submit", "w", "-p", "n=3")[1].startswith("Submitted run r1 of w")
+    assert dict(world.runs["r1"].params_json) == {"n": "3"}
+    assert "did you mean w?" in kaon("submit", "ww")[2]
+    assert "--version is for the NAME" in kaon("submit", flow, "--version", "sha256:1")[2]
 
 
 def test_a_backfill_submits_a_run_for_each_date(kaon: Kaon, world: World, flow: str) -> None:

@@ -69,10 +69,9 @@ def run(
         with EmbeddedSystem(settings) as system, ExitStack() as beside:
             if lacks := system.lacks(loaded.definition()):
                 raise KaonError("; ".join(lacks))
-            console = beside.enter_context(_console(settings, system, port)) if ui else None
+            console = beside.enter_context(console_beside(settings, system, port)) if ui else None
             code = runs.start(
-                loaded,
-                params,
+                runs.of_file(loaded, params),
                 watch=True,
                 owns=True,
                 prints=not quiet,
@@ -85,7 +84,8 @@ def run(
     raise typer.Exit(code)
 
 
-def _console(settings: EmbeddedSettings, system: EmbeddedSystem, port: int) -> Console:
+def console_beside(settings: EmbeddedSettings, system: EmbeddedSystem, port: int) -> Console:
+    """Return the console of an embedded system, not started."""
     # A web server, which most runs do without.
     from kaon_console.beside import Console
 

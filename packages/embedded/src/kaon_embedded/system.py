@@ -18,6 +18,7 @@ from kaon_coordinator.transport.base import Handler
 from kaon_coordinator.transport.memory import MemoryGroup, MemoryTransport
 from kaon_coordinator.transport.memory_records import MemoryRecords
 from kaon_coordinator.view.sources import others_runs, own_runs
+from kaon_embedded.state_lock import StateLock
 from kaon_runner.bootstrap import RunnerService, build_runner
 from kaon_runner.settings import Settings as RunnerSettings
 from kaon_runner.transport.memory import MemoryTransport as RunnerTransport
@@ -44,6 +45,10 @@ class EmbeddedSettings:
     slots: int
     # Seconds that running steps have when the system is stopped.
     drain_seconds: float = 0.0
+    # Where the API listens, host:port.
+    address: str = "127.0.0.1:0"
+    # Every commit reaches the disk; else the end of the machine may take the newest ones with it.
+    durable: bool = False
     # Pools that steps may name; each has a runner with so many slots.
     pools: tuple[str, ...] = (DEFAULT_POOL,)
     # Read-only, beside the process that runs the state: decides, executes and deletes nothing.
@@ -101,13 +106,17 @@ class EmbeddedSystem:
         self._stopping: asyncio.Event | None = None
         self._thread = threading.Thread(target=self._run_coordinator, name="coordinator", daemon=True)
         self._runners: list[RunnerService] = []
+        self._lock = StateLock(settings.state)
         self.address = ""
 
     def __enter__(self) -> EmbeddedSystem:
         self._settings.state.mkdir(parents=True, exist_ok=True)
+        if not self._settings.looking:
+            self._lock.acquire()
         self._thread.start()
         self._ready.wait()
         if self._failure is not None:
+            self._lock.release()
             raise self._failure
         if not self._settings.looking:
             self._runners = [self._make_runner(pool) for pool in self._settings.pools]
@@ -123,6 +132,17 @@ class EmbeddedSystem:
         if self._loop is not None and self._stopping is not None:
             self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()
+        self._lock.release()
+
+    def wait(self) -> None:
+        """Wait until something ends the coordinator.
+
+        Raises:
+            BaseException: That, or an interrupt.
+        """
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
 
     def lacks(self, definition: d.WorkflowDefinition) -> list[str]:
         """Tell why steps of a workflow cannot be executed here: nobody else is going to."""
@@ -172,10 +192,10 @@ class EmbeddedSystem:
         self._stopping = asyncio.Event()
         settings = CoordinatorSettings(
             database=f"sqlite:///{quote(str(self._settings.state))}/kaon.db",
-            address="127.0.0.1:0",
+            address="127.0.0.1:0" if self._settings.looking else self._settings.address,
             artifacts=self._settings.artifacts,
             scratch="" if self._settings.looking else self._scratch,
-            durability="relaxed",
+            durability="synchronous" if self._settings.durable else "relaxed",
             owner="embedded",
             catalogue=self._catalogue,
             log_settle_seconds=_LOG_SETTLE_SECONDS,
@@ -187,5 +207,6 @@ class EmbeddedSystem:
         await serve_until(self._stopping, application, self._started)
 
     def _started(self, port: int) -> None:
-        self.address = f"127.0.0.1:{port}"
+        host = "" if self._settings.looking else self._settings.address.rpartition(":")[0]
+        self.address = f"{host or '127.0.0.1'}:{port}"
         self._ready.set()

@@ -314,3 +314,34 @@ def test_a_step_that_nothing_here_can_execute_is_refused_at_once_and_pools_are_s
     assert done.returncode == 1
     assert "steps of type 'hive' (rows) cannot run here: set KAON_HIVE" in done.stderr
     assert "Submitted" not in done.stdout
+
+
+def _served(state: Path) -> subprocess.Popen[str]:
+    """`kaon serve` on a free port."""
+    program = str(Path(sys.executable).with_name("kaon"))
+    argv = [program, "serve", "--state", str(state), "--address", "127.0.0.1:0", "--drain", "0"]
+    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_the_whole_system_serves_clients_from_one_process_and_goes_on_after_a_restart(tmp_path: Path) -> None:
+    file = _workflow(tmp_path, wait=False)
+    state = tmp_path / "state"
+    with _served(state) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().split(" at ")[1].split()[0]
+        registered = kaon("register", str(file), "--server", address)
+        assert registered.stdout.startswith("Registered w, version sha256:"), registered.stderr
+        submitted = kaon("submit", "w", "--logs", "--server", address)
+        assert submitted.returncode == 0, submitted.stderr
+        assert "work | working" in submitted.stdout
+        refused = kaon("serve", "--state", str(state), "--address", "127.0.0.1:0")
+        assert f"in use by process {process.pid}" in refused.stderr
+        process.terminate()
+        assert "go on when kaon serve" in process.communicate()[1]
+        assert process.returncode == 0
+    with _served(state) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().split(" at ")[1].split()[0]
+        assert "SUCCEEDED" in kaon("list", "--server", address).stdout
+        process.terminate()
+        process.communicate()

@@ -79,6 +79,7 @@ def _options(
 _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Start runs": {
         "submit": runs.submit,
+        "register": workflows.register,
         "rerun": rerun.rerun,
         "fork": rerun.fork,
         "backfill": schedules.backfill,

@@ -97,6 +97,11 @@ SERVER = DEFAULT_SERVER
 PUBLISHER = DEFAULT_PUBLISHER
 
 
+def is_file(target: str) -> bool:
+    """Whether an argument that may be a file or a name is a file, or was meant to be one."""
+    return target.endswith(".py") or "/" in target or Path(target).is_file()
+
+
 def load(file: Path, name: str | None) -> Workflow:
     """Load and check the workflow of a file, and print its warnings.
 

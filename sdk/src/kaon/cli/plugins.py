@@ -21,9 +21,10 @@ GROUP = "kaon.commands"
 # Of the entry point that opens directories of `kaon run --state`.
 STATES = "kaon.states"
 # Commands that the SDK names in its help, and the packages that bring them.
-EXPECTED = {"run": "kaon-embedded", "ui": "kaon-console"}
+EXPECTED = {"run": "kaon-embedded", "serve": "kaon-embedded", "ui": "kaon-console"}
+_LAST = "The system"
 # Under which heading the help lists them.
-HEADINGS = {"run": "Start runs", "ui": "Look at runs"}
+HEADINGS = {"run": "Start runs", "serve": _LAST, "ui": "Look at runs"}
 
 
 class PluginGroup(TyperGroup):
@@ -33,8 +34,9 @@ class PluginGroup(TyperGroup):
         """All commands in the order of the help: this package's in the order in which they were added."""
         own = super().list_commands(ctx)
         brought = sorted(_found().keys() - set(own))
-        first = [name for name in brought if name in HEADINGS]
-        return [*first, *own, *(name for name in brought if name not in HEADINGS)]
+        # A heading stands where the first of its commands does.
+        first = [name for name in brought if HEADINGS.get(name, _LAST) != _LAST]
+        return [*first, *own, *(name for name in brought if name not in first)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return the command of a name, of this package or of a plug-in."""

@@ -32,3 +32,8 @@ def took(timed: run_pb2.Run | run_pb2.StepView) -> str:
     if not (timed.HasField("start_time") and timed.HasField("end_time")):
         return ""
     return formatting.duration(timed.end_time.ToNanoseconds() / 1e9 - timed.start_time.ToNanoseconds() / 1e9)
+
+
+def named(run: run_pb2.Run) -> str:
+    """Name the workflow of a run and the version that runs."""
+    return f"{run.workflow}, version {run.version[:19]}" if run.version else run.workflow

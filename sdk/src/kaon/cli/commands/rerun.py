@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from kaon.cli import options, output
+from kaon.cli.values import named
 from kaon.client import Client
 from kaon.client import params as parameters
 from kaonapi.run.v1 import run_service_pb2
@@ -77,4 +78,4 @@ def _tell(
         output.print_json(made)
         return
     what = "Submitted run" if made.created else "Key already used by run"
-    output.say(f"{what} {made.run.run_id} of {made.run.workflow} {how} {run}.")
+    output.say(f"{what} {made.run.run_id} of {named(made.run)}, {how} {run}.")

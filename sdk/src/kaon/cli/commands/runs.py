@@ -2,30 +2,47 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 
 from kaon.cli import formatting, options, output
 from kaon.cli.following import Follower
 from kaon.cli.live import RunView
-from kaon.cli.values import status_text, took
-from kaon.client import Client, KaonError, placement
+from kaon.cli.values import named, status_text, took
+from kaon.client import Client, KaonError, NotFound, placement
 from kaon.client import params as parameters
 from kaon.dsl import Workflow
 from kaonapi.run.v1 import run_pb2, run_service_pb2
-from kaonapi.workflow.v1 import definition_pb2
+from kaonapi.workflow.v1 import definition_pb2, workflow_service_pb2
+
+# Submits a run, and returns it with its definition.
+Submission: TypeAlias = Callable[
+    [Client], tuple[run_service_pb2.SubmitRunResponse, definition_pb2.WorkflowDefinition]
+]
 
 
 def submit(
-    file: options.WorkflowFile,
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|NAME",
+            help="A Python file that defines a Workflow, or the name of a registered workflow.",
+            show_default=False,
+        ),
+    ],
     param: options.Params = None,
     key: options.Key = "",
     priority: options.Priority = 0,
     label: options.Labels = None,
+    version: Annotated[
+        str,
+        typer.Option("--version", help="Of NAME: workflow version, sha256:...; default: the current one."),
+    ] = "",
     watch: Annotated[
         bool, typer.Option("--watch", help="Watch the run until it ends, as `kaon watch` does.")
     ] = False,
@@ -34,27 +51,26 @@ def submit(
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:
-    """Register the workflow of FILE and submit a run of it.
+    """Register the workflow of FILE and submit a run of it, or submit a run of the registered workflow NAME.
 
     \b
     kaon submit recommendations.py
     kaon submit recommendations.py -p min_ratings=30 -p 'regions=["US","CA"]' --watch
     kaon submit recommendations.py --key nightly-2026-11-23
     kaon submit recommendations.py --label team=search --label why=backtest
+    kaon submit recommendations -p min_ratings=30   # what is registered (kaon register, kaon workflows list)
     """
-    loaded, params = prepare(file, workflow, param)
     labels = options.split_labels(label, may_lack_value=False)
-    code = start(
-        loaded,
-        params,
-        key=key,
-        priority=priority,
-        labels=labels,
-        watch=watch or prints,
-        prints=prints,
-        server=server,
-        json=json,
-    )
+    if options.is_file(target):
+        if version:
+            raise typer.BadParameter("--version is for the NAME of a registered workflow, not for a file")
+        loaded, params = prepare(Path(target), workflow, param)
+        what = of_file(loaded, params, key=key, priority=priority, labels=labels)
+    else:
+        what = _of_name(
+            target, version, options.split_params(param), key=key, priority=priority, labels=labels
+        )
+    code = start(what, watch=watch or prints, prints=prints, server=server, json=json)
     raise typer.Exit(code)
 
 
@@ -64,13 +80,58 @@ def prepare(file: Path, workflow: str | None, param: list[str] | None) -> tuple[
     return loaded, parameters.parse(loaded.definition(), options.split_params(param))
 
 
-def start(
+def of_file(
     loaded: Workflow,
     params: dict[str, object],
     *,
     key: str = "",
     priority: int = 0,
     labels: dict[str, str] | None = None,
+) -> Submission:
+    """Return the submission of a workflow that a file defines."""
+
+    def submitted(
+        client: Client,
+    ) -> tuple[run_service_pb2.SubmitRunResponse, definition_pb2.WorkflowDefinition]:
+        return client.submit(loaded, params, key, priority=priority, labels=labels), loaded.definition()
+
+    return submitted
+
+
+def _of_name(
+    name: str, version: str, texts: dict[str, str], *, key: str, priority: int, labels: dict[str, str]
+) -> Submission:
+    def submitted(
+        client: Client,
+    ) -> tuple[run_service_pb2.SubmitRunResponse, definition_pb2.WorkflowDefinition]:
+        found = workflow_named(client, name, version)
+        encoded = parameters.encode(found.definition, parameters.parse(found.definition, texts))
+        answer = client.submit_encoded(name, found.version, encoded, key, priority=priority, labels=labels)
+        return answer, found.definition
+
+    return submitted
+
+
+def workflow_named(client: Client, name: str, version: str) -> workflow_service_pb2.Workflow:
+    """Return a registered workflow.
+
+    Raises:
+        NotFound: there is none; the error has the nearest names.
+    """
+    try:
+        return client.workflow(name, version)
+    except NotFound as error:
+        known = [each.name for each in client.workflows()]
+        if name in known:
+            raise
+        near = difflib.get_close_matches(name, known, n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else "see kaon workflows list"
+        raise NotFound(f"{error}; {hint} Register a file: kaon register FILE") from None
+
+
+def start(
+    submission: Submission,
+    *,
     watch: bool,
     owns: bool = False,
     prints: bool = False,
@@ -81,11 +142,7 @@ def start(
     """Submit a run and, with `watch`, show it until it ends. Return the exit code.
 
     Args:
-        loaded: the workflow.
-        params: values of parameters by name.
-        key: idempotency key.
-        priority: of the run.
-        labels: of the run.
+        submission: what is submitted.
         watch: stays until the run ends.
         owns: Ctrl-C cancels the run.
         prints: shows what the steps print, too.
@@ -94,15 +151,15 @@ def start(
         submitted: gets the id of the run before it is watched.
     """
     with options.client(server=server) as client:
-        answer = client.submit(loaded, params, key, priority=priority, labels=labels)
+        answer, definition = submission(client)
         _tell_submitted(answer, json=json)
         if submitted is not None:
             submitted(answer.run.run_id)
         if not owns:
-            _warn(client, loaded.definition())
+            _warn(client, definition)
         if not watch:
             return 0
-        view = _view(loaded.definition(), server, prints=prints)
+        view = _view(definition, server, prints=prints)
         return Follower(client, answer.run.run_id, view, json=json, prints=prints, owns=owns).follow()
 
 
@@ -192,7 +249,7 @@ def _tell_submitted(submitted: run_service_pb2.SubmitRunResponse, *, json: bool)
         output.print_json(submitted)
         return
     what = "Submitted run" if submitted.created else "Key already used by run"
-    output.say(f"{what} {submitted.run.run_id} of {submitted.run.workflow}.")
+    output.say(f"{what} {submitted.run.run_id} of {named(submitted.run)}.")
 
 
 def _steps(run: run_pb2.Run) -> str:

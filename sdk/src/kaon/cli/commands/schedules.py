@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from kaon.cli import formatting, options, output, schedule_file
+from kaon.cli.log_selection import moment_us
 from kaon.client import params as parameters
 from kaonapi.schedule.v1 import schedule_pb2
 
@@ -51,6 +53,37 @@ def put(
         return
     what = "Created" if found.created else "Replaced"
     output.say(f"{what} schedule {found.schedule.name}: {_when(found.schedule)}.{_next(found.schedule)}")
+
+
+@app.command()
+def run(
+    name: Name,
+    time: Annotated[
+        str,
+        typer.Option(
+            "--time",
+            metavar="TIME",
+            help="Time that the run stands for, 2026-12-01T03:00 or 2h (ago); default: now.",
+        ),
+    ] = "",
+    key: options.Key = "",
+    server: options.Server = options.SERVER,
+    json: options.AsJson = False,
+) -> None:
+    """Submit one run of a schedule at once, beside its times and whether or not it is paused.
+
+    \b
+    kaon schedule run nightly
+    kaon schedule run nightly --time 2026-12-01T03:00Z
+    """
+    moment = datetime.fromtimestamp(moment_us(time, "--time") / 1e6, UTC) if time else None
+    with options.client(server=server) as client:
+        found = client.schedules.run(name, moment, key)
+    if json:
+        output.print_json(found)
+        return
+    what = "Submitted run" if found.created else "Key already used by run"
+    output.say(f"{what} {found.run.run_id} of {found.run.workflow} (version {found.run.version[:19]}).")
 
 
 @app.command("list")

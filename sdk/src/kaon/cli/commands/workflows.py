@@ -60,6 +60,28 @@ def show(
     print_definition(found.definition, found.version)
 
 
+def register(
+    file: options.WorkflowFile,
+    workflow: options.WorkflowName = None,
+    server: options.Server = options.SERVER,
+    json: options.AsJson = False,
+) -> None:
+    """Register the workflow of FILE with its code, without a run. Schedules and `kaon submit NAME` use the newest version.
+
+    \b
+    kaon register recommendations.py
+    kaon submit recommendations
+    """
+    loaded = options.load(file, workflow)
+    with options.client(server=server) as client:
+        found = client.register(loaded)
+    if json:
+        output.print_json(found)
+        return
+    what = "Registered" if found.created else "Already registered:"
+    output.say(f"{what} {found.workflow.name}, version {found.workflow.version[:19]}.")
+
+
 def validate(
     file: options.WorkflowFile, workflow: options.WorkflowName = None, json: options.AsJson = False
 ) -> None:

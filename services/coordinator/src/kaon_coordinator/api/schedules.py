@@ -8,11 +8,13 @@ from datetime import date, timedelta
 from typing import Any, Protocol
 
 from kaon_coordinator.api import views
-from kaon_coordinator.api.submission import Submission
+from kaon_coordinator.api.submission import Submission, checked_key
+from kaon_coordinator.ids import new_run_id
 from kaon_coordinator.problems import InvalidRequest, Problem
 from kaon_coordinator.schedules import checking
 from kaon_coordinator.schedules.due import NEVER_US, first_state, next_scan_us
-from kaon_coordinator.schedules.schedule_state import ScheduleState
+from kaon_coordinator.schedules.schedule_state import Occasion, ScheduleState
+from kaon_coordinator.schedules.scheduled_runs import run_for
 from kaon_coordinator.store.base import NewRun, PermitRecord, ScheduleRecord, WorkflowRecord
 from kaon_coordinator.store.protocols.permit_store import PermitStore
 from kaon_coordinator.store.protocols.schedule_store import ScheduleStore
@@ -95,6 +97,26 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
         """Delete a schedule; its runs stay."""
         await self._threads.run(self._store.delete_schedule, principal.current().tenant, request.name)
         return s.DeleteScheduleResponse()
+
+    async def RunSchedule(self, request: s.RunScheduleRequest, context: Any) -> s.RunScheduleResponse:  # noqa: N802
+        """Submit one run of a schedule at once."""
+        caller, now_us = principal.current(), self._submission.now_us()
+        schedule = await self._threads.read(self._store.get_schedule, caller.tenant, request.name)
+        wanted = schedule.definition
+        workflow = await self._submission.workflow(wanted.workflow, wanted.version)
+        time_us = request.time.ToMicroseconds() if request.HasField("time") else now_us
+        key = f"now:{checked_key(request.idempotency_key) or new_run_id(now_us)}"
+        run = run_for(
+            schedule,
+            Occasion(key=key, time_us=time_us),
+            workflow,
+            now_us=now_us,
+            partitions=self._submission.partitions,
+            new_run_id=new_run_id,
+            limits=self._submission.limits,
+        )
+        made, created = await self._submission.submit(replace(run, submitter=caller.name))
+        return s.RunScheduleResponse(run=views.run(made), created=created)
 
     async def Backfill(self, request: s.BackfillRequest, context: Any) -> s.BackfillResponse:  # noqa: N802
         """Submit one run for each date of a range, with at most `max_active` of them active at once."""

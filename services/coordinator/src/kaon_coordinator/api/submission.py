@@ -82,7 +82,7 @@ class Submission:
         self.limits = limits
         self._threads = store
         self._wake_owner = wake
-        self._partitions = partitions
+        self.partitions = partitions
         self._submitter = Submitter(store)
         self.renewal = renewal
         self._outcomes = outcomes
@@ -127,7 +127,7 @@ class Submission:
             tenant=workflow.tenant,
             workflow=workflow.name,
             version=workflow.version,
-            partition=partition_of(run_id, self._partitions),
+            partition=partition_of(run_id, self.partitions),
             params=params.complete(workflow.definition, given, self.limits),
             submitter=caller.name,
             idempotency_key=idempotency_key,

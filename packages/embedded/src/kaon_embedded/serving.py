@@ -1,0 +1,82 @@
+"""`kaon serve`: the whole system in one process, for teams that begin."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from kaon.cli import output
+from kaon_embedded.command import console_beside
+from kaon_embedded.system import DEFAULT_POOL, EmbeddedSettings, EmbeddedSystem
+from kaon_telemetry.logs import configure_logs
+
+
+def serve(
+    state: Annotated[
+        Path, typer.Option("--state", metavar="DIR", help="Keep everything in this directory.")
+    ] = Path(".kaon/server"),
+    address: Annotated[
+        str, typer.Option("--address", metavar="HOST:PORT", help="Where clients reach the system.")
+    ] = "127.0.0.1:7070",
+    slots: Annotated[
+        int, typer.Option("--slots", min=1, help="Most steps that run concurrently in each pool.")
+    ] = os.cpu_count() or 2,
+    pool: Annotated[
+        list[str] | None, typer.Option("--pool", help="Also serve this pool; repeat for more.")
+    ] = None,
+    drain: Annotated[
+        float,
+        typer.Option(
+            "--drain", metavar="SECONDS", min=0, help="On Ctrl-C, time that running steps have to end."
+        ),
+    ] = 10.0,
+    ui: Annotated[bool, typer.Option("--ui", help="Serve the web console, too.")] = False,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Port of the console; 0: a free one.")
+    ] = 7072,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Print the logs of coordinator and runner.")
+    ] = False,
+) -> None:
+    """Serve the whole system in one process: coordinator, runner, schedules and console, over SQLite, without Kafka.
+
+    For a team that begins, on one machine. All commands and clients work as with the large system. What it does not do: no
+    second coordinator takes over when the process ends (runs go on when it is started again), no runner on another machine can
+    join, and the model publisher is a service of its own (KAON_PUBLISHER).
+
+    \\b
+    kaon serve
+    kaon serve --state /srv/kaon --address 0.0.0.0:7070 --slots 8 --ui
+    kaon submit recommendations.py --watch    # in another terminal
+    """
+    configure_logs("info" if verbose else "warning")
+    settings = EmbeddedSettings(
+        state=state,
+        slots=slots,
+        address=address,
+        pools=tuple(sorted({DEFAULT_POOL, *(pool or ())})),
+        durable=True,
+        drain_seconds=drain,
+    )
+    signal.signal(signal.SIGTERM, _interrupt)
+    with EmbeddedSystem(settings) as system, ExitStack() as beside:
+        output.say(f"Kaon serves at {system.address} and keeps its state in {state}. Ctrl-C ends it.")
+        if ui:
+            console = beside.enter_context(console_beside(settings, system, port))
+            output.say(f"The console; this link logs you in, once: {console.link('/')}")
+        try:
+            system.wait()
+        except KeyboardInterrupt:
+            output.note(
+                f"Ending: running steps have {drain:g} s. Unfinished runs go on when kaon serve --state {state} starts again."
+            )
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
