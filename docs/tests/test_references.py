@@ -69,7 +69,7 @@ def test_every_metric_is_there(pages: dict[str, str]) -> None:
     for kind in kinds:
         kind(registry)
     families = list(registry.collect())
-    assert len(kinds) == 4
+    assert len(kinds) == 5
     assert len(families) > 30
     names = [f"{f.name}_total" if f.type == "counter" else f.name for f in families]
     assert [name for name in names if f"| `{name}` |" not in pages["reference/metrics"]] == []

@@ -118,7 +118,7 @@ class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
     ) -> runner_pb2.ExplainStepResponse:
         """Return the chain of wait reasons of a step, including the answer of its pool's matcher."""
         tenant = principal.current().tenant
-        node, links = await self._threads.read(
+        node, links = await self._threads.study(
             _reasons, self._threads.store, tenant, request.run_id, request.path, self._parts.now_us()
         )
         response = runner_pb2.ExplainStepResponse(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -24,6 +24,8 @@ from kaonapi.run.v1 import history_pb2, run_pb2, run_service_pb2
 
 _PAGE = 50
 _LARGEST_PAGE = 500
+# A run with more steps takes long to put together.
+_MANY_STEPS = 1_000
 
 
 class RunServiceStore(PastStore, AsideStore, Protocol):
@@ -74,21 +76,11 @@ class RunServicer(RunCommandsServicer, TimeTravelServicer):
         """Return a run with its steps, blocks and progress."""
         tenant = principal.current().tenant
         run = await self._threads.read(self._store.get_run, tenant, request.run_id)
-        steps = await self._threads.read(self._store.list_steps, request.run_id)
-        blocks = await self._threads.read(self._store.list_blocks, request.run_id)
         progress = self._parts.feed.progress(request.run_id)
-        waiting = await self._threads.read(self._store.waiting_commands, run.partition, run.run_id)
-        shown = views.run(run)
-        shown.commands_waiting = len(waiting)
-        if run.row.status not in t.TERMINAL:
-            aside = await self._threads.read(asides.find, self._store, request.run_id)
-            if aside is not None:
-                shown.error.CopyFrom(asides.error(aside))
-        return run_service_pb2.GetRunResponse(
-            run=shown,
-            steps=[_with_progress(step_view(row), progress.get(row.path)) for row in steps],
-            blocks=views.blocks(blocks),
-        )
+        # A large run is read and put together where nobody else's reads wait for it.
+        is_large = run.row.steps_total > _MANY_STEPS
+        threads = self._threads.study if is_large else self._threads.read
+        return await threads(_whole, self._store, tenant, request.run_id, progress)
 
     async def ListRuns(  # noqa: N802
         self, request: run_service_pb2.ListRunsRequest, context: Any
@@ -121,6 +113,25 @@ class RunServicer(RunCommandsServicer, TimeTravelServicer):
                 yield run_service_pb2.WatchRunResponse(event=update)
             else:
                 yield run_service_pb2.WatchRunResponse(progress=update)
+
+
+def _whole(
+    store: RunServiceStore, tenant: str, run_id: str, progress: Mapping[str, run_pb2.StepView]
+) -> run_service_pb2.GetRunResponse:
+    """Return a run with its steps and blocks. Blocks."""
+    run = store.get_run(tenant, run_id)
+    steps, blocks = store.list_steps(run_id), store.list_blocks(run_id)
+    shown = views.run(run)
+    shown.commands_waiting = len(store.waiting_commands(run.partition, run_id))
+    if run.row.status not in t.TERMINAL:
+        aside = asides.find(store, run_id)
+        if aside is not None:
+            shown.error.CopyFrom(asides.error(aside))
+    return run_service_pb2.GetRunResponse(
+        run=shown,
+        steps=[_with_progress(step_view(row), progress.get(row.path)) for row in steps],
+        blocks=views.blocks(blocks),
+    )
 
 
 def _with_progress(view: run_pb2.StepView, progress: run_pb2.StepView | None) -> run_pb2.StepView:

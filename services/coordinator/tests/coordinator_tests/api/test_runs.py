@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -11,6 +12,9 @@ from google.rpc import error_details_pb2  # type: ignore[import-untyped]
 from grpc import StatusCode, aio
 from grpc_status import rpc_status  # type: ignore[import-untyped]
 
+from kaon_coordinator.api import runs
+from kaon_coordinator.engine.rows.row_views import step_view
+from kaon_coordinator.engine.rows.rows import StepRow
 from kaon_coordinator.ids import new_run_id
 from kaon_wire.partitioning import partition_of
 from kaonapi.run.v1 import run_pb2
@@ -79,6 +83,25 @@ async def test_a_submission_that_is_only_validated_stores_nothing(api: Api) -> N
         await api.submit(params_json={"users": "10", "rate": '"fast"'}, validate_only=True)
     assert api.store.list_runs("default").runs == []
     assert api.others.wakes.empty()
+
+
+async def test_a_run_is_put_together_beside_the_event_loop(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    await api.register()
+    run = await api.submit()
+    api.advance(run, last=2)
+    threads: list[str] = []
+
+    def noted(row: StepRow) -> run_pb2.StepView:
+        threads.append(threading.current_thread().name)
+        return step_view(row)
+
+    monkeypatch.setattr(runs, "step_view", noted)
+    assert len((await api.runs.GetRun(r.GetRunRequest(run_id=run.run_id))).steps) == 1
+    assert threads[0].startswith("store-reader")
+    threads.clear()
+    monkeypatch.setattr(runs, "_MANY_STEPS", 0)
+    await api.runs.GetRun(r.GetRunRequest(run_id=run.run_id))
+    assert threads[0].startswith("store-student")
 
 
 async def test_an_older_version_can_be_asked_for(api: Api) -> None:
