@@ -10,6 +10,7 @@ STAMPS := $(CACHE)/stamps
 PY := .venv/bin/python
 BUF_VERSION := 1.75.0
 MERMAID_VERSION := 11.17.2
+AXE_VERSION := 4.14.1
 UV_VERSION := 0.13.9
 # The distribution's own is built with profile-guided optimization, which others often are not: a tenth of everything. rpy2 is built
 # with its headers.
@@ -18,6 +19,7 @@ PYTHON ?= $(or $(and $(wildcard /usr/include/python3.11/Python.h),$(wildcard /us
 COMPOSE = $(wildcard .venv/lib/python3*/site-packages/compose/docker-compose)
 BUF := $(CACHE)/npm/node_modules/.bin/buf
 MERMAID := $(CACHE)/mermaid-$(MERMAID_VERSION).min.js
+AXE := $(CACHE)/axe-$(AXE_VERSION).min.js
 
 WEB := services/console/web
 # What Vite asks for.
@@ -50,7 +52,7 @@ packages: $(STAMPS)/packages
 # Everything else works without it, and `kaon ui` says what is missing. An older Node fetches a newer one: Debian 12 has an old one.
 page:
 	@if command -v npm > /dev/null && { $(NODE_IS_NEW) || npm install --silent --no-audit --no-fund --prefix $(CACHE)/node node@22; }; then \
-	  $(MAKE) --no-print-directory web; \
+	  $(MAKE) --no-print-directory web $(AXE); \
 	else echo "The console's page is not built: that needs Node.js 20.19 or newer, with npm (make system)."; fi
 
 system: $(STAMPS)/system ## install what the machine lacks (Debian/Ubuntu as root); elsewhere list it
@@ -167,6 +169,12 @@ web-test: $(WEB_CLIENTS) ## unit tests of the page
 web-format: $(WEB_PACKAGES) ## apply the page's formatter and the linter's safe fixes
 	npm run --silent --prefix $(WEB) format
 
+# Rules for what everybody can use, which the tests of pages ask: of the package only the one file that a browser needs.
+$(AXE):
+	@mkdir -p $(CACHE)/axe
+	cd $(CACHE)/axe && npm pack --silent axe-core@$(AXE_VERSION) && tar -xzf axe-core-$(AXE_VERSION).tgz package/axe.min.js
+	mv $(CACHE)/axe/package/axe.min.js $@ && rm -r $(CACHE)/axe
+
 # --- documentation --------------------------------------------------------------------------------------------------
 
 # Of the package only the one file that a browser needs.
@@ -196,12 +204,15 @@ mutants: packages ## switch each safety mechanism off in turn: something must no
 
 # --- run ------------------------------------------------------------------------------------------------------------
 
-.PHONY: demo dev clean images up down
+.PHONY: demo dev link clean images up down
 demo: fetch ## the recommendations workflow on Kafka, HDFS, Hive, Spark, R, Scala and Docker, from start to report
 	$(PY) -m kaon_local demo
 
 dev: fetch ## start the whole system and leave it running (stop it with Ctrl-C); RUNNERS=4 for more step-runners
 	$(PY) -m kaon_local dev
+
+link: packages ## print another link to the console of make dev
+	@$(PY) -m kaon_local link
 
 images: fetch ## build the images of docker-compose.yml, and write .env for it
 	$(PY) -m kaon_local images

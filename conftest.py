@@ -23,6 +23,7 @@ SHARED = {
     "engine": "engines",
     "spark": "engines",
     "hdfs": "engines",
+    "world": "browser",
     "three_coordinators": "databases",
     "postgres": "databases",
 }

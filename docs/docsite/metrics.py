@@ -6,13 +6,14 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
 from docsite.text import plain, table
-from kaon_telemetry.metrics import CoordinatorMetrics, PublisherMetrics, RunnerMetrics, ViewMetrics
+from kaon_telemetry.metrics import ConsoleMetrics, CoordinatorMetrics, PublisherMetrics, RunnerMetrics, ViewMetrics
 
 SERVICES = {
     "Coordinator": CoordinatorMetrics,
     "View service": ViewMetrics,
     "Step-runner": RunnerMetrics,
     "Model-publisher": PublisherMetrics,
+    "Console": ConsoleMetrics,
 }
 
 

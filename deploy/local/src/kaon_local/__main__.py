@@ -39,6 +39,7 @@ def main() -> int:
         "demo", help="run the recommendations workflow on a whole system, and stop everything"
     )
     dev = commands.add_parser("dev", help="start a whole system and keep it running until Ctrl-C")
+    commands.add_parser("link", help="print another link to the console of the system that dev keeps running")
     for command in (demo, dev):
         command.add_argument(
             "--runners", type=int, default=int(os.environ.get("RUNNERS", "2")), help="how many step-runners"
@@ -68,6 +69,8 @@ def _run(arguments: argparse.Namespace) -> int:
             return with_engine(arguments.argv)
         case "images":
             return images(arguments.names, arguments.tag)
+        case "link":
+            return demo.link(CONSOLE_PORT)
         case "demo":
             return demo.run(
                 runners=arguments.runners, docker=docker, params=arguments.param, console_port=CONSOLE_PORT

@@ -16,8 +16,8 @@ from typing import Any
 from kaon_console.settings import BUILT_PAGES
 from kaon_local.fetch import movielens
 from kaon_local.paths import ROOT
-from kaon_local.ports import listening
-from kaon_local.system import System, SystemConfig
+from kaon_local.ports import HOST, listening
+from kaon_local.system import System, SystemConfig, console_link
 
 STATE = ROOT / ".kaon"
 EXAMPLES = ROOT / "examples"
@@ -76,7 +76,8 @@ def develop(
             system.start()
             print(f"\nKaon runs; logs and data under {_shown(state)}.")
             if system.console is not None:
-                print(f"The console; this link logs you in, once:\n\n    {system.console_link()}\n")
+                print("The console; this link logs you in, once (make link prints another):\n")
+                print(f"    {system.console_link()}\n")
             print("Try, in another terminal:\n")
             print("    . .venv/bin/activate\n    kaon submit examples/tour/workflow.py --watch")
             print(
@@ -95,6 +96,15 @@ def develop(
         finally:
             print()
             system.stop()
+
+
+def link(console_port: int) -> int:
+    """Prints a link to the console of the system that `develop` keeps running; returns the exit code."""
+    if not listening(console_port):
+        print("No console runs here: make dev starts one.", file=sys.stderr)
+        return 1
+    print(console_link(STATE / "dev", f"{HOST}:{console_port}"))
+    return 0
 
 
 def _workflow(system: System, state: Path, params: Sequence[str]) -> int:

@@ -137,8 +137,7 @@ class System:
     def console_link(self, page: str = "/") -> str:
         """A link that logs somebody in at the console, and leads to a page. It is good once."""
         assert self.console is not None
-        settings = settings_from(os.environ | dict(self.console.config.env))
-        return new_link(settings.state, f"http://{settings.address}", settings.principal, page)
+        return console_link(self.config.state, self.console.config.env["KAON_CONSOLE_ADDRESS"], page)
 
     def add_runner(self, number: int, **env: str) -> Service:
         """Adds one more runner; the caller starts it when the system is up already."""
@@ -247,7 +246,8 @@ class System:
                 state=state,
                 module="kaon_console",
                 probe=partial(probes.http_ok, f"http://{address}/health"),
-                env=env | {"KAON_CONSOLE_ADDRESS": address, "KAON_CONSOLE_STATE": str(state / "logins")},
+                env=env
+                | {"KAON_CONSOLE_ADDRESS": address, "KAON_CONSOLE_STATE": str(_logins(self.config.state))},
             )
         )
 
@@ -282,6 +282,15 @@ class System:
                 stop_seconds=30,
             )
         )
+
+
+def console_link(state: Path, address: str, page: str = "/") -> str:
+    """A link that logs in, once, whom the environment names, at the console of the system that keeps its state there."""
+    return new_link(_logins(state), f"http://{address}", settings_from(os.environ).principal, page)
+
+
+def _logins(state: Path) -> Path:
+    return state / "console" / "logins"
 
 
 def can_have_docker() -> bool:

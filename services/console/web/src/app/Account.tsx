@@ -1,4 +1,4 @@
-import { Menu, SegmentedControl, useMantineColorScheme } from "@mantine/core";
+import { Menu, SegmentedControl, useMantineColorScheme, VisuallyHidden } from "@mantine/core";
 import { IconLogout, IconSelector } from "@tabler/icons-react";
 import type { Session } from "../api/session";
 import { shown } from "../shared/text";
@@ -12,7 +12,8 @@ export function Account({ session }: { session: Session }) {
   return (
     <Menu position="top-start" width={260} withinPortal>
       <Menu.Target>
-        <button type="button" className={classes.button} aria-label="Account and settings">
+        <button type="button" className={classes.button}>
+          <VisuallyHidden>Account and settings of </VisuallyHidden>
           <span className={classes.avatar} aria-hidden="true">
             {[...session.name][0]?.toUpperCase() ?? "?"}
           </span>

@@ -47,7 +47,8 @@ function Frame({ session }: { session: Session }) {
       <MobileBar session={session} onSearch={openPalette} />
       <div className={classes.page}>
         <ConnectionBanner build={session.build} />
-        <main id="main" className={classes.main} tabIndex={-1}>
+        {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, also where nothing in it takes the focus */}
+        <main id="main" className={classes.main} tabIndex={0}>
           <Outlet />
         </main>
       </div>

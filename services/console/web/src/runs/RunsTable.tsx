@@ -1,4 +1,4 @@
-import { Checkbox } from "@mantine/core";
+import { Checkbox, VisuallyHidden } from "@mantine/core";
 import { IconArrowDown, IconArrowUp } from "@tabler/icons-react";
 import { Link, useNavigate } from "@tanstack/react-router";
 import { useVirtualizer } from "@tanstack/react-virtual";
@@ -180,8 +180,9 @@ function Row({ run, index, top, columns, narrow, current, chosen, onChoose }: Ro
       {columns.map(({ id, cell, end }, place) => (
         <span key={id} role="cell" data-end={end} className={classes.cell}>
           {place === 0 ? (
-            <Link to="/runs/$runId" params={{ runId: run.runId }} className={classes.link} aria-label={nameOf(run)}>
+            <Link to="/runs/$runId" params={{ runId: run.runId }} className={classes.link}>
               {cell(run)}
+              <VisuallyHidden> {nameOf(run)}</VisuallyHidden>
             </Link>
           ) : (
             cell(run)
@@ -201,7 +202,7 @@ function NarrowCell({ run, check }: { run: Run; check: React.ReactNode }) {
   return (
     <span role="cell" className={classes.narrow}>
       {check}
-      <Link to="/runs/$runId" params={{ runId: run.runId }} className={classes.link} aria-label={nameOf(run)}>
+      <Link to="/runs/$runId" params={{ runId: run.runId }} className={classes.link}>
         <StatusMark status={run.status} size={16} />
         <span className={classes.lines}>
           <span className={classes.first}>{shown(run.workflow)}</span>

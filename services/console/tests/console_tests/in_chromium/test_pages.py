@@ -1,0 +1,100 @@
+"""Every page, on the real system, as people see it: nothing fails, nobody is kept out, and a picture is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from .looking import DARK, DESKTOP, MOBILE, Look, looking
+from .world import HOSTILE, SOMEBODY, STRANGER, World
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+
+
+def paths(world: World) -> dict[str, str]:
+    """The pages by the names of their pictures."""
+    return {
+        "overview": "/",
+        "runs": "/runs",
+        "run": f"/runs/{world.tour}",
+        "run-failed": f"/runs/{world.wide}",
+        "run-waiting": f"/runs/{world.waiting}",
+        "launch": "/launch",
+        "launch-form": "/launch/tour",
+    }
+
+
+@pytest.mark.parametrize("look", [DESKTOP, DARK, MOBILE], ids=lambda look: look.name)
+def test_every_page_works_and_keeps_nobody_out(
+    chromium: Browser, world: World, axe: Path, look: Look
+) -> None:
+    found = {}
+    with looking(chromium, world.console, look) as window:
+        window.log_in(SOMEBODY)
+        for name, path in paths(world).items():
+            window.go(path)
+            window.picture(name)
+            found[name] = [*window.take_problems(), *window.barriers(axe)]
+            if (titles := window.headings()) != 1:
+                found[name].append(f"{titles} titles (h1)")
+            if (wider := window.overflow()) > 0:
+                found[name].append(f"{wider} pixels wider than the window")
+    assert {name: each for name, each in found.items() if each} == {}
+
+
+def test_texts_of_others_stay_texts(chromium: Browser, world: World) -> None:
+    with looking(chromium, world.console, DESKTOP) as window:
+        window.log_in(SOMEBODY)
+        for name, path in {
+            "hostile-overview": "/",
+            "hostile-runs": "/runs",
+            "hostile-run": f"/runs/{world.hostile}",
+            "hostile-form": "/launch/hostile",
+            "hostile-search": f"/runs?q={HOSTILE[0]}",
+        }.items():
+            window.go(path)
+            window.picture(name)
+            assert window.take_problems() == [], name
+            assert window.page.evaluate("window.owned") is None, name
+            made = window.page.locator(
+                "main script, main [onerror], main [onload], main iframe, a[href^='javascript:' i]"
+            )
+            expect(made).to_have_count(0)
+            assert "\u202e" not in window.page.locator("body").inner_text(), (
+                f"{name}: it turns what follows around"
+            )
+
+
+def test_without_a_session_the_page_says_how_to_log_in(chromium: Browser, world: World) -> None:
+    with looking(chromium, world.console, DESKTOP) as window:
+        window.go(f"/runs/{world.tour}")
+        window.picture("signed-out")
+        assert world.tour not in window.page.locator("body").inner_text()
+        assert {each.split(": ")[0] for each in window.take_problems()} == {"status 401"}
+
+
+def test_another_tenants_run_is_none(chromium: Browser, world: World) -> None:
+    with looking(chromium, world.console, DESKTOP) as window:
+        window.log_in(STRANGER)
+        window.go("/runs")
+        window.picture("runs-empty")
+        assert window.take_problems() == []
+        assert world.tour not in window.page.content()
+        window.go(f"/runs/{world.tour}")
+        window.picture("run-not-found")
+        assert "cycle" not in window.page.locator("main").inner_text()
+
+
+def test_a_page_that_lost_its_server_says_so_and_comes_back(chromium: Browser, world: World) -> None:
+    with looking(chromium, world.console, DESKTOP) as window:
+        window.log_in(SOMEBODY, "/runs")
+        window.context.set_offline(True)
+        window.page.get_by_role("link", name="Launch").first.click()
+        banner = window.page.get_by_role("status")
+        expect(banner.first).to_be_visible(timeout=30_000)
+        window.picture("offline")
+        window.context.set_offline(False)
+        window.go("/runs")
+        expect(window.page.get_by_text("tour").first).to_be_visible(timeout=30_000)

@@ -1,0 +1,146 @@
+"""What there is to look at: one system in this process, a console before it, and runs in the states that pages show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from kaon import Workflow, load_workflow
+from kaon.client import Client, Endpoints
+from kaon_console.beside import local_settings
+from kaon_embedded.system import EmbeddedSettings, EmbeddedSystem
+from kaon_service.principal import Principal
+
+from ..serving import Served, serving
+
+SOMEBODY = Principal(tenant="default", name="ada", roles=frozenset({"owner"}))
+STRANGER = Principal(tenant="strangers", name="eve")
+CELLS = 120
+# Texts as people and steps may give them: none may become more than text.
+HOSTILE = (
+    "<script>window.owned=1</script>",
+    "<img src=x onerror=window.owned=1>",
+    '"><svg/onload=window.owned=1>',
+    "';window.owned=1;'",
+    "{{constructor.constructor('window.owned=1')()}}",
+    "javascript:window.owned=1",
+    "</textarea><iframe srcdoc='<script>parent.owned=1</script>'>",
+    "\u202eevil\u202c\u2066mark\u2069",
+    '=HYPERLINK("http://evil.example")',
+    "\u001b[31mred\u001b]8;;javascript:window.owned=1\u0007link\u001b]8;;\u0007",
+    "\u0000nul\u0085",
+    "a" * 5000,
+)
+_FLOWS = """
+from kaon import Workflow, approval, each, param, steps
+
+HOSTILE = {hostile!r}
+
+def items(count):
+    return {{"items": [f"cell {{n}}" for n in range(count)]}}
+
+def cell(item):
+    if item.endswith(" 7"):
+        raise ValueError("the seventh has no data")
+    print("looked at", item)
+    return {{"score": len(item) / 10}}
+
+def say(text):
+    for each in HOSTILE:
+        print(each)
+    return {{"text": text, "all": [each for each in HOSTILE if "\\0" not in each]}}
+
+def fail(text):
+    raise RuntimeError(" ".join(HOSTILE[:8]))
+
+def make(count):
+    return {{"items": list(HOSTILE[:count])}}
+
+def echo(item):
+    return {{"item": item}}
+
+count = param("count", int, default={cells}, description="How many cells there are")
+many = steps.python("items", items, count=count, outputs={{"items": list}})
+item = each("item", many["items"])
+score = steps.python("cell", cell, item=item, outputs={{"score": float}})
+wide = Workflow("wide", many >> score**item)
+
+text = param("text", str, default=HOSTILE[0], description=HOSTILE[1])
+said = steps.python("say", say, text=text, outputs={{"text": str, "all": list}})
+made = steps.python("make", make, count=8, outputs={{"items": list}})
+one = each("one", made["items"])
+echoed = steps.python("echo", echo, item=one, outputs={{"item": str}})
+asked = approval("ask", message=" ".join(HOSTILE[:9]), roles=["owner"])
+failed = steps.python("fail", fail, text=said["text"])
+hostile = Workflow("hostile", said >> made >> echoed**one >> asked >> failed, description=" ".join(HOSTILE[:9]))
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """The console, and its runs by what they show."""
+
+    console: Served
+    address: str
+    # Succeeded: a loop over a foreach.
+    tour: str
+    # Failed: a foreach of `CELLS` cells, of which a few have failed.
+    wide: str
+    # Waits for data from outside.
+    waiting: str
+    # Waits for an approval; everything that it says is hostile.
+    hostile: str
+
+    def client(self, principal: Principal = SOMEBODY) -> Client:
+        """What somebody calls without a browser."""
+        return Client(
+            Endpoints(
+                server=self.address,
+                tenant=principal.tenant,
+                principal=principal.name,
+                roles=tuple(principal.roles),
+            )
+        )
+
+
+@contextmanager
+def open_world(state: Path, examples: Path) -> Iterator[World]:
+    """Starts everything, and returns when the runs are in their states."""
+    file = state / "flows.py"
+    file.write_text(_FLOWS.format(hostile=HOSTILE, cells=CELLS))
+    with ExitStack() as stack:
+        system = stack.enter_context(EmbeddedSystem(EmbeddedSettings(state=state / "kept", slots=2)))
+        settings = local_settings(
+            system.address, port=0, state=state / "logins", artifacts=(state / "kept" / "artifacts").as_uri()
+        )
+        console = stack.enter_context(serving(settings))
+        world = World(console=console, address=system.address, tour="", wide="", waiting="", hostile="")
+        client = stack.enter_context(world.client())
+        runs = {
+            "tour": _submit(client, load_workflow(examples / "tour" / "workflow.py"), {"count": 2}),
+            "wide": _submit(client, load_workflow(file, "wide"), {}),
+            "waiting": _submit(client, load_workflow(examples / "gates" / "workflow.py"), {}),
+            "hostile": _submit(client, load_workflow(file, "hostile"), {"text": " ".join(HOSTILE[:9])}),
+        }
+        for name in ("tour", "wide"):
+            _until_ended(client, runs[name])
+        _until_waiting(client, runs["hostile"])
+        yield World(console=console, address=system.address, **runs)
+
+
+def _submit(client: Client, workflow: Workflow, params: dict[str, object]) -> str:
+    return client.submit(workflow, params).run.run_id
+
+
+def _until_ended(client: Client, run_id: str) -> None:
+    for _ in client.watch(run_id):
+        pass
+
+
+def _until_waiting(client: Client, run_id: str) -> None:
+    for update in client.watch(run_id):
+        if update.event.block_started.path == "ask":
+            return
+    raise AssertionError(f"run {run_id} has ended, and was to wait: {client.run(run_id)}")
