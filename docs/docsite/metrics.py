@@ -6,7 +6,13 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
 from docsite.text import plain, table
-from kaon_telemetry.metrics import ConsoleMetrics, CoordinatorMetrics, PublisherMetrics, RunnerMetrics, ViewMetrics
+from kaon_telemetry.metrics import (
+    ConsoleMetrics,
+    CoordinatorMetrics,
+    PublisherMetrics,
+    RunnerMetrics,
+    ViewMetrics,
+)
 
 SERVICES = {
     "Coordinator": CoordinatorMetrics,
