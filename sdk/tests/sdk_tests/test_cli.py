@@ -221,6 +221,19 @@ def test_lines_that_are_left_out_are_told_with_the_command_that_has_them(
     assert line.endswith("end")
 
 
+def test_two_runs_are_compared(kaon: Kaon, world: World, flow: str) -> None:
+    kaon("submit", flow, "-p", "n=30")
+    kaon("submit", flow, "-p", "n=31")
+    code, out, _ = kaon("diff", "r1", "r2")
+    assert (code, out.split()[:4], "parameter n" in out) == (0, ["WHAT", "r1", "r2", "parameter"], True)
+    assert kaon("diff", "r1", "r1")[1].strip() == "Nothing differs."
+    assert json.loads(kaon("diff", "r1", "r2", "--json")[1]) == {
+        "what": "parameter n",
+        "first": "30",
+        "second": "31",
+    }
+
+
 def test_a_whole_log_goes_to_standard_output_or_to_a_file_as_it_is(
     kaon: Kaon, world: World, flow: str, tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ import typer
 
 from kaon.cli.commands import (
     artifacts,
+    compare,
     doctor,
     graph,
     logs,
@@ -92,6 +93,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "history": show.history,
         "why": why.why,
         "verify": show.verify,
+        "diff": compare.diff,
     },
     "Steer runs": {
         "cancel": steer.cancel,

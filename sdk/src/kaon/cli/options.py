@@ -32,6 +32,7 @@ AsJson: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print one JSON object per line, for scripts.")
 ]
 RunId: TypeAlias = Annotated[str, typer.Argument(metavar="RUN", help="The id of the run.")]
+OtherRunId: TypeAlias = Annotated[str, typer.Argument(metavar="RUN", help="The id of the other run.")]
 WorkflowFile: TypeAlias = Annotated[
     Path, typer.Argument(metavar="FILE", help="A Python file that defines a Workflow.", show_default=False)
 ]
