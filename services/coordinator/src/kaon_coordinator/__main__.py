@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import os
 import sys
+from functools import partial
 
 import structlog
 import uvloop
@@ -17,6 +18,7 @@ from kaon_coordinator.bootstrap import Application
 from kaon_coordinator.settings import Settings, settings_from
 from kaon_coordinator.shell.gc_tuning import collect_seldom
 from kaon_coordinator.transport.faust import FaustTransport
+from kaon_coordinator.transport.run_events import follow_run_events
 from kaon_coordinator.transport.topic_reader import KafkaRecords
 from kaon_service.serve import serve
 from kaon_telemetry.logs import configure_logs
@@ -29,7 +31,8 @@ log = structlog.get_logger("kaon_coordinator")
 def _application(settings: Settings) -> Application:
     spans = open_spans("kaon-coordinator", os.environ)
     transport = FaustTransport(settings.kafka, catalogue=settings.catalogue)
-    return Application(settings, transport, spans, KafkaRecords(settings.kafka))
+    follow = partial(follow_run_events, settings.kafka, settings.catalogue.run_partitions)
+    return Application(settings, transport, spans, KafkaRecords(settings.kafka), follow=follow)
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from kaon_artifacts import ArtifactStore
 from kaon_coordinator import expressions
 from kaon_coordinator.api.feed import RunFeed
 from kaon_coordinator.api.log_archive import LogArchive
+from kaon_coordinator.api.others import Follow, OthersEvents
 from kaon_coordinator.api.server import ApiParts, ApiServer
 from kaon_coordinator.api.sinks import ApiSinks
 from kaon_coordinator.collection import Collection
@@ -68,6 +69,7 @@ class Application:
         spans: The receiver of traces; none by default. Closed by `stop`.
         records: Reads topics for the triggers of schedules; without it they report an error. Closed by `stop`.
         view: The source from which the view service hears of changes, when this process is to serve it, too.
+        follow: Reads topic run-events, for what other coordinators' runs do; none where there are no others.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Application:
         spans: Spans | None = None,
         records: RecordSource | None = None,
         view: SourceOf | None = None,
+        follow: Follow | None = None,
     ) -> None:
         self._settings = settings
         # Of this application alone: an embedded one may follow another in the same process.
@@ -143,6 +146,7 @@ class Application:
         )
         if self._view is not None:
             self._view.add_to(self._api.grpc)
+        self._others = OthersEvents(feed, follow, self._owns_all) if follow is not None else None
         self._snapshots = Snapshots(self._store, self.coordinator.open_runs)
         days = settings.keep.artifact_days
         self._collection = (
@@ -174,6 +178,8 @@ class Application:
             work.append(self._collection.run)
         if self._view is not None:
             work.append(self._view.run)
+        if self._others is not None:
+            work.append(self._others.run)
         for each in work:
             self._tasks.start(each.__qualname__, each())
         await self._api.serving(ready=True)
@@ -199,6 +205,9 @@ class Application:
         if self._metrics_server is not None:
             await asyncio.to_thread(self._metrics_server.close)
         await asyncio.to_thread(self._spans.close)
+
+    def _owns_all(self) -> bool:
+        return len(self.coordinator.epochs()) >= self._settings.catalogue.run_partitions
 
     def _make_view(self, source: SourceOf, feed: RunFeed, artifacts: ArtifactStore, clocks: Clocks) -> View:
         # Connections of its own: whoever looks does not take those of whoever decides.

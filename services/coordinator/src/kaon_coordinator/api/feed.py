@@ -75,6 +75,8 @@ class RunFeed:
         self._subscriptions: dict[str, set[Subscription]] = defaultdict(set)
         self._progress: dict[str, dict[str, run_pb2.StepView]] = {}
         self._listeners: list[Listener] = []
+        # Set while any run has a subscription.
+        self.someone_watches = asyncio.Event()
 
     def publish(self, events: Iterable[history_pb2.HistoryEvent]) -> None:
         """Publish durable events, each run's in order of seq."""
@@ -108,12 +110,15 @@ class RunFeed:
         """Collect the updates of a run from now on, beginning with the present progress of its steps."""
         subscription = Subscription(self._progress.get(run_id, {}).values())
         self._subscriptions[run_id].add(subscription)
+        self.someone_watches.set()
         try:
             yield subscription
         finally:
             self._subscriptions[run_id].discard(subscription)
             if not self._subscriptions[run_id]:
                 del self._subscriptions[run_id]
+            if not self._subscriptions:
+                self.someone_watches.clear()
 
     @contextmanager
     def listen(self, listener: Listener) -> Iterator[None]:

@@ -9,9 +9,10 @@ import structlog
 from kaon_coordinator.api.feed import RunFeed
 from kaon_coordinator.api.log_archive import LogArchive
 from kaon_coordinator.faults import note_fault
+from kaon_coordinator.shell.progress_publisher import progress_in
 from kaon_wire.errors import KaonError
 from kaonapi.log.v1 import log_pb2
-from kaonapi.run.v1 import history_pb2, run_pb2
+from kaonapi.run.v1 import history_pb2
 from kaonapi.step.v1 import step_pb2
 
 log = structlog.get_logger(__name__)
@@ -32,9 +33,8 @@ class ApiSinks:
         """Receive runners' records, for the progress in them."""
         for records in reports.values():
             for record in records:
-                for event in record.events:
-                    if event.HasField("progress"):
-                        self._feed.publish_progress(event.key.run_id, _view(record, event))
+                for told in progress_in(record):
+                    self._feed.publish_progress(told.run_id, told.step)
 
     async def logs(self, lines: Sequence[log_pb2.LogLines]) -> None:
         """Archive lines that steps printed; return when they are archived.
@@ -56,17 +56,3 @@ class ApiSinks:
         middle = len(lines) // 2
         await self.logs(lines[:middle])
         await self.logs(lines[middle:])
-
-
-def _view(record: step_pb2.StepEvents, event: step_pb2.StepEvent) -> run_pb2.StepView:
-    key, progress = event.key, event.progress
-    return run_pb2.StepView(
-        path=key.path,
-        name=key.path.rsplit("/", 1)[-1],
-        status=run_pb2.STATUS_RUNNING,
-        attempt=key.attempt,
-        generation=key.generation,
-        runner_id=record.runner_id,
-        progress=progress.fraction,
-        progress_message=progress.message,
-    )

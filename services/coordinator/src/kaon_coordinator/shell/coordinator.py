@@ -26,6 +26,7 @@ from kaon_coordinator.shell.outbox import Outbox
 from kaon_coordinator.shell.ownership import Ownership, OwnershipParts
 from kaon_coordinator.shell.partitions import Partitions
 from kaon_coordinator.shell.pool_link import PoolLink, PoolOwner
+from kaon_coordinator.shell.progress_publisher import ProgressPublisher
 from kaon_coordinator.shell.queries import Outside, Queries
 from kaon_coordinator.shell.shell_settings import Clocks, Counters, ShellSettings
 from kaon_coordinator.shell.turn_loop import LoopParts, Sinks, TurnLoop
@@ -88,6 +89,7 @@ class Coordinator:
         dispatch = Dispatch(settings=settings, partitions=partitions, inbox=inbox, queries=queries, link=link)
         barriers = Barriers(settings.lease_seconds)
         history_publisher = HistoryPublisher(settings.catalogue, transport)
+        self._progress = progress_publisher = ProgressPublisher(settings.catalogue, transport)
         self._ownership = Ownership(
             OwnershipParts(
                 settings=settings,
@@ -128,6 +130,7 @@ class Coordinator:
                 dispatch=dispatch,
                 link=link,
                 history_publisher=history_publisher,
+                progress_publisher=progress_publisher,
                 sinks=sinks,
                 lock=self._lock,
             )
@@ -215,6 +218,7 @@ class Coordinator:
             await self._transport.quarantine(record, reason)
         with going_on("progress was shown"):
             self._sinks.progress(inbound.reports)
+            self._progress.add(inbound.reports)
         async with self._lock:
             await self._loop.turn(inbound)
         # After the turn, so that no step waits for the archiving of lines; before the records are

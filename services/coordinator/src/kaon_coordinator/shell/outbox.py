@@ -39,6 +39,12 @@ class Outbox:
             value = pack_repeated(history_pb2.RunEvents.EVENTS_FIELD_NUMBER, chunk)
             self._add(topics.RUN_EVENTS, partition, value)
 
+    def progress(self, partition: int, reports: Iterable[bytes]) -> None:
+        """Publish serialized RunProgress of one engine partition."""
+        for chunk in _chunks(reports, len):
+            value = pack_repeated(history_pb2.RunEvents.PROGRESS_FIELD_NUMBER, chunk)
+            self._add(topics.RUN_EVENTS, partition, value)
+
     def step_requests(self, record: step_pb2.StepRequests) -> None:
         """Send requests to a matcher in another process."""
         partition = partition_of(record.pool, self._catalogue.pool_partitions)

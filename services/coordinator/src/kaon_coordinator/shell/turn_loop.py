@@ -26,6 +26,7 @@ from kaon_coordinator.shell.ownership import Ownership
 from kaon_coordinator.shell.partition import Partition
 from kaon_coordinator.shell.partitions import Partitions
 from kaon_coordinator.shell.pool_link import PoolLink
+from kaon_coordinator.shell.progress_publisher import ProgressPublisher
 from kaon_coordinator.shell.queries import Queries
 from kaon_coordinator.shell.shell_settings import Clocks, Counters, ShellSettings
 from kaon_coordinator.shell.turn import Turn
@@ -74,6 +75,7 @@ class LoopParts:
     dispatch: Dispatch
     link: PoolLink
     history_publisher: HistoryPublisher
+    progress_publisher: ProgressPublisher
     sinks: Sinks
     # Held during every change of state.
     lock: asyncio.Lock
@@ -98,6 +100,7 @@ class TurnLoop:
         parts = self._parts
         beside = [
             asyncio.create_task(parts.history_publisher.run(), name="publisher"),
+            asyncio.create_task(parts.progress_publisher.run(), name="progress"),
             asyncio.create_task(self._queries.permits.run(), name="permits"),
         ]
         next_poll = 0.0
