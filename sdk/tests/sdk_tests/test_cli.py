@@ -17,6 +17,7 @@ import typer
 from sdk_api_server import World, short_history
 
 from kaon.cli import plugins
+from kaon.cli.commands import steer
 from kaon.cli.main import app, execute
 from kaonapi.log.v1 import log_pb2
 from kaonapi.model.v1 import model_pb2
@@ -109,7 +110,7 @@ def test_runs_are_listed_shown_and_cancelled(kaon: Kaon, flow: str) -> None:
     assert "n = 1" not in shown  # the server of this test fills in no defaults
     assert "host-1" in shown
     assert json.loads(kaon("show", "r1", "--json")[1])["steps"][0]["status"] == "RUNNING"
-    assert kaon("cancel", "r1", "--reason", "enough")[1] == "Run r1 is CANCELLING.\n"
+    assert kaon("cancel", "r1", "--reason", "enough")[1] == "Cancelling. Run r1 is CANCELLING.\n"
     assert json.loads(kaon("list", "--status", "cancelling", "--json")[1])["status"] == "CANCELLING"
 
 
@@ -549,6 +550,23 @@ def test_triggers_are_written_by_what_happens(kaon: Kaon, world: World, project:
     listed = kaon("schedule", "list")[1]
     for text in ("every 6h00m", "after a run of other", "on a record of topic", "on model m"):
         assert text in listed
+
+
+def test_a_command_that_stops_or_repeats_steps_says_which(kaon: Kaon, world: World, flow: str) -> None:
+    kaon("submit", flow)
+    stopping = run_pb2.STATUS_CANCELLING
+    world.steps = [run_pb2.StepView(path=path, status=stopping) for path in ("a", "b", "c")]
+    assert kaon("cancel", "r1")[1] == "Cancelling; 3 steps are stopping. Run r1 is CANCELLING.\n"
+    done, failed = run_pb2.STATUS_SUCCEEDED, run_pb2.STATUS_FAILED
+    before = [run_pb2.StepView(path="a", status=done), run_pb2.StepView(path="b", status=failed)]
+    after = [before[0], run_pb2.StepView(path="b", status=run_pb2.STATUS_READY)]
+    assert steer._again(before, after) == " (b); 1 that succeeded is kept"
+
+
+def test_nobody_waits_where_nothing_listens(kaon: Kaon) -> None:
+    code, _, err = kaon("list", "--server", "127.0.0.1:9")
+    assert code == 1
+    assert err.startswith("kaon: nothing listens at 127.0.0.1:9: start a system with kaon serve")
 
 
 def test_a_schedule_runs_at_once(kaon: Kaon, world: World, project: Path) -> None:

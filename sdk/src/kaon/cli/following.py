@@ -59,6 +59,9 @@ class Follower:
             self._show()
         except KeyboardInterrupt:
             if not self._owns:
+                output.note(
+                    f"Run {self._run_id} goes on. Watch it again: kaon watch {self._run_id}. Cancel it: kaon cancel {self._run_id}"
+                )
                 raise
             self._stop()
         finally:

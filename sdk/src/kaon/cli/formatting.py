@@ -87,6 +87,11 @@ def duration(seconds: float) -> str:
     return f"{minutes}m{rest:02}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02}m"
 
 
+def zone() -> str:
+    """Name the local zone, in which all times are shown."""
+    return datetime.now().astimezone().tzname() or "local time"
+
+
 def moment(time: Timestamp) -> str:
     """Format a time with its date in the local zone; empty for no time."""
     if not time.seconds:

@@ -41,7 +41,7 @@ app = typer.Typer(
     cls=PluginGroup,
     name="kaon",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     help="""Kaon orchestrates machine-learning workflows whose steps run in different engines.
 

@@ -12,6 +12,7 @@ from typing import Annotated, TypeAlias
 import typer
 
 from kaon.cli import output, plugins
+from kaon.cli.probing import probe
 from kaon.client import Client, Endpoints
 from kaon.client.channel import DEFAULT_PUBLISHER, DEFAULT_SERVER
 from kaon.dsl import Workflow, load_workflow
@@ -119,8 +120,14 @@ def load(file: Path, name: str | None) -> Workflow:
     return workflow
 
 
-def client(*, server: str = SERVER, publisher: str = PUBLISHER) -> Client:
-    """Make a client for the addresses of the options, with tenant, principal and roles of the environment."""
+def client(*, server: str = SERVER, publisher: str = PUBLISHER, probes: bool = True) -> Client:
+    """Make a client for the addresses of the options, with tenant, principal and roles of the environment.
+
+    Raises:
+        Unavailable: nothing listens at the server's address; with `probes` that is known at once.
+    """
+    if probes:
+        probe(server, "KAON_SERVER")
     return Client(replace(Endpoints.from_environment(), server=server, publisher=publisher))
 
 

@@ -46,7 +46,7 @@ def doctor(
     kaon doctor
     kaon doctor --json | jq 'select(.verdict != "ok")'
     """
-    with options.client(server=server, publisher=publisher) as client:
+    with options.client(server=server, publisher=publisher, probes=False) as client:
         findings = list(_findings(client))
     for finding in findings:
         _print(finding, as_json=json)

@@ -28,7 +28,7 @@ def list_models(
     kaon models list
     kaon models list recommender
     """
-    with options.client(publisher=server) as client:
+    with options.client(publisher=server, probes=False) as client:
         listing = client.models.listing(model)
     versions = listing.versions
     if json:
@@ -67,7 +67,7 @@ def show(
     kaon models show recommender
     kaon models show recommender --version 3 --json
     """
-    with options.client(publisher=server) as client:
+    with options.client(publisher=server, probes=False) as client:
         found = client.models.get(model, version)
     if json:
         output.print_json(found)
@@ -94,7 +94,7 @@ def promote(
     \b
     kaon models promote recommender 3 --reason "passed the A/B test"
     """
-    with options.client(publisher=server) as client:
+    with options.client(publisher=server, probes=False) as client:
         announcement = client.models.promote(model, version, reason)
     _print_change(announcement, as_json=json)
 
@@ -114,7 +114,7 @@ def rollback(
     \b
     kaon models rollback recommender --reason "complaints from region 8"
     """
-    with options.client(publisher=server) as client:
+    with options.client(publisher=server, probes=False) as client:
         announcement = client.models.rollback(model, leaving, reason)
     _print_change(announcement, as_json=json)
 
@@ -134,7 +134,7 @@ def diff(
     \b
     kaon models diff recommender 2 3
     """
-    with options.client(publisher=server) as client:
+    with options.client(publisher=server, probes=False) as client:
         pair = (client.models.get(model, one).version, client.models.get(model, other).version)
     rows = differences(*pair)
     if json:
@@ -203,7 +203,7 @@ def watch(
     kaon models watch
     kaon models watch recommender --after 12 --json
     """
-    with options.client(publisher=server) as client:
+    with options.client(publisher=server, probes=False) as client:
         for announcement in client.models.watch(consumer, model, after):
             if json:
                 output.print_json(announcement)

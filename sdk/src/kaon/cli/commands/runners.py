@@ -30,7 +30,18 @@ def runners(
             output.print_json(runner)
         return
     output.print_table(
-        ("RUNNER", "POOL", "STATE", "SLOTS", "LOAD", "RUNNING", "QUEUED", "VERSION", "HEARD", "OFFERS"),
+        (
+            "RUNNER",
+            "POOL",
+            "STATE",
+            "SLOTS",
+            "LOAD",
+            "RUNNING",
+            "QUEUED",
+            "VERSION",
+            f"HEARD ({formatting.zone()})",
+            "OFFERS",
+        ),
         (
             (
                 runner.runner_id,

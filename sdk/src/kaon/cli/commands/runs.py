@@ -202,7 +202,7 @@ def list_runs(
             output.print_json(run)
         return
     output.print_table(
-        ("RUN", "WORKFLOW", "STATUS", "STEPS", "SUBMITTED", "TOOK"),
+        ("RUN", "WORKFLOW", "STATUS", "STEPS", f"SUBMITTED ({formatting.zone()})", "TOOK"),
         (
             (
                 run.run_id,

@@ -100,7 +100,7 @@ def list_schedules(server: options.Server = options.SERVER, json: options.AsJson
             output.print_json(schedule)
         return
     output.print_table(
-        ("SCHEDULE", "WORKFLOW", "WHEN", "NEXT", "LAST RUN", "NOTE"),
+        ("SCHEDULE", "WORKFLOW", "WHEN", f"NEXT ({formatting.zone()})", "LAST RUN", "NOTE"),
         (
             (
                 each.name,

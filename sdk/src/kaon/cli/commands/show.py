@@ -76,6 +76,7 @@ def show(
 def history(
     run: options.RunId,
     after: options.After = 0,
+    state: options.State = None,
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:
@@ -86,7 +87,7 @@ def history(
     kaon history 01JD3Z... --after 120 --json | jq -c .step_ended
     """
     out = output.console()
-    with options.client(server=server) as client:
+    with options.reached(server=server, state=state) as client:
         for event in client.history(run, after):
             if json:
                 output.print_json(event)
@@ -137,7 +138,8 @@ def _print_run(run: run_pb2.Run) -> None:
     )
     origin = f" from {run.origin}" if run.origin else ""
     out.print(
-        f"version {run.version[:19]}  submitted {formatting.moment(run.create_time)} by {run.submitter or 'default'}{origin}",
+        f"version {run.version[:19]}  submitted {formatting.moment(run.create_time)} {formatting.zone()} "
+        f"by {run.submitter or 'default'}{origin}",
         markup=False,
     )
     if run.labels:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
@@ -14,6 +15,11 @@ from kaonapi.run.v1 import run_pb2
 
 # Exit code of a command that is stored and that the run's owner has not applied in time.
 UNANSWERED = 3
+
+_ENDED_BADLY = frozenset(
+    {run_pb2.STATUS_FAILED, run_pb2.STATUS_CANCELLED, run_pb2.STATUS_TIMED_OUT, run_pb2.STATUS_QUARANTINED}
+)
+_NAMED = 3
 
 _MARKS = {
     "succeeded": run_pb2.STATUS_SUCCEEDED,
@@ -44,7 +50,8 @@ def cancel(
     """
     with options.client(server=server) as client:
         found = client.cancel(run, reason, path=path, skip=skip, force=force)
-    _tell(found, f"Cancelling {path}." if path else "", json=json)
+        stopping = "" if json else _counted(client.run(run).steps, run_pb2.STATUS_CANCELLING, "stopping")
+    _tell(found, f"Cancelling{f' {path}' if path else ''}{stopping}.", json=json)
 
 
 def pause(
@@ -140,11 +147,11 @@ def retry(
     kaon retry 01JD3Z... 'regions[US]'              # only the failed steps of this cell
     """
     with options.client(server=server) as client:
-        _tell(
-            client.retry(run, path, reason),
-            f"Retrying the failed steps{f' of {path}' if path else ''}.",
-            json=json,
-        )
+        before = client.run(run).steps
+        found = client.retry(run, path, reason)
+        after = client.run(run).steps
+    again = _again(before, after)
+    _tell(found, f"Retrying the failed steps{f' of {path}' if path else ''}{again}.", json=json)
 
 
 def restart(
@@ -163,6 +170,24 @@ def restart(
         _tell(
             client.restart(run, path, reason), f"Restarting {path} and the nodes downstream of it.", json=json
         )
+
+
+def _counted(steps: Iterable[run_pb2.StepView], status: run_pb2.Status.ValueType, doing: str) -> str:
+    """Describe how many steps have a status; empty for none."""
+    count = sum(step.status == status for step in steps)
+    return f"; {count} step{' is' if count == 1 else 's are'} {doing}" if count else ""
+
+
+def _again(before: Iterable[run_pb2.StepView], after: Iterable[run_pb2.StepView]) -> str:
+    """Describe which steps run again and how many are kept."""
+    kept = {step.path for step in before if step.status == run_pb2.STATUS_SUCCEEDED}
+    broken = [step.path for step in before if step.status in _ENDED_BADLY]
+    now = {step.path: step.status for step in after}
+    again = [path for path in broken if now.get(path) not in _ENDED_BADLY]
+    if not again:
+        return ""
+    more = f" and {len(again) - _NAMED} more" if len(again) > _NAMED else ""
+    return f" ({', '.join(again[:_NAMED])}{more}); {len(kept)} that succeeded {'is' if len(kept) == 1 else 'are'} kept"
 
 
 def mark(

@@ -20,6 +20,7 @@ def why(
             show_default=False,
         ),
     ],
+    state: options.State = None,
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:
@@ -29,7 +30,7 @@ def why(
     kaon why 01JD3Z... 'regions[US]/train-region'
     kaon why 01JD3Z... publish --json
     """
-    with options.client(server=server) as client:
+    with options.reached(server=server, state=state) as client:
         found = client.why(run, path)
     if json:
         output.print_json(found)

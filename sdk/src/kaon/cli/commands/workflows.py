@@ -28,7 +28,7 @@ def list_workflows(server: options.Server = options.SERVER, json: options.AsJson
             output.print_json(workflow)
         return
     output.print_table(
-        ("WORKFLOW", "VERSION", "REGISTERED", "DESCRIPTION"),
+        ("WORKFLOW", "VERSION", f"REGISTERED ({formatting.zone()})", "DESCRIPTION"),
         (
             (each.name, each.version[:19], formatting.moment(each.create_time), each.definition.description)
             for each in found
@@ -56,7 +56,9 @@ def show(
     if json:
         output.print_json(found)
         return
-    output.console().print(f"registered {formatting.moment(found.create_time)}", style="dim")
+    output.console().print(
+        f"registered {formatting.moment(found.create_time)} {formatting.zone()}", style="dim"
+    )
     print_definition(found.definition, found.version)
 
 

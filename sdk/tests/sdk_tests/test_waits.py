@@ -6,12 +6,12 @@ import threading
 from types import SimpleNamespace
 from typing import cast
 
-from sdk_api_server import event
-
 from kaon.cli.waits import Waits
 from kaon.client import Client
 from kaonapi.run.v1 import history_pb2 as h
 from kaonapi.runner.v1 import runner_pb2
+
+from .sdk_api_server import event
 
 
 def test_what_waits_for_long_is_asked_about_and_told_once() -> None:
