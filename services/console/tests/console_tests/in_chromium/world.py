@@ -73,6 +73,7 @@ made = steps.python("make", make, count=8, outputs={{"items": list}})
 one = each("one", made["items"])
 echoed = steps.python("echo", echo, item=one, outputs={{"item": str}})
 asked = approval("ask", message=" ".join(HOSTILE[:9]), roles=["owner"])
+asking = Workflow("asking", approval("agree", message="May it go on?", roles=["owner"]))
 failed = steps.python("fail", fail, text=said["text"])
 hostile = Workflow("hostile", said >> made >> echoed**one >> asked >> failed, description=" ".join(HOSTILE[:9]))
 """
@@ -84,6 +85,8 @@ class World:
 
     console: Served
     address: str
+    # The file of the workflows that are made for the tests.
+    file: Path
     # Succeeded: a loop over a foreach.
     tour: str
     # Failed: a foreach of `CELLS` cells, of which a few have failed.
@@ -93,16 +96,9 @@ class World:
     # Waits for an approval; everything that it says is hostile.
     hostile: str
 
-    def client(self, principal: Principal = SOMEBODY) -> Client:
+    def client(self) -> Client:
         """What somebody calls without a browser."""
-        return Client(
-            Endpoints(
-                server=self.address,
-                tenant=principal.tenant,
-                principal=principal.name,
-                roles=tuple(principal.roles),
-            )
-        )
+        return _client(self.address, SOMEBODY)
 
 
 @contextmanager
@@ -116,8 +112,7 @@ def open_world(state: Path, examples: Path) -> Iterator[World]:
             system.address, port=0, state=state / "logins", artifacts=(state / "kept" / "artifacts").as_uri()
         )
         console = stack.enter_context(serving(settings))
-        world = World(console=console, address=system.address, tour="", wide="", waiting="", hostile="")
-        client = stack.enter_context(world.client())
+        client = stack.enter_context(_client(system.address, SOMEBODY))
         runs = {
             "tour": _submit(client, load_workflow(examples / "tour" / "workflow.py"), {"count": 2}),
             "wide": _submit(client, load_workflow(file, "wide"), {}),
@@ -127,7 +122,11 @@ def open_world(state: Path, examples: Path) -> Iterator[World]:
         for name in ("tour", "wide"):
             _until_ended(client, runs[name])
         _until_waiting(client, runs["hostile"])
-        yield World(console=console, address=system.address, **runs)
+        yield World(console=console, address=system.address, file=file, **runs)
+
+
+def _client(address: str, who: Principal) -> Client:
+    return Client(Endpoints(server=address, tenant=who.tenant, principal=who.name, roles=tuple(who.roles)))
 
 
 def _submit(client: Client, workflow: Workflow, params: dict[str, object]) -> str:

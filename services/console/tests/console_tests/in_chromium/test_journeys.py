@@ -1,0 +1,90 @@
+"""What people do in the console, on the real system."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from kaon import load_workflow
+from kaon_local.ports import free_port
+from kaonapi.run.v1 import run_pb2
+
+from ..serving import serving
+from .looking import DESKTOP, looking
+from .world import SOMEBODY, World
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+
+# Milliseconds; only for what never comes.
+PATIENCE = 30_000
+
+
+def test_a_run_is_launched_by_the_keyboard_alone(chromium: Browser, world: World) -> None:
+    with looking(chromium, world.console, DESKTOP) as window:
+        window.log_in(SOMEBODY)
+        keyboard = window.page.keyboard
+        keyboard.press("g")
+        keyboard.press("l")
+        expect(window.page.get_by_role("heading", name="Launch")).to_be_visible(timeout=PATIENCE)
+        keyboard.press("/")
+        keyboard.type("tour")
+        window.page.get_by_role("link", name="tour").focus()
+        keyboard.press("Enter")
+        field = window.page.get_by_label("count").first
+        expect(field).to_be_visible(timeout=PATIENCE)
+        field.focus()
+        keyboard.press("Control+A")
+        keyboard.type("1")
+        keyboard.press("Control+Enter")
+        window.page.wait_for_url("**/runs/*", timeout=PATIENCE)
+        run_id = window.page.url.rpartition("/")[2]
+        with world.client() as client:
+            assert dict(client.run(run_id).run.params_json) == {"count": "1"}
+        assert window.take_problems() == []
+
+
+def test_who_may_answers_from_the_overview(chromium: Browser, world: World) -> None:
+    with looking(chromium, world.console, DESKTOP) as window, world.client() as client:
+        window.log_in(SOMEBODY)
+        run_id = client.submit(load_workflow(world.file, "asking"), {}).run.run_id
+        need = (
+            window.page.locator("li, article, section, div")
+            .filter(has_text="May it go on?")
+            .filter(has=window.page.get_by_role("button", name="Approve"))
+        )
+        expect(need.last).to_be_visible(timeout=PATIENCE)
+        need.last.get_by_role("button", name="Approve").click()
+        dialog = window.page.get_by_role("dialog")
+        expect(dialog).to_be_visible(timeout=PATIENCE)
+        dialog.get_by_role("button", name="Approve").click()
+        for _ in client.watch(run_id):
+            pass
+        assert client.run(run_id).run.status == run_pb2.STATUS_SUCCEEDED
+        expect(window.page.get_by_text("May it go on?")).to_have_count(0, timeout=PATIENCE)
+        assert window.take_problems() == []
+
+
+def test_a_console_that_was_away_is_found_again_with_what_has_happened_meanwhile(
+    chromium: Browser, world: World, tmp_path: Path
+) -> None:
+    settings = replace(world.console.settings, address=f"127.0.0.1:{free_port()}", state=tmp_path)
+    workflow = load_workflow(world.file, "asking")
+    with world.client() as client, ExitStack() as stack:
+        with serving(settings) as served:
+            window = stack.enter_context(looking(chromium, served, DESKTOP))
+            window.log_in(SOMEBODY, "/runs")
+            expect(window.page.get_by_role("row").filter(has_text="tour").first).to_be_visible(
+                timeout=PATIENCE
+            )
+        run_id = client.submit(workflow, {}).run.run_id
+        stack.callback(client.cancel, run_id, "the test is over")
+        expect(window.page.get_by_role("status").first).to_be_visible(timeout=PATIENCE)
+        window.picture("runs-away")
+        with serving(settings):
+            row = window.page.get_by_role("row").filter(has_text=run_id[-8:])
+            expect(row.first).to_be_visible(timeout=PATIENCE)
+            expect(window.page.get_by_role("status")).to_have_count(0, timeout=PATIENCE)
