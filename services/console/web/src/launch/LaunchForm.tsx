@@ -3,7 +3,7 @@ import { useDebouncedValue } from "@mantine/hooks";
 import { IconPlayerPlay } from "@tabler/icons-react";
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
-import { type FormEvent, useRef } from "react";
+import { type FormEvent, useState } from "react";
 import { runs } from "../api/transport";
 import { useShortcut } from "../app/keys/shortcuts";
 import type { Run } from "../gen/kaonapi/run/v1/run_pb";
@@ -47,10 +47,10 @@ export function LaunchForm({ workflow, recent, like }: Props) {
       void navigate({ to: "/runs/$runId", params: { runId: run!.runId } });
     },
   });
-  const asked = useRef(false);
+  const [asked, setAsked] = useState(false);
   const send = (event?: FormEvent) => {
     event?.preventDefault();
-    asked.current = true;
+    setAsked(true);
     if (complete && !submit.isPending) submit.mutate();
   };
   useShortcut("mod+enter", "Launch", send);
@@ -58,7 +58,7 @@ export function LaunchForm({ workflow, recent, like }: Props) {
   const refused = submit.error ? refusalOf(submit.error) : (check.data ?? {});
   // What is missing is no mistake before somebody tried to send it.
   const problemOf = (name: string) =>
-    (form.values[name] === undefined && !asked.current ? undefined : problems[name]) ?? refused[name];
+    (form.values[name] === undefined && !asked ? undefined : problems[name]) ?? refused[name];
   return (
     <form className={classes.form} onSubmit={send}>
       <div className={classes.fields}>

@@ -33,7 +33,7 @@ test("a run without an error is told by its status", () => {
   expect(groupFailures([run({ status: Status.TIMED_OUT })])[0]!.type).toBe("Timeout");
 });
 
-test("a strip goes as time does, and counts what has ended", () => {
+test("a strip has the newest runs, and counts what has ended", () => {
   const ended = (runId: string, status: Status, millis: number) =>
     run({ runId, workflow: "tour", status, startTime: timestampFromMs(0), endTime: timestampFromMs(millis) });
   const [strip] = stripsOf(
@@ -45,7 +45,7 @@ test("a strip goes as time does, and counts what has ended", () => {
     ],
     3,
   );
-  expect(strip!.runs.map(({ runId }) => runId)).toEqual(["b", "c", "d"]);
+  expect(strip!.runs.map(({ runId }) => runId)).toEqual(["d", "c", "b"]);
   expect(strip).toMatchObject({ success: 0.5, median: 30 });
 });
 

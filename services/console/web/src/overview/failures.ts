@@ -52,7 +52,7 @@ export function groupLate(late: readonly Run[]): { workflow: string; runs: reado
 /** The newest runs of one workflow, for a strip of marks. */
 export interface Strip {
   readonly workflow: string;
-  /** Newest last, as time goes. */
+  /** Newest first. */
   readonly runs: readonly Run[];
   /** Share of the ended runs that succeeded; undefined while none has ended. */
   readonly success: number | undefined;
@@ -70,7 +70,7 @@ export function stripsOf(runs: readonly Run[], most: number): Strip[] {
     const good = ended.filter(({ status }) => status === Status.SUCCEEDED);
     return {
       workflow,
-      runs: newest.reverse(),
+      runs: newest,
       success: ended.length === 0 ? undefined : good.length / ended.length,
       median: middle(good.flatMap(durationOf)),
     };

@@ -108,12 +108,14 @@ function Plot({ bars, width, onRange }: PlotProps) {
           if (bars.length === 0) return;
           event.currentTarget.setPointerCapture(event.pointerId);
           dragging.current = true;
-          setSpan({ from: bucketOf(event), to: bucketOf(event) });
+          const here = bucketOf(event);
+          setSpan({ from: here, to: here });
         }}
         onPointerMove={(event) => {
           if (bars.length === 0) return;
-          setAt(bucketOf(event));
-          if (dragging.current) setSpan((old) => ({ from: old?.from ?? bucketOf(event), to: bucketOf(event) }));
+          const here = bucketOf(event);
+          setAt(here);
+          if (dragging.current) setSpan((old) => ({ from: old?.from ?? here, to: here }));
         }}
         onPointerLeave={() => setAt(undefined)}
         onPointerUp={() => {

@@ -1,4 +1,4 @@
-import { ActionIcon, Button, Checkbox, Menu, Popover, Select, TextInput, Tooltip } from "@mantine/core";
+import { ActionIcon, Button, Menu, Popover, Select, TextInput, Tooltip } from "@mantine/core";
 import { IconColumns3, IconFilterPlus, IconSearch, IconX } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { type FormEvent, useEffect, useRef, useState } from "react";
@@ -169,13 +169,16 @@ function AddFilter({ search, onSearch }: Pick<Props, "search" | "onSearch">) {
 function FilterValue({ field, onValue }: { field: Field; onValue: (value: string) => void }) {
   const { data } = useQuery({ ...workflowsQuery, enabled: field === "workflow" });
   const [value, setValue] = useState("");
+  const input = useRef<HTMLInputElement>(null);
+  // The list of fields, which had the focus, is gone.
+  useEffect(() => input.current?.focus(), []);
   if (field === "workflow") {
     return (
       <Select
+        ref={input}
         label="Workflow"
         placeholder="Choose one"
         searchable
-        data-autofocus
         data={data?.map(({ name }) => name) ?? []}
         onChange={(name) => name && onValue(name)}
         comboboxProps={{ withinPortal: false }}
@@ -190,9 +193,9 @@ function FilterValue({ field, onValue }: { field: Field; onValue: (value: string
   return (
     <form onSubmit={send} className={classes.value}>
       <TextInput
+        ref={input}
         label={FIELD_NAMES[field]}
         placeholder={PLACEHOLDERS[field]}
-        data-autofocus
         value={value}
         onChange={(event) => setValue(event.currentTarget.value)}
       />
@@ -217,15 +220,9 @@ function ColumnChoice() {
       </Menu.Target>
       <Menu.Dropdown>
         {COLUMNS.map(({ id, title }) => (
-          <Menu.Item
-            key={id}
-            role="menuitemcheckbox"
-            aria-checked={shownIds.has(id)}
-            leftSection={<Checkbox checked={shownIds.has(id)} onChange={() => {}} tabIndex={-1} aria-hidden="true" />}
-            onClick={() => toggleColumn(id)}
-          >
+          <Menu.CheckboxItem key={id} checked={shownIds.has(id)} onChange={() => toggleColumn(id)}>
             {title}
-          </Menu.Item>
+          </Menu.CheckboxItem>
         ))}
       </Menu.Dropdown>
     </Menu>

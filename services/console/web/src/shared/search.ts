@@ -22,7 +22,7 @@ export function formatSearch(search: Record<string, unknown>): string {
 
 /** Leaves readable what an address allows in its query. */
 function plain(text: string): string {
-  return text.replace(/%(3A|2F|2C|40|5B|5D)/g, (coded) => decodeURIComponent(coded));
+  return text.replace(/%(3A|3D|2F|2C|40|5B|5D)/g, (coded) => decodeURIComponent(coded));
 }
 
 /** Returns a value of an address as a list. */

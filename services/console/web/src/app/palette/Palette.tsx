@@ -10,9 +10,16 @@ import classes from "./Palette.module.css";
 /** Finds pages, runs, workflows and commands by a few letters. */
 export function Palette({ opened, onClose }: { opened: boolean; onClose: () => void }) {
   return (
-    <Modal.Root opened={opened} onClose={onClose} size={620} yOffset="12vh" padding={0}>
+    <Modal.Root
+      opened={opened}
+      onClose={onClose}
+      size={620}
+      yOffset="12vh"
+      padding={0}
+      classNames={{ content: classes.content }}
+    >
       <Modal.Overlay backgroundOpacity={0.45} />
-      <Modal.Content className={classes.content} aria-label="Command palette">
+      <Modal.Content aria-label="Command palette">
         <PaletteBody onClose={onClose} />
       </Modal.Content>
     </Modal.Root>
