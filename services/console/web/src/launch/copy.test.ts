@@ -16,9 +16,9 @@ test("a word of the shell keeps every character", () => {
 
 test("the command names what is set", () => {
   expect(asCli(LAUNCH)).toBe(
-    `kaon submit FILE.py --workflow tour \\\n  -p 'regions=["US","it'\\''s"]' \\\n  -p fast=true \\\n  --label team=search \\\n  --priority 3`,
+    `kaon submit tour \\\n  -p 'regions=["US","it'\\''s"]' \\\n  -p fast=true \\\n  --label team=search \\\n  --priority 3`,
   );
-  expect(asCli({ workflow: "tour", params: {}, labels: {}, priority: 0 })).toBe("kaon submit FILE.py --workflow tour");
+  expect(asCli({ workflow: "tour", params: {}, labels: {}, priority: 0 })).toBe("kaon submit tour");
 });
 
 test("the words of JSON become those of Python, and strings stay", () => {

@@ -12,10 +12,10 @@ export function shellWord(text: string): string {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
-/** Returns the command that submits the same from the file of the workflow. */
+/** Returns the command that submits the same. */
 export function asCli({ workflow, params, labels, priority }: Launch): string {
   const words = [
-    `kaon submit FILE.py --workflow ${shellWord(workflow)}`,
+    `kaon submit ${shellWord(workflow)}`,
     ...Object.entries(params).map(([name, json]) => `-p ${shellWord(`${name}=${json}`)}`),
     ...Object.entries(labels).map(([name, value]) => `--label ${shellWord(`${name}=${value}`)}`),
     ...(priority === 0 ? [] : [`--priority ${priority}`]),
