@@ -57,6 +57,7 @@ class StackConfig:
     registry_port: int = field(default_factory=free_port)
     consumer_port: int = field(default_factory=free_port)
     console_port: int = field(default_factory=free_port)
+    view_port: int = field(default_factory=free_port)
 
 
 class Stack:
@@ -74,6 +75,7 @@ class Stack:
             "KAON_REGISTRY_PORT": str(config.registry_port),
             "KAON_CONSUMER_PORT": str(config.consumer_port),
             "KAON_CONSOLE_PORT": str(config.console_port),
+            "KAON_VIEW_PORT": str(config.view_port),
             **config.settings,
         }
         config.state.mkdir(parents=True, exist_ok=True)

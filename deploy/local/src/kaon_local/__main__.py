@@ -13,7 +13,7 @@ from kaon_local.paths import ROOT
 from kaon_local.system import can_have_docker, docker_state
 
 # People find a system that they left running at the addresses that the clients use by default.
-API_PORT, PUBLISHER_PORT, CONSOLE_PORT = 7070, 7071, 7072
+API_PORT, PUBLISHER_PORT, CONSOLE_PORT, VIEW_PORT = 7070, 7071, 7072, 7075
 
 
 def main() -> int:
@@ -82,6 +82,7 @@ def _run(arguments: argparse.Namespace) -> int:
                 api_port=API_PORT,
                 publisher_port=PUBLISHER_PORT,
                 console_port=CONSOLE_PORT,
+                view_port=VIEW_PORT,
             )
 
 

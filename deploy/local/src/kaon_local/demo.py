@@ -57,7 +57,13 @@ def run(*, runners: int, docker: bool | None, params: Sequence[str], console_por
 
 
 def develop(
-    *, runners: int, docker: bool | None, api_port: int, publisher_port: int, console_port: int
+    *,
+    runners: int,
+    docker: bool | None,
+    api_port: int,
+    publisher_port: int,
+    console_port: int,
+    view_port: int,
 ) -> int:
     """Keeps a system running until Ctrl-C; what it holds is kept for the next time."""
     state = STATE / "dev"
@@ -69,6 +75,7 @@ def develop(
         publisher_port=publisher_port,
         console=_has_page(),
         console_port=console_port,
+        view_port=view_port,
     )
     with _interruptible():
         system = System(config, report=_say)

@@ -59,6 +59,7 @@ class SystemConfig:
     # Fixed ports for people; 0: free ones.
     api_port: int = 0
     publisher_port: int = 0
+    view_port: int = 0
     console_port: int = 0
     # Added to the environment of all services.
     env: Mapping[str, str] = field(default_factory=dict)
@@ -220,7 +221,7 @@ class System:
         )
 
     def _view(self) -> Service:
-        address = f"{HOST}:{free_port()}"
+        address = f"{HOST}:{self.config.view_port or free_port()}"
         env = self._common("view") | {
             "KAON_VIEW_ADDRESS": address,
             "KAON_DATABASE": self.coordinator.config.env["KAON_DATABASE"],

@@ -76,7 +76,7 @@ class Api:
             await self._stream(request, method, grant, receive, send)
             return None
         call = await read_call(request, method, grant)
-        reply = await pass_unary(self._parts.backends.target(method), call, receive)
+        reply = await pass_unary(await self._parts.backends.target(method), call, receive)
         return None if reply is None else Response(reply, media_type=asked.UNARY_TYPE)
 
     def _method(self, name: str) -> Method:
@@ -103,8 +103,9 @@ class Api:
             call = await read_call(request, method, grant)
             message = only_message(call.body)
             with self._parts.streams.opened(grant) as ending:
+                target = await self._parts.backends.target(method)
                 await send(_STREAM_BEGINS)
-                await pass_stream(self._parts.backends.target(method), call, message, ending, receive, send)
+                await pass_stream(target, call, message, ending, receive, send)
         except CallFailed as failure:
             await send(_STREAM_BEGINS)
             await send({"type": "http.response.body", "body": end_of_stream(failure)})

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from grpc import aio
+from grpc import StatusCode, aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 
 from kaon_console.methods import Backend, Method
 from kaon_console.settings import Settings
 
+VIEW_SERVICE = "kaonapi.view.v1.ViewService"
+# Of the view service, unless it was given another one.
+VIEW_PORT = 7075
+_HEALTH_SECONDS = 5.0
 # Definitions and histories may be large; the services have limits of their own.
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 _OPTIONS = (
@@ -42,22 +46,43 @@ class Backends:
     """Two channels to each address: what streams in plenty does not stand in the way of a call that somebody waits for."""
 
     def __init__(self, settings: Settings) -> None:
-        self._addresses: Mapping[Backend, str] = {
+        self._addresses: dict[Backend, str] = {
             Backend.COORDINATOR: settings.server,
-            Backend.VIEW: settings.view or settings.server,
+            Backend.VIEW: settings.view,
             Backend.PUBLISHER: settings.publisher,
         }
-        places = {(address, streams) for address in self._addresses.values() for streams in (False, True)}
-        self._channels = {place: aio.insecure_channel(place[0], options=_OPTIONS) for place in sorted(places)}
+        self._channels: dict[tuple[str, bool], aio.Channel] = {}
 
-    def target(self, method: Method) -> Target:
+    async def target(self, method: Method) -> Target:
         """Return the service of a method."""
-        address = self._addresses[method.backend]
-        return Target(
-            service=method.backend.value, address=address, channel=self._channels[address, method.streams]
-        )
+        address = self._addresses[method.backend] or await self._find_view()
+        channel = self._channel(address, streams=method.streams)
+        return Target(service=method.backend.value, address=address, channel=channel)
 
     async def close(self) -> None:
         """Cancel running calls, and close the channels."""
         for channel in self._channels.values():
             await channel.close(grace=None)
+
+    def _channel(self, address: str, *, streams: bool) -> aio.Channel:
+        place = (address, streams)
+        if place not in self._channels:
+            self._channels[place] = aio.insecure_channel(address, options=_OPTIONS)
+        return self._channels[place]
+
+    async def _find_view(self) -> str:
+        """Return where views are served: by the coordinator, as in a system of one process, or at the usual port of its host.
+
+        A coordinator that does not answer is asked again by the next call.
+        """
+        server = self._addresses[Backend.COORDINATOR]
+        health = health_pb2_grpc.HealthStub(self._channel(server, streams=False))
+        try:
+            await health.Check(health_pb2.HealthCheckRequest(service=VIEW_SERVICE), timeout=_HEALTH_SECONDS)
+        except aio.AioRpcError as error:
+            if error.code() is not StatusCode.NOT_FOUND:
+                return server
+            self._addresses[Backend.VIEW] = f"{server.rpartition(':')[0]}:{VIEW_PORT}"
+        else:
+            self._addresses[Backend.VIEW] = server
+        return self._addresses[Backend.VIEW]

@@ -19,14 +19,21 @@ _AGAIN = "end the command that has printed the link, and start it again"
 
 
 def local_settings(
-    server: str, *, port: int, state: Path, artifacts: str | None = None, read_only: bool = False
+    server: str,
+    *,
+    port: int,
+    state: Path,
+    view: str = "",
+    artifacts: str | None = None,
+    read_only: bool = False,
 ) -> Settings:
     """Return the settings of a console on this machine; the environment provides the others.
 
     Args:
-        server: address of the coordinator, which also serves views unless KAON_VIEW says otherwise.
+        server: address of the coordinator.
         port: at which it listens; 0 takes a free one.
         state: where it keeps its secrets.
+        view: address of the view service; empty: found by the coordinator's.
         artifacts: where artifacts are kept; None: as KAON_ARTIFACTS says.
         read_only: refuses commands.
     """
@@ -37,6 +44,7 @@ def local_settings(
         address=f"127.0.0.1:{port}",
         origins=(),
         server=server,
+        view=view,
         artifacts=settings.artifacts if artifacts is None else artifacts,
         state=state,
         read_only=read_only,
@@ -49,6 +57,7 @@ class Console:
     Args:
         server: see `local_settings`, like the other ones.
         port: see there.
+        view: see there.
         artifacts: see there.
         read_only: see there.
 
@@ -57,12 +66,23 @@ class Console:
     """
 
     def __init__(
-        self, server: str, *, port: int, artifacts: str | None = None, read_only: bool = False
+        self,
+        server: str,
+        *,
+        port: int,
+        view: str = "",
+        artifacts: str | None = None,
+        read_only: bool = False,
     ) -> None:
         check_built(BUILT_PAGES)
         self._secrets = tempfile.TemporaryDirectory(prefix="kaon-console-")
         settings = local_settings(
-            server, port=port, state=Path(self._secrets.name), artifacts=artifacts, read_only=read_only
+            server,
+            port=port,
+            state=Path(self._secrets.name),
+            view=view,
+            artifacts=artifacts,
+            read_only=read_only,
         )
         self._application = Application(settings, how_to_link=_AGAIN)
         self._ready = threading.Event()

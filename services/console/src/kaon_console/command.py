@@ -16,7 +16,19 @@ Port: TypeAlias = Annotated[
 PORT = 7072
 
 
-def ui(server: options.Server = options.SERVER, state: options.State = None, port: Port = PORT) -> None:
+def ui(
+    server: options.Server = options.SERVER,
+    view: Annotated[
+        str,
+        typer.Option(
+            "--view",
+            envvar="KAON_VIEW",
+            help="Address of the view service, host:port; default: found by the coordinator's.",
+        ),
+    ] = "",
+    state: options.State = None,
+    port: Port = PORT,
+) -> None:
     """Serve the web console on this machine until Ctrl-C. Print the link that logs you in.
 
     With --state the console shows the runs that `kaon run --state` keeps in a directory, and steers none.
@@ -33,10 +45,10 @@ def ui(server: options.Server = options.SERVER, state: options.State = None, por
     with ExitStack() as stack:
         artifacts = None
         if state is not None:
-            server = stack.enter_context(plugins.state_opener()(state))
+            server, view = stack.enter_context(plugins.state_opener()(state)), ""
             artifacts = (state.resolve() / "artifacts").as_uri()
         console = stack.enter_context(
-            Console(server, port=port, artifacts=artifacts, read_only=state is not None)
+            Console(server, port=port, view=view, artifacts=artifacts, read_only=state is not None)
         )
         output.say(
             f"The console of {state or server} runs. This link logs you in, once:\n\n    {console.link()}\n"

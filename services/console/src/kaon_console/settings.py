@@ -27,7 +27,7 @@ class Settings:
     origins: tuple[str, ...] = ()
     # KAON_SERVER: host:port of the coordinator.
     server: str = "127.0.0.1:7070"
-    # KAON_VIEW: host:port of the view service; empty: the coordinator serves it.
+    # KAON_VIEW: host:port of the view service; empty: the coordinator where that serves views, else port 7075 of its host.
     view: str = ""
     # KAON_PUBLISHER: host:port of the model publisher.
     publisher: str = "127.0.0.1:7071"

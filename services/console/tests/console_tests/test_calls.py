@@ -16,6 +16,7 @@ import grpc
 import pytest
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
+from grpc_health.v1 import health_pb2
 from grpc_status import rpc_status
 
 from kaon_console.connect.codes import Code
@@ -493,6 +494,51 @@ def test_a_service_that_comes_back_is_found_again(console: Served, tmp_path: Pat
                 pass
             assert browser.call(GET, BYTES).body == BYTES
         assert gone is not None
+
+
+QUERY = "kaonapi.view.v1.ViewService/QueryRuns"
+HEALTH = "grpc.health.v1.Health/Check"
+
+
+async def unknown(_request: bytes, context: Any) -> bytes:
+    """Say that there is no such service, as a coordinator does that serves no views."""
+    await context.abort(grpc.StatusCode.NOT_FOUND, "")
+    return b""
+
+
+async def serving_it(_request: bytes, _context: Any) -> bytes:
+    return health_pb2.HealthCheckResponse(status="SERVING").SerializeToString()
+
+
+async def view(_request: bytes, _context: Any) -> bytes:
+    return b"view"
+
+
+def test_views_come_from_the_coordinator_where_it_serves_them(console: Served, tmp_path: Path) -> None:
+    with on_a_thread(FakeService({HEALTH: serving_it, QUERY: echo}, {})) as (port, _):
+        settings = replace(console.settings, server=f"127.0.0.1:{port}", state=tmp_path)
+        with serving(settings) as served:
+            assert served.browser().call(QUERY, BYTES).body == BYTES
+
+
+def test_else_views_come_from_the_usual_port_of_its_host(
+    console: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = free_port()
+    monkeypatch.setattr("kaon_console.backends.VIEW_PORT", usual)
+    port = free_port()
+    with serving(replace(console.settings, server=f"127.0.0.1:{port}", state=tmp_path)) as served:
+        browser = served.browser()
+        away = browser.call(QUERY).json
+        assert away == {
+            "code": "unavailable",
+            "message": f"the view service at 127.0.0.1:{port} does not answer",
+        }
+        with on_a_thread(FakeService({HEALTH: unknown, QUERY: echo}, {}, port)):
+            with on_a_thread(FakeService({QUERY: view}, {}, usual)):
+                while (answer := browser.call(QUERY, BYTES)).status == 503:
+                    pass
+                assert answer.body == b"view", "found when the coordinator came"
 
 
 def test_a_console_that_only_shows_refuses_commands(

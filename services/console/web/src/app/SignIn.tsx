@@ -16,9 +16,13 @@ export function SignIn({ retry }: { retry: () => void }) {
           </dt>
           <dd>for a directory of runs or a coordinator</dd>
           <dt>
-            <code>make dev</code>
+            <code>make link</code>
           </dt>
-          <dd>for the whole system on this machine</dd>
+          <dd>for the system that make dev keeps running</dd>
+          <dt>
+            <code>docker compose exec console python -m kaon_console link</code>
+          </dt>
+          <dd>for the system in containers</dd>
         </dl>
         <p className={classes.hint}>A link that was used once is void. Ask for another one the same way.</p>
         <Button variant="default" onClick={retry}>
