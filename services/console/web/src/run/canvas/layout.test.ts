@@ -1,0 +1,116 @@
+import { describe, expect, it } from "vitest";
+import { type Box, type LayoutNode, type LayoutScope, layoutGraph, pathData, ranksOf } from "./layout";
+
+function step(name: string, over: Partial<LayoutNode> = {}): LayoutNode {
+  return { name, phase: "body", header: 0, footer: 0, scopes: [], ...over };
+}
+
+function scope(id: string, nodes: LayoutNode[], edges: [string, string][] = []): LayoutScope {
+  return { id, labelled: false, nodes, edges: edges.map(([source, target]) => ({ source, target })) };
+}
+
+function within(inner: Box, outer: Box): boolean {
+  return (
+    inner.x >= outer.x &&
+    inner.y >= outer.y &&
+    inner.x + inner.width <= outer.x + outer.width &&
+    inner.y + inner.height <= outer.y + outer.height
+  );
+}
+
+function overlap(one: Box, other: Box): boolean {
+  return (
+    one.x < other.x + other.width &&
+    other.x < one.x + one.width &&
+    one.y < other.y + other.height &&
+    other.y < one.y + one.height
+  );
+}
+
+describe("layoutGraph", () => {
+  const inner = scope(
+    "loop",
+    [step("split"), step("train"), step("check")],
+    [
+      ["split", "train"],
+      ["train", "check"],
+    ],
+  );
+  const root = scope(
+    "",
+    [
+      step("load"),
+      step("loop", { header: 50, footer: 20, scopes: [inner] }),
+      step("publish"),
+      step("alert", { phase: "onFailure" }),
+    ],
+    [
+      ["load", "loop"],
+      ["loop", "publish"],
+    ],
+  );
+
+  it.each(["LR", "TB"] as const)("puts what is inside of a block within it, under its header (%s)", (direction) => {
+    const layout = layoutGraph(root, direction);
+    const loop = layout.nodes.loop as Box;
+    for (const name of ["split", "train", "check"]) {
+      expect(within(layout.nodes[name] as Box, loop)).toBe(true);
+      expect((layout.nodes[name] as Box).y).toBeGreaterThanOrEqual(loop.y + 50);
+    }
+  });
+
+  it("follows the edges in one direction, and puts hooks under the body", () => {
+    const layout = layoutGraph(root, "LR");
+    const order = ["load", "loop", "publish"].map((name) => (layout.nodes[name] as Box).x);
+    expect(order).toEqual([...order].sort((one, other) => one - other));
+    expect((layout.nodes.alert as Box).y).toBeGreaterThan((layout.nodes.loop as Box).height);
+  });
+
+  it("keeps all lines in their scope, from side to side", () => {
+    const layout = layoutGraph(root, "LR");
+    expect(layout.scopes[""]?.lines.map((line) => [line.source, line.target])).toEqual([
+      ["load", "loop"],
+      ["loop", "publish"],
+    ]);
+    const line = layout.scopes.loop?.lines[0];
+    const split = layout.nodes.split as Box;
+    expect(line?.points[0]).toEqual({ x: split.x + split.width, y: split.y + split.height / 2 });
+  });
+
+  it("lays out a scope of thousands of nodes without overlaps", () => {
+    const names = Array.from({ length: 1_500 }, (_, at) => `step-${at}`);
+    const layout = layoutGraph(
+      scope(
+        "",
+        names.map((name) => step(name)),
+        names.slice(1).map((name) => ["step-0", name]),
+      ),
+      "LR",
+    );
+    const boxes = names.slice(0, 200).map((name) => layout.nodes[name] as Box);
+    expect(boxes.some((one, at) => boxes.slice(at + 1).some((other) => overlap(one, other)))).toBe(false);
+    expect(layout.height).toBeLessThan(60 * 80);
+  });
+});
+
+it("ranks nodes by their longest way", () => {
+  const edges = [
+    ["a", "b"],
+    ["b", "c"],
+    ["a", "c"],
+  ].map(([source, target]) => ({ source: source as string, target: target as string }));
+  expect(Object.fromEntries(ranksOf(["a", "b", "c"], edges))).toEqual({ a: 0, b: 1, c: 2 });
+});
+
+it("draws a line as one SVG path", () => {
+  expect(
+    pathData(
+      [
+        { x: 0, y: 0 },
+        { x: 10, y: 4 },
+      ],
+      "LR",
+    ),
+  ).toBe("M0,0C5,0 5,4 10,4");
+  expect(pathData([], "LR")).toBe("");
+});

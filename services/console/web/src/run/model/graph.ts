@@ -1,0 +1,182 @@
+/** The definition of a workflow as a tree of scopes: what is drawn, whatever has run. Edges never leave their scope. */
+
+import {
+  type Binding,
+  type Block,
+  type Graph,
+  Phase,
+  TriggerRule,
+  type WorkflowDefinition,
+} from "../../gen/kaonapi/workflow/v1/definition_pb";
+
+export type NodeKind = "step" | "forEach" | "repeat" | "branch" | "group" | "subWorkflow" | "gate";
+
+export interface GraphNode {
+  /** Unique in the whole workflow. */
+  readonly name: string;
+  readonly kind: NodeKind;
+  /** What stands under the name: a step's type, a foreach's item, a gate's question. */
+  readonly detail: string;
+  readonly phase: "body" | "onFailure" | "finally";
+  /** Why it may start although something before it failed; "" for the usual rule. */
+  readonly trigger: string;
+  /** The scopes inside: one of a foreach, repeat or group; one for each way of a branch. */
+  readonly scopes: readonly GraphScope[];
+  readonly depth: number;
+  readonly parent: GraphNode | undefined;
+  readonly block: Block;
+}
+
+export interface GraphScope {
+  /** The name of the node, and of a branch's way: "choose", "choose=0". */
+  readonly id: string;
+  readonly label: string;
+  readonly nodes: readonly GraphNode[];
+  readonly edges: readonly GraphEdge[];
+}
+
+export interface GraphEdge {
+  readonly source: string;
+  readonly target: string;
+}
+
+export interface GraphModel {
+  readonly root: GraphScope;
+  readonly byName: ReadonlyMap<string, GraphNode>;
+  /** The definition has more nodes than are drawn: those that are left out. */
+  readonly omitted: number;
+}
+
+/** Nodes that are drawn at most; the rest of a larger definition is counted and said. */
+export const NODE_LIMIT = 2_000;
+
+export function graphModel(definition: WorkflowDefinition, limit = NODE_LIMIT): GraphModel {
+  const builder = new Builder(limit);
+  const root = builder.scope("", "", definition.body, undefined);
+  return { root, byName: builder.byName, omitted: builder.omitted };
+}
+
+class Builder {
+  readonly byName = new Map<string, GraphNode>();
+  omitted = 0;
+
+  constructor(private readonly limit: number) {}
+
+  scope(id: string, label: string, graph: Graph | undefined, parent: GraphNode | undefined): GraphScope {
+    const nodes: GraphNode[] = [];
+    for (const block of graph?.blocks ?? []) {
+      if (this.byName.size >= this.limit) this.omitted++;
+      else nodes.push(this.node(block, parent));
+    }
+    const here = new Set(nodes.map((node) => node.name));
+    const edges = (graph?.edges ?? [])
+      .filter((edge) => here.has(edge.source) && here.has(edge.target))
+      .map((edge) => ({ source: edge.source, target: edge.target }));
+    return { id, label, nodes, edges };
+  }
+
+  private node(block: Block, parent: GraphNode | undefined): GraphNode {
+    const scopes: GraphScope[] = [];
+    const node: GraphNode = {
+      name: block.name,
+      kind: (block.kind.case ?? "step") as NodeKind,
+      detail: detailOf(block),
+      phase: phaseOf(block.phase),
+      trigger: triggerOf(block.trigger),
+      scopes,
+      depth: parent === undefined ? 0 : parent.depth + 1,
+      parent,
+      block,
+    };
+    this.byName.set(block.name, node);
+    scopes.push(...this.inside(block, node));
+    return node;
+  }
+
+  private inside(block: Block, node: GraphNode): GraphScope[] {
+    const kind = block.kind;
+    switch (kind.case) {
+      case "forEach":
+      case "repeat":
+      case "group":
+        return [this.scope(block.name, "", kind.value.body, node)];
+      case "branch": {
+        const ways = kind.value.cases.map((way, index) =>
+          this.scope(`${block.name}=${index}`, conditionText(way.condition), way.body, node),
+        );
+        const otherwise = kind.value.otherwise;
+        if (otherwise !== undefined) ways.push(this.scope(`${block.name}=else`, "otherwise", otherwise, node));
+        return ways;
+      }
+      default:
+        return [];
+    }
+  }
+}
+
+function phaseOf(phase: Phase): GraphNode["phase"] {
+  if (phase === Phase.ON_FAILURE) return "onFailure";
+  return phase === Phase.FINALLY ? "finally" : "body";
+}
+
+function triggerOf(rule: TriggerRule): string {
+  if (rule === TriggerRule.ANY_SUCCEEDED) return "any succeeded";
+  if (rule === TriggerRule.ALL_DONE) return "all done";
+  return rule === TriggerRule.ALL_SUCCEEDED ? "all succeeded" : "";
+}
+
+function detailOf(block: Block): string {
+  const kind = block.kind;
+  switch (kind.case) {
+    case "step":
+      return kind.value.type;
+    case "forEach":
+      return forEachDetail(kind.value.item, kind.value.sweep !== undefined, kind.value.maxConcurrency);
+    case "repeat":
+      return `until ${conditionText(kind.value.until)}, at most ${kind.value.maxIterations}`;
+    case "subWorkflow":
+      return kind.value.workflow;
+    case "gate":
+      return gateDetail(kind.value.kind);
+    case "branch":
+      return `${kind.value.cases.length + (kind.value.otherwise === undefined ? 0 : 1)} ways`;
+    default:
+      return "";
+  }
+}
+
+function forEachDetail(item: string, sweep: boolean, concurrency: number): string {
+  const what = sweep ? `each ${item} of a search space` : `each ${item}`;
+  return concurrency > 0 ? `${what}, ${concurrency} at once` : what;
+}
+
+function gateDetail(kind: { case: string | undefined; value?: unknown }): string {
+  const value = kind.value as { message?: string; name?: string } | undefined;
+  if (kind.case === "approval") return value?.message || "approval";
+  return kind.case === "signal" ? `signal ${value?.name}` : (kind.case ?? "gate");
+}
+
+/** A binding in the words of the language: `check["good"]`, `score > 0.9`. */
+export function conditionText(binding: Binding | undefined): string {
+  const source = binding?.source;
+  switch (source?.case) {
+    case "literalJson":
+    case "parameter":
+    case "item":
+      return source.value;
+    case "output":
+      return `${source.value.step}.${source.value.output}`;
+    case "last":
+      return `last ${source.value.output?.step}.${source.value.output?.output}`;
+    case "expression":
+      return source.value.cel;
+    case "list":
+      return `[${source.value.bindings.map(conditionText).join(", ")}]`;
+    case "outcome":
+      return "outcome";
+    case "runInfo":
+      return "run";
+    default:
+      return "";
+  }
+}
