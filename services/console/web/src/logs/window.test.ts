@@ -30,6 +30,13 @@ describe("LogWindow", () => {
     ]);
   });
 
+  it("puts older lines before the others, each once", () => {
+    const log = new LogWindow();
+    log.append(lines(11, 12));
+    log.prepend(lines(8, 11));
+    expect(log.items().map((item) => (isGap(item) ? "gap" : item.sequence))).toEqual([8, 9, 10, 11, 12]);
+  });
+
   it("keeps the lines of two attempts apart", () => {
     const log = new LogWindow();
     log.append([line(1), line(1, { attempt: 2, generation: 2 })]);

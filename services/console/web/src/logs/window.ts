@@ -56,13 +56,23 @@ export class LogWindow {
       const lease = leaseOf(line);
       const before = this.newest.get(lease) ?? 0;
       if (line.sequence <= before) continue;
-      if (line.sequence > before + 1) this.add(gapBetween(lease, before, line.sequence, "lost"));
+      // The first line that comes of a lease need not be its first one: older ones are asked for.
+      if (before > 0 && line.sequence > before + 1) this.add(gapBetween(lease, before, line.sequence, "lost"));
       this.newest.set(lease, line.sequence);
       this.add(line);
       this.total++;
       changed = true;
     }
     if (changed) this.version++;
+  }
+
+  /** Puts older lines before all others; those that are known are left out. */
+  prepend(lines: readonly Line[]): void {
+    const known = new Set(this.head.map((item) => item.key));
+    const fresh = lines.filter((line) => !known.has(line.key));
+    this.head.unshift(...fresh);
+    this.total += fresh.length;
+    this.version++;
   }
 
   /** Says that the server does not keep some lines of a lease apart from its whole log. */

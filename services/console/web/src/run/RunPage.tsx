@@ -1,35 +1,151 @@
-import { useQuery } from "@tanstack/react-query";
-import { runs } from "../api/transport";
-import { StatusLabel, StatusMark } from "../shared/StatusMark";
+import { Tabs } from "@mantine/core";
+import { useElementSize } from "@mantine/hooks";
+import {
+  IconAdjustmentsHorizontal,
+  IconChartBar,
+  IconCode,
+  IconListDetails,
+  IconPackageExport,
+  IconSchema,
+} from "@tabler/icons-react";
+import { lazy, Suspense, useMemo } from "react";
+import { wakeLive } from "../api/live/live";
 import { ErrorState, LoadingState } from "../shared/states";
-import { Duration, Time } from "../shared/Time";
-import { shown } from "../shared/text";
+import { statusLook } from "../shared/status";
+import { Canvas } from "./canvas/Canvas";
+import { RunPageContext, type RunPageState, useRunPage } from "./context";
+import { Drawer } from "./drawer/Drawer";
+import { RunHeader } from "./header/RunHeader";
+import { useDefinition, useLiveRun, useRunAt, useSpans } from "./live/useRun";
+import { graphModel } from "./model/graph";
+import { overlay } from "./model/overlay";
+import { Notices } from "./notices";
 import classes from "./RunPage.module.css";
+import { Scrubber } from "./scrub/Scrubber";
+import { useScrub } from "./scrub/useScrub";
+import { type Tab, useRunSearch } from "./search";
+import { sweepOf } from "./sweep/sweep";
 
-/** Shows one run with its steps. */
+const CellsView = lazy(() => import("./cells/CellsView").then((module) => ({ default: module.CellsView })));
+const TimelineView = lazy(() => import("./timeline/TimelineView").then((module) => ({ default: module.TimelineView })));
+const EventsView = lazy(() => import("./events/EventsView").then((module) => ({ default: module.EventsView })));
+const OutputsView = lazy(() => import("./outputs/OutputsView").then((module) => ({ default: module.OutputsView })));
+const CodeView = lazy(() => import("./code/CodeView").then((module) => ({ default: module.CodeView })));
+const SweepView = lazy(() => import("./sweep/SweepView").then((module) => ({ default: module.SweepView })));
+
+/** Shows one run: live, or as it was after any of its events. */
 export function RunPage({ runId }: { runId: string }) {
-  const { data, error, refetch } = useQuery({
-    queryKey: ["run", runId],
-    queryFn: ({ signal }) => runs.getRun({ runId }, { signal }),
-    refetchInterval: ({ state }) => (state.data?.run?.endTime ? false : 2000),
-  });
-  if (error && !data) return <ErrorState error={error} retry={refetch} />;
-  if (!data?.run) return <LoadingState label="Loading the run" />;
-  const { run, steps } = data;
+  const { view: live, error } = useLiveRun(runId);
+  const [search, go] = useRunSearch();
+  const run = live?.run;
+  const definition = useDefinition(run?.workflow, run?.version);
+  const past = useRunAt(runId, search.seq);
+  const graph = useMemo(() => definition.data && graphModel(definition.data), [definition.data]);
+  const view = search.seq === undefined ? live : (past.data?.view ?? live);
+  const states = useMemo(() => (view ? overlay(view, search.passes) : new Map()), [view, search.passes]);
+  if (error && !live) return <ErrorState error={error} retry={() => wakeLive()} />;
+  if (!live || !view) return <LoadingState label="Loading the run" />;
+  const state: RunPageState = {
+    runId,
+    view,
+    live,
+    definition: definition.data,
+    graph,
+    overlay: states,
+    search,
+    go,
+    seq: search.seq,
+  };
   return (
-    <div className={classes.page}>
-      <h1>{shown(run.workflow)}</h1>
-      <p>
-        <StatusLabel status={run.status} /> <Time at={run.createTime} />{" "}
-        <Duration from={run.startTime} to={run.endTime} />
-      </p>
-      <ul className={classes.steps}>
-        {steps.map((step) => (
-          <li key={step.path}>
-            <StatusMark status={step.status} /> {shown(step.path)}
-          </li>
-        ))}
-      </ul>
+    <RunPageContext.Provider value={state}>
+      <RunBody definitionError={definition.error} pastError={past.error} />
+    </RunPageContext.Provider>
+  );
+}
+
+function RunBody({ definitionError, pastError }: { definitionError: unknown; pastError: unknown }) {
+  const page = useRunPage();
+  const { search, go, live, runId } = page;
+  const { ref, width } = useElementSize();
+  const running = live.run !== undefined && !statusLook(live.run.status).terminal;
+  const lastSeq = Number(live.run?.lastSeq ?? 0n);
+  const spans = useSpans(runId, search.tab === "timeline" || search.tab === "graph", running, lastSeq);
+  const scrub = useScrub(spans.data);
+  const scrubbed = useMemo(() => (scrub.overlay ? { ...page, overlay: scrub.overlay } : page), [page, scrub.overlay]);
+  const narrow = width > 0 && width < 900;
+  return (
+    <div className={classes.page} ref={ref}>
+      <RunHeader />
+      <TabBar />
+      {pastError !== null && <ErrorState error={pastError} retry={() => go({ seq: undefined })} />}
+      <div className={classes.body} data-narrow={narrow}>
+        <div className={classes.main}>
+          <RunPageContext.Provider value={scrubbed}>
+            <Suspense fallback={<LoadingState />}>
+              <TabBody definitionError={definitionError} spans={spans} scrub={scrub} />
+            </Suspense>
+          </RunPageContext.Provider>
+          {(search.tab === "graph" || search.tab === "timeline") && <Scrubber scrub={scrub} spans={spans.data} />}
+        </div>
+        {search.step !== "" && <Drawer narrow={narrow} />}
+      </div>
+      <Notices />
     </div>
   );
+}
+
+const TAB_LOOKS: readonly { tab: Tab; label: string; icon: typeof IconCode }[] = [
+  { tab: "graph", label: "Graph", icon: IconSchema },
+  { tab: "timeline", label: "Timeline", icon: IconChartBar },
+  { tab: "sweep", label: "Sweep", icon: IconAdjustmentsHorizontal },
+  { tab: "events", label: "Events", icon: IconListDetails },
+  { tab: "outputs", label: "Outputs", icon: IconPackageExport },
+  { tab: "code", label: "Code", icon: IconCode },
+];
+
+function TabBar() {
+  const { search, go, graph } = useRunPage();
+  const sweeps = useMemo(() => (graph ? [...graph.byName.values()].filter((node) => sweepOf(node)) : []), [graph]);
+  return (
+    <Tabs
+      value={search.tab}
+      onChange={(tab) => go({ tab: (tab as Tab) ?? "graph", cells: "" })}
+      className={classes.tabs}
+      keepMounted={false}
+    >
+      <Tabs.List>
+        {TAB_LOOKS.filter(({ tab }) => tab !== "sweep" || sweeps.length > 0).map(({ tab, label, icon: Icon }) => (
+          <Tabs.Tab key={tab} value={tab} leftSection={<Icon size={14} stroke={1.7} aria-hidden="true" />}>
+            {label}
+          </Tabs.Tab>
+        ))}
+      </Tabs.List>
+    </Tabs>
+  );
+}
+
+interface TabBodyProps {
+  definitionError: unknown;
+  spans: ReturnType<typeof useSpans>;
+  scrub: ReturnType<typeof useScrub>;
+}
+
+function TabBody({ definitionError, spans, scrub }: TabBodyProps) {
+  const { search, graph } = useRunPage();
+  switch (search.tab) {
+    case "timeline":
+      return <TimelineView spans={spans} scrub={scrub} />;
+    case "events":
+      return <EventsView />;
+    case "outputs":
+      return <OutputsView />;
+    case "code":
+      return definitionError ? <ErrorState error={definitionError} /> : <CodeView />;
+    case "sweep":
+      return <SweepView />;
+    case "graph":
+      if (search.cells !== "") return <CellsView scrub={scrub} />;
+      if (definitionError) return <ErrorState error={definitionError} />;
+      return graph ? <Canvas /> : <LoadingState label="Loading the definition" />;
+  }
 }

@@ -36,6 +36,11 @@ export class Cells {
     this.version++;
   }
 
+  /** Makes room for so many cells that have not begun. */
+  reserve(total: number): void {
+    this.resize(total);
+  }
+
   /** Forgets everything: what comes next is all there is. */
   clear(): void {
     this.total = 0;

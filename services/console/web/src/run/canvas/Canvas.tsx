@@ -1,0 +1,280 @@
+import "@xyflow/react/dist/style.css";
+import { ActionIcon, Tooltip } from "@mantine/core";
+import { useElementSize } from "@mantine/hooks";
+import { IconFocusCentered, IconMinus, IconPlus } from "@tabler/icons-react";
+import {
+  Background,
+  type Node,
+  Panel,
+  ReactFlow,
+  ReactFlowProvider,
+  useStore as useFlow,
+  useReactFlow,
+} from "@xyflow/react";
+import { type KeyboardEvent, useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { EmptyState, ErrorState, LoadingState } from "../../shared/states";
+import { formatCount } from "../../shared/text";
+import { useRunPage } from "../context";
+import { addCounts, type Counts, noCounts, sum } from "../model/counts";
+import type { GraphModel, GraphNode } from "../model/graph";
+import type { Overlay } from "../model/overlay";
+import { parsePath } from "../model/paths";
+import classes from "./canvas.module.css";
+import { drawn, openDepth } from "./folding";
+import { Lines } from "./Lines";
+import type { Direction, Layout } from "./layout";
+import { type CardData, NodeCard } from "./NodeCard";
+import { useLayout } from "./useLayout";
+
+const NODE_TYPES = { card: NodeCard, ground: Ground };
+
+/** The workflow as it is defined, with how the run stands in it. */
+export function Canvas() {
+  const { graph, view } = useRunPage();
+  const { ref, width } = useElementSize();
+  const [closed, setClosed] = useState<ReadonlySet<string>>(new Set());
+  const direction: Direction = width > 0 && width < 620 ? "TB" : "LR";
+  const layout = useLayout(view.run?.version ?? "", graph, closed, direction);
+  const toggle = useCallback((name: string) => {
+    setClosed((before) => {
+      const next = new Set(before);
+      if (!next.delete(name)) next.add(name);
+      return next;
+    });
+  }, []);
+  return (
+    <div ref={ref} className={classes.canvas}>
+      {graph?.byName.size === 0 && <EmptyState title="This workflow has no steps" />}
+      {layout.error && <ErrorState error={layout.error} />}
+      {!layout.data && !layout.error && <LoadingState label="Laying out the workflow" />}
+      {layout.data && graph && (
+        <ReactFlowProvider>
+          <Flow graph={graph} layout={layout.data} closed={closed} direction={direction} toggle={toggle} />
+        </ReactFlowProvider>
+      )}
+      {graph !== undefined && graph.omitted > 0 && (
+        <p className={classes.omitted} role="status">
+          {formatCount(graph.omitted)} more blocks of this definition are not drawn. The Code tab has all of them.
+        </p>
+      )}
+    </div>
+  );
+}
+
+interface FlowProps {
+  graph: GraphModel;
+  layout: Layout;
+  closed: ReadonlySet<string>;
+  direction: Direction;
+  toggle: (name: string) => void;
+}
+
+function Flow({ graph, layout, closed, direction, toggle }: FlowProps) {
+  const { go, search } = useRunPage();
+  // Only what folding depends on: the canvas does not render anew with every step of the wheel.
+  const level = useFlow((state) => openDepth(state.transform[2]));
+  const zoom = level === 0 ? 0.1 : level === 1 ? 0.3 : 1;
+  const seen = useMemo(() => drawn(graph, zoom, closed), [graph, zoom, closed]);
+  const nodes = useNodes(graph, layout, seen, closed, direction, toggle);
+  const { fitView, setCenter, getZoom } = useReactFlow();
+  const fitted = useRef("");
+  const shape = `${layout.width}x${layout.height}`;
+  useEffect(() => {
+    if (fitted.current === shape) return;
+    fitted.current = shape;
+    const frame = requestAnimationFrame(() => void fitView({ padding: 0.08, maxZoom: 1, duration: 0 }));
+    return () => cancelAnimationFrame(frame);
+  }, [shape, fitView]);
+  const move = (event: KeyboardEvent): void => {
+    const next = neighbour(layout, seen.nodes, selectedName(search.step), event.key);
+    if (next === undefined) return;
+    event.preventDefault();
+    go({ step: pathFor(next, nodes) }, { replace: true });
+    const box = layout.nodes[next.name];
+    if (box)
+      void setCenter(box.x + box.width / 2, box.y + Math.min(box.height, 200) / 2, { zoom: getZoom(), duration: 150 });
+  };
+  return (
+    // biome-ignore lint/a11y/useSemanticElements: a drawing that arrow keys move in has no element of its own.
+    <div
+      className={classes.flow}
+      role="group"
+      aria-label="The workflow. Arrow keys go from node to node, Enter opens one."
+      // biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard cursor of the drawing.
+      tabIndex={0}
+      onKeyDown={move}
+    >
+      <ReactFlow
+        nodes={nodes}
+        edges={[]}
+        nodeTypes={NODE_TYPES}
+        nodesDraggable={false}
+        nodesConnectable={false}
+        nodesFocusable={false}
+        elementsSelectable={false}
+        disableKeyboardA11y
+        minZoom={0.04}
+        maxZoom={2.5}
+        onlyRenderVisibleElements={nodes.length > 120}
+        onNodeClick={(_event, node) => {
+          if (node.type === "card") go({ step: pathFor((node.data as CardData).node, nodes) });
+        }}
+        onNodeDoubleClick={(_event, node) => {
+          const data = node.data as CardData;
+          if (node.type === "card" && data.node.kind === "forEach" && data.state?.block) {
+            go({ cells: data.state.block.path, step: "" });
+          }
+        }}
+        onPaneClick={() => search.step !== "" && go({ step: "", line: "" })}
+        proOptions={{ hideAttribution: true }}
+      >
+        <Background gap={22} size={1} color="var(--line)" />
+        <Zooming />
+      </ReactFlow>
+    </div>
+  );
+}
+
+function Zooming() {
+  const { zoomIn, zoomOut, fitView } = useReactFlow();
+  return (
+    <Panel position="bottom-right" className={classes.zoom}>
+      <Tooltip label="Zoom in">
+        <ActionIcon aria-label="Zoom in" onClick={() => void zoomIn({ duration: 150 })}>
+          <IconPlus size={15} />
+        </ActionIcon>
+      </Tooltip>
+      <Tooltip label="Zoom out">
+        <ActionIcon aria-label="Zoom out" onClick={() => void zoomOut({ duration: 150 })}>
+          <IconMinus size={15} />
+        </ActionIcon>
+      </Tooltip>
+      <Tooltip label="Show all">
+        <ActionIcon aria-label="Show all" onClick={() => void fitView({ padding: 0.08, maxZoom: 1, duration: 150 })}>
+          <IconFocusCentered size={15} />
+        </ActionIcon>
+      </Tooltip>
+    </Panel>
+  );
+}
+
+interface GroundData extends Record<string, unknown> {
+  readonly layout: Layout;
+  readonly direction: Direction;
+}
+
+/** What lies under the outermost nodes: their lines. */
+function Ground({ data }: { data: GroundData }) {
+  const box = data.layout.scopes[""];
+  return box ? <Lines box={box} direction={data.direction} /> : null;
+}
+
+function useNodes(
+  graph: GraphModel,
+  layout: Layout,
+  seen: { nodes: GraphNode[]; folded: Set<string> },
+  closed: ReadonlySet<string>,
+  direction: Direction,
+  toggle: (name: string) => void,
+): Node[] {
+  const { overlay, search, go, runId, seq } = useRunPage();
+  const onPass = useCallback(
+    (block: string, pass: number) => go({ passes: { ...search.passes, [block]: pass } }, { replace: true }),
+    [go, search.passes],
+  );
+  const onCells = useCallback((block: string) => go({ cells: block, step: "" }), [go]);
+  return useMemo(() => {
+    const ground: Node = {
+      id: "",
+      type: "ground",
+      position: { x: 0, y: 0 },
+      data: { layout, direction },
+      width: layout.width,
+      height: layout.height,
+      zIndex: -1,
+      selectable: false,
+    };
+    const selected = selectedName(search.step);
+    const cards = seen.nodes.flatMap((node): Node[] => {
+      const box = layout.nodes[node.name];
+      if (box === undefined) return [];
+      const data: CardData = {
+        node,
+        state: overlay.get(node.name),
+        layout,
+        direction,
+        folded: seen.folded.has(node.name),
+        closed: closed.has(node.name),
+        selected: selected === node.name,
+        runId,
+        live: seq === undefined,
+        takenWay: node.kind === "branch" ? takenWay(node, overlay) : undefined,
+        inside: seen.folded.has(node.name) ? insideCounts(node, overlay) : undefined,
+        onToggle: toggle,
+        onPass,
+        onCells,
+      };
+      return [
+        {
+          id: node.name,
+          type: "card",
+          position: { x: box.x, y: box.y },
+          data,
+          width: box.width,
+          height: box.height,
+          zIndex: node.depth,
+        },
+      ];
+    });
+    return graph.byName.size === 0 ? [] : [ground, ...cards];
+  }, [graph, layout, seen, closed, direction, toggle, overlay, search.step, runId, seq, onPass, onCells]);
+}
+
+/** The id of the way of a branch in which something has begun; undefined when none has. */
+function takenWay(node: GraphNode, overlay: Overlay): string | undefined {
+  return node.scopes.find((scope) => scope.nodes.some((inner) => overlay.has(inner.name)))?.id;
+}
+
+/** All steps inside of a node, by status; those that have not begun count once for each node. */
+function insideCounts(node: GraphNode, overlay: Overlay): Counts {
+  const counts = noCounts();
+  const open = node.scopes.flatMap((scope) => scope.nodes);
+  for (let at = 0; at < open.length; at++) {
+    const inner = open[at] as GraphNode;
+    open.push(...inner.scopes.flatMap((scope) => scope.nodes));
+    if (inner.scopes.length > 0) continue;
+    const state = overlay.get(inner.name);
+    if (state?.counts !== undefined) addCounts(counts, state.counts);
+    else counts[state?.status ?? 0] = (counts[state?.status ?? 0] ?? 0) + 1;
+  }
+  return sum(counts) > 0 ? counts : noCounts();
+}
+
+function selectedName(path: string): string {
+  return parsePath(path).at(-1)?.name ?? "";
+}
+
+/** The path of what is shown of a node, or its name when nothing of it has begun. */
+function pathFor(node: GraphNode, nodes: readonly Node[]): string {
+  const data = nodes.find((entry) => entry.id === node.name)?.data as CardData | undefined;
+  return data?.state?.path ?? node.name;
+}
+
+/** The nearest node in the direction of an arrow key. */
+function neighbour(layout: Layout, nodes: readonly GraphNode[], from: string, key: string): GraphNode | undefined {
+  const direction = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[key];
+  if (direction === undefined) return undefined;
+  const here = layout.nodes[from];
+  if (here === undefined) return nodes[0];
+  const [dx, dy] = direction as [number, number];
+  let best: { node: GraphNode; cost: number } | undefined;
+  for (const node of nodes) {
+    const box = layout.nodes[node.name];
+    if (box === undefined || node.name === from) continue;
+    const along = (box.x - here.x) * dx + (box.y - here.y) * dy;
+    const across = Math.abs((box.x - here.x) * dy) + Math.abs((box.y - here.y) * dx);
+    const cost = along + across * 2.5;
+    if (along > 4 && (best === undefined || cost < best.cost)) best = { node, cost };
+  }
+  return best?.node;
+}

@@ -1,0 +1,28 @@
+import { memo } from "react";
+import classes from "./canvas.module.css";
+import { type Direction, type Layout, pathData } from "./layout";
+
+/** The lines of one scope, as one drawing: no line leaves its scope. */
+export const Lines = memo(function Lines({ box, direction }: { box: Layout["scopes"][string]; direction: Direction }) {
+  return (
+    <svg className={classes.lines} width={box.width} height={box.height} aria-hidden="true">
+      {box.lines.map((line) => {
+        const points = line.points.map((point) => ({ x: point.x - box.x, y: point.y - box.y }));
+        const end = points.at(-1) as { x: number; y: number };
+        return (
+          <g key={`${line.source}>${line.target}`}>
+            <path d={pathData(points, direction)} />
+            <path
+              className={classes.tip}
+              d={
+                direction === "LR"
+                  ? `M${end.x - 6},${end.y - 4}L${end.x},${end.y}L${end.x - 6},${end.y + 4}`
+                  : `M${end.x - 4},${end.y - 6}L${end.x},${end.y}L${end.x + 4},${end.y - 6}`
+              }
+            />
+          </g>
+        );
+      })}
+    </svg>
+  );
+});

@@ -1,0 +1,52 @@
+import { python } from "@codemirror/lang-python";
+import { foldGutter, HighlightStyle, syntaxHighlighting } from "@codemirror/language";
+import { EditorState } from "@codemirror/state";
+import { drawSelection, EditorView, lineNumbers } from "@codemirror/view";
+import { tags } from "@lezer/highlight";
+import { useEffect, useRef } from "react";
+import { nonce } from "../../shared/nonce";
+import classes from "./CodeView.module.css";
+
+const COLORS = HighlightStyle.define([
+  { tag: [tags.keyword, tags.operator], color: "var(--accent)" },
+  { tag: tags.string, color: "var(--status-done)" },
+  { tag: [tags.number, tags.bool, tags.null], color: "var(--status-running)" },
+  { tag: tags.comment, color: "var(--text-faint)", fontStyle: "italic" },
+  { tag: [tags.function(tags.variableName), tags.propertyName], color: "var(--status-waiting)" },
+]);
+
+const LOOK = EditorView.theme({
+  "&": { height: "100%", fontSize: "12.5px", backgroundColor: "transparent", color: "var(--text)" },
+  ".cm-scroller": { fontFamily: "var(--font-mono)", lineHeight: "1.6" },
+  ".cm-gutters": { backgroundColor: "transparent", color: "var(--text-faint)", border: "none" },
+  ".cm-content": { padding: "12px 0" },
+  "&.cm-focused": { outline: "none" },
+  ".cm-selectionBackground": { backgroundColor: "var(--accent-ground) !important" },
+});
+
+/** Text that is read, not written. */
+export function CodeText({ text }: { text: string }) {
+  const place = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    if (!place.current) return;
+    const view = new EditorView({
+      parent: place.current,
+      state: EditorState.create({
+        doc: text,
+        extensions: [
+          ...(nonce ? [EditorView.cspNonce.of(nonce)] : []),
+          lineNumbers(),
+          foldGutter(),
+          drawSelection(),
+          python(),
+          syntaxHighlighting(COLORS),
+          LOOK,
+          EditorState.readOnly.of(true),
+          EditorView.contentAttributes.of({ "aria-label": "Definition", "aria-readonly": "true" }),
+        ],
+      }),
+    });
+    return () => view.destroy();
+  }, [text]);
+  return <div ref={place} className={classes.text} />;
+}

@@ -1,0 +1,50 @@
+import { toJsonString } from "@bufbuild/protobuf";
+import { SegmentedControl } from "@mantine/core";
+import { lazy, Suspense, useMemo, useState } from "react";
+import { WorkflowDefinitionSchema } from "../../gen/kaonapi/workflow/v1/definition_pb";
+import { CopyButton } from "../../shared/CopyButton";
+import { LoadingState } from "../../shared/states";
+import { shown } from "../../shared/text";
+import { useRunPage } from "../context";
+import classes from "./CodeView.module.css";
+import { definitionText } from "./python";
+
+// The editor is as large as the rest of the page: only who reads code loads it.
+const CodeText = lazy(() => import("./CodeText").then((module) => ({ default: module.CodeText })));
+
+/** The definition that this run follows, as text. */
+export function CodeView() {
+  const { definition, view } = useRunPage();
+  const [form, setForm] = useState("python");
+  const text = useMemo(() => {
+    if (definition === undefined) return "";
+    return form === "python"
+      ? definitionText(definition)
+      : toJsonString(WorkflowDefinitionSchema, definition, { prettySpaces: 2 });
+  }, [definition, form]);
+  if (definition === undefined) return <LoadingState label="Loading the definition" />;
+  return (
+    <section className={classes.view} aria-label="Definition">
+      <div className={classes.bar}>
+        <SegmentedControl
+          value={form}
+          onChange={setForm}
+          data={[
+            { value: "python", label: "Python" },
+            { value: "json", label: "JSON" },
+          ]}
+        />
+        <span className={classes.note}>
+          {form === "python"
+            ? "Written from the definition: it gives the same graph, but is not the file that somebody wrote."
+            : "The definition as it is stored."}{" "}
+          <code>{shown(view.run?.version ?? "")}</code>
+        </span>
+        <CopyButton text={text} />
+      </div>
+      <Suspense fallback={<LoadingState />}>
+        <CodeText text={shown(text)} />
+      </Suspense>
+    </section>
+  );
+}

@@ -1,0 +1,96 @@
+import { create } from "@bufbuild/protobuf";
+import { expect, it } from "vitest";
+import { Phase, TriggerRule, ValueType, WorkflowDefinitionSchema } from "../../gen/kaonapi/workflow/v1/definition_pb";
+import { definitionText } from "./python";
+
+it("writes a definition as somebody would write it", () => {
+  const definition = create(WorkflowDefinitionSchema, {
+    name: "tour",
+    parameters: [{ name: "count", type: ValueType.INT, defaultJson: "3", choicesJson: [] }],
+    body: {
+      blocks: [
+        {
+          name: "split",
+          kind: {
+            case: "step",
+            value: {
+              type: "python",
+              configJson: '{"warm":true}',
+              inputs: { count: { source: { case: "parameter", value: "count" } } },
+              outputs: { regions: ValueType.LIST },
+            },
+          },
+        },
+        {
+          name: "train-all",
+          timeoutMs: 7_200_000n,
+          kind: {
+            case: "forEach",
+            value: {
+              item: "region",
+              maxConcurrency: 4,
+              items: { source: { case: "output", value: { step: "split", output: "regions" } } },
+              body: {
+                blocks: [
+                  {
+                    name: "train",
+                    kind: {
+                      case: "step",
+                      value: { type: "python", inputs: { region: { source: { case: "item", value: "region" } } } },
+                    },
+                  },
+                ],
+              },
+            },
+          },
+        },
+        { name: "report", trigger: TriggerRule.ALL_DONE, kind: { case: "step", value: { type: "shell" } } },
+        { name: "alert", phase: Phase.ON_FAILURE, kind: { case: "step", value: { type: "shell" } } },
+      ],
+      edges: [
+        { source: "split", target: "train-all" },
+        { source: "train-all", target: "report" },
+      ],
+    },
+  });
+  expect(definitionText(definition)).toBe(`from kaon import *
+
+count = param("count", int, default=3)
+
+split = steps.python("split", warm=True, count=count, outputs={"regions": list})
+train = steps.python("train", region=region)
+region = each("region", split["regions"], max_concurrency=4, timeout="2h")
+train_all = train**region
+report = steps.shell("report").when_all_done()
+alert = steps.shell("alert")
+
+workflow = Workflow("tour", split >> train_all >> report, on_failure=alert)
+`);
+});
+
+it("keeps text of strangers within its quotes", () => {
+  const definition = create(WorkflowDefinitionSchema, {
+    name: 'x"\n)',
+    body: {
+      blocks: [
+        {
+          name: "a",
+          kind: { case: "gate", value: { kind: { case: "approval", value: { message: '"]);\nimport os' } } } },
+        },
+      ],
+    },
+  });
+  const text = definitionText(definition);
+  expect(text).toContain('message="\\"]);\\nimport os"');
+  expect(text).toContain('Workflow("x\\"\\n)", a)');
+});
+
+it("writes a part of a definition that is too large, and says so", () => {
+  const blocks = Array.from({ length: 10_000 }, (_, at) => ({
+    name: `s${at}`,
+    kind: { case: "step" as const, value: { type: "python" } },
+  }));
+  expect(definitionText(create(WorkflowDefinitionSchema, { name: "big", body: { blocks } }))).toContain(
+    "7000 more blocks",
+  );
+});

@@ -1,0 +1,378 @@
+/** A definition in the words of the language: as somebody would write it in Python. */
+
+import {
+  type Binding,
+  type Block,
+  type Distribution,
+  Exhausted,
+  type ForEach,
+  type Gate,
+  type Graph,
+  Phase,
+  type Step,
+  TriggerRule,
+  ValueType,
+  type WorkflowDefinition,
+} from "../../gen/kaonapi/workflow/v1/definition_pb";
+
+/** Blocks that are written at most; the rest is counted. */
+const MOST = 3_000;
+
+export function definitionText(definition: WorkflowDefinition): string {
+  return new Writer().workflow(definition);
+}
+
+class Writer {
+  private readonly lines: string[] = [];
+  private blocks = 0;
+  private omitted = 0;
+
+  workflow(definition: WorkflowDefinition): string {
+    this.lines.push("from kaon import *", "");
+    if (definition.description) this.lines.push(...definition.description.split("\n").map((line) => `# ${line}`), "");
+    for (const parameter of definition.parameters) this.parameter(parameter);
+    if (definition.parameters.length > 0) this.lines.push("");
+    const body = this.graph(definition.body);
+    const options = [
+      ...Object.entries(definition.outputs).map(([name, output]) => [name, binding(output.value)] as const),
+    ].map(([name, value]) => `${text(name)}: ${value}`);
+    const rest = [
+      body || "None",
+      ...hooks(definition.body),
+      ...(options.length > 0 ? [`outputs={${options.join(", ")}}`] : []),
+      ...duration("timeout", definition.timeoutMs),
+      ...duration("deadline", definition.deadlineMs),
+      ...(definition.maxActiveRuns > 0 ? [`max_active_runs=${definition.maxActiveRuns}`] : []),
+    ];
+    this.lines.push("", call("workflow = Workflow", [text(definition.name), ...rest]));
+    if (this.omitted > 0) this.lines.push("", `# ${this.omitted} more blocks are not shown.`);
+    return `${this.lines.join("\n")}\n`;
+  }
+
+  private parameter(parameter: WorkflowDefinition["parameters"][number]): void {
+    const options = [text(parameter.name), TYPES[parameter.type] ?? "object"];
+    if (parameter.defaultJson !== undefined) options.push(`default=${literal(parameter.defaultJson)}`);
+    if (parameter.description) options.push(`description=${text(parameter.description)}`);
+    if (parameter.constraintCel) options.push(`check=${text(parameter.constraintCel)}`);
+    if (parameter.choicesJson.length > 0) options.push(`choices=[${parameter.choicesJson.map(literal).join(", ")}]`);
+    this.lines.push(call(`${variable(parameter.name)} = param`, options));
+  }
+
+  /** Writes the blocks of a graph, and gives the expression that puts them in order. */
+  private graph(graph: Graph | undefined): string {
+    const names = new Map<string, string>();
+    for (const block of graph?.blocks ?? []) {
+      if (this.blocks >= MOST) {
+        this.omitted++;
+        continue;
+      }
+      this.blocks++;
+      const expression = this.block(block);
+      if (block.phase <= Phase.BODY) names.set(block.name, expression);
+    }
+    return ordered(names, graph?.edges ?? []);
+  }
+
+  private block(block: Block): string {
+    const name = variable(block.name);
+    const kind = block.kind;
+    const own = [...duration("timeout", block.timeoutMs), ...duration("deadline", block.deadlineMs)];
+    switch (kind.case) {
+      case "step":
+        this.lines.push(
+          call(`${name} = steps.${kind.value.type}`, [
+            text(block.name),
+            ...stepOptions(kind.value),
+            ...duration("total_timeout", block.timeoutMs),
+            ...duration("deadline", block.deadlineMs),
+          ]) + trigger(block),
+        );
+        return name;
+      case "forEach": {
+        const body = this.graph(kind.value.body);
+        this.lines.push(
+          call(`${variable(kind.value.item)} = each`, [text(kind.value.item), ...eachOptions(kind.value), ...own]),
+        );
+        this.lines.push(`${name} = ${wrapped(body)}**${variable(kind.value.item)}${trigger(block)}`);
+        return name;
+      }
+      case "repeat": {
+        const body = this.graph(kind.value.body);
+        const options = [body, `until=${binding(kind.value.until)}`, `max_iterations=${kind.value.maxIterations}`];
+        options.push(...duration("backoff", kind.value.backoffMs));
+        if (kind.value.backoffFactor > 0) options.push(`factor=${kind.value.backoffFactor}`);
+        if (kind.value.exhausted === Exhausted.ACCEPT) options.push('exhausted="accept"');
+        this.lines.push(call(`${name} = repeat`, [...options, ...own]) + trigger(block));
+        return name;
+      }
+      case "branch": {
+        const ways = kind.value.cases.map(
+          (way) => `when(${binding(way.condition)}, ${this.graph(way.body) || "None"})`,
+        );
+        if (kind.value.otherwise) ways.push(`otherwise=${this.graph(kind.value.otherwise) || "None"}`);
+        this.lines.push(call(`${name} = branch`, [...ways, ...own]) + trigger(block));
+        return name;
+      }
+      case "group": {
+        const body = this.graph(kind.value.body);
+        this.lines.push(
+          call(`${name} = group`, [body, `name=${text(block.name)}`, ...hooks(kind.value.body), ...own]) +
+            trigger(block),
+        );
+        return name;
+      }
+      case "subWorkflow": {
+        const params = Object.entries(kind.value.params).map(([key, value]) => `${key}=${binding(value)}`);
+        this.lines.push(
+          call(`${name} = sub_workflow`, [text(block.name), text(kind.value.workflow), ...params, ...own]) +
+            trigger(block),
+        );
+        return name;
+      }
+      case "gate":
+        this.lines.push(gate(name, block.name, kind.value) + trigger(block));
+        return name;
+      default:
+        this.lines.push(`${name} = ...  # a block of a newer version`);
+        return name;
+    }
+  }
+}
+
+const TYPES: Partial<Record<ValueType, string>> = {
+  [ValueType.STRING]: "str",
+  [ValueType.INT]: "int",
+  [ValueType.FLOAT]: "float",
+  [ValueType.BOOL]: "bool",
+  [ValueType.LIST]: "list",
+  [ValueType.MAP]: "dict",
+  [ValueType.ANY]: "object",
+  [ValueType.DATE]: '"date"',
+  [ValueType.FILE]: '"file"',
+  [ValueType.DATASET]: '"dataset"',
+  [ValueType.MODEL]: '"model"',
+  [ValueType.METRICS]: '"metrics"',
+  [ValueType.PLOT]: '"plot"',
+  [ValueType.TABLE]: '"table"',
+  [ValueType.TEXT]: '"text"',
+};
+
+/** A chain where the order is one, else one expression for each edge. */
+function ordered(names: ReadonlyMap<string, string>, edges: Graph["edges"]): string {
+  const here = edges.filter((edge) => names.has(edge.source) && names.has(edge.target));
+  const incoming = count(here.map((edge) => edge.target));
+  const outgoing = count(here.map((edge) => edge.source));
+  const next = new Map(here.map((edge) => [edge.source, edge.target]));
+  const inChain = (edge: { source: string; target: string }): boolean =>
+    incoming.get(edge.target) === 1 && outgoing.get(edge.source) === 1;
+  const heads = [...names.keys()].filter((name) => {
+    const into = here.find((edge) => edge.target === name);
+    return into === undefined || !inChain(into);
+  });
+  const chains = heads.map((head) => {
+    const chain = [head];
+    for (let at = head; ; ) {
+      const to = next.get(at);
+      if (to === undefined || !inChain({ source: at, target: to })) break;
+      chain.push(to);
+      at = to;
+    }
+    return chain;
+  });
+  const cross = here.filter((edge) => !inChain(edge)).map((edge) => [edge.source, edge.target]);
+  const parts = [
+    ...chains.filter((chain) => chain.length > 1 || !cross.some((pair) => pair.includes(chain[0] as string))),
+    ...cross,
+  ];
+  return parts.map((chain) => chain.map((name) => names.get(name)).join(" >> ")).join(" | ");
+}
+
+function count(names: readonly string[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
+  return counts;
+}
+
+function hooks(graph: Graph | undefined): string[] {
+  const of = (phase: Phase): string =>
+    (graph?.blocks ?? [])
+      .filter((block) => block.phase === phase)
+      .map((block) => variable(block.name))
+      .join(" | ");
+  const failure = of(Phase.ON_FAILURE);
+  const always = of(Phase.FINALLY);
+  return [...(failure ? [`on_failure=${failure}`] : []), ...(always ? [`finally_=${always}`] : [])];
+}
+
+function stepOptions(step: Step): string[] {
+  const options: string[] = [];
+  const config = parsed(step.configJson);
+  if (typeof config === "object" && config !== null) {
+    for (const [key, value] of Object.entries(config)) options.push(`${key}=${literal(JSON.stringify(value))}`);
+  }
+  for (const [key, value] of Object.entries(step.inputs)) options.push(`${key}=${binding(value)}`);
+  const outputs = Object.entries(step.outputs).map(([key, type]) => `${text(key)}: ${TYPES[type] ?? "object"}`);
+  if (outputs.length > 0) options.push(`outputs={${outputs.join(", ")}}`);
+  if (step.retry && step.retry.maxAttempts > 1) options.push(`retry=Retry(max_attempts=${step.retry.maxAttempts})`);
+  if (step.pool) options.push(`pool=${text(step.pool)}`);
+  if (step.labels.length > 0) options.push(`labels=[${step.labels.map(text).join(", ")}]`);
+  if (step.tags.length > 0) options.push(`tags=[${step.tags.map(text).join(", ")}]`);
+  if (step.memo?.enabled) options.push("memo=True");
+  if (step.exclusive) options.push("exclusive=True");
+  return [...options, ...duration("timeout", step.timeoutMs)];
+}
+
+function eachOptions(each: ForEach): string[] {
+  const options: string[] = [];
+  const space = each.sweep?.space;
+  if (space?.case === "grid") {
+    options.push(
+      call(
+        "grid",
+        Object.entries(space.value.axes).map(([key, value]) => `${key}=${binding(value)}`),
+      ),
+    );
+  } else if (space?.case === "random") {
+    const axes = Object.entries(space.value.axes).map(([key, value]) => `${key}=${distribution(value)}`);
+    options.push(call("sample", [`count=${space.value.count}`, `seed=${space.value.seed}`, ...axes]));
+  } else options.push(binding(each.items));
+  if (each.maxConcurrency > 0) options.push(`max_concurrency=${each.maxConcurrency}`);
+  const tolerate = each.failure?.tolerate;
+  if (tolerate?.case === "count") options.push(`tolerate=${tolerate.value}`);
+  if (tolerate?.case === "percent") options.push(`tolerate="${tolerate.value}%"`);
+  const early = each.earlyStopping;
+  if (early?.rule.case === "halving") {
+    options.push(
+      `stop_early=halving(${text(early.metric)}, eta=${early.rule.value.eta || 3}, min_step=${early.rule.value.minStep || 1n})`,
+    );
+  } else if (early?.rule.case === "median") options.push(`stop_early=median(${text(early.metric)})`);
+  return options;
+}
+
+function distribution(of: Distribution): string {
+  const kind = of.kind;
+  switch (kind.case) {
+    case "choice":
+      return binding(kind.value);
+    case "uniform":
+      return `uniform(${kind.value.low}, ${kind.value.high})`;
+    case "logUniform":
+      return `log_uniform(${kind.value.low}, ${kind.value.high})`;
+    case "integer":
+      return `integers(${kind.value.low}, ${kind.value.high})`;
+    default:
+      return "...";
+  }
+}
+
+function gate(name: string, blockName: string, of: Gate): string {
+  const timeout = duration("timeout", of.timeoutMs);
+  const kind = of.kind;
+  if (kind.case === "approval") {
+    const roles = kind.value.roles.length > 0 ? [`roles=[${kind.value.roles.map(text).join(", ")}]`] : [];
+    return call(`${name} = approval`, [text(blockName), `message=${text(kind.value.message)}`, ...roles, ...timeout]);
+  }
+  if (kind.case === "signal") return call(`${name} = signal`, [text(kind.value.name), ...timeout]);
+  const due = kind.case === "timer" ? kind.value.due : undefined;
+  return call(`${name} = timer`, [
+    text(blockName),
+    ...(due?.case ? [`${due.case === "at" ? "at" : "after"}=${binding(due.value)}`] : []),
+  ]);
+}
+
+const TRIGGERS: Partial<Record<TriggerRule, string>> = {
+  [TriggerRule.ALL_SUCCEEDED]: ".when_all_succeeded()",
+  [TriggerRule.ANY_SUCCEEDED]: ".when_any()",
+  [TriggerRule.ALL_DONE]: ".when_all_done()",
+};
+
+function trigger(block: Block): string {
+  return TRIGGERS[block.trigger] ?? "";
+}
+
+function binding(of: Binding | undefined): string {
+  const source = of?.source;
+  switch (source?.case) {
+    case "literalJson":
+      return literal(source.value);
+    case "output":
+      return `${variable(source.value.step)}[${text(source.value.output)}]`;
+    case "parameter":
+    case "item":
+      return variable(source.value);
+    case "last":
+      return `last(${text(`${source.value.output?.step}.${source.value.output?.output}`)}, ${binding(source.value.fallback)})`;
+    case "expression":
+      return call("expr", [
+        text(source.value.cel),
+        ...Object.entries(source.value.variables).map(([key, value]) => `${key}=${binding(value)}`),
+      ]);
+    case "list":
+      return `[${source.value.bindings.map(binding).join(", ")}]`;
+    case "outcome":
+      return "outcome()";
+    case "runInfo":
+      return "run_info()";
+    default:
+      return "None";
+  }
+}
+
+function duration(name: string, millis: bigint): string[] {
+  if (millis <= 0n) return [];
+  const units: readonly [bigint, string][] = [
+    [86_400_000n, "d"],
+    [3_600_000n, "h"],
+    [60_000n, "m"],
+    [1_000n, "s"],
+  ];
+  const unit = units.find(([size]) => millis % size === 0n);
+  return [`${name}="${unit ? `${millis / unit[0]}${unit[1]}` : `${millis}ms`}"`];
+}
+
+/** A call on one line where it fits, else one argument a line. */
+function call(head: string, options: readonly string[]): string {
+  const line = `${head}(${options.join(", ")})`;
+  if (line.length <= 100 && !line.includes("\n")) return line;
+  const inner = options.map((option) => `    ${option.replaceAll("\n", "\n    ")},`);
+  return `${head}(\n${inner.join("\n")}\n)`;
+}
+
+function wrapped(body: string): string {
+  return / >> | \| /.test(body) ? `(${body})` : body;
+}
+
+function variable(name: string): string {
+  return name.replace(/[^A-Za-z0-9_]/g, "_");
+}
+
+function text(value: string): string {
+  return JSON.stringify(value);
+}
+
+function parsed(json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch {
+    return undefined;
+  }
+}
+
+/** JSON as Python writes it. */
+function literal(json: string): string {
+  return json.length > 4_000 ? `${json.slice(0, 4_000)}...` : python(parsed(json), json);
+}
+
+function python(value: unknown, json: string): string {
+  if (value === null) return "None";
+  if (value === true) return "True";
+  if (value === false) return "False";
+  if (typeof value === "string") return text(value);
+  if (Array.isArray(value)) return `[${value.map((each) => python(each, "")).join(", ")}]`;
+  if (typeof value === "object") {
+    return `{${Object.entries(value as object)
+      .map(([key, each]) => `${text(key)}: ${python(each, "")}`)
+      .join(", ")}}`;
+  }
+  return value === undefined ? json : String(value);
+}

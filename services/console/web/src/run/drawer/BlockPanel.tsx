@@ -1,0 +1,167 @@
+import { Button, Textarea } from "@mantine/core";
+import { IconCheck, IconGridDots, IconX } from "@tabler/icons-react";
+import { useMutation } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
+import { useState } from "react";
+import { type BlockView, Status } from "../../gen/kaonapi/run/v1/run_pb";
+import { StatusLabel } from "../../shared/StatusMark";
+import { Time } from "../../shared/Time";
+import { clipped, formatCount, shown } from "../../shared/text";
+import { commands, outcomeText } from "../commands";
+import { useRunPage } from "../context";
+import { Refusal } from "../header/Actions";
+import { hasEnded } from "../model/counts";
+import type { GraphNode } from "../model/graph";
+import type { NodeState } from "../model/overlay";
+import { notify } from "../notices";
+import { Values } from "../outputs/Values";
+import { StatusBar, StatusLegend } from "../StatusBar";
+import { Convergence } from "./Convergence";
+import classes from "./Drawer.module.css";
+import { ErrorBox, Fact, Section, StepActions } from "./StepOverview";
+import { Why } from "./Why";
+
+/** Everything about one block. */
+export function BlockPanel({ path, node }: { path: string; node: GraphNode }) {
+  const { view, overlay, seq, go } = useRunPage();
+  const block = view.blocks.find((entry) => entry.path === path);
+  const state = overlay.get(node.name);
+  const status = block?.status ?? Status.PENDING;
+  return (
+    <>
+      <div className={classes.status}>
+        <StatusLabel status={status} />
+        {seq === undefined && block && <StepActions step={block} />}
+      </div>
+      <div className={classes.content}>
+        {block?.error && (
+          <ErrorBox type={block.error.type} message={block.error.message} details={block.error.details} />
+        )}
+        {block?.kind === "gate" && block.status === Status.WAITING && seq === undefined && <Gate block={block} />}
+        {!hasEnded(status) && status !== Status.RUNNING && seq === undefined && <Why path={path} />}
+        {node.kind === "forEach" && state?.cells && (
+          <Section title="Cells" count={block?.total}>
+            <StatusBar counts={state.cells} height={8} />
+            <StatusLegend counts={state.cells} />
+            <Button
+              variant="light"
+              leftSection={<IconGridDots size={14} />}
+              onClick={() => go({ cells: path, step: "", tab: "graph" })}
+            >
+              Heatmap and table
+            </Button>
+          </Section>
+        )}
+        {node.kind === "repeat" && state && <Convergence state={state} path={path} />}
+        {block?.childRunId && (
+          <Section title="Its run">
+            <Link to="/runs/$runId" params={{ runId: block.childRunId }} className={classes.link}>
+              Open run <code>{block.childRunId}</code>
+            </Link>
+          </Section>
+        )}
+        {block && Object.keys(block.outputsJson).length > 0 && (
+          <Section title="Outputs">
+            <Values values={block.outputsJson} />
+          </Section>
+        )}
+        <BlockFacts block={block} node={node} state={state} />
+      </div>
+    </>
+  );
+}
+
+function BlockFacts({
+  block,
+  node,
+  state,
+}: {
+  block: BlockView | undefined;
+  node: GraphNode;
+  state: NodeState | undefined;
+}) {
+  return (
+    <Section title="Definition">
+      <dl className={classes.facts}>
+        {node.detail && <Fact name={node.kind === "branch" ? "Ways" : "Does"}>{shown(clipped(node.detail, 400))}</Fact>}
+        {node.trigger && <Fact name="Starts when">{node.trigger}</Fact>}
+        {node.phase !== "body" && <Fact name="Hook">{node.phase === "finally" ? "finally" : "on failure"}</Fact>}
+        {block && block.total > 0 && (
+          <Fact name={node.kind === "repeat" ? "Iterations" : "Ended"}>
+            {formatCount(node.kind === "repeat" ? (state?.passes?.length ?? 0) : block.finished)} of{" "}
+            {node.kind === "repeat" && "at most "}
+            {formatCount(block.total)}
+          </Fact>
+        )}
+        {block?.dueTime && (
+          <Fact name={node.kind === "gate" ? "Time is over" : "Next iteration"}>
+            <Time at={block.dueTime} />
+          </Fact>
+        )}
+      </dl>
+    </Section>
+  );
+}
+
+/** Asks for the answer that a gate waits for. */
+function Gate({ block }: { block: BlockView }) {
+  const { runId } = useRunPage();
+  const [text, setText] = useState("");
+  const answer = useMutation({
+    mutationFn: (approved: boolean) => commands.answer(runId, block.path, approved, text),
+    onSuccess: ({ run }, approved) => notify(outcomeText(approved ? "Approved" : "Rejected", run)),
+  });
+  const signal = useMutation({
+    mutationFn: () => commands.signal(runId, block.signal, text.trim() === "" ? "null" : text),
+    onSuccess: ({ run }) => notify(outcomeText(`Sent the signal ${block.signal}`, run)),
+  });
+  if (block.gate === "signal") {
+    return (
+      <Section title={`Waits for the signal ${shown(block.signal)}`}>
+        <Textarea
+          label="Payload (JSON)"
+          value={text}
+          onChange={(event) => setText(event.currentTarget.value)}
+          autosize
+          minRows={2}
+        />
+        {signal.error && <Refusal error={signal.error} />}
+        <div className={classes.actions}>
+          <Button loading={signal.isPending} onClick={() => signal.mutate()}>
+            Send the signal
+          </Button>
+        </div>
+      </Section>
+    );
+  }
+  if (block.gate !== "approval") return null;
+  return (
+    <Section title="Waits for your answer">
+      <p className={classes.question}>{shown(clipped(block.message || "Approve?", 2_000))}</p>
+      <p className={classes.dim}>
+        {block.roles.length > 0 ? `Who may answer: ${block.roles.map(shown).join(", ")}` : "Anybody may answer."}
+      </p>
+      <Textarea
+        label="Comment"
+        value={text}
+        onChange={(event) => setText(event.currentTarget.value)}
+        autosize
+        minRows={2}
+      />
+      {answer.error && <Refusal error={answer.error} />}
+      <div className={classes.actions}>
+        <Button leftSection={<IconCheck size={14} />} loading={answer.isPending} onClick={() => answer.mutate(true)}>
+          Approve
+        </Button>
+        <Button
+          variant="default"
+          leftSection={<IconX size={14} />}
+          loading={answer.isPending}
+          onClick={() => answer.mutate(false)}
+        >
+          Reject
+        </Button>
+      </div>
+    </Section>
+  );
+}

@@ -1,0 +1,126 @@
+import { ActionIcon, Tabs, Tooltip } from "@mantine/core";
+import { IconArrowsDiagonal, IconX } from "@tabler/icons-react";
+import { type KeyboardEvent, useEffect, useRef, useState } from "react";
+import { LogView } from "../../logs/LogView";
+import { StatusLabel } from "../../shared/StatusMark";
+import { ErrorState, LoadingState } from "../../shared/states";
+import { shown } from "../../shared/text";
+import { useRunPage } from "../context";
+import { nodeName, parsePath, scopeOf } from "../model/paths";
+import type { Panel } from "../search";
+import { BlockPanel } from "./BlockPanel";
+import classes from "./Drawer.module.css";
+import { FoldedPanel } from "./FoldedPanel";
+import { StepMetrics } from "./StepMetrics";
+import { StepActions, StepOverview } from "./StepOverview";
+import { useStep } from "./useStep";
+
+/** Everything about one step or block, beside what it belongs to. */
+export function Drawer({ narrow }: { narrow: boolean }) {
+  const { search, go, graph } = useRunPage();
+  const [wide, setWide] = useState(false);
+  const panel = useRef<HTMLElement>(null);
+  const path = search.step;
+  const node = graph?.byName.get(nodeName(path));
+  const folded = parsePath(path).some((part) => part.cell === "[]");
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another path is another drawer.
+  useEffect(() => {
+    panel.current?.scrollTo({ top: 0 });
+  }, [path]);
+  const close = (): void => go({ step: "", line: "", panel: "overview" });
+  return (
+    <aside
+      ref={panel}
+      className={classes.drawer}
+      data-narrow={narrow}
+      data-wide={wide}
+      aria-label={`Details of ${path}`}
+      onKeyDown={(event: KeyboardEvent) => event.key === "Escape" && close()}
+    >
+      <header className={classes.head}>
+        <div className={classes.where}>
+          <Crumbs path={path} />
+          <h2>{shown(nodeName(path) || path)}</h2>
+        </div>
+        {!narrow && (
+          <Tooltip label={wide ? "Narrower" : "Wider"}>
+            <ActionIcon aria-label={wide ? "Narrower" : "Wider"} onClick={() => setWide(!wide)}>
+              <IconArrowsDiagonal size={15} />
+            </ActionIcon>
+          </Tooltip>
+        )}
+        <ActionIcon aria-label="Close" onClick={close}>
+          <IconX size={16} />
+        </ActionIcon>
+      </header>
+      {folded ? (
+        <FoldedPanel path={path} />
+      ) : node !== undefined && node.kind !== "step" ? (
+        <BlockPanel path={path} node={node} />
+      ) : (
+        <StepPanel key={path} path={path} />
+      )}
+    </aside>
+  );
+}
+
+/** The way to a step, each part of it a place to go to. */
+function Crumbs({ path }: { path: string }) {
+  const { go } = useRunPage();
+  const around = scopeOf(path);
+  if (around === "") return null;
+  const segments = around.split("/").filter((part) => part !== "");
+  return (
+    <nav className={classes.crumbs} aria-label="Around it">
+      {segments.map((part, at) => {
+        const block = segments
+          .slice(0, at)
+          .concat(part.replace(/(\[[^\]]*\]|#\d+|=[^/]+)$/, ""))
+          .join("/");
+        return (
+          <button key={`${at}${part}`} type="button" onClick={() => go({ step: block })}>
+            {shown(part)}
+          </button>
+        );
+      })}
+    </nav>
+  );
+}
+
+function StepPanel({ path }: { path: string }) {
+  const { search, go, runId, seq } = useRunPage();
+  const step = useStep(path);
+  const data = step.data;
+  if (step.error && !data) return <ErrorState error={step.error} retry={() => void step.refetch()} />;
+  if (!data?.step) return <LoadingState label="Loading the step" />;
+  return (
+    <>
+      <div className={classes.status}>
+        <StatusLabel status={data.step.status} />
+        {seq === undefined && <StepActions step={data.step} />}
+      </div>
+      <Tabs
+        value={search.panel}
+        onChange={(panel) => go({ panel: panel as Panel }, { replace: true })}
+        keepMounted={false}
+      >
+        <Tabs.List px="md">
+          <Tabs.Tab value="overview">Overview</Tabs.Tab>
+          <Tabs.Tab value="logs">Logs</Tabs.Tab>
+          <Tabs.Tab value="metrics">Metrics{data.metrics.length > 0 && ` ${data.metrics.length}`}</Tabs.Tab>
+        </Tabs.List>
+      </Tabs>
+      {search.panel === "overview" && <StepOverview data={data} />}
+      {search.panel === "logs" && (
+        <LogView
+          runId={runId}
+          path={path}
+          attempts={data.attempts}
+          line={search.line}
+          onLine={(line) => go({ line }, { replace: true })}
+        />
+      )}
+      {search.panel === "metrics" && <StepMetrics series={data.metrics} />}
+    </>
+  );
+}

@@ -1,0 +1,38 @@
+import type { MetricSeries } from "../../gen/kaonapi/view/v1/run_view_pb";
+import { EmptyState } from "../../shared/states";
+import { shown } from "../../shared/text";
+import { Chart } from "../charts/Chart";
+import { metricText } from "../charts/format";
+import classes from "./Drawer.module.css";
+import { Section } from "./StepOverview";
+
+/** What a step reported, one chart for each name. */
+export function StepMetrics({ series }: { series: readonly MetricSeries[] }) {
+  if (series.length === 0) {
+    return <EmptyState title="No metrics">A step reports one with context.metric(name, value).</EmptyState>;
+  }
+  return (
+    <div className={classes.content}>
+      {series.map((metric) => {
+        const byStep = metric.step.every((step, at) => at === 0 || step > (metric.step[at - 1] as bigint));
+        const first = Number(metric.timeUs[0] ?? 0n);
+        const xs = byStep ? metric.step.map(Number) : metric.timeUs.map((time) => (Number(time) - first) / 1e6);
+        return (
+          <Section key={metric.name} title={shown(metric.name)}>
+            <Chart
+              xs={xs}
+              lines={[{ label: metric.name, values: metric.value }]}
+              xLabel={byStep ? "step" : "seconds"}
+              label={`${metric.name} over ${byStep ? "steps" : "time"}, now ${metricText(metric.value.at(-1))}`}
+            />
+            <p className={classes.dim}>
+              now {metricText(metric.value.at(-1))}, least {metricText(Math.min(...metric.value))}, most{" "}
+              {metricText(Math.max(...metric.value))}
+              {metric.thinned && ". There are more than 10,000 values: every n-th is drawn."}
+            </p>
+          </Section>
+        );
+      })}
+    </div>
+  );
+}

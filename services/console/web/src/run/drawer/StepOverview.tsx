@@ -1,0 +1,224 @@
+import { Button } from "@mantine/core";
+import { IconPlayerStop, IconRefresh, IconRotateClockwise } from "@tabler/icons-react";
+import { Link } from "@tanstack/react-router";
+import { type ReactNode, useState } from "react";
+import { type Run, Status, type StepView } from "../../gen/kaonapi/run/v1/run_pb";
+import type { Attempt, GetStepResponse } from "../../gen/kaonapi/view/v1/run_view_pb";
+import type { Resources } from "../../gen/kaonapi/workflow/v1/definition_pb";
+import { StatusMark } from "../../shared/StatusMark";
+import { statusLook } from "../../shared/status";
+import { Time } from "../../shared/Time";
+import { clipped, shown } from "../../shared/text";
+import { formatDuration } from "../../shared/time";
+import { useRunPage } from "../context";
+import { CommandDialog } from "../header/Actions";
+import { canRetry, hasEnded } from "../model/counts";
+import { Values } from "../outputs/Values";
+import classes from "./Drawer.module.css";
+import { Why } from "./Why";
+
+export function StepOverview({ data }: { data: GetStepResponse }) {
+  const { seq } = useRunPage();
+  const step = data.step as StepView;
+  const waits = !hasEnded(step.status) && step.status !== Status.RUNNING;
+  return (
+    <div className={classes.content}>
+      {step.error && <ErrorBox type={step.error.type} message={step.error.message} details={step.error.details} />}
+      {waits && seq === undefined && <Why path={step.path} />}
+      {step.status === Status.RUNNING && step.progress > 0 && (
+        <Section title="Progress">
+          <div className={classes.progress}>
+            <span style={{ width: `${Math.min(100, step.progress * 100)}%` }} />
+          </div>
+          <p className={classes.dim}>
+            {Math.round(step.progress * 100)} % {shown(clipped(step.progressMessage, 200))}
+          </p>
+        </Section>
+      )}
+      {step.memoRunId !== "" && (
+        <Section title="Remembered">
+          <p>
+            Its outputs were taken from an equal execution:{" "}
+            <Link to="/runs/$runId" params={{ runId: step.memoRunId }} search={{ step: step.memoPath } as never}>
+              {shown(step.memoPath)}
+            </Link>
+          </p>
+        </Section>
+      )}
+      <Section title="Attempts" count={data.attempts.length}>
+        <Attempts attempts={data.attempts} retryTime={data.retryTime && <Time at={data.retryTime} format="full" />} />
+      </Section>
+      {Object.keys(step.outputsJson).length > 0 && (
+        <Section title="Outputs" count={Object.keys(step.outputsJson).length}>
+          <Values values={step.outputsJson} />
+        </Section>
+      )}
+      <Section title="Inputs" count={Object.keys(data.inputsJson).length}>
+        {data.itemJson !== "" && <Values values={{ item: data.itemJson }} />}
+        {Object.keys(data.inputsJson).length > 0 ? (
+          <Values values={data.inputsJson} />
+        ) : (
+          <p className={classes.dim}>
+            {data.attempts.length === 0 ? "Known when the step becomes ready." : "It has none."}
+          </p>
+        )}
+      </Section>
+      {data.checkpointJson !== "" && (
+        <Section title="Newest checkpoint">
+          <Values values={{ checkpoint: data.checkpointJson }} />
+        </Section>
+      )}
+      <Section title="Runs at">
+        <dl className={classes.facts}>
+          <Fact name="Type">{shown(step.type)}</Fact>
+          <Fact name="Pool">{shown(data.pool || "default")}</Fact>
+          <Fact name="Runner">{step.runnerId ? shown(step.runnerId) : "none yet"}</Fact>
+          <Fact name="Asked for">{resourcesText(data.resources)}</Fact>
+          {step.lostRunners > 0 && <Fact name="Runners lost">{step.lostRunners}</Fact>}
+        </dl>
+      </Section>
+    </div>
+  );
+}
+
+export function Section({ title, count, children }: { title: string; count?: number; children: ReactNode }) {
+  return (
+    <section className={classes.section}>
+      <h3>
+        {title}
+        {count !== undefined && count > 0 && <span>{count}</span>}
+      </h3>
+      {children}
+    </section>
+  );
+}
+
+export function Fact({ name, children }: { name: string; children: ReactNode }) {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd>{children}</dd>
+    </div>
+  );
+}
+
+export function ErrorBox({ type, message, details }: { type: string; message: string; details: string }) {
+  return (
+    <div className={classes.error} role="alert">
+      <b>{shown(type)}</b>
+      <p>{shown(clipped(message, 4_000))}</p>
+      {details !== "" && (
+        <details>
+          <summary>Traceback</summary>
+          <pre>{shown(clipped(details, 40_000))}</pre>
+        </details>
+      )}
+    </div>
+  );
+}
+
+/** Each attempt as a line: how long it waited, how long it worked, how it ended. */
+function Attempts({ attempts, retryTime }: { attempts: readonly Attempt[]; retryTime: ReactNode }) {
+  const { go } = useRunPage();
+  if (attempts.length === 0) return <p className={classes.dim}>It has not become ready yet.</p>;
+  const longest = Math.max(...attempts.map((attempt) => spent(attempt)), 1);
+  return (
+    <ol className={classes.attempts}>
+      {attempts.map((attempt) => {
+        const waited = Number((attempt.leasedUs || attempt.endUs || BigInt(Date.now() * 1000)) - attempt.readyUs);
+        const worked = attempt.leasedUs === 0n ? 0 : spent(attempt) - waited;
+        return (
+          <li key={`${attempt.attempt}.${attempt.generation}.${attempt.readySeq}`}>
+            <div className={classes.attemptLine}>
+              <StatusMark status={attempt.outcome} size={13} />
+              <b>
+                {attempt.attempt}
+                {attempt.lost !== "" && <em> lease {shown(attempt.lost.replaceAll("_", " "))}</em>}
+              </b>
+              <span className={classes.dim}>{shown(attempt.runnerId)}</span>
+              <button
+                type="button"
+                onClick={() => go({ seq: Number(attempt.endSeq || attempt.readySeq), tab: "graph" })}
+              >
+                event {String(attempt.endSeq || attempt.readySeq)}
+              </button>
+            </div>
+            <div className={classes.spent} title={`waited ${formatDuration(waited / 1000)}`}>
+              <i style={{ width: `${(waited / longest) * 100}%` }} />
+              <i data-tone={statusLook(attempt.outcome).tone} style={{ width: `${(worked / longest) * 100}%` }} />
+            </div>
+            <div className={classes.dim}>
+              waited {formatDuration(waited / 1000)}
+              {attempt.leasedUs > 0n && `, worked ${formatDuration(worked / 1000)}`}
+            </div>
+            {attempt.error && (
+              <details className={classes.attemptError}>
+                <summary>
+                  {shown(attempt.error.type)}: {shown(clipped(attempt.error.message, 140))}
+                </summary>
+                <pre>{shown(clipped(attempt.error.details || attempt.error.message, 20_000))}</pre>
+              </details>
+            )}
+          </li>
+        );
+      })}
+      {retryTime && <li className={classes.dim}>The next attempt begins at {retryTime}.</li>}
+    </ol>
+  );
+}
+
+function spent(attempt: Attempt): number {
+  return Number((attempt.endUs || BigInt(Date.now() * 1000)) - attempt.readyUs);
+}
+
+function resourcesText(resources: Resources | undefined): string {
+  if (resources === undefined) return "1 slot";
+  const parts = [`${resources.slots || 1} ${(resources.slots || 1) === 1 ? "slot" : "slots"}`];
+  if (resources.cpuMilli > 0n) parts.push(`${Number(resources.cpuMilli) / 1000} CPUs`);
+  if (resources.memoryBytes > 0n) parts.push(`${(Number(resources.memoryBytes) / 2 ** 30).toFixed(1)} GiB`);
+  if (resources.gpu > 0) parts.push(`${resources.gpu} GPUs`);
+  for (const [name, count] of Object.entries(resources.custom)) parts.push(`${count} ${shown(name)}`);
+  return parts.join(", ");
+}
+
+/** What can be done with one step or block as it stands. */
+export function StepActions({ step }: { step: { path: string; status: number } }) {
+  const { live } = useRunPage();
+  const [open, setOpen] = useState<"retry" | "restart" | "cancel">();
+  const ended = hasEnded(step.status);
+  return (
+    <div className={classes.actions}>
+      {canRetry(step.status) && (
+        <Button
+          variant="default"
+          size="compact-xs"
+          leftSection={<IconRefresh size={13} />}
+          onClick={() => setOpen("retry")}
+        >
+          Retry
+        </Button>
+      )}
+      {ended && (
+        <Button
+          variant="default"
+          size="compact-xs"
+          leftSection={<IconRotateClockwise size={13} />}
+          onClick={() => setOpen("restart")}
+        >
+          Restart from here
+        </Button>
+      )}
+      {!ended && step.status !== Status.PENDING && (
+        <Button
+          variant="default"
+          size="compact-xs"
+          leftSection={<IconPlayerStop size={13} />}
+          onClick={() => setOpen("cancel")}
+        >
+          Cancel
+        </Button>
+      )}
+      {open && <CommandDialog name={open} run={live.run as Run} path={step.path} close={() => setOpen(undefined)} />}
+    </div>
+  );
+}

@@ -1,0 +1,261 @@
+import { Button, Menu, Modal, NumberInput, Textarea } from "@mantine/core";
+import {
+  IconArrowBigUpLines,
+  IconChevronDown,
+  IconCopyPlus,
+  IconPlayerPause,
+  IconPlayerPlay,
+  IconPlayerStop,
+  IconRefresh,
+  IconRotateClockwise,
+} from "@tabler/icons-react";
+import { useMutation, useQuery } from "@tanstack/react-query";
+import { useNavigate } from "@tanstack/react-router";
+import { type ReactNode, useState } from "react";
+import { faultOf } from "../../api/fault";
+import { type Run, Status } from "../../gen/kaonapi/run/v1/run_pb";
+import type { CommandPlan } from "../../gen/kaonapi/run/v1/run_service_pb";
+import { statusLook } from "../../shared/status";
+import { shown } from "../../shared/text";
+import { commands, idempotencyKey, outcomeText, planText } from "../commands";
+import { useRunPage } from "../context";
+import { canRetry } from "../model/counts";
+import { notify } from "../notices";
+import classes from "./Actions.module.css";
+
+type Name = "cancel" | "pause" | "resume" | "retry" | "restart" | "priority" | "rerun";
+
+/** What can be done with the run as it stands; what cannot be done is not offered. */
+export function Actions({ run }: { run: Run }) {
+  const [open, setOpen] = useState<Name>();
+  const ended = statusLook(run.status).terminal;
+  const paused = run.status === Status.PAUSED;
+  const first: Name = ended ? (canRetry(run.status) ? "retry" : "rerun") : paused ? "resume" : "pause";
+  const others = (["resume", "pause", "retry", "restart", "rerun", "priority", "cancel"] as const).filter(
+    (name) => name !== first && possible(name, run),
+  );
+  return (
+    <>
+      <Button.Group>
+        <Button variant="default" leftSection={LOOKS[first].icon} onClick={() => setOpen(first)}>
+          {LOOKS[first].label}
+        </Button>
+        <Menu position="bottom-end">
+          <Menu.Target>
+            <Button variant="default" px={6} aria-label="More actions">
+              <IconChevronDown size={14} />
+            </Button>
+          </Menu.Target>
+          <Menu.Dropdown>
+            {others.map((name) => (
+              <Menu.Item
+                key={name}
+                leftSection={LOOKS[name].icon}
+                color={name === "cancel" ? "red" : undefined}
+                onClick={() => setOpen(name)}
+              >
+                {LOOKS[name].label}…
+              </Menu.Item>
+            ))}
+          </Menu.Dropdown>
+        </Menu>
+      </Button.Group>
+      {open && <CommandDialog name={open} run={run} path="" close={() => setOpen(undefined)} />}
+    </>
+  );
+}
+
+function possible(name: Name, run: Run): boolean {
+  const ended = statusLook(run.status).terminal;
+  if (name === "rerun") return true;
+  if (name === "restart") return false;
+  if (name === "retry") return canRetry(run.status) || !ended;
+  if (ended || run.status === Status.CANCELLING) return false;
+  return name === "resume" ? run.status === Status.PAUSED : name !== "pause" || run.status !== Status.PAUSED;
+}
+
+const LOOKS: Readonly<Record<Name, { label: string; icon: ReactNode; says: string; planned: boolean }>> = {
+  cancel: {
+    label: "Cancel",
+    icon: <IconPlayerStop size={14} />,
+    says: "What runs is asked to stop, nothing new starts, and hooks run.",
+    planned: false,
+  },
+  pause: {
+    label: "Pause",
+    icon: <IconPlayerPause size={14} />,
+    says: "Nothing new starts until it is resumed. What runs goes on.",
+    planned: false,
+  },
+  resume: { label: "Resume", icon: <IconPlayerPlay size={14} />, says: "New steps start again.", planned: false },
+  retry: {
+    label: "Retry",
+    icon: <IconRefresh size={14} />,
+    says: "What failed, was stopped or never began because of it runs again. What has succeeded is kept.",
+    planned: true,
+  },
+  restart: {
+    label: "Restart from here",
+    icon: <IconRotateClockwise size={14} />,
+    says: "This and everything that comes after it runs again. What came before is kept.",
+    planned: true,
+  },
+  priority: {
+    label: "Priority",
+    icon: <IconArrowBigUpLines size={14} />,
+    says: "Higher goes first. It counts for steps that wait already, too.",
+    planned: false,
+  },
+  rerun: {
+    label: "Run again",
+    icon: <IconCopyPlus size={14} />,
+    says: "Submits a new run of the same version with the same parameters.",
+    planned: false,
+  },
+};
+
+interface DialogProps {
+  name: Name;
+  run: Run;
+  /** Of a step or block; empty for the whole run. */
+  path: string;
+  close: () => void;
+}
+
+/** Says what a command will do before it is sent, and what it did after. */
+export function CommandDialog({ name, run, path, close }: DialogProps) {
+  const look = LOOKS[name];
+  const [reason, setReason] = useState("");
+  const [priority, setPriority] = useState(run.priority);
+  const [key] = useState(idempotencyKey);
+  const navigate = useNavigate();
+  const { go } = useRunPage();
+  const plan = useQuery({
+    queryKey: ["plan", name, run.runId, path, String(run.lastSeq)],
+    queryFn: async () => (await dryRun(name, run.runId, path)).plan,
+    enabled: look.planned,
+  });
+  const send = useMutation({
+    mutationFn: async () => sendCommand(name, run, path, reason, priority, key),
+    onSuccess: ({ text, runId }) => {
+      notify(text);
+      close();
+      if (runId !== undefined) void navigate({ to: "/runs/$runId", params: { runId } });
+      else go({ seq: undefined });
+    },
+  });
+  const refused = plan.data !== undefined && plan.data.refusal !== "";
+  return (
+    <Modal opened onClose={close} title={path === "" ? `${look.label} the run` : look.label} centered size={460}>
+      <form
+        className={classes.form}
+        onSubmit={(event) => {
+          event.preventDefault();
+          send.mutate();
+        }}
+      >
+        {path !== "" && <code className={classes.path}>{shown(path)}</code>}
+        <p>{look.says}</p>
+        {look.planned && <Plan plan={plan.data} error={plan.error} />}
+        {name === "priority" ? (
+          <NumberInput
+            label="Priority"
+            value={priority}
+            onChange={(value) => setPriority(Number(value) || 0)}
+            allowDecimal={false}
+            data-autofocus
+          />
+        ) : (
+          name !== "rerun" && (
+            <Textarea
+              label="Reason (kept in the history)"
+              value={reason}
+              onChange={(event) => setReason(event.currentTarget.value)}
+              autosize
+              minRows={1}
+              maxRows={4}
+              data-autofocus
+            />
+          )
+        )}
+        {send.error && <Refusal error={send.error} />}
+        <div className={classes.buttons}>
+          <Button variant="default" onClick={close}>
+            Leave it
+          </Button>
+          <Button
+            type="submit"
+            loading={send.isPending}
+            disabled={refused}
+            color={name === "cancel" ? "red" : undefined}
+          >
+            {look.label}
+          </Button>
+        </div>
+      </form>
+    </Modal>
+  );
+}
+
+export function Plan({ plan, error }: { plan: CommandPlan | undefined; error: unknown }) {
+  if (error) return <Refusal error={error} />;
+  return (
+    <div className={classes.plan} aria-live="polite">
+      {plan === undefined ? "Asks what it would do…" : shown(planText(plan))}
+      {plan !== undefined && plan.resets.length > 0 && (
+        <details>
+          <summary>Which</summary>
+          <ul>
+            {plan.resets.slice(0, 200).map((path) => (
+              <li key={path}>
+                <code>{shown(path)}</code>
+              </li>
+            ))}
+          </ul>
+        </details>
+      )}
+    </div>
+  );
+}
+
+export function Refusal({ error }: { error: unknown }) {
+  const fault = faultOf(error);
+  return (
+    <p className={classes.refusal} role="alert">
+      <b>{fault.title}.</b> {shown(fault.message)}
+    </p>
+  );
+}
+
+function dryRun(name: Name, runId: string, path: string) {
+  return name === "restart" ? commands.restart(runId, path, "", true) : commands.retry(runId, path, "", true);
+}
+
+async function sendCommand(
+  name: Name,
+  run: Run,
+  path: string,
+  reason: string,
+  priority: number,
+  key: string,
+): Promise<{ text: string; runId?: string }> {
+  const { runId } = run;
+  switch (name) {
+    case "cancel":
+      return { text: outcomeText("Asked to stop", (await commands.cancel(runId, reason, path)).run) };
+    case "pause":
+      return { text: outcomeText("Paused", (await commands.pause(runId, reason)).run) };
+    case "resume":
+      return { text: outcomeText("Resumed", (await commands.resume(runId, reason)).run) };
+    case "retry":
+      return { text: outcomeText("Retried what had failed", (await commands.retry(runId, path, reason)).run) };
+    case "restart":
+      return { text: outcomeText(`Restarted from ${path}`, (await commands.restart(runId, path, reason)).run) };
+    case "priority":
+      return { text: outcomeText(`Priority is ${priority}`, (await commands.priority(runId, priority)).run) };
+    case "rerun": {
+      const { run: made } = await commands.rerun(runId, key);
+      return { text: `Submitted run ${made?.runId}.`, runId: made?.runId };
+    }
+  }
+}

@@ -1,0 +1,119 @@
+import { create } from "@bufbuild/protobuf";
+import { ConnectError } from "@connectrpc/connect";
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
+import { useEffect, useRef, useState } from "react";
+import { follow } from "../../api/live/live";
+import { workflows } from "../../api/transport";
+import type { RunView } from "../../gen/kaonapi/view/v1/run_view_pb";
+import { CellsTopicSchema, RunTopicSchema, type TopicFailure } from "../../gen/kaonapi/view/v1/watch_pb";
+import type { WorkflowDefinition } from "../../gen/kaonapi/workflow/v1/definition_pb";
+import { Cells } from "../cells/cells";
+import { views } from "../clients";
+import { spansOf } from "../timeline/spans";
+import { faultCode } from "./failure";
+import { mergeRun } from "./merge";
+
+export interface LiveRun {
+  readonly view: RunView | undefined;
+  readonly error: unknown;
+}
+
+/** A run as it stands, as long as the component is there. */
+export function useLiveRun(runId: string): LiveRun {
+  const [live, setLive] = useState<LiveRun>({ view: undefined, error: undefined });
+  useEffect(() => {
+    const topic = create(RunTopicSchema, { runId, iterations: 200 });
+    return follow({ case: "run", value: topic }, ({ update, snapshot }) => {
+      if (update.case === "run") {
+        const change = update.value;
+        setLive((known) => ({ view: mergeRun(known.view, change, snapshot), error: undefined }));
+      } else if (update.case === "failure") {
+        const error = errorOf(update.value);
+        setLive((known) => ({ ...known, error }));
+      }
+    });
+  }, [runId]);
+  return live;
+}
+
+function errorOf(failure: TopicFailure): ConnectError {
+  return new ConnectError(failure.message, faultCode(failure.status));
+}
+
+/** A run as it was after an event, with the digest of its state. */
+export function useRunAt(runId: string, seq: number | undefined) {
+  return useQuery({
+    queryKey: ["run-at", runId, seq],
+    queryFn: ({ signal }) =>
+      views.getRunView(
+        { runId, moment: { at: { case: "seq", value: BigInt(seq ?? 0) } }, hash: true, iterations: 200 },
+        { signal },
+      ),
+    enabled: seq !== undefined,
+    staleTime: Number.POSITIVE_INFINITY,
+    placeholderData: keepPreviousData,
+  });
+}
+
+/** The definition of a version: it never changes. */
+export function useDefinition(name: string | undefined, version: string | undefined) {
+  return useQuery({
+    queryKey: ["definition", name, version],
+    queryFn: async ({ signal }): Promise<WorkflowDefinition> => {
+      const { workflow } = await workflows.getWorkflow({ name, version }, { signal });
+      if (workflow?.definition === undefined) throw new Error(`${name} has no definition`);
+      return workflow.definition;
+    },
+    enabled: name !== undefined && version !== undefined,
+    staleTime: Number.POSITIVE_INFINITY,
+    gcTime: Number.POSITIVE_INFINITY,
+  });
+}
+
+/** All attempts of a run, for timeline and scrubber; asked for again while the run goes on. */
+export function useSpans(runId: string, wanted: boolean, live: boolean, lastSeq: number) {
+  const newest = useRef(lastSeq);
+  newest.current = lastSeq;
+  return useQuery({
+    queryKey: ["spans", runId],
+    queryFn: async ({ signal }) => spansOf(await views.getSpans({ runId }, { signal })),
+    enabled: wanted,
+    staleTime: 1_000,
+    // A large answer is not asked for every second.
+    refetchInterval: ({ state }) => {
+      const known = state.data;
+      if (known === undefined || (!live && known.seq >= newest.current)) return false;
+      return known.count > 20_000 ? 5_000 : 1_500;
+    },
+    structuralSharing: false,
+  });
+}
+
+/** The cells of a foreach, live, or as they were. `version` changes with them. */
+export function useCells(runId: string, block: string, node: string, metric: string, enabled = true) {
+  const cells = useRef(new Cells());
+  const [version, setVersion] = useState(0);
+  const [error, setError] = useState<unknown>();
+  useEffect(() => {
+    if (!enabled || block === "") return;
+    const known = new Cells();
+    cells.current = known;
+    setError(undefined);
+    setVersion((before) => before + 1);
+    let frame = 0;
+    const topic = create(CellsTopicSchema, { runId, block, node, metric });
+    const leave = follow({ case: "cells", value: topic }, ({ update, snapshot }) => {
+      if (update.case === "failure") setError(errorOf(update.value));
+      if (update.case !== "cells" || update.value.columns === undefined) return;
+      if (snapshot) known.clear();
+      known.apply(update.value.columns, Number(update.value.total));
+      cancelAnimationFrame(frame);
+      frame = requestAnimationFrame(() => setVersion((before) => before + 1));
+    });
+    return () => {
+      cancelAnimationFrame(frame);
+      leave();
+    };
+  }, [runId, block, node, metric, enabled]);
+  return { cells: cells.current, version, error };
+}

@@ -1,0 +1,93 @@
+/** Values of steps: plain JSON, or references to artifacts. */
+
+import { parseCsv } from "./csv";
+
+export interface Artifact {
+  readonly uri: string;
+  readonly digest: string;
+  readonly type: string;
+  readonly size: number;
+  readonly mediaType: string;
+  readonly name: string;
+}
+
+/** The artifact that a value stands for; undefined for every other value. */
+export function artifactOf(json: string): Artifact | undefined {
+  // A value of megabytes is no reference.
+  if (json.length > 20_000 || !json.includes('"artifact"')) return undefined;
+  const value = parsed(json);
+  if (typeof value !== "object" || value === null || Object.keys(value).length !== 1) return undefined;
+  const inner = (value as Record<string, unknown>).artifact;
+  if (typeof inner !== "object" || inner === null) return undefined;
+  const fields = inner as Record<string, unknown>;
+  const text = (name: string): string => (typeof fields[name] === "string" ? (fields[name] as string) : "");
+  if (!/^sha256:[0-9a-f]{64}$/.test(text("digest"))) return undefined;
+  return {
+    uri: text("uri"),
+    digest: text("digest"),
+    type: text("type") || "file",
+    size: typeof fields.size === "number" ? fields.size : 0,
+    mediaType: text("media_type"),
+    name: text("name"),
+  };
+}
+
+/** JSON as people read it; text that is none stays as it is. */
+export function pretty(json: string): string {
+  if (json.length > 200_000) return json;
+  const value = parsed(json);
+  return value === undefined ? json : JSON.stringify(value, null, 2);
+}
+
+function parsed(json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch {
+    return undefined;
+  }
+}
+
+export type PreviewKind = "image" | "table" | "text" | "html" | "none";
+
+const BY_ENDING: Readonly<Record<string, [PreviewKind, string]>> = {
+  png: ["image", "image/png"],
+  jpg: ["image", "image/jpeg"],
+  jpeg: ["image", "image/jpeg"],
+  gif: ["image", "image/gif"],
+  webp: ["image", "image/webp"],
+  svg: ["image", "image/svg+xml"],
+  csv: ["table", "text/csv"],
+  tsv: ["table", "text/tab-separated-values"],
+  json: ["text", "application/json"],
+  jsonl: ["text", "application/json"],
+  md: ["text", "text/markdown"],
+  txt: ["text", "text/plain"],
+  log: ["text", "text/plain"],
+  html: ["html", "text/html"],
+};
+
+const BY_TYPE: Readonly<Record<string, [PreviewKind, string]>> = {
+  plot: ["image", "image/png"],
+  table: ["table", "text/csv"],
+  text: ["text", "text/plain"],
+  metrics: ["text", "application/json"],
+};
+
+/** How an artifact is shown, and as what the server is asked for it. */
+export function previewOf(artifact: Artifact): { kind: PreviewKind; mediaType: string } {
+  if (artifact.mediaType === "application/x-tar") return { kind: "none", mediaType: "" };
+  const file = artifact.name || artifact.uri;
+  const ending = /\.([a-z0-9]+)$/i.exec(file)?.[1]?.toLowerCase() ?? "";
+  const [kind, mediaType] = BY_ENDING[ending] ?? BY_TYPE[artifact.type] ?? ["none", ""];
+  return { kind, mediaType };
+}
+
+export function previewUrl(digest: string, mediaType: string): string {
+  return `/preview/${digest}?type=${encodeURIComponent(mediaType)}`;
+}
+
+/** Rows of a table that came as text; its first row names the columns. */
+export function tableOf(text: string, mediaType: string, most = 500): { columns: string[]; rows: string[][] } {
+  const [columns = [], ...rows] = parseCsv(text, mediaType === "text/tab-separated-values" ? "\t" : ",", most + 1);
+  return { columns, rows };
+}

@@ -1,0 +1,190 @@
+import { ActionIcon, Button, Modal, Tooltip } from "@mantine/core";
+import { IconChevronLeft, IconChevronRight, IconGitFork, IconPlayerTrackNext } from "@tabler/icons-react";
+import { useMutation, useQuery } from "@tanstack/react-query";
+import { useNavigate } from "@tanstack/react-router";
+import { type PointerEvent, useMemo, useRef, useState } from "react";
+import { formatCount } from "../../shared/text";
+import { formatClock, formatDuration, millisOf } from "../../shared/time";
+import { useZone } from "../../shared/zone";
+import { commands, idempotencyKey } from "../commands";
+import { useRunPage } from "../context";
+import { Plan, Refusal } from "../header/Actions";
+import actions from "../header/Actions.module.css";
+import { useRunAt } from "../live/useRun";
+import { notify } from "../notices";
+import type { Spans } from "../timeline/spans";
+import classes from "./Scrubber.module.css";
+import type { Scrub } from "./useScrub";
+
+/** A slider over the events of the run. While it is dragged the page folds; let go, the server tells the state and its digest. */
+export function Scrubber({ scrub, spans }: { scrub: Scrub; spans: Spans | undefined }) {
+  const { live, seq, go, runId } = useRunPage();
+  const last = Number(live.run?.lastSeq ?? 0n);
+  const shown = scrub.dragged ?? seq ?? last;
+  const track = useRef<HTMLDivElement>(null);
+  const past = useRunAt(runId, scrub.dragged === undefined ? seq : undefined);
+  const hash = seq !== undefined && scrub.dragged === undefined ? past.data?.view?.stateHash : undefined;
+  const zone = useZone();
+  const [forking, setForking] = useState(false);
+  const density = useMemo(() => densityOf(spans, last), [spans, last]);
+  if (last <= 1) return null;
+
+  const seqAt = (event: PointerEvent): number => {
+    const box = track.current?.getBoundingClientRect();
+    if (!box) return last;
+    return Math.round(1 + Math.min(1, Math.max(0, (event.clientX - box.left) / box.width)) * (last - 1));
+  };
+  const set = (to: number): void => {
+    scrub.drag(undefined);
+    go({ seq: to >= last ? undefined : Math.max(1, to) }, { replace: true });
+  };
+  const step = (by: number): void => set(shown + by);
+  const share = last > 1 ? (shown - 1) / (last - 1) : 1;
+  const started = millisOf(live.run?.createTime) ?? 0;
+  return (
+    <footer className={classes.scrubber}>
+      <div className={classes.steps}>
+        <Tooltip label="One event back">
+          <ActionIcon aria-label="One event back" onClick={() => step(-1)} disabled={shown <= 1}>
+            <IconChevronLeft size={15} />
+          </ActionIcon>
+        </Tooltip>
+        <Tooltip label="One event on">
+          <ActionIcon aria-label="One event on" onClick={() => step(1)} disabled={shown >= last}>
+            <IconChevronRight size={15} />
+          </ActionIcon>
+        </Tooltip>
+      </div>
+      <div
+        ref={track}
+        className={classes.track}
+        role="slider"
+        tabIndex={0}
+        aria-label="Event of the history that is shown"
+        aria-valuemin={1}
+        aria-valuemax={last}
+        aria-valuenow={shown}
+        aria-valuetext={seq === undefined && scrub.dragged === undefined ? "live" : `event ${shown} of ${last}`}
+        onPointerDown={(event) => {
+          event.currentTarget.setPointerCapture(event.pointerId);
+          scrub.drag(seqAt(event));
+        }}
+        onPointerMove={(event) => {
+          if (scrub.dragged !== undefined) scrub.drag(seqAt(event));
+        }}
+        onPointerUp={(event) => set(seqAt(event))}
+        onPointerCancel={() => scrub.drag(undefined)}
+        onKeyDown={(event) => {
+          const by = { ArrowLeft: -1, ArrowRight: 1, PageUp: -Math.ceil(last / 20), PageDown: Math.ceil(last / 20) }[
+            event.key
+          ];
+          if (by !== undefined) step(by);
+          else if (event.key === "Home") set(1);
+          else if (event.key === "End") set(last);
+          else return;
+          event.preventDefault();
+        }}
+      >
+        <Density bars={density} />
+        <div className={classes.rail} />
+        <div className={classes.passed} style={{ width: `${share * 100}%` }} />
+        <div className={classes.thumb} style={{ left: `${share * 100}%` }} />
+      </div>
+      <div className={classes.reading}>
+        <span className={classes.seq}>
+          {formatCount(shown)} / {formatCount(last)}
+        </span>
+        {scrub.timeUs !== undefined && (
+          <span title={formatClock(scrub.timeUs / 1000, zone)}>+{formatDuration(scrub.timeUs / 1000 - started)}</span>
+        )}
+        {hash && (
+          <Tooltip
+            label={`The digest of the whole state after event ${seq}, as the server replays it: ${hash}`}
+            multiline
+            maw={340}
+          >
+            <code className={classes.hash}>{hash.replace("sha256:", "").slice(0, 8)}</code>
+          </Tooltip>
+        )}
+      </div>
+      {seq === undefined ? (
+        <span className={classes.live}>
+          <i aria-hidden="true" /> Live
+        </span>
+      ) : (
+        <>
+          <Button variant="light" leftSection={<IconGitFork size={14} />} onClick={() => setForking(true)}>
+            Fork from here
+          </Button>
+          <Button variant="default" leftSection={<IconPlayerTrackNext size={14} />} onClick={() => set(last)}>
+            Live
+          </Button>
+        </>
+      )}
+      {forking && seq !== undefined && <ForkDialog seq={seq} close={() => setForking(false)} />}
+    </footer>
+  );
+}
+
+function ForkDialog({ seq, close }: { seq: number; close: () => void }) {
+  const { runId } = useRunPage();
+  const navigate = useNavigate();
+  const [key] = useState(idempotencyKey);
+  const plan = useQuery({
+    queryKey: ["plan", "fork", runId, seq],
+    queryFn: async () => (await commands.fork(runId, seq, [], key, true)).plan,
+  });
+  const send = useMutation({
+    mutationFn: () => commands.fork(runId, seq, [], key),
+    onSuccess: ({ run }) => {
+      close();
+      notify(`Forked from event ${seq}: run ${run?.runId} goes on from there.`);
+      if (run) void navigate({ to: "/runs/$runId", params: { runId: run.runId } });
+    },
+  });
+  return (
+    <Modal opened onClose={close} title={`Fork from event ${seq}`} centered size={460}>
+      <div className={actions.form}>
+        <p>A new run begins with the state after this event. What had ended is kept, what was active begins anew.</p>
+        <Plan plan={plan.data} error={plan.error} />
+        {send.error && <Refusal error={send.error} />}
+        <div className={actions.buttons}>
+          <Button variant="default" onClick={close}>
+            Leave it
+          </Button>
+          <Button
+            loading={send.isPending}
+            disabled={plan.data === undefined || plan.data.refusal !== ""}
+            onClick={() => send.mutate()}
+          >
+            Fork
+          </Button>
+        </div>
+      </div>
+    </Modal>
+  );
+}
+
+const BARS = 120;
+
+/** How much happened along the history: ends of attempts, by event. */
+function densityOf(spans: Spans | undefined, last: number): number[] {
+  if (spans === undefined || last <= 1) return [];
+  const bars = new Array<number>(BARS).fill(0);
+  for (let at = 0; at < spans.count; at++) {
+    const seq = spans.endSeq[at] as number;
+    if (seq > 0) bars[Math.min(BARS - 1, Math.floor(((seq - 1) / (last - 1)) * BARS))]! += 1;
+  }
+  const most = Math.max(1, ...bars);
+  return bars.map((count) => count / most);
+}
+
+function Density({ bars }: { bars: readonly number[] }) {
+  if (bars.length === 0) return null;
+  const path = bars.map((bar, at) => (bar > 0 ? `M${at + 0.5},14V${14 - 1 - bar * 12}` : "")).join("");
+  return (
+    <svg className={classes.density} viewBox={`0 0 ${bars.length} 14`} preserveAspectRatio="none" aria-hidden="true">
+      <path d={path} />
+    </svg>
+  );
+}

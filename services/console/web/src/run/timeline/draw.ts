@@ -1,0 +1,312 @@
+/** Draws the timeline. What cannot be told apart (the same pixel of the same lane) is drawn once. */
+
+import { useComputedColorScheme } from "@mantine/core";
+import { useMemo } from "react";
+import { paletteOf, SHAPES, statusLook } from "../../shared/status";
+import { formatClock, formatDuration, type Zone } from "../../shared/time";
+import { STATUSES, Status } from "../model/counts";
+import { firstSeen, type Row, type Spans } from "./spans";
+
+/** Width of the names on the left. */
+export const LABELS = 190;
+const AXIS = 26;
+const GAP = 10;
+const LANE = 16;
+const MOST = 132;
+
+export interface View {
+  readonly from: number;
+  readonly until: number;
+  readonly top: number;
+}
+
+export interface RowPlace {
+  readonly top: number;
+  readonly lane: number;
+}
+
+export interface RowLayout {
+  readonly places: readonly RowPlace[];
+  readonly height: number;
+}
+
+/** A row is as high as its lanes, up to a bound; beyond it lanes get thin. */
+export function rowLayout(rows: readonly Row[]): RowLayout {
+  let top = 0;
+  const places = rows.map((row) => {
+    const height = Math.min(MOST, row.lanes * LANE);
+    const place = { top, lane: height / row.lanes };
+    top += height + GAP;
+    return place;
+  });
+  return { places, height: top };
+}
+
+export interface TimelineColors {
+  readonly byStatus: readonly string[];
+  readonly text: string;
+  readonly dim: string;
+  readonly line: string;
+  readonly panel: string;
+  readonly accent: string;
+  readonly wait: string;
+  readonly cut: string;
+}
+
+export function useTimelineColors(): TimelineColors {
+  const scheme = useComputedColorScheme();
+  return useMemo(() => {
+    const style = getComputedStyle(document.documentElement);
+    const value = (name: string): string => style.getPropertyValue(name).trim();
+    const tones = paletteOf(document.documentElement);
+    const byStatus = Array.from({ length: STATUSES }, (_, status) => tones[statusLook(status).tone]);
+    // A lease that was lost is no end of the step: quieter than what ended.
+    byStatus[Status.PENDING] = tones.off;
+    return {
+      byStatus,
+      text: value("--text"),
+      dim: value("--text-dim"),
+      line: value("--line"),
+      panel: value("--ground"),
+      accent: value("--accent"),
+      wait: scheme === "dark" ? "#3a4250" : "#cdd3dc",
+      cut: value("--status-cut"),
+    };
+  }, [scheme]);
+}
+
+export interface Drawing {
+  readonly spans: Spans;
+  readonly rows: readonly Row[];
+  readonly layout: RowLayout;
+  readonly view: View;
+  readonly width: number;
+  readonly height: number;
+  readonly colors: TimelineColors;
+  readonly path: ReadonlySet<number> | undefined;
+  readonly nowUs: number;
+  readonly atUs: number | undefined;
+  readonly cursor: number | undefined;
+  readonly zone: Zone;
+  readonly startUs: number;
+}
+
+export function drawTimeline(context: CanvasRenderingContext2D, drawing: Drawing): void {
+  const { width, height, colors } = drawing;
+  context.fillStyle = colors.panel;
+  context.fillRect(0, 0, width, height);
+  context.font = '11px "Inter Variable", Inter, system-ui, sans-serif';
+  context.textBaseline = "middle";
+  drawGrid(context, drawing);
+  context.save();
+  context.beginPath();
+  context.rect(0, AXIS, width, height - AXIS);
+  context.clip();
+  for (const [at, row] of drawing.rows.entries()) {
+    drawRow(context, drawing, row, drawing.layout.places[at] as RowPlace);
+  }
+  context.restore();
+  drawCursor(context, drawing);
+}
+
+function xOf({ view, width }: Drawing, timeUs: number): number {
+  return LABELS + ((timeUs - view.from) / (view.until - view.from)) * (width - LABELS);
+}
+
+function drawGrid(context: CanvasRenderingContext2D, drawing: Drawing): void {
+  const { view, width, height, colors, zone, startUs } = drawing;
+  const step = niceStep((view.until - view.from) / Math.max(2, (width - LABELS) / 110));
+  context.strokeStyle = colors.line;
+  context.fillStyle = colors.dim;
+  context.lineWidth = 1;
+  const first = Math.ceil((view.from - startUs) / step) * step + startUs;
+  for (let time = first; time < view.until; time += step) {
+    const x = Math.round(xOf(drawing, time)) + 0.5;
+    if (x < LABELS) continue;
+    context.beginPath();
+    context.moveTo(x, AXIS);
+    context.lineTo(x, height);
+    context.stroke();
+    context.fillText(
+      time === startUs ? formatClock(time / 1000, zone) : `+${formatDuration((time - startUs) / 1000)}`,
+      x + 4,
+      AXIS / 2,
+    );
+  }
+  context.beginPath();
+  context.moveTo(0, AXIS + 0.5);
+  context.lineTo(width, AXIS + 0.5);
+  context.stroke();
+}
+
+/** A length of time that people count in: 1, 2, 5, 10, 15, 30 of a unit. */
+export function niceStep(wantedUs: number): number {
+  const second = 1_000_000;
+  const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 21_600, 43_200, 86_400];
+  if (wantedUs < second) {
+    const power = 10 ** Math.floor(Math.log10(Math.max(1, wantedUs)));
+    return power * ([1, 2, 5, 10].find((factor) => power * factor >= wantedUs) ?? 10);
+  }
+  return (steps.find((step) => step * second >= wantedUs) ?? Math.ceil(wantedUs / second / 86_400) * 86_400) * second;
+}
+
+function drawRow(context: CanvasRenderingContext2D, drawing: Drawing, row: Row, place: RowPlace): void {
+  const { view, height, colors } = drawing;
+  const top = AXIS + GAP + place.top - view.top;
+  const rowHeight = place.lane * row.lanes;
+  if (top > height || top + rowHeight < AXIS) return;
+  context.fillStyle = colors.text;
+  context.fillText(fitted(context, row.label, LABELS - 24), 16, top + Math.min(rowHeight, LANE) / 2);
+  for (const [at, lane] of row.spans.entries()) drawLane(context, drawing, lane, top + at * place.lane, place.lane);
+}
+
+function drawLane(
+  context: CanvasRenderingContext2D,
+  drawing: Drawing,
+  lane: Uint32Array,
+  top: number,
+  laneHeight: number,
+): void {
+  const { spans, view, width, colors, path, nowUs } = drawing;
+  const high = Math.max(0.75, laneHeight > 6 ? laneHeight - 3 : laneHeight - 0.25);
+  let painted = LABELS;
+  for (let at = firstSeen(spans, lane, view.from); at < lane.length; at++) {
+    const span = lane[at] as number;
+    const ready = spans.ready[span] as number;
+    if (ready > view.until && (spans.leased[span] as number) > view.until) break;
+    const begin = (spans.leased[span] as number) || (spans.end[span] as number) || nowUs;
+    const right = Math.min(width, xOf(drawing, (spans.end[span] as number) || nowUs));
+    const left = Math.max(LABELS, xOf(drawing, begin));
+    if (right < painted && right - left < 1) continue;
+    const wait = Math.max(LABELS, xOf(drawing, ready));
+    if (left - wait > 1.5 && laneHeight > 4) {
+      context.fillStyle = colors.wait;
+      context.fillRect(wait, top + high / 2 - 1, left - wait, 2);
+    }
+    if (right < LABELS) continue;
+    const wide = Math.max(1, right - left);
+    const onPath = path === undefined || path.has(span);
+    context.globalAlpha = onPath ? 1 : 0.42;
+    context.fillStyle = colors.byStatus[spans.outcome[span] as number] as string;
+    if (laneHeight > 6 && wide > 5) {
+      context.beginPath();
+      context.roundRect(left, top, wide, high, 3);
+      context.fill();
+      if (wide > 26) drawMark(context, spans.outcome[span] as number, left + 4, top + high / 2 - 5.5, colors);
+    } else {
+      context.fillRect(left, top, wide, high);
+    }
+    context.globalAlpha = 1;
+    if (path?.has(span) && laneHeight > 6) {
+      context.fillStyle = colors.accent;
+      context.fillRect(left, top + high, wide, 2);
+    }
+    painted = right + 0.5;
+  }
+}
+
+const marks = new Map<string, Path2D>();
+
+/** The shape of the status on its bar: colour never tells alone. */
+function drawMark(
+  context: CanvasRenderingContext2D,
+  status: number,
+  x: number,
+  y: number,
+  colors: TimelineColors,
+): void {
+  const data = SHAPES[statusLook(status).shape].stroke;
+  if (data === undefined) return;
+  let mark = marks.get(data);
+  if (mark === undefined) {
+    mark = new Path2D(data);
+    marks.set(data, mark);
+  }
+  context.save();
+  context.translate(x, y);
+  context.scale(11 / 16, 11 / 16);
+  context.strokeStyle = colors.cut;
+  context.lineWidth = 2;
+  context.lineCap = "round";
+  context.stroke(mark);
+  context.restore();
+}
+
+function drawCursor(context: CanvasRenderingContext2D, drawing: Drawing): void {
+  const { atUs, height, colors, cursor, spans, rows, layout, view, nowUs } = drawing;
+  if (atUs !== undefined) {
+    const x = Math.round(xOf(drawing, atUs)) + 0.5;
+    if (x >= LABELS) {
+      context.strokeStyle = colors.accent;
+      context.lineWidth = 1.5;
+      context.beginPath();
+      context.moveTo(x, 0);
+      context.lineTo(x, height);
+      context.stroke();
+    }
+  }
+  if (cursor === undefined || cursor < 0) return;
+  const place = placeOf(spans, rows, layout, cursor);
+  if (place === undefined) return;
+  const left = Math.max(LABELS, xOf(drawing, (spans.leased[cursor] as number) || (spans.ready[cursor] as number)));
+  const right = xOf(drawing, (spans.end[cursor] as number) || nowUs);
+  context.strokeStyle = colors.text;
+  context.lineWidth = 1.5;
+  context.strokeRect(
+    left - 1.5,
+    AXIS + GAP + place.top - view.top - 1.5,
+    Math.max(4, right - left) + 3,
+    Math.max(4, place.lane) + 1,
+  );
+}
+
+function placeOf(spans: Spans, rows: readonly Row[], layout: RowLayout, span: number): RowPlace | undefined {
+  const at = rows.findIndex((row) => row.node === spans.node[span]);
+  const row = rows[at];
+  const place = layout.places[at];
+  if (row === undefined || place === undefined) return undefined;
+  const lane = row.spans.findIndex((indexes) => indexes.includes(span));
+  return { top: place.top + lane * place.lane, lane: place.lane };
+}
+
+/** The span under a point, or -1. */
+export function pick(
+  spans: Spans,
+  rows: readonly Row[],
+  layout: RowLayout,
+  view: View,
+  width: number,
+  nowUs: number,
+  x: number,
+  y: number,
+): number {
+  if (x < LABELS || y < AXIS) return -1;
+  const down = y - AXIS - GAP + view.top;
+  const at = layout.places.findIndex(
+    (place, row) => down >= place.top && down < place.top + place.lane * (rows[row]?.lanes ?? 0),
+  );
+  const row = rows[at];
+  const place = layout.places[at];
+  if (row === undefined || place === undefined) return -1;
+  const lane = row.spans[Math.floor((down - place.top) / place.lane)];
+  if (lane === undefined) return -1;
+  const perPixel = (view.until - view.from) / Math.max(1, width - LABELS);
+  const time = view.from + (x - LABELS) * perPixel;
+  const slack = perPixel * 2;
+  for (let index = firstSeen(spans, lane, time - slack); index < lane.length; index++) {
+    const span = lane[index] as number;
+    const begin = spans.ready[span] as number;
+    const end = (spans.end[span] as number) || nowUs;
+    if (time >= begin - slack && time <= end + slack) return span;
+    if (begin > time + slack) break;
+  }
+  return -1;
+}
+
+function fitted(context: CanvasRenderingContext2D, text: string, width: number): string {
+  if (context.measureText(text).width <= width) return text;
+  let cut = text;
+  // The end of a path tells more than its beginning.
+  while (cut.length > 1 && context.measureText(`…${cut}`).width > width) cut = cut.slice(Math.ceil(cut.length / 16));
+  return `…${cut}`;
+}
