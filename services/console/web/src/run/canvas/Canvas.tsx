@@ -22,7 +22,7 @@ import { parsePath } from "../model/paths";
 import classes from "./canvas.module.css";
 import { drawn, openDepth } from "./folding";
 import { Lines } from "./Lines";
-import type { Direction, Layout } from "./layout";
+import type { Box, Direction, Layout } from "./layout";
 import { type CardData, NodeCard } from "./NodeCard";
 import { useLayout } from "./useLayout";
 
@@ -31,7 +31,8 @@ const NODE_TYPES = { card: NodeCard, ground: Ground };
 /** The workflow as it is defined, with how the run stands in it. */
 export function Canvas() {
   const { graph, view } = useRunPage();
-  const { ref, width } = useElementSize();
+  const { ref, width, height } = useElementSize();
+  const size = useMemo(() => ({ width, height }), [width, height]);
   const [closed, setClosed] = useState<ReadonlySet<string>>(new Set());
   const direction: Direction = width > 0 && width < 620 ? "TB" : "LR";
   const layout = useLayout(view.run?.version ?? "", graph, closed, direction);
@@ -49,7 +50,7 @@ export function Canvas() {
       {!layout.data && !layout.error && <LoadingState label="Laying out the workflow" />}
       {layout.data && graph && (
         <ReactFlowProvider>
-          <Flow graph={graph} layout={layout.data} closed={closed} direction={direction} toggle={toggle} />
+          <Flow graph={graph} layout={layout.data} closed={closed} direction={direction} toggle={toggle} size={size} />
         </ReactFlowProvider>
       )}
       {graph !== undefined && graph.omitted > 0 && (
@@ -67,24 +68,29 @@ interface FlowProps {
   closed: ReadonlySet<string>;
   direction: Direction;
   toggle: (name: string) => void;
+  size: { width: number; height: number };
 }
 
-function Flow({ graph, layout, closed, direction, toggle }: FlowProps) {
+function Flow({ graph, layout, closed, direction, toggle, size }: FlowProps) {
   const { go, search } = useRunPage();
   // Only what folding depends on: the canvas does not render anew with every step of the wheel.
   const level = useFlow((state) => openDepth(state.transform[2]));
   const zoom = level === 0 ? 0.1 : level === 1 ? 0.3 : 1;
   const seen = useMemo(() => drawn(graph, zoom, closed), [graph, zoom, closed]);
   const nodes = useNodes(graph, layout, seen, closed, direction, toggle);
-  const { fitView, setCenter, getZoom } = useReactFlow();
+  const { setViewport, setCenter, getZoom } = useReactFlow();
+  const selectedBox = useRef<Box>(undefined);
+  selectedBox.current = layout.nodes[selectedName(search.step)];
   const fitted = useRef("");
-  const shape = `${layout.width}x${layout.height}`;
+  const shape = `${layout.width}x${layout.height} in ${size.width > 0}`;
   useEffect(() => {
-    if (fitted.current === shape) return;
+    if (fitted.current === shape || size.width === 0) return;
     fitted.current = shape;
-    const frame = requestAnimationFrame(() => void fitView({ padding: 0.08, maxZoom: 1, duration: 0 }));
+    const frame = requestAnimationFrame(
+      () => void setViewport(startView(layout, size, selectedBox.current, direction)),
+    );
     return () => cancelAnimationFrame(frame);
-  }, [shape, fitView]);
+  }, [shape, layout, size, direction, setViewport]);
   const move = (event: KeyboardEvent): void => {
     const next = neighbour(layout, seen.nodes, selectedName(search.step), event.key);
     if (next === undefined) return;
@@ -95,7 +101,6 @@ function Flow({ graph, layout, closed, direction, toggle }: FlowProps) {
       void setCenter(box.x + box.width / 2, box.y + Math.min(box.height, 200) / 2, { zoom: getZoom(), duration: 150 });
   };
   return (
-    // biome-ignore lint/a11y/useSemanticElements: a drawing that arrow keys move in has no element of its own.
     <div
       className={classes.flow}
       role="group"
@@ -156,6 +161,41 @@ function Zooming() {
       </Tooltip>
     </Panel>
   );
+}
+
+// Below this the names of steps cannot be read: a part that can be read is shown instead of a whole that cannot.
+const READABLE_ZOOM = 0.7;
+const MARGIN = 28;
+
+/** Shows everything where that can be read, else the beginning, or what is selected. */
+function startView(
+  layout: Layout,
+  size: { width: number; height: number },
+  selected: Box | undefined,
+  direction: Direction,
+): { x: number; y: number; zoom: number } {
+  const across = (size.width - 2 * MARGIN) / layout.width;
+  const down = (size.height - 2 * MARGIN) / layout.height;
+  const whole = Math.min(1, across, down);
+  const zoom = Math.max(READABLE_ZOOM, whole);
+  const centred = (seen: number, all: number): number => (seen - all * zoom) / 2;
+  if (whole >= READABLE_ZOOM)
+    return { x: centred(size.width, layout.width), y: centred(size.height, layout.height), zoom };
+  const within = (wanted: number, seen: number, all: number): number =>
+    all * zoom <= seen - 2 * MARGIN
+      ? (seen - all * zoom) / 2
+      : Math.min(MARGIN, Math.max(seen - all * zoom - MARGIN, wanted));
+  const start =
+    direction === "LR"
+      ? { x: MARGIN, y: centred(size.height, layout.height) }
+      : { x: centred(size.width, layout.width), y: MARGIN };
+  const place = selected
+    ? {
+        x: size.width / 2 - (selected.x + selected.width / 2) * zoom,
+        y: size.height / 2 - (selected.y + Math.min(selected.height, 240) / 2) * zoom,
+      }
+    : start;
+  return { x: within(place.x, size.width, layout.width), y: within(place.y, size.height, layout.height), zoom };
 }
 
 interface GroundData extends Record<string, unknown> {

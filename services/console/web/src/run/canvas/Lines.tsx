@@ -23,6 +23,11 @@ export const Lines = memo(function Lines({ box, direction }: { box: Layout["scop
           </g>
         );
       })}
+      {box.bands.map((band) => (
+        <text key={band.title} x={band.x - box.x} y={band.y - box.y}>
+          {band.title}
+        </text>
+      ))}
     </svg>
   );
 });

@@ -62,6 +62,7 @@ export const NodeCard = memo(function NodeCard({ data }: NodeProps & { data: Car
     <div
       className={container ? classes.block : classes.step}
       data-tone={tone}
+      data-mixed={isMixed(state) || undefined}
       data-selected={selected || undefined}
       data-folded={(container && data.folded && !data.closed) || undefined}
       data-phase={node.phase}
@@ -70,6 +71,11 @@ export const NodeCard = memo(function NodeCard({ data }: NodeProps & { data: Car
     </div>
   );
 });
+
+/** Some cells have failed among many that have not: that is no failure of the node. */
+function isMixed(state: NodeState | undefined): boolean {
+  return state?.counts !== undefined && (state.counts[Status.SUCCEEDED] ?? 0) > 0;
+}
 
 function StepBody({ data }: { data: CardData }) {
   const { node, state } = data;

@@ -34,21 +34,33 @@ export interface Line {
   readonly points: readonly { readonly x: number; readonly y: number }[];
 }
 
+/** The hooks of a scope stand below its body, under a title. */
+export interface Band {
+  readonly title: string;
+  readonly x: number;
+  readonly y: number;
+}
+
+export interface ScopeBox extends Box {
+  readonly lines: readonly Line[];
+  readonly bands: readonly Band[];
+}
+
 export interface Layout {
   readonly width: number;
   readonly height: number;
   /** By name of the node. */
   readonly nodes: Readonly<Record<string, Box>>;
   /** By id of the scope; of the ways of a branch, too. */
-  readonly scopes: Readonly<Record<string, Box & { lines: readonly Line[] }>>;
+  readonly scopes: Readonly<Record<string, ScopeBox>>;
 }
 
 export type Direction = "LR" | "TB";
 
-export const STEP = { width: 208, height: 60 } as const;
+export const STEP = { width: 188, height: 60 } as const;
 const PAD = 18;
 const LABEL = 24;
-const BAND = 28;
+const BAND = 46;
 const WAYS = 14;
 // dagre's ranking takes seconds beyond this; a scope that is larger is laid out by rank alone.
 const DAGRE_LIMIT = 600;
@@ -57,7 +69,7 @@ interface Placed {
   width: number;
   height: number;
   nodes: Map<string, Box>;
-  scopes: Map<string, Box & { lines: Line[] }>;
+  scopes: Map<string, ScopeBox>;
 }
 
 export function layoutGraph(root: LayoutScope, direction: Direction): Layout {
@@ -73,17 +85,19 @@ export function layoutGraph(root: LayoutScope, direction: Direction): Layout {
 function placeScope(scope: LayoutScope, direction: Direction): Placed {
   const whole: Placed = { width: 0, height: 0, nodes: new Map(), scopes: new Map() };
   const lines: Line[] = [];
+  const bands: Band[] = [];
   for (const phase of ["body", "onFailure", "finally"] as const) {
     const nodes = scope.nodes.filter((node) => node.phase === phase);
     if (nodes.length === 0) continue;
     const top = whole.height === 0 ? 0 : whole.height + BAND;
+    if (phase !== "body") bands.push({ title: phase === "finally" ? "finally" : "on failure", x: 0, y: top - 12 });
     const band = placeBand(nodes, scope.edges, direction);
     lines.push(...band.lines.map((line) => moveLine(line, 0, top)));
     merge(whole, band, 0, top);
     whole.width = Math.max(whole.width, band.width);
     whole.height = top + band.height;
   }
-  whole.scopes.set(scope.id, { x: 0, y: 0, width: whole.width, height: whole.height, lines });
+  whole.scopes.set(scope.id, { x: 0, y: 0, width: whole.width, height: whole.height, lines, bands });
   return whole;
 }
 
@@ -135,7 +149,7 @@ interface Places {
 
 function byDagre(sizes: Map<string, Placed>, edges: LayoutScope["edges"], direction: Direction): Places {
   const graph = new graphlib.Graph();
-  graph.setGraph({ rankdir: direction, nodesep: 22, ranksep: 54, marginx: 0, marginy: 0 });
+  graph.setGraph({ rankdir: direction, nodesep: 22, ranksep: 40, marginx: 0, marginy: 0 });
   graph.setDefaultEdgeLabel(() => ({}));
   for (const [name, inner] of sizes) graph.setNode(name, { width: inner.width, height: inner.height });
   for (const edge of edges) graph.setEdge(edge.source, edge.target);
@@ -233,7 +247,8 @@ function merge(whole: Placed, inner: Placed, x: number, y: number): void {
   for (const [name, box] of inner.nodes) whole.nodes.set(name, { ...box, x: box.x + x, y: box.y + y });
   for (const [id, box] of inner.scopes) {
     const lines = box.lines.map((line) => moveLine(line, x, y));
-    whole.scopes.set(id, { ...box, x: box.x + x, y: box.y + y, lines });
+    const bands = box.bands.map((band) => ({ ...band, x: band.x + x, y: band.y + y }));
+    whole.scopes.set(id, { ...box, x: box.x + x, y: box.y + y, lines, bands });
   }
 }
 

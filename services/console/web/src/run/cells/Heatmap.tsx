@@ -141,6 +141,7 @@ export function Heatmap({ cells, version, order, paint, lassoing, chosen, onChoo
   const told = hovered !== undefined ? (order[hovered.position] as number) : undefined;
   return (
     <div ref={ref} className={classes.heatmap} data-lasso={lassoing}>
+      {/* biome-ignore lint/a11y/noInteractiveElementToNoninteractiveRole: keys go to the drawing itself. */}
       <canvas
         ref={canvas}
         role="application"

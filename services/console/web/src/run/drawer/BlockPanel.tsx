@@ -1,8 +1,9 @@
 import { Button, Textarea } from "@mantine/core";
 import { IconCheck, IconGridDots, IconX } from "@tabler/icons-react";
-import { useMutation } from "@tanstack/react-query";
+import { useMutation, useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useState } from "react";
+import { sessionQuery } from "../../api/session";
 import { type BlockView, Status } from "../../gen/kaonapi/run/v1/run_pb";
 import { StatusLabel } from "../../shared/StatusMark";
 import { Time } from "../../shared/Time";
@@ -38,7 +39,9 @@ export function BlockPanel({ path, node }: { path: string; node: GraphNode }) {
           <ErrorBox type={block.error.type} message={block.error.message} details={block.error.details} />
         )}
         {block?.kind === "gate" && block.status === Status.WAITING && seq === undefined && <Gate block={block} />}
-        {!hasEnded(status) && status !== Status.RUNNING && seq === undefined && <Why path={path} />}
+        {!hasEnded(status) && status !== Status.RUNNING && status !== Status.WAITING && seq === undefined && (
+          <Why path={path} />
+        )}
         {node.kind === "forEach" && state?.cells && (
           <Section title="Cells" count={block?.total}>
             <StatusBar counts={state.cells} height={8} />
@@ -107,6 +110,9 @@ function BlockFacts({
 function Gate({ block }: { block: BlockView }) {
   const { runId } = useRunPage();
   const [text, setText] = useState("");
+  const { data: session } = useQuery(sessionQuery);
+  const may =
+    block.roles.length === 0 || session === undefined || block.roles.some((role) => session.roles.includes(role));
   const answer = useMutation({
     mutationFn: (approved: boolean) => commands.answer(runId, block.path, approved, text),
     onSuccess: ({ run }, approved) => notify(outcomeText(approved ? "Approved" : "Rejected", run)),
@@ -148,15 +154,22 @@ function Gate({ block }: { block: BlockView }) {
         autosize
         minRows={2}
       />
+      {!may && <p className={classes.dim}>You have none of these roles.</p>}
       {answer.error && <Refusal error={answer.error} />}
       <div className={classes.actions}>
-        <Button leftSection={<IconCheck size={14} />} loading={answer.isPending} onClick={() => answer.mutate(true)}>
+        <Button
+          leftSection={<IconCheck size={14} />}
+          loading={answer.isPending}
+          disabled={!may}
+          onClick={() => answer.mutate(true)}
+        >
           Approve
         </Button>
         <Button
           variant="default"
           leftSection={<IconX size={14} />}
           loading={answer.isPending}
+          disabled={!may}
           onClick={() => answer.mutate(false)}
         >
           Reject

@@ -78,7 +78,7 @@ function Crumbs({ path }: { path: string }) {
           .concat(part.replace(/(\[[^\]]*\]|#\d+|=[^/]+)$/, ""))
           .join("/");
         return (
-          <button key={`${at}${part}`} type="button" onClick={() => go({ step: block })}>
+          <button key={block + part} type="button" onClick={() => go({ step: block })}>
             {shown(part)}
           </button>
         );

@@ -46,7 +46,11 @@ export function StepOverview({ data }: { data: GetStepResponse }) {
         </Section>
       )}
       <Section title="Attempts" count={data.attempts.length}>
-        <Attempts attempts={data.attempts} retryTime={data.retryTime && <Time at={data.retryTime} format="full" />} />
+        <Attempts
+          attempts={data.attempts}
+          said={step.error ? data.attempts.length - 1 : -1}
+          retryTime={data.retryTime && <Time at={data.retryTime} format="full" />}
+        />
       </Section>
       {Object.keys(step.outputsJson).length > 0 && (
         <Section title="Outputs" count={Object.keys(step.outputsJson).length}>
@@ -118,13 +122,13 @@ export function ErrorBox({ type, message, details }: { type: string; message: st
 }
 
 /** Each attempt as a line: how long it waited, how long it worked, how it ended. */
-function Attempts({ attempts, retryTime }: { attempts: readonly Attempt[]; retryTime: ReactNode }) {
+function Attempts({ attempts, said, retryTime }: { attempts: readonly Attempt[]; said: number; retryTime: ReactNode }) {
   const { go } = useRunPage();
   if (attempts.length === 0) return <p className={classes.dim}>It has not become ready yet.</p>;
   const longest = Math.max(...attempts.map((attempt) => spent(attempt)), 1);
   return (
     <ol className={classes.attempts}>
-      {attempts.map((attempt) => {
+      {attempts.map((attempt, at) => {
         const waited = Number((attempt.leasedUs || attempt.endUs || BigInt(Date.now() * 1000)) - attempt.readyUs);
         const worked = attempt.leasedUs === 0n ? 0 : spent(attempt) - waited;
         return (
@@ -151,7 +155,7 @@ function Attempts({ attempts, retryTime }: { attempts: readonly Attempt[]; retry
               waited {formatDuration(waited / 1000)}
               {attempt.leasedUs > 0n && `, worked ${formatDuration(worked / 1000)}`}
             </div>
-            {attempt.error && (
+            {attempt.error && at !== said && (
               <details className={classes.attemptError}>
                 <summary>
                   {shown(attempt.error.type)}: {shown(clipped(attempt.error.message, 140))}

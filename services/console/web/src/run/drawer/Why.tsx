@@ -25,8 +25,8 @@ export function Why({ path }: { path: string }) {
       {why.error && !why.data && <p className={classes.dim}>{shown(faultOf(why.error).message)}</p>}
       {!why.data && !why.error && <p className={classes.dim}>Asks the matcher…</p>}
       <ol className={classes.why}>
-        {why.data?.reasons.map((reason, at) => (
-          <li key={`${at}${reason.cause}${reason.path}`}>
+        {why.data?.reasons.map((reason) => (
+          <li key={`${reason.cause} ${reason.path} ${reason.text}`}>
             <ReasonText reason={reason} />
             <ReasonFacts reason={reason} />
           </li>

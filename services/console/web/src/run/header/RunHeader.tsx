@@ -1,15 +1,16 @@
+import { type Timestamp, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Badge, Popover, UnstyledButton } from "@mantine/core";
 import { IconGitFork } from "@tabler/icons-react";
 import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import { useMemo } from "react";
-import type { Run } from "../../gen/kaonapi/run/v1/run_pb";
+import { type Run, Status } from "../../gen/kaonapi/run/v1/run_pb";
 import type { RunView } from "../../gen/kaonapi/view/v1/run_view_pb";
 import { CopyButton } from "../../shared/CopyButton";
-import { StatusLabel } from "../../shared/StatusMark";
+import { StatusLabel, StatusMark } from "../../shared/StatusMark";
 import { statusLook } from "../../shared/status";
 import { Duration, Time } from "../../shared/Time";
-import { clipped, counted, shortVersion, shown } from "../../shared/text";
+import { clipped, counted, formatCount, shortVersion, shown } from "../../shared/text";
 import { useRunPage } from "../context";
 import { addCounts, countsOf, noCounts, sum } from "../model/counts";
 import { StatusBar, StatusLegend } from "../StatusBar";
@@ -52,22 +53,43 @@ export function RunHeader() {
           </Badge>
         )}
       </div>
-      <Facts run={run} />
+      <Facts run={run} until={seq === undefined ? undefined : timestampFromMs(Number(view.timeUs) / 1000)} />
       {run.error && (
         <p className={classes.error} role="alert">
           <b>{shown(run.error.type)}</b> {shown(clipped(run.error.message, 600))}
         </p>
       )}
+      {seq === undefined && <Asked view={view} />}
       <div className={classes.progress}>
         <StatusBar counts={counts} />
         <div className={classes.counts}>
           <span>
-            {succeeded} of {counted(sum(counts), "step")} succeeded
+            {formatCount(succeeded)} of {counted(sum(counts), "step")} succeeded
           </span>
           <StatusLegend counts={counts} />
         </div>
       </div>
     </header>
+  );
+}
+
+/** What the run waits for somebody to answer. */
+function Asked({ view }: { view: RunView }) {
+  const { go } = useRunPage();
+  const gates = view.blocks.filter((block) => block.status === Status.WAITING && block.gate === "approval");
+  if (gates.length === 0) return null;
+  return (
+    <div className={classes.asked}>
+      {gates.slice(0, 3).map((gate) => (
+        <UnstyledButton key={gate.path} onClick={() => go({ step: gate.path, tab: "graph" })}>
+          <StatusMark status={Status.WAITING} size={14} labelled={false} />
+          <b>{shown(gate.path)}</b>
+          <span>{shown(clipped(gate.message || "waits for an answer", 160))}</span>
+          <em>Answer</em>
+        </UnstyledButton>
+      ))}
+      {gates.length > 3 && <span>and {gates.length - 3} more gates wait</span>}
+    </div>
   );
 }
 
@@ -90,7 +112,7 @@ function RunId({ id }: { id: string }) {
   );
 }
 
-function Facts({ run }: { run: Run }) {
+function Facts({ run, until }: { run: Run; until: Timestamp | undefined }) {
   return (
     <dl className={classes.facts}>
       <Fact name="Version">
@@ -100,7 +122,7 @@ function Facts({ run }: { run: Run }) {
         <Time at={run.createTime} format="short" /> by {shown(run.origin || run.submitter || "nobody known")}
       </Fact>
       <Fact name="Duration">
-        <Duration from={run.startTime} to={run.endTime} />
+        <Duration from={run.startTime} to={run.endTime ?? until} />
       </Fact>
       {run.priority !== 0 && <Fact name="Priority">{run.priority}</Fact>}
       {run.parentRunId !== "" && (

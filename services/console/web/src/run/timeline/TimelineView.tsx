@@ -160,6 +160,7 @@ function Chart({ spans, scrub, critical }: { spans: Spans; scrub: Scrub; critica
   const told = cursor >= 0 ? cursor : hovered?.span;
   return (
     <div ref={box} className={classes.chart}>
+      {/* biome-ignore lint/a11y/noInteractiveElementToNoninteractiveRole: keys go to the drawing itself. */}
       <canvas
         ref={canvas}
         className={classes.canvas}

@@ -186,7 +186,7 @@ function drawLane(
     if (right < LABELS) continue;
     const wide = Math.max(1, right - left);
     const onPath = path === undefined || path.has(span);
-    context.globalAlpha = onPath ? 1 : 0.42;
+    context.globalAlpha = onPath ? 1 : 0.55;
     context.fillStyle = colors.byStatus[spans.outcome[span] as number] as string;
     if (laneHeight > 6 && wide > 5) {
       context.beginPath();
@@ -261,7 +261,8 @@ function drawCursor(context: CanvasRenderingContext2D, drawing: Drawing): void {
 }
 
 function placeOf(spans: Spans, rows: readonly Row[], layout: RowLayout, span: number): RowPlace | undefined {
-  const at = rows.findIndex((row) => row.node === spans.node[span]);
+  const label = spans.nodes[spans.node[span] as number]?.replace(/#\d+/g, "#");
+  const at = rows.findIndex((row) => row.label === label);
   const row = rows[at];
   const place = layout.places[at];
   if (row === undefined || place === undefined) return undefined;

@@ -57,6 +57,14 @@ describe("rowsOf", () => {
     expect(rows[0]?.spans.map((lane) => [...lane])).toEqual([[0], [1, 2]]);
   });
 
+  it("puts the iterations of a repeat into one row", () => {
+    const spans = made([
+      { node: "c#1/t", ready: 1, leased: 2, end: 3 },
+      { node: "c#2/t", ready: 4, leased: 5, end: 6 },
+    ]);
+    expect(rowsOf(spans, 0)).toMatchObject([{ label: "c#/t", lanes: 1 }]);
+  });
+
   it("finds the first span that can be seen without looking at all", () => {
     const spans = made(
       Array.from({ length: 50 }, (_, at) => ({ node: "s", ready: at * 2 + 1, leased: at * 2 + 1, end: at * 2 + 2 })),

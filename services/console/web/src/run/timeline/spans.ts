@@ -72,7 +72,7 @@ export function extent(spans: Spans, nowUs: number): { from: number; until: numb
 
 /** One row of the timeline: a node, with its attempts side by side in lanes. */
 export interface Row {
-  readonly node: number;
+  /** The path of the node without the numbers of iterations: "cycle#/train". */
   readonly label: string;
   readonly lanes: number;
   /** By lane: spans in order of their beginning. */
@@ -81,17 +81,19 @@ export interface Row {
 
 /** Packs the attempts of each node into as few lanes as do not overlap; rows in the order of their beginning. */
 export function rowsOf(spans: Spans, nowUs: number, mostLanes = 256): Row[] {
-  const byNode = new Map<number, number[]>();
+  // The iterations of a repeat follow one another: they share the row of their node.
+  const labels = spans.nodes.map((path) => path.replace(/#\d+/g, "#"));
+  const byLabel = new Map<string, number[]>();
   for (let at = 0; at < spans.count; at++) {
-    const node = spans.node[at] as number;
-    const known = byNode.get(node);
-    if (known === undefined) byNode.set(node, [at]);
+    const label = labels[spans.node[at] as number] ?? "";
+    const known = byLabel.get(label);
+    if (known === undefined) byLabel.set(label, [at]);
     else known.push(at);
   }
-  return [...byNode].map(([node, indexes]) => rowOf(spans, node, indexes, nowUs, mostLanes));
+  return [...byLabel].map(([label, indexes]) => rowOf(spans, label, indexes, nowUs, mostLanes));
 }
 
-function rowOf(spans: Spans, node: number, indexes: readonly number[], nowUs: number, mostLanes: number): Row {
+function rowOf(spans: Spans, label: string, indexes: readonly number[], nowUs: number, mostLanes: number): Row {
   const began = (at: number): number => (spans.leased[at] as number) || (spans.ready[at] as number);
   const sorted = [...indexes].sort((one, other) => began(one) - began(other));
   const free: number[] = [];
@@ -104,8 +106,7 @@ function rowOf(spans: Spans, node: number, indexes: readonly number[], nowUs: nu
     else known.push(at);
   }
   return {
-    node,
-    label: spans.nodes[node] ?? "",
+    label,
     lanes: lanes.length,
     spans: lanes.map((lane) => Uint32Array.from(lane)),
   };
