@@ -68,7 +68,7 @@ function Summary({ spans }: { spans: Spans }) {
   );
 }
 
-function Chart({ spans, scrub, critical }: { spans: Spans; scrub: Scrub; critical: boolean }) {
+export function Chart({ spans, scrub, critical }: { spans: Spans; scrub: Scrub; critical: boolean }) {
   const { go, live, search } = useRunPage();
   const { ref: box, width, height } = useElementSize();
   const canvas = useRef<HTMLCanvasElement>(null);
@@ -76,7 +76,7 @@ function Chart({ spans, scrub, critical }: { spans: Spans; scrub: Scrub; critica
   const zone = useZone();
   const ended = live.run !== undefined && statusLook(live.run.status).terminal;
   const nowUs = Number(live.timeUs) || Date.now() * 1000;
-  const rows = useMemo(() => rowsOf(spans, nowUs), [spans, nowUs]);
+  const rows = useMemo(() => rowsOf(spans), [spans]);
   const layout = useMemo(() => rowLayout(rows), [rows]);
   const whole = useMemo(() => extent(spans, nowUs), [spans, nowUs]);
   const path = useMemo(() => (critical ? new Set(criticalPath(spans)) : undefined), [spans, critical]);

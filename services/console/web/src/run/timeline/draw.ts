@@ -169,39 +169,80 @@ function drawLane(
 ): void {
   const { spans, view, width, colors, path, nowUs } = drawing;
   const high = Math.max(0.75, laneHeight > 6 ? laneHeight - 3 : laneHeight - 0.25);
-  let painted = LABELS;
+  const strip = new Strip(context, top, high);
+  const perUs = (width - LABELS) / (view.until - view.from);
+  const x = (timeUs: number): number => LABELS + (timeUs - view.from) * perUs;
   for (let at = firstSeen(spans, lane, view.from); at < lane.length; at++) {
     const span = lane[at] as number;
     const ready = spans.ready[span] as number;
-    if (ready > view.until && (spans.leased[span] as number) > view.until) break;
-    const begin = (spans.leased[span] as number) || (spans.end[span] as number) || nowUs;
-    const right = Math.min(width, xOf(drawing, (spans.end[span] as number) || nowUs));
-    const left = Math.max(LABELS, xOf(drawing, begin));
-    if (right < painted && right - left < 1) continue;
-    const wait = Math.max(LABELS, xOf(drawing, ready));
+    const leased = spans.leased[span] as number;
+    if (ready > view.until && leased > view.until) break;
+    const end = spans.end[span] as number;
+    const right = Math.min(width, x(end || nowUs));
+    const left = Math.max(LABELS, x(leased || end || nowUs));
+    const wait = Math.max(LABELS, x(ready));
     if (left - wait > 1.5 && laneHeight > 4) {
+      context.globalAlpha = 1;
       context.fillStyle = colors.wait;
       context.fillRect(wait, top + high / 2 - 1, left - wait, 2);
     }
     if (right < LABELS) continue;
+    const outcome = spans.outcome[span] as number;
+    const color = colors.byStatus[outcome] as string;
+    const alpha = path === undefined || path.has(span) ? 1 : 0.55;
     const wide = Math.max(1, right - left);
-    const onPath = path === undefined || path.has(span);
-    context.globalAlpha = onPath ? 1 : 0.55;
-    context.fillStyle = colors.byStatus[spans.outcome[span] as number] as string;
     if (laneHeight > 6 && wide > 5) {
+      strip.flush();
+      context.globalAlpha = alpha;
+      context.fillStyle = color;
       context.beginPath();
       context.roundRect(left, top, wide, high, 3);
       context.fill();
-      if (wide > 26) drawMark(context, spans.outcome[span] as number, left + 4, top + high / 2 - 5.5, colors);
+      if (wide > 26) drawMark(context, outcome, left + 4, top + high / 2 - 5.5, colors);
     } else {
-      context.fillRect(left, top, wide, high);
+      strip.add(left, left + wide, color, alpha);
     }
-    context.globalAlpha = 1;
     if (path?.has(span) && laneHeight > 6) {
+      context.globalAlpha = 1;
       context.fillStyle = colors.accent;
       context.fillRect(left, top + high, wide, 2);
     }
-    painted = right + 0.5;
+  }
+  strip.flush();
+  context.globalAlpha = 1;
+}
+
+/** Joins attempts of one colour that touch on the screen: a hundred thousand of them are a few hundred rectangles. */
+class Strip {
+  private left = 0;
+  private right = -1;
+  private color = "";
+  private alpha = 1;
+
+  constructor(
+    private readonly context: CanvasRenderingContext2D,
+    private readonly top: number,
+    private readonly height: number,
+  ) {}
+
+  add(left: number, right: number, color: string, alpha: number): void {
+    if (this.right >= 0 && left - this.right < 0.75 && color === this.color && alpha === this.alpha) {
+      this.right = Math.max(this.right, right);
+      return;
+    }
+    this.flush();
+    this.left = left;
+    this.right = right;
+    this.color = color;
+    this.alpha = alpha;
+  }
+
+  flush(): void {
+    if (this.right < 0) return;
+    this.context.globalAlpha = this.alpha;
+    this.context.fillStyle = this.color;
+    this.context.fillRect(this.left, this.top, this.right - this.left, this.height);
+    this.right = -1;
   }
 }
 

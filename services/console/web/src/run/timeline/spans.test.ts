@@ -52,7 +52,7 @@ describe("rowsOf", () => {
       { node: "r[]/train", cell: 1, ready: 1, leased: 3, end: 5 },
       { node: "r[]/train", cell: 2, ready: 1, leased: 5, end: 8 },
     ]);
-    const rows = rowsOf(spans, 0);
+    const rows = rowsOf(spans);
     expect(rows).toHaveLength(1);
     expect(rows[0]?.spans.map((lane) => [...lane])).toEqual([[0], [1, 2]]);
   });
@@ -62,14 +62,14 @@ describe("rowsOf", () => {
       { node: "c#1/t", ready: 1, leased: 2, end: 3 },
       { node: "c#2/t", ready: 4, leased: 5, end: 6 },
     ]);
-    expect(rowsOf(spans, 0)).toMatchObject([{ label: "c#/t", lanes: 1 }]);
+    expect(rowsOf(spans)).toMatchObject([{ label: "c#/t", lanes: 1 }]);
   });
 
   it("finds the first span that can be seen without looking at all", () => {
     const spans = made(
       Array.from({ length: 50 }, (_, at) => ({ node: "s", ready: at * 2 + 1, leased: at * 2 + 1, end: at * 2 + 2 })),
     );
-    const lane = rowsOf(spans, 0)[0]?.spans[0] as Uint32Array;
+    const lane = rowsOf(spans)[0]?.spans[0] as Uint32Array;
     expect(firstSeen(spans, lane, 0)).toBe(0);
     expect(firstSeen(spans, lane, 205)).toBe(10);
     expect(extent(spans, 0)).toEqual({ from: 10, until: 1000 });

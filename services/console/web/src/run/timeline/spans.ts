@@ -80,7 +80,7 @@ export interface Row {
 }
 
 /** Packs the attempts of each node into as few lanes as do not overlap; rows in the order of their beginning. */
-export function rowsOf(spans: Spans, nowUs: number, mostLanes = 256): Row[] {
+export function rowsOf(spans: Spans, mostLanes = 256): Row[] {
   // The iterations of a repeat follow one another: they share the row of their node.
   const labels = spans.nodes.map((path) => path.replace(/#\d+/g, "#"));
   const byLabel = new Map<string, number[]>();
@@ -90,17 +90,18 @@ export function rowsOf(spans: Spans, nowUs: number, mostLanes = 256): Row[] {
     if (known === undefined) byLabel.set(label, [at]);
     else known.push(at);
   }
-  return [...byLabel].map(([label, indexes]) => rowOf(spans, label, indexes, nowUs, mostLanes));
+  return [...byLabel].map(([label, indexes]) => rowOf(spans, label, indexes, mostLanes));
 }
 
-function rowOf(spans: Spans, label: string, indexes: readonly number[], nowUs: number, mostLanes: number): Row {
+function rowOf(spans: Spans, label: string, indexes: readonly number[], mostLanes: number): Row {
   const began = (at: number): number => (spans.leased[at] as number) || (spans.ready[at] as number);
   const sorted = [...indexes].sort((one, other) => began(one) - began(other));
   const free: number[] = [];
   const lanes: number[][] = [];
   for (const at of sorted) {
     const lane = laneFor(free, began(at), mostLanes);
-    free[lane] = (spans.end[at] as number) || nowUs;
+    // What has not ended keeps its lane.
+    free[lane] = (spans.end[at] as number) || Number.POSITIVE_INFINITY;
     const known = lanes[lane];
     if (known === undefined) lanes[lane] = [at];
     else known.push(at);
