@@ -345,3 +345,74 @@ def test_the_whole_system_serves_clients_from_one_process_and_goes_on_after_a_re
         assert "SUCCEEDED" in kaon("list", "--server", address).stdout
         process.terminate()
         process.communicate()
+
+
+BROKEN = """
+from kaon import Workflow, steps
+
+def numbers():
+    return {"rows": [1, 2, 3]}
+
+def add(rows, extra):
+    breakpoint()
+    total = sum(rows) + extra
+    raise ValueError(f"total {total}")
+
+made = steps.python("numbers", numbers, outputs={"rows": list})
+workflow = Workflow("broken", made >> steps.python("add", add, rows=made["rows"], extra=4, outputs={"n": int}))
+"""
+
+
+def _kaon_asked(answers: str, *words: str) -> subprocess.CompletedProcess[str]:
+    argv = [str(Path(sys.executable).with_name("kaon")), *words]
+    return subprocess.run(argv, input=answers, capture_output=True, text=True, check=False, timeout=100)
+
+
+def test_a_step_runs_alone_in_the_foreground_with_the_inputs_of_a_run_and_stops_in_the_debugger(
+    tmp_path: Path,
+) -> None:
+    file, state = tmp_path / "flow.py", tmp_path / "state"
+    file.write_text(BROKEN.replace("    breakpoint()\n", ""))
+    ran = run_cli(str(file), "--state", str(state))
+    assert (ran.returncode, "add | ValueError: total 10" in ran.stdout) == (1, True), ran.stdout + ran.stderr
+    run = json.loads(kaon("list", "--state", str(state), "--json").stdout)["run_id"]
+    file.write_text(BROKEN)
+    only = ("run", str(file), "--only", "add")
+    stopped = _kaon_asked("p rows, extra\nc\n", *only, "--from", run, "--state", str(state))
+    assert stopped.returncode == 1
+    assert "([1, 2, 3], 4)" in stopped.stdout
+    assert "ValueError: total 10" in stopped.stderr
+    assert "kaon_embedded" not in stopped.stderr
+    alone = _kaon_asked("", *only)
+    assert "input rows of step add comes from other steps: give --from RUN" in alone.stderr
+    first = _kaon_asked("", "run", str(file), "--only", "numbers")
+    assert (first.returncode, first.stdout) == (0, "output rows = [1, 2, 3]\n")
+    file.write_text(BROKEN.replace("    breakpoint()\n", ""))
+    debugged = _kaon_asked("p total\nq\n", "run", str(file), "--debug")
+    assert debugged.returncode == 1
+    assert "(Pdb) 10" in debugged.stdout
+
+
+def test_a_run_that_was_left_unfinished_never_goes_on_beside_a_new_one(tmp_path: Path) -> None:
+    file, state = tmp_path / "flow.py", tmp_path / "state"
+    gate = tmp_path / "go"
+    file.write_text(
+        "import pathlib\nfrom kaon import Workflow, steps\n"
+        f"def work():\n    assert pathlib.Path({str(gate)!r}).exists(), 'not yet'\n    return 7\n"
+        'workflow = Workflow("w", steps.python("work", work, outputs={"n": int}))\n'
+    )
+    settings = EmbeddedSettings(state=state, slots=1)
+    with EmbeddedSystem(settings) as system, Client(Endpoints(server=system.address)) as client:
+        unfinished = client.submit(load_workflow(file)).run.run_id
+        client.pause(unfinished)
+    refused = run_cli(str(file), "--state", str(state))
+    assert refused.returncode == 1
+    assert f"has the unfinished run {unfinished}" in refused.stderr
+    resumed = run_cli(str(file), "--state", str(state), "--resume")
+    assert resumed.returncode == 1, resumed.stderr
+    assert f"Resuming run {unfinished} of w, version sha256:" in resumed.stderr
+    assert "not yet" in resumed.stdout
+    gate.touch()
+    again = run_cli(str(file), "--state", str(state), "--resume")
+    assert (again.returncode, "run SUCCEEDED" in again.stdout) == (0, True), again.stdout + again.stderr
+    assert len(kaon("list", "--state", str(state), "--json").stdout.splitlines()) == 1

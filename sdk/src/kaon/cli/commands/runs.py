@@ -132,6 +132,7 @@ def workflow_named(client: Client, name: str, version: str) -> workflow_service_
 def start(
     submission: Submission,
     *,
+    tells: bool = True,
     watch: bool,
     owns: bool = False,
     prints: bool = False,
@@ -143,6 +144,7 @@ def start(
 
     Args:
         submission: what is submitted.
+        tells: says which run it is.
         watch: stays until the run ends.
         owns: Ctrl-C cancels the run.
         prints: shows what the steps print, too.
@@ -152,7 +154,8 @@ def start(
     """
     with options.client(server=server) as client:
         answer, definition = submission(client)
-        _tell_submitted(answer, json=json)
+        if tells:
+            _tell_submitted(answer, json=json)
         if submitted is not None:
             submitted(answer.run.run_id)
         if not owns:
