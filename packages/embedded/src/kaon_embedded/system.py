@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,7 +21,7 @@ from kaon_embedded.state_lock import StateLock
 from kaon_runner.bootstrap import RunnerService, build_runner
 from kaon_runner.settings import Settings as RunnerSettings
 from kaon_runner.transport.memory import MemoryTransport as RunnerTransport
-from kaon_service.serve import serve_until
+from kaon_service.thread import ApplicationThread
 from kaon_wire.definitions.graphs import all_blocks
 from kaon_wire.errors import NotFound
 from kaon_wire.memory import MemoryBroker
@@ -100,11 +99,7 @@ class EmbeddedSystem:
             run_partitions=1, pool_partitions=1, runner_partitions=1, pools=settings.pools
         )
         self._broker = MemoryBroker(self._catalogue.topics())
-        self._ready = threading.Event()
-        self._failure: BaseException | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopping: asyncio.Event | None = None
-        self._thread = threading.Thread(target=self._run_coordinator, name="coordinator", daemon=True)
+        self._coordinator = ApplicationThread("coordinator", self._make_coordinator)
         self._runners: list[RunnerService] = []
         self._lock = StateLock(settings.state)
         self.address = ""
@@ -113,11 +108,13 @@ class EmbeddedSystem:
         self._settings.state.mkdir(parents=True, exist_ok=True)
         if not self._settings.looking:
             self._lock.acquire()
-        self._thread.start()
-        self._ready.wait()
-        if self._failure is not None:
+        try:
+            port = self._coordinator.start()
+        except BaseException:
             self._lock.release()
-            raise self._failure
+            raise
+        host = "" if self._settings.looking else self._settings.address.rpartition(":")[0]
+        self.address = f"{host or '127.0.0.1'}:{port}"
         if not self._settings.looking:
             self._runners = [self._make_runner(pool) for pool in self._settings.pools]
             for runner in self._runners:
@@ -129,9 +126,7 @@ class EmbeddedSystem:
     ) -> None:
         for runner in self._runners:
             runner.stop(self._settings.drain_seconds)
-        if self._loop is not None and self._stopping is not None:
-            self._loop.call_soon_threadsafe(self._stopping.set)
-        self._thread.join()
+        self._coordinator.stop()
         self._lock.release()
 
     def wait(self) -> None:
@@ -140,9 +135,7 @@ class EmbeddedSystem:
         Raises:
             BaseException: That, or an interrupt.
         """
-        self._thread.join()
-        if self._failure is not None:
-            raise self._failure
+        self._coordinator.wait()
 
     def lacks(self, definition: d.WorkflowDefinition) -> list[str]:
         """Tell why steps of a workflow cannot be executed here: nobody else is going to."""
@@ -161,7 +154,7 @@ class EmbeddedSystem:
     @property
     def failure(self) -> BaseException | None:
         """Return the error that ended the coordinator, if any."""
-        return self._failure
+        return self._coordinator.failure
 
     def _make_runner(self, pool: str) -> RunnerService:
         name = "" if pool == DEFAULT_POOL else f"-{pool}"
@@ -179,17 +172,7 @@ class EmbeddedSystem:
     def _scratch(self) -> str:
         return (self._settings.state / "scratch").as_uri()
 
-    def _run_coordinator(self) -> None:
-        try:
-            asyncio.run(self._serve())
-        except BaseException as error:
-            self._failure = error
-        finally:
-            self._ready.set()
-
-    async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._stopping = asyncio.Event()
+    def _make_coordinator(self) -> Application:
         settings = CoordinatorSettings(
             database=f"sqlite:///{quote(str(self._settings.state))}/kaon.db",
             address="127.0.0.1:0" if self._settings.looking else self._settings.address,
@@ -203,10 +186,4 @@ class EmbeddedSystem:
         )
         transport = (_Onlooker if self._settings.looking else MemoryTransport)(MemoryGroup(self._broker))
         view = others_runs if self._settings.looking else own_runs
-        application = Application(settings, transport, records=MemoryRecords(self._broker), view=view)
-        await serve_until(self._stopping, application, self._started)
-
-    def _started(self, port: int) -> None:
-        host = "" if self._settings.looking else self._settings.address.rpartition(":")[0]
-        self.address = f"{host or '127.0.0.1'}:{port}"
-        self._ready.set()
+        return Application(settings, transport, records=MemoryRecords(self._broker), view=view)

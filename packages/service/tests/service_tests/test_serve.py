@@ -10,6 +10,7 @@ import pytest
 
 from kaon_service.background import BackgroundTasks
 from kaon_service.serve import serve, serve_until
+from kaon_service.thread import ApplicationThread
 from kaon_wire.errors import Unavailable
 
 
@@ -62,3 +63,30 @@ async def test_whoever_waits_for_the_start_is_told_the_port() -> None:
     stopping.set()
     await serve_until(stopping, Noting(), ports.append)
     assert ports == [7070]
+
+
+def test_a_service_on_a_thread_starts_and_ends_in_order() -> None:
+    application = Noting()
+    thread = ApplicationThread("test", lambda: application)
+    assert thread.start() == 7070
+    thread.stop()
+    thread.stop()
+    assert (application.asked, thread.failure) == (["start", "stop"], None)
+
+
+def test_whoever_waits_for_a_service_on_a_thread_is_told_what_ended_it() -> None:
+    thread = ApplicationThread("test", lambda: Noting(Unavailable("the broker has gone")))
+    thread.start()
+    with pytest.raises(Unavailable, match="the broker has gone"):
+        thread.wait()
+    thread.stop()
+
+
+def test_what_keeps_a_service_on_a_thread_from_starting_is_raised_at_its_start() -> None:
+    def make() -> Noting:
+        raise Unavailable("the address is taken")
+
+    thread = ApplicationThread("test", make)
+    with pytest.raises(Unavailable, match="the address is taken"):
+        thread.start()
+    thread.stop()

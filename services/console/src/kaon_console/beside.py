@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import tempfile
-import threading
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +11,7 @@ from types import TracebackType
 from kaon_console.bootstrap import Application
 from kaon_console.pages import check_built
 from kaon_console.settings import BUILT_PAGES, Settings, settings_from
-from kaon_service.serve import serve_until
+from kaon_service.thread import ApplicationThread
 
 _AGAIN = "end the command that has printed the link, and start it again"
 
@@ -85,26 +83,20 @@ class Console:
             read_only=read_only,
         )
         self._application = Application(settings, how_to_link=_AGAIN)
-        self._ready = threading.Event()
-        self._failure: BaseException | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopping: asyncio.Event | None = None
-        self._thread = threading.Thread(target=self._run, name="console", daemon=True)
+        self._thread = ApplicationThread("console", lambda: self._application)
 
     def __enter__(self) -> Console:
-        self._thread.start()
-        self._ready.wait()
-        if self._failure is not None:
+        try:
+            self._thread.start()
+        except BaseException:
             self._secrets.cleanup()
-            raise self._failure
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._loop is not None and self._stopping is not None:
-            self._loop.call_soon_threadsafe(self._stopping.set)
-        self._thread.join()
+        self._thread.stop()
         self._secrets.cleanup()
 
     def link(self, page: str = "/") -> str:
@@ -112,24 +104,9 @@ class Console:
         return self._application.link(page)
 
     def wait(self) -> None:
-        """Return when the console has ended by itself.
+        """Wait until the console has ended by itself.
 
         Raises:
-            BaseException: The reason.
+            BaseException: Why, or an interrupt.
         """
-        self._thread.join()
-        if self._failure is not None:
-            raise self._failure
-
-    def _run(self) -> None:
-        try:
-            asyncio.run(self._serve())
-        except BaseException as error:
-            self._failure = error
-        finally:
-            self._ready.set()
-
-    async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._stopping = asyncio.Event()
-        await serve_until(self._stopping, self._application, lambda _port: self._ready.set())
+        self._thread.wait()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from kaon_console.bootstrap import Application
 from kaon_console.doors import new_link
 from kaon_console.settings import Settings
 from kaon_service.principal import Principal
-from kaon_service.serve import serve_until
+from kaon_service.thread import ApplicationThread
 
 from .browser import Browser
 
@@ -67,41 +66,14 @@ def serving(settings: Settings) -> Iterator[Served]:
 @contextmanager
 def on_a_thread(application: Any) -> Iterator[tuple[int, Callable[[], None]]]:
     """Runs an application in an event loop of its own; gives its port and what stops it."""
-    loop, stopping = asyncio.new_event_loop(), asyncio.Event()
-    started: list[int] = []
-    ready = threading.Event()
-    failures: list[BaseException] = []
-
-    def told(port: int) -> None:
-        started.append(port)
-        ready.set()
-
-    def run() -> None:
-        try:
-            loop.run_until_complete(serve_until(stopping, application, told))
-        except BaseException as error:
-            failures.append(error)
-        finally:
-            ready.set()
-            loop.close()
-
-    thread = threading.Thread(target=run)
-
-    def stop() -> None:
-        if thread.is_alive():
-            loop.call_soon_threadsafe(stopping.set)
-            thread.join()
-
-    thread.start()
-    ready.wait()
-    if failures:
-        raise failures[0]
+    thread = ApplicationThread("under test", lambda: application)
+    port = thread.start()
     try:
-        yield started[0], stop
+        yield port, thread.stop
     finally:
-        stop()
-    if failures:
-        raise failures[0]
+        thread.stop()
+    if thread.failure is not None:
+        raise thread.failure
 
 
 # What answers a method: gets the bytes of the request and the context of the call.

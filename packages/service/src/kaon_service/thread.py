@@ -1,0 +1,80 @@
+"""A service on a thread of this process, in an event loop of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+from kaon_service.serve import Application, serve_until
+
+
+class ApplicationThread:
+    """Runs an application from `start` to `stop`. To be used once.
+
+    Args:
+        name: of the thread.
+        make: composes the application, in the loop.
+    """
+
+    def __init__(self, name: str, make: Callable[[], Application]) -> None:
+        self._make = make
+        self._ready = threading.Event()
+        self._port = 0
+        self._failure: BaseException | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event | None = None
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Return the error that ended the application, if any."""
+        return self._failure
+
+    def start(self) -> int:
+        """Start it, and return its port.
+
+        Raises:
+            BaseException: What keeps it from starting.
+        """
+        self._thread.start()
+        self._ready.wait()
+        if self._failure is not None:
+            raise self._failure
+        return self._port
+
+    def stop(self) -> None:
+        """End it in order, if it has not ended."""
+        if self._loop is not None and self._stopping is not None:
+            # A loop that has ended by itself is closed, and takes no calls.
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join()
+
+    def wait(self) -> None:
+        """Wait until it has ended.
+
+        Raises:
+            BaseException: What ended it, or an interrupt.
+        """
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:
+            self._failure = error
+        finally:
+            self._ready.set()
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        await serve_until(self._stopping, self._make(), self._started)
+
+    def _started(self, port: int) -> None:
+        self._port = port
+        self._ready.set()
