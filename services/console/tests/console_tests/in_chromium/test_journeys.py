@@ -68,6 +68,33 @@ def test_who_may_answers_from_the_overview(chromium: Browser, world: World) -> N
         assert window.take_problems() == []
 
 
+def test_failed_runs_are_filtered_and_retried_together_after_their_ids_were_shown(
+    chromium: Browser, world: World
+) -> None:
+    with looking(chromium, world.console, DESKTOP) as window, world.client() as client, ExitStack() as stack:
+        failing = load_workflow(world.file, "asking")
+        runs = [client.submit(failing, {}).run.run_id for _ in range(2)]
+        for run_id in runs:
+            stack.callback(client.cancel, run_id, "the test is over")
+            client.cancel(run_id, "to be retried")
+            for _ in client.watch(run_id):
+                pass
+        window.log_in(SOMEBODY, "/runs?status=CANCELLED&workflow=asking")
+        page = window.page
+        for run_id in runs:
+            page.get_by_role("checkbox", name=f"Choose run {run_id[-8:]}").click()
+        toolbar = page.get_by_role("toolbar", name="Chosen runs")
+        expect(toolbar.get_by_role("button", name="Cancel")).to_be_disabled(timeout=PATIENCE)
+        toolbar.get_by_role("button", name="Retry").click()
+        dialog = page.get_by_role("dialog")
+        for run_id in runs:
+            expect(dialog.get_by_text(run_id)).to_be_visible(timeout=PATIENCE)
+        dialog.get_by_role("button", name="Retry 2 runs").click()
+        expect(dialog.get_by_text("Done for 2 runs.")).to_be_visible(timeout=PATIENCE)
+        assert all(not client.run(run_id).run.HasField("end_time") for run_id in runs)
+        assert window.take_problems() == []
+
+
 def test_a_console_that_was_away_is_found_again_with_what_has_happened_meanwhile(
     chromium: Browser, world: World, tmp_path: Path
 ) -> None:

@@ -18,9 +18,16 @@ export interface Session {
 
 async function fetchSession(): Promise<Session> {
   const answer = await fetch("/session", { headers: { accept: "application/json" } });
-  if (answer.status === 401) throw new ConnectError("Nobody is signed in.", Code.Unauthenticated);
+  if (answer.status === 401) throw new ConnectError(await messageOf(answer), Code.Unauthenticated);
   if (!answer.ok) throw new ConnectError(`The console's server answers ${answer.status}.`, Code.Unavailable);
   return sessionOf(await answer.json());
+}
+
+/** Returns what the server says of how to sign in. */
+async function messageOf(answer: Response): Promise<string> {
+  const told: unknown = await answer.json().catch(() => undefined);
+  const found = typeof told === "object" && told !== null && "message" in told ? told.message : undefined;
+  return typeof found === "string" ? found : "nobody is signed in";
 }
 
 /** Reads an answer of the server, and gives empty values for what it leaves out. */

@@ -5,7 +5,7 @@ import type { Session } from "../api/session";
 import { Account } from "./Account";
 import { Logo } from "./Logo";
 import classes from "./Mobile.module.css";
-import { PLACES } from "./Navigation";
+import { placesOf } from "./Navigation";
 import { Pulse } from "./Pulse";
 
 /** What stands above the page on a narrow screen. */
@@ -26,10 +26,10 @@ export function MobileBar({ session, onSearch }: { session: Session; onSearch: (
 }
 
 /** The pages, within reach of a thumb. */
-export function MobileTabs() {
+export function MobileTabs({ session }: { session: Session }) {
   return (
     <nav className={classes.tabs} aria-label="Pages">
-      {PLACES.map(({ to, label, icon }) => (
+      {placesOf(session).map(({ to, label, icon }) => (
         <Link key={to} to={to} className={classes.tab} activeOptions={{ exact: to === "/", includeSearch: false }}>
           {icon}
           {label}

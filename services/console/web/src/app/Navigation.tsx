@@ -11,11 +11,16 @@ import { Pulse } from "./Pulse";
 const ICON = { size: 16, stroke: 1.75, "aria-hidden": true } as const;
 
 /** The pages that there are. */
-export const PLACES: readonly { to: "/" | "/runs" | "/launch"; label: string; icon: ReactNode }[] = [
+const PLACES: readonly { to: "/" | "/runs" | "/launch"; label: string; icon: ReactNode }[] = [
   { to: "/", label: "Overview", icon: <IconHome {...ICON} /> },
   { to: "/runs", label: "Runs", icon: <IconList {...ICON} /> },
   { to: "/launch", label: "Launch", icon: <IconPlayerPlay {...ICON} /> },
 ];
+
+/** The pages that somebody can use: what only shows launches nothing. */
+export function placesOf({ readOnly }: Session): typeof PLACES {
+  return PLACES.filter(({ to }) => !(readOnly && to === "/launch"));
+}
 
 interface Props {
   session: Session;
@@ -37,7 +42,7 @@ export function Navigation({ session, onSearch, onHelp }: Props) {
         <Keys keys="mod+k" />
       </button>
       <ul className={classes.places}>
-        {PLACES.map(({ to, label, icon }) => (
+        {placesOf(session).map(({ to, label, icon }) => (
           <li key={to}>
             <Link to={to} className={classes.place} activeOptions={{ exact: to === "/", includeSearch: false }}>
               {icon}

@@ -20,7 +20,8 @@ export function Shell() {
   const { data, error, refetch } = useQuery(sessionQuery);
   if (data) return <Frame session={data} />;
   if (!error) return <LoadingState label="Connecting to the console" />;
-  if (faultOf(error).kind === "signed-out") return <SignIn retry={refetch} />;
+  const fault = faultOf(error);
+  if (fault.kind === "signed-out") return <SignIn told={fault.message} retry={refetch} />;
   return <ErrorState error={error} retry={refetch} />;
 }
 
@@ -31,7 +32,7 @@ function Frame({ session }: { session: Session }) {
   useShortcut("mod+k", "Search and commands", () => setPalette((open) => !open), "Everywhere");
   useShortcut("g o", "Go to the overview", () => navigate({ to: "/" }), "Everywhere");
   useShortcut("g r", "Go to the runs", () => navigate({ to: "/runs" }), "Everywhere");
-  useShortcut("g l", "Launch a workflow", () => navigate({ to: "/launch" }), "Everywhere");
+  useShortcut("g l", "Launch a workflow", () => !session.readOnly && navigate({ to: "/launch" }), "Everywhere");
   useShortcut("?", "Show the shortcuts", () => setHelp(true), "Everywhere");
   useEffect(() => {
     document.addEventListener("keydown", handleKey);
@@ -52,7 +53,7 @@ function Frame({ session }: { session: Session }) {
           <Outlet />
         </main>
       </div>
-      <MobileTabs />
+      <MobileTabs session={session} />
       <Suspense>
         {palette && <Palette opened onClose={() => setPalette(false)} />}
         {help && <ShortcutHelp opened onClose={() => setHelp(false)} />}

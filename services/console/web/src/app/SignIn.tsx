@@ -1,9 +1,10 @@
 import { Button } from "@mantine/core";
+import { shown } from "../shared/text";
 import { Logo } from "./Logo";
 import classes from "./SignIn.module.css";
 
 /** Says how to get in: there is no password, a command on the server's machine prints a link that works once. */
-export function SignIn({ retry }: { retry: () => void }) {
+export function SignIn({ told, retry }: { told: string; retry: () => void }) {
   return (
     <main className={classes.page}>
       <div className={classes.card}>
@@ -24,7 +25,7 @@ export function SignIn({ retry }: { retry: () => void }) {
           </dt>
           <dd>for the system in containers</dd>
         </dl>
-        <p className={classes.hint}>A link that was used once is void. Ask for another one the same way.</p>
+        <p className={classes.hint}>This console says: {shown(told)}.</p>
         <Button variant="default" onClick={retry}>
           I have opened the link
         </Button>

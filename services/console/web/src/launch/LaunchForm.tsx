@@ -4,6 +4,7 @@ import { IconPlayerPlay } from "@tabler/icons-react";
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { type FormEvent, useState } from "react";
+import { useSession } from "../api/session";
 import { runs } from "../api/transport";
 import { useShortcut } from "../app/keys/shortcuts";
 import type { Run } from "../gen/kaonapi/run/v1/run_pb";
@@ -25,6 +26,7 @@ interface Props {
 
 /** Submits a run of a workflow. What is typed stays until it was sent, even when the session ends meanwhile. */
 export function LaunchForm({ workflow, recent, like }: Props) {
+  const { readOnly } = useSession();
   const parameters = workflow.definition?.parameters ?? [];
   const { form, change, clear } = useForm(workflow.name, like && formLike(workflow, like));
   const { params, problems } = encodeDraft(parameters, form.values);
@@ -98,7 +100,14 @@ export function LaunchForm({ workflow, recent, like }: Props) {
             {shown(refused[""])}
           </p>
         )}
-        <Button type="submit" size="sm" fullWidth loading={submit.isPending} leftSection={<IconPlayerPlay size={15} />}>
+        <Button
+          type="submit"
+          size="sm"
+          fullWidth
+          disabled={readOnly}
+          loading={submit.isPending}
+          leftSection={<IconPlayerPlay size={15} />}
+        >
           Launch {workflow.name}
         </Button>
         <CopyPanel launch={{ workflow: workflow.name, params, labels, priority: form.priority }} />

@@ -53,6 +53,8 @@ export function checkQuery(submission: Submission, enabled: boolean) {
 
 /** Returns what the server refuses, by parameter; under "" what belongs to none. */
 export function refusalOf(error: unknown): Record<string, string> {
+  const { kind, message } = faultOf(error);
+  if (kind === "signed-out") return { "": "Your session has ended. Sign in in another tab, then launch." };
   const problems = problemsByField(problemsOf(error));
-  return Object.keys(problems).length > 0 ? problems : { "": faultOf(error).message };
+  return Object.keys(problems).length > 0 ? problems : { "": message };
 }

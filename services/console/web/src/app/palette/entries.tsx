@@ -13,6 +13,7 @@ import {
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { type ReactNode, useDeferredValue, useMemo } from "react";
+import { useSession } from "../../api/session";
 import { findRuns, workflowsQuery } from "../../runs/queries";
 import { StatusMark } from "../../shared/StatusMark";
 import { shortId } from "../../shared/text";
@@ -24,6 +25,8 @@ export interface PaletteEntry extends Entry {
   readonly mark: ReactNode;
   readonly run: () => void;
   readonly keys?: string;
+  /** Where runs are only shown there is no such entry. */
+  readonly launches?: boolean;
 }
 
 const ICON = { size: 15, stroke: 1.75 } as const;
@@ -34,7 +37,11 @@ export function usePaletteEntries(query: string): readonly PaletteEntry[] {
   const commands = useCommands();
   const runs = useRuns(useDeferredValue(query.trim()));
   const workflows = useWorkflows();
-  return useMemo(() => [...pages, ...runs, ...workflows, ...commands], [pages, runs, workflows, commands]);
+  const { readOnly } = useSession();
+  return useMemo(
+    () => [...pages, ...runs, ...workflows, ...commands].filter(({ launches }) => !(readOnly && launches)),
+    [pages, runs, workflows, commands, readOnly],
+  );
 }
 
 function usePages(): readonly PaletteEntry[] {
@@ -46,9 +53,12 @@ function usePages(): readonly PaletteEntry[] {
       page("Failed runs", <IconList {...ICON} />, undefined, "errors", () =>
         navigate({ to: "/runs", search: { status: ["FAILED", "TIMED_OUT"] } }),
       ),
-      page("Launch a workflow", <IconPlayerPlay {...ICON} />, "g l", "start submit new", () =>
-        navigate({ to: "/launch" }),
-      ),
+      {
+        ...page("Launch a workflow", <IconPlayerPlay {...ICON} />, "g l", "start submit new", () =>
+          navigate({ to: "/launch" }),
+        ),
+        launches: true,
+      },
     ],
     [navigate],
   );
@@ -90,6 +100,7 @@ function useWorkflows(): readonly PaletteEntry[] {
           id: `launch-${name}`,
           group: "Workflows",
           title: `Launch ${name}`,
+          launches: true,
           mark: <IconPlayerPlay {...ICON} />,
           run: () => void navigate({ to: "/launch/$workflow", params: { workflow: name } }),
         },
