@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from contextlib import AbstractContextManager
-from typing import TypeVar
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, case, func, select
 
 from kaon_coordinator.engine.rows.rows import BlockRow, StepRow
 from kaon_coordinator.store import run_queries, run_sql, snapshot_sql
@@ -17,7 +18,7 @@ from kaon_coordinator.store.records import LogChunk, RunPage, RunRecord, Snapsho
 from kaon_coordinator.store.sql import SqlStore, transaction
 from kaon_coordinator.store.tables import blocks, history, log_leases, runs, steps
 from kaon_service.databases import Database, Durability, open_database, refusals
-from kaon_wire.errors import Unavailable
+from kaon_wire.errors import NotFound, Unavailable
 from kaonapi.run.v1 import history_pb2
 from kaonapi.view.v1 import runs_pb2
 
@@ -47,6 +48,33 @@ def open_view_reads(url: str) -> ViewReads:
     except BaseException:
         database.close()
         raise
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outline:
+    """A run without what is in foreach cells."""
+
+    run: RunRecord
+    steps: Sequence[StepRow]
+    blocks: Sequence[BlockRow]
+    # Path, status, attempt, start and end of each step in a foreach cell.
+    counted_steps: Sequence[tuple[Any, ...]]
+    # Path, kind, status and (of a foreach) data of each block and cell in a foreach, its cells among them.
+    counted_blocks: Sequence[tuple[Any, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellRows:
+    """The cells of a foreach."""
+
+    # The run's newest event.
+    seq: int
+    # Of the foreach, canonical JSON.
+    data: str
+    # Key, status and data of each cell, and of cells of other blocks in it.
+    cells: Sequence[tuple[Any, ...]]
+    # Path, status, attempt and times of each step in it.
+    steps: Sequence[tuple[Any, ...]]
 
 
 class ViewReads:
@@ -120,14 +148,79 @@ class ViewReads:
         Raises:
             NotFound: there is no such run.
         """
-        # SQLite's transactions see one moment anyway.
-        options = {} if self._database.is_sqlite else {"isolation_level": "REPEATABLE READ"}
-        with refusals("whole_run"), self._database.reader.connect() as plain:
-            connection = plain.execution_options(**options) if options else plain
-            with connection.begin():
-                found = snapshot_sql.read(connection, run_id)
+        with self._one_moment("whole_run") as connection:
+            found = snapshot_sql.read(connection, run_id)
         assert found is not None
         return found
+
+    def outline(self, run_id: str) -> Outline:
+        """Return a run without what is in foreach cells, of which only what is counted is read.
+
+        Raises:
+            NotFound: There is no such run.
+        """
+        with self._one_moment("outline") as connection:
+            row = connection.execute(select(runs).where(runs.c.run_id == run_id)).first()
+            if row is None:
+                raise NotFound(f"there is no run {run_id!r}")
+            inside = steps.c.path.contains("[", autoescape=True)
+            cells = blocks.c.path.contains("[", autoescape=True)
+            own_steps = select(*run_sql.STEP_COLUMNS).where(steps.c.run_id == run_id, ~inside)
+            own_blocks = select(*run_sql.BLOCK_COLUMNS).where(blocks.c.run_id == run_id, ~cells)
+            counted = (steps.c.path, steps.c.status, steps.c.attempt, steps.c.start_us, steps.c.end_us)
+            nested = case((blocks.c.kind == "for_each", blocks.c.data), else_="")
+            in_cells = select(blocks.c.path, blocks.c.kind, blocks.c.status, nested.label("data"))
+            return Outline(
+                run=run_sql.run_record(row),
+                steps=[StepRow(**each) for each in connection.execute(own_steps).mappings()],
+                blocks=[BlockRow(**each) for each in connection.execute(own_blocks).mappings()],
+                counted_steps=[
+                    tuple(each)
+                    for each in connection.execute(select(*counted).where(steps.c.run_id == run_id, inside))
+                ],
+                counted_blocks=[
+                    tuple(each)
+                    for each in connection.execute(in_cells.where(blocks.c.run_id == run_id, cells))
+                ],
+            )
+
+    def cell_rows(self, run_id: str, block: str) -> CellRows:
+        """Return the cells of a foreach, and of the steps in them what is drawn of each.
+
+        Raises:
+            NotFound: There is no such foreach.
+        """
+        with self._one_moment("cell_rows") as connection:
+            around = select(blocks.c.data, runs.c.seq).join(runs, runs.c.run_id == blocks.c.run_id)
+            around = around.where(
+                blocks.c.run_id == run_id, blocks.c.path == block, blocks.c.kind == "for_each"
+            )
+            row = connection.execute(around).first()
+            if row is None:
+                raise NotFound(f"run {run_id} has no foreach {block!r}")
+            cells = select(blocks.c.path, blocks.c.status, blocks.c.data).where(
+                blocks.c.run_id == run_id,
+                blocks.c.kind == "cell",
+                blocks.c.path.startswith(f"{block}[", autoescape=True),
+            )
+            drawn = (steps.c.path, steps.c.status, steps.c.attempt)
+            times = (steps.c.ready_us, steps.c.start_us, steps.c.end_us)
+            inside = select(*drawn, *times).where(
+                steps.c.run_id == run_id, steps.c.path.startswith(f"{block}[", autoescape=True)
+            )
+            return CellRows(
+                seq=row.seq,
+                data=row.data,
+                cells=[tuple(each) for each in connection.execute(cells)],
+                steps=[tuple(each) for each in connection.execute(inside)],
+            )
+
+    def some_step_data(self, run_id: str, block: str, limit: int) -> list[str]:
+        """Return the data of some of the steps in the cells of a foreach."""
+        inside = steps.c.path.startswith(f"{block}[", autoescape=True)
+        query = select(steps.c.data).where(steps.c.run_id == run_id, inside).limit(limit)
+        with self._reading("some_step_data") as connection:
+            return list(connection.execute(query).scalars())
 
     def newest_seqs(self, run_ids: Collection[str]) -> dict[str, int]:
         """Return the newest event of each of the runs that are there."""
@@ -182,6 +275,16 @@ class ViewReads:
     def close(self) -> None:
         """Close all connections. No call may follow."""
         self.store.close()
+
+    @contextmanager
+    def _one_moment(self, what: str) -> Iterator[Connection]:
+        """Read several tables as they are at one moment."""
+        # SQLite's transactions see one moment anyway.
+        options = {} if self._database.is_sqlite else {"isolation_level": "REPEATABLE READ"}
+        with refusals(what), self._database.reader.connect() as plain:
+            connection = plain.execution_options(**options) if options else plain
+            with connection.begin():
+                yield connection
 
     def _reading(self, what: str) -> AbstractContextManager[Connection]:
         return transaction(self._database.reader, what)

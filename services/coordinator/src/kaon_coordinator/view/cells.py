@@ -13,7 +13,7 @@ from kaonapi.step.v1 import step_pb2
 from kaonapi.view.v1 import cells_pb2
 
 _NONE = float("nan")
-_MOST_METRICS = 100
+MOST_METRICS = 100
 # Cells that are looked at for the names of their metrics.
 _SAMPLED = 1_000
 
@@ -94,7 +94,7 @@ def metrics_of(block: BlockState) -> list[str]:
     for cell, _ in zip(block.cells.values(), range(_SAMPLED), strict=False):
         for step in steps_in(cell):
             names.update(step.metrics)
-    return sorted(names)[:_MOST_METRICS]
+    return sorted(names)[:MOST_METRICS]
 
 
 def cell_of(state: RunState, key: str, block: str) -> int | None:
@@ -134,9 +134,8 @@ def _whole(cell: ScopeState, metric: str) -> CellLook:
     value = _NONE
     for step in steps_in(cell):
         attempt = max(attempt, step.attempt)
-        begin = step.begin_us
-        if begin and (not ready or begin < ready):
-            ready = begin
+        if step.ready_us and (not ready or step.ready_us < ready):
+            ready = step.ready_us
         if step.start_us and (not start or step.start_us < start):
             start = step.start_us
         end = max(end, step.end_us)
@@ -173,7 +172,7 @@ def _of_node(cell: ScopeState, node: StepState | BlockState, metric: str) -> Cel
         node_path=node.path,
         status=node.status,
         attempt=node.attempt,
-        ready_us=node.begin_us,
+        ready_us=node.ready_us,
         start_us=node.start_us,
         end_us=node.end_us,
         metric=node.metrics.get(metric, _NONE),

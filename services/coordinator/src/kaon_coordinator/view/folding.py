@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.state import BlockState, RunState, ScopeState, StepState
+from kaon_wire import canonical
 from kaonapi.view.v1 import run_view_pb2, runs_pb2
 
 _KEY = re.compile(r"\[[^\]]*\]")
 _NUMBER = re.compile(r"#\d+")
+# Cells of a foreach and iterations; the bodies of groups and branches stand as their blocks do.
+_COUNTED_CELL = re.compile(r"(\]|#\d+)\Z")
 
 Instance: TypeAlias = StepState | BlockState | ScopeState
 # The outermost foreach, and the place in the definition.
@@ -62,6 +65,16 @@ class _Sum:
         self.items += sign * one.items
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What a stored instance counts for."""
+
+    status: int
+    attempt: int = 0
+    took_us: int = 0
+    items: int = 0
+
+
 class Folded:
     """Counts of a run, kept up to date."""
 
@@ -81,6 +94,14 @@ class Folded:
         self._instances[key] = one
         self._sums.setdefault(place, _Sum(kind=kind)).add(one, 1)
         return place
+
+    def put_row(self, key: str, kind: str, one: Row) -> None:
+        """Count a stored instance."""
+        place = folded(key, self._begin)
+        if place is not None:
+            counted = _Counted(place, one.status, one.attempt > 1, one.took_us, one.items)
+            self._instances[key] = counted
+            self._sums.setdefault(place, _Sum(kind=kind)).add(counted, 1)
 
     def drop(self, key: str) -> Place | None:
         """Forgets an instance that is gone."""
@@ -109,6 +130,21 @@ class Folded:
             return None
         self._sums[one.place].add(one, -1)
         return one.place
+
+
+def fold_rows(steps: Iterable[tuple[Any, ...]], blocks: Iterable[tuple[Any, ...]]) -> Folded:
+    """Count stored steps (path, status, attempt, start, end) and blocks and cells (path, kind, status, data)."""
+    counts = Folded()
+    for path, status, attempt, start_us, end_us in steps:
+        ended = status in t.TERMINAL and start_us and end_us
+        took_us = max(end_us - start_us, 1) if ended else 0
+        counts.put_row(path, "step", Row(status=status, attempt=attempt, took_us=took_us))
+    for path, kind, status, data in blocks:
+        if kind == "cell" and not _COUNTED_CELL.search(path):
+            continue
+        items = canonical.loads(data).get("total", 0) if data else 0
+        counts.put_row(path, kind, Row(status=status, items=items))
+    return counts
 
 
 def fold_state(state: RunState) -> Folded:

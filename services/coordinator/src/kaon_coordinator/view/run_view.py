@@ -6,14 +6,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from kaon_coordinator import replay
 from kaon_coordinator.api import views
+from kaon_coordinator.engine.definition.compiled import CompiledWorkflow
 from kaon_coordinator.engine.rows import codec
 from kaon_coordinator.engine.rows.row_views import block_view, step_view
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.paths import at_or_under
 from kaon_coordinator.engine.state.state import BlockState, RunState, ScopeState, StepState
-from kaon_coordinator.store.records import RunRecord
-from kaon_coordinator.view.folding import Folded, folded, under
+from kaon_coordinator.store.records import LoadedRun, RunRecord
+from kaon_coordinator.store.view_reads import Outline
+from kaon_coordinator.view.folding import Folded, fold_rows, folded, under
 from kaon_coordinator.view.live_run import LiveRun
 from kaon_wire import canonical
 from kaon_wire.errors import NotFound
@@ -60,6 +63,22 @@ def show(run: RunRecord, live: LiveRun, wish: Wish, *, hashed: bool = False) -> 
         folded=counts.shown(),
         iterations=[_shown_iteration(cell) for cell in found.iterations],
         state_hash=codec.digest(state) if hashed else "",
+    )
+
+
+def show_rows(outline: Outline, workflow: CompiledWorkflow, wish: Wish) -> run_view_pb2.RunView:
+    """Return a run as its rows have it, without restoring what is in foreach cells."""
+    state = replay.stored(
+        LoadedRun(**vars(outline.run), steps=outline.steps, blocks=outline.blocks), workflow
+    )
+    found = _outside(state.root, wish.iterations)
+    counts = fold_rows(outline.counted_steps, outline.counted_blocks)
+    return run_view_pb2.RunView(
+        run=views.run(outline.run),
+        steps=[shown_step(step) for step in sorted(found.steps, key=_position)],
+        blocks=[_shown_block(block, counts) for block in sorted(found.blocks, key=_position)],
+        folded=counts.shown(),
+        iterations=[_shown_iteration(cell) for cell in found.iterations],
     )
 
 

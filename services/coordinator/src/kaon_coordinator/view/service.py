@@ -7,8 +7,7 @@ from typing import Any, TypeVar
 
 from kaon_coordinator.store.records import RunRecord
 from kaon_coordinator.view import cell_list, events, logs, run_lines, run_view, span_page, step_page, values
-from kaon_coordinator.view.answers import run_view_answer
-from kaon_coordinator.view.cells import Look, block_at, look_at, metrics_of, packed
+from kaon_coordinator.view.answers import cells_answer, run_view_answer
 from kaon_coordinator.view.hub import Hub
 from kaon_coordinator.view.parts import ViewParts
 from kaon_coordinator.view.states import seq_at, seq_of
@@ -26,7 +25,6 @@ from kaonapi.view.v1 import (
 R = TypeVar("R")
 
 _PAGE = 50
-_ALL_CELLS = 1_000_000
 
 
 class ViewServicer(view_service_pb2_grpc.ViewServiceServicer):
@@ -86,23 +84,7 @@ class ViewServicer(view_service_pb2_grpc.ViewServiceServicer):
         self, request: cells_pb2.GetCellsRequest, context: Any
     ) -> cells_pb2.GetCellsResponse:
         """Return the cells of a foreach at a moment, as packed columns."""
-
-        def answer(run: RunRecord) -> cells_pb2.GetCellsResponse:
-            look = Look(block=request.block, node=request.node, metric=request.metric)
-            with self._parts.states.at(run, seq_of(self._parts.reads, run, request.moment)) as live:
-                block = block_at(live.state, request.block)
-                total = max(block.count, len(block.cells))
-                last = min(total, request.first + (request.count or _ALL_CELLS))
-                looks = (look_at(block, index, look) for index in range(request.first, last))
-                return cells_pb2.GetCellsResponse(
-                    seq=live.state.seq,
-                    total=total,
-                    first=request.first,
-                    columns=packed(looks, metric=bool(request.metric), consecutive=True),
-                    metrics=metrics_of(block),
-                )
-
-        return await self._of_run(request.run_id, answer)
+        return await self._of_run(request.run_id, lambda run: cells_answer(self._parts, run, request))
 
     async def ListCells(  # noqa: N802
         self, request: cells_pb2.ListCellsRequest, context: Any

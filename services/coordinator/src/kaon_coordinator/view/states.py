@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from kaon_coordinator import replay
+from kaon_coordinator.engine.definition.compiled import CompiledWorkflow
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.shell.fork_states import definitions
 from kaon_coordinator.store.records import RunRecord
@@ -19,6 +20,8 @@ from kaonapi.view.v1 import run_view_pb2
 # Steps, blocks and cells that are kept in memory, of all runs together; the run that is looked at is kept whatever its size.
 _MOST_NODES = 500_000
 _PAGE = 1_000
+# A run with more steps is shown from its rows until its state has been read.
+MANY_STEPS = 2_000
 
 
 class States:
@@ -61,6 +64,24 @@ class States:
             raise InvalidValue(f"seq: run {run.run_id}: there is no event {seq}; its newest is {run.row.seq}")
         with self._past(run, seq) as past:
             yield past
+
+    def has(self, run_id: str) -> bool:
+        """Tell whether the newest state of a run is kept."""
+        with self._lock:
+            return (run_id, True) in self._kept
+
+    def is_slow(self, run: RunRecord) -> bool:
+        """Tell whether it takes long to read the newest state of a run: it has many steps, and is not kept."""
+        return run.row.steps_total > MANY_STEPS and not self.has(run.run_id)
+
+    def workflow(self, run: RunRecord) -> CompiledWorkflow:
+        """Return the definition of a run."""
+        return self._compiled(run.tenant, run.workflow, run.version)
+
+    def warm(self, run: RunRecord) -> None:
+        """Read the newest state of a run, for whoever will look at it."""
+        with self.newest(run):
+            pass
 
     def drop(self, run_id: str) -> None:
         """Forgets a run."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.state import StepState
 from kaon_coordinator.store.records import RunRecord
-from kaon_coordinator.view import events, kept_logs, run_lines, run_view
+from kaon_coordinator.view import cell_rows, events, kept_logs, run_lines, run_view
+from kaon_coordinator.view.answers import outlined
 from kaon_coordinator.view.cells import Look, block_at, cell_of, look_at, packed
 from kaon_coordinator.view.live_run import LiveRun
 from kaon_coordinator.view.parts import ViewParts
@@ -123,6 +124,11 @@ class _Run(Topic):
     def look(self, parts: ViewParts, cursor: str, news: News) -> watch_pb2.WatchResponse | None:
         run = parts.reads.store.get_run(self._tenant, self.run_id)
         seq = _seq(cursor)
+        if not self._wish.scope and seq != run.row.seq and parts.states.is_slow(run):
+            whole = outlined(parts, run, self._wish)
+            run_view.add_progress(whole, news.progress)
+            told = f"{whole.run.last_seq}:{news.life}:{news.tick}"
+            return watch_pb2.WatchResponse(cursor=told, snapshot=True, run=whole)
         with parts.states.newest(run) as live:
             view = run_view.changes(run, live, self._wish, seq) if seq is not None else None
             snapshot = view is None
@@ -156,6 +162,9 @@ class _Cells(Topic):
     def look(self, parts: ViewParts, cursor: str, news: News) -> watch_pb2.WatchResponse | None:
         run = parts.reads.store.get_run(self._tenant, self.run_id)
         seq = _seq(cursor)
+        is_slow = seq != run.row.seq and parts.states.is_slow(run)
+        if is_slow and cell_rows.can_show(self._look, parts.states.workflow(run)):
+            return self._outlined(parts, run)
         with parts.states.newest(run) as live:
             block = block_at(live.state, self._look.block)
             indexes = None if seq is None else self._changed(live, seq)
@@ -173,6 +182,15 @@ class _Cells(Topic):
                 snapshot=indexes is None,
                 cells=watch_pb2.CellsUpdate(seq=live.state.seq, total=total, columns=columns),
             )
+
+    def _outlined(self, parts: ViewParts, run: RunRecord) -> watch_pb2.WatchResponse:
+        """Return the cells of a large run from its rows; while it goes on, its state is read meanwhile."""
+        rows = parts.reads.cell_rows(self.run_id, self._look.block)
+        if run.row.status not in t.TERMINAL:
+            parts.threads.later(parts.states.warm, run)
+        columns = packed(cell_rows.looks(rows, self._look), metric=False, consecutive=True)
+        told = watch_pb2.CellsUpdate(seq=rows.seq, total=columns.count, columns=columns)
+        return watch_pb2.WatchResponse(cursor=str(rows.seq), snapshot=True, cells=told)
 
     def _changed(self, live: LiveRun, seq: int) -> set[int] | None:
         """Cells that have changed; None when all must be told: that is not known any more, or cells are gone, or all are new."""

@@ -10,6 +10,7 @@ import pytest
 from kaon_coordinator.api.time_travel import run_at
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.store.base import Store
+from kaon_coordinator.view import states
 from kaon_coordinator.view.folding import folded
 from kaonapi.run.v1 import run_service_pb2 as r
 from kaonapi.view.v1 import cells_pb2
@@ -87,3 +88,29 @@ async def test_the_cells_of_every_foreach_are_those_of_the_history(served: Serve
                     break
                 page.page_token = answer.next_page_token
             assert bytes(listed) == told.columns.status
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_a_large_run_is_shown_from_its_rows_as_from_its_state(
+    served: Served, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = kept(served.store, play_machine(seed, commands=0.1, retries=2))
+    wish = v.GetRunViewRequest(run_id=run.run_id, iterations=1_000)
+    truth = await served.stub.GetRunView(wish)
+    served.parts.states.drop(run.run_id)
+    monkeypatch.setattr(states, "MANY_STEPS", -1)
+    told = await served.stub.GetRunView(wish)
+    for view in (told.view, truth.view):
+        nodes = sorted((node for node in view.folded if node.total), key=lambda node: node.path)
+        view.ClearField("folded")
+        view.folded.extend(nodes)
+    assert told == truth
+    for block in truth.view.blocks:
+        for node in ("", "s", "s0", "s1"):
+            if block.kind == "for_each":
+                cells = cells_pb2.GetCellsRequest(run_id=run.run_id, block=block.path, node=node)
+                served.parts.states.drop(run.run_id)
+                monkeypatch.setattr(states, "MANY_STEPS", -1)
+                shown = await served.stub.GetCells(cells)
+                monkeypatch.setattr(states, "MANY_STEPS", 2_000)
+                assert shown == await served.stub.GetCells(cells)
