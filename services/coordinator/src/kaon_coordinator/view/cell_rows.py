@@ -49,7 +49,6 @@ def total_of(rows: CellRows) -> int:
 def looks(rows: CellRows, look: Look) -> Iterator[CellLook]:
     """Yield one entry for each cell, in order of index, also for cells that have not begun."""
     begin = len(look.block)
-    shown: dict[int, CellLook] = {}
     # By the end of a cell's key.
     ends: dict[str, int] = {}
     statuses: dict[int, int] = {}
@@ -58,16 +57,17 @@ def looks(rows: CellRows, look: Look) -> Iterator[CellLook]:
             found = _INDEX.search(data)
             ends[key] = index = int(found[1]) if found else 0
             statuses[index] = status
-            shown[index] = CellLook(index=index, status=0 if look.node else status)
     gathered: dict[int, list[tuple[Any, ...]]] = {}
     for row in rows.steps:
         cell = row[0][: row[0].index("]", begin) + 1]
         if not look.node or row[0] == f"{cell}/{look.node}":
             gathered.setdefault(ends[cell], []).append(row)
-    for index, steps in gathered.items():
-        shown[index] = _gathered(index, steps, look, statuses[index])
     for index in range(max(total_of(rows), len(statuses))):
-        yield shown.get(index) or CellLook(index=index)
+        steps = gathered.get(index)
+        if steps is not None:
+            yield _gathered(index, steps, look, statuses[index])
+        else:
+            yield CellLook(index=index, status=0 if look.node else statuses.get(index, 0))
 
 
 def _gathered(index: int, steps: list[tuple[Any, ...]], look: Look, status: int) -> CellLook:
@@ -81,6 +81,17 @@ def _gathered(index: int, steps: list[tuple[Any, ...]], look: Look, status: int)
             ready_us=ready_us,
             start_us=start_us,
             end_us=end_us,
+        )
+    if len(steps) == 1:
+        ((_, _, attempt, ready_us, start_us, end_us),) = steps
+        ended_us = end_us if status in t.TERMINAL else 0
+        return CellLook(
+            index=index,
+            status=status,
+            attempt=attempt,
+            ready_us=ready_us,
+            start_us=start_us,
+            end_us=ended_us,
         )
     return CellLook(
         index=index,

@@ -14,8 +14,7 @@ from kaonapi.view.v1 import run_view_pb2, runs_pb2
 
 _KEY = re.compile(r"\[[^\]]*\]")
 _NUMBER = re.compile(r"#\d+")
-# Cells of a foreach and iterations; the bodies of groups and branches stand as their blocks do.
-_COUNTED_CELL = re.compile(r"(\]|#\d+)\Z")
+_ITERATION = re.compile(r"#\d+\Z")
 
 Instance: TypeAlias = StepState | BlockState | ScopeState
 # The outermost foreach, and the place in the definition.
@@ -31,7 +30,10 @@ def folded(path: str, begin: int = 0) -> Place | None:
     at = path.find("[", begin)
     if at < 0:
         return None
-    return path[:at], path[:at] + _NUMBER.sub("#", _KEY.sub("[]", path[at:]))
+    block, rest = path[:at], path[path.index("]", at) + 1 :]
+    if "[" in rest or "#" in rest:
+        rest = _NUMBER.sub("#", _KEY.sub("[]", rest))
+    return block, f"{block}[]{rest}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class _Counted:
 
 
 @dataclass(slots=True)
-class _Sum:
+class Sum:
     """All instances at one place."""
 
     kind: str
@@ -65,23 +67,13 @@ class _Sum:
         self.items += sign * one.items
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """What a stored instance counts for."""
-
-    status: int
-    attempt: int = 0
-    took_us: int = 0
-    items: int = 0
-
-
 class Folded:
     """Counts of a run, kept up to date."""
 
     def __init__(self, begin: int = 0) -> None:
         self._begin = begin
         self._instances: dict[str, _Counted] = {}
-        self._sums: dict[Place, _Sum] = {}
+        self._sums: dict[Place, Sum] = {}
 
     def put(self, key: str, instance: Instance) -> Place | None:
         """Count an instance as it stands, by its path (of a cell: its key); the place that has changed."""
@@ -92,16 +84,15 @@ class Folded:
         self._out(key)
         one = _counted(place, instance)
         self._instances[key] = one
-        self._sums.setdefault(place, _Sum(kind=kind)).add(one, 1)
+        self._sums.setdefault(place, Sum(kind=kind)).add(one, 1)
         return place
 
-    def put_row(self, key: str, kind: str, one: Row) -> None:
-        """Count a stored instance."""
-        place = folded(key, self._begin)
-        if place is not None:
-            counted = _Counted(place, one.status, one.attempt > 1, one.took_us, one.items)
-            self._instances[key] = counted
-            self._sums.setdefault(place, _Sum(kind=kind)).add(counted, 1)
+    def sum_at(self, place: Place, kind: str) -> Sum:
+        """Return the sum at a place, to which stored instances are added."""
+        found = self._sums.get(place)
+        if found is None:
+            found = self._sums[place] = Sum(kind=kind)
+        return found
 
     def drop(self, key: str) -> Place | None:
         """Forgets an instance that is gone."""
@@ -133,17 +124,26 @@ class Folded:
 
 
 def fold_rows(steps: Iterable[tuple[Any, ...]], blocks: Iterable[tuple[Any, ...]]) -> Folded:
-    """Count stored steps (path, status, attempt, start, end) and blocks and cells (path, kind, status, data)."""
+    """Sum up stored steps (path, status, attempt, start, end) and blocks and cells (path, kind, status, data)."""
     counts = Folded()
     for path, status, attempt, start_us, end_us in steps:
-        ended = status in t.TERMINAL and start_us and end_us
-        took_us = max(end_us - start_us, 1) if ended else 0
-        counts.put_row(path, "step", Row(status=status, attempt=attempt, took_us=took_us))
+        place = folded(path)
+        assert place is not None
+        told = counts.sum_at(place, "step")
+        told.statuses[status] = told.statuses.get(status, 0) + 1
+        told.retried += attempt > 1
+        if start_us and end_us and status in t.TERMINAL:
+            told.timed += 1
+            told.sum_us += max(end_us - start_us, 1)
     for path, kind, status, data in blocks:
-        if kind == "cell" and not _COUNTED_CELL.search(path):
+        if kind == "cell" and not path.endswith("]") and not _ITERATION.search(path):
+            # The bodies of groups and branches stand as their blocks do.
             continue
-        items = canonical.loads(data).get("total", 0) if data else 0
-        counts.put_row(path, kind, Row(status=status, items=items))
+        place = folded(path)
+        assert place is not None
+        told = counts.sum_at(place, kind)
+        told.statuses[status] = told.statuses.get(status, 0) + 1
+        told.items += canonical.loads(data).get("total", 0) if data else 0
     return counts
 
 
@@ -198,7 +198,7 @@ def _counted(place: Place, instance: Instance) -> _Counted:
     return _Counted(place, instance.status, retried, took_us, items)
 
 
-def _shown(place: Place, told: _Sum) -> run_view_pb2.FoldedNode:
+def _shown(place: Place, told: Sum) -> run_view_pb2.FoldedNode:
     counts = [
         runs_pb2.StatusCount(status=status, count=number)  # type: ignore[arg-type]
         for status, number in sorted(told.statuses.items())
