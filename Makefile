@@ -36,6 +36,9 @@ SOURCES := $(wildcard $(addsuffix src,$(dir $(PROJECTS)))) docs/docsite
 # A Node that was fetched comes first.
 export PATH := $(CURDIR)/$(CACHE)/node/node_modules/.bin:$(PATH)
 export UV_PYTHON_DOWNLOADS := never
+# Some machines tell Python to keep no compiled code: every process would compile all that it imports, which is more than half of what
+# the start of a service costs.
+unexport PYTHONDONTWRITEBYTECODE
 export PYTHONUNBUFFERED := 1
 
 .PHONY: help
