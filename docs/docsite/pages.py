@@ -12,6 +12,7 @@ CONTENTS: dict[str, tuple[str, ...]] = {
         "docs/workflows.md",
         "docs/steps.md",
         "docs/console.md",
+        "docs/view.md",
         "examples/README.md",
         "examples/*/README.md",
     ),
