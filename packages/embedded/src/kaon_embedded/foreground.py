@@ -115,8 +115,8 @@ def _call(wanted: Wanted, request: step_pb2.StepRequest, scratch: Path) -> int:
     ).prepare(request)
     prepared.directory.create()
     context = StepContext(json.loads(prepared.context_json), _tell)
-    sys.path.insert(0, str(wanted.workflow.root))
-    before = Path.cwd()
+    before, root = Path.cwd(), str(wanted.workflow.root)
+    sys.path.insert(0, root)
     os.chdir(prepared.directory.work)
     try:
         outputs = call(prepared.config["entry"], context)
@@ -132,6 +132,7 @@ def _call(wanted: Wanted, request: step_pb2.StepRequest, scratch: Path) -> int:
         return 1
     finally:
         os.chdir(before)
+        sys.path.remove(root)
     for name, value in sorted(outputs.items()):
         output.say(f"output {name} = {json.dumps(value, default=str)}")
     return 0

@@ -6,14 +6,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from kaon import load_workflow
 from kaon.client import Client, Endpoints
+from kaon_embedded.foreground import Wanted, execute, first_failure
+from kaon_embedded.leftovers import leftovers
 from kaon_embedded.system import EmbeddedSettings, EmbeddedSystem, look
-from kaon_wire.errors import NotFound
+from kaon_wire.errors import Conflict, InvalidValue, NotFound
 from kaonapi.run.v1 import run_pb2
 
 TOUR = Path(__file__).parents[4] / "examples" / "tour" / "workflow.py"
@@ -323,26 +326,28 @@ def _served(state: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+def _address(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().split(" at ")[1].split()[0]
+
+
+@pytest.mark.usefixtures("forgets")
 def test_the_whole_system_serves_clients_from_one_process_and_goes_on_after_a_restart(tmp_path: Path) -> None:
-    file = _workflow(tmp_path, wait=False)
-    state = tmp_path / "state"
+    workflow, state = load_workflow(_workflow(tmp_path, wait=False)), tmp_path / "state"
     with _served(state) as process:
-        assert process.stdout is not None
-        address = process.stdout.readline().split(" at ")[1].split()[0]
-        registered = kaon("register", str(file), "--server", address)
-        assert registered.stdout.startswith("Registered w, version sha256:"), registered.stderr
-        submitted = kaon("submit", "w", "--logs", "--server", address)
-        assert submitted.returncode == 0, submitted.stderr
-        assert "work | working" in submitted.stdout
-        refused = kaon("serve", "--state", str(state), "--address", "127.0.0.1:0")
-        assert f"in use by process {process.pid}" in refused.stderr
+        with Client(Endpoints(server=_address(process))) as client:
+            client.register(workflow)
+            run = client.submit_registered("w").run.run_id
+            assert list(client.watch(run))[-1].event.run_ended.status == run_pb2.STATUS_SUCCEEDED
+        settings = EmbeddedSettings(state=state, slots=1)
+        with pytest.raises(Conflict, match=f"in use by process {process.pid}"), EmbeddedSystem(settings):
+            pass
         process.terminate()
         assert "go on when kaon serve" in process.communicate()[1]
         assert process.returncode == 0
     with _served(state) as process:
-        assert process.stdout is not None
-        address = process.stdout.readline().split(" at ")[1].split()[0]
-        assert "SUCCEEDED" in kaon("list", "--server", address).stdout
+        with Client(Endpoints(server=_address(process))) as client:
+            assert client.run(run).run.status == run_pb2.STATUS_SUCCEEDED
         process.terminate()
         process.communicate()
 
@@ -368,31 +373,49 @@ def _kaon_asked(answers: str, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, input=answers, capture_output=True, text=True, check=False, timeout=100)
 
 
-def test_a_step_runs_alone_in_the_foreground_with_the_inputs_of_a_run_and_stops_in_the_debugger(
-    tmp_path: Path,
+def _ran(file: Path, state: Path) -> str:
+    """The id of an ended run of a file's workflow."""
+    settings = EmbeddedSettings(state=state, slots=1)
+    with EmbeddedSystem(settings) as system, Client(Endpoints(server=system.address)) as client:
+        run = client.submit(load_workflow(file)).run.run_id
+        list(client.watch(run))
+    return run
+
+
+@pytest.mark.usefixtures("forgets")
+def test_a_step_runs_alone_in_the_foreground_with_the_inputs_of_a_run_and_stops_at_breakpoints(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file, state = tmp_path / "flow.py", tmp_path / "state"
     file.write_text(BROKEN.replace("    breakpoint()\n", ""))
-    ran = run_cli(str(file), "--state", str(state))
-    assert (ran.returncode, "add | ValueError: total 10" in ran.stdout) == (1, True), ran.stdout + ran.stderr
-    run = json.loads(kaon("list", "--state", str(state), "--json").stdout)["run_id"]
+    run = _ran(file, state)
+    capsys.readouterr()
+    wanted = Wanted(workflow=load_workflow(file), step="numbers", state=state, run_id="", params={})
+    assert execute(wanted) == 0
+    assert capsys.readouterr().out == "output rows = [1, 2, 3]\n"
+    with pytest.raises(InvalidValue, match="input rows of step add comes from other steps: give --from RUN"):
+        execute(replace(wanted, step="add"))
+    assert execute(replace(wanted, step="add", run_id=run)) == 1
+    told = capsys.readouterr().err
+    assert "ValueError: total 10" in told
+    assert "kaon_embedded" not in told
+    assert first_failure(state, run) == "add"
     file.write_text(BROKEN)
-    only = ("run", str(file), "--only", "add")
-    stopped = _kaon_asked("p rows, extra\nc\n", *only, "--from", run, "--state", str(state))
+    words = ("run", str(file), "--only", "add", "--from", run, "--state", str(state))
+    stopped = _kaon_asked("p rows, extra\nc\n", *words)
     assert stopped.returncode == 1
     assert "([1, 2, 3], 4)" in stopped.stdout
-    assert "ValueError: total 10" in stopped.stderr
-    assert "kaon_embedded" not in stopped.stderr
-    alone = _kaon_asked("", *only)
-    assert "input rows of step add comes from other steps: give --from RUN" in alone.stderr
-    first = _kaon_asked("", "run", str(file), "--only", "numbers")
-    assert (first.returncode, first.stdout) == (0, "output rows = [1, 2, 3]\n")
+
+
+def test_a_step_that_fails_is_repeated_under_the_debugger(tmp_path: Path) -> None:
+    file = tmp_path / "flow.py"
     file.write_text(BROKEN.replace("    breakpoint()\n", ""))
     debugged = _kaon_asked("p total\nq\n", "run", str(file), "--debug")
     assert debugged.returncode == 1
     assert "(Pdb) 10" in debugged.stdout
 
 
+@pytest.mark.usefixtures("forgets")
 def test_a_run_that_was_left_unfinished_never_goes_on_beside_a_new_one(tmp_path: Path) -> None:
     file, state = tmp_path / "flow.py", tmp_path / "state"
     gate = tmp_path / "go"
@@ -403,16 +426,31 @@ def test_a_run_that_was_left_unfinished_never_goes_on_beside_a_new_one(tmp_path:
     )
     settings = EmbeddedSettings(state=state, slots=1)
     with EmbeddedSystem(settings) as system, Client(Endpoints(server=system.address)) as client:
-        unfinished = client.submit(load_workflow(file)).run.run_id
-        client.pause(unfinished)
-    refused = run_cli(str(file), "--state", str(state))
-    assert refused.returncode == 1
-    assert f"has the unfinished run {unfinished}" in refused.stderr
-    resumed = run_cli(str(file), "--state", str(state), "--resume")
-    assert resumed.returncode == 1, resumed.stderr
-    assert f"Resuming run {unfinished} of w, version sha256:" in resumed.stderr
-    assert "not yet" in resumed.stdout
+        run = client.submit(load_workflow(file)).run.run_id
+        list(client.watch(run))
+    left = leftovers(state)
+    left.refuse()
+    assert (left.unfinished, left.newest) == ((), run)
+    unfinished = replace(left, unfinished=(run,))
+    with pytest.raises(Conflict, match=f"has the unfinished run {run}"):
+        unfinished.refuse()
     gate.touch()
     again = run_cli(str(file), "--state", str(state), "--resume")
     assert (again.returncode, "run SUCCEEDED" in again.stdout) == (0, True), again.stdout + again.stderr
-    assert len(kaon("list", "--state", str(state), "--json").stdout.splitlines()) == 1
+    assert f"Resuming run {run} of w, version sha256:" in again.stderr
+    assert leftovers(state).newest == run
+
+
+@pytest.mark.usefixtures("forgets")
+def test_a_run_that_has_not_ended_is_found_and_discarded(tmp_path: Path) -> None:
+    workflow, state = load_workflow(_workflow(tmp_path, wait=True)), tmp_path / "state"
+    settings = EmbeddedSettings(state=state, slots=1)
+    with EmbeddedSystem(settings) as system, Client(Endpoints(server=system.address)) as client:
+        run = client.submit(workflow).run.run_id
+        client.pause(run)
+    left = leftovers(state)
+    assert left.unfinished == (run,)
+    with EmbeddedSystem(settings) as system, Client(Endpoints(server=system.address)) as client:
+        left.discard(client)
+        list(client.watch(run))
+    assert leftovers(state).unfinished == ()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import re
 import stat
 import zipfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -67,6 +68,15 @@ def make_bundle(
     data = buffer.getvalue()
     names = tuple(file.relative_to(root).as_posix() for file in files)
     return Bundle(digest=canonical.digest_bytes(data), data=data, files=names)
+
+
+def digest_of_files(root: Path, files: Iterable[str]) -> str:
+    """Return the digest of the names and contents of files of the bundle."""
+    digest = hashlib.sha256()
+    for file in sorted(files):
+        content = hashlib.sha256(_content(root, root / file, MAX_BYTES)).hexdigest()
+        digest.update(f"{file}\0{content}\n".encode())
+    return f"sha256:{digest.hexdigest()}"
 
 
 def _entry(root: Path, file: Path) -> zipfile.ZipInfo:

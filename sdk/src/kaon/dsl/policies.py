@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeAlias
@@ -87,6 +87,9 @@ class Retry:
 class Memo:
     """Memoization of a step: it takes the outputs of an earlier execution with equal type, code, settings, environment and inputs.
 
+    The code of a python step is its module and all that this imports from the code bundle, wherever the import stands. What is
+    imported by a computed name, or read as a file, is not seen: `code` names it. Of other steps the whole bundle counts.
+
     Raises:
         WorkflowError: one of them is wrong.
     """
@@ -95,9 +98,15 @@ class Memo:
     salt: str = ""
     # How old a result may be; 0 means any age.
     max_age: Duration = 0
+    # Further files of the code bundle that count, as patterns below its root, such as "queries/*.sql"; "*" is all of it.
+    code: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         checks.text(self.salt, "Memo(salt)", caller())
+        if isinstance(self.code, str) or not all(isinstance(each, str) and each for each in self.code):
+            raise WorkflowError(
+                f'Memo(code) is a list of patterns such as ["queries/*.sql"], not {self.code!r}', caller()
+            )
         self.to_proto(caller())
 
     def to_proto(self, source: Source) -> d.Memo:

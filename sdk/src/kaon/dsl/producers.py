@@ -78,6 +78,8 @@ class Step(Producer):
     reads_bundle: bool = False
     # The Python function that the step calls.
     function: Any = None
+    # Files of the code bundle that count for its memo, beside its module and what that imports.
+    memo_code: tuple[str, ...] = ()
     # Times of the step as a whole, over all its attempts.
     timeout_ms: int = 0
     deadline_ms: int = 0

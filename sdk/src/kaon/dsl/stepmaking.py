@@ -80,6 +80,7 @@ def make(
         reads_bundle=reads_bundle,
         requirements=options.get("requirements"),
         function=function,
+        memo_code=_memo_code(name, options.get("memo"), function, source),
         timeout_ms=_duration(name, "total_timeout", options, source),
         deadline_ms=_duration(name, "deadline", options, source),
         source=source,
@@ -189,6 +190,14 @@ def _memo(name: str, given: object, source: Source) -> d.Memo | None:
     if not isinstance(given, Memo):
         raise WorkflowError(f"step {name!r}: memo is True or Memo(...), not {given!r}", source)
     return given.to_proto(source)
+
+
+def _memo_code(name: str, given: object, function: object, source: Source) -> tuple[str, ...]:
+    if not isinstance(given, Memo) or not given.code:
+        return ()
+    if function is None:
+        raise WorkflowError(f"step {name!r}: Memo(code) is for steps that call a Python function", source)
+    return tuple(given.code)
 
 
 def _exclusive(name: str, given: object, source: Source) -> bool:

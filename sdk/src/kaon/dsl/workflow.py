@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,16 @@ from typing import Any
 from kaon.dsl import checks, functions, modules, names, types, values
 from kaon.dsl.bindings import check_same_parameter
 from kaon.dsl.blocks import Part, check_part
-from kaon.dsl.bundle import Bundle, make_bundle
+from kaon.dsl.bundle import Bundle, digest_of_files, make_bundle
 from kaon.dsl.compiler import compile_body, parameter_messages
 from kaon.dsl.errors import WorkflowError
 from kaon.dsl.ignore import IGNORE_FILE
 from kaon.dsl.policies import Duration, milliseconds
+from kaon.dsl.producers import Step
 from kaon.dsl.source import Source, caller
 from kaon.dsl.values import Parameter
 from kaon_wire import canonical
+from kaon_wire.definitions.graphs import all_blocks
 from kaon_wire.definitions.validate import validate
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -139,10 +142,37 @@ class Workflow:
             deadline_ms=self._deadline_ms,
             max_active_runs=self._max_active_runs,
         )
+        self._name_code(definition)
         if problems := validate(definition, checks.limits()):
             about = problems[0].partition(": ")[0]
             raise WorkflowError("; ".join(problems), self._compiled.sources.get(about, self.source))
         return definition
+
+    def _name_code(self, definition: d.WorkflowDefinition) -> None:
+        """Tell of each memoized python step which code its outputs depend on."""
+        memoized = {step.name: step for step in self._compiled.calling if step.type == "python"}
+        for block in all_blocks(definition.body):
+            step = memoized.get(block.name)
+            if step is not None and block.step.memo.enabled and (digest := self._code_digest(step)):
+                block.step.memo.code_digest = digest
+
+    def _code_digest(self, step: Step) -> str:
+        """Return the digest of a step's module, of what it imports from the bundle and of what else its memo names."""
+        entry = functions.entry(step.name, step.function, self.root, step.source)
+        if not entry.bundled:
+            return ""
+        needed = modules.Needed(self.root, self.source.path.parent.resolve())
+        needed.add_module(entry.module, step.source)
+        files = {*needed.files, *((step.requirements,) if step.requirements else ())}
+        for pattern in step.memo_code:
+            found = [file for file in self._bundle.files if fnmatchcase(file, pattern)]
+            if not found:
+                raise WorkflowError(
+                    f"step {step.name!r}: Memo(code) names {pattern!r}, and the code bundle has no such file",
+                    step.source,
+                )
+            files.update(found)
+        return digest_of_files(self.root, files)
 
     @cached_property
     def _bundle(self) -> Bundle:

@@ -317,6 +317,17 @@ def test_the_key_of_an_execution_goes_by_content_and_not_by_place() -> None:
     assert key_of(1) != key_of(1, salt="new")
 
 
+def test_the_code_of_a_step_counts_in_place_of_all_code_where_the_definition_tells_it() -> None:
+    keys = []
+    for code in ("", "sha256:1", "sha256:2"):
+        block = memoized(1)
+        block.step.memo.code_digest = code
+        (asked,) = begun(block).asked(LookUpMemo)
+        keys.append(asked.key)
+    assert keys[0] == key_of(1)
+    assert len(set(keys)) == 3
+
+
 def test_the_name_of_an_artifact_counts_for_a_step_may_read_it() -> None:
     table = {"uri": "file:///a", "digest": "sha256:1"}
     keys = [key_of({"artifact": table | {"name": name}}) for name in ("1.csv", "2.csv", "1.csv")]

@@ -185,7 +185,7 @@ def memo_key(decision: Decision, step: StepState, inputs: dict[str, str]) -> str
     facts = {
         "type": declared.type,
         "config": declared.config_json,
-        "code": definition.code_bundle,
+        "code": declared.memo.code_digest or definition.code_bundle,
         "environment": declared.requirements_file,
         "outputs": {name: int(kind) for name, kind in declared.outputs.items()},
         "salt": declared.memo.salt,
