@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
@@ -48,7 +49,7 @@ class LogServicer(log_pb2_grpc.LogServiceServicer):
         ended = run.row.status in t.TERMINAL
         find_all = partial(places.find_all, later=request.follow and not ended)
         around, wanted = await self._parts.store.read(find_all, self._parts.store.store, run, request.path)
-        seen, gaps = 0, _Gaps()
+        seen, gaps, backlog = 0, _Gaps(), _Backlog(request.tail)
         loop = asyncio.get_running_loop()
         last_news = loop.time()
         with self._parts.source.follow(request.run_id) as news:
@@ -56,9 +57,12 @@ class LogServicer(log_pb2_grpc.LogServiceServicer):
                 news.clear()
                 while chunks := await self._parts.source.read(request.run_id, around, seen):
                     for chunk in chunks:
-                        if wanted(chunk.key.path):
-                            yield log_pb2.ReadLogsResponse(lines=gaps.told(chunk))
+                        is_wanted = request.attempt in {0, chunk.key.attempt} and wanted(chunk.key.path)
+                        if is_wanted and not backlog.takes(record := gaps.told(chunk)):
+                            yield log_pb2.ReadLogsResponse(lines=record)
                     seen, last_news = chunks[-1].chunk_id, loop.time()
+                for record in backlog.end():
+                    yield log_pb2.ReadLogsResponse(lines=record)
                 settled = ended and loop.time() - last_news >= self._parts.settle_seconds
                 if settled or not request.follow:
                     return
@@ -80,6 +84,39 @@ class LogServicer(log_pb2_grpc.LogServiceServicer):
 
     async def _run(self, tenant: str, run_id: str) -> RunRecord:
         return await self._parts.store.read(self._parts.store.store.get_run, tenant, run_id)
+
+
+class _Backlog:
+    """Keeps the last lines of what is there when a reader comes.
+
+    Args:
+        tail: Number of lines; 0: all of them, and nothing is kept back.
+    """
+
+    def __init__(self, tail: int) -> None:
+        self._tail = tail
+        self._kept: deque[log_pb2.LogLines] = deque()
+        self._lines = 0
+
+    def takes(self, record: log_pb2.LogLines) -> bool:
+        """Keep a record back, and tell whether it was."""
+        if not self._tail:
+            return False
+        self._kept.append(record)
+        self._lines += len(record.lines)
+        while self._lines - len(self._kept[0].lines) >= self._tail:
+            self._lines -= len(self._kept.popleft().lines)
+        return True
+
+    def end(self) -> list[log_pb2.LogLines]:
+        """Return the last lines; what comes later is not kept back."""
+        kept, excess = list(self._kept), self._lines - self._tail
+        if kept and excess > 0:
+            del kept[0].lines[:excess]
+            kept[0].ClearField("gap")
+        self._tail = 0
+        self._kept.clear()
+        return kept
 
 
 class _Gaps:

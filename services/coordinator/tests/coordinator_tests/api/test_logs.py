@@ -63,6 +63,28 @@ async def _begin(api: Api) -> run_pb2.Run:
     return run
 
 
+async def test_only_the_last_lines_or_those_of_one_attempt_are_read(api: Api) -> None:
+    run = await _begin(api)
+    second = _lines(run, 1, 2)
+    second.key.attempt = second.key.generation = 2
+    await api.archive.archive([_lines(run, 1, 2), _lines(run, 3, 4, 5), second])
+
+    async def read(**fields: int) -> list[tuple[int, int]]:
+        records = await _all(api.logs.ReadLogs(log_pb2.ReadLogsRequest(run_id=run.run_id, **fields)))  # type: ignore[arg-type]
+        return [(record.key.attempt, line.sequence) for record in records for line in record.lines]
+
+    assert await read(attempt=2) == [(2, 1), (2, 2)]
+    assert await read(tail=1) == [(2, 2)]
+    assert await read(tail=4) == [(1, 4), (1, 5), (2, 1), (2, 2)]
+    assert await read(tail=2, attempt=1) == [(1, 4), (1, 5)]
+    assert len(await read(tail=100)) == 7
+    call = api.logs.ReadLogs(log_pb2.ReadLogsRequest(run_id=run.run_id, follow=True, tail=1))
+    assert [line.sequence for line in (await _next(call)).lines] == [2]
+    await api.archive.archive([_lines(run, 6, 7)])
+    assert [line.sequence for line in (await _next(call)).lines] == [6, 7]
+    call.cancel()
+
+
 async def test_archived_lines_are_read_in_the_order_in_which_they_came(api: Api) -> None:
     run = await _begin(api)
     records = [_lines(run, 1, 2), _lines(run, 1, path="other"), _lines(run, 3)]
