@@ -87,7 +87,7 @@ function RunBody({ definitionError, pastError }: { definitionError: unknown; pas
           </RunPageContext.Provider>
           {(search.tab === "graph" || search.tab === "timeline") && <Scrubber scrub={scrub} spans={spans.data} />}
         </div>
-        {search.step !== "" && <Drawer narrow={narrow} />}
+        {search.step !== "" && <Drawer narrow={narrow} definitionFailed={definitionError !== null} />}
       </div>
       <Notices />
     </div>

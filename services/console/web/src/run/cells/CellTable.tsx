@@ -154,7 +154,7 @@ function Rows({ cells, metric, cursor, onCursor, more, load }: RowsProps) {
                 data-cursor={at === cursor}
                 onClick={() => {
                   onCursor(at);
-                  if (cell.path !== "") go({ step: cell.nodePath || stepIn(cell) });
+                  if (cell.path !== "") go({ step: cell.nodePath || cell.path });
                 }}
               >
                 <StatusMark status={cell.status || Status.PENDING} size={13} />
@@ -174,9 +174,4 @@ function Rows({ cells, metric, cursor, onCursor, more, load }: RowsProps) {
       </ul>
     </div>
   );
-}
-
-/** A cell itself has no drawer: the first step that has an error, or the cell's place. */
-function stepIn(cell: CellView): string {
-  return cell.path;
 }

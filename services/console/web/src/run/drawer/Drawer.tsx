@@ -9,6 +9,7 @@ import { useRunPage } from "../context";
 import { nodeName, parsePath, scopeOf } from "../model/paths";
 import type { Panel } from "../search";
 import { BlockPanel } from "./BlockPanel";
+import { CellPanel } from "./CellPanel";
 import classes from "./Drawer.module.css";
 import { FoldedPanel } from "./FoldedPanel";
 import { StepMetrics } from "./StepMetrics";
@@ -16,13 +17,15 @@ import { StepActions, StepOverview } from "./StepOverview";
 import { useStep } from "./useStep";
 
 /** Everything about one step or block, beside what it belongs to. */
-export function Drawer({ narrow }: { narrow: boolean }) {
+export function Drawer({ narrow, definitionFailed }: { narrow: boolean; definitionFailed: boolean }) {
   const { search, go, graph } = useRunPage();
   const [wide, setWide] = useState(false);
   const panel = useRef<HTMLElement>(null);
   const path = search.step;
   const node = graph?.byName.get(nodeName(path));
-  const folded = parsePath(path).some((part) => part.cell === "[]");
+  const segments = parsePath(path);
+  const folded = segments.some((part) => part.cell === "[]");
+  const cell = (segments.at(-1)?.cell ?? "") !== "";
   // biome-ignore lint/correctness/useExhaustiveDependencies: another path is another drawer.
   useEffect(() => {
     panel.current?.scrollTo({ top: 0 });
@@ -40,7 +43,7 @@ export function Drawer({ narrow }: { narrow: boolean }) {
       <header className={classes.head}>
         <div className={classes.where}>
           <Crumbs path={path} />
-          <h2>{shown(nodeName(path) || path)}</h2>
+          <h2>{shown((cell ? path.split("/").at(-1) : nodeName(path)) || path)}</h2>
         </div>
         {!narrow && (
           <Tooltip label={wide ? "Narrower" : "Wider"}>
@@ -55,6 +58,10 @@ export function Drawer({ narrow }: { narrow: boolean }) {
       </header>
       {folded ? (
         <FoldedPanel path={path} />
+      ) : cell ? (
+        <CellPanel path={path} />
+      ) : graph === undefined && !definitionFailed ? (
+        <LoadingState label="Loading the definition" />
       ) : node !== undefined && node.kind !== "step" ? (
         <BlockPanel path={path} node={node} />
       ) : (

@@ -261,13 +261,7 @@ function TrialTable({ trials, axes, metric, goal, best, onPoint }: TableProps) {
               onPointerLeave={() => onPoint(undefined)}
             >
               <td>
-                <button
-                  type="button"
-                  disabled={trial.path === ""}
-                  onClick={() =>
-                    go({ step: `${trial.path}`, tab: "graph", cells: trial.path.slice(0, trial.path.lastIndexOf("[")) })
-                  }
-                >
+                <button type="button" disabled={trial.path === ""} onClick={() => go({ step: trial.path })}>
                   <StatusMark status={trial.status || 1} size={12} /> {trial.index}
                   {trial.index === best && <mark>best</mark>}
                   {trial.stopped && <span className={classes.note}>stopped early</span>}
