@@ -87,10 +87,14 @@ def _runners(client: Client) -> Iterator[Finding]:
     answer = client.list_runners()
     for away in client.list_pools().unreachable:
         advice = "only its coordinator knows the state of the pool: check that process"
+        if away.unknown:
+            advice = (
+                "correct the name in the workflow, or serve the pool: add it to KAON_POOLS of all services"
+            )
         yield Finding(
             name=f"pool {away.pool}",
             verdict=BAD,
-            text=f"{away.owner or 'no owner'}: {away.problem}",
+            text=away.problem if away.unknown else f"{away.owner or 'no owner'}: {away.problem}",
             advice=advice,
         )
     versions = {runner.version for runner in answer.runners}
@@ -135,6 +139,6 @@ def _print(finding: Finding, *, as_json: bool) -> None:
         return
     console = output.console()
     console.print(f"{mark:8}", style=colour, end="", markup=False)
-    console.print(f"{finding.name}: {finding.text}", markup=False, highlight=False)
+    console.print(f"{finding.name}: {finding.text}", markup=False, highlight=False, soft_wrap=True)
     if finding.advice and finding.verdict != GOOD:
-        console.print(f"        {finding.advice}", style="dim", markup=False, highlight=False)
+        console.print(f"        {finding.advice}", style="dim", markup=False, highlight=False, soft_wrap=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from kaon.cli import formatting, options, output
 from kaonapi.runner.v1 import runner_pb2
@@ -108,9 +109,9 @@ def _demand(demand: runner_pb2.Demand) -> str:
 def _print_unreachable(unreachable: Iterable[runner_pb2.UnreachablePool]) -> None:
     for each in unreachable:
         owner = f" of {each.owner}" if each.owner else ""
-        output.console().print(
-            f"Pool {each.pool}{owner} does not answer: {each.problem}", style="yellow", markup=False
-        )
+        said = "" if each.unknown else " does not answer"
+        told = Text(f"Pool {each.pool}{owner}{said}: {each.problem}", style="yellow")
+        output.console().print(told, soft_wrap=True)
 
 
 def _condition(runner: runner_pb2.Runner) -> str:

@@ -198,7 +198,9 @@ class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
     def _unknown(self, asked: str) -> list[runner_pb2.UnreachablePool]:
         """Pools that steps name and that the deployment does not have."""
         return [
-            runner_pb2.UnreachablePool(pool=pool, problem=f"{self._no_such(pool)}; {count} steps wait in it")
+            runner_pb2.UnreachablePool(
+                pool=pool, problem=f"{self._no_such(pool)}; {count} steps wait in it", unknown=True
+            )
             for pool, count in self._matchers.unknown().items()
             if asked in {"", pool}
         ]

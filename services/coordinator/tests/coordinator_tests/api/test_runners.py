@@ -156,3 +156,14 @@ async def stored(api: Api, driver: Driver) -> str:
     )
     api.store.commit(batch)
     return run.run_id
+
+
+async def test_pools_that_steps_name_and_the_deployment_lacks_are_told(api: Api) -> None:
+    api.others.unknown_pools = {"defualt": 2}
+    answer = await api.runners.ListPools(runner_pb2.ListPoolsRequest())
+    (unknown,) = (each for each in answer.unreachable if each.unknown)
+    assert unknown.pool == "defualt"
+    assert "the deployment has no pool 'defualt', only default, gpu" in unknown.problem
+    assert "2 steps wait in it" in unknown.problem
+    other = await api.runners.ListPools(runner_pb2.ListPoolsRequest(pool="default"))
+    assert not any(each.unknown for each in other.unreachable)
