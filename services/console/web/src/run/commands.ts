@@ -17,7 +17,9 @@ export function outcomeText(done: string, run: Run | undefined): string {
 export function planText(plan: CommandPlan | undefined): string {
   if (plan === undefined) return "";
   if (plan.refusal !== "") return `It would be refused: ${plan.refusal}`;
-  const parts = [`${counted(Number(plan.resetsTotal), "step or block", "steps and blocks")} would begin anew`];
+  const parts: string[] = [];
+  const resets = Number(plan.resetsTotal);
+  if (resets > 0) parts.push(`${counted(resets, "step or block", "steps and blocks")} would begin anew`);
   const again = Object.values(plan.steps).reduce((total, count) => total + Number(count), 0);
   if (again > 0) parts.push(`${counted(again, "step that has run", "steps that have run")} would run again`);
   parts.push(`${counted(Number(plan.kept), "step keeps its outputs", "steps keep their outputs")}`);

@@ -1,6 +1,6 @@
 import { useCallback, useMemo, useState } from "react";
 import { useRunPage } from "../context";
-import { worstOf } from "../model/counts";
+import { type Counts, Status, sum, worstOf } from "../model/counts";
 import type { NodeState, Overlay } from "../model/overlay";
 import { parsePath } from "../model/paths";
 import type { Spans } from "../timeline/spans";
@@ -43,6 +43,7 @@ function foldedOverlay(fold: Folder, seq: number, now: Overlay): Overlay {
     const many = known?.counts !== undefined;
     states.set(name, { path: known?.path ?? name, status: worstOf(found), counts: many ? found : undefined });
   }
+  const begun = iterationsBegun(fold, counts);
   for (const path of blocksAround(fold, counts)) {
     const name = parsePath(path).at(-1)?.name ?? path;
     const inside = fold.spans.nodes.flatMap((node, at) => (node.startsWith(path) ? [counts[at] ?? []] : []));
@@ -51,10 +52,34 @@ function foldedOverlay(fold: Folder, seq: number, now: Overlay): Overlay {
       new Array(13).fill(0),
     );
     const known = now.get(name);
-    if (known?.step === undefined)
-      states.set(name, { path: known?.path ?? path, status: worstOf(all), cells: undefined });
+    if (known?.step !== undefined) continue;
+    const active = [Status.RUNNING, Status.READY, Status.PENDING].some((status) => (all[status] ?? 0) > 0);
+    states.set(name, {
+      path: known?.path ?? path,
+      status: active ? Status.RUNNING : worstOf(all),
+      block: known?.block,
+      cells: known?.cells && withOpen(all, sum(known.cells)),
+      passes: known?.passes?.filter((pass) => begun.has(`${pass.block}#${pass.number}`)),
+      pass: known?.pass,
+    });
   }
   return states;
+}
+
+/** So many in all: what is missing has not begun. */
+function withOpen(counts: Counts, total: number): Counts {
+  const open = Math.max(0, total - sum(counts));
+  return counts.map((count, status) => (status === Status.UNSPECIFIED ? count + open : count));
+}
+
+/** The iterations in which a step had begun: "cycle#2". */
+function iterationsBegun(fold: Folder, counts: readonly Counts[]): Set<string> {
+  const begun = new Set<string>();
+  fold.spans.nodes.forEach((node, at) => {
+    if (sum(counts[at] ?? []) === 0) return;
+    for (const match of node.matchAll(/#\d+/g)) begun.add(node.slice(0, match.index + match[0].length));
+  });
+  return begun;
 }
 
 /** The paths of the blocks around the steps that had begun, without the cell that was entered. */
