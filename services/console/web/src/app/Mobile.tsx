@@ -18,9 +18,7 @@ export function MobileBar({ session, onSearch }: { session: Session; onSearch: (
       <ActionIcon size="lg" aria-label="Search and commands" onClick={onSearch}>
         <IconSearch size={18} stroke={1.75} />
       </ActionIcon>
-      <div className={classes.account}>
-        <Account session={session} />
-      </div>
+      <Account session={session} />
     </header>
   );
 }

@@ -1,4 +1,3 @@
-import { Tooltip } from "@mantine/core";
 import { useConnection } from "../api/connection";
 import { useNow } from "../shared/clock";
 import { formatAgo } from "../shared/time";
@@ -10,9 +9,5 @@ export function Pulse() {
   const now = useNow();
   const label = { good: "Connected", lost: "Connection lost", "signed-out": "Signed out" }[state];
   const detail = goodAt === 0 ? label : `${label}. The newest answer came ${formatAgo(goodAt, Math.max(now, goodAt))}.`;
-  return (
-    <Tooltip label={detail}>
-      <span className={classes.pulse} data-state={state} role="img" aria-label={label} />
-    </Tooltip>
-  );
+  return <span className={classes.pulse} data-state={state} role="img" aria-label={label} title={detail} />;
 }

@@ -1,4 +1,4 @@
-import { Button, Tooltip } from "@mantine/core";
+import { Button } from "@mantine/core";
 import { IconCheck, IconX } from "@tabler/icons-react";
 import { lazy, Suspense, useState } from "react";
 import { useSession } from "../api/session";
@@ -16,30 +16,28 @@ export function AnswerGate({ approval }: { approval: Approval }) {
   const allowed = mayAnswer(approval.gate, roles);
   const why = allowed ? "" : `One of these roles may answer: ${shown(approval.gate.roles.join(", "))}`;
   return (
-    <Tooltip label={why} disabled={allowed}>
-      <div className={classes.answers}>
-        <Button
-          variant="default"
-          disabled={!allowed}
-          leftSection={<IconX size={14} stroke={2} />}
-          onClick={() => setAnswer(false)}
-        >
-          Reject
-        </Button>
-        <Button
-          variant="light"
-          disabled={!allowed}
-          leftSection={<IconCheck size={14} stroke={2} />}
-          onClick={() => setAnswer(true)}
-        >
-          Approve
-        </Button>
-        {answer !== undefined && (
-          <Suspense>
-            <AnswerDialog approval={approval} approved={answer} onClose={() => setAnswer(undefined)} />
-          </Suspense>
-        )}
-      </div>
-    </Tooltip>
+    <div className={classes.answers} title={allowed ? undefined : why}>
+      <Button
+        variant="default"
+        disabled={!allowed}
+        leftSection={<IconX size={14} stroke={2} />}
+        onClick={() => setAnswer(false)}
+      >
+        Reject
+      </Button>
+      <Button
+        variant="light"
+        disabled={!allowed}
+        leftSection={<IconCheck size={14} stroke={2} />}
+        onClick={() => setAnswer(true)}
+      >
+        Approve
+      </Button>
+      {answer !== undefined && (
+        <Suspense>
+          <AnswerDialog approval={approval} approved={answer} onClose={() => setAnswer(undefined)} />
+        </Suspense>
+      )}
+    </div>
   );
 }

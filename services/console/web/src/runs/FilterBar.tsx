@@ -1,7 +1,6 @@
-import { ActionIcon, Button, Menu, Popover, Select, TextInput, Tooltip } from "@mantine/core";
+import { ActionIcon, Button, Menu, Popover, TextInput, Tooltip } from "@mantine/core";
 import { IconColumns3, IconFilterPlus, IconSearch, IconX } from "@tabler/icons-react";
-import { useQuery } from "@tanstack/react-query";
-import { type FormEvent, useEffect, useRef, useState } from "react";
+import { lazy, Suspense, useEffect, useRef, useState } from "react";
 import { useShortcut } from "../app/keys/shortcuts";
 import type { Status } from "../gen/kaonapi/run/v1/run_pb";
 import type { StatusCount } from "../gen/kaonapi/view/v1/runs_pb";
@@ -11,8 +10,8 @@ import { formatCount, shown } from "../shared/text";
 import { useZone } from "../shared/zone";
 import { COLUMNS, toggleColumn, useColumns } from "./columns";
 import classes from "./FilterBar.module.css";
+import { FIELD_NAMES, FIELDS, type Field } from "./fields";
 import { chipsOf, isFiltered, toggleStatus } from "./filter";
-import { workflowsQuery } from "./queries";
 import type { RunsSearch } from "./search";
 
 interface Props {
@@ -20,6 +19,9 @@ interface Props {
   totals: readonly StatusCount[] | undefined;
   onSearch: (next: RunsSearch, replace?: boolean) => void;
 }
+
+const loadFilterValue = () => import("./FilterValue").then(({ FilterValue }) => ({ default: FilterValue }));
+const FilterValue = lazy(loadFilterValue);
 
 /** What is filtered, and how to change that. */
 export function FilterBar({ search, totals, onSearch }: Props) {
@@ -104,23 +106,6 @@ function StatusFilter({ search, totals, onSearch }: Props) {
   );
 }
 
-const FIELDS = ["workflow", "label", "submitter", "origin", "late"] as const;
-type Field = (typeof FIELDS)[number];
-const FIELD_NAMES: Readonly<Record<Field, string>> = {
-  workflow: "Workflow",
-  label: "Label",
-  submitter: "Submitter",
-  origin: "Origin",
-  late: "Late runs",
-};
-const PLACEHOLDERS: Readonly<Record<Field, string>> = {
-  workflow: "",
-  label: "name=value, or name",
-  submitter: "Name of a principal",
-  origin: "manual, schedule:, backfill:",
-  late: "",
-};
-
 function AddFilter({ search, onSearch }: Pick<Props, "search" | "onSearch">) {
   const [field, setField] = useState<Field>();
   const [opened, setOpened] = useState(false);
@@ -144,14 +129,22 @@ function AddFilter({ search, onSearch }: Pick<Props, "search" | "onSearch">) {
       returnFocus
     >
       <Popover.Target>
-        <button type="button" className={classes.add} onClick={() => setOpened(!opened)}>
+        <button
+          type="button"
+          className={classes.add}
+          onPointerEnter={loadFilterValue}
+          onFocus={loadFilterValue}
+          onClick={() => setOpened(!opened)}
+        >
           <IconFilterPlus size={14} stroke={1.75} aria-hidden="true" />
           Filter
         </button>
       </Popover.Target>
       <Popover.Dropdown p={field ? "sm" : 4}>
         {field ? (
-          <FilterValue key={field} field={field} onValue={(value) => set(field, value)} />
+          <Suspense>
+            <FilterValue key={field} field={field} onValue={(value) => set(field, value)} />
+          </Suspense>
         ) : (
           <div className={classes.fields}>
             {FIELDS.map((name) => (
@@ -163,46 +156,6 @@ function AddFilter({ search, onSearch }: Pick<Props, "search" | "onSearch">) {
         )}
       </Popover.Dropdown>
     </Popover>
-  );
-}
-
-function FilterValue({ field, onValue }: { field: Field; onValue: (value: string) => void }) {
-  const { data } = useQuery({ ...workflowsQuery, enabled: field === "workflow" });
-  const [value, setValue] = useState("");
-  const input = useRef<HTMLInputElement>(null);
-  // The list of fields, which had the focus, is gone.
-  useEffect(() => input.current?.focus(), []);
-  if (field === "workflow") {
-    return (
-      <Select
-        ref={input}
-        label="Workflow"
-        placeholder="Choose one"
-        searchable
-        data={data?.map(({ name }) => name) ?? []}
-        onChange={(name) => name && onValue(name)}
-        comboboxProps={{ withinPortal: false }}
-        nothingFoundMessage="No workflow has this name"
-      />
-    );
-  }
-  const send = (event: FormEvent) => {
-    event.preventDefault();
-    if (value.trim()) onValue(value.trim());
-  };
-  return (
-    <form onSubmit={send} className={classes.value}>
-      <TextInput
-        ref={input}
-        label={FIELD_NAMES[field]}
-        placeholder={PLACEHOLDERS[field]}
-        value={value}
-        onChange={(event) => setValue(event.currentTarget.value)}
-      />
-      <Button type="submit" disabled={value.trim() === ""}>
-        Add
-      </Button>
-    </form>
   );
 }
 
