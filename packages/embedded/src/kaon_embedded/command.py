@@ -1,28 +1,15 @@
-"""`kaon run FILE`, and access for other commands to the directory that it leaves."""
+"""`kaon run FILE`. What it runs with is loaded when the file has turned out to be well."""
 
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from kaon.cli import options, output
+from kaon.cli import options
 from kaon.cli.commands import runs
-from kaon.client import params as parameters
-from kaon_embedded import foreground
-from kaon_embedded.leftovers import leftovers
-from kaon_embedded.system import EmbeddedSettings, EmbeddedSystem, look, pools_of
-from kaon_telemetry.logs import configure_logs
-from kaon_wire.errors import KaonError
-
-if TYPE_CHECKING:
-    from kaon_console.beside import Console
 
 
 def run(
@@ -93,92 +80,24 @@ def run(
     kaon run tour.py --debug                  # pdb at the line that fails
     kaon run tour.py --ui                     # prints the link to the web console
     """
-    configure_logs("info" if verbose else "error")
-    # Before any part starts: an error in the file is reported at once.
+    # Before any part is loaded: an error in the file is reported at once.
     loaded, params = runs.prepare(file, workflow, param)
     if (resume or discard or from_run) and state is None:
         raise typer.BadParameter("--resume, --discard and --from need --state DIR")
-    if only:
-        encoded = parameters.encode(loaded.definition(), params, complete=not from_run)
-        raise typer.Exit(
-            foreground.execute(
-                foreground.Wanted(
-                    workflow=loaded,
-                    step=only,
-                    state=state or Path(),
-                    run_id=from_run,
-                    params=encoded,
-                    debug=debug,
-                )
-            )
-        )
-    left = leftovers(state) if state is not None else None
-    if left is not None and not resume and not discard:
-        left.refuse()
-    submission = left.resumption() if left is not None and resume else runs.of_file(loaded, params)
-    run_ids: list[str] = []
-    with tempfile.TemporaryDirectory(prefix="kaon-run-") as scratch:
-        pools = pools_of(loaded.definition())
-        settings = EmbeddedSettings(state=state or Path(scratch), slots=slots, pools=pools)
-        with EmbeddedSystem(settings) as system, ExitStack() as beside:
-            if lacks := system.lacks(loaded.definition()):
-                raise KaonError("; ".join(lacks))
-            if left is not None and discard:
-                with options.client(server=system.address) as client:
-                    left.discard(client)
-            console = beside.enter_context(console_beside(settings, system, port)) if ui else None
-            code = runs.start(
-                submission,
-                tells=not resume,
-                watch=True,
-                owns=True,
-                prints=not quiet,
-                server=system.address,
-                json=json,
-                submitted=partial(_submitted, console, run_ids),
-            )
-            if console is not None:
-                _stay(console)
-        if debug and code == 1 and (failed := foreground.first_failure(settings.state, run_ids[0])):
-            output.note(f"Repeating {failed} in this process; pdb stops where it fails.")
-            foreground.execute(
-                foreground.Wanted(
-                    workflow=loaded,
-                    step=failed,
-                    state=settings.state,
-                    run_id=run_ids[0],
-                    params={},
-                    debug=True,
-                )
-            )
-    raise typer.Exit(code)
+    from kaon_embedded.running import How, execute
 
-
-def console_beside(settings: EmbeddedSettings, system: EmbeddedSystem, port: int) -> Console:
-    """Return the console of an embedded system, not started."""
-    # A web server, which most runs do without.
-    from kaon_console.beside import Console
-
-    return Console(system.address, port=port, artifacts=settings.artifacts)
-
-
-def _submitted(console: Console | None, run_ids: list[str], run_id: str) -> None:
-    run_ids.append(run_id)
-    if console is None:
-        return
-    output.note(f"The console shows it; this link logs you in, once: {console.link(f'/runs/{run_id}')}")
-
-
-def _stay(console: Console) -> None:
-    """Serve the console until Ctrl-C."""
-    output.note("The console goes on until Ctrl-C.")
-    with suppress(KeyboardInterrupt):
-        console.wait()
-
-
-@contextmanager
-def open_state(state: Path) -> Iterator[str]:
-    """Yield the address at which commands with `--state` find the runs in a directory."""
-    configure_logs("error")
-    with look(state) as address:
-        yield address
+    how = How(
+        slots=slots,
+        state=state,
+        verbose=verbose,
+        ui=ui,
+        port=port,
+        quiet=quiet,
+        resume=resume,
+        discard=discard,
+        only=only,
+        from_run=from_run,
+        debug=debug,
+        json=json,
+    )
+    raise typer.Exit(execute(loaded, params, how))

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from kaon.cli import output
-from kaon_embedded.command import console_beside
+from kaon_embedded.running import console_beside
 from kaon_embedded.system import DEFAULT_POOL, EmbeddedSettings, EmbeddedSystem
 from kaon_telemetry.logs import configure_logs
 
