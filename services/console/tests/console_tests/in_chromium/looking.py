@@ -21,8 +21,8 @@ from ..serving import Served
 PICTURES = ROOT / ".kaon" / "screenshots"
 # A navigation gives up what it has not got yet.
 _GIVEN_UP = "net::ERR_ABORTED"
-# Whether a page is there: what stands in it, or how to log in.
-_SHOWN = "main > *, h1"
+# What says that a part of the page is still to come.
+_WAITS = "main [role=status][aria-live=polite], [aria-busy=true]"
 # Milliseconds; only for what never comes.
 _PATIENCE = 30_000
 _AXE = "axe => axe.run(document, {resultTypes: ['violations']})"
@@ -77,9 +77,9 @@ class Looking:
         self.settle()
 
     def settle(self) -> None:
-        """Returns when the page shows something and waits for nothing."""
-        expect(self.page.locator(_SHOWN).first).to_be_visible(timeout=_PATIENCE)
-        expect(self.page.locator("[aria-busy=true]")).to_have_count(0, timeout=_PATIENCE)
+        """Returns when the page has its title, or says why not, and waits for nothing."""
+        expect(self.page.locator("h1, main [role=alert]").first).to_be_visible(timeout=_PATIENCE)
+        expect(self.page.locator(_WAITS)).to_have_count(0, timeout=_PATIENCE)
 
     def picture(self, name: str) -> None:
         """Keeps a picture of what is shown."""

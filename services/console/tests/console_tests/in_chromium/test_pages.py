@@ -19,6 +19,14 @@ def paths(world: World) -> dict[str, str]:
         "overview": "/",
         "runs": "/runs",
         "run": f"/runs/{world.tour}",
+        "run-step": f"/runs/{world.tour}?step=cycle%231/split",
+        "run-logs": f"/runs/{world.wide}?step=list&panel=logs",
+        "run-timeline": f"/runs/{world.tour}?tab=timeline",
+        "run-events": f"/runs/{world.tour}?tab=events",
+        "run-outputs": f"/runs/{world.tour}?tab=outputs",
+        "run-code": f"/runs/{world.tour}?tab=code",
+        "run-past": f"/runs/{world.tour}?seq=12",
+        "run-cells": f"/runs/{world.wide}?cells=items",
         "run-failed": f"/runs/{world.wide}",
         "run-waiting": f"/runs/{world.waiting}",
         "launch": "/launch",
@@ -51,6 +59,13 @@ def test_texts_of_others_stay_texts(chromium: Browser, world: World) -> None:
             "hostile-overview": "/",
             "hostile-runs": "/runs",
             "hostile-run": f"/runs/{world.hostile}",
+            "hostile-step": f"/runs/{world.hostile}?step=say",
+            "hostile-logs": f"/runs/{world.hostile}?step=say&panel=logs",
+            "hostile-cells": f"/runs/{world.hostile}?cells=items",
+            "hostile-timeline": f"/runs/{world.hostile}?tab=timeline",
+            "hostile-events": f"/runs/{world.hostile}?tab=events",
+            "hostile-outputs": f"/runs/{world.hostile}?tab=outputs",
+            "hostile-code": f"/runs/{world.hostile}?tab=code",
             "hostile-form": "/launch/hostile",
             "hostile-search": f"/runs?q={HOSTILE[0]}",
         }.items():
@@ -92,8 +107,7 @@ def test_a_page_that_lost_its_server_says_so_and_comes_back(chromium: Browser, w
         window.log_in(SOMEBODY, "/runs")
         window.context.set_offline(True)
         window.page.get_by_role("link", name="Launch").first.click()
-        banner = window.page.get_by_role("status")
-        expect(banner.first).to_be_visible(timeout=30_000)
+        expect(window.page.get_by_text("does not answer").first).to_be_visible(timeout=30_000)
         window.picture("offline")
         window.context.set_offline(False)
         window.go("/runs")

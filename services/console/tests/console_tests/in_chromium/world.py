@@ -62,7 +62,7 @@ def echo(item):
     return {{"item": item}}
 
 count = param("count", int, default={cells}, description="How many cells there are")
-many = steps.python("items", items, count=count, outputs={{"items": list}})
+many = steps.python("list", items, count=count, outputs={{"items": list}})
 item = each("item", many["items"])
 score = steps.python("cell", cell, item=item, outputs={{"score": float}})
 wide = Workflow("wide", many >> score**item)

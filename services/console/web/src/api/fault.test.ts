@@ -18,3 +18,10 @@ test("a fetch without an answer is worth another try, a refusal is not", () => {
   expect(mayPass(ConnectError.from(new TypeError("Failed to fetch")))).toBe(true);
   expect(mayPass(new ConnectError("no", Code.PermissionDenied))).toBe(false);
 });
+
+test.each([
+  "Unable to preload CSS for http://127.0.0.1/assets/a.css",
+  "Failed to fetch dynamically imported module: x",
+])("a part of the page that did not come is worth another try: %s", (text) => {
+  expect(mayPass(new Error(text))).toBe(true);
+});

@@ -21,25 +21,21 @@ const KINDS: ReadonlyMap<Code, readonly [Fault["kind"], string]> = new Map([
   [Code.DeadlineExceeded, ["away", "The answer takes too long"]],
 ] as const);
 
+const AWAY: Fault = {
+  kind: "away",
+  title: "The console does not answer",
+  message: "The connection to the console's server is lost.",
+};
+/** What browsers and Vite say of a part of the page that could not be loaded. */
+const UNLOADED = /unable to preload|dynamically imported module|importing a module script/i;
+
 /** Returns what went wrong, for people. */
 export function faultOf(error: unknown): Fault {
-  if (error instanceof TypeError) {
-    return {
-      kind: "away",
-      title: "The console does not answer",
-      message: "The connection to the console's server is lost.",
-    };
-  }
+  if (error instanceof TypeError || (error instanceof Error && UNLOADED.test(error.message))) return AWAY;
   const { code, rawMessage } = ConnectError.from(error);
   const [kind, title] = KINDS.get(code) ?? ["broken", "Something went wrong"];
   // A fetch that never got an answer arrives as UNKNOWN with the browser's text.
-  if (code === Code.Unknown && /fetch|network/i.test(rawMessage)) {
-    return {
-      kind: "away",
-      title: "The console does not answer",
-      message: "The connection to the console's server is lost.",
-    };
-  }
+  if (code === Code.Unknown && /fetch|network/i.test(rawMessage)) return AWAY;
   return { kind, title, message: rawMessage };
 }
 

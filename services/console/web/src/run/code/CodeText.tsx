@@ -7,12 +7,15 @@ import { useEffect, useRef } from "react";
 import { nonce } from "../../shared/nonce";
 import classes from "./CodeView.module.css";
 
+/** A colour of a shape, made darker or lighter until letters can be read in it. */
+const readable = (color: string) => `color-mix(in srgb, var(${color}) 65%, var(--text))`;
+
 const COLORS = HighlightStyle.define([
   { tag: [tags.keyword, tags.operator], color: "var(--accent)" },
-  { tag: tags.string, color: "var(--status-done)" },
-  { tag: [tags.number, tags.bool, tags.null], color: "var(--status-running)" },
+  { tag: tags.string, color: readable("--status-done") },
+  { tag: [tags.number, tags.bool, tags.null], color: readable("--status-running") },
   { tag: tags.comment, color: "var(--text-faint)", fontStyle: "italic" },
-  { tag: [tags.function(tags.variableName), tags.propertyName], color: "var(--status-waiting)" },
+  { tag: [tags.function(tags.variableName), tags.propertyName], color: readable("--status-waiting") },
 ]);
 
 const LOOK = EditorView.theme({
@@ -42,7 +45,7 @@ export function CodeText({ text }: { text: string }) {
           syntaxHighlighting(COLORS),
           LOOK,
           EditorState.readOnly.of(true),
-          EditorView.contentAttributes.of({ "aria-label": "Definition", "aria-readonly": "true" }),
+          EditorView.contentAttributes.of({ "aria-label": "Definition", "aria-readonly": "true", tabindex: "0" }),
         ],
       }),
     });

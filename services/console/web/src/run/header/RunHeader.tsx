@@ -1,5 +1,5 @@
 import { type Timestamp, timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { Badge, Popover, UnstyledButton } from "@mantine/core";
+import { Badge, Popover, UnstyledButton, VisuallyHidden } from "@mantine/core";
 import { IconGitFork } from "@tabler/icons-react";
 import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
@@ -168,7 +168,7 @@ function Named({ name, values }: { name: string; values: Readonly<Record<string,
     <Fact name={name}>
       <Popover position="bottom-start" shadow="md" withinPortal>
         <Popover.Target>
-          <UnstyledButton className={classes.named} aria-label={`${name}: ${entries.length}, show all`}>
+          <UnstyledButton className={classes.named}>
             {entries.slice(0, SHOWN).map(([key, value]) => (
               <span key={key} className={classes.pair}>
                 {shown(key)}
@@ -176,6 +176,7 @@ function Named({ name, values }: { name: string; values: Readonly<Record<string,
               </span>
             ))}
             {entries.length > SHOWN && <span className={classes.more}>+{entries.length - SHOWN}</span>}
+            <VisuallyHidden> of {entries.length}: show all</VisuallyHidden>
           </UnstyledButton>
         </Popover.Target>
         <Popover.Dropdown className={classes.all}>
