@@ -71,7 +71,10 @@ function RunBody({ definitionError, pastError }: { definitionError: unknown; pas
   const lastSeq = Number(live.run?.lastSeq ?? 0n);
   const spans = useSpans(runId, search.tab === "timeline" || search.tab === "graph", running, lastSeq);
   const scrub = useScrub(spans.data);
-  const scrubbed = useMemo(() => (scrub.overlay ? { ...page, overlay: scrub.overlay } : page), [page, scrub.overlay]);
+  const scrubbed = useMemo(
+    () => (scrub.overlay ? { ...page, overlay: scrub.overlay, dragging: true } : page),
+    [page, scrub.overlay],
+  );
   const narrow = width > 0 && width < 900;
   return (
     <div className={classes.page} ref={ref}>

@@ -19,6 +19,8 @@ export interface RunPageState {
   readonly go: Go;
   /** The event that is shown; undefined means now. */
   readonly seq: number | undefined;
+  /** Somebody drags the scrubber: `overlay` is of that moment, the rest is not. */
+  readonly dragging?: boolean;
 }
 
 export const RunPageContext = createContext<RunPageState | undefined>(undefined);

@@ -217,7 +217,7 @@ function useNodes(
   direction: Direction,
   toggle: (name: string) => void,
 ): Node[] {
-  const { overlay, search, go, runId, seq } = useRunPage();
+  const { overlay, search, go, runId, seq, dragging } = useRunPage();
   const onPass = useCallback(
     (block: string, pass: number) => go({ passes: { ...search.passes, [block]: pass } }, { replace: true }),
     [go, search.passes],
@@ -247,7 +247,7 @@ function useNodes(
         closed: closed.has(node.name),
         selected: selected === node.name,
         runId,
-        live: seq === undefined,
+        live: seq === undefined && !dragging,
         takenWay: node.kind === "branch" ? takenWay(node, overlay) : undefined,
         inside: seen.folded.has(node.name) ? insideCounts(node, overlay) : undefined,
         onToggle: toggle,
@@ -267,7 +267,7 @@ function useNodes(
       ];
     });
     return graph.byName.size === 0 ? [] : [ground, ...cards];
-  }, [graph, layout, seen, closed, direction, toggle, overlay, search.step, runId, seq, onPass, onCells]);
+  }, [graph, layout, seen, closed, direction, toggle, overlay, search.step, runId, seq, dragging, onPass, onCells]);
 }
 
 /** The id of the way of a branch in which something has begun; undefined when none has. */
