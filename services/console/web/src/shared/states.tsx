@@ -36,7 +36,7 @@ export function EmptyState({ title, children }: { title: string; children?: Reac
 /** The first answer has not come yet. Appears after a moment, so that a quick answer does not flicker. */
 export function LoadingState({ label = "Loading" }: { label?: string }) {
   return (
-    <div className={`${classes.place} ${classes.late}`} role="status" aria-live="polite">
+    <div className={`${classes.place} ${classes.late}`} role="status" aria-live="polite" aria-busy="true">
       <Loader size="sm" color="gray" />
       <div className={classes.text}>{label}</div>
     </div>
