@@ -13,7 +13,7 @@ from typing import Any
 
 import kaon_console.settings
 import kaon_coordinator.settings
-import kaon_coordinator.view.settings
+import kaon_coordinator.view.view_settings
 import kaon_publisher.settings
 import kaon_runner.settings
 from docsite.fields import fields_of
@@ -116,7 +116,7 @@ def page() -> str:
     """All environment variables, by service."""
     services = {
         "Coordinator": read_by(kaon_coordinator.settings),
-        "View service": read_by(kaon_coordinator.view.settings),
+        "View service": read_by(kaon_coordinator.view.view_settings),
         "Model-publisher": read_by(kaon_publisher.settings),
         "Step-runner": of_runner(),
         "Console": read_by(kaon_console.settings),

@@ -40,10 +40,10 @@ from kaon_coordinator.store.view_reads import open_view_reads
 from kaon_coordinator.telemetry import RunTelemetry
 from kaon_coordinator.transport.base import Transport
 from kaon_coordinator.view.parts import view_parts
-from kaon_coordinator.view.server import SERVICE as VIEW_SERVICE
-from kaon_coordinator.view.server import View
+from kaon_coordinator.view.read_threads import Threads
 from kaon_coordinator.view.sources import SourceOf
-from kaon_coordinator.view.threads import Threads
+from kaon_coordinator.view.view_server import SERVICE as VIEW_SERVICE
+from kaon_coordinator.view.view_server import View
 from kaon_service.background import BackgroundTasks
 from kaon_service.databases import Durability
 from kaon_telemetry.endpoint import MetricsServer

@@ -11,7 +11,7 @@ import structlog
 import uvloop
 
 from kaon_coordinator.view.application import Application
-from kaon_coordinator.view.settings import settings_from
+from kaon_coordinator.view.view_settings import settings_from
 from kaon_service.serve import serve
 from kaon_telemetry.logs import configure_logs
 from kaon_wire.errors import KaonError
@@ -24,7 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="kaon-view",
         description="Lists, counts, aggregates and streams runs; it reads the coordinators' database and changes nothing. Every "
-        "setting is an environment variable; kaon_coordinator/view/settings.py lists them.",
+        "setting is an environment variable; kaon_coordinator/view/view_settings.py lists them.",
     )
     parser.parse_args()
     configure_logs()

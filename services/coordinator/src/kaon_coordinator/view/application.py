@@ -12,10 +12,10 @@ from kaon_artifacts import ArtifactStore
 from kaon_coordinator.store.view_reads import ViewReads, open_view_reads
 from kaon_coordinator.view.kafka_source import kafka_source
 from kaon_coordinator.view.parts import view_parts
-from kaon_coordinator.view.server import View, ViewServer
-from kaon_coordinator.view.settings import Settings
+from kaon_coordinator.view.read_threads import Threads
 from kaon_coordinator.view.sources import polling_source
-from kaon_coordinator.view.threads import Threads
+from kaon_coordinator.view.view_server import View, ViewServer
+from kaon_coordinator.view.view_settings import Settings
 from kaon_service.background import BackgroundTasks
 from kaon_telemetry.endpoint import MetricsServer
 from kaon_telemetry.metrics import ViewMetrics

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from kaon_artifacts import ArtifactStore
 from kaon_coordinator.store.view_reads import ViewReads
+from kaon_coordinator.view.read_threads import Threads
 from kaon_coordinator.view.sources import Source
 from kaon_coordinator.view.spans import SpanBook
 from kaon_coordinator.view.states import States
-from kaon_coordinator.view.threads import Threads
 
 
 @dataclass(frozen=True, kw_only=True)

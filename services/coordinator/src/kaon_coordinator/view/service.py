@@ -6,12 +6,20 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
 from kaon_coordinator.store.records import RunRecord
-from kaon_coordinator.view import cell_list, events, logs, run_lines, run_view, span_page, step_page, values
+from kaon_coordinator.view import (
+    cell_list,
+    events,
+    run_lines,
+    run_view,
+    span_page,
+    step_page,
+    values,
+)
 from kaon_coordinator.view.answers import cells_answer, run_view_answer
 from kaon_coordinator.view.hub import Hub
 from kaon_coordinator.view.parts import ViewParts
 from kaon_coordinator.view.states import seq_at, seq_of
-from kaon_coordinator.view.watch import Stream
+from kaon_coordinator.view.watching import Stream
 from kaon_service import principal
 from kaonapi.view.v1 import (
     cells_pb2,

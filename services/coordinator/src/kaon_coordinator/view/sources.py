@@ -9,7 +9,7 @@ from typing import Protocol, TypeAlias
 from kaon_coordinator.api.feed import RunFeed
 from kaon_coordinator.faults import going_on
 from kaon_coordinator.store.view_reads import ViewReads
-from kaon_coordinator.view.threads import Threads
+from kaon_coordinator.view.read_threads import Threads
 from kaonapi.run.v1 import run_pb2
 
 

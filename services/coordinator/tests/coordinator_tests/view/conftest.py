@@ -19,8 +19,8 @@ from kaon_coordinator.store.base import PartitionBatch, RunRecord, Store
 from kaon_coordinator.store.sql import open_store
 from kaon_coordinator.store.view_reads import ViewReads, open_view_reads
 from kaon_coordinator.view.parts import ViewParts, view_parts
-from kaon_coordinator.view.server import View, ViewServer
 from kaon_coordinator.view.sources import Ear
+from kaon_coordinator.view.view_server import View, ViewServer
 from kaonapi.run.v1 import history_pb2
 from kaonapi.view.v1 import view_service_pb2_grpc
 from kaonapi.workflow.v1 import definition_pb2 as d
