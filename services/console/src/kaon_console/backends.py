@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from grpc import StatusCode, aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 
+from kaon_console.connect.errors import failure_of
 from kaon_console.methods import Backend, Method
 from kaon_console.settings import Settings
 
@@ -54,7 +55,11 @@ class Backends:
         self._channels: dict[tuple[str, bool], aio.Channel] = {}
 
     async def target(self, method: Method) -> Target:
-        """Return the service of a method."""
+        """Return the service of a method.
+
+        Raises:
+            CallFailed: Nobody tells where it is.
+        """
         address = self._addresses[method.backend] or await self._find_view()
         channel = self._channel(address, streams=method.streams)
         return Target(service=method.backend.value, address=address, channel=channel)
@@ -74,6 +79,9 @@ class Backends:
         """Return where views are served: by the coordinator, as in a system of one process, or at the usual port of its host.
 
         A coordinator that does not answer is asked again by the next call.
+
+        Raises:
+            CallFailed: It does not answer.
         """
         server = self._addresses[Backend.COORDINATOR]
         health = health_pb2_grpc.HealthStub(self._channel(server, streams=False))
@@ -81,7 +89,7 @@ class Backends:
             await health.Check(health_pb2.HealthCheckRequest(service=VIEW_SERVICE), timeout=_HEALTH_SECONDS)
         except aio.AioRpcError as error:
             if error.code() is not StatusCode.NOT_FOUND:
-                return server
+                raise failure_of(error, service=Backend.VIEW.value, address=server) from error
             self._addresses[Backend.VIEW] = f"{server.rpartition(':')[0]}:{VIEW_PORT}"
         else:
             self._addresses[Backend.VIEW] = server

@@ -50,7 +50,7 @@ _LISTED: Mapping[str, tuple[str, str, str]] = {
     "kaonapi.schedule.v1.ScheduleService": (
         "GetSchedule ListSchedules ListPermits",
         "",
-        "PutSchedule DeleteSchedule Backfill SetPermits",
+        "PutSchedule DeleteSchedule RunSchedule Backfill SetPermits",
     ),
     "kaonapi.log.v1.LogService": ("", "ReadLogs ReadWholeLog", ""),
     "kaonapi.artifact.v1.ArtifactService": ("ListArtifacts", "ReadArtifact", ""),
