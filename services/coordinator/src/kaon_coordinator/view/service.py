@@ -168,7 +168,7 @@ class ViewServicer(view_service_pb2_grpc.ViewServiceServicer):
         """Return a page of log lines."""
         reads, artifacts = self._parts.reads, self._parts.artifacts
         return await self._of_run(
-            request.filter.run_id, lambda run: logs.page(reads, artifacts, run, request)
+            request.filter.run_id, lambda run: log_pages.page(reads, artifacts, run, request)
         )
 
     async def CountLogs(  # noqa: N802
@@ -177,7 +177,7 @@ class ViewServicer(view_service_pb2_grpc.ViewServiceServicer):
         """Count log lines, and those that match."""
         reads, artifacts = self._parts.reads, self._parts.artifacts
         return await self._of_run(
-            request.filter.run_id, lambda run: logs.count(reads, artifacts, run, request)
+            request.filter.run_id, lambda run: log_pages.count(reads, artifacts, run, request)
         )
 
     async def Watch(  # noqa: N802
