@@ -9,6 +9,7 @@ from kaon_coordinator.store.records import RunRecord
 from kaon_coordinator.view import (
     cell_list,
     events,
+    log_pages,
     run_lines,
     run_view,
     span_page,
