@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 
 from kaon.step import packets
 from kaon.step.packets import PACKET_BYTES
+from kaon_runner.execution.in_worker import InWorker
 from kaon_runner.leases.slots import Amount
 from kaon_runner.logs.step_log import StepLog
 from kaon_runner.logs.store import LogStore
@@ -21,6 +22,7 @@ from kaon_runner.steptypes.base import WorkerSpec
 from kaon_runner.supervision.child import Bounds
 from kaon_runner.workers.pool import WorkerPool
 from kaon_runner.workers.process import Requeued, WarmWorker, WorkerTask
+from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
 
 
@@ -94,6 +96,22 @@ async def test_a_request_too_large_for_a_packet_is_taken_back_and_leaves_nothing
     assert warm.take_back() == [large]
     assert len(os.listdir("/proc/self/fd")) == before
     warm.discard()
+
+
+async def test_what_is_asked_of_a_worker_whose_process_is_gone_harms_nobody(tmp_path: Path) -> None:
+    warm = worker(tmp_path)
+    stopped = task(tmp_path)
+    place = InWorker(warm._owner, claim=None, behind=None)  # type: ignore[arg-type]
+    place._task = stopped
+    warm.submit(stopped)
+    warm.discard()
+    # The runner revokes, withdraws and signals the step before its execution has heard of the end.
+    place.stop()
+    assert not place.withdraw()
+    place.signal(runner_pb2.SignalStep(name="go", signal_seq=1))
+    assert warm.take_back() == []
+    with pytest.raises(Requeued):
+        warm.submit(task(tmp_path))
 
 
 @pytest.mark.parametrize("path", ["secret", "pipe"])

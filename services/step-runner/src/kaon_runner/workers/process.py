@@ -119,6 +119,8 @@ class WarmWorker:
         self.average = 0.0
         self.child: Child | None = None
         self.closed = False
+        # Whether its channel is closed, too.
+        self._gone = False
         self._owner = owner
         self._loop = asyncio.get_running_loop()
         self.channel = Channel()
@@ -205,8 +207,10 @@ class WarmWorker:
         """Send a step; it starts when those before it have ended.
 
         Raises:
-            Requeued: The socket is full of waiting steps.
+            Requeued: The socket is full of waiting steps, or the process is gone.
         """
+        if self._gone:
+            raise Requeued
         self._next_id += 1
         task.id = self._next_id
         task.worker = self
@@ -220,7 +224,9 @@ class WarmWorker:
             self._front_started()
 
     def take_back(self) -> list[WorkerTask]:
-        """Return all submitted steps that have not been started."""
+        """Return all submitted steps that have not been started; none of a worker whose process is gone."""
+        if self._gone:
+            return []
         taken = self.channel.take_back()
         # Not simply the last ones: the worker also receives, and may have taken one from among them.
         back = [task for task in self.tasks if task.id in taken]
@@ -245,7 +251,7 @@ class WarmWorker:
 
     def discard(self) -> None:
         """Release the resources of a process that could not be started."""
-        self.closed = True
+        self.closed = self._gone = True
         self.channel.close()
 
     def close(self) -> None:
@@ -339,6 +345,7 @@ class WarmWorker:
         for task in running:
             self._output.drain(task.id, task.log)
         self.tasks.clear()
+        self._gone = True
         self.channel.close()
         self._output.close()
         self._owner.forget(self)
