@@ -217,6 +217,17 @@ def test_a_module_beside_the_workflow_that_runners_know_by_another_name_is_refus
         load_workflow(project / "flows/flow.py").definition()
 
 
+def test_a_state_directory_beside_the_workflow_stays_out_of_its_bundle(project: Path) -> None:
+    (project / "flow.py").write_text(
+        'from kaon import Workflow, steps\ndef run(): pass\nworkflow = Workflow("w", steps.python("a", run))\n'
+    )
+    before = load_workflow(project / "flow.py").version
+    (project / "state" / "artifacts").mkdir(parents=True)
+    (project / "state" / "kaon.db").write_bytes(b"SQLite format 3")
+    (project / "state" / "artifacts" / "ab12").write_bytes(b"a model")
+    assert load_workflow(project / "flow.py").version == before
+
+
 def test_installed_packages_need_no_place_in_the_bundle(project: Path) -> None:
     write(
         project,

@@ -21,6 +21,8 @@ from kaon_wire import canonical
 MAX_BYTES = 32 * 1024 * 1024
 _IGNORE_BYTES = 1024 * 1024
 _TIME = (1980, 1, 1, 0, 0, 0)
+# What a directory of `kaon run --state` holds: it changes with every run, and is no code.
+_STATE_FILE = "kaon.db"
 _UNIX = 3
 
 
@@ -138,7 +140,7 @@ def _files(root: Path, rules: list[ignore.Rule]) -> Iterator[Path]:
 
 
 def _out(rules: list[ignore.Rule], root: Path, path: Path, *, directory: bool) -> bool:
-    if directory and environments.is_environment(path):
+    if directory and (environments.is_environment(path) or (path / _STATE_FILE).is_file()):
         return True
     return ignore.ignored(rules, path.relative_to(root).as_posix(), directory=directory)
 
