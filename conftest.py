@@ -139,7 +139,9 @@ def pytest_configure() -> None:
 
     def checked(server: Server) -> None:
         if _running and not _is(_running[-1], NOT_QUICK):
-            pytest.fail(f"a quick test starts the server {server.name}: mark it real", pytrace=False)
+            pytest.fail(
+                f"a quick test starts the server {server.name}: mark it real", pytrace=False
+            )
         start(server)
 
     Server.start = checked  # type: ignore[method-assign]

@@ -29,7 +29,16 @@ _WORKLOADS: dict[str, Callable[[Bench], Result]] = {
     "foreach-10000": lambda bench: bench.foreach(10_000),
     "foreach-100000": lambda bench: bench.foreach(100_000),
 }
-_SHORT = ("idle", "chain", "trigger", "three", "fan-out-100", "fan-out-500", "fan-out-2000", "memory")
+_SHORT = (
+    "idle",
+    "chain",
+    "trigger",
+    "three",
+    "fan-out-100",
+    "fan-out-500",
+    "fan-out-2000",
+    "memory",
+)
 # What the peer has no like of.
 _OURS_ALONE = frozenset({"foreach-100", "foreach-10000", "foreach-100000"})
 
@@ -59,7 +68,12 @@ def _measure(name: str, state: Path, round_: int, options: argparse.Namespace) -
                 continue
             for _ in range(1 if workload in {"idle", "memory"} else options.repeats):
                 began = time.time()
-                result = {"side": side.name, "round": round_, **_WORKLOADS[workload](bench), "time": began}
+                result = {
+                    "side": side.name,
+                    "round": round_,
+                    **_WORKLOADS[workload](bench),
+                    "time": began,
+                }
                 results.append(result)
                 _note(result, options.json)
     return results
@@ -80,16 +94,26 @@ def _note(result: Result, path: str) -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=f"of {', '.join(_WORKLOADS)}")
     parser.add_argument(
-        "--sides", default="synchronous,relaxed", help="of synchronous, relaxed, celery; in this order"
+        "workloads", nargs="*", metavar="WORKLOAD", help=f"of {', '.join(_WORKLOADS)}"
+    )
+    parser.add_argument(
+        "--sides",
+        default="synchronous,relaxed",
+        help="of synchronous, relaxed, celery; in this order",
     )
     parser.add_argument("--peer", default="", help="celery: measured after each of our own")
-    parser.add_argument("--rounds", type=int, default=1, help="how often everything is started anew")
-    parser.add_argument("--repeats", type=int, default=3, help="how often each workload is run in a round")
+    parser.add_argument(
+        "--rounds", type=int, default=1, help="how often everything is started anew"
+    )
+    parser.add_argument(
+        "--repeats", type=int, default=3, help="how often each workload is run in a round"
+    )
     parser.add_argument("--runners", type=int, default=2)
     parser.add_argument("--slots", type=int, default=4, help="steps that a runner executes at once")
-    parser.add_argument("--processes", type=int, default=4, help="tasks that Celery executes at once")
+    parser.add_argument(
+        "--processes", type=int, default=4, help="tasks that Celery executes at once"
+    )
     parser.add_argument("--json", default="", metavar="FILE", help="JSON lines are appended here")
     options = parser.parse_args()
     options.workloads = _known(parser, options.workloads or _SHORT, _WORKLOADS)

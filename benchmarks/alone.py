@@ -80,9 +80,13 @@ class _Transport:
 
     async def send(self, sends: Sequence[Send]) -> None:
         await asyncio.sleep(0)
-        self.released += [send.value for send in sends if send.topic == topics.step_ready("default")]
+        self.released += [
+            send.value for send in sends if send.topic == topics.step_ready("default")
+        ]
 
-    async def end_offsets(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+    async def end_offsets(
+        self, partitions: Iterable[TopicPartition]
+    ) -> Mapping[TopicPartition, int]:
         return {}
 
 
@@ -133,7 +137,9 @@ def _timed(original: Any, stage: str, spent: dict[str, float], stack: list[float
 async def measure(steps: int, batch: int, profile: cProfile.Profile | None) -> dict[str, float]:
     """Runs one foreach of so many steps; `batch` of them are outstanding and are reported together."""
     with tempfile.TemporaryDirectory() as directory:
-        store = StoreThread(open_store(f"sqlite:///{directory}/kaon.db", durability=Durability.RELAXED))
+        store = StoreThread(
+            open_store(f"sqlite:///{directory}/kaon.db", durability=Durability.RELAXED)
+        )
         transport = _Transport()
         coordinator = Coordinator(
             settings=ShellSettings(owner="alone", catalogue=_CATALOGUE),
@@ -161,7 +167,9 @@ async def measure(steps: int, batch: int, profile: cProfile.Profile | None) -> d
             transport.released.clear()
             if not requests:
                 # What nothing follows from, such as a run that failed, must not keep this waiting for ever.
-                assert time.perf_counter() - began < _SECONDS, f"{done} of {steps} steps were released"
+                assert time.perf_counter() - began < _SECONDS, (
+                    f"{done} of {steps} steps were released"
+                )
                 await asyncio.sleep(0.001)
                 continue
             done += len(requests)
@@ -196,7 +204,8 @@ def _run(store: StoreThread, steps: int) -> NewRun:
     items = d.Binding(output=d.OutputReference(step="split", output="items"))
     value = {"out": d.VALUE_TYPE_INT}
     work = d.Block(
-        name="work", step=d.Step(type="python", outputs=value, inputs={"item": d.Binding(item="item")})
+        name="work",
+        step=d.Step(type="python", outputs=value, inputs={"item": d.Binding(item="item")}),
     )
     split = d.Block(name="split", step=d.Step(type="python", outputs={"items": d.VALUE_TYPE_LIST}))
     loop = d.Block(
@@ -240,13 +249,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.alone", description=__doc__)
     parser.add_argument("steps", nargs="?", type=int, default=2000)
     parser.add_argument("--batch", type=int, default=32, help="steps that are outstanding")
-    parser.add_argument("--profile", type=Path, help="write cProfile's statistics here, and show them")
+    parser.add_argument(
+        "--profile", type=Path, help="write cProfile's statistics here, and show them"
+    )
     parser.add_argument("--stages", action="store_true", help="tell where the CPU goes")
     options = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     profile = cProfile.Profile() if options.profile else None
     results = [
-        asyncio.run(measure(options.steps, options.batch, profile)) for _ in range(1 if profile else 3)
+        asyncio.run(measure(options.steps, options.batch, profile))
+        for _ in range(1 if profile else 3)
     ]
     for result in results:
         print(" ".join(f"{name}={value:.0f}" for name, value in result.items()))
@@ -256,7 +268,9 @@ def main() -> None:
             used = asyncio.run(measure(options.steps, options.batch, None))["cpu_us_per_step"]
         for stage, seconds in spent.items():
             print(f"  {stage:<16} {1e6 * seconds / options.steps:6.1f} us a step")
-        print(f"  {'the rest':<16} {used - 1e6 * sum(spent.values()) / options.steps:6.1f} us a step")
+        print(
+            f"  {'the rest':<16} {used - 1e6 * sum(spent.values()) / options.steps:6.1f} us a step"
+        )
     if profile is not None:
         pstats.Stats(profile).sort_stats("tottime").print_stats(45)
 

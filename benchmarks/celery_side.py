@@ -27,7 +27,15 @@ def environment() -> Path:
     python, stamp = place / "bin" / "python", place / "requirements.txt"
     if not stamp.exists() or stamp.read_text() != wanted:
         subprocess.run([sys.executable, "-m", "venv", str(place)], check=True)
-        install = [str(python), "-m", "pip", "install", "--quiet", "-r", str(_PEER / "requirements.txt")]
+        install = [
+            str(python),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "-r",
+            str(_PEER / "requirements.txt"),
+        ]
         subprocess.run(install, check=True)
         stamp.write_text(wanted)
     return python
@@ -47,7 +55,9 @@ class Redis(Server):
 
     def _prepare(self) -> None:
         if shutil.which("redis-server") is None:
-            raise MissingTool("redis-server is not installed (Debian: apt-get install redis-server)")
+            raise MissingTool(
+                "redis-server is not installed (Debian: apt-get install redis-server)"
+            )
 
     def _command(self) -> Command:
         quiet = ("--save", "", "--appendonly", "no")
@@ -105,7 +115,9 @@ class CelerySide:
     def __init__(self, state: Path, *, processes: int) -> None:
         python = environment()
         self._redis = Redis(state / "redis")
-        self._workers = Workers(state / "celery", python=python, redis=self._redis.url, processes=processes)
+        self._workers = Workers(
+            state / "celery", python=python, redis=self._redis.url, processes=processes
+        )
         self._python = python
 
     def __enter__(self) -> Self:
@@ -123,7 +135,10 @@ class CelerySide:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._driver.terminate()
         self._driver.wait()

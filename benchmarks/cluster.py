@@ -106,9 +106,15 @@ def machines(count: int, draw: random.Random) -> list[Machine]:
     for number in range(count):
         gpu = 2 if number % 10 == 0 else 0
         slots = draw.choice((4, 4, 8))
-        labels = {"gpu": "a100" if gpu else "none", "region": draw.choice(("eu", "us", "uk")), "spark": "4.3"}
+        labels = {
+            "gpu": "a100" if gpu else "none",
+            "region": draw.choice(("eu", "us", "uk")),
+            "spark": "4.3",
+        }
         capacity = definition_pb2.Resources(slots=slots, memory_bytes=slots * 4 * GIB, gpu=gpu)
-        made.append(Machine(incarnation=f"m{number}", capacity=capacity, labels=labels, free_slots=slots))
+        made.append(
+            Machine(incarnation=f"m{number}", capacity=capacity, labels=labels, free_slots=slots)
+        )
     return made
 
 
@@ -149,7 +155,9 @@ class Cluster:
         self._fair = fair
         self._machines = {machine.incarnation: machine for machine in machines(runners, self._draw)}
         tenants = _tenants() if fair else Tenants()
-        self.matcher = PoolMatcher(pool="default", epoch=1, run_partitions=8, now=0.0, tenants=tenants)
+        self.matcher = PoolMatcher(
+            pool="default", epoch=1, run_partitions=8, now=0.0, tenants=tenants
+        )
         self._steps: dict[str, Step] = {}
         self._ends: list[tuple[float, str]] = []
         self._ended: list[step_pb2.StepEnded] = []
@@ -192,7 +200,9 @@ class Cluster:
             asked += [self._request(load, now) for _ in range(count)]
         self._draw.shuffle(asked)
         for chunk in _chunks(asked, 1000):
-            self._tell(step_pb2.StepRequests(pool="default", partition=0, epoch=1, requests=chunk), now)
+            self._tell(
+                step_pb2.StepRequests(pool="default", partition=0, epoch=1, requests=chunk), now
+            )
 
     def _request(self, load: Load, now: float) -> step_pb2.StepRequest:
         path = f"each[{len(self._steps)}-{self.result.decisions}]/s"
@@ -217,7 +227,9 @@ class Cluster:
             machine.free_slots += step.load.slots
             self._start_queued(machine, now)
         if ended:
-            self._tell(step_pb2.StepRequests(pool="default", partition=0, epoch=1, ended=ended), now)
+            self._tell(
+                step_pb2.StepRequests(pool="default", partition=0, epoch=1, ended=ended), now
+            )
 
     def _match(self, now: float) -> None:
         began = time.process_time()
@@ -268,7 +280,9 @@ class Cluster:
             self._sample_control(view)
             return
         shares = {
-            each.tenant: each.dominant_share / each.weight for each in view.tenants if each.waiting > _BACKLOG
+            each.tenant: each.dominant_share / each.weight
+            for each in view.tenants
+            if each.waiting > _BACKLOG
         }
         if len(shares) >= 3 and now > 2.0:
             for tenant, share in shares.items():
@@ -283,18 +297,24 @@ class Cluster:
                 held[load.tenant] += load.slots
         for load in LOADS:
             if not load.paced and held[load.tenant] and view.waiting > _BACKLOG:
-                self.result.shares[load.tenant].append(held[load.tenant] / view.capacity.slots / load.weight)
+                self.result.shares[load.tenant].append(
+                    held[load.tenant] / view.capacity.slots / load.weight
+                )
 
 
 def request(path: str, load: Load, bundle: str, *, tenant: str) -> step_pb2.StepRequest:
     """A request as an engine makes it for a Python step."""
     return step_pb2.StepRequest(
-        key=step_pb2.StepKey(run_id="01hf7yat00actnmpad8h4e6qww", path=path, attempt=1, generation=1),
+        key=step_pb2.StepKey(
+            run_id="01hf7yat00actnmpad8h4e6qww", path=path, attempt=1, generation=1
+        ),
         epoch=1,
         pool="default",
         priority=load.priority,
         labels=[*load.labels],
-        resources=definition_pb2.Resources(slots=load.slots, memory_bytes=load.memory, gpu=load.gpu),
+        resources=definition_pb2.Resources(
+            slots=load.slots, memory_bytes=load.memory, gpu=load.gpu
+        ),
         ready_time_us=1_700_000_000_000_000,
         spec=step_pb2.StepSpec(
             type="python",
@@ -319,7 +339,9 @@ def bytes_per_waiting(count: int) -> float:
             request(f"each[{number}]/s", LOADS[0], "sha256:" + "0" * 64, tenant="default")
             for number in range(start, start + 500)
         ]
-        matcher.requests(step_pb2.StepRequests(pool="default", partition=0, epoch=1, requests=asked), 1.0)
+        matcher.requests(
+            step_pb2.StepRequests(pool="default", partition=0, epoch=1, requests=asked), 1.0
+        )
         del asked
     gc.collect()
     after, _ = tracemalloc.get_traced_memory()
@@ -330,7 +352,11 @@ def bytes_per_waiting(count: int) -> float:
 
 def jain(values: list[float]) -> float:
     """Jain's fairness index: 1 when all are equal, 1/n when one has everything."""
-    return sum(values) ** 2 / (len(values) * sum(value * value for value in values)) if any(values) else 1.0
+    return (
+        sum(values) ** 2 / (len(values) * sum(value * value for value in values))
+        if any(values)
+        else 1.0
+    )
 
 
 def percentile(values: list[float], part: float) -> float:

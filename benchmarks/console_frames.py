@@ -49,7 +49,9 @@ def measure(page: Page, base: str, what: str, kind: str) -> str:
     page.wait_for_function("document.querySelector('canvas')?.width > 300")
     page.wait_for_timeout(500)
     frames: list[float] = page.evaluate("kind => measure(kind)", kind)["frames"]
-    told = " ".join(f"p{int(share * 100)} {percentile(frames, share):6.1f} ms" for share in (0.5, 0.95, 0.99))
+    told = " ".join(
+        f"p{int(share * 100)} {percentile(frames, share):6.1f} ms" for share in (0.5, 0.95, 0.99)
+    )
     return f"{what:9} {kind:6} {told}   {len(frames)} frames"
 
 

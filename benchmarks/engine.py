@@ -43,7 +43,9 @@ BASE = "foreach-100"
 
 def step(name: str, **inputs: d.Binding) -> d.Block:
     """A Python step with one output."""
-    return d.Block(name=name, step=d.Step(type="python", inputs=inputs, outputs={"out": d.VALUE_TYPE_ANY}))
+    return d.Block(
+        name=name, step=d.Step(type="python", inputs=inputs, outputs={"out": d.VALUE_TYPE_ANY})
+    )
 
 
 def for_each(name: str, count: int, *body: d.Block) -> d.Block:
@@ -55,12 +57,16 @@ def for_each(name: str, count: int, *body: d.Block) -> d.Block:
 def chain(*blocks: d.Block) -> d.Graph:
     """One block after the other."""
     pairs = itertools.pairwise(blocks)
-    return d.Graph(blocks=blocks, edges=[d.Edge(source=one.name, target=two.name) for one, two in pairs])
+    return d.Graph(
+        blocks=blocks, edges=[d.Edge(source=one.name, target=two.name) for one, two in pairs]
+    )
 
 
 def foreach(count: int) -> d.Graph:
     """A step, a foreach whose cells have one step each, and a step."""
-    return chain(step("first"), for_each("item", count, step("work", x=d.Binding(item="item"))), step("last"))
+    return chain(
+        step("first"), for_each("item", count, step("work", x=d.Binding(item="item"))), step("last")
+    )
 
 
 SHAPES: dict[str, Callable[[], d.Graph]] = {
@@ -103,7 +109,9 @@ class Played:
         """Seconds of CPU until nothing is left to do."""
         begun = time.process_time()
         self.absorb(
-            submit(self.state, submitted=history_pb2.RunSubmitted(workflow="x"), context=self.context())
+            submit(
+                self.state, submitted=history_pb2.RunSubmitted(workflow="x"), context=self.context()
+            )
         )
         while self.queue:
             self.do(self.queue.popleft())

@@ -135,10 +135,16 @@ def _child() -> float:
 
 
 def _record() -> step_pb2.StepEvents:
-    key = step_pb2.StepKey(run_id="01hf7yat00bane61jqnkq4r7f8", path="loop[12]/work", attempt=1, generation=1)
-    record = step_pb2.StepEvents(runner_id="runner-1", incarnation="runner-1-0123456789abcdef", partition=3)
+    key = step_pb2.StepKey(
+        run_id="01hf7yat00bane61jqnkq4r7f8", path="loop[12]/work", attempt=1, generation=1
+    )
+    record = step_pb2.StepEvents(
+        runner_id="runner-1", incarnation="runner-1-0123456789abcdef", partition=3
+    )
     record.events.add(key=key, time_us=1, started=step_pb2.StepStarted())
-    record.events.add(key=key, time_us=2, succeeded=step_pb2.StepSucceeded(outputs_json={"out": "1"}))
+    record.events.add(
+        key=key, time_us=2, succeeded=step_pb2.StepSucceeded(outputs_json={"out": "1"})
+    )
     return record
 
 

@@ -50,11 +50,16 @@ class KaonSide:
         self.system.start()
         self._channel = grpc.insecure_channel(self.system.api)
         self._stub = run_service_pb2_grpc.RunServiceStub(self._channel)
-        self._versions = {shape: self._register(flow) for shape, flow in _load(_FLOWS).SHAPES.items()}
+        self._versions = {
+            shape: self._register(flow) for shape, flow in _load(_FLOWS).SHAPES.items()
+        }
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._channel.close()
         self.system.stop()
@@ -72,8 +77,12 @@ class KaonSide:
         runs, self._runs = self._runs, []
         for run_id in runs:
             # Not by GetRun, whose answer has every step: for 100,000 it is larger than a client of gRPC takes.
-            watched = self._stub.WatchRun(run_service_pb2.WatchRunRequest(run_id=run_id), timeout=_SECONDS)
-            ends = [answer.event.run_ended for answer in watched if answer.event.HasField("run_ended")]
+            watched = self._stub.WatchRun(
+                run_service_pb2.WatchRunRequest(run_id=run_id), timeout=_SECONDS
+            )
+            ends = [
+                answer.event.run_ended for answer in watched if answer.event.HasField("run_ended")
+            ]
             if [end.status for end in ends] != [run_pb2.STATUS_SUCCEEDED]:
                 raise RuntimeError(f"run {run_id} did not succeed: {ends}")
 
@@ -92,7 +101,9 @@ class KaonSide:
         request = workflow_service_pb2.RegisterWorkflowRequest(definition=definition)
         return workflow.name, stub.RegisterWorkflow(request).workflow.version
 
-    def _request(self, shape: str, ledger: Path, run: str, count: int) -> run_service_pb2.SubmitRunRequest:
+    def _request(
+        self, shape: str, ledger: Path, run: str, count: int
+    ) -> run_service_pb2.SubmitRunRequest:
         name, version = self._versions[shape]
         params = {"ledger": str(ledger), "run": run}
         given = params | ({"count": count} if shape in {"fan-out", "foreach"} else {})

@@ -49,7 +49,9 @@ class Ledger:
     def runs(self) -> dict[str, list[Execution]]:
         """Executions by run, in order of their start."""
         self._read()
-        return {run: sorted(found, key=lambda each: each.start) for run, found in self._runs.items()}
+        return {
+            run: sorted(found, key=lambda each: each.start) for run, found in self._runs.items()
+        }
 
     def check(self, runs: Iterable[str], steps: Iterable[str]) -> None:
         """Raises WrongCount unless each of the steps was executed exactly once in each of the runs, and nothing else was."""
@@ -58,8 +60,12 @@ class Ledger:
         for run in runs:
             counts = Counter(each.step for each in found.pop(run, ()))
             if counts != expected:
-                wrong = sorted((counts - Counter(expected)).items() or (Counter(expected) - counts).items())
-                raise WrongCount(f"run {run}: executions that are too many, or missing: {wrong[:5]}")
+                wrong = sorted(
+                    (counts - Counter(expected)).items() or (Counter(expected) - counts).items()
+                )
+                raise WrongCount(
+                    f"run {run}: executions that are too many, or missing: {wrong[:5]}"
+                )
         if found:
             raise WrongCount(f"executions of runs that nobody has submitted: {sorted(found)[:5]}")
 

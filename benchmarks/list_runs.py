@@ -124,13 +124,22 @@ def cases(reads: ViewReads, number: int) -> Iterator[tuple[str, Callable[[], obj
     yield "text, found often", listed(text="workflow-3")
     yield "text, found once (first page)", listed(text="000000000000000000000777")
     yield "parameter (first page)", listed(params_json={"day": f'"{number // 2}"'})
-    yield "counted by status", lambda: reads.count_runs("default", runs_pb2.RunFilter(), 0, 0).counts
+    yield (
+        "counted by status",
+        lambda: reads.count_runs("default", runs_pb2.RunFilter(), 0, 0).counts,
+    )
     last_day = Timestamp()
     last_day.FromMicroseconds((number - 1_440) * _MINUTE_US)
     day = runs_pb2.RunFilter(created_from=last_day)
-    yield "last day in 200 buckets", lambda: reads.count_runs("default", day, 200, number * _MINUTE_US).counts
+    yield (
+        "last day in 200 buckets",
+        lambda: reads.count_runs("default", day, 200, number * _MINUTE_US).counts,
+    )
     end = number * _MINUTE_US
-    yield "all in 200 buckets", lambda: reads.count_runs("default", runs_pb2.RunFilter(), 200, end).counts
+    yield (
+        "all in 200 buckets",
+        lambda: reads.count_runs("default", runs_pb2.RunFilter(), 200, end).counts,
+    )
 
 
 def main() -> None:
@@ -149,7 +158,10 @@ def main() -> None:
                 began = time.perf_counter()
                 found = len(call())  # type: ignore[arg-type]
                 times.append((time.perf_counter() - began) * 1_000)
-            print(f"{name:32} {min(times):7.1f} ms  worst {max(times):7.1f} ms  {found} found", flush=True)
+            print(
+                f"{name:32} {min(times):7.1f} ms  worst {max(times):7.1f} ms  {found} found",
+                flush=True,
+            )
         reads.close()
 
 

@@ -79,7 +79,11 @@ class Bench:
             time.sleep(0.15)
             began, ledger, _ = self._run("trigger", 1, _names(1))
             waits += [(found[0].start - began) / 1e6 for found in ledger.runs().values()]
-        return {"workload": "W4 trigger", "trigger_p50_ms": _median(waits), "trigger_p99_ms": _p99(waits)}
+        return {
+            "workload": "W4 trigger",
+            "trigger_p50_ms": _median(waits),
+            "trigger_p99_ms": _p99(waits),
+        }
 
     def idle(self) -> Result:
         """Nothing to do: CPU of a core in per cent, and memory."""

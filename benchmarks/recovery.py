@@ -120,7 +120,9 @@ def recover(store: Store, definition: d.WorkflowDefinition) -> dict[str, float]:
 
 def main() -> None:
     """Entry point."""
-    parser = argparse.ArgumentParser(prog="benchmarks.recovery", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.recovery", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--steps", type=int, default=100_000, help="active steps, in ten runs")
     parser.add_argument("--old", type=int, default=100_000, help="finished runs beside it")
     parser.add_argument(

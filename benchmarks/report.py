@@ -12,7 +12,9 @@ _NOT_MEASURED = frozenset({"side", "round", "workload", "time"})
 
 def line(result: dict[str, Any]) -> str:
     """One result in one line."""
-    values = " ".join(f"{name}={value:.4g}" for name, value in result.items() if name not in _NOT_MEASURED)
+    values = " ".join(
+        f"{name}={value:.4g}" for name, value in result.items() if name not in _NOT_MEASURED
+    )
     return f"{result['side']:<17} {result['workload']:<16} {values}"
 
 
@@ -27,9 +29,14 @@ def table(results: Sequence[dict[str, Any]]) -> str:
     rows = [["workload", "figure", *sides, *(f"{side} : celery" for side in _compared(sides))]]
     for (workload, name), by_side in values.items():
         medians = {side: statistics.median(found) for side, found in by_side.items()}
-        cells = [f"{medians[side]:.1f} ({len(by_side[side])})" if side in medians else "" for side in sides]
+        cells = [
+            f"{medians[side]:.1f} ({len(by_side[side])})" if side in medians else ""
+            for side in sides
+        ]
         ratios = [
-            f"{medians[side] / medians['celery']:.2f}" if side in medians and medians.get("celery") else ""
+            f"{medians[side] / medians['celery']:.2f}"
+            if side in medians and medians.get("celery")
+            else ""
             for side in _compared(sides)
         ]
         rows.append([workload, name, *cells, *ratios])

@@ -70,10 +70,15 @@ def run(stack: Stack, *, seconds: float, seed: int) -> Report:
     """
     report, chance = Report(seed=seed), random.Random(seed)
     watchers = [
-        Watcher(stack.publisher, f"chaos-{number}-{time.time_ns()}").start() for number in range(CONSUMERS)
+        Watcher(stack.publisher, f"chaos-{number}-{time.time_ns()}").start()
+        for number in range(CONSUMERS)
     ]
-    steps = Workload(stack.api, load("containers/workflow.py", "fan_out"), at_once=4, count=4, seconds=0.2)
-    models = Workload(stack.api, load("containers/workflow.py", "publishing"), at_once=1, factor=2.0)
+    steps = Workload(
+        stack.api, load("containers/workflow.py", "fan_out"), at_once=4, count=4, seconds=0.2
+    )
+    models = Workload(
+        stack.api, load("containers/workflow.py", "publishing"), at_once=1, factor=2.0
+    )
     steps.start()
     models.start()
     deadline = time.monotonic() + seconds
@@ -97,14 +102,23 @@ def _check_announcements(watchers: list[Watcher], published: set[str]) -> None:
     )
     for watcher in watchers:
         watcher.finish()
-        twice = {run: count for run, count in Counter(watcher.runs).items() if run in published and count > 1}
+        twice = {
+            run: count
+            for run, count in Counter(watcher.runs).items()
+            if run in published and count > 1
+        }
         assert not twice, f"models of these runs were announced more than once: {twice}"
 
 
 @contextmanager
 def system(state: Path) -> Iterator[Stack]:
     """A system in containers for the suite alone."""
-    scale = [word for name, count in SERVICES.items() if count > 1 for word in ("--scale", f"{name}={count}")]
+    scale = [
+        word
+        for name, count in SERVICES.items()
+        if count > 1
+        for word in ("--scale", f"{name}={count}")
+    ]
     remove_orphans()
     with alone(StackConfig(project=f"kaon-chaos-{os.getpid()}", state=state)) as stack:
         stack.up(*scale)

@@ -115,7 +115,9 @@ def stack(images: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> 
     tenants = state / "tenants.toml"
     tenants.write_text("[tenants.small]\nquota = { slots = 1 }\n")
     config = StackConfig(
-        project=f"kaon-test-{os.getpid()}", state=state, settings={"KAON_TENANTS_FILE": str(tenants)}
+        project=f"kaon-test-{os.getpid()}",
+        state=state,
+        settings={"KAON_TENANTS_FILE": str(tenants)},
     )
     stack = Stack(config)
     up = f"up --detach --wait --wait-timeout {START_SECONDS} --scale coordinator=2 --scale step-runner=1"

@@ -158,7 +158,9 @@ JSONS = (
     '{"artifact":null}',
     '{"artifact":{"uri":1,"digest":[]}}',
     '{"artifact":{"uri":"file:///etc/passwd","digest":"/etc/passwd"}}',
-    '{"artifact":{"uri":"file:///x","digest":"sha256:' + "0" * 64 + '","type":"file","size_bytes":-1}}',
+    '{"artifact":{"uri":"file:///x","digest":"sha256:'
+    + "0" * 64
+    + '","type":"file","size_bytes":-1}}',
     json.dumps("z" * 70_000),
     "{",
     "",
@@ -262,7 +264,9 @@ def _groups(made: Message) -> list[list[FieldDescriptor]]:
     return list(groups.values())
 
 
-def spoil(chance: random.Random, whole: Message, fields: int, known: Known | None = None) -> list[str]:
+def spoil(
+    chance: random.Random, whole: Message, fields: int, known: Known | None = None
+) -> list[str]:
     """Sets so many fields of a message, or of what is in it, to extremes. Returns their full names."""
     spoiled = []
     for _ in range(fields):
@@ -300,7 +304,12 @@ def _is_map(field: FieldDescriptor) -> bool:
 
 
 def _set(
-    chance: random.Random, where: Message, field: FieldDescriptor, whole: Message, known: Known, depth: int
+    chance: random.Random,
+    where: Message,
+    field: FieldDescriptor,
+    whole: Message,
+    known: Known,
+    depth: int,
 ) -> None:
     if _is_map(field):
         _set_entry(chance, where, field, whole, known, depth)
@@ -313,11 +322,19 @@ def _set(
 
 
 def _set_entry(
-    chance: random.Random, where: Message, field: FieldDescriptor, whole: Message, known: Known, depth: int
+    chance: random.Random,
+    where: Message,
+    field: FieldDescriptor,
+    whole: Message,
+    known: Known,
+    depth: int,
 ) -> None:
     assert field.message_type is not None
     entries = getattr(where, field.name)
-    keys, values = field.message_type.fields_by_name["key"], field.message_type.fields_by_name["value"]
+    keys, values = (
+        field.message_type.fields_by_name["key"],
+        field.message_type.fields_by_name["value"],
+    )
     if entries and chance.random() < 0.6:
         key = chance.choice(sorted(entries))
     else:
@@ -331,7 +348,12 @@ def _set_entry(
 
 
 def _set_list(
-    chance: random.Random, where: Message, field: FieldDescriptor, whole: Message, known: Known, depth: int
+    chance: random.Random,
+    where: Message,
+    field: FieldDescriptor,
+    whole: Message,
+    known: Known,
+    depth: int,
 ) -> None:
     items = getattr(where, field.name)
     what = chance.randint(0, 3)
@@ -347,7 +369,12 @@ def _set_list(
 
 
 def _set_message(
-    chance: random.Random, where: Message, field: FieldDescriptor, whole: Message, known: Known, depth: int
+    chance: random.Random,
+    where: Message,
+    field: FieldDescriptor,
+    whole: Message,
+    known: Known,
+    depth: int,
 ) -> None:
     what = chance.randint(0, 5)
     if what == 0:
@@ -365,7 +392,9 @@ def _other(
     """A message of the field's kind: often one that stands elsewhere in the whole."""
     assert field.message_type is not None
     kind: Any = field.message_type._concrete_class
-    same = [part for part in parts(whole) if part.DESCRIPTOR.full_name == field.message_type.full_name]
+    same = [
+        part for part in parts(whole) if part.DESCRIPTOR.full_name == field.message_type.full_name
+    ]
     if same and chance.random() < 0.6:
         return _copy(chance.choice(same))
     return message(chance, kind, known, depth)
@@ -377,7 +406,9 @@ def _copy(one: M) -> M:
     return other
 
 
-def _value(chance: random.Random, field: FieldDescriptor, name: str, whole: Message, known: Known) -> Any:
+def _value(
+    chance: random.Random, field: FieldDescriptor, name: str, whole: Message, known: Known
+) -> Any:
     kind = field.cpp_type
     if kind == FieldDescriptor.CPPTYPE_ENUM:
         assert field.enum_type is not None
@@ -440,9 +471,14 @@ def hostile_definition(
     definition = d.WorkflowDefinition(name=name, body=shape())
     definition.parameters.extend(
         [
-            d.Parameter(name="n", type=d.VALUE_TYPE_INT, default_json="1", constraint_cel="value > 0"),
             d.Parameter(
-                name="size", type=d.VALUE_TYPE_STRING, default_json='"s"', choices_json=['"s"', '"l"']
+                name="n", type=d.VALUE_TYPE_INT, default_json="1", constraint_cel="value > 0"
+            ),
+            d.Parameter(
+                name="size",
+                type=d.VALUE_TYPE_STRING,
+                default_json='"s"',
+                choices_json=['"s"', '"l"'],
             ),
         ]
     )
@@ -523,7 +559,9 @@ def _items() -> d.Graph:
     body = _chain(_step("b", inputs={"i": d.Binding(item="i")}))
     each = d.ForEach(item="i", items=_literal([1, 2, 3]), body=body, max_concurrency=2)
     each.failure.count = 1
-    return _chain(_step("a"), d.Block(name="each", for_each=each), _step("z", inputs={"all": _output("b")}))
+    return _chain(
+        _step("a"), d.Block(name="each", for_each=each), _step("z", inputs={"all": _output("b")})
+    )
 
 
 def _grid() -> d.Graph:
@@ -553,8 +591,12 @@ def _passes() -> d.Graph:
     before = d.Binding(
         last=d.LastReference(output=d.OutputReference(step="b", output="out"), fallback=_literal(0))
     )
-    body = _chain(_step("b", inputs={"before": before}), _step("done", outputs={"ok": d.VALUE_TYPE_BOOL}))
-    again = d.Repeat(body=body, until=_output("done", "ok"), max_iterations=3, exhausted=d.EXHAUSTED_ACCEPT)
+    body = _chain(
+        _step("b", inputs={"before": before}), _step("done", outputs={"ok": d.VALUE_TYPE_BOOL})
+    )
+    again = d.Repeat(
+        body=body, until=_output("done", "ok"), max_iterations=3, exhausted=d.EXHAUSTED_ACCEPT
+    )
     again.backoff_ms, again.backoff_factor, again.max_backoff_ms = 10, 2.0, 1_000
     return _chain(d.Block(name="again", repeat=again), _step("z", inputs={"b": _output("b")}))
 
@@ -579,7 +621,9 @@ def _hooks() -> d.Graph:
 
 
 def _child() -> d.Graph:
-    child = d.SubWorkflow(workflow=CHILD, params={"p": _output("a")}, outputs={"result": d.VALUE_TYPE_ANY})
+    child = d.SubWorkflow(
+        workflow=CHILD, params={"p": _output("a")}, outputs={"result": d.VALUE_TYPE_ANY}
+    )
     called = d.Block(name="call", sub_workflow=child)
     return _chain(_step("a"), called, _step("z", inputs={"r": _output("call", "result")}))
 
@@ -598,12 +642,17 @@ def _gates() -> d.Graph:
 
 
 def _nested() -> d.Graph:
-    deepest = d.Repeat(body=_chain(_step("b"), _step("done")), until=_literal(True), max_iterations=2)
-    each = d.ForEach(item="i", items=_literal(["x", "y"]), body=_chain(d.Block(name="again", repeat=deepest)))
+    deepest = d.Repeat(
+        body=_chain(_step("b"), _step("done")), until=_literal(True), max_iterations=2
+    )
+    each = d.ForEach(
+        item="i", items=_literal(["x", "y"]), body=_chain(d.Block(name="again", repeat=deepest))
+    )
     case = d.Case(condition=_literal(True), body=_chain(d.Block(name="each", for_each=each)))
     way = d.Block(name="way", branch=d.Branch(cases=[case]))
     return _chain(
-        d.Block(name="group", group=d.Group(body=_chain(way))), _step("z", inputs={"b": _output("b")})
+        d.Block(name="group", group=d.Group(body=_chain(way))),
+        _step("z", inputs={"b": _output("b")}),
     )
 
 
@@ -622,7 +671,9 @@ def _wide() -> d.Graph:
     cel = "x + x + x + x"
     big = _cel(cel, x=_literal("\u00e4" * 7_000))
     each = d.ForEach(item="i", items=d.Binding(list=d.BindingList(bindings=[big, big])))
-    each.body.CopyFrom(_chain(_step("b", inputs={f"x{number}": d.Binding(item="i") for number in range(20)})))
+    each.body.CopyFrom(
+        _chain(_step("b", inputs={f"x{number}": d.Binding(item="i") for number in range(20)}))
+    )
     return _chain(_step("a"), d.Block(name="each", for_each=each))
 
 

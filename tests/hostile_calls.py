@@ -41,13 +41,20 @@ async def call(
 ) -> tuple[StatusCode, Any]:
     """Calls a method: the code, and the answer, a list of a stream's. Fails when something else comes back than is documented."""
     kinds: Any = method.input_type._concrete_class, method.output_type._concrete_class
-    codecs = {"request_serializer": kinds[0].SerializeToString, "response_deserializer": kinds[1].FromString}
+    codecs = {
+        "request_serializer": kinds[0].SerializeToString,
+        "response_deserializer": kinds[1].FromString,
+    }
     path, code, answer, error = path_of(method), StatusCode.OK, None, None
     try:
         if method.client_streaming:
-            answer = await channel.stream_unary(path, **codecs)(iter([request, request]), metadata=metadata)
+            answer = await channel.stream_unary(path, **codecs)(
+                iter([request, request]), metadata=metadata
+            )
         elif method.server_streaming:
-            stream = channel.unary_stream(path, **codecs)(request, metadata=metadata, timeout=STREAM_SECONDS)
+            stream = channel.unary_stream(path, **codecs)(
+                request, metadata=metadata, timeout=STREAM_SECONDS
+            )
             answer = [each async for each in stream]
         else:
             answer = await channel.unary_unary(path, **codecs)(request, metadata=metadata)

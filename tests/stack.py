@@ -32,7 +32,16 @@ TAG = f"test-{hashlib.sha256(str(ROOT).encode()).hexdigest()[:8]}"
 FILE = ROOT / "docker-compose.yml"
 # What docker-compose.yml starts.
 NEEDED = (
-    *("kafka", "postgres", "registry", "gateway", "coordinator", "model-publisher", "console", "consumer"),
+    *(
+        "kafka",
+        "postgres",
+        "registry",
+        "gateway",
+        "coordinator",
+        "model-publisher",
+        "console",
+        "consumer",
+    ),
     *("hdfs", "sql-server", "step-runner-full", "object-store"),
 )
 # From "up" to all healthy, with everything else that this machine may be doing.
@@ -143,7 +152,9 @@ class Stack:
         """The containers of a service, the oldest first."""
         labels = [f"{PROJECT_LABEL}={self.config.project}", f"com.docker.compose.service={service}"]
         found = self._client.containers.list(all=not running, filters={"label": labels})
-        return sorted(found, key=lambda each: int(each.labels["com.docker.compose.container-number"]))
+        return sorted(
+            found, key=lambda each: int(each.labels["com.docker.compose.container-number"])
+        )
 
     def container(self, service: str, index: int = 0) -> Container:
         """One container of a service that runs."""
@@ -229,7 +240,9 @@ class Stack:
         return self.config.state / "compose.env"
 
     def _write_settings(self) -> None:
-        self._env_file.write_text("".join(f"{name}={value}\n" for name, value in self._settings.items()))
+        self._env_file.write_text(
+            "".join(f"{name}={value}\n" for name, value in self._settings.items())
+        )
 
 
 def build(client: docker.DockerClient) -> tuple[str, ...]:
@@ -237,7 +250,10 @@ def build(client: docker.DockerClient) -> tuple[str, ...]:
     built = list(build_all(client, tag=TAG, only=NEEDED))
     told(
         "images",
-        [f"{each.name} {each.size_bytes / 1e6:.0f} MB, built in {each.seconds:.0f} s" for each in built],
+        [
+            f"{each.name} {each.size_bytes / 1e6:.0f} MB, built in {each.seconds:.0f} s"
+            for each in built
+        ],
     )
     return tuple(each.name for each in built)
 

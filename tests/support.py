@@ -36,7 +36,10 @@ class Api:
     def __init__(self, address: str) -> None:
         self.channel = grpc.insecure_channel(
             address,
-            options=[("grpc.max_reconnect_backoff_ms", 500), ("grpc.initial_reconnect_backoff_ms", 100)],
+            options=[
+                ("grpc.max_reconnect_backoff_ms", 500),
+                ("grpc.initial_reconnect_backoff_ms", 100),
+            ],
         )
         self.runs = run_service_pb2_grpc.RunServiceStub(self.channel)
         self.workflows = workflow_service_pb2_grpc.WorkflowServiceStub(self.channel)
@@ -50,7 +53,9 @@ class Api:
         bundle = workflow.bundle()
         upload = workflow_service_pb2.UploadBundleRequest(digest=bundle.digest, data=bundle.data)
         self.workflows.UploadBundle(iter([upload]), wait_for_ready=True)
-        request = workflow_service_pb2.RegisterWorkflowRequest(definition=definition or workflow.definition())
+        request = workflow_service_pb2.RegisterWorkflowRequest(
+            definition=definition or workflow.definition()
+        )
         return self.workflows.RegisterWorkflow(request).workflow.version
 
     def submit(self, workflow: Workflow, key: str = "", **params: Any) -> str:
@@ -116,7 +121,8 @@ class Api:
     def await_leased(self, run_id: str, step: str) -> history_pb2.StepLeased:
         """The first lease of a step whose path ends in `step`."""
         event = self.await_event(
-            run_id, lambda each: each.HasField("step_leased") and each.step_leased.path.endswith(step)
+            run_id,
+            lambda each: each.HasField("step_leased") and each.step_leased.path.endswith(step),
         )
         return event.step_leased
 

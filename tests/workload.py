@@ -48,7 +48,13 @@ class Workload:
     """
 
     def __init__(
-        self, address: str, workflow: Workflow, *, at_once: int = 4, total: int = 100_000, **params: object
+        self,
+        address: str,
+        workflow: Workflow,
+        *,
+        at_once: int = 4,
+        total: int = 100_000,
+        **params: object,
     ) -> None:
         self._address = address
         self._workflow = workflow

@@ -25,17 +25,26 @@ def _fan_out() -> Workflow:
         "split", bench_steps.split, ledger=ledger, run=run, count=count, outputs={"items": list}
     )
     item = each("item", split["items"])
-    work = steps.python("work", bench_steps.work, ledger=ledger, run=run, item=item, outputs={"out": int})
+    work = steps.python(
+        "work", bench_steps.work, ledger=ledger, run=run, item=item, outputs={"out": int}
+    )
     join = steps.python("join", bench_steps.join, ledger=ledger, run=run, outs=work["out"])
     return Workflow("bench-fan-out", split >> work**item >> join)
 
 
 def _foreach() -> Workflow:
     split = steps.python(
-        "split", bench_steps.split_to_file, ledger=ledger, run=run, count=count, outputs={"items": "dataset"}
+        "split",
+        bench_steps.split_to_file,
+        ledger=ledger,
+        run=run,
+        count=count,
+        outputs={"items": "dataset"},
     )
     item = each("item", split["items"])
-    work = steps.python("work", bench_steps.work, ledger=ledger, run=run, item=item, outputs={"out": int})
+    work = steps.python(
+        "work", bench_steps.work, ledger=ledger, run=run, item=item, outputs={"out": int}
+    )
     join = steps.python("join", bench_steps.finish, ledger=ledger, run=run)
     return Workflow("bench-foreach", split >> work**item >> join)
 

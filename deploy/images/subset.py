@@ -46,7 +46,10 @@ def read_lock(text: str) -> dict[str, Locked]:
             blocks.setdefault(name, [])
         if name:
             blocks[name].append(line)
-    return {name: Locked(text="\n".join(lines), via=frozenset(_via(lines))) for name, lines in blocks.items()}
+    return {
+        name: Locked(text="\n".join(lines), via=frozenset(_via(lines)))
+        for name, lines in blocks.items()
+    }
 
 
 def _via(lines: Iterable[str]) -> Iterator[str]:
@@ -67,7 +70,9 @@ def closure(lock: Mapping[str, Locked], roots: Iterable[str]) -> list[str]:
     wanted = {normal(root) for root in roots}
     if missing := wanted - lock.keys():
         raise KeyError(f"requirements.lock has no {', '.join(sorted(missing))}")
-    while more := {name for name, entry in lock.items() if name not in wanted and entry.via & wanted}:
+    while more := {
+        name for name, entry in lock.items() if name not in wanted and entry.via & wanted
+    }:
         wanted |= more
     return [name for name in lock if name in wanted]
 

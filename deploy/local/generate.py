@@ -22,7 +22,10 @@ def compile_protos(out: Path) -> None:
     subprocess.run(
         [
             *(sys.executable, "-m", "grpc_tools.protoc", f"-I{SOURCE}"),
-            *(f"--plugin={name}={bin_dir / name}" for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")),
+            *(
+                f"--plugin={name}={bin_dir / name}"
+                for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")
+            ),
             *(f"--{kind}_out={out}" for kind in ("python", "grpc_python", "mypy", "mypy_grpc")),
             *protos,
         ],
@@ -49,7 +52,11 @@ def publish(built: Path, target: Path) -> None:
         shutil.copyfile(built / name, scratch)
         scratch.replace(destination)
     for old in target.rglob("*"):
-        if old.is_file() and "__pycache__" not in old.parts and old.relative_to(target) not in wanted:
+        if (
+            old.is_file()
+            and "__pycache__" not in old.parts
+            and old.relative_to(target) not in wanted
+        ):
             old.unlink()
 
 

@@ -14,7 +14,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PURE = tuple(f"services/coordinator/src/kaon_coordinator/{part}/" for part in ("engine", "matching"))
+PURE = tuple(
+    f"services/coordinator/src/kaon_coordinator/{part}/" for part in ("engine", "matching")
+)
 PURE_IMPORTS = ("kaonapi", "kaon_wire", "google.protobuf")
 # Functions that may import a module of ours, and why.
 ALLOWED = {
@@ -60,10 +62,14 @@ def _is_pure(name: str, package: str) -> bool:
 
 
 def _in_functions(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    functions = (each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef))
+    functions = (
+        each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
     inside = {node for function in functions for node in ast.walk(function)}
     return _imports(
-        sorted((each for each in inside if isinstance(each, ast.stmt)), key=lambda each: each.lineno)
+        sorted(
+            (each for each in inside if isinstance(each, ast.stmt)), key=lambda each: each.lineno
+        )
     )
 
 
@@ -79,10 +85,16 @@ def _imports(nodes: Iterable[ast.AST]) -> Iterator[tuple[int, str]]:
 def main() -> int:
     """Checks every Python file that git knows, and those that it would; returns the exit code."""
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", "*.py"]
-    files = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
-    sources = [(place, ROOT / place) for place in sorted(files) if place and (ROOT / place).exists()]
+    files = subprocess.run(
+        listed, cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\n")
+    sources = [
+        (place, ROOT / place) for place in sorted(files) if place and (ROOT / place).exists()
+    ]
     found = [
-        problem for place, file in sources for problem in problems(place, file.read_text(encoding="utf-8"))
+        problem
+        for place, file in sources
+        for problem in problems(place, file.read_text(encoding="utf-8"))
     ]
     print("\n".join(found) or f"imports: {len(sources)} files are well")
     return 1 if found else 0

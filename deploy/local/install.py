@@ -71,11 +71,22 @@ NEEDS = (
     ),
     Need("a C compiler", ("build-essential",), program("gcc", "make")),
     Need("PostgreSQL, for tests", ("postgresql",), file("/usr/lib/postgresql/*/bin/postgres")),
-    Need("Node.js with npm, for buf and the console's page", ("nodejs", "npm"), program("node", "npm")),
+    Need(
+        "Node.js with npm, for buf and the console's page",
+        ("nodejs", "npm"),
+        program("node", "npm"),
+    ),
     Need("git", ("git",), program("git")),
     Need("a Docker engine", ("docker.io", "iptables"), program("dockerd"), without=_CONTAINERS),
-    Need("an image registry", ("docker-registry",), program("docker-registry"), without=_CONTAINERS),
-    Need("mmdebstrap, which makes base images", ("mmdebstrap",), program("mmdebstrap"), without=_CONTAINERS),
+    Need(
+        "an image registry", ("docker-registry",), program("docker-registry"), without=_CONTAINERS
+    ),
+    Need(
+        "mmdebstrap, which makes base images",
+        ("mmdebstrap",),
+        program("mmdebstrap"),
+        without=_CONTAINERS,
+    ),
     Need(
         "Chromium",
         ("chromium",),
@@ -90,7 +101,9 @@ def main() -> int:
     missing = [need for need in NEEDS if not need.present()]
     if not missing:
         return 0
-    can_install = os.geteuid() == 0 and shutil.which("apt-get") is not None and "--check" not in sys.argv
+    can_install = (
+        os.geteuid() == 0 and shutil.which("apt-get") is not None and "--check" not in sys.argv
+    )
     if not can_install:
         return list_missing(missing)
     install([package for need in missing for package in need.packages])

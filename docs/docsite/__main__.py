@@ -59,7 +59,9 @@ def lay_out(source: Path, mermaid: Path | None) -> None:
 
 
 def _index(contents: dict[str, list[str]]) -> str:
-    trees = [_toctree(heading, ["/" + name for name in names]) for heading, names in contents.items()]
+    trees = [
+        _toctree(heading, ["/" + name for name in names]) for heading, names in contents.items()
+    ]
     return "```{include} README.md\n```\n" + "\n".join(trees)
 
 
@@ -70,7 +72,9 @@ def _toctree(caption: str, names: list[str], *, glob: bool = False) -> str:
 
 def main() -> int:
     """Builds the site and tells where it is."""
-    parser = argparse.ArgumentParser(prog="docsite", description="Builds the site of the documentation.")
+    parser = argparse.ArgumentParser(
+        prog="docsite", description="Builds the site of the documentation."
+    )
     parser.add_argument("mermaid", type=Path, help="mermaid.min.js, which draws diagrams")
     source, site = OUTPUT / "source", OUTPUT / "site"
     try:
@@ -78,8 +82,19 @@ def main() -> int:
     except pages.BrokenLink as error:
         print(error, file=sys.stderr)
         return 1
-    settings_of_sphinx = ["-c", str(Path(__file__).parent), "-D", f"html_static_path={source / '_static'}"]
-    options = ["--quiet", "--fail-on-warning", "--keep-going", "--doctree-dir", str(OUTPUT / "doctrees")]
+    settings_of_sphinx = [
+        "-c",
+        str(Path(__file__).parent),
+        "-D",
+        f"html_static_path={source / '_static'}",
+    ]
+    options = [
+        "--quiet",
+        "--fail-on-warning",
+        "--keep-going",
+        "--doctree-dir",
+        str(OUTPUT / "doctrees"),
+    ]
     code = sphinx_build([*settings_of_sphinx, *options, "-b", "html", str(source), str(site)])
     if code == 0:
         print(f"the site is at {site}/index.html")

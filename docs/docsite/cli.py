@@ -52,7 +52,9 @@ def _help(text: str | None) -> str:
     lines = []
     for paragraph in inspect.cleandoc(text or "").split("\n\n"):
         first, *rest = paragraph.strip("\n").split("\n")
-        lines.append(block("\n".join(rest)) if first.strip() == _AS_IT_IS else plain(paragraph) + "\n")
+        lines.append(
+            block("\n".join(rest)) if first.strip() == _AS_IT_IS else plain(paragraph) + "\n"
+        )
     return "\n".join(lines)
 
 

@@ -75,7 +75,11 @@ def page(repository: Path) -> str:
 
 def explained(repository: Path) -> dict[str, str]:
     """What the tables of docs/steps.md say about types of failures."""
-    text = (repository / "docs" / "steps.md").read_text(encoding="utf-8").partition("## How steps fail")[2]
+    text = (
+        (repository / "docs" / "steps.md")
+        .read_text(encoding="utf-8")
+        .partition("## How steps fail")[2]
+    )
     rows = re.findall(r"^\| (`[^|]*`) \| (.*) \|$", text, re.MULTILINE)
     return {name: meaning for names, meaning in rows for name in re.findall(r"`(\w+)`", names)}
 
@@ -85,7 +89,8 @@ def types_of_failures(repository: Path) -> dict[str, set[str]]:
     found: dict[str, set[str]] = defaultdict(set)
     for service in ("coordinator", "step-runner"):
         trees = [
-            ast.parse(path.read_text()) for path in (repository / "services" / service / "src").rglob("*.py")
+            ast.parse(path.read_text())
+            for path in (repository / "services" / service / "src").rglob("*.py")
         ]
         names = {name: text for tree in trees for name, text in _constants(tree)}
         for tree in trees:
@@ -93,7 +98,9 @@ def types_of_failures(repository: Path) -> dict[str, set[str]]:
                 if isinstance(node, ast.Call):
                     kind, whose = _failure(node)
                     told = (
-                        names.get(kind.id, "") if isinstance(kind, ast.Name) else getattr(kind, "value", "")
+                        names.get(kind.id, "")
+                        if isinstance(kind, ast.Name)
+                        else getattr(kind, "value", "")
                     )
                     if whose and isinstance(told, str) and told.isidentifier():
                         found[told].add(whose)
@@ -120,7 +127,9 @@ def _constants(tree: ast.Module) -> Iterator[tuple[str, str]]:
             and isinstance(node.value.value, str)
         ):
             yield from (
-                (target.id, node.value.value) for target in node.targets if isinstance(target, ast.Name)
+                (target.id, node.value.value)
+                for target in node.targets
+                if isinstance(target, ast.Name)
             )
 
 

@@ -33,7 +33,10 @@ def fields_of(kind: type) -> list[FieldText]:
             default = "" if node.value is None else ast.unparse(node.value)
             found.append(
                 FieldText(
-                    name=node.target.id, type=ast.unparse(node.annotation), default=default, comment=comment
+                    name=node.target.id,
+                    type=ast.unparse(node.annotation),
+                    default=default,
+                    comment=comment,
                 )
             )
     return found

@@ -31,8 +31,13 @@ def page() -> str:
         "A histogram `x` has the series `x_bucket`, `x_count` and `x_sum`.\n",
     ]
     for service, kind in SERVICES.items():
-        declared = [m for m in vars(kind(CollectorRegistry())).values() if isinstance(m, MetricWrapperBase)]
-        parts += [f"## {service}\n", table(("Metric", "Type", "Labels", "Meaning"), map(_row, declared))]
+        declared = [
+            m for m in vars(kind(CollectorRegistry())).values() if isinstance(m, MetricWrapperBase)
+        ]
+        parts += [
+            f"## {service}\n",
+            table(("Metric", "Type", "Labels", "Meaning"), map(_row, declared)),
+        ]
     return "\n".join(parts)
 
 

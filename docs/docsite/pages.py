@@ -66,12 +66,16 @@ def stage(repository: Path, target: Path) -> dict[str, list[str]]:
         _write(target / page, text)
     if problems:
         raise BrokenLink("\n".join(problems))
-    return {heading: [page.removesuffix(".md") for page in group] for heading, group in contents.items()}
+    return {
+        heading: [page.removesuffix(".md") for page in group] for heading, group in contents.items()
+    }
 
 
 def _matching(repository: Path, patterns: tuple[str, ...]) -> list[str]:
     found = [
-        str(path.relative_to(repository)) for pattern in patterns for path in sorted(repository.glob(pattern))
+        str(path.relative_to(repository))
+        for pattern in patterns
+        for path in sorted(repository.glob(pattern))
     ]
     return list(dict.fromkeys(found))
 

@@ -15,7 +15,10 @@ from docsite.text import plain, table
 
 # Comments by the path of numbers that leads to an element of a file.
 Comments: TypeAlias = Mapping[tuple[int, ...], str]
-_TYPES = {number: name.removeprefix("TYPE_").lower() for name, number in p.FieldDescriptorProto.Type.items()}
+_TYPES = {
+    number: name.removeprefix("TYPE_").lower()
+    for name, number in p.FieldDescriptorProto.Type.items()
+}
 # Of paths: fields of FileDescriptorProto, DescriptorProto, ServiceDescriptorProto and EnumDescriptorProto.
 _PACKAGE, _MESSAGE, _ENUM, _SERVICE = 2, 4, 5, 6
 _FIELD, _NESTED, _INNER_ENUM, _ONEOF = 2, 3, 4, 8
@@ -43,7 +46,9 @@ def pages(files: Sequence[p.FileDescriptorProto]) -> dict[str, str]:
 
 
 def _file(file: p.FileDescriptorProto) -> str:
-    comments = {tuple(at.path): _flowing(at.leading_comments) for at in file.source_code_info.location}
+    comments = {
+        tuple(at.path): _flowing(at.leading_comments) for at in file.source_code_info.location
+    }
     parts = [f"{plain(comments.get((_PACKAGE,), ''))}\n", f"From `proto/{file.name}`.\n"]
     for number, service in enumerate(file.service):
         parts += _service(service, comments, (_SERVICE, number), file.package)
@@ -75,7 +80,11 @@ def _message(
     message: p.DescriptorProto, comments: Comments, path: tuple[int, ...], scope: str
 ) -> Iterator[str]:
     name = f"{scope}.{message.name}"
-    entries = {f".{name}.{nested.name}": nested for nested in message.nested_type if nested.options.map_entry}
+    entries = {
+        f".{name}.{nested.name}": nested
+        for nested in message.nested_type
+        if nested.options.map_entry
+    }
     yield _heading(message.name, scope)
     yield plain(comments.get(path, "")) + "\n"
     rows = []
@@ -113,7 +122,9 @@ def _type(field: p.FieldDescriptorProto, entries: Mapping[str, p.DescriptorProto
         key, value = entries[field.type_name].field
         return f"map of {_TYPES[key.type]} to {_single(value)}"
     repeated = field.label == p.FieldDescriptorProto.LABEL_REPEATED
-    return ("repeated " if repeated else "optional " if field.proto3_optional else "") + _single(field)
+    return ("repeated " if repeated else "optional " if field.proto3_optional else "") + _single(
+        field
+    )
 
 
 def _single(field: p.FieldDescriptorProto) -> str:

@@ -54,7 +54,11 @@ def _entry(name: str, thing: Any) -> Iterator[str]:
 def _class(name: str, kind: type) -> Iterator[str]:
     exception = issubclass(kind, BaseException)
     # A docstring that dataclasses makes up repeats the signature.
-    text = "" if is_dataclass(kind) and (kind.__doc__ or "").startswith(f"{kind.__name__}(") else kind.__doc__
+    text = (
+        ""
+        if is_dataclass(kind) and (kind.__doc__ or "").startswith(f"{kind.__name__}(")
+        else kind.__doc__
+    )
     members = "" if exception else "\n".join(_members(kind))
     signature = "" if exception or _is_internal(kind) else _signature(kind)
     word = "exception" if exception else "class"
@@ -66,7 +70,9 @@ def _members(kind: type) -> Iterator[str]:
     if is_dataclass(kind) and not made_elsewhere:
         for field in fields_of(kind):
             if not field.name.startswith("_") and field.comment:
-                yield _directive("attribute", f"{field.name}", plain(field.comment), {"type": field.type})
+                yield _directive(
+                    "attribute", f"{field.name}", plain(field.comment), {"type": field.type}
+                )
     for owner in _own_bases(kind):
         for name, member in vars(owner).items():
             if name.startswith("_") or name in seen or not _documented(member):
@@ -86,7 +92,10 @@ def _members(kind: type) -> Iterator[str]:
 def _own_bases(kind: type) -> list[type]:
     """The class and those of its bases that are no public names themselves."""
     public = {
-        getattr(module, word) for _, module in _MODULES for word in module.__all__ if _is_class(module, word)
+        getattr(module, word)
+        for _, module in _MODULES
+        for word in module.__all__
+        if _is_class(module, word)
     }
     return [
         base
@@ -101,7 +110,9 @@ def _is_class(module: ModuleType, word: str) -> bool:
 
 def _documented(member: object) -> bool:
     callable_ = inspect.isfunction(member) or isinstance(member, classmethod | staticmethod)
-    return (callable_ or isinstance(member, property | cached_property)) and bool(inspect.getdoc(member))
+    return (callable_ or isinstance(member, property | cached_property)) and bool(
+        inspect.getdoc(member)
+    )
 
 
 def _is_internal(kind: type) -> bool:
@@ -125,7 +136,9 @@ def _signature(function: Any, *, bound: bool = False) -> str:
         )
         for p in parameters
     ]
-    returns = signature.empty if inspect.isclass(function) else _as_written(signature.return_annotation)
+    returns = (
+        signature.empty if inspect.isclass(function) else _as_written(signature.return_annotation)
+    )
     return str(signature.replace(parameters=shown, return_annotation=returns))
 
 
@@ -145,7 +158,9 @@ def _as_written(annotation: Any) -> Any:
 
 def _opaque(value: object) -> bool:
     """Whether a default is shown with an address, or with nothing to read."""
-    return value is not inspect.Parameter.empty and (" at 0x" in repr(value) or "<factory>" in repr(value))
+    return value is not inspect.Parameter.empty and (
+        " at 0x" in repr(value) or "<factory>" in repr(value)
+    )
 
 
 def _directive(

@@ -42,7 +42,9 @@ ELSEWHERE: dict[str, tuple[Variable, ...]] = {
             name="OTEL_EXPORTER_OTLP_ENDPOINT",
             text="Base URL of an OpenTelemetry collector that takes spans by OTLP over HTTP. It wins over `KAON_TRACES`.",
         ),
-        Variable(name="KAON_TRACES", text="File to which spans are appended, one JSON object a line."),
+        Variable(
+            name="KAON_TRACES", text="File to which spans are appended, one JSON object a line."
+        ),
         Variable(
             name="KAON_WEBHDFS",
             text="host:port of the NameNode's HTTP interface, for hdfs: addresses; by default port 9870 of the address' host.",
@@ -51,18 +53,23 @@ ELSEWHERE: dict[str, tuple[Variable, ...]] = {
     ),
     "Step-runner, beside its settings": (
         Variable(
-            name="KAON_LOG_LEVEL", default="info", text="Least level of the log lines that the runner writes."
+            name="KAON_LOG_LEVEL",
+            default="info",
+            text="Least level of the log lines that the runner writes.",
         ),
         Variable(
             name="KAON_PUBLISHER_PATIENCE_SECONDS",
             text="How long a publish step tries to reach a publisher that does not answer, within one attempt.",
         ),
         Variable(
-            name="DOCKER_HOST", text="Address of the Docker engine, where `KAON_DOCKER_HOST` is not set."
+            name="DOCKER_HOST",
+            text="Address of the Docker engine, where `KAON_DOCKER_HOST` is not set.",
         ),
     ),
     "Console, beside its settings": (
-        Variable(name="TZ", text="Time zone that the page offers as the server's; default: the system's."),
+        Variable(
+            name="TZ", text="Time zone that the page offers as the server's; default: the system's."
+        ),
     ),
     "The program that creates topics": (
         Variable(
@@ -72,13 +79,23 @@ ELSEWHERE: dict[str, tuple[Variable, ...]] = {
         ),
     ),
     "SDK and command line": (
-        Variable(name="KAON_SERVER", default="127.0.0.1:7070", text="host:port of the coordinator."),
-        Variable(name="KAON_PUBLISHER", default="127.0.0.1:7071", text="host:port of the model-publisher."),
+        Variable(
+            name="KAON_SERVER", default="127.0.0.1:7070", text="host:port of the coordinator."
+        ),
+        Variable(
+            name="KAON_PUBLISHER",
+            default="127.0.0.1:7071",
+            text="host:port of the model-publisher.",
+        ),
         Variable(name="KAON_TENANT", default="default", text="Tenant for whom calls are made."),
         Variable(
-            name="KAON_PRINCIPAL", default="anonymous", text="Name of the caller, as histories show it."
+            name="KAON_PRINCIPAL",
+            default="anonymous",
+            text="Name of the caller, as histories show it.",
         ),
-        Variable(name="KAON_ROLES", text="Roles of the caller, separated by commas, for approvals."),
+        Variable(
+            name="KAON_ROLES", text="Roles of the caller, separated by commas, for approvals."
+        ),
         Variable(name="TRACEPARENT", text="W3C trace context that runs continue."),
         Variable(
             name="KAON_LIMITS",
@@ -90,18 +107,33 @@ ELSEWHERE: dict[str, tuple[Variable, ...]] = {
         ),
     ),
     "Set by the runner for the processes of a step": (
-        Variable(name="KAON_STEP_DIR", text="The step's directory; docs/steps.md describes what is in it."),
-        Variable(name="KAON_BUNDLE", text="The runner's copy of the code bundle. Steps must not change it."),
+        Variable(
+            name="KAON_STEP_DIR",
+            text="The step's directory; docs/steps.md describes what is in it.",
+        ),
+        Variable(
+            name="KAON_BUNDLE",
+            text="The runner's copy of the code bundle. Steps must not change it.",
+        ),
         Variable(
             name="KAON_INPUT_<NAME>",
             text="The value of an input of a shell or docker step; of an artifact its path.",
         ),
-        Variable(name="KAON_CODE_PATH", text="Internal: what comes first on a Python worker's module path."),
-        Variable(name="KAON_DOCKER_LIMITS", text="Internal: limits of a docker step's container, as JSON."),
-        Variable(name="KAON_R_HELPER", text="Internal: path of the R functions that an R step may call."),
+        Variable(
+            name="KAON_CODE_PATH",
+            text="Internal: what comes first on a Python worker's module path.",
+        ),
+        Variable(
+            name="KAON_DOCKER_LIMITS",
+            text="Internal: limits of a docker step's container, as JSON.",
+        ),
+        Variable(
+            name="KAON_R_HELPER", text="Internal: path of the R functions that an R step may call."
+        ),
         Variable(name="KAON_SPARK_SESSION", text="Internal: which Spark session a step joins."),
         Variable(
-            name="KAON_SUPERVISED", text="Internal: marks all processes of a step, so that they can be found."
+            name="KAON_SUPERVISED",
+            text="Internal: marks all processes of a step, so that they can be found.",
         ),
     ),
 }
@@ -134,13 +166,17 @@ def read_by(module: ModuleType) -> tuple[Variable, ...]:
     Raises:
         ValueError: a comment names a variable that is not read, or the other way round.
     """
-    texts = {name: text for entry in fields_of(module.Settings) for name, text in _texts(entry.comment)}
+    texts = {
+        name: text for entry in fields_of(module.Settings) for name, text in _texts(entry.comment)
+    }
     defaults = dict(_defaults(module))
     if texts.keys() != defaults.keys():
         raise ValueError(
             f"{module.__name__}: read or explained, but not both: {sorted(texts.keys() ^ defaults.keys())}"
         )
-    return tuple(Variable(name=name, default=defaults[name], text=text) for name, text in texts.items())
+    return tuple(
+        Variable(name=name, default=defaults[name], text=text) for name, text in texts.items()
+    )
 
 
 def of_runner() -> tuple[Variable, ...]:
@@ -162,7 +198,10 @@ def _texts(comment: str) -> Iterator[tuple[str, str]]:
         for name in names.split(", "):
             sentence = f"{before}{text}".strip().rstrip(";")
             # "host:port" stays as it is.
-            yield name, sentence if ":" in sentence.split()[0] else sentence[:1].upper() + sentence[1:]
+            yield (
+                name,
+                sentence if ":" in sentence.split()[0] else sentence[:1].upper() + sentence[1:],
+            )
 
 
 def _defaults(module: ModuleType) -> Iterator[tuple[str, str]]:
@@ -173,11 +212,15 @@ def _defaults(module: ModuleType) -> Iterator[tuple[str, str]]:
             continue
         name, default = "", ""
         for argument in node.args:
-            if isinstance(argument, ast.Constant) and re.fullmatch(r"[A-Z]+(_[A-Z]+)+", str(argument.value)):
+            if isinstance(argument, ast.Constant) and re.fullmatch(
+                r"[A-Z]+(_[A-Z]+)+", str(argument.value)
+            ):
                 name = str(argument.value)
             elif name and isinstance(argument, ast.Attribute):
                 path = ast.unparse(argument).split(".")[1:]
-                default = "" if path[0] in found_at_start and len(path) == 1 else _value(module, path)
+                default = (
+                    "" if path[0] in found_at_start and len(path) == 1 else _value(module, path)
+                )
         if name:
             yield name, default
 

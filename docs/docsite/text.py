@@ -14,7 +14,9 @@ _SPECIAL = re.compile(r"([<*\[\]])")
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table; empty when it has no rows."""
-    lines = [" | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) for row in rows]
+    lines = [
+        " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) for row in rows
+    ]
     if not lines:
         return ""
     rule = " | ".join("---" for _ in head)
@@ -34,7 +36,9 @@ def block(text: str, language: str = "text") -> str:
 def plain(text: str) -> str:
     """Text in which only what stands in backticks is markup."""
     parts = _CODE.split(text)
-    return "".join(part if index % 2 else _SPECIAL.sub(r"\\\1", part) for index, part in enumerate(parts))
+    return "".join(
+        part if index % 2 else _SPECIAL.sub(r"\\\1", part) for index, part in enumerate(parts)
+    )
 
 
 def prose(docstring: str | None) -> str:

@@ -22,7 +22,10 @@ def test_every_page_of_the_repository_is_on_the_site(tmp_path: Path) -> None:
     folders = [folder for folder in ROOT.iterdir() if not folder.name.startswith(".")]
     written = {path for folder in [*folders, ROOT] for path in folder.glob("*.md")}
     written |= {
-        path for folder in folders for path in folder.rglob("*.md") if "node_modules" not in path.parts
+        path
+        for folder in folders
+        for path in folder.rglob("*.md")
+        if "node_modules" not in path.parts
     }
     assert {path for path in written if not (tmp_path / path.relative_to(ROOT)).is_file()} == set()
 

@@ -48,7 +48,9 @@ def test_every_variable_that_code_reads_is_among_the_settings(pages: dict[str, s
 
 
 def test_every_field_of_the_runners_settings_is_there_and_explained(pages: dict[str, str]) -> None:
-    rows = re.findall(r"^\| `(KAON_\w+)` \| (.*) \| (.*) \|$", pages["reference/settings"], re.MULTILINE)
+    rows = re.findall(
+        r"^\| `(KAON_\w+)` \| (.*) \| (.*) \|$", pages["reference/settings"], re.MULTILINE
+    )
     assert "KAON_EXCLUSIVE_SECONDS" in {name for name, _, _ in rows}
     assert [name for name, _, text in rows if not text] == []
 
@@ -58,7 +60,9 @@ def test_no_variable_is_told_of_that_nobody_reads(pages: dict[str, str]) -> None
     text = "".join(path.read_text() for path in SOURCES)
     fields = {f"KAON_{name}" for name in re.findall(r"^    ([a-z_]+):", text, re.MULTILINE)}
     unknown = {
-        name for name in told if f'"{name}"' not in text and name.lower() not in {f.lower() for f in fields}
+        name
+        for name in told
+        if f'"{name}"' not in text and name.lower() not in {f.lower() for f in fields}
     }
     assert unknown == set()
 
@@ -84,7 +88,9 @@ def test_every_command_is_there(pages: dict[str, str]) -> None:
 def test_every_public_name_of_the_sdk_is_there(pages: dict[str, str]) -> None:
     page = pages["reference/sdk"]
     names = [
-        f"{module.__name__}.{word}" for module in (kaon, kaon.client, kaon.step) for word in module.__all__
+        f"{module.__name__}.{word}"
+        for module in (kaon, kaon.client, kaon.step)
+        for word in module.__all__
     ]
     names = [name for name in names if name != "kaon.steps"]
     assert len(names) > 60
@@ -104,11 +110,15 @@ def test_every_message_service_and_enum_is_there(pages: dict[str, str]) -> None:
         .services_by_name["RunService"]
     )
     assert [
-        m.name for m in service.methods if f"| `{m.name}` |" not in pages["reference/proto/kaonapi.run.v1"]
+        m.name
+        for m in service.methods
+        if f"| `{m.name}` |" not in pages["reference/proto/kaonapi.run.v1"]
     ] == []
 
 
-def test_every_type_of_failure_is_explained_and_every_explained_one_is_there(pages: dict[str, str]) -> None:
+def test_every_type_of_failure_is_explained_and_every_explained_one_is_there(
+    pages: dict[str, str],
+) -> None:
     raised, told = set(errors.types_of_failures(ROOT)), set(errors.explained(ROOT))
     assert len(raised) > 25
     assert raised == told
@@ -118,11 +128,16 @@ def test_every_type_of_failure_is_explained_and_every_explained_one_is_there(pag
 def variables(path: Path) -> Iterator[str]:
     """Names of environment variables in a file: what looks like one, and whatever is read from an environment."""
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and _NAME.fullmatch(node.value):
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and _NAME.fullmatch(node.value)
+        ):
             yield node.value
         match node:
             case ast.Call(
-                func=ast.Attribute(attr="get" | "pop", value=place), args=[ast.Constant(value=str(name)), *_]
+                func=ast.Attribute(attr="get" | "pop", value=place),
+                args=[ast.Constant(value=str(name)), *_],
             ):
                 if ast.unparse(place).rsplit(".", 1)[-1] in _ENVIRONMENTS and name.isupper():
                     yield name

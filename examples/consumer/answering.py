@@ -52,7 +52,9 @@ def listen(port: int, service: InService) -> ThreadingHTTPServer:
                 self._answer(200, {"status": "ok"})
             elif self.path == "/version":
                 version = service.version()
-                self._answer(200 if version else 503, version or {"error": "no model is in service yet"})
+                self._answer(
+                    200 if version else 503, version or {"error": "no model is in service yet"}
+                )
             else:
                 self._answer(404, {"error": f"no such path: {self.path}"})
 

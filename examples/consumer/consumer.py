@@ -62,14 +62,21 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--publisher", default="127.0.0.1:7071", help="host:port of the model publisher")
-    parser.add_argument("--name", default="shop", help="the name under which this system acknowledges")
+    parser.add_argument(
+        "--publisher", default="127.0.0.1:7071", help="host:port of the model publisher"
+    )
+    parser.add_argument(
+        "--name", default="shop", help="the name under which this system acknowledges"
+    )
     parser.add_argument("--model", default="", help="only this model")
     parser.add_argument(
         "--state", type=Path, default=Path("consumer-state"), help="directory for unpacked models"
     )
     parser.add_argument(
-        "--request", type=_json_object, default={"user": 42, "n": 5}, help="a JSON object to ask the model"
+        "--request",
+        type=_json_object,
+        default={"user": 42, "n": 5},
+        help="a JSON object to ask the model",
     )
     parser.add_argument(
         "--registry",
@@ -77,12 +84,19 @@ def parse() -> argparse.Namespace:
         help="host:port to fetch images from and serve them in this process; without it the Docker engine runs them",
     )
     parser.add_argument(
-        "--http", type=int, default=0, metavar="PORT", help="answer predictions over HTTP, and print none"
+        "--http",
+        type=int,
+        default=0,
+        metavar="PORT",
+        help="answer predictions over HTTP, and print none",
     )
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--once", action="store_true", help="end after the first model")
     how.add_argument(
-        "--follow", dest="once", action="store_false", help="switch to every newer version (default)"
+        "--follow",
+        dest="once",
+        action="store_false",
+        help="switch to every newer version (default)",
     )
     return parser.parse_args()
 
@@ -113,7 +127,9 @@ def acknowledge(arguments: argparse.Namespace, cursor: int) -> None:
     """Tells the publisher that everything up to the cursor has been picked up."""
     with grpc.insecure_channel(arguments.publisher) as channel:
         request = model_pb2.AcknowledgeModelRequest(consumer=arguments.name, cursor=cursor)
-        model_pb2_grpc.ModelServiceStub(channel).AcknowledgeModel(request, wait_for_ready=True, timeout=30)
+        model_pb2_grpc.ModelServiceStub(channel).AcknowledgeModel(
+            request, wait_for_ready=True, timeout=30
+        )
 
 
 def show(version: model_pb2.ModelVersion) -> None:

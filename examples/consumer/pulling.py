@@ -49,7 +49,9 @@ class Layout:
 
     def blob(self, digest: str) -> bytes:
         """See `Source`."""
-        with (self._directory / "blobs" / "sha256" / digest.removeprefix("sha256:")).open("rb") as content:
+        with (self._directory / "blobs" / "sha256" / digest.removeprefix("sha256:")).open(
+            "rb"
+        ) as content:
             return _read(content)
 
 
@@ -108,7 +110,13 @@ def _unpack(source: Source, digest: str, target: Path) -> None:
     try:
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
             _extract(tar, partial)
-    except (tarfile.TarError, ValueError, OverflowError, FileExistsError, NotADirectoryError) as error:
+    except (
+        tarfile.TarError,
+        ValueError,
+        OverflowError,
+        FileExistsError,
+        NotADirectoryError,
+    ) as error:
         raise PullError(f"the image's layer {layer} cannot be unpacked: {error}") from error
     for directory, _, _ in os.walk(partial):
         _sync(directory)
@@ -130,7 +138,9 @@ def _layer_of(manifest: bytes) -> str:
     try:
         return str(json.loads(manifest)["layers"][-1]["digest"])
     except (ValueError, TypeError, LookupError, RecursionError) as error:
-        raise PullError(f"the image's manifest cannot be read: {type(error).__name__}: {error}") from error
+        raise PullError(
+            f"the image's manifest cannot be read: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _extract(tar: tarfile.TarFile, directory: Path) -> None:
@@ -162,7 +172,9 @@ def _place(entry: tarfile.TarInfo) -> PurePosixPath:
     place = PurePosixPath(entry.name)
     plain = entry.type in (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE)
     if place.is_absolute() or ".." in place.parts or not plain or entry.issparse():
-        raise PullError(f"the image has {entry.name}, which is no file, directory or link inside of it")
+        raise PullError(
+            f"the image has {entry.name}, which is no file, directory or link inside of it"
+        )
     return place
 
 
@@ -181,7 +193,9 @@ def _link(root: Path, links: Mapping[PurePosixPath, str]) -> None:
         except (OSError, RuntimeError):
             inside = False
         if not inside:
-            raise PullError(f"the image has the link {place} to {told}, which leads to nothing inside of it")
+            raise PullError(
+                f"the image has the link {place} to {told}, which leads to nothing inside of it"
+            )
 
 
 def _read(content: IO[bytes]) -> bytes:

@@ -48,7 +48,9 @@ def serve(version: model_pb2.ModelVersion, state: Path, registry: str = "") -> S
     name = version.image_reference.rpartition("@")[0]
     try:
         if name.startswith("oci:"):
-            return _InProcess(unpack(Layout(Path(name.removeprefix("oci:"))), version.image_digest, state))
+            return _InProcess(
+                unpack(Layout(Path(name.removeprefix("oci:"))), version.image_digest, state)
+            )
         if registry:
             source = Registry(registry, name.partition("/")[2])
             return _InProcess(unpack(source, version.image_digest, state))

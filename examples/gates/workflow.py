@@ -10,10 +10,16 @@ import release
 from kaon import Workflow, approval, signal, steps, timer
 
 data_ready = signal("data-ready", timeout="6h", default={"ratings": []})
-load = steps.python("load", release.load, ratings=data_ready["payload"]["ratings"], outputs={"mean": float})
+load = steps.python(
+    "load", release.load, ratings=data_ready["payload"]["ratings"], outputs={"mean": float}
+)
 settle = timer("settle", after="200ms")
-agreed = approval("release", message="Publish the mean?", roles=["owner"], timeout="2d", on_timeout="reject")
-publish = steps.python("publish", release.publish, mean=load["mean"], by=agreed["by"], outputs={"text": str})
+agreed = approval(
+    "release", message="Publish the mean?", roles=["owner"], timeout="2d", on_timeout="reject"
+)
+publish = steps.python(
+    "publish", release.publish, mean=load["mean"], by=agreed["by"], outputs={"text": str}
+)
 
 workflow = Workflow(
     "gates", data_ready >> load >> settle >> agreed >> publish, outputs={"text": publish["text"]}

@@ -13,6 +13,8 @@ prepare = steps.python(
 )
 train = steps.python("train", training.train, table=prepare["table"], outputs={"score": float})
 alert = steps.python("alert", training.alert, run=run_info()["id"], error=outcome()["error"])
-clean_up = steps.python("clean-up", training.clean_up, table=prepare["table"], status=outcome()["status"])
+clean_up = steps.python(
+    "clean-up", training.clean_up, table=prepare["table"], status=outcome()["status"]
+)
 
 workflow = Workflow("hooks", prepare >> train, on_failure=alert, finally_=clean_up)

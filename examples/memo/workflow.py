@@ -15,6 +15,8 @@ build = steps.python(
     outputs={"features": list},
     memo=Memo(salt="1", max_age="30d"),
 )
-report = steps.python("report", features.report, features=build["features"], outputs={"mean": float})
+report = steps.python(
+    "report", features.report, features=build["features"], outputs={"mean": float}
+)
 
 workflow = Workflow("memo", build >> report, outputs={"mean": report["mean"]})

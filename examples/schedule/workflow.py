@@ -23,5 +23,10 @@ add_up = steps.python(
 )
 
 workflow = Workflow(
-    "daily-sales", add_up, outputs={"total": add_up["total"]}, max_active_runs=8, timeout="2h", deadline="30m"
+    "daily-sales",
+    add_up,
+    outputs={"total": add_up["total"]},
+    max_active_runs=8,
+    timeout="2h",
+    deadline="30m",
 )

@@ -22,7 +22,9 @@ train = steps.python(
     epochs=param("epochs", int, default=40),
     outputs={"loss": float},
 )
-choose = steps.python("choose", fitting.choose, losses=train["loss"], outputs={"best": float, "stopped": int})
+choose = steps.python(
+    "choose", fitting.choose, losses=train["loss"], outputs={"best": float, "stopped": int}
+)
 
 workflow = Workflow(
     "sweep", train**trial >> choose, outputs={"best": choose["best"], "stopped": choose["stopped"]}

@@ -41,7 +41,9 @@ def image(directory: Path, *entries: tarfile.TarInfo) -> str:
 
 def unpacked(directory: Path, *entries: tarfile.TarInfo) -> Path:
     """What the consumer makes of `image`."""
-    return pulling.unpack(pulling.Layout(directory), image(directory, *entries), directory / "state")
+    return pulling.unpack(
+        pulling.Layout(directory), image(directory, *entries), directory / "state"
+    )
 
 
 def link(name: str, target: str) -> tarfile.TarInfo:
@@ -100,7 +102,9 @@ def test_a_model_is_on_the_disk_before_its_directory_is_known(
     assert str(tmp_path / "state") in synced
 
 
-def test_consumers_that_fetch_the_same_image_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
+def test_consumers_that_fetch_the_same_image_at_once_do_not_disturb_each_other(
+    tmp_path: Path,
+) -> None:
     digest, state = image(tmp_path), tmp_path / "state"
     target = state / digest.removeprefix("sha256:")
 
@@ -113,7 +117,9 @@ def test_consumers_that_fetch_the_same_image_at_once_do_not_disturb_each_other(t
     left = target.with_suffix(".partial") / "kaon" / "left by one that died"
     left.mkdir(parents=True)
     with ThreadPoolExecutor(4) as pool:
-        (model,) = set(pool.map(lambda _: pulling.unpack(Watched(tmp_path), digest, state), range(4)))
+        (model,) = set(
+            pool.map(lambda _: pulling.unpack(Watched(tmp_path), digest, state), range(4))
+        )
     assert [str(path.relative_to(model)) for path in sorted(model.rglob("*"))] == [
         "checkpoint-100",
         "checkpoint-100/w",
@@ -122,13 +128,17 @@ def test_consumers_that_fetch_the_same_image_at_once_do_not_disturb_each_other(t
 
 
 @pytest.mark.parametrize(("bound", "most"), [("MOST_ENTRIES", 1), ("MOST_BYTES", 200)])
-def test_an_image_has_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str, most: int) -> None:
+def test_an_image_has_bounds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str, most: int
+) -> None:
     monkeypatch.setattr(pulling, bound, most)
     with pytest.raises(pulling.PullError, match="more than"):
         unpacked(tmp_path, entry("a"), entry("b"))
 
 
-@pytest.mark.parametrize("manifest", [b"[" * 100_000, b"{}", b'{"layers": [{"digest": "sha256:../../x"}]}'])
+@pytest.mark.parametrize(
+    "manifest", [b"[" * 100_000, b"{}", b'{"layers": [{"digest": "sha256:../../x"}]}']
+)
 def test_a_manifest_that_is_none_is_refused(tmp_path: Path, manifest: bytes) -> None:
     digest = blob(tmp_path, manifest)
     with pytest.raises(pulling.PullError, match=r"manifest cannot be read|not a digest"):

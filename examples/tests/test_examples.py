@@ -64,7 +64,9 @@ def test_an_example_can_be_built(load: Callable[[str], Workflow], name: str) -> 
     assert workflow.definition().code_bundle == workflow.bundle().digest
 
 
-def test_gates_wait_for_a_signal_a_time_and_somebody(load: Callable[[str], Workflow], client: Client) -> None:
+def test_gates_wait_for_a_signal_a_time_and_somebody(
+    load: Callable[[str], Workflow], client: Client
+) -> None:
     run_id = client.submit(load("gates")).run.run_id
     waits(client, run_id, "data-ready")
     client.signal(run_id, "data-ready", {"ratings": [3, 4, 5]})
@@ -74,7 +76,9 @@ def test_gates_wait_for_a_signal_a_time_and_somebody(load: Callable[[str], Workf
     assert dict(run.outputs_json) == {"text": '"mean 4.00, released by ada"'}
 
 
-def test_sub_workflows_have_runs_of_their_own(load: Callable[[str], Workflow], client: Client) -> None:
+def test_sub_workflows_have_runs_of_their_own(
+    load: Callable[[str], Workflow], client: Client
+) -> None:
     run = ended(client, client.submit(load("subworkflow")).run.run_id)
     assert run.run.status == run_pb2.STATUS_SUCCEEDED, run.run.error
     children = [client.run(block.child_run_id).run for block in run.blocks if block.child_run_id]
@@ -85,7 +89,9 @@ def test_sub_workflows_have_runs_of_their_own(load: Callable[[str], Workflow], c
     )
 
 
-def test_a_sweep_stops_trials_that_do_badly(load: Callable[[str], Workflow], client: Client) -> None:
+def test_a_sweep_stops_trials_that_do_badly(
+    load: Callable[[str], Workflow], client: Client
+) -> None:
     run = ended(client, client.submit(load("sweep")).run.run_id).run
     assert run.status == run_pb2.STATUS_SUCCEEDED, run.error
     assert float(run.outputs_json["best"]) < 0.02
@@ -110,11 +116,18 @@ def test_hooks_run_after_a_failure_and_always(
     assert run.run.status == status
     succeeded = {step.path for step in run.steps if step.status == run_pb2.STATUS_SUCCEEDED}
     assert succeeded & {"alert", "clean-up"} == hooks
-    (removed,) = [line.text for lines in client.logs(run.run.run_id, "clean-up") for line in lines.lines]
-    assert removed == f"{run_pb2.Status.Name(status).removeprefix('STATUS_')}: removed temporary_{rows}"
+    (removed,) = [
+        line.text for lines in client.logs(run.run.run_id, "clean-up") for line in lines.lines
+    ]
+    assert (
+        removed
+        == f"{run_pb2.Status.Name(status).removeprefix('STATUS_')}: removed temporary_{rows}"
+    )
 
 
-def test_an_equal_execution_is_not_repeated(load: Callable[[str], Workflow], client: Client) -> None:
+def test_an_equal_execution_is_not_repeated(
+    load: Callable[[str], Workflow], client: Client
+) -> None:
     first = ended(client, client.submit(load("memo")).run.run_id)
     second = ended(client, client.submit(load("memo")).run.run_id)
     taken = {step.path: step.memo_run_id for step in second.steps}
@@ -124,7 +137,9 @@ def test_an_equal_execution_is_not_repeated(load: Callable[[str], Workflow], cli
     assert {step.memo_run_id for step in other.steps} == {""}
 
 
-def test_a_backfill_makes_a_run_for_each_day_once(load: Callable[[str], Workflow], client: Client) -> None:
+def test_a_backfill_makes_a_run_for_each_day_once(
+    load: Callable[[str], Workflow], client: Client
+) -> None:
     client.register(load("schedule"))
 
     def filled() -> schedule_pb2.BackfillResponse:
@@ -133,11 +148,17 @@ def test_a_backfill_makes_a_run_for_each_day_once(load: Callable[[str], Workflow
 
     first = filled()
     assert first.created == 3
-    assert [ended(client, run.run_id).run.outputs_json["total"] for run in first.runs] == ["2", "4", "6"]
+    assert [ended(client, run.run_id).run.outputs_json["total"] for run in first.runs] == [
+        "2",
+        "4",
+        "6",
+    ]
     assert filled().created == 0
 
 
-def test_a_schedule_is_kept_with_its_next_time(load: Callable[[str], Workflow], client: Client) -> None:
+def test_a_schedule_is_kept_with_its_next_time(
+    load: Callable[[str], Workflow], client: Client
+) -> None:
     client.register(load("schedule"))
     nightly = schedule_file.read(EXAMPLES / "schedule" / "nightly.toml")
     assert client.schedules.put(nightly).created
@@ -145,7 +166,9 @@ def test_a_schedule_is_kept_with_its_next_time(load: Callable[[str], Workflow], 
     client.schedules.delete("nightly-sales")
 
 
-def test_a_schedule_submits_runs_for_its_times(load: Callable[[str], Workflow], client: Client) -> None:
+def test_a_schedule_submits_runs_for_its_times(
+    load: Callable[[str], Workflow], client: Client
+) -> None:
     client.register(load("schedule"))
     often = schedule_file.read(EXAMPLES / "schedule" / "nightly.toml")
     often.name = "often"
@@ -157,7 +180,9 @@ def test_a_schedule_submits_runs_for_its_times(load: Callable[[str], Workflow], 
     assert run.params_json["day"] == f'"{datetime.now(UTC).date().isoformat()}"'
 
 
-def test_a_run_that_has_finished_starts_another_one(load: Callable[[str], Workflow], client: Client) -> None:
+def test_a_run_that_has_finished_starts_another_one(
+    load: Callable[[str], Workflow], client: Client
+) -> None:
     client.register(load("hooks"))
     after = schedule_file.from_mapping(
         {

@@ -6,9 +6,15 @@ import tour
 
 from kaon import Workflow, each, param, repeat, steps
 
-split = steps.python("split", tour.split, count=param("count", int, default=3), outputs={"regions": list})
+split = steps.python(
+    "split", tour.split, count=param("count", int, default=3), outputs={"regions": list}
+)
 region = each("region", split["regions"])
 train = steps.python("train", tour.train, region=region, outputs={"score": float})
-check = steps.python("check", tour.check, scores=train["score"], outputs={"good": bool, "mean": float})
+check = steps.python(
+    "check", tour.check, scores=train["score"], outputs={"good": bool, "mean": float}
+)
 
-workflow = Workflow("tour", repeat(split >> train**region >> check, until=check["good"], max_iterations=5))
+workflow = Workflow(
+    "tour", repeat(split >> train**region >> check, until=check["good"], max_iterations=5)
+)

@@ -34,10 +34,14 @@ def test_a_killed_runners_step_runs_again_elsewhere_and_the_run_succeeds(
     run = api.submit(load("faults/workflow.py"), count=3, seconds=6.0, ledger=str(ledger))
     leased = api.await_leased(run, "/train")
     victim = next(
-        each for each in light_system.runners if each.config.env["KAON_RUNNER_ID"] == leased.runner_id
+        each
+        for each in light_system.runners
+        if each.config.env["KAON_RUNNER_ID"] == leased.runner_id
     )
     until(
-        lambda: any(line["event"] == "started" for line in ledger_lines(ledger)), seconds=20, what="a start"
+        lambda: any(line["event"] == "started" for line in ledger_lines(ledger)),
+        seconds=20,
+        what="a start",
     )
     victim.kill()
     ended = api.wait(run)
@@ -63,7 +67,11 @@ def test_a_killed_runner_leaves_no_process_of_its_steps(
     pids = [line["pid"] for line in ledger_lines(ledger) if line["event"] == "started"]
     for runner in light_system.runners:
         runner.kill()
-    until(lambda: not any(alive(pid) for pid in pids), seconds=10, what="the steps' processes are gone")
+    until(
+        lambda: not any(alive(pid) for pid in pids),
+        seconds=10,
+        what="the steps' processes are gone",
+    )
 
 
 def test_a_killed_coordinator_goes_on_and_runs_no_finished_step_again(
@@ -90,11 +98,15 @@ def test_a_killed_broker_comes_back_and_nothing_acknowledged_is_lost(
     ledger = tmp_path / "ledger"
     workflow = load("faults/workflow.py")
     version = api.register(workflow)
-    runs = [api.submit_version("faults", version, count=2, seconds=2.0, ledger=str(ledger)) for _ in range(5)]
+    runs = [
+        api.submit_version("faults", version, count=2, seconds=2.0, ledger=str(ledger))
+        for _ in range(5)
+    ]
     until(lambda: sum(done(ledger).values()) >= 3, seconds=40, what="steps")
     light_system.kafka.kill()
     runs += [
-        api.submit_version("faults", version, count=2, seconds=0.2, ledger=str(ledger)) for _ in range(5)
+        api.submit_version("faults", version, count=2, seconds=0.2, ledger=str(ledger))
+        for _ in range(5)
     ]
     light_system.kafka.start()
     for run in runs:
@@ -113,7 +125,9 @@ def test_an_acknowledged_submit_survives_the_coordinators_death(
     run = api.submit_version("faults", version, key="k1", count=1, seconds=0.1, ledger=str(ledger))
     light_system.coordinator.kill()
     light_system.coordinator.start()
-    again = api.submit_version("faults", version, key="k1", count=1, seconds=0.1, ledger=str(ledger))
+    again = api.submit_version(
+        "faults", version, key="k1", count=1, seconds=0.1, ledger=str(ledger)
+    )
     assert again == run, "the same idempotency key gives the same run"
     assert api.wait(run).status == run_pb2.STATUS_SUCCEEDED
     assert done(ledger)["join"] == 1
@@ -126,12 +140,17 @@ def test_a_paused_runner_that_wakes_as_a_zombie_changes_nothing(
     run = api.submit(load("faults/workflow.py"), count=2, seconds=6.0, ledger=str(ledger))
     leased = api.await_leased(run, "/train")
     zombie = next(
-        each for each in light_system.runners if each.config.env["KAON_RUNNER_ID"] == leased.runner_id
+        each
+        for each in light_system.runners
+        if each.config.env["KAON_RUNNER_ID"] == leased.runner_id
     )
     zombie.pause()
     try:
         api.await_event(
-            run, lambda event: event.HasField("step_lease_lost") and event.step_lease_lost.path == leased.path
+            run,
+            lambda event: (
+                event.HasField("step_lease_lost") and event.step_lease_lost.path == leased.path
+            ),
         )
     finally:
         zombie.resume()
@@ -148,7 +167,8 @@ def test_a_coordinator_that_dies_again_and_again_runs_nothing_twice(
     workflow = load("faults/workflow.py")
     version = api.register(workflow)
     runs = [
-        api.submit_version("faults", version, count=3, seconds=1.0, ledger=str(ledger)) for _ in range(10)
+        api.submit_version("faults", version, count=3, seconds=1.0, ledger=str(ledger))
+        for _ in range(10)
     ]
     for _ in range(3):
         time.sleep(1.0)

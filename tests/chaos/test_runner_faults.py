@@ -40,17 +40,27 @@ def test_steps_of_runners_that_are_killed_again_and_again_start_again_in_time(
     chance = random.Random(1)
     waits: list[float] = []
     for _ in range(deaths):
-        until(lambda: len(weather.running_steps(ledger)) >= 8, seconds=30, what="all slots are busy")
+        until(
+            lambda: len(weather.running_steps(ledger)) >= 8, seconds=30, what="all slots are busy"
+        )
         time.sleep(chance.random())
         victim = weather.runner_named(light_system, chance.choice(["runner-1", "runner-2"]))
         victim.kill()
         killed = time.time()
         lost = weather.running_steps(ledger, victim.config.env["KAON_RUNNER_ID"])
         victim.start()
-        until(lambda: weather.started_since(ledger, lost, killed), seconds=30, what=f"{lost} start again")  # noqa: B023
+        until(
+            lambda lost=lost, killed=killed: weather.started_since(ledger, lost, killed),
+            seconds=30,
+            what=f"{lost} start again",
+        )
         waits += [weather.starts(ledger)[step][-1]["time"] - killed for step in lost]
         # A step that is hit three times is taken for the cause, and quarantined.
-        until(lambda: not lost.keys() & weather.running_steps(ledger).keys(), seconds=30, what="they end")  # noqa: B023
+        until(
+            lambda lost=lost: not lost.keys() & weather.running_steps(ledger).keys(),
+            seconds=30,
+            what="they end",
+        )
     assert api.wait(run, 300).status == run_pb2.STATUS_SUCCEEDED
     weather.accepted_once(api, run)
     assert weather.total_of(api, run) == sum(range(count))
@@ -78,7 +88,9 @@ def test_a_runner_that_sleeps_for_two_leases_wakes_to_steps_that_are_not_its_own
     steps = api.steps(run)
     assert {steps[step].runner_id for step in taken} == {"runner-2"}
     # It is of use again.
-    again = api.submit(load("storms/storm.py"), count=12, seconds=0.5, ledger=str(tmp_path / "again"))
+    again = api.submit(
+        load("storms/storm.py"), count=12, seconds=0.5, ledger=str(tmp_path / "again")
+    )
     assert api.wait(again).status == run_pb2.STATUS_SUCCEEDED
     runners = {lines[0]["runner"] for lines in weather.starts(tmp_path / "again").values()}
     assert runners == {"runner-1", "runner-2"}
@@ -121,7 +133,9 @@ def leave(runner: Service, coming: Future[None]) -> None:
     assert runner.exit_code == 0
 
 
-def test_runners_that_come_and_go_fail_no_step(light_system: System, api: Api, tmp_path: Path) -> None:
+def test_runners_that_come_and_go_fail_no_step(
+    light_system: System, api: Api, tmp_path: Path
+) -> None:
     ledger = tmp_path / "ledger"
     count, seconds, length = weather.full_or((5000, 180.0, 0.4), (180, 14.0, 1.2))
     run = api.submit(load("storms/storm.py"), count=count, seconds=length, ledger=str(ledger))
@@ -144,7 +158,9 @@ def test_runners_that_come_and_go_fail_no_step(light_system: System, api: Api, t
     assert weather.total_of(api, run) == sum(range(count))
     steps = api.steps(run).values()
     workers = {lines[0]["runner"] for lines in weather.starts(ledger).values()}
-    print(f"{len(came)} runners came, one every 2 s, and {len(came) - 4} left; {len(workers)} runners worked")
+    print(
+        f"{len(came)} runners came, one every 2 s, and {len(came) - 4} left; {len(workers)} runners worked"
+    )
     assert weather.lost(steps) == 0, "a runner that leaves hands back"
     assert all(step.attempt == 1 for step in steps)
     assert len(workers) > 2
@@ -158,19 +174,31 @@ def test_a_coordinator_that_is_killed_under_a_wide_foreach_goes_on(
     run = api.submit(load("storms/storm.py"), count=count, seconds=0.05, ledger=str(ledger))
     for death in range(1, deaths + 1):
         share = count * death // (deaths + 2)
-        until(lambda share=share: len(weather.starts(ledger)) >= share, seconds=240, what=f"{share} starts")  # type: ignore[misc]
+        until(
+            lambda share=share: len(weather.starts(ledger)) >= share,
+            seconds=240,
+            what=f"{share} starts",
+        )  # type: ignore[misc]
         killed = time.monotonic()
         light_system.coordinator.kill()
         light_system.coordinator.start()
         before = len(weather.starts(ledger))
-        until(lambda before=before: len(weather.starts(ledger)) > before, seconds=30, what="work goes on")  # type: ignore[misc]
-        print(f"after the coordinator's death the next step started within {time.monotonic() - killed:.1f} s")
+        until(
+            lambda before=before: len(weather.starts(ledger)) > before,
+            seconds=30,
+            what="work goes on",
+        )  # type: ignore[misc]
+        print(
+            f"after the coordinator's death the next step started within {time.monotonic() - killed:.1f} s"
+        )
     assert api.wait(run, 600).status == run_pb2.STATUS_SUCCEEDED
     weather.accepted_once(api, run)
     assert weather.total_of(api, run) == sum(range(count))
 
 
-def test_no_step_is_lost_while_the_broker_is_away(light_system: System, api: Api, tmp_path: Path) -> None:
+def test_no_step_is_lost_while_the_broker_is_away(
+    light_system: System, api: Api, tmp_path: Path
+) -> None:
     ledger = tmp_path / "ledger"
     away = weather.full_or(30.0, 13.0)
     run = api.submit(load("storms/storm.py"), count=24, seconds=4.0, ledger=str(ledger))
@@ -200,10 +228,18 @@ def behind(proxy: TcpProxy, tmp_path: Path) -> Iterator[System]:
     """A system in which runner-1 reaches the broker through the proxy, and runner-2 without it."""
     listener = ProxiedListener(port=proxy.config.upstream_port, advertised_port=proxy.config.port)
     config = SystemConfig(
-        state=tmp_path / "behind", engines=False, docker=False, publisher=False, runners=0, proxied=listener
+        state=tmp_path / "behind",
+        engines=False,
+        docker=False,
+        publisher=False,
+        runners=0,
+        proxied=listener,
     )
     system = System(config, report=print)
-    system.runners = [system.add_runner(1, KAON_KAFKA=f"{HOST}:{proxy.config.port}"), system.add_runner(2)]
+    system.runners = [
+        system.add_runner(1, KAON_KAFKA=f"{HOST}:{proxy.config.port}"),
+        system.add_runner(2),
+    ]
     with system:
         yield system
 
@@ -227,7 +263,9 @@ def test_a_runner_that_is_cut_from_the_broker_loses_its_steps_to_another_and_com
     assert api.wait(run, 180).status == run_pb2.STATUS_SUCCEEDED
     weather.accepted_once(api, run)
     assert weather.lost(api.steps(run).values()) > 0, "what the cut runner held went elsewhere"
-    again = api.submit(load("storms/storm.py"), count=12, seconds=0.5, ledger=str(tmp_path / "again"))
+    again = api.submit(
+        load("storms/storm.py"), count=12, seconds=0.5, ledger=str(tmp_path / "again")
+    )
     assert api.wait(again).status == run_pb2.STATUS_SUCCEEDED
     runners = {lines[0]["runner"] for lines in weather.starts(tmp_path / "again").values()}
     assert runners == {"runner-1", "runner-2"}, "the healed runner gets steps again"

@@ -32,7 +32,9 @@ def start_wait(client: Client, run_id: str) -> float:
     raise AssertionError(f"run {run_id} ended without having started its step")
 
 
-def waits(client: Client, workflow: Workflow, ledger: Path, count: int, pause: float) -> list[float]:
+def waits(
+    client: Client, workflow: Workflow, ledger: Path, count: int, pause: float
+) -> list[float]:
     """How long the step of each of some small runs waited, submitted one after the other."""
     found = []
     for _ in range(count):
@@ -70,11 +72,17 @@ def test_under_the_flood_of_another_tenant_a_step_waits_no_longer_than_for_one_s
         ledger = tmp_path / "flood"
         params = {"seconds": STEP_SECONDS, "ledger": str(ledger)}
         runs = [many.submit(workflow, {"count": count, **params}).run.run_id for count in floods]
-        until(lambda: len(weather.running_steps(ledger)) >= 8, seconds=60, what="the flood has all slots")
+        until(
+            lambda: len(weather.running_steps(ledger)) >= 8,
+            seconds=60,
+            what="the flood has all slots",
+        )
 
         under = waits(few, workflow, tmp_path / "calm", samples, 1.0)
 
-        assert many.run(runs[-1]).run.status == run_pb2.STATUS_RUNNING, "the flood was over too soon"
+        assert many.run(runs[-1]).run.status == run_pb2.STATUS_RUNNING, (
+            "the flood was over too soon"
+        )
         for run_id in runs:
             many.cancel(run_id, "the test is over")
     slot, p99 = held(ledger), int(0.99 * (samples - 1))

@@ -72,8 +72,12 @@ def test_partitions_move_when_a_coordinator_dies_leaves_or_joins_and_no_run_is_l
     await_spread(three, 3)
     runs += submit(6, *apis)
     assert first.running
-    assert Counter(apis[0].wait(run).status for run in runs) == {run_pb2.STATUS_SUCCEEDED: len(runs)}
-    done = Counter((line["run"], line["step"]) for line in ledger_lines(ledger) if line["event"] == "done")
+    assert Counter(apis[0].wait(run).status for run in runs) == {
+        run_pb2.STATUS_SUCCEEDED: len(runs)
+    }
+    done = Counter(
+        (line["run"], line["step"]) for line in ledger_lines(ledger) if line["event"] == "done"
+    )
     assert len(done) == 4 * len(runs)
     for run in runs:
         accepted = Counter(

@@ -67,7 +67,9 @@ def test_a_cancelled_step_leaves_nothing(system: System, api: Api, engine: str) 
         until(lambda: step_progress(api, run) > 0, seconds=90, what="the step is at work")
     cancel_and_check(api, system, run)
     if engine in {"spark", "hive"}:
-        until(lambda: is_idle(system), seconds=15, what="the server has stopped working for the step")
+        until(
+            lambda: is_idle(system), seconds=15, what="the server has stopped working for the step"
+        )
 
 
 def step_progress(api: Api, run: str) -> float:

@@ -34,7 +34,9 @@ def api(system: System) -> Iterator[Api]:
 
 
 def regions_of(steps: dict[str, run_pb2.StepView]) -> set[str]:
-    paths = (path for path in steps if path.startswith("cycle#1/") and path.endswith("/train-region"))
+    paths = (
+        path for path in steps if path.startswith("cycle#1/") and path.endswith("/train-region")
+    )
     return {path.partition("[")[2].partition("]")[0] for path in paths}
 
 
@@ -52,10 +54,14 @@ def break_everything_once(system: System, api: Api, run: str) -> dict[str, int]:
     runner.start()
     api.await_event(
         run,
-        lambda event: event.HasField("step_ended") and event.step_ended.path.endswith("/validate-region"),
+        lambda event: (
+            event.HasField("step_ended") and event.step_ended.path.endswith("/validate-region")
+        ),
     )
     steps = api.steps(run).items()
-    before = {path: step.generation for path, step in steps if step.status == run_pb2.STATUS_SUCCEEDED}
+    before = {
+        path: step.generation for path, step in steps if step.status == run_pb2.STATUS_SUCCEEDED
+    }
     for server in (system.coordinator, system.kafka):
         server.kill()
         server.start()
@@ -74,12 +80,16 @@ def test_the_main_job_survives_deaths_repeats_until_stable_and_publishes_a_model
     steps = api.steps(run)
     assert any(step.lost_runners for step in steps.values()), "a killed runner held something"
     assert {path: steps[path].generation for path in before} == before, "no finished step ran again"
-    assert all(step.attempt == 1 for step in steps.values()), "deaths of the platform use up no attempt"
+    assert all(step.attempt == 1 for step in steps.values()), (
+        "deaths of the platform use up no attempt"
+    )
     assert ended.status == run_pb2.STATUS_SUCCEEDED, ended.error
     history = passes_of(steps)
     assert [each["stable"] for each in history] == [False] * (len(history) - 1) + [True]
     assert len(history) >= 2, "with the default settings the first pass is not stable"
-    assert history[1]["shrinkage"] > history[0]["shrinkage"], "what changes is decided by the last result"
+    assert history[1]["shrinkage"] > history[0]["shrinkage"], (
+        "what changes is decided by the last result"
+    )
     assert all((each["low"] >= each["threshold"]) == each["stable"] for each in history)
     assert len(regions_of(steps)) == 7
     assert "<img" in Path(uri_of(steps["report"], "html")).read_text()
@@ -99,7 +109,9 @@ def check_published(system: System, step: run_pb2.StepView) -> None:
         version = model_pb2_grpc.ModelServiceStub(channel).GetModel(request).version
     assert version.image_digest == json.loads(step.outputs_json["digest"])
     assert version.lineage.data_digests
-    wanted = model_pb2.VERIFICATION_RUN_IN_CONTAINER if system.docker else model_pb2.VERIFICATION_NOT_RUN
+    wanted = (
+        model_pb2.VERIFICATION_RUN_IN_CONTAINER if system.docker else model_pb2.VERIFICATION_NOT_RUN
+    )
     assert version.verification == wanted, version.verification_details
 
 
@@ -117,7 +129,11 @@ def check_consumer(system: System, state: Path) -> None:
     assert "Recommendations for user 42" in done.stdout
     assert (
         len(
-            [line for line in done.stdout.splitlines() if line.lstrip()[:2] in {f"{n}." for n in range(1, 6)}]
+            [
+                line
+                for line in done.stdout.splitlines()
+                if line.lstrip()[:2] in {f"{n}." for n in range(1, 6)}
+            ]
         )
         == 5
     )

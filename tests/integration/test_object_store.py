@@ -28,7 +28,9 @@ def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectSto
 
 
 @pytest.fixture(scope="module")
-def s3_system(object_store: ObjectStore, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def s3_system(
+    object_store: ObjectStore, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[System]:
     """Kafka, coordinator, publisher and two runners that share nothing but the object store."""
     config = SystemConfig(
         state=tmp_path_factory.mktemp("system"),
@@ -60,7 +62,9 @@ def test_a_model_goes_from_step_to_publisher_by_the_object_store(
     api.close()
 
 
-def test_a_step_waits_for_an_object_store_that_is_away(s3_system: System, object_store: ObjectStore) -> None:
+def test_a_step_waits_for_an_object_store_that_is_away(
+    s3_system: System, object_store: ObjectStore
+) -> None:
     api = Api(s3_system.api)
     workflow = load("containers/workflow.py", "publishing")
     version = api.register(workflow)
@@ -77,6 +81,8 @@ def test_a_step_waits_for_an_object_store_that_is_away(s3_system: System, object
 def test_no_password_is_in_what_is_committed() -> None:
     compose = Path(__file__).parents[2] / "docker-compose.yml"
     lines = [line.strip() for line in compose.read_text(encoding="utf-8").splitlines()]
-    secrets = [line for line in lines if line.startswith(("AWS_SECRET_ACCESS_KEY:", "POSTGRES_PASSWORD:"))]
+    secrets = [
+        line for line in lines if line.startswith(("AWS_SECRET_ACCESS_KEY:", "POSTGRES_PASSWORD:"))
+    ]
     assert secrets
     assert all("${" in line for line in secrets)

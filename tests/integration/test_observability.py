@@ -54,7 +54,9 @@ def test_the_doctor_finds_a_healthy_coordinator(small_system: System) -> None:
     asked = [str(Path(sys.executable).with_name("kaon")), "doctor", "--json"]
     found = subprocess.run(asked, env=environment, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stdout + found.stderr
-    verdicts = {line["check"]: line["verdict"] for line in map(json.loads, found.stdout.splitlines())}
+    verdicts = {
+        line["check"]: line["verdict"] for line in map(json.loads, found.stdout.splitlines())
+    }
     assert verdicts["database"] == verdicts["broker"] == verdicts["commands"] == "ok"
     assert verdicts["pool default"] == "ok"
     assert verdicts["publisher"] == "warning"

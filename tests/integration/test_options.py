@@ -120,7 +120,9 @@ def test_a_rejection_that_fails_nothing_is_for_a_branch_to_look_at(client: Clien
 
 def test_a_signal_that_does_not_come_has_its_default(client: Client) -> None:
     awaited = signal("awaited", timeout="100ms", default={"rows": 7})
-    found = run(client, awaited >> timer("short", after="50ms") >> give("after", awaited["payload"]["rows"]))
+    found = run(
+        client, awaited >> timer("short", after="50ms") >> give("after", awaited["payload"]["rows"])
+    )
     assert found.steps[0].outputs_json["value"] == "7"
 
 
@@ -130,7 +132,9 @@ def test_a_step_that_takes_too_long_in_all_is_stopped(client: Client) -> None:
 
 
 def test_a_group_that_takes_too_long_is_stopped_and_its_hooks_run(client: Client) -> None:
-    body = group(stay(), name="bounded", timeout="300ms", finally_=give("tidy", outcome()["status"]))
+    body = group(
+        stay(), name="bounded", timeout="300ms", finally_=give("tidy", outcome()["status"])
+    )
     found = run(client, body)
     assert status(found, "bounded") == "TIMED_OUT"
     assert {step.path: step.outputs_json.get("value") for step in found.steps}[
@@ -162,7 +166,9 @@ def test_errors_are_retried_by_their_class(client: Client, kind: str, attempts: 
     assert (found.steps[0].attempt, status(found)) == (attempts, "FAILED")
 
 
-def test_no_more_steps_of_a_tag_run_at_once_than_there_are_permits(client: Client, tmp_path: Path) -> None:
+def test_no_more_steps_of_a_tag_run_at_once_than_there_are_permits(
+    client: Client, tmp_path: Path
+) -> None:
     client.schedules.set_permits("narrow", 1)
     note = tmp_path / "note"
     number = each("number", list(range(6)))
@@ -188,7 +194,9 @@ def test_no_more_runs_of_a_workflow_are_active_than_it_says(client: Client) -> N
 
 def test_a_repeat_waits_between_its_passes(client: Client) -> None:
     step = steps.python("pass", acting.count, outputs={"value": int})
-    body = repeat(step, until=expr("n >= 3", n=step["value"]), max_iterations=5, backoff="100ms", factor=2)
+    body = repeat(
+        step, until=expr("n >= 3", n=step["value"]), max_iterations=5, backoff="100ms", factor=2
+    )
     run_id = submitted(client, body)
     assert status(ended(client, run_id)) == "SUCCEEDED"
     times = {
@@ -227,7 +235,9 @@ def test_hooks_of_a_run_that_is_cancelled_run_unless_it_is_forced(client: Client
         found = ended(client, run_id)
         assert status(found) == "CANCELLED"
         tidied = [step for step in found.steps if step.path == "tidy" and step.attempt]
-        assert [run_pb2.Status.Name(step.status) for step in tidied] == ([f"STATUS_{hook}"] if hook else [])
+        assert [run_pb2.Status.Name(step.status) for step in tidied] == (
+            [f"STATUS_{hook}"] if hook else []
+        )
 
 
 def test_a_signal_that_comes_before_its_gate_is_kept_for_it(client: Client) -> None:

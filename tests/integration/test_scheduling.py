@@ -34,16 +34,22 @@ class Server:
 
 @pytest.fixture(scope="module", params=["embedded", pytest.param("kafka", marks=pytest.mark.real)])
 def server(
-    request: pytest.FixtureRequest, shared_system: SharedSystem, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    shared_system: SharedSystem,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Server]:
     if request.param == "kafka":
         system = shared_system.system
         producer = KafkaProducer(bootstrap_servers=system.kafka.address)
         send = producer.send
-        yield Server(system.api, lambda topic, value: send(topic, value, partition=0).get(30).offset)
+        yield Server(
+            system.api, lambda topic, value: send(topic, value, partition=0).get(30).offset
+        )
         producer.close()
         return
-    with EmbeddedSystem(EmbeddedSettings(state=tmp_path_factory.mktemp("scheduling"), slots=2)) as embedded:
+    with EmbeddedSystem(
+        EmbeddedSettings(state=tmp_path_factory.mktemp("scheduling"), slots=2)
+    ) as embedded:
         yield Server(embedded.address)
 
 
@@ -57,7 +63,9 @@ def client(server: Server) -> Iterator[Client]:
             client.schedules.delete(schedule.name)
 
 
-def made_by(client: Client, origin: str, count: int, workflow: str = "scheduled") -> list[run_pb2.Run]:
+def made_by(
+    client: Client, origin: str, count: int, workflow: str = "scheduled"
+) -> list[run_pb2.Run]:
     """The runs of an origin, as soon as there are so many, all ended."""
     deadline = time.monotonic() + PATIENCE
     while True:
@@ -83,7 +91,9 @@ def ended(client: Client, run_id: str) -> run_service_pb2.GetRunResponse:
 
 def test_a_schedule_submits_a_run_every_second(client: Client) -> None:
     interval = s.Interval(every_ms=1_000)
-    schedule = s.Schedule(name="beat", workflow="scheduled", interval=interval, params_cel={"what": "time"})
+    schedule = s.Schedule(
+        name="beat", workflow="scheduled", interval=interval, params_cel={"what": "time"}
+    )
     client.schedules.put(schedule)
     runs = made_by(client, "schedule:beat", 3)
     told = client.schedules.get("beat")

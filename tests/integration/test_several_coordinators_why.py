@@ -19,7 +19,8 @@ def test_all_say_the_same_about_a_step_that_waits_and_name_the_pools_owner(
 ) -> None:
     with contextlib.ExitStack() as stack:
         clients = [
-            stack.enter_context(Client(Endpoints(server=address))) for address in three_coordinators.apis
+            stack.enter_context(Client(Endpoints(server=address)))
+            for address in three_coordinators.apis
         ]
         run_id = clients[0].submit(load("waiting/workflow.py")).run.run_id
         for client in clients:

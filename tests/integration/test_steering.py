@@ -21,13 +21,17 @@ SUCCEEDED, FAILED = run_pb2.STATUS_SUCCEEDED, run_pb2.STATUS_FAILED
 
 @pytest.fixture(scope="module", params=["embedded", pytest.param("kafka", marks=pytest.mark.real)])
 def server(
-    request: pytest.FixtureRequest, shared_system: SharedSystem, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    shared_system: SharedSystem,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[str]:
     """Address of the API of a system, without engines."""
     if request.param == "kafka":
         yield shared_system.system.api
         return
-    with EmbeddedSystem(EmbeddedSettings(state=tmp_path_factory.mktemp("steering"), slots=2)) as embedded:
+    with EmbeddedSystem(
+        EmbeddedSettings(state=tmp_path_factory.mktemp("steering"), slots=2)
+    ) as embedded:
         yield embedded.address
 
 
@@ -85,7 +89,9 @@ def starts(params: dict[str, str]) -> int:
     return len(Path(params["note"]).read_text().splitlines())
 
 
-def test_what_failed_runs_again_and_what_succeeded_is_kept(client: Client, params: dict[str, str]) -> None:
+def test_what_failed_runs_again_and_what_succeeded_is_kept(
+    client: Client, params: dict[str, str]
+) -> None:
     run_id = submitted(client, params)
     seq = failed(client, run_id).run.last_seq
     Path(params["fixed"]).touch()
@@ -99,13 +105,23 @@ def test_what_failed_runs_again_and_what_succeeded_is_kept(client: Client, param
 def test_a_cell_can_be_given_up_and_marked_by_hand(client: Client, params: dict[str, str]) -> None:
     run_id = submitted(client, params)
     seq = failed(client, run_id).run.last_seq
-    client.mark(run_id, "regions[us]/work", SUCCEEDED, outputs={"result": "BY HAND"}, reason="done elsewhere")
+    client.mark(
+        run_id,
+        "regions[us]/work",
+        SUCCEEDED,
+        outputs={"result": "BY HAND"},
+        reason="done elsewhere",
+    )
     assert finish(client, run_id, seq) == '"hello EU+BY HAND go on"'
-    marked = [event.block_marked for event in client.history(run_id) if event.HasField("block_marked")]
+    marked = [
+        event.block_marked for event in client.history(run_id) if event.HasField("block_marked")
+    ]
     assert [(each.requester, each.reason) for each in marked] == [("ada", "done elsewhere")]
 
 
-def test_a_paused_run_starts_nothing_until_it_is_resumed(client: Client, params: dict[str, str]) -> None:
+def test_a_paused_run_starts_nothing_until_it_is_resumed(
+    client: Client, params: dict[str, str]
+) -> None:
     Path(params["fixed"]).touch()
     run_id = submitted(client, params)
     seq = until(client, run_id, step_leased={"path": "hold"}).seq
@@ -115,7 +131,10 @@ def test_a_paused_run_starts_nothing_until_it_is_resumed(client: Client, params:
     until(client, run_id, seq, step_ended={"path": "hold"})
     paused = client.run(run_id)
     assert paused.run.status == run_pb2.STATUS_PAUSED
-    assert {step.path: step.status for step in paused.steps}.get("join") in (None, run_pb2.STATUS_PENDING)
+    assert {step.path: step.status for step in paused.steps}.get("join") in (
+        None,
+        run_pb2.STATUS_PENDING,
+    )
     client.resume(run_id)
     assert ended(client, run_id).run.outputs_json["text"] == '"hello EU+US x"'
 
@@ -153,7 +172,9 @@ def test_a_rerun_changes_parameters(client: Client, params: dict[str, str]) -> N
     assert starts(params) == 2
 
 
-def test_a_run_is_shown_as_it_was_and_forked_from_there(client: Client, params: dict[str, str]) -> None:
+def test_a_run_is_shown_as_it_was_and_forked_from_there(
+    client: Client, params: dict[str, str]
+) -> None:
     Path(params["fixed"]).touch()
     run_id = submitted(client, params)
     leased = until(client, run_id, step_leased={"path": "hold"})

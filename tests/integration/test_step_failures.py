@@ -29,7 +29,9 @@ def run_alone(api: Api, name: str, ledger: Path) -> tuple[run_pb2.Run, run_pb2.S
     return api.wait(run), api.steps(run)["only"]
 
 
-def test_a_step_that_fails_is_retried_and_ends_the_run_with_its_own_words(api: Api, tmp_path: Path) -> None:
+def test_a_step_that_fails_is_retried_and_ends_the_run_with_its_own_words(
+    api: Api, tmp_path: Path
+) -> None:
     run, step = run_alone(api, "fails", tmp_path / "ledger")
     assert run.status == run_pb2.STATUS_FAILED
     assert step.attempt == 2
@@ -40,7 +42,9 @@ def test_a_step_that_fails_is_retried_and_ends_the_run_with_its_own_words(api: A
     assert run.error.error_class == step_pb2.ERROR_CLASS_USER
 
 
-def test_a_step_that_takes_too_long_is_timed_out_and_leaves_no_process(api: Api, tmp_path: Path) -> None:
+def test_a_step_that_takes_too_long_is_timed_out_and_leaves_no_process(
+    api: Api, tmp_path: Path
+) -> None:
     ledger = tmp_path / "ledger"
     run, step = run_alone(api, "times-out", ledger)
     assert run.status == run_pb2.STATUS_FAILED
@@ -48,7 +52,9 @@ def test_a_step_that_takes_too_long_is_timed_out_and_leaves_no_process(api: Api,
     assert not any(alive(line["pid"]) for line in ledger_lines(ledger))
 
 
-def test_a_step_with_other_outputs_than_declared_fails_with_the_difference(api: Api, tmp_path: Path) -> None:
+def test_a_step_with_other_outputs_than_declared_fails_with_the_difference(
+    api: Api, tmp_path: Path
+) -> None:
     run, _ = run_alone(api, "misnames", tmp_path / "ledger")
     assert run.status == run_pb2.STATUS_FAILED
     assert run.error.type == "OutputMismatch"
@@ -56,7 +62,9 @@ def test_a_step_with_other_outputs_than_declared_fails_with_the_difference(api: 
     assert "out" in run.error.message
 
 
-def test_a_step_that_exits_by_a_signal_fails_with_the_signals_name(api: Api, tmp_path: Path) -> None:
+def test_a_step_that_exits_by_a_signal_fails_with_the_signals_name(
+    api: Api, tmp_path: Path
+) -> None:
     run, _ = run_alone(api, "dies", tmp_path / "ledger")
     assert run.status == run_pb2.STATUS_FAILED
     assert run.error.type == "Signal"
@@ -77,8 +85,12 @@ def test_a_step_that_prints_100_mb_succeeds_and_its_logs_are_bounded(
 
 
 def test_other_steps_go_on_while_one_prints_100_mb(api: Api, tmp_path: Path) -> None:
-    loud = api.submit(load("faults/single.py", "FLOWS")["prints-much"], ledger=str(tmp_path / "loud"))
-    quiet = api.submit(load("faults/workflow.py"), count=2, seconds=0.1, ledger=str(tmp_path / "quiet"))
+    loud = api.submit(
+        load("faults/single.py", "FLOWS")["prints-much"], ledger=str(tmp_path / "loud")
+    )
+    quiet = api.submit(
+        load("faults/workflow.py"), count=2, seconds=0.1, ledger=str(tmp_path / "quiet")
+    )
     assert api.wait(quiet, 20).status == run_pb2.STATUS_SUCCEEDED
     assert api.wait(loud).status == run_pb2.STATUS_SUCCEEDED
 
@@ -113,6 +125,8 @@ def test_garbage_on_the_topics_kills_nobody(api: Api, small_system: System, tmp_
             producer.send(topic.name, value=b"\xff\xfe no message", partition=partition)
     producer.flush()
     producer.close()
-    run = api.submit(load("faults/workflow.py"), count=2, seconds=0.1, ledger=str(tmp_path / "ledger"))
+    run = api.submit(
+        load("faults/workflow.py"), count=2, seconds=0.1, ledger=str(tmp_path / "ledger")
+    )
     assert api.wait(run, 30).status == run_pb2.STATUS_SUCCEEDED
     assert all(component.running for component in small_system.supervisor.components)

@@ -48,7 +48,11 @@ def test_signals_reach_a_running_step_and_its_numbers_come_out(
     sent = time.monotonic()
     for number in (1, 2, 39):
         signal(api, run, number)
-    until(lambda: api.steps(run)["only"].metrics.get("total") == 42, seconds=10, what="the step's total")
+    until(
+        lambda: api.steps(run)["only"].metrics.get("total") == 42,
+        seconds=10,
+        what="the step's total",
+    )
     print(f"three signals heard and answered within {time.monotonic() - sent:.2f} s")
     signal(api, run, "end")
     assert api.wait(run, 30).status == run_pb2.STATUS_SUCCEEDED

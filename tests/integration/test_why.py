@@ -17,7 +17,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 def causes(found: r.ExplainStepResponse) -> list[tuple[str, str]]:
     """The chain: each cause, and what it is about."""
     return [
-        (r.WaitCause.Name(reason.cause).removeprefix("WAIT_CAUSE_"), reason.path) for reason in found.reasons
+        (r.WaitCause.Name(reason.cause).removeprefix("WAIT_CAUSE_"), reason.path)
+        for reason in found.reasons
     ]
 
 

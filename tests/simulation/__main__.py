@@ -26,7 +26,9 @@ def main() -> int:
         return 0
     began = time.monotonic()
     outcomes: list[Outcome] = []
-    for outcome in run_seeds(range(arguments.first, arguments.first + arguments.seeds), arguments.processes):
+    for outcome in run_seeds(
+        range(arguments.first, arguments.first + arguments.seeds), arguments.processes
+    ):
         outcomes.append(outcome)
         if outcome.violation is not None:
             _explain(outcome)

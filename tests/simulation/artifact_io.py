@@ -41,7 +41,9 @@ class SimArtifactIO:
         await self._answer()
         digest = Artifact.from_json(canonical.loads(artifact_json)["artifact"]).digest
         if not (number := digest.removeprefix("sha256:")).isdecimal() or len(number) > 2:
-            raise InvalidValue(f"a reference to an artifact whose digest {digest!r} is none of these")
+            raise InvalidValue(
+                f"a reference to an artifact whose digest {digest!r} is none of these"
+            )
         count = int(number)
         return tuple(str(number) for number in range(count))
 

@@ -57,7 +57,11 @@ class Broker:
     """All partitions."""
 
     def __init__(
-        self, scheduler: Scheduler, catalogue: topics.Catalogue, trouble: Trouble, chance: random.Random
+        self,
+        scheduler: Scheduler,
+        catalogue: topics.Catalogue,
+        trouble: Trouble,
+        chance: random.Random,
     ) -> None:
         self.scheduler = scheduler
         self.catalogue = catalogue
@@ -257,7 +261,9 @@ class Group:
         self.generation += 1
         members = list(self.members)
         self.broker.random.shuffle(members)
-        shares = [share(range(self.broker.counts[topic]), range(len(members))) for topic in GROUP_TOPICS]  # type: ignore[arg-type]
+        shares = [
+            share(range(self.broker.counts[topic]), range(len(members))) for topic in GROUP_TOPICS
+        ]  # type: ignore[arg-type]
         self.owners = {}
         for index, member in enumerate(members):
             owned = frozenset(
@@ -267,9 +273,13 @@ class Group:
             )
             self.owners.update(dict.fromkeys(owned, member))
             # Each learns of it in its own time: the old owner may hear later than the new one has begun.
-            self.broker.scheduler.after(0.01 + self.broker.delay() * 3, member.assign, owned, self.generation)
+            self.broker.scheduler.after(
+                0.01 + self.broker.delay() * 3, member.assign, owned, self.generation
+            )
 
-    def commit(self, member: SimTransport, generation: int, offsets: Mapping[TopicPartition, int]) -> None:
+    def commit(
+        self, member: SimTransport, generation: int, offsets: Mapping[TopicPartition, int]
+    ) -> None:
         """Notes offsets, unless the member's time is over."""
         if self.broker.away:
             self.broker.scheduler.at(
@@ -340,11 +350,15 @@ class SimTransport:
         self._broker.produce(self._process, sends, done)
         await settled
 
-    async def end_offsets(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+    async def end_offsets(
+        self, partitions: Iterable[TopicPartition]
+    ) -> Mapping[TopicPartition, int]:
         return {key: len(self._broker.logs[key]) for key in partitions}
 
     async def quarantine(self, incoming: Incoming, reason: str) -> None:
-        await self.send([Send(topic=topics.dead_letters(incoming.topic), partition=0, value=incoming.value)])
+        await self.send(
+            [Send(topic=topics.dead_letters(incoming.topic), partition=0, value=incoming.value)]
+        )
 
     @property
     def connected(self) -> bool:
@@ -405,7 +419,9 @@ class SimTransport:
             while self._assignments:
                 await self._change(handler, *self._assignments.pop(0))
 
-    async def _hand_over(self, handler: Handler, records: list[tuple[TopicPartition, int, Written]]) -> None:
+    async def _hand_over(
+        self, handler: Handler, records: list[tuple[TopicPartition, int, Written]]
+    ) -> None:
         self._heard = self._process.scheduler.now
         await handler.on_batch(
             [
@@ -430,9 +446,13 @@ class SimTransport:
         done, self._done = self._done, {}
         kept = {key: offset for key, offset in done.items() if key in self._owned}
         generation = self._generation
-        self._broker.scheduler.after(self._broker.delay(), self._group.commit, self, generation, kept)
+        self._broker.scheduler.after(
+            self._broker.delay(), self._group.commit, self, generation, kept
+        )
 
-    async def _change(self, handler: Handler, owned: frozenset[TopicPartition], generation: int) -> None:
+    async def _change(
+        self, handler: Handler, owned: frozenset[TopicPartition], generation: int
+    ) -> None:
         """As Faust's transport: when a rebalance went on without this member, all is lost and gained."""
         kept = self._owned & owned if generation == self._generation + 1 else frozenset()
         self._generation = generation
@@ -492,7 +512,9 @@ class RunnerTransport:
 
 
 def _decode(topic: str, value: bytes) -> Message:
-    kind: Any = runner_pb2.RunnerCommands if topic == topics.RUNNER_COMMANDS else step_pb2.StepReleases
+    kind: Any = (
+        runner_pb2.RunnerCommands if topic == topics.RUNNER_COMMANDS else step_pb2.StepReleases
+    )
     return kind.FromString(value)  # type: ignore[no-any-return]
 
 

@@ -189,7 +189,9 @@ class Checks(Witness):
         others = [
             kept.record.run_id
             for kept in self._store.runs.values()
-            if kept.record.origin == run.origin and kept.record.run_id != run.run_id and not kept.ended
+            if kept.record.origin == run.origin
+            and kept.record.run_id != run.run_id
+            and not kept.ended
         ]
         alone = self.scheduled.definition.overlap in (s.OVERLAP_SKIP, s.OVERLAP_BUFFER)
         if alone and others:
@@ -216,7 +218,10 @@ class Checks(Witness):
         }
         given = {key for key in self._by_key if key.startswith("schedule:")}
         if given != expected:
-            self.fail("schedules", f"missing {sorted(expected - given)}, too many {sorted(given - expected)}")
+            self.fail(
+                "schedules",
+                f"missing {sorted(expected - given)}, too many {sorted(given - expected)}",
+            )
 
     def acknowledge(self, key: str, run_id: str) -> None:
         """I1, I5: an acknowledged submission is stored, and always the same run."""
@@ -231,7 +236,8 @@ class Checks(Witness):
         epoch, owner = self._store.epochs.get(batch.partition, (0, ""))
         if batch.epoch != epoch:
             self.fail(
-                "I3", f"partition {batch.partition}: epoch {batch.epoch} was written, {epoch} is current"
+                "I3",
+                f"partition {batch.partition}: epoch {batch.epoch} was written, {epoch} is current",
             )
             return
         self._released = frozenset(batch.released)
@@ -263,7 +269,9 @@ class Checks(Witness):
     def _workflow(self, tenant: str, name: str, version: str) -> CompiledWorkflow:
         key = (tenant, name, version)
         if key not in self._compiled:
-            self._compiled[key] = compile_workflow(self._store.get_workflow(*key).definition, version)
+            self._compiled[key] = compile_workflow(
+                self._store.get_workflow(*key).definition, version
+            )
         return self._compiled[key]
 
     def _begin(self, run: RunRecord) -> RunState:
@@ -288,7 +296,9 @@ class Checks(Witness):
         for row in batch.runs:
             state = self.states[row.run_id]
             if run_row(state) != row:
-                self.fail("I4", f"row of run {row.run_id} is {row}, its history says {run_row(state)}")
+                self.fail(
+                    "I4", f"row of run {row.run_id} is {row}, its history says {run_row(state)}"
+                )
             self._same("dropped", row.run_id, take_dropped(state), batch.dropped)
             self._same("steps", row.run_id, take_step_rows(state), batch.steps)
             self._same("blocks", row.run_id, take_block_rows(state), batch.blocks)
@@ -319,7 +329,9 @@ class Checks(Witness):
 
     # --- single events ------------------------------------------------------------------------------------------
 
-    def _ready(self, state: RunState, event: history_pb2.HistoryEvent, owner: str, partition: int) -> None:
+    def _ready(
+        self, state: RunState, event: history_pb2.HistoryEvent, owner: str, partition: int
+    ) -> None:
         """I2: generations are never used twice."""
         ready = event.step_became_ready
         place = (event.run_id, ready.path)
@@ -327,16 +339,24 @@ class Checks(Witness):
             self.fail("I2", f"{place}: generation {ready.generation} was used before")
         self._generations[place] = ready.generation
 
-    def _leased(self, state: RunState, event: history_pb2.HistoryEvent, owner: str, partition: int) -> None:
+    def _leased(
+        self, state: RunState, event: history_pb2.HistoryEvent, owner: str, partition: int
+    ) -> None:
         """I2: a holder only where there is none."""
         leased = event.step_leased
         step = state.steps[leased.path]
-        if step.status != t.READY or (leased.attempt, leased.generation) != (step.attempt, step.generation):
+        if step.status != t.READY or (leased.attempt, leased.generation) != (
+            step.attempt,
+            step.generation,
+        ):
             self.fail(
-                "I2", f"{leased.path}: leased as {leased.attempt}/{leased.generation}, it is {step.status}"
+                "I2",
+                f"{leased.path}: leased as {leased.attempt}/{leased.generation}, it is {step.status}",
             )
 
-    def _ended(self, state: RunState, event: history_pb2.HistoryEvent, owner: str, partition: int) -> None:
+    def _ended(
+        self, state: RunState, event: history_pb2.HistoryEvent, owner: str, partition: int
+    ) -> None:
         """I2: what is accepted is the holder's result, and nobody else's."""
         ended = event.step_ended
         step = state.steps[ended.path]
@@ -354,18 +374,24 @@ class Checks(Witness):
         whose = canonical.loads(ended.outputs_json["out"])
         if (ended.attempt, ended.generation) != (step.attempt, step.generation):
             self.fail(
-                "I2", f"{ended.path}: {ended.attempt}/{ended.generation} accepted, held is {step.generation}"
+                "I2",
+                f"{ended.path}: {ended.attempt}/{ended.generation} accepted, held is {step.generation}",
             )
         if whose != step.incarnation:
             self.fail(
-                "I2", f"{ended.path}: the result of {whose} was accepted, the holder is {step.incarnation}"
+                "I2",
+                f"{ended.path}: the result of {whose} was accepted, the holder is {step.incarnation}",
             )
 
-    def _mark(self, state: RunState, event: history_pb2.HistoryEvent, owner: str, partition: int) -> None:
+    def _mark(
+        self, state: RunState, event: history_pb2.HistoryEvent, owner: str, partition: int
+    ) -> None:
         if event.block_marked.path in state.steps:
             self._marked.add((event.run_id, event.block_marked.path))
 
-    def _lost(self, state: RunState, event: history_pb2.HistoryEvent, owner: str, partition: int) -> None:
+    def _lost(
+        self, state: RunState, event: history_pb2.HistoryEvent, owner: str, partition: int
+    ) -> None:
         """A lease ends only for silence: nothing that was said in time may lie unread."""
         lost = event.step_lease_lost
         if lost.reason != "expired":
@@ -375,7 +401,9 @@ class Checks(Witness):
             return
         key = (topics.STEP_EVENTS, partition)
         barrier = self._barriers.get((partition, owner))
-        offset, time = (len(self._broker.logs[key]), self._now()) if barrier is None else barrier[1:]
+        offset, time = (
+            (len(self._broker.logs[key]), self._now()) if barrier is None else barrier[1:]
+        )
         heard = [when for where, when in said.records if where < offset]
         # Clocks run at slightly different rates.
         if heard and time - heard[-1] < self._lease_seconds * 0.97:
@@ -400,7 +428,9 @@ class Checks(Witness):
         bounds: dict[tuple[str, str], int] = {}
         for wish in wishes:
             for key in wish.keys:
-                bound = self._store.permits.bounds.get((wish.tenant, key), 0) or wish.bounds.get(key, 0)
+                bound = self._store.permits.bounds.get((wish.tenant, key), 0) or wish.bounds.get(
+                    key, 0
+                )
                 bounds[wish.tenant, key] = bound
         for key, bound in bounds.items():
             holders = self._store.permits.holders[key]
@@ -410,7 +440,9 @@ class Checks(Witness):
                     f"{key[1]}: {len(holders)} hold it, the bound is {bound}: {sorted(map(str, holders))}",
                 )
 
-    def _goes_on(self, state: RunState, event: history_pb2.HistoryEvent, owner: str, partition: int) -> None:
+    def _goes_on(
+        self, state: RunState, event: history_pb2.HistoryEvent, owner: str, partition: int
+    ) -> None:
         """A run that begins, or begins again, holds its permits."""
         if event.HasField("blocks_reset") and (not state.ended or event.blocks_reset.waits):
             return
@@ -464,14 +496,19 @@ class Checks(Witness):
             last = self._published[event.run_id]
             kept = self._store.runs.get(event.run_id)
             if event.seq > last + 1:
-                self.fail("public history", f"run {event.run_id}: {event.seq} was published after {last}")
+                self.fail(
+                    "public history", f"run {event.run_id}: {event.seq} was published after {last}"
+                )
             elif kept is None or len(kept.history) < event.seq:
                 self.fail(
-                    "public history", f"run {event.run_id}: {event.seq} was published before it was durable"
+                    "public history",
+                    f"run {event.run_id}: {event.seq} was published before it was durable",
                 )
             elif event.seq == last + 1:
                 if kept.history[event.seq - 1] != event:
-                    self.fail("public history", f"run {event.run_id}: {event.seq} is not what is stored")
+                    self.fail(
+                        "public history", f"run {event.run_id}: {event.seq} is not what is stored"
+                    )
                 self._published[event.run_id] = event.seq
 
     # --- what really runs ---------------------------------------------------------------------------------------
@@ -525,14 +562,20 @@ class Checks(Witness):
         if step.incarnation == execution.world.incarnation and step.status == t.RUNNING:
             alive = id(execution) in self._exclusive.get((key.run_id, key.path), {})
             if alive or not execution.lease.request.spec.exclusive:
-                self.fail("I3", f"{key.path}: its holder {step.incarnation} was told to stop ({why.value})")
+                self.fail(
+                    "I3",
+                    f"{key.path}: its holder {step.incarnation} was told to stop ({why.value})",
+                )
 
     # --- the end ------------------------------------------------------------------------------------------------
 
     @property
     def all_published(self) -> bool:
         """Whether the whole history of every run has been published."""
-        return all(self._published[run_id] == len(kept.history) for run_id, kept in self._store.runs.items())
+        return all(
+            self._published[run_id] == len(kept.history)
+            for run_id, kept in self._store.runs.items()
+        )
 
     def at_the_end(self) -> None:
         """What can only be said when everything is over."""
@@ -550,11 +593,18 @@ class Checks(Witness):
             }
             self.fail("public history", f"not all was published (published, stored): {late}")
         for topic, value in self.garbage:
-            if not any(record.value == value for record in self._broker.logs[topics.dead_letters(topic), 0]):
-                self.fail("I6", f"a record of {topic} that means nothing is not among the dead letters")
+            if not any(
+                record.value == value for record in self._broker.logs[topics.dead_letters(topic), 0]
+            ):
+                self.fail(
+                    "I6", f"a record of {topic} that means nothing is not among the dead letters"
+                )
         for key, holders in self._store.permits.holders.items():
             if any(self._store.has_ended(holder.run_id) for holder in holders):
-                self.fail("permits", f"{key[1]} is still held by what has ended: {sorted(map(str, holders))}")
+                self.fail(
+                    "permits",
+                    f"{key[1]} is still held by what has ended: {sorted(map(str, holders))}",
+                )
         for run_id, samples in self._samples.items():
             self._replay(run_id, dict(samples))
 
@@ -566,7 +616,8 @@ class Checks(Witness):
             evolve(state, event)
             if state.seq in samples and digest(state) != samples[state.seq]:
                 self.fail(
-                    "I4", f"run {run_id}: its history up to {state.seq} folds into another state than before"
+                    "I4",
+                    f"run {run_id}: its history up to {state.seq} folds into another state than before",
                 )
         self._replay_from_snapshot(run, digest(state))
 

@@ -71,7 +71,9 @@ class Client:
                 workflow = self._world.store.runs[run_id].record.workflow
                 if workflow.startswith(HOSTILE):
                     force = self._random.random() < 0.5
-                    cancel = command_pb2.RequestRunCancel(reason="over", requester="client", force=force)
+                    cancel = command_pb2.RequestRunCancel(
+                        reason="over", requester="client", force=force
+                    )
                     command = command_pb2.RunCommand(run_id=run_id, cancel=cancel)
                     await self._insist(partial(self._command, run_id=run_id, command=command))
                 if state is not None and state.status == t.PAUSED:
@@ -99,7 +101,9 @@ class Client:
         async def submit(member: Member) -> RunRecord:
             assert member.store is not None
             assert member.process is not None
-            run = self._world.new_run(name, version, key, f"client-{wish.run}", member.process.now_us())
+            run = self._world.new_run(
+                name, version, key, f"client-{wish.run}", member.process.now_us()
+            )
             (answer,) = await member.store.run(self._world.store.submit_runs, [run])
             if isinstance(answer, Conflict):
                 raise answer
@@ -134,7 +138,9 @@ class Client:
             new = self._world.new_run(
                 run.workflow, run.version, key, f"client-{key}", member.process.now_us()
             )
-            new = replace(new, fork_run_id=origin, fork_seq=seqs[0], fork_reset=self._reset(wish, origin))
+            new = replace(
+                new, fork_run_id=origin, fork_seq=seqs[0], fork_reset=self._reset(wish, origin)
+            )
             (answer,) = await member.store.run(self._world.store.submit_runs, [new])
             if isinstance(answer, Conflict):
                 raise answer
@@ -147,7 +153,9 @@ class Client:
 
     def _reset(self, wish: Wish, origin: str) -> tuple[str, ...]:
         state = self._world.checks.states.get(origin)
-        places = sorted([*state.steps, *state.blocks]) if state is not None and wish.draw < 0.4 else []
+        places = (
+            sorted([*state.steps, *state.blocks]) if state is not None and wish.draw < 0.4 else []
+        )
         return (places[int(wish.draw / 0.4 * len(places))],) if places else ()
 
     def _schedule(self, wish: Wish) -> ScheduleRecord:
@@ -188,7 +196,9 @@ class Client:
         self._world.tell(f"schedule {schedule.name}: {' '.join(str(schedule.definition).split())}")
         return known[0]  # type: ignore[no-any-return]
 
-    async def _command(self, member: Member, run_id: str, command: command_pb2.RunCommand) -> RunRecord:
+    async def _command(
+        self, member: Member, run_id: str, command: command_pb2.RunCommand
+    ) -> RunRecord:
         assert member.store is not None
         assert member.process is not None
         record = await member.store.run(
@@ -204,7 +214,9 @@ class Client:
         if kind == "run":
             await self._wake(member, await member.store.read(self._world.store.load_run, name))
 
-    async def _wake(self, member: Member, record: RunRecord, submitted: RunRecord | None = None) -> None:
+    async def _wake(
+        self, member: Member, record: RunRecord, submitted: RunRecord | None = None
+    ) -> None:
         assert member.coordinator is not None
         await member.coordinator.wake_owner(record.partition, submitted)
 
@@ -223,7 +235,9 @@ class Client:
         path = places[int(wish.draw * len(places))] if places else ""
         match wish.kind:
             case "cancel":
-                command.cancel.CopyFrom(command_pb2.RequestRunCancel(reason="why", requester="client"))
+                command.cancel.CopyFrom(
+                    command_pb2.RequestRunCancel(reason="why", requester="client")
+                )
             case "cancel_block":
                 command.cancel.CopyFrom(
                     command_pb2.RequestRunCancel(
@@ -246,7 +260,9 @@ class Client:
             case "mark":
                 status = _STATUSES[int(wish.draw * 3)]
                 command.mark.CopyFrom(
-                    command_pb2.MarkBlock(path=path, status=status, outputs_json={"out": '"by hand"'})
+                    command_pb2.MarkBlock(
+                        path=path, status=status, outputs_json={"out": '"by hand"'}
+                    )
                 )
             case "set_priority":
                 command.set_priority.priority = int(wish.draw * 3)
@@ -259,7 +275,9 @@ class Client:
         while True:
             member = self._random.choice(self._world.members)
             answer: asyncio.Future[Any] = self.process.create_future()
-            self._world.scheduler.after(self._world.broker.delay(), self._arrive, member, request, answer)
+            self._world.scheduler.after(
+                self._world.broker.delay(), self._arrive, member, request, answer
+            )
             try:
                 return await asyncio.wait_for(answer, _PATIENCE)
             except (TimeoutError, NotFound):
@@ -267,14 +285,22 @@ class Client:
             except KaonError:
                 await asyncio.sleep(0.3)
 
-    def _arrive(self, member: Member, request: Callable[[Member], Awaitable[Any]], answer: Any) -> None:
+    def _arrive(
+        self, member: Member, request: Callable[[Member], Awaitable[Any]], answer: Any
+    ) -> None:
         process = member.process
         if process is None or not process.alive or member.coordinator is None:
             return
-        process.call_soon(lambda: process.create_task(self._serve(process, member, request, answer)))
+        process.call_soon(
+            lambda: process.create_task(self._serve(process, member, request, answer))
+        )
 
     async def _serve(
-        self, process: Process, member: Member, request: Callable[[Member], Awaitable[Any]], answer: Any
+        self,
+        process: Process,
+        member: Member,
+        request: Callable[[Member], Awaitable[Any]],
+        answer: Any,
     ) -> None:
         """In the coordinator's process."""
         result: Any = None
@@ -285,7 +311,9 @@ class Client:
             failure = error
         if self._random.random() < self._world.trouble.slow:
             return  # the answer is lost
-        self._world.scheduler.after(self._world.broker.delay(), self._answered, answer, result, failure)
+        self._world.scheduler.after(
+            self._world.broker.delay(), self._answered, answer, result, failure
+        )
 
     def _answered(self, answer: Any, result: Any, failure: KaonError | None) -> None:
         self.process.call_soon(self._settle, answer, result, failure)

@@ -125,7 +125,9 @@ def a_stopped_coordinator_wakes_after_its_partition_moved() -> None:
         stopped.append(owner)
         index = int(owner.split("-")[1].split(".", maxsplit=1)[0])
         world.scheduler.after(
-            0.0, world.break_something, Fault(at=0, kind="pause-coordinator", target=index, seconds=9.0)
+            0.0,
+            world.break_something,
+            Fault(at=0, kind="pause-coordinator", target=index, seconds=9.0),
         )
 
     script.once("step_leased", stop)
@@ -147,7 +149,13 @@ def a_broker_is_away_for_thirty_seconds() -> None:
 
 def two_partitions_want_a_permit_of_one() -> None:
     script = _Script(
-        _plan(runs=4, run_partitions=2, definitions=(_definition(tag="gold"),), coordinators=2, calm=8.0)
+        _plan(
+            runs=4,
+            run_partitions=2,
+            definitions=(_definition(tag="gold"),),
+            coordinators=2,
+            calm=8.0,
+        )
     )
     script.run()
     running = 0
@@ -194,7 +202,11 @@ def an_api_dies_between_commit_and_wakeup() -> None:
         seen(run)  # type: ignore[arg-type]
         if not killed:
             for member in world.members:
-                if member.store is not None and member.store._writing and member.process is not None:
+                if (
+                    member.store is not None
+                    and member.store._writing
+                    and member.process is not None
+                ):
                     killed.append(member.process.name)
                     script.kill(member.process.name)
 
@@ -268,7 +280,9 @@ def a_child_that_was_retried_by_hand_fails_just_before_its_parents_retry_reaches
         world.broker.blocked[topics.RUN_COMMANDS, partition] = world.scheduler.now + 2.0
         world.behaviour.longest = 1.0
         said = _failure_of(held[0]).SerializeToString()
-        world.broker.append("runner", [Send(topic=topics.STEP_EVENTS, partition=partition, value=said)])
+        world.broker.append(
+            "runner", [Send(topic=topics.STEP_EVENTS, partition=partition, value=said)]
+        )
 
     script.once("blocks_reset", go_on)
     script.once("child_run_started", lambda event, owner: script.once("child_run_started", fail))
@@ -278,7 +292,9 @@ def a_child_that_was_retried_by_hand_fails_just_before_its_parents_retry_reaches
         for _, event, _ in script.told
         if event.HasField("run_ended")
     ]
-    assert ends == [f"STATUS_{word}" for word in ("FAILED", "FAILED", "FAILED", "SUCCEEDED", "SUCCEEDED")]
+    assert ends == [
+        f"STATUS_{word}" for word in ("FAILED", "FAILED", "FAILED", "SUCCEEDED", "SUCCEEDED")
+    ]
 
 
 def _failure_of(event: _Event) -> step_pb2.StepEvents:
@@ -352,7 +368,9 @@ def a_pool_moves_while_a_step_waits() -> None:
 
 def _wait_for_a_moved_pool(seed: int) -> float | None:
     """Seconds from the opening of the pool to the start of the step; None when something else moved too."""
-    plan = _plan(seed, coordinators=3, runners=1, calm=25.0, wishes=(Wish(at=8.0, kind="submit", run=0),))
+    plan = _plan(
+        seed, coordinators=3, runners=1, calm=25.0, wishes=(Wish(at=8.0, kind="submit", run=0),)
+    )
     script = _Script(plan)
     world = script.world
     opened = _times_of(world, "claim_pool")

@@ -82,7 +82,9 @@ class MemoryLogs:
 
     def remove(self, run_ids: Collection[str]) -> None:
         """Deletes all lines of these runs."""
-        self._leases = {place: lease for place, lease in self._leases.items() if place[0] not in run_ids}
+        self._leases = {
+            place: lease for place, lease in self._leases.items() if place[0] not in run_ids
+        }
         self._chunks = [chunk for chunk in self._chunks if chunk.key.run_id not in run_ids]
 
     def read(self, run_id: str, path: str, after_chunk: int, limit: int) -> list[LogChunk]:
@@ -90,7 +92,9 @@ class MemoryLogs:
         found = (
             self._shown(chunk)
             for chunk in self._chunks
-            if chunk.chunk_id > after_chunk and chunk.key.run_id == run_id and _is_under(chunk.key.path, path)
+            if chunk.chunk_id > after_chunk
+            and chunk.key.run_id == run_id
+            and _is_under(chunk.key.path, path)
         )
         return list(itertools.islice((chunk for chunk in found if chunk is not None), limit))
 

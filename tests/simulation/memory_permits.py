@@ -35,7 +35,9 @@ class MemoryPermits:
             if self._has_ended(wish.holder.run_id):
                 answers.append(False)
                 continue
-            free = wish.keys not in refused and all(self.is_free(key, wish, now_us) for key in _keys(wish))
+            free = wish.keys not in refused and all(
+                self.is_free(key, wish, now_us) for key in _keys(wish)
+            )
             free = free or all(wish.holder in self.holders[key] for key in _keys(wish))
             answers.append(free)
             if free:
@@ -56,7 +58,10 @@ class MemoryPermits:
             return True
         mine = wish.rank
         ahead = sum(
-            rank < mine and asked > now_us - STALE_US and holder != wish.holder and holder not in holders
+            rank < mine
+            and asked > now_us - STALE_US
+            and holder != wish.holder
+            and holder not in holders
             for holder, (rank, asked) in self._waiting[key].items()
         )
         return len(holders) + ahead < bound

@@ -28,7 +28,10 @@ class MemorySchedules:
             new = replace(schedule, revision=1)
         else:
             new = replace(
-                schedule, partition=old.partition, revision=old.revision + 1, create_us=old.create_us
+                schedule,
+                partition=old.partition,
+                revision=old.revision + 1,
+                create_us=old.create_us,
             )
         self._kept[key] = _own(new)
         return _own(new), old is None

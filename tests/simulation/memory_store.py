@@ -129,15 +129,21 @@ class MemoryStore(Store):
 
     @_transaction
     def get_workflow(self, tenant: str, name: str, version: str = "") -> WorkflowRecord:
-        found = self._workflows.get((tenant, name, version or self._current.get((tenant, name), "")))
+        found = self._workflows.get(
+            (tenant, name, version or self._current.get((tenant, name), ""))
+        )
         if found is None:
-            wanted = f"workflow {name!r} in version {version!r}" if version else f"workflow {name!r}"
+            wanted = (
+                f"workflow {name!r} in version {version!r}" if version else f"workflow {name!r}"
+            )
             raise NotFound(f"there is no {wanted}; register it first")
         return self._own(found)
 
     @_transaction
     def list_workflows(self, tenant: str) -> list[WorkflowRecord]:
-        current = sorted((name, version) for (of, name), version in self._current.items() if of == tenant)
+        current = sorted(
+            (name, version) for (of, name), version in self._current.items() if of == tenant
+        )
         return [self._own(self._workflows[tenant, name, version]) for name, version in current]
 
     def _own(self, record: WorkflowRecord) -> WorkflowRecord:
@@ -151,7 +157,9 @@ class MemoryStore(Store):
 
     def _submit(self, run: NewRun) -> tuple[RunRecord, bool] | Conflict:
         if run.idempotency_key:
-            first = self.keys.setdefault((run.tenant, run.workflow, run.idempotency_key), run.run_id)
+            first = self.keys.setdefault(
+                (run.tenant, run.workflow, run.idempotency_key), run.run_id
+            )
             if first != run.run_id:
                 return self._answer(run, self.runs[first])
         kept = Kept(record=_fresh(run), payload=_payload(run))
@@ -245,14 +253,18 @@ class MemoryStore(Store):
         return _by_position(self.runs[run_id].blocks) if run_id in self.runs else []
 
     @_transaction
-    def history(self, run_id: str, after_seq: int = 0, limit: int = 1000) -> list[history_pb2.HistoryEvent]:
+    def history(
+        self, run_id: str, after_seq: int = 0, limit: int = 1000
+    ) -> list[history_pb2.HistoryEvent]:
         kept = self.runs.get(run_id)
         if kept is None:
             return []
         return [event for event in kept.history if event.seq > after_seq][:limit]
 
     @_transaction
-    def ended_runs(self, tenant: str, workflow: str, since_us: int, limit: int = 1000) -> list[RunRecord]:
+    def ended_runs(
+        self, tenant: str, workflow: str, since_us: int, limit: int = 1000
+    ) -> list[RunRecord]:
         found = [
             kept.as_record()
             for kept in self.runs.values()
@@ -354,7 +366,11 @@ class MemoryStore(Store):
         seen: set[tuple[str, int]] = set()
         for event in batch.history:
             kept = self.runs[event.run_id]
-            stored = any(old.seq == event.seq for old in reversed(kept.history)) if kept.history else False
+            stored = (
+                any(old.seq == event.seq for old in reversed(kept.history))
+                if kept.history
+                else False
+            )
             if (stored and event.seq <= kept.history[-1].seq) or (event.run_id, event.seq) in seen:
                 raise Conflict(f"an event is stored already: {event.run_id} {event.seq}")
             seen.add((event.run_id, event.seq))
@@ -496,11 +512,15 @@ class MemoryStore(Store):
     @_transaction
     def remove_runs(self, before_us: int, limit: int) -> list[str]:
         kept = [each for each in self.runs.values() if self._is_removable(each, before_us)]
-        found = [each.record for each in sorted(kept, key=lambda each: each.record.row.end_us)[:limit]]
+        found = [
+            each.record for each in sorted(kept, key=lambda each: each.record.row.end_us)[:limit]
+        ]
         for record in found:
             self.snapshots.pop(record.run_id, None)
             del self.runs[record.run_id], self.by_partition[record.partition][record.run_id]
-            self.keys = {key: run_id for key, run_id in self.keys.items() if run_id != record.run_id}
+            self.keys = {
+                key: run_id for key, run_id in self.keys.items() if run_id != record.run_id
+            }
         gone = {record.run_id for record in found}
         self._logs.remove(gone)
         self._memos = {key: memo for key, memo in self._memos.items() if memo.run_id not in gone}
@@ -535,10 +555,14 @@ class MemoryStore(Store):
         digests: set[str] = set()
         values: set[str] = set()
         for kept in self.runs.values():
-            reference_sql.note(repr((kept.record, kept.steps, kept.blocks)).encode(), digests, values)
+            reference_sql.note(
+                repr((kept.record, kept.steps, kept.blocks)).encode(), digests, values
+            )
             for event in kept.history:
                 reference_sql.note(event.SerializeToString(), digests, values)
-        waiting = [row.command.SerializeToString() for rows in self.inbox.values() for row in rows.values()]
+        waiting = [
+            row.command.SerializeToString() for rows in self.inbox.values() for row in rows.values()
+        ]
         for data in (repr(self._memos).encode(), *self._schedules.serialized(), *waiting):
             reference_sql.note(data, digests, values)
         versions = [
@@ -571,7 +595,9 @@ def _copy(message: Any) -> Any:
 
 def _decoded(batch: PartitionBatch) -> PartitionBatch:
     decoded = [
-        history_pb2.HistoryEvent.FromString(event.data) if isinstance(event, EncodedEvent) else event
+        history_pb2.HistoryEvent.FromString(event.data)
+        if isinstance(event, EncodedEvent)
+        else event
         for event in batch.history
     ]
     return replace(batch, history=decoded)
@@ -589,7 +615,9 @@ def _payload(run: NewRun) -> str:
 def _place(token: str) -> tuple[int, str]:
     time, separator, run_id = token.partition(":")
     if not separator or not time.isdigit():
-        raise InvalidValue(f"page token {token[:80]!r}: use the next_page_token of an answer as it is")
+        raise InvalidValue(
+            f"page token {token[:80]!r}: use the next_page_token of an answer as it is"
+        )
     return int(time), run_id
 
 

@@ -193,7 +193,9 @@ MUTANTS = (
     Mutant(name="request after recovery", patch=_request_after_recovery),
     Mutant(name="PoolOpened", patch=_pool_opened),
     Mutant(name="guard of one run", patch=_guard, seed=23),
-    Mutant(name="a faulted run leaves its turn", patch=_guard_takes_back_what_was_decided, seed=177),
+    Mutant(
+        name="a faulted run leaves its turn", patch=_guard_takes_back_what_was_decided, seed=177
+    ),
     Mutant(name="a faulted run is read anew", patch=_guard_reads_the_run_anew, seed=23),
 )
 
@@ -265,7 +267,9 @@ def main() -> int:
     survivors = 0
     chosen = sys.argv[1:]
     began = time.monotonic()
-    real = {name: start_real(patch, test) for name, patch, test in REAL if not chosen or name in chosen}
+    real = {
+        name: start_real(patch, test) for name, patch, test in REAL if not chosen or name in chosen
+    }
     # Forked: everything is imported once, and no mutant sees another's patch.
     context = multiprocessing.get_context("fork")
     for mutant in MUTANTS:

@@ -143,7 +143,11 @@ def make_plan(seed: int, features: frozenset[str] = ALL_FEATURES) -> Plan:
         definitions=definitions,
         wishes=_with_retries(
             _with_more(
-                _wishes(chance, calm, len(definitions), features), more, calm, len(definitions), features
+                _wishes(chance, calm, len(definitions), features),
+                more,
+                calm,
+                len(definitions),
+                features,
             ),
             seed,
             features,
@@ -163,7 +167,9 @@ def _with_hostile(plan: Plan) -> Plan:
     if chance.random() > 0.125:
         return plan
     made = [hostile.hostile_definition(chance, f"{HOSTILE}-{number}")[0] for number in range(6)]
-    accepted = tuple(each for each in made if each.name.startswith(HOSTILE) and not problems_of(each))[:2]
+    accepted = tuple(
+        each for each in made if each.name.startswith(HOSTILE) and not problems_of(each)
+    )[:2]
     first = len(plan.definitions)
     wishes = [
         Wish(
@@ -178,7 +184,9 @@ def _with_hostile(plan: Plan) -> Plan:
     wishes += [
         Wish(at=wish.at + chance.uniform(0, 5), kind=kind, run=wish.run, draw=chance.random())
         for wish in wishes
-        for kind in chance.sample(("cancel_block", "retry", "restart", "mark", "signal", "answer"), 2)
+        for kind in chance.sample(
+            ("cancel_block", "retry", "restart", "mark", "signal", "answer"), 2
+        )
     ]
     both = tuple(sorted([*plan.wishes, *wishes], key=lambda wish: wish.at))
     return replace(plan, definitions=plan.definitions + accepted, wishes=both)
@@ -212,7 +220,9 @@ def _wishes(
             )
         )
         if chance.random() < 0.12:
-            wishes.append(Wish(at=at + chance.uniform(0, 5), kind="cancel", run=run, draw=chance.random()))
+            wishes.append(
+                Wish(at=at + chance.uniform(0, 5), kind="cancel", run=run, draw=chance.random())
+            )
         if "gates" in features and chance.random() < 0.5:
             wishes += [
                 Wish(at=at + chance.uniform(0, 5), kind=kind, run=run, draw=chance.random())
@@ -242,7 +252,9 @@ def _with_more(
     return tuple(sorted(added, key=lambda wish: wish.at))
 
 
-def _with_retries(wishes: tuple[Wish, ...], seed: int, features: frozenset[str]) -> tuple[Wish, ...]:
+def _with_retries(
+    wishes: tuple[Wish, ...], seed: int, features: frozenset[str]
+) -> tuple[Wish, ...]:
     """In half of the seeds runs are cancelled and retried whole, or a child of theirs is retried. From a stream of its own."""
     chance = random.Random(f"again {seed}")
     if not {"children", "commands"} <= features or chance.random() < 0.5:
@@ -317,7 +329,9 @@ def _noise(chance: random.Random) -> Noise:
 
 def catalogue(plan: Plan) -> topics.Catalogue:
     """The topics of a plan's deployment."""
-    return topics.Catalogue(run_partitions=plan.run_partitions, pool_partitions=2, runner_partitions=2)
+    return topics.Catalogue(
+        run_partitions=plan.run_partitions, pool_partitions=2, runner_partitions=2
+    )
 
 
 __all__ = ["ALL_FEATURES", "CHILD", "Fault", "Noise", "Plan", "Wish", "catalogue", "make_plan"]

@@ -47,7 +47,9 @@ class Poison:
             if self.armed.get((run_id, "commit")):
                 if len(run_ids) == 1:
                     self.strike(run_id, "commit")
-                raise EngineBroken(f"a transaction of {len(run_ids)} runs, one of which is {run_id}")
+                raise EngineBroken(
+                    f"a transaction of {len(run_ids)} runs, one of which is {run_id}"
+                )
 
     def strike(self, run_id: str, place: str) -> None:
         """Raises if it is to."""

@@ -71,7 +71,13 @@ class Played:
     """Stands in for `Execution`: takes some time, then reports; keeps the real one's contract towards the runner."""
 
     def __init__(
-        self, lease: Lease, around: Surroundings, *, claim: Claim | None, behind: object, world: World
+        self,
+        lease: Lease,
+        around: Surroundings,
+        *,
+        claim: Claim | None,
+        behind: object,
+        world: World,
     ) -> None:
         self.lease = lease
         self.claim = claim
@@ -120,7 +126,9 @@ class Played:
     def _announce(self) -> None:
         if not self._announced:
             self._announced = True
-            self._report_event(self.lease, reports.event(self.lease.key, started=step_pb2.StepStarted()))
+            self._report_event(
+                self.lease, reports.event(self.lease.key, started=step_pb2.StepStarted())
+            )
 
     def _report(self) -> None:
         if self._stop is Stop.STALE:
@@ -146,7 +154,10 @@ class Played:
         if draw < 0.5:
             metric = step_pb2.StepMetric(name="loss", value=round(draw, 3))
             self._report_event(self.lease, reports.event(key, metric=metric))
-        outputs = {name: self._value(kind) for name, kind in sorted(self.lease.request.spec.outputs.items())}
+        outputs = {
+            name: self._value(kind)
+            for name, kind in sorted(self.lease.request.spec.outputs.items())
+        }
         return reports.event(key, succeeded=step_pb2.StepSucceeded(outputs_json=outputs))
 
     def _value(self, kind: int) -> str:
@@ -254,7 +265,9 @@ async def work(settings: Settings, transport: RunnerTransport, world: World) -> 
     parts = Parts(
         incarnation=world.incarnation,
         transport=transport,
-        telemetry=RunnerTelemetry(settings.runner_id, RunnerMetrics(CollectorRegistry()), NoSpans()),
+        telemetry=RunnerTelemetry(
+            settings.runner_id, RunnerMetrics(CollectorRegistry()), NoSpans()
+        ),
         capacity=Amount(slots=settings.slots, cpu_milli=1000),
         labels={"step-type.python": "yes"},
         step_types={"python": PythonStepType()},

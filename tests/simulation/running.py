@@ -114,8 +114,12 @@ def _smaller(plan: Plan) -> list[Plan]:
     plans += [replace(plan, noise=replace(plan.noise, **{name: 0.0})) for name in noises]
     if plan.skew:
         plans.append(replace(plan, skew=0.0))
-    plans += [replace(plan, faults=_without(plan.faults, index)) for index in range(len(plan.faults))]
-    plans += [replace(plan, wishes=_without(plan.wishes, index)) for index in range(len(plan.wishes))]
+    plans += [
+        replace(plan, faults=_without(plan.faults, index)) for index in range(len(plan.faults))
+    ]
+    plans += [
+        replace(plan, wishes=_without(plan.wishes, index)) for index in range(len(plan.wishes))
+    ]
     if plan.coordinators > 1:
         plans.append(replace(plan, coordinators=plan.coordinators - 1))
     if plan.runners > 1:

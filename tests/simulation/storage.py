@@ -85,7 +85,10 @@ class SimStoreThread:
         """The request has reached the store."""
         if self._scheduler.now < self._trouble.away_until:
             self._scheduler.at(
-                self._trouble.away_until + self._random.random() * 0.05, self._take_place, request, write
+                self._trouble.away_until + self._random.random() * 0.05,
+                self._take_place,
+                request,
+                write,
             )
             return
         alive = self._process.alive
@@ -102,7 +105,9 @@ class SimStoreThread:
             except Exception as raised:
                 error = raised
         if refused:
-            error = Unavailable("the simulated database has refused; it is not known whether it took place")
+            error = Unavailable(
+                "the simulated database has refused; it is not known whether it took place"
+            )
         if alive:
             self._scheduler.after(self._delay(), self._answer, answer, result, error, write)
 

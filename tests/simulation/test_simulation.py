@@ -39,7 +39,9 @@ def test_no_guarantee_breaks_whatever_goes_wrong() -> None:
 
 @pytest.mark.slow
 def test_one_seed_is_one_run_bit_for_bit() -> None:
-    told = [simulate("--first", str(seed), "--seeds", "1", "--fingerprint").stdout for seed in (7, 7, 8)]
+    told = [
+        simulate("--first", str(seed), "--seeds", "1", "--fingerprint").stdout for seed in (7, 7, 8)
+    ]
     assert told[0]
     assert told[0] == told[1]
     assert told[0] != told[2]

@@ -70,7 +70,9 @@ class Generator:
         last = d.Block(name=self._name("s"))
         last.step.CopyFrom(step.step)
         edges = [d.Edge(source=step.name, target=last.name)]
-        definition = d.WorkflowDefinition(name=CHILD, body=d.Graph(blocks=[step, last], edges=edges))
+        definition = d.WorkflowDefinition(
+            name=CHILD, body=d.Graph(blocks=[step, last], edges=edges)
+        )
         definition.outputs["result"].type = d.VALUE_TYPE_ANY
         definition.outputs["result"].value.CopyFrom(output(last.name))
         return definition
@@ -166,7 +168,9 @@ class Generator:
         body = self._graph(depth - 1)
         check = self._plain_step()
         check.step.outputs["ok"] = d.VALUE_TYPE_BOOL
-        bodies = [block for block in body.blocks if block.phase in (d.PHASE_UNSPECIFIED, d.PHASE_BODY)]
+        bodies = [
+            block for block in body.blocks if block.phase in (d.PHASE_UNSPECIFIED, d.PHASE_BODY)
+        ]
         body.blocks.append(check)
         body.edges.extend(d.Edge(source=block.name, target=check.name) for block in bodies)
         repeat = d.Repeat(

@@ -86,8 +86,12 @@ class World:
         self.scheduler = Scheduler(self.draws("order"))
         runners.play(self.scheduler)
         self.catalogue = catalogue(plan)
-        self.trouble = Trouble(doubled=plan.noise.doubled, refused=plan.noise.refused, slow=plan.noise.slow)
-        self.store_trouble = StoreTrouble(refused=plan.noise.store_refused, slow=plan.noise.store_slow)
+        self.trouble = Trouble(
+            doubled=plan.noise.doubled, refused=plan.noise.refused, slow=plan.noise.slow
+        )
+        self.store_trouble = StoreTrouble(
+            refused=plan.noise.store_refused, slow=plan.noise.store_slow
+        )
         self.broker = Broker(self.scheduler, self.catalogue, self.trouble, self.draws("network"))
         self.group = Group(self.broker, plan.session_seconds)
         self.poison = poison.Poison()
@@ -186,7 +190,11 @@ class World:
     def processes(self) -> list[Process]:
         """All that live."""
         found = [each.process for each in (*self.members, *self.workers)]
-        return [process for process in (*found, self.client.process) if process is not None and process.alive]
+        return [
+            process
+            for process in (*found, self.client.process)
+            if process is not None and process.alive
+        ]
 
     # --- processes ----------------------------------------------------------------------------------------------
 
@@ -262,7 +270,9 @@ class World:
 
     def _ends_by(self, process: Process, error: BaseException) -> None:
         if isinstance(error, Conflict) or not isinstance(error, KaonError):
-            self.checks.fail("no defect", f"{process.name} ended by {type(error).__name__}: {error}")
+            self.checks.fail(
+                "no defect", f"{process.name} ended by {type(error).__name__}: {error}"
+            )
         self.tell(f"{process.name} ends: {error}")
         process.fuse = 0
 
@@ -288,7 +298,9 @@ class World:
             random=self._steps,
             witness=self.checks,
         )
-        process.begin(runners.work(settings, RunnerTransport(process, self.broker, settings.pool), played))
+        process.begin(
+            runners.work(settings, RunnerTransport(process, self.broker, settings.pool), played)
+        )
         self.tell(f"{incarnation} starts")
 
     def _process(self, name: str) -> Process:
@@ -326,7 +338,12 @@ class World:
 
     def _pause_member(self, fault: Fault) -> None:
         member = self.members[fault.target % len(self.members)]
-        if not member.alive or member.transport is None or member.process is None or member.process.paused:
+        if (
+            not member.alive
+            or member.transport is None
+            or member.process is None
+            or member.process.paused
+        ):
             return
         member.process.pause()
         member.transport.fall_silent()
@@ -407,7 +424,13 @@ class World:
         partition = partition_of(process.name, self.catalogue.runner_partitions)
         self.broker.append(
             "nobody",
-            [Send(topic=topics.RUNNER_COMMANDS, partition=partition, value=record.SerializeToString())],
+            [
+                Send(
+                    topic=topics.RUNNER_COMMANDS,
+                    partition=partition,
+                    value=record.SerializeToString(),
+                )
+            ],
         )
         self.scheduler.after(max(fault.seconds, 2.0), process.kill)
 
@@ -430,7 +453,9 @@ class World:
                 self._continue(worker.process, None)
         self.client.process.begin(self.client.go_on())
         self._ends = {
-            key: len(log) for key, log in self.broker.logs.items() if key[0] in _READ_BY_COORDINATORS
+            key: len(log)
+            for key, log in self.broker.logs.items()
+            if key[0] in _READ_BY_COORDINATORS
         }
 
     # --- what clients need --------------------------------------------------------------------------------------

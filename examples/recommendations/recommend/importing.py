@@ -15,7 +15,9 @@ _RATINGS = ["user", "item", "rating", "time"]
 def import_data(context: StepContext, data: str) -> None:
     """Reads the three tables of the data set from directory `data`."""
     directory = Path(data)
-    missing = [name for name in ("user", "inter", "item") if not (directory / f"ml-100k.{name}").is_file()]
+    missing = [
+        name for name in ("user", "inter", "item") if not (directory / f"ml-100k.{name}").is_file()
+    ]
     if missing:
         raise FileNotFoundError(
             f"{data} has no ml-100k.{', ml-100k.'.join(missing)}: give the data set's directory as parameter data"

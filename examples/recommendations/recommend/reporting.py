@@ -24,8 +24,13 @@ def report(
     context: StepContext, history: list[Mapping[str, Any]], metrics: Mapping[str, float], rows: int
 ) -> None:
     """Writes the report as Markdown and as one HTML file with its plots inside."""
-    plots = {"Error by region": _errors(history[-1]), "Convergence over the passes": _convergence(history)}
-    context.artifact_path("markdown").write_text(_markdown(history, metrics, rows), encoding="utf-8")
+    plots = {
+        "Error by region": _errors(history[-1]),
+        "Convergence over the passes": _convergence(history),
+    }
+    context.artifact_path("markdown").write_text(
+        _markdown(history, metrics, rows), encoding="utf-8"
+    )
     context.artifact_path("html").write_text(_html(history, metrics, rows, plots), encoding="utf-8")
     for name, figure in zip(("error_plot", "convergence_plot"), plots.values(), strict=True):
         context.artifact_path(name).write_bytes(_png(figure))
@@ -37,7 +42,9 @@ def _errors(last: Mapping[str, Any]) -> Figure:
     figure, axes = plt.subplots(figsize=(8, 3.6), layout="constrained")
     for name, colour, marker in (("regional", _REGIONAL, "o"), ("global", _GLOBAL, "D")):
         errors = [choice[f"{name}_rmse"] for choice in choices]
-        axes.plot(range(len(choices)), errors, marker, color=colour, markersize=8, label=f"{name} model")
+        axes.plot(
+            range(len(choices)), errors, marker, color=colour, markersize=8, label=f"{name} model"
+        )
     axes.set_xticks(range(len(choices)), [choice["region"] for choice in choices])
     axes.grid(axis="y", color="#e5e5e5")
     axes.margins(y=0.25)
@@ -55,8 +62,12 @@ def _convergence(history: Sequence[Mapping[str, Any]]) -> Figure:
         [each["mean"] - each["low"] for each in history],
         [each["high"] - each["mean"] for each in history],
     ]
-    axes.errorbar(passes, means, yerr=spread, marker="o", capsize=5, color=_LINE, label="mean, 95 % interval")
-    places = [number for number, each in zip(passes, history, strict=True) for _ in each["overlaps"]]
+    axes.errorbar(
+        passes, means, yerr=spread, marker="o", capsize=5, color=_LINE, label="mean, 95 % interval"
+    )
+    places = [
+        number for number, each in zip(passes, history, strict=True) for _ in each["overlaps"]
+    ]
     overlaps = [value for each in history for value in each["overlaps"].values()]
     axes.scatter(places, overlaps, s=14, color=_REGIONAL, alpha=0.5, label="each model")
     threshold = history[-1]["threshold"]
@@ -89,7 +100,12 @@ def _pass_rows(history: Sequence[Mapping[str, Any]]) -> list[list[str]]:
 
 def _choice_rows(last: Mapping[str, Any]) -> list[list[str]]:
     return [
-        [each["region"], f"{each['regional_rmse']:.4f}", f"{each['global_rmse']:.4f}", each["chosen"]]
+        [
+            each["region"],
+            f"{each['regional_rmse']:.4f}",
+            f"{each['global_rmse']:.4f}",
+            each["chosen"],
+        ]
         for each in last["choices"]
     ]
 
@@ -132,7 +148,10 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _html(
-    history: Sequence[Mapping[str, Any]], metrics: Mapping[str, float], rows: int, plots: Mapping[str, Figure]
+    history: Sequence[Mapping[str, Any]],
+    metrics: Mapping[str, float],
+    rows: int,
+    plots: Mapping[str, Figure],
 ) -> str:
     images = "".join(
         f'<h2>{title}</h2><img alt="{title}" src="data:image/png;base64,{base64.b64encode(_png(figure)).decode()}">'

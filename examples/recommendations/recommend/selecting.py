@@ -32,7 +32,9 @@ def select(
     table = pd.read_csv(ratings, dtype={"region": str})
     directory = context.artifact_path("model")
     directory.mkdir()
-    document = served(choices, dict(zip(regions, regional_models, strict=True)), global_model, table, items)
+    document = served(
+        choices, dict(zip(regions, regional_models, strict=True)), global_model, table, items
+    )
     (directory / "model.json").write_text(json.dumps(document, sort_keys=True), encoding="utf-8")
     shutil.copyfile(Path(serve.__file__), directory / "serve.py")
     _write_metadata(directory, document)
@@ -40,7 +42,10 @@ def select(
     rmse = _overall(choices, {str(region): int(count) for region, count in counts.items()})
     chosen = sum(choice["chosen"] == "regional" for choice in choices)
     print(f"{chosen} of {len(choices)} regions get a model of their own; RMSE {rmse:.4f}")
-    return {"choices": choices, "metrics": {"rmse": rmse, "regions": len(choices), "regional_models": chosen}}
+    return {
+        "choices": choices,
+        "metrics": {"rmse": rmse, "regions": len(choices), "regional_models": chosen},
+    }
 
 
 def choose(
@@ -100,7 +105,9 @@ def _regional(model: Artifact, shown: Set[str]) -> dict[str, Any]:
     """A regional model with both biases and its directions: what is served is what was validated."""
     weights = pd.read_csv(Path(model, "weights.csv")).iloc[0]
     return {
-        "weights": {name: float(weights[name]) for name in ("mean", "intercept", "base", "direction")},
+        "weights": {
+            name: float(weights[name]) for name in ("mean", "intercept", "base", "direction")
+        },
         "items": _only(shown, _factors(Path(model, "items.csv"), "item", ("bias", "f"))),
         "users": _factors(Path(model, "users.csv"), "user", ("bias", "f")),
     }

@@ -39,7 +39,9 @@ class Model:
         factors = self._data["user_factors"].get(user)
         if factors is None:
             return [(item, 0.0) for item in self._data["popular"] if item not in seen][:number]
-        scores = ((_product(factors, values), item) for item, values in self._data["item_factors"].items())
+        scores = (
+            (_product(factors, values), item) for item, values in self._data["item_factors"].items()
+        )
         return self._best(scores, seen, number)
 
     def _best(self, scores, seen, number):
@@ -48,7 +50,9 @@ class Model:
 
     def _answer(self, user, region, model, best):
         titles = self._data["titles"]
-        items = [{"item": item, "title": titles.get(item, item), "score": score} for item, score in best]
+        items = [
+            {"item": item, "title": titles.get(item, item), "score": score} for item, score in best
+        ]
         return {"user": user, "region": region, "model": model, "items": items}
 
 

@@ -41,7 +41,9 @@ def train_global(
     model = als.fit(known)
     context.progress(0.6, "predicting what was held out")
     predictions = f"{context.scratch}/predictions"
-    model.transform(held_out).select("user", "region", "rating", "prediction").write.parquet(predictions)
+    model.transform(held_out).select("user", "region", "rating", "prediction").write.parquet(
+        predictions
+    )
     context.progress(0.8, "exporting")
     _export(context, model, item_scores(known, shrinkage))
     return {"predictions": predictions}

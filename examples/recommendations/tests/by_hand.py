@@ -57,9 +57,13 @@ class Steps:
 
     def r(self, file: str, inputs: Mapping[str, Any], outputs: Mapping[str, str]) -> Ended:
         """Runs a script."""
-        return self._run([*_MAIN, "kaon_runner.children.r:run", "--whole"], inputs, outputs, {"file": file})
+        return self._run(
+            [*_MAIN, "kaon_runner.children.r:run", "--whole"], inputs, outputs, {"file": file}
+        )
 
-    def scala(self, file: str, main: str, inputs: Mapping[str, Any], outputs: Mapping[str, str]) -> Ended:
+    def scala(
+        self, file: str, main: str, inputs: Mapping[str, Any], outputs: Mapping[str, str]
+    ) -> Ended:
         """Compiles a source file, if it is new, and runs it."""
         module = [sys.executable, "-m", "kaon_runner.children.scala"]
         argv = [
@@ -109,7 +113,9 @@ class Steps:
             _end_reader(held, reader)
         found = [event for line in events if (event := json.loads(line))["kind"] != "end"]
         text = done.stdout + done.stderr
-        return Ended(code=done.returncode, outputs=_outputs(directory, outputs), events=found, text=text)
+        return Ended(
+            code=done.returncode, outputs=_outputs(directory, outputs), events=found, text=text
+        )
 
 
 _MAIN = (sys.executable, "-m", "kaon.step.main")
@@ -117,11 +123,22 @@ _MAIN = (sys.executable, "-m", "kaon.step.main")
 
 def artifact(path: Path, kind: str = "dataset") -> dict[str, Any]:
     """A local file as a step's input."""
-    return {"artifact": {"uri": f"file://{path}", "type": kind, "size": 0, "digest": "", "path": str(path)}}
+    return {
+        "artifact": {
+            "uri": f"file://{path}",
+            "type": kind,
+            "size": 0,
+            "digest": "",
+            "path": str(path),
+        }
+    }
 
 
 def _prepare(
-    directory: Path, inputs: Mapping[str, Any], outputs: Mapping[str, str], config: Mapping[str, Any]
+    directory: Path,
+    inputs: Mapping[str, Any],
+    outputs: Mapping[str, str],
+    config: Mapping[str, Any],
 ) -> None:
     names = ("work", "outputs", "artifacts")
     for name in names:

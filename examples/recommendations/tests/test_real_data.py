@@ -19,7 +19,8 @@ SCORES = {"stable": "bool", "next_shrinkage": "float", "history": "list"}
 @pytest.fixture(scope="module")
 def steps(tmp_path_factory: pytest.TempPathFactory, spark: SparkServer) -> Steps:
     return Steps(
-        root=tmp_path_factory.mktemp("steps"), env={**spark.endpoints(), "SPARK_CONNECT_MODE_ENABLED": "1"}
+        root=tmp_path_factory.mktemp("steps"),
+        env={**spark.endpoints(), "SPARK_CONNECT_MODE_ENABLED": "1"},
     )
 
 
@@ -27,7 +28,11 @@ def steps(tmp_path_factory: pytest.TempPathFactory, spark: SparkServer) -> Steps
 def tables(steps: Steps, data: Path) -> dict[str, Any]:
     """Users, ratings and items as the workflow imports them."""
     declared = {"users": "dataset", "ratings": "dataset", "items": "dataset"}
-    return dict(_good(steps.python("recommend.importing:import_data", {"data": str(data)}, declared)).outputs)
+    return dict(
+        _good(
+            steps.python("recommend.importing:import_data", {"data": str(data)}, declared)
+        ).outputs
+    )
 
 
 @pytest.mark.parametrize(("regions", "users"), [(3, 294), (11, 943)])
@@ -37,19 +42,30 @@ def test_the_cohort_has_as_many_regions_as_are_asked_for(
     cohort = _cohort(steps, tables, min_ratings=20, max_regions=regions)
     assert cohort["rows"] == users
     wrangled = _wrangle(steps, tables, cohort)
-    assert wrangled["regions"] == [str(digit) for digit in range(10)][:regions] + ["non-US"] * (regions == 11)
+    assert wrangled["regions"] == [str(digit) for digit in range(10)][:regions] + ["non-US"] * (
+        regions == 11
+    )
 
 
-def test_users_with_fewer_ratings_than_asked_for_are_left_out(steps: Steps, tables: dict[str, Any]) -> None:
+def test_users_with_fewer_ratings_than_asked_for_are_left_out(
+    steps: Steps, tables: dict[str, Any]
+) -> None:
     cohort = _cohort(steps, tables, min_ratings=300, max_regions=11)
     ratings = pd.read_csv(tables["ratings"]["artifact"]["path"])["user"].value_counts()
     found = pd.read_parquet(cohort["users"]["artifact"]["path"])
     assert set(found["user"]) == set(ratings.index[ratings >= 300])
 
 
-def test_a_parameter_is_a_value_and_never_a_part_of_the_query(steps: Steps, tables: dict[str, Any]) -> None:
+def test_a_parameter_is_a_value_and_never_a_part_of_the_query(
+    steps: Steps, tables: dict[str, Any]
+) -> None:
     evil = "20 OR 1 = 1"
-    inputs = {"users": tables["users"], "ratings": tables["ratings"], "min_ratings": evil, "max_regions": 3}
+    inputs = {
+        "users": tables["users"],
+        "ratings": tables["ratings"],
+        "min_ratings": evil,
+        "max_regions": 3,
+    }
     ended = steps.hive("sql/cohort.sql", inputs, {"users": "dataset", "rows": "int"})
     (error,) = [event for event in ended.events if event["kind"] == "error"]
     # The server has to compare a number with this text, and cannot. As a part of the query it would have let everybody in.
@@ -74,18 +90,26 @@ def test_the_first_pass_is_unstable_and_the_next_one_that_it_asks_for_is_stable(
     first = _pass(steps, tables, wrangled, shrinkage=2.0, history=[])
     assert not first["stable"]
     assert first["next_shrinkage"] > 2.0
-    second = _pass(steps, tables, wrangled, shrinkage=first["next_shrinkage"], history=first["history"])
+    second = _pass(
+        steps, tables, wrangled, shrinkage=first["next_shrinkage"], history=first["history"]
+    )
     assert second["stable"]
     assert [each["stable"] for each in second["history"]] == [False, True]
     _check_report(steps, second, regions)
 
 
 def _check_report(steps: Steps, last: dict[str, Any], regions: int) -> None:
-    declared = {"markdown": "text", "html": "text", "error_plot": "plot", "convergence_plot": "plot"}
+    declared = {
+        "markdown": "text",
+        "html": "text",
+        "error_plot": "plot",
+        "convergence_plot": "plot",
+    }
     inputs = {"history": last["history"], "metrics": last["metrics"], "rows": 294}
     made = _good(steps.python("recommend.reporting:report", inputs, declared)).outputs
     texts = [
-        Path(made[name]["artifact"]["path"]).read_text(encoding="utf-8") for name in ("markdown", "html")
+        Path(made[name]["artifact"]["path"]).read_text(encoding="utf-8")
+        for name in ("markdown", "html")
     ]
     assert all("not stable" in text and f"294 users in {regions} regions" in text for text in texts)
     assert texts[1].count("data:image/png;base64,") == 2
@@ -94,7 +118,12 @@ def _check_report(steps: Steps, last: dict[str, Any], regions: int) -> None:
 
 
 def _pass(
-    steps: Steps, tables: dict[str, Any], wrangled: dict[str, Any], *, shrinkage: float, history: list[Any]
+    steps: Steps,
+    tables: dict[str, Any],
+    wrangled: dict[str, Any],
+    *,
+    shrinkage: float,
+    history: list[Any],
 ) -> dict[str, Any]:
     trained = _train_global(steps, wrangled, shrinkage)
     models, errors = _train_regions(steps, wrangled, shrinkage)
@@ -144,27 +173,37 @@ def _error_of_the_mean(wrangled: dict[str, Any], region: str | None = None) -> f
     return float(((held_out - known.mean()) ** 2).mean() ** 0.5)
 
 
-def _train_regions(steps: Steps, wrangled: dict[str, Any], shrinkage: float) -> tuple[list[Any], list[float]]:
+def _train_regions(
+    steps: Steps, wrangled: dict[str, Any], shrinkage: float
+) -> tuple[list[Any], list[float]]:
     models, errors = [], []
     for region in wrangled["regions"]:
         inputs = {"ratings": wrangled["regional_set"], "region": region}
-        trained = _good(steps.r("r/train.R", {**inputs, "shrinkage": shrinkage}, {"model": "model"})).outputs
+        trained = _good(
+            steps.r("r/train.R", {**inputs, "shrinkage": shrinkage}, {"model": "model"})
+        ).outputs
         wanted = {"rmse": "float", "count": "int"}
-        validated = _good(steps.r("r/validate.R", {**inputs, "model": trained["model"]}, wanted)).outputs
+        validated = _good(
+            steps.r("r/validate.R", {**inputs, "model": trained["model"]}, wanted)
+        ).outputs
         assert validated["rmse"] < _error_of_the_mean(wrangled, region)
         models.append(trained["model"])
         errors.append(validated["rmse"])
     return models, errors
 
 
-def _cohort(steps: Steps, tables: dict[str, Any], *, min_ratings: int, max_regions: int) -> dict[str, Any]:
+def _cohort(
+    steps: Steps, tables: dict[str, Any], *, min_ratings: int, max_regions: int
+) -> dict[str, Any]:
     inputs = {
         "users": tables["users"],
         "ratings": tables["ratings"],
         "min_ratings": min_ratings,
         "max_regions": max_regions,
     }
-    return dict(_good(steps.hive("sql/cohort.sql", inputs, {"users": "dataset", "rows": "int"})).outputs)
+    return dict(
+        _good(steps.hive("sql/cohort.sql", inputs, {"users": "dataset", "rows": "int"})).outputs
+    )
 
 
 def _wrangle(steps: Steps, tables: dict[str, Any], cohort: dict[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,9 @@ RANK = 8
 def model(tmp_path: Path) -> Path:
     """What step select makes of random models: region 0 with one of its own, region 1 served by the global one."""
     random = np.random.default_rng(5)
-    regional = {region: _regional_model(tmp_path / f"regional-{region}", random) for region in ("0", "1")}
+    regional = {
+        region: _regional_model(tmp_path / f"regional-{region}", random) for region in ("0", "1")
+    }
     ratings = pd.DataFrame(
         [
             # Item 30 has too few ratings to be shown.
@@ -34,7 +36,9 @@ def model(tmp_path: Path) -> Path:
         columns=["user", "item", "rating", "region", "part", "holdout"],
     )
     ratings.to_csv(tmp_path / "ratings.csv", index=False)
-    titles = pd.DataFrame({"item": ITEMS, "title": [f"Film {item}" for item in ITEMS], "year": "1995"})
+    titles = pd.DataFrame(
+        {"item": ITEMS, "title": [f"Film {item}" for item in ITEMS], "year": "1995"}
+    )
     titles.to_csv(tmp_path / "items.csv", index=False)
     context = _context(tmp_path / "step")
     made = selecting.select(
@@ -55,13 +59,17 @@ def test_a_user_of_a_region_with_its_own_model_gets_what_that_predicts_best(
     model: Path, tmp_path: Path
 ) -> None:
     user = 2
-    items = pd.read_csv(tmp_path / "regional-0" / "items.csv", dtype={"item": str}).set_index("item")
+    items = pd.read_csv(tmp_path / "regional-0" / "items.csv", dtype={"item": str}).set_index(
+        "item"
+    )
     person = pd.read_csv(tmp_path / "regional-0" / "users.csv").set_index("user").loc[user]
     weights = pd.read_csv(tmp_path / "regional-0" / "weights.csv").iloc[0]
     base = weights["mean"] + person["bias"] + items["bias"]
     direction = items[["f.1", "f.2"]].dot(person[["f.1", "f.2"]])
     expected = weights["intercept"] + weights["base"] * base + weights["direction"] * direction
-    _assert_best(serve.Model(str(model)).predict({"user": user, "n": 5}), expected, _unseen(tmp_path, user))
+    _assert_best(
+        serve.Model(str(model)).predict({"user": user, "n": 5}), expected, _unseen(tmp_path, user)
+    )
 
 
 def test_a_user_of_another_region_gets_what_the_global_model_predicts_best(
@@ -90,12 +98,17 @@ def test_a_number_of_items_that_makes_no_sense_is_refused(model: Path, number: A
 def test_the_probe_is_answered_as_it_says(model: Path) -> None:
     document = json.loads((model / "kaon-model.json").read_text(encoding="utf-8"))
     assert (document["format"], document["entry"]) == (1, "serve:Model")
-    assert serve.Model(str(model)).predict(document["probe"]["request"]) == document["probe"]["expected"]
+    assert (
+        serve.Model(str(model)).predict(document["probe"]["request"])
+        == document["probe"]["expected"]
+    )
 
 
 def test_what_is_served_needs_the_standard_library_only(model: Path) -> None:
     imported = [
-        line for line in (model / "serve.py").read_text().splitlines() if line.startswith(("import", "from"))
+        line
+        for line in (model / "serve.py").read_text().splitlines()
+        if line.startswith(("import", "from"))
     ]
     assert imported == ["import heapq", "import json"]
 
@@ -106,7 +119,9 @@ def test_the_smaller_error_wins_and_a_tie_goes_to_the_global_model() -> None:
 
 
 def _assert_best(answer: dict[str, Any], expected: pd.Series, unseen: set[str]) -> None:
-    best = expected[[item in unseen for item in expected.index]].sort_values(ascending=False).head(5)
+    best = (
+        expected[[item in unseen for item in expected.index]].sort_values(ascending=False).head(5)
+    )
     assert [each["item"] for each in answer["items"]] == best.index.tolist()
     # Factors are kept to five digits, scores to four.
     assert [each["score"] for each in answer["items"]] == pytest.approx(best.tolist(), abs=3e-4)

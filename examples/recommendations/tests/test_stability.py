@@ -58,13 +58,19 @@ def test_overlap_of_long_lists_is_that_of_their_first_fifty(steps: Steps, tmp_pa
         items = [str(item) for item in range(200)]
         models[name] = (chance.sample(items, 120), chance.sample(items, 120))
     found = _validate(steps, tmp_path, models)["overlaps"]
-    assert found == pytest.approx({name: overlap(a[:50], b[:50]) for name, (a, b) in models.items()})
+    assert found == pytest.approx(
+        {name: overlap(a[:50], b[:50]) for name, (a, b) in models.items()}
+    )
 
 
-def test_the_interval_holds_the_mean_and_lies_between_the_extremes(steps: Steps, tmp_path: Path) -> None:
+def test_the_interval_holds_the_mean_and_lies_between_the_extremes(
+    steps: Steps, tmp_path: Path
+) -> None:
     same, other = ["1", "2", "3"], ["4", "5", "6"]
     found = _validate(
-        steps, tmp_path, {"0": (same, same), "1": (same, other), "2": (same, same), "global": (same, other)}
+        steps,
+        tmp_path,
+        {"0": (same, same), "1": (same, other), "2": (same, same), "global": (same, other)},
     )
     assert found["mean"] == pytest.approx(0.5)
     # The mean of four draws of 0 or 1 is 0 with probability 1/16, over the 2.5 % of each tail.
@@ -110,7 +116,9 @@ def _run(
     threshold: float = 0.25,
     history: Sequence[Mapping[str, Any]] = (),
 ) -> Ended:
-    artifacts = {name: artifact(_model(directory / name, *lists), "model") for name, lists in models.items()}
+    artifacts = {
+        name: artifact(_model(directory / name, *lists), "model") for name, lists in models.items()
+    }
     regions = [name for name in models if name != "global"]
     inputs = {
         "threshold": threshold,

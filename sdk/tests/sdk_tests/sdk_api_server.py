@@ -94,8 +94,16 @@ def short_history(
         event(1, run_submitted=history_pb2.RunSubmitted(workflow="w")),
         event(2, run_started=history_pb2.RunStarted()),
         event(3, step_became_ready=history_pb2.StepBecameReady(path="a", attempt=1, generation=1)),
-        event(4, step_leased=history_pb2.StepLeased(path="a", attempt=1, generation=1, runner_id="host-1")),
-        event(5, step_ended=history_pb2.StepEndedEvent(path="a", status=status, attempt=1, error=error)),
+        event(
+            4,
+            step_leased=history_pb2.StepLeased(
+                path="a", attempt=1, generation=1, runner_id="host-1"
+            ),
+        ),
+        event(
+            5,
+            step_ended=history_pb2.StepEndedEvent(path="a", status=status, attempt=1, error=error),
+        ),
         event(6, run_ended=history_pb2.RunEnded(status=status, error=error)),
     ]
 
@@ -111,7 +119,9 @@ class _Workflows(workflow_service_pb2_grpc.WorkflowServiceServicer):
         assert not any(piece.digest for piece in pieces[1:])
         self.world.bundles[pieces[0].digest] = data
         self.world.uploads += 1
-        return workflow_service_pb2.UploadBundleResponse(digest=pieces[0].digest, size_bytes=len(data))
+        return workflow_service_pb2.UploadBundleResponse(
+            digest=pieces[0].digest, size_bytes=len(data)
+        )
 
     def RegisterWorkflow(self, request, context):  # type: ignore[no-untyped-def]
         definition = request.definition
@@ -119,12 +129,16 @@ class _Workflows(workflow_service_pb2_grpc.WorkflowServiceServicer):
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, "upload the bundle first")
         version = canonical.digest_message(definition)
         created = version not in self.world.workflows
-        workflow = workflow_service_pb2.Workflow(name=definition.name, version=version, definition=definition)
+        workflow = workflow_service_pb2.Workflow(
+            name=definition.name, version=version, definition=definition
+        )
         self.world.workflows[version] = workflow
         return workflow_service_pb2.RegisterWorkflowResponse(workflow=workflow, created=created)
 
     def GetWorkflow(self, request, context):  # type: ignore[no-untyped-def]
-        found = [each for each in self.world.workflows.values() if request.version in ("", each.version)]
+        found = [
+            each for each in self.world.workflows.values() if request.version in ("", each.version)
+        ]
         found = [each for each in found if each.name == request.name]
         if not found:
             context.abort(grpc.StatusCode.NOT_FOUND, f"there is no workflow {request.name!r}")
@@ -144,7 +158,9 @@ class _Runs(run_service_pb2_grpc.RunServiceServicer):
         if request.idempotency_key in self.world.keys:
             run = self.world.runs[self.world.keys[request.idempotency_key]]
             if run.params_json != request.params_json:
-                context.abort(grpc.StatusCode.ALREADY_EXISTS, "this key was used with other parameters")
+                context.abort(
+                    grpc.StatusCode.ALREADY_EXISTS, "this key was used with other parameters"
+                )
             return run_service_pb2.SubmitRunResponse(run=run, created=False)
         run = run_pb2.Run(
             run_id=f"r{len(self.world.runs) + 1}",
@@ -254,7 +270,10 @@ class _Runs(run_service_pb2_grpc.RunServiceServicer):
         self.world.run(request.run_id, context)
         good = request.run_id == "r1"
         return run_service_pb2.VerifyRunResponse(
-            seq=6, replayed_hash="sha256:12", stored_hash="sha256:12" if good else "sha256:34", matches=good
+            seq=6,
+            replayed_hash="sha256:12",
+            stored_hash="sha256:12" if good else "sha256:34",
+            matches=good,
         )
 
     def _command(self, request, context, status=None):  # type: ignore[no-untyped-def]
@@ -268,7 +287,9 @@ class _Runs(run_service_pb2_grpc.RunServiceServicer):
     def _like(self, request, context):  # type: ignore[no-untyped-def]
         self._command(request, context)
         old = self.world.runs[request.run_id]
-        run = run_pb2.Run(run_id=f"r{len(self.world.runs) + 1}", workflow=old.workflow, version=old.version)
+        run = run_pb2.Run(
+            run_id=f"r{len(self.world.runs) + 1}", workflow=old.workflow, version=old.version
+        )
         run.params_json.update({**old.params_json, **request.params_json})
         self.world.runs[run.run_id] = run
         return run
@@ -289,7 +310,9 @@ class _Schedules(schedule_pb2_grpc.ScheduleServiceServicer):
     def RunSchedule(self, request, context):  # type: ignore[no-untyped-def]
         schedule = self._schedule(request.name, context)
         self.world.asked.append(request)
-        run = run_pb2.Run(run_id="r9", workflow=schedule.workflow, version="sha256:1234567890abcdef")
+        run = run_pb2.Run(
+            run_id="r9", workflow=schedule.workflow, version="sha256:1234567890abcdef"
+        )
         return schedule_pb2.RunScheduleResponse(run=run, created=True)
 
     def ListSchedules(self, request, context):  # type: ignore[no-untyped-def]
@@ -310,7 +333,9 @@ class _Schedules(schedule_pb2_grpc.ScheduleServiceServicer):
         return schedule_pb2.SetPermitsResponse(permits=request.permits)
 
     def ListPermits(self, request, context):  # type: ignore[no-untyped-def]
-        permits = [schedule_pb2.Permits(tag=tag, limit=n, taken=1) for tag, n in self.world.permits.items()]
+        permits = [
+            schedule_pb2.Permits(tag=tag, limit=n, taken=1) for tag, n in self.world.permits.items()
+        ]
         return schedule_pb2.ListPermitsResponse(permits=permits)
 
     def _schedule(self, name, context):  # type: ignore[no-untyped-def]
@@ -347,12 +372,19 @@ class _Logs(log_pb2_grpc.LogServiceServicer):
 class _Runners(runner_pb2_grpc.RunnerServiceServicer):
     def ListRunners(self, request, context):  # type: ignore[no-untyped-def]
         runner = runner_pb2.Runner(
-            runner_id="host-1", pool="default", labels={"python": "3.11", "step-type.shell": "yes"}, running=2
+            runner_id="host-1",
+            pool="default",
+            labels={"python": "3.11", "step-type.shell": "yes"},
+            running=2,
         )
-        return runner_pb2.ListRunnersResponse(runners=[runner] if request.pool in ("", "default") else [])
+        return runner_pb2.ListRunnersResponse(
+            runners=[runner] if request.pool in ("", "default") else []
+        )
 
     def ListPools(self, request, context):  # type: ignore[no-untyped-def]
-        demand = runner_pb2.Demand(labels=["gpu"], steps=3, wanted=definition_pb2.Resources(slots=4))
+        demand = runner_pb2.Demand(
+            labels=["gpu"], steps=3, wanted=definition_pb2.Resources(slots=4)
+        )
         away = runner_pb2.UnreachablePool(pool="far", problem="it is away")
         pool = runner_pb2.Pool(name="default", owner="c1", waiting=3, demands=[demand])
         return runner_pb2.ListPoolsResponse(pools=[pool], unreachable=[away])
@@ -361,7 +393,9 @@ class _Runners(runner_pb2_grpc.RunnerServiceServicer):
         reason = runner_pb2.WaitReason
         reasons = [
             reason(cause=runner_pb2.WAIT_CAUSE_WAITS_FOR, text="it waits for b", path="a"),
-            reason(cause=runner_pb2.WAIT_CAUSE_NO_LABEL, text="b waits for a runner with gpu", path="b"),
+            reason(
+                cause=runner_pb2.WAIT_CAUSE_NO_LABEL, text="b waits for a runner with gpu", path="b"
+            ),
         ]
         return runner_pb2.ExplainStepResponse(
             path=request.path, status=run_pb2.STATUS_PENDING, text="it waits for b", reasons=reasons
@@ -383,7 +417,9 @@ class _Models(model_pb2_grpc.ModelServiceServicer):
         self.world = world
 
     def ListModels(self, request, context):  # type: ignore[no-untyped-def]
-        return model_pb2.ListModelsResponse(versions=[each.version for each in self.world.announcements])
+        return model_pb2.ListModelsResponse(
+            versions=[each.version for each in self.world.announcements]
+        )
 
     def GetModel(self, request, context):  # type: ignore[no-untyped-def]
         for each in self.world.announcements:

@@ -40,8 +40,12 @@ def entry(workflow: Workflow) -> str:
     ],
 )
 @pytest.mark.parametrize("above", [False, True])
-def test_a_workflow_file_is_bundled_whatever_it_is_called(project: Path, name: str, above: bool) -> None:
-    text = WITH_FUNCTION.replace('"w", ', f'"w", root="{project}", body=') if above else WITH_FUNCTION
+def test_a_workflow_file_is_bundled_whatever_it_is_called(
+    project: Path, name: str, above: bool
+) -> None:
+    text = (
+        WITH_FUNCTION.replace('"w", ', f'"w", root="{project}", body=') if above else WITH_FUNCTION
+    )
     write(project, {name: text, "tests/unneeded.py": "", "test_unneeded.py": ""})
     workflow = load_workflow(project / name)
     file = name if above else Path(name).name
@@ -53,7 +57,10 @@ def test_a_workflow_file_is_bundled_whatever_it_is_called(project: Path, name: s
 def test_a_workflow_file_without_functions_is_bundled_unless_it_is_ignored(project: Path) -> None:
     write(
         project,
-        {"run.sh": "", "test_flow.py": START + 'w = Workflow("w", steps.shell("a", argv=["./run.sh"]))'},
+        {
+            "run.sh": "",
+            "test_flow.py": START + 'w = Workflow("w", steps.shell("a", argv=["./run.sh"]))',
+        },
     )
     (project / "run.sh").chmod(0o755)
     assert load_workflow(project / "test_flow.py").bundle().files == ("run.sh", "test_flow.py")
@@ -81,7 +88,9 @@ MODULES = {
 }
 
 
-def test_what_a_step_imports_is_followed_through_packages_and_relative_imports(project: Path) -> None:
+def test_what_a_step_imports_is_followed_through_packages_and_relative_imports(
+    project: Path,
+) -> None:
     imports = (
         "from typing import TYPE_CHECKING\nfrom tests import conftest\nimport namespace.test_member\n"
         "def f():\n import test_lazy\n with open('x'):\n  import conftest, test_compiled\n  import json, os.path\n"
@@ -95,7 +104,9 @@ def test_what_a_step_imports_is_followed_through_packages_and_relative_imports(p
     )
 
 
-def test_a_module_of_functions_that_an_ignore_rule_leaves_out_is_refused_with_the_rule(project: Path) -> None:
+def test_a_module_of_functions_that_an_ignore_rule_leaves_out_is_refused_with_the_rule(
+    project: Path,
+) -> None:
     write(
         project,
         {
@@ -122,7 +133,12 @@ def test_files_that_steps_name_are_bundled_whatever_they_are_called(project: Pat
     steps = 'steps.spark("a", "tests/run.py") >> steps.r("b", "tests/x.R") >> steps.shell("c", argv=["./.bin/run"])'
     write(
         project,
-        {**scripts, "tests/x.R": "", ".bin/run": "", "flow.py": START + f'w = Workflow("w", {steps})\n'},
+        {
+            **scripts,
+            "tests/x.R": "",
+            ".bin/run": "",
+            "flow.py": START + f'w = Workflow("w", {steps})\n',
+        },
     )
     (project / ".bin/run").chmod(0o755)
     assert load_workflow(project / "flow.py").bundle().files == (
@@ -162,7 +178,9 @@ def test_what_the_words_of_a_shell_step_name_is_bundled_or_refused(project: Path
 
 
 def test_a_link_to_a_file_of_the_directory_takes_its_target_along(project: Path) -> None:
-    write(project, {"tests/x.R": "1", "flow.py": START + 'w = Workflow("w", steps.r("a", "x.R"))\n'})
+    write(
+        project, {"tests/x.R": "1", "flow.py": START + 'w = Workflow("w", steps.r("a", "x.R"))\n'}
+    )
     (project / "x.R").symlink_to("tests/x.R")
     workflow = load_workflow(project / "flow.py")
     assert '"tests/x.R"' in entry(workflow)
@@ -180,7 +198,10 @@ def test_a_link_to_a_file_of_the_directory_takes_its_target_along(project: Path)
             "import above\ndef f(): ...\n",
             r"flow\.py:3: import of 'above': {0}/above\.py is outside of {0}/flows, .*",
         ),
-        ("def f():\n from above import f\n", r"flow\.py:4: import of 'above': {0}/above\.py is outside"),
+        (
+            "def f():\n from above import f\n",
+            r"flow\.py:4: import of 'above': {0}/above\.py is outside",
+        ),
         ("from kind import C as f\n", r"function 'C': {0}/kind\.py is outside of {0}/flows, .*"),
     ],
 )
@@ -190,7 +211,11 @@ def test_code_in_a_parent_directory_is_refused_with_what_to_do(
     monkeypatch.syspath_prepend(project)
     write(
         project,
-        {"above.py": "def f(): ...", "kind.py": "class C: ...", "flows/flow.py": START + "\n" + lines + BODY},
+        {
+            "above.py": "def f(): ...",
+            "kind.py": "class C: ...",
+            "flows/flow.py": START + "\n" + lines + BODY,
+        },
     )
     with pytest.raises(WorkflowError, match=told.format(re.escape(str(project)))) as caught:
         load_workflow(project / "flows/flow.py").definition()
@@ -208,8 +233,12 @@ def test_with_the_common_root_code_in_a_parent_directory_is_bundled(
     assert workflow.bundle().files == ("above.py", "tests/test_flow.py")
 
 
-def test_a_module_beside_the_workflow_that_runners_know_by_another_name_is_refused(project: Path) -> None:
-    text = f'import beside\ndef f(): ...\nw = Workflow("w", steps.python("a", f), root="{project}")\n'
+def test_a_module_beside_the_workflow_that_runners_know_by_another_name_is_refused(
+    project: Path,
+) -> None:
+    text = (
+        f'import beside\ndef f(): ...\nw = Workflow("w", steps.python("a", f), root="{project}")\n'
+    )
     write(project, {"flows/beside.py": "", "flows/flow.py": START + text})
     with pytest.raises(
         WorkflowError, match=r"flow\.py:2: import of 'beside': .* import it as 'flows\.beside'"
@@ -231,7 +260,11 @@ def test_a_state_directory_beside_the_workflow_stays_out_of_its_bundle(project: 
 def test_installed_packages_need_no_place_in_the_bundle(project: Path) -> None:
     write(
         project,
-        {"flow.py": START + "from structlog import get_logger as f\nimport kaon_wire, pytest\n" + BODY},
+        {
+            "flow.py": START
+            + "from structlog import get_logger as f\nimport kaon_wire, pytest\n"
+            + BODY
+        },
     )
     workflow = load_workflow(project / "flow.py")
     assert '"structlog._config:get_logger"' in entry(workflow)
@@ -240,7 +273,10 @@ def test_installed_packages_need_no_place_in_the_bundle(project: Path) -> None:
 
 @pytest.mark.parametrize("name", ["env", ".venv", "my-tools", "linked"])
 def test_an_environment_is_neither_bundled_nor_followed(
-    project: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, name: str
+    project: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
 ) -> None:
     place = project / name if name != "linked" else tmp_path_factory.mktemp("elsewhere") / "env"
     venv.create(place, with_pip=False)
@@ -306,12 +342,16 @@ def test_a_function_that_runners_would_not_call_is_refused(
         "w = Workflow('w', steps.python('a', C.f) >> steps.python('b', C.g) >> steps.python('c', C))\n",
     ],
 )
-def test_a_function_that_runners_find_is_accepted(build: Callable[[str], Workflow], text: str) -> None:
+def test_a_function_that_runners_find_is_accepted(
+    build: Callable[[str], Workflow], text: str
+) -> None:
     assert build(START + text).definition().code_bundle
 
 
 @pytest.mark.parametrize("name", ["kaon.py", "kaonapi/__init__.py", "kaon_wire.py"])
-def test_a_file_that_would_be_imported_in_place_of_kaon_is_refused(project: Path, name: str) -> None:
+def test_a_file_that_would_be_imported_in_place_of_kaon_is_refused(
+    project: Path, name: str
+) -> None:
     write(project, {name: "", "flow.py": WITH_FUNCTION, "deep/flow.py": WITH_FUNCTION})
     told = re.escape(f"{project / name} has the name of a part of Kaon")
     with pytest.raises(WorkflowError, match=told):
@@ -319,8 +359,12 @@ def test_a_file_that_would_be_imported_in_place_of_kaon_is_refused(project: Path
     if name.endswith("kaon.py"):
         with pytest.raises(WorkflowError, match=told):
             load_workflow(project / name)
-    write(project, {"deep/flow.py": WITH_FUNCTION.replace('"w", ', f'"w", root="{project}", body=')})
-    with pytest.raises(WorkflowError, match=re.escape(f"{name} in {project} has the name of a part of Kaon")):
+    write(
+        project, {"deep/flow.py": WITH_FUNCTION.replace('"w", ', f'"w", root="{project}", body=')}
+    )
+    with pytest.raises(
+        WorkflowError, match=re.escape(f"{name} in {project} has the name of a part of Kaon")
+    ):
         load_workflow(project / "deep/flow.py").definition()
 
 
@@ -362,7 +406,9 @@ def test_what_is_imported_later_does_not_come_from_the_workflows_directory(proje
     assert sys.path == before
 
 
-def test_a_link_to_a_module_is_the_module(project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_link_to_a_module_is_the_module(
+    project: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     shared = tmp_path_factory.mktemp("shared") / "lib.py"
     shared.write_text("def f(): ...")
     (project / "lib.py").symlink_to(shared)

@@ -70,7 +70,9 @@ def by_verbs(tree: Tree, names: Names) -> Part:
         case "each":
             return for_each(each(f"i{next(names.numbers)}", [1, 2]), by_verbs(inner, names))  # type: ignore[arg-type]
         case "repeat":
-            return repeat(by_verbs(inner, names), until=expr("true"), max_iterations=2, backoff="1s")  # type: ignore[arg-type]
+            return repeat(
+                by_verbs(inner, names), until=expr("true"), max_iterations=2, backoff="1s"
+            )  # type: ignore[arg-type]
     return hooked(kind, by_verbs(inner, names), names)  # type: ignore[arg-type]
 
 
@@ -178,14 +180,20 @@ def test_the_bytes_do_not_depend_on_the_order_of_sets(seed: str) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
     )
     # Written down: another value here means that every registered workflow gets a new version.
-    assert done.stdout.strip() == "sha256:f0759a6a67368ebdfc684c9904f9ea9dc9051edc807fe00cdef64887620d6b7c"
+    assert (
+        done.stdout.strip()
+        == "sha256:f0759a6a67368ebdfc684c9904f9ea9dc9051edc807fe00cdef64887620d6b7c"
+    )
 
 
 @pytest.mark.parametrize(
     ("example", "digest"),
     [
         ("tour", "sha256:9697a7df1b4d12018d978f3a1ac403b803f2dcbfb7525b0486f4c4e8294f3328"),
-        ("recommendations", "sha256:4234e77d83086152fe878cd1790dd1a43f3057bcb979bc91f2bdc52757c8fcc8"),
+        (
+            "recommendations",
+            "sha256:4234e77d83086152fe878cd1790dd1a43f3057bcb979bc91f2bdc52757c8fcc8",
+        ),
     ],
 )
 def test_definitions_that_were_written_long_ago_keep_their_bytes(

@@ -132,7 +132,10 @@ def test_help_shows_what_stands_in_brackets_and_keeps_the_order_of_its_groups(ka
     )
     for words, command in _commands((), typer.main.get_command(app)):
         shown = " ".join(kaon(*words, "--help")[1].split())
-        texts = [command.help or "", *(getattr(option, "help", None) or "" for option in command.params)]
+        texts = [
+            command.help or "",
+            *(getattr(option, "help", None) or "" for option in command.params),
+        ]
         for bracketed in re.findall(r"\[[a-z_]+\]", " ".join(texts).replace("\\[", "[")):
             assert bracketed in shown, words
 
@@ -144,9 +147,13 @@ def _commands(words: tuple[str, ...], command: Any) -> Iterator[tuple[tuple[str,
         yield from _commands((*words, name), inner)
 
 
-def test_a_row_in_a_pipe_is_one_line(kaon: Kaon, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_in_a_pipe_is_one_line(
+    kaon: Kaon, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "40")
-    world.runs["r1"] = run_pb2.Run(run_id="r1" * 20, workflow="w" * 50, status=run_pb2.STATUS_FAILED)
+    world.runs["r1"] = run_pb2.Run(
+        run_id="r1" * 20, workflow="w" * 50, status=run_pb2.STATUS_FAILED
+    )
     head, row = kaon("list")[1].splitlines()
     assert head.startswith("RUN ")
     assert "r1" * 20 in row
@@ -156,12 +163,19 @@ def test_a_row_in_a_pipe_is_one_line(kaon: Kaon, world: World, monkeypatch: pyte
 def test_logs_are_printed_with_their_step(kaon: Kaon, world: World, flow: str) -> None:
     kaon("submit", flow)
     key = step_pb2.StepKey(run_id="r1", path="a", attempt=1, generation=1)
-    world.logs = [log_pb2.LogLines(key=key, lines=[log_pb2.LogLine(sequence=1, text="[x] hello")], dropped=3)]
+    world.logs = [
+        log_pb2.LogLines(key=key, lines=[log_pb2.LogLine(sequence=1, text="[x] hello")], dropped=3)
+    ]
     out = kaon("logs", "r1", "a", "-f")[1]
     assert "a | [x] hello" in out
     assert "3 lines dropped" in out
     line, dropped = map(json.loads, kaon("logs", "r1", "--json")[1].splitlines())
-    assert (line["path"], line["attempt"], line["sequence"], line["text"]) == ("a", 1, 1, "[x] hello")
+    assert (line["path"], line["attempt"], line["sequence"], line["text"]) == (
+        "a",
+        1,
+        1,
+        "[x] hello",
+    )
     assert dropped["dropped"] == 3
 
 
@@ -215,7 +229,9 @@ def test_lines_that_are_left_out_are_told_with_the_command_that_has_them(
     kaon("submit", flow)
     key = step_pb2.StepKey(run_id="r1", path="each[a b]/a", attempt=2, generation=1)
     gap = log_pb2.LogGap(first_sequence=2001, last_sequence=9000)
-    world.logs = [log_pb2.LogLines(key=key, gap=gap, lines=[log_pb2.LogLine(sequence=9001, text="end")])]
+    world.logs = [
+        log_pb2.LogLines(key=key, gap=gap, lines=[log_pb2.LogLine(sequence=9001, text="end")])
+    ]
     told, line = kaon("logs", "r1")[1].splitlines()
     assert "7000 lines left out, 2001 to 9000" in told
     assert told.endswith("kaon logs r1 'each[a b]/a' --whole --attempt 2")
@@ -226,7 +242,11 @@ def test_two_runs_are_compared(kaon: Kaon, world: World, flow: str) -> None:
     kaon("submit", flow, "-p", "n=30")
     kaon("submit", flow, "-p", "n=31")
     code, out, _ = kaon("diff", "r1", "r2")
-    assert (code, out.split()[:4], "parameter n" in out) == (0, ["WHAT", "r1", "r2", "parameter"], True)
+    assert (code, out.split()[:4], "parameter n" in out) == (
+        0,
+        ["WHAT", "r1", "r2", "parameter"],
+        True,
+    )
     assert kaon("diff", "r1", "r1")[1].strip() == "Nothing differs."
     assert json.loads(kaon("diff", "r1", "r2", "--json")[1]) == {
         "what": "parameter n",
@@ -244,7 +264,11 @@ def test_a_whole_log_goes_to_standard_output_or_to_a_file_as_it_is(
     assert (code, out.encode(), err) == (0, world.whole_log, "")
     target = tmp_path / "a.log"
     target.write_text("older")
-    assert kaon("logs", "r1", "a", "--whole", "--attempt", "3", "--output", str(target)) == (0, "", "")
+    assert kaon("logs", "r1", "a", "--whole", "--attempt", "3", "--output", str(target)) == (
+        0,
+        "",
+        "",
+    )
     assert target.read_bytes() == world.whole_log
     assert [each.attempt for each in world.whole_log_asked] == [0, 3]
     code, _, err = kaon("logs", "r1", "a", "--whole", "--output", str(tmp_path / "none" / "a.log"))
@@ -265,7 +289,9 @@ def test_a_whole_log_goes_to_standard_output_or_to_a_file_as_it_is(
         ("a", "--whole", "--tail", "1"),
     ],
 )
-def test_options_of_whole_logs_that_do_not_fit_are_refused(kaon: Kaon, words: tuple[str, ...]) -> None:
+def test_options_of_whole_logs_that_do_not_fit_are_refused(
+    kaon: Kaon, words: tuple[str, ...]
+) -> None:
     code, _, err = kaon("logs", "r1", *words)
     assert code == 2
     assert "--whole" in err
@@ -294,10 +320,16 @@ def test_runners_and_models_and_workflows_are_listed(kaon: Kaon, world: World, f
         (("pause", "r1"), "No new step starts until the run is resumed. Run r1 is PAUSED.\n"),
         (("resume", "r1"), "Resumed. Run r1 is RUNNING.\n"),
         (("signal", "r1", "go", '{"n": 1}'), "Sent signal go. Run r1 is PENDING.\n"),
-        (("signal", "r1", "go", "plain text", "--step", "a"), "Sent signal go. Run r1 is PENDING.\n"),
+        (
+            ("signal", "r1", "go", "plain text", "--step", "a"),
+            "Sent signal go. Run r1 is PENDING.\n",
+        ),
         (("retry", "r1"), "Retrying the failed steps. Run r1 is RUNNING.\n"),
         (("retry", "r1", "a"), "Retrying the failed steps of a. Run r1 is RUNNING.\n"),
-        (("restart", "r1", "a"), "Restarting a and the nodes downstream of it. Run r1 is RUNNING.\n"),
+        (
+            ("restart", "r1", "a"),
+            "Restarting a and the nodes downstream of it. Run r1 is RUNNING.\n",
+        ),
         (
             ("mark", "r1", "a", "succeeded", "-o", "x=1", "--reason", "y"),
             "Marked a SUCCEEDED. Run r1 is PENDING.\n",
@@ -306,7 +338,10 @@ def test_runners_and_models_and_workflows_are_listed(kaon: Kaon, world: World, f
         (("approve", "r1", "ok"), "Approved ok. Run r1 is PENDING.\n"),
         (("reject", "r1", "ok", "--comment", "no"), "Rejected ok. Run r1 is PENDING.\n"),
         (("rerun", "r1", "-p", "n=5"), "Submitted run r2 of w, like r1.\n"),
-        (("fork", "r1", "--at", "4", "--reset", "a"), "Submitted run r2 of w, from event 4 of r1.\n"),
+        (
+            ("fork", "r1", "--at", "4", "--reset", "a"),
+            "Submitted run r2 of w, from event 4 of r1.\n",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -340,15 +375,26 @@ def test_the_only_approval_that_waits_needs_no_path(
     assert kaon("approve", "r1")[2] == "kaon: release is answered by owner\n"
     monkeypatch.setenv("KAON_ROLES", "owner")
     assert kaon("approve", "r1")[1] == "Approved release. Run r1 is PENDING.\n"
-    world.blocks = [gate, run_pb2.BlockView(path="b", status=run_pb2.STATUS_WAITING, gate="approval")]
+    world.blocks = [
+        gate,
+        run_pb2.BlockView(path="b", status=run_pb2.STATUS_WAITING, gate="approval"),
+    ]
     assert "the PATH of one: release, b" in kaon("approve", "r1")[2]
 
 
-def test_blocks_are_shown_with_what_is_particular_about_them(kaon: Kaon, world: World, flow: str) -> None:
+def test_blocks_are_shown_with_what_is_particular_about_them(
+    kaon: Kaon, world: World, flow: str
+) -> None:
     kaon("submit", flow)
     view = run_pb2.BlockView
     world.blocks = [
-        view(path="regions", kind="for_each", status=run_pb2.STATUS_RUNNING, total=5, cells={"SUCCEEDED": 3}),
+        view(
+            path="regions",
+            kind="for_each",
+            status=run_pb2.STATUS_RUNNING,
+            total=5,
+            cells={"SUCCEEDED": 3},
+        ),
         view(path="cycle", kind="repeat", status=run_pb2.STATUS_RUNNING, started=2, total=4),
         view(
             path="score",
@@ -357,7 +403,9 @@ def test_blocks_are_shown_with_what_is_particular_about_them(kaon: Kaon, world: 
             child_run_id="r7",
             outputs_json={"x": "1"},
         ),
-        view(path="data", kind="gate", status=run_pb2.STATUS_WAITING, gate="signal", signal="ready"),
+        view(
+            path="data", kind="gate", status=run_pb2.STATUS_WAITING, gate="signal", signal="ready"
+        ),
     ]
     world.runs["r1"].late = True
     shown = kaon("show", "r1")[1]
@@ -379,7 +427,9 @@ ValueError: no rows in a frame with a name so long that it does not fit into a l
 
 def _failed_step() -> run_pb2.StepView:
     message = TRACEBACK.splitlines()[-1].removeprefix("ValueError: ")
-    error = step_pb2.StepError(type="ValueError", message=f"{message}\nsecond line", details=TRACEBACK)
+    error = step_pb2.StepError(
+        type="ValueError", message=f"{message}\nsecond line", details=TRACEBACK
+    )
     failed = run_pb2.STATUS_FAILED
     return run_pb2.StepView(
         path="each[US]/train", name="train", type="python", status=failed, attempt=2, error=error
@@ -438,7 +488,11 @@ def test_a_run_is_shown_as_it_was_verified_and_told_event_by_event(
     kaon("submit", flow)
     assert "State after event 3: sha256:12" in kaon("show", "r1", "--at", "3")[1]
     assert json.loads(kaon("show", "r1", "--at", "3", "--json")[1])["state_hash"] == "sha256:12"
-    assert kaon("verify", "r1") == (0, "Replay of 6 events of run r1 gives the stored state sha256:12.\n", "")
+    assert kaon("verify", "r1") == (
+        0,
+        "Replay of 6 events of run r1 gives the stored state sha256:12.\n",
+        "",
+    )
     kaon("submit", flow)
     code, out, _ = kaon("verify", "r2")
     assert (code, "gives state sha256:12, but the stored state is sha256:34" in out) == (1, True)
@@ -447,7 +501,8 @@ def test_a_run_is_shown_as_it_was_verified_and_told_event_by_event(
     assert len(lines) == 6
     assert "a  READY, attempt 1, generation 1" in lines[2]
     told = [
-        json.loads(line)["seq"] for line in kaon("history", "r1", "--after", "4", "--json")[1].splitlines()
+        json.loads(line)["seq"]
+        for line in kaon("history", "r1", "--after", "4", "--json")[1].splitlines()
     ]
     assert told == [5, 6]
 
@@ -505,21 +560,39 @@ _EVERY = '{"name": "n", "workflow": "w", "every": "1h", %s}'
             '{"name": "n", "workflow": "w", "every": "1h", "overlap": "x"}',
             "must be one of allow, skip, buffer",
         ),
-        ('{"name": "n", "workflow": "w", "run_finished": "o", "statuses": ["x"]}', "there is no status 'x'"),
-        ('{"name": "n", "workflow": "w", "every": "1h", "end_time": "2026"}', "write a time with its zone"),
+        (
+            '{"name": "n", "workflow": "w", "run_finished": "o", "statuses": ["x"]}',
+            "there is no status 'x'",
+        ),
+        (
+            '{"name": "n", "workflow": "w", "every": "1h", "end_time": "2026"}',
+            "write a time with its zone",
+        ),
         ('{"name": "n", "workflow": "w", "every": "1h", "priority": "high"}', "which is no int"),
         ("{", "n.json"),
-        (_EVERY % '"priority": 99999999999', "priority 99999999999: must be from -1000000000 to 1000000000"),
+        (
+            _EVERY % '"priority": 99999999999',
+            "priority 99999999999: must be from -1000000000 to 1000000000",
+        ),
         (_EVERY % '"params": {"x": 1e999}', "params: 'x': not a JSON value"),
         (_EVERY % '"params": {"x": "a\\u0000"}', "params: 'x': a text in it has a NUL character"),
         (_EVERY % '"params": {"\\ud800": 1}', "params has half of a surrogate pair"),
         (_EVERY % '"params_cel": {"x": 3}', "x is 3, which is no str"),
         (_EVERY % '"params_cel": {"x": "\\u0000"}', "params_cel[x] has a NUL character"),
         (_EVERY % '"version": "\\ud800"', "version has half of a surrogate pair"),
-        (_EVERY % '"end_time": "9999-12-31T00:00:00Z"', "end_time.seconds 253402214400: must be from"),
-        (_EVERY % '"end_time": "0001-01-01T00:00:00+14:00"', "end_time is '0001-01-01T00:00:00+14:00'"),
+        (
+            _EVERY % '"end_time": "9999-12-31T00:00:00Z"',
+            "end_time.seconds 253402214400: must be from",
+        ),
+        (
+            _EVERY % '"end_time": "0001-01-01T00:00:00+14:00"',
+            "end_time is '0001-01-01T00:00:00+14:00'",
+        ),
         (_EVERY % ('"params": {"x": ' + 9_000 * "[" + 9_000 * "]" + "}"), "nested too deeply"),
-        ('{"name": "n", "workflow": "w", "every": "9999999999999999999999d"}', "which are ten years"),
+        (
+            '{"name": "n", "workflow": "w", "every": "9999999999999999999999d"}',
+            "which are ten years",
+        ),
         ('{"name": "n", "workflow": "w", "cron": "\\ud800"}', "cron has half of a surrogate pair"),
     ],
 )
@@ -552,7 +625,9 @@ def test_triggers_are_written_by_what_happens(kaon: Kaon, world: World, project:
         assert text in listed
 
 
-def test_a_command_that_stops_or_repeats_steps_says_which(kaon: Kaon, world: World, flow: str) -> None:
+def test_a_command_that_stops_or_repeats_steps_says_which(
+    kaon: Kaon, world: World, flow: str
+) -> None:
     kaon("submit", flow)
     stopping = run_pb2.STATUS_CANCELLING
     world.steps = [run_pb2.StepView(path=path, status=stopping) for path in ("a", "b", "c")]
@@ -580,7 +655,9 @@ def test_a_schedule_runs_at_once(kaon: Kaon, world: World, project: Path) -> Non
     assert kaon("schedule", "run", "nightli")[0] == 1
 
 
-def test_a_workflow_is_registered_and_submitted_by_its_name(kaon: Kaon, world: World, flow: str) -> None:
+def test_a_workflow_is_registered_and_submitted_by_its_name(
+    kaon: Kaon, world: World, flow: str
+) -> None:
     assert kaon("submit", "w")[2].startswith("kaon: ")
     assert kaon("register", flow)[1].startswith("Registered w, version ")
     assert kaon("register", flow)[1].startswith("Already registered: w, version ")
@@ -594,7 +671,17 @@ def test_a_workflow_is_registered_and_submitted_by_its_name(kaon: Kaon, world: W
 def test_a_backfill_submits_a_run_for_each_date(kaon: Kaon, world: World, flow: str) -> None:
     kaon("submit", flow)
     code, out, _ = kaon(
-        "backfill", "w", "who", "2026-01-01", "2026-01-31", "--every", "7", "--at-once", "2", "-p", "n=3"
+        "backfill",
+        "w",
+        "who",
+        "2026-01-01",
+        "2026-01-31",
+        "--every",
+        "7",
+        "--at-once",
+        "2",
+        "-p",
+        "n=3",
     )
     assert (code, out) == (0, "Submitted 1 runs of w; 1 existed before.\n")
     asked = world.asked[-1]
@@ -662,7 +749,10 @@ def test_validating_needs_no_server(kaon: Kaon, flow: str, world: World) -> None
     code, out, _ = kaon("validate", flow)
     assert code == 0
     assert "parameter n: int = 1" in out
-    assert json.loads(kaon("validate", flow, "--json")[1])["definition"]["parameters"][0]["default"] == 1
+    assert (
+        json.loads(kaon("validate", flow, "--json")[1])["definition"]["parameters"][0]["default"]
+        == 1
+    )
     assert not world.workflows
 
 
@@ -743,7 +833,9 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, object]], 
             setattr(module, name, target)
         monkeypatch.setitem(sys.modules, "sdk_test_plugin", module)
         found = [entry(name, f"sdk_test_plugin:{name}") for name in targets]
-        monkeypatch.setattr(plugins, "entry_points", lambda group: found if group == plugins.GROUP else [])
+        monkeypatch.setattr(
+            plugins, "entry_points", lambda group: found if group == plugins.GROUP else []
+        )
 
     return install
 
@@ -778,7 +870,9 @@ def test_a_command_that_cannot_be_loaded_is_named(
 
 def test_the_installed_program_runs(flow: str) -> None:
     program = Path(sys.executable).parent / "kaon"
-    done = subprocess.run([program, "validate", flow, "--json"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [program, "validate", flow, "--json"], capture_output=True, text=True, check=False
+    )
     assert (done.returncode, json.loads(done.stdout)["name"]) == (0, "w")
 
 

@@ -58,7 +58,9 @@ def test_a_large_bundle_travels_in_pieces(client: Client, world: World) -> None:
     assert world.bundles[canonical.digest_bytes(data)] == data
 
 
-def test_a_key_makes_one_run_and_another_payload_is_a_conflict(client: Client, build: Build) -> None:
+def test_a_key_makes_one_run_and_another_payload_is_a_conflict(
+    client: Client, build: Build
+) -> None:
     workflow = build(CODE)
     first = client.submit(workflow, {}, key="k")
     again = client.submit(workflow, {}, key="k")
@@ -68,7 +70,9 @@ def test_a_key_makes_one_run_and_another_payload_is_a_conflict(client: Client, b
         client.submit(workflow, {"limit": 3}, key="k")
 
 
-def test_a_submit_that_is_tried_again_makes_one_run(client: Client, world: World, build: Build) -> None:
+def test_a_submit_that_is_tried_again_makes_one_run(
+    client: Client, world: World, build: Build
+) -> None:
     world.refusals = 2
     assert client.submit(build(PLAIN)).created
     assert len(world.runs) == 1
@@ -103,7 +107,12 @@ def test_texts_of_a_command_line_become_values_of_the_declared_types(build: Buil
         'from kaon import *\nw = Workflow("w", steps.shell("a", argv=["x"]), parameters={"s": str, "n": int, "l": list})\n'
     ).definition()
     written = {"s": "12", "n": "12", "l": '["a"]', "other": "plain text"}
-    assert parameters.parse(definition, written) == {"s": "12", "n": 12, "l": ["a"], "other": "plain text"}
+    assert parameters.parse(definition, written) == {
+        "s": "12",
+        "n": 12,
+        "l": ["a"],
+        "other": "plain text",
+    }
 
 
 def test_every_call_carries_the_principal(client: Client, world: World, build: Build) -> None:
@@ -112,10 +121,14 @@ def test_every_call_carries_the_principal(client: Client, world: World, build: B
 
 
 def test_endpoints_come_from_the_environment() -> None:
-    found = Endpoints.from_environment({"KAON_SERVER": "a:1", "KAON_PUBLISHER": "b:2", "KAON_TENANT": "t"})
+    found = Endpoints.from_environment(
+        {"KAON_SERVER": "a:1", "KAON_PUBLISHER": "b:2", "KAON_TENANT": "t"}
+    )
     assert found == Endpoints(server="a:1", publisher="b:2", tenant="t")
     assert Endpoints.from_environment({"KAON_ROLES": "owner, admin,"}).roles == ("owner", "admin")
-    assert Endpoints.from_environment({}) == Endpoints(server="127.0.0.1:7070", publisher="127.0.0.1:7071")
+    assert Endpoints.from_environment({}) == Endpoints(
+        server="127.0.0.1:7070", publisher="127.0.0.1:7071"
+    )
 
 
 def test_a_watch_goes_on_after_breaks_and_yields_every_event_once(
@@ -135,7 +148,9 @@ def test_a_watch_begins_where_it_is_told(client: Client, world: World, build: Bu
     assert [update.event.seq for update in client.watch("r1", after_seq=4)] == [5, 6]
 
 
-def test_a_watch_of_a_stream_that_ends_early_goes_on(client: Client, world: World, build: Build) -> None:
+def test_a_watch_of_a_stream_that_ends_early_goes_on(
+    client: Client, world: World, build: Build
+) -> None:
     client.submit(build(PLAIN))
     history = short_history()
     world.history = history[:3]
@@ -145,7 +160,9 @@ def test_a_watch_of_a_stream_that_ends_early_goes_on(client: Client, world: Worl
     assert [update.event.seq for update in watch] == [4, 5, 6]
 
 
-def test_a_watch_gives_up_when_nothing_comes_any_more(client: Client, world: World, build: Build) -> None:
+def test_a_watch_gives_up_when_nothing_comes_any_more(
+    client: Client, world: World, build: Build
+) -> None:
     client.submit(build(PLAIN))
     world.history = short_history()
     world.breaks_after = [0] * 1000
@@ -185,7 +202,9 @@ def test_runs_are_listed_over_pages(client: Client, build: Build) -> None:
     assert [run.run_id for run in client.runs(status=run_pb2.STATUS_CANCELLING)] == ["r2"]
 
 
-def test_a_workflow_registers_its_sub_workflows_first(client: Client, world: World, build: Build) -> None:
+def test_a_workflow_registers_its_sub_workflows_first(
+    client: Client, world: World, build: Build
+) -> None:
     workflow = build("""
 from kaon import *
 child = Workflow("child", steps.shell("a", argv=["x"]))
@@ -238,7 +257,11 @@ def test_commands_say_what_is_asked(client: Client, world: World, build: Build) 
         s.RetryRunRequest(run_id="r1", path="a"),
         s.RestartRunRequest(run_id="r1", path="a", reason="again"),
         s.MarkBlockRequest(
-            run_id="r1", path="a", status=run_pb2.STATUS_SUCCEEDED, outputs_json={"x": "1"}, reason="by hand"
+            run_id="r1",
+            path="a",
+            status=run_pb2.STATUS_SUCCEEDED,
+            outputs_json={"x": "1"},
+            reason="by hand",
         ),
         s.SetRunPriorityRequest(run_id="r1", priority=7),
     ]
@@ -251,7 +274,9 @@ def test_what_may_be_done_twice_is_tried_again(client: Client, world: World, bui
     assert len(world.asked) == 1
 
 
-def test_what_must_not_be_done_twice_is_sent_once(client: Client, world: World, build: Build) -> None:
+def test_what_must_not_be_done_twice_is_sent_once(
+    client: Client, world: World, build: Build
+) -> None:
     client.submit(build(PLAIN))
     commands: list[Callable[[], object]] = [
         lambda: client.signal("r1", "go"),
@@ -345,7 +370,9 @@ def test_a_backfill_and_permits(client: Client, world: World) -> None:
         max_active=2,
     )
     client.schedules.set_permits("gpu", 2)
-    assert [(each.tag, each.limit, each.taken) for each in client.schedules.permits()] == [("gpu", 2, 1)]
+    assert [(each.tag, each.limit, each.taken) for each in client.schedules.permits()] == [
+        ("gpu", 2, 1)
+    ]
 
 
 def lines(path: str, generation: int, *sequences: int) -> log_pb2.LogLines:
@@ -376,9 +403,9 @@ def test_a_gap_is_told_once_and_without_what_was_seen_before_the_stream_broke(
     world.breaks_after = [1]
     told = list(client.logs("r1", follow=True))
     assert [line.sequence for each in told for line in each.lines] == [1, 2, 3, 90, 91]
-    assert [(each.gap.first_sequence, each.gap.last_sequence) for each in told if each.HasField("gap")] == [
-        (4, 89)
-    ]
+    assert [
+        (each.gap.first_sequence, each.gap.last_sequence) for each in told if each.HasField("gap")
+    ] == [(4, 89)]
 
 
 def test_lines_that_the_runner_lost_are_told_to_a_follower_and_once(
@@ -395,7 +422,9 @@ def test_lines_that_the_runner_lost_are_told_to_a_follower_and_once(
     assert [line.sequence for each in told for line in each.lines] == [1, 9]
 
 
-def test_a_whole_log_goes_on_where_its_stream_broke(client: Client, world: World, build: Build) -> None:
+def test_a_whole_log_goes_on_where_its_stream_broke(
+    client: Client, world: World, build: Build
+) -> None:
     client.submit(build(PLAIN))
     world.whole_log = bytes(range(50))
     world.breaks_after = [0, 5, 1]
@@ -422,7 +451,9 @@ def test_a_log_that_is_replaced_while_it_is_read_is_not_mixed(
 
 
 def announcement(cursor: int) -> model_pb2.Announcement:
-    return model_pb2.Announcement(cursor=cursor, version=model_pb2.ModelVersion(model="m", version=cursor))
+    return model_pb2.Announcement(
+        cursor=cursor, version=model_pb2.ModelVersion(model="m", version=cursor)
+    )
 
 
 def test_models_are_watched_across_breaks_and_acknowledged(client: Client, world: World) -> None:

@@ -14,7 +14,9 @@ from kaonapi.step.v1 import step_pb2
 def step(path: str, *, seconds: int = 5, **fields: Any) -> run_pb2.StepView:
     """A step that took so long."""
     times = {"start_time": Timestamp(seconds=100), "end_time": Timestamp(seconds=100 + seconds)}
-    return run_pb2.StepView(path=path, attempt=1, status=run_pb2.STATUS_SUCCEEDED, **times, **fields)
+    return run_pb2.StepView(
+        path=path, attempt=1, status=run_pb2.STATUS_SUCCEEDED, **times, **fields
+    )
 
 
 def run(*steps: run_pb2.StepView, **fields: Any) -> run_service_pb2.GetRunResponse:
@@ -36,8 +38,12 @@ def test_runs_that_are_alike_have_no_difference() -> None:
 
 
 def test_parameters_labels_outputs_and_metrics_are_compared_by_name() -> None:
-    one = run(step("a", metrics={"loss": 0.25}), params_json={"rows": "3"}, labels={"team": "search"})
-    other = run(step("a", metrics={"loss": 0.5}, outputs_json={"n": "1"}), params_json={"rows": "4"})
+    one = run(
+        step("a", metrics={"loss": 0.25}), params_json={"rows": "3"}, labels={"team": "search"}
+    )
+    other = run(
+        step("a", metrics={"loss": 0.5}, outputs_json={"n": "1"}), params_json={"rows": "4"}
+    )
     assert told(one, other) == [
         ("parameter rows", "3", "4"),
         ("label team", "search", ""),
@@ -54,7 +60,9 @@ def test_a_step_that_only_one_run_has_is_told_once() -> None:
 def test_times_differ_by_half_and_a_second_and_only_of_what_has_ended() -> None:
     one = run(step("long", seconds=10), step("near", seconds=10), step("short", seconds=0))
     other = run(step("long", seconds=16), step("near", seconds=14), step("short", seconds=1))
-    assert list(differences(one, other)) == [Difference(what="long time", first="10s", second="16s")]
+    assert list(differences(one, other)) == [
+        Difference(what="long time", first="10s", second="16s")
+    ]
     del other.steps[:]
     other.steps.append(run_pb2.StepView(path="long", attempt=1, status=run_pb2.STATUS_SUCCEEDED))
     assert [what for what, _, _ in told(one, other)] == ["near status", "short status"]
@@ -63,7 +71,9 @@ def test_times_differ_by_half_and_a_second_and_only_of_what_has_ended() -> None:
 def test_the_error_and_the_attempts_of_a_step_are_compared() -> None:
     failed = step_pb2.StepError(type="ValueError", message="no rows")
     one = run(run_pb2.StepView(path="a", attempt=2, status=run_pb2.STATUS_FAILED, error=failed))
-    assert told(one, run(run_pb2.StepView(path="a", attempt=1, status=run_pb2.STATUS_SUCCEEDED))) == [
+    assert told(
+        one, run(run_pb2.StepView(path="a", attempt=1, status=run_pb2.STATUS_SUCCEEDED))
+    ) == [
         ("a status", "FAILED", "SUCCEEDED"),
         ("a attempts", "2", "1"),
         ("a error", "no rows", ""),

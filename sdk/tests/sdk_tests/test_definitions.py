@@ -86,7 +86,10 @@ def test_all_blocks_nest_and_bind(tmp_path: Path) -> None:
     region = each("region", start["regions"], max_concurrency=2, tolerate="25%")
     train = shell("train", region=region, outputs={"rmse": float})
     check = shell(
-        "check", scores=train["rmse"], old=last("check.score", 1.5), outputs={"ok": bool, "score": float}
+        "check",
+        scores=train["rmse"],
+        old=last("check.score", 1.5),
+        outputs={"ok": bool, "score": float},
     )
     small, large = shell("small"), shell("large", score=check["score"])
     body = sequence(
@@ -110,7 +113,11 @@ def test_all_blocks_nest_and_bind(tmp_path: Path) -> None:
     assert loop.for_each.failure.percent == 25
     assert loop.for_each.body.blocks[0].step.inputs["region"].item == "region"
     old = cycle.repeat.body.blocks[2].step.inputs["old"].last
-    assert (old.output.step, old.output.output, old.fallback.literal_json) == ("check", "score", "1.5")
+    assert (old.output.step, old.output.output, old.fallback.literal_json) == (
+        "check",
+        "score",
+        "1.5",
+    )
     condition = choice.branch.cases[0].condition.expression
     assert condition.cel == "s < limit"
     assert condition.variables["limit"].literal_json == "2"
@@ -134,7 +141,13 @@ def test_a_step_carries_its_policy() -> None:
     )
     assert message.timeout_ms == 5_400_000
     assert message.pool == "gpu"
-    assert list(message.labels) == ["!slow", "docker", "gpu!=none", "spark=4.3", "zone not in (a, b)"]
+    assert list(message.labels) == [
+        "!slow",
+        "docker",
+        "gpu!=none",
+        "spark=4.3",
+        "zone not in (a, b)",
+    ]
     assert message.resources == d.Resources(slots=2, cpu_milli=1500, memory_bytes=2**31, gpu=1)
     assert message.priority == -3
     assert message.isolation == d.ISOLATION_PROCESS
@@ -155,13 +168,18 @@ def test_a_list_may_hold_references_and_a_literal_is_canonical_json() -> None:
     a = shell("a", outputs={"x": int})
     b = shell("b", both=[a["x"], 1], fixed={"b": [1, None], "a": "ü"})
     inputs = Workflow("w", a >> b).definition().body.blocks[1].step.inputs
-    assert [each.WhichOneof("source") for each in inputs["both"].list.bindings] == ["output", "literal_json"]
+    assert [each.WhichOneof("source") for each in inputs["both"].list.bindings] == [
+        "output",
+        "literal_json",
+    ]
     assert inputs["fixed"].literal_json == '{"a":"ü","b":[1,null]}'
 
 
 def test_unnamed_blocks_get_numbers_where_a_name_is_taken() -> None:
     a, b, cycle = shell("a", outputs={"ok": bool}), shell("b", outputs={"ok": bool}), shell("cycle")
-    body = (a ** until(a["ok"], max_iterations=2)) >> (b ** until(b["ok"], max_iterations=2)) >> cycle
+    body = (
+        (a ** until(a["ok"], max_iterations=2)) >> (b ** until(b["ok"], max_iterations=2)) >> cycle
+    )
     assert [block.name for block in Workflow("w", body).definition().body.blocks] == [
         "cycle-2",
         "cycle-3",
@@ -172,7 +190,9 @@ def test_unnamed_blocks_get_numbers_where_a_name_is_taken() -> None:
 def test_every_step_type_gives_its_settings(build: Build, project: Path) -> None:
     (project / "work").mkdir()
     (project / "work" / "__init__.py").write_text("def top(x): ...\n")
-    (project / "work" / "clean.py").write_text("def clean(x, context): ...\ndef model(spark, x=1): ...\n")
+    (project / "work" / "clean.py").write_text(
+        "def clean(x, context): ...\ndef model(spark, x=1): ...\n"
+    )
     for file in ("q.sql", "train.R", "V.scala", "job.py"):
         (project / file).write_text("")
     workflow = build("""
@@ -286,16 +306,26 @@ def test_a_step_with_a_rule_still_has_its_outputs() -> None:
 
 
 def test_gates_say_what_they_wait_for() -> None:
-    ok = approval("ok", roles=["owner", "admin"], message="Publish?", timeout="2d", on_timeout="reject")
+    ok = approval(
+        "ok", roles=["owner", "admin"], message="Publish?", timeout="2d", on_timeout="reject"
+    )
     data = signal("data", signal="data-ready", timeout="1h", default={"rows": 0}, deadline="30m")
     load = shell("load", rows=data["payload"]["rows"], by=ok["by"])
-    blocks = Workflow("w", ok >> data >> timer("pause", after="10m") >> load).definition().body.blocks
+    blocks = (
+        Workflow("w", ok >> data >> timer("pause", after="10m") >> load).definition().body.blocks
+    )
     assert blocks[0].gate.approval == d.Approval(
         roles=["admin", "owner"], message="Publish?", reject_fails=True
     )
-    assert (blocks[0].gate.timeout_ms, blocks[0].gate.on_timeout) == (172_800_000, d.GATE_TIMEOUT_REJECT)
+    assert (blocks[0].gate.timeout_ms, blocks[0].gate.on_timeout) == (
+        172_800_000,
+        d.GATE_TIMEOUT_REJECT,
+    )
     assert blocks[1].gate.signal.name == "data-ready"
-    assert (blocks[1].gate.on_timeout, blocks[1].gate.default_json) == (d.GATE_TIMEOUT_DEFAULT, '{"rows":0}')
+    assert (blocks[1].gate.on_timeout, blocks[1].gate.default_json) == (
+        d.GATE_TIMEOUT_DEFAULT,
+        '{"rows":0}',
+    )
     assert blocks[1].deadline_ms == 1_800_000
     assert blocks[2].gate.timer.after_ms.literal_json == "600000"
     rows = blocks[3].step.inputs["rows"].expression
@@ -315,7 +345,9 @@ def test_a_timer_takes_times_and_values() -> None:
 def test_a_sub_workflow_is_named_or_given_itself() -> None:
     train = shell("train", day=param("day", "date"), outputs={"rmse": float, "model": "model"})
     child = Workflow("child", train, outputs={"rmse": train["rmse"], "model": train["model"]})
-    named = sub_workflow("named", "other", outputs={"score": float}, version="sha256:" + "0" * 64, n=3)
+    named = sub_workflow(
+        "named", "other", outputs={"score": float}, version="sha256:" + "0" * 64, n=3
+    )
     given = sub_workflow("given", child, day="2026-11-24", timeout="1h")
     last_one = shell("end", score=named["score"], model=given["model"])
     workflow = Workflow("w", named >> given >> last_one)
@@ -323,14 +355,19 @@ def test_a_sub_workflow_is_named_or_given_itself() -> None:
     assert blocks[0].sub_workflow.params["n"].literal_json == "3"
     assert blocks[0].sub_workflow.outputs == {"score": d.VALUE_TYPE_FLOAT}
     assert (blocks[1].sub_workflow.workflow, blocks[1].timeout_ms) == ("child", 3_600_000)
-    assert blocks[1].sub_workflow.outputs == {"rmse": d.VALUE_TYPE_FLOAT, "model": d.VALUE_TYPE_MODEL}
+    assert blocks[1].sub_workflow.outputs == {
+        "rmse": d.VALUE_TYPE_FLOAT,
+        "model": d.VALUE_TYPE_MODEL,
+    }
     assert blocks[2].step.inputs["model"].output == d.OutputReference(step="given", output="model")
     assert workflow.children == (child,)
 
 
 def test_a_foreach_may_search_a_grid() -> None:
     start = shell("start", outputs={"depths": list})
-    trial = each("trial", grid(lr=[0.1, 0.01], depth=start["depths"]), stop_early=median("loss", min_step=3))
+    trial = each(
+        "trial", grid(lr=[0.1, 0.01], depth=start["depths"]), stop_early=median("loss", min_step=3)
+    )
     train = shell("train", lr=trial["lr"], all=trial)
     loop = Workflow("w", start >> train**trial).definition().body.blocks[1].for_each
     assert loop.sweep.grid.axes["lr"].literal_json == "[0.1,0.01]"
@@ -366,14 +403,24 @@ def test_a_foreach_may_search_a_sample() -> None:
 
 def test_items_may_come_from_an_artifact_of_json_lines() -> None:
     start = shell("start", outputs={"rows": "dataset"})
-    loop = Workflow("w", start >> shell("a") ** each("row", start["rows"])).definition().body.blocks[1]
+    loop = (
+        Workflow("w", start >> shell("a") ** each("row", start["rows"])).definition().body.blocks[1]
+    )
     assert loop.for_each.items.output.output == "rows"
 
 
 def test_a_repeat_may_wait_between_its_passes() -> None:
     a = shell("a", outputs={"ok": bool})
     loop = only(
-        repeat(a, until=a["ok"], max_iterations=4, backoff="10s", factor=3, max_backoff="1m", timeout="1h")
+        repeat(
+            a,
+            until=a["ok"],
+            max_iterations=4,
+            backoff="10s",
+            factor=3,
+            max_backoff="1m",
+            timeout="1h",
+        )
     )
     assert (loop.repeat.backoff_ms, loop.repeat.backoff_factor, loop.repeat.max_backoff_ms) == (
         10_000,
@@ -417,7 +464,10 @@ def test_parameters_have_choices_checks_and_dates() -> None:
         rate=param("rate", float, default=1, check="value > 0 && value <= 1"),
     )
     declared = {each.name: each for each in Workflow("w", body).definition().parameters}
-    assert (declared["day"].type, declared["day"].default_json) == (d.VALUE_TYPE_DATE, '"2026-11-24"')
+    assert (declared["day"].type, declared["day"].default_json) == (
+        d.VALUE_TYPE_DATE,
+        '"2026-11-24"',
+    )
     assert list(declared["kind"].choices_json) == ['"b"', '"a"']
     assert declared["rate"].constraint_cel == "value > 0 && value <= 1"
 
@@ -435,7 +485,9 @@ def test_a_workflow_says_what_its_runs_give_and_how_long_they_may_take() -> None
     )
     definition = workflow.definition()
     assert definition.outputs["scores"].type == d.VALUE_TYPE_LIST
-    assert definition.outputs["scores"].value.output == d.OutputReference(step="train", output="rmse")
+    assert definition.outputs["scores"].value.output == d.OutputReference(
+        step="train", output="rmse"
+    )
     assert definition.outputs["best"].type == d.VALUE_TYPE_ANY
     assert (definition.timeout_ms, definition.deadline_ms, definition.max_active_runs) == (
         7_200_000,
@@ -456,7 +508,11 @@ parent = Workflow("parent", sub_workflow("c", child))
 def test_publish_takes_a_model_and_its_metrics() -> None:
     train = shell("train", outputs={"model": "model", "metrics": "metrics"})
     publish = steps.publish(
-        "publish", "recommender", model=train["model"], metrics=train["metrics"], outputs={"version": int}
+        "publish",
+        "recommender",
+        model=train["model"],
+        metrics=train["metrics"],
+        outputs={"version": int},
     )
     step = Workflow("w", train >> publish).definition().body.blocks[1].step
     assert json.loads(step.config_json) == {"model_name": "recommender"}
@@ -479,7 +535,9 @@ def test_a_workflow_without_code_has_no_bundle(build: Build) -> None:
         'argv=["env"], env={"PERL5LIB": "${KAON_BUNDLE}/lib"}',
     ],
 )
-def test_programs_of_the_workflow_travel_in_its_bundle(build: Build, project: Path, settings: str) -> None:
+def test_programs_of_the_workflow_travel_in_its_bundle(
+    build: Build, project: Path, settings: str
+) -> None:
     program(project / "bin" / "load")
     workflow = build(f'from kaon import *\nw = Workflow("w", steps.shell("a", {settings}))\n')
     assert workflow.definition().code_bundle == workflow.bundle().digest

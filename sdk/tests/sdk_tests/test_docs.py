@@ -11,7 +11,9 @@ from kaon import Part, Workflow
 from kaon.cli.main import app
 
 DOCS = Path(__file__).parents[3] / "docs"
-PREAMBLE, *PIECES = re.findall(r"```python\n(.*?)```", (DOCS / "workflows.md").read_text(), re.DOTALL)
+PREAMBLE, *PIECES = re.findall(
+    r"```python\n(.*?)```", (DOCS / "workflows.md").read_text(), re.DOTALL
+)
 
 
 @pytest.mark.parametrize("piece", PIECES, ids=[piece.splitlines()[0][:40] for piece in PIECES])
@@ -25,9 +27,15 @@ def test_a_piece_of_code_in_the_documents_builds(
     exec(compile(PREAMBLE, "preamble.py", "exec"), names)
     before = set(names)
     exec(compile(piece, "piece.py", "exec"), names)
-    bodies = [value for name, value in names.items() if name in ("body", "same") and isinstance(value, Part)]
+    bodies = [
+        value
+        for name, value in names.items()
+        if name in ("body", "same") and isinstance(value, Part)
+    ]
     made = [Workflow("w", body, root=tmp_path) for body in bodies]
-    made += [value for name, value in names.items() if name not in before and isinstance(value, Workflow)]
+    made += [
+        value for name, value in names.items() if name not in before and isinstance(value, Workflow)
+    ]
     assert made
     assert len({workflow.version for workflow in made if workflow.name == "w"}) <= 1
 

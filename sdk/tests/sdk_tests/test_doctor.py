@@ -18,11 +18,16 @@ def _server(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
 
 
-def test_what_works_badly_is_told_with_what_to_do(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_works_badly_is_told_with_what_to_do(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
     world.checks = [
         system_pb2.Check(name="database", verdict=system_pb2.VERDICT_GOOD, text="answers"),
         system_pb2.Check(
-            name="broker", verdict=system_pb2.VERDICT_BAD, text="not heard for 30 s", advice="look at it"
+            name="broker",
+            verdict=system_pb2.VERDICT_BAD,
+            text="not heard for 30 s",
+            advice="look at it",
         ),
     ]
     assert execute(["doctor"]) == 1

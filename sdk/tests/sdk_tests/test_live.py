@@ -53,7 +53,11 @@ def loop_history(cells: int) -> list[h.HistoryEvent]:
         {"cell_started": h.CellStarted(path="cycle#1", block="cycle")},
         {"step_became_ready": h.StepBecameReady(path="cycle#1/wrangle", attempt=1)},
         {"step_leased": h.StepLeased(path="cycle#1/wrangle", attempt=1, runner_id="host-1")},
-        {"step_ended": h.StepEndedEvent(path="cycle#1/wrangle", attempt=1, status=run_pb2.STATUS_SUCCEEDED)},
+        {
+            "step_ended": h.StepEndedEvent(
+                path="cycle#1/wrangle", attempt=1, status=run_pb2.STATUS_SUCCEEDED
+            )
+        },
         {"block_started": h.BlockStarted(path="cycle#1/regions", keys=keys)},
         *(
             {"cell_started": h.CellStarted(path=f"cycle#1/regions[{key}]", block="cycle#1/regions")}
@@ -72,7 +76,12 @@ def test_paths_are_split_into_the_nodes_on_the_way() -> None:
         "cycle#2/regions[US]/train",
     ]
     assert split("pick=else/a") == ["pick", "pick=else", "pick=else/a"]
-    assert [label(path) for path in ("a#2", "a[US]", "a=0", "x/b")] == ["iteration 2", "US", "0", "b"]
+    assert [label(path) for path in ("a#2", "a[US]", "a=0", "x/b")] == [
+        "iteration 2",
+        "US",
+        "0",
+        "b",
+    ]
 
 
 def test_what_has_not_begun_is_shown_from_the_definition() -> None:
@@ -176,7 +185,9 @@ def test_lines_and_pictures_name_the_server_where_commands_would_not_find_it() -
         {"block_started": h.BlockStarted(path="pause")},
         {"run_ended": h.RunEnded(status=run_pb2.STATUS_CANCELLED)},
     ]
-    view.follow([event(seq, **fact) for seq, fact in enumerate(facts, 1)], Console(file=out, width=200))
+    view.follow(
+        [event(seq, **fact) for seq, fact in enumerate(facts, 1)], Console(file=out, width=200)
+    )
     told = out.getvalue()
     assert (
         "release  waits for approval by owner: Publish? (kaon approve r1 release --server 127.0.0.1:5)"
@@ -215,19 +226,29 @@ def test_a_group_shows_its_steps_and_hooks_when_their_turn_comes() -> None:
 
 
 def test_hooks_of_the_run_come_with_their_phase() -> None:
-    workflow = Workflow("w", steps.shell("a", argv=["x"]), on_failure=steps.shell("alert", argv=["x"]))
+    workflow = Workflow(
+        "w", steps.shell("a", argv=["x"]), on_failure=steps.shell("alert", argv=["x"])
+    )
     view = RunView(workflow.definition(), clock=lambda: 10.0)
     assert "alert" not in text(view)
     started = h.PhaseStarted(phase=d.PHASE_ON_FAILURE, status=run_pb2.STATUS_FAILED)
-    assert "alert on failure" in fed(view, {"run_started": h.RunStarted()}, {"phase_started": started})
+    assert "alert on failure" in fed(
+        view, {"run_started": h.RunStarted()}, {"phase_started": started}
+    )
 
 
 def test_a_sweep_shows_its_best_cell_and_those_that_were_stopped() -> None:
     trial = each("trial", grid(lr=[1, 2, 3]), stop_early=median("loss"))
-    view = RunView(Workflow("w", steps.shell("train", argv=["x"], lr=trial["lr"]) ** trial).definition())
+    view = RunView(
+        Workflow("w", steps.shell("train", argv=["x"], lr=trial["lr"]) ** trial).definition()
+    )
     loop = "each-trial"
     cells = [
-        {"cell_started": h.CellStarted(path=f"{loop}[{n}]", block=loop, index=n, item_json=f'{{"lr":{n}}}')}
+        {
+            "cell_started": h.CellStarted(
+                path=f"{loop}[{n}]", block=loop, index=n, item_json=f'{{"lr":{n}}}'
+            )
+        }
         for n in range(3)
     ]
 
@@ -235,7 +256,9 @@ def test_a_sweep_shows_its_best_cell_and_those_that_were_stopped() -> None:
         metric = step_pb2.StepMetric(name="loss", value=value, step=1)
         return {"step_reported": h.StepReported(path=f"{loop}[{cell}]/train", metric=metric)}
 
-    stop = h.BlockStopRequested(path=f"{loop}[2]", status=run_pb2.STATUS_SKIPPED, cause="early_stopping")
+    stop = h.BlockStopRequested(
+        path=f"{loop}[2]", status=run_pb2.STATUS_SKIPPED, cause="early_stopping"
+    )
     drawn = fed(
         view,
         {"run_started": h.RunStarted()},
@@ -256,7 +279,11 @@ def test_a_sub_workflow_shows_its_run_and_a_memoized_step_where_it_was_taken_fro
     drawn = fed(
         RunView(Workflow("w", body).definition()),
         {"block_started": h.BlockStarted(path="score")},
-        {"child_run_started": h.ChildRunStarted(path="score", child_run_id="r7", workflow="scoring")},
+        {
+            "child_run_started": h.ChildRunStarted(
+                path="score", child_run_id="r7", workflow="scoring"
+            )
+        },
         {
             "step_ended": h.StepEndedEvent(
                 path="a", status=run_pb2.STATUS_SUCCEEDED, memo=h.MemoSource(run_id="r3")
@@ -283,7 +310,11 @@ def test_paused_late_and_reopened_runs_are_shown() -> None:
         view,
         {"block_started": h.BlockStarted(path="cycle")},
         {"cell_started": h.CellStarted(path="cycle#1", block="cycle", index=1)},
-        {"step_ended": h.StepEndedEvent(path="cycle#1/wrangle", status=run_pb2.STATUS_FAILED, error=failed)},
+        {
+            "step_ended": h.StepEndedEvent(
+                path="cycle#1/wrangle", status=run_pb2.STATUS_FAILED, error=failed
+            )
+        },
         {"block_ended": h.BlockEnded(path="cycle#1", status=run_pb2.STATUS_FAILED, error=failed)},
         {"block_ended": h.BlockEnded(path="cycle", status=run_pb2.STATUS_FAILED, error=failed)},
         {"run_ended": h.RunEnded(status=run_pb2.STATUS_FAILED, error=failed)},
@@ -294,7 +325,9 @@ def test_paused_late_and_reopened_runs_are_shown() -> None:
     assert not view.ended
     assert "bad data" not in drawn
     assert drawn.count("running") == 2
-    assert "iteration 1" not in fed(view, {"blocks_reset": h.BlocksReset(paths=["cycle"], cause="restart")})
+    assert "iteration 1" not in fed(
+        view, {"blocks_reset": h.BlocksReset(paths=["cycle"], cause="restart")}
+    )
 
 
 def test_outputs_of_the_run_stay_in_the_picture() -> None:
@@ -350,7 +383,11 @@ def _failing_history() -> list[h.HistoryEvent]:
         {"block_started": h.BlockStarted(path="each", keys=["US"])},
         {"cell_started": h.CellStarted(path="each[US]", block="each")},
         {"step_leased": h.StepLeased(path="each[US]/train", attempt=1, runner_id="host-1")},
-        {"step_ended": h.StepEndedEvent(path="each[US]/train", attempt=1, status=failed, error=error)},
+        {
+            "step_ended": h.StepEndedEvent(
+                path="each[US]/train", attempt=1, status=failed, error=error
+            )
+        },
         {"block_ended": h.BlockEnded(path="each[US]", status=failed, error=error)},
         {"block_ended": h.BlockEnded(path="each", status=failed, error=error)},
         {"run_ended": h.RunEnded(status=failed, error=error)},
@@ -360,7 +397,9 @@ def _failing_history() -> list[h.HistoryEvent]:
 
 @pytest.mark.parametrize("width", [60, 80, 120])
 @pytest.mark.parametrize("terminal", [True, False])
-def test_a_failure_is_told_once_with_its_traceback_and_never_cut(width: int, terminal: bool) -> None:
+def test_a_failure_is_told_once_with_its_traceback_and_never_cut(
+    width: int, terminal: bool
+) -> None:
     out = StringIO()
     console = Console(file=out, width=width, height=30, force_terminal=terminal, color_system=None)
     RunView(clock=lambda: 10.0).follow(_failing_history(), console)

@@ -29,7 +29,9 @@ workflow = Workflow(
 @pytest.fixture
 def memo_of(project: Path, build: Callable[[str], Workflow]) -> Callable[..., str]:
     """Returns the digest of the code on which the step `clean` depends."""
-    (project / "prepare.py").write_text("import deeper\n\ndef clean():\n    return {'n': deeper.VALUE}\n")
+    (project / "prepare.py").write_text(
+        "import deeper\n\ndef clean():\n    return {'n': deeper.VALUE}\n"
+    )
     (project / "deeper.py").write_text("VALUE = 1\n")
     (project / "a.sql").write_text("SELECT 1")
 
@@ -70,6 +72,8 @@ def test_files_that_a_memo_names_count(project: Path, memo_of: Callable[..., str
     ("code", "told"),
     [('["*.R"]', "no such file"), ('"a.sql"', "list of patterns"), ("[1]", "list of patterns")],
 )
-def test_a_memo_that_names_nothing_is_refused(memo_of: Callable[..., str], code: str, told: str) -> None:
+def test_a_memo_that_names_nothing_is_refused(
+    memo_of: Callable[..., str], code: str, told: str
+) -> None:
     with pytest.raises(WorkflowError, match=told):
         memo_of(code)

@@ -29,7 +29,11 @@ MISTAKES = [
     ("body = a >> a", 2, "cycle: a >> a"),
     ('body = a >> step("b") >> b', 2, "'b' is used twice"),
     ('body = step("Bad Name")', 2, "'Bad Name' is not a good name for a step"),
-    ('body = step("c", v=param("limit"))', 2, "uses parameter 'limit', which the workflow does not declare"),
+    (
+        'body = step("c", v=param("limit"))',
+        2,
+        "uses parameter 'limit', which the workflow does not declare",
+    ),
     ('body = a | step("c", v=a["x"])', 2, "which need not have ended before: write a >> c"),
     ('c = step("c", v=a["x"]); body = c >> a', 2, "which comes after it"),
     ('body = step("c", v=b["y"])', 2, "that step is not part of the workflow"),
@@ -49,7 +53,11 @@ MISTAKES = [
         5,
         "max_iterations must be a whole number of at least 1",
     ),
-    ('body = repeat(a, until=a["ok"], max_iterations=2, exhausted="x")', 5, 'must be "fail" or "accept"'),
+    (
+        'body = repeat(a, until=a["ok"], max_iterations=2, exhausted="x")',
+        5,
+        'must be "fail" or "accept"',
+    ),
     ('body = steps.python("c", lambda: 1)', 5, "runners cannot find a lambda"),
     ("def f():\n def g(): ...\n return g\nbody = steps.python('c', f())", 8, "'f.<locals>.g'"),
     (
@@ -83,7 +91,11 @@ MISTAKES = [
     ('body = step("c", outputs={"o": "frame"})', 2, "is declared 'frame', which is no type"),
     ('body = step("c", outputs={"o": set})', 2, "which is no type"),
     ('body = steps.shell("c", argv="ls -l")', 5, "argv is a list of words"),
-    ('body = steps.shell("c", argv=["ls", "${dir}"])', 5, "argv names ${dir}, but there is no such input"),
+    (
+        'body = steps.shell("c", argv=["ls", "${dir}"])',
+        5,
+        "argv names ${dir}, but there is no such input",
+    ),
     (
         'body = steps.shell("c", argv=["ls"], env={"D": "${d}"})',
         5,
@@ -96,16 +108,32 @@ MISTAKES = [
     ('body = step("c", v=expr("x >", x=1))', 5, "is not a CEL expression"),
     ('body = step("c", v=expr("x > y", x=1))', 5, "uses y; give each as an argument"),
     ('body = step("c", v=expr("x > 1", x=1, y=2))', 5, "does not use y"),
-    ('r = each("r", a["rows"]); body = a >> step("c", v=r)', 2, "does not stand in the foreach over it"),
-    ('r = each("r", a["rows"]); body = a >> (b ** r) ** r', 5, "stands in another foreach with an item 'r'"),
+    (
+        'r = each("r", a["rows"]); body = a >> step("c", v=r)',
+        2,
+        "does not stand in the foreach over it",
+    ),
+    (
+        'r = each("r", a["rows"]); body = a >> (b ** r) ** r',
+        5,
+        "stands in another foreach with an item 'r'",
+    ),
     ('body = (a >> b ** each("r", a["rows"])) | b', 2, "stands in two places"),
-    ('body = branch(when(expr("true"), a), otherwise=step("c", v=a["x"]))', 2, "belongs to another case of"),
+    (
+        'body = branch(when(expr("true"), a), otherwise=step("c", v=a["x"]))',
+        2,
+        "belongs to another case of",
+    ),
     (
         'body = a ** until(a["ok"], max_iterations=2) >> step("c", v=last(a["x"]))',
         2,
         "outside of every repeat",
     ),
-    ('body = step("c", v=last("zzz.x")) ** until(expr("true"), max_iterations=2)', 2, "has no step 'zzz'"),
+    (
+        'body = step("c", v=last("zzz.x")) ** until(expr("true"), max_iterations=2)',
+        2,
+        "has no step 'zzz'",
+    ),
     ('body = a >> b ** each("r", a["rows"]) ** each("s", a["rows"])', 5, "write (x ** a) ** b"),
     ('for r in a["rows"]: body = a', 5, "loop with for_each"),
     ('body = a if a["ok"] else b', 5, "has no value while the workflow is built"),
@@ -119,7 +147,11 @@ MISTAKES = [
         2,
         "known only in finally_ and on_failure",
     ),
-    ('c = step("c", outputs={"z": int}); body = a.finally_(c) >> step("e", v=c["z"])', 2, "is a hook"),
+    (
+        'c = step("c", outputs={"z": int}); body = a.finally_(c) >> step("e", v=c["z"])',
+        2,
+        "is a hook",
+    ),
     (
         'c = step("c", outputs={"z": int}); body = step("e", v=c["z"]).finally_(c)',
         2,
@@ -129,14 +161,26 @@ MISTAKES = [
     # when a block starts
     ("body = a.when_any()", 5, "step 'a' has a rule of when to start, but nothing comes before it"),
     ("body = a >> b.when_any().when_all_done()", 5, "has a rule of when to start already"),
-    ("body = (a >> b.when_any()) | (a >> b.when_all_done())", 5, "has another rule of when to start"),
+    (
+        "body = (a >> b.when_any()) | (a >> b.when_all_done())",
+        5,
+        "has another rule of when to start",
+    ),
     ("body = b >> sequence(a, step('c')).when_any()", 5, "belongs to one block"),
     # gates
     ('body = approval("Ok?")', 5, "'Ok?' is not a good name for a gate"),
     ('body = approval("ok", roles="owner")', 5, "roles is a list"),
-    ('body = approval("ok", timeout="1h", on_timeout="pass")', 5, 'on_timeout is one of "fail", "approve"'),
+    (
+        'body = approval("ok", timeout="1h", on_timeout="pass")',
+        5,
+        'on_timeout is one of "fail", "approve"',
+    ),
     ('body = approval("ok", on_timeout="skip")', 5, "but no timeout"),
-    ('body = signal("s", timeout="1h", on_timeout="default")', 5, "and default=... belong together"),
+    (
+        'body = signal("s", timeout="1h", on_timeout="default")',
+        5,
+        "and default=... belong together",
+    ),
     ('body = signal("s", default=1)', 5, "but no timeout"),
     ('body = signal("s", signal="no spaces")', 5, "is no good name for a signal"),
     ('body = timer("t")', 5, 'give either after="10m" or at='),
@@ -148,13 +192,29 @@ MISTAKES = [
         5,
         "gate 'ok' has no output 'nope'",
     ),
-    ('g = approval("ok"); body = g >> step("c", v=g)', 2, "the whole gate 'ok'; name one of its outputs"),
+    (
+        'g = approval("ok"); body = g >> step("c", v=g)',
+        2,
+        "the whole gate 'ok'; name one of its outputs",
+    ),
     # sub-workflows
     ('body = sub_workflow("s", "Other")', 5, "'Other' is not a good name for a workflow"),
     ('body = sub_workflow("s", "other", version="7")', 5, 'version is "sha256:..."'),
-    ('body = sub_workflow("s", "other", outputs={"o": set})', 5, "sub-workflow 's': output 'o' is declared"),
-    ('body = sub_workflow("s", "other")["x"]', 5, "sub-workflow 's' has no output 'x'; it declares none"),
-    ('o = Workflow("o", a); body = sub_workflow("s", o, z=1)', 5, "workflow 'o' has no parameter 'z'"),
+    (
+        'body = sub_workflow("s", "other", outputs={"o": set})',
+        5,
+        "sub-workflow 's': output 'o' is declared",
+    ),
+    (
+        'body = sub_workflow("s", "other")["x"]',
+        5,
+        "sub-workflow 's' has no output 'x'; it declares none",
+    ),
+    (
+        'o = Workflow("o", a); body = sub_workflow("s", o, z=1)',
+        5,
+        "workflow 'o' has no parameter 'z'",
+    ),
     (
         'o = Workflow("o", step("c", v=param("n", int))); body = sub_workflow("s", o)',
         5,
@@ -165,30 +225,66 @@ MISTAKES = [
         5,
         "must be of type int",
     ),
-    ('o = Workflow("o", a); body = sub_workflow("s", o, outputs={"x": int})', 5, "workflow 'o' gives no 'x'"),
+    (
+        'o = Workflow("o", a); body = sub_workflow("s", o, outputs={"x": int})',
+        5,
+        "workflow 'o' gives no 'x'",
+    ),
     # sweeps
     ('body = b ** each("t", grid())', 5, "grid() has no axis"),
     ('body = b ** each("t", grid(lr=[]))', 5, "axis 'lr' is empty"),
-    ('body = b ** each("t", grid(lr=3))', 5, "axis 'lr' comes from a value of type int; it must be a list"),
+    (
+        'body = b ** each("t", grid(lr=3))',
+        5,
+        "axis 'lr' comes from a value of type int; it must be a list",
+    ),
     ('body = b ** each("t", grid(lr=uniform(0, 1)))', 5, "draw values with sample(...)"),
-    ('body = b ** each("t", sample(count=0, x=[1]))', 5, "count must be a whole number of at least 1"),
+    (
+        'body = b ** each("t", sample(count=0, x=[1]))',
+        5,
+        "count must be a whole number of at least 1",
+    ),
     ('body = b ** each("t", sample(count=1, x=log_uniform(0, 1)))', 5, "both ends must be above 0"),
-    ('body = b ** each("t", sample(count=1, x=uniform(2, 1)))', 5, "the first must not be above the second"),
+    (
+        'body = b ** each("t", sample(count=1, x=uniform(2, 1)))',
+        5,
+        "the first must not be above the second",
+    ),
     ('body = b ** each("t", sample(count=1, x=integers(1, 2.5)))', 5, "must be whole numbers"),
-    ('body = b ** each("t", [1], stop_early="median")', 5, "stop_early is median(...) or halving(...)"),
-    ('body = b ** each("t", [1], stop_early=median("loss", goal="low"))', 5, 'goal must be "minimize"'),
+    (
+        'body = b ** each("t", [1], stop_early="median")',
+        5,
+        "stop_early is median(...) or halving(...)",
+    ),
+    (
+        'body = b ** each("t", [1], stop_early=median("loss", goal="low"))',
+        5,
+        'goal must be "minimize"',
+    ),
     (
         'body = b ** each("t", [1], stop_early=halving("loss", eta=1))',
         5,
         "eta must be a whole number of at least 2",
     ),
-    ('t = each("t", grid(lr=[1])); body = step("c", v=t["depth"]) ** t', 5, "has no axis 'depth'; it has lr"),
+    (
+        't = each("t", grid(lr=[1])); body = step("c", v=t["depth"]) ** t',
+        5,
+        "has no axis 'depth'; it has lr",
+    ),
     # repeats
     ('body = repeat(a, until=a["ok"])', 5, "repeat needs max_iterations"),
-    ('body = repeat(a, until=a["ok"], max_iterations=2, factor=0.5)', 5, "factor must be at least 1"),
+    (
+        'body = repeat(a, until=a["ok"], max_iterations=2, factor=0.5)',
+        5,
+        "factor must be at least 1",
+    ),
     ('body = repeat(a, until=a["ok"], max_iterations=2, backoff="x")', 5, "'x' is no duration"),
     # options of steps
-    ('body = step("c", pool="a b")', 2, "'a b' is not a good name for the pool of step 'c': use letters"),
+    (
+        'body = step("c", pool="a b")',
+        2,
+        "'a b' is not a good name for the pool of step 'c': use letters",
+    ),
     (
         'body = step("c", outputs={"a-b": int})',
         2,
@@ -202,21 +298,37 @@ MISTAKES = [
     ('body = step("c", total_timeout="x")', 2, "total_timeout: 'x' is no duration"),
     ('body = step("c", retry=Retry(jitter=2))', 5, "must be between 0 and 1"),
     ('body = step("c", retry=Retry(rules={"no way": 1}))', 5, "'no way' is no type of errors"),
-    ('body = step("c", retry=Retry(rules={"E": 0}))', 5, "give the number of attempts in all, at least 1"),
+    (
+        'body = step("c", retry=Retry(rules={"E": 0}))',
+        5,
+        "give the number of attempts in all, at least 1",
+    ),
     (
         'body = step("c", resources=Resources(custom={"licence": 0}))',
         5,
         "licence must be a whole number of at least 1",
     ),
     # parameters and the workflow
-    ('body = step("c", v=param("d", "date", default="24.11.2026"))', 5, "declared date, but its default is"),
+    (
+        'body = step("c", v=param("d", "date", default="24.11.2026"))',
+        5,
+        "declared date, but its default is",
+    ),
     ('body = step("c", v=param("n", int, check="value >"))', 5, "is not a CEL expression"),
     ('body = step("c", v=param("n", int, check="x > 0"))', 5, "must be over `value`"),
-    ('body = step("c", v=param("n", int, default=0, check="value > 0"))', 5, "it must fulfil value > 0"),
+    (
+        'body = step("c", v=param("n", int, default=0, check="value > 0"))',
+        5,
+        "it must fulfil value > 0",
+    ),
     ('body = step("c", v=param("n", int, default=3, choices=[1, 2]))', 5, "it must be one of 1, 2"),
     ('body = step("c", v=param("n", int, choices=["x"]))', 5, 'but a choice is "x"'),
     ('body = step("c", v=a["x"]["y"])', 2, "that step is not part of the workflow"),
-    ('body = a; x = Workflow("x", body, outputs={"y": b["y"]})', 5, "output 'y' of the workflow refers to b"),
+    (
+        'body = a; x = Workflow("x", body, outputs={"y": b["y"]})',
+        5,
+        "output 'y' of the workflow refers to b",
+    ),
     ('body = a; x = Workflow("x", a.finally_(b), outputs={"y": b["y"]})', 5, "is a hook"),
     ('body = a; x = Workflow("x", a, outputs=[1])', 5, "outputs of a workflow is a dict"),
     ('body = a; x = Workflow("x", a, max_active_runs=-1)', 5, "max_active_runs must be 0"),
@@ -225,8 +337,12 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(("text", "line", "message"), MISTAKES, ids=[text for text, _, _ in MISTAKES])
-def test_a_mistake_names_its_line(build: Build, project: Path, text: str, line: int, message: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "line", "message"), MISTAKES, ids=[text for text, _, _ in MISTAKES]
+)
+def test_a_mistake_names_its_line(
+    build: Build, project: Path, text: str, line: int, message: str
+) -> None:
     with pytest.raises(WorkflowError) as caught:
         build(START + text + END)
     told = str(caught.value)
@@ -234,9 +350,13 @@ def test_a_mistake_names_its_line(build: Build, project: Path, text: str, line: 
     assert told.startswith(f"{project / 'flow.py'}:{line}: "), told
 
 
-def test_an_error_in_a_module_beside_the_workflow_names_that_module(build: Build, project: Path) -> None:
+def test_an_error_in_a_module_beside_the_workflow_names_that_module(
+    build: Build, project: Path
+) -> None:
     (project / "helper_with_error.py").write_text("\nx = {}['gone']\n")
-    with pytest.raises(WorkflowError, match=re.escape(f"{project / 'helper_with_error.py'}:2: KeyError")):
+    with pytest.raises(
+        WorkflowError, match=re.escape(f"{project / 'helper_with_error.py'}:2: KeyError")
+    ):
         build("import helper_with_error\n")
 
 
@@ -314,11 +434,19 @@ def test_a_bundle_beyond_the_limit_names_its_largest_files(project: Path) -> Non
             lambda project: (project / os.fsdecode(b"odd\xff.py")).write_text(""),
             r"odd\\xff\.py .* is not UTF-8",
         ),
-        (lambda project: (project / ".kaonignore").write_text("[z-a]"), "kaonignore cannot be understood"),
-        (lambda project: (project / ".kaonignore").write_bytes(b"\xff"), "kaonignore cannot be understood"),
+        (
+            lambda project: (project / ".kaonignore").write_text("[z-a]"),
+            "kaonignore cannot be understood",
+        ),
+        (
+            lambda project: (project / ".kaonignore").write_bytes(b"\xff"),
+            "kaonignore cannot be understood",
+        ),
     ],
 )
-def test_what_a_bundle_cannot_hold_is_named(project: Path, make: Callable[[Path], object], told: str) -> None:
+def test_what_a_bundle_cannot_hold_is_named(
+    project: Path, make: Callable[[Path], object], told: str
+) -> None:
     make(project)
     with pytest.raises(WorkflowError, match=told):
         make_bundle(project)

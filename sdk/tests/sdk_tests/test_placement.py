@@ -33,7 +33,9 @@ def _client(pools: list[r.Pool], runners: list[r.Runner], away: list[r.Unreachab
             "",
             [DEFAULT],
             [PYTHON],
-            ["step a: no runner of pool 'default' executes steps of type 'shell'; they execute python"],
+            [
+                "step a: no runner of pool 'default' executes steps of type 'shell'; they execute python"
+            ],
         ),
         ("defualt", [DEFAULT], [SHELL], ["step a: there is no pool 'defualt'; there is default"]),
     ],

@@ -21,10 +21,15 @@ def test_what_waits_for_long_is_asked_about_and_told_once() -> None:
         asked.append(path)
         if len(asked) == 3:
             rounds.set()
-        return runner_pb2.ExplainStepResponse(reasons=[runner_pb2.WaitReason(text=f"no runner for {path}")])
+        return runner_pb2.ExplainStepResponse(
+            reasons=[runner_pb2.WaitReason(text=f"no runner for {path}")]
+        )
 
     waits = Waits(
-        cast("Client", SimpleNamespace(why=why)), "r1", lambda *what: told.append(what), patience=0.01
+        cast("Client", SimpleNamespace(why=why)),
+        "r1",
+        lambda *what: told.append(what),
+        patience=0.01,
     )
     waits.note(event(1, step_became_ready=h.StepBecameReady(path="a")))
     waits.note(event(2, step_became_ready=h.StepBecameReady(path="b")))

@@ -22,7 +22,9 @@ def write(context: StepContext, count: int) -> None:
 
 def docker_flow(image: str) -> Workflow:
     """The image is known only when the test runs."""
-    written = steps.python("write", write, count=param("count", int, default=3), outputs={"numbers": "file"})
+    written = steps.python(
+        "write", write, count=param("count", int, default=3), outputs={"numbers": "file"}
+    )
     inside = steps.docker(
         "inside",
         image,

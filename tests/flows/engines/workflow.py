@@ -20,4 +20,6 @@ FLOWS = {
 
 def docker_flow(image: str) -> Workflow:
     """The image is known only when the test runs."""
-    return Workflow("endless-docker", steps.docker("only", image, argv=["sleep", "1000"], outputs=OUT))
+    return Workflow(
+        "endless-docker", steps.docker("only", image, argv=["sleep", "1000"], outputs=OUT)
+    )

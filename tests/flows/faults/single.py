@@ -10,7 +10,9 @@ ledger = param("ledger", str)
 
 
 def _alone(name: str, function: object, **options: object) -> Workflow:
-    return Workflow(name, steps.python("only", function, ledger=ledger, outputs={"out": int}, **options))  # type: ignore[arg-type]
+    return Workflow(
+        name, steps.python("only", function, ledger=ledger, outputs={"out": int}, **options)
+    )  # type: ignore[arg-type]
 
 
 FLOWS = {

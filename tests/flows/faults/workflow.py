@@ -8,7 +8,11 @@ from kaon import Workflow, each, param, steps
 
 ledger = param("ledger", str)
 found = steps.python(
-    "split", work.regions, count=param("count", int, default=4), ledger=ledger, outputs={"regions": list}
+    "split",
+    work.regions,
+    count=param("count", int, default=4),
+    ledger=ledger,
+    outputs={"regions": list},
 )
 region = each("region", found["regions"])
 train = steps.python(

@@ -7,7 +7,9 @@ from kaon import Workflow, each, param, steps
 start = steps.python("start", steering.start, note=param("note", str), outputs={"regions": list})
 # One after the other: "eu" has succeeded when "us" fails.
 region = each("region", start["regions"], max_concurrency=1)
-work = steps.python("work", steering.work, region=region, fixed=param("fixed", str), outputs={"result": str})
+work = steps.python(
+    "work", steering.work, region=region, fixed=param("fixed", str), outputs={"result": str}
+)
 hold = steps.python("hold", steering.hold, outputs={"said": str})
 join = steps.python(
     "join",
@@ -18,4 +20,6 @@ join = steps.python(
     outputs={"text": str},
 )
 
-workflow = Workflow("steering", start >> work**region >> hold >> join, outputs={"text": join["text"]})
+workflow = Workflow(
+    "steering", start >> work**region >> hold >> join, outputs={"text": join["text"]}
+)

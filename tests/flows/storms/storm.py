@@ -7,7 +7,9 @@ import storm_work
 from kaon import Resources, Workflow, each, param, steps
 
 ledger = param("ledger", str)
-found = steps.python("split", storm_work.split, count=param("count", int), outputs={"numbers": list})
+found = steps.python(
+    "split", storm_work.split, count=param("count", int), outputs={"numbers": list}
+)
 number = each("number", found["numbers"])
 work = steps.python(
     "work",
@@ -24,7 +26,9 @@ workflow = Workflow("storm", found >> work**number >> join)
 
 def _alone(function: object, **options: object) -> Workflow:
     name = function.__name__.replace("_", "-")  # type: ignore[attr-defined]
-    return Workflow(name, steps.python("only", function, ledger=ledger, outputs={"out": int}, **options))  # type: ignore[arg-type]
+    return Workflow(
+        name, steps.python("only", function, ledger=ledger, outputs={"out": int}, **options)
+    )  # type: ignore[arg-type]
 
 
 FLOWS = {

@@ -18,7 +18,9 @@ def api(stack: Stack) -> Iterator[Api]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """What the containers said last belongs to a failure: they are gone when somebody reads of it."""
     report = yield
     stacks = [each for each in getattr(item, "funcargs", {}).values() if isinstance(each, Stack)]

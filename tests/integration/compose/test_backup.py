@@ -22,7 +22,9 @@ def postgres(stack: Stack, *words: str, stdin: bytes = b"") -> bytes:
     return done.stdout
 
 
-def test_what_a_backup_holds_goes_on_after_it_is_restored(stack: Stack, api: Api, tmp_path: Path) -> None:
+def test_what_a_backup_holds_goes_on_after_it_is_restored(
+    stack: Stack, api: Api, tmp_path: Path
+) -> None:
     fan_out = load("containers/workflow.py", "fan_out")
     ended = api.submit(fan_out, count=2, seconds=0.1)
     assert api.wait(ended).status == run_pb2.STATUS_SUCCEEDED

@@ -29,7 +29,9 @@ FULL_SECONDS = 5.0
 def small(images: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Broker, database, one coordinator and one runner; the broker's disk is small."""
     config = StackConfig(
-        project=f"kaon-disk-{os.getpid()}", state=tmp_path_factory.mktemp("disk"), overrides=(OVERRIDE,)
+        project=f"kaon-disk-{os.getpid()}",
+        state=tmp_path_factory.mktemp("disk"),
+        overrides=(OVERRIDE,),
     )
     with alone(config) as stack:
         stack.up("--no-deps", "disk-holder", "kafka", "postgres")
@@ -64,7 +66,9 @@ def broker_advice(stack: Stack) -> str:
 
 
 def test_a_full_disk_of_the_broker_is_a_pause_that_is_named(small: Stack) -> None:
-    work = Workload(small.api, load("containers/workflow.py", "fan_out"), count=4, seconds=0.2).start()
+    work = Workload(
+        small.api, load("containers/workflow.py", "fan_out"), count=4, seconds=0.2
+    ).start()
     until(lambda: work.acknowledged >= 8, seconds=60, what="eight runs under way")
     broker = small.container("kafka")
     fill(small)

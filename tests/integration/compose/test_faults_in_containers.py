@@ -20,7 +20,9 @@ FAULT_SECONDS = 4.0
 @pytest.fixture
 def work(stack: Stack) -> Workload:
     """Runs of some short steps, four at a time, well under way."""
-    workload = Workload(stack.api, load("containers/workflow.py", "fan_out"), count=4, seconds=0.2).start()
+    workload = Workload(
+        stack.api, load("containers/workflow.py", "fan_out"), count=4, seconds=0.2
+    ).start()
     until(lambda: workload.acknowledged >= 8, seconds=60, what="eight runs under way")
     return workload
 
@@ -65,7 +67,9 @@ def test_a_killed_coordinators_runs_go_on_with_the_other(stack: Stack, work: Wor
 
 def test_a_runner_that_is_cut_off_for_long_loses_its_steps_to_another(stack: Stack) -> None:
     stack.scale("step-runner", 2)
-    work = Workload(stack.api, load("containers/workflow.py", "fan_out"), count=4, seconds=0.5).start()
+    work = Workload(
+        stack.api, load("containers/workflow.py", "fan_out"), count=4, seconds=0.5
+    ).start()
     until(lambda: work.acknowledged >= 8, seconds=60, what="eight runs under way")
     victim = stack.container("step-runner", 1)
     stack.cut(victim)
@@ -98,4 +102,6 @@ def test_a_publication_waits_for_a_registry_that_is_away(stack: Stack, api: Api)
         registry.start()
     ended = api.wait(run, 90)
     assert ended.status == run_pb2.STATUS_SUCCEEDED, ended.error
-    until(lambda: stack.predict({"x": 2}) == {"y": 10.0}, seconds=20, what="the consumer's prediction")
+    until(
+        lambda: stack.predict({"x": 2}) == {"y": 10.0}, seconds=20, what="the consumer's prediction"
+    )

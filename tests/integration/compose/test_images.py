@@ -15,7 +15,9 @@ SERVICES = (
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_an_image_is_not_root_has_a_health_check_and_says_what_it_is(stack: Stack, name: str) -> None:
+def test_an_image_is_not_root_has_a_health_check_and_says_what_it_is(
+    stack: Stack, name: str
+) -> None:
     client = docker.DockerClient(timeout=60)
     config = client.images.get(f"kaon/{name}:{TAG}").attrs["Config"]
     client.close()

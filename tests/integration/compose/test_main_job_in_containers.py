@@ -27,11 +27,15 @@ def test_the_main_job_ends_in_predictions_over_http(stack: Stack, api: Api) -> N
     seconds = time.monotonic() - began
     assert ended.status == run_pb2.STATUS_SUCCEEDED, ended.error
     trained = [path for path in api.steps(run) if path.endswith("/train-region")]
-    assert len(trained) == 2, "the regions are counted at run time: without a parameter there are seven"
+    assert len(trained) == 2, (
+        "the regions are counted at run time: without a parameter there are seven"
+    )
     with grpc.insecure_channel(stack.publisher) as channel:
         request = model_pb2.GetModelRequest(model="recommendations")
         version = model_pb2_grpc.ModelServiceStub(channel).GetModel(request).version
-    assert version.verification == model_pb2.VERIFICATION_RUN_IN_CONTAINER, version.verification_details
+    assert version.verification == model_pb2.VERIFICATION_RUN_IN_CONTAINER, (
+        version.verification_details
+    )
     until(lambda: stack.version_in_service() == 1, seconds=20, what="the consumer serves the model")
     answer = stack.predict({"user": 42, "n": 5})
     assert len(answer["items"]) == 5
@@ -44,5 +48,10 @@ def test_a_published_model_answers_within_seconds(stack: Stack, api: Api) -> Non
     assert ended.status == run_pb2.STATUS_SUCCEEDED, ended.error
     step = api.steps(run)["publish"]
     started = step.start_time.ToMicroseconds() / 1e6
-    until(lambda: stack.predict({"x": 7}) == {"y": 21.0}, seconds=20, what="the consumer's prediction")
-    told("publish", [f"{time.time() - started:.1f} s from the publish step's start to the first prediction"])
+    until(
+        lambda: stack.predict({"x": 7}) == {"y": 21.0}, seconds=20, what="the consumer's prediction"
+    )
+    told(
+        "publish",
+        [f"{time.time() - started:.1f} s from the publish step's start to the first prediction"],
+    )

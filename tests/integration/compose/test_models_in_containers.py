@@ -34,7 +34,11 @@ def publish(api: Api, factor: float) -> int:
 def seconds_until(stack: Stack, answer: float) -> float:
     """How long the consumer takes to answer with it."""
     began = time.monotonic()
-    until(lambda: stack.predict({"x": 1}) == {"y": answer}, seconds=SWITCH_SECONDS, what=f"answer {answer}")
+    until(
+        lambda: stack.predict({"x": 1}) == {"y": answer},
+        seconds=SWITCH_SECONDS,
+        what=f"answer {answer}",
+    )
     return time.monotonic() - began
 
 
@@ -69,4 +73,6 @@ def test_a_publisher_that_is_killed_announces_once(stack: Stack, api: Api, clien
     assert ended.status == run_pb2.STATUS_SUCCEEDED, ended.error
     stack.await_healthy(publisher)
     assert len(list(client.models.list("multiplier"))) == before + 1
-    until(lambda: stack.predict({"x": 1}) == {"y": 17.0}, seconds=20, what="the consumer's prediction")
+    until(
+        lambda: stack.predict({"x": 1}) == {"y": 17.0}, seconds=20, what="the consumer's prediction"
+    )

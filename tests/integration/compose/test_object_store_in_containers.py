@@ -35,13 +35,19 @@ def with_s3(images: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -
         yield stack
 
 
-def test_a_model_is_made_published_and_served_with_artifacts_in_the_object_store(with_s3: Stack) -> None:
+def test_a_model_is_made_published_and_served_with_artifacts_in_the_object_store(
+    with_s3: Stack,
+) -> None:
     api = Api(with_s3.api)
     run_id = api.submit(load("containers/workflow.py", "publishing"), factor=3.0)
     assert api.wait(run_id).status == run_pb2.STATUS_SUCCEEDED
     model = canonical.loads(api.steps(run_id)["make"].outputs_json["model"])["artifact"]
     assert model["uri"].startswith("s3://kaon/artifacts/sha256/")
-    until(lambda: with_s3.version_in_service() == 1, seconds=60, what="the consumer serves the model")
-    shared = with_s3.compose("exec", "-T", "coordinator", "find", "/var/lib/kaon/artifacts", "-type", "f")
+    until(
+        lambda: with_s3.version_in_service() == 1, seconds=60, what="the consumer serves the model"
+    )
+    shared = with_s3.compose(
+        "exec", "-T", "coordinator", "find", "/var/lib/kaon/artifacts", "-type", "f"
+    )
     assert shared == ""
     api.close()

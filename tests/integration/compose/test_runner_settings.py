@@ -38,7 +38,9 @@ def with_docker_steps(stack: Stack) -> Iterator[Stack]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to the runners' user")
-def test_docker_steps_run_where_a_runner_is_given_an_engine(with_docker_steps: Stack, api: Api) -> None:
+def test_docker_steps_run_where_a_runner_is_given_an_engine(
+    with_docker_steps: Stack, api: Api
+) -> None:
     image = with_docker_steps.settings["KAON_SERVING_BASE"]
     run = api.submit(load("containers/docker_step.py", "docker_flow")(image), count=3)
     ended = api.wait(run)
@@ -48,7 +50,9 @@ def test_docker_steps_run_where_a_runner_is_given_an_engine(with_docker_steps: S
 
 def test_without_an_engine_a_docker_step_waits_and_is_told_why(stack: Stack) -> None:
     with Client(Endpoints(server=stack.api)) as client:
-        run = client.submit(load("containers/docker_step.py", "docker_flow")("any"), {"count": 1}).run.run_id
+        run = client.submit(
+            load("containers/docker_step.py", "docker_flow")("any"), {"count": 1}
+        ).run.run_id
         until(
             lambda: "No runner has step-type.docker" in str(client.why(run, "inside")),
             seconds=30,

@@ -39,7 +39,9 @@ def three(images: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def working(stack: Stack) -> Workload:
-    work = Workload(stack.api, load("containers/workflow.py", "fan_out"), count=4, seconds=0.2).start()
+    work = Workload(
+        stack.api, load("containers/workflow.py", "fan_out"), count=4, seconds=0.2
+    ).start()
     until(lambda: work.acknowledged >= 8, seconds=90, what="eight runs under way")
     return work
 
@@ -52,7 +54,11 @@ def kill(stack: Stack, names: tuple[str, ...], what: str) -> None:
     time.sleep(AWAY_SECONDS)
     if len(victims) == 1:
         target = work.acknowledged + 4
-        until(lambda: work.acknowledged >= target, seconds=60, what="runs are accepted without the broker")
+        until(
+            lambda: work.acknowledged >= target,
+            seconds=60,
+            what="runs are accepted without the broker",
+        )
     for victim in victims:
         victim.start()
     for victim in victims:

@@ -41,7 +41,13 @@ def git(*words: str) -> str:
 def previous(images: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The system on images of the commit before this one, built by that commit's own recipe."""
     checkout = tmp_path_factory.mktemp("previous") / "checkout"
-    git("worktree", "add", "--detach", str(checkout), os.environ.get("KAON_UPGRADE_FROM") or "HEAD~1")
+    git(
+        "worktree",
+        "add",
+        "--detach",
+        str(checkout),
+        os.environ.get("KAON_UPGRADE_FROM") or "HEAD~1",
+    )
     try:
         services = ("coordinator", "model-publisher", "consumer", "step-runner-full")
         env = {
@@ -52,7 +58,9 @@ def previous(images: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) 
         argv = [sys.executable, "-m", "kaon_local", "images", "--tag", PREVIOUS, *services]
         subprocess.run(argv, cwd=checkout, env=env, check=True)
         for name in ("kafka", "postgres", "registry", "gateway", "hdfs", "sql-server"):
-            subprocess.run(["docker", "tag", f"kaon/{name}:{TAG}", f"kaon/{name}:{PREVIOUS}"], check=True)
+            subprocess.run(
+                ["docker", "tag", f"kaon/{name}:{TAG}", f"kaon/{name}:{PREVIOUS}"], check=True
+            )
     finally:
         git("worktree", "remove", "--force", str(checkout))
     config = StackConfig(

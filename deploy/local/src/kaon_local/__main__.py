@@ -24,7 +24,9 @@ def main() -> int:
         "fetch", help="fetch jars and data by package name, and make base images, into .kaon/cache"
     )
     fetch.add_argument(
-        "--object-store", action="store_true", help="build the S3 server too, which tests and its image need"
+        "--object-store",
+        action="store_true",
+        help="build the S3 server too, which tests and its image need",
     )
     engine = commands.add_parser(
         "with-engine", help="run a command with a Docker engine beside it, where there can be one"
@@ -32,23 +34,39 @@ def main() -> int:
     engine.add_argument(
         "argv", nargs=argparse.REMAINDER, metavar="COMMAND", help="the command and its arguments"
     )
-    images = commands.add_parser("images", help="build the images of docker-compose.yml, and write .env")
+    images = commands.add_parser(
+        "images", help="build the images of docker-compose.yml, and write .env"
+    )
     images.add_argument("names", nargs="*", metavar="IMAGE", help="only these; without any, all")
-    images.add_argument("--tag", default=os.environ.get("KAON_TAG") or "dev", help="tag of the images")
+    images.add_argument(
+        "--tag", default=os.environ.get("KAON_TAG") or "dev", help="tag of the images"
+    )
     demo = commands.add_parser(
         "demo", help="run the recommendations workflow on a whole system, and stop everything"
     )
     dev = commands.add_parser("dev", help="start a whole system and keep it running until Ctrl-C")
-    commands.add_parser("link", help="print another link to the console of the system that dev keeps running")
+    commands.add_parser(
+        "link", help="print another link to the console of the system that dev keeps running"
+    )
     for command in (demo, dev):
         command.add_argument(
-            "--runners", type=int, default=int(os.environ.get("RUNNERS", "2")), help="how many step-runners"
+            "--runners",
+            type=int,
+            default=int(os.environ.get("RUNNERS", "2")),
+            help="how many step-runners",
         )
         command.add_argument(
-            "--no-docker", action="store_true", help="without a Docker engine, even where there can be one"
+            "--no-docker",
+            action="store_true",
+            help="without a Docker engine, even where there can be one",
         )
     demo.add_argument(
-        "-p", "--param", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the workflow"
+        "-p",
+        "--param",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a parameter of the workflow",
     )
     arguments = parser.parse_args()
     try:
@@ -73,7 +91,10 @@ def _run(arguments: argparse.Namespace) -> int:
             return demo.link(CONSOLE_PORT)
         case "demo":
             return demo.run(
-                runners=arguments.runners, docker=docker, params=arguments.param, console_port=CONSOLE_PORT
+                runners=arguments.runners,
+                docker=docker,
+                params=arguments.param,
+                console_port=CONSOLE_PORT,
             )
         case _:
             return demo.develop(
@@ -96,7 +117,9 @@ def images(names: list[str], tag: str) -> int:
     print(f"building on {'public' if public_bases() else 'locally made'} base images", flush=True)
     client = docker.DockerClient(base_url=url, timeout=300)
     for built in build_all(client, tag=tag, only=names):
-        print(f"{built.name:<32} {built.size_bytes / 1e6:6.0f} MB  {built.seconds:5.1f} s", flush=True)
+        print(
+            f"{built.name:<32} {built.size_bytes / 1e6:6.0f} MB  {built.seconds:5.1f} s", flush=True
+        )
     client.close()
     if written := compose.write_settings(ROOT / ".env"):
         print(f".env has new settings: {', '.join(written)}")

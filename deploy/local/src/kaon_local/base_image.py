@@ -65,11 +65,19 @@ def _import(client: docker.DockerClient, name: str) -> None:
 
 def _bootstrap(scratch: Path) -> None:
     if shutil.which("mmdebstrap") is None:
-        raise MissingTool("mmdebstrap is needed to make a base image; or name one to pull in KAON_BASE_IMAGE")
+        raise MissingTool(
+            "mmdebstrap is needed to make a base image; or name one to pull in KAON_BASE_IMAGE"
+        )
     exclude = [f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT]
     run(
         [
-            *("mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(_PACKAGES)}", *exclude),
+            *(
+                "mmdebstrap",
+                "--quiet",
+                "--variant=minbase",
+                f"--include={','.join(_PACKAGES)}",
+                *exclude,
+            ),
             *(
                 '--customize-hook=rm -rf "$1"/var/cache/apt/* "$1"/var/lib/apt/lists/*',
                 _SUITE,

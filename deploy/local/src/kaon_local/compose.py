@@ -45,7 +45,9 @@ def write_settings(path: Path) -> list[str]:
         lines = "".join(f"{name}={value}\n" for name, value in missing.items())
         # Not for others to read: it has passwords.
         path.touch(mode=0o600)
-        path.write_text(text + ("\n" if text and not text.endswith("\n") else "") + lines, encoding="utf-8")
+        path.write_text(
+            text + ("\n" if text and not text.endswith("\n") else "") + lines, encoding="utf-8"
+        )
     return list(missing)
 
 
@@ -62,7 +64,9 @@ def compose_command() -> list[str]:
         return [str(Path(package.origin).with_name("docker-compose"))]
     if (
         shutil.which("docker")
-        and not subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode
+        and not subprocess.run(
+            ["docker", "compose", "version"], capture_output=True, check=False
+        ).returncode
     ):
         return ["docker", "compose"]
     if found := shutil.which("docker-compose"):

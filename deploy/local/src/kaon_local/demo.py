@@ -137,7 +137,9 @@ def _workflow(system: System, state: Path, params: Sequence[str]) -> int:
     run = _shown_run(env, run_id)
     _collect_report(run, state)
     if code:
-        print(f"\nThe run ended {run['run']['status']}: {run['run'].get('error', {}).get('message', '')}")
+        print(
+            f"\nThe run ended {run['run']['status']}: {run['run'].get('error', {}).get('message', '')}"
+        )
         return code
     _tell_model(run)
     return _consume(system, env, state)
@@ -187,7 +189,15 @@ def _consume(system: System, env: dict[str, str], state: Path) -> int:
         sys.executable,
         str(EXAMPLES / "consumer" / "consumer.py"),
         *("--publisher", system.publisher.config.endpoints["KAON_PUBLISHER"]),
-        *("--name", "shop", "--once", "--state", str(state / "consumer"), "--request", json.dumps(REQUEST)),
+        *(
+            "--name",
+            "shop",
+            "--once",
+            "--state",
+            str(state / "consumer"),
+            "--request",
+            json.dumps(REQUEST),
+        ),
     ]
     print("\nA production system that watches for models picks it up:\n", flush=True)
     return subprocess.run(argv, env=env, check=False).returncode
@@ -204,7 +214,9 @@ def _has_page() -> bool:
     """Whether the console can be started; says why when not."""
     built = (BUILT_PAGES / "index.html").is_file()
     if not built:
-        _say("console: not started, for its page is not built: that needs Node.js with npm (docs/console.md)")
+        _say(
+            "console: not started, for its page is not built: that needs Node.js with npm (docs/console.md)"
+        )
     return built
 
 

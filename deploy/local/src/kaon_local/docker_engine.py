@@ -39,7 +39,9 @@ class DockerConfig:
 class DockerEngine(Server):
     """Healthy when its API answers. An engine that answered before `start` is used as it is, and is never stopped."""
 
-    def __init__(self, config: DockerConfig, *, name: str = "docker", log: Path | None = None) -> None:
+    def __init__(
+        self, config: DockerConfig, *, name: str = "docker", log: Path | None = None
+    ) -> None:
         super().__init__(name=name, state=config.state, log=log)
         self.config = config
         self._found = False
@@ -65,7 +67,9 @@ class DockerEngine(Server):
 
     def _check_can_start(self) -> None:
         if shutil.which("dockerd") is None:
-            raise MissingTool(f"no Docker engine answers at {self.config.url} and dockerd is not installed")
+            raise MissingTool(
+                f"no Docker engine answers at {self.config.url} and dockerd is not installed"
+            )
         if os.geteuid() != 0:
             raise MissingTool(
                 f"no Docker engine answers at {self.config.url}, and only root can start one: start it, or allow us its socket"

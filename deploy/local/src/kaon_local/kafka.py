@@ -70,7 +70,9 @@ class KafkaConfig:
 class Kafka(Server):
     """A broker for clients on this machine; `start` returns when it has a leader for every topic."""
 
-    def __init__(self, config: KafkaConfig, *, name: str = "kafka", log: Path | None = None) -> None:
+    def __init__(
+        self, config: KafkaConfig, *, name: str = "kafka", log: Path | None = None
+    ) -> None:
         super().__init__(name=name, state=config.state, log=log)
         stored = _stored_cluster_id(config.state)
         self.config = config if stored is None else replace(config, cluster_id=stored)
@@ -103,7 +105,9 @@ class Kafka(Server):
             "kafka.tools.StorageTool",
             *arguments,
         )
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=_FORMAT_SECONDS, check=False)
+        done = subprocess.run(
+            argv, capture_output=True, text=True, timeout=_FORMAT_SECONDS, check=False
+        )
         if done.returncode != 0:
             raise StartFailed(f"Kafka's storage could not be formatted: {done.stdout}{done.stderr}")
 
@@ -190,7 +194,9 @@ def _record_classes(scratch: Path) -> None:
         "-t",
         config.cluster_id,
     )
-    subprocess.run((*format_it, "-c", settings), check=True, capture_output=True, timeout=_FORMAT_SECONDS)
+    subprocess.run(
+        (*format_it, "-c", settings), check=True, capture_output=True, timeout=_FORMAT_SECONDS
+    )
     recorder = _Recorder(config, scratch / "kafka.jsa")
     recorder.start()
     recorder.stop()
@@ -219,7 +225,10 @@ def _admin(address: str) -> KafkaAdminClient:
 
 
 def _create(admin: KafkaAdminClient, topics: list[TopicSpec]) -> None:
-    new = [NewTopic(topic.name, topic.partitions, 1, topic_configs=dict(topic.config)) for topic in topics]
+    new = [
+        NewTopic(topic.name, topic.partitions, 1, topic_configs=dict(topic.config))
+        for topic in topics
+    ]
     admin.create_topics(new, timeout_ms=_ADMIN_TIMEOUT_MS)
 
 
@@ -242,7 +251,9 @@ def _broker(state: Path, archive_option: str) -> Command:
 def _write_settings(state: Path, config: KafkaConfig) -> None:
     (state / "log4j2.properties").write_text(_LOG4J)
     lines = {**_settings(state, config), **config.settings}
-    (state / "server.properties").write_text("".join(f"{key}={value}\n" for key, value in lines.items()))
+    (state / "server.properties").write_text(
+        "".join(f"{key}={value}\n" for key, value in lines.items())
+    )
 
 
 def _settings(state: Path, config: KafkaConfig) -> dict[str, str]:

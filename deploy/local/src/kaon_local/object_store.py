@@ -56,7 +56,13 @@ class ObjectStore(Server):
             argv=(
                 *(str(object_store() / "versitygw"), "--quiet", "--health", _HEALTH),
                 # What is known of an object lies beside it, for not every file system keeps attributes.
-                *("--port", f"{HOST}:{self.config.port}", "posix", "--sidecar", str(self.state / "metadata")),
+                *(
+                    "--port",
+                    f"{HOST}:{self.config.port}",
+                    "posix",
+                    "--sidecar",
+                    str(self.state / "metadata"),
+                ),
                 str(self._buckets),
             ),
             cwd=self.state,

@@ -58,7 +58,9 @@ def temporary_postgres(*, durable: bool = True) -> Iterator["Postgres"]:
 class Postgres(Server):
     """Healthy when a query over TCP is answered and the database exists. Everybody on this machine may log in."""
 
-    def __init__(self, config: PostgresConfig, *, name: str = "postgres", log: Path | None = None) -> None:
+    def __init__(
+        self, config: PostgresConfig, *, name: str = "postgres", log: Path | None = None
+    ) -> None:
         super().__init__(name=name, state=config.state, log=log)
         self.config = config
 
@@ -73,7 +75,9 @@ class Postgres(Server):
     def create_database(self, name: str) -> str:
         """Create an empty database and return its SQLAlchemy URL."""
         with self._connect() as connection:
-            connection.execute(psycopg.sql.SQL("create database {}").format(psycopg.sql.Identifier(name)))
+            connection.execute(
+                psycopg.sql.SQL("create database {}").format(psycopg.sql.Identifier(name))
+            )
         return self.url.removesuffix(self.config.database) + name
 
     def _prepare(self) -> None:
@@ -100,11 +104,19 @@ class Postgres(Server):
         ]
         argv += ["--locale", "C.UTF-8", "--no-sync"]
         done = subprocess.run(
-            argv, capture_output=True, text=True, timeout=_INITDB_SECONDS, check=False, user=user, cwd=data
+            argv,
+            capture_output=True,
+            text=True,
+            timeout=_INITDB_SECONDS,
+            check=False,
+            user=user,
+            cwd=data,
         )
         if done.returncode != 0:
             shutil.rmtree(data)
-            raise StartFailed(f"PostgreSQL's data directory could not be made: {done.stdout}{done.stderr}")
+            raise StartFailed(
+                f"PostgreSQL's data directory could not be made: {done.stdout}{done.stderr}"
+            )
 
     def _command(self) -> Command:
         data = self.state / "data"
@@ -132,14 +144,14 @@ class Postgres(Server):
                 query = "select 1 from pg_database where datname = %s"
                 exists = connection.execute(query, (self.config.database,)).fetchone()
         except psycopg.OperationalError as error:
-            raise NotReady(f"PostgreSQL does not answer at {HOST}:{self.config.port}: {error}") from error
+            raise NotReady(
+                f"PostgreSQL does not answer at {HOST}:{self.config.port}: {error}"
+            ) from error
         if exists is None:
             self.create_database(self.config.database)
 
     def _connect(self) -> psycopg.Connection:
-        where = (
-            f"host={HOST} port={self.config.port} user={self.config.user} dbname=postgres connect_timeout=2"
-        )
+        where = f"host={HOST} port={self.config.port} user={self.config.user} dbname=postgres connect_timeout=2"
         return psycopg.connect(where, autocommit=True)
 
     def _other_user(self) -> str | None:
@@ -149,7 +161,9 @@ class Postgres(Server):
 def _program(name: str) -> Path:
     """One of PostgreSQL's programs, newest version first: Debian keeps the server's out of the search path."""
     versions = sorted(_DEBIAN.glob("*/bin"), key=lambda path: int(path.parent.name), reverse=True)
-    found = next((path / name for path in versions if (path / name).exists()), None) or shutil.which(name)
+    found = next(
+        (path / name for path in versions if (path / name).exists()), None
+    ) or shutil.which(name)
     if found is None:
         raise MissingTool(
             f"PostgreSQL's {name} is not installed; `make system` installs or lists what this machine lacks"
@@ -161,9 +175,15 @@ def _check_reachable(path: Path, user: str) -> None:
     try:
         pwd.getpwnam(user)
     except KeyError as error:
-        raise MissingTool(f"this machine has no user {user}; the package postgresql makes it") from error
+        raise MissingTool(
+            f"this machine has no user {user}; the package postgresql makes it"
+        ) from error
     others_may_pass = 0o001
-    closed = [str(folder) for folder in (path, *path.parents) if not folder.stat().st_mode & others_may_pass]
+    closed = [
+        str(folder)
+        for folder in (path, *path.parents)
+        if not folder.stat().st_mode & others_may_pass
+    ]
     if closed:
         raise LocalError(
             f"PostgreSQL runs as {user}, who cannot enter {closed[0]}: choose another state directory or chmod o+x it"

@@ -21,7 +21,9 @@ class RegistryConfig:
 class Registry(Server):
     """Healthy when its API answers. Docker engines take 127.0.0.1 as a registry without TLS."""
 
-    def __init__(self, config: RegistryConfig, *, name: str = "registry", log: Path | None = None) -> None:
+    def __init__(
+        self, config: RegistryConfig, *, name: str = "registry", log: Path | None = None
+    ) -> None:
         super().__init__(name=name, state=config.state, log=log)
         self.config = config
 
@@ -42,7 +44,9 @@ class Registry(Server):
         )
 
     def _command(self) -> Command:
-        return Command(argv=("docker-registry", "serve", str(self.state / "registry.yml")), cwd=self.state)
+        return Command(
+            argv=("docker-registry", "serve", str(self.state / "registry.yml")), cwd=self.state
+        )
 
     def _probe(self) -> None:
         http_ok(f"http://{self.address}/v2/")

@@ -34,7 +34,9 @@ class Service(Server):
     """Healthy when its probe says so."""
 
     def __init__(self, config: ServiceConfig, *, log: Path | None = None) -> None:
-        super().__init__(name=config.name, state=config.state, log=log, start_seconds=config.start_seconds)
+        super().__init__(
+            name=config.name, state=config.state, log=log, start_seconds=config.start_seconds
+        )
         self.config = config
 
     def endpoints(self) -> Mapping[str, str]:

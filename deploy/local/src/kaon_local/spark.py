@@ -23,8 +23,22 @@ from kaon_local.server import Server
 # Spark's long lineages overflow them.
 _JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xss4m")
 _OPEN_PACKAGES = (
-    *("java.lang", "java.lang.invoke", "java.lang.reflect", "java.io", "java.net", "java.nio", "java.util"),
-    *("java.util.concurrent", "java.util.concurrent.atomic", "jdk.internal.ref", "sun.nio.ch", "sun.nio.cs"),
+    *(
+        "java.lang",
+        "java.lang.invoke",
+        "java.lang.reflect",
+        "java.io",
+        "java.net",
+        "java.nio",
+        "java.util",
+    ),
+    *(
+        "java.util.concurrent",
+        "java.util.concurrent.atomic",
+        "jdk.internal.ref",
+        "sun.nio.ch",
+        "sun.nio.cs",
+    ),
     *("sun.security.action", "sun.util.calendar"),
 )
 _MAIN = "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2"
@@ -53,7 +67,9 @@ class SparkConfig:
 class SparkServer(Server):
     """Healthy when a HiveServer2 session can be opened and Spark Connect's server answers."""
 
-    def __init__(self, config: SparkConfig, *, name: str = "spark", log: Path | None = None) -> None:
+    def __init__(
+        self, config: SparkConfig, *, name: str = "spark", log: Path | None = None
+    ) -> None:
         super().__init__(name=name, state=config.state, log=log, start_seconds=120)
         self.config = config
 
@@ -103,7 +119,9 @@ def _record_classes(scratch: Path) -> None:
     recorder = _Recorder(SparkConfig(state=scratch / "state"), scratch / "spark.jsa")
     recorder.start()
     try:
-        _open_hive_session(recorder.config.hive_port, "select count(*) from range(10) group by id % 2")
+        _open_hive_session(
+            recorder.config.hive_port, "select count(*) from range(10) group by id % 2"
+        )
         _connect_query(recorder.connect_url)
     finally:
         recorder.stop()
@@ -154,7 +172,10 @@ def _server(config: SparkConfig, archive_option: str) -> Command:
         for key, value in {**_settings(config), **config.settings}.items()
         for word in ("--conf", f"{key}={value}")
     ]
-    hive = {"hive.server2.thrift.port": str(config.hive_port), "hive.server2.thrift.bind.host": HOST}
+    hive = {
+        "hive.server2.thrift.port": str(config.hive_port),
+        "hive.server2.thrift.bind.host": HOST,
+    }
     argv = (
         *("java", archive_option, f"-Xmx{config.heap}", *_JVM),
         f"-Dlog4j2.configurationFile=file:{config.state}/log4j2.properties",
@@ -163,13 +184,21 @@ def _server(config: SparkConfig, archive_option: str) -> Command:
         "--add-modules=jdk.incubator.vector",
         *(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _OPEN_PACKAGES),
         *("--add-opens=java.security.jgss/sun.security.krb5=ALL-UNNAMED", "-cp", f"{home}/jars/*"),
-        *("org.apache.spark.deploy.SparkSubmit", "--master", f"local[{config.cores}]", "--class", _MAIN),
+        *(
+            "org.apache.spark.deploy.SparkSubmit",
+            "--master",
+            f"local[{config.cores}]",
+            "--class",
+            _MAIN,
+        ),
         *settings,
         "spark-internal",
         *(word for key, value in hive.items() for word in ("--hiveconf", f"{key}={value}")),
     )
     env = {"SPARK_HOME": str(home), "SPARK_LOCAL_IP": HOST, "PYSPARK_PYTHON": sys.executable}
-    return Command(argv=argv, env=env, cwd=config.state, stop_signal=signal.SIGTERM, stop_seconds=15)
+    return Command(
+        argv=argv, env=env, cwd=config.state, stop_signal=signal.SIGTERM, stop_seconds=15
+    )
 
 
 def _settings(config: SparkConfig) -> dict[str, str]:

@@ -47,7 +47,9 @@ class Supervisor:
         if component.running:
             raise LocalError(f"{component.name} is running: stop it first")
         if users := [name for name, others in self._after.items() if component.name in others]:
-            raise LocalError(f"{', '.join(sorted(users))} starts after {component.name}: remove that first")
+            raise LocalError(
+                f"{', '.join(sorted(users))} starts after {component.name}: remove that first"
+            )
         del self._components[component.name], self._after[component.name]
 
     @property
@@ -57,7 +59,11 @@ class Supervisor:
 
     def environment(self) -> dict[str, str]:
         """The endpoints of all components together, as environment variables."""
-        return {key: value for component in self.components for key, value in component.endpoints().items()}
+        return {
+            key: value
+            for component in self.components
+            for key, value in component.endpoints().items()
+        }
 
     def start(self) -> None:
         """Return when all are healthy. If one fails, or the wait is interrupted, all are stopped and the error is raised."""
@@ -153,6 +159,9 @@ class Supervisor:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.stop()

@@ -74,7 +74,9 @@ class System:
 
     def __init__(self, config: SystemConfig, *, report: Report = lambda line: None) -> None:
         self.config = config
-        self.catalogue = config.catalogue or (Catalogue() if config.coordinators > 1 else ONE_COORDINATOR)
+        self.catalogue = config.catalogue or (
+            Catalogue() if config.coordinators > 1 else ONE_COORDINATOR
+        )
         self.supervisor = Supervisor(report=report)
         # Where each service serves its metrics, host:port.
         self.metrics: dict[str, str] = {}
@@ -90,7 +92,10 @@ class System:
         self.registry: Registry | None = None
         self._add_engines()
         self._add_docker()
-        names = ["coordinator", *(f"coordinator-{number}" for number in range(2, config.coordinators + 1))]
+        names = [
+            "coordinator",
+            *(f"coordinator-{number}" for number in range(2, config.coordinators + 1)),
+        ]
         self.coordinators = [add(self._coordinator(name), after=[self.kafka]) for name in names]
         self.coordinator = self.coordinators[0]
         self.publisher: Service | None = None
@@ -102,7 +107,9 @@ class System:
         if config.view or config.console:
             self.view = add(self._view(), after=[self.kafka, self.coordinator])
         if config.console:
-            self.console = add(self._console(), after=[self.coordinator, *filter(None, [self.view])])
+            self.console = add(
+                self._console(), after=[self.coordinator, *filter(None, [self.view])]
+            )
         self.runners = [self.add_runner(number) for number in range(1, config.runners + 1)]
 
     def __enter__(self) -> "System":
@@ -138,11 +145,15 @@ class System:
     def console_link(self, page: str = "/") -> str:
         """A link that logs somebody in at the console, and leads to a page. It is good once."""
         assert self.console is not None
-        return console_link(self.config.state, self.console.config.env["KAON_CONSOLE_ADDRESS"], page)
+        return console_link(
+            self.config.state, self.console.config.env["KAON_CONSOLE_ADDRESS"], page
+        )
 
     def add_runner(self, number: int, **env: str) -> Service:
         """Adds one more runner; the caller starts it when the system is up already."""
-        after = [each for each in (self.kafka, self.hdfs, self.spark, self.docker) if each is not None]
+        after = [
+            each for each in (self.kafka, self.hdfs, self.spark, self.docker) if each is not None
+        ]
         return self.supervisor.add(self._runner(number, env), after=after)
 
     def _add_engines(self) -> None:
@@ -248,7 +259,10 @@ class System:
                 module="kaon_console",
                 probe=partial(probes.http_ok, f"http://{address}/health"),
                 env=env
-                | {"KAON_CONSOLE_ADDRESS": address, "KAON_CONSOLE_STATE": str(_logins(self.config.state))},
+                | {
+                    "KAON_CONSOLE_ADDRESS": address,
+                    "KAON_CONSOLE_STATE": str(_logins(self.config.state)),
+                },
             )
         )
 

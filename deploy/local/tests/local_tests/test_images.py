@@ -39,7 +39,9 @@ epsilon==5.0 \\
 @pytest.fixture(scope="module")
 def subset() -> ModuleType:
     """The program of the image builds, which is no package."""
-    spec = importlib.util.spec_from_file_location("subset", ROOT / "deploy" / "images" / "subset.py")
+    spec = importlib.util.spec_from_file_location(
+        "subset", ROOT / "deploy" / "images" / "subset.py"
+    )
     assert spec is not None
     assert spec.loader is not None
     module = sys.modules["subset"] = importlib.util.module_from_spec(spec)
@@ -92,9 +94,13 @@ def test_what_another_image_has_already_is_left_out(
 
 
 def test_java_is_installed_by_the_same_words_in_both_recipes_so_it_is_one_layer() -> None:
-    recipes = [(ROOT / "deploy" / "images" / name).read_text() for name in ("Dockerfile", "local.Dockerfile")]
+    recipes = [
+        (ROOT / "deploy" / "images" / name).read_text()
+        for name in ("Dockerfile", "local.Dockerfile")
+    ]
     one, other = (
-        re.findall(r"^FROM \S+ AS jre\n.+?openjdk\S+$", text, re.MULTILINE | re.DOTALL) for text in recipes
+        re.findall(r"^FROM \S+ AS jre\n.+?openjdk\S+$", text, re.MULTILINE | re.DOTALL)
+        for text in recipes
     )
     assert one == other
     assert len(one) == 1
@@ -110,11 +116,15 @@ def test_a_server_stands_on_a_pinned_public_image_that_an_argument_replaces(name
 
 
 def test_every_setting_of_a_coordinator_can_be_given_to_compose() -> None:
-    told = (ROOT / "services" / "coordinator" / "src" / "kaon_coordinator" / "settings.py").read_text()
+    told = (
+        ROOT / "services" / "coordinator" / "src" / "kaon_coordinator" / "settings.py"
+    ).read_text()
     known = set(re.findall(r"KAON_[A-Z_]+", told))
     # Its place in the container, and the container's own name.
     known -= {"KAON_ADDRESS", "KAON_OWNER"}
-    given = set(re.findall(r"^ +(KAON_[A-Z_]+):", (ROOT / "docker-compose.yml").read_text(), re.MULTILINE))
+    given = set(
+        re.findall(r"^ +(KAON_[A-Z_]+):", (ROOT / "docker-compose.yml").read_text(), re.MULTILINE)
+    )
     assert known
     assert known <= given
 

@@ -28,15 +28,22 @@ def problems() -> Callable[[str, str], list[str]]:
         "from .world import World",
     ],
 )
-def test_a_function_imports_nothing_of_ours(problems: Callable[[str, str], list[str]], imported: str) -> None:
+def test_a_function_imports_nothing_of_ours(
+    problems: Callable[[str, str], list[str]], imported: str
+) -> None:
     inside = f"class X:\n    async def f(self):\n        if self:\n            {imported}\n"
-    assert [problem.split(":")[:2] for problem in problems("sdk/x.py", inside)] == [["sdk/x.py", "4"]]
+    assert [problem.split(":")[:2] for problem in problems("sdk/x.py", inside)] == [
+        ["sdk/x.py", "4"]
+    ]
     assert problems("sdk/x.py", f"{imported}\n") == []
-    assert problems("sdk/x.py", "def f():\n    import pandas\n    from docker import errors\n") == []
+    assert (
+        problems("sdk/x.py", "def f():\n    import pandas\n    from docker import errors\n") == []
+    )
 
 
 @pytest.mark.parametrize(
-    "imported", ["import structlog", "from google.auth import x", "from kaon_service import databases"]
+    "imported",
+    ["import structlog", "from google.auth import x", "from kaon_service import databases"],
 )
 def test_the_engine_stands_on_the_standard_library_and_the_wire(
     problems: Callable[[str, str], list[str]], imported: str
@@ -45,7 +52,9 @@ def test_the_engine_stands_on_the_standard_library_and_the_wire(
     assert problems("services/coordinator/src/kaon_coordinator/shell/new.py", f"{imported}\n") == []
 
 
-def test_what_the_engine_may_import_is_no_problem(problems: Callable[[str, str], list[str]]) -> None:
+def test_what_the_engine_may_import_is_no_problem(
+    problems: Callable[[str, str], list[str]],
+) -> None:
     allowed = [
         "math",
         "kaon_wire.canonical",

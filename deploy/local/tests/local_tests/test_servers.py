@@ -68,7 +68,9 @@ def test_components_start_in_order_and_stop_in_reverse(tmp_path: Path) -> None:
 
 
 @pytest.mark.real
-def test_a_component_that_cannot_start_is_told_with_its_log_and_nothing_is_left(tmp_path: Path) -> None:
+def test_a_component_that_cannot_start_is_told_with_its_log_and_nothing_is_left(
+    tmp_path: Path,
+) -> None:
     supervisor = Supervisor()
     good = supervisor.add(http_server(tmp_path, "good", free_port()))
     supervisor.add(http_server(tmp_path, "bad", free_port(), module="no_such_module"), after=[good])
@@ -92,7 +94,9 @@ def test_nothing_is_left_when_the_supervisor_itself_is_killed(tmp_path: Path) ->
         f"s = Service(ServiceConfig(name='s', state=Path({str(tmp_path)!r}), module='http.server', probe=partial(listens, {port}),"
         f"arguments=('{port}',))); s.start(); print(s.pid, flush=True); time.sleep(100)"
     )
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True
+    ) as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
         os.kill(parent.pid, signal.SIGKILL)
@@ -104,7 +108,9 @@ def test_nothing_is_left_when_the_supervisor_itself_is_killed(tmp_path: Path) ->
 def test_kafka_keeps_its_topics_over_kill_and_restart_and_is_told_from_another_cluster(
     tmp_path: Path,
 ) -> None:
-    kafka = Kafka(KafkaConfig(state=tmp_path / "kafka", topics=Catalogue(run_partitions=2).topics()))
+    kafka = Kafka(
+        KafkaConfig(state=tmp_path / "kafka", topics=Catalogue(run_partitions=2).topics())
+    )
     kafka.start()
     try:
         kafka.kill()
@@ -119,7 +125,9 @@ def test_kafka_keeps_its_topics_over_kill_and_restart_and_is_told_from_another_c
 
 
 @pytest.mark.real
-def test_hdfs_starts_takes_a_file_and_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hdfs_starts_takes_a_file_and_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hdfs = Hdfs(HdfsConfig(state=tmp_path / "hdfs"))
     hdfs.start()
     try:

@@ -235,7 +235,9 @@ class _Unpacking:
                 raise ArtifactError(f"{place} lies behind a link")
             self._make(path.parent)
             if os.path.isabs(target):
-                raise ArtifactError(f"{place} is a link to {target}, which leads out of the archive")
+                raise ArtifactError(
+                    f"{place} is a link to {target}, which leads out of the archive"
+                )
             path.symlink_to(target)
         for place in self._links:
             try:
@@ -250,7 +252,12 @@ class _Unpacking:
         if self._entries > self._bounds.entries:
             raise ArtifactError(f"it holds more than {self._bounds.entries} entries")
         place = PurePosixPath(name)
-        if place.is_absolute() or ".." in place.parts or len(place.parts) > _DEEPEST or place in self._links:
+        if (
+            place.is_absolute()
+            or ".." in place.parts
+            or len(place.parts) > _DEEPEST
+            or place in self._links
+        ):
             raise ArtifactError(f"{name} is not a path inside the archive")
         return place
 
@@ -270,7 +277,9 @@ class _Stingy:
 
     def read(self, size: int = -1) -> bytes:
         if not 0 <= size <= _DESCRIPTION_BYTES:
-            raise ArtifactError(f"the description of an entry has more than {_DESCRIPTION_BYTES} bytes")
+            raise ArtifactError(
+                f"the description of an entry has more than {_DESCRIPTION_BYTES} bytes"
+            )
         return self._source.read(size)
 
     def seek(self, offset: int, whence: int = 0) -> int:
@@ -287,8 +296,17 @@ def _reading(what: str) -> Iterator[None]:
         yield
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error) as error:
         raise ArtifactError(f"not {what}: {error}") from error
-    except (ValueError, EOFError, RuntimeError, NotImplementedError, OverflowError, struct.error) as error:
-        raise ArtifactError(f"not {what} that can be unpacked: {type(error).__name__}: {error}") from error
+    except (
+        ValueError,
+        EOFError,
+        RuntimeError,
+        NotImplementedError,
+        OverflowError,
+        struct.error,
+    ) as error:
+        raise ArtifactError(
+            f"not {what} that can be unpacked: {type(error).__name__}: {error}"
+        ) from error
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         raise ArtifactError(
             f"not {what} that can be unpacked: two entries are at one place: {error}"

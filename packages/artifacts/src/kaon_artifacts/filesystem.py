@@ -47,11 +47,15 @@ def open_filesystem(base_url: str) -> Place:
     match parts.scheme:
         case "file":
             # In a URL, a space is encoded as %20.
-            return Place(fs=fsspec.filesystem("file"), root=unquote(path), prefix="file://", scheme="file")
+            return Place(
+                fs=fsspec.filesystem("file"), root=unquote(path), prefix="file://", scheme="file"
+            )
         case "s3":
             return _s3(base_url, parts.netloc + path)
         case "memory":
-            return Place(fs=fsspec.filesystem("memory"), root=path, prefix="memory://", scheme="memory")
+            return Place(
+                fs=fsspec.filesystem("memory"), root=path, prefix="memory://", scheme="memory"
+            )
         case "hdfs":
             fs = _webhdfs(parts.hostname or "localhost")
             return Place(fs=fs, root=path, prefix=f"hdfs://{parts.netloc}", scheme="hdfs")
@@ -62,12 +66,16 @@ def open_filesystem(base_url: str) -> Place:
 
 def _s3(base_url: str, root: str) -> Place:
     if find_spec("s3fs") is None:
-        raise InvalidValue(f"artifact store {base_url!r}: install kaon-artifacts[s3] for s3: addresses")
+        raise InvalidValue(
+            f"artifact store {base_url!r}: install kaon-artifacts[s3] for s3: addresses"
+        )
     from botocore.exceptions import BotoCoreError
 
     # Other processes write as well, so cached listings become outdated.
     fs = fsspec.filesystem("s3", use_listings_cache=False)
-    return Place(fs=fs, root=root, prefix="s3://", scheme="s3", objects=True, failures=(BotoCoreError,))
+    return Place(
+        fs=fs, root=root, prefix="s3://", scheme="s3", objects=True, failures=(BotoCoreError,)
+    )
 
 
 def _webhdfs(host: str) -> Any:

@@ -32,7 +32,11 @@ class Marks:
 
     def __init__(self, fs: Any, root: str) -> None:
         self._fs = fs
-        self._deleting, self._pins, self._swept = f"{root}/deleting", f"{root}/pins", f"{root}/swept"
+        self._deleting, self._pins, self._swept = (
+            f"{root}/deleting",
+            f"{root}/pins",
+            f"{root}/swept",
+        )
         self._suspects = f"{root}/suspects"
 
     @contextmanager

@@ -60,7 +60,10 @@ def file(path: str | os.PathLike[str], *, within: int | None = None) -> IO[bytes
     """
     descriptor = _open(path, within, stat.S_IFREG)
     status = os.fstat(descriptor)
-    if status.st_size > _LARGE_BYTES and status.st_blocks * _BLOCK_BYTES < status.st_size // _LEAST_SHARE:
+    if (
+        status.st_size > _LARGE_BYTES
+        and status.st_blocks * _BLOCK_BYTES < status.st_size // _LEAST_SHARE
+    ):
         os.close(descriptor)
         raise Unreadable(
             f"{os.fspath(path)} is sparse: of its {status.st_size} bytes {status.st_blocks * _BLOCK_BYTES} were written"

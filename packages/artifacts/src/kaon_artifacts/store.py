@@ -74,7 +74,9 @@ class ArtifactStore:
         with opening.file(path) as content:
             return replace(self._put(content, type_, FILE), name=name)
 
-    def put_directory(self, path: Path, type_: str = "file", *, name: str | None = None) -> Artifact:
+    def put_directory(
+        self, path: Path, type_: str = "file", *, name: str | None = None
+    ) -> Artifact:
         """Store a directory with everything in it. Arguments as in `put_file`.
 
         Raises:
@@ -119,7 +121,9 @@ class ArtifactStore:
         """
         with self._translated(artifact):
             if self.marks.is_suspect(_value_of(artifact.digest)):
-                raise ArtifactSuspect(f"artifact {artifact.digest} at {artifact.uri} was found damaged")
+                raise ArtifactSuspect(
+                    f"artifact {artifact.digest} at {artifact.uri} was found damaged"
+                )
         self._renew(artifact)
 
     def _renew(self, artifact: Artifact) -> None:
@@ -221,7 +225,11 @@ class ArtifactStore:
     def _put(self, content: IO[bytes], type_: str, media_type: str) -> Artifact:
         digest, size = measure(content)
         artifact = Artifact(
-            uri=self._url(self._path(digest)), digest=digest, type=type_, size=size, media_type=media_type
+            uri=self._url(self._path(digest)),
+            digest=digest,
+            type=type_,
+            size=size,
+            media_type=media_type,
         )
         try:
             if self._is_whole(artifact):
@@ -261,7 +269,9 @@ class ArtifactStore:
                 self._write(Checked(content, artifact), self._path(artifact.digest))
             except FileNotFoundError as error:
                 # No bucket, or no directory that could be made.
-                raise StoreUnavailable(f"artifact {artifact.uri} cannot be written: {error}") from error
+                raise StoreUnavailable(
+                    f"artifact {artifact.uri} cannot be written: {error}"
+                ) from error
 
     def _write(self, content: Checked, path: str) -> None:
         """Write so that no reader sees half of it."""
@@ -379,4 +389,6 @@ def check_digest(digest: object) -> None:
         ArtifactError: The text is not a digest.
     """
     if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
-        raise ArtifactError(f"{str(digest)[:80]!r} is not a digest of the form sha256:<64 hex digits>")
+        raise ArtifactError(
+            f"{str(digest)[:80]!r} is not a digest of the form sha256:<64 hex digits>"
+        )

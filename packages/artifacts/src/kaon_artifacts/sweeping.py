@@ -107,7 +107,9 @@ class Sweeper:
                 continue
             for info in found:
                 if match := _PLACE.search(str(info["name"])):
-                    yield Kept(value=match[1], size=int(info.get("size") or 0), time=written_at(info))
+                    yield Kept(
+                        value=match[1], size=int(info.get("size") or 0), time=written_at(info)
+                    )
 
     def _is_young(self, kept: Kept) -> bool:
         return time.time() - kept.time < self._grace

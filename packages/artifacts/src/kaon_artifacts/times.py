@@ -17,7 +17,10 @@ def written_at(info: dict[str, Any]) -> float:
     """
     # A directory; HDFS in milliseconds; an object store; memory.
     found = (
-        info.get("mtime") or info.get("modificationTime") or info.get("LastModified") or info.get("created")
+        info.get("mtime")
+        or info.get("modificationTime")
+        or info.get("LastModified")
+        or info.get("created")
     )
     if isinstance(found, datetime):
         return found.timestamp()

@@ -35,9 +35,15 @@ def hdfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hdfs]:
 
 
 @pytest.fixture(
-    params=["file", pytest.param("s3", marks=pytest.mark.real), pytest.param("hdfs", marks=pytest.mark.real)]
+    params=[
+        "file",
+        pytest.param("s3", marks=pytest.mark.real),
+        pytest.param("hdfs", marks=pytest.mark.real),
+    ]
 )
-def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ArtifactStore:
+def store(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> ArtifactStore:
     """An empty store, once in each place."""
     if request.param == "file":
         return ArtifactStore((tmp_path / ODD / "store").as_uri())

@@ -40,7 +40,9 @@ hostile = pytest.mark.parametrize(("make", "told"), HOSTILE.values(), ids=HOSTIL
 
 
 @hostile
-def test_what_is_no_plain_file_is_not_opened(make: Callable[[Path], None], told: str, tmp_path: Path) -> None:
+def test_what_is_no_plain_file_is_not_opened(
+    make: Callable[[Path], None], told: str, tmp_path: Path
+) -> None:
     make(tmp_path / "x")
     with opening.directory(tmp_path) as place, pytest.raises(Unreadable, match=f"x is .*{told}"):
         opening.file("x", within=place)
@@ -144,7 +146,9 @@ def zipped(path: Path, name: str, data: bytes, mode: int = 0o100644) -> Path:
         ("x", b"\0" * (8 << 20), 0o100644, "200 times"),
     ],
 )
-def test_a_hostile_zip_is_refused(name: str, data: bytes, mode: int, told: str, tmp_path: Path) -> None:
+def test_a_hostile_zip_is_refused(
+    name: str, data: bytes, mode: int, told: str, tmp_path: Path
+) -> None:
     with pytest.raises(ArtifactError, match=told):
         unpack_zip(zipped(tmp_path / "z", name, data, mode), tmp_path / "d")
     assert not (tmp_path / "x").exists()

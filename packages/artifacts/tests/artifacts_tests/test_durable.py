@@ -19,7 +19,9 @@ class Log:
         sync, rename, sync_all = os.fsync, os.rename, durable.sync_filesystem
 
         def synced(descriptor: int) -> None:
-            self.lines.append(("sync", os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}"))))
+            self.lines.append(
+                ("sync", os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")))
+            )
             sync(descriptor)
 
         def renamed(source: Path, target: Path) -> None:
@@ -40,7 +42,9 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Log:
     return Log(monkeypatch)
 
 
-def test_what_another_program_has_written_is_brought_to_the_disk_first(tmp_path: Path, log: Log) -> None:
+def test_what_another_program_has_written_is_brought_to_the_disk_first(
+    tmp_path: Path, log: Log
+) -> None:
     (tmp_path / "made").mkdir()
     (tmp_path / "made" / "x").write_text("x")
     durable.sync_and_move(tmp_path / "made", tmp_path / "target")

@@ -67,6 +67,9 @@ def test_the_digest_of_what_is_fetched_is_that_of_the_artifact(
     (source / "deep" / "run.sh").write_text("x")
     (source / "deep" / "run.sh").chmod(0o700)
     (source / "link").symlink_to("deep")
-    for artifact in (local_store.put_directory(source), local_store.put_file(source / "deep" / "run.sh")):
+    for artifact in (
+        local_store.put_directory(source),
+        local_store.put_file(source / "deep" / "run.sh"),
+    ):
         copy = local_store.fetch(artifact, tmp_path / f"copy-of-{artifact.name}")
         assert digest_of(copy) == artifact.digest

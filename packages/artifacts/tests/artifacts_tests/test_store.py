@@ -37,7 +37,9 @@ def test_the_same_content_has_one_address(store: ArtifactStore) -> None:
     assert store.put_bytes(b"x") == store.put_bytes(b"x")
 
 
-def test_a_directory_comes_back_with_its_executable_files(store: ArtifactStore, tmp_path: Path) -> None:
+def test_a_directory_comes_back_with_its_executable_files(
+    store: ArtifactStore, tmp_path: Path
+) -> None:
     source = tmp_path / "model"
     (source / "deep" / "er").mkdir(parents=True)
     (source / "deep" / "run.sh").write_text("#!/bin/sh\n")
@@ -49,7 +51,9 @@ def test_a_directory_comes_back_with_its_executable_files(store: ArtifactStore, 
     assert os.access(copy / "deep" / "run.sh", os.X_OK)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None
+)
 @given(
     files=st.dictionaries(
         st.text("abcxyz", min_size=1, max_size=4), st.binary(max_size=200), min_size=1, max_size=5
@@ -77,7 +81,9 @@ def damage(store: ArtifactStore, artifact: Artifact, data: bytes) -> None:
         target.write(data)
 
 
-def test_damaged_content_is_refused_and_both_digests_are_named(store: ArtifactStore, tmp_path: Path) -> None:
+def test_damaged_content_is_refused_and_both_digests_are_named(
+    store: ArtifactStore, tmp_path: Path
+) -> None:
     artifact = store.put_bytes(b"good")
     damage(store, artifact, b"bad")
     with pytest.raises(DigestMismatch, match=artifact.digest):
@@ -147,7 +153,9 @@ def test_a_rename_that_is_refused_in_silence_is_an_error_and_leaves_nothing(
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def test_what_is_larger_than_one_request_comes_back_whole(store: ArtifactStore, tmp_path: Path) -> None:
+def test_what_is_larger_than_one_request_comes_back_whole(
+    store: ArtifactStore, tmp_path: Path
+) -> None:
     source = tmp_path / "large"
     source.write_bytes(os.urandom(1 << 20) * 20)
     artifact = store.put_file(source)

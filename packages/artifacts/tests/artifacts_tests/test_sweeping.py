@@ -49,7 +49,9 @@ def sweeper(kept_in: ArtifactStore, name: str = "me", days: float = 7) -> Sweepe
     return Sweeper(kept_in, name, days * DAY)
 
 
-def test_what_is_old_and_needed_by_nobody_goes(store: ArtifactStore, later: Callable[[float], None]) -> None:
+def test_what_is_old_and_needed_by_nobody_goes(
+    store: ArtifactStore, later: Callable[[float], None]
+) -> None:
     needed, pinned, lost = (store.put_bytes(data) for data in (b"needed", b"pinned", b"lost!"))
     store.pin(pinned)
     later(6 * DAY)
@@ -63,7 +65,9 @@ def test_what_is_old_and_needed_by_nobody_goes(store: ArtifactStore, later: Call
     assert [store.exists(each) for each in (needed, pinned, lost)] == [True, True, False]
 
 
-def test_what_is_taken_anew_is_young_again(store: ArtifactStore, later: Callable[[float], None]) -> None:
+def test_what_is_taken_anew_is_young_again(
+    store: ArtifactStore, later: Callable[[float], None]
+) -> None:
     renewed, rewritten = store.put_bytes(b"renewed"), store.put_bytes(b"rewritten")
     later(8 * DAY)
     store.renew(renewed)
@@ -151,7 +155,9 @@ def test_an_artifact_that_is_taken_anew_at_any_moment_of_a_sweep_is_there_afterw
 
     taker = threading.Thread(target=take)
     # As far as it comes: before the deletion it waits for the sweeper's mark to go.
-    meanwhile = Interrupted(local_store.fs, call, lambda: (taker.start(), taker.join(0.3), None)[-1])
+    meanwhile = Interrupted(
+        local_store.fs, call, lambda: (taker.start(), taker.join(0.3), None)[-1]
+    )
     local_store._fs = meanwhile
     local_store.marks._fs = meanwhile
     sweeper(local_store).sweep(set())

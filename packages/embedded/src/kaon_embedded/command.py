@@ -32,12 +32,16 @@ def run(
     ] = False,
     ui: Annotated[
         bool,
-        typer.Option("--ui", help="Serve the web console beside the run, and after it until Ctrl-C."),
+        typer.Option(
+            "--ui", help="Serve the web console beside the run, and after it until Ctrl-C."
+        ),
     ] = False,
     port: Annotated[
         int, typer.Option("--port", min=0, max=65535, help="Port of the console; 0: a free one.")
     ] = 7072,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not print what the steps print.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Do not print what the steps print.")
+    ] = False,
     resume: Annotated[
         bool,
         typer.Option(
@@ -51,17 +55,22 @@ def run(
     only: Annotated[
         str,
         typer.Option(
-            "--only", metavar="STEP", help="Execute only this python step, in this process: for breakpoint()."
+            "--only",
+            metavar="STEP",
+            help="Execute only this python step, in this process: for breakpoint().",
         ),
     ] = "",
     from_run: Annotated[
         str,
-        typer.Option("--from", metavar="RUN", help="With --only: the run in --state whose inputs it gets."),
+        typer.Option(
+            "--from", metavar="RUN", help="With --only: the run in --state whose inputs it gets."
+        ),
     ] = "",
     debug: Annotated[
         bool,
         typer.Option(
-            "--debug", help="Repeat a python step that fails in this process, and stop in pdb there."
+            "--debug",
+            help="Repeat a python step that fails in this process, and stop in pdb there.",
         ),
     ] = False,
     json: options.AsJson = False,

@@ -70,7 +70,9 @@ def execute(wanted: Wanted) -> int:
         )
     with tempfile.TemporaryDirectory(prefix="kaon-only-") as scratch:
         request = step_pb2.StepRequest(
-            key=step_pb2.StepKey(run_id=wanted.run_id or "none", path=path, attempt=1, generation=1),
+            key=step_pb2.StepKey(
+                run_id=wanted.run_id or "none", path=path, attempt=1, generation=1
+            ),
             spec=step_pb2.StepSpec(
                 type=block.step.type,
                 workflow=wanted.workflow.name,
@@ -147,7 +149,9 @@ def _tell(event: dict[str, Any]) -> None:
 def _found(wanted: Wanted) -> tuple[str, d.Block]:
     """Return the step's path and its declaration in the file."""
     blocks = {
-        block.name: block for block in all_blocks(wanted.workflow.definition().body) if block.HasField("step")
+        block.name: block
+        for block in all_blocks(wanted.workflow.definition().body)
+        if block.HasField("step")
     }
     path = _path_in_run(wanted) if wanted.run_id else wanted.step
     block = blocks.get(path.rsplit("/", 1)[-1])
@@ -207,7 +211,9 @@ def _value(wanted: Wanted, name: str, binding: d.Binding) -> str:
 
 def _database(state: Path) -> str:
     if not (state / "kaon.db").is_file():
-        raise NotFound(f"{state} keeps no runs: `kaon run FILE --state {state}` makes such a directory")
+        raise NotFound(
+            f"{state} keeps no runs: `kaon run FILE --state {state}` makes such a directory"
+        )
     return f"sqlite:///{quote(str(state.resolve()))}/kaon.db"
 
 

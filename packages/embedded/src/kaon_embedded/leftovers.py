@@ -67,7 +67,9 @@ class Leftovers:
                 run = client.resume(run_id, "kaon run --resume")
             elif run.status not in _OPEN:
                 run = client.retry(run_id, "", "kaon run --resume")
-            output.note(f"Resuming run {run_id} of {named(run)}: with the code that it was submitted with.")
+            output.note(
+                f"Resuming run {run_id} of {named(run)}: with the code that it was submitted with."
+            )
             definition = client.workflow(run.workflow, run.version).definition
             return run_service_pb2.SubmitRunResponse(run=run), definition
 
@@ -79,7 +81,9 @@ def leftovers(state: Path) -> Leftovers:
     if not (state / "kaon.db").is_file():
         return Leftovers(state=state, unfinished=(), newest="")
     tenant = Endpoints.from_environment().tenant or "default"
-    store = open_store(f"sqlite:///{quote(str(state.resolve()))}/kaon.db", durability=Durability.RELAXED)
+    store = open_store(
+        f"sqlite:///{quote(str(state.resolve()))}/kaon.db", durability=Durability.RELAXED
+    )
     try:
         unfinished = [
             run.run_id
@@ -89,4 +93,6 @@ def leftovers(state: Path) -> Leftovers:
         newest = [run.run_id for run in store.list_runs(tenant, page_size=1).runs]
     finally:
         store.close()
-    return Leftovers(state=state, unfinished=tuple(sorted(unfinished, reverse=True)), newest="".join(newest))
+    return Leftovers(
+        state=state, unfinished=tuple(sorted(unfinished, reverse=True)), newest="".join(newest)
+    )

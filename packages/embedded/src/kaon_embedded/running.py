@@ -61,7 +61,9 @@ def execute(loaded: Workflow, params: Mapping[str, Any], how: How) -> int:
     left = leftovers(state) if state is not None else None
     if left is not None and not resume and not discard:
         left.refuse()
-    submission = left.resumption() if left is not None and resume else runs.of_file(loaded, dict(params))
+    submission = (
+        left.resumption() if left is not None and resume else runs.of_file(loaded, dict(params))
+    )
     run_ids: list[str] = []
     with tempfile.TemporaryDirectory(prefix="kaon-run-") as scratch:
         pools = pools_of(loaded.definition())
@@ -72,7 +74,9 @@ def execute(loaded: Workflow, params: Mapping[str, Any], how: How) -> int:
             if left is not None and discard:
                 with options.client(server=system.address) as client:
                     left.discard(client)
-            console = beside.enter_context(console_beside(settings, system, how.port)) if how.ui else None
+            console = (
+                beside.enter_context(console_beside(settings, system, how.port)) if how.ui else None
+            )
             code = runs.start(
                 submission,
                 tells=not resume,
@@ -112,7 +116,9 @@ def _submitted(console: Console | None, run_ids: list[str], run_id: str) -> None
     run_ids.append(run_id)
     if console is None:
         return
-    output.note(f"The console shows it; this link logs you in, once: {console.link(f'/runs/{run_id}')}")
+    output.note(
+        f"The console shows it; this link logs you in, once: {console.link(f'/runs/{run_id}')}"
+    )
 
 
 def _stay(console: Console) -> None:

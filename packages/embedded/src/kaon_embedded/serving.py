@@ -33,7 +33,10 @@ def serve(
     drain: Annotated[
         float,
         typer.Option(
-            "--drain", metavar="SECONDS", min=0, help="On Ctrl-C, time that running steps have to end."
+            "--drain",
+            metavar="SECONDS",
+            min=0,
+            help="On Ctrl-C, time that running steps have to end.",
         ),
     ] = 10.0,
     ui: Annotated[bool, typer.Option("--ui", help="Serve the web console, too.")] = False,
@@ -66,7 +69,9 @@ def serve(
     )
     signal.signal(signal.SIGTERM, _interrupt)
     with EmbeddedSystem(settings) as system, ExitStack() as beside:
-        output.say(f"Kaon serves at {system.address} and keeps its state in {state}. Ctrl-C ends it.")
+        output.say(
+            f"Kaon serves at {system.address} and keeps its state in {state}. Ctrl-C ends it."
+        )
         if ui:
             console = beside.enter_context(console_beside(settings, system, port))
             output.say(f"The console; this link logs you in, once: {console.link('/')}")

@@ -84,7 +84,9 @@ def look(state: Path) -> Iterator[str]:
         NotFound: The directory contains no runs.
     """
     if not (state / "kaon.db").is_file():
-        raise NotFound(f"{state} keeps no runs: `kaon run FILE --state {state}` makes such a directory")
+        raise NotFound(
+            f"{state} keeps no runs: `kaon run FILE --state {state}` makes such a directory"
+        )
     with EmbeddedSystem(EmbeddedSettings(state=state, slots=0, looking=True)) as system:
         yield system.address
 
@@ -122,7 +124,10 @@ class EmbeddedSystem:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         for runner in self._runners:
             runner.stop(self._settings.drain_seconds)
@@ -184,6 +189,8 @@ class EmbeddedSystem:
             log_settle_seconds=_LOG_SETTLE_SECONDS,
             keep=_FOR_EVER if self._settings.looking else Keep(),
         )
-        transport = (_Onlooker if self._settings.looking else MemoryTransport)(MemoryGroup(self._broker))
+        transport = (_Onlooker if self._settings.looking else MemoryTransport)(
+            MemoryGroup(self._broker)
+        )
         view = others_runs if self._settings.looking else own_runs
         return Application(settings, transport, records=MemoryRecords(self._broker), view=view)

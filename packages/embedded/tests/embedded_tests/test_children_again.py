@@ -56,4 +56,6 @@ def test_what_has_succeeded_in_a_child_is_not_executed_again(tmp_path: Path) -> 
     assert done.run.status == run_pb2.STATUS_SUCCEEDED, done.run.error
     assert dict(done.run.outputs_json) == {"n": "2"}
     assert (place / "executed").read_text().split() == ["1", "2"]
-    assert [block.child_run_id for block in done.blocks] == [block.child_run_id for block in failed.blocks]
+    assert [block.child_run_id for block in done.blocks] == [
+        block.child_run_id for block in failed.blocks
+    ]

@@ -84,7 +84,11 @@ def forgets(tmp_path: Path) -> Iterator[None]:
 
 @pytest.mark.usefixtures("forgets")
 def test_workflows_run_whatever_their_files_are_called(tmp_path: Path) -> None:
-    names = {"test_flow.py": "conftest", "flow_test.py": "tests.value", "tests/conftest.py": "test_near"}
+    names = {
+        "test_flow.py": "conftest",
+        "flow_test.py": "tests.value",
+        "tests/conftest.py": "test_near",
+    }
     workflows = []
     for number, (name, helper) in enumerate(names.items()):
         file = tmp_path / str(number) / name
@@ -136,10 +140,17 @@ def test_files_keep_their_names_from_step_to_step(tmp_path: Path) -> None:
     done = run_cli(str(file), "--state", str(tmp_path / "state"), "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     updates = [json.loads(line) for line in done.stdout.splitlines()]
-    ends = [update["event"]["step_ended"] for update in updates if "step_ended" in update.get("event", {})]
+    ends = [
+        update["event"]["step_ended"]
+        for update in updates
+        if "step_ended" in update.get("event", {})
+    ]
     given = {end["path"]: end["outputs"] for end in ends}
     for isolation in ("warm", "process"):
-        assert given[f"read-{isolation}"] == {"names": ["ratings.csv.gz", "more.csv.gz"], "same": True}
+        assert given[f"read-{isolation}"] == {
+            "names": ["ratings.csv.gz", "more.csv.gz"],
+            "same": True,
+        }
         assert given[f"count-{isolation}"] == {"lines": 2}
 
 
@@ -267,11 +278,16 @@ def test_the_artifacts_of_a_run_are_listed_printed_and_downloaded(
     assert Path("mine/weights").read_text() == "1"
     again = kaon("artifacts", "get", run, "make", "table", *kept)
     assert (again.returncode, "table.csv exists" in again.stderr) == (1, True)
-    assert "name the output, one of model, table" in kaon("artifacts", "get", run, "make", *kept).stderr
+    assert (
+        "name the output, one of model, table"
+        in kaon("artifacts", "get", run, "make", *kept).stderr
+    )
     assert not [each for each in Path().iterdir() if each.name.startswith(".")]
 
 
-def test_who_looks_at_a_state_moves_nothing_and_a_directory_without_runs_is_refused(tmp_path: Path) -> None:
+def test_who_looks_at_a_state_moves_nothing_and_a_directory_without_runs_is_refused(
+    tmp_path: Path,
+) -> None:
     workflow, settings = load_workflow(TOUR), EmbeddedSettings(state=tmp_path / "state", slots=1)
     with EmbeddedSystem(settings) as system, Client(Endpoints(server=system.address)) as client:
         run = client.submit(workflow, {"count": 2}).run.run_id
@@ -289,7 +305,9 @@ def test_the_first_interrupt_stops_the_run_and_lets_its_hooks_run(tmp_path: Path
     # Tests that run in the background of a shell ignore interrupts, and so would what they start.
     hearing = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
     argv = [sys.executable, "-c", hearing, program, "run", str(_workflow(tmp_path, wait=True))]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         while "work  RUNNING" not in (line := process.stdout.readline()):
@@ -302,7 +320,9 @@ def test_the_first_interrupt_stops_the_run_and_lets_its_hooks_run(tmp_path: Path
     assert (tmp_path / "tidied").read_text() == "tidied"
 
 
-def test_a_step_that_nothing_here_can_execute_is_refused_at_once_and_pools_are_served(tmp_path: Path) -> None:
+def test_a_step_that_nothing_here_can_execute_is_refused_at_once_and_pools_are_served(
+    tmp_path: Path,
+) -> None:
     flow = tmp_path / "flow.py"
     flow.write_text(
         "from kaon import Workflow, steps\n"
@@ -332,7 +352,9 @@ def _address(process: subprocess.Popen[str]) -> str:
 
 
 @pytest.mark.usefixtures("forgets")
-def test_the_whole_system_serves_clients_from_one_process_and_goes_on_after_a_restart(tmp_path: Path) -> None:
+def test_the_whole_system_serves_clients_from_one_process_and_goes_on_after_a_restart(
+    tmp_path: Path,
+) -> None:
     workflow, state = load_workflow(_workflow(tmp_path, wait=False)), tmp_path / "state"
     with _served(state) as process:
         with Client(Endpoints(server=_address(process))) as client:
@@ -340,7 +362,10 @@ def test_the_whole_system_serves_clients_from_one_process_and_goes_on_after_a_re
             run = client.submit_registered("w").run.run_id
             assert list(client.watch(run))[-1].event.run_ended.status == run_pb2.STATUS_SUCCEEDED
         settings = EmbeddedSettings(state=state, slots=1)
-        with pytest.raises(Conflict, match=f"in use by process {process.pid}"), EmbeddedSystem(settings):
+        with (
+            pytest.raises(Conflict, match=f"in use by process {process.pid}"),
+            EmbeddedSystem(settings),
+        ):
             pass
         process.terminate()
         assert "go on when kaon serve" in process.communicate()[1]
@@ -370,7 +395,9 @@ workflow = Workflow("broken", made >> steps.python("add", add, rows=made["rows"]
 
 def _kaon_asked(answers: str, *words: str) -> subprocess.CompletedProcess[str]:
     argv = [str(Path(sys.executable).with_name("kaon")), *words]
-    return subprocess.run(argv, input=answers, capture_output=True, text=True, check=False, timeout=100)
+    return subprocess.run(
+        argv, input=answers, capture_output=True, text=True, check=False, timeout=100
+    )
 
 
 def _ran(file: Path, state: Path) -> str:
@@ -393,7 +420,9 @@ def test_a_step_runs_alone_in_the_foreground_with_the_inputs_of_a_run_and_stops_
     wanted = Wanted(workflow=load_workflow(file), step="numbers", state=state, run_id="", params={})
     assert execute(wanted) == 0
     assert capsys.readouterr().out == "output rows = [1, 2, 3]\n"
-    with pytest.raises(InvalidValue, match="input rows of step add comes from other steps: give --from RUN"):
+    with pytest.raises(
+        InvalidValue, match="input rows of step add comes from other steps: give --from RUN"
+    ):
         execute(replace(wanted, step="add"))
     assert execute(replace(wanted, step="add", run_id=run)) == 1
     told = capsys.readouterr().err
@@ -436,7 +465,9 @@ def test_a_run_that_was_left_unfinished_never_goes_on_beside_a_new_one(tmp_path:
         unfinished.refuse()
     gate.touch()
     again = run_cli(str(file), "--state", str(state), "--resume")
-    assert (again.returncode, "run SUCCEEDED" in again.stdout) == (0, True), again.stdout + again.stderr
+    assert (again.returncode, "run SUCCEEDED" in again.stdout) == (0, True), (
+        again.stdout + again.stderr
+    )
     assert f"Resuming run {run} of w, version sha256:" in again.stderr
     assert leftovers(state).newest == run
 

@@ -98,7 +98,9 @@ async def in_rounds(
         try:
             await work()
         except passing as error:
-            log.warning("background round failed; retrying", task=name, reason=str(error), seconds=wait)
+            log.warning(
+                "background round failed; retrying", task=name, reason=str(error), seconds=wait
+            )
             await sleep(wait)
             wait = min(2 * wait, LONGEST_WAIT)
         else:

@@ -82,7 +82,9 @@ def open_database(url: str, durability: Durability) -> Database:
     if parsed.drivername == "postgresql+psycopg":
         return _postgresql(parsed, durability)
     shown = parsed.render_as_string(hide_password=True)
-    raise InvalidValue(f"database {shown}: use sqlite:///FILE or postgresql+psycopg://USER@HOST:PORT/NAME")
+    raise InvalidValue(
+        f"database {shown}: use sqlite:///FILE or postgresql+psycopg://USER@HOST:PORT/NAME"
+    )
 
 
 @contextmanager
@@ -93,7 +95,9 @@ def refusals(what: str) -> Iterator[None]:
     except (OperationalError, InterfaceError, PoolTimeout) as error:
         if _refuses_the_data(error):
             raise
-        raise DatabaseUnavailable(f"the database does not answer ({what}): {error.args[0]}") from error
+        raise DatabaseUnavailable(
+            f"the database does not answer ({what}): {error.args[0]}"
+        ) from error
     except DBAPIError as error:
         if error.connection_invalidated:
             words = f"the connection to the database broke ({what}): {error.args[0]}"
@@ -138,7 +142,9 @@ def _postgresql(url: URL, durability: Durability) -> Database:
     arguments = connect_arguments(f"-c synchronous_commit={synchronous} -c timezone=UTC")
     # READ COMMITTED, the default: an update that waited for a lock sees the other's commit, which the fence
     # needs.
-    writer = create_engine(url, connect_args=arguments, pool_size=2, max_overflow=2, paramstyle="format")
+    writer = create_engine(
+        url, connect_args=arguments, pool_size=2, max_overflow=2, paramstyle="format"
+    )
     reader = create_engine(url, connect_args=arguments, pool_size=_READ_CONNECTIONS, max_overflow=0)
     return Database(writer=writer, reader=reader)
 

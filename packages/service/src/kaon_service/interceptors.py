@@ -56,9 +56,13 @@ class CallInterceptor(aio.ServerInterceptor):
             return handler
         codecs = (_tolerant(handler.request_deserializer), handler.response_serializer)
         if handler.unary_unary:
-            return grpc.unary_unary_rpc_method_handler(self._unary(method, handler.unary_unary), *codecs)
+            return grpc.unary_unary_rpc_method_handler(
+                self._unary(method, handler.unary_unary), *codecs
+            )
         if handler.unary_stream:
-            return grpc.unary_stream_rpc_method_handler(self._stream(method, handler.unary_stream), *codecs)
+            return grpc.unary_stream_rpc_method_handler(
+                self._stream(method, handler.unary_stream), *codecs
+            )
         if handler.stream_unary:
             inner = self._checked(handler.stream_unary)
             return grpc.stream_unary_rpc_method_handler(self._unary(method, inner), *codecs)
@@ -123,7 +127,9 @@ class CallInterceptor(aio.ServerInterceptor):
             InvalidValue: The request cannot be decoded, or exceeds its bounds.
         """
         if isinstance(request, _Undecodable):
-            raise InvalidValue(f"the request cannot be read: {request.problem}{self._rules.undecodable_hint}")
+            raise InvalidValue(
+                f"the request cannot be read: {request.problem}{self._rules.undecodable_hint}"
+            )
         if isinstance(request, Message):
             self._rules.check(request)
 

@@ -70,14 +70,20 @@ def principal_of(metadata: Iterable[tuple[str, str | bytes]]) -> Principal:
         InvalidValue: The metadata names an invalid tenant or principal.
     """
     given = {
-        key: value for key, value in metadata if key in {TENANT_KEY, PRINCIPAL_KEY, ROLES_KEY, TRACE_KEY}
+        key: value
+        for key, value in metadata
+        if key in {TENANT_KEY, PRINCIPAL_KEY, ROLES_KEY, TRACE_KEY}
     }
     tenant = given.get(TENANT_KEY, Principal.tenant)
     name = given.get(PRINCIPAL_KEY, Principal.name)
     if not isinstance(tenant, str) or not _TENANT.match(tenant):
-        raise InvalidValue(f"metadata {TENANT_KEY} {tenant!r}: use lower-case letters, digits and hyphens")
+        raise InvalidValue(
+            f"metadata {TENANT_KEY} {tenant!r}: use lower-case letters, digits and hyphens"
+        )
     if not isinstance(name, str) or not _NAME.match(name):
-        raise InvalidValue(f"metadata {PRINCIPAL_KEY} {name!r}: use 1 to 200 printable ASCII characters")
+        raise InvalidValue(
+            f"metadata {PRINCIPAL_KEY} {name!r}: use 1 to 200 printable ASCII characters"
+        )
     roles = given.get(ROLES_KEY, "")
     if not isinstance(roles, str) or not _ROLES.match(roles):
         raise InvalidValue(

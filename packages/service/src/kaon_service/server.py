@@ -33,7 +33,9 @@ class GrpcServer:
         self._health = health.HealthServicer()
         # Another process on the same port would take half of the calls.
         everywhere = ("grpc.so_reuseport", 0)
-        self.grpc = aio.server(interceptors=[CallInterceptor(rules)], options=[everywhere, *options])
+        self.grpc = aio.server(
+            interceptors=[CallInterceptor(rules)], options=[everywhere, *options]
+        )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
         names = (*self._services, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
         reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self.grpc)
@@ -56,7 +58,9 @@ class GrpcServer:
         """Set the health status."""
         self.ready = ready
         status = (
-            health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
+            health_pb2.HealthCheckResponse.SERVING
+            if ready
+            else health_pb2.HealthCheckResponse.NOT_SERVING
         )
         for service in ("", *self._services):
             await self._health.set(service, status)

@@ -46,7 +46,9 @@ class StatusTable:
         Of an unforeseen error or one of the database, the status contains only a reference to the log.
         """
         if not isinstance(error, KaonError):
-            return self._referring(grpc.StatusCode.INTERNAL, "internal error", method, exc_info=error)
+            return self._referring(
+                grpc.StatusCode.INTERNAL, "internal error", method, exc_info=error
+            )
         if isinstance(error, DatabaseUnavailable):
             return self._referring(
                 self._code(error), "the database does not answer", method, error=str(error)
@@ -56,13 +58,21 @@ class StatusTable:
 
     def code_name(self, error: Exception) -> str:
         """Return the name of an error's status."""
-        return self._code(error).name if isinstance(error, KaonError) else grpc.StatusCode.INTERNAL.name
+        return (
+            self._code(error).name
+            if isinstance(error, KaonError)
+            else grpc.StatusCode.INTERNAL.name
+        )
 
     def _code(self, error: KaonError) -> grpc.StatusCode:
         codes = {**self.codes, **_COMMON}
-        return next((code for kind, code in codes.items() if isinstance(error, kind)), self.otherwise)
+        return next(
+            (code for kind, code in codes.items() if isinstance(error, kind)), self.otherwise
+        )
 
-    def _referring(self, code: grpc.StatusCode, words: str, method: str, **logged: object) -> grpc.Status:
+    def _referring(
+        self, code: grpc.StatusCode, words: str, method: str, **logged: object
+    ) -> grpc.Status:
         """Log an error, and return a status with its reference in the log."""
         reference = uuid.uuid4().hex[:12]
         log.error("call failed", method=method, reference=reference, **logged)

@@ -35,14 +35,18 @@ STATUSES = StatusTable(
     service="tester",
     codes={Denied: StatusCode.PERMISSION_DENIED},
     otherwise=StatusCode.FAILED_PRECONDITION,
-    details=lambda error: [error_details_pb2.ErrorInfo(reason="denied")] if isinstance(error, Denied) else (),
+    details=lambda error: (
+        [error_details_pb2.ErrorInfo(reason="denied")] if isinstance(error, Denied) else ()
+    ),
 )
 
 
 class Shapes:
     """A service with one method of each shape, all of which do the same."""
 
-    def __init__(self, work: Callable[[], None], wait: Callable[[], Awaitable[None]] | None) -> None:
+    def __init__(
+        self, work: Callable[[], None], wait: Callable[[], Awaitable[None]] | None
+    ) -> None:
         self._work = work
         self._wait = wait
 
@@ -95,7 +99,8 @@ async def serving(
 ) -> AsyncIterator[tuple[Call, str]]:
     """A server of such a service, how it is called, and its address."""
     server = GrpcServer(
-        [SERVICE], CallRules(statuses=STATUSES, enter=principal.enter, undecodable_hint=" (a hint)", **rules)
+        [SERVICE],
+        CallRules(statuses=STATUSES, enter=principal.enter, undecodable_hint=" (a hint)", **rules),
     )
     server.grpc.add_generic_rpc_handlers((Shapes(work, wait).handlers(),))
     address = f"127.0.0.1:{await server.start('127.0.0.1:0')}"
@@ -106,7 +111,9 @@ async def serving(
                 f"/{SERVICE}/{shape}", response_deserializer=m.GetModelResponse.FromString
             )
             sent = iter([data]) if shape.startswith("stream") else data
-            told = method(sent, metadata=[(f"kaon-{key}", value) for key, value in metadata.items()])
+            told = method(
+                sent, metadata=[(f"kaon-{key}", value) for key, value in metadata.items()]
+            )
             response: m.GetModelResponse = await (told.read() if shape.endswith("stream") else told)
             return response
 
@@ -170,7 +177,9 @@ async def test_each_error_has_its_status_and_its_words(error: KaonError, code: S
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-async def test_what_nobody_has_foreseen_and_what_a_database_says_stay_in_the_log(shape: str) -> None:
+async def test_what_nobody_has_foreseen_and_what_a_database_says_stay_in_the_log(
+    shape: str,
+) -> None:
     for error, code, words in (
         (ZeroDivisionError("the password is 1234"), StatusCode.INTERNAL, "internal error"),
         (
@@ -194,7 +203,9 @@ async def test_unary_calls_are_timed_by_method_and_status() -> None:
         await refused(call, "stream_unary", b"\xff")
     for labels in (("unary_unary", "OK"), ("stream_unary", "INVALID_ARGUMENT")):
         assert (
-            registry.get_sample_value("seconds_count", dict(zip(("method", "code"), labels, strict=True)))
+            registry.get_sample_value(
+                "seconds_count", dict(zip(("method", "code"), labels, strict=True))
+            )
             == 1
         )
 

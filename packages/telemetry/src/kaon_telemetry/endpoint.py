@@ -75,7 +75,9 @@ def _with_health(metrics: WSGIApplication, healthy: Callable[[], bool]) -> WSGIA
         if environ["PATH_INFO"] != "/health":
             return metrics(environ, start_response)
         well = healthy()
-        start_response("200 OK" if well else "503 Service Unavailable", [("Content-Type", "text/plain")])
+        start_response(
+            "200 OK" if well else "503 Service Unavailable", [("Content-Type", "text/plain")]
+        )
         return [b"healthy\n" if well else b"not healthy\n"]
 
     return answer

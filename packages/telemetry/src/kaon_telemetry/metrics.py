@@ -24,7 +24,9 @@ class CoordinatorMetrics:
         self.steps_ended = Counter(
             "kaon_steps_ended", "Steps that have ended, by status", ["status"], registry=registry
         )
-        self.events = Counter("kaon_events", "History events that were committed", registry=registry)
+        self.events = Counter(
+            "kaon_events", "History events that were committed", registry=registry
+        )
         self.run_seconds = Histogram(
             "kaon_run_seconds", "From a run's start to its end", registry=registry, buckets=_LONG
         )
@@ -35,17 +37,27 @@ class CoordinatorMetrics:
             buckets=_SHORT,
         )
         self.step_seconds = Histogram(
-            "kaon_step_seconds", "From an attempt's start to its end", registry=registry, buckets=_LONG
+            "kaon_step_seconds",
+            "From an attempt's start to its end",
+            registry=registry,
+            buckets=_LONG,
         )
         self.retries = Counter(
             "kaon_step_retries", "Attempts that failed and were retried", registry=registry
         )
         self.lost_leases = Counter(
-            "kaon_leases_lost", "Leases that ended without a result, by reason", ["reason"], registry=registry
+            "kaon_leases_lost",
+            "Leases that ended without a result, by reason",
+            ["reason"],
+            registry=registry,
         )
-        self.late = Counter("kaon_deadlines_missed", "Runs and blocks that were late", registry=registry)
+        self.late = Counter(
+            "kaon_deadlines_missed", "Runs and blocks that were late", registry=registry
+        )
         self.stale = Gauge(
-            "kaon_stale_leases", "Reports under leases that did not count, since the start", registry=registry
+            "kaon_stale_leases",
+            "Reports under leases that did not count, since the start",
+            registry=registry,
         )
         self.fenced = Gauge(
             "kaon_fenced",
@@ -65,8 +77,12 @@ class CoordinatorMetrics:
         self.set_aside = Gauge(
             "kaon_runs_set_aside", "Runs of owned partitions that are set aside", registry=registry
         )
-        self.partitions = Gauge("kaon_partitions_owned", "Partitions of runs owned here", registry=registry)
-        self.runs_open = Gauge("kaon_runs_open", "Runs in memory here: not ended", registry=registry)
+        self.partitions = Gauge(
+            "kaon_partitions_owned", "Partitions of runs owned here", registry=registry
+        )
+        self.runs_open = Gauge(
+            "kaon_runs_open", "Runs in memory here: not ended", registry=registry
+        )
         self.connected = Gauge(
             "kaon_broker_connected", "1 while the broker was heard lately", registry=registry
         )
@@ -79,10 +95,14 @@ class CoordinatorMetrics:
             "kaon_artifacts_deleted_bytes", "Bytes of deleted artifacts", registry=registry
         )
         self.artifacts_kept = Gauge(
-            "kaon_artifacts_kept", "Artifacts that the last collection from here has kept", registry=registry
+            "kaon_artifacts_kept",
+            "Artifacts that the last collection from here has kept",
+            registry=registry,
         )
         self.artifacts_kept_bytes = Gauge(
-            "kaon_artifacts_kept_bytes", "Bytes of the artifacts that it has kept", registry=registry
+            "kaon_artifacts_kept_bytes",
+            "Bytes of the artifacts that it has kept",
+            registry=registry,
         )
         self.artifacts_swept_time = Gauge(
             "kaon_artifacts_swept_timestamp_seconds",
@@ -93,8 +113,12 @@ class CoordinatorMetrics:
         self.pool_waiting = Gauge(
             "kaon_pool_steps_waiting", "Steps that wait for a runner", pool, registry=registry
         )
-        self.pool_slots = Gauge("kaon_pool_slots", "Slots of the runners heard", pool, registry=registry)
-        self.pool_running = Gauge("kaon_pool_steps_running", "Steps that run", pool, registry=registry)
+        self.pool_slots = Gauge(
+            "kaon_pool_slots", "Slots of the runners heard", pool, registry=registry
+        )
+        self.pool_running = Gauge(
+            "kaon_pool_steps_running", "Steps that run", pool, registry=registry
+        )
         self.pool_runners = Gauge("kaon_pool_runners", "Runners heard", pool, registry=registry)
         self.pool_wanted = Gauge(
             "kaon_pool_wanted_slots",
@@ -144,8 +168,12 @@ class RunnerMetrics:
         )
         self.slots = Gauge("kaon_runner_slots", "Slots in all", registry=registry)
         self.running = Gauge("kaon_runner_steps_running", "Steps that run", registry=registry)
-        self.queued = Gauge("kaon_runner_steps_queued", "Steps that wait here for a slot", registry=registry)
-        self.draining = Gauge("kaon_runner_draining", "1 while it takes nothing more", registry=registry)
+        self.queued = Gauge(
+            "kaon_runner_steps_queued", "Steps that wait here for a slot", registry=registry
+        )
+        self.draining = Gauge(
+            "kaon_runner_draining", "1 while it takes nothing more", registry=registry
+        )
 
 
 class PublisherMetrics:
@@ -161,11 +189,15 @@ class PublisherMetrics:
             registry=registry,
             buckets=_LONG,
         )
-        self.watchers = Gauge("kaon_model_watchers", "Systems that watch models now", registry=registry)
+        self.watchers = Gauge(
+            "kaon_model_watchers", "Systems that watch models now", registry=registry
+        )
 
 
 class ConsoleMetrics:
     """Metrics of a console."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
-        self.streams = Gauge("kaon_console_streams", "Streams of browsers that are open", registry=registry)
+        self.streams = Gauge(
+            "kaon_console_streams", "Streams of browsers that are open", registry=registry
+        )

@@ -52,12 +52,16 @@ def run_span(run_id: str, trace_parent: str = "") -> SpanIds:
     """Return the span of a run; `trace_parent` is the context of its submission, if any."""
     known = _TRACE_PARENT.match(trace_parent)
     trace = int(known[1], 16) if known else _number(16, "run", run_id)
-    return SpanIds(trace=trace, span=_number(8, "run", run_id), parent=int(known[2], 16) if known else 0)
+    return SpanIds(
+        trace=trace, span=_number(8, "run", run_id), parent=int(known[2], 16) if known else 0
+    )
 
 
 def step_span(run: SpanIds, run_id: str, path: str, generation: int) -> SpanIds:
     """Return the span of one issue of a step, from READY to its end."""
-    return SpanIds(trace=run.trace, span=_number(8, "step", run_id, path, generation), parent=run.span)
+    return SpanIds(
+        trace=run.trace, span=_number(8, "step", run_id, path, generation), parent=run.span
+    )
 
 
 def inner_span(trace_parent: str, what: str) -> SpanIds | None:

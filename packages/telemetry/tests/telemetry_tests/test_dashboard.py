@@ -20,7 +20,9 @@ def declared() -> set[str]:
         metrics(registry)
     names = set()
     for family in registry.collect():
-        names |= {family.name, f"{family.name}_total"} if family.type == "counter" else {family.name}
+        names |= (
+            {family.name, f"{family.name}_total"} if family.type == "counter" else {family.name}
+        )
         if family.type == "histogram":
             names |= {f"{family.name}_{part}" for part in ("bucket", "count", "sum")}
     return names

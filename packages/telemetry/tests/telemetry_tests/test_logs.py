@@ -15,7 +15,9 @@ from kaon_telemetry.logs import configure_logs
 def lines(program: str, level: str = "info") -> list[dict[str, Any]]:
     """What a process of its own logs: logging belongs to the whole process."""
     setup = f"import logging, structlog\nfrom kaon_telemetry.logs import configure_logs\nconfigure_logs({level!r})\n"
-    done = subprocess.run([sys.executable, "-c", setup + program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", setup + program], capture_output=True, text=True, check=True
+    )
     return [json.loads(line) for line in done.stderr.splitlines()]
 
 
@@ -65,6 +67,8 @@ def test_a_process_tells_by_signal_what_its_threads_are_doing() -> None:
         "import os, signal\nfrom kaon_telemetry.logs import configure_logs\nconfigure_logs()\n"
         "def hanging():\n    os.kill(os.getpid(), signal.SIGUSR2)\nhanging()\nprint('goes on')"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert "in hanging" in done.stderr
     assert done.stdout == "goes on\n"

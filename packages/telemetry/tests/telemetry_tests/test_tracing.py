@@ -3,7 +3,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from kaon_telemetry.tracing import NoSpans, inner_span, is_trace_parent, open_spans, run_span, step_span
+from kaon_telemetry.tracing import (
+    NoSpans,
+    inner_span,
+    is_trace_parent,
+    open_spans,
+    run_span,
+    step_span,
+)
 
 CLIENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -36,7 +43,14 @@ def test_spans_are_appended_to_a_file_as_json_lines(tmp_path: Path) -> None:
     path = tmp_path / "traces.jsonl"
     spans = open_spans("kaon-test", {"KAON_TRACES": str(path)})
     run = run_span("r1")
-    spans.tell("run w", run, start_us=1_000_000, end_us=3_000_000, attributes={"kaon.run": "r1"}, error="no")
+    spans.tell(
+        "run w",
+        run,
+        start_us=1_000_000,
+        end_us=3_000_000,
+        attributes={"kaon.run": "r1"},
+        error="no",
+    )
     spans.close()
     (line,) = path.read_text().splitlines()
     span = json.loads(line)

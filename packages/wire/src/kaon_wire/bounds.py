@@ -45,7 +45,11 @@ class Range:
 
     def problem(self, value: int) -> str:
         """Describe how a value violates the range; empty when it is inside."""
-        return "" if self.low <= value <= self.high else f"{value}: must be from {self.low} to {self.high}"
+        return (
+            ""
+            if self.low <= value <= self.high
+            else f"{value}: must be from {self.low} to {self.high}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,7 +187,9 @@ def made(kind: type[M], **values: Any) -> M:
     try:
         message = kind(**values)
     except UnicodeEncodeError as error:
-        raise InvalidValue(f"a text has half of a surrogate pair, which is no character: {error}") from error
+        raise InvalidValue(
+            f"a text has half of a surrogate pair, which is no character: {error}"
+        ) from error
     check(message)
     return message
 
@@ -209,14 +215,19 @@ def _message(message: Message, at: str) -> Iterator[Violation]:
             yield from _map(field, value, name)
         elif field.is_repeated:
             for index, each in enumerate(value):
-                yield from _value(field, each, f"{name}[{index}]", json=field.name.endswith("_json"))
+                yield from _value(
+                    field, each, f"{name}[{index}]", json=field.name.endswith("_json")
+                )
         else:
             yield from _value(field, value, name, json=field.name.endswith("_json"))
 
 
 def _map(field: FieldDescriptor, values: Any, name: str) -> Iterator[Violation]:
     assert field.message_type is not None
-    keys, entries = field.message_type.fields_by_name["key"], field.message_type.fields_by_name["value"]
+    keys, entries = (
+        field.message_type.fields_by_name["key"],
+        field.message_type.fields_by_name["value"],
+    )
     for key in values:
         shown = f"{name}[{str(key)[:80]}]".replace("\0", "\\0")
         yield from _value(keys, key, shown, json=False)

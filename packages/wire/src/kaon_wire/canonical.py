@@ -26,7 +26,9 @@ DEEPEST = 100
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 # Created once: `json.dumps` would create one per call.
-_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+_encode = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+).encode
 
 
 def dumps(value: Any) -> str:
@@ -107,5 +109,7 @@ def _depth(value: Any) -> int:
     while level:
         inner = [each for each in level if isinstance(each, list | dict)]
         depth += bool(inner)
-        level = [part for each in inner for part in (each.values() if isinstance(each, dict) else each)]
+        level = [
+            part for each in inner for part in (each.values() if isinstance(each, dict) else each)
+        ]
     return depth

@@ -40,7 +40,11 @@ class MemoryBroker:
     """
 
     def __init__(
-        self, topics: Iterable[Topic], *, retained: int = 20_000, clock: Callable[[], float] = time.time
+        self,
+        topics: Iterable[Topic],
+        *,
+        retained: int = 20_000,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._logs = {
             (topic.name, partition): _Log(retained=retained)

@@ -131,7 +131,9 @@ class Catalogue:
             )
         # The broker's own time: a live tail seeks by it, whatever the runners' clocks.
         logs = {**_retention(3 * DAY_MS), "message.timestamp.type": "LogAppendTime"}
-        yield Topic(name=STEP_LOGS, message=log_pb2.LogLines, partitions=self.run_partitions, config=logs)
+        yield Topic(
+            name=STEP_LOGS, message=log_pb2.LogLines, partitions=self.run_partitions, config=logs
+        )
         yield Topic(
             name=RUN_EVENTS,
             message=history_pb2.RunEvents,
@@ -139,7 +141,10 @@ class Catalogue:
             config=_retention(7 * DAY_MS),
         )
         yield Topic(
-            name=MODEL_EVENTS, message=model_pb2.Announcement, partitions=1, config=_retention(30 * DAY_MS)
+            name=MODEL_EVENTS,
+            message=model_pb2.Announcement,
+            partitions=1,
+            config=_retention(30 * DAY_MS),
         )
 
 

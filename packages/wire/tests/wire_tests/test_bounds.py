@@ -45,7 +45,9 @@ REQUESTS: list[Descriptor] = [
 )
 def test_every_integer_of_every_request_has_a_bound(root: Descriptor) -> None:
     unbounded = [
-        name for name, field in bounds.integer_fields(root).items() if bounds.range_of(field) is None
+        name
+        for name, field in bounds.integer_fields(root).items()
+        if bounds.range_of(field) is None
     ]
     assert not unbounded
 
@@ -75,7 +77,10 @@ def test_sums_of_what_is_allowed_fit() -> None:
             run_service_pb2.SubmitRunRequest(idempotency_key="a\0"),
             "idempotency_key has a NUL character, which no text may have",
         ),
-        (run_service_pb2.SubmitRunRequest(params_json={"a\0": "1"}), r"params_json[a\0] has a NUL character"),
+        (
+            run_service_pb2.SubmitRunRequest(params_json={"a\0": "1"}),
+            r"params_json[a\0] has a NUL character",
+        ),
         (
             run_service_pb2.SubmitRunRequest(params_json={"x": r'"\ud800"'}),
             "params_json[x] cannot be kept: a text in it has half of a surrogate pair",
@@ -91,7 +96,10 @@ def test_sums_of_what_is_allowed_fit() -> None:
         ),
         (definition_pb2.Resources(custom={"gpu": -1}), "custom[gpu] -1: must be from 0 to"),
         (definition_pb2.RetryPolicy(jitter=float("nan")), "jitter nan is not a finite number"),
-        (run_service_pb2.GetRunRequest(run_id="x" * 5_000), "run_id has 5000 characters; use at most 4096"),
+        (
+            run_service_pb2.GetRunRequest(run_id="x" * 5_000),
+            "run_id has 5000 characters; use at most 4096",
+        ),
         (schedule_pb2.BackfillRequest(name="x" * 201), "name has 201 characters; use at most 200"),
         (
             model_pb2.AcknowledgeModelRequest(consumer="x" * 201),

@@ -34,7 +34,9 @@ def _set_expression(definition: d.WorkflowDefinition, block: d.Block, name: str)
 
 def _set_for_each(block: d.Block, name: str, sweep: d.Sweep | None) -> None:
     body = d.Graph(blocks=[step("each")])
-    block.for_each.CopyFrom(d.ForEach(item=name, body=body, sweep=sweep, items=None if sweep else LITERAL))
+    block.for_each.CopyFrom(
+        d.ForEach(item=name, body=body, sweep=sweep, items=None if sweep else LITERAL)
+    )
 
 
 def _sample(name: str) -> d.Sweep:
@@ -46,7 +48,9 @@ NAMING: list[tuple[str, Callable[[d.WorkflowDefinition, d.Block, str], object]]]
     ("parameter", lambda w, block, name: w.parameters.add(name=name)),
     (
         "output of the workflow",
-        lambda w, block, name: w.outputs[name].CopyFrom(d.Output(type=d.VALUE_TYPE_ANY, value=LITERAL)),
+        lambda w, block, name: w.outputs[name].CopyFrom(
+            d.Output(type=d.VALUE_TYPE_ANY, value=LITERAL)
+        ),
     ),
     ("inner: input", lambda w, block, name: block.step.inputs[name].CopyFrom(LITERAL)),
     ("inner: output", lambda w, block, name: block.step.outputs.update({name: d.VALUE_TYPE_ANY})),
@@ -54,7 +58,9 @@ NAMING: list[tuple[str, Callable[[d.WorkflowDefinition, d.Block, str], object]]]
     ("inner: item", lambda w, block, name: _set_for_each(block, name, None)),
     (
         "inner: axis",
-        lambda w, block, name: _set_for_each(block, "i", d.Sweep(grid=d.Grid(axes={name: LITERAL}))),
+        lambda w, block, name: _set_for_each(
+            block, "i", d.Sweep(grid=d.Grid(axes={name: LITERAL}))
+        ),
     ),
     ("inner: axis", lambda w, block, name: _set_for_each(block, "i", _sample(name))),
     (
@@ -77,9 +83,13 @@ def test_values_have_names_that_are_identifiers(
     what: str, change: Callable[[d.WorkflowDefinition, d.Block, str], object]
 ) -> None:
     for name in ("x", "_x", "Users2", "class", "n" * 63):
-        assert not validate(nested(lambda definition, block, name=name: change(definition, block, name)))  # type: ignore[misc]
+        assert not validate(
+            nested(lambda definition, block, name=name: change(definition, block, name))
+        )  # type: ignore[misc]
     for name in ("", "a-b", "a.b", "2x", "a b", "../x", "x\n", "ü", "n" * 64):
-        told = validate(nested(lambda definition, block, name=name: change(definition, block, name)))  # type: ignore[misc]
+        told = validate(
+            nested(lambda definition, block, name=name: change(definition, block, name))
+        )  # type: ignore[misc]
         assert (
             f"{what} {name!r}: use letters, digits and underscores, no digit first, at most 63 characters"
             in told
@@ -88,9 +98,13 @@ def test_values_have_names_that_are_identifiers(
 
 def test_pools_have_names_that_topics_can_have() -> None:
     for pool in ("", "default", "gpu_a100", "GPU.large-2"):
-        assert not validate(nested(lambda definition, block, pool=pool: setattr(block.step, "pool", pool)))  # type: ignore[misc]
+        assert not validate(
+            nested(lambda definition, block, pool=pool: setattr(block.step, "pool", pool))
+        )  # type: ignore[misc]
     for pool in ("a b", "a/b", "-a", "a\n", "p" * 64):
-        told = validate(nested(lambda definition, block, pool=pool: setattr(block.step, "pool", pool)))  # type: ignore[misc]
+        told = validate(
+            nested(lambda definition, block, pool=pool: setattr(block.step, "pool", pool))
+        )  # type: ignore[misc]
         assert [text.partition(": use letters")[0] for text in told] == [f"inner: pool {pool!r}"]
 
 

@@ -38,7 +38,9 @@ def differences(
     yield from (each for each in compared if each.first != each.second)
     ours, theirs = ({step.path: step for step in run.steps} for run in (one, other))
     for path in dict.fromkeys([*ours, *theirs]):
-        steps = _steps(path, ours.get(path, run_pb2.StepView()), theirs.get(path, run_pb2.StepView()))
+        steps = _steps(
+            path, ours.get(path, run_pb2.StepView()), theirs.get(path, run_pb2.StepView())
+        )
         yield from (each for each in steps if each.first != each.second)
 
 
@@ -50,7 +52,9 @@ def _steps(path: str, one: run_pb2.StepView, other: run_pb2.StepView) -> Iterato
     yield _words(f"{path} error", one.error.message, other.error.message)
     yield from _times(f"{path} time", one, other)
     yield from _by_name(f"{path} output", one.outputs_json, other.outputs_json)
-    ours, theirs = ({name: f"{value:.6g}" for name, value in step.metrics.items()} for step in (one, other))
+    ours, theirs = (
+        {name: f"{value:.6g}" for name, value in step.metrics.items()} for step in (one, other)
+    )
     yield from _by_name(f"{path} metric", ours, theirs)
 
 

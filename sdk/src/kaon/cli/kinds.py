@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from kaon.cli import formatting
 from kaon.dsl import types
@@ -37,12 +37,14 @@ def describe(block: d.Block) -> str:
         case "gate":
             return _gate(block.gate)
         case "sub_workflow":
-            return f"run of workflow {block.sub_workflow.workflow}{_gives(block.sub_workflow.outputs)}"
+            return (
+                f"run of workflow {block.sub_workflow.workflow}{_gives(block.sub_workflow.outputs)}"
+            )
     return block.WhichOneof("kind") or "block"
 
 
-def _gives(outputs: object) -> str:
-    listed = ", ".join(f"{name} ({types.name_of(kind)})" for name, kind in sorted(dict(outputs).items()))  # type: ignore[call-overload]
+def _gives(outputs: Mapping[str, d.ValueType.ValueType]) -> str:
+    listed = ", ".join(f"{name} ({types.name_of(kind)})" for name, kind in sorted(outputs.items()))
     return f" gives {listed}" if listed else ""
 
 
@@ -67,4 +69,6 @@ def _gate(gate: d.Gate) -> str:
             text = f"waits for signal {gate.signal.name}"
         case _:
             text = "waits for a time"
-    return text + (f", at most {formatting.duration(gate.timeout_ms / 1000)}" if gate.timeout_ms else "")
+    return text + (
+        f", at most {formatting.duration(gate.timeout_ms / 1000)}" if gate.timeout_ms else ""
+    )

@@ -67,7 +67,9 @@ class LastLines:
         for record in records:
             for line in record.lines:
                 self._seen[_lease(record)] = line.sequence
-                last.append(log_pb2.LogLines(key=record.key, incarnation=record.incarnation, lines=[line]))
+                last.append(
+                    log_pb2.LogLines(key=record.key, incarnation=record.incarnation, lines=[line])
+                )
         yield from last
 
     def news(self, records: Iterable[log_pb2.LogLines]) -> Iterator[log_pb2.LogLines]:
@@ -77,7 +79,10 @@ class LastLines:
             lines = [line for line in record.lines if line.sequence > seen]
             if lines:
                 yield log_pb2.LogLines(
-                    key=record.key, incarnation=record.incarnation, lines=lines, dropped=record.dropped
+                    key=record.key,
+                    incarnation=record.incarnation,
+                    lines=lines,
+                    dropped=record.dropped,
                 )
 
 

@@ -69,7 +69,10 @@ def _options(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print the version of this package."
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            help="Print the version of this package.",
         ),
     ] = False,
 ) -> None:

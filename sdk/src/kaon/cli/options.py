@@ -18,39 +18,55 @@ from kaon.client.channel import DEFAULT_PUBLISHER, DEFAULT_SERVER
 from kaon.dsl import Workflow, load_workflow
 
 Server: TypeAlias = Annotated[
-    str, typer.Option("--server", envvar="KAON_SERVER", help="Address of the coordinator, host:port.")
+    str,
+    typer.Option("--server", envvar="KAON_SERVER", help="Address of the coordinator, host:port."),
 ]
 Publisher: TypeAlias = Annotated[
-    str, typer.Option("--server", envvar="KAON_PUBLISHER", help="Address of the model publisher, host:port.")
+    str,
+    typer.Option(
+        "--server", envvar="KAON_PUBLISHER", help="Address of the model publisher, host:port."
+    ),
 ]
 State: TypeAlias = Annotated[
     Path | None,
     typer.Option(
-        "--state", metavar="DIR", help="Read a directory that `kaon run --state` wrote, not a server."
+        "--state",
+        metavar="DIR",
+        help="Read a directory that `kaon run --state` wrote, not a server.",
     ),
 ]
 AsJson: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print one JSON object per line, for scripts.")
 ]
 RunId: TypeAlias = Annotated[str, typer.Argument(metavar="RUN", help="The id of the run.")]
-OtherRunId: TypeAlias = Annotated[str, typer.Argument(metavar="RUN", help="The id of the other run.")]
+OtherRunId: TypeAlias = Annotated[
+    str, typer.Argument(metavar="RUN", help="The id of the other run.")
+]
 WorkflowFile: TypeAlias = Annotated[
-    Path, typer.Argument(metavar="FILE", help="A Python file that defines a Workflow.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="FILE", help="A Python file that defines a Workflow.", show_default=False
+    ),
 ]
 WorkflowName: TypeAlias = Annotated[
-    str | None, typer.Option("--workflow", help="The workflow to use, when the file defines several.")
+    str | None,
+    typer.Option("--workflow", help="The workflow to use, when the file defines several."),
 ]
 Params: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
-        "-p", "--param", metavar="NAME=JSON", help="A parameter; repeat for more. Text needs no quotes."
+        "-p",
+        "--param",
+        metavar="NAME=JSON",
+        help="A parameter; repeat for more. Text needs no quotes.",
     ),
 ]
 
 Key: TypeAlias = Annotated[
     str,
     typer.Option(
-        "--key", help="Idempotency key: a second call with the same key returns the run of the first."
+        "--key",
+        help="Idempotency key: a second call with the same key returns the run of the first.",
     ),
 ]
 Labels: TypeAlias = Annotated[
@@ -68,27 +84,42 @@ HasLabels: TypeAlias = Annotated[
 Priority: TypeAlias = Annotated[
     int,
     typer.Option(
-        "--priority", help="Priority that is added to that of every step; higher is scheduled first."
+        "--priority",
+        help="Priority that is added to that of every step; higher is scheduled first.",
     ),
 ]
 Prints: TypeAlias = Annotated[
-    bool, typer.Option("--logs", help="Print what the steps print while the run is watched; implies --watch.")
+    bool,
+    typer.Option(
+        "--logs", help="Print what the steps print while the run is watched; implies --watch."
+    ),
 ]
 SomePath: TypeAlias = Annotated[
-    str, typer.Argument(metavar="[PATH]", help="Path of a block, cell or step; default: the whole run.")
+    str,
+    typer.Argument(metavar="[PATH]", help="Path of a block, cell or step; default: the whole run."),
 ]
 ThePath: TypeAlias = Annotated[
     str, typer.Argument(metavar="PATH", help="Path of a block or step.", show_default=False)
 ]
 GatePath: TypeAlias = Annotated[
-    str, typer.Argument(metavar="[PATH]", help="Path of the approval gate; default: the only pending one.")
+    str,
+    typer.Argument(
+        metavar="[PATH]", help="Path of the approval gate; default: the only pending one."
+    ),
 ]
-Reason: TypeAlias = Annotated[str, typer.Option("--reason", help="Reason, recorded in the history.")]
-Comment: TypeAlias = Annotated[str, typer.Option("--comment", help="Comment, recorded in the history.")]
+Reason: TypeAlias = Annotated[
+    str, typer.Option("--reason", help="Reason, recorded in the history.")
+]
+Comment: TypeAlias = Annotated[
+    str, typer.Option("--comment", help="Comment, recorded in the history.")
+]
 Seq: TypeAlias = Annotated[
     int,
     typer.Option(
-        "--at", metavar="SEQ", min=0, help="Use the state after this event of the history; 0 is the newest."
+        "--at",
+        metavar="SEQ",
+        min=0,
+        help="Use the state after this event of the history; 0 is the newest.",
     ),
 ]
 After: TypeAlias = Annotated[

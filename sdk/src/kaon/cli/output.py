@@ -81,7 +81,9 @@ def _time(microseconds: int) -> str | None:
     """Format a time; None for none."""
     if not microseconds:
         return None
-    return Timestamp(seconds=microseconds // 10**6, nanos=microseconds % 10**6 * 1000).ToJsonString()
+    return Timestamp(
+        seconds=microseconds // 10**6, nanos=microseconds % 10**6 * 1000
+    ).ToJsonString()
 
 
 def _parsed(value: Any) -> Any:
@@ -120,7 +122,9 @@ def _enum(field: Any, number: int) -> str:
     return known.name.removeprefix(prefix) if known is not None else str(number)
 
 
-def print_table(columns: Iterable[str], rows: Iterable[Iterable[str | Text]], *, nothing: str) -> None:
+def print_table(
+    columns: Iterable[str], rows: Iterable[Iterable[str | Text]], *, nothing: str
+) -> None:
     """Print rows under headings, or `nothing` when there are none."""
     rows = [tuple(row) for row in rows]
     out = console()
@@ -134,7 +138,8 @@ def print_table(columns: Iterable[str], rows: Iterable[Iterable[str | Text]], *,
         [[Text(each) if isinstance(each, str) else each for each in row] for row in rows],
     )
     needed = [
-        max(len(name), *(row[place].cell_len for row in cells)) + 2 for place, name in enumerate(columns)
+        max(len(name), *(row[place].cell_len for row in cells)) + 2
+        for place, name in enumerate(columns)
     ]
     if sum(needed[:-1]) + min(needed[-1], _LAST_COLUMN) > out.width:
         _print_stacked(columns, cells, out)

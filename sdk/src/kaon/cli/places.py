@@ -20,7 +20,10 @@ _LONGEST = 2_000
 
 
 def show(
-    found: run_service_pb2.GetRunResponse | run_service_pb2.GetRunAtResponse, written: str, *, json: bool
+    found: run_service_pb2.GetRunResponse | run_service_pb2.GetRunAtResponse,
+    written: str,
+    *,
+    json: bool,
 ) -> None:
     """Print what a person has named in a run: a path, its end, or a name, which stands for all cells.
 
@@ -46,9 +49,15 @@ def show(
         if number:
             out.print()
         _print(place, out)
-        inside = [step for step in found.steps if step.path.startswith((f"{place.path}/", f"{place.path}["))]
+        inside = [
+            step
+            for step in found.steps
+            if step.path.startswith((f"{place.path}/", f"{place.path}["))
+        ]
         for step in inside if isinstance(place, run_pb2.BlockView) else ():
-            out.print(Text.assemble("  ", step.path, "  ", status_text(step.status), f"  {took(step)}"))
+            out.print(
+                Text.assemble("  ", step.path, "  ", status_text(step.status), f"  {took(step)}")
+            )
 
 
 def _nothing(run_id: str, paths: list[str], written: str) -> str:
@@ -71,7 +80,9 @@ def _print(place: run_pb2.StepView | run_pb2.BlockView, out: Console) -> None:
 
 def print_error(error: step_pb2.StepError, out: Console) -> None:
     """Print an error in full, with its traceback and what caused it."""
-    out.print(Text(f"  {formatting.indented(formatting.error(error), '  ')}", style="red"), soft_wrap=True)
+    out.print(
+        Text(f"  {formatting.indented(formatting.error(error), '  ')}", style="red"), soft_wrap=True
+    )
     if error.details:
         details = formatting.indented(error.details.strip("\n"))
         out.print(Text(f"    {details}"), soft_wrap=True)

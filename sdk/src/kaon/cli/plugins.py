@@ -47,7 +47,9 @@ class PluginGroup(TyperGroup):
         if cmd_name in found:
             return load(found[cmd_name])
         if cmd_name in EXPECTED:
-            raise KaonError(f"kaon {cmd_name} needs package {EXPECTED[cmd_name]}, which is not installed")
+            raise KaonError(
+                f"kaon {cmd_name} needs package {EXPECTED[cmd_name]}, which is not installed"
+            )
         return None
 
 
@@ -72,14 +74,18 @@ def load(entry: EntryPoint) -> Any:
     try:
         target = entry.load()
     except Exception as error:
-        raise KaonError(f"command {entry.name!r} ({entry.value}) cannot be loaded: {error}") from error
+        raise KaonError(
+            f"command {entry.name!r} ({entry.value}) cannot be loaded: {error}"
+        ) from error
     if isinstance(target, typer.Typer):
         app = target
     elif callable(target):
         app = typer.Typer(add_completion=False)
         app.command()(target)
     else:
-        raise KaonError(f"command {entry.name!r} ({entry.value}) is neither a typer.Typer nor a function")
+        raise KaonError(
+            f"command {entry.name!r} ({entry.value}) is neither a typer.Typer nor a function"
+        )
     # Not `click.Command`: the heading is typer's own.
     command: Any = typer.main.get_command(app)
     command.name = entry.name

@@ -55,7 +55,5 @@ def print_lines(lines: log_pb2.LogLines, out: Callable[[Text], None]) -> None:
     for line in lines.lines:
         out(formatting.log_line(lines.key.path, line))
     if lines.dropped:
-        dropped = (
-            f"{lines.key.path}: {lines.dropped} lines dropped: the step printed faster than the log is kept"
-        )
+        dropped = f"{lines.key.path}: {lines.dropped} lines dropped: the step printed faster than the log is kept"
         out(Text(dropped, style="red"))

@@ -86,7 +86,9 @@ def from_mapping(given: object) -> s.Schedule:
     if not isinstance(given, Mapping):
         raise InvalidValue("a schedule is a table of settings by name")
     if unknown := sorted(set(given) - set(_KEYS)):
-        raise InvalidValue(f"there is no setting {unknown[0]!r}; the settings are {', '.join(_KEYS)}")
+        raise InvalidValue(
+            f"there is no setting {unknown[0]!r}; the settings are {', '.join(_KEYS)}"
+        )
     schedule = bounds.made(
         s.Schedule,
         name=_text(given, "name"),
@@ -103,12 +105,16 @@ def from_mapping(given: object) -> s.Schedule:
     for key in ("start_time", "end_time"):
         if key in given:
             getattr(schedule, key).CopyFrom(_time(key, given[key]))
-    _set_params(schedule, _of_type(given, "params", dict, {}), _of_type(given, "params_cel", dict, {}))
+    _set_params(
+        schedule, _of_type(given, "params", dict, {}), _of_type(given, "params_cel", dict, {})
+    )
     bounds.check(schedule)
     return schedule
 
 
-def _set_params(schedule: s.Schedule, values: Mapping[str, Any], expressions: Mapping[str, Any]) -> None:
+def _set_params(
+    schedule: s.Schedule, values: Mapping[str, Any], expressions: Mapping[str, Any]
+) -> None:
     for name, value in values.items():
         try:
             schedule.params_json[_kept(name, "params")] = canonical.dumps(value)
@@ -162,7 +168,9 @@ def _kept(text: str, key: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise InvalidValue(f"{key} has half of a surrogate pair, which is no character: {error}") from error
+        raise InvalidValue(
+            f"{key} has half of a surrogate pair, which is no character: {error}"
+        ) from error
     return text
 
 
@@ -197,7 +205,9 @@ def _time(key: str, value: object) -> Timestamp:
     except ValueError:
         time = None
     if not isinstance(time, datetime) or time.tzinfo is None:
-        raise InvalidValue(f"{key} is {value!r}; write a time with its zone, such as 2026-12-01T00:00:00Z")
+        raise InvalidValue(
+            f"{key} is {value!r}; write a time with its zone, such as 2026-12-01T00:00:00Z"
+        )
     stamp = Timestamp()
     try:
         stamp.FromDatetime(time.astimezone(UTC))

@@ -16,7 +16,11 @@ def brief(text: str, longest: int = _LONGEST) -> str:
     value = canonical.loads(text)
     if isinstance(value, dict) and value.keys() == {"artifact"}:
         artifact = value["artifact"]
-        told = (artifact.get("type", "artifact"), str(artifact.get("digest", ""))[:15], artifact.get("name"))
+        told = (
+            artifact.get("type", "artifact"),
+            str(artifact.get("digest", ""))[:15],
+            artifact.get("name"),
+        )
         texts = [str(each) for each in told if each]
         return " ".join(each if each.isprintable() else ascii(each) for each in texts)
     return text if len(text) <= longest else text[: longest - 3] + "..."
@@ -31,7 +35,9 @@ def took(timed: run_pb2.Run | run_pb2.StepView) -> str:
     """Return the duration of a run or step that has ended; empty for others."""
     if not (timed.HasField("start_time") and timed.HasField("end_time")):
         return ""
-    return formatting.duration(timed.end_time.ToNanoseconds() / 1e9 - timed.start_time.ToNanoseconds() / 1e9)
+    return formatting.duration(
+        timed.end_time.ToNanoseconds() / 1e9 - timed.start_time.ToNanoseconds() / 1e9
+    )
 
 
 def named(run: run_pb2.Run) -> str:

@@ -27,7 +27,12 @@ class Waits:
     """
 
     def __init__(
-        self, client: Client, run_id: str, tell: Callable[[str, str], None], *, patience: float = _PATIENCE
+        self,
+        client: Client,
+        run_id: str,
+        tell: Callable[[str, str], None],
+        *,
+        patience: float = _PATIENCE,
     ) -> None:
         self._client = client
         self._run_id = run_id

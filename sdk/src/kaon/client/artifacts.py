@@ -75,7 +75,9 @@ class Artifacts:
 
         return Resuming(opened, f"artifact {output or path}").read(self._patience)
 
-    def download(self, run_id: str, path: str = "", output: str = "", *, to: Path | None = None) -> Path:
+    def download(
+        self, run_id: str, path: str = "", output: str = "", *, to: Path | None = None
+    ) -> Path:
         """Copy one artifact to a file or directory, which appears when it is complete, and return its path.
 
         Args:
@@ -90,7 +92,9 @@ class Artifacts:
         found = self.find(run_id, path, output)
         target = _target(found, to)
         try:
-            with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name[:100]}.") as directory:
+            with tempfile.TemporaryDirectory(
+                dir=target.parent, prefix=f".{target.name[:100]}."
+            ) as directory:
                 content = Path(directory) / "content"
                 self._write(content, found, self.read(run_id, found.path, found.output))
                 if found.media_type == _DIRECTORY:
@@ -108,10 +112,16 @@ class Artifacts:
                 target.write(piece)
         got = f"sha256:{digest.hexdigest()}"
         if got != found.digest:
-            raise KaonError(f"artifact {found.output} has digest {got}, not {found.digest}: it is damaged")
+            raise KaonError(
+                f"artifact {found.output} has digest {got}, not {found.digest}: it is damaged"
+            )
 
-    def _messages(self, run_id: str, path: str, output: str, offset: int) -> Iterator[a.ReadArtifactResponse]:
-        request = bounds.made(a.ReadArtifactRequest, run_id=run_id, path=path, output=output, offset=offset)
+    def _messages(
+        self, run_id: str, path: str, output: str, offset: int
+    ) -> Iterator[a.ReadArtifactResponse]:
+        request = bounds.made(
+            a.ReadArtifactRequest, run_id=run_id, path=path, output=output, offset=offset
+        )
         return self._caller.stream(self._stub.ReadArtifact, request)
 
 

@@ -43,7 +43,9 @@ class Endpoints:
             tenant=environment.get("KAON_TENANT", ""),
             principal=environment.get("KAON_PRINCIPAL", ""),
             roles=tuple(
-                role.strip() for role in environment.get("KAON_ROLES", "").split(",") if role.strip()
+                role.strip()
+                for role in environment.get("KAON_ROLES", "").split(",")
+                if role.strip()
             ),
             trace_parent=environment.get("TRACEPARENT", ""),
         )

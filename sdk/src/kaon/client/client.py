@@ -91,7 +91,10 @@ class Client(RunCommands):
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -242,7 +245,9 @@ class Client(RunCommands):
                 break
         return found[:limit]
 
-    def _list_runs(self, request: run_service_pb2.ListRunsRequest) -> run_service_pb2.ListRunsResponse:
+    def _list_runs(
+        self, request: run_service_pb2.ListRunsRequest
+    ) -> run_service_pb2.ListRunsResponse:
         return self._caller.call(self._runs.ListRuns, request)
 
     def watch(self, run_id: str, after_seq: int = 0) -> Iterator[run_service_pb2.WatchRunResponse]:
@@ -288,7 +293,9 @@ class Client(RunCommands):
 
     # --- logs and runners
 
-    def logs(self, run_id: str, path: str = "", *, follow: bool = False) -> Iterator[log_pb2.LogLines]:
+    def logs(
+        self, run_id: str, path: str = "", *, follow: bool = False
+    ) -> Iterator[log_pb2.LogLines]:
         """Yield the log lines of the steps at or under `path`, oldest first; with `follow` live until the run ends.
 
         Of a lease that printed very much the first and the last lines are there, and `gap` of what follows tells which are not:
@@ -333,7 +340,9 @@ class Client(RunCommands):
 
     def list_runners(self, pool: str = "") -> runner_pb2.ListRunnersResponse:
         """Return the runners, and the pools whose owners did not answer."""
-        return self._caller.call(self._runners.ListRunners, runner_pb2.ListRunnersRequest(pool=pool))
+        return self._caller.call(
+            self._runners.ListRunners, runner_pb2.ListRunnersRequest(pool=pool)
+        )
 
     def list_pools(self, pool: str = "") -> runner_pb2.ListPoolsResponse:
         """Return capacity and demand of each pool, and the pools whose owners did not answer."""

@@ -32,7 +32,13 @@ class RunCommands:
     _workflows: workflow_service_pb2_grpc.WorkflowServiceStub
 
     def cancel(
-        self, run_id: str, reason: str = "", *, path: str = "", skip: bool = False, force: bool = False
+        self,
+        run_id: str,
+        reason: str = "",
+        *,
+        path: str = "",
+        skip: bool = False,
+        force: bool = False,
     ) -> run_pb2.Run:
         """Asks a run to stop, or what is under a path of it.
 
@@ -43,16 +49,22 @@ class RunCommands:
             skip: marks the cancelled nodes SKIPPED, so that downstream steps still run.
             force: hooks (finally, on failure) are stopped too.
         """
-        request = _S.CancelRunRequest(run_id=run_id, reason=reason, path=path, skip=skip, force=force)
+        request = _S.CancelRunRequest(
+            run_id=run_id, reason=reason, path=path, skip=skip, force=force
+        )
         return self._caller.call(self._runs.CancelRun, request).run
 
     def pause(self, run_id: str, reason: str = "") -> run_pb2.Run:
         """Pause a run: no new step starts until it is resumed. Running steps continue."""
-        return self._caller.call(self._runs.PauseRun, _S.PauseRunRequest(run_id=run_id, reason=reason)).run
+        return self._caller.call(
+            self._runs.PauseRun, _S.PauseRunRequest(run_id=run_id, reason=reason)
+        ).run
 
     def resume(self, run_id: str, reason: str = "") -> run_pb2.Run:
         """Lets a paused run go on."""
-        return self._caller.call(self._runs.ResumeRun, _S.ResumeRunRequest(run_id=run_id, reason=reason)).run
+        return self._caller.call(
+            self._runs.ResumeRun, _S.ResumeRunRequest(run_id=run_id, reason=reason)
+        ).run
 
     def signal(self, run_id: str, name: str, payload: Any = None, *, path: str = "") -> run_pb2.Run:
         """Send a signal to the gates that wait for its name, or with a path to one running step.
@@ -121,7 +133,12 @@ class RunCommands:
         return self._caller.call(self._runs.SetRunPriority, request).run
 
     def rerun(
-        self, run_id: str, params: Mapping[str, Any] | None = None, *, version: str = "", key: str = ""
+        self,
+        run_id: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        version: str = "",
+        key: str = "",
     ) -> run_service_pb2.RerunRunResponse:
         """Submit a new run with the parameters of an earlier one.
 
@@ -133,7 +150,10 @@ class RunCommands:
         """
         encoded = self._changes(run_id, params, version)
         request = _S.RerunRunRequest(
-            run_id=run_id, params_json=encoded, version=version, idempotency_key=key or uuid.uuid4().hex
+            run_id=run_id,
+            params_json=encoded,
+            version=version,
+            idempotency_key=key or uuid.uuid4().hex,
         )
         return self._caller.call(self._runs.RerunRun, request)
 
@@ -176,7 +196,9 @@ class RunCommands:
     def definition_of(self, run_id: str, version: str = "") -> definition_pb2.WorkflowDefinition:
         """Return the definition that a run executes, or another version of it."""
         run = self._caller.call(self._runs.GetRun, _S.GetRunRequest(run_id=run_id)).run
-        request = workflow_service_pb2.GetWorkflowRequest(name=run.workflow, version=version or run.version)
+        request = workflow_service_pb2.GetWorkflowRequest(
+            name=run.workflow, version=version or run.version
+        )
         return self._caller.call(self._workflows.GetWorkflow, request).workflow.definition
 
     def _once(self, method: Callable[..., T], request: Any) -> T:
@@ -184,7 +206,9 @@ class RunCommands:
         self._caller.call(self._runs.GetRun, _S.GetRunRequest(run_id=request.run_id))
         return self._caller.once(method, request)
 
-    def _changes(self, run_id: str, params: Mapping[str, Any] | None, version: str) -> dict[str, str]:
+    def _changes(
+        self, run_id: str, params: Mapping[str, Any] | None, version: str
+    ) -> dict[str, str]:
         if not params:
             return {}
         return parameters.encode(self.definition_of(run_id, version), params, complete=False)

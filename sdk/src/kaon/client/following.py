@@ -31,7 +31,9 @@ class Followed:
     def news(self, lines: log_pb2.LogLines) -> log_pb2.LogLines | None:
         """Return the new part of a record; None when nothing of it is new."""
         key = lines.key
-        lease = self._leases.setdefault((key.path, key.attempt, key.generation, lines.incarnation), _Lease())
+        lease = self._leases.setdefault(
+            (key.path, key.attempt, key.generation, lines.incarnation), _Lease()
+        )
         new = [line for line in lines.lines if line.sequence > lease.last]
         lease.dropped_now += lines.dropped
         dropped = max(0, lease.dropped_now - lease.dropped)
@@ -41,6 +43,8 @@ class Followed:
         told = log_pb2.LogLines(key=key, incarnation=lines.incarnation, lines=new, dropped=dropped)
         first = max(lines.gap.first_sequence, lease.last + 1)
         if new and first <= lines.gap.last_sequence:
-            told.gap.CopyFrom(log_pb2.LogGap(first_sequence=first, last_sequence=lines.gap.last_sequence))
+            told.gap.CopyFrom(
+                log_pb2.LogGap(first_sequence=first, last_sequence=lines.gap.last_sequence)
+            )
         lease.last = new[-1].sequence if new else lease.last
         return told

@@ -16,7 +16,9 @@ FROM_ACKNOWLEDGED = -1
 class Models:
     """Lists, shows and watches published models; `Client.models` is one. Errors are those of `Client`."""
 
-    def __init__(self, endpoints: Endpoints, *, patience: Patience, watch_patience: Patience) -> None:
+    def __init__(
+        self, endpoints: Endpoints, *, patience: Patience, watch_patience: Patience
+    ) -> None:
         self._watch_patience = watch_patience
         self._channel = connect(endpoints.publisher)
         self._caller = Caller(endpoints.publisher, endpoints, patience)
@@ -45,7 +47,9 @@ class Models:
         request = model_pb2.PromoteModelRequest(model=model, version=version, reason=reason)
         return self._caller.call(self._stub.PromoteModel, request).announcement
 
-    def rollback(self, model: str, from_version: int = 0, reason: str = "") -> model_pb2.Announcement:
+    def rollback(
+        self, model: str, from_version: int = 0, reason: str = ""
+    ) -> model_pb2.Announcement:
         """Roll back to the version that was current before.
 
         Args:
@@ -71,7 +75,9 @@ class Models:
         cursor = after_cursor
 
         def opened() -> Iterator[model_pb2.WatchModelsResponse]:
-            request = model_pb2.WatchModelsRequest(consumer=consumer, model=model, after_cursor=cursor)
+            request = model_pb2.WatchModelsRequest(
+                consumer=consumer, model=model, after_cursor=cursor
+            )
             return self._caller.stream(self._stub.WatchModels, request)
 
         for response in self._watch_patience.stream(opened, complete=lambda: False):

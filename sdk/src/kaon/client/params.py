@@ -31,7 +31,9 @@ def encode(
     for name in params:
         if name not in declared:
             known = ", ".join(declared) or "none"
-            raise InvalidValue(f"workflow {definition.name!r} has no parameter {name!r}; it has: {known}")
+            raise InvalidValue(
+                f"workflow {definition.name!r} has no parameter {name!r}; it has: {known}"
+            )
     for parameter in declared.values():
         if complete and not parameter.HasField("default_json") and parameter.name not in params:
             raise InvalidValue(

@@ -32,7 +32,12 @@ def problems(client: Client, definition: d.WorkflowDefinition) -> list[str]:
     runners: dict[str, list[runner_pb2.Runner]] = {pool.name: [] for pool in pools.pools}
     for runner in found.runners:
         runners.setdefault(runner.pool, []).append(runner)
-    return [text for pool, blocks in steps.items() if pool not in away for text in _of(pool, blocks, runners)]
+    return [
+        text
+        for pool, blocks in steps.items()
+        if pool not in away
+        for text in _of(pool, blocks, runners)
+    ]
 
 
 def _of(
@@ -47,7 +52,9 @@ def _of(
         yield from _types(pool, blocks, runners[pool])
 
 
-def _types(pool: str, blocks: Sequence[d.Block], runners: Sequence[runner_pb2.Runner]) -> Iterator[str]:
+def _types(
+    pool: str, blocks: Sequence[d.Block], runners: Sequence[runner_pb2.Runner]
+) -> Iterator[str]:
     offered = {
         name.removeprefix(_STEP_TYPE)
         for runner in runners

@@ -36,7 +36,9 @@ class Patience:
                 if not next(pauses, False):
                     raise
 
-    def stream(self, opened: Callable[[], Iterable[T]], *, complete: Callable[[], bool]) -> Iterator[T]:
+    def stream(
+        self, opened: Callable[[], Iterable[T]], *, complete: Callable[[], bool]
+    ) -> Iterator[T]:
         """All that streams yield, one after the other, until `complete` says that the last one ended in order.
 
         `opened` starts a stream from where the last one broke. Each element that arrives renews patience.

@@ -45,7 +45,9 @@ class Schedules:
         schedule.paused = paused
         return self.put(schedule).schedule
 
-    def run(self, name: str, time: datetime | None = None, key: str = "") -> schedule_pb2.RunScheduleResponse:
+    def run(
+        self, name: str, time: datetime | None = None, key: str = ""
+    ) -> schedule_pb2.RunScheduleResponse:
         """Submit one run of a schedule at once, beside its times and whether or not it is paused.
 
         Args:
@@ -54,7 +56,9 @@ class Schedules:
             key: idempotency key: a second call with it gives the first one's run.
         """
         # With a key of its own a call that is tried again cannot make a second run.
-        request = bounds.made(_S.RunScheduleRequest, name=name, idempotency_key=key or uuid.uuid4().hex)
+        request = bounds.made(
+            _S.RunScheduleRequest, name=name, idempotency_key=key or uuid.uuid4().hex
+        )
         if time is not None:
             request.time.FromDatetime(time.astimezone(UTC))
         return self._caller.call(self._stub.RunSchedule, request)
@@ -108,7 +112,9 @@ class Schedules:
     def set_permits(self, tag: str, limit: int) -> schedule_pb2.Permits:
         """Limit how many steps of a tag run concurrently in the tenant; 0 removes the limit."""
         permits = bounds.made(_S.Permits, tag=tag, limit=limit)
-        return self._caller.call(self._stub.SetPermits, _S.SetPermitsRequest(permits=permits)).permits
+        return self._caller.call(
+            self._stub.SetPermits, _S.SetPermitsRequest(permits=permits)
+        ).permits
 
     def permits(self) -> Sequence[schedule_pb2.Permits]:
         """Return the limits, and how many permits of each are taken."""

@@ -8,7 +8,18 @@ from kaon.dsl.gates import approval, signal, sub_workflow, timer
 from kaon.dsl.loading import load_workflow
 from kaon.dsl.policies import Memo, Resources, Retry, RetryRule
 from kaon.dsl.producers import Gate, Step, SubWorkflow
-from kaon.dsl.sweeps import Draw, Space, choice, grid, halving, integers, log_uniform, median, sample, uniform
+from kaon.dsl.sweeps import (
+    Draw,
+    Space,
+    choice,
+    grid,
+    halving,
+    integers,
+    log_uniform,
+    median,
+    sample,
+    uniform,
+)
 from kaon.dsl.values import (
     Expr,
     Item,

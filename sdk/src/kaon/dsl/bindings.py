@@ -12,7 +12,17 @@ from kaon.dsl.errors import WorkflowError
 from kaon.dsl.producers import Producer
 from kaon.dsl.scopes import BODY, Place, Scope
 from kaon.dsl.source import Source
-from kaon.dsl.values import Expr, HasOutputs, Item, Last, Outcome, Parameter, Reference, RunInfo, Value
+from kaon.dsl.values import (
+    Expr,
+    HasOutputs,
+    Item,
+    Last,
+    Outcome,
+    Parameter,
+    Reference,
+    RunInfo,
+    Value,
+)
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 
@@ -71,7 +81,9 @@ class Binder:
                 return self._last(value, use)
             case Outcome():
                 if not any(place.phase != BODY for place in use.chain()):
-                    raise use.error("uses outcome(), which is known only in finally_ and on_failure")
+                    raise use.error(
+                        "uses outcome(), which is known only in finally_ and on_failure"
+                    )
                 return d.Binding(outcome=d.Outcome()), d.VALUE_TYPE_MAP
             case RunInfo():
                 return d.Binding(run_info=d.RunInfo()), d.VALUE_TYPE_MAP
@@ -82,8 +94,12 @@ class Binder:
             case Part():
                 raise use.error("is a step or a block; name the output of a step")
         if _holds_values(value):
-            raise use.error("is a dict with a reference in it; give each reference as an input of its own")
-        return d.Binding(literal_json=values.literal(value, use.what, use.source)), types.type_of(value)
+            raise use.error(
+                "is a dict with a reference in it; give each reference as an input of its own"
+            )
+        return d.Binding(literal_json=values.literal(value, use.what, use.source)), types.type_of(
+            value
+        )
 
     def _reference(self, value: Reference, use: Use) -> tuple[d.Binding, d.ValueType.ValueType]:
         wanted = self._place(value.step, str(value), use)
@@ -93,7 +109,9 @@ class Binder:
     def _place(self, step: HasOutputs, written: str, use: Use) -> Place:
         place = self.producers.get(step.name)
         if place is None or not isinstance(place.block, Producer) or place.block is not step:
-            raise use.error(f"refers to {written}, but that {step.noun} is not part of the workflow")
+            raise use.error(
+                f"refers to {written}, but that {step.noun} is not part of the workflow"
+            )
         return place
 
     def _parameter(self, value: Parameter, use: Use) -> tuple[d.Binding, d.ValueType.ValueType]:
@@ -117,7 +135,9 @@ class Binder:
     def _last(self, value: Last, use: Use) -> tuple[d.Binding, d.ValueType.ValueType]:
         repeats = [place for place in use.around() if isinstance(place.block, Repeat)]
         if not repeats:
-            raise use.error(f"uses {value} outside of every repeat; only there is a previous iteration")
+            raise use.error(
+                f"uses {value} outside of every repeat; only there is a previous iteration"
+            )
         wanted, output = self._last_output(value, use)
         chain = wanted.chain()
         if repeats[-1] not in chain:
@@ -148,11 +168,15 @@ class Binder:
         return place, output
 
     def _expression(self, value: Expr, use: Use) -> d.Binding:
-        variables = {name: self.bind(variable, use)[0] for name, variable in value.variables.items()}
+        variables = {
+            name: self.bind(variable, use)[0] for name, variable in value.variables.items()
+        }
         return d.Binding(expression=d.Expression(cel=value.cel, variables=variables))
 
     def _list(self, value: list[Any] | tuple[Any, ...], use: Use) -> d.Binding:
-        return d.Binding(list=d.BindingList(bindings=[self.bind(element, use)[0] for element in value]))
+        return d.Binding(
+            list=d.BindingList(bindings=[self.bind(element, use)[0] for element in value])
+        )
 
 
 def check_same_parameter(declared: Parameter, other: Parameter) -> None:

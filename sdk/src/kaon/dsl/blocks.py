@@ -36,7 +36,9 @@ class Part:
             return over_each(control, self, source)
         if isinstance(control, Until):
             return over_iterations(control, self, source)
-        raise WorkflowError(f"right of ** stands each(...) or until(...), not {_describe(control)}", source)
+        raise WorkflowError(
+            f"right of ** stands each(...) or until(...), not {_describe(control)}", source
+        )
 
     def __rrshift__(self, before: object) -> Sequence:
         return Sequence(parts=(check_part(before, ">>", caller()), self), source=caller())
@@ -172,14 +174,20 @@ class Each(Item):
     def __getitem__(self, key: str | int) -> Expr:
         axes = getattr(self.items, "axes", None)
         if axes is not None and key not in axes:
-            raise WorkflowError(f"{self} has no axis {key!r}; it has {', '.join(sorted(axes))}", caller())
+            raise WorkflowError(
+                f"{self} has no axis {key!r}; it has {', '.join(sorted(axes))}", caller()
+            )
         return super().__getitem__(key)
 
     def __rpow__(self, left: object) -> Any:
-        raise WorkflowError(f"left of ** {self} stands a step or a body, not {_describe(left)}", caller())
+        raise WorkflowError(
+            f"left of ** {self} stands a step or a body, not {_describe(left)}", caller()
+        )
 
     def __pow__(self, right: object) -> Any:
-        raise WorkflowError("Python reads x ** a ** b from the right; write (x ** a) ** b", caller())
+        raise WorkflowError(
+            "Python reads x ** a ** b from the right; write (x ** a) ** b", caller()
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -201,10 +209,14 @@ class Until:
     source: Source
 
     def __rpow__(self, left: object) -> Any:
-        raise WorkflowError(f"left of ** until(...) stands a step or a body, not {_describe(left)}", caller())
+        raise WorkflowError(
+            f"left of ** until(...) stands a step or a body, not {_describe(left)}", caller()
+        )
 
     def __pow__(self, right: object) -> Any:
-        raise WorkflowError("Python reads x ** a ** b from the right; write (x ** a) ** b", caller())
+        raise WorkflowError(
+            "Python reads x ** a ** b from the right; write (x ** a) ** b", caller()
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -323,11 +335,18 @@ def _with_hooks(
 ) -> Group:
     part = unwrapped(part)
     if not isinstance(part, Group):
-        return Group(body=part, failure_hooks=failure, final_hooks=final, explicit=False, source=source)
+        return Group(
+            body=part, failure_hooks=failure, final_hooks=final, explicit=False, source=source
+        )
     if part.explicit:
-        return replace(part, body=_with_hooks(part.body, failure=failure, final=final, source=source))
+        return replace(
+            part, body=_with_hooks(part.body, failure=failure, final=final, source=source)
+        )
     return replace(
-        part, failure_hooks=part.failure_hooks + failure, final_hooks=part.final_hooks + final, source=source
+        part,
+        failure_hooks=part.failure_hooks + failure,
+        final_hooks=part.final_hooks + final,
+        source=source,
     )
 
 
@@ -345,12 +364,16 @@ def _triggered(part: Part, rule: d.TriggerRule.ValueType) -> Triggered:
 
 
 def _raise_two_rules(part: Triggered, source: Source) -> NoReturn:
-    raise WorkflowError(f"{part.block.label} has a rule of when to start already, from {part.source}", source)
+    raise WorkflowError(
+        f"{part.block.label} has a rule of when to start already, from {part.source}", source
+    )
 
 
 def _spliced(parts: tuple[Part, ...], kind: type[Sequence | Parallel]) -> tuple[Part, ...]:
     """Flatten parts of the same kind, so that long chains do not nest."""
-    return tuple(inner for part in parts for inner in (part.parts if isinstance(part, kind) else (part,)))
+    return tuple(
+        inner for part in parts for inner in (part.parts if isinstance(part, kind) else (part,))
+    )
 
 
 def _describe(value: object) -> str:

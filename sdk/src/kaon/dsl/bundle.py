@@ -130,7 +130,9 @@ def _excluding(own: list[ignore.Rule], path: PurePosixPath) -> ignore.Rule | Non
 def _files(root: Path, rules: list[ignore.Rule]) -> Iterator[Path]:
     for directory, folders, names in os.walk(root):
         here = Path(directory)
-        folders[:] = sorted(name for name in folders if not _out(rules, root, here / name, directory=True))
+        folders[:] = sorted(
+            name for name in folders if not _out(rules, root, here / name, directory=True)
+        )
         for name in folders:
             _check_folder(root, here / name)
         for name in names:
@@ -164,7 +166,11 @@ def _own_rules(root: Path) -> list[ignore.Rule]:
 
 def _check_file(root: Path, file: Path) -> None:
     """Refuses what is no plain file, or a link to one: reading it may never end."""
-    told = str(file.relative_to(root)).encode(errors="surrogateescape").decode(errors="backslashreplace")
+    told = (
+        str(file.relative_to(root))
+        .encode(errors="surrogateescape")
+        .decode(errors="backslashreplace")
+    )
     if told != str(file.relative_to(root)):
         raise WorkflowError(
             f"the name of {told} in {root} is not UTF-8: name it in {ignore.IGNORE_FILE}, or rename it"

@@ -14,7 +14,9 @@ from kaon_wire import bounds
 from kaon_wire.definitions.limits import DefinitionLimits, parse
 
 
-def whole(value: object, what: str, source: Source, kind: type[Message], field: str, *, least: int) -> int:
+def whole(
+    value: object, what: str, source: Source, kind: type[Message], field: str, *, least: int
+) -> int:
     """`value`, when it is a whole number that `field` of messages of this kind may have, and not below `least`.
 
     Raises:
@@ -40,7 +42,9 @@ def text(value: object, what: str, source: Source) -> str:
     if not isinstance(value, str):
         raise WorkflowError(f"{what} is text, not {value!r}", source)
     if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
-        raise WorkflowError(f"{what} has a NUL character or half of a surrogate pair: {value[:80]!r}", source)
+        raise WorkflowError(
+            f"{what} has a NUL character or half of a surrogate pair: {value[:80]!r}", source
+        )
     return value
 
 

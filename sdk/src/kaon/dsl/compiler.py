@@ -22,7 +22,9 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 
 _LISTS = frozenset({d.VALUE_TYPE_LIST, d.VALUE_TYPE_ANY})
 # Artifacts that may hold JSON lines, one item a line.
-_JSON_LINES = frozenset({d.VALUE_TYPE_FILE, d.VALUE_TYPE_DATASET, d.VALUE_TYPE_TABLE, d.VALUE_TYPE_TEXT})
+_JSON_LINES = frozenset(
+    {d.VALUE_TYPE_FILE, d.VALUE_TYPE_DATASET, d.VALUE_TYPE_TABLE, d.VALUE_TYPE_TEXT}
+)
 # Types whose values may be, or are, values of another one.
 _FITTING = {
     (d.VALUE_TYPE_INT, d.VALUE_TYPE_FLOAT),
@@ -30,7 +32,11 @@ _FITTING = {
     (d.VALUE_TYPE_DATE, d.VALUE_TYPE_STRING),
 }
 # What a timer's values may be; ANY has the words for all.
-_SPANS = {d.VALUE_TYPE_INT: "", d.VALUE_TYPE_FLOAT: "", d.VALUE_TYPE_ANY: "a number of milliseconds"}
+_SPANS = {
+    d.VALUE_TYPE_INT: "",
+    d.VALUE_TYPE_FLOAT: "",
+    d.VALUE_TYPE_ANY: "a number of milliseconds",
+}
 _TIMES = {d.VALUE_TYPE_STRING: "", d.VALUE_TYPE_ANY: "a time as text, such as 2026-11-24T06:00:00Z"}
 
 
@@ -55,7 +61,11 @@ class Compiled:
 
 
 def compile_body(
-    body: Part, declared: Mapping[str, Parameter], root: Path, outputs: Mapping[str, Any], source: Source
+    body: Part,
+    declared: Mapping[str, Parameter],
+    root: Path,
+    outputs: Mapping[str, Any],
+    source: Source,
 ) -> Compiled:
     """Check a body and compile it to a graph.
 
@@ -113,7 +123,9 @@ class _Compiler:
 
     def _block(self, place: Place) -> d.Block:
         block = place.block
-        message = d.Block(name=place.name, timeout_ms=block.timeout_ms, deadline_ms=block.deadline_ms)
+        message = d.Block(
+            name=place.name, timeout_ms=block.timeout_ms, deadline_ms=block.deadline_ms
+        )
         if place.trigger is not None:
             message.trigger = place.trigger.rule
         if place.phase != BODY:
@@ -150,12 +162,16 @@ class _Compiler:
         due = message.timer.WhichOneof("due")
         good = _TIMES if due == "at" else _SPANS
         if kind not in good:
-            raise use.error(f"is a value of type {types.name_of(kind)}; it must be {good[d.VALUE_TYPE_ANY]}")
+            raise use.error(
+                f"is a value of type {types.name_of(kind)}; it must be {good[d.VALUE_TYPE_ANY]}"
+            )
         getattr(message.timer, str(due)).CopyFrom(binding)
         return message
 
     def _sub_workflow(self, block: SubWorkflow, place: Place) -> d.SubWorkflow:
-        message = d.SubWorkflow(workflow=block.workflow, version=block.version, outputs=block.outputs)
+        message = d.SubWorkflow(
+            workflow=block.workflow, version=block.version, outputs=block.outputs
+        )
         for name, value in block.params.items():
             use = Use(what=f"{block.label}: parameter {name!r}", source=block.source, place=place)
             binding, kind = self.binder.bind(value, use)
@@ -215,7 +231,9 @@ class _Compiler:
             return self._list(written, use, artifacts=False)
 
         if space.count is None:
-            return d.Sweep(grid=d.Grid(axes={axis: values(axis, each) for axis, each in space.axes.items()}))
+            return d.Sweep(
+                grid=d.Grid(axes={axis: values(axis, each) for axis, each in space.axes.items()})
+            )
         drawn = d.RandomSample(count=space.count, seed=space.seed)
         for axis, each in space.axes.items():
             if not isinstance(each, Draw):
@@ -240,7 +258,9 @@ class _Compiler:
 
     def _repeat(self, block: Repeat, place: Place) -> d.Repeat:
         rule = block.until
-        use = Use(what=f"{block.label}: the condition", source=rule.source, place=place, at_end=True)
+        use = Use(
+            what=f"{block.label}: the condition", source=rule.source, place=place, at_end=True
+        )
         return d.Repeat(
             body=self.graph(place.bodies[0]),
             until=self._condition(rule.condition, use),
@@ -255,7 +275,8 @@ class _Compiler:
         cases = [
             d.Case(
                 condition=self._condition(
-                    case.condition, Use(what=f"{block.label}: the condition", source=case.source, place=place)
+                    case.condition,
+                    Use(what=f"{block.label}: the condition", source=case.source, place=place),
                 ),
                 body=self.graph(body),
             )
@@ -291,7 +312,9 @@ def _check_fits(
 
 def _files(step: Step, root: Path) -> list[str]:
     """Return the paths in the bundle that the step names; those of directories end in "/"."""
-    given = [_check_file(step, file, root) for file in (step.file, step.requirements) if file is not None]
+    given = [
+        _check_file(step, file, root) for file in (step.file, step.requirements) if file is not None
+    ]
     programs = [] if step.program is None else [os.path.normpath(step.program)]
     return given + programs + [_check_named(step, path, root) for path in step.named]
 
@@ -322,11 +345,13 @@ def _check_file(step: Step, file: str, root: Path) -> str:
     path = (root / file).resolve()
     if not path.is_relative_to(root):
         raise WorkflowError(
-            f"step {step.name!r}: file {file!r} lies outside of the workflow's directory {root}", step.source
+            f"step {step.name!r}: file {file!r} lies outside of the workflow's directory {root}",
+            step.source,
         )
     if not os.path.isfile(path):
         raise WorkflowError(
-            f"step {step.name!r}: there is no file {file!r} in the workflow's directory {root}", step.source
+            f"step {step.name!r}: there is no file {file!r} in the workflow's directory {root}",
+            step.source,
         )
     return path.relative_to(root).as_posix()
 

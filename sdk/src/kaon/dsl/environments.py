@@ -29,9 +29,9 @@ def gives(file: Path) -> bool:
 
     It must be in the environment of the runners, too.
     """
-    return any(parent.name in _INSTALLED or is_environment(parent) for parent in file.parents) or any(
-        file.is_relative_to(place) for place in _places()
-    )
+    return any(
+        parent.name in _INSTALLED or is_environment(parent) for parent in file.parents
+    ) or any(file.is_relative_to(place) for place in _places())
 
 
 @lru_cache(maxsize=1)

@@ -33,7 +33,9 @@ def check(name: str, function: object, source: Source) -> Callable[..., Any]:
             source,
         )
     if "<lambda>" in qualname:
-        raise WorkflowError(f"step {name!r}: runners cannot find a lambda; write a function with def", source)
+        raise WorkflowError(
+            f"step {name!r}: runners cannot find a lambda; write a function with def", source
+        )
     if "<locals>" in qualname:
         raise WorkflowError(
             f"step {name!r}: runners cannot find {qualname!r}, which is made inside of a function; "
@@ -66,10 +68,14 @@ def check_inputs(
     needed |= {p.name for p in parameters if p.kind is p.POSITIONAL_ONLY and p.default is p.empty}
     written = f"function {function.__qualname__}({', '.join(sorted(taken - provided))})"
     if missing := sorted(needed - inputs):
-        raise WorkflowError(f"step {name!r} gives no value for {_list(missing)} of {written}", source)
+        raise WorkflowError(
+            f"step {name!r} gives no value for {_list(missing)} of {written}", source
+        )
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
     if not takes_any and (unknown := sorted(inputs - taken)):
-        raise WorkflowError(f"step {name!r} gives {_list(unknown)}, which {written} does not take", source)
+        raise WorkflowError(
+            f"step {name!r} gives {_list(unknown)}, which {written} does not take", source
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +167,9 @@ def check_found(name: str, function: Callable[..., Any], source: Source) -> None
         found = getattr(found, part, missing) if index else space.get(part, missing)
     if not _calls(found, function):
         instead = (
-            "nothing" if found is missing else _where(inspect.unwrap(found) if callable(found) else found)
+            "nothing"
+            if found is missing
+            else _where(inspect.unwrap(found) if callable(found) else found)
         )
         raise WorkflowError(
             f"step {name!r} was given {_where(plain)}, but runners look for {function.__module__}.{function.__qualname__} "

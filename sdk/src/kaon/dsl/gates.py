@@ -63,10 +63,16 @@ def approval(
     """
     source = caller()
     checks.text(message, f"approval {name!r}: message", source)
-    asked = d.Approval(roles=_roles(name, roles, source), message=message, reject_fails=bool(reject_fails))
+    asked = d.Approval(
+        roles=_roles(name, roles, source), message=message, reject_fails=bool(reject_fails)
+    )
     gate = d.Gate(approval=asked)
     _set_timeout(gate, f"approval {name!r}", timeout, on_timeout, _APPROVAL_TIMEOUTS, source)
-    outputs = {"approved": d.VALUE_TYPE_BOOL, "by": d.VALUE_TYPE_STRING, "comment": d.VALUE_TYPE_STRING}
+    outputs = {
+        "approved": d.VALUE_TYPE_BOOL,
+        "by": d.VALUE_TYPE_STRING,
+        "comment": d.VALUE_TYPE_STRING,
+    }
     return _gate(name, gate, outputs, None, deadline, source)
 
 
@@ -103,7 +109,8 @@ def signal(
     wanted = name if signal is None else signal
     if not isinstance(wanted, str) or not _WORD.fullmatch(wanted):
         raise WorkflowError(
-            f"{what}: {wanted!r} is no good name for a signal; use letters, digits and hyphens", source
+            f"{what}: {wanted!r} is no good name for a signal; use letters, digits and hyphens",
+            source,
         )
     gate = d.Gate(signal=d.SignalGate(name=wanted))
     if default is not _NOTHING:
@@ -112,7 +119,9 @@ def signal(
     _set_timeout(gate, what, timeout, on_timeout, _SIGNAL_TIMEOUTS, source)
     if (gate.on_timeout == d.GATE_TIMEOUT_DEFAULT) != (default is not _NOTHING):
         raise WorkflowError(f'{what}: on_timeout="default" and default=... belong together', source)
-    return _gate(name, gate, {"payload": d.VALUE_TYPE_ANY, "by": d.VALUE_TYPE_STRING}, None, deadline, source)
+    return _gate(
+        name, gate, {"payload": d.VALUE_TYPE_ANY, "by": d.VALUE_TYPE_STRING}, None, deadline, source
+    )
 
 
 def timer(name: str, /, *, after: Any = None, at: Any = None, deadline: Duration = 0) -> Gate:
@@ -131,13 +140,19 @@ def timer(name: str, /, *, after: Any = None, at: Any = None, deadline: Duration
     """
     source = caller()
     if (after is None) == (at is None):
-        raise WorkflowError(f'timer {name!r}: give either after="10m" or at="2026-11-24T06:00:00Z"', source)
+        raise WorkflowError(
+            f'timer {name!r}: give either after="10m" or at="2026-11-24T06:00:00Z"', source
+        )
     if at is not None:
         gate = d.Gate(timer=d.TimerGate(at=d.Binding()))
         due: Any = at if isinstance(at, Value) else _moment(f"timer {name!r}: at", at, source)
     else:
         gate = d.Gate(timer=d.TimerGate(after_ms=d.Binding()))
-        due = after if isinstance(after, Value) else milliseconds(after, f"timer {name!r}: after", source)
+        due = (
+            after
+            if isinstance(after, Value)
+            else milliseconds(after, f"timer {name!r}: after", source)
+        )
     return _gate(name, gate, {}, due, deadline, source)
 
 
@@ -177,8 +192,12 @@ def sub_workflow(
     what = f"sub-workflow {name!r}"
     child = workflow if isinstance(workflow, Workflow) else None
     wanted = names.check_block_name(child.name if child else workflow, "workflow", source)
-    if not isinstance(version, str) or (version and not re.fullmatch(r"sha256:[0-9a-f]{64}", version)):
-        raise WorkflowError(f'{what}: version is "sha256:..." with 64 digits, not {version!r}', source)
+    if not isinstance(version, str) or (
+        version and not re.fullmatch(r"sha256:[0-9a-f]{64}", version)
+    ):
+        raise WorkflowError(
+            f'{what}: version is "sha256:..." with 64 digits, not {version!r}', source
+        )
     given = {**(params or {}), **more}
     for key in given:
         names.check_value_name(key, f"a parameter of {what}", source)
@@ -217,7 +236,9 @@ def _gate(
 
 def _roles(name: str, roles: object, source: Source) -> list[str]:
     if isinstance(roles, str) or not isinstance(roles, Iterable):
-        raise WorkflowError(f'approval {name!r}: roles is a list such as ["owner"], not {roles!r}', source)
+        raise WorkflowError(
+            f'approval {name!r}: roles is a list such as ["owner"], not {roles!r}', source
+        )
     listed = list(roles)
     for role in listed:
         if not isinstance(role, str) or not _WORD.fullmatch(role):
@@ -261,7 +282,8 @@ def _check_params(what: str, child: Workflow, given: Mapping[str, Any], source: 
         if name not in child.parameters:
             known = ", ".join(sorted(child.parameters)) or "none"
             raise WorkflowError(
-                f"{what}: workflow {child.name!r} has no parameter {name!r}; it has: {known}", source
+                f"{what}: workflow {child.name!r} has no parameter {name!r}; it has: {known}",
+                source,
             )
     for name, parameter in sorted(child.parameters.items()):
         if parameter.default_json is None and name not in given:

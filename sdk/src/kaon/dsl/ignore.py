@@ -51,7 +51,9 @@ def ignored(rules: Iterable[Rule], path: str, *, directory: bool) -> bool:
 def deciding(rules: Iterable[Rule], path: str, *, directory: bool) -> Rule | None:
     """Return the last rule that matches `path`."""
     matching = (
-        rule for rule in rules if (directory or not rule.directories_only) and rule.pattern.fullmatch(path)
+        rule
+        for rule in rules
+        if (directory or not rule.directories_only) and rule.pattern.fullmatch(path)
     )
     return next(iter(deque(matching, maxlen=1)), None)
 

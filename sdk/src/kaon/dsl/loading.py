@@ -107,4 +107,8 @@ def _raised_at(error: BaseException, path: Path) -> Source:
         return Source(file=error.filename, line=error.lineno or 1)
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if Path(frame.filename).is_relative_to(path.parent)]
-    return Source(file=own[-1].filename, line=own[-1].lineno or 1) if own else Source(file=str(path), line=1)
+    return (
+        Source(file=own[-1].filename, line=own[-1].lineno or 1)
+        if own
+        else Source(file=str(path), line=1)
+    )

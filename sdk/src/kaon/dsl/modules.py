@@ -54,7 +54,9 @@ class Needed:
         """Add the module `name` from the first directory that has it; return whether one has."""
         return any(self._resolve_in(top, name.split("."), source, places) for top in places)
 
-    def _resolve_in(self, top: Path, parts: list[str], source: Source, places: tuple[Path, ...]) -> bool:
+    def _resolve_in(
+        self, top: Path, parts: list[str], source: Source, places: tuple[Path, ...]
+    ) -> bool:
         place, found = top, False
         for index, part in enumerate(parts):
             module, package = _module(place, part), _module(place / part, "__init__")
@@ -94,7 +96,12 @@ class Needed:
 
     def _check_elsewhere(self, name: str, source: Source) -> None:
         """Refuses a module that is found here, but is neither in the bundle nor in an environment."""
-        if not name or name in sys.stdlib_module_names or name in KAON or (self._root / name).is_dir():
+        if (
+            not name
+            or name in sys.stdlib_module_names
+            or name in KAON
+            or (self._root / name).is_dir()
+        ):
             return
         file = _found(name, self._beside)
         if file is not None and not environments.gives(file):
@@ -171,7 +178,9 @@ def _parsed(file: Path) -> ast.Module:
             f"{type(error).__name__}: {error.msg}", Source(file=str(file), line=line)
         ) from error
     except (ValueError, RecursionError, MemoryError, OSError) as error:
-        raise WorkflowError(f"cannot be read as Python: {error}", Source(file=str(file), line=1)) from error
+        raise WorkflowError(
+            f"cannot be read as Python: {error}", Source(file=str(file), line=1)
+        ) from error
 
 
 def _imports(tree: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:

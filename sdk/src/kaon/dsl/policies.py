@@ -63,7 +63,12 @@ class Retry:
 
     def __post_init__(self) -> None:
         checks.whole(
-            self.max_attempts, "Retry(max_attempts)", caller(), d.RetryPolicy, "max_attempts", least=1
+            self.max_attempts,
+            "Retry(max_attempts)",
+            caller(),
+            d.RetryPolicy,
+            "max_attempts",
+            least=1,
         )
         if not types.is_real(self.factor) or self.factor < 1:
             raise WorkflowError(f"Retry(factor={self.factor!r}) must be at least 1", caller())
@@ -103,16 +108,21 @@ class Memo:
 
     def __post_init__(self) -> None:
         checks.text(self.salt, "Memo(salt)", caller())
-        if isinstance(self.code, str) or not all(isinstance(each, str) and each for each in self.code):
+        if isinstance(self.code, str) or not all(
+            isinstance(each, str) and each for each in self.code
+        ):
             raise WorkflowError(
-                f'Memo(code) is a list of patterns such as ["queries/*.sql"], not {self.code!r}', caller()
+                f'Memo(code) is a list of patterns such as ["queries/*.sql"], not {self.code!r}',
+                caller(),
             )
         self.to_proto(caller())
 
     def to_proto(self, source: Source) -> d.Memo:
         """Convert to a message; `source` is named by errors."""
         return d.Memo(
-            enabled=True, salt=self.salt, max_age_ms=milliseconds(self.max_age, "Memo(max_age)", source)
+            enabled=True,
+            salt=self.salt,
+            max_age_ms=milliseconds(self.max_age, "Memo(max_age)", source),
         )
 
 
@@ -136,7 +146,8 @@ class Resources:
     def __post_init__(self) -> None:
         if not isinstance(self.cpu, int | float) or not 0 <= self.cpu <= bounds.MOST / 1000:
             raise WorkflowError(
-                f"Resources(cpu={self.cpu!r}): write cores, from 0 to {bounds.MOST // 1000}", caller()
+                f"Resources(cpu={self.cpu!r}): write cores, from 0 to {bounds.MOST // 1000}",
+                caller(),
             )
         checks.whole(self.slots, "Resources(slots)", caller(), d.Resources, "slots", least=1)
         checks.whole(self.gpu, "Resources(gpu)", caller(), d.Resources, "gpu", least=0)
@@ -148,7 +159,12 @@ class Resources:
                     caller(),
                 )
             checks.whole(
-                count, f"Resources(custom): {name}", caller(), d.Resources.CustomEntry, "value", least=1
+                count,
+                f"Resources(custom): {name}",
+                caller(),
+                d.Resources.CustomEntry,
+                "value",
+                least=1,
             )
 
     def to_proto(self, source: Source) -> d.Resources:
@@ -180,7 +196,9 @@ def _rule(error: object, rule: object, source: Source) -> d.RetryRule:
     return d.RetryRule(
         error_type=error_type,
         max_attempts=rule.max_attempts,
-        backoff_ms=0 if rule.backoff is None else milliseconds(rule.backoff, "Retry(rules): backoff", source),
+        backoff_ms=0
+        if rule.backoff is None
+        else milliseconds(rule.backoff, "Retry(rules): backoff", source),
     )
 
 
@@ -198,11 +216,13 @@ def milliseconds(duration: object, what: str, source: Source) -> int:
         total = sum(float(number) * _MILLISECONDS[unit] for number, unit in _PART.findall(given))
     if not total >= 0:
         raise WorkflowError(
-            f'{what}: {duration!r} is no duration; write "30s", "10m", "1h30m" or a number of seconds', source
+            f'{what}: {duration!r} is no duration; write "30s", "10m", "1h30m" or a number of seconds',
+            source,
         )
     if total > bounds.LONGEST_MS:
         raise WorkflowError(
-            f"{what}: {duration!r} is longer than {bounds.LONGEST_MS} ms, which are ten years", source
+            f"{what}: {duration!r} is longer than {bounds.LONGEST_MS} ms, which are ten years",
+            source,
         )
     return round(total)
 
@@ -223,5 +243,7 @@ def size_in_bytes(size: object, what: str, source: Source) -> int:
             f'{what}: {size!r} is no size; write "512MiB", "2GB" or a number of bytes', source
         )
     if total > _LARGEST:
-        raise WorkflowError(f"{what}: {size!r} is more than {_LARGEST} bytes, which are 1024 TiB", source)
+        raise WorkflowError(
+            f"{what}: {size!r} is more than {_LARGEST} bytes, which are 1024 TiB", source
+        )
     return round(total)

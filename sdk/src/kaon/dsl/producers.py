@@ -35,7 +35,9 @@ class Producer(Block):
     def __getitem__(self, output: str) -> Reference:
         source = caller()
         if output not in self.outputs:
-            raise WorkflowError(f"{self.label} has no output {output!r}; {self._declared()}", source)
+            raise WorkflowError(
+                f"{self.label} has no output {output!r}; {self._declared()}", source
+            )
         return Reference(step=self, output=output, source=source)
 
     def __iter__(self) -> Any:

@@ -256,5 +256,6 @@ def _raise_cycle(scope: Scope, stuck: list[Block]) -> None:
     cycle = [before, *reversed(trail[trail.index(before) :])]
     names = " >> ".join(scope.places[block].name for block in cycle)
     raise WorkflowError(
-        f"the order of the steps is a cycle: {names}; use repeat(...) to run steps again", cycle[0].source
+        f"the order of the steps is a cycle: {names}; use repeat(...) to run steps again",
+        cycle[0].source,
     )

@@ -87,7 +87,9 @@ def make(
     )
 
 
-def _split(name: str, given: Mapping[str, Any], source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
+def _split(
+    name: str, given: Mapping[str, Any], source: Source
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Split the keyword arguments into options and inputs."""
     options = {key: value for key, value in given.items() if key in _OPTIONS}
     inputs = {key: value for key, value in given.items() if key not in _OPTIONS}
@@ -99,7 +101,9 @@ def _split(name: str, given: Mapping[str, Any], source: Source) -> tuple[dict[st
             )
     more = options.get("inputs") or {}
     if not isinstance(more, Mapping):
-        raise WorkflowError(f"step {name!r}: inputs is a dict of values by name, not {more!r}", source)
+        raise WorkflowError(
+            f"step {name!r}: inputs is a dict of values by name, not {more!r}", source
+        )
     if twice := sorted(inputs.keys() & more.keys()):
         raise WorkflowError(f"step {name!r}: input {twice[0]!r} is given twice", source)
     inputs |= more
@@ -126,7 +130,8 @@ def _settings(name: str, own: Mapping[str, Any], given: object, source: Source) 
 def _instead_of_output(name: str, key: str, value: Part) -> str:
     if isinstance(value, Producer):
         outputs = (
-            " or ".join(f'{value.name}["{output}"]' for output in value.outputs) or "it declares no outputs"
+            " or ".join(f'{value.name}["{output}"]' for output in value.outputs)
+            or "it declares no outputs"
         )
         return f"step {name!r}: input {key!r} is the whole {value.label}; name one of its outputs: {outputs}"
     return f"step {name!r}: input {key!r} is a block; name the output of a step in it"
@@ -141,7 +146,9 @@ def outputs_by_name(what: str, given: object, source: Source) -> dict[str, d.Val
     if given is None:
         return {}
     if not isinstance(given, Mapping):
-        raise WorkflowError(f'{what}: outputs is a dict of types by name, such as {{"rows": int}}', source)
+        raise WorkflowError(
+            f'{what}: outputs is a dict of types by name, such as {{"rows": int}}', source
+        )
     outputs = {}
     for output, written in given.items():
         names.check_value_name(output, f"an output of {what}", source)
@@ -173,7 +180,9 @@ def _policy(name: str, options: Mapping[str, Any], source: Source) -> d.Step:
         policy.retry.CopyFrom(retry)
     if (resources := options.get("resources")) is not None:
         if not isinstance(resources, Resources):
-            raise WorkflowError(f"step {name!r}: resources is Resources(...), not {resources!r}", source)
+            raise WorkflowError(
+                f"step {name!r}: resources is Resources(...), not {resources!r}", source
+            )
         policy.resources.CopyFrom(resources.to_proto(source))
     return policy
 
@@ -196,7 +205,9 @@ def _memo_code(name: str, given: object, function: object, source: Source) -> tu
     if not isinstance(given, Memo) or not given.code:
         return ()
     if function is None:
-        raise WorkflowError(f"step {name!r}: Memo(code) is for steps that call a Python function", source)
+        raise WorkflowError(
+            f"step {name!r}: Memo(code) is for steps that call a Python function", source
+        )
     return tuple(given.code)
 
 
@@ -227,7 +238,8 @@ def _retry(name: str, given: object, source: Source) -> d.RetryPolicy | None:
         given = Retry(max_attempts=given)
     if not isinstance(given, Retry):
         raise WorkflowError(
-            f"step {name!r}: retry is Retry(...) or the number of attempts in all, not {given!r}", source
+            f"step {name!r}: retry is Retry(...) or the number of attempts in all, not {given!r}",
+            source,
         )
     return given.to_proto(source)
 
@@ -244,7 +256,9 @@ def _labels(name: str, given: object, source: Source) -> list[str]:
     if given is None:
         return []
     if isinstance(given, str) or not isinstance(given, Iterable):
-        raise WorkflowError(f"step {name!r}: labels is a list of expressions, not {given!r}", source)
+        raise WorkflowError(
+            f"step {name!r}: labels is a list of expressions, not {given!r}", source
+        )
     labels = list(given)
     for label in labels:
         if not isinstance(label, str) or not _LABEL.fullmatch(label):
@@ -271,5 +285,7 @@ def _priority(name: str, given: object, source: Source) -> int:
 def _isolation(name: str, given: object, source: Source) -> d.Isolation.ValueType:
     given = given or ""
     if not isinstance(given, str) or given not in _ISOLATION:
-        raise WorkflowError(f'step {name!r}: isolation is "warm" or "process", not {given!r}', source)
+        raise WorkflowError(
+            f'step {name!r}: isolation is "warm" or "process", not {given!r}', source
+        )
     return _ISOLATION[given]

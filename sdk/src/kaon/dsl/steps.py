@@ -53,7 +53,9 @@ def python(name: str, function: Callable[..., Any], /, **rest: Any) -> Step:
     `context` receives the step's context (progress, logs, checkpoints).
     """
     source = caller()
-    made = make("python", name, rest, source, config={}, function=functions.check(name, function, source))
+    made = make(
+        "python", name, rest, source, config={}, function=functions.check(name, function, source)
+    )
     functions.check_inputs(name, function, set(made.inputs), source)
     return made
 
@@ -74,10 +76,19 @@ def spark(name: str, function_or_script: Callable[..., Any] | str, /, **rest: An
     """
     source = caller()
     if isinstance(function_or_script, str):
-        return make("spark", name, rest, source, config={"file": function_or_script}, file=function_or_script)
+        return make(
+            "spark",
+            name,
+            rest,
+            source,
+            config={"file": function_or_script},
+            file=function_or_script,
+        )
     function = functions.check(name, function_or_script, source)
     made = make("spark", name, rest, source, config={}, function=function)
-    functions.check_inputs(name, function, set(made.inputs), source, provided=functions.CONTEXT | {"spark"})
+    functions.check_inputs(
+        name, function, set(made.inputs), source, provided=functions.CONTEXT | {"spark"}
+    )
     return made
 
 
@@ -96,13 +107,21 @@ def scala(name: str, file: str, /, *, main: str | None = None, **rest: Any) -> S
     """Compiles a Scala source file (once for each content) and runs its main object; `main` names it when there are several."""
     source = caller()
     config = (
-        {"file": file} if main is None else {"file": file, "main": _check_text(name, "main", main, source)}
+        {"file": file}
+        if main is None
+        else {"file": file, "main": _check_text(name, "main", main, source)}
     )
     return make("scala", name, rest, source, config=config, file=file)
 
 
 def docker(
-    name: str, /, image: str, *, argv: Iterable[str] = (), env: Mapping[str, str] | None = None, **rest: Any
+    name: str,
+    /,
+    image: str,
+    *,
+    argv: Iterable[str] = (),
+    env: Mapping[str, str] | None = None,
+    **rest: Any,
 ) -> Step:
     """Run a container of `image` with the step's directory mounted; without `argv` the image's own command.
 
@@ -119,7 +138,9 @@ def docker(
     return make("docker", name, rest, source, config=config)
 
 
-def shell(name: str, /, argv: Iterable[str], *, env: Mapping[str, str] | None = None, **rest: Any) -> Step:
+def shell(
+    name: str, /, argv: Iterable[str], *, env: Mapping[str, str] | None = None, **rest: Any
+) -> Step:
     """Run a program with its arguments; no shell reads them. For a pipeline: argv=["sh", "-c", "a | b"].
 
     `${name}` in a word of argv, or in a value of env, becomes the value of input `name`: of an artifact its local path.
@@ -142,16 +163,22 @@ def shell(name: str, /, argv: Iterable[str], *, env: Mapping[str, str] | None = 
         named=tuple(match[1] for word in words if (match := _IN_BUNDLE.fullmatch(word))),
         reads_bundle=any(_BUNDLE in text for text in (*words, *texts.values())),
     )
-    for where, text in (*(("argv", word) for word in words), *((f"env {key}", texts[key]) for key in texts)):
+    for where, text in (
+        *(("argv", word) for word in words),
+        *((f"env {key}", texts[key]) for key in texts),
+    ):
         for placeholder in _PLACEHOLDER.findall(text):
             if placeholder not in made.inputs and placeholder != _BUNDLE:
                 raise WorkflowError(
-                    f"step {name!r}: {where} names ${{{placeholder}}}, but there is no such input", source
+                    f"step {name!r}: {where} names ${{{placeholder}}}, but there is no such input",
+                    source,
                 )
     return made
 
 
-def publish(name: str, model_name: str, /, *, model: Reference, metrics: Any = None, **rest: Any) -> Step:
+def publish(
+    name: str, model_name: str, /, *, model: Reference, metrics: Any = None, **rest: Any
+) -> Step:
     """Hands a model to the publisher and waits for its validation.
 
     Args:
@@ -177,7 +204,9 @@ def publish(name: str, model_name: str, /, *, model: Reference, metrics: Any = N
 
 def step(step_type: str, name: str, /, *, file: str | None = None, **rest: Any) -> Step:
     """Make a step of any type that runners provide, with its settings in `config`; `file` is checked, bundled and added to them."""
-    return make(step_type, name, rest, caller(), config={} if file is None else {"file": file}, file=file)
+    return make(
+        step_type, name, rest, caller(), config={} if file is None else {"file": file}, file=file
+    )
 
 
 def _check_text(name: str, what: str, value: object, source: Source) -> str:

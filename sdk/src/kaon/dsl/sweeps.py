@@ -51,7 +51,9 @@ def grid(axes: Mapping[str, Any] | None = None, /, **named: Any) -> Space:
     return Space(axes=_axes("grid", axes, named, source), count=None, seed=0, source=source)
 
 
-def sample(axes: Mapping[str, Any] | None = None, /, *, count: int, seed: int = 0, **named: Any) -> Space:
+def sample(
+    axes: Mapping[str, Any] | None = None, /, *, count: int, seed: int = 0, **named: Any
+) -> Space:
     """Draw `count` points at random; the same seed draws the same points.
 
         trial = each("trial", sample(count=20, seed=1, lr=log_uniform(1e-4, 1), depth=integers(2, 8), kind=["a", "b"]))
@@ -79,7 +81,9 @@ def choice(values: Any, /) -> Draw:
 
 def uniform(low: float, high: float, /) -> Draw:
     """Draw a number between two bounds, uniformly."""
-    return Draw(choices=None, message=d.Distribution(uniform=_range("uniform", low, high, caller())))
+    return Draw(
+        choices=None, message=d.Distribution(uniform=_range("uniform", low, high, caller()))
+    )
 
 
 def log_uniform(low: float, high: float, /) -> Draw:
@@ -102,7 +106,9 @@ def integers(low: int, high: int, /) -> Draw:
     return Draw(choices=None, message=d.Distribution(integer=bounds))
 
 
-def median(metric: str, *, goal: str = "minimize", min_step: int = 1, min_cells: int = 3) -> d.EarlyStopping:
+def median(
+    metric: str, *, goal: str = "minimize", min_step: int = 1, min_cells: int = 3
+) -> d.EarlyStopping:
     """Stop a cell whose best value so far is worse than the median of the other cells' running means.
 
     Args:
@@ -121,7 +127,9 @@ def median(metric: str, *, goal: str = "minimize", min_step: int = 1, min_cells:
     return d.EarlyStopping(metric=_metric(metric, source), goal=_goal(goal, source), median=rule)
 
 
-def halving(metric: str, *, goal: str = "minimize", eta: int = 3, min_step: int = 1) -> d.EarlyStopping:
+def halving(
+    metric: str, *, goal: str = "minimize", eta: int = 3, min_step: int = 1
+) -> d.EarlyStopping:
     """Stop cells by asynchronous successive halving: at the steps min_step x eta^k only the best 1/eta of the cells continue.
 
     Args:
@@ -155,7 +163,9 @@ def _axes(
     for axis, values in axes.items():
         names.check_value_name(axis, f"an axis of {verb}", source)
         if verb == "grid" and isinstance(values, Draw):
-            raise WorkflowError(f"grid: axis {axis!r} must be a list; draw values with sample(...)", source)
+            raise WorkflowError(
+                f"grid: axis {axis!r} must be a list; draw values with sample(...)", source
+            )
         if isinstance(values, list | tuple) and not values:
             raise WorkflowError(f"{verb}: axis {axis!r} is empty", source)
     return axes
@@ -165,7 +175,9 @@ def _range(verb: str, low: float, high: float, source: Source) -> d.Range:
     if not (types.is_real(low) and types.is_real(high)):
         raise WorkflowError(f"{verb}({low!r}, {high!r}): both ends must be numbers", source)
     if low > high:
-        raise WorkflowError(f"{verb}({low!r}, {high!r}): the first must not be above the second", source)
+        raise WorkflowError(
+            f"{verb}({low!r}, {high!r}): the first must not be above the second", source
+        )
     return d.Range(low=low, high=high)
 
 
@@ -177,5 +189,7 @@ def _metric(metric: object, source: Source) -> str:
 
 def _goal(goal: object, source: Source) -> d.Goal.ValueType:
     if not isinstance(goal, str) or goal not in _GOALS:
-        raise WorkflowError(f'stop_early: goal must be "minimize" or "maximize", not {goal!r}', source)
+        raise WorkflowError(
+            f'stop_early: goal must be "minimize" or "maximize", not {goal!r}', source
+        )
     return _GOALS[goal]

@@ -116,7 +116,9 @@ class Last(Value):
     source: Source
 
     def __str__(self) -> str:
-        output = self.output if isinstance(self.output, Reference) else '{}["{}"]'.format(*self.output)
+        output = (
+            self.output if isinstance(self.output, Reference) else '{}["{}"]'.format(*self.output)
+        )
         return f"last({output})"
 
 
@@ -194,7 +196,9 @@ def param(
     if kind is None:
         if check or tuple(choices):
             raise WorkflowError(f"parameter {name!r} with choices or a check needs a type", source)
-        return Parameter(name=name, type=None, default_json=None, description=description, source=source)
+        return Parameter(
+            name=name, type=None, default_json=None, description=description, source=source
+        )
     parsed = types.parse(kind)
     if parsed is None or types.is_artifact(parsed):
         raise WorkflowError(
@@ -203,10 +207,14 @@ def param(
     parameter = Parameter(
         name=name,
         type=parsed,
-        default_json=None if default is _REQUIRED else _fitting(name, parsed, default, "its default", source),
+        default_json=None
+        if default is _REQUIRED
+        else _fitting(name, parsed, default, "its default", source),
         description=description,
         check=_check_cel(name, check, source),
-        choices_json=tuple(_fitting(name, parsed, choice, "a choice", source) for choice in choices),
+        choices_json=tuple(
+            _fitting(name, parsed, choice, "a choice", source) for choice in choices
+        ),
         source=source,
     )
     if parameter.default_json is not None:
@@ -264,7 +272,8 @@ def expr(cel: str, **variables: Any) -> Expr:
     checks.text(cel, "the expression of expr", source)
     if len(cel) > EXPRESSION_CHARACTERS:
         raise WorkflowError(
-            f"expr({cel[:80]!r}...) has {len(cel)} characters; use at most {EXPRESSION_CHARACTERS}", source
+            f"expr({cel[:80]!r}...) has {len(cel)} characters; use at most {EXPRESSION_CHARACTERS}",
+            source,
         )
     try:
         program = cel_engine.load().compile(cel)
@@ -273,7 +282,9 @@ def expr(cel: str, **variables: Any) -> Expr:
     used = set(program.variables())
     missing = sorted(used - set(variables) - set(_BOUND.findall(cel)))
     if missing:
-        raise WorkflowError(f"expr({cel!r}) uses {', '.join(missing)}; give each as an argument", source)
+        raise WorkflowError(
+            f"expr({cel!r}) uses {', '.join(missing)}; give each as an argument", source
+        )
     unused = sorted(set(variables) - used)
     if unused:
         raise WorkflowError(f"expr({cel!r}) does not use {', '.join(unused)}", source)
@@ -294,7 +305,9 @@ def literal(value: object, what: str, source: Source) -> str:
         ) from None
 
 
-def _fitting(name: str, value_type: d.ValueType.ValueType, value: object, what: str, source: Source) -> str:
+def _fitting(
+    name: str, value_type: d.ValueType.ValueType, value: object, what: str, source: Source
+) -> str:
     """Canonical JSON of a default or choice of a parameter."""
     if isinstance(value, date) and type(value) is date:
         value = value.isoformat()
@@ -302,19 +315,23 @@ def _fitting(name: str, value_type: d.ValueType.ValueType, value: object, what: 
     value = canonical.loads(text)
     if not types.fits(value, value_type):
         raise WorkflowError(
-            f"parameter {name!r} is declared {types.name_of(value_type)}, but {what} is {text}", source
+            f"parameter {name!r} is declared {types.name_of(value_type)}, but {what} is {text}",
+            source,
         )
     if types.name_of(value_type) != "float":
         return text
     if not types.is_real(value):
-        raise WorkflowError(f"parameter {name!r}: {what} is {text[:80]}, which no float can hold", source)
+        raise WorkflowError(
+            f"parameter {name!r}: {what} is {text[:80]}, which no float can hold", source
+        )
     return canonical.dumps(float(value))  # type: ignore[arg-type]
 
 
 def _check_cel(name: str, check: object, source: Source) -> str:
     if not isinstance(check, str):
         raise WorkflowError(
-            f'parameter {name!r}: check is a CEL expression such as "value > 0", not {check!r}', source
+            f'parameter {name!r}: check is a CEL expression such as "value > 0", not {check!r}',
+            source,
         )
     checks.text(check, f"parameter {name!r}: check", source)
     if len(check) > EXPRESSION_CHARACTERS:

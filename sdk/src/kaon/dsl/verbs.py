@@ -113,7 +113,8 @@ def for_each(item: Each, body: Part) -> ForEach:
     source = caller()
     if not isinstance(item, Each):
         raise WorkflowError(
-            'for_each takes each(...) first: for_each(each("region", wrangle["regions"]), body)', source
+            'for_each takes each(...) first: for_each(each("region", wrangle["regions"]), body)',
+            source,
         )
     return over_each(item, check_part(body, "for_each", source), source)
 
@@ -147,9 +148,13 @@ def until(
         WorkflowError: one of them is wrong.
     """
     source = caller()
-    checks.whole(max_iterations, "repeat: max_iterations", source, d.Repeat, "max_iterations", least=1)
+    checks.whole(
+        max_iterations, "repeat: max_iterations", source, d.Repeat, "max_iterations", least=1
+    )
     if exhausted not in _EXHAUSTED:
-        raise WorkflowError(f'repeat: exhausted must be "fail" or "accept", not {exhausted!r}', source)
+        raise WorkflowError(
+            f'repeat: exhausted must be "fail" or "accept", not {exhausted!r}', source
+        )
     if not types.is_real(factor) or factor < 1:
         raise WorkflowError(f"repeat: factor must be at least 1, not {factor!r}", source)
     if name is not None:
@@ -283,7 +288,9 @@ def _parts(parts: tuple[Part, ...], verb: str, source: Source) -> tuple[Part, ..
 
 def _failure(item: str, tolerate: object, source: Source) -> d.FailurePolicy | None:
     if type(tolerate) is int and tolerate >= 0:
-        checks.whole(tolerate, f"each({item!r}): tolerate", source, d.FailurePolicy, "count", least=0)
+        checks.whole(
+            tolerate, f"each({item!r}): tolerate", source, d.FailurePolicy, "count", least=0
+        )
         return d.FailurePolicy(count=tolerate) if tolerate else None
     match = _PERCENT.fullmatch(tolerate.strip()) if isinstance(tolerate, str) else None
     if match and float(match[1]) <= 100:

@@ -180,7 +180,9 @@ class Workflow:
         path = self.source.path.resolve()
         own = path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else ""
         try:
-            bundle = make_bundle(self.root, needed=needed, wanted=[own] if path.is_file() and own else [])
+            bundle = make_bundle(
+                self.root, needed=needed, wanted=[own] if path.is_file() and own else []
+            )
         except WorkflowError as error:
             raise WorkflowError(error.problem, error.source or self.source) from error
         self._check_directories(bundle.files)
@@ -234,7 +236,9 @@ def _checked_count(count: object, source: Source) -> int:
     return checks.whole(count, what, source, d.WorkflowDefinition, "max_active_runs", least=0)
 
 
-def _declared(given: Iterable[Parameter] | Mapping[str, Any], source: Source) -> dict[str, Parameter]:
+def _declared(
+    given: Iterable[Parameter] | Mapping[str, Any], source: Source
+) -> dict[str, Parameter]:
     pairs = given.items() if isinstance(given, Mapping) else ((None, each) for each in given)
     declared: dict[str, Parameter] = {}
     for name, written in pairs:
@@ -246,12 +250,18 @@ def _declared(given: Iterable[Parameter] | Mapping[str, Any], source: Source) ->
 def _parameter(name: str | None, written: Any, source: Source) -> Parameter:
     """One entry of `parameters`: a declaration, or with a name also a type or a default."""
     if name is not None and not isinstance(written, Parameter):
-        by_type = isinstance(written, type) or (isinstance(written, str) and types.parse(written) is not None)
+        by_type = isinstance(written, type) or (
+            isinstance(written, str) and types.parse(written) is not None
+        )
         return values.param(name, written) if by_type else values.param(name, default=written)
     if not isinstance(written, Parameter):
-        raise WorkflowError(f"parameters takes param(...) objects or a dict by name, not {written!r}", source)
+        raise WorkflowError(
+            f"parameters takes param(...) objects or a dict by name, not {written!r}", source
+        )
     if name is not None and name != written.name:
-        raise WorkflowError(f"parameter {written.name!r} is listed under the name {name!r}", written.source)
+        raise WorkflowError(
+            f"parameter {written.name!r} is listed under the name {name!r}", written.source
+        )
     if written.type is None:
         raise WorkflowError(
             f'parameter {written.name!r} needs a type: param("{written.name}", int)', written.source

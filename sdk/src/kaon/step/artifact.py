@@ -54,7 +54,9 @@ class Artifact:
             "media_type": self.media_type,
             "name": self.name,
         }
-        return {"uri": self.uri, "type": self.type} | {field: value for field, value in kept.items() if value}
+        return {"uri": self.uri, "type": self.type} | {
+            field: value for field, value in kept.items() if value
+        }
 
     def __fspath__(self) -> str:
         if self.path is None:

@@ -143,7 +143,11 @@ def plain(value: Any, kind: str) -> Any:
             return value.to_reference()
         if isinstance(value, (str, os.PathLike)):
             text = os.fspath(value)
-            return {"uri": text, "type": kind} if "://" in str(text) else {"path": str(Path(text).absolute())}
+            return (
+                {"uri": text, "type": kind}
+                if "://" in str(text)
+                else {"path": str(Path(text).absolute())}
+            )
     if isinstance(value, (list, tuple)):
         return [plain(item, "any") for item in value]
     if isinstance(value, dict):

@@ -160,8 +160,12 @@ class StepContext:
             raise ValueError(
                 f"step {self.step} declares no output {name!r}; it declares {', '.join(self.outputs) or 'none'}"
             )
-        if extension and (not extension.startswith(".") or extension.strip(".") == "" or "/" in extension):
-            raise ValueError(f"{extension!r} is no extension: it begins with a dot and has no slash in it")
+        if extension and (
+            not extension.startswith(".") or extension.strip(".") == "" or "/" in extension
+        ):
+            raise ValueError(
+                f"{extension!r} is no extension: it begins with a dot and has no slash in it"
+            )
         return self._made("artifacts") / f"{name}{extension}"
 
     def progress(self, fraction: float, message: str = "") -> None:

@@ -15,7 +15,8 @@ class LogState:
         self._root = list(logging.root.handlers)
         self._disabled = logging.root.manager.disable
         self._loggers = {
-            logger: (list(logger.handlers), list(logger.filters), logger.level) for logger in _loggers()
+            logger: (list(logger.handlers), list(logger.filters), logger.level)
+            for logger in _loggers()
         }
         self._level = logging.root.level
 
@@ -50,7 +51,11 @@ def _restore_handlers(logger: logging.Logger, saved: list[logging.Handler]) -> N
     if logger.handlers == saved:
         return
     # Libraries give theirs a null handler when they are imported, and stay imported.
-    new = [each for each in logger.handlers if each not in saved and type(each) is not logging.NullHandler]
+    new = [
+        each
+        for each in logger.handlers
+        if each not in saved and type(each) is not logging.NullHandler
+    ]
     for handler in new:
         logger.removeHandler(handler)
         with contextlib.suppress(Exception):

@@ -72,7 +72,9 @@ class EventPipe:
         while len(line) > _EVENT_BYTES:
             length //= 2
             line = (
-                json.dumps({name: _shortened(name, value, length) for name, value in event.items()}).encode()
+                json.dumps(
+                    {name: _shortened(name, value, length) for name, value in event.items()}
+                ).encode()
                 + b"\n"
             )
         return line

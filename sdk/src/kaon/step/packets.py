@@ -72,7 +72,9 @@ def receive(end: socket.socket, flags: int = 0) -> bytes:
 def _content(descriptor: int) -> bytes:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode) or status.st_size > DOCUMENT_BYTES:
-        raise TooLarge(f"what came beside a packet is no document of at most {DOCUMENT_BYTES} bytes")
+        raise TooLarge(
+            f"what came beside a packet is no document of at most {DOCUMENT_BYTES} bytes"
+        )
     parts, place = [], 0
     while place < status.st_size and (part := os.pread(descriptor, status.st_size - place, place)):
         parts.append(part)

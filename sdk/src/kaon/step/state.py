@@ -19,7 +19,9 @@ from kaon.step import logstate
 
 _OBJECTS = ("stdin", "stdout", "stderr", "path", "argv", "excepthook", "displayhook")
 # Those with a name: the others, in the middle and of real time, nobody handles by chance.
-_SIGNALS = tuple(int(number) for number in signal.Signals if number not in (signal.SIGKILL, signal.SIGSTOP))
+_SIGNALS = tuple(
+    int(number) for number in signal.Signals if number not in (signal.SIGKILL, signal.SIGSTOP)
+)
 # Its `==` compares the raw mapping; that of `os.environ` decodes every variable.
 _environ: dict[bytes, bytes] = os.environ._data  # type: ignore[attr-defined]
 

@@ -88,7 +88,9 @@ class Worker:
     def _run(self, request: dict[str, Any]) -> None:
         self._id = request["id"]
         inbox = Inbox(self._signals.fileno(), self._signalled)
-        context = StepContext(request["context"], partial(self._emit, self._id, encode=_encode_event), inbox)
+        context = StepContext(
+            request["context"], partial(self._emit, self._id, encode=_encode_event), inbox
+        )
         self._current = context
         answer = self._called(request, context)
         stopping, self._current = context.is_cancelled, None
@@ -97,7 +99,9 @@ class Worker:
         try:
             self._emit(self._id, answer | ends)
         except (ValueError, TypeError, RecursionError) as error:
-            self._emit(self._id, told("InvalidOutputs", f"the outputs are not JSON: {error}") | ends)
+            self._emit(
+                self._id, told("InvalidOutputs", f"the outputs are not JSON: {error}") | ends
+            )
         if stopping or ends:
             self._exit()
 
@@ -106,7 +110,9 @@ class Worker:
         try:
             self._places.enter(request["context"]["paths"]["work"])
         except OSError as error:
-            return told("StepDirectory", f"the step's directory cannot be made: {error}") | {"user": False}
+            return told("StepDirectory", f"the step's directory cannot be made: {error}") | {
+                "user": False
+            }
         try:
             self._load(request["target"])
             outputs = call(request["target"], context, inputs_as_arguments=not request["whole"])
@@ -161,7 +167,9 @@ class Worker:
         self._early = [message for message in self._early if message["id"] > self._id]
         return mine
 
-    def _emit(self, number: int, event: dict[str, Any], encode: Callable[[Any], str] = _encode) -> None:
+    def _emit(
+        self, number: int, event: dict[str, Any], encode: Callable[[Any], str] = _encode
+    ) -> None:
         refuse_copy(self._pid)
         data = encode({"id": number, **event}).encode()
         with self._lock:

@@ -61,7 +61,12 @@ def test_links_inside_of_a_directory_stay_links(step: Path, source: Path) -> Non
     kept = given(step)
     told = {name: os.readlink(kept / name) for name in ("latest", "absolute", "out", "broken")}
     # The runner refuses the last two, as it does when a warm worker returns such a directory.
-    assert told == {"latest": "deep", "absolute": "deep/w", "out": "/etc/hostname", "broken": "nothing"}
+    assert told == {
+        "latest": "deep",
+        "absolute": "deep/w",
+        "out": "/etc/hostname",
+        "broken": "nothing",
+    }
     assert (kept / "latest" / "w").read_text() == "weights"
 
 
@@ -86,7 +91,9 @@ def test_what_is_neither_a_file_nor_a_directory_is_named_and_not_read(
     step: Path, source: Path, inside: bool
 ) -> None:
     os.mkfifo(source / "pipe")
-    with pytest.raises(InvalidOutputs, match=r"output model: .*pipe is neither a file nor a directory"):
+    with pytest.raises(
+        InvalidOutputs, match=r"output model: .*pipe is neither a file nor a directory"
+    ):
         keep(source if inside else source / "pipe", step, "model")
 
 

@@ -31,11 +31,23 @@ def ended(directory: Path, body: str) -> subprocess.CompletedProcess[str]:
     """The process of a step whose function ends with this statement."""
     for name in ("work", "outputs", "artifacts"):
         (directory / name).mkdir()
-    paths = {name: str(directory / name) for name in ("work", "outputs", "artifacts", "events", "commands")}
+    paths = {
+        name: str(directory / name)
+        for name in ("work", "outputs", "artifacts", "events", "commands")
+    }
     identity = {"run_id": "run", "workflow": "w", "step": "s", "name": "s", "tenant": "default"}
     counts = {"protocol": 1, "attempt": 1, "generation": 1, "iteration": 1}
-    values = {"params": {}, "inputs": {}, "outputs": {}, "config": {}, "checkpoint": None, "scratch": ""}
-    (directory / "context.json").write_text(json.dumps({**identity, **counts, **values, "paths": paths}))
+    values = {
+        "params": {},
+        "inputs": {},
+        "outputs": {},
+        "config": {},
+        "checkpoint": None,
+        "scratch": "",
+    }
+    (directory / "context.json").write_text(
+        json.dumps({**identity, **counts, **values, "paths": paths})
+    )
     (directory / "prepared.py").write_text(_PREPARED.format(body=body))
     pipes = []
     for name in ("events", "commands"):

@@ -13,7 +13,10 @@ from kaon.step.call import InvalidOutputs, named, takes_context
 
 
 def document(tmp_path: Path, **rest: Any) -> dict[str, Any]:
-    paths = {name: str(tmp_path / name) for name in ("work", "outputs", "artifacts", "events", "commands")}
+    paths = {
+        name: str(tmp_path / name)
+        for name in ("work", "outputs", "artifacts", "events", "commands")
+    }
     base = {
         "run_id": "run-1",
         "workflow": "w",
@@ -38,7 +41,13 @@ def context(tmp_path: Path, **rest: Any) -> tuple[StepContext, list[dict[str, An
 
 def test_artifacts_among_the_inputs_are_objects_also_within_lists(tmp_path: Path) -> None:
     reference = {
-        "artifact": {"uri": "file:///x", "digest": "sha256:1", "type": "model", "size": 3, "path": "/local/x"}
+        "artifact": {
+            "uri": "file:///x",
+            "digest": "sha256:1",
+            "type": "model",
+            "size": 3,
+            "path": "/local/x",
+        }
     }
     step, _ = context(tmp_path, inputs={"one": reference, "many": [reference, None], "rank": 4})
     one = step.inputs["one"]
@@ -93,7 +102,13 @@ def test_an_output_may_have_an_extension(tmp_path: Path) -> None:
 
 
 def test_an_artifact_that_is_handed_on_keeps_what_is_known_of_it() -> None:
-    reference = {"uri": "file:///x", "digest": "sha256:1", "type": "dataset", "size": 3, "name": "x.csv.gz"}
+    reference = {
+        "uri": "file:///x",
+        "digest": "sha256:1",
+        "type": "dataset",
+        "size": 3,
+        "name": "x.csv.gz",
+    }
     artifact = Artifact.from_reference({**reference, "path": "/cache/x.csv.gz"})
     assert (artifact.name, artifact.path) == ("x.csv.gz", Path("/cache/x.csv.gz"))
     assert artifact.to_reference() == reference
@@ -161,7 +176,9 @@ def test_what_a_function_returns_becomes_its_outputs(
 def test_a_dict_without_the_only_output_by_its_name_is_refused_with_the_fix(
     returned: dict[str, Any], kind: str
 ) -> None:
-    with pytest.raises(InvalidOutputs, match=f"must have 'a' \\({kind}\\) alone: return {{'a': value}}"):
+    with pytest.raises(
+        InvalidOutputs, match=f"must have 'a' \\({kind}\\) alone: return {{'a': value}}"
+    ):
         named(returned, {"a": kind})
 
 

@@ -86,7 +86,9 @@ class Backends:
         server = self._addresses[Backend.COORDINATOR]
         health = health_pb2_grpc.HealthStub(self._channel(server, streams=False))
         try:
-            await health.Check(health_pb2.HealthCheckRequest(service=VIEW_SERVICE), timeout=_HEALTH_SECONDS)
+            await health.Check(
+                health_pb2.HealthCheckRequest(service=VIEW_SERVICE), timeout=_HEALTH_SECONDS
+            )
         except aio.AioRpcError as error:
             if error.code() is not StatusCode.NOT_FOUND:
                 raise failure_of(error, service=Backend.VIEW.value, address=server) from error

@@ -69,7 +69,9 @@ class Application:
         if self._settings.metrics:
             self._metrics_server = MetricsServer(self._settings.metrics, self._registry)
         if not self._pages.build:
-            log.warning("the console has no page: it is not built", directory=str(self._settings.pages))
+            log.warning(
+                "the console has no page: it is not built", directory=str(self._settings.pages)
+            )
         log.info("console ready", origin=self.origin, server=self._settings.server)
         return port
 
@@ -114,7 +116,12 @@ class Application:
             origins=origins,
             login=login,
             api=Api(
-                ApiParts(login=login, backends=backends, streams=self._streams, read_only=settings.read_only)
+                ApiParts(
+                    login=login,
+                    backends=backends,
+                    streams=self._streams,
+                    read_only=settings.read_only,
+                )
             ),
             previews=Previews(login, artifacts, settings.preview_bytes),
             pages=self._pages,

@@ -75,4 +75,6 @@ async def _body(request: Request) -> bytes:
 
 
 def _too_large() -> CallFailed:
-    return CallFailed(Code.RESOURCE_EXHAUSTED, f"a request may have {MAX_REQUEST_BYTES} bytes at most")
+    return CallFailed(
+        Code.RESOURCE_EXHAUSTED, f"a request may have {MAX_REQUEST_BYTES} bytes at most"
+    )

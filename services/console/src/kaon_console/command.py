@@ -11,7 +11,10 @@ from kaon.cli import options, output, plugins
 from kaon_telemetry.logs import configure_logs
 
 Port: TypeAlias = Annotated[
-    int, typer.Option("--port", min=0, max=65535, help="Port of the console on this machine; 0: a free one.")
+    int,
+    typer.Option(
+        "--port", min=0, max=65535, help="Port of the console on this machine; 0: a free one."
+    ),
 ]
 PORT = 7072
 

@@ -101,7 +101,9 @@ class Login:
         if grant is not None:
             self._parts.streams.end_session(grant.key)
         answer = Response(status_code=204)
-        answer.delete_cookie(self.cookie, path="/", httponly=True, samesite="strict", secure=self._secure)
+        answer.delete_cookie(
+            self.cookie, path="/", httponly=True, samesite="strict", secure=self._secure
+        )
         return answer
 
     def refused(self) -> Response:

@@ -68,16 +68,25 @@ REFUSED: Mapping[str, str] = {
     "kaonapi.model.v1.ModelService/AcknowledgeModel": "production systems acknowledge what they have picked up",
 }
 
-_BACKENDS: Mapping[str, Backend] = {"kaonapi.view": Backend.VIEW, "kaonapi.model": Backend.PUBLISHER}
+_BACKENDS: Mapping[str, Backend] = {
+    "kaonapi.view": Backend.VIEW,
+    "kaonapi.model": Backend.PUBLISHER,
+}
 
 
 def _methods() -> Iterator[Method]:
     for service, (reads, streams, commands) in _LISTED.items():
         backend = _BACKENDS.get(".".join(service.split(".")[:2]), Backend.COORDINATOR)
-        kinds = ((reads, Access.READ, False), (streams, Access.READ, True), (commands, Access.COMMAND, False))
+        kinds = (
+            (reads, Access.READ, False),
+            (streams, Access.READ, True),
+            (commands, Access.COMMAND, False),
+        )
         for names, access, streaming in kinds:
             for name in names.split():
-                yield Method(name=f"{service}/{name}", access=access, streams=streaming, backend=backend)
+                yield Method(
+                    name=f"{service}/{name}", access=access, streams=streaming, backend=backend
+                )
 
 
 METHODS: Mapping[str, Method] = {method.name: method for method in _methods()}

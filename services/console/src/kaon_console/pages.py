@@ -15,7 +15,9 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 from kaon_wire.errors import NotFound
 
 NONCE_PLACE = "__CSP_NONCE__"
-_UNBUILT = "the console's page is not built: `make setup` builds it where Node.js and npm are installed"
+_UNBUILT = (
+    "the console's page is not built: `make setup` builds it where Node.js and npm are installed"
+)
 # The build names these after their content.
 _HASHED = "assets/"
 # Best first.
@@ -79,7 +81,12 @@ class Pages:
         name = request.url.path.lstrip("/")
         if file := self._files.get(name):
             return _answer(file, request)
-        if name.startswith(_HASHED) or PurePosixPath(name).suffix in {".js", ".css", ".map", ".ico"}:
+        if name.startswith(_HASHED) or PurePosixPath(name).suffix in {
+            ".js",
+            ".css",
+            ".map",
+            ".ico",
+        }:
             return PlainTextResponse("no such file in this build\n", 404)
         nonce = secrets.token_urlsafe(18)
         return Response(
@@ -116,7 +123,9 @@ def _answer(file: _File, request: Request) -> Response:
         headers["content-security-policy"] = _SCRIPT_POLICY
     if encoding:
         headers["content-encoding"] = encoding
-    return FileResponse(file.encoded.get(encoding, file.path), headers=headers, media_type=file.media_type)
+    return FileResponse(
+        file.encoded.get(encoding, file.path), headers=headers, media_type=file.media_type
+    )
 
 
 def _accepted(text: str) -> set[str]:

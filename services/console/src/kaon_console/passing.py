@@ -28,8 +28,12 @@ async def pass_unary(target: Target, call: Call, receive: Receive) -> bytes | No
         CallFailed: The call failed.
     """
     timeout = UNARY_SECONDS if call.timeout is None else call.timeout
-    method: aio.UnaryUnaryMultiCallable[bytes, bytes] = target.channel.unary_unary(f"/{call.method.name}")
-    answering = asyncio.ensure_future(_awaited(method(call.body, metadata=call.metadata, timeout=timeout)))
+    method: aio.UnaryUnaryMultiCallable[bytes, bytes] = target.channel.unary_unary(
+        f"/{call.method.name}"
+    )
+    answering = asyncio.ensure_future(
+        _awaited(method(call.body, metadata=call.metadata, timeout=timeout))
+    )
     async with _gone(receive) as gone:
         await _first(answering, gone)
         if not answering.done():
@@ -53,7 +57,9 @@ async def pass_stream(
         receive: tells when the browser has gone.
         send: takes the body of the answer, whose headers are sent; it waits until the browser has taken enough.
     """
-    method: aio.UnaryStreamMultiCallable[bytes, bytes] = target.channel.unary_stream(f"/{call.method.name}")
+    method: aio.UnaryStreamMultiCallable[bytes, bytes] = target.channel.unary_stream(
+        f"/{call.method.name}"
+    )
     stream = method(request, metadata=call.metadata, timeout=call.timeout)
     failure: CallFailed | None = None
     async with _gone(receive) as gone:
@@ -68,7 +74,9 @@ async def pass_stream(
             await send(_body(end_of_stream(failure), more=False))
 
 
-async def _next(stream: Any, target: Target, ending: Ending, gone: asyncio.Task[None]) -> bytes | None:
+async def _next(
+    stream: Any, target: Target, ending: Ending, gone: asyncio.Task[None]
+) -> bytes | None:
     """Return the next message; None at the end, and when the browser has gone.
 
     Raises:

@@ -51,7 +51,8 @@ class Previews:
             return self._login.refused()
         if self._artifacts is None:
             return _told(
-                404, "this console has no previews: KAON_ARTIFACTS does not say where artifacts are kept"
+                404,
+                "this console has no previews: KAON_ARTIFACTS does not say where artifacts are kept",
             )
         asked = request.query_params.get("type", "text/plain")
         if asked not in TYPES:
@@ -64,7 +65,9 @@ class Previews:
         try:
             data, total = await asyncio.to_thread(_beginning, self._artifacts, digest, self._most)
         except ArtifactMissing:
-            return _told(404, f"artifact {digest} is not kept any more, or not where this console looks")
+            return _told(
+                404, f"artifact {digest} is not kept any more, or not where this console looks"
+            )
         except ArtifactError as error:
             return _told(502, str(error))
         return self._answer(TYPES[asked], data, total)
@@ -73,7 +76,8 @@ class Previews:
         cut = total > self._most
         if cut and media_type.startswith("image/"):
             return _told(
-                413, f"the image has {total} bytes, and a preview at most {self._most} (KAON_PREVIEW_BYTES)"
+                413,
+                f"the image has {total} bytes, and a preview at most {self._most} (KAON_PREVIEW_BYTES)",
             )
         headers = {
             "content-security-policy": _SANDBOX,

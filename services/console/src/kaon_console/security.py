@@ -57,7 +57,9 @@ class Guard:
         if refusal is None:
             await self._app(scope, receive, sending)
             return
-        log.warning("request refused", path=scope["path"], status=refusal.status, reason=refusal.text)
+        log.warning(
+            "request refused", path=scope["path"], status=refusal.status, reason=refusal.text
+        )
         answer = PlainTextResponse(refusal.text + "\n", refusal.status, {"connection": "close"})
         await answer(scope, receive, sending)
 
@@ -65,7 +67,9 @@ class Guard:
         headers = Headers(scope=scope)
         host = headers.getlist("host")
         if len(host) != 1 or host[0].lower() not in self._hosts:
-            return Refusal(status=421, text="this console does not serve that host (KAON_CONSOLE_ORIGINS)")
+            return Refusal(
+                status=421, text="this console does not serve that host (KAON_CONSOLE_ORIGINS)"
+            )
         if not scope["path"].startswith("/"):
             return Refusal(status=400, text="the target of a request must be a path")
         if scope["method"] in {"GET", "HEAD"}:

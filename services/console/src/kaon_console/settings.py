@@ -62,7 +62,9 @@ class Settings:
             InvalidValue: The name or tenant is invalid.
         """
         roles = ",".join(filter(None, (role.strip() for role in self.roles.split(","))))
-        return principal_of(((TENANT_KEY, self.tenant), (PRINCIPAL_KEY, self.name), (ROLES_KEY, roles)))
+        return principal_of(
+            ((TENANT_KEY, self.tenant), (PRINCIPAL_KEY, self.name), (ROLES_KEY, roles))
+        )
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
@@ -136,8 +138,14 @@ def _origins(text: str) -> tuple[str, ...]:
 def _origin(text: str) -> str:
     parts = urlsplit(text)
     origin = f"{parts.scheme}://{parts.netloc}".lower()
-    if parts.scheme not in {"http", "https"} or not parts.hostname or origin != text.lower().rstrip("/"):
-        raise InvalidValue(f"KAON_CONSOLE_ORIGINS: {text!r} is no origin such as https://kaon.example.org")
+    if (
+        parts.scheme not in {"http", "https"}
+        or not parts.hostname
+        or origin != text.lower().rstrip("/")
+    ):
+        raise InvalidValue(
+            f"KAON_CONSOLE_ORIGINS: {text!r} is no origin such as https://kaon.example.org"
+        )
     return origin
 
 

@@ -40,7 +40,9 @@ class Tickets:
         now: seconds since the epoch.
     """
 
-    def __init__(self, directory: Path, *, seconds: float, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, directory: Path, *, seconds: float, now: Callable[[], float] = time.time
+    ) -> None:
         self._directory = directory
         self._seconds = seconds
         self._now = now
@@ -70,7 +72,9 @@ class Tickets:
             told = json.loads(self._path(key).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
-        principal = Principal(tenant=told["tenant"], name=told["name"], roles=frozenset(told["roles"]))
+        principal = Principal(
+            tenant=told["tenant"], name=told["name"], roles=frozenset(told["roles"])
+        )
         grant = Grant(key=key, principal=principal, expires=told["expires"])
         return grant if grant.expires > self._now() else None
 

@@ -93,7 +93,11 @@ class Browser:
         return Stream(connection)
 
     def request(
-        self, verb: str, path: str, body: bytes | None = None, headers: Mapping[str, str | None] | None = None
+        self,
+        verb: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str | None] | None = None,
     ) -> Answer:
         """Any request. Underscores in the names of headers stand for hyphens."""
         connection = self.connect()

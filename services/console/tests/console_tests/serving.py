@@ -89,7 +89,9 @@ class FakeService:
         streaming: likewise.
     """
 
-    def __init__(self, unary: Mapping[str, Unary], streaming: Mapping[str, Streaming], port: int = 0) -> None:
+    def __init__(
+        self, unary: Mapping[str, Unary], streaming: Mapping[str, Streaming], port: int = 0
+    ) -> None:
         self._unary, self._streaming, self._port = unary, streaming, port
         self._server: aio.Server | None = None
 

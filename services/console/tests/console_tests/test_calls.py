@@ -72,7 +72,9 @@ class Service:
 @pytest.fixture(scope="module")
 def behind() -> Iterator[tuple[Service, int]]:
     service = Service()
-    fake = FakeService({GET: service.on_unary, CANCEL: service.on_unary}, {WATCH: service.on_stream})
+    fake = FakeService(
+        {GET: service.on_unary, CANCEL: service.on_unary}, {WATCH: service.on_stream}
+    )
     with on_a_thread(fake) as (port, _):
         yield service, port
 
@@ -110,7 +112,9 @@ def test_bytes_pass_undecoded_both_ways(passing: Served, service: Service) -> No
     assert passing.browser().call(GET, b"").body == b""
 
 
-def test_the_services_are_told_who_calls_by_the_server_alone(passing: Served, service: Service) -> None:
+def test_the_services_are_told_who_calls_by_the_server_alone(
+    passing: Served, service: Service
+) -> None:
     service.unary = echo
     headers = {
         "kaon_tenant": "other",
@@ -142,8 +146,12 @@ def test_two_sessions_are_two_tenants(passing: Served, service: Service) -> None
     assert service.metadata["kaon-tenant"] == "b"
 
 
-@pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK])
-def test_an_error_comes_back_with_its_code(passing: Served, service: Service, code: grpc.StatusCode) -> None:
+@pytest.mark.parametrize(
+    "code", [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK]
+)
+def test_an_error_comes_back_with_its_code(
+    passing: Served, service: Service, code: grpc.StatusCode
+) -> None:
     async def fail(_request: bytes, context: Any) -> bytes:
         await context.abort(code, "<b>bad</b>\n\u202e")
         return b""
@@ -160,7 +168,9 @@ async def refuse(_request: bytes, context: Any) -> bytes:
     """Fails with what is wrong with a request, as the coordinator does."""
     detail = any_pb2.Any()
     detail.Pack(
-        error_details_pb2.BadRequest(field_violations=[{"field": "run_id", "description": "is empty"}])
+        error_details_pb2.BadRequest(
+            field_violations=[{"field": "run_id", "description": "is empty"}]
+        )
     )
     status = status_pb2.Status(code=3, message="wrong", details=[detail])
     await context.abort_with_status(rpc_status.to_status(status))
@@ -177,7 +187,9 @@ def test_details_of_an_error_are_kept(passing: Served, service: Service) -> None
     assert error_details_pb2.BadRequest.FromString(value).field_violations[0].field == "run_id"
 
 
-def test_an_error_whose_details_are_damaged_is_still_told(passing: Served, service: Service) -> None:
+def test_an_error_whose_details_are_damaged_is_still_told(
+    passing: Served, service: Service
+) -> None:
     async def fail(_request: bytes, context: Any) -> bytes:
         context.set_trailing_metadata([("grpc-status-details-bin", b"\xff\xff\xff")])
         await context.abort(grpc.StatusCode.NOT_FOUND, "gone")
@@ -190,7 +202,10 @@ def test_an_error_whose_details_are_damaged_is_still_told(passing: Served, servi
 def test_a_service_that_is_away_is_told_by_name(console: Served) -> None:
     answer = console.browser().call(GET)
     assert answer.status == 503
-    assert answer.json == {"code": "unavailable", "message": "the coordinator at 127.0.0.1:1 does not answer"}
+    assert answer.json == {
+        "code": "unavailable",
+        "message": "the coordinator at 127.0.0.1:1 does not answer",
+    }
     models = console.browser().call("kaonapi.model.v1.ModelService/ListModels")
     assert models.json["message"] == "the model publisher at 127.0.0.1:1 does not answer"
 
@@ -207,7 +222,9 @@ def test_a_service_that_is_away_is_told_by_name(console: Served) -> None:
         "../session",
     ],
 )
-def test_methods_that_are_not_listed_are_not_passed_on(passing: Served, service: Service, name: str) -> None:
+def test_methods_that_are_not_listed_are_not_passed_on(
+    passing: Served, service: Service, name: str
+) -> None:
     service.unary = echo
     answer = passing.browser().call(name)
     assert answer.status == 501
@@ -268,7 +285,9 @@ def test_a_request_has_a_bound(
         "content-type": "application/proto",
         "connect-protocol-version": "1",
     }
-    connection.request("POST", f"/api/{GET}", iter([b"x" * 600, b"x" * 600]), headers, encode_chunked=True)
+    connection.request(
+        "POST", f"/api/{GET}", iter([b"x" * 600, b"x" * 600]), headers, encode_chunked=True
+    )
     assert connection.getresponse().status == 429
     connection.close()
 
@@ -325,7 +344,10 @@ def test_an_envelope_that_is_none_ends_the_stream(
     passing: Served, service: Service, body: bytes, code: str
 ) -> None:
     answer = passing.browser().post(
-        f"/api/{WATCH}", body, content_type="application/connect+proto", connect_protocol_version="1"
+        f"/api/{WATCH}",
+        body,
+        content_type="application/connect+proto",
+        connect_protocol_version="1",
     )
     flags, length = struct.unpack_from(">BI", answer.body)
     assert (answer.status, flags, length) == (200, 2, len(answer.body) - 5)
@@ -338,14 +360,18 @@ async def endless(request: bytes, _context: Any) -> AsyncIterator[bytes]:
     await asyncio.Event().wait()
 
 
-def test_a_browser_that_goes_ends_its_stream_at_the_service(passing: Served, service: Service) -> None:
+def test_a_browser_that_goes_ends_its_stream_at_the_service(
+    passing: Served, service: Service
+) -> None:
     service.streaming = endless
     with passing.browser().stream(WATCH, b"abc") as stream:
         assert stream.next() == b"abc"
     assert service.ended.wait(30)
 
 
-def test_a_browser_that_goes_ends_its_call_at_the_service(passing: Served, service: Service) -> None:
+def test_a_browser_that_goes_ends_its_call_at_the_service(
+    passing: Served, service: Service
+) -> None:
     began, ended = threading.Event(), threading.Event()
 
     async def wait(_request: bytes, _context: Any) -> bytes:
@@ -371,7 +397,9 @@ def test_a_browser_that_goes_ends_its_call_at_the_service(passing: Served, servi
     assert ended.wait(30)
 
 
-def test_logging_out_ends_the_streams_of_this_session_only(passing: Served, service: Service) -> None:
+def test_logging_out_ends_the_streams_of_this_session_only(
+    passing: Served, service: Service
+) -> None:
     service.streaming = endless
     leaving, staying = passing.browser(), passing.browser()
     with leaving.stream(WATCH) as first, staying.stream(WATCH) as second:
@@ -449,7 +477,9 @@ def test_a_slow_reader_stops_the_service_and_nobody_else(passing: Served, servic
             before = service.sent
             for _ in range(20):
                 assert browser.call(GET, BYTES).body == BYTES
-        assert service.sent * len(piece) < 64 * 2**20, "what waits lies in buffers of a few megabytes"
+        assert service.sent * len(piece) < 64 * 2**20, (
+            "what waits lies in buffers of a few megabytes"
+        )
         service.streaming = endless
         with browser.stream(WATCH, b"quick") as quick:
             assert quick.next() == b"quick"
@@ -462,7 +492,9 @@ def test_many_streams_share_few_connections(
     browser = passing.browser()
     with contextlib.ExitStack() as stack:
         for number in range(15):
-            assert stack.enter_context(browser.stream(WATCH, b"%d" % number)).next() == b"%d" % number
+            assert (
+                stack.enter_context(browser.stream(WATCH, b"%d" % number)).next() == b"%d" % number
+            )
         peers = set(service_peers(behind[1]))
     assert len(peers) <= 2
 
@@ -514,7 +546,9 @@ async def view(_request: bytes, _context: Any) -> bytes:
     return b"view"
 
 
-def test_views_come_from_the_coordinator_where_it_serves_them(console: Served, tmp_path: Path) -> None:
+def test_views_come_from_the_coordinator_where_it_serves_them(
+    console: Served, tmp_path: Path
+) -> None:
     with on_a_thread(FakeService({HEALTH: serving_it, QUERY: echo}, {})) as (port, _):
         settings = replace(console.settings, server=f"127.0.0.1:{port}", state=tmp_path)
         with serving(settings) as served:

@@ -19,9 +19,9 @@ from .serving import SOMEBODY, Served, serving
 
 
 def test_a_link_logs_in_as_whom_it_is_for(console: Served) -> None:
-    told = console.browser(Principal(tenant="other", name="Ada L.", roles=frozenset({"b", "a"}))).get(
-        "/session"
-    )
+    told = console.browser(
+        Principal(tenant="other", name="Ada L.", roles=frozenset({"b", "a"}))
+    ).get("/session")
     assert told.status == 200
     assert told.json["tenant"] == "other"
     assert told.json["name"] == "Ada L."
@@ -69,14 +69,18 @@ def test_of_many_that_use_a_link_at_once_one_gets_in(tmp_path: Path) -> None:
 def test_the_cookie_is_out_of_reach_of_scripts_and_of_other_sites(console: Served) -> None:
     answer = Browser(console.origin).get(console.link().removeprefix(console.origin))
     cookie, *attributes = answer.headers["set-cookie"].split("; ")
-    assert cookie.startswith(f"kaon-session-{console.origin.rpartition(':')[2]}="), "cookies know no ports"
+    assert cookie.startswith(f"kaon-session-{console.origin.rpartition(':')[2]}="), (
+        "cookies know no ports"
+    )
     assert {"HttpOnly", "Path=/"} <= set(attributes)
     assert "SameSite=strict" in attributes
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["referrer-policy"] == "no-referrer", "the link is told to nobody"
 
 
-def test_behind_tls_the_cookie_is_secure_and_of_this_host_alone(console: Served, tmp_path: Path) -> None:
+def test_behind_tls_the_cookie_is_secure_and_of_this_host_alone(
+    console: Served, tmp_path: Path
+) -> None:
     settings = replace(console.settings, origins=("https://kaon.example.org",), state=tmp_path)
     with serving(settings) as served:
         path = served.link().removeprefix("https://kaon.example.org")
@@ -104,10 +108,14 @@ def test_behind_tls_the_cookie_is_secure_and_of_this_host_alone(console: Served,
 )
 def test_a_link_leads_nowhere_else(console: Served, target: str) -> None:
     link = console.link()
-    answer = Browser(console.origin).get(f"{link.removeprefix(console.origin)}&next={quote(target, safe='')}")
+    answer = Browser(console.origin).get(
+        f"{link.removeprefix(console.origin)}&next={quote(target, safe='')}"
+    )
     assert answer.status == 400
     assert "location" not in answer.headers
-    assert Browser(console.origin).get(link.removeprefix(console.origin)).status == 303, "it was not spent"
+    assert Browser(console.origin).get(link.removeprefix(console.origin)).status == 303, (
+        "it was not spent"
+    )
 
 
 def test_logging_out_ends_the_session_everywhere(console: Served) -> None:
@@ -115,10 +123,14 @@ def test_logging_out_ends_the_session_everywhere(console: Served) -> None:
     answer = browser.post("/logout")
     assert answer.status == 204
     assert "Max-Age=0" in answer.headers["set-cookie"]
-    assert browser.get("/session").status == 401, "the cookie that somebody has copied is worth nothing"
+    assert browser.get("/session").status == 401, (
+        "the cookie that somebody has copied is worth nothing"
+    )
 
 
-def test_a_session_outlives_the_console_and_its_files_tell_no_secret(console: Served, tmp_path: Path) -> None:
+def test_a_session_outlives_the_console_and_its_files_tell_no_secret(
+    console: Served, tmp_path: Path
+) -> None:
     settings = replace(console.settings, state=tmp_path)
     with serving(settings) as served:
         cookie = served.browser().cookie
@@ -130,7 +142,9 @@ def test_a_session_outlives_the_console_and_its_files_tell_no_secret(console: Se
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert files
     assert not any(cookie.partition("=")[2] in path.read_text() + path.name for path in files)
-    assert {path.stat().st_mode & 0o077 for path in [*files, *(path.parent for path in files)]} == {0}
+    assert {path.stat().st_mode & 0o077 for path in [*files, *(path.parent for path in files)]} == {
+        0
+    }
 
 
 def test_links_and_sessions_expire(tmp_path: Path) -> None:
@@ -178,7 +192,9 @@ def test_a_link_of_the_other_kind_opens_nothing(console: Served) -> None:
     ("variable", "expected"),
     [("Europe/Berlin", "Europe/Berlin"), (":Europe/Berlin", "Europe/Berlin"), ("", "Asia/Tokyo")],
 )
-def test_the_time_zone_is_the_one_of_the_machine(tmp_path: Path, variable: str, expected: str) -> None:
+def test_the_time_zone_is_the_one_of_the_machine(
+    tmp_path: Path, variable: str, expected: str
+) -> None:
     zone = tmp_path / "zoneinfo" / "Asia" / "Tokyo"
     zone.parent.mkdir(parents=True)
     zone.touch()

@@ -20,7 +20,9 @@ def _described() -> dict[str, MethodDescriptor]:
             importlib.import_module(module.name)
             path = module.name.removesuffix("_pb2").replace(".", "/") + ".proto"
             for service in Default().FindFileByName(path).services_by_name.values():
-                found |= {f"{service.full_name}/{method.name}": method for method in service.methods}
+                found |= {
+                    f"{service.full_name}/{method.name}": method for method in service.methods
+                }
     return found
 
 
@@ -28,7 +30,9 @@ def test_every_method_is_listed_or_refused_by_name() -> None:
     described = _described()
     assert described
     decided = METHODS.keys() | REFUSED.keys()
-    assert set(described) - decided == set(), "add these to kaon_console/methods.py: METHODS or REFUSED"
+    assert set(described) - decided == set(), (
+        "add these to kaon_console/methods.py: METHODS or REFUSED"
+    )
     assert decided - set(described) == set(), "these are in no proto any more"
     assert not METHODS.keys() & REFUSED.keys()
 
@@ -42,7 +46,18 @@ def test_what_is_listed_streams_as_the_proto_says() -> None:
 
 def test_a_method_that_changes_something_is_a_command() -> None:
     """The beginnings of names that only read: anything else must be a command, which a console that only shows refuses."""
-    reading = ("Get", "List", "Query", "Count", "Read", "Watch", "Explain", "Verify", "Diagnose", "SeqAt")
+    reading = (
+        "Get",
+        "List",
+        "Query",
+        "Count",
+        "Read",
+        "Watch",
+        "Explain",
+        "Verify",
+        "Diagnose",
+        "SeqAt",
+    )
     for name, method in METHODS.items():
         reads = name.rpartition("/")[2].startswith(reading)
         assert (method.access is Access.READ) == reads, name

@@ -84,18 +84,28 @@ def test_a_run_is_read_watched_and_steered(whole: Whole) -> None:
 
 def test_a_stream_goes_on_where_the_one_before_has_ended(whole: Whole) -> None:
     browser = whole.console.browser()
-    with browser.stream(f"{RUNS}/WatchRun", run_service_pb2.WatchRunRequest(run_id=whole.run_id)) as stream:
+    with browser.stream(
+        f"{RUNS}/WatchRun", run_service_pb2.WatchRunRequest(run_id=whole.run_id)
+    ) as stream:
         first = run_service_pb2.WatchRunResponse.FromString(stream.next())
     again = run_service_pb2.WatchRunRequest(run_id=whole.run_id, after_seq=first.event.seq)
     with browser.stream(f"{RUNS}/WatchRun", again) as stream:
-        assert run_service_pb2.WatchRunResponse.FromString(stream.next()).event.seq == first.event.seq + 1
+        assert (
+            run_service_pb2.WatchRunResponse.FromString(stream.next()).event.seq
+            == first.event.seq + 1
+        )
 
 
 def test_another_tenant_sees_nothing_of_it(whole: Whole) -> None:
     browser = whole.console.browser(Principal(tenant="strangers", roles=frozenset({"ml"})))
     request = run_service_pb2.GetRunRequest(run_id=whole.run_id)
-    assert browser.call(f"{RUNS}/GetRun", request, kaon_tenant=SOMEBODY.tenant).json["code"] == "not_found"
-    with browser.stream(f"{RUNS}/WatchRun", run_service_pb2.WatchRunRequest(run_id=whole.run_id)) as stream:
+    assert (
+        browser.call(f"{RUNS}/GetRun", request, kaon_tenant=SOMEBODY.tenant).json["code"]
+        == "not_found"
+    )
+    with browser.stream(
+        f"{RUNS}/WatchRun", run_service_pb2.WatchRunRequest(run_id=whole.run_id)
+    ) as stream:
         assert list(stream) == []
         assert stream.end["error"]["code"] == "not_found"
     listed = browser.call(f"{RUNS}/ListRuns")
@@ -114,7 +124,9 @@ def test_what_is_wrong_with_a_request_comes_with_its_details(whole: Whole) -> No
 
 def test_nobody_registers_code_from_a_browser(whole: Whole) -> None:
     request = workflow_service_pb2.RegisterWorkflowRequest()
-    answer = whole.console.browser().call("kaonapi.workflow.v1.WorkflowService/RegisterWorkflow", request)
+    answer = whole.console.browser().call(
+        "kaonapi.workflow.v1.WorkflowService/RegisterWorkflow", request
+    )
     assert answer.json["code"] == "unimplemented"
 
 
@@ -141,7 +153,9 @@ def test_kaon_ui_shows_what_a_directory_keeps_and_steers_nothing(whole: Whole) -
                 text += line
             browser = Browser(link[1], link[0])
             assert browser.get("/session").json["readOnly"] is True
-            listed = run_service_pb2.ListRunsResponse.FromString(browser.call(f"{RUNS}/ListRuns").body)
+            listed = run_service_pb2.ListRunsResponse.FromString(
+                browser.call(f"{RUNS}/ListRuns").body
+            )
             assert [run.run_id for run in listed.runs] == [whole.run_id]
             command = run_service_pb2.CancelRunRequest(run_id=whole.run_id)
             assert browser.call(f"{RUNS}/CancelRun", command).json["code"] == "permission_denied"

@@ -39,7 +39,9 @@ def test_the_page_knows_its_own_paths_and_each_answer_has_a_nonce_of_its_own(
     assert "__CSP_NONCE__" not in nonces
 
 
-def test_a_page_that_was_built_before_and_is_wanted_still_is_told_as_missing(console: Served) -> None:
+def test_a_page_that_was_built_before_and_is_wanted_still_is_told_as_missing(
+    console: Served,
+) -> None:
     browser = Browser(console.origin)
     for path in ("/assets/app-0000.js", "/assets/", "/main.js", "/assets/app-1a.js.br"):
         assert browser.get(path).status == 404, "not the page: a browser would take it for a script"
@@ -69,7 +71,10 @@ def test_a_file_comes_as_the_browser_takes_it(
 
 def test_a_worker_may_call_the_console_and_nobody_else(console: Served) -> None:
     policy = Browser(console.origin).get("/assets/app-1a.js").headers["content-security-policy"]
-    assert policy == "default-src 'none'; script-src 'self'; connect-src 'self'; frame-ancestors 'none'"
+    assert (
+        policy
+        == "default-src 'none'; script-src 'self'; connect-src 'self'; frame-ancestors 'none'"
+    )
 
 
 def test_other_files_are_asked_for_again(console: Served) -> None:
@@ -111,13 +116,17 @@ def preview(console: Served, digest: str, kind: str) -> str:
         ("image/png", "image/png"),
     ],
 )
-def test_a_preview_is_in_a_sandbox(console: Served, artifacts: ArtifactStore, kind: str, told: str) -> None:
+def test_a_preview_is_in_a_sandbox(
+    console: Served, artifacts: ArtifactStore, kind: str, told: str
+) -> None:
     digest = artifacts.put_bytes(b"<script>alert(1)</script>").digest
     answer = console.browser().get(preview(console, digest, kind))
     assert (answer.status, answer.body) == (200, b"<script>alert(1)</script>")
     assert answer.headers["content-type"] == told
     policy = answer.headers["content-security-policy"]
-    assert policy.startswith("sandbox; default-src 'none'; "), "no allow-scripts, and nothing is loaded"
+    assert policy.startswith("sandbox; default-src 'none'; "), (
+        "no allow-scripts, and nothing is loaded"
+    )
     assert "frame-ancestors 'self'" in policy
     assert "script-src" not in policy
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -125,14 +134,19 @@ def test_a_preview_is_in_a_sandbox(console: Served, artifacts: ArtifactStore, ki
     assert "kaon-total-bytes" not in answer.headers
 
 
-def test_of_a_long_text_the_beginning_is_shown_and_said_so(console: Served, artifacts: ArtifactStore) -> None:
+def test_of_a_long_text_the_beginning_is_shown_and_said_so(
+    console: Served, artifacts: ArtifactStore
+) -> None:
     digest = artifacts.put_bytes(b"x" * (MOST + 1)).digest
     answer = console.browser().get(preview(console, digest, "text/plain"))
     assert answer.body == b"x" * MOST
     assert answer.headers["kaon-total-bytes"] == str(MOST + 1)
     assert console.browser().get(preview(console, digest, "image/png")).status == 413
     exact = artifacts.put_bytes(b"x" * MOST).digest
-    assert "kaon-total-bytes" not in console.browser().get(preview(console, exact, "text/plain")).headers
+    assert (
+        "kaon-total-bytes"
+        not in console.browser().get(preview(console, exact, "text/plain")).headers
+    )
 
 
 @pytest.mark.parametrize(
@@ -145,7 +159,14 @@ def test_other_types_have_no_preview(console: Served, artifacts: ArtifactStore, 
 
 @pytest.mark.parametrize(
     "digest",
-    ["sha256:" + "0" * 63, "sha256:..%2f..%2fetc%2fpasswd", "../../etc/passwd", "%2e%2e%2fkaon.db", "x", ""],
+    [
+        "sha256:" + "0" * 63,
+        "sha256:..%2f..%2fetc%2fpasswd",
+        "../../etc/passwd",
+        "%2e%2e%2fkaon.db",
+        "x",
+        "",
+    ],
 )
 def test_what_is_no_digest_is_no_path(console: Served, digest: str) -> None:
     answer = console.browser().get(preview(console, digest, "text/plain"))

@@ -31,18 +31,32 @@ def raw(console: Served, text: str) -> bytes:
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", "127.0.0.1", "127.0.0.1:1", "127.0.0.1.evil.example:{port}", "localhost.:{port}", ""],
+    [
+        "evil.example",
+        "127.0.0.1",
+        "127.0.0.1:1",
+        "127.0.0.1.evil.example:{port}",
+        "localhost.:{port}",
+        "",
+    ],
 )
-@pytest.mark.parametrize("path", ["/", "/session", "/login?token=x", "/health", "/assets/app-1a.js"])
+@pytest.mark.parametrize(
+    "path", ["/", "/session", "/login?token=x", "/health", "/assets/app-1a.js"]
+)
 def test_another_host_is_not_served(console: Served, host: str, path: str) -> None:
     answer = console.browser().get(path, host=host.replace("{port}", str(console.port)))
     assert answer.status == 421
     assert answer.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1:{port}", "localhost:{port}", "LOCALHOST:{port}", "[::1]:{port}"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1:{port}", "localhost:{port}", "LOCALHOST:{port}", "[::1]:{port}"]
+)
 def test_the_names_of_this_machine_are_served(console: Served, host: str) -> None:
-    assert Browser(console.origin).get("/", host=host.replace("{port}", str(console.port))).status == 200
+    assert (
+        Browser(console.origin).get("/", host=host.replace("{port}", str(console.port))).status
+        == 200
+    )
 
 
 def test_a_request_without_a_host_is_not_served(console: Served) -> None:
@@ -67,7 +81,9 @@ def test_a_request_without_a_host_is_not_served(console: Served) -> None:
 @pytest.mark.parametrize("path", [f"/api/{METHOD}", "/logout"])
 def test_pages_of_others_may_not_post(console: Served, headers: dict[str, str], path: str) -> None:
     browser = console.browser()
-    answer = browser.post(path, content_type="application/proto", connect_protocol_version="1", **headers)
+    answer = browser.post(
+        path, content_type="application/proto", connect_protocol_version="1", **headers
+    )
     assert answer.status == 403
     assert browser.get("/session").status == 200, "nobody was logged out"
 
@@ -95,7 +111,9 @@ def test_a_preflight_allows_nobody(console: Served) -> None:
     assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
-@pytest.mark.parametrize("path", ["/session", "/preview/sha256:" + "0" * 64, "/", "/assets/app-1a.js"])
+@pytest.mark.parametrize(
+    "path", ["/session", "/preview/sha256:" + "0" * 64, "/", "/assets/app-1a.js"]
+)
 def test_pages_of_others_may_load_nothing(console: Served, path: str) -> None:
     answer = console.browser().get(
         path, sec_fetch_site="cross-site", sec_fetch_mode="no-cors", sec_fetch_dest="image"
@@ -105,7 +123,11 @@ def test_pages_of_others_may_load_nothing(console: Served, path: str) -> None:
 
 def test_a_link_elsewhere_leads_to_the_page_and_to_no_preview(console: Served) -> None:
     browser = console.browser()
-    leads = {"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate", "sec_fetch_dest": "document"}
+    leads = {
+        "sec_fetch_site": "cross-site",
+        "sec_fetch_mode": "navigate",
+        "sec_fetch_dest": "document",
+    }
     assert browser.get("/runs/1", **leads).status == 200
     assert browser.get(f"/preview/sha256:{'0' * 64}", **leads).status == 403
     assert browser.get("/", **(leads | {"sec_fetch_dest": "iframe"})).status == 403
@@ -136,7 +158,16 @@ def test_without_a_session_nothing_is_passed_on(console: Served) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/session", "/nowhere", "/assets/none.js", "/assets/app-1a.js", "/login", "/preview/x", "/api/x"],
+    [
+        "/",
+        "/session",
+        "/nowhere",
+        "/assets/none.js",
+        "/assets/app-1a.js",
+        "/login",
+        "/preview/x",
+        "/api/x",
+    ],
 )
 def test_every_answer_has_the_headers_that_protect_it(console: Served, path: str) -> None:
     headers = Browser(console.origin).get(path).headers
@@ -185,7 +216,9 @@ def test_other_machines_are_let_in_by_name_only(tmp_path: Path) -> None:
     assert origins_of(Settings(), 7072)[0] == "http://127.0.0.1:7072"
 
 
-def test_an_origin_with_the_usual_port_is_called_without_it(console: Served, tmp_path: Path) -> None:
+def test_an_origin_with_the_usual_port_is_called_without_it(
+    console: Served, tmp_path: Path
+) -> None:
     settings = replace(console.settings, origins=("https://kaon.example.org",), state=tmp_path)
     with serving(settings) as served:
         browser = Browser(f"http://127.0.0.1:{served.port}")

@@ -88,7 +88,9 @@ class Application:
         self._metrics_server: MetricsServer | None = None
         self._spans = spans or NoSpans()
         self._transport = transport
-        self._store = StoreThread(open_store(settings.database, durability=_DURABILITY[settings.durability]))
+        self._store = StoreThread(
+            open_store(settings.database, durability=_DURABILITY[settings.durability])
+        )
         feed, archive = RunFeed(), LogArchive(self._store)
         self._scratch = ScratchSpace(settings.scratch, self._ended) if settings.scratch else None
         clocks, artifacts = Clocks(), ArtifactStore(settings.artifacts)
@@ -104,7 +106,9 @@ class Application:
             store=self._store,
             transport=transport,
             meter=partial(expressions.Meter, settings.limits.cel_cost),
-            sinks=_Sinks(feed, archive, self._scratch, RunTelemetry(metrics, self._spans, self._find_run)),
+            sinks=_Sinks(
+                feed, archive, self._scratch, RunTelemetry(metrics, self._spans, self._find_run)
+            ),
             clocks=clocks,
             artifact_io=self._artifact_io,
         )
@@ -170,7 +174,10 @@ class Application:
             self._metrics_server = MetricsServer(
                 self._settings.metrics, self._registry, healthy=lambda: self._api.ready
             )
-        work: list[Callable[[], Coroutine[Any, Any, None]]] = [self.coordinator.run, self._transport.failed]
+        work: list[Callable[[], Coroutine[Any, Any, None]]] = [
+            self.coordinator.run,
+            self._transport.failed,
+        ]
         work += [self._gauges.run, self._scheduler.run, self._retention.run, self._snapshots.run]
         if self._scratch is not None:
             work.append(self._scratch.run)
@@ -209,23 +216,35 @@ class Application:
     def _owns_all(self) -> bool:
         return len(self.coordinator.epochs()) >= self._settings.catalogue.run_partitions
 
-    def _make_view(self, source: SourceOf, feed: RunFeed, artifacts: ArtifactStore, clocks: Clocks) -> View:
+    def _make_view(
+        self, source: SourceOf, feed: RunFeed, artifacts: ArtifactStore, clocks: Clocks
+    ) -> View:
         # Connections of its own: whoever looks does not take those of whoever decides.
         reads, threads = open_view_reads(self._settings.database), Threads()
-        return View(view_parts(reads, artifacts, source(feed, reads, threads), clocks.now_us, threads))
+        return View(
+            view_parts(reads, artifacts, source(feed, reads, threads), clocks.now_us, threads)
+        )
 
     def _find_run(self, run_id: str) -> RunState | None:
         return self.coordinator.find_run(run_id)
 
     async def _ended(self, run_ids: Iterable[str]) -> set[str]:
-        return {run_id for run_id in run_ids if await self._store.read(_has_ended, self._store.store, run_id)}
+        return {
+            run_id
+            for run_id in run_ids
+            if await self._store.read(_has_ended, self._store.store, run_id)
+        }
 
 
 class _Sinks(ApiSinks):
     """The API's sinks, telemetry, and the removal of an ended run's scratch space."""
 
     def __init__(
-        self, feed: RunFeed, archive: LogArchive, scratch: ScratchSpace | None, telemetry: RunTelemetry
+        self,
+        feed: RunFeed,
+        archive: LogArchive,
+        scratch: ScratchSpace | None,
+        telemetry: RunTelemetry,
     ) -> None:
         super().__init__(feed, archive)
         self._scratch = scratch
@@ -258,4 +277,6 @@ def _label_problem(text: str) -> str:
 
 def validator(limits: Limits) -> Callable[[d.WorkflowDefinition], list[str]]:
     """Return the validation of definitions under these limits, including expressions and labels."""
-    return partial(validate, limits=limits, check_expression=expressions.check, check_label=_label_problem)
+    return partial(
+        validate, limits=limits, check_expression=expressions.check, check_label=_label_problem
+    )

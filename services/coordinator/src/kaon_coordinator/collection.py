@@ -85,7 +85,10 @@ class Collection:
         self._metrics.artifacts_kept_bytes.set(swept.kept_bytes)
         self._metrics.artifacts_swept_time.set(time.time())
         log.info(
-            "artifacts collected", deleted=swept.deleted, deleted_bytes=swept.deleted_bytes, kept=swept.kept
+            "artifacts collected",
+            deleted=swept.deleted,
+            deleted_bytes=swept.deleted_bytes,
+            kept=swept.kept,
         )
         return swept
 
@@ -106,7 +109,10 @@ def needed(store: ReferenceStore, artifacts: ArtifactStore, grace_seconds: float
         value = waiting.pop()
         seen.add(value)
         try:
-            with artifacts.talking(), artifacts.open(artifacts.by_digest(f"sha256:{value}")) as content:
+            with (
+                artifacts.talking(),
+                artifacts.open(artifacts.by_digest(f"sha256:{value}")) as content,
+            ):
                 for piece in content:
                     note(piece, digests, waiting)
         except ArtifactMissing:
@@ -118,7 +124,9 @@ def needed(store: ReferenceStore, artifacts: ArtifactStore, grace_seconds: float
 
 def main() -> int:
     """Run one collection with the coordinator's settings; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m kaon_coordinator.collection", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m kaon_coordinator.collection", description=__doc__
+    )
     parser.add_argument("--dry-run", action="store_true", help="only count what would be deleted")
     arguments = parser.parse_args()
     configure_logs()

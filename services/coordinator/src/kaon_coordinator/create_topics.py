@@ -35,7 +35,9 @@ async def create_topics(kafka: str, catalogue: topics.Catalogue, min_insync: int
             return await _create(kafka, catalogue, min_insync)
         except KafkaError as error:
             if time.monotonic() > deadline:
-                raise Unavailable(f"the brokers at {kafka} cannot create topics: {error!r}") from error
+                raise Unavailable(
+                    f"the brokers at {kafka} cannot create topics: {error!r}"
+                ) from error
             # A broker does not announce that it is ready.
             await asyncio.sleep(_PAUSE_SECONDS)
 
@@ -61,7 +63,10 @@ async def _create(kafka: str, catalogue: topics.Catalogue, min_insync: int) -> l
 def _new(topic: topics.Topic, copies: int, min_insync: int) -> NewTopic:
     config = {**topic.config, "min.insync.replicas": str(min_insync)}
     return NewTopic(
-        name=topic.name, num_partitions=topic.partitions, replication_factor=copies, topic_configs=config
+        name=topic.name,
+        num_partitions=topic.partitions,
+        replication_factor=copies,
+        topic_configs=config,
     )
 
 

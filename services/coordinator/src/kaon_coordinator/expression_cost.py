@@ -26,7 +26,8 @@ _MOST_STATES = 300_000
 # Another entry of a map.
 _ENTRY = 4
 _TEXTS = re.compile(
-    r'"""(?:\\.|[^\\])*?"""|\'\'\'(?:\\.|[^\\])*?\'\'\'|"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'', re.S
+    r'"""(?:\\.|[^\\])*?"""|\'\'\'(?:\\.|[^\\])*?\'\'\'|"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'',
+    re.S,
 )
 _MACRO = re.compile(r"\.\s*(map|filter|all|exists_one|exists)\s*\($")
 _MAKING = frozenset({"map", "filter"})
@@ -78,7 +79,9 @@ class Shape:
             longest = max(longest_in(variables), self.written) * (1 + self.outer_sums)
             # A second macro may join once more what one macro has joined.
             longest <<= min(self.inner_sums, 64)
-            heaviest = max((*weights.values(), longest)) * (1 + self.outer_sums) << min(self.inner_sums, 64)
+            heaviest = max((*weights.values(), longest)) * (1 + self.outer_sums) << min(
+                self.inner_sums, 64
+            )
             total += sum(_cost(each, longest, heaviest, weights) for each in self.outer.inner)
         return total
 

@@ -54,7 +54,9 @@ class Meter:
         return _evaluate(expression, variables, self._node, self._limit)
 
 
-def evaluate(expression: str, variables: Mapping[str, Any], cost_limit: int = DEFAULT.cel_cost) -> Any:
+def evaluate(
+    expression: str, variables: Mapping[str, Any], cost_limit: int = DEFAULT.cel_cost
+) -> Any:
     """Return the JSON value of a CEL expression over `variables` (JSON values by name).
 
     Raises:

@@ -39,7 +39,9 @@ class Fault:
 
     def __str__(self) -> str:
         what = f"{self.kind}: {self.text}" if self.text else self.kind
-        return f"{what}, while {self.doing}; the coordinator's log tells more under {self.reference}"
+        return (
+            f"{what}, while {self.doing}; the coordinator's log tells more under {self.reference}"
+        )
 
 
 def new_reference() -> str:
@@ -58,7 +60,9 @@ def note_fault(doing: str, error: BaseException, **about: object) -> Fault:
     text = _plain(str(error)[:_CHARACTERS]) if isinstance(error, KaonError) else ""
     fault = Fault(reference=new_reference(), doing=doing, kind=type(error).__name__, text=text)
     told = {name: _plain(str(value)) for name, value in about.items()}
-    log.error("fault contained", reference=fault.reference, doing=doing, **told, stack=_stack(error))
+    log.error(
+        "fault contained", reference=fault.reference, doing=doing, **told, stack=_stack(error)
+    )
     return fault
 
 

@@ -33,7 +33,10 @@ def _is_date(value: Any) -> bool:
 
 _CHECKS: Mapping[int, tuple[str, Callable[[Any], bool]]] = {
     d.VALUE_TYPE_STRING: ("a string", lambda value: isinstance(value, str)),
-    d.VALUE_TYPE_INT: ("an integer", lambda value: isinstance(value, int) and not isinstance(value, bool)),
+    d.VALUE_TYPE_INT: (
+        "an integer",
+        lambda value: isinstance(value, int) and not isinstance(value, bool),
+    ),
     d.VALUE_TYPE_FLOAT: (
         "a number",
         lambda value: isinstance(value, int | float) and not isinstance(value, bool),
@@ -104,16 +107,21 @@ def _check_name(parameter: d.Parameter, value: Any) -> None:
     try:
         checked_name(value["artifact"].get("name", ""))
     except ArtifactError as error:
-        raise InvalidValue(f"parameter {parameter.name!r} is an artifact whose name {error}") from error
+        raise InvalidValue(
+            f"parameter {parameter.name!r} is an artifact whose name {error}"
+        ) from error
 
 
 def _check_choice(parameter: d.Parameter, value: Any, text: str) -> None:
     choices = [
-        _as_declared(parameter, canonical.dumps(canonical.loads(each))) for each in parameter.choices_json
+        _as_declared(parameter, canonical.dumps(canonical.loads(each)))
+        for each in parameter.choices_json
     ]
     if choices and text not in choices:
         allowed = _shown(", ".join(choices))
-        raise InvalidValue(f"parameter {parameter.name!r} must be one of {allowed}, not {_shown(text)}")
+        raise InvalidValue(
+            f"parameter {parameter.name!r} must be one of {allowed}, not {_shown(text)}"
+        )
     if not parameter.constraint_cel:
         return
     try:

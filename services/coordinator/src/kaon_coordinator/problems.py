@@ -27,7 +27,9 @@ class InvalidRequest(InvalidValue):
         lines = [problem.text for problem in problems[:SHOWN_PROBLEMS]]
         if len(problems) > SHOWN_PROBLEMS:
             lines.append(f"and {len(problems) - SHOWN_PROBLEMS} more")
-        super().__init__(f"{what}: {lines[0]}" if len(lines) == 1 else "\n- ".join([f"{what}:", *lines]))
+        super().__init__(
+            f"{what}: {lines[0]}" if len(lines) == 1 else "\n- ".join([f"{what}:", *lines])
+        )
         self.problems = tuple(problems)
 
 

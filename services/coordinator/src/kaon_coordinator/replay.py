@@ -35,7 +35,9 @@ def replay(store: HistoryStore, run: RunRecord, seq: int, compiled: Compiled) ->
         InvalidValue: The run has no such event.
     """
     if not 0 <= seq <= run.row.seq:
-        raise InvalidValue(f"seq: run {run.run_id}: there is no event {seq}; its newest is {run.row.seq}")
+        raise InvalidValue(
+            f"seq: run {run.run_id}: there is no event {seq}; its newest is {run.row.seq}"
+        )
     state = _kept(store, run, seq, compiled) or begin(store, run, compiled)
     _fold(store, state, run.run_id, seq)
     return state
@@ -55,13 +57,19 @@ def replay_whole(
 
 def kept(run: RunRecord, snapshot: Snapshot, workflow: CompiledWorkflow) -> RunState:
     """Return the state in a snapshot of the run."""
-    given = {name: value for name, value in vars(run).items() if name not in ("row", "steps", "blocks")}
+    given = {
+        name: value for name, value in vars(run).items() if name not in ("row", "steps", "blocks")
+    }
     return stored(LoadedRun(**given, **vars(snapshot)), workflow)
 
 
 def _kept(store: HistoryStore, run: RunRecord, seq: int, compiled: Compiled) -> RunState | None:
     snapshot = store.find_snapshot(run.run_id, seq)
-    return None if snapshot is None else kept(run, snapshot, compiled(run.tenant, run.workflow, run.version))
+    return (
+        None
+        if snapshot is None
+        else kept(run, snapshot, compiled(run.tenant, run.workflow, run.version))
+    )
 
 
 def _fold(store: HistoryStore, state: RunState, run_id: str, last: int) -> None:
@@ -106,7 +114,9 @@ def stored(run: LoadedRun, workflow: CompiledWorkflow) -> RunState:
     )
 
 
-def _events(store: HistoryStore, run_id: str, seq: int, last: int) -> Iterator[history_pb2.HistoryEvent]:
+def _events(
+    store: HistoryStore, run_id: str, seq: int, last: int
+) -> Iterator[history_pb2.HistoryEvent]:
     while seq < last:
         page = store.history(run_id, seq, min(_PAGE, last - seq))
         if not page:

@@ -44,7 +44,9 @@ class Retention:
         now_us: Returns microseconds since the epoch.
     """
 
-    def __init__(self, store: StoreCalls[RetentionStore], keep: Keep, now_us: Callable[[], int]) -> None:
+    def __init__(
+        self, store: StoreCalls[RetentionStore], keep: Keep, now_us: Callable[[], int]
+    ) -> None:
         self._store = store
         self._keep = keep
         self._now_us = now_us

@@ -57,7 +57,9 @@ class ScratchSpace:
     def _list(self) -> list[str]:
         if not self._fs.exists(self._root):
             return []
-        return [path.rstrip("/").rsplit("/", 1)[-1] for path in self._fs.ls(self._root, detail=False)]
+        return [
+            path.rstrip("/").rsplit("/", 1)[-1] for path in self._fs.ls(self._root, detail=False)
+        ]
 
     async def _remove(self, run_id: str) -> None:
         try:

@@ -70,7 +70,9 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
     default = Settings()
     durability = environment.get("KAON_DURABILITY", default.durability)
     if durability not in {"synchronous", "relaxed"}:
-        raise InvalidValue(f"KAON_DURABILITY: {durability!r} is neither 'synchronous' nor 'relaxed'")
+        raise InvalidValue(
+            f"KAON_DURABILITY: {durability!r} is neither 'synchronous' nor 'relaxed'"
+        )
     return Settings(
         kafka=environment.get("KAON_KAFKA", default.kafka),
         database=environment.get("KAON_DATABASE", default.database),
@@ -85,10 +87,17 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         lease_seconds=_number(environment, "KAON_LEASE_SECONDS", default.lease_seconds),
         limits=_limits(environment.get("KAON_LIMITS", "")),
         keep=Keep(
-            run_days=_number(environment, "KAON_RETENTION_DAYS", default.keep.run_days, or_zero=True),
-            log_days=_number(environment, "KAON_LOG_RETENTION_DAYS", default.keep.log_days, or_zero=True),
+            run_days=_number(
+                environment, "KAON_RETENTION_DAYS", default.keep.run_days, or_zero=True
+            ),
+            log_days=_number(
+                environment, "KAON_LOG_RETENTION_DAYS", default.keep.log_days, or_zero=True
+            ),
             artifact_days=_number(
-                environment, "KAON_ARTIFACT_RETENTION_DAYS", default.keep.artifact_days, or_zero=True
+                environment,
+                "KAON_ARTIFACT_RETENTION_DAYS",
+                default.keep.artifact_days,
+                or_zero=True,
             ),
         ),
         catalogue=catalogue_from(environment),
@@ -142,19 +151,27 @@ def catalogue_from(environment: Mapping[str, str]) -> topics.Catalogue:
         InvalidValue: A variable has an invalid value; the message names it.
     """
     default = topics.Catalogue()
-    pools = tuple(each.strip() for each in environment.get("KAON_POOLS", "").split(",") if each.strip())
+    pools = tuple(
+        each.strip() for each in environment.get("KAON_POOLS", "").split(",") if each.strip()
+    )
     if wrong := [pool for pool in pools if not POOL_NAME.match(pool)]:
         raise InvalidValue(f"KAON_POOLS: {wrong[0]!r} is no name of a pool: {POOL_NAME_RULE}")
     return topics.Catalogue(
         run_partitions=int(_number(environment, "KAON_RUN_PARTITIONS", default.run_partitions)),
         pool_partitions=int(_number(environment, "KAON_POOL_PARTITIONS", default.pool_partitions)),
-        runner_partitions=int(_number(environment, "KAON_RUNNER_PARTITIONS", default.runner_partitions)),
+        runner_partitions=int(
+            _number(environment, "KAON_RUNNER_PARTITIONS", default.runner_partitions)
+        ),
         pools=pools or default.pools,
-        replication_factor=int(_number(environment, "KAON_REPLICATION", default.replication_factor)),
+        replication_factor=int(
+            _number(environment, "KAON_REPLICATION", default.replication_factor)
+        ),
     )
 
 
-def _number(environment: Mapping[str, str], name: str, default: float, *, or_zero: bool = False) -> float:
+def _number(
+    environment: Mapping[str, str], name: str, default: float, *, or_zero: bool = False
+) -> float:
     text = environment.get(name)
     if text is None:
         return default

@@ -30,7 +30,9 @@ class Snapshots:
         open_runs: Returns the active runs in this coordinator's memory.
     """
 
-    def __init__(self, store: StoreCalls[SnapshotStore], open_runs: Callable[[], Iterable[RunState]]) -> None:
+    def __init__(
+        self, store: StoreCalls[SnapshotStore], open_runs: Callable[[], Iterable[RunState]]
+    ) -> None:
         self._store = store
         self._open_runs = open_runs
         # By run: the event of its newest snapshot, 0 when it has none. Only of runs with long histories.

@@ -64,7 +64,9 @@ class RunTelemetry:
         self._find = find
         self._runs: dict[str, _Run] = {}
         # The counters of ended steps and runs, by status: looking one up costs more than counting.
-        self._steps_ended = {name: metrics.steps_ended.labels(name) for name in map(t.short, t.TERMINAL)}
+        self._steps_ended = {
+            name: metrics.steps_ended.labels(name) for name in map(t.short, t.TERMINAL)
+        }
         # By run and path.
         self._issues: dict[tuple[str, str], _Issue] = {}
 
@@ -115,7 +117,11 @@ class RunTelemetry:
             run.ids,
             start_us=run.start_us or event.time_us,
             end_us=event.time_us,
-            attributes={"kaon.run": event.run_id, "kaon.workflow": run.workflow, "kaon.status": status},
+            attributes={
+                "kaon.run": event.run_id,
+                "kaon.workflow": run.workflow,
+                "kaon.status": status,
+            },
             error=ended.error.message if ended.status != t.SUCCEEDED else "",
         )
 
@@ -128,7 +134,8 @@ class RunTelemetry:
     def _step_leased(self, event: history_pb2.HistoryEvent) -> None:
         leased = event.step_leased
         issue = self._issues.setdefault(
-            (event.run_id, leased.path), _Issue(generation=leased.generation, attempt=leased.attempt)
+            (event.run_id, leased.path),
+            _Issue(generation=leased.generation, attempt=leased.attempt),
         )
         issue.start_us, issue.runner_id = event.time_us, leased.runner_id
         if issue.ready_us:
@@ -148,9 +155,13 @@ class RunTelemetry:
         ended = event.step_ended
         status = t.short(ended.status)
         self._steps_ended[status].inc()
-        self._issue_over(event, ended.path, status, ended.error.message if ended.HasField("error") else "")
+        self._issue_over(
+            event, ended.path, status, ended.error.message if ended.HasField("error") else ""
+        )
 
-    def _issue_over(self, event: history_pb2.HistoryEvent, path: str, status: str, error: str) -> None:
+    def _issue_over(
+        self, event: history_pb2.HistoryEvent, path: str, status: str, error: str
+    ) -> None:
         issue = self._issues.pop((event.run_id, path), None)
         if issue is None:
             return

@@ -74,7 +74,9 @@ async def test_a_round_deletes_what_nothing_names_and_counts_it(
     assert registry.get_sample_value("kaon_artifacts_kept") == 1
 
 
-async def test_what_a_large_value_names_stays_with_it(store: Store, artifacts: ArtifactStore) -> None:
+async def test_what_a_large_value_names_stays_with_it(
+    store: Store, artifacts: ArtifactStore
+) -> None:
     """The manifest of a foreach, given to a run that outlives the one whose cells wrote the files."""
     cells = [old(artifacts, f"cell {number}".encode()) for number in range(3)]
     inner = old(artifacts, reference(cells[2]).encode())
@@ -105,7 +107,9 @@ async def test_a_run_that_starts_while_a_round_goes_on_finds_its_artifact(
     assert artifacts.exists(given)
 
 
-async def test_a_caller_who_names_an_old_artifact_or_version_renews_it(artifacts: ArtifactStore) -> None:
+async def test_a_caller_who_names_an_old_artifact_or_version_renews_it(
+    artifacts: ArtifactStore,
+) -> None:
     given, bundle = old(artifacts, b"given"), old(artifacts, b"bundle")
     renewal = ArtifactRenewal(artifacts)
     await renewal.named_in(reference(given).encode(), b"sha256:" + b"0" * 64)
@@ -131,7 +135,9 @@ def test_by_hand_it_tells_first_what_it_would_do(
 
     def by_hand(*words: str) -> str:
         argv = [sys.executable, "-m", "kaon_coordinator.collection", *words]
-        return subprocess.run(argv, env=environment, capture_output=True, text=True, check=True).stdout
+        return subprocess.run(
+            argv, env=environment, capture_output=True, text=True, check=True
+        ).stdout
 
     assert by_hand("--dry-run").startswith("would delete 1 artifacts (4 bytes), 0 stay")
     assert artifacts.exists(lost)

@@ -50,7 +50,10 @@ class KafkaBroker:
 
     def __init__(self, address: str) -> None:
         self._producer = KafkaProducer(
-            bootstrap_servers=address.split(","), acks="all", retries=5, reconnect_backoff_max_ms=1000
+            bootstrap_servers=address.split(","),
+            acks="all",
+            retries=5,
+            reconnect_backoff_max_ms=1000,
         )
 
     def send(self, value: bytes) -> None:
@@ -80,7 +83,10 @@ class Announcer:
             Exception: An error that is neither of the broker nor of the database.
         """
         await in_rounds(
-            "announcer", self._round, partial(self._notifier.wait, 5.0), passing=(OSError, Unavailable)
+            "announcer",
+            self._round,
+            partial(self._notifier.wait, 5.0),
+            passing=(OSError, Unavailable),
         )
 
     async def _round(self) -> None:

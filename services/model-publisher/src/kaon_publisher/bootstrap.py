@@ -105,7 +105,9 @@ def build_publishing(settings: Settings, store: ModelStore) -> Publishing:
     Raises:
         EngineUnavailable: A serving base is set, so models are to be run, but no engine answers.
     """
-    checker = Engine(settings.docker_host, settings.layouts / "base") if settings.serving_base else None
+    checker = (
+        Engine(settings.docker_host, settings.layouts / "base") if settings.serving_base else None
+    )
     target = (
         RegistryTarget(settings.registry, settings.registry_internal)
         if settings.registry

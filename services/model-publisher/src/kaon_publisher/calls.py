@@ -7,4 +7,6 @@ import grpc
 from kaon_service.interceptors import CallRules
 from kaon_service.statuses import StatusTable
 
-CALL_RULES = CallRules(statuses=StatusTable(service="publisher", otherwise=grpc.StatusCode.UNAVAILABLE))
+CALL_RULES = CallRules(
+    statuses=StatusTable(service="publisher", otherwise=grpc.StatusCode.UNAVAILABLE)
+)

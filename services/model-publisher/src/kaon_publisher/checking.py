@@ -69,7 +69,9 @@ class Engine:
         if not all(self._layer_path(each).exists() for each in diff_ids):
             self._export(found)
         layers = [
-            Blob(digest=each, size=self._layer_path(each).stat().st_size, path=self._layer_path(each))
+            Blob(
+                digest=each, size=self._layer_path(each).stat().st_size, path=self._layer_path(each)
+            )
             for each in diff_ids
         ]
         env = found.attrs["Config"].get("Env") or Base.env
@@ -106,7 +108,9 @@ class Engine:
             )
             answer = self._ask(container, probe)
         except APIError as error:
-            raise EngineUnavailable(f"the Docker engine refused the image: {error.explanation}") from error
+            raise EngineUnavailable(
+                f"the Docker engine refused the image: {error.explanation}"
+            ) from error
         except (DockerException, OSError) as error:
             raise EngineUnavailable(f"the Docker engine does not answer: {error}") from error
         finally:

@@ -77,7 +77,9 @@ class Housekeeping:
 
     def _delete_abandoned(self, tenant: str, model: str, digest: str) -> None:
         with self._pushing:
-            still = (tenant, model, digest) in self._store.abandoned(self._now_us() - self._abandoned_us)
+            still = (tenant, model, digest) in self._store.abandoned(
+                self._now_us() - self._abandoned_us
+            )
             if not still:
                 return
             if not self._store.needs(tenant, model, digest):

@@ -84,7 +84,9 @@ def blob_of(data: bytes) -> Blob:
     return Blob(digest=f"sha256:{hashlib.sha256(data).hexdigest()}", size=len(data), data=data)
 
 
-def assemble(*, model: Path, app: bytes, base: Base, labels: Mapping[str, str], scratch: Path) -> Image:
+def assemble(
+    *, model: Path, app: bytes, base: Base, labels: Mapping[str, str], scratch: Path
+) -> Image:
     """Assemble the image that serves the model in directory `model` by the program `app`.
 
     Args:
@@ -118,7 +120,9 @@ def assemble(*, model: Path, app: bytes, base: Base, labels: Mapping[str, str], 
         "config": _descriptor(CONFIG_TYPE, config_blob),
         "layers": [_descriptor(LAYER_TYPE, each) for each in layers],
     }
-    return Image(manifest=blob_of(_json(manifest)), config=config_blob, layers=layers, labels=labels)
+    return Image(
+        manifest=blob_of(_json(manifest)), config=config_blob, layers=layers, labels=labels
+    )
 
 
 def write_layout(image: Image, directory: Path) -> None:
@@ -145,7 +149,11 @@ def write_docker_archive(image: Image, name: str, target: IO[bytes]) -> None:
     hexes = [blob.digest.removeprefix("sha256:") for blob in image.layers]
     config = image.config.digest.removeprefix("sha256:")
     manifest = [
-        {"Config": f"{config}.json", "RepoTags": [name], "Layers": [f"{each}/layer.tar" for each in hexes]}
+        {
+            "Config": f"{config}.json",
+            "RepoTags": [name],
+            "Layers": [f"{each}/layer.tar" for each in hexes],
+        }
     ]
     with tarfile.open(fileobj=target, mode="w") as tar:
         _add(tar, f"{config}.json", image.config.read())

@@ -45,14 +45,25 @@ def read_probe(directory: Path) -> Probe:
         )
     except Unreadable as error:
         raise ModelRejected(f"{FILE} cannot be read: {error}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         raise ModelRejected(
             f"{FILE} is not of the form that it must have: {type(error).__name__}: {error}"
         ) from error
     if document.get("format") != 1:
-        raise ModelRejected(f"{FILE} is of format {document.get('format')!r}; this publisher knows format 1")
+        raise ModelRejected(
+            f"{FILE} is of format {document.get('format')!r}; this publisher knows format 1"
+        )
     if not (directory / f"{module}.py").is_file():
-        raise ModelRejected(f"{FILE} names the entry {document['entry']!r}, but the model has no {module}.py")
+        raise ModelRejected(
+            f"{FILE} names the entry {document['entry']!r}, but the model has no {module}.py"
+        )
     return probe
 
 
@@ -61,13 +72,18 @@ def difference(expected: Any, found: Any, tolerance: float, place: str = "answer
     if isinstance(expected, Mapping) and isinstance(found, Mapping):
         if expected.keys() != found.keys():
             return f"{place} has {sorted(found)}, expected {sorted(expected)}"
-        parts = (difference(expected[each], found[each], tolerance, f"{place}.{each}") for each in expected)
+        parts = (
+            difference(expected[each], found[each], tolerance, f"{place}.{each}")
+            for each in expected
+        )
         return next(filter(None, parts), "")
     if isinstance(expected, list) and isinstance(found, list):
         if len(expected) != len(found):
             return f"{place} has {len(found)} entries, expected {len(expected)}"
         pairs = enumerate(zip(expected, found, strict=True))
-        return next(filter(None, (difference(a, b, tolerance, f"{place}[{i}]") for i, (a, b) in pairs)), "")
+        return next(
+            filter(None, (difference(a, b, tolerance, f"{place}[{i}]") for i, (a, b) in pairs)), ""
+        )
     if _number(expected) and _number(found):
         near = math.isclose(expected, found, rel_tol=tolerance, abs_tol=tolerance)
         return "" if near else f"{place} is {found}, expected {expected} within {tolerance}"

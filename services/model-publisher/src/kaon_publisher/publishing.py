@@ -111,11 +111,16 @@ class Publishing:
                 self.artifacts.pin(self.artifacts.by_digest(digest))
             except ArtifactMissing:
                 # It is in foreign storage.
-                log.warning("model artifact missing in the store", model=version.model, digest=digest)
+                log.warning(
+                    "model artifact missing in the store", model=version.model, digest=digest
+                )
 
     def _fetch(self, request: model_pb2.PublishModelRequest, directory: Path) -> Path:
         artifact = Artifact(
-            uri=request.artifact_uri, digest=request.artifact_digest, type="model", media_type=DIRECTORY
+            uri=request.artifact_uri,
+            digest=request.artifact_digest,
+            type="model",
+            media_type=DIRECTORY,
         )
         return self.artifacts.fetch(artifact, directory)
 

@@ -48,7 +48,9 @@ class LayoutTarget:
 
     def delete(self, repository: str, digest: str) -> None:
         """Delete the layout; see `Target`."""
-        shutil.rmtree(self._directory / repository / digest.removeprefix("sha256:"), ignore_errors=True)
+        shutil.rmtree(
+            self._directory / repository / digest.removeprefix("sha256:"), ignore_errors=True
+        )
 
 
 class RegistryTarget:
@@ -83,7 +85,9 @@ class RegistryTarget:
             )
             _check(answer, f"manifest {image.digest}")
         except (requests.RequestException, ValueError) as error:
-            raise RegistryUnavailable(f"the registry {self._address} does not answer: {error}") from error
+            raise RegistryUnavailable(
+                f"the registry {self._address} does not answer: {error}"
+            ) from error
         stored = answer.headers.get("Docker-Content-Digest", image.digest)
         if stored != image.digest:
             raise RegistryUnavailable(f"the registry stored {stored}, not {image.digest}")
@@ -95,7 +99,9 @@ class RegistryTarget:
         try:
             answer = requests.delete(url, timeout=DELETE_SECONDS)
         except requests.RequestException as error:
-            raise RegistryUnavailable(f"the registry {self._address} does not answer: {error}") from error
+            raise RegistryUnavailable(
+                f"the registry {self._address} does not answer: {error}"
+            ) from error
         if answer.status_code != 404:
             _check(answer, f"to delete {digest}")
 
@@ -110,4 +116,6 @@ def _as_file(blob: Blob, scratch: Path) -> Path:
 
 def _check(answer: requests.Response, what: str) -> None:
     if answer.status_code not in {200, 201, 202}:
-        raise RegistryUnavailable(f"the registry refused {what}: {answer.status_code} {answer.text[:300]}")
+        raise RegistryUnavailable(
+            f"the registry refused {what}: {answer.status_code} {answer.text[:300]}"
+        )

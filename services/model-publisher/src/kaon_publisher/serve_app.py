@@ -78,7 +78,9 @@ def serve():
 
 def ask():
     """Send the JSON object on standard input to the server and print its answer."""
-    request = urllib.request.Request(f"http://127.0.0.1:{PORT}/predict", data=sys.stdin.buffer.read())
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{PORT}/predict", data=sys.stdin.buffer.read()
+    )
     with urllib.request.urlopen(request, timeout=20) as answer:
         sys.stdout.write(answer.read().decode())
 

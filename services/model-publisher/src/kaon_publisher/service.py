@@ -82,10 +82,14 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
                 yield response
                 record = response.version if response.HasField("version") else record
             assert record is not None
-            known = await asyncio.to_thread(self._store.announce, record, key, payload, self._now_us())
+            known = await asyncio.to_thread(
+                self._store.announce, record, key, payload, self._now_us()
+            )
             self._notifier.notify()
         yield model_pb2.PublishModelResponse(
-            stage=model_pb2.STAGE_ANNOUNCED, message=f"{known.model} version {known.version}", version=known
+            stage=model_pb2.STAGE_ANNOUNCED,
+            message=f"{known.model} version {known.version}",
+            version=known,
         )
 
     async def ListModels(  # noqa: N802
@@ -106,7 +110,9 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
         version, pickups = await asyncio.to_thread(
             self._store.version, _tenant(context), request.model, request.version
         )
-        shown = [model_pb2.Pickup(consumer=each.consumer, time=_stamp(each.time_us)) for each in pickups]
+        shown = [
+            model_pb2.Pickup(consumer=each.consumer, time=_stamp(each.time_us)) for each in pickups
+        ]
         current = await asyncio.to_thread(self._store.current, _tenant(context), request.model)
         return model_pb2.GetModelResponse(version=version, pickups=shown, current=current)
 
@@ -119,7 +125,9 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
             cursor = await asyncio.to_thread(self._store.acknowledged, tenant, request.consumer)
         with self._metrics.watchers.track_inprogress():
             while True:
-                found = await asyncio.to_thread(self._store.announcements, tenant, cursor, request.model)
+                found = await asyncio.to_thread(
+                    self._store.announcements, tenant, cursor, request.model
+                )
                 for announcement in found:
                     cursor = announcement.cursor
                     yield model_pb2.WatchModelsResponse(announcement=announcement)
@@ -170,18 +178,25 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
         self._notifier.notify()
         version = announcement.version
         log.info(
-            "current version announced", model=version.model, version=version.version, kind=announcement.kind
+            "current version announced",
+            model=version.model,
+            version=version.version,
+            kind=announcement.kind,
         )
         return announcement
 
 
-def _next(stages: Iterator[model_pb2.PublishModelResponse]) -> model_pb2.PublishModelResponse | None:
+def _next(
+    stages: Iterator[model_pb2.PublishModelResponse],
+) -> model_pb2.PublishModelResponse | None:
     return next(stages, None)
 
 
 def _rejects(error: Exception) -> bool:
     """Tell whether an equal request would fail again: the model or an artifact does not meet its requirements."""
-    return isinstance(error, ModelRejected | ArtifactError) and not isinstance(error, StoreUnavailable)
+    return isinstance(error, ModelRejected | ArtifactError) and not isinstance(
+        error, StoreUnavailable
+    )
 
 
 def _tenant(context: Any) -> str:

@@ -51,7 +51,12 @@ class Caller:
         self.known = {
             "model": ["m"],
             "consumer": ["c"],
-            "artifact_uri": [self.kept.uri, "file:///etc/passwd", "http://127.0.0.1:1/x", "nosuch://x"],
+            "artifact_uri": [
+                self.kept.uri,
+                "file:///etc/passwd",
+                "http://127.0.0.1:1/x",
+                "nosuch://x",
+            ],
             "artifact_digest": [self.kept.digest, "sha256:" + "0" * 64, "/etc/passwd"],
             "idempotency_key": ["k"],
         }
@@ -77,7 +82,11 @@ class Caller:
         else:
             kind = method.input_type._concrete_class
             request = hostile.message(chance, kind, self.known)
-        metadata = (("kaon-tenant", chance.choice(["A/../b", "", "other"])),) if chance.random() < 0.1 else ()
+        metadata = (
+            (("kaon-tenant", chance.choice(["A/../b", "", "other"])),)
+            if chance.random() < 0.1
+            else ()
+        )
         code, _ = await hostile_calls.call(self.channel, method, request, metadata)
         self.codes[code.name] += 1
 

@@ -33,7 +33,11 @@ class World:
         self.store = ModelStore(f"sqlite:///{place}/models.db")
         self.target = LayoutTarget(place / "layouts")
         self.housekeeping = Housekeeping(
-            store=self.store, target=self.target, pushing=threading.Lock(), keep=2, now_us=lambda: self.now_us
+            store=self.store,
+            target=self.target,
+            pushing=threading.Lock(),
+            keep=2,
+            now_us=lambda: self.now_us,
         )
 
     def push(self, content: int) -> Image:
@@ -62,7 +66,9 @@ def world(tmp_path: Path) -> Iterator[World]:
     world.store.close()
 
 
-def test_an_image_that_was_pushed_and_never_announced_is_deleted_after_an_hour(world: World) -> None:
+def test_an_image_that_was_pushed_and_never_announced_is_deleted_after_an_hour(
+    world: World,
+) -> None:
     announced = world.publish(1)
     abandoned = world.push(2).digest
     world.housekeeping.clean()
@@ -90,7 +96,10 @@ def test_versions_beyond_those_kept_lose_their_images_and_not_their_records(worl
     kept = {digests[0], digests[3], digests[4]}
     assert world.images() == kept, "the newest two, and the current one"
     stages = {each.version: each.stage for each in world.store.versions("t", "m")}
-    assert {number for number, stage in stages.items() if stage == model_pb2.STAGE_RETIRED} == {2, 3}
+    assert {number for number, stage in stages.items() if stage == model_pb2.STAGE_RETIRED} == {
+        2,
+        3,
+    }
     with pytest.raises(Conflict, match="retired"):
         world.store.promote("t", "m", 2, world.now_us)
 
@@ -106,7 +115,9 @@ def test_an_image_that_a_kept_version_shares_stays(world: World) -> None:
 
 
 @given(numbers=st.lists(st.integers(1, 6), min_size=1, max_size=20), keep=st.integers(1, 6))
-def test_the_current_version_and_the_one_before_it_are_never_retired(numbers: list[int], keep: int) -> None:
+def test_the_current_version_and_the_one_before_it_are_never_retired(
+    numbers: list[int], keep: int
+) -> None:
     stack = current_stack((1, number) for number in numbers)
     gone = retirable(set(numbers), stack, keep)
     assert not {*stack[-2:]} & {*gone}

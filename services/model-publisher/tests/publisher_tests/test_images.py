@@ -38,7 +38,9 @@ def write(directory: Path, files: dict[str, bytes], *, time: int, backwards: boo
     return directory
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None
+)
 @given(files=FILES)
 def test_the_same_files_give_the_same_digest_whatever_their_times_and_order(
     tmp_path_factory: pytest.TempPathFactory, files: dict[str, bytes]
@@ -49,7 +51,9 @@ def test_the_same_files_give_the_same_digest_whatever_their_times_and_order(
     assert one.digest == two.digest
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None
+)
 @given(files=FILES, extra=st.binary(min_size=1, max_size=5))
 def test_another_byte_gives_another_digest(
     tmp_path_factory: pytest.TempPathFactory, files: dict[str, bytes], extra: bytes
@@ -57,7 +61,9 @@ def test_another_byte_gives_another_digest(
     place = tmp_path_factory.mktemp("model")
     name = min(files)
     one = image_of(write(place / "one", files, time=1, backwards=False))
-    two = image_of(write(place / "two", files | {name: files[name] + extra}, time=1, backwards=False))
+    two = image_of(
+        write(place / "two", files | {name: files[name] + extra}, time=1, backwards=False)
+    )
     assert one.digest != two.digest
 
 
@@ -115,7 +121,9 @@ def test_a_layout_is_on_the_disk_before_it_is_known_and_what_is_cut_short_is_wri
 
     def move(source: Path, target: Path) -> None:
         assert synced[-1] == str(source)
-        assert target.name != "index.json" or len(os.listdir(layout / "blobs" / "sha256")) == len(image.blobs)
+        assert target.name != "index.json" or len(os.listdir(layout / "blobs" / "sha256")) == len(
+            image.blobs
+        )
         rename(source, target)
 
     monkeypatch.setattr(os, "fsync", spy)
@@ -168,7 +176,9 @@ def test_a_link_inside_of_a_model_stays_one_in_its_image(tmp_path: Path) -> None
     assert entry.linkname == "checkpoint-100"
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, "[]", '{"entry": "a", "probe": []}', " " * (17 << 20)])
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, "[]", '{"entry": "a", "probe": []}', " " * (17 << 20)]
+)
 def test_what_a_model_says_of_itself_is_the_users_error(tmp_path: Path, text: str) -> None:
     (tmp_path / "kaon-model.json").write_text(text)
     with pytest.raises(ModelRejected, match=r"not of the form|more than 16777216 bytes"):

@@ -61,7 +61,9 @@ def publish(store: ModelStore, count: int) -> None:
 
 
 def announced(store: ModelStore) -> list[tuple[int, int, int]]:
-    return [(each.kind, each.version.version, each.replaces) for each in store.announcements("t", 0)]
+    return [
+        (each.kind, each.version.version, each.replaces) for each in store.announcements("t", 0)
+    ]
 
 
 def has_the_tables_of_the_code(inside: Engine) -> bool:
@@ -69,7 +71,8 @@ def has_the_tables_of_the_code(inside: Engine) -> bool:
         options = {"compare_type": True, "version_table": MIGRATIONS.version_table}
         context = MigrationContext.configure(connection, opts=options)
         return (
-            compare_metadata(context, metadata) == [] and MIGRATIONS.revision(connection) == MIGRATIONS.head
+            compare_metadata(context, metadata) == []
+            and MIGRATIONS.revision(connection) == MIGRATIONS.head
         )
 
 
@@ -82,7 +85,9 @@ def test_the_newest_migration_is_the_one_that_is_looked_for() -> None:
     assert ScriptDirectory.from_config(MIGRATIONS.config()).get_current_head() == MIGRATIONS.head
 
 
-def test_a_registry_that_was_made_without_migrations_is_adopted_as_it_is(url: str, inside: Engine) -> None:
+def test_a_registry_that_was_made_without_migrations_is_adopted_as_it_is(
+    url: str, inside: Engine
+) -> None:
     metadata.create_all(inside)
     with inside.begin() as connection:
         connection.execute(
@@ -92,7 +97,9 @@ def test_a_registry_that_was_made_without_migrations_is_adopted_as_it_is(url: st
             )
         )
         connection.execute(
-            text("INSERT INTO model_announcements VALUES ('t', 1, 'm', 1, 5, 1, 0, 'ann', 'first', false)")
+            text(
+                "INSERT INTO model_announcements VALUES ('t', 1, 'm', 1, 5, 1, 0, 'ann', 'first', false)"
+            )
         )
         connection.execute(text("INSERT INTO consumers VALUES ('t', 'shop', 1)"))
         connection.execute(text("INSERT INTO pickups VALUES ('t', 'shop', 'm', 1, 7)"))
@@ -100,7 +107,11 @@ def test_a_registry_that_was_made_without_migrations_is_adopted_as_it_is(url: st
     store = ModelStore(url)
     assert has_the_tables_of_the_code(inside)
     (announcement,) = store.announcements("t", 0)
-    assert (announcement.principal, announcement.reason, announcement.version.version) == ("ann", "first", 1)
+    assert (announcement.principal, announcement.reason, announcement.version.version) == (
+        "ann",
+        "first",
+        1,
+    )
     assert [(each.consumer, each.time_us) for each in store.version("t", "m")[1]] == [("shop", 7)]
     assert (store.acknowledged("t", "shop"), store.unsent()) == (1, [("t", 1)])
     assert store.abandoned(10) == [("t", "m", "sha256:9")]
@@ -116,7 +127,9 @@ def test_a_registry_of_the_first_version_is_taken_over(url: str, inside: Engine)
     with inside.begin() as connection:
         connection.execute(text(OLD_ANNOUNCEMENTS))
         columns = "tenant, cursor, model, version, announce_us, sent"
-        connection.execute(text(f"INSERT INTO announcements SELECT {columns} FROM model_announcements"))
+        connection.execute(
+            text(f"INSERT INTO announcements SELECT {columns} FROM model_announcements")
+        )
         for table in ("model_announcements", "pushes", MIGRATIONS.version_table):
             connection.execute(text(f"DROP TABLE {table}"))
     store = ModelStore(url)

@@ -68,7 +68,9 @@ def announce(store: ModelStore, count: int) -> None:
         store.announce(record, str(number), "p", 1)
 
 
-def test_announcements_arrive_after_the_database_was_away_without_a_restart(server: Postgres) -> None:
+def test_announcements_arrive_after_the_database_was_away_without_a_restart(
+    server: Postgres,
+) -> None:
     async def run() -> list[int]:
         store = ModelStore(server.url)
         announce(store, 3)
@@ -118,7 +120,9 @@ def test_what_the_database_says_does_not_reach_clients(
         port = await server.start("127.0.0.1:0")
         async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             with pytest.raises(aio.AioRpcError) as caught:
-                await model_pb2_grpc.ModelServiceStub(channel).ListModels(model_pb2.ListModelsRequest())
+                await model_pb2_grpc.ModelServiceStub(channel).ListModels(
+                    model_pb2.ListModelsRequest()
+                )
         await server.stop(0)
         return caught.value
 

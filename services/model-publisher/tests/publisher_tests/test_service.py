@@ -76,7 +76,10 @@ class Publisher:
     def request(self, model: Path, key: str = "k") -> model_pb2.PublishModelRequest:
         artifact = self.artifacts.put_directory(model, "model")
         return model_pb2.PublishModelRequest(
-            model="m", artifact_uri=artifact.uri, artifact_digest=artifact.digest, idempotency_key=key
+            model="m",
+            artifact_uri=artifact.uri,
+            artifact_digest=artifact.digest,
+            idempotency_key=key,
         )
 
     def publish(self, request: model_pb2.PublishModelRequest) -> model_pb2.PublishModelResponse:
@@ -85,7 +88,9 @@ class Publisher:
     def announcements(
         self, consumer: str = "c", after: int = 0, count: int = 1
     ) -> list[model_pb2.Announcement]:
-        watch = self.stub.WatchModels(model_pb2.WatchModelsRequest(consumer=consumer, after_cursor=after))
+        watch = self.stub.WatchModels(
+            model_pb2.WatchModelsRequest(consumer=consumer, after_cursor=after)
+        )
         found = [next(watch).announcement for _ in range(count)]
         watch.cancel()
         return found
@@ -109,7 +114,9 @@ def test_the_artifacts_that_a_record_names_outlive_the_run_that_made_them(tmp_pa
         request.lineage.data_digests.extend([data.digest, elsewhere, "not a digest"])
         assert publisher.publish(request).version.version == 1
         kept = {request.artifact_digest, data.digest}
-        assert publisher.artifacts.marks.pinned() == {digest.removeprefix("sha256:") for digest in kept}
+        assert publisher.artifacts.marks.pinned() == {
+            digest.removeprefix("sha256:") for digest in kept
+        }
 
 
 def test_without_an_engine_a_layout_is_announced_and_the_record_says_that_it_was_not_run(
@@ -143,7 +150,9 @@ def test_a_watcher_resumes_after_what_it_acknowledged(tmp_path: Path) -> None:
                 publisher.request(write_model(tmp_path / f"m{number}", code=code), key=f"k{number}")
             )
         first, second = publisher.announcements(count=2)
-        publisher.stub.AcknowledgeModel(model_pb2.AcknowledgeModelRequest(consumer="c", cursor=first.cursor))
+        publisher.stub.AcknowledgeModel(
+            model_pb2.AcknowledgeModelRequest(consumer="c", cursor=first.cursor)
+        )
         assert publisher.announcements(after=-1)[0].cursor == second.cursor
         got = publisher.stub.GetModel(model_pb2.GetModelRequest(model="m", version=1))
         assert [pickup.consumer for pickup in got.pickups] == ["c"]
@@ -197,7 +206,9 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
 
 def told(kafka: Kafka, tenant: str, until: int) -> list[int]:
     """The cursors of a tenant's announcements in the topic, in order, the first time that `until` is there."""
-    consumer = KafkaConsumer(MODEL_EVENTS, bootstrap_servers=kafka.address, auto_offset_reset="earliest")
+    consumer = KafkaConsumer(
+        MODEL_EVENTS, bootstrap_servers=kafka.address, auto_offset_reset="earliest"
+    )
     found: list[int] = []
     deadline = time.monotonic() + 30
     while until not in found:
@@ -236,7 +247,9 @@ def test_killed_while_it_tells_the_broker_every_announcement_is_told_in_order(
         assert told(kafka, tenant, until=2) == [1] * times + [2]
 
 
-def test_killed_after_a_rollback_was_recorded_consumers_switch_soon_and_once(tmp_path: Path) -> None:
+def test_killed_after_a_rollback_was_recorded_consumers_switch_soon_and_once(
+    tmp_path: Path,
+) -> None:
     publisher = Publisher(tmp_path)
     publisher.start(str(Path(__file__).with_name("dying.py")), "after", "roll")
     for key in ("one", "two"):
@@ -259,7 +272,9 @@ def test_a_watching_consumer_hears_of_a_rollback_within_seconds(tmp_path: Path) 
         for key in ("one", "two"):
             write_model(tmp_path / "model", tolerance_note=key)
             publisher.publish(publisher.request(tmp_path / "model", key=key))
-        watch = publisher.stub.WatchModels(model_pb2.WatchModelsRequest(consumer="shop", after_cursor=1))
+        watch = publisher.stub.WatchModels(
+            model_pb2.WatchModelsRequest(consumer="shop", after_cursor=1)
+        )
         assert next(watch).announcement.version.version == 2
         began = time.monotonic()
         publisher.stub.RollbackModel(model_pb2.RollbackModelRequest(model="m", from_version=2))
@@ -274,7 +289,10 @@ def test_a_watching_consumer_hears_of_a_rollback_within_seconds(tmp_path: Path) 
 def test_names_that_could_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> None:
     with running(Publisher(tmp_path / "state")) as publisher:
         request = publisher.request(write_model(tmp_path / "model"))
-        calls = [(model_pb2.PublishModelRequest(), "default"), (model_pb2.PublishModelRequest(), name)]
+        calls = [
+            (model_pb2.PublishModelRequest(), "default"),
+            (model_pb2.PublishModelRequest(), name),
+        ]
         for (asked, tenant), model in zip(calls, (name, "m"), strict=True):
             asked.CopyFrom(request)
             asked.model = model
@@ -303,7 +321,11 @@ def with_engine(tmp_path: Path, engine: DockerEngine) -> Iterator[Publisher]:
     client.close()
     registry = Registry(RegistryConfig(state=tmp_path / "registry"))
     registry.start()
-    env = {"KAON_SERVING_BASE": base, "KAON_REGISTRY": registry.address, "DOCKER_HOST": engine.config.url}
+    env = {
+        "KAON_SERVING_BASE": base,
+        "KAON_REGISTRY": registry.address,
+        "DOCKER_HOST": engine.config.url,
+    }
     try:
         with running(Publisher(tmp_path, **env)) as publisher:
             yield publisher
@@ -313,7 +335,9 @@ def with_engine(tmp_path: Path, engine: DockerEngine) -> Iterator[Publisher]:
 
 def running_checks(client: docker.DockerClient) -> set[str]:
     """Ids of the engine's containers in which models are checked, whoever started them."""
-    return {str(each.id) for each in client.containers.list(all=True, filters={"name": "kaon-check"})}
+    return {
+        str(each.id) for each in client.containers.list(all=True, filters={"name": "kaon-check"})
+    }
 
 
 def test_an_image_is_run_asked_and_pushed_by_its_own_digest(
@@ -352,7 +376,9 @@ def test_what_a_killed_publisher_left_in_the_engine_is_removed_when_its_time_is_
     }
     try:
         with_engine.publish(with_engine.request(write_model(tmp_path / "model")))
-        alive = {each.id for each in client.containers.list(all=True, filters={"label": EXPIRY_LABEL})}
+        alive = {
+            each.id for each in client.containers.list(all=True, filters={"label": EXPIRY_LABEL})
+        }
         assert left["busy"].id in alive
         assert left["old"].id not in alive
     finally:
@@ -362,7 +388,10 @@ def test_what_a_killed_publisher_left_in_the_engine_is_removed_when_its_time_is_
 
 @pytest.mark.parametrize(
     ("changes", "text"),
-    [({"expected": {"y": 5.0}}, "answer.y is 4.0, expected 5.0"), ({"code": CRASHING}, "no weights")],
+    [
+        ({"expected": {"y": 5.0}}, "answer.y is 4.0, expected 5.0"),
+        ({"code": CRASHING}, "no weights"),
+    ],
 )
 def test_a_model_that_does_not_do_what_it_says_is_rejected(
     with_engine: Publisher, tmp_path: Path, changes: dict[str, object], text: str

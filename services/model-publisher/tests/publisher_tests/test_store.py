@@ -38,7 +38,9 @@ def test_the_same_key_with_another_payload_is_refused(store: ModelStore) -> None
 def test_however_many_publish_at_once_one_key_is_announced_once(tmp_path: Path) -> None:
     stores = [ModelStore(f"sqlite:///{tmp_path}/models.db") for _ in range(4)]
     with ThreadPoolExecutor(8) as pool:
-        calls = [pool.submit(stores[n % 4].announce, record(), f"k{n % 3}", "p", n) for n in range(24)]
+        calls = [
+            pool.submit(stores[n % 4].announce, record(), f"k{n % 3}", "p", n) for n in range(24)
+        ]
         numbers = {call.result().version for call in calls}
     assert numbers == {1, 2, 3}
     assert len(stores[0].announcements("t", 0)) == 3
@@ -74,7 +76,9 @@ def test_announcements_wait_until_the_broker_has_them(store: ModelStore) -> None
 
 
 def announced(store: ModelStore) -> list[tuple[int, int, int]]:
-    return [(each.kind, each.version.version, each.replaces) for each in store.announcements("t", 0)]
+    return [
+        (each.kind, each.version.version, each.replaces) for each in store.announcements("t", 0)
+    ]
 
 
 def published(store: ModelStore, count: int) -> None:
@@ -87,13 +91,19 @@ def test_a_promoted_version_is_announced_once_and_current(store: ModelStore) -> 
     first = store.promote("t", "m", 1, 9, principal="ann", reason="better")
     again = store.promote("t", "m", 1, 10)
     assert first == again
-    assert (first.kind, first.version.version, first.replaces) == (model_pb2.ANNOUNCEMENT_KIND_PROMOTED, 1, 3)
+    assert (first.kind, first.version.version, first.replaces) == (
+        model_pb2.ANNOUNCEMENT_KIND_PROMOTED,
+        1,
+        3,
+    )
     assert (first.principal, first.reason) == ("ann", "better")
     assert store.current("t", "m") == 1
     assert len(store.announcements("t", 0)) == 4
 
 
-def test_rollbacks_go_back_one_version_each_and_a_repeated_one_changes_nothing(store: ModelStore) -> None:
+def test_rollbacks_go_back_one_version_each_and_a_repeated_one_changes_nothing(
+    store: ModelStore,
+) -> None:
     published(store, 3)
     store.roll_back("t", "m", 3, 9)
     store.roll_back("t", "m", 3, 10)

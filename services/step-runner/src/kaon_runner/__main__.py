@@ -42,7 +42,9 @@ def parse(arguments: Sequence[str]) -> Settings:
     parser.add_argument("--runner-id", help="stable name of this runner (KAON_RUNNER_ID)")
     parser.add_argument("--slots", type=int, help="slots of steps that run at once (KAON_SLOTS)")
     parser.add_argument("--artifacts", help="base URL of the artifact store (KAON_ARTIFACTS)")
-    parser.add_argument("--health", type=int, help="port of the health check on 127.0.0.1 (KAON_HEALTH)")
+    parser.add_argument(
+        "--health", type=int, help="port of the health check on 127.0.0.1 (KAON_HEALTH)"
+    )
     settings = Settings.from_env(os.environ, **vars(parser.parse_args(arguments)))
     if not settings.kafka:
         raise InvalidSettings(
@@ -81,10 +83,18 @@ def main() -> None:
 
     spans = open_spans("kaon-runner", os.environ)
     telemetry = RunnerTelemetry(settings.runner_id, RunnerMetrics(), spans)
-    service = build_runner(settings, KafkaTransport(settings.kafka, pool=settings.pool), telemetry=telemetry)
-    about = {"runner_id": settings.runner_id, "incarnation": service.incarnation, "pool": settings.pool}
+    service = build_runner(
+        settings, KafkaTransport(settings.kafka, pool=settings.pool), telemetry=telemetry
+    )
+    about = {
+        "runner_id": settings.runner_id,
+        "incarnation": service.incarnation,
+        "pool": settings.pool,
+    }
     health = (
-        HealthServer(settings.health, ready=lambda: service.ready, about=about) if settings.health else None
+        HealthServer(settings.health, ready=lambda: service.ready, about=about)
+        if settings.health
+        else None
     )
     metrics: MetricsServer | None = None
     try:

@@ -74,7 +74,11 @@ class RunnerService:
     """
 
     def __init__(
-        self, settings: Settings, transport: Transport, artifacts: Artifacts, telemetry: RunnerTelemetry
+        self,
+        settings: Settings,
+        transport: Transport,
+        artifacts: Artifacts,
+        telemetry: RunnerTelemetry,
     ) -> None:
         self._telemetry = telemetry
         settings.work.mkdir(parents=True, exist_ok=True)

@@ -95,7 +95,10 @@ class Runner:
             if isinstance(message, step_pb2.StepReleases) and message.incarnation == own:
                 for request in message.releases:
                     self._release(request)
-            elif isinstance(message, runner_pb2.RunnerCommands) and message.incarnation in (own, EVERYONE):
+            elif isinstance(message, runner_pb2.RunnerCommands) and message.incarnation in (
+                own,
+                EVERYONE,
+            ):
                 for command in message.commands:
                     self._obey(command)
         self._admit()
@@ -164,7 +167,9 @@ class Runner:
             # Queued, unknown or ended: no process of it is left in any case, and the engine waits for the
             # report.
             self._outbox.event(
-                revoke.partition, reports.event(revoke.key, stopped=step_pb2.StepStopped()), urgent=True
+                revoke.partition,
+                reports.event(revoke.key, stopped=step_pb2.StepStopped()),
+                urgent=True,
             )
 
     def _signal(self, signal: runner_pb2.SignalStep) -> None:
@@ -302,7 +307,9 @@ class Runner:
             else:
                 log.warning("heartbeat not delivered", reason=str(error))
 
-        self._outbox.heartbeat(self._heartbeats.next(draining=self._draining, leaving=leaving), done)
+        self._outbox.heartbeat(
+            self._heartbeats.next(draining=self._draining, leaving=leaving), done
+        )
 
     async def keep_alive(self) -> None:
         """Send heartbeats and renewals until cancelled."""
@@ -315,7 +322,9 @@ class Runner:
         for partition, renewal in self._leases.renewals().items():
             held = tuple(e for e in self._executions.values() if e.lease.partition == partition)
 
-            def renewed(held: tuple[Execution, ...] = held, sent: float = self._loop.time()) -> None:
+            def renewed(
+                held: tuple[Execution, ...] = held, sent: float = self._loop.time()
+            ) -> None:
                 for execution in held:
                     execution.renew(ago=self._loop.time() - sent)
 
@@ -391,4 +400,6 @@ class Runner:
         try:
             await asyncio.wait_for(self._outbox.drained(), seconds)
         except TimeoutError:
-            log.error("records not acknowledged before exit; leases expire instead", seconds=seconds)
+            log.error(
+                "records not acknowledged before exit; leases expire instead", seconds=seconds
+            )

@@ -105,7 +105,9 @@ class Settings:
         if self.slots < 1:
             raise InvalidSettings(f"KAON_SLOTS is {self.slots}: a runner needs at least one slot")
         if not POOL_NAME.match(self.pool):
-            raise InvalidSettings(f"KAON_POOL: {self.pool!r} is no name of a pool: {POOL_NAME_RULE}")
+            raise InvalidSettings(
+                f"KAON_POOL: {self.pool!r} is no name of a pool: {POOL_NAME_RULE}"
+            )
         if not self.runner_id:
             raise InvalidSettings(
                 "KAON_RUNNER_ID is empty: give the runner a name that is unique in its pool"

@@ -15,7 +15,14 @@ from kaon_runner.settings import Settings
 from kaon_runner.transport.memory import MemoryTransport
 from kaon_wire.memory import MemoryBroker
 from kaon_wire.partitioning import partition_of
-from kaon_wire.topics import RUNNER_COMMANDS, RUNNER_HEARTBEATS, STEP_EVENTS, STEP_LOGS, Catalogue, step_ready
+from kaon_wire.topics import (
+    RUNNER_COMMANDS,
+    RUNNER_HEARTBEATS,
+    STEP_EVENTS,
+    STEP_LOGS,
+    Catalogue,
+    step_ready,
+)
 from kaonapi.log.v1 import log_pb2
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
@@ -65,7 +72,9 @@ class MemorySystem:
     def release(self, *requests: step_pb2.StepRequest, incarnation: str | None = None) -> None:
         """Hands steps to the runner."""
         target = incarnation or self.runner.incarnation
-        record = step_pb2.StepReleases(pool="default", incarnation=target, pool_epoch=1, releases=requests)
+        record = step_pb2.StepReleases(
+            pool="default", incarnation=target, pool_epoch=1, releases=requests
+        )
         topic = step_ready("default")
         partition = partition_of(self.runner.incarnation, self.catalogue.partitions_of(topic))
         self.broker.produce(topic, partition, record.SerializeToString())
@@ -75,10 +84,14 @@ class MemorySystem:
         record = runner_pb2.RunnerCommands(
             incarnation=self.runner.incarnation, commands=[runner_pb2.RunnerCommand(**command)]
         )
-        partition = partition_of(self.runner.incarnation, self.catalogue.partitions_of(RUNNER_COMMANDS))
+        partition = partition_of(
+            self.runner.incarnation, self.catalogue.partitions_of(RUNNER_COMMANDS)
+        )
         self.broker.produce(RUNNER_COMMANDS, partition, record.SerializeToString())
 
-    def signal(self, key: step_pb2.StepKey, name: str, payload: Any, seq: int = 1, epoch: int = 1) -> None:
+    def signal(
+        self, key: step_pb2.StepKey, name: str, payload: Any, seq: int = 1, epoch: int = 1
+    ) -> None:
         """Sends a message to a step."""
         self.command(
             signal=runner_pb2.SignalStep(
@@ -189,7 +202,10 @@ def request(
         requirements_file=requirements,
     )
     key = step_pb2.StepKey(
-        run_id="run-1", path=path or f"step-{uuid.uuid4().hex[:8]}", attempt=1, generation=generation
+        run_id="run-1",
+        path=path or f"step-{uuid.uuid4().hex[:8]}",
+        attempt=1,
+        generation=generation,
     )
     return step_pb2.StepRequest(
         key=key,

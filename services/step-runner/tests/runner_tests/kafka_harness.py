@@ -41,7 +41,10 @@ class RunnerProcess:
         }
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "kaon_runner"], env={**os.environ, **settings}, stderr=log, stdout=log
+                [sys.executable, "-m", "kaon_runner"],
+                env={**os.environ, **settings},
+                stderr=log,
+                stdout=log,
             )
 
     def end(self) -> None:
@@ -59,9 +62,14 @@ class KafkaSystem:
     """
 
     def __init__(self, address: str, *, from_beginning: bool = False) -> None:
-        self._producer = KafkaProducer(bootstrap_servers=address, acks="all", reconnect_backoff_max_ms=500)
+        self._producer = KafkaProducer(
+            bootstrap_servers=address, acks="all", reconnect_backoff_max_ms=500
+        )
         self._consumer = KafkaConsumer(
-            bootstrap_servers=address, group_id=None, auto_offset_reset="latest", reconnect_backoff_max_ms=500
+            bootstrap_servers=address,
+            group_id=None,
+            auto_offset_reset="latest",
+            reconnect_backoff_max_ms=500,
         )
         catalogue = Catalogue()
         self._ready = catalogue.partitions_of(step_ready("default"))
@@ -103,9 +111,9 @@ class KafkaSystem:
             pool="default", incarnation=incarnation, pool_epoch=1, releases=requests
         )
         partition = partition_of(incarnation, self._ready)
-        self._producer.send(step_ready("default"), value=record.SerializeToString(), partition=partition).get(
-            30
-        )
+        self._producer.send(
+            step_ready("default"), value=record.SerializeToString(), partition=partition
+        ).get(30)
 
     def of(self, key: step_pb2.StepKey) -> list[str]:
         """The kinds of events heard about a lease, in order."""
@@ -116,7 +124,8 @@ class KafkaSystem:
 
         def found() -> step_pb2.StepEvent | None:
             return next(
-                (e for e in tuple(self.events) if e.key == key and e.WhichOneof("event") in FINAL), None
+                (e for e in tuple(self.events) if e.key == key and e.WhichOneof("event") in FINAL),
+                None,
             )
 
         event: step_pb2.StepEvent = self.wait(found, seconds)

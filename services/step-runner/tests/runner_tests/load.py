@@ -40,7 +40,9 @@ def measure(system: harness.MemorySystem, steps: int, outstanding: int) -> None:
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     assert {event.WhichOneof("event") for event in system.events[base:]} == {"started", "succeeded"}
     per_step = cpu * 1e6 / steps
-    print(f"{steps} steps: {steps / took:.0f} steps/s, {per_step:.0f} us CPU a step (this harness included)")
+    print(
+        f"{steps} steps: {steps / took:.0f} steps/s, {per_step:.0f} us CPU a step (this harness included)"
+    )
 
 
 if __name__ == "__main__":

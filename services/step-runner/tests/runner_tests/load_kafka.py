@@ -26,7 +26,13 @@ def main() -> None:
             incarnation = system.incarnation(runner)
             chain(system, incarnation)
             for _ in range(3):
-                fan_out(system, incarnation, psutil.Process(runner.process.pid), steps=5000, outstanding=96)
+                fan_out(
+                    system,
+                    incarnation,
+                    psutil.Process(runner.process.pid),
+                    steps=5000,
+                    outstanding=96,
+                )
         finally:
             runner.end()
             system.close()

@@ -24,7 +24,9 @@ def test_an_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         built = Path(path)
         sync(path)
         known = [
-            each for each in built.parent.parent.iterdir() if not each.name.startswith(".") and each.is_dir()
+            each
+            for each in built.parent.parent.iterdir()
+            if not each.name.startswith(".") and each.is_dir()
         ]
         synced.append((built / "bin" / "python").exists() and not known)
 

@@ -23,7 +23,20 @@ from kaon_runner.settings import Settings
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2
 
-HOSTILE_NAMES = ["../x", "/etc/passwd", "a/b", ".", "..", "a\0b", "\ud800", "é" * 128, 7, None, ["x"], {}]
+HOSTILE_NAMES = [
+    "../x",
+    "/etc/passwd",
+    "a/b",
+    ".",
+    "..",
+    "a\0b",
+    "\ud800",
+    "é" * 128,
+    7,
+    None,
+    ["x"],
+    {},
+]
 LONGEST = "é" * 127 + "."
 DATASET = definition_pb2.VALUE_TYPE_DATASET
 
@@ -148,7 +161,11 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "removed": lambda copy: (copy / "deep" / "one.csv").unlink(),
     "renamed": lambda copy: (copy / "deep").rename(copy / "shallow"),
     "relinked": lambda copy: ((copy / "latest").unlink(), (copy / "latest").symlink_to("/etc")),
-    "a file": lambda copy: ((copy / "latest").unlink(), copy.rename(copy.with_name("x")), copy.touch()),
+    "a file": lambda copy: (
+        (copy / "latest").unlink(),
+        copy.rename(copy.with_name("x")),
+        copy.touch(),
+    ),
 }
 
 
@@ -207,7 +224,10 @@ def test_what_nobody_uses_leaves_the_cache_under_all_its_names(
 
 
 def test_one_that_is_fetched_while_the_cache_is_tidied_stays(
-    gateway: ArtifactGateway, settings: Settings, file: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    gateway: ArtifactGateway,
+    settings: Settings,
+    file: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     copy = fetched(gateway, file)
     aged(copy.parent)
@@ -229,13 +249,19 @@ def test_one_that_is_fetched_while_the_cache_is_tidied_stays(
 
 def test_a_container_sees_the_name_of_the_file() -> None:
     def reference(name: str) -> dict[str, Any]:
-        return {"artifact": {"uri": "x", "path": f"/cache/1/{name}"} | ({"name": name} if name else {})}
+        return {
+            "artifact": {"uri": "x", "path": f"/cache/1/{name}"} | ({"name": name} if name else {})
+        }
 
     view = ContainerView()
     found = view.translate(
         {
             "paths": {},
-            "inputs": {"one": reference("a.csv.gz"), "many": [reference("b.csv")], "old": reference("")},
+            "inputs": {
+                "one": reference("a.csv.gz"),
+                "many": [reference("b.csv")],
+                "old": reference(""),
+            },
         }
     )
     seen = ["/kaon/inputs/one/a.csv.gz", "/kaon/inputs/many/0/b.csv", "/kaon/inputs/old"]
@@ -286,17 +312,23 @@ def test_an_output_is_called_as_the_step_has_written_it(
     assert collected(directory, gateway, {"data": {"path": str(path)}})["name"] == name
 
 
-def test_a_returned_link_is_called_as_the_link(directory: StepDirectory, gateway: ArtifactGateway) -> None:
+def test_a_returned_link_is_called_as_the_link(
+    directory: StepDirectory, gateway: ArtifactGateway
+) -> None:
     (directory.work / "4f5e").write_text("x")
     (directory.work / "model.bin").symlink_to("4f5e")
     found = collected(directory, gateway, {"data": {"path": str(directory.work / "model.bin")}})
     assert (found["name"], found["size"]) == ("model.bin", 1)
 
 
-def test_two_files_for_one_output_are_refused(directory: StepDirectory, gateway: ArtifactGateway) -> None:
+def test_two_files_for_one_output_are_refused(
+    directory: StepDirectory, gateway: ArtifactGateway
+) -> None:
     for name in ("data", "data.csv"):
         (directory.artifacts / name).touch()
-    with pytest.raises(UserStepError, match=r"artifacts/data and artifacts/data\.csv for output data"):
+    with pytest.raises(
+        UserStepError, match=r"artifacts/data and artifacts/data\.csv for output data"
+    ):
         collected(directory, gateway)
 
 
@@ -305,7 +337,9 @@ def test_a_file_whose_name_is_no_text_is_the_users_error(
 ) -> None:
     path = os.fsencode(directory.artifacts) + b"/data.\xff"
     os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
-    with pytest.raises(UserStepError, match=r"output data is an artifact whose name .* it is not UTF-8"):
+    with pytest.raises(
+        UserStepError, match=r"output data is an artifact whose name .* it is not UTF-8"
+    ):
         collected(directory, gateway)
 
 

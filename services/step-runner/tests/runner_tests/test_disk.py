@@ -69,7 +69,9 @@ def test_scratch_space_stays_for_the_steps_that_follow_and_goes_with_a_failed_at
     assert files == [place / "kept"]
 
 
-def test_a_dead_runners_directories_are_removed_and_those_of_the_living_are_not(tmp_path: Path) -> None:
+def test_a_dead_runners_directories_are_removed_and_those_of_the_living_are_not(
+    tmp_path: Path,
+) -> None:
     script = f"""
 import os, signal
 from pathlib import Path
@@ -85,7 +87,9 @@ signal.pause()
     alive = WorkDirectory(tmp_path, "alive", scratch_seconds=60)
     alive.open()
     alive.steps.mkdir(parents=True)
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         alive.sweep()
@@ -150,10 +154,16 @@ def test_a_runner_that_tidies_its_cache_tells_what_its_steps_read(
     monkeypatch.setattr(bootstrap, "_SWEEP_SECONDS", 0.05)
     (tmp_path / "model").write_text("weights")
     with MemorySystem(tmp_path / "work", cache_seconds=7.0) as system:
-        reference = ArtifactStore(system.settings.artifacts).put_file(tmp_path / "model", "model").to_json()
-        wanted = shell("sh", "-c", "sleep 60", "sh", "${model}", inputs={"model": {"artifact": reference}})
+        reference = (
+            ArtifactStore(system.settings.artifacts).put_file(tmp_path / "model", "model").to_json()
+        )
+        wanted = shell(
+            "sh", "-c", "sleep 60", "sh", "${model}", inputs={"model": {"artifact": reference}}
+        )
         system.release(wanted)
-        cache, seconds, (copy,) = system.wait(lambda: next((each for each in told if each[2]), None))
+        cache, seconds, (copy,) = system.wait(
+            lambda: next((each for each in told if each[2]), None)
+        )
         system.revoke(wanted.key, 1)
         assert system.final(wanted.key).WhichOneof("event") == "stopped"
     assert (cache, seconds) == (system.settings.cache_directory, 7.0)

@@ -39,7 +39,9 @@ def test_a_cancel_leaves_no_process_even_of_a_daemon_that_ignores_sigterm(
     assert zombies_of(os.getpid()) == []
 
 
-def test_a_step_that_watches_for_the_cancel_may_end_by_itself(system: MemorySystem, tmp_path: Path) -> None:
+def test_a_step_that_watches_for_the_cancel_may_end_by_itself(
+    system: MemorySystem, tmp_path: Path
+) -> None:
     wanted = python("watch", inputs={"path": str(tmp_path / "said")})
     system.release(wanted)
     system.wait((tmp_path / "said").exists)
@@ -50,7 +52,9 @@ def test_a_step_that_watches_for_the_cancel_may_end_by_itself(system: MemorySyst
     assert (tmp_path / "said").read_text() == "ended by itself"
 
 
-def test_a_cancel_of_a_plain_function_does_not_use_up_the_grace(system: MemorySystem, tmp_path: Path) -> None:
+def test_a_cancel_of_a_plain_function_does_not_use_up_the_grace(
+    system: MemorySystem, tmp_path: Path
+) -> None:
     wanted = python("sleep_and_tell", inputs={"seconds": 60, "path": str(tmp_path / "pid")})
     system.release(wanted)
     pid = read_pid(tmp_path / "pid")
@@ -158,7 +162,10 @@ def test_a_higher_generation_supersedes_the_lower_one_which_reports_nothing_more
     system: MemorySystem, tmp_path: Path
 ) -> None:
     old = python(
-        "sleep_and_tell", inputs={"seconds": 60, "path": str(tmp_path / "pid")}, path="same", generation=1
+        "sleep_and_tell",
+        inputs={"seconds": 60, "path": str(tmp_path / "pid")},
+        path="same",
+        generation=1,
     )
     new = python("nothing", path="same", generation=2)
     system.release(old)
@@ -233,7 +240,9 @@ def test_a_drained_runner_hands_back_what_comes_later(system: MemorySystem) -> N
     assert system.final(late.key).handed_back.reason == "the runner is draining"
 
 
-def test_a_runner_that_is_told_to_drain_hands_back_what_has_not_ended_in_time(system: MemorySystem) -> None:
+def test_a_runner_that_is_told_to_drain_hands_back_what_has_not_ended_in_time(
+    system: MemorySystem,
+) -> None:
     long = shell("sleep", "60")
     system.release(long)
     system.started(long.key)
@@ -243,7 +252,11 @@ def test_a_runner_that_is_told_to_drain_hands_back_what_has_not_ended_in_time(sy
 
 def test_the_hello_tells_capacity_and_labels(system: MemorySystem) -> None:
     hello = system.heartbeats[0]
-    assert (hello.runner_id, hello.incarnation, hello.sequence) == ("runner-a", system.runner.incarnation, 1)
+    assert (hello.runner_id, hello.incarnation, hello.sequence) == (
+        "runner-a",
+        system.runner.incarnation,
+        1,
+    )
     assert hello.capacity.slots == 1
     assert hello.labels["step-type.python"] == "yes"
 
@@ -261,13 +274,17 @@ def test_held_and_queued_leases_are_renewed_together(tmp_path: Path) -> None:
 
         def renewed() -> bool:
             renewals = [record.renewal for record in system.records if record.HasField("renewal")]
-            return any(list(r.held) == [running.key] and list(r.queued) == [queued.key] for r in renewals)
+            return any(
+                list(r.held) == [running.key] and list(r.queued) == [queued.key] for r in renewals
+            )
 
         system.wait(renewed, 5)
 
 
 def test_a_lease_that_cannot_be_renewed_is_ended_by_its_supervisor(tmp_path: Path) -> None:
-    with MemorySystem(tmp_path / "work", slots=1, supervisor_seconds=0.5, renew_seconds=30.0) as system:
+    with MemorySystem(
+        tmp_path / "work", slots=1, supervisor_seconds=0.5, renew_seconds=30.0
+    ) as system:
         wanted = shell("sleep", "60")
         system.release(wanted)
         event = system.final(wanted.key, 5)

@@ -41,8 +41,12 @@ def wheel(path: Path, version: str, text: str) -> Path:
     file = path / f"greeting-{version}-py3-none-any.whl"
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("greeting.py", f"TEXT = {text!r}\n")
-        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: greeting\nVersion: {version}\n")
-        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(
+            f"{info}/METADATA", f"Metadata-Version: 2.1\nName: greeting\nVersion: {version}\n"
+        )
+        archive.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
         archive.writestr(
             f"{info}/RECORD", f"greeting.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n"
         )
@@ -89,14 +93,18 @@ def test_steps_find_what_their_requirements_file_names_each_its_own_version(
     assert len([path for path in built.iterdir() if path.is_dir()]) == 2
 
 
-def test_what_cannot_be_built_fails_the_step_with_uvs_message(system: MemorySystem, tmp_path: Path) -> None:
+def test_what_cannot_be_built_fails_the_step_with_uvs_message(
+    system: MemorySystem, tmp_path: Path
+) -> None:
     code = bundle(system.settings.artifacts, tmp_path, "./no-such-package-1.0-py3-none-any.whl\n")
     error = run(system, greet(code)).failed.error
     assert (error.type, error.error_class) == ("Environment", step_pb2.ERROR_CLASS_USER)
     assert "needs.txt" in error.message
     assert "no-such-package" in error.message
     assert not [
-        path for path in (system.settings.cache_directory / "environments").iterdir() if path.is_dir()
+        path
+        for path in (system.settings.cache_directory / "environments").iterdir()
+        if path.is_dir()
     ]
 
 
@@ -132,7 +140,9 @@ def test_an_environment_is_built_once_however_many_ask_for_it(tmp_path: Path) ->
     needed.write_text(f"./{wheel(tmp_path, '1.0', 'hello').name}\n")
     found: list[str] = []
     builders = [Environments(tmp_path / "cache", python=sys.executable) for _ in range(4)]
-    threads = [threading.Thread(target=lambda b=b: found.append(b.python_of(needed))) for b in builders]
+    threads = [
+        threading.Thread(target=lambda b=b: found.append(b.python_of(needed))) for b in builders
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -178,7 +188,10 @@ def test_a_worker_is_replaced_after_its_number_of_steps(tmp_path: Path) -> None:
 def test_a_worker_that_keeps_much_memory_is_replaced(tmp_path: Path) -> None:
     with MemorySystem(tmp_path / "work", slots=1, worker_memory_bytes=100 * 2**20) as system:
         first = pid_of(system, python("whoami", outputs={"pid": "int"}))
-        assert pid_of(system, python("hoard", inputs={"megabytes": 150}, outputs={"pid": "int"})) == first
+        assert (
+            pid_of(system, python("hoard", inputs={"megabytes": 150}, outputs={"pid": "int"}))
+            == first
+        )
         assert pid_of(system, python("whoami", outputs={"pid": "int"})) != first
 
 
@@ -241,14 +254,18 @@ def test_the_model_of_a_graphics_processor_becomes_a_label(tmp_path: Path) -> No
         "lib @ file://ROOT/vendor/lib",
     ],
 )
-def test_a_new_version_of_a_vendored_library_is_another_environment(tmp_path: Path, line: str) -> None:
+def test_a_new_version_of_a_vendored_library_is_another_environment(
+    tmp_path: Path, line: str
+) -> None:
     names = []
     for version in ("1", "2", "2"):
         bundle = tmp_path / f"bundle-{len(names)}"
         (bundle / "vendor" / "lib").mkdir(parents=True)
         (bundle / "vendor" / "lib" / "lib.py").write_text(f"VERSION = {version}")
         (bundle / "more.txt").write_text("./vendor/lib")
-        (bundle / "needs.txt").write_text(line if "ROOT" not in line else line.replace("ROOT", str(bundle)))
+        (bundle / "needs.txt").write_text(
+            line if "ROOT" not in line else line.replace("ROOT", str(bundle))
+        )
         names.append(_digest(bundle / "needs.txt", "3.11"))
     assert names[0] != names[1]
     assert "ROOT" in line or names[1] == names[2]

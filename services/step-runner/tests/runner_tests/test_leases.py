@@ -22,7 +22,9 @@ def test_a_release_is_accepted_once() -> None:
     assert table.offer(release())[0] is Verdict.DUPLICATE
 
 
-def test_a_release_that_comes_again_after_its_end_is_handed_back_because_its_end_may_be_lost() -> None:
+def test_a_release_that_comes_again_after_its_end_is_handed_back_because_its_end_may_be_lost() -> (
+    None
+):
     table = LeaseTable()
     table.offer(release(generation=1))
     table.end(release(generation=1).key)
@@ -65,7 +67,9 @@ def test_a_release_of_a_succeeded_owner_is_refused_by_its_epoch() -> None:
     assert not table.note_epoch(0, 6)
 
 
-def test_what_is_here_is_not_refused_when_its_old_release_comes_again_after_a_change_of_owner() -> None:
+def test_what_is_here_is_not_refused_when_its_old_release_comes_again_after_a_change_of_owner() -> (
+    None
+):
     table = LeaseTable()
     _, _ = table.offer(release(generation=2, epoch=6))
     assert table.note_epoch(0, 7)
@@ -97,7 +101,9 @@ def test_ended_leases_are_remembered_up_to_a_bound() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from(["offer", "end"]), st.integers(1, 5)), max_size=30))
-def test_no_generation_is_accepted_twice_and_accepted_ones_only_rise(moves: list[tuple[str, int]]) -> None:
+def test_no_generation_is_accepted_twice_and_accepted_ones_only_rise(
+    moves: list[tuple[str, int]],
+) -> None:
     table, accepted = LeaseTable(), []
     for move, generation in moves:
         if move == "end":

@@ -57,7 +57,9 @@ LEFT = [("outputs/x.json", make) for make in (*HOSTILE.values(), Path.mkdir)]
 LEFT += [("artifacts/x", make) for make in HOSTILE.values()]
 LEFT += [("artifacts/x", _directory_with(make)) for make in HOSTILE.values()]
 VALUES = ['"\\ud800"', "[" * 100_000, '{"k\\udfff":1}', "\xff", "NaN", " " * (5 << 20)]
-LEFT += [("outputs/x.json", lambda path, text=text: path.write_text(text, "latin-1")) for text in VALUES]  # type: ignore[misc]
+LEFT += [
+    ("outputs/x.json", lambda path, text=text: path.write_text(text, "latin-1")) for text in VALUES
+]  # type: ignore[misc]
 
 
 @pytest.fixture
@@ -69,7 +71,9 @@ def directory(tmp_path: Path) -> StepDirectory:
 
 @pytest.fixture
 def gateway(tmp_path: Path) -> ArtifactGateway:
-    return ArtifactGateway(Settings(artifacts=(tmp_path / "store").as_uri(), work=tmp_path / "work"))
+    return ArtifactGateway(
+        Settings(artifacts=(tmp_path / "store").as_uri(), work=tmp_path / "work")
+    )
 
 
 def spec_of(kind: int) -> step_pb2.StepSpec:
@@ -153,7 +157,9 @@ def test_a_parameter_makes_the_runner_read_nothing_but_artifacts(
 def test_a_reference_says_nothing_of_where_its_copy_is(
     tmp_path: Path, gateway: ArtifactGateway, name: str
 ) -> None:
-    inputs = prepared(tmp_path, gateway, f'[{{"{name}":{{"uri":"s3://there/x","path":"/etc/hostname"}}}}]')
+    inputs = prepared(
+        tmp_path, gateway, f'[{{"{name}":{{"uri":"s3://there/x","path":"/etc/hostname"}}}}]'
+    )
     assert inputs == [{"artifact": {"uri": "s3://there/x"}}]
 
 
@@ -180,7 +186,9 @@ def test_one_content_as_a_file_and_as_a_directory_does_not_take_the_others_place
     assert (as_directory / "x").is_file()
 
 
-def test_a_local_copy_that_was_cut_short_is_fetched_anew(tmp_path: Path, gateway: ArtifactGateway) -> None:
+def test_a_local_copy_that_was_cut_short_is_fetched_anew(
+    tmp_path: Path, gateway: ArtifactGateway
+) -> None:
     kept = ArtifactStore((tmp_path / "store").as_uri()).put_bytes(b"whole").to_json()
     copy = gateway.fetch(kept)
     assert copy is not None
@@ -222,11 +230,16 @@ SAY = 'echo \'{"kind":"checkpoint","file":"checkpoint.json"}\' > $KAON_STEP_DIR/
         ("touch", "Expecting value"),
     ],
 )
-async def test_a_checkpoint_that_is_no_file_holds_nobody_up(tmp_path: Path, make: str, told: str) -> None:
+async def test_a_checkpoint_that_is_no_file_holds_nobody_up(
+    tmp_path: Path, make: str, told: str
+) -> None:
     ending, events, lines = await spoken(tmp_path, f"{make} $KAON_STEP_DIR/checkpoint.json; {SAY}")
     assert ending == Ending(code=0)
     assert events == []
-    assert f"a checkpoint cannot be read: {'' if make == 'touch' else 'checkpoint.json is '}{told}" in lines
+    assert (
+        f"a checkpoint cannot be read: {'' if make == 'touch' else 'checkpoint.json is '}{told}"
+        in lines
+    )
 
 
 async def test_the_last_checkpoint_in_a_file_is_heard_before_the_end(tmp_path: Path) -> None:
@@ -234,7 +247,9 @@ async def test_the_last_checkpoint_in_a_file_is_heard_before_the_end(tmp_path: P
     assert events[-1] == {"kind": "checkpoint", "value": 7}
 
 
-async def test_lines_that_nobody_can_read_are_remarked_and_the_next_is_heard(tmp_path: Path) -> None:
+async def test_lines_that_nobody_can_read_are_remarked_and_the_next_is_heard(
+    tmp_path: Path,
+) -> None:
     deep = f"{sys.executable} -c 'print(\"[\"*100000)' > $KAON_STEP_DIR/events"
     good = 'echo \'{"kind":"progress"}\' > $KAON_STEP_DIR/events'
     _, events, lines = await spoken(tmp_path, f"{deep}; {good}")

@@ -51,13 +51,20 @@ def test_a_step_that_uses_up_its_memory_fails_with_its_limit_and_its_peak(
 
 def test_a_step_whose_child_is_killed_for_memory_is_told_so(system: MemorySystem) -> None:
     script = f"{sys.executable} -c 'x = \"y\" * 500_000_000'; exit 3"
-    error = run(system, shell("sh", "-c", script, resources={"memory_bytes": 100 * MIB})).failed.error
+    error = run(
+        system, shell("sh", "-c", script, resources={"memory_bytes": 100 * MIB})
+    ).failed.error
     assert error.type == "OutOfMemory"
 
 
-def test_the_next_step_in_another_worker_is_not_bound_by_the_last_ones_memory(system: MemorySystem) -> None:
+def test_the_next_step_in_another_worker_is_not_bound_by_the_last_ones_memory(
+    system: MemorySystem,
+) -> None:
     small = python(
-        "eat", inputs={"megabytes": 1}, outputs={"held": "int"}, resources={"memory_bytes": 100 * MIB}
+        "eat",
+        inputs={"megabytes": 1},
+        outputs={"held": "int"},
+        resources={"memory_bytes": 100 * MIB},
     )
     large = python("eat", inputs={"megabytes": 150}, outputs={"held": "int"})
     for wanted in (small, large):
@@ -65,7 +72,9 @@ def test_the_next_step_in_another_worker_is_not_bound_by_the_last_ones_memory(sy
 
 
 @BOTH
-def test_a_step_gets_no_more_of_a_core_than_it_asked_for(system: MemorySystem, isolation: str) -> None:
+def test_a_step_gets_no_more_of_a_core_than_it_asked_for(
+    system: MemorySystem, isolation: str
+) -> None:
     wanted = python(
         "burn",
         inputs={"seconds": 1.5},

@@ -66,7 +66,10 @@ class Flow:
     @property
     def lines(self) -> list[log_pb2.LogLine]:
         return [
-            line for record in self.records for line in record.lines if line.stream != log_pb2.STREAM_SYSTEM
+            line
+            for record in self.records
+            for line in record.lines
+            if line.stream != log_pb2.STREAM_SYSTEM
         ]
 
     @property

@@ -59,7 +59,9 @@ def test_a_step_tells_which_copies_of_artifacts_it_reads(tmp_path: Path) -> None
     (tmp_path / "a.csv").write_text("a")
     named = {"artifact": store.put_file(tmp_path / "a.csv").to_json()}
     elsewhere = {"artifact": {"uri": "hdfs://there/x"}}
-    step = step_with(tmp_path, [1, named, [elsewhere, {"artifact": store.put_bytes(b"m").to_json()}]])
+    step = step_with(
+        tmp_path, [1, named, [elsewhere, {"artifact": store.put_bytes(b"m").to_json()}]]
+    )
     assert [copy.read_text() for copy in step.copies] == ["a", "m"]
     assert step.copies[0].name == "a.csv"
     assert step_with(tmp_path, "no artifact").copies == ()

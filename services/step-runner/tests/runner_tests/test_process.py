@@ -39,7 +39,9 @@ def runner(kafka: Kafka, tmp_path: Path) -> Iterator[RunnerProcess]:
     runner.end()
 
 
-def test_a_runner_says_hello_works_and_leaves_on_sigterm(system: KafkaSystem, runner: RunnerProcess) -> None:
+def test_a_runner_says_hello_works_and_leaves_on_sigterm(
+    system: KafkaSystem, runner: RunnerProcess
+) -> None:
     incarnation = system.incarnation(runner)
     wanted = [python("add", inputs={"a": n, "b": 1}, outputs={"sum": "int"}) for n in range(50)]
     system.release(incarnation, *wanted)
@@ -82,7 +84,9 @@ def test_a_step_whose_supervisor_is_killed_is_ended_and_fails(
     system.release(system.incarnation(runner), wanted)
     daemon = read_pid(tmp_path / "pid")
     supervisor = next(
-        p for p in psutil.Process(runner.process.pid).children() if "supervisor.py" in " ".join(p.cmdline())
+        p
+        for p in psutil.Process(runner.process.pid).children()
+        if "supervisor.py" in " ".join(p.cmdline())
     )
     os.kill(supervisor.pid, signal.SIGKILL)
     assert system.final(wanted.key).failed.error.type == "SupervisorLost"
@@ -108,7 +112,9 @@ def test_the_cleanup_commands_run_although_the_runner_is_dead(
     import sys
 
     trace = tmp_path / "cleaned"
-    with subprocess.Popen([sys.executable, str(script), str(trace)], stdout=subprocess.PIPE) as holder:
+    with subprocess.Popen(
+        [sys.executable, str(script), str(trace)], stdout=subprocess.PIPE
+    ) as holder:
         assert holder.stdout is not None
         pid = int(holder.stdout.readline())
         holder.kill()
@@ -150,7 +156,11 @@ def test_results_survive_a_broker_that_is_away_for_half_a_minute(tmp_path: Path)
     broker.start()
     runner = RunnerProcess(broker.address, tmp_path / "runner")
     try:
-        ends_meanwhile, goes_on, after = shell("sleep", "5"), shell("sleep", "45"), python("nothing")
+        ends_meanwhile, goes_on, after = (
+            shell("sleep", "5"),
+            shell("sleep", "45"),
+            python("nothing"),
+        )
         with closing(KafkaSystem(broker.address)) as system:
             incarnation = system.incarnation(runner)
             system.release(incarnation, ends_meanwhile, goes_on)

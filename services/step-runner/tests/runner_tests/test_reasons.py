@@ -47,11 +47,21 @@ def error(system: MemorySystem, wanted: step_pb2.StepRequest) -> step_pb2.StepEr
     [
         ("exit_with", {"text": "no data today"}, "ExitCode", "sys.exit('no data today')"),
         ("raise_mute", {}, "Mute", "its text cannot be made: RuntimeError"),
-        ("dated", {}, "InvalidOutputs", "output day: a value of type runner_test_steps.Dated is not JSON"),
+        (
+            "dated",
+            {},
+            "InvalidOutputs",
+            "output day: a value of type runner_test_steps.Dated is not JSON",
+        ),
     ],
 )
 def test_a_failure_says_why(
-    system: MemorySystem, function: str, inputs: dict[str, str], kind: str, message: str, isolation: str
+    system: MemorySystem,
+    function: str,
+    inputs: dict[str, str],
+    kind: str,
+    message: str,
+    isolation: str,
 ) -> None:
     declared = {"day": "string"} if function == "dated" else {}
     found = error(system, python(function, inputs=inputs, outputs=declared, isolation=isolation))
@@ -63,11 +73,15 @@ def test_a_process_that_ends_with_code_0_has_not_succeeded_and_the_error_says_so
     system: MemorySystem,
 ) -> None:
     found = error(system, python("leave", inputs={"code": 0}))
-    assert "exit code 0 (by os._exit, or a library did) before the step gave a result" in found.message
+    assert (
+        "exit code 0 (by os._exit, or a library did) before the step gave a result" in found.message
+    )
 
 
 @pytest.mark.parametrize("isolation", ["WARM", "PROCESS"])
-def test_an_error_names_the_base_classes_of_its_exception(system: MemorySystem, isolation: str) -> None:
+def test_an_error_names_the_base_classes_of_its_exception(
+    system: MemorySystem, isolation: str
+) -> None:
     found = error(system, python("connect", isolation=isolation))
     assert list(found.type_bases) == ["ConnectionError", "OSError", "Exception"]
 
@@ -77,7 +91,9 @@ def test_numbers_that_are_none_are_reported(system: MemorySystem, isolation: str
     wanted = python("diverge", isolation=isolation)
     outputs(system, wanted)
     values = [
-        event.metric.value for event in system.events if event.key == wanted.key and event.HasField("metric")
+        event.metric.value
+        for event in system.events
+        if event.key == wanted.key and event.HasField("metric")
     ]
     assert math.isnan(values[0])
     assert values[1:] == [math.inf, -math.inf, 1.0]
@@ -90,12 +106,20 @@ def test_modules_named_like_pythons_own_do_not_keep_python_from_starting(
     archive = tmp_path / "bundle.zip"
     with zipfile.ZipFile(archive, "w") as bundle:
         for name in sorted(sys.stdlib_module_names):
-            bundle.writestr(f"{name}.py", "raise RuntimeError('not the module that Python needs')\n")
-        bundle.writestr("work.py", "import helper\ndef answer():\n    return {'value': helper.VALUE}\n")
+            bundle.writestr(
+                f"{name}.py", "raise RuntimeError('not the module that Python needs')\n"
+            )
+        bundle.writestr(
+            "work.py", "import helper\ndef answer():\n    return {'value': helper.VALUE}\n"
+        )
         bundle.writestr("helper.py", "VALUE = 'from the bundle'\n")
     digest = ArtifactStore(system.settings.artifacts).put_file(archive, "file").digest
     wanted = request(
-        "python", {"entry": "work:answer"}, outputs={"value": "string"}, bundle=digest, isolation=isolation
+        "python",
+        {"entry": "work:answer"},
+        outputs={"value": "string"},
+        bundle=digest,
+        isolation=isolation,
     )
     assert outputs(system, wanted) == {"value": "from the bundle"}
 

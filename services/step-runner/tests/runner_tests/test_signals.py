@@ -101,7 +101,9 @@ def test_a_signal_of_a_lower_epoch_or_for_another_generation_is_not_handed_on(
     wanted = obey(tmp_path / "ready", epoch=5)
     system.release(wanted)
     system.wait((tmp_path / "ready").exists)
-    other = step_pb2.StepKey(run_id=wanted.key.run_id, path=wanted.key.path, attempt=1, generation=9)
+    other = step_pb2.StepKey(
+        run_id=wanted.key.run_id, path=wanted.key.path, attempt=1, generation=9
+    )
     system.signal(wanted.key, "order", "of a former owner", 1, epoch=4)
     system.signal(other, "order", "for somebody else", 2, epoch=5)
     system.signal(wanted.key, "order", "end", 3, epoch=5)
@@ -141,7 +143,9 @@ def test_an_exclusive_step_says_started_and_begins_only_when_it_is_granted(
     system.release(wanted)
     system.started(wanted.key)
     system.grant(wanted.key, epoch=4)
-    other = step_pb2.StepKey(run_id=wanted.key.run_id, path=wanted.key.path, attempt=1, generation=2)
+    other = step_pb2.StepKey(
+        run_id=wanted.key.run_id, path=wanted.key.path, attempt=1, generation=2
+    )
     system.grant(other, epoch=5)
     time.sleep(0.5)
     assert not (tmp_path / "ready").exists()
@@ -168,10 +172,15 @@ def test_an_exclusive_step_without_renewals_is_ended_before_the_next_may_begin(
 ) -> None:
     # Long enough for a busy machine to start the step's process in.
     exclusive_seconds = 5.0
-    with MemorySystem(tmp_path / "work", exclusive_seconds=exclusive_seconds, renew_seconds=90.0) as system:
+    with MemorySystem(
+        tmp_path / "work", exclusive_seconds=exclusive_seconds, renew_seconds=90.0
+    ) as system:
         path = tmp_path / "pid"
         wanted = python(
-            "sleep_and_tell", inputs={"seconds": 60, "path": str(path)}, exclusive=True, isolation=isolation
+            "sleep_and_tell",
+            inputs={"seconds": 60, "path": str(path)},
+            exclusive=True,
+            isolation=isolation,
         )
         system.release(wanted)
         system.started(wanted.key)

@@ -60,13 +60,19 @@ def test_a_step_is_reported_as_started_and_then_as_succeeded(system: MemorySyste
 
 
 def test_steps_of_one_bundle_share_a_warm_process(system: MemorySystem) -> None:
-    pids = {str(outputs(run(system, python("whoami", outputs={"pid": "int"})))["pid"]) for _ in range(5)}
+    pids = {
+        str(outputs(run(system, python("whoami", outputs={"pid": "int"})))["pid"]) for _ in range(5)
+    }
     assert len(pids) == 1
 
 
 def test_an_isolated_step_has_a_process_of_its_own(system: MemorySystem) -> None:
     pids = {
-        str(outputs(run(system, python("whoami", outputs={"pid": "int"}, isolation="PROCESS")))["pid"])
+        str(
+            outputs(run(system, python("whoami", outputs={"pid": "int"}, isolation="PROCESS")))[
+                "pid"
+            ]
+        )
         for _ in range(2)
     }
     assert len(pids) == 2
@@ -101,22 +107,33 @@ def test_lines_are_attributed_to_the_step_that_printed_them(system: MemorySystem
 
 
 @pytest.mark.parametrize("isolation", ["WARM", "PROCESS"])
-def test_progress_metrics_and_checkpoints_are_reported(system: MemorySystem, isolation: str) -> None:
+def test_progress_metrics_and_checkpoints_are_reported(
+    system: MemorySystem, isolation: str
+) -> None:
     wanted = python("chatty", outputs={"last": "any"}, isolation=isolation, checkpoint={"epoch": 2})
     assert outputs(run(system, wanted)) == {"last": {"epoch": 2}}
     assert system.of(wanted.key) == ["started", "progress", "metric", "checkpointed", "succeeded"]
-    events = {event.WhichOneof("event"): event for event in system.events if event.key == wanted.key}
-    assert (events["progress"].progress.fraction, events["progress"].progress.message) == (0.5, "half")
+    events = {
+        event.WhichOneof("event"): event for event in system.events if event.key == wanted.key
+    }
+    assert (events["progress"].progress.fraction, events["progress"].progress.message) == (
+        0.5,
+        "half",
+    )
     assert (events["metric"].metric.name, events["metric"].metric.value) == ("rmse", 0.9)
     assert json.loads(events["checkpointed"].checkpointed.checkpoint_json) == {"epoch": 3}
 
 
 @pytest.mark.parametrize("isolation", ["WARM", "PROCESS"])
-def test_a_checkpoint_longer_than_a_line_of_the_channel_is_kept(system: MemorySystem, isolation: str) -> None:
+def test_a_checkpoint_longer_than_a_line_of_the_channel_is_kept(
+    system: MemorySystem, isolation: str
+) -> None:
     wanted = python("save_much", isolation=isolation)
     run(system, wanted)
     assert system.of(wanted.key) == ["started", "checkpointed", "succeeded"]
-    event = next(e for e in system.events if e.key == wanted.key and e.WhichOneof("event") == "checkpointed")
+    event = next(
+        e for e in system.events if e.key == wanted.key and e.WhichOneof("event") == "checkpointed"
+    )
     assert json.loads(event.checkpointed.checkpoint_json) == {"text": "s" * 30_000}
 
 
@@ -147,7 +164,9 @@ def test_an_end_by_signal_names_the_signal(system: MemorySystem, isolation: str)
 def test_outputs_other_than_declared_fail_the_step_and_are_named(
     system: MemorySystem, isolation: str
 ) -> None:
-    failed = error(run(system, python("wrong_outputs", outputs={"sum": "int"}, isolation=isolation)))
+    failed = error(
+        run(system, python("wrong_outputs", outputs={"sum": "int"}, isolation=isolation))
+    )
     assert failed.type == "OutputMismatch"
     assert "did not produce sum (int)" in failed.message
     assert "produced other, which it does not declare" in failed.message
@@ -159,8 +178,12 @@ def test_an_output_of_another_type_fails_the_step(system: MemorySystem) -> None:
 
 
 @pytest.mark.parametrize("isolation", ["WARM", "PROCESS"])
-def test_a_step_that_takes_too_long_is_ended_and_fails(system: MemorySystem, isolation: str) -> None:
-    failed = error(run(system, python("sleep", inputs={"seconds": 60}, timeout_ms=300, isolation=isolation)))
+def test_a_step_that_takes_too_long_is_ended_and_fails(
+    system: MemorySystem, isolation: str
+) -> None:
+    failed = error(
+        run(system, python("sleep", inputs={"seconds": 60}, timeout_ms=300, isolation=isolation))
+    )
     assert (failed.error_class, failed.type) == (step_pb2.ERROR_CLASS_USER, "Timeout")
     assert "0.3 s" in failed.message
 
@@ -168,7 +191,10 @@ def test_a_step_that_takes_too_long_is_ended_and_fails(system: MemorySystem, iso
 @pytest.mark.parametrize("isolation", ["WARM", "PROCESS"])
 def test_an_artifact_goes_from_one_step_to_the_next(system: MemorySystem, isolation: str) -> None:
     made = outputs(
-        run(system, python("write_model", outputs={"model": "model", "rmse": "float"}, isolation=isolation))
+        run(
+            system,
+            python("write_model", outputs={"model": "model", "rmse": "float"}, isolation=isolation),
+        )
     )
     model = made["model"]
     assert isinstance(model, dict)
@@ -178,7 +204,10 @@ def test_an_artifact_goes_from_one_step_to_the_next(system: MemorySystem, isolat
     }
     wanted = {"text": "string", "digest": "string"}
     read = outputs(
-        run(system, python("read_model", inputs={"model": model}, outputs=wanted, isolation=isolation))
+        run(
+            system,
+            python("read_model", inputs={"model": model}, outputs=wanted, isolation=isolation),
+        )
     )
     assert read == {"text": "weights", "digest": digest}
 
@@ -202,7 +231,9 @@ def test_a_file_keeps_its_name_from_one_step_to_the_next(
     assert made["ratings"]["artifact"]["name"] == "ratings.csv.gz"
     assert made["parts"]["artifact"]["name"] == "parts"
     wanted = {"names": "list", "text": "string"}
-    assert outputs(run(system, python("read_ratings", inputs=made, outputs=wanted, isolation=isolation))) == {
+    assert outputs(
+        run(system, python("read_ratings", inputs=made, outputs=wanted, isolation=isolation))
+    ) == {
         "names": ["ratings.csv.gz", "ratings.csv.gz", "parts", "one.csv"],
         "text": "a,b",
     }
@@ -225,7 +256,9 @@ def test_a_directory_that_is_returned_is_the_same_artifact_in_a_warm_process_and
 def test_a_returned_path_that_is_no_file_fails_the_step_by_name(
     system: MemorySystem, isolation: str, path: str
 ) -> None:
-    wanted = python("give_back", inputs={"path": path}, outputs={"model": "model"}, isolation=isolation)
+    wanted = python(
+        "give_back", inputs={"path": path}, outputs={"model": "model"}, isolation=isolation
+    )
     failed = error(run(system, wanted))
     assert (failed.error_class, failed.type in {"OutputMismatch", "InvalidOutputs"}) == (
         step_pb2.ERROR_CLASS_USER,
@@ -236,16 +269,18 @@ def test_a_returned_path_that_is_no_file_fails_the_step_by_name(
 
 def test_values_larger_than_a_packet_pass_both_ways(system: MemorySystem) -> None:
     text = "z" * 100_000
-    assert outputs(run(system, python("echo_size", inputs={"text": text}, outputs={"size": "int"}))) == {
-        "size": 100_000
-    }
-    assert outputs(run(system, python("large", inputs={"size": 100_000}, outputs={"text": "string"}))) == {
-        "text": "y" * 100_000
-    }
+    assert outputs(
+        run(system, python("echo_size", inputs={"text": text}, outputs={"size": "int"}))
+    ) == {"size": 100_000}
+    assert outputs(
+        run(system, python("large", inputs={"size": 100_000}, outputs={"text": "string"}))
+    ) == {"text": "y" * 100_000}
 
 
 def test_a_value_too_large_for_the_history_is_refused_with_advice(system: MemorySystem) -> None:
-    failed = error(run(system, python("large", inputs={"size": 300_000}, outputs={"text": "string"})))
+    failed = error(
+        run(system, python("large", inputs={"size": 300_000}, outputs={"text": "string"}))
+    )
     assert failed.type == "OutputTooLarge"
     assert "declare it as an artifact" in failed.message
 
@@ -259,11 +294,15 @@ def test_a_function_that_does_not_exist_is_named(system: MemorySystem) -> None:
 def test_code_comes_from_the_bundle(system: MemorySystem, tmp_path: Path) -> None:
     archive = tmp_path / "bundle.zip"
     with zipfile.ZipFile(archive, "w") as bundle:
-        bundle.writestr("bundled/steps.py", "def answer():\n    return {'value': 'from the bundle'}\n")
+        bundle.writestr(
+            "bundled/steps.py", "def answer():\n    return {'value': 'from the bundle'}\n"
+        )
         bundle.writestr("bundled/__init__.py", "")
         bundle.writestr("hello.sh", "echo hello")
     digest = ArtifactStore(system.settings.artifacts).put_file(archive, "file").digest
-    wanted = request("python", {"entry": "bundled.steps:answer"}, outputs={"value": "string"}, bundle=digest)
+    wanted = request(
+        "python", {"entry": "bundled.steps:answer"}, outputs={"value": "string"}, bundle=digest
+    )
     assert outputs(run(system, wanted)) == {"value": "from the bundle"}
     system.wait(lambda: any(digest in beat.warm_bundles for beat in system.heartbeats))
 
@@ -289,7 +328,9 @@ def test_a_shell_step_runs_programs_of_its_bundle(system: MemorySystem, tmp_path
         (("../../x",), "does not have"),
     ):
         failed = error(run(system, shell(*argv, bundle=digest)))
-        assert (failed.error_class, told in failed.message) == (step_pb2.ERROR_CLASS_USER, True), failed
+        assert (failed.error_class, told in failed.message) == (step_pb2.ERROR_CLASS_USER, True), (
+            failed
+        )
     assert "has no code bundle" in error(run(system, shell("./bin/load"))).message
 
 
@@ -305,17 +346,27 @@ def test_an_argument_with_spaces_and_quotes_stays_one_argument(system: MemorySys
         "json.dump(seen, open(os.environ['KAON_STEP_DIR'] + '/outputs/seen.json', 'w'))"
     )
     text = """a 'b' "c" $HOME; rm"""
-    wanted = shell(sys.executable, "-c", code, "${text}", inputs={"text": text}, outputs={"seen": "string"})
+    wanted = shell(
+        sys.executable, "-c", code, "${text}", inputs={"text": text}, outputs={"seen": "string"}
+    )
     assert outputs(run(system, wanted)) == {"seen": text + text}
 
 
 def test_the_environment_is_filled_in_as_arguments_are(system: MemorySystem) -> None:
     code = 'printf \'"%s"\' "$SAID" > "$KAON_STEP_DIR/outputs/seen.json"'
     wanted = shell(
-        "sh", "-c", code, env={"SAID": "<${text}>"}, inputs={"text": "hi"}, outputs={"seen": "string"}
+        "sh",
+        "-c",
+        code,
+        env={"SAID": "<${text}>"},
+        inputs={"text": "hi"},
+        outputs={"seen": "string"},
     )
     assert outputs(run(system, wanted)) == {"seen": "<hi>"}
-    assert "env SAID names ${absent}" in error(run(system, shell("env", env={"SAID": "${absent}"}))).message
+    assert (
+        "env SAID names ${absent}"
+        in error(run(system, shell("env", env={"SAID": "${absent}"}))).message
+    )
 
 
 def test_a_failing_program_shows_the_end_of_its_stderr(system: MemorySystem) -> None:
@@ -337,7 +388,9 @@ def test_a_placeholder_without_input_is_named(system: MemorySystem) -> None:
     assert "${absent}" in error(run(system, shell("echo", "${absent}"))).message
 
 
-def test_a_step_of_100_mb_of_output_neither_fills_the_memory_nor_fails(system: MemorySystem) -> None:
+def test_a_step_of_100_mb_of_output_neither_fills_the_memory_nor_fails(
+    system: MemorySystem,
+) -> None:
     wanted = python("print_much", inputs={"megabytes": 100})
     beside = [python("nothing") for _ in range(20)]
     system.release(wanted)
@@ -350,7 +403,9 @@ def test_a_step_of_100_mb_of_output_neither_fills_the_memory_nor_fails(system: M
     records = [record for record in system.logs if record.key == wanted.key]
     sent = sum(len(record.lines) for record in records)
     dropped = sum(record.dropped for record in records)
-    remarks = [line for record in records for line in record.lines if line.stream == log_pb2.STREAM_SYSTEM]
+    remarks = [
+        line for record in records for line in record.lines if line.stream == log_pb2.STREAM_SYSTEM
+    ]
     assert sent - len(remarks) + dropped == 1_000_000
     assert dropped > sent
     kept = stored(system, event.succeeded.log_json)
@@ -370,6 +425,8 @@ def test_a_text_without_a_line_end_is_shown_while_the_step_runs(system: MemorySy
 def test_many_large_outputs_together_are_refused(system: MemorySystem) -> None:
     names = ["a", "b", "c"]
     wanted = python(
-        "large_each", inputs={"size": 200_000, "names": names}, outputs=dict.fromkeys(names, "string")
+        "large_each",
+        inputs={"size": 200_000, "names": names},
+        outputs=dict.fromkeys(names, "string"),
     )
     assert error(run(system, wanted)).type == "OutputTooLarge"

@@ -93,7 +93,9 @@ async def test_without_renewal_the_child_is_ended_at_its_deadline() -> None:
 
 async def test_cleanup_commands_run_after_a_stop_and_not_after_an_exit(tmp_path: Path) -> None:
     for name, argv in (("stopped", ("sleep", "1000")), ("exited", ("true",))):
-        started = await child.start(order(*argv, cleanup=(("touch", str(tmp_path / name)), ("false",))))
+        started = await child.start(
+            order(*argv, cleanup=(("touch", str(tmp_path / name)), ("false",)))
+        )
         if name == "stopped":
             started.stop()
         await started.ended
@@ -101,7 +103,9 @@ async def test_cleanup_commands_run_after_a_stop_and_not_after_an_exit(tmp_path:
     assert [path.name for path in tmp_path.iterdir()] == ["stopped"]
 
 
-async def test_a_missing_program_is_the_users_fault_and_a_missing_directory_is_not(tmp_path: Path) -> None:
+async def test_a_missing_program_is_the_users_fault_and_a_missing_directory_is_not(
+    tmp_path: Path,
+) -> None:
     with pytest.raises(UserStepError, match="no-such-program"):
         await child.start(order("no-such-program"))
     with pytest.raises(PlatformStepError):
@@ -120,7 +124,9 @@ async def test_when_the_supervisor_is_killed_nothing_is_left(tmp_path: Path) -> 
 def test_without_a_cgroup_a_group_is_found_by_its_mark(tmp_path: Path) -> None:
     token = secrets.token_hex(8)
     env = {**os.environ, groups.MARK: token}
-    with subprocess.Popen([sys.executable, "-c", DAEMON, str(tmp_path / "pid"), "1000"], env=env) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", DAEMON, str(tmp_path / "pid"), "1000"], env=env
+    ) as process:
         pid = read_pid(tmp_path / "pid")
         group = groups.Group(token, process.pid)
         # The daemon's parent is init by now: only the mark tells.
@@ -132,6 +138,8 @@ def test_without_a_cgroup_a_group_is_found_by_its_mark(tmp_path: Path) -> None:
 
 def test_the_best_kind_of_group_is_taken_here() -> None:
     group = groups.create(secrets.token_hex(8), os.getpid())
-    writable = any(os.access(path, os.W_OK) for path in ("/sys/fs/cgroup/unified", "/sys/fs/cgroup/freezer"))
+    writable = any(
+        os.access(path, os.W_OK) for path in ("/sys/fs/cgroup/unified", "/sys/fs/cgroup/freezer")
+    )
     assert (group.kind != "proc") == writable
     group.remove()

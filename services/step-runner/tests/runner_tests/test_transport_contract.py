@@ -51,7 +51,9 @@ class Inbox:
 
     def wait(self, count: int, seconds: float = 15.0) -> list[Message]:
         with self.changed:
-            assert self.changed.wait_for(lambda: len(self.messages) >= count, seconds), self.messages
+            assert self.changed.wait_for(lambda: len(self.messages) >= count, seconds), (
+                self.messages
+            )
             return list(self.messages)
 
 
@@ -117,12 +119,16 @@ def place(topic: str, incarnation: str) -> int:
 
 
 def release(incarnation: str, path: str) -> step_pb2.StepReleases:
-    request = step_pb2.StepRequest(key=step_pb2.StepKey(run_id="r", path=path, attempt=1, generation=1))
+    request = step_pb2.StepRequest(
+        key=step_pb2.StepKey(run_id="r", path=path, attempt=1, generation=1)
+    )
     return step_pb2.StepReleases(pool="default", incarnation=incarnation, releases=[request])
 
 
 def send_release(backend: Backend, incarnation: str, path: str) -> None:
-    backend.produce(READY, place(READY, incarnation), release(incarnation, path).SerializeToString())
+    backend.produce(
+        READY, place(READY, incarnation), release(incarnation, path).SerializeToString()
+    )
 
 
 def test_a_record_produced_after_start_is_delivered_in_order(
@@ -146,12 +152,16 @@ def test_a_record_produced_before_start_is_not_delivered(
     assert [m.releases[0].key.path for m in inbox.wait(1)] == ["new"]  # type: ignore[attr-defined]
 
 
-def test_commands_are_delivered_too(backend: Backend, transport: Transport, incarnation: str) -> None:
+def test_commands_are_delivered_too(
+    backend: Backend, transport: Transport, incarnation: str
+) -> None:
     inbox = Inbox()
     transport.start(incarnation, inbox.deliver)
     drain = runner_pb2.RunnerCommand(drain=runner_pb2.DrainRunner(grace_ms=5))
     record = runner_pb2.RunnerCommands(incarnation=incarnation, commands=[drain])
-    backend.produce(RUNNER_COMMANDS, place(RUNNER_COMMANDS, incarnation), record.SerializeToString())
+    backend.produce(
+        RUNNER_COMMANDS, place(RUNNER_COMMANDS, incarnation), record.SerializeToString()
+    )
     assert inbox.wait(1) == [record]
 
 

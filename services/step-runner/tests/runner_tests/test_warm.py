@@ -66,7 +66,8 @@ def test_every_step_has_a_working_directory_of_its_own(system: MemorySystem) -> 
 
 def test_a_relative_path_is_an_artifact_of_its_own_step(system: MemorySystem) -> None:
     wanted = [
-        python("relative_model", inputs={"text": "x" * (n + 1)}, outputs={"model": "model"}) for n in range(4)
+        python("relative_model", inputs={"text": "x" * (n + 1)}, outputs={"model": "model"})
+        for n in range(4)
     ]
     system.release(*wanted)
     sizes = [given(system.final(each.key))["model"]["artifact"]["size"] for each in wanted]
@@ -96,7 +97,10 @@ def test_what_a_step_started_is_gone_when_its_result_is_told(
 
 
 def test_a_thread_that_a_step_leaves_says_nothing_for_the_next(system: MemorySystem) -> None:
-    first, after = python("leave_thread", outputs={"pid": "int"}), python("whoami", outputs={"pid": "int"})
+    first, after = (
+        python("leave_thread", outputs={"pid": "int"}),
+        python("whoami", outputs={"pid": "int"}),
+    )
     system.release(first, after)
     pids = {given(system.final(each.key))["pid"] for each in (first, after)}
     assert len(pids) == 2

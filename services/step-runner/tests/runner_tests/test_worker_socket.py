@@ -88,7 +88,9 @@ async def test_what_the_worker_receives_meanwhile_stays_its_own(tmp_path: Path) 
     warm.discard()
 
 
-async def test_a_request_too_large_for_a_packet_is_taken_back_and_leaves_nothing(tmp_path: Path) -> None:
+async def test_a_request_too_large_for_a_packet_is_taken_back_and_leaves_nothing(
+    tmp_path: Path,
+) -> None:
     warm = worker(tmp_path)
     large = task(tmp_path, json.dumps({"text": "x" * 2 * PACKET_BYTES}))
     before = len(os.listdir("/proc/self/fd"))
@@ -115,7 +117,9 @@ async def test_what_is_asked_of_a_worker_whose_process_is_gone_harms_nobody(tmp_
 
 
 @pytest.mark.parametrize("path", ["secret", "pipe"])
-async def test_a_worker_cannot_make_the_runner_read_or_delete_a_file(tmp_path: Path, path: str) -> None:
+async def test_a_worker_cannot_make_the_runner_read_or_delete_a_file(
+    tmp_path: Path, path: str
+) -> None:
     warm = worker(tmp_path)
     told: list[object] = []
     running = task(tmp_path)
@@ -124,7 +128,9 @@ async def test_a_worker_cannot_make_the_runner_read_or_delete_a_file(tmp_path: P
     (tmp_path / "secret").write_text(json.dumps({"id": 1, "kind": "progress", "message": "told"}))
     os.mkfifo(tmp_path / "pipe")
     warm.channel.own.setblocking(False)
-    warm.channel.peer.send(json.dumps({"id": 1, "kind": "file", "path": str(tmp_path / path)}).encode())
+    warm.channel.peer.send(
+        json.dumps({"id": 1, "kind": "file", "path": str(tmp_path / path)}).encode()
+    )
     with (tmp_path / "secret").open() as secret:
         socket.send_fds(warm.channel.peer, [b'{"id":1,"beside":true}'], [secret.fileno()])
     end, other = os.pipe()

@@ -8,7 +8,11 @@ from kaon_wire.definitions.names import value_names
 from kaon_wire.definitions.places import Checks, Place, json_problem
 from kaonapi.workflow.v1 import definition_pb2 as d
 
-_GATE_OUTPUTS = {"approval": ("approved", "by", "comment"), "signal": ("by", "payload"), "timer": ()}
+_GATE_OUTPUTS = {
+    "approval": ("approved", "by", "comment"),
+    "signal": ("by", "payload"),
+    "timer": (),
+}
 
 
 def binding_problems(binding: d.Binding, place: Place, what: str, checks: Checks) -> Iterator[str]:

@@ -128,7 +128,10 @@ def _early_stopping(name: str, rule: d.EarlyStopping) -> Iterator[str]:
         yield f"{name}: early stopping needs the name of a metric"
     if rule.WhichOneof("rule") is None:
         yield f"{name}: early stopping needs a rule"
-    if min(rule.median.min_step, rule.median.min_cells, rule.halving.min_step, rule.halving.eta) < 0:
+    if (
+        min(rule.median.min_step, rule.median.min_cells, rule.halving.min_step, rule.halving.eta)
+        < 0
+    ):
         yield f"{name}: the numbers of an early-stopping rule must not be negative"
     if rule.halving.eta == 1:
         yield f"{name}: eta must be at least 2"
@@ -146,7 +149,9 @@ def _repeat(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:
 
 def _branch(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:
     for index, case in enumerate(block.branch.cases):
-        yield from binding_problems(case.condition, place.outside, f"{block.name}: condition {index}", checks)
+        yield from binding_problems(
+            case.condition, place.outside, f"{block.name}: condition {index}", checks
+        )
 
 
 def _group(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:
@@ -160,7 +165,9 @@ def _sub_workflow(block: d.Block, place: Place, checks: Checks) -> Iterator[str]
     yield from value_names(f"{block.name}: parameter", spec.params)
     yield from value_names(f"{block.name}: output", spec.outputs)
     for name, binding in sorted(spec.params.items()):
-        yield from binding_problems(binding, place.outside, f"{block.name}: parameter {name!r}", checks)
+        yield from binding_problems(
+            binding, place.outside, f"{block.name}: parameter {name!r}", checks
+        )
     for output, kind in sorted(spec.outputs.items()):
         if kind == d.VALUE_TYPE_UNSPECIFIED:
             yield f"{block.name}: output {output!r} has no type"

@@ -16,9 +16,7 @@ VALUE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}\Z")
 VALUE_NAME_RULE = "use letters, digits and underscores, no digit first, at most 63 characters"
 # Pools are parts of topics' names.
 POOL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z")
-POOL_NAME_RULE = (
-    "use letters, digits, dots, hyphens and underscores, a letter or digit first, at most 63 characters"
-)
+POOL_NAME_RULE = "use letters, digits, dots, hyphens and underscores, a letter or digit first, at most 63 characters"
 
 
 class Names:

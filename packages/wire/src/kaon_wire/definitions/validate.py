@@ -44,7 +44,9 @@ def validate(
     """
     size = definition.ByteSize()
     if size > limits.definition_bytes:
-        return [f"the definition has {size} bytes; the limit definition_bytes is {limits.definition_bytes}"]
+        return [
+            f"the definition has {size} bytes; the limit definition_bytes is {limits.definition_bytes}"
+        ]
     names = Names(definition)
     problems = list(collect_names(names, limits))
     checks = Checks(names=names, limits=limits, expression=check_expression, label=check_label)
@@ -70,7 +72,9 @@ def _located(definition: d.WorkflowDefinition, text: str) -> str:
     return f"{block}: {text}" if block else text
 
 
-def _graph_problems(graph: d.Graph, around: tuple[str, ...], hook: bool, checks: Checks) -> Iterator[str]:
+def _graph_problems(
+    graph: d.Graph, around: tuple[str, ...], hook: bool, checks: Checks
+) -> Iterator[str]:
     """Yield the problems of a graph inside the blocks `around`; `hook`: it is part of a hook."""
     if len(around) > checks.limits.nesting_depth:
         return

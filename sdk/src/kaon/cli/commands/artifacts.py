@@ -21,10 +21,15 @@ kaon artifacts get RUN train model""",
 
 _Path = Annotated[
     str,
-    typer.Argument(metavar="[PATH]", help="Path or name of a step or block; default: the run's own outputs."),
+    typer.Argument(
+        metavar="[PATH]", help="Path or name of a step or block; default: the run's own outputs."
+    ),
 ]
 _Output = Annotated[
-    str, typer.Argument(metavar="[OUTPUT]", help="Name of the output; default: the only artifact there.")
+    str,
+    typer.Argument(
+        metavar="[OUTPUT]", help="Name of the output; default: the only artifact there."
+    ),
 ]
 
 

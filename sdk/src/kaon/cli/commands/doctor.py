@@ -18,7 +18,9 @@ from kaonapi.system.v1 import system_pb2
 GOOD, WARNING, BAD = system_pb2.VERDICT_GOOD, system_pb2.VERDICT_WARNING, system_pb2.VERDICT_BAD
 Publisher: TypeAlias = Annotated[
     str,
-    typer.Option("--publisher", envvar="KAON_PUBLISHER", help="Address of the model publisher, host:port."),
+    typer.Option(
+        "--publisher", envvar="KAON_PUBLISHER", help="Address of the model publisher, host:port."
+    ),
 ]
 _MARKS = {GOOD: ("ok", "green"), WARNING: ("warning", "yellow"), BAD: ("BAD", "red")}
 # The clocks of this machine and of the coordinator may differ by this much.
@@ -67,7 +69,9 @@ def _findings(client: Client) -> Iterator[Finding]:
     yield _publisher(client)
 
 
-def _coordinator(told: system_pb2.DiagnoseResponse, began: float, ended: float) -> Iterator[Finding]:
+def _coordinator(
+    told: system_pb2.DiagnoseResponse, began: float, ended: float
+) -> Iterator[Finding]:
     text = f"{told.owner}, version {told.version}, answered after {(ended - began) * 1000:.0f} ms"
     yield Finding(name="coordinator", verdict=GOOD, text=text)
     skew = told.time_us / 1e6 - (began + ended) / 2
@@ -88,9 +92,7 @@ def _runners(client: Client) -> Iterator[Finding]:
     for away in client.list_pools().unreachable:
         advice = "only its coordinator knows the state of the pool: check that process"
         if away.unknown:
-            advice = (
-                "correct the name in the workflow, or serve the pool: add it to KAON_POOLS of all services"
-            )
+            advice = "correct the name in the workflow, or serve the pool: add it to KAON_POOLS of all services"
         yield Finding(
             name=f"pool {away.pool}",
             verdict=BAD,
@@ -134,11 +136,18 @@ def _print(finding: Finding, *, as_json: bool) -> None:
     mark, colour = _MARKS[system_pb2.Verdict.ValueType(finding.verdict)]
     if as_json:
         output.print_json(
-            {"check": finding.name, "verdict": mark.lower(), "text": finding.text, "advice": finding.advice}
+            {
+                "check": finding.name,
+                "verdict": mark.lower(),
+                "text": finding.text,
+                "advice": finding.advice,
+            }
         )
         return
     console = output.console()
     console.print(f"{mark:8}", style=colour, end="", markup=False)
     console.print(f"{finding.name}: {finding.text}", markup=False, highlight=False, soft_wrap=True)
     if finding.advice and finding.verdict != GOOD:
-        console.print(f"        {finding.advice}", style="dim", markup=False, highlight=False, soft_wrap=True)
+        console.print(
+            f"        {finding.advice}", style="dim", markup=False, highlight=False, soft_wrap=True
+        )

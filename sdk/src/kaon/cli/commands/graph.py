@@ -58,5 +58,7 @@ def _title(block: d.Block) -> str:
 
 def _shape(block: d.Block) -> str:
     kind = block.WhichOneof("kind")
-    left, right = {"gate": ('{{"', '"}}'), "sub_workflow": ('[["', '"]]')}.get(str(kind), ('["', '"]'))
+    left, right = {"gate": ('{{"', '"}}'), "sub_workflow": ('[["', '"]]')}.get(
+        str(kind), ('["', '"]')
+    )
     return f"{left}{_title(block)}{right}"

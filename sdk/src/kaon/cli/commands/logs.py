@@ -21,33 +21,47 @@ def logs(
     path: Annotated[
         str,
         typer.Argument(
-            metavar="[STEP]", help="Path or name of a step, or of a block with all its steps; default: all."
+            metavar="[STEP]",
+            help="Path or name of a step, or of a block with all its steps; default: all.",
         ),
     ] = "",
     follow: Annotated[
         bool, typer.Option("-f", "--follow", help="Print new lines until the run ends.")
     ] = False,
     tail: Annotated[
-        int, typer.Option("-n", "--tail", metavar="N", min=0, help="Print only the last N lines; 0: all.")
+        int,
+        typer.Option(
+            "-n", "--tail", metavar="N", min=0, help="Print only the last N lines; 0: all."
+        ),
     ] = 0,
     since: Annotated[
         str,
         typer.Option(
-            "--since", metavar="TIME", help="Print only lines since then: 10m (ago), or 2026-12-01T08:00."
+            "--since",
+            metavar="TIME",
+            help="Print only lines since then: 10m (ago), or 2026-12-01T08:00.",
         ),
     ] = "",
     grep: Annotated[
         str,
-        typer.Option("--grep", metavar="REGEX", help="Print only lines in which the expression is found."),
+        typer.Option(
+            "--grep", metavar="REGEX", help="Print only lines in which the expression is found."
+        ),
     ] = "",
     attempt: Annotated[
         int,
         typer.Option(
-            "--attempt", metavar="N", min=0, help="Only this attempt; 0: all, with --whole the newest."
+            "--attempt",
+            metavar="N",
+            min=0,
+            help="Only this attempt; 0: all, with --whole the newest.",
         ),
     ] = 0,
     whole: Annotated[
-        bool, typer.Option("--whole", help="Print the whole log of one attempt, without names and times.")
+        bool,
+        typer.Option(
+            "--whole", help="Print the whole log of one attempt, without names and times."
+        ),
     ] = False,
     to: Annotated[
         Path | None,
@@ -93,7 +107,9 @@ def _selected(
     client: Client, run: str, path: str, wanted: Selection, *, tail: int, follow: bool
 ) -> Iterator[log_pb2.LogLines]:
     def read(*, follow: bool) -> Iterator[log_pb2.LogLines]:
-        return (found for lines in client.logs(run, path, follow=follow) if (found := wanted.of(lines)))
+        return (
+            found for lines in client.logs(run, path, follow=follow) if (found := wanted.of(lines))
+        )
 
     if not tail:
         yield from read(follow=follow)

@@ -11,16 +11,23 @@ from kaonapi.model.v1 import model_pb2
 
 app = typer.Typer(help="Show, promote and watch published models.", no_args_is_help=True)
 
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="Name of the model.", show_default=False)]
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help="Name of the model.", show_default=False)
+]
 Reason = Annotated[str, typer.Option("--reason", help="Reason, sent with the announcement.")]
 SomeModel = Annotated[
-    str, typer.Argument(metavar="[MODEL]", help="Name of a model; default: all models.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="[MODEL]", help="Name of a model; default: all models.", show_default=False
+    ),
 ]
 
 
 @app.command("list")
 def list_models(
-    model: SomeModel = "", server: options.Publisher = options.PUBLISHER, json: options.AsJson = False
+    model: SomeModel = "",
+    server: options.Publisher = options.PUBLISHER,
+    json: options.AsJson = False,
 ) -> None:
     """List the newest version of every model, or all versions of one.
 
@@ -57,7 +64,9 @@ def list_models(
 @app.command()
 def show(
     model: Model,
-    version: Annotated[int, typer.Option("--version", min=0, help="Version to show; 0 is the newest.")] = 0,
+    version: Annotated[
+        int, typer.Option("--version", min=0, help="Version to show; 0 is the newest.")
+    ] = 0,
     server: options.Publisher = options.PUBLISHER,
     json: options.AsJson = False,
 ) -> None:
@@ -76,14 +85,18 @@ def show(
     for name, value in _facts(found):
         out.print(f"{name:<10} {value}", markup=False, soft_wrap=True)
     for pickup in found.pickups:
-        out.print(f"{'picked up':<10} by {pickup.consumer}, {formatting.moment(pickup.time)}", markup=False)
+        out.print(
+            f"{'picked up':<10} by {pickup.consumer}, {formatting.moment(pickup.time)}",
+            markup=False,
+        )
 
 
 @app.command()
 def promote(
     model: Model,
     version: Annotated[
-        int, typer.Argument(metavar="VERSION", min=1, help="Version to promote.", show_default=False)
+        int,
+        typer.Argument(metavar="VERSION", min=1, help="Version to promote.", show_default=False),
     ],
     reason: Reason = "",
     server: options.Publisher = options.PUBLISHER,
@@ -122,7 +135,9 @@ def rollback(
 @app.command()
 def diff(
     model: Model,
-    one: Annotated[int, typer.Argument(metavar="VERSION", min=1, help="First version.", show_default=False)],
+    one: Annotated[
+        int, typer.Argument(metavar="VERSION", min=1, help="First version.", show_default=False)
+    ],
     other: Annotated[
         int, typer.Argument(metavar="[OTHER]", min=0, help="Second version; 0 is the newest.")
     ] = 0,
@@ -190,9 +205,12 @@ def _print_change(announcement: model_pb2.Announcement, *, as_json: bool) -> Non
 @app.command()
 def watch(
     model: SomeModel = "",
-    consumer: Annotated[str, typer.Option("--consumer", help="Stable name of the consumer.")] = "kaon-cli",
+    consumer: Annotated[
+        str, typer.Option("--consumer", help="Stable name of the consumer.")
+    ] = "kaon-cli",
     after: Annotated[
-        int, typer.Option("--after", min=0, help="Show announcements after this cursor; 0 means all.")
+        int,
+        typer.Option("--after", min=0, help="Show announcements after this cursor; 0 means all."),
     ] = 0,
     server: options.Publisher = options.PUBLISHER,
     json: options.AsJson = False,
@@ -227,7 +245,10 @@ def _facts(found: model_pb2.GetModelResponse) -> list[tuple[str, str]]:
     metrics = "  ".join(f"{name}={value:.6g}" for name, value in sorted(version.metrics.items()))
     return [
         ("model", f"{version.model} version {version.version}"),
-        ("current", "yes" if found.current == version.version else f"no, version {found.current} is"),
+        (
+            "current",
+            "yes" if found.current == version.version else f"no, version {found.current} is",
+        ),
         ("stage", model_pb2.Stage.Name(version.stage).removeprefix("STAGE_")),
         ("image", version.image_reference),
         ("artifact", f"{version.artifact_digest} at {version.artifact_uri}"),

@@ -17,7 +17,10 @@ def set_permits(
     limit: Annotated[
         int,
         typer.Argument(
-            metavar="LIMIT", min=0, help="Most concurrent steps; 0 removes the limit.", show_default=False
+            metavar="LIMIT",
+            min=0,
+            help="Most concurrent steps; 0 removes the limit.",
+            show_default=False,
         ),
     ],
     server: options.Server = options.SERVER,

@@ -17,7 +17,10 @@ def rerun(
     run: options.RunId,
     param: options.Params = None,
     version: Annotated[
-        str, typer.Option("--version", help="Workflow version, sha256:...; default: that of the earlier run.")
+        str,
+        typer.Option(
+            "--version", help="Workflow version, sha256:...; default: that of the earlier run."
+        ),
     ] = "",
     key: options.Key = "",
     server: options.Server = options.SERVER,

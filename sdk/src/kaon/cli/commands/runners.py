@@ -115,11 +115,15 @@ def _print_unreachable(unreachable: Iterable[runner_pb2.UnreachablePool]) -> Non
 
 
 def _condition(runner: runner_pb2.Runner) -> str:
-    name = runner_pb2.RunnerCondition.Name(runner.condition).removeprefix("RUNNER_CONDITION_").lower()
+    name = (
+        runner_pb2.RunnerCondition.Name(runner.condition).removeprefix("RUNNER_CONDITION_").lower()
+    )
     return "open" if name == "unspecified" else name
 
 
 def _offers(runner: runner_pb2.Runner) -> str:
     labels = " ".join(f"{name}={value}" for name, value in sorted(runner.labels.items()))
-    memory = f"{formatting.size(runner.capacity.memory_bytes)} " if runner.capacity.memory_bytes else ""
+    memory = (
+        f"{formatting.size(runner.capacity.memory_bytes)} " if runner.capacity.memory_bytes else ""
+    )
     return f"{memory}{labels}"

@@ -41,7 +41,9 @@ def submit(
     label: options.Labels = None,
     version: Annotated[
         str,
-        typer.Option("--version", help="Of NAME: workflow version, sha256:...; default: the current one."),
+        typer.Option(
+            "--version", help="Of NAME: workflow version, sha256:...; default: the current one."
+        ),
     ] = "",
     watch: Annotated[
         bool, typer.Option("--watch", help="Watch the run until it ends, as `kaon watch` does.")
@@ -63,7 +65,9 @@ def submit(
     labels = options.split_labels(label, may_lack_value=False)
     if options.is_file(target):
         if version:
-            raise typer.BadParameter("--version is for the NAME of a registered workflow, not for a file")
+            raise typer.BadParameter(
+                "--version is for the NAME of a registered workflow, not for a file"
+            )
         loaded, params = prepare(Path(target), workflow, param)
         what = of_file(loaded, params, key=key, priority=priority, labels=labels)
     else:
@@ -74,7 +78,9 @@ def submit(
     raise typer.Exit(code)
 
 
-def prepare(file: Path, workflow: str | None, param: list[str] | None) -> tuple[Workflow, dict[str, object]]:
+def prepare(
+    file: Path, workflow: str | None, param: list[str] | None
+) -> tuple[Workflow, dict[str, object]]:
     """Load the workflow of a file and parse the -p options for it."""
     loaded = options.load(file, workflow)
     return loaded, parameters.parse(loaded.definition(), options.split_params(param))
@@ -93,20 +99,30 @@ def of_file(
     def submitted(
         client: Client,
     ) -> tuple[run_service_pb2.SubmitRunResponse, definition_pb2.WorkflowDefinition]:
-        return client.submit(loaded, params, key, priority=priority, labels=labels), loaded.definition()
+        return client.submit(
+            loaded, params, key, priority=priority, labels=labels
+        ), loaded.definition()
 
     return submitted
 
 
 def _of_name(
-    name: str, version: str, texts: dict[str, str], *, key: str, priority: int, labels: dict[str, str]
+    name: str,
+    version: str,
+    texts: dict[str, str],
+    *,
+    key: str,
+    priority: int,
+    labels: dict[str, str],
 ) -> Submission:
     def submitted(
         client: Client,
     ) -> tuple[run_service_pb2.SubmitRunResponse, definition_pb2.WorkflowDefinition]:
         found = workflow_named(client, name, version)
         encoded = parameters.encode(found.definition, parameters.parse(found.definition, texts))
-        answer = client.submit_encoded(name, found.version, encoded, key, priority=priority, labels=labels)
+        answer = client.submit_encoded(
+            name, found.version, encoded, key, priority=priority, labels=labels
+        )
         return answer, found.definition
 
     return submitted
@@ -163,7 +179,9 @@ def start(
         if not watch:
             return 0
         view = _view(definition, server, prints=prints)
-        return Follower(client, answer.run.run_id, view, json=json, prints=prints, owns=owns).follow()
+        return Follower(
+            client, answer.run.run_id, view, json=json, prints=prints, owns=owns
+        ).follow()
 
 
 def _warn(client: Client, definition: definition_pb2.WorkflowDefinition) -> None:
@@ -176,7 +194,9 @@ def _warn(client: Client, definition: definition_pb2.WorkflowDefinition) -> None
 
 
 def list_runs(
-    workflow: Annotated[str, typer.Option("--workflow", help="List only runs of this workflow.")] = "",
+    workflow: Annotated[
+        str, typer.Option("--workflow", help="List only runs of this workflow.")
+    ] = "",
     status: Annotated[
         str, typer.Option("--status", help="List only runs of this status, such as failed.")
     ] = "",
@@ -195,7 +215,9 @@ def list_runs(
     """
     wanted = formatting.parse_status(status) if status else run_pb2.STATUS_UNSPECIFIED
     if wanted is None:
-        known = ", ".join(name.removeprefix("STATUS_").lower() for name in run_pb2.Status.keys()[1:])
+        known = ", ".join(
+            name.removeprefix("STATUS_").lower() for name in run_pb2.Status.keys()[1:]
+        )
         raise typer.BadParameter(f"--status {status!r} is unknown; use one of {known}")
     labels = options.split_labels(label, may_lack_value=True)
     with options.reached(server=server, state=state) as client:

@@ -13,16 +13,22 @@ from kaon.cli.log_selection import moment_us
 from kaon.client import params as parameters
 from kaonapi.schedule.v1 import schedule_pb2
 
-app = typer.Typer(help="Manage schedules, which submit runs at times or on events.", no_args_is_help=True)
+app = typer.Typer(
+    help="Manage schedules, which submit runs at times or on events.", no_args_is_help=True
+)
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the schedule.", show_default=False)]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="Name of the schedule.", show_default=False)
+]
 
 
 @app.command()
 def put(
     file: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="TOML or JSON file with the schedule.", show_default=False),
+        typer.Argument(
+            metavar="FILE", help="TOML or JSON file with the schedule.", show_default=False
+        ),
     ],
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
@@ -52,7 +58,9 @@ def put(
         output.print_json(found)
         return
     what = "Created" if found.created else "Replaced"
-    output.say(f"{what} schedule {found.schedule.name}: {_when(found.schedule)}.{_next(found.schedule)}")
+    output.say(
+        f"{what} schedule {found.schedule.name}: {_when(found.schedule)}.{_next(found.schedule)}"
+    )
 
 
 @app.command()
@@ -83,7 +91,9 @@ def run(
         output.print_json(found)
         return
     what = "Submitted run" if found.created else "Key already used by run"
-    output.say(f"{what} {found.run.run_id} of {found.run.workflow} (version {found.run.version[:19]}).")
+    output.say(
+        f"{what} {found.run.run_id} of {found.run.workflow} (version {found.run.version[:19]})."
+    )
 
 
 @app.command("list")
@@ -129,7 +139,9 @@ def show(name: Name, server: options.Server = options.SERVER, json: options.AsJs
         output.print_json(found)
         return
     out = output.console()
-    out.print(f"[bold]{found.name}[/]  {found.workflow}  {_when(found)}{'  paused' if found.paused else ''}")
+    out.print(
+        f"[bold]{found.name}[/]  {found.workflow}  {_when(found)}{'  paused' if found.paused else ''}"
+    )
     for key, text in sorted(found.params_json.items()):
         out.print(f"  {key} = {text}", markup=False)
     for key, cel in sorted(found.params_cel.items()):
@@ -158,7 +170,9 @@ def delete(name: Name, server: options.Server = options.SERVER) -> None:
 
 
 @app.command()
-def pause(name: Name, server: options.Server = options.SERVER, json: options.AsJson = False) -> None:
+def pause(
+    name: Name, server: options.Server = options.SERVER, json: options.AsJson = False
+) -> None:
     """Pause a schedule: it submits no runs until it is resumed.
 
     \b
@@ -168,7 +182,9 @@ def pause(name: Name, server: options.Server = options.SERVER, json: options.AsJ
 
 
 @app.command()
-def resume(name: Name, server: options.Server = options.SERVER, json: options.AsJson = False) -> None:
+def resume(
+    name: Name, server: options.Server = options.SERVER, json: options.AsJson = False
+) -> None:
     """Resume a paused schedule. Its catch_up policy decides about the times that it missed.
 
     \b
@@ -182,19 +198,29 @@ def backfill(
         str, typer.Argument(metavar="WORKFLOW", help="Name of the workflow.", show_default=False)
     ],
     parameter: Annotated[
-        str, typer.Argument(metavar="PARAMETER", help="Parameter that gets the date.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="PARAMETER", help="Parameter that gets the date.", show_default=False
+        ),
     ],
     first: Annotated[
-        str, typer.Argument(metavar="FIRST", help="First date, such as 2026-01-01.", show_default=False)
+        str,
+        typer.Argument(metavar="FIRST", help="First date, such as 2026-01-01.", show_default=False),
     ],
-    last: Annotated[str, typer.Argument(metavar="LAST", help="Last date, inclusive.", show_default=False)],
+    last: Annotated[
+        str, typer.Argument(metavar="LAST", help="Last date, inclusive.", show_default=False)
+    ],
     *,
     param: options.Params = None,
-    every: Annotated[int, typer.Option("--every", min=1, help="Days from one date to the next.")] = 1,
+    every: Annotated[
+        int, typer.Option("--every", min=1, help="Days from one date to the next.")
+    ] = 1,
     at_once: Annotated[
         int,
         typer.Option(
-            "--at-once", min=0, help="Most of these runs that are active concurrently; 0 means no limit."
+            "--at-once",
+            min=0,
+            help="Most of these runs that are active concurrently; 0 means no limit.",
         ),
     ] = 0,
     name: Annotated[
@@ -205,7 +231,8 @@ def backfill(
         ),
     ] = "",
     version: Annotated[
-        str, typer.Option("--version", help="Workflow version, sha256:...; default: the current one.")
+        str,
+        typer.Option("--version", help="Workflow version, sha256:...; default: the current one."),
     ] = "",
     priority: options.Priority = 0,
     newest_first: Annotated[
@@ -240,7 +267,9 @@ def backfill(
         output.print_json(found)
         return
     there = len(found.runs) - found.created
-    output.say(f"Submitted {found.created} runs of {workflow}{f'; {there} existed before' if there else ''}.")
+    output.say(
+        f"Submitted {found.created} runs of {workflow}{f'; {there} existed before' if there else ''}."
+    )
 
 
 def _set_paused(name: str, server: str, *, paused: bool, json: bool) -> None:
@@ -254,7 +283,9 @@ def _set_paused(name: str, server: str, *, paused: bool, json: bool) -> None:
 
 
 def _next(schedule: schedule_pb2.Schedule) -> str:
-    return f" Next: {formatting.moment(schedule.next_time)}." if schedule.HasField("next_time") else ""
+    return (
+        f" Next: {formatting.moment(schedule.next_time)}." if schedule.HasField("next_time") else ""
+    )
 
 
 def _when(schedule: schedule_pb2.Schedule) -> str:

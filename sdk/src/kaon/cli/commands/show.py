@@ -20,7 +20,8 @@ def show(
     path: Annotated[
         str,
         typer.Argument(
-            metavar="[STEP]", help="Path or name of a step, block or cell: all of it, errors with tracebacks."
+            metavar="[STEP]",
+            help="Path or name of a step, block or cell: all of it, errors with tracebacks.",
         ),
     ] = "",
     at: options.Seq = 0,
@@ -51,7 +52,10 @@ def show(
     if found.blocks:
         output.print_table(
             ("BLOCK", "STATUS", "DETAILS"),
-            ((block.path, status_text(block.status), block_details(block)) for block in found.blocks),
+            (
+                (block.path, status_text(block.status), block_details(block))
+                for block in found.blocks
+            ),
             nothing="",
         )
     output.print_table(
@@ -94,12 +98,16 @@ def history(
                 continue
             text = describe(event) or "unknown event: this version of kaon is too old to show it"
             out.print(
-                Text.assemble((f"{event.seq:>6}  {formatting.clock(event.time_us)}  ", "dim"), text),
+                Text.assemble(
+                    (f"{event.seq:>6}  {formatting.clock(event.time_us)}  ", "dim"), text
+                ),
                 soft_wrap=True,
             )
 
 
-def verify(run: options.RunId, server: options.Server = options.SERVER, json: options.AsJson = False) -> None:
+def verify(
+    run: options.RunId, server: options.Server = options.SERVER, json: options.AsJson = False
+) -> None:
     """Replay the history of a run on the server and compare the result with the stored state. Exit codes: 0 equal, 1 different.
 
     \b
@@ -211,5 +219,7 @@ def _details(step: run_pb2.StepView) -> str:
         return formatting.error(step.error)
     if step.status == run_pb2.STATUS_SUCCEEDED:
         memo = f"from run {step.memo_run_id}  " if step.memo_run_id else ""
-        return memo + "  ".join(f"{name}={brief(text)}" for name, text in sorted(step.outputs_json.items()))
+        return memo + "  ".join(
+            f"{name}={brief(text)}" for name, text in sorted(step.outputs_json.items())
+        )
     return step.progress_message

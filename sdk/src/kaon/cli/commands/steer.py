@@ -17,7 +17,12 @@ from kaonapi.run.v1 import run_pb2
 UNANSWERED = 3
 
 _ENDED_BADLY = frozenset(
-    {run_pb2.STATUS_FAILED, run_pb2.STATUS_CANCELLED, run_pb2.STATUS_TIMED_OUT, run_pb2.STATUS_QUARANTINED}
+    {
+        run_pb2.STATUS_FAILED,
+        run_pb2.STATUS_CANCELLED,
+        run_pb2.STATUS_TIMED_OUT,
+        run_pb2.STATUS_QUARANTINED,
+    }
 )
 _NAMED = 3
 
@@ -33,7 +38,9 @@ def cancel(
     path: options.SomePath = "",
     skip: Annotated[
         bool,
-        typer.Option("--skip", help="Mark the cancelled nodes SKIPPED so that downstream steps still run."),
+        typer.Option(
+            "--skip", help="Mark the cancelled nodes SKIPPED so that downstream steps still run."
+        ),
     ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Cancel the hooks too (finally, on failure).")
@@ -50,7 +57,9 @@ def cancel(
     """
     with options.client(server=server) as client:
         found = client.cancel(run, reason, path=path, skip=skip, force=force)
-        stopping = "" if json else _counted(client.run(run).steps, run_pb2.STATUS_CANCELLING, "stopping")
+        stopping = (
+            "" if json else _counted(client.run(run).steps, run_pb2.STATUS_CANCELLING, "stopping")
+        )
     _tell(found, f"Cancelling{f' {path}' if path else ''}{stopping}.", json=json)
 
 
@@ -86,9 +95,15 @@ def resume(
 
 def signal(
     run: options.RunId,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the signal.", show_default=False)],
-    payload: Annotated[str, typer.Argument(metavar="[JSON]", help="Payload of the signal.")] = "null",
-    step: Annotated[str, typer.Option("--step", help="Send it to the running step at this path only.")] = "",
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Name of the signal.", show_default=False)
+    ],
+    payload: Annotated[
+        str, typer.Argument(metavar="[JSON]", help="Payload of the signal.")
+    ] = "null",
+    step: Annotated[
+        str, typer.Option("--step", help="Send it to the running step at this path only.")
+    ] = "",
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:
@@ -99,7 +114,9 @@ def signal(
     kaon signal 01JD3Z... stop-soon --step train
     """
     with options.client(server=server) as client:
-        _tell(client.signal(run, name, _value(payload), path=step), f"Sent signal {name}.", json=json)
+        _tell(
+            client.signal(run, name, _value(payload), path=step), f"Sent signal {name}.", json=json
+        )
 
 
 def approve(
@@ -168,11 +185,15 @@ def restart(
     """
     with options.client(server=server) as client:
         _tell(
-            client.restart(run, path, reason), f"Restarting {path} and the nodes downstream of it.", json=json
+            client.restart(run, path, reason),
+            f"Restarting {path} and the nodes downstream of it.",
+            json=json,
         )
 
 
-def _counted(steps: Iterable[run_pb2.StepView], status: run_pb2.Status.ValueType, doing: str) -> str:
+def _counted(
+    steps: Iterable[run_pb2.StepView], status: run_pb2.Status.ValueType, doing: str
+) -> str:
     """Describe how many steps have a status; empty for none."""
     count = sum(step.status == status for step in steps)
     return f"; {count} step{' is' if count == 1 else 's are'} {doing}" if count else ""
@@ -260,7 +281,9 @@ def _only_approval(client: Client, run: str) -> str:
     """
     blocks = client.run(run).blocks
     waiting = [
-        block.path for block in blocks if block.status == run_pb2.STATUS_WAITING and block.gate == "approval"
+        block.path
+        for block in blocks
+        if block.status == run_pb2.STATUS_WAITING and block.gate == "approval"
     ]
     if not waiting:
         raise NotFound(f"run {run} has no pending approval")
@@ -284,7 +307,9 @@ def _tell(run: run_pb2.Run, what: str, *, json: bool) -> None:
     if json:
         output.print_json(run)
     elif not run.commands_waiting:
-        output.say(f"{what}{' ' if what else ''}Run {run.run_id} is {formatting.status(run.status)}.")
+        output.say(
+            f"{what}{' ' if what else ''}Run {run.run_id} is {formatting.status(run.status)}."
+        )
     else:
         output.say(
             f"The command is stored, but the coordinator that owns run {run.run_id} has not applied it yet. The run is "

@@ -30,7 +30,12 @@ def list_workflows(server: options.Server = options.SERVER, json: options.AsJson
     output.print_table(
         ("WORKFLOW", "VERSION", f"REGISTERED ({formatting.zone()})", "DESCRIPTION"),
         (
-            (each.name, each.version[:19], formatting.moment(each.create_time), each.definition.description)
+            (
+                each.name,
+                each.version[:19],
+                formatting.moment(each.create_time),
+                each.definition.description,
+            )
             for each in found
         ),
         nothing="No workflow is registered. Submit a run to register one: kaon submit FILE",
@@ -39,9 +44,12 @@ def list_workflows(server: options.Server = options.SERVER, json: options.AsJson
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the workflow.", show_default=False)],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Name of the workflow.", show_default=False)
+    ],
     version: Annotated[
-        str, typer.Option("--version", help="Workflow version, sha256:...; default: the current one.")
+        str,
+        typer.Option("--version", help="Workflow version, sha256:...; default: the current one."),
     ] = "",
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
@@ -102,7 +110,8 @@ def validate(
     if definition.code_bundle:
         bundle = loaded.bundle()
         output.console().print(
-            f"code bundle: {len(bundle.files)} files, {formatting.size(len(bundle.data))}", style="dim"
+            f"code bundle: {len(bundle.files)} files, {formatting.size(len(bundle.data))}",
+            style="dim",
         )
 
 
@@ -113,14 +122,17 @@ def print_definition(definition: definition_pb2.WorkflowDefinition, version: str
     if definition.description:
         out.print(definition.description, markup=False)
     for parameter in definition.parameters:
-        default = f" = {parameter.default_json}" if parameter.HasField("default_json") else " (required)"
+        default = (
+            f" = {parameter.default_json}" if parameter.HasField("default_json") else " (required)"
+        )
         about = f"  {parameter.description}" if parameter.description else ""
         if parameter.choices_json:
             about += f"  one of {', '.join(parameter.choices_json)}"
         if parameter.constraint_cel:
             about += f"  {parameter.constraint_cel}"
         out.print(
-            f"  parameter {parameter.name}: {types.name_of(parameter.type)}{default}{about}", markup=False
+            f"  parameter {parameter.name}: {types.name_of(parameter.type)}{default}{about}",
+            markup=False,
         )
     for line in _lines(definition.body, 1):
         out.print(line, markup=False, soft_wrap=True)
@@ -128,7 +140,9 @@ def print_definition(definition: definition_pb2.WorkflowDefinition, version: str
         out.print(f"  output {name}: {types.name_of(given.type)}", markup=False)
 
 
-def _summary(workflow: Workflow, definition: definition_pb2.WorkflowDefinition) -> dict[str, object]:
+def _summary(
+    workflow: Workflow, definition: definition_pb2.WorkflowDefinition
+) -> dict[str, object]:
     return {
         "name": workflow.name,
         "version": workflow.version,

@@ -66,7 +66,9 @@ def _run_text(fact: object) -> str | None:
         case h.RunPriorityChanged():
             return f"priority is {fact.priority}{_by(fact.requester)}"
         case h.RunEnded():
-            given = "".join(f"  {name} = {text}" for name, text in sorted(fact.outputs_json.items()))
+            given = "".join(
+                f"  {name} = {text}" for name, text in sorted(fact.outputs_json.items())
+            )
             return f"run {formatting.status(fact.status)}{_why(fact.error)}{given}"
     return None
 
@@ -85,7 +87,9 @@ def _block_text(fact: object) -> str | None:
             count = fact.count or len(fact.keys)
             return f"{fact.path}  started" + (f" ({count} cells)" if count else "")
         case h.CellStarted():
-            return f"{_cell(fact.path)}  begins" + (f" with {fact.item_json}" if fact.item_json else "")
+            return f"{_cell(fact.path)}  begins" + (
+                f" with {fact.item_json}" if fact.item_json else ""
+            )
         case h.BlockEnded():
             return f"{_cell(fact.path)}  {formatting.status(fact.status)}{_why(fact.error)}"
         case h.PhaseStarted():
@@ -97,7 +101,9 @@ def _block_text(fact: object) -> str | None:
             verb = "goes on as" if fact.continued else "is"
             return f"{fact.path}  {verb} run {fact.child_run_id} of {fact.workflow}"
         case h.DeadlineMissed():
-            return f"{fact.path or 'run'}  is late: it was due at {formatting.clock(fact.deadline_us)}"
+            return (
+                f"{fact.path or 'run'}  is late: it was due at {formatting.clock(fact.deadline_us)}"
+            )
     return None
 
 

@@ -77,12 +77,21 @@ class Node:
 
     def open_again(self) -> None:
         """Mark the node running again, as the nodes around a restarted one are."""
-        self.status, self.error, self.details, self.message, self.end_us = _S.STATUS_RUNNING, "", "", "", 0
+        self.status, self.error, self.details, self.message, self.end_us = (
+            _S.STATUS_RUNNING,
+            "",
+            "",
+            "",
+            0,
+        )
         self.outputs = {}
 
     def clear(self) -> None:
         """Reset the node and everything in it."""
         fresh = Node(
-            path=self.path, kind=self.kind, hook=self.hook, total=0 if self.kind == "for_each" else self.total
+            path=self.path,
+            kind=self.kind,
+            hook=self.hook,
+            total=0 if self.kind == "for_each" else self.total,
         )
         self.__dict__.update(fresh.__dict__)

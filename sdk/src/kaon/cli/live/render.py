@@ -68,7 +68,9 @@ class Picture:
         for line in lines[hidden:]:
             table.add_row(*line)
         yield table
-        yield from _foot(self.tree, told={node.error for node in shown.values()} if not hidden else set())
+        yield from _foot(
+            self.tree, told={node.error for node in shown.values()} if not hidden else set()
+        )
 
     def _aligned(self, shown: Mapping[str, Node]) -> list[tuple[RenderableType, ...]]:
         return [
@@ -91,7 +93,9 @@ class Picture:
                 continue
             elapsed = _elapsed(row.node, self.now_us)
             state = (f"  {_state(row.node)}", _style(row))
-            lines.append((Text.assemble(_name(row), state, (f"  {elapsed}" if elapsed else "", "dim")),))
+            lines.append(
+                (Text.assemble(_name(row), state, (f"  {elapsed}" if elapsed else "", "dim")),)
+            )
             details = self._details(row, shown)
             if details.plain:
                 lines.append((Padding(details, (0, 0, 0, 2 * row.depth + 6)),))
@@ -160,7 +164,9 @@ def _state(node: Node) -> str:
 def _bar(node: Node) -> ProgressBar | None:
     if node.kind == "for_each" and node.total:
         return ProgressBar(
-            total=node.total, completed=sum(child.ended for child in node.children.values()), width=_BAR_WIDTH
+            total=node.total,
+            completed=sum(child.ended for child in node.children.values()),
+            width=_BAR_WIDTH,
         )
     if node.kind == "step" and node.status == run_pb2.STATUS_RUNNING and node.progress > 0:
         return ProgressBar(total=1.0, completed=min(node.progress, 1.0), width=_BAR_WIDTH)

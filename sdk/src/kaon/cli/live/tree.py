@@ -128,7 +128,9 @@ class RunTree:
             node.total = fact.count or len(fact.keys)
         if node.kind == "gate":
             node.status = _S.STATUS_WAITING
-            node.message, answer = _what_is_awaited(self._blocks[node.label].gate, node.path, self.run_id)
+            node.message, answer = _what_is_awaited(
+                self._blocks[node.label].gate, node.path, self.run_id
+            )
             node.answer = answer + self._option if answer else ""
 
     def _cell_started(self, fact: history_pb2.CellStarted, time_us: int) -> None:
@@ -146,7 +148,9 @@ class RunTree:
 
     def _phase_started(self, fact: history_pb2.PhaseStarted, _: int) -> None:
         if not fact.scope:
-            self.root.message = f"body {_S.Status.Name(fact.status).removeprefix('STATUS_').lower()}"
+            self.root.message = (
+                f"body {_S.Status.Name(fact.status).removeprefix('STATUS_').lower()}"
+            )
         self._expect(_prefix(fact.scope), self._graph_of(fact.scope), fact.phase)
 
     def _pass_scheduled(self, fact: history_pb2.PassScheduled, _: int) -> None:
@@ -166,18 +170,32 @@ class RunTree:
     def _gate_answered(self, fact: history_pb2.GateAnswered, _: int) -> None:
         node = self._node(fact.path, "block")
         by = f" by {fact.by}" if fact.by else ""
-        word = f"got signal {fact.signal}" if fact.signal else "approved" if fact.approved else "rejected"
+        word = (
+            f"got signal {fact.signal}"
+            if fact.signal
+            else "approved"
+            if fact.approved
+            else "rejected"
+        )
         node.message = f"{word}{by}" + (f": {fact.comment}" if fact.comment else "")
 
     def _child_run_started(self, fact: history_pb2.ChildRunStarted, _: int) -> None:
         node = self._node(fact.path, "block")
-        node.child_run_id, node.message = fact.child_run_id, f"run {fact.child_run_id} of {fact.workflow}"
+        node.child_run_id, node.message = (
+            fact.child_run_id,
+            f"run {fact.child_run_id} of {fact.workflow}",
+        )
 
     # --- steps
 
     def _step_became_ready(self, fact: history_pb2.StepBecameReady, _: int) -> None:
         node = self._node(fact.path, "step")
-        node.status, node.attempt, node.progress, node.runner = _S.STATUS_READY, fact.attempt, -1.0, ""
+        node.status, node.attempt, node.progress, node.runner = (
+            _S.STATUS_READY,
+            fact.attempt,
+            -1.0,
+            "",
+        )
 
     def _step_leased(self, fact: history_pb2.StepLeased, time_us: int) -> None:
         node = self._node(fact.path, "step")
@@ -190,7 +208,10 @@ class RunTree:
         self._node(fact.path, "step").metrics[fact.metric.name] = fact.metric.value
         way = paths.split(fact.path)
         for block, cell in pairwise(way):
-            if paths.is_cell(cell) and (definition := self._blocks.get(paths.label(block))) is not None:
+            if (
+                paths.is_cell(cell)
+                and (definition := self._blocks.get(paths.label(block))) is not None
+            ):
                 _note_best(self._nodes[block], definition.for_each, paths.label(cell), fact.metric)
 
     def _step_retry_scheduled(self, fact: history_pb2.StepRetryScheduled, time_us: int) -> None:
@@ -236,7 +257,9 @@ class RunTree:
             return self._nodes[path]
         above = paths.split(path)[:-1]
         parent = (
-            self._node(above[-1], "cell" if paths.is_cell(above[-1]) else "block") if above else self.root
+            self._node(above[-1], "cell" if paths.is_cell(above[-1]) else "block")
+            if above
+            else self.root
         )
         node = Node(path=path, kind=kind)
         block = self._blocks.get(node.label) if kind != "cell" else None

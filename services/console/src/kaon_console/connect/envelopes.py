@@ -37,7 +37,8 @@ def only_message(body: bytes) -> bytes:
         raise CallFailed(Code.UNIMPLEMENTED, "the console takes no compressed requests")
     if flags:
         raise CallFailed(
-            Code.INVALID_ARGUMENT, f"the envelope of a request has no flags, this one has {flags:#x}"
+            Code.INVALID_ARGUMENT,
+            f"the envelope of a request has no flags, this one has {flags:#x}",
         )
     if len(body) != _PREFIX.size + length:
         found = len(body) - _PREFIX.size

@@ -47,7 +47,9 @@ class CallFailed(Exception):
         if self.message:
             told["message"] = self.message
         if self.details:
-            told["details"] = [{"type": each.type, "value": _base64(each.value)} for each in self.details]
+            told["details"] = [
+                {"type": each.type, "value": _base64(each.value)} for each in self.details
+            ]
         return told
 
     def encoded(self) -> bytes:
@@ -88,7 +90,9 @@ def _decoded(value: bytes) -> list[Detail]:
     except DecodeError:
         # The code and the message are still known.
         return []
-    return [Detail(type=each.type_url.rpartition("/")[2], value=each.value) for each in status.details]
+    return [
+        Detail(type=each.type_url.rpartition("/")[2], value=each.value) for each in status.details
+    ]
 
 
 def _base64(value: bytes) -> str:

@@ -40,7 +40,9 @@ def check_encoding(headers: Mapping[str, str]) -> None:
     """
     for name in ("content-encoding", "connect-content-encoding"):
         if headers.get(name, "identity") != "identity":
-            raise CallFailed(Code.UNIMPLEMENTED, f"header {name}: the console takes no compressed requests")
+            raise CallFailed(
+                Code.UNIMPLEMENTED, f"header {name}: the console takes no compressed requests"
+            )
 
 
 def timeout_seconds(headers: Mapping[str, str]) -> float | None:
@@ -54,6 +56,7 @@ def timeout_seconds(headers: Mapping[str, str]) -> float | None:
         return None
     if not _TIMEOUT.fullmatch(text):
         raise CallFailed(
-            Code.INVALID_ARGUMENT, "header connect-timeout-ms must be milliseconds, of at most ten digits"
+            Code.INVALID_ARGUMENT,
+            "header connect-timeout-ms must be milliseconds, of at most ten digits",
         )
     return int(text) / 1000

@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response, expect
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    Response,
+    expect,
+)
 
 from kaon_local.paths import ROOT
 from kaon_service.principal import Principal
@@ -113,12 +121,17 @@ class Looking:
         return found
 
     def _on_console(self, message: ConsoleMessage) -> None:
-        if message.type in {"error", "warning"} and not re.search(r"status of 4\d\d|net::ERR", message.text):
+        if message.type in {"error", "warning"} and not re.search(
+            r"status of 4\d\d|net::ERR", message.text
+        ):
             self.problems.append(f"console: {message.text[:500]}")
 
     def _on_request(self, request: Request) -> None:
         parts = urlsplit(request.url)
-        if parts.scheme not in {"data", "blob"} and f"{parts.scheme}://{parts.netloc}" != self.console.origin:
+        if (
+            parts.scheme not in {"data", "blob"}
+            and f"{parts.scheme}://{parts.netloc}" != self.console.origin
+        ):
             self.problems.append(f"asks elsewhere: {request.url}")
 
     def _on_failure(self, request: Request) -> None:

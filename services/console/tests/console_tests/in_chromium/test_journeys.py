@@ -71,7 +71,11 @@ def test_who_may_answers_from_the_overview(chromium: Browser, world: World) -> N
 def test_failed_runs_are_filtered_and_retried_together_after_their_ids_were_shown(
     chromium: Browser, world: World
 ) -> None:
-    with looking(chromium, world.console, DESKTOP) as window, world.client() as client, ExitStack() as stack:
+    with (
+        looking(chromium, world.console, DESKTOP) as window,
+        world.client() as client,
+        ExitStack() as stack,
+    ):
         failing = load_workflow(world.file, "asking")
         runs = [client.submit(failing, {}).run.run_id for _ in range(2)]
         for run_id in runs:

@@ -102,7 +102,9 @@ def test_another_tenants_run_is_none(chromium: Browser, world: World) -> None:
         assert "cycle" not in window.page.locator("main").inner_text()
 
 
-def test_a_page_that_lost_its_server_says_so_and_comes_back(chromium: Browser, world: World) -> None:
+def test_a_page_that_lost_its_server_says_so_and_comes_back(
+    chromium: Browser, world: World
+) -> None:
     with looking(chromium, world.console, DESKTOP) as window:
         window.log_in(SOMEBODY, "/runs")
         window.context.set_offline(True)

@@ -107,9 +107,14 @@ def open_world(state: Path, examples: Path) -> Iterator[World]:
     file = state / "flows.py"
     file.write_text(_FLOWS.format(hostile=HOSTILE, cells=CELLS))
     with ExitStack() as stack:
-        system = stack.enter_context(EmbeddedSystem(EmbeddedSettings(state=state / "kept", slots=2)))
+        system = stack.enter_context(
+            EmbeddedSystem(EmbeddedSettings(state=state / "kept", slots=2))
+        )
         settings = local_settings(
-            system.address, port=0, state=state / "logins", artifacts=(state / "kept" / "artifacts").as_uri()
+            system.address,
+            port=0,
+            state=state / "logins",
+            artifacts=(state / "kept" / "artifacts").as_uri(),
         )
         console = stack.enter_context(serving(settings))
         client = stack.enter_context(_client(system.address, SOMEBODY))
@@ -117,7 +122,9 @@ def open_world(state: Path, examples: Path) -> Iterator[World]:
             "tour": _submit(client, load_workflow(examples / "tour" / "workflow.py"), {"count": 2}),
             "wide": _submit(client, load_workflow(file, "wide"), {}),
             "waiting": _submit(client, load_workflow(examples / "gates" / "workflow.py"), {}),
-            "hostile": _submit(client, load_workflow(file, "hostile"), {"text": " ".join(HOSTILE[:9])}),
+            "hostile": _submit(
+                client, load_workflow(file, "hostile"), {"text": " ".join(HOSTILE[:9])}
+            ),
         }
         for name in ("tour", "wide"):
             _until_ended(client, runs[name])
@@ -126,7 +133,9 @@ def open_world(state: Path, examples: Path) -> Iterator[World]:
 
 
 def _client(address: str, who: Principal) -> Client:
-    return Client(Endpoints(server=address, tenant=who.tenant, principal=who.name, roles=tuple(who.roles)))
+    return Client(
+        Endpoints(server=address, tenant=who.tenant, principal=who.name, roles=tuple(who.roles))
+    )
 
 
 def _submit(client: Client, workflow: Workflow, params: dict[str, object]) -> str:

@@ -51,7 +51,9 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
         """Stream the bytes of one artifact."""
         run = await self._run(request.run_id)
         store = self._parts.store
-        found = await store.study(run_artifacts.the_one, store.store, run, request.path, request.output)
+        found = await store.study(
+            run_artifacts.the_one, store.store, run, request.path, request.output
+        )
         # Where it is kept follows from its digest: the address in the output is the step's word.
         kept = self._parts.artifacts.by_digest(found.digest)
         artifact = Artifact(uri=kept.uri, digest=kept.digest, size=found.size_bytes)

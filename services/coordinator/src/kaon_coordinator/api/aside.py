@@ -10,7 +10,10 @@ from kaonapi.step.v1 import step_pb2
 
 def find(store: AsideStore, run_id: str) -> SetAside | None:
     """Return why a run is set aside, or None. Blocks: for reader threads."""
-    return next((each for each in store.list_set_aside(0) if (each.kind, each.name) == ("run", run_id)), None)
+    return next(
+        (each for each in store.list_set_aside(0) if (each.kind, each.name) == ("run", run_id)),
+        None,
+    )
 
 
 def told(aside: SetAside) -> str:

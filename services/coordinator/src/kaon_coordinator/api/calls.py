@@ -61,7 +61,9 @@ def _check(request: Message) -> None:
 
 def _details(error: KaonError) -> Iterable[Message]:
     """Return the details of an `InvalidRequest`: a google.rpc.BadRequest with its problems."""
-    return [_bad_request(error.problems[:SHOWN_PROBLEMS])] if isinstance(error, InvalidRequest) else ()
+    return (
+        [_bad_request(error.problems[:SHOWN_PROBLEMS])] if isinstance(error, InvalidRequest) else ()
+    )
 
 
 def _bad_request(problems: Iterable[Problem]) -> error_details_pb2.BadRequest:

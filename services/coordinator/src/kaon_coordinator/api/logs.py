@@ -48,7 +48,9 @@ class LogServicer(log_pb2_grpc.LogServiceServicer):
         run = await self._run(tenant, request.run_id)
         ended = run.row.status in t.TERMINAL
         find_all = partial(places.find_all, later=request.follow and not ended)
-        around, wanted = await self._parts.store.read(find_all, self._parts.store.store, run, request.path)
+        around, wanted = await self._parts.store.read(
+            find_all, self._parts.store.store, run, request.path
+        )
         seen, gaps, backlog = 0, _Gaps(), _Backlog(request.tail)
         loop = asyncio.get_running_loop()
         last_news = loop.time()
@@ -57,7 +59,9 @@ class LogServicer(log_pb2_grpc.LogServiceServicer):
                 news.clear()
                 while chunks := await self._parts.source.read(request.run_id, around, seen):
                     for chunk in chunks:
-                        is_wanted = request.attempt in {0, chunk.key.attempt} and wanted(chunk.key.path)
+                        is_wanted = request.attempt in {0, chunk.key.attempt} and wanted(
+                            chunk.key.path
+                        )
                         if is_wanted and not backlog.takes(record := gaps.told(chunk)):
                             yield log_pb2.ReadLogsResponse(lines=record)
                     seen, last_news = chunks[-1].chunk_id, loop.time()

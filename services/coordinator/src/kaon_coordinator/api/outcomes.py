@@ -54,7 +54,9 @@ class Outcomes:
         loop = asyncio.get_running_loop()
         deadline, pause = loop.time() + self.answer_seconds, _FIRST_PAUSE
         while True:
-            waiting = await self.store.read(self.store.store.waiting_commands, run.partition, run.run_id)
+            waiting = await self.store.read(
+                self.store.store.waiting_commands, run.partition, run.run_id
+            )
             left = deadline - loop.time()
             if left <= 0 or all(each.command_id != command.command_id for each in waiting):
                 return waiting

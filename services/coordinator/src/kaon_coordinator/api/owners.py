@@ -52,4 +52,6 @@ async def ask(
 
 def unreachable(pool: str, owner: PoolOwner, problem: str) -> runner_pb2.UnreachablePool:
     """Convert to a protocol message."""
-    return runner_pb2.UnreachablePool(pool=pool, owner=owner.name, address=owner.address, problem=problem)
+    return runner_pb2.UnreachablePool(
+        pool=pool, owner=owner.name, address=owner.address, problem=problem
+    )

@@ -27,7 +27,9 @@ def check_offset(artifact: Artifact, offset: int, told: str) -> None:
         raise InvalidValue(f"offset {offset}: {told} has {artifact.size} bytes")
 
 
-async def read(artifacts: ArtifactStore, artifact: Artifact, offset: int, told: str) -> AsyncIterator[bytes]:
+async def read(
+    artifacts: ArtifactStore, artifact: Artifact, offset: int, told: str
+) -> AsyncIterator[bytes]:
     """Yield the content from byte `offset` on. Arguments as for `check_offset`.
 
     Raises:

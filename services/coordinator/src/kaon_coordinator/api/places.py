@@ -41,7 +41,11 @@ class Place:
 def of_rows(rows: Iterable[StepRow | BlockRow]) -> list[Place]:
     """Return the places of a run from its stored rows."""
     return [
-        Place(path=row.path, status=row.status, is_cell=isinstance(row, BlockRow) and row.kind == "cell")
+        Place(
+            path=row.path,
+            status=row.status,
+            is_cell=isinstance(row, BlockRow) and row.kind == "cell",
+        )
         for row in rows
     ]
 
@@ -50,7 +54,11 @@ def of_state(state: RunState) -> list[Place]:
     """Return the places of a folded run."""
     both: list[Node] = [*state.steps.values(), *state.blocks.values()]
     nodes = [Place(path=node.path, status=node.status, is_cell=False) for node in both]
-    cells = [Place(path=key, status=scope.status, is_cell=True) for key, scope in state.scopes.items() if key]
+    cells = [
+        Place(path=key, status=scope.status, is_cell=True)
+        for key, scope in state.scopes.items()
+        if key
+    ]
     return nodes + cells
 
 
@@ -80,10 +88,14 @@ def the_one(
         return meant[0].path
     listed = ", ".join(place.path for place in meant[:_LISTED])
     more = f" and {len(meant) - _LISTED} more" if len(meant) > _LISTED else ""
-    raise FailedPrecondition(f"{where} has {len(meant)} places named {written!r}: give one of {listed}{more}")
+    raise FailedPrecondition(
+        f"{where} has {len(meant)} places named {written!r}: give one of {listed}{more}"
+    )
 
 
-def find(store: PlaceStore, run: RunRecord, written: str, fits: Callable[[Place], bool] | None = None) -> str:
+def find(
+    store: PlaceStore, run: RunRecord, written: str, fits: Callable[[Place], bool] | None = None
+) -> str:
     """Resolve a name or path that a person gave to a path of the run.
 
     Raises:
@@ -131,7 +143,9 @@ def missing(
 
 def unknown(workflow: CompiledWorkflow, places: Iterable[Place], written: str) -> NotFound:
     """Return the error for a name that neither the workflow nor the run has, with similar names."""
-    near = difflib.get_close_matches(written, dict.fromkeys([*workflow.chains, *_paths(places)]), n=3)
+    near = difflib.get_close_matches(
+        written, dict.fromkeys([*workflow.chains, *_paths(places)]), n=3
+    )
     near = near or difflib.get_close_matches(bare(written.rsplit("/", 1)[-1]), workflow.chains, n=3)
     known = list(workflow.chains)
     if near:

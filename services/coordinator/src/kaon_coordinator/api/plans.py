@@ -54,7 +54,11 @@ def of_fork(
     fork_state(state, run.run_id)
     fork = history_pb2.RunFork(run_id=run.run_id, seq=seq, reset=reset)
     submitted = history_pb2.RunSubmitted(
-        workflow=run.workflow, version=run.version, tenant=run.tenant, params_json=state.params, fork=fork
+        workflow=run.workflow,
+        version=run.version,
+        tenant=run.tenant,
+        params_json=state.params,
+        fork=fork,
     )
     first = submit(state, submitted=submitted, context=_context(now_us, limits))
     begun = decide(state, Start(), _context(now_us, limits))
@@ -74,7 +78,10 @@ def _steps(state: RunState) -> dict[str, _Stood]:
 
 
 def _told(
-    state: RunState, before: Mapping[str, _Stood], seq: int, events: Iterable[history_pb2.HistoryEvent]
+    state: RunState,
+    before: Mapping[str, _Stood],
+    seq: int,
+    events: Iterable[history_pb2.HistoryEvent],
 ) -> r.CommandPlan:
     told = r.CommandPlan(seq=seq)
     for event in events:

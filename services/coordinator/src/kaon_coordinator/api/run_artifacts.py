@@ -61,7 +61,9 @@ def the_one(store: places.PlaceStore, run: RunRecord, written: str, output: str)
         raise NotFound(f"{place} has no artifact {output!r}; its artifacts: {names}")
     if len(found) > 1:
         names = ", ".join(each.output for each in found[:_LISTED])
-        raise FailedPrecondition(f"{place} has {len(found)} artifacts: name the output, one of {names}")
+        raise FailedPrecondition(
+            f"{place} has {len(found)} artifacts: name the output, one of {names}"
+        )
     if not found[0].digest:
         raise FailedPrecondition(
             f"artifact {found[0].output} of {place} is not in the artifact store: read it at {found[0].uri}"
@@ -82,7 +84,11 @@ def _in_value(path: str, output: str, value: Any) -> Iterator[a.RunArtifact]:
     if isinstance(value, list):
         for index, item in enumerate(value):
             yield from _in_value(path, f"{output}[{index}]", item)
-    elif isinstance(value, dict) and value.keys() == {"artifact"} and isinstance(value["artifact"], dict):
+    elif (
+        isinstance(value, dict)
+        and value.keys() == {"artifact"}
+        and isinstance(value["artifact"], dict)
+    ):
         yield _told(path, output, value["artifact"])
 
 

@@ -42,7 +42,9 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
     async def CancelRun(self, request: r.CancelRunRequest, context: Any) -> r.CancelRunResponse:  # noqa: N802
         """Cancel a run, or the nodes at or under a path; `skip` marks them SKIPPED, so that downstream nodes still run."""
         if request.force and request.path:
-            raise InvalidValue("force: hooks are stopped with the whole run only; leave the path out")
+            raise InvalidValue(
+                "force: hooks are stopped with the whole run only; leave the path out"
+            )
         if request.skip and not request.path:
             raise InvalidValue(
                 "skip: a whole run cannot be skipped; give the path of the node to mark SKIPPED"
@@ -51,7 +53,9 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
             run = await self._active(request.run_id)
             row = await self._at(run, request.path, places.goes_on)
             if row.status in t.TERMINAL:
-                raise FailedPrecondition(f"{row.path} is {_status(row)}: there is nothing to cancel")
+                raise FailedPrecondition(
+                    f"{row.path} is {_status(row)}: there is nothing to cancel"
+                )
             request.path = row.path
         wish = command_pb2.RequestRunCancel(
             reason=request.reason,
@@ -97,7 +101,9 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
             if row.status in t.TERMINAL:
                 raise FailedPrecondition(f"{row.path} is {_status(row)}")
         signal = command_pb2.SignalRun(name=request.name, payload_json=payload, path=request.path)
-        return r.SignalRunResponse(run=await self._submission.command(request.run_id, signal=signal))
+        return r.SignalRunResponse(
+            run=await self._submission.command(request.run_id, signal=signal)
+        )
 
     async def AnswerGate(self, request: r.AnswerGateRequest, context: Any) -> r.AnswerGateResponse:  # noqa: N802
         """Approve or reject a pending approval gate; the caller needs one of its roles."""
@@ -108,7 +114,9 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
         if gate.get("gate") != "approval":
             raise FailedPrecondition(f"{request.path} is not an approval")
         if row.status != t.WAITING:
-            raise FailedPrecondition(f"{request.path} does not wait for an answer: it is {_status(row)}")
+            raise FailedPrecondition(
+                f"{request.path} does not wait for an answer: it is {_status(row)}"
+            )
         roles = principal.current().roles
         if gate.get("roles") and not roles & set(gate["roles"]):
             raise Denied(
@@ -116,7 +124,10 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
                 f"{', '.join(sorted(roles)) or 'no role'}"
             )
         answer = command_pb2.AnswerGate(
-            path=request.path, approved=request.approved, comment=request.comment, roles=sorted(roles)
+            path=request.path,
+            approved=request.approved,
+            comment=request.comment,
+            roles=sorted(roles),
         )
         told = await self._submission.command(request.run_id, reason=request.comment, answer=answer)
         return r.AnswerGateResponse(run=told)
@@ -128,10 +139,14 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
             return r.RetryRunResponse(run=views.run(run))
         self._not_cancelling(run)
         if request.path:
-            request.path = (await self._at(run, request.path, lambda place: place.status in _FAILED)).path
+            request.path = (
+                await self._at(run, request.path, lambda place: place.status in _FAILED)
+            ).path
         if run.row.status not in _FAILED and not await self._has_failures(run, request.path):
             where = f"at or under {request.path}" if request.path else "in it"
-            raise FailedPrecondition(f"run {run.run_id} is {_status(run.row)} and nothing has failed {where}")
+            raise FailedPrecondition(
+                f"run {run.run_id} is {_status(run.row)} and nothing has failed {where}"
+            )
         command = command_pb2.RetryRun(path=request.path)
         if request.dry_run:
             return r.RetryRunResponse(run=views.run(run), plan=await self._plan(run, retry=command))
@@ -149,8 +164,12 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
             raise FailedPrecondition(f"{row.path} is {_status(row)}: cancel it or wait for its end")
         command = command_pb2.RestartRun(path=row.path)
         if request.dry_run:
-            return r.RestartRunResponse(run=views.run(run), plan=await self._plan(run, restart=command))
-        told = await self._submission.command(request.run_id, reason=request.reason, restart=command)
+            return r.RestartRunResponse(
+                run=views.run(run), plan=await self._plan(run, restart=command)
+            )
+        told = await self._submission.command(
+            request.run_id, reason=request.reason, restart=command
+        )
         return r.RestartRunResponse(run=told)
 
     async def MarkBlock(self, request: r.MarkBlockRequest, context: Any) -> r.MarkBlockResponse:  # noqa: N802
@@ -163,7 +182,8 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
         self._not_cancelling(run)
         row = await self._at(run, request.path)
         outputs = {
-            name: _canonical(f"outputs_json[{name}]", text) for name, text in request.outputs_json.items()
+            name: _canonical(f"outputs_json[{name}]", text)
+            for name, text in request.outputs_json.items()
         }
         mark = command_pb2.MarkBlock(path=row.path, status=request.status, outputs_json=outputs)
         if request.dry_run:
@@ -182,7 +202,9 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
 
     async def _plan(self, run: RunRecord, **command: Any) -> r.CommandPlan:
         """Compute what a command would do; nothing is stored."""
-        wish = command_pb2.RunCommand(run_id=run.run_id, requester=principal.current().name, **command)
+        wish = command_pb2.RunCommand(
+            run_id=run.run_id, requester=principal.current().name, **command
+        )
         submission = self._submission
         return await self._threads.study(
             plans.of_command, self._threads.store, run, wish, submission.now_us(), submission.limits
@@ -218,11 +240,16 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
 
 
 def _row_at(
-    store: places.PlaceStore, run: RunRecord, written: str, fits: Callable[[places.Place], bool] | None
+    store: places.PlaceStore,
+    run: RunRecord,
+    written: str,
+    fits: Callable[[places.Place], bool] | None,
 ) -> StepRow | BlockRow:
     row = store.find_row(run.run_id, path := places.find(store, run, written, fits))
     if row is None:
-        raise FailedPrecondition(f"{path} of run {run.run_id} was reset while it was looked up: try again")
+        raise FailedPrecondition(
+            f"{path} of run {run.run_id} was reset while it was looked up: try again"
+        )
     return row
 
 

@@ -21,7 +21,9 @@ def checked(labels: Mapping[str, str]) -> dict[str, str]:
     """
     problems = [Problem(field=f"labels[{name}]", text=text) for name, text in _wrong(labels)]
     if len(labels) > _MOST:
-        problems.append(Problem(field="labels", text=f"there are {len(labels)}; use at most {_MOST}"))
+        problems.append(
+            Problem(field="labels", text=f"there are {len(labels)}; use at most {_MOST}")
+        )
     if problems:
         raise InvalidRequest("the run's labels", problems)
     return dict(labels)

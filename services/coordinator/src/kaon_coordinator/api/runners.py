@@ -8,7 +8,15 @@ from functools import partial
 from typing import Any, Protocol
 
 from kaon_coordinator.api import aside
-from kaon_coordinator.api.owners import TIMEOUT, Metadata, Stub, Unreachable, ask, owner_of, unreachable
+from kaon_coordinator.api.owners import (
+    TIMEOUT,
+    Metadata,
+    Stub,
+    Unreachable,
+    ask,
+    owner_of,
+    unreachable,
+)
 from kaon_coordinator.api.wait_reasons import AskMatcher, Reason, WaitReasons
 from kaon_coordinator.engine.definition.compiled import compile_workflow
 from kaon_coordinator.engine.rows.codec import restore
@@ -89,7 +97,9 @@ class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
 
         if not request.local:
             response.unreachable.extend(await self._elsewhere(request.pool, context, call))
-        response.runners.sort(key=lambda runner: (runner.pool, runner.runner_id, runner.incarnation))
+        response.runners.sort(
+            key=lambda runner: (runner.pool, runner.runner_id, runner.incarnation)
+        )
         return response
 
     async def ListPools(  # noqa: N802
@@ -119,7 +129,12 @@ class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
         """Return the chain of wait reasons of a step, including the answer of its pool's matcher."""
         tenant = principal.current().tenant
         node, links = await self._threads.study(
-            _reasons, self._threads.store, tenant, request.run_id, request.path, self._parts.now_us()
+            _reasons,
+            self._threads.store,
+            tenant,
+            request.run_id,
+            request.path,
+            self._parts.now_us(),
         )
         response = runner_pb2.ExplainStepResponse(
             path=node.path if node is not None else request.path,
@@ -184,12 +199,14 @@ class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
             except Unreachable as error:
                 problem = str(error)
         who = (
-            f"coordinator {owner.name} at {owner.address or 'an unknown address'}" if owner.name else "nobody"
+            f"coordinator {owner.name} at {owner.address or 'an unknown address'}"
+            if owner.name
+            else "nobody"
         )
-        text = (
-            f"It is ready, and waits in pool {pool!r}, which {who} owns and which cannot be asked: {problem}."
-        )
-        return [runner_pb2.WaitReason(cause=runner_pb2.WAIT_CAUSE_NO_MATCHER, text=text, path=link.path)]
+        text = f"It is ready, and waits in pool {pool!r}, which {who} owns and which cannot be asked: {problem}."
+        return [
+            runner_pb2.WaitReason(cause=runner_pb2.WAIT_CAUSE_NO_MATCHER, text=text, path=link.path)
+        ]
 
     def _here(self, pool: str) -> list[str]:
         """Return the requested pools whose matchers are in this process."""
@@ -206,7 +223,9 @@ class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
         ]
 
     def _no_such(self, pool: str) -> str:
-        return f"the deployment has no pool {pool!r}, only {', '.join(self._parts.pools)} (KAON_POOLS)"
+        return (
+            f"the deployment has no pool {pool!r}, only {', '.join(self._parts.pools)} (KAON_POOLS)"
+        )
 
     async def _elsewhere(
         self, pool: str, context: Any, call: Callable[[Stub, str, Metadata], Awaitable[None]]
@@ -224,7 +243,10 @@ class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
 
 
 async def _call(
-    call: Callable[[Stub, str, Metadata], Awaitable[None]], pool: str, stub: Stub, metadata: Metadata
+    call: Callable[[Stub, str, Metadata], Awaitable[None]],
+    pool: str,
+    stub: Stub,
+    metadata: Metadata,
 ) -> None:
     await call(stub, pool, metadata)
 
@@ -240,7 +262,10 @@ def _reasons(
     told = _aside(store, run_id)
     for link in links:
         told.append(link)
-        if isinstance(link, runner_pb2.WaitReason) and link.cause == runner_pb2.WAIT_CAUSE_CHILD_RUN:
+        if (
+            isinstance(link, runner_pb2.WaitReason)
+            and link.cause == runner_pb2.WAIT_CAUSE_CHILD_RUN
+        ):
             told += _child(store, tenant, link.others[0], now_us, depth=1)
     return node, told
 

@@ -87,7 +87,9 @@ class RunServicer(RunCommandsServicer, TimeTravelServicer):
     ) -> run_service_pb2.ListRunsResponse:
         """Return a page of the caller's runs, newest first."""
         if not 0 <= request.page_size <= _LARGEST_PAGE:
-            raise InvalidValue(f"page_size {request.page_size}: use 1 to {_LARGEST_PAGE}, or 0 for {_PAGE}")
+            raise InvalidValue(
+                f"page_size {request.page_size}: use 1 to {_LARGEST_PAGE}, or 0 for {_PAGE}"
+            )
         page = await self._threads.read(
             self._store.list_runs,
             principal.current().tenant,

@@ -57,7 +57,9 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
         self._store = parts.store.store
         self._submission = parts.submission
 
-    async def PutSchedule(self, request: s.PutScheduleRequest, context: Any) -> s.PutScheduleResponse:  # noqa: N802
+    async def PutSchedule(  # noqa: N802
+        self, request: s.PutScheduleRequest, context: Any
+    ) -> s.PutScheduleResponse:
         """Create a schedule, or replace the one of its name."""
         schedule = _told(request.schedule)
         workflow = await self._submission.workflow(schedule.workflow, schedule.version)
@@ -78,7 +80,9 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
         self._parts.changed()
         return s.PutScheduleResponse(schedule=_view(kept), created=created)
 
-    async def GetSchedule(self, request: s.GetScheduleRequest, context: Any) -> s.GetScheduleResponse:  # noqa: N802
+    async def GetSchedule(  # noqa: N802
+        self, request: s.GetScheduleRequest, context: Any
+    ) -> s.GetScheduleResponse:
         """Return one schedule."""
         tenant = principal.current().tenant
         found = await self._threads.read(self._store.get_schedule, tenant, request.name)
@@ -95,10 +99,14 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
         self, request: s.DeleteScheduleRequest, context: Any
     ) -> s.DeleteScheduleResponse:
         """Delete a schedule; its runs stay."""
-        await self._threads.run(self._store.delete_schedule, principal.current().tenant, request.name)
+        await self._threads.run(
+            self._store.delete_schedule, principal.current().tenant, request.name
+        )
         return s.DeleteScheduleResponse()
 
-    async def RunSchedule(self, request: s.RunScheduleRequest, context: Any) -> s.RunScheduleResponse:  # noqa: N802
+    async def RunSchedule(  # noqa: N802
+        self, request: s.RunScheduleRequest, context: Any
+    ) -> s.RunScheduleResponse:
         """Submit one run of a schedule at once."""
         caller, now_us = principal.current(), self._submission.now_us()
         schedule = await self._threads.read(self._store.get_schedule, caller.tenant, request.name)
@@ -122,12 +130,15 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
         """Submit one run for each date of a range, with at most `max_active` of them active at once."""
         workflow = await self._submission.workflow(request.workflow, request.version)
         name = request.name or request.workflow
-        runs = [self._backfilled(request, workflow, name, each) for each in _dates(request, workflow)]
+        runs = [
+            self._backfilled(request, workflow, name, each) for each in _dates(request, workflow)
+        ]
         key = f"backfill:{name}"
         await self._threads.run(self._store.set_permits, workflow.tenant, key, request.max_active)
         answers = await self._submission.submit_all(runs)
         return s.BackfillResponse(
-            runs=[views.run(run) for run, _ in answers], created=sum(created for _, created in answers)
+            runs=[views.run(run) for run, _ in answers],
+            created=sum(created for _, created in answers),
         )
 
     async def SetPermits(self, request: s.SetPermitsRequest, context: Any) -> s.SetPermitsResponse:  # noqa: N802
@@ -136,15 +147,21 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
         if not tag:
             raise InvalidValue("permits.tag: name the tag")
         if limit < 0:
-            raise InvalidValue(f"permits.limit {limit}: use a number from 0 on; 0 removes the bound")
+            raise InvalidValue(
+                f"permits.limit {limit}: use a number from 0 on; 0 removes the bound"
+            )
         tenant = principal.current().tenant
         record = await self._threads.run(self._store.set_permits, tenant, f"{_TAG}{tag}", limit)
         return s.SetPermitsResponse(permits=_permits(record))
 
-    async def ListPermits(self, request: s.ListPermitsRequest, context: Any) -> s.ListPermitsResponse:  # noqa: N802
+    async def ListPermits(  # noqa: N802
+        self, request: s.ListPermitsRequest, context: Any
+    ) -> s.ListPermitsResponse:
         """Return the tags that have a bound, with their taken permits."""
         found = await self._threads.read(self._store.list_permits, principal.current().tenant)
-        return s.ListPermitsResponse(permits=[_permits(each) for each in found if each.key.startswith(_TAG)])
+        return s.ListPermitsResponse(
+            permits=[_permits(each) for each in found if each.key.startswith(_TAG)]
+        )
 
     async def _state(self, tenant: str, schedule: s.Schedule, now_us: int) -> ScheduleState:
         """Return the schedule's state; one with changed times or trigger begins anew."""
@@ -156,7 +173,9 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
         if _when(old.definition) == _when(schedule):
             return replace(state, last_error="")
         return replace(
-            first_state(schedule, now_us), last_run_id=state.last_run_id, last_run_us=state.last_run_us
+            first_state(schedule, now_us),
+            last_run_id=state.last_run_id,
+            last_run_us=state.last_run_us,
         )
 
     def _backfilled(
@@ -164,7 +183,9 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
     ) -> NewRun:
         given = {**request.params_json, request.parameter: canonical.dumps(day.isoformat())}
         key = f"backfill:{name}:{day.isoformat()}"
-        new = self._submission.new_run(workflow, given, idempotency_key=key, priority=request.priority)
+        new = self._submission.new_run(
+            workflow, given, idempotency_key=key, priority=request.priority
+        )
         return replace(new, origin=f"backfill:{name}")
 
 
@@ -184,16 +205,22 @@ def _dates(request: s.BackfillRequest, workflow: WorkflowRecord) -> list[date]:
         try:
             limits.append(date.fromisoformat(text))
         except ValueError:
-            problems.append(Problem(field=field, text=f'{field} {text!r}: use a date such as "2026-11-24"'))
+            problems.append(
+                Problem(field=field, text=f'{field} {text!r}: use a date such as "2026-11-24"')
+            )
     if request.every_days < 0 or request.max_active < 0:
-        problems.append(Problem(field="every_days", text="every_days and max_active must not be negative"))
+        problems.append(
+            Problem(field="every_days", text="every_days and max_active must not be negative")
+        )
     if problems:
         raise InvalidRequest("backfill", problems)
     first, last = limits
     every = request.every_days or 1
     count = (last - first).days // every + 1
     if not 0 < count <= LARGEST_BACKFILL:
-        text = f"from {first} to {last} there are {max(count, 0)} dates; use 1 to {LARGEST_BACKFILL}"
+        text = (
+            f"from {first} to {last} there are {max(count, 0)} dates; use 1 to {LARGEST_BACKFILL}"
+        )
         raise InvalidRequest("backfill", [Problem(field="last_date", text=text)])
     dates = [first + timedelta(days=number * every) for number in range(count)]
     return dates[::-1] if request.newest_first else dates

@@ -106,7 +106,9 @@ class ApiServer(GrpcServer):
             partitions=parts.partitions,
             now_us=parts.now_us,
             renewal=ArtifactRenewal(parts.artifacts),
-            outcomes=Outcomes(store=parts.store, feed=parts.feed, answer_seconds=parts.answer_seconds),
+            outcomes=Outcomes(
+                store=parts.store, feed=parts.feed, answer_seconds=parts.answer_seconds
+            ),
             limits=parts.limits,
         )
         runs = RunParts(
@@ -122,7 +124,10 @@ class ApiServer(GrpcServer):
             changed=parts.schedules_changed,
         )
         workflows = WorkflowParts(
-            store=parts.store, artifacts=parts.artifacts, validate=parts.validate, now_us=parts.now_us
+            store=parts.store,
+            artifacts=parts.artifacts,
+            validate=parts.validate,
+            now_us=parts.now_us,
         )
         logs = LogParts(
             store=parts.store,
@@ -148,11 +153,15 @@ class ApiServer(GrpcServer):
             now_us=parts.now_us,
         )
         server = self.grpc
-        workflow_service_pb2_grpc.add_WorkflowServiceServicer_to_server(WorkflowServicer(workflows), server)
+        workflow_service_pb2_grpc.add_WorkflowServiceServicer_to_server(
+            WorkflowServicer(workflows), server
+        )
         run_service_pb2_grpc.add_RunServiceServicer_to_server(RunServicer(runs), server)
         schedule_pb2_grpc.add_ScheduleServiceServicer_to_server(ScheduleServicer(schedules), server)
         log_pb2_grpc.add_LogServiceServicer_to_server(LogServicer(logs), server)
         artifacts = ArtifactParts(store=parts.store, artifacts=parts.artifacts)
-        artifact_service_pb2_grpc.add_ArtifactServiceServicer_to_server(ArtifactServicer(artifacts), server)
+        artifact_service_pb2_grpc.add_ArtifactServiceServicer_to_server(
+            ArtifactServicer(artifacts), server
+        )
         runner_pb2_grpc.add_RunnerServiceServicer_to_server(RunnerServicer(runners), server)
         system_pb2_grpc.add_SystemServiceServicer_to_server(SystemServicer(system), server)

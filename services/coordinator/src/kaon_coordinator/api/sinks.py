@@ -51,7 +51,9 @@ class ApiSinks:
     async def _archive_apart(self, lines: Sequence[log_pb2.LogLines], error: Exception) -> None:
         """Archive in halves until the record that the database refuses stands alone."""
         if len(lines) == 1:
-            note_fault("log lines were archived", error, run=lines[0].key.run_id, path=lines[0].key.path)
+            note_fault(
+                "log lines were archived", error, run=lines[0].key.run_id, path=lines[0].key.path
+            )
             return
         middle = len(lines) // 2
         await self.logs(lines[:middle])

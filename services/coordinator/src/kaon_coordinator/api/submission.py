@@ -99,7 +99,9 @@ class Submission:
         tenant = principal.current().tenant
         found = self._versions.get((tenant, name, version))
         if found is None:
-            found = await self._threads.read(self._threads.store.get_workflow, tenant, name, version)
+            found = await self._threads.read(
+                self._threads.store.get_workflow, tenant, name, version
+            )
             self._versions[tenant, name, found.version] = found
             while len(self._versions) > _KEPT_VERSIONS:
                 self._versions.popitem(last=False)
@@ -146,7 +148,9 @@ class Submission:
         await self.renewal.named_in(*map(str.encode, run.params.values()))
         stored, created = await self._submitter.submit(run)
         if created:
-            log.info("run submitted", run=stored.run_id, workflow=stored.workflow, tenant=stored.tenant)
+            log.info(
+                "run submitted", run=stored.run_id, workflow=stored.workflow, tenant=stored.tenant
+            )
             self.wake(stored.partition, stored)
         return stored, created
 
@@ -159,7 +163,9 @@ class Submission:
         answers: list[tuple[RunRecord, bool]] = []
         for first in range(0, len(runs), _TOGETHER):
             together = runs[first : first + _TOGETHER]
-            await self.renewal.named_in(*(text.encode() for run in together for text in run.params.values()))
+            await self.renewal.named_in(
+                *(text.encode() for run in together for text in run.params.values())
+            )
             for answer in await self._threads.run(self._threads.store.submit_runs, together):
                 if isinstance(answer, Conflict):
                     raise answer
@@ -194,7 +200,9 @@ class Submission:
         store = self._threads.store
         # Subscribed before the command is stored, so that its effect cannot be missed.
         with self._outcomes.feed.subscribe(run_id) as live:
-            run = await self._threads.run(store.add_command, caller.tenant, run_id, wish, self.now_us())
+            run = await self._threads.run(
+                store.add_command, caller.tenant, run_id, wish, self.now_us()
+            )
             kind = wish.WhichOneof("command")
             if run.row.status in t.TERMINAL and kind not in {"cancel", *REOPENING}:
                 raise FailedPrecondition(
@@ -251,4 +259,6 @@ def like(run: RunRecord, new: NewRun, **changes: object) -> NewRun:
 
 def as_new(run: NewRun) -> RunRecord:
     """Return the record that a submission of the run would give, without an id."""
-    return replace(submission_sql.fresh_record(run), row=replace(submission_sql.fresh_row(run), run_id=""))
+    return replace(
+        submission_sql.fresh_record(run), row=replace(submission_sql.fresh_row(run), run_id="")
+    )

@@ -44,7 +44,9 @@ class Submitter:
         self, together: list[tuple[NewRun, asyncio.Future[tuple[RunRecord, bool]]]]
     ) -> None:
         try:
-            results = await self._store.run(self._store.store.submit_runs, [run for run, _ in together])
+            results = await self._store.run(
+                self._store.store.submit_runs, [run for run, _ in together]
+            )
         except Exception as error:
             if len(together) > 1 and not isinstance(error, KaonError):
                 # One of them cannot be stored: store the others one by one.

@@ -106,7 +106,9 @@ class SystemServicer(system_pb2_grpc.SystemServiceServicer):
         return _check("broker", BAD, f"not heard for {ago:.0f} s", advice)
 
     async def _inboxes(self) -> system_pb2.Check:
-        waiting = await self._parts.store.read(_oldest, self._parts.store.store, self._parts.partitions)
+        waiting = await self._parts.store.read(
+            _oldest, self._parts.store.store, self._parts.partitions
+        )
         if waiting is None:
             return _check("commands", GOOD, "none waits")
         partition, create_us = waiting
@@ -131,7 +133,9 @@ class SystemServicer(system_pb2_grpc.SystemServiceServicer):
             for each in found[:SHOWN_ASIDE]
         ]
         if len(found) > SHOWN_ASIDE:
-            checks.append(_check("set aside", BAD, f"more than these {SHOWN_ASIDE}", "begin with the newest"))
+            checks.append(
+                _check("set aside", BAD, f"more than these {SHOWN_ASIDE}", "begin with the newest")
+            )
         return checks
 
     def _pool(self, pool: str) -> system_pb2.Check:
@@ -144,14 +148,18 @@ class SystemServicer(system_pb2_grpc.SystemServiceServicer):
         if view.waiting and not view.runners:
             return _check(name, BAD, text, f"start runners with KAON_POOL={pool}")
         if impossible:
-            advice = "see kaon why RUN STEP: no runner has the labels or resources that they ask for"
+            advice = (
+                "see kaon why RUN STEP: no runner has the labels or resources that they ask for"
+            )
             return _check(name, WARNING, f"{text}, {impossible} that no runner can take", advice)
         if not view.runners:
             return _check(name, WARNING, text, f"start runners with KAON_POOL={pool}")
         return _check(name, GOOD, text)
 
 
-def _check(name: str, verdict: system_pb2.Verdict.ValueType, text: str, advice: str = "") -> system_pb2.Check:
+def _check(
+    name: str, verdict: system_pb2.Verdict.ValueType, text: str, advice: str = ""
+) -> system_pb2.Check:
     return system_pb2.Check(name=name, verdict=verdict, text=text, advice=advice)
 
 

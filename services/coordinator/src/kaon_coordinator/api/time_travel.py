@@ -45,14 +45,18 @@ class TimeTravelServicer(run_service_pb2_grpc.RunServiceServicer):
     async def GetRunAt(self, request: r.GetRunAtRequest, context: Any) -> r.GetRunAtResponse:  # noqa: N802
         """Return a run as it was after an event, with digests that verify the replay."""
         run = await self._found(request.run_id)
-        return await self._threads.study(run_at, self._threads.store, run, request.seq or run.row.seq)
+        return await self._threads.study(
+            run_at, self._threads.store, run, request.seq or run.row.seq
+        )
 
     async def ForkRun(self, request: r.ForkRunRequest, context: Any) -> r.ForkRunResponse:  # noqa: N802
         """Submit a run that begins with the state of another one after an event."""
         run = await self._found(request.run_id)
         seq = request.seq or run.row.seq
         if seq == 0:
-            raise FailedPrecondition(f"run {run.run_id} has not begun: there is nothing to fork from")
+            raise FailedPrecondition(
+                f"run {run.run_id} has not begun: there is nothing to fork from"
+            )
         workflow = await self._submission.workflow(run.workflow, run.version)
         new = self._new_run(run, workflow, request)
         reset = tuple(dict.fromkeys(request.reset))
@@ -64,7 +68,13 @@ class TimeTravelServicer(run_service_pb2_grpc.RunServiceServicer):
         if request.dry_run:
             submission = self._submission
             plan = await self._threads.study(
-                plans.of_fork, self._threads.store, run, seq, reset, submission.now_us(), submission.limits
+                plans.of_fork,
+                self._threads.store,
+                run,
+                seq,
+                reset,
+                submission.now_us(),
+                submission.limits,
             )
             return r.ForkRunResponse(run=views.run(as_new(new)), plan=plan)
         fork = like(
@@ -120,7 +130,9 @@ def run_at(store: PastStore, run: RunRecord, seq: int) -> r.GetRunAtResponse:
     )
 
 
-def _places_to_reset(store: PastStore, run: RunRecord, seq: int, reset: tuple[str, ...]) -> tuple[str, ...]:
+def _places_to_reset(
+    store: PastStore, run: RunRecord, seq: int, reset: tuple[str, ...]
+) -> tuple[str, ...]:
     """Return the paths to reset in a fork. They must exist in the state after that event."""
     state: RunState = replay.replay(store, run, seq, definitions(store))
     paths = [path if nodes_at(state, path) else _named(state, path, seq) for path in reset]
@@ -162,7 +174,9 @@ def _folded(store: PastStore, run: RunRecord) -> tuple[str, list[int]]:
         if state.seq not in kept:
             return
         snapshot = store.find_snapshot(run.run_id, state.seq)
-        if snapshot is None or codec.digest(replay.kept(run, snapshot, workflow)) != codec.digest(state):
+        if snapshot is None or codec.digest(replay.kept(run, snapshot, workflow)) != codec.digest(
+            state
+        ):
             wrong.append(state.seq)
 
     return codec.digest(replay.replay_whole(store, run, compiled, look)), wrong

@@ -82,7 +82,9 @@ class WaitReasons:
         found = sorted(
             (node for node in nodes if paths.names(node.path, name)), key=lambda node: node.position
         )
-        return next((node for node in found if node.status not in t.TERMINAL), found[-1] if found else None)
+        return next(
+            (node for node in found if node.status not in t.TERMINAL), found[-1] if found else None
+        )
 
     def _missing(self, path: str) -> None:
         """Follow the outermost node that has to begin first."""
@@ -105,7 +107,9 @@ class WaitReasons:
         """Return the cell of the block `name` that holds the searched node; None when the chain is complete."""
         node = scope.nodes.get(name)
         if not isinstance(node, BlockState):
-            self._add(r.WAIT_CAUSE_NOT_BEGUN, f"{path} waits for its enclosing block to begin.", path)
+            self._add(
+                r.WAIT_CAUSE_NOT_BEGUN, f"{path} waits for its enclosing block to begin.", path
+            )
             self._run_waits()
             return None
         cells = [cell for cell in node.cells.values() if not wanted or cell.path.endswith(wanted)]
@@ -136,7 +140,9 @@ class WaitReasons:
             )
             return
         else:
-            self._add(r.WAIT_CAUSE_NOT_BEGUN, f"{path} has not begun: it is inside {node.path}.", path)
+            self._add(
+                r.WAIT_CAUSE_NOT_BEGUN, f"{path} has not begun: it is inside {node.path}.", path
+            )
         self._follow(node)
 
     # --- following the chain
@@ -165,7 +171,9 @@ class WaitReasons:
             text = f"{path} runs at {step.runner_id} (attempt {step.attempt}), for {self._since(step.start_us)} now."
             self._add(r.WAIT_CAUSE_RUNNING, text, path).runner_id = step.runner_id
         elif step.status == t.READY and not self._state.paused:
-            self._reasons.append(AskMatcher(run_id=self._state.run_id, path=path, pool=step.block.step.pool))
+            self._reasons.append(
+                AskMatcher(run_id=self._state.run_id, path=path, pool=step.block.step.pool)
+            )
         else:
             self._before(step)
 
@@ -182,7 +190,9 @@ class WaitReasons:
             self._add(r.WAIT_CAUSE_CHILD_RUN, text, path).others.append(block.child_run_id)
         elif block.kind == "repeat" and not block.active and block.due_us:
             text = f"The next iteration of {path} begins {self._when(block.due_us)}."
-            self._add(r.WAIT_CAUSE_PASS, text, path).due_time.CopyFrom(timestamp_in(block.due_us, 0))
+            self._add(r.WAIT_CAUSE_PASS, text, path).due_time.CopyFrom(
+                timestamp_in(block.due_us, 0)
+            )
         else:
             self._inside(block)
 
@@ -223,8 +233,12 @@ class WaitReasons:
         if unfinished:
             self._waits_for(node.path, unfinished, f"{node.path} waits for")
         elif isinstance(node, StepState) and (tags := self._exhausted(node.block.step.tags)):
-            words = ", ".join(f"{tag} ({each.taken} of {each.bound} taken)" for tag, each in tags.items())
-            reason = self._add(r.WAIT_CAUSE_PERMITS, f"{node.path} waits for permits: {words}.", node.path)
+            words = ", ".join(
+                f"{tag} ({each.taken} of {each.bound} taken)" for tag, each in tags.items()
+            )
+            reason = self._add(
+                r.WAIT_CAUSE_PERMITS, f"{node.path} waits for permits: {words}.", node.path
+            )
             reason.tags.extend(tags)
             reason.permits = min(each.bound for each in tags.values())
         else:
@@ -234,7 +248,9 @@ class WaitReasons:
     def _waits_for(self, path: str, nodes: Sequence[Node], words: str) -> None:
         names = ", ".join(node.path for node in nodes[:_FOLLOWED])
         more = f" and {len(nodes) - _FOLLOWED} more" if len(nodes) > _FOLLOWED else ""
-        reason = self._add(r.WAIT_CAUSE_WAITS_FOR, f"{words} {names or 'its next cell'}{more}.", path)
+        reason = self._add(
+            r.WAIT_CAUSE_WAITS_FOR, f"{words} {names or 'its next cell'}{more}.", path
+        )
         self._followed(nodes, reason)
 
     def _followed(self, nodes: Iterable[Node], reason: r.WaitReason) -> None:
@@ -262,7 +278,9 @@ class WaitReasons:
                 if most
                 else ""
             )
-            begun = "was reopened and waits for its permit" if state.waits_since else "has not begun"
+            begun = (
+                "was reopened and waits for its permit" if state.waits_since else "has not begun"
+            )
             text = f"The run {state.run_id} {begun}{bound}."
             self._add(r.WAIT_CAUSE_RUN_PENDING, text, "").permits = most
         return state.paused or state.status == t.PENDING
@@ -290,7 +308,9 @@ class WaitReasons:
             else ""
         )
         asked = f" ({gate.approval.message})" if gate.approval.message else ""
-        reason = self._add(r.WAIT_CAUSE_GATE, f"{block.path} waits {words[kind]}{asked}{due}.", block.path)
+        reason = self._add(
+            r.WAIT_CAUSE_GATE, f"{block.path} waits {words[kind]}{asked}{due}.", block.path
+        )
         reason.gate, reason.message = kind, gate.approval.message or gate.signal.name
         reason.roles.extend(roles)
         if block.due_us:
@@ -298,7 +318,9 @@ class WaitReasons:
 
     def _exhausted(self, tags: Iterable[str]) -> dict[str, PermitRecord]:
         known = {
-            tag: self._permits[f"tag:{tag}"] for tag in sorted(set(tags)) if f"tag:{tag}" in self._permits
+            tag: self._permits[f"tag:{tag}"]
+            for tag in sorted(set(tags))
+            if f"tag:{tag}" in self._permits
         }
         return {tag: permit for tag, permit in known.items() if permit.taken >= permit.bound}
 
@@ -326,5 +348,9 @@ def _unfinished(scope: ScopeState) -> list[Node]:
 
 def _ended(node: Node) -> str:
     """Describe how a node ended and why, in full: the root failure comes last."""
-    why = f": {node.error.type}: {node.error.message}"[:_WHY_CHARACTERS] if node.error is not None else ""
+    why = (
+        f": {node.error.type}: {node.error.message}"[:_WHY_CHARACTERS]
+        if node.error is not None
+        else ""
+    )
     return t.short(node.status) + why.rstrip(".")

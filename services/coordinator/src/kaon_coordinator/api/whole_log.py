@@ -88,7 +88,10 @@ def _stored(store: RunStore, run_id: str, step: StepRow, attempt: int) -> str | 
     found = None
     if attempt:
         for event in _events(store, run_id):
-            if event.step_retry_scheduled.path == step.path and event.step_retry_scheduled.attempt == attempt:
+            if (
+                event.step_retry_scheduled.path == step.path
+                and event.step_retry_scheduled.attempt == attempt
+            ):
                 found = event.step_retry_scheduled.log_json
             if event.step_ended.path == step.path and event.step_ended.attempt == attempt:
                 found = event.step_ended.log_json

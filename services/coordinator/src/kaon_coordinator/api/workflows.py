@@ -54,7 +54,9 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
         self._store = parts.store.store
 
     async def UploadBundle(  # noqa: N802
-        self, request_iterator: AsyncIterator[workflow_service_pb2.UploadBundleRequest], context: Any
+        self,
+        request_iterator: AsyncIterator[workflow_service_pb2.UploadBundleRequest],
+        context: Any,
     ) -> workflow_service_pb2.UploadBundleResponse:
         """Store a code bundle that arrives in pieces; its digest must be the announced one."""
         with tempfile.TemporaryDirectory(prefix="kaon-bundle-") as directory:
@@ -74,7 +76,9 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
         tenant = principal.current().tenant
         # A registered definition stays valid, whatever later rules demand of new ones.
         problems = (
-            [] if await self._is_known(tenant, definition.name, version) else await self._problems(definition)
+            []
+            if await self._is_known(tenant, definition.name, version)
+            else await self._problems(definition)
         )
         if definition.code_bundle and not problems:
             problems = await self._bundle_problems(definition.code_bundle)
@@ -84,15 +88,25 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
         record, created = await self._threads.run(
             self._store.put_workflow, tenant, definition, version, self._parts.now_us()
         )
-        log.info("workflow registered", workflow=record.name, version=version, tenant=tenant, created=created)
-        return workflow_service_pb2.RegisterWorkflowResponse(workflow=views.workflow(record), created=created)
+        log.info(
+            "workflow registered",
+            workflow=record.name,
+            version=version,
+            tenant=tenant,
+            created=created,
+        )
+        return workflow_service_pb2.RegisterWorkflowResponse(
+            workflow=views.workflow(record), created=created
+        )
 
     async def GetWorkflow(  # noqa: N802
         self, request: workflow_service_pb2.GetWorkflowRequest, context: Any
     ) -> workflow_service_pb2.GetWorkflowResponse:
         """Return one version of a workflow, or the current one."""
         tenant = principal.current().tenant
-        record = await self._threads.read(self._store.get_workflow, tenant, request.name, request.version)
+        record = await self._threads.read(
+            self._store.get_workflow, tenant, request.name, request.version
+        )
         return workflow_service_pb2.GetWorkflowResponse(workflow=views.workflow(record))
 
     async def ListWorkflows(  # noqa: N802
@@ -100,7 +114,9 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
     ) -> workflow_service_pb2.ListWorkflowsResponse:
         """Return the current version of each of the caller's workflows."""
         records = await self._threads.read(self._store.list_workflows, principal.current().tenant)
-        return workflow_service_pb2.ListWorkflowsResponse(workflows=[views.workflow(it) for it in records])
+        return workflow_service_pb2.ListWorkflowsResponse(
+            workflows=[views.workflow(it) for it in records]
+        )
 
     async def _problems(self, definition: d.WorkflowDefinition) -> list[str]:
         # Validation of a large definition takes long.
@@ -115,7 +131,9 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
 
     async def _bundle_problems(self, digest: str) -> list[str]:
         if not _DIGEST.match(digest):
-            return [f"code_bundle {digest[:80]!r} is not a digest of the form sha256:<64 hex digits>"]
+            return [
+                f"code_bundle {digest[:80]!r} is not a digest of the form sha256:<64 hex digits>"
+            ]
         artifact = self._parts.artifacts.by_digest(digest)
         try:
             await asyncio.to_thread(self._parts.artifacts.renew, artifact)
@@ -132,15 +150,21 @@ async def _receive(
     async for piece in pieces:
         named = named or piece.digest
         if not _DIGEST.match(named):
-            raise InvalidValue(f"digest {named[:80]!r}: the first message must name sha256:<64 hex digits>")
+            raise InvalidValue(
+                f"digest {named[:80]!r}: the first message must name sha256:<64 hex digits>"
+            )
         size += len(piece.data)
         if size > LARGEST_BUNDLE:
-            raise InvalidValue(f"the bundle is larger than {LARGEST_BUNDLE} bytes: keep data out of it")
+            raise InvalidValue(
+                f"the bundle is larger than {LARGEST_BUNDLE} bytes: keep data out of it"
+            )
         hasher.update(piece.data)
         await asyncio.to_thread(target.write, piece.data)
     if not named:
         raise InvalidValue("the upload is empty: the first message must name the digest")
     found = f"sha256:{hasher.hexdigest()}"
     if found != named:
-        raise InvalidValue(f"the data has digest {found}, not {named}: the transfer truncated or changed it")
+        raise InvalidValue(
+            f"the data has digest {found}, not {named}: the transfer truncated or changed it"
+        )
     return found, size

@@ -89,7 +89,9 @@ class StepKind:
 
 
 def _no_cells(decision: Decision, block: BlockState, cell: ScopeState) -> NoReturn:
-    raise AssertionError(f"{cell.path} has ended, but a block of the kind {block.kind} has no cells")
+    raise AssertionError(
+        f"{cell.path} has ended, but a block of the kind {block.kind} has no cells"
+    )
 
 
 def _nothing(decision: Decision, block: BlockState) -> None:

@@ -21,7 +21,9 @@ from kaonapi.step.v1 import step_pb2
 
 def fault_error(message: str) -> step_pb2.StepError:
     """Return the error of a run that ended by a fault."""
-    return step_pb2.StepError(error_class=step_pb2.ERROR_CLASS_PLATFORM, type=ENGINE_FAULT, message=message)
+    return step_pb2.StepError(
+        error_class=step_pb2.ERROR_CLASS_PLATFORM, type=ENGINE_FAULT, message=message
+    )
 
 
 def end_faulted(state: RunState, message: str, context: Context, asked: int = 0) -> Decision:

@@ -8,7 +8,9 @@ from kaonapi.run.v1 import history_pb2
 NOT_BEGUN = "the run has not begun"
 
 
-def refuse(decision: Decision, command: str, path: str, problem: str, requester: str, asked: int = 0) -> None:
+def refuse(
+    decision: Decision, command: str, path: str, problem: str, requester: str, asked: int = 0
+) -> None:
     """Record the refusal of a command with its reason; nothing else changes.
 
     `asked` is the event number of a parent's retry.

@@ -116,7 +116,8 @@ def within_quota(a: Amount, used: Amount, quota: Amount) -> bool:
         return True
     held_custom, most_custom = dict(used[4]), dict(quota[4])
     return all(
-        name not in most_custom or part + held_custom.get(name, 0) <= most_custom[name] for name, part in a[4]
+        name not in most_custom or part + held_custom.get(name, 0) <= most_custom[name]
+        for name, part in a[4]
     )
 
 
@@ -131,7 +132,9 @@ def dominant(held: Amount, total: Amount) -> float:
         share = max(share, held[3] / total[3])
     if held[4]:
         whole = dict(total[4])
-        share = max(share, *(value / whole[name] for name, value in held[4] if whole.get(name)), 0.0)
+        share = max(
+            share, *(value / whole[name] for name, value in held[4] if whole.get(name)), 0.0
+        )
     return share
 
 

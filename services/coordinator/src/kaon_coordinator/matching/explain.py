@@ -43,7 +43,11 @@ def explain(state: PoolState, pool: str, step: StepId, moment: Moment) -> list[r
 
 def _released(state: PoolState, ticket: Ticket) -> r.WaitReason:
     runner = state.fleet.get(ticket.incarnation)
-    name = runner.runner_id if runner is not None else f"a runner without heartbeats ({ticket.incarnation})"
+    name = (
+        runner.runner_id
+        if runner is not None
+        else f"a runner without heartbeats ({ticket.incarnation})"
+    )
     cause = r.WAIT_CAUSE_AT_RUNNER
     if ticket.started:
         cause, text = r.WAIT_CAUSE_RUNNING, f"It runs at {name}."
@@ -51,12 +55,12 @@ def _released(state: PoolState, ticket: Ticket) -> r.WaitReason:
         text = f"It was queued at {name}, which was asked to hand it back because another runner is free."
     elif ticket.queued and runner is not None:
         steps = counted(len(runner.tickets), "step", "steps")
-        text = (
-            f"It is queued at {name}, which has {steps} for {counted(runner.capacity[0], 'slot', 'slots')}."
-        )
+        text = f"It is queued at {name}, which has {steps} for {counted(runner.capacity[0], 'slot', 'slots')}."
     else:
         text = f"It was released to {name}, which has not reported its start yet."
-    return r.WaitReason(cause=cause, text=text, runner_id=runner.runner_id if runner is not None else "")
+    return r.WaitReason(
+        cause=cause, text=text, runner_id=runner.runner_id if runner is not None else ""
+    )
 
 
 def _parked(state: PoolState, ticket: Ticket, moment: Moment) -> r.WaitReason:
@@ -88,7 +92,9 @@ def _waiting(state: PoolState, pool: str, ticket: Ticket, moment: Moment) -> lis
     ):
         return [*found, behind]
     return found or [
-        r.WaitReason(cause=r.WAIT_CAUSE_SOON, text="A runner has room for it: it is released within moments.")
+        r.WaitReason(
+            cause=r.WAIT_CAUSE_SOON, text="A runner has room for it: it is released within moments."
+        )
     ]
 
 
@@ -99,7 +105,9 @@ def _impossible(state: PoolState, pool: str, lane: Lane) -> r.WaitReason | None:
         asked = expressions(lane.labels)
     except InvalidValue as error:
         return r.WaitReason(
-            cause=r.WAIT_CAUSE_BAD_LABEL, text=f"No runner can ever take it: {error}.", labels=lane.labels
+            cause=r.WAIT_CAUSE_BAD_LABEL,
+            text=f"No runner can ever take it: {error}.",
+            labels=lane.labels,
         )
     if not heard:
         return r.WaitReason(
@@ -153,7 +161,9 @@ def _runners(
     resting = [runner for runner in runners if runner.health.rest_until > moment.now]
     closed = [runner for runner in runners if not runner.is_open and runner not in resting]
     able = [runner for runner in runners if runner.is_open]
-    kept = [runner for runner in able if runner.reserved not in {None, ticket} and runner.has_room(need)]
+    kept = [
+        runner for runner in able if runner.reserved not in {None, ticket} and runner.has_room(need)
+    ]
     busy = [runner for runner in able if not runner.has_room(need)]
     counts = r.WaitReason(
         runners=len(state.fleet),
@@ -188,7 +198,11 @@ def _busy(
     labels = " and ".join(ticket.lane.labels)
     those = f"with {labels}" if labels else "that could take it"
     alone = len(busy) == total == 1
-    text = f"The only runner {those} is busy" if alone else f"{len(busy)} of {total} runners {those} are busy"
+    text = (
+        f"The only runner {those} is busy"
+        if alone
+        else f"{len(busy)} of {total} runners {those} are busy"
+    )
     next_free = _next_free(state, busy, now)
     reason = r.WaitReason(cause=r.WAIT_CAUSE_BUSY)
     if next_free is not None:

@@ -192,7 +192,9 @@ class Fleet:
     def _regroup(self, runner: RunnerState, *, slow: bool) -> None:
         self._unshelve(runner)
         self._ungroup(runner)
-        labels = tuple(sorted((key, runner.labels[key]) for key in self._asked if key in runner.labels))
+        labels = tuple(
+            sorted((key, runner.labels[key]) for key in self._asked if key in runner.labels)
+        )
         signature = (labels, runner.capacity, slow)
         group = self._groups.get(signature)
         if group is None:
@@ -358,4 +360,6 @@ class Fleet:
 def _chosen(
     groups: Sequence[RunnerGroup], lane: Lane, *, slow: bool, wastes: bool
 ) -> tuple[RunnerGroup, ...]:
-    return tuple(group for group in groups if group.slow is slow and group.wastes(lane.need) is wastes)
+    return tuple(
+        group for group in groups if group.slow is slow and group.wastes(lane.need) is wastes
+    )

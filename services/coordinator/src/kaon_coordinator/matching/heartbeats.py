@@ -61,7 +61,12 @@ def _place_named(state: PoolState, runner: RunnerState, sent: float, now: float)
     for key, running in _keys(runner.heartbeat):
         step = (key.run_id, key.path)
         ticket = here.get(step)
-        if running and ticket is not None and ticket.started and ticket.generation == key.generation:
+        if (
+            running
+            and ticket is not None
+            and ticket.started
+            and ticket.generation == key.generation
+        ):
             # The common case: nothing new.
             ticket.missed = 0
             named.add(step)
@@ -69,7 +74,9 @@ def _place_named(state: PoolState, runner: RunnerState, sent: float, now: float)
         ticket = tickets.get(step)
         if ticket is None or ticket.generation != key.generation:
             if not state.is_over(step, key.generation):
-                strangers[step, key.generation] = ticket.lane.need if ticket is not None else ONE_SLOT
+                strangers[step, key.generation] = (
+                    ticket.lane.need if ticket is not None else ONE_SLOT
+                )
         elif _is_here(state, runner, ticket, running=running):
             named.add(step)
             _confirm(state, ticket, running=running, sent=sent)
@@ -115,12 +122,18 @@ def _confirm(state: PoolState, ticket: Ticket, *, running: bool, sent: float) ->
 
 def _should_run(state: PoolState, runner: RunnerState, ticket: Ticket, sent: float) -> bool:
     """Tell whether the runner had a free slot and everything it needs, and should have started the step long ago."""
-    if ticket.load >= 1.0 or ticket.released is None or sent < ticket.released + state.settings.slow_start:
+    if (
+        ticket.load >= 1.0
+        or ticket.released is None
+        or sent < ticket.released + state.settings.slow_start
+    ):
         return False
     return not ticket.bundle or ticket.bundle in runner.warm
 
 
-def _count_missed(state: PoolState, runner: RunnerState, named: set[StepId], sent: float, now: float) -> None:
+def _count_missed(
+    state: PoolState, runner: RunnerState, named: set[StepId], sent: float, now: float
+) -> None:
     if len(named) == len(runner.tickets):
         return
     for ticket in tuple(runner.tickets.values()):

@@ -50,9 +50,13 @@ def parse_label_expression(text: str) -> LabelExpression:
         )
     if match := _IN.fullmatch(written):
         values = _values(match["values"], written)
-        return LabelExpression(key=match["key"], values=values, negated=bool(match["negated"]), text=written)
+        return LabelExpression(
+            key=match["key"], values=values, negated=bool(match["negated"]), text=written
+        )
     if match := _EXISTS.fullmatch(written):
-        return LabelExpression(key=match["key"], values=None, negated=bool(match["absent"]), text=written)
+        return LabelExpression(
+            key=match["key"], values=None, negated=bool(match["absent"]), text=written
+        )
     raise InvalidValue(
         f"{text!r} is not a label expression: write `key`, `!key`, `key=value`, `key!=value`, `key in (a, b)` or "
         "`key not in (a, b)`, with letters, digits and . _ / - in keys and values"

@@ -50,7 +50,9 @@ def withdraw_queued(state: PoolState, now: float) -> None:
         if runner is None:
             hopeless.add(ticket.lane)
             continue
-        planned[runner.incarnation] = plus(planned.get(runner.incarnation, NOTHING), ticket.lane.need)
+        planned[runner.incarnation] = plus(
+            planned.get(runner.incarnation, NOTHING), ticket.lane.need
+        )
         ticket.withdrawn = now
         state.effects.append(Withdraw(incarnation=source.incarnation, key=ticket.key))
 
@@ -63,7 +65,9 @@ def _free_runner(
     for group in state.fleet.eligible(ticket.lane):
         for runner in group.free(need):
             added = planned.get(runner.incarnation, NOTHING)
-            if runner is not source and fits_beside(need, plus(runner.outstanding, added), runner.capacity):
+            if runner is not source and fits_beside(
+                need, plus(runner.outstanding, added), runner.capacity
+            ):
                 return runner
     return None
 

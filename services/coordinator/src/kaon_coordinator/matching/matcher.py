@@ -12,7 +12,13 @@ from kaon_coordinator.matching.amounts import wanted
 from kaon_coordinator.matching.explain import Moment, explain
 from kaon_coordinator.matching.heartbeats import apply_heartbeat
 from kaon_coordinator.matching.maintenance import review_runners, withdraw_queued
-from kaon_coordinator.matching.match_effects import AskRunners, Effect, OpenPool, Release, ReportPool
+from kaon_coordinator.matching.match_effects import (
+    AskRunners,
+    Effect,
+    OpenPool,
+    Release,
+    ReportPool,
+)
 from kaon_coordinator.matching.matcher_settings import DEFAULT, MatcherSettings
 from kaon_coordinator.matching.placement import Round
 from kaon_coordinator.matching.pool_state import PoolState

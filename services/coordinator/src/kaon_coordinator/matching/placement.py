@@ -62,7 +62,9 @@ class Round:
         drop_reservations(self._state)
         if not self._has_room():
             return self._placed
-        turns = [self._begin(tenant, lines.values()) for tenant, lines in self._waiting.tenants().items()]
+        turns = [
+            self._begin(tenant, lines.values()) for tenant, lines in self._waiting.tenants().items()
+        ]
         heapq.heapify(turns)
         while turns and self._has_room():
             tenant = turns[0][3]
@@ -153,7 +155,9 @@ class Round:
         runner = _best_free(found.frugal, need, avoid) or _best_free(found.wasteful, need, avoid)
         if runner is not None:
             return self._nearer(ticket, runner, found, avoid, RunnerState.is_free_for)
-        runner = _best_with_room(found.frugal, need, avoid) or _best_with_room(found.wasteful, need, avoid)
+        runner = _best_with_room(found.frugal, need, avoid) or _best_with_room(
+            found.wasteful, need, avoid
+        )
         if runner is not None:
             return self._nearer(ticket, runner, found, avoid, RunnerState.has_room)
         runner = _best_free(found.slow, need, avoid) or _best_with_room(found.slow, need, avoid)

@@ -17,7 +17,9 @@ from kaon_coordinator.matching.waiting import Line
 from kaonapi.runner.v1 import runner_pb2
 
 
-def runner_view(runner: RunnerState, settings: MatcherSettings, moment: Moment) -> runner_pb2.Runner:
+def runner_view(
+    runner: RunnerState, settings: MatcherSettings, moment: Moment
+) -> runner_pb2.Runner:
     """Return one runner as the API shows it."""
     heartbeat, health = runner.heartbeat, runner.health
     started = sum(1 for ticket in runner.tickets.values() if ticket.started)
@@ -42,9 +44,13 @@ def runner_view(runner: RunnerState, settings: MatcherSettings, moment: Moment) 
         warm_bundles=heartbeat.warm_bundles,
     )
     if view.condition == runner_pb2.RUNNER_CONDITION_RESTING:
-        view.condition_end_time.CopyFrom(timestamp_in(moment.now_us, health.rest_until - moment.now))
+        view.condition_end_time.CopyFrom(
+            timestamp_in(moment.now_us, health.rest_until - moment.now)
+        )
     elif view.condition == runner_pb2.RUNNER_CONDITION_SLOW:
-        view.condition_end_time.CopyFrom(timestamp_in(moment.now_us, health.slow_until - moment.now))
+        view.condition_end_time.CopyFrom(
+            timestamp_in(moment.now_us, health.slow_until - moment.now)
+        )
     if runner.reserved is not None:
         view.reserved_for.CopyFrom(runner.reserved.key)
     return view
@@ -72,7 +78,8 @@ def pool_view(state: PoolState, pool: str, epoch: int, moment: Moment) -> runner
         used = plus(used, runner.outstanding)
         released += len(runner.tickets)
     waiting = {
-        tenant: sum(line.live for line in lines.values()) for tenant, lines in state.waiting.tenants().items()
+        tenant: sum(line.live for line in lines.values())
+        for tenant, lines in state.waiting.tenants().items()
     }
     tenants = sorted({*waiting, *state.shares.holders()})
     return runner_pb2.Pool(
@@ -105,7 +112,9 @@ def _demands(state: PoolState, now: float) -> list[runner_pb2.Demand]:
     for line in state.waiting.lines():
         by_labels[line.lane.labels].append(line)
     admitted = _admitted(state)
-    return [_demand(state, labels, lines, admitted, now) for labels, lines in sorted(by_labels.items())]
+    return [
+        _demand(state, labels, lines, admitted, now) for labels, lines in sorted(by_labels.items())
+    ]
 
 
 def _admitted(state: PoolState) -> dict[Line, int]:
@@ -139,7 +148,11 @@ def _fitting(need: Amount, held: Amount, quota: Amount, most: int) -> int:
 
 
 def _demand(
-    state: PoolState, labels: tuple[str, ...], lines: Iterable[Line], admitted: dict[Line, int], now: float
+    state: PoolState,
+    labels: tuple[str, ...],
+    lines: Iterable[Line],
+    admitted: dict[Line, int],
+    now: float,
 ) -> runner_pb2.Demand:
     together, most, oldest = NOTHING, NOTHING, now
     steps = impossible = over_quota = 0

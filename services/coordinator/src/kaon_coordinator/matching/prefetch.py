@@ -26,7 +26,9 @@ class Prefetch:
 
     def record(self, seconds: float, queue_factor: float) -> None:
         """Record that a step ended `seconds` after its release, when `queue_factor` steps were outstanding for each slot."""
-        self._round_trip = min(self._round_trip * 1.01, max(seconds, _SHORTEST_STEP), _LONGEST_ROUND_TRIP)
+        self._round_trip = min(
+            self._round_trip * 1.01, max(seconds, _SHORTEST_STEP), _LONGEST_ROUND_TRIP
+        )
         duration = max(seconds - self._round_trip, 0.0) / max(queue_factor, 1.0)
         if self._duration is None:
             self._duration = duration

@@ -57,7 +57,8 @@ def _overtaken(state: PoolState, now: float) -> list[Ticket]:
         if ticket.since <= since
         and ticket not in state.fleet.reserved
         and any(
-            group.overtaken(ticket.lane.need, ticket.since) for group in state.fleet.eligible(ticket.lane)
+            group.overtaken(ticket.lane.need, ticket.since)
+            for group in state.fleet.eligible(ticket.lane)
         )
         and state.shares.allows(ticket.tenant, ticket.lane.need)
     ]
@@ -66,6 +67,8 @@ def _overtaken(state: PoolState, now: float) -> list[Ticket]:
 def _least_loaded(state: PoolState, ticket: Ticket) -> RunnerState | None:
     members = (runner for group in state.fleet.eligible(ticket.lane) for runner in group.members)
     candidates = [
-        runner for runner in islice(members, _LOOKED_AT) if runner.is_open and runner.reserved is None
+        runner
+        for runner in islice(members, _LOOKED_AT)
+        if runner.is_open and runner.reserved is None
     ]
     return min(candidates, key=lambda runner: runner.load, default=None)

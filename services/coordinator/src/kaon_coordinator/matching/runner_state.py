@@ -7,7 +7,15 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from kaon_coordinator.matching.amounts import NOTHING, Amount, fits_beside, minus, offered, plus, scaled
+from kaon_coordinator.matching.amounts import (
+    NOTHING,
+    Amount,
+    fits_beside,
+    minus,
+    offered,
+    plus,
+    scaled,
+)
 from kaon_coordinator.matching.groups import Group
 from kaon_coordinator.matching.health import Health
 from kaon_coordinator.matching.load_index import Level

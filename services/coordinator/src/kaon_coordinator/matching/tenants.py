@@ -75,9 +75,13 @@ def _entitlement(place: str, table: Mapping[str, Any], base: Entitlement) -> Ent
         raise InvalidValue(f"{place}.{min(unknown)}: not known; use weight, quota or pools")
     weight = table.get("weight", base.weight)
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight <= 1e6:
-        raise InvalidValue(f"{place}.weight: {weight!r} is not a number above 0 (and up to 1000000)")
+        raise InvalidValue(
+            f"{place}.weight: {weight!r} is not a number above 0 (and up to 1000000)"
+        )
     quota = (
-        _quota(f"{place}.quota", _table(f"{place}.quota", table["quota"])) if "quota" in table else base.quota
+        _quota(f"{place}.quota", _table(f"{place}.quota", table["quota"]))
+        if "quota" in table
+        else base.quota
     )
     return Entitlement(weight=float(weight), quota=quota)
 
@@ -107,13 +111,17 @@ def _table(place: str, value: Any) -> Mapping[str, Any]:
 
 def _count(place: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InvalidValue(f"{place}: {value!r} is not a whole number above 0; leave it out for no limit")
+        raise InvalidValue(
+            f"{place}: {value!r} is not a whole number above 0; leave it out for no limit"
+        )
     return value
 
 
 def _milli(place: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0.001:
-        raise InvalidValue(f"{place}: {value!r} is not a number of cores above 0; leave it out for no limit")
+        raise InvalidValue(
+            f"{place}: {value!r} is not a number of cores above 0; leave it out for no limit"
+        )
     return int(value * 1000)
 
 

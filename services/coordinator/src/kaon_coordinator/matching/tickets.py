@@ -96,7 +96,9 @@ class Ticket:
     def key(self) -> step_pb2.StepKey:
         """Return the issue as a protocol message."""
         run_id, path = self.step
-        return step_pb2.StepKey(run_id=run_id, path=path, attempt=self.attempt, generation=self.generation)
+        return step_pb2.StepKey(
+            run_id=run_id, path=path, attempt=self.attempt, generation=self.generation
+        )
 
 
 class Lanes:

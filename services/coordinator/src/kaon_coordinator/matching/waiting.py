@@ -108,7 +108,9 @@ class WaitingRoom:
         own = 0
         for line in self._tenants.get(ticket.tenant, {}).values():
             if line.priority <= ticket.priority:
-                own += sum(1 for other in _live(line) if (self.urgency(other), other.sequence) < mine)
+                own += sum(
+                    1 for other in _live(line) if (self.urgency(other), other.sequence) < mine
+                )
         return higher, own
 
     def _line(self, ticket: Ticket) -> Line:

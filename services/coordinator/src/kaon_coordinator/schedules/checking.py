@@ -48,7 +48,10 @@ def _problems(
 def _when(schedule: s.Schedule) -> Iterator[tuple[str, str]]:
     when = schedule.WhichOneof("when")
     if when is None:
-        yield "when", "one of cron, interval, run_finished, record_arrived and model_published must be set"
+        yield (
+            "when",
+            "one of cron, interval, run_finished, record_arrived and model_published must be set",
+        )
     elif when == "run_finished" and not schedule.run_finished.workflow:
         yield "run_finished.workflow", "run_finished.workflow: name a workflow"
     elif when == "record_arrived" and not schedule.record_arrived.topic:

@@ -33,7 +33,9 @@ def next_scan_us(schedule: s.Schedule, state: ScheduleState, now_us: int) -> int
     return ALWAYS_US
 
 
-def due_occasions(schedule: s.Schedule, state: ScheduleState, now_us: int) -> tuple[list[Occasion], int]:
+def due_occasions(
+    schedule: s.Schedule, state: ScheduleState, now_us: int
+) -> tuple[list[Occasion], int]:
     """Return the occasions of the times that are due, and the newest time that they cover."""
     following = times.next_after(schedule, state.last_us)
     if following is None or following > now_us:

@@ -21,7 +21,11 @@ class Plan:
 
 
 def plan(
-    policy: s.Overlap.ValueType, occasions: Sequence[Occasion], *, active: bool, buffered: Occasion | None
+    policy: s.Overlap.ValueType,
+    occasions: Sequence[Occasion],
+    *,
+    active: bool,
+    buffered: Occasion | None,
 ) -> Plan:
     """Apply the overlap policy to occasions, oldest first.
 

@@ -37,7 +37,9 @@ class Backoff:
         """Begin a delay, longer than the one before. The schedule has this revision now."""
         known = self._delays.get((schedule.tenant, schedule.name))
         again = known is not None and known.revision == schedule.revision
-        length_us = min(known.length_us * 2, _LONGEST_US) if known is not None and again else _FIRST_US
+        length_us = (
+            min(known.length_us * 2, _LONGEST_US) if known is not None and again else _FIRST_US
+        )
         self._delays[schedule.tenant, schedule.name] = _Delay(
             until_us=now_us + length_us, length_us=length_us, revision=revision
         )

@@ -41,7 +41,9 @@ class ScheduleState:
 
     def to_json(self) -> str:
         """Return the state as canonical JSON."""
-        return canonical.dumps({**asdict(self), "positions": {str(k): v for k, v in self.positions.items()}})
+        return canonical.dumps(
+            {**asdict(self), "positions": {str(k): v for k, v in self.positions.items()}}
+        )
 
     @classmethod
     def from_json(cls, text: str) -> ScheduleState:
@@ -49,4 +51,6 @@ class ScheduleState:
         data = canonical.loads(text)
         buffered = Occasion(**data["buffered"]) if data["buffered"] else None
         positions = {int(partition): offset for partition, offset in data["positions"].items()}
-        return cls(**{**data, "buffered": buffered, "positions": positions, "seen": tuple(data["seen"])})
+        return cls(
+            **{**data, "buffered": buffered, "positions": positions, "seen": tuple(data["seen"])}
+        )

@@ -56,7 +56,11 @@ def variables(definition: schedule_pb2.Schedule, time_us: int, event: object) ->
     """Return the variables of `params_cel`: the time of the occasion, its date in the schedule's zone, and its event."""
     zone = ZoneInfo(definition.cron.time_zone or "UTC")
     moment = datetime.fromtimestamp(time_us / 1_000_000, UTC)
-    return {"time": _rfc3339(time_us), "date": moment.astimezone(zone).date().isoformat(), "event": event}
+    return {
+        "time": _rfc3339(time_us),
+        "date": moment.astimezone(zone).date().isoformat(),
+        "event": event,
+    }
 
 
 def _rfc3339(time_us: int) -> str:

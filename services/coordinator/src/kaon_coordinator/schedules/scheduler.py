@@ -22,8 +22,20 @@ from kaon_coordinator.schedules.run_finished import run_finished
 from kaon_coordinator.schedules.schedule_backoff import Backoff
 from kaon_coordinator.schedules.schedule_state import Occasion, ScheduleState
 from kaon_coordinator.schedules.scheduled_runs import run_for
-from kaon_coordinator.schedules.topic_records import Fetched, RecordSource, model_occasion, record_occasion
-from kaon_coordinator.store.base import Fenced, Message, NewRun, ScheduleRecord, ScheduleStep, SetAside
+from kaon_coordinator.schedules.topic_records import (
+    Fetched,
+    RecordSource,
+    model_occasion,
+    record_occasion,
+)
+from kaon_coordinator.store.base import (
+    Fenced,
+    Message,
+    NewRun,
+    ScheduleRecord,
+    ScheduleStep,
+    SetAside,
+)
 from kaon_coordinator.store.protocols.aside_store import AsideStore
 from kaon_coordinator.store.protocols.run_store import RunStore
 from kaon_coordinator.store.protocols.schedule_store import ScheduleStore
@@ -132,7 +144,9 @@ class Scheduler:
             known = await self._parts.store.read(self._store.list_set_aside, 0)
             self._aside = {(each.tenant, each.name) for each in known if each.kind == "schedule"}
         now_us = self._parts.now_us()
-        found = await self._parts.store.read(self._store.due_schedules, list(epochs), now_us, _AT_ONCE)
+        found = await self._parts.store.read(
+            self._store.due_schedules, list(epochs), now_us, _AT_ONCE
+        )
         for schedule in found:
             key = (schedule.tenant, schedule.name)
             if key in self._asking or self._backoff.holds(schedule, now_us):
@@ -167,12 +181,16 @@ class Scheduler:
             raise
         except TopicSilent as error:
             log.warning(
-                "read of a schedule's topic failed; retrying", schedule=schedule.name, reason=str(error)
+                "read of a schedule's topic failed; retrying",
+                schedule=schedule.name,
+                reason=str(error),
             )
             self._backoff.record_failure(schedule, schedule.revision, now_us)
         except Exception as error:
             about = {"schedule": schedule.name, "tenant": schedule.tenant}
-            await self._set_aside(schedule, epoch, note_fault("a schedule was evaluated", error, **about))
+            await self._set_aside(
+                schedule, epoch, note_fault("a schedule was evaluated", error, **about)
+            )
         else:
             self._backoff.clear(schedule)
             await self._take_back(schedule)
@@ -218,7 +236,9 @@ class Scheduler:
         active = bool(occasions or state.buffered) and await self._is_active(
             schedule.tenant, state.last_run_id
         )
-        plan = overlap.plan(schedule.definition.overlap, occasions, active=active, buffered=state.buffered)
+        plan = overlap.plan(
+            schedule.definition.overlap, occasions, active=active, buffered=state.buffered
+        )
         runs, came = await self._runs(schedule, plan.submit, came, now_us)
         came = replace(came, buffered=plan.buffered)
         next_us = due.next_scan_us(schedule.definition, came, now_us)
@@ -254,7 +274,10 @@ class Scheduler:
             else:
                 run, created = answer
                 log.info(
-                    "scheduled run submitted", schedule=step.schedule.name, run=run.run_id, created=created
+                    "scheduled run submitted",
+                    schedule=step.schedule.name,
+                    run=run.run_id,
+                    created=created,
                 )
         told = [run.run_id for run in step.runs] + [message.run_id for message in step.messages]
         for partition in {partition_of(run_id, self._parts.partitions) for run_id in told}:
@@ -289,7 +312,9 @@ class Scheduler:
             else model_occasion(each, schedule.tenant, definition.model_published)
             for each in fetched.records
         ]
-        return [each for each in made if each is not None], replace(state, positions=fetched.positions)
+        return [each for each in made if each is not None], replace(
+            state, positions=fetched.positions
+        )
 
     async def _fetch(self, records: RecordSource, topic: str, state: ScheduleState) -> Fetched:
         try:
@@ -309,7 +334,11 @@ class Scheduler:
         return run.row.status not in t.TERMINAL
 
     async def _runs(
-        self, schedule: ScheduleRecord, occasions: Sequence[Occasion], state: ScheduleState, now_us: int
+        self,
+        schedule: ScheduleRecord,
+        occasions: Sequence[Occasion],
+        state: ScheduleState,
+        now_us: int,
     ) -> tuple[list[NewRun], ScheduleState]:
         """Create the runs of the occasions.
 
@@ -344,7 +373,9 @@ class Scheduler:
                 state = replace(state, last_error=str(fault))
                 continue
             runs.append(run)
-            state = replace(state, last_run_id=run.run_id, last_run_us=occasion.time_us, last_error="")
+            state = replace(
+                state, last_run_id=run.run_id, last_run_us=occasion.time_us, last_error=""
+            )
         return runs, state
 
 
@@ -355,6 +386,10 @@ def _reads_topic(schedule: ScheduleRecord) -> bool:
 
 def _cancel(schedule: ScheduleRecord, run_id: str, now_us: int) -> Message:
     requester = f"schedule:{schedule.name}"
-    wish = command_pb2.RequestRunCancel(reason="the next run of its schedule begins", requester=requester)
-    command = command_pb2.RunCommand(run_id=run_id, cancel=wish, requester=requester, reason=wish.reason)
+    wish = command_pb2.RequestRunCancel(
+        reason="the next run of its schedule begins", requester=requester
+    )
+    command = command_pb2.RunCommand(
+        run_id=run_id, cancel=wish, requester=requester, reason=wish.reason
+    )
     return Message(run_id=run_id, command=command, now_us=now_us)

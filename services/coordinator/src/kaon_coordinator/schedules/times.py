@@ -47,7 +47,11 @@ def after(schedule: s.Schedule, time_us: int) -> Iterator[int]:
     end_us = schedule.end_time.ToMicroseconds() if schedule.HasField("end_time") else None
     # The start itself counts.
     begin_us = max(time_us, start_us - 1)
-    times = _cron(schedule.cron, begin_us) if schedule.HasField("cron") else _interval(schedule, begin_us)
+    times = (
+        _cron(schedule.cron, begin_us)
+        if schedule.HasField("cron")
+        else _interval(schedule, begin_us)
+    )
     for each in times:
         if end_us is not None and each > end_us:
             return
@@ -84,7 +88,9 @@ def _newest(schedule: s.Schedule, last_us: int, now_us: int, count: int) -> list
     window_us = _FIRST_WINDOW_US
     while True:
         begin_us = max(last_us, now_us - window_us)
-        found = deque(takewhile(lambda each: each <= now_us, after(schedule, begin_us)), maxlen=count)
+        found = deque(
+            takewhile(lambda each: each <= now_us, after(schedule, begin_us)), maxlen=count
+        )
         if len(found) == count or begin_us == last_us:
             return list(found)
         window_us *= 8
@@ -92,7 +98,9 @@ def _newest(schedule: s.Schedule, last_us: int, now_us: int, count: int) -> list
 
 def _interval(schedule: s.Schedule, time_us: int) -> Iterator[int]:
     every_us = schedule.interval.every_ms * 1000
-    anchor_us = schedule.interval.anchor.ToMicroseconds() if schedule.interval.HasField("anchor") else 0
+    anchor_us = (
+        schedule.interval.anchor.ToMicroseconds() if schedule.interval.HasField("anchor") else 0
+    )
     next_us = anchor_us + ((time_us - anchor_us) // every_us + 1) * every_us
     while True:
         yield next_us
@@ -107,7 +115,9 @@ def _cron(cron: s.Cron, time_us: int) -> Iterator[int]:
     try:
         zone = ZoneInfo(cron.time_zone or "UTC")
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise InvalidValue(f"cron.time_zone {cron.time_zone!r}: there is no such time zone") from error
+        raise InvalidValue(
+            f"cron.time_zone {cron.time_zone!r}: there is no such time zone"
+        ) from error
     begin = (_EPOCH + timedelta(microseconds=time_us)).astimezone(zone)
     try:
         times = CronSim(cron.expression, begin)

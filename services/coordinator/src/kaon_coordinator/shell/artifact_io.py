@@ -81,7 +81,9 @@ class ArtifactIO:
         items: list[str] = []
         limit = self._limits.foreach_items
         with self._store.open(artifact) as lines:
-            for number, line in enumerate(_bounded(lines, artifact.uri, self._limits.item_bytes), start=1):
+            for number, line in enumerate(
+                _bounded(lines, artifact.uri, self._limits.item_bytes), start=1
+            ):
                 if not line.strip():
                     continue
                 if len(items) == limit:
@@ -151,7 +153,11 @@ def _item(line: bytes, uri: str, number: int) -> str:
 
 
 def _references(value: Any) -> Iterator[Mapping[str, Any]]:
-    if isinstance(value, dict) and value.keys() == {"artifact"} and isinstance(value["artifact"], dict):
+    if (
+        isinstance(value, dict)
+        and value.keys() == {"artifact"}
+        and isinstance(value["artifact"], dict)
+    ):
         yield value["artifact"]
     elif isinstance(value, dict | list):
         for each in value.values() if isinstance(value, dict) else value:

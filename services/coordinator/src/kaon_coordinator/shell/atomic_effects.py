@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from kaon_coordinator.engine.actions import Action, ReleasePermits, RememberStep, SubmitChild, TellRun
+from kaon_coordinator.engine.actions import (
+    Action,
+    ReleasePermits,
+    RememberStep,
+    SubmitChild,
+    TellRun,
+)
 from kaon_coordinator.engine.scopes.run_permits import permit_keys
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.store.base import Holder, Memo, Message, NewRun
@@ -31,7 +37,9 @@ class AtomicEffects:
             case TellRun():
                 command = action.command
                 command.run_id = action.run_id
-                message = Message(run_id=action.run_id, command=command, now_us=now_us, sender=state.run_id)
+                message = Message(
+                    run_id=action.run_id, command=command, now_us=now_us, sender=state.run_id
+                )
                 self.messages.append(message)
             case RememberStep():
                 memo = Memo(

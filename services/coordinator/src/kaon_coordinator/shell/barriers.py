@@ -56,14 +56,18 @@ class Barriers:
             return None
         barrier.resend = now + self._resend_seconds
         record = step_pb2.StepEvents(partition=partition.number, barrier=barrier.token)
-        return Send(topic=topics.STEP_EVENTS, partition=partition.number, value=record.SerializeToString())
+        return Send(
+            topic=topics.STEP_EVENTS, partition=partition.number, value=record.SerializeToString()
+        )
 
     def hear(self, partition: int, reports: Sequence[step_pb2.StepEvents]) -> bool:
         """Tell whether the partition's barrier has arrived, in these records or earlier."""
         barrier = self._barriers.get(partition)
         if barrier is None:
             return False
-        barrier.passed = barrier.passed or any(report.barrier == barrier.token for report in reports)
+        barrier.passed = barrier.passed or any(
+            report.barrier == barrier.token for report in reports
+        )
         return barrier.passed
 
     def expired(self, partition: Partition, now: float) -> list[LeaseId]:

@@ -95,7 +95,9 @@ def _encoded_apart(turn: Turn) -> list[EncodedEvent]:
             try:
                 encoded.append(_of_a_size(encode_event(event)))
             except Exception as error:
-                turn.set_apart(event.run_id, note_fault("its events were encoded", error, run=event.run_id))
+                turn.set_apart(
+                    event.run_id, note_fault("its events were encoded", error, run=event.run_id)
+                )
     return encoded
 
 
@@ -138,7 +140,9 @@ async def commit(store: StoreCalls[PartitionStore], written: Sequence[Written]) 
     return apart.lost
 
 
-async def _commit_apart(store: StoreCalls[PartitionStore], parts: Sequence[_Part], apart: _Apart) -> None:
+async def _commit_apart(
+    store: StoreCalls[PartitionStore], parts: Sequence[_Part], apart: _Apart
+) -> None:
     """Write as many parts as possible, by halving."""
     if not parts:
         return

@@ -14,7 +14,11 @@ from kaon_wire.errors import NotFound
 
 
 def hindrance(
-    store: RunStore, state: RunState, action: PrepareChild, wanted: WorkflowRecord, params: Mapping[str, str]
+    store: RunStore,
+    state: RunState,
+    action: PrepareChild,
+    wanted: WorkflowRecord,
+    params: Mapping[str, str],
 ) -> str:
     """Return why the run `action.continues` cannot continue in place of a new one; empty when it can.
 

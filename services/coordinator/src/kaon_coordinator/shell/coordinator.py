@@ -73,7 +73,9 @@ class Coordinator:
         self.counters = Counters()
         workflows = Workflows(store)
         self._inbox = inbox = Inbox(store, partitions, workflows)
-        self._link = link = PoolLink(settings=settings, clocks=clocks, store=store, partitions=partitions)
+        self._link = link = PoolLink(
+            settings=settings, clocks=clocks, store=store, partitions=partitions
+        )
         outside = Outside(
             store=store,
             artifact_io=artifact_io,
@@ -86,7 +88,9 @@ class Coordinator:
             wake=partitions.woken.set,
         )
         queries = Queries(outside)
-        dispatch = Dispatch(settings=settings, partitions=partitions, inbox=inbox, queries=queries, link=link)
+        dispatch = Dispatch(
+            settings=settings, partitions=partitions, inbox=inbox, queries=queries, link=link
+        )
         barriers = Barriers(settings.lease_seconds)
         history_publisher = HistoryPublisher(settings.catalogue, transport)
         self._progress = progress_publisher = ProgressPublisher(settings.catalogue, transport)
@@ -159,7 +163,9 @@ class Coordinator:
         if self.wake(partition, submitted):
             return
         wakeup = command_pb2.Wakeup(inbox_filled=command_pb2.InboxFilled(partition=partition))
-        send = Send(topic=topics.RUN_COMMANDS, partition=partition, value=wakeup.SerializeToString())
+        send = Send(
+            topic=topics.RUN_COMMANDS, partition=partition, value=wakeup.SerializeToString()
+        )
         await self._transport.send([send])
 
     def epochs(self) -> dict[int, int]:

@@ -53,7 +53,8 @@ class Decider:
             return
         if state.seq == 0 and fresh is not None:
             turn.absorb(
-                state, submit(state, submitted=submitted(fresh.run, row.command), context=turn.context)
+                state,
+                submit(state, submitted=submitted(fresh.run, row.command), context=turn.context),
             )
         told = len(turn.events)
         try:
@@ -124,7 +125,9 @@ class Decider:
             state = self.partition.runs.get(run_id)
             if state is not None:
                 self._tell(state, message)
-            elif isinstance(message, PermitsGranted) and not self.partition.rests(self.turn, run_id):
+            elif isinstance(message, PermitsGranted) and not self.partition.rests(
+                self.turn, run_id
+            ):
                 # The answers are no longer needed.
                 self.turn.atomic_effects.released.append(Holder(run_id=run_id, path=message.path))
 
@@ -179,9 +182,13 @@ def submitted(run: LoadedRun, command: command_pb2.RunCommand) -> history_pb2.Ru
         trace_parent=command.start.trace_parent,
     )
     if run.parent_run_id:
-        parent = history_pb2.RunParent(run_id=run.parent_run_id, path=run.parent_path, depth=run.depth)
+        parent = history_pb2.RunParent(
+            run_id=run.parent_run_id, path=run.parent_path, depth=run.depth
+        )
         event.parent.CopyFrom(parent)
     if run.fork_run_id:
         reset = command.start.reset
-        event.fork.CopyFrom(history_pb2.RunFork(run_id=run.fork_run_id, seq=run.fork_seq, reset=reset))
+        event.fork.CopyFrom(
+            history_pb2.RunFork(run_id=run.fork_run_id, seq=run.fork_seq, reset=reset)
+        )
     return event

@@ -38,10 +38,14 @@ class Effects:
     """The effects of a durable turn."""
 
     # By pool.
-    requests: dict[str, list[step_pb2.StepRequest]] = field(default_factory=lambda: defaultdict(list))
+    requests: dict[str, list[step_pb2.StepRequest]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
     ended: dict[str, list[step_pb2.StepEnded]] = field(default_factory=lambda: defaultdict(list))
     # By incarnation.
-    commands: dict[str, list[runner_pb2.RunnerCommand]] = field(default_factory=lambda: defaultdict(list))
+    commands: dict[str, list[runner_pb2.RunnerCommand]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
     # Questions to be answered outside the engine.
     queries: list[tuple[RunState, Action]] = field(default_factory=list)
     # Runs whose inboxes were filled.
@@ -72,7 +76,9 @@ def effects_of(turn: Turn, watch: Watch, *, partition: int, epoch: int, now: flo
         try:
             letting.out(state, action)
         except Exception as error:
-            effects.faulted[state.run_id] = note_fault("its requests were made", error, run=state.run_id)
+            effects.faulted[state.run_id] = note_fault(
+                "its requests were made", error, run=state.run_id
+            )
     for incarnation, key in turn.disowned:
         command = requests.revoke_stale(key, partition=partition, epoch=epoch)
         effects.commands[incarnation].append(command)
@@ -120,7 +126,11 @@ class _Letting:
             self.effects.requests[request.pool].append(request)
 
     def _command(
-        self, make: Callable[..., runner_pb2.RunnerCommand], state: RunState, incarnation: str, action: Action
+        self,
+        make: Callable[..., runner_pb2.RunnerCommand],
+        state: RunState,
+        incarnation: str,
+        action: Action,
     ) -> None:
         command = make(state.run_id, action, partition=self.partition, epoch=self.epoch)
         self.effects.commands[incarnation].append(command)

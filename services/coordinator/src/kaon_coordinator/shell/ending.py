@@ -79,7 +79,9 @@ class Endings:
             except Unavailable:
                 raise
             except Exception as error:
-                note_fault("it was ended", error, run=faulted.run_id, reference_of=faulted.fault.reference)
+                note_fault(
+                    "it was ended", error, run=faulted.run_id, reference_of=faulted.fault.reference
+                )
                 continue
             return (turn if kept else None), kept
         partition.forget(faulted.run_id)
@@ -87,7 +89,9 @@ class Endings:
 
     async def _decide(self, partition: Partition, faulted: FaultedRun, how: _End) -> Turn:
         parts = self._parts
-        turn = Turn(context=parts.context(), partitions=parts.partitions, applied_inbox=list(faulted.rows))
+        turn = Turn(
+            context=parts.context(), partitions=parts.partitions, applied_inbox=list(faulted.rows)
+        )
         try:
             run = await self._store.read(self._store.store.load_run, faulted.run_id)
         except NotFound:
@@ -136,7 +140,12 @@ class Endings:
         if await self._write(batch):
             return False
         partition.aside.add(faulted.run_id)
-        log.error("run set aside", run=faulted.run_id, partition=partition.number, reference=fault.reference)
+        log.error(
+            "run set aside",
+            run=faulted.run_id,
+            partition=partition.number,
+            reference=fault.reference,
+        )
         return True
 
     async def _write(self, batch: PartitionBatch) -> bool:

@@ -48,13 +48,17 @@ class ForkStates:
             return None
         del self._folding[fork.run_id]
         if isinstance(task.exception(), Unavailable):
-            log.warning("fork state not ready; retrying", run=fork.run_id, reason=str(task.exception()))
+            log.warning(
+                "fork state not ready; retrying", run=fork.run_id, reason=str(task.exception())
+            )
             return None
         return task.result()
 
     def drop(self, partition: int) -> None:
         """Forget a partition that another owner has claimed."""
-        for run_id in [run_id for run_id, (place, _) in self._folding.items() if place == partition]:
+        for run_id in [
+            run_id for run_id, (place, _) in self._folding.items() if place == partition
+        ]:
             self._folding.pop(run_id)[1].cancel()
 
     async def close(self) -> None:

@@ -63,7 +63,9 @@ class HistoryPublisher:
             await asyncio.sleep(PAUSE_SECONDS)
 
 
-def _by_partition(waiting: Iterable[tuple[Partition, Sequence[EncodedEvent]]]) -> dict[int, list[bytes]]:
+def _by_partition(
+    waiting: Iterable[tuple[Partition, Sequence[EncodedEvent]]],
+) -> dict[int, list[bytes]]:
     found: dict[int, list[bytes]] = defaultdict(list)
     for partition, events in waiting:
         found[partition.number] += [event.data for event in events]

@@ -55,7 +55,9 @@ class Outbox:
         """Release steps to runners: serialized StepRequests."""
         for incarnation, requests in by_runner.items():
             partition = partition_of(incarnation, self._catalogue.runner_partitions)
-            record = step_pb2.StepReleases(pool=pool, incarnation=incarnation, pool_epoch=pool_epoch)
+            record = step_pb2.StepReleases(
+                pool=pool, incarnation=incarnation, pool_epoch=pool_epoch
+            )
             begin = record.SerializeToString()
             for chunk in _chunks(requests, len):
                 # The serialized parts of a repeated message can be concatenated, so serialized parts need not

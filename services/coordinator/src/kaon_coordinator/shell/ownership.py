@@ -74,7 +74,9 @@ class Ownership:
         leases = LeaseBook(seconds=settings.lease_seconds)
         partition = Partition(number=number, epoch=epoch, leases=leases)
         aside = await self._store.read(self._store.store.list_set_aside, 0)
-        partition.aside |= {each.name for each in aside if each.kind == "run" and each.partition == number}
+        partition.aside |= {
+            each.name for each in aside if each.kind == "run" and each.partition == number
+        }
         loaded = await self._store.run(self._store.store.load_runs, number)
         try:
             await self._publish_rest(partition)
@@ -95,7 +97,9 @@ class Ownership:
             outbox.history(partition.number, (encode_event(event).data for event in events))
             await self._parts.transport.send(outbox.take())
             marks = {event.run_id: event.seq for event in events}
-            batch = PartitionBatch(partition=partition.number, epoch=partition.epoch, published=marks)
+            batch = PartitionBatch(
+                partition=partition.number, epoch=partition.epoch, published=marks
+            )
             await self._store.run(store.commit, batch)
 
     async def take_back(self, filled: Collection[int], outbox: Outbox) -> None:
@@ -117,7 +121,9 @@ class Ownership:
             running = [run for run in loaded if run.row.status not in t.TERMINAL]
             await self._adopt(partition, running, outbox)
 
-    async def _adopt(self, partition: Partition, loaded: Sequence[LoadedRun], outbox: Outbox) -> None:
+    async def _adopt(
+        self, partition: Partition, loaded: Sequence[LoadedRun], outbox: Outbox
+    ) -> None:
         stored = []
         for run in loaded:
             try:
@@ -139,7 +145,9 @@ class Ownership:
         self._parts.counters.fenced += 1
         log.warning("partition lost to a newer owner", partition=number)
         self._drop(number)
-        self._claimed_away[number] = self._parts.clocks.monotonic() + self._parts.settings.lease_seconds
+        self._claimed_away[number] = (
+            self._parts.clocks.monotonic() + self._parts.settings.lease_seconds
+        )
 
     def lose_refused(self) -> None:
         """Lose the partitions in which the store refused a write outside the turns.
@@ -170,7 +178,9 @@ class Ownership:
         """Record how far histories have been published, so that the next owner has little to repeat."""
         batches = [
             PartitionBatch(
-                partition=partition.number, epoch=partition.epoch, published=partition.take_published()
+                partition=partition.number,
+                epoch=partition.epoch,
+                published=partition.take_published(),
             )
             for partition in self._partitions.owned.values()
             if partition.published

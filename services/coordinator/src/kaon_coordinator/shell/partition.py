@@ -156,14 +156,21 @@ class Partition:
         held: list[step_pb2.StepHeld] = []
         for state, step in self._step_index.ready(pool, self.runs):
             self._answer(
-                ready, state, step, partial(requests.step_request, partition=self.number, epoch=self.epoch)
+                ready,
+                state,
+                step,
+                partial(requests.step_request, partition=self.number, epoch=self.epoch),
             )
         for state, step in self._step_index.held(pool, self.runs):
             self._answer(held, state, step, requests.held_step)
         return ready, held
 
     def _answer(
-        self, answers: list[M], state: RunState, step: StepState, make: Callable[[RunState, StepState], M]
+        self,
+        answers: list[M],
+        state: RunState,
+        step: StepState,
+        make: Callable[[RunState, StepState], M],
     ) -> None:
         """Add one step to the answer to a matcher."""
         if state.run_id in self.faulted:
@@ -175,7 +182,9 @@ class Partition:
 
 
 def _never(expression: str, variables: object) -> object:
-    raise AssertionError(f"no decision is made here, yet {expression!r} over {variables!r} was evaluated")
+    raise AssertionError(
+        f"no decision is made here, yet {expression!r} over {variables!r} was evaluated"
+    )
 
 
 # For turns that carry only actions.

@@ -40,7 +40,9 @@ class Partitions:
 
     def ready_pools(self) -> Counter[str]:
         """Return how many steps of all partitions wait in each pool."""
-        return sum((Counter(partition.ready_pools()) for partition in self.owned.values()), Counter())
+        return sum(
+            (Counter(partition.ready_pools()) for partition in self.owned.values()), Counter()
+        )
 
     def refuse(self, number: int, epoch: int) -> None:
         """Note that the store refused a write under this epoch; the next tick drops the partition."""

@@ -92,7 +92,9 @@ class PermitQueue:
         self._waiting[partition][holder] = _Wanted(wish=wish, asked=action.asked)
         self._asked.set()
 
-    def _wish(self, state: RunState, action: TakePermits, holder: Holder, since_us: int | None) -> PermitWish:
+    def _wish(
+        self, state: RunState, action: TakePermits, holder: Holder, since_us: int | None
+    ) -> PermitWish:
         definition = state.workflow.definition
         own = f"workflow:{definition.name}"
         bounds: Mapping[str, int] = {own: definition.max_active_runs} if own in action.keys else {}

@@ -54,7 +54,12 @@ class PoolLink:
     """
 
     def __init__(
-        self, *, settings: ShellSettings, clocks: Clocks, store: StoreCalls[PoolStore], partitions: Partitions
+        self,
+        *,
+        settings: ShellSettings,
+        clocks: Clocks,
+        store: StoreCalls[PoolStore],
+        partitions: Partitions,
     ) -> None:
         self._catalogue = settings.catalogue
         self._store = store
@@ -129,7 +134,12 @@ class PoolLink:
             return
         ready, _ = partition.answer_pool(report.pool) if partition.misses(report) else ([], [])
         if ready:
-            log.info("requests sent again", pool=report.pool, partition=partition.number, steps=len(ready))
+            log.info(
+                "requests sent again",
+                pool=report.pool,
+                partition=partition.number,
+                steps=len(ready),
+            )
             record = step_pb2.StepRequests(
                 pool=report.pool, partition=partition.number, epoch=partition.epoch, requests=ready
             )

@@ -106,7 +106,9 @@ class Pools:
         for heartbeat in inbound.heartbeats:
             matcher = self._matchers.get(heartbeat.pool)
             if matcher is not None:
-                with going_on("a heartbeat was heard", pool=matcher.pool, runner=heartbeat.incarnation):
+                with going_on(
+                    "a heartbeat was heard", pool=matcher.pool, runner=heartbeat.incarnation
+                ):
                     matcher.heartbeat(heartbeat, now)
 
     def deafen(self) -> None:
@@ -128,7 +130,11 @@ class Pools:
 
     def unknown(self) -> Mapping[str, int]:
         """Return the pools that the deployment does not have and in which steps of this process's runs wait, with their number."""
-        return {pool: count for pool, count in self._ready().items() if pool not in self._catalogue.pools}
+        return {
+            pool: count
+            for pool, count in self._ready().items()
+            if pool not in self._catalogue.pools
+        }
 
     def runners(self, pool: str) -> list[runner_pb2.Runner]:
         """Return the runners of a pool, or of all pools when it is empty, as far as their matchers are in this process."""
@@ -163,4 +169,6 @@ class Pools:
                 for partition in range(self._catalogue.run_partitions):
                     self._tell_engine(partition, command_pb2.Wakeup(pool_opened=opened), outbox)
             case ReportPool(message=report_):
-                self._tell_engine(report_.partition, command_pb2.Wakeup(pool_report=report_), outbox)
+                self._tell_engine(
+                    report_.partition, command_pb2.Wakeup(pool_report=report_), outbox
+                )

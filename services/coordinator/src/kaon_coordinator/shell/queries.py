@@ -157,11 +157,17 @@ class Queries:
 
     def _granted(self, grant: Grant) -> None:
         self._answer(
-            grant.partition, grant.holder.run_id, PermitsGranted(path=grant.holder.path, asked=grant.asked)
+            grant.partition,
+            grant.holder.run_id,
+            PermitsGranted(path=grant.holder.path, asked=grant.asked),
         )
 
     def _begin(
-        self, partition: int, state: RunState, query: _Work, answer: Callable[[], Awaitable[Message]]
+        self,
+        partition: int,
+        state: RunState,
+        query: _Work,
+        answer: Callable[[], Awaitable[Message]],
     ) -> None:
         task = asyncio.ensure_future(self._work(partition, state.run_id, query, answer))
         self._tasks.add(task)
@@ -183,9 +189,13 @@ class Queries:
             except (StoreUnavailable, Unavailable) as error:
                 message = Unprepared(path=path, asked=asked, kind="Platform", problem=str(error))
             except KaonError as error:
-                message = Unprepared(path=path, asked=asked, kind="BindingError", problem=str(error))
+                message = Unprepared(
+                    path=path, asked=asked, kind="BindingError", problem=str(error)
+                )
             except Exception as error:
-                fault = note_fault(f"{type(query).__name__} was answered", error, run=run_id, path=path)
+                fault = note_fault(
+                    f"{type(query).__name__} was answered", error, run=run_id, path=path
+                )
                 message = Unprepared(path=path, asked=asked, kind=ENGINE_FAULT, problem=str(fault))
         # A partition that was lost meanwhile, even if it came back, has been asked again.
         if self._outside.epoch_of(partition) is not None:
@@ -235,11 +245,15 @@ class Queries:
         store = self._outside.store
         try:
             workflow = await _patiently(
-                lambda: store.read(store.store.get_workflow, state.tenant, action.workflow, action.version)
+                lambda: store.read(
+                    store.store.get_workflow, state.tenant, action.workflow, action.version
+                )
             )
             complete = params.complete(workflow.definition, action.params, self._outside.limits)
         except (NotFound, InvalidValue) as error:
-            return Unprepared(path=action.path, asked=action.asked, kind="BindingError", problem=str(error))
+            return Unprepared(
+                path=action.path, asked=action.asked, kind="BindingError", problem=str(error)
+            )
         return ChildPrepared(
             path=action.path,
             asked=action.asked,
@@ -250,7 +264,11 @@ class Queries:
         )
 
     async def _child_run(
-        self, state: RunState, action: PrepareChild, wanted: WorkflowRecord, complete: Mapping[str, str]
+        self,
+        state: RunState,
+        action: PrepareChild,
+        wanted: WorkflowRecord,
+        complete: Mapping[str, str],
     ) -> str:
         """Return the id of the run that can continue for a block, or of a new one."""
         store = self._outside.store

@@ -60,7 +60,9 @@ def key_of(run_id: str, issue: StepIssue | StepState) -> step_pb2.StepKey:
     )
 
 
-def step_request(state: RunState, step: StepState, *, partition: int, epoch: int) -> step_pb2.StepRequest:
+def step_request(
+    state: RunState, step: StepState, *, partition: int, epoch: int
+) -> step_pb2.StepRequest:
     """Build the request for a READY step, with everything that a runner needs."""
     declared = step.block.step
     definition = state.workflow.definition
@@ -114,7 +116,9 @@ def held_step(state: RunState, step: StepState) -> step_pb2.StepHeld:
     )
 
 
-def revoke(run_id: str, action: RevokeLease, *, partition: int, epoch: int) -> runner_pb2.RunnerCommand:
+def revoke(
+    run_id: str, action: RevokeLease, *, partition: int, epoch: int
+) -> runner_pb2.RunnerCommand:
     """Build the command that revokes a lease."""
     key = key_of(run_id, action.issue)
     return runner_pb2.RunnerCommand(
@@ -133,13 +137,19 @@ def revoke_stale(key: step_pb2.StepKey, *, partition: int, epoch: int) -> runner
     )
 
 
-def grant(run_id: str, action: GrantLease, *, partition: int, epoch: int) -> runner_pb2.RunnerCommand:
+def grant(
+    run_id: str, action: GrantLease, *, partition: int, epoch: int
+) -> runner_pb2.RunnerCommand:
     """Build the command that lets the holder of an exclusive step begin."""
     key = key_of(run_id, action.issue)
-    return runner_pb2.RunnerCommand(grant=runner_pb2.GrantStep(key=key, epoch=epoch, partition=partition))
+    return runner_pb2.RunnerCommand(
+        grant=runner_pb2.GrantStep(key=key, epoch=epoch, partition=partition)
+    )
 
 
-def signal(run_id: str, action: SignalHolder, *, partition: int, epoch: int) -> runner_pb2.RunnerCommand:
+def signal(
+    run_id: str, action: SignalHolder, *, partition: int, epoch: int
+) -> runner_pb2.RunnerCommand:
     """Build the command that delivers a signal to a running step."""
     key = key_of(run_id, action.issue)
     return runner_pb2.RunnerCommand(

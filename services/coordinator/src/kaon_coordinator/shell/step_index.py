@@ -34,7 +34,9 @@ class StepIndex:
 
     def count_ready(self, pool: str, runs: dict[str, RunState]) -> int:
         """Return the number of steps that wait for a runner of the pool."""
-        return sum(len(paths) for run_id, paths in self._ready[pool].items() if not runs[run_id].halted)
+        return sum(
+            len(paths) for run_id, paths in self._ready[pool].items() if not runs[run_id].halted
+        )
 
     def ready_pools(self, runs: dict[str, RunState]) -> dict[str, int]:
         """Return how many steps wait in each pool in which any does."""
@@ -59,11 +61,15 @@ def _put(places: dict[str, set[str]], run_id: str, path: str, *, here: bool) -> 
             del places[run_id]
 
 
-def _steps(places: dict[str, set[str]], runs: dict[str, RunState]) -> Iterator[tuple[RunState, StepState]]:
+def _steps(
+    places: dict[str, set[str]], runs: dict[str, RunState]
+) -> Iterator[tuple[RunState, StepState]]:
     # Run ids ascend with time.
     for run_id in sorted(places):
         state = runs[run_id]
         # A reset drops steps without an event of their own.
         places[run_id] &= state.steps.keys()
-        for step in sorted((state.steps[path] for path in places[run_id]), key=lambda step: step.position):
+        for step in sorted(
+            (state.steps[path] for path in places[run_id]), key=lambda step: step.position
+        ):
             yield state, step

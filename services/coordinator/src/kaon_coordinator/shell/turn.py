@@ -10,7 +10,12 @@ from kaon_coordinator.engine.actions import (
 from kaon_coordinator.engine.decide import decide
 from kaon_coordinator.engine.decision import Context, Decision
 from kaon_coordinator.engine.messages import Message
-from kaon_coordinator.engine.rows.codec import run_row, take_block_rows, take_dropped, take_step_rows
+from kaon_coordinator.engine.rows.codec import (
+    run_row,
+    take_block_rows,
+    take_dropped,
+    take_step_rows,
+)
 from kaon_coordinator.engine.rows.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.faults import Fault, note_fault
@@ -58,7 +63,9 @@ class Turn:
         self.stale += decision.stale
         now_us = self.context.now_us
         for action in decision.actions:
-            if not self.atomic_effects.take(state, action, now_us=now_us, partitions=self.partitions):
+            if not self.atomic_effects.take(
+                state, action, now_us=now_us, partitions=self.partitions
+            ):
                 self.actions.append((state, action))
         if decision.events:
             self.events += decision.events

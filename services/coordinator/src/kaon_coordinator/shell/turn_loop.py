@@ -188,13 +188,17 @@ class TurnLoop:
         # Outbox.
         await self._send(outbox.take())
 
-    def _decide(self, partition: Partition, inbound: Inbound, commands: Commands, now: float) -> Turn | None:
+    def _decide(
+        self, partition: Partition, inbound: Inbound, commands: Commands, now: float
+    ) -> Turn | None:
         """Make one turn of one partition; return None when nothing concerns it."""
         barriers = self._parts.barriers
         reports = inbound.reports.get(partition.number, ())
         rows = commands.rows.get(partition.number, ())
         passed = barriers.hear(partition.number, reports)
-        turn = Turn(context=self._parts.context(), partitions=self._settings.catalogue.run_partitions)
+        turn = Turn(
+            context=self._parts.context(), partitions=self._settings.catalogue.run_partitions
+        )
         answers = self._queries.take(partition.number)
         if not (reports or rows or passed or answers or partition.is_due(turn.context.now_us)):
             return None
@@ -209,7 +213,9 @@ class TurnLoop:
         self._counters.stale_leases += turn.stale
         return turn
 
-    async def _commit(self, turns: Sequence[tuple[Partition, Turn]]) -> list[tuple[Partition, Turn]]:
+    async def _commit(
+        self, turns: Sequence[tuple[Partition, Turn]]
+    ) -> list[tuple[Partition, Turn]]:
         """Make turns durable in one transaction.
 
         Return them without those of partitions that another process owns.
@@ -226,11 +232,15 @@ class TurnLoop:
                     partition.forget(run_id)
                 partition.faulted |= turn.faulted
                 self._made_durable(
-                    partition, turn, [event for event in each.history if event.run_id not in turn.faulted]
+                    partition,
+                    turn,
+                    [event for event in each.history if event.run_id not in turn.faulted],
                 )
         return owned
 
-    def _made_durable(self, partition: Partition, turn: Turn, events: Sequence[EncodedEvent]) -> None:
+    def _made_durable(
+        self, partition: Partition, turn: Turn, events: Sequence[EncodedEvent]
+    ) -> None:
         self._counters.committed_events += len(events)
         self._parts.history_publisher.add(partition, events)
         with going_on("events were told", partition=partition.number):
@@ -248,7 +258,9 @@ class TurnLoop:
                 if not kept:
                     self._ownership.lose(partition.number)
                 elif turn is not None:
-                    self._made_durable(partition, turn, [encode_event(event) for event in turn.events])
+                    self._made_durable(
+                        partition, turn, [encode_event(event) for event in turn.events]
+                    )
                     effects = partition.effects(turn, self._clocks.monotonic())
                     self._parts.dispatch.dispatch(partition, effects, outbox)
 

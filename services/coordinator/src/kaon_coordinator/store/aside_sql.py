@@ -21,11 +21,15 @@ class Aside:
     def __init__(self, database: Database) -> None:
         first = database.insert(set_aside).values({name: bindparam(name) for name in _COLUMNS})
         changed = {name: first.excluded[name] for name in _COLUMNS if name not in _KEYS}
-        self._put = Bulk(database, first.on_conflict_do_update(index_elements=_KEYS, set_=changed), _COLUMNS)
+        self._put = Bulk(
+            database, first.on_conflict_do_update(index_elements=_KEYS, set_=changed), _COLUMNS
+        )
 
     def put(self, connection: Connection, rows: Sequence[SetAside]) -> None:
         """Set things aside; the newest reason counts."""
-        self._put.execute(connection, [tuple(getattr(row, name) for name in _COLUMNS) for row in rows])
+        self._put.execute(
+            connection, [tuple(getattr(row, name) for name in _COLUMNS) for row in rows]
+        )
 
 
 def listed(connection: Connection, limit: int) -> list[SetAside]:
@@ -46,4 +50,6 @@ def take_back(connection: Connection, kind: str, tenant: str, name: str) -> bool
 
 def is_aside(run_id: ColumnElement[str]) -> ColumnElement[bool]:
     """Tell whether a run is set aside."""
-    return exists().where(set_aside.c.kind == "run", set_aside.c.tenant == "", set_aside.c.name == run_id)
+    return exists().where(
+        set_aside.c.kind == "run", set_aside.c.tenant == "", set_aside.c.name == run_id
+    )

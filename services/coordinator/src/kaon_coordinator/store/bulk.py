@@ -67,6 +67,8 @@ def upsert(database: Database, table: Table) -> Any:
     statement = database.insert(table)
     keys = [column.name for column in table.primary_key]
     values = {
-        column.name: statement.excluded[column.name] for column in table.columns if column.name not in keys
+        column.name: statement.excluded[column.name]
+        for column in table.columns
+        if column.name not in keys
     }
     return statement.on_conflict_do_update(index_elements=keys, set_=values)

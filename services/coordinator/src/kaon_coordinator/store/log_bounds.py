@@ -69,7 +69,9 @@ class Kept:
                 self.tail_bytes += size
                 tail.append(line)
             self._pass(line.sequence, bounds)
-        return Parts(head=tuple(head), tail=tuple(line for line in tail if line.sequence >= self.tail_first))
+        return Parts(
+            head=tuple(head), tail=tuple(line for line in tail if line.sequence >= self.tail_first)
+        )
 
     def _is_of_head(self, number: int, size: int, bounds: LogBounds) -> bool:
         fits = self.head_bytes + size <= bounds.head_bytes

@@ -65,7 +65,9 @@ class LogArchive:
         counts = counts.values({name: bindparam(name) for name in _COUNTS})
         self._counts = Bulk(database, counts, (*_COUNTS, "key"))
 
-    def archive(self, connection: Connection, records: Sequence[log_pb2.LogLines]) -> frozenset[str]:
+    def archive(
+        self, connection: Connection, records: Sequence[log_pb2.LogLines]
+    ) -> frozenset[str]:
         """Archive the new lines of records; return the runs with new lines."""
         if not self._database.is_sqlite:
             connection.execute(text("LOCK TABLE log_leases IN SHARE ROW EXCLUSIVE MODE"))
@@ -100,9 +102,13 @@ class LogArchive:
             log_chunks.c.first_sequence,
             *(log_leases.c[name] for name in (*_LEASE_COLUMNS, *_KEPT)),
         ).join(log_leases, log_leases.c.lease_id == log_chunks.c.lease_id)
-        query = query.where(log_chunks.c.run_id == run_id, log_chunks.c.chunk_id > after_chunk, _IS_SHOWN)
+        query = query.where(
+            log_chunks.c.run_id == run_id, log_chunks.c.chunk_id > after_chunk, _IS_SHOWN
+        )
         if before_chunk:
-            query = query.where(log_chunks.c.chunk_id < before_chunk).order_by(log_chunks.c.chunk_id.desc())
+            query = query.where(log_chunks.c.chunk_id < before_chunk).order_by(
+                log_chunks.c.chunk_id.desc()
+            )
         else:
             query = query.order_by(log_chunks.c.chunk_id)
         if path:
@@ -114,7 +120,9 @@ class LogArchive:
     def _open(self, connection: Connection, lease: _Lease) -> _Archived:
         values = dict(zip(_LEASE_COLUMNS, lease, strict=True))
         fresh = dict.fromkeys(_COUNTS, 0)
-        connection.execute(self._database.insert(log_leases).values(values | fresh).on_conflict_do_nothing())
+        connection.execute(
+            self._database.insert(log_leases).values(values | fresh).on_conflict_do_nothing()
+        )
         row = connection.execute(select(log_leases).filter_by(**values)).one()
         kept = Kept(
             head_lines=row.lines,
@@ -151,9 +159,13 @@ class LogArchive:
         slack = self._bounds.slack
         if not crowded and kept.tail_first // slack == archived.tail_began // slack:
             return
-        of_tail = (log_chunks.c.lease_id == archived.lease_id) & (log_chunks.c.last_sequence > kept.head_last)
+        of_tail = (log_chunks.c.lease_id == archived.lease_id) & (
+            log_chunks.c.last_sequence > kept.head_last
+        )
         of_tail &= log_chunks.c.first_sequence > kept.head_last
-        connection.execute(delete(log_chunks).where(of_tail, log_chunks.c.last_sequence < kept.tail_first))
+        connection.execute(
+            delete(log_chunks).where(of_tail, log_chunks.c.last_sequence < kept.tail_first)
+        )
         rest = select(func.coalesce(func.sum(log_chunks.c.bytes), 0)).where(of_tail)
         kept.tail_bytes = int(connection.execute(rest).scalar_one())
 
@@ -180,7 +192,9 @@ def of_path(path: str) -> ColumnElement[bool]:
     """Whether a lease is that of a step at or under a path."""
     # A path goes on with another segment, a cell's key, the number of an iteration or a case.
     follows = func.substr(log_leases.c.path, len(path) + 1, 1)
-    under = (func.substr(log_leases.c.path, 1, len(path)) == path) & follows.in_(["/", "[", "#", "="])
+    under = (func.substr(log_leases.c.path, 1, len(path)) == path) & follows.in_(
+        ["/", "[", "#", "="]
+    )
     return or_(log_leases.c.path == path, under)
 
 
@@ -198,7 +212,9 @@ def _counts_row(archived: _Archived) -> tuple[Any, ...]:
     return (*counts, kept.tail_bytes, kept.last, archived.lease_id)
 
 
-def _stored_sequences(connection: Connection, lease_id: int, lines: Sequence[log_pb2.LogLine]) -> set[int]:
+def _stored_sequences(
+    connection: Connection, lease_id: int, lines: Sequence[log_pb2.LogLine]
+) -> set[int]:
     """Return the archived sequence numbers of the lease that may coincide with those of `lines`."""
     if not lines:
         return set()
@@ -209,7 +225,9 @@ def _stored_sequences(connection: Connection, lease_id: int, lines: Sequence[log
         log_chunks.c.first_sequence <= max(numbers),
     )
     stored = connection.execute(query).scalars()
-    return {line.sequence for payload in stored for line in log_pb2.LogLines.FromString(payload).lines}
+    return {
+        line.sequence for payload in stored for line in log_pb2.LogLines.FromString(payload).lines
+    }
 
 
 def _lease(record: log_pb2.LogLines) -> _Lease:
@@ -223,18 +241,26 @@ def _chunk_row(
     kept = archived.kept
     numbers = [line.sequence for line in lines] or [kept.last if kept.closed else 0]
     size = sum(len(line.text.encode()) for line in lines)
-    stored = log_pb2.LogLines(key=record.key, incarnation=record.incarnation, lines=lines, dropped=dropped)
+    stored = log_pb2.LogLines(
+        key=record.key, incarnation=record.incarnation, lines=lines, dropped=dropped
+    )
     payload = stored.SerializeToString(deterministic=True)
     return record.key.run_id, archived.lease_id, min(numbers), max(numbers), size, payload
 
 
 def _log_chunk(row: Row[Any]) -> LogChunk:
-    key = step_pb2.StepKey(run_id=row.run_id, path=row.path, attempt=row.attempt, generation=row.generation)
+    key = step_pb2.StepKey(
+        run_id=row.run_id, path=row.path, attempt=row.attempt, generation=row.generation
+    )
     left_out = (row.head_last + 1, row.tail_first - 1) if row.full else None
     payload = row.payload
     # In the tail only the first chunk may begin before it.
     if left_out is not None and left_out[0] <= row.first_sequence <= left_out[1]:
         payload = visible(payload, left_out)
     return LogChunk(
-        chunk_id=row.chunk_id, key=key, incarnation=row.incarnation, payload=payload, left_out=left_out
+        chunk_id=row.chunk_id,
+        key=key,
+        incarnation=row.incarnation,
+        payload=payload,
+        left_out=left_out,
     )

@@ -17,7 +17,9 @@ class Memos:
     """Stores memos; the newest one under a key counts."""
 
     def __init__(self, database: Database) -> None:
-        self._upsert = Bulk(database, upsert(database, memos), [column.name for column in memos.columns])
+        self._upsert = Bulk(
+            database, upsert(database, memos), [column.name for column in memos.columns]
+        )
 
     def remember(self, connection: Connection, new: Sequence[Memo]) -> None:
         """Store memos in a global order, so that no two transactions deadlock."""
@@ -27,7 +29,9 @@ class Memos:
 
 def find(connection: Connection, tenant: str, key: str) -> Memo | None:
     """Return the newest memo under a key."""
-    row = connection.execute(select(memos).where(memos.c.tenant == tenant, memos.c.key == key)).first()
+    row = connection.execute(
+        select(memos).where(memos.c.tenant == tenant, memos.c.key == key)
+    ).first()
     if row is None:
         return None
     return Memo(

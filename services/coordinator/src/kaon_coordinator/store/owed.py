@@ -24,7 +24,9 @@ class Owed:
         self._drops = [
             Bulk(
                 database,
-                delete(table).where(table.c.run_id == bindparam("run"), table.c.path == bindparam("at")),
+                delete(table).where(
+                    table.c.run_id == bindparam("run"), table.c.path == bindparam("at")
+                ),
                 ("run", "at"),
             )
             for table in (steps, blocks)
@@ -33,7 +35,10 @@ class Owed:
     def drop(self, connection: Connection, batches: Sequence[PartitionBatch]) -> None:
         """Delete the rows of dropped steps and blocks."""
         gone = [
-            (run_id, path) for batch in batches for run_id, paths in batch.dropped.items() for path in paths
+            (run_id, path)
+            for batch in batches
+            for run_id, paths in batch.dropped.items()
+            for path in paths
         ]
         for bulk in self._drops:
             bulk.execute(connection, gone)

@@ -30,7 +30,13 @@ from kaon_coordinator.store import run_sql
 from kaon_coordinator.store.aside_sql import Aside, is_aside
 from kaon_coordinator.store.bulk import Bulk, upsert
 from kaon_coordinator.store.owed import Owed
-from kaon_coordinator.store.records import EncodedEvent, InboxRow, LoadedRun, PartitionBatch, encode_event
+from kaon_coordinator.store.records import (
+    EncodedEvent,
+    InboxRow,
+    LoadedRun,
+    PartitionBatch,
+    encode_event,
+)
 from kaon_coordinator.store.tables import blocks, history, inbox, partitions, pools, runs, steps
 from kaon_service.databases import Database
 from kaon_wire.errors import Conflict, NotFound
@@ -62,7 +68,9 @@ class Commits:
     def __init__(self, database: Database, owed: Owed, aside: Aside) -> None:
         self._owed = owed
         self._aside = aside
-        holds = (partitions.c.partition == bindparam("key")) & (partitions.c.epoch == bindparam("held"))
+        holds = (partitions.c.partition == bindparam("key")) & (
+            partitions.c.epoch == bindparam("held")
+        )
         self._fence = Bulk(
             database,
             update(partitions).where(holds).values(epoch=bindparam("epoch")),
@@ -70,15 +78,23 @@ class Commits:
         )
         names = [column.name for column in history.columns]
         self._history = Bulk(database, insert(history), names)
-        self._steps = Bulk(database, upsert(database, steps), [column.name for column in steps.columns])
-        self._blocks = Bulk(database, upsert(database, blocks), [column.name for column in blocks.columns])
+        self._steps = Bulk(
+            database, upsert(database, steps), [column.name for column in steps.columns]
+        )
+        self._blocks = Bulk(
+            database, upsert(database, blocks), [column.name for column in blocks.columns]
+        )
         changes: dict[str, Any] = {name: bindparam(name) for name in _RUN_CHANGES}
         # Any change of an ended run reopens its row; only its published mark closes it.
         change = update(runs).where(runs.c.run_id == bindparam("key"))
         change = change.ordered_values(*changes.items(), ("open", literal_column("1")))
         self._runs = Bulk(database, change, (*_RUN_CHANGES, "key"))
-        self._published = Bulk(database, _mark_published(), ("mark", "mark_again", "key", "mark_above"))
-        self._applied = Bulk(database, delete(inbox).where(inbox.c.inbox_id == bindparam("id")), ("id",))
+        self._published = Bulk(
+            database, _mark_published(), ("mark", "mark_again", "key", "mark_above")
+        )
+        self._applied = Bulk(
+            database, delete(inbox).where(inbox.c.inbox_id == bindparam("id")), ("id",)
+        )
 
     def write(self, connection: Connection, batches: Sequence[PartitionBatch]) -> frozenset[int]:
         """Apply batches, fences first; return the partitions of other owners, of which nothing is written."""
@@ -89,7 +105,9 @@ class Commits:
         # One statement for all partitions: its overhead is spread over many rows.
         self._runs.execute(connection, [_run_values(row) for batch in held for row in batch.runs])
         self._owed.drop(connection, held)
-        self._steps.execute(connection, [row for batch in held for row in _rows(batch.steps, _step_values)])
+        self._steps.execute(
+            connection, [row for batch in held for row in _rows(batch.steps, _step_values)]
+        )
         self._blocks.execute(
             connection, [row for batch in held for row in _rows(batch.blocks, _block_values)]
         )
@@ -118,12 +136,16 @@ class Commits:
             raise Conflict(f"an event is stored already: {error.orig}") from error
 
 
-def claim(database: Database, connection: Connection, table: Table, key: int | str, owner: str) -> int:
+def claim(
+    database: Database, connection: Connection, table: Table, key: int | str, owner: str
+) -> int:
     """Raise the epoch of a partition or pool by one, from 0 when it never had an owner."""
     (key_column,) = table.primary_key
     first = database.insert(table).values({key_column: key, "epoch": 1, "owner": owner})
     raised = {"epoch": table.c.epoch + 1, "owner": first.excluded.owner}
-    statement = first.on_conflict_do_update(index_elements=[key_column], set_=raised).returning(table.c.epoch)
+    statement = first.on_conflict_do_update(index_elements=[key_column], set_=raised).returning(
+        table.c.epoch
+    )
     return int(connection.execute(statement).scalar_one())
 
 
@@ -160,7 +182,9 @@ def _with_rows(
     # A run that has not begun has neither.
     begun = any(row.seq for row in found)
     step_rows = _by_run(connection, steps, run_sql.STEP_COLUMNS, StepRow, chosen) if begun else {}
-    block_rows = _by_run(connection, blocks, run_sql.BLOCK_COLUMNS, BlockRow, chosen) if begun else {}
+    block_rows = (
+        _by_run(connection, blocks, run_sql.BLOCK_COLUMNS, BlockRow, chosen) if begun else {}
+    )
     return [
         LoadedRun(
             **run_sql.run_fields(row),
@@ -213,16 +237,24 @@ def _command(run_id: str, data: bytes) -> command_pb2.RunCommand:
         return command_pb2.RunCommand(run_id=run_id)
 
 
-def unpublished(connection: Connection, partition: int, limit: int) -> list[history_pb2.HistoryEvent]:
+def unpublished(
+    connection: Connection, partition: int, limit: int
+) -> list[history_pb2.HistoryEvent]:
     """Return the events past their runs' marks."""
     query = (
         select(history.c.event)
         .join(runs, runs.c.run_id == history.c.run_id)
-        .where(*_open(partition), runs.c.published_seq < runs.c.seq, history.c.seq > runs.c.published_seq)
+        .where(
+            *_open(partition),
+            runs.c.published_seq < runs.c.seq,
+            history.c.seq > runs.c.published_seq,
+        )
         .order_by(history.c.run_id, history.c.seq)
         .limit(limit)
     )
-    return [history_pb2.HistoryEvent.FromString(data) for data in connection.execute(query).scalars()]
+    return [
+        history_pb2.HistoryEvent.FromString(data) for data in connection.execute(query).scalars()
+    ]
 
 
 def _open(partition: int) -> tuple[ColumnElement[bool], ...]:

@@ -60,7 +60,9 @@ class Permits:
         held = database.insert(permit_holds).on_conflict_do_nothing()
         self._held = Bulk(database, held, [column.name for column in permit_holds.columns])
         self._waits = Bulk(
-            database, upsert(database, permit_waits), [column.name for column in permit_waits.columns]
+            database,
+            upsert(database, permit_waits),
+            [column.name for column in permit_waits.columns],
         )
 
     def take(self, connection: Connection, wishes: Sequence[PermitWish], now_us: int) -> list[bool]:
@@ -75,7 +77,9 @@ class Permits:
                 answers.append(False)
                 continue
             # A wish for the same keys stands behind the earlier one.
-            free = wish.keys not in refused and all(locked.is_free(key, wish) for key in _keys(wish))
+            free = wish.keys not in refused and all(
+                locked.is_free(key, wish) for key in _keys(wish)
+            )
             # A holder whose grant was lost does not stand behind waiting wishes.
             free = free or all(wish.holder in locked.holders[key] for key in _keys(wish))
             answers.append(free)
@@ -120,7 +124,9 @@ class Permits:
         self._held.execute(connection, taken)
         if granted:
             waited = tuple_(permit_waits.c.run_id, permit_waits.c.path)
-            connection.execute(delete(permit_waits).where(waited.in_([_holder(wish) for wish in granted])))
+            connection.execute(
+                delete(permit_waits).where(waited.in_([_holder(wish) for wish in granted]))
+            )
         waits = [
             (*_holder(wish), key, tenant, wish.priority, wish.since_us, now_us)
             for wish in refused
@@ -149,11 +155,15 @@ def release(connection: Connection, holders: Collection[Holder]) -> None:
             connection.execute(delete(table).where(tuple_(table.c.run_id, table.c.path).in_(steps)))
 
 
-def set_bound(database: Database, connection: Connection, tenant: str, key: str, bound: int) -> PermitRecord:
+def set_bound(
+    database: Database, connection: Connection, tenant: str, key: str, bound: int
+) -> PermitRecord:
     """Set a key's bound; present holders keep their permits."""
     row = database.insert(permits).values(tenant=tenant, key=key, bound=bound)
     connection.execute(
-        row.on_conflict_do_update(index_elements=["tenant", "key"], set_={"bound": row.excluded.bound})
+        row.on_conflict_do_update(
+            index_elements=["tenant", "key"], set_={"bound": row.excluded.bound}
+        )
     )
     (record,) = _records(connection, (permits.c.tenant == tenant) & (permits.c.key == key))
     return record

@@ -30,7 +30,9 @@ _PAGE = 2_000
 # As a digest, or as the end of an artifact's address.
 _DIGEST = re.compile(rb"sha256(?::|/[0-9a-f]{2}/)([0-9a-f]{64})")
 # A large input: the digests that it names are in the artifact. Its JSON may lie in a text of other JSON.
-_LARGE_VALUE = re.compile(rb'sha256:([0-9a-f]{64})\\*",\\*"media_type\\*":\\*"application/(?:x-nd)?json\\*"')
+_LARGE_VALUE = re.compile(
+    rb'sha256:([0-9a-f]{64})\\*",\\*"media_type\\*":\\*"application/(?:x-nd)?json\\*"'
+)
 # In the order in which a name moves between them: a name that left one before it was read is in the next by
 # then.
 _NAMING: tuple[tuple[Table, tuple[str, ...]], ...] = (
@@ -61,10 +63,17 @@ def collect(reading: Reading, superseded_us: int, *, names: TextClause) -> Refer
     with reading() as connection:
         current = {tuple(row) for row in connection.execute(select(workflow_names))}
     with reading() as connection:
-        query = select(workflows).order_by(workflows.c.create_us.desc()).execution_options(yield_per=_PAGE)
+        query = (
+            select(workflows)
+            .order_by(workflows.c.create_us.desc())
+            .execution_options(yield_per=_PAGE)
+        )
         versions = [
             Version(
-                name=(row.tenant, row.name), version=row.version, data=row.definition, create_us=row.create_us
+                name=(row.tenant, row.name),
+                version=row.version,
+                data=row.definition,
+                create_us=row.create_us,
             )
             for row in connection.execute(query)
         ]
@@ -106,7 +115,9 @@ def add_versions(
     for each in versions:
         value = each.version.removeprefix("sha256:")
         waiting[value] = each.data
-        if (*each.name, each.version) in current or followed.get(each.name, superseded_us) >= superseded_us:
+        if (*each.name, each.version) in current or followed.get(
+            each.name, superseded_us
+        ) >= superseded_us:
             digests.add(value)
         followed[each.name] = each.create_us
     while needed := waiting.keys() & digests:

@@ -21,7 +21,17 @@ from kaon_coordinator.store.tables import (
 
 # Rows of one run besides its own. History comes after the run: the database keeps it as long as its run
 # exists.
-_OF_RUN = (steps, blocks, permit_holds, permit_waits, snapshots, run_labels, history, log_chunks, log_leases)
+_OF_RUN = (
+    steps,
+    blocks,
+    permit_holds,
+    permit_waits,
+    snapshots,
+    run_labels,
+    history,
+    log_chunks,
+    log_leases,
+)
 
 
 def remove_runs(connection: Connection, before_us: int, limit: int) -> list[str]:

@@ -85,5 +85,7 @@ def _contents(wish: runs_pb2.RunFilter) -> list[ColumnElement[bool]]:
         found.append(is_late if wish.late else ~is_late)
     if wish.text:
         wanted = wish.text.lower()
-        found.append(or_(*(func.lower(column).contains(wanted, autoescape=True) for column in _TEXTS)))
+        found.append(
+            or_(*(func.lower(column).contains(wanted, autoescape=True) for column in _TEXTS))
+        )
     return found

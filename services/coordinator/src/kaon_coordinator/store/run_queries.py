@@ -103,7 +103,9 @@ class _Stream:
         if end is not None:
             query = query.where(self.until(end))
         rows = connection.execute(self.ordered(query).limit(size)).all()
-        found: list[tuple[_Place, Row[Any]]] = [((row.place_value, row.run_id), row) for row in rows]
+        found: list[tuple[_Place, Row[Any]]] = [
+            ((row.place_value, row.run_id), row) for row in rows
+        ]
         return found, found[-1][0] if len(found) == size else end
 
 
@@ -144,7 +146,9 @@ def _merged(
     descending = streams[0].descending
     ends = [end for _, end in parts if end is not None]
     end = (max(ends) if descending else min(ends)) if ends else None
-    rows = sorted((each for part, _ in parts for each in part), key=lambda each: each[0], reverse=descending)
+    rows = sorted(
+        (each for part, _ in parts for each in part), key=lambda each: each[0], reverse=descending
+    )
     if end is not None:
         rows = [each for each in rows if (each[0] >= end if descending else each[0] <= end)]
     return rows, end
@@ -154,14 +158,18 @@ def _streams(tenant: str, wish: runs_pb2.RunFilter, order: _Order) -> list[_Stre
     own = [runs.c.tenant == tenant]
     if order.ended:
         own.append(runs.c.end_us > literal_column("0"))
-        return [_stream(order, own, [*_named(wish), *_kinds(wish), *run_filters.within(wish)], wish)]
+        return [
+            _stream(order, own, [*_named(wish), *_kinds(wish), *run_filters.within(wish)], wish)
+        ]
     own += run_filters.within(wish)
     if wish.run_ids or wish.parent_run_id:
         return [_stream(order, [*own, *_named(wish)], _kinds(wish), wish)]
     label = next((each for each in sorted(wish.labels.items()) if each[1]), None)
     if label is not None:
         return [_by_label(tenant, label, wish, order)]
-    column, values = (runs.c.workflow, wish.workflows) if wish.workflows else (runs.c.status, wish.statuses)
+    column, values = (
+        (runs.c.workflow, wish.workflows) if wish.workflows else (runs.c.status, wish.statuses)
+    )
     if not 0 < len(values) <= _MOST_STREAMS:
         return [_stream(order, own, _kinds(wish), wish)]
     others = [runs.c.status.in_(list(wish.statuses))] if wish.workflows and wish.statuses else []
@@ -183,7 +191,9 @@ def _stream(
     )
 
 
-def _by_label(tenant: str, label: tuple[str, str], wish: runs_pb2.RunFilter, order: _Order) -> _Stream:
+def _by_label(
+    tenant: str, label: tuple[str, str], wish: runs_pb2.RunFilter, order: _Order
+) -> _Stream:
     name, value = label
     return _Stream(
         value=run_labels.c.create_us,
@@ -205,7 +215,10 @@ def _named(wish: runs_pb2.RunFilter) -> list[ColumnElement[bool]]:
         found.append(runs.c.run_id.in_(list(wish.run_ids)))
     if wish.parent_run_id:
         # The second says to the databases that the index of children has them.
-        found += [runs.c.parent_run_id == wish.parent_run_id, runs.c.parent_run_id != literal_column("''")]
+        found += [
+            runs.c.parent_run_id == wish.parent_run_id,
+            runs.c.parent_run_id != literal_column("''"),
+        ]
     return found
 
 
@@ -229,15 +242,24 @@ class Counts:
     counts: dict[tuple[int, int], int]
 
 
-def count(connection: Connection, tenant: str, wish: runs_pb2.RunFilter, buckets: int, now_us: int) -> Counts:
+def count(
+    connection: Connection, tenant: str, wish: runs_pb2.RunFilter, buckets: int, now_us: int
+) -> Counts:
     """How many runs a filter selects, by when they were submitted and by status."""
-    own = [runs.c.tenant == tenant, *_named(wish), *run_filters.within(wish), *run_filters.rest(wish)]
+    own = [
+        runs.c.tenant == tenant,
+        *_named(wish),
+        *run_filters.within(wish),
+        *run_filters.rest(wish),
+    ]
     # All of them when none is named: the index of statuses is all that has to be read then.
     own.append(runs.c.status.in_(list(wish.statuses) or _STATUSES))
     if wish.workflows:
         own.append(runs.c.workflow.in_(list(wish.workflows)))
     if not buckets:
-        query = select(runs.c.status, func.count().label("number")).where(*own).group_by(runs.c.status)
+        query = (
+            select(runs.c.status, func.count().label("number")).where(*own).group_by(runs.c.status)
+        )
         counts = {(0, row.status): row.number for row in connection.execute(query)}
         return Counts(from_us=0, bucket_us=0, counts=counts)
     from_us, until_us = _between(connection, tenant, wish, now_us)
@@ -249,11 +271,15 @@ def count(connection: Connection, tenant: str, wish: runs_pb2.RunFilter, buckets
     return Counts(from_us=from_us, bucket_us=bucket_us, counts=counts)
 
 
-def _between(connection: Connection, tenant: str, wish: runs_pb2.RunFilter, now_us: int) -> tuple[int, int]:
+def _between(
+    connection: Connection, tenant: str, wish: runs_pb2.RunFilter, now_us: int
+) -> tuple[int, int]:
     until_us = wish.created_until.ToMicroseconds() if wish.HasField("created_until") else now_us + 1
     if wish.HasField("created_from"):
         return wish.created_from.ToMicroseconds(), until_us
-    oldest = connection.execute(select(func.min(runs.c.create_us)).where(runs.c.tenant == tenant)).scalar()
+    oldest = connection.execute(
+        select(func.min(runs.c.create_us)).where(runs.c.tenant == tenant)
+    ).scalar()
     return oldest or now_us, until_us
 
 

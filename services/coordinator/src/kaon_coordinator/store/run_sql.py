@@ -24,13 +24,17 @@ BLOCK_COLUMNS = [column for column in blocks.c if column.name != "run_id"]
 
 def get_run(connection: Connection, tenant: str, run_id: str) -> RunRecord:
     """Return one run of a tenant."""
-    row = connection.execute(select(runs).where(runs.c.run_id == run_id, runs.c.tenant == tenant)).first()
+    row = connection.execute(
+        select(runs).where(runs.c.run_id == run_id, runs.c.tenant == tenant)
+    ).first()
     if row is None:
         raise NotFound(f"there is no run {run_id!r}")
     return run_record(row)
 
 
-def waiting_commands(connection: Connection, partition: int, run_id: str) -> list[command_pb2.RunCommand]:
+def waiting_commands(
+    connection: Connection, partition: int, run_id: str
+) -> list[command_pb2.RunCommand]:
     """Return the commands for a run that its owner has not applied yet, oldest first."""
     query = select(inbox.c.command).where(inbox.c.partition == partition, inbox.c.run_id == run_id)
     rows = connection.execute(query.order_by(inbox.c.inbox_id))
@@ -83,7 +87,9 @@ def find_row(connection: Connection, run_id: str, path: str) -> StepRow | BlockR
     return None if row is None else BlockRow(**row)
 
 
-def events(connection: Connection, run_id: str, after_seq: int, limit: int) -> list[history_pb2.HistoryEvent]:
+def events(
+    connection: Connection, run_id: str, after_seq: int, limit: int
+) -> list[history_pb2.HistoryEvent]:
     """Return the events of a run after a seq."""
     query = (
         select(history.c.event)
@@ -91,14 +97,20 @@ def events(connection: Connection, run_id: str, after_seq: int, limit: int) -> l
         .order_by(history.c.seq)
         .limit(limit)
     )
-    return [history_pb2.HistoryEvent.FromString(data) for data in connection.execute(query).scalars()]
+    return [
+        history_pb2.HistoryEvent.FromString(data) for data in connection.execute(query).scalars()
+    ]
 
 
 def ended_runs(
     connection: Connection, tenant: str, workflow: str, since_us: int, limit: int
 ) -> list[RunRecord]:
     """Return the runs of a workflow that have ended since a time."""
-    ended = (runs.c.end_us > literal_column("0"), runs.c.end_us >= since_us, runs.c.status.in_(t.TERMINAL))
+    ended = (
+        runs.c.end_us > literal_column("0"),
+        runs.c.end_us >= since_us,
+        runs.c.status.in_(t.TERMINAL),
+    )
     query = (
         select(runs)
         .where(runs.c.tenant == tenant, runs.c.workflow == workflow, *ended)

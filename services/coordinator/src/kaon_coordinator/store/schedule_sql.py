@@ -16,7 +16,9 @@ from kaon_wire.errors import Conflict, NotFound
 from kaonapi.schedule.v1 import schedule_pb2
 
 
-def put(database: Database, connection: Connection, record: ScheduleRecord) -> tuple[ScheduleRecord, bool]:
+def put(
+    database: Database, connection: Connection, record: ScheduleRecord
+) -> tuple[ScheduleRecord, bool]:
     """Store a schedule, or replace the definition of the one with its name and keep its state.
 
     Tell whether it is new.
@@ -66,7 +68,9 @@ def remove(connection: Connection, tenant: str, name: str) -> None:
     take_back(connection, "schedule", tenant, name)
 
 
-def due(connection: Connection, partitions: Collection[int], now_us: int, limit: int) -> list[ScheduleRecord]:
+def due(
+    connection: Connection, partitions: Collection[int], now_us: int, limit: int
+) -> list[ScheduleRecord]:
     """Return the due schedules of some partitions, the longest waiting first."""
     query = (
         select(schedules)

@@ -52,7 +52,9 @@ def read(connection: Connection, run_id: str) -> Snapshot | None:
     """Return the current rows of a run; None when they changed during the read."""
     row = _run(connection, run_id)
     found = Snapshot(
-        row=row, steps=run_sql.list_steps(connection, run_id), blocks=run_sql.list_blocks(connection, run_id)
+        row=row,
+        steps=run_sql.list_steps(connection, run_id),
+        blocks=run_sql.list_blocks(connection, run_id),
     )
     # Statements of one transaction may see different commits (PostgreSQL); each commit changes the run's row.
     return found if _run(connection, run_id).seq == row.seq else None
@@ -69,7 +71,9 @@ def _run(connection: Connection, run_id: str) -> RunRow:
 def put(database: Database, connection: Connection, snapshot: Snapshot) -> None:
     """Store a snapshot, unless its run is gone or it exists already: it would be equal."""
     # Locked as commands do, so that retention does not delete the run meanwhile.
-    there = select(runs.c.run_id).where(runs.c.run_id == snapshot.row.run_id).with_for_update(read=True)
+    there = (
+        select(runs.c.run_id).where(runs.c.run_id == snapshot.row.run_id).with_for_update(read=True)
+    )
     if connection.execute(there).first() is None:
         return
     values = {"run_id": snapshot.row.run_id, "seq": snapshot.row.seq, "state": encode(snapshot)}

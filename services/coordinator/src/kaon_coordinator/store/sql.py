@@ -84,7 +84,9 @@ class SqlStore(Store):
         self._database = database
         self._submissions = Submissions(database)
         self._aside = aside_sql.Aside(database)
-        self._commits = partition_sql.Commits(database, Owed(database, self._submissions), self._aside)
+        self._commits = partition_sql.Commits(
+            database, Owed(database, self._submissions), self._aside
+        )
         self._permits = permit_sql.Permits(database)
         self._logs = LogArchive(database, log_bounds)
 
@@ -93,7 +95,11 @@ class SqlStore(Store):
     ) -> tuple[WorkflowRecord, bool]:
         """Store a definition and make it the current version of its name."""
         record = WorkflowRecord(
-            tenant=tenant, name=definition.name, version=version, definition=definition, create_us=now_us
+            tenant=tenant,
+            name=definition.name,
+            version=version,
+            definition=definition,
+            create_us=now_us,
         )
         with self._writing("put_workflow") as connection:
             created = workflow_sql.put(self._database, connection, record)
@@ -145,7 +151,9 @@ class SqlStore(Store):
     ) -> RunPage:
         """Return a page of the tenant's runs, newest first, optionally of one workflow, status or set of labels."""
         with self._reading("list_runs") as connection:
-            return run_sql.list_runs(connection, tenant, workflow, status, page_size, page_token, labels)
+            return run_sql.list_runs(
+                connection, tenant, workflow, status, page_size, page_token, labels
+            )
 
     def list_steps(self, run_id: str) -> list[StepRow]:
         """Return the steps of a run in order of creation."""
@@ -162,7 +170,9 @@ class SqlStore(Store):
         with self._reading("find_row") as connection:
             return run_sql.find_row(connection, run_id, path)
 
-    def history(self, run_id: str, after_seq: int = 0, limit: int = 1000) -> list[history_pb2.HistoryEvent]:
+    def history(
+        self, run_id: str, after_seq: int = 0, limit: int = 1000
+    ) -> list[history_pb2.HistoryEvent]:
         """Return at most `limit` events of a run with a seq above `after_seq`, in order."""
         with self._reading("history") as connection:
             return run_sql.events(connection, run_id, after_seq, limit)
@@ -305,7 +315,9 @@ class SqlStore(Store):
             self._fence(connection, step.schedule.partition, epoch)
             return schedule_sql.advance(connection, self._submissions, step)
 
-    def ended_runs(self, tenant: str, workflow: str, since_us: int, limit: int = 1000) -> list[RunRecord]:
+    def ended_runs(
+        self, tenant: str, workflow: str, since_us: int, limit: int = 1000
+    ) -> list[RunRecord]:
         """Return the runs of a workflow that ended at or after a time, in order of their ends."""
         with self._reading("ended_runs") as connection:
             return run_sql.ended_runs(connection, tenant, workflow, since_us, limit)
@@ -340,7 +352,9 @@ class SqlStore(Store):
     def references(self, superseded_us: int) -> References:
         """Return the artifacts and code bundles that any row names."""
         return reference_sql.collect(
-            lambda: self._reading("references"), superseded_us, names=reference_sql.named(self._database)
+            lambda: self._reading("references"),
+            superseded_us,
+            names=reference_sql.named(self._database),
         )
 
     def check(self) -> None:

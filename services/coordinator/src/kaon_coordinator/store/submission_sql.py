@@ -47,7 +47,9 @@ class Submissions:
         rows = [_row(run) for run in sorted(new, key=_key)]
         self._new_run.execute(connection, rows)
         first = _first_of_keys(connection, {_key(run) for run in new if run.idempotency_key})
-        created = [run for run in new if not run.idempotency_key or first[_key(run)].run_id == run.run_id]
+        created = [
+            run for run in new if not run.idempotency_key or first[_key(run)].run_id == run.run_id
+        ]
         starts = self._start(connection, created)
         self._new_label.execute(connection, [row for run in created for row in _label_rows(run)])
         return [
@@ -84,7 +86,12 @@ class Submissions:
         }
 
     def add_command(
-        self, connection: Connection, tenant: str, run_id: str, command: command_pb2.RunCommand, now_us: int
+        self,
+        connection: Connection,
+        tenant: str,
+        run_id: str,
+        command: command_pb2.RunCommand,
+        now_us: int,
     ) -> RunRecord:
         """Store a command unless the run has ended and the command cannot reopen it."""
         # The run is not deleted until this is written.

@@ -120,7 +120,12 @@ runs = Table(
     UniqueConstraint(
         "tenant", "workflow", "idempotency_key", name="runs_tenant_workflow_idempotency_key_key"
     ),
-    Index("runs_open_idx", "partition", sqlite_where=text("open = 1"), postgresql_where=text("open = 1")),
+    Index(
+        "runs_open_idx",
+        "partition",
+        sqlite_where=text("open = 1"),
+        postgresql_where=text("open = 1"),
+    ),
     Index("runs_newest_idx", "tenant", "create_us", "run_id"),
     Index("runs_newest_of_workflow_idx", "tenant", "workflow", "create_us", "run_id"),
     # Recently ended runs, for schedules with the trigger run_finished.
@@ -369,7 +374,9 @@ log_leases = Table(
     Column("tail_bytes", BigInteger, nullable=False, server_default="0"),
     # The largest number so far.
     Column("last_sequence", BigInteger, nullable=False, server_default="0"),
-    UniqueConstraint("run_id", "path", "attempt", "generation", "incarnation", name="log_leases_lease_key"),
+    UniqueConstraint(
+        "run_id", "path", "attempt", "generation", "incarnation", name="log_leases_lease_key"
+    ),
 )
 
 log_chunks = Table(

@@ -117,15 +117,23 @@ class ViewReads:
             for some in _parts(sorted(run_ids)):
                 query = select(blocks).where(blocks.c.run_id.in_(some), blocks.c.path == path)
                 for row in connection.execute(query).mappings():
-                    found[row["run_id"]] = BlockRow(**{c.name: row[c.name] for c in run_sql.BLOCK_COLUMNS})
+                    found[row["run_id"]] = BlockRow(
+                        **{c.name: row[c.name] for c in run_sql.BLOCK_COLUMNS}
+                    )
                 query = select(steps).where(steps.c.run_id.in_(some), steps.c.path == path)
                 for row in connection.execute(query).mappings():
-                    found[row["run_id"]] = StepRow(**{c.name: row[c.name] for c in run_sql.STEP_COLUMNS})
+                    found[row["run_id"]] = StepRow(
+                        **{c.name: row[c.name] for c in run_sql.STEP_COLUMNS}
+                    )
         return found
 
-    def history_before(self, run_id: str, before_seq: int, limit: int) -> list[history_pb2.HistoryEvent]:
+    def history_before(
+        self, run_id: str, before_seq: int, limit: int
+    ) -> list[history_pb2.HistoryEvent]:
         """Events of a run with a seq below `before_seq`, the newest first."""
-        query = select(history.c.event).where(history.c.run_id == run_id, history.c.seq < before_seq)
+        query = select(history.c.event).where(
+            history.c.run_id == run_id, history.c.seq < before_seq
+        )
         with self._reading("history_before") as connection:
             found = connection.execute(query.order_by(history.c.seq.desc()).limit(limit)).scalars()
             return [history_pb2.HistoryEvent.FromString(data) for data in found]
@@ -167,7 +175,13 @@ class ViewReads:
             cells = blocks.c.path.contains("[", autoescape=True)
             own_steps = select(*run_sql.STEP_COLUMNS).where(steps.c.run_id == run_id, ~inside)
             own_blocks = select(*run_sql.BLOCK_COLUMNS).where(blocks.c.run_id == run_id, ~cells)
-            counted = (steps.c.path, steps.c.status, steps.c.attempt, steps.c.start_us, steps.c.end_us)
+            counted = (
+                steps.c.path,
+                steps.c.status,
+                steps.c.attempt,
+                steps.c.start_us,
+                steps.c.end_us,
+            )
             nested = case((blocks.c.kind == "for_each", blocks.c.data), else_="")
             in_cells = select(blocks.c.path, blocks.c.kind, blocks.c.status, nested.label("data"))
             return Outline(
@@ -176,7 +190,9 @@ class ViewReads:
                 blocks=[BlockRow(**each) for each in connection.execute(own_blocks).mappings()],
                 counted_steps=[
                     tuple(each)
-                    for each in connection.execute(select(*counted).where(steps.c.run_id == run_id, inside))
+                    for each in connection.execute(
+                        select(*counted).where(steps.c.run_id == run_id, inside)
+                    )
                 ],
                 counted_blocks=[
                     tuple(each)
@@ -247,7 +263,14 @@ class ViewReads:
         return found
 
     def log_chunks(
-        self, run_id: str, path: str, attempt: int, *, after: int = 0, before: int = 0, limit: int = 100
+        self,
+        run_id: str,
+        path: str,
+        attempt: int,
+        *,
+        after: int = 0,
+        before: int = 0,
+        limit: int = 100,
     ) -> list[LogChunk]:
         """Return archived lines of the steps at or under a path (empty.
 

@@ -32,7 +32,8 @@ def put(database: Database, connection: Connection, record: WorkflowRecord) -> b
     )
     connection.execute(
         name.on_conflict_do_update(
-            index_elements=["tenant", "name"], set_={"current_version": name.excluded.current_version}
+            index_elements=["tenant", "name"],
+            set_={"current_version": name.excluded.current_version},
         )
     )
     return added is not None
@@ -41,7 +42,9 @@ def put(database: Database, connection: Connection, record: WorkflowRecord) -> b
 def get(connection: Connection, tenant: str, name: str, version: str) -> WorkflowRecord:
     """Return one version, or the current one."""
     query = select(workflows).where(workflows.c.version == version) if version else _current()
-    row = connection.execute(query.where(workflows.c.tenant == tenant, workflows.c.name == name)).first()
+    row = connection.execute(
+        query.where(workflows.c.tenant == tenant, workflows.c.name == name)
+    ).first()
     if row is None:
         wanted = f"workflow {name!r} in version {version!r}" if version else f"workflow {name!r}"
         raise NotFound(f"there is no {wanted}; register it first")

@@ -34,7 +34,9 @@ def check_assignment(partitions: Iterable[TopicPartition]) -> None:
     for group in COPARTITIONED:
         if len({owned.get(topic, frozenset()) for topic in group}) > 1:
             shown = ", ".join(f"{topic}: {sorted(owned.get(topic, ()))}" for topic in group)
-            raise NotCopartitioned(f"this member was given partitions that do not belong together: {shown}")
+            raise NotCopartitioned(
+                f"this member was given partitions that do not belong together: {shown}"
+            )
 
 
 def check_counts(counts: Mapping[str, int]) -> None:

@@ -113,7 +113,9 @@ class Transport(Protocol):
             Unavailable: A record was refused for good; others of the batch may have been written.
         """
 
-    async def end_offsets(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+    async def end_offsets(
+        self, partitions: Iterable[TopicPartition]
+    ) -> Mapping[TopicPartition, int]:
         """Return the offset of the next record of each partition, as the broker reports it now.
 
         Raises:

@@ -88,13 +88,19 @@ class FaustTransport:
         settings: Times and bounds.
     """
 
-    def __init__(self, bootstrap: str, *, catalogue: Catalogue, settings: FaustSettings = DEFAULT) -> None:
+    def __init__(
+        self, bootstrap: str, *, catalogue: Catalogue, settings: FaustSettings = DEFAULT
+    ) -> None:
         self._bootstrap = bootstrap
         self._catalogue = catalogue
         self._settings = settings
         self._last_contact = time.monotonic()
-        self._producing = Producing(bootstrap=bootstrap, patience=settings.patience, heard=self._hear)
-        self._offsets = EndOffsets(bootstrap=bootstrap, patience=settings.patience, heard=self._hear)
+        self._producing = Producing(
+            bootstrap=bootstrap, patience=settings.patience, heard=self._hear
+        )
+        self._offsets = EndOffsets(
+            bootstrap=bootstrap, patience=settings.patience, heard=self._hear
+        )
         self._app: Any = None
         self._items: deque[_Item] = deque()
         self._filled = asyncio.Event()
@@ -157,7 +163,9 @@ class FaustTransport:
         """Send a batch and return when the broker has acknowledged all of it."""
         await self._producing.send(sends)
 
-    async def end_offsets(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+    async def end_offsets(
+        self, partitions: Iterable[TopicPartition]
+    ) -> Mapping[TopicPartition, int]:
         """Return the offset of the next record of each partition, as the broker reports it now."""
         return await self._offsets.get(partitions)
 
@@ -287,7 +295,11 @@ class FaustTransport:
 
     async def _deliver(self, handler: Handler, events: list[faust.Event]) -> None:
         """Deliver a batch to the handler, and acknowledge it when it has been applied."""
-        mine = [event for event in events if (event.message.topic, event.message.partition) in self._owned]
+        mine = [
+            event
+            for event in events
+            if (event.message.topic, event.message.partition) in self._owned
+        ]
         if not mine:
             return
         self._hear()
@@ -327,7 +339,9 @@ class FaustTransport:
             await handler.on_assigned(topic, numbers)
         self._owned = assignment.partitions
         log.info(
-            "partitions assigned", partitions=len(assignment.partitions), generation=assignment.generation
+            "partitions assigned",
+            partitions=len(assignment.partitions),
+            generation=assignment.generation,
         )
 
     # --- contact -------------------------------------------------------------------------------------------------

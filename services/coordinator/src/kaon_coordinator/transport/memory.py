@@ -107,7 +107,9 @@ class MemoryTransport:
         for send in sends:
             self._produce(send.topic, send.partition, send.value, {})
 
-    async def end_offsets(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+    async def end_offsets(
+        self, partitions: Iterable[TopicPartition]
+    ) -> Mapping[TopicPartition, int]:
         """Return the offset of the next record of each partition, as the broker reports it now."""
         return {key: self._broker.end_offset(*key) for key in partitions}
 
@@ -175,7 +177,9 @@ class MemoryTransport:
             self._reader.close()
         self._reader = None
 
-    def _produce(self, topic: str, partition: int, value: bytes, headers: Mapping[str, bytes]) -> None:
+    def _produce(
+        self, topic: str, partition: int, value: bytes, headers: Mapping[str, bytes]
+    ) -> None:
         try:
             self._broker.produce(topic, partition, value, headers)
         except NotFound as error:

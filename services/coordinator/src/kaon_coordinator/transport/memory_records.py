@@ -21,7 +21,8 @@ class MemoryRecords:
         if not numbers:
             raise NotFound(f"there is no topic {topic!r}")
         following = {
-            number: positions.get(number, self._broker.end_offset(topic, number)) for number in numbers
+            number: positions.get(number, self._broker.end_offset(topic, number))
+            for number in numbers
         }
         reader = self._broker.reader(lambda: None)
         try:

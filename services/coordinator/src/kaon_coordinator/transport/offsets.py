@@ -70,7 +70,9 @@ class EndOffsets:
                 found = await self._consumer.end_offsets(asked)
             except KafkaError as error:
                 if time.monotonic() > deadline or not may_pass(error):
-                    raise Unavailable(f"the broker did not tell its end offsets: {error!r}") from error
+                    raise Unavailable(
+                        f"the broker did not tell its end offsets: {error!r}"
+                    ) from error
                 await asyncio.sleep(_PAUSE_SECONDS)
             else:
                 self._heard()

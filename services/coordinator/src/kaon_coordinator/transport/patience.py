@@ -40,7 +40,9 @@ def retry_group_requests(consumer: Any) -> None:
         if UnknownError.errno in _codes(response):
             log.warning("group request failed; retrying", request=type(request).__name__)
             await asyncio.sleep(_PAUSE_SECONDS)
-            raise GroupCoordinatorNotAvailableError(f"the broker could not serve a {type(request).__name__}")
+            raise GroupCoordinatorNotAvailableError(
+                f"the broker could not serve a {type(request).__name__}"
+            )
         return response
 
     group._send_req = sent

@@ -115,7 +115,9 @@ class Producing:
                 raise Unavailable(
                     f"{len(pending)} records could not be sent in {self._patience:.0f} s: {lost.error!r}"
                 ) from lost.error
-            log.warning("Kafka send failed; retrying", records=len(pending), reason=repr(lost.error))
+            log.warning(
+                "Kafka send failed; retrying", records=len(pending), reason=repr(lost.error)
+            )
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _try(self, records: list[Outgoing]) -> _Lost:
@@ -125,7 +127,10 @@ class Producing:
         for position, record in enumerate(records):
             try:
                 future = await producer.send(
-                    record.topic, record.value, partition=record.partition, headers=list(record.headers)
+                    record.topic,
+                    record.value,
+                    partition=record.partition,
+                    headers=list(record.headers),
                 )
             except KafkaError as error:
                 _judge(record, error)
@@ -141,7 +146,10 @@ class Producing:
         return self._settle(sent, answered, lost)
 
     def _settle(
-        self, sent: list[tuple[Outgoing, asyncio.Future[object]]], answered: list[object], lost: _Lost
+        self,
+        sent: list[tuple[Outgoing, asyncio.Future[object]]],
+        answered: list[object],
+        lost: _Lost,
     ) -> _Lost:
         """Add unacknowledged records, and those that follow them in their partitions, to the lost ones."""
         again: dict[TopicPartition, list[Outgoing]] = defaultdict(list)

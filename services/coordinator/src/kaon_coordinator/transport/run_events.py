@@ -36,14 +36,18 @@ async def follow_run_events(
         )
         try:
             await consumer.start()
-            consumer.assign([TopicPartition(topics.RUN_EVENTS, number) for number in range(partitions)])
+            consumer.assign(
+                [TopicPartition(topics.RUN_EVENTS, number) for number in range(partitions)]
+            )
             await consumer.seek_to_end()
             while True:
                 for batch in (await consumer.getmany(timeout_ms=_POLL_MS)).values():
                     for record in batch:
                         _tell(record.value or b"", told)
         except (KafkaError, OSError) as error:
-            log.warning("run events are not heard for a moment", reason=str(error) or type(error).__name__)
+            log.warning(
+                "run events are not heard for a moment", reason=str(error) or type(error).__name__
+            )
         finally:
             await asyncio.gather(consumer.stop(), return_exceptions=True)
         await asyncio.sleep(_AGAIN_SECONDS)

@@ -91,7 +91,9 @@ class _TopicReader:
         if any(following[number] < ends[place] for number, place in places.items()):
             for number, place in places.items():
                 consumer.seek(place, following[number])
-            for place, batch in (await consumer.getmany(timeout_ms=_WAIT_MS, max_records=limit)).items():
+            for place, batch in (
+                await consumer.getmany(timeout_ms=_WAIT_MS, max_records=limit)
+            ).items():
                 records += [_record(each) for each in batch]
                 if batch:
                     following[place.partition] = batch[-1].offset + 1
@@ -105,7 +107,8 @@ class _TopicReader:
             consumer.assign([first])
             await consumer.end_offsets([first])
         places = {
-            number: TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()
+            number: TopicPartition(topic, number)
+            for number in consumer.partitions_for_topic(topic) or ()
         }
         if not places:
             raise Unavailable(f"the partitions of topic {topic!r} are not known yet")
@@ -115,7 +118,9 @@ class _TopicReader:
     async def _started(self) -> AIOKafkaConsumer:
         if self._consumer is None:
             consumer = AIOKafkaConsumer(
-                bootstrap_servers=self._brokers, enable_auto_commit=False, auto_offset_reset="earliest"
+                bootstrap_servers=self._brokers,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
             )
             try:
                 await consumer.start()

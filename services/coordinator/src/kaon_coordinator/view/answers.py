@@ -25,7 +25,12 @@ def run_view_answer(
     """
     seq = seq_of(parts.reads, run, request.moment)
     wish = run_view.Wish(scope=request.scope, iterations=request.iterations or run_view.ITERATIONS)
-    if seq in {0, run.row.seq} and not wish.scope and not request.hash and parts.states.is_slow(run):
+    if (
+        seq in {0, run.row.seq}
+        and not wish.scope
+        and not request.hash
+        and parts.states.is_slow(run)
+    ):
         view = outlined(parts, run, wish)
     else:
         with parts.states.at(run, seq) as live:

@@ -61,7 +61,9 @@ class Application:
         self._server = server = ViewServer(self._view, metrics.call_seconds)
         port = await server.start(settings.address)
         if settings.metrics:
-            self._metrics_server = MetricsServer(settings.metrics, registry, healthy=lambda: server.ready)
+            self._metrics_server = MetricsServer(
+                settings.metrics, registry, healthy=lambda: server.ready
+            )
         self._tasks.start("view", self._view.run())
         await self._server.serving(ready=True)
         log.info("view ready", port=port)

@@ -75,7 +75,11 @@ def listed(
     block = block_at(live.state, request.block)
     look = Look(block=request.block, node=request.node, metric=request.metric)
     indexes = sorted(set(request.indexes)) or range(max(block.count, len(block.cells)))
-    looks = [look_at(block, index, look) for index in indexes if index < max(block.count, len(block.cells))]
+    looks = [
+        look_at(block, index, look)
+        for index in indexes
+        if index < max(block.count, len(block.cells))
+    ]
     chosen = [one for one in looks if _matches(one, block, request)]
     rank = _RANKS[request.order]
     ranked = [(rank(one, now_us), one) for one in chosen]

@@ -25,7 +25,9 @@ def u16(values: Iterable[int]) -> bytes:
 
 def u32(values: Iterable[int]) -> bytes:
     """Numbers of four bytes; what is larger counts as the largest one."""
-    return _little(array(_U32, [value if value < _LARGEST_U32 else _LARGEST_U32 for value in values]))
+    return _little(
+        array(_U32, [value if value < _LARGEST_U32 else _LARGEST_U32 for value in values])
+    )
 
 
 def f32(values: Iterable[float]) -> bytes:

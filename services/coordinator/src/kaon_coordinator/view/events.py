@@ -17,7 +17,9 @@ _PAGE = 100
 # Events that one call reads at most.
 READ_EVENTS = 20_000
 _AT_ONCE = 1_000
-KINDS = frozenset(field.name for field in history_pb2.HistoryEvent.DESCRIPTOR.oneofs_by_name["event"].fields)
+KINDS = frozenset(
+    field.name for field in history_pb2.HistoryEvent.DESCRIPTOR.oneofs_by_name["event"].fields
+)
 
 
 def page(
@@ -41,7 +43,9 @@ def page(
             break
     end = run.row.seq if request.oldest_first else 1
     if answer.searched_seq and answer.searched_seq != end:
-        answer.next_page_token = base64.urlsafe_b64encode(str(answer.searched_seq).encode()).decode()
+        answer.next_page_token = base64.urlsafe_b64encode(
+            str(answer.searched_seq).encode()
+        ).decode()
     return answer
 
 
@@ -52,7 +56,9 @@ def checked_kinds(kinds: Sequence[str]) -> None:
         InvalidValue: one of the kinds is unknown.
     """
     if unknown := sorted(set(kinds) - KINDS):
-        raise InvalidValue(f"kinds: there are no events {unknown[0]!r}; use {', '.join(sorted(KINDS))}")
+        raise InvalidValue(
+            f"kinds: there are no events {unknown[0]!r}; use {', '.join(sorted(KINDS))}"
+        )
 
 
 def matches(event: history_pb2.HistoryEvent, path: str, kinds: Sequence[str]) -> bool:

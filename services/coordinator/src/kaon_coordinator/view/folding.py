@@ -107,7 +107,9 @@ class Folded:
         """How many cells of an outermost foreach have each status; None when it has none."""
         found = self._sums.get((block, f"{block}[]"))
         return (
-            None if found is None else {status: number for status, number in found.statuses.items() if number}
+            None
+            if found is None
+            else {status: number for status, number in found.statuses.items() if number}
         )
 
     def shown(self, places: Iterable[Place] | None = None) -> Iterator[run_view_pb2.FoldedNode]:

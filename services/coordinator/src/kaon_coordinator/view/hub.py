@@ -75,12 +75,16 @@ class Hub:
     def progress_of(self, run_id: str, after_tick: int = -1) -> dict[str, run_pb2.StepView]:
         """By path: how far steps of a run have come, told after a tick."""
         return {
-            path: view for path, (tick, view) in self._progress.get(run_id, {}).items() if tick > after_tick
+            path: view
+            for path, (tick, view) in self._progress.get(run_id, {}).items()
+            if tick > after_tick
         }
 
     def changed_since(self, tick: int) -> frozenset[str] | None:
         """Return runs that have changed after a tick; None when that is not known any more."""
-        if tick > self.tick or (tick < self.tick and (not self._ticks or self._ticks[0][0] > tick + 1)):
+        if tick > self.tick or (
+            tick < self.tick and (not self._ticks or self._ticks[0][0] > tick + 1)
+        ):
             return None
         return frozenset().union(*(changed for number, changed in self._ticks if number > tick))
 
@@ -133,7 +137,9 @@ class Hub:
                 continue
             with going_on("runs that are watched were looked up"):
                 seqs = await self._parts.threads.read(self._parts.reads.newest_seqs, wanted)
-                self.changed([run_id for run_id, seq in seqs.items() if known.get(run_id, seq) != seq])
+                self.changed(
+                    [run_id for run_id, seq in seqs.items() if known.get(run_id, seq) != seq]
+                )
                 known = seqs
 
 

@@ -78,7 +78,9 @@ def count(reads: ViewReads, request: logs_pb2.CountLogsRequest) -> logs_pb2.Coun
     """How many lines there are, and how many match. Blocks."""
     wish = request.filter
     needle, walk = Needle(wish), _Walk(reads, wish, backwards=False, most=10 * READ_CHUNKS)
-    answer = logs_pb2.CountLogsResponse(missing=reads.lines_left_out(wish.run_id, wish.path, wish.attempt))
+    answer = logs_pb2.CountLogsResponse(
+        missing=reads.lines_left_out(wish.run_id, wish.path, wish.attempt)
+    )
     hits: list[bool] = []
     places: list[_Place] = []
     for here, chunk, line in walk.lines(None):
@@ -102,7 +104,9 @@ def tail(
     """Return the newest lines as they were archived, and the newest chunk. Blocks."""
     found: list[log_pb2.LogLines] = []
     newest, before, rest = 0, _NEWEST, lines
-    while rest > 0 and (chunks := reads.log_chunks(run_id, path, attempt, before=before, limit=_AT_ONCE)):
+    while rest > 0 and (
+        chunks := reads.log_chunks(run_id, path, attempt, before=before, limit=_AT_ONCE)
+    ):
         newest = newest or chunks[0].chunk_id
         for chunk in chunks:
             record = log_pb2.LogLines.FromString(chunk.payload)
@@ -120,7 +124,12 @@ class _Walk:
     """Goes through the lines of a filter, one way or the other."""
 
     def __init__(
-        self, reads: ViewReads, wish: logs_pb2.LogFilter, *, backwards: bool, most: int = READ_CHUNKS
+        self,
+        reads: ViewReads,
+        wish: logs_pb2.LogFilter,
+        *,
+        backwards: bool,
+        most: int = READ_CHUNKS,
     ) -> None:
         self._reads = reads
         self._wish = wish
@@ -157,7 +166,9 @@ class _Walk:
         wish, at = self._wish, self._begin(place)
         for _ in range(self._most // _AT_ONCE):
             bounds = {"before": at} if self._backwards else {"after": max(at, 0)}
-            chunks = self._reads.log_chunks(wish.run_id, wish.path, wish.attempt, limit=_AT_ONCE, **bounds)
+            chunks = self._reads.log_chunks(
+                wish.run_id, wish.path, wish.attempt, limit=_AT_ONCE, **bounds
+            )
             yield from chunks
             if len(chunks) < _AT_ONCE:
                 return

@@ -49,7 +49,9 @@ class Needle:
             at = searched.find(self._text, last)
 
 
-def entry(key: step_pb2.StepKey, line: log_pb2.LogLine, needle: Needle, cursor: str) -> logs_pb2.LogEntry:
+def entry(
+    key: step_pb2.StepKey, line: log_pb2.LogLine, needle: Needle, cursor: str
+) -> logs_pb2.LogEntry:
     """Return a line as it is told."""
     text, size = line.text, len(line.text)
     if size > LONGEST_LINE // 4:

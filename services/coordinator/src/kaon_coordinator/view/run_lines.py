@@ -41,7 +41,8 @@ def counted(
     return runs_pb2.CountRunsResponse(
         totals=_counts(totals),
         buckets=[
-            runs_pb2.RunBucket(index=index, counts=_counts(buckets[index])) for index in sorted(buckets)
+            runs_pb2.RunBucket(index=index, counts=_counts(buckets[index]))
+            for index in sorted(buckets)
         ],
         from_us=found.from_us,
         bucket_us=found.bucket_us,

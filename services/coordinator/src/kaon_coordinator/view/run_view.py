@@ -46,7 +46,9 @@ class _Outside:
     iterations: list[ScopeState] = field(default_factory=list)
 
 
-def show(run: RunRecord, live: LiveRun, wish: Wish, *, hashed: bool = False) -> run_view_pb2.RunView:
+def show(
+    run: RunRecord, live: LiveRun, wish: Wish, *, hashed: bool = False
+) -> run_view_pb2.RunView:
     """Return the run as the state has it.
 
     Raises:
@@ -99,8 +101,12 @@ def changes(run: RunRecord, live: LiveRun, wish: Wish, seq: int) -> run_view_pb2
         run=shown_run(run, state),
         steps=[shown_step(step) for step in found.steps if step.path in changed.steps],
         blocks=[_shown_block(block, counts) for block in found.blocks if block.path in blocks],
-        folded=counts.shown({place for path in inside if (place := counts.place(path)) is not None}),
-        iterations=[_shown_iteration(cell) for cell in found.iterations if _is_touched(cell, paths)],
+        folded=counts.shown(
+            {place for path in inside if (place := counts.place(path)) is not None}
+        ),
+        iterations=[
+            _shown_iteration(cell) for cell in found.iterations if _is_touched(cell, paths)
+        ],
         removed=[path for path in sorted(changed.dropped) if is_outside(path, scope.key)],
     )
 

@@ -83,7 +83,9 @@ class ViewServicer(view_service_pb2_grpc.ViewServiceServicer):
         self, request: run_view_pb2.GetRunViewRequest, context: Any
     ) -> run_view_pb2.GetRunViewResponse:
         """Return a run at a moment, with what is in foreach cells counted."""
-        told = await self._of_run(request.run_id, lambda run: run_view_answer(self._parts, run, request))
+        told = await self._of_run(
+            request.run_id, lambda run: run_view_answer(self._parts, run, request)
+        )
         if not (request.moment.seq or request.moment.HasField("time")):
             progress = self._hub.progress_of(request.run_id)
             run_view.add_progress(told.view, progress)
@@ -93,7 +95,9 @@ class ViewServicer(view_service_pb2_grpc.ViewServiceServicer):
         self, request: cells_pb2.GetCellsRequest, context: Any
     ) -> cells_pb2.GetCellsResponse:
         """Return the cells of a foreach at a moment, as packed columns."""
-        return await self._of_run(request.run_id, lambda run: cells_answer(self._parts, run, request))
+        return await self._of_run(
+            request.run_id, lambda run: cells_answer(self._parts, run, request)
+        )
 
     async def ListCells(  # noqa: N802
         self, request: cells_pb2.ListCellsRequest, context: Any
@@ -125,7 +129,9 @@ class ViewServicer(view_service_pb2_grpc.ViewServiceServicer):
         self, request: run_view_pb2.ListEventsRequest, context: Any
     ) -> run_view_pb2.ListEventsResponse:
         """Return a page of a run's history."""
-        return await self._of_run(request.run_id, lambda run: events.page(self._parts.reads, run, request))
+        return await self._of_run(
+            request.run_id, lambda run: events.page(self._parts.reads, run, request)
+        )
 
     async def SeqAt(  # noqa: N802
         self, request: run_view_pb2.SeqAtRequest, context: Any
@@ -134,7 +140,9 @@ class ViewServicer(view_service_pb2_grpc.ViewServiceServicer):
 
         def answer(run: RunRecord) -> run_view_pb2.SeqAtResponse:
             reads = self._parts.reads
-            time_us = request.time.ToMicroseconds() if request.HasField("time") else self._parts.now_us()
+            time_us = (
+                request.time.ToMicroseconds() if request.HasField("time") else self._parts.now_us()
+            )
             ends = reads.events_at(run.run_id, {1, run.row.seq} - {0})
             seq, found_us = seq_at(reads, run, time_us)
             return run_view_pb2.SeqAtResponse(

@@ -46,7 +46,9 @@ class _Span:
         if _RANK.get(other.outcome, 0) < _RANK.get(self.outcome, 0):
             self.outcome = other.outcome
         self.leased = (
-            min(self.leased, other.leased) if self.leased and other.leased else self.leased or other.leased
+            min(self.leased, other.leased)
+            if self.leased and other.leased
+            else self.leased or other.leased
         )
         open_ended = not self.end or not other.end
         self.end = 0 if open_ended else max(self.end, other.end)
@@ -54,13 +56,16 @@ class _Span:
         self.merged += other.merged
 
 
-def page(spans: Spans, request: run_view_pb2.GetSpansRequest, seq: int) -> run_view_pb2.GetSpansResponse:
+def page(
+    spans: Spans, request: run_view_pb2.GetSpansRequest, seq: int
+) -> run_view_pb2.GetSpansResponse:
     """Return the spans that a request wants, up to an event; 0 means all."""
     from_us, until_us = _between(spans, request)
     chosen = [
         span
         for number in until(spans, seq)
-        if (span := _at(spans, number, seq)).ready < until_us and (span.end or spans.newest_us) >= from_us
+        if (span := _at(spans, number, seq)).ready < until_us
+        and (span.end or spans.newest_us) >= from_us
     ]
     chosen = _of_path(spans, chosen, request.path)
     most = request.max_spans or _MOST
@@ -103,7 +108,12 @@ def _at(spans: Spans, number: int, seq: int) -> _Span:
 def _of_path(spans: Spans, chosen: list[_Span], path: str) -> list[_Span]:
     if not path:
         return chosen
-    numbers = {number for each in spans.paths() if at_or_under(each, path) for number in spans.of_step(each)}
+    numbers = {
+        number
+        for each in spans.paths()
+        if at_or_under(each, path)
+        for number in spans.of_step(each)
+    }
     return [span for span in chosen if span.number in numbers]
 
 

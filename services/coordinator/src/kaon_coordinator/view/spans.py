@@ -190,7 +190,9 @@ class SpanBook:
     def _inherit(self, spans: Spans, run: RunRecord) -> None:
         while run.fork_run_id:
             run_id, last, seq = run.fork_run_id, run.fork_seq, 0
-            while seq < last and (events := self._reads.store.history(run_id, seq, min(_PAGE, last - seq))):
+            while seq < last and (
+                events := self._reads.store.history(run_id, seq, min(_PAGE, last - seq))
+            ):
                 spans.inherit(events)
                 seq = events[-1].seq
             run = self._reads.store.load_run(run_id)

@@ -61,7 +61,9 @@ class States:
                     yield live
                     return
         if not 0 < seq <= run.row.seq:
-            raise InvalidValue(f"seq: run {run.run_id}: there is no event {seq}; its newest is {run.row.seq}")
+            raise InvalidValue(
+                f"seq: run {run.run_id}: there is no event {seq}; its newest is {run.row.seq}"
+            )
         with self._past(run, seq) as past:
             yield past
 

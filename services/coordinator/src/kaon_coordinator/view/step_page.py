@@ -48,14 +48,17 @@ def shown(live: LiveRun, path: str) -> run_view_pb2.GetStepResponse:
     )
 
 
-def add_past(answer: run_view_pb2.GetStepResponse, reads: ViewReads, run: RunRecord, spans: Spans) -> None:
+def add_past(
+    answer: run_view_pb2.GetStepResponse, reads: ViewReads, run: RunRecord, spans: Spans
+) -> None:
     """Add attempts and series up to the answer's event. Blocks."""
     path, seq = answer.step.path, answer.seq
     with spans.lock:
         numbers = [number for number in spans.of_step(path) if spans.ready_seq[number] <= seq]
         numbers = numbers[-_MOST_ATTEMPTS:]
         marks = [
-            (spans.ready_seq[number], spans.leased_seq[number], spans.end_seq[number]) for number in numbers
+            (spans.ready_seq[number], spans.leased_seq[number], spans.end_seq[number])
+            for number in numbers
         ]
         outcomes = [spans.outcome[number] for number in numbers]
         reports = [each for each in spans.reports(path) if each <= seq]
@@ -76,7 +79,9 @@ def _item(step: StepState) -> str:
     return ""
 
 
-def _attempt(mark: tuple[int, int, int], outcome: int, events: Events, seq: int) -> run_view_pb2.Attempt:
+def _attempt(
+    mark: tuple[int, int, int], outcome: int, events: Events, seq: int
+) -> run_view_pb2.Attempt:
     ready = events[mark[0]]
     leased = events.get(mark[1]) if mark[1] <= seq else None
     end = events.get(mark[2]) if mark[2] <= seq else None
@@ -89,7 +94,10 @@ def _attempt(mark: tuple[int, int, int], outcome: int, events: Events, seq: int)
     )
     if leased is not None:
         told.leased_us, told.outcome = leased.time_us, t.RUNNING
-        told.runner_id, told.incarnation = leased.step_leased.runner_id, leased.step_leased.incarnation
+        told.runner_id, told.incarnation = (
+            leased.step_leased.runner_id,
+            leased.step_leased.incarnation,
+        )
     if end is not None:
         told.end_us, told.end_seq = end.time_us, end.seq
         told.outcome = outcome  # type: ignore[assignment]
@@ -101,12 +109,16 @@ def _attempt(mark: tuple[int, int, int], outcome: int, events: Events, seq: int)
     return told
 
 
-def _series(reports: Sequence[int], events: Events, *, thinned: bool) -> list[run_view_pb2.MetricSeries]:
+def _series(
+    reports: Sequence[int], events: Events, *, thinned: bool
+) -> list[run_view_pb2.MetricSeries]:
     found: dict[str, run_view_pb2.MetricSeries] = {}
     for seq in reports:
         event = events[seq]
         metric = event.step_reported.metric
-        series = found.setdefault(metric.name, run_view_pb2.MetricSeries(name=metric.name, thinned=thinned))
+        series = found.setdefault(
+            metric.name, run_view_pb2.MetricSeries(name=metric.name, thinned=thinned)
+        )
         series.time_us.append(event.time_us)
         series.step.append(metric.step)
         series.value.append(metric.value)

@@ -87,7 +87,9 @@ class _Runs(Topic):
         found = self._matching(parts, {record.run_id for record in own})
         told.runs.runs.extend(run_lines.lines(found))
         matching = {record.run_id for record in found}
-        told.runs.removed.extend(sorted(record.run_id for record in own if record.run_id not in matching))
+        told.runs.removed.extend(
+            sorted(record.run_id for record in own if record.run_id not in matching)
+        )
         return told if own else None
 
     def _newest(self, parts: ViewParts) -> list[runs_pb2.RunLine]:
@@ -119,7 +121,9 @@ class _Run(Topic):
     def __init__(self, tenant: str, wish: watch_pb2.RunTopic) -> None:
         self.run_id = wish.run_id
         self._tenant = tenant
-        self._wish = run_view.Wish(scope=wish.scope, iterations=wish.iterations or run_view.ITERATIONS)
+        self._wish = run_view.Wish(
+            scope=wish.scope, iterations=wish.iterations or run_view.ITERATIONS
+        )
 
     def look(self, parts: ViewParts, cursor: str, news: News) -> watch_pb2.WatchResponse | None:
         run = parts.reads.store.get_run(self._tenant, self.run_id)
@@ -141,7 +145,9 @@ class _Run(Topic):
                 cursor=f"{live.state.seq}:{news.life}:{news.tick}", snapshot=snapshot, run=view
             )
 
-    def _add_progress(self, view: run_view_pb2.RunView, live: LiveRun, news: News, *, snapshot: bool) -> None:
+    def _add_progress(
+        self, view: run_view_pb2.RunView, live: LiveRun, news: News, *, snapshot: bool
+    ) -> None:
         if not snapshot:
             told = {step.path for step in view.steps}
             running = (live.state.steps.get(path) for path in sorted(news.progress.keys() - told))
@@ -217,7 +223,9 @@ class _Events(Topic):
         seq = _seq(cursor)
         snapshot = seq is None or seq > run.row.seq or run.row.seq - seq > _MOST_EVENTS
         if snapshot:
-            wish = run_view_pb2.ListEventsRequest(path=self._path, kinds=self._kinds, page_size=_EVENTS)
+            wish = run_view_pb2.ListEventsRequest(
+                path=self._path, kinds=self._kinds, page_size=_EVENTS
+            )
             found = list(reversed(events.page(parts.reads, run, wish).events))
             newest = run.row.seq
         else:

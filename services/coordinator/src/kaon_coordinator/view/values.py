@@ -17,7 +17,9 @@ _PAGE = 500
 _LONGEST_VALUE = 65_536
 
 
-def listed(reads: ViewReads, tenant: str, request: runs_pb2.ListValuesRequest) -> runs_pb2.ListValuesResponse:
+def listed(
+    reads: ViewReads, tenant: str, request: runs_pb2.ListValuesRequest
+) -> runs_pb2.ListValuesResponse:
     """Return the values. Blocks.
 
     Raises:
@@ -68,7 +70,9 @@ def _newest(reads: ViewReads, tenant: str, request: runs_pb2.ListValuesRequest) 
     found: list[RunRecord] = []
     token = ""
     while len(found) < wanted:
-        page = reads.query_runs(tenant, wish, page_size=min(_PAGE, wanted - len(found)), page_token=token)
+        page = reads.query_runs(
+            tenant, wish, page_size=min(_PAGE, wanted - len(found)), page_token=token
+        )
         found += page.runs
         token = page.next_page_token
         if not token:

@@ -47,5 +47,7 @@ class ViewServer(GrpcServer):
     """Serves the view alone. Health is NOT_SERVING, and `ready` False, until `serving` says otherwise."""
 
     def __init__(self, view: View, call_seconds: Histogram | None = None) -> None:
-        super().__init__([SERVICE], call_rules(call_seconds), [("grpc.max_send_message_length", -1)])
+        super().__init__(
+            [SERVICE], call_rules(call_seconds), [("grpc.max_send_message_length", -1)]
+        )
         view.add_to(self.grpc)

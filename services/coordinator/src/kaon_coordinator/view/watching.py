@@ -72,7 +72,9 @@ class _Following:
 class Stream:
     """One watch."""
 
-    def __init__(self, hub: Hub, parts: ViewParts, tenant: str, wishes: Sequence[watch_pb2.Topic]) -> None:
+    def __init__(
+        self, hub: Hub, parts: ViewParts, tenant: str, wishes: Sequence[watch_pb2.Topic]
+    ) -> None:
         _check(wishes)
         self._hub = hub
         self._parts = parts
@@ -123,7 +125,11 @@ class Stream:
         return each.interval if told else 0.0
 
     def _next_due(self) -> float:
-        dues = (each.due for each in self._following if not each.failed and (each.stale or each.topic.polled))
+        dues = (
+            each.due
+            for each in self._following
+            if not each.failed and (each.stale or each.topic.polled)
+        )
         return min(dues, default=float("inf"))
 
     async def _until(self, due: float) -> None:

@@ -53,7 +53,9 @@ class WholeLog:
             NotFound: the artifact is gone.
         """
         if request.backwards:
-            return self._before(request, self._place(request.cursor)[0] if request.cursor else self._size)
+            return self._before(
+                request, self._place(request.cursor)[0] if request.cursor else self._size
+            )
         return self._after(request, self._place(request.cursor)[1] if request.cursor else 0)
 
     def count(self, request: logs_pb2.CountLogsRequest) -> logs_pb2.CountLogsResponse:

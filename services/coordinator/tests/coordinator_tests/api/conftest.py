@@ -87,7 +87,9 @@ class Others:
         """As the pool's matcher explains it."""
         if pool not in self.pools:
             return None
-        return [runner_pb2.WaitReason(cause=runner_pb2.WAIT_CAUSE_BUSY, text="All are busy.", path=path)]
+        return [
+            runner_pb2.WaitReason(cause=runner_pb2.WAIT_CAUSE_BUSY, text="All are busy.", path=path)
+        ]
 
 
 @dataclass(kw_only=True)
@@ -154,7 +156,9 @@ class Api:
         record = self.record(run)
         epoch = self.store.claim_partition(record.partition, "owner")
         seq = record.row.seq + 1
-        decided = batch(epoch, record, first=seq, last=seq, status=run_pb2.STATUS_SUCCEEDED, end_us=NOW_US)
+        decided = batch(
+            epoch, record, first=seq, last=seq, status=run_pb2.STATUS_SUCCEEDED, end_us=NOW_US
+        )
         ended = history_pb2.RunEnded(status=run_pb2.STATUS_SUCCEEDED)
         event = history_pb2.HistoryEvent(run_id=run.run_id, seq=seq, run_ended=ended)
         self._commit(replace(decided, history=[event]), publish)

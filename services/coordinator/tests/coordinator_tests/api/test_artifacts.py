@@ -35,10 +35,15 @@ async def run_with(api: Api, **outputs: Any) -> run_pb2.Run:
     run = await api.submit()
     record = api.record(run)
     epoch = api.store.claim_partition(record.partition, "owner")
-    data = {"type": "python", "outputs": {name: json.dumps(value) for name, value in outputs.items()}}
+    data = {
+        "type": "python",
+        "outputs": {name: json.dumps(value) for name, value in outputs.items()},
+    }
     row = step_row(status=run_pb2.STATUS_SUCCEEDED, end_us=NOW_US, data=json.dumps(data))
     first = record.row.seq + 1
-    api.store.commit(replace(batch(epoch, record, first=first, last=first), steps={run.run_id: [row]}))
+    api.store.commit(
+        replace(batch(epoch, record, first=first, last=first), steps={run.run_id: [row]})
+    )
     return run
 
 
@@ -46,7 +51,9 @@ async def read(api: Api, run: run_pb2.Run, **fields: Any) -> tuple[a.RunArtifact
     """What the first message tells, and the bytes."""
     first, *rest = [
         message
-        async for message in stub(api).ReadArtifact(a.ReadArtifactRequest(run_id=run.run_id, **fields))
+        async for message in stub(api).ReadArtifact(
+            a.ReadArtifactRequest(run_id=run.run_id, **fields)
+        )
     ]
     return first.artifact, b"".join(message.data for message in rest)
 
@@ -88,7 +95,9 @@ async def test_an_artifact_is_read_in_pieces_and_from_any_byte_on(api: Api) -> N
     told, found = await read(api, run, path="work", output="model")
     assert (found, told.size_bytes, told.output) == (data, len(data), "model")
     assert (await read(api, run, path="work", offset=1_000_001))[1] == data[1_000_001:]
-    assert (await refused(api, run, path="work", offset=len(data) + 1))[0] is StatusCode.INVALID_ARGUMENT
+    assert (await refused(api, run, path="work", offset=len(data) + 1))[
+        0
+    ] is StatusCode.INVALID_ARGUMENT
 
 
 async def test_a_name_that_is_not_clear_is_refused_with_those_there_are(api: Api) -> None:

@@ -48,7 +48,9 @@ def texts(method: MethodDescriptor) -> list[FieldDescriptor]:
 async def test_bytes_that_are_no_message_are_refused_in_words(api: Api) -> None:
     for method in METHODS:
         for data in (b"\xff", b"\x0a\x7fcut"):
-            assert "the request cannot be read" in await refused(api.channel, method, data), method.name
+            assert "the request cannot be read" in await refused(api.channel, method, data), (
+                method.name
+            )
 
 
 async def test_texts_that_are_no_utf_8_are_refused_in_words(api: Api) -> None:
@@ -66,9 +68,9 @@ async def test_a_nul_in_any_text_is_refused_with_the_field(api: Api) -> None:
     for method in METHODS:
         for field in texts(method):
             data = bytes([field.number << 3 | 2, 3]) + b"a\0b"
-            assert f"{field.name} has a NUL character" in await refused(api.channel, method, data), (
-                field.full_name
-            )
+            assert f"{field.name} has a NUL character" in await refused(
+                api.channel, method, data
+            ), field.full_name
 
 
 def nested(levels: int) -> bytes:

@@ -97,7 +97,11 @@ class Caller:
             "SetRunPriorityRequest": r.SetRunPriorityRequest(run_id=run_id, priority=5),
             "PutScheduleRequest": s.PutScheduleRequest(schedule=schedule),
             "BackfillRequest": s.BackfillRequest(
-                workflow="w", parameter="day", first_date="2026-01-01", last_date="2026-01-03", max_active=1
+                workflow="w",
+                parameter="day",
+                first_date="2026-01-01",
+                last_date="2026-01-03",
+                max_active=1,
             ),
             "SetPermitsRequest": s.SetPermitsRequest(permits=s.Permits(tag="gold", limit=1)),
         }
@@ -222,7 +226,9 @@ def test_only_documented_errors_come_back_and_other_runs_go_on(
         served = serving(world)
         whole = runner.run(served.__aenter__())
         caller = runner.run(begun(whole))
-        playing_now = playing(world, lambda request: outcome(random.Random(str(request.key)), request))
+        playing_now = playing(
+            world, lambda request: outcome(random.Random(str(request.key)), request)
+        )
         runner.run(playing_now.__aenter__())
 
         @hostile.effort(250, smaller=False)

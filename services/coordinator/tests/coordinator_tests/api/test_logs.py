@@ -70,7 +70,9 @@ async def test_only_the_last_lines_or_those_of_one_attempt_are_read(api: Api) ->
     await api.archive.archive([_lines(run, 1, 2), _lines(run, 3, 4, 5), second])
 
     async def read(**fields: int) -> list[tuple[int, int]]:
-        records = await _all(api.logs.ReadLogs(log_pb2.ReadLogsRequest(run_id=run.run_id, **fields)))  # type: ignore[arg-type]
+        records = await _all(
+            api.logs.ReadLogs(log_pb2.ReadLogsRequest(run_id=run.run_id, **fields))
+        )  # type: ignore[arg-type]
         return [(record.key.attempt, line.sequence) for record in records for line in record.lines]
 
     assert await read(attempt=2) == [(2, 1), (2, 2)]
@@ -101,12 +103,18 @@ async def test_more_lines_than_one_page_are_read(api: Api) -> None:
     assert await _all(api.logs.ReadLogs(log_pb2.ReadLogsRequest(run_id=run.run_id))) == records
 
 
-@pytest.mark.parametrize("here", [True, False], ids=["archived here", "archived by another process"])
+@pytest.mark.parametrize(
+    "here", [True, False], ids=["archived here", "archived by another process"]
+)
 async def test_following_ends_with_the_run_and_with_its_last_lines(
     api: Api, here: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = await _begin(api)
-    archive = api.archive.archive if here else lambda records: api.thread.run(api.store.archive_logs, records)
+    archive = (
+        api.archive.archive
+        if here
+        else lambda records: api.thread.run(api.store.archive_logs, records)
+    )
     await archive([_lines(run, 1)])
     call = api.logs.ReadLogs(log_pb2.ReadLogsRequest(run_id=run.run_id, follow=True))
     assert await _next(call) == _lines(run, 1)
@@ -141,7 +149,9 @@ async def test_a_reader_is_told_which_lines_are_not_kept(api: Api) -> None:
 async def test_a_follower_is_told_of_what_it_has_not_seen_alone(api: Api) -> None:
     run = await _begin(api)
     head, tail = LogBounds().head_lines, LogBounds().tail_lines
-    await api.archive.archive([_lines(run, *range(1, head + 1)), _lines(run, *range(head + 1, head + 101))])
+    await api.archive.archive(
+        [_lines(run, *range(1, head + 1)), _lines(run, *range(head + 1, head + 101))]
+    )
     call = api.logs.ReadLogs(log_pb2.ReadLogsRequest(run_id=run.run_id, follow=True))
     for _ in range(2):
         assert not (await _next(call)).HasField("gap")
@@ -161,7 +171,9 @@ async def test_a_follower_is_told_of_what_it_has_not_seen_alone(api: Api) -> Non
 async def test_only_logs_of_ones_own_runs_can_be_read(api: Api) -> None:
     run = await _begin(api)
     await api.archive.archive([_lines(run, 1)])
-    call = api.logs.ReadLogs(log_pb2.ReadLogsRequest(run_id=run.run_id), metadata=(("kaon-tenant", "other"),))
+    call = api.logs.ReadLogs(
+        log_pb2.ReadLogsRequest(run_id=run.run_id), metadata=(("kaon-tenant", "other"),)
+    )
     with pytest.raises(aio.AioRpcError) as told:
         await _all(call)
     assert told.value.code() == StatusCode.NOT_FOUND

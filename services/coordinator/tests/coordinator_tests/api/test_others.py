@@ -20,10 +20,14 @@ from .conftest import Api
 PATIENCE = 20
 
 
-async def test_events_and_progress_of_anothers_run_come_without_a_look_at_the_store(api: Api) -> None:
+async def test_events_and_progress_of_anothers_run_come_without_a_look_at_the_store(
+    api: Api,
+) -> None:
     await api.register()
     run = await api.submit()
-    tell: asyncio.Future[Callable[[history_pb2.RunEvents], None]] = asyncio.get_running_loop().create_future()
+    tell: asyncio.Future[Callable[[history_pb2.RunEvents], None]] = (
+        asyncio.get_running_loop().create_future()
+    )
     heard_no_more = asyncio.Event()
 
     async def follow(told: Callable[[history_pb2.RunEvents], None]) -> None:

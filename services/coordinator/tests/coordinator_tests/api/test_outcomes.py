@@ -49,11 +49,16 @@ async def test_a_restart_is_refused_while_what_comes_after_it_is_active(whole: W
     await whole.runs.RetryRun(r.RetryRunRequest(run_id=run_id))
     restart = r.RestartRunRequest(run_id=run_id, path="a")
     await refused(
-        whole.runs.RestartRun, restart, PRECONDITION, "the restart of a was refused: b is READY: cancel it"
+        whole.runs.RestartRun,
+        restart,
+        PRECONDITION,
+        "the restart of a was refused: b is READY: cancel it",
     )
 
 
-async def test_a_refusal_among_many_events_is_found(whole: Whole, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_refusal_among_many_events_is_found(
+    whole: Whole, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("kaon_coordinator.api.outcomes._PAGE", 1)
     run_id = await _failed(whole)
     mark = r.MarkBlockRequest(run_id=run_id, path="b", **MARK)

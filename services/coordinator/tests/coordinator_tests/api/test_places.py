@@ -68,7 +68,9 @@ def test_a_path_its_end_or_a_name_finds_places(written: str, found: list[str]) -
 
 def test_the_only_place_that_fits_is_meant_and_several_are_listed() -> None:
     found = places.named(PLACES, "train")
-    assert places.the_one(found, "train", "run r", fits=places.goes_on) == "cycle#2/regions[US]/train"
+    assert (
+        places.the_one(found, "train", "run r", fits=places.goes_on) == "cycle#2/regions[US]/train"
+    )
     with pytest.raises(
         FailedPrecondition, match=r"2 places named 'train': give one of cycle#1.*, cycle#2"
     ) as told:

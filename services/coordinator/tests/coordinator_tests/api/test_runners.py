@@ -57,7 +57,9 @@ async def test_a_pool_that_nobody_owns_is_named(api: Api) -> None:
     assert [missed.problem for missed in found.unreachable] == ["no coordinator has owned it yet"]
 
 
-async def test_only_the_pools_of_the_coordinator_that_is_asked_when_that_is_wanted(api: Api) -> None:
+async def test_only_the_pools_of_the_coordinator_that_is_asked_when_that_is_wanted(
+    api: Api,
+) -> None:
     found = await api.runners.ListPools(runner_pb2.ListPoolsRequest(local=True))
 
     assert [pool.name for pool in found.pools] == ["default"]
@@ -68,7 +70,9 @@ async def test_a_step_that_has_not_begun_is_explained_from_the_rows(api: Api) ->
     await api.register(body=workflow(chain(step("a"), step("b"))).body)
     run = await api.submit()
 
-    found = await api.runners.ExplainStep(runner_pb2.ExplainStepRequest(run_id=run.run_id, path="b"))
+    found = await api.runners.ExplainStep(
+        runner_pb2.ExplainStepRequest(run_id=run.run_id, path="b")
+    )
 
     assert [reason.cause for reason in found.reasons] == [
         runner_pb2.WAIT_CAUSE_NOT_BEGUN,
@@ -89,13 +93,17 @@ async def test_another_tenants_run_is_not_explained(api: Api) -> None:
 
 
 @pytest.mark.parametrize("pool", ["default", "gpu"])
-async def test_a_ready_step_is_explained_by_its_pools_matcher_wherever_it_lives(api: Api, pool: str) -> None:
+async def test_a_ready_step_is_explained_by_its_pools_matcher_wherever_it_lives(
+    api: Api, pool: str
+) -> None:
     run_id = await ready_step(api, pool)
     there = Others(pools={"gpu": runner_pb2.Pool(name="gpu")})
     async with other_coordinator(api, there) as address:
         api.store.claim_pool("gpu", PoolOwner(name="second", address=address).written)
 
-        found = await api.runners.ExplainStep(runner_pb2.ExplainStepRequest(run_id=run_id, path="a"))
+        found = await api.runners.ExplainStep(
+            runner_pb2.ExplainStepRequest(run_id=run_id, path="a")
+        )
 
     assert [(reason.cause, reason.text) for reason in found.reasons] == [
         (runner_pb2.WAIT_CAUSE_BUSY, "All are busy.")

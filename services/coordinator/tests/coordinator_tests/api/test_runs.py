@@ -68,7 +68,9 @@ async def test_labels_are_kept_shown_and_found(api: Api) -> None:
         ({f"l{number}": "x" for number in range(65)}, "there are 65; use at most 64"),
     ],
 )
-async def test_a_wrong_label_is_named_with_the_rule(api: Api, labels: dict[str, str], told: str) -> None:
+async def test_a_wrong_label_is_named_with_the_rule(
+    api: Api, labels: dict[str, str], told: str
+) -> None:
     await api.register()
     with pytest.raises(aio.AioRpcError, match=told) as error:
         await api.submit(labels=labels)
@@ -77,7 +79,9 @@ async def test_a_wrong_label_is_named_with_the_rule(api: Api, labels: dict[str, 
 
 async def test_a_submission_that_is_only_validated_stores_nothing(api: Api) -> None:
     await api.register()
-    run = await api.submit(params_json={"users": "10", "rate": "1"}, labels={"a": "b"}, validate_only=True)
+    run = await api.submit(
+        params_json={"users": "10", "rate": "1"}, labels={"a": "b"}, validate_only=True
+    )
     assert (run.run_id, run.params_json["rate"], run.labels["a"]) == ("", "1.0", "b")
     with pytest.raises(aio.AioRpcError, match="'rate' must be a number"):
         await api.submit(params_json={"users": "10", "rate": '"fast"'}, validate_only=True)
@@ -85,7 +89,9 @@ async def test_a_submission_that_is_only_validated_stores_nothing(api: Api) -> N
     assert api.others.wakes.empty()
 
 
-async def test_a_run_is_put_together_beside_the_event_loop(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_run_is_put_together_beside_the_event_loop(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await api.register()
     run = await api.submit()
     api.advance(run, last=2)
@@ -161,7 +167,10 @@ async def test_values_are_kept_as_canonical_json(api: Api) -> None:
     artifact = '{ "artifact": {"uri": "file:///m",  "digest": "sha256:' + "1" * 64 + '"} }'
     run = await api.submit(params_json={"users": " 10 ", "model": artifact})
     assert run.params_json["users"] == "10"
-    assert run.params_json["model"] == '{"artifact":{"digest":"sha256:' + "1" * 64 + '","uri":"file:///m"}}'
+    assert (
+        run.params_json["model"]
+        == '{"artifact":{"digest":"sha256:' + "1" * 64 + '","uri":"file:///m"}}'
+    )
 
 
 @pytest.mark.parametrize("name", ["../../x", "", ".", "x" * 256, 7, None])

@@ -101,8 +101,12 @@ async def test_health_follows_what_the_coordinator_says(api: Api) -> None:
 
 async def test_reflection_names_the_services(api: Api) -> None:
     stub = reflection_pb2_grpc.ServerReflectionStub(api.channel)
-    call = stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
-    found = [service.name async for answer in call for service in answer.list_services_response.service]
+    call = stub.ServerReflectionInfo(
+        iter([reflection_pb2.ServerReflectionRequest(list_services="")])
+    )
+    found = [
+        service.name async for answer in call for service in answer.list_services_response.service
+    ]
     assert set(SERVICES) <= set(found)
 
 
@@ -116,7 +120,9 @@ async def test_an_address_in_use_is_told(api: Api) -> None:
 async def test_runners_are_listed_by_pool_and_name(api: Api) -> None:
     api.others.pools["gpu"] = runner_pb2.Pool(name="gpu")
     places = [("gpu", "b"), ("default", "z"), ("default", "a")]
-    api.others.known_runners += [runner_pb2.Runner(pool=pool, runner_id=name) for pool, name in places]
+    api.others.known_runners += [
+        runner_pb2.Runner(pool=pool, runner_id=name) for pool, name in places
+    ]
     every = await api.runners.ListRunners(runner_pb2.ListRunnersRequest())
     assert [runner.runner_id for runner in every.runners] == ["a", "z", "b"]
     some = await api.runners.ListRunners(runner_pb2.ListRunnersRequest(pool="gpu"))
@@ -133,6 +139,11 @@ async def test_what_runners_report_reaches_feed_and_archive(api: Api) -> None:
     ]
     sinks.progress({0: [step_pb2.StepEvents(runner_id="runner-1", events=events)]})
     view = api.feed.progress("run")["regions[US]/train"]
-    assert (view.name, view.progress, view.progress_message, view.generation) == ("train", 0.5, "half", 3)
+    assert (view.name, view.progress, view.progress_message, view.generation) == (
+        "train",
+        0.5,
+        "half",
+        3,
+    )
     await sinks.logs([log_pb2.LogLines(key=key, lines=[log_pb2.LogLine(sequence=1, text="hello")])])
     assert len(api.store.read_logs("run")) == 1

@@ -16,7 +16,9 @@ from .conftest import Api
 
 async def test_a_coordinator_tells_how_it_is(api: Api) -> None:
     api.others.broker_is_down = True
-    told = await system_pb2_grpc.SystemServiceStub(api.channel).Diagnose(system_pb2.DiagnoseRequest())
+    told = await system_pb2_grpc.SystemServiceStub(api.channel).Diagnose(
+        system_pb2.DiagnoseRequest()
+    )
     found = {check.name: check for check in told.checks}
     assert told.owner == "here"
     assert found["database"].verdict == system_pb2.VERDICT_GOOD
@@ -30,7 +32,9 @@ async def test_what_is_set_aside_is_told_and_a_retry_takes_it_back(api: Api) -> 
     await api.register(body=d.Graph(blocks=[work]))
     run = await api.submit()
     partition = api.record(run).partition
-    reason = "IndexError, while it was taken over; the coordinator's log tells more under 0123456789ab"
+    reason = (
+        "IndexError, while it was taken over; the coordinator's log tells more under 0123456789ab"
+    )
     aside = SetAside(
         kind="run",
         tenant="",
@@ -41,14 +45,18 @@ async def test_what_is_set_aside_is_told_and_a_retry_takes_it_back(api: Api) -> 
         time_us=7,
     )
     api.store.put_aside(aside)
-    told = await system_pb2_grpc.SystemServiceStub(api.channel).Diagnose(system_pb2.DiagnoseRequest())
+    told = await system_pb2_grpc.SystemServiceStub(api.channel).Diagnose(
+        system_pb2.DiagnoseRequest()
+    )
     check = next(check for check in told.checks if check.name == f"run {run.run_id}")
     assert (check.verdict, check.text) == (system_pb2.VERDICT_BAD, f"set aside: {reason}")
     assert f"kaon retry {run.run_id}" in check.advice
     shown = (await api.runs.GetRun(r.GetRunRequest(run_id=run.run_id))).run
     assert (shown.error.type, shown.status) == ("EngineFault", run_pb2.STATUS_PENDING)
     assert reason in shown.error.message
-    why = await api.runners.ExplainStep(runner_pb2.ExplainStepRequest(run_id=run.run_id, path="work"))
+    why = await api.runners.ExplainStep(
+        runner_pb2.ExplainStepRequest(run_id=run.run_id, path="work")
+    )
     assert why.reasons[0].cause == runner_pb2.WAIT_CAUSE_SET_ASIDE
     while not api.others.wakes.empty():
         api.others.wakes.get_nowait()
@@ -56,7 +64,9 @@ async def test_what_is_set_aside_is_told_and_a_retry_takes_it_back(api: Api) -> 
     assert await asyncio.wait_for(api.others.wakes.get(), 5) == partition
     assert api.store.list_set_aside(0) == []
     # Nothing has failed in it, so there is no command: its owner goes on with it.
-    assert [row.command.WhichOneof("command") for row in api.store.unapplied(partition)] == ["start"]
+    assert [row.command.WhichOneof("command") for row in api.store.unapplied(partition)] == [
+        "start"
+    ]
     api.store.put_aside(aside)
     await api.runs.CancelRun(r.CancelRunRequest(run_id=run.run_id))
     assert api.store.list_set_aside(0) == []

@@ -33,7 +33,10 @@ def begun(*blocks: d.Block, **changes: object) -> Driver:
 
 
 def links(
-    state: RunState, path: str, permits: Mapping[str, PermitRecord] | None = None, now_us: int = 2_000_000
+    state: RunState,
+    path: str,
+    permits: Mapping[str, PermitRecord] | None = None,
+    now_us: int = 2_000_000,
 ) -> list[tuple[r.WaitCause.ValueType, str] | AskMatcher]:
     """The chain, each link by its cause and its path."""
     _, found = WaitReasons(state, permits or {}, now_us).of(path)
@@ -79,8 +82,9 @@ def test_a_step_between_two_attempts_says_when_the_next_begins() -> None:
     driver.tell(Failed(lease=driver.lease("a"), error=failure("no disk")))
 
     assert links(driver.state, "b") == [(r.WAIT_CAUSE_WAITS_FOR, "b"), (r.WAIT_CAUSE_RETRY, "a")]
-    assert "Attempt 1 of a failed (Test: no disk); the next one begins at 1970-01-01 00:00:0" in words(
-        driver.state, "b"
+    assert (
+        "Attempt 1 of a failed (Test: no disk); the next one begins at 1970-01-01 00:00:0"
+        in words(driver.state, "b")
     )
 
 
@@ -143,7 +147,9 @@ def test_a_step_after_a_foreach_waits_for_its_cells() -> None:
         (r.WAIT_CAUSE_WAITS_FOR, "each"),
         AskMatcher(run_id="r1", path="each[y]/a", pool=""),
     ]
-    assert "each runs (1 of 2 cells have ended), and waits for each[y]/a." in words(driver.state, "b")
+    assert "each runs (1 of 2 cells have ended), and waits for each[y]/a." in words(
+        driver.state, "b"
+    )
 
 
 def test_a_step_inside_of_a_block_that_has_not_begun_waits_for_what_is_before_the_block() -> None:

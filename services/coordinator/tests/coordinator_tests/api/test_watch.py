@@ -39,14 +39,19 @@ async def test_a_finished_run_is_told_whole(api: Api) -> None:
     run = await _begin(api)
     api.advance(run, last=1_200)
     api.end(run)
-    assert await _rest(api.runs.WatchRun(r.WatchRunRequest(run_id=run.run_id))) == list(range(1, 1_202))
+    assert await _rest(api.runs.WatchRun(r.WatchRunRequest(run_id=run.run_id))) == list(
+        range(1, 1_202)
+    )
 
 
 async def test_a_watch_goes_on_where_an_earlier_one_stopped(api: Api) -> None:
     run = await _begin(api)
     api.advance(run, last=3)
     api.end(run)
-    assert await _rest(api.runs.WatchRun(r.WatchRunRequest(run_id=run.run_id, after_seq=2))) == [3, 4]
+    assert await _rest(api.runs.WatchRun(r.WatchRunRequest(run_id=run.run_id, after_seq=2))) == [
+        3,
+        4,
+    ]
     assert await _rest(api.runs.WatchRun(r.WatchRunRequest(run_id=run.run_id, after_seq=4))) == []
 
 
@@ -145,7 +150,9 @@ async def test_nothing_is_kept_of_a_watcher_that_has_gone(api: Api) -> None:
 
 async def test_only_a_run_of_ones_own_can_be_watched(api: Api) -> None:
     run = await _begin(api)
-    call = api.runs.WatchRun(r.WatchRunRequest(run_id=run.run_id), metadata=(("kaon-tenant", "other"),))
+    call = api.runs.WatchRun(
+        r.WatchRunRequest(run_id=run.run_id), metadata=(("kaon-tenant", "other"),)
+    )
     with pytest.raises(aio.AioRpcError, match=run.run_id) as told:
         await _rest(call)
     assert told.value.code() == StatusCode.NOT_FOUND

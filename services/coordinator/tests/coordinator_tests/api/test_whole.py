@@ -38,7 +38,9 @@ async def whole(tmp_path: Path) -> AsyncIterator[Whole]:
         yield whole
 
 
-async def refused(call: Any, request: Message, code: StatusCode, told: str, **metadata: str) -> None:
+async def refused(
+    call: Any, request: Message, code: StatusCode, told: str, **metadata: str
+) -> None:
     """The call is refused with this code, and says why."""
     headers = [(f"kaon-{name}", value) for name, value in metadata.items()]
     with pytest.raises(aio.AioRpcError) as error:
@@ -51,7 +53,9 @@ PRECONDITION = StatusCode.FAILED_PRECONDITION
 
 
 def _approval(**fields: Any) -> d.Block:
-    return d.Block(name="ask", gate=d.Gate(approval=d.Approval(roles=["ml-lead", "owner"], **fields)))
+    return d.Block(
+        name="ask", gate=d.Gate(approval=d.Approval(roles=["ml-lead", "owner"], **fields))
+    )
 
 
 async def test_only_a_role_of_the_approval_answers_it(whole: Whole) -> None:
@@ -63,15 +67,25 @@ async def test_only_a_role_of_the_approval_answers_it(whole: Whole) -> None:
     answer = r.AnswerGateRequest(run_id=run_id, path="ask", approved=True, comment="good")
     call = whole.runs.AnswerGate
     await refused(
-        call, answer, StatusCode.PERMISSION_DENIED, "ml-lead or owner; you have reader", roles="reader"
+        call,
+        answer,
+        StatusCode.PERMISSION_DENIED,
+        "ml-lead or owner; you have reader",
+        roles="reader",
     )
-    await refused(call, r.AnswerGateRequest(run_id=run_id, path="s"), PRECONDITION, "s is not an approval")
+    await refused(
+        call, r.AnswerGateRequest(run_id=run_id, path="s"), PRECONDITION, "s is not an approval"
+    )
     await refused(call, r.AnswerGateRequest(run_id=run_id, path="x"), StatusCode.NOT_FOUND, "'x'")
     async with playing(whole.world):
         await call(answer, metadata=(("kaon-roles", "reader,owner"), ("kaon-principal", "eve")))
         assert await whole.ended(run_id) == t.SUCCEEDED
     shown = await whole.runs.GetRun(r.GetRunRequest(run_id=run_id))
-    assert dict(shown.blocks[0].outputs_json) == {"approved": "true", "by": '"eve"', "comment": '"good"'}
+    assert dict(shown.blocks[0].outputs_json) == {
+        "approved": "true",
+        "by": '"eve"',
+        "comment": '"good"',
+    }
     await refused(call, answer, PRECONDITION, "has ended: it is SUCCEEDED", roles="owner")
 
 
@@ -79,7 +93,9 @@ async def test_a_signal_opens_its_gate_also_when_it_comes_before(whole: Whole) -
     whole.register(step("s"), d.Block(name="go", gate=d.Gate(signal=d.SignalGate(name="go"))))
     run_id = await whole.submit()
     await whole.waits_at(run_id, "s", t.READY)
-    await whole.runs.SignalRun(r.SignalRunRequest(run_id=run_id, name="go", payload_json='{"n": 1}'))
+    await whole.runs.SignalRun(
+        r.SignalRunRequest(run_id=run_id, name="go", payload_json='{"n": 1}')
+    )
     wrong = r.SignalRunRequest(run_id=run_id, name="go", path="go")
     await refused(whole.runs.SignalRun, wrong, PRECONDITION, "go is a gate, not a step")
     wrong = r.SignalRunRequest(run_id=run_id, name="go", payload_json="{")
@@ -95,7 +111,9 @@ async def test_what_cannot_be_commanded_is_refused_with_what_it_is(whole: Whole)
     run_id = await whole.submit()
     await whole.waits_at(run_id, "a", t.READY)
     runs = whole.runs
-    await refused(runs.RetryRun, r.RetryRunRequest(run_id=run_id), PRECONDITION, "nothing has failed in it")
+    await refused(
+        runs.RetryRun, r.RetryRunRequest(run_id=run_id), PRECONDITION, "nothing has failed in it"
+    )
     restart = r.RestartRunRequest(run_id=run_id, path="a")
     await refused(runs.RestartRun, restart, PRECONDITION, "a is READY: cancel it or wait")
     restart = r.RestartRunRequest(run_id=run_id, path="b")
@@ -122,7 +140,9 @@ async def test_what_cannot_be_commanded_is_refused_with_what_it_is(whole: Whole)
 async def test_a_run_is_repaired_by_retry_restart_and_mark(whole: Whole) -> None:
     whole.register(step("a"), step("b"))
     fails = {"b"}
-    async with playing(whole.world, lambda it: BAD if it.key.path in fails else {"out": 1}) as player:
+    async with playing(
+        whole.world, lambda it: BAD if it.key.path in fails else {"out": 1}
+    ) as player:
         run_id = await whole.submit()
         assert await whole.ended(run_id) == t.FAILED
         fails.clear()
@@ -155,7 +175,10 @@ async def test_a_run_is_seen_as_it_was_and_forked_from_there(whole: Whole) -> No
         events = whole.member.store.store.history(run_id)
         seq = next(each.seq for each in events if each.step_ended.path == "a")
         before = await whole.runs.GetRunAt(r.GetRunAtRequest(run_id=run_id, seq=seq))
-        assert {each.path: each.status for each in before.steps} == {"a": t.SUCCEEDED, "z": t.PENDING}
+        assert {each.path: each.status for each in before.steps} == {
+            "a": t.SUCCEEDED,
+            "z": t.PENDING,
+        }
         assert (before.run.status, before.run.last_seq) == (t.RUNNING, seq)
         now = await whole.runs.GetRunAt(r.GetRunAtRequest(run_id=run_id))
         shown = await whole.runs.GetRun(r.GetRunRequest(run_id=run_id))
@@ -173,12 +196,19 @@ async def test_a_run_is_seen_as_it_was_and_forked_from_there(whole: Whole) -> No
     assert verified.matches
     wrong = r.ForkRunRequest(run_id=run_id, seq=seq, reset=["each[x]/s"])
     await refused(whole.runs.ForkRun, wrong, PRECONDITION, f"after event {seq}")
-    wrong = r.ForkRunRequest(run_id=run_id, seq=seq, reset=[f"each[{number}]" for number in range(1_001)])
+    wrong = r.ForkRunRequest(
+        run_id=run_id, seq=seq, reset=[f"each[{number}]" for number in range(1_001)]
+    )
     await refused(
-        whole.runs.ForkRun, wrong, StatusCode.INVALID_ARGUMENT, "reset names 1001 places; use at most 1000"
+        whole.runs.ForkRun,
+        wrong,
+        StatusCode.INVALID_ARGUMENT,
+        "reset names 1001 places; use at most 1000",
     )
     wrong = r.GetRunAtRequest(run_id=run_id, seq=10_000)
-    await refused(whole.runs.GetRunAt, wrong, StatusCode.INVALID_ARGUMENT, "there is no event 10000")
+    await refused(
+        whole.runs.GetRunAt, wrong, StatusCode.INVALID_ARGUMENT, "there is no event 10000"
+    )
 
 
 async def test_a_look_at_the_past_and_a_fork_begin_at_the_newest_snapshot_before(
@@ -204,7 +234,9 @@ async def test_a_look_at_the_past_and_a_fork_begin_at_the_newest_snapshot_before
         read: list[int] = []
         history = store.history
 
-        def noted(run_id: str, after_seq: int = 0, limit: int = 1000) -> list[history_pb2.HistoryEvent]:
+        def noted(
+            run_id: str, after_seq: int = 0, limit: int = 1000
+        ) -> list[history_pb2.HistoryEvent]:
             read.append(after_seq)
             return history(run_id, after_seq, limit)
 
@@ -222,7 +254,9 @@ async def test_a_look_at_the_past_and_a_fork_begin_at_the_newest_snapshot_before
         assert (verified.matches, verified.snapshots) == (True, 2 if each == run_id else 0)
 
 
-async def test_a_snapshot_that_is_not_what_the_history_gives_is_told_with_its_event(whole: Whole) -> None:
+async def test_a_snapshot_that_is_not_what_the_history_gives_is_told_with_its_event(
+    whole: Whole,
+) -> None:
     whole.register(step("a"))
     async with playing(whole.world):
         run_id = await whole.submit()
@@ -261,7 +295,9 @@ async def test_the_state_of_a_run_is_kept_when_its_events_outweigh_it(
 
 
 async def test_a_run_is_made_again_with_changes(whole: Whole) -> None:
-    parameters = [d.Parameter(name=name, type=d.VALUE_TYPE_INT, default_json="1") for name in ("m", "n")]
+    parameters = [
+        d.Parameter(name=name, type=d.VALUE_TYPE_INT, default_json="1") for name in ("m", "n")
+    ]
     old = whole.register(step("a"), parameters=parameters)
     run_id = await whole.submit(params_json={"m": "2", "n": "3"}, priority=4)
     whole.register(step("a"), step("b"), parameters=parameters)
@@ -277,7 +313,9 @@ async def test_parameters_are_what_the_workflow_declares(whole: Whole) -> None:
         step("a"),
         parameters=[
             d.Parameter(name="day", type=d.VALUE_TYPE_DATE),
-            d.Parameter(name="rate", type=d.VALUE_TYPE_FLOAT, constraint_cel="value > 0.0 && value <= 1.0"),
+            d.Parameter(
+                name="rate", type=d.VALUE_TYPE_FLOAT, constraint_cel="value > 0.0 && value <= 1.0"
+            ),
             d.Parameter(name="note", type=d.VALUE_TYPE_STRING, default_json='""'),
             d.Parameter(name="size", type=d.VALUE_TYPE_STRING, choices_json=['"small"', '"large"']),
         ],
@@ -297,7 +335,12 @@ async def test_parameters_are_what_the_workflow_declares(whole: Whole) -> None:
 
 
 def _backfill(**fields: Any) -> s.BackfillRequest:
-    usual = {"workflow": "w", "parameter": "day", "first_date": "2026-02-27", "last_date": "2026-03-02"}
+    usual = {
+        "workflow": "w",
+        "parameter": "day",
+        "first_date": "2026-02-27",
+        "last_date": "2026-03-02",
+    }
     return s.BackfillRequest(**(usual | fields))
 
 
@@ -309,7 +352,9 @@ async def test_a_backfill_makes_one_run_for_each_date_and_few_of_them_at_once(wh
         assert days == ['"2026-03-02"', '"2026-03-01"', '"2026-02-28"', '"2026-02-27"']
         assert {run.origin for run in first.runs} == {"backfill:w"}
         for count in range(1, 5):
-            await whole.world.until(lambda count=count: len(player.requests) == count and player.running)
+            await whole.world.until(
+                lambda count=count: len(player.requests) == count and player.running
+            )
             assert sum(whole.status(run.run_id) == t.RUNNING for run in first.runs) == 1
             player.end("a", {"out": 1})
         for run in first.runs:
@@ -322,23 +367,33 @@ async def test_a_backfill_makes_one_run_for_each_date_and_few_of_them_at_once(wh
         ({"last_date": "2026-01-01"}, "there are 0 dates"),
         ({"last_date": "2036-01-01"}, "use 1 to 1000"),
     ):
-        await refused(whole.schedules.Backfill, _backfill(**wrong), StatusCode.INVALID_ARGUMENT, told)
+        await refused(
+            whole.schedules.Backfill, _backfill(**wrong), StatusCode.INVALID_ARGUMENT, told
+        )
 
 
 async def test_permits_are_set_and_shown(whole: Whole) -> None:
     permits = s.Permits(tag="gpu", limit=2)
-    assert (await whole.schedules.SetPermits(s.SetPermitsRequest(permits=permits))).permits == permits
+    assert (
+        await whole.schedules.SetPermits(s.SetPermitsRequest(permits=permits))
+    ).permits == permits
     assert list((await whole.schedules.ListPermits(s.ListPermitsRequest())).permits) == [permits]
     other = (("kaon-tenant", "other"),)
     assert not (await whole.schedules.ListPermits(s.ListPermitsRequest(), metadata=other)).permits
     await whole.schedules.SetPermits(s.SetPermitsRequest(permits=s.Permits(tag="gpu", limit=0)))
     assert not (await whole.schedules.ListPermits(s.ListPermitsRequest())).permits
     wrong = s.SetPermitsRequest(permits=s.Permits(tag="gpu", limit=-1))
-    await refused(whole.schedules.SetPermits, wrong, StatusCode.INVALID_ARGUMENT, "permits.limit -1")
+    await refused(
+        whole.schedules.SetPermits, wrong, StatusCode.INVALID_ARGUMENT, "permits.limit -1"
+    )
 
 
 def _schedule(**fields: Any) -> s.PutScheduleRequest:
-    usual: dict[str, Any] = {"name": "nightly", "workflow": "w", "cron": s.Cron(expression="0 3 * * *")}
+    usual: dict[str, Any] = {
+        "name": "nightly",
+        "workflow": "w",
+        "cron": s.Cron(expression="0 3 * * *"),
+    }
     return s.PutScheduleRequest(schedule=s.Schedule(**(usual | fields)))
 
 
@@ -352,7 +407,9 @@ async def test_a_schedule_is_put_shown_replaced_and_deleted(whole: Whole) -> Non
     again = await calls.PutSchedule(_schedule(cron=s.Cron(expression="0 4 * * *"), paused=True))
     assert not again.created
     assert not again.schedule.HasField("next_time"), "it is paused"
-    assert (await calls.GetSchedule(s.GetScheduleRequest(name="nightly"))).schedule == again.schedule
+    assert (
+        await calls.GetSchedule(s.GetScheduleRequest(name="nightly"))
+    ).schedule == again.schedule
     other = (("kaon-tenant", "other"),)
     assert not (await calls.ListSchedules(s.ListSchedulesRequest(), metadata=other)).schedules
     assert len((await calls.ListSchedules(s.ListSchedulesRequest())).schedules) == 1
@@ -374,7 +431,15 @@ async def test_everything_wrong_with_a_schedule_is_told(whole: Whole) -> None:
         *(
             ({"cron": s.Cron(expression="0 0 * * *", time_zone=zone)}, "no such time zone")
             # A directory, a file that is no zone, and places outside.
-            for zone in ("Here", "Europe", "tzdata.zi", "zone.tab", "../UTC", "/etc/localtime", "x" * 300)
+            for zone in (
+                "Here",
+                "Europe",
+                "tzdata.zi",
+                "zone.tab",
+                "../UTC",
+                "/etc/localtime",
+                "x" * 300,
+            )
         ),
         ({"cron": None}, "one of cron, interval"),
         ({"cron": None, "interval": s.Interval(every_ms=5)}, "interval.every_ms"),
@@ -404,7 +469,10 @@ async def test_a_dry_run_of_a_command_tells_what_it_would_do_and_does_nothing(wh
         restart = (
             await whole.runs.RestartRun(r.RestartRunRequest(run_id=run_id, path="a", dry_run=True))
         ).plan
-        assert (list(restart.resets), dict(restart.steps)) == (["a", "b", "c"], {"SUCCEEDED": 1, "FAILED": 1})
+        assert (list(restart.resets), dict(restart.steps)) == (
+            ["a", "b", "c"],
+            {"SUCCEEDED": 1, "FAILED": 1},
+        )
         mark = r.MarkBlockRequest(
             run_id=run_id, path="b", status=t.SUCCEEDED, outputs_json={}, reason="so", dry_run=True
         )

@@ -35,7 +35,9 @@ def _commit(api: Api, run: run_pb2.Run, step: StepRow, *events: history_pb2.Hist
         event.run_id, event.seq = run.run_id, seq
     decided = batch(epoch, record, first=first, last=first)
     if events:
-        decided = replace(batch(epoch, record, last=record.row.seq + len(events)), history=list(events))
+        decided = replace(
+            batch(epoch, record, last=record.row.seq + len(events)), history=list(events)
+        )
     api.store.commit(replace(decided, steps={run.run_id: [step]}))
 
 
@@ -54,7 +56,9 @@ async def _read(
     return b"".join(response.data for response in rest), first
 
 
-async def _refused(api: Api, run: run_pb2.Run, path: str = "work", **fields: Any) -> tuple[StatusCode, str]:
+async def _refused(
+    api: Api, run: run_pb2.Run, path: str = "work", **fields: Any
+) -> tuple[StatusCode, str]:
     with pytest.raises(aio.AioRpcError) as told:
         await _read(api, run, path, **fields)
     return told.value.code(), told.value.details() or ""
@@ -92,7 +96,11 @@ async def test_earlier_attempts_have_logs_of_their_own(api: Api) -> None:
 
 async def test_an_attempt_that_waits_for_the_next_one_has_ended(api: Api) -> None:
     run = await _begin(api)
-    _commit(api, run, replace(_ended(_stored(api, b"first")), status=run_pb2.STATUS_PENDING, retry_us=NOW_US))
+    _commit(
+        api,
+        run,
+        replace(_ended(_stored(api, b"first")), status=run_pb2.STATUS_PENDING, retry_us=NOW_US),
+    )
     assert (await _read(api, run))[0] == b"first"
 
 

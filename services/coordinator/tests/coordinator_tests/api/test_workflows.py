@@ -23,7 +23,9 @@ def _bundle() -> bytes:
     return packed.getvalue()
 
 
-async def _upload(api: Api, data: bytes, digest: str, piece: int = 10_000) -> w.UploadBundleResponse:
+async def _upload(
+    api: Api, data: bytes, digest: str, piece: int = 10_000
+) -> w.UploadBundleResponse:
     async def pieces() -> AsyncIterator[w.UploadBundleRequest]:
         for start in range(0, len(data), piece):
             named = digest if start == 0 else ""
@@ -87,7 +89,9 @@ async def test_all_problems_of_a_definition_are_told_at_once(api: Api) -> None:
     assert missing.value.code() == StatusCode.NOT_FOUND
 
 
-async def test_a_version_that_is_stored_goes_on_when_new_definitions_must_be_otherwise(api: Api) -> None:
+async def test_a_version_that_is_stored_goes_on_when_new_definitions_must_be_otherwise(
+    api: Api,
+) -> None:
     first = await api.register()
     api.others.problems += ["a: input 'b-c': use letters"]
     again = await api.workflows.RegisterWorkflow(w.RegisterWorkflowRequest(definition=definition()))

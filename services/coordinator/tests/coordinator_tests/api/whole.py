@@ -31,7 +31,9 @@ from ..shell.world import Member, World
 class Whole:
     """Everything that a test needs."""
 
-    def __init__(self, world: World, member: Member, scheduler: Scheduler, channel: aio.Channel) -> None:
+    def __init__(
+        self, world: World, member: Member, scheduler: Scheduler, channel: aio.Channel
+    ) -> None:
         self.world = world
         self.member = member
         self.scheduler = scheduler

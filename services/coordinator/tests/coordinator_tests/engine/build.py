@@ -39,7 +39,13 @@ def fan(*blocks: d.Block) -> d.Graph:
 
 
 def for_each(
-    name: str, items: d.Binding, body: d.Graph, *, item: str = "item", at_once: int = 0, tolerate: int = 0
+    name: str,
+    items: d.Binding,
+    body: d.Graph,
+    *,
+    item: str = "item",
+    at_once: int = 0,
+    tolerate: int = 0,
 ) -> d.Block:
     return d.Block(
         name=name,
@@ -53,14 +59,19 @@ def for_each(
     )
 
 
-def repeat(name: str, body: d.Graph, until: d.Binding, times: int = 5, *, accept: bool = False) -> d.Block:
+def repeat(
+    name: str, body: d.Graph, until: d.Binding, times: int = 5, *, accept: bool = False
+) -> d.Block:
     exhausted = d.EXHAUSTED_ACCEPT if accept else d.EXHAUSTED_FAIL
     return d.Block(
-        name=name, repeat=d.Repeat(body=body, until=until, max_iterations=times, exhausted=exhausted)
+        name=name,
+        repeat=d.Repeat(body=body, until=until, max_iterations=times, exhausted=exhausted),
     )
 
 
-def branch(name: str, condition: d.Binding, body: d.Graph, otherwise: d.Graph | None = None) -> d.Block:
+def branch(
+    name: str, condition: d.Binding, body: d.Graph, otherwise: d.Graph | None = None
+) -> d.Block:
     return d.Block(
         name=name,
         branch=d.Branch(cases=[d.Case(condition=condition, body=body)], otherwise=otherwise),

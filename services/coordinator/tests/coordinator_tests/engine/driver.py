@@ -97,7 +97,10 @@ class Driver:
     def context(self) -> Context:
         self.now_us += 1
         return Context(
-            now_us=self.now_us, evaluate=self.evaluate, limits=self.limits, random=self.random.random
+            now_us=self.now_us,
+            evaluate=self.evaluate,
+            limits=self.limits,
+            random=self.random.random,
         )
 
     def tell(self, message: Message) -> Decision:
@@ -190,7 +193,9 @@ class Driver:
         state = self.state
         for path in take_dropped(state):
             self.rows.pop(path, None)
-        self.rows.update((row.path, row) for row in [*take_step_rows(state), *take_block_rows(state)])
+        self.rows.update(
+            (row.path, row) for row in [*take_step_rows(state), *take_block_rows(state)]
+        )
         self.state = restore(
             workflow=state.workflow,
             run=run_row(state),

@@ -36,7 +36,9 @@ class Family:
         children: the other workflows, by name.
     """
 
-    def __init__(self, root: d.WorkflowDefinition, children: Mapping[str, d.WorkflowDefinition]) -> None:
+    def __init__(
+        self, root: d.WorkflowDefinition, children: Mapping[str, d.WorkflowDefinition]
+    ) -> None:
         self._definitions = children
         self._numbers = itertools.count(1)
         self.fails: set[str] = set()
@@ -78,7 +80,9 @@ class Family:
 
     def _work(self, run_id: str, driver: Driver) -> bool:
         executed = len(self.executed)
-        while ready := [path for path in driver.requested if path.rsplit("/", 1)[-1] not in self.waits]:
+        while ready := [
+            path for path in driver.requested if path.rsplit("/", 1)[-1] not in self.waits
+        ]:
             driver.requested.remove(ready[0])
             if driver.state.steps[ready[0]].status == t.READY:
                 driver.execute(ready[0])
@@ -105,7 +109,9 @@ class Family:
     def _submit(self, parent: str, new: SubmitChild) -> None:
         child = self._add(new.child_run_id, self._definitions[new.workflow])
         submitted = child.history[0].run_submitted
-        submitted.parent.CopyFrom(history_pb2.RunParent(run_id=parent, path=new.path, depth=new.depth))
+        submitted.parent.CopyFrom(
+            history_pb2.RunParent(run_id=parent, path=new.path, depth=new.depth)
+        )
         submitted.priority = new.priority
         child.state = child.replayed()
         child.tell(Start())

@@ -77,7 +77,9 @@ class Machine:
 
     def context(self) -> Context:
         self.now_us += 1
-        return Context(now_us=self.now_us, evaluate=evaluate, limits=LIMITS, random=self.random.random)
+        return Context(
+            now_us=self.now_us, evaluate=evaluate, limits=LIMITS, random=self.random.random
+        )
 
     def tell(self, message: m.Message) -> Decision:
         return self.absorb(decide(self.state, message, self.context()))
@@ -141,13 +143,17 @@ class Machine:
     def items(self, action: a.ReadItems) -> None:
         if self.random.random() < 0.05:
             self.later(
-                m.Unprepared(path=action.path, asked=action.asked, kind="Platform", problem="storage is away")
+                m.Unprepared(
+                    path=action.path, asked=action.asked, kind="Platform", problem="storage is away"
+                )
             )
             return
         count = int(canonical.loads(action.artifact_json)["artifact"]["digest"].split(":")[1])
         self.later(
             m.ItemsRead(
-                path=action.path, asked=action.asked, items=tuple(str(index) for index in range(count))
+                path=action.path,
+                asked=action.asked,
+                items=tuple(str(index) for index in range(count)),
             )
         )
 
@@ -155,7 +161,10 @@ class Machine:
         if self.random.random() < 0.1:
             self.later(
                 m.Unprepared(
-                    path=action.path, asked=action.asked, kind="BindingError", problem="no such workflow"
+                    path=action.path,
+                    asked=action.asked,
+                    kind="BindingError",
+                    problem="no such workflow",
                 )
             )
             return
@@ -200,7 +209,9 @@ class Machine:
     def end_of(self, run_id: str, status: t.Status) -> m.ChildEnded:
         outputs = {"result": "1"} if status == t.SUCCEEDED else {}
         path, asked = self.places[run_id], self.asked.get(run_id, 0)
-        return m.ChildEnded(path=path, child_run_id=run_id, status=status, outputs=outputs, asked=asked)
+        return m.ChildEnded(
+            path=path, child_run_id=run_id, status=status, outputs=outputs, asked=asked
+        )
 
     def watch_retry(self, action: a.WatchRetry) -> None:
         self.timed.append((action.due_us, m.RetryDue(issue=action.issue)))
@@ -288,7 +299,9 @@ class Machine:
             self.tell(m.LeaseExpired(issue=step.issue))
             self.tell(m.Succeeded(lease=lease, outputs={"out": "0"}))
         elif chance < 0.5:
-            error = step_pb2.StepError(error_class=step_pb2.ERROR_CLASS_USER, type="ValueError", message="no")
+            error = step_pb2.StepError(
+                error_class=step_pb2.ERROR_CLASS_USER, type="ValueError", message="no"
+            )
             self.tell(m.Failed(lease=lease, error=error))
         else:
             value = self.random.choice((True, False, 1, [1, 2, 3], "x" * 60))
@@ -296,23 +309,31 @@ class Machine:
 
     def _child_ends(self) -> None:
         run_id = self.random.choice(sorted(self.children))
-        self.end_child(run_id, self.random.choice((t.SUCCEEDED, t.SUCCEEDED, t.FAILED, t.CANCELLED)))
+        self.end_child(
+            run_id, self.random.choice((t.SUCCEEDED, t.SUCCEEDED, t.FAILED, t.CANCELLED))
+        )
 
     def _answer(self) -> None:
         gate = self.random.choice(sorted(self.state.gates.values(), key=lambda each: each.path))
         if gate.block.gate.HasField("approval"):
             roles = frozenset({"lead"})
             yes = self.random.random() < 0.7
-            self.tell(m.Answer(path=gate.path, approved=yes, comment="", requester="me", roles=roles))
+            self.tell(
+                m.Answer(path=gate.path, approved=yes, comment="", requester="me", roles=roles)
+            )
         elif gate.block.gate.HasField("signal"):
             self.tell(m.Signal(name=gate.block.gate.signal.name, payload_json="1", requester="me"))
 
     def command(self) -> None:
         """Somebody asks for something, sensible or not."""
-        places = sorted([*self.state.steps, *self.state.blocks, *(key for key in self.state.scopes if key)])
+        places = sorted(
+            [*self.state.steps, *self.state.blocks, *(key for key in self.state.scopes if key)]
+        )
         path = self.random.choice(places) if places else ""
         by: dict[str, Any] = {"reason": "why", "requester": "me"}
-        running = [step.path for step in self.state.steps.values() if step.status == t.RUNNING] or [path]
+        running = [step.path for step in self.state.steps.values() if step.status == t.RUNNING] or [
+            path
+        ]
         status = self.random.choice((t.SUCCEEDED, t.FAILED, t.SKIPPED))
         commands: list[m.Message] = [
             m.Cancel(path=path, skip=self.random.random() < 0.5, **by),
@@ -336,7 +357,9 @@ class Machine:
     def crash(self) -> None:
         """The owner dies: what it had in memory, and everything that it had been asked to do, is gone."""
         self.soon = [
-            each for each in self.soon if isinstance(each, m.Start | m.Succeeded | m.ChildEnded | m.Stopped)
+            each
+            for each in self.soon
+            if isinstance(each, m.Start | m.Succeeded | m.ChildEnded | m.Stopped)
         ]
         self.timed, self.requested = [], []
         self.begun = [each for each in self.begun if self._held(each)]
@@ -394,7 +417,9 @@ class Machine:
                 assert scope.remaining >= 0
 
     def told(self) -> str:
-        return "\n".join(f"{e.seq} {e.WhichOneof('event')} {str(e).splitlines()[3:]}" for e in self.history)
+        return "\n".join(
+            f"{e.seq} {e.WhichOneof('event')} {str(e).splitlines()[3:]}" for e in self.history
+        )
 
     def status(self) -> str:
         return run_pb2.Status.Name(self.state.status)

@@ -54,7 +54,9 @@ class Generator:
             blocks.append(self._hook(d.PHASE_ON_FAILURE, depth))
         if self._chance(0.2):
             blocks.append(self._hook(d.PHASE_FINALLY, depth))
-        return d.Graph(blocks=blocks, edges=sorted(edges, key=lambda edge: (edge.source, edge.target)))
+        return d.Graph(
+            blocks=blocks, edges=sorted(edges, key=lambda edge: (edge.source, edge.target))
+        )
 
     def _hook(self, phase: d.Phase.ValueType, depth: int) -> d.Block:
         block = self._step(hook=True) if self._chance(0.7) else self._block(max(depth - 1, 0))
@@ -135,7 +137,9 @@ class Generator:
         if self._chance(0.2):
             artifact = {"uri": "file:///items", "digest": f"sha256:{self._random.randint(0, 3)}"}
             items = literal({"artifact": artifact})
-        each = d.ForEach(item=f"i_{name}", items=items, body=body, max_concurrency=self._random.randint(0, 2))
+        each = d.ForEach(
+            item=f"i_{name}", items=items, body=body, max_concurrency=self._random.randint(0, 2)
+        )
         if self._chance(0.4):
             each.failure.count = self._random.randint(1, 2)
         if self._chance(0.3):
@@ -159,7 +163,9 @@ class Generator:
             for block in body.blocks
             if block.phase in (d.PHASE_UNSPECIFIED, d.PHASE_BODY) and block.name != check.name
         )
-        repeat = d.Repeat(body=body, until=output(check.name), max_iterations=self._random.randint(1, 3))
+        repeat = d.Repeat(
+            body=body, until=output(check.name), max_iterations=self._random.randint(1, 3)
+        )
         repeat.exhausted = self._random.choice((d.EXHAUSTED_FAIL, d.EXHAUSTED_ACCEPT))
         repeat.backoff_ms = self._random.choice((0, 1_000))
         return d.Block(name=name, repeat=repeat)

@@ -22,7 +22,9 @@ ITEMS = st.lists(
         st.sampled_from(["a", "b", "a/b", "", "x y", None, True, 1.0, [1]]),
         st.integers(0, 12).map(str),
         st.sampled_from(["key", "id", "name", "a"]).flatmap(
-            lambda name: st.one_of(st.integers(0, 6), st.sampled_from(["a", "4"])).map(lambda v: {name: v})
+            lambda name: st.one_of(st.integers(0, 6), st.sampled_from(["a", "4"])).map(
+                lambda v: {name: v}
+            )
         ),
     ),
     max_size=13,
@@ -46,7 +48,9 @@ ITEMS = st.lists(
     ],
 )
 def test_every_cell_has_a_name_of_its_own_and_runs(items: list[object], names: list[str]) -> None:
-    driver = Driver(workflow(chain(for_each("f", literal(items), chain(step("s"))))), lambda _: {"out": None})
+    driver = Driver(
+        workflow(chain(for_each("f", literal(items), chain(step("s"))))), lambda _: {"out": None}
+    )
     assert driver.run().status == t.SUCCEEDED
     cells = driver.state.blocks["f"].cells
     assert [cells[index].key for index in range(len(items))] == [f"f[{name}]" for name in names]
@@ -65,7 +69,9 @@ def test_names_are_never_twice_the_same_and_stay_as_they_are_where_they_never_we
         assert list(names) == own
 
 
-def test_a_new_owner_gives_the_cells_that_wait_the_names_that_the_old_one_would_have_given() -> None:
+def test_a_new_owner_gives_the_cells_that_wait_the_names_that_the_old_one_would_have_given() -> (
+    None
+):
     items = tuple(canonical.dumps(item) for item in ("a", "b", "a", "c", 0, "d"))
     artifact = literal({"artifact": {"uri": "file:///items", "digest": "sha256:1"}})
     names = {"f[0]", "f[b]", "f[2]", "f[c]", "f[4]", "f[d]"}
@@ -95,7 +101,9 @@ def deep(levels: int, item: str) -> Driver:
     body = chain(step("s" * 63))
     for level in range(levels):
         name = f"f{level}-".ljust(63, "x")
-        body = chain(for_each(name, literal([item, f"{item[1:]}z"] if level == 0 else [item]), body))
+        body = chain(
+            for_each(name, literal([item, f"{item[1:]}z"] if level == 0 else [item]), body)
+        )
     return Driver(workflow(body), lambda _: {"out": 1})
 
 
@@ -116,7 +124,8 @@ def test_a_foreach_that_has_begun_keeps_its_names_whatever_the_bound_is(
     """As after an upgrade: cells that are still to begin are called as those that have begun."""
     items = ["a", "1", "0"]
     driver = Driver(
-        workflow(chain(for_each("f", literal(items), chain(step("s")), at_once=1))), lambda _: {"out": 1}
+        workflow(chain(for_each("f", literal(items), chain(step("s")), at_once=1))),
+        lambda _: {"out": 1},
     )
     driver.tell(Start())
     assert set(driver.state.steps) == {"f[a]/s"}

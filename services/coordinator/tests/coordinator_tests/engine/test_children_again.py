@@ -78,7 +78,9 @@ def test_a_retried_parent_goes_on_with_its_failed_child() -> None:
     assert (played.status("r1"), played.status("c1")) == ("SUCCEEDED", "SUCCEEDED")
     assert played.executed == of_child("a", "b", "b")
     assert set(played.runs) == {"r1", "c1"}
-    (first, second) = [e.child_run_started for e in played.root.history if e.HasField("child_run_started")]
+    (first, second) = [
+        e.child_run_started for e in played.root.history if e.HasField("child_run_started")
+    ]
     assert (first.continued, second.continued, second.child_run_id) == (False, True, "c1")
 
 
@@ -124,7 +126,9 @@ def test_a_retry_reaches_the_child_of_a_child() -> None:
 
 
 def test_of_a_foreach_of_children_only_those_that_failed_go_on() -> None:
-    played = family(for_each("each", literal([1, 2, 3]), fan(child_block()), tolerate=3), fails=("c2/b",))
+    played = family(
+        for_each("each", literal([1, 2, 3]), fan(child_block()), tolerate=3), fails=("c2/b",)
+    )
     assert [played.status(f"c{n}") for n in (1, 2, 3)] == ["SUCCEEDED", "FAILED", "SUCCEEDED"]
     before = len(played.executed)
     again(played)
@@ -149,7 +153,9 @@ def test_the_next_owner_still_knows_which_run_is_to_go_on() -> None:
     # Before the answer: the next owner asks once more, and the one after a pause does.
     for then in (Continued(path="w"), Pause(**BY), Resume(**BY)):
         played.root.take_over()
-        assert derive(played.root.state) == ([] if isinstance(then, Resume) else [Continue(path="w")])
+        assert derive(played.root.state) == (
+            [] if isinstance(then, Resume) else [Continue(path="w")]
+        )
         played.root.tell(then)
     played.play()
     assert played.status("r1") == "SUCCEEDED"
@@ -253,7 +259,9 @@ def test_a_child_that_somebody_has_retried_meanwhile_gives_its_outputs_at_once()
 
 
 def test_what_a_child_has_tolerated_does_not_run_again_when_it_succeeded_meanwhile() -> None:
-    lenient = gives(fan(for_each("each", literal([1]), fan(step("x")), tolerate=1), step("b")), output("b"))
+    lenient = gives(
+        fan(for_each("each", literal([1]), fan(step("x")), tolerate=1), step("b")), output("b")
+    )
     played = family(child_block(workflow="lenient"), fails="xb", lenient=lenient)
     played.fails = {"x"}
     played.runs["c1"].tell(RETRY)
@@ -288,7 +296,9 @@ def test_an_end_from_before_the_retry_does_not_count() -> None:
     played.delivering, played.fails, played.waits = True, set(), {"b"}
     played.root.tell(RETRY)
     played.play()
-    old = ChildEnded(path="w", child_run_id="c1", status=late.child_ended.status, outputs={}, asked=0)
+    old = ChildEnded(
+        path="w", child_run_id="c1", status=late.child_ended.status, outputs={}, asked=0
+    )
     assert played.root.tell(old).events == []
     played.waits = set()
     played.play()
@@ -316,11 +326,15 @@ def test_a_success_counts_whether_or_not_it_knows_of_the_retry() -> None:
     assert played.status("r1") == "SUCCEEDED"
 
 
-def test_a_failure_that_does_not_know_of_the_retry_has_the_child_asked_once_more_and_once_is_enough() -> None:
+def test_a_failure_that_does_not_know_of_the_retry_has_the_child_asked_once_more_and_once_is_enough() -> (
+    None
+):
     played = retried_and_running()
     before = len(played.runs["c1"].history)
     played.root.tell(of_an_older_owner(t.FAILED))
-    assert [action.command.WhichOneof("command") for action in played.root.actions[-1:]] == ["retry"]
+    assert [action.command.WhichOneof("command") for action in played.root.actions[-1:]] == [
+        "retry"
+    ]
     played.play()
     assert len(played.runs["c1"].history) == before
     played.waits = set()

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from kaon_coordinator.engine.actions import EndStep, RequestStep, RevokeLease, SignalHolder, TakePermits
+from kaon_coordinator.engine.actions import (
+    EndStep,
+    RequestStep,
+    RevokeLease,
+    SignalHolder,
+    TakePermits,
+)
 from kaon_coordinator.engine.issue import StepIssue
 from kaon_coordinator.engine.messages import (
     Cancel,
@@ -131,7 +137,9 @@ def test_a_run_waits_for_the_permits_of_its_workflow_and_its_backfill() -> None:
     driver = Driver(definition, works)
     driver.state.origin = "backfill:b1"
     driver.tell(Start())
-    assert driver.asked(TakePermits) == [TakePermits(path="", asked=1, keys=("workflow:test", "backfill:b1"))]
+    assert driver.asked(TakePermits) == [
+        TakePermits(path="", asked=1, keys=("workflow:test", "backfill:b1"))
+    ]
     assert driver.state.status == t.PENDING
     driver.tell(PermitsGranted(path="", asked=driver.question("")))
     assert driver.tell(PermitsGranted(path="", asked=driver.question(""))).events == []
@@ -207,7 +215,8 @@ def test_a_retry_of_what_has_not_failed_is_refused() -> None:
 def test_a_restart_keeps_what_came_before_and_hands_the_new_values_on() -> None:
     count = iter(range(10))
     driver = Driver(
-        workflow(chain(step("a"), step("b"), step("c", x=output("b")))), lambda _: {"out": next(count)}
+        workflow(chain(step("a"), step("b"), step("c", x=output("b")))),
+        lambda _: {"out": next(count)},
     )
     driver.run()
     driver.tell(Restart(path="b", **BY))
@@ -261,7 +270,9 @@ def test_an_old_lease_counts_no_more_after_a_restart() -> None:
 
 def test_a_failed_step_is_marked_as_succeeded_by_hand_and_the_run_goes_on() -> None:
     driver = begun(
-        step("a"), step("b", x=output("a")), behave=lambda s: failure() if s.path == "a" else {"out": 1}
+        step("a"),
+        step("b", x=output("a")),
+        behave=lambda s: failure() if s.path == "a" else {"out": 1},
     )
     driver.drain()
     assert driver.state.status == t.FAILED
@@ -291,7 +302,12 @@ def test_a_running_step_that_is_marked_takes_its_runner_away() -> None:
     [
         ("nowhere", t.SUCCEEDED, {}, "there is no such step or block"),
         ("a", t.RUNNING, {}, "only SUCCEEDED, FAILED and SKIPPED can be marked"),
-        ("a", t.SUCCEEDED, {}, "outputs differ from the declared ones: missing ['out'], not declared []"),
+        (
+            "a",
+            t.SUCCEEDED,
+            {},
+            "outputs differ from the declared ones: missing ['out'], not declared []",
+        ),
         ("f", t.SUCCEEDED, {}, "it is running: cancel it first, or mark the nodes inside"),
     ],
 )

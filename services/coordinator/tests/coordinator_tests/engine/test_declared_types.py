@@ -26,7 +26,9 @@ def halving() -> d.Block:
 
 
 @pytest.mark.parametrize(("given", "half"), [(1, 0.5), (-3, -1.5), (2.5, 1.25)])
-def test_a_float_that_a_step_gives_as_a_whole_number_can_be_divided(given: float, half: float) -> None:
+def test_a_float_that_a_step_gives_as_a_whole_number_can_be_divided(
+    given: float, half: float
+) -> None:
     definition = workflow(chain(giving_float(), halving()))
     definition.outputs["a"].CopyFrom(d.Output(type=d.VALUE_TYPE_FLOAT, value=output("half")))
     driver = Driver(
@@ -51,10 +53,17 @@ def test_a_float_of_a_sub_workflow_is_one() -> None:
     driver = Driver(workflow(chain(d.Block(name="a", sub_workflow=spec))), lambda _: {})
     driver.tell(Start())
     prepared = ChildPrepared(
-        path="a", asked=driver.question("a"), child_run_id="c", workflow="other", version="v", params={}
+        path="a",
+        asked=driver.question("a"),
+        child_run_id="c",
+        workflow="other",
+        version="v",
+        params={},
     )
     driver.tell(prepared)
-    driver.tell(ChildEnded(path="a", child_run_id="c", status=t.SUCCEEDED, outputs={"out": "2"}, error=None))
+    driver.tell(
+        ChildEnded(path="a", child_run_id="c", status=t.SUCCEEDED, outputs={"out": "2"}, error=None)
+    )
     assert driver.state.blocks["a"].outputs == {"out": "2.0"}
 
 
@@ -72,7 +81,11 @@ def test_parameters_choices_and_defaults_are_floats_too() -> None:
             d.Parameter(name="count", type=d.VALUE_TYPE_INT, default_json="3"),
         ],
     )
-    assert params.complete(definition, {"rate": "1"}) == {"rate": "1.0", "decay": "3.0", "count": "3"}
+    assert params.complete(definition, {"rate": "1"}) == {
+        "rate": "1.0",
+        "decay": "3.0",
+        "count": "3",
+    }
 
 
 @pytest.mark.parametrize("text", ["1.5", "1e5", "null", '"1"', "9" * 400])

@@ -74,7 +74,9 @@ def test_no_more_cells_run_at_once_than_max_concurrency() -> None:
 
 
 def test_an_empty_foreach_succeeds_with_an_empty_result() -> None:
-    definition = workflow(chain(for_each("f", literal([]), chain(step("s"))), step("after", all=output("s"))))
+    definition = workflow(
+        chain(for_each("f", literal([]), chain(step("s"))), step("after", all=output("s")))
+    )
     driver = Driver(definition, answer(0))
     assert driver.run().status == t.SUCCEEDED
     assert inputs_of(driver, "after", "all") == []
@@ -96,7 +98,10 @@ def test_a_failed_cell_stops_the_others() -> None:
 
 def test_tolerated_failures_leave_a_gap_in_the_result() -> None:
     definition = workflow(
-        chain(for_each("f", literal([1, 2, 3]), chain(step("s")), tolerate=1), step("after", all=output("s")))
+        chain(
+            for_each("f", literal([1, 2, 3]), chain(step("s")), tolerate=1),
+            step("after", all=output("s")),
+        )
     )
     driver = Driver(definition, lambda s: failure() if s.path == "f[2]/s" else {"out": 1})
     assert driver.run().status == t.SUCCEEDED
@@ -111,7 +116,9 @@ def last(name: str, fallback: object) -> d.Binding:
 
 def test_a_repeat_goes_on_until_its_condition_holds_and_each_pass_knows_the_last_result() -> None:
     body = chain(step("work", before=last("work", 0)), step("check", x=output("work")))
-    definition = workflow(chain(repeat("cycle", body, output("check")), step("after", x=output("work"))))
+    definition = workflow(
+        chain(repeat("cycle", body, output("check")), step("after", x=output("work")))
+    )
 
     def behave(state: StepState) -> dict[str, object]:
         if state.block.name == "work":
@@ -126,7 +133,9 @@ def test_a_repeat_goes_on_until_its_condition_holds_and_each_pass_knows_the_last
 
 
 def test_an_exhausted_repeat_fails_the_run_with_the_reason() -> None:
-    driver = Driver(workflow(chain(repeat("cycle", chain(step("s")), output("s"), 2))), answer(False))
+    driver = Driver(
+        workflow(chain(repeat("cycle", chain(step("s")), output("s"), 2))), answer(False)
+    )
     state = driver.run()
     assert state.status == t.FAILED
     assert state.error is not None
@@ -164,7 +173,9 @@ def test_a_branch_takes_one_way_and_the_other_gives_null(taken: bool) -> None:
 
 
 def test_a_branch_without_a_way_is_skipped_and_what_follows_runs() -> None:
-    definition = workflow(chain(branch("choose", literal(False), chain(step("yes"))), step("after")))
+    definition = workflow(
+        chain(branch("choose", literal(False), chain(step("yes"))), step("after"))
+    )
     driver = Driver(definition, answer(1))
     assert driver.run().status == t.SUCCEEDED
     assert driver.state.blocks["choose"].status == t.SKIPPED
@@ -239,7 +250,9 @@ def test_a_doubled_result_changes_nothing() -> None:
     assert outputs_of(driver, "s") == 1
 
 
-def test_an_expired_lease_gives_a_new_generation_and_the_old_holders_result_counts_no_more() -> None:
+def test_an_expired_lease_gives_a_new_generation_and_the_old_holders_result_counts_no_more() -> (
+    None
+):
     driver = Driver(workflow(chain(step("s"))), answer(1))
     driver.tell(Start())
     old = driver.lease("s", "a")

@@ -17,7 +17,13 @@ from kaon_coordinator.engine.messages import (
     Stopped,
     Succeeded,
 )
-from kaon_coordinator.engine.rows.codec import digest, restore, run_row, take_block_rows, take_step_rows
+from kaon_coordinator.engine.rows.codec import (
+    digest,
+    restore,
+    run_row,
+    take_block_rows,
+    take_step_rows,
+)
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.state import RunState, StepState
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -50,7 +56,9 @@ def _blocks(draw: st.DrawFn, names: itertools.count[int], depth: int) -> d.Block
         tail = [block.name for block in body.blocks]
         edges = [*body.edges, *(d.Edge(source=source, target=check.name) for source in tail)]
         whole = d.Graph(blocks=[*body.blocks, check], edges=edges)
-        return repeat(name, whole, output(check.name), draw(st.integers(1, 3)), accept=draw(st.booleans()))
+        return repeat(
+            name, whole, output(check.name), draw(st.integers(1, 3)), accept=draw(st.booleans())
+        )
     otherwise = draw(st.none() | graphs(names, depth - 1))
     return branch(name, literal(draw(st.booleans())), draw(graphs(names, depth - 1)), otherwise)
 
@@ -78,7 +86,9 @@ def act(driver: Driver, choice: int, dice: list[int]) -> None:
     elif choice == 1 and held:
         driver.tell(Stopped(lease=_held(driver, held[dice[0] % len(held)])))
     elif choice in {2, 3, 4} and held:
-        driver.tell(Succeeded(lease=_held(driver, held[dice[0] % len(held)]), outputs={"out": "true"}))
+        driver.tell(
+            Succeeded(lease=_held(driver, held[dice[0] % len(held)]), outputs={"out": "true"})
+        )
     elif choice in {5, 6} and driver.requested:
         path = driver.take()
         driver.tell(Started(lease=driver.lease(path, f"r{dice[0] % 3}")))
@@ -99,10 +109,14 @@ def _held(driver: Driver, path: str):  # type: ignore[no-untyped-def]
 
 @pytest.mark.timeout(120)
 @settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(data=st.data(), body=graphs())
-def test_whatever_happens_a_run_ends_and_replay_and_rows_agree(data: st.DataObject, body: d.Graph) -> None:
+def test_whatever_happens_a_run_ends_and_replay_and_rows_agree(
+    data: st.DataObject, body: d.Graph
+) -> None:
     fails = data.draw(st.sets(st.integers(0, 12)))
 
     def behave(state: StepState):  # type: ignore[no-untyped-def]
@@ -111,9 +125,13 @@ def test_whatever_happens_a_run_ends_and_replay_and_rows_agree(data: st.DataObje
     driver = Driver(workflow(body), behave)
     driver.tell(Start())
     rows: dict[str, object] = {}
-    for choice, *dice in data.draw(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 99)), max_size=40)):
+    for choice, *dice in data.draw(
+        st.lists(st.tuples(st.integers(0, 9), st.integers(0, 99)), max_size=40)
+    ):
         act(driver, choice, dice)
-        rows |= {row.path: row for row in [*take_block_rows(driver.state), *take_step_rows(driver.state)]}
+        rows |= {
+            row.path: row for row in [*take_block_rows(driver.state), *take_step_rows(driver.state)]
+        }
         if choice == 4:
             assert digest(restored(driver, rows)) == digest(driver.state)
             driver.state = restored(driver, rows)
@@ -125,6 +143,8 @@ def test_whatever_happens_a_run_ends_and_replay_and_rows_agree(data: st.DataObje
     driver.drain()
     assert driver.state.ended, {path: s.status for path, s in driver.state.steps.items()}
     driver.check_replay()
-    rows |= {row.path: row for row in [*take_block_rows(driver.state), *take_step_rows(driver.state)]}
+    rows |= {
+        row.path: row for row in [*take_block_rows(driver.state), *take_step_rows(driver.state)]
+    }
     assert digest(restored(driver, rows)) == digest(driver.state)
     assert [event.seq for event in driver.history] == list(range(1, len(driver.history) + 1))

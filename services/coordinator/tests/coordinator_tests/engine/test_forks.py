@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from kaon_coordinator.engine.actions import ReleasePermits, RequestStep, TakePermits, Timer, WatchTime
+from kaon_coordinator.engine.actions import (
+    ReleasePermits,
+    RequestStep,
+    TakePermits,
+    Timer,
+    WatchTime,
+)
 from kaon_coordinator.engine.commands.fork import fork_state
 from kaon_coordinator.engine.decide import submit
 from kaon_coordinator.engine.issue import StepIssue
@@ -29,7 +35,9 @@ from .build import chain, fan, for_each, literal, output, repeat, step, workflow
 from .driver import Driver, failure
 
 
-def fork(of: Driver, *, events: int | None = None, reset: tuple[str, ...] = (), **params: object) -> Driver:
+def fork(
+    of: Driver, *, events: int | None = None, reset: tuple[str, ...] = (), **params: object
+) -> Driver:
     """A driver of the fork of a run after some of its events (all when None), submitted and not begun."""
     driver = Driver(of.definition, of.behaviour)
     driver.state = fork_state(of.replayed(events), "r2")
@@ -56,7 +64,9 @@ def finish(driver: Driver) -> RunState:
 
 def seq_of(driver: Driver, kind: str, path: str) -> int:
     return next(
-        e.seq for e in driver.history if e.WhichOneof("event") == kind and getattr(e, kind).path == path
+        e.seq
+        for e in driver.history
+        if e.WhichOneof("event") == kind and getattr(e, kind).path == path
     )
 
 
@@ -96,7 +106,10 @@ def test_a_fork_has_a_history_of_its_own_and_is_nobodys_child() -> None:
     assert [event.seq for event in forked.history] == list(range(1, len(forked.history) + 1))
     assert {event.run_id for event in forked.history} == {"r2"}
     assert forked.state.parent_run_id == forked.state.parent_path == ""
-    assert (forked.state.fork_run_id, forked.state.fork_seq) == ("r1", seq_of(original, "step_ended", "a"))
+    assert (forked.state.fork_run_id, forked.state.fork_seq) == (
+        "r1",
+        seq_of(original, "step_ended", "a"),
+    )
 
 
 def test_what_was_running_begins_anew_and_its_old_holder_counts_no_more() -> None:
@@ -116,7 +129,9 @@ def test_blocks_that_are_named_begin_anew_with_everything_after_them() -> None:
 
 
 def test_new_params_count_for_what_begins_in_the_fork() -> None:
-    definition = workflow(chain(step("a", x=d.Binding(parameter="p")), step("b", x=d.Binding(parameter="p"))))
+    definition = workflow(
+        chain(step("a", x=d.Binding(parameter="p")), step("b", x=d.Binding(parameter="p")))
+    )
     definition.parameters.add(name="p", type=d.VALUE_TYPE_INT)
     original, _ = done(definition, p=1)
     forked = fork(original, reset=("b",), p=2)
@@ -129,7 +144,9 @@ def test_a_block_that_was_not_there_is_told_and_nothing_else_changes() -> None:
     original, _ = done(workflow(chain(step("a"))))
     forked = fork(original, reset=("nowhere",))
     assert finish(forked).status == t.SUCCEEDED
-    refused = [event.command_refused for event in forked.history if event.HasField("command_refused")]
+    refused = [
+        event.command_refused for event in forked.history if event.HasField("command_refused")
+    ]
     assert [(each.command, each.path) for each in refused] == [("fork", "nowhere")]
 
 
@@ -287,7 +304,9 @@ def test_a_fork_can_be_cancelled_before_it_begins_and_nothing_of_it_is_left_acti
     each = for_each("f", literal([1, 2]), chain(step("s")), at_once=1)
     original, ran = done(workflow(chain(each)))
     forked = fork(original, events=seq_of(original, "step_leased", "f[2]/s"))
-    assert forked.tell(Retry(path="", reason="", requester="me")).events[0].HasField("command_refused")
+    assert (
+        forked.tell(Retry(path="", reason="", requester="me")).events[0].HasField("command_refused")
+    )
     decided = forked.tell(Cancel(reason="", requester="me"))
     assert forked.state.status == t.CANCELLED
     assert ReleasePermits(path="") in decided.actions
@@ -311,4 +330,6 @@ def test_a_lease_of_the_original_expires_without_effect_on_the_fork() -> None:
     original, _ = done(workflow(chain(step("a"))))
     forked = fork(original, events=seq_of(original, "step_leased", "a"))
     forked.tell(Start())
-    assert forked.tell(LeaseExpired(issue=StepIssue(path="a", attempt=1, generation=1))).events == []
+    assert (
+        forked.tell(LeaseExpired(issue=StepIssue(path="a", attempt=1, generation=1))).events == []
+    )

@@ -52,11 +52,15 @@ def timer(**due: d.Binding) -> d.Block:
 
 
 def answer(approved: bool, *roles: str) -> Answer:
-    return Answer(path="g", approved=approved, comment="well", requester="me", roles=frozenset(roles))
+    return Answer(
+        path="g", approved=approved, comment="well", requester="me", roles=frozenset(roles)
+    )
 
 
 def outputs(driver: Driver, path: str = "g") -> dict[str, object]:
-    return {name: canonical.loads(value) for name, value in driver.state.blocks[path].outputs.items()}
+    return {
+        name: canonical.loads(value) for name, value in driver.state.blocks[path].outputs.items()
+    }
 
 
 def refusals(driver: Driver) -> list[str]:
@@ -185,7 +189,10 @@ def test_a_gate_that_is_cancelled_takes_no_answer_any_more() -> None:
 
 def child_block(name: str = "w") -> d.Block:
     spec = d.SubWorkflow(
-        workflow="other", version="v7", params={"p": literal(5)}, outputs={"result": d.VALUE_TYPE_ANY}
+        workflow="other",
+        version="v7",
+        params={"p": literal(5)},
+        outputs={"result": d.VALUE_TYPE_ANY},
     )
     return d.Block(name=name, sub_workflow=spec)
 
@@ -220,7 +227,9 @@ def told(driver: Driver) -> list[str]:
     return [each.command.WhichOneof("command") or "" for each in driver.asked(TellRun)]
 
 
-def test_a_child_run_is_submitted_once_with_params_priority_and_depth_and_gives_its_outputs() -> None:
+def test_a_child_run_is_submitted_once_with_params_priority_and_depth_and_gives_its_outputs() -> (
+    None
+):
     driver = with_child(step("after", x=output("w", "result")))
     driver.tell(prepared(driver, "c2"))
     (submitted,) = driver.asked(SubmitChild)
@@ -305,7 +314,10 @@ def test_a_child_that_cannot_be_prepared_fails_its_block() -> None:
     driver = begun(child_block())
     driver.tell(
         Unprepared(
-            path="w", asked=driver.question("w"), kind="BindingError", problem="there is no workflow 'other'"
+            path="w",
+            asked=driver.question("w"),
+            kind="BindingError",
+            problem="there is no workflow 'other'",
         )
     )
     assert driver.state.error is not None
@@ -325,4 +337,6 @@ def test_runs_are_not_nested_deeper_than_the_limit() -> None:
     driver.state.depth = 10
     driver.tell(Start())
     assert driver.state.error is not None
-    assert "sub-workflow nesting depth 10 reaches the limit run_depth=10" in driver.state.error.message
+    assert (
+        "sub-workflow nesting depth 10 reaches the limit run_depth=10" in driver.state.error.message
+    )

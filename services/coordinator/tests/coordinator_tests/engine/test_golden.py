@@ -44,7 +44,9 @@ def test_an_old_history_still_gives_the_end_that_it_had(path: Path) -> None:
     assert state.status == first["status"]
     if "blocks" in first:
         assert {path: int(block.status) for path, block in state.blocks.items()} == first["blocks"]
-        assert {key: int(cell.status) for key, cell in state.scopes.items() if key} == first["cells"]
+        assert {key: int(cell.status) for key, cell in state.scopes.items() if key} == first[
+            "cells"
+        ]
         assert dict(state.outputs) == first["outputs"]
 
 

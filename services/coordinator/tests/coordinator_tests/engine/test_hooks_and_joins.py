@@ -38,7 +38,9 @@ def behave(state):  # type: ignore[no-untyped-def]
 def join(rule: d.TriggerRule.ValueType, *before: d.Block) -> d.Graph:
     after = step("after")
     after.trigger = rule
-    edges = sorted((d.Edge(source=each.name, target="after") for each in before), key=lambda e: e.source)
+    edges = sorted(
+        (d.Edge(source=each.name, target="after") for each in before), key=lambda e: e.source
+    )
     return d.Graph(blocks=[*before, after], edges=edges)
 
 
@@ -230,7 +232,9 @@ def test_a_join_of_all_that_is_done_waits_for_what_a_failure_further_up_does_not
 
 
 @pytest.mark.parametrize(("other", "after"), [("b", "SUCCEEDED"), ("broken-2", "FAILED")])
-def test_a_join_that_any_one_lets_start_outlives_a_failure_further_up(other: str, after: str) -> None:
+def test_a_join_that_any_one_lets_start_outlives_a_failure_further_up(
+    other: str, after: str
+) -> None:
     body = join(ANY, step("a"), step(other))
     body.blocks.append(step(BROKEN))
     body.edges.append(d.Edge(source=BROKEN, target="a"))
@@ -244,7 +248,9 @@ def test_a_join_that_any_one_lets_start_outlives_a_failure_further_up(other: str
     assert t.short(driver.state.status) == after
 
 
-def test_a_join_that_any_one_lets_start_fails_when_all_before_it_were_skipped_for_a_failure() -> None:
+def test_a_join_that_any_one_lets_start_fails_when_all_before_it_were_skipped_for_a_failure() -> (
+    None
+):
     body = join(ANY, step("a"))
     body.blocks.append(step(BROKEN))
     body.edges.append(d.Edge(source=BROKEN, target="a"))

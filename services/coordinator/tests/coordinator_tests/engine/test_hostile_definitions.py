@@ -47,7 +47,11 @@ class HostileMachine(Machine):
         self.now_us += 1
         meter = expressions.Meter(1_000_000)
         return Context(
-            now_us=self.now_us, evaluate=meter, meter=meter, limits=LIMITS, random=self.random.random
+            now_us=self.now_us,
+            evaluate=meter,
+            meter=meter,
+            limits=LIMITS,
+            random=self.random.random,
         )
 
     def write_rows(self) -> None:
@@ -68,7 +72,9 @@ class HostileMachine(Machine):
         except (TypeError, KeyError, ValueError, IndexError):
             if not isinstance(action, a.ReadItems):
                 raise
-            problem = m.Unprepared(path=action.path, asked=action.asked, kind="BindingError", problem="none")
+            problem = m.Unprepared(
+                path=action.path, asked=action.asked, kind="BindingError", problem="none"
+            )
             self.later(problem)
 
     def _report(self, step: StepState) -> None:
@@ -87,16 +93,29 @@ class HostileMachine(Machine):
 
     def command(self) -> None:
         """People ask for something that has come through the API's checks."""
-        places = [*self.state.steps, *self.state.blocks, "", "a/b", "each[9]/b", "x" * 4_000, "[", "#"]
+        places = [
+            *self.state.steps,
+            *self.state.blocks,
+            "",
+            "a/b",
+            "each[9]/b",
+            "x" * 4_000,
+            "[",
+            "#",
+        ]
         path = self.odd.choice(places)
         by: dict[str, Any] = {"reason": "\u202e", "requester": "me"}
-        payload = self.odd.choice(("null", "[]", '"' + "x" * 70_000 + '"', "1e308", '"\ud83d"', "{}"))
+        payload = self.odd.choice(
+            ("null", "[]", '"' + "x" * 70_000 + '"', "1e308", '"\ud83d"', "{}")
+        )
         payload = payload.encode("utf-8", "replace").decode()
         kind = self.odd.choice(
             [
                 m.SetPriority(priority=self.odd.choice((-(10**9), 10**9, 0)), requester="me"),
                 m.Signal(
-                    name=self.odd.choice(("go", "x" * 4_000, "\u202e")), payload_json=payload, requester="me"
+                    name=self.odd.choice(("go", "x" * 4_000, "\u202e")),
+                    payload_json=payload,
+                    requester="me",
                 ),
                 m.Signal(name="go", payload_json=payload, requester="me", path=path),
                 m.Answer(
@@ -106,7 +125,9 @@ class HostileMachine(Machine):
                     requester="me",
                     roles=frozenset({"lead"}),
                 ),
-                m.Mark(path=path, status=t.SUCCEEDED, outputs={"out": payload, "\u202e": "1"}, **by),
+                m.Mark(
+                    path=path, status=t.SUCCEEDED, outputs={"out": payload, "\u202e": "1"}, **by
+                ),
                 m.Mark(path=path, status=t.FAILED, outputs={}, **by),
                 m.Retry(path=path, **by),
                 m.Restart(path=path, **by),
@@ -126,7 +147,9 @@ def _check_row(row: StepRow | BlockRow | RunRow) -> None:
         if isinstance(value, str):
             assert "\0" not in value, each.name
             assert "\\u0000" not in value.replace("\\\\", ""), each.name
-            assert len(value.encode()) < INDEX_BYTES or each.name not in {"path", "run_id"}, each.name
+            assert len(value.encode()) < INDEX_BYTES or each.name not in {"path", "run_id"}, (
+                each.name
+            )
         elif isinstance(value, int):
             width = 31 if each.name in _INT32 else 63
             assert -(2**width) <= value < 2**width, (each.name, value)
@@ -157,7 +180,9 @@ def play(definition: Any, seed: int) -> Machine:
 
 @hostile.effort(300)
 @given(chance=st.randoms(use_true_random=False))
-def test_a_definition_with_extremes_is_refused_in_words_or_its_run_ends(chance: random.Random) -> None:
+def test_a_definition_with_extremes_is_refused_in_words_or_its_run_ends(
+    chance: random.Random,
+) -> None:
     definition, spoiled = hostile.hostile_definition(chance)
     seed = chance.randint(0, 2**31)
     problems = validator(LIMITS)(definition)

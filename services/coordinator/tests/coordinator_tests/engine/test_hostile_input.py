@@ -60,7 +60,9 @@ def test_a_metric_that_is_no_number_is_kept_as_it_was_reported(value: float) -> 
     driver.tell(Start())
     driver.tell(Started(lease=driver.lease("s")))
     driver.tell(
-        Reported(lease=driver.lease("s"), metric=step_pb2.StepMetric(name="loss", value=value, step=1))
+        Reported(
+            lease=driver.lease("s"), metric=step_pb2.StepMetric(name="loss", value=value, step=1)
+        )
     )
     driver.take_over()
     assert str(driver.state.steps["s"].metrics["loss"]) == str(value)
@@ -109,7 +111,9 @@ def test_a_signal_without_a_name_goes_through_no_approval() -> None:
     driver.tell(Start())
     driver.tell(Signal(name="", payload_json="true", requester="anybody"))
     assert driver.state.blocks["g"].status == t.WAITING
-    driver.tell(Answer(path="g", approved=True, comment="", requester="me", roles=frozenset({"lead"})))
+    driver.tell(
+        Answer(path="g", approved=True, comment="", requester="me", roles=frozenset({"lead"}))
+    )
     assert driver.state.status == t.SUCCEEDED
 
 
@@ -121,7 +125,9 @@ def test_a_payload_or_outputs_by_hand_that_are_too_large_are_refused_with_the_li
     mark = Mark(path="s", status=t.SUCCEEDED, outputs={"out": large}, reason="", requester="me")
     for decided in (signal, driver.tell(mark)):
         (refused,) = decided.events
-        assert "70002 bytes; the limit inline_output_bytes is 65536" in refused.command_refused.problem
+        assert (
+            "70002 bytes; the limit inline_output_bytes is 65536" in refused.command_refused.problem
+        )
 
 
 @pytest.mark.parametrize(
@@ -135,7 +141,9 @@ def test_an_output_may_have_as_many_bytes_as_the_limit_says(text: str, good: boo
 
 
 def test_numbers_that_are_no_whole_ones_name_their_cells() -> None:
-    driver = Driver(workflow(chain(for_each("f", literal([1, 0.5, 1e-05, -2]), chain(step("s"))))), works)
+    driver = Driver(
+        workflow(chain(for_each("f", literal([1, 0.5, 1e-05, -2]), chain(step("s"))))), works
+    )
     assert driver.run().status == t.SUCCEEDED
     assert set(driver.state.steps) == {"f[1]/s", "f[0.5]/s", "f[1e-05]/s", "f[-2]/s"}
 
@@ -163,8 +171,12 @@ def test_a_foreach_over_something_else_than_a_list_fails_and_shows_it(items: obj
     assert "a foreach needs a list or an artifact of JSON lines, not" in error_of(driver)
 
 
-def test_an_expression_that_divides_by_zero_fails_its_step_and_tells_expression_and_values() -> None:
-    quotient = d.Binding(expression=d.Expression(cel="x / y", variables={"x": output("a"), "y": literal(0)}))
+def test_an_expression_that_divides_by_zero_fails_its_step_and_tells_expression_and_values() -> (
+    None
+):
+    quotient = d.Binding(
+        expression=d.Expression(cel="x / y", variables={"x": output("a"), "y": literal(0)})
+    )
     driver = Driver(workflow(chain(step("a"), step("b", q=quotient))), works, evaluate=evaluate)
     driver.run()
     assert driver.state.steps["b"].status == t.FAILED
@@ -181,7 +193,9 @@ def test_an_expression_that_fails_anywhere_fails_its_block_with_the_text(place: 
     axis.for_each.sweep.grid.axes["a"].CopyFrom(bad)
     blocks = {
         "until": repeat("r", chain(step("s")), bad),
-        "case": d.Block(name="b", branch=d.Branch(cases=[d.Case(condition=bad, body=chain(step("s")))])),
+        "case": d.Block(
+            name="b", branch=d.Branch(cases=[d.Case(condition=bad, body=chain(step("s")))])
+        ),
         "items": for_each("f", bad, chain(step("s"))),
         "timer": d.Block(name="g", gate=d.Gate(timer=d.TimerGate(after_ms=bad))),
         "output": step("s"),
@@ -201,7 +215,10 @@ def test_an_expression_that_fails_anywhere_fails_its_block_with_the_text(place: 
 @pytest.mark.parametrize(
     ("block", "text"),
     [
-        (d.Block(name="g", gate=d.Gate(timer=d.TimerGate(after_ms=literal(1)), timeout_ms=5)), "no time-out"),
+        (
+            d.Block(name="g", gate=d.Gate(timer=d.TimerGate(after_ms=literal(1)), timeout_ms=5)),
+            "no time-out",
+        ),
         (d.Block(name="g", gate=d.Gate(signal=d.SignalGate())), "needs the signal's name"),
         (
             d.Block(name="s", step=d.Step(type="x", retry=d.RetryPolicy(backoff_factor=math.nan))),
@@ -347,7 +364,9 @@ def test_whatever_an_expression_does_it_gives_a_value_or_an_error_of_its_run(
 def test_what_a_turn_may_evaluate_is_bounded_and_the_rest_follows_in_later_turns() -> None:
     count, limit = 12, 4_000_000
     heavy = d.Binding(
-        expression=d.Expression(cel="size(x.map(a, a))", variables={"x": literal(list(range(1_500)))})
+        expression=d.Expression(
+            cel="size(x.map(a, a))", variables={"x": literal(list(range(1_500)))}
+        )
     )
     body = chain(step("s", x=heavy), repeat("r", chain(step("u")), heavy_condition(), 2))
     turns: list[Meter] = []
@@ -397,7 +416,8 @@ def test_what_an_owner_has_left_for_a_later_turn_its_successor_does(place: str, 
             "f", literal([1]), chain(repeat("r", chain(step("u")), heavy_condition(), 2))
         ),
         "case": d.Block(
-            name="b", branch=d.Branch(cases=[d.Case(condition=heavy_condition(), body=chain(step("u")))])
+            name="b",
+            branch=d.Branch(cases=[d.Case(condition=heavy_condition(), body=chain(step("u")))]),
         ),
         "input": step("u", x=one),
         "items": for_each("f", one, chain(step("u"))),
@@ -459,7 +479,10 @@ def test_inputs_that_no_record_holds_together_travel_as_artifacts() -> None:
     driver.tell(ManifestsWritten(path="s", asked=write.asked, inputs=kept))
     ready = driver.state.steps["s"]
     assert ready.status == t.READY
-    assert requests.step_request(driver.state, ready, partition=0, epoch=1).ByteSize() < requests.RECORD_BYTES
+    assert (
+        requests.step_request(driver.state, ready, partition=0, epoch=1).ByteSize()
+        < requests.RECORD_BYTES
+    )
     assert max(len(encode_event(event).data) for event in driver.history) < requests.RECORD_BYTES
 
 
@@ -493,7 +516,9 @@ def test_outputs_of_a_run_that_no_record_holds_together_fail_it_with_the_limit()
 
 
 def test_an_item_that_is_too_large_fails_its_foreach_with_the_limit() -> None:
-    driver = Driver(workflow(chain(for_each("f", literal([1, "x" * 300_000]), chain(step("s"))))), works)
+    driver = Driver(
+        workflow(chain(for_each("f", literal([1, "x" * 300_000]), chain(step("s"))))), works
+    )
     assert driver.run().status == t.FAILED
     assert "item 1 has 300002 bytes; the limit item_bytes is 262144" in error_of(driver)
 
@@ -547,7 +572,10 @@ def test_limits_are_set_by_their_names() -> None:
 
 
 def test_pools_of_the_deployment_have_names_that_topics_can_have() -> None:
-    assert settings_from({"KAON_POOLS": "default, gpu_a100"}).catalogue.pools == ("default", "gpu_a100")
+    assert settings_from({"KAON_POOLS": "default, gpu_a100"}).catalogue.pools == (
+        "default",
+        "gpu_a100",
+    )
     with pytest.raises(InvalidValue, match="KAON_POOLS: 'a b' is no name of a pool: use letters"):
         settings_from({"KAON_POOLS": "default, a b"})
 

@@ -58,7 +58,10 @@ def test_items_of_an_artifact_are_asked_for_and_read_only_once() -> None:
     (asked,) = driver.asked(ReadItems)
     assert canonical.loads(asked.artifact_json)["artifact"]["digest"] == "sha256:1"
     driver.tell(ItemsRead(path="f", asked=driver.question("f"), items=('"x"', '"y"')))
-    assert driver.tell(ItemsRead(path="f", asked=driver.question("f"), items=('"x"', '"y"'))).events == []
+    assert (
+        driver.tell(ItemsRead(path="f", asked=driver.question("f"), items=('"x"', '"y"'))).events
+        == []
+    )
     driver.drain()
     assert statuses(driver) == {"f[x]/s": "SUCCEEDED", "f[y]/s": "SUCCEEDED"}
     driver.check_replay()
@@ -78,7 +81,9 @@ def test_an_artifact_that_cannot_be_read_fails_the_foreach_with_the_reason() -> 
     driver = Driver(workflow(chain(for_each("f", ARTIFACT, chain(step("s"))))), works)
     driver.tell(Start())
     driver.tell(
-        Unprepared(path="f", asked=driver.question("f"), kind="BindingError", problem="line 3 is not JSON")
+        Unprepared(
+            path="f", asked=driver.question("f"), kind="BindingError", problem="line 3 is not JSON"
+        )
     )
     assert driver.state.status == t.FAILED
     assert driver.state.error is not None
@@ -113,7 +118,9 @@ def test_items_that_have_changed_since_the_beginning_fail_the_foreach() -> None:
 
 
 def test_a_foreach_of_many_items_is_started_over_several_decisions() -> None:
-    driver = Driver(workflow(chain(for_each("f", literal(list(range(7))), chain(step("s"))))), works)
+    driver = Driver(
+        workflow(chain(for_each("f", literal(list(range(7))), chain(step("s"))))), works
+    )
     driver.limits = Limits(cells_per_decision=3)
     driver.run()
     assert len(driver.asked(Continue)) == 2
@@ -122,7 +129,9 @@ def test_a_foreach_of_many_items_is_started_over_several_decisions() -> None:
 
 
 def test_no_more_cells_are_open_than_the_limit_says_whatever_the_foreach_asks_for() -> None:
-    driver = Driver(workflow(chain(for_each("f", literal(list(range(7))), chain(step("s"))))), works)
+    driver = Driver(
+        workflow(chain(for_each("f", literal(list(range(7))), chain(step("s"))))), works
+    )
     driver.limits = Limits(open_cells=2)
     driver.tell(Start())
     assert len(driver.requested) == 2
@@ -143,7 +152,8 @@ def test_a_share_of_the_cells_may_fail(percent: float, fails: int, status: str) 
 
 def test_one_failed_cell_is_run_again_and_the_join_with_it() -> None:
     body = chain(
-        for_each("f", literal(["x", "y"]), chain(step("s")), tolerate=1), step("after", all=output("s"))
+        for_each("f", literal(["x", "y"]), chain(step("s")), tolerate=1),
+        step("after", all=output("s")),
     )
     driver = Driver(workflow(body), failing("f[y]/s"))
     driver.run()
@@ -157,7 +167,9 @@ def test_one_failed_cell_is_run_again_and_the_join_with_it() -> None:
 
 
 def test_one_cell_is_skipped_and_keeps_its_place_in_the_result() -> None:
-    body = chain(for_each("f", literal(["x", "y"]), chain(step("s"))), step("after", all=output("s")))
+    body = chain(
+        for_each("f", literal(["x", "y"]), chain(step("s"))), step("after", all=output("s"))
+    )
     driver = Driver(workflow(body), works)
     driver.tell(Start())
     driver.tell(Cancel(path="f[x]", reason="", requester="me", skip=True))
@@ -197,7 +209,9 @@ def test_cells_that_wait_are_not_started_after_too_many_have_failed() -> None:
 
 def test_foreaches_in_foreaches_join_to_lists_of_lists() -> None:
     inner = for_each("g", literal([1, 2]), chain(step("s")), item="j")
-    body = chain(for_each("f", literal(["x", "y"]), chain(inner), item="i"), step("after", all=output("s")))
+    body = chain(
+        for_each("f", literal(["x", "y"]), chain(inner), item="i"), step("after", all=output("s"))
+    )
     driver = Driver(workflow(body), failing())
     driver.run()
     assert joined(driver) == [
@@ -211,10 +225,14 @@ def test_each_cell_loops_on_its_own() -> None:
     body = chain(step("s", item=d.Binding(item="item")))
     cycle = repeat("r", body, output("s"), 3, accept=True)
     driver = Driver(
-        workflow(chain(for_each("f", literal(["x", "y"]), chain(cycle)))), lambda s: {"out": "x" in s.path}
+        workflow(chain(for_each("f", literal(["x", "y"]), chain(cycle)))),
+        lambda s: {"out": "x" in s.path},
     )
     assert driver.run().status == t.SUCCEEDED
-    assert set(driver.state.steps) == {"f[x]/r#1/s", *(f"f[y]/r#{number}/s" for number in (1, 2, 3))}
+    assert set(driver.state.steps) == {
+        "f[x]/r#1/s",
+        *(f"f[y]/r#{number}/s" for number in (1, 2, 3)),
+    }
     driver.check_replay()
 
 
@@ -223,7 +241,9 @@ def test_passes_wait_longer_and_longer_and_never_longer_than_the_longest_wait() 
     block.repeat.backoff_ms, block.repeat.backoff_factor, block.repeat.max_backoff_ms = 100, 3, 500
     driver = Driver(workflow(chain(block)), lambda _: {"out": False})
     driver.run()
-    waits = [e.pass_scheduled.due_us - e.time_us for e in driver.history if e.HasField("pass_scheduled")]
+    waits = [
+        e.pass_scheduled.due_us - e.time_us for e in driver.history if e.HasField("pass_scheduled")
+    ]
     assert waits == [100_000, 300_000, 500_000, 500_000]
     driver.check_replay()
 
@@ -242,7 +262,9 @@ def test_a_pass_that_is_due_during_a_pause_begins_with_its_end() -> None:
 
 
 def test_a_condition_that_is_neither_true_nor_false_fails_the_repeat_and_shows_it() -> None:
-    driver = Driver(workflow(chain(repeat("r", chain(step("s")), output("s")))), lambda _: {"out": 3})
+    driver = Driver(
+        workflow(chain(repeat("r", chain(step("s")), output("s")))), lambda _: {"out": 3}
+    )
     driver.run()
     assert driver.state.error is not None
     assert "r: a condition must be true or false, not 3" in driver.state.error.message
@@ -251,7 +273,9 @@ def test_a_condition_that_is_neither_true_nor_false_fails_the_repeat_and_shows_i
 def test_a_failed_pass_fails_the_repeat_and_is_run_again_by_a_retry() -> None:
     block = repeat("r", chain(step("s")), output("s"), 2, accept=True)
     fails = failing("r#2/s")
-    driver = Driver(workflow(chain(block)), lambda s: fails(s) if s.path == "r#2/s" else {"out": False})
+    driver = Driver(
+        workflow(chain(block)), lambda s: fails(s) if s.path == "r#2/s" else {"out": False}
+    )
     driver.run()
     assert driver.state.status == t.FAILED
     driver.behaviour = lambda _: {"out": False}
@@ -261,14 +285,18 @@ def test_a_failed_pass_fails_the_repeat_and_is_run_again_by_a_retry() -> None:
     driver.check_replay()
 
 
-def test_a_restart_in_an_early_pass_drops_the_passes_after_it_and_uses_no_generation_twice() -> None:
+def test_a_restart_in_an_early_pass_drops_the_passes_after_it_and_uses_no_generation_twice() -> (
+    None
+):
     seen: list[tuple[str, int]] = []
 
     def behave(state: StepState) -> dict[str, object]:
         seen.append((state.path, state.generation))
         return {"out": False}
 
-    driver = Driver(workflow(chain(repeat("r", chain(step("s")), output("s"), 3, accept=True))), behave)
+    driver = Driver(
+        workflow(chain(repeat("r", chain(step("s")), output("s"), 3, accept=True))), behave
+    )
     driver.run()
     driver.tell(Restart(path="r#1/s", reason="", requester="me"))
     assert set(driver.state.steps) == {"r#1/s"}

@@ -63,13 +63,19 @@ def grant(driver: Driver) -> None:
 
 @pytest.mark.parametrize(
     "again",
-    [Retry(path="", **BY), Restart(path="a", **BY), Mark(path="a", status=t.SKIPPED, outputs={}, **BY)],
+    [
+        Retry(path="", **BY),
+        Restart(path="a", **BY),
+        Mark(path="a", status=t.SKIPPED, outputs={}, **BY),
+    ],
 )
 def test_a_run_that_is_opened_again_waits_for_its_permits(again: Message) -> None:
     driver = failed_once()
     driver.tell(again)
     assert driver.state.status == t.PENDING
-    assert driver.asked(TakePermits) == [TakePermits(path="", asked=driver.state.waits_since, keys=KEYS)]
+    assert driver.asked(TakePermits) == [
+        TakePermits(path="", asked=driver.state.waits_since, keys=KEYS)
+    ]
     assert driver.asked(RequestStep) == []
     driver.take_over()
     grant(driver)
@@ -126,7 +132,9 @@ def test_a_mark_that_ends_the_run_at_once_needs_no_permit() -> None:
     driver.check_replay()
 
 
-def test_a_run_that_waits_again_can_be_cancelled_and_its_hooks_do_not_run_without_a_permit() -> None:
+def test_a_run_that_waits_again_can_be_cancelled_and_its_hooks_do_not_run_without_a_permit() -> (
+    None
+):
     hook = step("hook")
     hook.phase = d.PHASE_FINALLY
     driver = failed_once(step("a"), hook)
@@ -152,7 +160,9 @@ def test_a_run_that_waits_again_can_be_paused_and_asks_once_more_when_it_is_resu
     assert driver.state.status == t.SUCCEEDED
 
 
-def test_what_was_granted_before_a_run_ended_does_not_let_it_go_on_when_it_is_opened_again() -> None:
+def test_what_was_granted_before_a_run_ended_does_not_let_it_go_on_when_it_is_opened_again() -> (
+    None
+):
     driver = failed_once()
     driver.tell(Retry(path="", **BY))
     asked = driver.state.waits_since
@@ -183,7 +193,9 @@ def test_manifests_that_were_written_for_an_earlier_generation_are_not_taken_for
     driver.tell(Restart(path="s", **BY))
     (second,) = driver.asked(WriteManifests)
     old, new = '{"artifact":{"uri":"old"}}', '{"artifact":{"uri":"new"}}'
-    assert driver.tell(ManifestsWritten(path="s", asked=first.asked, inputs={"big": old})).events == []
+    assert (
+        driver.tell(ManifestsWritten(path="s", asked=first.asked, inputs={"big": old})).events == []
+    )
     driver.tell(ManifestsWritten(path="s", asked=second.asked, inputs={"big": new}))
     assert driver.state.steps["s"].inputs == {"big": new}
 

@@ -35,7 +35,9 @@ def play_fork(seed: int, *, commands: float = 0.0, crashes: float = 0.0) -> Mach
     return play_on(fork, commands=commands, crashes=crashes)
 
 
-def play_on(machine: Machine, *, commands: float = 0.0, crashes: float = 0.0, retries: int = 0) -> Machine:
+def play_on(
+    machine: Machine, *, commands: float = 0.0, crashes: float = 0.0, retries: int = 0
+) -> Machine:
     for move in range(MOVES):
         quiet = move > 150
         if not quiet and machine.random.random() < commands:

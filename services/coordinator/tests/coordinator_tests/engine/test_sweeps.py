@@ -23,7 +23,9 @@ def works(_: object) -> dict[str, object]:
     return {"out": 1}
 
 
-def swept(sweep: d.Sweep | None = None, rule: d.EarlyStopping | None = None, at_once: int = 0) -> d.Block:
+def swept(
+    sweep: d.Sweep | None = None, rule: d.EarlyStopping | None = None, at_once: int = 0
+) -> d.Block:
     block = for_each(
         "f", literal(list("abcdef")), chain(step("s", x=d.Binding(item="item"))), at_once=at_once
     )
@@ -67,7 +69,10 @@ def test_a_grid_beyond_the_limit_fails_and_names_it_without_making_its_points() 
     driver = Driver(workflow(chain(swept(d.Sweep(grid=d.Grid(axes=axes))))), works)
     driver.run()
     assert driver.state.error is not None
-    assert "a grid has 1000000000000 points; the limit foreach_items is 100000" in driver.state.error.message
+    assert (
+        "a grid has 1000000000000 points; the limit foreach_items is 100000"
+        in driver.state.error.message
+    )
 
 
 def test_the_same_seed_draws_the_same_points_and_another_seed_others() -> None:
@@ -97,7 +102,9 @@ HALVING = d.EarlyStopping(metric="loss", halving=d.SuccessiveHalving(min_step=1,
 
 
 def running(rule: d.EarlyStopping, at_once: int = 0) -> Driver:
-    driver = Driver(workflow(chain(swept(rule=rule, at_once=at_once), step("after", x=output("s")))), works)
+    driver = Driver(
+        workflow(chain(swept(rule=rule, at_once=at_once), step("after", x=output("s")))), works
+    )
     driver.tell(Start())
     for path in list(driver.requested):
         driver.tell(Started(lease=driver.lease(path)))
@@ -113,7 +120,9 @@ def report(driver: Driver, cell: str, value: float, at: int = 1, name: str = "lo
     return driver.state.steps[path].status == t.CANCELLING
 
 
-def test_a_cell_worse_than_the_median_of_enough_others_is_stopped_and_counts_as_no_failure() -> None:
+def test_a_cell_worse_than_the_median_of_enough_others_is_stopped_and_counts_as_no_failure() -> (
+    None
+):
     driver = running(MEDIAN)
     assert not report(driver, "a", 9.0)
     assert not any(report(driver, cell, 1.0) for cell in "bcd")
@@ -147,7 +156,9 @@ def test_another_metric_stops_nothing() -> None:
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("rule", [MEDIAN, HALVING])
-def test_what_is_no_number_is_kept_and_no_rule_counts_it(rule: d.EarlyStopping, value: float) -> None:
+def test_what_is_no_number_is_kept_and_no_rule_counts_it(
+    rule: d.EarlyStopping, value: float
+) -> None:
     driver = running(rule, at_once=6)
     assert not report(driver, "a", value)
     assert not report(driver, "b", 1.0)
@@ -229,7 +240,9 @@ def test_whole_numbers_of_a_range_are_told_exactly() -> None:
     assert "lies within" in validate(one_axis(integer=d.Range(low=0, high=2.0**54)))[0]
 
 
-def test_points_that_are_too_large_together_fail_their_foreach(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_points_that_are_too_large_together_fail_their_foreach(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(sweeps, "_SPACE_CHARACTERS", 1_000)
     definition = one_axis(choice=literal(["x" * 400]))  # type: ignore[arg-type]
     driver = Driver(definition, works)

@@ -182,7 +182,9 @@ def test_a_missed_deadline_is_told_once_and_stops_nothing() -> None:
     driver.take_over()
     driver.watched.clear()
     assert [
-        a for a in derive(driver.state) if getattr(a, "timer", None) == Timer.DEADLINE and a.path == "s"
+        a
+        for a in derive(driver.state)
+        if getattr(a, "timer", None) == Timer.DEADLINE and a.path == "s"
     ] == []
     driver.drain()
     missed = [e.deadline_missed.path for e in driver.history if e.HasField("deadline_missed")]
@@ -223,7 +225,15 @@ def with_permit() -> Driver:
 
 @pytest.mark.parametrize(
     "end",
-    ["succeeded", "failed", "cancelled", "marked", "quarantined", "handed back and skipped", "timed out"],
+    [
+        "succeeded",
+        "failed",
+        "cancelled",
+        "marked",
+        "quarantined",
+        "handed back and skipped",
+        "timed out",
+    ],
 )
 def test_permits_are_given_back_however_the_step_ends(end: str) -> None:
     driver = with_permit()
@@ -244,7 +254,9 @@ def test_permits_are_given_back_however_the_step_ends(end: str) -> None:
         case "quarantined":
             for generation in (1, 2, 3):
                 driver.tell(Started(lease=driver.lease("s")))
-                driver.tell(LeaseExpired(issue=StepIssue(path="s", attempt=1, generation=generation)))
+                driver.tell(
+                    LeaseExpired(issue=StepIssue(path="s", attempt=1, generation=generation))
+                )
         case "handed back and skipped":
             driver.tell(HandedBack(lease=lease, reason="full"))
             assert driver.asked(ReleasePermits) == []
@@ -272,7 +284,9 @@ def test_permits_that_come_too_late_go_back() -> None:
     assert driver.asked(ReleasePermits) == [ReleasePermits(path="s")]
 
 
-def test_permits_whose_grant_was_lost_with_the_last_owner_go_back_when_the_step_never_begins() -> None:
+def test_permits_whose_grant_was_lost_with_the_last_owner_go_back_when_the_step_never_begins() -> (
+    None
+):
     driver = Driver(workflow(fan(tagged(), step("b"), step("c"))), lambda s: failure())
     driver.tell(Start())
     driver.take_over()
@@ -341,7 +355,12 @@ def test_an_equal_execution_gives_its_outputs_and_is_named() -> None:
     driver = begun(memoized(1))
     (asked,) = driver.asked(LookUpMemo)
     found = MemoFound(
-        path="s", asked=asked.asked, key=asked.key, outputs={"out": "9"}, run_id="r0", source_path="p"
+        path="s",
+        asked=asked.asked,
+        key=asked.key,
+        outputs={"out": "9"},
+        run_id="r0",
+        source_path="p",
     )
     driver.tell(found)
     assert driver.state.status == t.SUCCEEDED
@@ -358,7 +377,9 @@ def test_without_an_equal_execution_the_step_runs_and_is_remembered_once_it_has_
     assert driver.requested == []
     driver.tell(MemoMissed(path="s", asked=driver.question("s"), key=asked.key))
     driver.drain()
-    assert driver.asked(RememberStep) == [RememberStep(path="s", key=asked.key, outputs={"out": "1"})]
+    assert driver.asked(RememberStep) == [
+        RememberStep(path="s", key=asked.key, outputs={"out": "1"})
+    ]
 
 
 def test_an_execution_with_other_outputs_than_declared_is_not_used() -> None:
@@ -384,7 +405,9 @@ def test_large_inputs_become_artifacts_before_the_step_is_requested() -> None:
     (asked,) = driver.asked(WriteManifests)
     assert list(asked.values) == ["big"]
     assert driver.requested == []
-    driver.tell(ManifestsWritten(path="s", asked=driver.question("s"), inputs={"big": '{"artifact":{}}'}))
+    driver.tell(
+        ManifestsWritten(path="s", asked=driver.question("s"), inputs={"big": '{"artifact":{}}'})
+    )
     assert driver.state.steps["s"].inputs == {"big": '{"artifact":{}}', "small": "1"}
     assert driver.requested == ["s"]
 
@@ -453,7 +476,11 @@ def test_values_stay_canonical_json() -> None:
     [
         ({"OSError": 3}, ["ConnectionError", "OSError", "Exception"], 3),
         ({"Exception": 1, "OSError": 3}, ["ConnectionError", "OSError", "Exception"], 3),
-        ({"OSError": 3, "ConnectionRefusedError": 1}, ["ConnectionError", "OSError", "Exception"], 1),
+        (
+            {"OSError": 3, "ConnectionRefusedError": 1},
+            ["ConnectionError", "OSError", "Exception"],
+            1,
+        ),
         ({"Connection*": 3}, ["ConnectionError"], 3),
         # As in histories from before errors named their base classes.
         ({"OSError": 3}, [], 2),
@@ -465,5 +492,7 @@ def test_a_retry_rule_covers_subclasses_and_the_nearest_class_counts(
     policy = d.RetryPolicy(max_attempts=2)
     for name, most in rules.items():
         policy.rules.add(error_type=name, max_attempts=most)
-    rule = matching_rule(policy, step_pb2.StepError(type="ConnectionRefusedError", type_bases=bases))
+    rule = matching_rule(
+        policy, step_pb2.StepError(type="ConnectionRefusedError", type_bases=bases)
+    )
     assert (rule.max_attempts if rule is not None else policy.max_attempts) == attempts

@@ -11,8 +11,12 @@ ARCHITECTURE = Path(__file__).parents[5] / "docs" / "architecture.md"
 
 
 @pytest.mark.parametrize(("name", "table"), [("step", t.STEP), ("block", t.BLOCK), ("run", t.RUN)])
-def test_the_documented_diagram_is_the_table(name: str, table: dict[t.Status, frozenset[t.Status]]) -> None:
-    found = re.search(rf"<!-- begin {name} -->\n```mermaid\n(.*?)\n```", ARCHITECTURE.read_text(), re.DOTALL)
+def test_the_documented_diagram_is_the_table(
+    name: str, table: dict[t.Status, frozenset[t.Status]]
+) -> None:
+    found = re.search(
+        rf"<!-- begin {name} -->\n```mermaid\n(.*?)\n```", ARCHITECTURE.read_text(), re.DOTALL
+    )
     assert found is not None
     assert found[1] == t.diagram(table)
 

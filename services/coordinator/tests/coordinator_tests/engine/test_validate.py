@@ -28,7 +28,10 @@ def test_a_good_definition_has_no_problems() -> None:
         (d.Graph(), "workflow: nothing to run"),
         (chain(step("A b")), "block name 'A b'"),
         (d.Graph(blocks=[step("a"), step("a")]), "a: this name is used twice"),
-        (chain(step("a", x=output("b"))), "a: input 'x': the workflow has no step, gate or sub-workflow 'b'"),
+        (
+            chain(step("a", x=output("b"))),
+            "a: input 'x': the workflow has no step, gate or sub-workflow 'b'",
+        ),
         (chain(step("a"), step("b", x=output("a", "nope"))), "has no output 'nope' (it has: out)"),
         (chain(step("a", x=d.Binding(parameter="p"))), "the workflow has no parameter 'p'"),
         (chain(step("a", x=d.Binding(item="i"))), "no foreach around it has an item 'i'"),
@@ -67,6 +70,8 @@ def test_expressions_and_labels_are_checked_by_who_knows_them() -> None:
     bad = step("a", x=d.Binding(expression=d.Expression(cel="1 +")))
     bad.step.labels.append("==")
     found = validate(
-        workflow(chain(bad)), check_expression=lambda text: f"odd: {text}", check_label=lambda text: "worse"
+        workflow(chain(bad)),
+        check_expression=lambda text: f"odd: {text}",
+        check_label=lambda text: "worse",
     )
     assert found == ["a: label '==': worse", "a: input 'x': odd: 1 +"]

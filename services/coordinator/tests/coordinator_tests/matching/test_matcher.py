@@ -41,7 +41,11 @@ def test_releases_for_one_runner_travel_together() -> None:
     pool.ask(request("a"), request("b"), request("c"))
 
     (release,) = [effect for effect in pool.effects if isinstance(effect, Release)]
-    assert [step_pb2.StepRequest.FromString(data).key.path for data in release.requests] == ["a", "b", "c"]
+    assert [step_pb2.StepRequest.FromString(data).key.path for data in release.requests] == [
+        "a",
+        "b",
+        "c",
+    ]
 
 
 def test_work_is_spread_over_the_least_loaded_runners() -> None:
@@ -266,7 +270,9 @@ def test_heartbeats_sent_before_the_release_do_not_lose_it() -> None:
     assert pool.where("a") == ["r1"]
 
 
-def test_a_silent_runner_is_dropped_after_the_lease_and_what_it_did_not_start_goes_elsewhere() -> None:
+def test_a_silent_runner_is_dropped_after_the_lease_and_what_it_did_not_start_goes_elsewhere() -> (
+    None
+):
     pool = Pool(Host("r1", slots=2), Host("r2", slots=2))
     pool.ask(request("a"))
     (incarnation,) = pool.where("a")
@@ -513,7 +519,9 @@ def test_a_step_that_is_held_occupies_its_runner() -> None:
         tenant="default",
         resources=definition_pb2.Resources(slots=1),
     )
-    record = step_pb2.StepRequests(pool="default", partition=0, epoch=1, held=[held], answers_pool_epoch=1)
+    record = step_pb2.StepRequests(
+        pool="default", partition=0, epoch=1, held=[held], answers_pool_epoch=1
+    )
     pool.matcher.requests(record, pool.now)
     pool.ask(request("a"))
     assert pool.released == []
@@ -527,7 +535,9 @@ def test_a_step_that_is_held_occupies_its_runner() -> None:
 def test_a_step_held_by_a_runner_that_is_not_heard_yet_is_known() -> None:
     pool = Pool()
     held = step_pb2.StepHeld(key=key("held"), incarnation="r1", tenant="default")
-    pool.matcher.requests(step_pb2.StepRequests(pool="default", partition=0, epoch=1, held=[held]), pool.now)
+    pool.matcher.requests(
+        step_pb2.StepRequests(pool="default", partition=0, epoch=1, held=[held]), pool.now
+    )
     pool.hosts["r1"] = Host("r1", slots=1, running={"held": 1})
     pool.beat()
 
@@ -597,10 +607,16 @@ def test_a_request_whose_releases_keep_getting_lost_is_forgotten_and_accepted_ag
             request("a", labels=("x", "y")),
             "No runner has x and y together",
         ),
-        (Pool(Host("r1", draining=True)), request("a"), "Of 1 runner that could take it 1 is draining."),
+        (
+            Pool(Host("r1", draining=True)),
+            request("a"),
+            "Of 1 runner that could take it 1 is draining.",
+        ),
     ],
 )
-def test_it_says_in_words_why_a_step_waits(pool: Pool, asked: step_pb2.StepRequest, words: str) -> None:
+def test_it_says_in_words_why_a_step_waits(
+    pool: Pool, asked: step_pb2.StepRequest, words: str
+) -> None:
     pool.ask(asked)
 
     assert words in pool.why("a")
@@ -645,7 +661,9 @@ def test_a_step_for_which_something_is_raised_is_dropped_and_told_and_the_others
     record = step_pb2.StepRequests(pool="default", epoch=1)
     record.requests.extend(request(path, partition=0) for path in ("bad", "good"))
     matcher.requests(record, 0.0)
-    heartbeat = runner_pb2.RunnerHeartbeat(pool="default", runner_id="r", incarnation="r", sequence=1)
+    heartbeat = runner_pb2.RunnerHeartbeat(
+        pool="default", runner_id="r", incarnation="r", sequence=1
+    )
     heartbeat.capacity.slots = 4
     matcher.heartbeat(heartbeat, 0.0)
     released = [

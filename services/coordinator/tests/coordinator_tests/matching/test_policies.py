@@ -25,7 +25,10 @@ def test_cores_and_gpus_are_counted() -> None:
     pool = Pool(Host("r1", slots=8, cpu=4000, gpu=1))
 
     pool.ask(
-        request("a", cpu=3000), request("b", cpu=2000), request("c", cpu=1000, gpu=1), request("d", gpu=1)
+        request("a", cpu=3000),
+        request("b", cpu=2000),
+        request("c", cpu=1000, gpu=1),
+        request("d", gpu=1),
     )
 
     assert paths(pool) == ["a", "c"]
@@ -46,7 +49,9 @@ def test_a_resource_that_no_runner_has_is_named() -> None:
 
     pool.ask(request("a", custom={"licence": 1}), request("b", gpu=2))
 
-    assert "It needs 1 slot, 1 licence, and no runner with its labels has that much" in pool.why("a")
+    assert "It needs 1 slot, 1 licence, and no runner with its labels has that much" in pool.why(
+        "a"
+    )
     (reason,) = pool.reasons("b")
     assert (reason.cause, reason.wanted.gpu, reason.limit.gpu) == (r.WAIT_CAUSE_TOO_LARGE, 2, 0)
 
@@ -174,7 +179,13 @@ def flood(pool: Pool, seconds: int, *, tenants: int = 1) -> None:
         pool.ask(request(f"s{number}", tenant=f"small-{number % tenants}", labels=("!own",)))
         pool.wait(0.3)
         running = [path for path in paths(pool) if path.startswith("s")]
-        pool.end(next(path for path in running if path in pool.hosts["r1"].queued | pool.hosts["r1"].running))
+        pool.end(
+            next(
+                path
+                for path in running
+                if path in pool.hosts["r1"].queued | pool.hosts["r1"].running
+            )
+        )
         if pool.where("large"):
             return
 
@@ -207,8 +218,9 @@ def test_the_small_ones_that_wait_for_it_are_told() -> None:
 
     assert pool.where("s5") == []
     assert list(reasons[r.WAIT_CAUSE_RESERVED].others) == ["large"]
-    assert "1 runner is kept free for large, which needs more at once and has waited longer." in pool.why(
-        "s5"
+    assert (
+        "1 runner is kept free for large, which needs more at once and has waited longer."
+        in pool.why("s5")
     )
     assert pool.runners()["r1"].reserved_for.path == "large"
 
@@ -380,7 +392,9 @@ def test_a_step_that_is_queued_at_its_runner_says_behind_how_much() -> None:
 
 def test_a_pool_says_what_waits_and_cannot_be_placed_by_labels() -> None:
     tenants = tenants_from({"tenants": {"b": {"quota": {"slots": 1}}}})
-    pool = Pool(Host("r1", slots=2, labels={"gpu": "a100"}, gpu=1, recent_us=LONG_US), tenants=tenants)
+    pool = Pool(
+        Host("r1", slots=2, labels={"gpu": "a100"}, gpu=1, recent_us=LONG_US), tenants=tenants
+    )
     pool.ask(request("b0", tenant="b"), request("a0"))
     pool.ask(
         *(request(f"g{n}", labels=("gpu!=none",), gpu=2) for n in range(3)),
@@ -412,7 +426,12 @@ def test_a_pool_says_what_waits_and_cannot_be_placed_by_labels() -> None:
     spark = demands["spark=4.3",]
     assert (spark.steps, spark.wanted.slots, spark.impossible) == (1, 4, 1)
     plain = demands[()]
-    assert (plain.steps, plain.over_quota, plain.impossible, plain.oldest_wait_ms) == (1, 1, 0, 2000)
+    assert (plain.steps, plain.over_quota, plain.impossible, plain.oldest_wait_ms) == (
+        1,
+        1,
+        0,
+        2000,
+    )
     shares = {each.tenant: each for each in view.tenants}
     assert (shares["b"].used.slots, shares["b"].quota.slots, shares["b"].waiting) == (1, 1, 1)
     assert shares["b"].dominant_share == pytest.approx(0.5)

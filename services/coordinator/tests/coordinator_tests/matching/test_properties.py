@@ -18,7 +18,9 @@ class Storm(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.pool = Pool(Host("r0", slots=4), Host("r1", slots=2), Host("r2", slots=1, recent_us=500))
+        self.pool = Pool(
+            Host("r0", slots=4), Host("r1", slots=2), Host("r2", slots=1, recent_us=500)
+        )
         self.asked = 0
         self.done: set[str] = set()
         self.checked = 0
@@ -31,7 +33,8 @@ class Storm(RuleBasedStateMachine):
     )
     def ask(self, count: int, tenant: str, slots: int, priority: int) -> None:
         asked = [
-            request(f"s{self.asked + n}", tenant=tenant, slots=slots, priority=priority) for n in range(count)
+            request(f"s{self.asked + n}", tenant=tenant, slots=slots, priority=priority)
+            for n in range(count)
         ]
         self.asked += count
         self.pool.ask(*asked, *asked[:1])
@@ -127,7 +130,9 @@ TestStorm = Storm.TestCase
 
 @given(first=st.integers(1, 60), second=st.integers(20, 60), slots=st.integers(2, 12))
 @settings(max_examples=60, deadline=None)
-def test_two_tenants_get_the_same_share_whoever_came_first(first: int, second: int, slots: int) -> None:
+def test_two_tenants_get_the_same_share_whoever_came_first(
+    first: int, second: int, slots: int
+) -> None:
     pool = Pool(Host("r1", slots=slots, recent_us=10**9))
     pool.ask(*(request(f"a{n}", tenant="a") for n in range(first + slots)))
     pool.ask(*(request(f"b{n}", tenant="b") for n in range(second + slots)))
@@ -197,7 +202,9 @@ WISHES = st.lists(
 )
 
 
-def cluster(machines: list[tuple[int, int, str]], wishes: list[tuple[int, int, str, str, int]]) -> Pool:
+def cluster(
+    machines: list[tuple[int, int, str]], wishes: list[tuple[int, int, str, str, int]]
+) -> Pool:
     """A pool of long steps that was asked for all wishes at once."""
     hosts = [
         Host(f"r{n}", slots=slots, memory=memory, labels={"kind": kind}, recent_us=10**9)
@@ -241,22 +248,30 @@ def test_nothing_is_placed_beyond_a_capacity_or_against_a_label_and_nothing_that
         if f"s{number}" not in placed:
             # Memory that a step does not ask for does not matter.
             assert not any(
-                slots <= free[0] and (not memory or memory <= free[1]) and _admits(label, str(free[2]))  # type: ignore[operator]
+                slots <= free[0]
+                and (not memory or memory <= free[1])
+                and _admits(label, str(free[2]))  # type: ignore[operator]
                 for free in left
             )
             assert pool.reasons(f"s{number}")
 
 
 def _admits(label: str, kind: str) -> bool:
-    return {"": True, "kind=x": kind == "x", "kind!=x": kind != "x", "kind in (x, y)": True, "other": False}[
-        label
-    ]
+    return {
+        "": True,
+        "kind=x": kind == "x",
+        "kind!=x": kind != "x",
+        "kind in (x, y)": True,
+        "other": False,
+    }[label]
 
 
 @given(machines=MACHINES, wishes=WISHES, data=st.data())
 @settings(max_examples=60, deadline=None)
 def test_every_request_that_some_runner_could_take_is_released_whatever_else_comes(
-    machines: list[tuple[int, int, str]], wishes: list[tuple[int, int, str, str, int]], data: st.DataObject
+    machines: list[tuple[int, int, str]],
+    wishes: list[tuple[int, int, str, str, int]],
+    data: st.DataObject,
 ) -> None:
     """Also large ones, and those of low priority, while small urgent ones keep coming."""
     pool = cluster(machines, wishes)
@@ -264,7 +279,9 @@ def test_every_request_that_some_runner_could_take_is_released_whatever_else_com
         f"s{number}"
         for number, (slots, memory, label, _, _) in enumerate(wishes)
         if any(
-            slots <= machine[0] and (not memory or memory <= machine[1]) and _admits(label, machine[2])
+            slots <= machine[0]
+            and (not memory or memory <= machine[1])
+            and _admits(label, machine[2])
             for machine in machines
         )
     }
@@ -293,7 +310,10 @@ def test_no_tenant_is_ahead_of_another_that_still_waits_by_more_than_one_step(
     weights: tuple[int, int, int], slots: int, needs: tuple[int, int, int]
 ) -> None:
     """The bound of progressive filling with indivisible steps."""
-    named = {tenant: Entitlement(weight=float(weight)) for tenant, weight in zip("abc", weights, strict=True)}
+    named = {
+        tenant: Entitlement(weight=float(weight))
+        for tenant, weight in zip("abc", weights, strict=True)
+    }
     pool = Pool(Host("r1", slots=slots, recent_us=10**9), tenants=Tenants(named=named))
     pool.ask(
         *(

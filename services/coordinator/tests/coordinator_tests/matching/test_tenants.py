@@ -43,7 +43,9 @@ def test_json_says_the_same(tmp_path: Path) -> None:
 
 
 def test_without_a_file_all_are_equal() -> None:
-    assert settings_from({}).tenants.of("ads", "default") == settings_from({}).tenants.of("other", "gpu")
+    assert settings_from({}).tenants.of("ads", "default") == settings_from({}).tenants.of(
+        "other", "gpu"
+    )
 
 
 @pytest.mark.parametrize(
@@ -54,11 +56,26 @@ def test_without_a_file_all_are_equal() -> None:
         ({"tenants": {"a": {"wieght": 1}}}, "tenants.a.wieght: not known"),
         ({"tenants": {"a": {"weight": 0}}}, "tenants.a.weight: 0 is not a number above 0"),
         ({"tenants": {"a": {"weight": True}}}, "tenants.a.weight: True"),
-        ({"tenants": {"a": {"quota": {"slots": 1.5}}}}, "tenants.a.quota.slots: 1.5 is not a whole number"),
-        ({"tenants": {"a": {"quota": {"cores": 1}}}}, "tenants.a.quota.cores: not known; use slots, cpu"),
-        ({"tenants": {"a": {"quota": {"memory": "64GB"}}}}, "tenants.a.quota.memory: '64GB' is not a size"),
-        ({"tenants": {"a": {"quota": {"cpu": -1}}}}, "tenants.a.quota.cpu: -1 is not a number of cores"),
-        ({"tenants": {"a": {"pools": {"gpu": {"weight": "2"}}}}}, "tenants.a.pools.gpu.weight: '2'"),
+        (
+            {"tenants": {"a": {"quota": {"slots": 1.5}}}},
+            "tenants.a.quota.slots: 1.5 is not a whole number",
+        ),
+        (
+            {"tenants": {"a": {"quota": {"cores": 1}}}},
+            "tenants.a.quota.cores: not known; use slots, cpu",
+        ),
+        (
+            {"tenants": {"a": {"quota": {"memory": "64GB"}}}},
+            "tenants.a.quota.memory: '64GB' is not a size",
+        ),
+        (
+            {"tenants": {"a": {"quota": {"cpu": -1}}}},
+            "tenants.a.quota.cpu: -1 is not a number of cores",
+        ),
+        (
+            {"tenants": {"a": {"pools": {"gpu": {"weight": "2"}}}}},
+            "tenants.a.pools.gpu.weight: '2'",
+        ),
         ({"default": {"pools": {}}}, "default.pools: only a named tenant"),
     ],
 )

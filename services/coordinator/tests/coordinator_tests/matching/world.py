@@ -132,7 +132,11 @@ class Pool:
     ) -> None:
         """An engine asks."""
         record = step_pb2.StepRequests(
-            pool="default", partition=partition, epoch=epoch, requests=requests, answers_pool_epoch=answers
+            pool="default",
+            partition=partition,
+            epoch=epoch,
+            requests=requests,
+            answers_pool_epoch=answers,
         )
         self.matcher.requests(record, self.now)
         self.tick()

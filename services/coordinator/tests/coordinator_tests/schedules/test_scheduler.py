@@ -41,7 +41,9 @@ class Desk:
         self.thread = StoreThread(open_store(f"sqlite:///{directory}/kaon.db"))
         self.store = self.thread.store
         self.now_us = int(datetime(2026, 5, 1, 10, 0, 30, tzinfo=UTC).timestamp()) * 1_000_000
-        self.epochs = {number: self.store.claim_partition(number, "me") for number in range(PARTITIONS)}
+        self.epochs = {
+            number: self.store.claim_partition(number, "me") for number in range(PARTITIONS)
+        }
         self.woken: list[int] = []
         self.broker = MemoryBroker([*topics.Catalogue().topics()], clock=lambda: self.now_us / 1e6)
         self.scheduler = self.another()
@@ -177,7 +179,10 @@ async def test_what_waits_begins_when_the_previous_run_has_ended(desk: Desk) -> 
     assert len(desk.runs()) == 2
     assert desk.state().buffered is None
     second = desk.runs()[1]
-    assert desk.state().last_run_us == int(datetime(2026, 5, 1, 12, tzinfo=UTC).timestamp()) * 1_000_000
+    assert (
+        desk.state().last_run_us
+        == int(datetime(2026, 5, 1, 12, tzinfo=UTC).timestamp()) * 1_000_000
+    )
     assert desk.store.get_run("default", second.run_id).row.status == run_pb2.STATUS_PENDING
 
 
@@ -317,9 +322,16 @@ async def test_a_published_model_gives_a_run(desk: Desk) -> None:
     wanted = s.ModelPublished(model="recommender", stage="announced")
     desk.put(workflow="evaluate", model_published=wanted, params_cel={"image": "event.image"})
     await desk.scan()
-    for model, tenant in (("recommender", "default"), ("other", "default"), ("recommender", "other")):
+    for model, tenant in (
+        ("recommender", "default"),
+        ("other", "default"),
+        ("recommender", "other"),
+    ):
         version = model_pb2.ModelVersion(
-            model=model, tenant=tenant, stage=model_pb2.STAGE_ANNOUNCED, image_reference=f"reg/{model}"
+            model=model,
+            tenant=tenant,
+            stage=model_pb2.STAGE_ANNOUNCED,
+            image_reference=f"reg/{model}",
         )
         announced = model_pb2.Announcement(version=version)
         desk.broker.produce(topics.MODEL_EVENTS, 0, announced.SerializeToString())

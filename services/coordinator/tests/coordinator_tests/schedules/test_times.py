@@ -76,15 +76,26 @@ def test_nothing_comes_before_the_start_or_after_the_end() -> None:
     bounded = every(3_600_000)
     bounded.start_time.FromMicroseconds(us("2026-05-01T05:00+00:00"))
     bounded.end_time.FromMicroseconds(us("2026-05-01T07:00+00:00"))
-    assert some(bounded, "2026-05-01T00:00+00:00", 9) == ["05-01 05:00", "05-01 06:00", "05-01 07:00"]
+    assert some(bounded, "2026-05-01T00:00+00:00", 9) == [
+        "05-01 05:00",
+        "05-01 06:00",
+        "05-01 07:00",
+    ]
     assert times.next_after(bounded, us("2026-05-01T07:00+00:00")) is None
 
 
 @pytest.mark.parametrize(
     ("catch_up", "count"),
-    [(s.CATCH_UP_UNSPECIFIED, 1), (s.CATCH_UP_LATEST, 1), (s.CATCH_UP_ALL, 5), (s.CATCH_UP_NONE, 0)],
+    [
+        (s.CATCH_UP_UNSPECIFIED, 1),
+        (s.CATCH_UP_LATEST, 1),
+        (s.CATCH_UP_ALL, 5),
+        (s.CATCH_UP_NONE, 0),
+    ],
 )
-def test_times_that_nobody_treated_are_made_up_for_as_the_policy_says(catch_up: Any, count: int) -> None:
+def test_times_that_nobody_treated_are_made_up_for_as_the_policy_says(
+    catch_up: Any, count: int
+) -> None:
     hourly = cron("0 * * * *", catch_up=catch_up)
     last, now = us("2026-05-01T10:00+00:00"), us("2026-05-01T15:20+00:00")
     found = times.due_times(hourly, last, now)

@@ -24,7 +24,9 @@ def ones(request: step_pb2.StepRequest) -> Outcome:
 class Player:
     """Takes releases and reports about them, until the test is over. Time passes meanwhile."""
 
-    def __init__(self, world: World, play: Callable[[step_pb2.StepRequest], Outcome] = ones) -> None:
+    def __init__(
+        self, world: World, play: Callable[[step_pb2.StepRequest], Outcome] = ones
+    ) -> None:
         self.world = world
         self.play = play
         # Everything that was released, in order.
@@ -51,7 +53,9 @@ class Player:
                 self.requests.append(request)
                 self.running[request.key.path] = request
                 self.most_at_once = max(self.most_at_once, len(self.running))
-                self.world.report(request.key, partition=request.partition, started=step_pb2.StepStarted())
+                self.world.report(
+                    request.key, partition=request.partition, started=step_pb2.StepStarted()
+                )
                 outcome = self.play(request)
                 if outcome is not None:
                     self.end(request.key.path, outcome)

@@ -81,7 +81,9 @@ def test_a_command_to_every_runner_goes_to_every_partition() -> None:
 def test_no_record_outgrows_the_broker_and_nothing_is_lost_in_the_split() -> None:
     outbox = Outbox(catalogue())
     spec = step_pb2.StepSpec(config_json="x" * 60_000)
-    requests = [step_pb2.StepRequest(key=step_pb2.StepKey(path=str(n)), spec=spec) for n in range(50)]
+    requests = [
+        step_pb2.StepRequest(key=step_pb2.StepKey(path=str(n)), spec=spec) for n in range(50)
+    ]
     ended = [step_pb2.StepEnded(key=step_pb2.StepKey(path="over"))]
     outbox.step_requests(step_pb2.StepRequests(pool="default", requests=requests, ended=ended))
     records = [step_pb2.StepRequests.FromString(send.value) for send in outbox.take()]
@@ -100,6 +102,8 @@ def test_history_leaves_in_order_in_records_of_bounded_size() -> None:
     outbox.history(1, (event.SerializeToString() for event in events))
     sends = outbox.take()
     assert {(send.topic, send.partition) for send in sends} == {(topics.RUN_EVENTS, 1)}
-    seqs = [event.seq for send in sends for event in history_pb2.RunEvents.FromString(send.value).events]
+    seqs = [
+        event.seq for send in sends for event in history_pb2.RunEvents.FromString(send.value).events
+    ]
     assert len(sends) > 1
     assert seqs == list(range(1, 13))

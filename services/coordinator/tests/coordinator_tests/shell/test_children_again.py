@@ -86,7 +86,9 @@ async def test_a_retried_parent_goes_on_with_its_child_in_another_partition(
         verified(member, each)
 
 
-async def test_a_child_that_was_deleted_is_replaced_by_a_new_run(world: World, member: Member) -> None:
+async def test_a_child_that_was_deleted_is_replaced_by_a_new_run(
+    world: World, member: Member
+) -> None:
     async with playing(world, fails_at("b")) as player:
         run_id = await failed_once(world, member, player)
         with create_engine(world.url).begin() as connection:
@@ -97,7 +99,9 @@ async def test_a_child_that_was_deleted_is_replaced_by_a_new_run(world: World, m
     assert continued(member) == [False, False]
 
 
-async def test_a_child_of_an_older_version_is_replaced_by_a_new_run(world: World, member: Member) -> None:
+async def test_a_child_of_an_older_version_is_replaced_by_a_new_run(
+    world: World, member: Member
+) -> None:
     async with playing(world, fails_at("b")) as player:
         await failed_once(world, member, player)
         world.register(member, child(description="mended"))
@@ -134,7 +138,9 @@ async def test_the_next_owner_goes_on_with_the_child_that_the_last_one_was_asked
     assert continued(member) == [False, True]
 
 
-async def test_a_parent_that_was_cancelled_goes_on_with_its_child(world: World, member: Member) -> None:
+async def test_a_parent_that_was_cancelled_goes_on_with_its_child(
+    world: World, member: Member
+) -> None:
     async with playing(world, WAITS) as player:
         world.submit_run(member, "w", registered(world, member))
         await world.until(lambda: player.running)
@@ -182,7 +188,12 @@ class Kept:
         self.store = open_store(url)
 
     def stands(self, fields: Mapping[str, Any], row: Mapping[str, Any]) -> None:
-        usual: dict[str, Any] = {"run_id": "c1", "workflow": "child", "version": "v1", "params": {"n": "1"}}
+        usual: dict[str, Any] = {
+            "run_id": "c1",
+            "workflow": "child",
+            "version": "v1",
+            "params": {"n": "1"},
+        }
         parent = {"parent_run_id": "run", "parent_path": "w"}
         run = submitted(self.store, **(usual | parent | dict(fields)))
         epoch = self.store.claim_partition(run.partition, "me")
@@ -193,8 +204,12 @@ class Kept:
 
     def hindrance(self) -> str:
         state = RunState(run_id="run", workflow=compile_workflow(child(), "v1"), tenant="default")
-        question = PrepareChild(path="w", asked=1, workflow="child", version="", params={}, continues="c1")
-        wanted = WorkflowRecord(tenant="default", name="child", version="v1", definition=child(), create_us=1)
+        question = PrepareChild(
+            path="w", asked=1, workflow="child", version="", params={}, continues="c1"
+        )
+        wanted = WorkflowRecord(
+            tenant="default", name="child", version="v1", definition=child(), create_us=1
+        )
         return hindrance(self.store, state, question, wanted, {"n": "1"})
 
 

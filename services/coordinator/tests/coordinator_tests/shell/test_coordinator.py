@@ -37,7 +37,9 @@ async def leased(world: World, member: Member) -> step_pb2.StepRequest:
     return request
 
 
-async def test_a_submitted_run_whose_wakeup_was_lost_is_found_and_runs(world: World, member: Member) -> None:
+async def test_a_submitted_run_whose_wakeup_was_lost_is_found_and_runs(
+    world: World, member: Member
+) -> None:
     world.hello()
     world.submit(member, steps=2)
     for request in await world.released(2):
@@ -55,7 +57,9 @@ async def test_a_lease_expires_only_after_what_was_said_before_has_been_heard(
     async def renewal_first(sends: Sequence[Send]) -> None:
         """The runner's renewal arrives right before the barrier, and is read together with it."""
         if any(
-            step_pb2.StepEvents.FromString(s.value).barrier for s in sends if s.topic == topics.STEP_EVENTS
+            step_pb2.StepEvents.FromString(s.value).barrier
+            for s in sends
+            if s.topic == topics.STEP_EVENTS
         ):
             barriers.append(member.transport)
             world.renew(first.key)
@@ -126,7 +130,9 @@ async def test_the_late_word_of_an_old_holder_changes_nothing_and_is_answered_wi
     world.report(second.key, "runner-2", **SUCCEEDED)
     await world.until(lambda: any(event.HasField("run_ended") for event in member.sinks.events))
     holders = [
-        event.step_leased.incarnation for event in member.sinks.events if event.HasField("step_leased")
+        event.step_leased.incarnation
+        for event in member.sinks.events
+        if event.HasField("step_leased")
     ]
     assert holders == ["runner-1", "runner-2"]
 
@@ -148,7 +154,9 @@ async def test_an_owner_that_was_succeeded_writes_nothing_and_lets_nothing_out(
     assert world.broker.end_offset(topics.RUN_EVENTS, 0) == sent
 
 
-async def test_what_was_published_is_noted_although_nothing_follows(world: World, member: Member) -> None:
+async def test_what_was_published_is_noted_although_nothing_follows(
+    world: World, member: Member
+) -> None:
     world.hello()
     world.submit(member)
     await world.released()
@@ -186,7 +194,12 @@ async def test_the_next_owner_derives_what_was_in_flight(world: World, member: M
 async def test_bytes_that_are_no_message_go_to_the_dead_letters_and_stop_nobody(
     world: World, member: Member
 ) -> None:
-    for topic in (topics.STEP_EVENTS, topics.RUN_COMMANDS, topics.STEP_REQUESTS, topics.RUNNER_HEARTBEATS):
+    for topic in (
+        topics.STEP_EVENTS,
+        topics.RUN_COMMANDS,
+        topics.STEP_REQUESTS,
+        topics.RUNNER_HEARTBEATS,
+    ):
         world.broker.produce(topic, 0, b"\xff\xff\xff")
     await world.until(lambda: member.coordinator.counters.quarantined == 4)
     assert world.broker.end_offset(topics.dead_letters(topics.STEP_EVENTS), 0) == 1

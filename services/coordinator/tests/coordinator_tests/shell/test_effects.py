@@ -42,7 +42,9 @@ def ended(member: Member, run_id: str = "run") -> bool:
 
 
 def happened(member: Member, kind: str, run_id: str = "run") -> list[history_pb2.HistoryEvent]:
-    return [event for event in member.store.store.history(run_id) if event.WhichOneof("event") == kind]
+    return [
+        event for event in member.store.store.history(run_id) if event.WhichOneof("event") == kind
+    ]
 
 
 def verified(member: Member, run_id: str = "run") -> None:
@@ -59,7 +61,9 @@ def workflow(body: d.Graph, name: str = "w", **fields: Any) -> d.WorkflowDefinit
     return d.WorkflowDefinition(name=name, body=body, **fields)
 
 
-async def test_a_foreach_takes_its_items_from_an_artifact_of_json_lines(world: World, member: Member) -> None:
+async def test_a_foreach_takes_its_items_from_an_artifact_of_json_lines(
+    world: World, member: Member
+) -> None:
     lines = "".join(f'{{"id":"c{number}"}}\n' for number in range(3))
     kept = canonical.dumps({"artifact": world.artifacts.put_bytes(lines.encode()).to_json()})
     items = d.Binding(literal_json=kept)
@@ -103,7 +107,9 @@ async def test_of_a_reference_only_its_digest_says_where_an_artifact_is(
     await artifact_io.close()
 
 
-@pytest.mark.parametrize("digest", ["/etc/passwd", "sha256:../../x", "", 7, None, "sha256:" + "A" * 64])
+@pytest.mark.parametrize(
+    "digest", ["/etc/passwd", "sha256:../../x", "", 7, None, "sha256:" + "A" * 64]
+)
 async def test_what_is_no_digest_is_no_reference(world: World, digest: object) -> None:
     kept = world.artifacts.put_bytes(b"1\n").to_json() | {"digest": digest}
     artifact_io = ArtifactIO(world.artifacts)
@@ -252,11 +258,15 @@ async def test_a_sub_workflow_has_a_run_of_its_own_and_gives_its_outputs(
         world.submit_run(member, "w", version, priority=4)
         await world.until(lambda: ended(member))
     assert run_of(member).row.status == t.SUCCEEDED
-    children = [run for run in member.store.store.list_runs("default").runs if run.parent_run_id == "run"]
+    children = [
+        run for run in member.store.store.list_runs("default").runs if run.parent_run_id == "run"
+    ]
     assert len(children) == 6
     assert {run.row.priority for run in children} == {4}
     assert {run.depth for run in children} == {1}
-    assert len({run.partition for run in children}) > 1, "their partitions differ from their parent's"
+    assert len({run.partition for run in children}) > 1, (
+        "their partitions differ from their parent's"
+    )
     verified(member)
     verified(member, children[0].run_id)
 
@@ -290,7 +300,9 @@ async def test_a_failed_run_is_opened_again_by_a_retry_and_keeps_what_succeeded(
 ) -> None:
     version = world.register(member, workflow(chain(step("a"), step("b"))))
     fails = {"b"}
-    async with playing(world, lambda request: BAD if request.key.path in fails else {"out": 1}) as player:
+    async with playing(
+        world, lambda request: BAD if request.key.path in fails else {"out": 1}
+    ) as player:
         world.submit_run(member, "w", version)
         await world.until(lambda: ended(member))
         assert run_of(member).row.status == t.FAILED
@@ -303,7 +315,9 @@ async def test_a_failed_run_is_opened_again_by_a_retry_and_keeps_what_succeeded(
     verified(member)
 
 
-async def test_a_paused_run_starts_nothing_until_it_is_resumed(world: World, member: Member) -> None:
+async def test_a_paused_run_starts_nothing_until_it_is_resumed(
+    world: World, member: Member
+) -> None:
     version = world.register(member, workflow(chain(step("a"), step("b"))))
     async with playing(world, WAITS) as player:
         world.submit_run(member, "w", version)
@@ -321,7 +335,9 @@ async def test_a_paused_run_starts_nothing_until_it_is_resumed(world: World, mem
 
 async def test_a_fork_goes_on_from_where_the_other_run_was(world: World, member: Member) -> None:
     version = world.register(member, workflow(chain(step("a"), step("b"), step("c"))))
-    async with playing(world, lambda request: BAD if request.key.path == "c" else {"out": 1}) as player:
+    async with playing(
+        world, lambda request: BAD if request.key.path == "c" else {"out": 1}
+    ) as player:
         world.submit_run(member, "w", version)
         await world.until(lambda: ended(member))
         player.play = lambda request: {"out": 2}
@@ -330,7 +346,9 @@ async def test_a_fork_goes_on_from_where_the_other_run_was(world: World, member:
         await world.until(lambda: ended(member, "fork"))
         # A fork of a fork, with something reset.
         last = run_of(member, "fork").row.seq
-        world.submit_run(member, "w", version, "again", fork_run_id="fork", fork_seq=last, fork_reset=("b",))
+        world.submit_run(
+            member, "w", version, "again", fork_run_id="fork", fork_seq=last, fork_reset=("b",)
+        )
         await world.until(lambda: ended(member, "again"))
     paths = [(request.key.run_id, request.key.path) for request in player.requests]
     assert paths[3:] == [("fork", "b"), ("fork", "c"), ("again", "b"), ("again", "c")]
@@ -339,7 +357,9 @@ async def test_a_fork_goes_on_from_where_the_other_run_was(world: World, member:
         verified(member, run_id)
 
 
-async def test_a_signal_reaches_the_runner_that_holds_the_step(world: World, member: Member) -> None:
+async def test_a_signal_reaches_the_runner_that_holds_the_step(
+    world: World, member: Member
+) -> None:
     version = world.register(member, workflow(chain(step("a"))))
     async with playing(world, WAITS) as player:
         world.submit_run(member, "w", version)

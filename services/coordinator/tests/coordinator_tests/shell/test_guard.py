@@ -113,7 +113,9 @@ _TIMED_GROUP = d.Block(name="g", timeout_ms=HUGE_MS, group=d.Group(body=fan(step
 INPUTS = {
     "an index of an empty list as an input": Input(body=fan(step("s", x=_NOTHING))),
     "an index of an empty list as an end": Input(body=fan(repeat("r", fan(step("s")), _NOTHING))),
-    "an index of an empty list as a condition": Input(body=fan(branch("b", _NOTHING, fan(step("s"))))),
+    "an index of an empty list as a condition": Input(
+        body=fan(branch("b", _NOTHING, fan(step("s"))))
+    ),
     "a back-off without end": Input(body=fan(_retrying(backoff_ms=1 << 62)), outcome=BAD),
     "a pass that waits without end": Input(body=fan(_WAITING_REPEAT)),
     "a gate's time-out without end": Input(
@@ -121,8 +123,12 @@ INPUTS = {
     ),
     "a timer without end": Input(body=fan(_gate(timer=d.TimerGate(after_ms=literal(1 << 62))))),
     "a group's time-out without end": Input(body=fan(_TIMED_GROUP), outcome=None),
-    "a run's time-out without end": Input(body=fan(step("s")), fields={"timeout_ms": HUGE_MS}, outcome=None),
-    "a step's priority beside the run's": Input(body=fan(_of_step(priority=MOST)), run={"priority": 1}),
+    "a run's time-out without end": Input(
+        body=fan(step("s")), fields={"timeout_ms": HUGE_MS}, outcome=None
+    ),
+    "a step's priority beside the run's": Input(
+        body=fan(_of_step(priority=MOST)), run={"priority": 1}
+    ),
     "a run's priority beside a step's": Input(
         body=fan(_of_step(priority=1), step("other")),
         outcome=None,
@@ -131,7 +137,9 @@ INPUTS = {
     "permits under a priority beyond all": Input(
         body=fan(_of_step(priority=MOST, tags=["gpu"])), run={"priority": 1}
     ),
-    "negative resources": Input(body=fan(_of_step(resources=d.Resources(slots=-5, memory_bytes=-(1 << 40))))),
+    "negative resources": Input(
+        body=fan(_of_step(resources=d.Resources(slots=-5, memory_bytes=-(1 << 40))))
+    ),
     "half of a surrogate pair as a literal": Input(
         body=fan(step("s", x=d.Binding(literal_json='"\\ud800"')))
     ),
@@ -139,7 +147,9 @@ INPUTS = {
         body=fan(for_each("each", d.Binding(literal_json='["a", "\\ud800"]'), fan(step("s"))))
     ),
     "half of a surrogate pair under a memo": Input(
-        body=fan(_of_step(inputs={"x": d.Binding(literal_json='"\\ud800"')}, memo=d.Memo(enabled=True)))
+        body=fan(
+            _of_step(inputs={"x": d.Binding(literal_json='"\\ud800"')}, memo=d.Memo(enabled=True))
+        )
     ),
     "a zero byte as an item": Input(
         body=fan(for_each("each", d.Binding(literal_json='["a", "\\u0000"]'), fan(step("s"))))
@@ -157,7 +167,9 @@ async def test_no_input_stops_anything_but_its_own_run(world: World, member: Mem
     good = world.register(member, d.WorkflowDefinition(name="good", body=fan(step("fine"))))
     bad = {f"bad-{number}": (name, given) for number, (name, given) in enumerate(INPUTS.items())}
     for run_id, (_, given) in bad.items():
-        version = world.register(member, d.WorkflowDefinition(name=run_id, body=given.body, **given.fields))
+        version = world.register(
+            member, d.WorkflowDefinition(name=run_id, body=given.body, **given.fields)
+        )
         world.submit_run(member, run_id, version, run_id, **given.run)
     world.submit_run(member, "good", good, "good")
 
@@ -234,7 +246,10 @@ PLACES = {
 
 @pytest.mark.parametrize("place", PLACES)
 async def test_a_run_that_cannot_go_on_fails_with_a_reference_and_its_history_replays(
-    sqlite_only: World, place: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    sqlite_only: World,
+    place: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     world = sqlite_only
     member = Member(world, "first")
@@ -402,7 +417,9 @@ def test_a_fault_tells_no_text_that_was_not_made_for_people() -> None:
     ],
     ids=["half of a surrogate pair", "a long line", "a line without end"],
 )
-async def test_a_line_that_is_no_item_fails_its_foreach(sqlite_only: World, lines: bytes, told: str) -> None:
+async def test_a_line_that_is_no_item_fails_its_foreach(
+    sqlite_only: World, lines: bytes, told: str
+) -> None:
     world = sqlite_only
     member = Member(world, "first")
     await member.start()

@@ -31,7 +31,10 @@ async def test_the_row_of_a_pool_names_its_owner_and_the_address_of_its_api(tmp_
     [
         (Settings(address="127.0.0.1:0"), "127.0.0.1:4711"),
         (Settings(address="10.0.0.7:7070"), "10.0.0.7:4711"),
-        (Settings(address="0.0.0.0:0", advertised_address="coordinator-1:7070"), "coordinator-1:7070"),
+        (
+            Settings(address="0.0.0.0:0", advertised_address="coordinator-1:7070"),
+            "coordinator-1:7070",
+        ),
     ],
 )
 def test_an_address_is_told_that_others_can_call(settings: Settings, address: str) -> None:

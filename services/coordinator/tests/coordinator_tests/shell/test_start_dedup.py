@@ -10,7 +10,9 @@ from kaonapi.run.v1 import command_pb2
 def row(inbox_id: int, partition: int = 0, **command: object) -> InboxRow:
     run_id = f"run-{inbox_id}"
     wish = command_pb2.RunCommand(run_id=run_id, **(command or {"start": command_pb2.StartRun()}))  # type: ignore[arg-type]
-    return InboxRow(inbox_id=inbox_id, partition=partition, run_id=run_id, command=wish, create_us=1)
+    return InboxRow(
+        inbox_id=inbox_id, partition=partition, run_id=run_id, command=wish, create_us=1
+    )
 
 
 def test_a_start_that_comes_on_both_ways_is_applied_once() -> None:

@@ -175,7 +175,12 @@ class World:
         self._produce(topics.RUNNER_HEARTBEATS, heartbeat.SerializeToString())
 
     def report(
-        self, key: step_pb2.StepKey, incarnation: str = INCARNATION, *, partition: int = 0, **event: object
+        self,
+        key: step_pb2.StepKey,
+        incarnation: str = INCARNATION,
+        *,
+        partition: int = 0,
+        **event: object,
     ) -> None:
         """A runner's word about one step."""
         record = step_pb2.StepEvents(runner_id=incarnation, incarnation=incarnation)

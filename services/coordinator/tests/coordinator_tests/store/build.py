@@ -77,11 +77,17 @@ def block_row(path: str = "regions", **changes: object) -> BlockRow:
 
 def event(run_id: str, seq: int, path: str = "work") -> history_pb2.HistoryEvent:
     """An event of a run."""
-    ready = history_pb2.StepBecameReady(path=path, attempt=1, generation=1, inputs_json={"b": "2", "a": "1"})
-    return history_pb2.HistoryEvent(run_id=run_id, seq=seq, time_us=2_000 + seq, step_became_ready=ready)
+    ready = history_pb2.StepBecameReady(
+        path=path, attempt=1, generation=1, inputs_json={"b": "2", "a": "1"}
+    )
+    return history_pb2.HistoryEvent(
+        run_id=run_id, seq=seq, time_us=2_000 + seq, step_became_ready=ready
+    )
 
 
-def batch(epoch: int, run: RunRecord, *, first: int = 1, last: int = 2, **row: object) -> PartitionBatch:
+def batch(
+    epoch: int, run: RunRecord, *, first: int = 1, last: int = 2, **row: object
+) -> PartitionBatch:
     """What the owner decides about one run: events from `first` to `last`."""
     return PartitionBatch(
         partition=run.partition,

@@ -21,7 +21,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """The simulation's store keeps the same contract; only what looks into the tables themselves is for databases alone."""
     if "backend" in metafunc.fixturenames:
         looks_inside = "url" in inspect.signature(metafunc.function).parameters
-        metafunc.parametrize("backend", DATABASES if looks_inside else ["memory", *DATABASES], indirect=True)
+        metafunc.parametrize(
+            "backend", DATABASES if looks_inside else ["memory", *DATABASES], indirect=True
+        )
 
 
 @pytest.fixture

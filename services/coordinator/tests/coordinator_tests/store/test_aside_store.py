@@ -27,12 +27,16 @@ ASIDE = SetAside(
 )
 
 
-def test_a_run_that_is_set_aside_is_loaded_by_nobody_and_its_commands_wait_with_it(store: Store) -> None:
+def test_a_run_that_is_set_aside_is_loaded_by_nobody_and_its_commands_wait_with_it(
+    store: Store,
+) -> None:
     epoch = store.claim_partition(3, "me")
     run = submitted(store, partition=3, run_id="run")
     other = submitted(store, partition=3, run_id="other")
     assert run.start is not None
-    poisoned = PartitionBatch(partition=3, epoch=epoch, applied_inbox=[run.start.inbox_id], set_aside=[ASIDE])
+    poisoned = PartitionBatch(
+        partition=3, epoch=epoch, applied_inbox=[run.start.inbox_id], set_aside=[ASIDE]
+    )
     store.commit(poisoned)
     store.add_command("default", "run", command_pb2.RunCommand(run_id="run", cancel={}), 8)
     assert [each.run_id for each in store.load_runs(3)] == ["other"]
@@ -93,7 +97,9 @@ def test_what_lies_in_the_data_is_no_outage(store: Store, url: str, path: str) -
     run = submitted(store, partition=3)
     assert isinstance(run, RunRecord)
     decided = batch(epoch, run)
-    steps = {run_id: [replace(row, path=path) for row in rows] for run_id, rows in decided.steps.items()}
+    steps = {
+        run_id: [replace(row, path=path) for row in rows] for run_id, rows in decided.steps.items()
+    }
     if not url.startswith("postgresql"):
         store.commit(replace(decided, steps=steps))
         return

@@ -36,7 +36,9 @@ def test_a_batch_cut_short_leaves_nothing(
     assert len(store.history("run")) == 2
 
 
-def test_a_batch_whose_commit_returned_is_there(url: str, open_another: Callable[[], Store]) -> None:
+def test_a_batch_whose_commit_returned_is_there(
+    url: str, open_another: Callable[[], Store]
+) -> None:
     submitted(open_another(), run_id="run")
     crash(url, "commit", 0)
     store = open_another()

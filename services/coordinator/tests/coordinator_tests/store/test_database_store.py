@@ -38,8 +38,12 @@ def test_a_database_that_cannot_be_reached_is_unavailable(tmp_path: Path) -> Non
         open_store("postgresql+psycopg://kaon@127.0.0.1:1/kaon")
 
 
-@pytest.mark.parametrize(("durability", "synchronous"), [(Durability.FULL, 2), (Durability.RELAXED, 1)])
-def test_sqlite_commits_as_durably_as_asked(tmp_path: Path, durability: Durability, synchronous: int) -> None:
+@pytest.mark.parametrize(
+    ("durability", "synchronous"), [(Durability.FULL, 2), (Durability.RELAXED, 1)]
+)
+def test_sqlite_commits_as_durably_as_asked(
+    tmp_path: Path, durability: Durability, synchronous: int
+) -> None:
     database = open_database(f"sqlite:///{tmp_path}/kaon.db", durability)
     with database.writer.begin() as connection:
         assert connection.execute(text("PRAGMA synchronous")).scalar() == synchronous

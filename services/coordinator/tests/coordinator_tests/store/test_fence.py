@@ -38,10 +38,14 @@ def _batch(run_id: str, seq: int, epoch: int) -> PartitionBatch:
     # The epoch travels in the event, so that the history tells who wrote it.
     ready = history_pb2.StepBecameReady(path="work", attempt=1, generation=epoch)
     event = history_pb2.HistoryEvent(run_id=run_id, seq=seq, step_became_ready=ready)
-    return PartitionBatch(partition=3, epoch=epoch, history=[event], runs=[run_row(run_id, seq=seq)])
+    return PartitionBatch(
+        partition=3, epoch=epoch, history=[event], runs=[run_row(run_id, seq=seq)]
+    )
 
 
-def test_owners_that_follow_one_another_quickly_never_mix(open_another: Callable[[], Store]) -> None:
+def test_owners_that_follow_one_another_quickly_never_mix(
+    open_another: Callable[[], Store],
+) -> None:
     stores = [open_another() for _ in range(OWNERS)]
     run = submitted(stores[0])
     together = Barrier(OWNERS)

@@ -18,11 +18,17 @@ from kaonapi.step.v1 import step_pb2
 
 
 def _lines(
-    *numbers: int, path: str = "work", generation: int = 1, incarnation: str = "life-1", dropped: int = 0
+    *numbers: int,
+    path: str = "work",
+    generation: int = 1,
+    incarnation: str = "life-1",
+    dropped: int = 0,
 ) -> log_pb2.LogLines:
     key = step_pb2.StepKey(run_id="run", path=path, attempt=1, generation=generation)
     lines = [
-        log_pb2.LogLine(sequence=number, time_us=number, stream=log_pb2.STREAM_STDOUT, text=f"line {number}")
+        log_pb2.LogLine(
+            sequence=number, time_us=number, stream=log_pb2.STREAM_STDOUT, text=f"line {number}"
+        )
         for number in numbers
     ]
     return log_pb2.LogLines(key=key, incarnation=incarnation, lines=lines, dropped=dropped)
@@ -90,7 +96,9 @@ def test_a_record_that_only_says_what_was_lost_is_kept(store: Store) -> None:
     assert _read(store) == [_lines(dropped=40)]
 
 
-def test_of_a_lease_the_first_and_the_last_lines_stay_and_others_are_not_touched(small: Store) -> None:
+def test_of_a_lease_the_first_and_the_last_lines_stay_and_others_are_not_touched(
+    small: Store,
+) -> None:
     small.archive_logs([_lines(*range(1, 5)), _lines(1, path="other")])
     small.archive_logs([_lines(*range(5, 31))])
     assert [chunk.left_out for chunk in small.read_logs("run")] == [(6, 10), None, (6, 10), (6, 10)]
@@ -174,7 +182,9 @@ def test_rows_of_a_lease_are_bounded_while_its_log_flows(small: Store, url: str)
     for number in range(1, 301):
         small.archive_logs([_lines(number), _lines(dropped=1)])
         with engine.connect() as connection:
-            most = max(most, connection.execute(select(func.count()).select_from(log_chunks)).scalar_one())
+            most = max(
+                most, connection.execute(select(func.count()).select_from(log_chunks)).scalar_one()
+            )
     engine.dispose()
     # One for each line and one for each record of lost ones.
     assert most <= 2 * (SMALL.head_lines + SMALL.tail_lines + SMALL.slack)

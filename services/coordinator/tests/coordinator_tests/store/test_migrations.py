@@ -41,7 +41,9 @@ def test_the_newest_migration_is_the_one_that_is_looked_for() -> None:
     assert ScriptDirectory.from_config(MIGRATIONS.config()).get_current_head() == MIGRATIONS.head
 
 
-def test_what_is_there_survives_another_start(store: Store, open_another: Callable[[], Store]) -> None:
+def test_what_is_there_survives_another_start(
+    store: Store, open_another: Callable[[], Store]
+) -> None:
     run = submitted(store)
     assert open_another().get_run("default", run.run_id) == run
 
@@ -134,4 +136,8 @@ def _shape(inspector: Inspector, name: str, kind: str, sql: str) -> tuple[object
         return name, " ".join(sql.replace('"', "").split())
     columns = inspector.get_columns(name)
     keys = tuple(inspector.get_pk_constraint(name)["constrained_columns"])
-    return name, frozenset((each["name"], str(each["type"]), each["nullable"]) for each in columns), keys
+    return (
+        name,
+        frozenset((each["name"], str(each["type"]), each["nullable"]) for each in columns),
+        keys,
+    )

@@ -20,12 +20,18 @@ def test_rows_that_are_there_no_more_are_dropped_and_may_come_again(store: Store
     rows = [step_row("a"), step_row("b", position=2), step_row("ab", position=3)]
     for each in (run, other):
         batch_ = PartitionBatch(
-            partition=3, epoch=epoch, steps={each.run_id: rows}, blocks={each.run_id: [block_row("a#1")]}
+            partition=3,
+            epoch=epoch,
+            steps={each.run_id: rows},
+            blocks={each.run_id: [block_row("a#1")]},
         )
         store.commit(batch_)
     again = step_row("b", position=9)
     gone = PartitionBatch(
-        partition=3, epoch=epoch, dropped={run.run_id: ["a", "b", "a#1"]}, steps={run.run_id: [again]}
+        partition=3,
+        epoch=epoch,
+        dropped={run.run_id: ["a", "b", "a#1"]},
+        steps={run.run_id: [again]},
     )
     store.commit(gone)
     assert [row.path for row in store.list_steps(run.run_id)] == ["ab", "b"]
@@ -52,7 +58,11 @@ def test_a_child_comes_with_its_parents_events_or_not_at_all(store: Store) -> No
     store.commit(replace(batch(epoch, parent), new_runs=[child]))
     found = store.get_run("default", child.run_id)
     assert (found.parent_run_id, found.parent_path, found.depth) == (parent.run_id, "call", 1)
-    assert (found.row.priority, found.row.status, found.origin) == (7, run_pb2.STATUS_PENDING, "run:parent")
+    assert (found.row.priority, found.row.status, found.origin) == (
+        7,
+        run_pb2.STATUS_PENDING,
+        "run:parent",
+    )
     (start,) = store.unapplied(5)
     assert (start.run_id, start.command.WhichOneof("command")) == (child.run_id, "start")
 
@@ -94,7 +104,9 @@ def test_what_the_owner_keeps_of_a_run_is_there_again(store: Store) -> None:
 
 
 @pytest.mark.parametrize("status", [run_pb2.STATUS_TIMED_OUT, run_pb2.STATUS_FAILED])
-def test_a_run_that_has_ended_can_be_opened_again(store: Store, status: run_pb2.Status.ValueType) -> None:
+def test_a_run_that_has_ended_can_be_opened_again(
+    store: Store, status: run_pb2.Status.ValueType
+) -> None:
     run = submitted(store)
     epoch = store.claim_partition(3, "me")
     store.commit(batch(epoch, run, status=status, end_us=9_000))

@@ -43,7 +43,9 @@ def test_an_older_owner_writes_nothing(store: Store) -> None:
     assert store.load_run(run.run_id).row.seq == 4
 
 
-def test_an_older_owner_of_one_partition_does_not_spoil_what_it_writes_to_others(store: Store) -> None:
+def test_an_older_owner_of_one_partition_does_not_spoil_what_it_writes_to_others(
+    store: Store,
+) -> None:
     lost, kept = submitted(store), submitted(store, partition=4)
     old, held = store.claim_partition(3, "me"), store.claim_partition(4, "me")
     store.claim_partition(3, "new")
@@ -66,7 +68,10 @@ def test_commands_and_runs_of_several_partitions_are_read_together(store: Store)
     third, fourth, fifth = (submitted(store, partition=number) for number in (3, 4, 5))
     found = store.unapplied_of({3, 4})
     assert [(row.partition, row.run_id) for row in found] == [(3, third.run_id), (4, fourth.run_id)]
-    assert [row.run_id for row in store.unapplied_of({3, 4, 5}, limit=2)] == [third.run_id, fourth.run_id]
+    assert [row.run_id for row in store.unapplied_of({3, 4, 5}, limit=2)] == [
+        third.run_id,
+        fourth.run_id,
+    ]
     store.commit(batch(store.claim_partition(3, "me"), third))
     some = {run.run_id: run for run in store.load_some([third.run_id, fifth.run_id, "nobody"])}
     assert some.keys() == {third.run_id, fifth.run_id}
@@ -123,12 +128,17 @@ def test_rows_are_replaced_by_newer_ones(store: Store) -> None:
     run = submitted(store)
     epoch = store.claim_partition(3, "me")
     store.commit(batch(epoch, run))
-    ended = step_row(status=run_pb2.STATUS_SUCCEEDED, end_us=3_000, generation=2, data='{"type":"r"}')
+    ended = step_row(
+        status=run_pb2.STATUS_SUCCEEDED, end_us=3_000, generation=2, data='{"type":"r"}'
+    )
     more = step_row("cycle#2/regions[ÜS]/work", position=5)
     block = block_row(status=run_pb2.STATUS_FAILED, data='{"total":3}')
     store.commit(
         PartitionBatch(
-            partition=3, epoch=epoch, steps={run.run_id: [ended, more]}, blocks={run.run_id: [block]}
+            partition=3,
+            epoch=epoch,
+            steps={run.run_id: [ended, more]},
+            blocks={run.run_id: [block]},
         )
     )
     assert store.list_steps(run.run_id) == [ended, more]

@@ -8,7 +8,14 @@ from threading import Barrier, Lock
 
 import pytest
 
-from kaon_coordinator.store.base import Fenced, Holder, PartitionBatch, PermitRecord, PermitWish, Store
+from kaon_coordinator.store.base import (
+    Fenced,
+    Holder,
+    PartitionBatch,
+    PermitRecord,
+    PermitWish,
+    Store,
+)
 
 OWNERS = 4
 ROUNDS = 30
@@ -28,7 +35,9 @@ def _release(store: Store, epoch: int, *names: str, partition: int = 3) -> None:
 
 def test_no_more_than_the_bound_hold_a_key(store: Store) -> None:
     epoch = store.claim_partition(3, "me")
-    assert store.set_permits("default", "tag:gpu", 2) == PermitRecord(key="tag:gpu", bound=2, taken=0)
+    assert store.set_permits("default", "tag:gpu", 2) == PermitRecord(
+        key="tag:gpu", bound=2, taken=0
+    )
     wishes = [wish(name, "tag:gpu") for name in "abc"]
     assert store.take_permits(3, epoch, wishes, 1) == [True, True, False]
     assert store.take_permits(3, epoch, wishes, 2) == [True, True, False], "held already"
@@ -79,7 +88,9 @@ def test_an_older_owner_takes_nothing(store: Store) -> None:
     assert store.set_permits("default", "tag:x", 1).taken == 0
 
 
-def test_the_next_permit_goes_to_the_highest_priority_and_then_to_who_waits_longest(store: Store) -> None:
+def test_the_next_permit_goes_to_the_highest_priority_and_then_to_who_waits_longest(
+    store: Store,
+) -> None:
     epochs = {number: store.claim_partition(number, "me") for number in (3, 4, 5)}
     store.set_permits("default", "tag:x", 1)
     assert store.take_permits(3, epochs[3], [wish("first", "tag:x")], 10) == [True]
@@ -103,7 +114,10 @@ def test_the_next_permit_goes_to_the_highest_priority_and_then_to_who_waits_long
 def test_one_that_asks_no_more_keeps_nobody_waiting(store: Store) -> None:
     epoch = store.claim_partition(3, "me")
     store.set_permits("default", "tag:x", 1)
-    assert store.take_permits(3, epoch, [wish("a", "tag:x"), wish("gone", "tag:x")], 0) == [True, False]
+    assert store.take_permits(3, epoch, [wish("a", "tag:x"), wish("gone", "tag:x")], 0) == [
+        True,
+        False,
+    ]
     _release(store, epoch, "a")
     newer = wish("b", "tag:x", since_us=5)
     assert store.take_permits(3, epoch, [newer], 1_000_000) == [False]
@@ -113,7 +127,10 @@ def test_one_that_asks_no_more_keeps_nobody_waiting(store: Store) -> None:
 def test_who_gives_up_waiting_keeps_nobody_waiting(store: Store) -> None:
     epoch = store.claim_partition(3, "me")
     store.set_permits("default", "tag:x", 1)
-    assert store.take_permits(3, epoch, [wish("a", "tag:x"), wish("b", "tag:x")], 0) == [True, False]
+    assert store.take_permits(3, epoch, [wish("a", "tag:x"), wish("b", "tag:x")], 0) == [
+        True,
+        False,
+    ]
     _release(store, epoch, "a", "b")
     assert store.take_permits(3, epoch, [wish("c", "tag:x", since_us=5)], 1) == [True]
 
@@ -133,7 +150,9 @@ def test_a_bound_holds_whatever_races(open_another: Callable[[], Store]) -> None
         granted = 0
         together.wait()
         for moment in range(ROUNDS):
-            if not store.take_permits(number, epoch, [wish(name, *keys, since_us=moment)], moment)[0]:
+            if not store.take_permits(number, epoch, [wish(name, *keys, since_us=moment)], moment)[
+                0
+            ]:
                 continue
             granted += 1
             with inside:

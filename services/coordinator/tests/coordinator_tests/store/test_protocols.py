@@ -15,14 +15,18 @@ PARTS = [part for part in Store.__mro__ if part.__module__.startswith(f"{protoco
 
 
 def methods(part: type[Any]) -> set[str]:
-    return {name for name, value in vars(part).items() if callable(value) and not name.startswith("_")}
+    return {
+        name for name, value in vars(part).items() if callable(value) and not name.startswith("_")
+    }
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.__name__)
 def test_the_contract_of_a_protocol_calls_each_of_its_methods(part: type[Any]) -> None:
     contract = Path(__file__).with_name(f"test_{part.__module__.rsplit('.', 1)[-1]}.py")
     called = {
-        each.attr for each in ast.walk(ast.parse(contract.read_text())) if isinstance(each, ast.Attribute)
+        each.attr
+        for each in ast.walk(ast.parse(contract.read_text()))
+        if isinstance(each, ast.Attribute)
     }
     assert methods(part) <= called
 

@@ -48,7 +48,12 @@ def test_what_any_row_names_is_found(store: Store) -> None:
         step_became_ready=history_pb2.StepBecameReady(inputs_json={"x": artifact("event")}),
     )
     memo = Memo(
-        tenant="default", key="k", outputs={"o": artifact("memo")}, run_id=run.run_id, path="work", time_us=5
+        tenant="default",
+        key="k",
+        outputs={"o": artifact("memo")},
+        run_id=run.run_id,
+        path="work",
+        time_us=5,
     )
     over = batch(store.claim_partition(run.partition, "me"), run)
     store.commit(
@@ -56,17 +61,29 @@ def test_what_any_row_names_is_found(store: Store) -> None:
             over,
             history=[over.history[0], said],
             runs=[run_row(run.run_id, outputs=canonical.dumps({"x": artifact("run")}))],
-            steps={run.run_id: [step_row(data=canonical.dumps({"outputs": {"m": artifact("step")}}))]},
+            steps={
+                run.run_id: [step_row(data=canonical.dumps({"outputs": {"m": artifact("step")}}))]
+            },
             blocks={run.run_id: [block_row(data=canonical.dumps([artifact("block")]))]},
             memos=[memo],
         )
     )
     signal = command_pb2.SignalRun(name="go", payload_json=artifact("command"))
-    store.add_command("default", run.run_id, command_pb2.RunCommand(run_id=run.run_id, signal=signal), 1)
-    schedule = schedule_pb2.Schedule(name="nightly", workflow="w", params_json={"x": artifact("schedule")})
+    store.add_command(
+        "default", run.run_id, command_pb2.RunCommand(run_id=run.run_id, signal=signal), 1
+    )
+    schedule = schedule_pb2.Schedule(
+        name="nightly", workflow="w", params_json={"x": artifact("schedule")}
+    )
     store.put_schedule(
         ScheduleRecord(
-            tenant="default", partition=1, definition=schedule, next_us=0, state="{}", revision=0, create_us=0
+            tenant="default",
+            partition=1,
+            definition=schedule,
+            next_us=0,
+            state="{}",
+            revision=0,
+            create_us=0,
         )
     )
     named = {"param", "event", "memo", "run", "step", "block", "command", "schedule"}
@@ -87,7 +104,9 @@ def test_what_a_deleted_run_named_is_found_no_more(store: Store) -> None:
 def test_the_rows_of_many_pages_are_all_read(store: Store) -> None:
     run = submitted(store)
     rows = [step_row(f"each[{n:05}]", data=artifact(f"cell {n}")) for n in range(4_500)]
-    store.commit(replace(batch(store.claim_partition(run.partition, "me"), run), steps={run.run_id: rows}))
+    store.commit(
+        replace(batch(store.claim_partition(run.partition, "me"), run), steps={run.run_id: rows})
+    )
     names = [f"cell {n}" for n in range(4_500)]
     assert len(words(store, *names)) == 4_500
 

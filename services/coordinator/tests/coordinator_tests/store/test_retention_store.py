@@ -72,7 +72,9 @@ def test_a_run_that_has_not_ended_stays_however_old(store: Store) -> None:
 
 def test_a_run_with_a_command_that_waits_stays(store: Store) -> None:
     old = ended(store, OLD_US)
-    store.add_command("default", old, command_pb2.RunCommand(run_id=old, retry=command_pb2.RetryRun()), 1)
+    store.add_command(
+        "default", old, command_pb2.RunCommand(run_id=old, retry=command_pb2.RetryRun()), 1
+    )
     assert store.remove_runs(BEFORE_US, 10) == []
 
 
@@ -94,7 +96,9 @@ def test_output_goes_before_its_run_does(store: Store, url: str) -> None:
     assert store.remove_logs(BEFORE_US, 10) == []
 
 
-def test_the_database_refuses_to_delete_the_history_of_a_run_that_is_there(store: Store, url: str) -> None:
+def test_the_database_refuses_to_delete_the_history_of_a_run_that_is_there(
+    store: Store, url: str
+) -> None:
     old = ended(store, OLD_US)
     engine = create_engine(url)
     with pytest.raises(Exception, match="append-only"), engine.begin() as connection:
@@ -122,7 +126,9 @@ async def test_one_round_deletes_all_that_is_due_in_small_transactions(
 def test_memos_are_forgotten_after_a_while(store: Store) -> None:
     run = submitted(store)
     memos = [
-        Memo(tenant="default", key=f"k{time}", outputs={}, run_id=run.run_id, path="w", time_us=time)
+        Memo(
+            tenant="default", key=f"k{time}", outputs={}, run_id=run.run_id, path="w", time_us=time
+        )
         for time in (1, 2, 30)
     ]
     store.commit(replace(batch(store.claim_partition(run.partition, "me"), run), memos=memos))

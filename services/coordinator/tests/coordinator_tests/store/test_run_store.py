@@ -36,7 +36,12 @@ def test_runs_submitted_between_two_pages_move_nothing(store: Store) -> None:
     first = store.list_runs("default", page_size=2)
     submitted(store, run_id="new", now_us=100)
     second = store.list_runs("default", page_size=2, page_token=first.next_page_token)
-    assert [run.run_id for run in (*first.runs, *second.runs)] == ["old-3", "old-2", "old-1", "old-0"]
+    assert [run.run_id for run in (*first.runs, *second.runs)] == [
+        "old-3",
+        "old-2",
+        "old-1",
+        "old-0",
+    ]
 
 
 def test_runs_are_listed_by_workflow_and_status(store: Store) -> None:
@@ -76,15 +81,25 @@ def test_tenants_do_not_see_each_others_runs(store: Store) -> None:
 def test_a_run_is_shown_as_its_owner_left_it(store: Store) -> None:
     run = submitted(store)
     epoch = store.claim_partition(3, "me")
-    row = run_row(run.run_id, seq=2, cancel_requested=True, error='{"type":"ValueError"}', steps_succeeded=7)
+    row = run_row(
+        run.run_id, seq=2, cancel_requested=True, error='{"type":"ValueError"}', steps_succeeded=7
+    )
     store.commit(batch(epoch, run))
     store.commit(batch(epoch, run, first=3, last=4))
     store.commit(
-        batch(epoch, run, first=5, last=5, cancel_requested=True, error=row.error, steps_succeeded=7)
+        batch(
+            epoch, run, first=5, last=5, cancel_requested=True, error=row.error, steps_succeeded=7
+        )
     )
     found = store.get_run("default", run.run_id)
-    assert found.row == run_row(run.run_id, seq=5, cancel_requested=True, error=row.error, steps_succeeded=7)
-    assert (found.params, found.submitter, found.version) == (run.params, run.submitter, run.version)
+    assert found.row == run_row(
+        run.run_id, seq=5, cancel_requested=True, error=row.error, steps_succeeded=7
+    )
+    assert (found.params, found.submitter, found.version) == (
+        run.params,
+        run.submitter,
+        run.version,
+    )
     assert store.list_steps(run.run_id) == [step_row()]
     assert store.list_blocks(run.run_id) == [block_row()]
 
@@ -93,7 +108,10 @@ def test_history_is_read_in_order_from_any_place(store: Store) -> None:
     run = submitted(store)
     store.commit(batch(store.claim_partition(3, "me"), run, last=12))
     assert [found.seq for found in store.history(run.run_id)] == list(range(1, 13))
-    assert store.history(run.run_id, after_seq=9, limit=2) == [event(run.run_id, 10), event(run.run_id, 11)]
+    assert store.history(run.run_id, after_seq=9, limit=2) == [
+        event(run.run_id, 10),
+        event(run.run_id, 11),
+    ]
     assert store.history(run.run_id, after_seq=12) == []
     assert store.history("nobody") == []
 
@@ -108,13 +126,18 @@ def test_runs_that_have_ended_lately_are_found_by_workflow(store: Store) -> None
     found = store.ended_runs("default", "nightly", 8_000)
     assert [run.run_id for run in found] == [second.run_id, first.run_id]
     assert [run.run_id for run in store.ended_runs("default", "nightly", 8_001)] == [first.run_id]
-    assert [run.run_id for run in store.ended_runs("default", "nightly", 0, limit=1)] == [second.run_id]
+    assert [run.run_id for run in store.ended_runs("default", "nightly", 0, limit=1)] == [
+        second.run_id
+    ]
     assert store.ended_runs("other", "nightly", 0) == []
 
 
 def test_a_step_or_block_is_found_by_its_path(store: Store) -> None:
     run = submitted(store)
-    rows = {"steps": {run.run_id: [step_row("a")]}, "blocks": {run.run_id: [block_row("b", position=2)]}}
+    rows = {
+        "steps": {run.run_id: [step_row("a")]},
+        "blocks": {run.run_id: [block_row("b", position=2)]},
+    }
     store.commit(PartitionBatch(partition=3, epoch=store.claim_partition(3, "me"), **rows))  # type: ignore[arg-type]
     assert store.find_row(run.run_id, "a") == step_row("a")
     assert store.find_row(run.run_id, "b") == block_row("b", position=2)
@@ -124,7 +147,9 @@ def test_a_step_or_block_is_found_by_its_path(store: Store) -> None:
 
 def test_commands_wait_for_one_run_until_a_batch_names_them(store: Store) -> None:
     run, other = submitted(store), submitted(store)
-    cancel = command_pb2.RunCommand(run_id=run.run_id, cancel=command_pb2.RequestRunCancel(reason="no"))
+    cancel = command_pb2.RunCommand(
+        run_id=run.run_id, cancel=command_pb2.RequestRunCancel(reason="no")
+    )
     store.add_command("default", run.run_id, cancel, 2_000)
     start, wait = store.waiting_commands(3, run.run_id)
     assert (start.WhichOneof("command"), wait) == ("start", cancel)

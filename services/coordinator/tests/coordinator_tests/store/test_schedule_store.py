@@ -66,7 +66,9 @@ def test_a_run_and_the_next_time_of_its_schedule_are_written_together(store: Sto
         schedule=schedule,
         next_us=2_000,
         state='{"last":1}',
-        runs=[new_run(partition=4, idempotency_key="schedule:nightly:1000", origin="schedule:nightly")],
+        runs=[
+            new_run(partition=4, idempotency_key="schedule:nightly:1000", origin="schedule:nightly")
+        ],
         messages=[Message(run_id=previous.run_id, command=cancel, now_us=1)],
     )
     epoch = store.claim_partition(3, "new")
@@ -85,7 +87,9 @@ def test_a_run_and_the_next_time_of_its_schedule_are_written_together(store: Sto
 
 
 @pytest.mark.parametrize("again", [True, False])
-def test_nothing_is_submitted_for_a_schedule_that_has_changed_meanwhile(store: Store, again: bool) -> None:
+def test_nothing_is_submitted_for_a_schedule_that_has_changed_meanwhile(
+    store: Store, again: bool
+) -> None:
     epoch = store.claim_partition(3, "me")
     schedule, _ = store.put_schedule(_schedule())
     if again:

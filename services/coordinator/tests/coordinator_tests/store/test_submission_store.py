@@ -34,14 +34,18 @@ def test_a_submitted_run_and_its_start_command_are_there_together(store: Store) 
 
 def test_the_same_key_and_payload_make_one_run(store: Store) -> None:
     first, _ = store.submit_run(new_run(idempotency_key="k", params={"a": "1", "b": "2"}))
-    second, created = store.submit_run(new_run(idempotency_key="k", params={"b": "2", "a": "1"}, now_us=9))
+    second, created = store.submit_run(
+        new_run(idempotency_key="k", params={"b": "2", "a": "1"}, now_us=9)
+    )
     assert not created
     assert second == first
     assert len(store.unapplied(3)) == 1
 
 
 @pytest.mark.parametrize("change", [{"params": {"users": "11"}}, {"version": "sha256:" + "b" * 64}])
-def test_the_same_key_with_another_payload_is_refused(store: Store, change: dict[str, object]) -> None:
+def test_the_same_key_with_another_payload_is_refused(
+    store: Store, change: dict[str, object]
+) -> None:
     first = submitted(store, idempotency_key="k")
     with pytest.raises(Conflict, match=first.run_id):
         store.submit_run(new_run(idempotency_key="k", **change))
@@ -83,7 +87,9 @@ def test_runs_submitted_together_are_answered_each_in_its_place(store: Store) ->
     assert [row.run_id for row in store.unapplied(3)] == [old.run_id, new[0].run_id, new[3].run_id]
 
 
-def test_one_key_makes_one_run_however_many_submit_at_once(open_another: Callable[[], Store]) -> None:
+def test_one_key_makes_one_run_however_many_submit_at_once(
+    open_another: Callable[[], Store],
+) -> None:
     stores = [open_another() for _ in range(4)]
     keys = [f"key-{number}" for number in range(20)]
     together = Barrier(len(stores))

@@ -53,7 +53,9 @@ def filled(store: Store, number: int = 60) -> list[RunRecord]:
             end_us=ended,
             data='{"late":true}' if index % 5 == 0 else "{}",
         )
-        store.commit(PartitionBatch(partition=3, epoch=epoch, history=[event(run.run_id, 1)], runs=[row]))
+        store.commit(
+            PartitionBatch(partition=3, epoch=epoch, history=[event(run.run_id, 1)], runs=[row])
+        )
     store.submit_run(new_run(run_id="theirs", tenant="theirs", workflow="a", labels={"team": "x"}))
     page = store.list_runs("default", page_size=number)
     return list(page.runs)
@@ -68,7 +70,10 @@ def at(time_us: int) -> Timestamp:
 CASES: dict[str, tuple[dict[str, Any], Callable[[RunRecord], bool]]] = {
     "all": ({}, lambda run: True),
     "status": ({"statuses": [t.FAILED]}, lambda run: run.row.status == t.FAILED),
-    "statuses": ({"statuses": [t.FAILED, t.RUNNING]}, lambda run: run.row.status in {t.FAILED, t.RUNNING}),
+    "statuses": (
+        {"statuses": [t.FAILED, t.RUNNING]},
+        lambda run: run.row.status in {t.FAILED, t.RUNNING},
+    ),
     "workflows": ({"workflows": ["a", "c"]}, lambda run: run.workflow in {"a", "c"}),
     "workflow and status": (
         {"workflows": ["b"], "statuses": [t.SUCCEEDED]},
@@ -82,7 +87,10 @@ CASES: dict[str, tuple[dict[str, Any], Callable[[RunRecord], bool]]] = {
         {"ended_from": at(9 * HOUR_US), "ended_until": at(20 * HOUR_US)},
         lambda run: 9 * HOUR_US <= run.row.end_us < 20 * HOUR_US,
     ),
-    "origins": ({"origins": ["schedule:", "manual"]}, lambda run: not run.origin.startswith("backfill")),
+    "origins": (
+        {"origins": ["schedule:", "manual"]},
+        lambda run: not run.origin.startswith("backfill"),
+    ),
     "origin": ({"origins": ["schedule:weekly"]}, lambda run: run.origin == "schedule:weekly"),
     "submitters": ({"submitters": ["eve"]}, lambda run: run.submitter == "eve"),
     "parent": ({"parent_run_id": "run-000"}, lambda run: run.parent_run_id == "run-000"),
@@ -128,7 +136,9 @@ def test_every_filter_in_every_order_gives_its_runs_once(
     monkeypatch.setattr(run_queries, "WINDOW_RUNS", window)
     records = filled(store)
     for (fields, holds), order in itertools.product(CASES.values(), ORDERS):
-        expected = [run for run in records if holds(run) and (order in _BY_SUBMISSION or run.row.end_us)]
+        expected = [
+            run for run in records if holds(run) and (order in _BY_SUBMISSION or run.row.end_us)
+        ]
         expected.sort(key=_key(order), reverse=order not in _FORWARDS)
         wish, found, token = runs_pb2.RunFilter(**fields), [], ""
         while True:
@@ -152,12 +162,17 @@ def test_counts_are_those_of_the_rows(store: Store, url: str, reads: ViewReads) 
         for (bucket, _), number in found.counts.items():
             buckets[bucket] += number
         begin, length = found.from_us, found.bucket_us
-        assert buckets == Counter((run.create_us - begin) // length for run in records if holds(run))
+        assert buckets == Counter(
+            (run.create_us - begin) // length for run in records if holds(run)
+        )
 
 
 def test_a_run_is_read_as_it_is_at_one_moment(store: Store, url: str, reads: ViewReads) -> None:
     run = submitted(store)
-    inside = [step_row("regions[US]/work", position=4), step_row("regions[CA]/work", position=6, attempt=2)]
+    inside = [
+        step_row("regions[US]/work", position=4),
+        step_row("regions[CA]/work", position=6, attempt=2),
+    ]
     cell = block_row("regions[US]", kind="cell", position=3, data='{"block":"regions","index":0}')
     batch = PartitionBatch(
         partition=run.partition,
@@ -172,7 +187,10 @@ def test_a_run_is_read_as_it_is_at_one_moment(store: Store, url: str, reads: Vie
     assert (whole.row.seq, len(whole.steps), len(whole.blocks)) == (5, 3, 2)
     outline = reads.outline(run.run_id)
     assert (outline.steps, outline.blocks) == ([step_row()], [block_row()])
-    assert sorted(row[0] for row in outline.counted_steps) == ["regions[CA]/work", "regions[US]/work"]
+    assert sorted(row[0] for row in outline.counted_steps) == [
+        "regions[CA]/work",
+        "regions[US]/work",
+    ]
     assert [row[:2] for row in outline.counted_blocks] == [("regions[US]", "cell")]
     cells = reads.cell_rows(run.run_id, "regions")
     assert (cells.seq, [row[0] for row in cells.cells], len(cells.steps)) == (5, ["regions[US]"], 2)
@@ -190,7 +208,10 @@ def test_lines_are_read_from_either_end(store: Store, url: str, reads: ViewReads
         lines = [log_pb2.LogLine(sequence=1, text=path)]
         store.archive_logs([log_pb2.LogLines(key=key, incarnation="i", lines=lines)])
     first, second, third = (chunk.chunk_id for chunk in reads.log_chunks("run", "", 0))
-    assert [chunk.chunk_id for chunk in reads.log_chunks("run", "a", 0, before=2**62)] == [second, first]
+    assert [chunk.chunk_id for chunk in reads.log_chunks("run", "a", 0, before=2**62)] == [
+        second,
+        first,
+    ]
     assert [chunk.chunk_id for chunk in reads.log_chunks("run", "", 1, after=first)] == [third]
     assert reads.lines_left_out("run", "a", 0) == 0
 

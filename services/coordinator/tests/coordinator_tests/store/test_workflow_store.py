@@ -9,7 +9,9 @@ from kaon_wire.errors import NotFound
 from kaonapi.workflow.v1 import definition_pb2
 
 
-def _definition(name: str = "nightly", description: str = "first") -> definition_pb2.WorkflowDefinition:
+def _definition(
+    name: str = "nightly", description: str = "first"
+) -> definition_pb2.WorkflowDefinition:
     return definition_pb2.WorkflowDefinition(name=name, description=description)
 
 

@@ -101,7 +101,9 @@ def emptied(broker: Kafka) -> None:
         wait_until(lambda: _none_left(admin), lambda: None, seconds=PATIENCE)
     finally:
         admin.close()
-    wait_until(lambda: ensure_topics(broker.address, CATALOGUE.topics()), lambda: None, seconds=PATIENCE)
+    wait_until(
+        lambda: ensure_topics(broker.address, CATALOGUE.topics()), lambda: None, seconds=PATIENCE
+    )
 
 
 def _none_left(admin: KafkaAdminClient) -> None:
@@ -117,12 +119,16 @@ class KafkaBackend:
     def __init__(self, broker: Kafka) -> None:
         self.broker = broker
         self._members: list[FaustTransport] = []
-        self._producing = Producing(bootstrap=self.broker.address, patience=PATIENCE, heard=lambda: None)
+        self._producing = Producing(
+            bootstrap=self.broker.address, patience=PATIENCE, heard=lambda: None
+        )
         self._started = False
 
     def member(self) -> Transport:
         settings = FaustSettings(stop=3.0)
-        self._members.append(FaustTransport(self.broker.address, catalogue=CATALOGUE, settings=settings))
+        self._members.append(
+            FaustTransport(self.broker.address, catalogue=CATALOGUE, settings=settings)
+        )
         return self._members[-1]
 
     async def produce(self, sends: Sequence[Send]) -> None:
@@ -182,7 +188,9 @@ class Recorder(Handler):
     def values(self, topic: str, partition: int) -> list[bytes]:
         """What came of one partition, in the order of its coming."""
         return [
-            record.value for record in self.records if (record.topic, record.partition) == (topic, partition)
+            record.value
+            for record in self.records
+            if (record.topic, record.partition) == (topic, partition)
         ]
 
     async def until(self, condition: Callable[[], bool], seconds: float = PATIENCE) -> None:

@@ -29,7 +29,10 @@ class Applying:
     async def on_batch(self, records: Sequence[Incoming]) -> None:
         await asyncio.sleep(0.002)
         self._write(
-            "".join(f"{record.partition} {record.offset} {record.value.decode()}\n" for record in records)
+            "".join(
+                f"{record.partition} {record.offset} {record.value.decode()}\n"
+                for record in records
+            )
         )
         await asyncio.sleep(0.002)
 

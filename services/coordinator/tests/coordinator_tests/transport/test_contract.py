@@ -13,7 +13,9 @@ from kaon_wire.topics import RUN_COMMANDS, RUN_EVENTS, STEP_EVENTS, STEP_REQUEST
 
 from .backends import CATALOGUE, PATIENCE, Backend, Recorder
 
-ALL = {(topic, number) for topic in GROUP_TOPICS for number in range(CATALOGUE.partitions_of(topic))}
+ALL = {
+    (topic, number) for topic in GROUP_TOPICS for number in range(CATALOGUE.partitions_of(topic))
+}
 
 
 def numbered(topic: str, count: int, start: int = 0) -> list[Send]:
@@ -55,7 +57,9 @@ async def test_records_of_a_partition_arrive_in_order_and_complete(backend: Back
 
     assert len(recorder.records) == 2000
     for partition in range(8):
-        assert recorder.values(STEP_EVENTS, partition) == [b"%d" % n for n in range(partition, 2000, 8)]
+        assert recorder.values(STEP_EVENTS, partition) == [
+            b"%d" % n for n in range(partition, 2000, 8)
+        ]
 
 
 async def test_what_was_sent_before_the_first_member_joined_is_delivered(backend: Backend) -> None:
@@ -80,7 +84,9 @@ async def test_a_record_says_where_it_was_and_when(backend: Backend) -> None:
     assert record.timestamp_ms > 1_700_000_000_000
 
 
-async def test_a_failing_handler_ends_the_transport_and_its_records_come_again(backend: Backend) -> None:
+async def test_a_failing_handler_ends_the_transport_and_its_records_come_again(
+    backend: Backend,
+) -> None:
     def fail(records: object) -> None:
         raise RuntimeError("the database is full")
 
@@ -99,7 +105,9 @@ async def test_a_failing_handler_ends_the_transport_and_its_records_come_again(b
     assert sorted(int(record.value) for record in recorder.records) == list(range(100))
 
 
-async def test_what_was_applied_before_an_orderly_stop_does_not_come_again(backend: Backend) -> None:
+async def test_what_was_applied_before_an_orderly_stop_does_not_come_again(
+    backend: Backend,
+) -> None:
     first, second = pair()
     member = backend.member()
     await member.start(first)
@@ -126,7 +134,9 @@ async def test_two_members_share_all_partitions_and_what_belongs_together_stays_
 
     check_assignment(one.owned)
     check_assignment(two.owned)
-    assert {topic for topic, _ in one.owned} == set(GROUP_TOPICS) == {topic for topic, _ in two.owned}
+    assert (
+        {topic for topic, _ in one.owned} == set(GROUP_TOPICS) == {topic for topic, _ in two.owned}
+    )
 
 
 async def test_nothing_is_lost_and_order_holds_while_members_come_and_go(backend: Backend) -> None:
@@ -142,7 +152,9 @@ async def test_nothing_is_lost_and_order_holds_while_members_come_and_go(backend
     await second.stop()
     await one.until(lambda: one.owned == ALL)
     await backend.produce(numbered(STEP_EVENTS, 800, start=1600))
-    await one.until(lambda: len({r.value for r in one.records} | {r.value for r in two.records}) == 2400)
+    await one.until(
+        lambda: len({r.value for r in one.records} | {r.value for r in two.records}) == 2400
+    )
 
     for recorder in (one, two):
         for partition in range(8):
@@ -190,7 +202,9 @@ async def test_a_send_that_cannot_be_delivered_is_an_error(backend: Backend) -> 
         await member.send([Send(topic=STEP_EVENTS, partition=99, value=b"a")])
 
 
-async def test_a_quarantined_record_keeps_its_bytes_and_says_why_and_where_from(backend: Backend) -> None:
+async def test_a_quarantined_record_keeps_its_bytes_and_says_why_and_where_from(
+    backend: Backend,
+) -> None:
     member, recorder = backend.member(), Recorder()
     await member.start(recorder)
     poison = Incoming(topic=STEP_EVENTS, partition=5, offset=7, timestamp_ms=1, value=b"\xff\x00")
@@ -217,7 +231,9 @@ async def test_a_handler_that_fails_while_it_takes_partitions_over_ends_the_tran
         await asyncio.wait_for(member.failed(), PATIENCE)
 
 
-async def test_a_started_member_is_connected_and_stopping_twice_is_harmless(backend: Backend) -> None:
+async def test_a_started_member_is_connected_and_stopping_twice_is_harmless(
+    backend: Backend,
+) -> None:
     member, recorder = backend.member(), Recorder()
     await member.start(recorder)
     assert member.connected

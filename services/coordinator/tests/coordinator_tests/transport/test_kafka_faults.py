@@ -115,13 +115,17 @@ async def test_the_other_member_goes_on_when_one_is_killed(
     await children[0].kill()
     killed = time.monotonic()
     await kafka.produce(numbered(STEP_EVENTS, COUNT // 2, start=COUNT // 2))
-    await eventually(lambda: len({value for child in children for _, _, value in child.applied()}) == COUNT)
+    await eventually(
+        lambda: len({value for child in children for _, _, value in child.applied()}) == COUNT
+    )
 
     # The session of 3 s runs out; the rest is a slow machine's. A group that waited for the dead member would take minutes.
     assert time.monotonic() - killed < 3.0 + 20.0
 
 
-async def test_nothing_is_lost_when_the_broker_is_killed_and_started_again(kafka: KafkaBackend) -> None:
+async def test_nothing_is_lost_when_the_broker_is_killed_and_started_again(
+    kafka: KafkaBackend,
+) -> None:
     recorder = Recorder()
     await joined(kafka, recorder)
     await kafka.produce(numbered(STEP_EVENTS, 2000))
@@ -134,7 +138,9 @@ async def test_nothing_is_lost_when_the_broker_is_killed_and_started_again(kafka
     await recorder.until(lambda: len({record.value for record in recorder.records}) == 20_000)
 
     for partition in range(8):
-        first_seen = list(dict.fromkeys(int(value) for value in recorder.values(STEP_EVENTS, partition)))
+        first_seen = list(
+            dict.fromkeys(int(value) for value in recorder.values(STEP_EVENTS, partition))
+        )
         assert first_seen == list(range(partition, 20_000, 8))
 
 
@@ -143,7 +149,9 @@ async def _send_in_parts(kafka: KafkaBackend) -> None:
         await kafka.produce(numbered(STEP_EVENTS, 200, start=start))
 
 
-async def test_a_send_outlasts_a_broker_that_is_away_for_more_than_30_seconds(kafka: KafkaBackend) -> None:
+async def test_a_send_outlasts_a_broker_that_is_away_for_more_than_30_seconds(
+    kafka: KafkaBackend,
+) -> None:
     member, recorder = kafka.member(), Recorder()
     await member.start(recorder)
     await recorder.until(lambda: bool(recorder.owned))
@@ -221,7 +229,9 @@ async def test_starting_without_a_broker_says_so() -> None:
         await FaustTransport(f"127.0.0.1:{port}", catalogue=CATALOGUE).start(Recorder())
 
 
-async def test_partition_counts_that_differ_from_the_configuration_are_refused(kafka: KafkaBackend) -> None:
+async def test_partition_counts_that_differ_from_the_configuration_are_refused(
+    kafka: KafkaBackend,
+) -> None:
     other = Catalogue(run_partitions=16, pool_partitions=4)
 
     with pytest.raises(Unavailable, match="topic run-commands has 8 partitions"):

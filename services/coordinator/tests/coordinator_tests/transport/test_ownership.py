@@ -14,7 +14,14 @@ from kaon_coordinator.transport.base import GROUP_TOPICS
 from kaon_coordinator.transport.memory import MemoryGroup, MemoryTransport
 from kaon_wire.errors import Unavailable
 from kaon_wire.memory import MemoryBroker
-from kaon_wire.topics import RUN_COMMANDS, RUNNER_HEARTBEATS, STEP_EVENTS, STEP_LOGS, STEP_REQUESTS, Catalogue
+from kaon_wire.topics import (
+    RUN_COMMANDS,
+    RUNNER_HEARTBEATS,
+    STEP_EVENTS,
+    STEP_LOGS,
+    STEP_REQUESTS,
+    Catalogue,
+)
 
 from .backends import Recorder
 

@@ -53,7 +53,9 @@ def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
     ids=lambda response: type(response).__name__,
 )
-async def test_an_unknown_error_counts_as_the_absence_of_the_groups_coordinator(response: Any) -> None:
+async def test_an_unknown_error_counts_as_the_absence_of_the_groups_coordinator(
+    response: Any,
+) -> None:
     with pytest.raises(GroupCoordinatorNotAvailableError) as told:
         await group_that_answers(response)._send_req("a request")
     assert told.value.retriable, "aiokafka waits and asks again"

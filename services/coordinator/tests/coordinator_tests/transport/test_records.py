@@ -15,7 +15,10 @@ TOPIC = topics.RUN_EVENTS
 
 def _sends(*texts: str) -> list[Send]:
     """Records, by turns in two partitions."""
-    return [Send(topic=TOPIC, partition=number % 2, value=text.encode()) for number, text in enumerate(texts)]
+    return [
+        Send(topic=TOPIC, partition=number % 2, value=text.encode())
+        for number, text in enumerate(texts)
+    ]
 
 
 async def test_records_are_read_from_the_positions_that_are_given(backend: Backend) -> None:
@@ -30,7 +33,9 @@ async def test_records_are_read_from_the_positions_that_are_given(backend: Backe
         # Partitions may be read one after the other.
         while len(second.records) < 3:
             more = await source.fetch(TOPIC, second.positions, 10)
-            second = type(second)(records=[*second.records, *more.records], positions=more.positions)
+            second = type(second)(
+                records=[*second.records, *more.records], positions=more.positions
+            )
         assert sorted(each.value for each in second.records) == [b"a", b"b", b"c"]
         assert (second.positions[0], second.positions[1]) == (3, 2)
         in_first = [each for each in second.records if each.partition == 0]

@@ -122,8 +122,12 @@ async def served(tmp_path: Path, store: Store) -> AsyncIterator[Served]:
     port = await server.start("127.0.0.1:0")
     work = asyncio.create_task(view.run())
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        stub: view_service_pb2_grpc.ViewServiceAsyncStub = view_service_pb2_grpc.ViewServiceStub(channel)
-        yield Served(store=store, reads=reads, parts=parts, told=told, stub=stub, artifacts=artifacts)
+        stub: view_service_pb2_grpc.ViewServiceAsyncStub = view_service_pb2_grpc.ViewServiceStub(
+            channel
+        )
+        yield Served(
+            store=store, reads=reads, parts=parts, told=told, stub=stub, artifacts=artifacts
+        )
     await server.stop(grace=0)
     work.cancel()
     await asyncio.gather(work, return_exceptions=True)

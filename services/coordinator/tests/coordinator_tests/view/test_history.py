@@ -39,7 +39,10 @@ def test_columns_hold_what_was_packed() -> None:
     assert len(f32([0.5, math.nan, math.inf, 1e300])) == 16
     times = [0, 1_700_000_000_000_123, 1_700_000_000_750_000, 1_700_009_000_000_000]
     clock = Clock(times)
-    told = [clock.base_us + (each - 1) * clock.unit_us if each else 0 for each in from_u32(clock.pack(times))]
+    told = [
+        clock.base_us + (each - 1) * clock.unit_us if each else 0
+        for each in from_u32(clock.pack(times))
+    ]
     assert all(abs(one - other) < clock.unit_us for one, other in zip(times, told, strict=True))
     long = Clock([1, 2**50])
     assert from_u32(long.pack([2**50]))[0] < 2**32 - 1
@@ -51,7 +54,9 @@ async def test_every_attempt_has_a_span_at_any_event(served: Served, seed: int) 
     draw = random.Random(seed)
     newest = len(machine.history)
     for seq in [newest, *draw.sample(range(1, newest + 1), min(5, newest))]:
-        told = await served.stub.GetSpans(v.GetSpansRequest(run_id=run.run_id, moment=v.Moment(seq=seq)))
+        told = await served.stub.GetSpans(
+            v.GetSpansRequest(run_id=run.run_id, moment=v.Moment(seq=seq))
+        )
         past = machine.history[:seq]
         ready = [event for event in past if event.HasField("step_became_ready")]
         assert list(from_u32(told.ready_seq)) == [event.seq for event in ready]
@@ -64,14 +69,18 @@ async def test_every_attempt_has_a_span_at_any_event(served: Served, seed: int) 
 
 async def test_spans_are_thinned_to_what_can_be_drawn(served: Served) -> None:
     # The first run with attempts enough.
-    seed = next(each for each in range(50) if _issues(play_machine(each, commands=0.1, retries=2)) > 20)
+    seed = next(
+        each for each in range(50) if _issues(play_machine(each, commands=0.1, retries=2)) > 20
+    )
     machine, run = kept(served, seed)
     whole = await served.stub.GetSpans(v.GetSpansRequest(run_id=run.run_id))
     assert not whole.merged
     drawn = await served.stub.GetSpans(v.GetSpansRequest(run_id=run.run_id, pixels=1))
     assert sum(from_u32(drawn.merged)) == whole.count
     assert drawn.count < whole.count
-    few = await served.stub.GetSpans(v.GetSpansRequest(run_id=run.run_id, max_spans=len(whole.nodes)))
+    few = await served.stub.GetSpans(
+        v.GetSpansRequest(run_id=run.run_id, max_spans=len(whole.nodes))
+    )
     assert few.count <= len(whole.nodes)
     assert few.thinned
     path = next(iter(machine.state.steps))
@@ -94,7 +103,9 @@ async def test_events_are_paged_in_both_directions_and_filtered(
 
     async def listed(**fields: object) -> list[int]:
         found: list[int] = []
-        request = v.ListEventsRequest(run_id=run.run_id, page_size=7, oldest_first=oldest_first, **fields)  # type: ignore[arg-type]
+        request = v.ListEventsRequest(
+            run_id=run.run_id, page_size=7, oldest_first=oldest_first, **fields
+        )  # type: ignore[arg-type]
         while True:
             page = await served.stub.ListEvents(request)
             found += [event.seq for event in page.events]
@@ -106,10 +117,14 @@ async def test_events_are_paged_in_both_directions_and_filtered(
     assert await listed() == [event.seq for event in history]
     ended = [event.seq for event in history if event.HasField("step_ended")]
     assert await listed(kinds=["step_ended"]) == ended
-    under = [event.seq for event in history if any(at_or_under(each, place) for each in paths_of(event))]
+    under = [
+        event.seq for event in history if any(at_or_under(each, place) for each in paths_of(event))
+    ]
     assert await listed(path=place) == under
     assert await listed(until=stamp) == [event.seq for event in history if event.time_us < middle]
-    assert await listed(**{"from": stamp}) == [event.seq for event in history if event.time_us >= middle]
+    assert await listed(**{"from": stamp}) == [
+        event.seq for event in history if event.time_us >= middle
+    ]
     with pytest.raises(aio.AioRpcError, match="no events 'step_fell'") as told:
         await listed(kinds=["step_fell"])
     assert told.value.code() == StatusCode.INVALID_ARGUMENT

@@ -41,19 +41,26 @@ def print_lines(run: Played, first: int, last: int, *, path: str = "s", attempt:
     key = step_pb2.StepKey(run_id=run.run_id, path=path, attempt=attempt, generation=attempt)
     lines = [
         log_pb2.LogLine(
-            sequence=number, time_us=number * 1_000, stream=ERR if number % 2 else OUT, text=text_of(number)
+            sequence=number,
+            time_us=number * 1_000,
+            stream=ERR if number % 2 else OUT,
+            text=text_of(number),
         )
         for number in range(first, last + 1)
     ]
     for at in range(0, len(lines), 2):
-        run.store.archive_logs([log_pb2.LogLines(key=key, incarnation="i", lines=lines[at : at + 2])])
+        run.store.archive_logs(
+            [log_pb2.LogLines(key=key, incarnation="i", lines=lines[at : at + 2])]
+        )
 
 
 def wish(run: Played, **fields: object) -> logs_pb2.LogFilter:
     return logs_pb2.LogFilter(run_id=run.run_id, **fields)  # type: ignore[arg-type]
 
 
-async def forwards(served: Served, wanted: logs_pb2.LogFilter, size: int) -> list[logs_pb2.LogEntry]:
+async def forwards(
+    served: Served, wanted: logs_pb2.LogFilter, size: int
+) -> list[logs_pb2.LogEntry]:
     """All lines, from the first one on."""
     found: list[logs_pb2.LogEntry] = []
     request = logs_pb2.QueryLogsRequest(filter=wanted, page_size=size)
@@ -65,7 +72,9 @@ async def forwards(served: Served, wanted: logs_pb2.LogFilter, size: int) -> lis
             return found
 
 
-async def backwards(served: Served, wanted: logs_pb2.LogFilter, size: int) -> list[logs_pb2.LogEntry]:
+async def backwards(
+    served: Served, wanted: logs_pb2.LogFilter, size: int
+) -> list[logs_pb2.LogEntry]:
     """All lines, from the last one back, in their order."""
     found: list[logs_pb2.LogEntry] = []
     request = logs_pb2.QueryLogsRequest(filter=wanted, page_size=size, backwards=True)
@@ -102,7 +111,10 @@ async def test_archived_lines_come_once_each_in_both_directions(
         (wish(run, path="other"), []),
     ]
     for wanted, numbers in cases:
-        for entries in (await forwards(served, wanted, size), await backwards(served, wanted, size)):
+        for entries in (
+            await forwards(served, wanted, size),
+            await backwards(served, wanted, size),
+        ):
             assert texts(entries) == [text_of(number) for number in numbers]
 
 

@@ -33,14 +33,18 @@ def kept(store: Store, machine: Machine) -> Played:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-async def test_a_run_is_shown_at_any_event_as_its_history_gives_it(served: Served, seed: int) -> None:
+async def test_a_run_is_shown_at_any_event_as_its_history_gives_it(
+    served: Served, seed: int
+) -> None:
     run = kept(served.store, play_machine(seed, commands=0.1, retries=2))
     draw = random.Random(seed)
     newest = run.state.seq
     for seq in [newest, *draw.sample(range(1, newest + 1), min(12, newest)), 1, newest]:
         record = served.store.get_run("default", run.run_id)
         truth = run_at(served.store, record, seq)
-        wish = v.GetRunViewRequest(run_id=run.run_id, moment=v.Moment(seq=seq), hash=True, iterations=1_000)
+        wish = v.GetRunViewRequest(
+            run_id=run.run_id, moment=v.Moment(seq=seq), hash=True, iterations=1_000
+        )
         told = (await served.stub.GetRunView(wish)).view
         assert told.state_hash == truth.state_hash
         assert told.run == truth.run
@@ -52,7 +56,9 @@ async def test_a_run_is_shown_at_any_event_as_its_history_gives_it(served: Serve
 def _counts(view: v.RunView) -> dict[str, dict[int, int]]:
     """By place of steps and blocks."""
     nodes = [node for node in view.folded if node.kind != "cell"]
-    return {node.path: {each.status: each.count for each in node.counts} for node in nodes if node.total}
+    return {
+        node.path: {each.status: each.count for each in node.counts} for node in nodes if node.total
+    }
 
 
 def _counted(truth: r.GetRunAtResponse) -> dict[str, dict[int, int]]:
@@ -65,7 +71,9 @@ def _counted(truth: r.GetRunAtResponse) -> dict[str, dict[int, int]]:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-async def test_the_cells_of_every_foreach_are_those_of_the_history(served: Served, seed: int) -> None:
+async def test_the_cells_of_every_foreach_are_those_of_the_history(
+    served: Served, seed: int
+) -> None:
     run = kept(served.store, play_machine(seed, commands=0.1, retries=2))
     draw = random.Random(seed)
     for seq in draw.sample(range(1, run.state.seq + 1), min(6, run.state.seq)):
@@ -79,7 +87,9 @@ async def test_the_cells_of_every_foreach_are_those_of_the_history(served: Serve
             statuses = Counter(t.short(status) for status in told.columns.status if status)  # type: ignore[arg-type]
             assert dict(statuses) == dict(block.cells)
             assert told.total == max(block.total, block.started)
-            page = cells_pb2.ListCellsRequest(run_id=run.run_id, block=block.path, moment=moment, page_size=1)
+            page = cells_pb2.ListCellsRequest(
+                run_id=run.run_id, block=block.path, moment=moment, page_size=1
+            )
             listed: list[int] = []
             while True:
                 answer = await served.stub.ListCells(page)

@@ -15,8 +15,12 @@ from ..store.build import new_run, run_row, step_row
 from .conftest import Served
 
 
-async def test_a_token_counts_for_its_order_alone_and_long_values_are_left_out(served: Served) -> None:
-    run = served.store.submit_run(new_run(params={"users": "1", "long": '"' + "x" * 2_000 + '"'}))[0]
+async def test_a_token_counts_for_its_order_alone_and_long_values_are_left_out(
+    served: Served,
+) -> None:
+    run = served.store.submit_run(new_run(params={"users": "1", "long": '"' + "x" * 2_000 + '"'}))[
+        0
+    ]
     served.store.submit_run(new_run())
     told = await served.stub.QueryRuns(runs_pb2.QueryRunsRequest(page_size=1))
     wrong = runs_pb2.QueryRunsRequest(
@@ -47,10 +51,15 @@ async def test_values_over_the_newest_runs(served: Served) -> None:
         served.store.commit(batch)
 
     async def values(**fields: Any) -> list[tuple[str, str, float]]:
-        told = await served.stub.ListValues(runs_pb2.ListValuesRequest(workflow="nightly", **fields))
+        told = await served.stub.ListValues(
+            runs_pb2.ListValuesRequest(workflow="nightly", **fields)
+        )
         return [(each.run_id, each.value_json, each.metric) for each in told.values]
 
-    assert await values(path="train", metric="loss", runs=2) == [("run-5", "", 5.5), ("run-4", "", 4.5)]
+    assert await values(path="train", metric="loss", runs=2) == [
+        ("run-5", "", 5.5),
+        ("run-4", "", 4.5),
+    ]
     assert await values(path="train", output="rmse", runs=1) == [("run-5", "5", 0.0)]
     assert await values(output="model", runs=1) == [("run-5", "5", 0.0)]
     assert await values(output="none") == []

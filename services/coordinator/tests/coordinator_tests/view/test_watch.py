@@ -60,7 +60,9 @@ async def watching(
         call.cancel()
 
 
-async def answer(stream: AsyncIterator[watch_pb2.WatchResponse], key: str = "t") -> watch_pb2.WatchResponse:
+async def answer(
+    stream: AsyncIterator[watch_pb2.WatchResponse], key: str = "t"
+) -> watch_pb2.WatchResponse:
     """The next response about a topic."""
     async with asyncio.timeout(PATIENCE):
         while True:
@@ -96,7 +98,9 @@ def pieces(machine: Machine, draw: random.Random) -> list[Sequence[history_pb2.H
     return found
 
 
-async def caught_up(stream: AsyncIterator[watch_pb2.WatchResponse], page: Page, run: Played) -> None:
+async def caught_up(
+    stream: AsyncIterator[watch_pb2.WatchResponse], page: Page, run: Played
+) -> None:
     """Takes responses until the page knows the newest event."""
     while page.view.run.last_seq < run.state.seq:
         page.take(await answer(stream))
@@ -225,7 +229,10 @@ async def test_runs_that_come_change_and_no_longer_match_are_told_to_their_tenan
     )
     async with watching(served, topic(runs=watch_pb2.RunsTopic(filter=active))) as stream:
         told = await answer(stream)
-        assert (told.snapshot, [each.run.run_id for each in told.runs.runs]) == (True, [first.run_id])
+        assert (told.snapshot, [each.run.run_id for each in told.runs.runs]) == (
+            True,
+            [first.run_id],
+        )
         served.store.submit_run(new_run(run_id="theirs", tenant="theirs", labels={"team": "x"}))
         served.store.submit_run(new_run(run_id="second", labels={"team": "x"}))
         served.store.submit_run(new_run(run_id="plain"))
@@ -246,7 +253,10 @@ async def test_logs_are_tailed_and_go_on(served: Served) -> None:
     key = step_pb2.StepKey(run_id=run.run_id, path="a", attempt=1, generation=1)
 
     def print_lines(first: int, last: int) -> None:
-        lines = [log_pb2.LogLine(sequence=number, text=f"line {number}") for number in range(first, last + 1)]
+        lines = [
+            log_pb2.LogLine(sequence=number, text=f"line {number}")
+            for number in range(first, last + 1)
+        ]
         served.store.archive_logs([log_pb2.LogLines(key=key, incarnation="i", lines=lines)])
 
     print_lines(1, 30)
@@ -264,7 +274,9 @@ async def test_logs_are_tailed_and_go_on(served: Served) -> None:
     assert seen == list(range(26, 46))
 
 
-async def test_a_topic_of_another_tenant_or_of_nothing_fails_and_the_others_go_on(served: Served) -> None:
+async def test_a_topic_of_another_tenant_or_of_nothing_fails_and_the_others_go_on(
+    served: Served,
+) -> None:
     run = play(served.store, play_machine(1).definition)
     theirs = new_run(run_id="theirs", tenant="theirs")
     served.store.submit_run(theirs)

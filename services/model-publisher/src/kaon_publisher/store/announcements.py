@@ -80,7 +80,9 @@ def append(
 
 def unsent(connection: Connection) -> list[tuple[str, int]]:
     """Return tenant and cursor of announcements that the broker has not acknowledged, in order."""
-    query = select(announcements.c.tenant, announcements.c.cursor).where(announcements.c.sent.is_(False))
+    query = select(announcements.c.tenant, announcements.c.cursor).where(
+        announcements.c.sent.is_(False)
+    )
     rows = connection.execute(query.order_by(announcements.c.tenant, announcements.c.cursor))
     return [(row.tenant, row.cursor) for row in rows]
 

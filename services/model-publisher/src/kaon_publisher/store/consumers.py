@@ -24,7 +24,9 @@ class Pickup:
 
 def pickups_of(connection: Connection, tenant: str, model: str, version: int) -> list[Pickup]:
     """Return the pickups of a version, in order of time."""
-    mine = (pickups.c.tenant == tenant) & (pickups.c.model == model) & (pickups.c.version == version)
+    mine = (
+        (pickups.c.tenant == tenant) & (pickups.c.model == model) & (pickups.c.version == version)
+    )
     rows = connection.execute(select(pickups).where(mine).order_by(pickups.c.time_us))
     return [Pickup(consumer=row.consumer, time_us=row.time_us) for row in rows]
 
@@ -35,7 +37,9 @@ def acknowledged(connection: Connection, tenant: str, consumer: str) -> int:
     return connection.execute(select(consumers.c.cursor).where(mine)).scalar() or 0
 
 
-def acknowledge(connection: Connection, tenant: str, consumer: str, cursor: int, now_us: int) -> None:
+def acknowledge(
+    connection: Connection, tenant: str, consumer: str, cursor: int, now_us: int
+) -> None:
     """Record that the consumer has picked up everything up to the cursor. A cursor never decreases.
 
     Raises:
@@ -49,7 +53,9 @@ def acknowledge(connection: Connection, tenant: str, consumer: str, cursor: int,
         raise NotFound(f"there is no announcement {cursor}")
     mine = (consumers.c.tenant == tenant) & (consumers.c.consumer == consumer)
     if not connection.execute(update(consumers).where(mine).values(cursor=cursor)).rowcount:
-        connection.execute(insert(consumers).values(tenant=tenant, consumer=consumer, cursor=cursor))
+        connection.execute(
+            insert(consumers).values(tenant=tenant, consumer=consumer, cursor=cursor)
+        )
     seen = [each.version for each in fresh if each.cursor <= cursor]
     for model, version in {(each.model, each.version) for each in seen}:
         _pick_up(connection, tenant, consumer, model, version, now_us)

@@ -11,7 +11,9 @@ def begin(connection: Connection, tenant: str, model: str, digest: str, now_us: 
     """Record an image before it is pushed: until it is announced, it may have to be deleted again."""
     this = _this(tenant, model, digest)
     if not connection.execute(update(pushes).where(this).values(time_us=now_us)).rowcount:
-        connection.execute(insert(pushes).values(tenant=tenant, model=model, digest=digest, time_us=now_us))
+        connection.execute(
+            insert(pushes).values(tenant=tenant, model=model, digest=digest, time_us=now_us)
+        )
 
 
 def abandoned(connection: Connection, before_us: int) -> list[tuple[str, str, str]]:

@@ -78,7 +78,9 @@ class ModelStore:
         """Return all versions of a model, newest first; without a name the newest version of each."""
         with self._reading() as connection:
             return (
-                versions.of_model(connection, tenant, model) if model else versions.newest(connection, tenant)
+                versions.of_model(connection, tenant, model)
+                if model
+                else versions.newest(connection, tenant)
             )
 
     def version(
@@ -107,7 +109,14 @@ class ModelStore:
         return stack[-1] if stack else 0
 
     def promote(
-        self, tenant: str, model: str, number: int, now_us: int, *, principal: str = "", reason: str = ""
+        self,
+        tenant: str,
+        model: str,
+        number: int,
+        now_us: int,
+        *,
+        principal: str = "",
+        reason: str = "",
     ) -> model_pb2.Announcement:
         """Make a version the current one and announce it; see the proto.
 
@@ -129,7 +138,14 @@ class ModelStore:
         return self._switch(tenant, model, change)
 
     def roll_back(
-        self, tenant: str, model: str, leaving: int, now_us: int, *, principal: str = "", reason: str = ""
+        self,
+        tenant: str,
+        model: str,
+        leaving: int,
+        now_us: int,
+        *,
+        principal: str = "",
+        reason: str = "",
     ) -> model_pb2.Announcement:
         """Make the previous version the current one, and announce it; see the proto.
 
@@ -149,7 +165,9 @@ class ModelStore:
             if len(stack) < 2:
                 raise NotFound(f"model {model!r} has no version to go back to")
             target, _ = self.version(tenant, model, stack[-2])
-            announcements.append(connection, target, now_us, kind=kind, principal=principal, reason=reason)
+            announcements.append(
+                connection, target, now_us, kind=kind, principal=principal, reason=reason
+            )
 
         return self._switch(tenant, model, change)
 
@@ -243,7 +261,12 @@ class ModelStore:
             yield connection
 
     def _announce(
-        self, connection: Connection, record: model_pb2.ModelVersion, key: str, payload: str, now_us: int
+        self,
+        connection: Connection,
+        record: model_pb2.ModelVersion,
+        key: str,
+        payload: str,
+        now_us: int,
     ) -> model_pb2.ModelVersion:
         whole = versions.record(connection, record, key, payload, now_us)
         announcements.append(connection, whole, now_us, kind=model_pb2.ANNOUNCEMENT_KIND_PUBLISHED)

@@ -12,7 +12,9 @@ from kaon_wire.errors import Conflict, NotFound
 from kaonapi.model.v1 import model_pb2
 
 
-def published(connection: Connection, tenant: str, key: str, payload: str) -> model_pb2.ModelVersion | None:
+def published(
+    connection: Connection, tenant: str, key: str, payload: str
+) -> model_pb2.ModelVersion | None:
     """Return the version that was published under an idempotency key; None when there is none.
 
     Raises:
@@ -36,7 +38,9 @@ def record(
         IntegrityError: Another transaction took this number, or this key.
     """
     same = (versions.c.tenant == version.tenant) & (versions.c.model == version.model)
-    number = (connection.execute(select(func.max(versions.c.version)).where(same)).scalar() or 0) + 1
+    number = (
+        connection.execute(select(func.max(versions.c.version)).where(same)).scalar() or 0
+    ) + 1
     whole = model_pb2.ModelVersion()
     whole.CopyFrom(version)
     whole.version, whole.stage = number, model_pb2.STAGE_ANNOUNCED
@@ -57,7 +61,10 @@ def record(
 def of_model(connection: Connection, tenant: str, model: str) -> list[model_pb2.ModelVersion]:
     """Return all versions of a model, newest first."""
     query = select(versions.c.record).where(versions.c.tenant == tenant, versions.c.model == model)
-    return [parse(text) for text in connection.execute(query.order_by(versions.c.version.desc())).scalars()]
+    return [
+        parse(text)
+        for text in connection.execute(query.order_by(versions.c.version.desc())).scalars()
+    ]
 
 
 def newest(connection: Connection, tenant: str) -> list[model_pb2.ModelVersion]:

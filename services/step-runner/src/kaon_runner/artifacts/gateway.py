@@ -43,7 +43,9 @@ class ArtifactGateway:
         try:
             name = checked_name(reference.get("name", ""))
         except ArtifactError as error:
-            raise UserStepError("InvalidArtifact", f"an input is an artifact whose name {error}") from error
+            raise UserStepError(
+                "InvalidArtifact", f"an input is an artifact whose name {error}"
+            ) from error
         digest = reference.get("digest") or ""
         if digest == "":
             return None
@@ -51,7 +53,9 @@ class ArtifactGateway:
         try:
             return self._copies.copy_of(artifact, partial(self._store.fetch, artifact))
         except (OSError, ArtifactError) as error:
-            raise PlatformStepError("ArtifactStore", f"cannot fetch {artifact.uri}: {error}") from error
+            raise PlatformStepError(
+                "ArtifactStore", f"cannot fetch {artifact.uri}: {error}"
+            ) from error
 
     def bundle(self, digest: str) -> Path:
         """Unpack a code bundle; see `Artifacts`."""
@@ -79,12 +83,16 @@ class ArtifactGateway:
                 "OutputMismatch", f"{path.name} cannot be kept as an artifact: {error}"
             ) from error
         except (OSError, ArtifactError) as error:
-            raise PlatformStepError("ArtifactStore", f"cannot store {path.name}: {error}") from error
+            raise PlatformStepError(
+                "ArtifactStore", f"cannot store {path.name}: {error}"
+            ) from error
         return dict(stored.to_json())
 
     def _artifact_of(self, digest: object, media_type: object) -> Artifact:
         if not isinstance(digest, str):
-            raise UserStepError("InvalidArtifact", f"an artifact's digest is {str(digest)[:80]!r}, not text")
+            raise UserStepError(
+                "InvalidArtifact", f"an artifact's digest is {str(digest)[:80]!r}, not text"
+            )
         try:
             artifact = self._store.by_digest(digest)
         except ArtifactError as error:
@@ -101,7 +109,9 @@ class ArtifactGateway:
             unpack_zip(holder / "bundle.zip", holder / "content")
             _move(holder / "content", target)
         except (OSError, ArtifactError) as error:
-            raise PlatformStepError("CodeBundle", f"cannot unpack code bundle {digest}: {error}") from error
+            raise PlatformStepError(
+                "CodeBundle", f"cannot unpack code bundle {digest}: {error}"
+            ) from error
         finally:
             shutil.rmtree(holder, ignore_errors=True)
 

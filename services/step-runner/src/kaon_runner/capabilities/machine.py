@@ -57,7 +57,9 @@ def _named(name: str, value: str) -> dict[str, str]:
 def _told(*argv: str) -> str:
     """Return the output of a program; empty when it fails."""
     try:
-        told = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=_ASK_SECONDS)
+        told = subprocess.run(
+            argv, capture_output=True, text=True, check=False, timeout=_ASK_SECONDS
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return told.stdout + told.stderr if told.returncode == 0 else ""

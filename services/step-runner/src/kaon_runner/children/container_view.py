@@ -22,7 +22,9 @@ class ContainerView:
         """Return the content of context.json with the container's paths."""
         return {
             **document,
-            "paths": {name: f"{STEP_DIR}/{Path(path).name}" for name, path in document["paths"].items()},
+            "paths": {
+                name: f"{STEP_DIR}/{Path(path).name}" for name, path in document["paths"].items()
+            },
             "inputs": {
                 name: self._translated(value, f"{INPUTS_DIR}/{name}")
                 for name, value in document["inputs"].items()
@@ -31,8 +33,14 @@ class ContainerView:
 
     def _translated(self, value: Any, target: str) -> Any:
         if isinstance(value, list):
-            return [self._translated(item, f"{target}/{number}") for number, item in enumerate(value)]
-        if not isinstance(value, dict) or value.keys() != {"artifact"} or not value["artifact"].get("path"):
+            return [
+                self._translated(item, f"{target}/{number}") for number, item in enumerate(value)
+            ]
+        if (
+            not isinstance(value, dict)
+            or value.keys() != {"artifact"}
+            or not value["artifact"].get("path")
+        ):
             return value
         path, name = Path(value["artifact"]["path"]), value["artifact"].get("name")
         # The name of a copy means nothing for an artifact without a name.

@@ -39,7 +39,9 @@ def run(context: StepContext) -> None:
         finally:
             remove(client, name)
     except APIError as error:
-        raise EngineError(f"the Docker engine refused the container: {error.explanation}") from error
+        raise EngineError(
+            f"the Docker engine refused the container: {error.explanation}"
+        ) from error
     except (DockerException, OSError) as error:
         raise PlatformFault(f"the Docker engine does not answer: {error}") from error
     finally:
@@ -74,7 +76,9 @@ def _ensure_image(client: docker.DockerClient, context: StepContext) -> None:
             return
     except ImageNotFound:
         if policy == "never":
-            raise EngineError(f'image {image} is not on this machine, and "pull" is "never"') from None
+            raise EngineError(
+                f'image {image} is not on this machine, and "pull" is "never"'
+            ) from None
     context.progress(0.0, f"pulling {image}")
     try:
         client.images.pull(image)
@@ -94,7 +98,8 @@ def _options(context: StepContext) -> dict[str, Any]:
     given = {name: filled(text, texts, None) for name, text in (config.get("env") or {}).items()}
     mounts = [Mount(type="bind", source=str(context.directory), target=STEP_DIR)]
     mounts += [
-        Mount(type="bind", source=str(path), target=target, read_only=True) for path, target in view.mounts
+        Mount(type="bind", source=str(path), target=target, read_only=True)
+        for path, target in view.mounts
     ]
     options: dict[str, Any] = {
         "image": config["image"],
@@ -135,7 +140,9 @@ def _execute(container: Any) -> int:
     container.reload()
     if container.attrs["State"]["OOMKilled"]:
         limit = container.attrs["HostConfig"]["Memory"]
-        raise OutOfMemory(f"the container was killed for using more memory than its limit of {limit} bytes")
+        raise OutOfMemory(
+            f"the container was killed for using more memory than its limit of {limit} bytes"
+        )
     return code
 
 

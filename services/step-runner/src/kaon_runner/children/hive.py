@@ -60,7 +60,9 @@ def _run(context: StepContext, statements: list[str]) -> dict[str, Any]:
     try:
         cursor = connection.cursor(user="kaon")
         for number, statement in enumerate(statements, 1):
-            context.progress((number - 1) / len(statements), f"statement {number} of {len(statements)}")
+            context.progress(
+                (number - 1) / len(statements), f"statement {number} of {len(statements)}"
+            )
             _execute(cursor, statement)
         return _outputs(context, cursor)
     finally:
@@ -73,13 +75,17 @@ def _bound(statements: list[str], inputs: Mapping[str, Any]) -> list[str]:
     Raises:
         EngineError: A statement names an unknown input, or one without an SQL literal.
     """
-    values = {name: value.uri if isinstance(value, Artifact) else value for name, value in inputs.items()}
+    values = {
+        name: value.uri if isinstance(value, Artifact) else value for name, value in inputs.items()
+    }
     try:
         return [bind(statement, values) for statement in statements]
     except UnknownName as error:
         raise EngineError(str(error)) from error
     except TypeError as error:
-        raise EngineError(f"{error}; a query's parameters are texts, numbers and true or false") from error
+        raise EngineError(
+            f"{error}; a query's parameters are texts, numbers and true or false"
+        ) from error
 
 
 def _script(context: StepContext) -> str:
@@ -92,7 +98,9 @@ def _script(context: StepContext) -> str:
 def _connect() -> Any:
     host, _, port = os.environ["KAON_HIVE"].rpartition(":")
     try:
-        return dbapi.connect(host=host, port=int(port), auth_mechanism="PLAIN", user="kaon", password="kaon")
+        return dbapi.connect(
+            host=host, port=int(port), auth_mechanism="PLAIN", user="kaon", password="kaon"
+        )
     except (OSError, TTransportException) as error:
         raise PlatformFault(f"HiveServer2 at {host}:{port} does not answer: {error}") from error
     except HiveError as error:
@@ -145,13 +153,16 @@ def _cancel(cursor: Any, *, age: float) -> None:
             other.service.client.CancelOperation(request)
             if age < _PLANNING_SECONDS:
                 time.sleep(_LATE_SECONDS)
-            other.service.client.CloseOperation(TCloseOperationReq(operationHandle=operation.handle))
+            other.service.client.CloseOperation(
+                TCloseOperationReq(operationHandle=operation.handle)
+            )
         finally:
             other.close()
     except Exception as error:
         # The session and its statements end with this process's connection.
         print(
-            f"cancelling by a second connection failed ({error}); the session is closed instead", flush=True
+            f"cancelling by a second connection failed ({error}); the session is closed instead",
+            flush=True,
         )
 
 

@@ -61,12 +61,19 @@ def run(context: StepContext) -> dict[str, Any]:
 
 def _publish(context: StepContext) -> model_pb2.ModelVersion:
     with grpc.insecure_channel(os.environ["KAON_PUBLISHER"]) as channel:
-        metadata = (("kaon-tenant", str(context.tenant)), ("kaon-principal", f"run/{context.run_id}"))
-        stream = model_pb2_grpc.ModelServiceStub(channel).PublishModel(_request(context), metadata=metadata)
+        metadata = (
+            ("kaon-tenant", str(context.tenant)),
+            ("kaon-principal", f"run/{context.run_id}"),
+        )
+        stream = model_pb2_grpc.ModelServiceStub(channel).PublishModel(
+            _request(context), metadata=metadata
+        )
         return _follow(context, stream)
 
 
-def _follow(context: StepContext, stream: Iterator[model_pb2.PublishModelResponse]) -> model_pb2.ModelVersion:
+def _follow(
+    context: StepContext, stream: Iterator[model_pb2.PublishModelResponse]
+) -> model_pb2.ModelVersion:
     for told in stream:
         name = model_pb2.Stage.Name(told.stage).removeprefix("STAGE_").lower()
         print(f"{name}: {told.message}" if told.message else name, flush=True)
@@ -126,5 +133,9 @@ def _numbers(metrics: Any) -> dict[str, float]:
 
 
 def _outputs(context: StepContext, version: model_pb2.ModelVersion) -> dict[str, Any]:
-    known = {"version": version.version, "digest": version.image_digest, "reference": version.image_reference}
+    known = {
+        "version": version.version,
+        "digest": version.image_digest,
+        "reference": version.image_reference,
+    }
     return {name: known[name] for name in context.outputs if name in known}

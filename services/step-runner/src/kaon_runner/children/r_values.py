@@ -21,7 +21,11 @@ _LARGEST_INTEGER = 2**31 - 1
 def to_r(value: Any) -> Any:
     """Convert a JSON value to R: a dataset to a data frame, another artifact to its local path."""
     if isinstance(value, Artifact):
-        if value.type in {"dataset", "table"} and value.path is not None and Path(value.path).is_file():
+        if (
+            value.type in {"dataset", "table"}
+            and value.path is not None
+            and Path(value.path).is_file()
+        ):
             return frame(value)
         return str(value.path or value.uri)
     if value is None:
@@ -41,12 +45,18 @@ def outputs(result: Any, context: StepContext) -> dict[str, Any]:
     Raises:
         EngineError: The value is not a named list, or contains a value that cannot be an output.
     """
-    if not isinstance(result, ListVector) or isinstance(result, DataFrame) or result.names is robjects.NULL:
+    if (
+        not isinstance(result, ListVector)
+        or isinstance(result, DataFrame)
+        or result.names is robjects.NULL
+    ):
         raise EngineError("the R function must return a named list of its outputs")
     found: dict[str, Any] = {}
     for name, value in zip(result.names, result, strict=True):
         if isinstance(value, DataFrame):
-            pandas2ri.converter.rpy2py(value).to_csv(context.artifact_path(name, ".csv"), index=False)
+            pandas2ri.converter.rpy2py(value).to_csv(
+                context.artifact_path(name, ".csv"), index=False
+            )
         else:
             found[name] = output(name, value, context)
     return found

@@ -44,7 +44,9 @@ _JVM_DEFAULTS = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
 
 def compiled(file: Path, helper: Path, cache: Path, jars: Path, java: str) -> Path:
     """Return the jar of a source file and the helper, compiled once per content."""
-    content = hashlib.sha256(file.read_bytes() + b"\0" + helper.read_bytes() + jvm.scala_version().encode())
+    content = hashlib.sha256(
+        file.read_bytes() + b"\0" + helper.read_bytes() + jvm.scala_version().encode()
+    )
     jar = cache / f"{content.hexdigest()}.jar"
     if jar.exists():
         return jar
@@ -69,7 +71,9 @@ def main_object(file: Path) -> str:
         if "def main(" in body or "extends App" in body
     ]
     if len(found) != 1:
-        sys.exit(f'scala: {file.name} has {len(found)} objects with a main method: name one with "main"')
+        sys.exit(
+            f'scala: {file.name} has {len(found)} objects with a main method: name one with "main"'
+        )
     return f"{package[1]}.{found[0]}" if package else found[0]
 
 
@@ -102,7 +106,9 @@ def _in_package_of(source: Path, helper: Path, scratch: Path) -> Path:
     if package is None:
         return helper
     moved = scratch / helper.name
-    moved.write_text(f"package {package[1]}\n{helper.read_text(encoding='utf-8')}", encoding="utf-8")
+    moved.write_text(
+        f"package {package[1]}\n{helper.read_text(encoding='utf-8')}", encoding="utf-8"
+    )
     return moved
 
 

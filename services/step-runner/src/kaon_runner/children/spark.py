@@ -81,7 +81,9 @@ def _answers(server: str) -> bool:
     """Tell whether a server listens there; pyspark would retry for ten minutes."""
     place = urlsplit(server)
     try:
-        socket.create_connection((place.hostname or "", place.port or 15002), _CONNECT_SECONDS).close()
+        socket.create_connection(
+            (place.hostname or "", place.port or 15002), _CONNECT_SECONDS
+        ).close()
     except OSError:
         return False
     return True
@@ -97,7 +99,9 @@ def _classic(context: StepContext) -> SparkSession:
         "spark.local.dir": str(context.work),
         **context.config.get("conf", {}),
     }
-    builder = SparkSession.builder.appName(context.step).master(settings.pop("spark.master", "local[*]"))
+    builder = SparkSession.builder.appName(context.step).master(
+        settings.pop("spark.master", "local[*]")
+    )
     for name, value in settings.items():
         builder = builder.config(name, value)
     return builder.getOrCreate()
@@ -109,7 +113,9 @@ def _progress_handler(context: StepContext) -> Callable[..., None]:
     It also counts stages that Spark will skip, so the fraction is an estimate.
     """
 
-    def told(stages: Iterable[Any] | None, inflight_tasks: int, operation_id: str | None, done: bool) -> None:
+    def told(
+        stages: Iterable[Any] | None, inflight_tasks: int, operation_id: str | None, done: bool
+    ) -> None:
         known = list(stages or ())
         tasks = sum(stage.num_tasks for stage in known)
         ready = sum(stage.num_completed_tasks for stage in known)
@@ -123,11 +129,17 @@ def _execute(context: StepContext, spark: SparkSession) -> Any:
     file = context.config.get("file")
     if file:
         path = Path(os.environ["KAON_BUNDLE"]) / file
-        runpy.run_path(str(path), init_globals={"spark": spark, "context": context}, run_name="__main__")
+        runpy.run_path(
+            str(path), init_globals={"spark": spark, "context": context}, run_name="__main__"
+        )
         # A script's outputs are the files that it wrote: there is no return value.
         raise SystemExit(0)
     function, _ = load(context.config["entry"])
     given = {"spark": spark, "context": context}
     wanted = inspect.signature(function).parameters
-    extra = {name: value for name, value in given.items() if name in wanted and name not in context.inputs}
+    extra = {
+        name: value
+        for name, value in given.items()
+        if name in wanted and name not in context.inputs
+    }
     return function(**context.inputs, **extra)

@@ -47,7 +47,10 @@ def remove_tree(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     except RecursionError:
         subprocess.run(
-            ("rm", "-rf", "--", str(path)), check=False, stdin=subprocess.DEVNULL, capture_output=True
+            ("rm", "-rf", "--", str(path)),
+            check=False,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
         )
 
 

@@ -40,7 +40,12 @@ class Execution:
     """
 
     def __init__(
-        self, lease: Lease, around: Surroundings, *, claim: Claim | None, behind: WarmWorker | None = None
+        self,
+        lease: Lease,
+        around: Surroundings,
+        *,
+        claim: Claim | None,
+        behind: WarmWorker | None = None,
     ) -> None:
         self.lease = lease
         self.started = False
@@ -182,7 +187,9 @@ class Execution:
         request = self.lease.request
         step_type = self._around.step_types.get(request.spec.type)
         if step_type is None:
-            raise UserStepError("UnknownStepType", f"this runner has no step type {request.spec.type!r}")
+            raise UserStepError(
+                "UnknownStepType", f"this runner has no step type {request.spec.type!r}"
+            )
         if request.spec.requirements_file and not step_type.has_environments:
             raise UserStepError(
                 "InvalidConfig",
@@ -212,7 +219,9 @@ class Execution:
             if step.directory.exists():
                 await self._around.off_loop(step.directory.remove)
 
-    async def _as_worker_task(self, step: PreparedStep, step_type: StepType, launch: WorkerLaunch) -> Result:
+    async def _as_worker_task(
+        self, step: PreparedStep, step_type: StepType, launch: WorkerLaunch
+    ) -> Result:
         task = WorkerTask(
             target=launch.target,
             whole=not launch.inputs_as_arguments,
@@ -234,7 +243,9 @@ class Execution:
             self._in_worker.stop()
         return await self._worker_result(step, step_type, await task.outcome)
 
-    async def _worker_result(self, step: PreparedStep, step_type: StepType, outcome: WorkerOutcome) -> Result:
+    async def _worker_result(
+        self, step: PreparedStep, step_type: StepType, outcome: WorkerOutcome
+    ) -> Result:
         if outcome.ending is not None:
             if outcome.ending.reason == "stopped" and self._stop is None:
                 raise Requeued
@@ -249,7 +260,9 @@ class Execution:
             return reports.from_error_event(outcome.answer)
         return await self._collect(step, step_type, outcome.answer["outputs"])
 
-    async def _as_command(self, step: PreparedStep, step_type: StepType, launch: CommandLaunch) -> Result:
+    async def _as_command(
+        self, step: PreparedStep, step_type: StepType, launch: CommandLaunch
+    ) -> Result:
         if self._in_worker.claim is None:
             raise Requeued
         step.directory.create()

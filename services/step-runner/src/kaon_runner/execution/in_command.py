@@ -113,7 +113,12 @@ class CommandRun:
             name = f"signal-{signal.signal_seq}-{secrets.token_hex(8)}.json"
             with (self._directory.root / name).open("x", encoding="utf-8") as file:
                 file.write(signal.payload_json or "null")
-            message = {"kind": "signal", "seq": message["seq"], "name": message["name"], "file": name}
+            message = {
+                "kind": "signal",
+                "seq": message["seq"],
+                "name": message["name"],
+                "file": name,
+            }
         self._say(message)
 
     def renew(self, seconds: float) -> None:
@@ -175,7 +180,9 @@ class CommandRun:
             if message["kind"] == "checkpoint" and "file" in message:
                 self._checkpoint_due = True
                 if self._reading is None or self._reading.done():
-                    self._reading = self._loop.create_task(self._read_checkpoints(), name="read-checkpoint")
+                    self._reading = self._loop.create_task(
+                        self._read_checkpoints(), name="read-checkpoint"
+                    )
                 return
             self._on_event(message)
         except MALFORMED as error:
@@ -198,5 +205,7 @@ class CommandRun:
 def _checkpoint_in(directory: StepDirectory) -> Any:
     with opening.directory(directory.root) as root:
         return json.loads(
-            opening.read(directory.checkpoint.name, within=root, most=_CHECKPOINT_FILE_BYTES).decode()
+            opening.read(
+                directory.checkpoint.name, within=root, most=_CHECKPOINT_FILE_BYTES
+            ).decode()
         )

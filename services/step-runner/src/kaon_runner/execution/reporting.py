@@ -91,7 +91,9 @@ class Reporter:
     def _overrun(self, stop: Stop, used_bytes: int) -> step_pb2.StepFailed:
         """Return the failure of a step that the runner stopped for exceeding a limit."""
         if stop is Stop.DISK:
-            used, limit = (size / 2**20 for size in (used_bytes, self._around.settings.step_disk_bytes))
+            used, limit = (
+                size / 2**20 for size in (used_bytes, self._around.settings.step_disk_bytes)
+            )
             text = f"the step's directory and scratch space hold {used:.1f} MiB, its quota is {limit:.1f} MiB"
             return reports.failed(reports.USER, "DiskQuota", text, self.log.tail())
         seconds = self._lease.request.spec.timeout_ms / 1000

@@ -78,8 +78,13 @@ class Amount:
             ("gpu", "GPUs"),
         )
         asked = [(words, getattr(self, name), getattr(limit, name)) for name, words in names]
-        asked += [(name, amount, limit.custom.get(name, 0)) for name, amount in sorted(self.custom.items())]
-        return ", ".join(f"{amount} {words} of {most}" for words, amount, most in asked if amount > most)
+        asked += [
+            (name, amount, limit.custom.get(name, 0))
+            for name, amount in sorted(self.custom.items())
+        ]
+        return ", ".join(
+            f"{amount} {words} of {most}" for words, amount, most in asked if amount > most
+        )
 
 
 @lru_cache(maxsize=256)
@@ -98,7 +103,10 @@ def _wanted(data: bytes) -> Amount:
 def _combined(first: Mapping[str, int], second: Mapping[str, int], sign: int) -> Mapping[str, int]:
     if not second:
         return first
-    totals = {**first, **{name: first.get(name, 0) + sign * amount for name, amount in second.items()}}
+    totals = {
+        **first,
+        **{name: first.get(name, 0) + sign * amount for name, amount in second.items()},
+    }
     return {name: total for name, total in totals.items() if total}
 
 

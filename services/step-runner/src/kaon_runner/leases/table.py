@@ -67,7 +67,12 @@ class Lease:
 
 def fields_of(key: step_pb2.StepKey) -> dict[str, Any]:
     """Return the fields that identify a lease in logs."""
-    return {"run": key.run_id, "step": key.path, "attempt": key.attempt, "generation": key.generation}
+    return {
+        "run": key.run_id,
+        "step": key.path,
+        "attempt": key.attempt,
+        "generation": key.generation,
+    }
 
 
 def step_id(key: step_pb2.StepKey) -> StepId:

@@ -47,7 +47,9 @@ class _Held:
         text = self.text[len(self.text) - size :]
         text = text[text.find(b"\n") + 1 :]
         lines = text.count(b"\n")
-        return _Held(stream=self.stream, first=self.first + self.lines - lines, lines=lines, text=text)
+        return _Held(
+            stream=self.stream, first=self.first + self.lines - lines, lines=lines, text=text
+        )
 
 
 class StepLog:
@@ -170,7 +172,9 @@ class StepLog:
     def _append(self, number: int, stream: log_pb2.Stream.ValueType, data: bytes) -> None:
         text = data.decode("utf-8", "replace").rstrip("\r")
         self._lines.append(
-            log_pb2.LogLine(sequence=number, time_us=time.time_ns() // 1000, stream=stream, text=text)
+            log_pb2.LogLine(
+                sequence=number, time_us=time.time_ns() // 1000, stream=stream, text=text
+            )
         )
         self._bytes += len(data)
 
@@ -181,7 +185,9 @@ class StepLog:
 
     def _allow(self, size: int) -> bool:
         now = self._clock()
-        self._tokens = min(float(_BURST_BYTES), self._tokens + (now - self._refilled) * _BYTES_PER_SECOND)
+        self._tokens = min(
+            float(_BURST_BYTES), self._tokens + (now - self._refilled) * _BYTES_PER_SECOND
+        )
         self._refilled = now
         if self._tokens < size:
             return False

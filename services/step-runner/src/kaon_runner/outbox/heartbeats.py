@@ -29,7 +29,9 @@ class RecentDuration:
     def add(self, seconds: float) -> None:
         """Add the duration of a step."""
         took = max(1, int(seconds * 1e6))
-        self.microseconds = took if self.microseconds == 0 else int(0.9 * self.microseconds + 0.1 * took)
+        self.microseconds = (
+            took if self.microseconds == 0 else int(0.9 * self.microseconds + 0.1 * took)
+        )
 
 
 @dataclass(kw_only=True)
@@ -45,7 +47,9 @@ class Heartbeats:
     recent: RecentDuration
     warm_bundles: Callable[[], Sequence[str]]
     # Receives every heartbeat before it is sent.
-    told: Callable[[runner_pb2.RunnerHeartbeat], runner_pb2.RunnerHeartbeat] = lambda heartbeat: heartbeat
+    told: Callable[[runner_pb2.RunnerHeartbeat], runner_pb2.RunnerHeartbeat] = lambda heartbeat: (
+        heartbeat
+    )
     sequence: int = 0
 
     def next(self, *, draining: bool, leaving: bool) -> runner_pb2.RunnerHeartbeat:

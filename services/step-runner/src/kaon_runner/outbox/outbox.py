@@ -87,7 +87,9 @@ class Outbox:
         lane.batch.add(event, event.ByteSize())
         self._schedule(urgent=urgent, full=lane.batch.is_full)
 
-    def renew(self, partition: int, renewal: step_pb2.LeaseRenewal, renewed: Callable[[], None]) -> None:
+    def renew(
+        self, partition: int, renewal: step_pb2.LeaseRenewal, renewed: Callable[[], None]
+    ) -> None:
         """Send a renewal, unless the one before is still in flight.
 
         `renewed` is called when it is acknowledged.
@@ -179,10 +181,15 @@ class Outbox:
             lane.sequence += 1
             self._send_events(partition, lane, lane.sequence, record)
 
-    def _send_events(self, partition: int, lane: _Lane, sequence: int, record: step_pb2.StepEvents) -> None:
+    def _send_events(
+        self, partition: int, lane: _Lane, sequence: int, record: step_pb2.StepEvents
+    ) -> None:
         lane.unacknowledged[sequence] = record
         self._send(
-            STEP_EVENTS, partition, record, lambda error: self._settled(partition, lane, sequence, error)
+            STEP_EVENTS,
+            partition,
+            record,
+            lambda error: self._settled(partition, lane, sequence, error),
         )
 
     def _settled(self, partition: int, lane: _Lane, sequence: int, error: Exception | None) -> None:

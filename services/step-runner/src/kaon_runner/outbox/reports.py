@@ -83,7 +83,10 @@ def from_ending(ending: Ending, stderr: str) -> step_pb2.StepFailed:
         )
     if ending.reason == "lost":
         return failed(
-            PLATFORM, "SupervisorLost", "the supervisor of the step was killed, so the step was ended", stderr
+            PLATFORM,
+            "SupervisorLost",
+            "the supervisor of the step was killed, so the step was ended",
+            stderr,
         )
     if ending.exhausted is not None:
         return failed(USER, "OutOfMemory", _exhausted(ending.exhausted), stderr)
@@ -99,7 +102,11 @@ def from_ending(ending: Ending, stderr: str) -> step_pb2.StepFailed:
 
 
 def _not_started(ending: Ending, stderr: str) -> str:
-    how = f"by {signal_name(ending.signal)}" if ending.signal is not None else f"with exit code {ending.code}"
+    how = (
+        f"by {signal_name(ending.signal)}"
+        if ending.signal is not None
+        else f"with exit code {ending.code}"
+    )
     last = stderr.rstrip().rpartition("\n")[2]
     return f"the process for the step ended {how} each time before it could begin" + (
         f": {last}" if last else ""
@@ -127,7 +134,8 @@ def from_protocol(key: step_pb2.StepKey, message: Mapping[str, Any]) -> step_pb2
     match message["kind"]:
         case "progress":
             progress = step_pb2.StepProgress(
-                fraction=float(message.get("fraction", -1.0)), message=str(message.get("message", ""))[:1000]
+                fraction=float(message.get("fraction", -1.0)),
+                message=str(message.get("message", ""))[:1000],
             )
             return event(key, progress=progress)
         case "metric":

@@ -81,7 +81,9 @@ def _files(spec: step_pb2.StepSpec, directory: StepDirectory) -> dict[str, Any]:
                 name = _output_of(entry, declared)
                 if name in written:
                     both = f"artifacts/{_shown(written[name])} and artifacts/{_shown(entry)}"
-                    raise UserStepError("OutputMismatch", f"the step wrote {both} for output {name}")
+                    raise UserStepError(
+                        "OutputMismatch", f"the step wrote {both} for output {name}"
+                    )
                 written[name] = entry
                 found[name] = _inside(directory, entry, name)
     except Unreadable as error:
@@ -104,7 +106,9 @@ def _entries(root: int, what: str) -> Iterator[tuple[str, int]]:
 def _beyond(files: Mapping[str, Any], returned: Mapping[str, Any]) -> dict[str, Any]:
     """Return the step's returned outputs without paths to files in artifacts/, which are known already."""
     written = {
-        name: file["entry"] for name, file in files.items() if isinstance(file, dict) and "entry" in file
+        name: file["entry"]
+        for name, file in files.items()
+        if isinstance(file, dict) and "entry" in file
     }
     return {
         name: value
@@ -135,7 +139,8 @@ def _inside(directory: StepDirectory, entry: str, output: str) -> dict[str, str]
         target = path.resolve(strict=True)
     except (OSError, RuntimeError) as error:
         raise UserStepError(
-            "OutputMismatch", f"artifacts/{_shown(entry)} is a link to {_shown(told)}, where nothing is"
+            "OutputMismatch",
+            f"artifacts/{_shown(entry)} is a link to {_shown(told)}, where nothing is",
         ) from error
     if not target.is_relative_to(directory.root.resolve()):
         link = f"artifacts/{_shown(entry)} is a link to {_shown(told)}"
@@ -157,14 +162,17 @@ def _shown(path: str) -> str:
 def _parsed(place: int, name: str) -> Any:
     if not name.endswith(".json"):
         raise UserStepError(
-            "OutputMismatch", f"the step wrote outputs/{name}: the files there are named <output>.json"
+            "OutputMismatch",
+            f"the step wrote outputs/{name}: the files there are named <output>.json",
         )
     try:
         return json.loads(opening.read(name, within=place, most=_FILE_LIMIT_BYTES).decode())
     except Unreadable as error:
         raise UserStepError("OutputMismatch", f"outputs/{error}") from error
     except ValueError as error:
-        raise UserStepError("OutputMismatch", f"outputs/{name} is not one JSON value: {error}") from error
+        raise UserStepError(
+            "OutputMismatch", f"outputs/{name} is not one JSON value: {error}"
+        ) from error
     except RecursionError as error:
         raise UserStepError("OutputMismatch", f"outputs/{name} is nested too deeply") from error
 
@@ -182,7 +190,9 @@ def _compare(spec: step_pb2.StepSpec, produced: Mapping[str, Any]) -> None:
         )
     if extra:
         parts.append("it produced " + ", ".join(extra) + ", which it does not declare")
-    declared = ", ".join(f"{name}: {kind}" for name, kind in values.declared(spec).items()) or "none"
+    declared = (
+        ", ".join(f"{name}: {kind}" for name, kind in values.declared(spec).items()) or "none"
+    )
     raise UserStepError(
         "OutputMismatch",
         f"the step's outputs are not the declared ones: {'; '.join(parts)}. Declared: {declared}",
@@ -193,7 +203,8 @@ def _value(spec: step_pb2.StepSpec, name: str, value: Any) -> str:
     kind = values.type_name(spec.outputs[name])
     if not values.matches(value, kind):
         raise UserStepError(
-            "OutputMismatch", f"output {name} is declared as {kind}, the step produced {_short(value)}"
+            "OutputMismatch",
+            f"output {name} is declared as {kind}, the step produced {_short(value)}",
         )
     text = _canonical(name, value)
     if (size := len(text.encode())) > _VALUE_LIMIT_BYTES:
@@ -237,7 +248,9 @@ def _existing(name: str, kind: str, path: str) -> Path:
         return Path(path).resolve(strict=True)
     except (OSError, RuntimeError, ValueError) as error:
         told = ascii(path)[1:-1]
-        raise UserStepError("OutputMismatch", f"output {name} ({kind}): there is no file {told}") from error
+        raise UserStepError(
+            "OutputMismatch", f"output {name} ({kind}): there is no file {told}"
+        ) from error
 
 
 def _called(output: str, name: Any) -> str:
@@ -249,7 +262,9 @@ def _called(output: str, name: Any) -> str:
     try:
         return checked_name(name)
     except ArtifactError as error:
-        raise UserStepError("OutputMismatch", f"output {output} is an artifact whose name {error}") from error
+        raise UserStepError(
+            "OutputMismatch", f"output {output} is an artifact whose name {error}"
+        ) from error
 
 
 def _short(value: Any) -> str:

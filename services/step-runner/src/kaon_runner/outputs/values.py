@@ -12,7 +12,9 @@ from kaonapi.workflow.v1 import definition_pb2
 _PREFIX = "VALUE_TYPE_"
 _FIRST_ARTIFACT = definition_pb2.VALUE_TYPE_FILE
 NAMES: Mapping[int, str] = {
-    number: name.removeprefix(_PREFIX).lower() for name, number in definition_pb2.ValueType.items() if number
+    number: name.removeprefix(_PREFIX).lower()
+    for name, number in definition_pb2.ValueType.items()
+    if number
 }
 _CHECKS: Mapping[str, Callable[[Any], bool]] = {
     "string": lambda value: isinstance(value, str),

@@ -37,10 +37,14 @@ _COMMENT = re.compile(r"(?:^|\s)#.*", re.MULTILINE)
 _SHORT = re.compile(r"^-[ef]")
 _EXTRAS = re.compile(r"\[[^\]]*\]$")
 # Messages of uv for errors outside the file.
-_UNREACHABLE = ("error sending request", "dns error", "connection refused", "connection reset", "timed out")
-_ASK = (
-    "import platform, sysconfig; print(platform.python_version(), sysconfig.get_path('purelib'), sep='\\n')"
+_UNREACHABLE = (
+    "error sending request",
+    "dns error",
+    "connection refused",
+    "connection reset",
+    "timed out",
 )
+_ASK = "import platform, sysconfig; print(platform.python_version(), sysconfig.get_path('purelib'), sep='\\n')"
 
 
 class Environments:
@@ -100,14 +104,26 @@ class Environments:
             made = holder / "made"
             self._uv(requirements, "venv", "--relocatable", "--python", self._python, str(made))
             python = str(made / "bin" / "python")
-            self._uv(requirements, "pip", "install", "--python", python, "--requirement", str(requirements))
+            self._uv(
+                requirements,
+                "pip",
+                "install",
+                "--python",
+                python,
+                "--requirement",
+                str(requirements),
+            )
             for site in made.glob("lib/python*/site-packages"):
-                (site / "kaon-runner.pth").write_text(f"import site; site.addsitedir({packages!r})\n")
+                (site / "kaon-runner.pth").write_text(
+                    f"import site; site.addsitedir({packages!r})\n"
+                )
             sync_and_move(made, target)
         finally:
             shutil.rmtree(holder, ignore_errors=True)
         log.info(
-            "environment built", requirements=requirements.name, seconds=round(time.monotonic() - began, 1)
+            "environment built",
+            requirements=requirements.name,
+            seconds=round(time.monotonic() - began, 1),
         )
 
     def _uv(self, requirements: Path, *arguments: str) -> None:
@@ -192,7 +208,9 @@ def _content_of(place: Path) -> str:
     try:
         return digest_of(place)
     except ArtifactError as error:
-        raise UserStepError("Environment", f"the requirements name {place.name}: {error}") from error
+        raise UserStepError(
+            "Environment", f"the requirements name {place.name}: {error}"
+        ) from error
 
 
 @contextmanager

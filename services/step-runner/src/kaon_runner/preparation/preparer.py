@@ -40,7 +40,13 @@ class Preparer:
     """
 
     def __init__(
-        self, artifacts: Artifacts, *, steps: Path, scratch: str, incarnation: str, environments: Environments
+        self,
+        artifacts: Artifacts,
+        *,
+        steps: Path,
+        scratch: str,
+        incarnation: str,
+        environments: Environments,
     ) -> None:
         self._environments = environments
         # Interpreters by code bundle and requirements file, as far as they are known to exist.
@@ -56,7 +62,10 @@ class Preparer:
         return (
             not _refers(spec)
             and (not spec.code_bundle or self._artifacts.has_bundle(spec.code_bundle))
-            and (not spec.requirements_file or (spec.code_bundle, spec.requirements_file) in self._pythons)
+            and (
+                not spec.requirements_file
+                or (spec.code_bundle, spec.requirements_file) in self._pythons
+            )
         )
 
     def prepare(self, request: step_pb2.StepRequest) -> PreparedStep:
@@ -85,7 +94,9 @@ class Preparer:
     def _python_of(self, step: PreparedStep) -> str:
         place = step.spec.code_bundle, step.spec.requirements_file
         if place not in self._pythons:
-            self._pythons[place] = self._environments.python_of(step.bundle_file(step.spec.requirements_file))
+            self._pythons[place] = self._environments.python_of(
+                step.bundle_file(step.spec.requirements_file)
+            )
         return self._pythons[place]
 
     def stop(self) -> None:
@@ -150,7 +161,9 @@ class Preparer:
             return value
         reference = value["artifact"]
         if not isinstance(reference, dict) or not isinstance(reference.get("uri", ""), str):
-            raise UserStepError("InvalidArtifact", "an input has an artifact without a reference to it")
+            raise UserStepError(
+                "InvalidArtifact", "an input has an artifact without a reference to it"
+            )
         path = self._artifacts.fetch(reference)
         if path is not None and reference.get("type") in tuple(_KEPT_VALUES):
             return self._localized(_kept_value(path, reference["type"], reference["digest"]))
@@ -204,7 +217,8 @@ def _kept_value(path: Path, kind: str, digest: str) -> Any:
         return _KEPT_VALUES[kind](opening.read(path, most=_KEPT_VALUE_BYTES).decode())
     except (Unreadable, UnicodeDecodeError, InvalidValue) as error:
         raise UserStepError(
-            "InvalidArtifact", f"artifact {digest} is no {kind} that was kept as JSON: {type(error).__name__}"
+            "InvalidArtifact",
+            f"artifact {digest} is no {kind} that was kept as JSON: {type(error).__name__}",
         ) from error
 
 
@@ -213,4 +227,6 @@ def _is_reference(value: Any) -> bool:
 
 
 def _holds_artifact(value: Any) -> bool:
-    return _is_reference(value) or (isinstance(value, list) and any(_holds_artifact(item) for item in value))
+    return _is_reference(value) or (
+        isinstance(value, list) and any(_holds_artifact(item) for item in value)
+    )

@@ -97,7 +97,11 @@ class PreparedStep:
     def copies(self) -> tuple[Path, ...]:
         """Return the local copies of the artifacts among the inputs."""
         # Most steps have none, and reading all inputs takes time.
-        return tuple(_copies_in(list(self.inputs.values()))) if '"artifact"' in self.context_json else ()
+        return (
+            tuple(_copies_in(list(self.inputs.values())))
+            if '"artifact"' in self.context_json
+            else ()
+        )
 
     def bundle_file(self, name: str) -> Path:
         """Return the path of a file of the code bundle that the workflow names.
@@ -107,12 +111,14 @@ class PreparedStep:
         """
         if self.bundle is None:
             raise UserStepError(
-                "MissingFile", f"step {self.key.path} names {name!r}, but the workflow has no code bundle"
+                "MissingFile",
+                f"step {self.key.path} names {name!r}, but the workflow has no code bundle",
             )
         path = (self.bundle / name).resolve()
         if not path.is_relative_to(self.bundle.resolve()) or not path.exists():
             raise UserStepError(
-                "MissingFile", f"step {self.key.path} names {name!r}, which the code bundle does not have"
+                "MissingFile",
+                f"step {self.key.path} names {name!r}, which the code bundle does not have",
             )
         return path
 

@@ -17,7 +17,9 @@ def text(step: PreparedStep, name: str) -> str:
     """
     value = step.config.get(name)
     if not isinstance(value, str) or not value:
-        raise UserStepError("InvalidConfig", f'step {step.key.path}: "{name}" must be text, it is {value!r}')
+        raise UserStepError(
+            "InvalidConfig", f'step {step.key.path}: "{name}" must be text, it is {value!r}'
+        )
     return value
 
 

@@ -10,7 +10,14 @@ from contextlib import closing
 
 from kaon_runner.errors import UserStepError
 from kaon_runner.steptypes import config
-from kaon_runner.steptypes.base import CommandLaunch, Detection, Launch, PreparedStep, Settings, StepType
+from kaon_runner.steptypes.base import (
+    CommandLaunch,
+    Detection,
+    Launch,
+    PreparedStep,
+    Settings,
+    StepType,
+)
 from kaon_runner.steptypes.lease import lease_id
 
 # Docker's own smallest limit.
@@ -41,12 +48,16 @@ class DockerStepType(StepType):
 
         try:
             _reach(settings.docker_host)
-            with closing(docker.DockerClient(base_url=settings.docker_host or None, timeout=2)) as client:
+            with closing(
+                docker.DockerClient(base_url=settings.docker_host or None, timeout=2)
+            ) as client:
                 version = str(client.version()["Version"])
         except (docker.errors.DockerException, OSError) as error:
             return Detection(available=False, reason=f"no Docker engine answers: {error}")
         return Detection(
-            available=True, labels={"docker": ".".join(version.split(".")[:2])}, reason=f"Docker {version}"
+            available=True,
+            labels={"docker": ".".join(version.split(".")[:2])},
+            reason=f"Docker {version}",
         )
 
     def prepare(self, step: PreparedStep, settings: Settings) -> Launch:

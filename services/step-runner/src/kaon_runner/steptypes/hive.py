@@ -33,7 +33,9 @@ class HiveStepType(StepType):
                 available=False,
                 reason="set KAON_HIVE to the host:port of a HiveServer2 (python -m kaon_local starts one)",
             )
-        return Detection(available=True, labels={"hive": "true"}, reason=f"HiveServer2 at {settings.hive}")
+        return Detection(
+            available=True, labels={"hive": "true"}, reason=f"HiveServer2 at {settings.hive}"
+        )
 
     def prepare(self, step: PreparedStep, settings: Settings) -> Launch:
         """Return how to launch the step; see `StepType`."""
@@ -49,4 +51,6 @@ class HiveStepType(StepType):
             env=env,
             preload=("impala.dbapi", "pandas"),
         )
-        return WorkerLaunch(worker=spec, target="kaon_runner.children.hive:run", inputs_as_arguments=False)
+        return WorkerLaunch(
+            worker=spec, target="kaon_runner.children.hive:run", inputs_as_arguments=False
+        )

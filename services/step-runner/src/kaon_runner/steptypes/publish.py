@@ -28,7 +28,9 @@ class PublishStepType(StepType):
     def detect(self, settings: Settings) -> Detection:
         """Detect the publisher's address in the settings."""
         if not settings.publisher:
-            return Detection(available=False, reason="set KAON_PUBLISHER to the model publisher's host:port")
+            return Detection(
+                available=False, reason="set KAON_PUBLISHER to the model publisher's host:port"
+            )
         return Detection(available=True, reason=f"publisher at {settings.publisher}")
 
     def prepare(self, step: PreparedStep, settings: Settings) -> Launch:
@@ -38,7 +40,12 @@ class PublishStepType(StepType):
         model = step.inputs.get("model")
         if not isinstance(model, dict) or model.keys() != {"artifact"}:
             raise UserStepError(
-                "InvalidInput", f"step {step.key.path}: input model must be an artifact, it is {model!r}"
+                "InvalidInput",
+                f"step {step.key.path}: input model must be an artifact, it is {model!r}",
             )
-        spec = WorkerSpec(key="publish", python=sys.executable, env={"KAON_PUBLISHER": settings.publisher})
-        return WorkerLaunch(worker=spec, target="kaon_runner.children.publish:run", inputs_as_arguments=False)
+        spec = WorkerSpec(
+            key="publish", python=sys.executable, env={"KAON_PUBLISHER": settings.publisher}
+        )
+        return WorkerLaunch(
+            worker=spec, target="kaon_runner.children.publish:run", inputs_as_arguments=False
+        )

@@ -40,7 +40,8 @@ class PythonStepType(StepType):
         target = step.config.get("entry")
         if not isinstance(target, str) or ":" not in target:
             raise UserStepError(
-                "InvalidConfig", f'step {step.key.path}: "entry" must be "module:function", it is {target!r}'
+                "InvalidConfig",
+                f'step {step.key.path}: "entry" must be "module:function", it is {target!r}',
             )
         bundle = (str(step.bundle),) if step.bundle is not None else ()
         python = step.python or settings.python
@@ -49,7 +50,9 @@ class PythonStepType(StepType):
                 argv=(python, "-u", "-m", "kaon.step.main", target),
                 env={"KAON_CODE_PATH": os.pathsep.join(bundle)},
             )
-        return WorkerLaunch(worker=worker_of(step.spec.code_bundle, step.bundle, python), target=target)
+        return WorkerLaunch(
+            worker=worker_of(step.spec.code_bundle, step.bundle, python), target=target
+        )
 
 
 def worker_of(digest: str, bundle: Path | None, python: str) -> WorkerSpec:

@@ -36,9 +36,12 @@ class RStepType(StepType):
         program = shutil.which("Rscript")
         if program is None or find_spec("rpy2") is None:
             return Detection(
-                available=False, reason="install R (Debian: r-base-core) and the Python package rpy2"
+                available=False,
+                reason="install R (Debian: r-base-core) and the Python package rpy2",
             )
-        told = subprocess.run([program, "--version"], capture_output=True, text=True, check=False, timeout=10)
+        told = subprocess.run(
+            [program, "--version"], capture_output=True, text=True, check=False, timeout=10
+        )
         words = (told.stdout + told.stderr).split()
         version = next((word for word in words if word[0].isdigit()), "")
         return Detection(
@@ -64,4 +67,6 @@ class RStepType(StepType):
             env=env | {"KAON_BUNDLE": str(step.bundle)},
             preload=("rpy2.robjects",),
         )
-        return WorkerLaunch(worker=spec, target="kaon_runner.children.r:run", inputs_as_arguments=False)
+        return WorkerLaunch(
+            worker=spec, target="kaon_runner.children.r:run", inputs_as_arguments=False
+        )

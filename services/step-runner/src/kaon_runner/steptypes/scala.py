@@ -8,7 +8,14 @@ from pathlib import Path
 import kaon.helpers
 from kaon_runner.errors import UserStepError
 from kaon_runner.steptypes import config, jvm
-from kaon_runner.steptypes.base import CommandLaunch, Detection, Launch, PreparedStep, Settings, StepType
+from kaon_runner.steptypes.base import (
+    CommandLaunch,
+    Detection,
+    Launch,
+    PreparedStep,
+    Settings,
+    StepType,
+)
 
 
 class ScalaStepType(StepType):
@@ -37,7 +44,8 @@ class ScalaStepType(StepType):
         main = config.optional_text(step, "main")
         if file.suffix == ".jar" and not main:
             raise UserStepError(
-                "InvalidConfig", f'step {step.key.path}: {file.name} is a jar: give "main", the object to run'
+                "InvalidConfig",
+                f'step {step.key.path}: {file.name} is a jar: give "main", the object to run',
             )
         helper = Path(kaon.helpers.__file__).parent / "Kaon.scala"
         options = config.texts(step, "jvm_options") or ("-Xmx512m",)

@@ -9,7 +9,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from kaon_runner.errors import UserStepError
-from kaon_runner.steptypes.base import CommandLaunch, Detection, Launch, PreparedStep, Settings, StepType
+from kaon_runner.steptypes.base import (
+    CommandLaunch,
+    Detection,
+    Launch,
+    PreparedStep,
+    Settings,
+    StepType,
+)
 
 # Names the directory of the code bundle, in placeholders and in the environment.
 BUNDLE = "KAON_BUNDLE"
@@ -36,9 +43,14 @@ class ShellStepType(StepType):
     def prepare(self, step: PreparedStep, settings: Settings) -> Launch:
         """Return how to launch the step; see `StepType`."""
         argv = step.config.get("argv")
-        if not isinstance(argv, list) or not argv or not all(isinstance(word, str) for word in argv):
+        if (
+            not isinstance(argv, list)
+            or not argv
+            or not all(isinstance(word, str) for word in argv)
+        ):
             raise UserStepError(
-                "InvalidConfig", f'step {step.key.path}: "argv" must be a list of strings, it is {argv!r}'
+                "InvalidConfig",
+                f'step {step.key.path}: "argv" must be a list of strings, it is {argv!r}',
             )
         texts = {name: as_text(value) for name, value in step.inputs.items()}
         bundle = {BUNDLE: str(step.bundle)} if step.bundle is not None else {}
@@ -98,6 +110,8 @@ def filled(word: str, texts: Mapping[str, str], where: str | None) -> str:
             return texts[name]
         if where is None:
             return match.group()
-        raise UserStepError("InvalidConfig", f"{where} names ${{{name}}}, but the step has no such input")
+        raise UserStepError(
+            "InvalidConfig", f"{where} names ${{{name}}}, but the step has no such input"
+        )
 
     return _PLACEHOLDER.sub(replaced, word)

@@ -7,7 +7,14 @@ import uuid
 
 from kaon_runner.errors import PlatformStepError, UserStepError
 from kaon_runner.steptypes import config, jvm
-from kaon_runner.steptypes.base import CommandLaunch, Detection, Launch, PreparedStep, Settings, StepType
+from kaon_runner.steptypes.base import (
+    CommandLaunch,
+    Detection,
+    Launch,
+    PreparedStep,
+    Settings,
+    StepType,
+)
 from kaon_runner.steptypes.lease import lease_id
 
 DRIVERS = ("connect", "classic")
@@ -30,9 +37,13 @@ class SparkStepType(StepType):
         if not version:
             return Detection(available=False, reason="install the Python package pyspark[connect]")
         if not settings.spark_connect and jvm.java() is None:
-            return Detection(available=False, reason="set KAON_SPARK_CONNECT to a server, or install Java 17")
+            return Detection(
+                available=False, reason="set KAON_SPARK_CONNECT to a server, or install Java 17"
+            )
         where = settings.spark_connect or "a driver in the step's process"
-        return Detection(available=True, labels={"spark": version}, reason=f"Spark {version}, {where}")
+        return Detection(
+            available=True, labels={"spark": version}, reason=f"Spark {version}, {where}"
+        )
 
     def prepare(self, step: PreparedStep, settings: Settings) -> Launch:
         """Return how to launch the step; see `StepType`."""
@@ -45,7 +56,8 @@ class SparkStepType(StepType):
         driver = step.config.get("driver") or ("connect" if settings.spark_connect else "classic")
         if driver not in DRIVERS:
             raise UserStepError(
-                "InvalidConfig", f'step {step.key.path}: "driver" must be one of {DRIVERS}, it is {driver!r}'
+                "InvalidConfig",
+                f'step {step.key.path}: "driver" must be one of {DRIVERS}, it is {driver!r}',
             )
         if driver == "connect" and not settings.spark_connect:
             raise PlatformStepError(

@@ -183,7 +183,9 @@ class _SupervisorProcess:
         """Destroy the group in place of a killed supervisor."""
         group = groups.find(self._token, self._process.pid)
         if not groups.destroy(group, _DESTROY_SECONDS):
-            log.error("processes cannot be killed", pids=sorted(group.members()), **self._order.about)
+            log.error(
+                "processes cannot be killed", pids=sorted(group.members()), **self._order.about
+            )
         limits.forget(self._token)
         for argv in self._order.cleanup:
             subprocess.run(argv, check=False, timeout=_DESTROY_SECONDS, stdin=subprocess.DEVNULL)
@@ -220,7 +222,9 @@ async def start(order: Order) -> Child:
         os.close(stderr)
         await supervisor.ended
         raise
-    return Child(pid=pid, stdout=stdout, stderr=stderr, ended=supervisor.ended, _supervisor=supervisor)
+    return Child(
+        pid=pid, stdout=stdout, stderr=stderr, ended=supervisor.ended, _supervisor=supervisor
+    )
 
 
 def _spawn(output: tuple[int, int], kept: tuple[int, ...]) -> subprocess.Popen[bytes]:
@@ -257,7 +261,9 @@ def _ending(message: Mapping[str, Any]) -> Ending:
         code=os.WEXITSTATUS(status) if known and os.WIFEXITED(status) else None,
         signal=os.WTERMSIG(status) if known and os.WIFSIGNALED(status) else None,
         reason=message["reason"],
-        exhausted=Exhausted(limit_bytes=memory["limit"], peak_bytes=memory["peak"]) if memory else None,
+        exhausted=Exhausted(limit_bytes=memory["limit"], peak_bytes=memory["peak"])
+        if memory
+        else None,
     )
 
 

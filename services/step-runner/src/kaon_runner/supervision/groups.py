@@ -136,7 +136,9 @@ def delegate() -> None:
     own = _v2_own()
     if own is None or own.endswith("/" + RUNNER_LEAF) or _usable(own) is None:
         return
-    controllers = [name for name in CONTROLLERS if name in read(own + "/cgroup.controllers").split()]
+    controllers = [
+        name for name in CONTROLLERS if name in read(own + "/cgroup.controllers").split()
+    ]
     if not controllers or _procs(own) - {os.getpid()}:
         return
     try:

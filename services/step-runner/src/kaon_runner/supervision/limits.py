@@ -26,7 +26,9 @@ class Limits:
         pids: Processes and threads; 0: no limit.
     """
 
-    def __init__(self, group: groups.Group, *, cpu_milli: int, memory_bytes: int, pids: int) -> None:
+    def __init__(
+        self, group: groups.Group, *, cpu_milli: int, memory_bytes: int, pids: int
+    ) -> None:
         self.memory_bytes = memory_bytes
         # The enforcement of each limit, "cgroup v1" or "cgroup v2", by controller.
         self.kept: dict[str, str] = {}
@@ -43,7 +45,9 @@ class Limits:
             )
         if memory_bytes > 0:
             bound = str(memory_bytes)
-            self._memory = self._bound("memory", {"memory.limit_in_bytes": bound}, {"memory.max": bound})
+            self._memory = self._bound(
+                "memory", {"memory.limit_in_bytes": bound}, {"memory.max": bound}
+            )
             # Swap would only delay the end; not every kernel counts it.
             groups.try_write(f"{self._memory}/memory.memsw.limit_in_bytes", bound)
             groups.try_write(f"{self._memory}/memory.swap.max", "0")
@@ -98,7 +102,9 @@ class Limits:
         """Return how many members the kernel killed for lack of memory, or the machine's number where those are not counted."""
         if not self._memory:
             return _count("/proc/vmstat")
-        return _count(self._memory + "/memory.oom_control") + _count(self._memory + "/memory.events")
+        return _count(self._memory + "/memory.oom_control") + _count(
+            self._memory + "/memory.events"
+        )
 
 
 def forget(token: str) -> None:
@@ -118,7 +124,11 @@ def sweep(age_seconds: float = 60.0) -> None:
     limit = time.time() - age_seconds
     for parent in filter(None, parents):
         for name in os.listdir(parent):
-            if name.startswith("kaon-") and name != groups.RUNNER_LEAF and _made(f"{parent}/{name}") < limit:
+            if (
+                name.startswith("kaon-")
+                and name != groups.RUNNER_LEAF
+                and _made(f"{parent}/{name}") < limit
+            ):
                 groups.rmdir(f"{parent}/{name}")
 
 

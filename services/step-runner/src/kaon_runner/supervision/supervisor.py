@@ -78,7 +78,9 @@ class Supervisor:
         killed = self._status is not None and os.WIFSIGNALED(self._status)
         if self._reason != "exited" or killed:
             self._clean_up()
-        self._say({"kind": "ended", "status": self._status, "reason": self._reason, "memory": memory})
+        self._say(
+            {"kind": "ended", "status": self._status, "reason": self._reason, "memory": memory}
+        )
 
     def _spawn(self) -> dict[str, Any]:
         """Fork the child.
@@ -122,7 +124,9 @@ class Supervisor:
         except BaseException as error:
             os.write(
                 report,
-                json.dumps({"message": f"cannot start {program!r}: {error}", "program": wrong}).encode(),
+                json.dumps(
+                    {"message": f"cannot start {program!r}: {error}", "program": wrong}
+                ).encode(),
             )
         finally:
             os._exit(127)
@@ -233,7 +237,9 @@ class Supervisor:
             select.select([self._wake], [], [], _LOOK_SECONDS)
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        self._say({"kind": "cleanup", "argv": argv, "message": f"killed after {_CLEANUP_SECONDS:.0f} s"})
+        self._say(
+            {"kind": "cleanup", "argv": argv, "message": f"killed after {_CLEANUP_SECONDS:.0f} s"}
+        )
 
     def _say(self, message: dict[str, Any]) -> None:
         try:

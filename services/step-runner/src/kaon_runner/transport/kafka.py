@@ -60,7 +60,9 @@ class KafkaTransport:
             self._producer = self._new_producer()
             self._consumer = self._new_consumer(incarnation)
         except KafkaError as error:
-            raise Unavailable(f"Kafka at {','.join(self._servers)} does not answer: {error!r}") from error
+            raise Unavailable(
+                f"Kafka at {','.join(self._servers)} does not answer: {error!r}"
+            ) from error
         self._thread = threading.Thread(
             target=self._consume, args=(deliver,), name="kafka-consumer", daemon=True
         )
@@ -129,12 +131,16 @@ class KafkaTransport:
         assigned = []
         for topic in self._decoder.types:
             self._partitions[topic] = len(_existing(consumer.partitions_for_topic(topic), topic))
-            assigned.append(TopicPartition(topic, partition_of(incarnation, self._partitions[topic])))
+            assigned.append(
+                TopicPartition(topic, partition_of(incarnation, self._partitions[topic]))
+            )
         consumer.assign(assigned)
         consumer.seek_to_end(*assigned)
         for partition in assigned:
             if consumer.position(partition, timeout_ms=_POSITION_MS) is None:
-                raise Unavailable(f"Kafka does not tell the end of {partition.topic}/{partition.partition}")
+                raise Unavailable(
+                    f"Kafka does not tell the end of {partition.topic}/{partition.partition}"
+                )
         return consumer
 
     def _consume(self, deliver: Deliver) -> None:
@@ -159,9 +165,13 @@ class KafkaTransport:
         )
         return [message for message in decoded if message is not None]
 
-    def _set_aside(self, topic: str, partition: int, value: bytes, headers: Mapping[str, bytes]) -> None:
+    def _set_aside(
+        self, topic: str, partition: int, value: bytes, headers: Mapping[str, bytes]
+    ) -> None:
         """Wait for the acknowledgement: the record must not be passed over before the dead letter is safe."""
-        future = self._producer.send(topic, value=value, partition=partition, headers=list(headers.items()))
+        future = self._producer.send(
+            topic, value=value, partition=partition, headers=list(headers.items())
+        )
         future.get(timeout=_DELIVERY_MS / 1000)
 
     def _failed(self, producer: Any, error: Exception, done: Done) -> None:

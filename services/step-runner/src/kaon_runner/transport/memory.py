@@ -66,7 +66,9 @@ class MemoryTransport:
             if self._reader is None or self._deliver is None:
                 return
             records = self._reader.poll()
-            decoded = (self._decoder.decode(r.topic, r.partition, r.offset, r.value) for r in records)
+            decoded = (
+                self._decoder.decode(r.topic, r.partition, r.offset, r.value) for r in records
+            )
             messages = [message for message in decoded if message is not None]
             if messages:
                 self._deliver(messages)

@@ -17,7 +17,9 @@ from kaon_wire.errors import KaonError
 log = structlog.get_logger(__name__)
 
 
-async def prewarm(settings: Settings, artifacts: Artifacts, pool: WorkerPool, executor: Executor) -> None:
+async def prewarm(
+    settings: Settings, artifacts: Artifacts, pool: WorkerPool, executor: Executor
+) -> None:
     """Unpack each bundle and start workers for it; the slots are divided among the bundles.
 
     An unavailable bundle is logged and skipped: its steps will report it.

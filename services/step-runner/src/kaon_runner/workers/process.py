@@ -290,7 +290,9 @@ class WarmWorker:
 
     def _heard(self, message: dict[str, Any]) -> None:
         if not self.tasks or message["id"] != self.tasks[0].id:
-            log.warning("late message from worker for finished step ignored", **self._about(message["id"]))
+            log.warning(
+                "late message from worker for finished step ignored", **self._about(message["id"])
+            )
             return
         task = self.tasks[0]
         if self._last is not None:
@@ -306,7 +308,9 @@ class WarmWorker:
         """Retire the worker: the step changed the process irreversibly, and its result counts when no process is left."""
         self._last = WorkerOutcome(answer=answer)
         self.closed = True
-        task.log.remark(f"the step left {', '.join(map(str, answer['ends']))}: its process was ended with it")
+        task.log.remark(
+            f"the step left {', '.join(map(str, answer['ends']))}: its process was ended with it"
+        )
 
     def _finish(self, task: WorkerTask, outcome: WorkerOutcome) -> None:
         self._output.unwatch()

@@ -239,7 +239,11 @@ def use_scratch(context: StepContext, fails):
 def write_here(text):
     """Writes to a relative path, and reads it when others have had time to do the same."""
     Path("out.txt").write_text(text)
-    return {"text": Path("out.txt").read_text(), "there": sorted(os.listdir()), "place": os.getcwd()}
+    return {
+        "text": Path("out.txt").read_text(),
+        "there": sorted(os.listdir()),
+        "place": os.getcwd(),
+    }
 
 
 def relative_model(text):
@@ -265,7 +269,9 @@ def disturb(what):
         "descriptor": lambda: os.dup2(os.open("/dev/null", os.O_WRONLY), 1),
         "closed": lambda: os.close(1),
         "umask": lambda: os.umask(0o777),
-        "handler": lambda: logging.getLogger("of.a.step").addHandler(logging.StreamHandler(sys.stdout)),
+        "handler": lambda: logging.getLogger("of.a.step").addHandler(
+            logging.StreamHandler(sys.stdout)
+        ),
         "root": lambda: logging.basicConfig(level=logging.DEBUG, stream=sys.stdout),
         "filters": lambda: warnings.simplefilter("error"),
         "locale": lambda: locale.setlocale(locale.LC_ALL, "C"),
@@ -296,7 +302,10 @@ def observe():
                 ),
                 signal.getsignal(signal.SIGINT),
                 signal.getitimer(signal.ITIMER_REAL)[0],
-                [getattr(sys, name) is getattr(sys, f"__{name}__") for name in ("stdin", "stdout", "stderr")],
+                [
+                    getattr(sys, name) is getattr(sys, f"__{name}__")
+                    for name in ("stdin", "stdout", "stderr")
+                ],
                 os.readlink("/proc/self/fd/1").partition(":")[0],
                 mask,
                 [len(logger.handlers) for logger in loggers],

@@ -37,7 +37,9 @@ def artifact(system: MemorySystem, path: Path, kind: str) -> dict[str, Any]:
     return {"artifact": kept.to_json()}
 
 
-def run(system: MemorySystem, wanted: step_pb2.StepRequest, seconds: float = 60.0) -> step_pb2.StepEvent:
+def run(
+    system: MemorySystem, wanted: step_pb2.StepRequest, seconds: float = 60.0
+) -> step_pb2.StepEvent:
     """Releases a step and returns the event that ends it."""
     system.release(wanted)
     return system.final(wanted.key, seconds)
@@ -71,7 +73,9 @@ def platform_error(event: step_pb2.StepEvent) -> str:
 
 def content(system: MemorySystem, value: Mapping[str, Any]) -> bytes:
     """What an artifact output holds."""
-    with ArtifactStore(system.settings.artifacts).open(Artifact.from_json(value["artifact"])) as file:
+    with ArtifactStore(system.settings.artifacts).open(
+        Artifact.from_json(value["artifact"])
+    ) as file:
         return bytes(file.read())
 
 
@@ -102,7 +106,9 @@ def busy(ui: str) -> int:
     application = _asked(f"{ui}/api/v1/applications")[0]["id"]
     place = f"{ui}/api/v1/applications/{application}"
     executors = _asked(f"{place}/executors")
-    return len(_asked(f"{place}/jobs?status=running")) + sum(each["activeTasks"] for each in executors)
+    return len(_asked(f"{place}/jobs?status=running")) + sum(
+        each["activeTasks"] for each in executors
+    )
 
 
 def _asked(url: str) -> Any:

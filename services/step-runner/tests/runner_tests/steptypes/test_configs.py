@@ -24,7 +24,9 @@ from kaon_runner.steptypes.spark import SparkStepType, session_id
 SETTINGS = Settings(hive="127.0.0.1:1", spark_connect="sc://127.0.0.1:1", publisher="127.0.0.1:1")
 
 
-def prepared(config: Mapping[str, Any], root: Path, scratch: str = "file:///scratch/1") -> PreparedStep:
+def prepared(
+    config: Mapping[str, Any], root: Path, scratch: str = "file:///scratch/1"
+) -> PreparedStep:
     bundle = root / "bundle"
     bundle.mkdir(exist_ok=True)
     (bundle / "x.R").touch()
@@ -46,7 +48,11 @@ def prepared(config: Mapping[str, Any], root: Path, scratch: str = "file:///scra
         (HiveStepType(), {}, 'give "query" or "file"'),
         (HiveStepType(), {"query": "SELECT 1", "file": "x.sql"}, "one of them"),
         (HiveStepType(), {"query": 3}, '"query" must be text, it is 3'),
-        (HiveStepType(), {"query": "SELECT 1", "qeury": "x"}, "unknown setting qeury; known are file, query"),
+        (
+            HiveStepType(),
+            {"query": "SELECT 1", "qeury": "x"},
+            "unknown setting qeury; known are file, query",
+        ),
         (HiveStepType(), {"file": "absent.sql"}, "which the code bundle does not have"),
         (HiveStepType(), {"file": "../../etc/passwd"}, "which the code bundle does not have"),
         (SparkStepType(), {"entry": "a:b", "driver": "yarn"}, '"driver" must be one of'),
@@ -67,9 +73,17 @@ def prepared(config: Mapping[str, Any], root: Path, scratch: str = "file:///scra
             {"image": "x", "memory_bytes": 100},
             '"memory_bytes" must be a whole number of at least',
         ),
-        (DockerStepType(), {"image": "x", "memory_bytes": True}, '"memory_bytes" must be a whole number'),
+        (
+            DockerStepType(),
+            {"image": "x", "memory_bytes": True},
+            '"memory_bytes" must be a whole number',
+        ),
         (DockerStepType(), {"image": "x", "cpus": "2"}, '"cpus" must be a number'),
-        (DockerStepType(), {"image": "x", "pids": 0}, '"pids" must be a whole number of at least 1'),
+        (
+            DockerStepType(),
+            {"image": "x", "pids": 0},
+            '"pids" must be a whole number of at least 1',
+        ),
         (
             DockerStepType(),
             {"image": "x", "pull": "sometimes"},
@@ -92,13 +106,16 @@ def test_wrong_settings_are_refused(
 
 def test_two_executions_of_one_lease_share_neither_container_nor_session(tmp_path: Path) -> None:
     one, other = (
-        prepared({}, tmp_path, f"hdfs://h/kaon/scratch/run-1/train/1-1-{incarnation}") for incarnation in "ab"
+        prepared({}, tmp_path, f"hdfs://h/kaon/scratch/run-1/train/1-1-{incarnation}")
+        for incarnation in "ab"
     )
     assert name_of(one.scratch) != name_of(other.scratch)
     assert session_id(one) != session_id(other)
 
 
-def test_what_a_spark_client_leaves_at_the_server_is_released_by_the_supervisor(tmp_path: Path) -> None:
+def test_what_a_spark_client_leaves_at_the_server_is_released_by_the_supervisor(
+    tmp_path: Path,
+) -> None:
     step = prepared({"entry": "a:b"}, tmp_path)
     launch = SparkStepType().prepare(step, SETTINGS)
     assert isinstance(launch, CommandLaunch)

@@ -52,7 +52,9 @@ print("to stderr", file=sys.stderr, flush=True)
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory, engine: docker.DockerClient) -> Iterator[MemorySystem]:
+def system(
+    tmp_path_factory: pytest.TempPathFactory, engine: docker.DockerClient
+) -> Iterator[MemorySystem]:
     host = engine.api.base_url.replace("http+docker://localhost", "unix:///var/run/docker.sock")
     with MemorySystem(tmp_path_factory.mktemp("docker"), docker_host=host) as running:
         yield running
@@ -62,7 +64,9 @@ def system(tmp_path_factory: pytest.TempPathFactory, engine: docker.DockerClient
 def left(system: MemorySystem, engine: docker.DockerClient) -> Iterator[None]:
     """Fails when a step of this module leaves a container; the engine may have others' as well."""
     yield
-    assert [path for path in {event.key.path for event in system.events} if _containers(engine, path)] == []
+    assert [
+        path for path in {event.key.path for event in system.events} if _containers(engine, path)
+    ] == []
 
 
 def _containers(engine: docker.DockerClient, step: str) -> list[str]:
@@ -92,7 +96,9 @@ def test_a_container_follows_the_step_protocol(
 
 
 def test_an_exit_code_is_the_steps(system: MemorySystem, image: str, left: None) -> None:
-    wanted = request("docker", {"image": image, "argv": ["sh", "-c", "echo out of luck >&2; exit 7"]})
+    wanted = request(
+        "docker", {"image": image, "argv": ["sh", "-c", "echo out of luck >&2; exit 7"]}
+    )
     failed = error(run(system, wanted))
     assert (failed.type, failed.message) == ("ExitCode", "the step ended with exit code 7")
     assert "out of luck" in failed.details
@@ -101,7 +107,9 @@ def test_an_exit_code_is_the_steps(system: MemorySystem, image: str, left: None)
 def test_what_a_program_says_about_its_failure_is_the_error(
     system: MemorySystem, image: str, left: None
 ) -> None:
-    told = json.dumps({"kind": "error", "type": "NoModel", "message": "nothing to learn from", "user": True})
+    told = json.dumps(
+        {"kind": "error", "type": "NoModel", "message": "nothing to learn from", "user": True}
+    )
     argv = ["sh", "-c", f"echo '{told}' > $KAON_STEP_DIR/events; exit 1"]
     failed = error(run(system, request("docker", {"image": image, "argv": argv})))
     assert (failed.type, failed.message) == ("NoModel", "nothing to learn from")
@@ -110,7 +118,11 @@ def test_what_a_program_says_about_its_failure_is_the_error(
 def test_too_much_memory_is_named(system: MemorySystem, image: str, left: None) -> None:
     wanted = request(
         "docker",
-        {"image": image, "argv": ["python3", "-c", "bytearray(300_000_000)"], "memory_bytes": 50_000_000},
+        {
+            "image": image,
+            "argv": ["python3", "-c", "bytearray(300_000_000)"],
+            "memory_bytes": 50_000_000,
+        },
     )
     event = run(system, wanted)
     assert "more memory than its limit of 50000000 bytes" in user_error(event)
@@ -124,7 +136,9 @@ def test_too_much_memory_is_named(system: MemorySystem, image: str, left: None) 
     assert "more memory than its limit of 50000000 bytes" in user_error(run(system, wanted))
 
 
-def test_a_program_that_is_not_in_the_image_is_named(system: MemorySystem, image: str, left: None) -> None:
+def test_a_program_that_is_not_in_the_image_is_named(
+    system: MemorySystem, image: str, left: None
+) -> None:
     failed = error(run(system, request("docker", {"image": image, "argv": ["no-such-program"]})))
     assert (failed.type, failed.message) == ("ExitCode", "the step ended with exit code 127")
     assert "no-such-program" in failed.details
@@ -137,7 +151,9 @@ def test_an_image_that_is_not_there_is_named(system: MemorySystem, left: None) -
     )
 
 
-def test_there_is_no_network_unless_it_is_asked_for(system: MemorySystem, image: str, left: None) -> None:
+def test_there_is_no_network_unless_it_is_asked_for(
+    system: MemorySystem, image: str, left: None
+) -> None:
     argv = ["sh", "-c", "ls /sys/class/net > $KAON_STEP_DIR/artifacts/net"]
     wanted = request("docker", {"image": image, "argv": argv}, outputs={"net": "text"})
     assert content(system, outputs(run(system, wanted))["net"]).split() == [b"lo"]
@@ -182,7 +198,9 @@ def test_a_killed_runner_leaves_no_container(
     config = json.dumps({"image": image, "argv": ["sleep", "600"]})
     program = str(Path(__file__).with_name("lone_runner.py"))
     host = system.settings.docker_host
-    runner = subprocess.Popen([sys.executable, program, str(tmp_path), host, "docker", config, path])
+    runner = subprocess.Popen(
+        [sys.executable, program, str(tmp_path), host, "docker", config, path]
+    )
     try:
         soon(lambda: _containers(engine, path), 60, "the container is there")
     finally:
@@ -204,4 +222,6 @@ def lost_system(tmp_path: Path, system: MemorySystem) -> Iterator[MemorySystem]:
 def test_an_engine_that_does_not_answer_is_a_fault_of_the_platform(
     lost_system: MemorySystem, image: str
 ) -> None:
-    assert "no Docker engine answers" in platform_error(run(lost_system, request("docker", {"image": image})))
+    assert "no Docker engine answers" in platform_error(
+        run(lost_system, request("docker", {"image": image}))
+    )

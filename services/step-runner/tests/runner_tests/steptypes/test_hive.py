@@ -79,7 +79,10 @@ def test_the_last_statements_rows_are_the_dataset(system: MemorySystem) -> None:
 )
 def test_a_text_arrives_at_the_server_as_it_is(system: MemorySystem, text: str) -> None:
     wanted = request(
-        "hive", {"query": "SELECT %(text)s AS text"}, inputs={"text": text}, outputs={"found": "table"}
+        "hive",
+        {"query": "SELECT %(text)s AS text"},
+        inputs={"text": text},
+        outputs={"found": "table"},
     )
     frame = pd.read_parquet(io.BytesIO(content(system, outputs(run(system, wanted))["found"])))
     assert frame["text"].tolist() == [text]
@@ -90,7 +93,9 @@ def test_an_input_cannot_name_a_table(system: MemorySystem) -> None:
     assert "PARSE_SYNTAX_ERROR" in user_error(run(system, wanted))
 
 
-def test_an_artifact_is_read_by_the_server_at_its_address(system: MemorySystem, tmp_path: Path) -> None:
+def test_an_artifact_is_read_by_the_server_at_its_address(
+    system: MemorySystem, tmp_path: Path
+) -> None:
     data = tmp_path / "users.csv"
     data.write_text("user,age\n1,30\n2,40\n")
     files = {
@@ -128,7 +133,9 @@ def test_the_servers_words_are_the_error(system: MemorySystem) -> None:
 
 def test_a_statement_without_rows_cannot_fill_a_dataset(system: MemorySystem) -> None:
     wanted = request(
-        "hive", {"query": "SET spark.sql.shuffle.partitions"}, outputs={"a": "dataset", "b": "table"}
+        "hive",
+        {"query": "SET spark.sql.shuffle.partitions"},
+        outputs={"a": "dataset", "b": "table"},
     )
     assert "one result, but the step declares ['a', 'b']" in user_error(run(system, wanted))
 
@@ -150,7 +157,11 @@ def test_a_cancel_ends_the_query_at_the_server(system: MemorySystem, spark_ui: s
     began = time.monotonic()
     system.revoke(wanted.key, CANCELLED)
     assert system.final(wanted.key).WhichOneof("event") == "stopped"
-    soon(lambda: not busy(spark_ui), CANCEL_SECONDS - (time.monotonic() - began), "the query has ended")
+    soon(
+        lambda: not busy(spark_ui),
+        CANCEL_SECONDS - (time.monotonic() - began),
+        "the query has ended",
+    )
     print(f"hive: cancelled in {time.monotonic() - began:.2f} s")
 
 
@@ -174,9 +185,13 @@ def lost_system(tmp_path: Path) -> Iterator[MemorySystem]:
         yield running
 
 
-def test_a_server_that_does_not_answer_is_a_fault_of_the_platform(lost_system: MemorySystem) -> None:
+def test_a_server_that_does_not_answer_is_a_fault_of_the_platform(
+    lost_system: MemorySystem,
+) -> None:
     began = time.monotonic()
-    assert "does not answer" in platform_error(run(lost_system, request("hive", {"query": "SELECT 1"})))
+    assert "does not answer" in platform_error(
+        run(lost_system, request("hive", {"query": "SELECT 1"}))
+    )
     assert time.monotonic() - began < 20
 
 
@@ -189,4 +204,6 @@ def _workers() -> list[psutil.Process]:
 
 
 def _talks_to(process: psutil.Process, port: int) -> bool:
-    return any(each.raddr and each.raddr.port == port for each in process.net_connections(kind="tcp"))
+    return any(
+        each.raddr and each.raddr.port == port for each in process.net_connections(kind="tcp")
+    )

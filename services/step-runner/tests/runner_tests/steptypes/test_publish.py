@@ -81,10 +81,14 @@ def _model(directory: Path, description: str) -> Path:
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     probe = {"request": {"x": 2}, "expected": {"y": 4.0}}
-    return _model(tmp_path / "model", json.dumps({"format": 1, "entry": "serve:Model", "probe": probe}))
+    return _model(
+        tmp_path / "model", json.dumps({"format": 1, "entry": "serve:Model", "probe": probe})
+    )
 
 
-def _wanted(system: MemorySystem, model: Path, path: str, data: Path | None = None) -> step_pb2.StepRequest:
+def _wanted(
+    system: MemorySystem, model: Path, path: str, data: Path | None = None
+) -> step_pb2.StepRequest:
     inputs = {"model": artifact(system, model, "model"), "metrics": {"rmse": 0.9}}
     if data is not None:
         inputs["data"] = [artifact(system, data, "dataset")]
@@ -105,7 +109,11 @@ def test_a_model_gets_a_version_and_keeps_where_it_comes_from(
         stub = model_pb2_grpc.ModelServiceStub(channel)
         asked = model_pb2.GetModelRequest(model="doubling", version=found["version"])
         kept = stub.GetModel(asked).version
-    assert (kept.lineage.run_id, kept.lineage.step, kept.lineage.workflow) == ("run-1", "publish", "test")
+    assert (kept.lineage.run_id, kept.lineage.step, kept.lineage.workflow) == (
+        "run-1",
+        "publish",
+        "test",
+    )
     assert list(kept.lineage.data_digests) == [
         json.loads(wanted.spec.inputs_json["data"])[0]["artifact"]["digest"]
     ]
@@ -138,7 +146,9 @@ def test_metrics_must_be_numbers(system: MemorySystem, started: Service, model: 
 
 
 def test_a_model_must_be_an_artifact(system: MemorySystem) -> None:
-    wanted = request("publish", {"model_name": "doubling"}, inputs={"model": "text"}, outputs=RESULTS)
+    wanted = request(
+        "publish", {"model_name": "doubling"}, inputs={"model": "text"}, outputs=RESULTS
+    )
     failed = error(run(system, wanted))
     assert (failed.error_class, failed.type) == (step_pb2.ERROR_CLASS_USER, "InvalidInput")
 
@@ -153,7 +163,9 @@ def test_a_publisher_that_comes_back_in_time_is_waited_for(
         wanted = _wanted(system, model, "late")
         system.release(wanted)
         soon(
-            lambda: "the publisher does not answer, trying again" in progress(system, wanted), 20, "it tries"
+            lambda: "the publisher does not answer, trying again" in progress(system, wanted),
+            20,
+            "it tries",
         )
         late.start()
         try:

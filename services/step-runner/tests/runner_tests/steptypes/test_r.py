@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from engines import CANCEL_SECONDS, artifact, bundle, content, outputs, progress, run, texts, user_error
+from engines import (
+    CANCEL_SECONDS,
+    artifact,
+    bundle,
+    content,
+    outputs,
+    progress,
+    run,
+    texts,
+    user_error,
+)
 from harness import MemorySystem, request
 from processes import alive, read_pid
 
@@ -79,12 +89,20 @@ def ratings(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return path
 
 
-def test_a_script_reads_frames_and_gives_its_outputs(system: MemorySystem, code: str, ratings: Path) -> None:
+def test_a_script_reads_frames_and_gives_its_outputs(
+    system: MemorySystem, code: str, ratings: Path
+) -> None:
     wanted = request(
         "r",
         {"file": "r/script.R"},
         inputs={"ratings": artifact(system, ratings, "dataset"), "region": "US"},
-        outputs={"model": "model", "rows": "int", "region": "string", "leaks": "bool", "whole": "int"},
+        outputs={
+            "model": "model",
+            "rows": "int",
+            "region": "string",
+            "leaks": "bool",
+            "whole": "int",
+        },
         bundle=code,
     )
     began = time.monotonic()
@@ -98,7 +116,9 @@ def test_a_script_reads_frames_and_gives_its_outputs(system: MemorySystem, code:
     assert "to stderr" in printed
 
 
-def test_a_function_gets_its_inputs_as_arguments(system: MemorySystem, code: str, ratings: Path) -> None:
+def test_a_function_gets_its_inputs_as_arguments(
+    system: MemorySystem, code: str, ratings: Path
+) -> None:
     wanted = request(
         "r",
         {"file": "r/function.R", "function": "describe"},
@@ -121,7 +141,13 @@ def test_a_function_gets_its_inputs_as_arguments(system: MemorySystem, code: str
     )
     found = outputs(run(system, wanted))
     assert content(system, found.pop("frame")).decode().split() == ["x", "2.0", "4.0", "6.0", "8.0"]
-    assert found == {"rows": 4, "region": "ZÜ", "flags": [False, True], "nothing": True, "big": 2**40}
+    assert found == {
+        "rows": 4,
+        "region": "ZÜ",
+        "flags": [False, True],
+        "nothing": True,
+        "big": 2**40,
+    }
 
 
 def test_the_next_step_of_a_bundle_starts_at_once(system: MemorySystem, code: str) -> None:
@@ -157,7 +183,9 @@ def test_an_unknown_input_says_which_are_there(system: MemorySystem, code: str) 
 def test_a_cancel_ends_r_in_the_middle_of_a_computation(
     system: MemorySystem, code: str, tmp_path: Path
 ) -> None:
-    wanted = request("r", {"file": "r/endless.R"}, inputs={"path": str(tmp_path / "pid")}, bundle=code)
+    wanted = request(
+        "r", {"file": "r/endless.R"}, inputs={"path": str(tmp_path / "pid")}, bundle=code
+    )
     system.release(wanted)
     pid = read_pid(tmp_path / "pid", 30)
     began = time.monotonic()

@@ -97,7 +97,9 @@ def test_a_source_is_compiled_once_and_follows_the_step_protocol(
         )
         began = time.monotonic()
         found = outputs(run(system, wanted))
-        print(f"scala: {'compiled and run' if first else 'run'} in {time.monotonic() - began:.2f} s")
+        print(
+            f"scala: {'compiled and run' if first else 'run'} in {time.monotonic() - began:.2f} s"
+        )
         assert found["mean"] == 6.0
         assert content(system, found["report"]) == b"done"
         assert progress(system, wanted) == ["half"]
@@ -128,15 +130,21 @@ def test_an_error_of_the_compiler_is_shown(system: MemorySystem, code: str) -> N
 
 def test_the_object_to_run_must_be_clear(system: MemorySystem, code: str) -> None:
     failed = error(run(system, request("scala", {"file": "Two.scala"}, bundle=code)))
-    assert "has 2 objects with a main method" in failed.details or "does not compile" in failed.details
-    assert 'give "main"' in user_error(run(system, request("scala", {"file": "some.jar"}, bundle=code)))
+    assert (
+        "has 2 objects with a main method" in failed.details or "does not compile" in failed.details
+    )
+    assert 'give "main"' in user_error(
+        run(system, request("scala", {"file": "some.jar"}, bundle=code))
+    )
 
 
 @pytest.mark.parametrize("way", ["cancel", "kill"])
 def test_nothing_is_left_of_an_endless_program(
     system: MemorySystem, code: str, tmp_path: Path, way: str
 ) -> None:
-    wanted = request("scala", {"file": "Endless.scala"}, inputs={"path": str(tmp_path / "pid")}, bundle=code)
+    wanted = request(
+        "scala", {"file": "Endless.scala"}, inputs={"path": str(tmp_path / "pid")}, bundle=code
+    )
     system.release(wanted)
     pid = read_pid(tmp_path / "pid", 60)
     began = time.monotonic()

@@ -55,7 +55,9 @@ def endless(path, spark):
     spark.range(0, 100000000000000, 1, 8).selectExpr("sum(id % 7)").collect()
 """
 # What stands beside the workflow may be called like modules of Python: the step starts nonetheless.
-SHADOWS = dict.fromkeys(("types.py", "token.py", "signal.py", "json.py"), "raise AssertionError(__file__)")
+SHADOWS = dict.fromkeys(
+    ("types.py", "token.py", "signal.py", "json.py"), "raise AssertionError(__file__)"
+)
 SCRIPT = """
 import json
 json.dump({"rows": spark.range(7).count()}, open(context.directory / "outputs" / "found.json", "w"))
@@ -81,7 +83,11 @@ def test_a_function_gets_a_session_of_the_server(system: MemorySystem, code: str
 
 def test_a_function_gives_its_outputs(system: MemorySystem, code: str) -> None:
     wanted = request(
-        "spark", {"entry": "jobs:count"}, inputs={"numbers": 101}, outputs={"sum": "int"}, bundle=code
+        "spark",
+        {"entry": "jobs:count"},
+        inputs={"numbers": 101},
+        outputs={"sum": "int"},
+        bundle=code,
     )
     assert outputs(run(system, wanted)) == {"sum": 5050}
 
@@ -90,7 +96,10 @@ def test_scratch_space_is_on_hdfs_and_the_leases_own(system: MemorySystem, code:
     found = []
     for _ in range(2):
         wanted = request(
-            "spark", {"entry": "jobs:scratch"}, outputs={"place": "string", "count": "int"}, bundle=code
+            "spark",
+            {"entry": "jobs:scratch"},
+            outputs={"place": "string", "count": "int"},
+            bundle=code,
         )
         found.append(outputs(run(system, wanted)))
     assert [each["count"] for each in found] == [5, 5]
@@ -115,14 +124,18 @@ def test_settings_are_the_sessions_own(system: MemorySystem, code: str) -> None:
 
 
 def test_an_error_of_the_query_is_the_users(system: MemorySystem, code: str) -> None:
-    assert "no_such_table" in user_error(run(system, request("spark", {"entry": "jobs:wrong"}, bundle=code)))
+    assert "no_such_table" in user_error(
+        run(system, request("spark", {"entry": "jobs:wrong"}, bundle=code))
+    )
 
 
 def test_a_cancel_ends_process_and_query(
     system: MemorySystem, code: str, spark_ui: str, tmp_path: Path
 ) -> None:
     pid_file = tmp_path / "pid"
-    wanted = request("spark", {"entry": "jobs:endless"}, inputs={"path": str(pid_file)}, bundle=code)
+    wanted = request(
+        "spark", {"entry": "jobs:endless"}, inputs={"path": str(pid_file)}, bundle=code
+    )
     system.release(wanted)
     soon(lambda: busy(spark_ui), 60, "the query runs")
     soon(lambda: any("tasks" in text for text in progress(system, wanted)), 30, "progress is told")
@@ -130,7 +143,11 @@ def test_a_cancel_ends_process_and_query(
     system.revoke(wanted.key, CANCELLED)
     assert system.final(wanted.key).WhichOneof("event") == "stopped"
     assert not alive(int(pid_file.read_text()))
-    soon(lambda: not busy(spark_ui), CANCEL_SECONDS - (time.monotonic() - began), "the query has ended")
+    soon(
+        lambda: not busy(spark_ui),
+        CANCEL_SECONDS - (time.monotonic() - began),
+        "the query has ended",
+    )
     print(f"spark: cancelled in {time.monotonic() - began:.2f} s")
 
 
@@ -138,7 +155,9 @@ def test_a_killed_client_ends_the_query_at_the_server(
     system: MemorySystem, code: str, spark_ui: str, tmp_path: Path
 ) -> None:
     pid_file = tmp_path / "pid"
-    wanted = request("spark", {"entry": "jobs:endless"}, inputs={"path": str(pid_file)}, bundle=code)
+    wanted = request(
+        "spark", {"entry": "jobs:endless"}, inputs={"path": str(pid_file)}, bundle=code
+    )
     system.release(wanted)
     soon(lambda: busy(spark_ui), 60, "the query runs")
     os.kill(int(pid_file.read_text()), signal.SIGKILL)
@@ -153,7 +172,9 @@ def lost_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MemorySyst
         yield running
 
 
-def test_a_server_that_does_not_answer_is_a_fault_of_the_platform(lost_system: MemorySystem) -> None:
+def test_a_server_that_does_not_answer_is_a_fault_of_the_platform(
+    lost_system: MemorySystem,
+) -> None:
     code = bundle(lost_system, {"jobs.py": CODE})
     began = time.monotonic()
     assert "does not answer" in platform_error(

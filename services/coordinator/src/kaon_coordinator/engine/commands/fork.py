@@ -44,5 +44,7 @@ def _under_way(state: RunState) -> Iterator[Node]:
     nodes: list[Node] = [*state.steps.values(), *state.blocks.values()]
     for node in nodes:
         # Blocks with cells continue with the cells that they have.
-        if is_active(node) and (isinstance(node, StepState) or not KINDS.blocks[node.kind].has_cells):
+        if is_active(node) and (
+            isinstance(node, StepState) or not KINDS.blocks[node.kind].has_cells
+        ):
             yield node

@@ -113,6 +113,8 @@ def timeout(decision: Decision, message: Due) -> None:
         return
     if state.status in {t.RUNNING, t.PAUSED} and state.root.stop == t.NONE:
         paused = state.paused
-        event = history_pb2.BlockStopRequested(path=state.root.key, status=t.TIMED_OUT, cause="timeout")
+        event = history_pb2.BlockStopRequested(
+            path=state.root.key, status=t.TIMED_OUT, cause="timeout"
+        )
         decision.emit(block_stop_requested=event)
         stop(decision, paused=paused)

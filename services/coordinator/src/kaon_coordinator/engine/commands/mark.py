@@ -23,13 +23,17 @@ from kaonapi.run.v1 import history_pb2
 def mark(decision: Decision, message: Mark) -> None:
     """Settle a step or block by hand; the history records the requester and the reason."""
     node = decision.state.node(message.path)
-    problem = "there is no such step or block" if node is None else _mark_problem(decision, node, message)
+    problem = (
+        "there is no such step or block" if node is None else _mark_problem(decision, node, message)
+    )
     if node is None or problem:
         refuse(decision, "mark", message.path, problem, message.requester)
         return
     status = t.Status(message.status)
     if node.status in t.TERMINAL:
-        run_again(decision, plan([node]), cause="mark", requester=message.requester, reason=message.reason)
+        run_again(
+            decision, plan([node]), cause="mark", requester=message.requester, reason=message.reason
+        )
     decision.emit(
         block_marked=history_pb2.BlockMarked(
             path=node.path, status=status, requester=message.requester, reason=message.reason
@@ -37,7 +41,9 @@ def mark(decision: Decision, message: Mark) -> None:
     )
     error = None
     if status == t.FAILED:
-        error = user_error("Marked", f"{node.path}: marked by {message.requester}: {message.reason}")
+        error = user_error(
+            "Marked", f"{node.path}: marked by {message.requester}: {message.reason}"
+        )
     if isinstance(node, StepState):
         _settle_step(decision, node, status, message, error)
     else:
@@ -45,7 +51,9 @@ def mark(decision: Decision, message: Mark) -> None:
         end_block(decision, node, status, error, outputs)
 
 
-def _settle_step(decision: Decision, step: StepState, status: t.Status, message: Mark, error: object) -> None:
+def _settle_step(
+    decision: Decision, step: StepState, status: t.Status, message: Mark, error: object
+) -> None:
     if step.status in {t.RUNNING, t.CANCELLING}:
         revoke(decision, lease_of(step), RevokeReason.STALE_LEASE)
         lose(decision, step, reason="marked", cut_off=True)
@@ -62,7 +70,11 @@ def _mark_problem(decision: Decision, node: Node, message: Mark) -> str:
     if node.status in t.TERMINAL:
         busy = plan([node]).busy
         if busy or decision.state.status == t.CANCELLING:
-            return f"{busy[0].path} runs after it: cancel it first" if busy else "the run is being cancelled"
+            return (
+                f"{busy[0].path} runs after it: cancel it first"
+                if busy
+                else "the run is being cancelled"
+            )
     elif not in_turn(node) or ending(decision, node.scope):
         return "its scope is ending or has not begun"
     elif isinstance(node, BlockState) and node.status == t.RUNNING:

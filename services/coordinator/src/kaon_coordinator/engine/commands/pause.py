@@ -19,7 +19,9 @@ def pause(decision: Decision, message: Pause) -> None:
         if state.status != t.PAUSED:
             refuse(decision, "pause", "", f"the run is {t.short(state.status)}", message.requester)
         return
-    decision.emit(run_paused=history_pb2.RunPaused(requester=message.requester, reason=message.reason))
+    decision.emit(
+        run_paused=history_pb2.RunPaused(requester=message.requester, reason=message.reason)
+    )
     for step in state.steps.values():
         if step.status == t.READY:
             decision.act(EndStep(issue=step.issue))
@@ -34,11 +36,14 @@ def resume(decision: Decision, message: Resume) -> None:
         if state.status != t.RUNNING:
             refuse(decision, "resume", "", f"the run is {t.short(state.status)}", message.requester)
         return
-    decision.emit(run_resumed=history_pb2.RunResumed(requester=message.requester, reason=message.reason))
+    decision.emit(
+        run_resumed=history_pb2.RunResumed(requester=message.requester, reason=message.reason)
+    )
     if not state.start_us or state.waits_since:
         lifecycle.go_on(decision)
         return
     lifecycle.resume(decision)
     tell_children(
-        decision, command_pb2.RunCommand(resume=command_pb2.ResumeRun(), reason="its parent continues")
+        decision,
+        command_pb2.RunCommand(resume=command_pb2.ResumeRun(), reason="its parent continues"),
     )

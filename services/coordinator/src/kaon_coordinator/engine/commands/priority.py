@@ -15,7 +15,9 @@ def set_priority(decision: Decision, message: SetPriority) -> None:
     """Change the run's priority and request its READY steps again with the new one."""
     state = decision.state
     if state.ended:
-        refuse(decision, "set_priority", "", f"the run is {t.short(state.status)}", message.requester)
+        refuse(
+            decision, "set_priority", "", f"the run is {t.short(state.status)}", message.requester
+        )
         return
     if message.priority == state.priority:
         return

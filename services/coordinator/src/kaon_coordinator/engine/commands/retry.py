@@ -26,12 +26,20 @@ def retry(decision: Decision, message: Retry) -> None:
         # The parent sent the same retry twice.
         return
     if message.path and not _known(decision, message.path):
-        refuse(decision, "retry", message.path, "there is no such step, block or cell", message.requester)
+        refuse(
+            decision,
+            "retry",
+            message.path,
+            "there is no such step, block or cell",
+            message.requester,
+        )
         return
     targets: list[Node] = []
     # The parent continues where this run failed; failures that this run tolerated are not retried.
     if not message.asked or decision.state.status != t.SUCCEEDED:
-        targets = list(_failures(decision, message.path)) or list(_never_begun(decision, message.path))
+        targets = list(_failures(decision, message.path)) or list(
+            _never_begun(decision, message.path)
+        )
     _again(decision, "retry", message, targets, nothing="nothing has failed there")
     if message.asked and decision.state.ended:
         # The retry was refused: tell the parent again how the run ended.
@@ -44,7 +52,9 @@ def _known(decision: Decision, path: str) -> bool:
 
 def any_failed(rows: Iterable[StepRow | BlockRow], place: str = "") -> bool:
     """Tell whether a retry at or under a path would run any of a run's rows again."""
-    return any(row.status in t.BROKEN | {t.CANCELLED} and at_or_under(row.path, place) for row in rows)
+    return any(
+        row.status in t.BROKEN | {t.CANCELLED} and at_or_under(row.path, place) for row in rows
+    )
 
 
 def _failures(decision: Decision, path: str) -> Iterator[Node]:
@@ -63,7 +73,12 @@ def _never_begun(decision: Decision, path: str) -> Iterator[Node]:
     nodes: list[Node] = [*decision.state.steps.values(), *decision.state.blocks.values()]
     for node in nodes:
         stopped = node.scope.status in {t.CANCELLED, t.TIMED_OUT}
-        if stopped and node.status == t.SKIPPED and not node.end_us and at_or_under(node.path, path):
+        if (
+            stopped
+            and node.status == t.SKIPPED
+            and not node.end_us
+            and at_or_under(node.path, path)
+        ):
             yield node
 
 
@@ -78,7 +93,13 @@ def restart(decision: Decision, message: Restart) -> None:
     """Run a block, or all nodes of a cell, again, together with everything after it."""
     targets = nodes_at(decision.state, message.path)
     if not targets:
-        refuse(decision, "restart", message.path, "there is no such step, block or cell", message.requester)
+        refuse(
+            decision,
+            "restart",
+            message.path,
+            "there is no such step, block or cell",
+            message.requester,
+        )
         return
     _again(decision, "restart", message, targets, nothing="it has not begun")
 

@@ -68,7 +68,9 @@ def _compile_graph(
     for block in graph.blocks:
         chain = (*around, block.name)
         chains[block.name] = chain
-        inner[block.name] = {name: _compile_graph(body, chain, chains) for name, body in inner_graphs(block)}
+        inner[block.name] = {
+            name: _compile_graph(body, chain, chains) for name, body in inner_graphs(block)
+        }
     rules = {block.name: block.trigger or d.TRIGGER_RULE_ALL_PASSED for block in graph.blocks}
     phases = {block.name: block.phase or BODY for block in graph.blocks}
     return CompiledGraph(
@@ -79,7 +81,8 @@ def _compile_graph(
         rules=rules,
         phases=phases,
         sizes={
-            phase: sum(each == phase for each in phases.values()) for phase in (BODY, ON_FAILURE, FINALLY)
+            phase: sum(each == phase for each in phases.values())
+            for phase in (BODY, ON_FAILURE, FINALLY)
         },
         handled=_handled(predecessors, rules),
         inner=inner,
@@ -91,7 +94,12 @@ def _handled(
 ) -> frozenset[str]:
     """Return all direct and indirect predecessors of the blocks that start although a predecessor has failed."""
     found: set[str] = set()
-    waiting = [before for name in predecessors if rules[name] in _FORGIVING for before in predecessors[name]]
+    waiting = [
+        before
+        for name in predecessors
+        if rules[name] in _FORGIVING
+        for before in predecessors[name]
+    ]
     while waiting:
         name = waiting.pop()
         if name not in found:

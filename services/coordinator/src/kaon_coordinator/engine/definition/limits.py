@@ -85,7 +85,11 @@ class Limits(DefinitionLimits):
     def too_large(self, values: Mapping[str, str]) -> str:
         """Describe which values (canonical JSON by name), or their total, exceed the limit; empty when none does."""
         bound = self.inline_output_bytes
-        large = {name: size for name, text in sorted(values.items()) if (size := _bytes(text, bound)) > bound}
+        large = {
+            name: size
+            for name, text in sorted(values.items())
+            if (size := _bytes(text, bound)) > bound
+        }
         if large:
             told = ", ".join(f"{name!r} has {size} bytes" for name, size in large.items())
             return f"{told}; the limit inline_output_bytes is {bound}: use an artifact"
@@ -102,7 +106,9 @@ class Limits(DefinitionLimits):
         apart = {name: text for name, text in inputs.items() if len(text) > self.inline_input_bytes}
         if not apart and not self.inputs_problem(inputs):
             return apart
-        rest = sorted((len(text.encode()), name) for name, text in inputs.items() if name not in apart)
+        rest = sorted(
+            (len(text.encode()), name) for name, text in inputs.items() if name not in apart
+        )
         size = sum(each for each, _ in rest) + _REFERENCE_BYTES * len(apart)
         while rest and size > self.inputs_bytes and rest[-1][0] > _REFERENCE_BYTES:
             largest, name = rest.pop()

@@ -25,7 +25,9 @@ def _start(decision: Decision, block: BlockState) -> None:
         if condition(decision.state, block.scope, case.condition, decision.context.evaluate):
             taken = str(index)
             break
-    decision.emit(block_started=history_pb2.BlockStarted(path=block.path, keys=[taken] if taken else []))
+    decision.emit(
+        block_started=history_pb2.BlockStarted(path=block.path, keys=[taken] if taken else [])
+    )
     watch_node(decision, block)
     _enter(decision, block)
 

@@ -38,7 +38,9 @@ def _items(decision: Decision, block: BlockState) -> tuple[str, ...] | None:
     text = resolve(state, block.scope, spec.items, decision.context.evaluate)
     value = canonical.loads(text)
     if isinstance(value, dict) and value.keys() == {"artifact"}:
-        state.transient.preparing[block.path] = Preparation(inputs={}, awaits="items", asked=state.seq)
+        state.transient.preparing[block.path] = Preparation(
+            inputs={}, awaits="items", asked=state.seq
+        )
         decision.act(ReadItems(path=block.path, asked=state.seq, artifact_json=text))
         return None
     if not isinstance(value, list):
@@ -59,7 +61,9 @@ def items_read(decision: Decision, message: ItemsRead) -> None:
         try:
             _begin(decision, block, message.items)
         except KaonError as error:
-            end_block(decision, block, t.FAILED, user_error("BindingError", f"{block.path}: {error}"))
+            end_block(
+                decision, block, t.FAILED, user_error("BindingError", f"{block.path}: {error}")
+            )
 
 
 def _begin(decision: Decision, block: BlockState, items: tuple[str, ...]) -> None:
@@ -106,7 +110,9 @@ def _keys(block: BlockState, items: Sequence[str]) -> tuple[str, ...]:
 def _start_cells(decision: Decision, block: BlockState) -> None:
     """Start as many cells as the concurrency allows, within the bound of one decision."""
     limits = decision.context.limits
-    room = min(block.block.for_each.max_concurrency or block.count, limits.open_cells) - block.active
+    room = (
+        min(block.block.for_each.max_concurrency or block.count, limits.open_cells) - block.active
+    )
     wanted = min(room, block.count - len(block.cells))
     if wanted <= 0:
         return
@@ -195,7 +201,9 @@ def _end(decision: Decision, block: BlockState) -> None:
         first = next(cell for cell in block.cells.values() if counts_as_failed(cell))
         error = first.error or user_error("CellCancelled", f"{first.path} was cancelled")
         end_block(decision, block, t.FAILED, error)
-    elif len(block.cells) < block.count or any(_was_cancelled(cell) for cell in block.cells.values()):
+    elif len(block.cells) < block.count or any(
+        _was_cancelled(cell) for cell in block.cells.values()
+    ):
         end_block(decision, block, t.CANCELLED)
     else:
         end_block(decision, block, t.SUCCEEDED)
@@ -211,4 +219,6 @@ def _derive(decision: Decision, block: BlockState) -> None:
         decision.act(Continue(path=block.path))
 
 
-KIND = BlockKind(start=_start, stop=stop_cells, cell_ended=_cell_ended, advance=_advance, derive=_derive)
+KIND = BlockKind(
+    start=_start, stop=stop_cells, cell_ended=_cell_ended, advance=_advance, derive=_derive
+)

@@ -44,9 +44,15 @@ def _timer_due(decision: Decision, block: BlockState) -> int:
     timer = block.block.gate.timer
     after = timer.WhichOneof("due") == "after_ms"
     binding = timer.after_ms if after else timer.at
-    value = canonical.loads(resolve(decision.state, block.scope, binding, decision.context.evaluate))
+    value = canonical.loads(
+        resolve(decision.state, block.scope, binding, decision.context.evaluate)
+    )
     if after:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LONGEST_MS:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not 0 <= value <= LONGEST_MS
+        ):
             raise KaonError(
                 f"a timer needs milliseconds, from 0 to {LONGEST_MS}, not {canonical.dumps(value)[:80]}"
             )
@@ -108,7 +114,9 @@ def answer(decision: Decision, message: Answer) -> None:
     """Apply an answer to an approval gate."""
     block = decision.state.gates.get(message.path)
     if block is None or not block.block.gate.HasField("approval"):
-        refuse(decision, "answer", message.path, "no approval gate is waiting there", message.requester)
+        refuse(
+            decision, "answer", message.path, "no approval gate is waiting there", message.requester
+        )
         return
     roles = block.block.gate.approval.roles
     if roles and not message.roles & set(roles):
@@ -117,14 +125,23 @@ def answer(decision: Decision, message: Answer) -> None:
         return
     decision.emit(
         gate_answered=history_pb2.GateAnswered(
-            path=block.path, by=message.requester, approved=message.approved, comment=message.comment
+            path=block.path,
+            by=message.requester,
+            approved=message.approved,
+            comment=message.comment,
         )
     )
-    _settle(decision, block, approved=message.approved, by=message.requester, comment=message.comment)
+    _settle(
+        decision, block, approved=message.approved, by=message.requester, comment=message.comment
+    )
 
 
-def _settle(decision: Decision, block: BlockState, *, approved: bool, by: str, comment: str) -> None:
-    outputs = {name: canonical.dumps(value) for name, value in _answer(approved, by, comment).items()}
+def _settle(
+    decision: Decision, block: BlockState, *, approved: bool, by: str, comment: str
+) -> None:
+    outputs = {
+        name: canonical.dumps(value) for name, value in _answer(approved, by, comment).items()
+    }
     if approved or not block.block.gate.approval.reject_fails:
         end_block(decision, block, t.SUCCEEDED, outputs=outputs)
         return
@@ -179,7 +196,9 @@ def _note(decision: Decision, message: Signal) -> None:
 def _take_signal(decision: Decision, block: BlockState) -> None:
     name = block.block.gate.signal.name
     first = decision.state.signals[name][0]
-    decision.emit(gate_answered=history_pb2.GateAnswered(path=block.path, by=first.requester, signal=name))
+    decision.emit(
+        gate_answered=history_pb2.GateAnswered(path=block.path, by=first.requester, signal=name)
+    )
     outputs = {"payload": first.payload_json, "by": canonical.dumps(first.requester)}
     end_block(decision, block, t.SUCCEEDED, outputs=outputs)
 
@@ -191,7 +210,11 @@ def _signal_step(decision: Decision, message: Signal) -> None:
         return
     if len(step.signals) >= decision.context.limits.buffered_signals:
         refuse(
-            decision, "signal", message.path, "it has too many signals (buffered_signals)", message.requester
+            decision,
+            "signal",
+            message.path,
+            "it has too many signals (buffered_signals)",
+            message.requester,
         )
         return
     _note(decision, message)

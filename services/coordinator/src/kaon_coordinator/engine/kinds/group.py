@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from kaon_coordinator.engine.decision import BlockKind, Decision
-from kaon_coordinator.engine.scopes.scopes import advance_cell, end_with_cell, start_cell, stop_cells
+from kaon_coordinator.engine.scopes.scopes import (
+    advance_cell,
+    end_with_cell,
+    start_cell,
+    stop_cells,
+)
 from kaon_coordinator.engine.scopes.timing import watch_node
 from kaon_coordinator.engine.state import paths
 from kaon_coordinator.engine.state.state import BlockState

@@ -88,7 +88,9 @@ def due(decision: Decision, message: Due) -> None:
     block = decision.state.blocks.get(message.path)
     if block is None or block.due_us != message.due_us:
         return
-    waits = block.kind == "repeat" and block.status == t.RUNNING and block.active == 0 and block.due_us
+    waits = (
+        block.kind == "repeat" and block.status == t.RUNNING and block.active == 0 and block.due_us
+    )
     if waits and not decision.state.halted and not ending(decision, block.scope):
         _enter(decision, block)
 
@@ -105,4 +107,6 @@ def _derive(decision: Decision, block: BlockState) -> None:
         decision.act(Continue(path=block.path))
 
 
-KIND = BlockKind(start=_start, stop=stop_cells, cell_ended=_iteration_ended, advance=_advance, derive=_derive)
+KIND = BlockKind(
+    start=_start, stop=stop_cells, cell_ended=_iteration_ended, advance=_advance, derive=_derive
+)

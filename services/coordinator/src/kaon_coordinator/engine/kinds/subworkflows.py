@@ -33,7 +33,9 @@ def _start(decision: Decision, block: BlockState) -> None:
         name: resolve(state, block.scope, binding, decision.context.evaluate)
         for name, binding in sorted(spec.params.items())
     }
-    state.transient.preparing[block.path] = Preparation(inputs=params, awaits="child", asked=state.seq)
+    state.transient.preparing[block.path] = Preparation(
+        inputs=params, awaits="child", asked=state.seq
+    )
     decision.act(
         PrepareChild(
             path=block.path,
@@ -119,14 +121,22 @@ def ended(decision: Decision, message: ChildEnded) -> None:
         end_block(decision, block, block.stop, stop_error(block.path, block.stop))
     else:
         status = (
-            t.CANCELLED if message.status == t.CANCELLED and _stopped_by_us(decision, block) else t.FAILED
+            t.CANCELLED
+            if message.status == t.CANCELLED and _stopped_by_us(decision, block)
+            else t.FAILED
         )
-        end_block(decision, block, status, None if status == t.CANCELLED else _child_error(block, message))
+        end_block(
+            decision, block, status, None if status == t.CANCELLED else _child_error(block, message)
+        )
 
 
 def _is_wanted_still(decision: Decision, block: BlockState, message: ChildEnded) -> bool:
     """Tell whether an ended child run that may have missed the last retry is still to continue."""
-    return message.status != t.SUCCEEDED and block.stop == t.NONE and not _stopped_by_us(decision, block)
+    return (
+        message.status != t.SUCCEEDED
+        and block.stop == t.NONE
+        and not _stopped_by_us(decision, block)
+    )
 
 
 def _succeeded(decision: Decision, block: BlockState, message: ChildEnded) -> None:
@@ -145,7 +155,9 @@ def _stopped_by_us(decision: Decision, block: BlockState) -> bool:
 
 
 def _child_error(block: BlockState, message: ChildEnded) -> step_pb2.StepError:
-    told = message.error.message if message.error is not None else f"it was {t.short(message.status)}"  # type: ignore[arg-type]
+    told = f"it was {t.short(message.status)}"  # type: ignore[arg-type]
+    if message.error is not None:
+        told = message.error.message
     return user_error(CHILD_FAILED, f"{block.path}: run {message.child_run_id}: {told}")
 
 
@@ -163,7 +175,9 @@ def _can_go_on(block: BlockState) -> bool:
 def _abandon(decision: Decision, block: BlockState) -> None:
     """Stop the child run of a block whose run ends by a fault."""
     cancel = command_pb2.RequestRunCancel(
-        reason=f"its parent {decision.state.run_id} stops", requester="kaon", force=decision.state.force_stop
+        reason=f"its parent {decision.state.run_id} stops",
+        requester="kaon",
+        force=decision.state.force_stop,
     )
     tell(decision, block, command_pb2.RunCommand(run_id=block.child_run_id, cancel=cancel))
 

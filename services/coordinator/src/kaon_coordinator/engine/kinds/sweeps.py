@@ -58,7 +58,9 @@ def _bounded(space: Iterable[dict[str, Any]]) -> tuple[str, ...]:
     return tuple(points)
 
 
-def _values(state: RunState, scope: ScopeState, name: str, binding: d.Binding, context: Context) -> list[Any]:
+def _values(
+    state: RunState, scope: ScopeState, name: str, binding: d.Binding, context: Context
+) -> list[Any]:
     value = canonical.loads(resolve(state, scope, binding, context.evaluate))
     if not isinstance(value, list) or not value:
         raise KaonError(f"axis {name!r} needs a list of values, not {canonical.dumps(value)[:80]}")
@@ -83,7 +85,9 @@ def _random_points(
             for index in range(sample.count)
         )
     except OverflowError as error:
-        raise KaonError(f"the range of a random sample exceeds floating-point numbers: {error}") from error
+        raise KaonError(
+            f"the range of a random sample exceeds floating-point numbers: {error}"
+        ) from error
 
 
 def _share(seed: int, index: int, axis: str) -> float:

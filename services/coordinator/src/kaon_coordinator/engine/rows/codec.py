@@ -214,7 +214,9 @@ def cell_row(cell: ScopeState) -> BlockRow:
         "reports": [] if curves is None else _reports_json(curves, cell.index),
         **_scope_data(cell),
     }
-    return BlockRow(path=cell.key, position=cell.position, kind=CELL, status=cell.status, data=_compact(data))
+    return BlockRow(
+        path=cell.key, position=cell.position, kind=CELL, status=cell.status, data=_compact(data)
+    )
 
 
 def _reports_json(curves: Curves, cell: int) -> list[list[float | str]]:
@@ -241,7 +243,9 @@ def restore(
     origin: str = "",
 ) -> RunState:
     """Restore the state from its rows and recount the counters."""
-    state = RunState(run_id=run.run_id, workflow=workflow, tenant=tenant, submitter=submitter, params=params)
+    state = RunState(
+        run_id=run.run_id, workflow=workflow, tenant=tenant, submitter=submitter, params=params
+    )
     state.parent_run_id, state.origin = parent_run_id, origin
     state.fork_run_id, state.fork_seq = fork_run_id, fork_seq
     _restore_run(state, run)
@@ -254,7 +258,9 @@ def restore(
         else:
             _restore_block(state, row)
     # A dropped node leaves no row, yet its position is not used again.
-    state.next_position = max(state.next_position, max((row.position for row in rows), default=0) + 1)
+    state.next_position = max(
+        state.next_position, max((row.position for row in rows), default=0) + 1
+    )
     if state.ended:
         state.root.status = state.status
     for scope in sorted(state.scopes.values(), key=lambda each: -each.position):
@@ -282,7 +288,9 @@ def _restore_run(state: RunState, run: RunRow) -> None:
     state.since_us, state.fork_reset = data.get("since", 0), tuple(data.get("fork_reset", ()))
     state.trace_parent = data.get("trace", "")
     for name, waiting in data.get("signals", {}).items():
-        state.signals[name] = [BufferedSignal(payload_json=each[0], requester=each[1]) for each in waiting]
+        state.signals[name] = [
+            BufferedSignal(payload_json=each[0], requester=each[1]) for each in waiting
+        ]
     _restore_scope(state.root, data)
     if state.cancel_requested and state.root.stop == t.NONE:
         state.root.stop = t.CANCELLED
@@ -319,7 +327,8 @@ def _restore_step(state: RunState, row: StepRow) -> None:
     source = data.get("memo", ("", ""))
     step.memo_source = (source[0], source[1])
     step.signals = tuple(
-        StepSignal(seq=each[0], name=each[1], payload_json=each[2]) for each in data.get("signals", ())
+        StepSignal(seq=each[0], name=each[1], payload_json=each[2])
+        for each in data.get("signals", ())
     )
 
 
@@ -353,7 +362,9 @@ def _restore_cell(state: RunState, row: BlockRow) -> None:
     cell.error = error_of(data.get("error", ""))
     _restore_scope(cell, data)
     if block.curves is not None:
-        block.curves.restore(cell.index, [(step, float(value)) for step, value in data.get("reports", ())])
+        block.curves.restore(
+            cell.index, [(step, float(value)) for step, value in data.get("reports", ())]
+        )
 
 
 def facts(state: RunState) -> Iterator[str]:
@@ -379,7 +390,15 @@ def digest(state: RunState) -> str:
 def _counters(path: str, scope: ScopeState) -> tuple[object, ...]:
     hook = error_json(scope.hook_error)
     waiting = sorted(scope.waiting.items())
-    return path, scope.remaining, scope.active, scope.cancelled, error_json(scope.error), hook, waiting
+    return (
+        path,
+        scope.remaining,
+        scope.active,
+        scope.cancelled,
+        error_json(scope.error),
+        hook,
+        waiting,
+    )
 
 
 def error_json(error: step_pb2.StepError | None) -> str:
@@ -402,5 +421,8 @@ def error_of(text: str) -> step_pb2.StepError | None:
         return None
     data = canonical.loads(text)
     return step_pb2.StepError(
-        error_class=data["class"], type=data["type"], message=data["message"], details=data["details"]
+        error_class=data["class"],
+        type=data["type"],
+        message=data["message"],
+        details=data["details"],
     )

@@ -45,7 +45,9 @@ def derive(state: RunState, *, now_us: int = 0, limits: Limits = DEFAULT) -> lis
 
 
 def _never(expression: str, variables: object) -> object:
-    raise AssertionError(f"no decision is made here, yet {expression!r} over {variables!r} was evaluated")
+    raise AssertionError(
+        f"no decision is made here, yet {expression!r} over {variables!r} was evaluated"
+    )
 
 
 def _derive_step(decision: Decision, step: StepState) -> None:
@@ -86,5 +88,10 @@ def _startable(state: RunState) -> Iterator[str]:
         if scope.status != t.RUNNING:
             continue
         for name, node in scope.nodes.items():
-            if node.status == t.PENDING and not node.begun and may_go(scope, name) and in_turn(node):
+            if (
+                node.status == t.PENDING
+                and not node.begun
+                and may_go(scope, name)
+                and in_turn(node)
+            ):
                 yield node.path

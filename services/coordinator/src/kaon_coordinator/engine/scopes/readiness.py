@@ -30,7 +30,10 @@ def may_go(scope: ScopeState, name: str) -> bool:
 
 def in_turn(node: Node) -> bool:
     """Tell whether the scope is in the node's phase."""
-    return node.scope.status == t.RUNNING and node.scope.graph.phases[node.block.name] == node.scope.phase
+    return (
+        node.scope.status == t.RUNNING
+        and node.scope.graph.phases[node.block.name] == node.scope.phase
+    )
 
 
 def had_turn(node: Node) -> bool:

@@ -18,7 +18,10 @@ def end(decision: Decision, status: t.Status, error: step_pb2.StepError | None) 
         try:
             outputs = _outputs(decision)
         except KaonError as problem:
-            status, error = t.FAILED, user_error("BindingError", f"outputs of the workflow: {problem}")
+            status, error = (
+                t.FAILED,
+                user_error("BindingError", f"outputs of the workflow: {problem}"),
+            )
     decision.emit(run_ended=history_pb2.RunEnded(status=status, error=error, outputs_json=outputs))
     decision.act(ReleasePermits(path=""))
     tell_parent(decision)
@@ -48,7 +51,9 @@ def _outputs(decision: Decision) -> dict[str, str]:
         name: resolve(state, state.root, output.value, context.evaluate)
         for name, output in sorted(state.workflow.definition.outputs.items())
     }
-    outputs = typed({name: each.type for name, each in state.workflow.definition.outputs.items()}, outputs)
+    outputs = typed(
+        {name: each.type for name, each in state.workflow.definition.outputs.items()}, outputs
+    )
     if large := context.limits.too_large(outputs):
         raise KaonError(large)
     return outputs

@@ -9,7 +9,14 @@ from kaon_coordinator.engine.decision import Decision, user_error
 from kaon_coordinator.engine.definition.compiled import BODY, FINALLY, ON_FAILURE
 from kaon_coordinator.engine.messages import Continued
 from kaon_coordinator.engine.scopes import run_ends, upstream
-from kaon_coordinator.engine.scopes.readiness import before, ending, had_turn, may_go, may_start, verdict
+from kaon_coordinator.engine.scopes.readiness import (
+    before,
+    ending,
+    had_turn,
+    may_go,
+    may_start,
+    verdict,
+)
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.counting import is_active
 from kaon_coordinator.engine.state.state import BlockState, Node, RunState, ScopeState, StepState
@@ -52,10 +59,14 @@ def _start_block(decision: Decision, block: BlockState) -> None:
         end_block(decision, block, t.FAILED, user_error("BindingError", f"{block.path}: {error}"))
 
 
-def start_cell(decision: Decision, block: BlockState, key: str, index: int, item_json: str = "") -> None:
+def start_cell(
+    decision: Decision, block: BlockState, key: str, index: int, item_json: str = ""
+) -> None:
     """Start a cell of a block."""
     decision.emit(
-        cell_started=history_pb2.CellStarted(path=key, block=block.path, index=index, item_json=item_json)
+        cell_started=history_pb2.CellStarted(
+            path=key, block=block.path, index=index, item_json=item_json
+        )
     )
     cell = block.cells[index]
     decision.then(lambda: start_scope(decision, cell))
@@ -97,7 +108,12 @@ def node_ended(decision: Decision, node: Node) -> None:
         if not scope.waiting.get(after) or (node.status == t.SUCCEEDED and may_go(scope, after)):
             decision.then(lambda after=after: start_node(decision, scope.nodes[after]))  # type: ignore[misc]
     breaks = node.status in t.BROKEN or node.status == t.CANCELLED
-    if breaks and scope.phase == BODY and name not in scope.graph.handled and not _stopping(decision, scope):
+    if (
+        breaks
+        and scope.phase == BODY
+        and name not in scope.graph.handled
+        and not _stopping(decision, scope)
+    ):
         stop_scope(decision, scope)
     decision.then(lambda: check_scope(decision, scope))
 
@@ -113,7 +129,9 @@ def check_scope(decision: Decision, scope: ScopeState) -> None:
 def _release_permits(decision: Decision, scope: ScopeState) -> None:
     """Release the permits of nodes that now never begin, including grants that were lost with the last owner."""
     for name, node in scope.nodes.items():
-        tagged = isinstance(node, StepState) and node.status == t.PENDING and bool(node.block.step.tags)
+        tagged = (
+            isinstance(node, StepState) and node.status == t.PENDING and bool(node.block.step.tags)
+        )
         if tagged and may_go(scope, name) and had_turn(node):
             decision.act(ReleasePermits(path=node.path))
 
@@ -132,12 +150,16 @@ def _phase_over(decision: Decision, scope: ScopeState) -> None:
         _end_scope(decision, scope, status, error)
         return
     decision.emit(
-        phase_started=history_pb2.PhaseStarted(scope=scope.key, phase=following, status=status, error=error)
+        phase_started=history_pb2.PhaseStarted(
+            scope=scope.key, phase=following, status=status, error=error
+        )
     )
     start_scope(decision, scope)
 
 
-def _next_phase(decision: Decision, scope: ScopeState, outcome: t.Status) -> d.Phase.ValueType | None:
+def _next_phase(
+    decision: Decision, scope: ScopeState, outcome: t.Status
+) -> d.Phase.ValueType | None:
     sizes = scope.graph.sizes
     if decision.state.force_stop:
         return None
@@ -146,7 +168,9 @@ def _next_phase(decision: Decision, scope: ScopeState, outcome: t.Status) -> d.P
     return FINALLY if scope.phase != FINALLY and sizes[FINALLY] else None
 
 
-def _body_outcome(decision: Decision, scope: ScopeState) -> tuple[t.Status, step_pb2.StepError | None]:
+def _body_outcome(
+    decision: Decision, scope: ScopeState
+) -> tuple[t.Status, step_pb2.StepError | None]:
     stop = scope.stop
     if stop == t.NONE and scope.parent is not None and scope.parent.stop == t.TIMED_OUT:
         # The block's time-out covers only its body: its failure hooks still run.
@@ -219,7 +243,9 @@ def stop_node(decision: Decision, node: Node, status: t.Status) -> None:
 def stop_cells(decision: Decision, block: BlockState, status: t.Status) -> None:
     """Stop the cells of an active block; a block without active cells ends at once."""
     if block.active == 0:
-        end_block(decision, block, block.stop or status, stop_error(block.path, block.stop or status))
+        end_block(
+            decision, block, block.stop or status, stop_error(block.path, block.stop or status)
+        )
         return
     for cell in list(block.cells.values()):
         stop_scope(decision, cell)

@@ -5,7 +5,13 @@ from __future__ import annotations
 from kaon_coordinator.engine.backoff import later_us
 from kaon_coordinator.engine.decision import Decision
 from kaon_coordinator.engine.messages import Due
-from kaon_coordinator.engine.scopes.scopes import check_scope, end_node, stop_error, stop_node, stop_scope
+from kaon_coordinator.engine.scopes.scopes import (
+    check_scope,
+    end_node,
+    stop_error,
+    stop_node,
+    stop_scope,
+)
 from kaon_coordinator.engine.scopes.timing import active_node, begin_us
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.counting import is_active

@@ -60,7 +60,9 @@ def deadline(decision: Decision, message: Due) -> None:
         missed = node is not None and not node.late and _deadline_us(node) == message.due_us
     else:
         expected = later_us(begin_of_run(state), state.workflow.definition.deadline_ms * 1000)
-        missed = not state.ended and state.start_us > 0 and not state.late and expected == message.due_us
+        missed = (
+            not state.ended and state.start_us > 0 and not state.late and expected == message.due_us
+        )
     if missed:
         missed_event = history_pb2.DeadlineMissed(path=message.path, deadline_us=message.due_us)
         decision.emit(deadline_missed=missed_event)

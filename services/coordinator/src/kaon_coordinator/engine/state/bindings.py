@@ -52,7 +52,9 @@ def resolve(state: RunState, scope: ScopeState, binding: d.Binding, evaluate: Ev
     raise BindingError("an empty binding has no value")
 
 
-def typed(declared: Mapping[str, d.ValueType.ValueType], outputs: Mapping[str, str]) -> dict[str, str]:
+def typed(
+    declared: Mapping[str, d.ValueType.ValueType], outputs: Mapping[str, str]
+) -> dict[str, str]:
     """Convert outputs to their declared types: an integer for a declared float becomes a float."""
     return {
         name: canonical.as_float(text) if declared.get(name) == d.VALUE_TYPE_FLOAT else text
@@ -131,7 +133,9 @@ def _previous_iteration(block: BlockState, number: int) -> ScopeState | None:
     return block.cells.get(number - 1)
 
 
-def _expression(state: RunState, scope: ScopeState, expression: d.Expression, evaluate: Evaluate) -> str:
+def _expression(
+    state: RunState, scope: ScopeState, expression: d.Expression, evaluate: Evaluate
+) -> str:
     variables = {
         name: canonical.loads(resolve(state, scope, binding, evaluate))
         for name, binding in sorted(expression.variables.items())

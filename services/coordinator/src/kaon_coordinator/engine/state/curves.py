@@ -125,7 +125,9 @@ class Curves:
         if value <= values[keep - 1]:
             return ""
         shown = self._sign * value
-        return f"{self.metric} at rung {rung}: {shown:g} is not among the best {keep} of {len(values)}"
+        return (
+            f"{self.metric} at rung {rung}: {shown:g} is not among the best {keep} of {len(values)}"
+        )
 
     def _just_reached(self, cell: int, rung: int) -> bool:
         reports = self.reports[cell]

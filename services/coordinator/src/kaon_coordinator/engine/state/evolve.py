@@ -8,7 +8,13 @@ from kaon_coordinator.engine.state import evolve_blocks as blocks
 from kaon_coordinator.engine.state import evolve_steps as steps
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.resetting import reset
-from kaon_coordinator.engine.state.state import BufferedSignal, RunState, StepSignal, named, open_scope
+from kaon_coordinator.engine.state.state import (
+    BufferedSignal,
+    RunState,
+    StepSignal,
+    named,
+    open_scope,
+)
 from kaonapi.run.v1 import history_pb2
 
 
@@ -128,7 +134,9 @@ def _deadline_missed(state: RunState, event: history_pb2.HistoryEvent) -> None:
         state.late = True
         return
     node.late = True
-    (state.transient.touched_steps if path in state.steps else state.transient.touched_blocks).add(path)
+    (state.transient.touched_steps if path in state.steps else state.transient.touched_blocks).add(
+        path
+    )
 
 
 def _command_refused(state: RunState, event: history_pb2.HistoryEvent) -> None:

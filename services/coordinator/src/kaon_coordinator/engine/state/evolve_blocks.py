@@ -90,9 +90,11 @@ def block_stop_requested(state: RunState, event: history_pb2.HistoryEvent) -> No
             state.status = t.CANCELLING
         return
     node.stop = stop.status
-    (state.transient.touched_steps if isinstance(node, StepState) else state.transient.touched_blocks).add(
-        node.path
-    )
+    (
+        state.transient.touched_steps
+        if isinstance(node, StepState)
+        else state.transient.touched_blocks
+    ).add(node.path)
 
 
 def block_ended(state: RunState, event: history_pb2.HistoryEvent) -> None:

@@ -393,7 +393,11 @@ def add_node(state: RunState, scope: ScopeState, name: str, block: d.Block, posi
     node: Node
     if block.WhichOneof("kind") == "step":
         node = StepState(
-            path=path, position=position, block=block, scope=scope, generation=state.generation_floor
+            path=path,
+            position=position,
+            block=block,
+            scope=scope,
+            generation=state.generation_floor,
         )
         if block.step.exclusive:
             node.grant_us = state.grant_floor_us
@@ -410,11 +414,15 @@ def add_node(state: RunState, scope: ScopeState, name: str, block: d.Block, posi
     return node
 
 
-def add_cell(state: RunState, block: BlockState, path: str, index: int, position: int) -> ScopeState:
+def add_cell(
+    state: RunState, block: BlockState, path: str, index: int, position: int
+) -> ScopeState:
     """Add one cell, without its nodes, to a block and to the run's index. `path` is as in the scope's key."""
     graphs = block.scope.graph.inner[block.block.name]
     graph = graphs[block.case] if block.kind == "branch" else graphs["body"]
-    cell = ScopeState(path=path.removesuffix("/"), position=position, graph=graph, parent=block, index=index)
+    cell = ScopeState(
+        path=path.removesuffix("/"), position=position, graph=graph, parent=block, index=index
+    )
     block.cells[index] = cell
     state.scopes[cell.key] = cell
     state.transient.touched_blocks.add(cell.key)

@@ -42,7 +42,9 @@ STEP: dict[Status, frozenset[Status]] = {
     # READY again: under a newer generation. TIMED_OUT: no runner was found in time. The others: by hand.
     READY: frozenset({READY, RUNNING, CANCELLED, SKIPPED, TIMED_OUT, SUCCEEDED, FAILED}),
     # READY: its runner was lost. PENDING: waits for its next attempt.
-    RUNNING: frozenset({SUCCEEDED, FAILED, PENDING, READY, CANCELLING, TIMED_OUT, QUARANTINED, SKIPPED}),
+    RUNNING: frozenset(
+        {SUCCEEDED, FAILED, PENDING, READY, CANCELLING, TIMED_OUT, QUARANTINED, SKIPPED}
+    ),
     # SUCCEEDED or FAILED: it ended before the stop reached it. PENDING: the attempt was stopped by its
     # time-out.
     CANCELLING: frozenset({CANCELLED, TIMED_OUT, SKIPPED, SUCCEEDED, FAILED, PENDING}),
@@ -79,7 +81,9 @@ class IllegalTransition(AssertionError):
 def check(table: dict[Status, frozenset[Status]], path: str, old: Status, new: Status) -> None:
     """Raise IllegalTransition when `new` may not follow `old`."""
     if new not in table.get(old, frozenset()):
-        raise IllegalTransition(f"{path or 'run'}: {run_pb2.Status.Name(old)} -> {run_pb2.Status.Name(new)}")
+        raise IllegalTransition(
+            f"{path or 'run'}: {run_pb2.Status.Name(old)} -> {run_pb2.Status.Name(new)}"
+        )
 
 
 def diagram(table: dict[Status, frozenset[Status]]) -> str:

@@ -81,7 +81,9 @@ def stop(decision: Decision, step: StepState, status: t.Status) -> None:
 
 
 def _request_stop(decision: Decision, step: StepState, reason: RevokeReason) -> None:
-    decision.emit(step_stop_requested=history_pb2.StepStopRequested(path=step.path, reason=reason.value))
+    decision.emit(
+        step_stop_requested=history_pb2.StepStopRequested(path=step.path, reason=reason.value)
+    )
     revoke(decision, lease_of(step), reason)
 
 
@@ -141,14 +143,18 @@ def succeeded(decision: Decision, message: Succeeded) -> None:
     outputs = typed(step.block.step.outputs, message.outputs)
     kind, problem = _output_problem(decision, step, outputs)
     if problem:
-        _attempt_failed(decision, step, user_error(kind, f"{step.path}: {problem}"), message.log_json)
+        _attempt_failed(
+            decision, step, user_error(kind, f"{step.path}: {problem}"), message.log_json
+        )
         return
     if step.memo_key:
         decision.act(RememberStep(path=step.path, key=step.memo_key, outputs=outputs))
     end(decision, step, t.SUCCEEDED, outputs=outputs, log_json=message.log_json)
 
 
-def _output_problem(decision: Decision, step: StepState, outputs: dict[str, str]) -> tuple[str, str]:
+def _output_problem(
+    decision: Decision, step: StepState, outputs: dict[str, str]
+) -> tuple[str, str]:
     """Return the error type and the description of a fault in the outputs; empty when there is none."""
     if problem := output_difference(step, outputs):
         return "OutputMismatch", problem
@@ -187,7 +193,9 @@ def failed(decision: Decision, message: Failed) -> None:
     _attempt_failed(decision, step, _bounded(message.error, decision), message.log_json)
 
 
-def _attempt_failed(decision: Decision, step: StepState, error: step_pb2.StepError, log_json: str) -> None:
+def _attempt_failed(
+    decision: Decision, step: StepState, error: step_pb2.StepError, log_json: str
+) -> None:
     delay_us = retry_delay_us(decision, step, error) if step.stop == t.NONE else None
     if delay_us is None:
         timed_out = error.type == "Timeout"
@@ -215,7 +223,9 @@ def stopped(decision: Decision, message: Stopped) -> None:
         end_stopped(decision, step, message.log_json)
         return
     error = step_pb2.StepError(
-        error_class=step_pb2.ERROR_CLASS_PLATFORM, type="Stopped", message="stopped without being asked to"
+        error_class=step_pb2.ERROR_CLASS_PLATFORM,
+        type="Stopped",
+        message="stopped without being asked to",
     )
     _attempt_failed(decision, step, error, message.log_json)
 
@@ -235,7 +245,12 @@ def end_stopped(decision: Decision, step: StepState, log_json: str) -> None:
 def retry_due(decision: Decision, message: RetryDue) -> None:
     """Begin the next attempt when the wait before it is over."""
     step = decision.state.steps.get(message.issue.path)
-    if step is None or step.status != t.PENDING or not step.is_newest(message.issue) or not step.retry_us:
+    if (
+        step is None
+        or step.status != t.PENDING
+        or not step.is_newest(message.issue)
+        or not step.retry_us
+    ):
         return
     if decision.context.now_us < step.retry_us:
         decision.act(WatchRetry(issue=step.issue, due_us=step.retry_us))

@@ -50,7 +50,11 @@ def claim(decision: Decision, message: Report) -> StepState | None:
     if step is None:
         return None
     current = step.is_newest(lease.issue)
-    if current and step.status in {t.RUNNING, t.CANCELLING} and lease.incarnation == step.incarnation:
+    if (
+        current
+        and step.status in {t.RUNNING, t.CANCELLING}
+        and lease.incarnation == step.incarnation
+    ):
         return step
     if current and step.status == t.READY:
         if not isinstance(message, HandedBack):

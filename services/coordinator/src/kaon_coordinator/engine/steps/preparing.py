@@ -39,7 +39,9 @@ def begin(decision: Decision, step: StepState) -> None:
         }
         key = memo_key(decision, step, inputs) if step.block.step.memo.enabled else ""
     except KaonError as error:
-        attempts.end(decision, step, t.FAILED, error=user_error("BindingError", f"{step.path}: {error}"))
+        attempts.end(
+            decision, step, t.FAILED, error=user_error("BindingError", f"{step.path}: {error}")
+        )
         return
     _look_up_memo(decision, step, Preparation(inputs=inputs, memo_key=key))
 
@@ -86,14 +88,18 @@ def _take_permits(decision: Decision, step: StepState, preparation: Preparation)
     _await(decision, step, preparation, "permits")
     decision.act(
         TakePermits(
-            path=step.path, asked=preparation.asked, keys=tuple(f"tag:{tag}" for tag in sorted(set(tags)))
+            path=step.path,
+            asked=preparation.asked,
+            keys=tuple(f"tag:{tag}" for tag in sorted(set(tags))),
         )
     )
 
 
 def _ready(decision: Decision, step: StepState, preparation: Preparation) -> None:
     decision.state.transient.preparing.pop(step.path, None)
-    attempts.become_ready(decision, step, attempt=1, inputs=preparation.inputs, memo_key=preparation.memo_key)
+    attempts.become_ready(
+        decision, step, attempt=1, inputs=preparation.inputs, memo_key=preparation.memo_key
+    )
 
 
 def _await(decision: Decision, step: StepState, preparation: Preparation, what: str) -> None:
@@ -101,14 +107,20 @@ def _await(decision: Decision, step: StepState, preparation: Preparation, what: 
     decision.state.transient.preparing[step.path] = preparation
 
 
-def _answered(decision: Decision, path: str, what: str, asked: int) -> tuple[StepState, Preparation] | None:
+def _answered(
+    decision: Decision, path: str, what: str, asked: int
+) -> tuple[StepState, Preparation] | None:
     """Return the step whose preparation awaits this answer.
 
     Return None when it no longer does, or may not start for now.
     """
     state = decision.state
     preparation, step = state.transient.preparing.get(path), state.steps.get(path)
-    if preparation is None or step is None or (preparation.awaits, preparation.asked) != (what, asked):
+    if (
+        preparation is None
+        or step is None
+        or (preparation.awaits, preparation.asked) != (what, asked)
+    ):
         return None
     if not may_start(decision, step):
         del state.transient.preparing[path]

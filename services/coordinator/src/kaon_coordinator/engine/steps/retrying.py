@@ -32,7 +32,9 @@ def retry_delay_us(decision: Decision, step: StepState, error: step_pb2.StepErro
 def matching_rule(policy: d.RetryPolicy, error: step_pb2.StepError) -> d.RetryRule | None:
     """Return the first rule that matches the error's type or, failing that, its nearest base class."""
     types = (error.type, *error.type_bases)
-    return next((rule for each in types for rule in policy.rules if _matches(rule.error_type, each)), None)
+    return next(
+        (rule for each in types for rule in policy.rules if _matches(rule.error_type, each)), None
+    )
 
 
 def _matches(pattern: str, error_type: str) -> bool:

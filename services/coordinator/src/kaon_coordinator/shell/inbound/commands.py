@@ -24,7 +24,10 @@ def message_of(command: command_pb2.RunCommand) -> m.Message:
 def _signal(command: command_pb2.RunCommand) -> m.Signal:
     signal = command.signal
     return m.Signal(
-        name=signal.name, payload_json=signal.payload_json, requester=command.requester, path=signal.path
+        name=signal.name,
+        payload_json=signal.payload_json,
+        requester=command.requester,
+        path=signal.path,
     )
 
 
@@ -74,7 +77,9 @@ def _child_ended(command: command_pb2.RunCommand) -> m.ChildEnded:
 
 def _retry(command: command_pb2.RunCommand) -> m.Retry:
     retry = command.retry
-    return m.Retry(path=retry.path, reason=command.reason, requester=command.requester, asked=retry.asked)
+    return m.Retry(
+        path=retry.path, reason=command.reason, requester=command.requester, asked=retry.asked
+    )
 
 
 _MESSAGES: dict[str, Callable[[command_pb2.RunCommand], m.Message]] = {
@@ -87,6 +92,8 @@ _MESSAGES: dict[str, Callable[[command_pb2.RunCommand], m.Message]] = {
     "retry": _retry,
     "restart": lambda it: m.Restart(path=it.restart.path, reason=it.reason, requester=it.requester),
     "mark": _mark,
-    "set_priority": lambda it: m.SetPriority(priority=it.set_priority.priority, requester=it.requester),
+    "set_priority": lambda it: m.SetPriority(
+        priority=it.set_priority.priority, requester=it.requester
+    ),
     "child_ended": _child_ended,
 }

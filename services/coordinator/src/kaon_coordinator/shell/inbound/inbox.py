@@ -58,7 +58,9 @@ class Inbox:
         workflows: The compiled definitions.
     """
 
-    def __init__(self, store: StoreCalls[InboxStore], partitions: Partitions, workflows: Workflows) -> None:
+    def __init__(
+        self, store: StoreCalls[InboxStore], partitions: Partitions, workflows: Workflows
+    ) -> None:
         self._store = store
         self._partitions = partitions
         self._workflows = workflows
@@ -102,7 +104,11 @@ class Inbox:
         submitted, self._submitted = self._submitted, {}
         commands = Commands()
         starts = [run.start for run in submitted.values() if run.start is not None]
-        read = await self._store.read(self._store.store.unapplied_of, filled, INBOX_BATCH) if filled else []
+        read = (
+            await self._store.read(self._store.store.unapplied_of, filled, INBOX_BATCH)
+            if filled
+            else []
+        )
         owned = self._partitions.owned
         rows = [
             row
@@ -172,7 +178,9 @@ class Inbox:
     def drop(self, partition: int) -> None:
         """Forget a partition that another owner has claimed."""
         self._start_dedup.drop(partition)
-        self._submitted = {key: run for key, run in self._submitted.items() if run.partition != partition}
+        self._submitted = {
+            key: run for key, run in self._submitted.items() if run.partition != partition
+        }
         self._fork_states.drop(partition)
 
     async def close(self) -> None:
@@ -182,4 +190,6 @@ class Inbox:
 
 def _as_loaded(run: RunRecord) -> LoadedRun:
     """Convert a run that was just stored: it has neither steps nor blocks."""
-    return LoadedRun(**{each.name: getattr(run, each.name) for each in fields(run)}, steps=(), blocks=())
+    return LoadedRun(
+        **{each.name: getattr(run, each.name) for each in fields(run)}, steps=(), blocks=()
+    )

@@ -40,14 +40,18 @@ def message_of(record: step_pb2.StepEvents, event: step_pb2.StepEvent) -> Messag
             return Reported(lease=lease, checkpoint_json=event.checkpointed.checkpoint_json)
         case "succeeded":
             succeeded = event.succeeded
-            return Succeeded(lease=lease, outputs=dict(succeeded.outputs_json), log_json=succeeded.log_json)
+            return Succeeded(
+                lease=lease, outputs=dict(succeeded.outputs_json), log_json=succeeded.log_json
+            )
         case "failed":
             error = event.failed.error
             return Failed(lease=lease, error=_printable(error), log_json=event.failed.log_json)
         case "stopped":
             return Stopped(lease=lease, log_json=event.stopped.log_json)
         case "handed_back":
-            return HandedBack(lease=lease, reason=_without_nul(event.handed_back.reason[:_REASON_CHARACTERS]))
+            return HandedBack(
+                lease=lease, reason=_without_nul(event.handed_back.reason[:_REASON_CHARACTERS])
+            )
     return None
 
 
@@ -57,7 +61,9 @@ def _printable(error: step_pb2.StepError) -> step_pb2.StepError:
     if not any("\0" in text for text in texts):
         return error
     kind, message, details = map(_without_nul, texts)
-    return step_pb2.StepError(error_class=error.error_class, type=kind, message=message, details=details)
+    return step_pb2.StepError(
+        error_class=error.error_class, type=kind, message=message, details=details
+    )
 
 
 def _without_nul(text: str) -> str:

@@ -6,6 +6,8 @@ from kaon_coordinator.store.tables import metadata
 
 attributes = context.config.attributes
 context.configure(
-    connection=attributes["connection"], target_metadata=metadata, version_table=attributes["version_table"]
+    connection=attributes["connection"],
+    target_metadata=metadata,
+    version_table=attributes["version_table"],
 )
 context.run_migrations()

@@ -43,7 +43,9 @@ class RunStore(Protocol):
         """
 
     @abstractmethod
-    def ended_runs(self, tenant: str, workflow: str, since_us: int, limit: int = 1000) -> list[RunRecord]:
+    def ended_runs(
+        self, tenant: str, workflow: str, since_us: int, limit: int = 1000
+    ) -> list[RunRecord]:
         """Return the runs of a workflow that ended at or after a time, in order of their ends."""
 
     @abstractmethod
@@ -68,7 +70,9 @@ class RunStore(Protocol):
         return next((row for row in rows if row.path == path), None)
 
     @abstractmethod
-    def history(self, run_id: str, after_seq: int = 0, limit: int = 1000) -> list[history_pb2.HistoryEvent]:
+    def history(
+        self, run_id: str, after_seq: int = 0, limit: int = 1000
+    ) -> list[history_pb2.HistoryEvent]:
         """Return at most `limit` events of a run with a seq above `after_seq`, in order.
 
         Committed events never change or vanish.

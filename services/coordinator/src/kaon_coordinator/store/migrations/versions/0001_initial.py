@@ -64,9 +64,13 @@ def _runs() -> None:
         ),
     )
     is_open = sa.text("open = 1")
-    op.create_index("runs_open_idx", "runs", ["partition"], sqlite_where=is_open, postgresql_where=is_open)
+    op.create_index(
+        "runs_open_idx", "runs", ["partition"], sqlite_where=is_open, postgresql_where=is_open
+    )
     op.create_index("runs_newest_idx", "runs", ["tenant", "create_us", "run_id"])
-    op.create_index("runs_newest_of_workflow_idx", "runs", ["tenant", "workflow", "create_us", "run_id"])
+    op.create_index(
+        "runs_newest_of_workflow_idx", "runs", ["tenant", "workflow", "create_us", "run_id"]
+    )
 
 
 def _run_rows() -> None:
@@ -152,7 +156,9 @@ def _logs() -> None:
         sa.Column("lease_id", _ROW_ID, nullable=False),
         *(_bigint(name) for name in ("first_sequence", "last_sequence")),
         sa.Column("payload", sa.LargeBinary, nullable=False),
-        sa.ForeignKeyConstraint(["lease_id"], ["log_leases.lease_id"], name="log_chunks_lease_id_fkey"),
+        sa.ForeignKeyConstraint(
+            ["lease_id"], ["log_leases.lease_id"], name="log_chunks_lease_id_fkey"
+        ),
     )
     op.create_index("log_chunks_run_idx", "log_chunks", ["run_id", "chunk_id"])
     op.create_index("log_chunks_lease_idx", "log_chunks", ["lease_id", "last_sequence"])

@@ -14,11 +14,16 @@ def upgrade() -> None:
     op.add_column("runs", sa.Column("labels", sa.Text, nullable=False, server_default=""))
     op.create_table(
         "run_labels",
-        *(sa.Column(name, sa.Text, nullable=False) for name in ("run_id", "name", "value", "tenant")),
+        *(
+            sa.Column(name, sa.Text, nullable=False)
+            for name in ("run_id", "name", "value", "tenant")
+        ),
         sa.Column("create_us", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("run_id", "name", name="run_labels_pkey"),
     )
-    op.create_index("run_labels_newest_idx", "run_labels", ["tenant", "name", "value", "create_us", "run_id"])
+    op.create_index(
+        "run_labels_newest_idx", "run_labels", ["tenant", "name", "value", "create_us", "run_id"]
+    )
     op.create_index("runs_status_idx", "runs", ["tenant", "status", "create_us", "run_id"])
     _partial("runs_newest_ended_idx", ["tenant", "end_us", "run_id"], "end_us > 0")
     _partial("runs_longest_idx", ["tenant", "(end_us - start_us)", "run_id"], "end_us > 0")

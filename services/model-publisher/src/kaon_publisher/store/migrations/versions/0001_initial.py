@@ -49,7 +49,13 @@ def _tables() -> sa.MetaData:
         _text("reason"),
         sa.Column("sent", sa.Boolean, nullable=False),
     )
-    sa.Table("consumers", metadata, _text("tenant", key=True), _text("consumer", key=True), _bigint("cursor"))
+    sa.Table(
+        "consumers",
+        metadata,
+        _text("tenant", key=True),
+        _text("consumer", key=True),
+        _bigint("cursor"),
+    )
     sa.Table(
         "pickups",
         metadata,
