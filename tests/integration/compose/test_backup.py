@@ -32,7 +32,7 @@ def test_what_a_backup_holds_goes_on_after_it_is_restored(
     running = api.submit(fan_out, count=8, seconds=5.0)
     api.await_leased(running, "work")
     backup = postgres(stack, "dump", "kaon")
-    services = ("coordinator", "step-runner")
+    services = ("coordinator", "view", "step-runner")
     stack.compose("stop", *services)
     postgres(stack, "restore", "kaon", stdin=backup)
     stack.compose("start", *services)
