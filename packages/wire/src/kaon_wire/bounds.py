@@ -135,6 +135,7 @@ _KEYS = frozenset(
         "kaonapi.run.v1.RerunRunRequest.idempotency_key",
         "kaonapi.run.v1.SubmitRunRequest.idempotency_key",
         "kaonapi.schedule.v1.BackfillRequest.name",
+        "kaonapi.schedule.v1.RunScheduleRequest.idempotency_key",
         "kaonapi.schedule.v1.Permits.tag",
     }
 )
