@@ -80,7 +80,7 @@ def explained(repository: Path) -> dict[str, str]:
         .read_text(encoding="utf-8")
         .partition("## How steps fail")[2]
     )
-    rows = re.findall(r"^\| (`[^|]*`) \| (.*) \|$", text, re.MULTILINE)
+    rows = re.findall(r"^\| (`[^|]*`) *\| (.*?) *\|$", text, re.MULTILINE)
     return {name: meaning for names, meaning in rows for name in re.findall(r"`(\w+)`", names)}
 
 

@@ -6,6 +6,7 @@ seeds and the named interleavings until the first violation; a mutant that survi
 
 from __future__ import annotations
 
+import ast
 import inspect
 import multiprocessing
 import os
@@ -55,7 +56,8 @@ def _epoch_fence() -> None:
 def _edit(module: Any, name: str, old: str, new: str) -> None:
     """Puts an edited copy of a function in the place of the original, wherever it was imported."""
     original = getattr(module, name)
-    source = inspect.getsource(original)
+    # In the one form that `ast` writes, wherever the formatter breaks a line.
+    source = ast.unparse(ast.parse(inspect.getsource(original)))
     if source.count(old) != 1:
         raise LookupError(f"{name} no longer says {old!r}: the mutant needs to be adapted")
     scope: dict[str, Any] = {}
@@ -66,13 +68,13 @@ def _edit(module: Any, name: str, old: str, new: str) -> None:
 
 
 def _attempt_deduplication() -> None:
-    held = "step.status in {t.RUNNING, t.CANCELLING} and lease.incarnation"
-    over = "step.status in {t.RUNNING, t.CANCELLING, t.PENDING, *t.TERMINAL} and lease.incarnation"
+    held = "step.status in {t.RUNNING, t.CANCELLING} and (lease.incarnation"
+    over = "step.status in {t.RUNNING, t.CANCELLING, t.PENDING, *t.TERMINAL} and (lease.incarnation"
     _edit(engine_leases, "claim", held, over)
 
 
 def _holder_check() -> None:
-    held = "step.status in {t.RUNNING, t.CANCELLING} and lease.incarnation == step.incarnation:"
+    held = "step.status in {t.RUNNING, t.CANCELLING} and (lease.incarnation == step.incarnation):"
     _edit(engine_leases, "claim", held, "step.status in {t.RUNNING, t.CANCELLING}:")
 
 

@@ -15,8 +15,10 @@ def _rows() -> list[tuple[bool, str, list[str]]]:
     text = (ROOT / "docs" / "architecture.md").read_text()
     found = re.search(r"<!-- begin trail -->\n(.*?)<!-- end trail -->", text, re.DOTALL)
     assert found is not None
-    rows = re.findall(r"^\d+\. (↩ )?`([^`]+)`: (.*)$", found[1], re.MULTILINE)
-    assert len(rows) == len(found[1].splitlines())
+    # What follows a station on lines of its own belongs to it.
+    stations = re.sub(r"\n +", " ", found[1].strip())
+    rows = re.findall(r"^\d+\. (↩ )?`([^`]+)`: (.*)$", stations, re.MULTILINE)
+    assert len(rows) == len(stations.splitlines())
     # What is not in code's letters but like a topic (`step-ready`) is no function.
     return [(bool(again), path, re.findall(r"`([\w.]+)`", says)) for again, path, says in rows]
 
