@@ -23,6 +23,8 @@ SHARED = {
     "engine": "engines",
     "spark": "engines",
     "hdfs": "engines",
+    # Playwright keeps an event loop in the main thread: no asynchronous test runs before it has ended.
+    "chromium": "browser",
     "world": "browser",
     "three_coordinators": "databases",
     "postgres": "databases",

@@ -204,7 +204,7 @@ class Stack:
         return "\n".join(told)
 
     def predict(self, request: Mapping[str, Any]) -> Any:
-        """What the consumer answers over HTTP; None while it has no model."""
+        """What the consumer answers over HTTP; None while it has no model, or one that takes no such request."""
         data = json.dumps(request).encode()
         return self._consumer("/predict", data)
 
@@ -223,7 +223,7 @@ class Stack:
             with urllib.request.urlopen(url, data=data, timeout=10) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
-            if error.code != 503:
+            if error.code not in {422, 503}:
                 raise
             error.close()
             return None
