@@ -15,7 +15,7 @@ def test_the_documented_diagram_is_the_table(
     name: str, table: dict[t.Status, frozenset[t.Status]]
 ) -> None:
     found = re.search(
-        rf"<!-- begin {name} -->\n```mermaid\n(.*?)\n```", ARCHITECTURE.read_text(), re.DOTALL
+        rf"<!-- begin {name} -->\s+```mermaid\n(.*?)\n```", ARCHITECTURE.read_text(), re.DOTALL
     )
     assert found is not None
     assert found[1] == t.diagram(table)
