@@ -1,7 +1,7 @@
 import "@fontsource-variable/inter/wght.css";
-import "./shared/mantine-parts.css";
-import "./shared/tokens.css";
-import "./shared/mantine.css";
+import "./common/mantine-parts.css";
+import "./common/tokens.css";
+import "./common/mantine.css";
 import { MantineProvider } from "@mantine/core";
 import { QueryClientProvider } from "@tanstack/react-query";
 import { RouterProvider } from "@tanstack/react-router";
@@ -9,9 +9,9 @@ import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { queryClient } from "./api/query";
 import { router } from "./app/router";
-import { nonce } from "./shared/nonce";
-import { schemeManager } from "./shared/scheme";
-import { theme } from "./shared/theme";
+import { nonce } from "./common/nonce";
+import { schemeManager } from "./common/scheme";
+import { theme } from "./common/theme";
 
 createRoot(document.getElementById("root")!).render(
   <StrictMode>

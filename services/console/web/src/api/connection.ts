@@ -1,4 +1,4 @@
-import { createStore, useStore } from "../shared/store";
+import { createStore, useStore } from "../common/store";
 
 /** How the line to the server stands, as the newest calls found it. */
 export interface Connection {

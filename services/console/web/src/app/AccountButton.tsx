@@ -2,7 +2,7 @@ import { VisuallyHidden } from "@mantine/core";
 import { IconSelector } from "@tabler/icons-react";
 import type { ComponentProps } from "react";
 import type { Session } from "../api/session";
-import { shown } from "../shared/text";
+import { shown } from "../common/text";
 import classes from "./Account.module.css";
 
 type Props = { session: Session } & ComponentProps<"button">;

@@ -1,9 +1,9 @@
 import { Menu, SegmentedControl, useMantineColorScheme } from "@mantine/core";
 import { IconLogout } from "@tabler/icons-react";
 import type { Session } from "../api/session";
-import { shown } from "../shared/text";
-import type { Zone } from "../shared/time";
-import { useZone, zoneStore } from "../shared/zone";
+import { shown } from "../common/text";
+import type { Zone } from "../common/time";
+import { useZone, zoneStore } from "../common/zone";
 import classes from "./Account.module.css";
 import { AccountButton } from "./AccountButton";
 import { signOutHere } from "./leave";

@@ -5,7 +5,7 @@ import { useRef } from "react";
 import { useConnection } from "../api/connection";
 import { wakeLive } from "../api/live/live";
 import { sessionQuery } from "../api/session";
-import { StaleBanner } from "../shared/states";
+import { StaleBanner } from "../common/states";
 import classes from "./ConnectionBanner.module.css";
 
 /** Says above every page when it shows old data, why, and what to do: nothing that stands in a form is lost meanwhile. */

@@ -1,5 +1,5 @@
 import { Link } from "@tanstack/react-router";
-import { EmptyState } from "../shared/states";
+import { EmptyState } from "../common/states";
 
 /** There is no page at this address. */
 export function NotFound() {

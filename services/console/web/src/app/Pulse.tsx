@@ -1,6 +1,6 @@
 import { useConnection } from "../api/connection";
-import { useNow } from "../shared/clock";
-import { formatAgo } from "../shared/time";
+import { useNow } from "../common/clock";
+import { formatAgo } from "../common/time";
 import classes from "./Pulse.module.css";
 
 /** Says in one dot whether what is shown is new. */

@@ -3,7 +3,7 @@ import { Outlet, useNavigate } from "@tanstack/react-router";
 import { lazy, Suspense, useEffect, useState } from "react";
 import { faultOf } from "../api/fault";
 import { type Session, sessionQuery } from "../api/session";
-import { ErrorState, LoadingState } from "../shared/states";
+import { ErrorState, LoadingState } from "../common/states";
 import { ConnectionBanner } from "./ConnectionBanner";
 import { handleKey, useShortcut } from "./keys/shortcuts";
 import { MobileBar, MobileTabs } from "./Mobile";

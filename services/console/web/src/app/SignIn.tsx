@@ -1,5 +1,5 @@
 import { Button } from "@mantine/core";
-import { shown } from "../shared/text";
+import { shown } from "../common/text";
 import { Logo } from "./Logo";
 import classes from "./SignIn.module.css";
 

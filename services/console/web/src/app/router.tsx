@@ -1,7 +1,7 @@
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router";
+import { formatSearch, parseSearch, textOf } from "../common/search";
+import { ErrorState, LoadingState } from "../common/states";
 import { validateRunsSearch } from "../runs/search";
-import { formatSearch, parseSearch, textOf } from "../shared/search";
-import { ErrorState, LoadingState } from "../shared/states";
 import { NotFound } from "./NotFound";
 import { Shell } from "./Shell";
 

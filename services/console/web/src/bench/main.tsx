@@ -1,8 +1,9 @@
 import "@mantine/core/styles.css";
-import "../shared/tokens.css";
+import "../common/tokens.css";
 import { MantineProvider } from "@mantine/core";
 import { useEffect, useState } from "react";
 import { createRoot } from "react-dom/client";
+import { theme } from "../common/theme";
 import { Cells, orderCells } from "../run/cells/cells";
 import { Heatmap } from "../run/cells/Heatmap";
 import { RunPageContext, type RunPageState } from "../run/context";
@@ -10,7 +11,6 @@ import { Status } from "../run/model/counts";
 import { foldCells, folder } from "../run/scrub/fold";
 import type { Spans } from "../run/timeline/spans";
 import { Chart } from "../run/timeline/TimelineView";
-import { theme } from "../shared/theme";
 
 const COUNT = 100_000;
 const FRAMES = 240;

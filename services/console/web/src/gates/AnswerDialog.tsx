@@ -3,7 +3,7 @@ import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { faultOf } from "../api/fault";
 import { runs } from "../api/transport";
-import { shown } from "../shared/text";
+import { shown } from "../common/text";
 import classes from "./AnswerGate.module.css";
 import type { Approval } from "./gates";
 

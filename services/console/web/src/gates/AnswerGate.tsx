@@ -2,7 +2,7 @@ import { Button } from "@mantine/core";
 import { IconCheck, IconX } from "@tabler/icons-react";
 import { lazy, Suspense, useState } from "react";
 import { useSession } from "../api/session";
-import { shown } from "../shared/text";
+import { shown } from "../common/text";
 import classes from "./AnswerGate.module.css";
 import { type Approval, mayAnswer } from "./gates";
 

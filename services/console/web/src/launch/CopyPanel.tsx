@@ -1,7 +1,7 @@
 import { SegmentedControl } from "@mantine/core";
 import { useState } from "react";
-import { CopyButton } from "../shared/CopyButton";
-import { shown } from "../shared/text";
+import { CopyButton } from "../common/CopyButton";
+import { shown } from "../common/text";
 import classes from "./CopyPanel.module.css";
 import { asCli, asPython, type Launch } from "./copy";
 

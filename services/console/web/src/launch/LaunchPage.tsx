@@ -5,12 +5,12 @@ import { Link } from "@tanstack/react-router";
 import { useRef, useState } from "react";
 import { useShortcut } from "../app/keys/shortcuts";
 import { scoreOf } from "../app/palette/match";
+import { Page } from "../common/Page";
+import { EmptyState, ErrorState, LoadingState } from "../common/states";
+import { Time } from "../common/Time";
+import { counted, shortVersion, shown } from "../common/text";
 import type { Workflow } from "../gen/kaonapi/workflow/v1/workflow_service_pb";
 import { workflowsQuery } from "../runs/queries";
-import { Page } from "../shared/Page";
-import { EmptyState, ErrorState, LoadingState } from "../shared/states";
-import { Time } from "../shared/Time";
-import { counted, shortVersion, shown } from "../shared/text";
 import classes from "./LaunchPage.module.css";
 
 /** Chooses the workflow to launch. */

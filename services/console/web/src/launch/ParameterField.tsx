@@ -1,6 +1,6 @@
 import { Select, Switch, Textarea, TextInput } from "@mantine/core";
+import { shown } from "../common/text";
 import type { Parameter } from "../gen/kaonapi/workflow/v1/definition_pb";
-import { shown } from "../shared/text";
 import { controlOf, fieldText, recentValues, typeName } from "./form";
 import classes from "./ParameterField.module.css";
 

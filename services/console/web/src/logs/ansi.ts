@@ -1,6 +1,6 @@
 /** Colours of terminals (ECMA-48 SGR) as segments of text. Every other escape sequence is left out: nothing in a log moves or links. */
 
-import { shown } from "../shared/text";
+import { shown } from "../common/text";
 
 /** How a piece of a line looks. */
 export interface Style {

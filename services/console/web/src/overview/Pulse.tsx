@@ -1,12 +1,12 @@
 import { useElementSize } from "@mantine/hooks";
 import { Link } from "@tanstack/react-router";
 import { useMemo } from "react";
+import { StatusMark } from "../common/StatusMark";
+import { formatCount } from "../common/text";
 import { Status } from "../gen/kaonapi/run/v1/run_pb";
 import { Bars } from "../runs/Bars";
 import { barsOf, tonesOf } from "../runs/density";
 import { useCounts } from "../runs/useRuns";
-import { StatusMark } from "../shared/StatusMark";
-import { formatCount } from "../shared/text";
 import classes from "./Pulse.module.css";
 
 const HOUR = { since: "1h" } as const;

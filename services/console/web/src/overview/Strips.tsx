@@ -1,8 +1,8 @@
 import { Link } from "@tanstack/react-router";
-import { StatusMark } from "../shared/StatusMark";
-import { statusLook } from "../shared/status";
-import { shortId, shown } from "../shared/text";
-import { formatDuration } from "../shared/time";
+import { StatusMark } from "../common/StatusMark";
+import { statusLook } from "../common/status";
+import { shortId, shown } from "../common/text";
+import { formatDuration } from "../common/time";
 import type { Strip } from "./failures";
 import page from "./OverviewPage.module.css";
 import classes from "./Strips.module.css";

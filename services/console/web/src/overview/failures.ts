@@ -1,5 +1,5 @@
+import { millisOf } from "../common/time";
 import { type Run, Status } from "../gen/kaonapi/run/v1/run_pb";
-import { millisOf } from "../shared/time";
 
 /** The failed runs of one workflow that failed the same way. */
 export interface FailureGroup {

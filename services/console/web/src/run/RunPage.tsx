@@ -10,8 +10,8 @@ import {
 } from "@tabler/icons-react";
 import { lazy, Suspense, useMemo } from "react";
 import { wakeLive } from "../api/live/live";
-import { ErrorState, LoadingState } from "../shared/states";
-import { statusLook } from "../shared/status";
+import { ErrorState, LoadingState } from "../common/states";
+import { statusLook } from "../common/status";
 import { Canvas } from "./canvas/Canvas";
 import { RunPageContext, type RunPageState, useRunPage } from "./context";
 import { Drawer } from "./drawer/Drawer";

@@ -1,6 +1,6 @@
-import { StatusMark } from "../shared/StatusMark";
-import { statusLook, toneColor } from "../shared/status";
-import { formatCount } from "../shared/text";
+import { StatusMark } from "../common/StatusMark";
+import { statusLook, toneColor } from "../common/status";
+import { formatCount } from "../common/text";
 import { BAR_ORDER, type Counts, Status, sum } from "./model/counts";
 import classes from "./StatusBar.module.css";
 

@@ -1,10 +1,10 @@
 /** What people ask of a run, and what to say about what became of it. */
 
 import { runs } from "../api/transport";
+import { statusLook } from "../common/status";
+import { counted } from "../common/text";
 import type { Run } from "../gen/kaonapi/run/v1/run_pb";
 import type { CommandPlan } from "../gen/kaonapi/run/v1/run_service_pb";
-import { statusLook } from "../shared/status";
-import { counted } from "../shared/text";
 
 /** What a command did, in words: how the run stands now, and whether its owner has obeyed yet. */
 export function outcomeText(done: string, run: Run | undefined): string {

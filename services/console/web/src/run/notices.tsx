@@ -1,7 +1,7 @@
 import { CloseButton } from "@mantine/core";
 import { IconAlertTriangle, IconCheck } from "@tabler/icons-react";
-import { createStore, useStore } from "../shared/store";
-import { shown } from "../shared/text";
+import { createStore, useStore } from "../common/store";
+import { shown } from "../common/text";
 import classes from "./notices.module.css";
 
 interface Notice {

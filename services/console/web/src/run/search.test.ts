@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { formatSearch, parseSearch } from "../shared/search";
+import { formatSearch, parseSearch } from "../common/search";
 import { formatRunSearch, parseRunSearch } from "./search";
 
 it("keeps everything that is seen in the address, and nothing that stands for itself", () => {

@@ -2,7 +2,7 @@
 
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useCallback, useMemo } from "react";
-import { listOf, textOf } from "../shared/search";
+import { listOf, textOf } from "../common/search";
 import type { ChosenPasses } from "./model/overlay";
 
 export const TABS = ["graph", "timeline", "events", "outputs", "code", "sweep"] as const;

@@ -1,6 +1,6 @@
 import { useComputedColorScheme } from "@mantine/core";
 import { useEffect, useRef } from "react";
-import { paletteOf } from "../shared/status";
+import { paletteOf } from "../common/status";
 import { type Bar, orderedSpan, piecesOf, type Span } from "./density";
 
 interface Props {

@@ -1,7 +1,7 @@
 import { Button } from "@mantine/core";
 import { lazy, Suspense, useState } from "react";
+import { counted } from "../common/text";
 import type { Run } from "../gen/kaonapi/run/v1/run_pb";
-import { counted } from "../shared/text";
 import classes from "./BulkBar.module.css";
 import { ACTIONS, type Action, planOf } from "./bulk";
 

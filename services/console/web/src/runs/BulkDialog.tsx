@@ -3,9 +3,9 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { faultOf } from "../api/fault";
 import { runs as api } from "../api/transport";
+import { StatusMark } from "../common/StatusMark";
+import { counted, shown } from "../common/text";
 import type { Run } from "../gen/kaonapi/run/v1/run_pb";
-import { StatusMark } from "../shared/StatusMark";
-import { counted, shown } from "../shared/text";
 import classes from "./BulkBar.module.css";
 import { ACTIONS, type Action, eachOf, planOf } from "./bulk";
 

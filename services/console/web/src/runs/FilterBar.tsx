@@ -2,12 +2,12 @@ import { ActionIcon, Button, Menu, Popover, TextInput, Tooltip } from "@mantine/
 import { IconColumns3, IconFilterPlus, IconSearch, IconX } from "@tabler/icons-react";
 import { lazy, Suspense, useEffect, useRef, useState } from "react";
 import { useShortcut } from "../app/keys/shortcuts";
+import { StatusMark } from "../common/StatusMark";
+import { RUN_STATUSES } from "../common/status";
+import { formatCount, shown } from "../common/text";
+import { useZone } from "../common/zone";
 import type { Status } from "../gen/kaonapi/run/v1/run_pb";
 import type { StatusCount } from "../gen/kaonapi/view/v1/runs_pb";
-import { StatusMark } from "../shared/StatusMark";
-import { RUN_STATUSES } from "../shared/status";
-import { formatCount, shown } from "../shared/text";
-import { useZone } from "../shared/zone";
 import { COLUMNS, toggleColumn, useColumns } from "./columns";
 import classes from "./FilterBar.module.css";
 import { FIELD_NAMES, FIELDS, type Field } from "./fields";

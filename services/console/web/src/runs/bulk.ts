@@ -1,5 +1,5 @@
+import { statusLook } from "../common/status";
 import { type Run, Status } from "../gen/kaonapi/run/v1/run_pb";
-import { statusLook } from "../shared/status";
 
 /** What can be done with many runs at once. */
 export type Action = "cancel" | "retry" | "rerun";

@@ -1,10 +1,10 @@
 import type { ReactNode } from "react";
+import { StatusLabel } from "../common/StatusMark";
+import { statusLook, toneColor } from "../common/status";
+import { createStore, useStore } from "../common/store";
+import { Duration, Time } from "../common/Time";
+import { shortId, shortVersion, shown } from "../common/text";
 import type { Run } from "../gen/kaonapi/run/v1/run_pb";
-import { StatusLabel } from "../shared/StatusMark";
-import { statusLook, toneColor } from "../shared/status";
-import { createStore, useStore } from "../shared/store";
-import { Duration, Time } from "../shared/Time";
-import { shortId, shortVersion, shown } from "../shared/text";
 import classes from "./columns.module.css";
 import type { Order } from "./search";
 

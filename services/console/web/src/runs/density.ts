@@ -1,5 +1,5 @@
+import { statusLook, type Tone } from "../common/status";
 import type { CountRunsResponse, StatusCount } from "../gen/kaonapi/view/v1/runs_pb";
-import { statusLook, type Tone } from "../shared/status";
 
 /** From the ground up: what needs somebody stands where it is seen first. */
 export const STACK: readonly Tone[] = ["failed", "running", "waiting", "idle", "done", "off"];

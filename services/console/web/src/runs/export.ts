@@ -1,8 +1,8 @@
 import { views } from "../api/transport";
+import { statusLook } from "../common/status";
+import { csv } from "../common/text";
+import { millisOf } from "../common/time";
 import type { Run } from "../gen/kaonapi/run/v1/run_pb";
-import { statusLook } from "../shared/status";
-import { csv } from "../shared/text";
-import { millisOf } from "../shared/time";
 import { filterOf, orderOf } from "./filter";
 import type { RunsSearch } from "./search";
 

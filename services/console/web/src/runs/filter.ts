@@ -1,10 +1,10 @@
 import { create } from "@bufbuild/protobuf";
 import { type Timestamp, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { statusLook, statusOf } from "../common/status";
+import { formatTime, parseSince, type Zone } from "../common/time";
 import type { Status } from "../gen/kaonapi/run/v1/run_pb";
 import { type RunFilter, RunFilterSchema, RunOrder } from "../gen/kaonapi/view/v1/runs_pb";
 import { splitLabel } from "../launch/draft";
-import { statusLook, statusOf } from "../shared/status";
-import { formatTime, parseSince, type Zone } from "../shared/time";
 import type { Order, RunsSearch } from "./search";
 
 /** Returns what the server selects by. `now` is what ages such as "24h" count from. */

@@ -1,5 +1,5 @@
-import { listOf, textOf } from "../shared/search";
-import { RUN_STATUSES } from "../shared/status";
+import { listOf, textOf } from "../common/search";
+import { RUN_STATUSES } from "../common/status";
 
 /** In which order runs are listed. */
 export const ORDERS = ["newest", "oldest", "longest", "shortest"] as const;

@@ -2,9 +2,9 @@ import { keepPreviousData, useInfiniteQuery, useQuery } from "@tanstack/react-qu
 import { useCallback, useEffect, useMemo, useReducer, useRef, useState } from "react";
 import { useFollow } from "../api/live/live";
 import { views } from "../api/transport";
+import { formatSearch } from "../common/search";
 import type { Run } from "../gen/kaonapi/run/v1/run_pb";
 import type { WatchResponse } from "../gen/kaonapi/view/v1/watch_pb";
-import { formatSearch } from "../shared/search";
 import { filterOf, orderOf } from "./filter";
 import { type Changes, mergeRuns, withUpdate } from "./merge";
 import type { RunsSearch } from "./search";

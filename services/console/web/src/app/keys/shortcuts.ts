@@ -1,5 +1,5 @@
 import { useEffect, useRef } from "react";
-import { createStore, useStore } from "../../shared/store";
+import { createStore, useStore } from "../../common/store";
 import { advance, chordOf, isTyping, type Keys, type Pending } from "./chord";
 
 /** One shortcut that works at the moment. */

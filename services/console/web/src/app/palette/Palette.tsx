@@ -1,7 +1,7 @@
 import { Modal } from "@mantine/core";
 import { IconSearch } from "@tabler/icons-react";
 import { type KeyboardEvent, useEffect, useId, useMemo, useRef, useState } from "react";
-import { shown } from "../../shared/text";
+import { shown } from "../../common/text";
 import { Keys } from "../keys/Keys";
 import { type PaletteEntry, usePaletteEntries } from "./entries";
 import { matching } from "./match";

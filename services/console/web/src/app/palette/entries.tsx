@@ -14,10 +14,10 @@ import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { type ReactNode, useDeferredValue, useMemo } from "react";
 import { useSession } from "../../api/session";
+import { StatusMark } from "../../common/StatusMark";
+import { shortId } from "../../common/text";
+import { zoneStore } from "../../common/zone";
 import { findRuns, workflowsQuery } from "../../runs/queries";
-import { StatusMark } from "../../shared/StatusMark";
-import { shortId } from "../../shared/text";
-import { zoneStore } from "../../shared/zone";
 import { signOutHere } from "../leave";
 import type { Entry } from "./match";
 

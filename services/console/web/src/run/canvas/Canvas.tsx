@@ -12,8 +12,8 @@ import {
   useReactFlow,
 } from "@xyflow/react";
 import { type KeyboardEvent, useCallback, useEffect, useMemo, useRef, useState } from "react";
-import { EmptyState, ErrorState, LoadingState } from "../../shared/states";
-import { formatCount } from "../../shared/text";
+import { EmptyState, ErrorState, LoadingState } from "../../common/states";
+import { formatCount } from "../../common/text";
 import { useRunPage } from "../context";
 import { addCounts, type Counts, noCounts, sum } from "../model/counts";
 import type { GraphModel, GraphNode } from "../model/graph";

@@ -22,12 +22,12 @@ import {
 } from "@tabler/icons-react";
 import type { NodeProps } from "@xyflow/react";
 import { memo } from "react";
+import { StatusMark } from "../../common/StatusMark";
+import { statusLook } from "../../common/status";
+import { Duration } from "../../common/Time";
+import { clipped, formatCount, shown } from "../../common/text";
+import { formatDuration } from "../../common/time";
 import { Status } from "../../gen/kaonapi/run/v1/run_pb";
-import { StatusMark } from "../../shared/StatusMark";
-import { statusLook } from "../../shared/status";
-import { Duration } from "../../shared/Time";
-import { clipped, formatCount, shown } from "../../shared/text";
-import { formatDuration } from "../../shared/time";
 import { sum } from "../model/counts";
 import type { GraphNode } from "../model/graph";
 import type { NodeState } from "../model/overlay";

@@ -1,7 +1,7 @@
 import { useElementSize } from "@mantine/hooks";
 import { type KeyboardEvent, type PointerEvent, useEffect, useMemo, useRef, useState } from "react";
-import { statusLook } from "../../shared/status";
-import { formatDuration } from "../../shared/time";
+import { statusLook } from "../../common/status";
+import { formatDuration } from "../../common/time";
 import { metricText } from "../charts/format";
 import classes from "./Cells.module.css";
 import { type Cells, valuesBy } from "./cells";

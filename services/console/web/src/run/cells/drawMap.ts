@@ -2,7 +2,7 @@
 
 import { useComputedColorScheme } from "@mantine/core";
 import { useMemo } from "react";
-import { SHAPES, statusLook } from "../../shared/status";
+import { SHAPES, statusLook } from "../../common/status";
 import type { Cells } from "./cells";
 import type { Camera, Grid, Point } from "./heatmap";
 

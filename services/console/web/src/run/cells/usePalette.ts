@@ -1,6 +1,6 @@
 import { useComputedColorScheme } from "@mantine/core";
 import { useMemo } from "react";
-import { paletteOf, statusLook } from "../../shared/status";
+import { paletteOf, statusLook } from "../../common/status";
 import { STATUSES, Status } from "../model/counts";
 import { packColor, ramp } from "./heatmap";
 

@@ -4,7 +4,7 @@ import { EditorState } from "@codemirror/state";
 import { drawSelection, EditorView, lineNumbers } from "@codemirror/view";
 import { tags } from "@lezer/highlight";
 import { useEffect, useRef } from "react";
-import { nonce } from "../../shared/nonce";
+import { nonce } from "../../common/nonce";
 import classes from "./CodeView.module.css";
 
 /** A colour of a shape, made darker or lighter until letters can be read in it. */

@@ -1,10 +1,10 @@
 import { toJsonString } from "@bufbuild/protobuf";
 import { SegmentedControl } from "@mantine/core";
 import { lazy, Suspense, useMemo, useState } from "react";
+import { CopyButton } from "../../common/CopyButton";
+import { LoadingState } from "../../common/states";
+import { shown } from "../../common/text";
 import { WorkflowDefinitionSchema } from "../../gen/kaonapi/workflow/v1/definition_pb";
-import { CopyButton } from "../../shared/CopyButton";
-import { LoadingState } from "../../shared/states";
-import { shown } from "../../shared/text";
 import { useRunPage } from "../context";
 import classes from "./CodeView.module.css";
 import { definitionText } from "./python";

@@ -1,9 +1,9 @@
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useEffect } from "react";
-import { StatusLabel, StatusMark } from "../../shared/StatusMark";
-import { ErrorState, LoadingState } from "../../shared/states";
-import { Duration } from "../../shared/Time";
-import { clipped, shown } from "../../shared/text";
+import { StatusLabel, StatusMark } from "../../common/StatusMark";
+import { ErrorState, LoadingState } from "../../common/states";
+import { Duration } from "../../common/Time";
+import { clipped, shown } from "../../common/text";
 import { views } from "../clients";
 import { useRunPage } from "../context";
 import { noCounts, worstOf } from "../model/counts";

@@ -1,7 +1,7 @@
 import { UnstyledButton } from "@mantine/core";
-import { StatusMark } from "../../shared/StatusMark";
-import { shown } from "../../shared/text";
-import { formatDuration } from "../../shared/time";
+import { StatusMark } from "../../common/StatusMark";
+import { shown } from "../../common/text";
+import { formatDuration } from "../../common/time";
 import { Chart } from "../charts/Chart";
 import { metricText } from "../charts/format";
 import { seriesOf } from "../charts/iterations";

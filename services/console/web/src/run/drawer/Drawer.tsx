@@ -1,10 +1,10 @@
 import { ActionIcon, Tabs, Tooltip } from "@mantine/core";
 import { IconArrowsDiagonal, IconX } from "@tabler/icons-react";
 import { type KeyboardEvent, useEffect, useRef, useState } from "react";
+import { StatusLabel } from "../../common/StatusMark";
+import { ErrorState, LoadingState } from "../../common/states";
+import { shown } from "../../common/text";
 import { LogView } from "../../logs/LogView";
-import { StatusLabel } from "../../shared/StatusMark";
-import { ErrorState, LoadingState } from "../../shared/states";
-import { shown } from "../../shared/text";
 import { useRunPage } from "../context";
 import { nodeName, parsePath, scopeOf } from "../model/paths";
 import type { Panel } from "../search";

@@ -1,10 +1,10 @@
 import { Button } from "@mantine/core";
 import { IconGridDots } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
+import { StatusLabel, StatusMark } from "../../common/StatusMark";
+import { clipped, formatCount, shown } from "../../common/text";
+import { formatDuration } from "../../common/time";
 import { Status } from "../../gen/kaonapi/run/v1/run_pb";
-import { StatusLabel, StatusMark } from "../../shared/StatusMark";
-import { clipped, formatCount, shown } from "../../shared/text";
-import { formatDuration } from "../../shared/time";
 import { views } from "../clients";
 import { useRunPage } from "../context";
 import { countsOf, worstOf } from "../model/counts";

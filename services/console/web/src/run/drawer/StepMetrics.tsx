@@ -1,6 +1,6 @@
+import { EmptyState } from "../../common/states";
+import { shown } from "../../common/text";
 import type { MetricSeries } from "../../gen/kaonapi/view/v1/run_view_pb";
-import { EmptyState } from "../../shared/states";
-import { shown } from "../../shared/text";
 import { Chart } from "../charts/Chart";
 import { metricText } from "../charts/format";
 import classes from "./Drawer.module.css";

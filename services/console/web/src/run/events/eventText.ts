@@ -1,10 +1,10 @@
 /** Events of a history in words. */
 
+import { statusLook } from "../../common/status";
+import { clipped } from "../../common/text";
 import type { HistoryEvent } from "../../gen/kaonapi/run/v1/history_pb";
 import { Status } from "../../gen/kaonapi/run/v1/run_pb";
 import type { StepError } from "../../gen/kaonapi/step/v1/step_pb";
-import { statusLook } from "../../shared/status";
-import { clipped } from "../../shared/text";
 
 export interface EventLine {
   /** Name of the event's field, in words: "step ended". */

@@ -3,7 +3,7 @@ import { IconLoader2, IconShield, IconShieldCheck, IconShieldX } from "@tabler/i
 import { useMutation } from "@tanstack/react-query";
 import { faultOf } from "../../api/fault";
 import { runs } from "../../api/transport";
-import { formatCount } from "../../shared/text";
+import { formatCount } from "../../common/text";
 import classes from "./RunHeader.module.css";
 
 /**

@@ -1,8 +1,8 @@
+import { StatusMark } from "../../common/StatusMark";
+import { EmptyState } from "../../common/states";
+import { statusLook } from "../../common/status";
+import { shown } from "../../common/text";
 import { Status } from "../../gen/kaonapi/run/v1/run_pb";
-import { StatusMark } from "../../shared/StatusMark";
-import { EmptyState } from "../../shared/states";
-import { statusLook } from "../../shared/status";
-import { shown } from "../../shared/text";
 import { useRunPage } from "../context";
 import classes from "./Outputs.module.css";
 import { Values } from "./Values";

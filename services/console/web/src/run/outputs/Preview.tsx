@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { formatCount, shown } from "../../shared/text";
+import { formatCount, shown } from "../../common/text";
 import { type Artifact, pretty, previewOf, previewUrl, tableOf } from "./artifacts";
 import classes from "./Outputs.module.css";
 import { sizeText } from "./size";

@@ -1,8 +1,8 @@
 import { UnstyledButton } from "@mantine/core";
 import { IconChevronRight, IconFile } from "@tabler/icons-react";
 import { useState } from "react";
-import { CopyButton } from "../../shared/CopyButton";
-import { clipped, shown } from "../../shared/text";
+import { CopyButton } from "../../common/CopyButton";
+import { clipped, shown } from "../../common/text";
 import { type Artifact, artifactOf, pretty, previewOf } from "./artifacts";
 import classes from "./Outputs.module.css";
 import { Preview } from "./Preview";

@@ -3,9 +3,9 @@ import { IconChevronLeft, IconChevronRight, IconGitFork, IconPlayerTrackNext } f
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { type PointerEvent, useMemo, useRef, useState } from "react";
-import { formatCount } from "../../shared/text";
-import { formatClock, formatDuration, millisOf } from "../../shared/time";
-import { useZone } from "../../shared/zone";
+import { formatCount } from "../../common/text";
+import { formatClock, formatDuration, millisOf } from "../../common/time";
+import { useZone } from "../../common/zone";
 import { commands, idempotencyKey } from "../commands";
 import { useRunPage } from "../context";
 import { Plan, Refusal } from "../header/Actions";

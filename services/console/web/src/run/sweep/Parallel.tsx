@@ -1,7 +1,7 @@
 import { useElementSize } from "@mantine/hooks";
 import { type PointerEvent, useRef } from "react";
+import { clipped, shown } from "../../common/text";
 import { Goal } from "../../gen/kaonapi/workflow/v1/definition_pb";
-import { clipped, shown } from "../../shared/text";
 import { metricText } from "../charts/format";
 import { Status } from "../model/counts";
 import classes from "./Sweep.module.css";

@@ -1,10 +1,10 @@
 import { Button, Select } from "@mantine/core";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
+import { StatusMark } from "../../common/StatusMark";
+import { EmptyState, ErrorState, LoadingState } from "../../common/states";
+import { counted, shown } from "../../common/text";
 import { Goal } from "../../gen/kaonapi/workflow/v1/definition_pb";
-import { StatusMark } from "../../shared/StatusMark";
-import { EmptyState, ErrorState, LoadingState } from "../../shared/states";
-import { counted, shown } from "../../shared/text";
 import { Chart } from "../charts/Chart";
 import { metricText } from "../charts/format";
 import { views } from "../clients";

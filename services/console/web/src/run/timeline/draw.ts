@@ -2,8 +2,8 @@
 
 import { useComputedColorScheme } from "@mantine/core";
 import { useMemo } from "react";
-import { paletteOf, SHAPES, statusLook } from "../../shared/status";
-import { formatClock, formatDuration, type Zone } from "../../shared/time";
+import { paletteOf, SHAPES, statusLook } from "../../common/status";
+import { formatClock, formatDuration, type Zone } from "../../common/time";
 import { STATUSES, Status } from "../model/counts";
 import { firstSeen, type Row, type Spans } from "./spans";
 

@@ -27,7 +27,7 @@ function usedComponents(): Set<string> {
 }
 
 test("every component of Mantine that a page uses has its styles", () => {
-  const sheet = readFileSync("src/shared/mantine-parts.css", "utf8");
+  const sheet = readFileSync("src/common/mantine-parts.css", "utf8");
   const wanted = [...usedComponents()].flatMap((name) => BUILT_ON[name] ?? [name]);
   const missing = wanted.filter((name) => existsSync(`${STYLES}/${name}.css`) && !sheet.includes(`/${name}.css`));
   expect(missing).toEqual([]);
