@@ -10,8 +10,6 @@ export interface Connection {
 
 const store = createStore<Connection>({ state: "good", goodAt: 0, reason: "" });
 
-export const connectionStore = store;
-
 /** Notes that the server answered. */
 export function noteGood(now = Date.now()): void {
   const { state, goodAt } = store.get();

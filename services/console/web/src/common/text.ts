@@ -32,9 +32,18 @@ export function shortId(id: string, length = 8): string {
   return plain.length <= length + 1 ? plain : plain.slice(-length);
 }
 
-/** Shortens a version: the first characters of its digest. */
+/** Shortens a version, or another digest, to its first characters. */
 export function shortVersion(version: string): string {
   return version.replace(/^sha256:/, "").slice(0, 8);
+}
+
+/** Reads JSON; undefined for text that is none. */
+export function parsedJson(json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch {
+    return undefined;
+  }
 }
 
 /** One cell of a CSV file: quoted where needed, and with a leading apostrophe where a spreadsheet would run it as a formula. */

@@ -1,3 +1,4 @@
+import { parsedJson } from "../common/text";
 import { type Parameter, ValueType } from "../gen/kaonapi/workflow/v1/definition_pb";
 
 /** Which control a parameter has. */
@@ -28,7 +29,7 @@ const IS_TEXT: readonly ValueType[] = [ValueType.STRING, ValueType.DATE];
 /** Returns how a value stands in its field: texts without their quotes, everything else as JSON. */
 export function fieldText(parameter: Parameter, json: string): string {
   if (!IS_TEXT.includes(parameter.type)) return json;
-  const value = parse(json);
+  const value = parsedJson(json);
   return typeof value === "string" ? value : json;
 }
 
@@ -73,17 +74,9 @@ function isObject(value: unknown): boolean {
 }
 
 function checkJson(text: string, fits: (value: unknown) => boolean = () => true, wanted = ""): Encoded {
-  const value = parse(text);
+  const value = parsedJson(text);
   if (value === undefined) return { problem: `Is no JSON. ${wanted}`.trim() };
   return fits(value) ? { json: text } : { problem: wanted };
-}
-
-function parse(json: string): unknown {
-  try {
-    return JSON.parse(json);
-  } catch {
-    return undefined;
-  }
 }
 
 /** What is typed, by parameter; a parameter that is missing has its default. */

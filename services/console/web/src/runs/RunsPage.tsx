@@ -7,6 +7,7 @@ import { faultOf } from "../api/fault";
 import { useSession } from "../api/session";
 import { useShortcut } from "../app/keys/shortcuts";
 import { runsRoute } from "../app/router";
+import { download } from "../common/download";
 import { LinkButton } from "../common/LinkButton";
 import { Page } from "../common/Page";
 import { EmptyState, ErrorState, LoadingState } from "../common/states";
@@ -16,7 +17,7 @@ import { BulkBar } from "./BulkBar";
 import { choose } from "./bulk";
 import { BAR, DensityAxis } from "./DensityAxis";
 import { barsOf } from "./density";
-import { download, MOST, readAll, runsCsv } from "./export";
+import { MOST, readAll, runsCsv } from "./export";
 import { FilterBar } from "./FilterBar";
 import { isFiltered } from "./filter";
 import classes from "./RunsPage.module.css";
@@ -141,7 +142,10 @@ function Export({ search, total }: { search: RunsSearch; total: bigint | undefin
     setCount(0);
     try {
       const runs = await readAll(search, setCount);
-      download(`runs-${new Date().toISOString().slice(0, 19).replaceAll(":", "")}.csv`, runsCsv(runs));
+      download(
+        `runs-${new Date().toISOString().slice(0, 19).replaceAll(":", "")}.csv`,
+        new Blob([runsCsv(runs)], { type: "text/csv;charset=utf-8" }),
+      );
     } catch (error) {
       setProblem(faultOf(error).message);
     }

@@ -79,13 +79,3 @@ export async function readAll(search: RunsSearch, told: (count: number) => void)
   } while (pageToken !== "" && found.length < MOST);
   return found.slice(0, MOST);
 }
-
-/** Gives the browser a file to keep. */
-export function download(name: string, text: string): void {
-  const url = URL.createObjectURL(new Blob([text], { type: "text/csv;charset=utf-8" }));
-  const link = document.createElement("a");
-  link.href = url;
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(url), 10_000);
-}

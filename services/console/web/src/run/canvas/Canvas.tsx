@@ -15,10 +15,10 @@ import { type KeyboardEvent, useCallback, useEffect, useMemo, useRef, useState }
 import { EmptyState, ErrorState, LoadingState } from "../../common/states";
 import { formatCount } from "../../common/text";
 import { useRunPage } from "../context";
-import { addCounts, type Counts, noCounts, sum } from "../model/counts";
+import { addCounts, type Counts, noCounts } from "../model/counts";
 import type { GraphModel, GraphNode } from "../model/graph";
 import type { Overlay } from "../model/overlay";
-import { parsePath } from "../model/paths";
+import { nodeName } from "../model/paths";
 import classes from "./canvas.module.css";
 import { drawn, openDepth } from "./folding";
 import { Lines } from "./Lines";
@@ -80,7 +80,7 @@ function Flow({ graph, layout, closed, direction, toggle, size }: FlowProps) {
   const nodes = useNodes(graph, layout, seen, closed, direction, toggle);
   const { setViewport, setCenter, getZoom } = useReactFlow();
   const selectedBox = useRef<Box>(undefined);
-  selectedBox.current = layout.nodes[selectedName(search.step)];
+  selectedBox.current = layout.nodes[nodeName(search.step)];
   const fitted = useRef("");
   const shape = `${layout.width}x${layout.height} in ${size.width > 0}`;
   useEffect(() => {
@@ -92,7 +92,7 @@ function Flow({ graph, layout, closed, direction, toggle, size }: FlowProps) {
     return () => cancelAnimationFrame(frame);
   }, [shape, layout, size, direction, setViewport]);
   const move = (event: KeyboardEvent): void => {
-    const next = neighbour(layout, seen.nodes, selectedName(search.step), event.key);
+    const next = neighbour(layout, seen.nodes, nodeName(search.step), event.key);
     if (next === undefined) return;
     event.preventDefault();
     go({ step: pathFor(next, nodes) }, { replace: true });
@@ -234,7 +234,7 @@ function useNodes(
       zIndex: -1,
       selectable: false,
     };
-    const selected = selectedName(search.step);
+    const selected = nodeName(search.step);
     const cards = seen.nodes.flatMap((node): Node[] => {
       const box = layout.nodes[node.name];
       if (box === undefined) return [];
@@ -287,11 +287,7 @@ function insideCounts(node: GraphNode, overlay: Overlay): Counts {
     if (state?.counts !== undefined) addCounts(counts, state.counts);
     else counts[state?.status ?? 0] = (counts[state?.status ?? 0] ?? 0) + 1;
   }
-  return sum(counts) > 0 ? counts : noCounts();
-}
-
-function selectedName(path: string): string {
-  return parsePath(path).at(-1)?.name ?? "";
+  return counts;
 }
 
 /** The path of what is shown of a node, or its name when nothing of it has begun. */

@@ -1,5 +1,6 @@
 /** A definition in the words of the language: as somebody would write it in Python. */
 
+import { parsedJson } from "../../common/text";
 import {
   type Binding,
   type Block,
@@ -206,7 +207,7 @@ function hooks(graph: Graph | undefined): string[] {
 
 function stepOptions(step: Step): string[] {
   const options: string[] = [];
-  const config = parsed(step.configJson);
+  const config = parsedJson(step.configJson);
   if (typeof config === "object" && config !== null) {
     for (const [key, value] of Object.entries(config)) options.push(`${key}=${literal(JSON.stringify(value))}`);
   }
@@ -350,17 +351,9 @@ function text(value: string): string {
   return JSON.stringify(value);
 }
 
-function parsed(json: string): unknown {
-  try {
-    return JSON.parse(json);
-  } catch {
-    return undefined;
-  }
-}
-
 /** JSON as Python writes it. */
 function literal(json: string): string {
-  return json.length > 4_000 ? `${json.slice(0, 4_000)}...` : python(parsed(json), json);
+  return json.length > 4_000 ? `${json.slice(0, 4_000)}...` : python(parsedJson(json), json);
 }
 
 function python(value: unknown, json: string): string {

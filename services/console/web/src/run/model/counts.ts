@@ -1,5 +1,6 @@
 /** Numbers of things by status. */
 
+import { statusLook } from "../../common/status";
 import { Status } from "../../gen/kaonapi/run/v1/run_pb";
 import type { StatusCount } from "../../gen/kaonapi/view/v1/runs_pb";
 
@@ -68,17 +69,8 @@ export const BAR_ORDER: readonly Status[] = [
   Status.UNSPECIFIED,
 ];
 
-const ENDED: ReadonlySet<number> = new Set([
-  Status.SUCCEEDED,
-  Status.FAILED,
-  Status.SKIPPED,
-  Status.CANCELLED,
-  Status.TIMED_OUT,
-  Status.QUARANTINED,
-]);
-
 export function hasEnded(status: number): boolean {
-  return ENDED.has(status);
+  return statusLook(status).terminal;
 }
 
 const UNSUCCESSFUL: ReadonlySet<number> = new Set([

@@ -2,7 +2,7 @@
 
 import type { BlockView, StepView } from "../../gen/kaonapi/run/v1/run_pb";
 import type { FoldedNode, Iteration, RunView } from "../../gen/kaonapi/view/v1/run_view_pb";
-import { type Counts, countsOf, Status, worstOf } from "./counts";
+import { type Counts, countsOf, Status, sum, worstOf } from "./counts";
 import { parsePath, passOf } from "./paths";
 
 /** One node of the definition in the run. */
@@ -69,7 +69,7 @@ function blockState(
 /** The cells of a foreach with those that have not begun. */
 function cellCounts(block: BlockView, folded: FoldedNode | undefined): Counts {
   const counts = countsOf(folded?.counts ?? []);
-  const begun = counts.reduce((sum, count) => sum + count, 0);
+  const begun = sum(counts);
   counts[Status.UNSPECIFIED] = (counts[Status.UNSPECIFIED] ?? 0) + Math.max(0, block.total - begun);
   return counts;
 }

@@ -1,5 +1,6 @@
 /** Values of steps: plain JSON, or references to artifacts. */
 
+import { parsedJson } from "../../common/text";
 import { parseCsv } from "./csv";
 
 export interface Artifact {
@@ -15,7 +16,7 @@ export interface Artifact {
 export function artifactOf(json: string): Artifact | undefined {
   // A value of megabytes is no reference.
   if (json.length > 20_000 || !json.includes('"artifact"')) return undefined;
-  const value = parsed(json);
+  const value = parsedJson(json);
   if (typeof value !== "object" || value === null || Object.keys(value).length !== 1) return undefined;
   const inner = (value as Record<string, unknown>).artifact;
   if (typeof inner !== "object" || inner === null) return undefined;
@@ -35,16 +36,8 @@ export function artifactOf(json: string): Artifact | undefined {
 /** JSON as people read it; text that is none stays as it is. */
 export function pretty(json: string): string {
   if (json.length > 200_000) return json;
-  const value = parsed(json);
+  const value = parsedJson(json);
   return value === undefined ? json : JSON.stringify(value, null, 2);
-}
-
-function parsed(json: string): unknown {
-  try {
-    return JSON.parse(json);
-  } catch {
-    return undefined;
-  }
 }
 
 export type PreviewKind = "image" | "table" | "text" | "html" | "none";

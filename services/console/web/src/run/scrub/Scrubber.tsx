@@ -3,7 +3,7 @@ import { IconChevronLeft, IconChevronRight, IconGitFork, IconPlayerTrackNext } f
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { type PointerEvent, useMemo, useRef, useState } from "react";
-import { formatCount } from "../../common/text";
+import { formatCount, shortVersion } from "../../common/text";
 import { formatClock, formatDuration, millisOf } from "../../common/time";
 import { useZone } from "../../common/zone";
 import { commands, idempotencyKey } from "../commands";
@@ -103,7 +103,7 @@ export function Scrubber({ scrub, spans }: { scrub: Scrub; spans: Spans | undefi
             multiline
             maw={340}
           >
-            <code className={classes.hash}>{hash.replace("sha256:", "").slice(0, 8)}</code>
+            <code className={classes.hash}>{shortVersion(hash)}</code>
           </Tooltip>
         )}
       </div>

@@ -1,5 +1,6 @@
 /** Trials of a sweep as numbers that can be drawn. */
 
+import { millisOf } from "../../common/time";
 import type { CellView } from "../../gen/kaonapi/view/v1/cells_pb";
 import { type EarlyStopping, type ForEach, Goal } from "../../gen/kaonapi/workflow/v1/definition_pb";
 import { Status } from "../model/counts";
@@ -32,7 +33,7 @@ export function trialOf(cell: CellView): Trial {
     stopped: cell.status === Status.SKIPPED,
     point: pointOf(cell.itemJson),
     metric: cell.metric !== undefined && Number.isFinite(cell.metric) ? cell.metric : undefined,
-    endedAt: cell.endTime === undefined ? undefined : Number(cell.endTime.seconds) * 1000 + cell.endTime.nanos / 1e6,
+    endedAt: millisOf(cell.endTime),
   };
 }
 
