@@ -10,10 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from kaon.cli import output
-from kaon.client import Endpoints
 from kaon.dsl import Workflow
 from kaon.step.call import call, failure
 from kaon.step.context import StepContext
@@ -23,7 +21,9 @@ from kaon_coordinator.engine.definition.compiled import compile_workflow
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.bindings import BindingError, resolve
 from kaon_coordinator.engine.state.state import StepState
+from kaon_coordinator.store.base import Store
 from kaon_coordinator.store.sql import open_store
+from kaon_embedded.state_directory import check_has_runs, database_url, tenant
 from kaon_runner.artifacts.gateway import ArtifactGateway
 from kaon_runner.errors import UserStepError
 from kaon_runner.preparation.environments import Environments
@@ -34,8 +34,6 @@ from kaon_wire.definitions.graphs import all_blocks
 from kaon_wire.errors import InvalidValue, NotFound
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
-
-_DEFAULT_TENANT = "default"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +74,7 @@ def execute(wanted: Wanted) -> int:
             spec=step_pb2.StepSpec(
                 type=block.step.type,
                 workflow=wanted.workflow.name,
-                tenant=_tenant(),
+                tenant=tenant(),
                 inputs_json=_inputs(wanted, path, block),
                 outputs=dict(block.step.outputs),
                 config_json=block.step.config_json,
@@ -90,7 +88,7 @@ def execute(wanted: Wanted) -> int:
 
 def first_failure(state: Path, run_id: str) -> str:
     """Return the path of the first python step of a run that failed by itself; empty for none."""
-    store = open_store(_database(state), durability=Durability.RELAXED)
+    store = _opened(state)
     try:
         found = [
             step.path
@@ -163,9 +161,9 @@ def _found(wanted: Wanted) -> tuple[str, d.Block]:
 
 
 def _path_in_run(wanted: Wanted) -> str:
-    store = open_store(_database(wanted.state), durability=Durability.RELAXED)
+    store = _opened(wanted.state)
     try:
-        run = store.get_run(_tenant(), wanted.run_id)
+        run = store.get_run(tenant(), wanted.run_id)
         return places.find(store, run, wanted.step, lambda place: place.status in t.BROKEN)
     finally:
         store.close()
@@ -174,7 +172,7 @@ def _path_in_run(wanted: Wanted) -> str:
 def _inputs(wanted: Wanted, path: str, block: d.Block) -> dict[str, str]:
     if not wanted.run_id:
         return {name: _value(wanted, name, binding) for name, binding in block.step.inputs.items()}
-    store = open_store(_database(wanted.state), durability=Durability.RELAXED)
+    store = _opened(wanted.state)
     try:
         run = store.load_run(wanted.run_id)
         record = store.get_workflow(run.tenant, run.workflow, run.version)
@@ -209,13 +207,7 @@ def _value(wanted: Wanted, name: str, binding: d.Binding) -> str:
     )
 
 
-def _database(state: Path) -> str:
-    if not (state / "kaon.db").is_file():
-        raise NotFound(
-            f"{state} keeps no runs: `kaon run FILE --state {state}` makes such a directory"
-        )
-    return f"sqlite:///{quote(str(state.resolve()))}/kaon.db"
-
-
-def _tenant() -> str:
-    return Endpoints.from_environment().tenant or _DEFAULT_TENANT
+def _opened(state: Path) -> Store:
+    """Open the database of a directory that keeps runs."""
+    check_has_runs(state)
+    return open_store(database_url(state), durability=Durability.RELAXED)

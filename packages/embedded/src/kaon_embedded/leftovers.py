@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
 from kaon.cli import output
 from kaon.cli.commands.runs import Submission
 from kaon.cli.values import named
-from kaon.client import Client, Endpoints
+from kaon.client import Client
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.store.sql import open_store
+from kaon_embedded.state_directory import database_url, has_runs, tenant
 from kaon_service.databases import Durability
 from kaon_wire.errors import Conflict, NotFound
 from kaonapi.run.v1 import run_pb2, run_service_pb2
@@ -78,19 +78,17 @@ class Leftovers:
 
 def leftovers(state: Path) -> Leftovers:
     """Return what earlier runs have left in a directory, which need not exist."""
-    if not (state / "kaon.db").is_file():
+    if not has_runs(state):
         return Leftovers(state=state, unfinished=(), newest="")
-    tenant = Endpoints.from_environment().tenant or "default"
-    store = open_store(
-        f"sqlite:///{quote(str(state.resolve()))}/kaon.db", durability=Durability.RELAXED
-    )
+    mine = tenant()
+    store = open_store(database_url(state), durability=Durability.RELAXED)
     try:
         unfinished = [
             run.run_id
             for status in _OPEN
-            for run in store.list_runs(tenant, status=status, page_size=_LISTED).runs
+            for run in store.list_runs(mine, status=status, page_size=_LISTED).runs
         ]
-        newest = [run.run_id for run in store.list_runs(tenant, page_size=1).runs]
+        newest = [run.run_id for run in store.list_runs(mine, page_size=1).runs]
     finally:
         store.close()
     return Leftovers(

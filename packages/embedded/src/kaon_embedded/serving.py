@@ -53,7 +53,7 @@ def serve(
     second coordinator takes over when the process ends (runs go on when it is started again), no runner on another machine can
     join, and the model publisher is a service of its own (KAON_PUBLISHER).
 
-    \\b
+    \b
     kaon serve
     kaon serve --state /srv/kaon --address 0.0.0.0:7070 --slots 8 --ui
     kaon submit recommendations.py --watch    # in another terminal

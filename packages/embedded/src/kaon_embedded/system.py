@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from urllib.parse import quote
 
 from kaon_coordinator.bootstrap import Application
 from kaon_coordinator.retention import Keep
@@ -17,13 +16,13 @@ from kaon_coordinator.transport.base import Handler
 from kaon_coordinator.transport.memory import MemoryGroup, MemoryTransport
 from kaon_coordinator.transport.memory_records import MemoryRecords
 from kaon_coordinator.view.sources import others_runs, own_runs
+from kaon_embedded.state_directory import check_has_runs, database_url
 from kaon_embedded.state_lock import StateLock
 from kaon_runner.bootstrap import RunnerService, build_runner
 from kaon_runner.settings import Settings as RunnerSettings
 from kaon_runner.transport.memory import MemoryTransport as RunnerTransport
 from kaon_service.thread import ApplicationThread
 from kaon_wire.definitions.graphs import all_blocks
-from kaon_wire.errors import NotFound
 from kaon_wire.memory import MemoryBroker
 from kaon_wire.topics import Catalogue
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -83,10 +82,7 @@ def look(state: Path) -> Iterator[str]:
     Raises:
         NotFound: The directory contains no runs.
     """
-    if not (state / "kaon.db").is_file():
-        raise NotFound(
-            f"{state} keeps no runs: `kaon run FILE --state {state}` makes such a directory"
-        )
+    check_has_runs(state)
     with EmbeddedSystem(EmbeddedSettings(state=state, slots=0, looking=True)) as system:
         yield system.address
 
@@ -156,11 +152,6 @@ class EmbeddedSystem:
             for kind, names in missing.items()
         ]
 
-    @property
-    def failure(self) -> BaseException | None:
-        """Return the error that ended the coordinator, if any."""
-        return self._coordinator.failure
-
     def _make_runner(self, pool: str) -> RunnerService:
         name = "" if pool == DEFAULT_POOL else f"-{pool}"
         settings = RunnerSettings(
@@ -179,7 +170,7 @@ class EmbeddedSystem:
 
     def _make_coordinator(self) -> Application:
         settings = CoordinatorSettings(
-            database=f"sqlite:///{quote(str(self._settings.state))}/kaon.db",
+            database=database_url(self._settings.state),
             address="127.0.0.1:0" if self._settings.looking else self._settings.address,
             artifacts=self._settings.artifacts,
             scratch="" if self._settings.looking else self._scratch,
