@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from rich.console import Console
 from rich.text import Text
@@ -49,12 +49,15 @@ def show(
         if number:
             out.print()
         _print(place, out)
-        inside = [
-            step
-            for step in found.steps
-            if step.path.startswith((f"{place.path}/", f"{place.path}["))
-        ]
-        for step in inside if isinstance(place, run_pb2.BlockView) else ():
+        if isinstance(place, run_pb2.BlockView):
+            _print_inside(place, found.steps, out)
+
+
+def _print_inside(
+    block: run_pb2.BlockView, steps: Iterable[run_pb2.StepView], out: Console
+) -> None:
+    for step in steps:
+        if step.path.startswith((f"{block.path}/", f"{block.path}[")):
             out.print(
                 Text.assemble("  ", step.path, "  ", status_text(step.status), f"  {took(step)}")
             )

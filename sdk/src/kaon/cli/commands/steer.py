@@ -164,9 +164,10 @@ def retry(
     kaon retry 01JD3Z... 'regions[US]'              # only the failed steps of this cell
     """
     with options.client(server=server) as client:
-        before = client.run(run).steps
+        # Only people are told how many steps run again.
+        before = () if json else client.run(run).steps
         found = client.retry(run, path, reason)
-        after = client.run(run).steps
+        after = () if json else client.run(run).steps
     again = _again(before, after)
     _tell(found, f"Retrying the failed steps{f' of {path}' if path else ''}{again}.", json=json)
 
