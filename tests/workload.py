@@ -16,7 +16,6 @@ from kaonapi.run.v1 import history_pb2, run_pb2
 
 # Pauses between submits that were not acknowledged.
 _PAUSE_SECONDS = 0.2
-_SUBMIT_SECONDS = 15.0
 
 
 @dataclass

@@ -54,7 +54,7 @@ def the_one(store: places.PlaceStore, run: RunRecord, written: str, output: str)
     """
     path = places.find(store, run, written) if written else ""
     place = f"{path} of run {run.run_id}" if path else f"run {run.run_id}"
-    all_here = [each for each in listed(store, run, path) if each.path == path]
+    all_here = list(_in_outputs(path, _outputs_at(store, run, path)))
     found = [each for each in all_here if output in ("", each.output)]
     if not found:
         names = ", ".join(each.output for each in all_here[:_LISTED]) or "none"
@@ -69,6 +69,14 @@ def the_one(store: places.PlaceStore, run: RunRecord, written: str, output: str)
             f"artifact {found[0].output} of {place} is not in the artifact store: read it at {found[0].uri}"
         )
     return found[0]
+
+
+def _outputs_at(store: places.PlaceStore, run: RunRecord, path: str) -> Mapping[str, str]:
+    """Return the outputs of the row at a path; of the empty path, those of the run."""
+    if not path:
+        return _outputs(run.row.outputs)
+    row = store.find_row(run.run_id, path)
+    return {} if row is None else canonical.loads(row.data).get("outputs", {})
 
 
 def _outputs(text: str) -> Mapping[str, str]:

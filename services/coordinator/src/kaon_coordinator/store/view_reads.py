@@ -103,6 +103,19 @@ class ViewReads:
         with self._reading("query_runs") as connection:
             return run_queries.page(connection, tenant, wish, order, page_size, page_token)
 
+    def newest_runs(self, tenant: str, wish: runs_pb2.RunFilter, most: int) -> list[RunRecord]:
+        """Return the newest runs that a filter selects, page by page until there are so many."""
+        found: list[RunRecord] = []
+        token = ""
+        while len(found) < most:
+            size = min(_AT_ONCE, most - len(found))
+            page = self.query_runs(tenant, wish, page_size=size, page_token=token)
+            found += page.runs
+            token = page.next_page_token
+            if not token:
+                break
+        return found
+
     def count_runs(
         self, tenant: str, wish: runs_pb2.RunFilter, buckets: int, now_us: int
     ) -> run_queries.Counts:

@@ -84,7 +84,7 @@ class Folded:
         self._out(key)
         one = _counted(place, instance)
         self._instances[key] = one
-        self._sums.setdefault(place, Sum(kind=kind)).add(one, 1)
+        self.sum_at(place, kind).add(one, 1)
         return place
 
     def sum_at(self, place: Place, kind: str) -> Sum:

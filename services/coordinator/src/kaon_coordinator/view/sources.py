@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
-from typing import Protocol, TypeAlias
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 
-from kaon_coordinator.api.feed import RunFeed
+from kaon_coordinator.api.feed import Listener, RunFeed
 from kaon_coordinator.faults import going_on
 from kaon_coordinator.store.view_reads import ViewReads
 from kaon_coordinator.view.read_threads import Threads
-from kaonapi.run.v1 import run_pb2
 
-
-class Ear(Protocol):
-    """Takes hints, on its event loop."""
-
-    def changed(self, run_ids: Collection[str]) -> None:
-        """Note that runs have new events."""
-
-    def progress(self, run_id: str, view: run_pb2.StepView) -> None:
-        """Note how far a running step has come."""
-
-
+# Takes hints, on its event loop.
+Ear: TypeAlias = Listener
 # Tells an ear what it hears, until cancelled.
 Source: TypeAlias = Callable[[Ear], Awaitable[None]]
 

@@ -93,18 +93,8 @@ class _Runs(Topic):
         return told if own else None
 
     def _newest(self, parts: ViewParts) -> list[runs_pb2.RunLine]:
-        size = self._wish.page_size or _RUNS
-        found: list[RunRecord] = []
-        token = ""
-        while len(found) < size:
-            page = parts.reads.query_runs(
-                self._tenant, self._wish.filter, page_size=size - len(found), page_token=token
-            )
-            found += page.runs
-            token = page.next_page_token
-            if not token:
-                break
-        return run_lines.lines(found)
+        wanted = self._wish.page_size or _RUNS
+        return run_lines.lines(parts.reads.newest_runs(self._tenant, self._wish.filter, wanted))
 
     def _matching(self, parts: ViewParts, run_ids: set[str]) -> list[RunRecord]:
         wish = runs_pb2.RunFilter()

@@ -13,7 +13,6 @@ from kaon_wire.errors import InvalidValue
 from kaonapi.view.v1 import runs_pb2
 
 _RUNS = 100
-_PAGE = 500
 _LONGEST_VALUE = 65_536
 
 
@@ -66,18 +65,7 @@ def _newest(reads: ViewReads, tenant: str, request: runs_pb2.ListValuesRequest) 
     wish.CopyFrom(request.filter)
     del wish.workflows[:]
     wish.workflows.append(request.workflow)
-    wanted = request.runs or _RUNS
-    found: list[RunRecord] = []
-    token = ""
-    while len(found) < wanted:
-        page = reads.query_runs(
-            tenant, wish, page_size=min(_PAGE, wanted - len(found)), page_token=token
-        )
-        found += page.runs
-        token = page.next_page_token
-        if not token:
-            break
-    return found
+    return reads.newest_runs(tenant, wish, request.runs or _RUNS)
 
 
 def _outputs(run: RunRecord) -> dict[str, str]:

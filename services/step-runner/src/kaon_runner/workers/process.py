@@ -119,8 +119,6 @@ class WarmWorker:
         self.average = 0.0
         self.child: Child | None = None
         self.closed = False
-        # Whether its channel is closed, too.
-        self._gone = False
         self._owner = owner
         self._loop = asyncio.get_running_loop()
         self.channel = Channel()
@@ -209,7 +207,7 @@ class WarmWorker:
         Raises:
             Requeued: The socket is full of waiting steps, or the process is gone.
         """
-        if self._gone:
+        if self.channel.closed:
             raise Requeued
         self._next_id += 1
         task.id = self._next_id
@@ -225,7 +223,7 @@ class WarmWorker:
 
     def take_back(self) -> list[WorkerTask]:
         """Return all submitted steps that have not been started; none of a worker whose process is gone."""
-        if self._gone:
+        if self.channel.closed:
             return []
         taken = self.channel.take_back()
         # Not simply the last ones: the worker also receives, and may have taken one from among them.
@@ -251,7 +249,7 @@ class WarmWorker:
 
     def discard(self) -> None:
         """Release the resources of a process that could not be started."""
-        self.closed = self._gone = True
+        self.closed = True
         self.channel.close()
 
     def close(self) -> None:
@@ -349,7 +347,6 @@ class WarmWorker:
         for task in running:
             self._output.drain(task.id, task.log)
         self.tasks.clear()
-        self._gone = True
         self.channel.close()
         self._output.close()
         self._owner.forget(self)

@@ -43,6 +43,11 @@ class Channel:
         """Return the worker's descriptors: for steps and answers, and for signals."""
         return self.peer.fileno(), self._signals_peer.fileno()
 
+    @property
+    def closed(self) -> bool:
+        """Tell whether the ends are closed."""
+        return self.own.fileno() < 0
+
     def submit(self, number: int, *, target: str, whole: bool, context: str) -> None:
         """Send a step.
 

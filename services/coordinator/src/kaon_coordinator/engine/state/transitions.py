@@ -31,9 +31,6 @@ PASSED = frozenset({SUCCEEDED, SKIPPED})
 # Fails the enclosing scope.
 BROKEN = frozenset({FAILED, TIMED_OUT, QUARANTINED})
 
-# Terminal statuses of a run.
-RUN_ENDS = frozenset({SUCCEEDED, FAILED, CANCELLED, TIMED_OUT})
-
 _RESET = frozenset({PENDING})
 
 STEP: dict[Status, frozenset[Status]] = {

@@ -30,7 +30,7 @@ from kaon_coordinator.engine.scopes.timing import watch_node
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.bindings import typed
 from kaon_coordinator.engine.state.evolve_steps import sweep_around
-from kaon_coordinator.engine.state.state import RunState, StepState
+from kaon_coordinator.engine.state.state import StepState
 from kaon_coordinator.engine.steps.leases import claim, lease_of, lose, revoke
 from kaon_coordinator.engine.steps.retrying import retry_delay_us
 from kaon_wire import canonical
@@ -40,11 +40,6 @@ from kaonapi.step.v1 import step_pb2
 
 # Characters of an error type.
 _TYPE_CHARACTERS = 200
-
-
-def wants_runner(state: RunState, step: StepState) -> bool:
-    """Tell whether the step waits for a runner and its run may go on."""
-    return step.status == t.READY and not state.halted
 
 
 def become_ready(
