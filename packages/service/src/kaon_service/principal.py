@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from kaon_service.roles import Kind, Role
 from kaon_telemetry.tracing import is_trace_parent
 from kaon_wire.errors import InvalidValue
 
@@ -28,10 +29,19 @@ class Principal:
     # The tenant whose workflows and runs it sees.
     tenant: str = "default"
     name: str = "anonymous"
-    # As named by approvals.
+    # Of `Role`, with all that they include, and as named by approvals.
     roles: frozenset[str] = frozenset()
+    kind: Kind = Kind.PERSON
+    # The pool of a runner; empty for others.
+    pool: str = ""
+    # How the caller was authenticated: "off" (not at all), "token", "oidc", "certificate" or "service".
+    authentication: str = "off"
     # W3C trace context of the call; empty when it is missing or malformed.
     trace_parent: str = ""
+
+    def holds(self, role: Role) -> bool:
+        """Return whether the caller has a role: without authentication everybody has all of them."""
+        return self.authentication == "off" or role in self.roles
 
 
 # Set by `enter` for the duration of one call.
