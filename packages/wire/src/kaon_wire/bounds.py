@@ -84,6 +84,8 @@ _BY_NAME: Mapping[str, Range] = {
     "kaonapi.view.v1.CountLogsRequest.buckets": Range(low=0, high=1_000),
     "kaonapi.view.v1.LogFilter.attempt": _COUNT,
     "kaonapi.view.v1.QueryLogsRequest.page_size": Range(low=0, high=10_000),
+    "kaonapi.access.v1.ListTenantsRequest.page_size": Range(low=0, high=1_000),
+    "kaonapi.access.v1.ListTokensRequest.page_size": Range(low=0, high=1_000),
     "kaonapi.artifact.v1.ListArtifactsRequest.page_size": Range(low=0, high=5_000),
     "kaonapi.artifact.v1.ReadArtifactRequest.offset": _POSITION,
     "kaonapi.artifact.v1.RunArtifact.size_bytes": _POSITION,

@@ -70,3 +70,16 @@ class TokenSource(Protocol):
         Raises:
             Unavailable: The source does not answer.
         """
+
+
+class TenantSource(Protocol):
+    """Where tenants are found: with authentication, a tenant exists because an administrator made it."""
+
+    async def is_enabled(self, name: str) -> bool:
+        """Return whether a tenant exists and is not disabled.
+
+        Every call is checked, so implementations remember answers for some seconds.
+
+        Raises:
+            Unavailable: The source does not answer.
+        """
