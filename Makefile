@@ -89,6 +89,15 @@ $(STAMPS)/packages: $(PROJECTS) $(VERSION) $(STAMPS)/generate
 fetch: setup ## fetch jars and data by package name, make base images, into .kaon/cache
 	$(PY) -m kaon_local fetch
 
+# What goes to an index of a company; kaon-local, which starts servers for tests, does not.
+.PHONY: wheels
+DIST ?= dist
+wheels: setup ## build a wheel of each package into DIST=dist: pip install --find-links dist 'kaon[run]'
+	@rm -rf $(DIST)
+	@for project in packages/* sdk services/*; do \
+	  $(CACHE)/bin/uv build --quiet --wheel --no-build-isolation --python $(PY) --out-dir $(DIST) $$project; done
+	@ls $(DIST)
+
 lock: $(CACHE)/bin/uv ## requirements.in -> requirements.lock
 	$(CACHE)/bin/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 requirements.in -o requirements.lock
 	@! grep -nE '://|--(index|extra-index|find-links)' requirements.lock

@@ -10,6 +10,7 @@ from pathlib import Path
 CONTENTS: dict[str, tuple[str, ...]] = {
     "Use": (
         "docs/workflows.md",
+        "docs/sdk.md",
         "docs/steps.md",
         "docs/console.md",
         "docs/view.md",

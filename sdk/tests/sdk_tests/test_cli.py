@@ -19,6 +19,7 @@ from sdk_api_server import World, short_history
 from kaon.cli import plugins
 from kaon.cli.commands import steer
 from kaon.cli.main import app, execute
+from kaon_wire.version import VERSION
 from kaonapi.log.v1 import log_pb2
 from kaonapi.model.v1 import model_pb2
 from kaonapi.run.v1 import run_pb2
@@ -850,15 +851,22 @@ def test_commands_of_other_packages_are_found(
     assert "kaon run" in kaon("run", "--help")[1]
 
 
-def test_run_without_its_package_says_what_is_missing(
-    kaon: Kaon, installed: Callable[[dict[str, object]], None]
+@pytest.mark.parametrize(
+    ("words", "extra"),
+    [
+        (("run", "x.py"), "run"),
+        (("serve",), "run"),
+        (("list", "--state", "."), "run"),
+        (("ui",), "console"),
+    ],
+)
+def test_a_command_without_its_package_says_what_to_install(
+    kaon: Kaon, installed: Callable[[dict[str, object]], None], words: tuple[str, ...], extra: str
 ) -> None:
     installed({})
-    assert kaon("run", "x.py") == (
-        1,
-        "",
-        "kaon: kaon run needs package kaon-embedded, which is not installed\n",
-    )
+    code, printed, error = kaon(*words)
+    assert (code, printed) == (1, "")
+    assert error.endswith(f"pip install 'kaon[{extra}]=={VERSION}'\n")
 
 
 def test_a_command_that_cannot_be_loaded_is_named(

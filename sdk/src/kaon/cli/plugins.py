@@ -16,12 +16,13 @@ import typer
 from typer.core import TyperGroup
 
 from kaon_wire.errors import KaonError
+from kaon_wire.version import VERSION
 
 GROUP = "kaon.commands"
 # Of the entry point that opens directories of `kaon run --state`.
 STATES = "kaon.states"
-# Commands that the SDK names in its help, and the packages that bring them.
-EXPECTED = {"run": "kaon-embedded", "serve": "kaon-embedded", "ui": "kaon-console"}
+# Commands that the SDK names in its help, and the extras of this package that bring them.
+EXPECTED = {"run": "run", "serve": "run", "ui": "console"}
 _LAST = "The system"
 # Under which heading the help lists them.
 HEADINGS = {"run": "Start runs", "serve": _LAST, "ui": "Look at runs"}
@@ -47,9 +48,7 @@ class PluginGroup(TyperGroup):
         if cmd_name in found:
             return load(found[cmd_name])
         if cmd_name in EXPECTED:
-            raise KaonError(
-                f"kaon {cmd_name} needs package {EXPECTED[cmd_name]}, which is not installed"
-            )
+            raise _not_installed(f"kaon {cmd_name}", EXPECTED[cmd_name])
         return None
 
 
@@ -62,7 +61,7 @@ def state_opener() -> Callable[[Path], AbstractContextManager[str]]:
     for entry in entry_points(group=STATES):
         opener: Callable[[Path], AbstractContextManager[str]] = entry.load()
         return opener
-    raise KaonError(f"--state needs package {EXPECTED['run']}, which is not installed")
+    raise _not_installed("--state", EXPECTED["run"])
 
 
 def load(entry: EntryPoint) -> Any:
@@ -91,6 +90,13 @@ def load(entry: EntryPoint) -> Any:
     command.name = entry.name
     command.rich_help_panel = HEADINGS.get(entry.name, "Further commands")
     return command
+
+
+def _not_installed(what: str, extra: str) -> KaonError:
+    return KaonError(
+        f"{what} needs more than the client, which is all that is installed: "
+        f"pip install 'kaon[{extra}]=={VERSION}'"
+    )
 
 
 def _found() -> Mapping[str, EntryPoint]:
