@@ -37,6 +37,10 @@ _SERVICES: Mapping[str, Mapping[str, Access]] = {
         "PutTenant": Access(role=Role.PLATFORM_ADMIN, audited=True),
         "ListTenants": Access(role=Role.VIEWER),
     },
+    "kaonapi.access.v1.AuditService": {
+        "ListAudit": Access(role=Role.TENANT_ADMIN),
+        "ExportAudit": Access(role=Role.PLATFORM_ADMIN, audited=True),
+    },
     "kaonapi.run.v1.RunService": {
         "SubmitRun": Access(role=Role.OPERATOR, audited=True),
         "GetRun": Access(role=Role.VIEWER),

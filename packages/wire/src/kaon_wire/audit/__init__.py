@@ -1,0 +1,1 @@
+"""The audit log as it travels: rows, their chain, and its verification."""
