@@ -14,6 +14,15 @@ from google.rpc import status_pb2  # type: ignore[import-untyped]
 
 from kaon_console.connect.codes import Code, code_of
 
+# How gRPC's own errors begin when a connection is refused or breaks.
+_GONE = (
+    "failed to connect",
+    "Socket closed",
+    "Connection reset",
+    "Broken pipe",
+    "recvmsg",
+    "sendmsg",
+)
 _DETAILS_KEY = "grpc-status-details-bin"
 
 
@@ -72,7 +81,7 @@ def failure_of(error: grpc.aio.AioRpcError, *, service: str, address: str) -> Ca
     """
     code = code_of(error.code().value[0])
     message = error.details() or ""
-    if code is Code.UNAVAILABLE and message.startswith("failed to connect"):
+    if code is Code.UNAVAILABLE and message.startswith(_GONE):
         message = f"the {service} at {address} does not answer"
     return CallFailed(code, message, _details(error))
 

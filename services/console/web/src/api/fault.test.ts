@@ -25,3 +25,8 @@ test.each([
 ])("a part of the page that did not come is worth another try: %s", (text) => {
   expect(mayPass(new Error(text))).toBe(true);
 });
+
+test("who does not answer is named", () => {
+  const told = new ConnectError("the view service at 127.0.0.1:7075 does not answer", Code.Unavailable);
+  expect(faultOf(told).title).toBe("The view service does not answer");
+});

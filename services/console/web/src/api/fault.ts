@@ -17,7 +17,7 @@ const KINDS: ReadonlyMap<Code, readonly [Fault["kind"], string]> = new Map([
   [Code.OutOfRange, ["refused", "Out of range"]],
   [Code.ResourceExhausted, ["refused", "Too much at once"]],
   [Code.Aborted, ["refused", "Somebody else was faster"]],
-  [Code.Unavailable, ["away", "The coordinator does not answer"]],
+  [Code.Unavailable, ["away", "The server does not answer"]],
   [Code.DeadlineExceeded, ["away", "The answer takes too long"]],
 ] as const);
 
@@ -29,6 +29,9 @@ const AWAY: Fault = {
 /** What browsers and Vite say of a part of the page that could not be loaded. */
 const UNLOADED = /unable to preload|dynamically imported module|importing a module script/i;
 
+/** Names who does not answer, as the console's server says it: "the view service at 127.0.0.1:7075 does not answer". */
+const WHO = /^the ([a-z ]+) at \S+ does not answer/;
+
 /** Returns what went wrong, for people. */
 export function faultOf(error: unknown): Fault {
   if (error instanceof TypeError || (error instanceof Error && UNLOADED.test(error.message))) return AWAY;
@@ -36,7 +39,8 @@ export function faultOf(error: unknown): Fault {
   const [kind, title] = KINDS.get(code) ?? ["broken", "Something went wrong"];
   // A fetch that never got an answer arrives as UNKNOWN with the browser's text.
   if (code === Code.Unknown && /fetch|network/i.test(rawMessage)) return AWAY;
-  return { kind, title, message: rawMessage };
+  const who = code === Code.Unavailable && WHO.exec(rawMessage)?.[1];
+  return { kind, title: who ? `The ${who} does not answer` : title, message: rawMessage };
 }
 
 /** Whether another try may help: nobody answered, rather than somebody refused. */

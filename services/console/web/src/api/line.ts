@@ -7,7 +7,7 @@ import { faultOf } from "./fault";
 const watchful: Interceptor = (next) => async (request) => {
   try {
     const answer = await next(request);
-    noteGood();
+    noteGood("call");
     return answer;
   } catch (error) {
     if (!request.signal.aborted) note(error);
@@ -18,8 +18,8 @@ const watchful: Interceptor = (next) => async (request) => {
 function note(error: unknown): void {
   const fault = faultOf(error);
   if (fault.kind === "signed-out") noteSignedOut();
-  else if (fault.kind === "away") noteLost(fault.title);
-  else noteGood();
+  else if (fault.kind === "away") noteLost("call", fault.title);
+  else noteGood("call");
 }
 
 /** Connect's protocol in binary, to the server that the page came from. */

@@ -1,20 +1,15 @@
-import { lazy, Suspense, useState } from "react";
+import { lazy } from "react";
 import type { Session } from "../api/session";
+import { OnDemand } from "../common/OnDemand";
 import { AccountButton } from "./AccountButton";
 
 const AccountMenu = lazy(() => import("./AccountMenu").then(({ AccountMenu }) => ({ default: AccountMenu })));
 
-/** Who is signed in, how times and colours are shown, and the way out. The menu is loaded when it is first wanted. */
+/** Who is signed in, how times and colours are shown, and the way out. */
 export function Account({ session }: { session: Session }) {
-  const [wanted, setWanted] = useState(false);
-  const button = (
-    <AccountButton session={session} aria-haspopup="menu" aria-expanded={false} onClick={() => setWanted(true)} />
-  );
-  return wanted ? (
-    <Suspense fallback={button}>
+  return (
+    <OnDemand button={(props) => <AccountButton session={session} {...props} />}>
       <AccountMenu session={session} />
-    </Suspense>
-  ) : (
-    button
+    </OnDemand>
   );
 }

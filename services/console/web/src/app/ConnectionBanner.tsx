@@ -1,8 +1,9 @@
 import { Button } from "@mantine/core";
 import { IconLock, IconRefresh } from "@tabler/icons-react";
-import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { useRef } from "react";
-import { useConnection } from "../api/connection";
+import { type Query, type QueryClient, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useEffect, useRef } from "react";
+import { noteGood, noteLost, onReturn, useConnection } from "../api/connection";
+import { retryDelay } from "../api/delay";
 import { wakeLive } from "../api/live/live";
 import { sessionQuery } from "../api/session";
 import { StaleBanner } from "../common/states";
@@ -12,6 +13,13 @@ import classes from "./ConnectionBanner.module.css";
 export function ConnectionBanner({ build }: { build: string }) {
   const { state, goodAt, reason } = useConnection();
   const client = useQueryClient();
+  useEffect(() => onReturn(() => void client.refetchQueries({ type: "active" })), [client]);
+  useEffect(() => {
+    const gone = () => noteLost("call", "This browser is offline");
+    window.addEventListener("offline", gone);
+    return () => window.removeEventListener("offline", gone);
+  }, []);
+  useEffect(() => (state === "lost" ? seek(client) : undefined), [state, client]);
   const again = () => {
     wakeLive();
     void client.refetchQueries({ type: "active" });
@@ -19,6 +27,29 @@ export function ConnectionBanner({ build }: { build: string }) {
   if (state === "lost") return <StaleBanner since={goodAt} reason={`${reason.replace(/\.$/, "")}.`} retry={again} />;
   if (state === "signed-out") return <SignedOutBanner again={again} />;
   return <NewBuildBanner build={build} />;
+}
+
+/** Asks again for what nobody answered, until the returned function is called: then the page needs no hand to come back. */
+function seek(client: QueryClient): () => void {
+  let timer: ReturnType<typeof setTimeout>;
+  let failures = 0;
+  let stopped = false;
+  const later = () => {
+    if (stopped) return;
+    timer = setTimeout(() => void look().finally(later), retryDelay(failures));
+    failures += 1;
+  };
+  const look = async () => {
+    const failed = { type: "active", predicate: ({ state }: Query) => state.status === "error" } as const;
+    if (client.getQueryCache().findAll(failed).length > 0) await client.refetchQueries(failed);
+    else if (await client.fetchQuery({ ...sessionQuery, staleTime: 0, retry: false }).catch(() => undefined))
+      noteGood("call");
+  };
+  later();
+  return () => {
+    stopped = true;
+    clearTimeout(timer);
+  };
 }
 
 function SignedOutBanner({ again }: { again: () => void }) {

@@ -1,7 +1,8 @@
-import { ActionIcon, SegmentedControl, Tooltip } from "@mantine/core";
+import { ActionIcon, SegmentedControl } from "@mantine/core";
 import { useElementSize } from "@mantine/hooks";
 import { IconTable } from "@tabler/icons-react";
 import { type KeyboardEvent, type PointerEvent, useEffect, useRef, useState } from "react";
+import { Hint } from "../common/Hint";
 import { counted, formatCount } from "../common/text";
 import { formatShort, formatTime } from "../common/time";
 import { useZone } from "../common/zone";
@@ -40,11 +41,11 @@ export function DensityAxis({ bars, since, brushed, onRange, onWidth }: Props) {
           onChange={(value) => onRange(value === "all" ? undefined : value, undefined)}
           data={[...PRESETS, { value: "all", label: "All" }]}
         />
-        <Tooltip label={asTable ? "Hide the table" : "Show as a table"}>
+        <Hint label={asTable ? "Hide the table" : "Show as a table"}>
           <ActionIcon aria-label="Show as a table" aria-pressed={asTable} onClick={() => setAsTable(!asTable)}>
             <IconTable size={15} stroke={1.75} />
           </ActionIcon>
-        </Tooltip>
+        </Hint>
       </div>
       {asTable && <BarsTable bars={bars} />}
     </section>

@@ -1,16 +1,18 @@
-import { ActionIcon, Button, Menu, Popover, TextInput, Tooltip } from "@mantine/core";
-import { IconColumns3, IconFilterPlus, IconSearch, IconX } from "@tabler/icons-react";
-import { lazy, Suspense, useEffect, useRef, useState } from "react";
+import { Button, TextInput } from "@mantine/core";
+import { IconSearch, IconX } from "@tabler/icons-react";
+import { lazy, useEffect, useRef, useState } from "react";
 import { useShortcut } from "../app/keys/shortcuts";
+import { Hint } from "../common/Hint";
+import { OnDemand } from "../common/OnDemand";
 import { StatusMark } from "../common/StatusMark";
 import { RUN_STATUSES } from "../common/status";
 import { formatCount, shown } from "../common/text";
 import { useZone } from "../common/zone";
 import type { Status } from "../gen/kaonapi/run/v1/run_pb";
 import type { StatusCount } from "../gen/kaonapi/view/v1/runs_pb";
-import { COLUMNS, toggleColumn, useColumns } from "./columns";
+import { AddFilterButton } from "./AddFilterButton";
+import { ColumnButton } from "./ColumnButton";
 import classes from "./FilterBar.module.css";
-import { FIELD_NAMES, FIELDS, type Field } from "./fields";
 import { chipsOf, isFiltered, toggleStatus } from "./filter";
 import type { RunsSearch } from "./search";
 
@@ -20,8 +22,9 @@ interface Props {
   onSearch: (next: RunsSearch, replace?: boolean) => void;
 }
 
-const loadFilterValue = () => import("./FilterValue").then(({ FilterValue }) => ({ default: FilterValue }));
-const FilterValue = lazy(loadFilterValue);
+// What opens is loaded when it is first wanted.
+const AddFilter = lazy(() => import("./AddFilter").then(({ AddFilter }) => ({ default: AddFilter })));
+const ColumnMenu = lazy(() => import("./ColumnMenu").then(({ ColumnMenu }) => ({ default: ColumnMenu })));
 
 /** What is filtered, and how to change that. */
 export function FilterBar({ search, totals, onSearch }: Props) {
@@ -39,14 +42,20 @@ export function FilterBar({ search, totals, onSearch }: Props) {
           </button>
         </span>
       ))}
-      <AddFilter search={search} onSearch={onSearch} />
+      <OnDemand button={AddFilterButton}>
+        <AddFilter search={search} onSearch={onSearch} />
+      </OnDemand>
       {isFiltered(search) && (
         <Button size="compact-xs" variant="subtle" color="gray" onClick={() => onSearch({ order: search.order })}>
           Clear
         </Button>
       )}
       <span className={classes.grow} />
-      <ColumnChoice />
+      <Hint label="Columns">
+        <OnDemand button={ColumnButton}>
+          <ColumnMenu />
+        </OnDemand>
+      </Hint>
     </div>
   );
 }
@@ -103,81 +112,5 @@ function StatusFilter({ search, totals, onSearch }: Props) {
         </button>
       ))}
     </fieldset>
-  );
-}
-
-function AddFilter({ search, onSearch }: Pick<Props, "search" | "onSearch">) {
-  const [field, setField] = useState<Field>();
-  const [opened, setOpened] = useState(false);
-  const set = (name: Field, value: string) => {
-    setOpened(false);
-    setField(undefined);
-    if (name === "label") onSearch({ ...search, label: [...new Set([...(search.label ?? []), value])] });
-    else onSearch({ ...search, [name]: value });
-  };
-  const begin = (name: Field) => (name === "late" ? set("late", "yes") : setField(name));
-  return (
-    <Popover
-      opened={opened}
-      onChange={(open) => {
-        setOpened(open);
-        if (!open) setField(undefined);
-      }}
-      position="bottom-start"
-      shadow="md"
-      trapFocus
-      returnFocus
-    >
-      <Popover.Target>
-        <button
-          type="button"
-          className={classes.add}
-          onPointerEnter={loadFilterValue}
-          onFocus={loadFilterValue}
-          onClick={() => setOpened(!opened)}
-        >
-          <IconFilterPlus size={14} stroke={1.75} aria-hidden="true" />
-          Filter
-        </button>
-      </Popover.Target>
-      <Popover.Dropdown p={field ? "sm" : 4}>
-        {field ? (
-          <Suspense>
-            <FilterValue key={field} field={field} onValue={(value) => set(field, value)} />
-          </Suspense>
-        ) : (
-          <div className={classes.fields}>
-            {FIELDS.map((name) => (
-              <button key={name} type="button" onClick={() => begin(name)}>
-                {FIELD_NAMES[name]}
-              </button>
-            ))}
-          </div>
-        )}
-      </Popover.Dropdown>
-    </Popover>
-  );
-}
-
-function ColumnChoice() {
-  const columns = useColumns();
-  const shownIds = new Set(columns.map(({ id }) => id));
-  return (
-    <Menu closeOnItemClick={false} position="bottom-end">
-      <Menu.Target>
-        <Tooltip label="Columns">
-          <ActionIcon aria-label="Columns" className={classes.columns}>
-            <IconColumns3 size={15} stroke={1.75} />
-          </ActionIcon>
-        </Tooltip>
-      </Menu.Target>
-      <Menu.Dropdown>
-        {COLUMNS.map(({ id, title }) => (
-          <Menu.CheckboxItem key={id} checked={shownIds.has(id)} onChange={() => toggleColumn(id)}>
-            {title}
-          </Menu.CheckboxItem>
-        ))}
-      </Menu.Dropdown>
-    </Menu>
   );
 }

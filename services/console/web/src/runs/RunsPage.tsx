@@ -1,4 +1,4 @@
-import { Button, Tooltip } from "@mantine/core";
+import { Button } from "@mantine/core";
 import { useMediaQuery } from "@mantine/hooks";
 import { IconDownload, IconPlayerPlay } from "@tabler/icons-react";
 import { Link, useNavigate } from "@tanstack/react-router";
@@ -8,6 +8,7 @@ import { useSession } from "../api/session";
 import { useShortcut } from "../app/keys/shortcuts";
 import { runsRoute } from "../app/router";
 import { download } from "../common/download";
+import { Hint } from "../common/Hint";
 import { LinkButton } from "../common/LinkButton";
 import { Page } from "../common/Page";
 import { EmptyState, ErrorState, LoadingState } from "../common/states";
@@ -155,7 +156,7 @@ function Export({ search, total }: { search: RunsSearch; total: bigint | undefin
   const label =
     problem ?? (many ? `The first ${formatCount(MOST)} runs as a CSV file` : "All these runs as a CSV file");
   return (
-    <Tooltip label={label}>
+    <Hint label={label}>
       <Button
         variant="default"
         leftSection={<IconDownload size={14} stroke={1.75} />}
@@ -165,6 +166,6 @@ function Export({ search, total }: { search: RunsSearch; total: bigint | undefin
       >
         {count === undefined ? "CSV" : counted(count, "run")}
       </Button>
-    </Tooltip>
+    </Hint>
   );
 }

@@ -133,13 +133,28 @@ test("who is signed out is not asked for until somebody signs in", async () => {
   expect(streams).toHaveLength(2);
 });
 
+test("a browser that knows that it is offline gives the stream up at once, and goes on at the cursors", async () => {
+  const { hub, streams, states } = setUp();
+  hub.follow("a", { topic: "run 1", intervalMs: 0 });
+  await tick();
+  streams[0]!.send("a", "a3");
+  await tick(0);
+  hub.cut();
+  await tick(0);
+  expect(states.at(-1)).toMatchObject({ state: "lost", fault: { kind: "away" } });
+  expect(streams[0]!.closed).toBeDefined();
+  await tick(100);
+  expect(streams[1]!.topics[0]).toMatchObject({ key: "a", cursor: "a3" });
+});
+
 test("without topics nothing is open", async () => {
-  const { hub, streams } = setUp();
+  const { hub, streams, states } = setUp();
   hub.follow("a", { topic: "run 1", intervalMs: 0 });
   await tick();
   hub.drop("a");
   await tick();
   expect(streams[0]!.closed).toBeDefined();
+  expect(states.at(-1)).toEqual({ state: "idle" });
   await tick(60_000);
   expect(streams).toHaveLength(1);
 });

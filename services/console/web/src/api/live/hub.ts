@@ -23,6 +23,8 @@ export interface Response {
 /** How the stream stands. */
 export type LineState =
   | { readonly state: "good"; readonly at: number }
+  /** Nothing is followed, so nothing is known. */
+  | { readonly state: "idle" }
   | { readonly state: "lost" | "signed-out"; readonly fault: Fault };
 
 export interface HubOptions<T, R extends Response> {
@@ -79,6 +81,15 @@ export class Hub<T, R extends Response> {
     this.schedule(0);
   }
 
+  /** Gives the stream up: the browser knows that it is offline, and would only hear so by silence. */
+  cut(): void {
+    if (this.topics.size === 0) return;
+    this.abort?.abort();
+    this.abort = undefined;
+    clearTimeout(this.watchdog);
+    this.lose(OFFLINE);
+  }
+
   private schedule(ms: number): void {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => void this.run(), ms);
@@ -87,16 +98,25 @@ export class Hub<T, R extends Response> {
   private async run(): Promise<void> {
     this.abort?.abort();
     clearTimeout(this.watchdog);
-    if (this.topics.size === 0) return;
+    if (this.topics.size === 0) {
+      this.abort = undefined;
+      this.options.tell({ state: "idle" });
+      return;
+    }
     const abort = new AbortController();
     this.abort = abort;
     const fault = await this.read(abort);
     if (this.abort !== abort) return;
     clearTimeout(this.watchdog);
-    this.options.tell({ state: fault.kind === "signed-out" ? "signed-out" : "lost", fault });
-    this.failures += 1;
     // Who is signed out stays so until somebody signs in: `wake` is for that.
-    if (fault.kind !== "signed-out") this.schedule(this.options.delay(this.failures));
+    if (fault.kind === "signed-out") this.options.tell({ state: "signed-out", fault });
+    else this.lose(fault);
+  }
+
+  private lose(fault: Fault): void {
+    this.options.tell({ state: "lost", fault });
+    this.failures += 1;
+    this.schedule(this.options.delay(this.failures));
   }
 
   /** Reads until the stream ends, and returns why it did. */
@@ -132,12 +152,10 @@ export class Hub<T, R extends Response> {
   private guard(abort: AbortController): void {
     clearTimeout(this.watchdog);
     this.watchdog = setTimeout(() => {
-      if (this.abort !== abort) return;
-      this.options.tell({ state: "lost", fault: SILENT });
-      this.failures += 1;
-      this.schedule(this.options.delay(this.failures));
+      if (this.abort === abort) this.lose(SILENT);
     }, this.options.silenceMs ?? 15_000);
   }
 }
 
 const SILENT: Fault = { kind: "away", title: "The server has gone silent", message: "Nothing came for 15 seconds." };
+const OFFLINE: Fault = { kind: "away", title: "This browser is offline", message: "It has no network." };

@@ -1,6 +1,6 @@
 import { useEffect, useRef } from "react";
 import type { WatchResponse } from "../../gen/kaonapi/view/v1/watch_pb";
-import { noteGood, noteLost, noteSignedOut } from "../connection";
+import { noteGood, noteIdle, noteLost, noteSignedOut } from "../connection";
 import type { LineState } from "./hub";
 import { type LiveTopic, type Notice, type Order, watchHub } from "./wire";
 
@@ -70,6 +70,7 @@ function connect(): (order: Order) => void {
     for (const [key, { intervalMs }] of followers) line()({ do: "pace", key, intervalMs: pace(intervalMs) });
   });
   window.addEventListener("online", wakeLive);
+  window.addEventListener("offline", () => line()({ do: "cut" }));
   return typeof SharedWorker === "function" && navigator.locks ? connectShared() : connectOwn();
 }
 
@@ -94,6 +95,7 @@ function connectOwn(): (order: Order) => void {
     if (order.do === "follow") hub.follow(order.key, order);
     else if (order.do === "drop") hub.drop(order.key);
     else if (order.do === "pace") hub.pace(order.key, order.intervalMs);
+    else if (order.do === "cut") hub.cut();
     else hub.wake();
   };
 }
@@ -104,7 +106,8 @@ function hear(notice: Notice): void {
 }
 
 function noteLine(state: LineState): void {
-  if (state.state === "good") noteGood(state.at);
+  if (state.state === "good") noteGood("stream", state.at);
+  else if (state.state === "idle") noteIdle();
   else if (state.state === "signed-out") noteSignedOut();
-  else noteLost(state.fault.kind === "away" ? state.fault.title : state.fault.message);
+  else noteLost("stream", state.fault.kind === "away" ? state.fault.title : state.fault.message);
 }

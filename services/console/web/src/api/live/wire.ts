@@ -13,6 +13,7 @@ export type Order =
   | { readonly do: "drop"; readonly key: string }
   | { readonly do: "pace"; readonly key: string; readonly intervalMs: number }
   | { readonly do: "wake" }
+  | { readonly do: "cut" }
   | { readonly do: "hello"; readonly lock: string };
 
 /** From whoever has the stream to a page. */

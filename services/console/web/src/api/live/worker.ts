@@ -40,6 +40,7 @@ function obey(tab: Tab, order: Order): void {
     hub.drop(key);
   } else if (order.do === "pace") hub.pace(key, order.intervalMs);
   else if (order.do === "wake") hub.wake();
+  else if (order.do === "cut") hub.cut();
   // The tab holds this lock as long as it lives: whoever gets it knows that the tab is gone, whatever became of it.
   else void navigator.locks.request(order.lock, () => forget(tab));
 }
