@@ -18,7 +18,7 @@ from kaon_publisher.announcing import Notifier
 from kaon_publisher.errors import ModelRejected
 from kaon_publisher.publishing import Publishing, check_name, check_request, payload_digest
 from kaon_publisher.store.registry import ModelStore
-from kaon_service.principal import PRINCIPAL_KEY, TENANT_KEY
+from kaon_service import principal
 from kaon_telemetry.metrics import PublisherMetrics
 from kaon_wire.errors import KaonError
 from kaonapi.model.v1 import model_pb2, model_pb2_grpc
@@ -51,7 +51,7 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
         self, request: model_pb2.PublishModelRequest, context: Any
     ) -> AsyncIterator[model_pb2.PublishModelResponse]:
         """Publish a model and stream the stages of its publication; rejections end the stream with STAGE_REJECTED."""
-        tenant, began = _tenant(context), time.monotonic()
+        tenant, began = principal.current().tenant, time.monotonic()
         outcome = "interrupted"
         try:
             async for response in self._publish(tenant, request):
@@ -96,9 +96,11 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
         self, request: model_pb2.ListModelsRequest, context: Any
     ) -> model_pb2.ListModelsResponse:
         """Return all versions of a model, or the newest version of each model."""
-        versions = await asyncio.to_thread(self._store.versions, _tenant(context), request.model)
+        versions = await asyncio.to_thread(
+            self._store.versions, principal.current().tenant, request.model
+        )
         current = {
-            name: await asyncio.to_thread(self._store.current, _tenant(context), name)
+            name: await asyncio.to_thread(self._store.current, principal.current().tenant, name)
             for name in {version.model for version in versions}
         }
         return model_pb2.ListModelsResponse(versions=versions, current=current)
@@ -108,19 +110,21 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
     ) -> model_pb2.GetModelResponse:
         """Return one version of a model with its pickups."""
         version, pickups = await asyncio.to_thread(
-            self._store.version, _tenant(context), request.model, request.version
+            self._store.version, principal.current().tenant, request.model, request.version
         )
         shown = [
             model_pb2.Pickup(consumer=each.consumer, time=_stamp(each.time_us)) for each in pickups
         ]
-        current = await asyncio.to_thread(self._store.current, _tenant(context), request.model)
+        current = await asyncio.to_thread(
+            self._store.current, principal.current().tenant, request.model
+        )
         return model_pb2.GetModelResponse(version=version, pickups=shown, current=current)
 
     async def WatchModels(  # noqa: N802
         self, request: model_pb2.WatchModelsRequest, context: Any
     ) -> AsyncIterator[model_pb2.WatchModelsResponse]:
         """Stream announcements after a cursor, live."""
-        tenant, cursor = _tenant(context), request.after_cursor
+        tenant, cursor = principal.current().tenant, request.after_cursor
         if cursor < 0:
             cursor = await asyncio.to_thread(self._store.acknowledged, tenant, request.consumer)
         with self._metrics.watchers.track_inprogress():
@@ -140,7 +144,7 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
         """Record that a consumer has picked up announcements up to a cursor."""
         await asyncio.to_thread(
             self._store.acknowledge,
-            _tenant(context),
+            principal.current().tenant,
             request.consumer,
             request.cursor,
             self._now_us(),
@@ -152,8 +156,9 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
     ) -> model_pb2.PromoteModelResponse:
         """Make a version the current one and announce it."""
         announcement = await self._switch(
-            context,
-            partial(self._store.promote, _tenant(context), request.model, request.version),
+            partial(
+                self._store.promote, principal.current().tenant, request.model, request.version
+            ),
             request.reason,
         )
         return model_pb2.PromoteModelResponse(announcement=announcement)
@@ -163,17 +168,21 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
     ) -> model_pb2.RollbackModelResponse:
         """Make the previous version the current one and announce it."""
         announcement = await self._switch(
-            context,
-            partial(self._store.roll_back, _tenant(context), request.model, request.from_version),
+            partial(
+                self._store.roll_back,
+                principal.current().tenant,
+                request.model,
+                request.from_version,
+            ),
             request.reason,
         )
         return model_pb2.RollbackModelResponse(announcement=announcement)
 
     async def _switch(
-        self, context: Any, change: Callable[..., model_pb2.Announcement], reason: str
+        self, change: Callable[..., model_pb2.Announcement], reason: str
     ) -> model_pb2.Announcement:
         """Apply a change of the current version and wake the watchers."""
-        call = partial(change, principal=_principal(context), reason=reason)
+        call = partial(change, principal=principal.current().name, reason=reason)
         announcement = await asyncio.to_thread(call, self._now_us())
         self._notifier.notify()
         version = announcement.version
@@ -197,16 +206,6 @@ def _rejects(error: Exception) -> bool:
     return isinstance(error, ModelRejected | ArtifactError) and not isinstance(
         error, StoreUnavailable
     )
-
-
-def _tenant(context: Any) -> str:
-    metadata = dict(context.invocation_metadata() or ())
-    return str(metadata.get(TENANT_KEY, "default"))
-
-
-def _principal(context: Any) -> str:
-    metadata = dict(context.invocation_metadata() or ())
-    return str(metadata.get(PRINCIPAL_KEY, ""))
 
 
 def _stamp(time_us: int) -> timestamp_pb2.Timestamp:

@@ -1,0 +1,87 @@
+"""What a request names of another tenant's models gets the answer of what does not exist."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import hostile_calls
+import other_tenants
+from grpc import aio
+
+from kaon_artifacts import ArtifactStore
+from kaon_publisher.bootstrap import Application
+from kaon_publisher.settings import Settings
+from kaonapi.model.v1 import model_pb2 as m
+from kaonapi.model.v1 import model_pb2_grpc
+
+from .models import write_model
+
+METHODS = hostile_calls.methods([m.DESCRIPTOR])
+ALPHA = (("kaon-tenant", "alpha"), ("kaon-principal", "ann"))
+ZULU = (("kaon-tenant", "zulu"), ("kaon-principal", "zulu-zoe"))
+_SWITCHES = {"PromoteModel", "RollbackModel", "GetModel"}
+
+
+def _publication(tenant: str, artifact: Any, key: str) -> m.PublishModelRequest:
+    return m.PublishModelRequest(
+        model=f"{tenant}-model",
+        artifact_uri=artifact.uri,
+        artifact_digest=artifact.digest,
+        idempotency_key=key,
+        metrics={"rmse": 0.9},
+    )
+
+
+async def _shown(stub: Any) -> list[str]:
+    """Return everything that is shown to the other tenant of its models."""
+    models = await stub.ListModels(m.ListModelsRequest(model="zulu-model"), metadata=ZULU)
+    one = await stub.GetModel(m.GetModelRequest(model="zulu-model"), metadata=ZULU)
+    return [str(models), str(one)]
+
+
+async def test_what_another_tenant_has_is_answered_like_what_nobody_has(tmp_path: Path) -> None:
+    settings = Settings(
+        address="127.0.0.1:0",
+        database=f"sqlite:///{tmp_path}/models.db",
+        artifacts=(tmp_path / "artifacts").as_uri(),
+        layouts=tmp_path / "layouts",
+    )
+    kept = ArtifactStore(settings.artifacts).put_directory(write_model(tmp_path / "model"), "model")
+    application = Application(settings)
+    port = await application.start()
+    async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub = model_pb2_grpc.ModelServiceStub(channel)
+        for tenant, metadata in (("alpha", ALPHA), ("zulu", ZULU)):
+            for number in (1, 2):
+                request = _publication(tenant, kept, f"{tenant}-{number}")
+                assert [each async for each in stub.PublishModel(request, metadata=metadata)]
+        before = await _shown(stub)
+        for case in other_tenants.cases(METHODS):
+            await _check(channel, case)
+        assert await _shown(stub) == before
+    await application.stop()
+
+
+async def _check(channel: aio.Channel, case: other_tenants.Case) -> None:
+    things = {"model": "zulu-model", "consumer": "zulu-consumer", "key": "zulu-1"}
+    theirs = things.get(case.kind)
+    if case.method.name == "PublishModel" and case.kind != "key":
+        # What else it names is its own artifact and text about where it comes from; the model is its own, new or not.
+        return
+
+    async def told(thing: str) -> str:
+        request: Any = case.method.input_type._concrete_class()
+        if case.method.name == "PublishModel":
+            request = m.PublishModelRequest(model="alpha-model", artifact_uri="x")
+        other_tenants.put(request, case.field, thing)
+        if case.method.name == "PromoteModel":
+            request.version = 1
+        return await other_tenants.outcome(channel, case.method, request, ALPHA, thing)
+
+    assert theirs is not None, str(case)
+    wanted = await told(theirs.replace("zulu", "julu"))
+    assert await told(theirs) == wanted, str(case)
+    if case.method.name in _SWITCHES and case.kind == "model":
+        assert wanted.startswith("NOT_FOUND"), wanted
+        assert await told("alpha-model") != wanted, str(case)
