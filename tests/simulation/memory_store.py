@@ -34,6 +34,9 @@ from kaon_coordinator.store.base import (
     SetAside,
     Snapshot,
     Store,
+    TenantRecord,
+    TokenPage,
+    TokenRecord,
     WorkflowRecord,
 )
 from kaon_coordinator.store.log_bounds import LogBounds
@@ -44,6 +47,7 @@ from kaonapi.log.v1 import log_pb2
 from kaonapi.run.v1 import command_pb2, history_pb2
 from kaonapi.workflow.v1 import definition_pb2
 
+from .memory_access import MemoryAccess
 from .memory_logs import MemoryLogs
 from .memory_permits import MemoryPermits
 from .memory_schedules import MemorySchedules
@@ -104,6 +108,7 @@ class MemoryStore(Store):
         self._current: dict[tuple[str, str], str] = {}
         self._memos: dict[tuple[str, str], Memo] = {}
         self._schedules = MemorySchedules()
+        self._access = MemoryAccess()
         self._logs = MemoryLogs(log_bounds or LogBounds())
         self._inbox_ids = itertools.count(1)
         self._inbox_places: dict[int, int] = {}
@@ -459,6 +464,38 @@ class MemoryStore(Store):
         if not self.holds(partition, epoch):
             raise Fenced(partition, epoch)
         return self.permits.take(wishes, now_us)
+
+    @_transaction
+    def put_tenant(self, tenant: TenantRecord) -> TenantRecord:
+        return self._access.put_tenant(tenant)
+
+    @_transaction
+    def find_tenant(self, name: str) -> TenantRecord | None:
+        return self._access.find_tenant(name)
+
+    @_transaction
+    def list_tenants(self, after: str = "", limit: int = 100) -> list[TenantRecord]:
+        return self._access.list_tenants(after, limit)
+
+    @_transaction
+    def unknown_tenants(self) -> list[str]:
+        return self._access.unknown({tenant for tenant, _ in self._current})
+
+    @_transaction
+    def add_token(self, token: TokenRecord) -> None:
+        self._access.add_token(token)
+
+    @_transaction
+    def find_token(self, token_id: str) -> TokenRecord | None:
+        return self._access.find_token(token_id)
+
+    @_transaction
+    def list_tokens(self, tenant: str, page_size: int = 100, page_token: str = "") -> TokenPage:
+        return self._access.list_tokens(tenant, page_size, page_token)
+
+    @_transaction
+    def revoke_token(self, tenant: str, token_id: str, now_us: int) -> TokenRecord:
+        return self._access.revoke_token(tenant, token_id, now_us)
 
     @_transaction
     def find_memo(self, tenant: str, key: str) -> Memo | None:

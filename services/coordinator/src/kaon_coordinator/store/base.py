@@ -14,6 +14,7 @@ from __future__ import annotations
 from abc import ABC
 
 from kaon_coordinator.store.fencing import Fenced
+from kaon_coordinator.store.protocols.access_store import AccessStore
 from kaon_coordinator.store.protocols.aside_store import AsideStore
 from kaon_coordinator.store.protocols.database_store import DatabaseStore
 from kaon_coordinator.store.protocols.log_store import LogStore
@@ -48,6 +49,9 @@ from kaon_coordinator.store.records import (
     ScheduleStep,
     SetAside,
     Snapshot,
+    TenantRecord,
+    TokenPage,
+    TokenRecord,
     WorkflowRecord,
     encode_event,
 )
@@ -75,6 +79,9 @@ __all__ = [
     "SetAside",
     "Snapshot",
     "Store",
+    "TenantRecord",
+    "TokenPage",
+    "TokenRecord",
     "WorkflowRecord",
 ]
 
@@ -93,6 +100,7 @@ class Store(
     LogStore,
     RetentionStore,
     ReferenceStore,
+    AccessStore,
     DatabaseStore,
     ABC,
 ):

@@ -230,6 +230,52 @@ class PermitRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TenantRecord:
+    """A tenant that an administrator made."""
+
+    name: str
+    # False: nobody can call as this tenant.
+    enabled: bool
+    create_us: int
+    created_by: str
+    # The highest priority of its runs.
+    highest_priority: int = 0
+    # Topics of Kafka that its schedules may read.
+    topics: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenRecord:
+    """A static token, without its secret."""
+
+    token_id: str
+    # SHA-256 of the whole token, in hexadecimal digits.
+    digest: str
+    tenant: str
+    name: str
+    roles: tuple[str, ...]
+    # Of `kaon_service.roles.Kind`.
+    kind: str
+    # The pool of a runner; empty for others.
+    pool: str
+    created_by: str
+    create_us: int
+    # 0: never.
+    expire_us: int
+    # 0: it was not revoked.
+    revoke_us: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenPage:
+    """Some of a tenant's tokens."""
+
+    tokens: Sequence[TokenRecord]
+    # Empty at the end.
+    next_page_token: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ScheduleRecord:
     """A schedule and its state. The definition belongs to the reader of the record alone."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,11 +9,12 @@ from sqlalchemy import Connection, Row, literal_column, select, tuple_
 
 from kaon_coordinator.engine.rows.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.store import page_tokens
 from kaon_coordinator.store.records import RunPage, RunRecord
 from kaon_coordinator.store.run_filters import has_label
 from kaon_coordinator.store.tables import blocks, history, inbox, runs, steps
 from kaon_wire import canonical
-from kaon_wire.errors import InvalidValue, NotFound
+from kaon_wire.errors import NotFound
 from kaonapi.run.v1 import command_pb2, history_pb2
 
 STEP_COLUMNS = [column for column in steps.c if column.name != "run_id"]
@@ -58,11 +57,18 @@ def list_runs(
         query = query.where(runs.c.status == status)
     query = query.where(*(has_label(name, value) for name, value in labels.items()))
     if page_token:
-        query = query.where(tuple_(runs.c.create_us, runs.c.run_id) < tuple_(*_place(page_token)))
+        query = query.where(
+            tuple_(runs.c.create_us, runs.c.run_id) < tuple_(*page_tokens.place(page_token))
+        )
     query = query.order_by(runs.c.create_us.desc(), runs.c.run_id.desc()).limit(page_size + 1)
     found = [run_record(row) for row in connection.execute(query)]
     page = found[:page_size]
-    return RunPage(runs=page, next_page_token=_token(page[-1]) if len(found) > page_size else "")
+    return RunPage(
+        runs=page,
+        next_page_token=page_tokens.made(page[-1].create_us, page[-1].run_id)
+        if len(found) > page_size
+        else "",
+    )
 
 
 def list_steps(connection: Connection, run_id: str) -> list[StepRow]:
@@ -158,17 +164,3 @@ def run_fields(row: Row[Any]) -> Mapping[str, Any]:
             data=row.data,
         ),
     }
-
-
-def _token(last: RunRecord) -> str:
-    return base64.urlsafe_b64encode(f"{last.create_us}:{last.run_id}".encode()).decode()
-
-
-def _place(token: str) -> tuple[int, str]:
-    try:
-        create_us, _, run_id = base64.urlsafe_b64decode(token.encode()).decode().partition(":")
-        return int(create_us), run_id
-    except (binascii.Error, ValueError) as error:
-        raise InvalidValue(
-            f"page token {token[:80]!r}: use the next_page_token of an answer as it is"
-        ) from error

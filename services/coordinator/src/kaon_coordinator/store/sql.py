@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, text
 
 from kaon_coordinator.engine.rows.rows import BlockRow, StepRow
 from kaon_coordinator.store import (
+    access_sql,
     aside_sql,
     memo_sql,
     partition_sql,
@@ -41,6 +42,9 @@ from kaon_coordinator.store.records import (
     ScheduleStep,
     SetAside,
     Snapshot,
+    TenantRecord,
+    TokenPage,
+    TokenRecord,
     WorkflowRecord,
 )
 from kaon_coordinator.store.submission_sql import Submissions
@@ -356,6 +360,46 @@ class SqlStore(Store):
             superseded_us,
             names=reference_sql.named(self._database),
         )
+
+    def put_tenant(self, tenant: TenantRecord) -> TenantRecord:
+        """Store a tenant or change the one of its name, which keeps when and by whom it was made."""
+        with self._writing("put_tenant") as connection:
+            return access_sql.put_tenant(self._database, connection, tenant)
+
+    def find_tenant(self, name: str) -> TenantRecord | None:
+        """Return a tenant, also a disabled one; None when there is none."""
+        with self._reading("find_tenant") as connection:
+            return access_sql.find_tenant(connection, name)
+
+    def list_tenants(self, after: str = "", limit: int = 100) -> list[TenantRecord]:
+        """Return at most `limit` tenants whose names come after one, by name."""
+        with self._reading("list_tenants") as connection:
+            return access_sql.list_tenants(connection, after, limit)
+
+    def unknown_tenants(self) -> list[str]:
+        """Return the names under which workflows are registered, and of which there is no tenant, in order."""
+        with self._reading("unknown_tenants") as connection:
+            return access_sql.unknown_tenants(connection)
+
+    def add_token(self, token: TokenRecord) -> None:
+        """Store a new token."""
+        with self._writing("add_token") as connection:
+            access_sql.add_token(self._database, connection, token)
+
+    def find_token(self, token_id: str) -> TokenRecord | None:
+        """Return a token, also one that has expired or was revoked; None when there is none."""
+        with self._reading("find_token") as connection:
+            return access_sql.find_token(connection, token_id)
+
+    def list_tokens(self, tenant: str, page_size: int = 100, page_token: str = "") -> TokenPage:
+        """Return some of a tenant's tokens, newest first."""
+        with self._reading("list_tokens") as connection:
+            return access_sql.list_tokens(connection, tenant, page_size, page_token)
+
+    def revoke_token(self, tenant: str, token_id: str, now_us: int) -> TokenRecord:
+        """End a token and return it. The first time of its end stays."""
+        with self._writing("revoke_token") as connection:
+            return access_sql.revoke_token(connection, tenant, token_id, now_us)
 
     def check(self) -> None:
         """Return when the database answers."""

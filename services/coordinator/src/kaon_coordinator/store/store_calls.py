@@ -10,6 +10,13 @@ R = TypeVar("R")
 S_co = TypeVar("S_co", covariant=True)
 
 
+class Reading(Protocol):
+    """Makes blocking reads from an event loop."""
+
+    async def read(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call on a thread."""
+
+
 class StoreCalls(Protocol[S_co]):
     """Calls of a blocking store from an event loop. `S_co` is the part of the store that the caller needs."""
 

@@ -38,6 +38,8 @@ __all__ = [
     "set_aside",
     "snapshots",
     "steps",
+    "tenants",
+    "tokens",
     "workflow_names",
     "workflows",
 ]
@@ -394,4 +396,42 @@ log_chunks = Table(
     Column("payload", LargeBinary, nullable=False),
     Index("log_chunks_run_idx", "run_id", "chunk_id"),
     Index("log_chunks_lease_idx", "lease_id", "last_sequence"),
+)
+
+# The tenants that administrators have made.
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("name", Text, nullable=False),
+    # 0: nobody can call as this tenant.
+    Column("enabled", SmallInteger, nullable=False),
+    Column("create_us", BigInteger, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("highest_priority", Integer, nullable=False),
+    # Names of Kafka's topics, separated by commas.
+    Column("topics", Text, nullable=False),
+    PrimaryKeyConstraint("name"),
+)
+
+# Static tokens, without their secrets.
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("token_id", Text, nullable=False),
+    # SHA-256 of the whole token, in hexadecimal digits.
+    Column("digest", Text, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    # Separated by commas.
+    Column("roles", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("pool", Text, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("create_us", BigInteger, nullable=False),
+    # 0: never.
+    Column("expire_us", BigInteger, nullable=False),
+    # 0: it was not revoked.
+    Column("revoke_us", BigInteger, nullable=False),
+    PrimaryKeyConstraint("token_id"),
+    Index("tokens_newest_idx", "tenant", "create_us", "token_id"),
 )

@@ -1,0 +1,1 @@
+"""Tokens and tenants as the store keeps them."""
