@@ -12,6 +12,7 @@ from kaon.dsl import checks, functions, types
 from kaon.dsl.bindings import Binder, Use
 from kaon.dsl.blocks import Block, Branch, ForEach, Group, Part, Repeat
 from kaon.dsl.errors import WorkflowError
+from kaon.dsl.named import NamedFunction
 from kaon.dsl.producers import Gate, Producer, Step, SubWorkflow
 from kaon.dsl.scopes import BODY, Place, Scope, build, walk
 from kaon.dsl.source import Source
@@ -196,6 +197,10 @@ class _Compiler:
 
     def _config(self, step: Step) -> dict[str, Any]:
         config = dict(step.config)
+        if isinstance(step.function, NamedFunction):
+            functions.check_named(
+                step.name, step.function, set(step.inputs), self.root, step.source
+            )
         if step.function is not None:
             config["entry"] = str(functions.entry(step.name, step.function, self.root, step.source))
         if step.program is not None:

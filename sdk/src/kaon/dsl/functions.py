@@ -5,13 +5,14 @@ from __future__ import annotations
 import builtins
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kaon.dsl import environments, modules
+from kaon.dsl import environments, modules, named
 from kaon.dsl.errors import WorkflowError
+from kaon.dsl.named import NamedFunction
 from kaon.dsl.source import Source
 
 # The harness gives the step's context to functions that have a parameter of this name.
@@ -45,9 +46,22 @@ def check(name: str, function: object, source: Source) -> Callable[..., Any]:
     return function
 
 
+def given(
+    name: str, function: object, source: Source, *, provided: frozenset[str] = CONTEXT
+) -> Callable[..., Any] | NamedFunction:
+    """Return the function of a step: as it is given, or by its name.
+
+    Raises:
+        WorkflowError: it cannot be found that way.
+    """
+    if isinstance(function, str):
+        return named.parse(function, f"step {name!r}", source, provided=provided)
+    return check(name, function, source)
+
+
 def check_inputs(
     name: str,
-    function: Callable[..., Any],
+    function: Callable[..., Any] | NamedFunction,
     inputs: set[str],
     source: Source,
     *,
@@ -55,18 +69,46 @@ def check_inputs(
 ) -> None:
     """Check that the function can be called with these inputs; it gets the `provided` arguments besides.
 
+    One that is given by its name is looked up later, when the directory of the code is known.
+
     Raises:
         WorkflowError: it lacks one, or gets one that it does not take.
     """
+    if isinstance(function, NamedFunction):
+        return
     try:
         parameters = inspect.signature(function).parameters.values()
     except (ValueError, TypeError):  # some functions written in C do not tell
         return
+    _check_call(name, function.__qualname__, parameters, inputs, provided, source)
+
+
+def check_named(
+    name: str, function: NamedFunction, inputs: set[str], root: Path, source: Source
+) -> None:
+    """Check that the bundle has the function, and that it can be called with these inputs.
+
+    Raises:
+        WorkflowError: it has not, or it cannot.
+    """
+    parameters = function.parameters(root, f"step {name!r}", source)
+    if parameters is not None:
+        _check_call(name, function.qualname, parameters, inputs, function.provided, source)
+
+
+def _check_call(
+    name: str,
+    qualname: str,
+    parameters: Collection[inspect.Parameter],
+    inputs: set[str],
+    provided: frozenset[str],
+    source: Source,
+) -> None:
     named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     taken = {p.name for p in named}
     needed = {p.name for p in named if p.default is p.empty} - provided
     needed |= {p.name for p in parameters if p.kind is p.POSITIONAL_ONLY and p.default is p.empty}
-    written = f"function {function.__qualname__}({', '.join(sorted(taken - provided))})"
+    written = f"function {qualname}({', '.join(sorted(taken - provided))})"
     if missing := sorted(needed - inputs):
         raise WorkflowError(
             f"step {name!r} gives no value for {_list(missing)} of {written}", source
@@ -92,15 +134,22 @@ class Entry:
         return f"{self.module}:{self.qualname}"
 
 
-def entry(name: str, function: Callable[..., Any], root: Path, source: Source) -> Entry:
+def entry(
+    name: str, function: Callable[..., Any] | NamedFunction, root: Path, source: Source
+) -> Entry:
     """Return the name by which a runner imports the function with `root` (the code bundle) on its path.
 
     Raises:
         WorkflowError: the function's module cannot be imported from there.
     """
-    file = _file(function)
+    file = (
+        function.file(root, f"step {name!r}", source)
+        if isinstance(function, NamedFunction)
+        else _file(function)
+    )
     relative = modules.within(root, file) if file is not None else None
     if relative is None:
+        assert not isinstance(function, NamedFunction)
         return _entry_elsewhere(name, function, file, root, source)
     path = relative.with_suffix("")
     parts = path.parts[:-1] if path.name == "__init__" else path.parts
@@ -115,7 +164,11 @@ def entry(name: str, function: Callable[..., Any], root: Path, source: Source) -
             "its place; rename it",
             source,
         )
-    return Entry(module=".".join(parts), qualname=function.__qualname__, bundled=True)
+    return Entry(module=".".join(parts), qualname=_qualname(function), bundled=True)
+
+
+def _qualname(function: Callable[..., Any] | NamedFunction) -> str:
+    return function.qualname if isinstance(function, NamedFunction) else function.__qualname__
 
 
 def _is_taken(module: str, root: Path) -> bool:
@@ -149,12 +202,14 @@ def _entry_elsewhere(
     return Entry(module=function.__module__, qualname=function.__qualname__, bundled=False)
 
 
-def check_found(name: str, function: Callable[..., Any], source: Source) -> None:
+def check_found(name: str, function: Callable[..., Any] | NamedFunction, source: Source) -> None:
     """Check that runners find this very function by its name, now that its module is complete.
 
     Raises:
         WorkflowError: they find another one, or none.
     """
+    if isinstance(function, NamedFunction):
+        return
     plain = inspect.unwrap(function)
     missing = object()
     found: Any = missing

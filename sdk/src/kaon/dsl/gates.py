@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from kaon.dsl import checks, names, types, values
 from kaon.dsl.errors import WorkflowError
@@ -39,7 +39,7 @@ def approval(
     message: str = "",
     roles: Iterable[str] = (),
     timeout: Duration = 0,
-    on_timeout: str | None = None,
+    on_timeout: Literal["fail", "approve", "reject", "skip"] | None = None,
     reject_fails: bool = True,
     deadline: Duration = 0,
 ) -> Gate:
@@ -82,7 +82,7 @@ def signal(
     *,
     signal: str | None = None,
     timeout: Duration = 0,
-    on_timeout: str | None = None,
+    on_timeout: Literal["fail", "default", "skip"] | None = None,
     default: Any = _NOTHING,
     deadline: Duration = 0,
 ) -> Gate:

@@ -79,7 +79,7 @@ class Needed:
                 self._follow(file, package, places)
 
     def _follow(self, file: Path, package: str, places: tuple[Path, ...]) -> None:
-        for node in _imports(_parsed(file)):
+        for node in _imports(parsed(file)):
             source = Source(file=str(file), line=node.lineno)
             for name in _names(node, package):
                 if not self._resolve(name, source, places) and places == (self._root,):
@@ -169,7 +169,22 @@ def _found(name: str, beside: Path) -> Path | None:
     return Path(file).resolve() if file is not None else None
 
 
-def _parsed(file: Path) -> ast.Module:
+def source_file(root: Path, name: str) -> Path | None:
+    """Return the Python file of a module of the bundle; None when there is none."""
+    *packages, last = name.split(".")
+    place = root.joinpath(*packages)
+    for found in (_module(place / last, "__init__"), _module(place, last)):
+        if found is not None and found.suffix == ".py" and within(root, found) is not None:
+            return found
+    return None
+
+
+def parsed(file: Path) -> ast.Module:
+    """Parse a module.
+
+    Raises:
+        WorkflowError: it cannot be parsed.
+    """
     try:
         return ast.parse(file.read_bytes(), str(file))
     except SyntaxError as error:
@@ -218,7 +233,7 @@ def _absolute(node: ast.ImportFrom, package: str) -> str:
 
 
 def _exported(file: Path) -> Iterator[str]:
-    for node in _parsed(file).body:
+    for node in parsed(file).body:
         targets = node.targets if isinstance(node, ast.Assign) else []
         if any(isinstance(target, ast.Name) and target.id == "__all__" for target in targets):
             constants = (each for each in ast.walk(node) if isinstance(each, ast.Constant))

@@ -78,7 +78,7 @@ class Step(Producer):
     # What its words name in the code bundle, and whether it reads that otherwise.
     named: tuple[str, ...] = ()
     reads_bundle: bool = False
-    # The Python function that the step calls.
+    # The Python function that the step calls: itself, or a NamedFunction.
     function: Any = None
     # Files of the code bundle that count for its memo, beside its module and what that imports.
     memo_code: tuple[str, ...] = ()

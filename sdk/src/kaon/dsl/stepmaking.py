@@ -7,9 +7,10 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from kaon.dsl import names, types, values
+from kaon.dsl import names, stepoptions, types, values
 from kaon.dsl.blocks import Part
 from kaon.dsl.errors import WorkflowError
+from kaon.dsl.named import NamedFunction
 from kaon.dsl.policies import Memo, Resources, Retry, milliseconds
 from kaon.dsl.producers import Producer, Step
 from kaon.dsl.source import Source
@@ -23,26 +24,8 @@ _LABEL = re.compile(
     rf"|{_WORD}\s*(?:==?|!=)\s*{_WORD}"
     rf"|{_WORD}\s+(?:not\s+)?in\s*\(\s*{_WORD}(?:\s*,\s*{_WORD})*\s*\)"
 )
-_OPTIONS = (
-    "config",
-    "outputs",
-    "retry",
-    "timeout",
-    "total_timeout",
-    "deadline",
-    "pool",
-    "labels",
-    "resources",
-    "priority",
-    "isolation",
-    "tags",
-    "memo",
-    "exclusive",
-    "requirements",
-    "inputs",
-)
 # An input's name may come close to these by chance.
-_OFTEN_MEANT = tuple(option for option in _OPTIONS if option not in ("tags", "memo"))
+_OFTEN_MEANT = tuple(option for option in stepoptions.NAMES if option not in ("tags", "memo"))
 _TAG = re.compile(_WORD)
 
 
@@ -57,7 +40,7 @@ def make(
     program: str | None = None,
     named: tuple[str, ...] = (),
     reads_bundle: bool = False,
-    function: Callable[..., Any] | None = None,
+    function: Callable[..., Any] | NamedFunction | None = None,
 ) -> Step:
     """Make a step of type `step_type`; `given` holds the options common to all types, and the inputs.
 
@@ -91,8 +74,8 @@ def _split(
     name: str, given: Mapping[str, Any], source: Source
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Split the keyword arguments into options and inputs."""
-    options = {key: value for key, value in given.items() if key in _OPTIONS}
-    inputs = {key: value for key, value in given.items() if key not in _OPTIONS}
+    options = {key: value for key, value in given.items() if key in stepoptions.NAMES}
+    inputs = {key: value for key, value in given.items() if key not in stepoptions.NAMES}
     for key in inputs:
         if meant := difflib.get_close_matches(key, _OFTEN_MEANT, 1, cutoff=0.82):
             raise WorkflowError(

@@ -4,15 +4,34 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping
 from datetime import date
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from kaonapi.workflow.v1 import definition_pb2 as d
 
-# A Python type (str, int, float, bool, list, dict, date, object) or one of the names below, such as "dataset".
-TypeLike: TypeAlias = type | str
+# The names of types; those from "file" on are artifacts.
+TypeName: TypeAlias = Literal[
+    "string",
+    "int",
+    "float",
+    "bool",
+    "list",
+    "map",
+    "any",
+    "date",
+    "file",
+    "dataset",
+    "model",
+    "metrics",
+    "plot",
+    "table",
+    "text",
+]
+# A Python type (str, int, float, bool, list, dict, date, object) or a name, such as "dataset".
+TypeLike: TypeAlias = type | TypeName
 
-_VALUES: dict[str, d.ValueType.ValueType] = {
+_VALUES: dict[TypeName, d.ValueType.ValueType] = {
     "string": d.VALUE_TYPE_STRING,
     "int": d.VALUE_TYPE_INT,
     "float": d.VALUE_TYPE_FLOAT,
@@ -22,7 +41,7 @@ _VALUES: dict[str, d.ValueType.ValueType] = {
     "any": d.VALUE_TYPE_ANY,
     "date": d.VALUE_TYPE_DATE,
 }
-_ARTIFACTS: dict[str, d.ValueType.ValueType] = {
+_ARTIFACTS: dict[TypeName, d.ValueType.ValueType] = {
     "file": d.VALUE_TYPE_FILE,
     "dataset": d.VALUE_TYPE_DATASET,
     "model": d.VALUE_TYPE_MODEL,
@@ -31,8 +50,8 @@ _ARTIFACTS: dict[str, d.ValueType.ValueType] = {
     "table": d.VALUE_TYPE_TABLE,
     "text": d.VALUE_TYPE_TEXT,
 }
-_BY_NAME = {**_VALUES, **_ARTIFACTS}
-_NAMES = {number: name for name, number in _BY_NAME.items()}
+_BY_NAME: Mapping[str, d.ValueType.ValueType] = dict((*_VALUES.items(), *_ARTIFACTS.items()))
+_NAMES = {number: name for part in (_VALUES, _ARTIFACTS) for name, number in part.items()}
 _BY_PYTHON: dict[type, str] = {
     str: "string",
     int: "int",
@@ -59,7 +78,7 @@ def parse(written: object) -> d.ValueType.ValueType | None:
     return _BY_NAME.get(written) if isinstance(written, str) else None
 
 
-def name_of(value_type: d.ValueType.ValueType) -> str:
+def name_of(value_type: d.ValueType.ValueType) -> TypeName:
     """How users write the type."""
     return _NAMES[value_type]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Literal, Required, TypeAlias, TypedDict, Unpack
 
 from kaon.dsl import checks, names, types
 from kaon.dsl.blocks import (
@@ -25,6 +25,22 @@ from kaon.dsl.errors import WorkflowError
 from kaon.dsl.policies import Duration, milliseconds
 from kaon.dsl.source import Source, caller
 from kaonapi.workflow.v1 import definition_pb2 as d
+
+Exhausted: TypeAlias = Literal["fail", "accept"]
+
+
+class RepeatOptions(TypedDict, total=False):
+    """How a repeat goes: the arguments of `until` beside its condition."""
+
+    max_iterations: Required[int]
+    exhausted: Exhausted
+    backoff: Duration
+    factor: float
+    max_backoff: Duration
+    timeout: Duration
+    deadline: Duration
+    name: str | None
+
 
 _EXHAUSTED = {"fail": d.EXHAUSTED_FAIL, "accept": d.EXHAUSTED_ACCEPT}
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
@@ -123,7 +139,7 @@ def until(
     condition: Any,
     *,
     max_iterations: int,
-    exhausted: str = "fail",
+    exhausted: Exhausted = "fail",
     backoff: Duration = 0,
     factor: float = 1.0,
     max_backoff: Duration = "1h",
@@ -176,7 +192,7 @@ def until(
     )
 
 
-def repeat(body: Part, *, until: Any, **how: Any) -> Repeat:
+def repeat(body: Part, *, until: Any, **how: Unpack[RepeatOptions]) -> Repeat:
     """Repeat the body until the condition holds; `body ** until(condition, max_iterations=...)`.
 
         repeat(train >> check, until=check["good"], max_iterations=5, backoff="10s", factor=2)

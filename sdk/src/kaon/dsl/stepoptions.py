@@ -1,0 +1,73 @@
+"""The options of every step, typed once, and functions that take them beside the step's inputs.
+
+Type checkers do not yet know functions that take the keywords of a TypedDict and any others, which are the inputs. So `steps.pyi`
+spells the options out for them; `sdk/stub.py` writes it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, TypedDict, TypeVar
+
+from kaon.dsl.policies import Duration, Memo, Resources, Retry
+from kaon.dsl.types import TypeLike
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class StepOptions(TypedDict, total=False):
+    """What every function of `kaon.steps` takes beside its own arguments and the inputs."""
+
+    # What the step must produce, by name.
+    outputs: Mapping[str, TypeLike] | None
+    # The number of attempts in all, or more than that.
+    retry: Retry | int | None
+    # How long one attempt may run.
+    timeout: Duration | None
+    # How long the step may take in all, with its waits and attempts.
+    total_timeout: Duration | None
+    # After this it counts as late in the history, and goes on.
+    deadline: Duration | None
+    # Whose runners execute it.
+    pool: str | None
+    # Expressions over runners' labels, such as "gpu!=none".
+    labels: Iterable[str] | None
+    # What it occupies meanwhile.
+    resources: Resources | None
+    # Higher goes first.
+    priority: int | None
+    # "warm" shares a worker process with earlier steps.
+    isolation: Literal["warm", "process"] | None
+    # Words that count against the tenant's permits.
+    tags: Iterable[str] | None
+    # Whether it takes the outputs of an earlier, equal execution.
+    memo: Memo | bool | None
+    # Whether an attempt begins only when no earlier one can be running any more.
+    exclusive: bool | None
+    # A requirements file, from which runners build the step's environment.
+    requirements: str | None
+    # Further settings of the step type.
+    config: Mapping[str, Any] | None
+    # Inputs whose names are taken here.
+    inputs: Mapping[str, Any] | None
+
+
+NAMES = tuple(StepOptions.__annotations__)
+_OPTIONS = [
+    inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=told.__forward_arg__
+    )
+    for name, told in StepOptions.__annotations__.items()
+]
+# What type checkers know of any further keyword.
+_INPUTS = inspect.Parameter("more_inputs", inspect.Parameter.VAR_KEYWORD, annotation="Any")
+
+
+def takes_options(function: F) -> F:
+    """Give a function, whose last parameter is `**rest`, the signature that users and their tools see."""
+    signature = inspect.signature(function)
+    own = list(signature.parameters.values())[:-1]
+    shown = signature.replace(parameters=[*own, *_OPTIONS, _INPUTS])
+    function.__signature__ = shown  # type: ignore[attr-defined]
+    return function
