@@ -19,6 +19,7 @@ ROLES_KEY = "kaon-roles"
 
 _TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
 _ROLES = re.compile(r"[A-Za-z0-9._,-]{0,1000}\Z")
+_ROLE = re.compile(r"[A-Za-z0-9._-]{1,100}\Z")
 _NAME = re.compile(r"[ -~]{1,200}\Z")
 
 
@@ -106,3 +107,18 @@ def principal_of(metadata: Iterable[tuple[str, str | bytes]]) -> Principal:
         roles=frozenset(filter(None, roles.split(","))),
         trace_parent=trace if isinstance(trace, str) and is_trace_parent(trace) else "",
     )
+
+
+def is_tenant(text: str) -> bool:
+    """Return whether a text can be the name of a tenant."""
+    return _TENANT.match(text) is not None
+
+
+def is_name(text: str) -> bool:
+    """Return whether a text can be the name of a principal."""
+    return _NAME.match(text) is not None
+
+
+def is_role(text: str) -> bool:
+    """Return whether a text can be the name of a role."""
+    return _ROLE.match(text) is not None

@@ -47,11 +47,17 @@ class Remembered(Generic[T]):
             return found[1]
         asking = self._asking.get(key)
         if asking is None:
-            asking = asyncio.ensure_future(self._answer(key))
+            asking = asyncio.create_task(self._answer(key))
             self._asking[key] = asking
-            asking.add_done_callback(lambda _done: self._asking.pop(key, None))
+            asking.add_done_callback(lambda done: self._ended(key, done))
         # The call that asked first may be cancelled; others wait for the answer.
         return await asyncio.shield(asking)
+
+    def _ended(self, key: str, done: asyncio.Task[T]) -> None:
+        self._asking.pop(key, None)
+        if not done.cancelled():
+            # Whoever asked may have gone: then nobody else looks at the error.
+            done.exception()
 
     async def _answer(self, key: str) -> T:
         answer = await self._ask(key)

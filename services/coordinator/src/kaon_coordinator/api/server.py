@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from prometheus_client import Histogram
 
 from kaon_artifacts import ArtifactStore
+from kaon_coordinator.api.access import AccessParts, AccessServicer
 from kaon_coordinator.api.artifact_renewal import ArtifactRenewal
 from kaon_coordinator.api.artifacts import ArtifactParts, ArtifactServicer
 from kaon_coordinator.api.calls import call_rules
@@ -26,6 +27,7 @@ from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
 from kaon_coordinator.store.base import Store
 from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_service.server import GrpcServer
+from kaonapi.access.v1 import access_service_pb2, access_service_pb2_grpc
 from kaonapi.artifact.v1 import artifact_service_pb2, artifact_service_pb2_grpc
 from kaonapi.log.v1 import log_pb2, log_pb2_grpc
 from kaonapi.run.v1 import run_service_pb2, run_service_pb2_grpc
@@ -42,6 +44,7 @@ SERVICES = (
     artifact_service_pb2.DESCRIPTOR.services_by_name["ArtifactService"].full_name,
     runner_pb2.DESCRIPTOR.services_by_name["RunnerService"].full_name,
     system_pb2.DESCRIPTOR.services_by_name["SystemService"].full_name,
+    access_service_pb2.DESCRIPTOR.services_by_name["AccessService"].full_name,
 )
 
 # Far beyond the largest definition, so that too large ones are refused with an explanation.
@@ -165,3 +168,5 @@ class ApiServer(GrpcServer):
         )
         runner_pb2_grpc.add_RunnerServiceServicer_to_server(RunnerServicer(runners), server)
         system_pb2_grpc.add_SystemServiceServicer_to_server(SystemServicer(system), server)
+        access = AccessParts(store=parts.store, now_us=parts.now_us)
+        access_service_pb2_grpc.add_AccessServiceServicer_to_server(AccessServicer(access), server)
