@@ -11,6 +11,7 @@ import typer
 
 from kaon.cli.commands import (
     artifacts,
+    audit,
     compare,
     doctor,
     graph,
@@ -120,6 +121,7 @@ app.add_typer(artifacts.app, name="artifacts", rich_help_panel="Look at runs")
 app.add_typer(schedules.app, name="schedule", rich_help_panel="The system")
 app.add_typer(permits.app, name="permits", rich_help_panel="The system")
 app.add_typer(models.app, name="models", rich_help_panel="The system")
+app.add_typer(audit.app, name="audit", rich_help_panel="The system")
 app.add_typer(workflows.app, name="workflows", rich_help_panel="The system")
 
 

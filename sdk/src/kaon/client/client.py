@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from kaon.client import params as parameters
 from kaon.client.artifacts import Artifacts
+from kaon.client.audit import Audit
 from kaon.client.calling import Caller
 from kaon.client.channel import Endpoints, connect
 from kaon.client.commands import RunCommands
@@ -63,7 +64,8 @@ class Client(RunCommands):
         patience: how long a call is tried again while nobody answers.
         watch_patience: the same for streams that were there before.
 
-    `schedules` is about what submits runs without a person, `artifacts` about what runs produced. Every call raises a KaonError:
+    `schedules` is about what submits runs without a person, `artifacts` about what runs produced, `audit` about
+    who called. Every call raises a KaonError:
     NotFound, InvalidValue, Conflict, Unavailable, AccessDenied or ServerError.
     """
 
@@ -84,6 +86,7 @@ class Client(RunCommands):
         self._runners = runner_pb2_grpc.RunnerServiceStub(self._channel)
         self._system = system_pb2_grpc.SystemServiceStub(self._channel)
         self.schedules = Schedules(self._caller, self._channel)
+        self.audit = Audit(self._caller, self._channel)
         self.artifacts = Artifacts(self._caller, self._channel, watch_patience)
         self.models = Models(self.endpoints, patience=patience, watch_patience=watch_patience)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kaon.client.audit import Audit
 from kaon.client.calling import Caller
 from kaon.client.channel import Endpoints, connect
 from kaon.client.retrying import Patience
@@ -23,6 +24,8 @@ class Models:
         self._channel = connect(endpoints.publisher)
         self._caller = Caller(endpoints.publisher, endpoints, patience)
         self._stub = model_pb2_grpc.ModelServiceStub(self._channel)
+        # Of the publisher.
+        self.audit = Audit(self._caller, self._channel)
 
     def close(self) -> None:
         """Close the connection."""
