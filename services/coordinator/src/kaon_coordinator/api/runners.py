@@ -17,6 +17,7 @@ from kaon_coordinator.api.owners import (
     owner_of,
     unreachable,
 )
+from kaon_coordinator.api.shown import shown_tenant
 from kaon_coordinator.api.wait_reasons import AskMatcher, Reason, WaitReasons
 from kaon_coordinator.engine.definition.compiled import compile_workflow
 from kaon_coordinator.engine.rows.codec import restore
@@ -42,7 +43,7 @@ class WaitStore(RunStore, WorkflowStore, PermitStore, AsideStore, PoolStore, Pro
 
 
 class Matchers(Protocol):
-    """The matchers of this process."""
+    """The matchers of this process. Answers for a tenant name nothing of other tenants; for the empty name they name everything."""
 
     def owned(self) -> Sequence[str]:
         """Return the pools whose matchers are in this process."""
@@ -50,13 +51,15 @@ class Matchers(Protocol):
     def unknown(self) -> Mapping[str, int]:
         """Return the pools that the deployment does not have and in which steps wait, with their number."""
 
-    def runners(self, pool: str) -> Sequence[runner_pb2.Runner]:
+    def runners(self, pool: str, tenant: str = "") -> Sequence[runner_pb2.Runner]:
         """Return the runners of such a pool."""
 
-    def view(self, pool: str) -> runner_pb2.Pool | None:
+    def view(self, pool: str, tenant: str = "") -> runner_pb2.Pool | None:
         """Return the capacity and shortage of such a pool."""
 
-    def explain(self, pool: str, run_id: str, path: str) -> list[runner_pb2.WaitReason] | None:
+    def explain(
+        self, pool: str, run_id: str, path: str, tenant: str = ""
+    ) -> list[runner_pb2.WaitReason] | None:
         """Return why a READY step waits, or None when the pool's matcher is in another process."""
 
 
@@ -88,7 +91,7 @@ class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
         """Return the runners of a pool, or of all pools, asking the owners of the pools."""
         response = runner_pb2.ListRunnersResponse()
         for pool in self._here(request.pool):
-            response.runners.extend(self._matchers.runners(pool))
+            response.runners.extend(self._matchers.runners(pool, shown_tenant()))
 
         async def call(stub: Stub, pool: str, metadata: Metadata) -> None:
             asked = runner_pb2.ListRunnersRequest(pool=pool, local=True)
@@ -107,7 +110,9 @@ class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
     ) -> runner_pb2.ListPoolsResponse:
         """Return the capacity and shortage of a pool, or of all pools, asking the owners of the pools."""
         response = runner_pb2.ListPoolsResponse()
-        for view in (self._matchers.view(pool) for pool in self._here(request.pool)):
+        for view in (
+            self._matchers.view(pool, shown_tenant()) for pool in self._here(request.pool)
+        ):
             if view is not None:
                 view.owner = self._parts.owner
                 response.pools.append(view)
@@ -164,7 +169,7 @@ class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
             response.pool = response.pool or pool
             return
         reasons: Sequence[runner_pb2.WaitReason] | None
-        reasons = self._matchers.explain(pool, link.run_id, link.path)
+        reasons = self._matchers.explain(pool, link.run_id, link.path, shown_tenant())
         owner = PoolOwner(name=self._parts.owner, address="")
         if reasons is None:
             owner = await owner_of(self._threads, pool)
@@ -213,14 +218,20 @@ class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
         return [name for name in self._matchers.owned() if pool in {"", name}]
 
     def _unknown(self, asked: str) -> list[runner_pb2.UnreachablePool]:
-        """Pools that steps name and that the deployment does not have."""
-        return [
-            runner_pb2.UnreachablePool(
-                pool=pool, problem=f"{self._no_such(pool)}; {count} steps wait in it", unknown=True
-            )
-            for pool, count in self._matchers.unknown().items()
-            if asked in {"", pool}
-        ]
+        """Pools that steps name and that the deployment does not have; nobody knows whose steps they are."""
+        return (
+            []
+            if shown_tenant()
+            else [
+                runner_pb2.UnreachablePool(
+                    pool=pool,
+                    problem=f"{self._no_such(pool)}; {count} steps wait in it",
+                    unknown=True,
+                )
+                for pool, count in self._matchers.unknown().items()
+                if asked in {"", pool}
+            ]
+        )
 
     def _no_such(self, pool: str) -> str:
         return (

@@ -12,11 +12,14 @@ import structlog
 
 from kaon_coordinator.api import aside
 from kaon_coordinator.api.runners import Matchers
+from kaon_coordinator.api.shown import shown_tenant
 from kaon_coordinator.store.protocols.aside_store import AsideStore
 from kaon_coordinator.store.protocols.database_store import DatabaseStore
 from kaon_coordinator.store.protocols.partition_store import PartitionStore
+from kaon_coordinator.store.protocols.run_store import RunStore
+from kaon_coordinator.store.records import SetAside
 from kaon_coordinator.store.store_calls import StoreCalls
-from kaon_wire.errors import KaonError
+from kaon_wire.errors import KaonError, NotFound
 from kaon_wire.version import VERSION
 from kaonapi.system.v1 import system_pb2, system_pb2_grpc
 
@@ -30,7 +33,7 @@ STUCK_SECONDS = 10.0
 SHOWN_ASIDE = 20
 
 
-class DiagnosedStore(DatabaseStore, AsideStore, PartitionStore, Protocol):
+class DiagnosedStore(DatabaseStore, AsideStore, PartitionStore, RunStore, Protocol):
     """What a diagnosis looks at."""
 
 
@@ -121,8 +124,8 @@ class SystemServicer(system_pb2_grpc.SystemServiceServicer):
 
     async def _set_aside(self) -> list[system_pb2.Check]:
         """Report the runs and schedules that are set aside because of faults."""
-        store = self._parts.store
-        found = await store.read(store.store.list_set_aside, SHOWN_ASIDE + 1)
+        store, tenant = self._parts.store, shown_tenant()
+        found, hidden = await store.read(_aside, store.store, tenant)
         checks = [
             _check(
                 f"{each.kind} {each.name}",
@@ -136,11 +139,15 @@ class SystemServicer(system_pb2_grpc.SystemServiceServicer):
             checks.append(
                 _check("set aside", BAD, f"more than these {SHOWN_ASIDE}", "begin with the newest")
             )
+        if hidden:
+            checks.append(
+                _check("set aside", WARNING, f"{hidden} runs or schedules of other tenants")
+            )
         return checks
 
     def _pool(self, pool: str) -> system_pb2.Check:
         """Report a pool; return nothing for a pool of another coordinator, which reports it."""
-        view, name = self._parts.matchers.view(pool), f"pool {pool}"
+        view, name = self._parts.matchers.view(pool, shown_tenant()), f"pool {pool}"
         if view is None:
             return _check(name, GOOD, "")
         text = f"{view.runners} runners, {view.released} steps at them, {view.waiting} waiting"
@@ -161,6 +168,25 @@ def _check(
     name: str, verdict: system_pb2.Verdict.ValueType, text: str, advice: str = ""
 ) -> system_pb2.Check:
     return system_pb2.Check(name=name, verdict=verdict, text=text, advice=advice)
+
+
+def _aside(store: DiagnosedStore, tenant: str) -> tuple[list[SetAside], int]:
+    """Return what is set aside of a tenant, or of all for the empty name, and the number of all others."""
+    if not tenant:
+        return store.list_set_aside(SHOWN_ASIDE + 1), 0
+    found = store.list_set_aside(0)
+    own = [each for each in found if _is_of(store, tenant, each)]
+    return own, len(found) - len(own)
+
+
+def _is_of(store: DiagnosedStore, tenant: str, aside: SetAside) -> bool:
+    if aside.kind != "run":
+        return aside.tenant == tenant
+    try:
+        store.get_run(tenant, aside.name)
+    except NotFound:
+        return False
+    return True
 
 
 def _oldest(store: PartitionStore, partitions: int) -> tuple[int, int] | None:

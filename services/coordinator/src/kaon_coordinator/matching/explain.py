@@ -16,12 +16,18 @@ from kaonapi.runner.v1 import runner_pb2 as r
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """The time of a question."""
+    """The time of a question, and who asks."""
 
     # Seconds of the matcher's clock.
     now: float
     # Returns microseconds since the epoch.
     now_us: int
+    # Of other tenants, the caller of this tenant is told numbers only. Empty: everything is told.
+    tenant: str = ""
+
+    def shows(self, tenant: str) -> bool:
+        """Tell whether the caller is told the names of a tenant's things."""
+        return self.tenant in {"", tenant}
 
 
 def explain(state: PoolState, pool: str, step: StepId, moment: Moment) -> list[r.WaitReason]:
@@ -31,7 +37,7 @@ def explain(state: PoolState, pool: str, step: StepId, moment: Moment) -> list[r
         text = f"The matcher of pool {pool!r} has no request for this step: it is not ready, or it has ended."
         reasons = [r.WaitReason(cause=r.WAIT_CAUSE_NO_REQUEST, text=text)]
     elif ticket.place is Place.RELEASED:
-        reasons = [_released(state, ticket)]
+        reasons = [_released(state, ticket, moment)]
     elif ticket.place is Place.PARKED:
         reasons = [_parked(state, ticket, moment)]
     else:
@@ -41,13 +47,10 @@ def explain(state: PoolState, pool: str, step: StepId, moment: Moment) -> list[r
     return reasons
 
 
-def _released(state: PoolState, ticket: Ticket) -> r.WaitReason:
+def _released(state: PoolState, ticket: Ticket, moment: Moment) -> r.WaitReason:
     runner = state.fleet.get(ticket.incarnation)
-    name = (
-        runner.runner_id
-        if runner is not None
-        else f"a runner without heartbeats ({ticket.incarnation})"
-    )
+    which = "" if moment.tenant else f" ({ticket.incarnation})"
+    name = runner.runner_id if runner is not None else f"a runner without heartbeats{which}"
     cause = r.WAIT_CAUSE_AT_RUNNER
     if ticket.started:
         cause, text = r.WAIT_CAUSE_RUNNING, f"It runs at {name}."
@@ -177,12 +180,7 @@ def _runners(
     if busy:
         reasons.append(_busy(state, ticket, busy, total, moment.now))
     if kept:
-        paths = sorted({runner.reserved.step[1] for runner in kept if runner.reserved is not None})
-        text = (
-            f"{counted(len(kept), 'runner is', 'runners are')} kept free for {', '.join(paths[:3])}, which needs more at "
-            "once and has waited longer."
-        )
-        reasons.append(r.WaitReason(cause=r.WAIT_CAUSE_RESERVED, text=text, others=paths))
+        reasons.append(_reserved(kept, moment))
     if resting or closed:
         reasons.append(_closed(resting, closed, total, moment))
     if any(runner.has_room(need) and runner not in kept for runner in able):
@@ -190,6 +188,18 @@ def _runners(
     for reason in reasons:
         reason.MergeFrom(counts)
     return reasons
+
+
+def _reserved(kept: Sequence[RunnerState], moment: Moment) -> r.WaitReason:
+    owners = [runner.reserved for runner in kept if runner.reserved is not None]
+    paths = sorted({ticket.step[1] for ticket in owners if moment.shows(ticket.tenant)})
+    hidden = len({ticket.step for ticket in owners if not moment.shows(ticket.tenant)})
+    told = [*paths[:3], *([f"{counted(hidden, 'step', 'steps')} of other tenants"] * bool(hidden))]
+    text = (
+        f"{counted(len(kept), 'runner is', 'runners are')} kept free for {', '.join(told)}, which needs more at "
+        "once and has waited longer."
+    )
+    return r.WaitReason(cause=r.WAIT_CAUSE_RESERVED, text=text, others=paths)
 
 
 def _busy(

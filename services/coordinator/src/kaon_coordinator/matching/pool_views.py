@@ -20,14 +20,14 @@ from kaonapi.runner.v1 import runner_pb2
 def runner_view(
     runner: RunnerState, settings: MatcherSettings, moment: Moment
 ) -> runner_pb2.Runner:
-    """Return one runner as the API shows it."""
+    """Return one runner as the API shows it, without what only operators of the deployment may know."""
     heartbeat, health = runner.heartbeat, runner.health
     started = sum(1 for ticket in runner.tickets.values() if ticket.started)
     heard = Timestamp()
     heard.FromMicroseconds(heartbeat.time_us)
     view = runner_pb2.Runner(
         runner_id=heartbeat.runner_id,
-        incarnation=heartbeat.incarnation,
+        incarnation="" if moment.tenant else heartbeat.incarnation,
         pool=heartbeat.pool,
         labels=heartbeat.labels,
         capacity=heartbeat.capacity,
@@ -41,7 +41,8 @@ def runner_view(
         load=runner.load,
         recent_step_us=heartbeat.recent_step_us,
         faults=health.recent(moment.now, settings),
-        warm_bundles=heartbeat.warm_bundles,
+        # Nobody knows whose they are.
+        warm_bundles=() if moment.tenant else heartbeat.warm_bundles,
     )
     if view.condition == runner_pb2.RUNNER_CONDITION_RESTING:
         view.condition_end_time.CopyFrom(
@@ -51,7 +52,7 @@ def runner_view(
         view.condition_end_time.CopyFrom(
             timestamp_in(moment.now_us, health.slow_until - moment.now)
         )
-    if runner.reserved is not None:
+    if runner.reserved is not None and moment.shows(runner.reserved.tenant):
         view.reserved_for.CopyFrom(runner.reserved.key)
     return view
 
@@ -69,7 +70,7 @@ def _condition(runner: RunnerState, now: float) -> runner_pb2.RunnerCondition.Va
 
 
 def pool_view(state: PoolState, pool: str, epoch: int, moment: Moment) -> runner_pb2.Pool:
-    """Return the pool with the figures that an autoscaler needs.
+    """Return the pool with the figures that an autoscaler needs; a tenant's callers see its own demands and share only.
 
     After a round of matching, none of the waiting steps can be placed.
     """
@@ -82,6 +83,7 @@ def pool_view(state: PoolState, pool: str, epoch: int, moment: Moment) -> runner
         for tenant, lines in state.waiting.tenants().items()
     }
     tenants = sorted({*waiting, *state.shares.holders()})
+    shown = [tenant for tenant in tenants if moment.shows(tenant)]
     return runner_pb2.Pool(
         name=pool,
         epoch=epoch,
@@ -90,8 +92,9 @@ def pool_view(state: PoolState, pool: str, epoch: int, moment: Moment) -> runner
         used=message(used),
         waiting=len(state.waiting),
         released=released,
-        demands=_demands(state, moment.now),
-        tenants=[_tenant(state, tenant, waiting.get(tenant, 0)) for tenant in tenants],
+        demands=_demands(state, moment),
+        tenants=[_tenant(state, tenant, waiting.get(tenant, 0)) for tenant in shown],
+        other_tenants=len(tenants) - len(shown),
     )
 
 
@@ -107,13 +110,14 @@ def _tenant(state: PoolState, tenant: str, waiting: int) -> runner_pb2.TenantSha
     )
 
 
-def _demands(state: PoolState, now: float) -> list[runner_pb2.Demand]:
+def _demands(state: PoolState, moment: Moment) -> list[runner_pb2.Demand]:
     by_labels: dict[tuple[str, ...], list[Line]] = defaultdict(list)
-    for line in state.waiting.lines():
+    for line in filter(lambda each: moment.shows(each.tenant), state.waiting.lines()):
         by_labels[line.lane.labels].append(line)
     admitted = _admitted(state)
     return [
-        _demand(state, labels, lines, admitted, now) for labels, lines in sorted(by_labels.items())
+        _demand(state, labels, lines, admitted, moment.now)
+        for labels, lines in sorted(by_labels.items())
     ]
 
 

@@ -136,24 +136,31 @@ class Pools:
             if pool not in self._catalogue.pools
         }
 
-    def runners(self, pool: str) -> list[runner_pb2.Runner]:
-        """Return the runners of a pool, or of all pools when it is empty, as far as their matchers are in this process."""
-        moment = self._moment()
+    def runners(self, pool: str, tenant: str = "") -> list[runner_pb2.Runner]:
+        """Return the runners of a pool, or of all pools when it is empty, as far as their matchers are in this process.
+
+        Args:
+            pool: The name of the pool.
+            tenant: The answer names nothing of other tenants; empty: it names everything.
+        """
+        moment = self._moment(tenant)
         asked = [self._matchers[name] for name in self.owned() if pool in {"", name}]
         return [runner for matcher in asked for runner in matcher.runners(moment)]
 
-    def view(self, pool: str) -> runner_pb2.Pool | None:
-        """Return the capacity and the shortage of a pool, or None when its matcher is in another process."""
+    def view(self, pool: str, tenant: str = "") -> runner_pb2.Pool | None:
+        """Return the capacity and the shortage of a pool, or None when its matcher is in another process; see `runners`."""
         matcher = self._matchers.get(pool)
-        return matcher.view(self._moment()) if matcher is not None else None
+        return matcher.view(self._moment(tenant)) if matcher is not None else None
 
-    def explain(self, pool: str, run_id: str, path: str) -> list[runner_pb2.WaitReason] | None:
-        """Return why a READY step waits, or None when the pool's matcher is in another process."""
+    def explain(
+        self, pool: str, run_id: str, path: str, tenant: str = ""
+    ) -> list[runner_pb2.WaitReason] | None:
+        """Return why a READY step waits, or None when the pool's matcher is in another process; see `runners`."""
         matcher = self._matchers.get(pool)
-        return matcher.explain(run_id, path, self._moment()) if matcher is not None else None
+        return matcher.explain(run_id, path, self._moment(tenant)) if matcher is not None else None
 
-    def _moment(self) -> Moment:
-        return Moment(now=self._clock(), now_us=self._now_us())
+    def _moment(self, tenant: str) -> Moment:
+        return Moment(now=self._clock(), now_us=self._now_us(), tenant=tenant)
 
     def _let_out(self, matcher: PoolMatcher, effect: Effect, outbox: Outbox) -> None:
         match effect:

@@ -75,15 +75,17 @@ class Others:
         """As the matchers of this process."""
         return self.unknown_pools
 
-    def runners(self, pool: str) -> list[runner_pb2.Runner]:
+    def runners(self, pool: str, tenant: str = "") -> list[runner_pb2.Runner]:
         """As the matchers know them."""
         return [runner for runner in self.known_runners if runner.pool == pool]
 
-    def view(self, pool: str) -> runner_pb2.Pool | None:
+    def view(self, pool: str, tenant: str = "") -> runner_pb2.Pool | None:
         """As the pool's matcher sees it."""
         return self.pools.get(pool)
 
-    def explain(self, pool: str, run_id: str, path: str) -> list[runner_pb2.WaitReason] | None:
+    def explain(
+        self, pool: str, run_id: str, path: str, tenant: str = ""
+    ) -> list[runner_pb2.WaitReason] | None:
         """As the pool's matcher explains it."""
         if pool not in self.pools:
             return None
