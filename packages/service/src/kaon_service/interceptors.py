@@ -1,10 +1,10 @@
-"""The rules around every call: principal, bounds of the request, statuses of errors, metrics."""
+"""The rules around every call: who may call, bounds of the request, statuses of errors, metrics, records."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,16 +13,14 @@ from google.protobuf.message import DecodeError, Message
 from grpc import aio
 from prometheus_client import Histogram
 
+from kaon_service import principal
+from kaon_service.access.guard import Guard
+from kaon_service.access.recording import CallRecord
+from kaon_service.access.shown import credentials_of
+from kaon_service.access.table import HEALTH
 from kaon_service.statuses import StatusTable
 from kaon_wire import bounds
 from kaon_wire.errors import InvalidValue
-
-# These rules apply only to Kaon's own services: health checks and reflection need no principal.
-_OURS = "/kaonapi."
-
-
-def _accept_anyone(_metadata: Any) -> None:
-    """Leave the check of the metadata to the service."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,18 +28,20 @@ class CallRules:
     """A service's rules for every call."""
 
     statuses: StatusTable
-    # Takes the principal from the metadata; raises `InvalidValue` for an invalid one.
-    enter: Callable[[Any], object] = _accept_anyone
+    # Decides who may call, and is told of every call.
+    guard: Guard
     # Raises `InvalidValue` for a request that exceeds its bounds.
     check: Callable[[Message], None] = bounds.check
     # The hint that follows the reason of a decoding error.
     undecodable_hint: str = ""
     # Observes the duration of each unary call, by method and status.
     seconds: Histogram | None = None
+    # The caller of a stream is authenticated again after so many seconds, before the next response.
+    again_seconds: float = 30.0
 
 
 class CallInterceptor(aio.ServerInterceptor):
-    """Wraps the handlers of Kaon's services in the rules of their calls."""
+    """Wraps every handler but that of health checks in the rules of its calls."""
 
     def __init__(self, rules: CallRules) -> None:
         self._rules = rules
@@ -52,7 +52,7 @@ class CallInterceptor(aio.ServerInterceptor):
         """Return the wrapped handler of a call."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
-        if handler is None or not method.startswith(_OURS):
+        if handler is None or method.startswith(HEALTH):
             return handler
         codecs = (_tolerant(handler.request_deserializer), handler.response_serializer)
         if handler.unary_unary:
@@ -64,32 +64,26 @@ class CallInterceptor(aio.ServerInterceptor):
                 self._stream(method, handler.unary_stream), *codecs
             )
         if handler.stream_unary:
-            inner = self._checked(handler.stream_unary)
-            return grpc.stream_unary_rpc_method_handler(self._unary(method, inner), *codecs)
-        inner = self._checked(handler.stream_stream)
-        return grpc.stream_stream_rpc_method_handler(self._stream(method, inner), *codecs)
+            return grpc.stream_unary_rpc_method_handler(
+                self._unary(method, handler.stream_unary), *codecs
+            )
+        return grpc.stream_stream_rpc_method_handler(
+            self._stream(method, handler.stream_stream), *codecs
+        )
 
     def _unary(
         self, method: str, inner: Callable[[Any, Any], Awaitable[Any]]
     ) -> Callable[[Any, Any], Awaitable[Any]]:
-        name, rules = method.rsplit("/", 1)[-1], self._rules
+        name, seconds = method.rsplit("/", 1)[-1], self._rules.seconds
 
         async def call(request: Any, context: Any) -> Any:
-            began, code = time.perf_counter(), "OK"
+            began, record = time.perf_counter(), _begun(method, request)
             try:
-                rules.enter(context.invocation_metadata() or ())
-                self._check(request)
-                return await inner(request, context)
-            except asyncio.CancelledError:
-                # By its client, or by its time-out.
-                code = grpc.StatusCode.CANCELLED.name
-                raise
-            except Exception as error:
-                code = rules.statuses.code_name(error)
-                await self._abort(method, context, error)
+                async with self._ruled(record, context):
+                    return await inner(self._checked(request, record), context)
             finally:
-                if rules.seconds is not None:
-                    rules.seconds.labels(name, code).observe(time.perf_counter() - began)
+                if seconds is not None:
+                    seconds.labels(name, record.outcome).observe(time.perf_counter() - began)
 
         return call
 
@@ -97,31 +91,68 @@ class CallInterceptor(aio.ServerInterceptor):
         self, method: str, inner: Callable[[Any, Any], AsyncIterator[Any]]
     ) -> Callable[[Any, Any], AsyncIterator[Any]]:
         async def call(request: Any, context: Any) -> AsyncIterator[Any]:
-            try:
-                self._rules.enter(context.invocation_metadata() or ())
-                self._check(request)
-                async for response in inner(request, context):
+            record, admitted = _begun(method, request), time.monotonic()
+            async with self._ruled(record, context):
+                async for response in inner(self._checked(request, record), context):
+                    if time.monotonic() - admitted >= self._rules.again_seconds:
+                        await self._admit_again(record, context)
+                        admitted = time.monotonic()
                     yield response
-            except Exception as error:
-                await self._abort(method, context, error)
 
         return call
 
-    def _checked(self, inner: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-        """Check every request of a stream."""
+    @asynccontextmanager
+    async def _ruled(self, record: CallRecord, context: Any) -> AsyncIterator[None]:
+        """Admit the caller before, tell the record behind, and end the call with the status of an error."""
+        try:
+            try:
+                caller = await self._rules.guard.admission.admit(
+                    record.method, credentials_of(context)
+                )
+                record.principal = caller
+                principal.enter(caller)
+                yield
+            except BaseException as error:
+                record.outcome = self._outcome(error, context)
+                raise
+            finally:
+                await self._rules.guard.recorder.recorded(record)
+        except aio.AbortError:
+            raise
+        except Exception as error:
+            record.outcome = self._rules.statuses.code_name(error)
+            await context.abort_with_status(self._rules.statuses.status_of(error, record.method))
 
-        async def each(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
-            async for request in requests:
-                self._check(request)
-                yield request
+    async def _admit_again(self, record: CallRecord, context: Any) -> None:
+        """Check that the caller of a stream may still call. A service checks whom it passes on by itself."""
+        if record.principal is not None and record.principal.authentication != "service":
+            await self._rules.guard.admission.admit(record.method, credentials_of(context))
 
-        def call(requests: AsyncIterator[Any], context: Any) -> Any:
-            return inner(each(requests), context)
+    def _outcome(self, error: BaseException, context: Any) -> str:
+        """Return the name of the status with which a call ends."""
+        if isinstance(error, aio.AbortError):
+            return next(
+                (each.name for each in grpc.StatusCode if each.value[0] == context.code()),
+                grpc.StatusCode.UNKNOWN.name,
+            )
+        if isinstance(error, Exception):
+            return self._rules.statuses.code_name(error)
+        # By its client, or by its time-out.
+        return grpc.StatusCode.CANCELLED.name
 
-        return call
+    def _checked(self, request: Any, record: CallRecord) -> Any:
+        """Check the request, or every request of a stream, and put the first one into the record."""
+        if not hasattr(request, "__aiter__"):
+            return self._check(request, record)
 
-    def _check(self, request: Any) -> None:
-        """Check a request against the bounds of its fields; the iterator of a stream's requests is not a request.
+        async def each() -> AsyncIterator[Any]:
+            async for one in request:
+                yield self._check(one, record)
+
+        return each()
+
+    def _check(self, request: Any, record: CallRecord) -> Any:
+        """Check a request against the bounds of its fields.
 
         Raises:
             InvalidValue: The request cannot be decoded, or exceeds its bounds.
@@ -131,13 +162,14 @@ class CallInterceptor(aio.ServerInterceptor):
                 f"the request cannot be read: {request.problem}{self._rules.undecodable_hint}"
             )
         if isinstance(request, Message):
+            if record.request is None:
+                record.request = request
             self._rules.check(request)
+        return request
 
-    async def _abort(self, method: str, context: Any, error: Exception) -> None:
-        """End the call with the error's status."""
-        if isinstance(error, aio.AbortError):
-            raise error
-        await context.abort_with_status(self._rules.statuses.status_of(error, method))
+
+def _begun(method: str, request: Any) -> CallRecord:
+    return CallRecord(method=method, request=request if isinstance(request, Message) else None)
 
 
 @dataclass(frozen=True, kw_only=True)

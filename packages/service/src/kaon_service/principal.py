@@ -8,7 +8,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from kaon_service.roles import Kind, Role
-from kaon_telemetry.tracing import is_trace_parent
 from kaon_wire.errors import InvalidValue
 
 TENANT_KEY = "kaon-tenant"
@@ -37,6 +36,8 @@ class Principal:
     pool: str = ""
     # How the caller was authenticated: "off" (not at all), "token", "oidc", "certificate" or "service".
     authentication: str = "off"
+    # The service that passes this caller on, such as "console"; empty when it calls itself.
+    via: str = ""
     # W3C trace context of the call; empty when it is missing or malformed.
     trace_parent: str = ""
 
@@ -54,19 +55,13 @@ def current() -> Principal:
     return _current.get()
 
 
-def enter(metadata: Iterable[tuple[str, str | bytes]]) -> Principal:
-    """Read the caller from a call's metadata and make it the current one of this task.
-
-    Raises:
-        InvalidValue: The metadata names an invalid tenant or principal.
-    """
-    principal = principal_of(metadata)
+def enter(principal: Principal) -> None:
+    """Make a principal the current one of this task."""
     _current.set(principal)
-    return principal
 
 
 def metadata_of(principal: Principal) -> tuple[tuple[str, str], ...]:
-    """Return the metadata of a principal's call."""
+    """Return the metadata that names a principal to a service without authentication."""
     return (
         (TENANT_KEY, principal.tenant),
         (PRINCIPAL_KEY, principal.name),
@@ -75,23 +70,14 @@ def metadata_of(principal: Principal) -> tuple[tuple[str, str], ...]:
 
 
 def principal_of(metadata: Iterable[tuple[str, str | bytes]]) -> Principal:
-    """Read the caller from a call's metadata.
+    """Read the caller from a call's metadata, as a service without authentication does.
 
     Raises:
         InvalidValue: The metadata names an invalid tenant or principal.
     """
-    given = {
-        key: value
-        for key, value in metadata
-        if key in {TENANT_KEY, PRINCIPAL_KEY, ROLES_KEY, TRACE_KEY}
-    }
-    tenant = given.get(TENANT_KEY, Principal.tenant)
+    given = {key: value for key, value in metadata if key in {TENANT_KEY, PRINCIPAL_KEY, ROLES_KEY}}
     name = given.get(PRINCIPAL_KEY, Principal.name)
-    if not isinstance(tenant, str) or not _TENANT.match(tenant):
-        raise InvalidValue(
-            f"metadata {TENANT_KEY} {tenant!r}: use lower-case letters, digits and hyphens"
-        )
-    if not isinstance(name, str) or not _NAME.match(name):
+    if not isinstance(name, str) or not is_name(name):
         raise InvalidValue(
             f"metadata {PRINCIPAL_KEY} {name!r}: use 1 to 200 printable ASCII characters"
         )
@@ -100,13 +86,24 @@ def principal_of(metadata: Iterable[tuple[str, str | bytes]]) -> Principal:
         raise InvalidValue(
             f"metadata {ROLES_KEY} {roles!r}: use letters, digits and hyphens, with commas between roles"
         )
-    trace = given.get(TRACE_KEY, "")
     return Principal(
-        tenant=tenant,
+        tenant=checked_tenant(given.get(TENANT_KEY, Principal.tenant)),
         name=name,
         roles=frozenset(filter(None, roles.split(","))),
-        trace_parent=trace if isinstance(trace, str) and is_trace_parent(trace) else "",
     )
+
+
+def checked_tenant(tenant: object) -> str:
+    """Return a tenant that a call's metadata names.
+
+    Raises:
+        InvalidValue: It is no name of a tenant.
+    """
+    if not isinstance(tenant, str) or not is_tenant(tenant):
+        raise InvalidValue(
+            f"metadata {TENANT_KEY} {tenant!r}: use lower-case letters, digits and hyphens"
+        )
+    return tenant
 
 
 def is_tenant(text: str) -> bool:

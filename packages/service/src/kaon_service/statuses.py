@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from google.rpc import status_pb2  # type: ignore[import-untyped]
 from grpc_status import rpc_status  # type: ignore[import-untyped]
 
+from kaon_service.access.credentials import Forbidden, Unauthenticated
 from kaon_service.errors import DatabaseUnavailable
 from kaon_wire.errors import Conflict, InvalidValue, KaonError, NotFound, Unavailable
 from kaon_wire.statuses import fitting
@@ -24,6 +25,8 @@ _COMMON: Mapping[type[KaonError], grpc.StatusCode] = {
     NotFound: grpc.StatusCode.NOT_FOUND,
     Conflict: grpc.StatusCode.ALREADY_EXISTS,
     Unavailable: grpc.StatusCode.UNAVAILABLE,
+    Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    Forbidden: grpc.StatusCode.PERMISSION_DENIED,
 }
 
 
@@ -53,7 +56,9 @@ class StatusTable:
             return self._referring(
                 self._code(error), "the database does not answer", method, error=str(error)
             )
-        log.info("call refused", method=method, error=str(error))
+        # Clients are not told which part of their credentials was wrong.
+        why = error.reason if isinstance(error, Unauthenticated) else str(error)
+        log.info("call refused", method=method, error=why)
         return _status(self._code(error), str(error), self.details(error))
 
     def code_name(self, error: Exception) -> str:

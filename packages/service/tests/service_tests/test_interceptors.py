@@ -12,12 +12,24 @@ import pytest
 from google.rpc import error_details_pb2  # type: ignore[import-untyped]
 from grpc import StatusCode, aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
+from grpc_reflection.v1alpha import (  # type: ignore[import-untyped]
+    reflection_pb2,
+    reflection_pb2_grpc,
+)
 from grpc_status import rpc_status  # type: ignore[import-untyped]
 from prometheus_client import CollectorRegistry, Histogram
 
 from kaon_service import principal
+from kaon_service.access.admission import Admission
+from kaon_service.access.credentials import Credentials, Unauthenticated
+from kaon_service.access.guard import NO_GUARD, Guard
+from kaon_service.access.off import without_authentication
+from kaon_service.access.recording import CallRecord, NoRecorder, Recorder
+from kaon_service.access.table import Access
 from kaon_service.errors import DatabaseUnavailable
 from kaon_service.interceptors import CallRules
+from kaon_service.principal import Principal
+from kaon_service.roles import Role
 from kaon_service.server import GrpcServer
 from kaon_service.statuses import StatusTable
 from kaon_wire.errors import Conflict, InvalidValue, KaonError, NotFound, Unavailable
@@ -25,6 +37,12 @@ from kaonapi.model.v1 import model_pb2 as m
 
 SERVICE = "kaonapi.test.Shapes"
 SHAPES = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
+
+
+TABLE = {f"/{SERVICE}/{shape}": Access(role=Role.VIEWER) for shape in SHAPES}
+SHAPES_GUARD = Guard(
+    admission=Admission(authenticate=without_authentication, tenants=None, table=TABLE)
+)
 
 
 class Denied(KaonError):
@@ -100,7 +118,9 @@ async def serving(
     """A server of such a service, how it is called, and its address."""
     server = GrpcServer(
         [SERVICE],
-        CallRules(statuses=STATUSES, enter=principal.enter, undecodable_hint=" (a hint)", **rules),
+        CallRules(
+            statuses=STATUSES, **{"guard": SHAPES_GUARD, "undecodable_hint": " (a hint)"} | rules
+        ),
     )
     server.grpc.add_generic_rpc_handlers((Shapes(work, wait).handlers(),))
     address = f"127.0.0.1:{await server.start('127.0.0.1:0')}"
@@ -112,7 +132,11 @@ async def serving(
             )
             sent = iter([data]) if shape.startswith("stream") else data
             told = method(
-                sent, metadata=[(f"kaon-{key}", value) for key, value in metadata.items()]
+                sent,
+                metadata=[
+                    (key if key == "authorization" else f"kaon-{key}", value)
+                    for key, value in metadata.items()
+                ],
             )
             response: m.GetModelResponse = await (told.read() if shape.endswith("stream") else told)
             return response
@@ -240,10 +264,11 @@ async def test_a_call_that_its_client_gives_up_does_not_count_as_answered(shape:
 
 
 async def test_health_follows_what_the_server_is_told_and_needs_no_principal() -> None:
-    def refuse(_metadata: object) -> None:
-        raise InvalidValue("nobody")
+    async def refuse(_credentials: Credentials) -> Principal:
+        raise Unauthenticated("nobody")
 
-    server = GrpcServer([SERVICE], CallRules(statuses=STATUSES, enter=refuse))
+    guard = Guard(admission=Admission(authenticate=refuse, tenants=None))
+    server = GrpcServer([SERVICE], CallRules(statuses=STATUSES, guard=guard))
     port = await server.start("127.0.0.1:0")
     async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         stub = health_pb2_grpc.HealthStub(channel)
@@ -254,7 +279,136 @@ async def test_health_follows_what_the_server_is_told_and_needs_no_principal() -
     await server.stop(0)
 
 
+def guard_of(
+    authenticate: Callable[[Credentials], Awaitable[Principal]], recorder: Recorder | None = None
+) -> Guard:
+    """Before the methods of the test."""
+    admission = Admission(authenticate=authenticate, tenants=None, table=TABLE)
+    return Guard(admission=admission, recorder=recorder or NoRecorder())
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_callers_that_are_unknown_or_lack_the_role_reach_no_handler(shape: str) -> None:
+    async def by_token(credentials: Credentials) -> Principal:
+        if credentials.bearer != "right":
+            raise Unauthenticated("the signature is wrong")
+        return Principal(name="ann", authentication="token")
+
+    async with serving(raising(AssertionError("reached")), guard=guard_of(by_token)) as (call, _):
+        unknown = await refused(call, shape, authorization="Bearer wrong")
+        lacking = await refused(call, shape, authorization="Bearer right")
+    assert unknown.code() == StatusCode.UNAUTHENTICATED
+    assert "signature" not in (unknown.details() or "")
+    assert lacking.code() == StatusCode.PERMISSION_DENIED
+    assert lacking.details() == f"{shape} needs role viewer"
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_a_method_without_an_entry_is_refused_whoever_calls(shape: str) -> None:
+    guard = Guard(admission=Admission(authenticate=without_authentication, tenants=None, table={}))
+    async with serving(raising(AssertionError("reached")), guard=guard) as (call, _):
+        error = await refused(call, shape)
+    assert error.code() == StatusCode.PERMISSION_DENIED
+    assert f"nobody may call /{SERVICE}/{shape}" in (error.details() or "")
+
+
+class Records:
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.calls: list[CallRecord] = []
+
+    async def recorded(self, call: CallRecord) -> None:
+        """Keep the call."""
+        self.calls.append(call)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_each_call_is_recorded_with_its_caller_its_request_and_its_outcome(
+    shape: str,
+) -> None:
+    records, asked = Records(), m.GetModelRequest(model="m")
+    guard = guard_of(without_authentication, records)
+    async with serving(guard=guard) as (call, _):
+        await call(shape, asked.SerializeToString(), tenant="abc")
+        await refused(call, shape, m.GetModelRequest(model="a\0b").SerializeToString())
+    done, failed = records.calls
+    assert (done.method, done.request, done.outcome) == (f"/{SERVICE}/{shape}", asked, "OK")
+    assert done.principal is not None
+    assert done.principal.tenant == "abc"
+    assert failed.outcome == "INVALID_ARGUMENT"
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_refused_callers_are_recorded(shape: str) -> None:
+    async def nobody(_credentials: Credentials) -> Principal:
+        raise Unauthenticated("nobody")
+
+    records = Records()
+    async with serving(guard=guard_of(nobody, records)) as (call, _):
+        await refused(call, shape)
+    (record,) = records.calls
+    assert (record.principal, record.outcome) == (None, "UNAUTHENTICATED")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_a_call_that_cannot_be_recorded_fails(shape: str) -> None:
+    class Full:
+        """Keeps nothing any more."""
+
+        async def recorded(self, call: CallRecord) -> None:
+            """Refuse."""
+            raise Unavailable("the audit log cannot be written")
+
+    guard = guard_of(without_authentication, Full())
+    async with serving(guard=guard) as (call, address):
+        if not shape.endswith("stream"):
+            assert (await refused(call, shape)).code() == StatusCode.UNAVAILABLE
+            return
+        async with aio.insecure_channel(address) as channel:
+            method: Any = getattr(channel, shape)(f"/{SERVICE}/{shape}")
+            with pytest.raises(aio.AioRpcError, match="audit log cannot be written"):
+                async for _ in method(iter([b""]) if shape == "stream_stream" else b""):
+                    pass
+
+
+@pytest.mark.parametrize("shape", ["unary_stream", "stream_stream"])
+async def test_a_stream_ends_when_its_caller_may_not_call_any_more(shape: str) -> None:
+    calls = 0
+
+    async def once(_credentials: Credentials) -> Principal:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            raise Unauthenticated("revoked")
+        return Principal(name="ann", roles=frozenset({Role.VIEWER}), authentication="token")
+
+    async with serving(guard=guard_of(once), again_seconds=0.0) as (call, _):
+        error = await refused(call, shape)
+    assert error.code() == StatusCode.UNAUTHENTICATED
+
+
+async def test_reflection_needs_a_caller_and_tells_the_methods() -> None:
+    async def by_token(credentials: Credentials) -> Principal:
+        if credentials.bearer != "right":
+            raise Unauthenticated("nobody")
+        return Principal(name="ann", authentication="token")
+
+    guard = Guard(admission=Admission(authenticate=by_token, tenants=None))
+    asked = reflection_pb2.ServerReflectionRequest(list_services="")
+    async with serving(guard=guard) as (_, address), aio.insecure_channel(address) as channel:
+        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        with pytest.raises(aio.AioRpcError) as told:
+            await stub.ServerReflectionInfo(iter([asked])).read()
+        assert told.value.code() == StatusCode.UNAUTHENTICATED
+        shown = stub.ServerReflectionInfo(
+            iter([asked]), metadata=[("authorization", "Bearer right")]
+        )
+        names = {each.name for each in (await shown.read()).list_services_response.service}
+    assert SERVICE in names
+
+
 async def test_an_address_that_is_taken_is_told() -> None:
     async with serving() as (_, address):
         with pytest.raises(Unavailable, match=f"cannot listen on {address}"):
-            await GrpcServer([SERVICE], CallRules(statuses=STATUSES)).start(address)
+            await GrpcServer([SERVICE], CallRules(statuses=STATUSES, guard=NO_GUARD)).start(address)

@@ -44,6 +44,7 @@ from kaon_coordinator.view.read_threads import Threads
 from kaon_coordinator.view.sources import SourceOf
 from kaon_coordinator.view.view_server import SERVICE as VIEW_SERVICE
 from kaon_coordinator.view.view_server import View
+from kaon_service.access.guard import NO_GUARD
 from kaon_service.background import BackgroundTasks
 from kaon_service.databases import Durability
 from kaon_telemetry.endpoint import MetricsServer
@@ -129,6 +130,7 @@ class Application:
         self._view = self._make_view(view, feed, artifacts, clocks) if view is not None else None
         self._api = ApiServer(
             ApiParts(
+                guard=NO_GUARD,
                 call_seconds=metrics.api_seconds,
                 store=self._store,
                 artifacts=artifacts,

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 import kaon_publisher
 from kaon_artifacts import ArtifactStore
 from kaon_publisher.announcing import Announcer, KafkaBroker, Notifier
-from kaon_publisher.calls import CALL_RULES
+from kaon_publisher.calls import call_rules
 from kaon_publisher.checking import Engine
 from kaon_publisher.housekeeping import Housekeeping
 from kaon_publisher.publishing import Publishing
@@ -21,6 +21,7 @@ from kaon_publisher.pushing import LayoutTarget, RegistryTarget
 from kaon_publisher.service import ModelServicer
 from kaon_publisher.settings import Settings
 from kaon_publisher.store.registry import ModelStore
+from kaon_service.access.guard import NO_GUARD
 from kaon_service.background import BackgroundTasks
 from kaon_service.server import GrpcServer
 from kaon_telemetry.endpoint import MetricsServer
@@ -40,7 +41,7 @@ class Application:
         self._settings = settings
         self._store = ModelStore(settings.database)
         self._notifier = Notifier()
-        self._server = GrpcServer([SERVICE], CALL_RULES)
+        self._server = GrpcServer([SERVICE], call_rules(NO_GUARD))
         self._broker = KafkaBroker(settings.kafka) if settings.kafka else None
         self._tasks = BackgroundTasks()
         self._registry = CollectorRegistry()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import grpc
 
-from kaon_service import principal
+from kaon_service.access.guard import Guard
 from kaon_service.interceptors import CallRules
 from kaon_service.statuses import StatusTable
 
-CALL_RULES = CallRules(
-    statuses=StatusTable(service="publisher", otherwise=grpc.StatusCode.UNAVAILABLE),
-    enter=principal.enter,
-)
+
+def call_rules(guard: Guard) -> CallRules:
+    """Return the rules of the publisher's calls."""
+    statuses = StatusTable(service="publisher", otherwise=grpc.StatusCode.UNAVAILABLE)
+    return CallRules(statuses=statuses, guard=guard)

@@ -13,10 +13,11 @@ from grpc import aio
 from kaon_local.postgres import Postgres, temporary_postgres
 from kaon_publisher.announcing import Announcer, Notifier
 from kaon_publisher.bootstrap import SERVICE, build_publishing
-from kaon_publisher.calls import CALL_RULES
+from kaon_publisher.calls import call_rules
 from kaon_publisher.service import ModelServicer
 from kaon_publisher.settings import settings_from
 from kaon_publisher.store.registry import ModelStore
+from kaon_service.access.guard import NO_GUARD
 from kaon_service.server import GrpcServer
 from kaonapi.model.v1 import model_pb2, model_pb2_grpc
 
@@ -114,7 +115,7 @@ def test_what_the_database_says_does_not_reach_clients(
             {"KAON_ARTIFACTS": tmp_path.as_uri(), "KAON_PUBLISHER_LAYOUTS": str(tmp_path)}
         )
         publishing = build_publishing(settings, store)
-        server = GrpcServer([SERVICE], CALL_RULES)
+        server = GrpcServer([SERVICE], call_rules(NO_GUARD))
         servicer = ModelServicer(store=store, publishing=publishing, notifier=Notifier())
         model_pb2_grpc.add_ModelServiceServicer_to_server(servicer, server.grpc)
         port = await server.start("127.0.0.1:0")

@@ -12,7 +12,21 @@ from kaon_wire.errors import KaonError
 
 
 class Unauthenticated(KaonError):
-    """A call shows no valid credentials. The text never says which part was wrong."""
+    """A call shows no valid credentials. The text never says which part was wrong.
+
+    Args:
+        reason: Which part was wrong, for the log. It never quotes what was shown.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            "the call shows no valid credentials. Log in with `kaon login`, or set KAON_TOKEN"
+        )
+        self.reason = reason
+
+
+class Forbidden(KaonError):
+    """The caller is known, and may not do this. The text names the role that is needed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +43,19 @@ class Credentials:
         """Return the token of `authorization: Bearer TOKEN`; empty without one."""
         scheme, _, token = self.metadata.get("authorization", "").partition(" ")
         return token.strip() if scheme.lower() == "bearer" else ""
+
+
+class Authenticate(Protocol):
+    """Makes principals of the credentials of every call: the chain of all authenticators of a service."""
+
+    async def __call__(self, credentials: Credentials) -> Principal:
+        """Return the caller.
+
+        Raises:
+            Unauthenticated: The credentials are missing, or not valid.
+            InvalidValue: Without authentication: the metadata names an invalid tenant or principal.
+            Unavailable: What is needed to check them does not answer.
+        """
 
 
 class Authenticator(Protocol):

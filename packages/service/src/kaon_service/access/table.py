@@ -120,11 +120,17 @@ _SERVICES: Mapping[str, Mapping[str, Access]] = {
     },
 }
 
-# By path, such as "/kaonapi.run.v1.RunService/GetRun".
+# What probes ask for: it tells nothing but that the service works.
+HEALTH = "/grpc.health.v1.Health/"
+# Tells every method and message.
+_REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+
+# By path, such as "/kaonapi.run.v1.RunService/GetRun". A method that is not here is refused.
 TABLE: Mapping[str, Access] = MappingProxyType(
     {
         f"/{service}/{method}": access
         for service, methods in _SERVICES.items()
         for method, access in methods.items()
     }
+    | {_REFLECTION: Access(role=None, kinds=frozenset(Kind))}
 )

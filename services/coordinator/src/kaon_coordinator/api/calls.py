@@ -11,7 +11,7 @@ from prometheus_client import Histogram
 
 from kaon_coordinator.engine.definition.limits import DEFAULT
 from kaon_coordinator.problems import SHOWN_PROBLEMS, Denied, InvalidRequest, Problem
-from kaon_service import principal
+from kaon_service.access.guard import Guard
 from kaon_service.interceptors import CallRules
 from kaon_service.statuses import StatusTable
 from kaon_wire import bounds
@@ -28,7 +28,7 @@ _UNDECODABLE_HINT = (
 )
 
 
-def call_rules(seconds: Histogram | None) -> CallRules:
+def call_rules(guard: Guard, seconds: Histogram | None) -> CallRules:
     """Return the rules of the coordinator's calls.
 
     The histogram observes the duration of each unary call, by method and status.
@@ -41,7 +41,7 @@ def call_rules(seconds: Histogram | None) -> CallRules:
     )
     return CallRules(
         statuses=statuses,
-        enter=principal.enter,
+        guard=guard,
         check=_check,
         undecodable_hint=_UNDECODABLE_HINT,
         seconds=seconds,

@@ -26,6 +26,7 @@ from kaon_coordinator.api.workflows import Validate, WorkflowParts, WorkflowServ
 from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
 from kaon_coordinator.store.base import Store
 from kaon_coordinator.store.store_calls import StoreCalls
+from kaon_service.access.guard import Guard
 from kaon_service.server import GrpcServer
 from kaonapi.access.v1 import access_service_pb2, access_service_pb2_grpc
 from kaonapi.artifact.v1 import artifact_service_pb2, artifact_service_pb2_grpc
@@ -55,6 +56,8 @@ _LARGEST_MESSAGE = 16 * 1024 * 1024
 class ApiParts:
     """The dependencies of the API."""
 
+    # Decides who may call.
+    guard: Guard
     store: StoreCalls[Store]
     artifacts: ArtifactStore
     validate: Validate
@@ -98,7 +101,7 @@ class ApiServer(GrpcServer):
             ("grpc.max_receive_message_length", _LARGEST_MESSAGE),
             ("grpc.max_send_message_length", -1),
         ]
-        super().__init__((*SERVICES, *also), call_rules(parts.call_seconds), limits)
+        super().__init__((*SERVICES, *also), call_rules(parts.guard, parts.call_seconds), limits)
         self._add_services(parts)
 
     def _add_services(self, parts: ApiParts) -> None:

@@ -16,6 +16,7 @@ from kaon_coordinator.view.read_threads import Threads
 from kaon_coordinator.view.sources import polling_source
 from kaon_coordinator.view.view_server import View, ViewServer
 from kaon_coordinator.view.view_settings import Settings
+from kaon_service.access.guard import NO_GUARD
 from kaon_service.background import BackgroundTasks
 from kaon_telemetry.endpoint import MetricsServer
 from kaon_telemetry.metrics import ViewMetrics
@@ -58,7 +59,7 @@ class Application:
         registry = CollectorRegistry()
         metrics = ViewMetrics(registry)
         metrics.watches.set_function(lambda: self._view.watches if self._view is not None else 0)
-        self._server = server = ViewServer(self._view, metrics.call_seconds)
+        self._server = server = ViewServer(self._view, NO_GUARD, metrics.call_seconds)
         port = await server.start(settings.address)
         if settings.metrics:
             self._metrics_server = MetricsServer(

@@ -10,6 +10,7 @@ from kaon_coordinator.api.calls import call_rules
 from kaon_coordinator.view.hub import Hub
 from kaon_coordinator.view.parts import ViewParts
 from kaon_coordinator.view.service import ViewServicer
+from kaon_service.access.guard import Guard
 from kaon_service.server import GrpcServer
 from kaonapi.view.v1 import view_service_pb2, view_service_pb2_grpc
 
@@ -46,8 +47,8 @@ class View:
 class ViewServer(GrpcServer):
     """Serves the view alone. Health is NOT_SERVING, and `ready` False, until `serving` says otherwise."""
 
-    def __init__(self, view: View, call_seconds: Histogram | None = None) -> None:
+    def __init__(self, view: View, guard: Guard, call_seconds: Histogram | None = None) -> None:
         super().__init__(
-            [SERVICE], call_rules(call_seconds), [("grpc.max_send_message_length", -1)]
+            [SERVICE], call_rules(guard, call_seconds), [("grpc.max_send_message_length", -1)]
         )
         view.add_to(self.grpc)

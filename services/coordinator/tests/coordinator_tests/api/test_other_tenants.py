@@ -21,6 +21,7 @@ from kaon_coordinator.store.view_reads import open_view_reads
 from kaon_coordinator.view.parts import view_parts
 from kaon_coordinator.view.sources import Ear
 from kaon_coordinator.view.view_server import View, ViewServer
+from kaon_service.access.guard import NO_GUARD
 from kaonapi.artifact.v1 import artifact_service_pb2
 from kaonapi.log.v1 import log_pb2
 from kaonapi.run.v1 import run_service_pb2 as r
@@ -184,7 +185,7 @@ async def _silent(ear: Ear) -> None:
 async def viewing(world: World) -> AsyncIterator[aio.Channel]:
     """The view service over the world's database."""
     view = View(view_parts(open_view_reads(world.url), world.artifacts, _silent, world.now_us))
-    server = ViewServer(view)
+    server = ViewServer(view, NO_GUARD)
     port = await server.start("127.0.0.1:0")
     work = asyncio.create_task(view.run())
     try:

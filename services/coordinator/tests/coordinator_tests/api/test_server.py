@@ -11,8 +11,8 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc  # type:
 
 from kaon_coordinator.api.server import SERVICES, ApiServer
 from kaon_coordinator.api.sinks import ApiSinks
-from kaon_service import principal
 from kaon_service.errors import DatabaseUnavailable
+from kaon_service.principal import principal_of
 from kaon_wire.errors import Unavailable
 from kaonapi.log.v1 import log_pb2
 from kaonapi.run.v1 import run_service_pb2 as r
@@ -52,8 +52,8 @@ async def test_a_principal_that_cannot_be_is_refused(api: Api, key: str, value: 
 
 
 def test_roles_are_told_with_commas_between_them() -> None:
-    assert principal.enter([("kaon-roles", "owner,admin")]).roles == {"owner", "admin"}
-    assert principal.enter([]).roles == frozenset()
+    assert principal_of([("kaon-roles", "owner,admin")]).roles == {"owner", "admin"}
+    assert principal_of([]).roles == frozenset()
 
 
 async def test_an_unforeseen_error_is_told_without_its_text(

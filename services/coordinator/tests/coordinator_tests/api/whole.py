@@ -19,6 +19,7 @@ from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.ids import new_run_id
 from kaon_coordinator.schedules.scheduler import Scheduler, SchedulerParts
 from kaon_coordinator.transport.memory_records import MemoryRecords
+from kaon_service.access.guard import NO_GUARD
 from kaonapi.run.v1 import run_service_pb2 as r
 from kaonapi.run.v1 import run_service_pb2_grpc
 from kaonapi.schedule.v1 import schedule_pb2_grpc
@@ -89,6 +90,7 @@ async def serving(world: World, owner: str = "first") -> AsyncIterator[Whole]:
     )
     server = ApiServer(
         ApiParts(
+            guard=NO_GUARD,
             store=member.store,
             artifacts=world.artifacts,
             validate=validator(DEFAULT),

@@ -21,6 +21,7 @@ from kaon_coordinator.store.view_reads import ViewReads, open_view_reads
 from kaon_coordinator.view.parts import ViewParts, view_parts
 from kaon_coordinator.view.sources import Ear
 from kaon_coordinator.view.view_server import View, ViewServer
+from kaon_service.access.guard import NO_GUARD
 from kaonapi.run.v1 import history_pb2
 from kaonapi.view.v1 import view_service_pb2_grpc
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -118,7 +119,7 @@ async def served(tmp_path: Path, store: Store) -> AsyncIterator[Served]:
     artifacts = ArtifactStore(f"file://{tmp_path}/artifacts")
     parts = view_parts(reads, artifacts, told, lambda: NOW_US)
     view = View(parts)
-    server = ViewServer(view)
+    server = ViewServer(view, NO_GUARD)
     port = await server.start("127.0.0.1:0")
     work = asyncio.create_task(view.run())
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:

@@ -1,0 +1,20 @@
+"""What stands before the handlers of one service."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from kaon_service.access.admission import OPEN, Admission
+from kaon_service.access.recording import NoRecorder, Recorder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guard:
+    """Decides who may call, and is told of every call."""
+
+    admission: Admission
+    recorder: Recorder = field(default_factory=NoRecorder)
+
+
+# Without authentication.
+NO_GUARD = Guard(admission=OPEN)
