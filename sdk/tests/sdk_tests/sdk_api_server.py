@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections.abc import Iterator
 from concurrent import futures
@@ -37,6 +38,9 @@ class World:
     progress: list[run_pb2.StepView] = field(default_factory=list)
     breaks_after: list[int] = field(default_factory=list)
     watched_after: list[int] = field(default_factory=list)
+    # Watches stay open after the last event, until the client goes.
+    holds: bool = False
+    watching: threading.Event = field(default_factory=threading.Event)
     logs: list[log_pb2.LogLines] = field(default_factory=list)
     # The whole log of the only attempt, and the requests for it.
     whole_log: bytes = b""
@@ -212,6 +216,11 @@ class _Runs(run_service_pb2_grpc.RunServiceServicer):
             if sent == breaks_after:
                 context.abort(grpc.StatusCode.UNAVAILABLE, "the coordinator restarts")
             yield Update(event=each)
+        if self.world.holds:
+            self.world.watching.set()
+            gone = threading.Event()
+            context.add_callback(gone.set)
+            gone.wait()
 
     def CancelRun(self, request, context):  # type: ignore[no-untyped-def]
         self._command(request, context, run_pb2.STATUS_CANCELLING)

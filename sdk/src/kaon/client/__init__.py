@@ -1,5 +1,6 @@
 """The client of Kaon's services."""
 
+from kaon.client.asynchronous import AsyncClient
 from kaon.client.channel import Endpoints
 from kaon.client.client import Client
 from kaon.client.errors import (
@@ -11,12 +12,14 @@ from kaon.client.errors import (
     ServerError,
     Unavailable,
 )
+from kaon.client.handle import PrintedLine, RunFailed, RunHandle
 from kaon.client.models import Models
 from kaon.client.retrying import Patience
 from kaon.client.schedules import Schedules
 
 __all__ = [
     "AccessDenied",
+    "AsyncClient",
     "Client",
     "Conflict",
     "Endpoints",
@@ -25,6 +28,9 @@ __all__ = [
     "Models",
     "NotFound",
     "Patience",
+    "PrintedLine",
+    "RunFailed",
+    "RunHandle",
     "Schedules",
     "ServerError",
     "Unavailable",

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from kaon.client.channel import Endpoints
 from kaon.client.errors import translated
 from kaon.client.retrying import Patience
+from kaon.client.stopping import STOPPER
 from kaon_wire.errors import Unavailable
 
 T = TypeVar("T")
@@ -50,9 +51,23 @@ class Caller:
         return self._send(lambda: method(pieces(), metadata=self.metadata))
 
     def stream(self, method: Callable[..., Iterator[T]], request: Any) -> Iterator[T]:
-        """Yield the messages of a stream until it ends or breaks."""
-        with translated(self.address):
-            yield from method(request, metadata=self.metadata)
+        """Yield the messages of a stream until it ends or breaks.
+
+        Raises:
+            Stopped: the reader has ended it.
+        """
+        stopper = STOPPER.get()
+        try:
+            with translated(self.address):
+                # A call of gRPC can be cancelled, which the types of stubs do not say.
+                call: Any = method(request, metadata=self.metadata)
+                if stopper is not None:
+                    stopper.opened(call.cancel)
+                yield from call
+        except Unavailable:
+            if stopper is not None:
+                stopper.check()
+            raise
 
     def _send(self, send: Callable[[], T]) -> T:
         def attempt() -> T:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,6 +19,7 @@ from kaon.client.channel import Endpoints, connect
 from kaon.client.commands import RunCommands
 from kaon.client.errors import NotFound
 from kaon.client.following import Followed
+from kaon.client.handle import RunHandle
 from kaon.client.models import Models
 from kaon.client.retrying import Patience
 from kaon.client.schedules import Schedules
@@ -29,8 +33,9 @@ from kaonapi.system.v1 import system_pb2, system_pb2_grpc
 from kaonapi.workflow.v1 import definition_pb2, workflow_service_pb2, workflow_service_pb2_grpc
 
 _CHUNK_BYTES = 1024 * 1024
-_CALL = Patience(total=5)
-_WATCH = Patience(total=60)
+# How long a call, and a stream that was there before, are tried again.
+CALL = Patience(total=5)
+WATCH = Patience(total=60)
 
 
 @dataclass(kw_only=True)
@@ -55,9 +60,8 @@ class Client(RunCommands):
     """Talks to the coordinator and, under `models`, to the publisher. Thread-safe; close it, or use it in a with statement.
 
         with Client() as client:
-            run = client.submit(workflow, {"min_ratings": 30}).run
-            for update in client.watch(run.run_id):
-                ...
+            run = client.submit(workflow, {"min_ratings": 30})
+            print(run.result())
 
     Args:
         endpoints: where the services are; by default as the environment says.
@@ -73,8 +77,8 @@ class Client(RunCommands):
         self,
         endpoints: Endpoints | None = None,
         *,
-        patience: Patience = _CALL,
-        watch_patience: Patience = _WATCH,
+        patience: Patience = CALL,
+        watch_patience: Patience = WATCH,
     ) -> None:
         self.endpoints = endpoints or Endpoints.from_environment()
         self._watch_patience = watch_patience
@@ -155,7 +159,7 @@ class Client(RunCommands):
         *,
         priority: int = 0,
         labels: Mapping[str, str] | None = None,
-    ) -> run_service_pb2.SubmitRunResponse:
+    ) -> RunHandle:
         """Register the workflow and start a run of exactly this version.
 
         Args:
@@ -167,9 +171,10 @@ class Client(RunCommands):
         """
         encoded = parameters.encode(workflow.definition(), params or {})
         registered = self.register(workflow).workflow
-        return self.submit_encoded(
+        submitted = self.submit_encoded(
             registered.name, registered.version, encoded, key, priority=priority, labels=labels
         )
+        return RunHandle(self, submitted)
 
     def submit_registered(
         self,
@@ -180,17 +185,14 @@ class Client(RunCommands):
         *,
         priority: int = 0,
         labels: Mapping[str, str] | None = None,
-    ) -> run_service_pb2.SubmitRunResponse:
+    ) -> RunHandle:
         """Start a run of a registered workflow; without a version, of its current one."""
         found = self.workflow(name, version)
-        return self.submit_encoded(
-            name,
-            found.version,
-            parameters.encode(found.definition, params or {}),
-            key,
-            priority=priority,
-            labels=labels,
+        encoded = parameters.encode(found.definition, params or {})
+        submitted = self.submit_encoded(
+            name, found.version, encoded, key, priority=priority, labels=labels
         )
+        return RunHandle(self, submitted)
 
     def submit_encoded(
         self,
@@ -214,6 +216,10 @@ class Client(RunCommands):
             labels=dict(labels or {}),
         )
         return self._caller.call(self._runs.SubmitRun, request)
+
+    def handle(self, run_id: str) -> RunHandle:
+        """Return a run that exists, to wait for it and to read what it gives."""
+        return RunHandle(self, run_service_pb2.SubmitRunResponse(run=self.run(run_id).run))
 
     def run(self, run_id: str) -> run_service_pb2.GetRunResponse:
         """Return a run with its steps and blocks."""
@@ -272,6 +278,37 @@ class Client(RunCommands):
                 yield update.event
                 if update.event.seq >= newest:
                     return
+
+    def metrics(self, run: str | RunHandle) -> list[dict[str, Any]]:
+        """Return every number that the steps of a run have reported, in order.
+
+        Each is a record that `pandas.DataFrame` takes: `path` and `name`, the `value`, how far the step had come (`step`: what it
+        reported, else the number of the report) and the `time`.
+        """
+        counts: Counter[tuple[str, str]] = Counter()
+        records = []
+        for event in self.history(run if isinstance(run, str) else run.run_id):
+            if not event.step_reported.HasField("metric"):
+                continue
+            path, metric = event.step_reported.path, event.step_reported.metric
+            counts[path, metric.name] += 1
+            records.append(
+                {
+                    "path": path,
+                    "name": metric.name,
+                    "step": metric.step or counts[path, metric.name],
+                    "value": metric.value,
+                    "time": datetime.fromtimestamp(event.time_us / 1e6, UTC),
+                }
+            )
+        return records
+
+    def download(
+        self, run: str | RunHandle, path: str = "", output: str = "", *, to: Path | None = None
+    ) -> Path:
+        """Copy an artifact of a run to a file or directory; as `artifacts.download`."""
+        run_id = run if isinstance(run, str) else run.run_id
+        return self.artifacts.download(run_id, path, output, to=to)
 
     def _watch(self, run_id: str, after_seq: int) -> Iterator[run_service_pb2.WatchRunResponse]:
         position = _Position(seq=after_seq)

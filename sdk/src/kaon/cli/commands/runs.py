@@ -99,9 +99,8 @@ def of_file(
     def submitted(
         client: Client,
     ) -> tuple[run_service_pb2.SubmitRunResponse, definition_pb2.WorkflowDefinition]:
-        return client.submit(
-            loaded, params, key, priority=priority, labels=labels
-        ), loaded.definition()
+        run = client.submit(loaded, params, key, priority=priority, labels=labels)
+        return run.response, loaded.definition()
 
     return submitted
 
