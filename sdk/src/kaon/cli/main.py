@@ -15,6 +15,7 @@ from kaon.cli.commands import (
     compare,
     doctor,
     graph,
+    login,
     logs,
     models,
     permits,
@@ -24,6 +25,8 @@ from kaon.cli.commands import (
     schedules,
     show,
     steer,
+    tenants,
+    tokens,
     why,
     workflows,
 )
@@ -54,7 +57,8 @@ kaon logs RUN                               print the logs of its steps
 kaon show RUN                               show its steps and pending approvals
 kaon why RUN STEP                           explain why a step does not run yet
 
-KAON_SERVER and KAON_PUBLISHER are the addresses of the services. KAON_TENANT, KAON_PRINCIPAL and KAON_ROLES identify you.
+KAON_SERVER and KAON_PUBLISHER are the addresses of the services. kaon login or KAON_TOKEN identify you; where
+authentication is off, KAON_TENANT, KAON_PRINCIPAL and KAON_ROLES do.
 Exit codes: 0 success, 1 failure, 2 wrong usage (of watch and run also: the run was cancelled).""",
 )
 
@@ -112,6 +116,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "priority": steer.priority,
     },
     "Workflow files": {"validate": workflows.validate, "graph": graph.graph},
+    "You": {"login": login.login, "logout": login.logout, "whoami": login.whoami},
     "The system": {"runners": runners.runners, "pools": runners.pools, "doctor": doctor.doctor},
 }
 for _heading, _commands in _COMMANDS.items():
@@ -122,6 +127,8 @@ app.add_typer(schedules.app, name="schedule", rich_help_panel="The system")
 app.add_typer(permits.app, name="permits", rich_help_panel="The system")
 app.add_typer(models.app, name="models", rich_help_panel="The system")
 app.add_typer(audit.app, name="audit", rich_help_panel="The system")
+app.add_typer(tokens.app, name="tokens", rich_help_panel="The system")
+app.add_typer(tenants.app, name="tenants", rich_help_panel="The system")
 app.add_typer(workflows.app, name="workflows", rich_help_panel="The system")
 
 

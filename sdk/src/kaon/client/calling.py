@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
+from kaon.client.bearer import Bearer
 from kaon.client.channel import Endpoints
 from kaon.client.errors import translated
 from kaon.client.retrying import Patience
@@ -25,8 +26,21 @@ class Caller:
 
     def __init__(self, address: str, endpoints: Endpoints, patience: Patience) -> None:
         self.address = address
-        self.metadata = endpoints.metadata
+        self._endpoints = endpoints
+        # The publisher accepts whom the coordinator accepts.
+        self._bearer = Bearer(endpoints.server)
         self._patience = patience
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What a call carries now.
+
+        Raises:
+            KaonError: The login has expired, or cannot be read.
+        """
+        token = self._bearer()
+        shown = (("authorization", f"Bearer {token}"),) if token else ()
+        return (*self._endpoints.metadata, *shown)
 
     def call(self, method: Callable[..., T], request: Any) -> T:
         """Call an idempotent method, with retries."""

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from kaon.client import params as parameters
+from kaon.client.access import Access
 from kaon.client.artifacts import Artifacts
 from kaon.client.audit import Audit
 from kaon.client.calling import Caller
@@ -69,7 +70,7 @@ class Client(RunCommands):
         watch_patience: the same for streams that were there before.
 
     `schedules` is about what submits runs without a person, `artifacts` about what runs produced, `audit` about
-    who called. Every call raises a KaonError:
+    who called, `access` about who may call. Every call raises a KaonError:
     NotFound, InvalidValue, Conflict, Unavailable, AccessDenied or ServerError.
     """
 
@@ -91,6 +92,7 @@ class Client(RunCommands):
         self._system = system_pb2_grpc.SystemServiceStub(self._channel)
         self.schedules = Schedules(self._caller, self._channel)
         self.audit = Audit(self._caller, self._channel)
+        self.access = Access(self._caller, self._channel)
         self.artifacts = Artifacts(self._caller, self._channel, watch_patience)
         self.models = Models(self.endpoints, patience=patience, watch_patience=watch_patience)
 
