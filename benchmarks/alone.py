@@ -1,6 +1,6 @@
 """The coordinator alone: how many microseconds of CPU a step costs it, without a broker and with runners that are played.
 
-python -m benchmarks.alone [STEPS] [--batch N] [--stages | --profile FILE]
+python -m benchmarks.alone [STEPS] [--batch N] [--lease-tokens] [--stages | --profile FILE]
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import cProfile
 import pstats
+import secrets
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.shell import committing
 from kaon_coordinator.shell import coordinator as coordinator_module
 from kaon_coordinator.shell.coordinator import Coordinator
+from kaon_coordinator.shell.lease_proofs import NO_PROOFS, LeaseProofs
 from kaon_coordinator.shell.outbox import Outbox
 from kaon_coordinator.shell.partition import Partition
 from kaon_coordinator.shell.pools import Pools
@@ -40,6 +42,7 @@ from kaon_service.databases import Durability
 from kaon_telemetry.metrics import CoordinatorMetrics
 from kaon_telemetry.tracing import NoSpans
 from kaon_wire import canonical, topics
+from kaon_wire.lease_tokens import LeaseKeys
 from kaonapi.log.v1 import log_pb2
 from kaonapi.run.v1 import history_pb2
 from kaonapi.runner.v1 import runner_pb2
@@ -134,7 +137,9 @@ def _timed(original: Any, stage: str, spent: dict[str, float], stack: list[float
     return timed
 
 
-async def measure(steps: int, batch: int, profile: cProfile.Profile | None) -> dict[str, float]:
+async def measure(
+    steps: int, batch: int, proofs: LeaseProofs, profile: cProfile.Profile | None
+) -> dict[str, float]:
     """Runs one foreach of so many steps; `batch` of them are outstanding and are reported together."""
     with tempfile.TemporaryDirectory() as directory:
         store = StoreThread(
@@ -142,7 +147,7 @@ async def measure(steps: int, batch: int, profile: cProfile.Profile | None) -> d
         )
         transport = _Transport()
         coordinator = Coordinator(
-            settings=ShellSettings(owner="alone", catalogue=_CATALOGUE),
+            settings=ShellSettings(owner="alone", catalogue=_CATALOGUE, proofs=proofs),
             store=store,
             transport=transport,  # type: ignore[arg-type]
             meter=expressions.Meter,
@@ -252,12 +257,16 @@ def main() -> None:
     parser.add_argument(
         "--profile", type=Path, help="write cProfile's statistics here, and show them"
     )
+    parser.add_argument("--lease-tokens", action="store_true", help="sign and check leases")
     parser.add_argument("--stages", action="store_true", help="tell where the CPU goes")
     options = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     profile = cProfile.Profile() if options.profile else None
+    proofs = (
+        LeaseProofs(LeaseKeys((secrets.token_bytes(32),))) if options.lease_tokens else NO_PROOFS
+    )
     results = [
-        asyncio.run(measure(options.steps, options.batch, profile))
+        asyncio.run(measure(options.steps, options.batch, proofs, profile))
         for _ in range(1 if profile else 3)
     ]
     for result in results:
@@ -265,7 +274,9 @@ def main() -> None:
     if options.stages:
         spent: dict[str, float] = {}
         with _stages(spent):
-            used = asyncio.run(measure(options.steps, options.batch, None))["cpu_us_per_step"]
+            used = asyncio.run(measure(options.steps, options.batch, proofs, None))[
+                "cpu_us_per_step"
+            ]
         for stage, seconds in spent.items():
             print(f"  {stage:<16} {1e6 * seconds / options.steps:6.1f} us a step")
         print(

@@ -51,6 +51,7 @@ from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 from .broker import Broker, Written
+from .forger import TRACE
 from .memory_store import MemoryStore
 from .poison import Poison
 from .runners import Played, Witness
@@ -257,6 +258,8 @@ class Checks(Witness):
             self.fail("I4", f"run {event.run_id}: event {event.seq} follows {state.seq}")
             return
         self.events += 1
+        if TRACE in event.SerializeToString():
+            self.fail("I11", f"run {event.run_id}: a forged report became event {event.seq}")
         kind = event.WhichOneof("event")
         if self._tell is not None:
             what = " ".join(str(getattr(event, kind or "")).split())

@@ -15,7 +15,7 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 from .broker import Written
 from .loop import Process
 from .plan import Fault, Plan, Wish
-from .workflows import CHILD, output
+from .workflows import CHILD, TENANT, output
 from .world import World
 
 _Event = history_pb2.HistoryEvent
@@ -91,6 +91,24 @@ def a_holder_dies_before_a_matcher_in_another_process_hears_of_its_started() -> 
     script.once("step_leased", lambda event, owner: script.kill(event.step_leased.incarnation))
     script.run()
     assert len(script.times("step_leased")) == 2
+
+
+def a_stolen_runner_lies_about_all_steps() -> None:
+    """The runs end as if it were not there: what it says starts, settles, prolongs and hands back nothing."""
+    script = _Script(_plan(runs=3))
+    world = script.world
+    world.forger.until = 60.0
+    script.run()
+    assert world.forger.written > 20
+    unproven = sum(
+        member.coordinator.counters.unproven
+        for member in world.members
+        if member.coordinator is not None
+    )
+    assert unproven > 20
+    assert len(script.times("step_leased")) == 3
+    ends = [event.run_ended.status for _, event, _ in script.told if event.HasField("run_ended")]
+    assert ends == [run_pb2.STATUS_SUCCEEDED] * 3
 
 
 def a_succeeded_is_lost() -> None:
@@ -279,7 +297,7 @@ def a_child_that_was_retried_by_hand_fails_just_before_its_parents_retry_reaches
         partition = world.store.runs[held[0].run_id].record.partition
         world.broker.blocked[topics.RUN_COMMANDS, partition] = world.scheduler.now + 2.0
         world.behaviour.longest = 1.0
-        said = _failure_of(held[0]).SerializeToString()
+        said = _failure_of(world, held[0]).SerializeToString()
         world.broker.append(
             "runner", [Send(topic=topics.STEP_EVENTS, partition=partition, value=said)]
         )
@@ -297,12 +315,13 @@ def a_child_that_was_retried_by_hand_fails_just_before_its_parents_retry_reaches
     ]
 
 
-def _failure_of(event: _Event) -> step_pb2.StepEvents:
+def _failure_of(world: World, event: _Event) -> step_pb2.StepEvents:
     """What the holder of a step says of its failure."""
     leased = event.step_leased
     key = step_pb2.StepKey(
         run_id=event.run_id, path=leased.path, attempt=leased.attempt, generation=leased.generation
     )
+    world.proofs.prove(key, TENANT, leased.incarnation)
     failed = step_pb2.StepFailed(
         error=step_pb2.StepError(error_class=step_pb2.ERROR_CLASS_USER, message="no")
     )
@@ -415,6 +434,7 @@ def _times_of(world: World, call: str) -> list[float]:
 SCENARIOS = (
     an_old_failure_comes_again_while_the_next_attempt_runs,
     a_holder_dies_before_a_matcher_in_another_process_hears_of_its_started,
+    a_stolen_runner_lies_about_all_steps,
     a_succeeded_is_lost,
     a_stopped_coordinator_wakes_after_its_partition_moved,
     a_broker_is_away_for_thirty_seconds,

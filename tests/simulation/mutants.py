@@ -26,8 +26,10 @@ from kaon_coordinator.engine.steps import leases as engine_leases
 from kaon_coordinator.matching.matcher import PoolMatcher
 from kaon_coordinator.shell.barriers import Barriers
 from kaon_coordinator.shell.ending import Endings
+from kaon_coordinator.shell.lease_proofs import LeaseProofs
 from kaon_coordinator.shell.partition import Partition
 from kaon_coordinator.shell.turn import FaultedRun, Turn
+from kaon_wire.lease_tokens import TOKEN_BYTES
 
 from .checks import CheckedStore
 from .interleavings import SCENARIOS
@@ -182,10 +184,26 @@ def _guard_reads_the_run_anew() -> None:
     Endings._state = state  # type: ignore[method-assign]
 
 
+def _lease_tokens() -> None:
+    LeaseProofs.proves = lambda self, key, incarnation, tenant: True  # type: ignore[method-assign]
+
+
+def _lease_token_names_its_lease() -> None:
+    """Anything of the length of a token counts, for whatever lease and whoever shows it."""
+    real = LeaseProofs.proves
+
+    def proves(self: LeaseProofs, key: Any, incarnation: str, tenant: str | None) -> bool:
+        return real(self, key, incarnation, tenant) or len(key.lease_token) == TOKEN_BYTES
+
+    LeaseProofs.proves = proves  # type: ignore[method-assign]
+
+
 MUTANTS = (
     Mutant(name="epoch fence", patch=_epoch_fence, seed=9),
     Mutant(name="attempt deduplication", patch=_attempt_deduplication),
     Mutant(name="holder check", patch=_holder_check),
+    Mutant(name="lease tokens", patch=_lease_tokens),
+    Mutant(name="lease token names its lease", patch=_lease_token_names_its_lease),
     Mutant(name="generation check", patch=_generation_check),
     Mutant(name="expiry only after catching up", patch=_expiry_after_catching_up),
     Mutant(name="idempotency key", patch=_idempotency_key),

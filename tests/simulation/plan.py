@@ -152,7 +152,9 @@ def make_plan(seed: int, features: frozenset[str] = ALL_FEATURES) -> Plan:
             seed,
             features,
         ),
-        faults=(() if orderly else _faults(chance, calm)) + _engine_faults(seed, calm),
+        faults=(() if orderly else _faults(chance, calm))
+        + _engine_faults(seed, calm)
+        + _forgeries(seed, calm),
         noise=Noise() if quiet else _noise(chance),
         skew=chance.choice((0.0, 0.0, 0.3, 1.0)),
         calm=calm,
@@ -300,6 +302,16 @@ def _engine_faults(seed: int, calm: float) -> tuple[Fault, ...]:
             fuse=chance.randrange(len(PLACES)),
         )
         for _ in range(chance.choice((1, 2, 3)))
+    )
+
+
+def _forgeries(seed: int, calm: float) -> tuple[Fault, ...]:
+    """In a quarter of the seeds a stolen runner lies about the steps of others. From a stream of its own."""
+    chance = random.Random(f"forger {seed}")
+    if chance.random() > 0.25:
+        return ()
+    return (
+        Fault(at=chance.uniform(0.0, calm / 2), kind="forge", seconds=chance.uniform(2.0, 9.0)),
     )
 
 

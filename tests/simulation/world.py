@@ -13,17 +13,19 @@ from kaon_coordinator.engine.definition.limits import Limits
 from kaon_coordinator.schedules.scheduler import Scheduler as SchedulesRunner
 from kaon_coordinator.schedules.scheduler import SchedulerParts
 from kaon_coordinator.shell.coordinator import Coordinator
+from kaon_coordinator.shell.lease_proofs import LeaseProofs
 from kaon_coordinator.shell.shell_settings import Clocks, ShellSettings
 from kaon_coordinator.store.base import NewRun
 from kaon_coordinator.transport.base import Send
 from kaon_runner.settings import Settings
 from kaon_wire import canonical, topics
 from kaon_wire.errors import Conflict, KaonError
+from kaon_wire.lease_tokens import LeaseKeys
 from kaon_wire.partitioning import partition_of
 from kaonapi.run.v1 import history_pb2
 from kaonapi.runner.v1 import runner_pb2
 
-from . import poison, runners
+from . import forger, poison, runners
 from .artifact_io import SimArtifactIO
 from .broker import Broker, Group, RunnerTransport, SimTransport, Trouble
 from .checks import CheckedStore, Checks, Violation
@@ -94,6 +96,8 @@ class World:
         )
         self.broker = Broker(self.scheduler, self.catalogue, self.trouble, self.draws("network"))
         self.group = Group(self.broker, plan.session_seconds)
+        self.proofs = LeaseProofs(LeaseKeys((bytes(32),)))
+        self.forger = forger.Forger(self.broker, self.draws("forger"))
         self.poison = poison.Poison()
         self.store = CheckedStore(self.poison)
         self.checks = Checks(
@@ -230,6 +234,7 @@ class World:
             catalogue=self.catalogue,
             limits=self.limits,
             lease_seconds=plan.lease_seconds,
+            proofs=self.proofs,
             tick_seconds=plan.tick_seconds,
             new_run_id=lambda now_us: self.new_run_id(),
             random=self._steps.random,
@@ -408,6 +413,10 @@ class World:
         self.checks.garbage.append((topic, value))
         self.broker.append("nobody", [Send(topic=topic, partition=0, value=value)])
 
+    def _forge(self, fault: Fault) -> None:
+        """A stolen runner lies about the steps of others."""
+        self.forger.until = self.scheduler.now + fault.seconds
+
     def _engine_fault(self, fault: Fault) -> None:
         """Something that nobody has foreseen is raised for one run."""
         running = sorted(run_id for run_id, kept in self.store.runs.items() if not kept.ended)
@@ -497,4 +506,5 @@ _FAULTS: dict[str, Callable[[World, Fault], None]] = {
     "garbage": World._garbage,
     "drain-runner": World._drain_worker,
     "engine-fault": World._engine_fault,
+    "forge": World._forge,
 }

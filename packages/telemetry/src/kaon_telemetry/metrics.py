@@ -59,6 +59,11 @@ class CoordinatorMetrics:
             "Reports under leases that did not count, since the start",
             registry=registry,
         )
+        self.unproven = Gauge(
+            "kaon_unproven_reports",
+            "Events and renewals of runners without a valid lease token, since the start",
+            registry=registry,
+        )
         self.fenced = Gauge(
             "kaon_fenced",
             "Partitions lost to a newer owner in a transaction, since the start",

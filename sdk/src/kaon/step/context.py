@@ -77,6 +77,11 @@ class StepContext:
         return int(self._document["generation"])
 
     @property
+    def lease(self) -> str:
+        """Proves to Kaon's own services which lease this execution has; empty but in steps that call them, such as publish."""
+        return str(self._document.get("lease", ""))
+
+    @property
     def tenant(self) -> str:
         """On whose account the step runs."""
         return str(self._document["tenant"])

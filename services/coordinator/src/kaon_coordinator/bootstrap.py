@@ -31,6 +31,7 @@ from kaon_coordinator.scratch import ScratchSpace
 from kaon_coordinator.settings import Settings, advertised
 from kaon_coordinator.shell.artifact_io import ArtifactIO
 from kaon_coordinator.shell.coordinator import Coordinator
+from kaon_coordinator.shell.lease_proofs import LeaseProofs
 from kaon_coordinator.shell.shell_settings import Clocks, ShellSettings
 from kaon_coordinator.snapshots import Snapshots
 from kaon_coordinator.store.protocols.run_store import RunStore
@@ -102,6 +103,7 @@ class Application:
                 catalogue=settings.catalogue,
                 limits=settings.limits,
                 lease_seconds=settings.lease_seconds,
+                proofs=LeaseProofs(settings.lease_keys, required=settings.lease_tokens_required),
                 tenants=settings.tenants,
             ),
             store=self._store,

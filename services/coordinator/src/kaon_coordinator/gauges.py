@@ -47,6 +47,7 @@ class Gauges:
         """Set every gauge."""
         metrics, counters = self._metrics, self._coordinator.counters
         metrics.stale.set(counters.stale_leases)
+        metrics.unproven.set(counters.unproven)
         metrics.fenced.set(counters.fenced)
         metrics.quarantined.set(counters.quarantined)
         metrics.faults.set(counters.faults)

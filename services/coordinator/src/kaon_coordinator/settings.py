@@ -16,6 +16,7 @@ from kaon_coordinator.retention import Keep
 from kaon_wire import topics
 from kaon_wire.definitions.names import POOL_NAME, POOL_NAME_RULE
 from kaon_wire.errors import InvalidValue
+from kaon_wire.lease_tokens import LeaseKeys
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,12 @@ class Settings:
     metrics: str = ""
     # KAON_LEASE_SECONDS: how long a runner may be silent.
     lease_seconds: float = 10.0
+    # KAON_LEASE_KEYS: a file with the keys of lease tokens, one in a line, the newest first; the same for all coordinators.
+    # Empty: releases carry no token, and every report counts.
+    # KAON_LEASE_TOKENS: "required" (reports without a valid token do not count) or "optional" (they are only counted, while a
+    # system changes over to tokens).
+    lease_keys: LeaseKeys | None = None
+    lease_tokens_required: bool = True
     # KAON_LIMITS: bounds that keep one run from harming the others, such as "foreach_items=1000, iterations=50".
     limits: Limits = DEFAULT
     # KAON_RETENTION_DAYS: days for which ended runs are kept; 0: for ever.
@@ -85,6 +92,8 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         metrics=environment.get("KAON_METRICS", default.metrics),
         owner=environment.get("KAON_OWNER", default.owner),
         lease_seconds=_number(environment, "KAON_LEASE_SECONDS", default.lease_seconds),
+        lease_keys=LeaseKeys.read(environment),
+        lease_tokens_required=_lease_tokens(environment) == "required",
         limits=_limits(environment.get("KAON_LIMITS", "")),
         keep=Keep(
             run_days=_number(
@@ -102,6 +111,13 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         ),
         catalogue=catalogue_from(environment),
     )
+
+
+def _lease_tokens(environment: Mapping[str, str]) -> str:
+    how = environment.get("KAON_LEASE_TOKENS", "required")
+    if how not in {"required", "optional"}:
+        raise InvalidValue(f"KAON_LEASE_TOKENS: {how!r} is neither 'required' nor 'optional'")
+    return how
 
 
 def _limits(text: str) -> Limits:

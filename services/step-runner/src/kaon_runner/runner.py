@@ -156,6 +156,8 @@ class Runner:
             return
         stale = revoke.reason == runner_pb2.REVOKE_REASON_STALE_LEASE
         lease = self._leases.find(revoke.key)
+        if lease is not None and lease.partition != revoke.partition:
+            return  # not from the owner of its run
         execution = self._executions.get(step_id(revoke.key))
         if lease is not None and execution is not None and execution.lease is lease:
             execution.stop(Stop.STALE if stale else Stop.REVOKED)
@@ -191,7 +193,8 @@ class Runner:
         """Return the lease that a partition's owner names; None when it is unknown here, or the owner has been succeeded."""
         if not self._leases.note_epoch(order.partition, order.epoch):
             return None
-        return self._leases.find(order.key)
+        lease = self._leases.find(order.key)
+        return lease if lease is not None and lease.partition == order.partition else None
 
     def _withdraw(self, withdraw: runner_pb2.WithdrawStep) -> None:
         lease = self._leases.find(withdraw.key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from kaon_coordinator.matching.tickets import Ticket
 from kaonapi.run.v1 import command_pb2
 from kaonapi.step.v1 import step_pb2
 
@@ -14,8 +15,13 @@ class Release:
     """Release these steps to one incarnation of a runner, in this order."""
 
     incarnation: str
-    # Serialized StepRequests.
-    requests: list[bytes]
+    # With requests.
+    tickets: list[Ticket]
+
+    @property
+    def requests(self) -> list[bytes]:
+        """Return the serialized StepRequests."""
+        return [ticket.request for ticket in self.tickets if ticket.request is not None]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -274,8 +274,7 @@ class PoolMatcher:
         for ticket in placed.parked:
             state.park(ticket, ticket.avoid_until)
         for incarnation, tickets in placed.releases.items():
-            requests = [ticket.request for ticket in tickets if ticket.request is not None]
-            state.effects.append(Release(incarnation=incarnation, requests=requests))
+            state.effects.append(Release(incarnation=incarnation, tickets=tickets))
             self._fresh += tickets
 
     def _report(self) -> None:

@@ -180,6 +180,15 @@ class Coordinator:
         """Return an active run that this process owns."""
         return self._partitions.find_run(run_id)
 
+    def _tenant_of(self, partition: int, run_id: str) -> str | None:
+        owned = self._partitions.owned.get(partition)
+        state = None if owned is None else owned.runs.get(run_id)
+        return None if state is None else state.tenant
+
+    def _tenant_of_run(self, run_id: str) -> str | None:
+        state = self.find_run(run_id)
+        return None if state is None else state.tenant
+
     @property
     def partitions_owned(self) -> int:
         """Return the number of partitions that this process owns."""
@@ -223,13 +232,14 @@ class Coordinator:
             log.error("record quarantined", topic=record.topic, offset=record.offset, reason=reason)
             await self._transport.quarantine(record, reason)
         with going_on("progress was shown"):
-            self._sinks.progress(inbound.reports)
-            self._progress.add(inbound.reports)
+            proven = self._settings.proofs.progress(inbound.reports, self._tenant_of)
+            self._sinks.progress(proven)
+            self._progress.add(proven)
         async with self._lock:
             await self._loop.turn(inbound)
         # After the turn, so that no step waits for the archiving of lines; before the records are
         # acknowledged.
-        await self._sinks.logs(inbound.logs)
+        await self._sinks.logs(self._settings.proofs.logs(inbound.logs, self._tenant_of_run))
 
 
 def _contexts(

@@ -15,6 +15,7 @@ from kaon_coordinator.engine.steps.leases import revoke_unless_current
 from kaon_coordinator.shell.inbound.commands import message_of as message_of_command
 from kaon_coordinator.shell.inbound.reports import lease_of, message_of
 from kaon_coordinator.shell.lease_book import LeaseId
+from kaon_coordinator.shell.lease_proofs import LeaseProofs
 from kaon_coordinator.shell.partition import Partition, Stored
 from kaon_coordinator.shell.turn import Turn
 from kaon_coordinator.store.base import Holder, InboxRow, LoadedRun
@@ -31,6 +32,8 @@ class Decider:
     turn: Turn
     # Monotonic seconds.
     now: float
+    # What makes the word of a runner count.
+    proofs: LeaseProofs
 
     def apply_command(self, row: InboxRow, fresh: Stored | None) -> None:
         """Apply a command; `fresh` is the run when it was not in memory and has not ended."""
@@ -71,8 +74,10 @@ class Decider:
             del runs[row.run_id]
 
     def apply_report(self, record: step_pb2.StepEvents) -> None:
-        """Apply a runner's record: its events and its renewal."""
+        """Apply a runner's record: its events and its renewal, as far as lease tokens prove them."""
         for event in record.events:
+            if not self._is_proven(record, event.key):
+                continue
             try:
                 message = message_of(record, event)
                 if message is None:
@@ -89,7 +94,16 @@ class Decider:
         for key in record.renewal.queued:
             self._renew(record, key, queued=True)
 
+    def _is_proven(self, record: step_pb2.StepEvents, key: step_pb2.StepKey) -> bool:
+        state = self.partition.runs.get(key.run_id)
+        if self.proofs.proves(key, record.incarnation, None if state is None else state.tenant):
+            return True
+        self.turn.unproven += 1
+        return not self.proofs.required
+
     def _renew(self, record: step_pb2.StepEvents, key: step_pb2.StepKey, *, queued: bool) -> None:
+        if not self._is_proven(record, key):
+            return
         state = self.partition.runs.get(key.run_id)
         if state is None:
             self._disown(record, key)

@@ -23,6 +23,7 @@ from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.faults import Fault, note_fault
 from kaon_coordinator.shell import requests
 from kaon_coordinator.shell.lease_book import LeaseBook, LeaseId
+from kaon_coordinator.shell.lease_proofs import LeaseProofs
 from kaon_coordinator.shell.timers import Timers
 from kaon_coordinator.shell.turn import Turn
 from kaon_coordinator.store.base import Holder
@@ -62,6 +63,8 @@ class Watch:
 
     leases: LeaseBook
     timers: Timers
+    # Makes the lease tokens of revokes.
+    proofs: LeaseProofs
 
 
 def effects_of(turn: Turn, watch: Watch, *, partition: int, epoch: int, now: float) -> Effects:
@@ -104,7 +107,9 @@ class _Letting:
             case EndStep():
                 _end(self.effects, watch, state, action)
             case RevokeLease(incarnation=incarnation):
-                self._command(requests.revoke, state, incarnation, action)
+                command = self._command(requests.revoke, state, incarnation, action)
+                # A runner that does not have the lease any more reports its end all the same.
+                watch.proofs.prove(command.revoke.key, state.tenant, incarnation)
             case WatchRetry(issue=issue, due_us=due_us):
                 watch.timers.set(due_us, state.run_id, RetryDue(issue=issue))
             case WatchAttempt():
@@ -131,9 +136,10 @@ class _Letting:
         state: RunState,
         incarnation: str,
         action: Action,
-    ) -> None:
+    ) -> runner_pb2.RunnerCommand:
         command = make(state.run_id, action, partition=self.partition, epoch=self.epoch)
         self.effects.commands[incarnation].append(command)
+        return command
 
 
 def _end(effects: Effects, watch: Watch, state: RunState, action: EndStep) -> None:

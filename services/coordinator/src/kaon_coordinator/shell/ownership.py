@@ -72,7 +72,7 @@ class Ownership:
         settings = self._parts.settings
         epoch = await self._store.run(self._store.store.claim_partition, number, settings.owner)
         leases = LeaseBook(seconds=settings.lease_seconds)
-        partition = Partition(number=number, epoch=epoch, leases=leases)
+        partition = Partition(number=number, epoch=epoch, leases=leases, proofs=settings.proofs)
         aside = await self._store.read(self._store.store.list_set_aside, 0)
         partition.aside |= {
             each.name for each in aside if each.kind == "run" and each.partition == number

@@ -18,6 +18,7 @@ from kaon_coordinator.shell import requests
 from kaon_coordinator.shell.effects import Effects, Watch, effects_of
 from kaon_coordinator.shell.gc_tuning import paused_collection
 from kaon_coordinator.shell.lease_book import LeaseBook
+from kaon_coordinator.shell.lease_proofs import NO_PROOFS, LeaseProofs
 from kaon_coordinator.shell.step_index import StepIndex
 from kaon_coordinator.shell.timers import Timers
 from kaon_coordinator.shell.turn import FaultedRun, Turn
@@ -45,13 +46,16 @@ class Partition:
         number: The partition.
         epoch: The fencing token of the ownership.
         leases: The book of leases.
+        proofs: Makes lease tokens.
     """
 
-    def __init__(self, *, number: int, epoch: int, leases: LeaseBook) -> None:
+    def __init__(
+        self, *, number: int, epoch: int, leases: LeaseBook, proofs: LeaseProofs = NO_PROOFS
+    ) -> None:
         self.number = number
         self.epoch = epoch
         self.runs: dict[str, RunState] = {}
-        self.watch = Watch(leases=leases, timers=Timers())
+        self.watch = Watch(leases=leases, timers=Timers(), proofs=proofs)
         # The seq up to which each run's history is published, not yet recorded in the store.
         self.published: dict[str, int] = {}
         # Faulted runs, until they are ended.

@@ -73,6 +73,7 @@ class PoolLink:
             ready=partitions.ready_pools,
             tell_engine=self._tell_engine,
             tenants=settings.tenants,
+            proofs=settings.proofs,
             faulted=partitions.fault,
         )
 

@@ -17,6 +17,7 @@ from kaon_coordinator.matching.match_effects import (
 from kaon_coordinator.matching.matcher import PoolMatcher
 from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants
 from kaon_coordinator.shell.inbound.sorting import Inbound
+from kaon_coordinator.shell.lease_proofs import NO_PROOFS, LeaseProofs
 from kaon_coordinator.shell.outbox import EVERY_RUNNER, Outbox
 from kaon_wire import topics
 from kaon_wire.partitioning import partition_of
@@ -36,6 +37,7 @@ class Pools:
         clock: Returns monotonic seconds.
         now_us: Returns microseconds since the epoch.
         tenants: The entitlements of tenants.
+        proofs: Makes the lease tokens of releases.
         faulted: Called with the partition and run of a request that a matcher cannot take, the activity, and the exception.
         ready: Returns how many steps of this process's runs wait in each pool.
         tell_engine: Sends a matcher's question or report to the owner of an engine partition.
@@ -51,12 +53,14 @@ class Pools:
         faulted: Callable[[int, str, str, BaseException], None],
         ready: Callable[[], Mapping[str, int]] = dict,
         tenants: Tenants = NO_LIMITS,
+        proofs: LeaseProofs = NO_PROOFS,
     ) -> None:
         self._ready = ready
         self._catalogue = catalogue
         self._clock = clock
         self._now_us = now_us
         self._tenants = tenants
+        self._proofs = proofs
         self._tell_engine = tell_engine
         self._faulted = faulted
         self._matchers: dict[str, PoolMatcher] = {}
@@ -164,7 +168,8 @@ class Pools:
 
     def _let_out(self, matcher: PoolMatcher, effect: Effect, outbox: Outbox) -> None:
         match effect:
-            case Release(incarnation=incarnation, requests=requests):
+            case Release(incarnation=incarnation):
+                requests = self._proofs.released(effect)
                 outbox.releases(matcher.pool, matcher.epoch, {incarnation: requests})
             case Withdraw(incarnation=incarnation, key=key):
                 withdraw = runner_pb2.WithdrawStep(key=key, pool_epoch=matcher.epoch)

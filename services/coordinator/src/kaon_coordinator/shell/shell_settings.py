@@ -11,6 +11,7 @@ from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
 from kaon_coordinator.ids import new_run_id
 from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants
 from kaon_coordinator.shell.lease_book import LEASE_SECONDS
+from kaon_coordinator.shell.lease_proofs import NO_PROOFS, LeaseProofs
 from kaon_wire import topics
 
 
@@ -33,6 +34,8 @@ class ShellSettings:
     catalogue: topics.Catalogue
     limits: Limits = DEFAULT
     lease_seconds: float = LEASE_SECONDS
+    # What makes the word of a runner count.
+    proofs: LeaseProofs = NO_PROOFS
     # The entitlements of tenants.
     tenants: Tenants = NO_LIMITS
     # Interval at which the turn loop checks time: timers, leases, matchers.
@@ -51,6 +54,8 @@ class Counters:
     """Counts since the start, for metrics and tests."""
 
     stale_leases: int = 0
+    # Events and renewals without a valid lease token.
+    unproven: int = 0
     expired_leases: int = 0
     quarantined: int = 0
     fenced: int = 0

@@ -41,6 +41,8 @@ class Turn:
     # Reports for steps of runs that are not in memory: (incarnation, key).
     disowned: list[tuple[str, step_pb2.StepKey]] = field(default_factory=list)
     stale: int = 0
+    # Events and renewals without a valid lease token.
+    unproven: int = 0
     # Faulted runs by id. The turn contains nothing of them; they are ended after it.
     faulted: dict[str, FaultedRun] = field(default_factory=dict)
 

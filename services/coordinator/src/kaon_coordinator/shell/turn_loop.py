@@ -202,7 +202,7 @@ class TurnLoop:
         answers = self._queries.take(partition.number)
         if not (reports or rows or passed or answers or partition.is_due(turn.context.now_us)):
             return None
-        decider = Decider(partition=partition, turn=turn, now=now)
+        decider = Decider(partition=partition, turn=turn, now=now, proofs=self._settings.proofs)
         for row in rows:
             decider.apply_command(row, commands.fresh.get(row.run_id))
         for report in reports:
@@ -211,6 +211,7 @@ class TurnLoop:
         # After the reports: those in the barrier's batch were sent before it, too.
         self._counters.expired_leases += decider.apply_time(barriers.expired(partition, now))
         self._counters.stale_leases += turn.stale
+        self._counters.unproven += turn.unproven
         return turn
 
     async def _commit(

@@ -11,6 +11,7 @@ from kaon_artifacts import ArtifactStore
 from kaon_coordinator import expressions
 from kaon_coordinator.shell.artifact_io import ArtifactIO
 from kaon_coordinator.shell.coordinator import Coordinator
+from kaon_coordinator.shell.lease_proofs import NO_PROOFS
 from kaon_coordinator.shell.shell_settings import Clocks, ShellSettings
 from kaon_coordinator.store.base import NewRun, RunRecord
 from kaon_coordinator.store.sql import open_store
@@ -34,15 +35,23 @@ class Silent:
 
     def __init__(self) -> None:
         self.events: list[history_pb2.HistoryEvent] = []
+        self.progressed: list[step_pb2.StepEvent] = []
+        self.logged: list[log_pb2.LogLines] = []
 
     def committed(self, events: Sequence[history_pb2.HistoryEvent]) -> None:
         self.events += events
 
     def progress(self, reports: Mapping[int, Sequence[step_pb2.StepEvents]]) -> None:
-        """Not looked at."""
+        self.progressed += [
+            event
+            for records in reports.values()
+            for record in records
+            for event in record.events
+            if event.HasField("progress")
+        ]
 
     async def logs(self, lines: Sequence[log_pb2.LogLines]) -> None:
-        """Not looked at."""
+        self.logged += lines
 
 
 class Clock:
@@ -64,7 +73,11 @@ class Member:
         self.sinks = Silent()
         self.coordinator = Coordinator(
             settings=ShellSettings(
-                owner=owner, catalogue=world.catalogue, tick_seconds=0.005, poll_seconds=0.01
+                owner=owner,
+                catalogue=world.catalogue,
+                proofs=world.proofs,
+                tick_seconds=0.005,
+                poll_seconds=0.01,
             ),
             store=self.store,
             transport=self.transport,
@@ -98,6 +111,7 @@ class World:
     def __init__(self, directory: Path, run_partitions: int = 1, url: str = "") -> None:
         self.catalogue = replace(CATALOGUE, run_partitions=run_partitions)
         self.artifacts = ArtifactStore(f"file://{directory}/artifacts")
+        self.proofs = NO_PROOFS
         self.url = url or f"sqlite:///{directory}/kaon.db"
         self.clock = Clock()
         self.broker = MemoryBroker(self.catalogue.topics())

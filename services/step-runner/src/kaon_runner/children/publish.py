@@ -11,6 +11,7 @@ import grpc
 
 from kaon.step import Artifact, StepContext
 from kaon_runner.children.faults import EngineError, PlatformFault
+from kaon_wire.lease_tokens import LEASE_KEY
 from kaonapi.model.v1 import model_pb2, model_pb2_grpc
 
 # Seconds for which an unreachable publisher is retried within one attempt; an environment variable may
@@ -64,6 +65,7 @@ def _publish(context: StepContext) -> model_pb2.ModelVersion:
         metadata = (
             ("kaon-tenant", str(context.tenant)),
             ("kaon-principal", f"run/{context.run_id}"),
+            *(((LEASE_KEY, context.lease),) if context.lease else ()),
         )
         stream = model_pb2_grpc.ModelServiceStub(channel).PublishModel(
             _request(context), metadata=metadata

@@ -17,9 +17,12 @@ from kaon_runner.preparation.environments import Environments
 from kaon_runner.steptypes.base import PreparedStep
 from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue
+from kaon_wire.lease_tokens import LeaseClaim, show
 from kaonapi.step.v1 import step_pb2
 
 PROTOCOL = 1
+# Types of steps whose own code, which is Kaon's, calls a service of Kaon under the step's lease.
+_LEASE_SHOWING = frozenset({"publish"})
 # Type of the reference of an input that was too large for a record.
 _KEPT_VALUE_BYTES = 256 << 20
 _SAFE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789./-")
@@ -132,7 +135,20 @@ class Preparer:
             "config": spec.config_json or "{}",
             "checkpoint": spec.checkpoint_json or "null",
         }
+        if key.lease_token and spec.type in _LEASE_SHOWING:
+            parts["lease"] = _quote(self._shown_lease(key, spec))
         return _object(parts)
+
+    def _shown_lease(self, key: step_pb2.StepKey, spec: step_pb2.StepSpec) -> str:
+        claim = LeaseClaim(
+            tenant=spec.tenant,
+            run_id=key.run_id,
+            path=key.path,
+            attempt=key.attempt,
+            generation=key.generation,
+            incarnation=self._incarnation,
+        )
+        return show(claim, key.lease_token)
 
     def _inputs(self, spec: step_pb2.StepSpec) -> tuple[str, str]:
         """Return the "inputs" and the "params" of context.json."""

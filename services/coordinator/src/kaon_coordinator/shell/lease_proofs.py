@@ -1,0 +1,149 @@
+"""Lease tokens in the coordinator: put into releases, and looked for in what runners report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from kaon_coordinator.matching.match_effects import Release
+from kaon_coordinator.matching.tickets import Ticket
+from kaon_wire.lease_tokens import TOKEN_BYTES, LeaseClaim, LeaseKeys
+from kaonapi.log.v1 import log_pb2
+from kaonapi.step.v1 import step_pb2
+
+_SUBMESSAGE = 2
+# What sets StepRequest.key.lease_token when it follows a serialized StepRequest: a part of a message that comes again is
+# merged with the first.
+_TOKEN_FIELD = (
+    bytes([step_pb2.StepRequest.KEY_FIELD_NUMBER << 3 | _SUBMESSAGE, TOKEN_BYTES + 2])
+    + bytes([step_pb2.StepKey.LEASE_TOKEN_FIELD_NUMBER << 3 | _SUBMESSAGE, TOKEN_BYTES])
+)  # fmt: skip
+
+
+class LeaseProofs:
+    """Makes and checks lease tokens; without keys it makes none, and every report counts.
+
+    Args:
+        keys: The keys of the deployment.
+        required: Whether reports without a valid token are dropped; else they are only counted.
+    """
+
+    def __init__(self, keys: LeaseKeys | None = None, *, required: bool = True) -> None:
+        self._keys = keys
+        # Whether reports without a valid token are dropped.
+        self.required = required
+
+    def released(self, release: Release) -> list[bytes]:
+        """Return the serialized requests of a release, with the tokens of its runner."""
+        keys = self._keys
+        if keys is None:
+            return release.requests
+        return [
+            ticket.request + _TOKEN_FIELD + keys.sign(_claim_of(ticket, release.incarnation))
+            for ticket in release.tickets
+            if ticket.request is not None
+        ]
+
+    def prove(self, key: step_pb2.StepKey, tenant: str, incarnation: str) -> None:
+        """Put the token of a lease into its key."""
+        if self._keys is not None:
+            key.lease_token = self._keys.sign(_claim(key, tenant, incarnation))
+
+    def proves(self, key: step_pb2.StepKey, incarnation: str, tenant: str | None) -> bool:
+        """Tell whether what is reported under a lease counts.
+
+        Args:
+            key: The lease, with its token.
+            incarnation: The runner that reports.
+            tenant: The tenant of the run; None when its owner does not have the run in memory. Such a report changes nothing,
+                but tells the runner to stop: there a token suffices, whose ever it is.
+        """
+        if self._keys is None:
+            return True
+        if tenant is None:
+            return bool(key.lease_token)
+        return self._keys.verify(_claim(key, tenant, incarnation), key.lease_token)
+
+    def progress(
+        self,
+        reports: Mapping[int, Sequence[step_pb2.StepEvents]],
+        tenant_of: Callable[[int, str], str | None],
+    ) -> Mapping[int, Sequence[step_pb2.StepEvents]]:
+        """Return the progress in records of runners, without what no token proves.
+
+        Args:
+            reports: The records, by partition.
+            tenant_of: Returns the tenant of a run in memory, by partition and id.
+        """
+        if self._keys is None or not self.required:
+            return reports
+        return {
+            number: [self._proven(record, number, tenant_of) for record in records]
+            for number, records in reports.items()
+        }
+
+    def logs(
+        self,
+        lines: Sequence[log_pb2.LogLines],
+        tenant_of: Callable[[str], str | None],
+    ) -> list[log_pb2.LogLines]:
+        """Return records of output without what no token proves, and without the tokens, which nobody else may see.
+
+        Args:
+            lines: The records.
+            tenant_of: Returns the tenant of a run in memory, by its id.
+        """
+        proven = [
+            record
+            for record in lines
+            if not self.required
+            or self.proves(record.key, record.incarnation, tenant_of(record.key.run_id))
+        ]
+        for record in proven:
+            record.key.ClearField("lease_token")
+        return proven
+
+    def _proven(
+        self,
+        record: step_pb2.StepEvents,
+        number: int,
+        tenant_of: Callable[[int, str], str | None],
+    ) -> step_pb2.StepEvents:
+        told = [event for event in record.events if event.HasField("progress")]
+        return step_pb2.StepEvents(
+            runner_id=record.runner_id,
+            incarnation=record.incarnation,
+            partition=record.partition,
+            events=[
+                event
+                for event in told
+                if (tenant := tenant_of(number, event.key.run_id)) is not None
+                and self.proves(event.key, record.incarnation, tenant)
+            ],
+        )
+
+
+def _claim(key: step_pb2.StepKey, tenant: str, incarnation: str) -> LeaseClaim:
+    return LeaseClaim(
+        tenant=tenant,
+        run_id=key.run_id,
+        path=key.path,
+        attempt=key.attempt,
+        generation=key.generation,
+        incarnation=incarnation,
+    )
+
+
+def _claim_of(ticket: Ticket, incarnation: str) -> LeaseClaim:
+    run_id, path = ticket.step
+    return LeaseClaim(
+        tenant=ticket.tenant,
+        run_id=run_id,
+        path=path,
+        attempt=ticket.attempt,
+        generation=ticket.generation,
+        incarnation=incarnation,
+    )
+
+
+# Without keys.
+NO_PROOFS = LeaseProofs()
