@@ -51,6 +51,27 @@ ELSEWHERE: dict[str, tuple[Variable, ...]] = {
         ),
         Variable(name="HADOOP_USER_NAME", default="root", text="User as whom HDFS is asked."),
     ),
+    "Coordinator, view service and publisher": (
+        Variable(
+            name="KAON_AUDIT",
+            default="off",
+            text="Which calls are recorded: off, changes (and refusals), or all; changes when callers are authenticated.",
+        ),
+        Variable(
+            name="KAON_AUDIT_DATABASE",
+            text="Where they are recorded, as an SQLAlchemy URL; by default the service's own database.",
+        ),
+        Variable(
+            name="KAON_AUDIT_KEY",
+            text="File with the Ed25519 private key (PEM) that signs the newest row's hash every hour.",
+        ),
+        Variable(
+            name="KAON_AUDIT_RETENTION_DAYS",
+            default="0",
+            text="Days for which rows of the audit log are kept; 0: for ever.",
+        ),
+        Variable(name="KAON_AUTH", default="off", text="on: callers are authenticated."),
+    ),
     "Step-runner, beside its settings": (
         Variable(
             name="KAON_LOG_LEVEL",

@@ -14,6 +14,7 @@ from grpc import aio
 from prometheus_client import Histogram
 
 from kaon_service import principal
+from kaon_service.access.credentials import Credentials
 from kaon_service.access.guard import Guard
 from kaon_service.access.recording import CallRecord
 from kaon_service.access.shown import credentials_of
@@ -93,11 +94,12 @@ class CallInterceptor(aio.ServerInterceptor):
         async def call(request: Any, context: Any) -> AsyncIterator[Any]:
             record, admitted = _begun(method, request), time.monotonic()
             async with self._ruled(record, context):
-                async for response in inner(self._checked(request, record), context):
-                    if time.monotonic() - admitted >= self._rules.again_seconds:
-                        await self._admit_again(record, context)
-                        admitted = time.monotonic()
-                    yield response
+                with self._rules.guard.rates.stream(principal.current().tenant):
+                    async for response in inner(self._checked(request, record), context):
+                        if time.monotonic() - admitted >= self._rules.again_seconds:
+                            await self._admit_again(record, context)
+                            admitted = time.monotonic()
+                        yield response
 
         return call
 
@@ -106,11 +108,7 @@ class CallInterceptor(aio.ServerInterceptor):
         """Admit the caller before, tell the record behind, and end the call with the status of an error."""
         try:
             try:
-                caller = await self._rules.guard.admission.admit(
-                    record.method, credentials_of(context)
-                )
-                record.principal = caller
-                principal.enter(caller)
+                await self._enter(record, credentials_of(context))
                 yield
             except BaseException as error:
                 record.outcome = self._outcome(error, context)
@@ -122,6 +120,15 @@ class CallInterceptor(aio.ServerInterceptor):
         except Exception as error:
             record.outcome = self._rules.statuses.code_name(error)
             await context.abort_with_status(self._rules.statuses.status_of(error, record.method))
+
+    async def _enter(self, record: CallRecord, credentials: Credentials) -> None:
+        """Make the caller the current one of this task, if it may call now; the record knows it also when it may not."""
+        admission, rates = self._rules.guard.admission, self._rules.guard.rates
+        record.principal = await admission.authenticate(credentials)
+        caller = await admission.allow(record.method, record.principal, credentials)
+        record.principal = caller
+        principal.enter(caller)
+        rates.call(caller.tenant)
 
     async def _admit_again(self, record: CallRecord, context: Any) -> None:
         """Check that the caller of a stream may still call. A service checks whom it passes on by itself."""

@@ -10,12 +10,12 @@ import grpc
 import structlog
 from google.protobuf import any_pb2
 from google.protobuf.message import Message
-from google.rpc import status_pb2  # type: ignore[import-untyped]
+from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 from grpc_status import rpc_status  # type: ignore[import-untyped]
 
 from kaon_service.access.credentials import Forbidden, Unauthenticated
 from kaon_service.errors import DatabaseUnavailable
-from kaon_wire.errors import Conflict, InvalidValue, KaonError, NotFound, Unavailable
+from kaon_wire.errors import Conflict, Exhausted, InvalidValue, KaonError, NotFound, Unavailable
 from kaon_wire.statuses import fitting
 
 log = structlog.get_logger(__name__)
@@ -27,6 +27,7 @@ _COMMON: Mapping[type[KaonError], grpc.StatusCode] = {
     Unavailable: grpc.StatusCode.UNAVAILABLE,
     Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
     Forbidden: grpc.StatusCode.PERMISSION_DENIED,
+    Exhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
 }
 
 
@@ -59,7 +60,7 @@ class StatusTable:
         # Clients are not told which part of their credentials was wrong.
         why = error.reason if isinstance(error, Unauthenticated) else str(error)
         log.info("call refused", method=method, error=why)
-        return _status(self._code(error), str(error), self.details(error))
+        return _status(self._code(error), str(error), [*self.details(error), *_when_again(error)])
 
     def code_name(self, error: Exception) -> str:
         """Return the name of an error's status."""
@@ -82,6 +83,14 @@ class StatusTable:
         reference = uuid.uuid4().hex[:12]
         log.error("call failed", method=method, reference=reference, **logged)
         return _status(code, f"{words}: the {self.service}'s log tells more under {reference}", ())
+
+
+def _when_again(error: KaonError) -> Iterable[Message]:
+    """Return the detail that tells programs when to try again, if it is known."""
+    if isinstance(error, Exhausted) and error.retry_seconds > 0:
+        told = error_details_pb2.RetryInfo()
+        told.retry_delay.FromMilliseconds(int(error.retry_seconds * 1000) + 1)
+        yield told
 
 
 def _status(code: grpc.StatusCode, message: str, details: Iterable[Message]) -> grpc.Status:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -23,7 +24,9 @@ from kaon_service import principal
 from kaon_service.access.admission import Admission
 from kaon_service.access.credentials import Credentials, Unauthenticated
 from kaon_service.access.guard import NO_GUARD, Guard
+from kaon_service.access.limits import AllLimits, TenantLimits
 from kaon_service.access.off import without_authentication
+from kaon_service.access.rates import Rates
 from kaon_service.access.recording import CallRecord, NoRecorder, Recorder
 from kaon_service.access.table import Access
 from kaon_service.errors import DatabaseUnavailable
@@ -412,3 +415,24 @@ async def test_an_address_that_is_taken_is_told() -> None:
     async with serving() as (_, address):
         with pytest.raises(Unavailable, match=f"cannot listen on {address}"):
             await GrpcServer([SERVICE], CallRules(statuses=STATUSES, guard=NO_GUARD)).start(address)
+
+
+@pytest.mark.parametrize("shape", ["unary_stream", "stream_stream"])
+async def test_a_tenant_has_so_many_open_streams_as_its_limit_says(shape: str) -> None:
+    held, asked = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        asked.set()
+        await held.wait()
+
+    limits = AllLimits(default=TenantLimits(streams=1))
+    guard = replace(SHAPES_GUARD, rates=Rates(limits))
+    async with serving(wait=wait, guard=guard) as (call, _):
+        first = asyncio.create_task(call(shape))
+        await asked.wait()
+        with pytest.raises(aio.AioRpcError) as refused:
+            await call(shape)
+        assert refused.value.code() is StatusCode.RESOURCE_EXHAUSTED
+        held.set()
+        await first
+        await call(shape)

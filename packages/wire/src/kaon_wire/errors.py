@@ -19,3 +19,16 @@ class Conflict(KaonError):
 
 class Unavailable(KaonError):
     """A dependency does not answer now; a later retry may help."""
+
+
+class Exhausted(KaonError):
+    """A tenant's limit is reached; the text names the limit.
+
+    Args:
+        message: What is exhausted, and when to try again.
+        retry_seconds: After how many seconds the same call may succeed; 0: when something else has ended.
+    """
+
+    def __init__(self, message: str, retry_seconds: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_seconds = retry_seconds

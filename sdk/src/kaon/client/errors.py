@@ -8,11 +8,12 @@ from typing import Any
 
 import grpc
 
-from kaon_wire.errors import Conflict, InvalidValue, KaonError, NotFound, Unavailable
+from kaon_wire.errors import Conflict, Exhausted, InvalidValue, KaonError, NotFound, Unavailable
 
 __all__ = [
     "AccessDenied",
     "Conflict",
+    "Exhausted",
     "InvalidValue",
     "KaonError",
     "NotFound",
@@ -34,7 +35,7 @@ _KINDS: dict[grpc.StatusCode, type[KaonError]] = {
     grpc.StatusCode.NOT_FOUND: NotFound,
     grpc.StatusCode.INVALID_ARGUMENT: InvalidValue,
     grpc.StatusCode.OUT_OF_RANGE: InvalidValue,
-    grpc.StatusCode.RESOURCE_EXHAUSTED: InvalidValue,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: Exhausted,
     grpc.StatusCode.ALREADY_EXISTS: Conflict,
     grpc.StatusCode.ABORTED: Conflict,
     grpc.StatusCode.FAILED_PRECONDITION: Conflict,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -46,6 +47,8 @@ from kaon_coordinator.view.sources import SourceOf
 from kaon_coordinator.view.view_server import SERVICE as VIEW_SERVICE
 from kaon_coordinator.view.view_server import View
 from kaon_service.access.guard import NO_GUARD
+from kaon_service.access.rates import Rates
+from kaon_service.audit.auditing import Auditing
 from kaon_service.background import BackgroundTasks
 from kaon_service.databases import Durability
 from kaon_telemetry.endpoint import MetricsServer
@@ -130,9 +133,11 @@ class Application:
             )
         )
         self._view = self._make_view(view, feed, artifacts, clocks) if view is not None else None
+        self._auditing = Auditing(settings.calls.audit, settings.database, clocks.now_us)
+        self._rates = Rates(settings.calls.limits)
         self._api = ApiServer(
             ApiParts(
-                guard=NO_GUARD,
+                guard=replace(NO_GUARD, recorder=self._auditing.recorder, rates=self._rates),
                 call_seconds=metrics.api_seconds,
                 store=self._store,
                 artifacts=artifacts,
@@ -150,8 +155,9 @@ class Application:
                 schedules_changed=self._scheduler.changed,
                 settle_seconds=settings.log_settle_seconds,
             ),
-            also=[VIEW_SERVICE] if self._view is not None else [],
+            also=[*self._auditing.services, *([VIEW_SERVICE] if self._view is not None else [])],
         )
+        self._auditing.add_to(self._api.grpc)
         if self._view is not None:
             self._view.add_to(self._api.grpc)
         self._others = OthersEvents(feed, follow, self._owns_all) if follow is not None else None
@@ -183,6 +189,8 @@ class Application:
             self._transport.failed,
         ]
         work += [self._gauges.run, self._scheduler.run, self._retention.run, self._snapshots.run]
+        if self._auditing.keeps:
+            work.append(self._auditing.run)
         if self._scratch is not None:
             work.append(self._scratch.run)
         if self._collection is not None:
@@ -212,6 +220,7 @@ class Application:
         if self._view is not None:
             await self._view.close()
         await self._artifact_io.close()
+        await self._auditing.close()
         await self._store.close()
         if self._metrics_server is not None:
             await asyncio.to_thread(self._metrics_server.close)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from kaon_coordinator.engine.definition.limits import DEFAULT, Limits, limits_from
 from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants, tenants_from
 from kaon_coordinator.retention import Keep
+from kaon_service.access.limits import tenant_file
+from kaon_service.call_settings import CallSettings, call_settings
 from kaon_wire import topics
 from kaon_wire.definitions.names import POOL_NAME, POOL_NAME_RULE
 from kaon_wire.errors import InvalidValue
@@ -44,6 +43,8 @@ class Settings:
     owner: str = field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}")
     # KAON_METRICS: host:port at which Prometheus reads metrics; empty: metrics are not served.
     metrics: str = ""
+    # What is recorded of calls, and how many of them are taken.
+    calls: CallSettings = field(default_factory=CallSettings)
     # KAON_LEASE_SECONDS: how long a runner may be silent.
     lease_seconds: float = 10.0
     # KAON_LEASE_KEYS: a file with the keys of lease tokens, one in a line, the newest first; the same for all coordinators.
@@ -89,6 +90,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         artifacts=environment.get("KAON_ARTIFACTS", default.artifacts),
         scratch=environment.get("KAON_SCRATCH", default.scratch),
         durability=durability,
+        calls=call_settings(environment),
         metrics=environment.get("KAON_METRICS", default.metrics),
         owner=environment.get("KAON_OWNER", default.owner),
         lease_seconds=_number(environment, "KAON_LEASE_SECONDS", default.lease_seconds),
@@ -133,18 +135,7 @@ def load_tenants(path: str) -> Tenants:
     Raises:
         InvalidValue: The file is missing or malformed; the message names the place.
     """
-    if not path:
-        return NO_LIMITS
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-        document = json.loads(text) if path.endswith(".json") else tomllib.loads(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidValue(f"KAON_TENANTS: {path} cannot be read: {error}") from error
-    except (json.JSONDecodeError, tomllib.TOMLDecodeError) as error:
-        kind = "JSON" if path.endswith(".json") else "TOML"
-        raise InvalidValue(f"KAON_TENANTS: {path} is not {kind}: {error}") from error
-    if not isinstance(document, dict):
-        raise InvalidValue(f"KAON_TENANTS: {path} holds no table")
+    document = tenant_file(path)
     try:
         return tenants_from(document)
     except InvalidValue as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -22,6 +23,8 @@ from kaon_publisher.service import ModelServicer
 from kaon_publisher.settings import Settings
 from kaon_publisher.store.registry import ModelStore
 from kaon_service.access.guard import NO_GUARD
+from kaon_service.access.rates import Rates
+from kaon_service.audit.auditing import Auditing
 from kaon_service.background import BackgroundTasks
 from kaon_service.server import GrpcServer
 from kaon_telemetry.endpoint import MetricsServer
@@ -41,7 +44,11 @@ class Application:
         self._settings = settings
         self._store = ModelStore(settings.database)
         self._notifier = Notifier()
-        self._server = GrpcServer([SERVICE], call_rules(NO_GUARD))
+        self._auditing = Auditing(settings.calls.audit, settings.database, now_us)
+        guard = replace(
+            NO_GUARD, recorder=self._auditing.recorder, rates=Rates(settings.calls.limits)
+        )
+        self._server = GrpcServer([SERVICE, *self._auditing.services], call_rules(guard))
         self._broker = KafkaBroker(settings.kafka) if settings.kafka else None
         self._tasks = BackgroundTasks()
         self._registry = CollectorRegistry()
@@ -63,7 +70,10 @@ class Application:
             store=self._store, publishing=publishing, notifier=self._notifier, metrics=metrics
         )
         model_pb2_grpc.add_ModelServiceServicer_to_server(servicer, self._server.grpc)
+        self._auditing.add_to(self._server.grpc)
         port = await self._server.start(self._settings.address)
+        if self._auditing.keeps:
+            self._tasks.start("audit", self._auditing.run())
         if self._broker is not None:
             announcer = Announcer(self._store, self._notifier, self._broker)
             self._tasks.start("announcer", announcer.run())
@@ -92,6 +102,7 @@ class Application:
             await asyncio.to_thread(self._broker.close)
         if self._metrics_server is not None:
             await asyncio.to_thread(self._metrics_server.close)
+        await self._auditing.close()
         self._store.close()
 
 

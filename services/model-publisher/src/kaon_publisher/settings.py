@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from kaon_service.call_settings import CallSettings, call_settings
 from kaon_wire.errors import InvalidValue
 
 N = TypeVar("N", int, float)
@@ -43,6 +44,8 @@ class Settings:
     kafka: str = ""
     # KAON_METRICS: host:port at which Prometheus reads metrics; empty: metrics are not served.
     metrics: str = ""
+    # What is recorded of calls, and how many of them are taken.
+    calls: CallSettings = field(default_factory=CallSettings)
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
@@ -67,6 +70,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         docker_host=environment.get("DOCKER_HOST", default.docker_host),
         kafka=environment.get("KAON_KAFKA", default.kafka),
         metrics=environment.get("KAON_METRICS", default.metrics),
+        calls=call_settings(environment),
     )
 
 

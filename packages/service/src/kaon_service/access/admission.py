@@ -31,7 +31,10 @@ class Admission:
             InvalidValue: The metadata of the call is malformed.
             Unavailable: What is needed to check the call does not answer.
         """
-        caller = await self.authenticate(credentials)
+        return await self.allow(method, await self.authenticate(credentials), credentials)
+
+    async def allow(self, method: str, caller: Principal, credentials: Credentials) -> Principal:
+        """Return an authenticated caller of a method in the tenant in which it acts; see `admit`."""
         access = self.table.get(method)
         if access is None:
             raise Forbidden(f"nobody may call {method}: the table of methods has no entry for it")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from kaon_service.access.admission import OPEN, Admission
+from kaon_service.access.rates import UNLIMITED, Rates
 from kaon_service.access.recording import NoRecorder, Recorder
 
 
@@ -14,6 +15,8 @@ class Guard:
 
     admission: Admission
     recorder: Recorder = field(default_factory=NoRecorder)
+    # Refuses what exceeds the limits of its tenant.
+    rates: Rates = UNLIMITED
 
 
 # Without authentication.

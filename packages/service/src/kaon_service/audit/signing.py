@@ -6,10 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from kaon_wire.errors import InvalidValue
 
 # Signs a statement; returns nothing when there is no key.
@@ -27,6 +23,11 @@ def signer(path: Path) -> Sign:
     Raises:
         InvalidValue: The file holds no such key.
     """
+    # Takes as long to load as much of the rest, and most services have no such key.
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
     try:
         key = serialization.load_pem_private_key(path.read_bytes(), password=None)
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:

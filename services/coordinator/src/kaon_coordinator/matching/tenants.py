@@ -9,7 +9,8 @@ from typing import Any
 from kaon_coordinator.matching.amounts import NOTHING, Amount
 from kaon_wire.errors import InvalidValue
 
-_KEYS = frozenset({"weight", "quota", "pools"})
+# `limits` is not about scheduling: kaon_service.access.limits reads it.
+_KEYS = frozenset({"weight", "quota", "pools", "limits"})
 _QUOTA_KEYS = ("slots", "cpu", "memory", "gpu", "custom")
 _SUFFIXES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
@@ -72,7 +73,7 @@ def tenants_from(document: Mapping[str, Any]) -> Tenants:
 def _entitlement(place: str, table: Mapping[str, Any], base: Entitlement) -> Entitlement:
     unknown = set(table) - _KEYS
     if unknown:
-        raise InvalidValue(f"{place}.{min(unknown)}: not known; use weight, quota or pools")
+        raise InvalidValue(f"{place}.{min(unknown)}: not known; use weight, quota, pools or limits")
     weight = table.get("weight", base.weight)
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight <= 1e6:
         raise InvalidValue(

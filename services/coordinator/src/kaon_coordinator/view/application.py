@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -17,6 +18,8 @@ from kaon_coordinator.view.sources import polling_source
 from kaon_coordinator.view.view_server import View, ViewServer
 from kaon_coordinator.view.view_settings import Settings
 from kaon_service.access.guard import NO_GUARD
+from kaon_service.access.rates import Rates
+from kaon_service.audit.auditing import Auditing
 from kaon_service.background import BackgroundTasks
 from kaon_telemetry.endpoint import MetricsServer
 from kaon_telemetry.metrics import ViewMetrics
@@ -40,6 +43,7 @@ class Application:
         self._tasks = BackgroundTasks()
         self._view: View | None = None
         self._server: ViewServer | None = None
+        self._auditing: Auditing | None = None
         self._metrics_server: MetricsServer | None = None
 
     async def start(self) -> int:
@@ -59,7 +63,13 @@ class Application:
         registry = CollectorRegistry()
         metrics = ViewMetrics(registry)
         metrics.watches.set_function(lambda: self._view.watches if self._view is not None else 0)
-        self._server = server = ViewServer(self._view, NO_GUARD, metrics.call_seconds)
+        self._auditing = await asyncio.to_thread(
+            Auditing, settings.calls.audit, settings.database, _now_us
+        )
+        guard = replace(
+            NO_GUARD, recorder=self._auditing.recorder, rates=Rates(settings.calls.limits)
+        )
+        self._server = server = ViewServer(self._view, guard, metrics.call_seconds)
         port = await server.start(settings.address)
         if settings.metrics:
             self._metrics_server = MetricsServer(
@@ -82,6 +92,8 @@ class Application:
         await self._tasks.stop()
         if self._view is not None:
             await self._view.close()
+        if self._auditing is not None:
+            await self._auditing.close()
         if self._metrics_server is not None:
             await asyncio.to_thread(self._metrics_server.close)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from kaon_coordinator.settings import catalogue_from
+from kaon_service.call_settings import CallSettings, call_settings
 from kaon_wire import topics
 
 
@@ -25,6 +26,8 @@ class Settings:
     metrics: str = ""
     # The topics, which KAON_RUN_PARTITIONS and the other variables of the coordinator describe.
     catalogue: topics.Catalogue = field(default_factory=topics.Catalogue)
+    # What is recorded of calls, and how many of them are taken. A view of a replica needs KAON_AUDIT_DATABASE.
+    calls: CallSettings = field(default_factory=CallSettings)
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
@@ -41,4 +44,5 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         artifacts=environment.get("KAON_ARTIFACTS", default.artifacts),
         metrics=environment.get("KAON_METRICS", default.metrics),
         catalogue=catalogue_from(environment),
+        calls=call_settings(environment),
     )

@@ -1,0 +1,32 @@
+"""Settings about the calls to a service; every service reads them alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from kaon_service.access.limits import AllLimits, load_limits
+from kaon_service.audit.settings import AuditSettings, audit_settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallSettings:
+    """What is recorded of calls, and how many of them are taken."""
+
+    # KAON_AUDIT, KAON_AUDIT_KEY, KAON_AUDIT_RETENTION_DAYS, KAON_AUDIT_DATABASE.
+    audit: AuditSettings = field(default_factory=AuditSettings)
+    # KAON_TENANTS: the tables `limits` of this file.
+    limits: AllLimits = field(default_factory=AllLimits)
+
+
+def call_settings(environment: Mapping[str, str]) -> CallSettings:
+    """Read the settings from the environment; absent variables have their defaults.
+
+    Raises:
+        InvalidValue: A variable has an invalid value; the message names it.
+    """
+    authenticated = environment.get("KAON_AUTH") == "on"
+    return CallSettings(
+        audit=audit_settings(environment, authenticated=authenticated),
+        limits=load_limits(environment.get("KAON_TENANTS", "")),
+    )
