@@ -332,6 +332,14 @@ def test_gates_say_what_they_wait_for() -> None:
     assert (rows.cel, rows.variables["value"].output.step) == ('value["rows"]', "data")
 
 
+def test_gates_say_who_answers_them() -> None:
+    ok = approval("ok", not_submitter=True)
+    go = signal("go", roles=["owner", "admin"])
+    blocks = Workflow("w", ok >> go >> shell("load")).definition().body.blocks
+    assert blocks[0].gate.approval == d.Approval(reject_fails=True, not_submitter=True)
+    assert blocks[1].gate.signal == d.SignalGate(name="go", roles=["admin", "owner"])
+
+
 def test_a_timer_takes_times_and_values() -> None:
     at = datetime(2026, 11, 24, 6, tzinfo=UTC)
     assert only(timer("t", at=at)).gate.timer.at.literal_json == '"2026-11-24T06:00:00Z"'

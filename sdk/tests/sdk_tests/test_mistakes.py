@@ -175,6 +175,7 @@ MISTAKES = [
         5,
         'on_timeout is one of "fail", "approve"',
     ),
+    ('body = signal("ok", roles="owner")', 5, "signal 'ok': roles is a list"),
     ('body = approval("ok", on_timeout="skip")', 5, "but no timeout"),
     (
         'body = signal("s", timeout="1h", on_timeout="default")',

@@ -41,6 +41,7 @@ def approval(
     timeout: Duration = 0,
     on_timeout: Literal["fail", "approve", "reject", "skip"] | None = None,
     reject_fails: bool = True,
+    not_submitter: bool = False,
     deadline: Duration = 0,
 ) -> Gate:
     """Wait for the approval of a person; outputs: approved (bool), by (string), comment (string).
@@ -56,6 +57,7 @@ def approval(
         timeout: how long it waits; 0 means without limit.
         on_timeout: what then happens: "fail" (default), "approve", "reject" or "skip".
         reject_fails: False: a rejection does not fail the gate, and `approved` tells it.
+        not_submitter: True: who submitted the run may not answer.
         deadline: after this it counts as late, and goes on.
 
     Raises:
@@ -64,7 +66,10 @@ def approval(
     source = caller()
     checks.text(message, f"approval {name!r}: message", source)
     asked = d.Approval(
-        roles=_roles(name, roles, source), message=message, reject_fails=bool(reject_fails)
+        roles=_roles(f"approval {name!r}", roles, source),
+        message=message,
+        reject_fails=bool(reject_fails),
+        not_submitter=bool(not_submitter),
     )
     gate = d.Gate(approval=asked)
     _set_timeout(gate, f"approval {name!r}", timeout, on_timeout, _APPROVAL_TIMEOUTS, source)
@@ -81,6 +86,7 @@ def signal(
     /,
     *,
     signal: str | None = None,
+    roles: Iterable[str] = (),
     timeout: Duration = 0,
     on_timeout: Literal["fail", "default", "skip"] | None = None,
     default: Any = _NOTHING,
@@ -96,6 +102,7 @@ def signal(
     Args:
         name: the gate's name in paths.
         signal: the signal's name, when it is another one.
+        roles: any one of them may send it; none means anybody.
         timeout: how long it waits; 0 means without limit.
         on_timeout: what then happens: "fail" (default), "default" (which needs `default`) or "skip".
         default: the payload when the time is over.
@@ -112,7 +119,7 @@ def signal(
             f"{what}: {wanted!r} is no good name for a signal; use letters, digits and hyphens",
             source,
         )
-    gate = d.Gate(signal=d.SignalGate(name=wanted))
+    gate = d.Gate(signal=d.SignalGate(name=wanted, roles=_roles(what, roles, source)))
     if default is not _NOTHING:
         gate.default_json = values.literal(default, f"{what}: default", source)
         on_timeout = on_timeout or "default"
@@ -234,15 +241,13 @@ def _gate(
     )
 
 
-def _roles(name: str, roles: object, source: Source) -> list[str]:
+def _roles(what: str, roles: object, source: Source) -> list[str]:
     if isinstance(roles, str) or not isinstance(roles, Iterable):
-        raise WorkflowError(
-            f'approval {name!r}: roles is a list such as ["owner"], not {roles!r}', source
-        )
+        raise WorkflowError(f'{what}: roles is a list such as ["owner"], not {roles!r}', source)
     listed = list(roles)
     for role in listed:
         if not isinstance(role, str) or not _WORD.fullmatch(role):
-            raise WorkflowError(f"approval {name!r}: {role!r} is no good name for a role", source)
+            raise WorkflowError(f"{what}: {role!r} is no good name for a role", source)
     return sorted(set(listed))
 
 

@@ -6,11 +6,13 @@ The API refuses impossible commands at once; the engine refuses outdated ones.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
-from kaon_coordinator.api import places, plans, views
+from kaon_coordinator.api import gate_rules, places, plans, views
 from kaon_coordinator.api.submission import Submission
 from kaon_coordinator.engine.commands.retry import any_failed
+from kaon_coordinator.engine.kinds.gates import lacking
 from kaon_coordinator.engine.rows.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.problems import Denied, FailedPrecondition
@@ -57,6 +59,7 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
                     f"{row.path} is {_status(row)}: there is nothing to cancel"
                 )
             request.path = row.path
+            await self._allowed(run, row.path, inside=request.skip)
         wish = command_pb2.RequestRunCancel(
             reason=request.reason,
             requester=principal.current().name,
@@ -100,7 +103,12 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
                 )
             if row.status in t.TERMINAL:
                 raise FailedPrecondition(f"{row.path} is {_status(row)}")
-        signal = command_pb2.SignalRun(name=request.name, payload_json=payload, path=request.path)
+        roles = principal.current().roles
+        if not request.path:
+            await self._check_signal(run, request.name, roles)
+        signal = command_pb2.SignalRun(
+            name=request.name, payload_json=payload, path=request.path, roles=sorted(roles)
+        )
         return r.SignalRunResponse(
             run=await self._submission.command(request.run_id, signal=signal)
         )
@@ -117,11 +125,16 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
             raise FailedPrecondition(
                 f"{request.path} does not wait for an answer: it is {_status(row)}"
             )
-        roles = principal.current().roles
+        caller = principal.current()
+        roles = caller.roles
         if gate.get("roles") and not roles & set(gate["roles"]):
             raise Denied(
                 f"{request.path} may be answered by {' or '.join(gate['roles'])}; you have "
                 f"{', '.join(sorted(roles)) or 'no role'}"
+            )
+        if gate.get("not_submitter") and caller.name == run.submitter:
+            raise Denied(
+                f"{request.path} may be answered by somebody else than {run.submitter}, who submitted the run"
             )
         answer = command_pb2.AnswerGate(
             path=request.path,
@@ -181,6 +194,7 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
         run = await self._run(request.run_id)
         self._not_cancelling(run)
         row = await self._at(run, request.path)
+        await self._allowed(run, row.path, inside=True)
         outputs = {
             name: _canonical(f"outputs_json[{name}]", text)
             for name, text in request.outputs_json.items()
@@ -199,6 +213,30 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
         wish = command_pb2.SetRunPriority(priority=request.priority)
         run = await self._submission.command(request.run_id, set_priority=wish)
         return r.SetRunPriorityResponse(run=run)
+
+    async def _allowed(self, run: RunRecord, path: str, *, inside: bool) -> None:
+        """Check that the caller gets past no gate; see `gate_rules.check_settling`."""
+        await self._threads.study(
+            partial(gate_rules.check_settling, inside=inside),
+            self._threads.store,
+            run,
+            path,
+            gate_rules.answerer(),
+        )
+
+    async def _check_signal(self, run: RunRecord, name: str, roles: frozenset[str]) -> None:
+        """Check that the caller may send a signal of this name.
+
+        Raises:
+            Denied: A gate names other roles.
+        """
+        store = self._threads.store
+        workflow = await self._threads.read(
+            store.get_workflow, run.tenant, run.workflow, run.version
+        )
+        if problem := lacking(workflow.definition, name, roles):
+            have = ", ".join(sorted(roles)) or "no role"
+            raise Denied(f"signal {name!r} {problem}; you have {have}")
 
     async def _plan(self, run: RunRecord, **command: Any) -> r.CommandPlan:
         """Compute what a command would do; nothing is stored."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from kaon_coordinator import replay
-from kaon_coordinator.api import places, plans, views
+from kaon_coordinator.api import gate_rules, places, plans, views
 from kaon_coordinator.api.submission import Submission, as_new, checked_key, like
 from kaon_coordinator.engine.definition.compiled import compile_workflow
 from kaon_coordinator.engine.rows import codec
@@ -65,6 +65,16 @@ class TimeTravelServicer(run_service_pb2_grpc.RunServiceServicer):
                 f"reset names {len(reset)} places; use at most {_PLACES}, or what is around them"
             )
         reset = await self._threads.study(_places_to_reset, self._threads.store, run, seq, reset)
+        await self._threads.study(
+            gate_rules.check_fork,
+            self._threads.store,
+            run,
+            seq,
+            reset,
+            workflow,
+            new.params,
+            gate_rules.answerer(),
+        )
         if request.dry_run:
             submission = self._submission
             plan = await self._threads.study(

@@ -13,6 +13,7 @@ from kaon_coordinator.api import places
 from kaon_coordinator.engine.definition.compiled import FINALLY
 from kaon_coordinator.engine.scopes.upstream import briefly
 from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.guards import roles_of
 from kaon_coordinator.engine.state.state import BlockState, Node, RunState, ScopeState, StepState
 from kaon_coordinator.matching.formatting import about, clock, timestamp_in
 from kaon_coordinator.store.records import PermitRecord
@@ -296,10 +297,13 @@ class WaitReasons:
     def _gate(self, block: BlockState) -> None:
         gate = block.block.gate
         kind = gate.WhichOneof("kind") or ""
-        roles = list(gate.approval.roles)
+        roles = roles_of(gate)
+        who = f" by role {' or '.join(roles)}" if roles else ""
+        if gate.approval.not_submitter:
+            who += f" by somebody else than {self._state.submitter}"
         words = {
-            "approval": f"for an approval{' by role ' + ' or '.join(roles) if roles else ''}",
-            "signal": f"for a signal {gate.signal.name!r}",
+            "approval": f"for an approval{who}",
+            "signal": f"for a signal {gate.signal.name!r}{who}",
             "timer": "for its time to come",
         }
         due = (

@@ -54,6 +54,8 @@ class Signal:
     payload_json: str
     requester: str
     path: str = ""
+    # The requester's.
+    roles: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -271,9 +271,19 @@ function gate(name: string, blockName: string, of: Gate): string {
   const kind = of.kind;
   if (kind.case === "approval") {
     const roles = kind.value.roles.length > 0 ? [`roles=[${kind.value.roles.map(text).join(", ")}]`] : [];
-    return call(`${name} = approval`, [text(blockName), `message=${text(kind.value.message)}`, ...roles, ...timeout]);
+    const other = kind.value.notSubmitter ? ["not_submitter=True"] : [];
+    return call(`${name} = approval`, [
+      text(blockName),
+      `message=${text(kind.value.message)}`,
+      ...roles,
+      ...other,
+      ...timeout,
+    ]);
   }
-  if (kind.case === "signal") return call(`${name} = signal`, [text(kind.value.name), ...timeout]);
+  if (kind.case === "signal") {
+    const roles = kind.value.roles.length > 0 ? [`roles=[${kind.value.roles.map(text).join(", ")}]`] : [];
+    return call(`${name} = signal`, [text(kind.value.name), ...roles, ...timeout]);
+  }
   const due = kind.case === "timer" ? kind.value.due : undefined;
   return call(`${name} = timer`, [
     text(blockName),

@@ -13,10 +13,12 @@ from kaon_coordinator.engine.scopes.scopes import end_block, stop_error
 from kaon_coordinator.engine.scopes.timing import watch_node
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.bindings import resolve
+from kaon_coordinator.engine.state.guards import Answerer
 from kaon_coordinator.engine.state.state import BlockState
 from kaon_coordinator.engine.steps.leases import hand_over
 from kaon_wire import canonical
 from kaon_wire.bounds import END_OF_TIME_US, LONGEST_MS
+from kaon_wire.definitions.graphs import all_blocks
 from kaon_wire.errors import KaonError
 from kaonapi.run.v1 import history_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -118,9 +120,8 @@ def answer(decision: Decision, message: Answer) -> None:
             decision, "answer", message.path, "no approval gate is waiting there", message.requester
         )
         return
-    roles = block.block.gate.approval.roles
-    if roles and not message.roles & set(roles):
-        problem = f"needs one of the roles {', '.join(sorted(roles))}"
+    asked = Answerer(name=message.requester, roles=message.roles)
+    if problem := asked.lacks(block.block.gate, decision.state.submitter):
         refuse(decision, "answer", message.path, problem, message.requester)
         return
     decision.emit(
@@ -171,10 +172,20 @@ def signal(decision: Decision, message: Signal) -> None:
         problem = f"{limits.buffered_signals} signals {message.name!r} wait (buffered_signals)"
         refuse(decision, "signal", "", problem, message.requester)
         return
+    if problem := lacking(decision.state.workflow.definition, message.name, message.roles):
+        refuse(decision, "signal", "", problem, message.requester)
+        return
     _note(decision, message)
     waiting = [gate for gate in state.gates.values() if _waits_for(gate, message.name)]
     if waiting:
         _take_signal(decision, min(waiting, key=lambda gate: gate.position))
+
+
+def lacking(workflow: d.WorkflowDefinition, name: str, roles: frozenset[str]) -> str:
+    """Return why somebody with these roles may not send a signal of this name; empty when nothing is in the way."""
+    asked = Answerer(name="", roles=roles)
+    gates = (block.gate for block in all_blocks(workflow.body) if block.gate.signal.name == name)
+    return next(filter(None, (asked.lacks(gate, "") for gate in gates)), "")
 
 
 def _waits_for(block: BlockState, name: str) -> bool:

@@ -12,6 +12,7 @@ from kaon_coordinator.engine.rows.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.counting import recount
 from kaon_coordinator.engine.state.curves import Curves
+from kaon_coordinator.engine.state.guards import roles_of
 from kaon_coordinator.engine.state.state import (
     BlockState,
     BufferedSignal,
@@ -196,7 +197,9 @@ def _shown_gate(block: BlockState) -> dict[str, Any]:
     gate = block.block.gate
     return {
         "gate": gate.WhichOneof("kind"),
-        "roles": list(gate.approval.roles),
+        "roles": roles_of(gate),
+        # Only where it is so, as rows of earlier versions.
+        **({"not_submitter": True} if gate.approval.not_submitter else {}),
         "message": gate.approval.message,
         "signal": gate.signal.name,
     }

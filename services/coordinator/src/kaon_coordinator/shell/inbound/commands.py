@@ -28,6 +28,7 @@ def _signal(command: command_pb2.RunCommand) -> m.Signal:
         payload_json=signal.payload_json,
         requester=command.requester,
         path=signal.path,
+        roles=frozenset(signal.roles),
     )
 
 
