@@ -29,6 +29,7 @@ class GrpcServer:
         self, services: Sequence[str], rules: CallRules, options: Sequence[tuple[str, Any]] = ()
     ) -> None:
         self.ready = False
+        self._credentials = rules.guard.credentials
         self._services = tuple(services)
         self._health = health.HealthServicer()
         # Another process on the same port would take half of the calls.
@@ -47,7 +48,10 @@ class GrpcServer:
             Unavailable: The address is not available.
         """
         try:
-            port = self.grpc.add_insecure_port(address)
+            if self._credentials is None:
+                port = self.grpc.add_insecure_port(address)
+            else:
+                port = self.grpc.add_secure_port(address, self._credentials)
         except RuntimeError as error:
             raise Unavailable(f"cannot listen on {address}: {error}") from error
         await self.serving(ready=False)

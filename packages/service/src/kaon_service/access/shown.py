@@ -7,7 +7,7 @@ from typing import Any
 from kaon_service.access.credentials import Credentials
 
 # Properties of a certificate that TLS has verified, and how their names are called in the file of principals.
-_ALTERNATIVE_NAMES = {"x509_uri": "uri", "x509_dns": "dns", "x509_email": "email"}
+_ALTERNATIVE_NAMES = {"peer_uri": "uri", "peer_dns": "dns", "peer_email": "email"}
 
 
 def credentials_of(context: Any) -> Credentials:

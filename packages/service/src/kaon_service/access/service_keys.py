@@ -1,0 +1,169 @@
+"""Kaon's services show each other who they are, and for whom they call, in tokens that only they can sign."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jwt
+
+from kaon_service.access.credentials import Credentials, Unauthenticated
+from kaon_service.access.watched import Watched, read_text
+from kaon_service.principal import Principal, is_name, is_role, is_tenant
+from kaon_service.roles import Kind
+from kaon_wire.errors import InvalidValue
+
+# The metadata in which a service shows its token.
+SERVICE_KEY = "kaon-service"
+SECONDS = 60
+# Between the clocks of two machines.
+_LEEWAY = 30
+_ALGORITHM = "HS256"
+_TYPE = "kaon-service+jwt"
+_ISSUER = "kaon"
+_KEY = re.compile(r"([A-Za-z0-9._-]{1,64})[ \t]+(\S{32,1024})\Z")
+
+
+class ServiceKeys:
+    """Signs and verifies tokens with the keys of a file, which is read again when it changes.
+
+    The file has a key on each line, the newest first: a name and a secret of at least 32 characters, with a space between them.
+    The first key signs, and every key verifies.
+
+    Args:
+        path: The file.
+        deployment: The services among which the tokens count.
+        now: Returns seconds since the epoch.
+
+    Raises:
+        InvalidValue: The file is missing or malformed.
+    """
+
+    def __init__(self, path: Path, deployment: str, now: Callable[[], float] = time.time) -> None:
+        self._keys = Watched([path], lambda: _keys_of(path))
+        self._deployment = deployment
+        self._now = now
+
+    def sign(self, service: str, caller: Principal | None = None) -> str:
+        """Return a token of a service, such as "console", that calls for a principal, or for itself."""
+        name, secret = next(iter(self._keys.get().items()))
+        now = int(self._now())
+        claims: dict[str, Any] = {
+            "iss": _ISSUER,
+            "aud": self._deployment,
+            "sub": service,
+            "iat": now,
+            "exp": now + SECONDS,
+        }
+        if caller is not None:
+            claims["for"] = {
+                "tenant": caller.tenant,
+                "name": caller.name,
+                "roles": sorted(caller.roles),
+                "kind": caller.kind,
+                "pool": caller.pool,
+            }
+        return jwt.encode(claims, secret, _ALGORITHM, headers={"kid": name, "typ": _TYPE})
+
+    def verify(self, token: str) -> Principal:
+        """Return the principal for whom a service calls, or the service itself.
+
+        Raises:
+            Unauthenticated: No service of this deployment has signed the token just now.
+        """
+        try:
+            claims = self._claims(token)
+        except (jwt.PyJWTError, ValueError) as error:
+            raise Unauthenticated(f"token of a service: {type(error).__name__}") from error
+        try:
+            return _principal(claims)
+        except (KeyError, TypeError, ValueError) as error:
+            raise Unauthenticated("token of a service: it names no valid principal") from error
+
+    def _claims(self, token: str) -> dict[str, Any]:
+        header = jwt.get_unverified_header(token)
+        secret = self._keys.get().get(str(header.get("kid", "")))
+        if secret is None or header.get("typ") != _TYPE:
+            raise ValueError("not a token of a service, or its key is not known")
+        return jwt.decode(
+            token,
+            secret,
+            algorithms=[_ALGORITHM],
+            audience=self._deployment,
+            issuer=_ISSUER,
+            leeway=_LEEWAY,
+            options={"require": ["exp", "iat", "aud", "iss", "sub"]},
+        )
+
+
+class ServiceAuthenticator:
+    """Knows the services of this deployment, and whom they pass on."""
+
+    def __init__(self, keys: ServiceKeys) -> None:
+        self._keys = keys
+
+    async def authenticate(self, credentials: Credentials) -> Principal | None:
+        """Return the caller; None when no service calls.
+
+        Raises:
+            Unauthenticated: The token is not one of a service.
+        """
+        token = credentials.metadata.get(SERVICE_KEY)
+        return None if token is None else self._keys.verify(token)
+
+
+def _keys_of(path: Path) -> Mapping[str, str]:
+    """Return the secrets by name, the newest first.
+
+    Raises:
+        InvalidValue: The file is missing or malformed. The message quotes no secret.
+    """
+    found: dict[str, str] = {}
+    lines = read_text("KAON_SERVICE_KEYS", path).splitlines()
+    for number, line in enumerate(lines, 1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        match = _KEY.match(text)
+        if match is None:
+            raise InvalidValue(
+                f"KAON_SERVICE_KEYS: {path}, line {number}: write a name, a space and a secret of 32 to 1024 characters"
+            )
+        if match[1] in found:
+            raise InvalidValue(
+                f"KAON_SERVICE_KEYS: {path}, line {number}: the name {match[1]!r} is there twice"
+            )
+        found[match[1]] = match[2]
+    if not found:
+        raise InvalidValue(f"KAON_SERVICE_KEYS: {path} holds no key")
+    return found
+
+
+def _principal(claims: Mapping[str, Any]) -> Principal:
+    """Return the principal of verified claims.
+
+    Raises:
+        KeyError: Something is missing.
+        TypeError: Something has another type.
+        ValueError: Something has no valid value.
+    """
+    service = claims["sub"]
+    if "for" not in claims:
+        return Principal(name=service, kind=Kind.SERVICE, authentication="service", via=service)
+    told = claims["for"]
+    roles = frozenset(told["roles"])
+    valid = is_tenant(told["tenant"]) and is_name(told["name"]) and all(map(is_role, roles))
+    if not valid:
+        raise ValueError("no valid principal")
+    return Principal(
+        tenant=told["tenant"],
+        name=told["name"],
+        roles=roles,
+        kind=Kind(told["kind"]),
+        pool=str(told["pool"]),
+        authentication="service",
+        via=service,
+    )

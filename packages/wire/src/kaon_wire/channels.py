@@ -1,0 +1,83 @@
+"""Channels to Kaon's services: encrypted or not, with or without a certificate of the client."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+from grpc import aio
+
+from kaon_wire.errors import InvalidValue
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelSecurity:
+    """How a client calls. Each field's variable is named beside it."""
+
+    # KAON_TLS: on or off; unset: on when KAON_TLS_CA or KAON_TLS_CERT is set.
+    tls: bool = False
+    # KAON_TLS_CA: file with the authorities that servers are checked with (PEM); None: the usual public ones.
+    ca: Path | None = None
+    # KAON_TLS_CERT, KAON_TLS_KEY: the client's certificate and its private key (PEM).
+    certificate: Path | None = None
+    key: Path | None = None
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> ChannelSecurity:
+        """Read the settings from the environment.
+
+        Raises:
+            InvalidValue: A variable has an invalid value; the message names it.
+        """
+        told = environment.get("KAON_TLS", "")
+        if told not in {"", "on", "off"}:
+            raise InvalidValue(f"KAON_TLS: {told!r} is neither 'on' nor 'off'")
+        ca, certificate, key = (
+            Path(text).absolute() if (text := environment.get(name, "")) else None
+            for name in ("KAON_TLS_CA", "KAON_TLS_CERT", "KAON_TLS_KEY")
+        )
+        if (certificate is None) != (key is None):
+            missing = "KAON_TLS_KEY" if key is None else "KAON_TLS_CERT"
+            raise InvalidValue(f"{missing}: a certificate and its key are set together")
+        tls = told == "on" or (not told and (ca is not None or certificate is not None))
+        return cls(tls=tls, ca=ca, certificate=certificate, key=key)
+
+    def open(self, address: str, options: Sequence[tuple[str, Any]] = ()) -> grpc.Channel:
+        """Make a channel; it connects with the first call.
+
+        Raises:
+            InvalidValue: A file cannot be read.
+        """
+        if not self.tls:
+            return grpc.insecure_channel(address, options=options)
+        return grpc.secure_channel(address, self._credentials(), options=options)
+
+    def open_async(self, address: str, options: Sequence[tuple[str, Any]] = ()) -> aio.Channel:
+        """Make a channel of the running event loop; it connects with the first call.
+
+        Raises:
+            InvalidValue: A file cannot be read.
+        """
+        if not self.tls:
+            return aio.insecure_channel(address, options=options)
+        return aio.secure_channel(address, self._credentials(), options=options)
+
+    def _credentials(self) -> grpc.ChannelCredentials:
+        return grpc.ssl_channel_credentials(
+            root_certificates=_content("KAON_TLS_CA", self.ca),
+            private_key=_content("KAON_TLS_KEY", self.key),
+            certificate_chain=_content("KAON_TLS_CERT", self.certificate),
+        )
+
+
+def _content(variable: str, path: Path | None) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidValue(f"{variable}: {path} cannot be read: {error}") from error
