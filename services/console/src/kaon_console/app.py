@@ -15,6 +15,7 @@ from kaon_console.login import Login
 from kaon_console.pages import Pages
 from kaon_console.previews import Previews
 from kaon_console.security import Guard
+from kaon_console.token_login import TokenLogin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,7 @@ class AppParts:
     # How browsers reach the console.
     origins: tuple[str, ...]
     login: Login
+    token_login: TokenLogin
     api: Api
     previews: Previews
     pages: Pages
@@ -34,7 +36,8 @@ def build_app(parts: AppParts) -> ASGIApp:
     routes = [
         Mount("/api", parts.api),
         Route("/session", parts.login.session),
-        Route("/login", parts.login.login),
+        Route("/login", parts.login.login, methods=["GET"]),
+        Route("/login", parts.token_login.serve, methods=["POST"]),
         Route("/logout", parts.login.logout, methods=["POST"]),
         Route("/preview/{digest:path}", parts.previews.serve),
         Route("/health", _health),

@@ -64,6 +64,12 @@ class Backends:
         channel = self._channel(address, streams=method.streams)
         return Target(service=method.backend.value, address=address, channel=channel)
 
+    @property
+    def coordinator(self) -> tuple[str, aio.Channel]:
+        """Return the address of the coordinator, and a channel to it."""
+        address = self._addresses[Backend.COORDINATOR]
+        return address, self._channel(address, streams=False)
+
     async def close(self) -> None:
         """Cancel running calls, and close the channels."""
         for channel in self._channels.values():

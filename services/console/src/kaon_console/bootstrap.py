@@ -18,6 +18,7 @@ from kaon_console.pages import Pages
 from kaon_console.previews import Previews
 from kaon_console.settings import Settings, origins_of, split_address
 from kaon_console.streams import Streams
+from kaon_console.token_login import TokenLogin
 from kaon_console.web_server import WebServer, listen
 from kaon_telemetry.endpoint import MetricsServer
 from kaon_telemetry.metrics import ConsoleMetrics
@@ -115,6 +116,7 @@ class Application:
         return AppParts(
             origins=origins,
             login=login,
+            token_login=TokenLogin(login, backends),
             api=Api(
                 ApiParts(
                     login=login,

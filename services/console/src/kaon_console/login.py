@@ -1,4 +1,4 @@
-"""Who somebody is: one-time links begin a session, a cookie carries it."""
+"""Who somebody is: one-time links and tokens begin a session, a cookie carries it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from kaon_console.connect.codes import Code
 from kaon_console.connect.errors import CallFailed
 from kaon_console.streams import Streams
 from kaon_console.tickets import Grant, Tickets
+from kaon_service.principal import Principal
 from kaon_wire.version import VERSION
 
 # A path of this console: no other host, no backslash, which browsers take for a slash, nothing beyond ASCII.
@@ -84,16 +85,20 @@ class Login:
                 return RedirectResponse(target, 303)
             return PlainTextResponse(_SPENT.format(how=self._parts.how_to_link), 403)
         answer = RedirectResponse(target, 303)
+        self.begin(answer, link.principal)
+        return answer
+
+    def begin(self, answer: Response, principal: Principal) -> None:
+        """Make an answer begin a session."""
         answer.set_cookie(
             self.cookie,
-            self._parts.sessions.issue(link.principal),
+            self._parts.sessions.issue(principal),
             max_age=self._parts.session_seconds,
             path="/",
             httponly=True,
             samesite="strict",
             secure=self._secure,
         )
-        return answer
 
     async def logout(self, request: Request) -> Response:
         """Answer POST /logout: end the session, and its streams."""

@@ -62,3 +62,11 @@ export function useSession(): Session {
 export async function signOut(): Promise<void> {
   await fetch("/logout", { method: "POST" });
 }
+
+/** Begins a session with a token. Returns why the server refuses it; empty when it does not. */
+export async function signIn(token: string): Promise<string> {
+  const body = new URLSearchParams({ token });
+  const answer = await fetch("/login", { method: "POST", body }).catch(() => undefined);
+  if (!answer) return "The console's server does not answer.";
+  return answer.ok ? "" : await messageOf(answer);
+}

@@ -1,16 +1,19 @@
-import { Button } from "@mantine/core";
+import { Button, TextInput } from "@mantine/core";
+import { type FormEvent, useState } from "react";
+import { signIn } from "../api/session";
 import { shown } from "../common/text";
 import { Logo } from "./Logo";
 import classes from "./SignIn.module.css";
 
-/** Says how to get in: there is no password, a command on the server's machine prints a link that works once. */
+/** Says how to get in: with a token, or with a link that a command on the server's machine prints. */
 export function SignIn({ told, retry }: { told: string; retry: () => void }) {
   return (
     <main className={classes.page}>
       <div className={classes.card}>
         <Logo />
-        <h1>Sign in with a link</h1>
-        <p>There is no password. Each of these prints a link to this console that works once:</p>
+        <h1>Sign in</h1>
+        <TokenForm done={retry} />
+        <p>There is no password. Without a token, each of these prints a link to this console that works once:</p>
         <dl>
           <dt>
             <code>kaon ui</code>
@@ -31,5 +34,35 @@ export function SignIn({ told, retry }: { told: string; retry: () => void }) {
         </Button>
       </div>
     </main>
+  );
+}
+
+function TokenForm({ done }: { done: () => void }) {
+  const [token, setToken] = useState("");
+  const [problem, setProblem] = useState("");
+  const [busy, setBusy] = useState(false);
+  const submit = async (event: FormEvent) => {
+    event.preventDefault();
+    setBusy(true);
+    const refused = await signIn(token);
+    setBusy(false);
+    setProblem(refused);
+    if (!refused) done();
+  };
+  return (
+    <form className={classes.form} onSubmit={submit}>
+      <TextInput
+        type="password"
+        label="Token"
+        description="From an administrator, or kaon tokens create"
+        autoComplete="off"
+        value={token}
+        error={shown(problem)}
+        onChange={(event) => setToken(event.currentTarget.value)}
+      />
+      <Button type="submit" loading={busy} disabled={!token.trim()}>
+        Sign in
+      </Button>
+    </form>
   );
 }
