@@ -14,6 +14,7 @@ import kaon
 import kaon.client
 import kaon.dsl
 import kaon.step
+import kaon.testing
 from docsite.fields import fields_of
 from docsite.text import plain, prose
 
@@ -27,6 +28,7 @@ _MODULES: tuple[tuple[str, ModuleType], ...] = (
     ("kaon.steps", kaon.steps),
     ("kaon.step", kaon.step),
     ("kaon.client", kaon.client),
+    ("kaon.testing", kaon.testing),
 )
 
 

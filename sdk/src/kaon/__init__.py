@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from kaon.dsl import *  # noqa: F403
 
 # What Python asks for before it imports it is no word, and no reason to load the language.
-_PACKAGES = frozenset({"cli", "client", "dsl", "helpers", "step"})
+_PACKAGES = frozenset({"cli", "client", "dsl", "helpers", "step", "testing"})
 
 
 def __getattr__(name: str) -> Any:

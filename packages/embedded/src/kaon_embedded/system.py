@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -88,9 +88,17 @@ def look(state: Path) -> Iterator[str]:
 
 
 class EmbeddedSystem:
-    """Kaon in this process; a context manager. `address` is that of its gRPC API, on this machine only."""
+    """Kaon in this process; a context manager. `address` is that of its gRPC API, on this machine only.
 
-    def __init__(self, settings: EmbeddedSettings) -> None:
+    Args:
+        settings: See `EmbeddedSettings`.
+        runner: Makes its runners.
+    """
+
+    def __init__(
+        self, settings: EmbeddedSettings, runner: Callable[..., RunnerService] = build_runner
+    ) -> None:
+        self._build_runner = runner
         # Absolute, since steps have working directories of their own.
         self._settings = replace(settings, state=settings.state.resolve())
         self._catalogue = Catalogue(
@@ -162,7 +170,7 @@ class EmbeddedSystem:
             work=self._settings.state / f"work{name}",
             scratch=self._scratch,
         )
-        return build_runner(settings, RunnerTransport(self._broker, pool=settings.pool))
+        return self._build_runner(settings, RunnerTransport(self._broker, pool=settings.pool))
 
     @property
     def _scratch(self) -> str:

@@ -99,6 +99,14 @@ class Workflow:
         """The workflows that were given to sub-workflow blocks; they are registered before this one."""
         return self._compiled.children
 
+    @property
+    def functions(self) -> Mapping[str, Any]:
+        """The functions of its steps by the names by which runners find them; a NamedFunction where only the name was given."""
+        return {
+            str(functions.entry(step.name, step.function, self.root, step.source)): step.function
+            for step in self._compiled.calling
+        }
+
     def definition(self) -> d.WorkflowDefinition:
         """Compile the definition: the same, byte for byte, for the same workflow and code.
 

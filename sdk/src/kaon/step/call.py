@@ -77,12 +77,20 @@ def call(target: str, context: StepContext, *, inputs_as_arguments: bool = True)
     """
     function, with_context = load(target)
     if not inputs_as_arguments:
-        returned = function(context)
-    elif with_context and "context" not in context.inputs:
-        returned = function(**context.inputs, context=context)
-    else:
-        returned = function(**context.inputs)
+        return named(function(context), context.outputs)
+    return named(_called(function, context, with_context=with_context), context.outputs)
+
+
+def call_function(function: Callable[..., Any], context: StepContext) -> dict[str, Any]:
+    """Run a function that is at hand, as `call` does."""
+    returned = _called(function, context, with_context=takes_context(function))
     return named(returned, context.outputs)
+
+
+def _called(function: Callable[..., Any], context: StepContext, *, with_context: bool) -> Any:
+    if with_context and "context" not in context.inputs:
+        return function(**context.inputs, context=context)
+    return function(**context.inputs)
 
 
 def named(returned: Any, declared: Mapping[str, str]) -> dict[str, Any]:
@@ -195,6 +203,17 @@ def told(kind: str, message: str) -> dict[str, Any]:
 def exit_answer(error: SystemExit) -> dict[str, Any]:
     """Make the error event for a `sys.exit` that reports a failure."""
     return told("ExitCode", f"the step called sys.exit({error.code!r})")
+
+
+def answer_to(error: BaseException) -> dict[str, Any]:
+    """Make the answer of a step whose function raised an exception."""
+    if isinstance(error, InvalidTarget | InvalidOutputs):
+        return told(type(error).__name__, str(error))
+    if not isinstance(error, SystemExit):
+        return failure(error)
+    if exit_code(error) == 0:
+        return {"kind": "succeeded", "outputs": {}}
+    return exit_answer(error)
 
 
 def _without_place(text: str) -> str:

@@ -27,12 +27,8 @@ from typing import Any
 
 from kaon.step import packets
 from kaon.step.call import (
-    InvalidOutputs,
-    InvalidTarget,
+    answer_to,
     call,
-    exit_answer,
-    exit_code,
-    failure,
     find_code,
     load,
     told,
@@ -188,13 +184,7 @@ def _answer(error: BaseException) -> dict[str, Any]:
     """Return the result of the step."""
     if isinstance(error, StepCancelled):
         os._exit(128 + signal.SIGTERM)
-    if isinstance(error, (InvalidTarget, InvalidOutputs)):
-        return told(type(error).__name__, str(error))
-    if not isinstance(error, SystemExit):
-        return failure(error)
-    if exit_code(error) == 0:
-        return {"kind": "succeeded", "outputs": {}}
-    return exit_answer(error)
+    return answer_to(error)
 
 
 def _follow(token: str) -> None:
