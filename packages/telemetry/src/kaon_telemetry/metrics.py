@@ -176,6 +176,11 @@ class RunnerMetrics:
         self.queued = Gauge(
             "kaon_runner_steps_queued", "Steps that wait here for a slot", registry=registry
         )
+        self.dropped_commands = Counter(
+            "kaon_runner_dropped_commands",
+            "Records of commands that no coordinator has signed for this pool and time",
+            registry=registry,
+        )
         self.draining = Gauge(
             "kaon_runner_draining", "1 while it takes nothing more", registry=registry
         )

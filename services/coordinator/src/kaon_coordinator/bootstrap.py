@@ -33,6 +33,7 @@ from kaon_coordinator.settings import Settings, advertised
 from kaon_coordinator.shell.artifact_io import ArtifactIO
 from kaon_coordinator.shell.coordinator import Coordinator
 from kaon_coordinator.shell.lease_proofs import LeaseProofs
+from kaon_coordinator.shell.outbox import unsigned
 from kaon_coordinator.shell.shell_settings import Clocks, ShellSettings
 from kaon_coordinator.snapshots import Snapshots
 from kaon_coordinator.store.protocols.run_store import RunStore
@@ -107,6 +108,7 @@ class Application:
                 limits=settings.limits,
                 lease_seconds=settings.lease_seconds,
                 proofs=LeaseProofs(settings.lease_keys, required=settings.lease_tokens_required),
+                seal=settings.command_signer.seal if settings.command_signer else unsigned,
                 tenants=settings.tenants,
             ),
             store=self._store,

@@ -12,6 +12,7 @@ from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants, tenants_from
 from kaon_coordinator.retention import Keep
 from kaon_service.access.limits import tenant_file
 from kaon_service.call_settings import CallSettings, call_settings
+from kaon_service.command_signatures import CommandSigner
 from kaon_wire import topics
 from kaon_wire.definitions.names import POOL_NAME, POOL_NAME_RULE
 from kaon_wire.errors import InvalidValue
@@ -53,6 +54,8 @@ class Settings:
     # system changes over to tokens).
     lease_keys: LeaseKeys | None = None
     lease_tokens_required: bool = True
+    # KAON_COMMAND_KEY: a PEM file with the Ed25519 key that signs commands to runners; empty: they are not signed.
+    command_signer: CommandSigner | None = None
     # KAON_LIMITS: bounds that keep one run from harming the others, such as "foreach_items=1000, iterations=50".
     limits: Limits = DEFAULT
     # KAON_RETENTION_DAYS: days for which ended runs are kept; 0: for ever.
@@ -95,6 +98,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         owner=environment.get("KAON_OWNER", default.owner),
         lease_seconds=_number(environment, "KAON_LEASE_SECONDS", default.lease_seconds),
         lease_keys=LeaseKeys.read(environment),
+        command_signer=CommandSigner.read(environment),
         lease_tokens_required=_lease_tokens(environment) == "required",
         limits=_limits(environment.get("KAON_LIMITS", "")),
         keep=Keep(

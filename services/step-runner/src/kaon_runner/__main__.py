@@ -17,12 +17,14 @@ from kaon_runner.errors import InvalidSettings
 from kaon_runner.health import HealthServer
 from kaon_runner.settings import Settings
 from kaon_runner.telemetry import RunnerTelemetry
+from kaon_runner.transport.command_gate import CommandGate
 from kaon_runner.transport.kafka import KafkaTransport
+from kaon_service.command_signatures import CommandVerifier
 from kaon_telemetry.endpoint import MetricsServer
 from kaon_telemetry.logs import configure_logs
 from kaon_telemetry.metrics import RunnerMetrics
 from kaon_telemetry.tracing import open_spans
-from kaon_wire.errors import KaonError
+from kaon_wire.errors import InvalidValue, KaonError
 
 log = structlog.get_logger(__name__)
 
@@ -77,15 +79,17 @@ def main() -> None:
     configure_logs(os.environ.get("KAON_LOG_LEVEL", "info"))
     try:
         settings = parse(sys.argv[1:])
-    except InvalidSettings as error:
+        verifier = CommandVerifier.read(os.environ, pool=settings.pool)
+    except (InvalidSettings, InvalidValue) as error:
         print(f"kaon-runner: {error}", file=sys.stderr)
         sys.exit(2)
 
     spans = open_spans("kaon-runner", os.environ)
-    telemetry = RunnerTelemetry(settings.runner_id, RunnerMetrics(), spans)
-    service = build_runner(
-        settings, KafkaTransport(settings.kafka, pool=settings.pool), telemetry=telemetry
-    )
+    metrics = RunnerMetrics()
+    telemetry = RunnerTelemetry(settings.runner_id, metrics, spans)
+    gate = CommandGate(verifier, metrics.dropped_commands.inc)
+    transport = KafkaTransport(settings.kafka, pool=settings.pool, gate=gate)
+    service = build_runner(settings, transport, telemetry=telemetry)
     about = {
         "runner_id": settings.runner_id,
         "incarnation": service.incarnation,
@@ -96,9 +100,9 @@ def main() -> None:
         if settings.health
         else None
     )
-    metrics: MetricsServer | None = None
+    endpoint: MetricsServer | None = None
     try:
-        metrics = MetricsServer(settings.metrics) if settings.metrics else None
+        endpoint = MetricsServer(settings.metrics) if settings.metrics else None
         _collect_seldom()
         # Not uvloop: under load it misses a socket that reuses a descriptor, and the end of a supervisor goes
         # unnoticed.
@@ -108,8 +112,8 @@ def main() -> None:
         sys.exit(1)
     finally:
         spans.close()
-        if metrics is not None:
-            metrics.close()
+        if endpoint is not None:
+            endpoint.close()
         if health is not None:
             health.close()
 

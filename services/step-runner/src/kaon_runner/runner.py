@@ -20,11 +20,11 @@ from kaon_runner.outbox import reports
 from kaon_runner.outbox.heartbeats import Heartbeats, RecentDuration
 from kaon_runner.outbox.outbox import Outbox
 from kaon_runner.workers.process import Requeued, WarmWorker
+from kaon_service.command_signatures import EVERYONE
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
 
 log = structlog.get_logger(__name__)
-EVERYONE = "*"
 # While steps run: interval of checks of output and long steps.
 _TICK_SECONDS = 0.05
 # Interval of measuring disk usage of steps that have a bound.
@@ -95,13 +95,16 @@ class Runner:
             if isinstance(message, step_pb2.StepReleases) and message.incarnation == own:
                 for request in message.releases:
                     self._release(request)
-            elif isinstance(message, runner_pb2.RunnerCommands) and message.incarnation in (
-                own,
-                EVERYONE,
-            ):
+            elif isinstance(message, runner_pb2.RunnerCommands) and self._is_meant(message):
                 for command in message.commands:
                     self._obey(command)
         self._admit()
+
+    def _is_meant(self, commands: runner_pb2.RunnerCommands) -> bool:
+        beats = self._heartbeats
+        if commands.incarnation == EVERYONE:
+            return commands.pool in {"", beats.pool}
+        return commands.incarnation == beats.incarnation
 
     def _release(self, request: step_pb2.StepRequest) -> None:
         verdict, superseded = self._leases.offer(request)

@@ -12,6 +12,7 @@ from typing import Any
 
 from kaon_runner.bootstrap import RunnerService, build_runner
 from kaon_runner.settings import Settings
+from kaon_runner.transport.command_gate import OPEN_GATE, CommandGate
 from kaon_runner.transport.memory import MemoryTransport
 from kaon_wire.memory import MemoryBroker
 from kaon_wire.partitioning import partition_of
@@ -35,7 +36,7 @@ FINAL = ("succeeded", "failed", "stopped", "handed_back")
 class MemorySystem:
     """An in-memory broker and one runner on it."""
 
-    def __init__(self, work: Path, **settings: Any) -> None:
+    def __init__(self, work: Path, gate: CommandGate = OPEN_GATE, **settings: Any) -> None:
         self.catalogue = Catalogue()
         self.broker = MemoryBroker(self.catalogue.topics())
         values: dict[str, Any] = {
@@ -48,7 +49,7 @@ class MemorySystem:
         }
         self.settings = Settings(**values)
         self.runner: RunnerService = build_runner(
-            self.settings, MemoryTransport(self.broker, pool=self.settings.pool)
+            self.settings, MemoryTransport(self.broker, pool=self.settings.pool, gate=gate)
         )
         self._changed = threading.Condition()
         self.events: list[step_pb2.StepEvent] = []
@@ -84,10 +85,14 @@ class MemorySystem:
         record = runner_pb2.RunnerCommands(
             incarnation=self.runner.incarnation, commands=[runner_pb2.RunnerCommand(**command)]
         )
+        self.commanded(record.SerializeToString())
+
+    def commanded(self, value: bytes) -> None:
+        """Puts a record before the runner's eyes."""
         partition = partition_of(
             self.runner.incarnation, self.catalogue.partitions_of(RUNNER_COMMANDS)
         )
-        self.broker.produce(RUNNER_COMMANDS, partition, record.SerializeToString())
+        self.broker.produce(RUNNER_COMMANDS, partition, value)
 
     def signal(
         self, key: step_pb2.StepKey, name: str, payload: Any, seq: int = 1, epoch: int = 1

@@ -22,7 +22,6 @@ from kaon_coordinator.shell.ending import EndingParts, Endings
 from kaon_coordinator.shell.history_publisher import HistoryPublisher
 from kaon_coordinator.shell.inbound.inbox import Inbox
 from kaon_coordinator.shell.inbound.sorting import sort_records
-from kaon_coordinator.shell.outbox import Outbox
 from kaon_coordinator.shell.ownership import Ownership, OwnershipParts
 from kaon_coordinator.shell.partitions import Partitions
 from kaon_coordinator.shell.pool_link import PoolLink, PoolOwner
@@ -211,7 +210,7 @@ class Coordinator:
                 for number in sorted(partitions):
                     await self._loop.open(number)
             elif topic == topics.STEP_REQUESTS:
-                outbox = Outbox(self._settings.catalogue)
+                outbox = self._settings.outbox()
                 await self._link.open(frozenset(partitions), outbox)
                 await self._transport.send(outbox.take())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from kaon_coordinator.transport.base import Send
 from kaon_wire import topics
@@ -17,8 +17,14 @@ from kaonapi.step.v1 import step_pb2
 # Bytes of protobuf in one record; brokers refuse more than 1 MiB by default.
 RECORD_BYTES = 500_000
 T = TypeVar("T")
-# The incarnation that addresses every runner.
+# The incarnation that addresses every runner of a pool.
 EVERY_RUNNER = "*"
+Seal: TypeAlias = Callable[[runner_pb2.RunnerCommands], bytes]
+
+
+def unsigned(record: runner_pb2.RunnerCommands) -> bytes:
+    """Serialize commands without a signature."""
+    return record.SerializeToString()
 
 
 class Outbox:
@@ -26,12 +32,15 @@ class Outbox:
 
     Args:
         catalogue: The deployment's topics.
+        seal: Serializes commands to runners, and signs them where there is a key.
     """
 
-    def __init__(self, catalogue: topics.Catalogue) -> None:
+    def __init__(self, catalogue: topics.Catalogue, seal: Seal = unsigned) -> None:
         self._catalogue = catalogue
+        self._seal = seal
         self._sends: list[Send] = []
-        self._commands: dict[str, list[runner_pb2.RunnerCommand]] = defaultdict(list)
+        # By incarnation and pool.
+        self._commands: dict[tuple[str, str], list[runner_pb2.RunnerCommand]] = defaultdict(list)
 
     def history(self, partition: int, events: Iterable[bytes]) -> None:
         """Publish serialized HistoryEvents of one engine partition, in order."""
@@ -66,8 +75,12 @@ class Outbox:
                 self._add(topics.step_ready(pool), partition, begin + releases)
 
     def command(self, incarnation: str, commands: Iterable[runner_pb2.RunnerCommand]) -> None:
-        """Send a command to one runner, or to `EVERY_RUNNER`."""
-        self._commands[incarnation] += commands
+        """Send commands to one runner."""
+        self._commands[incarnation, ""] += commands
+
+    def command_all(self, pool: str, commands: Iterable[runner_pb2.RunnerCommand]) -> None:
+        """Send commands to every runner of a pool."""
+        self._commands[EVERY_RUNNER, pool] += commands
 
     def wakeup(self, partition: int, wakeup: command_pb2.Wakeup) -> None:
         """Send a wake-up to the owner of an engine partition."""
@@ -75,10 +88,13 @@ class Outbox:
 
     def take(self) -> list[Send]:
         """Return everything collected and empty the outbox."""
-        for incarnation, commands in self._commands.items():
-            record = runner_pb2.RunnerCommands(incarnation=incarnation, commands=commands)
+        for (incarnation, pool), commands in self._commands.items():
+            record = runner_pb2.RunnerCommands(
+                incarnation=incarnation, commands=commands, pool=pool
+            )
+            value = self._seal(record)
             for partition in self._runner_partitions(incarnation):
-                self._add(topics.RUNNER_COMMANDS, partition, record.SerializeToString())
+                self._add(topics.RUNNER_COMMANDS, partition, value)
         self._commands.clear()
         sends, self._sends = self._sends, []
         return sends

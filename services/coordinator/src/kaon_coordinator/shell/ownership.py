@@ -93,7 +93,7 @@ class Ownership:
         """Publish history that earlier owners have not, in parts: a mark must never pass unpublished events."""
         store = self._store.store
         while events := await self._store.run(store.unpublished, partition.number):
-            outbox = Outbox(self._parts.settings.catalogue)
+            outbox = self._parts.settings.outbox()
             outbox.history(partition.number, (encode_event(event).data for event in events))
             await self._parts.transport.send(outbox.take())
             marks = {event.run_id: event.seq for event in events}

@@ -18,7 +18,7 @@ from kaon_coordinator.matching.matcher import PoolMatcher
 from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants
 from kaon_coordinator.shell.inbound.sorting import Inbound
 from kaon_coordinator.shell.lease_proofs import NO_PROOFS, LeaseProofs
-from kaon_coordinator.shell.outbox import EVERY_RUNNER, Outbox
+from kaon_coordinator.shell.outbox import Outbox
 from kaon_wire import topics
 from kaon_wire.partitioning import partition_of
 from kaonapi.run.v1 import command_pb2
@@ -176,7 +176,7 @@ class Pools:
                 outbox.command(incarnation, [runner_pb2.RunnerCommand(withdraw=withdraw)])
             case AskRunners(pool_epoch=epoch):
                 report = runner_pb2.ReportRunner(pool_epoch=epoch)
-                outbox.command(EVERY_RUNNER, [runner_pb2.RunnerCommand(report=report)])
+                outbox.command_all(matcher.pool, [runner_pb2.RunnerCommand(report=report)])
             case OpenPool(message=opened):
                 for partition in range(self._catalogue.run_partitions):
                     self._tell_engine(partition, command_pb2.Wakeup(pool_opened=opened), outbox)

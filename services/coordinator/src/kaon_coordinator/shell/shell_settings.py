@@ -12,6 +12,7 @@ from kaon_coordinator.ids import new_run_id
 from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants
 from kaon_coordinator.shell.lease_book import LEASE_SECONDS
 from kaon_coordinator.shell.lease_proofs import NO_PROOFS, LeaseProofs
+from kaon_coordinator.shell.outbox import Outbox, Seal, unsigned
 from kaon_wire import topics
 
 
@@ -36,6 +37,8 @@ class ShellSettings:
     lease_seconds: float = LEASE_SECONDS
     # What makes the word of a runner count.
     proofs: LeaseProofs = NO_PROOFS
+    # Signs commands to runners.
+    seal: Seal = unsigned
     # The entitlements of tenants.
     tenants: Tenants = NO_LIMITS
     # Interval at which the turn loop checks time: timers, leases, matchers.
@@ -47,6 +50,10 @@ class ShellSettings:
     # A fresh id for a run submitted at this time; a number in [0, 1) for jitter.
     new_run_id: Callable[[int], str] = new_run_id
     random: Callable[[], float] = random.random
+
+    def outbox(self) -> Outbox:
+        """Return an empty outbox."""
+        return Outbox(self.catalogue, self.seal)
 
 
 @dataclass(kw_only=True)

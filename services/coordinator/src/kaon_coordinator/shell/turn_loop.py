@@ -151,7 +151,7 @@ class TurnLoop:
 
     async def open(self, number: int) -> None:
         """Take a partition over and dispatch its pending work. The caller holds the lock."""
-        outbox = Outbox(self._settings.catalogue)
+        outbox = self._settings.outbox()
         if await self._ownership.open(number, outbox):
             await self._end_faulted(outbox)
             self._parts.link.pools.advance(outbox)
@@ -164,7 +164,7 @@ class TurnLoop:
 
         The caller holds the lock.
         """
-        parts, outbox = self._parts, Outbox(self._settings.catalogue)
+        parts, outbox = self._parts, self._settings.outbox()
         # Inbound: the given records, and the waiting commands of the inboxes.
         filled = parts.inbox.take_filled(inbound.inbox_filled)
         await self._ownership.take_back(filled, outbox)

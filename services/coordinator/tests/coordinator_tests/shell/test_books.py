@@ -5,7 +5,7 @@ from __future__ import annotations
 from kaon_coordinator.engine.issue import StepIssue
 from kaon_coordinator.engine.messages import RetryDue
 from kaon_coordinator.shell.lease_book import LeaseBook, LeaseId
-from kaon_coordinator.shell.outbox import EVERY_RUNNER, RECORD_BYTES, Outbox
+from kaon_coordinator.shell.outbox import RECORD_BYTES, Outbox
 from kaon_coordinator.shell.timers import Timers
 from kaon_wire import topics
 from kaon_wire.partitioning import partition_of
@@ -74,7 +74,7 @@ def test_commands_to_one_runner_share_a_record_in_its_partition() -> None:
 
 def test_a_command_to_every_runner_goes_to_every_partition() -> None:
     outbox = Outbox(catalogue())
-    outbox.command(EVERY_RUNNER, [runner_pb2.RunnerCommand(report=runner_pb2.ReportRunner())])
+    outbox.command_all("default", [runner_pb2.RunnerCommand(report=runner_pb2.ReportRunner())])
     assert [send.partition for send in outbox.take()] == [0, 1, 2]
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.settings import settings_from
 from kaon_coordinator.shell.lease_proofs import LeaseProofs
+from kaon_service.command_signatures import CommandSigner, CommandVerifier
 from kaon_wire import topics
 from kaon_wire.errors import InvalidValue
 from kaon_wire.lease_tokens import LeaseKeys
 from kaonapi.log.v1 import log_pb2
+from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
 
 from .world import INCARNATION, Member, World
@@ -176,3 +180,24 @@ def test_the_variable_says_how_tokens_are_taken() -> None:
     assert not settings_from({"KAON_LEASE_TOKENS": "optional"}).lease_tokens_required
     with pytest.raises(InvalidValue, match="KAON_LEASE_TOKENS: 'off'"):
         settings_from({"KAON_LEASE_TOKENS": "off"})
+
+
+async def test_a_coordinator_with_a_key_signs_what_it_tells_runners(tmp_path: Path) -> None:
+    key = Ed25519PrivateKey.generate()
+    verifier = CommandVerifier((key.public_key(),), pool="default")
+    world = World(tmp_path)
+    world.seal = CommandSigner(key).seal
+    member = Member(world, "first")
+    await member.start()
+    request = await released(world, member)
+    world.report(request.key, **STARTED)
+    await world.until(lambda: world.heard(topics.STEP_EVENTS))
+    world.command(member, "run", cancel={})
+    told: set[str] = set()
+    while not {"revoke", "report"} <= told:
+        for record in world.commands.poll():
+            commands = runner_pb2.RunnerCommands.FromString(record.value)
+            assert verifier.problem(record.value, commands) == ""
+            told |= {str(command.WhichOneof("command")) for command in commands.commands}
+        await asyncio.sleep(0.002)
+    await member.stop()

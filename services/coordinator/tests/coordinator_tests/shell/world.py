@@ -12,6 +12,7 @@ from kaon_coordinator import expressions
 from kaon_coordinator.shell.artifact_io import ArtifactIO
 from kaon_coordinator.shell.coordinator import Coordinator
 from kaon_coordinator.shell.lease_proofs import NO_PROOFS
+from kaon_coordinator.shell.outbox import Seal, unsigned
 from kaon_coordinator.shell.shell_settings import Clocks, ShellSettings
 from kaon_coordinator.store.base import NewRun, RunRecord
 from kaon_coordinator.store.sql import open_store
@@ -76,6 +77,7 @@ class Member:
                 owner=owner,
                 catalogue=world.catalogue,
                 proofs=world.proofs,
+                seal=world.seal,
                 tick_seconds=0.005,
                 poll_seconds=0.01,
             ),
@@ -112,6 +114,7 @@ class World:
         self.catalogue = replace(CATALOGUE, run_partitions=run_partitions)
         self.artifacts = ArtifactStore(f"file://{directory}/artifacts")
         self.proofs = NO_PROOFS
+        self.seal: Seal = unsigned
         self.url = url or f"sqlite:///{directory}/kaon.db"
         self.clock = Clock()
         self.broker = MemoryBroker(self.catalogue.topics())

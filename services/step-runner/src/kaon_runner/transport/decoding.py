@@ -11,6 +11,7 @@ from typing import TypeAlias
 import structlog
 from google.protobuf.message import DecodeError, Message
 
+from kaon_runner.transport.command_gate import OPEN_GATE, CommandGate
 from kaon_wire.topics import RUNNER_COMMANDS, dead_letters, step_ready
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
@@ -26,9 +27,11 @@ class Decoder:
     Args:
         pool: Names the step-ready topic.
         quarantine: Produces to the dead-letter topics.
+        gate: Drops commands that do not count.
     """
 
-    def __init__(self, pool: str, quarantine: Produce) -> None:
+    def __init__(self, pool: str, quarantine: Produce, gate: CommandGate = OPEN_GATE) -> None:
+        self._gate = gate
         self.types: Mapping[str, type[Message]] = {
             step_ready(pool): step_pb2.StepReleases,
             RUNNER_COMMANDS: runner_pb2.RunnerCommands,
@@ -38,9 +41,10 @@ class Decoder:
         self._quarantine = quarantine
 
     def decode(self, topic: str, partition: int, offset: int, value: bytes) -> Message | None:
-        """Return the message; None when the record contains none, and has been set aside."""
+        """Return the message; None when the record contains none, and has been set aside, or does not count."""
         try:
-            return self.types[topic].FromString(value)
+            message = self.types[topic].FromString(value)
+            return message if self._gate.admits(value, message) else None
         except DecodeError as error:
             self.quarantined += 1
             log.error(

@@ -17,6 +17,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 
 from kaon_runner.transport.base import Deliver, Done, TransportClosed
+from kaon_runner.transport.command_gate import OPEN_GATE, CommandGate
 from kaon_runner.transport.decoding import Decoder
 from kaon_wire.errors import Unavailable
 from kaon_wire.partitioning import partition_of
@@ -39,12 +40,20 @@ class KafkaTransport:
         bootstrap: "host:port,host:port".
         pool: The pool whose step-ready topic is read.
         connect_seconds: How long `start` tries to reach a broker.
+        gate: Drops commands that do not count.
     """
 
-    def __init__(self, bootstrap: str, *, pool: str, connect_seconds: float = 30.0) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        *,
+        pool: str,
+        connect_seconds: float = 30.0,
+        gate: CommandGate = OPEN_GATE,
+    ) -> None:
         self._connect_ms = int(connect_seconds * 1000)
         self._servers = bootstrap.split(",")
-        self._decoder = Decoder(pool, self._set_aside)
+        self._decoder = Decoder(pool, self._set_aside, gate)
         self._written = (STEP_EVENTS, STEP_LOGS, RUNNER_HEARTBEATS)
         self._partitions: dict[str, int] = {}
         self._producer: Any = None

@@ -7,6 +7,7 @@ import threading
 from google.protobuf.message import Message
 
 from kaon_runner.transport.base import Deliver, Done, TransportClosed
+from kaon_runner.transport.command_gate import OPEN_GATE, CommandGate
 from kaon_runner.transport.decoding import Decoder
 from kaon_wire.memory import MemoryBroker, Reader
 from kaon_wire.partitioning import partition_of
@@ -18,11 +19,12 @@ class MemoryTransport:
     Args:
         broker: The broker, shared with the other components.
         pool: The pool whose step-ready topic is read.
+        gate: Drops commands that do not count.
     """
 
-    def __init__(self, broker: MemoryBroker, *, pool: str) -> None:
+    def __init__(self, broker: MemoryBroker, *, pool: str, gate: CommandGate = OPEN_GATE) -> None:
         self._broker = broker
-        self._decoder = Decoder(pool, broker.produce)  # type: ignore[arg-type]
+        self._decoder = Decoder(pool, broker.produce, gate)  # type: ignore[arg-type]
         self._reader: Reader | None = None
         self._deliver: Deliver | None = None
         # Held while records are taken and delivered, so that two producers cannot swap them.
