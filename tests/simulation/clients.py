@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.schedules import due
 from kaon_coordinator.store.base import RunRecord, ScheduleRecord
+from kaon_wire import canonical
 from kaon_wire.errors import Conflict, KaonError, NotFound
 from kaon_wire.partitioning import partition_of
 from kaonapi.run.v1 import command_pb2, run_pb2
@@ -19,6 +20,7 @@ from kaonapi.schedule.v1 import schedule_pb2 as s
 
 from .loop import EPOCH_US, Process
 from .plan import HOSTILE, Wish
+from .versions import other_version
 from .workflows import SIGNALS, TENANT
 
 if TYPE_CHECKING:
@@ -135,11 +137,16 @@ class Client:
                 if run.row.seq == 0:
                     raise NotFound("it has not begun")
                 seqs.append(1 + int(wish.draw * run.row.seq))
+            version = self._version(wish, run)
             new = self._world.new_run(
-                run.workflow, run.version, key, f"client-{key}", member.process.now_us()
+                run.workflow, version, key, f"client-{key}", member.process.now_us()
             )
             new = replace(
-                new, fork_run_id=origin, fork_seq=seqs[0], fork_reset=self._reset(wish, origin)
+                new,
+                fork_run_id=origin,
+                fork_seq=seqs[0],
+                fork_reset=self._reset(wish, origin),
+                fork_failed=version != run.version,
             )
             (answer,) = await member.store.run(self._world.store.submit_runs, [new])
             if isinstance(answer, Conflict):
@@ -150,6 +157,22 @@ class Client:
         record = await self._insist(fork)
         self._world.checks.acknowledge(key, record.run_id)
         self._world.tell(f"{key} is acknowledged as run {record.run_id}")
+
+    def _version(self, wish: Wish, run: RunRecord) -> str:
+        """The version of the fork: often another one than that of its original, which somebody registers first."""
+        chance = random.Random(f"version {wish.draw}")
+        if chance.random() < 0.2:
+            return run.version
+        store = self._world.store
+        old = store.get_workflow(TENANT, run.workflow, run.version).definition
+        new = other_version(old, chance)
+        version = canonical.digest_message(new)
+        if version != run.version:
+            current = store.get_workflow(TENANT, run.workflow).definition
+            store.put_workflow(TENANT, new, version, EPOCH_US)
+            # What is submitted by name stays the same.
+            store.put_workflow(TENANT, current, canonical.digest_message(current), EPOCH_US)
+        return version
 
     def _reset(self, wish: Wish, origin: str) -> tuple[str, ...]:
         state = self._world.checks.states.get(origin)

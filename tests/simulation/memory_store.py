@@ -170,7 +170,8 @@ class MemoryStore(Store):
         kept = Kept(record=_fresh(run), payload=_payload(run))
         self.runs[run.run_id] = self.by_partition[run.partition][run.run_id] = kept
         start = command_pb2.RunCommand(
-            run_id=run.run_id, start=command_pb2.StartRun(reset=list(run.fork_reset))
+            run_id=run.run_id,
+            start=command_pb2.StartRun(reset=list(run.fork_reset), failed=run.fork_failed),
         )
         row = self._enqueue(kept, start, run.now_us)
         return replace(kept.record, start=row), True
@@ -645,7 +646,11 @@ def _by_position(rows: Mapping[str, Any]) -> list[Any]:
 
 
 def _payload(run: NewRun) -> str:
-    fork = [run.fork_run_id, run.fork_seq, list(run.fork_reset)] if run.fork_run_id else []
+    fork = (
+        [run.fork_run_id, run.fork_seq, list(run.fork_reset), run.fork_failed]
+        if run.fork_run_id
+        else []
+    )
     return canonical.dumps([run.workflow, run.version, dict(run.params), fork])
 
 

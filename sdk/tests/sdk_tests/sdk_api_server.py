@@ -268,7 +268,11 @@ class _Runs(run_service_pb2_grpc.RunServiceServicer):
     def ForkRun(self, request, context):  # type: ignore[no-untyped-def]
         run = self._like(request, context)
         run.forked_from_run_id, run.forked_from_seq = request.run_id, request.seq
-        return run_service_pb2.ForkRunResponse(run=run, created=True)
+        run.version = request.version or run.version
+        plan = run_service_pb2.CommandPlan(kept=2, resets=["a"], resets_total=1)
+        return run_service_pb2.ForkRunResponse(
+            run=run, created=True, plan=plan if request.dry_run else None
+        )
 
     def GetRunAt(self, request, context):  # type: ignore[no-untyped-def]
         run = self.world.run(request.run_id, context)

@@ -325,11 +325,11 @@ def test_runners_and_models_and_workflows_are_listed(kaon: Kaon, world: World, f
             ("signal", "r1", "go", "plain text", "--step", "a"),
             "Sent signal go. Run r1 is PENDING.\n",
         ),
-        (("retry", "r1"), "Retrying the failed steps. Run r1 is RUNNING.\n"),
-        (("retry", "r1", "a"), "Retrying the failed steps of a. Run r1 is RUNNING.\n"),
+        (("retry", "r1"), "Retrying the failed steps with w. Run r1 is RUNNING.\n"),
+        (("retry", "r1", "a"), "Retrying the failed steps of a with w. Run r1 is RUNNING.\n"),
         (
             ("restart", "r1", "a"),
-            "Restarting a and the nodes downstream of it. Run r1 is RUNNING.\n",
+            "Restarting a and the nodes downstream of it with w. Run r1 is RUNNING.\n",
         ),
         (
             ("mark", "r1", "a", "succeeded", "-o", "x=1", "--reason", "y"),
@@ -355,6 +355,35 @@ def test_a_command_says_what_it_does(
     assert len(world.asked) == 1
     code, out, _ = kaon(*arguments, "--json")
     assert (code, "r" in json.loads(out).get("run", json.loads(out))["run_id"]) == (0, True)
+
+
+@pytest.mark.parametrize(
+    "words", [("retry", "r1"), ("restart", "r1", "a"), ("fork", "r1", "--reset", "a")]
+)
+def test_a_run_goes_on_with_the_code_of_a_file(
+    kaon: Kaon, world: World, flow: str, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    """The command says what is kept and which versions there were, and refuses what it cannot mean."""
+    kaon("submit", flow)
+    if words[0] != "fork":
+        code, _, err = kaon(*words, "--file", flow)
+        assert (code, "r1 is PENDING" in err, "beside it" in err) == (1, True, True)
+        assert kaon(*words, "--file", flow, "--reason", "x")[0] == 2
+    world.runs["r1"].status = run_pb2.STATUS_FAILED
+    Path(flow).write_text(FLOW.replace('"true"', '"echo"'))
+    code, out, err = kaon(*words, "--file", flow)
+    assert (code, err) == (0, "")
+    version = world.runs["r1"].version[:19]
+    kept = f"It goes on from run r1 (version {version}): 2 steps that succeeded are kept; a begins anew."
+    assert out.splitlines()[1] == kept
+    asked = world.asked[-1]
+    assert (asked.failed, list(asked.reset)) == (words[0] != "restart", ["a"] * (len(words) > 2))
+    assert asked.version != world.runs["r1"].version
+    other = tmp_path / "other.py"
+    other.write_text(FLOW.replace('Workflow("w"', 'Workflow("v"'))
+    code, _, err = kaon(*words, "--file", str(other))
+    assert code == 1
+    assert "'w'" in err
 
 
 def test_the_only_approval_that_waits_needs_no_path(

@@ -46,7 +46,7 @@ def run(
         bool,
         typer.Option(
             "--resume",
-            help="With --state: continue the newest run, with its own code; what failed is retried.",
+            help="With --state: continue the newest run. What failed is retried, with the code that FILE has now.",
         ),
     ] = False,
     discard: Annotated[

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from kaon.cli import output
+from kaon.cli import new_code, output
 from kaon.cli.commands.runs import Submission
 from kaon.cli.values import named
 from kaon.client import Client
+from kaon.dsl import Workflow
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.store.sql import open_store
 from kaon_embedded.state_directory import database_url, has_runs, tenant
@@ -49,11 +50,14 @@ class Leftovers:
             client.cancel(run_id, "kaon run --discard", force=True)
             output.note(f"Cancelled the unfinished run {run_id}.")
 
-    def resumption(self) -> Submission:
+    def resumption(self, loaded: Workflow) -> Submission:
         """Return what continues the newest run: it goes on, or what failed in it is retried.
+
+        A run that has ended and has other code than the workflow in its file goes on as a new run, with the code of the file.
 
         Raises:
             NotFound: There is no run.
+            Conflict: The workflow has changed where the run has succeeded.
         """
         run_id = (*self.unfinished, self.newest)[0]
         if not run_id:
@@ -63,6 +67,14 @@ class Leftovers:
             client: Client,
         ) -> tuple[run_service_pb2.SubmitRunResponse, definition_pb2.WorkflowDefinition]:
             run = client.run(run_id).run
+            same = (run.workflow, run.version) == (loaded.name, loaded.version)
+            if run.status not in _OPEN and run.workflow == loaded.name and not same:
+                made, told = new_code.forked(client, run, loaded, failed=True)
+                output.note(
+                    f"Run {made.run.run_id} of {named(made.run)}, the code that the file has now, goes on from run {told}"
+                )
+                answer = run_service_pb2.SubmitRunResponse(run=made.run, created=True)
+                return answer, loaded.definition()
             if run.status == run_pb2.STATUS_PAUSED:
                 run = client.resume(run_id, "kaon run --resume")
             elif run.status not in _OPEN:

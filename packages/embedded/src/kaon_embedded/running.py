@@ -62,7 +62,9 @@ def execute(loaded: Workflow, params: Mapping[str, Any], how: How) -> int:
     if left is not None and not resume and not discard:
         left.refuse()
     submission = (
-        left.resumption() if left is not None and resume else runs.of_file(loaded, dict(params))
+        left.resumption(loaded)
+        if left is not None and resume
+        else runs.of_file(loaded, dict(params))
     )
     run_ids: list[str] = []
     with tempfile.TemporaryDirectory(prefix="kaon-run-") as scratch:

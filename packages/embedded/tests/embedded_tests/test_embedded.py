@@ -194,6 +194,38 @@ def test_a_relative_state_with_odd_characters_serves_steps_and_json_is_all_that_
     assert not list((tmp_path / "here").iterdir())
 
 
+STAGES = """
+from kaon import Workflow, steps
+
+def count():
+    print("counting")
+    return {"n": 4}
+
+def halve(n):
+    return {"half": n // ZERO}
+
+first = steps.python("count", count, outputs={"n": int})
+workflow = Workflow("stages", first >> steps.python("halve", halve, n=first["n"], outputs={"half": int}))
+"""
+
+
+def test_a_run_that_failed_is_resumed_with_the_code_that_the_file_has_now(tmp_path: Path) -> None:
+    """Its successes are kept; and a change of what has succeeded is refused with the reason."""
+    flow, state = tmp_path / "flow.py", tmp_path / "state"
+    flow.write_text(STAGES.replace("ZERO", "0"))
+    assert run_cli(str(flow), "--state", str(state)).returncode == 1
+    flow.write_text(STAGES.replace("ZERO", "2").replace('"n": int}', '"n": float}'))
+    refused = run_cli(str(flow), "--state", str(state), "--resume")
+    assert refused.returncode == 1
+    assert "count has other outputs in the new version" in refused.stderr
+    flow.write_text(STAGES.replace("ZERO", "2"))
+    resumed = run_cli(str(flow), "--state", str(state), "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert "the code that the file has now" in resumed.stderr
+    assert "1 step that succeeded is kept; halve begins anew" in resumed.stderr
+    assert "counting" not in resumed.stdout
+
+
 TALKATIVE = """
 from kaon import Workflow, steps
 

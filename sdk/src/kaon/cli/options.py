@@ -48,6 +48,14 @@ WorkflowFile: TypeAlias = Annotated[
         metavar="FILE", help="A Python file that defines a Workflow.", show_default=False
     ),
 ]
+NewCode: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--file",
+        metavar="FILE",
+        help="Go on with the workflow of this file, in a new run that keeps what fits it.",
+    ),
+]
 WorkflowName: TypeAlias = Annotated[
     str | None,
     typer.Option("--workflow", help="The workflow to use, when the file defines several."),

@@ -164,6 +164,9 @@ class RunCommands:
         params: Mapping[str, Any] | None = None,
         *,
         reset: Iterable[str] = (),
+        version: str = "",
+        failed: bool = False,
+        dry_run: bool = False,
         key: str = "",
     ) -> run_service_pb2.ForkRunResponse:
         """Start a new run from the state of another run. It keeps the nodes that had ended and restarts those that were active.
@@ -173,14 +176,23 @@ class RunCommands:
             seq: its state after this event of its history; 0 means the newest.
             params: set over its parameters, for what begins in the new run.
             reset: paths of blocks that begin anew with everything after them.
+            version: of the workflow, which must fit what is kept; empty means that of the other run.
+            failed: what had failed begins anew, too.
+            dry_run: only compute what would be kept and what would run; nothing is stored.
             key: idempotency key.
+
+        Raises:
+            Conflict: the version does not fit what the run has done; the error names each block and the reason.
         """
-        encoded = self._changes(run_id, params, "")
+        encoded = self._changes(run_id, params, version)
         request = _S.ForkRunRequest(
             run_id=run_id,
             seq=seq,
             params_json=encoded,
             reset=list(reset),
+            version=version,
+            failed=failed,
+            dry_run=dry_run,
             idempotency_key=key or uuid.uuid4().hex,
         )
         return self._caller.call(self._runs.ForkRun, request)

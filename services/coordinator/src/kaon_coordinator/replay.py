@@ -88,7 +88,8 @@ def begin(store: HistoryStore, run: RunRecord, compiled: Compiled) -> RunState:
     state = state or empty(chain[-1], compiled)
     for forked, original in zip(reversed(chain[:-1]), reversed(chain[1:]), strict=True):
         _fold(store, state, original.run_id, forked.fork_seq)
-        state = fork_state(state, forked.run_id)
+        workflow = compiled(forked.tenant, forked.workflow, forked.version)
+        state = fork_state(state, forked.run_id, workflow)
     return state
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from kaon.cli import options, output
+from kaon.cli import new_code, options, output
 from kaon.cli.values import named
 from kaon.client import Client
 from kaon.client import params as parameters
@@ -49,17 +49,35 @@ def fork(
             help="Path of a block to reset, with all blocks after it; repeat for more.",
         ),
     ] = None,
+    file: options.NewCode = None,
     key: options.Key = "",
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:
     """Start a new run from the state of another run. It keeps the nodes that had ended and restarts those that were active.
 
+    With --file the code of the file runs, and what had failed begins anew, too.
+
     \b
     kaon fork 01JD3Z... --at 120
     kaon fork 01JD3Z... --reset train -p rate=0.01
+    kaon fork 01JD3Z... --reset train --file workflow.py
     """
     with options.client(server=server) as client:
+        if file is not None:
+            new_code.go_on(
+                client,
+                run,
+                file,
+                seq=at,
+                param=param,
+                reset=reset or (),
+                failed=True,
+                key=key,
+                of_ended=False,
+                json=json,
+            )
+            return
         params = _parsed(client, run, param, "")
         forked = client.fork(run, at, params, reset=reset or (), key=key)
         _tell(forked, f"from event {at} of" if at else "from", run, json=json)

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from kaon.cli import formatting, options, output
+from kaon.cli import formatting, new_code, options, output
+from kaon.cli.values import named
 from kaon.client import Client, KaonError, NotFound
 from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue
@@ -154,42 +155,64 @@ def retry(
     run: options.RunId,
     path: options.SomePath = "",
     reason: options.Reason = "",
+    file: options.NewCode = None,
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:
     """Retry the failed steps of a run, also in its sub-workflows. Succeeded steps are kept.
 
+    With --file the code of the file runs: in a new run that keeps what came before the failed steps.
+
     \b
     kaon retry 01JD3Z...
     kaon retry 01JD3Z... 'regions[US]'              # only the failed steps of this cell
+    kaon retry 01JD3Z... --file workflow.py         # with the code that you have mended
     """
+    if file is not None and (path or reason):
+        raise typer.BadParameter(
+            "--file takes no PATH and no --reason: it retries all that failed, in a new run"
+        )
     with options.client(server=server) as client:
+        if file is not None:
+            new_code.go_on(client, run, file, failed=True, json=json)
+            return
         # Only people are told how many steps run again.
         before = () if json else client.run(run).steps
         found = client.retry(run, path, reason)
         after = () if json else client.run(run).steps
     again = _again(before, after)
-    _tell(found, f"Retrying the failed steps{f' of {path}' if path else ''}{again}.", json=json)
+    where = f" of {path}" if path else ""
+    _tell(found, f"Retrying the failed steps{where}{again} with {named(found)}.", json=json)
 
 
 def restart(
     run: options.RunId,
     path: options.ThePath,
     reason: options.Reason = "",
+    file: options.NewCode = None,
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:
     """Restart a block or step and all nodes downstream of it. Nodes upstream are kept; a sub-workflow gets a new run.
 
+    With --file the code of the file runs: in a new run that keeps the nodes upstream.
+
     \b
     kaon restart 01JD3Z... train
+    kaon restart 01JD3Z... train --file workflow.py
     """
+    if file is not None and reason:
+        raise typer.BadParameter("--file takes no --reason: the new run has a history of its own")
     with options.client(server=server) as client:
-        _tell(
-            client.restart(run, path, reason),
-            f"Restarting {path} and the nodes downstream of it.",
-            json=json,
-        )
+        if file is not None:
+            new_code.go_on(client, run, file, reset=[path], json=json)
+            return
+        found = client.restart(run, path, reason)
+    _tell(
+        found,
+        f"Restarting {path} and the nodes downstream of it with {named(found)}.",
+        json=json,
+    )
 
 
 def _counted(

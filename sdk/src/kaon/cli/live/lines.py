@@ -59,6 +59,12 @@ def _run_text(fact: object) -> str | None:
             return "run started"
         case h.RunCancelRequested():
             return f"cancel requested{_by(fact.requester)}{_because(fact.reason)}"
+        case h.DefinitionChanged():
+            news = (("new", fact.added), ("gone", fact.removed), ("begins anew", fact.paths))
+            told = "".join(f"; {what}: {', '.join(names)}" for what, names in news if names)
+            return (
+                f"goes on with version {fact.to_version[:19]}, not {fact.from_version[:19]}{told}"
+            )
         case h.RunPaused():
             return f"run paused{_by(fact.requester)}{_because(fact.reason)}"
         case h.RunResumed():
@@ -133,6 +139,8 @@ def _step_text(fact: object) -> str | None:
 
 def _command_text(fact: object) -> str | None:
     match fact:
+        case h.BlocksReset() if not fact.paths:
+            return f"goes on{_by(fact.requester)}{_because(fact.reason)}"
         case h.BlocksReset():
             return f"{fact.cause} of {', '.join(fact.paths)}{_by(fact.requester)}{_because(fact.reason)}"
         case h.BlockStopRequested():

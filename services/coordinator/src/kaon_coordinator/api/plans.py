@@ -46,16 +46,21 @@ def of_command(
 
 
 def of_fork(
-    store: PastStore, run: RunRecord, seq: int, reset: Iterable[str], now_us: int, limits: Limits
+    store: PastStore,
+    run: RunRecord,
+    fork: history_pb2.RunFork,
+    version: str,
+    now_us: int,
+    limits: Limits,
 ) -> r.CommandPlan:
-    """Compute how a fork of a run would begin. Blocks."""
-    state = replay.replay(store, run, seq, definitions(store))
-    before = _steps(state)
-    fork_state(state, run.run_id)
-    fork = history_pb2.RunFork(run_id=run.run_id, seq=seq, reset=reset)
+    """Compute how a fork of a run into a version would begin. Blocks."""
+    compiled = definitions(store)
+    state = replay.replay(store, run, fork.seq, compiled)
+    before, seq = _steps(state), fork.seq
+    fork_state(state, run.run_id, compiled(run.tenant, run.workflow, version))
     submitted = history_pb2.RunSubmitted(
         workflow=run.workflow,
-        version=run.version,
+        version=version,
         tenant=run.tenant,
         params_json=state.params,
         fork=fork,
@@ -87,8 +92,9 @@ def _told(
     for event in events:
         if event.HasField("command_refused") and not told.refusal:
             told.refusal = event.command_refused.problem
-        told.resets_total += len(event.blocks_reset.paths)
-        told.resets.extend(event.blocks_reset.paths[: _MOST_PATHS - len(told.resets)])
+        for paths in (event.definition_changed.paths, event.blocks_reset.paths):
+            told.resets_total += len(paths)
+            told.resets.extend(paths[: _MOST_PATHS - len(told.resets)])
         told.continued.extend(event.blocks_reset.continued[: _MOST_PATHS - len(told.continued)])
         if len(told.events) < _MOST_EVENTS:
             told.events.append(event)

@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 from kaon_coordinator import replay
-from kaon_coordinator.api import gate_rules, places, plans, views
+from kaon_coordinator.api import gate_rules, plans, views
+from kaon_coordinator.api.forking import checked_reset
 from kaon_coordinator.api.submission import Submission, as_new, checked_key, like
 from kaon_coordinator.engine.definition.compiled import compile_workflow
 from kaon_coordinator.engine.rows import codec
 from kaon_coordinator.engine.rows.row_views import step_view
-from kaon_coordinator.engine.scopes.scopes import nodes_at
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.problems import FailedPrecondition
 from kaon_coordinator.shell.fork_states import PastStore, definitions
@@ -19,8 +19,8 @@ from kaon_coordinator.store.base import NewRun, RunRecord, WorkflowRecord
 from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_service import principal
 from kaon_wire.errors import InvalidValue
+from kaonapi.run.v1 import history_pb2, run_service_pb2_grpc
 from kaonapi.run.v1 import run_service_pb2 as r
-from kaonapi.run.v1 import run_service_pb2_grpc
 
 # An active run is read again: its rows and its history must be of the same moment.
 _ATTEMPTS = 10
@@ -50,21 +50,23 @@ class TimeTravelServicer(run_service_pb2_grpc.RunServiceServicer):
         )
 
     async def ForkRun(self, request: r.ForkRunRequest, context: Any) -> r.ForkRunResponse:  # noqa: N802
-        """Submit a run that begins with the state of another one after an event."""
+        """Submit a run that begins with the state of another one after an event, also into another version."""
         run = await self._found(request.run_id)
         seq = request.seq or run.row.seq
         if seq == 0:
             raise FailedPrecondition(
                 f"run {run.run_id} has not begun: there is nothing to fork from"
             )
-        workflow = await self._submission.workflow(run.workflow, run.version)
+        workflow = await self._submission.workflow(run.workflow, request.version or run.version)
         new = self._new_run(run, workflow, request)
         reset = tuple(dict.fromkeys(request.reset))
         if len(reset) > _PLACES:
             raise InvalidValue(
                 f"reset names {len(reset)} places; use at most {_PLACES}, or what is around them"
             )
-        reset = await self._threads.study(_places_to_reset, self._threads.store, run, seq, reset)
+        reset = await self._threads.study(
+            checked_reset, self._threads.store, run, seq, reset, workflow, request.failed
+        )
         await self._threads.study(
             gate_rules.check_fork,
             self._threads.store,
@@ -81,8 +83,8 @@ class TimeTravelServicer(run_service_pb2_grpc.RunServiceServicer):
                 plans.of_fork,
                 self._threads.store,
                 run,
-                seq,
-                reset,
+                history_pb2.RunFork(run_id=run.run_id, seq=seq, reset=reset, failed=request.failed),
+                workflow.version,
                 submission.now_us(),
                 submission.limits,
             )
@@ -93,6 +95,7 @@ class TimeTravelServicer(run_service_pb2_grpc.RunServiceServicer):
             fork_run_id=run.run_id,
             fork_seq=seq,
             fork_reset=reset,
+            fork_failed=request.failed,
             origin=f"fork:{run.run_id}",
         )
         made, created = await self._submission.submit(fork)
@@ -111,7 +114,12 @@ class TimeTravelServicer(run_service_pb2_grpc.RunServiceServicer):
     ) -> NewRun:
         # A default may be null where a value that is given may not.
         defaults = {each.name: each.default_json for each in workflow.definition.parameters}
-        kept = {name: text for name, text in run.params.items() if defaults.get(name) != text}
+        # A parameter that the version lacks is left behind.
+        kept = {
+            name: text
+            for name, text in run.params.items()
+            if name in defaults and defaults[name] != text
+        }
         given = {**kept, **request.params_json}
         key, labels = checked_key(request.idempotency_key), {**run.labels, **request.labels}
         return self._submission.new_run(workflow, given, idempotency_key=key, labels=labels)
@@ -138,22 +146,6 @@ def run_at(store: PastStore, run: RunRecord, seq: int) -> r.GetRunAtResponse:
         blocks=views.blocks(blocks),
         state_hash=codec.digest(state),
     )
-
-
-def _places_to_reset(
-    store: PastStore, run: RunRecord, seq: int, reset: tuple[str, ...]
-) -> tuple[str, ...]:
-    """Return the paths to reset in a fork. They must exist in the state after that event."""
-    state: RunState = replay.replay(store, run, seq, definitions(store))
-    paths = [path if nodes_at(state, path) else _named(state, path, seq) for path in reset]
-    return tuple(dict.fromkeys(paths))
-
-
-def _named(state: RunState, written: str, seq: int) -> str:
-    listed, where = places.of_state(state), f"run {state.run_id} after event {seq}"
-    if found := places.named(listed, written):
-        return places.the_one(found, written, where)
-    raise places.missing(state.workflow, listed, written, where)
 
 
 def _verify(store: PastStore, run: RunRecord) -> r.VerifyRunResponse:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from kaon_coordinator.engine.commands import new_version
+from kaon_coordinator.engine.commands.retry import failed_nodes
 from kaon_coordinator.engine.decision import Context, Decision
 from kaon_coordinator.engine.handlers import handle
 from kaon_coordinator.engine.kinds.table import KINDS
@@ -23,7 +25,15 @@ def decide(state: RunState, message: Message, context: Context) -> Decision:
 
 
 def submit(state: RunState, *, submitted: history_pb2.RunSubmitted, context: Context) -> Decision:
-    """Return the first event of an accepted run."""
+    """Return the first events of an accepted run; those of a fork say what it keeps.
+
+    `submitted` receives the paths of what begins anew because it had failed.
+    """
     decision = Decision(state=state, context=context)
+    if submitted.fork.failed:
+        failed = [node.path for node in failed_nodes(state)]
+        submitted.fork.reset.extend(path for path in failed if path not in submitted.fork.reset)
     decision.emit(run_submitted=submitted)
+    if state.into is not None:
+        new_version.change(decision)
     return decision

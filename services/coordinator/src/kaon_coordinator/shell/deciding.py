@@ -201,8 +201,9 @@ def submitted(run: LoadedRun, command: command_pb2.RunCommand) -> history_pb2.Ru
         )
         event.parent.CopyFrom(parent)
     if run.fork_run_id:
-        reset = command.start.reset
-        event.fork.CopyFrom(
-            history_pb2.RunFork(run_id=run.fork_run_id, seq=run.fork_seq, reset=reset)
+        start = command.start
+        fork = history_pb2.RunFork(
+            run_id=run.fork_run_id, seq=run.fork_seq, reset=start.reset, failed=start.failed
         )
+        event.fork.CopyFrom(fork)
     return event

@@ -54,6 +54,8 @@ class NewRun:
     fork_run_id: str = ""
     fork_seq: int = 0
     fork_reset: Sequence[str] = ()
+    # What had failed begins anew, too.
+    fork_failed: bool = False
     # W3C trace context of the submission; empty when there is none.
     trace_parent: str = ""
     # The origin of a run that no person submitted, such as "schedule:nightly".

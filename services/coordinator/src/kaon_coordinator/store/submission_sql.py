@@ -153,12 +153,15 @@ def _known(run: NewRun, first: Row[Any]) -> tuple[RunRecord, bool] | Conflict:
 def _payload_digest(run: NewRun) -> str:
     payload: list[Any] = [run.workflow, run.version, dict(run.params)]
     if run.fork_run_id:
-        payload.append([run.fork_run_id, run.fork_seq, list(run.fork_reset)])
+        failed = [run.fork_failed] if run.fork_failed else []
+        payload.append([run.fork_run_id, run.fork_seq, list(run.fork_reset), *failed])
     return canonical.digest_bytes(canonical.dumps(payload).encode())
 
 
 def _start_command(run: NewRun) -> command_pb2.RunCommand:
-    start = command_pb2.StartRun(reset=run.fork_reset, trace_parent=run.trace_parent)
+    start = command_pb2.StartRun(
+        reset=run.fork_reset, failed=run.fork_failed, trace_parent=run.trace_parent
+    )
     return command_pb2.RunCommand(run_id=run.run_id, start=start)
 
 

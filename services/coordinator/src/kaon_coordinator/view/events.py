@@ -78,6 +78,8 @@ def paths_of(event: history_pb2.HistoryEvent) -> Iterator[str]:
             yield path
     if kind == "blocks_reset":
         yield from event.blocks_reset.paths
+    elif kind == "definition_changed":
+        yield from event.definition_changed.paths
 
 
 def _read(

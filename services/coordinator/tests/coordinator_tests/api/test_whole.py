@@ -18,6 +18,7 @@ from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.shell.fork_states import definitions
 from kaon_coordinator.snapshots import Snapshots
 from kaon_coordinator.store.base import Snapshot
+from kaon_wire import canonical
 from kaonapi.run.v1 import history_pb2
 from kaonapi.run.v1 import run_service_pb2 as r
 from kaonapi.schedule.v1 import schedule_pb2 as s
@@ -495,3 +496,55 @@ async def test_a_dry_run_of_a_command_tells_what_it_would_do_and_does_nothing(wh
         assert await whole.ended(run_id) == t.SUCCEEDED
     reset = next(e.blocks_reset for e in store.history(run_id) if e.HasField("blocks_reset"))
     assert list(reset.paths) == list(retry.resets)
+
+
+async def test_a_failed_run_goes_on_with_new_code_and_keeps_what_came_before(whole: Whole) -> None:
+    """Into a version that fits; what does not fit is refused with the reasons, and may be reset."""
+    bad, good, other = ({"a": each} for each in ("bad", "good", "other"))
+    asked = [d.Parameter(name="n", type=d.VALUE_TYPE_INT, default_json="1")]
+    first = whole.register(step("a"), _configured(step("b"), bad), step("c"), parameters=asked)
+    fixed = whole.register(step("a"), _configured(step("b"), good), step("c"), step("d"))
+    wrong = whole.register(_configured(step("a"), other), _configured(step("b"), good))
+    store = whole.member.store.store
+    outcomes: dict[str, Any] = {"b": BAD}
+    async with playing(
+        whole.world, lambda request: outcomes.get(request.key.path, {"out": 1})
+    ) as player:
+        run_id = await whole.submit(version=first, params_json={"n": "5"})
+        assert await whole.ended(run_id) == t.FAILED
+        outcomes.clear()
+        request = r.ForkRunRequest(run_id=run_id, version=wrong, failed=True)
+        told = f"a has other settings in the new version. To run this again, too: kaon fork {run_id} --reset a --file FILE"
+        await refused(whole.runs.ForkRun, request, PRECONDITION, told)
+        request = r.ForkRunRequest(run_id=run_id, version=fixed, failed=True, dry_run=True)
+        plan = (await whole.runs.ForkRun(request)).plan
+        assert (plan.kept, dict(plan.steps)) == (1, {"FAILED": 1})
+        request.dry_run = False
+        fork = (await whole.runs.ForkRun(request)).run
+        assert (fork.version, fork.forked_from_run_id) == (fixed, run_id)
+        assert await whole.ended(fork.run_id) == t.SUCCEEDED
+        ran = [each.key.path for each in player.requests if each.key.run_id == fork.run_id]
+        assert ran == ["b", "c", "d"]
+        # A parameter that the new version lacks is left behind.
+        assert not store.get_run("default", fork.run_id).params
+        # A fork of the fork, back to the first version: the whole chain is folded again.
+        back = (
+            await whole.runs.ForkRun(
+                r.ForkRunRequest(run_id=fork.run_id, version=wrong, reset=["a", "b"])
+            )
+        ).run
+        assert await whole.ended(back.run_id) == t.SUCCEEDED
+        nothing = r.ForkRunRequest(run_id=fork.run_id, failed=True)
+        await refused(whole.runs.ForkRun, nothing, PRECONDITION, "nothing has failed")
+    for each in (run_id, fork.run_id, back.run_id):
+        assert (await whole.runs.VerifyRun(r.VerifyRunRequest(run_id=each))).matches
+    changed = next(
+        e.definition_changed for e in store.history(fork.run_id) if e.HasField("definition_changed")
+    )
+    assert (changed.from_version, changed.to_version) == (first, fixed)
+    assert (list(changed.paths), list(changed.added)) == (["b"], ["d"])
+
+
+def _configured(block: d.Block, config: object) -> d.Block:
+    block.step.config_json = canonical.dumps(config)
+    return block

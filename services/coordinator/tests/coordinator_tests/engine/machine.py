@@ -48,10 +48,12 @@ class Machine:
     # A fork: what happened in its original before, and which places begin anew.
     original: Sequence[history_pb2.HistoryEvent] = ()
     reset: Sequence[str] = ()
+    # The version of the original, when the fork's is another one; then what had failed begins anew, too.
+    old: d.WorkflowDefinition | None = None
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
-        self.workflow = compile_workflow(self.definition, "v1")
+        self.workflow = compile_workflow(self.definition, "v1" if self.old is None else "v2")
         self.history: list[history_pb2.HistoryEvent] = []
         self.state = self.replayed()
         self.steps: dict[str, StepRow] = {}
@@ -70,7 +72,12 @@ class Machine:
         self.asked: dict[str, int] = {}
         submitted = history_pb2.RunSubmitted(workflow="test", tenant="default", submitter="me")
         if self.original:
-            fork = history_pb2.RunFork(run_id="r0", seq=len(self.original), reset=self.reset)
+            fork = history_pb2.RunFork(
+                run_id="r0",
+                seq=len(self.original),
+                reset=self.reset,
+                failed=self.old is not None,
+            )
             submitted.fork.CopyFrom(fork)
         self.absorb(submit(self.state, submitted=submitted, context=self.context()))
         self.soon.append(m.Start())
@@ -382,11 +389,12 @@ class Machine:
     # --- checks -------------------------------------------------------------------------------------------------
 
     def replayed(self, events: int | None = None) -> RunState:
-        state = RunState(run_id="r1", workflow=self.workflow)
+        old = self.workflow if self.old is None else compile_workflow(self.old, "v1")
+        state = RunState(run_id="r1", workflow=old)
         for event in self.original:
             evolve(state, event)
         if self.original:
-            state = fork_state(state, "r1")
+            state = fork_state(state, "r1", self.workflow)
         for event in self.history[:events]:
             evolve(state, event)
         return state

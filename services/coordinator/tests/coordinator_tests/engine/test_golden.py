@@ -2,7 +2,7 @@
 
 The first line of each has the definition and how the run ended; a fork's has the history of its original too. Files are added,
 never changed: "1" is the first engine, "2" the one with all blocks, whose histories are of random workflows under random commands,
-"3" the one whose retried parents go on with their children.
+"3" the one whose retried parents go on with their children, "4" the one whose forks go on with another version.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ def test_an_old_history_still_gives_the_end_that_it_had(path: Path) -> None:
     if "original" in first:
         for event in first["original"]:
             evolve(state, ParseDict(event, history_pb2.HistoryEvent()))
-        state = fork_state(state, events[0].run_id)
+        into = ParseDict(first.get("into", first["definition"]), d.WorkflowDefinition())
+        version = "v2" if "into" in first else "v1"
+        state = fork_state(state, events[0].run_id, compile_workflow(into, version))
     for old in events:
         evolve(state, old)
     assert {path: int(step.status) for path, step in state.steps.items()} == first["end"]

@@ -9,6 +9,7 @@ from kaon_coordinator.engine.messages import Resume, Retry
 from kaon_coordinator.engine.state import transitions as t
 from kaon_wire.definitions.validate import validate
 
+from .changing import changed
 from .machine import Machine
 from .random_workflows import Generator
 
@@ -24,14 +25,23 @@ def play(
     return play_on(Machine(definition, seed), commands=commands, crashes=crashes, retries=retries)
 
 
-def play_fork(seed: int, *, commands: float = 0.0, crashes: float = 0.0) -> Machine:
-    """Plays a run, and then a fork of it from any of its events with any of its places begun anew."""
+def play_fork(
+    seed: int, *, commands: float = 0.0, crashes: float = 0.0, other: bool = False
+) -> Machine:
+    """Plays a run, and then a fork of it from any of its events with any of its places begun anew; also in another version."""
     original = play(seed, commands=commands)
     events = original.random.randint(1, len(original.history))
     then = original.replayed(events)
     places = sorted([*then.steps, *then.blocks, *(key for key in then.scopes if key)])
     reset = original.random.sample(places, original.random.randint(0, min(2, len(places))))
-    fork = Machine(original.definition, seed, original=original.history[:events], reset=reset)
+    definition = changed(original.definition, original.random) if other else original.definition
+    fork = Machine(
+        definition,
+        seed,
+        original=original.history[:events],
+        reset=reset,
+        old=original.definition if other else None,
+    )
     return play_on(fork, commands=commands, crashes=crashes)
 
 
@@ -94,6 +104,14 @@ def test_an_owner_that_dies_at_any_time_loses_nothing(start: int) -> None:
 def test_a_fork_from_any_event_ends_and_its_history_and_rows_give_its_state(start: int) -> None:
     for seed in range(start, start + 100):
         play_fork(seed, commands=0.05, crashes=0.05)
+
+
+@pytest.mark.parametrize("start", range(0, SEEDS // 2, 100))
+def test_a_fork_into_any_other_version_ends_and_its_history_and_rows_give_its_state(
+    start: int,
+) -> None:
+    for seed in range(start, start + 100):
+        play_fork(seed, commands=0.05, crashes=0.05, other=True)
 
 
 @pytest.mark.parametrize("start", range(0, SEEDS // 4, 20))

@@ -29,6 +29,7 @@ export const GROUPS: Readonly<Record<string, readonly string[]>> = {
     "run_resumed",
     "run_priority_changed",
     "blocks_reset",
+    "definition_changed",
     "block_stop_requested",
     "block_marked",
     "gate_answered",
@@ -127,6 +128,8 @@ const TEXTS: Partial<Record<Kind, (value: Fields) => string>> = {
   stepStopRequested: (value) => String(value.reason),
   stepEnded: (value) => (value.memo ? `${ended(value)}, outputs of an equal execution` : ended(value)),
   blocksReset: (value) => `${value.cause} of ${(value.paths as string[]).slice(0, 5).join(", ")}${by(value)}`,
+  definitionChanged: (value) =>
+    `goes on with version ${String(value.toVersion).slice(0, 19)}, not ${String(value.fromVersion).slice(0, 19)}`,
   blockStopRequested: (value) => `${value.cause}${by(value)}`,
   blockMarked: (value) => `${ended(value)}${by(value)}`,
   phaseStarted: (value) => `hooks, the body ${ended(value)}`,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kaon_coordinator.engine.definition.compiled import CompiledWorkflow
 from kaon_coordinator.engine.kinds.table import KINDS
 from kaon_coordinator.engine.rows.codec import touch_all
 from kaon_coordinator.engine.state import transitions as t
@@ -12,13 +13,15 @@ from kaon_coordinator.engine.state.resetting import plan, reopen, reset
 from kaon_coordinator.engine.state.state import NOTHING, Node, RunState, StepState
 
 
-def fork_state(origin: RunState, run_id: str) -> RunState:
+def fork_state(origin: RunState, run_id: str, workflow: CompiledWorkflow | None = None) -> RunState:
     """Convert the folded state of a run into the initial state of its fork `run_id`, before the fork's first event.
 
     Ended nodes and buffered signals are kept. Active nodes (steps with their attempts, waiting gates,
     sub-workflows) return to their state before they began. A stop, a pause or the end of the original run is
     discarded. The function changes and returns `origin` itself: a caller that needs both states folds the
     history twice. It is deterministic: the same state always gives the same fork.
+
+    A fork into another version of the `workflow` is put under it by its own history (DefinitionChanged).
     """
     state = origin
     ended = state.ended
@@ -33,6 +36,8 @@ def fork_state(origin: RunState, run_id: str) -> RunState:
         # The child runs belong to the original run.
         block.continues = ""
     state.submit_us = state.start_us = state.since_us = state.end_us = 0
+    if workflow is not None and workflow.version != state.workflow.version:
+        state.into = workflow
     state.error, state.outputs = None, NOTHING
     state.cancel_requested = state.force_stop = state.late = False
     state.transient.dropped.clear()

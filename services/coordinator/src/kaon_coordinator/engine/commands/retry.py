@@ -17,7 +17,7 @@ from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.counting import is_blocked
 from kaon_coordinator.engine.state.paths import at_or_under
 from kaon_coordinator.engine.state.resetting import plan
-from kaon_coordinator.engine.state.state import BlockState, Node
+from kaon_coordinator.engine.state.state import BlockState, Node, RunState
 
 
 def retry(decision: Decision, message: Retry) -> None:
@@ -37,9 +37,7 @@ def retry(decision: Decision, message: Retry) -> None:
     targets: list[Node] = []
     # The parent continues where this run failed; failures that this run tolerated are not retried.
     if not message.asked or decision.state.status != t.SUCCEEDED:
-        targets = list(_failures(decision, message.path)) or list(
-            _never_begun(decision, message.path)
-        )
+        targets = failed_nodes(decision.state, message.path)
     _again(decision, "retry", message, targets, nothing="nothing has failed there")
     if message.asked and decision.state.ended:
         # The retry was refused: tell the parent again how the run ended.
@@ -57,9 +55,14 @@ def any_failed(rows: Iterable[StepRow | BlockRow], place: str = "") -> bool:
     )
 
 
-def _failures(decision: Decision, path: str) -> Iterator[Node]:
+def failed_nodes(state: RunState, path: str = "") -> list[Node]:
+    """Return what a retry at or under a path runs again: what failed, or else what never began because of a stop."""
+    return list(_failures(state, path)) or list(_never_begun(state, path))
+
+
+def _failures(state: RunState, path: str) -> Iterator[Node]:
     """Return all nodes at or under a path that failed by themselves, or were skipped because of a failure."""
-    nodes: list[Node] = [*decision.state.steps.values(), *decision.state.blocks.values()]
+    nodes: list[Node] = [*state.steps.values(), *state.blocks.values()]
     for node in nodes:
         if not at_or_under(node.path, path):
             continue
@@ -68,9 +71,9 @@ def _failures(decision: Decision, path: str) -> Iterator[Node]:
             yield node
 
 
-def _never_begun(decision: Decision, path: str) -> Iterator[Node]:
+def _never_begun(state: RunState, path: str) -> Iterator[Node]:
     """Return all nodes at or under a path that never began because their scope was stopped."""
-    nodes: list[Node] = [*decision.state.steps.values(), *decision.state.blocks.values()]
+    nodes: list[Node] = [*state.steps.values(), *state.blocks.values()]
     for node in nodes:
         stopped = node.scope.status in {t.CANCELLED, t.TIMED_OUT}
         if (

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from kaon_coordinator.engine.state import evolve_blocks as blocks
 from kaon_coordinator.engine.state import evolve_steps as steps
 from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.adopting import adopt
 from kaon_coordinator.engine.state.resetting import reset
 from kaon_coordinator.engine.state.state import (
     BufferedSignal,
@@ -94,6 +95,15 @@ def _blocks_reset(state: RunState, event: history_pb2.HistoryEvent) -> None:
     state.cancel_requested = state.force_stop = False
 
 
+def _definition_changed(state: RunState, event: history_pb2.HistoryEvent) -> None:
+    told = event.definition_changed
+    if state.into is None or state.into.version != told.to_version:
+        raise ValueError(f"run {state.run_id}: its version {told.to_version} was not read")
+    reset(state, told.paths, event.time_us)
+    adopt(state, state.into, event.time_us)
+    state.into, state.fork_reset = None, ()
+
+
 def _begin_fork(state: RunState, now_us: int) -> None:
     set_run_status(state, t.RUNNING)
     state.start_us, state.fork_reset = now_us, ()
@@ -162,6 +172,7 @@ _FOLDS: dict[str, Callable[[RunState, history_pb2.HistoryEvent], None]] = {
     "run_priority_changed": _run_priority_changed,
     "run_ended": _run_ended,
     "blocks_reset": _blocks_reset,
+    "definition_changed": _definition_changed,
     "signal_received": _signal_received,
     "gate_answered": _gate_answered,
     "deadline_missed": _deadline_missed,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-from kaon_coordinator.engine.definition.compiled import BODY
+from kaon_coordinator.engine.definition.compiled import BODY, CompiledGraph
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.counting import is_active, recount
 from kaon_coordinator.engine.state.state import (
@@ -69,7 +69,7 @@ def _phase_of(node: Node) -> d.Phase.ValueType:
     return node.scope.graph.phases[node.block.name]
 
 
-def _is_fresh(node: Node) -> bool:
+def is_fresh(node: Node) -> bool:
     """Tell whether a node is in the state before its beginning: not waiting for an attempt, without a run to continue."""
     goes_on = isinstance(node, BlockState) and node.continues != ""
     return node.status == t.PENDING and not node.begun and not goes_on
@@ -83,7 +83,7 @@ def _add_with_successors(result: Plan, node: Node) -> None:
             continue
         result.nodes[each.path] = each
         names = each.scope.graph.successors[each.block.name]
-        stack += [after for name in names if not _is_fresh(after := each.scope.nodes[name])]
+        stack += [after for name in names if not is_fresh(after := each.scope.nodes[name])]
 
 
 def _reopen(result: Plan, scope: ScopeState, phase: d.Phase.ValueType) -> None:
@@ -93,7 +93,7 @@ def _reopen(result: Plan, scope: ScopeState, phase: d.Phase.ValueType) -> None:
     result.reopened[scope.key] = scope
     result.phases[scope.key] = phase
     for node in scope.nodes.values():
-        later = _phase_of(node) > phase and not _is_fresh(node)
+        later = _phase_of(node) > phase and not is_fresh(node)
         # Skipped only because the phase or the scope was over.
         unseen = _phase_of(node) >= phase and node.status == t.SKIPPED and not node.end_us
         if later or unseen:
@@ -106,7 +106,7 @@ def _reopen(result: Plan, scope: ScopeState, phase: d.Phase.ValueType) -> None:
         result.cells.update((cell.key, cell) for cell in later_iterations)
     for name in block.scope.graph.successors[block.block.name]:
         after = block.scope.nodes[name]
-        if not _is_fresh(after):
+        if not is_fresh(after):
             _add_with_successors(result, after)
     _reopen(result, block.scope, _phase_of(block))
 
@@ -176,21 +176,41 @@ def _clear_step(step: StepState) -> None:
 
 def _run_again(state: RunState, inside: Iterable[Node], now_us: int) -> None:
     """Reopen the scopes of nodes and all enclosing ones, and recount them."""
+    opened = open_around(state, ((node.scope, _phase_of(node)) for node in inside), now_us)
+    # Inner scopes come later in order of creation and must be counted first.
+    for scope in sorted(opened, key=lambda each: -each.position):
+        recount(scope)
+
+
+def open_around(
+    state: RunState, inside: Iterable[tuple[ScopeState, d.Phase.ValueType]], now_us: int
+) -> list[ScopeState]:
+    """Reopen scopes, each in a phase, and all enclosing ones; their counters are not counted yet."""
     opened: dict[str, tuple[ScopeState, d.Phase.ValueType]] = {}
-    for node in inside:
-        around: Node | None = node
-        while around is not None and around.scope.key in state.scopes:
-            scope, phase = around.scope, _phase_of(around)
+    for place in inside:
+        around: tuple[ScopeState, d.Phase.ValueType] | None = place
+        while around is not None and around[0].key in state.scopes:
+            scope, phase = around
             if opened.get(scope.key, (scope, phase + 1))[1] <= phase:
                 break
-            opened[scope.key] = (scope, phase)
-            around = scope.parent
+            opened[scope.key] = around
+            block = scope.parent
+            around = None if block is None else (block.scope, _phase_of(block))
     for scope, phase in opened.values():
         _open_again(state, scope, phase, now_us)
     _forget_reports(scope for scope, _ in opened.values())
-    # Inner scopes come later in order of creation and must be counted first.
-    for scope, _ in sorted(opened.values(), key=lambda each: -each[0].position):
-        recount(scope)
+    return [scope for scope, _ in opened.values()]
+
+
+def opening(scope: ScopeState, graph: CompiledGraph, name: str) -> d.Phase.ValueType | None:
+    """Return the phase to which a scope goes back for a node that is new in it; None when it has not gone past it."""
+    phase = min(graph.phases[name], scope.phase)
+    return phase if scope.status != t.RUNNING or phase < scope.phase else None
+
+
+def plan_opening(result: Plan, scope: ScopeState, phase: d.Phase.ValueType) -> None:
+    """Add to a plan that a scope runs again from a phase on."""
+    _reopen(result, scope, phase)
 
 
 def _open_again(state: RunState, scope: ScopeState, phase: d.Phase.ValueType, now_us: int) -> None:

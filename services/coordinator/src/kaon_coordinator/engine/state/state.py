@@ -309,6 +309,8 @@ class RunState:
     fork_seq: int = 0
     # Paths of blocks that begin anew in a fork; empty once it has begun.
     fork_reset: tuple[str, ...] = ()
+    # A fork's version of the workflow, while the state is still under that of the original run.
+    into: CompiledWorkflow | None = None
     origin: str = ""
     # W3C trace context of the submission.
     trace_parent: str = ""
@@ -433,21 +435,26 @@ def add_cell(
 def drop_cell(state: RunState, cell: ScopeState) -> None:
     """Remove a cell and everything in it. Its generations are not used again."""
     for node in list(cell.nodes.values()):
-        if isinstance(node, BlockState):
-            for inner in list(node.cells.values()):
-                drop_cell(state, inner)
-            del state.blocks[node.path]
-            state.gates.pop(node.path, None)
-        else:
-            state.generation_floor = max(state.generation_floor, node.generation)
-            state.grant_floor_us = max(state.grant_floor_us, node.grant_us)
-            state.steps_succeeded -= node.status == t.SUCCEEDED
-            del state.steps[node.path]
-        _forget(state, node.path)
+        drop_node(state, node)
     assert cell.parent is not None
     del cell.parent.cells[cell.index]
     del state.scopes[cell.key]
     _forget(state, cell.key)
+
+
+def drop_node(state: RunState, node: Node) -> None:
+    """Remove a node from the run's index, with everything in it. Its generations are not used again."""
+    if isinstance(node, BlockState):
+        for inner in list(node.cells.values()):
+            drop_cell(state, inner)
+        del state.blocks[node.path]
+        state.gates.pop(node.path, None)
+    else:
+        state.generation_floor = max(state.generation_floor, node.generation)
+        state.grant_floor_us = max(state.grant_floor_us, node.grant_us)
+        state.steps_succeeded -= node.status == t.SUCCEEDED
+        del state.steps[node.path]
+    _forget(state, node.path)
 
 
 def _forget(state: RunState, path: str) -> None:
