@@ -220,11 +220,11 @@ mutants: packages ## switch each safety mechanism off in turn: something must no
 demo: fetch ## the recommendations workflow on Kafka, HDFS, Hive, Spark, R, Scala and Docker, from start to report
 	$(PY) -m kaon_local demo
 
-dev: fetch ## start the whole system and leave it running (stop it with Ctrl-C); RUNNERS=4 for more step-runners
-	$(PY) -m kaon_local dev
+dev: fetch ## start the whole system and leave it running (stop it with Ctrl-C); RUNNERS=4 for more step-runners, SECURE=1 for a closed one
+	$(PY) -m kaon_local dev $(if $(SECURE),--secure)
 
 link: packages ## print another link to the console of make dev
-	@$(PY) -m kaon_local link
+	@$(PY) -m kaon_local link $(if $(SECURE),--secure)
 
 images: fetch ## build the images of docker-compose.yml, and write .env for it
 	$(PY) -m kaon_local images

@@ -13,7 +13,7 @@ from kaon_local.paths import ROOT
 from kaon_local.system import can_have_docker, docker_state
 
 # People find a system that they left running at the addresses that the clients use by default.
-API_PORT, PUBLISHER_PORT, CONSOLE_PORT, VIEW_PORT = 7070, 7071, 7072, 7075
+API_PORT, PUBLISHER_PORT, CONSOLE_PORT, VIEW_PORT, ISSUER_PORT = 7070, 7071, 7072, 7075, 7076
 
 
 def main() -> int:
@@ -45,9 +45,15 @@ def main() -> int:
         "demo", help="run the recommendations workflow on a whole system, and stop everything"
     )
     dev = commands.add_parser("dev", help="start a whole system and keep it running until Ctrl-C")
-    commands.add_parser(
+    link = commands.add_parser(
         "link", help="print another link to the console of the system that dev keeps running"
     )
+    for command in (dev, link):
+        command.add_argument(
+            "--secure",
+            action="store_true",
+            help="the closed system: with authentication, TLS, an OIDC issuer and two tenants",
+        )
     for command in (demo, dev):
         command.add_argument(
             "--runners",
@@ -88,7 +94,7 @@ def _run(arguments: argparse.Namespace) -> int:
         case "images":
             return images(arguments.names, arguments.tag)
         case "link":
-            return demo.link(CONSOLE_PORT)
+            return demo.link(CONSOLE_PORT, secure=arguments.secure)
         case "demo":
             return demo.run(
                 runners=arguments.runners,
@@ -104,6 +110,7 @@ def _run(arguments: argparse.Namespace) -> int:
                 publisher_port=PUBLISHER_PORT,
                 console_port=CONSOLE_PORT,
                 view_port=VIEW_PORT,
+                issuer_port=ISSUER_PORT if arguments.secure else 0,
             )
 
 

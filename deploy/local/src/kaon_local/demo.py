@@ -17,7 +17,9 @@ from kaon_console.settings import BUILT_PAGES
 from kaon_local.fetch import movielens
 from kaon_local.paths import ROOT
 from kaon_local.ports import HOST, listening
-from kaon_local.system import System, SystemConfig, console_link
+from kaon_local.secure.closed import Closed, close
+from kaon_local.secure.people import ADMINISTRATOR, PEOPLE, USUAL
+from kaon_local.system import System, SystemConfig, console_link, database_of
 
 STATE = ROOT / ".kaon"
 EXAMPLES = ROOT / "examples"
@@ -64,9 +66,13 @@ def develop(
     publisher_port: int,
     console_port: int,
     view_port: int,
+    issuer_port: int = 0,
 ) -> int:
-    """Keeps a system running until Ctrl-C; what it holds is kept for the next time."""
-    state = STATE / "dev"
+    """Keeps a system running until Ctrl-C; what it holds is kept for the next time.
+
+    With a port for an issuer it is closed: everybody authenticates, and every line between clients and services is encrypted.
+    """
+    state = _dev_state(secure=issuer_port > 0)
     config = SystemConfig(
         state=state,
         runners=runners,
@@ -76,6 +82,7 @@ def develop(
         console=_has_page(),
         console_port=console_port,
         view_port=view_port,
+        closed=_closed(state, issuer_port) if issuer_port else None,
     )
     with _interruptible():
         system = System(config, report=_say)
@@ -86,7 +93,10 @@ def develop(
                 print("The console; this link logs you in, once (make link prints another):\n")
                 print(f"    {system.console_link()}\n")
             print("Try, in another terminal:\n")
-            print("    . .venv/bin/activate\n    kaon submit examples/tour/workflow.py --watch")
+            print("    . .venv/bin/activate")
+            if config.closed is not None:
+                _say_who(system, config.closed)
+            print("    kaon submit examples/tour/workflow.py --watch")
             print(
                 f"    kaon submit examples/recommendations/workflow.py -p data={_shown(movielens().resolve())} --watch\n"
             )
@@ -105,12 +115,45 @@ def develop(
             system.stop()
 
 
-def link(console_port: int) -> int:
+def _dev_state(*, secure: bool) -> Path:
+    """Where a system of `make dev` keeps what it has: an open one and a closed one share nothing."""
+    return STATE / "dev" / "secure" if secure else STATE / "dev"
+
+
+def _closed(state: Path, issuer_port: int) -> Closed:
+    """Make what a closed system needs; its tenants and tokens are in the coordinator's database before that starts."""
+    (state / "coordinator").mkdir(parents=True, exist_ok=True)
+    return close(
+        state / "access",
+        database=database_of(state),
+        environment_file=STATE / "dev" / "secure.env",
+        issuer_port=issuer_port,
+        pool="default",
+    )
+
+
+def _say_who(system: System, closed: Closed) -> None:
+    """Write and print who people can be."""
+    found = system.environment()
+    closed.write_environment(
+        {name: found[name] for name in ("KAON_SERVER", "KAON_PUBLISHER") if name in found}
+    )
+    print(f"    . {_shown(closed.environment_file)}     # you are {USUAL.name}: kaon whoami")
+    print(f"    KAON_TOKEN=${PEOPLE[-1].variable} kaon list     # another tenant sees nothing")
+    print(f"    KAON_TOKEN=${PEOPLE[0].variable} kaon submit ...     # a viewer may not")
+    print(
+        f"    KAON_TOKEN=${ADMINISTRATOR.variable} kaon tenants list\n"
+        "    env -u KAON_TOKEN kaon login     # with one click in a browser, as anybody"
+    )
+
+
+def link(console_port: int, *, secure: bool) -> int:
     """Prints a link to the console of the system that `develop` keeps running; returns the exit code."""
     if not listening(console_port):
         print("No console runs here: make dev starts one.", file=sys.stderr)
         return 1
-    print(console_link(STATE / "dev", f"{HOST}:{console_port}"))
+    origin = f"{'https' if secure else 'http'}://{HOST}:{console_port}"
+    print(console_link(_dev_state(secure=secure), origin))
     return 0
 
 

@@ -1,5 +1,6 @@
 """Health checks that answer with NotReady until what they look at does its work."""
 
+import ssl
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -9,6 +10,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-un
 
 from kaon_local.errors import NotReady
 from kaon_local.ports import listening
+from kaon_wire.channels import ChannelSecurity
 
 _SECONDS = 2.0
 
@@ -22,9 +24,12 @@ def grpc_ready(address: str) -> None:
             raise NotReady(f"no gRPC server answers at {address}") from error
 
 
-def grpc_serving(address: str, service: str = "") -> None:
-    """The gRPC health service at host:port says SERVING for `service` ("" = the whole server)."""
-    with grpc.insecure_channel(address) as channel:
+def grpc_serving(address: str, service: str = "", ca: Path | None = None) -> None:
+    """The gRPC health service at host:port says SERVING for `service` ("" = the whole server).
+
+    With `ca` it listens with TLS, and its certificate is checked.
+    """
+    with ChannelSecurity(tls=ca is not None, ca=ca).open(address) as channel:
         try:
             request = health_pb2.HealthCheckRequest(service=service)
             answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=_SECONDS)
@@ -35,10 +40,11 @@ def grpc_serving(address: str, service: str = "") -> None:
         raise NotReady(f"{address} says {name}")
 
 
-def http_ok(url: str) -> None:
-    """The URL answers with a status below 400."""
+def http_ok(url: str, ca: Path | None = None) -> None:
+    """The URL answers with a status below 400; with `ca`, its certificate is checked against that."""
+    context = ssl.create_default_context(cafile=ca) if ca is not None else None
     try:
-        with urllib.request.urlopen(url, timeout=_SECONDS):
+        with urllib.request.urlopen(url, timeout=_SECONDS, context=context):
             return
     except urllib.error.HTTPError as error:
         raise NotReady(f"{url} answers {error.code}") from error

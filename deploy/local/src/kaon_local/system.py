@@ -20,6 +20,7 @@ from kaon_local.kafka import Kafka, KafkaConfig, ProxiedListener
 from kaon_local.paths import cache
 from kaon_local.ports import free_port
 from kaon_local.registry import Registry, RegistryConfig
+from kaon_local.secure.closed import Closed
 from kaon_local.server import Component
 from kaon_local.service import Service, ServiceConfig
 from kaon_local.spark import SparkConfig, SparkServer
@@ -61,6 +62,8 @@ class SystemConfig:
     publisher_port: int = 0
     view_port: int = 0
     console_port: int = 0
+    # Certificates, keys and tokens; None: the system is open, and everybody on this machine may do everything.
+    closed: Closed | None = None
     # Added to the environment of all services.
     env: Mapping[str, str] = field(default_factory=dict)
     # Bootstrap servers that the runners use instead of the broker's own, for fault tests.
@@ -90,6 +93,7 @@ class System:
         self.spark: SparkServer | None = None
         self.docker: DockerEngine | None = None
         self.registry: Registry | None = None
+        self.issuer = add(_issuer(config.closed)) if config.closed is not None else None
         self._add_engines()
         self._add_docker()
         names = [
@@ -145,9 +149,13 @@ class System:
     def console_link(self, page: str = "/") -> str:
         """A link that logs somebody in at the console, and leads to a page. It is good once."""
         assert self.console is not None
-        return console_link(
-            self.config.state, self.console.config.env["KAON_CONSOLE_ADDRESS"], page
-        )
+        origin = f"{self.console_scheme}://{self.console.config.env['KAON_CONSOLE_ADDRESS']}"
+        return console_link(self.config.state, origin, page)
+
+    @property
+    def console_scheme(self) -> str:
+        """How browsers reach the console: http or https."""
+        return "http" if self.config.closed is None else "https"
 
     def add_runner(self, number: int, **env: str) -> Service:
         """Adds one more runner; the caller starts it when the system is up already."""
@@ -190,19 +198,28 @@ class System:
             common |= self.docker.endpoints()
         if self.spark is not None:
             common |= self.spark.endpoints()
-        return common | dict(self.config.env)
+        return common | self._access | dict(self.config.env)
+
+    @property
+    def _access(self) -> dict[str, str]:
+        """What the services but the runners are told of who may call."""
+        return {} if self.config.closed is None else self.config.closed.files.services
+
+    @property
+    def _ca(self) -> Path | None:
+        return None if self.config.closed is None else self.config.closed.files.ca
 
     def _coordinator(self, name: str) -> Service:
         state = self.config.state / name
         first = name == "coordinator"
         address = f"{HOST}:{(self.config.api_port if first else 0) or free_port()}"
-        database = self.config.database or f"sqlite:///{state}/kaon.db"
+        database = self.config.database or database_of(self.config.state, name)
         return Service(
             ServiceConfig(
                 name=name,
                 state=state,
                 module="kaon_coordinator",
-                probe=partial(probes.grpc_serving, address),
+                probe=partial(probes.grpc_serving, address, ca=self._ca),
                 env=self._common(name) | {"KAON_ADDRESS": address, "KAON_DATABASE": database},
                 endpoints={"KAON_SERVER" if first else f"KAON_SERVER_{name[-1]}": address},
             )
@@ -225,7 +242,7 @@ class System:
                 name="model-publisher",
                 state=state,
                 module="kaon_publisher",
-                probe=partial(probes.grpc_serving, address),
+                probe=partial(probes.grpc_serving, address, ca=self._ca),
                 env=env,
                 endpoints={"KAON_PUBLISHER": address},
             )
@@ -242,7 +259,7 @@ class System:
                 name="view",
                 state=self.config.state / "view",
                 module="kaon_coordinator.view",
-                probe=partial(probes.grpc_serving, address),
+                probe=partial(probes.grpc_serving, address, ca=self._ca),
                 env=env,
                 endpoints={"KAON_VIEW": address},
             )
@@ -257,7 +274,9 @@ class System:
                 name="console",
                 state=state,
                 module="kaon_console",
-                probe=partial(probes.http_ok, f"http://{address}/health"),
+                probe=partial(
+                    probes.http_ok, f"{self.console_scheme}://{address}/health", self._ca
+                ),
                 env=env
                 | {
                     "KAON_CONSOLE_ADDRESS": address,
@@ -270,7 +289,12 @@ class System:
         name = f"step-runner-{number}"
         state = self.config.state / name
         health = free_port()
-        env = self._common(name) | {
+        env = self._common(name)
+        if (closed := self.config.closed) is not None:
+            # A runner has no key of the services.
+            env = {key: env[key] for key in env.keys() - closed.files.services.keys()}
+            env |= closed.runners
+        env |= {
             "KAON_RUNNER_ID": f"runner-{number}",
             "KAON_SLOTS": str(self.config.slots),
             "KAON_WORK": str(state / "work"),
@@ -299,9 +323,29 @@ class System:
         )
 
 
-def console_link(state: Path, address: str, page: str = "/") -> str:
+def database_of(state: Path, coordinator: str = "coordinator") -> str:
+    """URL of the database that a coordinator of the system with this state has, unless another one is named."""
+    return f"sqlite:///{state.absolute()}/{coordinator}/kaon.db"
+
+
+def _issuer(closed: Closed) -> Service:
+    files = closed.files
+    url = f"{files.issuer_url}/.well-known/openid-configuration"
+    return Service(
+        ServiceConfig(
+            name="issuer",
+            state=files.directory,
+            module="kaon_local.issuer",
+            arguments=(str(files.issuer_settings),),
+            probe=partial(probes.http_ok, url, files.ca),
+            endpoints={"KAON_OIDC_ISSUER": files.issuer_url},
+        )
+    )
+
+
+def console_link(state: Path, origin: str, page: str = "/") -> str:
     """A link that logs in, once, whom the environment names, at the console of the system that keeps its state there."""
-    return new_link(_logins(state), f"http://{address}", settings_from(os.environ).principal, page)
+    return new_link(_logins(state), origin, settings_from(os.environ).principal, page)
 
 
 def _logins(state: Path) -> Path:

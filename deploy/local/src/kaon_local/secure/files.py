@@ -1,5 +1,6 @@
 """The files of a closed system: made once, and kept as long as the directory is."""
 
+import base64
 import json
 import os
 import secrets
@@ -8,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import trustme
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from kaon_local.ports import HOST
 from kaon_local.secure.people import AUDIENCE, CLIENT_ID, PEOPLE
@@ -49,6 +52,8 @@ class Files:
             "KAON_AUTH": "on",
             "KAON_AUTH_FILE": str(self.directory / "auth.toml"),
             "KAON_SERVICE_KEYS": str(self.directory / "service-keys"),
+            "KAON_LEASE_KEYS": str(self.directory / "lease-keys"),
+            "KAON_AUDIT_KEY": str(self.directory / "audit.key"),
             "KAON_TLS_CERT": str(self.directory / "server.pem"),
             "KAON_TLS_KEY": str(self.directory / "server.key"),
         }
@@ -64,6 +69,8 @@ class Files:
         if not self.ca.exists():
             self._make_certificates()
         self._make("service-keys", lambda: f"{secrets.token_hex(4)} {secrets.token_urlsafe(48)}\n")
+        self._make("lease-keys", lambda: base64.b64encode(secrets.token_bytes(32)).decode() + "\n")
+        self._make("audit.key", _ed25519)
         # The port may be another one than the last time.
         self._write("auth.toml", self._rules())
         self._write("issuer.toml", self._issuer())
@@ -119,6 +126,19 @@ def write_private(path: Path, content: str) -> None:
     with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(content)
     partial.replace(path)
+
+
+def _ed25519() -> str:
+    """Return a new private key (PEM)."""
+    return (
+        Ed25519PrivateKey.generate()
+        .private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        .decode()
+    )
 
 
 def _toml(text: str) -> str:

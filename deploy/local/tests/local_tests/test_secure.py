@@ -1,0 +1,110 @@
+"""What a closed system is made of: kept from start to start, for its owner alone, and understood by the services."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+from pathlib import Path
+
+from kaon_coordinator.access.sources import static_token
+from kaon_coordinator.store.sql import open_store
+from kaon_local.secure import tokens
+from kaon_local.secure.closed import Closed, close
+from kaon_local.secure.people import ADMINISTRATOR, PEOPLE, TENANTS, USUAL, runner
+from kaon_service.access.access_settings import access_from
+from kaon_service.access.building import guard_of, service_keys
+from kaon_service.access.credentials import Credentials, StaticToken
+from kaon_service.roles import Kind
+from kaon_wire.lease_tokens import LeaseKeys
+
+
+class _Everybody:
+    """Tokens and tenants as the database has them."""
+
+    def __init__(self, database: str) -> None:
+        self._store = open_store(database)
+
+    async def find(self, token_id: str) -> StaticToken | None:
+        found = self._store.find_token(token_id)
+        return None if found is None else static_token(found)
+
+    async def is_enabled(self, name: str) -> bool:
+        found = self._store.find_tenant(name)
+        return found is not None and found.enabled
+
+    def close(self) -> None:
+        self._store.close()
+
+
+def closed(place: Path) -> Closed:
+    return close(
+        place / "access",
+        database=f"sqlite:///{place}/kaon.db",
+        environment_file=place / "secure.env",
+        issuer_port=7076,
+        pool="default",
+    )
+
+
+def test_everything_is_for_its_owner_alone(tmp_path: Path) -> None:
+    made = closed(tmp_path)
+    made.write_environment({"KAON_SERVER": "127.0.0.1:7070"})
+    files = [*made.files.directory.iterdir(), made.environment_file]
+    assert len(files) > 6
+    assert {stat.S_IMODE(each.stat().st_mode) for each in files} == {0o600}
+    assert stat.S_IMODE(made.files.directory.stat().st_mode) == 0o700
+
+
+def test_a_second_start_finds_what_the_first_one_made(tmp_path: Path) -> None:
+    first = closed(tmp_path)
+    first.write_environment({})
+    kept = {each: each.read_text() for each in first.files.directory.iterdir()}
+    second = closed(tmp_path)
+    assert second.tokens == first.tokens
+    assert {each: each.read_text() for each in second.files.directory.iterdir()} == kept
+
+
+def test_a_token_that_was_revoked_is_made_anew(tmp_path: Path) -> None:
+    first = closed(tmp_path)
+    first.write_environment({})
+    store = open_store(f"sqlite:///{tmp_path}/kaon.db")
+    store.revoke_token(USUAL.tenant, first.tokens[USUAL.variable].split("_")[1], 1)
+    store.close()
+    second = closed(tmp_path)
+    changed = {name for name in first.tokens if first.tokens[name] != second.tokens[name]}
+    assert changed == {USUAL.variable}
+
+
+def test_a_shell_reads_what_was_written(tmp_path: Path) -> None:
+    made = closed(tmp_path)
+    made.write_environment({"KAON_SERVER": "127.0.0.1:7070"})
+    command = f". {made.environment_file}; echo $KAON_SERVER $KAON_TOKEN $KAON_TLS_CA"
+    told = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
+    assert told.stdout.split() == [
+        "127.0.0.1:7070",
+        made.tokens["KAON_TOKEN_BLUE_AUTHOR"],
+        str(made.files.ca),
+    ]
+    assert tokens.read_environment(tmp_path / "none") == {}
+
+
+async def test_services_understand_all_that_they_are_told(tmp_path: Path) -> None:
+    made = closed(tmp_path)
+    settings = access_from(made.files.services)
+    everybody = _Everybody(f"sqlite:///{tmp_path}/kaon.db")
+    guard = guard_of(settings, tokens=everybody, tenants=everybody)
+    assert guard.credentials is not None
+    assert service_keys(settings) is not None
+    assert LeaseKeys.read(made.files.services) is not None
+    for holder in (*PEOPLE, ADMINISTRATOR, runner("default")):
+        shown = {"authorization": f"Bearer {made.tokens[holder.variable]}"}
+        caller = await guard.admission.authenticate(Credentials(metadata=shown))
+        assert (caller.tenant, caller.name, caller.kind) == (
+            holder.tenant,
+            holder.name,
+            holder.kind,
+        )
+        assert not holder.role or holder.role in caller.roles
+        assert holder.kind is Kind.PERSON or caller.pool == "default"
+    assert [await everybody.is_enabled(each) for each in (*TENANTS, "other")] == [True, True, False]
+    everybody.close()
