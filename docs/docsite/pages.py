@@ -19,6 +19,8 @@ CONTENTS: dict[str, tuple[str, ...]] = {
     ),
     "Operate": (
         "docs/operations.md",
+        "docs/closing.md",
+        "docs/lines.md",
         "docs/observability.md",
         "docs/scheduling.md",
         "docs/performance.md",

@@ -108,6 +108,16 @@ ELSEWHERE: dict[str, tuple[Variable, ...]] = {
             default="127.0.0.1:7071",
             text="host:port of the model-publisher.",
         ),
+        Variable(
+            name="KAON_TOKEN",
+            text="Static token, or JWT, that calls show. It goes before what `kaon login` keeps.",
+        ),
+        Variable(name="KAON_OIDC_ISSUER", text="OIDC issuer at which `kaon login` logs in."),
+        Variable(
+            name="KAON_OIDC_CLIENT_ID",
+            default="kaon",
+            text="Public client that is registered there for the command line.",
+        ),
         Variable(name="KAON_TENANT", default="default", text="Tenant for whom calls are made."),
         Variable(
             name="KAON_PRINCIPAL",
