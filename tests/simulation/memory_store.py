@@ -154,6 +154,27 @@ class MemoryStore(Store):
     def _own(self, record: WorkflowRecord) -> WorkflowRecord:
         return replace(record, definition=_copy(record.definition))
 
+    @_transaction
+    def count_open_runs(self, tenant: str, most: int) -> int:
+        mine = (kept for kept in self.runs.values() if kept.record.tenant == tenant)
+        return min(sum(not kept.ended for kept in mine), most)
+
+    @_transaction
+    def count_workflows(self, tenant: str) -> int:
+        return sum(of == tenant for of, _ in self._current)
+
+    @_transaction
+    def count_versions(self, tenant: str, workflow: str) -> int:
+        return sum(key[:2] == (tenant, workflow) for key in self._workflows)
+
+    @_transaction
+    def count_schedules(self, tenant: str) -> int:
+        return len(self._schedules.of_tenant(tenant))
+
+    @_transaction
+    def is_key_used(self, tenant: str, workflow: str, idempotency_key: str) -> bool:
+        return (tenant, workflow, idempotency_key) in self.keys
+
     # --- submitters ---------------------------------------------------------------------------------------------
 
     @_transaction

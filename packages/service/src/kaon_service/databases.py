@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 _BUSY_MS = 20_000
 # Pages after which SQLite checkpoints its write-ahead log: 32 MiB, so that it seldom stalls a commit.
 _CHECKPOINT_PAGES = 8_000
-_READ_CONNECTIONS = 4
+# As many as threads read: the engine's, the callers' and those of long reads.
+_READ_CONNECTIONS = 6
 # PostgreSQL's classes of errors caused by the written values, though its driver may call them operational (an
 # index cannot take so long a value). A retry gets the same answer.
 _DATA_CLASSES = ("22", "23", "54")

@@ -13,6 +13,11 @@ from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
 from kaon_service.interceptors import CallInterceptor, CallRules
 from kaon_wire.errors import Unavailable
 
+# Calls of all clients together, watches among them; one more is refused as RESOURCE_EXHAUSTED.
+_MOST_CALLS = 4_096
+# A client that went without a word is noticed within some minutes, and its streams end.
+_LIFE_SIGNS = (("grpc.keepalive_time_ms", 120_000), ("grpc.keepalive_timeout_ms", 20_000))
+
 
 class GrpcServer:
     """Serves the servicers that are added to `grpc`.
@@ -35,7 +40,9 @@ class GrpcServer:
         # Another process on the same port would take half of the calls.
         everywhere = ("grpc.so_reuseport", 0)
         self.grpc = aio.server(
-            interceptors=[CallInterceptor(rules)], options=[everywhere, *options]
+            interceptors=[CallInterceptor(rules)],
+            options=[everywhere, *_LIFE_SIGNS, *options],
+            maximum_concurrent_rpcs=_MOST_CALLS,
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
         names = (*self._services, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)

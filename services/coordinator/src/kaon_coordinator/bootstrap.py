@@ -141,10 +141,11 @@ class Application:
             ApiParts(
                 guard=replace(NO_GUARD, recorder=self._auditing.recorder, rates=self._rates),
                 call_seconds=metrics.api_seconds,
-                store=self._store,
+                store=self._store.for_callers,
                 artifacts=artifacts,
                 validate=validator(settings.limits),
                 limits=settings.limits,
+                tenant_limits=settings.calls.limits,
                 feed=feed,
                 logs=archive,
                 matchers=self.coordinator.pools,

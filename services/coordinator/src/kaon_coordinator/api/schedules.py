@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from typing import Any, Protocol
 
 from kaon_coordinator.api import views
+from kaon_coordinator.api.quotas import Quotas
 from kaon_coordinator.api.submission import Submission, checked_key
 from kaon_coordinator.ids import new_run_id
 from kaon_coordinator.problems import InvalidRequest, Problem
@@ -46,6 +47,7 @@ class ScheduleParts:
     partitions: int
     # Called when a schedule was put.
     changed: Callable[[], None]
+    quotas: Quotas
 
 
 class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
@@ -168,6 +170,7 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
         try:
             old = await self._threads.read(self._store.get_schedule, tenant, schedule.name)
         except NotFound:
+            await self._parts.quotas.check_schedule(tenant)
             return first_state(schedule, now_us)
         state = ScheduleState.from_json(old.state)
         if _when(old.definition) == _when(schedule):

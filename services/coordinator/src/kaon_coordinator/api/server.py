@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prometheus_client import Histogram
 
@@ -16,6 +16,7 @@ from kaon_coordinator.api.feed import RunFeed
 from kaon_coordinator.api.log_archive import LogSource
 from kaon_coordinator.api.logs import LogParts, LogServicer
 from kaon_coordinator.api.outcomes import Outcomes
+from kaon_coordinator.api.quotas import Quotas
 from kaon_coordinator.api.runners import Matchers, RunnerParts, RunnerServicer
 from kaon_coordinator.api.runs import RunParts, RunServicer
 from kaon_coordinator.api.schedules import ScheduleParts, ScheduleServicer
@@ -27,6 +28,7 @@ from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
 from kaon_coordinator.store.base import Store
 from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_service.access.guard import Guard
+from kaon_service.access.limits import AllLimits
 from kaon_service.server import GrpcServer
 from kaonapi.access.v1 import access_service_pb2, access_service_pb2_grpc
 from kaonapi.artifact.v1 import artifact_service_pb2, artifact_service_pb2_grpc
@@ -76,6 +78,8 @@ class ApiParts:
     now_us: Callable[[], int]
     # Bounds of submissions.
     limits: Limits = DEFAULT
+    # What each tenant may store.
+    tenant_limits: AllLimits = field(default_factory=AllLimits)
     # Observes the duration of each unary call, by method and status.
     call_seconds: Histogram | None = None
     # Called when a schedule was put.
@@ -105,6 +109,7 @@ class ApiServer(GrpcServer):
         self._add_services(parts)
 
     def _add_services(self, parts: ApiParts) -> None:
+        quotas = Quotas(parts.store, parts.tenant_limits)
         watcher = Watcher(store=parts.store, feed=parts.feed, poll_seconds=parts.poll_seconds)
         submission = Submission(
             store=parts.store,
@@ -116,6 +121,7 @@ class ApiServer(GrpcServer):
                 store=parts.store, feed=parts.feed, answer_seconds=parts.answer_seconds
             ),
             limits=parts.limits,
+            quotas=quotas,
         )
         runs = RunParts(
             store=parts.store,
@@ -128,12 +134,14 @@ class ApiServer(GrpcServer):
             submission=submission,
             partitions=parts.partitions,
             changed=parts.schedules_changed,
+            quotas=quotas,
         )
         workflows = WorkflowParts(
             store=parts.store,
             artifacts=parts.artifacts,
             validate=parts.validate,
             now_us=parts.now_us,
+            quotas=quotas,
         )
         logs = LogParts(
             store=parts.store,

@@ -15,6 +15,7 @@ from kaon_coordinator import params
 from kaon_coordinator.api import run_labels, views
 from kaon_coordinator.api.artifact_renewal import ArtifactRenewal
 from kaon_coordinator.api.outcomes import Outcomes
+from kaon_coordinator.api.quotas import Quotas
 from kaon_coordinator.api.submitter import Submitter
 from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
 from kaon_coordinator.engine.state import transitions as t
@@ -65,6 +66,7 @@ class Submission:
         limits: The bounds of parameters.
         renewal: Renews artifacts that callers need again.
         outcomes: Waits for the outcomes of commands.
+        quotas: Refuses runs beyond the limits of their tenants.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Submission:
         now_us: Callable[[], int],
         renewal: ArtifactRenewal,
         outcomes: Outcomes,
+        quotas: Quotas,
         limits: Limits = DEFAULT,
     ) -> None:
         self.now_us = now_us
@@ -86,6 +89,7 @@ class Submission:
         self._submitter = Submitter(store)
         self.renewal = renewal
         self._outcomes = outcomes
+        self._quotas = quotas
         self._wakes: set[asyncio.Task[None]] = set()
         # By tenant, name and version. A version never changes, and no code changes these records.
         self._versions: OrderedDict[tuple[str, str, str], WorkflowRecord] = OrderedDict()
@@ -144,7 +148,9 @@ class Submission:
 
         Raises:
             Conflict: The idempotency key was used for another payload.
+            Exhausted: The run exceeds a limit of its tenant.
         """
+        await self._quotas.check_runs([run])
         await self.renewal.named_in(*map(str.encode, run.params.values()))
         stored, created = await self._submitter.submit(run)
         if created:
@@ -159,7 +165,9 @@ class Submission:
 
         Raises:
             Conflict: An idempotency key was used for another payload; earlier runs are stored.
+            Exhausted: The runs exceed a limit of their tenant; none is stored.
         """
+        await self._quotas.check_runs(runs)
         answers: list[tuple[RunRecord, bool]] = []
         for first in range(0, len(runs), _TOGETHER):
             together = runs[first : first + _TOGETHER]

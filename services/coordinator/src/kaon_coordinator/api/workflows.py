@@ -15,6 +15,7 @@ import structlog
 
 from kaon_artifacts import ArtifactMissing, ArtifactStore
 from kaon_coordinator.api import views
+from kaon_coordinator.api.quotas import Quotas
 from kaon_coordinator.problems import InvalidRequest, Problem
 from kaon_coordinator.store.protocols.workflow_store import WorkflowStore
 from kaon_coordinator.store.store_calls import StoreCalls
@@ -43,6 +44,7 @@ class WorkflowParts:
     validate: Validate
     # Returns microseconds since the epoch.
     now_us: Callable[[], int]
+    quotas: Quotas
 
 
 class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
@@ -75,11 +77,10 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
         version = canonical.digest_message(definition)
         tenant = principal.current().tenant
         # A registered definition stays valid, whatever later rules demand of new ones.
-        problems = (
-            []
-            if await self._is_known(tenant, definition.name, version)
-            else await self._problems(definition)
-        )
+        problems = []
+        if not await self._is_known(tenant, definition.name, version):
+            await self._parts.quotas.check_version(tenant, definition.name)
+            problems = await self._problems(definition)
         if definition.code_bundle and not problems:
             problems = await self._bundle_problems(definition.code_bundle)
         if problems:

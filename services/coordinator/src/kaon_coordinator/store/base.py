@@ -28,6 +28,7 @@ from kaon_coordinator.store.protocols.run_store import RunStore
 from kaon_coordinator.store.protocols.schedule_store import ScheduleStore
 from kaon_coordinator.store.protocols.snapshot_store import SnapshotStore
 from kaon_coordinator.store.protocols.submission_store import SubmissionStore
+from kaon_coordinator.store.protocols.usage_store import UsageStore
 from kaon_coordinator.store.protocols.workflow_store import WorkflowStore
 from kaon_coordinator.store.records import (
     NO_LABELS,
@@ -101,6 +102,7 @@ class Store(
     RetentionStore,
     ReferenceStore,
     AccessStore,
+    UsageStore,
     DatabaseStore,
     ABC,
 ):

@@ -19,6 +19,7 @@ from kaon_coordinator.store import (
     run_sql,
     schedule_sql,
     snapshot_sql,
+    usage_sql,
     workflow_sql,
 )
 from kaon_coordinator.store.base import NO_LABELS, Fenced, Store
@@ -400,6 +401,31 @@ class SqlStore(Store):
         """End a token and return it. The first time of its end stays."""
         with self._writing("revoke_token") as connection:
             return access_sql.revoke_token(connection, tenant, token_id, now_us)
+
+    def count_open_runs(self, tenant: str, most: int) -> int:
+        """Return the number of the tenant's runs that have not ended; counting stops at `most`."""
+        with self._reading("count_open_runs") as connection:
+            return usage_sql.count_open_runs(connection, tenant, most)
+
+    def count_workflows(self, tenant: str) -> int:
+        """Return the number of the tenant's workflow names."""
+        with self._reading("count_workflows") as connection:
+            return usage_sql.count_workflows(connection, tenant)
+
+    def count_versions(self, tenant: str, workflow: str) -> int:
+        """Return the number of versions of a workflow."""
+        with self._reading("count_versions") as connection:
+            return usage_sql.count_versions(connection, tenant, workflow)
+
+    def count_schedules(self, tenant: str) -> int:
+        """Return the number of the tenant's schedules."""
+        with self._reading("count_schedules") as connection:
+            return usage_sql.count_schedules(connection, tenant)
+
+    def is_key_used(self, tenant: str, workflow: str, idempotency_key: str) -> bool:
+        """Return whether a run of this idempotency key was submitted."""
+        with self._reading("is_key_used") as connection:
+            return usage_sql.is_key_used(connection, tenant, workflow, idempotency_key)
 
     def check(self) -> None:
         """Return when the database answers."""

@@ -1,0 +1,89 @@
+"""What a tenant may store: runs, workflows, versions and schedules, up to its limits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kaon_coordinator.store.protocols.usage_store import UsageStore
+from kaon_coordinator.store.records import NewRun
+from kaon_coordinator.store.store_calls import StoreCalls
+from kaon_service.access.limits import AllLimits
+from kaon_service.access.rates import Rates
+from kaon_wire.errors import Exhausted
+
+
+class Quotas:
+    """Refuses what exceeds the limits of its tenant. Runs that schedules and parents start are counted and not refused.
+
+    Args:
+        store: Counts what is stored.
+        limits: Of all tenants.
+    """
+
+    def __init__(self, store: StoreCalls[UsageStore], limits: AllLimits) -> None:
+        self._threads = store
+        self._store = store.store
+        self._limits = limits
+        self._rates = Rates(limits)
+
+    async def check_runs(self, runs: Sequence[NewRun]) -> None:
+        """Refuse the submission of runs beyond the limits; one whose key was used makes no run.
+
+        Raises:
+            Exhausted: The tenant submits too fast, or has too many open runs.
+        """
+        if not runs:
+            return
+        tenant = runs[0].tenant
+        limits = self._limits.of(tenant)
+        if not (limits.open_runs or limits.submissions_per_minute):
+            return
+        new = [run for run in runs if not await self._was_submitted(run)]
+        for _ in new:
+            self._rates.submission(tenant)
+        if new and limits.open_runs:
+            most = limits.open_runs + 1
+            count = await self._threads.read(self._store.count_open_runs, tenant, most)
+            if count + len(new) > limits.open_runs:
+                raise Exhausted(
+                    f"tenant {tenant} has {count} open runs, and may have {limits.open_runs} (limit open_runs): "
+                    "wait until some have ended, or cancel them"
+                )
+
+    async def check_version(self, tenant: str, workflow: str) -> None:
+        """Refuse a new version, or a new name, beyond the limits.
+
+        Raises:
+            Exhausted: The tenant has too many workflows, or the workflow too many versions.
+        """
+        limits = self._limits.of(tenant)
+        if not (limits.workflows or limits.versions):
+            return
+        versions = await self._threads.read(self._store.count_versions, tenant, workflow)
+        if limits.versions and versions >= limits.versions:
+            raise Exhausted(
+                f"workflow {workflow} has {versions} versions, and may have {limits.versions} (limit versions)"
+            )
+        if limits.workflows and not versions:
+            count = await self._threads.read(self._store.count_workflows, tenant)
+            _check(count, limits.workflows, tenant, "workflows")
+
+    async def check_schedule(self, tenant: str) -> None:
+        """Refuse a new schedule beyond the limit.
+
+        Raises:
+            Exhausted: The tenant has too many schedules.
+        """
+        if limit := self._limits.of(tenant).schedules:
+            count = await self._threads.read(self._store.count_schedules, tenant)
+            _check(count, limit, tenant, "schedules")
+
+    async def _was_submitted(self, run: NewRun) -> bool:
+        return bool(run.idempotency_key) and await self._threads.read(
+            self._store.is_key_used, run.tenant, run.workflow, run.idempotency_key
+        )
+
+
+def _check(count: int, limit: int, tenant: str, what: str) -> None:
+    if count >= limit:
+        raise Exhausted(f"tenant {tenant} has {count} {what}, and may have {limit} (limit {what})")
