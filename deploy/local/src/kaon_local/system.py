@@ -198,12 +198,18 @@ class System:
             common |= self.docker.endpoints()
         if self.spark is not None:
             common |= self.spark.endpoints()
-        return common | self._access | dict(self.config.env)
+        return common | self._access(name) | dict(self.config.env)
 
-    @property
-    def _access(self) -> dict[str, str]:
-        """What the services but the runners are told of who may call."""
-        return {} if self.config.closed is None else self.config.closed.files.services
+    def _access(self, name: str) -> dict[str, str]:
+        """Return what a service is told of who may call, and over which lines."""
+        closed = self.config.closed
+        if closed is None:
+            return {}
+        if name.startswith("step-runner"):
+            return closed.runners
+        if name.startswith("coordinator"):
+            return closed.files.coordinators
+        return closed.files.publishers if name == "model-publisher" else closed.files.services
 
     @property
     def _ca(self) -> Path | None:
@@ -289,12 +295,7 @@ class System:
         name = f"step-runner-{number}"
         state = self.config.state / name
         health = free_port()
-        env = self._common(name)
-        if (closed := self.config.closed) is not None:
-            # A runner has no key of the services.
-            env = {key: env[key] for key in env.keys() - closed.files.services.keys()}
-            env |= closed.runners
-        env |= {
+        env = self._common(name) | {
             "KAON_RUNNER_ID": f"runner-{number}",
             "KAON_SLOTS": str(self.config.slots),
             "KAON_WORK": str(state / "work"),

@@ -14,6 +14,7 @@ from kaon_local.secure.people import ADMINISTRATOR, PEOPLE, TENANTS, USUAL, runn
 from kaon_service.access.access_settings import access_from
 from kaon_service.access.building import guard_of, service_keys
 from kaon_service.access.credentials import Credentials, StaticToken
+from kaon_service.command_signatures import CommandSigner, CommandVerifier
 from kaon_service.roles import Kind
 from kaon_wire.lease_tokens import LeaseKeys
 
@@ -90,12 +91,15 @@ def test_a_shell_reads_what_was_written(tmp_path: Path) -> None:
 
 async def test_services_understand_all_that_they_are_told(tmp_path: Path) -> None:
     made = closed(tmp_path)
-    settings = access_from(made.files.services)
+    settings = access_from(made.files.coordinators)
     everybody = _Everybody(f"sqlite:///{tmp_path}/kaon.db")
     guard = guard_of(settings, tokens=everybody, tenants=everybody)
     assert guard.credentials is not None
     assert service_keys(settings) is not None
-    assert LeaseKeys.read(made.files.services) is not None
+    assert LeaseKeys.read(made.files.publishers) is not None
+    assert CommandSigner.read(made.files.coordinators) is not None
+    assert CommandVerifier.read(made.runners, pool="default") is not None
+    assert not {"KAON_SERVICE_KEYS", "KAON_LEASE_KEYS", "KAON_COMMAND_KEY"} & made.runners.keys()
     for holder in (*PEOPLE, ADMINISTRATOR, runner("default")):
         shown = {"authorization": f"Bearer {made.tokens[holder.variable]}"}
         caller = await guard.admission.authenticate(Credentials(metadata=shown))

@@ -30,8 +30,8 @@ class Closed:
 
     @property
     def runners(self) -> dict[str, str]:
-        """What the runners are told: they have no key of the services."""
-        return self.files.clients | {"KAON_TOKEN": self.tokens[runner(self.pool).variable]}
+        """What the runners are told."""
+        return self.files.runners | {"KAON_TOKEN": self.tokens[runner(self.pool).variable]}
 
     def write_environment(self, endpoints: Mapping[str, str]) -> None:
         """Write the file for shells.

@@ -46,14 +46,31 @@ class Files:
         return self.directory / "issuer.toml"
 
     @property
+    def coordinators(self) -> dict[str, str]:
+        """What coordinators are told."""
+        return self.publishers | {"KAON_COMMAND_KEY": str(self.directory / "command.key")}
+
+    @property
+    def publishers(self) -> dict[str, str]:
+        """What model publishers are told."""
+        return self.services | {
+            "KAON_LEASE_KEYS": str(self.directory / "lease-keys"),
+            "KAON_AUDIT_KEY": str(self.directory / "audit.key"),
+        }
+
+    @property
+    def runners(self) -> dict[str, str]:
+        """What runners are told: they have no key of the services."""
+        public_keys = {"KAON_COMMAND_PUBLIC_KEYS": str(self.directory / "command-public-keys")}
+        return self.clients | public_keys
+
+    @property
     def services(self) -> dict[str, str]:
         """What every service but the runners is told."""
         return self.clients | {
             "KAON_AUTH": "on",
             "KAON_AUTH_FILE": str(self.directory / "auth.toml"),
             "KAON_SERVICE_KEYS": str(self.directory / "service-keys"),
-            "KAON_LEASE_KEYS": str(self.directory / "lease-keys"),
-            "KAON_AUDIT_KEY": str(self.directory / "audit.key"),
             "KAON_TLS_CERT": str(self.directory / "server.pem"),
             "KAON_TLS_KEY": str(self.directory / "server.key"),
         }
@@ -70,7 +87,9 @@ class Files:
             self._make_certificates()
         self._make("service-keys", lambda: f"{secrets.token_hex(4)} {secrets.token_urlsafe(48)}\n")
         self._make("lease-keys", lambda: base64.b64encode(secrets.token_bytes(32)).decode() + "\n")
-        self._make("audit.key", _ed25519)
+        self._make("audit.key", lambda: _private_text(Ed25519PrivateKey.generate()))
+        if not (self.directory / "command.key").exists():
+            self._make_command_keys()
         # The port may be another one than the last time.
         self._write("auth.toml", self._rules())
         self._write("issuer.toml", self._issuer())
@@ -83,6 +102,14 @@ class Files:
         self._write("server.key", server.private_key_pem.bytes().decode())
         # The last one: what is there is whole.
         self._write("ca.pem", authority.cert_pem.bytes().decode())
+
+    def _make_command_keys(self) -> None:
+        key = Ed25519PrivateKey.generate()
+        public = key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        self._write("command-public-keys", public.decode())
+        self._write("command.key", _private_text(key))
 
     def _rules(self) -> str:
         return "".join(
@@ -128,17 +155,12 @@ def write_private(path: Path, content: str) -> None:
     partial.replace(path)
 
 
-def _ed25519() -> str:
-    """Return a new private key (PEM)."""
-    return (
-        Ed25519PrivateKey.generate()
-        .private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        .decode()
-    )
+def _private_text(key: Ed25519PrivateKey) -> str:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    ).decode()
 
 
 def _toml(text: str) -> str:
