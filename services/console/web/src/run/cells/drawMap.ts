@@ -3,6 +3,7 @@
 import { useComputedColorScheme } from "@mantine/core";
 import { useMemo } from "react";
 import { SHAPES, statusLook } from "../../common/status";
+import { STATUSES } from "../model/counts";
 import type { Cells } from "./cells";
 import type { Camera, Grid, Point } from "./heatmap";
 
@@ -81,38 +82,56 @@ function drawGaps(context: CanvasRenderingContext2D, { camera, grid, width, heig
   }
 }
 
-const paths = new Map<string, Path2D>();
+const tiles = new Map<string, HTMLCanvasElement>();
 
-function pathOf(data: string): Path2D {
-  let path = paths.get(data);
-  if (path === undefined) {
-    path = new Path2D(data);
-    paths.set(data, path);
-  }
-  return path;
+/** A cell with nothing but the shape of its status, so many pixels wide. */
+function tileOf(data: string, color: string, pixels: number, size: number): HTMLCanvasElement {
+  const key = `${pixels} ${size} ${color} ${data}`;
+  const known = tiles.get(key);
+  if (known !== undefined) return known;
+  const tile = document.createElement("canvas");
+  tile.width = pixels;
+  tile.height = pixels;
+  const context = tile.getContext("2d") as CanvasRenderingContext2D;
+  context.translate((pixels - size) / 2, (pixels - size) / 2);
+  context.scale(size / 16, size / 16);
+  context.strokeStyle = color;
+  context.lineWidth = 1.8;
+  context.lineCap = "round";
+  context.stroke(new Path2D(data));
+  if (tiles.size > 100) tiles.clear();
+  tiles.set(key, tile);
+  return tile;
 }
 
+/** Cells of one status that lie side by side get their shapes by one fill with a pattern: thousands are seen at once. */
 function drawMarks(context: CanvasRenderingContext2D, drawing: MapDrawing): void {
   const { camera, grid, width, height, cells, order, colors } = drawing;
   const { scale } = camera;
-  const size = Math.min(16, scale * 0.62);
-  context.strokeStyle = colors.cut;
-  context.lineWidth = 1.8;
-  context.lineCap = "round";
+  const ratio = context.getTransform().a;
+  const pixels = Math.max(1, Math.round(scale * ratio));
+  const matrix = new DOMMatrix([scale / pixels, 0, 0, scale / pixels, -camera.x * scale, -camera.y * scale]);
+  const patterns = Array.from({ length: STATUSES }, (_, status) => {
+    const data = status === 0 ? undefined : SHAPES[statusLook(status).shape].stroke;
+    if (data === undefined) return undefined;
+    const tile = tileOf(data, colors.cut, pixels, Math.min(16, scale * 0.62) * ratio);
+    const pattern = context.createPattern(tile, "repeat");
+    pattern?.setTransform(matrix);
+    return pattern ?? undefined;
+  });
   const lastRow = Math.min(grid.rows - 1, Math.floor(camera.y + height / scale));
   const lastColumn = Math.min(grid.columns - 1, Math.floor(camera.x + width / scale));
   for (let row = Math.max(0, Math.floor(camera.y)); row <= lastRow; row++) {
-    for (let column = Math.max(0, Math.floor(camera.x)); column <= lastColumn; column++) {
-      const position = row * grid.columns + column;
-      if (position >= grid.count) break;
-      const status = cells.status[order[position] as number] ?? 0;
-      const data = status === 0 ? undefined : SHAPES[statusLook(status).shape].stroke;
-      if (data === undefined) continue;
-      context.save();
-      context.translate((column + 0.5 - camera.x) * scale - size / 2, (row + 0.5 - camera.y) * scale - size / 2);
-      context.scale(size / 16, size / 16);
-      context.stroke(pathOf(data));
-      context.restore();
+    const most = Math.min(lastColumn, grid.count - 1 - row * grid.columns);
+    const statusAt = (column: number): number => cells.status[order[row * grid.columns + column] as number] ?? 0;
+    for (let column = Math.max(0, Math.floor(camera.x)); column <= most; ) {
+      const first = column;
+      const status = statusAt(first);
+      while (column <= most && statusAt(column) === status) column += 1;
+      const pattern = patterns[status];
+      if (pattern === undefined) continue;
+      context.fillStyle = pattern;
+      context.fillRect((first - camera.x) * scale, (row - camera.y) * scale, (column - first) * scale, scale);
     }
   }
 }

@@ -52,6 +52,16 @@ export function worstOf(counts: Counts): Status {
   return BY_WEIGHT.find((status) => (counts[status] ?? 0) > 0) ?? Status.UNSPECIFIED;
 }
 
+const WEIGHTS = Array.from({ length: STATUSES }, (_, status) => {
+  const at = BY_WEIGHT.indexOf(status);
+  return at < 0 ? 0 : BY_WEIGHT.length - at;
+});
+
+/** The one of two statuses that both are shown under. */
+export function worse(one: number, other: number): number {
+  return (WEIGHTS[other] ?? 0) > (WEIGHTS[one] ?? 0) ? other : one;
+}
+
 /** The order in which a bar shows statuses, from the left: done, then active, then bad, then what is to come. */
 export const BAR_ORDER: readonly Status[] = [
   Status.SUCCEEDED,

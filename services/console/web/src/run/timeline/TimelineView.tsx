@@ -14,6 +14,7 @@ import type { Scrub } from "../scrub/useScrub";
 import { criticalPath, shares } from "./critical";
 import { drawTimeline, LABELS, pick, rowLayout, useTimelineColors, type View } from "./draw";
 import { extent, rowsOf, type Spans } from "./spans";
+import { Strips } from "./strips";
 import classes from "./TimelineView.module.css";
 
 interface Props {
@@ -80,6 +81,7 @@ export function Chart({ spans, scrub, critical }: { spans: Spans; scrub: Scrub; 
   const layout = useMemo(() => rowLayout(rows), [rows]);
   const whole = useMemo(() => extent(spans, nowUs), [spans, nowUs]);
   const path = useMemo(() => (critical ? new Set(criticalPath(spans)) : undefined), [spans, critical]);
+  const strips = useMemo(() => new Strips(spans, rows, path), [spans, rows, path]);
   const [view, setView] = useState<View>();
   const [hovered, setHovered] = useState<{ span: number; x: number; y: number }>();
   const [cursor, setCursor] = useState(-1);
@@ -102,6 +104,7 @@ export function Chart({ spans, scrub, critical }: { spans: Spans; scrub: Scrub; 
       drawTimeline(context, {
         spans,
         rows,
+        strips,
         layout,
         view: shownView,
         width,

@@ -4,8 +4,10 @@ import { useComputedColorScheme } from "@mantine/core";
 import { useMemo } from "react";
 import { paletteOf, SHAPES, statusLook } from "../../common/status";
 import { formatClock, formatDuration, type Zone } from "../../common/time";
+import { packColor } from "../cells/heatmap";
 import { STATUSES, Status } from "../model/counts";
 import { firstSeen, type Row, type Spans } from "./spans";
+import { ALONE, firstFrom, type LaneStrips, type Strips } from "./strips";
 
 /** Width of the names on the left. */
 export const LABELS = 190;
@@ -13,6 +15,10 @@ const AXIS = 26;
 const GAP = 10;
 const LANE = 16;
 const MOST = 132;
+/** Lanes up to so many pixels have no room for shapes. */
+const THIN = 6;
+/** How bright is what is not on the critical path. */
+const DIM = 0.55;
 
 export interface View {
   readonly from: number;
@@ -78,6 +84,7 @@ export function useTimelineColors(): TimelineColors {
 export interface Drawing {
   readonly spans: Spans;
   readonly rows: readonly Row[];
+  readonly strips: Strips;
   readonly layout: RowLayout;
   readonly view: View;
   readonly width: number;
@@ -102,8 +109,10 @@ export function drawTimeline(context: CanvasRenderingContext2D, drawing: Drawing
   context.beginPath();
   context.rect(0, AXIS, width, height - AXIS);
   context.clip();
+  const { from, until } = drawing.view;
+  const strips = drawing.strips.at(from, until, (until - from) / Math.max(1, width - LABELS));
   for (const [at, row] of drawing.rows.entries()) {
-    drawRow(context, drawing, row, drawing.layout.places[at] as RowPlace);
+    drawRow(context, drawing, row, strips[at] ?? [], drawing.layout.places[at] as RowPlace);
   }
   context.restore();
   drawCursor(context, drawing);
@@ -150,100 +159,114 @@ export function niceStep(wantedUs: number): number {
   return (steps.find((step) => step * second >= wantedUs) ?? Math.ceil(wantedUs / second / 86_400) * 86_400) * second;
 }
 
-function drawRow(context: CanvasRenderingContext2D, drawing: Drawing, row: Row, place: RowPlace): void {
+function drawRow(
+  context: CanvasRenderingContext2D,
+  drawing: Drawing,
+  row: Row,
+  lanes: readonly LaneStrips[],
+  place: RowPlace,
+): void {
   const { view, height, colors } = drawing;
   const top = AXIS + GAP + place.top - view.top;
   const rowHeight = place.lane * row.lanes;
   if (top > height || top + rowHeight < AXIS) return;
   context.fillStyle = colors.text;
   context.fillText(fitted(context, row.label, LABELS - 24), 16, top + Math.min(rowHeight, LANE) / 2);
-  for (const [at, lane] of row.spans.entries()) drawLane(context, drawing, lane, top + at * place.lane, place.lane);
+  if (place.lane > 4)
+    for (const [at, lane] of lanes.entries()) drawWaits(context, drawing, lane, top + (at + 0.5) * place.lane);
+  if (place.lane <= THIN) drawThin(context, drawing, lanes, top, place.lane);
+  else
+    for (const [at, lane] of lanes.entries()) drawLane(context, drawing, lane, top + at * place.lane, place.lane - 3);
+}
+
+/** Where a time is on the screen, kept within the lanes. */
+function placer({ view, width, nowUs }: Drawing): (timeUs: number) => number {
+  const perUs = (width - LABELS) / (view.until - view.from);
+  return (timeUs) => Math.max(LABELS, Math.min(width, LABELS + (Math.min(timeUs, nowUs) - view.from) * perUs));
+}
+
+function drawWaits(
+  context: CanvasRenderingContext2D,
+  drawing: Drawing,
+  { waitLeft, waitRight }: LaneStrips,
+  middle: number,
+): void {
+  const x = placer(drawing);
+  context.globalAlpha = 1;
+  context.fillStyle = drawing.colors.wait;
+  for (let at = firstFrom(waitRight, drawing.view.from); at < waitRight.length; at++) {
+    if ((waitLeft[at] as number) > drawing.view.until) break;
+    const left = x(waitLeft[at] as number);
+    context.fillRect(left, middle - 1, x(waitRight[at] as number) - left, 2);
+  }
 }
 
 function drawLane(
   context: CanvasRenderingContext2D,
   drawing: Drawing,
-  lane: Uint32Array,
+  lane: LaneStrips,
   top: number,
-  laneHeight: number,
+  high: number,
 ): void {
-  const { spans, view, width, colors, path, nowUs } = drawing;
-  const high = Math.max(0.75, laneHeight > 6 ? laneHeight - 3 : laneHeight - 0.25);
-  const strip = new Strip(context, top, high);
-  const perUs = (width - LABELS) / (view.until - view.from);
-  const x = (timeUs: number): number => LABELS + (timeUs - view.from) * perUs;
-  for (let at = firstSeen(spans, lane, view.from); at < lane.length; at++) {
-    const span = lane[at] as number;
-    const ready = spans.ready[span] as number;
-    const leased = spans.leased[span] as number;
-    if (ready > view.until && leased > view.until) break;
-    const end = spans.end[span] as number;
-    const right = Math.min(width, x(end || nowUs));
-    const left = Math.max(LABELS, x(leased || end || nowUs));
-    const wait = Math.max(LABELS, x(ready));
-    if (left - wait > 1.5 && laneHeight > 4) {
-      context.globalAlpha = 1;
-      context.fillStyle = colors.wait;
-      context.fillRect(wait, top + high / 2 - 1, left - wait, 2);
-    }
-    if (right < LABELS) continue;
-    const outcome = spans.outcome[span] as number;
-    const color = colors.byStatus[outcome] as string;
-    const alpha = path === undefined || path.has(span) ? 1 : 0.55;
-    const wide = Math.max(1, right - left);
-    if (laneHeight > 6 && wide > 5) {
-      strip.flush();
-      context.globalAlpha = alpha;
-      context.fillStyle = color;
+  const { view, colors, path } = drawing;
+  const x = placer(drawing);
+  for (let at = firstFrom(lane.right, view.from); at < lane.right.length; at++) {
+    if ((lane.left[at] as number) > view.until) break;
+    const left = x(lane.left[at] as number);
+    const wide = Math.max(1, x(lane.right[at] as number) - left);
+    const outcome = lane.outcome[at] as number;
+    context.globalAlpha = lane.bright[at] === 1 ? 1 : DIM;
+    context.fillStyle = colors.byStatus[outcome] as string;
+    if (lane.alone[at] === 1 && wide > ALONE) {
       context.beginPath();
       context.roundRect(left, top, wide, high, 3);
       context.fill();
       if (wide > 26) drawMark(context, outcome, left + 4, top + high / 2 - 5.5, colors);
-    } else {
-      strip.add(left, left + wide, color, alpha);
-    }
-    if (path?.has(span) && laneHeight > 6) {
+    } else context.fillRect(left, top, wide, high);
+    if (path !== undefined && lane.bright[at] === 1) {
       context.globalAlpha = 1;
       context.fillStyle = colors.accent;
       context.fillRect(left, top + high, wide, 2);
     }
   }
-  strip.flush();
   context.globalAlpha = 1;
 }
 
-/** Joins attempts of one colour that touch on the screen: a hundred thousand of them are a few hundred rectangles. */
-class Strip {
-  private left = 0;
-  private right = -1;
-  private color = "";
-  private alpha = 1;
+let picture: HTMLCanvasElement | undefined;
 
-  constructor(
-    private readonly context: CanvasRenderingContext2D,
-    private readonly top: number,
-    private readonly height: number,
-  ) {}
-
-  add(left: number, right: number, color: string, alpha: number): void {
-    if (this.right >= 0 && left - this.right < 0.75 && color === this.color && alpha === this.alpha) {
-      this.right = Math.max(this.right, right);
-      return;
+/** Draws many thin lanes as one picture: tens of thousands of rectangles of a pixel would each cost as much as a large one. */
+function drawThin(
+  context: CanvasRenderingContext2D,
+  drawing: Drawing,
+  lanes: readonly LaneStrips[],
+  top: number,
+  lane: number,
+): void {
+  const { view, width, colors } = drawing;
+  const ratio = context.getTransform().a;
+  const x = placer(drawing);
+  const wide = Math.max(1, Math.round((width - LABELS) * ratio));
+  const high = Math.max(1, Math.ceil(lanes.length * lane * ratio));
+  const image = new ImageData(wide, high);
+  const pixels = new Uint32Array(image.data.buffer);
+  const bright = colors.byStatus.map(packColor);
+  const dim = bright.map((color) => ((color & 0xffffff) | (Math.round(DIM * 255) << 24)) >>> 0);
+  for (const [number, strips] of lanes.entries()) {
+    const first = Math.floor(number * lane * ratio);
+    const last = Math.max(first + 1, Math.floor((number + 1) * lane * ratio - 0.25));
+    for (let at = firstFrom(strips.right, view.from); at < strips.right.length; at++) {
+      if ((strips.left[at] as number) > view.until) break;
+      const from = Math.min(wide - 1, Math.floor((x(strips.left[at] as number) - LABELS) * ratio));
+      const until = Math.max(from + 1, Math.round((x(strips.right[at] as number) - LABELS) * ratio));
+      const color = (strips.bright[at] === 1 ? bright : dim)[strips.outcome[at] as number] as number;
+      for (let row = first; row < last && row < high; row++) pixels.fill(color, row * wide + from, row * wide + until);
     }
-    this.flush();
-    this.left = left;
-    this.right = right;
-    this.color = color;
-    this.alpha = alpha;
   }
-
-  flush(): void {
-    if (this.right < 0) return;
-    this.context.globalAlpha = this.alpha;
-    this.context.fillStyle = this.color;
-    this.context.fillRect(this.left, this.top, this.right - this.left, this.height);
-    this.right = -1;
-  }
+  picture ??= document.createElement("canvas");
+  picture.width = wide;
+  picture.height = high;
+  picture.getContext("2d")?.putImageData(image, 0, 0);
+  context.drawImage(picture, LABELS, top, wide / ratio, high / ratio);
 }
 
 const marks = new Map<string, Path2D>();

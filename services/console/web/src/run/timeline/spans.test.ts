@@ -3,6 +3,7 @@ import { Status } from "../model/counts";
 import { countsByName, foldAt, foldCells, folder, timeOf } from "../scrub/fold";
 import { criticalPath, shares } from "./critical";
 import { extent, firstSeen, rowsOf, type Spans } from "./spans";
+import { Strips, stripsOf } from "./strips";
 
 interface Made {
   node: string;
@@ -73,6 +74,50 @@ describe("rowsOf", () => {
     expect(firstSeen(spans, lane, 0)).toBe(0);
     expect(firstSeen(spans, lane, 205)).toBe(10);
     expect(extent(spans, 0)).toEqual({ from: 10, until: 1000 });
+  });
+});
+
+describe("stripsOf", () => {
+  const many = made(
+    Array.from({ length: 1000 }, (_, at) => ({
+      node: "s",
+      ready: at * 2 + 1,
+      leased: at * 2 + 1,
+      end: at * 2 + 2,
+      outcome: at % 100 === 50 ? Status.FAILED : Status.SUCCEEDED,
+    })),
+  );
+  const lane = rowsOf(many)[0]?.spans[0] as Uint32Array;
+
+  it("joins what one pixel has, and shows the worst of it", () => {
+    const strips = stripsOf(many, lane, 1_000, undefined);
+    expect(strips.left.length).toBeLessThanOrEqual(21);
+    expect([...strips.outcome]).toContain(Status.FAILED);
+    expect(strips.left[0]).toBe(10);
+    expect(strips.right.at(-1)).toBe(20_000);
+    expect([...strips.right]).toEqual([...strips.right].sort((one, other) => one - other));
+  });
+
+  it("draws each attempt by itself where there is room, and what waited behind it", () => {
+    const spans = made([
+      { node: "s", ready: 1, leased: 100, end: 200 },
+      { node: "s", ready: 201, leased: 300 },
+    ]);
+    const strips = stripsOf(spans, Uint32Array.of(0, 1), 1, undefined);
+    expect([...strips.alone]).toEqual([1, 1]);
+    expect([...strips.left]).toEqual([1000, 3000]);
+    expect([...strips.right]).toEqual([2000, Number.POSITIVE_INFINITY]);
+    expect([...strips.waitLeft]).toEqual([10, 2010]);
+    expect([...strips.waitRight]).toEqual([1000, 3000]);
+  });
+
+  it("joins many anew for another zoom only, and of few those that are seen", () => {
+    const whole = new Strips(many, rowsOf(many), undefined, 100);
+    expect(whole.at(0, 20_000, 1_100)).toBe(whole.at(0, 20_000, 1_900));
+    expect(whole.at(0, 20_000, 1_100)).not.toBe(whole.at(0, 20_000, 2_100));
+    const seen = whole.at(1_000, 1_100, 0.1)[0]?.[0];
+    expect(seen?.left[0]).toBe(990);
+    expect(seen?.left.at(-1)).toBe(1_090);
   });
 });
 

@@ -1,0 +1,98 @@
+"""From an event to who watches: over the view service, and to the pixels of a browser."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import grpc
+
+from benchmarks.console.figure import Figure, percentile
+from benchmarks.console.place import FOREACH, METADATA, Place
+from kaonapi.view.v1 import watch_pb2
+
+_MOST_MS = 150.0
+
+
+@dataclass(kw_only=True)
+class Heard:
+    """What one watcher was told: after which event things stood so, and when that came, in microseconds since the epoch."""
+
+    seqs: list[int] = field(default_factory=list)
+    times: list[int] = field(default_factory=list)
+
+    def delays_ms(self, times: Sequence[tuple[int, int]]) -> list[float]:
+        """Return how long each event took, of (seq, time); those that were told by a first snapshot are left out."""
+        found = []
+        for seq, time_us in times:
+            at = bisect_left(self.seqs, seq)
+            if 0 < at < len(self.seqs):
+                found.append((self.times[at] - time_us) / 1_000)
+        return found
+
+
+@contextmanager
+def watcher(place: Place, *topics: watch_pb2.Topic) -> Iterator[dict[str, Heard]]:
+    """Follow topics until the context ends."""
+    heard = {topic.key: Heard() for topic in topics}
+    call = place.view.Watch(watch_pb2.WatchRequest(topics=topics), metadata=METADATA)
+
+    def listen() -> None:
+        try:
+            for told in call:
+                now = time.time_ns() // 1_000
+                seq = told.cells.seq or told.run.run.last_seq or told.events.newest_seq
+                if told.key and seq:
+                    heard[told.key].seqs.append(seq)
+                    heard[told.key].times.append(now)
+        except grpc.RpcError as error:
+            if error.code() is not grpc.StatusCode.CANCELLED:
+                raise
+
+    thread = threading.Thread(target=listen)
+    thread.start()
+    try:
+        yield heard
+    finally:
+        call.cancel()
+        thread.join()
+
+
+def event_times(place: Place, run_id: str) -> list[tuple[int, int]]:
+    """Return (seq, time in microseconds) of each event."""
+    return [(event.seq, event.time_us) for event in place.client.history(run_id)]
+
+
+def to_watchers(place: Place, cells: int) -> list[Figure]:
+    """Follow a run of many quick cells by its graph and by its cells."""
+    file = str(place.system.config.state / "watched.items")
+    run_id = place.submit("bench-cells", file=file, count=cells, seconds=0.004)
+    place.until_started(run_id)
+    topics = (
+        watch_pb2.Topic(key="run", run=watch_pb2.RunTopic(run_id=run_id)),
+        watch_pb2.Topic(key="cells", cells=watch_pb2.CellsTopic(run_id=run_id, block=FOREACH)),
+    )
+    with watcher(place, topics[0]) as run, watcher(place, topics[1]) as of_cells:
+        place.until_ended(run_id)
+        time.sleep(1)
+    times = event_times(place, run_id)
+    seconds = (times[-1][1] - times[0][1]) / 1e6
+    figures = []
+    for name, heard in itertools.chain(run.items(), of_cells.items()):
+        delays = heard.delays_ms(times)
+        figures.append(
+            Figure(
+                name=f"event to watcher of {name}, p95",
+                value=percentile(delays, 0.95),
+                unit="ms",
+                most=_MOST_MS,
+                note=f"p50 {percentile(delays, 0.5):.0f}, {cells / seconds:.0f} cells/s, "
+                f"{len(heard.seqs)} responses",
+            )
+        )
+    return figures

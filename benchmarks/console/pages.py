@@ -1,0 +1,225 @@
+"""Pages in a browser: bytes, first paint, a run of very many cells, memory, and how they come back."""
+
+from __future__ import annotations
+
+import re
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psutil
+from playwright.sync_api import Page
+
+from benchmarks.console.figure import Figure, percentile, thread_seconds
+from benchmarks.console.latency import event_times
+from benchmarks.console.place import FOREACH, Place
+from benchmarks.usage import memory
+from kaon_console.settings import BUILT_PAGES
+
+_PATIENCE_MS = 60_000
+_PAINT = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
+_LOADED = "performance.getEntriesByType('resource').map(each => new URL(each.name).pathname)"
+_MAP = "document.querySelector('canvas[aria-label^=\"Heatmap of {cells} cells\"]')?.width > 300"
+# The event that the scrubber shows, and when each frame showed it, in microseconds since the epoch.
+_FOLLOW = r"""() => {
+  window.seen = [];
+  let last = 0;
+  const look = () => {
+    const found = [...document.querySelectorAll('footer span')].map(each => /^([\d\D]*) \/ /.exec(each.textContent));
+    const text = found.find(Boolean)?.[1] ?? '';
+    const seq = Number(text.replace(/\D/g, ''));
+    if (seq > last) {
+      last = seq;
+      window.seen.push([seq, Math.round((performance.timeOrigin + performance.now()) * 1000)]);
+    }
+    requestAnimationFrame(look);
+  };
+  requestAnimationFrame(look);
+}"""
+
+
+def sizes(place: Place) -> list[Figure]:
+    """Load the list of runs as a browser without a cache does, and add up what it takes."""
+    with _fresh(place) as page:
+        page.goto(f"{place.origin}/runs")
+        page.wait_for_selector("h1", timeout=_PATIENCE_MS)
+        page.wait_for_function("!document.querySelector('[aria-busy=true]')")
+        page.wait_for_timeout(1_000)
+        loaded: list[str] = page.evaluate(_LOADED)
+    first = sum(_compressed(name) for name in {*loaded, "/index.html"})
+    everything = sum(
+        _compressed(f"/assets/{each.name}") for each in (BUILT_PAGES / "assets").iterdir()
+    )
+    return [
+        Figure(name="first page, gzip without fonts", value=first / 1_000, unit="kB", most=250),
+        Figure(name="all pages, gzip without fonts", value=everything / 1_000, unit="kB", most=700),
+    ]
+
+
+def _compressed(name: str) -> int:
+    found = BUILT_PAGES / f"{name.lstrip('/')}.gz"
+    return found.stat().st_size if re.search(r"\.(js|css|html)$", name) and found.is_file() else 0
+
+
+def paints(place: Place, times: int = 5) -> list[Figure]:
+    """Open the list of runs without and with a cache."""
+    found: dict[str, list[tuple[float, float]]] = {"cold": [], "warm": []}
+    for _ in range(times):
+        with _fresh(place) as page:
+            session = page.context.new_cdp_session(page)
+            session.send("Performance.enable", {"timeDomain": "threadTicks"})
+            for into in found.values():
+                page.goto(f"{place.origin}/runs")
+                page.wait_for_selector("h1", timeout=_PATIENCE_MS)
+                # Each document counts from its own beginning.
+                into.append((page.evaluate(_PAINT) / 1_000, thread_seconds(session)))
+    return [
+        Figure(
+            name=f"first paint, {name} (median of {times})",
+            value=statistics.median(paint for paint, _ in found[name]),
+            unit="s",
+            most=most,
+            note=f"best {min(found[name])[0]:.2f}, CPU of the thread until the title stands "
+            f"{statistics.median(used for _, used in found[name]):.2f}",
+        )
+        for name, most in (("cold", 1.0), ("warm", 0.4))
+    ]
+
+
+def many_cells(place: Place, run_id: str, cells: int, seconds: float) -> list[Figure]:
+    """Open the heatmap of a run, then leave it open."""
+    with _fresh(place) as page:
+        session = page.context.new_cdp_session(page)
+        page.goto(f"{place.origin}/runs/{run_id}?cells={FOREACH}")
+        page.wait_for_function(_MAP.format(cells=cells), timeout=_PATIENCE_MS)
+        opened = page.evaluate("performance.now()") / 1_000
+        page.reload()
+        page.wait_for_function(_MAP.format(cells=cells), timeout=_PATIENCE_MS)
+        again = page.evaluate("performance.now()") / 1_000
+        first = _tab_mb(session)
+        page.wait_for_timeout(1_000 * seconds)
+        last = _tab_mb(session)
+    return [
+        Figure(
+            name=f"heatmap of {cells} cells, until it is drawn",
+            value=again,
+            unit="s",
+            most=1.5,
+            note=f"the first time {opened:.2f}",
+        ),
+        Figure(
+            name="memory of its tab",
+            value=last,
+            unit="MB",
+            most=300,
+            note=f"{last - first:+.1f} MB in {seconds:.0f} s",
+        ),
+    ]
+
+
+def _tab_mb(session: Any) -> float:
+    """Memory of the newest renderer after a collection, as it counts for this process alone or shared (PSS)."""
+    session.send("HeapProfiler.collectGarbage")
+    renderers = [each for each in psutil.Process().children(recursive=True) if _renders(each)]
+    return max(each.memory_full_info().pss for each in renderers) / 1e6
+
+
+def _renders(process: psutil.Process) -> bool:
+    try:
+        return "--type=renderer" in process.cmdline()
+    except psutil.Error:
+        return False
+
+
+def to_pixels(place: Place, cells: int) -> list[Figure]:
+    """Follow a run of many quick cells in a browser, by the event that its page shows."""
+    file = str(place.system.config.state / "seen.items")
+    run_id = place.submit("bench-cells", file=file, count=cells, seconds=0.004)
+    with _fresh(place) as page:
+        page.goto(f"{place.origin}/runs/{run_id}")
+        page.wait_for_selector("footer [role=slider]", timeout=_PATIENCE_MS)
+        page.evaluate(_FOLLOW)
+        place.until_ended(run_id)
+        page.wait_for_timeout(1_000)
+        seen: list[tuple[int, int]] = page.evaluate("window.seen")
+    times = event_times(place, run_id)
+    delays = list(_delays_ms(times, seen))
+    seconds = (times[-1][1] - times[0][1]) / 1e6
+    return [
+        Figure(
+            name="event to pixel, p95",
+            value=percentile(delays, 0.95),
+            unit="ms",
+            most=150,
+            note=f"p50 {percentile(delays, 0.5):.0f}, {cells / seconds:.0f} cells/s, {len(seen)} frames with news",
+        )
+    ]
+
+
+def _delays_ms(times: list[tuple[int, int]], seen: list[tuple[int, int]]) -> Iterator[float]:
+    """Yield how long each event took to the first frame that shows it; those before the first frame are left out."""
+    at = 0
+    for seq, time_us in times:
+        if seen and seq <= seen[0][0]:
+            continue
+        while at < len(seen) and seen[at][0] < seq:
+            at += 1
+        if at < len(seen):
+            yield (seen[at][1] - time_us) / 1_000
+
+
+def comes_back(place: Place) -> list[Figure]:
+    """Kill the view service, and start it again while a page is open."""
+    view = place.system.view
+    assert view is not None
+    banner = (
+        "[role=status]:has-text('does not answer'), [role=status]:has-text('What you see is from')"
+    )
+    with _fresh(place) as page:
+        page.goto(f"{place.origin}/runs")
+        page.wait_for_selector("h1", timeout=_PATIENCE_MS)
+        page.wait_for_timeout(1_000)
+        view.kill()
+        page.wait_for_selector(banner, timeout=_PATIENCE_MS)
+        view.restart()
+        began = time.monotonic()
+        page.wait_for_selector(banner, state="detached", timeout=_PATIENCE_MS)
+        took = time.monotonic() - began
+    return [
+        Figure(
+            name="view service killed: from its return to the page's",
+            value=took,
+            unit="s",
+            most=2.0,
+        )
+    ]
+
+
+def server_memory(place: Place) -> list[Figure]:
+    """Tell what the console's server holds after all that was done."""
+    used = memory(place.parts())
+    return [
+        Figure(
+            name="memory of the console's server (PSS)",
+            value=used["console"],
+            unit="MB",
+            most=150,
+            note=f"view service {used['view']:.0f}",
+        )
+    ]
+
+
+@contextmanager
+def _fresh(place: Place) -> Iterator[Page]:
+    """Open a page of a browser that has a session and nothing else."""
+    browser = place.browser.browser
+    assert browser is not None
+    context = browser.new_context(
+        storage_state=place.browser.storage_state(), viewport={"width": 1280, "height": 800}
+    )
+    try:
+        yield context.new_page()
+    finally:
+        context.close()
