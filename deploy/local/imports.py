@@ -29,6 +29,8 @@ ALLOWED = {
     ("packages/embedded/src/kaon_embedded/running.py", "kaon_console.beside"),
     # The whole system: a mistake in the file is told before it is loaded.
     ("packages/embedded/src/kaon_embedded/command.py", "kaon_embedded.running"),
+    # The same: the help of all commands is printed without it.
+    ("packages/embedded/src/kaon_embedded/serving.py", "kaon_embedded.served"),
 }
 
 

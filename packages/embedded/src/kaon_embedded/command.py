@@ -10,6 +10,7 @@ import typer
 
 from kaon.cli import options
 from kaon.cli.commands import runs
+from kaon_embedded.loading import loading
 
 
 def run(
@@ -93,7 +94,8 @@ def run(
     loaded, params = runs.prepare(file, workflow, param)
     if (resume or discard or from_run) and state is None:
         raise typer.BadParameter("--resume, --discard and --from need --state DIR")
-    from kaon_embedded.running import How, execute
+    with loading():
+        from kaon_embedded.running import How, execute
 
     how = How(
         slots=slots,

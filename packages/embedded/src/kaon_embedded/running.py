@@ -16,7 +16,7 @@ from kaon.client import params as parameters
 from kaon.dsl import Workflow
 from kaon_embedded import foreground
 from kaon_embedded.leftovers import leftovers
-from kaon_embedded.system import EmbeddedSettings, EmbeddedSystem, look, pools_of
+from kaon_embedded.system import EmbeddedSettings, EmbeddedSystem, look, pools_of, step_types_of
 from kaon_telemetry.logs import configure_logs
 from kaon_wire.errors import KaonError
 
@@ -69,7 +69,13 @@ def execute(loaded: Workflow, params: Mapping[str, Any], how: How) -> int:
     run_ids: list[str] = []
     with tempfile.TemporaryDirectory(prefix="kaon-run-") as scratch:
         pools = pools_of(loaded.definition())
-        settings = EmbeddedSettings(state=state or Path(scratch), slots=how.slots, pools=pools)
+        settings = EmbeddedSettings(
+            state=state or Path(scratch),
+            slots=how.slots,
+            pools=pools,
+            # A run that is resumed may have other steps than the file has now.
+            step_types=() if resume else step_types_of(loaded),
+        )
         with EmbeddedSystem(settings) as system, ExitStack() as beside:
             if lacks := system.lacks(loaded.definition()):
                 raise KaonError("; ".join(lacks))

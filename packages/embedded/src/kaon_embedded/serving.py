@@ -1,20 +1,14 @@
-"""`kaon serve`: the whole system in one process, for teams that begin."""
+"""`kaon serve`. What it serves with is loaded when it is called: the help of all commands is not to wait for it."""
 
 from __future__ import annotations
 
 import os
-import signal
-from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
 
-from kaon.cli import output
-from kaon_embedded.running import console_beside
-from kaon_embedded.system import DEFAULT_POOL, EmbeddedSettings, EmbeddedSystem
-from kaon_telemetry.logs import configure_logs
+from kaon_embedded.loading import loading
 
 
 def serve(
@@ -58,30 +52,17 @@ def serve(
     kaon serve --state /srv/kaon --address 0.0.0.0:7070 --slots 8 --ui
     kaon submit recommendations.py --watch    # in another terminal
     """
-    configure_logs("info" if verbose else "warning")
-    settings = EmbeddedSettings(
-        state=state,
-        slots=slots,
-        address=address,
-        pools=tuple(sorted({DEFAULT_POOL, *(pool or ())})),
-        durable=True,
-        drain_seconds=drain,
-    )
-    signal.signal(signal.SIGTERM, _interrupt)
-    with EmbeddedSystem(settings) as system, ExitStack() as beside:
-        output.say(
-            f"Kaon serves at {system.address} and keeps its state in {state}. Ctrl-C ends it."
+    with loading():
+        from kaon_embedded.served import Served, serve_until_interrupted
+
+    serve_until_interrupted(
+        Served(
+            state=state,
+            address=address,
+            slots=slots,
+            pools=tuple(pool or ()),
+            drain=drain,
+            console_port=port if ui else None,
+            verbose=verbose,
         )
-        if ui:
-            console = beside.enter_context(console_beside(settings, system, port))
-            output.say(f"The console; this link logs you in, once: {console.link('/')}")
-        try:
-            system.wait()
-        except KeyboardInterrupt:
-            output.note(
-                f"Ending: running steps have {drain:g} s. Unfinished runs go on when kaon serve --state {state} starts again."
-            )
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
+from kaon.dsl import Workflow
 from kaon_coordinator.bootstrap import Application
 from kaon_coordinator.retention import Keep
 from kaon_coordinator.settings import Settings as CoordinatorSettings
@@ -49,6 +50,8 @@ class EmbeddedSettings:
     durable: bool = False
     # Pools that steps may name; each has a runner with so many slots.
     pools: tuple[str, ...] = (DEFAULT_POOL,)
+    # Types of steps that are looked for on this machine; empty: all.
+    step_types: tuple[str, ...] = ()
     # Read-only, beside the process that runs the state: decides, executes and deletes nothing.
     looking: bool = False
 
@@ -73,6 +76,16 @@ def pools_of(definition: d.WorkflowDefinition) -> tuple[str, ...]:
     """Return the pools that the steps of a workflow name, and the default one."""
     named = {block.step.pool for block in all_blocks(definition.body) if block.step.pool}
     return tuple(sorted({DEFAULT_POOL, *named}))
+
+
+def step_types_of(workflow: Workflow) -> tuple[str, ...]:
+    """Return the types of the steps of a workflow and of its children; finding out what a machine has of others takes time."""
+    found = {
+        block.step.type
+        for block in all_blocks(workflow.definition().body)
+        if block.HasField("step")
+    }
+    return tuple(sorted(found.union(*(step_types_of(child) for child in workflow.children))))
 
 
 @contextmanager
@@ -169,6 +182,7 @@ class EmbeddedSystem:
             artifacts=self._settings.artifacts,
             work=self._settings.state / f"work{name}",
             scratch=self._scratch,
+            step_types=self._settings.step_types,
         )
         return self._build_runner(settings, RunnerTransport(self._broker, pool=settings.pool))
 

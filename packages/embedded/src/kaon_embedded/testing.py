@@ -20,7 +20,7 @@ from kaon.dsl import Workflow
 from kaon.step.artifact import Artifact
 from kaon.testing.running import FinishedRun, FinishedStep, Wanted
 from kaon_embedded.in_process import InProcessRunner, Stage
-from kaon_embedded.system import EmbeddedSettings, EmbeddedSystem, pools_of
+from kaon_embedded.system import EmbeddedSettings, EmbeddedSystem, pools_of, step_types_of
 from kaon_telemetry.logs import configure_logs
 from kaon_wire import canonical
 from kaon_wire.definitions.graphs import all_blocks
@@ -44,7 +44,12 @@ def run(wanted: Wanted) -> FinishedRun:
     )
     definitions = [_quick(flow.definition(), stage) for flow in workflows]
     pools = {pool for each in definitions for pool in pools_of(each)}
-    settings = EmbeddedSettings(state=directory, slots=_SLOTS, pools=tuple(sorted(pools)))
+    settings = EmbeddedSettings(
+        state=directory,
+        slots=_SLOTS,
+        pools=tuple(sorted(pools)),
+        step_types=step_types_of(wanted.workflow),
+    )
     with _importing(workflows), EmbeddedSystem(settings, partial(InProcessRunner, stage)) as system:
         if lacks := [text for each in definitions for text in system.lacks(each)]:
             raise KaonError("; ".join(lacks) + ". Give a fake: run_workflow(..., fakes=[...])")

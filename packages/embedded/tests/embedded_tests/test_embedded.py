@@ -33,11 +33,37 @@ def kaon(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=100)
 
 
-def test_the_tour_runs_in_one_process() -> None:
+# What takes long to load, and a small workflow does without.
+HEAVY = {"aiokafka", "alembic", "docker", "faust", "kafka", "kaon_console", "pandas", "requests"}
+
+
+def imported(error: str) -> set[str]:
+    """The packages that a process has imported, by what Python says of it when PYTHONPROFILEIMPORTTIME is set."""
+    lines = (
+        line.rpartition("|")[2].strip() for line in error.splitlines() if "import time" in line
+    )
+    return {line.partition(".")[0] for line in lines}
+
+
+def test_the_tour_runs_in_one_process_and_loads_no_more_than_it_needs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
     done = run_cli(str(TOUR), "-p", "count=2")
     assert done.returncode == 0, done.stderr
     assert "cycle#3/regions[region-2]/train" in done.stdout
     assert "run SUCCEEDED" in done.stdout
+    assert imported(done.stderr) & HEAVY == set()
+
+
+def test_the_help_of_all_commands_does_not_load_the_system(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
+    done = kaon("--help")
+    assert {name for name in ("run", "serve", "ui") if f" {name} " not in done.stdout} == set()
+    assert imported(done.stderr) & (HEAVY - {"kaon_console"}) == set()
+    assert not any(f"{part}." in done.stderr for part in ("sqlalchemy", "kaon_coordinator"))
 
 
 def test_a_wrong_parameter_is_refused_by_name() -> None:

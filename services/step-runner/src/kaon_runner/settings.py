@@ -71,6 +71,8 @@ class Settings:
     worker_idle_seconds: float = 300.0
     # Digests of code bundles whose workers are started in advance, "sha256:...,sha256:..." (KAON_PREWARM).
     prewarm: tuple[str, ...] = ()
+    # Types of steps that are looked for on this machine; empty: all that are installed (KAON_STEP_TYPES).
+    step_types: tuple[str, ...] = ()
     # Processes and threads that one step may have; 0: no bound (KAON_STEP_PROCESSES).
     step_processes: int = 4096
     # Steps that may wait inside a warm worker behind the running one (KAON_PREFETCH).

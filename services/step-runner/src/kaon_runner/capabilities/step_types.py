@@ -28,11 +28,16 @@ class StepTypes:
 
     @classmethod
     def discover(cls, settings: Settings) -> StepTypes:
-        """Load and detect every installed type. A type that cannot be loaded is logged and left out."""
+        """Load and detect every installed type, or those that the settings name.
+
+        A type that cannot be loaded is logged and left out.
+        """
         available: dict[str, StepType] = {}
         labels: dict[str, str] = {}
         missing: dict[str, str] = {}
         for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+            if settings.step_types and entry.name not in settings.step_types:
+                continue
             step_type, detection = detected(entry, settings)
             log.info(
                 "step type detected",

@@ -44,3 +44,8 @@ def test_a_runner_finds_the_types_that_need_nothing(tmp_path: Path) -> None:
     types = StepTypes.discover(Settings(work=tmp_path))
     assert {"python", "shell"} <= set(types.available)
     assert types.labels["step-type.shell"] == "yes"
+
+
+def test_a_runner_looks_for_the_types_that_its_settings_name(tmp_path: Path) -> None:
+    types = StepTypes.discover(Settings(work=tmp_path, step_types=("shell", "nobody-has-it")))
+    assert (list(types.available), types.missing) == (["shell"], {})
