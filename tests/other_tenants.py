@@ -51,6 +51,7 @@ KINDS: Mapping[str, str] = {
     "topics.key": "token",
     "idempotency_key": "key",
     "submitters": "submitter",
+    "put_by": "submitter",
     "origins": "origin",
     "output": "output",
     "metric": "output",
@@ -66,6 +67,8 @@ KINDS: Mapping[str, str] = {
     "artifact_uri": "uri",
 }
 NOT_NAMES = {
+    "put_roles",
+    "put_authentication",
     "reason",
     "comment",
     "parameter",
@@ -84,7 +87,9 @@ NOT_NAMES = {
     "params_cel.key",
     "params_cel.value",
 }
-_SECONDS = 0.3
+# Streams that are silent where there is nothing; the others answer at once.
+_SILENT = {"WatchModels"}
+_SECONDS, _PATIENCE = 0.3, 60.0
 _RUN_ID = re.compile(r"\b[0-9a-hjkmnp-tv-z]{26}\b")
 # Times, counts and ids that each call makes anew.
 _NUMBER = re.compile(r"\d+(?:[:.TZ-]+\d*)*")
@@ -171,7 +176,9 @@ async def outcome(
             answers = [await call(iter([request]), metadata=metadata)]
         elif method.server_streaming:
             stream = channel.unary_stream(path, **codecs)(
-                request, metadata=metadata, timeout=_SECONDS
+                request,
+                metadata=metadata,
+                timeout=_SECONDS if method.name in _SILENT else _PATIENCE,
             )
             # What comes later is of the caller's own: a stream begins with what is there.
             answers = [first] if (first := await stream.read()) is not aio.EOF else []
@@ -180,7 +187,7 @@ async def outcome(
             answers = [await channel.unary_unary(path, **codecs)(request, metadata=metadata)]
         text = "".join(MessageToJson(each, sort_keys=True) for each in answers)
     except aio.AioRpcError as error:
-        if method.server_streaming and error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
+        if method.name in _SILENT and error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
             return "silence"
         text = f"{error.code().name}: {error.details()}"
     for written in {named, named.replace('"', '\\"')} - {""}:

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from kafka import KafkaProducer
+from kafka.admin import KafkaAdminClient, NewTopic
 from shared_system import SharedSystem
 from support import load
 
 from kaon.client import Client, Endpoints
 from kaon_embedded.system import EmbeddedSettings, EmbeddedSystem
-from kaon_wire import topics
 from kaonapi.run.v1 import run_pb2, run_service_pb2
 from kaonapi.schedule.v1 import schedule_pb2 as s
 
@@ -26,8 +26,15 @@ PATIENCE = 60.0
 class Server:
     """A system without engines."""
 
-    def __init__(self, api: str, produce: Callable[[str, bytes], int] | None = None) -> None:
+    def __init__(
+        self,
+        api: str,
+        produce: Callable[[str, bytes], int] | None = None,
+        create: Callable[[str], None] | None = None,
+    ) -> None:
         self.api = api
+        # Makes a topic of one partition; None where there is no broker.
+        self.create = create
         # Sends a record to a topic and gives its offset; None where there is no broker.
         self.produce = produce
 
@@ -42,8 +49,14 @@ def server(
         system = shared_system.system
         producer = KafkaProducer(bootstrap_servers=system.kafka.address)
         send = producer.send
+
+        def create(topic: str) -> None:
+            admin = KafkaAdminClient(bootstrap_servers=system.kafka.address)
+            admin.create_topics([NewTopic(topic, 1, 1)])
+            admin.close()
+
         yield Server(
-            system.api, lambda topic, value: send(topic, value, partition=0).get(30).offset
+            system.api, lambda topic, value: send(topic, value, partition=0).get(30).offset, create
         )
         producer.close()
         return
@@ -123,8 +136,9 @@ def test_the_end_of_a_run_begins_another(client: Client) -> None:
 @pytest.mark.parametrize("server", [pytest.param("kafka", marks=pytest.mark.real)], indirect=True)
 def test_a_record_of_a_topic_begins_a_run(client: Client, server: Server) -> None:
     assert server.produce is not None
-    # Any topic will do; nobody else writes to this one here.
-    topic = topics.dead_letters(topics.STEP_EVENTS)
+    assert server.create is not None
+    topic = "orders"
+    server.create(topic)
     arrived = s.RecordArrived(topic=topic)
     cel = {"what": "event.value.word"}
     put = s.Schedule(name="fed", workflow="scheduled", record_arrived=arrived, params_cel=cel)

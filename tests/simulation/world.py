@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from kaon_coordinator import expressions
+from kaon_coordinator.access.bounds import TenantBounds
 from kaon_coordinator.engine.definition.limits import Limits
+from kaon_coordinator.matching.tenants import NO_LIMITS
 from kaon_coordinator.schedules.scheduler import Scheduler as SchedulesRunner
 from kaon_coordinator.schedules.scheduler import SchedulerParts
 from kaon_coordinator.shell.coordinator import Coordinator
@@ -266,6 +268,7 @@ class World:
             wake=coordinator.wake_owner,
             records=None,
             partitions=self.catalogue.run_partitions,
+            bounds=TenantBounds(member.store, NO_LIMITS),  # type: ignore[arg-type]
             now_us=process.now_us,
             new_run_id=lambda now_us: self.new_run_id(),
             # Between two looks nothing happens; they are what an idle world costs.

@@ -30,6 +30,18 @@ STEP_EVENTS = "step-events"
 STEP_LOGS = "step-logs"
 RUN_EVENTS = "run-events"
 MODEL_EVENTS = "model-events"
+_OWN = frozenset(
+    {
+        RUN_COMMANDS,
+        STEP_REQUESTS,
+        RUNNER_HEARTBEATS,
+        RUNNER_COMMANDS,
+        STEP_EVENTS,
+        STEP_LOGS,
+        RUN_EVENTS,
+        MODEL_EVENTS,
+    }
+)
 _STEP_READY_PREFIX = "step-ready."
 _DEAD_LETTER_SUFFIX = "-dlq"
 
@@ -53,6 +65,12 @@ def step_ready(pool: str) -> str:
 def dead_letters(topic: str) -> str:
     """Return the dead-letter topic of `topic`, for records that could not be applied, with the reason in their headers."""
     return topic + _DEAD_LETTER_SUFFIX
+
+
+def is_own(topic: str) -> bool:
+    """Tell whether a topic, or its dead letters, is Kaon's own in any deployment, or the broker's own."""
+    name = topic.removesuffix(_DEAD_LETTER_SUFFIX)
+    return name in _OWN or name.startswith((_STEP_READY_PREFIX, "__"))
 
 
 @dataclass(frozen=True, kw_only=True)

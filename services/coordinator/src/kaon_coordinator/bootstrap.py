@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from kaon_artifacts import ArtifactStore
 from kaon_coordinator import expressions
+from kaon_coordinator.access.bounds import TenantBounds
 from kaon_coordinator.api.feed import RunFeed
 from kaon_coordinator.api.log_archive import LogArchive
 from kaon_coordinator.api.others import Follow, OthersEvents
@@ -131,6 +132,7 @@ class Application:
                 partitions=settings.catalogue.run_partitions,
                 now_us=clocks.now_us,
                 new_run_id=new_run_id,
+                bounds=TenantBounds(self._store, settings.tenants),
                 limits=settings.limits,
             )
         )
@@ -144,6 +146,7 @@ class Application:
                 store=self._store.for_callers,
                 artifacts=artifacts,
                 validate=validator(settings.limits),
+                entitlements=settings.tenants,
                 limits=settings.limits,
                 tenant_limits=settings.calls.limits,
                 feed=feed,

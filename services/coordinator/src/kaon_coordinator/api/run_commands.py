@@ -209,7 +209,12 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
         self, request: r.SetRunPriorityRequest, context: Any
     ) -> r.SetRunPriorityResponse:
         """Change the priority of an active run."""
-        await self._active(request.run_id)
+        run_now = await self._active(request.run_id)
+        workflow = await self._threads.read(
+            self._threads.store.get_workflow, run_now.tenant, run_now.workflow, run_now.version
+        )
+        caller = principal.current()
+        await self._submission.bounds.check(workflow, request.priority, caller)
         wish = command_pb2.SetRunPriority(priority=request.priority)
         run = await self._submission.command(request.run_id, set_priority=wish)
         return r.SetRunPriorityResponse(run=run)

@@ -66,6 +66,7 @@ class RunServicer(RunCommandsServicer, TimeTravelServicer):
             labels=request.labels,
         )
         if request.validate_only:
+            await self._submission.check(new)
             return run_service_pb2.SubmitRunResponse(run=views.run(as_new(new)))
         run, created = await self._submission.submit(new)
         return run_service_pb2.SubmitRunResponse(run=views.run(run), created=created)

@@ -7,16 +7,18 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any, Protocol
 
+from kaon_coordinator.access import standing
 from kaon_coordinator.api import views
 from kaon_coordinator.api.quotas import Quotas
 from kaon_coordinator.api.submission import Submission, checked_key
 from kaon_coordinator.ids import new_run_id
-from kaon_coordinator.problems import InvalidRequest, Problem
+from kaon_coordinator.problems import Denied, InvalidRequest, Problem
 from kaon_coordinator.schedules import checking
 from kaon_coordinator.schedules.due import NEVER_US, first_state, next_scan_us
 from kaon_coordinator.schedules.schedule_state import Occasion, ScheduleState
 from kaon_coordinator.schedules.scheduled_runs import run_for
 from kaon_coordinator.store.base import NewRun, PermitRecord, ScheduleRecord, WorkflowRecord
+from kaon_coordinator.store.protocols.access_store import AccessStore
 from kaon_coordinator.store.protocols.permit_store import PermitStore
 from kaon_coordinator.store.protocols.schedule_store import ScheduleStore
 from kaon_coordinator.store.store_calls import StoreCalls
@@ -33,7 +35,7 @@ LARGEST_BACKFILL = 1_000
 _TAG = "tag:"
 
 
-class ScheduleServiceStore(ScheduleStore, PermitStore, Protocol):
+class ScheduleServiceStore(ScheduleStore, PermitStore, AccessStore, Protocol):
     """What the service needs of the store."""
 
 
@@ -66,8 +68,13 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
         schedule = _told(request.schedule)
         workflow = await self._submission.workflow(schedule.workflow, schedule.version)
         checking.check(schedule, workflow.definition, self._submission.limits)
+        caller, now_us = principal.current(), self._submission.now_us()
+        tenant = caller.tenant
+        await self._submission.bounds.check(workflow, schedule.priority, caller)
+        await self._check_topic(schedule)
         await self._submission.renewal.named_in(schedule.SerializeToString())
-        tenant, now_us = principal.current().tenant, self._submission.now_us()
+        schedule.put_by, schedule.put_authentication = caller.name, caller.authentication
+        schedule.put_roles.extend(sorted(caller.roles))
         state = await self._state(tenant, schedule, now_us)
         record = ScheduleRecord(
             tenant=tenant,
@@ -165,6 +172,17 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
             permits=[_permits(each) for each in found if each.key.startswith(_TAG)]
         )
 
+    async def _check_topic(self, schedule: s.Schedule) -> None:
+        """Check that the caller's tenant may read the topic of a schedule.
+
+        Raises:
+            Denied: It may not.
+        """
+        caller = principal.current()
+        tenant = await self._threads.read(self._store.find_tenant, caller.tenant)
+        if problem := standing.topic_problem(schedule, caller, tenant):
+            raise Denied(problem)
+
     async def _state(self, tenant: str, schedule: s.Schedule, now_us: int) -> ScheduleState:
         """Return the schedule's state; one with changed times or trigger begins anew."""
         try:
@@ -233,8 +251,10 @@ def _told(schedule: s.Schedule) -> s.Schedule:
     """Return the fields that a client may set; the server sets the others."""
     told = s.Schedule()
     told.CopyFrom(schedule)
-    for field in ("next_time", "last_time", "last_run_id", "last_error"):
-        told.ClearField(field)
+    for time in ("next_time", "last_time"):
+        told.ClearField(time)
+    told.last_run_id = told.last_error = told.put_by = told.put_authentication = ""
+    del told.put_roles[:]
     return told
 
 

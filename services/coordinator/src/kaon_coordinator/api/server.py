@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from prometheus_client import Histogram
 
 from kaon_artifacts import ArtifactStore
+from kaon_coordinator.access.bounds import TenantBounds
 from kaon_coordinator.api.access import AccessParts, AccessServicer
 from kaon_coordinator.api.artifact_renewal import ArtifactRenewal
 from kaon_coordinator.api.artifacts import ArtifactParts, ArtifactServicer
@@ -25,6 +26,7 @@ from kaon_coordinator.api.system import Broker, SystemParts, SystemServicer
 from kaon_coordinator.api.watch import Watcher
 from kaon_coordinator.api.workflows import Validate, WorkflowParts, WorkflowServicer
 from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
+from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants
 from kaon_coordinator.store.base import Store
 from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_service.access.guard import Guard
@@ -76,6 +78,8 @@ class ApiParts:
     partitions: int
     # Returns microseconds since the epoch.
     now_us: Callable[[], int]
+    # Quotas of tenants.
+    entitlements: Tenants = NO_LIMITS
     # Bounds of submissions.
     limits: Limits = DEFAULT
     # What each tenant may store.
@@ -120,6 +124,7 @@ class ApiServer(GrpcServer):
             outcomes=Outcomes(
                 store=parts.store, feed=parts.feed, answer_seconds=parts.answer_seconds
             ),
+            bounds=TenantBounds(parts.store, parts.entitlements),
             limits=parts.limits,
             quotas=quotas,
         )

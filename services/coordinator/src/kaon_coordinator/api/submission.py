@@ -12,6 +12,7 @@ from typing import Protocol
 import structlog
 
 from kaon_coordinator import params
+from kaon_coordinator.access.bounds import TenantBounds
 from kaon_coordinator.api import run_labels, views
 from kaon_coordinator.api.artifact_renewal import ArtifactRenewal
 from kaon_coordinator.api.outcomes import Outcomes
@@ -67,6 +68,7 @@ class Submission:
         renewal: Renews artifacts that callers need again.
         outcomes: Waits for the outcomes of commands.
         quotas: Refuses runs beyond the limits of their tenants.
+        bounds: Bounds what tenants submit.
     """
 
     def __init__(
@@ -79,10 +81,12 @@ class Submission:
         renewal: ArtifactRenewal,
         outcomes: Outcomes,
         quotas: Quotas,
+        bounds: TenantBounds,
         limits: Limits = DEFAULT,
     ) -> None:
         self.now_us = now_us
         self.limits = limits
+        self.bounds = bounds
         self._threads = store
         self._wake_owner = wake
         self.partitions = partitions
@@ -149,7 +153,9 @@ class Submission:
         Raises:
             Conflict: The idempotency key was used for another payload.
             Exhausted: The run exceeds a limit of its tenant.
+            Denied, InvalidRequest: See `check`.
         """
+        await self.check(run)
         await self._quotas.check_runs([run])
         await self.renewal.named_in(*map(str.encode, run.params.values()))
         stored, created = await self._submitter.submit(run)
@@ -160,13 +166,34 @@ class Submission:
             self.wake(stored.partition, stored)
         return stored, created
 
+    async def check(self, run: NewRun) -> None:
+        """Check that a run stays within the bounds of its tenant.
+
+        Raises:
+            Denied: Its priority is too high for the caller.
+            InvalidRequest: A step can never fit into the tenant's quota.
+        """
+        workflow = await self.workflow(run.workflow, run.version)
+        await self.bounds.check(workflow, run.priority, principal.current())
+
+    async def like(self, run: RunRecord, new: NewRun, **changes: object) -> NewRun:
+        """Copy the priority of an earlier run to a new one, as far as the caller may, and change fields."""
+        workflow = await self.workflow(new.workflow, new.version)
+        caller = principal.current()
+        priority = await self.bounds.lowered(workflow, run.row.priority, caller)
+        return replace(new, priority=priority, **changes)  # type: ignore[arg-type]
+
     async def submit_all(self, runs: Sequence[NewRun]) -> list[tuple[RunRecord, bool]]:
         """Store many runs in batches, and answer each in its place.
 
         Raises:
             Conflict: An idempotency key was used for another payload; earlier runs are stored.
             Exhausted: The runs exceed a limit of their tenant; none is stored.
+            Denied, InvalidRequest: See `check`; nothing is stored.
         """
+        alike = {(run.workflow, run.version, run.priority): run for run in runs}
+        for run in alike.values():
+            await self.check(run)
         await self._quotas.check_runs(runs)
         answers: list[tuple[RunRecord, bool]] = []
         for first in range(0, len(runs), _TOGETHER):
@@ -258,11 +285,6 @@ def checked_key(key: str) -> str:
             f"idempotency_key {key!r}: keys with {' or '.join(_OWN_KEYS)} at their start are Kaon's own"
         )
     return key
-
-
-def like(run: RunRecord, new: NewRun, **changes: object) -> NewRun:
-    """Copy the origin of an earlier run to a new one."""
-    return replace(new, priority=run.row.priority, **changes)  # type: ignore[arg-type]
 
 
 def as_new(run: NewRun) -> RunRecord:

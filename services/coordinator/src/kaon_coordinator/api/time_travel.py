@@ -8,7 +8,7 @@ from typing import Any
 from kaon_coordinator import replay
 from kaon_coordinator.api import gate_rules, plans, views
 from kaon_coordinator.api.forking import checked_reset
-from kaon_coordinator.api.submission import Submission, as_new, checked_key, like
+from kaon_coordinator.api.submission import Submission, as_new, checked_key
 from kaon_coordinator.engine.definition.compiled import compile_workflow
 from kaon_coordinator.engine.rows import codec
 from kaon_coordinator.engine.rows.row_views import step_view
@@ -39,7 +39,8 @@ class TimeTravelServicer(run_service_pb2_grpc.RunServiceServicer):
         run = await self._found(request.run_id)
         workflow = await self._submission.workflow(run.workflow, request.version or run.version)
         new = self._new_run(run, workflow, request)
-        made, created = await self._submission.submit(like(run, new, origin=f"rerun:{run.run_id}"))
+        new = await self._submission.like(run, new, origin=f"rerun:{run.run_id}")
+        made, created = await self._submission.submit(new)
         return r.RerunRunResponse(run=views.run(made), created=created)
 
     async def GetRunAt(self, request: r.GetRunAtRequest, context: Any) -> r.GetRunAtResponse:  # noqa: N802
@@ -89,7 +90,7 @@ class TimeTravelServicer(run_service_pb2_grpc.RunServiceServicer):
                 submission.limits,
             )
             return r.ForkRunResponse(run=views.run(as_new(new)), plan=plan)
-        fork = like(
+        fork = await self._submission.like(
             run,
             new,
             fork_run_id=run.run_id,

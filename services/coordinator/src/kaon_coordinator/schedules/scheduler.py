@@ -14,6 +14,8 @@ from typing import Protocol, TypeAlias
 
 import structlog
 
+from kaon_coordinator.access import standing
+from kaon_coordinator.access.bounds import TenantBounds
 from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.faults import Fault, going_on, note_fault
@@ -36,6 +38,7 @@ from kaon_coordinator.store.base import (
     ScheduleStep,
     SetAside,
 )
+from kaon_coordinator.store.protocols.access_store import AccessStore
 from kaon_coordinator.store.protocols.aside_store import AsideStore
 from kaon_coordinator.store.protocols.run_store import RunStore
 from kaon_coordinator.store.protocols.schedule_store import ScheduleStore
@@ -50,6 +53,8 @@ log = structlog.get_logger(__name__)
 
 # Upper bound of schedules per scan and of records per evaluation.
 _AT_ONCE = 100_000
+# Before the reason why a schedule submits nothing.
+_STOPS = "it stops: "
 _RECORDS = 100
 # Upper bound of topics read at once, and the time-out of one read.
 _TOPICS_AT_ONCE = 32
@@ -59,8 +64,12 @@ _TOPIC_SECONDS = 30.0
 _Key: TypeAlias = tuple[str, str]
 
 
-class SchedulerStore(ScheduleStore, RunStore, WorkflowStore, AsideStore, Protocol):
+class SchedulerStore(ScheduleStore, RunStore, WorkflowStore, AsideStore, AccessStore, Protocol):
     """What the scheduler needs of the store."""
+
+
+class Stopped(KaonError):
+    """Who put the schedule may not act any more."""
 
 
 class TopicSilent(KaonError):
@@ -84,6 +93,8 @@ class SchedulerParts:
     now_us: Callable[[], int]
     # Returns a fresh id for a run submitted at this time.
     new_run_id: Callable[[int], str]
+    # Bounds of tenants.
+    bounds: TenantBounds
     # Bounds of submitted runs.
     limits: Limits = DEFAULT
     every_seconds: float = 1.0
@@ -186,6 +197,8 @@ class Scheduler:
                 reason=str(error),
             )
             self._backoff.record_failure(schedule, schedule.revision, now_us)
+        except Stopped as error:
+            await self._stop(schedule, epoch, str(error))
         except Exception as error:
             about = {"schedule": schedule.name, "tenant": schedule.tenant}
             await self._set_aside(
@@ -194,6 +207,18 @@ class Scheduler:
         else:
             self._backoff.clear(schedule)
             await self._take_back(schedule)
+
+    async def _stop(self, schedule: ScheduleRecord, epoch: int, reason: str) -> None:
+        """Show why a schedule stops, and look again later: what falls due meanwhile is treated by `catch_up`."""
+        revision, text = schedule.revision, f"{_STOPS}{reason}"
+        state = ScheduleState.from_json(schedule.state)
+        if state.last_error != text:
+            log.warning("schedule stops", schedule=schedule.name, reason=reason)
+            kept = replace(state, last_error=text).to_json()
+            step = ScheduleStep(schedule=schedule, next_us=schedule.next_us, state=kept)
+            if await self._parts.store.run(self._store.advance_schedule, epoch, step) is not None:
+                revision += 1
+        self._backoff.record_failure(schedule, revision, self._parts.now_us())
 
     async def _set_aside(self, schedule: ScheduleRecord, epoch: int, fault: Fault) -> None:
         """Store the error of a schedule that cannot be evaluated, and delay its next evaluation."""
@@ -226,7 +251,10 @@ class Scheduler:
             self._aside.discard(key)
 
     async def _treat(self, schedule: ScheduleRecord, epoch: int, now_us: int) -> None:
-        state = ScheduleState.from_json(schedule.state)
+        await self._check_standing(schedule, now_us)
+        kept = state = ScheduleState.from_json(schedule.state)
+        if kept.last_error.startswith(_STOPS):
+            state = replace(kept, last_error="")
         try:
             occasions, came = await self._occasions(schedule, state, now_us)
         except (Unavailable, TopicSilent):
@@ -242,7 +270,7 @@ class Scheduler:
         runs, came = await self._runs(schedule, plan.submit, came, now_us)
         came = replace(came, buffered=plan.buffered)
         next_us = due.next_scan_us(schedule.definition, came, now_us)
-        if came == state and next_us == schedule.next_us:
+        if came == kept and next_us == schedule.next_us:
             return
         step = ScheduleStep(
             schedule=schedule,
@@ -261,6 +289,18 @@ class Scheduler:
             passed = replace(state, last_us=came.last_us, cursor_us=came.cursor_us, seen=came.seen)
             passed = replace(passed, positions=came.positions, buffered=None, last_error=str(fault))
             await self._write(replace(step, runs=(), messages=(), state=passed.to_json()), epoch)
+
+    async def _check_standing(self, schedule: ScheduleRecord, now_us: int) -> None:
+        """Check that the schedule may act.
+
+        Raises:
+            Stopped: It may not.
+        """
+        reason = await self._parts.store.read(
+            standing.problem, self._store, schedule.tenant, schedule.definition, now_us
+        )
+        if reason:
+            raise Stopped(reason)
 
     async def _write(self, step: ScheduleStep, epoch: int) -> None:
         answers = await self._parts.store.run(self._store.advance_schedule, epoch, step)
@@ -362,6 +402,8 @@ class Scheduler:
                     new_run_id=self._parts.new_run_id,
                     limits=self._parts.limits,
                 )
+                caller = standing.putter(schedule.tenant, schedule.definition)
+                await self._parts.bounds.check(workflow, run.priority, caller)
             except Unavailable:
                 raise
             except KaonError as error:

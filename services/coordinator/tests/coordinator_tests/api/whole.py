@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 from grpc import aio
 
+from kaon_coordinator.access.bounds import TenantBounds
 from kaon_coordinator.api.feed import RunFeed
 from kaon_coordinator.api.log_archive import LogArchive
 from kaon_coordinator.api.server import ApiParts, ApiServer
@@ -17,9 +18,10 @@ from kaon_coordinator.bootstrap import validator
 from kaon_coordinator.engine.definition.limits import DEFAULT
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.ids import new_run_id
+from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants
 from kaon_coordinator.schedules.scheduler import Scheduler, SchedulerParts
 from kaon_coordinator.transport.memory_records import MemoryRecords
-from kaon_service.access.guard import NO_GUARD
+from kaon_service.access.guard import NO_GUARD, Guard
 from kaonapi.run.v1 import run_service_pb2 as r
 from kaonapi.run.v1 import run_service_pb2_grpc
 from kaonapi.schedule.v1 import schedule_pb2_grpc
@@ -70,7 +72,13 @@ class Whole:
 
 
 @asynccontextmanager
-async def serving(world: World, owner: str = "first") -> AsyncIterator[Whole]:
+async def serving(
+    world: World,
+    owner: str = "first",
+    *,
+    guard: Guard = NO_GUARD,
+    entitlements: Tenants = NO_LIMITS,
+) -> AsyncIterator[Whole]:
     """A coordinator with its API. Schedules are looked at only when a test does it."""
     member = Member(world, owner)
     await member.start()
@@ -85,12 +93,14 @@ async def serving(world: World, owner: str = "first") -> AsyncIterator[Whole]:
         wake=wake,
         records=MemoryRecords(world.broker),
         partitions=partitions,
+        bounds=TenantBounds(member.store, entitlements),
         now_us=world.now_us,
         new_run_id=new_run_id,
     )
     server = ApiServer(
         ApiParts(
-            guard=NO_GUARD,
+            guard=guard,
+            entitlements=entitlements,
             store=member.store,
             artifacts=world.artifacts,
             validate=validator(DEFAULT),

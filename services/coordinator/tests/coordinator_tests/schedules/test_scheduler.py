@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from kaon_coordinator.access.bounds import TenantBounds
 from kaon_coordinator.ids import new_run_id
+from kaon_coordinator.matching.tenants import NO_LIMITS
 from kaon_coordinator.schedules import due
 from kaon_coordinator.schedules.due import first_state, next_scan_us
 from kaon_coordinator.schedules.schedule_state import ScheduleState
@@ -24,13 +26,15 @@ from kaon_wire import canonical, topics
 from kaon_wire.errors import Unavailable
 from kaon_wire.memory import MemoryBroker
 from kaonapi.model.v1 import model_pb2
-from kaonapi.run.v1 import run_pb2
+from kaonapi.run.v1 import history_pb2, run_pb2
 from kaonapi.schedule.v1 import schedule_pb2 as s
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 from ..store.build import batch, new_run
 
 HOUR_US = 3_600_000_000
+# A topic that is not Kaon's.
+_ORDERS = topics.Topic(name="orders", message=history_pb2.RunEvents, partitions=2)
 PARTITIONS = 4
 
 
@@ -45,7 +49,9 @@ class Desk:
             number: self.store.claim_partition(number, "me") for number in range(PARTITIONS)
         }
         self.woken: list[int] = []
-        self.broker = MemoryBroker([*topics.Catalogue().topics()], clock=lambda: self.now_us / 1e6)
+        self.broker = MemoryBroker(
+            [*topics.Catalogue().topics(), _ORDERS], clock=lambda: self.now_us / 1e6
+        )
         self.scheduler = self.another()
         self.register("w")
 
@@ -61,6 +67,7 @@ class Desk:
             "wake": wake,
             "records": MemoryRecords(self.broker),
             "partitions": PARTITIONS,
+            "bounds": TenantBounds(self.thread, NO_LIMITS),
             "now_us": lambda: self.now_us,
             "new_run_id": new_run_id,
         }
@@ -281,7 +288,7 @@ async def test_the_event_tells_which_run_has_ended(desk: Desk) -> None:
     assert dict(made.params) == {"from_run": f'"{run.run_id}"', "score": "0.5"}
 
 
-TOPIC = topics.RUN_EVENTS
+TOPIC = "orders"
 
 
 async def test_every_record_gives_one_run_and_the_position_is_kept_with_it(desk: Desk) -> None:
@@ -405,13 +412,13 @@ async def test_a_topic_that_does_not_answer_holds_nobody_up(desk: Desk) -> None:
     scheduler = desk.another(records=records, every_seconds=0.01)
     desk.put("a-silent", record_arrived=s.RecordArrived(topic="silent"))
     desk.put("b-hourly", cron=HOURLY)
-    desk.put("c-records", record_arrived=s.RecordArrived(topic=topics.RUN_EVENTS))
+    desk.put("c-records", record_arrived=s.RecordArrived(topic=TOPIC))
     task = asyncio.create_task(scheduler.run())
     try:
         await asyncio.wait_for(records.asked.wait(), 5)
         await until(lambda: bool(desk.state("c-records").positions))
         desk.now_us += HOUR_US
-        desk.broker.produce(topics.RUN_EVENTS, 0, b"x")
+        desk.broker.produce(TOPIC, 0, b"x")
         await until(lambda: len(desk.runs()) == 2)
         assert {run.origin for run in desk.runs()} == {"schedule:b-hourly", "schedule:c-records"}
     finally:
