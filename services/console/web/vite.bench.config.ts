@@ -1,7 +1,7 @@
 import react from "@vitejs/plugin-react";
 import { defineConfig } from "vite";
 
-// The page of `benchmarks/console_frames.py`: it is no part of what is served.
+// The page of `benchmarks/console/frames.py`: it is no part of what is served.
 export default defineConfig({
   plugins: [react()],
   publicDir: false,

@@ -38,6 +38,8 @@ function generatedSpans(): Spans {
     readySeq: column((at) => at * 3 + 1),
     leasedSeq: column((at) => at * 3 + 2),
     endSeq: column((at) => at * 3 + 3),
+    step: Uint32Array.from({ length: COUNT }, (_, at) => at),
+    changes: { seq: new Uint32Array(), step: new Uint32Array(), status: new Uint8Array() },
   };
 }
 

@@ -140,6 +140,12 @@ def _packed(
     clock = Clock([at for span in chosen for at in (span.ready, span.leased, span.end)])
     ready_seqs = [spans.ready_seq[span.number] for span in chosen]
     pairs = list(zip(chosen, ready_seqs, strict=True))
+    steps = {spans.step[span.number] for span in chosen}
+    changes = [
+        number
+        for number, step in enumerate(spans.change_step)
+        if step in steps and (not seq or spans.change_seq[number] <= seq)
+    ]
     return run_view_pb2.GetSpansResponse(
         seq=seq,
         count=len(chosen),
@@ -161,4 +167,8 @@ def _packed(
         ready_seq=u32(ready_seqs),
         leased_seq=u32(span.leased_seq - first if span.leased_seq else 0 for span, first in pairs),
         thinned=thinned,
+        step=u32(spans.step[span.number] for span in chosen),
+        change_seq=u32(spans.change_seq[number] for number in changes),
+        change_step=u32(spans.change_step[number] for number in changes),
+        change_status=u8(spans.change_status[number] for number in changes),
     )

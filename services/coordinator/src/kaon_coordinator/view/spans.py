@@ -40,11 +40,19 @@ class Spans:
         # Microseconds since the epoch, 0 when they have not come.
         self.ready, self.leased, self.end = array("q"), array("q"), array("q")
         self.ready_seq, self.leased_seq, self.end_seq = array("q"), array("q"), array("q")
+        # Number of the step of each span, in order of their first spans.
+        self.step = array("L")
+        # What else changed the status of a step, in order of the events: 0 stands for a reset.
+        self.change_seq, self.change_step = array("q"), array("L")
+        self.change_status = array("B")
         # The span before of the same step; -1 for none.
         self._before = array("q")
         # By path of the step: its last span, and the events of its metrics.
         self._last: dict[str, int] = {}
         self._reports: dict[str, array[int]] = {}
+        # Steps whose holder was asked to stop, and steps that were reset and have not begun again.
+        self._stopping: set[str] = set()
+        self._reset: set[str] = set()
         # By path of a foreach: the index of each cell by its path.
         self._cells: dict[str, int] = {}
         self._node_numbers: dict[tuple[str, str], int] = {}
@@ -79,12 +87,18 @@ class Spans:
                 self._ready(event)
             elif kind == "step_leased":
                 self._leased(event)
+            elif kind == "step_stop_requested":
+                self._stopping.add(event.step_stop_requested.path)
+                self._change(event.step_stop_requested.path, event, t.CANCELLING)
             elif kind == "step_ended":
-                self._end(event.step_ended.path, event, event.step_ended.status)
+                self._ended(event)
             elif kind == "step_retry_scheduled":
                 self._end(event.step_retry_scheduled.path, event, t.FAILED)
+                self._change(event.step_retry_scheduled.path, event, t.PENDING)
             elif kind == "step_lease_lost":
-                self._end(event.step_lease_lost.path, event, t.PENDING)
+                self._lost(event)
+            elif kind == "blocks_reset":
+                self._reset_under(event)
             elif kind == "step_reported" and event.step_reported.HasField("metric"):
                 self._reports.setdefault(event.step_reported.path, array("q")).append(event.seq)
             elif kind == "cell_started":
@@ -113,6 +127,9 @@ class Spans:
         for column in (self.leased, self.end, self.leased_seq, self.end_seq):
             column.append(0)
         self._before.append(number)
+        self.step.append(self.step[number] if number >= 0 else len(self._last))
+        self._stopping.discard(told.path)
+        self._reset.discard(told.path)
         self._last[told.path] = len(self.ready) - 1
 
     def _leased(self, event: history_pb2.HistoryEvent) -> None:
@@ -129,6 +146,40 @@ class Spans:
             return
         self.end[number], self.end_seq[number] = event.time_us, event.seq
         self.outcome[number] = outcome
+
+    def _ended(self, event: history_pb2.HistoryEvent) -> None:
+        told = event.step_ended
+        if self._is_open(told.path):
+            self._end(told.path, event, told.status)
+        elif told.path not in self._reset:
+            self._change(told.path, event, told.status)
+
+    def _lost(self, event: history_pb2.HistoryEvent) -> None:
+        path = event.step_lease_lost.path
+        if not self._is_open(path):
+            return
+        leased = self.leased[self._last[path]]
+        stays = t.CANCELLING if path in self._stopping else t.RUNNING if leased else t.READY
+        self._end(path, event, t.PENDING)
+        self._change(path, event, stays)
+
+    def _reset_under(self, event: history_pb2.HistoryEvent) -> None:
+        places = set(event.blocks_reset.paths)
+        for path in self._last:
+            if path not in self._reset and not places.isdisjoint(ancestors(path)):
+                self._reset.add(path)
+                self._change(path, event, t.NONE)
+
+    def _is_open(self, path: str) -> bool:
+        number = self._last.get(path, -1)
+        return number >= 0 and not self.end[number]
+
+    def _change(self, path: str, event: history_pb2.HistoryEvent, status: int) -> None:
+        number = self._last.get(path, -1)
+        if number >= 0:
+            self.change_seq.append(event.seq)
+            self.change_step.append(self.step[number])
+            self.change_status.append(status)
 
     def _cell(self, told: history_pb2.CellStarted) -> None:
         # Only cells of outermost foreaches are drawn as such.
@@ -159,6 +210,14 @@ class Spans:
             if number == len(self.runners):
                 self.runners.append(runner_id)
         return number
+
+
+def ancestors(path: str) -> Iterator[str]:
+    """Return a path, and the blocks and cells around it: "a[x]/b" is in "a[x]" and "a"."""
+    yield path
+    for at, sign in enumerate(path):
+        if sign in "/[#=":
+            yield path[:at]
 
 
 class SpanBook:

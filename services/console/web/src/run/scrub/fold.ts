@@ -7,56 +7,83 @@ import type { Spans } from "../timeline/spans";
 /** What is prepared once for all moments. */
 export interface Folder {
   readonly spans: Spans;
-  /** By span: the next attempt of the same step, or -1. */
+  /** By span: the next one of the same step, or -1. */
   readonly next: Int32Array;
+  /** By span: the first change of its step that came after it became ready and before the next one did, or -1. */
+  readonly changed: Int32Array;
+  /** By change: the next one of the same span, or -1. */
+  readonly then: Int32Array;
 }
 
 export function folder(spans: Spans): Folder {
-  const next = new Int32Array(spans.count).fill(-1);
+  const { changes, count, step } = spans;
+  const next = new Int32Array(count).fill(-1);
+  const changed = new Int32Array(count).fill(-1);
+  const then = new Int32Array(changes.seq.length).fill(-1);
   const newest = new Map<number, number>();
-  for (let at = 0; at < spans.count; at++) {
-    const instance = instanceOf(spans, at);
-    const before = newest.get(instance);
+  const lastOf = new Map<number, number>();
+  let change = 0;
+  // Both in order of the events: each change belongs to the span that is the newest of its step by then.
+  const take = (before: number): void => {
+    for (; change < changes.seq.length && (changes.seq[change] as number) < before; change++) {
+      const span = newest.get(changes.step[change] as number);
+      if (span === undefined) continue;
+      const last = lastOf.get(span);
+      if (last === undefined) changed[span] = change;
+      else then[last] = change;
+      lastOf.set(span, change);
+    }
+  };
+  for (let at = 0; at < count; at++) {
+    take(spans.readySeq[at] as number);
+    const before = newest.get(step[at] as number);
     if (before !== undefined) next[before] = at;
-    newest.set(instance, at);
+    newest.set(step[at] as number, at);
   }
-  return { spans, next };
+  take(Number.POSITIVE_INFINITY);
+  return { spans, next, changed, then };
 }
 
-// A node and a cell as one number: 2^32 cells times 2^16 nodes fit into a double.
-function instanceOf(spans: Spans, at: number): number {
-  return (spans.node[at] as number) * 2 ** 32 + (spans.cell[at] as number);
-}
-
-/** How a step stood after an event, by the attempt that was its newest then. */
-function statusAt(spans: Spans, next: Int32Array, at: number, seq: number): number {
+/** How a step stood after an event, by the attempt that was its newest then; 0 when it was reset and had not begun again. */
+function statusAt({ spans, changed, then }: Folder, at: number, seq: number): number {
   const end = spans.endSeq[at] as number;
   const leased = spans.leasedSeq[at] as number;
+  let since = spans.readySeq[at] as number;
+  let status: number = Status.READY;
   if (end !== 0 && end <= seq) {
-    const after = next[at] as number;
-    // Another attempt follows: until it is ready the step waits.
-    if (after >= 0 && (spans.attempt[after] as number) > (spans.attempt[at] as number)) return Status.PENDING;
-    return spans.outcome[at] as number;
+    since = end;
+    status = spans.outcome[at] as number;
+  } else if (leased !== 0 && leased <= seq) {
+    since = leased;
+    status = Status.RUNNING;
   }
-  return leased !== 0 && leased <= seq ? Status.RUNNING : Status.READY;
+  for (let change = changed[at] as number; change >= 0; change = then[change] as number) {
+    const when = spans.changes.seq[change] as number;
+    if (when > seq) break;
+    if (when >= since) status = spans.changes.status[change] as number;
+  }
+  return status;
 }
 
 /** By node (index as in `nodes`): how many of its instances had each status. */
-export function foldAt({ spans, next }: Folder, seq: number): Counts[] {
+export function foldAt(fold: Folder, seq: number): Counts[] {
+  const { spans, next } = fold;
   const counts = spans.nodes.map(noCounts);
   for (let at = 0; at < spans.count; at++) {
     if ((spans.readySeq[at] as number) > seq) break;
     const after = next[at] as number;
     if (after >= 0 && (spans.readySeq[after] as number) <= seq) continue;
+    const status = statusAt(fold, at, seq);
+    if (status === Status.UNSPECIFIED) continue;
     const node = counts[spans.node[at] as number] as Counts;
-    const status = statusAt(spans, next, at, seq);
     node[status] = (node[status] ?? 0) + 1;
   }
   return counts;
 }
 
 /** The statuses of the cells of a foreach at a moment: of one node, or of the worst of its nodes. */
-export function foldCells({ spans, next }: Folder, block: string, seq: number, into: Uint8Array): void {
+export function foldCells(fold: Folder, block: string, seq: number, into: Uint8Array): void {
+  const { spans, next } = fold;
   into.fill(0);
   const within = spans.blocks.map((of) => of === block);
   for (let at = 0; at < spans.count; at++) {
@@ -66,7 +93,7 @@ export function foldCells({ spans, next }: Folder, block: string, seq: number, i
     if (after >= 0 && (spans.readySeq[after] as number) <= seq) continue;
     const cell = spans.cell[at] as number;
     if (cell >= into.length) continue;
-    into[cell] = worse(into[cell] as number, statusAt(spans, next, at, seq));
+    into[cell] = worse(into[cell] as number, statusAt(fold, at, seq));
   }
 }
 

@@ -14,10 +14,15 @@ interface Made {
   leased?: number;
   end?: number;
   outcome?: number;
+  /** Another attempt follows. */
+  retried?: boolean;
 }
 
 function made(list: Made[]): Spans {
   const nodes = [...new Set(list.map((span) => span.node))];
+  const stepOf = (span: Made): string => `${span.node} ${span.cell ?? 0}`;
+  const steps = [...new Set(list.map(stepOf))];
+  const retried = list.filter((span) => span.retried);
   const column = (of: (span: Made) => number): Float64Array => Float64Array.from(list.map(of));
   return {
     count: list.length,
@@ -37,12 +42,18 @@ function made(list: Made[]): Spans {
     readySeq: column((span) => span.ready),
     leasedSeq: column((span) => span.leased ?? 0),
     endSeq: column((span) => span.end ?? 0),
+    step: Uint32Array.from(list.map((span) => steps.indexOf(stepOf(span)))),
+    changes: {
+      seq: Uint32Array.from(retried.map((span) => span.end ?? 0)),
+      step: Uint32Array.from(retried.map((span) => steps.indexOf(stepOf(span)))),
+      status: new Uint8Array(retried.length).fill(Status.PENDING),
+    },
   };
 }
 
 const RETRIED = made([
   { node: "load", ready: 1, leased: 2, end: 3 },
-  { node: "train", ready: 4, leased: 5, end: 6, outcome: Status.FAILED },
+  { node: "train", ready: 4, leased: 5, end: 6, outcome: Status.FAILED, retried: true },
   { node: "train", attempt: 2, ready: 8, leased: 9, end: 10 },
 ]);
 

@@ -28,6 +28,10 @@ export interface Spans {
   readonly leasedSeq: Float64Array;
   /** 0 when it has not ended. */
   readonly endSeq: Float64Array;
+  /** By span: the number of its step. */
+  readonly step: Uint32Array;
+  /** What else changed the status of a step, in order of the events; status 0 is a reset. */
+  readonly changes: { readonly seq: Uint32Array; readonly step: Uint32Array; readonly status: Uint8Array };
 }
 
 export function spansOf(response: GetSpansResponse): Spans {
@@ -52,6 +56,12 @@ export function spansOf(response: GetSpansResponse): Spans {
     readySeq,
     leasedSeq: after(readySeq, uint32(response.leasedSeq), leased),
     endSeq: after(readySeq, uint32(response.endSeq), end),
+    step: uint32(response.step),
+    changes: {
+      seq: uint32(response.changeSeq),
+      step: uint32(response.changeStep),
+      status: response.changeStatus.slice(),
+    },
   };
 }
 
