@@ -8,20 +8,33 @@ import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.admin import (
+    ACL,
+    ACLOperation,
+    ACLPermissionType,
+    KafkaAdminClient,
+    NewTopic,
+    ResourcePattern,
+    ResourceType,
+)
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from kaon_local.errors import ForeignServer, NotReady, StartFailed
 from kaon_local.fetch import build_once, jars
 from kaon_local.ports import HOST, free_port, listening
 from kaon_local.process import Command
+from kaon_local.secure.files import write_private
+from kaon_local.secure.kafka_accounts import ADMINISTRATOR, KafkaAccounts, user_of
 from kaon_local.server import Server
+from kaon_service.kafka_security import KafkaSecurity
+from kaon_wire.topic_rights import Right
 
 _JVM = ("-Xms256m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 _FORMAT_SECONDS = 60
 _ADMIN_TIMEOUT_MS = 5_000
+_OPEN: Mapping[str, Any] = {}
 
 
 class TopicSpec(Protocol):
@@ -58,6 +71,8 @@ class KafkaConfig:
     # Names a cluster whose storage is empty; existing storage keeps its name. An answer under another name is somebody else's.
     cluster_id: str = field(default_factory=lambda: new_cluster_id())  # noqa: PLW0108 -- defined below
     proxied: ProxiedListener | None = None
+    # TLS, passwords and rights; None: anybody on this machine may do anything.
+    closed: KafkaAccounts | None = None
     # Broker settings added to, or instead of, the default ones.
     settings: Mapping[str, str] = field(default_factory=dict)
 
@@ -84,7 +99,19 @@ class Kafka(Server):
     def endpoints(self) -> dict[str, str]:
         return {"KAON_KAFKA": self.address}
 
+    def account(self, name: str) -> dict[str, str]:
+        """What a client is told to connect as one of the accounts; nothing when anybody may."""
+        closed = self.config.closed
+        return closed.variables(name) if closed is not None else {}
+
+    @property
+    def administrator(self) -> dict[str, Any]:
+        """Arguments of kafka-python's clients that may do everything."""
+        return KafkaSecurity.read(self.account(ADMINISTRATOR)).arguments
+
     def _prepare(self) -> None:
+        if self.config.closed is not None:
+            self.config.closed.make()
         _write_settings(self.state, self.config)
         if not (self.state / "data" / "meta.properties").exists():
             self._format()
@@ -98,6 +125,7 @@ class Kafka(Server):
             self.config.cluster_id,
             "-c",
             str(self.state / "server.properties"),
+            *(self.config.closed.format_arguments() if self.config.closed is not None else ()),
         )
         argv = (
             *_java(self.state),
@@ -117,8 +145,11 @@ class Kafka(Server):
     def _probe(self) -> None:
         if not listening(self.config.port):
             raise NotReady(f"nothing listens at {self.address}")
-        check_cluster(self.address, self.config.cluster_id)
-        ensure_topics(self.address, self.config.topics)
+        administrator = self.administrator
+        check_cluster(self.address, self.config.cluster_id, administrator)
+        ensure_topics(self.address, self.config.topics, administrator)
+        if self.config.closed is not None:
+            ensure_rights(self.address, self.config.closed.rights, administrator)
 
 
 def new_cluster_id() -> str:
@@ -143,9 +174,9 @@ def _stored_cluster_id(state: Path) -> str | None:
     )
 
 
-def check_cluster(address: str, cluster_id: str) -> None:
+def check_cluster(address: str, cluster_id: str, security: Mapping[str, Any] = _OPEN) -> None:
     """Raise ForeignServer unless the broker at `address` belongs to the cluster; NotReady if it does not answer yet."""
-    admin = _admin(address)
+    admin = _admin(address, security)
     try:
         found = admin.describe_cluster()["cluster_id"]
     except KafkaError as error:
@@ -158,9 +189,11 @@ def check_cluster(address: str, cluster_id: str) -> None:
         )
 
 
-def ensure_topics(address: str, topics: Iterable[TopicSpec]) -> None:
+def ensure_topics(
+    address: str, topics: Iterable[TopicSpec], security: Mapping[str, Any] = _OPEN
+) -> None:
     """Create the topics that do not exist and return when each has a leader; NotReady while the broker cannot yet."""
-    admin = _admin(address)
+    admin = _admin(address, security)
     try:
         known = set(admin.list_topics())
         missing = [topic for topic in topics if topic.name not in known]
@@ -173,6 +206,31 @@ def ensure_topics(address: str, topics: Iterable[TopicSpec]) -> None:
         raise NotReady(f"the broker at {address} cannot create topics yet: {error!r}") from error
     finally:
         admin.close()
+
+
+def ensure_rights(
+    address: str, rights: Iterable[Right], security: Mapping[str, Any] = _OPEN
+) -> None:
+    """Grant the accounts of a closed broker their rights; NotReady while the broker cannot yet."""
+    acls = [
+        ACL(
+            principal=f"User:{user_of(right.account)}",
+            host="*",
+            operation=ACLOperation[right.operation],
+            permission_type=ACLPermissionType.ALLOW,
+            resource_pattern=ResourcePattern(ResourceType[right.resource], right.name),
+        )
+        for right in rights
+    ]
+    admin = _admin(address, security)
+    try:
+        refused = admin.create_acls(acls)["failed"]
+    except KafkaError as error:
+        raise NotReady(f"the broker at {address} cannot grant rights yet: {error!r}") from error
+    finally:
+        admin.close()
+    if refused:
+        raise NotReady(f"the broker at {address} cannot grant rights yet: {refused[0].__name__}")
 
 
 def class_archive() -> Path:
@@ -217,9 +275,11 @@ class _Recorder(Kafka):
         return _broker(self.state, f"-XX:ArchiveClassesAtExit={self._archive}")
 
 
-def _admin(address: str) -> KafkaAdminClient:
+def _admin(address: str, security: Mapping[str, Any]) -> KafkaAdminClient:
     try:
-        return KafkaAdminClient(bootstrap_servers=address, request_timeout_ms=_ADMIN_TIMEOUT_MS)
+        return KafkaAdminClient(
+            bootstrap_servers=address, request_timeout_ms=_ADMIN_TIMEOUT_MS, **security
+        )
     except KafkaError as error:
         raise NotReady(f"the broker at {address} does not answer: {error!r}") from error
 
@@ -250,9 +310,10 @@ def _broker(state: Path, archive_option: str) -> Command:
 
 def _write_settings(state: Path, config: KafkaConfig) -> None:
     (state / "log4j2.properties").write_text(_LOG4J)
-    lines = {**_settings(state, config), **config.settings}
-    (state / "server.properties").write_text(
-        "".join(f"{key}={value}\n" for key, value in lines.items())
+    closed = config.closed.settings() if config.closed is not None else {}
+    lines = {**_settings(state, config), **closed, **config.settings}
+    write_private(
+        state / "server.properties", "".join(f"{key}={value}\n" for key, value in lines.items())
     )
 
 
@@ -262,6 +323,8 @@ def _settings(state: Path, config: KafkaConfig) -> dict[str, str]:
     if config.proxied is not None:
         listeners["PROXIED"] = config.proxied.port
         advertised["PROXIED"] = config.proxied.advertised_port
+    if config.closed is not None:
+        listeners["CERTIFICATES"] = advertised["CERTIFICATES"] = config.closed.certificate_port
     single = ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic")
     return {
         "process.roles": "broker,controller",

@@ -21,10 +21,13 @@ from kaon_local.paths import cache
 from kaon_local.ports import free_port
 from kaon_local.registry import Registry, RegistryConfig
 from kaon_local.secure.closed import Closed
+from kaon_local.secure.lines import Lines
 from kaon_local.server import Component
 from kaon_local.service import Service, ServiceConfig
 from kaon_local.spark import SparkConfig, SparkServer
 from kaon_local.supervisor import Report, Supervisor
+from kaon_wire.topic_rights import COORDINATOR, PUBLISHER, VIEW
+from kaon_wire.topic_rights import runner as runner_account
 from kaon_wire.topics import Catalogue
 
 HOST = "127.0.0.1"
@@ -70,6 +73,8 @@ class SystemConfig:
     runner_kafka: str | None = None
     # A second listener of the broker, whose clients come through a proxy.
     proxied: ProxiedListener | None = None
+    # TLS and accounts at the broker, lease tokens, and signed commands to runners (docs/lines.md).
+    closed_lines: bool = False
 
 
 class System:
@@ -84,9 +89,15 @@ class System:
         # Where each service serves its metrics, host:port.
         self.metrics: dict[str, str] = {}
         self._base: list[Component] = []
+        self.lines: Lines | None = None
+        if config.closed_lines or config.closed is not None:
+            self.lines = Lines(config.state / "lines", self.catalogue)
         add = self.supervisor.add
         broker = KafkaConfig(
-            state=config.state / "kafka", topics=self.catalogue.topics(), proxied=config.proxied
+            state=config.state / "kafka",
+            topics=self.catalogue.topics(),
+            proxied=config.proxied,
+            closed=self.lines.kafka if self.lines is not None else None,
         )
         self.kafka = add(Kafka(broker))
         self.hdfs: Hdfs | None = None
@@ -126,6 +137,8 @@ class System:
     def start(self) -> None:
         """Starts everything and returns when all of it is healthy."""
         self.config.state.mkdir(parents=True, exist_ok=True)
+        if self.lines is not None:
+            self.lines.make()
         self.supervisor.start()
 
     def stop(self) -> None:
@@ -182,7 +195,7 @@ class System:
         self.docker = self.supervisor.add(_EngineWithBase(DockerConfig(state=docker_state())))
         self.registry = self.supervisor.add(Registry(RegistryConfig(state=state / "registry")))
 
-    def _common(self, name: str) -> dict[str, str]:
+    def _common(self, name: str, account: str = "") -> dict[str, str]:
         catalogue = self.catalogue
         self.metrics[name] = f"{HOST}:{free_port()}"
         common = {
@@ -194,6 +207,8 @@ class System:
             "KAON_POOLS": ",".join(catalogue.pools),
             "KAON_METRICS": self.metrics[name],
         }
+        if self.lines is not None and account:
+            common |= self.lines.variables(account)
         if self.docker is not None:
             common |= self.docker.endpoints()
         if self.spark is not None:
@@ -207,9 +222,8 @@ class System:
             return {}
         if name.startswith("step-runner"):
             return closed.runners
-        if name.startswith("coordinator"):
-            return closed.files.coordinators
-        return closed.files.publishers if name == "model-publisher" else closed.files.services
+        audits = name.startswith("coordinator") or name == "model-publisher"
+        return closed.files.auditors if audits else closed.files.services
 
     @property
     def _ca(self) -> Path | None:
@@ -226,7 +240,8 @@ class System:
                 state=state,
                 module="kaon_coordinator",
                 probe=partial(probes.grpc_serving, address, ca=self._ca),
-                env=self._common(name) | {"KAON_ADDRESS": address, "KAON_DATABASE": database},
+                env=self._common(name, COORDINATOR)
+                | {"KAON_ADDRESS": address, "KAON_DATABASE": database},
                 endpoints={"KAON_SERVER" if first else f"KAON_SERVER_{name[-1]}": address},
             )
         )
@@ -234,7 +249,7 @@ class System:
     def _publisher(self) -> Service:
         state = self.config.state / "publisher"
         address = f"{HOST}:{self.config.publisher_port or free_port()}"
-        env = self._common("model-publisher") | {
+        env = self._common("model-publisher", PUBLISHER) | {
             "KAON_PUBLISHER_ADDRESS": address,
             "KAON_PUBLISHER_DATABASE": f"sqlite:///{state}/models.db",
             "KAON_PUBLISHER_LAYOUTS": str(state / "layouts"),
@@ -256,7 +271,7 @@ class System:
 
     def _view(self) -> Service:
         address = f"{HOST}:{self.config.view_port or free_port()}"
-        env = self._common("view") | {
+        env = self._common("view", VIEW) | {
             "KAON_VIEW_ADDRESS": address,
             "KAON_DATABASE": self.coordinator.config.env["KAON_DATABASE"],
         }
@@ -295,7 +310,7 @@ class System:
         name = f"step-runner-{number}"
         state = self.config.state / name
         health = free_port()
-        env = self._common(name) | {
+        env = self._common(name, runner_account(extra.get("KAON_POOL", "default"))) | {
             "KAON_RUNNER_ID": f"runner-{number}",
             "KAON_SLOTS": str(self.config.slots),
             "KAON_WORK": str(state / "work"),

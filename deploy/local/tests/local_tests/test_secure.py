@@ -10,13 +10,18 @@ from kaon_coordinator.access.sources import static_token
 from kaon_coordinator.store.sql import open_store
 from kaon_local.secure import tokens
 from kaon_local.secure.closed import Closed, close
+from kaon_local.secure.lines import Lines
 from kaon_local.secure.people import ADMINISTRATOR, PEOPLE, TENANTS, USUAL, runner
 from kaon_service.access.access_settings import access_from
 from kaon_service.access.building import guard_of, service_keys
 from kaon_service.access.credentials import Credentials, StaticToken
 from kaon_service.command_signatures import CommandSigner, CommandVerifier
+from kaon_service.kafka_security import KafkaSecurity
 from kaon_service.roles import Kind
+from kaon_wire import topic_rights
 from kaon_wire.lease_tokens import LeaseKeys
+from kaon_wire.topic_rights import COORDINATOR, PUBLISHER, VIEW
+from kaon_wire.topics import Catalogue
 
 
 class _Everybody:
@@ -91,15 +96,24 @@ def test_a_shell_reads_what_was_written(tmp_path: Path) -> None:
 
 async def test_services_understand_all_that_they_are_told(tmp_path: Path) -> None:
     made = closed(tmp_path)
-    settings = access_from(made.files.coordinators)
+    settings = access_from(made.files.auditors)
     everybody = _Everybody(f"sqlite:///{tmp_path}/kaon.db")
     guard = guard_of(settings, tokens=everybody, tenants=everybody)
     assert guard.credentials is not None
     assert service_keys(settings) is not None
-    assert LeaseKeys.read(made.files.publishers) is not None
-    assert CommandSigner.read(made.files.coordinators) is not None
-    assert CommandVerifier.read(made.runners, pool="default") is not None
-    assert not {"KAON_SERVICE_KEYS", "KAON_LEASE_KEYS", "KAON_COMMAND_KEY"} & made.runners.keys()
+    lines = Lines(tmp_path / "lines", Catalogue())
+    lines.make()
+    lines.kafka.make()
+    assert LeaseKeys.read(lines.variables(COORDINATOR)) is not None
+    assert LeaseKeys.read(lines.variables(PUBLISHER)) is not None
+    assert CommandSigner.read(lines.variables(COORDINATOR)) is not None
+    told = lines.variables(topic_rights.runner("default"))
+    assert CommandVerifier.read(told, pool="default") is not None
+    for service in (COORDINATOR, PUBLISHER, VIEW, topic_rights.runner("default")):
+        security = KafkaSecurity.read(lines.variables(service))
+        assert (security.protocol, security.user) == ("SASL_SSL", f"kaon-{service}")
+    secret = {"KAON_SERVICE_KEYS", "KAON_LEASE_KEYS", "KAON_COMMAND_KEY"}
+    assert not secret & (made.runners | told).keys()
     for holder in (*PEOPLE, ADMINISTRATOR, runner("default")):
         shown = {"authorization": f"Bearer {made.tokens[holder.variable]}"}
         caller = await guard.admission.authenticate(Credentials(metadata=shown))

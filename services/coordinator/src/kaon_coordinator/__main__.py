@@ -30,9 +30,11 @@ log = structlog.get_logger("kaon_coordinator")
 
 def _application(settings: Settings) -> Application:
     spans = open_spans("kaon-coordinator", os.environ)
-    transport = FaustTransport(settings.kafka, catalogue=settings.catalogue)
-    follow = partial(follow_run_events, settings.kafka, settings.catalogue.run_partitions)
-    return Application(settings, transport, spans, KafkaRecords(settings.kafka), follow=follow)
+    kafka, security, catalogue = settings.kafka, settings.kafka_security, settings.catalogue
+    transport = FaustTransport(kafka, catalogue=catalogue, security=security)
+    follow = partial(follow_run_events, kafka, security, catalogue.run_partitions)
+    records = KafkaRecords(kafka, security)
+    return Application(settings, transport, spans, records, follow=follow)
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from kaon_coordinator.retention import Keep
 from kaon_service.access.limits import tenant_file
 from kaon_service.call_settings import CallSettings, call_settings
 from kaon_service.command_signatures import CommandSigner
+from kaon_service.kafka_security import OPEN, KafkaSecurity
 from kaon_wire import topics
 from kaon_wire.definitions.names import POOL_NAME, POOL_NAME_RULE
 from kaon_wire.errors import InvalidValue
@@ -25,6 +26,9 @@ class Settings:
 
     # KAON_KAFKA: host:port of brokers, separated by commas.
     kafka: str = "127.0.0.1:9092"
+    # KAON_KAFKA_SECURITY, KAON_KAFKA_CA, KAON_KAFKA_USER, KAON_KAFKA_PASSWORD_FILE, KAON_KAFKA_CERT, KAON_KAFKA_KEY: how to
+    # connect to them (docs/lines.md).
+    kafka_security: KafkaSecurity = OPEN
     # KAON_DATABASE: an SQLAlchemy URL; sqlite:///FILE or postgresql+psycopg://...
     database: str = "sqlite:///kaon.db"
     # KAON_ADDRESS: where the gRPC API listens.
@@ -86,6 +90,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         )
     return Settings(
         kafka=environment.get("KAON_KAFKA", default.kafka),
+        kafka_security=KafkaSecurity.read(environment),
         database=environment.get("KAON_DATABASE", default.database),
         address=environment.get("KAON_ADDRESS", default.address),
         advertised_address=environment.get("KAON_ADVERTISED_ADDRESS", default.advertised_address),

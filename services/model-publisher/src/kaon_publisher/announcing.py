@@ -11,6 +11,7 @@ from kafka.errors import KafkaError
 
 from kaon_publisher.store.registry import ModelStore
 from kaon_service.background import in_rounds
+from kaon_service.kafka_security import OPEN, KafkaSecurity
 from kaon_wire.errors import Unavailable
 from kaon_wire.topics import MODEL_EVENTS
 
@@ -48,12 +49,13 @@ class Broker(Protocol):
 class KafkaBroker:
     """The topic model-events of a Kafka broker."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, security: KafkaSecurity = OPEN) -> None:
         self._producer = KafkaProducer(
             bootstrap_servers=address.split(","),
             acks="all",
             retries=5,
             reconnect_backoff_max_ms=1000,
+            **security.arguments,
         )
 
     def send(self, value: bytes) -> None:

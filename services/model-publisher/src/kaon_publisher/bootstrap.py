@@ -49,7 +49,9 @@ class Application:
             NO_GUARD, recorder=self._auditing.recorder, rates=Rates(settings.calls.limits)
         )
         self._server = GrpcServer([SERVICE, *self._auditing.services], call_rules(guard))
-        self._broker = KafkaBroker(settings.kafka) if settings.kafka else None
+        self._broker = (
+            KafkaBroker(settings.kafka, settings.kafka_security) if settings.kafka else None
+        )
         self._tasks = BackgroundTasks()
         self._registry = CollectorRegistry()
         self._metrics_server: MetricsServer | None = None

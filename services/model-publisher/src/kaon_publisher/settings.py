@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from kaon_service.call_settings import CallSettings, call_settings
+from kaon_service.kafka_security import OPEN, KafkaSecurity
 from kaon_wire.errors import InvalidValue
 
 N = TypeVar("N", int, float)
@@ -42,6 +43,8 @@ class Settings:
     docker_host: str = ""
     # KAON_KAFKA: brokers; empty: announcements go over gRPC only.
     kafka: str = ""
+    # KAON_KAFKA_SECURITY and the variables that belong to it: how to connect to them (docs/lines.md).
+    kafka_security: KafkaSecurity = OPEN
     # KAON_METRICS: host:port at which Prometheus reads metrics; empty: metrics are not served.
     metrics: str = ""
     # What is recorded of calls, and how many of them are taken.
@@ -69,6 +72,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         ),
         docker_host=environment.get("DOCKER_HOST", default.docker_host),
         kafka=environment.get("KAON_KAFKA", default.kafka),
+        kafka_security=KafkaSecurity.read(environment),
         metrics=environment.get("KAON_METRICS", default.metrics),
         calls=call_settings(environment),
     )

@@ -20,6 +20,7 @@ from kaon_runner.telemetry import RunnerTelemetry
 from kaon_runner.transport.command_gate import CommandGate
 from kaon_runner.transport.kafka import KafkaTransport
 from kaon_service.command_signatures import CommandVerifier
+from kaon_service.kafka_security import KafkaSecurity
 from kaon_telemetry.endpoint import MetricsServer
 from kaon_telemetry.logs import configure_logs
 from kaon_telemetry.metrics import RunnerMetrics
@@ -80,6 +81,7 @@ def main() -> None:
     try:
         settings = parse(sys.argv[1:])
         verifier = CommandVerifier.read(os.environ, pool=settings.pool)
+        security = KafkaSecurity.read(os.environ)
     except (InvalidSettings, InvalidValue) as error:
         print(f"kaon-runner: {error}", file=sys.stderr)
         sys.exit(2)
@@ -88,7 +90,7 @@ def main() -> None:
     metrics = RunnerMetrics()
     telemetry = RunnerTelemetry(settings.runner_id, metrics, spans)
     gate = CommandGate(verifier, metrics.dropped_commands.inc)
-    transport = KafkaTransport(settings.kafka, pool=settings.pool, gate=gate)
+    transport = KafkaTransport(settings.kafka, pool=settings.pool, gate=gate, security=security)
     service = build_runner(settings, transport, telemetry=telemetry)
     about = {
         "runner_id": settings.runner_id,

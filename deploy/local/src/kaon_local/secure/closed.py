@@ -31,7 +31,7 @@ class Closed:
     @property
     def runners(self) -> dict[str, str]:
         """What the runners are told."""
-        return self.files.runners | {"KAON_TOKEN": self.tokens[runner(self.pool).variable]}
+        return self.files.clients | {"KAON_TOKEN": self.tokens[runner(self.pool).variable]}
 
     def write_environment(self, endpoints: Mapping[str, str]) -> None:
         """Write the file for shells.

@@ -1,6 +1,5 @@
 """The files of a closed system: made once, and kept as long as the directory is."""
 
-import base64
 import json
 import os
 import secrets
@@ -11,6 +10,7 @@ from pathlib import Path
 import trustme
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from kaon_local.ports import HOST
 from kaon_local.secure.people import AUDIENCE, CLIENT_ID, PEOPLE
@@ -46,23 +46,9 @@ class Files:
         return self.directory / "issuer.toml"
 
     @property
-    def coordinators(self) -> dict[str, str]:
-        """What coordinators are told."""
-        return self.publishers | {"KAON_COMMAND_KEY": str(self.directory / "command.key")}
-
-    @property
-    def publishers(self) -> dict[str, str]:
-        """What model publishers are told."""
-        return self.services | {
-            "KAON_LEASE_KEYS": str(self.directory / "lease-keys"),
-            "KAON_AUDIT_KEY": str(self.directory / "audit.key"),
-        }
-
-    @property
-    def runners(self) -> dict[str, str]:
-        """What runners are told: they have no key of the services."""
-        public_keys = {"KAON_COMMAND_PUBLIC_KEYS": str(self.directory / "command-public-keys")}
-        return self.clients | public_keys
+    def auditors(self) -> dict[str, str]:
+        """What coordinators and model publishers are told: they write the audit log."""
+        return self.services | {"KAON_AUDIT_KEY": str(self.directory / "audit.key")}
 
     @property
     def services(self) -> dict[str, str]:
@@ -86,10 +72,7 @@ class Files:
         if not self.ca.exists():
             self._make_certificates()
         self._make("service-keys", lambda: f"{secrets.token_hex(4)} {secrets.token_urlsafe(48)}\n")
-        self._make("lease-keys", lambda: base64.b64encode(secrets.token_bytes(32)).decode() + "\n")
-        self._make("audit.key", lambda: _private_text(Ed25519PrivateKey.generate()))
-        if not (self.directory / "command.key").exists():
-            self._make_command_keys()
+        self._make("audit.key", lambda: private_text(Ed25519PrivateKey.generate()))
         # The port may be another one than the last time.
         self._write("auth.toml", self._rules())
         self._write("issuer.toml", self._issuer())
@@ -102,14 +85,6 @@ class Files:
         self._write("server.key", server.private_key_pem.bytes().decode())
         # The last one: what is there is whole.
         self._write("ca.pem", authority.cert_pem.bytes().decode())
-
-    def _make_command_keys(self) -> None:
-        key = Ed25519PrivateKey.generate()
-        public = key.public_key().public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-        self._write("command-public-keys", public.decode())
-        self._write("command.key", _private_text(key))
 
     def _rules(self) -> str:
         return "".join(
@@ -155,7 +130,8 @@ def write_private(path: Path, content: str) -> None:
     partial.replace(path)
 
 
-def _private_text(key: Ed25519PrivateKey) -> str:
+def private_text(key: PrivateKeyTypes) -> str:
+    """Return a private key in the form that every program reads (PEM, PKCS 8)."""
     return key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,

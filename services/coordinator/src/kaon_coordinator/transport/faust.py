@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 
 import faust
 import structlog
+from faust.auth import Credentials, SASLCredentials, SSLCredentials
 
 from kaon_coordinator.transport.assignments import by_topic, check_assignment, check_counts
 from kaon_coordinator.transport.base import GROUP_TOPICS, Handler, Incoming, Send, TopicPartition
@@ -29,7 +30,9 @@ from kaon_coordinator.transport.offsets import EndOffsets
 from kaon_coordinator.transport.patience import retry_group_requests, retry_unknown_errors
 from kaon_coordinator.transport.producing import Outgoing, Producing
 from kaon_coordinator.transport.threads import ConsumerThread
+from kaon_service.kafka_security import OPEN, SCRAM, KafkaSecurity, Protocol
 from kaon_wire.errors import KaonError, Unavailable
+from kaon_wire.topic_rights import COORDINATORS_GROUP
 from kaon_wire.topics import RUN_COMMANDS, Catalogue, dead_letters
 
 log = structlog.get_logger(__name__)
@@ -46,7 +49,7 @@ class OffsetGap(KaonError):
 class FaustSettings:
     """Settings of a coordinator's membership. Times are seconds."""
 
-    group: str = "kaon-coordinator"
+    group: str = COORDINATORS_GROUP
     # A member that is silent for so long loses its partitions.
     session: float = 10.0
     heartbeat: float = 2.0
@@ -85,21 +88,34 @@ class FaustTransport:
     Args:
         bootstrap: host:port of a broker, or several with commas.
         catalogue: The deployment's topics: the broker's partition counts must agree with it.
+        security: How to connect to the broker.
         settings: Times and bounds.
     """
 
     def __init__(
-        self, bootstrap: str, *, catalogue: Catalogue, settings: FaustSettings = DEFAULT
+        self,
+        bootstrap: str,
+        *,
+        catalogue: Catalogue,
+        security: KafkaSecurity = OPEN,
+        settings: FaustSettings = DEFAULT,
     ) -> None:
         self._bootstrap = bootstrap
+        self._security = security
         self._catalogue = catalogue
         self._settings = settings
         self._last_contact = time.monotonic()
         self._producing = Producing(
-            bootstrap=bootstrap, patience=settings.patience, heard=self._hear
+            bootstrap=bootstrap,
+            security=security,
+            patience=settings.patience,
+            heard=self._hear,
         )
         self._offsets = EndOffsets(
-            bootstrap=bootstrap, patience=settings.patience, heard=self._hear
+            bootstrap=bootstrap,
+            security=security,
+            patience=settings.patience,
+            heard=self._hear,
         )
         self._app: Any = None
         self._items: deque[_Item] = deque()
@@ -199,6 +215,7 @@ class FaustTransport:
         app = faust.App(
             settings.group,
             broker=[f"kafka://{address}" for address in self._bootstrap.split(",")],
+            broker_credentials=_credentials(self._security),
             autodiscover=False,
             # Faust insists on a directory; without tables it stays empty, so all processes may share it.
             datadir=f"{tempfile.gettempdir()}/kaon-faust-{os.getuid()}",
@@ -396,6 +413,20 @@ class FaustTransport:
             self._ended.set_exception(error)
             # An error that no caller asks for must not be reported at garbage collection.
             self._ended.exception()
+
+
+def _credentials(security: KafkaSecurity) -> Credentials | None:
+    match security.protocol:
+        case Protocol.SASL_SSL:
+            return SASLCredentials(
+                mechanism=SCRAM,
+                username=security.user,
+                password=security.password,
+                ssl_context=security.context,
+            )
+        case Protocol.SSL:
+            return SSLCredentials(security.context)
+    return None
 
 
 def _incoming(event: faust.Event) -> Incoming:

@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 
 from kaon_coordinator.transport.base import TopicPartition
 from kaon_coordinator.transport.transient import may_pass
+from kaon_service.kafka_security import KafkaSecurity
 from kaon_wire.errors import Unavailable
 
 _PAUSE_SECONDS = 0.25
@@ -23,12 +24,21 @@ class EndOffsets:
 
     Args:
         bootstrap: host:port of a broker, or several with commas.
+        security: How to connect to it.
         patience: The time-out of a question, in seconds.
         heard: Called whenever the broker has answered.
     """
 
-    def __init__(self, *, bootstrap: str, patience: float, heard: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        *,
+        bootstrap: str,
+        security: KafkaSecurity,
+        patience: float,
+        heard: Callable[[], None],
+    ) -> None:
         self._bootstrap = bootstrap
+        self._security = security
         self._patience = patience
         self._heard = heard
         self._consumer: AIOKafkaConsumer | None = None
@@ -40,7 +50,10 @@ class EndOffsets:
             Unavailable: No broker answers.
         """
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap, enable_auto_commit=False, request_timeout_ms=5_000
+            bootstrap_servers=self._bootstrap,
+            enable_auto_commit=False,
+            request_timeout_ms=5_000,
+            **self._security.arguments,
         )
         try:
             await consumer.start()

@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 
 from kaon_coordinator.transport.base import Send, TopicPartition
 from kaon_coordinator.transport.transient import may_pass
+from kaon_service.kafka_security import KafkaSecurity
 from kaon_wire.errors import Unavailable
 
 log = structlog.get_logger(__name__)
@@ -48,12 +49,21 @@ class Producing:
 
     Args:
         bootstrap: host:port of a broker, or several with commas.
+        security: How to connect to it.
         patience: The seconds after which an undelivered send fails.
         heard: Called whenever the broker has answered.
     """
 
-    def __init__(self, *, bootstrap: str, patience: float, heard: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        *,
+        bootstrap: str,
+        security: KafkaSecurity,
+        patience: float,
+        heard: Callable[[], None],
+    ) -> None:
         self._bootstrap = bootstrap
+        self._security = security
         self._patience = patience
         self._heard = heard
         self._producer: AIOKafkaProducer | None = None
@@ -73,6 +83,7 @@ class Producing:
             metadata_max_age_ms=30_000,
             retry_backoff_ms=100,
             max_request_size=8 * 1024 * 1024,
+            **self._security.arguments,
         )
         try:
             await producer.start()

@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from google.protobuf.message import DecodeError
 
+from kaon_service.kafka_security import KafkaSecurity
 from kaon_wire import topics
 from kaonapi.run.v1 import history_pb2
 
@@ -20,19 +21,26 @@ _AGAIN_SECONDS = 1.0
 
 
 async def follow_run_events(
-    brokers: str, partitions: int, told: Callable[[history_pb2.RunEvents], None]
+    brokers: str,
+    security: KafkaSecurity,
+    partitions: int,
+    told: Callable[[history_pb2.RunEvents], None],
 ) -> None:
     """Tells every record from now on, until cancelled. What comes while the broker is away is not told: the database has it.
 
     Args:
         brokers: host:port, separated by commas.
+        security: how to connect to them.
         partitions: of the topic.
         told: called on the event loop.
     """
     while True:
         # No group: everybody reads everything, and nothing is committed.
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=brokers, enable_auto_commit=False, auto_offset_reset="latest"
+            bootstrap_servers=brokers,
+            enable_auto_commit=False,
+            auto_offset_reset="latest",
+            **security.arguments,
         )
         try:
             await consumer.start()

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from kaon_coordinator.schedules.topic_records import Fetched, Record
+from kaon_service.kafka_security import OPEN, KafkaSecurity
 from kaon_wire.errors import NotFound, Unavailable
 
 # How long a read waits for records that are known to exist.
@@ -25,10 +26,12 @@ class KafkaRecords:
 
     Args:
         brokers: host:port, separated by commas.
+        security: How to connect to them.
     """
 
-    def __init__(self, brokers: str) -> None:
+    def __init__(self, brokers: str, security: KafkaSecurity = OPEN) -> None:
         self._brokers = brokers
+        self._security = security
         # The most recently read topic comes last.
         self._topics: OrderedDict[str, _TopicReader] = OrderedDict()
 
@@ -36,7 +39,7 @@ class KafkaRecords:
         """Return records; see `RecordSource`."""
         reader = self._topics.get(topic)
         if reader is None:
-            reader = self._topics[topic] = _TopicReader(self._brokers, topic)
+            reader = self._topics[topic] = _TopicReader(self._brokers, self._security, topic)
         self._topics.move_to_end(topic)
         fetched = await reader.fetch(positions, limit)
         for name in [name for name, each in self._topics.items() if not each.busy][:-_CONSUMERS]:
@@ -52,8 +55,9 @@ class KafkaRecords:
 class _TopicReader:
     """Reads one topic, with a consumer that is created on demand."""
 
-    def __init__(self, brokers: str, topic: str) -> None:
+    def __init__(self, brokers: str, security: KafkaSecurity, topic: str) -> None:
         self._brokers = brokers
+        self._security = security
         self._topic = topic
         self._consumer: AIOKafkaConsumer | None = None
         # One caller at a time assigns, moves and reads a consumer.
@@ -121,6 +125,7 @@ class _TopicReader:
                 bootstrap_servers=self._brokers,
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
+                **self._security.arguments,
             )
             try:
                 await consumer.start()

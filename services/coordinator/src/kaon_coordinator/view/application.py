@@ -55,7 +55,9 @@ class Application:
         reads = await self._opened()
         settings, threads = self._settings, Threads()
         if settings.kafka:
-            source = kafka_source(settings.kafka, settings.catalogue.run_partitions)
+            source = kafka_source(
+                settings.kafka, settings.kafka_security, settings.catalogue.run_partitions
+            )
         else:
             source = polling_source(reads, threads, POLL_SECONDS)
         artifacts = ArtifactStore(settings.artifacts)

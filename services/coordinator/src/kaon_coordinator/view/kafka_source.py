@@ -6,12 +6,13 @@ from functools import partial
 
 from kaon_coordinator.transport.run_events import follow_run_events
 from kaon_coordinator.view.sources import Ear, Source
+from kaon_service.kafka_security import KafkaSecurity
 from kaonapi.run.v1 import history_pb2
 
 
-def kafka_source(brokers: str, partitions: int) -> Source:
+def kafka_source(brokers: str, security: KafkaSecurity, partitions: int) -> Source:
     """Topic run-events."""
-    return lambda ear: follow_run_events(brokers, partitions, partial(_tell, ear))
+    return lambda ear: follow_run_events(brokers, security, partitions, partial(_tell, ear))
 
 
 def _tell(ear: Ear, record: history_pb2.RunEvents) -> None:

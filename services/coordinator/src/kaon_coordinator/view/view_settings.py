@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from kaon_coordinator.settings import catalogue_from
 from kaon_service.call_settings import CallSettings, call_settings
+from kaon_service.kafka_security import OPEN, KafkaSecurity
 from kaon_wire import topics
 
 
@@ -20,6 +21,8 @@ class Settings:
     database: str = "sqlite:///kaon.db"
     # KAON_KAFKA: host:port of brokers, separated by commas; empty: there is none, and the database is looked at periodically.
     kafka: str = ""
+    # KAON_KAFKA_SECURITY and the variables that belong to it: how to connect to them (docs/lines.md).
+    kafka_security: KafkaSecurity = OPEN
     # KAON_ARTIFACTS: where the whole logs of attempts are kept, as an fsspec URL.
     artifacts: str = "file:///var/lib/kaon/artifacts"
     # KAON_METRICS: host:port at which Prometheus reads metrics; empty: nowhere.
@@ -41,6 +44,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         address=environment.get("KAON_VIEW_ADDRESS", default.address),
         database=environment.get("KAON_DATABASE", default.database),
         kafka=environment.get("KAON_KAFKA", default.kafka),
+        kafka_security=KafkaSecurity.read(environment),
         artifacts=environment.get("KAON_ARTIFACTS", default.artifacts),
         metrics=environment.get("KAON_METRICS", default.metrics),
         catalogue=catalogue_from(environment),

@@ -19,6 +19,7 @@ from kafka.errors import KafkaError
 from kaon_runner.transport.base import Deliver, Done, TransportClosed
 from kaon_runner.transport.command_gate import OPEN_GATE, CommandGate
 from kaon_runner.transport.decoding import Decoder
+from kaon_service.kafka_security import OPEN, KafkaSecurity
 from kaon_wire.errors import Unavailable
 from kaon_wire.partitioning import partition_of
 from kaon_wire.topics import RUNNER_HEARTBEATS, STEP_EVENTS, STEP_LOGS, dead_letters
@@ -41,6 +42,7 @@ class KafkaTransport:
         pool: The pool whose step-ready topic is read.
         connect_seconds: How long `start` tries to reach a broker.
         gate: Drops commands that do not count.
+        security: How to connect.
     """
 
     def __init__(
@@ -50,9 +52,11 @@ class KafkaTransport:
         pool: str,
         connect_seconds: float = 30.0,
         gate: CommandGate = OPEN_GATE,
+        security: KafkaSecurity = OPEN,
     ) -> None:
         self._connect_ms = int(connect_seconds * 1000)
         self._servers = bootstrap.split(",")
+        self._security = security
         self._decoder = Decoder(pool, self._set_aside, gate)
         self._written = (STEP_EVENTS, STEP_LOGS, RUNNER_HEARTBEATS)
         self._partitions: dict[str, int] = {}
@@ -119,6 +123,7 @@ class KafkaTransport:
             metrics_enabled=False,
             bootstrap_timeout_ms=self._connect_ms,
             **_RECONNECT_MS,
+            **self._security.arguments,
         )
         # Sending to a topic without cached metadata would block, so all of it is fetched now.
         for topic in (*self._written, *map(dead_letters, self._decoder.types)):
@@ -136,6 +141,7 @@ class KafkaTransport:
             metrics_enabled=False,
             bootstrap_timeout_ms=self._connect_ms,
             **_RECONNECT_MS,
+            **self._security.arguments,
         )
         assigned = []
         for topic in self._decoder.types:

@@ -1,0 +1,79 @@
+"""The closed lines between services on this machine: Kafka's accounts, keys of lease tokens, and those of commands to runners."""
+
+import base64
+import secrets
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from kaon_local.secure.files import private_text, write_private
+from kaon_local.secure.kafka_accounts import KafkaAccounts
+from kaon_wire.topic_rights import COORDINATOR, PUBLISHER, VIEW, runner
+from kaon_wire.topics import Catalogue
+
+
+@dataclass(frozen=True)
+class Lines:
+    """What each service is told of its lines. Files are made once, and kept as long as the directory is.
+
+    Args:
+        directory: Where they lie; nobody else can read them.
+        catalogue: The deployment's topics.
+    """
+
+    directory: Path
+    catalogue: Catalogue
+
+    @cached_property
+    def kafka(self) -> KafkaAccounts:
+        """The broker's accounts."""
+        return KafkaAccounts(directory=self.directory / "kafka", catalogue=self.catalogue)
+
+    def make(self) -> None:
+        """Make the files that are missing."""
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not self._lease_keys.exists():
+            key = base64.b64encode(secrets.token_bytes(32)).decode()
+            write_private(self._lease_keys, f"{key}\n")
+        if not self._public_key.exists():
+            self._make_command_keys()
+
+    def variables(self, service: str) -> dict[str, str]:
+        """What a service is told: "coordinator", "view", "publisher" or "runner-<pool>"."""
+        known = {
+            COORDINATOR: {
+                "KAON_LEASE_KEYS": str(self._lease_keys),
+                "KAON_COMMAND_KEY": str(self._private_key),
+            },
+            PUBLISHER: {"KAON_LEASE_KEYS": str(self._lease_keys)},
+            VIEW: {},
+            **{
+                runner(pool): {"KAON_COMMAND_PUBLIC_KEYS": str(self._public_key)}
+                for pool in self.catalogue.pools
+            },
+        }
+        return self.kafka.variables(service) | known[service]
+
+    @property
+    def _lease_keys(self) -> Path:
+        return self.directory / "lease-keys"
+
+    @property
+    def _private_key(self) -> Path:
+        return self.directory / "command.pem"
+
+    @property
+    def _public_key(self) -> Path:
+        return self.directory / "command-public.pem"
+
+    def _make_command_keys(self) -> None:
+        key = Ed25519PrivateKey.generate()
+        public = key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        write_private(self._private_key, private_text(key))
+        # The last one: what is there is whole.
+        write_private(self._public_key, public.decode())
