@@ -14,7 +14,7 @@ from kaon_coordinator.engine.rows.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.store import reference_sql
 from kaon_coordinator.store.base import (
-    NO_LABELS,
+    ALL_RUNS,
     EncodedEvent,
     Fenced,
     InboxRow,
@@ -29,6 +29,7 @@ from kaon_coordinator.store.base import (
     References,
     RunPage,
     RunRecord,
+    RunSelection,
     ScheduleRecord,
     ScheduleStep,
     SetAside,
@@ -242,17 +243,19 @@ class MemoryStore(Store):
     def get_run(self, tenant: str, run_id: str) -> RunRecord:
         kept = self.runs.get(run_id)
         if kept is None or kept.record.tenant != tenant:
-            raise NotFound(f"there is no run {run_id!r}")
+            near = _near(
+                [each for each, its in self.runs.items() if its.record.tenant == tenant], run_id
+            )
+            hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise NotFound(f"there is no run {run_id!r}{hint}")
         return kept.as_record()
 
     @_transaction
     def list_runs(
         self,
         tenant: str,
+        which: RunSelection = ALL_RUNS,
         *,
-        workflow: str = "",
-        status: int = 0,
-        labels: Mapping[str, str] = NO_LABELS,
         page_size: int = 50,
         page_token: str = "",
     ) -> RunPage:
@@ -261,9 +264,15 @@ class MemoryStore(Store):
             kept.as_record()
             for kept in self.runs.values()
             if kept.record.tenant == tenant
-            and (not workflow or kept.record.workflow == workflow)
-            and (not status or kept.record.row.status == status)
-            and all(_has_label(kept.record, name, value) for name, value in labels.items())
+            and (not which.workflow or kept.record.workflow == which.workflow)
+            and (not which.status or kept.record.row.status == which.status)
+            and kept.record.create_us >= which.since_us
+            and kept.record.run_id.startswith(which.prefix)
+            and all(_has_label(kept.record, name, value) for name, value in which.labels.items())
+            and all(
+                kept.record.params.get(name) in (text, canonical.as_float(text))
+                for name, text in which.params.items()
+            )
             and (last is None or (kept.record.create_us, kept.record.run_id) < last)
         ]
         found.sort(key=lambda record: (record.create_us, record.run_id), reverse=True)
@@ -673,6 +682,15 @@ def _payload(run: NewRun) -> str:
         else []
     )
     return canonical.dumps([run.workflow, run.version, dict(run.params), fork])
+
+
+def _near(run_ids: list[str], run_id: str) -> list[str]:
+    alike = sorted(each for each in run_ids if len(run_id) >= 5 and each.startswith(run_id[:5]))
+    before, after = (
+        [each for each in alike if each < run_id],
+        [each for each in alike if each > run_id],
+    )
+    return [*before[-1:], *after[:1]]
 
 
 def _place(token: str) -> tuple[int, str]:

@@ -200,6 +200,8 @@ class _Runs(run_service_pb2_grpc.RunServiceServicer):
             run
             for run in self.world.runs.values()
             if request.status in (run_pb2.STATUS_UNSPECIFIED, run.status)
+            and run.run_id.startswith(request.run_id_prefix)
+            and request.params_json.items() <= run.params_json.items()
         ]
         start = int(request.page_token or 0)
         end = start + min(request.page_size, 2)

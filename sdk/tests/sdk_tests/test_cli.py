@@ -386,6 +386,31 @@ def test_a_run_goes_on_with_the_code_of_a_file(
     assert "'w'" in err
 
 
+def test_the_beginning_of_an_id_names_a_run_when_it_is_the_only_one(
+    kaon: Kaon, world: World, flow: str
+) -> None:
+    for run_id in ("01m8m4yngnex0q5v5vj60ycemm", "01m8m4ynhaaaaaaaaaaaaaaaaa"):
+        world.runs[run_id] = run_pb2.Run(run_id=run_id, workflow="w")
+    code, out, _ = kaon("show", "01M8m4yng", "--json")
+    assert (code, json.loads(out)["run"]["run_id"]) == (0, "01m8m4yngnex0q5v5vj60ycemm")
+    code, _, err = kaon("cancel", "01m8m4")
+    assert code == 1
+    assert "several runs begin with '01m8m4': 01m8m4yngnex0q5v5vj60ycemm (w, UNSPECIFIED), " in err
+    assert not world.asked
+    assert "no run" in kaon("show", "02")[2]
+
+
+def test_runs_are_listed_by_their_parameters_and_tell_them(
+    kaon: Kaon, world: World, flow: str
+) -> None:
+    kaon("submit", flow, "-p", "n=3", "--label", "team=search")
+    kaon("submit", flow, "-p", "n=4")
+    world.runs["r1"].labels["team"] = "search"
+    listed = kaon("list", "--param", "n=3", "--since", "2h")[1]
+    assert ["team=search" in listed, "n=3" in listed, "r2" in listed] == [True, True, False]
+    assert kaon("list", "--since", "yesterday")[0] == 1
+
+
 def test_the_only_approval_that_waits_needs_no_path(
     kaon: Kaon, world: World, flow: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ from kaon.cli.values import named
 from kaon.client import Client
 from kaon.dsl import Workflow
 from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.store.base import RunSelection
 from kaon_coordinator.store.sql import open_store
 from kaon_embedded.state_directory import database_url, has_runs, tenant
 from kaon_service.databases import Durability
@@ -98,7 +99,7 @@ def leftovers(state: Path) -> Leftovers:
         unfinished = [
             run.run_id
             for status in _OPEN
-            for run in store.list_runs(mine, status=status, page_size=_LISTED).runs
+            for run in store.list_runs(mine, RunSelection(status=status), page_size=_LISTED).runs
         ]
         newest = [run.run_id for run in store.list_runs(mine, page_size=1).runs]
     finally:

@@ -38,7 +38,9 @@ State: TypeAlias = Annotated[
 AsJson: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print one JSON object per line, for scripts.")
 ]
-RunId: TypeAlias = Annotated[str, typer.Argument(metavar="RUN", help="The id of the run.")]
+RunId: TypeAlias = Annotated[
+    str, typer.Argument(metavar="RUN", help="The id of the run, or its beginning.")
+]
 OtherRunId: TypeAlias = Annotated[
     str, typer.Argument(metavar="RUN", help="The id of the other run.")
 ]

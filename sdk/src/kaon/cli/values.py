@@ -6,6 +6,7 @@ from rich.text import Text
 
 from kaon.cli import formatting
 from kaon_wire import canonical
+from kaon_wire.errors import InvalidValue
 from kaonapi.run.v1 import run_pb2
 
 _LONGEST = 60
@@ -24,6 +25,14 @@ def brief(text: str, longest: int = _LONGEST) -> str:
         texts = [str(each) for each in told if each]
         return " ".join(each if each.isprintable() else ascii(each) for each in texts)
     return text if len(text) <= longest else text[: longest - 3] + "..."
+
+
+def json_or_text(text: str) -> object:
+    """Parse JSON; text that is not JSON stands for itself."""
+    try:
+        return canonical.loads(text)
+    except InvalidValue:
+        return text
 
 
 def status_text(status: run_pb2.Status.ValueType) -> Text:

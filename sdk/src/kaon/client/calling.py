@@ -22,9 +22,17 @@ class Caller:
         address: the service's, for errors.
         endpoints: who calls.
         patience: how long a call is tried again while nobody answers.
+        complete: returns a request with what people have left out.
     """
 
-    def __init__(self, address: str, endpoints: Endpoints, patience: Patience) -> None:
+    def __init__(
+        self,
+        address: str,
+        endpoints: Endpoints,
+        patience: Patience,
+        complete: Callable[[Any], Any] = lambda request: request,
+    ) -> None:
+        self._complete = complete
         self.address = address
         self._endpoints = endpoints
         # The publisher accepts whom the coordinator accepts.
@@ -44,6 +52,7 @@ class Caller:
 
     def call(self, method: Callable[..., T], request: Any) -> T:
         """Call an idempotent method, with retries."""
+        request = self._complete(request)
         return self._send(lambda: method(request, metadata=self.metadata))
 
     def once(self, method: Callable[..., T], request: Any) -> T:
@@ -52,6 +61,7 @@ class Caller:
         Raises:
             Unavailable: the answer was lost, and nothing tells here whether it was done.
         """
+        request = self._complete(request)
         try:
             with translated(self.address):
                 return method(request, metadata=self.metadata)
@@ -70,6 +80,7 @@ class Caller:
         Raises:
             Stopped: the reader has ended it.
         """
+        request = self._complete(request)
         stopper = STOPPER.get()
         try:
             with translated(self.address):

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from kaon.client import params as parameters
 from kaon.client.access import Access
 from kaon.client.artifacts import Artifacts
@@ -23,10 +25,11 @@ from kaon.client.following import Followed
 from kaon.client.handle import RunHandle
 from kaon.client.models import Models
 from kaon.client.retrying import Patience
+from kaon.client.run_ids import RunIds
 from kaon.client.schedules import Schedules
 from kaon.client.whole_log import WholeLog
 from kaon.dsl import Workflow
-from kaon_wire import bounds
+from kaon_wire import bounds, canonical
 from kaonapi.log.v1 import log_pb2, log_pb2_grpc
 from kaonapi.run.v1 import history_pb2, run_pb2, run_service_pb2, run_service_pb2_grpc
 from kaonapi.runner.v1 import runner_pb2, runner_pb2_grpc
@@ -84,7 +87,9 @@ class Client(RunCommands):
         self.endpoints = endpoints or Endpoints.from_environment()
         self._watch_patience = watch_patience
         self._channel = connect(self.endpoints.server)
-        self._caller = Caller(self.endpoints.server, self.endpoints, patience)
+        self._caller = Caller(
+            self.endpoints.server, self.endpoints, patience, RunIds(self._list_runs).complete
+        )
         self._workflows = workflow_service_pb2_grpc.WorkflowServiceStub(self._channel)
         self._runs = run_service_pb2_grpc.RunServiceStub(self._channel)
         self._logs = log_pb2_grpc.LogServiceStub(self._channel)
@@ -234,11 +239,22 @@ class Client(RunCommands):
         status: run_pb2.Status.ValueType = run_pb2.STATUS_UNSPECIFIED,
         limit: int = 50,
         labels: Mapping[str, str] | None = None,
+        params: Mapping[str, Any] | None = None,
+        since_us: int = 0,
     ) -> list[run_pb2.Run]:
-        """Up to `limit` runs, newest first; of one workflow or status, and with all the labels, when they are given.
+        """List up to `limit` runs, newest first.
 
-        An empty value of a label means any.
+        Args:
+            workflow: only runs of this workflow.
+            status: only runs of this status.
+            limit: most runs.
+            labels: only runs that have all these labels; an empty value means any.
+            params: only runs whose parameters have these values.
+            since_us: only runs that were submitted at this time or later, microseconds since the epoch.
         """
+        encoded = {name: canonical.dumps(value) for name, value in (params or {}).items()}
+        since = Timestamp()
+        since.FromMicroseconds(since_us)
         found: list[run_pb2.Run] = []
         token = ""
         while len(found) < limit:
@@ -246,6 +262,8 @@ class Client(RunCommands):
                 workflow=workflow,
                 status=status,
                 labels=dict(labels or {}),
+                params_json=encoded,
+                created_from=since if since_us else None,
                 page_size=min(limit - len(found), 500),
                 page_token=token,
             )

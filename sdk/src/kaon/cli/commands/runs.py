@@ -13,7 +13,8 @@ import typer
 from kaon.cli import formatting, options, output
 from kaon.cli.following import Follower
 from kaon.cli.live import RunView
-from kaon.cli.values import named, status_text, took
+from kaon.cli.log_selection import moment_us
+from kaon.cli.values import brief, json_or_text, named, status_text, took
 from kaon.client import Client, KaonError, NotFound, placement
 from kaon.client import params as parameters
 from kaon.dsl import Workflow
@@ -200,6 +201,23 @@ def list_runs(
         str, typer.Option("--status", help="List only runs of this status, such as failed.")
     ] = "",
     label: options.HasLabels = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-p",
+            "--param",
+            metavar="NAME=JSON",
+            help="List only runs whose parameter has this value; repeat for more.",
+        ),
+    ] = None,
+    since: Annotated[
+        str,
+        typer.Option(
+            "--since",
+            metavar="TIME",
+            help="List only runs submitted since then: 2h (ago), or 2026-12-01T08:00.",
+        ),
+    ] = "",
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Most runs to list.")] = 20,
     state: options.State = None,
     server: options.Server = options.SERVER,
@@ -211,6 +229,7 @@ def list_runs(
     kaon list
     kaon list --workflow recommendations --status failed --json
     kaon list --label team=search --label why
+    kaon list --param day=2026-12-01 --since 7d
     """
     wanted = formatting.parse_status(status) if status else run_pb2.STATUS_UNSPECIFIED
     if wanted is None:
@@ -219,14 +238,20 @@ def list_runs(
         )
         raise typer.BadParameter(f"--status {status!r} is unknown; use one of {known}")
     labels = options.split_labels(label, may_lack_value=True)
+    values = {name: json_or_text(text) for name, text in options.split_params(param).items()}
     with options.reached(server=server, state=state) as client:
-        runs = client.runs(workflow, wanted, limit, labels)
+        runs = client.runs(
+            workflow, wanted, limit, labels, params=values, since_us=moment_us(since, "--since")
+        )
     if json:
         for run in runs:
             output.print_json(run)
         return
     output.print_table(
-        ("RUN", "WORKFLOW", "STATUS", "STEPS", f"SUBMITTED ({formatting.zone()})", "TOOK"),
+        (
+            *("RUN", "WORKFLOW", "STATUS", "STEPS", f"SUBMITTED ({formatting.zone()})"),
+            *("TOOK", "LABELS", "PARAMS"),
+        ),
         (
             (
                 run.run_id,
@@ -235,6 +260,10 @@ def list_runs(
                 _steps(run),
                 formatting.moment(run.create_time),
                 took(run),
+                " ".join(f"{name}={value}" for name, value in sorted(run.labels.items())),
+                " ".join(
+                    f"{name}={brief(text, 24)}" for name, text in sorted(run.params_json.items())
+                ),
             )
             for run in runs
         ),

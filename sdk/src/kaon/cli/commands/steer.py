@@ -8,10 +8,8 @@ from typing import Annotated
 import typer
 
 from kaon.cli import formatting, new_code, options, output
-from kaon.cli.values import named
+from kaon.cli.values import json_or_text, named
 from kaon.client import Client, KaonError, NotFound
-from kaon_wire import canonical
-from kaon_wire.errors import InvalidValue
 from kaonapi.run.v1 import run_pb2
 
 # Exit code of a command that is stored and that the run's owner has not applied in time.
@@ -116,7 +114,9 @@ def signal(
     """
     with options.client(server=server) as client:
         _tell(
-            client.signal(run, name, _value(payload), path=step), f"Sent signal {name}.", json=json
+            client.signal(run, name, json_or_text(payload), path=step),
+            f"Sent signal {name}.",
+            json=json,
         )
 
 
@@ -261,7 +261,7 @@ def mark(
     """
     if status.lower() not in _MARKS:
         raise typer.BadParameter(f"STATUS {status!r} is unknown; use one of {', '.join(_MARKS)}")
-    outputs = {name: _value(text) for name, text in options.split_named(given, "-o").items()}
+    outputs = {name: json_or_text(text) for name, text in options.split_named(given, "-o").items()}
     with options.client(server=server) as client:
         found = client.mark(run, path, _MARKS[status.lower()], outputs=outputs, reason=reason)
     _tell(found, f"Marked {path} {status.upper()}.", json=json)
@@ -316,14 +316,6 @@ def _only_approval(client: Client, run: str) -> str:
             f"run {run} has {len(waiting)} pending approvals; give the PATH of one: {', '.join(waiting)}"
         )
     return waiting[0]
-
-
-def _value(text: str) -> object:
-    """Parse JSON; text that is not JSON stands for itself."""
-    try:
-        return canonical.loads(text)
-    except InvalidValue:
-        return text
 
 
 def _tell(run: run_pb2.Run, what: str, *, json: bool) -> None:

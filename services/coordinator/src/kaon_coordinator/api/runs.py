@@ -16,6 +16,7 @@ from kaon_coordinator.api.watch import Watcher
 from kaon_coordinator.engine.rows.row_views import step_view
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.shell.fork_states import PastStore
+from kaon_coordinator.store.base import RunSelection
 from kaon_coordinator.store.protocols.aside_store import AsideStore
 from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_service import principal
@@ -94,9 +95,14 @@ class RunServicer(RunCommandsServicer, TimeTravelServicer):
         page = await self._threads.read(
             self._store.list_runs,
             principal.current().tenant,
-            workflow=request.workflow,
-            status=request.status,
-            labels=request.labels,
+            RunSelection(
+                workflow=request.workflow,
+                status=request.status,
+                labels=request.labels,
+                params=request.params_json,
+                since_us=request.created_from.ToMicroseconds(),
+                prefix=request.run_id_prefix,
+            ),
             page_size=request.page_size or _PAGE,
             page_token=request.page_token,
         )

@@ -31,6 +31,7 @@ from kaon_coordinator.store.protocols.submission_store import SubmissionStore
 from kaon_coordinator.store.protocols.usage_store import UsageStore
 from kaon_coordinator.store.protocols.workflow_store import WorkflowStore
 from kaon_coordinator.store.records import (
+    ALL_RUNS,
     NO_LABELS,
     EncodedEvent,
     Holder,
@@ -46,6 +47,7 @@ from kaon_coordinator.store.records import (
     References,
     RunPage,
     RunRecord,
+    RunSelection,
     ScheduleRecord,
     ScheduleStep,
     SetAside,
@@ -58,6 +60,7 @@ from kaon_coordinator.store.records import (
 )
 
 __all__ = [
+    "ALL_RUNS",
     "NO_LABELS",
     "EncodedEvent",
     "encode_event",
@@ -75,6 +78,7 @@ __all__ = [
     "References",
     "RunPage",
     "RunRecord",
+    "RunSelection",
     "ScheduleRecord",
     "ScheduleStep",
     "SetAside",

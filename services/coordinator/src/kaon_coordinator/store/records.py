@@ -117,6 +117,26 @@ class RunPage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunSelection:
+    """Which runs are listed."""
+
+    # Empty: of any workflow; 0: of any status.
+    workflow: str = ""
+    status: int = 0
+    # By name; an empty value matches every run that has the label.
+    labels: Mapping[str, str] = field(default_factory=dict)
+    # Canonical JSON by parameter name.
+    params: Mapping[str, str] = field(default_factory=dict)
+    # Submitted at this time or later, microseconds since the epoch.
+    since_us: int = 0
+    # What the id begins with.
+    prefix: str = ""
+
+
+ALL_RUNS = RunSelection()
+
+
+@dataclass(frozen=True, kw_only=True)
 class InboxRow:
     """A command that its run's owner has not applied yet."""
 

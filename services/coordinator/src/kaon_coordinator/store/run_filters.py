@@ -28,6 +28,14 @@ def has_label(name: str, value: str) -> ColumnElement[bool]:
     return found.where(label.c.value == value) if value else found
 
 
+def has_param(name: str, text: str) -> ColumnElement[bool]:
+    """Whether a parameter of a run has a value, given as JSON; a whole number is also that of a float."""
+    value = canonical.strict(text)
+    # An object's members stand in its text as they stand in any other: a quote inside of a value is escaped.
+    members = {canonical.dumps({name: each})[1:-1] for each in (value, canonical.as_float(value))}
+    return or_(*(runs.c.params.contains(each, autoescape=True) for each in sorted(members)))
+
+
 def within(wish: runs_pb2.RunFilter) -> list[ColumnElement[bool]]:
     """Return the times between which the runs must have been submitted."""
     found = []
@@ -76,10 +84,7 @@ def _origin(origin: str) -> ColumnElement[bool]:
 
 def _contents(wish: runs_pb2.RunFilter) -> list[ColumnElement[bool]]:
     found = [has_label(name, value) for name, value in wish.labels.items()]
-    for name, text in wish.params_json.items():
-        # An object's members stand in its text as they stand in any other: a quote inside of a value is escaped.
-        member = canonical.dumps({name: canonical.strict(text)})[1:-1]
-        found.append(runs.c.params.contains(member, autoescape=True))
+    found += [has_param(name, text) for name, text in wish.params_json.items()]
     if wish.HasField("late"):
         is_late = runs.c.data.contains('"late":true', autoescape=True)
         found.append(is_late if wish.late else ~is_late)

@@ -10,14 +10,16 @@ from sqlalchemy import Connection, Row, literal_column, select, tuple_
 from kaon_coordinator.engine.rows.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.store import page_tokens
-from kaon_coordinator.store.records import RunPage, RunRecord
-from kaon_coordinator.store.run_filters import has_label
+from kaon_coordinator.store.records import RunPage, RunRecord, RunSelection
+from kaon_coordinator.store.run_filters import has_label, has_param
 from kaon_coordinator.store.tables import blocks, history, inbox, runs, steps
 from kaon_wire import canonical
 from kaon_wire.errors import NotFound
 from kaonapi.run.v1 import command_pb2, history_pb2
 
 STEP_COLUMNS = [column for column in steps.c if column.name != "run_id"]
+# So much of an id must be right for a hint: what was submitted within about nine hours begins alike.
+_ALIKE = 5
 BLOCK_COLUMNS = [column for column in blocks.c if column.name != "run_id"]
 
 
@@ -27,8 +29,26 @@ def get_run(connection: Connection, tenant: str, run_id: str) -> RunRecord:
         select(runs).where(runs.c.run_id == run_id, runs.c.tenant == tenant)
     ).first()
     if row is None:
-        raise NotFound(f"there is no run {run_id!r}")
+        near = _near(connection, tenant, run_id)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise NotFound(f"there is no run {run_id!r}{hint}")
     return run_record(row)
+
+
+def _near(connection: Connection, tenant: str, run_id: str) -> list[str]:
+    """Return the runs whose ids stand beside one that does not exist, and begin as it does."""
+    begin = run_id[:_ALIKE]
+    if len(begin) < _ALIKE:
+        return []
+    own = select(runs.c.run_id).where(
+        runs.c.tenant == tenant, runs.c.run_id.startswith(begin, autoescape=True)
+    )
+    before = own.where(runs.c.run_id < run_id).order_by(runs.c.run_id.desc()).limit(1)
+    after = own.where(runs.c.run_id > run_id).order_by(runs.c.run_id).limit(1)
+    return [
+        *connection.execute(before).scalars(),
+        *connection.execute(after).scalars(),
+    ]
 
 
 def waiting_commands(
@@ -43,19 +63,22 @@ def waiting_commands(
 def list_runs(
     connection: Connection,
     tenant: str,
-    workflow: str,
-    status: int,
+    which: RunSelection,
     page_size: int,
     page_token: str,
-    labels: Mapping[str, str],
 ) -> RunPage:
     """Return one page of a tenant's runs."""
     query = select(runs).where(runs.c.tenant == tenant)
-    if workflow:
-        query = query.where(runs.c.workflow == workflow)
-    if status:
-        query = query.where(runs.c.status == status)
-    query = query.where(*(has_label(name, value) for name, value in labels.items()))
+    if which.workflow:
+        query = query.where(runs.c.workflow == which.workflow)
+    if which.status:
+        query = query.where(runs.c.status == which.status)
+    if which.since_us:
+        query = query.where(runs.c.create_us >= which.since_us)
+    if which.prefix:
+        query = query.where(runs.c.run_id.startswith(which.prefix, autoescape=True))
+    query = query.where(*(has_label(name, value) for name, value in which.labels.items()))
+    query = query.where(*(has_param(name, text) for name, text in which.params.items()))
     if page_token:
         query = query.where(
             tuple_(runs.c.create_us, runs.c.run_id) < tuple_(*page_tokens.place(page_token))

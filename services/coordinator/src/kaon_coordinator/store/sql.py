@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 from sqlalchemy import Connection, Engine, text
@@ -22,7 +22,7 @@ from kaon_coordinator.store import (
     usage_sql,
     workflow_sql,
 )
-from kaon_coordinator.store.base import NO_LABELS, Fenced, Store
+from kaon_coordinator.store.base import ALL_RUNS, Fenced, RunSelection, Store
 from kaon_coordinator.store.log_bounds import LogBounds
 from kaon_coordinator.store.log_sql import LogArchive
 from kaon_coordinator.store.migrate import MIGRATIONS
@@ -147,18 +147,14 @@ class SqlStore(Store):
     def list_runs(
         self,
         tenant: str,
+        which: RunSelection = ALL_RUNS,
         *,
-        workflow: str = "",
-        status: int = 0,
-        labels: Mapping[str, str] = NO_LABELS,
         page_size: int = 50,
         page_token: str = "",
     ) -> RunPage:
-        """Return a page of the tenant's runs, newest first, optionally of one workflow, status or set of labels."""
+        """Return a page of the tenant's runs, newest first."""
         with self._reading("list_runs") as connection:
-            return run_sql.list_runs(
-                connection, tenant, workflow, status, page_size, page_token, labels
-            )
+            return run_sql.list_runs(connection, tenant, which, page_size, page_token)
 
     def list_steps(self, run_id: str) -> list[StepRow]:
         """Return the steps of a run in order of creation."""

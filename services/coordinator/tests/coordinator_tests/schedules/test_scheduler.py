@@ -18,7 +18,7 @@ from kaon_coordinator.schedules.due import first_state, next_scan_us
 from kaon_coordinator.schedules.schedule_state import ScheduleState
 from kaon_coordinator.schedules.scheduler import Scheduler, SchedulerParts
 from kaon_coordinator.schedules.topic_records import Fetched
-from kaon_coordinator.store.base import PartitionBatch, RunRecord, ScheduleRecord
+from kaon_coordinator.store.base import PartitionBatch, RunRecord, RunSelection, ScheduleRecord
 from kaon_coordinator.store.sql import open_store
 from kaon_coordinator.store.thread import StoreThread
 from kaon_coordinator.transport.memory_records import MemoryRecords
@@ -101,7 +101,7 @@ class Desk:
 
     def runs(self, workflow: str = "w") -> list[RunRecord]:
         """Oldest first."""
-        found = self.store.list_runs("default", workflow=workflow, page_size=500).runs
+        found = self.store.list_runs("default", RunSelection(workflow=workflow), page_size=500).runs
         return sorted(
             (run for run in found if run.origin.startswith("schedule:")), key=lambda run: run.run_id
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kaon_coordinator.store.base import PartitionBatch, Store
+from kaon_coordinator.store.base import PartitionBatch, RunSelection, Store
 from kaon_wire.errors import InvalidValue, NotFound
 from kaonapi.run.v1 import command_pb2, run_pb2
 
@@ -14,7 +14,8 @@ from .build import batch, block_row, event, run_row, step_row, submitted
 def _pages(store: Store, size: int, **filters: object) -> list[list[str]]:
     pages, token = [], ""
     while True:
-        page = store.list_runs("default", page_size=size, page_token=token, **filters)  # type: ignore[arg-type]
+        which = RunSelection(**filters)  # type: ignore[arg-type]
+        page = store.list_runs("default", which, page_size=size, page_token=token)
         pages.append([run.run_id for run in page.runs])
         token = page.next_page_token
         if not token:
@@ -62,6 +63,28 @@ def test_runs_are_listed_by_labels(store: Store) -> None:
     assert _pages(store, 10, labels={"team": "search"}) == [["a"]]
     assert _pages(store, 1, labels={"team": ""}) == [["b"], ["a"]]
     assert _pages(store, 10, labels={"team": "search", "why": "x"}) == [[]]
+
+
+def test_runs_are_listed_by_parameters_time_and_the_beginning_of_their_ids(store: Store) -> None:
+    submitted(store, run_id="aa", now_us=10, params={"day": '"2026-12-01"', "rate": "1.0"})
+    submitted(store, run_id="ab", now_us=20, params={"day": '"2026-12-02"', "rate": "2.5"})
+    submitted(store, run_id="b_", now_us=30)
+    assert _pages(store, 10, params={"day": '"2026-12-01"'}) == [["aa"]]
+    assert _pages(store, 10, params={"rate": "1"}) == [["aa"]]
+    assert _pages(store, 10, params={"rate": "2"}) == [[]]
+    assert _pages(store, 10, since_us=20) == [["b_", "ab"]]
+    assert _pages(store, 1, prefix="a") == [["ab"], ["aa"]]
+    assert _pages(store, 10, prefix="_") == [[]]
+
+
+def test_a_run_that_does_not_exist_is_refused_with_the_ids_beside_it(store: Store) -> None:
+    for run_id in ("01m8m4yng1", "01m8m4yng7", "02aaaaaaaa"):
+        submitted(store, run_id=run_id)
+    submitted(store, run_id="01m8m4yng4", tenant="theirs")
+    with pytest.raises(NotFound, match="did you mean 01m8m4yng1 or 01m8m4yng7"):
+        store.get_run("default", "01m8m4yng4")
+    with pytest.raises(NotFound, match=r"there is no run '03bbbbbbbb'$"):
+        store.get_run("default", "03bbbbbbbb")
 
 
 def test_a_page_token_from_elsewhere_is_refused(store: Store) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
 from typing import Protocol
 
 from kaon_coordinator.engine.rows.rows import BlockRow, StepRow
-from kaon_coordinator.store.records import NO_LABELS, LoadedRun, RunPage, RunRecord
+from kaon_coordinator.store.records import ALL_RUNS, LoadedRun, RunPage, RunRecord, RunSelection
 from kaonapi.run.v1 import command_pb2, history_pb2
 
 
@@ -26,16 +25,14 @@ class RunStore(Protocol):
     def list_runs(
         self,
         tenant: str,
+        which: RunSelection = ALL_RUNS,
         *,
-        workflow: str = "",
-        status: int = 0,
-        labels: Mapping[str, str] = NO_LABELS,
         page_size: int = 50,
         page_token: str = "",
     ) -> RunPage:
-        """Return a page of the tenant's runs, newest first, optionally of one workflow, status or set of labels.
+        """Return a page of the tenant's runs, newest first.
 
-        An empty value of a label matches any value. Runs submitted between two pages move nothing: no run is
+        Runs submitted between two pages move nothing: no run is
         shown twice or left out.
 
         Raises:
