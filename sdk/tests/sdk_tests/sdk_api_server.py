@@ -51,6 +51,7 @@ class World:
     # Every command and question about runs, schedules and permits, in the order of arrival.
     asked: list[Any] = field(default_factory=list)
     blocks: list[run_pb2.BlockView] = field(default_factory=list)
+    cells: list[run_pb2.CellView] = field(default_factory=list)
     # Of every run; none: one step that runs.
     steps: list[run_pb2.StepView] = field(default_factory=list)
     schedules: dict[str, schedule_pb2.Schedule] = field(default_factory=dict)
@@ -193,6 +194,7 @@ class _Runs(run_service_pb2_grpc.RunServiceServicer):
                 )
             ],
             blocks=self.world.blocks,
+            cells=self.world.cells if request.with_cells else (),
         )
 
     def ListRuns(self, request, context):  # type: ignore[no-untyped-def]

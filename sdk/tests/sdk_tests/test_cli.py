@@ -411,6 +411,36 @@ def test_runs_are_listed_by_their_parameters_and_tell_them(
     assert kaon("list", "--since", "yesterday")[0] == 1
 
 
+def test_trials_are_compared_by_their_metrics_and_show_their_hyper_parameters(
+    kaon: Kaon, world: World, flow: str
+) -> None:
+    kaon("submit", flow)
+    losses = {"t[0]": 0.5, "t[1]": 0.25, "t[2]": None}
+    world.cells = [
+        run_pb2.CellView(path=path, block="t", index=index, item_json=f'{{"rate":{index}}}')
+        for index, path in enumerate(losses)
+    ]
+    world.steps = [
+        run_pb2.StepView(path=f"{path}/train", metrics={} if loss is None else {"loss": loss})
+        for path, loss in losses.items()
+    ]
+    code, out, err = kaon("trials", "r1")
+    assert (code, err) == (0, "")
+    assert "the best has the smallest loss" in out
+    assert [line.split()[0] for line in out.splitlines()[2:]] == ["t[1]", "t[0]", "t[2]"]
+    told = [json.loads(line) for line in kaon("trials", "r1", "t", "--json")[1].splitlines()]
+    assert [(each["item"], each["best"]) for each in told[:2]] == [
+        ({"rate": 1}, True),
+        ({"rate": 0}, False),
+    ]
+    largest = kaon("trials", "r1", "--by", "loss", "--maximize", "--json")[1].splitlines()[0]
+    assert json.loads(largest)["path"] == "t[0]"
+    assert "they have: loss" in kaon("trials", "r1", "--by", "los")[2]
+    assert "no sweep or foreach 'x'" in kaon("trials", "r1", "x")[2]
+    assert "rate=1" in kaon("show", "r1")[1]
+    assert 'item of t[1] = {"rate":1}' in kaon("show", "r1", "t[1]/train")[1]
+
+
 def test_the_only_approval_that_waits_needs_no_path(
     kaon: Kaon, world: World, flow: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

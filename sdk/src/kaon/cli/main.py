@@ -27,6 +27,7 @@ from kaon.cli.commands import (
     steer,
     tenants,
     tokens,
+    trials,
     why,
     workflows,
 )
@@ -102,6 +103,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "why": why.why,
         "verify": show.verify,
         "diff": compare.diff,
+        "trials": trials.trials,
     },
     "Steer runs": {
         "cancel": steer.cancel,

@@ -49,8 +49,20 @@ def show(
         if number:
             out.print()
         _print(place, out)
+        for cell in _cells_around(found, place.path):
+            out.print(
+                Text(f"  item of {cell.path} = {brief(cell.item_json, _LONGEST)}", overflow="fold")
+            )
         if isinstance(place, run_pb2.BlockView):
             _print_inside(place, found.steps, out)
+
+
+def _cells_around(
+    found: run_service_pb2.GetRunResponse | run_service_pb2.GetRunAtResponse, path: str
+) -> list[run_pb2.CellView]:
+    if isinstance(found, run_service_pb2.GetRunAtResponse):
+        return []
+    return [cell for cell in found.cells if path.startswith(f"{cell.path}/")]
 
 
 def _print_inside(

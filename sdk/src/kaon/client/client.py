@@ -27,6 +27,7 @@ from kaon.client.models import Models
 from kaon.client.retrying import Patience
 from kaon.client.run_ids import RunIds
 from kaon.client.schedules import Schedules
+from kaon.client.trials import Trial, trials_of
 from kaon.client.whole_log import WholeLog
 from kaon.dsl import Workflow
 from kaon_wire import bounds, canonical
@@ -228,9 +229,9 @@ class Client(RunCommands):
         """Return a run that exists, to wait for it and to read what it gives."""
         return RunHandle(self, run_service_pb2.SubmitRunResponse(run=self.run(run_id).run))
 
-    def run(self, run_id: str) -> run_service_pb2.GetRunResponse:
-        """Return a run with its steps and blocks."""
-        request = run_service_pb2.GetRunRequest(run_id=run_id)
+    def run(self, run_id: str, *, cells: bool = False) -> run_service_pb2.GetRunResponse:
+        """Return a run with its steps and blocks; with `cells` also those of foreach blocks, with their items."""
+        request = run_service_pb2.GetRunRequest(run_id=run_id, with_cells=cells)
         return self._caller.call(self._runs.GetRun, request)
 
     def runs(
@@ -322,6 +323,10 @@ class Client(RunCommands):
                 }
             )
         return records
+
+    def trials(self, run: str | RunHandle) -> list[Trial]:
+        """Return the cells of the sweeps and other foreach blocks of a run, with their items and newest metrics."""
+        return trials_of(self.run(run if isinstance(run, str) else run.run_id, cells=True))
 
     def download(
         self, run: str | RunHandle, path: str = "", output: str = "", *, to: Path | None = None

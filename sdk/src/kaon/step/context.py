@@ -62,6 +62,11 @@ class StepContext:
         return str(self._document["workflow"])
 
     @property
+    def workflow_version(self) -> str:
+        """The version of the workflow, "sha256:..."; empty where the coordinator does not tell it."""
+        return str(self._document.get("workflow_version", ""))
+
+    @property
     def step(self) -> str:
         """The readable path, such as "cycle#2/regions[US]/train"."""
         return str(self._document["step"])

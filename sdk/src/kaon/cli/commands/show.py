@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ from rich.text import Text
 from kaon.cli import formatting, options, output, places
 from kaon.cli.live.lines import describe
 from kaon.cli.values import brief, status_text, took
+from kaon_wire import canonical
 from kaonapi.run.v1 import run_pb2, run_service_pb2
 
 NOT_THE_SAME = 1
@@ -39,7 +41,7 @@ def show(
     """
     found: run_service_pb2.GetRunResponse | run_service_pb2.GetRunAtResponse
     with options.reached(server=server, state=state) as client:
-        found = client.run_at(run, at) if at else client.run(run)
+        found = client.run_at(run, at) if at else client.run(run, cells=True)
     if path:
         places.show(found, path, json=json)
         return
@@ -58,6 +60,7 @@ def show(
             ),
             nothing="",
         )
+    items = {cell.path: cell.item_json for cell in _cells(found) if cell.item_json[:1] == "{"}
     output.print_table(
         ("STEP", "STATUS", "ATTEMPT", "RUNNER", "TOOK", "DETAILS"),
         (
@@ -67,7 +70,7 @@ def show(
                 str(step.attempt),
                 step.runner_id,
                 took(step),
-                _details(step),
+                _item(step.path, items) + _details(step),
             )
             for step in found.steps
         ),
@@ -205,6 +208,22 @@ def block_details(block: run_pb2.BlockView) -> str:
         parts.append(f"until {formatting.moment(block.due_time)}")
     parts += [f"{name}={brief(text)}" for name, text in sorted(block.outputs_json.items())]
     return "  ".join(parts) or block.kind.replace("_", "-")
+
+
+def _cells(
+    found: run_service_pb2.GetRunResponse | run_service_pb2.GetRunAtResponse,
+) -> Iterable[run_pb2.CellView]:
+    return found.cells if isinstance(found, run_service_pb2.GetRunResponse) else ()
+
+
+def _item(path: str, items: Mapping[str, str]) -> str:
+    """Describe the hyper-parameters of the innermost cell around a step."""
+    while "/" in path:
+        path = path.rsplit("/", 1)[0]
+        if path in items:
+            params = canonical.loads(items[path])
+            return "".join(f"{name}={canonical.dumps(value)}  " for name, value in params.items())
+    return ""
 
 
 def _awaited(block: run_pb2.BlockView) -> str:

@@ -82,7 +82,9 @@ class RunServicer(RunCommandsServicer, TimeTravelServicer):
         # A large run is read and put together where nobody else's reads wait for it.
         is_large = run.row.steps_total > _MANY_STEPS
         threads = self._threads.study if is_large else self._threads.read
-        return await threads(_whole, self._store, tenant, request.run_id, progress)
+        return await threads(
+            _whole, self._store, tenant, request.run_id, progress, request.with_cells
+        )
 
     async def ListRuns(  # noqa: N802
         self, request: run_service_pb2.ListRunsRequest, context: Any
@@ -125,7 +127,11 @@ class RunServicer(RunCommandsServicer, TimeTravelServicer):
 
 
 def _whole(
-    store: RunServiceStore, tenant: str, run_id: str, progress: Mapping[str, run_pb2.StepView]
+    store: RunServiceStore,
+    tenant: str,
+    run_id: str,
+    progress: Mapping[str, run_pb2.StepView],
+    with_cells: bool,
 ) -> run_service_pb2.GetRunResponse:
     """Return a run with its steps and blocks. Blocks."""
     run = store.get_run(tenant, run_id)
@@ -140,6 +146,7 @@ def _whole(
         run=shown,
         steps=[_with_progress(step_view(row), progress.get(row.path)) for row in steps],
         blocks=views.blocks(blocks),
+        cells=views.cells(blocks) if with_cells else (),
     )
 
 

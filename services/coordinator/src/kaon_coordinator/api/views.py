@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from kaon_coordinator.engine.rows.codec import CELL, error_of
-from kaon_coordinator.engine.rows.row_views import block_view, cell_block, timestamp
+from kaon_coordinator.engine.rows.row_views import block_view, cell_block, cell_view, timestamp
 from kaon_coordinator.engine.rows.rows import BlockRow
 from kaon_coordinator.store.base import RunRecord, WorkflowRecord
 from kaon_wire import canonical
@@ -64,3 +64,9 @@ def blocks(rows: Iterable[BlockRow]) -> list[run_pb2.BlockView]:
         else:
             shown.append(row)
     return [block_view(row, cells[row.path]) for row in shown]
+
+
+def cells(rows: Iterable[BlockRow]) -> list[run_pb2.CellView]:
+    """Convert the cells that have an item: those of foreach blocks."""
+    shown = [cell_view(row) for row in rows if row.kind == CELL]
+    return [cell for cell in shown if cell.item_json]

@@ -69,6 +69,7 @@ def step_request(
     spec = step_pb2.StepSpec(
         type=declared.type,
         workflow=definition.name,
+        workflow_version=state.workflow.version,
         tenant=state.tenant,
         inputs_json=step.inputs,
         outputs=declared.outputs,

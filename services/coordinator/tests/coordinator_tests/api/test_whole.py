@@ -184,6 +184,13 @@ async def test_a_run_is_seen_as_it_was_and_forked_from_there(whole: Whole) -> No
         now = await whole.runs.GetRunAt(r.GetRunAtRequest(run_id=run_id))
         shown = await whole.runs.GetRun(r.GetRunRequest(run_id=run_id))
         assert [each.path for each in now.steps] == [each.path for each in shown.steps]
+        assert not shown.cells
+        asked = r.GetRunRequest(run_id=run_id, with_cells=True)
+        cells = (await whole.runs.GetRun(asked)).cells
+        assert [(cell.path, cell.block, cell.item_json) for cell in cells] == [
+            ("each[x]", "each", '"x"'),
+            ("each[y]", "each", '"y"'),
+        ]
         assert now.run == shown.run
         assert now.state_hash != before.state_hash
         request = r.ForkRunRequest(run_id=run_id, seq=seq, params_json={"n": "5"})

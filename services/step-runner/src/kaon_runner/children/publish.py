@@ -91,6 +91,7 @@ def _request(context: StepContext) -> model_pb2.PublishModelRequest:
     model: Artifact = context.inputs["model"]
     lineage = model_pb2.Lineage(
         workflow=context.workflow,
+        workflow_version=context.workflow_version,
         run_id=context.run_id,
         step=context.step,
         data_digests=sorted(

@@ -121,6 +121,7 @@ class Preparer:
             "protocol": str(PROTOCOL),
             "run_id": _quote(key.run_id),
             "workflow": _quote(spec.workflow),
+            "workflow_version": _quote(spec.workflow_version),
             "tenant": _quote(spec.tenant),
             "step": _quote(path),
             "name": _quote(path.rpartition("/")[2]),

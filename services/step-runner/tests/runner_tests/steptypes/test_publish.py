@@ -92,7 +92,9 @@ def _wanted(
     inputs = {"model": artifact(system, model, "model"), "metrics": {"rmse": 0.9}}
     if data is not None:
         inputs["data"] = [artifact(system, data, "dataset")]
-    return request("publish", {"model_name": "doubling"}, inputs=inputs, outputs=RESULTS, path=path)
+    made = request("publish", {"model_name": "doubling"}, inputs=inputs, outputs=RESULTS, path=path)
+    made.spec.workflow_version = "sha256:1"
+    return made
 
 
 def test_a_model_gets_a_version_and_keeps_where_it_comes_from(
@@ -114,6 +116,7 @@ def test_a_model_gets_a_version_and_keeps_where_it_comes_from(
         "publish",
         "test",
     )
+    assert kept.lineage.workflow_version == wanted.spec.workflow_version == "sha256:1"
     assert list(kept.lineage.data_digests) == [
         json.loads(wanted.spec.inputs_json["data"])[0]["artifact"]["digest"]
     ]

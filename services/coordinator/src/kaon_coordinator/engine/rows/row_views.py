@@ -60,6 +60,19 @@ def block_view(row: BlockRow, cells: Mapping[int, int]) -> run_pb2.BlockView:
     )
 
 
+def cell_view(row: BlockRow) -> run_pb2.CellView:
+    """Return a cell of a foreach as the API shows it."""
+    data: dict[str, Any] = canonical.loads(row.data)
+    return run_pb2.CellView(
+        path=row.path,
+        block=data["block"],
+        index=data.get("index", 0),
+        item_json=data.get("item", ""),
+        status=row.status,  # type: ignore[arg-type]
+        error=error_of(data.get("error", "")),
+    )
+
+
 def cell_block(row: BlockRow) -> str:
     """Return the path of the block that a cell's row belongs to."""
     path: str = canonical.loads(row.data)["block"]
