@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from kaon_service.access.access_settings import AccessSettings, Auth, access_from
 from kaon_service.access.limits import AllLimits, load_limits
 from kaon_service.audit.settings import AuditSettings, audit_settings
 
 
 @dataclass(frozen=True, kw_only=True)
 class CallSettings:
-    """What is recorded of calls, and how many of them are taken."""
+    """Who may call, what is recorded of calls, and how many of them are taken."""
 
+    # KAON_AUTH, KAON_TLS and others.
+    access: AccessSettings = field(default_factory=AccessSettings)
     # KAON_AUDIT, KAON_AUDIT_KEY, KAON_AUDIT_RETENTION_DAYS, KAON_AUDIT_DATABASE.
     audit: AuditSettings = field(default_factory=AuditSettings)
     # KAON_TENANTS: the tables `limits` of this file.
@@ -25,8 +28,9 @@ def call_settings(environment: Mapping[str, str]) -> CallSettings:
     Raises:
         InvalidValue: A variable has an invalid value; the message names it.
     """
-    authenticated = environment.get("KAON_AUTH") == "on"
+    access = access_from(environment)
     return CallSettings(
-        audit=audit_settings(environment, authenticated=authenticated),
+        access=access,
+        audit=audit_settings(environment, authenticated=access.auth is Auth.ON),
         limits=load_limits(environment.get("KAON_TENANTS", "")),
     )

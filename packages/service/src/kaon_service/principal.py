@@ -34,6 +34,8 @@ class Principal:
     kind: Kind = Kind.PERSON
     # The pool of a runner; empty for others.
     pool: str = ""
+    # The run whose step a runner executes, as its lease proves; empty for others.
+    run_id: str = ""
     # How the caller was authenticated: "off" (not at all), "token", "oidc", "certificate" or "service".
     authentication: str = "off"
     # The service that passes this caller on, such as "console"; empty when it calls itself.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from kaon_artifacts import ArtifactStore
 from kaon_coordinator import expressions
 from kaon_coordinator.access.bounds import TenantBounds
+from kaon_coordinator.access.sources import StoreTenants, StoreTokens
 from kaon_coordinator.api.feed import RunFeed
 from kaon_coordinator.api.log_archive import LogArchive
 from kaon_coordinator.api.others import Follow, OthersEvents
@@ -48,7 +48,9 @@ from kaon_coordinator.view.read_threads import Threads
 from kaon_coordinator.view.sources import SourceOf
 from kaon_coordinator.view.view_server import SERVICE as VIEW_SERVICE
 from kaon_coordinator.view.view_server import View
-from kaon_service.access.guard import NO_GUARD
+from kaon_service.access.access_settings import check_listeners
+from kaon_service.access.building import guard_of
+from kaon_service.access.calling import calling
 from kaon_service.access.rates import Rates
 from kaon_service.audit.auditing import Auditing
 from kaon_service.background import BackgroundTasks
@@ -138,10 +140,16 @@ class Application:
         )
         self._view = self._make_view(view, feed, artifacts, clocks) if view is not None else None
         self._auditing = Auditing(settings.calls.audit, settings.database, clocks.now_us)
-        self._rates = Rates(settings.calls.limits)
         self._api = ApiServer(
             ApiParts(
-                guard=replace(NO_GUARD, recorder=self._auditing.recorder, rates=self._rates),
+                guard=guard_of(
+                    settings.calls.access,
+                    tokens=StoreTokens(self._store.store, self._store),
+                    tenants=StoreTenants(self._store.store, self._store),
+                    recorder=self._auditing.recorder,
+                    rates=Rates(settings.calls.limits),
+                ),
+                calling=calling("coordinator", settings.calls.access),
                 call_seconds=metrics.api_seconds,
                 store=self._store.for_callers,
                 artifacts=artifacts,
@@ -183,6 +191,10 @@ class Application:
         Raises:
             KaonError: A dependency does not answer.
         """
+        check_listeners(
+            self._settings.calls.access,
+            {"KAON_ADDRESS": self._settings.address, "KAON_METRICS": self._settings.metrics},
+        )
         port = await self._api.start(self._settings.address)
         self.coordinator.told_at(advertised(self._settings, port))
         await self._transport.start(self.coordinator)

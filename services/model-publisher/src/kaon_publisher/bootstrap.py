@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -22,8 +21,11 @@ from kaon_publisher.pushing import LayoutTarget, RegistryTarget
 from kaon_publisher.service import ModelServicer
 from kaon_publisher.settings import Settings
 from kaon_publisher.store.registry import ModelStore
-from kaon_service.access.guard import NO_GUARD
+from kaon_service.access.access_settings import check_listeners
+from kaon_service.access.building import guard_of
+from kaon_service.access.calling import calling
 from kaon_service.access.rates import Rates
+from kaon_service.access.remote import RemoteAccess
 from kaon_service.audit.auditing import Auditing
 from kaon_service.background import BackgroundTasks
 from kaon_service.server import GrpcServer
@@ -45,16 +47,25 @@ class Application:
         self._store = ModelStore(settings.database)
         self._notifier = Notifier()
         self._auditing = Auditing(settings.calls.audit, settings.database, now_us)
-        guard = replace(
-            NO_GUARD, recorder=self._auditing.recorder, rates=Rates(settings.calls.limits)
-        )
-        self._server = GrpcServer([SERVICE, *self._auditing.services], call_rules(guard))
         self._broker = (
             KafkaBroker(settings.kafka, settings.kafka_security) if settings.kafka else None
         )
         self._tasks = BackgroundTasks()
         self._registry = CollectorRegistry()
         self._metrics_server: MetricsServer | None = None
+        # A coordinator, which tells whose tokens callers show.
+        access, how = settings.calls.access, calling("publisher", settings.calls.access)
+        self._coordinator = how.channels.open_async(settings.server)
+        known = RemoteAccess(self._coordinator, lambda: how.own_metadata)
+        guard = guard_of(
+            access,
+            tokens=known,
+            tenants=known,
+            recorder=self._auditing.recorder,
+            rates=Rates(settings.calls.limits),
+            leases=settings.lease_keys,
+        )
+        self._server = GrpcServer([SERVICE, *self._auditing.services], call_rules(guard))
 
     async def start(self) -> int:
         """Listen and return the port.
@@ -62,7 +73,12 @@ class Application:
         Raises:
             KaonError: A dependency in the settings does not answer.
         """
-        publishing = build_publishing(self._settings, self._store)
+        settings = self._settings
+        check_listeners(
+            settings.calls.access,
+            {"KAON_PUBLISHER_ADDRESS": settings.address, "KAON_METRICS": settings.metrics},
+        )
+        publishing = build_publishing(settings, self._store)
         metrics = PublisherMetrics(self._registry)
         if self._settings.metrics:
             self._metrics_server = MetricsServer(
@@ -104,6 +120,7 @@ class Application:
             await asyncio.to_thread(self._broker.close)
         if self._metrics_server is not None:
             await asyncio.to_thread(self._metrics_server.close)
+        await self._coordinator.close()
         await self._auditing.close()
         self._store.close()
 

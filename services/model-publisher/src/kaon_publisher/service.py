@@ -19,6 +19,8 @@ from kaon_publisher.errors import ModelRejected
 from kaon_publisher.publishing import Publishing, check_name, check_request, payload_digest
 from kaon_publisher.store.registry import ModelStore
 from kaon_service import principal
+from kaon_service.access.credentials import Forbidden
+from kaon_service.roles import Kind
 from kaon_telemetry.metrics import PublisherMetrics
 from kaon_wire.errors import KaonError
 from kaonapi.model.v1 import model_pb2, model_pb2_grpc
@@ -72,6 +74,7 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
         self, tenant: str, request: model_pb2.PublishModelRequest
     ) -> AsyncIterator[model_pb2.PublishModelResponse]:
         check_name("tenant", tenant)
+        _check_run(request)
         check_request(request)
         key, payload = request.idempotency_key, payload_digest(request)
         known = await asyncio.to_thread(self._store.published, tenant, key, payload)
@@ -193,6 +196,17 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
             kind=announcement.kind,
         )
         return announcement
+
+
+def _check_run(request: model_pb2.PublishModelRequest) -> None:
+    """Check that a runner publishes for the run whose lease it has shown.
+
+    Raises:
+        Forbidden: It names another run.
+    """
+    caller = principal.current()
+    if caller.kind is Kind.RUNNER and request.lineage.run_id != caller.run_id:
+        raise Forbidden("lineage.run_id: a runner publishes for the run whose lease it shows")
 
 
 def _next(

@@ -10,6 +10,7 @@ from typing import TypeVar
 from kaon_service.call_settings import CallSettings, call_settings
 from kaon_service.kafka_security import OPEN, KafkaSecurity
 from kaon_wire.errors import InvalidValue
+from kaon_wire.lease_tokens import LeaseKeys
 
 N = TypeVar("N", int, float)
 
@@ -20,6 +21,11 @@ class Settings:
 
     # KAON_PUBLISHER_ADDRESS: where the gRPC API listens.
     address: str = "127.0.0.1:7071"
+    # KAON_SERVER: host:port of a coordinator, which tells whose static tokens callers show.
+    server: str = "127.0.0.1:7070"
+    # KAON_LEASE_KEYS: a file with the keys of lease tokens, the same as for all coordinators; empty: where callers are
+    # authenticated, no runner publishes.
+    lease_keys: LeaseKeys | None = None
     # KAON_PUBLISHER_DATABASE: an SQLAlchemy URL.
     database: str = "sqlite:///models.db"
     # KAON_ARTIFACTS: storage of artifacts.
@@ -60,6 +66,8 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
     default = Settings()
     return Settings(
         address=environment.get("KAON_PUBLISHER_ADDRESS", default.address),
+        server=environment.get("KAON_SERVER") or default.server,
+        lease_keys=LeaseKeys.read(environment),
         database=environment.get("KAON_PUBLISHER_DATABASE", default.database),
         artifacts=environment.get("KAON_ARTIFACTS", default.artifacts),
         layouts=Path(environment.get("KAON_PUBLISHER_LAYOUTS", default.layouts)).absolute(),

@@ -95,13 +95,13 @@ def check_listeners(settings: AccessSettings, listeners: Mapping[str, str]) -> N
     for variable, address in open_to_others.items():
         if settings.auth is Auth.OFF:
             raise InvalidValue(
-                f"{variable}: {address} can be reached from other machines, and KAON_AUTH is off: whoever reaches it could do "
+                f"{address} ({variable}) can be reached from other machines, and KAON_AUTH is off: whoever reaches it could do "
                 "everything. Listen on 127.0.0.1, or set KAON_AUTH=on and what docs/security.md names, or KAON_AUTH=insecure "
                 "where the network lets nobody in"
             )
         if settings.tls is None and not settings.encrypts:
             raise InvalidValue(
-                f"{variable}: {address} can be reached from other machines, and nothing is encrypted. Set KAON_TLS_CERT and "
+                f"{address} ({variable}) can be reached from other machines, and nothing is encrypted. Set KAON_TLS_CERT and "
                 "KAON_TLS_KEY, or KAON_TLS=off where a proxy encrypts, or the network lets nobody in"
             )
     if settings.auth is Auth.INSECURE and open_to_others:

@@ -11,6 +11,7 @@ from kaon_service.access.table import TABLE, Access
 from kaon_service.principal import TENANT_KEY, TRACE_KEY, Principal, checked_tenant
 from kaon_service.roles import Kind, Role
 from kaon_telemetry.tracing import is_trace_parent
+from kaon_wire.lease_tokens import LEASE_KEY, LeaseKeys
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,8 @@ class Admission:
     authenticate: Authenticate
     # None: every tenant may call, as without authentication.
     tenants: TenantSource | None
+    # Checks the leases under which runners call; without it no runner calls under one.
+    leases: LeaseKeys | None = None
     table: Mapping[str, Access] = field(default_factory=lambda: TABLE)
 
     async def admit(self, method: str, credentials: Credentials) -> Principal:
@@ -39,10 +42,23 @@ class Admission:
         if access is None:
             raise Forbidden(f"nobody may call {method}: the table of methods has no entry for it")
         _check_role(caller, method, access)
+        if caller.kind is Kind.RUNNER and access.role is not None:
+            caller = self._under_lease(caller, credentials.metadata.get(LEASE_KEY, ""))
         caller = _in_tenant(caller, credentials.metadata.get(TENANT_KEY, ""))
         await self._check_tenant(caller, access)
         trace = credentials.metadata.get(TRACE_KEY, "")
         return replace(caller, trace_parent=trace if is_trace_parent(trace) else "")
+
+    def _under_lease(self, caller: Principal, shown: str) -> Principal:
+        """Return a runner as who executes the step whose lease it shows: in that step's tenant.
+
+        Raises:
+            Forbidden: It shows no lease of this system.
+        """
+        lease = None if self.leases is None else self.leases.shown(shown)
+        if lease is None:
+            raise Forbidden(f"a runner shows the lease of a step that it executes in {LEASE_KEY}")
+        return replace(caller, tenant=lease.tenant, name=f"run/{lease.run_id}", run_id=lease.run_id)
 
     async def _check_tenant(self, caller: Principal, access: Access) -> None:
         """Check that an administrator has made the caller's tenant, and has not disabled it.

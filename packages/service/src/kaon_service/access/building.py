@@ -9,12 +9,14 @@ from kaon_service.access.chain import Chain
 from kaon_service.access.credentials import Authenticator, TenantSource, TokenSource
 from kaon_service.access.guard import Guard
 from kaon_service.access.oidc import OidcTokens
-from kaon_service.access.recording import NoRecorder, Recorder
+from kaon_service.access.rates import Rates
+from kaon_service.access.recording import Recorder
 from kaon_service.access.rules_file import read_rules
 from kaon_service.access.service_keys import ServiceAuthenticator, ServiceKeys
 from kaon_service.access.static_tokens import StaticTokens
 from kaon_service.access.tls import server_credentials
 from kaon_service.access.watched import Watched
+from kaon_wire.lease_tokens import LeaseKeys
 
 
 def guard_of(
@@ -22,7 +24,9 @@ def guard_of(
     *,
     tokens: TokenSource,
     tenants: TenantSource,
-    recorder: Recorder | None = None,
+    recorder: Recorder,
+    rates: Rates,
+    leases: LeaseKeys | None = None,
 ) -> Guard:
     """Return the guard of a service.
 
@@ -31,6 +35,8 @@ def guard_of(
         tokens: Where static tokens are found.
         tenants: Where tenants are found.
         recorder: Is told of every call.
+        rates: Refuses what exceeds the limits of its tenant.
+        leases: Checks the leases under which runners call, where they do.
 
     Raises:
         InvalidValue: A file in the settings is missing or malformed.
@@ -38,10 +44,11 @@ def guard_of(
     admission = OPEN
     if settings.auth is Auth.ON:
         authenticate = Chain(_authenticators(settings, tokens))
-        admission = Admission(authenticate=authenticate, tenants=tenants)
+        admission = Admission(authenticate=authenticate, tenants=tenants, leases=leases)
     return Guard(
         admission=admission,
-        recorder=recorder or NoRecorder(),
+        recorder=recorder,
+        rates=rates,
         credentials=server_credentials(settings),
     )
 

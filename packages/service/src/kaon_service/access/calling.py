@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from kaon_service.access.access_settings import AccessSettings
@@ -18,10 +19,19 @@ class Calling:
     # Of this service, such as "coordinator".
     service: str
     keys: ServiceKeys | None = None
+    # Returns the token of the person for whom this process works, where it holds no keys of services; empty without one.
+    bearer: Callable[[], str] = lambda: ""
     channels: ChannelSecurity = field(default_factory=ChannelSecurity)
 
     def metadata_for(self, caller: Principal) -> tuple[tuple[str, str], ...]:
-        """Return the metadata of a call for a principal: signed, and by name for services without authentication."""
+        """Return the metadata of a call for a principal: signed, and by name for services without authentication.
+
+        Raises:
+            KaonError: There is a token, and it has expired.
+        """
+        if self.keys is None and (token := self.bearer()):
+            # The service knows whose token it is.
+            return (("authorization", f"Bearer {token}"),)
         return (*self._signed(caller), *metadata_of(caller))
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import hashlib
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,10 +11,10 @@ from typing import Any
 import jwt
 
 from kaon_service.access.credentials import Credentials, Unauthenticated
-from kaon_service.access.watched import Watched, read_text
+from kaon_service.access.watched import Watched
 from kaon_service.principal import Principal, is_name, is_role, is_tenant
 from kaon_service.roles import Kind
-from kaon_wire.errors import InvalidValue
+from kaon_wire.key_files import read_keys
 
 # The metadata in which a service shows its token.
 SERVICE_KEY = "kaon-service"
@@ -24,14 +24,12 @@ _LEEWAY = 30
 _ALGORITHM = "HS256"
 _TYPE = "kaon-service+jwt"
 _ISSUER = "kaon"
-_KEY = re.compile(r"([A-Za-z0-9._-]{1,64})[ \t]+(\S{32,1024})\Z")
 
 
 class ServiceKeys:
     """Signs and verifies tokens with the keys of a file, which is read again when it changes.
 
-    The file has a key on each line, the newest first: a name and a secret of at least 32 characters, with a space between them.
-    The first key signs, and every key verifies.
+    The file has a key in each line, the newest first. The first key signs, and every key verifies.
 
     Args:
         path: The file.
@@ -49,7 +47,7 @@ class ServiceKeys:
 
     def sign(self, service: str, caller: Principal | None = None) -> str:
         """Return a token of a service, such as "console", that calls for a principal, or for itself."""
-        name, secret = next(iter(self._keys.get().items()))
+        key_id, key = next(iter(self._keys.get().items()))
         now = int(self._now())
         claims: dict[str, Any] = {
             "iss": _ISSUER,
@@ -66,7 +64,7 @@ class ServiceKeys:
                 "kind": caller.kind,
                 "pool": caller.pool,
             }
-        return jwt.encode(claims, secret, _ALGORITHM, headers={"kid": name, "typ": _TYPE})
+        return jwt.encode(claims, key, _ALGORITHM, headers={"kid": key_id, "typ": _TYPE})
 
     def verify(self, token: str) -> Principal:
         """Return the principal for whom a service calls, or the service itself.
@@ -85,12 +83,12 @@ class ServiceKeys:
 
     def _claims(self, token: str) -> dict[str, Any]:
         header = jwt.get_unverified_header(token)
-        secret = self._keys.get().get(str(header.get("kid", "")))
-        if secret is None or header.get("typ") != _TYPE:
+        key = self._keys.get().get(str(header.get("kid", "")))
+        if key is None or header.get("typ") != _TYPE:
             raise ValueError("not a token of a service, or its key is not known")
         return jwt.decode(
             token,
-            secret,
+            key,
             algorithms=[_ALGORITHM],
             audience=self._deployment,
             issuer=_ISSUER,
@@ -115,31 +113,17 @@ class ServiceAuthenticator:
         return None if token is None else self._keys.verify(token)
 
 
-def _keys_of(path: Path) -> Mapping[str, str]:
-    """Return the secrets by name, the newest first.
+def _keys_of(path: Path) -> Mapping[str, bytes]:
+    """Return the keys by their ids, the newest first.
 
     Raises:
-        InvalidValue: The file is missing or malformed. The message quotes no secret.
+        InvalidValue: The file is missing or malformed. The message quotes no key.
     """
-    found: dict[str, str] = {}
-    lines = read_text("KAON_SERVICE_KEYS", path).splitlines()
-    for number, line in enumerate(lines, 1):
-        text = line.strip()
-        if not text or text.startswith("#"):
-            continue
-        match = _KEY.match(text)
-        if match is None:
-            raise InvalidValue(
-                f"KAON_SERVICE_KEYS: {path}, line {number}: write a name, a space and a secret of 32 to 1024 characters"
-            )
-        if match[1] in found:
-            raise InvalidValue(
-                f"KAON_SERVICE_KEYS: {path}, line {number}: the name {match[1]!r} is there twice"
-            )
-        found[match[1]] = match[2]
-    if not found:
-        raise InvalidValue(f"KAON_SERVICE_KEYS: {path} holds no key")
-    return found
+    return {_key_id(key): key for key in read_keys(str(path), "KAON_SERVICE_KEYS")}
+
+
+def _key_id(key: bytes) -> str:
+    return hashlib.sha256(b"kaon service key\0" + key).hexdigest()[:16]
 
 
 def _principal(claims: Mapping[str, Any]) -> Principal:

@@ -42,7 +42,7 @@ def test_without_settings_this_machine_may_call_and_no_other() -> None:
     settings = access_from({})
     assert settings.auth is Auth.OFF
     check_listeners(settings, LOCAL)
-    with pytest.raises(InvalidValue, match=r"KAON_ADDRESS: 0\.0\.0\.0:7070 .* KAON_AUTH is off"):
+    with pytest.raises(InvalidValue, match=r"0\.0\.0\.0:7070 \(KAON_ADDRESS\) .* KAON_AUTH is off"):
         check_listeners(settings, OPEN)
     with pytest.raises(InvalidValue, match="KAON_METRICS"):
         check_listeners(settings, LOCAL | {"KAON_METRICS": "0.0.0.0:9400"})

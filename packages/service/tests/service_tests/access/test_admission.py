@@ -12,12 +12,21 @@ from kaon_service.access.table import TABLE
 from kaon_service.principal import Principal
 from kaon_service.roles import Kind, Role, included
 from kaon_wire.errors import InvalidValue
+from kaon_wire.lease_tokens import LeaseClaim, LeaseKeys, show
 
 ANN = Principal(tenant="shop", name="ann", roles=included([Role.OPERATOR]), authentication="token")
 LIST_RUNS = "/kaonapi.run.v1.RunService/ListRuns"
 PUT_TENANT = "/kaonapi.access.v1.AccessService/PutTenant"
 WATCH_MODELS = "/kaonapi.model.v1.ModelService/WatchModels"
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+LEASE_KEYS = LeaseKeys((b"l" * 32,))
+CLAIM = LeaseClaim(
+    tenant="bank", run_id="r1", path="publish", attempt=1, generation=1, incarnation="i"
+)
+LEASE = show(CLAIM, LEASE_KEYS.sign(CLAIM))
+PUBLISH = "/kaonapi.model.v1.ModelService/PublishModel"
+RUNNER = Principal(tenant="shop", name="gpu", kind=Kind.RUNNER, pool="gpu", authentication="token")
 
 
 class Tenants:
@@ -35,7 +44,8 @@ async def admit(caller: Principal, method: str, **metadata: str) -> Principal:
         return caller
 
     shown = Credentials(metadata={key.replace("_", "-"): value for key, value in metadata.items()})
-    return await Admission(authenticate=authenticate, tenants=Tenants()).admit(method, shown)
+    admission = Admission(authenticate=authenticate, tenants=Tenants(), leases=LEASE_KEYS)
+    return await admission.admit(method, shown)
 
 
 @pytest.mark.parametrize("method", TABLE)
@@ -59,10 +69,10 @@ async def test_an_identity_of_a_service_calls_what_its_kind_is_for_whatever_its_
 ) -> None:
     caller = replace(ANN, kind=kind, roles=included([Role.PLATFORM_ADMIN]))
     if kind in TABLE[method].kinds:
-        assert (await admit(caller, method)).kind is kind
+        assert (await admit(caller, method, kaon_lease=LEASE)).kind is kind
         return
     with pytest.raises(Forbidden):
-        await admit(caller, method)
+        await admit(caller, method, kaon_lease=LEASE)
 
 
 async def test_the_words_name_every_kind_that_may_call() -> None:
@@ -86,6 +96,25 @@ async def test_no_identity_of_a_service_names_another_tenant(kind: Kind) -> None
     caller = replace(ANN, kind=kind, roles=included([Role.PLATFORM_ADMIN]))
     with pytest.raises(Forbidden):
         await admit(caller, "/kaonapi.access.v1.AccessService/WhoAmI", kaon_tenant="bank")
+
+
+async def test_a_runner_acts_for_the_run_whose_lease_it_shows_and_for_no_other() -> None:
+    caller = await admit(RUNNER, PUBLISH, kaon_lease=LEASE, kaon_tenant="bank")
+    assert (caller.tenant, caller.name, caller.run_id) == ("bank", "run/r1", "r1")
+    with pytest.raises(Forbidden, match="names another tenant"):
+        await admit(RUNNER, PUBLISH, kaon_lease=LEASE, kaon_tenant="shop")
+
+
+FORGED = show(CLAIM, LeaseKeys((b"f" * 32,)).sign(CLAIM))
+OTHERS = show(replace(CLAIM, tenant="shop"), LEASE_KEYS.sign(CLAIM))
+
+
+@pytest.mark.parametrize("lease", ["", "garbage", FORGED, OTHERS])
+async def test_a_runner_without_a_lease_of_this_system_publishes_nothing(lease: str) -> None:
+    with pytest.raises(Forbidden, match="shows the lease"):
+        await admit(RUNNER, PUBLISH, kaon_lease=lease)
+    who = await admit(RUNNER, "/kaonapi.access.v1.AccessService/WhoAmI", kaon_lease=lease)
+    assert who.name == "gpu"
 
 
 async def test_a_tenant_that_nobody_has_made_does_not_call() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +13,20 @@ import pytest
 
 from kaon_service.access.calling import Calling
 from kaon_service.access.credentials import Credentials, Unauthenticated
-from kaon_service.access.service_keys import ServiceAuthenticator, ServiceKeys
+from kaon_service.access.service_keys import ServiceAuthenticator, ServiceKeys, _key_id
 from kaon_service.principal import Principal
 from kaon_service.roles import Kind, Role, included
 from kaon_wire.errors import InvalidValue
 from service_tests.access.issuer import unsigned
 
-OLD, NEW = "o" * 32, "n" * 32
+OLD, NEW, NEWEST = (base64.b64encode(each * 32).decode() for each in (b"o", b"n", b"x"))
 ANN = Principal(tenant="shop", name="ann", roles=included([Role.AUTHOR]), authentication="token")
 
 
 @pytest.fixture(name="path")
 def _path(tmp_path: Path) -> Path:
     path = tmp_path / "keys"
-    path.write_text(f"# newest first\nnew {NEW}\nold {OLD}\n")
+    path.write_text(f"# newest first\n{NEW}\n{OLD}\n")
     return path
 
 
@@ -62,18 +64,18 @@ async def test_who_shows_none_is_left_to_others(path: Path) -> None:
 def test_keys_rotate_without_a_restart(path: Path) -> None:
     keys = keys_at(path)
     before = keys.sign("console", ANN)
-    path.write_text(f"newest {'x' * 40}\nnew {NEW}\n")
+    path.write_text(f"{NEWEST}\n{NEW}\n")
     after = keys.sign("console", ANN)
-    assert jwt.get_unverified_header(after)["kid"] == "newest"
+    assert jwt.get_unverified_header(after)["kid"] == _key_id(b"x" * 32)
     assert keys.verify(before) == keys.verify(after)
-    path.write_text(f"newest {'x' * 40}\n")
+    path.write_text(f"{NEWEST}\n")
     with pytest.raises(Unauthenticated):
         keys.verify(before)
 
 
 def test_a_file_that_becomes_unreadable_changes_nothing(path: Path) -> None:
     keys = keys_at(path)
-    path.write_text("short x\n")
+    path.write_text("short\n")
     assert keys.verify(keys.sign("console", ANN)).name == "ann"
 
 
@@ -83,58 +85,53 @@ def _claims(**changed: Any) -> dict[str, Any]:
     return {name: value for name, value in {**claims, **changed}.items() if value is not None}
 
 
-def _encoded(
-    key: str = NEW, kid: str = "new", typ: str = "kaon-service+jwt", **changed: Any
-) -> str:
-    return jwt.encode(_claims(**changed), key, "HS256", headers={"kid": kid, "typ": typ})
+def _encoded(key: bytes = b"n" * 32, typ: str = "kaon-service+jwt", **changed: Any) -> str:
+    headers = {"kid": changed.pop("kid", _key_id(b"n" * 32)), "typ": typ}
+    return jwt.encode(_claims(**changed), key, "HS256", headers=headers)
+
+
+def _unsigned() -> str:
+    header = {"alg": "none", "kid": _key_id(b"n" * 32), "typ": "kaon-service+jwt"}
+    return unsigned(_claims(**{"for": CALLER}), header)
+
+
+def _for(**changed: Any) -> str:
+    return _encoded(**{"for": CALLER | changed})
 
 
 CALLER = {"tenant": "shop", "name": "ann", "roles": [], "kind": "person", "pool": ""}
-WRONG = {
-    "nothing": "",
-    "garbage": "a.b.c",
-    "another key": _encoded(key="z" * 32),
-    "the name of another key": _encoded(kid="old"),
-    "an unknown key": _encoded(kid="none"),
-    "another type": _encoded(typ="JWT"),
-    "another deployment": _encoded(aud="other"),
-    "another issuer": _encoded(iss="https://id.example.org"),
-    "no end": _encoded(exp=None),
-    "expired": _encoded(exp=int(time.time()) - 40),
-    "none": unsigned(_claims(), {"alg": "none", "kid": "new", "typ": "kaon-service+jwt"}),
-    "a tenant that cannot be": _encoded(**{"for": CALLER | {"tenant": "../x"}}),
-    "no principal": _encoded(**{"for": {}}),
-    "a kind that cannot be": _encoded(**{"for": CALLER | {"kind": "king"}}),
-    "no list of roles": _encoded(**{"for": CALLER | {"roles": None}}),
+WRONG: dict[str, Callable[[], str]] = {
+    "nothing": lambda: "",
+    "garbage": lambda: "a.b.c",
+    "another key": lambda: _encoded(key=b"z" * 32),
+    "the name of another key": lambda: _encoded(kid=_key_id(b"o" * 32)),
+    "an unknown key": lambda: _encoded(kid="none"),
+    "another type": lambda: _encoded(typ="JWT"),
+    "another deployment": lambda: _encoded(aud="other"),
+    "no deployment": lambda: _encoded(aud=None),
+    "another issuer": lambda: _encoded(iss="https://id.example.org"),
+    "no end": lambda: _encoded(exp=None),
+    "expired": lambda: _encoded(exp=int(time.time()) - 40),
+    "not signed": _unsigned,
+    "no principal": lambda: _encoded(**{"for": {}}),
+    "a tenant that cannot be": lambda: _for(tenant="../x"),
+    "a name that cannot be": lambda: _for(name="a\nb"),
+    "a role that cannot be": lambda: _for(roles=["a,b"]),
+    "a kind that cannot be": lambda: _for(kind="king"),
+    "no list of roles": lambda: _for(roles=None),
 }
 
 
 @pytest.mark.parametrize("what", WRONG)
 def test_what_no_service_has_signed_just_now_is_refused(path: Path, what: str) -> None:
-    assert keys_at(path).verify(_encoded(**{"for": CALLER})).name == "ann"
+    assert keys_at(path).verify(_for()).name == "ann"
     with pytest.raises(Unauthenticated):
-        keys_at(path).verify(WRONG[what])
+        keys_at(path).verify(WRONG[what]())
 
 
 def test_a_token_does_not_last(path: Path) -> None:
     with pytest.raises(Unauthenticated):
         keys_at(path).verify(keys_at(path, now=-100).sign("console", ANN))
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("", "holds no key"),
-        ("new short\n", "line 1: write a name, a space and a secret"),
-        (f"new {NEW}\nnew {OLD}\n", "line 2: the name 'new' is there twice"),
-        (f"{NEW}\n", "line 1"),
-    ],
-)
-def test_a_malformed_file_is_told_without_its_secrets(path: Path, text: str, words: str) -> None:
-    path.write_text(text)
-    with pytest.raises(InvalidValue, match=words) as told:
-        keys_at(path)
-    assert NEW not in str(told.value)
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:

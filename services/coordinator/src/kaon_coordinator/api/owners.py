@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 from grpc import aio
 
 from kaon_coordinator.shell.pool_link import PoolOwner
 from kaon_coordinator.store.protocols.pool_store import PoolStore
 from kaon_coordinator.store.store_calls import StoreCalls
+from kaon_service import principal
+from kaon_service.access.calling import Calling
 from kaonapi.runner.v1 import runner_pb2, runner_pb2_grpc
 
 Response = TypeVar("Response")
@@ -30,7 +32,7 @@ async def owner_of(store: StoreCalls[PoolStore], pool: str) -> PoolOwner:
 
 
 async def ask(
-    owner: PoolOwner, context: Any, call: Callable[[Stub, Metadata], Awaitable[Response]]
+    owner: PoolOwner, calling: Calling, call: Callable[[Stub, Metadata], Awaitable[Response]]
 ) -> Response:
     """Call another coordinator on behalf of this call's principal.
 
@@ -41,11 +43,10 @@ async def ask(
         raise Unreachable("no coordinator has owned it yet")
     if not owner.address:
         raise Unreachable("the address of its owner is unknown")
-    given = context.invocation_metadata() or ()
-    kept = aio.Metadata(*((key, value) for key, value in given if key.startswith("kaon-")))
-    async with aio.insecure_channel(owner.address) as channel:
+    shown = aio.Metadata(*calling.metadata_for(principal.current()))
+    async with calling.channels.open_async(owner.address) as channel:
         try:
-            return await call(runner_pb2_grpc.RunnerServiceStub(channel), kept)
+            return await call(runner_pb2_grpc.RunnerServiceStub(channel), shown)
         except aio.AioRpcError as error:
             raise Unreachable(f"{error.code().name.lower()}: {error.details()}") from error
 

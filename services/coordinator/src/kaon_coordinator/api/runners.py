@@ -31,6 +31,7 @@ from kaon_coordinator.store.protocols.run_store import RunStore
 from kaon_coordinator.store.protocols.workflow_store import WorkflowStore
 from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_service import principal
+from kaon_service.access.calling import Calling
 from kaonapi.run.v1 import run_pb2
 from kaonapi.runner.v1 import runner_pb2, runner_pb2_grpc
 
@@ -73,6 +74,8 @@ class RunnerParts:
     pools: Sequence[str]
     # Name of this coordinator.
     owner: str
+    # How it calls the others.
+    calling: Calling
     # Returns microseconds since the epoch.
     now_us: Callable[[], int]
 
@@ -99,7 +102,7 @@ class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
             response.runners.extend(found.runners)
 
         if not request.local:
-            response.unreachable.extend(await self._elsewhere(request.pool, context, call))
+            response.unreachable.extend(await self._elsewhere(request.pool, call))
         response.runners.sort(
             key=lambda runner: (runner.pool, runner.runner_id, runner.incarnation)
         )
@@ -123,7 +126,7 @@ class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
             response.pools.extend(found.pools)
 
         if not request.local:
-            response.unreachable.extend(await self._elsewhere(request.pool, context, call))
+            response.unreachable.extend(await self._elsewhere(request.pool, call))
             response.unreachable.extend(self._unknown(request.pool))
         response.pools.sort(key=lambda pool: pool.name)
         return response
@@ -147,7 +150,7 @@ class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
         )
         for link in links:
             if isinstance(link, AskMatcher):
-                await self._ask_matcher(request, link, response, context)
+                await self._ask_matcher(request, link, response)
             else:
                 response.reasons.append(link)
         response.text = " ".join(reason.text for reason in response.reasons)
@@ -158,7 +161,6 @@ class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
         request: runner_pb2.ExplainStepRequest,
         link: AskMatcher,
         response: runner_pb2.ExplainStepResponse,
-        context: Any,
     ) -> None:
         """Add the answer of the pool's matcher, in whichever process it runs."""
         pool = link.pool or DEFAULT_POOL
@@ -173,7 +175,7 @@ class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
         owner = PoolOwner(name=self._parts.owner, address="")
         if reasons is None:
             owner = await owner_of(self._threads, pool)
-            reasons = await self._ask_owner(owner, pool, request, link, context)
+            reasons = await self._ask_owner(owner, pool, request, link)
         for reason in reasons:
             if link.run_id != request.run_id:
                 reason.run_id = link.run_id
@@ -189,7 +191,6 @@ class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
         pool: str,
         request: runner_pb2.ExplainStepRequest,
         link: AskMatcher,
-        context: Any,
     ) -> Sequence[runner_pb2.WaitReason]:
         asked = runner_pb2.ExplainStepRequest(run_id=link.run_id, path=link.path, local=True)
         problem = "this coordinator does not own it"
@@ -197,7 +198,7 @@ class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
             try:
                 answer = await ask(
                     owner,
-                    context,
+                    self._parts.calling,
                     lambda stub, kept: stub.ExplainStep(asked, timeout=TIMEOUT, metadata=kept),
                 )
                 return answer.reasons
@@ -239,7 +240,7 @@ class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
         )
 
     async def _elsewhere(
-        self, pool: str, context: Any, call: Callable[[Stub, str, Metadata], Awaitable[None]]
+        self, pool: str, call: Callable[[Stub, str, Metadata], Awaitable[None]]
     ) -> list[runner_pb2.UnreachablePool]:
         """Ask the owners of the other pools; return those that do not answer."""
         others = [name for name in self._parts.pools if pool in {"", name}]
@@ -247,7 +248,7 @@ class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
         for name in (name for name in others if name not in self._matchers.owned()):
             owner = await owner_of(self._threads, name)
             try:
-                await ask(owner, context, partial(_call, call, name))
+                await ask(owner, self._parts.calling, partial(_call, call, name))
             except Unreachable as error:
                 missed.append(unreachable(name, owner, str(error)))
         return missed

@@ -29,6 +29,7 @@ from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
 from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants
 from kaon_coordinator.store.base import Store
 from kaon_coordinator.store.store_calls import StoreCalls
+from kaon_service.access.calling import Calling
 from kaon_service.access.guard import Guard
 from kaon_service.access.limits import AllLimits
 from kaon_service.server import GrpcServer
@@ -62,6 +63,8 @@ class ApiParts:
 
     # Decides who may call.
     guard: Guard
+    # How this coordinator calls others.
+    calling: Calling
     store: StoreCalls[Store]
     artifacts: ArtifactStore
     validate: Validate
@@ -160,6 +163,7 @@ class ApiServer(GrpcServer):
             matchers=parts.matchers,
             pools=parts.pools,
             owner=parts.owner,
+            calling=parts.calling,
             now_us=parts.now_us,
         )
         system = SystemParts(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import replace
 
 import structlog
 from prometheus_client import CollectorRegistry
 
 from kaon_artifacts import ArtifactStore
+from kaon_coordinator.access.sources import StoreTenants, StoreTokens
 from kaon_coordinator.store.view_reads import ViewReads, open_view_reads
 from kaon_coordinator.view.kafka_source import kafka_source
 from kaon_coordinator.view.parts import view_parts
@@ -17,7 +17,8 @@ from kaon_coordinator.view.read_threads import Threads
 from kaon_coordinator.view.sources import polling_source
 from kaon_coordinator.view.view_server import View, ViewServer
 from kaon_coordinator.view.view_settings import Settings
-from kaon_service.access.guard import NO_GUARD
+from kaon_service.access.access_settings import check_listeners
+from kaon_service.access.building import guard_of
 from kaon_service.access.rates import Rates
 from kaon_service.audit.auditing import Auditing
 from kaon_service.background import BackgroundTasks
@@ -44,6 +45,7 @@ class Application:
         self._view: View | None = None
         self._server: ViewServer | None = None
         self._auditing: Auditing | None = None
+        self._access_threads: Threads | None = None
         self._metrics_server: MetricsServer | None = None
 
     async def start(self) -> int:
@@ -52,6 +54,10 @@ class Application:
         Raises:
             Unavailable: the database does not answer, or has no tables of this version.
         """
+        check_listeners(
+            self._settings.calls.access,
+            {"KAON_VIEW_ADDRESS": self._settings.address, "KAON_METRICS": self._settings.metrics},
+        )
         reads = await self._opened()
         settings, threads = self._settings, Threads()
         if settings.kafka:
@@ -68,8 +74,14 @@ class Application:
         self._auditing = await asyncio.to_thread(
             Auditing, settings.calls.audit, settings.database, _now_us
         )
-        guard = replace(
-            NO_GUARD, recorder=self._auditing.recorder, rates=Rates(settings.calls.limits)
+        # Connections for readers are one more than the threads of the view.
+        self._access_threads = callers = Threads(1)
+        guard = guard_of(
+            settings.calls.access,
+            tokens=StoreTokens(reads.store, callers),
+            tenants=StoreTenants(reads.store, callers),
+            recorder=self._auditing.recorder,
+            rates=Rates(settings.calls.limits),
         )
         self._server = server = ViewServer(self._view, guard, metrics.call_seconds)
         port = await server.start(settings.address)
@@ -92,6 +104,8 @@ class Application:
             await self._server.serving(ready=False)
             await self._server.stop(_STOP_SECONDS)
         await self._tasks.stop()
+        if self._access_threads is not None:
+            await self._access_threads.close()
         if self._view is not None:
             await self._view.close()
         if self._auditing is not None:

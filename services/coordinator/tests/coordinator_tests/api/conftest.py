@@ -20,6 +20,7 @@ from kaon_coordinator.api.server import ApiParts, ApiServer
 from kaon_coordinator.store.base import PartitionBatch, RunRecord, Store
 from kaon_coordinator.store.sql import open_store
 from kaon_coordinator.store.thread import StoreThread
+from kaon_service.access.calling import Calling
 from kaon_service.access.guard import NO_GUARD
 from kaonapi.log.v1 import log_pb2_grpc
 from kaonapi.run.v1 import history_pb2, run_pb2, run_service_pb2, run_service_pb2_grpc
@@ -200,6 +201,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     artifacts = ArtifactStore(f"file://{tmp_path}/artifacts")
     parts = ApiParts(
         guard=NO_GUARD,
+        calling=Calling(service="coordinator"),
         store=thread,
         artifacts=artifacts,
         validate=others.validate,

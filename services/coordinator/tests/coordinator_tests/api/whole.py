@@ -21,6 +21,7 @@ from kaon_coordinator.ids import new_run_id
 from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants
 from kaon_coordinator.schedules.scheduler import Scheduler, SchedulerParts
 from kaon_coordinator.transport.memory_records import MemoryRecords
+from kaon_service.access.calling import Calling
 from kaon_service.access.guard import NO_GUARD, Guard
 from kaonapi.run.v1 import run_service_pb2 as r
 from kaonapi.run.v1 import run_service_pb2_grpc
@@ -101,6 +102,7 @@ async def serving(
         ApiParts(
             guard=guard,
             entitlements=entitlements,
+            calling=Calling(service="coordinator"),
             store=member.store,
             artifacts=world.artifacts,
             validate=validator(DEFAULT),
