@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -31,6 +32,8 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 # Lines travel in memory.
 _LOG_SETTLE_SECONDS = 0.2
 DEFAULT_POOL = "default"
+# Where the engines are that steps use, as for a runner of its own.
+_ENGINES = ("KAON_HIVE", "KAON_SPARK_CONNECT", "KAON_DOCKER_HOST", "KAON_PUBLISHER")
 _FOR_EVER = Keep(run_days=0, log_days=0, artifact_days=0)
 
 
@@ -175,7 +178,9 @@ class EmbeddedSystem:
 
     def _make_runner(self, pool: str) -> RunnerService:
         name = "" if pool == DEFAULT_POOL else f"-{pool}"
-        settings = RunnerSettings(
+        engines = {variable: os.environ.get(variable, "") for variable in _ENGINES}
+        settings = RunnerSettings.from_env(
+            engines,
             runner_id=f"embedded{name}",
             pool=pool,
             slots=self._settings.slots,

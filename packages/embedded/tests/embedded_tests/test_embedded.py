@@ -18,6 +18,7 @@ from kaon_embedded.leftovers import leftovers
 from kaon_embedded.system import EmbeddedSettings, EmbeddedSystem, look
 from kaon_wire.errors import Conflict, InvalidValue, NotFound
 from kaonapi.run.v1 import run_pb2
+from kaonapi.workflow.v1 import definition_pb2 as d
 
 TOUR = Path(__file__).parents[4] / "examples" / "tour" / "workflow.py"
 
@@ -543,3 +544,16 @@ def test_a_run_that_has_not_ended_is_found_and_discarded(tmp_path: Path) -> None
         left.discard(client)
         list(client.watch(run))
     assert leftovers(state).unfinished == ()
+
+
+def test_engines_that_the_environment_names_are_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish = d.Block(name="publish", step=d.Step(type="publish"))
+    definition = d.WorkflowDefinition(name="w", body=d.Graph(blocks=[publish]))
+    with EmbeddedSystem(EmbeddedSettings(state=tmp_path / "without", slots=1)) as system:
+        (told,) = system.lacks(definition)
+        assert "KAON_PUBLISHER" in told
+    monkeypatch.setenv("KAON_PUBLISHER", "127.0.0.1:7071")
+    with EmbeddedSystem(EmbeddedSettings(state=tmp_path / "with", slots=1)) as system:
+        assert system.lacks(definition) == []
