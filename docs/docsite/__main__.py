@@ -7,6 +7,7 @@ A broken link, or anything else that Sphinx warns of, fails the build.
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import sys
 import tempfile
@@ -14,11 +15,19 @@ from pathlib import Path
 
 from sphinx.cmd.build import main as sphinx_build
 
-from docsite import cli, errors, metrics, pages, protos, sdk, settings
+from docsite import cli, errors, limits, metrics, pages, protos, sdk, settings
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTPUT = ROOT / ".kaon" / "docs"
 _STATIC = Path(__file__).parent / "static"
+# What the first page says of generated references where they are not; the site has links instead.
+_GENERATED = re.compile(r"^- Command line, SDK, .*?\n(?=\n)", re.MULTILINE | re.DOTALL)
+# Pages whose titles say too little beside others.
+_TITLES = {"README": "What Kaon is, and a tour </README>"}
+_PROTOS = """The gRPC API and the messages in Kafka, a page for each package.
+`kaonapi.workflow.v1` has the definition of a workflow, `kaonapi.run.v1` runs, their commands and their history,
+`kaonapi.model.v1` the registry of models.
+"""
 
 
 def references(root: Path = ROOT) -> dict[str, str]:
@@ -26,11 +35,12 @@ def references(root: Path = ROOT) -> dict[str, str]:
     with tempfile.TemporaryDirectory() as scratch:
         packages = protos.pages(protos.load(root / "proto", Path(scratch)))
     return {
-        "reference/sdk": sdk.page(),
         "reference/cli": cli.page(),
+        "reference/sdk": sdk.page(),
         "reference/settings": settings.page(),
-        "reference/metrics": metrics.page(),
+        "reference/limits": limits.page(root),
         "reference/errors": errors.page(root),
+        "reference/metrics": metrics.page(),
         **{f"reference/proto/{name}": text for name, text in sorted(packages.items())},
     }
 
@@ -48,9 +58,15 @@ def lay_out(source: Path, mermaid: Path | None) -> None:
         path = source / f"{name}.md"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    contents["Reference"] = [name for name in generated if not name.startswith("reference/proto/")]
-    contents["Protos"] = [name for name in generated if name.startswith("reference/proto/")]
-    (source / "index.md").write_text(_index(contents), encoding="utf-8")
+    names = [name for name in generated if not name.startswith("reference/proto/")]
+    contents["Reference"] = [*names, "reference/proto/index", *contents["Reference"]]
+    (source / "reference" / "proto" / "index.md").write_text(_protos(generated), encoding="utf-8")
+    first = _GENERATED.sub(_links(names), (source / "index.md").read_text(encoding="utf-8"))
+    trees = (
+        _toctree(heading, [_TITLES.get(name, "/" + name) for name in names])
+        for heading, names in contents.items()
+    )
+    (source / "index.md").write_text(first + "".join(trees), encoding="utf-8")
     decisions = source / "docs" / "decisions" / "README.md"
     decisions.write_text(decisions.read_text() + _toctree("", ["0*"], glob=True))
     shutil.copytree(_STATIC, source / "_static")
@@ -58,11 +74,16 @@ def lay_out(source: Path, mermaid: Path | None) -> None:
         shutil.copy(mermaid, source / "_static" / "mermaid.min.js")
 
 
-def _index(contents: dict[str, list[str]]) -> str:
-    trees = [
-        _toctree(heading, ["/" + name for name in names]) for heading, names in contents.items()
-    ]
-    return "```{include} README.md\n```\n" + "\n".join(trees)
+def _links(names: list[str]) -> str:
+    """Items of a list that lead to the generated references."""
+    return "".join(f"- [](/{name}.md)\n" for name in [*names, "reference/proto/index"])
+
+
+def _protos(generated: dict[str, str]) -> str:
+    """The page that leads to the packages of protos."""
+    names = [name.rsplit("/", 1)[-1] for name in generated if name.startswith("reference/proto/")]
+    links = "".join(f"- [{name}]({name}.md)\n" for name in names)
+    return f"# Protos\n\n{_PROTOS}\n{links}" + _toctree("", names)
 
 
 def _toctree(caption: str, names: list[str], *, glob: bool = False) -> str:

@@ -16,6 +16,18 @@ release = version = VERSION
 extensions = ["myst_parser"]
 html_theme = "furo"
 html_title = f"Kaon {VERSION}"
+html_css_files = ["site.css"]
+# The colours and fonts of the web console.
+_FONTS = {
+    "font-stack": "Inter, system-ui, -apple-system, 'Segoe UI', sans-serif",
+    "font-stack--monospace": "'JetBrains Mono', ui-monospace, 'SF Mono', Menlo, Consolas, monospace",
+}
+html_theme_options = {
+    "light_css_variables": _FONTS
+    | {"color-brand-primary": "#4f4fc9", "color-brand-content": "#4f4fc9"},
+    "dark_css_variables": _FONTS
+    | {"color-brand-primary": "#8f8ff5", "color-brand-content": "#a5a5ff"},
+}
 html_copy_source = False
 html_show_sphinx = False
 myst_enable_extensions = ["colon_fence"]

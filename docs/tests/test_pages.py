@@ -27,7 +27,8 @@ def test_every_page_of_the_repository_is_on_the_site(tmp_path: Path) -> None:
         for path in folder.rglob("*.md")
         if "node_modules" not in path.parts
     }
-    assert {path for path in written if not (tmp_path / path.relative_to(ROOT)).is_file()} == set()
+    places = {path: tmp_path / pages.place_of(str(path.relative_to(ROOT))) for path in written}
+    assert {path for path, place in places.items() if not place.is_file()} == set()
 
 
 def test_a_link_that_leads_nowhere_fails_the_build(tmp_path: Path) -> None:
@@ -49,7 +50,29 @@ def test_what_a_page_links_to_is_copied_beside_it(tmp_path: Path) -> None:
     (repository / "docs" / "README.md").write_text("# Docs\n")
     pages.stage(repository, tmp_path / "site")
     assert (tmp_path / "site" / "docs" / "run.py").read_text() == "pass\n"
-    assert "[docs](docs/README.md)" in (tmp_path / "site" / "README.md").read_text()
+    assert "[docs](index.md)" in (tmp_path / "site" / "README.md").read_text()
+
+
+def test_the_first_page_lies_at_the_top_with_its_links(tmp_path: Path) -> None:
+    repository = tmp_path / "repository"
+    (repository / "docs").mkdir(parents=True)
+    (repository / "README.md").write_text("# Kaon\n")
+    (repository / "docs" / "workflows.md").write_text("[all](README.md#how-to)\n")
+    (repository / "docs" / "README.md").write_text("[one](workflows.md) [two](../README.md)\n")
+    pages.stage(repository, tmp_path / "site")
+    first = (tmp_path / "site" / "index.md").read_text()
+    assert first == "[one](docs/workflows.md) [two](README.md)\n"
+    assert "[all](../index.md#how-to)" in (tmp_path / "site/docs/workflows.md").read_text()
+
+
+def test_a_link_that_shows_a_files_name_shows_its_title_on_the_site(tmp_path: Path) -> None:
+    repository = tmp_path / "repository"
+    (repository / "docs").mkdir(parents=True)
+    (repository / "README.md").write_text("[docs/one.md](docs/one.md#two) and [one](docs/one.md)\n")
+    (repository / "docs" / "one.md").write_text("# The first page\n")
+    pages.stage(repository, tmp_path / "site")
+    shown = (tmp_path / "site" / "README.md").read_text()
+    assert shown == "[The first page](docs/one.md#two) and [one](docs/one.md)\n"
 
 
 def test_docstrings_become_markdown() -> None:
