@@ -82,6 +82,11 @@ ELSEWHERE: dict[str, tuple[Variable, ...]] = {
             default="1",
             text="How many brokers must have a record before it is acknowledged. The other variables are the coordinator's.",
         ),
+        Variable(
+            name="KAON_KAFKA_PRINCIPALS",
+            default="User:kaon-{account}",
+            text="How the brokers name an account to which rights are granted.",
+        ),
     ),
     "SDK and command line": (
         Variable(
