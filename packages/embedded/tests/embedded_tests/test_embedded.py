@@ -506,7 +506,8 @@ def test_a_step_that_fails_is_repeated_under_the_debugger(tmp_path: Path) -> Non
 @pytest.mark.usefixtures("forgets")
 def test_a_run_that_was_left_unfinished_never_goes_on_beside_a_new_one(tmp_path: Path) -> None:
     file, state = tmp_path / "flow.py", tmp_path / "state"
-    gate = tmp_path / "go"
+    # Not beside the file: it is no code.
+    gate = tmp_path.with_name(f"{tmp_path.name}-go")
     file.write_text(
         "import pathlib\nfrom kaon import Workflow, steps\n"
         f"def work():\n    assert pathlib.Path({str(gate)!r}).exists(), 'not yet'\n    return 7\n"
