@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
-from kaon_coordinator.store import page_tokens
 from kaon_coordinator.store.base import TenantRecord, TokenPage, TokenRecord
+from kaon_service import page_tokens
 from kaon_wire.errors import Conflict, NotFound
 
 

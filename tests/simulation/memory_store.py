@@ -146,10 +146,14 @@ class MemoryStore(Store):
         return self._own(found)
 
     @_transaction
-    def list_workflows(self, tenant: str) -> list[WorkflowRecord]:
+    def list_workflows(
+        self, tenant: str, after: str = "", limit: int | None = None
+    ) -> list[WorkflowRecord]:
         current = sorted(
-            (name, version) for (of, name), version in self._current.items() if of == tenant
-        )
+            (name, version)
+            for (of, name), version in self._current.items()
+            if of == tenant and name > after
+        )[:limit]
         return [self._own(self._workflows[tenant, name, version]) for name, version in current]
 
     def _own(self, record: WorkflowRecord) -> WorkflowRecord:
@@ -281,12 +285,14 @@ class MemoryStore(Store):
         return RunPage(runs=page, next_page_token=token)
 
     @_transaction
-    def list_steps(self, run_id: str) -> list[StepRow]:
-        return _by_position(self.runs[run_id].steps) if run_id in self.runs else []
+    def list_steps(self, run_id: str, after: int = -1, limit: int | None = None) -> list[StepRow]:
+        rows = _by_position(self.runs[run_id].steps) if run_id in self.runs else []
+        return [row for row in rows if row.position > after][:limit]
 
     @_transaction
-    def list_blocks(self, run_id: str) -> list[BlockRow]:
-        return _by_position(self.runs[run_id].blocks) if run_id in self.runs else []
+    def list_blocks(self, run_id: str, after: int = -1, limit: int | None = None) -> list[BlockRow]:
+        rows = _by_position(self.runs[run_id].blocks) if run_id in self.runs else []
+        return [row for row in rows if row.position > after][:limit]
 
     @_transaction
     def history(
@@ -485,8 +491,10 @@ class MemoryStore(Store):
         return self.permits.set_bound(tenant, key, bound)
 
     @_transaction
-    def list_permits(self, tenant: str) -> list[PermitRecord]:
-        return self.permits.bounded(tenant)
+    def list_permits(
+        self, tenant: str, after: str = "", limit: int | None = None
+    ) -> list[PermitRecord]:
+        return [each for each in self.permits.bounded(tenant) if each.key > after][:limit]
 
     @_transaction
     def take_permits(
@@ -541,8 +549,10 @@ class MemoryStore(Store):
         return self._schedules.get(tenant, name)
 
     @_transaction
-    def list_schedules(self, tenant: str) -> list[ScheduleRecord]:
-        return self._schedules.of_tenant(tenant)
+    def list_schedules(
+        self, tenant: str, after: str = "", limit: int | None = None
+    ) -> list[ScheduleRecord]:
+        return [each for each in self._schedules.of_tenant(tenant) if each.name > after][:limit]
 
     @_transaction
     def delete_schedule(self, tenant: str, name: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, TypeVar
 
 from kaon.client.bearer import Bearer
@@ -54,6 +54,23 @@ class Caller:
         """Call an idempotent method, with retries."""
         request = self._complete(request)
         return self._send(lambda: method(request, metadata=self.metadata))
+
+    def whole(self, method: Callable[..., T], request: Any, *, anew: Collection[str] = ()) -> T:
+        """Call a method that answers in pages, and return all pages as one response.
+
+        Args:
+            method: An idempotent one.
+            request: For the first page; changed.
+            anew: Fields that every page tells anew: the last page's count.
+        """
+        found: Any = self.call(method, request)
+        while found.next_page_token:
+            request.page_token = found.next_page_token
+            for name in ("next_page_token", *anew):
+                found.ClearField(name)
+            found.MergeFrom(self.call(method, request))
+        whole: T = found
+        return whole
 
     def once(self, method: Callable[..., T], request: Any) -> T:
         """Call a method that must not be executed twice.

@@ -155,7 +155,7 @@ class Client(RunCommands):
     def workflows(self) -> list[workflow_service_pb2.Workflow]:
         """Return the current version of every workflow, by name."""
         request = workflow_service_pb2.ListWorkflowsRequest()
-        return list(self._caller.call(self._workflows.ListWorkflows, request).workflows)
+        return list(self._caller.whole(self._workflows.ListWorkflows, request).workflows)
 
     # --- runs
 
@@ -232,7 +232,7 @@ class Client(RunCommands):
     def run(self, run_id: str, *, cells: bool = False) -> run_service_pb2.GetRunResponse:
         """Return a run with its steps and blocks; with `cells` also those of foreach blocks, with their items."""
         request = run_service_pb2.GetRunRequest(run_id=run_id, with_cells=cells)
-        return self._caller.call(self._runs.GetRun, request)
+        return self._caller.whole(self._runs.GetRun, request, anew=["run"])
 
     def runs(
         self,
@@ -405,13 +405,13 @@ class Client(RunCommands):
 
     def list_runners(self, pool: str = "") -> runner_pb2.ListRunnersResponse:
         """Return the runners, and the pools whose owners did not answer."""
-        return self._caller.call(
-            self._runners.ListRunners, runner_pb2.ListRunnersRequest(pool=pool)
-        )
+        request = runner_pb2.ListRunnersRequest(pool=pool)
+        return self._caller.whole(self._runners.ListRunners, request, anew=["unreachable"])
 
     def list_pools(self, pool: str = "") -> runner_pb2.ListPoolsResponse:
         """Return capacity and demand of each pool, and the pools whose owners did not answer."""
-        return self._caller.call(self._runners.ListPools, runner_pb2.ListPoolsRequest(pool=pool))
+        request = runner_pb2.ListPoolsRequest(pool=pool)
+        return self._caller.whole(self._runners.ListPools, request, anew=["unreachable"])
 
     def diagnose(self) -> system_pb2.DiagnoseResponse:
         """Return the checks of a coordinator of itself, its database and its broker."""

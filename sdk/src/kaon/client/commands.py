@@ -207,7 +207,7 @@ class RunCommands:
 
     def definition_of(self, run_id: str, version: str = "") -> definition_pb2.WorkflowDefinition:
         """Return the definition that a run executes, or another version of it."""
-        run = self._caller.call(self._runs.GetRun, _S.GetRunRequest(run_id=run_id)).run
+        run = self._caller.call(self._runs.GetRun, _S.GetRunRequest(run_id=run_id, page_size=1)).run
         request = workflow_service_pb2.GetWorkflowRequest(
             name=run.workflow, version=version or run.version
         )
@@ -215,7 +215,7 @@ class RunCommands:
 
     def _once(self, method: Callable[..., T], request: Any) -> T:
         """Send a command that must not be executed twice, as soon as the service answers."""
-        self._caller.call(self._runs.GetRun, _S.GetRunRequest(run_id=request.run_id))
+        self._caller.call(self._runs.GetRun, _S.GetRunRequest(run_id=request.run_id, page_size=1))
         return self._caller.once(method, request)
 
     def _changes(

@@ -38,7 +38,7 @@ class Models:
     def listing(self, model: str = "") -> model_pb2.ListModelsResponse:
         """Like `list`, with the current version of each model."""
         request = model_pb2.ListModelsRequest(model=model)
-        return self._caller.call(self._stub.ListModels, request)
+        return self._caller.whole(self._stub.ListModels, request)
 
     def get(self, model: str, version: int = 0) -> model_pb2.GetModelResponse:
         """One version of a model (0 is the newest), and who has picked it up."""

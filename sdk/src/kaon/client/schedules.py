@@ -33,7 +33,7 @@ class Schedules:
 
     def list(self) -> Sequence[schedule_pb2.Schedule]:
         """All schedules of the tenant, by name."""
-        return self._caller.call(self._stub.ListSchedules, _S.ListSchedulesRequest()).schedules
+        return self._caller.whole(self._stub.ListSchedules, _S.ListSchedulesRequest()).schedules
 
     def delete(self, name: str) -> None:
         """Delete a schedule; its runs are kept."""
@@ -118,4 +118,4 @@ class Schedules:
 
     def permits(self) -> Sequence[schedule_pb2.Permits]:
         """Return the limits, and how many permits of each are taken."""
-        return self._caller.call(self._stub.ListPermits, _S.ListPermitsRequest()).permits
+        return self._caller.whole(self._stub.ListPermits, _S.ListPermitsRequest()).permits

@@ -20,9 +20,10 @@ from kaon_publisher.publishing import Publishing, check_name, check_request, pay
 from kaon_publisher.store.registry import ModelStore
 from kaon_service import principal
 from kaon_service.access.credentials import Forbidden
+from kaon_service.page_tokens import Window, window
 from kaon_service.roles import Kind
 from kaon_telemetry.metrics import PublisherMetrics
-from kaon_wire.errors import KaonError
+from kaon_wire.errors import InvalidValue, KaonError
 from kaonapi.model.v1 import model_pb2, model_pb2_grpc
 
 log = structlog.get_logger(__name__)
@@ -99,14 +100,20 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
         self, request: model_pb2.ListModelsRequest, context: Any
     ) -> model_pb2.ListModelsResponse:
         """Return all versions of a model, or the newest version of each model."""
-        versions = await asyncio.to_thread(
-            self._store.versions, principal.current().tenant, request.model
+        wanted, tenant = _window(request), principal.current().tenant
+        found = await asyncio.to_thread(
+            self._store.versions, tenant, request.model, wanted.after, wanted.limit
+        )
+        versions, token = wanted.cut(
+            found, lambda each: str(each.version) if request.model else each.model
         )
         current = {
-            name: await asyncio.to_thread(self._store.current, principal.current().tenant, name)
+            name: await asyncio.to_thread(self._store.current, tenant, name)
             for name in {version.model for version in versions}
         }
-        return model_pb2.ListModelsResponse(versions=versions, current=current)
+        return model_pb2.ListModelsResponse(
+            versions=versions, current=current, next_page_token=token
+        )
 
     async def GetModel(  # noqa: N802
         self, request: model_pb2.GetModelRequest, context: Any
@@ -226,3 +233,16 @@ def _stamp(time_us: int) -> timestamp_pb2.Timestamp:
     stamp = timestamp_pb2.Timestamp()
     stamp.FromMicroseconds(time_us)
     return stamp
+
+
+def _window(request: model_pb2.ListModelsRequest) -> Window:
+    """Return the page that is asked for.
+
+    Raises:
+        InvalidValue: The token is none of such a list.
+    """
+    wanted = window(request.page_size, request.page_token)
+    is_number = wanted.after.isascii() and wanted.after.isdigit() and len(wanted.after) < 19
+    if request.model and wanted.after and not is_number:
+        raise InvalidValue("page_token: is of another list; use that of an answer to this request")
+    return wanted

@@ -18,7 +18,7 @@ export function LaunchFormPage() {
   const like = useQuery({
     queryKey: ["like", from],
     enabled: from !== undefined,
-    queryFn: async ({ signal }) => (await runs.getRun({ runId: from! }, { signal })).run!,
+    queryFn: async ({ signal }) => (await runs.getRun({ runId: from!, pageSize: 1 }, { signal })).run!,
     staleTime: 60_000,
   });
   const error = workflow.error ?? like.error;

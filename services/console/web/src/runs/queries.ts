@@ -1,11 +1,21 @@
 import { queryOptions } from "@tanstack/react-query";
 import { views, workflows } from "../api/transport";
 import type { Run } from "../gen/kaonapi/run/v1/run_pb";
+import type { Workflow } from "../gen/kaonapi/workflow/v1/workflow_service_pb";
 
 /** The current version of every workflow. */
 export const workflowsQuery = queryOptions({
   queryKey: ["workflows"],
-  queryFn: async ({ signal }) => (await workflows.listWorkflows({}, { signal })).workflows,
+  queryFn: async ({ signal }) => {
+    const found: Workflow[] = [];
+    let pageToken = "";
+    do {
+      const page = await workflows.listWorkflows({ pageToken }, { signal });
+      found.push(...page.workflows);
+      pageToken = page.nextPageToken;
+    } while (pageToken);
+    return found;
+  },
   staleTime: 30_000,
 });
 

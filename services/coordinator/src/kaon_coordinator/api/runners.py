@@ -32,6 +32,7 @@ from kaon_coordinator.store.protocols.workflow_store import WorkflowStore
 from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_service import principal
 from kaon_service.access.calling import Calling
+from kaon_service.page_tokens import window
 from kaonapi.run.v1 import run_pb2
 from kaonapi.runner.v1 import runner_pb2, runner_pb2_grpc
 
@@ -103,9 +104,7 @@ class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
 
         if not request.local:
             response.unreachable.extend(await self._elsewhere(request.pool, call))
-        response.runners.sort(
-            key=lambda runner: (runner.pool, runner.runner_id, runner.incarnation)
-        )
+            _keep_page(request, response, response.runners, _runner_place)
         return response
 
     async def ListPools(  # noqa: N802
@@ -128,7 +127,7 @@ class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
         if not request.local:
             response.unreachable.extend(await self._elsewhere(request.pool, call))
             response.unreachable.extend(self._unknown(request.pool))
-        response.pools.sort(key=lambda pool: pool.name)
+            _keep_page(request, response, response.pools, lambda pool: pool.name)
         return response
 
     async def ExplainStep(  # noqa: N802
@@ -324,3 +323,17 @@ def _read(store: WaitStore, tenant: str, run_id: str, now_us: int) -> WaitReason
     )
     permits = {permit.key: permit for permit in store.list_permits(tenant)}
     return WaitReasons(state, permits, now_us)
+
+
+def _runner_place(runner: runner_pb2.Runner) -> str:
+    """Return the text by which runners are ordered."""
+    return f"{runner.pool}\0{runner.runner_id}\0{runner.incarnation}"
+
+
+def _keep_page(request: Any, response: Any, rows: Any, place: Callable[[Any], str]) -> None:
+    """Order the rows of a response by their places, and leave those of the page that was asked for."""
+    wanted = window(request.page_size, request.page_token)
+    found = sorted((row for row in rows if place(row) > wanted.after), key=place)
+    page, response.next_page_token = wanted.cut(found, place)
+    del rows[:]
+    rows.extend(page)

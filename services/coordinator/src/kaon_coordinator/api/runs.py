@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from kaon_coordinator.api import aside as asides
 from kaon_coordinator.api import views
 from kaon_coordinator.api.feed import RunFeed
 from kaon_coordinator.api.run_commands import RunCommandsServicer
+from kaon_coordinator.api.run_parts import Part, part_of
 from kaon_coordinator.api.submission import Submission, as_new, checked_key
 from kaon_coordinator.api.time_travel import TimeTravelServicer
 from kaon_coordinator.api.watch import Watcher
@@ -41,6 +42,9 @@ class RunParts:
     feed: RunFeed
     watcher: Watcher
     submission: Submission
+
+
+Progress: TypeAlias = Mapping[str, run_pb2.StepView]
 
 
 class RunServicer(RunCommandsServicer, TimeTravelServicer):
@@ -75,15 +79,15 @@ class RunServicer(RunCommandsServicer, TimeTravelServicer):
     async def GetRun(  # noqa: N802
         self, request: run_service_pb2.GetRunRequest, context: Any
     ) -> run_service_pb2.GetRunResponse:
-        """Return a run with its steps, blocks and progress."""
-        tenant = principal.current().tenant
+        """Return a run with a page of its steps and blocks, and their progress."""
+        tenant, part = principal.current().tenant, part_of(request)
         run = await self._threads.read(self._store.get_run, tenant, request.run_id)
         progress = self._parts.feed.progress(request.run_id)
         # A large run is read and put together where nobody else's reads wait for it.
         is_large = run.row.steps_total > _MANY_STEPS
         threads = self._threads.study if is_large else self._threads.read
         return await threads(
-            _whole, self._store, tenant, request.run_id, progress, request.with_cells
+            _whole, self._store, tenant, request.run_id, part, progress, request.with_cells
         )
 
     async def ListRuns(  # noqa: N802
@@ -130,23 +134,25 @@ def _whole(
     store: RunServiceStore,
     tenant: str,
     run_id: str,
-    progress: Mapping[str, run_pb2.StepView],
+    part: Part,
+    progress: Progress,
     with_cells: bool,
 ) -> run_service_pb2.GetRunResponse:
-    """Return a run with its steps and blocks. Blocks."""
+    """Return a run with a part of its steps and blocks. Blocks."""
     run = store.get_run(tenant, run_id)
-    steps, blocks = store.list_steps(run_id), store.list_blocks(run_id)
     shown = views.run(run)
     shown.commands_waiting = len(store.waiting_commands(run.partition, run_id))
     if run.row.status not in t.TERMINAL:
         aside = asides.find(store, run_id)
         if aside is not None:
             shown.error.CopyFrom(asides.error(aside))
+    rows = part.read(store, run_id)
     return run_service_pb2.GetRunResponse(
         run=shown,
-        steps=[_with_progress(step_view(row), progress.get(row.path)) for row in steps],
-        blocks=views.blocks(blocks),
-        cells=views.cells(blocks) if with_cells else (),
+        steps=[_with_progress(step_view(row), progress.get(row.path)) for row in rows.steps],
+        blocks=views.blocks(rows.blocks),
+        cells=views.cells(rows.blocks) if with_cells else (),
+        next_page_token=rows.next_page_token,
     )
 
 

@@ -23,6 +23,7 @@ from kaon_coordinator.store.protocols.permit_store import PermitStore
 from kaon_coordinator.store.protocols.schedule_store import ScheduleStore
 from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_service import principal
+from kaon_service.page_tokens import window
 from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue, NotFound
 from kaon_wire.partitioning import partition_of
@@ -101,8 +102,14 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
         self, request: s.ListSchedulesRequest, context: Any
     ) -> s.ListSchedulesResponse:
         """Return the caller's schedules by name."""
-        found = await self._threads.read(self._store.list_schedules, principal.current().tenant)
-        return s.ListSchedulesResponse(schedules=[_view(each) for each in found])
+        wanted = window(request.page_size, request.page_token)
+        found = await self._threads.read(
+            self._store.list_schedules, principal.current().tenant, wanted.after, wanted.limit
+        )
+        page, token = wanted.cut(found, lambda record: record.name)
+        return s.ListSchedulesResponse(
+            schedules=[_view(each) for each in page], next_page_token=token
+        )
 
     async def DeleteSchedule(  # noqa: N802
         self, request: s.DeleteScheduleRequest, context: Any
@@ -167,10 +174,16 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
         self, request: s.ListPermitsRequest, context: Any
     ) -> s.ListPermitsResponse:
         """Return the tags that have a bound, with their taken permits."""
-        found = await self._threads.read(self._store.list_permits, principal.current().tenant)
-        return s.ListPermitsResponse(
-            permits=[_permits(each) for each in found if each.key.startswith(_TAG)]
+        wanted = window(request.page_size, request.page_token)
+        found = await self._threads.read(
+            self._store.list_permits,
+            principal.current().tenant,
+            f"{_TAG}{wanted.after}",
+            wanted.limit,
         )
+        tagged = [_permits(each) for each in found if each.key.startswith(_TAG)]
+        page, token = wanted.cut(tagged, lambda permits: permits.tag)
+        return s.ListPermitsResponse(permits=page, next_page_token=token)
 
     async def _check_topic(self, schedule: s.Schedule) -> None:
         """Check that the caller's tenant may read the topic of a schedule.

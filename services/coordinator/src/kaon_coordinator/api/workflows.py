@@ -20,6 +20,7 @@ from kaon_coordinator.problems import InvalidRequest, Problem
 from kaon_coordinator.store.protocols.workflow_store import WorkflowStore
 from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_service import principal
+from kaon_service.page_tokens import window
 from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue, NotFound
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -113,10 +114,14 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
     async def ListWorkflows(  # noqa: N802
         self, request: workflow_service_pb2.ListWorkflowsRequest, context: Any
     ) -> workflow_service_pb2.ListWorkflowsResponse:
-        """Return the current version of each of the caller's workflows."""
-        records = await self._threads.read(self._store.list_workflows, principal.current().tenant)
+        """Return a page of the current versions of the caller's workflows."""
+        wanted = window(request.page_size, request.page_token)
+        records = await self._threads.read(
+            self._store.list_workflows, principal.current().tenant, wanted.after, wanted.limit
+        )
+        page, token = wanted.cut(records, lambda record: record.name)
         return workflow_service_pb2.ListWorkflowsResponse(
-            workflows=[views.workflow(it) for it in records]
+            workflows=[views.workflow(it) for it in page], next_page_token=token
         )
 
     async def _problems(self, definition: d.WorkflowDefinition) -> list[str]:

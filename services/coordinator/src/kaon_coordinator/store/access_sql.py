@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, case, select, tuple_, update
 
-from kaon_coordinator.store import page_tokens
 from kaon_coordinator.store.records import TenantRecord, TokenPage, TokenRecord
 from kaon_coordinator.store.tables import tenants, tokens, workflow_names
+from kaon_service import page_tokens
 from kaon_service.databases import Database
 from kaon_wire.errors import Conflict, NotFound
 

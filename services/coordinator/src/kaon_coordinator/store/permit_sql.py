@@ -169,16 +169,21 @@ def set_bound(
     return record
 
 
-def bounded(connection: Connection, tenant: str) -> list[PermitRecord]:
-    """Return the keys of a tenant that have a bound, by key."""
-    return _records(connection, (permits.c.tenant == tenant) & (permits.c.bound > 0))
+def bounded(
+    connection: Connection, tenant: str, after: str = "", limit: int | None = None
+) -> list[PermitRecord]:
+    """Return at most `limit` of a tenant's keys that have a bound after one, by key."""
+    mine = (permits.c.tenant == tenant) & (permits.c.bound > 0) & (permits.c.key > after)
+    return _records(connection, mine, limit)
 
 
-def _records(connection: Connection, chosen: ColumnElement[bool]) -> list[PermitRecord]:
+def _records(
+    connection: Connection, chosen: ColumnElement[bool], limit: int | None = None
+) -> list[PermitRecord]:
     same = (permit_holds.c.tenant == permits.c.tenant) & (permit_holds.c.key == permits.c.key)
     taken = select(func.count()).select_from(permit_holds).where(same).scalar_subquery()
     query = select(permits.c.key, permits.c.bound, taken.label("taken")).where(chosen)
-    rows = connection.execute(query.order_by(permits.c.key))
+    rows = connection.execute(query.order_by(permits.c.key).limit(limit))
     return [PermitRecord(key=row.key, bound=row.bound, taken=row.taken) for row in rows]
 
 

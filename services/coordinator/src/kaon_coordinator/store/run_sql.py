@@ -9,10 +9,10 @@ from sqlalchemy import Connection, Row, literal_column, select, tuple_
 
 from kaon_coordinator.engine.rows.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.engine.state import transitions as t
-from kaon_coordinator.store import page_tokens
 from kaon_coordinator.store.records import RunPage, RunRecord, RunSelection
 from kaon_coordinator.store.run_filters import has_label, has_param
 from kaon_coordinator.store.tables import blocks, history, inbox, runs, steps
+from kaon_service import page_tokens
 from kaon_wire import canonical
 from kaon_wire.errors import NotFound
 from kaonapi.run.v1 import command_pb2, history_pb2
@@ -94,15 +94,33 @@ def list_runs(
     )
 
 
-def list_steps(connection: Connection, run_id: str) -> list[StepRow]:
+def list_steps(
+    connection: Connection, run_id: str, after: int = -1, limit: int | None = None
+) -> list[StepRow]:
     """Return the steps of a run in order of creation."""
-    query = select(*STEP_COLUMNS).where(steps.c.run_id == run_id).order_by(steps.c.position)
+    query = (
+        select(*STEP_COLUMNS)
+        .where(steps.c.run_id == run_id)
+        .order_by(steps.c.position)
+        .limit(limit)
+    )
+    if after >= 0:
+        query = query.where(steps.c.position > after)
     return [StepRow(**row) for row in connection.execute(query).mappings()]
 
 
-def list_blocks(connection: Connection, run_id: str) -> list[BlockRow]:
+def list_blocks(
+    connection: Connection, run_id: str, after: int = -1, limit: int | None = None
+) -> list[BlockRow]:
     """Return the blocks and cells of a run in order of creation."""
-    query = select(*BLOCK_COLUMNS).where(blocks.c.run_id == run_id).order_by(blocks.c.position)
+    query = (
+        select(*BLOCK_COLUMNS)
+        .where(blocks.c.run_id == run_id)
+        .order_by(blocks.c.position)
+        .limit(limit)
+    )
+    if after >= 0:
+        query = query.where(blocks.c.position > after)
     return [BlockRow(**row) for row in connection.execute(query).mappings()]
 
 

@@ -54,9 +54,12 @@ def get(connection: Connection, tenant: str, name: str) -> ScheduleRecord:
     return _record(row)
 
 
-def of_tenant(connection: Connection, tenant: str) -> list[ScheduleRecord]:
-    """Return a tenant's schedules by name."""
-    query = select(schedules).where(schedules.c.tenant == tenant).order_by(schedules.c.name)
+def of_tenant(
+    connection: Connection, tenant: str, after: str = "", limit: int | None = None
+) -> list[ScheduleRecord]:
+    """Return at most `limit` of a tenant's schedules after one, by name."""
+    mine = (schedules.c.tenant == tenant) & (schedules.c.name > after)
+    query = select(schedules).where(mine).order_by(schedules.c.name).limit(limit)
     return [_record(row) for row in connection.execute(query)]
 
 

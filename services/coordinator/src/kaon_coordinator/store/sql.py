@@ -117,10 +117,12 @@ class SqlStore(Store):
         with self._reading("get_workflow") as connection:
             return workflow_sql.get(connection, tenant, name, version)
 
-    def list_workflows(self, tenant: str) -> list[WorkflowRecord]:
+    def list_workflows(
+        self, tenant: str, after: str = "", limit: int | None = None
+    ) -> list[WorkflowRecord]:
         """Return the current version of every workflow of the tenant, by name."""
         with self._reading("list_workflows") as connection:
-            return workflow_sql.of_tenant(connection, tenant)
+            return workflow_sql.of_tenant(connection, tenant, after, limit)
 
     def submit_runs(self, runs: Sequence[NewRun]) -> list[tuple[RunRecord, bool] | Conflict]:
         """Store runs with their start commands in one transaction, and answer each in its place."""
@@ -156,15 +158,15 @@ class SqlStore(Store):
         with self._reading("list_runs") as connection:
             return run_sql.list_runs(connection, tenant, which, page_size, page_token)
 
-    def list_steps(self, run_id: str) -> list[StepRow]:
+    def list_steps(self, run_id: str, after: int = -1, limit: int | None = None) -> list[StepRow]:
         """Return the steps of a run in order of creation."""
         with self._reading("list_steps") as connection:
-            return run_sql.list_steps(connection, run_id)
+            return run_sql.list_steps(connection, run_id, after, limit)
 
-    def list_blocks(self, run_id: str) -> list[BlockRow]:
+    def list_blocks(self, run_id: str, after: int = -1, limit: int | None = None) -> list[BlockRow]:
         """Return the blocks and cells of a run in order of creation."""
         with self._reading("list_blocks") as connection:
-            return run_sql.list_blocks(connection, run_id)
+            return run_sql.list_blocks(connection, run_id, after, limit)
 
     def find_row(self, run_id: str, path: str) -> StepRow | BlockRow | None:
         """Return the step, block or cell of a run at a path."""
@@ -263,10 +265,12 @@ class SqlStore(Store):
         with self._writing("set_permits") as connection:
             return permit_sql.set_bound(self._database, connection, tenant, key, bound)
 
-    def list_permits(self, tenant: str) -> list[PermitRecord]:
+    def list_permits(
+        self, tenant: str, after: str = "", limit: int | None = None
+    ) -> list[PermitRecord]:
         """Return the tenant's keys that have a bound, by key."""
         with self._reading("list_permits") as connection:
-            return permit_sql.bounded(connection, tenant)
+            return permit_sql.bounded(connection, tenant, after, limit)
 
     def take_permits(
         self, partition: int, epoch: int, wishes: Sequence[PermitWish], now_us: int
@@ -291,10 +295,12 @@ class SqlStore(Store):
         with self._reading("get_schedule") as connection:
             return schedule_sql.get(connection, tenant, name)
 
-    def list_schedules(self, tenant: str) -> list[ScheduleRecord]:
+    def list_schedules(
+        self, tenant: str, after: str = "", limit: int | None = None
+    ) -> list[ScheduleRecord]:
         """Return the tenant's schedules, by name."""
         with self._reading("list_schedules") as connection:
-            return schedule_sql.of_tenant(connection, tenant)
+            return schedule_sql.of_tenant(connection, tenant, after, limit)
 
     def delete_schedule(self, tenant: str, name: str) -> None:
         """Delete a schedule; its runs stay."""

@@ -51,9 +51,12 @@ def get(connection: Connection, tenant: str, name: str, version: str) -> Workflo
     return _record(row)
 
 
-def of_tenant(connection: Connection, tenant: str) -> list[WorkflowRecord]:
-    """Return the current version of every workflow of a tenant, by name."""
-    query = _current().where(workflows.c.tenant == tenant).order_by(workflows.c.name)
+def of_tenant(
+    connection: Connection, tenant: str, after: str = "", limit: int | None = None
+) -> list[WorkflowRecord]:
+    """Return the current version of at most `limit` workflows of a tenant after one, by name."""
+    mine = (workflows.c.tenant == tenant) & (workflows.c.name > after)
+    query = _current().where(mine).order_by(workflows.c.name).limit(limit)
     return [_record(row) for row in connection.execute(query)]
 
 

@@ -74,13 +74,22 @@ class ModelStore:
                 # Another transaction took this number, or this key; read again.
                 continue
 
-    def versions(self, tenant: str, model: str = "") -> list[model_pb2.ModelVersion]:
-        """Return all versions of a model, newest first; without a name the newest version of each."""
+    def versions(
+        self, tenant: str, model: str = "", after: str = "", limit: int | None = None
+    ) -> list[model_pb2.ModelVersion]:
+        """Return versions of a model, newest first; without a name the newest version of each.
+
+        Args:
+            tenant: Whose.
+            model: Name of the model, or empty.
+            after: Where the page before ended: a version's number, or a model's name.
+            limit: At most so many.
+        """
         with self._reading() as connection:
             return (
-                versions.of_model(connection, tenant, model)
+                versions.of_model(connection, tenant, model, int(after or 0), limit)
                 if model
-                else versions.newest(connection, tenant)
+                else versions.newest(connection, tenant, after, limit)
             )
 
     def version(

@@ -58,22 +58,30 @@ def record(
     return whole
 
 
-def of_model(connection: Connection, tenant: str, model: str) -> list[model_pb2.ModelVersion]:
-    """Return all versions of a model, newest first."""
+def of_model(
+    connection: Connection, tenant: str, model: str, before: int = 0, limit: int | None = None
+) -> list[model_pb2.ModelVersion]:
+    """Return at most `limit` versions of a model, newest first; of those before a number, unless it is 0."""
     query = select(versions.c.record).where(versions.c.tenant == tenant, versions.c.model == model)
+    if before:
+        query = query.where(versions.c.version < before)
+    query = query.limit(limit)
     return [
         parse(text)
         for text in connection.execute(query.order_by(versions.c.version.desc())).scalars()
     ]
 
 
-def newest(connection: Connection, tenant: str) -> list[model_pb2.ModelVersion]:
-    """Return the newest version of each of a tenant's models, by name."""
-    query = select(versions.c.model, versions.c.record).where(versions.c.tenant == tenant)
-    found: dict[str, str] = {}
-    for row in connection.execute(query.order_by(versions.c.model, versions.c.version.desc())):
-        found.setdefault(row.model, row.record)
-    return [parse(text) for text in found.values()]
+def newest(
+    connection: Connection, tenant: str, after: str = "", limit: int | None = None
+) -> list[model_pb2.ModelVersion]:
+    """Return the newest version of at most `limit` of a tenant's models after one, by name."""
+    mine = (versions.c.tenant == tenant) & (versions.c.model > after)
+    last = select(versions.c.model, func.max(versions.c.version).label("version")).where(mine)
+    last_of = last.group_by(versions.c.model).order_by(versions.c.model).limit(limit).subquery()
+    same = (versions.c.model == last_of.c.model) & (versions.c.version == last_of.c.version)
+    query = select(versions.c.record).join(last_of, same).where(versions.c.tenant == tenant)
+    return [parse(text) for text in connection.execute(query.order_by(versions.c.model)).scalars()]
 
 
 def one(connection: Connection, tenant: str, model: str, number: int = 0) -> model_pb2.ModelVersion:

@@ -17,8 +17,10 @@ class PermitStore(Protocol):
         """Set the bound of a key, 0 meaning no bound. Present holders keep their permits."""
 
     @abstractmethod
-    def list_permits(self, tenant: str) -> list[PermitRecord]:
-        """Return the tenant's keys that have a bound, by key."""
+    def list_permits(
+        self, tenant: str, after: str = "", limit: int | None = None
+    ) -> list[PermitRecord]:
+        """Return the tenant's keys that have a bound, by key: at most `limit` after one."""
 
     @abstractmethod
     def take_permits(

@@ -54,12 +54,12 @@ class RunStore(Protocol):
         """
 
     @abstractmethod
-    def list_steps(self, run_id: str) -> list[StepRow]:
-        """Return the steps of a run in order of creation."""
+    def list_steps(self, run_id: str, after: int = -1, limit: int | None = None) -> list[StepRow]:
+        """Return the steps of a run in order of creation: at most `limit` after a position."""
 
     @abstractmethod
-    def list_blocks(self, run_id: str) -> list[BlockRow]:
-        """Return the blocks and cells of a run in order of creation."""
+    def list_blocks(self, run_id: str, after: int = -1, limit: int | None = None) -> list[BlockRow]:
+        """Return the blocks and cells of a run in order of creation: at most `limit` after a position."""
 
     def find_row(self, run_id: str, path: str) -> StepRow | BlockRow | None:
         """Return the step, block or cell of a run at a path."""

@@ -29,8 +29,10 @@ class ScheduleStore(Protocol):
         """
 
     @abstractmethod
-    def list_schedules(self, tenant: str) -> list[ScheduleRecord]:
-        """Return the tenant's schedules, by name."""
+    def list_schedules(
+        self, tenant: str, after: str = "", limit: int | None = None
+    ) -> list[ScheduleRecord]:
+        """Return the tenant's schedules, by name: at most `limit` after one."""
 
     @abstractmethod
     def delete_schedule(self, tenant: str, name: str) -> None:

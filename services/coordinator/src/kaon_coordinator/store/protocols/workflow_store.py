@@ -30,5 +30,7 @@ class WorkflowStore(Protocol):
         """
 
     @abstractmethod
-    def list_workflows(self, tenant: str) -> list[WorkflowRecord]:
-        """Return the current version of every workflow of the tenant, by name."""
+    def list_workflows(
+        self, tenant: str, after: str = "", limit: int | None = None
+    ) -> list[WorkflowRecord]:
+        """Return the current version of every workflow of the tenant, by name: at most `limit` after one."""

@@ -1,0 +1,102 @@
+"""Every list leaves in pages, and a large run in parts: together they are the whole, once each."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+import pytest
+
+from kaon_coordinator.store.base import PartitionBatch
+from kaonapi.run.v1 import run_service_pb2 as r
+from kaonapi.schedule.v1 import schedule_pb2 as s
+from kaonapi.schedule.v1 import schedule_pb2_grpc
+from kaonapi.workflow.v1 import workflow_service_pb2 as w
+
+from ..store.build import block_row, step_row
+from .conftest import Api
+
+
+async def pages(
+    call: Callable[[Any], Awaitable[Any]], request: Any, told: Callable[[Any], list[str]]
+) -> list[list[str]]:
+    """Read page after page."""
+    found = []
+    while True:
+        page = await call(request)
+        found.append(told(page))
+        if not page.next_page_token:
+            return found
+        request.page_token = page.next_page_token
+
+
+async def test_workflows_schedules_and_permits_come_in_pages(api: Api) -> None:
+    names = [f"w{number}" for number in range(5)]
+    schedules = schedule_pb2_grpc.ScheduleServiceStub(api.channel)
+    for name in names:
+        await api.register(name=name)
+        schedule = s.Schedule(
+            name=name,
+            workflow=name,
+            params_json={"users": "1"},
+            cron=s.Cron(expression="0 3 * * *"),
+        )
+        await schedules.PutSchedule(s.PutScheduleRequest(schedule=schedule))
+        await schedules.SetPermits(s.SetPermitsRequest(permits=s.Permits(tag=name, limit=2)))
+    by_two = [names[:2], names[2:4], names[4:]]
+    for call, request, told in (
+        (
+            api.workflows.ListWorkflows,
+            w.ListWorkflowsRequest(page_size=2),
+            lambda page: [each.definition.name for each in page.workflows],
+        ),
+        (
+            schedules.ListSchedules,
+            s.ListSchedulesRequest(page_size=2),
+            lambda page: [each.name for each in page.schedules],
+        ),
+        (
+            schedules.ListPermits,
+            s.ListPermitsRequest(page_size=2),
+            lambda page: [each.tag for each in page.permits],
+        ),
+    ):
+        assert await pages(call, request, told) == by_two
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 6, 7])
+async def test_a_run_comes_in_parts_steps_first(api: Api, size: int) -> None:
+    await api.register()
+    run = await api.submit()
+    record = api.record(run)
+    epoch = api.store.claim_partition(record.partition, "owner")
+    steps = [step_row(f"s{number}", position=2 * number) for number in range(4)]
+    blocks = [block_row(f"b{number}", position=2 * number + 1) for number in range(2)]
+    api.store.commit(
+        PartitionBatch(
+            partition=record.partition,
+            epoch=epoch,
+            steps={run.run_id: steps},
+            blocks={run.run_id: blocks},
+        )
+    )
+    found = await pages(
+        api.runs.GetRun,
+        r.GetRunRequest(run_id=run.run_id, page_size=size),
+        lambda page: [each.path for each in (*page.steps, *page.blocks)],
+    )
+    assert [*itertools.chain(*found)] == ["s0", "s1", "s2", "s3", "b0", "b1"]
+    assert all(len(part) == size for part in found[:-1])
+
+
+@pytest.mark.parametrize(
+    "token", ["x", "OTk5OTk5OTk5OTk5Om5vdGhpbmc=", "OTk5OTk5OTk5OTk5OTk6c3RlcHM="]
+)
+async def test_a_token_of_nothing_is_refused(api: Api, token: str) -> None:
+    await api.register()
+    run = await api.submit()
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await api.runs.GetRun(r.GetRunRequest(run_id=run.run_id, page_token=token))
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
