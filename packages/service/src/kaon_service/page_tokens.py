@@ -62,14 +62,10 @@ class Window:
 
 
 def window(page_size: int, page_token: str) -> Window:
-    """Return what a request asks for.
+    """Return what a request asks for. Bounds of requests have the sizes.
 
     Raises:
-        InvalidValue: The size is out of its range, or the token is none of such a list.
+        InvalidValue: The token is none of such a list.
     """
-    if not 0 <= page_size <= LARGEST_PAGE:
-        raise InvalidValue(
-            f"page_size {page_size}: use 1 to {LARGEST_PAGE}, or 0 for {LARGEST_PAGE}"
-        )
     after = place(page_token)[1] if page_token else ""
     return Window(after=after, size=page_size or LARGEST_PAGE)

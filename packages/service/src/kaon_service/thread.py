@@ -22,6 +22,7 @@ class ApplicationThread:
         self._make = make
         self._ready = threading.Event()
         self._port = 0
+        self._has_started = False
         self._failure: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
@@ -40,7 +41,7 @@ class ApplicationThread:
         """
         self._thread.start()
         self._ready.wait()
-        if self._failure is not None:
+        if not self._has_started and self._failure is not None:
             raise self._failure
         return self._port
 
@@ -76,5 +77,5 @@ class ApplicationThread:
         await serve_until(self._stopping, self._make(), self._started)
 
     def _started(self, port: int) -> None:
-        self._port = port
+        self._port, self._has_started = port, True
         self._ready.set()

@@ -12,6 +12,7 @@ from grpc import aio
 from kaon_artifacts import ArtifactStore
 from kaon_publisher.bootstrap import Application
 from kaon_publisher.settings import Settings
+from kaon_service import page_tokens
 from kaonapi.model.v1 import model_pb2 as m
 from kaonapi.model.v1 import model_pb2_grpc
 
@@ -65,6 +66,8 @@ async def test_what_another_tenant_has_is_answered_like_what_nobody_has(tmp_path
 
 async def _check(channel: aio.Channel, case: other_tenants.Case) -> None:
     things = {"model": "zulu-model", "consumer": "zulu-consumer", "key": "zulu-1"}
+    if case.kind == "token":
+        things["token"] = page_tokens.made(0, "zulu-model")
     theirs = things.get(case.kind)
     if case.method.name == "PublishModel" and case.kind != "key":
         # What else it names is its own artifact and text about where it comes from; the model is its own, new or not.
@@ -80,7 +83,12 @@ async def _check(channel: aio.Channel, case: other_tenants.Case) -> None:
         return await other_tenants.outcome(channel, case.method, request, ALPHA, thing)
 
     assert theirs is not None, str(case)
-    wanted = await told(theirs.replace("zulu", "julu"))
+    nobodys = (
+        page_tokens.made(0, "julu-model")
+        if case.kind == "token"
+        else theirs.replace("zulu", "julu")
+    )
+    wanted = await told(nobodys)
     assert await told(theirs) == wanted, str(case)
     if case.method.name in _SWITCHES and case.kind == "model":
         assert wanted.startswith("NOT_FOUND"), wanted

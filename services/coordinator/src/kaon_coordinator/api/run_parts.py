@@ -60,12 +60,8 @@ def part_of(request: run_service_pb2.GetRunRequest) -> Part:
     """Return what a request asks for.
 
     Raises:
-        InvalidValue: The size is out of its range, or the token is none of such a response.
+        InvalidValue: The token is none of such a response.
     """
-    if not 0 <= request.page_size <= LARGEST_PART:
-        raise InvalidValue(
-            f"page_size {request.page_size}: use 1 to {LARGEST_PART}, or 0 for {LARGEST_PART}"
-        )
     size = request.page_size or LARGEST_PART
     if not request.page_token:
         return Part(blocks=False, after=-1, size=size)
