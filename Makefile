@@ -233,8 +233,8 @@ link: packages ## print another link to the console of make dev
 images: fetch ## build the images of docker-compose.yml, and write .env for it
 	$(PY) -m kaon_local images
 
-up: images ## the whole system in containers, left running
-	$(COMPOSE) up --detach --wait
+up: images ## the whole system in containers, left running; SECURE=1: closed, with tokens in .kaon/compose/secure.env
+	$(if $(SECURE),$(PY) -m kaon_local up-secure,$(COMPOSE) up --detach --wait)
 
 down: ## stop the system in containers; its data stays (docker compose down --volumes deletes it)
 	$(COMPOSE) down --remove-orphans

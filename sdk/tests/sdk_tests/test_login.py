@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import stat
 import time
@@ -17,6 +18,7 @@ import grpc
 import jwt
 import pytest
 
+from kaon.cli import options
 from kaon.cli.main import execute
 from kaon.client import oidc
 from kaon.client.bearer import Bearer
@@ -143,6 +145,15 @@ def test_commands_show_the_login_and_whoami_tells_what_it_is_worth(
     assert capsys.readouterr().err == "kaon: no valid credentials\n"
 
 
+def test_a_command_without_an_option_for_the_server_uses_the_login_of_the_environments(
+    place: Place,
+) -> None:
+    place.file.put(place.server, Login(token=STATIC))
+    with options.client(publisher="127.0.0.1:9", probes=False) as client:
+        assert client.endpoints.server == place.server
+        assert client.access.whoami().name == "ci"
+
+
 def test_an_issuer_whose_access_tokens_are_for_itself_gives_an_id_token(
     place: Place, confirming: list[str]
 ) -> None:
@@ -243,13 +254,14 @@ def test_the_variable_goes_before_every_login(place: Place) -> None:
 def test_a_static_token_comes_by_standard_input(
     place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import io
-
+    # As after sourcing what `make dev` writes.
+    monkeypatch.setenv("KAON_OIDC_ISSUER", place.grants.url)
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{STATIC}\n"))
     assert execute(["login", "--token", "-"]) == 0
     assert place.file.get(place.server) == Login(token=STATIC)
     assert execute(["login", "--token", STATIC]) == 2
     assert "the list of processes" in capsys.readouterr().err
+    monkeypatch.delenv("KAON_OIDC_ISSUER")
     assert execute(["login"]) == 2
 
 

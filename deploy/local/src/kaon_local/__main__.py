@@ -45,6 +45,10 @@ def main() -> int:
         "demo", help="run the recommendations workflow on a whole system, and stop everything"
     )
     dev = commands.add_parser("dev", help="start a whole system and keep it running until Ctrl-C")
+    commands.add_parser(
+        "up-secure",
+        help="start the closed system in containers, with a token for everybody in .kaon/compose/secure.env",
+    )
     link = commands.add_parser(
         "link", help="print another link to the console of the system that dev keeps running"
     )
@@ -93,6 +97,11 @@ def _run(arguments: argparse.Namespace) -> int:
             return with_engine(arguments.argv)
         case "images":
             return images(arguments.names, arguments.tag)
+        case "up-secure":
+            # Brings the SDK along, which the others do without.
+            from kaon_local.secure import containers
+
+            return containers.up()
         case "link":
             return demo.link(CONSOLE_PORT, secure=arguments.secure)
         case "demo":

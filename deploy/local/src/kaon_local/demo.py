@@ -135,9 +135,7 @@ def _closed(state: Path, issuer_port: int) -> Closed:
 def _say_who(system: System, closed: Closed) -> None:
     """Write and print who people can be."""
     found = system.environment()
-    closed.write_environment(
-        {name: found[name] for name in ("KAON_SERVER", "KAON_PUBLISHER") if name in found}
-    )
+    closed.write_environment(found)
     print(f"    . {_shown(closed.environment_file)}     # you are {USUAL.name}: kaon whoami")
     print(f"    KAON_TOKEN=${PEOPLE[-1].variable} kaon list     # another tenant sees nothing")
     print(f"    KAON_TOKEN=${PEOPLE[0].variable} kaon submit ...     # a viewer may not")

@@ -251,6 +251,8 @@ class System:
         address = f"{HOST}:{self.config.publisher_port or free_port()}"
         env = self._common("model-publisher", PUBLISHER) | {
             "KAON_PUBLISHER_ADDRESS": address,
+            # Whom it asks for tokens and tenants.
+            "KAON_SERVER": self.api,
             "KAON_PUBLISHER_DATABASE": f"sqlite:///{state}/models.db",
             "KAON_PUBLISHER_LAYOUTS": str(state / "layouts"),
         }

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import stat
 import subprocess
 from pathlib import Path
 
 from kaon_coordinator.access.sources import static_token
 from kaon_coordinator.store.sql import open_store
+from kaon_local.compose import compose
+from kaon_local.paths import ROOT
 from kaon_local.secure import tokens
 from kaon_local.secure.closed import Closed, close
+from kaon_local.secure.files import Files
 from kaon_local.secure.lines import Lines
 from kaon_local.secure.people import ADMINISTRATOR, PEOPLE, TENANTS, USUAL, runner
 from kaon_service.access.access_settings import access_from
 from kaon_service.access.building import guard_of, service_keys
 from kaon_service.access.credentials import Credentials, StaticToken
+from kaon_service.access.rates import UNLIMITED
+from kaon_service.access.recording import NoRecorder
 from kaon_service.command_signatures import CommandSigner, CommandVerifier
 from kaon_service.kafka_security import KafkaSecurity
 from kaon_service.roles import Kind
@@ -98,7 +104,13 @@ async def test_services_understand_all_that_they_are_told(tmp_path: Path) -> Non
     made = closed(tmp_path)
     settings = access_from(made.files.auditors)
     everybody = _Everybody(f"sqlite:///{tmp_path}/kaon.db")
-    guard = guard_of(settings, tokens=everybody, tenants=everybody)
+    guard = guard_of(
+        settings,
+        tokens=everybody,
+        tenants=everybody,
+        recorder=NoRecorder(),
+        rates=UNLIMITED,
+    )
     assert guard.credentials is not None
     assert service_keys(settings) is not None
     lines = Lines(tmp_path / "lines", Catalogue())
@@ -126,3 +138,48 @@ async def test_services_understand_all_that_they_are_told(tmp_path: Path) -> Non
         assert holder.kind is Kind.PERSON or caller.pool == "default"
     assert [await everybody.is_enabled(each) for each in (*TENANTS, "other")] == [True, True, False]
     everybody.close()
+
+
+def test_containers_get_no_key_that_they_do_not_need(tmp_path: Path) -> None:
+    """As compose itself understands both files."""
+    made = Files(directory=tmp_path / "access", names=("coordinator",))
+    made.make()
+    Lines(made.directory, Catalogue()).make()
+    shown = compose(
+        "-f",
+        str(ROOT / "deploy" / "compose" / "secure.yml"),
+        "config",
+        "--format",
+        "json",
+        env={"KAON_ACCESS": str(made.directory), "KAON_POSTGRES_PASSWORD": "x"},
+    )
+    services = json.loads(shown)["services"]
+    keys = {
+        name: {
+            Path(each["target"]).name
+            for each in service.get("volumes", ())
+            if each["target"].startswith("/etc/kaon/access/")
+        }
+        for name, service in services.items()
+    }
+    assert keys["step-runner"] == {"ca.pem", "command-public.pem"}
+    assert keys["consumer"] == {"ca.pem"}
+    assert "command.pem" in keys["coordinator"]
+    assert not any("command.pem" in found for name, found in keys.items() if name != "coordinator")
+    for name, found in keys.items():
+        assert all((made.directory / each).exists() for each in found)
+        if "service-keys" in found:
+            assert services[name]["environment"]["KAON_AUTH"] == "on"
+            access_from(
+                {
+                    variable: str(value)
+                    for variable, value in services[name]["environment"].items()
+                    if variable.startswith(("KAON_AUTH", "KAON_TLS", "KAON_SERVICE"))
+                }
+            )
+    assert {name for name, found in keys.items() if "service-keys" in found} == {
+        "console",
+        "coordinator",
+        "model-publisher",
+        "view",
+    }

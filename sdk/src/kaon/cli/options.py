@@ -161,15 +161,19 @@ def load(file: Path, name: str | None) -> Workflow:
     return workflow
 
 
-def client(*, server: str = SERVER, publisher: str = PUBLISHER, probes: bool = True) -> Client:
+def client(*, server: str = "", publisher: str = "", probes: bool = True) -> Client:
     """Make a client for the addresses of the options, with tenant, principal and roles of the environment.
+
+    Addresses that a command has no option for are those of the environment: a login belongs to a coordinator.
 
     Raises:
         Unavailable: nothing listens at the server's address; with `probes` that is known at once.
     """
+    found = Endpoints.from_environment()
+    found = replace(found, server=server or found.server, publisher=publisher or found.publisher)
     if probes:
-        probe(server, "KAON_SERVER")
-    return Client(replace(Endpoints.from_environment(), server=server, publisher=publisher))
+        probe(found.server, "KAON_SERVER")
+    return Client(found)
 
 
 @contextmanager

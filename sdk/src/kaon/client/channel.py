@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import grpc
 
+from kaon_wire.channels import ChannelSecurity
+
 DEFAULT_SERVER = "127.0.0.1:7070"
 DEFAULT_PUBLISHER = "127.0.0.1:7071"
 # Definitions and histories may be large; the server has limits of its own.
@@ -76,4 +78,4 @@ def connect(address: str) -> grpc.Channel:
         # A server on this machine is not behind a proxy.
         ("grpc.enable_http_proxy", 0),
     ]
-    return grpc.insecure_channel(address, options=options)
+    return ChannelSecurity.from_environment().open(address, options)

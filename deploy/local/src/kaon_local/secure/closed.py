@@ -15,6 +15,8 @@ from kaon_local.secure.people import (
     runner,
 )
 
+_ADDRESSES = ("KAON_SERVER", "KAON_PUBLISHER")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Closed:
@@ -37,11 +39,11 @@ class Closed:
         """Write the file for shells.
 
         Args:
-            endpoints: Addresses of the services, by their variables.
+            endpoints: Addresses of components, by their variables; those that clients need are written.
         """
         tokens.write_environment(
             self.environment_file,
-            dict(endpoints)
+            {name: endpoints[name] for name in _ADDRESSES if name in endpoints}
             | self.files.clients
             | {
                 "KAON_OIDC_ISSUER": self.files.issuer_url,
@@ -69,9 +71,12 @@ def close(
     files.make()
     holders = (ADMINISTRATOR, *PEOPLE, *CONSUMERS, runner(pool))
     known = tokens.read_environment(environment_file)
-    return Closed(
+    made = Closed(
         files=files,
         tokens=tokens.ensure(database, holders, known),
         pool=pool,
         environment_file=environment_file,
     )
+    # A start that fails has made the tokens all the same.
+    made.write_environment(known)
+    return made

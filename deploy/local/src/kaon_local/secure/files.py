@@ -1,5 +1,6 @@
 """The files of a closed system: made once, and kept as long as the directory is."""
 
+import base64
 import json
 import os
 import secrets
@@ -24,11 +25,13 @@ class Files:
 
     Args:
         directory: Where they lie.
-        issuer_port: Where the issuer listens.
+        issuer_port: Where the issuer listens; 0: there is none.
+        names: Names of services, beside this machine's, that certificates are for.
     """
 
     directory: Path
-    issuer_port: int
+    issuer_port: int = 0
+    names: tuple[str, ...] = ()
 
     @property
     def issuer_url(self) -> str:
@@ -71,15 +74,18 @@ class Files:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not self.ca.exists():
             self._make_certificates()
-        self._make("service-keys", lambda: f"{secrets.token_hex(4)} {secrets.token_urlsafe(48)}\n")
+        self._make(
+            "service-keys", lambda: base64.b64encode(secrets.token_bytes(32)).decode() + "\n"
+        )
         self._make("audit.key", lambda: private_text(Ed25519PrivateKey.generate()))
-        # The port may be another one than the last time.
-        self._write("auth.toml", self._rules())
-        self._write("issuer.toml", self._issuer())
+        if self.issuer_port:
+            # The port may be another one than the last time.
+            self._write("auth.toml", self._rules())
+            self._write("issuer.toml", self._issuer())
 
     def _make_certificates(self) -> None:
         authority = trustme.CA(organization_name="Kaon on this machine")
-        server = authority.issue_cert(*_NAMES)
+        server = authority.issue_cert(*_NAMES, *self.names)
         chain = b"".join(each.bytes() for each in server.cert_chain_pems)
         self._write("server.pem", chain.decode())
         self._write("server.key", server.private_key_pem.bytes().decode())

@@ -59,8 +59,8 @@ def login(
     kaon login --issuer https://login.example.org
     kaon login --token - < token.txt
     """
-    if bool(token) == bool(issuer):
-        raise typer.BadParameter("use one of --issuer URL and --token -")
+    if not token and not issuer:
+        raise typer.BadParameter("use --issuer URL, or --token -")
     if token:
         kept, caller = _static(token, server)
     else:
