@@ -53,7 +53,7 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Closed, s
     )
     catalogue = Catalogue(run_partitions=1, pool_partitions=1, runner_partitions=1)
     settings = settings_from(
-        made.files.coordinators
+        made.files.auditors
         | {
             "KAON_DATABASE": database,
             "KAON_ADDRESS": "127.0.0.1:0",

@@ -20,7 +20,7 @@ import pytest
 
 from kaon.cli import options
 from kaon.cli.main import execute
-from kaon.client import oidc
+from kaon.client import Client, Endpoints, oidc
 from kaon.client.bearer import Bearer
 from kaon.client.errors import AccessDenied, KaonError, Unavailable
 from kaon.client.logins import Login, LoginFile
@@ -30,6 +30,7 @@ from kaon_local.issuer.serving import serving
 from kaon_wire.errors import InvalidValue
 from kaonapi.access.v1 import access_service_pb2 as a
 from kaonapi.access.v1 import access_service_pb2_grpc
+from kaonapi.run.v1 import history_pb2, run_pb2, run_service_pb2, run_service_pb2_grpc
 
 STATIC = "kaon_0123_secret"
 ANN = Person(name="ann", claims={"tenant": "blue", "roles": ["author"]})
@@ -68,12 +69,38 @@ class _Access(access_service_pb2_grpc.AccessServiceServicer):
         )
 
 
+class _Runs(run_service_pb2_grpc.RunServiceServicer):
+    """Sends one event to each watcher; ends the stream of whoever shows the first token after it, as if that had expired."""
+
+    def __init__(self) -> None:
+        self.shown: list[str] = []
+
+    def GetRun(
+        self, request: run_service_pb2.GetRunRequest, context: grpc.ServicerContext
+    ) -> run_service_pb2.GetRunResponse:
+        run = run_pb2.Run(run_id=request.run_id, last_seq=2)
+        run.end_time.GetCurrentTime()
+        return run_service_pb2.GetRunResponse(run=run)
+
+    def WatchRun(
+        self, request: run_service_pb2.WatchRunRequest, context: grpc.ServicerContext
+    ) -> Iterator[run_service_pb2.WatchRunResponse]:
+        self.shown.append(str(dict(context.invocation_metadata()).get("authorization", "")))
+        event = history_pb2.HistoryEvent(run_id=request.run_id, seq=request.after_seq + 1)
+        if request.after_seq:
+            event.run_ended.SetInParent()
+        yield run_service_pb2.WatchRunResponse(event=event)
+        if not request.after_seq:
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, "no valid credentials")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Place:
     """An issuer, and a server that trusts it."""
 
     grants: Grants
     access: _Access
+    runs: _Runs
     server: str
     file: LoginFile
 
@@ -85,13 +112,14 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     for name in ("KAON_TOKEN", "KAON_TLS_CA", "KAON_OIDC_ISSUER"):
         monkeypatch.delenv(name, raising=False)
     with serving([ANN]) as grants, futures.ThreadPoolExecutor(2) as threads:
-        access = _Access(grants)
+        access, runs = _Access(grants), _Runs()
         server = grpc.server(threads)
         access_service_pb2_grpc.add_AccessServiceServicer_to_server(access, server)
         address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+        run_service_pb2_grpc.add_RunServiceServicer_to_server(runs, server)
         server.start()
         monkeypatch.setenv("KAON_SERVER", address)
-        yield Place(grants=grants, access=access, server=address, file=LoginFile())
+        yield Place(grants=grants, access=access, runs=runs, server=address, file=LoginFile())
         server.stop(0).wait()
 
 
@@ -152,6 +180,25 @@ def test_a_command_without_an_option_for_the_server_uses_the_login_of_the_enviro
     with options.client(publisher="127.0.0.1:9", probes=False) as client:
         assert client.endpoints.server == place.server
         assert client.access.whoami().name == "ci"
+
+
+def test_a_stream_that_outlives_its_token_goes_on_with_the_next_one(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Bearer, "__call__", lambda _self: f"token-{len(place.runs.shown)}")
+    with Client(Endpoints(server=place.server)) as client:
+        assert [each.event.seq for each in client.watch("01m8m691jkksgxx9v9m1ks0kwr")] == [1, 2]
+    assert place.runs.shown == ["Bearer token-0", "Bearer token-1"]
+
+
+def test_a_stream_that_has_nothing_newer_to_show_ends(place: Place) -> None:
+    place.file.put(place.server, Login(token=STATIC))
+    with (
+        Client(Endpoints(server=place.server)) as client,
+        pytest.raises(AccessDenied, match="no valid credentials"),
+    ):
+        list(client.watch("01m8m691jkksgxx9v9m1ks0kwr"))
+    assert place.runs.shown == [f"Bearer {STATIC}"]
 
 
 def test_an_issuer_whose_access_tokens_are_for_itself_gives_an_id_token(

@@ -10,6 +10,7 @@ from kaon_local.docker_engine import DockerConfig, DockerEngine, engine_answers
 from kaon_local.errors import LocalError, MissingTool
 from kaon_local.images import build_all, public_bases
 from kaon_local.paths import ROOT
+from kaon_local.secure import containers
 from kaon_local.system import can_have_docker, docker_state
 
 # People find a system that they left running at the addresses that the clients use by default.
@@ -98,9 +99,6 @@ def _run(arguments: argparse.Namespace) -> int:
         case "images":
             return images(arguments.names, arguments.tag)
         case "up-secure":
-            # Brings the SDK along, which the others do without.
-            from kaon_local.secure import containers
-
             return containers.up()
         case "link":
             return demo.link(CONSOLE_PORT, secure=arguments.secure)

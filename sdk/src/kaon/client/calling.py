@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from kaon.client.bearer import Bearer
 from kaon.client.channel import Endpoints
-from kaon.client.errors import translated
+from kaon.client.errors import NotAuthenticated, translated
 from kaon.client.retrying import Patience
 from kaon.client.stopping import STOPPER
 from kaon_wire.errors import Unavailable
@@ -98,11 +98,11 @@ class Caller:
             Stopped: the reader has ended it.
         """
         request = self._complete(request)
-        stopper = STOPPER.get()
+        stopper, shown = STOPPER.get(), self.metadata
         try:
             with translated(self.address):
                 # A call of gRPC can be cancelled, which the types of stubs do not say.
-                call: Any = method(request, metadata=self.metadata)
+                call: Any = method(request, metadata=shown)
                 if stopper is not None:
                     stopper.opened(call.cancel)
                 yield from call
@@ -110,6 +110,11 @@ class Caller:
             if stopper is not None:
                 stopper.check()
             raise
+        except NotAuthenticated as error:
+            # A stream outlives the token that it began with.
+            if self.metadata == shown:
+                raise
+            raise Unavailable("the login was renewed; the stream must begin again") from error
 
     def _send(self, send: Callable[[], T]) -> T:
         def attempt() -> T:

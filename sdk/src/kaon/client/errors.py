@@ -16,6 +16,7 @@ __all__ = [
     "Exhausted",
     "InvalidValue",
     "KaonError",
+    "NotAuthenticated",
     "NotFound",
     "ServerError",
     "Unavailable",
@@ -25,6 +26,10 @@ __all__ = [
 
 class AccessDenied(KaonError):
     """The principal lacks a role or a tenant that the call needs."""
+
+
+class NotAuthenticated(AccessDenied):
+    """The call shows no valid credentials."""
 
 
 class ServerError(KaonError):
@@ -43,7 +48,7 @@ _KINDS: dict[grpc.StatusCode, type[KaonError]] = {
     grpc.StatusCode.DEADLINE_EXCEEDED: Unavailable,
     grpc.StatusCode.CANCELLED: Unavailable,
     grpc.StatusCode.PERMISSION_DENIED: AccessDenied,
-    grpc.StatusCode.UNAUTHENTICATED: AccessDenied,
+    grpc.StatusCode.UNAUTHENTICATED: NotAuthenticated,
 }
 
 
