@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
+import trustme
 
 from kaon_local.errors import LocalError, MissingTool, NotReady, StartFailed
 from kaon_local.ports import HOST, free_port
 from kaon_local.process import Command
+from kaon_local.secure.files import write_private
 from kaon_local.server import Server
 
 _DEBIAN = Path("/usr/lib/postgresql")
@@ -34,19 +36,22 @@ class PostgresConfig:
     user: str = "postgres"
     # False trades safety of data for speed, where a test does not look at it.
     durable: bool = True
+    # Whether it takes nothing but TLS.
+    tls: bool = False
 
 
 @contextmanager
-def temporary_postgres(*, durable: bool = True) -> Iterator["Postgres"]:
+def temporary_postgres(*, durable: bool = True, tls: bool = False) -> Iterator["Postgres"]:
     """Run a server whose data is deleted at the end; it may be stopped and started meanwhile.
 
     Args:
         durable: see `PostgresConfig`.
+        tls: see `PostgresConfig`.
     """
     state = Path(tempfile.mkdtemp(prefix="kaon-postgres-"))
     # The server runs as another user when we are root.
     state.chmod(0o711)
-    server = Postgres(PostgresConfig(state=state, durable=durable))
+    server = Postgres(PostgresConfig(state=state, durable=durable, tls=tls))
     try:
         server.start()
         yield server
@@ -67,7 +72,17 @@ class Postgres(Server):
     @property
     def url(self) -> str:
         """For SQLAlchemy."""
-        return f"postgresql+psycopg://{self.config.user}@{HOST}:{self.config.port}/{self.config.database}"
+        return self.url_of(self.config.user)
+
+    def url_of(self, user: str) -> str:
+        """For SQLAlchemy, as another role."""
+        plain = f"postgresql+psycopg://{user}@{HOST}:{self.config.port}/{self.config.database}"
+        return f"{plain}?sslmode=verify-full&sslrootcert={self.ca}" if self.config.tls else plain
+
+    @property
+    def ca(self) -> Path:
+        """The authority of its certificate."""
+        return self.state / "ca.pem"
 
     def endpoints(self) -> dict[str, str]:
         return {"KAON_POSTGRES": self.url}
@@ -78,12 +93,26 @@ class Postgres(Server):
             connection.execute(
                 psycopg.sql.SQL("create database {}").format(psycopg.sql.Identifier(name))
             )
-        return self.url.removesuffix(self.config.database) + name
+        return self.url.replace(f"/{self.config.database}", f"/{name}", 1)
 
     def _prepare(self) -> None:
         data = self.state / "data"
         if not (data / "PG_VERSION").exists():
             self._initdb(data)
+        if self.config.tls and not self.ca.exists():
+            self._make_certificate(data)
+
+    def _make_certificate(self, data: Path) -> None:
+        authority = trustme.CA()
+        server = authority.issue_cert(HOST)
+        key = data / "server.key"
+        write_private(key, server.private_key_pem.bytes().decode())
+        server.cert_chain_pems[0].write_to_path(data / "server.crt")
+        if (user := self._other_user()) is not None:
+            shutil.chown(key, user)
+        hba = data / "pg_hba.conf"
+        hba.write_text("hostssl all all 127.0.0.1/32 trust\n")
+        authority.cert_pem.write_to_path(self.ca)
 
     def _initdb(self, data: Path) -> None:
         data.mkdir()
@@ -126,6 +155,8 @@ class Postgres(Server):
             "unix_socket_directories": "",
             "max_connections": "200",
         }
+        if self.config.tls:
+            settings |= {"ssl": "on"}
         if not self.config.durable:
             settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
         options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
@@ -152,6 +183,8 @@ class Postgres(Server):
 
     def _connect(self) -> psycopg.Connection:
         where = f"host={HOST} port={self.config.port} user={self.config.user} dbname=postgres connect_timeout=2"
+        if self.config.tls:
+            where += f" sslmode=verify-full sslrootcert={self.ca}"
         return psycopg.connect(where, autocommit=True)
 
     def _other_user(self) -> str | None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hmac
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from ipaddress import ip_address
+from pathlib import Path
 from socketserver import ThreadingMixIn
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -17,6 +20,10 @@ from kaon_wire.errors import InvalidValue, Unavailable
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+_TOKEN_FILE = "KAON_METRICS_TOKEN_FILE"
+_NO_TOKEN = "none"
+_SHORTEST_TOKEN = 16
+
 
 class MetricsServer:
     """GET /metrics and GET /health at `host:port`, on threads of its own.
@@ -25,6 +32,7 @@ class MetricsServer:
         address: Port 0 takes a free one; see `port`.
         registry: The registry behind /metrics.
         healthy: Returns whether /health answers 200 or 503. Called on the server's threads.
+        token: What /metrics asks for as `authorization: Bearer TOKEN`; empty: everybody may read it. /health asks for nothing.
 
     Raises:
         InvalidValue: The address is malformed.
@@ -36,11 +44,12 @@ class MetricsServer:
         address: str,
         registry: CollectorRegistry = REGISTRY,
         healthy: Callable[[], bool] = lambda: True,
+        token: str = "",
     ) -> None:
         host, colon, port = address.rpartition(":")
         if not (colon and host and port.isdigit()):
             raise InvalidValue(f"KAON_METRICS: {address!r} is not host:port")
-        application = _with_health(make_wsgi_app(registry), healthy)
+        application = _with_health(_guarded(make_wsgi_app(registry), token), healthy)
         try:
             family = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0][0]
             kind: type[WSGIServer] = type("_Server", (_Server,), {"address_family": family})
@@ -59,6 +68,39 @@ class MetricsServer:
         self._thread.join()
 
 
+def metrics_token(environment: Mapping[str, str]) -> str:
+    """Return the token of the file that `KAON_METRICS_TOKEN_FILE` names; empty when everybody may read the metrics.
+
+    Raises:
+        InvalidValue: The file cannot be used; or there is none although others than this machine reach `KAON_METRICS`, and the
+            variable does not say "none".
+    """
+    path, address = environment.get(_TOKEN_FILE, ""), environment.get("KAON_METRICS", "")
+    if path in {"", _NO_TOKEN}:
+        if address and path != _NO_TOKEN and not _is_loopback(address.rpartition(":")[0]):
+            raise InvalidValue(
+                f"KAON_METRICS: others reach {address}: name a file with a token in {_TOKEN_FILE}, or say "
+                f"{_TOKEN_FILE}={_NO_TOKEN} where they may read the metrics"
+            )
+        return ""
+    try:
+        token = Path(path).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidValue(f"{_TOKEN_FILE}: {path} cannot be read: {error}") from None
+    if len(token) < _SHORTEST_TOKEN:
+        raise InvalidValue(
+            f"{_TOKEN_FILE}: the token in {path} has {len(token)} characters; at least {_SHORTEST_TOKEN} are needed"
+        )
+    return token
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 class _Server(ThreadingMixIn, WSGIServer):
     """A server with a thread per connection: a slow reader delays no other."""
 
@@ -68,6 +110,23 @@ class _Server(ThreadingMixIn, WSGIServer):
 class _Quiet(WSGIRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Log nothing: health is checked every few seconds."""
+
+
+def _guarded(metrics: WSGIApplication, token: str) -> WSGIApplication:
+    if not token:
+        return metrics
+    expected = f"Bearer {token}".encode()
+
+    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        # As WSGI gives headers: every byte is a character.
+        shown = str(environ.get("HTTP_AUTHORIZATION", "")).encode("latin-1", "replace")
+        if hmac.compare_digest(shown, expected):
+            return metrics(environ, start_response)
+        headers = [("Content-Type", "text/plain"), ("WWW-Authenticate", "Bearer")]
+        start_response("401 Unauthorized", headers)
+        return [b"a token is needed\n"]
+
+    return answer
 
 
 def _with_health(metrics: WSGIApplication, healthy: Callable[[], bool]) -> WSGIApplication:

@@ -68,7 +68,9 @@ class Application:
         self._server = WebServer(build_app(self._parts(origins, self._backends)), listening)
         self._serving = asyncio.create_task(self._server.run(), name="console")
         if self._settings.metrics:
-            self._metrics_server = MetricsServer(self._settings.metrics, self._registry)
+            self._metrics_server = MetricsServer(
+                self._settings.metrics, self._registry, token=self._settings.metrics_token
+            )
         if not self._pages.build:
             log.warning(
                 "the console has no page: it is not built", directory=str(self._settings.pages)

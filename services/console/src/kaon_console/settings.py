@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from kaon_service.principal import PRINCIPAL_KEY, ROLES_KEY, TENANT_KEY, Principal, principal_of
+from kaon_telemetry.endpoint import metrics_token
 from kaon_wire.errors import InvalidValue
 
 # Where the build puts the page.
@@ -49,6 +50,8 @@ class Settings:
     roles: str = ""
     # KAON_METRICS: host:port at which Prometheus reads metrics; empty: metrics are not served.
     metrics: str = ""
+    # KAON_METRICS_TOKEN_FILE: a file with the token that reading them takes; "none": no token, although others reach the address.
+    metrics_token: str = field(default="", repr=False)
     # Commands are refused: what is looked at has nobody who would carry them out.
     read_only: bool = False
     # The built page.
@@ -89,6 +92,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         name=environment.get("KAON_PRINCIPAL", default.name) or default.name,
         roles=environment.get("KAON_ROLES", default.roles),
         metrics=environment.get("KAON_METRICS", default.metrics),
+        metrics_token=metrics_token(environment),
     )
     # Nobody can log in as who cannot be.
     _ = settings.principal

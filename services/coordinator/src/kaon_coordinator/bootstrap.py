@@ -200,7 +200,10 @@ class Application:
         await self._transport.start(self.coordinator)
         if self._settings.metrics:
             self._metrics_server = MetricsServer(
-                self._settings.metrics, self._registry, healthy=lambda: self._api.ready
+                self._settings.metrics,
+                self._registry,
+                healthy=lambda: self._api.ready,
+                token=self._settings.metrics_token,
             )
         work: list[Callable[[], Coroutine[Any, Any, None]]] = [
             self.coordinator.run,

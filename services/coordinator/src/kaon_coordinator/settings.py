@@ -14,6 +14,7 @@ from kaon_service.access.limits import tenant_file
 from kaon_service.call_settings import CallSettings, call_settings
 from kaon_service.command_signatures import CommandSigner
 from kaon_service.kafka_security import OPEN, KafkaSecurity
+from kaon_telemetry.endpoint import metrics_token
 from kaon_wire import topics
 from kaon_wire.definitions.names import POOL_NAME, POOL_NAME_RULE
 from kaon_wire.errors import InvalidValue
@@ -48,6 +49,8 @@ class Settings:
     owner: str = field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}")
     # KAON_METRICS: host:port at which Prometheus reads metrics; empty: metrics are not served.
     metrics: str = ""
+    # KAON_METRICS_TOKEN_FILE: a file with the token that reading them takes; "none": no token, although others reach the address.
+    metrics_token: str = field(default="", repr=False)
     # What is recorded of calls, and how many of them are taken.
     calls: CallSettings = field(default_factory=CallSettings)
     # KAON_LEASE_SECONDS: how long a runner may be silent.
@@ -100,6 +103,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         durability=durability,
         calls=call_settings(environment),
         metrics=environment.get("KAON_METRICS", default.metrics),
+        metrics_token=metrics_token(environment),
         owner=environment.get("KAON_OWNER", default.owner),
         lease_seconds=_number(environment, "KAON_LEASE_SECONDS", default.lease_seconds),
         lease_keys=LeaseKeys.read(environment),

@@ -82,7 +82,10 @@ class Application:
         metrics = PublisherMetrics(self._registry)
         if self._settings.metrics:
             self._metrics_server = MetricsServer(
-                self._settings.metrics, self._registry, healthy=lambda: self._server.ready
+                self._settings.metrics,
+                self._registry,
+                healthy=lambda: self._server.ready,
+                token=self._settings.metrics_token,
             )
         servicer = ModelServicer(
             store=self._store, publishing=publishing, notifier=self._notifier, metrics=metrics

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from kaon_service.call_settings import CallSettings, call_settings
 from kaon_service.kafka_security import OPEN, KafkaSecurity
+from kaon_telemetry.endpoint import metrics_token
 from kaon_wire.errors import InvalidValue
 from kaon_wire.lease_tokens import LeaseKeys
 
@@ -53,6 +54,8 @@ class Settings:
     kafka_security: KafkaSecurity = OPEN
     # KAON_METRICS: host:port at which Prometheus reads metrics; empty: metrics are not served.
     metrics: str = ""
+    # KAON_METRICS_TOKEN_FILE: a file with the token that reading them takes; "none": no token, although others reach the address.
+    metrics_token: str = field(default="", repr=False)
     # What is recorded of calls, and how many of them are taken.
     calls: CallSettings = field(default_factory=CallSettings)
 
@@ -82,6 +85,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         kafka=environment.get("KAON_KAFKA", default.kafka),
         kafka_security=KafkaSecurity.read(environment),
         metrics=environment.get("KAON_METRICS", default.metrics),
+        metrics_token=metrics_token(environment),
         calls=call_settings(environment),
     )
 

@@ -21,7 +21,7 @@ from kaon_runner.transport.command_gate import CommandGate
 from kaon_runner.transport.kafka import KafkaTransport
 from kaon_service.command_signatures import CommandVerifier
 from kaon_service.kafka_security import KafkaSecurity
-from kaon_telemetry.endpoint import MetricsServer
+from kaon_telemetry.endpoint import MetricsServer, metrics_token
 from kaon_telemetry.logs import configure_logs
 from kaon_telemetry.metrics import RunnerMetrics
 from kaon_telemetry.tracing import open_spans
@@ -82,6 +82,7 @@ def main() -> None:
         settings = parse(sys.argv[1:])
         verifier = CommandVerifier.read(os.environ, pool=settings.pool)
         security = KafkaSecurity.read(os.environ)
+        token = metrics_token(os.environ)
     except (InvalidSettings, InvalidValue) as error:
         print(f"kaon-runner: {error}", file=sys.stderr)
         sys.exit(2)
@@ -104,7 +105,7 @@ def main() -> None:
     )
     endpoint: MetricsServer | None = None
     try:
-        endpoint = MetricsServer(settings.metrics) if settings.metrics else None
+        endpoint = MetricsServer(settings.metrics, token=token) if settings.metrics else None
         _collect_seldom()
         # Not uvloop: under load it misses a socket that reuses a descriptor, and the end of a supervisor goes
         # unnoticed.

@@ -98,7 +98,8 @@ class Settings:
     # Bytes kept of one step's complete log, from its beginning and its end; a notice between them tells what
     # is omitted (KAON_LOG_LIMIT_BYTES).
     log_limit_bytes: int = 64 * 1024 * 1024
-    # host:port at which Prometheus reads metrics; empty: metrics are not served (KAON_METRICS).
+    # host:port at which Prometheus reads metrics; empty: metrics are not served (KAON_METRICS). KAON_METRICS_TOKEN_FILE names a
+    # file with the token that reading them takes; "none": no token, although others reach the address.
     metrics: str = ""
     # Port of the HTTP health check on 127.0.0.1; 0: none (KAON_HEALTH).
     health: int = 0

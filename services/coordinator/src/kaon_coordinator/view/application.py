@@ -87,7 +87,10 @@ class Application:
         port = await server.start(settings.address)
         if settings.metrics:
             self._metrics_server = MetricsServer(
-                settings.metrics, registry, healthy=lambda: server.ready
+                settings.metrics,
+                registry,
+                healthy=lambda: server.ready,
+                token=settings.metrics_token,
             )
         self._tasks.start("view", self._view.run())
         await self._server.serving(ready=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from kaon_coordinator.settings import catalogue_from
 from kaon_service.call_settings import CallSettings, call_settings
 from kaon_service.kafka_security import OPEN, KafkaSecurity
+from kaon_telemetry.endpoint import metrics_token
 from kaon_wire import topics
 
 
@@ -27,6 +28,8 @@ class Settings:
     artifacts: str = "file:///var/lib/kaon/artifacts"
     # KAON_METRICS: host:port at which Prometheus reads metrics; empty: nowhere.
     metrics: str = ""
+    # KAON_METRICS_TOKEN_FILE: a file with the token that reading them takes; "none": no token, although others reach the address.
+    metrics_token: str = field(default="", repr=False)
     # The topics, which KAON_RUN_PARTITIONS and the other variables of the coordinator describe.
     catalogue: topics.Catalogue = field(default_factory=topics.Catalogue)
     # What is recorded of calls, and how many of them are taken. A view of a replica needs KAON_AUDIT_DATABASE.
@@ -47,6 +50,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         kafka_security=KafkaSecurity.read(environment),
         artifacts=environment.get("KAON_ARTIFACTS", default.artifacts),
         metrics=environment.get("KAON_METRICS", default.metrics),
+        metrics_token=metrics_token(environment),
         catalogue=catalogue_from(environment),
         calls=call_settings(environment),
     )
