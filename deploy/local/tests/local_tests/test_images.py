@@ -67,7 +67,7 @@ def test_a_root_that_is_not_locked_is_an_error(subset: ModuleType) -> None:
     [
         ["services/coordinator"],
         ["services/model-publisher"],
-        ["services/console[s3]"],
+        ["services/console"],
         ["services/step-runner[hive,r,spark]"],
     ],
 )

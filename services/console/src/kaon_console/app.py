@@ -39,7 +39,7 @@ def build_app(parts: AppParts) -> ASGIApp:
         Route("/login", parts.login.login, methods=["GET"]),
         Route("/login", parts.token_login.serve, methods=["POST"]),
         Route("/logout", parts.login.logout, methods=["POST"]),
-        Route("/preview/{digest:path}", parts.previews.serve),
+        Route("/preview/{run_id}", parts.previews.serve),
         Route("/health", _health),
         Route("/{path:path}", parts.pages.serve),
     ]

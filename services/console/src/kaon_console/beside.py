@@ -22,7 +22,6 @@ def local_settings(
     port: int,
     state: Path,
     view: str = "",
-    artifacts: str | None = None,
     read_only: bool = False,
 ) -> Settings:
     """Return the settings of a console on this machine; the environment provides the others.
@@ -32,18 +31,15 @@ def local_settings(
         port: at which it listens; 0 takes a free one.
         state: where it keeps its secrets.
         view: address of the view service; empty: found by the coordinator's.
-        artifacts: where artifacts are kept; None: as KAON_ARTIFACTS says.
         read_only: refuses commands.
     """
     told = {name: value for name, value in os.environ.items() if name != "KAON_METRICS"}
-    settings = settings_from(told)
     return replace(
-        settings,
+        settings_from(told),
         address=f"127.0.0.1:{port}",
         origins=(),
         server=server,
         view=view,
-        artifacts=settings.artifacts if artifacts is None else artifacts,
         state=state,
         read_only=read_only,
     )
@@ -56,7 +52,6 @@ class Console:
         server: see `local_settings`, like the other ones.
         port: see there.
         view: see there.
-        artifacts: see there.
         read_only: see there.
 
     Raises:
@@ -69,7 +64,6 @@ class Console:
         *,
         port: int,
         view: str = "",
-        artifacts: str | None = None,
         read_only: bool = False,
     ) -> None:
         check_built(BUILT_PAGES)
@@ -79,7 +73,6 @@ class Console:
             port=port,
             state=Path(self._secrets.name),
             view=view,
-            artifacts=artifacts,
             read_only=read_only,
         )
         self._application = Application(settings, how_to_link=_AGAIN)

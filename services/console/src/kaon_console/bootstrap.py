@@ -8,7 +8,6 @@ import os
 import structlog
 from prometheus_client import CollectorRegistry
 
-from kaon_artifacts import ArtifactStore
 from kaon_console.api import Api, ApiParts
 from kaon_console.app import AppParts, build_app
 from kaon_console.backends import Backends
@@ -114,7 +113,6 @@ class Application:
                 how_to_link=self._how_to_link,
             )
         )
-        artifacts = ArtifactStore(settings.artifacts) if settings.artifacts else None
         return AppParts(
             origins=origins,
             login=login,
@@ -127,6 +125,6 @@ class Application:
                     read_only=settings.read_only,
                 )
             ),
-            previews=Previews(login, artifacts, settings.preview_bytes),
+            previews=Previews(login, backends, settings.preview_bytes),
             pages=self._pages,
         )

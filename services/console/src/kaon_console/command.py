@@ -46,12 +46,10 @@ def ui(
 
     configure_logs("error")
     with ExitStack() as stack:
-        artifacts = None
         if state is not None:
             server, view = stack.enter_context(plugins.state_opener()(state)), ""
-            artifacts = (state.resolve() / "artifacts").as_uri()
         console = stack.enter_context(
-            Console(server, port=port, view=view, artifacts=artifacts, read_only=state is not None)
+            Console(server, port=port, view=view, read_only=state is not None)
         )
         output.say(
             f"The console of {state or server} runs. This link logs you in, once:\n\n    {console.link()}\n"

@@ -66,6 +66,16 @@ REFUSED: Mapping[str, str] = {
     "kaonapi.model.v1.ModelService/PublishModel": "steps publish models",
     "kaonapi.model.v1.ModelService/WatchModels": "production systems watch for models, under a name of their own",
     "kaonapi.model.v1.ModelService/AcknowledgeModel": "production systems acknowledge what they have picked up",
+    "kaonapi.access.v1.AccessService/WhoAmI": "the console asks itself, where somebody logs in with a token",
+    "kaonapi.access.v1.AccessService/CreateToken": "tokens are made and revoked by the CLI: a page never holds one",
+    "kaonapi.access.v1.AccessService/ListTokens": "tokens are made and revoked by the CLI: a page never holds one",
+    "kaonapi.access.v1.AccessService/RevokeToken": "tokens are made and revoked by the CLI: a page never holds one",
+    "kaonapi.access.v1.AccessService/ResolveToken": "services ask whose a token is",
+    "kaonapi.access.v1.AccessService/ResolveTenant": "tenants are kept by the CLI, and services ask for them",
+    "kaonapi.access.v1.AccessService/PutTenant": "tenants are kept by the CLI, and services ask for them",
+    "kaonapi.access.v1.AccessService/ListTenants": "tenants are kept by the CLI, and services ask for them",
+    "kaonapi.access.v1.AuditService/ListAudit": "the audit log is read by the CLI",
+    "kaonapi.access.v1.AuditService/ExportAudit": "the audit log is read by the CLI",
 }
 
 _BACKENDS: Mapping[str, Backend] = {

@@ -1,15 +1,23 @@
-"""GET /preview/<digest>?type=...: the beginning of an artifact, where it can do no harm."""
+"""GET /preview/<run>?path=...&output=...&digest=...&type=...: the beginning of an artifact, where it can do no harm.
+
+The coordinator reads it for whoever is logged in: a run of another tenant is none, and a digest alone opens nothing.
+"""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 
+from grpc import aio
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from kaon_artifacts import ArtifactError, ArtifactMissing, ArtifactStore, check_digest
+from kaon_console.backends import Backends, Target
+from kaon_console.connect.errors import CallFailed, failure_of
 from kaon_console.login import Login
+from kaon_console.methods import METHODS
+from kaon_service.principal import Principal, metadata_of
+from kaonapi.artifact.v1 import artifact_service_pb2 as a
 
 _TEXT = "text/plain; charset=utf-8"
 # As what it is shown, by the type that is asked for. Text other than HTML is plain text, for browsers offer to save the rest.
@@ -29,6 +37,18 @@ TYPES: Mapping[str, str] = {
 # No script, no form, no origin, nothing loaded. Its own styles may stand in it, as reports and drawings have them.
 _SANDBOX = "sandbox; default-src 'none'; img-src data:; font-src data:; style-src 'unsafe-inline'; frame-ancestors 'self'"
 TOTAL_HEADER = "kaon-total-bytes"
+_READ = METHODS["kaonapi.artifact.v1.ArtifactService/ReadArtifact"]
+_SECONDS = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Beginning:
+    """The first bytes of an artifact."""
+
+    digest: str
+    data: bytes
+    # Size of the whole.
+    total: int
 
 
 class Previews:
@@ -36,66 +56,83 @@ class Previews:
 
     Args:
         login: tells who asks.
-        artifacts: where they are kept; None: there are no previews.
+        backends: leads to the coordinator, which reads them.
         most: bytes of an artifact that are shown.
     """
 
-    def __init__(self, login: Login, artifacts: ArtifactStore | None, most: int) -> None:
+    def __init__(self, login: Login, backends: Backends, most: int) -> None:
         self._login = login
-        self._artifacts = artifacts
+        self._backends = backends
         self._most = most
 
     async def serve(self, request: Request) -> Response:
         """Return one preview. `TOTAL_HEADER` has the artifact's size when that is more than is shown."""
-        if self._login.grant(request) is None:
+        grant = self._login.grant(request)
+        if grant is None:
             return self._login.refused()
-        if self._artifacts is None:
-            return _told(
-                404,
-                "this console has no previews: KAON_ARTIFACTS does not say where artifacts are kept",
-            )
         asked = request.query_params.get("type", "text/plain")
         if asked not in TYPES:
             return _told(415, f"there are previews of types {', '.join(TYPES)}")
-        digest = request.path_params["digest"]
+        wish = a.ReadArtifactRequest(
+            run_id=request.path_params["run_id"],
+            path=request.query_params.get("path", ""),
+            output=request.query_params.get("output", ""),
+        )
         try:
-            check_digest(digest)
-        except ArtifactError as error:
-            return _told(400, str(error))
-        try:
-            data, total = await asyncio.to_thread(_beginning, self._artifacts, digest, self._most)
-        except ArtifactMissing:
-            return _told(
-                404, f"artifact {digest} is not kept any more, or not where this console looks"
-            )
-        except ArtifactError as error:
-            return _told(502, str(error))
-        return self._answer(TYPES[asked], data, total)
+            target = await self._backends.target(_READ)
+            found = await _beginning(target, wish, grant.principal, self._most)
+        except CallFailed as failure:
+            return _told(failure.code.http, failure.message)
+        if found.digest != request.query_params.get("digest", ""):
+            # The page would show it beside the name, the size and the digest of another one.
+            return _told(409, f"output {wish.output} is another artifact by now: {found.digest}")
+        return self._answer(TYPES[asked], found)
 
-    def _answer(self, media_type: str, data: bytes, total: int) -> Response:
-        cut = total > self._most
+    def _answer(self, media_type: str, found: _Beginning) -> Response:
+        cut = found.total > self._most
         if cut and media_type.startswith("image/"):
             return _told(
                 413,
-                f"the image has {total} bytes, and a preview at most {self._most} (KAON_PREVIEW_BYTES)",
+                f"the image has {found.total} bytes, and a preview at most {self._most} (KAON_PREVIEW_BYTES)",
             )
         headers = {
             "content-security-policy": _SANDBOX,
             "x-frame-options": "SAMEORIGIN",
             "content-disposition": "inline",
-            # Content under its digest never changes; only for the one who is logged in.
-            "cache-control": "private, max-age=3600",
+            # Whoever logs in next in the same browser may be of another tenant.
+            "cache-control": "no-store",
         }
         if cut:
-            headers[TOTAL_HEADER] = str(total)
-        return Response(data, media_type=media_type, headers=headers)
+            headers[TOTAL_HEADER] = str(found.total)
+        return Response(found.data, media_type=media_type, headers=headers)
 
 
-def _beginning(artifacts: ArtifactStore, digest: str, most: int) -> tuple[bytes, int]:
-    """Return the first bytes of an artifact, and its size."""
-    with artifacts.open(artifacts.by_digest(digest)) as content:
-        data = content.read(most)
-        return data, content.seek(0, 2)
+async def _beginning(
+    target: Target, wish: a.ReadArtifactRequest, principal: Principal, most: int
+) -> _Beginning:
+    """Return the first bytes of an artifact.
+
+    Raises:
+        CallFailed: The coordinator does not give it.
+    """
+    method: aio.UnaryStreamMultiCallable[bytes, bytes] = target.channel.unary_stream(
+        f"/{_READ.name}"
+    )
+    stream = method(wish.SerializeToString(), metadata=metadata_of(principal), timeout=_SECONDS)
+    data, told = b"", a.RunArtifact()
+    try:
+        async for piece in stream:
+            answer = a.ReadArtifactResponse.FromString(piece)
+            if answer.HasField("artifact"):
+                told = answer.artifact
+            data += answer.data
+            if len(data) >= most:
+                break
+    except aio.AioRpcError as error:
+        raise failure_of(error, service=target.service, address=target.address) from error
+    finally:
+        stream.cancel()
+    return _Beginning(digest=told.digest, data=data[:most], total=max(told.size_bytes, len(data)))
 
 
 def _told(status: int, text: str) -> Response:

@@ -32,8 +32,6 @@ class Settings:
     view: str = ""
     # KAON_PUBLISHER: host:port of the model publisher.
     publisher: str = "127.0.0.1:7071"
-    # KAON_ARTIFACTS: where artifacts are kept, for previews; empty: there are no previews.
-    artifacts: str = ""
     # KAON_PREVIEW_BYTES: of a larger text only so much is shown, and a larger image is not.
     preview_bytes: int = 5_000_000
     # KAON_CONSOLE_STATE: a directory of its own, where it keeps the hashes of links and sessions.
@@ -83,7 +81,6 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         server=environment.get("KAON_SERVER", default.server),
         view=environment.get("KAON_VIEW", default.view),
         publisher=environment.get("KAON_PUBLISHER", default.publisher),
-        artifacts=environment.get("KAON_ARTIFACTS", default.artifacts),
         preview_bytes=int(_number(environment, "KAON_PREVIEW_BYTES", default.preview_bytes)),
         state=Path(environment.get("KAON_CONSOLE_STATE", default.state)).absolute(),
         session_hours=_number(environment, "KAON_CONSOLE_SESSION_HOURS", default.session_hours),

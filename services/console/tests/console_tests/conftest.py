@@ -28,7 +28,6 @@ def console(tmp_path_factory: pytest.TempPathFactory, pages: Path) -> Iterator[S
         publisher="127.0.0.1:1",
         state=state,
         pages=pages,
-        artifacts=(state / "artifacts").as_uri(),
         preview_bytes=100,
     )
     with serving(settings) as served:

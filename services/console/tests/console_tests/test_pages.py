@@ -1,4 +1,4 @@
-"""The page, its files, and previews of artifacts."""
+"""The page and its files."""
 
 from __future__ import annotations
 
@@ -8,15 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from kaon_artifacts import ArtifactStore
 from kaon_console.pages import check_built
 from kaon_wire.errors import NotFound
 
 from .browser import Browser
 from .serving import Served, serving
-
-# What previews of the console under test show at most.
-MOST = 100
 
 
 @pytest.mark.parametrize(
@@ -95,89 +91,3 @@ def test_without_a_build_everything_else_answers_and_the_page_says_what_is_missi
         assert served.browser().get("/session").json["build"] == ""
     with pytest.raises(NotFound, match=r"Node\.js"):
         check_built(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def artifacts(console: Served) -> ArtifactStore:
-    return ArtifactStore(console.settings.artifacts)
-
-
-def preview(console: Served, digest: str, kind: str) -> str:
-    return f"/preview/{digest}?type={kind.replace('+', '%2B')}"
-
-
-@pytest.mark.parametrize(
-    ("kind", "told"),
-    [
-        ("text/html", "text/html; charset=utf-8"),
-        ("text/csv", "text/plain; charset=utf-8"),
-        ("application/json", "text/plain; charset=utf-8"),
-        ("image/svg+xml", "image/svg+xml"),
-        ("image/png", "image/png"),
-    ],
-)
-def test_a_preview_is_in_a_sandbox(
-    console: Served, artifacts: ArtifactStore, kind: str, told: str
-) -> None:
-    digest = artifacts.put_bytes(b"<script>alert(1)</script>").digest
-    answer = console.browser().get(preview(console, digest, kind))
-    assert (answer.status, answer.body) == (200, b"<script>alert(1)</script>")
-    assert answer.headers["content-type"] == told
-    policy = answer.headers["content-security-policy"]
-    assert policy.startswith("sandbox; default-src 'none'; "), (
-        "no allow-scripts, and nothing is loaded"
-    )
-    assert "frame-ancestors 'self'" in policy
-    assert "script-src" not in policy
-    assert answer.headers["x-content-type-options"] == "nosniff"
-    assert answer.headers["x-frame-options"] == "SAMEORIGIN"
-    assert "kaon-total-bytes" not in answer.headers
-
-
-def test_of_a_long_text_the_beginning_is_shown_and_said_so(
-    console: Served, artifacts: ArtifactStore
-) -> None:
-    digest = artifacts.put_bytes(b"x" * (MOST + 1)).digest
-    answer = console.browser().get(preview(console, digest, "text/plain"))
-    assert answer.body == b"x" * MOST
-    assert answer.headers["kaon-total-bytes"] == str(MOST + 1)
-    assert console.browser().get(preview(console, digest, "image/png")).status == 413
-    exact = artifacts.put_bytes(b"x" * MOST).digest
-    assert (
-        "kaon-total-bytes"
-        not in console.browser().get(preview(console, exact, "text/plain")).headers
-    )
-
-
-@pytest.mark.parametrize(
-    "kind", ["text/javascript", "application/pdf", "image/tiff", "text/html;charset=utf-7", ""]
-)
-def test_other_types_have_no_preview(console: Served, artifacts: ArtifactStore, kind: str) -> None:
-    digest = artifacts.put_bytes(b"x").digest
-    assert console.browser().get(preview(console, digest, kind)).status == 415
-
-
-@pytest.mark.parametrize(
-    "digest",
-    [
-        "sha256:" + "0" * 63,
-        "sha256:..%2f..%2fetc%2fpasswd",
-        "../../etc/passwd",
-        "%2e%2e%2fkaon.db",
-        "x",
-        "",
-    ],
-)
-def test_what_is_no_digest_is_no_path(console: Served, digest: str) -> None:
-    answer = console.browser().get(preview(console, digest, "text/plain"))
-    assert answer.status == 400 or b"root" not in answer.body
-    assert not answer.body.startswith(b"root:")
-
-
-def test_an_artifact_that_is_gone_is_told_as_gone(console: Served, tmp_path: Path) -> None:
-    answer = console.browser().get(preview(console, "sha256:" + "0" * 64, "text/plain"))
-    assert answer.status == 404
-    with serving(replace(console.settings, state=tmp_path, artifacts="")) as served:
-        answer = served.browser().get(preview(console, "sha256:" + "0" * 64, "text/plain"))
-        assert answer.status == 404
-        assert b"KAON_ARTIFACTS" in answer.body

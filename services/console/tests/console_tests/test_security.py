@@ -111,9 +111,7 @@ def test_a_preflight_allows_nobody(console: Served) -> None:
     assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
-@pytest.mark.parametrize(
-    "path", ["/session", "/preview/sha256:" + "0" * 64, "/", "/assets/app-1a.js"]
-)
+@pytest.mark.parametrize("path", ["/session", "/preview/r1", "/", "/assets/app-1a.js"])
 def test_pages_of_others_may_load_nothing(console: Served, path: str) -> None:
     answer = console.browser().get(
         path, sec_fetch_site="cross-site", sec_fetch_mode="no-cors", sec_fetch_dest="image"
@@ -129,7 +127,7 @@ def test_a_link_elsewhere_leads_to_the_page_and_to_no_preview(console: Served) -
         "sec_fetch_dest": "document",
     }
     assert browser.get("/runs/1", **leads).status == 200
-    assert browser.get(f"/preview/sha256:{'0' * 64}", **leads).status == 403
+    assert browser.get("/preview/r1", **leads).status == 403
     assert browser.get("/", **(leads | {"sec_fetch_dest": "iframe"})).status == 403
 
 
@@ -153,7 +151,7 @@ def test_without_a_session_nothing_is_passed_on(console: Served) -> None:
     assert answer.json["code"] == "unauthenticated"
     with browser.stream("kaonapi.run.v1.RunService/WatchRun") as stream:
         assert stream.status == 401
-    assert browser.get(f"/preview/sha256:{'0' * 64}").status == 401
+    assert browser.get("/preview/r1").status == 401
 
 
 @pytest.mark.parametrize(

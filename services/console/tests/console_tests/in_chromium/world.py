@@ -114,7 +114,6 @@ def open_world(state: Path, examples: Path) -> Iterator[World]:
             system.address,
             port=0,
             state=state / "logins",
-            artifacts=(state / "kept" / "artifacts").as_uri(),
         )
         console = stack.enter_context(serving(settings))
         client = stack.enter_context(_client(system.address, SOMEBODY))

@@ -65,7 +65,7 @@ export function BlockPanel({ path, node }: { path: string; node: GraphNode }) {
         )}
         {block && Object.keys(block.outputsJson).length > 0 && (
           <Section title="Outputs">
-            <Values values={block.outputsJson} />
+            <Values values={block.outputsJson} of={block.path} />
           </Section>
         )}
         <BlockFacts block={block} node={node} state={state} />

@@ -54,7 +54,7 @@ export function StepOverview({ data }: { data: GetStepResponse }) {
       </Section>
       {Object.keys(step.outputsJson).length > 0 && (
         <Section title="Outputs" count={Object.keys(step.outputsJson).length}>
-          <Values values={step.outputsJson} />
+          <Values values={step.outputsJson} of={step.path} />
         </Section>
       )}
       <Section title="Inputs" count={Object.keys(data.inputsJson).length}>

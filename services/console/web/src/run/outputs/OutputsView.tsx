@@ -22,7 +22,7 @@ export function OutputsView() {
       <section>
         <h2>Of the run</h2>
         {Object.keys(outputs).length > 0 ? (
-          <Values values={outputs} open />
+          <Values values={outputs} of="" open />
         ) : (
           <p className={classes.note}>
             {run?.status === Status.SUCCEEDED ? "The workflow declares none." : "Known when the run has succeeded."}
@@ -37,7 +37,7 @@ export function OutputsView() {
               <button type="button" onClick={() => go({ step: step.path })}>
                 <StatusMark status={step.status} size={13} /> <code>{shown(step.path)}</code>
               </button>
-              <Values values={step.outputsJson} />
+              <Values values={step.outputsJson} of={step.path} />
             </div>
           ))}
         </section>

@@ -1,14 +1,14 @@
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { formatCount, shown } from "../../common/text";
-import { type Artifact, pretty, previewOf, previewUrl, tableOf } from "./artifacts";
+import { type Artifact, type Place, pretty, previewOf, previewUrl, tableOf } from "./artifacts";
 import classes from "./Outputs.module.css";
 import { sizeText } from "./size";
 
 /** The beginning of an artifact. Images and HTML come from a path that lets nothing in them run; all else is text. */
-export function Preview({ artifact }: { artifact: Artifact }) {
+export function Preview({ artifact, place }: { artifact: Artifact; place: Place }) {
   const { kind, mediaType } = previewOf(artifact);
-  const url = previewUrl(artifact.digest, mediaType);
+  const url = previewUrl(place, artifact.digest, mediaType);
   if (kind === "image") return <ImagePreview url={url} artifact={artifact} />;
   if (kind === "html")
     return <iframe className={classes.frame} src={url} sandbox="" title={artifact.name || "preview"} />;

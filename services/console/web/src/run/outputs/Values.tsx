@@ -3,7 +3,8 @@ import { IconChevronRight, IconFile } from "@tabler/icons-react";
 import { useState } from "react";
 import { CopyButton } from "../../common/CopyButton";
 import { clipped, shown } from "../../common/text";
-import { type Artifact, artifactOf, pretty, previewOf } from "./artifacts";
+import { useRunPage } from "../context";
+import { type Artifact, artifactOf, type Place, pretty, previewOf } from "./artifacts";
 import classes from "./Outputs.module.css";
 import { Preview } from "./Preview";
 import { sizeText } from "./size";
@@ -11,8 +12,16 @@ import { sizeText } from "./size";
 const SHORT = 90;
 const MOST = 100_000;
 
+interface Props {
+  values: Readonly<Record<string, string>>;
+  /** Where these are the outputs: path of the step or block, empty for the run itself; undefined for what are no outputs of this run. */
+  of?: string | undefined;
+  open?: boolean;
+}
+
 /** Named values: short ones as they are, long ones on demand, artifacts with their previews. */
-export function Values({ values, open = false }: { values: Readonly<Record<string, string>>; open?: boolean }) {
+export function Values({ values, of, open = false }: Props) {
+  const { runId } = useRunPage();
   const names = Object.keys(values).sort();
   return (
     <dl className={classes.values}>
@@ -20,7 +29,11 @@ export function Values({ values, open = false }: { values: Readonly<Record<strin
         <div key={name}>
           <dt>{shown(name)}</dt>
           <dd>
-            <Value json={values[name] as string} open={open} />
+            <Value
+              json={values[name] as string}
+              place={of === undefined ? undefined : { runId, path: of, output: name }}
+              open={open}
+            />
           </dd>
         </div>
       ))}
@@ -28,10 +41,10 @@ export function Values({ values, open = false }: { values: Readonly<Record<strin
   );
 }
 
-function Value({ json, open }: { json: string; open: boolean }) {
+function Value({ json, place, open }: { json: string; place: Place | undefined; open: boolean }) {
   const [opened, setOpened] = useState(open);
   const artifact = artifactOf(json);
-  if (artifact !== undefined) return <ArtifactValue artifact={artifact} open={open} />;
+  if (artifact !== undefined) return <ArtifactValue artifact={artifact} place={place} open={open} />;
   if (json.length <= SHORT) return <code className={classes.short}>{shown(json)}</code>;
   return (
     <div className={classes.long}>
@@ -43,9 +56,9 @@ function Value({ json, open }: { json: string; open: boolean }) {
   );
 }
 
-function ArtifactValue({ artifact, open }: { artifact: Artifact; open: boolean }) {
+function ArtifactValue({ artifact, place, open }: { artifact: Artifact; place: Place | undefined; open: boolean }) {
   const [opened, setOpened] = useState(open);
-  const can = previewOf(artifact).kind !== "none";
+  const can = place !== undefined && previewOf(artifact).kind !== "none";
   return (
     <div className={classes.artifact}>
       <UnstyledButton
@@ -62,7 +75,7 @@ function ArtifactValue({ artifact, open }: { artifact: Artifact; open: boolean }
         <code>{artifact.digest.slice(7, 19)}</code>
       </UnstyledButton>
       <CopyButton text={artifact.digest} label="Copy the digest" />
-      {can && opened && <Preview artifact={artifact} />}
+      {can && opened && <Preview artifact={artifact} place={place} />}
     </div>
   );
 }

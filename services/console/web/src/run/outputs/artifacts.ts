@@ -75,8 +75,17 @@ export function previewOf(artifact: Artifact): { kind: PreviewKind; mediaType: s
   return { kind, mediaType };
 }
 
-export function previewUrl(digest: string, mediaType: string): string {
-  return `/preview/${digest}?type=${encodeURIComponent(mediaType)}`;
+/** Which output an artifact is: the server reads it by this, and shows a run's own only. */
+export interface Place {
+  readonly runId: string;
+  /** Path of the step or block; empty for an output of the run itself. */
+  readonly path: string;
+  readonly output: string;
+}
+
+export function previewUrl({ runId, path, output }: Place, digest: string, mediaType: string): string {
+  const wish = new URLSearchParams({ path, output, digest, type: mediaType });
+  return `/preview/${encodeURIComponent(runId)}?${wish}`;
 }
 
 /** Rows of a table that came as text; its first row names the columns. */
