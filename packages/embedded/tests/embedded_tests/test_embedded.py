@@ -13,6 +13,7 @@ import pytest
 
 from kaon import load_workflow
 from kaon.client import Client, Endpoints
+from kaon.client import params as parameters
 from kaon_embedded.foreground import Wanted, execute, first_failure
 from kaon_embedded.leftovers import leftovers
 from kaon_embedded.system import EmbeddedSettings, EmbeddedSystem, look
@@ -342,6 +343,42 @@ def test_the_artifacts_of_a_run_are_listed_printed_and_downloaded(
         in kaon("artifacts", "get", run, "make", *kept).stderr
     )
     assert not [each for each in Path().iterdir() if each.name.startswith(".")]
+
+
+GIVEN = """
+from kaon import Workflow, param, steps
+from kaon.step import StepContext
+
+def count(context: StepContext, table, directory):
+    lines = open(table).read().splitlines()
+    return {"lines": len(lines), "name": table.name, "files": sorted(p.name for p in directory.path.iterdir())}
+
+given = {"table": param("table", "dataset"), "directory": param("directory", "file")}
+outputs = {"lines": int, "name": str, "files": list}
+step = steps.python("count", count, **given, outputs=outputs)
+workflow = Workflow("w", step, outputs={name: step[name] for name in outputs})
+"""
+
+
+def test_files_and_directories_of_the_command_line_are_given_to_a_run(tmp_path: Path) -> None:
+    (tmp_path / "flow.py").write_text(GIVEN)
+    table, directory = tmp_path / "ratings.csv", tmp_path / "more"
+    table.write_text("a\nb\n")
+    directory.mkdir()
+    (directory / "one").write_text("1")
+    workflow = load_workflow(tmp_path / "flow.py")
+    texts = {"table": f"@{table}", "directory": f"@{directory}"}
+    with (
+        EmbeddedSystem(EmbeddedSettings(state=tmp_path / "state", slots=1)) as system,
+        Client(Endpoints(server=system.address)) as client,
+    ):
+        params = parameters.parse(workflow.definition(), texts)
+        found = client.submit(workflow, params).result(60)
+        assert found == {"lines": 2, "name": "ratings.csv", "files": ["one"]}
+        again = client.artifacts.put(directory)
+        assert again.digest == client.artifacts.put(directory).digest
+    with pytest.raises(InvalidValue, match="there is no file or directory"):
+        parameters.parse(workflow.definition(), {"table": "@nowhere.csv"})
 
 
 def test_who_looks_at_a_state_moves_nothing_and_a_directory_without_runs_is_refused(

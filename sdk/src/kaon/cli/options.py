@@ -68,7 +68,7 @@ Params: TypeAlias = Annotated[
         "-p",
         "--param",
         metavar="NAME=JSON",
-        help="A parameter; repeat for more. Text needs no quotes.",
+        help="A parameter; repeat for more. Text needs no quotes; @PATH gives a file to an artifact.",
     ),
 ]
 

@@ -8,6 +8,7 @@ import tarfile
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import grpc
 
@@ -15,11 +16,13 @@ from kaon.client.calling import Caller
 from kaon.client.errors import KaonError
 from kaon.client.resuming import Opening, Resuming
 from kaon.client.retrying import Patience
-from kaon_wire import bounds
+from kaon.step.artifact import Artifact
+from kaon_wire import bounds, canonical
 from kaonapi.artifact.v1 import artifact_service_pb2 as a
 from kaonapi.artifact.v1 import artifact_service_pb2_grpc
 
 _PAGE = 5_000
+_PIECE_BYTES = 1024 * 1024
 _DIRECTORY = "application/x-tar"
 
 
@@ -104,6 +107,37 @@ class Artifacts:
             raise KaonError(f"cannot write {target}: {error}") from error
         return target
 
+    def put(self, path: Path, type_: str = "file", *, name: str = "") -> Artifact:
+        """Store a file or directory, and return the value that a parameter of an artifact type takes.
+
+        Args:
+            path: the file or directory.
+            type_: "dataset", "model", "metrics", "plot", "table", "text" or "file".
+            name: its name; empty: that of the path.
+
+        Raises:
+            KaonError: the path cannot be read, or the artifact is refused.
+        """
+        try:
+            with tempfile.TemporaryFile() as packed:
+                is_directory = path.is_dir()
+                content: IO[bytes] = packed if is_directory else path.open("rb")
+                with content:
+                    if is_directory:
+                        _pack(path, packed)
+                    header = a.PutArtifactHeader(
+                        digest=_digest(content),
+                        type=type_,
+                        name=name or path.absolute().name,
+                        media_type=_DIRECTORY if is_directory else "",
+                    )
+                    response = self._caller.upload(
+                        self._stub.PutArtifact, lambda: _pieces(header, content)
+                    )
+        except OSError as error:
+            raise KaonError(f"cannot read {path}: {error}") from error
+        return Artifact.from_reference(canonical.loads(response.value_json)["artifact"])
+
     def _write(self, content: Path, found: a.RunArtifact, pieces: Iterator[bytes]) -> None:
         digest = hashlib.sha256()
         with content.open("wb") as target:
@@ -123,6 +157,35 @@ class Artifacts:
             a.ReadArtifactRequest, run_id=run_id, path=path, output=output, offset=offset
         )
         return self._caller.stream(self._stub.ReadArtifact, request)
+
+
+def _pack(directory: Path, target: IO[bytes]) -> None:
+    """Write a directory as a tar file that depends on names, contents and executability only."""
+
+    def plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+        entry.mtime = entry.uid = entry.gid = 0
+        entry.uname = entry.gname = ""
+        entry.mode = 0o755 if entry.isdir() or entry.mode & 0o100 else 0o644
+        return entry
+
+    with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for path in sorted(directory.rglob("*")):
+            tar.add(path, str(path.relative_to(directory)), recursive=False, filter=plain)
+
+
+def _digest(content: IO[bytes]) -> str:
+    content.seek(0)
+    digest = hashlib.sha256()
+    while data := content.read(_PIECE_BYTES):
+        digest.update(data)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _pieces(header: a.PutArtifactHeader, content: IO[bytes]) -> Iterator[a.PutArtifactRequest]:
+    content.seek(0)
+    yield a.PutArtifactRequest(header=header)
+    while data := content.read(_PIECE_BYTES):
+        yield a.PutArtifactRequest(data=data)
 
 
 def _target(found: a.RunArtifact, to: Path | None) -> Path:

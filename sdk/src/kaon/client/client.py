@@ -13,7 +13,6 @@ from typing import Any, Self
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from kaon.client import params as parameters
 from kaon.client.access import Access
 from kaon.client.artifacts import Artifacts
 from kaon.client.audit import Audit
@@ -177,7 +176,7 @@ class Client(RunCommands):
             priority: added to that of every step; higher goes first.
             labels: attached to the run, to find it again by.
         """
-        encoded = parameters.encode(workflow.definition(), params or {})
+        encoded = self.encode_params(workflow.definition(), params or {})
         registered = self.register(workflow).workflow
         submitted = self.submit_encoded(
             registered.name, registered.version, encoded, key, priority=priority, labels=labels
@@ -196,7 +195,7 @@ class Client(RunCommands):
     ) -> RunHandle:
         """Start a run of a registered workflow; without a version, of its current one."""
         found = self.workflow(name, version)
-        encoded = parameters.encode(found.definition, params or {})
+        encoded = self.encode_params(found.definition, params or {})
         submitted = self.submit_encoded(
             name, found.version, encoded, key, priority=priority, labels=labels
         )

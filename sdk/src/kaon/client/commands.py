@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from kaon.client import params as parameters
+from kaon.client.artifacts import Artifacts
 from kaon.client.calling import Caller
+from kaon.dsl import types
 from kaon_wire import bounds, canonical
 from kaonapi.run.v1 import run_pb2, run_service_pb2, run_service_pb2_grpc
 from kaonapi.workflow.v1 import definition_pb2, workflow_service_pb2, workflow_service_pb2_grpc
@@ -30,6 +33,7 @@ class RunCommands:
     _caller: Caller
     _runs: run_service_pb2_grpc.RunServiceStub
     _workflows: workflow_service_pb2_grpc.WorkflowServiceStub
+    artifacts: Artifacts
 
     def cancel(
         self,
@@ -218,9 +222,32 @@ class RunCommands:
         self._caller.call(self._runs.GetRun, _S.GetRunRequest(run_id=request.run_id, page_size=1))
         return self._caller.once(method, request)
 
+    def encode_params(
+        self,
+        definition: definition_pb2.WorkflowDefinition,
+        params: Mapping[str, Any],
+        *,
+        complete: bool = True,
+    ) -> dict[str, str]:
+        """Return parameters as canonical JSON by name. A `Path` for a parameter of an artifact type is stored first.
+
+        Args:
+            definition: declares the parameters.
+            params: values by name.
+            complete: those without a default must be there.
+        """
+        kinds = {parameter.name: parameter.type for parameter in definition.parameters}
+        given = {
+            name: self.artifacts.put(value, types.name_of(kinds[name]))
+            if isinstance(value, Path) and name in kinds and types.is_artifact(kinds[name])
+            else value
+            for name, value in params.items()
+        }
+        return parameters.encode(definition, given, complete=complete)
+
     def _changes(
         self, run_id: str, params: Mapping[str, Any] | None, version: str
     ) -> dict[str, str]:
         if not params:
             return {}
-        return parameters.encode(self.definition_of(run_id, version), params, complete=False)
+        return self.encode_params(self.definition_of(run_id, version), params, complete=False)

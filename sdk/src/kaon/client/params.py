@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 from kaon.dsl import constraints, types
+from kaon.step.artifact import Artifact
 from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -43,12 +45,20 @@ def encode(
 
 
 def parse(definition: d.WorkflowDefinition, written: Mapping[str, str]) -> dict[str, Any]:
-    """Values from the texts of a command line: JSON, or plain text where the parameter is a string or the text is no JSON."""
+    """Values from the texts of a command line: JSON, or plain text where the parameter is a string or the text is no JSON.
+
+    Where the parameter is an artifact, "@PATH" is the `Path` of a file or directory, to be stored.
+
+    Raises:
+        InvalidValue: there is no such file or directory.
+    """
     kinds = {parameter.name: parameter.type for parameter in definition.parameters}
     return {name: _parse(kinds.get(name, d.VALUE_TYPE_ANY), text) for name, text in written.items()}
 
 
 def _encode(parameter: d.Parameter, value: Any) -> str:
+    if isinstance(value, Artifact):
+        value = {"artifact": value.to_reference()}
     text = canonical.dumps(value.isoformat() if type(value) is date else value)
     value = canonical.loads(text)
     if not types.fits(value, parameter.type):
@@ -65,6 +75,11 @@ def _encode(parameter: d.Parameter, value: Any) -> str:
 
 
 def _parse(kind: d.ValueType.ValueType, text: str) -> Any:
+    if text.startswith("@") and types.is_artifact(kind):
+        path = Path(text[1:]).expanduser()
+        if not path.exists():
+            raise InvalidValue(f"{text}: there is no file or directory {path}")
+        return path
     try:
         value = canonical.loads(text)
     except InvalidValue:

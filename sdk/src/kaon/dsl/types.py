@@ -66,7 +66,6 @@ _BY_PYTHON: dict[type, str] = {
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 ALL_NAMES = ", ".join(_BY_NAME)
-VALUE_NAMES = ", ".join(_VALUES)
 
 
 def parse(written: object) -> d.ValueType.ValueType | None:
@@ -105,6 +104,8 @@ def fits(value: object, value_type: d.ValueType.ValueType) -> bool:
         return True
     if value_type == d.VALUE_TYPE_FLOAT:
         return is_real(value)
+    if is_artifact(value_type):
+        return isinstance(value, dict) and value.keys() == {"artifact"}
     if value_type == d.VALUE_TYPE_DATE:
         return isinstance(value, str) and is_date(value)
     return value is not None and type_of(value) == value_type

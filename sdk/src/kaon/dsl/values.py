@@ -172,14 +172,15 @@ def param(
     """Declare a parameter of the workflow.
 
     With a kind (int, str, list, ...) or a default it declares the parameter; with neither it mentions one declared elsewhere.
-    Without a default the submitter must set it.
+    Without a default the submitter must set it. An artifact (`param("ratings", "dataset")`) is a file or directory that the
+    submitter gives: `-p ratings=@ratings.csv`, or a `Path`.
 
         min_ratings = param("min_ratings", int, default=20, description="users with fewer are left out")
         steps.python("wrangle", wrangle, min_ratings=min_ratings)
 
     Args:
         name: letters, digits and underscores.
-        kind: a Python type (int, str, date, ...) or a type's name.
+        kind: a Python type (int, str, date, ...) or a type's name, also that of an artifact.
         default: a value of the type.
         description: for people.
         choices: the only values allowed; none means all.
@@ -200,9 +201,14 @@ def param(
             name=name, type=None, default_json=None, description=description, source=source
         )
     parsed = types.parse(kind)
-    if parsed is None or types.is_artifact(parsed):
+    if parsed is None:
         raise WorkflowError(
-            f"parameter {name!r}: {kind!r} is no type of parameters: {types.VALUE_NAMES}", source
+            f"parameter {name!r}: {kind!r} is no type: use one of {types.ALL_NAMES}", source
+        )
+    if types.is_artifact(parsed) and (default is not _REQUIRED or check or tuple(choices)):
+        raise WorkflowError(
+            f"parameter {name!r}: an artifact is given to each run: it has no default, no choices and no check",
+            source,
         )
     parameter = Parameter(
         name=name,

@@ -83,6 +83,7 @@ _SERVICES: Mapping[str, Mapping[str, Access]] = {
     "kaonapi.artifact.v1.ArtifactService": {
         "ListArtifacts": Access(role=Role.VIEWER),
         "ReadArtifact": Access(role=Role.VIEWER),
+        "PutArtifact": Access(role=Role.OPERATOR, audited=True),
     },
     "kaonapi.runner.v1.RunnerService": {
         "ListRunners": Access(role=Role.VIEWER),

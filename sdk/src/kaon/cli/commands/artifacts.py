@@ -8,15 +8,17 @@ from typing import Annotated
 import typer
 
 from kaon.cli import formatting, options, output, writing
+from kaon_wire import canonical
 
 app = typer.Typer(
     name="artifacts",
     no_args_is_help=True,
-    help="""List and fetch the artifacts that runs produced.
+    help="""List and fetch the artifacts that runs produced, and store those that runs are given.
 
 \b
 kaon artifacts list RUN
-kaon artifacts get RUN train model""",
+kaon artifacts get RUN train model
+kaon artifacts put ratings.csv --type dataset""",
 )
 
 _Path = Annotated[
@@ -112,3 +114,40 @@ def cat(
     """
     with options.reached(server=server, state=state) as client:
         writing.write_pieces(client.artifacts.read(run, path, output_name), None)
+
+
+@app.command("put")
+def put(
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PATH", help="The file or directory.", exists=True, show_default=False
+        ),
+    ],
+    type_: Annotated[
+        str,
+        typer.Option(
+            "--type",
+            help="Its type: dataset, model, metrics, plot, table, text or file.",
+        ),
+    ] = "file",
+    name: Annotated[str, typer.Option("--name", help="Its name; default: that of the path.")] = "",
+    server: options.Server = options.SERVER,
+    json: options.AsJson = False,
+) -> None:
+    """Store a file or directory, and print the value that names it as a parameter of a run.
+
+    `-p NAME=@PATH` of submit, run and others stores it on the way.
+
+    \b
+    kaon artifacts put ratings.csv --type dataset
+    kaon submit recommendations -p "ratings=$(kaon artifacts put ratings.csv --type dataset)"
+    kaon submit recommendations -p ratings=@ratings.csv
+    """
+    with options.client(server=server) as client:
+        found = client.artifacts.put(path, type_, name=name)
+    value = {"artifact": found.to_reference()}
+    if json:
+        output.print_json(value)
+    else:
+        output.say(canonical.dumps(value))

@@ -119,7 +119,7 @@ def _of_name(
         client: Client,
     ) -> tuple[run_service_pb2.SubmitRunResponse, definition_pb2.WorkflowDefinition]:
         found = workflow_named(client, name, version)
-        encoded = parameters.encode(found.definition, parameters.parse(found.definition, texts))
+        encoded = client.encode_params(found.definition, parameters.parse(found.definition, texts))
         answer = client.submit_encoded(
             name, found.version, encoded, key, priority=priority, labels=labels
         )

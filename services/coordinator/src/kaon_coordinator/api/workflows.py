@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import re
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
@@ -16,19 +14,19 @@ import structlog
 from kaon_artifacts import ArtifactMissing, ArtifactStore
 from kaon_coordinator.api import views
 from kaon_coordinator.api.quotas import Quotas
+from kaon_coordinator.api.receiving import DIGEST, Receiving, check_digest
 from kaon_coordinator.problems import InvalidRequest, Problem
 from kaon_coordinator.store.protocols.workflow_store import WorkflowStore
 from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_service import principal
 from kaon_service.page_tokens import window
 from kaon_wire import canonical
-from kaon_wire.errors import InvalidValue, NotFound
+from kaon_wire.errors import NotFound
 from kaonapi.workflow.v1 import definition_pb2 as d
 from kaonapi.workflow.v1 import workflow_service_pb2, workflow_service_pb2_grpc
 
 log = structlog.get_logger(__name__)
 
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
 LARGEST_BUNDLE = 256 * 1024 * 1024
 
 # Returns the problems of a definition; empty when it is valid.
@@ -136,7 +134,7 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
         return True
 
     async def _bundle_problems(self, digest: str) -> list[str]:
-        if not _DIGEST.match(digest):
+        if not DIGEST.match(digest):
             return [
                 f"code_bundle {digest[:80]!r} is not a digest of the form sha256:<64 hex digits>"
             ]
@@ -152,25 +150,9 @@ async def _receive(
     pieces: AsyncIterator[workflow_service_pb2.UploadBundleRequest], target: IO[bytes]
 ) -> tuple[str, int]:
     """Store the received bytes and return their digest, which must be the named one, and size."""
-    hasher, size, named = hashlib.sha256(), 0, ""
+    received, named = Receiving(target, "the bundle", LARGEST_BUNDLE, "keep data out of it"), ""
     async for piece in pieces:
         named = named or piece.digest
-        if not _DIGEST.match(named):
-            raise InvalidValue(
-                f"digest {named[:80]!r}: the first message must name sha256:<64 hex digits>"
-            )
-        size += len(piece.data)
-        if size > LARGEST_BUNDLE:
-            raise InvalidValue(
-                f"the bundle is larger than {LARGEST_BUNDLE} bytes: keep data out of it"
-            )
-        hasher.update(piece.data)
-        await asyncio.to_thread(target.write, piece.data)
-    if not named:
-        raise InvalidValue("the upload is empty: the first message must name the digest")
-    found = f"sha256:{hasher.hexdigest()}"
-    if found != named:
-        raise InvalidValue(
-            f"the data has digest {found}, not {named}: the transfer truncated or changed it"
-        )
-    return found, size
+        check_digest(named)
+        await received.add(piece.data)
+    return received.checked(named), received.size

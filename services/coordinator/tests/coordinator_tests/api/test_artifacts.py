@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from grpc import StatusCode, aio
 
+from kaon_artifacts import Artifact
+from kaon_wire import canonical
 from kaonapi.artifact.v1 import artifact_service_pb2 as a
 from kaonapi.artifact.v1 import artifact_service_pb2_grpc
 from kaonapi.run.v1 import run_pb2
@@ -139,3 +143,36 @@ async def test_the_runs_of_another_tenant_are_not_there(api: Api) -> None:
     with pytest.raises(aio.AioRpcError) as told:
         await stub(api).ListArtifacts(a.ListArtifactsRequest(run_id=run.run_id), metadata=other)
     assert told.value.code() is StatusCode.NOT_FOUND
+
+
+async def put(api: Api, *pieces: bytes, **header: str) -> a.PutArtifactResponse:
+    """Stores an artifact in pieces."""
+
+    async def requests() -> AsyncIterator[a.PutArtifactRequest]:
+        digest = canonical.digest_bytes(b"".join(pieces))
+        told = {"digest": digest, "type": "dataset", "name": "x.csv", **header}
+        yield a.PutArtifactRequest(header=a.PutArtifactHeader(**told))
+        for data in pieces:
+            yield a.PutArtifactRequest(data=data)
+
+    return await stub(api).PutArtifact(requests())
+
+
+async def test_an_artifact_is_stored_in_pieces_and_names_itself_as_a_parameter(api: Api) -> None:
+    answer = await put(api, b"a,b\n", b"1,2\n")
+    told = json.loads(answer.value_json)["artifact"]
+    assert (told["name"], told["type"], told["size"]) == ("x.csv", "dataset", 8)
+    assert (told["digest"], told["uri"]) == (answer.artifact.digest, answer.artifact.uri)
+    with api.artifacts.open(Artifact.from_json(told)) as kept:
+        assert kept.read() == b"a,b\n1,2\n"
+    for wrong, why in (
+        ({"digest": f"sha256:{'0' * 64}"}, "truncated or changed"),
+        ({"digest": "md5:1"}, "sha256:<64 hex digits>"),
+        ({"type": "table2"}, "use one of dataset"),
+        ({"name": "../x"}, "it has a slash"),
+        ({"media_type": "text/csv"}, "for a directory"),
+    ):
+        with pytest.raises(aio.AioRpcError, match=re.escape(why)):
+            await put(api, b"a", **wrong)
+    with pytest.raises(aio.AioRpcError, match="must name the digest"):
+        await stub(api).PutArtifact(iter(()))
