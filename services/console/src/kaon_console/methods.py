@@ -63,6 +63,7 @@ _LISTED: Mapping[str, tuple[str, str, str]] = {
 REFUSED: Mapping[str, str] = {
     "kaonapi.workflow.v1.WorkflowService/UploadBundle": "code comes from the CLI and the SDK",
     "kaonapi.workflow.v1.WorkflowService/RegisterWorkflow": "definitions come from the CLI and the SDK, with their code",
+    "kaonapi.artifact.v1.ArtifactService/PutArtifact": "files come from the CLI and the SDK",
     "kaonapi.model.v1.ModelService/PublishModel": "steps publish models",
     "kaonapi.model.v1.ModelService/WatchModels": "production systems watch for models, under a name of their own",
     "kaonapi.model.v1.ModelService/AcknowledgeModel": "production systems acknowledge what they have picked up",
