@@ -22,6 +22,7 @@ from grpc import aio
 KINDS: Mapping[str, str] = {
     "run_id": "run",
     "run_ids": "run",
+    "run_id_prefix": "run",
     "parent_run_id": "run",
     "last_run_id": "run",
     "workflow": "workflow",
@@ -72,6 +73,9 @@ NOT_NAMES = {
     "reason",
     "comment",
     "parameter",
+    "header.type",
+    "header.name",
+    "header.media_type",
     "first_date",
     "last_date",
     "expression",

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import wraps
+from os.path import commonprefix
 from typing import Any, TypeVar
 
 from kaon_coordinator.engine.rows.rows import BlockRow, RunRow, StepRow
@@ -695,12 +696,9 @@ def _payload(run: NewRun) -> str:
 
 
 def _near(run_ids: list[str], run_id: str) -> list[str]:
-    alike = sorted(each for each in run_ids if len(run_id) >= 5 and each.startswith(run_id[:5]))
-    before, after = (
-        [each for each in alike if each < run_id],
-        [each for each in alike if each > run_id],
-    )
-    return [*before[-1:], *after[:1]]
+    alike = [each for each in sorted(run_ids) if len(run_id) >= 5 and each.startswith(run_id[:5])]
+    near = max(alike, key=lambda each: len(commonprefix([each, run_id])), default="")
+    return [near] if near else []
 
 
 def _place(token: str) -> tuple[int, str]:

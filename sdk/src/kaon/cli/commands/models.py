@@ -29,7 +29,7 @@ def list_models(
     server: options.Publisher = options.PUBLISHER,
     json: options.AsJson = False,
 ) -> None:
-    """List the newest version of every model, or all versions of one.
+    """List the newest version of every model, or all versions of one, and which one is current.
 
     \b
     kaon models list
@@ -40,7 +40,8 @@ def list_models(
     versions = listing.versions
     if json:
         for version in versions:
-            output.print_json(version)
+            current = listing.current.get(version.model, 0)
+            output.print_json({**output.as_dict(version), "current_version": current})
         return
     output.print_table(
         ("MODEL", "VERSION", "CURRENT", "STAGE", "CHECKED", "RUN", "PUBLISHED", "IMAGE"),
@@ -48,7 +49,7 @@ def list_models(
             (
                 version.model,
                 str(version.version),
-                "yes" if listing.current.get(version.model) == version.version else "",
+                _current(version, listing.current.get(version.model, 0)),
                 model_pb2.Stage.Name(version.stage).removeprefix("STAGE_"),
                 _checked(version),
                 version.lineage.run_id,
@@ -59,6 +60,13 @@ def list_models(
         ),
         nothing="No model is published yet.",
     )
+
+
+def _current(version: model_pb2.ModelVersion, current: int) -> str:
+    """Describe whether a version is the current one of its model, and which one is when it is not."""
+    if not current:
+        return "none"
+    return "yes" if current == version.version else f"no: {current}"
 
 
 @app.command()

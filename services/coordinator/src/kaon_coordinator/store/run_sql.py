@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from os.path import commonprefix
 from typing import Any
 
 from sqlalchemy import Connection, Row, literal_column, select, tuple_
@@ -30,25 +31,23 @@ def get_run(connection: Connection, tenant: str, run_id: str) -> RunRecord:
     ).first()
     if row is None:
         near = _near(connection, tenant, run_id)
-        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        hint = f"; did you mean {near}?" if near else ""
         raise NotFound(f"there is no run {run_id!r}{hint}")
     return run_record(row)
 
 
-def _near(connection: Connection, tenant: str, run_id: str) -> list[str]:
-    """Return the runs whose ids stand beside one that does not exist, and begin as it does."""
+def _near(connection: Connection, tenant: str, run_id: str) -> str:
+    """Return the run of the tenant whose id is most like one that does not exist; empty when none begins as it does."""
     begin = run_id[:_ALIKE]
     if len(begin) < _ALIKE:
-        return []
+        return ""
     own = select(runs.c.run_id).where(
         runs.c.tenant == tenant, runs.c.run_id.startswith(begin, autoescape=True)
     )
     before = own.where(runs.c.run_id < run_id).order_by(runs.c.run_id.desc()).limit(1)
     after = own.where(runs.c.run_id > run_id).order_by(runs.c.run_id).limit(1)
-    return [
-        *connection.execute(before).scalars(),
-        *connection.execute(after).scalars(),
-    ]
+    found = [*connection.execute(before).scalars(), *connection.execute(after).scalars()]
+    return max(found, key=lambda each: len(commonprefix([each, run_id])), default="")
 
 
 def waiting_commands(

@@ -77,11 +77,11 @@ def test_runs_are_listed_by_parameters_time_and_the_beginning_of_their_ids(store
     assert _pages(store, 10, prefix="_") == [[]]
 
 
-def test_a_run_that_does_not_exist_is_refused_with_the_ids_beside_it(store: Store) -> None:
-    for run_id in ("01m8m4yng1", "01m8m4yng7", "02aaaaaaaa"):
+def test_a_run_that_does_not_exist_is_refused_with_the_id_that_is_like_it(store: Store) -> None:
+    for run_id in ("01m8m4yng1", "01m8m4ynz7", "02aaaaaaaa"):
         submitted(store, run_id=run_id)
     submitted(store, run_id="01m8m4yng4", tenant="theirs")
-    with pytest.raises(NotFound, match="did you mean 01m8m4yng1 or 01m8m4yng7"):
+    with pytest.raises(NotFound, match=r"did you mean 01m8m4yng1\?"):
         store.get_run("default", "01m8m4yng4")
     with pytest.raises(NotFound, match=r"there is no run '03bbbbbbbb'$"):
         store.get_run("default", "03bbbbbbbb")
