@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 import time
@@ -22,11 +23,14 @@ import grpc
 from answering import InService, listen
 from serving import ServingError, serve
 
+from kaon_wire.channels import ChannelSecurity
 from kaonapi.model.v1 import model_pb2, model_pb2_grpc
 
 # How long an absent publisher is waited for with --once, and the longest pause between two tries.
 PATIENCE_SECONDS = 60.0
 LONGEST_PAUSE_SECONDS = 5.0
+# How the publisher is reached: KAON_TLS_CA and the other variables that every client of Kaon reads.
+SECURITY = ChannelSecurity.from_environment()
 
 
 def main() -> int:
@@ -105,12 +109,13 @@ def watch(arguments: argparse.Namespace) -> Iterator[model_pb2.Announcement]:
     """Announcements that this consumer has not acknowledged, then new ones; goes on after the publisher was away."""
     pause, lost_at = 0.2, time.monotonic()
     while True:
-        with grpc.insecure_channel(arguments.publisher) as channel:
+        with SECURITY.open(arguments.publisher) as channel:
             request = model_pb2.WatchModelsRequest(
                 consumer=arguments.name, model=arguments.model, after_cursor=-1
             )
+            stub = model_pb2_grpc.ModelServiceStub(channel)
             try:
-                for response in model_pb2_grpc.ModelServiceStub(channel).WatchModels(request):
+                for response in stub.WatchModels(request, metadata=shown(arguments)):
                     pause, lost_at = 0.2, time.monotonic()
                     yield response.announcement
             except grpc.RpcError as error:
@@ -125,11 +130,20 @@ def watch(arguments: argparse.Namespace) -> Iterator[model_pb2.Announcement]:
 
 def acknowledge(arguments: argparse.Namespace, cursor: int) -> None:
     """Tells the publisher that everything up to the cursor has been picked up."""
-    with grpc.insecure_channel(arguments.publisher) as channel:
+    with SECURITY.open(arguments.publisher) as channel:
         request = model_pb2.AcknowledgeModelRequest(consumer=arguments.name, cursor=cursor)
         model_pb2_grpc.ModelServiceStub(channel).AcknowledgeModel(
-            request, wait_for_ready=True, timeout=30
+            request, metadata=shown(arguments), wait_for_ready=True, timeout=30
         )
+
+
+def shown(arguments: argparse.Namespace) -> tuple[tuple[str, str], ...]:
+    """What calls show of who calls: the token in KAON_TOKEN, which `kaon tokens create NAME --kind consumer` makes."""
+    token = os.environ.get("KAON_TOKEN", "").strip()
+    if not token:
+        return ()
+    SECURITY.check_token(arguments.publisher)
+    return (("authorization", f"Bearer {token}"),)
 
 
 def show(version: model_pb2.ModelVersion) -> None:

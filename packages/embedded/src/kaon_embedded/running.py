@@ -117,7 +117,7 @@ def console_beside(settings: EmbeddedSettings, system: EmbeddedSystem, port: int
     # A web server, which most runs do without.
     from kaon_console.beside import Console
 
-    return Console(system.address, port=port)
+    return Console(system.address, port=port, access=settings.calls.access)
 
 
 def _submitted(console: Console | None, run_ids: list[str], run_id: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from types import FrameType
 from kaon.cli import output
 from kaon_embedded.running import console_beside
 from kaon_embedded.system import DEFAULT_POOL, EmbeddedSettings, EmbeddedSystem
+from kaon_service.call_settings import call_settings
 from kaon_telemetry.logs import configure_logs
 
 
@@ -43,6 +45,7 @@ def serve_until_interrupted(served: Served) -> None:
         pools=tuple(sorted({DEFAULT_POOL, *served.pools})),
         durable=True,
         drain_seconds=served.drain,
+        calls=call_settings(os.environ),
     )
     signal.signal(signal.SIGTERM, _interrupt)
     with EmbeddedSystem(settings) as system, ExitStack() as beside:

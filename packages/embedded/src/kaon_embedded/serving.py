@@ -49,7 +49,8 @@ def serve(
 
     \b
     kaon serve
-    kaon serve --state /srv/kaon --address 0.0.0.0:7070 --slots 8 --ui
+    kaon serve --state /srv/kaon --slots 8 --ui
+    KAON_AUTH=insecure KAON_TLS=off kaon serve --address 0.0.0.0:7070    # whoever reaches it can do everything
     kaon submit recommendations.py --watch    # in another terminal
     """
     with loading():

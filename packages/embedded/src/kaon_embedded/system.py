@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -23,7 +23,9 @@ from kaon_embedded.state_lock import StateLock
 from kaon_runner.bootstrap import RunnerService, build_runner
 from kaon_runner.settings import Settings as RunnerSettings
 from kaon_runner.transport.memory import MemoryTransport as RunnerTransport
+from kaon_service.call_settings import CallSettings
 from kaon_service.thread import ApplicationThread
+from kaon_wire.channels import in_this_process
 from kaon_wire.definitions.graphs import all_blocks
 from kaon_wire.memory import MemoryBroker
 from kaon_wire.topics import Catalogue
@@ -55,6 +57,8 @@ class EmbeddedSettings:
     pools: tuple[str, ...] = (DEFAULT_POOL,)
     # Types of steps that are looked for on this machine; empty: all.
     step_types: tuple[str, ...] = ()
+    # Who may call, what is recorded of calls, and how many of them are taken.
+    calls: CallSettings = field(default_factory=CallSettings)
     # Read-only, beside the process that runs the state: decides, executes and deletes nothing.
     looking: bool = False
 
@@ -124,6 +128,7 @@ class EmbeddedSystem:
         self._coordinator = ApplicationThread("coordinator", self._make_coordinator)
         self._runners: list[RunnerService] = []
         self._lock = StateLock(settings.state)
+        self._here = ExitStack()
         self.address = ""
 
     def __enter__(self) -> EmbeddedSystem:
@@ -137,6 +142,8 @@ class EmbeddedSystem:
             raise
         host = "" if self._settings.looking else self._settings.address.rpartition(":")[0]
         self.address = f"{host or '127.0.0.1'}:{port}"
+        if not self._settings.calls.access.encrypts:
+            self._here.enter_context(in_this_process(self.address))
         if not self._settings.looking:
             self._runners = [self._make_runner(pool) for pool in self._settings.pools]
             for runner in self._runners:
@@ -152,6 +159,7 @@ class EmbeddedSystem:
         for runner in self._runners:
             runner.stop(self._settings.drain_seconds)
         self._coordinator.stop()
+        self._here.close()
         self._lock.release()
 
     def wait(self) -> None:
@@ -205,6 +213,7 @@ class EmbeddedSystem:
             owner="embedded",
             catalogue=self._catalogue,
             log_settle_seconds=_LOG_SETTLE_SECONDS,
+            calls=self._settings.calls,
             keep=_FOR_EVER if self._settings.looking else Keep(),
         )
         transport = (_Onlooker if self._settings.looking else MemoryTransport)(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,28 @@ from grpc import aio
 
 from kaon_wire.errors import InvalidValue
 
+# Addresses of systems in this process.
+_HERE: set[str] = set()
+
+
+@contextmanager
+def in_this_process(address: str) -> Iterator[None]:
+    """Make no channel to an address encrypted, whatever the environment says: nothing leaves the process."""
+    _HERE.add(address)
+    try:
+        yield
+    finally:
+        _HERE.discard(address)
+
+
+def is_loopback(address: str) -> bool:
+    """Return whether host:port is on this machine, and reached from nowhere else."""
+    host = address.rpartition(":")[0].removeprefix("[").removesuffix("]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ChannelSecurity:
@@ -20,6 +44,8 @@ class ChannelSecurity:
 
     # KAON_TLS: on or off; unset: on when KAON_TLS_CA or KAON_TLS_CERT is set.
     tls: bool = False
+    # KAON_TLS=off was said: tokens go over lines that nothing encrypts, also to other machines.
+    trusts_network: bool = False
     # KAON_TLS_CA: file with the authorities that servers are checked with (PEM); None: the usual public ones.
     ca: Path | None = None
     # KAON_TLS_CERT, KAON_TLS_KEY: the client's certificate and its private key (PEM).
@@ -44,7 +70,19 @@ class ChannelSecurity:
             missing = "KAON_TLS_KEY" if key is None else "KAON_TLS_CERT"
             raise InvalidValue(f"{missing}: a certificate and its key are set together")
         tls = told == "on" or (not told and (ca is not None or certificate is not None))
-        return cls(tls=tls, ca=ca, certificate=certificate, key=key)
+        return cls(tls=tls, trusts_network=told == "off", ca=ca, certificate=certificate, key=key)
+
+    def check_token(self, address: str) -> None:
+        """Check that a token may be shown to a service.
+
+        Raises:
+            InvalidValue: It would go to another machine, and nothing would encrypt it.
+        """
+        if not (self.tls or self.trusts_network or is_loopback(address)):
+            raise InvalidValue(
+                f"a token would go to {address} over a line that nothing encrypts: set KAON_TLS_CA to the file of its "
+                "certificate's authority, or KAON_TLS=on; or KAON_TLS=off where nobody else reads the network"
+            )
 
     def open(self, address: str, options: Sequence[tuple[str, Any]] = ()) -> grpc.Channel:
         """Make a channel; it connects with the first call.
@@ -52,7 +90,7 @@ class ChannelSecurity:
         Raises:
             InvalidValue: A file cannot be read.
         """
-        if not self.tls:
+        if not self.tls or address in _HERE:
             return grpc.insecure_channel(address, options=options)
         return grpc.secure_channel(address, self._credentials(), options=options)
 
@@ -62,7 +100,7 @@ class ChannelSecurity:
         Raises:
             InvalidValue: A file cannot be read.
         """
-        if not self.tls:
+        if not self.tls or address in _HERE:
             return aio.insecure_channel(address, options=options)
         return aio.secure_channel(address, self._credentials(), options=options)
 

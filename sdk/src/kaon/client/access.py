@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import grpc
 
 from kaon.client.calling import Caller
-from kaon.client.channel import connect
+from kaon.client.channel import Endpoints, connect
 from kaon.client.errors import translated
 from kaon_wire import bounds
 from kaonapi.access.v1 import access_service_pb2 as a
@@ -92,9 +92,12 @@ def whoami(server: str, token: str) -> a.Caller:
 
     Raises:
         AccessDenied: It does not accept it.
+        InvalidValue: The token would go there over a line that nothing encrypts.
         KaonError: It does not answer.
     """
-    with connect(server) as channel, translated(server):
+    security = Endpoints.from_environment().security
+    security.check_token(server)
+    with connect(server, security) as channel, translated(server):
         stub = access_service_pb2_grpc.AccessServiceStub(channel)
         shown = (("authorization", f"Bearer {token}"),)
         answer: a.WhoAmIResponse = stub.WhoAmI(

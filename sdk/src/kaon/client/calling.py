@@ -44,9 +44,11 @@ class Caller:
         """What a call carries now.
 
         Raises:
-            KaonError: The login has expired, or cannot be read.
+            KaonError: The login has expired, cannot be read, or would go over a line that nothing encrypts.
         """
         token = self._bearer()
+        if token:
+            self._endpoints.security.check_token(self.address)
         shown = (("authorization", f"Bearer {token}"),) if token else ()
         return (*self._endpoints.metadata, *shown)
 

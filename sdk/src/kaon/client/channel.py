@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import grpc
 
@@ -31,13 +31,18 @@ class Endpoints:
     roles: tuple[str, ...] = ()
     # W3C trace context of what the client does: runs that it submits become part of that trace.
     trace_parent: str = ""
+    # How the services are reached.
+    security: ChannelSecurity = field(default_factory=ChannelSecurity)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Endpoints:
         """Read the endpoints from the environment.
 
-        The variables are KAON_SERVER, KAON_PUBLISHER, KAON_TENANT, KAON_PRINCIPAL, KAON_ROLES (separated by commas) and
-        TRACEPARENT.
+        The variables are KAON_SERVER, KAON_PUBLISHER, KAON_TENANT, KAON_PRINCIPAL, KAON_ROLES (separated by commas),
+        TRACEPARENT, and KAON_TLS, KAON_TLS_CA, KAON_TLS_CERT and KAON_TLS_KEY.
+
+        Raises:
+            InvalidValue: A variable has an invalid value; the message names it.
         """
         return cls(
             server=environment.get("KAON_SERVER") or DEFAULT_SERVER,
@@ -50,6 +55,7 @@ class Endpoints:
                 if role.strip()
             ),
             trace_parent=environment.get("TRACEPARENT", ""),
+            security=ChannelSecurity.from_environment(environment),
         )
 
     @property
@@ -64,8 +70,12 @@ class Endpoints:
         return tuple((key, value) for key, value in named if value)
 
 
-def connect(address: str) -> grpc.Channel:
-    """Make a channel; it connects with the first call."""
+def connect(address: str, security: ChannelSecurity) -> grpc.Channel:
+    """Make a channel; it connects with the first call.
+
+    Raises:
+        InvalidValue: A file of certificates cannot be read.
+    """
     options = [
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
@@ -78,4 +88,4 @@ def connect(address: str) -> grpc.Channel:
         # A server on this machine is not behind a proxy.
         ("grpc.enable_http_proxy", 0),
     ]
-    return ChannelSecurity.from_environment().open(address, options)
+    return security.open(address, options)

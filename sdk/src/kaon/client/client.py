@@ -86,7 +86,7 @@ class Client(RunCommands):
     ) -> None:
         self.endpoints = endpoints or Endpoints.from_environment()
         self._watch_patience = watch_patience
-        self._channel = connect(self.endpoints.server)
+        self._channel = connect(self.endpoints.server, self.endpoints.security)
         self._caller = Caller(
             self.endpoints.server, self.endpoints, patience, RunIds(self._list_runs).complete
         )

@@ -21,7 +21,7 @@ class Models:
         self, endpoints: Endpoints, *, patience: Patience, watch_patience: Patience
     ) -> None:
         self._watch_patience = watch_patience
-        self._channel = connect(endpoints.publisher)
+        self._channel = connect(endpoints.publisher, endpoints.security)
         self._caller = Caller(endpoints.publisher, endpoints, patience)
         self._stub = model_pb2_grpc.ModelServiceStub(self._channel)
         # Of the publisher.

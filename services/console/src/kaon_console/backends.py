@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from grpc import StatusCode, aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 
-from kaon_console.connect.errors import failure_of
+from kaon_console.connect.codes import Code
+from kaon_console.connect.errors import CallFailed, failure_of
 from kaon_console.methods import Backend, Method
 from kaon_console.settings import Settings
+from kaon_service.access.calling import Calling
+from kaon_service.principal import Principal
+from kaon_wire.errors import KaonError, Unavailable
 
 VIEW_SERVICE = "kaonapi.view.v1.ViewService"
 # Of the view service, unless it was given another one.
@@ -46,7 +51,8 @@ class Target:
 class Backends:
     """Two channels to each address: what streams in plenty does not stand in the way of a call that somebody waits for."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, calling: Calling) -> None:
+        self._calling = calling
         self._addresses: dict[Backend, str] = {
             Backend.COORDINATOR: settings.server,
             Backend.VIEW: settings.view,
@@ -70,6 +76,20 @@ class Backends:
         address = self._addresses[Backend.COORDINATOR]
         return address, self._channel(address, streams=False)
 
+    async def metadata_for(self, caller: Principal) -> tuple[tuple[str, str], ...]:
+        """Return the metadata of a call for a principal.
+
+        Raises:
+            CallFailed: The login of the person who has started this console has expired, or cannot be renewed now.
+        """
+        try:
+            # A login is renewed by its issuer.
+            return await asyncio.to_thread(self._calling.metadata_for, caller)
+        except Unavailable as error:
+            raise CallFailed(Code.UNAVAILABLE, str(error)) from error
+        except KaonError as error:
+            raise CallFailed(Code.UNAUTHENTICATED, str(error)) from error
+
     async def close(self) -> None:
         """Cancel running calls, and close the channels."""
         for channel in self._channels.values():
@@ -78,7 +98,7 @@ class Backends:
     def _channel(self, address: str, *, streams: bool) -> aio.Channel:
         place = (address, streams)
         if place not in self._channels:
-            self._channels[place] = aio.insecure_channel(address, options=_OPTIONS)
+            self._channels[place] = self._calling.channels.open_async(address, _OPTIONS)
         return self._channels[place]
 
     async def _find_view(self) -> str:

@@ -8,9 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
+from kaon.client.bearer import Bearer
 from kaon_console.bootstrap import Application
 from kaon_console.pages import check_built
 from kaon_console.settings import BUILT_PAGES, Settings, settings_from
+from kaon_service.access.access_settings import AccessSettings
 from kaon_service.thread import ApplicationThread
 
 _AGAIN = "end the command that has printed the link, and start it again"
@@ -23,6 +25,7 @@ def local_settings(
     state: Path,
     view: str = "",
     read_only: bool = False,
+    access: AccessSettings | None = None,
 ) -> Settings:
     """Return the settings of a console on this machine; the environment provides the others.
 
@@ -32,16 +35,19 @@ def local_settings(
         state: where it keeps its secrets.
         view: address of the view service; empty: found by the coordinator's.
         read_only: refuses commands.
+        access: how the services are called; None: as the environment says.
     """
     told = {name: value for name, value in os.environ.items() if name != "KAON_METRICS"}
+    settings = settings_from(told)
     return replace(
-        settings_from(told),
+        settings,
         address=f"127.0.0.1:{port}",
         origins=(),
         server=server,
         view=view,
         state=state,
         read_only=read_only,
+        access=settings.access if access is None else access,
     )
 
 
@@ -53,6 +59,7 @@ class Console:
         port: see there.
         view: see there.
         read_only: see there.
+        access: see there.
 
     Raises:
         KaonError: the page is not built, or the port is taken.
@@ -65,6 +72,7 @@ class Console:
         port: int,
         view: str = "",
         read_only: bool = False,
+        access: AccessSettings | None = None,
     ) -> None:
         check_built(BUILT_PAGES)
         self._secrets = tempfile.TemporaryDirectory(prefix="kaon-console-")
@@ -74,8 +82,11 @@ class Console:
             state=Path(self._secrets.name),
             view=view,
             read_only=read_only,
+            access=access,
         )
-        self._application = Application(settings, how_to_link=_AGAIN)
+        # Whoever runs this command has logged in at the server, or has a token.
+        bearer = Bearer(server)
+        self._application = Application(settings, how_to_link=_AGAIN, bearer=bearer)
         self._thread = ApplicationThread("console", lambda: self._application)
 
     def __enter__(self) -> Console:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -19,6 +21,8 @@ from kaon_console.settings import Settings, origins_of, split_address
 from kaon_console.streams import Streams
 from kaon_console.token_login import TokenLogin
 from kaon_console.web_server import WebServer, listen
+from kaon_service.access.access_settings import check_listeners
+from kaon_service.access.calling import calling
 from kaon_telemetry.endpoint import MetricsServer
 from kaon_telemetry.metrics import ConsoleMetrics
 
@@ -31,12 +35,16 @@ class Application:
     Args:
         settings: see `Settings`.
         how_to_link: what people do to get another link.
+        bearer: returns the token of the only person who uses this console, for services that want one; empty without one.
 
     Raises:
         InvalidValue: the settings do not fit together.
     """
 
-    def __init__(self, settings: Settings, *, how_to_link: str) -> None:
+    def __init__(
+        self, settings: Settings, *, how_to_link: str, bearer: Callable[[], str] = lambda: ""
+    ) -> None:
+        self._calling = replace(calling("console", settings.access), bearer=bearer)
         self._settings = settings
         self._how_to_link = how_to_link
         self._pages = Pages(settings.pages)
@@ -55,6 +63,10 @@ class Application:
         Raises:
             KaonError: The address cannot be used.
         """
+        check_listeners(
+            self._settings.access,
+            {"KAON_CONSOLE_ADDRESS": self._settings.address},
+        )
         listening = listen(*split_address(self._settings.address))
         port: int = listening.getsockname()[1]
         try:
@@ -63,7 +75,7 @@ class Application:
             listening.close()
             raise
         self.origin = origins[0]
-        self._backends = Backends(self._settings)
+        self._backends = Backends(self._settings, self._calling)
         self._server = WebServer(build_app(self._parts(origins, self._backends)), listening)
         self._serving = asyncio.create_task(self._server.run(), name="console")
         if self._settings.metrics:

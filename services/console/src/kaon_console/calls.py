@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -11,7 +12,6 @@ from kaon_console.connect.codes import Code
 from kaon_console.connect.errors import CallFailed
 from kaon_console.methods import Method
 from kaon_console.tickets import Grant
-from kaon_service.principal import metadata_of
 
 # As large a request as the services take.
 MAX_REQUEST_BYTES = 16 * 1024 * 1024
@@ -28,17 +28,20 @@ class Call:
     body: bytes
     # Seconds for which the browser waits; None: as long as it takes.
     timeout: float | None
-    # The headers that are passed on.
-    passed: tuple[tuple[str, str], ...]
-
-    @property
-    def metadata(self) -> tuple[tuple[str, str], ...]:
-        """Return the principal's metadata, and the headers that are passed on."""
-        return (*metadata_of(self.grant.principal), *self.passed)
+    # The principal's metadata, and the headers that are passed on.
+    metadata: tuple[tuple[str, str], ...]
 
 
-async def read_call(request: Request, method: Method, grant: Grant) -> Call:
+async def read_call(
+    request: Request, method: Method, grant: Grant, shown: Sequence[tuple[str, str]]
+) -> Call:
     """Read the request of a call.
+
+    Args:
+        request: of the browser.
+        method: that is called.
+        grant: who calls.
+        shown: metadata by which the services know who calls.
 
     Raises:
         CallFailed: it is not one of Connect's, or too large.
@@ -51,7 +54,10 @@ async def read_call(request: Request, method: Method, grant: Grant) -> Call:
         method=method,
         grant=grant,
         timeout=asked.timeout_seconds(headers),
-        passed=tuple((name, headers[name]) for name in PASSED_HEADERS if _fits(headers.get(name))),
+        metadata=(
+            *shown,
+            *((name, headers[name]) for name in PASSED_HEADERS if _fits(headers.get(name))),
+        ),
         body=await _body(request),
     )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from kaon_service.access.access_settings import AccessSettings, access_from
 from kaon_service.principal import PRINCIPAL_KEY, ROLES_KEY, TENANT_KEY, Principal, principal_of
 from kaon_telemetry.endpoint import metrics_token
 from kaon_wire.errors import InvalidValue
@@ -50,6 +51,8 @@ class Settings:
     metrics: str = ""
     # KAON_METRICS_TOKEN_FILE: a file with the token that reading them takes; "none": no token, although others reach the address.
     metrics_token: str = field(default="", repr=False)
+    # Who may call, and how the services are called: KAON_AUTH, KAON_SERVICE_KEYS, KAON_TLS and others.
+    access: AccessSettings = field(default_factory=AccessSettings)
     # Commands are refused: what is looked at has nobody who would carry them out.
     read_only: bool = False
     # The built page.
@@ -90,6 +93,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         roles=environment.get("KAON_ROLES", default.roles),
         metrics=environment.get("KAON_METRICS", default.metrics),
         metrics_token=metrics_token(environment),
+        access=access_from(environment),
     )
     # Nobody can log in as who cannot be.
     _ = settings.principal

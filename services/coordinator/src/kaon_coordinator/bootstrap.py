@@ -193,7 +193,7 @@ class Application:
         """
         check_listeners(
             self._settings.calls.access,
-            {"KAON_ADDRESS": self._settings.address, "KAON_METRICS": self._settings.metrics},
+            {"KAON_ADDRESS": self._settings.address},
         )
         port = await self._api.start(self._settings.address)
         self.coordinator.told_at(advertised(self._settings, port))

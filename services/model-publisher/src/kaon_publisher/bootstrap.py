@@ -76,7 +76,7 @@ class Application:
         settings = self._settings
         check_listeners(
             settings.calls.access,
-            {"KAON_PUBLISHER_ADDRESS": settings.address, "KAON_METRICS": settings.metrics},
+            {"KAON_PUBLISHER_ADDRESS": settings.address},
         )
         publishing = build_publishing(settings, self._store)
         metrics = PublisherMetrics(self._registry)

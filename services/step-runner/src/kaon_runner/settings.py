@@ -85,6 +85,9 @@ class Settings:
     docker_host: str = ""
     # The model publisher's gRPC address, "host:port" (KAON_PUBLISHER).
     publisher: str = ""
+    # File with the token that a runner shows to the publisher, beside the lease of the step; empty: it shows none
+    # (KAON_PUBLISHER_TOKEN).
+    publisher_token: Path | None = None
     # Seconds between renewals of leases, and between heartbeats (KAON_RENEW_SECONDS).
     renew_seconds: float = 2.0
     # Seconds without a renewal after which a step's supervisor ends it by itself (KAON_SUPERVISOR_SECONDS).

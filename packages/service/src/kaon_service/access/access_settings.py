@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import structlog
 
-from kaon_wire.channels import ChannelSecurity
+from kaon_wire.channels import ChannelSecurity, is_loopback
 from kaon_wire.errors import InvalidValue
 
 log = structlog.get_logger(__name__)
@@ -111,15 +110,6 @@ def check_listeners(settings: AccessSettings, listeners: Mapping[str, str]) -> N
         )
     elif settings.auth is Auth.OFF:
         log.info("nobody is authenticated; only this machine can call (KAON_AUTH=off)")
-
-
-def is_loopback(address: str) -> bool:
-    """Return whether only this machine reaches host:port."""
-    host = address.rpartition(":")[0].removeprefix("[").removesuffix("]")
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or address.startswith("unix:")
 
 
 def _check(settings: AccessSettings) -> None:

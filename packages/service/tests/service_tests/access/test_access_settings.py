@@ -11,8 +11,8 @@ from kaon_service.access.access_settings import (
     Auth,
     access_from,
     check_listeners,
-    is_loopback,
 )
+from kaon_wire.channels import is_loopback
 from kaon_wire.errors import InvalidValue
 
 OPEN = {"KAON_ADDRESS": "0.0.0.0:7070"}

@@ -56,7 +56,7 @@ class Application:
         """
         check_listeners(
             self._settings.calls.access,
-            {"KAON_VIEW_ADDRESS": self._settings.address, "KAON_METRICS": self._settings.metrics},
+            {"KAON_VIEW_ADDRESS": self._settings.address},
         )
         reads = await self._opened()
         settings, threads = self._settings, Threads()

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import grpc
 
 from kaon.step import Artifact, StepContext
 from kaon_runner.children.faults import EngineError, PlatformFault
+from kaon_wire.channels import ChannelSecurity
+from kaon_wire.errors import InvalidValue
 from kaon_wire.lease_tokens import LEASE_KEY
 from kaonapi.model.v1 import model_pb2, model_pb2_grpc
 
@@ -18,6 +21,8 @@ from kaonapi.model.v1 import model_pb2, model_pb2_grpc
 # override them.
 PATIENCE_VARIABLE = "KAON_PUBLISHER_PATIENCE_SECONDS"
 PATIENCE_SECONDS = 60.0
+# Names the file with the token that the runner shows.
+TOKEN_VARIABLE = "KAON_PUBLISHER_TOKEN"
 # Status codes that concern the request; all others concern the publisher.
 _REFUSALS = frozenset(
     {
@@ -61,16 +66,40 @@ def run(context: StepContext) -> dict[str, Any]:
 
 
 def _publish(context: StepContext) -> model_pb2.ModelVersion:
-    with grpc.insecure_channel(os.environ["KAON_PUBLISHER"]) as channel:
+    address, security = os.environ["KAON_PUBLISHER"], _security()
+    with security.open(address) as channel:
         metadata = (
             ("kaon-tenant", str(context.tenant)),
             ("kaon-principal", f"run/{context.run_id}"),
             *(((LEASE_KEY, context.lease),) if context.lease else ()),
+            *_token(address, security),
         )
         stream = model_pb2_grpc.ModelServiceStub(channel).PublishModel(
             _request(context), metadata=metadata
         )
         return _follow(context, stream)
+
+
+def _security() -> ChannelSecurity:
+    try:
+        return ChannelSecurity.from_environment()
+    except InvalidValue as error:
+        raise PlatformFault(f"the runner cannot reach the publisher: {error}") from error
+
+
+def _token(address: str, security: ChannelSecurity) -> tuple[tuple[str, str], ...]:
+    """Return the metadata with the runner's token; none where it has none. The file is read each time: tokens rotate."""
+    path = os.environ.get(TOKEN_VARIABLE, "")
+    if not path:
+        return ()
+    try:
+        security.check_token(address)
+        token = Path(path).read_text(encoding="ascii").strip()
+    except (InvalidValue, OSError, UnicodeDecodeError) as error:
+        raise PlatformFault(
+            f"{TOKEN_VARIABLE} cannot be shown to the publisher: {error}"
+        ) from error
+    return (("authorization", f"Bearer {token}"),)
 
 
 def _follow(

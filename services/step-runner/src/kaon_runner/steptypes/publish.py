@@ -43,9 +43,10 @@ class PublishStepType(StepType):
                 "InvalidInput",
                 f"step {step.key.path}: input model must be an artifact, it is {model!r}",
             )
-        spec = WorkerSpec(
-            key="publish", python=sys.executable, env={"KAON_PUBLISHER": settings.publisher}
-        )
+        env = {"KAON_PUBLISHER": settings.publisher}
+        if settings.publisher_token is not None:
+            env["KAON_PUBLISHER_TOKEN"] = str(settings.publisher_token.absolute())
+        spec = WorkerSpec(key="publish", python=sys.executable, env=env)
         return WorkerLaunch(
             worker=spec, target="kaon_runner.children.publish:run", inputs_as_arguments=False
         )
