@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import wraps
-from os.path import commonprefix
 from typing import Any, TypeVar
 
 from kaon_coordinator.engine.rows.rows import BlockRow, RunRow, StepRow
@@ -42,6 +41,7 @@ from kaon_coordinator.store.base import (
     WorkflowRecord,
 )
 from kaon_coordinator.store.log_bounds import LogBounds
+from kaon_coordinator.store.run_sql import common_length
 from kaon_coordinator.store.submission_sql import REOPENING
 from kaon_wire import canonical
 from kaon_wire.errors import Conflict, InvalidValue, NotFound
@@ -697,7 +697,7 @@ def _payload(run: NewRun) -> str:
 
 def _near(run_ids: list[str], run_id: str) -> list[str]:
     alike = [each for each in sorted(run_ids) if len(run_id) >= 5 and each.startswith(run_id[:5])]
-    near = max(alike, key=lambda each: len(commonprefix([each, run_id])), default="")
+    near = max(alike, key=lambda each: common_length(each, run_id), default="")
     return [near] if near else []
 
 

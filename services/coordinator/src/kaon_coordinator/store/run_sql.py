@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from os.path import commonprefix
 from typing import Any
 
 from sqlalchemy import Connection, Row, literal_column, select, tuple_
@@ -36,6 +35,12 @@ def get_run(connection: Connection, tenant: str, run_id: str) -> RunRecord:
     return run_record(row)
 
 
+def common_length(one: str, other: str) -> int:
+    """Return how many characters at the beginnings of two texts are the same."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
 def _near(connection: Connection, tenant: str, run_id: str) -> str:
     """Return the run of the tenant whose id is most like one that does not exist; empty when none begins as it does."""
     begin = run_id[:_ALIKE]
@@ -47,7 +52,7 @@ def _near(connection: Connection, tenant: str, run_id: str) -> str:
     before = own.where(runs.c.run_id < run_id).order_by(runs.c.run_id.desc()).limit(1)
     after = own.where(runs.c.run_id > run_id).order_by(runs.c.run_id).limit(1)
     found = [*connection.execute(before).scalars(), *connection.execute(after).scalars()]
-    return max(found, key=lambda each: len(commonprefix([each, run_id])), default="")
+    return max(found, key=lambda each: common_length(each, run_id), default="")
 
 
 def waiting_commands(
