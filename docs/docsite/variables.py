@@ -168,6 +168,16 @@ ELSEWHERE: dict[str, tuple[Variable, ...]] = {
     "docker-compose.yml": (
         Variable(name="KAON_TAG", default="dev", text="Tag of the images."),
         Variable(
+            name="KAON_ACCESS",
+            text="Directory with the certificates and keys of the closed system; `make up SECURE=1` makes it.",
+        ),
+        Variable(
+            name="KAON_TOKEN_PLATFORM_RUNNER", text="Token of the closed system's runners."
+        ),
+        Variable(
+            name="KAON_TOKEN_BLUE_CONSUMER", text="Token of the closed system's example consumer."
+        ),
+        Variable(
             name="KAON_RUNNER_VARIANT",
             default="full",
             text="Which engines the runner's image has: base, spark, r or full.",
