@@ -21,7 +21,7 @@ from docsite.text import plain, prose
 _INTRODUCTION = """# SDK
 
 What workflow files, steps and client programs import.
-[workflows.md](../docs/workflows.md) teaches the language, [steps.md](../docs/steps.md) what a step's code may do.
+[Writing workflows](../docs/workflows.md) teaches the language, [the page about steps](../docs/steps.md) what a step's code may do.
 """
 _MODULES: tuple[tuple[str, ModuleType], ...] = (
     ("kaon", kaon.dsl),

@@ -31,7 +31,7 @@ _REPEATED = re.compile(r" \(KAON_[A-Z_]+\)")
 _INTRODUCTION = """# Settings
 
 Services read environment variables when they start.
-[operations.md](../docs/operations.md) says which of them matter in a deployment, and lists the limits that `KAON_LIMITS` changes.
+[Operations](../docs/operations.md) says which of them matter in a deployment, and [limits](limits.md) lists what `KAON_LIMITS` changes.
 """
 
 
@@ -74,8 +74,9 @@ def read_by(module: ModuleType) -> tuple[Variable, ...]:
 
 def of_access() -> tuple[Variable, ...]:
     """What says who may call the services."""
+    default = AccessSettings()
     return tuple(
-        Variable(name=name, text=text)
+        Variable(name=name, default=_shown(getattr(default, entry.name)), text=text)
         for entry in fields_of(AccessSettings)
         for name, text in _texts(entry.comment)
     )

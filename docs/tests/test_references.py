@@ -24,8 +24,8 @@ from kaon_wire import topics
 # What code reads variables from.
 _ENVIRONMENTS = {"environ", "env", "environment"}
 _NAME = re.compile(r"(KAON|OTEL|HADOOP|DOCKER|AWS)_[A-Z0-9_]*[A-Z0-9]|TRACEPARENT")
-# The search path of programs, and a variable of WSGI.
-_NO_SETTINGS = {"PATH", "PATH_INFO"}
+# The search path of programs, and variables of WSGI.
+_NO_SETTINGS = {"PATH", "PATH_INFO", "HTTP_AUTHORIZATION"}
 SOURCES = [
     path
     for pattern in ("packages/*/src", "sdk/src", "services/*/src")

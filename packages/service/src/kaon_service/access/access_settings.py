@@ -31,7 +31,7 @@ class AccessSettings:
 
     # KAON_AUTH: off, on or insecure.
     auth: Auth = Auth.OFF
-    # KAON_AUTH_FILE: issuers of tokens and principals of certificates (docs/security.md); empty: there are none.
+    # KAON_AUTH_FILE: issuers of tokens and principals of certificates (docs/closing.md); empty: there are none.
     rules: Path | None = None
     # KAON_SERVICE_KEYS: file with the keys by which services know each other; needed with KAON_AUTH=on.
     service_keys: Path | None = None
@@ -95,7 +95,7 @@ def check_listeners(settings: AccessSettings, listeners: Mapping[str, str]) -> N
         if settings.auth is Auth.OFF:
             raise InvalidValue(
                 f"{address} ({variable}) can be reached from other machines, and KAON_AUTH is off: whoever reaches it could do "
-                "everything. Listen on 127.0.0.1, or set KAON_AUTH=on and what docs/security.md names, or KAON_AUTH=insecure "
+                "everything. Listen on 127.0.0.1, or set KAON_AUTH=on and what docs/closing.md names, or KAON_AUTH=insecure "
                 "where the network lets nobody in"
             )
         if settings.tls is None and not settings.encrypts:
