@@ -171,9 +171,7 @@ ELSEWHERE: dict[str, tuple[Variable, ...]] = {
             name="KAON_ACCESS",
             text="Directory with the certificates and keys of the closed system; `make up SECURE=1` makes it.",
         ),
-        Variable(
-            name="KAON_TOKEN_PLATFORM_RUNNER", text="Token of the closed system's runners."
-        ),
+        Variable(name="KAON_TOKEN_PLATFORM_RUNNER", text="Token of the closed system's runners."),
         Variable(
             name="KAON_TOKEN_BLUE_CONSUMER", text="Token of the closed system's example consumer."
         ),

@@ -51,7 +51,8 @@ def log_line(path: str, line: log_pb2.LogLine) -> Text:
         (f"{clock(line.time_us)}  ", "dim"),
         (path, "cyan"),
         (" | ", "dim"),
-        (line.text, _STREAMS.get(line.stream, "")),
+        # Colours pass, and other sequences that control a terminal do not.
+        Text.from_ansi(line.text, style=_STREAMS.get(line.stream, "")),
     )
 
 

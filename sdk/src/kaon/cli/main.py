@@ -32,6 +32,7 @@ from kaon.cli.commands import (
     workflows,
 )
 from kaon.cli.plugins import PluginGroup
+from kaon.cli.screen import shown
 from kaon_wire.errors import KaonError
 from kaon_wire.version import VERSION
 
@@ -169,5 +170,5 @@ def _wrong_usage(error: BaseException) -> int:
 
 
 def _fail(text: str, code: int) -> int:
-    sys.stderr.write(f"kaon: {text}\n")
+    sys.stderr.write(f"kaon: {shown(text)}\n")
     return code

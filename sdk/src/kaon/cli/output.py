@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from kaon.cli.screen import Screen, shown
 from kaon_wire import canonical
 
 _JSON = "_json"
@@ -37,7 +38,7 @@ _LAST_COLUMN = 24
 
 def console() -> Console:
     """Where people read: standard output."""
-    return Console(highlight=False)
+    return Screen(highlight=False)
 
 
 def say(text: str) -> None:
@@ -47,7 +48,7 @@ def say(text: str) -> None:
 
 def note(text: str) -> None:
     """Print one line for people on standard error, beside what a script reads."""
-    Console(stderr=True, highlight=False).print(text, markup=False, soft_wrap=True)
+    Screen(stderr=True, highlight=False).print(text, markup=False, soft_wrap=True)
 
 
 def print_json(value: Message | dict[str, Any]) -> None:
@@ -132,10 +133,10 @@ def print_table(
         out.print(nothing, style="dim")
         return
     if not out.is_terminal:  # in a file or pipe a row is one line, however long
-        out = Console(highlight=False, width=_WIDE)
+        out = Screen(highlight=False, width=_WIDE)
     columns, cells = (
         tuple(columns),
-        [[Text(each) if isinstance(each, str) else each for each in row] for row in rows],
+        [[_cell(each) for each in row] for row in rows],
     )
     needed = [
         max(len(name), *(row[place].cell_len for row in cells)) + 2
@@ -152,6 +153,14 @@ def print_table(
     for row in cells:
         table.add_row(*row)
     out.print(table)
+
+
+def _cell(told: str | Text) -> Text:
+    """Return a cell as it will be shown, so that columns are as wide as they must be."""
+    if isinstance(told, str):
+        return Text(shown(told))
+    plain = shown(told.plain)
+    return told if plain == told.plain else Text(plain, style=told.style)
 
 
 def _print_stacked(columns: Sequence[str], rows: Iterable[Sequence[Text]], out: Console) -> None:

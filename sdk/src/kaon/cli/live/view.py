@@ -14,6 +14,7 @@ from kaon.cli import formatting
 from kaon.cli.live.lines import details, line
 from kaon.cli.live.render import Picture
 from kaon.cli.live.tree import RunTree
+from kaon.cli.screen import Screen
 from kaonapi.run.v1 import history_pb2, run_pb2, run_service_pb2
 from kaonapi.workflow.v1 import definition_pb2
 
@@ -108,7 +109,7 @@ class RunView:
 
         On a terminal the picture is redrawn in place; elsewhere each fact is one line. `beside` prints to the same console.
         """
-        console = console or Console()
+        console = console or Screen()
         if beside is not None:
             beside.start()
         if console.is_terminal:

@@ -1,0 +1,70 @@
+"""What others have written does not control the terminal of who reads it."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.text import Text
+
+from kaon.cli import formatting, output
+from kaon.cli.main import execute
+from kaon.cli.screen import Screen, shown
+from kaonapi.log.v1 import log_pb2
+
+# Sets the clipboard, clears the screen, turns the direction of writing, overwrites a line, and hides itself.
+HOSTILE = "a\x1b]52;c;ZXZpbA==\x07b\x1b[2Jc\u202etxt.exe\u2066d\x9b31me\x00f\u200bg"
+
+
+def printed(renderable: object, *, terminal: bool) -> str:
+    out = io.StringIO()
+    screen = Screen(
+        file=out,
+        force_terminal=terminal,
+        width=200,
+        color_system="truecolor" if terminal else None,
+        highlight=False,
+    )
+    screen.print(renderable)
+    return out.getvalue()
+
+
+def controls(text: str) -> set[str]:
+    """Return the characters that must not be in a printed text, but for rich's own colours."""
+    return {each for each in text if each in "\x00\x07\x9b\u202e\u2066\u200b"} | (
+        {"\x1b"} if "\x1b]" in text or "\x1b[2J" in text else set()
+    )
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_texts_show_control_characters_as_escapes(terminal: bool) -> None:
+    for renderable in (Text(HOSTILE, style="bold"), HOSTILE):
+        told = printed(renderable, terminal=terminal)
+        assert controls(told) == set()
+        assert "\\u202etxt.exe" in told
+        assert "\\x1b]52;c;" in told
+
+
+def test_tables_do_so_and_cut_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [(Text(HOSTILE, style="red"), HOSTILE, "x")]
+    output.print_table(("A", "B", "C"), rows, nothing="")
+    told = capsys.readouterr().out
+    assert controls(told) == set()
+    assert told.count(shown(HOSTILE)) == 2
+
+
+def test_a_printed_line_keeps_its_colours_and_nothing_else() -> None:
+    line = log_pb2.LogLine(text=f"\x1b[31mred\x1b[0m {HOSTILE}", stream=log_pb2.STREAM_STDOUT)
+    told = printed(formatting.log_line("train", line), terminal=True)
+    assert controls(told) == set()
+    assert "\x1b[31mred" in told
+
+
+def test_errors_show_them_as_escapes_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(["validate", "\x1b[2J\u202e.py"]) != 0
+    assert controls(capsys.readouterr().err) == set()
+
+
+def test_other_languages_stay_as_they_are() -> None:
+    for text in ("für äöü", "データ", "שלום", "a\tb\nc", "🙂"):
+        assert shown(text) == text
