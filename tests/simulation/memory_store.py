@@ -40,6 +40,7 @@ from kaon_coordinator.store.base import (
     TokenRecord,
     WorkflowRecord,
 )
+from kaon_coordinator.store.grant_sql import given_by
 from kaon_coordinator.store.log_bounds import LogBounds
 from kaon_coordinator.store.run_sql import common_length
 from kaon_coordinator.store.submission_sql import REOPENING
@@ -111,6 +112,8 @@ class MemoryStore(Store):
         self._memos: dict[tuple[str, str], Memo] = {}
         self._schedules = MemorySchedules()
         self._access = MemoryAccess()
+        # Tenant and digest of the artifacts that tenants have.
+        self._grants: set[tuple[str, str]] = set()
         self._logs = MemoryLogs(log_bounds or LogBounds())
         self._inbox_ids = itertools.count(1)
         self._inbox_places: dict[int, int] = {}
@@ -431,6 +434,8 @@ class MemoryStore(Store):
                 self.runs[run_id].blocks.pop(path, None)
         for run_id, steps in batch.steps.items():
             self.runs[run_id].steps.update((step.path, step) for step in steps)
+        for run_id, digest in given_by(batch):
+            self._grants.add((self.runs[run_id].record.tenant, digest))
         for run_id, blocks in batch.blocks.items():
             self.runs[run_id].blocks.update((block.path, block) for block in blocks)
         for inbox_id in batch.applied_inbox:
@@ -484,6 +489,17 @@ class MemoryStore(Store):
     def has_ended(self, run_id: str) -> bool:
         """Whether there is such a run and it has ended."""
         return run_id in self.runs and self.runs[run_id].ended
+
+    # --- grants
+    # -------------------------------------------------------------------------------------------------
+
+    @_transaction
+    def grant(self, tenant: str, digests: Collection[str]) -> None:
+        self._grants |= {(tenant, digest) for digest in digests}
+
+    @_transaction
+    def missing_grants(self, tenant: str, digests: Collection[str]) -> set[str]:
+        return {digest for digest in digests if (tenant, digest) not in self._grants}
 
     # --- permits, memos, schedules, logs ------------------------------------------------------------------------
 

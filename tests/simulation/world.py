@@ -10,6 +10,7 @@ from typing import Any
 
 from kaon_coordinator import expressions
 from kaon_coordinator.access.bounds import TenantBounds
+from kaon_coordinator.access.grants import Grants
 from kaon_coordinator.engine.definition.limits import Limits
 from kaon_coordinator.matching.tenants import NO_LIMITS
 from kaon_coordinator.schedules.scheduler import Scheduler as SchedulesRunner
@@ -269,6 +270,7 @@ class World:
             records=None,
             partitions=self.catalogue.run_partitions,
             bounds=TenantBounds(member.store, NO_LIMITS),  # type: ignore[arg-type]
+            grants=Grants(member.store),  # type: ignore[arg-type]
             now_us=process.now_us,
             new_run_id=lambda now_us: self.new_run_id(),
             # Between two looks nothing happens; they are what an idle world costs.

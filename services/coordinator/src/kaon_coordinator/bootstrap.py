@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from kaon_artifacts import ArtifactStore
 from kaon_coordinator import expressions
 from kaon_coordinator.access.bounds import TenantBounds
+from kaon_coordinator.access.grants import Grants
 from kaon_coordinator.access.sources import StoreTenants, StoreTokens
 from kaon_coordinator.api.feed import RunFeed
 from kaon_coordinator.api.log_archive import LogArchive
@@ -135,6 +136,7 @@ class Application:
                 now_us=clocks.now_us,
                 new_run_id=new_run_id,
                 bounds=TenantBounds(self._store, settings.tenants),
+                grants=Grants(self._store),
                 limits=settings.limits,
             )
         )

@@ -14,6 +14,7 @@ import structlog
 from kaon_artifacts import Artifact, ArtifactError, ArtifactStore
 from kaon_artifacts.artifact import DIRECTORY, FILE
 from kaon_artifacts.names import checked_name
+from kaon_coordinator.access.grants import Grants
 from kaon_coordinator.api import pieces, places, run_artifacts
 from kaon_coordinator.api.receiving import Receiving, check_digest
 from kaon_coordinator.store.base import RunRecord
@@ -39,6 +40,7 @@ class ArtifactParts:
 
     store: StoreCalls[places.PlaceStore]
     artifacts: ArtifactStore
+    grants: Grants
 
 
 class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
@@ -69,6 +71,7 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
         found = await store.study(
             run_artifacts.the_one, store.store, run, request.path, request.output
         )
+        await self._parts.grants.check(principal.current(), {found.digest.removeprefix("sha256:")})
         # Where it is kept follows from its digest: the address in the output is the step's word.
         kept = self._parts.artifacts.by_digest(found.digest)
         artifact = Artifact(uri=kept.uri, digest=kept.digest, size=found.size_bytes)
@@ -94,6 +97,8 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
             kept = await asyncio.to_thread(
                 self._parts.artifacts.put_file, Path(target.name), header.type, name=""
             )
+        tenant = principal.current().tenant
+        await self._parts.grants.give(tenant, {kept.digest.removeprefix("sha256:")})
         kept = replace(kept, name=header.name, media_type=header.media_type or FILE)
         log.info("artifact stored", digest=kept.digest, size=kept.size, name=kept.name)
         told = a.RunArtifact(

@@ -73,6 +73,7 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
         tenant = caller.tenant
         await self._submission.bounds.check(workflow, schedule.priority, caller)
         await self._check_topic(schedule)
+        await self._submission.grants.check_values(caller, schedule.params_json.values())
         await self._submission.renewal.named_in(schedule.SerializeToString())
         schedule.put_by, schedule.put_authentication = caller.name, caller.authentication
         schedule.put_roles.extend(sorted(caller.roles))

@@ -9,6 +9,7 @@ from prometheus_client import Histogram
 
 from kaon_artifacts import ArtifactStore
 from kaon_coordinator.access.bounds import TenantBounds
+from kaon_coordinator.access.grants import Grants
 from kaon_coordinator.api.access import AccessParts, AccessServicer
 from kaon_coordinator.api.artifact_renewal import ArtifactRenewal
 from kaon_coordinator.api.artifacts import ArtifactParts, ArtifactServicer
@@ -118,6 +119,7 @@ class ApiServer(GrpcServer):
     def _add_services(self, parts: ApiParts) -> None:
         quotas = Quotas(parts.store, parts.tenant_limits)
         watcher = Watcher(store=parts.store, feed=parts.feed, poll_seconds=parts.poll_seconds)
+        grants = Grants(parts.store)
         submission = Submission(
             store=parts.store,
             wake=parts.wake,
@@ -128,6 +130,7 @@ class ApiServer(GrpcServer):
                 store=parts.store, feed=parts.feed, answer_seconds=parts.answer_seconds
             ),
             bounds=TenantBounds(parts.store, parts.entitlements),
+            grants=grants,
             limits=parts.limits,
             quotas=quotas,
         )
@@ -145,6 +148,7 @@ class ApiServer(GrpcServer):
             quotas=quotas,
         )
         workflows = WorkflowParts(
+            grants=grants,
             store=parts.store,
             artifacts=parts.artifacts,
             validate=parts.validate,
@@ -182,7 +186,7 @@ class ApiServer(GrpcServer):
         run_service_pb2_grpc.add_RunServiceServicer_to_server(RunServicer(runs), server)
         schedule_pb2_grpc.add_ScheduleServiceServicer_to_server(ScheduleServicer(schedules), server)
         log_pb2_grpc.add_LogServiceServicer_to_server(LogServicer(logs), server)
-        artifacts = ArtifactParts(store=parts.store, artifacts=parts.artifacts)
+        artifacts = ArtifactParts(grants=grants, store=parts.store, artifacts=parts.artifacts)
         artifact_service_pb2_grpc.add_ArtifactServiceServicer_to_server(
             ArtifactServicer(artifacts), server
         )

@@ -13,6 +13,7 @@ import structlog
 
 from kaon_coordinator import params
 from kaon_coordinator.access.bounds import TenantBounds
+from kaon_coordinator.access.grants import Grants
 from kaon_coordinator.api import run_labels, views
 from kaon_coordinator.api.artifact_renewal import ArtifactRenewal
 from kaon_coordinator.api.outcomes import Outcomes
@@ -69,6 +70,7 @@ class Submission:
         outcomes: Waits for the outcomes of commands.
         quotas: Refuses runs beyond the limits of their tenants.
         bounds: Bounds what tenants submit.
+        grants: Tells which tenant has which artifacts.
     """
 
     def __init__(
@@ -82,11 +84,13 @@ class Submission:
         outcomes: Outcomes,
         quotas: Quotas,
         bounds: TenantBounds,
+        grants: Grants,
         limits: Limits = DEFAULT,
     ) -> None:
         self.now_us = now_us
         self.limits = limits
         self.bounds = bounds
+        self.grants = grants
         self._threads = store
         self._wake_owner = wake
         self.partitions = partitions
@@ -167,14 +171,16 @@ class Submission:
         return stored, created
 
     async def check(self, run: NewRun) -> None:
-        """Check that a run stays within the bounds of its tenant.
+        """Check that a run stays within the bounds of its tenant, and names no artifacts of others.
 
         Raises:
             Denied: Its priority is too high for the caller.
             InvalidRequest: A step can never fit into the tenant's quota.
+            NotFound: A parameter names an artifact that the tenant does not have.
         """
-        workflow = await self.workflow(run.workflow, run.version)
-        await self.bounds.check(workflow, run.priority, principal.current())
+        workflow, caller = await self.workflow(run.workflow, run.version), principal.current()
+        await self.bounds.check(workflow, run.priority, caller)
+        await self.grants.check_values(caller, run.params.values())
 
     async def like(self, run: RunRecord, new: NewRun, **changes: object) -> NewRun:
         """Copy the priority of an earlier run to a new one, as far as the caller may, and change fields."""
@@ -194,6 +200,8 @@ class Submission:
         alike = {(run.workflow, run.version, run.priority): run for run in runs}
         for run in alike.values():
             await self.check(run)
+        values = [text for run in runs for text in run.params.values()]
+        await self.grants.check_values(principal.current(), values)
         await self._quotas.check_runs(runs)
         answers: list[tuple[RunRecord, bool]] = []
         for first in range(0, len(runs), _TOGETHER):
@@ -230,6 +238,8 @@ class Submission:
             command_id=uuid.uuid4().hex,
             **command,  # type: ignore[arg-type]
         )
+        values = [*wish.mark.outputs_json.values(), wish.signal.payload_json or "null"]
+        await self.grants.check_values(caller, values)
         # The outputs of a marked step, or the payload of a signal.
         await self.renewal.named_in(wish.SerializeToString())
         store = self._threads.store

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import structlog
+from google.protobuf.message import Message
 
 from kaon_artifacts import ArtifactMissing, ArtifactStore
+from kaon_coordinator.access.grants import Grants
 from kaon_coordinator.api import views
 from kaon_coordinator.api.quotas import Quotas
 from kaon_coordinator.api.receiving import DIGEST, Receiving, check_digest
@@ -27,6 +29,8 @@ from kaonapi.workflow.v1 import workflow_service_pb2, workflow_service_pb2_grpc
 
 log = structlog.get_logger(__name__)
 
+# Fields of a definition in which values stand as JSON.
+_VALUES = {"literal_json", "default_json"}
 LARGEST_BUNDLE = 256 * 1024 * 1024
 
 # Returns the problems of a definition; empty when it is valid.
@@ -44,6 +48,7 @@ class WorkflowParts:
     # Returns microseconds since the epoch.
     now_us: Callable[[], int]
     quotas: Quotas
+    grants: Grants
 
 
 class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
@@ -65,6 +70,8 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
             with path.open("wb") as target:
                 digest, size = await _receive(request_iterator, target)
             await asyncio.to_thread(self._parts.artifacts.put_file, path)
+        tenant = principal.current().tenant
+        await self._parts.grants.give(tenant, {digest.removeprefix("sha256:")})
         log.info("code bundle stored", digest=digest, size=size)
         return workflow_service_pb2.UploadBundleResponse(digest=digest, size_bytes=size)
 
@@ -82,6 +89,8 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
             problems = await self._problems(definition)
         if definition.code_bundle and not problems:
             problems = await self._bundle_problems(definition.code_bundle)
+        if not problems:
+            await self._parts.grants.check_values(principal.current(), _values(definition))
         if problems:
             told = [Problem(field="definition", text=problem) for problem in problems]
             raise InvalidRequest(f"workflow {definition.name[:80]!r} cannot be registered", told)
@@ -140,10 +149,31 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
             ]
         artifact = self._parts.artifacts.by_digest(digest)
         try:
+            await self._parts.grants.check(principal.current(), {digest.removeprefix("sha256:")})
             await asyncio.to_thread(self._parts.artifacts.renew, artifact)
-        except ArtifactMissing:
+        except (ArtifactMissing, NotFound):
             return [f"code bundle {digest} is not here: upload it first"]
         return []
+
+
+def _values(definition: d.WorkflowDefinition) -> Iterator[str]:
+    """Yield the JSON texts of a definition that may become values of a run."""
+    waiting: list[Message] = [definition]
+    while waiting:
+        for field, value in waiting.pop().ListFields():
+            if field.message_type is not None:
+                waiting += _messages(field, value)
+            elif field.name in _VALUES:
+                yield value
+
+
+def _messages(field: Any, value: Any) -> Iterable[Message]:
+    """Return the messages in a field: its own, those of a list, or those of a map."""
+    if not field.is_repeated:
+        return [value]
+    if field.message_type.GetOptions().map_entry:
+        return [each for each in value.values() if isinstance(each, Message)]
+    return list(value)
 
 
 async def _receive(

@@ -16,6 +16,7 @@ import structlog
 
 from kaon_coordinator.access import standing
 from kaon_coordinator.access.bounds import TenantBounds
+from kaon_coordinator.access.grants import Grants
 from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.faults import Fault, going_on, note_fault
@@ -95,6 +96,8 @@ class SchedulerParts:
     new_run_id: Callable[[int], str]
     # Bounds of tenants.
     bounds: TenantBounds
+    # Which tenant has which artifacts.
+    grants: Grants
     # Bounds of submitted runs.
     limits: Limits = DEFAULT
     every_seconds: float = 1.0
@@ -404,6 +407,7 @@ class Scheduler:
                 )
                 caller = standing.putter(schedule.tenant, schedule.definition)
                 await self._parts.bounds.check(workflow, run.priority, caller)
+                await self._parts.grants.check_values(caller, run.params.values())
             except Unavailable:
                 raise
             except KaonError as error:

@@ -6,11 +6,12 @@ import asyncio
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, BinaryIO, ParamSpec, TypeVar
+from typing import BinaryIO, ParamSpec, TypeVar
 
 from kaon_artifacts import Artifact, ArtifactStore
 from kaon_artifacts.errors import ArtifactError, StoreUnavailable
 from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
+from kaon_coordinator.store.artifact_references import references
 from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue
 
@@ -116,7 +117,7 @@ class ArtifactIO:
 
     def _all_exist(self, outputs: Mapping[str, str]) -> bool:
         for text in outputs.values():
-            for reference in _references(canonical.loads(text)):
+            for reference in references(canonical.loads(text)):
                 try:
                     # Its run, which has protected the artifact so far, may have been deleted.
                     self._store.renew(self._kept(Artifact.from_json(reference)))
@@ -150,15 +151,3 @@ def _item(line: bytes, uri: str, number: int) -> str:
         return item
     except (InvalidValue, UnicodeError, RecursionError) as error:
         raise InvalidValue(f"artifact {uri}, line {number}: not JSON: {error}") from error
-
-
-def _references(value: Any) -> Iterator[Mapping[str, Any]]:
-    if (
-        isinstance(value, dict)
-        and value.keys() == {"artifact"}
-        and isinstance(value["artifact"], dict)
-    ):
-        yield value["artifact"]
-    elif isinstance(value, dict | list):
-        for each in value.values() if isinstance(value, dict) else value:
-            yield from _references(each)

@@ -43,7 +43,9 @@ from kaon_coordinator.faults import note_fault
 from kaon_coordinator.shell.artifact_io import ArtifactIO
 from kaon_coordinator.shell.continuing import hindrance
 from kaon_coordinator.shell.permits import Grant, PermitQueue, still_wanted
+from kaon_coordinator.store.artifact_references import digests
 from kaon_coordinator.store.base import WorkflowRecord
+from kaon_coordinator.store.protocols.grant_store import GrantStore
 from kaon_coordinator.store.protocols.memo_store import MemoStore
 from kaon_coordinator.store.protocols.permit_store import PermitStore
 from kaon_coordinator.store.protocols.run_store import RunStore
@@ -66,7 +68,7 @@ _AT_ONCE = 16
 _AGAIN = (0.5, 2.0, 5.0)
 
 
-class QueryStore(RunStore, WorkflowStore, MemoStore, PermitStore, Protocol):
+class QueryStore(RunStore, WorkflowStore, MemoStore, PermitStore, GrantStore, Protocol):
     """What queries look up."""
 
 
@@ -125,7 +127,9 @@ class Queries:
             case ReadItems():
                 self._begin(partition, state, action, partial(self._read_items, action))
             case WriteManifests():
-                self._begin(partition, state, action, partial(self._write_manifests, action))
+                self._begin(
+                    partition, state, action, partial(self._write_manifests, state.tenant, action)
+                )
 
     def waits(self, partition: int) -> bool:
         """Tell whether answers wait for the partition's next turn."""
@@ -234,11 +238,14 @@ class Queries:
         items = await _patiently(lambda: self._artifact_io().read_items(action.artifact_json))
         return ItemsRead(path=action.path, asked=action.asked, items=items)
 
-    async def _write_manifests(self, action: WriteManifests) -> Message:
+    async def _write_manifests(self, tenant: str, action: WriteManifests) -> Message:
         inputs = {
             name: await _patiently(lambda text=text: self._artifact_io().write(text))  # type: ignore[misc]
             for name, text in sorted(action.values.items())
         }
+        store = self._outside.store
+        written = digests(inputs.values())
+        await _patiently(lambda: store.run(store.store.grant, tenant, written))
         return ManifestsWritten(path=action.path, asked=action.asked, inputs=inputs)
 
     async def _prepare(self, state: RunState, action: PrepareChild) -> Message:

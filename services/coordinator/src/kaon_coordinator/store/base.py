@@ -17,6 +17,7 @@ from kaon_coordinator.store.fencing import Fenced
 from kaon_coordinator.store.protocols.access_store import AccessStore
 from kaon_coordinator.store.protocols.aside_store import AsideStore
 from kaon_coordinator.store.protocols.database_store import DatabaseStore
+from kaon_coordinator.store.protocols.grant_store import GrantStore
 from kaon_coordinator.store.protocols.log_store import LogStore
 from kaon_coordinator.store.protocols.memo_store import MemoStore
 from kaon_coordinator.store.protocols.partition_store import PartitionStore
@@ -106,6 +107,7 @@ class Store(
     RetentionStore,
     ReferenceStore,
     AccessStore,
+    GrantStore,
     UsageStore,
     DatabaseStore,
     ABC,

@@ -29,6 +29,7 @@ from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.store import run_sql
 from kaon_coordinator.store.aside_sql import Aside, is_aside
 from kaon_coordinator.store.bulk import Bulk, upsert
+from kaon_coordinator.store.grant_sql import Grants
 from kaon_coordinator.store.owed import Owed
 from kaon_coordinator.store.records import (
     EncodedEvent,
@@ -65,8 +66,9 @@ _block_values = attrgetter(*(column.name for column in run_sql.BLOCK_COLUMNS))
 class Commits:
     """Writes the batches of owners."""
 
-    def __init__(self, database: Database, owed: Owed, aside: Aside) -> None:
+    def __init__(self, database: Database, owed: Owed, aside: Aside, grants: Grants) -> None:
         self._owed = owed
+        self._grants = grants
         self._aside = aside
         holds = (partitions.c.partition == bindparam("key")) & (
             partitions.c.epoch == bindparam("held")
@@ -111,6 +113,7 @@ class Commits:
         self._blocks.execute(
             connection, [row for batch in held for row in _rows(batch.blocks, _block_values)]
         )
+        self._grants.note(connection, held)
         applied = [(inbox_id,) for batch in held for inbox_id in batch.applied_inbox]
         self._applied.execute(connection, applied)
         # After the runs: whether a run is done depends on its new seq.

@@ -11,6 +11,7 @@ from kaon_coordinator.engine.rows.rows import BlockRow, StepRow
 from kaon_coordinator.store import (
     access_sql,
     aside_sql,
+    grant_sql,
     memo_sql,
     partition_sql,
     permit_sql,
@@ -89,9 +90,9 @@ class SqlStore(Store):
         self._database = database
         self._submissions = Submissions(database)
         self._aside = aside_sql.Aside(database)
-        self._commits = partition_sql.Commits(
-            database, Owed(database, self._submissions), self._aside
-        )
+        self._grants = grant_sql.Grants(database)
+        owed = Owed(database, self._submissions)
+        self._commits = partition_sql.Commits(database, owed, self._aside, self._grants)
         self._permits = permit_sql.Permits(database)
         self._logs = LogArchive(database, log_bounds)
 
@@ -363,6 +364,16 @@ class SqlStore(Store):
             superseded_us,
             names=reference_sql.named(self._database),
         )
+
+    def grant(self, tenant: str, digests: Collection[str]) -> None:
+        """Grant artifacts to a tenant."""
+        with self._writing("grant") as connection:
+            self._grants.give(connection, tenant, digests)
+
+    def missing_grants(self, tenant: str, digests: Collection[str]) -> set[str]:
+        """Return those of the digests that a tenant is not granted."""
+        with self._reading("missing_grants") as connection:
+            return grant_sql.missing(connection, tenant, digests)
 
     def put_tenant(self, tenant: TenantRecord) -> TenantRecord:
         """Store a tenant or change the one of its name, which keeps when and by whom it was made."""

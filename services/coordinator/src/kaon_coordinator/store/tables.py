@@ -435,3 +435,12 @@ tokens = Table(
     PrimaryKeyConstraint("token_id"),
     Index("tokens_newest_idx", "tenant", "create_us", "token_id"),
 )
+
+# Which tenant has which artifacts, by the hex digits of their digests.
+grants = Table(
+    "grants",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    PrimaryKeyConstraint("tenant", "digest"),
+)

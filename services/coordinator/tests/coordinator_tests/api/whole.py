@@ -11,6 +11,7 @@ import grpc
 from grpc import aio
 
 from kaon_coordinator.access.bounds import TenantBounds
+from kaon_coordinator.access.grants import Grants
 from kaon_coordinator.api.feed import RunFeed
 from kaon_coordinator.api.log_archive import LogArchive
 from kaon_coordinator.api.server import ApiParts, ApiServer
@@ -95,6 +96,7 @@ async def serving(
         records=MemoryRecords(world.broker),
         partitions=partitions,
         bounds=TenantBounds(member.store, entitlements),
+        grants=Grants(member.store),
         now_us=world.now_us,
         new_run_id=new_run_id,
     )

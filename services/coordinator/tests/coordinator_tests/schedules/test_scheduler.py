@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from kaon_coordinator.access.bounds import TenantBounds
+from kaon_coordinator.access.grants import Grants
 from kaon_coordinator.ids import new_run_id
 from kaon_coordinator.matching.tenants import NO_LIMITS
 from kaon_coordinator.schedules import due
@@ -68,6 +69,7 @@ class Desk:
             "records": MemoryRecords(self.broker),
             "partitions": PARTITIONS,
             "bounds": TenantBounds(self.thread, NO_LIMITS),
+            "grants": Grants(self.thread),
             "now_us": lambda: self.now_us,
             "new_run_id": new_run_id,
         }

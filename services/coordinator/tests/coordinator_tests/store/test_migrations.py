@@ -18,6 +18,7 @@ from kaon_coordinator.store.migrate import MIGRATIONS
 from kaon_coordinator.store.sql import open_store
 from kaon_coordinator.store.tables import metadata
 from kaon_service.databases import Durability, open_database
+from kaon_wire import canonical
 from kaon_wire.errors import Conflict
 from kaonapi.log.v1 import log_pb2
 from kaonapi.step.v1 import step_pb2
@@ -102,6 +103,32 @@ def test_a_lease_that_was_full_goes_on_with_its_tail_after_the_upgrade(url: str)
         each.SerializeToString(deterministic=True) for each in (old, new)
     ]
     store.close()
+
+
+def test_artifacts_of_earlier_runs_belong_to_their_tenants_after_the_upgrade(url: str) -> None:
+    given, passed, seen = "a" * 64, "b" * 64, "c" * 64
+    outputs = {"out": _reference(given)}
+    params = canonical.dumps({"data": _reference(passed)})
+    data = canonical.dumps({"outputs": outputs, "inputs": {"in": _reference(seen)}})
+    _fill(
+        url,
+        "0001",
+        f"INSERT INTO runs VALUES ('r', 'blue', 'w', 'v', 3, '{params}', 'me', NULL, 'd', 1, 3, 2, 1, 5, 0, '', 0, 1, 0, 1)",
+    )
+    _fill(
+        url,
+        "0008",
+        "INSERT INTO steps (run_id, path, position, name, status, attempt, generation, runner_id, incarnation, ready_us, "
+        f"start_us, end_us, retry_us, data) VALUES ('r', 's', 1, 's', 4, 1, 1, '', '', 1, 1, 1, 0, '{data}')",
+    )
+    store = open_store(url)
+    assert store.missing_grants("blue", {given, passed, seen}) == {seen}
+    assert store.missing_grants("green", {given}) == {given}
+    store.close()
+
+
+def _reference(digest: str) -> str:
+    return canonical.dumps({"artifact": {"digest": f"sha256:{digest}"}})
 
 
 def _fill(url: str, revision: str, *statements: str) -> None:

@@ -1,0 +1,50 @@
+"""Artifacts belong to tenants: knowing a digest gives nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kaon_coordinator.store.artifact_references import digests
+from kaon_coordinator.store.protocols.grant_store import GrantStore
+from kaon_coordinator.store.store_calls import StoreCalls
+from kaon_service.principal import Principal
+from kaon_wire.errors import NotFound
+
+
+class Grants:
+    """Checks what callers name.
+
+    Without authentication everybody has everything: what a tenant names is granted to it, so that it still has it when the
+    system is closed.
+    """
+
+    def __init__(self, store: StoreCalls[GrantStore]) -> None:
+        self._threads = store
+
+    async def check_values(self, caller: Principal, texts: Iterable[str]) -> None:
+        """Check that the caller's tenant has the artifacts to which JSON texts refer.
+
+        Raises:
+            NotFound: It does not have one, whether or not there is such an artifact.
+            InvalidValue: A text is not JSON.
+        """
+        if found := digests(texts):
+            await self.check(caller, found)
+
+    async def check(self, caller: Principal, found: set[str]) -> None:
+        """Check that the caller's tenant has artifacts, given by the hex digits of their digests.
+
+        Raises:
+            NotFound: It does not have one, whether or not there is such an artifact.
+        """
+        store = self._threads.store
+        lacking = await self._threads.read(store.missing_grants, caller.tenant, found)
+        if not lacking:
+            return
+        if caller.authentication != "off":
+            raise NotFound(f"there is no artifact sha256:{min(lacking)}")
+        await self.give(caller.tenant, lacking)
+
+    async def give(self, tenant: str, found: set[str]) -> None:
+        """Grant artifacts to a tenant."""
+        await self._threads.run(self._threads.store.grant, tenant, found)
