@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kaon_coordinator.store.artifact_references import digests
 from kaon_coordinator.store.protocols.grant_store import GrantStore
 from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_service.principal import Principal
+from kaon_wire.artifact_references import digests
 from kaon_wire.errors import NotFound
 
 

@@ -11,8 +11,8 @@ from typing import BinaryIO, ParamSpec, TypeVar
 from kaon_artifacts import Artifact, ArtifactStore
 from kaon_artifacts.errors import ArtifactError, StoreUnavailable
 from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
-from kaon_coordinator.store.artifact_references import references
 from kaon_wire import canonical
+from kaon_wire.artifact_references import references
 from kaon_wire.errors import InvalidValue
 
 P = ParamSpec("P")

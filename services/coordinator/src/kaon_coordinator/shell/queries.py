@@ -43,7 +43,6 @@ from kaon_coordinator.faults import note_fault
 from kaon_coordinator.shell.artifact_io import ArtifactIO
 from kaon_coordinator.shell.continuing import hindrance
 from kaon_coordinator.shell.permits import Grant, PermitQueue, still_wanted
-from kaon_coordinator.store.artifact_references import digests
 from kaon_coordinator.store.base import WorkflowRecord
 from kaon_coordinator.store.protocols.grant_store import GrantStore
 from kaon_coordinator.store.protocols.memo_store import MemoStore
@@ -51,6 +50,7 @@ from kaon_coordinator.store.protocols.permit_store import PermitStore
 from kaon_coordinator.store.protocols.run_store import RunStore
 from kaon_coordinator.store.protocols.workflow_store import WorkflowStore
 from kaon_coordinator.store.store_calls import StoreCalls
+from kaon_wire.artifact_references import digests
 from kaon_wire.errors import InvalidValue, KaonError, NotFound, Unavailable
 
 log = structlog.get_logger(__name__)

@@ -7,11 +7,11 @@ from collections.abc import Collection, Iterator, Sequence
 from sqlalchemy import Connection, Text, bindparam, select
 
 from kaon_coordinator.engine.state import transitions as t
-from kaon_coordinator.store.artifact_references import outputs_of
 from kaon_coordinator.store.bulk import Bulk
 from kaon_coordinator.store.records import PartitionBatch
 from kaon_coordinator.store.tables import grants, runs
 from kaon_service.databases import Database
+from kaon_wire.artifact_references import outputs_of
 
 # Digests of one query.
 _AT_ONCE = 500

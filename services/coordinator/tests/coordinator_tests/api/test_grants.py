@@ -24,7 +24,7 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 from kaonapi.workflow.v1 import workflow_service_pb2 as w
 from kaonapi.workflow.v1 import workflow_service_pb2_grpc
 
-from ..engine.build import chain, literal, step
+from ..engine.build import chain, for_each, literal, step
 from ..shell.player import playing
 from ..shell.world import World
 from .callers import BELIEVING, person
@@ -164,23 +164,30 @@ async def test_who_has_given_or_been_given_an_artifact_names_and_reads_it(tmp_pa
         assert b"".join(read) == b"green's secret"
 
 
-async def test_an_output_that_no_step_has_given_is_not_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["an input", "an output of the run", "items"])
+async def test_an_expression_makes_no_reference_of_a_text(tmp_path: Path, way: str) -> None:
     async with served(tmp_path) as (whole, theirs):
-        given = d.Expression(
-            cel="{'artifact': {'digest': 'sha256:' + data, 'uri': 'x'}}",
-            variables={"data": d.Binding(parameter="data")},
+        made = d.Binding(
+            expression=d.Expression(
+                cel="{'artifact': {'digest': 'sha256:' + data, 'uri': 'x'}}",
+                variables={"data": d.Binding(parameter="data")},
+            )
         )
-        made = d.Output(type=d.VALUE_TYPE_ANY, value=d.Binding(expression=given))
-        await register(whole, BLUE, step("b"), name="made", outputs={"made": made})
+        output = d.Output(type=d.VALUE_TYPE_ANY, value=made)
+        if way == "an input":
+            await register(whole, BLUE, step("b", data=made), name="made")
+        elif way == "items":
+            await register(whole, BLUE, for_each("each", made, chain(step("b"))), name="made")
+        else:
+            await register(whole, BLUE, step("b"), name="made", outputs={"made": output})
         value = canonical.dumps(theirs.digest.removeprefix("sha256:"))
         asked = r.SubmitRunRequest(workflow="made", params_json={"data": value})
         run_id = (await whole.runs.SubmitRun(asked, metadata=BLUE)).run.run_id
         store = whole.member.store.store
-        await whole.world.until(lambda: store.get_run("blue", run_id).row.status == t.SUCCEEDED)
-        artifacts = artifact_service_pb2_grpc.ArtifactServiceStub(whole.channel)
-        request = a.ReadArtifactRequest(run_id=run_id)
-        stream = artifacts.ReadArtifact(request, metadata=BLUE)
-        assert "there is no artifact" in await refused(stream.read(), theirs.digest)
+        await whole.world.until(lambda: store.get_run("blue", run_id).row.status in t.TERMINAL)
+        row = store.get_run("blue", run_id).row
+        assert row.status == t.FAILED
+        assert "expressions only pass on" in row.error
 
 
 async def test_without_authentication_what_is_named_is_had_also_later(tmp_path: Path) -> None:

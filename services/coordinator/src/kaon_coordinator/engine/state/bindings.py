@@ -10,6 +10,7 @@ from kaon_coordinator.engine.definition.compiled import BODY
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.state import BlockState, RunState, ScopeState
 from kaon_wire import canonical
+from kaon_wire.artifact_references import digests
 from kaon_wire.errors import InvalidValue, KaonError
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -142,9 +143,18 @@ def _expression(
     }
     value = evaluate(expression.cel, variables)
     try:
-        return canonical.dumps(value)
+        text = canonical.dumps(value)
     except InvalidValue as error:
         raise BindingError(f"expression {expression.cel!r}: its value is {error}") from error
+    if made := digests([text]):
+        # Whoever knows a digest would have the artifact.
+        made -= digests(canonical.dumps(each) for each in variables.values())
+    if made:
+        raise BindingError(
+            f"expression {expression.cel!r}: it makes a reference to artifact sha256:{min(made)}; expressions only pass on "
+            "those that they are given"
+        )
+    return text
 
 
 def _outcome(scope: ScopeState) -> str:

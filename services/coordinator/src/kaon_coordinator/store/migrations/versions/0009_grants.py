@@ -8,8 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from kaon_coordinator.store.artifact_references import digests, outputs_of
 from kaon_wire import canonical
+from kaon_wire.artifact_references import digests, outputs_of
 from kaonapi.schedule.v1 import schedule_pb2
 from kaonapi.workflow.v1 import definition_pb2
 
