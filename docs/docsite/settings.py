@@ -31,7 +31,8 @@ _REPEATED = re.compile(r" \(KAON_[A-Z_]+\)")
 _INTRODUCTION = """# Settings
 
 Services read environment variables when they start.
-[Operations](../docs/operations.md) says which of them matter in a deployment, and [limits](limits.md) lists what `KAON_LIMITS` changes.
+[Operations](../docs/operations.md) says which of them matter in a deployment, and
+[limits](limits.md) lists what `KAON_LIMITS` changes.
 """
 
 
