@@ -1,21 +1,29 @@
 """A real image registry (Docker's distribution)."""
 
+import ctypes
+import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kaon_local.ports import HOST, free_port
+import trustme
+
+from kaon_local.errors import NotReady
+from kaon_local.ports import HOST, free_port, listening
 from kaon_local.probes import http_ok
 from kaon_local.process import Command
+from kaon_local.secure.files import write_private
 from kaon_local.server import Server
 
 
 @dataclass(frozen=True, kw_only=True)
 class RegistryConfig:
-    """One registry without authentication. The port is chosen once, so a restarted registry is where it was."""
+    """One registry. The port is chosen once, so a restarted registry is where it was."""
 
     # Directory for images, configuration and the log; kept over restarts.
     state: Path
     port: int = field(default_factory=free_port)
+    # The only account, over TLS; None: everybody may push, without TLS.
+    account: tuple[str, str] | None = None
 
 
 class Registry(Server):
@@ -35,13 +43,34 @@ class Registry(Server):
     def endpoints(self) -> dict[str, str]:
         return {"KAON_REGISTRY": self.address}
 
+    @property
+    def ca(self) -> Path:
+        """The authority of its certificate."""
+        return self.state / "ca.pem"
+
     def _prepare(self) -> None:
+        certificate = self.state / "server.pem"
+        tls = f", tls: {{certificate: '{certificate}', key: '{certificate}'}}"
+        passwords = self.state / "passwords"
+        closed = self.config.account is not None
+        if self.config.account is not None:
+            self._make_certificate(certificate)
+            write_private(passwords, _password_line(*self.config.account))
         (self.state / "registry.yml").write_text(
             "version: 0.1\n"
             "log: {level: warn}\n"
             f"storage: {{filesystem: {{rootdirectory: '{self.state / 'images'}'}}, delete: {{enabled: true}}}}\n"
-            f"http: {{addr: '{self.address}'}}\n"
+            f"http: {{addr: '{self.address}'{tls if closed else ''}}}\n"
+            + (f"auth: {{htpasswd: {{realm: kaon, path: '{passwords}'}}}}\n" if closed else "")
         )
+
+    def _make_certificate(self, path: Path) -> None:
+        if self.ca.exists():
+            return
+        authority = trustme.CA()
+        server = authority.issue_cert(HOST)
+        write_private(path, server.private_key_and_cert_chain_pem.bytes().decode())
+        authority.cert_pem.write_to_path(self.ca)
 
     def _command(self) -> Command:
         return Command(
@@ -49,4 +78,15 @@ class Registry(Server):
         )
 
     def _probe(self) -> None:
-        http_ok(f"http://{self.address}/v2/")
+        if self.config.account is None:
+            http_ok(f"http://{self.address}/v2/")
+        elif not listening(self.config.port):
+            raise NotReady(f"nothing listens at {self.address}")
+
+
+def _password_line(user: str, password: str) -> str:
+    """A line of a file of passwords: bcrypt, which the C library has and the registry takes alone."""
+    library = ctypes.CDLL("libcrypt.so.1")
+    library.crypt.restype = ctypes.c_char_p
+    salt = f"$2y$05${secrets.token_hex(11)}".encode()
+    return f"{user}:{library.crypt(password.encode(), salt).decode()}\n"

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _TOKEN_FILE = "KAON_METRICS_TOKEN_FILE"
 _NO_TOKEN = "none"
 _SHORTEST_TOKEN = 16
+# Where WSGI has a request's authorization.
+_SHOWN = "HTTP_AUTHORIZATION"
 
 
 class MetricsServer:
@@ -119,7 +121,7 @@ def _guarded(metrics: WSGIApplication, token: str) -> WSGIApplication:
 
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         # As WSGI gives headers: every byte is a character.
-        shown = str(environ.get("HTTP_AUTHORIZATION", "")).encode("latin-1", "replace")
+        shown = str(environ.get(_SHOWN, "")).encode("latin-1", "replace")
         if hmac.compare_digest(shown, expected):
             return metrics(environ, start_response)
         headers = [("Content-Type", "text/plain"), ("WWW-Authenticate", "Bearer")]

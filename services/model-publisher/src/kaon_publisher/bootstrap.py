@@ -143,7 +143,7 @@ def build_publishing(settings: Settings, store: ModelStore) -> Publishing:
         Engine(settings.docker_host, settings.layouts / "base") if settings.serving_base else None
     )
     target = (
-        RegistryTarget(settings.registry, settings.registry_internal)
+        RegistryTarget(settings.registry, settings.registry_internal, settings.registry_access)
         if settings.registry
         else LayoutTarget(settings.layouts)
     )

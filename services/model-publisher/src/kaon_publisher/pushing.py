@@ -12,6 +12,7 @@ import requests
 
 from kaon_publisher.errors import RegistryUnavailable
 from kaon_publisher.images import MANIFEST_TYPE, Blob, Image, write_layout
+from kaon_publisher.registry_access import OPEN, RegistryAccess
 
 DELETE_SECONDS = 30.0
 
@@ -59,15 +60,17 @@ class RegistryTarget:
     Args:
         public: host:port for consumers, which references contain.
         internal: host:port for this process; empty: the same.
+        access: How to connect to it.
     """
 
-    def __init__(self, public: str, internal: str = "") -> None:
+    def __init__(self, public: str, internal: str = "", access: RegistryAccess = OPEN) -> None:
         self._public = public
+        self._access = access
         self._address = internal or public
 
     def push(self, image: Image, repository: str) -> str:
         """Push the image; see `Target`."""
-        registry = oras.provider.Registry(hostname=self._address, insecure=True)
+        registry = self._registry()
         container = registry.get_container(
             f"{self._address}/{repository}:{image.digest.removeprefix('sha256:')[:20]}"
         )
@@ -93,11 +96,26 @@ class RegistryTarget:
             raise RegistryUnavailable(f"the registry stored {stored}, not {image.digest}")
         return f"{self._public}/{repository}@{image.digest}"
 
+    def _registry(self) -> oras.provider.Registry:
+        access = self._access
+        registry = oras.provider.Registry(
+            hostname=self._address,
+            insecure=access.scheme == "http",
+            tls_verify=access.verify,
+            auth_backend="basic" if access.basic else "token",
+        )
+        if access.basic is not None:
+            registry.auth.set_basic_auth(*access.basic)
+        return registry
+
     def delete(self, repository: str, digest: str) -> None:
         """Delete the image; see `Target`. The registry's own garbage collection frees the space."""
-        url = f"http://{self._address}/v2/{repository}/manifests/{digest}"
+        access = self._access
+        url = f"{access.scheme}://{self._address}/v2/{repository}/manifests/{digest}"
         try:
-            answer = requests.delete(url, timeout=DELETE_SECONDS)
+            answer = requests.delete(
+                url, timeout=DELETE_SECONDS, verify=access.verify, auth=access.basic
+            )
         except requests.RequestException as error:
             raise RegistryUnavailable(
                 f"the registry {self._address} does not answer: {error}"

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from kaon_publisher.registry_access import OPEN as OPEN_REGISTRY
+from kaon_publisher.registry_access import RegistryAccess
 from kaon_service.call_settings import CallSettings, call_settings
 from kaon_service.kafka_security import OPEN, KafkaSecurity
 from kaon_telemetry.endpoint import metrics_token
@@ -38,6 +40,8 @@ class Settings:
     # KAON_REGISTRY_INTERNAL: host:port of that registry for this process, if it differs from that for
     # consumers; empty: the same.
     registry_internal: str = ""
+    # KAON_REGISTRY_CA, KAON_REGISTRY_USER, KAON_REGISTRY_PASSWORD_FILE: how to connect to it (docs/lines.md).
+    registry_access: RegistryAccess = OPEN_REGISTRY
     # KAON_SERVING_BASE: image with Python 3 on which models are served, known to the Docker engine; empty: images are assembled
     # without a base and not run.
     serving_base: str = ""
@@ -76,6 +80,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         layouts=Path(environment.get("KAON_PUBLISHER_LAYOUTS", default.layouts)).absolute(),
         registry=environment.get("KAON_REGISTRY", default.registry),
         registry_internal=environment.get("KAON_REGISTRY_INTERNAL", default.registry_internal),
+        registry_access=RegistryAccess.read(environment),
         serving_base=environment.get("KAON_SERVING_BASE", default.serving_base),
         keep=_number(environment, "KAON_MODEL_KEEP", default.keep, least=0),
         housekeeping_seconds=_number(
