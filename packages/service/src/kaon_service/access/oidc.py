@@ -67,10 +67,8 @@ class OidcTokens:
         """
         header = jwt.get_unverified_header(token)
         shown = jwt.decode(token, options={"verify_signature": False})
-        rules = self._rules().issuers.get(str(shown.get("iss")))
+        rules = self._rules_for(str(shown.get("iss")))
         algorithm = header.get("alg")
-        if rules is None:
-            raise Unauthenticated("JWT: no such issuer is configured")
         if algorithm not in ALGORITHMS:
             raise Unauthenticated("JWT: an algorithm that does not count")
         key = await self._keys_for(rules).find(str(header.get("kid", "")), algorithm)
@@ -86,6 +84,17 @@ class OidcTokens:
             options={"require": list(_REQUIRED)},
         )
         return rules, claims
+
+    def _rules_for(self, issuer: str) -> IssuerRules:
+        """Return the rules of an issuer.
+
+        Raises:
+            Unauthenticated: There is no such issuer.
+        """
+        rules = self._rules().issuers.get(issuer)
+        if rules is None:
+            raise Unauthenticated("JWT: no such issuer is configured")
+        return rules
 
     def _keys_for(self, rules: IssuerRules) -> IssuerKeys:
         """Return the finder of an issuer's keys; there are no more of them than issuers in the file."""

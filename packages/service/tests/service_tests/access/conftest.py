@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-
-from service_tests.access.issuer import Issuer, serving_issuer
+from oidc_issuer import Issuer, serving_issuer
 
 
 @pytest.fixture(name="issuer")

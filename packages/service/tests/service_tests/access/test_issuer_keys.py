@@ -6,12 +6,12 @@ import asyncio
 import json
 
 import pytest
+from oidc_issuer import Issuer, private_key, public_jwk
 
 from kaon_service.access import fetching
 from kaon_service.access.fetching import fetch_json
 from kaon_service.access.issuer_keys import FRESH, LEAST, LONGEST, IssuerKeys
 from kaon_wire.errors import Unavailable
-from service_tests.access.issuer import Issuer, private_key, public_jwk
 
 DISCOVERY = "/.well-known/openid-configuration"
 

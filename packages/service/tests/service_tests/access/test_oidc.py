@@ -9,13 +9,13 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
+from oidc_issuer import AUDIENCE, LONG, Issuer, private_key, public_jwk, unsigned
 
 from kaon_service.access.credentials import Credentials, Unauthenticated
 from kaon_service.access.oidc import OidcTokens
 from kaon_service.access.rules_file import AuthRules, IssuerRules
 from kaon_service.principal import Principal
 from kaon_service.roles import Role, included
-from service_tests.access.issuer import AUDIENCE, LONG, Issuer, private_key, public_jwk, unsigned
 
 
 def rules_of(issuer: Issuer, **changed: Any) -> AuthRules:

@@ -10,6 +10,7 @@ from typing import Any
 
 import jwt
 import pytest
+from oidc_issuer import unsigned
 
 from kaon_service.access.calling import Calling
 from kaon_service.access.credentials import Credentials, Unauthenticated
@@ -17,7 +18,6 @@ from kaon_service.access.service_keys import ServiceAuthenticator, ServiceKeys, 
 from kaon_service.principal import Principal
 from kaon_service.roles import Kind, Role, included
 from kaon_wire.errors import InvalidValue
-from service_tests.access.issuer import unsigned
 
 OLD, NEW, NEWEST = (base64.b64encode(each * 32).decode() for each in (b"o", b"n", b"x"))
 ANN = Principal(tenant="shop", name="ann", roles=included([Role.AUTHOR]), authentication="token")
