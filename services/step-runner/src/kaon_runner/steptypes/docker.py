@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 from contextlib import closing
+from importlib.util import find_spec
 
 from kaon_runner.errors import UserStepError
 from kaon_runner.steptypes import config
@@ -44,10 +45,16 @@ class DockerStepType(StepType):
 
     def detect(self, settings: Settings) -> Detection:
         """Detect a Docker engine that answers."""
+        if find_spec("docker") is None:
+            return Detection(available=False, reason="install the Python package docker")
+        try:
+            _reach(settings.docker_host)
+        except OSError as error:
+            return Detection(available=False, reason=f"no Docker engine answers: {error}")
+        # Takes longer to load than a small runner to start, and many machines have no engine.
         import docker
 
         try:
-            _reach(settings.docker_host)
             with closing(
                 docker.DockerClient(base_url=settings.docker_host or None, timeout=2)
             ) as client:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
@@ -38,6 +39,21 @@ def test_an_incomplete_type_is_left_out_and_told_of() -> None:
 @pytest.mark.parametrize("installed", entry_points(group=GROUP), ids=lambda entry: entry.name)
 def test_every_installed_type_is_one(installed: EntryPoint) -> None:
     assert isinstance(installed.load()(), StepType)
+
+
+# What the extras of the runner install, for one step type or another.
+OPTIONAL = ("docker", "impala", "pandas", "pyarrow", "pyspark", "rpy2")
+
+
+@pytest.mark.parametrize("installed", entry_points(group=GROUP), ids=lambda entry: entry.name)
+def test_a_type_whose_packages_are_not_installed_says_so_and_raises_nothing(
+    installed: EntryPoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in OPTIONAL:
+        monkeypatch.setitem(sys.modules, name, None)
+    step_type, detection = detected(installed, Settings())
+    assert step_type is not None
+    assert detection.available or detection.reason
 
 
 def test_a_runner_finds_the_types_that_need_nothing(tmp_path: Path) -> None:
