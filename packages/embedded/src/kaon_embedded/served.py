@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ def serve_until_interrupted(served: Served) -> None:
         except KeyboardInterrupt:
             output.note(
                 f"Ending: running steps have {served.drain:g} s. Unfinished runs go on when "
-                f"kaon serve --state {served.state} starts again."
+                f"kaon serve --state {shlex.quote(str(served.state))} starts again."
             )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from urllib.parse import quote
 
@@ -25,7 +26,7 @@ def check_has_runs(state: Path) -> None:
     """
     if not has_runs(state):
         raise NotFound(
-            f"{state} keeps no runs: `kaon run FILE --state {state}` makes such a directory"
+            f"{state} keeps no runs: `kaon run FILE --state {shlex.quote(str(state))}` makes such a directory"
         )
 
 

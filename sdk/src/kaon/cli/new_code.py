@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -57,8 +58,8 @@ def go_on(
     old = client.run(run).run
     if of_ended and old.status not in _ENDS:
         raise Conflict(
-            f"run {run} is {formatting.status(old.status)}: wait for its end or cancel it; `kaon fork {run} --file {file}` "
-            "goes on with the new code in a second run beside it"
+            f"run {run} is {formatting.status(old.status)}: wait for its end or cancel it; "
+            f"`kaon fork {run} --file {shlex.quote(str(file))}` goes on with the new code in a second run beside it"
         )
     loaded = options.load(file, old.workflow)
     params = parameters.parse(loaded.definition(), options.split_params(param))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -302,9 +303,12 @@ def _what_is_awaited(gate: d.Gate, path: str, run_id: str) -> tuple[str, str]:
         case "approval":
             who = f" by {' or '.join(gate.approval.roles)}" if gate.approval.roles else ""
             asked = f": {gate.approval.message}" if gate.approval.message else ""
-            return f"approval{who}{asked}", f"kaon approve {run_id} {path}"
+            return f"approval{who}{asked}", f"kaon approve {run_id} {shlex.quote(path)}"
         case "signal":
-            return f"signal {gate.signal.name}", f"kaon signal {run_id} {gate.signal.name}"
+            return (
+                f"signal {gate.signal.name}",
+                f"kaon signal {run_id} {shlex.quote(gate.signal.name)}",
+            )
     return "its time", ""
 
 

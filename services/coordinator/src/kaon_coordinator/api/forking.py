@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 from kaon_coordinator import replay
@@ -67,7 +68,7 @@ def _check_fits(fork: RunState, into: CompiledWorkflow, chosen: Sequence[Node]) 
 
 def _to_reset(misfits: Sequence[Misfit]) -> list[str]:
     paths = [each.path for each in misfits]
-    return [f"--reset {path}" for path in dict.fromkeys(paths[:_LISTED])]
+    return [f"--reset {shlex.quote(path)}" for path in dict.fromkeys(paths[:_LISTED])]
 
 
 def _named(state: RunState, written: str, seq: int) -> str:
