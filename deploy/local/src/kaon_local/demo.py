@@ -151,7 +151,7 @@ def link(console_port: int, *, secure: bool) -> int:
         print("No console runs here: make dev starts one.", file=sys.stderr)
         return 1
     origin = f"{'https' if secure else 'http'}://{HOST}:{console_port}"
-    print(console_link(_dev_state(secure=secure), origin))
+    print(console_link(_dev_state(secure=secure), origin, closed=secure))
     return 0
 
 

@@ -22,10 +22,12 @@ from kaon_local.ports import free_port
 from kaon_local.registry import Registry, RegistryConfig
 from kaon_local.secure.closed import Closed
 from kaon_local.secure.lines import Lines
+from kaon_local.secure.people import USUAL
 from kaon_local.server import Component
 from kaon_local.service import Service, ServiceConfig
 from kaon_local.spark import SparkConfig, SparkServer
 from kaon_local.supervisor import Report, Supervisor
+from kaon_service.principal import Principal
 from kaon_wire.topic_rights import COORDINATOR, PUBLISHER, VIEW
 from kaon_wire.topic_rights import runner as runner_account
 from kaon_wire.topics import Catalogue
@@ -163,7 +165,7 @@ class System:
         """A link that logs somebody in at the console, and leads to a page. It is good once."""
         assert self.console is not None
         origin = f"{self.console_scheme}://{self.console.config.env['KAON_CONSOLE_ADDRESS']}"
-        return console_link(self.config.state, origin, page)
+        return console_link(self.config.state, origin, page, closed=self.config.closed is not None)
 
     @property
     def console_scheme(self) -> str:
@@ -361,9 +363,14 @@ def _issuer(closed: Closed) -> Service:
     )
 
 
-def console_link(state: Path, origin: str, page: str = "/") -> str:
-    """A link that logs in, once, whom the environment names, at the console of the system that keeps its state there."""
-    return new_link(_logins(state), origin, settings_from(os.environ).principal, page)
+def console_link(state: Path, origin: str, page: str = "/", *, closed: bool = False) -> str:
+    """A link that logs somebody in, once, at the console of the system that keeps its state there.
+
+    Of an open system that is whom the environment names; a closed one knows its own people.
+    """
+    usual = Principal(tenant=USUAL.tenant, name=USUAL.name, roles=frozenset({USUAL.role}))
+    principal = usual if closed else settings_from(os.environ).principal
+    return new_link(_logins(state), origin, principal, page)
 
 
 def _logins(state: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -71,12 +72,12 @@ class Application:
         port: int = listening.getsockname()[1]
         try:
             origins = origins_of(self._settings, port)
+            self._backends = Backends(self._settings, self._calling)
+            self._server = self._web_server(origins, self._backends, listening)
         except BaseException:
             listening.close()
             raise
         self.origin = origins[0]
-        self._backends = Backends(self._settings, self._calling)
-        self._server = WebServer(build_app(self._parts(origins, self._backends)), listening)
         self._serving = asyncio.create_task(self._server.run(), name="console")
         if self._settings.metrics:
             self._metrics_server = MetricsServer(
@@ -109,6 +110,14 @@ class Application:
             await self._backends.close()
         if self._metrics_server is not None:
             await asyncio.to_thread(self._metrics_server.close)
+
+    def _web_server(
+        self, origins: tuple[str, ...], backends: Backends, listening: socket.socket
+    ) -> WebServer:
+        app, access = build_app(self._parts(origins, backends)), self._settings.access
+        if not access.encrypts:
+            return WebServer(app, listening)
+        return WebServer(app, listening, access.certificate, access.key)
 
     def _parts(self, origins: tuple[str, ...], backends: Backends) -> AppParts:
         settings = self._settings

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlencode
 
 from kaon_console.tickets import Tickets
 from kaon_service.principal import Principal
+from kaon_service.roles import included
 
 # Links lie in terminals and logs: they are good for a day.
 LINK_SECONDS = 24 * 3600.0
@@ -30,8 +32,9 @@ def new_link(state: Path, origin: str, principal: Principal, page: str = "/") ->
     Args:
         state: the directory of the console's state.
         origin: how the browser reaches the console, such as http://127.0.0.1:7072.
-        principal: who the person will be.
+        principal: who the person will be, with all that its roles include.
         page: where the link leads, a path.
     """
-    told = {"token": open_links(state).issue(principal)} | ({} if page == "/" else {"next": page})
+    person = replace(principal, roles=included(principal.roles))
+    told = {"token": open_links(state).issue(person)} | ({} if page == "/" else {"next": page})
     return f"{origin}/login?{urlencode(told)}"

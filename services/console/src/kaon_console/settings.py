@@ -126,7 +126,8 @@ def origins_of(settings: Settings, port: int) -> tuple[str, ...]:
             f"KAON_CONSOLE_ADDRESS: {host} can be reached from other machines, which read and steer every run with a link. "
             "Use 127.0.0.1, or name the origins by which browsers come in KAON_CONSOLE_ORIGINS"
         )
-    return tuple(f"http://{each}:{port}" for each in _LOCAL_HOSTS)
+    scheme = "https" if settings.access.encrypts else "http"
+    return tuple(f"{scheme}://{each}:{port}" for each in _LOCAL_HOSTS)
 
 
 def _is_loopback(host: str) -> bool:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from kaon_wire.errors import Unavailable
+from kaon_wire.errors import InvalidValue, Unavailable
 
 # For which requests that still run are waited at the end.
 _STOP_SECONDS = 3
@@ -38,9 +39,25 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class WebServer:
-    """Serves an application on a socket."""
+    """Serves an application on a socket.
 
-    def __init__(self, app: ASGIApp, listening: socket.socket) -> None:
+    Args:
+        app: what answers.
+        listening: the socket.
+        certificate: with its chain, when browsers come by HTTPS (PEM).
+        key: its private key.
+
+    Raises:
+        InvalidValue: the certificate cannot be used.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        listening: socket.socket,
+        certificate: Path | None = None,
+        key: Path | None = None,
+    ) -> None:
         # h11 is strict about what a request is.
         config = uvicorn.Config(
             app,
@@ -53,7 +70,13 @@ class WebServer:
             proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=_STOP_SECONDS,
+            ssl_certfile=certificate,
+            ssl_keyfile=key,
         )
+        try:
+            config.load()
+        except OSError as error:
+            raise InvalidValue(f"KAON_TLS_CERT or KAON_TLS_KEY cannot be used: {error}") from error
         self._listening = listening
         self._server = _Server(config)
 

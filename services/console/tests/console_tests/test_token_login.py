@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
+import json
+import ssl
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +13,11 @@ from urllib.parse import quote
 
 import grpc
 import pytest
+import trustme
 
+from kaon_service.access.access_settings import access_from
+from kaon_service.principal import Principal
+from kaon_wire.errors import InvalidValue
 from kaonapi.access.v1 import access_service_pb2 as a
 
 from .browser import Answer, Browser
@@ -102,3 +109,51 @@ def test_without_a_coordinator_nobody_logs_in(console: Served, tmp_path: Path) -
     answer = log_in(Browser(console.origin), "kaon_1_ann")
     assert answer.status == 503
     assert "does not answer" in answer.json["message"]
+
+
+def test_browsers_come_by_https_where_there_is_a_certificate(
+    console: Served, tmp_path: Path
+) -> None:
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    (tmp_path / "server.pem").write_bytes(certificate.cert_chain_pems[0].bytes())
+    (tmp_path / "server.key").write_bytes(certificate.private_key_pem.bytes())
+    access = access_from(
+        {
+            "KAON_TLS_CERT": str(tmp_path / "server.pem"),
+            "KAON_TLS_KEY": str(tmp_path / "server.key"),
+        }
+    )
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    with serving(replace(console.settings, state=tmp_path, access=access)) as served:
+        assert served.origin == f"https://127.0.0.1:{served.port}"
+        link = served.link(Principal(tenant="blue", name="ann", roles=frozenset({"operator"})))
+        address = ("127.0.0.1", served.port)
+        line = http.client.HTTPSConnection(*address, context=context, timeout=10)
+        line.request("GET", link.removeprefix(served.origin))
+        answer = line.getresponse()
+        cookie = answer.headers["set-cookie"]
+        answer.read()
+        assert (answer.status, "Secure" in cookie) == (303, True)
+        assert cookie.startswith("__Host-kaon-session=")
+        line.request("GET", "/session", headers={"cookie": cookie.partition(";")[0]})
+        # With authentication, services ask for each role by its name.
+        assert json.loads(line.getresponse().read())["roles"] == ["operator", "viewer"]
+        line.close()
+
+
+def test_a_certificate_that_cannot_be_used_ends_the_start(console: Served, tmp_path: Path) -> None:
+    for name in ("server.pem", "server.key"):
+        (tmp_path / name).write_text("no certificate")
+    access = access_from(
+        {
+            "KAON_TLS_CERT": str(tmp_path / "server.pem"),
+            "KAON_TLS_KEY": str(tmp_path / "server.key"),
+        }
+    )
+    with (
+        pytest.raises(InvalidValue, match="KAON_TLS_CERT or KAON_TLS_KEY"),
+        serving(replace(console.settings, state=tmp_path, access=access)),
+    ):
+        pass
