@@ -22,6 +22,7 @@ from access.faults import wrong_answers
 from kaon_coordinator.access.sources import StoreTenants
 from kaon_service.access import admission, oidc, service_keys, static_tokens
 from kaon_service.access.admission import Admission
+from kaon_service.access.chain import Chain
 from kaon_service.access.credentials import Unauthenticated
 from kaon_service.access.off import without_authentication
 from kaon_service.interceptors import CallInterceptor
@@ -80,8 +81,6 @@ def _unguarded(shape: str) -> Callable[[Patch], None]:
 
 def _believes_names(patch: Patch) -> None:
     """Take callers without credentials for who they say they are."""
-    from kaon_service.access.chain import Chain
-
     real = Chain.__call__
 
     async def call(self: Chain, credentials: Any) -> Principal:
