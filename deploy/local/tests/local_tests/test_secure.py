@@ -7,7 +7,7 @@ import stat
 import subprocess
 from pathlib import Path
 
-from kaon_coordinator.access.sources import static_token
+from kaon_coordinator.access.token_sources import static_token
 from kaon_coordinator.store.sql import open_store
 from kaon_local.compose import compose
 from kaon_local.paths import ROOT

@@ -14,7 +14,7 @@ from kaon_artifacts import ArtifactStore
 from kaon_coordinator import expressions
 from kaon_coordinator.access.bounds import TenantBounds
 from kaon_coordinator.access.grants import Grants
-from kaon_coordinator.access.sources import StoreTenants, StoreTokens
+from kaon_coordinator.access.token_sources import StoreTenants, StoreTokens
 from kaon_coordinator.api.feed import RunFeed
 from kaon_coordinator.api.log_archive import LogArchive
 from kaon_coordinator.api.others import Follow, OthersEvents

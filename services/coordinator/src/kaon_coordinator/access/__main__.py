@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from kaon_coordinator.access import tenants, tokens
+from kaon_coordinator.access import checked_tenants, tokens
 from kaon_coordinator.access.tokens import Holder
 from kaon_coordinator.store.base import Store, TenantRecord
 from kaon_coordinator.store.sql import open_store
@@ -106,7 +106,7 @@ def _token(store: Store, given: argparse.Namespace) -> None:
 
 def _make_tenant(store: Store, name: str) -> None:
     record = TenantRecord(name=name, enabled=True, create_us=_now_us(), created_by=_CREATED_BY)
-    tenants.check(record)
+    checked_tenants.check(record)
     if store.find_tenant(name) is None:
         store.put_tenant(record)
         print(f"Made tenant {name}.", file=sys.stderr)

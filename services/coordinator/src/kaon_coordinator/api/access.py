@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from kaon_coordinator.access import tenants, tokens
+from kaon_coordinator.access import checked_tenants, tokens
 from kaon_coordinator.access.tokens import Holder
 from kaon_coordinator.engine.rows.row_views import timestamp
 from kaon_coordinator.problems import Denied, FailedPrecondition, InvalidRequest, Problem
@@ -125,7 +125,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
             highest_priority=wanted.highest_priority,
             topics=tuple(sorted(set(wanted.topics))),
         )
-        tenants.check(record)
+        checked_tenants.check(record)
         if not record.enabled and record.name == caller.tenant and caller.authentication != _OFF:
             text = f"tenant {record.name} is the caller's: nobody could enable it again"
             raise InvalidRequest("tenant", [Problem(field="tenant.enabled", text=text)])

@@ -9,7 +9,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from kaon_artifacts import ArtifactStore
-from kaon_coordinator.access.sources import StoreTenants, StoreTokens
+from kaon_coordinator.access.token_sources import StoreTenants, StoreTokens
 from kaon_coordinator.store.view_reads import ViewReads, open_view_reads
 from kaon_coordinator.view.kafka_source import kafka_source
 from kaon_coordinator.view.parts import view_parts

@@ -7,7 +7,7 @@ from dataclasses import replace
 import grpc
 import pytest
 
-from kaon_coordinator.access.sources import static_token
+from kaon_coordinator.access.token_sources import static_token
 from kaon_service.access import remote
 from kaon_service.access.remote import RemoteAccess
 from kaon_wire.errors import Unavailable

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from kaon_coordinator.access import sources
-from kaon_coordinator.access.sources import StoreTenants, StoreTokens
+from kaon_coordinator.access import token_sources
+from kaon_coordinator.access.token_sources import StoreTenants, StoreTokens
 from kaon_coordinator.store.sql import open_store
 from kaon_coordinator.store.thread import StoreThread
 from kaon_service.access.credentials import StaticToken
@@ -55,7 +55,7 @@ async def test_a_token_is_found_with_its_end_and_whether_it_was_revoked(
 async def test_a_tenant_is_enabled_once_it_was_made_and_until_it_is_disabled(
     thread: StoreThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources, "TENANT_SECONDS", 0)
+    monkeypatch.setattr(token_sources, "TENANT_SECONDS", 0)
     store, tenants = thread.store, StoreTenants(thread.store, thread)
     assert not await tenants.is_enabled("blue")
     store.put_tenant(TENANT)
