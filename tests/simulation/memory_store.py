@@ -45,6 +45,7 @@ from kaon_coordinator.store.log_bounds import LogBounds
 from kaon_coordinator.store.run_sql import common_length
 from kaon_coordinator.store.submission_sql import REOPENING
 from kaon_wire import canonical
+from kaon_wire.artifact_references import digests, outputs_of
 from kaon_wire.errors import Conflict, InvalidValue, NotFound
 from kaonapi.log.v1 import log_pb2
 from kaonapi.run.v1 import command_pb2, history_pb2
@@ -496,6 +497,14 @@ class MemoryStore(Store):
     @_transaction
     def grant(self, tenant: str, digests: Collection[str]) -> None:
         self._grants |= {(tenant, digest) for digest in digests}
+
+    @_transaction
+    def grant_named(self) -> None:
+        for kept in self.runs.values():
+            named = digests(kept.record.params.values())
+            for row in (*kept.steps.values(), *kept.blocks.values()):
+                named |= outputs_of(row.data)
+            self._grants |= {(kept.record.tenant, digest) for digest in named}
 
     @_transaction
     def missing_grants(self, tenant: str, digests: Collection[str]) -> set[str]:

@@ -71,6 +71,12 @@ def _parser() -> argparse.ArgumentParser:
         "they cannot call once authentication is on",
     )
     unknown.set_defaults(do=_unknown)
+    grants = commands.add_parser(
+        "grants",
+        help="give each tenant the artifacts that its runs, workflows and schedules name: once, when the last service of an "
+        "earlier version is gone",
+    )
+    grants.set_defaults(do=lambda store, given: store.grant_named())
     return parser
 
 

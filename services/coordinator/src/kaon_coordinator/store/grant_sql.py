@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from sqlalchemy import Connection, Text, bindparam, select
 
 from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.store import grant_rows
 from kaon_coordinator.store.bulk import Bulk
 from kaon_coordinator.store.records import PartitionBatch
 from kaon_coordinator.store.tables import grants, runs
@@ -37,6 +38,12 @@ class Grants:
         if digests:
             rows = [{"tenant": tenant, "digest": digest} for digest in sorted(digests)]
             connection.execute(self._database.insert(grants).on_conflict_do_nothing(), rows)
+
+
+def give_named(database: Database, connection: Connection) -> None:
+    """Grant what the rows of each tenant name."""
+    for rows in grant_rows.fresh(connection):
+        connection.execute(database.insert(grants).on_conflict_do_nothing(), rows)
 
 
 def given_by(batch: PartitionBatch) -> Iterator[tuple[str, str]]:

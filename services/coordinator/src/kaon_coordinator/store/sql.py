@@ -370,6 +370,11 @@ class SqlStore(Store):
         with self._writing("grant") as connection:
             self._grants.give(connection, tenant, digests)
 
+    def grant_named(self) -> None:
+        """Grant what the rows of each tenant name."""
+        with self._writing("grant_named") as connection:
+            grant_sql.give_named(self._database, connection)
+
     def missing_grants(self, tenant: str, digests: Collection[str]) -> set[str]:
         """Return those of the digests that a tenant is not granted."""
         with self._reading("missing_grants") as connection:

@@ -99,3 +99,14 @@ def test_without_a_database_the_command_names_the_variable(
     with pytest.raises(SystemExit):
         main(["unknown"])
     assert "KAON_DATABASE" in capsys.readouterr().err
+
+
+def test_an_administrator_gives_tenants_what_their_rows_name(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/kaon.db"
+    store = open_store(url)
+    definition = definition_pb2.WorkflowDefinition(name="w", code_bundle=f"sha256:{'a' * 64}")
+    store.put_workflow("blue", definition, "v", 1)
+    assert store.missing_grants("blue", {"a" * 64})
+    main(["--database", url, "grants"])
+    assert not store.missing_grants("blue", {"a" * 64})
+    store.close()

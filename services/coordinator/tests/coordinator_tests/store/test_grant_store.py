@@ -53,3 +53,16 @@ def test_what_a_step_gives_belongs_to_its_tenant_with_the_commit(store: Store) -
     # Again, as after a restart of the step.
     decided = batch(epoch, run, first=3, last=3)
     store.commit(replace(decided, steps={run.run_id: [done]}))
+
+
+def test_what_rows_of_earlier_versions_name_is_granted_on_request(store: Store) -> None:
+    run = submitted(store, params={"data": reference(A)})
+    epoch = store.claim_partition(run.partition, "owner")
+    data = canonical.dumps({"outputs": {"out": reference(B)}, "inputs": {"in": reference(C)}})
+    failed = step_row("t", status=run_pb2.STATUS_FAILED, data=data)
+    decided = batch(epoch, run, first=1, last=1)
+    store.commit(replace(decided, steps={run.run_id: [failed]}))
+    assert store.missing_grants("default", {A, B, C}) == {A, B, C}
+    store.grant_named()
+    store.grant_named()
+    assert store.missing_grants("default", {A, B, C}) == {C}

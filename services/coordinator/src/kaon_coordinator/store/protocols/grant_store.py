@@ -15,5 +15,9 @@ class GrantStore(Protocol):
         """Grant artifacts to a tenant, by the hex digits of their digests; granted ones stay so."""
 
     @abstractmethod
+    def grant_named(self) -> None:
+        """Grant what the rows of each tenant name: after an upgrade, in which services of an earlier version gave no grants."""
+
+    @abstractmethod
     def missing_grants(self, tenant: str, digests: Collection[str]) -> set[str]:
         """Return those of the digests that a tenant is not granted, whether or not there is such an artifact."""
