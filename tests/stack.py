@@ -20,6 +20,7 @@ from typing import Any
 import docker
 import psutil
 from docker.models.containers import Container
+from docker.models.networks import Network
 from support import until
 
 from kaon_local import compose
@@ -87,6 +88,8 @@ class Stack:
             "KAON_VIEW_PORT": str(config.view_port),
             **config.settings,
         }
+        # What containers that are cut off were connected to, by their ids.
+        self._cut: dict[str, list[Network]] = {}
         config.state.mkdir(parents=True, exist_ok=True)
         self._write_settings()
 
@@ -170,17 +173,20 @@ class Stack:
         until(lambda: self.healthy(container), seconds=seconds, what=f"{container.name} is healthy")
 
     def cut(self, container: Container) -> None:
-        """Takes a container off its network: nobody reaches it, and it reaches nobody."""
-        self._client.networks.get(self.network).disconnect(container)
+        """Takes a container off its networks: nobody reaches it, and it reaches nobody."""
+        for network in self._networks(container):
+            network.disconnect(container)
+            self._cut.setdefault(container.id, []).append(network)
 
     def mend(self, container: Container, service: str) -> None:
-        """Puts a container back on its network, under the name of its service."""
-        self._client.networks.get(self.network).connect(container, aliases=[service])
+        """Puts a container back on its networks, under the name of its service."""
+        for network in self._cut.pop(container.id, []):
+            network.connect(container, aliases=[service])
 
-    @property
-    def network(self) -> str:
-        """The network on which all containers are."""
-        return f"{self.config.project}_default"
+    def _networks(self, container: Container) -> list[Network]:
+        container.reload()
+        names = container.attrs["NetworkSettings"]["Networks"]
+        return [self._client.networks.get(name) for name in names]
 
     def leftovers(self) -> list[str]:
         """What the engine still has of this system: containers, networks, volumes."""
