@@ -25,6 +25,7 @@ _WORKLOADS: dict[str, Callable[[Bench], Result]] = {
     "fan-out-500": lambda bench: bench.fan_out(500),
     "fan-out-2000": lambda bench: bench.fan_out(2000),
     "memory": Bench.memory,
+    "calls": Bench.calls,
     "foreach-100": lambda bench: bench.foreach(100),
     "foreach-10000": lambda bench: bench.foreach(10_000),
     "foreach-100000": lambda bench: bench.foreach(100_000),
@@ -40,7 +41,7 @@ _SHORT = (
     "memory",
 )
 # What the peer has no like of.
-_OURS_ALONE = frozenset({"foreach-100", "foreach-10000", "foreach-100000"})
+_OURS_ALONE = frozenset({"calls", "foreach-100", "foreach-10000", "foreach-100000"})
 
 
 def main() -> int:
@@ -82,7 +83,13 @@ def _measure(name: str, state: Path, round_: int, options: argparse.Namespace) -
 def _side(name: str, state: Path, options: argparse.Namespace) -> KaonSide | CelerySide:
     if name == "celery":
         return CelerySide(state, processes=options.processes)
-    return KaonSide(state, durability=name, runners=options.runners, slots=options.slots)
+    return KaonSide(
+        state,
+        durability="synchronous" if name == "closed" else name,
+        runners=options.runners,
+        slots=options.slots,
+        closed=name == "closed",
+    )
 
 
 def _note(result: Result, path: str) -> None:
@@ -100,7 +107,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--sides",
         default="synchronous,relaxed",
-        help="of synchronous, relaxed, celery; in this order",
+        help="of synchronous, relaxed, closed (synchronous, with everything of docs/security.md on), celery; in this order",
     )
     parser.add_argument("--peer", default="", help="celery: measured after each of our own")
     parser.add_argument(
@@ -118,7 +125,7 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     options.workloads = _known(parser, options.workloads or _SHORT, _WORKLOADS)
     sides: Sequence[str] = [*options.sides.split(","), *filter(None, [options.peer])]
-    options.sides = _known(parser, sides, ("synchronous", "relaxed", "celery"))
+    options.sides = _known(parser, sides, ("synchronous", "relaxed", "closed", "celery"))
     return options
 
 

@@ -8,13 +8,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import time_ns
 from types import ModuleType, TracebackType
-from typing import Self
+from typing import Any, NamedTuple, Self
 
 import grpc
 
 from kaon import Workflow
-from kaon_local.system import System, SystemConfig
+from kaon.client.channel import connect
+from kaon_local.ports import free_port
+from kaon_local.secure.closed import Closed, close
+from kaon_local.secure.people import USUAL
+from kaon_local.system import System, SystemConfig, database_of
 from kaon_wire import canonical
+from kaon_wire.channels import ChannelSecurity
 from kaonapi.run.v1 import run_pb2, run_service_pb2, run_service_pb2_grpc
 from kaonapi.workflow.v1 import workflow_service_pb2, workflow_service_pb2_grpc
 
@@ -29,10 +34,14 @@ class KaonSide:
         state: where everything is written.
         durability: "synchronous" or "relaxed".
         runners, slots: how many runners, and steps that each executes at once.
+        closed: everybody authenticates, every line is encrypted, leases are signed, and changes are recorded.
     """
 
-    def __init__(self, state: Path, *, durability: str, runners: int, slots: int) -> None:
-        self.name = f"kaon {durability}"
+    def __init__(
+        self, state: Path, *, durability: str, runners: int, slots: int, closed: bool = False
+    ) -> None:
+        self.name = f"kaon {'closed' if closed else durability}"
+        self._closed = _close(state) if closed else None
         self.system = System(
             SystemConfig(
                 state=state,
@@ -42,13 +51,14 @@ class KaonSide:
                 docker=False,
                 publisher=False,
                 env={"KAON_DURABILITY": durability},
+                closed=self._closed,
             )
         )
         self._runs: list[str] = []
 
     def __enter__(self) -> Self:
         self.system.start()
-        self._channel = grpc.insecure_channel(self.system.api)
+        self._channel = self._connect()
         self._stub = run_service_pb2_grpc.RunServiceStub(self._channel)
         self._versions = {
             shape: self._register(flow) for shape, flow in _load(_FLOWS).SHAPES.items()
@@ -63,6 +73,10 @@ class KaonSide:
     ) -> None:
         self._channel.close()
         self.system.stop()
+
+    def call(self) -> None:
+        """See `Side.call`."""
+        self._stub.ListRuns(run_service_pb2.ListRunsRequest(page_size=1), timeout=_SECONDS)
 
     def submit(self, shape: str, ledger: Path, runs: Sequence[str], count: int = 1) -> int:
         """See `Side.submit`."""
@@ -92,6 +106,13 @@ class KaonSide:
         parts = {"broker": system.kafka.pids, "coordinator": system.coordinator.pids}
         return parts | {"runners": [pid for runner in system.runners for pid in runner.pids]}
 
+    def _connect(self) -> grpc.Channel:
+        if self._closed is None:
+            return grpc.insecure_channel(self.system.api)
+        security = ChannelSecurity(tls=True, ca=self._closed.files.ca)
+        bearer = f"Bearer {self._closed.tokens[USUAL.variable]}"
+        return grpc.intercept_channel(connect(self.system.api, security), _Shown(bearer))
+
     def _register(self, workflow: Workflow) -> tuple[str, str]:
         stub = workflow_service_pb2_grpc.WorkflowServiceStub(self._channel)
         bundle = workflow.bundle()
@@ -112,6 +133,56 @@ class KaonSide:
             version=version,
             params_json={key: canonical.dumps(value) for key, value in given.items()},
         )
+
+
+class _Shown(
+    grpc.UnaryUnaryClientInterceptor,
+    grpc.UnaryStreamClientInterceptor,
+    grpc.StreamUnaryClientInterceptor,
+):
+    """Shows a token with every call."""
+
+    def __init__(self, bearer: str) -> None:
+        self._metadata = (("authorization", bearer),)
+
+    def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
+        """Add the token."""
+        return continuation(self._told(details), request)
+
+    intercept_unary_stream = intercept_stream_unary = intercept_unary_unary
+
+    def _told(self, details: Any) -> Any:
+        return _Details(
+            details.method,
+            details.timeout,
+            (*(details.metadata or ()), *self._metadata),
+            details.credentials,
+            details.wait_for_ready,
+            details.compression,
+        )
+
+
+class _Details(NamedTuple):
+    """What gRPC asks of the details of a call."""
+
+    method: str
+    timeout: float | None
+    metadata: tuple[tuple[str, str], ...]
+    credentials: Any
+    wait_for_ready: bool | None
+    compression: Any
+
+
+def _close(state: Path) -> Closed:
+    """Make what a closed system needs."""
+    (state / "coordinator").mkdir(parents=True, exist_ok=True)
+    return close(
+        state / "access",
+        database=database_of(state),
+        environment_file=state / "secure.env",
+        issuer_port=free_port(),
+        pool="default",
+    )
 
 
 def _load(path: Path) -> ModuleType:

@@ -85,6 +85,16 @@ class Bench:
             "trigger_p99_ms": _p99(waits),
         }
 
+    def calls(self, repeats: int = 400) -> Result:
+        """Calls that read, one after the other."""
+        waits = []
+        for number in range(repeats + 20):
+            began = time.perf_counter()
+            self._side.call()
+            if number >= 20:
+                waits.append((time.perf_counter() - began) * 1000)
+        return {"workload": "calls", "call_p50_ms": _median(waits), "call_p99_ms": _p99(waits)}
+
     def idle(self) -> Result:
         """Nothing to do: CPU of a core in per cent, and memory."""
         time.sleep(3)

@@ -21,6 +21,9 @@ class Side(Protocol):
             count: how many steps a fan-out or foreach has.
         """
 
+    def call(self) -> None:
+        """Makes one call that reads, where the side has such calls."""
+
     def settle(self) -> None:
         """Returns when all submitted runs have ended as they should; raises when one has not."""
 
