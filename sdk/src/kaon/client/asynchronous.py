@@ -11,7 +11,9 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mappin
 from contextvars import copy_context
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
 
+from kaon.client.access import Access
 from kaon.client.artifacts import Artifacts
+from kaon.client.audit import Audit
 from kaon.client.channel import Endpoints
 from kaon.client.client import CALL, WATCH, Client
 from kaon.client.handle import RunHandle
@@ -144,6 +146,7 @@ class AsyncArtifacts:
     def __init__(self, sync: Artifacts) -> None:
         self.sync = sync
 
+    put = _calls(Artifacts.put)
     list = _streams(Artifacts.list)
     find = _calls(Artifacts.find)
     read = _streams(Artifacts.read)
@@ -165,6 +168,31 @@ class AsyncSchedules:
     backfill = _calls(Schedules.backfill)
     set_permits = _calls(Schedules.set_permits)
     permits = _calls(Schedules.permits)
+
+
+class AsyncAudit:
+    """The twin of `Audit`."""
+
+    def __init__(self, sync: Audit) -> None:
+        self.sync = sync
+
+    list = _streams(Audit.list)
+    export = _streams(Audit.export)
+
+
+class AsyncAccess:
+    """The twin of `Access`."""
+
+    def __init__(self, sync: Access) -> None:
+        self.sync = sync
+
+    whoami = _calls(Access.whoami)
+    create_token = _calls(Access.create_token)
+    tokens = _streams(Access.tokens)
+    revoke_token = _calls(Access.revoke_token)
+    put_tenant = _calls(Access.put_tenant)
+    tenants = _streams(Access.tenants)
+    tenant = _calls(Access.tenant)
 
 
 class AsyncModels:
@@ -203,6 +231,8 @@ class AsyncClient:
         self.artifacts = AsyncArtifacts(self.sync.artifacts)
         self.schedules = AsyncSchedules(self.sync.schedules)
         self.models = AsyncModels(self.sync.models)
+        self.audit = AsyncAudit(self.sync.audit)
+        self.access = AsyncAccess(self.sync.access)
 
     async def __aenter__(self) -> Self:
         return self
@@ -225,6 +255,8 @@ class AsyncClient:
     watch = _streams(Client.watch)
     history = _streams(Client.history)
     metrics = _calls(Client.metrics)
+    trials = _calls(Client.trials)
+    encode_params = _calls(Client.encode_params)
     download = _calls(Client.download)
     logs = _streams(Client.logs)
     whole_log = _streams(Client.whole_log)
