@@ -19,6 +19,7 @@ CONTENTS: dict[str, tuple[str, ...]] = {
         "docs/coming-from/*.md",
         "docs/console.md",
         "docs/operations.md",
+        "docs/security.md",
         "docs/closing.md",
         "docs/lines.md",
         "docs/alerts.md",

@@ -411,6 +411,23 @@ async def test_reflection_needs_a_caller_and_tells_the_methods() -> None:
     assert SERVICE in names
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/{SERVICE}/unary_unary/grpc.health.v1.Health/Check",
+        f"/grpc.health.v1.Health/../{SERVICE}/unary_unary",
+        f"//{SERVICE}/unary_unary",
+        f"/{SERVICE.upper()}/unary_unary",
+    ],
+)
+async def test_a_path_that_looks_like_that_of_health_leads_to_no_other_method(path: str) -> None:
+    async with serving(raising(AssertionError("reached"))) as (_, address):
+        async with aio.insecure_channel(address) as channel:
+            with pytest.raises(aio.AioRpcError) as told:
+                await channel.unary_unary(path)(b"")
+    assert told.value.code() in {StatusCode.UNIMPLEMENTED, StatusCode.PERMISSION_DENIED}
+
+
 async def test_an_address_that_is_taken_is_told() -> None:
     async with serving() as (_, address):
         with pytest.raises(Unavailable, match=f"cannot listen on {address}"):

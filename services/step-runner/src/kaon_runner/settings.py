@@ -85,8 +85,8 @@ class Settings:
     docker_host: str = ""
     # The model publisher's gRPC address, "host:port" (KAON_PUBLISHER).
     publisher: str = ""
-    # File with the token that a runner shows to the publisher, beside the lease of the step; empty: it shows none
-    # (KAON_PUBLISHER_TOKEN).
+    # File with the token that a runner shows to the publisher, beside the lease of the step; empty: it shows the token in
+    # KAON_TOKEN, if there is one (KAON_PUBLISHER_TOKEN).
     publisher_token: Path | None = None
     # Seconds between renewals of leases, and between heartbeats (KAON_RENEW_SECONDS).
     renew_seconds: float = 2.0

@@ -21,7 +21,7 @@ from kaonapi.model.v1 import model_pb2, model_pb2_grpc
 # override them.
 PATIENCE_VARIABLE = "KAON_PUBLISHER_PATIENCE_SECONDS"
 PATIENCE_SECONDS = 60.0
-# Names the file with the token that the runner shows.
+# Names the file with the token that the runner shows; without it KAON_TOKEN holds the token.
 TOKEN_VARIABLE = "KAON_PUBLISHER_TOKEN"
 # Status codes that concern the request; all others concern the publisher.
 _REFUSALS = frozenset(
@@ -89,12 +89,12 @@ def _security() -> ChannelSecurity:
 
 def _token(address: str, security: ChannelSecurity) -> tuple[tuple[str, str], ...]:
     """Return the metadata with the runner's token; none where it has none. The file is read each time: tokens rotate."""
-    path = os.environ.get(TOKEN_VARIABLE, "")
-    if not path:
+    path, token = os.environ.get(TOKEN_VARIABLE, ""), os.environ.get("KAON_TOKEN", "").strip()
+    if not path and not token:
         return ()
     try:
         security.check_token(address)
-        token = Path(path).read_text(encoding="ascii").strip()
+        token = Path(path).read_text(encoding="ascii").strip() if path else token
     except (InvalidValue, OSError, UnicodeDecodeError) as error:
         raise PlatformFault(
             f"{TOKEN_VARIABLE} cannot be shown to the publisher: {error}"
