@@ -75,7 +75,7 @@ class Api:
         if method.streams:
             await self._stream(request, method, grant, receive, send)
             return None
-        shown = await self._parts.backends.metadata_for(grant.principal)
+        shown = await self._parts.backends.metadata_for(grant)
         call = await read_call(request, method, grant, shown)
         reply = await pass_unary(await self._parts.backends.target(method), call, receive)
         return None if reply is None else Response(reply, media_type=asked.UNARY_TYPE)
@@ -101,7 +101,7 @@ class Api:
     ) -> None:
         """Answer with a stream, whose last envelope says how the call has ended: its HTTP status is always 200."""
         try:
-            shown = await self._parts.backends.metadata_for(grant.principal)
+            shown = await self._parts.backends.metadata_for(grant)
             call = await read_call(request, method, grant, shown)
             message = only_message(call.body)
             with self._parts.streams.opened(grant) as ending:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 
 from grpc import StatusCode, aio
@@ -12,8 +13,11 @@ from kaon_console.connect.codes import Code
 from kaon_console.connect.errors import CallFailed, failure_of
 from kaon_console.methods import Backend, Method
 from kaon_console.settings import Settings
+from kaon_console.tickets import Grant
 from kaon_service.access.calling import Calling
-from kaon_service.principal import Principal
+from kaon_service.access.remembered import Remembered
+from kaon_service.access.remote import RemoteAccess
+from kaon_service.access.static_tokens import CACHE_SECONDS
 from kaon_wire.errors import KaonError, Unavailable
 
 VIEW_SERVICE = "kaonapi.view.v1.ViewService"
@@ -53,6 +57,7 @@ class Backends:
 
     def __init__(self, settings: Settings, calling: Calling) -> None:
         self._calling = calling
+        self._tokens = Remembered(self._counts, CACHE_SECONDS)
         self._addresses: dict[Backend, str] = {
             Backend.COORDINATOR: settings.server,
             Backend.VIEW: settings.view,
@@ -76,19 +81,32 @@ class Backends:
         address = self._addresses[Backend.COORDINATOR]
         return address, self._channel(address, streams=False)
 
-    async def metadata_for(self, caller: Principal) -> tuple[tuple[str, str], ...]:
-        """Return the metadata of a call for a principal.
+    async def metadata_for(self, grant: Grant) -> tuple[tuple[str, str], ...]:
+        """Return the metadata of a call in a session.
 
         Raises:
-            CallFailed: The login of the person who has started this console has expired, or cannot be renewed now.
+            CallFailed: The token with which the session began has ended; or the login of the person who has started this console
+                has expired, or cannot be renewed now.
         """
         try:
+            if grant.token_id and not await self._tokens.get(grant.token_id):
+                raise CallFailed(
+                    Code.UNAUTHENTICATED, "the token of this session has ended: sign in again"
+                )
             # A login is renewed by its issuer.
-            return await asyncio.to_thread(self._calling.metadata_for, caller)
+            return await asyncio.to_thread(self._calling.metadata_for, grant.principal)
         except Unavailable as error:
             raise CallFailed(Code.UNAVAILABLE, str(error)) from error
         except KaonError as error:
             raise CallFailed(Code.UNAUTHENTICATED, str(error)) from error
+
+    async def _counts(self, token_id: str) -> bool:
+        """Return whether a static token has neither expired nor been revoked."""
+        _, channel = self.coordinator
+        token = await RemoteAccess(channel, lambda: self._calling.own_metadata).find(token_id)
+        if token is None or token.revoked:
+            return False
+        return token.expires_us is None or time.time() * 1e6 < token.expires_us
 
     async def close(self) -> None:
         """Cancel running calls, and close the channels."""

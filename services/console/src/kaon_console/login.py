@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,11 +89,20 @@ class Login:
         self.begin(answer, link.principal)
         return answer
 
-    def begin(self, answer: Response, principal: Principal) -> None:
-        """Make an answer begin a session."""
+    def begin(
+        self, answer: Response, principal: Principal, *, token_id: str = "", until: float = math.inf
+    ) -> None:
+        """Make an answer begin a session.
+
+        Args:
+            answer: to the browser.
+            principal: who logs in.
+            token_id: the static token with which the session ends.
+            until: when the session ends at the latest, in seconds since the epoch.
+        """
         answer.set_cookie(
             self.cookie,
-            self._parts.sessions.issue(principal),
+            self._parts.sessions.issue(principal, token_id=token_id, until=until),
             max_age=self._parts.session_seconds,
             path="/",
             httponly=True,

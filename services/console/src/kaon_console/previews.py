@@ -16,7 +16,6 @@ from kaon_console.backends import Backends, Target
 from kaon_console.connect.errors import CallFailed, failure_of
 from kaon_console.login import Login
 from kaon_console.methods import METHODS
-from kaon_service.principal import Principal, metadata_of
 from kaonapi.artifact.v1 import artifact_service_pb2 as a
 
 _TEXT = "text/plain; charset=utf-8"
@@ -80,7 +79,8 @@ class Previews:
         )
         try:
             target = await self._backends.target(_READ)
-            found = await _beginning(target, wish, grant.principal, self._most)
+            shown = await self._backends.metadata_for(grant)
+            found = await _beginning(target, wish, shown, self._most)
         except CallFailed as failure:
             return _told(failure.code.http, failure.message)
         if found.digest != request.query_params.get("digest", ""):
@@ -108,7 +108,7 @@ class Previews:
 
 
 async def _beginning(
-    target: Target, wish: a.ReadArtifactRequest, principal: Principal, most: int
+    target: Target, wish: a.ReadArtifactRequest, shown: tuple[tuple[str, str], ...], most: int
 ) -> _Beginning:
     """Return the first bytes of an artifact.
 
@@ -118,7 +118,7 @@ async def _beginning(
     method: aio.UnaryStreamMultiCallable[bytes, bytes] = target.channel.unary_stream(
         f"/{_READ.name}"
     )
-    stream = method(wish.SerializeToString(), metadata=metadata_of(principal), timeout=_SECONDS)
+    stream = method(wish.SerializeToString(), metadata=shown, timeout=_SECONDS)
     data, told = b"", a.RunArtifact()
     try:
         async for piece in stream:

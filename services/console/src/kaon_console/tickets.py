@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import secrets
 import time
@@ -29,6 +30,8 @@ class Grant:
     principal: Principal
     # Seconds since the epoch.
     expires: float
+    # The id of the static token with which it began, and with which it ends; empty without one.
+    token_id: str = ""
 
 
 class Tickets:
@@ -48,15 +51,22 @@ class Tickets:
         self._now = now
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def issue(self, principal: Principal) -> str:
-        """Make a new secret for somebody, and return it. Those that have expired are deleted."""
+    def issue(self, principal: Principal, *, token_id: str = "", until: float = math.inf) -> str:
+        """Make a new secret for somebody, and return it. Those that have expired are deleted.
+
+        Args:
+            principal: who it is for.
+            token_id: the static token with which it ends.
+            until: when it ends at the latest.
+        """
         self._sweep()
         secret = secrets.token_urlsafe(_SECRET_BYTES)
         told = {
             "tenant": principal.tenant,
             "name": principal.name,
             "roles": sorted(principal.roles),
-            "expires": self._now() + self._seconds,
+            "expires": min(self._now() + self._seconds, until),
+            "token": token_id,
         }
         path = self._path(_key(secret))
         partial = path.with_suffix(".new")
@@ -75,7 +85,13 @@ class Tickets:
         principal = Principal(
             tenant=told["tenant"], name=told["name"], roles=frozenset(told["roles"])
         )
-        grant = Grant(key=key, principal=principal, expires=told["expires"])
+        grant = Grant(
+            key=key,
+            principal=principal,
+            expires=told["expires"],
+            # Sessions of earlier versions have none.
+            token_id=told.get("token", ""),
+        )
         return grant if grant.expires > self._now() else None
 
     def spend(self, secret: str) -> Grant | None:

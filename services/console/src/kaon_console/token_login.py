@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 from urllib.parse import parse_qs
 
+import grpc
+import jwt
 import structlog
 from grpc import aio
 from starlette.requests import Request
@@ -42,12 +45,14 @@ class TokenLogin:
     async def serve(self, request: Request) -> Response:
         """Answer POST /login, a form with `token`: 204 with a session, or Connect's error."""
         try:
-            caller = await self._whose(await _token(request))
+            token = await _token(request)
+            caller = await self._whose(token)
         except CallFailed as failure:
             log.info("login refused", code=failure.code.text)
             return Response(failure.encoded(), failure.code.http, media_type="application/json")
         answer = Response(status_code=204)
-        self._login.begin(answer, caller)
+        # The session ends with what it began with.
+        self._login.begin(answer, caller, token_id=_static_id(token), until=_end(token))
         return answer
 
     async def _whose(self, token: str) -> Principal:
@@ -62,6 +67,9 @@ class TokenLogin:
         try:
             answer = await stub.WhoAmI(a.WhoAmIRequest(), metadata=shown, timeout=_SECONDS)
         except aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+                text = "this token does not count: it is unknown, has expired or was revoked"
+                raise CallFailed(Code.UNAUTHENTICATED, text) from error
             place = Backend.COORDINATOR.value
             raise failure_of(error, service=place, address=address) from error
         return _person(answer.caller)
@@ -81,6 +89,18 @@ def _person(caller: a.Caller) -> Principal:
         roles=frozenset(caller.roles),
         authentication=caller.authentication,
     )
+
+
+def _static_id(token: str) -> str:
+    """Return the id of a static token; empty for another one. The coordinator has accepted it."""
+    return token.split("_")[1] if token.startswith("kaon_") else ""
+
+
+def _end(token: str) -> float:
+    """Return when a JWT ends, in seconds since the epoch; never for another token. The coordinator has verified it."""
+    if token.count(".") != 2:
+        return math.inf
+    return float(jwt.decode(token, options={"verify_signature": False})["exp"])
 
 
 async def _token(request: Request) -> str:

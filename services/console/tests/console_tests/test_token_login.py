@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 import grpc
+import jwt
 import pytest
 import trustme
 
@@ -30,11 +31,35 @@ ANN = a.Caller(
     kind="person",
     authentication="token",
 )
+LIST_RUNS = "kaonapi.run.v1.RunService/ListRuns"
+JWT = jwt.encode({"exp": 4_000_000_000}, "x" * 32)
+ENDED_JWT = jwt.encode({"exp": 1_000}, "x" * 32)
 CALLERS = {
+    JWT: ANN,
+    ENDED_JWT: ANN,
+    "kaon_4_revoked": ANN,
     "kaon_1_ann": ANN,
     "kaon_2_runner": a.Caller(tenant="blue", name="r", kind="runner", authentication="token"),
     "kaon_3_off": a.Caller(tenant="blue", name="x", kind="person", authentication="off"),
 }
+
+
+# By id: whether it was revoked.
+REVOKED: dict[str, bool] = {}
+
+
+async def resolve_token(request: bytes, _context: Any) -> bytes:
+    """As the coordinator answers a service."""
+    token_id = a.ResolveTokenRequest.FromString(request).token_id
+    token = a.Token(token_id=token_id, caller=ANN)
+    if REVOKED.get(token_id):
+        token.revoke_time.GetCurrentTime()
+    return a.ResolveTokenResponse(token=token).SerializeToString()
+
+
+async def list_runs(_request: bytes, _context: Any) -> bytes:
+    """As the coordinator answers when there are no runs."""
+    return b""
 
 
 async def who_am_i(_request: bytes, context: Any) -> bytes:
@@ -48,7 +73,12 @@ async def who_am_i(_request: bytes, context: Any) -> bytes:
 @pytest.fixture(scope="module")
 def closed(console: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A console before a coordinator that authenticates."""
-    service = FakeService({"kaonapi.access.v1.AccessService/WhoAmI": who_am_i}, {})
+    methods = {
+        "kaonapi.access.v1.AccessService/WhoAmI": who_am_i,
+        "kaonapi.access.v1.AccessService/ResolveToken": resolve_token,
+        LIST_RUNS: list_runs,
+    }
+    service = FakeService(methods, {})
     with on_a_thread(service) as (port, _):
         settings = replace(
             console.settings,
@@ -73,10 +103,31 @@ def test_a_token_begins_a_session_of_its_holder(closed: Served) -> None:
     assert (told["tenant"], told["name"], told["roles"]) == ("blue", "ann", ["author", "operator"])
 
 
+def logged_in(closed: Served, token: str) -> Browser:
+    browser = Browser(closed.origin)
+    browser.cookie = log_in(browser, token).headers["set-cookie"].partition(";")[0]
+    return browser
+
+
+def test_a_session_ends_with_the_static_token_that_it_began_with(
+    closed: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert logged_in(closed, "kaon_1_ann").call(LIST_RUNS).status == 200
+    monkeypatch.setitem(REVOKED, "4", True)
+    refused = logged_in(closed, "kaon_4_revoked").call(LIST_RUNS)
+    assert refused.status == 401
+    assert "has ended: sign in again" in refused.json["message"]
+
+
+def test_a_session_ends_with_the_jwt_that_it_began_with(closed: Served) -> None:
+    assert logged_in(closed, JWT).call(LIST_RUNS).status == 200
+    assert logged_in(closed, ENDED_JWT).get("/session").status == 401
+
+
 @pytest.mark.parametrize(
     ("token", "status", "words"),
     [
-        ("kaon_9_nobody", 401, "no valid credentials"),
+        ("kaon_9_nobody", 401, "does not count"),
         ("kaon_2_runner", 403, "token of a runner"),
         ("kaon_3_off", 400, "authenticates nobody"),
         ("a b", 401, "no token"),
