@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from docsite import blocks
+from docsite import blocks, pages
 from docsite.__main__ import ROOT
 from kaon.cli import schedule_file
 from kaon.cli.main import execute
@@ -35,7 +35,9 @@ RUN = sorted(
 # Pages whose Python other tests build or run: test_docs.py and test_language_and_engine.py, test_sdk_page.py and test_testing.py,
 # test_reference_pages.py.
 BUILT = {DOCS / "workflows.md", DOCS / "sdk.md", DOCS / "model-format.md"}
-PAGES = sorted({ROOT / "README.md", ROOT / "sdk" / "README.md", *DOCS.rglob("*.md")})
+# All pages of the site, which are all of the repository: test_pages.py says so.
+_PATTERNS = [pattern for patterns in pages.CONTENTS.values() for pattern in patterns]
+PAGES = sorted({path for pattern in [pages.INDEX, *_PATTERNS] for path in ROOT.glob(pattern)})
 _RUN_ID = r"01[0-9a-z]{24}"
 # What differs from run to run.
 _VARIES = (
