@@ -23,13 +23,15 @@ import { notify } from "../run/notices";
 import { parseAnsi, plainText, type Style } from "./ansi";
 import { downloadLog } from "./download";
 import classes from "./LogView.module.css";
-import { useLog } from "./useLog";
+import { filterOf, useLog } from "./useLog";
 import { atEnd, type Item, isGap, type Line, lineName, STDERR, SYSTEM, search } from "./window";
 
 interface Props {
   runId: string;
   path: string;
   attempts: readonly Attempt[];
+  /** The moment that is shown, microseconds since the epoch; undefined is now. */
+  untilUs?: number | undefined;
   /** The line that the address names. */
   line: string;
   onLine: (line: string) => void;
@@ -38,11 +40,11 @@ interface Props {
 const ROW = 19;
 
 /** What a step printed, live. It follows the end only while the reader is there. */
-export function LogView({ runId, path, attempts, line, onLine }: Props) {
+export function LogView({ runId, path, attempts, untilUs, line, onLine }: Props) {
   const newest = attempts.at(-1)?.attempt ?? 0;
   const named = Number(line.split(".")[0]) || 0;
   const [chosen, setChosen] = useState(named);
-  const { log, version, ended, loaded, error, olderCursor, loadOlder } = useLog(runId, path, chosen);
+  const { log, version, ended, loaded, error, olderCursor, loadOlder } = useLog(runId, path, chosen, untilUs);
   const [stream, setStream] = useState("all");
   const [text, setText] = useState("");
   const [wanted] = useDebouncedValue(text, 200);
@@ -54,7 +56,7 @@ export function LogView({ runId, path, attempts, line, onLine }: Props) {
   const items = useMemo(() => chosenItems(log.items(), stream), [log, version, stream]);
   const found = useMemo(() => search(items, wanted, plainText), [items, wanted]);
   const hits = useMemo(() => new Set(found.places), [found]);
-  const everywhere = useMatches(runId, path, chosen, stream, wanted);
+  const everywhere = useMatches(runId, path, chosen, untilUs, stream, wanted);
   const rows = useVirtualizer({
     count: items.length,
     getScrollElement: () => scroller.current,
@@ -165,7 +167,7 @@ export function LogView({ runId, path, attempts, line, onLine }: Props) {
         </Tooltip>
       </div>
       {items.length === 0 ? (
-        <EmptyState title={ended || newest === 0 ? "The step printed nothing" : "The step has printed nothing yet"} />
+        <EmptyState title={emptyTitle(untilUs !== undefined, ended || newest === 0)} />
       ) : (
         <div
           ref={scroller}
@@ -214,13 +216,22 @@ export function LogView({ runId, path, attempts, line, onLine }: Props) {
             leftSection={<IconArrowBarToDown size={13} />}
             onClick={() => setFollowing(true)}
           >
-            {ended ? "To the end" : "Follow"}
+            {ended || untilUs !== undefined ? "To the end" : "Follow"}
           </Button>
         )}
-        {following && !ended && <span className={classes.live}>follows the end</span>}
+        {untilUs !== undefined ? (
+          <span>as they stood at the moment that is shown</span>
+        ) : (
+          following && !ended && <span className={classes.live}>follows the end</span>
+        )}
       </div>
     </section>
   );
+}
+
+function emptyTitle(past: boolean, ended: boolean): string {
+  if (past) return "The step had printed nothing by then";
+  return ended ? "The step printed nothing" : "The step has printed nothing yet";
 }
 
 function chosenItems(items: readonly Item[], stream: string): readonly Item[] {
@@ -229,12 +240,22 @@ function chosenItems(items: readonly Item[], stream: string): readonly Item[] {
 }
 
 /** How often a text is found in the whole log, counted by the server. */
-function useMatches(runId: string, path: string, attempt: number, stream: string, text: string) {
+function useMatches(
+  runId: string,
+  path: string,
+  attempt: number,
+  untilUs: number | undefined,
+  stream: string,
+  text: string,
+) {
   const streams = stream === "all" ? [] : [stream === "stderr" ? Stream.STDERR : Stream.STDOUT];
   return useQuery({
-    queryKey: ["log-matches", runId, path, attempt, stream, text],
+    queryKey: ["log-matches", runId, path, attempt, untilUs, stream, text],
     queryFn: ({ signal }) =>
-      views.countLogs({ filter: { runId, path, attempt, streams, text, ignoreCase: true } }, { signal }),
+      views.countLogs(
+        { filter: { ...filterOf(runId, path, attempt, untilUs), streams, text, ignoreCase: true } },
+        { signal },
+      ),
     enabled: text !== "",
     staleTime: 5_000,
   });

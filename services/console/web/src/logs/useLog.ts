@@ -22,8 +22,12 @@ export interface Log {
   readonly loadOlder: () => Promise<void>;
 }
 
-/** The newest lines of a step, live; older ones on demand. Neither the whole log nor a long one is ever in memory. */
-export function useLog(runId: string, path: string, attempt: number): Log {
+/**
+ * The newest lines of a step, live, or those up to a moment; older ones on demand. Neither the whole log nor a long one is ever in memory.
+ *
+ * @param untilUs - microseconds since the epoch; undefined follows what is printed.
+ */
+export function useLog(runId: string, path: string, attempt: number, untilUs: number | undefined): Log {
   const log = useRef(new LogWindow());
   const [version, setVersion] = useState(0);
   const [ended, setEnded] = useState(false);
@@ -44,12 +48,13 @@ export function useLog(runId: string, path: string, attempt: number): Log {
     };
     let leave = (): void => undefined;
     const start = async (): Promise<void> => {
-      const filter = { runId, path, attempt };
+      const filter = filterOf(runId, path, attempt, untilUs);
       const page = await views.queryLogs({ filter, backwards: true, pageSize: TAIL }, { signal: controller.signal });
       fresh.append(page.entries.map(lineOfEntry));
       setOlder(page.olderCursor);
       setLoaded(true);
       draw();
+      if (untilUs !== undefined) return;
       const topic = create(LogsTopicSchema, { runId, path, attempt, tail: TAIL });
       leave = follow({ case: "logs", value: topic }, ({ update }) => {
         if (update.case !== "logs") return;
@@ -66,15 +71,20 @@ export function useLog(runId: string, path: string, attempt: number): Log {
       cancelAnimationFrame(frame);
       leave();
     };
-  }, [runId, path, attempt]);
+  }, [runId, path, attempt, untilUs]);
   const loadOlder = useCallback(async () => {
-    const filter = { runId, path, attempt };
+    const filter = filterOf(runId, path, attempt, untilUs);
     const page = await views.queryLogs({ filter, cursor: olderCursor, backwards: true, pageSize: PAGE });
     log.current.prepend(page.entries.map(lineOfEntry));
     setOlder(page.olderCursor);
     setVersion((before) => before + 1);
-  }, [runId, path, attempt, olderCursor]);
+  }, [runId, path, attempt, untilUs, olderCursor]);
   return { log: log.current, version, ended, loaded, error, olderCursor, loadOlder };
+}
+
+/** What is asked for: lines before a moment, where one is shown. */
+export function filterOf(runId: string, path: string, attempt: number, untilUs: number | undefined) {
+  return { runId, path, attempt, untilUs: BigInt(untilUs ?? 0) };
 }
 
 function appendLines(log: LogWindow, lines: LogLines): void {

@@ -59,8 +59,9 @@ export const commands = {
     runs.retryRun({ runId, path, reason, dryRun }),
   restart: (runId: string, path: string, reason: string, dryRun = false) =>
     runs.restartRun({ runId, path, reason, dryRun }),
-  fork: (runId: string, seq: number, reset: string[], key: string, dryRun = false) =>
-    runs.forkRun({ runId, seq: BigInt(seq), reset, idempotencyKey: dryRun ? "" : key, dryRun }),
+  /** An empty version is that of the run. */
+  fork: (runId: string, seq: number, version: string, key: string, dryRun = false) =>
+    runs.forkRun({ runId, seq: BigInt(seq), version, idempotencyKey: dryRun ? "" : key, dryRun }),
   priority: (runId: string, priority: number) => runs.setRunPriority({ runId, priority }),
   answer: (runId: string, path: string, approved: boolean, comment: string) =>
     runs.answerGate({ runId, path, approved, comment }),

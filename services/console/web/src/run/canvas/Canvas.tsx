@@ -11,7 +11,7 @@ import {
   useStore as useFlow,
   useReactFlow,
 } from "@xyflow/react";
-import { type KeyboardEvent, useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { type KeyboardEvent, useCallback, useEffect, useMemo, useRef, useState, type WheelEvent } from "react";
 import { EmptyState, ErrorState, LoadingState } from "../../common/states";
 import { formatCount } from "../../common/text";
 import { useRunPage } from "../context";
@@ -62,6 +62,39 @@ export function Canvas() {
   );
 }
 
+const MOST_ZOOM = 2.5;
+/** So much further the wheel must turn once nothing can be larger: then somebody means it. */
+const PUSH = 300;
+
+/** Who zooms on where the drawing is at its largest wants what is inside: calls with the name of the node under the pointer. */
+function useZoomInto(getZoom: () => number, enter: (name: string) => void): (event: WheelEvent) => void {
+  const pushed = useRef(0);
+  return (event) => {
+    if (event.deltaY >= 0 || getZoom() < MOST_ZOOM * 0.99) {
+      pushed.current = 0;
+      return;
+    }
+    pushed.current -= event.deltaY;
+    const id = (event.target as Element).closest(".react-flow__node")?.getAttribute("data-id");
+    if (pushed.current < PUSH || !id) return;
+    pushed.current = 0;
+    enter(id);
+  };
+}
+
+/** The path of the innermost foreach that a node is or stands in, of those that have begun. */
+function foreachAround(node: GraphNode | undefined, pathOf: (name: string) => string | undefined): string | undefined {
+  for (let each = node; each !== undefined; each = each.parent) {
+    const path = each.kind === "forEach" ? pathOf(each.name) : undefined;
+    if (path !== undefined) return path;
+  }
+  return undefined;
+}
+
+function stateOf(nodes: readonly Node[], name: string): CardData["state"] {
+  return nodes.map(({ data }) => data as Partial<CardData>).find(({ node }) => node?.name === name)?.state;
+}
+
 interface FlowProps {
   graph: GraphModel;
   layout: Layout;
@@ -91,6 +124,10 @@ function Flow({ graph, layout, closed, direction, toggle, size }: FlowProps) {
     );
     return () => cancelAnimationFrame(frame);
   }, [shape, layout, size, direction, setViewport]);
+  const into = useZoomInto(getZoom, (name) => {
+    const path = foreachAround(graph.byName.get(name), (each) => stateOf(nodes, each)?.block?.path);
+    if (path !== undefined) go({ cells: path, step: "" });
+  });
   const move = (event: KeyboardEvent): void => {
     const next = neighbour(layout, seen.nodes, nodeName(search.step), event.key);
     if (next === undefined) return;
@@ -108,6 +145,7 @@ function Flow({ graph, layout, closed, direction, toggle, size }: FlowProps) {
       // biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard cursor of the drawing.
       tabIndex={0}
       onKeyDown={move}
+      onWheelCapture={into}
     >
       <ReactFlow
         nodes={nodes}
@@ -119,7 +157,7 @@ function Flow({ graph, layout, closed, direction, toggle, size }: FlowProps) {
         elementsSelectable={false}
         disableKeyboardA11y
         minZoom={0.04}
-        maxZoom={2.5}
+        maxZoom={MOST_ZOOM}
         onlyRenderVisibleElements={nodes.length > 120}
         onNodeClick={(_event, node) => {
           if (node.type === "card") go({ step: pathFor((node.data as CardData).node, nodes) });

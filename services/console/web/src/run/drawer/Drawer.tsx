@@ -95,7 +95,7 @@ function Crumbs({ path }: { path: string }) {
 }
 
 function StepPanel({ path }: { path: string }) {
-  const { search, go, runId, seq } = useRunPage();
+  const { search, go, runId, seq, view } = useRunPage();
   const step = useStep(path);
   const data = step.data;
   if (step.error && !data) return <ErrorState error={step.error} retry={() => void step.refetch()} />;
@@ -123,6 +123,7 @@ function StepPanel({ path }: { path: string }) {
           runId={runId}
           path={path}
           attempts={data.attempts}
+          untilUs={seq === undefined ? undefined : Number(view.timeUs) + 1}
           line={search.line}
           onLine={(line) => go({ line }, { replace: true })}
         />

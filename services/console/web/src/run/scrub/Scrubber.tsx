@@ -1,8 +1,9 @@
-import { ActionIcon, Button, Modal, Tooltip } from "@mantine/core";
+import { ActionIcon, Button, Modal, SegmentedControl, Tooltip } from "@mantine/core";
 import { IconChevronLeft, IconChevronRight, IconGitFork, IconPlayerTrackNext } from "@tabler/icons-react";
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { type PointerEvent, useMemo, useRef, useState } from "react";
+import { workflows } from "../../api/transport";
 import { formatCount, shortVersion } from "../../common/text";
 import { formatClock, formatDuration, millisOf } from "../../common/time";
 import { useZone } from "../../common/zone";
@@ -127,15 +128,18 @@ export function Scrubber({ scrub, spans }: { scrub: Scrub; spans: Spans | undefi
 }
 
 function ForkDialog({ seq, close }: { seq: number; close: () => void }) {
-  const { runId } = useRunPage();
+  const { runId, live } = useRunPage();
   const navigate = useNavigate();
   const [key] = useState(idempotencyKey);
+  const [version, setVersion] = useState("");
+  const newest = useNewestVersion(live.run?.workflow ?? "", live.run?.version ?? "");
   const plan = useQuery({
-    queryKey: ["plan", "fork", runId, seq],
-    queryFn: async () => (await commands.fork(runId, seq, [], key, true)).plan,
+    queryKey: ["plan", "fork", runId, seq, version],
+    queryFn: async () => (await commands.fork(runId, seq, version, key, true)).plan,
   });
   const send = useMutation({
-    mutationFn: () => commands.fork(runId, seq, [], key),
+    // Another version is another command: the one that was sent may have been accepted.
+    mutationFn: () => commands.fork(runId, seq, version, `${key}-${shortVersion(version)}`),
     onSuccess: ({ run }) => {
       close();
       notify(`Forked from event ${seq}: run ${run?.runId} goes on from there.`);
@@ -146,6 +150,17 @@ function ForkDialog({ seq, close }: { seq: number; close: () => void }) {
     <Modal opened onClose={close} title={`Fork from event ${seq}`} centered size={460}>
       <div className={actions.form}>
         <p>A new run begins with the state after this event. What had ended is kept, what was active begins anew.</p>
+        {newest !== undefined && (
+          <SegmentedControl
+            aria-label="Version of the new run"
+            value={version}
+            onChange={setVersion}
+            data={[
+              { value: "", label: `Its version, ${shortVersion(live.run?.version ?? "")}` },
+              { value: newest, label: `The current one, ${shortVersion(newest)}` },
+            ]}
+          />
+        )}
         <Plan plan={plan.data} error={plan.error} />
         {send.error && <Refusal error={send.error} />}
         <div className={actions.buttons}>
@@ -163,6 +178,16 @@ function ForkDialog({ seq, close }: { seq: number; close: () => void }) {
       </div>
     </Modal>
   );
+}
+
+/** The current version of a workflow; undefined while it is not known, and when a run has it already. */
+function useNewestVersion(name: string, known: string): string | undefined {
+  const { data } = useQuery({
+    queryKey: ["workflow", name, ""],
+    queryFn: async ({ signal }) => (await workflows.getWorkflow({ name }, { signal })).workflow?.version,
+    enabled: name !== "",
+  });
+  return data === undefined || data === "" || data === known ? undefined : data;
 }
 
 const BARS = 120;
