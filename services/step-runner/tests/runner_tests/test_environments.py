@@ -97,10 +97,13 @@ def test_what_cannot_be_built_fails_the_step_with_uvs_message(
     system: MemorySystem, tmp_path: Path
 ) -> None:
     code = bundle(system.settings.artifacts, tmp_path, "./no-such-package-1.0-py3-none-any.whl\n")
-    error = run(system, greet(code)).failed.error
+    wanted = greet(code)
+    error = run(system, wanted).failed.error
     assert (error.type, error.error_class) == ("Environment", step_pb2.ERROR_CLASS_USER)
     assert "needs.txt" in error.message
     assert "no-such-package" in error.message
+    # While it was built, the step's log said so.
+    assert "environment of needs.txt is being built" in system.lines(wanted.key)[0].text
     assert not [
         path
         for path in (system.settings.cache_directory / "environments").iterdir()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +183,14 @@ class Execution:
         else:
             self._in_worker.renew(seconds)
 
+    def _tell_building(self) -> None:
+        """Tell in the step's log that its environment is being built: until then it does not start."""
+        file = self.lease.request.spec.requirements_file
+        self._reporter.log.remark(
+            f"the environment of {file} is being built at this runner, once; the step starts when it is there"
+        )
+        self._reporter.log.flush()
+
     async def _attempt(self) -> Result:
         """Execute the attempt; return None when it was stopped before it began."""
         request = self.lease.request
@@ -198,9 +207,13 @@ class Execution:
             )
         quick = self._around.preparer.is_quick(request.spec)
         step = (
-            self._around.preparer.prepare(request)
+            self._around.preparer.prepare(request, self._tell_building)
             if quick
-            else await self._around.off_loop(self._around.preparer.prepare, request)
+            else await self._around.off_loop(
+                self._around.preparer.prepare,
+                request,
+                partial(asyncio.get_running_loop().call_soon_threadsafe, self._tell_building),
+            )
         )
         self._step = step
         try:

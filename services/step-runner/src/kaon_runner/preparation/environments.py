@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote
@@ -47,6 +47,10 @@ _UNREACHABLE = (
 _ASK = "import platform, sysconfig; print(platform.python_version(), sysconfig.get_path('purelib'), sep='\\n')"
 
 
+def _nothing() -> None:
+    """Tell nobody."""
+
+
 class Environments:
     """Builds and caches environments. Thread-safe, also between processes.
 
@@ -61,8 +65,12 @@ class Environments:
         self._base: tuple[str, str] | None = None
         self._running: set[subprocess.Popen[str]] = set()
 
-    def python_of(self, requirements: Path) -> str:
+    def python_of(self, requirements: Path, building: Callable[[], object] = _nothing) -> str:
         """Return the interpreter of the file's environment; build it when it is missing, which may take minutes.
+
+        Args:
+            requirements: The file.
+            building: Called before it is built, or while another process builds it.
 
         Raises:
             UserStepError: The environment cannot be built from this file; the message is uv's.
@@ -72,6 +80,7 @@ class Environments:
         target = self._root / _digest(requirements, version, packages)
         try:
             if not target.exists():
+                building()
                 self._root.mkdir(parents=True, exist_ok=True)
                 with _locked(target.with_suffix(".lock")):
                     if not target.exists():

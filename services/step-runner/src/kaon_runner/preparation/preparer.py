@@ -71,8 +71,12 @@ class Preparer:
             )
         )
 
-    def prepare(self, request: step_pb2.StepRequest) -> PreparedStep:
+    def prepare(self, request: step_pb2.StepRequest, building: Callable[[], object]) -> PreparedStep:
         """Return the step with fetched inputs and unpacked code. May take long for large artifacts.
+
+        Args:
+            request: The step.
+            building: Called, in this thread, before the step's environment is built.
 
         Raises:
             UserStepError: The step's environment cannot be built, or an input names an invalid artifact.
@@ -92,13 +96,17 @@ class Preparer:
             scratch=scratch,
             resources=request.resources,
         )
-        return replace(step, python=self._python_of(step)) if spec.requirements_file else step
+        return (
+            replace(step, python=self._python_of(step, building))
+            if spec.requirements_file
+            else step
+        )
 
-    def _python_of(self, step: PreparedStep) -> str:
+    def _python_of(self, step: PreparedStep, building: Callable[[], object]) -> str:
         place = step.spec.code_bundle, step.spec.requirements_file
         if place not in self._pythons:
             self._pythons[place] = self._environments.python_of(
-                step.bundle_file(step.spec.requirements_file)
+                step.bundle_file(step.spec.requirements_file), building
             )
         return self._pythons[place]
 
