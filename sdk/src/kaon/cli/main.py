@@ -14,6 +14,7 @@ from kaon.cli.commands import (
     audit,
     compare,
     doctor,
+    export,
     graph,
     login,
     logs,
@@ -126,6 +127,7 @@ for _heading, _commands in _COMMANDS.items():
     for _name, _function in _commands.items():
         app.command(_name, rich_help_panel=_heading)(_function)
 app.add_typer(artifacts.app, name="artifacts", rich_help_panel="Look at runs")
+app.add_typer(export.app, name="export", rich_help_panel="Look at runs")
 app.add_typer(schedules.app, name="schedule", rich_help_panel="The system")
 app.add_typer(permits.app, name="permits", rich_help_panel="The system")
 app.add_typer(models.app, name="models", rich_help_panel="The system")
