@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import typer
-from sdk_api_server import World, short_history
+from sdk_api_server import World, event, short_history
 
 from kaon.cli import plugins
 from kaon.cli.commands import steer
@@ -22,7 +22,7 @@ from kaon.cli.main import app, execute
 from kaon_wire.version import VERSION
 from kaonapi.log.v1 import log_pb2
 from kaonapi.model.v1 import model_pb2
-from kaonapi.run.v1 import run_pb2
+from kaonapi.run.v1 import history_pb2, run_pb2
 from kaonapi.schedule.v1 import schedule_pb2
 from kaonapi.step.v1 import step_pb2
 
@@ -139,6 +139,24 @@ def test_help_shows_what_stands_in_brackets_and_keeps_the_order_of_its_groups(ka
         ]
         for bracketed in re.findall(r"\[[a-z_]+\]", " ".join(texts).replace("\\[", "[")):
             assert bracketed in shown, words
+
+
+def test_the_help_of_every_command_is_written_in_one_style() -> None:
+    """A sentence with a verb first, an example under "\\b" that calls the command, and a sentence for each option."""
+    for words, command in _commands((), typer.main.get_command(app)):
+        if getattr(command, "commands", None):
+            continue
+        told, _, example = (command.help or "").partition("\b\n")
+        summary = told.strip().split("\n\n")[0]
+        assert summary.endswith("."), words
+        assert summary[0].isupper(), words
+        assert not re.match(r"\w+[^s]s ", summary), f"{words}: begin with a verb, as in 'Print ...'"
+        assert f"kaon {' '.join(words)}" in example, f"{words}: show a call of it"
+        for option in command.params:
+            if option.name not in ("help", "install_completion", "show_completion"):
+                text = getattr(option, "help", None) or ""
+                assert text.rstrip().endswith("."), (words, option.name)
+                assert text[0].isupper(), (words, option.name)
 
 
 def _commands(words: tuple[str, ...], command: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -439,6 +457,39 @@ def test_trials_are_compared_by_their_metrics_and_show_their_hyper_parameters(
     assert "no sweep or foreach 'x'" in kaon("trials", "r1", "x")[2]
     assert "rate=1" in kaon("show", "r1")[1]
     assert 'item of t[1] = {"rate":1}' in kaon("show", "r1", "t[1]/train")[1]
+
+
+def test_an_artifact_and_a_model_are_followed_both_ways(
+    kaon: Kaon, world: World, flow: str
+) -> None:
+    kaon("submit", flow)
+    data, model = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
+
+    def text(digest: str) -> str:
+        return json.dumps({"artifact": {"uri": "file:///x", "digest": digest, "type": "dataset"}})
+
+    world.runs["r1"].params_json["n"] = text(data)
+    world.runs["r1"].last_seq = 2
+    ready = history_pb2.StepBecameReady(path="train", inputs_json={"rows": f"[{text(data)}]"})
+    ended = history_pb2.StepEndedEvent(path="train", outputs_json={"model": text(model), "n": "1"})
+    world.history = [event(1, step_became_ready=ready), event(2, step_ended=ended)]
+    lineage = model_pb2.Lineage(run_id="r1", workflow="w", step="train", data_digests=[data])
+    version = model_pb2.ModelVersion(
+        model="shop", version=3, artifact_digest=model, lineage=lineage
+    )
+    world.announcements = [model_pb2.Announcement(version=version)]
+
+    def told(target: str) -> list[tuple[str, str, str]]:
+        lines = kaon("lineage", target, "--json")[1].splitlines()
+        return [(each["how"], each["step"], each["name"]) for each in map(json.loads, lines)]
+
+    used = [("given", "", "n"), ("used", "train", "rows")]
+    assert told(data[:20]) == [*used, ("published", "train", "shop 3")]
+    assert told("b" * 64) == [("made", "train", "model"), ("published", "train", "shop 3")]
+    assert told("shop@3") == [*used, ("made", "train", "model"), ("published", "train", "shop 3")]
+    assert "made of sha256:bbbbbbbbbbbb by step train of run r1" in kaon("lineage", "shop")[1]
+    assert kaon("lineage", f"sha256:{'c' * 64}")[0] == 1
+    assert "MODEL@VERSION" in kaon("lineage", "shop@x")[2]
 
 
 def test_the_only_approval_that_waits_needs_no_path(

@@ -16,6 +16,7 @@ from kaon.cli.commands import (
     doctor,
     export,
     graph,
+    lineage,
     login,
     logs,
     models,
@@ -106,6 +107,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "verify": show.verify,
         "diff": compare.diff,
         "trials": trials.trials,
+        "lineage": lineage.lineage,
     },
     "Steer runs": {
         "cancel": steer.cancel,

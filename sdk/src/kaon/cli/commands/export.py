@@ -47,7 +47,7 @@ def mlflow(
     state: options.State = None,
     server: options.Server = options.SERVER,
 ) -> None:
-    """Copy the parameters, metrics and artifacts of an ended run to MLflow, as a run there. Needs kaon[mlflow].
+    """Copy the parameters, metrics and artifacts of an ended run to MLflow, as a run there. Needs kaon\\[mlflow].
 
     A second export of the same run is refused: its first copy is found by the tag kaon.run_id.
 

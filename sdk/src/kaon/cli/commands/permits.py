@@ -13,7 +13,9 @@ app = typer.Typer(help="Limit how many steps of a tag run concurrently.", no_arg
 
 @app.command("set")
 def set_permits(
-    tag: Annotated[str, typer.Argument(metavar="TAG", show_default=False)],
+    tag: Annotated[
+        str, typer.Argument(metavar="TAG", help="The tag of the steps.", show_default=False)
+    ],
     limit: Annotated[
         int,
         typer.Argument(

@@ -14,7 +14,9 @@ app = typer.Typer(help="Make and list tenants.", no_args_is_help=True)
 
 @app.command("put")
 def put(
-    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Name of the tenant.", show_default=False)
+    ],
     enabled: Annotated[
         bool | None,
         typer.Option(
