@@ -99,6 +99,7 @@ def export(client: Client, run_id: str, target: Target, *, artifacts: bool = Tru
 
 
 def _mlflow() -> Any:
+    # It takes seconds to load.
     try:
         import mlflow
         import mlflow.exceptions

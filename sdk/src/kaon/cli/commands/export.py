@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from kaon.cli import options, output
+from kaon.client.mlflow_export import Target, export
 
 app = typer.Typer(
     name="export",
@@ -55,9 +56,6 @@ def mlflow(
     kaon export mlflow 01JD3Z... --to http://mlflow:5000
     kaon export mlflow 01JD3Z... --to sqlite:///mlflow.db --experiment recommendations
     """
-    # MLflow's client takes seconds to load.
-    from kaon.client.mlflow_export import Target, export
-
     with options.reached(server=server, state=state) as client:
         copied = export(client, run, Target(uri=to, experiment=experiment), artifacts=artifacts)
     output.say(

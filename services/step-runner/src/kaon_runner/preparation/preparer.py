@@ -71,7 +71,9 @@ class Preparer:
             )
         )
 
-    def prepare(self, request: step_pb2.StepRequest, building: Callable[[], object]) -> PreparedStep:
+    def prepare(
+        self, request: step_pb2.StepRequest, building: Callable[[], object]
+    ) -> PreparedStep:
         """Return the step with fetched inputs and unpacked code. May take long for large artifacts.
 
         Args:
