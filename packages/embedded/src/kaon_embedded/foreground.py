@@ -112,7 +112,7 @@ def _call(wanted: Wanted, request: step_pb2.StepRequest, scratch: Path) -> int:
         scratch=(scratch / "scratch").as_uri(),
         incarnation="foreground",
         environments=Environments(settings.cache_directory, python=settings.python),
-    ).prepare(request)
+    ).prepare(request, lambda: output.note("The environment of the step is being built."))
     prepared.directory.create()
     context = StepContext(json.loads(prepared.context_json), _tell)
     before, root = Path.cwd(), str(wanted.workflow.root)

@@ -131,7 +131,7 @@ class InProcess(Execution):
         request = self.lease.request
         if not self._stage.performs(request.spec.type):
             return await super()._attempt()
-        step = await self._around.off_loop(self._around.preparer.prepare, request)
+        step = await self._prepared(request)
         self._step = step
         try:
             if request.spec.exclusive:

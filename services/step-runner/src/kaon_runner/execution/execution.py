@@ -191,6 +191,11 @@ class Execution:
         )
         self._reporter.log.flush()
 
+    async def _prepared(self, request: step_pb2.StepRequest) -> PreparedStep:
+        """Prepare the step on a thread; its log tells when that builds an environment."""
+        tell = partial(asyncio.get_running_loop().call_soon_threadsafe, self._tell_building)
+        return await self._around.off_loop(lambda: self._around.preparer.prepare(request, tell))
+
     async def _attempt(self) -> Result:
         """Execute the attempt; return None when it was stopped before it began."""
         request = self.lease.request
@@ -209,11 +214,7 @@ class Execution:
         step = (
             self._around.preparer.prepare(request, self._tell_building)
             if quick
-            else await self._around.off_loop(
-                self._around.preparer.prepare,
-                request,
-                partial(asyncio.get_running_loop().call_soon_threadsafe, self._tell_building),
-            )
+            else await self._prepared(request)
         )
         self._step = step
         try:
