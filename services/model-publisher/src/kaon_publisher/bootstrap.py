@@ -21,7 +21,7 @@ from kaon_publisher.pushing import LayoutTarget, RegistryTarget
 from kaon_publisher.service import ModelServicer
 from kaon_publisher.settings import Settings
 from kaon_publisher.store.registry import ModelStore
-from kaon_service.access.access_settings import check_listeners
+from kaon_service.access.access_settings import Auth, check_listeners
 from kaon_service.access.building import guard_of
 from kaon_service.access.calling import calling
 from kaon_service.access.rates import Rates
@@ -57,6 +57,7 @@ class Application:
         access, how = settings.calls.access, calling("publisher", settings.calls.access)
         self._coordinator = how.channels.open_async(settings.server)
         known = RemoteAccess(self._coordinator, lambda: how.own_metadata)
+        self._lacks = known.missing_artifacts if access.auth is Auth.ON else None
         guard = guard_of(
             access,
             tokens=known,
@@ -88,7 +89,11 @@ class Application:
                 token=self._settings.metrics_token,
             )
         servicer = ModelServicer(
-            store=self._store, publishing=publishing, notifier=self._notifier, metrics=metrics
+            store=self._store,
+            publishing=publishing,
+            notifier=self._notifier,
+            metrics=metrics,
+            lacks=self._lacks,
         )
         model_pb2_grpc.add_ModelServiceServicer_to_server(servicer, self._server.grpc)
         self._auditing.add_to(self._server.grpc)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import structlog
 from google.protobuf import timestamp_pb2
@@ -23,13 +23,17 @@ from kaon_service.access.credentials import Forbidden
 from kaon_service.page_tokens import Window, window
 from kaon_service.roles import Kind
 from kaon_telemetry.metrics import PublisherMetrics
-from kaon_wire.errors import InvalidValue, KaonError
+from kaon_wire.errors import InvalidValue, KaonError, NotFound
 from kaonapi.model.v1 import model_pb2, model_pb2_grpc
 
 log = structlog.get_logger(__name__)
 
 # Seconds between watchers' reads for announcements of other processes.
 LOOK_SECONDS = 1.0
+
+
+# Returns those of the digests of which a tenant does not have the artifacts.
+Lacks: TypeAlias = Callable[[str, Collection[str]], Awaitable[Sequence[str]]]
 
 
 class ModelServicer(model_pb2_grpc.ModelServiceServicer):
@@ -41,6 +45,7 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
         store: ModelStore,
         publishing: Publishing,
         notifier: Notifier,
+        lacks: Lacks | None = None,
         now_us: Callable[[], int] | None = None,
         metrics: PublisherMetrics | None = None,
     ) -> None:
@@ -48,6 +53,8 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
         self._store = store
         self._publishing = publishing
         self._notifier = notifier
+        # None: without authentication everybody has everything.
+        self._lacks = lacks
         self._now_us = now_us or (lambda: time.time_ns() // 1000)
 
     async def PublishModel(  # noqa: N802
@@ -80,6 +87,7 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
         key, payload = request.idempotency_key, payload_digest(request)
         known = await asyncio.to_thread(self._store.published, tenant, key, payload)
         if known is None:
+            await self._check_artifact(tenant, request.artifact_digest)
             stages = self._publishing.prepare(tenant, request)
             record = None
             while (response := await asyncio.to_thread(_next, stages)) is not None:
@@ -95,6 +103,16 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
             message=f"{known.model} version {known.version}",
             version=known,
         )
+
+    async def _check_artifact(self, tenant: str, digest: str) -> None:
+        """Check that a tenant has the artifact that it publishes: knowing a digest gives nothing.
+
+        Raises:
+            NotFound: It does not, whether or not there is such an artifact.
+            Unavailable: The coordinator, which knows, does not answer.
+        """
+        if self._lacks is not None and await self._lacks(tenant, [digest]):
+            raise NotFound(f"there is no artifact {digest}")
 
     async def ListModels(  # noqa: N802
         self, request: model_pb2.ListModelsRequest, context: Any

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+import grpc
 import hostile_calls
 import other_tenants
+import pytest
 from grpc import aio
 
 from kaon_artifacts import ArtifactStore
@@ -93,3 +96,38 @@ async def _check(channel: aio.Channel, case: other_tenants.Case) -> None:
     if case.method.name in _SWITCHES and case.kind == "model":
         assert wanted.startswith("NOT_FOUND"), wanted
         assert await told("alpha-model") != wanted, str(case)
+
+
+async def test_only_an_artifact_of_the_tenant_is_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(
+        address="127.0.0.1:0",
+        database=f"sqlite:///{tmp_path}/models.db",
+        artifacts=(tmp_path / "artifacts").as_uri(),
+        layouts=tmp_path / "layouts",
+    )
+    kept = ArtifactStore(settings.artifacts).put_directory(write_model(tmp_path / "model"), "model")
+    has = {"alpha": [kept.digest], "zulu": list[str]()}
+
+    async def lacks(tenant: str, digests: Collection[str]) -> list[str]:
+        return [digest for digest in digests if digest not in has[tenant]]
+
+    application = Application(settings)
+    # As with authentication, where a coordinator is asked.
+    monkeypatch.setattr(application, "_lacks", lacks)
+    port = await application.start()
+    async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub = model_pb2_grpc.ModelServiceStub(channel)
+        texts = set()
+        for digest in (kept.digest, f"sha256:{'0' * 64}"):
+            request = _publication("zulu", kept, "k")
+            request.artifact_digest = digest
+            with pytest.raises(aio.AioRpcError) as refused:
+                assert [each async for each in stub.PublishModel(request, metadata=ZULU)]
+            assert refused.value.code() == grpc.StatusCode.NOT_FOUND
+            texts.add((refused.value.details() or "").replace(digest, "DIGEST"))
+        assert len(texts) == 1
+        mine = stub.PublishModel(_publication("alpha", kept, "k"), metadata=ALPHA)
+        assert [each.stage async for each in mine][-1] == m.STAGE_ANNOUNCED
+    await application.stop()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeAlias
 
 import grpc
@@ -53,6 +53,16 @@ class RemoteAccess:
             Unavailable: The coordinator does not answer, or does not accept this service.
         """
         return await self._tenants.get(name)
+
+    async def missing_artifacts(self, tenant: str, digests: Collection[str]) -> list[str]:
+        """Return those of the digests, "sha256:...", of which a tenant does not have the artifacts.
+
+        Raises:
+            Unavailable: The coordinator does not answer, or does not accept this service.
+        """
+        request = a.ResolveArtifactsRequest(tenant=tenant, digests=sorted(digests))
+        answer = await self._call(self._stub.ResolveArtifacts, request)
+        return sorted(digests) if answer is None else list(answer.missing)
 
     async def _is_enabled(self, name: str) -> bool:
         answer = await self._call(self._stub.ResolveTenant, a.ResolveTenantRequest(name=name))

@@ -34,6 +34,7 @@ _SERVICES: Mapping[str, Mapping[str, Access]] = {
         "RevokeToken": Access(role=Role.TENANT_ADMIN, audited=True),
         "ResolveToken": Access(role=Role.PLATFORM_ADMIN, kinds=frozenset({Kind.SERVICE})),
         "ResolveTenant": Access(role=Role.PLATFORM_ADMIN, kinds=frozenset({Kind.SERVICE})),
+        "ResolveArtifacts": Access(role=Role.PLATFORM_ADMIN, kinds=frozenset({Kind.SERVICE})),
         "PutTenant": Access(role=Role.PLATFORM_ADMIN, audited=True),
         "ListTenants": Access(role=Role.VIEWER),
     },

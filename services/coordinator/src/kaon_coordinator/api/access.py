@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from kaon_coordinator.access import checked_tenants, tokens
 from kaon_coordinator.access.tokens import Holder
 from kaon_coordinator.engine.rows.row_views import timestamp
 from kaon_coordinator.problems import Denied, FailedPrecondition, InvalidRequest, Problem
 from kaon_coordinator.store.protocols.access_store import AccessStore
+from kaon_coordinator.store.protocols.grant_store import GrantStore
 from kaon_coordinator.store.records import TenantRecord, TokenRecord
 from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_service import principal
 from kaon_service.principal import Principal
 from kaon_service.roles import Kind, Role, included
-from kaon_wire.errors import NotFound
+from kaon_wire.errors import InvalidValue, NotFound
 from kaonapi.access.v1 import access_service_pb2 as a
 from kaonapi.access.v1 import access_service_pb2_grpc
 
@@ -24,11 +25,19 @@ _PAGE = 100
 _OFF = "off"
 
 
+# Artifacts of one question.
+_MOST_DIGESTS = 1_000
+
+
+class AccessServiceStore(AccessStore, GrantStore, Protocol):
+    """What the service needs of the store."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class AccessParts:
     """The dependencies of the service."""
 
-    store: StoreCalls[AccessStore]
+    store: StoreCalls[AccessServiceStore]
     # Returns microseconds since the epoch.
     now_us: Callable[[], int]
 
@@ -113,6 +122,18 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         if record is None:
             raise NotFound("there is no such tenant")
         return a.ResolveTenantResponse(tenant=_tenant(record))
+
+    async def ResolveArtifacts(  # noqa: N802
+        self, request: a.ResolveArtifactsRequest, context: Any
+    ) -> a.ResolveArtifactsResponse:
+        """Return which of some artifacts a tenant does not have."""
+        if len(request.digests) > _MOST_DIGESTS:
+            raise InvalidValue(
+                f"digests: {len(request.digests)} of them; use at most {_MOST_DIGESTS}"
+            )
+        found = {each.removeprefix("sha256:"): each for each in request.digests}
+        missing = await self._threads.read(self._store.missing_grants, request.tenant, found.keys())
+        return a.ResolveArtifactsResponse(missing=sorted(found[each] for each in missing))
 
     async def PutTenant(self, request: a.PutTenantRequest, context: Any) -> a.PutTenantResponse:  # noqa: N802
         """Make a tenant, or change its settings."""

@@ -53,9 +53,22 @@ async def test_tenants_are_known_for_some_seconds(
     assert await patient.is_enabled("blue")
 
 
+async def test_artifacts_are_asked_for_by_tenant(api: Api) -> None:
+    access = RemoteAccess(api.channel, tuple)
+    had, other = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
+    api.store.grant("blue", {"a" * 64})
+    assert await access.missing_artifacts("blue", [had, other]) == [other]
+    assert await access.missing_artifacts("green", [had]) == [had]
+    assert await access.missing_artifacts("green", ["no digest"]) == ["no digest"]
+
+
 async def test_without_a_coordinator_nobody_is_let_in() -> None:
     async with grpc.aio.insecure_channel("127.0.0.1:9") as channel:
         access = RemoteAccess(channel, tuple)
-        for asking in (access.find("t1"), access.is_enabled("blue")):
+        for asking in (
+            access.find("t1"),
+            access.is_enabled("blue"),
+            access.missing_artifacts("blue", ["x"]),
+        ):
             with pytest.raises(Unavailable, match="does not tell who calls"):
                 await asking
