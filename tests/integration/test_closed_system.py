@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from kaon.cli.main import execute
+from kaon.client import Client, Endpoints, Patience, Unavailable
 from kaon_coordinator.bootstrap import Application
 from kaon_coordinator.settings import settings_from
 from kaon_coordinator.transport.memory import MemoryGroup, MemoryTransport
@@ -126,6 +127,13 @@ def test_without_a_valid_token_nobody_is_told_which_part_was_wrong(
     assert problem == (
         "kaon: the call shows no valid credentials. Log in with `kaon login`, or set KAON_TOKEN\n"
     )
+
+
+def test_a_client_without_tls_is_told_of_it(closed: tuple[Closed, str]) -> None:
+    _, address = closed
+    plain = Client(Endpoints(server=address), patience=Patience(total=0))
+    with plain, pytest.raises(Unavailable, match="or KAON_TLS_CA where it speaks TLS"):
+        plain.workflows()
 
 
 def test_a_token_is_made_listed_used_and_revoked(

@@ -51,6 +51,9 @@ _KINDS: dict[grpc.StatusCode, type[KaonError]] = {
     grpc.StatusCode.UNAUTHENTICATED: NotAuthenticated,
 }
 
+# What is told of a connection that the server has ended.
+_BROKEN = frozenset({"Socket closed", "Connection reset by peer"})
+
 
 @contextmanager
 def translated(address: str) -> Iterator[None]:
@@ -75,8 +78,10 @@ def _translate(error: grpc.RpcError, address: str) -> KaonError:
         return ServerError(f"the service at {address} does not support this call: {details}")
     if kind is Unavailable:
         details = details.rsplit(": ", 1)[-1]  # of a chain of causes the last is the one that helps
+        # How a server that speaks TLS ends what does not.
+        tls = ", or KAON_TLS_CA where it speaks TLS" if details in _BROKEN else ""
         return Unavailable(
-            f"no answer from {address} ({details}); check that it runs, or set --server or KAON_SERVER"
+            f"no answer from {address} ({details}); check that it runs, or set --server or KAON_SERVER{tls}"
         )
     if kind is ServerError:
         return ServerError(f"{address} failed ({code.name}): {details}")
