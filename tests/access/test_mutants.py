@@ -19,7 +19,7 @@ import kaonapi.run.v1.run_service_pb2
 import kaonapi.workflow.v1.workflow_service_pb2  # noqa: F401
 from access.closed_system import ClosedSystem
 from access.faults import wrong_answers
-from kaon_coordinator.access.sources import StoreTenants
+from kaon_coordinator.access.token_sources import StoreTenants
 from kaon_service.access import admission, oidc, service_keys, static_tokens
 from kaon_service.access.admission import Admission
 from kaon_service.access.chain import Chain
