@@ -42,6 +42,8 @@ KINDS: Mapping[str, str] = {
     "DeleteSchedule.name": "schedule",
     "RunSchedule.name": "schedule",
     "Backfill.name": "backfill",
+    "caller.tenant": "tenant",
+    "token_id": "secret",
     "pool": "pool",
     "record_arrived.topic": "topic",
     "permits.tag": "tag",
@@ -68,6 +70,10 @@ KINDS: Mapping[str, str] = {
     "artifact_uri": "uri",
 }
 NOT_NAMES = {
+    "caller.name",
+    "caller.roles",
+    "caller.kind",
+    "caller.authentication",
     "put_roles",
     "put_authentication",
     "reason",

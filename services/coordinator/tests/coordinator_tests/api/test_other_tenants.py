@@ -7,6 +7,7 @@ import hashlib
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ from kaon_coordinator.view.parts import view_parts
 from kaon_coordinator.view.sources import Ear
 from kaon_coordinator.view.view_server import View, ViewServer
 from kaon_service.access.guard import NO_GUARD
+from kaon_service.access.table import TABLE
+from kaon_service.roles import Role
+from kaonapi.access.v1 import access_service_pb2
 from kaonapi.artifact.v1 import artifact_service_pb2
 from kaonapi.log.v1 import log_pb2
 from kaonapi.run.v1 import run_service_pb2 as r
@@ -36,10 +40,16 @@ from kaonapi.workflow.v1 import workflow_service_pb2_grpc
 from ..engine.build import chain, step
 from ..shell.player import playing
 from ..shell.world import World
+from ..store.test_access_store import TOKEN
 from .whole import Whole, serving
 
-FILES = (artifact_service_pb2, log_pb2, r, runner_pb2, s, system_pb2, w)
-METHODS = hostile_calls.methods(file.DESCRIPTOR for file in FILES)
+FILES = (access_service_pb2, artifact_service_pb2, log_pb2, r, runner_pb2, s, system_pb2, w)
+# What only platform administrators and services call names things of all tenants.
+METHODS = [
+    method
+    for method in hostile_calls.methods(file.DESCRIPTOR for file in FILES)
+    if TABLE[hostile_calls.path_of(method)].role is not Role.PLATFORM_ADMIN
+]
 VIEW_METHODS = hostile_calls.methods([view_service_pb2.DESCRIPTOR])
 ALPHA = (("kaon-tenant", "alpha"), ("kaon-principal", "ann"))
 ZULU = (("kaon-tenant", "zulu"), ("kaon-principal", "zulu-zoe"))
@@ -86,6 +96,8 @@ class Tenant:
             s.SetPermitsRequest(permits=s.Permits(tag=f"{name}-tag", limit=3)),
             metadata=self.metadata,
         )
+        token = replace(TOKEN, token_id=f"{name}-token", tenant=name)
+        whole.member.store.store.add_token(token)
         schedule = self.schedule()
         await whole.schedules.PutSchedule(
             s.PutScheduleRequest(schedule=schedule), metadata=self.metadata
@@ -104,6 +116,8 @@ class Tenant:
             "pool": "default",
             "topic": f"{name}-records",
             "tag": f"{name}-tag",
+            "tenant": name,
+            "secret": f"{name}-token",
             "model": f"{name}-model",
             "key": f"{name}-key",
             "submitter": dict(self.metadata)["kaon-principal"],
@@ -171,6 +185,7 @@ class Tenant:
             store.list_schedules(self.name),
             store.list_permits(self.name),
             store.list_workflows(self.name),
+            store.list_tokens(self.name),
             store.waiting_commands(run.partition, run.run_id),
         ]
         return [str(each) for each in (run.row, *rows, *others)]
