@@ -42,7 +42,8 @@ _LISTED: Mapping[str, tuple[str, str, str]] = {
         "SubmitRun CancelRun PauseRun ResumeRun SignalRun AnswerGate RetryRun RestartRun MarkBlock SetRunPriority RerunRun ForkRun",
     ),
     "kaonapi.view.v1.ViewService": (
-        "QueryRuns CountRuns GetRunView GetCells ListCells GetSpans ListEvents SeqAt GetStep QueryLogs CountLogs ListValues",
+        "QueryRuns CountRuns ListGates ListValues GetRunView GetCells ListCells GetSpans ListEvents SeqAt GetStep "
+        "QueryLogs CountLogs",
         "Watch",
         "",
     ),

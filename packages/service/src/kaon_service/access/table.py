@@ -106,6 +106,7 @@ _SERVICES: Mapping[str, Mapping[str, Access]] = {
         "GetStep": Access(role=Role.VIEWER),
         "QueryLogs": Access(role=Role.VIEWER),
         "CountLogs": Access(role=Role.VIEWER),
+        "ListGates": Access(role=Role.VIEWER),
         "ListValues": Access(role=Role.VIEWER),
         "Watch": Access(role=Role.VIEWER),
     },

@@ -1,33 +1,26 @@
-import { useQueries } from "@tanstack/react-query";
-import { useMemo } from "react";
+import { useQuery } from "@tanstack/react-query";
+import { useEffect } from "react";
 import { views } from "../api/transport";
-import type { Run } from "../gen/kaonapi/run/v1/run_pb";
-import { type Approval, mayAnswer, waitingApprovals } from "./gates";
+import type { Approval } from "./gates";
 
-/** No more runs are looked into: each is a call, if only once for each event that it has. */
-export const LOOKED_INTO = 100;
+/** So long after runs have changed approvals are asked for: many changes are one question. */
+const SETTLE_MS = 400;
 
-/** The approvals that wait in these runs for one of these roles. A run is looked into again only when it has a new event. */
-export function useApprovals(
-  active: readonly Run[],
-  roles: readonly string[],
-): { approvals: Approval[]; loading: boolean } {
-  const looked = active.slice(0, LOOKED_INTO);
-  const answers = useQueries({
-    queries: looked.map((run) => ({
-      queryKey: ["approvals", run.runId, String(run.lastSeq)],
-      queryFn: async ({ signal }: { signal: AbortSignal }) => {
-        const { view } = await views.getRunView({ runId: run.runId }, { signal });
-        return waitingApprovals(run, view?.blocks ?? []);
-      },
-      staleTime: Number.POSITIVE_INFINITY,
-      gcTime: 60_000,
-    })),
-    combine: (results) => ({
-      found: results.flatMap(({ data }) => data ?? []),
-      loading: results.some(({ isPending }) => isPending),
+/** The approvals that wait for one of my roles, of all runs; asked for anew when `changed` changes. */
+export function useApprovals(changed: number): { approvals: readonly Approval[]; more: boolean; loading: boolean } {
+  const { data, isPending, refetch } = useQuery({
+    queryKey: ["approvals"],
+    queryFn: ({ signal }) => views.listGates({ kinds: ["approval"], answerable: true }, { signal }),
+    select: ({ gates, more }) => ({
+      more,
+      approvals: gates.flatMap(({ line, gate }) => (line?.run && gate ? [{ run: line.run, gate }] : [])),
     }),
+    refetchInterval: 30_000,
   });
-  const approvals = useMemo(() => answers.found.filter(({ gate }) => mayAnswer(gate, roles)), [answers.found, roles]);
-  return { approvals, loading: answers.loading };
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a change is why it is asked for
+  useEffect(() => {
+    const timer = setTimeout(() => void refetch(), SETTLE_MS);
+    return () => clearTimeout(timer);
+  }, [changed, refetch]);
+  return { approvals: data?.approvals ?? [], more: data?.more ?? false, loading: isPending };
 }

@@ -11,7 +11,7 @@ import { Duration, Time } from "../common/Time";
 import { counted, formatCount, shortId, shown } from "../common/text";
 import { AnswerGate } from "../gates/AnswerGate";
 import type { Approval } from "../gates/gates";
-import { LOOKED_INTO, useApprovals } from "../gates/useApprovals";
+import { useApprovals } from "../gates/useApprovals";
 import type { Run } from "../gen/kaonapi/run/v1/run_pb";
 import { Status } from "../gen/kaonapi/run/v1/run_pb";
 import { useRuns } from "../runs/useRuns";
@@ -23,17 +23,17 @@ import { Strips } from "./Strips";
 const BulkDialog = lazy(() => import("../runs/BulkDialog").then(({ BulkDialog }) => ({ default: BulkDialog })));
 
 const ACTIVE = ["PENDING", "RUNNING", "PAUSED", "CANCELLING"];
+const ACTIVE_SHOWN = 100;
 /** As many runs as a strip shows of one workflow. */
 const STRIP = 24;
 
 /** Shows what needs somebody, and how the system does. */
 export function OverviewPage() {
-  const { roles } = useSession();
   const newest = useRuns({}, 300);
-  const active = useRuns({ status: ACTIVE }, LOOKED_INTO);
+  const active = useRuns({ status: ACTIVE }, ACTIVE_SHOWN);
   const failed = useRuns({ status: ["FAILED", "TIMED_OUT"], since: "24h" });
   const late = useRuns({ status: ACTIVE, late: "yes" });
-  const { approvals, loading } = useApprovals(active.runs, roles);
+  const { approvals, more, loading } = useApprovals(active.changed);
   const failures = useMemo(() => groupFailures(failed.runs), [failed.runs]);
   const strips = useMemo(() => stripsOf(newest.runs, STRIP), [newest.runs]);
   const error = newest.error ?? active.error ?? failed.error ?? late.error;
@@ -54,7 +54,7 @@ export function OverviewPage() {
                 failures.map((group) => <FailureRow key={`${group.workflow} ${group.type}`} group={group} />),
               ]}
               loading={loading}
-              partly={active.hasMore}
+              partly={more}
             />
             <Strips strips={strips} />
           </div>
@@ -71,7 +71,7 @@ const SHOWN = 5;
 interface NeedsProps {
   kinds: readonly (readonly ReactNode[])[];
   loading: boolean;
-  /** Not all active runs were looked into. */
+  /** More approvals wait than are told. */
   partly: boolean;
 }
 
@@ -96,7 +96,7 @@ function Needs({ kinds, loading, partly }: NeedsProps) {
           Show {formatCount(total - rows.length)} more
         </button>
       )}
-      {partly && <p className={classes.hint}>Approvals are looked for in the newest {LOOKED_INTO} active runs.</p>}
+      {partly && <p className={classes.hint}>More approvals wait: those of the newest runs are here.</p>}
     </section>
   );
 }

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, case, func, select
 
 from kaon_coordinator.engine.rows.rows import BlockRow, StepRow
+from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.store import run_queries, run_sql, snapshot_sql
 from kaon_coordinator.store.log_bounds import LogBounds
 from kaon_coordinator.store.log_sql import LogArchive, of_path
@@ -274,6 +275,25 @@ class ViewReads:
                 query = select(runs).where(runs.c.tenant == tenant, runs.c.run_id.in_(some))
                 found += [run_sql.run_record(row) for row in connection.execute(query)]
         return found
+
+    def waiting_gates(self, tenant: str) -> Iterator[tuple[RunRecord, BlockRow]]:
+        """Yield the gates of a tenant's open runs that wait, those of the newest runs first."""
+        columns = [column.label(f"block_{column.name}") for column in run_sql.BLOCK_COLUMNS]
+        query = (
+            select(runs, *columns)
+            .join(blocks, blocks.c.run_id == runs.c.run_id)
+            .where(runs.c.tenant == tenant, runs.c.open == 1)
+            .where(runs.c.status.not_in([int(status) for status in t.TERMINAL]))
+            .where(blocks.c.kind == "gate", blocks.c.status == int(t.WAITING))
+            .order_by(runs.c.create_us.desc(), runs.c.run_id, blocks.c.path)
+        )
+        with self._reading("waiting_gates") as connection:
+            for row in connection.execute(query):
+                told = row._mapping
+                yield (
+                    run_sql.run_record(row),
+                    BlockRow(**{c.name: told[f"block_{c.name}"] for c in run_sql.BLOCK_COLUMNS}),
+                )
 
     def log_chunks(
         self,

@@ -9,6 +9,7 @@ from kaon_coordinator.store.records import RunRecord
 from kaon_coordinator.view import (
     cell_list,
     events,
+    gates,
     log_pages,
     run_lines,
     run_view,
@@ -71,6 +72,13 @@ class ViewServicer(view_service_pb2_grpc.ViewServiceServicer):
         return await self._parts.threads.read(
             run_lines.counted, self._parts.reads, tenant, request, self._parts.now_us()
         )
+
+    async def ListGates(  # noqa: N802
+        self, request: runs_pb2.ListGatesRequest, context: Any
+    ) -> runs_pb2.ListGatesResponse:
+        """Return gates that wait for somebody."""
+        caller = principal.current()
+        return await self._parts.threads.read(gates.listed, self._parts.reads, caller, request)
 
     async def ListValues(  # noqa: N802
         self, request: runs_pb2.ListValuesRequest, context: Any
