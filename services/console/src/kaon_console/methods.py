@@ -74,6 +74,7 @@ REFUSED: Mapping[str, str] = {
     "kaonapi.access.v1.AccessService/RevokeToken": "tokens are made and revoked by the CLI: a page never holds one",
     "kaonapi.access.v1.AccessService/ResolveToken": "services ask whose a token is",
     "kaonapi.access.v1.AccessService/ResolveTenant": "tenants are kept by the CLI, and services ask for them",
+    "kaonapi.access.v1.AccessService/ResolveArtifacts": "services ask what a caller may read",
     "kaonapi.access.v1.AccessService/PutTenant": "tenants are kept by the CLI, and services ask for them",
     "kaonapi.access.v1.AccessService/ListTenants": "tenants are kept by the CLI, and services ask for them",
     "kaonapi.access.v1.AuditService/ListAudit": "the audit log is read by the CLI",
