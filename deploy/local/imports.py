@@ -27,6 +27,8 @@ ALLOWED = {
     # A web server: of the commands only `kaon ui` and `kaon run --ui` have one.
     ("services/console/src/kaon_console/command.py", "kaon_console.beside"),
     ("packages/embedded/src/kaon_embedded/running.py", "kaon_console.beside"),
+    # Registries, Docker and Kafka: few workflows publish.
+    ("packages/embedded/src/kaon_embedded/system.py", "kaon_embedded.publishing"),
     # The whole system: a mistake in the file is told before it is loaded.
     ("packages/embedded/src/kaon_embedded/command.py", "kaon_embedded.running"),
     # The same: the help of all commands is printed without it.

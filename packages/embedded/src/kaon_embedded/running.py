@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -16,7 +17,14 @@ from kaon.client import params as parameters
 from kaon.dsl import Workflow
 from kaon_embedded import foreground
 from kaon_embedded.leftovers import leftovers
-from kaon_embedded.system import EmbeddedSettings, EmbeddedSystem, look, pools_of, step_types_of
+from kaon_embedded.system import (
+    PUBLISHER,
+    EmbeddedSettings,
+    EmbeddedSystem,
+    look,
+    pools_of,
+    step_types_of,
+)
 from kaon_telemetry.logs import configure_logs
 from kaon_wire.errors import KaonError
 
@@ -68,14 +76,19 @@ def execute(loaded: Workflow, params: Mapping[str, Any], how: How) -> int:
     )
     run_ids: list[str] = []
     with tempfile.TemporaryDirectory(prefix="kaon-run-") as scratch:
-        pools = pools_of(loaded.definition())
+        pools, types = pools_of(loaded.definition()), step_types_of(loaded)
         settings = EmbeddedSettings(
             state=state or Path(scratch),
             slots=how.slots,
             pools=pools,
             # A run that is resumed may have other steps than the file has now.
-            step_types=() if resume else step_types_of(loaded),
+            step_types=() if resume else types,
+            publishes="publish" in types,
         )
+        if settings.publishes and state is None and not os.environ.get(PUBLISHER):
+            output.note(
+                "The published model goes with the run's files when the command ends: --state DIR keeps both."
+            )
         with EmbeddedSystem(settings) as system, ExitStack() as beside:
             if lacks := system.lacks(loaded.definition()):
                 raise KaonError("; ".join(lacks))

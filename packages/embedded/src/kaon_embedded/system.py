@@ -34,8 +34,8 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 # Lines travel in memory.
 _LOG_SETTLE_SECONDS = 0.2
 DEFAULT_POOL = "default"
-# Where the engines are that steps use, as for a runner of its own.
-_ENGINES = ("KAON_HIVE", "KAON_SPARK_CONNECT", "KAON_DOCKER_HOST", "KAON_PUBLISHER")
+PUBLISHER = "KAON_PUBLISHER"
+_ENGINES = ("KAON_HIVE", "KAON_SPARK_CONNECT", "KAON_DOCKER_HOST", PUBLISHER)
 _FOR_EVER = Keep(run_days=0, log_days=0, artifact_days=0)
 
 
@@ -57,6 +57,8 @@ class EmbeddedSettings:
     pools: tuple[str, ...] = (DEFAULT_POOL,)
     # Types of steps that are looked for on this machine; empty: all.
     step_types: tuple[str, ...] = ()
+    # A workflow publishes: without KAON_PUBLISHER, a publisher runs here and makes OCI layouts in `state`/models.
+    publishes: bool = False
     # Who may call, what is recorded of calls, and how many of them are taken.
     calls: CallSettings = field(default_factory=CallSettings)
     # Read-only, beside the process that runs the state: decides, executes and deletes nothing.
@@ -129,6 +131,8 @@ class EmbeddedSystem:
         self._runners: list[RunnerService] = []
         self._lock = StateLock(settings.state)
         self._here = ExitStack()
+        # Where the engines are that steps use, as for a runner of its own.
+        self._engines = {variable: os.environ.get(variable, "") for variable in _ENGINES}
         self.address = ""
 
     def __enter__(self) -> EmbeddedSystem:
@@ -136,8 +140,10 @@ class EmbeddedSystem:
         if not self._settings.looking:
             self._lock.acquire()
         try:
+            self._publish_here()
             port = self._coordinator.start()
         except BaseException:
+            self._here.close()
             self._lock.release()
             raise
         host = "" if self._settings.looking else self._settings.address.rpartition(":")[0]
@@ -161,6 +167,17 @@ class EmbeddedSystem:
         self._coordinator.stop()
         self._here.close()
         self._lock.release()
+
+    def _publish_here(self) -> None:
+        """Start a publisher, if a workflow publishes and no other is named."""
+        if not self._settings.publishes or self._engines[PUBLISHER]:
+            return
+        # Registries, Docker and Kafka: few workflows publish.
+        from kaon_embedded.publishing import LocalPublisher
+
+        publisher = LocalPublisher(self._settings.state, self._settings.artifacts)
+        self._engines[PUBLISHER] = publisher.start()
+        self._here.callback(publisher.stop)
 
     def wait(self) -> None:
         """Wait until something ends the coordinator.
@@ -186,9 +203,8 @@ class EmbeddedSystem:
 
     def _make_runner(self, pool: str) -> RunnerService:
         name = "" if pool == DEFAULT_POOL else f"-{pool}"
-        engines = {variable: os.environ.get(variable, "") for variable in _ENGINES}
         settings = RunnerSettings.from_env(
-            engines,
+            self._engines,
             runner_id=f"embedded{name}",
             pool=pool,
             slots=self._settings.slots,
