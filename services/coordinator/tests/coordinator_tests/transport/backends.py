@@ -21,6 +21,7 @@ from kaon_coordinator.transport.topic_reader import KafkaRecords
 from kaon_local.errors import NotReady
 from kaon_local.kafka import Kafka, KafkaConfig, ensure_topics
 from kaon_local.server import wait_until
+from kaon_service.kafka_security import OPEN
 from kaon_wire.memory import MemoryBroker
 from kaon_wire.topics import Catalogue
 
@@ -120,7 +121,10 @@ class KafkaBackend:
         self.broker = broker
         self._members: list[FaustTransport] = []
         self._producing = Producing(
-            bootstrap=self.broker.address, patience=PATIENCE, heard=lambda: None
+            bootstrap=self.broker.address,
+            security=OPEN,
+            patience=PATIENCE,
+            heard=lambda: None,
         )
         self._started = False
 
