@@ -197,6 +197,10 @@ class Reader:
 
     def _in_this_process(self, words: list[str]) -> tuple[int, str]:
         """Executes a command of `kaon`: the same as its program does, without the second that its start takes."""
+        # Another test may have loaded an example from its own place; this one has copies.
+        for name in [*sys.modules]:
+            if str(ROOT / "examples") in (getattr(sys.modules[name], "__file__", None) or ""):
+                del sys.modules[name]
         output, before, path = TextIOWrapper(BytesIO()), set(sys.modules), [*sys.path]
         try:
             with redirect_stdout(output), redirect_stderr(output):

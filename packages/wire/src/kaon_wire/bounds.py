@@ -114,6 +114,7 @@ _BY_NAME: Mapping[str, Range] = {
     "kaonapi.view.v1.GetSpansRequest.pixels": Range(low=0, high=100_000),
     "kaonapi.view.v1.ListCellsRequest.indexes": _POSITION,
     "kaonapi.view.v1.ListCellsRequest.page_size": Range(low=0, high=1_000),
+    "kaonapi.view.v1.ListGatesRequest.page_size": Range(low=0, high=500),
     "kaonapi.view.v1.ListEventsRequest.page_size": Range(low=0, high=1_000),
     "kaonapi.view.v1.ListValuesRequest.runs": Range(low=0, high=1_000),
     "kaonapi.view.v1.LogsTopic.attempt": _COUNT,

@@ -129,7 +129,8 @@ def prepared(tmp_path: Path, gateway: ArtifactGateway, value_json: str) -> Any:
     )
     key = step_pb2.StepKey(run_id="r", path="a")
     spec = step_pb2.StepSpec(inputs_json={"value": value_json})
-    return preparer.prepare(step_pb2.StepRequest(key=key, spec=spec)).context["inputs"]["value"]
+    request = step_pb2.StepRequest(key=key, spec=spec)
+    return preparer.prepare(request, lambda: None).context["inputs"]["value"]
 
 
 @pytest.mark.parametrize(

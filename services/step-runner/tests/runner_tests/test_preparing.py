@@ -31,7 +31,7 @@ def step_with(tmp_path: Path, value: Any) -> PreparedStep:
     )
     spec = step_pb2.StepSpec(inputs_json={"value": canonical.dumps(value)})
     request = step_pb2.StepRequest(key=step_pb2.StepKey(run_id="r", path="a"), spec=spec)
-    return preparer.prepare(request)
+    return preparer.prepare(request, lambda: None)
 
 
 def test_long_lists_and_values_are_put_back_in_their_place(tmp_path: Path) -> None:

@@ -9,13 +9,13 @@ from kaon_coordinator.store.records import RunRecord
 from kaon_coordinator.view import (
     cell_list,
     events,
-    gates,
     log_pages,
     run_lines,
     run_view,
     span_page,
     step_page,
     values,
+    waiting_gates,
 )
 from kaon_coordinator.view.answers import cells_answer, run_view_answer
 from kaon_coordinator.view.hub import Hub
@@ -78,7 +78,9 @@ class ViewServicer(view_service_pb2_grpc.ViewServiceServicer):
     ) -> runs_pb2.ListGatesResponse:
         """Return gates that wait for somebody."""
         caller = principal.current()
-        return await self._parts.threads.read(gates.listed, self._parts.reads, caller, request)
+        return await self._parts.threads.read(
+            waiting_gates.listed, self._parts.reads, caller, request
+        )
 
     async def ListValues(  # noqa: N802
         self, request: runs_pb2.ListValuesRequest, context: Any
