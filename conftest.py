@@ -10,6 +10,7 @@ import os
 from collections.abc import Generator, Sequence
 
 import pytest
+import structlog
 from xdist.scheduler import LoadGroupScheduling
 
 from kaon_local.server import Server
@@ -37,6 +38,14 @@ QUICK_CPU_SECONDS = 15.0 * int(os.environ.get("KAON_HUNT", "1"))
 _running: list[pytest.Item] = []
 # What the tests so far have started and share.
 _started: dict[pytest.FixtureDef[object], None] = {}
+
+
+@pytest.fixture(autouse=True)
+def _own_logs() -> Generator[None]:
+    """A command that a test executes in this process sets its logs; the next test's are as they were."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 class _ByFile(LoadGroupScheduling):
