@@ -15,9 +15,8 @@ import grpc
 from kaon import Workflow
 from kaon.client.channel import connect
 from kaon_local.ports import free_port
-from kaon_local.secure.closed import Closed, close
 from kaon_local.secure.people import USUAL
-from kaon_local.system import System, SystemConfig, database_of
+from kaon_local.system import System, SystemConfig, closed_in
 from kaon_wire import canonical
 from kaon_wire.channels import ChannelSecurity
 from kaonapi.run.v1 import run_pb2, run_service_pb2, run_service_pb2_grpc
@@ -41,7 +40,11 @@ class KaonSide:
         self, state: Path, *, durability: str, runners: int, slots: int, closed: bool = False
     ) -> None:
         self.name = f"kaon {'closed' if closed else durability}"
-        self._closed = _close(state) if closed else None
+        self._closed = (
+            closed_in(state, environment_file=state / "secure.env", issuer_port=free_port())
+            if closed
+            else None
+        )
         self.system = System(
             SystemConfig(
                 state=state,
@@ -171,18 +174,6 @@ class _Details(NamedTuple):
     credentials: Any
     wait_for_ready: bool | None
     compression: Any
-
-
-def _close(state: Path) -> Closed:
-    """Make what a closed system needs."""
-    (state / "coordinator").mkdir(parents=True, exist_ok=True)
-    return close(
-        state / "access",
-        database=database_of(state),
-        environment_file=state / "secure.env",
-        issuer_port=free_port(),
-        pool="default",
-    )
 
 
 def _load(path: Path) -> ModuleType:

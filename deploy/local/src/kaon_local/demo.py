@@ -17,9 +17,9 @@ from kaon_console.settings import BUILT_PAGES
 from kaon_local.fetch import movielens
 from kaon_local.paths import ROOT
 from kaon_local.ports import HOST, listening
-from kaon_local.secure.closed import Closed, close
+from kaon_local.secure.closed import Closed
 from kaon_local.secure.people import ADMINISTRATOR, PEOPLE, USUAL
-from kaon_local.system import System, SystemConfig, console_link, database_of
+from kaon_local.system import System, SystemConfig, closed_in, console_link
 
 STATE = ROOT / ".kaon"
 EXAMPLES = ROOT / "examples"
@@ -82,7 +82,11 @@ def develop(
         console=_has_page(),
         console_port=console_port,
         view_port=view_port,
-        closed=_closed(state, issuer_port) if issuer_port else None,
+        closed=closed_in(
+            state, environment_file=STATE / "dev" / "secure.env", issuer_port=issuer_port
+        )
+        if issuer_port
+        else None,
     )
     with _interruptible():
         system = System(config, report=_say)
@@ -118,18 +122,6 @@ def develop(
 def _dev_state(*, secure: bool) -> Path:
     """Where a system of `make dev` keeps what it has: an open one and a closed one share nothing."""
     return STATE / "dev" / "secure" if secure else STATE / "dev"
-
-
-def _closed(state: Path, issuer_port: int) -> Closed:
-    """Make what a closed system needs; its tenants and tokens are in the coordinator's database before that starts."""
-    (state / "coordinator").mkdir(parents=True, exist_ok=True)
-    return close(
-        state / "access",
-        database=database_of(state),
-        environment_file=STATE / "dev" / "secure.env",
-        issuer_port=issuer_port,
-        pool="default",
-    )
 
 
 def _say_who(system: System, closed: Closed) -> None:

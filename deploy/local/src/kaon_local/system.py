@@ -20,7 +20,7 @@ from kaon_local.kafka import Kafka, KafkaConfig, ProxiedListener
 from kaon_local.paths import cache
 from kaon_local.ports import free_port
 from kaon_local.registry import Registry, RegistryConfig
-from kaon_local.secure.closed import Closed
+from kaon_local.secure.closed import Closed, close
 from kaon_local.secure.lines import Lines
 from kaon_local.secure.people import USUAL
 from kaon_local.server import Component
@@ -346,6 +346,24 @@ class System:
 def database_of(state: Path, coordinator: str = "coordinator") -> str:
     """URL of the database that a coordinator of the system with this state has, unless another one is named."""
     return f"sqlite:///{state.absolute()}/{coordinator}/kaon.db"
+
+
+def closed_in(state: Path, *, environment_file: Path, issuer_port: int) -> Closed:
+    """Make what a closed system needs; its tenants and tokens are in the coordinator's database before that starts.
+
+    Args:
+        state: Directory of the system.
+        environment_file: What people source into their shells.
+        issuer_port: Where the issuer listens.
+    """
+    (state / "coordinator").mkdir(parents=True, exist_ok=True)
+    return close(
+        state / "access",
+        database=database_of(state),
+        environment_file=environment_file,
+        issuer_port=issuer_port,
+        pool="default",
+    )
 
 
 def _issuer(closed: Closed) -> Service:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from kaon_wire.errors import InvalidValue
+from kaon_wire.key_files import read_password
 
 SCRAM = "SCRAM-SHA-512"
 _SECURITY = "KAON_KAFKA_SECURITY"
@@ -59,6 +59,7 @@ class KafkaSecurity:
         if text not in list(Protocol):
             known = ", ".join(Protocol)
             raise InvalidValue(f"{_SECURITY}: {text!r} is none of {known}")
+        file = environment.get(_PASSWORD_FILE, "")
         given = {name: environment.get(name, "") for name in _NEEDED[Protocol(text)] | _ALLOWED}
         if missing := sorted(name for name in _NEEDED[Protocol(text)] if not given[name]):
             raise InvalidValue(f"{_SECURITY}={text} needs {' and '.join(missing)}")
@@ -68,7 +69,7 @@ class KafkaSecurity:
             protocol=Protocol(text),
             ca=environment.get(_CA, ""),
             user=environment.get(_USER, ""),
-            password=_password(environment.get(_PASSWORD_FILE, "")),
+            password=read_password(file, _PASSWORD_FILE) if file else "",
             cert=environment.get(_CERT, ""),
             key=environment.get(_KEY, ""),
         )
@@ -127,18 +128,6 @@ def _surplus(protocol: Protocol) -> frozenset[str]:
     """Return the variables that only other protocols know: whoever sets them expects more than he gets."""
     known = _NEEDED[protocol] | (frozenset() if protocol is Protocol.PLAINTEXT else _ALLOWED)
     return frozenset().union(_ALLOWED, *_NEEDED.values()) - known
-
-
-def _password(path: str) -> str:
-    if not path:
-        return ""
-    try:
-        password = Path(path).read_text(encoding="utf-8").strip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidValue(f"{_PASSWORD_FILE}: {path} cannot be read: {error}") from None
-    if not password:
-        raise InvalidValue(f"{_PASSWORD_FILE}: {path} is empty")
-    return password
 
 
 # Without TLS, and without an account.

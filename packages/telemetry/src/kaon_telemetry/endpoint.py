@@ -5,7 +5,6 @@ from __future__ import annotations
 import hmac
 import socket
 from collections.abc import Callable, Iterable, Mapping
-from ipaddress import ip_address
 from pathlib import Path
 from socketserver import ThreadingMixIn
 from threading import Thread
@@ -15,6 +14,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from kaon_telemetry.metrics import REGISTRY
+from kaon_wire.addresses import is_loopback
 from kaon_wire.errors import InvalidValue, Unavailable
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def metrics_token(environment: Mapping[str, str]) -> str:
     """
     path, address = environment.get(_TOKEN_FILE, ""), environment.get("KAON_METRICS", "")
     if path in {"", _NO_TOKEN}:
-        if address and path != _NO_TOKEN and not _is_loopback(address.rpartition(":")[0]):
+        if address and path != _NO_TOKEN and not is_loopback(address):
             raise InvalidValue(
                 f"KAON_METRICS: others reach {address}: name a file with a token in {_TOKEN_FILE}, or say "
                 f"{_TOKEN_FILE}={_NO_TOKEN} where they may read the metrics"
@@ -94,13 +94,6 @@ def metrics_token(environment: Mapping[str, str]) -> str:
             f"{_TOKEN_FILE}: the token in {path} has {len(token)} characters; at least {_SHORTEST_TOKEN} are needed"
         )
     return token
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class _Server(ThreadingMixIn, WSGIServer):

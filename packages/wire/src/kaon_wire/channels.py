@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import Any
 import grpc
 from grpc import aio
 
+from kaon_wire.addresses import is_loopback
 from kaon_wire.errors import InvalidValue
 
 # Addresses of systems in this process.
@@ -27,15 +27,6 @@ def in_this_process(address: str) -> Iterator[None]:
         yield
     finally:
         _HERE.discard(address)
-
-
-def is_loopback(address: str) -> bool:
-    """Return whether host:port is on this machine, and reached from nowhere else."""
-    host = address.rpartition(":")[0].removeprefix("[").removesuffix("]")
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Files of symmetric keys: one key in a line, the newest first, so that keys rotate.
+"""Files of secrets. Those of symmetric keys have one key in a line, the newest first, so that keys rotate.
 
 A new key is first appended to the file of every process, which then accept it, and later moved to the first line, so that
 they use it. An old key is removed when nothing that it made is valid any more.
@@ -42,6 +42,25 @@ def read_keys(path: str, variable: str) -> tuple[bytes, ...]:
     if len(set(keys)) < len(keys):
         raise InvalidValue(f"{variable}: {path} holds the same key twice")
     return keys
+
+
+def read_password(path: str, variable: str) -> str:
+    """Read the password that a file holds; line ends around it are not part of it.
+
+    Args:
+        path: The file.
+        variable: The environment variable that names it, for errors.
+
+    Raises:
+        InvalidValue: The file is missing or empty.
+    """
+    try:
+        password = Path(path).read_text(encoding="utf-8").strip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidValue(f"{variable}: {path} cannot be read: {error}") from None
+    if not password:
+        raise InvalidValue(f"{variable}: {path} is empty")
+    return password
 
 
 def _key(line: str, place: str) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from urllib.parse import urlsplit
 from kaon_service.access.access_settings import AccessSettings, access_from
 from kaon_service.principal import PRINCIPAL_KEY, ROLES_KEY, TENANT_KEY, Principal, principal_of
 from kaon_telemetry.endpoint import metrics_token
+from kaon_wire.addresses import is_loopback
 from kaon_wire.errors import InvalidValue
 
 # Where the build puts the page.
@@ -121,20 +121,13 @@ def origins_of(settings: Settings, port: int) -> tuple[str, ...]:
     if settings.origins:
         return settings.origins
     host, _ = split_address(settings.address)
-    if not _is_loopback(host):
+    if not is_loopback(settings.address):
         raise InvalidValue(
             f"KAON_CONSOLE_ADDRESS: {host} can be reached from other machines, which read and steer every run with a link. "
             "Use 127.0.0.1, or name the origins by which browsers come in KAON_CONSOLE_ORIGINS"
         )
     scheme = "https" if settings.access.encrypts else "http"
     return tuple(f"{scheme}://{each}:{port}" for each in _LOCAL_HOSTS)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _origins(text: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kaon_wire.errors import InvalidValue
+from kaon_wire.key_files import read_password
 
 _CA = "KAON_REGISTRY_CA"
 _USER = "KAON_REGISTRY_USER"
@@ -62,13 +63,7 @@ def _password(environment: Mapping[str, str]) -> str:
     path = environment.get(_PASSWORD_FILE, "")
     if not path:
         raise InvalidValue(f"{_USER} needs {_PASSWORD_FILE}, too")
-    try:
-        password = Path(path).read_text(encoding="utf-8").strip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidValue(f"{_PASSWORD_FILE}: {path} cannot be read: {error}") from None
-    if not password:
-        raise InvalidValue(f"{_PASSWORD_FILE}: {path} is empty")
-    return password
+    return read_password(path, _PASSWORD_FILE)
 
 
 # Without TLS, and without an account.

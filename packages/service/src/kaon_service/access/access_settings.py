@@ -9,7 +9,8 @@ from pathlib import Path
 
 import structlog
 
-from kaon_wire.channels import ChannelSecurity, is_loopback
+from kaon_wire.addresses import is_loopback
+from kaon_wire.channels import ChannelSecurity
 from kaon_wire.errors import InvalidValue
 
 log = structlog.get_logger(__name__)

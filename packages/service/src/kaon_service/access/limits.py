@@ -92,11 +92,10 @@ def load_limits(path: str) -> AllLimits:
     Raises:
         InvalidValue: The file is missing or malformed; the message names the place.
     """
+    document = tenant_file(path)
     try:
-        return limits_from(tenant_file(path))
+        return limits_from(document)
     except InvalidValue as error:
-        if str(error).startswith("KAON_TENANTS"):
-            raise
         raise InvalidValue(f"KAON_TENANTS: {path}: {error}") from error
 
 

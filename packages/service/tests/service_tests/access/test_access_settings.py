@@ -12,7 +12,7 @@ from kaon_service.access.access_settings import (
     access_from,
     check_listeners,
 )
-from kaon_wire.channels import is_loopback
+from kaon_wire.addresses import is_loopback
 from kaon_wire.errors import InvalidValue
 
 OPEN = {"KAON_ADDRESS": "0.0.0.0:7070"}

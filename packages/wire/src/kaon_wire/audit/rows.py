@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from kaon_wire import canonical
 
@@ -98,9 +98,5 @@ def merged(calls: Iterable[AuditCall]) -> list[AuditCall]:
         if call.outcome != "OK":
             key = (call.tenant, call.principal, call.method, call.named, call.outcome)
         known = kept.get(key)
-        kept[key] = call if known is None else _twice(known, call)
+        kept[key] = call if known is None else replace(known, calls=known.calls + call.calls)
     return list(kept.values())
-
-
-def _twice(first: AuditCall, other: AuditCall) -> AuditCall:
-    return AuditCall(**(asdict(first) | {"calls": first.calls + other.calls}))

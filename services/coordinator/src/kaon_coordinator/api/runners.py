@@ -219,19 +219,15 @@ class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
 
     def _unknown(self, asked: str) -> list[runner_pb2.UnreachablePool]:
         """Pools that steps name and that the deployment does not have; nobody knows whose steps they are."""
-        return (
-            []
-            if shown_tenant()
-            else [
-                runner_pb2.UnreachablePool(
-                    pool=pool,
-                    problem=f"{self._no_such(pool)}; {count} steps wait in it",
-                    unknown=True,
-                )
-                for pool, count in self._matchers.unknown().items()
-                if asked in {"", pool}
-            ]
-        )
+        if shown_tenant():
+            return []
+        return [
+            runner_pb2.UnreachablePool(
+                pool=pool, problem=f"{self._no_such(pool)}; {count} steps wait in it", unknown=True
+            )
+            for pool, count in self._matchers.unknown().items()
+            if asked in {"", pool}
+        ]
 
     def _no_such(self, pool: str) -> str:
         return (
