@@ -19,9 +19,9 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from kaon_coordinator.matching.explain import Moment
 from kaon_coordinator.matching.match_effects import Release, Withdraw
 from kaon_coordinator.matching.matcher import PoolMatcher
+from kaon_coordinator.matching.moment import Moment
 from kaon_coordinator.matching.tenants import Tenants, tenants_from
 from kaon_coordinator.shell.gc_tuning import collect_seldom
 from kaonapi.runner.v1 import runner_pb2

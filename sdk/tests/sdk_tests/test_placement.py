@@ -9,7 +9,9 @@ import pytest
 
 from kaon import Workflow, steps
 from kaon.client import Client, placement
+from kaon_wire.definitions.graphs import all_blocks
 from kaonapi.runner.v1 import runner_pb2 as r
+from kaonapi.step.v1 import step_pb2
 
 DEFAULT = r.Pool(name="default")
 SHELL = r.Runner(pool="default", labels={"step-type.shell": "yes"})
@@ -52,3 +54,22 @@ def test_a_pool_whose_owner_does_not_answer_is_not_judged() -> None:
     definition = Workflow("w", steps.shell("a", argv=["true"])).definition()
     away = r.UnreachablePool(pool="default", owner="c2", problem="it is away")
     assert placement.problems(_client([], [], [away]), definition) == []
+
+
+def test_environments_of_the_workflow_that_are_being_built_are_named() -> None:
+    definition = Workflow("w", steps.shell("a", argv=["true"])).definition()
+    for block in all_blocks(definition.body):
+        block.step.requirements_file = "needs.txt"
+    builds = [
+        r.EnvironmentBuild(
+            key=step_pb2.StepKey(run_id="r0", path="a"),
+            workflow=workflow,
+            requirements_file="needs.txt",
+        )
+        for workflow in ("w", "other")
+    ]
+    building = r.Runner(runner_id="one", pool="default", building=builds)
+    client = _client([DEFAULT], [building, PYTHON], [])
+    assert placement.builds(client, definition) == [
+        "step a: runner one is building the environment of needs.txt, for run r0"
+    ]

@@ -9,7 +9,9 @@ from kaon.cli.live import RunView
 from kaon.cli.prints import Prints
 from kaon.cli.waits import Waits
 from kaon.client import Client, KaonError
+from kaon_wire.definitions.graphs import all_blocks
 from kaonapi.run.v1 import run_pb2, run_service_pb2
+from kaonapi.workflow.v1 import definition_pb2
 
 # How the run ended, as an exit code.
 EXIT_CODES = {run_pb2.STATUS_SUCCEEDED: 0, run_pb2.STATUS_CANCELLED: 2}
@@ -22,6 +24,7 @@ class Follower:
     Args:
         client: reads the run.
         run_id: the run.
+        definition: its workflow.
         view: what people see of it.
         json: prints each update as a line of JSON instead.
         prints: shows what the steps print, too.
@@ -32,12 +35,16 @@ class Follower:
         self,
         client: Client,
         run_id: str,
+        definition: definition_pb2.WorkflowDefinition,
         view: RunView,
         *,
         json: bool,
         prints: bool = False,
         owns: bool = False,
     ) -> None:
+        built = {
+            block.name for block in all_blocks(definition.body) if block.step.requirements_file
+        }
         self._client = client
         self._run_id = run_id
         self._view = view
@@ -45,7 +52,9 @@ class Follower:
         self._owns = owns
         self._seq = 0
         self._console = output.console()
-        self._waits = Waits(client, run_id, self._say_wait)
+        self._waits = Waits(
+            client, run_id, self._say_wait, built=lambda path: path.rpartition("/")[2] in built
+        )
         self._prints = Prints(client, run_id, self._console) if prints and not json else None
 
     def follow(self) -> int:

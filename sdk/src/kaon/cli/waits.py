@@ -1,13 +1,17 @@
-"""Says in a live view why READY steps do not start, when they wait for longer than a moment."""
+"""Says in a live view why READY steps do not start, when they wait for longer than a moment.
+
+A step whose environment is being built counts as RUNNING from its runner's first renewal on; it is asked, too.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from kaon.client import Client, KaonError
 from kaonapi.run.v1 import history_pb2
+from kaonapi.runner.v1 import runner_pb2
 
 # Seconds for which a step may be READY before it is asked why, and between questions.
 _PATIENCE = 4.0
@@ -22,8 +26,10 @@ class Waits:
     Args:
         client: asks.
         run_id: the run.
-        tell: gets the path of a step and what it waits for, each time that this is something else.
+        tell: gets the path of a step and what it waits for, each time that this is something else; nothing when it waits
+            no longer and no event says so.
         patience: seconds for which a step may wait unasked.
+        built: tells of the path of a step whether it runs in an environment of its own.
     """
 
     def __init__(
@@ -33,13 +39,17 @@ class Waits:
         tell: Callable[[str, str], None],
         *,
         patience: float = _PATIENCE,
+        built: Callable[[str], bool] = lambda path: False,
     ) -> None:
         self._client = client
         self._run_id = run_id
         self._tell = tell
         self._patience = patience
+        self._built = built
         # Since when steps wait, in monotonic seconds.
         self._since: dict[str, float] = {}
+        # Of them, those that count as RUNNING.
+        self._leased: set[str] = set()
         self._told: dict[str, str] = {}
         self._lock = threading.Lock()
         self._over = threading.Event()
@@ -49,10 +59,17 @@ class Waits:
         """Note which steps wait after an event."""
         with self._lock:
             if event.HasField("step_became_ready"):
-                self._since[event.step_became_ready.path] = time.monotonic()
+                path = event.step_became_ready.path
+                self._since[path] = time.monotonic()
+                self._leased.discard(path)
             for kind in ("step_leased", "step_ended", "step_retry_scheduled"):
                 if event.HasField(kind):
-                    self._since.pop(getattr(event, kind).path, None)
+                    path = getattr(event, kind).path
+                    self._since.pop(path, None)
+                    self._leased.discard(path)
+            if event.HasField("step_leased") and self._built(event.step_leased.path):
+                self._since[event.step_leased.path] = time.monotonic()
+                self._leased.add(event.step_leased.path)
             if event.HasField("run_ended"):
                 self._since.clear()
 
@@ -79,9 +96,20 @@ class Waits:
         except KaonError:
             # The view says by itself when the coordinator is away.
             return
-        text = reasons[0].text if reasons else ""
         with self._lock:
-            known = path not in self._since or self._told.get(path) == text
-        if text and not known:
+            if path not in self._since:
+                return
+            told, text = self._told.get(path, ""), _text(reasons, begun=path in self._leased)
+            if not text and path in self._leased:
+                del self._since[path]
+            if text == told or not (text or path in self._leased):
+                return
             self._told[path] = text
-            self._tell(path, text)
+        self._tell(path, text)
+
+
+def _text(reasons: Sequence[runner_pb2.WaitReason], *, begun: bool) -> str:
+    """Return what a step waits for; one that counts as RUNNING waits for its environment or for nothing."""
+    if not reasons or (begun and reasons[0].cause != runner_pb2.WAIT_CAUSE_ENVIRONMENT):
+        return ""
+    return reasons[0].text

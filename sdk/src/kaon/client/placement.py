@@ -1,4 +1,4 @@
-"""Tells before a run begins which of its steps no runner can take."""
+"""Tells before a run begins which of its steps no runner can take, and which wait for their environment."""
 
 from __future__ import annotations
 
@@ -21,10 +21,7 @@ def problems(client: Client, definition: d.WorkflowDefinition) -> list[str]:
     Raises:
         KaonError: the coordinator does not answer.
     """
-    steps: dict[str, list[d.Block]] = {}
-    for block in all_blocks(definition.body):
-        if block.HasField("step"):
-            steps.setdefault(block.step.pool or DEFAULT_POOL, []).append(block)
+    steps = _steps(definition)
     if not steps:
         return []
     pools, found = client.list_pools(), client.list_runners()
@@ -38,6 +35,32 @@ def problems(client: Client, definition: d.WorkflowDefinition) -> list[str]:
         if pool not in away
         for text in _of(pool, blocks, runners)
     ]
+
+
+def builds(client: Client, definition: d.WorkflowDefinition) -> list[str]:
+    """Return which environments of a workflow runners are building now, for runs that came before.
+
+    Raises:
+        KaonError: the coordinator does not answer.
+    """
+    steps = _steps(definition)
+    if not any(block.step.requirements_file for blocks in steps.values() for block in blocks):
+        return []
+    runners = client.list_runners().runners
+    return [
+        text
+        for pool, blocks in steps.items()
+        for text in _builds(definition.name, pool, blocks, runners)
+    ]
+
+
+def _steps(definition: d.WorkflowDefinition) -> dict[str, list[d.Block]]:
+    """Return the steps of a workflow, by pool."""
+    steps: dict[str, list[d.Block]] = {}
+    for block in all_blocks(definition.body):
+        if block.HasField("step"):
+            steps.setdefault(block.step.pool or DEFAULT_POOL, []).append(block)
+    return steps
 
 
 def _of(
@@ -68,6 +91,23 @@ def _types(
     for kind, names in missing.items():
         have = ", ".join(sorted(offered)) or "none"
         yield f"{_named(names)}: no runner of pool {pool!r} executes steps of type {kind!r}; they execute {have}"
+
+
+def _builds(
+    workflow: str, pool: str, blocks: Sequence[d.Block], runners: Sequence[runner_pb2.Runner]
+) -> Iterator[str]:
+    files: dict[str, list[str]] = {}
+    for block in blocks:
+        files.setdefault(block.step.requirements_file, []).append(block.name)
+    found = {
+        (build.requirements_file, runner.runner_id): build.key.run_id
+        for runner in runners
+        if runner.pool == pool
+        for build in runner.building
+        if build.workflow == workflow and build.requirements_file in files
+    }
+    for (file, runner_id), run_id in found.items():
+        yield f"{_named(files[file])}: runner {runner_id} is building the environment of {file}, for run {run_id}"
 
 
 def _named(names: Sequence[str]) -> str:

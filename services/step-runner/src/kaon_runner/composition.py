@@ -94,6 +94,7 @@ def _surroundings(settings: Settings, parts: Parts, runner: Runner, outbox: Outb
         logs=parts.logs,
         report=parts.telemetry.listening(runner.report),
         send_log=outbox.logs,
+        beat=runner.beat,
     )
 
 

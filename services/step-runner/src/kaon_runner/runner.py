@@ -313,9 +313,9 @@ class Runner:
             else:
                 log.warning("heartbeat not delivered", reason=str(error))
 
-        self._outbox.heartbeat(
-            self._heartbeats.next(draining=self._draining, leaving=leaving), done
-        )
+        builds = (each.building for each in self._executions.values() if each.building is not None)
+        heartbeat = self._heartbeats.next(draining=self._draining, leaving=leaving, building=builds)
+        self._outbox.heartbeat(heartbeat, done)
 
     async def keep_alive(self) -> None:
         """Send heartbeats and renewals until cancelled."""

@@ -17,6 +17,7 @@ from processes import wait_gone
 from kaon_artifacts import ArtifactStore
 from kaon_runner.capabilities.machine import gpu_model, java_version
 from kaon_runner.preparation.environments import Environments, _digest
+from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
 
 BOTH = pytest.mark.parametrize("isolation", ["WARM", "PROCESS"])
@@ -104,6 +105,13 @@ def test_what_cannot_be_built_fails_the_step_with_uvs_message(
     assert "no-such-package" in error.message
     # While it was built, the step's log said so.
     assert "environment of needs.txt is being built" in system.lines(wanted.key)[0].text
+    # So did a heartbeat, at once, without the lease's token; the one after the end says so no longer.
+    (build,) = next(beat.building for beat in system.heartbeats if beat.building)
+    assert (build.key.path, build.requirements_file) == (wanted.key.path, "needs.txt")
+    assert build.HasField("start_time")
+    assert not build.key.lease_token
+    system.command(report=runner_pb2.ReportRunner(pool_epoch=1))
+    system.wait(lambda: not system.heartbeats[-1].building)
     assert not [
         path
         for path in (system.settings.cache_directory / "environments").iterdir()

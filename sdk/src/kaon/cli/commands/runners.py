@@ -40,6 +40,7 @@ def runners(
             "RUNNING",
             "QUEUED",
             "VERSION",
+            "BUILDING",
             f"HEARD ({formatting.zone()})",
             "OFFERS",
         ),
@@ -53,6 +54,7 @@ def runners(
                 str(runner.running),
                 str(runner.queued),
                 runner.version,
+                "; ".join(_build(build) for build in runner.building),
                 formatting.moment(runner.last_heartbeat_time),
                 _offers(runner),
             )
@@ -68,7 +70,7 @@ def pools(
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:
-    """List the pools: runners, slots, waiting steps and missing capacity.
+    """List the pools: runners, slots, waiting steps, environments that are being built, and missing capacity.
 
     \b
     kaon pools
@@ -81,7 +83,7 @@ def pools(
             output.print_json(each)
         return
     output.print_table(
-        ("POOL", "OWNER", "RUNNERS", "SLOTS", "USED", "WAITING", "RELEASED", "LACKS"),
+        ("POOL", "OWNER", "RUNNERS", "SLOTS", "USED", "WAITING", "RELEASED", "BUILDING", "LACKS"),
         (
             (
                 each.name,
@@ -91,6 +93,7 @@ def pools(
                 str(each.used.slots),
                 str(each.waiting),
                 str(each.released),
+                _environments(each.building),
                 "; ".join(_demand(demand) for demand in each.demands),
             )
             for each in answer.pools
@@ -98,6 +101,15 @@ def pools(
         nothing="There are no pools.",
     )
     _print_unreachable(answer.unreachable)
+
+
+def _environments(count: int) -> str:
+    return "" if not count else "1 environment" if count == 1 else f"{count} environments"
+
+
+def _build(build: runner_pb2.EnvironmentBuild) -> str:
+    since = formatting.moment(build.start_time)
+    return f"{build.requirements_file} for {build.key.path} since {since}"
 
 
 def _demand(demand: runner_pb2.Demand) -> str:

@@ -180,17 +180,19 @@ def start(
             return 0
         view = _view(definition, server, prints=prints)
         return Follower(
-            client, answer.run.run_id, view, json=json, prints=prints, owns=owns
+            client, answer.run.run_id, definition, view, json=json, prints=prints, owns=owns
         ).follow()
 
 
 def _warn(client: Client, definition: definition_pb2.WorkflowDefinition) -> None:
-    """Say which steps no runner can take now. The run is submitted: runners may come."""
+    """Say which steps no runner can take now, or start now. The run is submitted: runners may come."""
     with suppress(KaonError):
         for problem in placement.problems(client, definition):
             output.note(
                 f"warning: {problem}. The run waits there until one comes; see kaon pools and kaon doctor."
             )
+        for build in placement.builds(client, definition):
+            output.note(f"warning: {build}. They start there when it is there; see kaon runners.")
 
 
 def list_runs(
@@ -288,7 +290,7 @@ def watch(
         found = client.run(run).run
         definition = client.workflow(found.workflow, found.version).definition
         view = _view(definition, server, prints=prints)
-        code = Follower(client, run, view, json=json, prints=prints).follow()
+        code = Follower(client, run, definition, view, json=json, prints=prints).follow()
     raise typer.Exit(code)
 
 

@@ -19,6 +19,7 @@ from kaonapi.run.v1 import history_pb2, run_pb2, run_service_pb2
 from kaonapi.workflow.v1 import definition_pb2
 
 _HEAD_AND_FOOT_ROWS = 5
+_WAITING = frozenset({run_pb2.STATUS_READY, run_pb2.STATUS_RUNNING})
 Updates: TypeAlias = Iterable[run_service_pb2.WatchRunResponse | history_pb2.HistoryEvent]
 
 
@@ -89,13 +90,13 @@ class RunView:
         return self.render()
 
     def waits(self, path: str, text: str, console: Console) -> None:
-        """Show what a step that is READY waits for."""
+        """Show what a step waits for that is READY, or whose environment is being built; nothing when it waits no longer."""
         with self._lock:
             node = self.tree.node(path)
-            if node is None or node.status != run_pb2.STATUS_READY:
+            if node is None or node.status not in _WAITING:
                 return
             node.message = text
-        if not console.is_terminal:
+        if text and not console.is_terminal:
             told = f"{formatting.clock(int(self._clock() * 1e6))}  {path}  waits: {text}"
             console.print(told, soft_wrap=True, markup=False, highlight=False)
 

@@ -175,6 +175,8 @@ class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
         if reasons is None:
             owner = await owner_of(self._threads, pool)
             reasons = await self._ask_owner(owner, pool, request, link)
+        if link.unless_built is not None and not _is_built(reasons):
+            reasons = [link.unless_built]
         for reason in reasons:
             if link.run_id != request.run_id:
                 reason.run_id = link.run_id
@@ -247,6 +249,11 @@ class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
             except Unreachable as error:
                 missed.append(unreachable(name, owner, str(error)))
         return missed
+
+
+def _is_built(reasons: Sequence[runner_pb2.WaitReason]) -> bool:
+    """Tell whether a matcher says that a step's environment is being built."""
+    return any(reason.cause == runner_pb2.WAIT_CAUSE_ENVIRONMENT for reason in reasons)
 
 
 async def _call(

@@ -151,6 +151,8 @@ class SystemServicer(system_pb2_grpc.SystemServiceServicer):
         if view is None:
             return _check(name, GOOD, "")
         text = f"{view.runners} runners, {view.released} steps at them, {view.waiting} waiting"
+        if view.building:
+            text += f"; environments that are being built: {view.building} (kaon runners)"
         impossible = sum(demand.impossible for demand in view.demands)
         if view.waiting and not view.runners:
             return _check(name, BAD, text, f"start runners with KAON_POOL={pool}")

@@ -1,6 +1,7 @@
 """Wait reasons: the causal chain of why a step does not run, through its run's graph to the link that a person can change.
 
-Pure: it reads a run's stored state. For a READY step its pool's matcher knows more (`AskMatcher`).
+Pure: it reads a run's stored state. For a READY step, and for one whose environment may be being built, its pool's
+matcher knows more (`AskMatcher`).
 """
 
 from __future__ import annotations
@@ -28,11 +29,13 @@ _WHY_CHARACTERS = 2_000
 
 @dataclass(frozen=True, kw_only=True)
 class AskMatcher:
-    """Placeholder for the answer of the matcher of `pool` about this READY step."""
+    """Placeholder for the answer of the matcher of `pool` about this step."""
 
     run_id: str
     path: str
     pool: str
+    # Of a RUNNING step: what it is told unless its runner still builds its environment; None for a READY step.
+    unless_built: r.WaitReason | None = None
 
 
 Reason: TypeAlias = r.WaitReason | AskMatcher
@@ -170,13 +173,23 @@ class WaitReasons:
             )
         elif step.status == t.RUNNING:
             text = f"{path} runs at {step.runner_id} (attempt {step.attempt}), for {self._since(step.start_us)} now."
-            self._add(r.WAIT_CAUSE_RUNNING, text, path).runner_id = step.runner_id
+            reason = self._add(r.WAIT_CAUSE_RUNNING, text, path)
+            reason.runner_id = step.runner_id
+            if step.block.step.requirements_file:
+                # Its runner renews the lease while it builds the environment, and that counts as a start.
+                self._reasons[-1] = self._asked(step, unless_built=reason)
         elif step.status == t.READY and not self._state.paused:
-            self._reasons.append(
-                AskMatcher(run_id=self._state.run_id, path=path, pool=step.block.step.pool)
-            )
+            self._reasons.append(self._asked(step))
         else:
             self._before(step)
+
+    def _asked(self, step: StepState, unless_built: r.WaitReason | None = None) -> AskMatcher:
+        return AskMatcher(
+            run_id=self._state.run_id,
+            path=step.path,
+            pool=step.block.step.pool,
+            unless_built=unless_built,
+        )
 
     def _block(self, block: BlockState) -> None:
         path = block.path

@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from kaon_coordinator.matching.amounts import NOTHING, in_words, largest, message
+from kaon_coordinator.matching.builds import build_for
 from kaon_coordinator.matching.formatting import about, counted, timestamp_in
+from kaon_coordinator.matching.moment import Moment
 from kaon_coordinator.matching.pool_state import PoolState
 from kaon_coordinator.matching.runner_state import RunnerState
 from kaon_coordinator.matching.tickets import Lane, Place, StepId, Ticket, expressions
 from kaon_wire.errors import InvalidValue
 from kaonapi.runner.v1 import runner_pb2 as r
-
-
-@dataclass(frozen=True, kw_only=True)
-class Moment:
-    """The time of a question, and who asks."""
-
-    # Seconds of the matcher's clock.
-    now: float
-    # Returns microseconds since the epoch.
-    now_us: int
-    # Of other tenants, the caller of this tenant is told numbers only. Empty: everything is told.
-    tenant: str = ""
-
-    def shows(self, tenant: str) -> bool:
-        """Tell whether the caller is told the names of a tenant's things."""
-        return self.tenant in {"", tenant}
 
 
 def explain(state: PoolState, pool: str, step: StepId, moment: Moment) -> list[r.WaitReason]:
@@ -52,7 +37,11 @@ def _released(state: PoolState, ticket: Ticket, moment: Moment) -> r.WaitReason:
     which = "" if moment.tenant else f" ({ticket.incarnation})"
     name = runner.runner_id if runner is not None else f"a runner without heartbeats{which}"
     cause = r.WAIT_CAUSE_AT_RUNNER
-    if ticket.started:
+    build = build_for(runner, ticket) if runner is not None else None
+    if build is not None:
+        cause = r.WAIT_CAUSE_ENVIRONMENT
+        text = f"Its environment, of {build.requirements_file}, is being built at {name}; it starts when that is there."
+    elif ticket.started:
         cause, text = r.WAIT_CAUSE_RUNNING, f"It runs at {name}."
     elif ticket.withdrawn is not None:
         text = f"It was queued at {name}, which was asked to hand it back because another runner is free."

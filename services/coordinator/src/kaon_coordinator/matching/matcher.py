@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 from kaon_coordinator.matching.amounts import wanted
-from kaon_coordinator.matching.explain import Moment, explain
+from kaon_coordinator.matching.explain import explain
 from kaon_coordinator.matching.heartbeats import apply_heartbeat
 from kaon_coordinator.matching.maintenance import review_runners, withdraw_queued
 from kaon_coordinator.matching.match_effects import (
@@ -20,6 +20,7 @@ from kaon_coordinator.matching.match_effects import (
     ReportPool,
 )
 from kaon_coordinator.matching.matcher_settings import DEFAULT, MatcherSettings
+from kaon_coordinator.matching.moment import Moment
 from kaon_coordinator.matching.placement import Round
 from kaon_coordinator.matching.pool_state import PoolState
 from kaon_coordinator.matching.pool_views import pool_view, runner_view
@@ -153,7 +154,7 @@ class PoolMatcher:
     def runners(self, moment: Moment) -> list[runner_pb2.Runner]:
         """Return the known runners, by name."""
         found = sorted(self._state.fleet, key=lambda runner: (runner.runner_id, runner.incarnation))
-        return [runner_view(runner, self._settings, moment) for runner in found]
+        return [runner_view(self._state, runner, moment) for runner in found]
 
     def view(self, moment: Moment) -> runner_pb2.Pool:
         """Return the pool's capacity and its shortage."""

@@ -8,18 +8,16 @@ from collections.abc import Iterable
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from kaon_coordinator.matching.amounts import NOTHING, Amount, largest, message, plus, times
-from kaon_coordinator.matching.explain import Moment
+from kaon_coordinator.matching.builds import builds_of
 from kaon_coordinator.matching.formatting import timestamp_in
-from kaon_coordinator.matching.matcher_settings import MatcherSettings
+from kaon_coordinator.matching.moment import Moment
 from kaon_coordinator.matching.pool_state import PoolState
 from kaon_coordinator.matching.runner_state import RunnerState
 from kaon_coordinator.matching.waiting import Line
 from kaonapi.runner.v1 import runner_pb2
 
 
-def runner_view(
-    runner: RunnerState, settings: MatcherSettings, moment: Moment
-) -> runner_pb2.Runner:
+def runner_view(state: PoolState, runner: RunnerState, moment: Moment) -> runner_pb2.Runner:
     """Return one runner as the API shows it, without what only operators of the deployment may know."""
     heartbeat, health = runner.heartbeat, runner.health
     started = sum(1 for ticket in runner.tickets.values() if ticket.started)
@@ -40,9 +38,10 @@ def runner_view(
         used=message(runner.outstanding),
         load=runner.load,
         recent_step_us=heartbeat.recent_step_us,
-        faults=health.recent(moment.now, settings),
+        faults=health.recent(moment.now, state.settings),
         # Nobody knows whose they are.
         warm_bundles=() if moment.tenant else heartbeat.warm_bundles,
+        building=builds_of(state, runner, moment),
     )
     if view.condition == runner_pb2.RUNNER_CONDITION_RESTING:
         view.condition_end_time.CopyFrom(
@@ -95,6 +94,7 @@ def pool_view(state: PoolState, pool: str, epoch: int, moment: Moment) -> runner
         demands=_demands(state, moment),
         tenants=[_tenant(state, tenant, waiting.get(tenant, 0)) for tenant in shown],
         other_tenants=len(tenants) - len(shown),
+        building=sum(len(builds_of(state, runner, moment)) for runner in state.fleet),
     )
 
 

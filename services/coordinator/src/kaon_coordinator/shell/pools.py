@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from kaon_coordinator.faults import going_on
-from kaon_coordinator.matching.explain import Moment
 from kaon_coordinator.matching.match_effects import (
     AskRunners,
     Effect,
@@ -15,6 +14,7 @@ from kaon_coordinator.matching.match_effects import (
     Withdraw,
 )
 from kaon_coordinator.matching.matcher import PoolMatcher
+from kaon_coordinator.matching.moment import Moment
 from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants
 from kaon_coordinator.shell.inbound.sorting import Inbound
 from kaon_coordinator.shell.lease_proofs import NO_PROOFS, LeaseProofs

@@ -43,6 +43,8 @@ class Others:
     # What the next definition is found to be wrong with.
     problems: list[str] = field(default_factory=list)
     broker_is_down: bool = False
+    # Why every step waits.
+    cause: runner_pb2.WaitCause.ValueType = runner_pb2.WAIT_CAUSE_BUSY
     # Steps that wait in pools that there are not.
     unknown_pools: dict[str, int] = field(default_factory=dict)
     known_runners: list[runner_pb2.Runner] = field(default_factory=list)
@@ -91,9 +93,7 @@ class Others:
         """As the pool's matcher explains it."""
         if pool not in self.pools:
             return None
-        return [
-            runner_pb2.WaitReason(cause=runner_pb2.WAIT_CAUSE_BUSY, text="All are busy.", path=path)
-        ]
+        return [runner_pb2.WaitReason(cause=self.cause, text="All are busy.", path=path)]
 
 
 @dataclass(kw_only=True)

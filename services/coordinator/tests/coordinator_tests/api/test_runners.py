@@ -8,7 +8,7 @@ import grpc
 import pytest
 from grpc import aio
 
-from kaon_coordinator.engine.messages import Start
+from kaon_coordinator.engine.messages import Start, Started
 from kaon_coordinator.engine.rows.codec import take_block_rows, take_step_rows
 from kaon_coordinator.shell.pool_link import PoolOwner
 from kaon_coordinator.store.base import PartitionBatch
@@ -109,6 +109,30 @@ async def test_a_ready_step_is_explained_by_its_pools_matcher_wherever_it_lives(
         (runner_pb2.WAIT_CAUSE_BUSY, "All are busy.")
     ]
     assert (found.pool, found.owner) == (pool, "here" if pool == "default" else "second")
+
+
+@pytest.mark.parametrize(
+    ("told", "cause"),
+    [
+        (runner_pb2.WAIT_CAUSE_ENVIRONMENT, runner_pb2.WAIT_CAUSE_ENVIRONMENT),
+        (runner_pb2.WAIT_CAUSE_RUNNING, runner_pb2.WAIT_CAUSE_RUNNING),
+        (runner_pb2.WAIT_CAUSE_NO_REQUEST, runner_pb2.WAIT_CAUSE_RUNNING),
+    ],
+)
+async def test_a_step_that_counts_as_running_waits_while_its_environment_is_built(
+    api: Api, told: runner_pb2.WaitCause.ValueType, cause: runner_pb2.WaitCause.ValueType
+) -> None:
+    block = step("a")
+    block.step.requirements_file = "needs.txt"
+    driver = Driver(workflow(chain(block)), lambda _: {"out": 1})
+    driver.tell(Start())
+    driver.tell(Started(lease=driver.lease("a", "host-1")))
+    run_id = await stored(api, driver)
+    api.others.cause = told
+
+    found = await api.runners.ExplainStep(runner_pb2.ExplainStepRequest(run_id=run_id, path="a"))
+
+    assert [(each.cause, each.path) for each in found.reasons] == [(cause, "a")]
 
 
 async def test_when_the_matchers_coordinator_does_not_answer_it_is_named(api: Api) -> None:

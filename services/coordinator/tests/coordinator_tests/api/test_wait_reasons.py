@@ -68,6 +68,19 @@ def test_a_step_that_runs_is_the_end_of_the_chain() -> None:
     assert "a runs at host-1 (attempt 1), for 1.0 s now." in words(driver.state, "b")
 
 
+def test_of_a_running_step_with_an_environment_the_matcher_is_asked_whether_that_is_built() -> None:
+    block = step("a")
+    block.step.requirements_file = "needs.txt"
+    driver = begun(block)
+    driver.tell(Started(lease=driver.lease("a", "host-1")))
+
+    (asked,) = links(driver.state, "a")
+    assert isinstance(asked, AskMatcher)
+    assert asked.unless_built is not None
+    assert asked.unless_built.cause == r.WAIT_CAUSE_RUNNING
+    assert asked.unless_built.text.startswith("a runs at host-1")
+
+
 def test_what_has_ended_says_how() -> None:
     driver = begun(step("a"), step("b"))
     driver.execute(driver.take())

@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, field
 
-from kaon_coordinator.matching.explain import Moment
 from kaon_coordinator.matching.match_effects import Effect, Release, Withdraw
 from kaon_coordinator.matching.matcher import PoolMatcher
 from kaon_coordinator.matching.matcher_settings import DEFAULT, MatcherSettings
+from kaon_coordinator.matching.moment import Moment
 from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
@@ -71,6 +71,8 @@ class Host:
     queued: dict[str, int] = field(default_factory=dict)
     draining: bool = False
     sequence: int = 0
+    # Steps whose environment it builds, with the requirements file.
+    building: dict[str, str] = field(default_factory=dict)
 
     def heartbeat(self, now: float, *, leaving: bool = False) -> runner_pb2.RunnerHeartbeat:
         """What it says now."""
@@ -95,6 +97,10 @@ class Host:
             leaving=leaving,
             time_us=SKEW_US + int(now * 1e6),
             recent_step_us=self.recent_us,
+            building=[
+                runner_pb2.EnvironmentBuild(key=key(path, 1), requirements_file=file)
+                for path, file in self.building.items()
+            ],
         )
 
 

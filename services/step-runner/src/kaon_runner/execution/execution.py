@@ -50,6 +50,8 @@ class Execution:
     ) -> None:
         self.lease = lease
         self.started = False
+        # The environment that is being built for it.
+        self.building: runner_pb2.EnvironmentBuild | None = None
         self._started_at = 0.0
         self._around = around
         self._reporter = Reporter(lease, around)
@@ -184,8 +186,20 @@ class Execution:
             self._in_worker.renew(seconds)
 
     def _tell_building(self) -> None:
-        """Tell in the step's log that its environment is being built: until then it does not start."""
-        file = self.lease.request.spec.requirements_file
+        """Tell in the step's log and in heartbeats that its environment is being built: until then it does not start."""
+        spec = self.lease.request.spec
+        file = spec.requirements_file
+        key = self.lease.key
+        self.building = runner_pb2.EnvironmentBuild(
+            # Without the lease's token: people see it.
+            key=step_pb2.StepKey(
+                run_id=key.run_id, path=key.path, attempt=key.attempt, generation=key.generation
+            ),
+            workflow=spec.workflow,
+            requirements_file=file,
+        )
+        self.building.start_time.GetCurrentTime()
+        self._around.beat()
         self._reporter.log.remark(
             f"the environment of {file} is being built at this runner, once; the step starts when it is there"
         )
@@ -194,7 +208,10 @@ class Execution:
     async def _prepared(self, request: step_pb2.StepRequest) -> PreparedStep:
         """Prepare the step on a thread; its log tells when that builds an environment."""
         tell = partial(asyncio.get_running_loop().call_soon_threadsafe, self._tell_building)
-        return await self._around.off_loop(lambda: self._around.preparer.prepare(request, tell))
+        try:
+            return await self._around.off_loop(lambda: self._around.preparer.prepare(request, tell))
+        finally:
+            self.building = None
 
     async def _attempt(self) -> Result:
         """Execute the attempt; return None when it was stopped before it began."""

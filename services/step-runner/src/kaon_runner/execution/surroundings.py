@@ -54,6 +54,8 @@ class Surroundings:
     logs: Path
     report: Callable[[Lease, step_pb2.StepEvent], None]
     send_log: Callable[[int, log_pb2.LogLines], bool]
+    # Sends a heartbeat: something of it has changed that people wait to see.
+    beat: Callable[[], None]
 
     async def off_loop(self, function: Callable[[*_Ts], _T], *arguments: *_Ts) -> _T:
         """Call a function that would block the loop on a thread."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from kaon_runner.leases.slots import Amount
 from kaon_runner.leases.table import LeaseTable, Phase
@@ -13,6 +14,8 @@ from kaonapi.runner.v1 import runner_pb2
 
 # Microseconds: reports of a runner with steps this short wait for those of other steps.
 _SHORT_US = 20_000
+# A heartbeat names so many environments that are being built.
+_BUILDS = 16
 
 
 class RecentDuration:
@@ -52,8 +55,14 @@ class Heartbeats:
     )
     sequence: int = 0
 
-    def next(self, *, draining: bool, leaving: bool) -> runner_pb2.RunnerHeartbeat:
-        """Return the current heartbeat."""
+    def next(
+        self,
+        *,
+        draining: bool,
+        leaving: bool,
+        building: Iterable[runner_pb2.EnvironmentBuild] = (),
+    ) -> runner_pb2.RunnerHeartbeat:
+        """Return the current heartbeat; `building` are the environments that are being built, the oldest first."""
         self.sequence += 1
         heartbeat = runner_pb2.RunnerHeartbeat(
             pool=self.pool,
@@ -70,5 +79,6 @@ class Heartbeats:
             version=VERSION,
             time_us=time.time_ns() // 1000,
             recent_step_us=self.recent.microseconds,
+            building=islice(building, _BUILDS),
         )
         return self.told(heartbeat)
